@@ -1,0 +1,1 @@
+"""Method + input specification + class table ⇄ one `model.safetensors`; checkpoints of other authors."""

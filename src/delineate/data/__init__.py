@@ -1,0 +1,1 @@
+"""Files on disk ⇄ cases ⇄ samples, at the numpy level. Knows no networks."""

@@ -1,0 +1,102 @@
+"""Cases, the class table and the manifest: what a data set is, apart from its pixels."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from delineate.common.errors import DataError
+from delineate.common.files import write_json
+
+Split = Literal["train", "val", "test"]
+IGNORE = 255
+"""Class index of pixels that are neither trained on nor scored."""
+
+
+class Case(BaseModel):
+    """One image with its reference. Paths are relative to the manifest's root (POSIX form)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    images: tuple[str, ...]
+    masks: tuple[str, ...] = ()
+    """Several files are merged (union of foregrounds); none means unlabelled."""
+    raters: tuple[tuple[str, ...], ...] = ()
+    group: str | None = None
+    """What must not straddle splits: patient, sequence. None: the case is its own group."""
+    split: Split | None = None
+    spacing: tuple[float, ...] | None = None
+    modality: str | None = None
+    hashes: dict[str, str] = Field(default_factory=dict)
+    """SHA-256 per path."""
+
+
+class ClassTable(BaseModel):
+    """Names of the classes by index; index 0 is the background."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    names: tuple[str, ...] = ("background", "foreground")
+
+    @property
+    def outputs(self) -> int:
+        """Channels of the network's output: 1 (sigmoid) for one foreground class, else one per class (softmax)."""
+        return 1 if len(self.names) == 2 else len(self.names)
+
+
+class LabelRule(BaseModel):
+    """How the raw values of mask files become class indices (`data.labels` finds and applies it).
+
+    `threshold`: raw value ≥ threshold is foreground. `values`: raw value → class index (255 = ignore); others are errors.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    threshold: int | None = None
+    values: dict[int, int] | None = None
+    reason: str = ""
+    """One line for the user: what was seen and how it is read."""
+
+
+class Manifest(BaseModel):
+    """A list of cases with their class table: all that is needed to find the same data again, and to know that it is the same."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: int = 1
+    root: str
+    layout: str
+    """Name of the recognised layout, as `data.layouts` lists them."""
+    split_origin: str
+    """Where the splits come from: 'files', 'folders', or 'seeded: …' with the rule."""
+    classes: ClassTable = ClassTable()
+    labels: LabelRule = LabelRule(threshold=128)
+    cases: tuple[Case, ...] = ()
+
+    def split(self, name: Split) -> tuple[Case, ...]:
+        """The cases of one split, in the manifest's order."""
+        return tuple(case for case in self.cases if case.split == name)
+
+    def path(self, relative: str) -> Path:
+        """Absolute path of one of a case's files."""
+        return Path(self.root) / relative
+
+    def save(self, path: Path) -> None:
+        """Write as JSON, atomically."""
+        write_json(path, json.loads(self.model_dump_json()))
+
+    @classmethod
+    def load(cls, path: Path) -> Manifest:
+        """Read a manifest; raises `DataError` with the file's name when it is absent or malformed."""
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except OSError as error:
+            raise DataError(f"cannot read manifest {path}: {error.strerror}") from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise DataError(f"{path} is not a manifest: {where}: {first['msg']}") from error

@@ -1,0 +1,108 @@
+"""InputSpec: how the pixels of a file become the network's input. Training, prediction and export all go through it.
+
+Two steps, so that the cache can hold the small result of the first in the source's own type:
+`working_pixels` (channels, size) then `to_unit` (intensity rule → float32 in [0, 1]).
+Mean/std and everything a paper does to the image are inside the method.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from delineate.common.errors import DataError
+
+Pixels = NDArray[Any]
+"""An image in its source's own type: uint8 or uint16."""
+
+
+class InputSpec(BaseModel):
+    """The network's input, as stored in recipes and artefacts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    channels: Literal["rgb", "bgr", "grey"] = "rgb"
+    size: tuple[int, int] = (256, 256)
+    """Working height and width in pixels."""
+    fit: Literal["stretch", "letterbox"] = "stretch"
+    """`stretch`: to the working size whatever the aspect ratio (the literature's habit); `letterbox`: keep it and pad."""
+    intensity: Literal["range", "percentile"] = "range"
+    """`range`: divide by the type's maximum (255, 65535); `percentile`: per image, 0.5th → 0 and 99.5th → 1."""
+    source_bits: Literal[8, 16] = 8
+    """Bit depth of the training images, so that prediction can say when it is given another kind."""
+
+    @property
+    def in_channels(self) -> int:
+        return 1 if self.channels == "grey" else 3
+
+    def working_pixels(self, image: Pixels) -> Pixels:
+        """H×W or H×W×C (1, 3 or 4, RGB order) → height×width×in_channels, same type."""
+        return _resize(_channels(image, self.channels), self.size, self.fit)
+
+    def working_mask(self, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Class indices H×W → height×width, nearest neighbour; letterbox padding is ignored (255)."""
+        placed = self.placement(mask.shape[0], mask.shape[1])
+        if placed is None:
+            return _nearest(mask, self.size)
+        top, left, height, width = placed
+        result = np.full(self.size, 255, np.uint8)
+        result[top : top + height, left : left + width] = _nearest(mask, (height, width))
+        return result
+
+    def to_unit(self, pixels: Pixels) -> NDArray[np.float32]:
+        """Working pixels → float32 in [0, 1], same shape."""
+        if self.intensity == "range":
+            return np.divide(pixels, np.float32(np.iinfo(pixels.dtype).max), dtype=np.float32)
+        low, high = np.percentile(pixels, (0.5, 99.5))
+        scale = 1.0 / max(float(high - low), 1e-6)
+        return np.clip((pixels.astype(np.float32) - np.float32(low)) * np.float32(scale), 0, 1)
+
+    def placement(self, height: int, width: int) -> tuple[int, int, int, int] | None:
+        """Where a height×width image lies in the working frame: (top, left, height, width); None when it fills it."""
+        if self.fit == "stretch":
+            return None
+        scale = min(self.size[0] / height, self.size[1] / width)
+        inner_h = min(self.size[0], max(1, round(height * scale)))
+        inner_w = min(self.size[1], max(1, round(width * scale)))
+        return (self.size[0] - inner_h) // 2, (self.size[1] - inner_w) // 2, inner_h, inner_w
+
+
+def _channels(image: Pixels, wanted: str) -> Pixels:
+    if image.ndim == 2:
+        image = image[..., None]
+    count = image.shape[2]
+    if count not in (1, 3, 4):
+        raise DataError(f"images with {count} channels are not supported yet; use grey, RGB or RGBA")
+    image = image[..., : 3 if count == 4 else count]
+    if wanted == "grey":
+        return image if image.shape[2] == 1 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
+    if image.shape[2] == 1:
+        return np.repeat(image, 3, axis=2)
+    return image if wanted == "rgb" else np.ascontiguousarray(image[..., ::-1])
+
+
+def _resize(image: Pixels, size: tuple[int, int], fit: str) -> Pixels:
+    spec = InputSpec(size=size, fit=fit)  # type: ignore[arg-type]
+    placed = spec.placement(image.shape[0], image.shape[1])
+    if placed is None:
+        return _area_or_linear(image, size)
+    top, left, height, width = placed
+    result = np.zeros((*size, image.shape[2]), image.dtype)
+    result[top : top + height, left : left + width] = _area_or_linear(image, (height, width))
+    return result
+
+
+def _area_or_linear(image: Pixels, size: tuple[int, int]) -> Pixels:
+    if image.shape[:2] == size:
+        return image
+    shrinking = size[0] < image.shape[0] or size[1] < image.shape[1]
+    result = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
+    return result.reshape(*size, image.shape[2])
+
+
+def _nearest(mask: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    return cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)

@@ -1,0 +1,1 @@
+"""An artefact → masks at native geometry."""

@@ -1,0 +1,1 @@
+"""One folder per published method. No method imports another; what several share lives in `nn`."""

@@ -1,0 +1,173 @@
+"""The method contract: an `nn.Module` that is both a network and what trains it.
+
+Everything the engine, the predictor and the report know of a paper goes through this page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, TypedDict
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+
+class Batch(TypedDict):
+    """What a dense method's objective is given, and nothing else."""
+
+    image: Tensor
+    """float B×C×H×W in [0, 1], after the InputSpec and before mean/std."""
+    mask: Tensor
+    """long B×H×W class indices; 255 = ignore (all 255 where unlabelled)."""
+    labelled: Tensor
+    """bool B."""
+    sample_id: list[str]
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where training stands. `step` counts optimiser steps from 0 within the stage, up to `total_steps`."""
+
+    stage: str
+    step: int
+    total_steps: int
+    generator: torch.Generator
+    """On the batch's device, seeded by (seed, stage, step, rank): all randomness of an objective comes from it, so that a
+    resumed run draws the same numbers."""
+
+    @property
+    def progress(self) -> float:
+        """0 at the stage's first step, towards 1 at its end."""
+        return self.step / max(1, self.total_steps)
+
+
+@dataclass(frozen=True)
+class Update:
+    """One optimiser of a stage: which submodules it moves and which of the method's functions gives its terms."""
+
+    name: str = "main"
+    modules: tuple[str, ...] = ("",)
+    """Prefixes of parameter names; "" is all."""
+    objective: str = "objective"
+    """Name of a method attribute with the signature of `Method.objective`."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A phase of training. Weights (the best by validation) are handed on to the next."""
+
+    name: str
+    share: float = 1.0
+    """Part of the run's steps, unless the recipe says otherwise; the shares of a method's stages sum to 1."""
+    updates: tuple[Update, ...] = (Update(),)
+    source: str = "supervised"
+    """Name of the source of batches, as the engine lists them."""
+    logits: str = "forward"
+    """Name of the method attribute (image → logits) that validation uses during this stage."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A picture worth showing in a report.
+
+    `kind`: "image" (B×3×H×W or B×1×H×W in [0, 1]), "heat" (B×1×H×W in [0, 1]) or "mask" (B×H×W class indices).
+    """
+
+    kind: Literal["image", "heat", "mask"]
+    tensor: Tensor
+
+
+@dataclass(frozen=True)
+class MethodInfo:
+    """Declared facts, read by the command line, the contract tests and the model card."""
+
+    name: str
+    title: str
+    paper: str
+    """Citation: authors, venue, identifier. A baseline names its origin."""
+    year: int
+    task: Literal["dense", "episodic"] = "dense"
+    min_size: int = 32
+    """Smallest height and width that `forward` takes."""
+    divisor: int = 1
+    """Height and width must be multiples of it; 1 = any size (the method pads or interpolates by itself)."""
+    exportable: bool = True
+    licence_note: str = ""
+    checkpoint_modules: tuple[str, ...] = ()
+    """Submodules whose activations may be recomputed in the backward pass (engine option `activation_checkpointing`)."""
+
+
+class MethodOptions(BaseModel):
+    """Base of every method's options: typed, closed, each field described.
+
+    A field whose `json_schema_extra={"origin": "paper"}` is stated by the paper; "reading" marks this project's choice.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Method(nn.Module):
+    """Base class of all methods. A subclass sets `info` and `Options`, builds itself and answers the questions below.
+
+    `task = "dense"`: `forward(image) → logits` B×K×H×W at the input's size; K = 1 is binary with sigmoid, else softmax.
+    """
+
+    info: ClassVar[MethodInfo]
+    Options: ClassVar[type[MethodOptions]]
+
+    def __init__(self, options: MethodOptions, *, classes: int, in_channels: int) -> None:
+        """`classes`: output channels K (1 = binary). Builds with random weights; `load_pretrained` fetches others."""
+        super().__init__()
+        self.options = options
+        self.classes = classes
+        self.in_channels = in_channels
+
+    def load_pretrained(self) -> None:
+        """Load what the options ask for (encoder weights from timm or a local file). Called once when a model is
+        created, never when one is read from disk. Raises `DelineateError` when the weights cannot be had."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def stages(self) -> tuple[Stage, ...]:
+        """The phases of training, in order."""
+        return (Stage("train"),)
+
+    def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
+        """Named scalar terms; the engine adds them up and logs each. Deterministic in eval mode.
+
+        Terms are means over samples of per-sample values wherever the paper allows, so that a batch divided over
+        processes gives the same gradient.
+        """
+        raise NotImplementedError
+
+    def after_step(self, ctx: Context) -> None:
+        """What changes with time (temperature, mean teacher …); its state lives in buffers, so it is saved."""
+
+    def deploy(self) -> nn.Module:
+        """The same function as `forward` (probabilities equal to 1e-4 in float32 eval) as a lean inference module; `self`
+        is left as it was."""
+        raise NotImplementedError
+
+    def panels(self, batch: Batch) -> dict[str, Panel]:
+        """Pictures for the report; called in eval mode without gradients."""
+        return {}
+
+
+ForeignImport = Callable[[Mapping[str, Tensor]], "ForeignModel"]
+
+
+@dataclass(frozen=True)
+class ForeignModel:
+    """What a foreign checkpoint turned into."""
+
+    method: Method
+    channels: Literal["rgb", "bgr", "grey"]
+    size: tuple[int, int]
+    description: str
+    """One line: what was recognised."""
+    complete: bool = True
+    """False when the checkpoint holds only a part (an encoder, an early stage): good for `--init`, not for prediction."""
+    extra: dict[str, Any] = field(default_factory=dict)

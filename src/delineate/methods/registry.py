@@ -1,0 +1,120 @@
+"""Which methods there are, and how to build one by name. Other packages add theirs by the entry point `delineate.methods`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from delineate.common.errors import DelineateError, RecipeError
+from delineate.common.names import did_you_mean
+from delineate.methods.contract import Method
+
+BUILT_IN = {
+    "condseg": "delineate.methods.condseg.network:ConDSeg",
+    "unet": "delineate.methods.unet.network:UNet",
+}
+ENTRY_POINT_GROUP = "delineate.methods"
+
+
+@cache
+def _foreign() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
+
+
+def names() -> list[str]:
+    """Names of all methods, built-in and registered by other packages."""
+    return sorted({*BUILT_IN, *_foreign()})
+
+
+def method_class(name: str) -> type[Method]:
+    """The class registered under `name`. Raises `RecipeError` naming the nearest for an unknown one."""
+    if name in BUILT_IN:
+        module, _, attribute = BUILT_IN[name].partition(":")
+        return getattr(import_module(module), attribute)
+    if name not in _foreign():
+        raise RecipeError(f"unknown method '{name}': {did_you_mean(name, names())}")
+    point = _foreign()[name]
+    try:
+        loaded = point.load()
+    except Exception as error:
+        raise DelineateError(f"method '{name}' ({point.value}) cannot be imported: {error}") from error
+    if not (isinstance(loaded, type) and issubclass(loaded, Method)):
+        raise DelineateError(f"method '{name}' ({point.value}) is not a subclass of delineate.methods.contract.Method")
+    return loaded
+
+
+def folder(name: str) -> Path:
+    """The folder that holds a method's recipe and card."""
+    module = import_module(method_class(name).__module__)
+    return Path(str(module.__file__)).parent
+
+
+def presets(name: str) -> dict[str, dict[str, Any]]:
+    """The method's `recipe.yaml`: preset name → recipe sections. Every method has `paper` and `tiny`."""
+    path = folder(name) / "recipe.yaml"
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise DelineateError(f"method '{name}' has no readable recipe at {path}: {error}") from error
+    return dict(content)
+
+
+def build(name: str, *, classes: int = 1, in_channels: int = 3, options: Mapping[str, Any] | None = None) -> Method:
+    """A method with random weights. Raises `RecipeError` for unknown options or wrong types, naming the nearest."""
+    cls = method_class(name)
+    try:
+        checked = cls.Options.model_validate(dict(options or {}))
+    except ValidationError as error:
+        raise RecipeError(explain(error, cls.Options, f"method '{name}'")) from error
+    return cls(checked, classes=classes, in_channels=in_channels)
+
+
+def create(name: str, classes: int = 1, in_channels: int = 3, *, preset: str | None = None, **options: Any) -> Method:
+    """Build a method and load the pretrained weights its options ask for.
+
+    `classes` counts output channels (1 = one foreground class with sigmoid); `preset` takes the method options of a
+    named preset as a base. Options may be nested: `create("unet", encoder={"name": "resnet34"})`.
+    """
+    base: dict[str, Any] = {}
+    if preset is not None:
+        known = presets(name)
+        if preset not in known:
+            raise RecipeError(f"method '{name}' has no preset '{preset}': {did_you_mean(preset, known)}")
+        base = dict(known[preset].get("method", {}))
+    method = build(name, classes=classes, in_channels=in_channels, options=merge(base, options))
+    method.load_pretrained()
+    return method
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` laid on `base`, mapping by mapping; neither is changed."""
+    result = dict(base)
+    for key, value in over.items():
+        below = result.get(key)
+        result[key] = merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+def explain(error: ValidationError, model: Any, what: str) -> str:
+    """One line for the first fault of a validation: the dotted key, the reason, the nearest known key."""
+    fault = error.errors()[0]
+    where = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        return f"{what}: unknown option '{where}': {did_you_mean(str(fault['loc'][-1]), _fields(model, fault['loc'][:-1]))}"
+    return f"{what}: {where or 'value'}: {fault['msg']} (given: {fault['input']!r})"
+
+
+def _fields(model: Any, path: tuple[int | str, ...]) -> list[str]:
+    for part in path:
+        inner = model.model_fields.get(part)
+        if inner is None or not hasattr(inner.annotation, "model_fields"):
+            return []
+        model = inner.annotation
+    return list(model.model_fields)

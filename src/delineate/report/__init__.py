@@ -1,0 +1,1 @@
+"""Self-contained pages from runs, scores and panels; knows no paper by name."""
