@@ -104,5 +104,5 @@ def _area_or_linear(image: Pixels, size: tuple[int, int]) -> Pixels:
     return result.reshape(*size, image.shape[2])
 
 
-def _nearest(mask: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+def _nearest(mask: NDArray[np.uint8], size: tuple[int, int]) -> Any:
     return cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
