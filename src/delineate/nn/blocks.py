@@ -1,0 +1,97 @@
+"""Convolution blocks, bilinear resizing and attention gates that no single paper owns."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class ConvBNAct(nn.Sequential):
+    """Conv k×k (no bias, padding that keeps the size at stride 1) → BatchNorm → ReLU (unless `act=False`).
+
+    B×in×H×W → B×out×H×W. Children: `conv`, `norm`, `act`; `nn.fuse.fold_batchnorm` merges the first two.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int = 3,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        groups: int = 1,
+        act: bool = True,
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(
+            in_channels,
+            out_channels,
+            kernel,
+            stride=stride,
+            padding=(kernel - 1) // 2 * dilation,
+            dilation=dilation,
+            groups=groups,
+            bias=False,
+        )
+        self.norm = nn.BatchNorm2d(out_channels)
+        if act:
+            self.act = nn.ReLU(inplace=True)
+
+
+class ChannelAttention(nn.Module):
+    """Channel gate of CBAM (Woo et al., ECCV 2018): x · sigmoid(MLP(average pooled) + MLP(maximum pooled)).
+
+    One shared MLP C → C/reduction → C of 1×1 convolutions without bias, ReLU between. B×C×H×W → the same shape.
+    """
+
+    def __init__(self, channels: int, reduction: int = 16) -> None:
+        super().__init__()
+        hidden = max(1, channels // reduction)
+        self.fc1 = nn.Conv2d(channels, hidden, 1, bias=False)
+        self.fc2 = nn.Conv2d(hidden, channels, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        average, largest = x.mean((2, 3), keepdim=True), x.amax((2, 3), keepdim=True)
+        return x * torch.sigmoid(self._mlp(average) + self._mlp(largest))
+
+    def _mlp(self, pooled: Tensor) -> Tensor:
+        return self.fc2(F.relu(self.fc1(pooled)))
+
+
+class SpatialAttention(nn.Module):
+    """Spatial gate of CBAM: x · sigmoid(conv k×k of the channels' mean and maximum). B×C×H×W → the same shape."""
+
+    def __init__(self, kernel: int = 7) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 1, kernel, padding=kernel // 2, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = torch.cat((x.mean(1, keepdim=True), x.amax(1, keepdim=True)), 1)
+        return x * torch.sigmoid(self.conv(pooled))
+
+
+def resize(x: Tensor, size: tuple[int, int] | torch.Size, *, align_corners: bool = False) -> Tensor:
+    """Bilinear B×C×h×w → B×C×size; returns `x` itself when it has that size already."""
+    if tuple(x.shape[-2:]) == tuple(size):
+        return x
+    return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=align_corners)
+
+
+def resize_like(x: Tensor, reference: Tensor, *, align_corners: bool = False) -> Tensor:
+    """Bilinear to the height and width of `reference`."""
+    return resize(x, reference.shape[-2:], align_corners=align_corners)
+
+
+class UpSample(nn.Module):
+    """One bilinear up-sampling by `factor`: B×C×H×W → B×C×factor·H×factor·W. For use inside `nn.Sequential`."""
+
+    def __init__(self, factor: int = 2, *, align_corners: bool = False) -> None:
+        super().__init__()
+        self.factor = factor
+        self.align_corners = align_corners
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        return resize(x, (height * self.factor, width * self.factor), align_corners=self.align_corners)

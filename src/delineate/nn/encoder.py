@@ -1,0 +1,171 @@
+"""Any timm network as an encoder: its first feature maps, and nothing of it that they do not need.
+
+Building one never touches the network; weights are fetched by `load_pretrained` alone, and a failure there is an error,
+never a silent random start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import timm
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from timm.models import adapt_input_conv
+from torch import Tensor, nn
+
+from delineate.common.errors import DelineateError, RecipeError
+from delineate.common.names import did_you_mean
+
+
+class EncoderOptions(BaseModel):
+    """Which encoder a method is built on, and where its first weights come from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field("resnet50", description="any timm network that gives feature maps")
+    pretrained: bool | str = Field(
+        False,
+        description="true: timm's weights, downloaded once; a path: a local .safetensors or weights-only torch file",
+    )
+
+
+class Encoder(nn.Module):
+    """The first `levels` feature maps of a timm network; later stages are dropped.
+
+    `forward`: B×in_channels×H×W → list of B×channels[i]×⌈H/reductions[i]⌉×⌈W/reductions[i]⌉ (rounding may differ by
+    architecture), highest resolution first. Raises `RecipeError` for an unknown name or one with too few levels.
+    """
+
+    def __init__(self, name: str = "resnet50", *, in_channels: int = 3, levels: int = 4) -> None:
+        super().__init__()
+        if ":" in name or not timm.is_model(name):
+            hint = did_you_mean(name, timm.list_models())
+            raise RecipeError(
+                f"unknown encoder '{name}': {hint if hint.startswith('did') else 'see timm.list_models() for the names'}"
+            )
+        self.name, self.in_channels, self.levels = name, in_channels, levels
+        self.network = _features(name, in_channels, levels, pretrained=False)
+        info = self.network.feature_info
+        self.channels: tuple[int, ...] = tuple(info.channels())
+        self.reductions: tuple[int, ...] = tuple(info.reduction())
+        self._channels_last = str(getattr(self.network, "output_fmt", "NCHW")).endswith("NHWC")
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        maps = self.network(image)
+        return [x.permute(0, 3, 1, 2) for x in maps] if self._channels_last else list(maps)
+
+    def load_pretrained(self, source: bool | str) -> None:
+        """Load weights: `False` nothing, `True` timm's own (downloaded once), a string a local file with timm's names.
+
+        Raises `DelineateError` when they cannot be had, naming every missing or misshapen tensor of a local file.
+        """
+        if source is False:
+            return
+        weights = self._from_timm() if source is True else self._from_file(Path(source))
+        self.network.load_state_dict(weights)
+
+    def _from_timm(self) -> dict[str, Tensor]:
+        try:
+            return dict(_features(self.name, self.in_channels, self.levels, pretrained=True).state_dict())
+        except Exception as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise DelineateError(
+                f"cannot fetch the pretrained weights of '{self.name}' ({reason}); go online once, give a local file "
+                "as encoder.pretrained, or set encoder.pretrained=false to start from random weights"
+            ) from error
+
+    def _from_file(self, path: Path) -> dict[str, Tensor]:
+        found = read_weights(path)
+        wanted = self.network.state_dict()
+        weights = {key: _pick(found, key, value, self.in_channels) for key, value in wanted.items()}
+        missing = [key for key, value in weights.items() if value is None]
+        if missing:
+            raise DelineateError(f"{path} does not fit the encoder '{self.name}': missing {_some(missing)}")
+        shaped = {key: value for key, value in weights.items() if value is not None}
+        wrong = [
+            f"{key} is {_shape(value)}, not {_shape(wanted[key])}"
+            for key, value in shaped.items()
+            if value.shape != wanted[key].shape
+        ]
+        if wrong:
+            raise DelineateError(f"{path} does not fit the encoder '{self.name}': {_some(wrong)}")
+        return shaped
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Tensors by name from a `.safetensors` file or a torch file (read weights-only; `state_dict` and `model` wrappers and
+    a `module.` prefix are taken off). Raises `DelineateError` with the file's name when it cannot be read."""
+    try:
+        if path.suffix == ".safetensors":
+            content = load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise DelineateError(f"weights file {path} does not exist; check the path") from error
+    except (OSError, SafetensorError) as error:
+        raise DelineateError(f"cannot read weights from {path}: {error}") from error
+    except Exception as error:
+        raise DelineateError(
+            f"cannot read weights from {path}: not a torch file of plain tensors ({type(error).__name__}); "
+            "save its state dict alone, or as .safetensors"
+        ) from error
+    for wrapper in ("state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise DelineateError(f"{path} does not hold a state dict (names and tensors)")
+    return {str(key).removeprefix("module."): value for key, value in content.items()}
+
+
+def _features(name: str, in_channels: int, levels: int, *, pretrained: bool) -> nn.Module:
+    config = timm.get_pretrained_cfg(name)
+    any_size = {"strict_img_size": False} if config is not None and config.fixed_input_size else {}
+    try:
+        return timm.create_model(
+            name,
+            pretrained=pretrained,
+            features_only=True,
+            in_chans=in_channels,
+            out_indices=tuple(range(levels)),
+            **any_size,
+        )
+    except (IndexError, AssertionError, KeyError) as error:
+        raise RecipeError(
+            f"encoder '{name}' gives fewer than the {levels} feature maps that this method needs; choose another one"
+        ) from error
+    except (AttributeError, RuntimeError, TypeError) as error:
+        if pretrained:
+            raise
+        raise RecipeError(f"encoder '{name}' cannot be used: timm offers no feature maps of it ({error})") from error
+
+
+def _pick(found: dict[str, Tensor], key: str, like: Tensor, in_channels: int) -> Tensor | None:
+    """The tensor of `found` for the encoder's `key`: timm's feature extractor joins the first two parts of some names by an
+    underscore. A counter that old files lack is taken from the network; a first convolution is adapted to the channels."""
+    value = next((found[name] for name in _spellings(key) if name in found), None)
+    if value is None:
+        return like if key.endswith("num_batches_tracked") else None
+    if value.ndim == 4 == like.ndim and value.shape[1] == 3 and like.shape[1] == in_channels != 3:
+        return adapt_input_conv(in_channels, value)
+    return value
+
+
+def _spellings(key: str) -> Iterator[str]:
+    yield key
+    head, _, rest = key.partition(".")
+    stem, _, index = head.rpartition("_")
+    if stem and index.isdigit():
+        yield f"{stem}.{index}.{rest}"
+
+
+def _shape(x: Tensor) -> str:
+    return "×".join(str(n) for n in x.shape)
+
+
+def _some(names: list[str], limit: int = 4) -> str:
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

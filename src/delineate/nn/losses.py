@@ -1,0 +1,150 @@
+"""Segmentation losses on logits.
+
+Conventions, shared by all functions: `logits` float B×K×H×W, `target` long B×H×W with 255 = ignore. K = 1 is binary with
+sigmoid (target 1 against 0), K > 1 softmax over classes. Each sample gets its own value, the result is their mean over all B samples, so a batch divided
+evenly over processes gives the same gradient. A sample without any valid pixel counts as 0.
+Everything is computed in float32, also under autocast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+from torch.nn import functional as F
+
+IGNORE = 255
+"""Target value of pixels that do not count."""
+
+Pool = Literal["image", "batch"]
+
+
+def bce(logits: Tensor, target: Tensor, *, class_weights: Sequence[float] | None = None) -> Tensor:
+    """Binary cross-entropy, mean over valid pixels of each sample. `class_weights`: (background, foreground).
+
+    `logits` B×1×H×W. A float `target` in [0, 1] (soft labels) is taken as it is; there, negative or > 1 means ignore.
+    """
+    logits = logits.float().squeeze(1)
+    valid, y = _binary(target)
+    loss = F.binary_cross_entropy_with_logits(logits, y, reduction="none")
+    weight = valid.float() if class_weights is None else valid * torch.lerp(*logits.new_tensor(class_weights), y)
+    return _per_sample_mean(loss, weight)
+
+
+def cross_entropy(logits: Tensor, target: Tensor, *, class_weights: Sequence[float] | None = None) -> Tensor:
+    """Cross-entropy of K classes, (weighted) mean over the valid pixels of each sample. K = 1 is `bce`."""
+    if logits.shape[1] == 1:
+        return bce(logits, target, class_weights=class_weights)
+    loss = F.cross_entropy(logits.float(), target, ignore_index=IGNORE, reduction="none")
+    return _per_sample_mean(loss, _pixel_weights(target, class_weights, logits))
+
+
+def focal(
+    logits: Tensor, target: Tensor, *, gamma: float = 2.0, class_weights: Sequence[float] | None = None
+) -> Tensor:
+    """Focal loss (Lin et al., ICCV 2017): cross-entropy · (1 − p of the true class)^gamma, mean over valid pixels."""
+    if logits.shape[1] == 1:
+        _, y = _binary(target)
+        loss = F.binary_cross_entropy_with_logits(logits.float().squeeze(1), y, reduction="none")
+    else:
+        loss = F.cross_entropy(logits.float(), target, ignore_index=IGNORE, reduction="none")
+    # −expm1(−loss) is 1 − p without cancellation.
+    return _per_sample_mean(loss * (-torch.expm1(-loss)).pow(gamma), _pixel_weights(target, class_weights, logits))
+
+
+def dice(logits: Tensor, target: Tensor, *, smooth: float = 1.0, pool: Pool = "image") -> Tensor:
+    """Soft Dice loss 1 − (2·Σpy + smooth) / (Σp + Σy + smooth), mean over foreground classes, then samples.
+
+    `pool="batch"` sums over the whole batch first (one value per class): steadier for small structures, but a batch
+    divided over processes then no longer gives the same gradient.
+    """
+    return tversky(logits, target, alpha=0.5, beta=0.5, smooth=smooth / 2, pool=pool)
+
+
+def tversky(
+    logits: Tensor, target: Tensor, *, alpha: float = 0.3, beta: float = 0.7, smooth: float = 1.0, pool: Pool = "image"
+) -> Tensor:
+    """Tversky loss (Salehi et al., MLMI 2017): 1 − (TP + smooth) / (TP + alpha·FP + beta·FN + smooth), soft counts.
+
+    Mean over foreground classes, then samples; alpha = beta = ½ is Dice (with half the smoothing constant).
+    """
+    p, y, valid = _probabilities(logits, target)
+    axes = (0, 2, 3) if pool == "batch" else (2, 3)
+    hit, predicted, wanted = (p * y).sum(axes), p.sum(axes), y.sum(axes)
+    wrong, missed = predicted - hit, wanted - hit
+    loss = 1 - (hit + smooth) / (hit + alpha * wrong + beta * missed + smooth)
+    if pool == "batch":
+        return loss.mean() * valid.any()
+    return (loss.mean(1) * valid.flatten(1).any(1)).mean()
+
+
+def foreground(target: Tensor) -> Tensor:
+    """The union of all foreground classes as a binary target (1 against 0; 255 stays): long B×H×W → the same."""
+    return torch.where(target == IGNORE, target, (target > 0).to(target.dtype))
+
+
+class LossOptions(BaseModel):
+    """A weighted sum of losses; a term with weight 0 is not computed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cross_entropy: float = Field(1.0, ge=0, description="weight of cross-entropy (binary: BCE)")
+    dice: float = Field(1.0, ge=0, description="weight of the soft Dice loss")
+    tversky: float = Field(0.0, ge=0, description="weight of the Tversky loss")
+    focal: float = Field(0.0, ge=0, description="weight of the focal loss")
+    class_weights: tuple[float, ...] | None = Field(
+        None, description="one per class, background first (binary: two), for cross-entropy and focal"
+    )
+    pool: Pool = Field("image", description="Dice and Tversky per image, or over the whole batch")
+    smooth: float = Field(1.0, ge=0, description="smoothing constant of Dice and Tversky")
+    tversky_alpha: float = Field(0.3, ge=0, description="weight of false positives")
+    tversky_beta: float = Field(0.7, ge=0, description="weight of false negatives")
+    focal_gamma: float = Field(2.0, ge=0, description="how much easy pixels are played down")
+
+
+def segmentation_loss(logits: Tensor, target: Tensor, options: LossOptions) -> dict[str, Tensor]:
+    """The terms of `options` by name, each times its weight; their sum is the loss."""
+    o = options
+    terms = {
+        "cross_entropy": lambda: cross_entropy(logits, target, class_weights=o.class_weights),
+        "dice": lambda: dice(logits, target, smooth=o.smooth, pool=o.pool),
+        "tversky": lambda: tversky(
+            logits, target, alpha=o.tversky_alpha, beta=o.tversky_beta, smooth=o.smooth, pool=o.pool
+        ),
+        "focal": lambda: focal(logits, target, gamma=o.focal_gamma, class_weights=o.class_weights),
+    }
+    return {name: getattr(o, name) * term() for name, term in terms.items() if getattr(o, name) > 0}
+
+
+def _binary(target: Tensor) -> tuple[Tensor, Tensor]:
+    """Valid pixels (bool) and the target as float, 0 where ignored."""
+    valid = (target >= 0) & (target <= 1)
+    return valid, torch.where(valid, target, torch.zeros_like(target)).float()
+
+
+def _probabilities(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Probabilities and one-hot target of the foreground classes, B×(K−1 or 1)×H×W, zero where ignored; valid pixels."""
+    if logits.shape[1] == 1:
+        valid, y = _binary(target)
+        return torch.sigmoid(logits.float()) * valid[:, None], y[:, None], valid
+    valid = target != IGNORE
+    inside = torch.where(valid, target, torch.zeros_like(target))
+    y = F.one_hot(inside, logits.shape[1]).movedim(3, 1)[:, 1:].float()
+    return logits.float().softmax(1)[:, 1:] * valid[:, None], y * valid[:, None], valid
+
+
+def _pixel_weights(target: Tensor, class_weights: Sequence[float] | None, logits: Tensor) -> Tensor:
+    valid = _binary(target)[0] if logits.shape[1] == 1 else target != IGNORE
+    if class_weights is None:
+        return valid.float()
+    weights = torch.tensor(class_weights, device=logits.device)
+    return weights[torch.where(valid, target, torch.zeros_like(target))] * valid
+
+
+def _per_sample_mean(loss: Tensor, weight: Tensor) -> Tensor:
+    """Weighted mean over each sample's pixels, then the mean over samples; a sample of weight 0 counts as 0."""
+    total = weight.flatten(1).sum(1)
+    return ((loss * weight).flatten(1).sum(1) / total.clamp_min(torch.finfo(total.dtype).tiny)).mean()
