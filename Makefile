@@ -1,0 +1,38 @@
+# Two commands, each of which does its own set-up (a virtual environment in .venv, with the versions of constraints.txt):
+#   make demo   train on embedded phantom images, then scores, overlays and a report in demo/
+#   make test   style, types and all tests
+
+VENV := .venv
+STAMP := $(VENV)/.installed
+# Tried in this order; a name counts only if it runs, is 3.11 or newer and can make virtual environments.
+PYTHONS := python3.13 python3.12 python3.11 python3 python
+USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+
+.PHONY: help demo test
+
+help:
+	@sed -n 's/^#   make/make/p' Makefile
+
+demo: $(STAMP)
+	$(VENV)/bin/delineate demo --out demo
+
+# Two workers of one thread each, not one of two: most tests are too small to use a second thread.
+test: $(STAMP)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2
+
+$(STAMP): pyproject.toml constraints.txt
+	@python=; if ! $(VENV)/bin/python -c '$(USABLE)' 2>/dev/null; then \
+	  for name in $(PYTHONS); do \
+	    if $$name -c '$(USABLE)' 2>/dev/null; then python=$$name; break; fi; \
+	  done; \
+	  if [ -z "$$python" ]; then \
+	    echo "Delineate needs Python 3.11 or newer with its venv module; tried: $(PYTHONS)" >&2; exit 1; \
+	  fi; \
+	  echo "creating $(VENV) with $$($$python --version)"; \
+	  $$python -m venv --clear $(VENV); \
+	fi
+	$(VENV)/bin/python -m pip install --quiet --no-input --editable '.[dev]' --constraint constraints.txt
+	@touch $(STAMP)

@@ -1,0 +1,193 @@
+"""The house rules that a machine can check: which way imports run, what stays light, how long a file may be.
+
+Each check is a pure function from a source tree to a list of offences, so that it can be shown to catch a planted one.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "src" / "delineate"
+ROOMS = (
+    *("common", "data", "nn", "methods", "artefact", "evaluation", "inference", "engine", "fewshot"),
+    *("report", "studies", "serve", "api", "cli"),
+)
+"""Lowest first."""
+TORCH = {"torch", "torchvision", "timm", "lightning"}
+WITHOUT_TORCH = ("common", "data", "evaluation", "report")
+HEAVY = TORCH | {"numpy", "scipy", "cv2", "PIL", "matplotlib", "pydantic", "yaml", "safetensors"}
+"""What no verb may import before it has parsed its arguments."""
+LONGEST = 500
+
+
+def imports(tree: ast.AST, module: str) -> Iterator[str]:
+    """Dotted names of all that a module imports, wherever in the file; relative imports are made absolute."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(module.split(".")[: -node.level]) if node.level else ""
+            source = ".".join(part for part in (base, node.module) if part)
+            yield from (f"{source}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) == "import_module":
+            yield from (arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str))
+
+
+def sources(package: Path) -> Iterator[tuple[str, str, ast.Module]]:
+    """(module name, room, syntax tree) of every file; the room of the package's own `__init__.py` is ""."""
+    for path in sorted(package.rglob("*.py")):
+        parts = path.relative_to(package).with_suffix("").parts
+        room = {"__init__": "", "__main__": "cli"}.get(parts[0], parts[0])
+        yield ".".join(("delineate", *parts)), room, ast.parse(path.read_text(encoding="utf-8"))
+
+
+def room_of(name: str) -> str | None:
+    """The room an imported name lies in; "" for the package's own face, None for other packages."""
+    parts = name.split(".")
+    if parts[0] != "delineate":
+        return None
+    return parts[1] if len(parts) > 1 and parts[1] in ROOMS else ""
+
+
+def upward_imports(package: Path) -> list[str]:
+    """Imports of a room that is not named before the importing one. The package's face may import all below `cli`."""
+    offences = []
+    for module, room, tree in sources(package):
+        rank = ROOMS.index(room) if room else ROOMS.index("cli")
+        for name in imports(tree, module):
+            target = room_of(name)
+            if target is None or name == "delineate.__version__":
+                continue
+            if target == "" or (ROOMS.index(target) >= rank and target != room):
+                offences.append(f"{module} imports {name}")
+    return offences
+
+
+def unknown_rooms(package: Path) -> list[str]:
+    """Files and folders that belong to no room."""
+    return [module for module, room, _ in sources(package) if room and room not in ROOMS]
+
+
+def known_papers(package: Path) -> list[str]:
+    """Imports of one method's folder from anywhere else: a paper lives in its own folder and nowhere else."""
+    folders = {path.parent.name for path in package.glob("methods/*/__init__.py")}
+    offences = []
+    for module, _, tree in sources(package):
+        for name in imports(tree, module):
+            parts = name.split(".")
+            if parts[:2] != ["delineate", "methods"] or len(parts) < 3 or parts[2] not in folders:
+                continue
+            if module.split(".")[:3] != parts[:3]:
+                offences.append(f"{module} imports {name}")
+    return offences
+
+
+def torch_imports(package: Path) -> list[str]:
+    """Imports of the network libraries from rooms that work on arrays and files."""
+    return [
+        f"{module} imports {name}"
+        for module, room, tree in sources(package)
+        if room in WITHOUT_TORCH
+        for name in imports(tree, module)
+        if name.split(".")[0] in TORCH
+    ]
+
+
+def heavy_verbs(package: Path) -> list[str]:
+    """Module-level imports of heavy libraries or of other rooms in the command line's files."""
+    offences = []
+    for module, room, tree in sources(package):
+        if room == "cli":
+            top = ast.Module([node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)], [])
+            heavy = [name for name in imports(top, module) if name.split(".")[0] in HEAVY]
+            rooms = [name for name in imports(top, module) if room_of(name) not in (None, "", "common", "cli")]
+            offences += [f"{module} imports {name}" for name in heavy + rooms]
+    return offences
+
+
+def long_files(package: Path) -> list[str]:
+    """Files of more than 500 lines: they hold two ideas."""
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in package.rglob("*.py")}
+    return [f"{path}: {count} lines" for path, count in lengths.items() if count > LONGEST]
+
+
+RULES = (upward_imports, unknown_rooms, known_papers, torch_imports, heavy_verbs, long_files)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_house_rule(rule):
+    assert rule(PACKAGE) == []
+
+
+PLANTED = [
+    (upward_imports, "data/reader.py", "from delineate.engine import loop"),
+    (upward_imports, "nn/block.py", "def late():\n    from delineate.methods.registry import build"),
+    (upward_imports, "evaluation/table.py", "from ..inference import predictor"),
+    (
+        upward_imports,
+        "artefact/reader.py",
+        "from importlib import import_module\nimport_module('delineate.engine.loop')",
+    ),
+    (upward_imports, "engine/loop.py", "import delineate"),
+    (unknown_rooms, "utils/misc.py", ""),
+    (known_papers, "methods/second/network.py", "from delineate.methods.first.network import Block"),
+    (known_papers, "engine/loop.py", "from delineate.methods import first"),
+    (torch_imports, "data/cache.py", "import torch.utils.data"),
+    (torch_imports, "evaluation/dice.py", "from torch import Tensor"),
+    (heavy_verbs, "cli/predict.py", "import numpy as np"),
+    (heavy_verbs, "cli/predict.py", "from delineate.inference.predictor import Predictor"),
+    (long_files, "nn/everything.py", "x = 1\n" * 501),
+]
+
+
+@pytest.mark.parametrize(("rule", "file", "source"), PLANTED)
+def test_planted_offence_is_caught(rule, file, source, tmp_path):
+    for name in ("methods/first/__init__.py", "methods/second/__init__.py"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    target = tmp_path / file
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(source)
+    assert len(rule(tmp_path)) == 1
+
+
+def test_downward_imports_are_allowed(tmp_path):
+    (tmp_path / "engine").mkdir()
+    (tmp_path / "engine" / "loop.py").write_text(
+        "from delineate import __version__\nfrom delineate.data.case import Case\n"
+    )
+    (tmp_path / "__init__.py").write_text("from delineate.api import load\n")
+    assert [offence for rule in RULES for offence in rule(tmp_path)] == []
+
+
+def modules_after(code: str) -> set[str]:
+    """Top-level packages that a fresh interpreter has loaded after running `code`."""
+    script = f"{code}\nimport sys\nprint('\\nLOADED', *sorted({{name.split('.')[0] for name in sys.modules}}))"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(result.stdout.splitlines()[-1].split()[1:])
+
+
+@pytest.mark.parametrize("code", ["import delineate", "import delineate.cli"])
+def test_import_is_light(code):
+    assert modules_after(code) & HEAVY == set()
+
+
+@pytest.mark.parametrize("words", ["['--help']", "['predict', '--help']", "['train', '--help']", "['--version']"])
+def test_help_is_light(words):
+    code = f"import sys\nsys.argv = ['delineate', *{words}]\nfrom delineate.cli import main\n"
+    code += "try:\n    main()\nexcept SystemExit as stop:\n    assert not stop.code, stop.code"
+    assert modules_after(code) & HEAVY == set()
+
+
+@pytest.mark.parametrize(("room", "unwanted"), [("evaluation", TORCH), ("report", TORCH), ("inference", {"lightning"})])
+def test_room_loads_without(room, unwanted):
+    """`evaluate` needs no network library at all, `predict` not the training stack, also not through what they import."""
+    files = sorted((PACKAGE / room).glob("*.py"))
+    names = [f"delineate.{room}" if file.stem == "__init__" else f"delineate.{room}.{file.stem}" for file in files]
+    assert modules_after("import " + ", ".join(names)) & unwanted == set()
