@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -16,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from timm.models import adapt_input_conv
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from delineate.common.errors import DelineateError, RecipeError
 from delineate.common.names import did_you_mean
@@ -36,8 +38,9 @@ class EncoderOptions(BaseModel):
 class Encoder(nn.Module):
     """The first `levels` feature maps of a timm network; later stages are dropped.
 
-    `forward`: B×in_channels×H×W → list of B×channels[i]×⌈H/reductions[i]⌉×⌈W/reductions[i]⌉ (rounding may differ by
-    architecture), highest resolution first. Raises `RecipeError` for an unknown name or one with too few levels.
+    `forward`: B×in_channels×H×W → list of B×channels[i]×⌈H/reductions[i]⌉×⌈W/reductions[i]⌉, highest resolution first.
+    Sizes that are no multiple of the last reduction are padded (edge values) and the maps cropped, since many architectures
+    take no others. Raises `RecipeError` for an unknown name or one with too few levels.
     """
 
     def __init__(self, name: str = "resnet50", *, in_channels: int = 3, levels: int = 4) -> None:
@@ -49,14 +52,20 @@ class Encoder(nn.Module):
             )
         self.name, self.in_channels, self.levels = name, in_channels, levels
         self.network = _features(name, in_channels, levels, pretrained=False)
-        info = self.network.feature_info
+        info: Any = self.network.feature_info
         self.channels: tuple[int, ...] = tuple(info.channels())
         self.reductions: tuple[int, ...] = tuple(info.reduction())
         self._channels_last = str(getattr(self.network, "output_fmt", "NCHW")).endswith("NHWC")
 
     def forward(self, image: Tensor) -> list[Tensor]:
+        height, width = image.shape[-2:]
+        step = self.reductions[-1]
+        if height % step or width % step:
+            image = F.pad(image, (0, -width % step, 0, -height % step), mode="replicate")
         maps = self.network(image)
-        return [x.permute(0, 3, 1, 2) for x in maps] if self._channels_last else list(maps)
+        if self._channels_last:
+            maps = [x.permute(0, 3, 1, 2) for x in maps]
+        return [x[..., : -(-height // r), : -(-width // r)] for x, r in zip(maps, self.reductions, strict=True)]
 
     def load_pretrained(self, source: bool | str) -> None:
         """Load weights: `False` nothing, `True` timm's own (downloaded once), a string a local file with timm's names.
@@ -100,10 +109,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """Tensors by name from a `.safetensors` file or a torch file (read weights-only; `state_dict` and `model` wrappers and
     a `module.` prefix are taken off). Raises `DelineateError` with the file's name when it cannot be read."""
     try:
-        if path.suffix == ".safetensors":
-            content = load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        content: Any = _raw(path)
     except FileNotFoundError as error:
         raise DelineateError(f"weights file {path} does not exist; check the path") from error
     except (OSError, SafetensorError) as error:
@@ -121,9 +127,13 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return {str(key).removeprefix("module."): value for key, value in content.items()}
 
 
+def _raw(path: Path) -> Any:
+    return load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+
+
 def _features(name: str, in_channels: int, levels: int, *, pretrained: bool) -> nn.Module:
     config = timm.get_pretrained_cfg(name)
-    any_size = {"strict_img_size": False} if config is not None and config.fixed_input_size else {}
+    any_size: dict[str, Any] = {"strict_img_size": False} if config is not None and config.fixed_input_size else {}
     try:
         return timm.create_model(
             name,
@@ -140,7 +150,9 @@ def _features(name: str, in_channels: int, levels: int, *, pretrained: bool) -> 
     except (AttributeError, RuntimeError, TypeError) as error:
         if pretrained:
             raise
-        raise RecipeError(f"encoder '{name}' cannot be used: timm offers no feature maps of it ({error})") from error
+        raise RecipeError(
+            f"encoder '{name}' cannot be used: timm gives no feature maps of it at any size ({error})"
+        ) from error
 
 
 def _pick(found: dict[str, Tensor], key: str, like: Tensor, in_channels: int) -> Tensor | None:

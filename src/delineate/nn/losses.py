@@ -1,9 +1,9 @@
 """Segmentation losses on logits.
 
 Conventions, shared by all functions: `logits` float B×K×H×W, `target` long B×H×W with 255 = ignore. K = 1 is binary with
-sigmoid (target 1 against 0), K > 1 softmax over classes. Each sample gets its own value, the result is their mean over all B samples, so a batch divided
-evenly over processes gives the same gradient. A sample without any valid pixel counts as 0.
-Everything is computed in float32, also under autocast.
+sigmoid (target 1 against 0), K > 1 softmax over classes. Each sample gets its own value and the result is their mean over
+all B samples, so a batch divided evenly over processes gives the same gradient. A sample without any valid pixel counts
+as 0. Everything is computed in float32, also under autocast.
 """
 
 from __future__ import annotations
