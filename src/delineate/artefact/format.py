@@ -1,0 +1,249 @@
+"""The portable artefact: one `model.safetensors` with the weights and everything that is needed to use them.
+
+Its safetensors header has one entry, "delineate": the JSON form of `Header`. Nothing in it is executed when it is read.
+An artefact of any earlier `FORMAT` stays readable: a change of meaning raises `FORMAT` and teaches `_header` the old form.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from delineate.common.errors import ArtefactError, DelineateError
+from delineate.common.files import atomic_path
+from delineate.data.case import ClassTable
+from delineate.data.spec import InputSpec
+from delineate.methods import registry
+from delineate.methods.contract import Method
+
+FORMAT: Final = 1
+ENTRY = "delineate"
+FILE_NAME = "model.safetensors"
+
+
+@dataclass
+class Artefact:
+    """A method with its weights, and what turns its outputs into masks."""
+
+    method: Method
+    spec: InputSpec
+    classes: ClassTable
+    threshold: float = 0.5
+    """Binary: foreground where probability ≥ threshold. Not used with several classes."""
+    temperature: float = 1.0
+    """Logits are divided by it before sigmoid or softmax."""
+    postprocess: dict[str, Any] = field(default_factory=dict)
+    scores: dict[str, Any] = field(default_factory=dict)
+    """Validation scores of these weights, for the reader; nothing is computed from them."""
+    provenance: dict[str, Any] = field(default_factory=dict)
+    """Where the weights come from: data, seed, versions, foreign checkpoint."""
+    complete: bool = True
+    """False: only a part of the weights is trained (an early stage); good for `--init`, not for prediction."""
+
+
+class Header(BaseModel):
+    """What the safetensors header says: all of an `Artefact` except its weights."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = FORMAT
+    method: str
+    options: dict[str, Any]
+    classes: int = Field(ge=1)
+    """Output channels of the network: 1 = binary with sigmoid."""
+    in_channels: int = Field(ge=1)
+    input: InputSpec
+    class_names: tuple[str, ...] = Field(min_length=2)
+    threshold: float = Field(0.5, ge=0, le=1)
+    temperature: float = Field(1.0, gt=0)
+    postprocess: dict[str, Any] = Field(default_factory=dict)
+    scores: dict[str, Any] = Field(default_factory=dict)
+    provenance: dict[str, Any] = Field(default_factory=dict)
+    complete: bool = True
+
+
+def save(path: Path, artefact: Artefact) -> None:
+    """Write `artefact` to the file `path` atomically, with weights on the CPU in their own types.
+
+    Raises `ArtefactError` for contents that contradict each other or are not JSON, `DelineateError` when `path` cannot be
+    written.
+    """
+    text = _header_of(artefact, path).model_dump_json()
+    tensors = _storable(artefact.method.state_dict())
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={ENTRY: text})
+
+
+def load(path: Path | str) -> Artefact:
+    """Read a `model.safetensors` or a run folder that holds one. Weights are bit-equal to those saved; on the CPU, in eval
+    mode. Never fetches pretrained weights.
+
+    Raises `ArtefactError` with one line: absent, a pickle, truncated, without this project's header, of a newer format, of a
+    method that is not installed, or with parameters that do not fit it.
+    """
+    file = locate(path)
+    header = read_header(file)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            method = registry.build(
+                header.method, classes=header.classes, in_channels=header.in_channels, options=header.options
+            )
+    except DelineateError as error:
+        hint = "" if header.method in registry.names() else "; install the package that adds this method"
+        raise ArtefactError(f"{file} cannot be rebuilt: {error}{hint}") from error
+    _fill(method, read_tensors(file), file)
+    return Artefact(
+        method=method.eval(),
+        spec=header.input,
+        classes=ClassTable(names=header.class_names),
+        threshold=header.threshold,
+        temperature=header.temperature,
+        postprocess=header.postprocess,
+        scores=header.scores,
+        provenance=header.provenance,
+        complete=header.complete,
+    )
+
+
+def read_header(path: Path | str) -> Header:
+    """The header alone: milliseconds, whatever the size of the weights. Raises as `load` does."""
+    file = locate(path)
+    _refuse_pickle(file)
+    try:
+        with safe_open(file, framework="pt") as stream:
+            metadata = stream.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise ArtefactError(f"{file} is truncated or not a safetensors file ({error}); copy it again") from error
+    if ENTRY not in metadata:
+        raise ArtefactError(
+            f"{file} has weights but no Delineate header, so its method is unknown; "
+            f"for a checkpoint of a method's authors use `delineate import`"
+        )
+    return _header(metadata[ENTRY], file)
+
+
+def read_tensors(path: Path | str) -> dict[str, Tensor]:
+    """The weights alone, by parameter or buffer name, on the CPU."""
+    with safe_open(locate(path), framework="pt") as stream:
+        return {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 - not a mapping
+
+
+def locate(path: Path | str) -> Path:
+    """The artefact's file for a file or a run folder. Raises `ArtefactError` when there is none."""
+    path = Path(path)
+    if path.is_dir():
+        if not (path / FILE_NAME).is_file():
+            raise ArtefactError(
+                f"folder {path} holds no {FILE_NAME}; give a finished run's folder or a model file (a run writes it "
+                f"when it ends)"
+            )
+        return path / FILE_NAME
+    if not path.is_file():
+        raise ArtefactError(f"model {path} does not exist; give a {FILE_NAME} or a run folder that holds one")
+    return path
+
+
+def _header_of(artefact: Artefact, path: Path) -> Header:
+    method = artefact.method
+    if method.classes != artefact.classes.outputs:
+        raise ArtefactError(
+            f"{path}: the method has {method.classes} outputs but the class table "
+            f"({', '.join(artefact.classes.names)}) needs {artefact.classes.outputs}"
+        )
+    if method.in_channels != artefact.spec.in_channels:
+        raise ArtefactError(
+            f"{path}: the method takes {method.in_channels} channels, the input specification gives "
+            f"{artefact.spec.in_channels}"
+        )
+    content = {
+        "method": method.info.name,
+        "options": method.options.model_dump(mode="json"),
+        "classes": method.classes,
+        "in_channels": method.in_channels,
+        "input": artefact.spec.model_dump(mode="json"),
+        "class_names": artefact.classes.names,
+        "threshold": artefact.threshold,
+        "temperature": artefact.temperature,
+        "postprocess": artefact.postprocess,
+        "scores": artefact.scores,
+        "provenance": artefact.provenance,
+        "complete": artefact.complete,
+    }
+    try:
+        return Header.model_validate_json(json.dumps(content, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise ArtefactError(f"{path}: this does not fit an artefact's header: {_first_fault(error)}") from error
+
+
+def _header(text: str, file: Path) -> Header:
+    try:
+        content = json.loads(text)
+        found = content["format"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ArtefactError(f"{file} has a damaged Delineate header; copy the file again") from error
+    if isinstance(found, int) and found > FORMAT:
+        raise ArtefactError(
+            f"{file} has artefact format {found}, this version reads up to {FORMAT}; update delineate to use it"
+        )
+    try:
+        return Header.model_validate_json(text)
+    except ValidationError as error:
+        raise ArtefactError(f"{file} has a damaged Delineate header: {_first_fault(error)}") from error
+
+
+def _first_fault(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    fault = error.errors()[0]
+    return f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
+
+
+def _storable(state: dict[str, Any]) -> dict[str, Tensor]:
+    """Contiguous CPU tensors that share no memory (tied weights are stored under each of their names)."""
+    result: dict[str, Tensor] = {}
+    storages: set[int] = set()
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            raise ArtefactError(f"'{name}' is not a tensor; a method keeps all of its state in parameters and buffers")
+        tensor = value.detach().cpu().contiguous()
+        place = tensor.untyped_storage().data_ptr()
+        result[name] = tensor.clone() if place in storages else tensor
+        storages.add(place)
+    return result
+
+
+def _fill(method: Method, tensors: dict[str, Tensor], file: Path) -> None:
+    own = method.state_dict()
+    faults = [f"'{name}' is missing" for name in own if name not in tensors]
+    faults += [f"'{name}' is left over" for name in tensors if name not in own]
+    faults += [
+        f"'{name}' has shape {tuple(tensors[name].shape)}, expected {tuple(value.shape)}"
+        for name, value in own.items()
+        if name in tensors and tensors[name].shape != value.shape
+    ]
+    if faults:
+        more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""
+        raise ArtefactError(f"{file} does not fit method '{method.info.name}': {faults[0]}{more}")
+    method.load_state_dict(tensors)
+
+
+def _refuse_pickle(file: Path) -> None:
+    """Zip and pickle magic: what torch.save writes. Never opened here."""
+    try:
+        with file.open("rb") as stream:
+            start = stream.read(4)
+    except OSError as error:
+        raise ArtefactError(f"cannot read {file}: {error.strerror}") from error
+    if start == b"PK\x03\x04" or (start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05"):
+        raise ArtefactError(
+            f"{file} is a pickled checkpoint, which is not opened as a model; turn it into one with "
+            f"`delineate import METHOD {file.name} --out MODEL`"
+        )
