@@ -1,3 +1,42 @@
-"""Delineate: train, compare and run medical image segmentation networks."""
+"""Delineate: train, compare and run medical image segmentation networks.
+
+    import delineate
+    run = delineate.train("polyps/", method="condseg", preset="tiny", out="runs/first")
+    model = delineate.load("runs/first")
+    mask = model.predict(image)            # H×W class indices at the image's own size
+
+Names are loaded on first use, so that `import delineate` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from delineate.api import demo, evaluate, train
+    from delineate.inference.predictor import load
+    from delineate.methods.listing import list_methods
+    from delineate.methods.registry import create
 
 __version__ = "0.1.0"
+__all__ = ["create", "demo", "evaluate", "list_methods", "load", "train"]
+
+_HOME = {
+    "create": "delineate.methods.registry",
+    "demo": "delineate.api",
+    "evaluate": "delineate.api",
+    "list_methods": "delineate.methods.listing",
+    "load": "delineate.inference.predictor",
+    "train": "delineate.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'delineate' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,33 @@
+"""Tables that several verbs print."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from delineate.api import DemoResult
+    from delineate.engine.run import RunResult
+
+
+def print_run(result: RunResult) -> None:
+    """Where everything lies and how well it went on the validation split."""
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"validation Dice {result.dice:.4f} (native resolution), {result.minutes:.1f} minutes")
+    console.print(f"model:  {result.model}")
+    console.print(f"report: {result.folder / 'report.html'}")
+
+
+def print_demo(result: DemoResult) -> None:
+    """The demo's table: test scores of each method."""
+    console = Console(highlight=False, soft_wrap=True)
+    table = Table(title=f"phantoms, {result.cases} test images, protocol native, mean over cases")
+    for heading in ("method", "Dice", "IoU", "minutes"):
+        table.add_column(heading, justify="left" if heading == "method" else "right")
+    for row in result.rows:
+        table.add_row(row.method, f"{row.dice:.3f}", f"{row.iou:.3f}", f"{row.minutes:.1f}")
+    console.print(table)
+    console.print("One seed each: this compares these two trained models, not the methods.")
+    console.print(f"report: {result.report}")

@@ -1,0 +1,333 @@
+"""The training loop: one stage of one run, from top to bottom.
+
+Everything random at a step is derived from (seed, stage, step), so that a run resumed from any saved step goes on exactly
+as it would have.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+
+from delineate.common.errors import Interrupted, TrainingError
+from delineate.data.cache import Cache
+from delineate.data.loader import Loader
+from delineate.data.spec import InputSpec
+from delineate.engine.console import Reporter, Validated
+from delineate.engine.folder import RunFolder
+from delineate.engine.memory import out_of_memory
+from delineate.engine.optim import Plateau, learning_rate_factor, make_optimiser, named_parameters, set_learning_rate
+from delineate.engine.recipe import Recipe, StageSettings
+from delineate.engine.sources import Source, to_device, to_torch
+from delineate.engine.state import Progress, State, States, pack_optimiser, snapshot, unpack_optimiser
+from delineate.engine.validation import ValidationResult, evaluating, validate
+from delineate.methods.contract import Batch, Context, Method, Stage, Update
+
+
+@dataclass
+class Run:
+    """What all stages of a run share."""
+
+    fabric: Fabric
+    recipe: Recipe
+    method: Method
+    spec: InputSpec
+    validation: Cache
+    folder: RunFolder
+    states: States
+    reporter: Reporter
+    progress: Progress
+    stop_requested: Callable[[], str | None]
+    """The reason to stop at the next opportunity, or None."""
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def seconds(self) -> float:
+        """Training time including that before a resume."""
+        return self.progress.seconds + time.perf_counter() - self.started
+
+
+class Objective(nn.Module):
+    """A method seen as what DDP must wrap: the module whose forward is the objective."""
+
+    def __init__(self, method: Method) -> None:
+        super().__init__()
+        self.method = method
+
+    def forward(self, name: str, batch: Batch, ctx: Context) -> dict[str, Tensor]:
+        return dict(getattr(self.method, name)(batch, ctx))
+
+
+class StageRun:
+    """One stage: its optimisers, schedule, source, averaged weights; trains, validates, saves, resumes."""
+
+    def __init__(self, run: Run, stage: Stage, source: Source, total: int, resumed: State | None) -> None:
+        self.run, self.stage, self.source, self.total = run, stage, source, total
+        self.settings: StageSettings = run.recipe.stage_settings(stage.name)
+        method = run.method
+        self.trained = {update.name: named_parameters(method, update) for update in stage.updates}
+        self._train_only([name for names in self.trained.values() for name in names])
+        self.optimisers = {update.name: make_optimiser(method, update, self.settings) for update in stage.updates}
+        self.plateau = Plateau()
+        self.average = copy.deepcopy(method).requires_grad_(False) if self.settings.ema else None
+        self.validate_steps = max(1, round(run.recipe.engine.validate_every * source.steps_per_epoch))
+        self.sums: dict[str, float] = defaultdict(float)
+        self.summed = 0
+        if resumed is not None:
+            self._restore(resumed)
+        wrapped: Any = run.fabric.setup(Objective(method), *self.optimisers.values())
+        self.objective, *optimisers = wrapped if isinstance(wrapped, tuple) else (wrapped,)
+        self.wrapped = dict(zip(self.optimisers, optimisers, strict=True))
+        if self.average is not None:
+            self.average.to(run.fabric.device)
+
+    def train(self) -> None:
+        """Run to the stage's end, to early stopping, or until a stop is asked for (`Interrupted`, state saved)."""
+        run, progress = self.run, self.run.progress
+        run.reporter.begin(self.stage.name, progress.step, self.total)
+        run.method.train()
+        if progress.step == 0:
+            self.save()
+        last_save = time.perf_counter()
+        with closing(self.source.batches(progress.step, self.total)) as batches:
+            for batch in batches:
+                self.step(to_device(batch, run.fabric.device))
+                if progress.step % self.validate_steps == 0 or progress.step == self.total:
+                    self.validate()
+                    if self._enough():
+                        run.reporter.note(
+                            f"{self.stage.name}: no better Dice in {progress.waited} validations, stopping early"
+                        )
+                        progress.step = self.total
+                    self.save()
+                    last_save = time.perf_counter()
+                    if progress.step >= self.total:
+                        break
+                elif time.perf_counter() - last_save > 60 * run.recipe.engine.save_minutes:
+                    self.save()
+                    last_save = time.perf_counter()
+                if reason := run.stop_requested():
+                    self.save()
+                    raise Interrupted(reason)
+        self._hand_on_best()
+
+    def step(self, batch: Batch) -> None:
+        """One optimiser step of each update."""
+        run, progress = self.run, self.run.progress
+        factor = learning_rate_factor(progress.step, self.total, self.settings, self.plateau)
+        ctx = self._context(progress.step)
+        torch.manual_seed(_mix(run.recipe.engine.seed, progress.stage, progress.step, run.fabric.global_rank))
+        total = 0.0
+        for update in self.stage.updates:
+            set_learning_rate(self.optimisers[update.name], self.settings.lr * factor)
+            total += self._update(update, batch, ctx)
+        run.method.after_step(ctx)
+        if self.average is not None:
+            _average(self.average, run.method, self.settings.ema)
+        self.summed += 1
+        progress.step += 1
+        progress.images_seen += len(batch["sample_id"]) * run.fabric.world_size
+        run.reporter.step(total, len(batch["sample_id"]) * run.fabric.world_size)
+
+    def validate(self) -> None:
+        """Validate on the first process, tell the others; log; keep the best weights."""
+        run, progress = self.run, self.run.progress
+        result: ValidationResult | None = None
+        if run.fabric.is_global_zero:
+            with torch.random.fork_rng(devices=[]):
+                result = self._validation_pass()
+        result = run.fabric.broadcast(result)
+        assert result is not None
+        better = progress.best_dice is None or result.dice > progress.best_dice
+        if better:
+            progress.best_dice, progress.best_step, progress.waited = result.dice, progress.step, 0
+            if run.fabric.is_global_zero:
+                run.states.save_best(self.stage.name, snapshot(self._validated_method()))
+        else:
+            progress.waited += 1
+        self.plateau.observe(result.loss["total"], self.settings)
+        self._log(result, better)
+
+    def save(self) -> None:
+        """Write a resume state (first process only)."""
+        run = self.run
+        if not run.fabric.is_global_zero:
+            return
+        tensors: dict[str, Tensor] = {}
+        values: dict[str, Any] = {"plateau": self.plateau.as_dict(), "sums": dict(self.sums), "summed": self.summed}
+        for name, optimiser in self.optimisers.items():
+            packed, scalars = pack_optimiser(f"optimiser.{name}", optimiser)
+            tensors |= packed
+            values[f"optimiser.{name}"] = scalars
+        if self.average is not None:
+            tensors |= {f"average.{name}": tensor for name, tensor in snapshot(self.average).items()}
+        values["scaler"] = run.fabric._precision.state_dict()
+        progress = copy.copy(run.progress)
+        progress.seconds = run.seconds
+        run.states.save(State(progress, snapshot(run.method), tensors, values))
+
+    def _update(self, update: Update, batch: Batch, ctx: Context) -> float:
+        """Forward, backward and step of one update; returns the summed loss. Raises `TrainingError` if it is not finite."""
+        run = self.run
+        if len(self.stage.updates) > 1:
+            self._train_only(self.trained[update.name])
+        optimiser = self.wrapped[update.name]
+        optimiser.zero_grad(set_to_none=True)
+        parts = min(self.settings.accumulate, len(batch["sample_id"]))
+        loss_sum = 0.0
+        try:
+            for index, part in enumerate(_divide(batch, parts)):
+                with run.fabric.no_backward_sync(
+                    self.objective, enabled=run.fabric.world_size > 1 and index + 1 < parts
+                ):
+                    terms = self.objective(update.objective, part, ctx)
+                    loss = torch.stack([term.float() for term in terms.values()]).sum()
+                    weight = len(part["sample_id"]) / len(batch["sample_id"])
+                    if not math.isfinite(value := float(loss)):
+                        raise TrainingError(_not_finite(terms, part, ctx))
+                    run.fabric.backward(loss * weight)
+                self._add_up(terms, weight)
+                loss_sum += value * weight
+            if self.settings.clip_norm is not None:
+                run.fabric.clip_gradients(self.objective, optimiser, max_norm=self.settings.clip_norm)
+            optimiser.step()
+        except torch.OutOfMemoryError as error:
+            raise out_of_memory(run.fabric.device, self.settings.batch_size, run.spec.size) from error
+        return loss_sum
+
+    def _validation_pass(self) -> ValidationResult:
+        run = self.run
+        method = self._validated_method()
+        loader = Loader(
+            run.validation, run.spec, None, batch_size=self.settings.batch_size, seed=0, workers=run.recipe.data.workers
+        )
+        batches: Iterator[Batch] = (to_device(to_torch(batch), run.fabric.device) for batch in loader.once())
+        update = self.stage.updates[0]
+        with evaluating(method):
+            return validate(
+                getattr(method, update.objective),
+                getattr(method, self.stage.logits),
+                batches,
+                self._context(run.progress.step),
+                run.fabric.autocast,
+            )
+
+    def _validated_method(self) -> Method:
+        return self.run.method if self.average is None else self.average
+
+    def _context(self, step: int) -> Context:
+        run = self.run
+        generator = torch.Generator(run.fabric.device)
+        generator.manual_seed(_mix(run.recipe.engine.seed, run.progress.stage, step, run.fabric.global_rank) ^ 1)
+        return Context(self.stage.name, step, self.total, generator)
+
+    def _add_up(self, terms: dict[str, Tensor], weight: float) -> None:
+        for name, term in terms.items():
+            self.sums[name] += float(term.detach()) * weight
+
+    def _log(self, result: ValidationResult, better: bool) -> None:
+        run, progress = self.run, self.run.progress
+        means = {name: value / max(1, self.summed) for name, value in self.sums.items()}
+        losses = {"total": sum(means.values()), **means}
+        self.sums.clear()
+        self.summed = 0
+        lr = self.settings.lr * learning_rate_factor(progress.step - 1, self.total, self.settings, self.plateau)
+        epoch = progress.step / self.source.steps_per_epoch
+        if run.fabric.is_global_zero:
+            run.folder.log(
+                {
+                    "stage": self.stage.name,
+                    "step": progress.step,
+                    "total_steps": self.total,
+                    "epoch": round(epoch, 3),
+                    "lr": lr,
+                    "loss": losses,
+                    "val": {"dice": result.dice, "loss": result.loss},
+                    "images_per_second": progress.images_seen / max(1e-9, run.seconds),
+                    "seconds": run.seconds,
+                }
+            )
+        run.reporter.validated(
+            Validated(self.stage.name, epoch, progress.step, result.dice, better, losses, result.loss, lr, run.seconds)
+        )
+
+    def _enough(self) -> bool:
+        return self.settings.early_stop is not None and self.run.progress.waited >= self.settings.early_stop
+
+    def _hand_on_best(self) -> None:
+        self.run.fabric.barrier()
+        best = self.run.states.load_best(self.stage.name)
+        if best is not None:
+            self.run.method.load_state_dict(best)
+
+    def _restore(self, state: State) -> None:
+        if self.average is not None:
+            prefix = "average."
+            self.average.load_state_dict(
+                {k.removeprefix(prefix): v for k, v in state.tensors.items() if k.startswith(prefix)}
+            )
+        for name, optimiser in self.optimisers.items():
+            unpack_optimiser(f"optimiser.{name}", optimiser, state.tensors, state.values[f"optimiser.{name}"])
+        self.plateau = Plateau.from_dict(state.values["plateau"])
+        self.sums.update(state.values["sums"])
+        self.summed = state.values["summed"]
+        self.run.fabric._precision.load_state_dict(state.values["scaler"])
+
+    def _train_only(self, names: Iterable[str]) -> None:
+        wanted = set(names)
+        for name, parameter in self.run.method.named_parameters():
+            parameter.requires_grad_(name in wanted)
+
+
+def _divide(batch: Batch, parts: int) -> Iterator[Batch]:
+    if parts == 1:
+        yield batch
+        return
+    size = len(batch["sample_id"])
+    edges = [size * index // parts for index in range(parts + 1)]
+    for start, stop in pairwise(edges):
+        yield {
+            "image": batch["image"][start:stop],
+            "mask": batch["mask"][start:stop],
+            "labelled": batch["labelled"][start:stop],
+            "sample_id": batch["sample_id"][start:stop],
+        }
+
+
+@torch.no_grad()
+def _average(average: Method, method: Method, decay: float) -> None:
+    for ours, theirs in zip(average.parameters(), method.parameters(), strict=True):
+        ours.lerp_(theirs, 1 - decay)
+    for ours, theirs in zip(average.buffers(), method.buffers(), strict=True):
+        ours.copy_(theirs)
+
+
+def _mix(*numbers: int) -> int:
+    """A well-spread 63-bit seed from small integers (splitmix64)."""
+    value = 0
+    for number in numbers:
+        value = (value + number + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
+        value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+        value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+        value ^= value >> 31
+    return value >> 1
+
+
+def _not_finite(terms: dict[str, Tensor], batch: Batch, ctx: Context) -> str:
+    bad = ", ".join(name for name, term in terms.items() if not torch.isfinite(term))
+    return (
+        f"the loss is not finite at step {ctx.step + 1} of stage '{ctx.stage}' (terms: {bad or 'their sum'}; samples: "
+        f"{', '.join(batch['sample_id'])}); try a smaller engine.lr, engine.clip_norm=1, or precision 32. "
+        "The last good state is saved"
+    )

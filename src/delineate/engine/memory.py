@@ -1,0 +1,74 @@
+"""Memory: a lower bound of what a training step needs, and what the machine has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from delineate.common.errors import DeviceError
+from delineate.methods.contract import Method
+
+GIB = 2**30
+
+
+def training_bytes(build: Callable[[], Method], batch: int, size: tuple[int, int], *, moments: int = 2) -> int:
+    """Bytes that `forward` alone keeps for its backward pass, plus weights, gradients and optimiser moments.
+
+    Computed without allocating anything (meta tensors). A lower bound: the objective's other heads and the operators'
+    working memory come on top.
+    """
+    with torch.device("meta"):
+        method = build().train()
+    kept: dict[int, Tensor] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage()._cdata] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, _same):
+        output = method(torch.empty(batch, method.in_channels, *size, device="meta"))
+    weights = {p.untyped_storage()._cdata for p in [*method.parameters(), *method.buffers()]}
+    activations = sum(t.untyped_storage().nbytes() for key, t in kept.items() if key not in weights)
+    parameters = sum(p.numel() * p.element_size() for p in method.parameters())
+    del output
+    return activations + parameters * (2 + moments)
+
+
+def available_bytes(device: torch.device) -> int | None:
+    """Free memory of the device, or None where it cannot be told."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        return None
+    return None
+
+
+def check_memory(need: int, device: torch.device, batch: int, size: tuple[int, int]) -> None:
+    """Raise `DeviceError` when `need` bytes surely do not fit."""
+    have = available_bytes(device)
+    if have is not None and need > have:
+        raise DeviceError(
+            f"a training step with batch {batch} at {size[0]}×{size[1]} needs at least {need / GIB:.1f} GiB, and {device.type} "
+            f"has {have / GIB:.1f} GiB free; use a smaller engine.batch_size or --size, or engine.accumulate or "
+            "engine.activation_checkpointing=true (engine.memory_check=false tries all the same)"
+        )
+
+
+def out_of_memory(device: torch.device, batch: int, size: tuple[int, int]) -> DeviceError:
+    """The error for a step that ran out of memory."""
+    return DeviceError(
+        f"{device.type} ran out of memory with batch {batch} at {size[0]}×{size[1]}; try --set engine.batch_size="
+        f"{max(1, batch // 2)}, a smaller --size, or --set engine.activation_checkpointing=true"
+    )
+
+
+def _same(tensor: Any) -> Any:
+    return tensor

@@ -1,0 +1,122 @@
+"""From a recipe and a data set to what will be trained: input specification, method, and steps per stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from lightning.fabric import Fabric
+
+from delineate.common.errors import RecipeError
+from delineate.data.cache import Cache
+from delineate.data.case import Manifest
+from delineate.data.inspect import Census
+from delineate.data.spec import InputSpec
+from delineate.engine.memory import check_memory, training_bytes
+from delineate.engine.recipe import Recipe
+from delineate.engine.sources import Source, SourceRequest, make_source
+from delineate.methods import registry
+from delineate.methods.contract import Method, Stage
+from delineate.nn.recompute import recompute
+
+
+@dataclass(frozen=True)
+class Planned:
+    stage: Stage
+    source: Source
+    steps: int
+
+
+def settle_input(recipe: Recipe, census: Census) -> tuple[Recipe, InputSpec]:
+    """Replace `auto` by what the data say."""
+    wanted = recipe.input
+    bits = census.bits
+    settled = wanted.model_copy(
+        update={
+            "channels": ("grey" if census.grey else "rgb") if wanted.channels == "auto" else wanted.channels,
+            "intensity": ("percentile" if bits == 16 else "range") if wanted.intensity == "auto" else wanted.intensity,
+        }
+    )
+    spec = InputSpec(
+        channels=settled.channels,  # type: ignore[arg-type]
+        size=settled.size,
+        fit=settled.fit,
+        intensity=settled.intensity,  # type: ignore[arg-type]
+        source_bits=16 if bits == 16 else 8,
+    )
+    return recipe.model_copy(update={"input": settled}), spec
+
+
+def build_method(recipe: Recipe, manifest: Manifest, spec: InputSpec) -> Method:
+    torch.manual_seed(recipe.engine.seed)
+    method = registry.build(
+        recipe.name, classes=manifest.classes.outputs, in_channels=spec.in_channels, options=recipe.method
+    )
+    info = method.info
+    if min(spec.size) < info.min_size:
+        raise RecipeError(
+            f"input.size: {info.name} needs at least {info.min_size}×{info.min_size} pixels (given: {spec.size})"
+        )
+    if any(side % info.divisor for side in spec.size):
+        raise RecipeError(f"input.size: {info.name} needs multiples of {info.divisor} (given: {spec.size})")
+    if recipe.engine.activation_checkpointing:
+        _recompute(method)
+    return method.to(memory_format=torch.channels_last) if recipe.engine.channels_last else method
+
+
+def _recompute(method: Method) -> None:
+    if not method.info.checkpoint_modules:
+        raise RecipeError(f"engine.activation_checkpointing: method '{method.info.name}' does not offer it")
+    recompute(method, method.info.checkpoint_modules)
+
+
+def check_training_memory(
+    recipe: Recipe, manifest: Manifest, spec: InputSpec, device: torch.device, stages: Iterable[Stage]
+) -> None:
+    if not recipe.engine.memory_check or recipe.engine.activation_checkpointing:
+        return
+    settings = [recipe.stage_settings(stage.name) for stage in stages]
+    batch = max(-(-each.batch_size // each.accumulate) for each in settings)
+
+    def build() -> Method:
+        return registry.build(
+            recipe.name, classes=manifest.classes.outputs, in_channels=spec.in_channels, options=recipe.method
+        )
+
+    need = training_bytes(build, batch, spec.size, moments=1 if settings[-1].optimiser == "sgd" else 2)
+    check_memory(need, device, batch, spec.size)
+
+
+def make_plan(recipe: Recipe, stages: Iterable[Stage], cache: Cache, spec: InputSpec, fabric: Fabric) -> list[Planned]:
+    """Turn epochs into steps, once. Epochs are shared out among the stages; with `steps` given, the steps are."""
+    shares = [recipe.share(stage) for stage in stages]
+    if sum(shares) <= 0:
+        raise RecipeError("stages: the shares sum to 0, nothing would be trained")
+    planned = []
+    for stage, share in zip(stages, shares, strict=True):
+        settings = recipe.stage_settings(stage.name)
+        if settings.batch_size % fabric.world_size:
+            raise RecipeError(
+                f"engine.batch_size={settings.batch_size} cannot be divided among {fabric.world_size} processes"
+            )
+        source = make_source(
+            stage.source,
+            SourceRequest(
+                cache=cache,
+                spec=spec,
+                augment=recipe.stage_augment(stage.name),
+                batch_size=settings.batch_size,
+                seed=recipe.engine.seed,
+                workers=recipe.data.workers,
+                rank=fabric.global_rank,
+                world=fabric.world_size,
+            ),
+        )
+        total = recipe.engine.steps or (recipe.engine.epochs or 1) * source.steps_per_epoch
+        steps = round(total * share / sum(shares))
+        if steps > 0:
+            planned.append(Planned(stage, source, steps))
+    if not planned:
+        raise RecipeError("engine.steps is too small: no stage gets a step")
+    return planned

@@ -1,0 +1,224 @@
+"""The recipe: everything that decides how a run goes, typed, closed and saved with the run.
+
+Layers, later ones win: the defaults below, the method's preset, flags, `--set section.key=value`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from delineate.common.errors import RecipeError
+from delineate.common.files import write_text
+from delineate.common.names import did_you_mean
+from delineate.data.augment import AugmentSettings
+from delineate.methods import registry
+from delineate.methods.contract import Stage
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataSection(_Section):
+    """Where samples come from."""
+
+    workers: int = Field(2, ge=1, description="threads that prepare samples")
+
+
+class InputSection(_Section):
+    """How pixels become the network's input; `auto` is settled by the data and then saved resolved."""
+
+    size: tuple[int, int] = Field((256, 256), description="working height and width")
+    channels: Literal["auto", "rgb", "bgr", "grey"] = Field("auto", description="auto: grey if all images are grey")
+    fit: Literal["stretch", "letterbox"] = Field("stretch", description="letterbox keeps the aspect ratio")
+    intensity: Literal["auto", "range", "percentile"] = Field("auto", description="auto: percentile for 16-bit images")
+
+    @field_validator("size", mode="before")
+    @classmethod
+    def _square(cls, value: Any) -> Any:
+        return (value, value) if isinstance(value, int) else value
+
+
+class StageSettings(_Section):
+    """What may differ from stage to stage."""
+
+    batch_size: int = Field(8, ge=1)
+    accumulate: int = Field(1, ge=1, description="micro-batches per step; the batch is divided among them")
+    optimiser: Literal["adam", "adamw", "sgd"] = "adamw"
+    lr: float = Field(1e-3, gt=0)
+    lr_scale: dict[str, float] = Field(
+        default_factory=dict, description="submodule → factor on lr, e.g. {encoder: 0.1}"
+    )
+    weight_decay: float = Field(0.0, ge=0, description="not applied to biases and normalisation weights")
+    momentum: float = Field(0.9, ge=0, lt=1, description="SGD only (Nesterov)")
+    schedule: Literal["constant", "cosine", "poly", "plateau", "one-cycle"] = "one-cycle"
+    warmup: float = Field(
+        0.0, ge=0, lt=1, description="share of the steps with linearly rising lr; one-cycle: its rise (0 = .3)"
+    )
+    poly_power: float = Field(0.9, gt=0)
+    plateau_patience: int = Field(30, ge=1, description="validations without a lower validation loss")
+    plateau_factor: float = Field(0.1, gt=0, lt=1)
+    clip_norm: float | None = Field(None, gt=0)
+    ema: float = Field(0.0, ge=0, lt=1, description="decay of the averaged weights; 0 = none")
+    early_stop: int | None = Field(None, ge=1, description="validations without a better Dice")
+
+
+class EngineSection(StageSettings):
+    """How training goes. The fields of `StageSettings` hold for every stage unless `stages.<name>` overrides them."""
+
+    epochs: int | None = Field(100, ge=1, description="turned into steps once, at the start")
+    steps: int | None = Field(None, ge=1, description="optimiser steps of all stages together; wins over epochs")
+    validate_every: float = Field(1.0, gt=0, description="epochs between validations")
+    seed: int = Field(0, ge=0)
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    devices: int = Field(1, ge=1, description="processes, one device each (DDP)")
+    precision: Literal["32", "bf16", "16"] = Field("32", description="bf16/16: autocast where the device has it")
+    channels_last: bool = True
+    activation_checkpointing: bool = Field(
+        False, description="recompute activations in the backward pass: less memory, more time"
+    )
+    save_minutes: float = Field(5.0, gt=0, description="between resume states; one is also saved at each validation")
+    memory_check: bool = Field(True, description="refuse before the start when memory would surely not suffice")
+    tensorboard: bool = Field(False, description="also log to RUN/tensorboard (extra `tensorboard`)")
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) else value
+
+
+class Recipe(_Section):
+    """One run, resolved."""
+
+    name: str
+    """The method."""
+    preset: str = "paper"
+    data: DataSection = DataSection()
+    input: InputSection = InputSection()
+    method: dict[str, Any] = Field(default_factory=dict)
+    """The method's own options, checked by the method."""
+    augment: AugmentSettings = AugmentSettings()
+    engine: EngineSection = EngineSection()
+    stages: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Stage name → `share`, `augment` and any of `StageSettings`."""
+
+    def stage_settings(self, stage: str) -> StageSettings:
+        """Engine settings of one stage, its overrides applied."""
+        base = {key: getattr(self.engine, key) for key in StageSettings.model_fields}
+        over = {key: value for key, value in self.stages.get(stage, {}).items() if key not in ("share", "augment")}
+        return _validated(StageSettings, base | over, f"stages.{stage}")
+
+    def stage_augment(self, stage: str) -> AugmentSettings:
+        """Augmentation of one stage, its overrides applied."""
+        over = self.stages.get(stage, {}).get("augment", {})
+        return _validated(AugmentSettings, registry.merge(self.augment.model_dump(), over), f"stages.{stage}.augment")
+
+    def share(self, stage: Stage) -> float:
+        """Part of the run's steps that a stage gets."""
+        value = self.stages.get(stage.name, {}).get("share", stage.share)
+        if not isinstance(value, int | float) or value < 0:
+            raise RecipeError(f"stages.{stage.name}.share: must be a number ≥ 0 (given: {value!r})")
+        return float(value)
+
+    def check_stages(self, stages: Iterable[Stage]) -> None:
+        """Raise `RecipeError` for an override of a stage that the method has not, or with a faulty value."""
+        known = [stage.name for stage in stages]
+        for name in self.stages:
+            if name not in known:
+                raise RecipeError(f"stages: method '{self.name}' has no stage '{name}': {did_you_mean(name, known)}")
+            self.stage_settings(name)
+            self.stage_augment(name)
+
+    def save(self, path: Path) -> None:
+        """Write as YAML, atomically."""
+        write_text(path, yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+
+    @classmethod
+    def load(cls, path: Path) -> Recipe:
+        """Read a saved recipe; raises `RecipeError` naming the file when it is absent or malformed."""
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError) as error:
+            raise RecipeError(f"cannot read recipe {path}: {error}") from error
+        if not isinstance(content, dict):
+            raise RecipeError(f"{path} is not a recipe")
+        return _validated(cls, content, str(path))
+
+
+def resolve(method: str, preset: str, changes: Mapping[str, Any], settings: Iterable[str] = ()) -> Recipe:
+    """Lay defaults, preset, `changes` (nested mapping) and `settings` ("section.key=value") on each other.
+
+    Raises `RecipeError` for an unknown method, preset or key (naming the nearest) and for a value of the wrong type.
+    """
+    presets = registry.presets(method)
+    if preset not in presets:
+        raise RecipeError(f"method '{method}' has no preset '{preset}': {did_you_mean(preset, presets)}")
+    content = registry.merge(presets[preset], changes)
+    for setting in settings:
+        content = registry.merge(content, parse_setting(setting))
+    _prefer_given_length(content, changes, settings)
+    return _validated(Recipe, {"name": method, "preset": preset, **content}, "recipe")
+
+
+def parse_setting(text: str) -> dict[str, Any]:
+    """ "a.b=1" → {"a": {"b": 1}}; the value is read as YAML."""
+    path, equals, raw = text.partition("=")
+    keys = path.strip().split(".")
+    if not equals or not all(keys):
+        raise RecipeError(f"--set {text}: expected section.key=value, for example engine.lr=0.001")
+    try:
+        value: Any = yaml.safe_load(raw)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"--set {text}: the value is not readable as YAML") from error
+    if isinstance(value, str):
+        value = _number(value)
+    for key in reversed(keys):
+        value = {key: value}
+    return dict(value)
+
+
+def differences(old: Recipe, new: Recipe) -> list[str]:
+    """Dotted keys whose values differ, as "key: old → new"."""
+    before, after = _flat(old.model_dump(mode="json")), _flat(new.model_dump(mode="json"))
+    keys = sorted(before.keys() | after.keys())
+    return [f"{key}: {before.get(key)} → {after.get(key)}" for key in keys if before.get(key) != after.get(key)]
+
+
+def _number(text: str) -> Any:
+    """YAML 1.1 reads 1e-3 as text; people mean the number."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _prefer_given_length(content: dict[str, Any], changes: Mapping[str, Any], settings: Iterable[str]) -> None:
+    """Epochs given by the user win over steps of a preset."""
+    given = dict(changes.get("engine", {}))
+    for setting in settings:
+        given |= parse_setting(setting).get("engine", {}) or {}
+    if given.get("epochs") is not None and given.get("steps") is None:
+        content["engine"] = {**content.get("engine", {}), "steps": None}
+
+
+def _validated(model: type[Model], content: Mapping[str, Any], what: str) -> Model:
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise RecipeError(registry.explain(error, model, what)) from error
+
+
+def _flat(content: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(content, dict) or not content:
+        return {prefix: content}
+    result: dict[str, Any] = {}
+    for key, value in content.items():
+        result |= _flat(value, f"{prefix}.{key}" if prefix else str(key))
+    return result

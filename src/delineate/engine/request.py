@@ -1,0 +1,77 @@
+"""What `train` is asked for, and whether the run folder agrees with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from delineate.common.errors import RecipeError, TrainingError
+from delineate.data.cache import DEFAULT_LIMIT_BYTES
+from delineate.data.images import DEFAULT_MAX_PIXELS
+from delineate.engine.folder import RunFolder
+from delineate.engine.recipe import Recipe, differences, resolve
+from delineate.methods import registry
+
+MAY_CHANGE_ON_RESUME = ("data.workers", "engine.save_minutes", "engine.memory_check")
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """What `train` is asked for. `settings` are "section.key=value" texts; None leaves a preset's value."""
+
+    data: Path
+    method: str
+    out: Path
+    preset: str = "paper"
+    size: int | None = None
+    epochs: int | None = None
+    steps: int | None = None
+    seed: int | None = None
+    device: str | None = None
+    resume: bool = False
+    init: Path | None = None
+    settings: Sequence[str] = ()
+    max_pixels: int = DEFAULT_MAX_PIXELS
+    cache_folder: Path | None = None
+    cache_limit_bytes: int = DEFAULT_LIMIT_BYTES
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Recipe sections as a nested mapping, laid on the preset before `settings`."""
+
+    def recipe(self) -> Recipe:
+        """Preset, flags and settings resolved."""
+        engine = {"epochs": self.epochs, "steps": self.steps, "seed": self.seed, "device": self.device}
+        changes: dict[str, Any] = {"engine": {key: value for key, value in engine.items() if value is not None}}
+        if self.size is not None:
+            changes["input"] = {"size": self.size}
+        return resolve(self.method, self.preset, registry.merge(changes, self.options), self.settings)
+
+
+def check_folder(folder: RunFolder, recipe: Recipe, resume: bool) -> None:
+    if not resume:
+        if folder.recipe.exists() or (folder.path.is_dir() and any(folder.path.iterdir())):
+            folder.claim()  # raises with the right words
+        return
+    if not folder.recipe.exists():
+        raise TrainingError(f"--resume: {folder.path} holds no run; start it without --resume")
+    if folder.read_summary().get("status") == "finished":
+        raise TrainingError(f"--resume: the run in {folder.path} is finished; nothing is left to do")
+    if not (folder.steps / "latest.json").exists():
+        raise TrainingError(
+            f"--resume: {folder.path} has no saved state; remove that folder and start without --resume"
+        )
+    saved = Recipe.load(folder.recipe)
+    # The saved recipe is resolved by the data (auto → rgb); what the flags leave open is no change.
+    asked = _settled_like(recipe, saved)
+    changed = [line for line in differences(saved, asked) if not line.startswith(MAY_CHANGE_ON_RESUME)]
+    if changed:
+        raise RecipeError(
+            f"--resume: the recipe differs from the run's ({'; '.join(changed)}); give the same options, or another --out"
+        )
+
+
+def _settled_like(recipe: Recipe, saved: Recipe) -> Recipe:
+    given = recipe.input.model_dump()
+    kept = {key: getattr(saved.input, key) for key, value in given.items() if value == "auto"}
+    return recipe.model_copy(update={"input": recipe.input.model_copy(update=kept)})

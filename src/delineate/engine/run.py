@@ -1,0 +1,214 @@
+"""`train`: from a data set and a recipe to a finished run folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from lightning.fabric import Fabric
+from torch import nn
+
+from delineate.artefact import format as artefact_format
+from delineate.artefact.inherit import inherit
+from delineate.common.errors import DataError, Interrupted, RecipeError
+from delineate.common.files import write_json
+from delineate.data.cache import Cache, open_cache
+from delineate.data.case import Manifest, Split
+from delineate.data.inspect import Census
+from delineate.data.prepare import open_data
+from delineate.data.spec import InputSpec
+from delineate.engine.console import ConsoleReporter, Reporter, Silent
+from delineate.engine.finish import finish
+from delineate.engine.folder import RunFolder, environment
+from delineate.engine.loop import Run, StageRun
+from delineate.engine.plan import Planned, build_method, check_training_memory, make_plan, settle_input
+from delineate.engine.recipe import Recipe
+from delineate.engine.request import TrainRequest, check_folder
+from delineate.engine.signals import stop_on_signals
+from delineate.engine.state import Progress, State, States
+from delineate.inference.device import resolve_device
+from delineate.methods.contract import Method
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished run."""
+
+    folder: Path
+    model: Path
+    dice: float
+    """Mean Dice on the validation split at native resolution (the headline column of `validation/scores.json`)."""
+    minutes: float
+
+
+def train(request: TrainRequest, reporter: Reporter | None = None) -> RunResult:
+    """Train as asked and write the run folder.
+
+    Raises `DelineateError` subclasses with one line for everything a user can mend; before the first step nothing is
+    written. `Interrupted` after a signal, with the state saved.
+    """
+    recipe = request.recipe()
+    folder = RunFolder(request.out)
+    fabric = _fabric(recipe)
+    if fabric.is_global_zero:
+        check_folder(folder, recipe, request.resume)
+    fabric.launch()
+    reporter = (reporter or ConsoleReporter()) if fabric.is_global_zero else Silent()
+    manifest, census = _open_data(request, folder, recipe.engine.seed, reporter)
+    if request.resume:
+        recipe = Recipe.load(folder.recipe)
+    recipe, spec = settle_input(recipe, census)
+    method = build_method(recipe, manifest, spec)
+    stages = method.stages()
+    recipe.check_stages(stages)
+    check_training_memory(recipe, manifest, spec, fabric.device, stages)
+    if not request.resume:
+        _initial_weights(method, request.init, reporter)
+    cache_of = _cache_opener(request, manifest, spec, reporter)
+    training, validation = cache_of("train"), cache_of("val")
+    plan = make_plan(recipe, stages, training, spec, fabric)
+    states = States(folder.steps)
+    state = states.load() if request.resume else None
+    if fabric.is_global_zero and not request.resume:
+        _open_folder(folder, recipe, manifest, method, plan, fabric.device)
+    fabric.barrier()
+    run = Run(
+        fabric=fabric,
+        recipe=recipe,
+        method=method,
+        spec=spec,
+        validation=validation,
+        folder=folder,
+        states=states,
+        reporter=reporter,
+        progress=Progress() if state is None else state.progress,
+        stop_requested=lambda: None,
+    )
+    if state is not None:
+        method.load_state_dict(state.model)
+        if fabric.is_global_zero:
+            folder.rewind_log([stage.name for stage in stages], state.progress.stage, state.progress.step)
+        reporter.note(
+            f"going on with {folder.path} at step {state.progress.step} of stage '{stages[state.progress.stage].name}'"
+        )
+    if fabric.world_size > 1:
+        _synchronise_batchnorm(run)
+    _run_stages(run, plan, state)
+    if not fabric.is_global_zero:
+        return RunResult(folder.path, folder.model, 0.0, run.seconds / 60)
+    dice = finish(run, manifest)
+    return RunResult(folder.path, folder.model, dice, run.seconds / 60)
+
+
+def _run_stages(run: Run, plan: list[Planned], state: State | None) -> None:
+    with stop_on_signals() as request:
+        run.stop_requested = request
+        try:
+            for index in range(run.progress.stage, len(plan)):
+                planned = plan[index]
+                stage_run = StageRun(run, planned.stage, planned.source, planned.steps, state)
+                state = None
+                stage_run.train()
+                if index + 1 < len(plan):
+                    done = run.progress
+                    run.progress = Progress(stage=index + 1, seconds=done.seconds, images_seen=done.images_seen)
+        except Interrupted as stop:
+            if run.fabric.is_global_zero:
+                run.folder.update_summary(status="interrupted", minutes=run.seconds / 60)
+            raise Interrupted(
+                f"stopped by {stop} after step {run.progress.step} of stage '{planned.stage.name}'; the state is saved, go on "
+                "with the same command and --resume"
+            ) from None
+        finally:
+            run.reporter.close()
+
+
+def _fabric(recipe: Recipe) -> Fabric:
+    device = resolve_device(recipe.engine.device)
+    precision = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[recipe.engine.precision]
+    if precision == "16-mixed" and device.type == "cpu":
+        raise RecipeError("engine.precision=16 needs a GPU; on the CPU use bf16 or 32")
+    if device.type == "cuda" and precision == "bf16-mixed" and not torch.cuda.is_bf16_supported():
+        raise RecipeError("engine.precision=bf16: this GPU has no bfloat16; use 16 or 32")
+    devices = recipe.engine.devices
+    return Fabric(
+        accelerator=device.type,
+        devices=devices,
+        strategy="ddp" if devices > 1 else "auto",
+        precision=precision,  # type: ignore[arg-type]
+    )
+
+
+def _open_data(request: TrainRequest, folder: RunFolder, seed: int, reporter: Reporter) -> tuple[Manifest, Census]:
+    source = folder.manifest if request.resume else request.data
+    manifest, census = open_data(source, seed=seed, max_pixels=request.max_pixels)
+    if request.resume and not request.data.is_file() and Path(manifest.root).resolve() != request.data.resolve():
+        raise DataError(f"--resume: the run was trained on {manifest.root}, not on {request.data}")
+    counts = ", ".join(f"{len(manifest.split(name))} {name}" for name in ("train", "val", "test"))
+    reporter.note(f"data: {manifest.root} ({manifest.layout}; {counts}; splits: {manifest.split_origin})")
+    reporter.note(f"labels: {manifest.labels.reason}; classes: {', '.join(manifest.classes.names)}")
+    for name in ("train", "val"):
+        if not manifest.split(name):  # type: ignore[arg-type]
+            raise DataError(
+                f"{manifest.root}: the {name} split is empty; mend {name}.txt or remove the lists to get a seeded split"
+            )
+    return manifest, census
+
+
+def _initial_weights(method: Method, init: Path | None, reporter: Reporter) -> None:
+    method.load_pretrained()
+    if init is None:
+        return
+    for line in inherit(method, artefact_format.load(init)).lines():
+        reporter.note(f"--init {init}: {line}")
+
+
+def _cache_opener(
+    request: TrainRequest, manifest: Manifest, spec: InputSpec, reporter: Reporter
+) -> Callable[[Split], Cache]:
+    def opened(split: Split) -> Cache:
+        return open_cache(
+            manifest,
+            manifest.split(split),
+            spec,
+            folder=request.cache_folder,
+            limit_bytes=request.cache_limit_bytes,
+            announce=reporter.note,
+        )
+
+    return opened
+
+
+def _open_folder(
+    folder: RunFolder, recipe: Recipe, manifest: Manifest, method: Method, plan: list[Planned], device: torch.device
+) -> None:
+    folder.claim()
+    manifest.save(folder.manifest)
+    folder.update_summary(
+        status="running",
+        method=recipe.name,
+        preset=recipe.preset,
+        seed=recipe.engine.seed,
+        parameters=sum(p.numel() for p in method.parameters()),
+        stages=[{"name": planned.stage.name, "steps": planned.steps} for planned in plan],
+        classes=list(manifest.classes.names),
+        started=time.strftime("%Y-%m-%d %H:%M:%S"),
+    )
+    write_json(folder.environment, environment(str(device), torch.get_num_threads()))
+    recipe.save(folder.recipe)
+
+
+def _synchronise_batchnorm(run: Run) -> None:
+    """BatchNorm statistics over all processes, where the device can (CUDA)."""
+    if not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in run.method.modules()):
+        return
+    if run.fabric.device.type == "cuda":
+        nn.SyncBatchNorm.convert_sync_batchnorm(run.method)
+        run.reporter.note("BatchNorm is synchronised over the processes")
+    else:
+        run.reporter.note(
+            f"BatchNorm cannot be synchronised on {run.fabric.device.type}: each process normalises its own share of the batch"
+        )

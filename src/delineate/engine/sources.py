@@ -1,0 +1,92 @@
+"""Sources of batches: what a stage's `source` names. One source so far, and the place where others register."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from delineate.common.errors import RecipeError
+from delineate.common.names import did_you_mean
+from delineate.data.augment import AugmentSettings
+from delineate.data.cache import Cache
+from delineate.data.loader import Loader, NumpyBatch
+from delineate.data.spec import InputSpec
+from delineate.methods.contract import Batch
+
+
+class Source(Protocol):
+    """An endless, stateless stream: the batches of any range of steps can be had at any time."""
+
+    steps_per_epoch: int
+
+    def batches(self, start: int, stop: int) -> Generator[Batch]:
+        """Batches of steps start … stop-1, on the CPU."""
+        ...
+
+
+@dataclass(frozen=True)
+class SourceRequest:
+    """What a source may need to know."""
+
+    cache: Cache
+    spec: InputSpec
+    augment: AugmentSettings
+    batch_size: int
+    seed: int
+    workers: int
+    rank: int = 0
+    world: int = 1
+
+
+class Supervised:
+    """Shuffled, augmented training samples with their masks."""
+
+    def __init__(self, request: SourceRequest) -> None:
+        self._loader = Loader(
+            request.cache,
+            request.spec,
+            request.augment,
+            batch_size=request.batch_size,
+            seed=request.seed,
+            workers=request.workers,
+            rank=request.rank,
+            world=request.world,
+        )
+        self.steps_per_epoch = self._loader.steps_per_epoch
+
+    def batches(self, start: int, stop: int) -> Generator[Batch]:
+        for batch in self._loader.batches(start, stop):
+            yield to_torch(batch)
+
+
+SOURCES: dict[str, Callable[[SourceRequest], Source]] = {"supervised": Supervised}
+
+
+def make_source(name: str, request: SourceRequest) -> Source:
+    """The source registered under `name`. Raises `RecipeError` for an unknown one."""
+    if name not in SOURCES:
+        raise RecipeError(f"unknown source of batches '{name}': {did_you_mean(name, SOURCES)}")
+    return SOURCES[name](request)
+
+
+def to_torch(batch: NumpyBatch) -> Batch:
+    """Numpy batch (image B×H×W×C) → the contract's batch (image B×C×H×W, channels-last in memory)."""
+    return {
+        "image": torch.from_numpy(batch.image).permute(0, 3, 1, 2),
+        "mask": torch.from_numpy(batch.mask).long(),
+        "labelled": torch.from_numpy(batch.labelled),
+        "sample_id": list(batch.sample_id),
+    }
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """The batch's tensors on `device`."""
+    return {
+        "image": batch["image"].to(device, non_blocking=True),
+        "mask": batch["mask"].to(device, non_blocking=True),
+        "labelled": batch["labelled"].to(device, non_blocking=True),
+        "sample_id": batch["sample_id"],
+    }
