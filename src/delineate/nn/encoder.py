@@ -39,7 +39,7 @@ class Encoder(nn.Module):
     """The first `levels` feature maps of a timm network; later stages are dropped.
 
     `forward`: B×in_channels×H×W → list of B×channels[i]×⌈H/reductions[i]⌉×⌈W/reductions[i]⌉, highest resolution first.
-    Sizes that are no multiple of the last reduction are padded (edge values) and the maps cropped, since many architectures
+    Sizes that are no multiple of the coarsest reduction are padded (edge values) and the maps cropped, since many architectures
     take no others. Raises `RecipeError` for an unknown name or one with too few levels.
     """
 
@@ -55,11 +55,12 @@ class Encoder(nn.Module):
         info: Any = self.network.feature_info
         self.channels: tuple[int, ...] = tuple(info.channels())
         self.reductions: tuple[int, ...] = tuple(info.reduction())
+        self._step: int = max(level["reduction"] for level in info.info)
         self._channels_last = str(getattr(self.network, "output_fmt", "NCHW")).endswith("NHWC")
 
     def forward(self, image: Tensor) -> list[Tensor]:
         height, width = image.shape[-2:]
-        step = self.reductions[-1]
+        step = self._step
         if height % step or width % step:
             image = F.pad(image, (0, -width % step, 0, -height % step), mode="replicate")
         maps = self.network(image)

@@ -30,8 +30,10 @@ def bce(logits: Tensor, target: Tensor, *, class_weights: Sequence[float] | None
     logits = logits.float().squeeze(1)
     valid, y = _binary(target)
     loss = F.binary_cross_entropy_with_logits(logits, y, reduction="none")
-    weight = valid.float() if class_weights is None else valid * torch.lerp(*logits.new_tensor(class_weights), y)
-    return _per_sample_mean(loss, weight)
+    if class_weights is None:
+        return _per_sample_mean(loss, valid.float())
+    background, foreground = class_weights
+    return _per_sample_mean(loss, valid * (background + (foreground - background) * y))
 
 
 def cross_entropy(logits: Tensor, target: Tensor, *, class_weights: Sequence[float] | None = None) -> Tensor:
@@ -132,7 +134,7 @@ def _probabilities(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tens
         return torch.sigmoid(logits.float()) * valid[:, None], y[:, None], valid
     valid = target != IGNORE
     inside = torch.where(valid, target, torch.zeros_like(target))
-    y = F.one_hot(inside, logits.shape[1]).movedim(3, 1)[:, 1:].float()
+    y = F.one_hot(inside, logits.shape[1]).movedim(3, 1)[:, 1:].float()  # type: ignore[no-untyped-call]
     return logits.float().softmax(1)[:, 1:] * valid[:, None], y * valid[:, None], valid
 
 
