@@ -1,0 +1,219 @@
+"""Image and mask files ⇄ arrays. The size is checked from the header before anything is decoded.
+
+OpenCV decodes what it decodes exactly (8- and 16-bit PNG, JPEG, TIFF); Pillow the rest (palettes, GIF, BMP, CMYK) and
+whatever looks damaged, because OpenCV fills the missing part of a picture with grey and says nothing.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ImageFile, ImageOps
+
+from delineate.common.errors import DataError
+from delineate.common.files import write_bytes
+from delineate.data.headers import Header, open_pillow, png_is_intact, read_header
+from delineate.data.spec import Pixels
+
+DEFAULT_MAX_PIXELS = 400_000_000
+"""Images with more pixels than this are refused unless the caller raises the limit."""
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff"})
+VOLUME_SUFFIXES = frozenset({".nii", ".nii.gz", ".dcm", ".h5", ".hdf5", ".npz", ".npy", ".nrrd", ".mha", ".mhd"})
+
+_JPEG_CHROMA = 24
+"""Channels of a grey mask that was saved as a colour JPEG may differ by this much."""
+
+_READERS_RAISE = (OSError, SyntaxError, ValueError, KeyError, EOFError, struct.error, IndexError, cv2.error)
+
+
+def read_image(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Pixels:
+    """Decode an image file → H×W (grey) or H×W×3/4 (RGB order), uint8 or uint16, EXIF orientation applied.
+
+    Palettes become RGB; the alpha of a grey image is dropped. Raises `DataError` naming the file when it is missing, empty,
+    truncated, not an image, a stack of pages, of another type than 8 or 16 bits, or larger than `max_pixels`.
+    """
+    return decode_image(read_content(path), path, max_pixels=max_pixels)
+
+
+def read_mask(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[Any]:
+    """Decode a mask file → its raw label values, H×W, uint8 or uint16.
+
+    Palette files give their indices, unless the palette is grey: then its grey values. Three equal channels count as
+    one. Raises `DataError` as `read_image` does, and for masks painted in colours.
+    """
+    return decode_mask(read_content(path), path, max_pixels=max_pixels)
+
+
+def write_mask(path: Path, mask: NDArray[np.uint8]) -> None:
+    """Write H×W uint8 values as a grey PNG, atomically."""
+    if mask.dtype != np.uint8 or mask.ndim != 2:
+        raise ValueError(f"a mask to write is uint8 H×W, not {mask.dtype} of shape {mask.shape}")
+    _, content = cv2.imencode(".png", mask)
+    write_bytes(path, content.tobytes())
+
+
+def is_volume(path: Path) -> bool:
+    """Whether a file holds a volume: by its suffix, or a TIFF of several pages."""
+    if volume_suffix(path):
+        return True
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        return False
+    try:
+        header = read_header(path.read_bytes())
+    except _READERS_RAISE:
+        return False
+    return header is not None and header.pages > 1
+
+
+def volume_suffix(path: Path) -> str:
+    """The volume format's suffix that a file's name ends with, or ''."""
+    name = path.name.lower()
+    return next((suffix for suffix in sorted(VOLUME_SUFFIXES, key=len, reverse=True) if name.endswith(suffix)), "")
+
+
+def read_content(path: Path) -> bytes:
+    """A file's bytes; raises `DataError` when it cannot be read or is empty."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    if not content:
+        raise DataError(f"{path} is empty (zero bytes); restore or remove it")
+    return content
+
+
+def decode_image(content: bytes, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Pixels:
+    """`read_image` for bytes that were read already; `path` is for messages."""
+    header = _checked_header(content, path, max_pixels)
+    try:
+        image = _decode(content, header)
+    except _READERS_RAISE as error:
+        raise _broken(path, error) from error
+    return _typed(image, path)
+
+
+def decode_mask(content: bytes, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[Any]:
+    """`read_mask` for bytes that were read already; `path` is for messages."""
+    header = _checked_header(content, path, max_pixels)
+    try:
+        mask = _palette_labels(content, header) if header.palette else _decode(content, header)
+    except _READERS_RAISE as error:
+        raise _broken(path, error) from error
+    mask = _single_channel(_typed(mask, path), path, tolerance=_JPEG_CHROMA if header.format == "jpeg" else 0)
+    if header.format == "png" and not header.palette and header.bits in (2, 4):
+        return mask // (255 // (2**header.bits - 1))  # decoders stretch 2- and 4-bit grey to 0..255
+    return mask
+
+
+def _checked_header(content: bytes, path: Path, max_pixels: int) -> Header:
+    if volume_suffix(path):
+        raise DataError(f"{path} is a volume; volumes are not readable yet: convert its slices to PNG or TIFF images")
+    try:
+        header = read_header(content)
+    except _READERS_RAISE as error:
+        raise _broken(path, error) from error
+    if header is None:
+        raise DataError(f"{path} is not an image that can be read; known are PNG, JPEG, BMP, GIF and TIFF")
+    if header.pages > 1:
+        what = "an animation" if header.format == "gif" else "a TIFF stack (a volume)"
+        raise DataError(
+            f"{path} is {what} of {header.pages} pages, which is not readable yet: save each page as a file"
+        )
+    if header.height * header.width == 0:
+        raise DataError(f"{path} has no pixels ({header.width}×{header.height})")
+    if header.height * header.width > max_pixels:
+        raise DataError(
+            f"{path} has {header.width}×{header.height} pixels, above the limit of {max_pixels / 1e6:g} megapixels; "
+            "raise it with --max-megapixels if the machine's memory allows"
+        )
+    return header
+
+
+def _decode(content: bytes, header: Header) -> Pixels:
+    if header.palette or header.format in ("bmp", "gif") or _looks_damaged(content, header):
+        return _decode_pillow(content, header)
+    array = np.frombuffer(content, np.uint8)
+    if header.format == "jpeg":
+        with open_pillow(content, "jpeg") as lazy:
+            mode = lazy.mode
+        if mode not in ("L", "RGB"):
+            return _decode_pillow(content, header)
+        # Unlike IMREAD_UNCHANGED, these two obey the EXIF orientation.
+        decoded = cv2.imdecode(array, cv2.IMREAD_GRAYSCALE if mode == "L" else cv2.IMREAD_COLOR)
+    else:
+        decoded = cv2.imdecode(array, cv2.IMREAD_UNCHANGED)
+    if decoded is None:
+        return _decode_pillow(content, header)
+    if header.format == "png" and decoded.ndim == 3 and content[25] == 4:
+        return np.ascontiguousarray(decoded[..., 0])  # grey + alpha arrives as BGRA
+    return _to_rgb(decoded)
+
+
+def _decode_pillow(content: bytes, header: Header) -> Pixels:
+    with open_pillow(content, header.format) as lazy:
+        image = lazy
+        image.load()
+        upright = ImageOps.exif_transpose(image)
+        mode = {"1": "L", "P": "RGB", "PA": "RGBA", "LA": "L", "CMYK": "RGB", "YCbCr": "RGB"}.get(upright.mode)
+        if upright.mode == "P" and "transparency" in upright.info:
+            mode = "RGBA"
+        return np.asarray(upright.convert(mode) if mode else upright)
+
+
+def _looks_damaged(content: bytes, header: Header) -> bool:
+    if header.format == "jpeg":
+        return not content.rstrip(b"\0\r\n").endswith(b"\xff\xd9")
+    return header.format == "png" and not png_is_intact(content)
+
+
+def _to_rgb(decoded: Pixels) -> Pixels:
+    if decoded.ndim == 2:
+        return decoded
+    if decoded.shape[2] == 1:
+        return decoded[..., 0]
+    code = {3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGBA}.get(decoded.shape[2])
+    return decoded if code is None else cv2.cvtColor(decoded, code)
+
+
+def _palette_labels(content: bytes, header: Header) -> NDArray[Any]:
+    with open_pillow(content, header.format) as lazy:
+        image: ImageFile.ImageFile = lazy
+        image.load()
+        if image.mode != "P":
+            return np.asarray(image.convert("L") if image.mode in ("1", "L") else image)
+        indices = np.asarray(image)
+        palette = np.zeros((256, 3), np.uint8)
+        colours = np.asarray(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)[:256]
+    palette[: len(colours)] = colours
+    used = palette[np.unique(indices)]
+    is_grey = bool((used == used[:, :1]).all()) and len(np.unique(used[:, 0])) == len(used)
+    return palette[:, 0][indices] if is_grey else indices
+
+
+def _single_channel(mask: NDArray[Any], path: Path, tolerance: int) -> NDArray[Any]:
+    if mask.ndim == 2:
+        return mask
+    red, green, blue = (mask[..., channel].astype(np.int32) for channel in range(3))
+    if max(np.abs(red - green).max(), np.abs(blue - green).max()) > tolerance:
+        raise DataError(f"{path} is a mask painted in colours; save it with one value per class (0, 1, 2 …) instead")
+    return np.ascontiguousarray(mask[..., 1])
+
+
+def _typed(image: NDArray[Any], path: Path) -> Pixels:
+    if image.dtype not in (np.uint8, np.uint16):
+        raise DataError(
+            f"{path} has {image.dtype} pixels; only 8- and 16-bit unsigned integers are readable: convert it"
+        )
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (3, 4)):
+        raise DataError(f"{path} has {image.shape[2:]} channels; only grey, RGB and RGBA images are readable")
+    return image
+
+
+def _broken(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path} is damaged or truncated ({error}); restore or remove it")

@@ -1,0 +1,33 @@
+"""The data room's front door: a folder, or a manifest that was saved before → cases that are ready to train on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from delineate.common.errors import DataError
+from delineate.data.case import Manifest
+from delineate.data.images import DEFAULT_MAX_PIXELS
+from delineate.data.inspect import Census, Progress, inspect
+from delineate.data.layouts import discover
+from delineate.data.splits import complete
+
+
+def open_data(
+    folder: Path, *, seed: int = 0, max_pixels: int = DEFAULT_MAX_PIXELS, progress: Progress | None = None
+) -> tuple[Manifest, Census]:
+    """Recognise, read, check and split a data set.
+
+    `folder` may be a manifest's JSON file: then its files must be the very same (by SHA-256), and its label rule and splits hold.
+    Raises `DataError` with the first fault and the number of the others.
+    """
+    folder = Path(folder)
+    if folder.is_file() and folder.suffix.lower() == ".json":
+        manifest = Manifest.load(folder)
+        if not Path(manifest.root).is_dir():
+            raise DataError(
+                f"{folder} points to {manifest.root}, which is not there; restore that folder or edit 'root'"
+            )
+    else:
+        manifest = discover(folder)
+    manifest, census = inspect(manifest, max_pixels=max_pixels, progress=progress)
+    return complete(manifest, census.empty, seed=seed), census

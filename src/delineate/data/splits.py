@@ -1,0 +1,70 @@
+"""Seeded splits for data that brings none, or no validation cases: by group, and stratified by empty and non-empty masks."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+
+import numpy as np
+
+from delineate.common.errors import DataError
+from delineate.data.case import Case, Manifest, Split
+
+VAL_SHARE = 0.1
+TEST_SHARE = 0.1
+
+
+def complete(manifest: Manifest, empty: Collection[str] = (), *, seed: int = 0) -> Manifest:
+    """The manifest with training and validation cases for certain.
+
+    A split that is there stays as it is. Without validation cases, a tenth of the training groups become them; without any split,
+    a tenth each become validation and test. `empty`: ids of cases without foreground, spread evenly over the parts.
+    Raises `DataError` when there are too few groups, or no training cases.
+    """
+    present = {case.split for case in manifest.cases if case.split}
+    if not present:
+        shares: dict[Split, float] = {"val": VAL_SHARE, "test": TEST_SHARE}
+        pool = list(manifest.cases)
+        origin = f"seeded: train/val/test 80/10/10 by group, seed {seed}"
+    elif "train" not in present:
+        raise DataError(
+            f"{manifest.root} has no training cases, only {', '.join(sorted(present))}; add a train list or folder"
+        )
+    elif "val" in present:
+        return manifest
+    else:
+        shares, pool = {"val": VAL_SHARE}, list(manifest.split("train"))
+        origin = f"{manifest.split_origin}; val seeded: 10 % of the training cases by group, seed {seed}"
+    assigned = _draw(pool, shares, empty, seed)
+    cases = tuple(case.model_copy(update={"split": assigned.get(case.id, case.split)}) for case in manifest.cases)
+    return manifest.model_copy(update={"cases": cases, "split_origin": origin})
+
+
+def _draw(pool: Sequence[Case], shares: dict[Split, float], empty: Collection[str], seed: int) -> dict[str, Split]:
+    """Case id → split. Groups are drawn whole; each stratum gives its share, rounded so that the totals come out right."""
+    groups: dict[str, list[Case]] = defaultdict(list)
+    for case in pool:
+        groups[case.group or f"case {case.id}"].append(case)
+    if len(groups) < len(shares) + 1:
+        what = "cases" if all(len(members) == 1 for members in groups.values()) else "patients or sequences"
+        raise DataError(
+            f"{len(groups)} {what} are too few to split into {', '.join(['train', *shares])}; add more or bring lists"
+        )
+    order = _spread(groups, empty, np.random.default_rng([seed, len(groups)]))
+    assigned: dict[str, Split] = {}
+    taken: set[str] = set()
+    for split, share in shares.items():
+        free = [name for name in order if name not in taken]
+        number = max(1, round(share * len(groups)))
+        # Every k-th of an order in which the strata are spread evenly.
+        chosen = [free[int((index + 0.5) * len(free) / number)] for index in range(number)]
+        taken.update(chosen)
+        assigned |= {case.id: split for name in chosen for case in groups[name]}
+    return assigned | {case.id: "train" for name in groups if name not in taken for case in groups[name]}
+
+
+def _spread(groups: dict[str, list[Case]], empty: Collection[str], rng: np.random.Generator) -> list[str]:
+    """Group names in random order, empty groups after the others: even steps through it meet both in proportion."""
+    names = sorted(groups)
+    shuffled = [names[index] for index in rng.permutation(len(names))]
+    return sorted(shuffled, key=lambda name: all(case.id in empty for case in groups[name]))
