@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from micro_method import Micro, MicroOptions
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -17,6 +16,7 @@ from delineate.common.errors import ArtefactError, DelineateError
 from delineate.data.case import ClassTable
 from delineate.data.spec import InputSpec
 from delineate.methods import registry
+from micro_method import Micro, MicroOptions
 
 pytestmark = pytest.mark.usefixtures("micro")
 
@@ -152,7 +152,7 @@ def test_truncated_absent_and_foreign(tmp_path: Path) -> None:
     with pytest.raises(ArtefactError, match="does not exist"):
         artefacts.load(tmp_path / "none.safetensors")
     (tmp_path / "run").mkdir()
-    with pytest.raises(ArtefactError, match="holds no model.safetensors"):
+    with pytest.raises(ArtefactError, match="holds no model"):
         artefacts.load(tmp_path / "run")
 
 
