@@ -307,10 +307,10 @@ def _divide(batch: Batch, parts: int) -> Iterator[Batch]:
 
 @torch.no_grad()
 def _average(average: Method, method: Method, decay: float) -> None:
-    for ours, theirs in zip(average.parameters(), method.parameters(), strict=True):
-        ours.lerp_(theirs, 1 - decay)
-    for ours, theirs in zip(average.buffers(), method.buffers(), strict=True):
-        ours.copy_(theirs)
+    for mean, now in zip(average.parameters(), method.parameters(), strict=True):
+        mean.lerp_(now, 1 - decay)
+    for kept, buffer in zip(average.buffers(), method.buffers(), strict=True):
+        kept.copy_(buffer)
 
 
 def _mix(*numbers: int) -> int:

@@ -23,32 +23,29 @@ from delineate.nn.recompute import recompute
 
 @dataclass(frozen=True)
 class Planned:
+    """A stage with its batches and its number of steps."""
+
     stage: Stage
     source: Source
     steps: int
 
 
 def settle_input(recipe: Recipe, census: Census) -> tuple[Recipe, InputSpec]:
-    """Replace `auto` by what the data say."""
-    wanted = recipe.input
-    bits = census.bits
-    settled = wanted.model_copy(
-        update={
-            "channels": ("grey" if census.grey else "rgb") if wanted.channels == "auto" else wanted.channels,
-            "intensity": ("percentile" if bits == 16 else "range") if wanted.intensity == "auto" else wanted.intensity,
-        }
-    )
-    spec = InputSpec(
-        channels=settled.channels,  # type: ignore[arg-type]
-        size=settled.size,
-        fit=settled.fit,
-        intensity=settled.intensity,  # type: ignore[arg-type]
-        source_bits=16 if bits == 16 else 8,
-    )
+    """The recipe with each `auto` of its input replaced by what the data say, and the specification that follows."""
+    wanted, bits = recipe.input, census.source_bits
+    channels = wanted.channels
+    if channels == "auto":
+        channels = "grey" if set(census.channels) == {"grey"} else "rgb"
+    intensity = wanted.intensity
+    if intensity == "auto":
+        intensity = "percentile" if bits == 16 else "range"
+    spec = InputSpec(channels=channels, size=wanted.size, fit=wanted.fit, intensity=intensity, source_bits=bits)
+    settled = wanted.model_copy(update={"channels": channels, "intensity": intensity})
     return recipe.model_copy(update={"input": settled}), spec
 
 
 def build_method(recipe: Recipe, manifest: Manifest, spec: InputSpec) -> Method:
+    """The method with its seeded random weights. Raises `RecipeError` for a working size that it cannot take."""
     torch.manual_seed(recipe.engine.seed)
     method = registry.build(
         recipe.name, classes=manifest.classes.outputs, in_channels=spec.in_channels, options=recipe.method

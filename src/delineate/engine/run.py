@@ -29,19 +29,21 @@ from delineate.engine.recipe import Recipe
 from delineate.engine.request import TrainRequest, check_folder
 from delineate.engine.signals import stop_on_signals
 from delineate.engine.state import Progress, State, States
+from delineate.engine.tensorboard import TensorBoardReporter, check_installed
 from delineate.inference.device import resolve_device
 from delineate.methods.contract import Method
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """A finished run."""
+    """A finished run. In a run of several processes only the first writes files."""
 
     folder: Path
     model: Path
     dice: float
     """Mean Dice on the validation split at native resolution (the headline column of `validation/scores.json`)."""
     minutes: float
+    first_process: bool = True
 
 
 def train(request: TrainRequest, reporter: Reporter | None = None) -> RunResult:
@@ -55,6 +57,8 @@ def train(request: TrainRequest, reporter: Reporter | None = None) -> RunResult:
     fabric = _fabric(recipe)
     if fabric.is_global_zero:
         check_folder(folder, recipe, request.resume)
+    if recipe.engine.tensorboard:
+        check_installed()
     fabric.launch()
     reporter = (reporter or ConsoleReporter()) if fabric.is_global_zero else Silent()
     manifest, census = _open_data(request, folder, recipe.engine.seed, reporter)
@@ -74,6 +78,8 @@ def train(request: TrainRequest, reporter: Reporter | None = None) -> RunResult:
     state = states.load() if request.resume else None
     if fabric.is_global_zero and not request.resume:
         _open_folder(folder, recipe, manifest, method, plan, fabric.device)
+    if recipe.engine.tensorboard and fabric.is_global_zero:
+        reporter = TensorBoardReporter(reporter, folder.path / "tensorboard")
     fabric.barrier()
     run = Run(
         fabric=fabric,
@@ -90,15 +96,14 @@ def train(request: TrainRequest, reporter: Reporter | None = None) -> RunResult:
     if state is not None:
         method.load_state_dict(state.model)
         if fabric.is_global_zero:
-            folder.rewind_log([stage.name for stage in stages], state.progress.stage, state.progress.step)
-        reporter.note(
-            f"going on with {folder.path} at step {state.progress.step} of stage '{stages[state.progress.stage].name}'"
-        )
+            folder.rewind_log([planned.stage.name for planned in plan], state.progress.stage, state.progress.step)
+        at = plan[state.progress.stage].stage.name
+        reporter.note(f"going on with {folder.path} at step {state.progress.step} of stage '{at}'")
     if fabric.world_size > 1:
         _synchronise_batchnorm(run)
     _run_stages(run, plan, state)
     if not fabric.is_global_zero:
-        return RunResult(folder.path, folder.model, 0.0, run.seconds / 60)
+        return RunResult(folder.path, folder.model, 0.0, run.seconds / 60, first_process=False)
     dice = finish(run, manifest)
     return RunResult(folder.path, folder.model, dice, run.seconds / 60)
 
@@ -150,8 +155,9 @@ def _open_data(request: TrainRequest, folder: RunFolder, seed: int, reporter: Re
     counts = ", ".join(f"{len(manifest.split(name))} {name}" for name in ("train", "val", "test"))
     reporter.note(f"data: {manifest.root} ({manifest.layout}; {counts}; splits: {manifest.split_origin})")
     reporter.note(f"labels: {manifest.labels.reason}; classes: {', '.join(manifest.classes.names)}")
-    for name in ("train", "val"):
-        if not manifest.split(name):  # type: ignore[arg-type]
+    splits: tuple[Split, ...] = ("train", "val")
+    for name in splits:
+        if not manifest.split(name):
             raise DataError(
                 f"{manifest.root}: the {name} split is empty; mend {name}.txt or remove the lists to get a seeded split"
             )
@@ -206,7 +212,7 @@ def _synchronise_batchnorm(run: Run) -> None:
     if not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in run.method.modules()):
         return
     if run.fabric.device.type == "cuda":
-        nn.SyncBatchNorm.convert_sync_batchnorm(run.method)
+        nn.SyncBatchNorm.convert_sync_batchnorm(run.method)  # type: ignore[no-untyped-call]
         run.reporter.note("BatchNorm is synchronised over the processes")
     else:
         run.reporter.note(

@@ -1,0 +1,137 @@
+"""The library's verbs that join several rooms: train + report, evaluate, and the demo. The command line calls these."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from delineate.common.errors import DelineateError
+
+if TYPE_CHECKING:
+    from delineate.engine.console import Reporter
+    from delineate.engine.run import RunResult
+    from delineate.evaluation.files import Evaluation
+
+GIB = 2**30
+
+
+def train(
+    data: Path | str,
+    *,
+    method: str,
+    out: Path | str,
+    preset: str = "paper",
+    size: int | None = None,
+    epochs: int | None = None,
+    steps: int | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    resume: bool = False,
+    init: Path | str | None = None,
+    settings: Sequence[str] = (),
+    options: Mapping[str, Any] | None = None,
+    max_pixels: int = 400_000_000,
+    cache_dir: Path | str | None = None,
+    cache_limit: float = 20.0,
+    reporter: Reporter | None = None,
+) -> RunResult:
+    """Train `method` on the images and masks in `data` and write the run folder `out`, its report included.
+
+    `size`: working height = width in pixels; `epochs` or `steps` count all stages together; `settings` are texts
+    "section.key=value", `options` the same as a nested mapping; `cache_limit` is in GiB; `reporter` receives progress
+    (default: a progress bar on stderr). What is left None comes from the method's preset.
+
+    Raises `DelineateError` (one line) for whatever a user can mend, before anything is written; `Interrupted` after Ctrl-C or
+    SIGTERM, with the state saved for `resume=True`.
+    """
+    from delineate.engine.request import TrainRequest
+    from delineate.engine.run import train as run
+    from delineate.report.run import write_run_report
+
+    request = TrainRequest(
+        data=Path(data),
+        method=method,
+        out=Path(out),
+        preset=preset,
+        size=size,
+        epochs=epochs,
+        steps=steps,
+        seed=seed,
+        device=device,
+        resume=resume,
+        init=None if init is None else Path(init),
+        settings=settings,
+        options=options or {},
+        max_pixels=max_pixels,
+        cache_folder=None if cache_dir is None else Path(cache_dir),
+        cache_limit_bytes=round(cache_limit * GIB),
+    )
+    result = run(request, reporter)
+    if result.first_process:
+        write_run_report(result.folder)
+    return result
+
+
+def evaluate(predictions: Path | str, references: Path | str, *, out: Path | str, **options: Any) -> Evaluation:
+    """Score a folder of masks against the reference masks at native resolution; write `scores.csv` and `scores.json`.
+
+    See `delineate.evaluation.files.evaluate_folders` for the options, the pairing of names and the errors.
+    """
+    from delineate.evaluation.files import evaluate_folders
+
+    return evaluate_folders(Path(predictions), Path(references), out=Path(out), **options)
+
+
+@dataclass(frozen=True)
+class DemoRow:
+    """One method's result in the demo."""
+
+    method: str
+    dice: float
+    iou: float
+    minutes: float
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demo made."""
+
+    rows: tuple[DemoRow, ...]
+    cases: int
+    report: Path
+
+
+DEMO_METHODS = {"condseg": 24, "unet": 24}
+"""Method → epochs. Equal, so that both see the same number of images."""
+
+
+def demo(out: Path | str = "demo", *, epochs: Mapping[str, int] | None = None, reporter: Reporter | None = None) -> DemoResult:
+    """Phantom images → tiny ConDSeg and U-Net → test predictions, scores, overlays and a page that compares them.
+
+    Raises `DelineateError` when `out` holds something already.
+    """
+    from delineate.data.phantom import write_phantoms
+    from delineate.inference.files import predict_files
+    from delineate.inference.predictor import Predictor, load
+    from delineate.report.compare import Entry, write_comparison
+
+    folder = Path(out)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DelineateError(f"{folder} is not empty; give another --out or remove it")
+    data = write_phantoms(folder / "data", count=160, size=128, seed=0)
+    rows, entries = [], []
+    for method, count in (epochs or DEMO_METHODS).items():
+        run = folder / method
+        result = train(data, method=method, preset="tiny", size=96, epochs=count, seed=0, out=run, cache_dir=folder / "cache", reporter=reporter)
+        test_images = [data / "images" / f"{stem}.png" for stem in (data / "test.txt").read_text().split()]
+        predicted = folder / f"{method}-test"
+        predict_files(load(run), test_images, predicted, overlay=True)
+        evaluation = evaluate(predicted, data, out=predicted / "evaluation")
+        rows.append(DemoRow(method, evaluation.headline("dice"), evaluation.headline("iou"), result.minutes))
+        entries.append(Entry(method, run, predicted, predicted / "evaluation"))
+    shutil.rmtree(folder / "cache", ignore_errors=True)
+    report = write_comparison("Demo: tiny networks on phantom images", entries, folder / "report.html")
+    return DemoResult(tuple(rows), len(test_images), report)

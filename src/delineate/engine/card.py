@@ -1,0 +1,51 @@
+"""`card.md` of a run: what the model is, what it was trained on, how well it did, what it is not for."""
+
+from __future__ import annotations
+
+from delineate.artefact.format import Artefact
+from delineate.data.case import Manifest
+from delineate.engine.recipe import Recipe
+from delineate.evaluation.table import Summary
+
+
+def model_card(artefact: Artefact, manifest: Manifest, recipe: Recipe, summary: Summary) -> str:
+    """Markdown."""
+    info = artefact.method.info
+    parameters = sum(p.numel() for p in artefact.method.parameters())
+    column = summary.headline_column
+    lines = [
+        f"# {info.title}, trained on {manifest.root.rstrip('/').rpartition('/')[2]}",
+        "",
+        f"- Method: {info.name} ({info.paper})",
+        f"- Preset: {recipe.preset}, seed {recipe.engine.seed}, {parameters / 1e6:.2f} M parameters",
+        f"- Input: {artefact.spec.channels}, {artefact.spec.size[0]}×{artefact.spec.size[1]} ({artefact.spec.fit}, "
+        f"intensity {artefact.spec.intensity})",
+        f"- Classes: {', '.join(artefact.classes.names)}",
+        f"- Data: {len(manifest.split('train'))} training, {len(manifest.split('val'))} validation cases; splits: "
+        f"{manifest.split_origin}",
+    ]
+    if info.licence_note:
+        lines.append(f"- Licence: {info.licence_note}")
+    lines += [
+        "",
+        f"## Validation scores (native resolution, {summary.cases} cases, column `{column}`)",
+        "",
+        "| class | Dice | IoU | precision | recall | n |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, means in [*summary.classes.items(), ("mean over classes", summary.macro)]:
+        values = [means[score][column] for score in ("dice", "iou", "precision", "recall")]
+        shown = " | ".join("–" if value.mean is None else f"{value.mean:.4f}" for value in values)
+        lines.append(f"| {name} | {shown} | {values[0].n} |")
+    lines += [
+        "",
+        "The best weights were chosen by Dice on these very cases, so the figures are somewhat optimistic; a test set that "
+        "was never used is scored with `delineate evaluate`.",
+        "",
+        "## Limits",
+        "",
+        "A research model, not a medical device. It knows images like those it was trained on; on other scanners, sites or "
+        "patients its masks may be wrong without any sign of it.",
+        "",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,75 @@
+"""Schedules against their closed forms and PyTorch's own, groups, and the plateau's memory."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from delineate.common.errors import RecipeError
+from delineate.engine.optim import Plateau, learning_rate_factor, make_optimiser, set_learning_rate
+from delineate.engine.recipe import StageSettings
+from delineate.methods.contract import Update
+from delineate.methods.registry import build
+
+
+def factor(step: int, total: int, **settings: object) -> float:
+    return learning_rate_factor(step, total, StageSettings(**settings), Plateau())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("total", [7, 50, 333])
+def test_one_cycle_equals_torch(total: int) -> None:
+    optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    peer = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=1.0, total_steps=total, cycle_momentum=False)
+    for step in range(total):
+        assert factor(step, total, schedule="one-cycle") == pytest.approx(optimiser.param_groups[0]["lr"], abs=1e-9)
+        optimiser.step()
+        if step + 1 < total:
+            peer.step()
+
+
+@given(st.integers(1, 400), st.sampled_from(["constant", "cosine", "poly", "one-cycle", "plateau"]), st.floats(0, 0.9))
+def test_factors_stay_within_bounds(total: int, schedule: str, warmup: float) -> None:
+    for step in {0, total // 3, total - 1}:
+        assert 0 <= factor(step, total, schedule=schedule, warmup=warmup) <= 1 + 1e-12
+
+
+def test_closed_forms() -> None:
+    assert factor(50, 100, schedule="cosine") == pytest.approx(0.5)
+    assert factor(50, 100, schedule="poly", poly_power=2.0) == pytest.approx(0.25)
+    assert [factor(step, 100, schedule="constant", warmup=0.04) for step in range(5)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1])
+
+
+def test_plateau_falls_after_patience_and_survives_json() -> None:
+    settings = StageSettings(schedule="plateau", plateau_patience=2, plateau_factor=0.1)
+    plateau = Plateau()
+    assert math.isinf(Plateau.from_dict(plateau.as_dict()).best)
+    for loss in [1.0, 1.0, 1.0]:
+        plateau.observe(loss, settings)
+    assert plateau.factor == 1.0
+    plateau = Plateau.from_dict(plateau.as_dict())
+    plateau.observe(1.0, settings)
+    assert plateau.factor == pytest.approx(0.1)
+    plateau.observe(0.5, settings)
+    assert (plateau.best, plateau.waited) == (0.5, 0)
+
+
+def test_groups_scale_the_encoder_and_spare_biases() -> None:
+    method = build("unet", options={"encoder": {"name": "resnet18"}})
+    optimiser = make_optimiser(method, Update(), StageSettings(lr=1.0, lr_scale={"encoder": 0.1}, weight_decay=0.5))
+    set_learning_rate(optimiser, 2.0)
+    rates = {id(p): (g["lr"], g["weight_decay"]) for g in optimiser.param_groups for p in g["params"]}
+    for name, parameter in method.named_parameters():
+        lr, decay = rates.pop(id(parameter))
+        assert lr == pytest.approx(0.2 if name.startswith("encoder.") else 2.0)
+        assert decay == (0.5 if parameter.ndim > 1 else 0.0)
+    assert not rates
+
+
+def test_unknown_submodule_in_lr_scale() -> None:
+    method = build("unet", options={"encoder": {"name": "resnet18"}})
+    with pytest.raises(RecipeError, match="did you mean 'encoder'"):
+        make_optimiser(method, Update(), StageSettings(lr_scale={"encoderr": 0.1}))

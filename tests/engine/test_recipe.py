@@ -1,0 +1,97 @@
+"""The recipe: layers, types, errors that name the nearest key, and a faithful round trip through YAML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from delineate.common.errors import RecipeError
+from delineate.engine.recipe import Recipe, differences, parse_setting, resolve
+
+
+def test_later_layers_win() -> None:
+    recipe = resolve("unet", "tiny", {"engine": {"lr": 0.5}}, ["engine.lr=0.25", "engine.batch_size=3"])
+    assert recipe.engine.lr == 0.25
+    assert recipe.engine.batch_size == 3
+
+
+def test_size_is_one_number_or_two() -> None:
+    assert resolve("unet", "tiny", {"input": {"size": 64}}).input.size == (64, 64)
+    assert resolve("unet", "tiny", {}, ["input.size=[64, 96]"]).input.size == (64, 96)
+
+
+def test_epochs_given_by_the_user_win_over_steps_of_a_preset() -> None:
+    recipe = resolve("unet", "tiny", {"engine": {"epochs": 3}})
+    assert (recipe.engine.epochs, recipe.engine.steps) == (3, None)
+
+
+def test_stage_overrides() -> None:
+    recipe = resolve("condseg", "tiny", {}, ["stages.reinforcement.lr=1e-4", "stages.reinforcement.augment.rotate=11"])
+    assert recipe.stage_settings("reinforcement").lr == 1e-4
+    assert recipe.stage_settings("segmentation").lr == recipe.engine.lr
+    assert recipe.stage_augment("reinforcement").rotate == 11
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("engine.lrr=1", "did you mean 'lr'"),
+        ("engine.lr=fast", "engine.lr"),
+        ("engin.lr=1", "did you mean 'engine'"),
+        ("engine.batch_size=0", "greater than or equal to 1"),
+        ("engine.batch_size", "section.key=value"),
+        ("=3", "section.key=value"),
+        ("engine.optimiser=adamx", "adamw"),
+        ("augment.rotat=3", "did you mean 'rotate'"),
+    ],
+)
+def test_wrong_settings_say_what_is_wrong(setting: str, words: str) -> None:
+    with pytest.raises(RecipeError, match=words):
+        resolve("unet", "tiny", {}, [setting])
+
+
+@pytest.mark.parametrize("setting", ["stages.reinforcment.lr=1", "stages.segmentation.lrr=1", "stages.segmentation.share=x"])
+def test_wrong_stage_overrides(setting: str) -> None:
+    from delineate.methods.registry import build
+
+    recipe = resolve("condseg", "tiny", {}, [setting])
+    stages = build("condseg", options=recipe.method).stages()
+    with pytest.raises(RecipeError):
+        recipe.check_stages(stages)
+        [recipe.share(stage) for stage in stages]
+
+
+def test_unknown_method_and_preset_name_the_nearest() -> None:
+    with pytest.raises(RecipeError, match="did you mean 'unet'"):
+        resolve("unett", "tiny", {})
+    with pytest.raises(RecipeError, match="did you mean 'tiny'"):
+        resolve("unet", "tinny", {})
+
+
+@given(st.floats(1e-8, 1.0), st.integers(1, 64))
+def test_round_trip(tmp_path_factory: pytest.TempPathFactory, lr: float, batch: int) -> None:
+    recipe = resolve("unet", "tiny", {"engine": {"lr": lr, "batch_size": batch}})
+    path = tmp_path_factory.mktemp("recipe") / "recipe.yaml"
+    recipe.save(path)
+    assert Recipe.load(path) == recipe
+    assert differences(recipe, Recipe.load(path)) == []
+
+
+def test_differences_are_named() -> None:
+    old, new = resolve("unet", "tiny", {}), resolve("unet", "tiny", {}, ["engine.seed=7"])
+    assert differences(old, new) == [f"engine.seed: {old.engine.seed} → 7"]
+
+
+def test_malformed_recipe_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("name: [")
+    with pytest.raises(RecipeError, match=r"recipe\.yaml"):
+        Recipe.load(path)
+
+
+def test_numbers_in_exponent_form_are_numbers() -> None:
+    assert parse_setting("engine.lr=1e-3") == {"engine": {"lr": 0.001}}
+    assert parse_setting("method.beta=batch_sum") == {"method": {"beta": "batch_sum"}}

@@ -1,0 +1,138 @@
+"""Exact resume: a run killed at any moment and resumed ends with the very bits of one that was not."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from delineate.common.errors import Interrupted, RecipeError, TrainingError
+from delineate.engine.request import TrainRequest
+from delineate.engine.run import train
+
+Maker = Callable[..., TrainRequest]
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing of the program gets a say."""
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "model.safetensors")
+
+
+def metrics(run: Path) -> list[dict[str, Any]]:
+    """The log without its clock."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if "second" not in key} for line in lines]
+
+
+def same(one: Path, other: Path) -> bool:
+    ours, theirs = weights(one), weights(other)
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def killer(at: int, signal_number: int | None = None) -> Callable[[int], None]:
+    def on_step(step: int) -> None:
+        if step == at:
+            if signal_number is not None:
+                os.kill(os.getpid(), signal_number)
+            else:
+                raise Killed
+
+    return on_step
+
+
+VARIANTS = {
+    "adamw": ["engine.optimiser=adamw"],
+    "sgd-ema-accumulate": ["engine.optimiser=sgd", "engine.lr=0.01", "engine.ema=0.9", "engine.accumulate=2"],
+    "plateau-clip": ["engine.schedule=plateau", "engine.plateau_patience=1", "engine.clip_norm=1.0"],
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_killed_runs_end_with_the_same_bits(variant: str, request_for: Maker, recorder: Any) -> None:
+    settings = [*VARIANTS[variant], "engine.save_minutes=0.00001"]
+    train(request_for("whole", settings=settings), recorder())
+    request = request_for("killed", settings=settings)
+    resume = request_for("killed", settings=settings, resume=True)
+    with pytest.raises(Killed):
+        train(request, recorder(killer(3)))
+    with pytest.raises(Killed):
+        train(resume, recorder(killer(4)))
+    train(resume, recorder())
+    assert same(request_for("whole").out, request.out)
+    assert metrics(request_for("whole").out) == metrics(request.out)
+
+
+def test_a_kill_before_the_next_state_repeats_the_steps(request_for: Maker, recorder: Any) -> None:
+    train(request_for("whole"), recorder())
+    with pytest.raises(Killed):
+        train(request_for("killed"), recorder(killer(2)))
+    resumed = recorder()
+    train(request_for("killed", resume=True), resumed)
+    assert resumed.steps == 12  # the only state was that of step 0
+    assert same(request_for("whole").out, request_for("killed").out)
+
+
+def test_two_stages(request_for: Maker, recorder: Any) -> None:
+    changes = {"method": "condseg", "steps": 8, "settings": []}
+    small = ["engine.batch_size=4", "method.width=8", "method.encoder.name=resnet10t"]
+    whole = request_for("whole", **changes)
+    make = lambda name, resume: TrainRequest(  # noqa: E731
+        **{**whole.__dict__, "out": whole.out.parent / name, "resume": resume, "settings": small}
+    )
+    train(make("whole", False), recorder())
+    for kill, resume in ((1, False), (3, True)):
+        with pytest.raises(Killed):
+            train(make("killed", resume), recorder(killer(kill)))
+    train(make("killed", True), recorder())
+    assert same(whole.out, whole.out.parent / "killed")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_save_and_say_how_to_go_on(number: int, request_for: Maker, recorder: Any) -> None:
+    with pytest.raises(Interrupted, match="after step 5 .*--resume"):
+        train(request_for(), recorder(killer(5, number)))
+    run = request_for().out
+    assert json.loads((run / "run.json").read_text())["status"] == "interrupted"
+    resumed = recorder()
+    train(request_for(resume=True), resumed)
+    assert resumed.steps == 12 - 5
+    assert json.loads((run / "run.json").read_text())["status"] == "finished"
+
+
+def test_resume_without_a_run(request_for: Maker, recorder: Any) -> None:
+    with pytest.raises(TrainingError, match="holds no run"):
+        train(request_for(resume=True), recorder())
+    assert not request_for().out.exists()
+
+
+def test_resume_of_a_finished_run(request_for: Maker, recorder: Any) -> None:
+    train(request_for(steps=2), recorder())
+    with pytest.raises(TrainingError, match="is finished"):
+        train(request_for(steps=2, resume=True), recorder())
+
+
+def test_resume_with_another_recipe(request_for: Maker, recorder: Any) -> None:
+    with pytest.raises(Killed):
+        train(request_for(), recorder(killer(2)))
+    with pytest.raises(RecipeError, match=r"engine\.lr: .* → 0\.5"):
+        train(request_for(resume=True, settings=["engine.lr=0.5"]), recorder())
+    train(request_for(resume=True, settings=["data.workers=1"]), recorder())
+
+
+def test_damaged_state(request_for: Maker, recorder: Any) -> None:
+    with pytest.raises(Killed):
+        train(request_for(), recorder(killer(2)))
+    for path in request_for().out.glob("steps/*/training.safetensors"):
+        path.write_bytes(b"broken")
+    with pytest.raises(TrainingError, match="damaged"):
+        train(request_for(resume=True), recorder())
