@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -73,25 +74,25 @@ def open_pillow(content: bytes, kind: Format) -> ImageFile.ImageFile:
     The format's class is called directly: `Image.open` would try every plugin it has, and has a size limit of its own
     that can only be changed for the whole process.
     """
-    reader = {
+    readers: dict[Format, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
         "png": PngImagePlugin.PngImageFile,
         "jpeg": JpegImagePlugin.JpegImageFile,
         "bmp": BmpImagePlugin.BmpImageFile,
         "gif": GifImagePlugin.GifImageFile,
         "tiff": TiffImagePlugin.TiffImageFile,
-    }[kind]
-    return reader(io.BytesIO(content))
+    }
+    return readers[kind](io.BytesIO(content))
 
 
 def png_is_intact(content: bytes) -> bool:
     """Whether all chunks of a PNG are there, up to IEND, with the checksums they claim (PNG specification, section 5.3)."""
-    view, position = memoryview(content), 8
+    position = 8
     while position + 12 <= len(content):
-        length = int.from_bytes(view[position : position + 4])
+        length = int.from_bytes(content[position : position + 4])
         end = position + 8 + length
-        if zlib.crc32(view[position + 4 : end]) != int.from_bytes(view[end : end + 4]):
+        if zlib.crc32(content[position + 4 : end]) != int.from_bytes(content[end : end + 4]):
             return False
-        if view[position + 4 : position + 8] == b"IEND":
+        if content[position + 4 : position + 8] == b"IEND":
             return True
         position = end + 4
     return False

@@ -54,13 +54,19 @@ class Census:
         return Counter(fact.channels for fact in self.facts.values())
 
     @property
-    def bits(self) -> Counter[int]:
+    def depths(self) -> Counter[int]:
+        """Bits per channel → cases."""
         return Counter(fact.bits for fact in self.facts.values())
 
     @property
-    def source_bits(self) -> Literal[8, 16]:
+    def bits(self) -> Literal[8, 16]:
         """The bit depth that holds every image: what `InputSpec.source_bits` should be."""
-        return 16 if 16 in self.bits else 8
+        return 16 if 16 in self.depths else 8
+
+    @property
+    def grey(self) -> bool:
+        """Whether every image has a single channel."""
+        return set(self.channels) == {"grey"}
 
     @property
     def values(self) -> Counter[int]:

@@ -85,8 +85,8 @@ def _channels(image: Pixels, wanted: str) -> Pixels:
     return image if wanted == "rgb" else np.ascontiguousarray(image[..., ::-1])
 
 
-def _resize(image: Pixels, size: tuple[int, int], fit: str) -> Pixels:
-    spec = InputSpec(size=size, fit=fit)  # type: ignore[arg-type]
+def _resize(image: Pixels, size: tuple[int, int], fit: Literal["stretch", "letterbox"]) -> Pixels:
+    spec = InputSpec(size=size, fit=fit)
     placed = spec.placement(image.shape[0], image.shape[1])
     if placed is None:
         return _area_or_linear(image, size)

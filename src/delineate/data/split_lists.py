@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 from delineate.common.errors import DataError
 from delineate.data.case import Case, Split
@@ -64,7 +63,7 @@ def _entries(path: Path, ids: set[str]) -> list[str]:
 def _stem(entry: str) -> str:
     """Lists often hold file names or paths instead of stems."""
     name = Path(entry.replace("\\", "/")).name
-    return cast(str, Path(name).stem if Path(name).suffix.lower() in IMAGE_SUFFIXES else name)
+    return Path(name).stem if Path(name).suffix.lower() in IMAGE_SUFFIXES else name
 
 
 def _unknown(path: Path, names: list[str]) -> list[Finding]:

@@ -1,0 +1,181 @@
+"""Batches from the cache. The stream is a pure function of (seed, position), so that exact resume needs a step number only.
+
+The stream is an endless row of epochs, each a permutation drawn from (seed, epoch); the augmentation at position p is drawn from
+(seed, p). Step s takes positions s·B … (s+1)·B − 1, of which each process has its contiguous share.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.common.errors import DataError
+from delineate.data import augment
+from delineate.data.augment import AugmentParameters, AugmentSettings
+from delineate.data.cache import Cache
+from delineate.data.case import IGNORE
+from delineate.data.spec import InputSpec
+
+_AUGMENTATION = 1
+"""Separates the random streams of augmentation from those of the permutations."""
+
+
+@dataclass(frozen=True)
+class NumpyBatch:
+    """B samples. `image` is contiguous B×H×W×C, so that a permuted tensor of it is channels-last."""
+
+    image: NDArray[np.float32]
+    """In [0, 1]."""
+    mask: NDArray[np.uint8]
+    """B×H×W class indices; 255 = ignore."""
+    labelled: NDArray[np.bool_]
+    sample_id: list[str]
+
+
+class Loader:
+    """Augmented batches in a reproducible order, prepared ahead by threads.
+
+    `batch_size` counts the samples of all processes together; `settings` None means no augmentation. Any range of steps can be
+    asked for at any time: nothing is remembered between calls.
+    """
+
+    def __init__(
+        self,
+        cache: Cache,
+        spec: InputSpec,
+        settings: AugmentSettings | None,
+        *,
+        batch_size: int,
+        seed: int,
+        workers: int = 2,
+        rank: int = 0,
+        world: int = 1,
+        shuffle: bool = True,
+    ) -> None:
+        if batch_size < 1 or batch_size % world:
+            raise DataError(
+                f"a batch of {batch_size} cannot be shared by {world} processes; choose a multiple of {world}"
+            )
+        self._cache = cache
+        self._spec = spec
+        self._settings = None if settings is None or settings.changes_nothing else settings
+        self._batch_size = batch_size
+        self._seed = seed
+        self._workers = max(1, workers)
+        self._share = range(rank * batch_size // world, (rank + 1) * batch_size // world)
+        self._shuffle = shuffle
+        self._permutation: tuple[int, NDArray[np.intp]] | None = None
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps until every sample was seen at least once."""
+        return -(-len(self._cache) // self._batch_size)
+
+    def batches(self, start: int, stop: int) -> Generator[NumpyBatch]:
+        """This process's share of steps start … stop − 1, in order. Close the generator to end it early."""
+        steps = ([self._at(step * self._batch_size + place) for place in self._share] for step in range(start, stop))
+        return self._stream(steps)
+
+    def once(self) -> Generator[NumpyBatch]:
+        """All samples once, in the cache's order, without augmentation; the last batch may be smaller."""
+        size, count = self._batch_size, len(self._cache)
+        items: list[_Item] = [(index, None) for index in range(count)]
+        return self._stream(items[first : first + size] for first in range(0, count, size))
+
+    def parameters(self, position: int) -> AugmentParameters | None:
+        """The augmentation of the stream's sample at `position`, for logs and replays; None when there is none."""
+        if self._settings is None:
+            return None
+        rng = np.random.default_rng([self._seed, _AUGMENTATION, position])
+        return augment.sample(self._settings, rng, *self._spec.size)
+
+    def index(self, position: int) -> int:
+        """The cache index of the stream's sample at `position`."""
+        epoch, place = divmod(position, len(self._cache))
+        if not self._shuffle:
+            return place
+        if self._permutation is None or self._permutation[0] != epoch:
+            self._permutation = epoch, np.random.default_rng([self._seed, 0, epoch]).permutation(len(self._cache))
+        return int(self._permutation[1][place])
+
+    def _at(self, position: int) -> _Item:
+        return self.index(position), position
+
+    def _stream(self, steps: Iterable[list[_Item]]) -> Generator[NumpyBatch]:
+        """Prepare batches in threads, at most `workers` + 1 ahead of the consumer; yield them in order."""
+        waiting: deque[tuple[NumpyBatch, list[Future[None]]]] = deque()
+        with single_threaded_opencv(), ThreadPoolExecutor(self._workers, thread_name_prefix="loader") as pool:
+            try:
+                for items in steps:
+                    waiting.append(self._start(pool.submit, items))
+                    if len(waiting) > self._workers:
+                        yield _finished(waiting.popleft())
+                while waiting:
+                    yield _finished(waiting.popleft())
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _start(self, submit: Callable[..., Future[None]], items: list[_Item]) -> tuple[NumpyBatch, list[Future[None]]]:
+        """Each worker fills its slice of the batch."""
+        count = len(items)
+        batch = NumpyBatch(
+            np.empty((count, *self._spec.size, self._spec.in_channels), np.float32),
+            np.empty((count, *self._spec.size), np.uint8),
+            np.array([self._cache.labelled(index) for index, _ in items]),
+            [self._cache.cases[index].id for index, _ in items],
+        )
+        parts = [range(part, count, self._workers) for part in range(min(self._workers, count))]
+        return batch, [submit(self._fill, batch, items, part) for part in parts]
+
+    def _fill(self, batch: NumpyBatch, items: list[_Item], places: Iterable[int]) -> None:
+        for place in places:
+            index, position = items[place]
+            try:
+                self._one(index, position, batch.image[place], batch.mask[place])
+            except Exception as error:
+                case = self._cache.cases[index]
+                raise DataError(f"sample {case.id} ({case.images[0]}): {type(error).__name__}: {error}") from error
+
+    def _one(self, index: int, position: int | None, image: NDArray[np.float32], mask: NDArray[np.uint8]) -> None:
+        """Write one sample into its place of the batch."""
+        pixels, labels = self._cache.image(index), self._cache.mask(index)
+        parameters = None if position is None else self.parameters(position)
+        if parameters is None:
+            image[:], mask[:] = self._spec.to_unit(pixels), labels
+            return
+        if pixels.dtype == np.uint8 and self._spec.intensity == "range":
+            # Augmenting bytes and scaling afterwards is the same picture for a quarter of the memory traffic.
+            augmented, labels = augment.apply(pixels, labels, parameters)
+            np.divide(augmented, np.float32(255), out=image, dtype=np.float32)
+        else:
+            image[:], labels = augment.apply(self._spec.to_unit(pixels), labels, parameters)
+        mask[:] = labels if self._cache.labelled(index) else IGNORE
+
+
+_Item = tuple[int, int | None]
+"""Cache index, and position in the stream (None: not augmented)."""
+
+
+@contextmanager
+def single_threaded_opencv() -> Iterator[None]:
+    """The loader's threads do the work in parallel; OpenCV's own would only be in their way."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(0)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
+
+
+def _finished(started: tuple[NumpyBatch, list[Future[None]]]) -> NumpyBatch:
+    batch, parts = started
+    for part in parts:
+        part.result()
+    return batch
