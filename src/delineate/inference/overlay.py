@@ -1,0 +1,81 @@
+"""Contours of masks on their image. Colours stay apart for colour-blind readers (after Okabe & Ito, 2008)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.data.case import ClassTable
+from delineate.data.spec import Pixels
+
+Colour = tuple[int, int, int]
+
+PREDICTION: Colour = (255, 176, 0)
+"""RGB of a binary prediction's contour (solid)."""
+REFERENCE: Colour = (86, 180, 233)
+"""RGB of a binary reference's contour (dashed)."""
+CLASS_COLOURS: tuple[Colour, ...] = (
+    (230, 159, 0),
+    (86, 180, 233),
+    (0, 158, 115),
+    (240, 228, 66),
+    (0, 114, 178),
+    (213, 94, 0),
+    (204, 121, 167),
+)
+"""RGB of the foreground classes 1, 2, … of a multi-class map, repeated beyond seven."""
+_BINARY = ClassTable()
+
+
+def draw(
+    image: Pixels,
+    prediction: NDArray[np.uint8] | None,
+    reference: NDArray[np.uint8] | None = None,
+    classes: ClassTable = _BINARY,
+) -> NDArray[np.uint8]:
+    """Anti-aliased contours on the image → RGB uint8 H×W×3; the arguments are left as they were.
+
+    `image`: uint8 or uint16, grey, RGB or RGBA; `prediction` and `reference`: class indices H×W of the same size, or None.
+    The prediction is solid, the reference dashed. One foreground class: the two differ in colour; several: colour is class.
+    """
+    canvas = to_display(image)
+    width = max(1, round(min(canvas.shape[:2]) / 250))
+    for labels, role, dashed in ((reference, REFERENCE, True), (prediction, PREDICTION, False)):
+        if labels is None:
+            continue
+        for index in range(1, len(classes.names)):
+            colour = role if len(classes.names) == 2 else class_colour(index)
+            _contours(canvas, labels == index, colour, width, dashed)
+    return canvas
+
+
+def class_colour(index: int) -> Colour:
+    """RGB of foreground class `index` (from 1) of a multi-class map."""
+    return CLASS_COLOURS[(index - 1) % len(CLASS_COLOURS)]
+
+
+def to_display(image: Pixels) -> NDArray[np.uint8]:
+    """Any readable image → a new RGB uint8 H×W×3; 16-bit images are stretched between their 0.5th and 99.5th percentile."""
+    if image.ndim == 2:
+        image = image[..., None]
+    image = image[..., :3] if image.shape[2] >= 3 else np.repeat(image[..., :1], 3, axis=2)
+    if image.dtype == np.uint8:
+        return np.array(image, order="C")
+    low, high = np.percentile(image, (0.5, 99.5))
+    scaled = (image.astype(np.float32) - low) * (255 / max(high - low, 1))
+    return np.ascontiguousarray(np.clip(scaled, 0, 255).astype(np.uint8))
+
+
+def _contours(canvas: NDArray[np.uint8], mask: NDArray[np.bool_], colour: Colour, width: int, dashed: bool) -> None:
+    outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    lines = _dashes(outlines, 5 * width) if dashed else list(outlines)
+    if width > 1:  # a dark casing keeps the line visible on any background
+        cv2.polylines(canvas, lines, not dashed, (0, 0, 0), width + 2, cv2.LINE_AA)
+    cv2.polylines(canvas, lines, not dashed, colour, width, cv2.LINE_AA)
+
+
+def _dashes(outlines: Any, length: int) -> list[Any]:
+    return [line[start : start + length] for line in outlines for start in range(0, len(line), 2 * length)]

@@ -1,0 +1,202 @@
+"""A trained model at work: image → probabilities → mask, at the image's own size.
+
+The order is the ruler's: probabilities are brought to native size first, and thresholded there.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from delineate.artefact import format as artefact_format
+from delineate.artefact.format import Artefact
+from delineate.common.errors import ArtefactError, DataError, DeviceError
+from delineate.data.case import ClassTable
+from delineate.data.images import read_image
+from delineate.data.spec import InputSpec, Pixels
+from delineate.inference.device import resolve_device
+from delineate.methods.contract import Method
+
+Precision = Literal["32", "bf16", "16"]
+Probabilities = NDArray[np.float32]
+
+
+class Predictor:
+    """A model that is ready to segment images. What `delineate.load` returns."""
+
+    def __init__(self, artefact: Artefact, device: str = "auto", precision: Precision = "32") -> None:
+        """`precision`: of the network's arithmetic (autocast); probabilities are float32 in any case.
+
+        Raises `ArtefactError` for a model that cannot predict, `DeviceError` for a device or precision that is not there.
+        """
+        if not artefact.complete:
+            raise ArtefactError(
+                f"this {artefact.method.info.name} model is only partly trained (an early stage or an encoder): train from it "
+                f"with --init, then predict with the result"
+            )
+        if artefact.method.info.task != "dense":
+            raise ArtefactError(
+                f"method '{artefact.method.info.name}' segments by examples; it cannot predict from an image alone"
+            )
+        self.artefact = artefact
+        self.device = resolve_device(device)
+        self.precision = _checked(precision, self.device)
+
+    @property
+    def method(self) -> Method:
+        """The trained method: the module with all its heads, on the CPU."""
+        return self.artefact.method
+
+    @property
+    def spec(self) -> InputSpec:
+        """What is done to an image before the network sees it."""
+        return self.artefact.spec
+
+    @property
+    def classes(self) -> ClassTable:
+        """Names of the classes that `predict` returns the indices of."""
+        return self.artefact.classes
+
+    @cached_property
+    def network(self) -> nn.Module:
+        """The method's deployed form on the device: what prediction runs. Made once, at first use."""
+        return self.method.deploy().eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def predict(self, image: Any) -> NDArray[np.uint8]:
+        """Class indices H×W at the image's own size (binary: 0 and 1).
+
+        `image`: uint8 or uint16 H×W, H×W×3 or H×W×4 (RGB order), a Pillow image, or a path. Raises `DataError` for others.
+        """
+        pixels = as_pixels(image)
+        return self.to_classes(self._one(pixels), *pixels.shape[:2])
+
+    def probabilities(self, image: Any) -> Probabilities:
+        """Float32 H×W×K at the image's own size: K = 1 (foreground) for binary, else one per class. Takes what `predict` takes."""
+        pixels = as_pixels(image)
+        return self.to_native(self._one(pixels), *pixels.shape[:2])
+
+    def prepare(self, pixels: Pixels) -> NDArray[np.float32]:
+        """The network's input: h×w×C in [0, 1] at the working size."""
+        return self.spec.to_unit(self.spec.working_pixels(pixels))
+
+    @torch.inference_mode()
+    def working_probabilities(self, inputs: Sequence[NDArray[np.float32]]) -> Probabilities:
+        """B prepared inputs → B×K×h×w at the working size. Raises `DeviceError` when memory does not suffice."""
+        try:
+            batch = torch.from_numpy(np.stack(inputs)).to(self.device).permute(0, 3, 1, 2)
+            with torch.autocast(self.device.type, _AUTOCAST[self.precision], enabled=self.precision != "32"):
+                logits = self.network(batch)
+            logits = logits.float() / self.artefact.temperature
+            result = logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
+            return result.cpu().numpy()
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            height, width = self.spec.size
+            smaller = f"try --batch-size {len(inputs) // 2}" if len(inputs) > 1 else "try --device cpu"
+            raise DeviceError(
+                f"{self.device.type} ran out of memory with batch {len(inputs)} at {height}×{width}; {smaller}"
+            ) from error
+
+    def to_native(self, working: Probabilities, height: int, width: int) -> Probabilities:
+        """One image's K×h×w at the working size → H×W×K at its own size, letterbox padding removed."""
+        planes = [self._native_plane(plane, height, width) for plane in working]
+        return np.stack(planes, axis=-1)
+
+    def to_classes(self, working: Probabilities, height: int, width: int) -> NDArray[np.uint8]:
+        """One image's K×h×w at the working size → class indices H×W at its own size.
+
+        Binary: 1 where probability ≥ threshold; else the most probable class (the lower index wins a tie). Holds two planes of
+        native size at a time, however many classes there are.
+        """
+        if len(working) == 1:
+            return (self._native_plane(working[0], height, width) >= self.artefact.threshold).astype(np.uint8)
+        best = self._native_plane(working[0], height, width)
+        result = np.zeros((height, width), np.uint8)
+        for index, plane in enumerate(working[1:], start=1):
+            native = self._native_plane(plane, height, width)
+            result[native > best] = index
+            np.maximum(best, native, out=best)
+        return result
+
+    def _one(self, pixels: Pixels) -> Probabilities:
+        said = remark(pixels, self.spec)
+        if said:
+            warnings.warn(said, stacklevel=3)
+        return self.working_probabilities([self.prepare(pixels)])[0]
+
+    def _native_plane(self, plane: Probabilities, height: int, width: int) -> Any:
+        placed = self.spec.placement(height, width)
+        if placed is not None:
+            top, left, inner_h, inner_w = placed
+            plane = plane[top : top + inner_h, left : left + inner_w]
+        if plane.shape == (height, width):
+            return plane.copy()
+        shrinking = height < plane.shape[0] and width < plane.shape[1]
+        return cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
+
+
+def load(path: Path | str, device: str = "auto", precision: Precision = "32") -> Predictor:
+    """Read a `model.safetensors`, or the one in a run folder, ready to predict.
+
+    Raises `ArtefactError` for what is not a usable model, `DeviceError` for an absent device.
+    """
+    return Predictor(artefact_format.load(path), device, precision)
+
+
+def as_pixels(image: Any) -> Pixels:
+    """An array, a Pillow image or a path → uint8 or uint16 H×W, H×W×3 or H×W×4. Raises `DataError` for anything else."""
+    if isinstance(image, str | Path):
+        return read_image(Path(image))
+    if hasattr(image, "convert"):
+        image = np.asarray(image if image.mode in ("L", "RGB", "RGBA", "I;16") else image.convert("RGB"))
+    if not isinstance(image, np.ndarray) or image.dtype not in (np.uint8, np.uint16):
+        kind = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
+        raise DataError(f"an image to predict is uint8 or uint16, not {kind}; scale it to 0…255 or 0…65535 first")
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)) or image.size == 0:
+        raise DataError(f"an image to predict is H×W, H×W×3 or H×W×4, not of shape {image.shape}")
+    return image
+
+
+def remark(pixels: Pixels, spec: InputSpec) -> str | None:
+    """What the user should know when an image is not of the kind that the model was trained on; None if it is."""
+    bits = 8 * pixels.dtype.itemsize
+    grey = pixels.ndim == 2 or pixels.shape[2] == 1
+    wanted = "grey" if spec.channels == "grey" else "RGB"
+    given = "grey" if grey else "RGB"
+    if bits != spec.source_bits:
+        scale = "each image's 0.5th to 99.5th percentile" if spec.intensity == "percentile" else f"0…{2**bits - 1}"
+        return (
+            f"{bits}-bit {given} image given to a model trained on {spec.source_bits}-bit {wanted} images; "
+            f"{scale} is read as black to white"
+        )
+    if wanted == "grey" and not grey:
+        return "RGB image given to a model trained on grey images; it is turned to grey"
+    return None
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch failed for want of memory, on a GPU or on the CPU."""
+    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
+
+
+_AUTOCAST = {"32": None, "bf16": torch.bfloat16, "16": torch.float16}
+
+
+def _checked(precision: Precision, device: torch.device) -> Precision:
+    if precision not in _AUTOCAST:
+        raise DeviceError(f"unknown precision '{precision}'; use 32, bf16 or 16")
+    if precision == "16" and device.type == "cpu":
+        raise DeviceError("precision 16 needs a GPU; on the CPU use bf16 or 32")
+    if precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise DeviceError("this GPU has no bfloat16; use precision 16 or 32")
+    return precision
