@@ -21,7 +21,7 @@ Plane = NDArray[Any]
 """float32, size × size (× 3 for colour, RGB in [0, 1])."""
 
 MAX_CLASSES = 3
-_TINTS = ((1.16, 0.98, 0.90), (0.60, 0.52, 0.55), (1.25, 1.28, 1.05))
+_TINTS = ((1.18, 0.88, 0.80), (0.60, 0.52, 0.55), (1.25, 1.28, 1.05))
 """What each kind of lesion does to the tissue's colour: raised and reddish, flat and dark, pale."""
 _EMPTY_EVERY = 80
 
@@ -67,7 +67,7 @@ def make_phantom(number: int, *, size: int, seed: int, classes: int = 1) -> tupl
 def _tissue(rng: np.random.Generator, size: int) -> Plane:
     """Mucosa: a pink base, broad folds, fine grain, vessels."""
     base = np.array([0.78, 0.46, 0.38]) * rng.uniform(0.8, 1.1) + rng.uniform(-0.05, 0.05, 3)
-    shade = 1 + 0.14 * _clouds(rng, size, 3) + 0.07 * _clouds(rng, size, 10) + 0.04 * _clouds(rng, size, 40)
+    shade = 1 + 0.13 * _clouds(rng, size, 3) + 0.04 * _clouds(rng, size, 10) + 0.02 * _clouds(rng, size, 40)
     folds = np.abs(_clouds(rng, size, 4))
     shade *= 1 - 0.28 * np.exp(-((folds / 0.16) ** 2)) * (_clouds(rng, size, 3) > -0.3)
     image = shade[..., None] * base.astype(np.float32)
@@ -97,24 +97,33 @@ def _residue(rng: np.random.Generator, image: Plane) -> Plane:
 def _lesion(rng: np.random.Generator, image: Plane, labels: NDArray[np.uint8], kind: int, light: float) -> Plane:
     """Draw one lesion and mark it. Its strength varies, so that a few are hard to see."""
     size = len(image)
-    radius = rng.uniform(0.08, 0.24) * size
-    depth, offset = _blob(rng, size, rng.uniform(0.2, 0.8, 2) * size, radius, roughness=0.16)
+    radius = rng.uniform(0.1, 0.25) * size
+    depth, offset = _blob(rng, size, _free_place(rng, labels, radius), radius, roughness=0.16)
     labels[depth <= 1] = kind
-    strength = 0.3 if rng.random() < 0.12 else rng.uniform(0.6, 1.1)
+    strength = 0.4 if rng.random() < 0.08 else rng.uniform(0.75, 1.15)
     # The rim is sharp on one side and fades on the other.
     facing = offset[0] * math.sin(light) + offset[1] * math.cos(light)
     softness = (0.05 + 0.09 * rng.random()) * (1 + 0.8 * np.tanh(facing * rng.uniform(-1.5, 1.5)))
     alpha = strength / (1 + np.exp(np.clip((depth - 1) / softness, -30, 30)))
-    surface = 1 + 0.1 * _clouds(rng, size, 26) + 0.06 * _clouds(rng, size, 60)
+    surface = 1 + 0.07 * _clouds(rng, size, 22) + 0.04 * _clouds(rng, size, 60)
     if kind == 1:
         # A dome: bright towards the light, its shadow behind it.
-        surface = surface + 0.3 * facing * np.clip(1.2 - depth, 0, 1) + 0.12 * np.clip(1 - depth, 0, 1)
+        surface = surface + 0.4 * facing * np.clip(1.3 - depth, 0, 1) + 0.35 * np.clip(1 - depth, 0, 1)
         shadow = np.exp(-(((depth - 1.12) / 0.16) ** 2)) * np.clip(-facing, 0, 1)
-        image = image * (1 - 0.4 * strength * shadow)[..., None]
+        image = image * (1 - 0.5 * strength * shadow)[..., None]
     else:
         surface = surface + 0.12 * np.sin(9 * depth + rng.uniform(0, 6))
     tint = np.float32(_TINTS[kind - 1]) + rng.uniform(-0.06, 0.06, 3).astype(np.float32)
     return image * (1 + alpha[..., None] * (surface[..., None] * tint - 1))
+
+
+def _free_place(rng: np.random.Generator, labels: NDArray[np.uint8], radius: float) -> Plane:
+    """Of a few random places, the one that covers least of what is marked already."""
+    size = len(labels)
+    rows, columns = np.mgrid[0:size, 0:size]
+    places = rng.uniform(0.2, 0.8, (8, 2)) * size
+    covered = [(labels[np.hypot(rows - y, columns - x) < 1.1 * radius] > 0).sum() for y, x in places]
+    return places[int(np.argmin(covered))]
 
 
 def _bubble(rng: np.random.Generator, image: Plane) -> Plane:
@@ -132,12 +141,12 @@ def _camera(rng: np.random.Generator, image: Plane, light: float) -> NDArray[np.
     size = len(image)
     y, x = _grid(size)
     image = image * (1 + 0.25 * (y * math.sin(light) + x * math.cos(light)))[..., None]
-    wet = np.clip(_clouds(rng, size, 14) + _clouds(rng, size, 45) - rng.uniform(2.6, 3.4), 0, 1)
-    image = image + cv2.GaussianBlur(np.minimum(4 * wet, 0.9), (0, 0), 0.6)[..., None]
+    wet = np.clip(_clouds(rng, size, 9) + 0.8 * _clouds(rng, size, 30) - rng.uniform(3.6, 4.6), 0, 1)
+    image = image + cv2.GaussianBlur(np.minimum(3 * wet, 0.8), (0, 0), 0.6 * size / 128)[..., None]
     vignette = 1 / (1 + np.exp((np.hypot(x, y) - rng.uniform(1.15, 1.3)) * 12))
     image = image * (0.05 + 0.95 * vignette)[..., None]
     image = cv2.GaussianBlur(image.astype(np.float32), (0, 0), rng.uniform(0.3, 0.8) * size / 128)
-    image = image * (1 + 0.03 * rng.standard_normal((size, size, 1), np.float32))
+    image = image * (1 + 0.02 * rng.standard_normal((size, size, 1), np.float32))
     image = image + 0.008 * rng.standard_normal(image.shape, np.float32)
     image = np.clip(image * rng.uniform(0.85, 1.15), 0, 1) ** rng.uniform(0.85, 1.15)
     return np.round(image * 255).astype(np.uint8)
