@@ -1,0 +1,88 @@
+"""A folder of predicted masks: which files are masks, and what their values mean.
+
+`predict` leaves a list beside the masks it writes (`predictions.json`); masks of other tools need none.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from delineate.common.errors import DataError
+from delineate.common.files import write_json
+from delineate.data import labels
+from delineate.data.case import ClassTable
+from delineate.data.images import IMAGE_SUFFIXES, read_mask
+
+FILE_NAME = "predictions.json"
+
+
+class PredictedFile(BaseModel):
+    """One mask. Paths are in POSIX form; `mask` is relative to the folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mask: str
+    image: str
+
+
+class PredictionList(BaseModel):
+    """What `predict` wrote into a folder, and with which model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = 1
+    method: str
+    model: str
+    """Path of the model file, as it was given."""
+    model_sha256: str
+    class_names: tuple[str, ...]
+    files: tuple[PredictedFile, ...]
+
+    def save(self, folder: Path) -> None:
+        """Write `predictions.json`, atomically."""
+        write_json(folder / FILE_NAME, json.loads(self.model_dump_json()))
+
+    @classmethod
+    def find(cls, folder: Path) -> PredictionList | None:
+        """The list in a folder, or None if there is none. Raises `DataError` for a damaged one."""
+        try:
+            return cls.model_validate_json((folder / FILE_NAME).read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValidationError) as error:
+            raise DataError(f"{folder / FILE_NAME} cannot be read; predict again or remove it") from error
+
+
+def mask_files(folder: Path, listed: PredictionList | None) -> list[Path]:
+    """The masks of a folder: those listed, or else all images directly in it. Raises `DataError` when there are none."""
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {folder}; give the folder that `delineate predict` wrote")
+    if listed is not None:
+        return [folder / file.mask for file in listed.files]
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    if not files:
+        raise DataError(
+            f"{folder} holds no masks (PNG or other images); give the folder that `delineate predict` wrote"
+        )
+    return files
+
+
+def read_prediction(path: Path, classes: ClassTable) -> NDArray[np.uint8]:
+    """A predicted mask → class indices H×W. Binary masks are 0/255 or 0/1, others hold class indices.
+
+    Raises `DataError` naming the file and the values that are neither.
+    """
+    raw = read_mask(path)
+    values = labels.count_values(raw)
+    if len(classes.names) == 2 and set(values) <= {0, 255}:
+        return (raw > 0).astype(np.uint8)
+    if max(values) >= len(classes.names):
+        wanted = "0 and 255, or 0 and 1" if len(classes.names) == 2 else f"class indices 0…{len(classes.names) - 1}"
+        shown = ", ".join(str(value) for value in list(values)[:10]) + (" …" if len(values) > 10 else "")
+        raise DataError(f"{path} has the values {shown}; a prediction of these classes has {wanted}")
+    return raw.astype(np.uint8)
