@@ -72,7 +72,7 @@ def _tissue(rng: np.random.Generator, size: int) -> Plane:
     shade *= 1 - 0.28 * np.exp(-((folds / 0.16) ** 2)) * (_clouds(rng, size, 3) > -0.3)
     image = shade[..., None] * base.astype(np.float32)
     vessels = np.exp(-((_clouds(rng, size, 7) / 0.07) ** 2)) * np.clip(_clouds(rng, size, 4), 0, 1)
-    return image * (1 - vessels[..., None] * np.float32([0.12, 0.34, 0.30]) * rng.uniform(0.3, 1))
+    return image * (1 - vessels[..., None] * np.array([0.12, 0.34, 0.30], np.float32) * rng.uniform(0.3, 1))
 
 
 def _lumen(rng: np.random.Generator, image: Plane) -> Plane:
@@ -90,7 +90,9 @@ def _residue(rng: np.random.Generator, image: Plane) -> Plane:
     size = len(image)
     depth, _ = _blob(rng, size, rng.uniform(0.05, 0.95, 2) * size, rng.uniform(0.03, 0.1) * size, roughness=0.35)
     alpha = 0.75 / (1 + np.exp((depth - 1) * 8))
-    colour = np.float32([0.72, 0.6, 0.25]) * rng.uniform(0.7, 1.1) * (1 + 0.15 * _clouds(rng, size, 30)[..., None])
+    colour = (
+        np.array([0.72, 0.6, 0.25], np.float32) * rng.uniform(0.7, 1.1) * (1 + 0.15 * _clouds(rng, size, 30)[..., None])
+    )
     return image + (colour - image) * alpha[..., None]
 
 
@@ -113,7 +115,7 @@ def _lesion(rng: np.random.Generator, image: Plane, labels: NDArray[np.uint8], k
         image = image * (1 - 0.5 * strength * shadow)[..., None]
     else:
         surface = surface + 0.12 * np.sin(9 * depth + rng.uniform(0, 6))
-    tint = np.float32(_TINTS[kind - 1]) + rng.uniform(-0.06, 0.06, 3).astype(np.float32)
+    tint = np.array(_TINTS[kind - 1], np.float32) + rng.uniform(-0.06, 0.06, 3).astype(np.float32)
     return image * (1 + alpha[..., None] * (surface[..., None] * tint - 1))
 
 
