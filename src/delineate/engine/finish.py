@@ -15,19 +15,21 @@ from numpy.typing import NDArray
 
 from delineate.artefact.format import Artefact, save
 from delineate.common.files import write_bytes
-from delineate.data.case import Case, Manifest
-from delineate.data.images import read_case_image, read_case_mask, write_mask
+from delineate.data.case import Case, Manifest, Split
+from delineate.data.images import write_mask
+from delineate.data.pixels import case_image, case_mask
 from delineate.data.spec import Pixels
 from delineate.engine.card import model_card
 from delineate.engine.loop import Run
 from delineate.evaluation.cases import Row, score_case
-from delineate.evaluation.files import write_scores
+from delineate.evaluation.files import Evaluation, write_scores
 from delineate.evaluation.table import summarise
 from delineate.inference.overlay import draw
 from delineate.inference.predictor import Predictor
 from delineate.methods import registry
 from delineate.methods.contract import Batch, Panel
 
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
 PICTURES = 3
 """Overlays at each end and in the middle of the ranking."""
 
@@ -48,9 +50,12 @@ def finish(run: Run, manifest: Manifest) -> float:
     folder = run.folder
     artefact = _artefact(run, manifest)
     predictor = Predictor(artefact, device=str(run.fabric.device))
-    scored = [_score(predictor, manifest, case, folder.validation / "masks") for case in manifest.split("val")]
-    summary = summarise([row for each in scored for row in each.rows])
-    write_scores(folder.validation, [row for each in scored for row in each.rows], summary)
+    scored = [
+        _score(predictor, manifest, case, folder.validation / "masks") for case in manifest.split("val") if case.masks
+    ]
+    rows = tuple(row for each in scored for row in each.rows)
+    summary = summarise(rows)
+    write_scores(folder.validation, Evaluation(rows, summary, "val"))
     _pictures(predictor, artefact, manifest, scored, folder.validation)
     artefact.scores = {"split": "validation", "protocol": "native", **summary.to_json()}
     save(folder.model, artefact)
@@ -75,18 +80,19 @@ def _artefact(run: Run, manifest: Manifest) -> Artefact:
         "preset": run.recipe.preset,
         "seed": run.recipe.engine.seed,
         "data": Path(manifest.root).name,
-        "cases": {split: len(manifest.split(split)) for split in ("train", "val", "test")},  # type: ignore[arg-type]
+        "cases": {split: len(manifest.split(split)) for split in SPLITS},
         "date": date.today().isoformat(),
-        "opened_test": [],
     }
     return Artefact(method.eval(), run.spec, manifest.classes, provenance=provenance)
 
 
 def _score(predictor: Predictor, manifest: Manifest, case: Case, masks: Path) -> _Scored:
-    prediction = predictor.predict(read_case_image(manifest, case))
+    prediction = predictor.predict(case_image(manifest, case))
+    reference = case_mask(manifest, case)
+    assert reference is not None  # unlabelled cases were left out
     binary = len(manifest.classes.names) == 2
     write_mask(masks / f"{case.id}.png", prediction * 255 if binary else prediction)
-    rows = score_case(case.id, prediction, read_case_mask(manifest, case), manifest.classes)
+    rows = score_case(case.id, prediction, reference, manifest.classes)
     column = [row for row in rows if row.present] or rows
     return _Scored(case, float(np.mean([row.scores["dice"] for row in (rows if binary else column)])), rows)
 
@@ -95,8 +101,9 @@ def _pictures(
     predictor: Predictor, artefact: Artefact, manifest: Manifest, scored: Sequence[_Scored], folder: Path
 ) -> None:
     for rank, each in _selected(sorted(scored, key=lambda one: one.dice)).items():
-        image = read_case_image(manifest, each.case)
-        reference = read_case_mask(manifest, each.case)
+        image = case_image(manifest, each.case)
+        reference = case_mask(manifest, each.case)
+        assert reference is not None
         drawn = draw(image, predictor.predict(image), reference, classes=manifest.classes)
         _write_png(folder / "overlays" / f"{rank}_{each.case.id}.png", drawn)
         for name, panel in _panels(artefact, image, reference, each.case).items():
@@ -116,7 +123,9 @@ def _selected(ranked: list[_Scored]) -> dict[str, _Scored]:
     return chosen
 
 
-def _panels(artefact: Artefact, image: Pixels, reference: NDArray[np.uint8], case: Case) -> dict[str, NDArray[np.uint8]]:
+def _panels(
+    artefact: Artefact, image: Pixels, reference: NDArray[np.uint8], case: Case
+) -> dict[str, NDArray[np.uint8]]:
     spec = artefact.spec
     parameter = next(artefact.method.parameters())
     pixels = torch.from_numpy(spec.to_unit(spec.working_pixels(image))).permute(2, 0, 1)[None].to(parameter.device)

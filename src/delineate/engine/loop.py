@@ -47,8 +47,8 @@ class Run:
     folder: RunFolder
     states: States
     reporter: Reporter
-    progress: Progress
-    stop_requested: Callable[[], str | None]
+    progress: Progress = field(default_factory=Progress)
+    stop_requested: Callable[[], str | None] = lambda: None
     """The reason to stop at the next opportunity, or None."""
     started: float = field(default_factory=time.perf_counter)
 

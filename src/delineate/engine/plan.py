@@ -32,7 +32,7 @@ class Planned:
 
 def settle_input(recipe: Recipe, census: Census) -> tuple[Recipe, InputSpec]:
     """The recipe with each `auto` of its input replaced by what the data say, and the specification that follows."""
-    wanted, bits = recipe.input, census.source_bits
+    wanted, bits = recipe.input, census.bits
     channels = wanted.channels
     if channels == "auto":
         channels = "grey" if set(census.channels) == {"grey"} else "rgb"
@@ -68,21 +68,20 @@ def _recompute(method: Method) -> None:
     recompute(method, method.info.checkpoint_modules)
 
 
-def check_training_memory(
-    recipe: Recipe, manifest: Manifest, spec: InputSpec, device: torch.device, stages: Iterable[Stage]
-) -> None:
+def check_training_memory(recipe: Recipe, method: Method, spec: InputSpec, device: torch.device) -> None:
+    """Raise `DeviceError` before the start when a step surely does not fit into memory."""
     if not recipe.engine.memory_check or recipe.engine.activation_checkpointing:
         return
-    settings = [recipe.stage_settings(stage.name) for stage in stages]
-    batch = max(-(-each.batch_size // each.accumulate) for each in settings)
 
     def build() -> Method:
         return registry.build(
-            recipe.name, classes=manifest.classes.outputs, in_channels=spec.in_channels, options=recipe.method
+            recipe.name, classes=method.classes, in_channels=method.in_channels, options=recipe.method
         )
 
-    need = training_bytes(build, batch, spec.size, moments=1 if settings[-1].optimiser == "sgd" else 2)
-    check_memory(need, device, batch, spec.size)
+    settings = [recipe.stage_settings(stage.name) for stage in method.stages()]
+    batch = max(-(-each.batch_size // each.accumulate) for each in settings)
+    moments = min(1 if each.optimiser == "sgd" else 2 for each in settings)
+    check_memory(training_bytes(build, batch, spec.size, moments=moments), device, batch, spec.size)
 
 
 def make_plan(recipe: Recipe, stages: Iterable[Stage], cache: Cache, spec: InputSpec, fabric: Fabric) -> list[Planned]:
@@ -91,7 +90,7 @@ def make_plan(recipe: Recipe, stages: Iterable[Stage], cache: Cache, spec: Input
     if sum(shares) <= 0:
         raise RecipeError("stages: the shares sum to 0, nothing would be trained")
     planned = []
-    for stage, share in zip(stages, shares, strict=True):
+    for index, (stage, share) in enumerate(zip(stages, shares, strict=True)):
         settings = recipe.stage_settings(stage.name)
         if settings.batch_size % fabric.world_size:
             raise RecipeError(
@@ -104,7 +103,7 @@ def make_plan(recipe: Recipe, stages: Iterable[Stage], cache: Cache, spec: Input
                 spec=spec,
                 augment=recipe.stage_augment(stage.name),
                 batch_size=settings.batch_size,
-                seed=recipe.engine.seed,
+                seed=recipe.engine.seed + 7919 * index,  # each stage sees the samples in an order of its own
                 workers=recipe.data.workers,
                 rank=fabric.global_rank,
                 world=fabric.world_size,

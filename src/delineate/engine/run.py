@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +32,9 @@ from delineate.engine.tensorboard import TensorBoardReporter, check_installed
 from delineate.inference.device import resolve_device
 from delineate.methods.contract import Method
 
+SPLITS: tuple[Split, Split] = ("train", "val")
+"""All that training ever opens."""
+
 
 @dataclass(frozen=True)
 class RunResult:
@@ -61,51 +63,43 @@ def train(request: TrainRequest, reporter: Reporter | None = None) -> RunResult:
         check_installed()
     fabric.launch()
     reporter = (reporter or ConsoleReporter()) if fabric.is_global_zero else Silent()
-    manifest, census = _open_data(request, folder, recipe.engine.seed, reporter)
     if request.resume:
         recipe = Recipe.load(folder.recipe)
+    manifest, census = _open_data(request, folder, recipe.engine.seed, reporter)
     recipe, spec = settle_input(recipe, census)
     method = build_method(recipe, manifest, spec)
-    stages = method.stages()
-    recipe.check_stages(stages)
-    check_training_memory(recipe, manifest, spec, fabric.device, stages)
+    recipe.check_stages(method.stages())
+    check_training_memory(recipe, method, spec, fabric.device)
     if not request.resume:
         _initial_weights(method, request.init, reporter)
-    cache_of = _cache_opener(request, manifest, spec, reporter)
-    training, validation = cache_of("train"), cache_of("val")
-    plan = make_plan(recipe, stages, training, spec, fabric)
-    states = States(folder.steps)
-    state = states.load() if request.resume else None
+    training, validation = (_cache(request, manifest, split, spec, reporter) for split in SPLITS)
+    plan = make_plan(recipe, method.stages(), training, spec, fabric)
     if fabric.is_global_zero and not request.resume:
         _open_folder(folder, recipe, manifest, method, plan, fabric.device)
-    if recipe.engine.tensorboard and fabric.is_global_zero:
+    if fabric.is_global_zero and recipe.engine.tensorboard:
         reporter = TensorBoardReporter(reporter, folder.path / "tensorboard")
     fabric.barrier()
-    run = Run(
-        fabric=fabric,
-        recipe=recipe,
-        method=method,
-        spec=spec,
-        validation=validation,
-        folder=folder,
-        states=states,
-        reporter=reporter,
-        progress=Progress() if state is None else state.progress,
-        stop_requested=lambda: None,
-    )
-    if state is not None:
-        method.load_state_dict(state.model)
-        if fabric.is_global_zero:
-            folder.rewind_log([planned.stage.name for planned in plan], state.progress.stage, state.progress.step)
-        at = plan[state.progress.stage].stage.name
-        reporter.note(f"going on with {folder.path} at step {state.progress.step} of stage '{at}'")
+    run = Run(fabric, recipe, method, spec, validation, folder, States(folder.steps), reporter)
+    state = _take_up(run, plan) if request.resume else None
     if fabric.world_size > 1:
         _synchronise_batchnorm(run)
     _run_stages(run, plan, state)
-    if not fabric.is_global_zero:
-        return RunResult(folder.path, folder.model, 0.0, run.seconds / 60, first_process=False)
-    dice = finish(run, manifest)
-    return RunResult(folder.path, folder.model, dice, run.seconds / 60)
+    dice = finish(run, manifest) if fabric.is_global_zero else 0.0
+    return RunResult(folder.path, folder.model, dice, run.seconds / 60, fabric.is_global_zero)
+
+
+def _take_up(run: Run, plan: list[Planned]) -> State:
+    """Put the run back to where its newest state was saved."""
+    state = run.states.load()
+    assert state is not None  # `check_folder` has seen it
+    run.method.load_state_dict(state.model)
+    run.progress = state.progress
+    if run.fabric.is_global_zero:
+        run.folder.rewind_log([planned.stage.name for planned in plan], state.progress.stage, state.progress.step)
+        run.folder.update_summary(status="running")
+    at = plan[state.progress.stage].stage.name
+    run.reporter.note(f"going on with {run.folder.path} at step {state.progress.step} of stage '{at}'")
+    return state
 
 
 def _run_stages(run: Run, plan: list[Planned], state: State | None) -> None:
@@ -155,8 +149,7 @@ def _open_data(request: TrainRequest, folder: RunFolder, seed: int, reporter: Re
     counts = ", ".join(f"{len(manifest.split(name))} {name}" for name in ("train", "val", "test"))
     reporter.note(f"data: {manifest.root} ({manifest.layout}; {counts}; splits: {manifest.split_origin})")
     reporter.note(f"labels: {manifest.labels.reason}; classes: {', '.join(manifest.classes.names)}")
-    splits: tuple[Split, ...] = ("train", "val")
-    for name in splits:
+    for name in SPLITS:
         if not manifest.split(name):
             raise DataError(
                 f"{manifest.root}: the {name} split is empty; mend {name}.txt or remove the lists to get a seeded split"
@@ -172,20 +165,16 @@ def _initial_weights(method: Method, init: Path | None, reporter: Reporter) -> N
         reporter.note(f"--init {init}: {line}")
 
 
-def _cache_opener(
-    request: TrainRequest, manifest: Manifest, spec: InputSpec, reporter: Reporter
-) -> Callable[[Split], Cache]:
-    def opened(split: Split) -> Cache:
-        return open_cache(
-            manifest,
-            manifest.split(split),
-            spec,
-            folder=request.cache_folder,
-            limit_bytes=request.cache_limit_bytes,
-            announce=reporter.note,
-        )
-
-    return opened
+def _cache(request: TrainRequest, manifest: Manifest, split: Split, spec: InputSpec, reporter: Reporter) -> Cache:
+    return open_cache(
+        manifest,
+        manifest.split(split),
+        spec,
+        folder=request.cache_folder,
+        limit_bytes=request.cache_limit_bytes,
+        announce=reporter.note,
+        max_pixels=request.max_pixels,
+    )
 
 
 def _open_folder(

@@ -23,7 +23,7 @@ class TensorBoardReporter:
         from torch.utils.tensorboard import SummaryWriter
 
         self._inner = inner
-        self._writer: Any = SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+        self._writer: Any = SummaryWriter(str(folder))
 
     def note(self, text: str) -> None:
         self._inner.note(text)
