@@ -84,6 +84,14 @@ def resize_like(x: Tensor, reference: Tensor, *, align_corners: bool = False) ->
     return resize(x, reference.shape[-2:], align_corners=align_corners)
 
 
+def pad_to_multiple(image: Tensor, step: int) -> Tensor:
+    """Repeat the lower and right edge until height and width of B×C×H×W are multiples of `step`."""
+    height, width = image.shape[-2:]
+    if height % step == 0 and width % step == 0:
+        return image
+    return F.pad(image, (0, -width % step, 0, -height % step), mode="replicate")
+
+
 class UpSample(nn.Module):
     """One bilinear up-sampling by `factor`: B×C×H×W → B×C×factor·H×factor·W. For use inside `nn.Sequential`."""
 

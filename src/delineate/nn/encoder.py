@@ -17,10 +17,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from timm.models import adapt_input_conv
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from delineate.common.errors import DelineateError, RecipeError
 from delineate.common.names import did_you_mean
+from delineate.nn.blocks import pad_to_multiple
 
 
 class EncoderOptions(BaseModel):
@@ -45,25 +45,18 @@ class Encoder(nn.Module):
 
     def __init__(self, name: str = "resnet50", *, in_channels: int = 3, levels: int = 4) -> None:
         super().__init__()
-        if ":" in name or not timm.is_model(name):
-            hint = did_you_mean(name, timm.list_models())
-            raise RecipeError(
-                f"unknown encoder '{name}': {hint if hint.startswith('did') else 'see timm.list_models() for the names'}"
-            )
+        _check_name(name)
         self.name, self.in_channels, self.levels = name, in_channels, levels
         self.network = _features(name, in_channels, levels, pretrained=False)
         info: Any = self.network.feature_info
         self.channels: tuple[int, ...] = tuple(info.channels())
         self.reductions: tuple[int, ...] = tuple(info.reduction())
-        self._step: int = max(level["reduction"] for level in info.info)
+        self.step: int = max(level["reduction"] for level in info.info)
         self._channels_last = str(getattr(self.network, "output_fmt", "NCHW")).endswith("NHWC")
 
     def forward(self, image: Tensor) -> list[Tensor]:
         height, width = image.shape[-2:]
-        step = self._step
-        if height % step or width % step:
-            image = F.pad(image, (0, -width % step, 0, -height % step), mode="replicate")
-        maps = self.network(image)
+        maps = self.network(pad_to_multiple(image, self.step))
         if self._channels_last:
             maps = [x.permute(0, 3, 1, 2) for x in maps]
         return [x[..., : -(-height // r), : -(-width // r)] for x, r in zip(maps, self.reductions, strict=True)]
@@ -106,6 +99,14 @@ class Encoder(nn.Module):
         return shaped
 
 
+def pyramid(name: str) -> tuple[int, ...]:
+    """Reductions of all feature maps that the encoder `name` can give, without building its weights. Raises as `Encoder`."""
+    _check_name(name)
+    with torch.device("meta"):
+        info: Any = _features(name, 3, 1, pretrained=False).feature_info
+    return tuple(level["reduction"] for level in info.info)
+
+
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Tensors by name from a `.safetensors` file or a torch file (read weights-only; `state_dict` and `model` wrappers and
     a `module.` prefix are taken off). Raises `DelineateError` with the file's name when it cannot be read."""
@@ -126,6 +127,13 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise DelineateError(f"{path} does not hold a state dict (names and tensors)")
     return {str(key).removeprefix("module."): value for key, value in content.items()}
+
+
+def _check_name(name: str) -> None:
+    if ":" in name or not timm.is_model(name):
+        hint = did_you_mean(name, timm.list_models())
+        hint = hint if hint.startswith("did") else "see timm.list_models() for the names"
+        raise RecipeError(f"unknown encoder '{name}': {hint}")
 
 
 def _raw(path: Path) -> Any:

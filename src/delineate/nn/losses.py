@@ -110,15 +110,17 @@ class LossOptions(BaseModel):
 def segmentation_loss(logits: Tensor, target: Tensor, options: LossOptions) -> dict[str, Tensor]:
     """The terms of `options` by name, each times its weight; their sum is the loss."""
     o = options
-    terms = {
-        "cross_entropy": lambda: cross_entropy(logits, target, class_weights=o.class_weights),
-        "dice": lambda: dice(logits, target, smooth=o.smooth, pool=o.pool),
-        "tversky": lambda: tversky(
-            logits, target, alpha=o.tversky_alpha, beta=o.tversky_beta, smooth=o.smooth, pool=o.pool
-        ),
-        "focal": lambda: focal(logits, target, gamma=o.focal_gamma, class_weights=o.class_weights),
-    }
-    return {name: getattr(o, name) * term() for name, term in terms.items() if getattr(o, name) > 0}
+    terms: dict[str, Tensor] = {}
+    if o.cross_entropy:
+        terms["cross_entropy"] = o.cross_entropy * cross_entropy(logits, target, class_weights=o.class_weights)
+    if o.dice:
+        terms["dice"] = o.dice * dice(logits, target, smooth=o.smooth, pool=o.pool)
+    if o.tversky:
+        loss = tversky(logits, target, alpha=o.tversky_alpha, beta=o.tversky_beta, smooth=o.smooth, pool=o.pool)
+        terms["tversky"] = o.tversky * loss
+    if o.focal:
+        terms["focal"] = o.focal * focal(logits, target, gamma=o.focal_gamma, class_weights=o.class_weights)
+    return terms
 
 
 def _binary(target: Tensor) -> tuple[Tensor, Tensor]:
@@ -134,7 +136,7 @@ def _probabilities(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tens
         return torch.sigmoid(logits.float()) * valid[:, None], y[:, None], valid
     valid = target != IGNORE
     inside = torch.where(valid, target, torch.zeros_like(target))
-    y = F.one_hot(inside, logits.shape[1]).movedim(3, 1)[:, 1:].float()  # type: ignore[no-untyped-call]
+    y = F.one_hot(inside, logits.shape[1]).movedim(3, 1)[:, 1:].float()
     return logits.float().softmax(1)[:, 1:] * valid[:, None], y * valid[:, None], valid
 
 

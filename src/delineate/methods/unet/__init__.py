@@ -1,0 +1,1 @@
+"""U-Net: the plain baseline that every other method has to beat."""
