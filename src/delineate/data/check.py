@@ -9,7 +9,7 @@ from pathlib import Path
 
 from delineate.common.errors import DataError
 from delineate.data.case import Case, Manifest
-from delineate.data.findings import Finding, some
+from delineate.data.findings import Finding, count, some
 from delineate.data.images import DEFAULT_MAX_PIXELS
 from delineate.data.inspect import Census, Progress, examine
 from delineate.data.layouts import recognise, to_manifest
@@ -51,11 +51,11 @@ def check(
     result = examine(to_manifest(report.folder, match), max_pixels=max_pixels, progress=progress)
     manifest, census = result.manifest, result.census
     report.findings += match.findings + result.findings
-    try:
-        manifest = complete(manifest, census.empty, seed=seed)
-    except DataError as error:
-        report.findings.append(Finding("error", str(error)))
     if manifest.cases:
+        try:
+            manifest = complete(manifest, census.empty, seed=seed)
+        except DataError as error:
+            report.findings.append(Finding("error", str(error)))
         report.findings += _leaks(manifest, census) + _oddities(manifest, census)
         report.rows = _rows(manifest, census, labelled=not _has_label_fault(result.findings))
     report.findings.sort(key=lambda finding: ("error", "warning", "note").index(finding.severity))
@@ -72,20 +72,21 @@ def _leaks(manifest: Manifest, census: Census) -> list[Finding]:
     twins = _groups(manifest.cases, lambda case: census.facts[case.id].pixels)
     apart = [cases for cases in twins if len({case.split for case in cases}) > 1]
     if apart:
-        text = f"{len(apart)} pictures are in more than one split, pixel for pixel: {some([_places(cases) for cases in apart])}"
+        number = count(len(apart), "picture is", "pictures are")
+        text = f"{number} in more than one split, pixel for pixel: {some([_places(cases) for cases in apart])}"
         findings.append(Finding("warning", text, "scores on them say nothing; take them out of one list"))
     within = [cases for cases in twins if len({case.split for case in cases}) == 1]
     if within:
-        text = (
-            f"{len(within)} pictures occur more than once within a split: {some([_places(cases) for cases in within])}"
-        )
+        number = count(len(within), "picture occurs", "pictures occur")
+        text = f"{number} more than once within a split: {some([_places(cases) for cases in within])}"
         findings.append(Finding("note", text))
     spread = [
         cases for cases in _groups(manifest.cases, lambda case: case.group) if len({case.split for case in cases}) > 1
     ]
     if spread:
         names = some([str(cases[0].group) for cases in spread])
-        text = f"{len(spread)} patients or sequences (by their file names) are in more than one split: {names}"
+        number = count(len(spread), "patient or sequence (by file name) is", "patients or sequences (by file name) are")
+        text = f"{number} in more than one split: {names}"
         findings.append(Finding("warning", text, "move each as a whole into one list"))
     return findings
 
@@ -102,7 +103,7 @@ def _oddities(manifest: Manifest, census: Census) -> list[Finding]:
     rule = manifest.labels.values or {}
     seen = {rule.get(value) for case in manifest.split("train") for value in census.facts[case.id].values}
     unseen = [name for index, name in enumerate(manifest.classes.names) if index and index not in seen]
-    if rule and unseen:
+    if rule and unseen and manifest.split("train"):
         findings.append(
             Finding("warning", f"no training case shows {some(unseen)}", "bring cases that do, or drop the class")
         )
@@ -111,9 +112,10 @@ def _oddities(manifest: Manifest, census: Census) -> list[Finding]:
 
 def _rows(manifest: Manifest, census: Census, *, labelled: bool) -> list[Row]:
     first, last = manifest.cases[0], manifest.cases[-1]
+    examples = _pair(first) + (f" … {_pair(last)}" if last != first else "")
     rows = [
         ("layout", manifest.layout),
-        ("matched", f"{len(manifest.cases)} images with masks, {_pair(first)} … {_pair(last)}"),
+        ("matched", f"{count(len(manifest.cases), 'image')} with masks, {examples}"),
         ("sizes", _sizes(census)),
         ("channels", f"{_counted(census.channels)}, {_counted(census.depths, ' bit')}"),
         ("label values", _values(census)),

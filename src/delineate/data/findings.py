@@ -34,6 +34,11 @@ def raise_errors(findings: Iterable[Finding]) -> None:
     raise DataError(f"{errors[0]}{more}")
 
 
+def count(number: int, singular: str, plural: str = "") -> str:
+    """A number with its noun."""
+    return f"{number} {singular if number == 1 else plural or singular + 's'}"
+
+
 def some(names: Sequence[str], most: int = _SHOWN) -> str:
     """The first few of many names, with the number of the rest."""
     rest = len(names) - most

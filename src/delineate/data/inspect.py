@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from delineate.common.errors import DataError
@@ -141,12 +142,17 @@ def _read_case(manifest: Manifest, case: Case, max_pixels: int) -> tuple[dict[st
         path = manifest.path(relative)
         mask = decode_mask(_content(manifest, case, relative, hashes), path, max_pixels=max_pixels)
         if mask.shape != image.shape[:2]:
-            raise DataError(
-                f"{path} is {mask.shape[1]}×{mask.shape[0]} pixels but its image {image_path} is "
-                f"{image.shape[1]}×{image.shape[0]}; export the mask at the image's size"
-            )
+            raise _differing(path, mask.shape[:2], image_path, image.shape[:2])
         values.update(labels.count_values(mask))
     return hashes, _facts(image, dict(values))
+
+
+def _differing(mask_path: Path, mask: tuple[int, ...], image_path: Path, image: tuple[int, ...]) -> DataError:
+    turned = " (the image may be turned by its EXIF orientation, which the mask lacks)" if mask == image[::-1] else ""
+    return DataError(
+        f"{mask_path} is {mask[1]}×{mask[0]} pixels but its image {image_path} is {image[1]}×{image[0]}{turned}; "
+        "export the mask at the image's size"
+    )
 
 
 def _content(manifest: Manifest, case: Case, relative: str, hashes: dict[str, str]) -> bytes:

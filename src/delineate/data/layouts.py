@@ -207,7 +207,7 @@ def _check_folder(folder: Path) -> None:
         hint = f"; {folder.parent} has {some(near)}" if near else ""
         raise DataError(f"there is no folder {folder}{hint}")
     if not folder.is_dir():
-        raise DataError(f"{folder} is a file; give the folder that holds images and masks, or a manifest.json")
+        raise DataError(f"{folder} is a file; give the folder that holds images and masks")
 
 
 def _unrecognised(root: Path) -> DataError:

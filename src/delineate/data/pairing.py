@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from delineate.data.case import Case, Split
-from delineate.data.findings import Finding, some
+from delineate.data.findings import Finding, count, some
 from delineate.data.images import IMAGE_SUFFIXES, volume_suffix
 
 MASK_ENDINGS = ("", "_segmentation", "_mask", "_seg", "_label", "_gt")
@@ -92,16 +92,22 @@ def _faults(
         twice += [files for files in masks.values() if len(files) > 1]
     if twice:
         names = some([" and ".join(_relative(root, path) for path in files) for files in twice], 3)
-        findings.append(Finding("error", f"{len(twice)} names{place} occur twice: {names}", "keep one file of each"))
+        findings.append(
+            Finding(
+                "error",
+                f"{count(len(twice), 'name occurs', 'names occur')} twice{place}: {names}",
+                "keep one file of each",
+            )
+        )
     bare = sorted(images.keys() - masks.keys())
     if bare:
-        text = f"{len(bare)} of {len(images)} images{place} have no mask: {some(bare)}"
+        text = f"{len(bare)} of {count(len(images), 'image')}{place} without mask: {some(bare)}"
         findings.append(
             Finding("error", text, "add their masks (all 0 where there is nothing to mark) or move the images away")
         )
     alone = sorted(masks.keys() - images.keys())
     if alone:
-        text = f"{len(alone)} of {len(masks)} masks{place} have no image: {some(alone)}"
+        text = f"{len(alone)} of {count(len(masks), 'mask')}{place} without image: {some(alone)}"
         findings.append(Finding("error", text, "add their images or move the masks away"))
     return findings
 

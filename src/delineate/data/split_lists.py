@@ -7,7 +7,7 @@ from pathlib import Path
 
 from delineate.common.errors import DataError
 from delineate.data.case import Case, Split
-from delineate.data.findings import Finding, some
+from delineate.data.findings import Finding, count, some
 from delineate.data.images import IMAGE_SUFFIXES
 
 SPLIT_NAMES: dict[str, Split] = {
@@ -38,13 +38,16 @@ def apply_lists(root: Path, cases: Sequence[Case]) -> tuple[list[Case], list[Fin
         findings += _unknown(path, [entry for entry in entries if entry not in ids])
         twice = [entry for entry in entries if entry in found and found[entry][0] != split]
         if twice:
-            text = f"{len(twice)} names are in two lists, {found[twice[0]][1].name} and {path.name}: {some(twice)}"
+            lists_named = f"{found[twice[0]][1].name} and {path.name}"
+            text = f"{count(len(twice), 'name is', 'names are')} in two lists, {lists_named}: {some(twice)}"
             findings.append(Finding("error", text, "keep each name in one list"))
         found |= {entry: (split, path) for entry in entries if entry not in found}
     rest: Split | None = None if "train" in lists.values() else "train"
     unlisted = [case.id for case in cases if case.id not in found]
     if unlisted and rest is None:
-        findings.append(Finding("note", f"{len(unlisted)} cases are in no list and are not used: {some(unlisted)}"))
+        findings.append(
+            Finding("note", f"{count(len(unlisted), 'case is', 'cases are')} in no list and not used: {some(unlisted)}")
+        )
     splits = {case.id: found[case.id][0] if case.id in found else rest for case in cases}
     return [case.model_copy(update={"split": splits[case.id]}) for case in cases], findings
 
@@ -69,5 +72,5 @@ def _stem(entry: str) -> str:
 def _unknown(path: Path, names: list[str]) -> list[Finding]:
     if not names:
         return []
-    text = f"{path} lists {len(names)} names that do not exist: {some(names)}"
+    text = f"{path} lists {count(len(names), 'name')} without image and mask: {some(names)}"
     return [Finding("error", text, "correct the list or add the files")]

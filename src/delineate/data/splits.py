@@ -48,7 +48,7 @@ def _draw(pool: Sequence[Case], shares: dict[Split, float], empty: Collection[st
     if len(groups) < len(shares) + 1:
         what = "cases" if all(len(members) == 1 for members in groups.values()) else "patients or sequences"
         raise DataError(
-            f"{len(groups)} {what} are too few to split into {', '.join(['train', *shares])}; add more or bring lists"
+            f"too few {what} ({len(groups)}) to split into {', '.join(['train', *shares])}; add more or bring lists"
         )
     order = _spread(groups, empty, np.random.default_rng([seed, len(groups)]))
     assigned: dict[str, Split] = {}
