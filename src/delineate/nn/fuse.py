@@ -11,6 +11,7 @@ import copy
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 from timm.models._features import FeatureDictNet, FeatureListNet
 from timm.models.resnet import BasicBlock, Bottleneck
@@ -30,7 +31,7 @@ def fold_batchnorm(module: nn.Module) -> nn.Module:
     for parent in list(result.modules()):
         for owner, conv_name, norm_name in _pairs(parent):
             conv, norm = getattr(owner, conv_name, None), getattr(owner, norm_name, None)
-            if _plain(conv, nn.Conv2d, uses) and _plain(norm, nn.BatchNorm2d, uses) and norm.running_mean is not None:
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d) and _certain(conv, norm, uses):
                 setattr(owner, conv_name, _merged(conv, norm))
                 setattr(owner, norm_name, nn.Identity())
     return result
@@ -43,17 +44,18 @@ def _pairs(parent: nn.Module) -> Iterator[Pair]:
         yield from ((parent, first, second) for first, second in pairwise(names))
     elif type(parent) in (FeatureListNet, FeatureDictNet):
         names = list(parent._modules)
-        taken = parent.return_layers
+        taken: Any = parent.return_layers
         yield from ((parent, first, second) for first, second in pairwise(names) if first not in taken)
     elif type(parent) in (BasicBlock, Bottleneck):
         yield from ((parent, f"conv{i}", f"bn{i}") for i in (1, 2, 3))
 
 
-def _plain(module: object, kind: type[nn.Module], uses: Counter[int]) -> bool:
-    """Exactly of that type (subclasses may do more), used in one place, and watched by no hook."""
-    return (
-        type(module) is kind and uses[id(module)] == 1 and not module._forward_hooks and not module._forward_pre_hooks
-    )
+def _certain(conv: nn.Conv2d, norm: nn.BatchNorm2d, uses: Counter[int]) -> bool:
+    """Exactly these types (subclasses may do more), used in one place, watched by no hook, normalising by running values."""
+    plain = type(conv) is nn.Conv2d and type(norm) is nn.BatchNorm2d and norm.running_mean is not None
+    alone = uses[id(conv)] == uses[id(norm)] == 1
+    watched = any((m._forward_hooks or m._forward_pre_hooks) for m in (conv, norm))
+    return plain and alone and not watched
 
 
 def _merged(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import cache
 from typing import Any
 
 import torch
@@ -28,7 +27,6 @@ def recompute(module: nn.Module, names: Iterable[str]) -> None:
             part.__class__ = _recomputing(type(part))
 
 
-@cache
 def _recomputing(kind: type[nn.Module]) -> type[nn.Module]:
     """A subclass of `kind` whose forward is checkpointed. A class, not a wrapped bound method: that would tie copies of the
     module to the original."""
