@@ -194,7 +194,7 @@ class StageRun:
                     terms = self.objective(update.objective, part, ctx)
                     loss = torch.stack([term.float() for term in terms.values()]).sum()
                     weight = len(part["sample_id"]) / len(batch["sample_id"])
-                    if not math.isfinite(value := float(loss)):
+                    if not math.isfinite(value := float(loss.detach())):
                         raise TrainingError(_not_finite(terms, part, ctx))
                     run.fabric.backward(loss * weight)
                 self._add_up(terms, weight)
@@ -236,12 +236,18 @@ class StageRun:
         for name, term in terms.items():
             self.sums[name] += float(term.detach()) * weight
 
-    def _log(self, result: ValidationResult, better: bool) -> None:
-        run, progress = self.run, self.run.progress
-        means = {name: value / max(1, self.summed) for name, value in self.sums.items()}
-        losses = {"total": sum(means.values()), **means}
+    def _mean_terms(self) -> dict[str, float]:
+        """Mean of each training term since the last validation, over all processes, and their total; starts the sums anew."""
+        sums = torch.tensor(list(self.sums.values()), dtype=torch.float64)
+        reduced = self.run.fabric.all_reduce(sums, reduce_op="mean") if self.run.fabric.world_size > 1 else sums
+        means = {name: float(value) / max(1, self.summed) for name, value in zip(self.sums, reduced, strict=True)}
         self.sums.clear()
         self.summed = 0
+        return {"total": sum(means.values()), **means}
+
+    def _log(self, result: ValidationResult, better: bool) -> None:
+        run, progress = self.run, self.run.progress
+        losses = self._mean_terms()
         lr = self.settings.lr * learning_rate_factor(progress.step - 1, self.total, self.settings, self.plateau)
         epoch = progress.step / self.source.steps_per_epoch
         if run.fabric.is_global_zero:
