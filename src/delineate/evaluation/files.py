@@ -76,15 +76,15 @@ def evaluate_folders(
     openings = _note_opening(predictions, references, out, len(pairs)) if found.split == "test" else 0
     evaluation = Evaluation(rows, summarise(rows), found.split, openings)
     if out is not None:
-        write_scores(out, evaluation)
+        write_scores(out, rows, evaluation.summary, split=found.split)
     return evaluation
 
 
-def write_scores(folder: Path, evaluation: Evaluation) -> None:
+def write_scores(folder: Path, rows: Sequence[Row], summary: Summary, *, split: SplitChoice = "val") -> None:
     """Write `scores.csv` (a line per case and class) and `scores.json` (the table, with protocol and policy)."""
-    write_text(folder / "scores.csv", _csv(evaluation.rows))
-    content = {"format": 1, "protocol": PROTOCOL, "split": evaluation.split, "policy": POLICY}
-    write_json(folder / "scores.json", {**content, **evaluation.summary.to_json()})
+    write_text(folder / "scores.csv", _csv(rows))
+    content = {"format": 1, "protocol": PROTOCOL, "split": split, "policy": POLICY}
+    write_json(folder / "scores.json", {**content, **summary.to_json()})
 
 
 def _score(manifest: Manifest, prediction: Path, case: Case) -> list[Row]:

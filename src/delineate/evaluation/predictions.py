@@ -37,9 +37,9 @@ class PredictionList(BaseModel):
 
     format: int = 1
     method: str
-    model: str
-    """Path of the model file, as it was given."""
-    model_sha256: str
+    model: str | None
+    """Path of the model file as it was given; None for a model that was not read from a file."""
+    model_sha256: str | None
     class_names: tuple[str, ...]
     files: tuple[PredictedFile, ...]
 

@@ -33,8 +33,11 @@ Probabilities = NDArray[np.float32]
 class Predictor:
     """A model that is ready to segment images. What `delineate.load` returns."""
 
-    def __init__(self, artefact: Artefact, device: str = "auto", precision: Precision = "32") -> None:
-        """`precision`: of the network's arithmetic (autocast); probabilities are float32 in any case.
+    def __init__(
+        self, artefact: Artefact, device: str = "auto", precision: Precision = "32", source: Path | None = None
+    ) -> None:
+        """`precision`: of the network's arithmetic (autocast); probabilities are float32 in any case. `source`: the file that
+        the artefact was read from, to be named beside its predictions.
 
         Raises `ArtefactError` for a model that cannot predict, `DeviceError` for a device or precision that is not there.
         """
@@ -48,6 +51,7 @@ class Predictor:
                 f"method '{artefact.method.info.name}' segments by examples; it cannot predict from an image alone"
             )
         self.artefact = artefact
+        self.source = source
         self.device = resolve_device(device)
         self.precision = _checked(precision, self.device)
 
@@ -150,7 +154,7 @@ def load(path: Path | str, device: str = "auto", precision: Precision = "32") ->
 
     Raises `ArtefactError` for what is not a usable model, `DeviceError` for an absent device.
     """
-    return Predictor(artefact_format.load(path), device, precision)
+    return Predictor(artefact_format.load(path), device, precision, artefact_format.locate(path))
 
 
 def as_pixels(image: Any) -> Pixels:

@@ -1,0 +1,103 @@
+"""Checkpoints that a method's authors released → artefacts. The only place where a pickle is opened, weights-only."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from delineate.artefact.format import FILE_NAME, Artefact, save
+from delineate.common.errors import ArtefactError, DelineateError
+from delineate.common.files import sha256
+from delineate.data.case import ClassTable
+from delineate.data.spec import InputSpec
+from delineate.methods import registry
+
+WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "network", "net")
+"""Keys under which training scripts put the weights among other things."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What was recognised, and where it lies now."""
+
+    path: Path
+    description: str
+    complete: bool
+    """False: good for `--init` only."""
+
+
+def import_checkpoint(method_name: str, checkpoint: Path, out: Path) -> Imported:
+    """Read the authors' checkpoint of a method and save it as an artefact: the file `out`, or `model.safetensors` in the folder.
+
+    Raises `RecipeError` for an unknown method; `ArtefactError` for a file that is absent, no checkpoint, holds more than
+    weights, or does not fit the method (naming the parameter), and for a method that knows no foreign checkpoints.
+    """
+    cls = registry.method_class(method_name)
+    recognise = getattr(cls, "foreign_checkpoint", None)
+    if recognise is None:
+        raise ArtefactError(f"method '{method_name}' has no released checkpoints that could be imported")
+    state = read_state(checkpoint)
+    try:
+        model = recognise(state)
+    except DelineateError as error:
+        raise ArtefactError(f"{checkpoint}: {error}") from error
+    target = out if out.suffix == ".safetensors" else out / FILE_NAME
+    outputs = model.method.classes
+    foreground = ("foreground",) if outputs == 1 else tuple(f"class {index}" for index in range(1, outputs))
+    artefact = Artefact(
+        method=model.method.eval(),
+        spec=InputSpec(channels=model.channels, size=model.size),
+        classes=ClassTable(names=("background", *foreground)),
+        provenance={
+            "imported": {"file": checkpoint.name, "sha256": sha256(checkpoint), "as": model.description, **model.extra}
+        },
+        complete=model.complete,
+    )
+    save(target, artefact)
+    return Imported(target, model.description, model.complete)
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The tensors of a `torch.save`d checkpoint by name, without the usual wrappers and the `module.` of data parallelism.
+
+    Read weights-only: nothing in the file is executed. Raises `ArtefactError`.
+    """
+    if not path.is_file():
+        raise ArtefactError(f"checkpoint {path} does not exist")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ArtefactError(
+            f"{path} holds more than weights, or is no checkpoint, and is not opened; ask for its state dict "
+            f"(torch.save(model.state_dict(), …))"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise ArtefactError(f"{path} is not a readable checkpoint: truncated, or not written by torch.save") from error
+    state = _unwrapped(content)
+    tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+    if not tensors or len(tensors) != len(state):
+        raise ArtefactError(f"{path} holds no state dict (names with tensors); found {_described(content)}")
+    while all(name.startswith("module.") for name in tensors):
+        tensors = {name.removeprefix("module."): value for name, value in tensors.items()}
+    return tensors
+
+
+def _unwrapped(content: Any) -> Mapping[str, Any]:
+    while isinstance(content, Mapping):
+        inner = next((content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        if inner is None:
+            return content
+        content = inner
+    return {}
+
+
+def _described(content: Any) -> str:
+    if isinstance(content, Mapping):
+        return f"the keys {', '.join(str(key) for key in list(content)[:5])}" if content else "nothing"
+    return f"a {type(content).__name__}"

@@ -1,0 +1,27 @@
+"""`delineate import`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def import_checkpoint(
+    method: Annotated[str, typer.Argument(help="Name of the method; `delineate methods` lists them.")],
+    checkpoint: Annotated[Path, typer.Argument(help="The authors' state dict (.pth, .pt), read weights-only.")],
+    out: Annotated[Path, typer.Option(help="The model.safetensors to write, or a folder for it.")],
+) -> None:
+    """Turn a checkpoint that a method's authors released into a portable model.
+
+    \b
+    delineate import condseg stage2.pth --out condseg-authors.safetensors
+    delineate predict condseg-authors.safetensors image.jpg --out masks
+    """
+    from delineate.artefact.foreign import import_checkpoint as run
+
+    result = run(method, checkpoint, out)
+    typer.echo(f"{result.description}: {result.path}")
+    if not result.complete:
+        typer.echo("this is only a part of a model: start from it with `delineate train --init`; it cannot predict")

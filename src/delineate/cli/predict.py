@@ -1,0 +1,110 @@
+"""`delineate predict`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from delineate.inference.files import PredictionResult
+
+SHOWN = 20
+"""Rows of the table on the console; all are in summary.csv."""
+
+
+class Device(StrEnum):
+    """Where to compute."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
+class Precision(StrEnum):
+    """Of the network's arithmetic."""
+
+    full = "32"
+    bf16 = "bf16"
+    half = "16"
+
+
+def predict(
+    model: Annotated[Path, typer.Argument(help="A model.safetensors, or a run folder.")],
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="INPUT...", help="Images, folders of images, or patterns like 'scans/**/*.png'."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the masks.")],
+    overlay: Annotated[
+        bool, typer.Option("--overlay", help="Also write the images with contours, to overlays/.")
+    ] = False,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Also write 16-bit probability maps (65535 = 1), to probabilities/.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier predictions in --out.")] = False,
+    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
+    precision: Annotated[
+        Precision, typer.Option(help="Arithmetic; bf16 and 16 are faster where the device has them.")
+    ] = Precision.full,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Images per forward pass.", min=1, show_default="by device")
+    ] = None,
+    max_megapixels: Annotated[float, typer.Option(help="Refuse images larger than this.", min=0.001)] = 400,
+) -> None:
+    """Segment images with a trained model: a PNG mask of each image's exact size, and a summary table.
+
+    Masks hold 0 and 255 for one foreground class, class indices for several. An image that cannot be read is reported, the
+    others are done; the exit code is then 1.
+
+    \b
+    delineate predict runs/condseg image.jpg --out masks
+    delineate predict runs/condseg/model.safetensors scans/ --out masks --overlay
+    delineate predict runs/condseg 'scans/**/*.png' --out masks --probabilities
+    """
+    from delineate.inference.files import predict_files
+    from delineate.inference.predictor import load
+
+    predictor = load(model, device.value, precision.value)
+    result = predict_files(
+        predictor,
+        inputs,
+        out,
+        overlay=overlay,
+        probabilities=probabilities,
+        overwrite=overwrite,
+        batch_size=batch_size,
+        max_pixels=round(max_megapixels * 1e6),
+    )
+    _print(result)
+    if result.failures:
+        raise typer.Exit(1)
+
+
+def _print(result: PredictionResult) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    for heading in ("image", "size", *(f"{name} %" for name in result.classes), "ms"):
+        table.add_column(heading, justify="left" if heading == "image" else "right", overflow="fold")
+    good = [file for file in result.files if file.error is None]
+    for file in good[:SHOWN]:
+        shares = [f"{value:.2f}" for value in file.percent]
+        table.add_row(file.name, f"{file.width}×{file.height}", *shares, f"{file.milliseconds:.0f}")
+    console = Console(highlight=False, soft_wrap=True)
+    if good:
+        console.print(table)
+    if len(good) > SHOWN:
+        console.print(f"… and {len(good) - SHOWN} more in {result.folder / 'summary.csv'}")
+    for text, count in result.remarks.items():
+        typer.echo(f"note: {text} ({count} of {len(good)} images)", err=True)
+    for file in result.failures:
+        typer.echo(f"failed: {file.error}", err=True)
+    rate = len(good) / result.seconds if result.seconds else 0.0
+    console.print(f"{len(good)} masks in {result.folder} ({result.seconds:.1f} s, {rate:.1f} images/s)")
+    if result.failures:
+        typer.echo(f"{len(result.failures)} of {len(result.files)} images have no mask", err=True)

@@ -1,0 +1,288 @@
+"""Predicting many image files into a folder: decode, forward in batches, encode, side by side and with bounded memory.
+
+At most a few images of native size are held at a time (one per worker), however many files there are: between the stages
+travel only inputs and probabilities at the working size.
+
+Output folder: `NAME.png` (binary 0/255, else class indices), `overlays/NAME.png`, `probabilities/[CLASS/]NAME.png` (16 bits:
+65535 is probability 1), `summary.csv` and `predictions.json` (which model made the masks; `evaluate` reads it).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.common.errors import DataError
+from delineate.common.files import output_folder, sha256, write_bytes, write_text
+from delineate.data.images import DEFAULT_MAX_PIXELS, read_image, write_mask
+from delineate.evaluation.predictions import FILE_NAME, PredictedFile, PredictionList
+from delineate.inference.inputs import Task, expand, name_outputs
+from delineate.inference.overlay import draw
+from delineate.inference.predictor import Predictor, Probabilities, remark
+
+SUMMARY = "summary.csv"
+WORKERS = 2
+"""Threads that decode, and as many that encode: the forward pass has the rest of the machine."""
+BATCH = {"cpu": 4, "cuda": 16, "mps": 8}
+
+_UNSAFE = re.compile(r"[^\w-]+")
+"""Characters of class names that do not belong into a folder's name."""
+
+Progress = Callable[[int, int], None]
+"""Called with (files done, files in all)."""
+
+
+@dataclass(frozen=True)
+class FileResult:
+    """What became of one image. Sizes in pixels."""
+
+    image: Path
+    name: str
+    height: int = 0
+    width: int = 0
+    percent: tuple[float, ...] = ()
+    """Share of the image in percent, per foreground class."""
+    milliseconds: float = 0.0
+    """Decoding, its part of the batch's forward pass, and encoding."""
+    remark: str | None = None
+    """How the image differs in kind from those the model was trained on."""
+    error: str | None = None
+    """Why there is no mask."""
+
+
+@dataclass(frozen=True)
+class PredictionResult:
+    """What `predict_files` did."""
+
+    folder: Path
+    classes: tuple[str, ...]
+    """Foreground class names, in the order of `FileResult.percent`."""
+    files: tuple[FileResult, ...]
+    seconds: float
+
+    @property
+    def failures(self) -> tuple[FileResult, ...]:
+        """The images that have no mask."""
+        return tuple(file for file in self.files if file.error is not None)
+
+    @property
+    def remarks(self) -> Counter[str]:
+        """Remark → number of images."""
+        return Counter(file.remark for file in self.files if file.remark is not None)
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """An image on its way to the network, at the working size."""
+
+    result: FileResult
+    input: NDArray[np.float32]
+
+
+def predict_files(
+    predictor: Predictor,
+    inputs: Iterable[Path | str],
+    out: Path | str,
+    *,
+    overlay: bool = False,
+    probabilities: bool = False,
+    overwrite: bool = False,
+    batch_size: int | None = None,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    progress: Progress | None = None,
+) -> PredictionResult:
+    """Predict every image of `inputs` (files, folders, patterns) into the folder `out`.
+
+    A file that cannot be read is in the result's `failures`, the others are done. Raises `DataError`, before anything is
+    written: an input without images, outputs that clash, outputs that exist (unless `overwrite`) or are inputs;
+    `DeviceError` when memory does not suffice; `DelineateError` when `out` cannot be written.
+    """
+    start = time.perf_counter()
+    folder = Path(out)
+    job = _Job(predictor, name_outputs(expand(inputs)), folder, overlay, probabilities, max_pixels)
+    job.check_targets(overwrite)
+    output_folder(folder)
+    (folder / FILE_NAME).unlink(missing_ok=True)
+    files = []
+    for result in job.run(batch_size or BATCH[predictor.device.type]):
+        files.append(result)
+        if progress is not None:
+            progress(len(files), len(job.tasks))
+    done = PredictionResult(folder, predictor.classes.names[1:], tuple(files), time.perf_counter() - start)
+    _write_lists(done, predictor)
+    return done
+
+
+@dataclass(frozen=True)
+class _Job:
+    predictor: Predictor
+    tasks: Sequence[Task]
+    folder: Path
+    overlay: bool
+    probabilities: bool
+    max_pixels: int
+
+    def mask(self, name: str) -> Path:
+        return self.folder / f"{name}.png"
+
+    def overlay_file(self, name: str) -> Path:
+        return self.folder / "overlays" / f"{name}.png"
+
+    def probability_files(self, name: str) -> list[Path]:
+        """One per output channel."""
+        base = self.folder / "probabilities"
+        names = self.predictor.classes.names
+        if len(names) == 2:
+            return [base / f"{name}.png"]
+        folders = [f"{index}_{_UNSAFE.sub('_', text)}" for index, text in enumerate(names)]
+        return [base / each / f"{name}.png" for each in folders]
+
+    def targets(self, task: Task) -> list[Path]:
+        """All files that an image gives."""
+        overlays = [self.overlay_file(task.name)] if self.overlay else []
+        return [self.mask(task.name), *overlays, *(self.probability_files(task.name) if self.probabilities else [])]
+
+    def check_targets(self, overwrite: bool) -> None:
+        owners: dict[Path, Path] = {}
+        inputs = {task.image.resolve() for task in self.tasks}
+        for task in self.tasks:
+            for target in self.targets(task):
+                if target in owners:
+                    raise DataError(f"{owners[target]} and {task.image} would both be written to {target}; rename one")
+                if target.resolve() in inputs:
+                    raise DataError(f"the mask of {task.image} would replace the image {target}; give another --out")
+                owners[target] = task.image
+        there = [path for path in (self.folder / FILE_NAME, *owners) if path.exists()]
+        if there and not overwrite:
+            raise DataError(
+                f"{there[0]} exists already; give another --out, or --overwrite to replace earlier predictions"
+            )
+
+    def run(self, batch_size: int) -> Iterator[FileResult]:
+        """Results in the order of the tasks."""
+        with ThreadPoolExecutor(WORKERS) as readers, ThreadPoolExecutor(WORKERS) as writers:
+            try:
+                prepared = _ahead(readers, self.prepare, self.tasks, depth=batch_size + WORKERS)
+                pending: deque[Future[FileResult]] = deque()
+                for batch in _batches(prepared, batch_size):
+                    pending.extend(self.submit(writers, batch))
+                    while len(pending) > batch_size:
+                        yield pending.popleft().result()
+                while pending:
+                    yield pending.popleft().result()
+            finally:
+                readers.shutdown(wait=False, cancel_futures=True)
+                writers.shutdown(wait=False, cancel_futures=True)
+
+    def prepare(self, task: Task) -> _Prepared | FileResult:
+        start = time.perf_counter()
+        try:
+            image = read_image(task.image, max_pixels=self.max_pixels)
+            ready = self.predictor.prepare(image)
+        except DataError as error:
+            return FileResult(task.image, task.name, error=str(error))
+        except (MemoryError, cv2.error) as error:
+            return FileResult(task.image, task.name, error=f"{task.image} does not fit into memory ({error})")
+        height, width = image.shape[:2]
+        said = remark(image, self.predictor.spec)
+        return _Prepared(FileResult(task.image, task.name, height, width, milliseconds=_ms(start), remark=said), ready)
+
+    def submit(
+        self, writers: ThreadPoolExecutor, batch: Sequence[_Prepared | FileResult]
+    ) -> Iterator[Future[FileResult]]:
+        """The forward pass of one batch; its masks are written in the background."""
+        start = time.perf_counter()
+        inputs = [item.input for item in batch if isinstance(item, _Prepared)]
+        outputs = iter(self.predictor.working_probabilities(inputs) if inputs else ())
+        share = _ms(start) / max(1, len(inputs))
+        for item in batch:
+            if isinstance(item, _Prepared):
+                yield writers.submit(self.write, item.result, next(outputs), share)
+            else:
+                yield writers.submit(lambda failed: failed, item)
+
+    def write(self, result: FileResult, working: Probabilities, forward_ms: float) -> FileResult:
+        start = time.perf_counter()
+        classes = self.predictor.to_classes(working, result.height, result.width)
+        counts = np.bincount(classes.ravel(), minlength=len(self.predictor.classes.names))
+        write_mask(self.mask(result.name), classes * 255 if len(counts) == 2 else classes)
+        if self.overlay:
+            image = read_image(result.image, max_pixels=self.max_pixels)
+            drawn = draw(image, classes, classes=self.predictor.classes)
+            write_png(self.overlay_file(result.name), drawn)
+        if self.probabilities:
+            for path, plane in zip(self.probability_files(result.name), working, strict=True):
+                native = self.predictor.to_native(plane[None], result.height, result.width)[..., 0]
+                write_png(path, np.rint(native * 65535).astype(np.uint16))
+        percent = tuple((100 * counts[1:] / classes.size).tolist())
+        return replace(result, percent=percent, milliseconds=result.milliseconds + forward_ms + _ms(start))
+
+
+def write_png(path: Path, image: NDArray[Any]) -> None:
+    """Write grey H×W or RGB H×W×3, uint8 or uint16, as PNG, atomically."""
+    _, content = cv2.imencode(".png", image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    write_bytes(path, content.tobytes())
+
+
+def _write_lists(done: PredictionResult, predictor: Predictor) -> None:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    shares = [f"{name} %" for name in done.classes]
+    writer.writerow(["image", "mask", "width", "height", *shares, "ms", "remark", "error"])
+    for file in done.files:
+        mask = "" if file.error else f"{file.name}.png"
+        values = [f"{value:.4f}" for value in file.percent] or [""] * len(done.classes)
+        writer.writerow(
+            [file.image, mask, file.width, file.height, *values, f"{file.milliseconds:.1f}", file.remark, file.error]
+        )
+    write_text(done.folder / SUMMARY, stream.getvalue())
+    good = [file for file in done.files if file.error is None]
+    PredictionList(
+        method=predictor.method.info.name,
+        model=None if predictor.source is None else str(predictor.source),
+        model_sha256=None if predictor.source is None else sha256(predictor.source),
+        class_names=predictor.classes.names,
+        files=tuple(PredictedFile(mask=f"{file.name}.png", image=file.image.as_posix()) for file in good),
+    ).save(done.folder)
+
+
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
+
+
+def _ahead(pool: ThreadPoolExecutor, job: Callable[[_In], _Out], items: Iterable[_In], depth: int) -> Iterator[_Out]:
+    """The job's results in order, `depth` of them computed ahead of the consumer."""
+    pending: deque[Future[_Out]] = deque()
+    for item in items:
+        pending.append(pool.submit(job, item))
+        if len(pending) > depth:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()
+
+
+def _batches(items: Iterable[_Out], size: int) -> Iterator[list[_Out]]:
+    batch: list[_Out] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _ms(start: float) -> float:
+    return 1000 * (time.perf_counter() - start)
