@@ -1,0 +1,219 @@
+"""`report.html` of one run: what was trained, how it went, how good it is on the validation split, and what it looks like.
+
+Reads only the run folder; every part that is absent is named instead.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from delineate.data.case import Manifest
+from delineate.report.charts import histogram
+from delineate.report.curves import curves
+from delineate.report.html import Html, element, facts, fold, join, number, table
+from delineate.report.images import contour_legend, figure
+from delineate.report.page import notice, page, pictures, section, write_page
+from delineate.report.scores import Scores, legend, outcome_table, score_table
+from delineate.report.source import RunRecord, read_run
+
+PANEL_CASES = 6
+"""So many cases' panels are shown; further ones stay in the run folder."""
+
+
+def write_run_report(run: Path) -> Path:
+    """Write `run/report.html` and return its path. Raises `ArtefactError` when `run` is not a run folder."""
+    record = read_run(run)
+    title = " · ".join(part for part in (_method(record), _data_name(record.manifest)) if part)
+    document = page(
+        title or run.name,
+        "run report",
+        _lead(record),
+        notice(_state(record), "About this run"),
+        notice(record.missing, "Missing from this run folder"),
+        _headline(record),
+        _scores(record.scores),
+        _overlays(record),
+        _panels(record),
+        curves(record.metrics, record.summary),
+        _data(record.manifest),
+        _details(record),
+    )
+    return write_page(run / "report.html", document)
+
+
+def _method(record: RunRecord) -> str:
+    return str(record.summary.get("title") or record.summary.get("method") or "")
+
+
+def _data_name(manifest: Manifest | None) -> str:
+    return Path(manifest.root).name if manifest else ""
+
+
+def _lead(record: RunRecord) -> Html | None:
+    summary = record.summary
+    words = [f"preset {summary['preset']}"] if "preset" in summary else []
+    words += [f"seed {summary['seed']}"] if "seed" in summary else []
+    words += [f"started {summary['started']}"] if "started" in summary else []
+    return element("p", ", ".join(words), class_="lead") if words else None
+
+
+def _state(record: RunRecord) -> list[str]:
+    """What an unfinished run's reader must know."""
+    if record.finished:
+        return []
+    last = record.metrics[-1] if record.metrics else {}
+    where = f"last validated at step {last.get('step')} of {last.get('total_steps')} of stage '{last.get('stage')}'"
+    done = where if last else "not validated yet"
+    if record.summary.get("status") == "interrupted":
+        return [f"It was interrupted: {done}. The same command with --resume goes on."]
+    return [f"It is not finished: {done}."]
+
+
+def _headline(record: RunRecord) -> Html:
+    return element("div", _headline_score(record), facts(_facts(record)), class_="headline")
+
+
+def _headline_score(record: RunRecord) -> Html:
+    if record.scores is not None:
+        mean, n = record.scores.headline()
+        several = len(record.scores.classes) > 1
+        what = f"mean Dice, column “{record.scores.column}”" + (", over the foreground classes" if several else "")
+        unit = "case and class pairs" if several else "cases"
+        lines = [what, f"n = {n} {unit}", f"validation split, {record.scores.protocol}"]
+        return element(
+            "div", element("strong", number(mean)), *(element("span", line) for line in lines), class_="score"
+        )
+    best = max((_dice(line) for line in record.metrics), default=None)
+    lines = ["best validation Dice so far, at the working size"] if best is not None else ["no scores yet"]
+    return element("div", element("strong", number(best)), *(element("span", line) for line in lines), class_="score")
+
+
+def _dice(line: dict[str, Any]) -> float:
+    return float(line.get("val", {}).get("dice", 0.0))
+
+
+def _facts(record: RunRecord) -> dict[str, str]:
+    summary, found = record.summary, {}
+    if (count := summary.get("parameters")) is not None:
+        found["Parameters"] = f"{count / 1e6:.2f} million"
+    if stages := summary.get("stages"):
+        found["Stages" if len(stages) > 1 else "Steps"] = ", ".join(
+            f"{stage['name']} ({stage['steps']} steps)" if len(stages) > 1 else str(stage["steps"]) for stage in stages
+        )
+    if (images := summary.get("images_seen")) is not None:
+        found["Images seen"] = f"{images:,}".replace(",", " ")
+    if (minutes := summary.get("minutes")) is not None:
+        found["Training time"] = f"{minutes:.1f} min"
+    if best := summary.get("best"):
+        found["Best validation"] = f"step {best.get('step')}"
+    if device := record.environment.get("device"):
+        found["Device"] = str(device)
+    if manifest := record.manifest:
+        found["Classes"] = ", ".join(manifest.classes.names[1:])
+        found["Cases"] = ", ".join(f"{count} {name}" for name, count in _splits(manifest).items())
+    return found or {"Run": record.folder.name}
+
+
+def _splits(manifest: Manifest) -> dict[str, int]:
+    counts = Counter(case.split or "no split" for case in manifest.cases)
+    return {name: counts[name] for name in ("train", "val", "test", "no split") if counts[name]}
+
+
+def _scores(scores: Scores | None) -> Html | None:
+    if scores is None:
+        return None
+    charts = [
+        histogram(
+            scores.per_class(name), title=f"Dice of {name} per case (column {scores.column})", x_label="Dice", colour=at
+        )
+        for at, name in enumerate(scores.classes)
+    ]
+    return section(
+        "Validation scores",
+        score_table(scores),
+        legend(),
+        element("div", *charts, class_="grid")
+        if scores.rows
+        else element("p", "scores.csv: not there.", class_="note"),
+        outcome_table(scores),
+        lead=f"Means over the cases of the validation split at {scores.protocol}. The weights were chosen on this split, "
+        "so these scores are not an estimate for new images: use a test set and `delineate evaluate` for that.",
+    )
+
+
+def _overlays(record: RunRecord) -> Html | None:
+    if not record.overlays:
+        return None
+    dice = record.scores.per_case() if record.scores else {}
+    parts = []
+    for rank, group in groupby(record.overlays, key=lambda overlay: overlay.rank):
+        figures = [
+            figure(
+                overlay.path, f"Contours on {overlay.case}", element("b", _case_dice(dice, overlay.case)), overlay.case
+            )
+            for overlay in group
+        ]
+        parts += [element("h3", f"{rank.capitalize()} by Dice"), pictures(figures)]
+    names = list(record.manifest.classes.names) if record.manifest else []
+    return section("Worst, median and best cases", contour_legend(names), *parts)
+
+
+def _case_dice(dice: dict[str, float], case: str) -> str:
+    return f"Dice {dice[case]:.3f}" if case in dice else ""
+
+
+def _panels(record: RunRecord) -> Html | None:
+    if not record.panels:
+        return None
+    shown = list(record.panels.items())[:PANEL_CASES]
+    parts = [
+        join(
+            element("h3", case),
+            pictures([figure(path, f"{path.stem} of {case}", path.stem, longest=240) for path in paths], small=True),
+        )
+        for case, paths in shown
+    ]
+    left = len(record.panels) - len(shown)
+    rest = element("p", f"{left} more cases are in validation/panels.", class_="note") if left else None
+    return section("What the network saw", *parts, rest, lead="Pictures that the method offers of its own working.")
+
+
+def _data(manifest: Manifest | None) -> Html | None:
+    if manifest is None:
+        return None
+    splits = _splits(manifest)
+    groups = {
+        name: len({case.group or case.id for case in manifest.cases if (case.split or "no split") == name})
+        for name in splits
+    }
+    unlabelled = {
+        name: sum(not case.masks for case in manifest.cases if (case.split or "no split") == name) for name in splits
+    }
+    rows: list[list[Any]] = [[name, count, groups[name], unlabelled[name]] for name, count in splits.items()]
+    about = {
+        "Folder": manifest.root,
+        "Layout": manifest.layout,
+        "Splits from": manifest.split_origin,
+        "Labels": manifest.labels.reason or "–",
+        "Classes": ", ".join(f"{at} {name}" for at, name in enumerate(manifest.classes.names)),
+    }
+    return section("Data", facts(about), element("p"), table(["Split", "Cases", "Groups", "Unlabelled"], rows))
+
+
+def _details(record: RunRecord) -> Html:
+    parts = []
+    if record.recipe:
+        parts.append(fold("Recipe", element("pre", record.recipe)))
+    if record.environment:
+        parts.append(fold("Environment", facts({name: str(value) for name, value in record.environment.items()})))
+    if record.card:
+        parts.append(fold("Method card", element("pre", record.card)))
+    if record.manifest and record.scores and (per_case := record.scores.per_case()):
+        rows: list[list[Any]] = [
+            [case, number(dice)] for case, dice in sorted(per_case.items(), key=lambda item: item[1])
+        ]
+        parts.append(fold(f"Dice of all {len(rows)} validation cases, worst first", table(["Case", "Dice"], rows)))
+    return section("To the letter", *parts)
