@@ -1,0 +1,44 @@
+"""`delineate methods`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from delineate.methods.listing import MethodRow
+
+
+def methods(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """List the methods: name, paper, year, task, stages, parameters, presets.
+
+    \b
+    delineate methods
+    delineate methods --json
+    """
+    from delineate.methods.listing import list_methods
+
+    rows = list_methods()
+    if as_json:
+        import json
+
+        typer.echo(json.dumps([row.to_json() for row in rows], indent=2, ensure_ascii=False))
+    else:
+        _print_table(rows)
+
+
+def _print_table(rows: list[MethodRow]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(caption="parameters: of the whole network, for RGB images and one foreground class")
+    for heading in ("name", "paper", "year", "task", "stages", "preset", "parameters"):
+        table.add_column(heading, justify="right" if heading in ("year", "parameters") else "left", overflow="fold")
+    for row in rows:
+        presets = "\n".join(row.presets)
+        counts = "\n".join(f"{row.parameters[preset] / 1e6:.2f} M" for preset in row.presets)
+        table.add_row(row.name, row.paper, str(row.year), row.task, " → ".join(row.stages), presets, counts)
+    Console(highlight=False).print(table)

@@ -1,0 +1,68 @@
+"""Which methods there are, as a table: declared facts, stages, and parameters counted without allocating them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from delineate.methods import registry
+from delineate.methods.contract import Method
+
+
+@dataclass(frozen=True)
+class MethodRow:
+    """One method."""
+
+    name: str
+    title: str
+    paper: str
+    """Citation."""
+    year: int
+    task: str
+    stages: tuple[str, ...]
+    """Names of the phases of training with the first preset's options."""
+    presets: tuple[str, ...]
+    parameters: dict[str, int]
+    """Preset → trainable numbers of the network for RGB images and one foreground class."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def list_methods() -> list[MethodRow]:
+    """All methods, built-in and registered by other packages, by name.
+
+    Raises `DelineateError` naming the method when one of another package cannot be imported or has no recipe.
+    """
+    return [_row(name) for name in registry.names()]
+
+
+def _row(name: str) -> MethodRow:
+    info = registry.method_class(name).info
+    presets = registry.presets(name)
+    built = {preset: _skeleton(name, recipe) for preset, recipe in presets.items()}
+    first = next(iter(built.values()))
+    return MethodRow(
+        name=name,
+        title=info.title,
+        paper=info.paper,
+        year=info.year,
+        task=info.task,
+        stages=tuple(stage.name for stage in first.stages()),
+        presets=tuple(presets),
+        parameters={preset: _count(method) for preset, method in built.items()},
+    )
+
+
+def _skeleton(name: str, recipe: Mapping[str, Any]) -> Method:
+    """The method as a preset makes it, without memory for its weights."""
+    with torch.device("meta"):
+        return registry.build(name, options=recipe.get("method"))
+
+
+def _count(method: Method) -> int:
+    return sum(parameter.numel() for parameter in method.parameters())
