@@ -108,14 +108,16 @@ DEMO_METHODS = {"condseg": 24, "unet": 24}
 """Method → epochs. Equal, so that both see the same number of images."""
 
 
-def demo(out: Path | str = "demo", *, epochs: Mapping[str, int] | None = None, reporter: Reporter | None = None) -> DemoResult:
+def demo(
+    out: Path | str = "demo", *, epochs: Mapping[str, int] | None = None, reporter: Reporter | None = None
+) -> DemoResult:
     """Phantom images → tiny ConDSeg and U-Net → test predictions, scores, overlays and a page that compares them.
 
     Raises `DelineateError` when `out` holds something already.
     """
     from delineate.data.phantom import write_phantoms
     from delineate.inference.files import predict_files
-    from delineate.inference.predictor import Predictor, load
+    from delineate.inference.predictor import load
     from delineate.report.compare import Entry, write_comparison
 
     folder = Path(out)
@@ -125,7 +127,17 @@ def demo(out: Path | str = "demo", *, epochs: Mapping[str, int] | None = None, r
     rows, entries = [], []
     for method, count in (epochs or DEMO_METHODS).items():
         run = folder / method
-        result = train(data, method=method, preset="tiny", size=96, epochs=count, seed=0, out=run, cache_dir=folder / "cache", reporter=reporter)
+        result = train(
+            data,
+            method=method,
+            preset="tiny",
+            size=96,
+            epochs=count,
+            seed=0,
+            out=run,
+            cache_dir=folder / "cache",
+            reporter=reporter,
+        )
         test_images = [data / "images" / f"{stem}.png" for stem in (data / "test.txt").read_text().split()]
         predicted = folder / f"{method}-test"
         predict_files(load(run), test_images, predicted, overlay=True)

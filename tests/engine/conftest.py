@@ -43,7 +43,13 @@ def request_for(discs: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFa
     cache = tmp_path_factory.getbasetemp() / "cache"
 
     def make(name: str = "run", *, settings: list[str] | None = None, **changes: Any) -> TrainRequest:
-        values: dict[str, Any] = {"method": "unet", "preset": "tiny", "size": 32, "steps": 12, "device": "cpu"} | changes
+        values: dict[str, Any] = {
+            "method": "unet",
+            "preset": "tiny",
+            "size": 32,
+            "steps": 12,
+            "device": "cpu",
+        } | changes
         return TrainRequest(
             data=discs, out=tmp_path / name, settings=[*SMALL, *(settings or [])], cache_folder=cache, **values
         )

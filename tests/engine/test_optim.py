@@ -40,7 +40,9 @@ def test_factors_stay_within_bounds(total: int, schedule: str, warmup: float) ->
 def test_closed_forms() -> None:
     assert factor(50, 100, schedule="cosine") == pytest.approx(0.5)
     assert factor(50, 100, schedule="poly", poly_power=2.0) == pytest.approx(0.25)
-    assert [factor(step, 100, schedule="constant", warmup=0.04) for step in range(5)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1])
+    assert [factor(step, 100, schedule="constant", warmup=0.04) for step in range(5)] == pytest.approx(
+        [0.2, 0.4, 0.6, 0.8, 1]
+    )
 
 
 def test_plateau_falls_after_patience_and_survives_json() -> None:

@@ -53,7 +53,9 @@ def test_wrong_settings_say_what_is_wrong(setting: str, words: str) -> None:
         resolve("unet", "tiny", {}, [setting])
 
 
-@pytest.mark.parametrize("setting", ["stages.reinforcment.lr=1", "stages.segmentation.lrr=1", "stages.segmentation.share=x"])
+@pytest.mark.parametrize(
+    "setting", ["stages.reinforcment.lr=1", "stages.segmentation.lrr=1", "stages.segmentation.share=x"]
+)
 def test_wrong_stage_overrides(setting: str) -> None:
     from delineate.methods.registry import build
 

@@ -32,4 +32,9 @@ def test_several_classes(reference: np.ndarray, predicted: np.ndarray) -> None:
 def test_binary_empty_cases() -> None:
     empty, full = torch.zeros(1, 4, 4, dtype=torch.long), torch.ones(1, 4, 4, dtype=torch.long)
     no, yes = torch.full((1, 1, 4, 4), -1.0), torch.full((1, 1, 4, 4), 1.0)
-    assert [case_dice(no, empty), case_dice(no, full), case_dice(yes, empty), case_dice(yes, full)] == [[1], [0], [0], [1]]
+    assert [case_dice(no, empty), case_dice(no, full), case_dice(yes, empty), case_dice(yes, full)] == [
+        [1],
+        [0],
+        [0],
+        [1],
+    ]

@@ -22,7 +22,7 @@ from delineate.data.spec import Pixels
 from delineate.engine.card import model_card
 from delineate.engine.loop import Run
 from delineate.evaluation.cases import Row, score_case
-from delineate.evaluation.files import Evaluation, write_scores
+from delineate.evaluation.files import write_scores
 from delineate.evaluation.table import summarise
 from delineate.inference.overlay import draw
 from delineate.inference.predictor import Predictor
@@ -55,7 +55,7 @@ def finish(run: Run, manifest: Manifest) -> float:
     ]
     rows = tuple(row for each in scored for row in each.rows)
     summary = summarise(rows)
-    write_scores(folder.validation, Evaluation(rows, summary, "val"))
+    write_scores(folder.validation, rows, summary, split="val")
     _pictures(predictor, artefact, manifest, scored, folder.validation)
     artefact.scores = {"split": "validation", "protocol": "native", **summary.to_json()}
     save(folder.model, artefact)
