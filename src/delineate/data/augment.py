@@ -12,12 +12,21 @@ from typing import Annotated, Any, Literal
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt
 
 from delineate.data.spec import Pixels
 
 Probability = Annotated[float, Field(ge=0, le=1)]
-Range = tuple[float, float]
+
+
+def _ordered(limits: tuple[float, float]) -> tuple[float, float]:
+    if limits[0] > limits[1]:
+        raise ValueError("the lower limit comes first")
+    return limits
+
+
+Positive = Annotated[float, Field(gt=0)]
+Range = Annotated[tuple[Positive, Positive], AfterValidator(_ordered)]
 
 _LUMA = np.array([0.299, 0.587, 0.114])
 """ITU-R BT.601."""
@@ -64,7 +73,7 @@ class AugmentSettings(BaseModel):
     """Fraction of the full range."""
     dropout: Probability = 0.0
     """Probability of black rectangles in the image; the mask keeps its labels."""
-    dropout_holes: tuple[int, int] = (1, 8)
+    dropout_holes: Annotated[tuple[PositiveInt, PositiveInt], AfterValidator(_ordered)] = (1, 8)
     dropout_size: Range = (0.05, 0.15)
     """Sides as fractions of height and width."""
 
@@ -93,7 +102,7 @@ class AugmentParameters(BaseModel):
     flip_vertical: bool = False
     rotate: float = 0.0
     scale: float = 1.0
-    shift: Range = (0.0, 0.0)
+    shift: tuple[float, float] = (0.0, 0.0)
     """Down and right, as fractions of height and width."""
     shear: float = 0.0
     border: Literal["constant", "reflect"] = "constant"
@@ -245,8 +254,8 @@ def _holes(
     low, high = settings.dropout_size
     holes = []
     for tall, wide, down, right in zip(*(rng.random((4, count)).tolist()), strict=True):
-        hole_h = max(1, round((low + tall * (high - low)) * height))
-        hole_w = max(1, round((low + wide * (high - low)) * width))
+        hole_h = min(height, max(1, round((low + tall * (high - low)) * height)))
+        hole_w = min(width, max(1, round((low + wide * (high - low)) * width)))
         holes.append((int(down * (height - hole_h + 1)), int(right * (width - hole_w + 1)), hole_h, hole_w))
     return tuple(holes)
 

@@ -23,8 +23,8 @@ _MAGIC: tuple[tuple[bytes, Format], ...] = (
     (b"II+\0", "tiff"),
     (b"MM\0+", "tiff"),
 )
-_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_PHOTOMETRIC = 256, 257, 262
-_TIFF_PALETTE = 3
+_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_PHOTOMETRIC, _TIFF_SAMPLES = 256, 257, 262, 277
+_TIFF_GREY, _TIFF_RGB, _TIFF_PALETTE = (0, 1), 2, 3
 _PNG_PALETTE = 3
 
 
@@ -39,6 +39,14 @@ class Header:
     palette: bool = False
     bits: int = 8
     """Bits per sample; told for PNG only, where 2 and 4 bits matter."""
+
+
+@dataclass(frozen=True)
+class _Tag:
+    """A TIFF tag's value and where in the file it stands."""
+
+    value: int
+    position: int
 
 
 def read_header(content: bytes) -> Header | None:
@@ -109,21 +117,38 @@ def _tiff(content: bytes) -> Header:
 
     Done here, since Pillow refuses some files that OpenCV reads (three samples declared as grey, for instance).
     """
-    order = "<" if content[:2] == b"II" else ">"
-    big = content[2:4] in (b"+\0", b"\0+")
-    offset = struct.unpack_from(f"{order}Q", content, 8)[0] if big else struct.unpack_from(f"{order}I", content, 4)[0]
-    tags: dict[int, int] = {}
+    order, big, offset = _tiff_start(content)
+    tags: dict[int, _Tag] = {}
     pages, seen = 0, set()
     while offset and offset not in seen:
         seen.add(offset)
         entries, offset = _directory(content, offset, order, big)
         tags = tags or entries
         pages += 1
-    palette = tags.get(_TIFF_PHOTOMETRIC) == _TIFF_PALETTE
-    return Header("tiff", tags[_TIFF_HEIGHT], tags[_TIFF_WIDTH], pages=pages, palette=palette)
+    palette = _TIFF_PHOTOMETRIC in tags and tags[_TIFF_PHOTOMETRIC].value == _TIFF_PALETTE
+    return Header("tiff", tags[_TIFF_HEIGHT].value, tags[_TIFF_WIDTH].value, pages=pages, palette=palette)
 
 
-def _directory(content: bytes, offset: int, order: str, big: bool) -> tuple[dict[int, int], int]:
+def mend_tiff(content: bytes) -> bytes:
+    """Three samples that are declared as grey become RGB. Some endoscopy sets (CVC-ClinicDB) have such files; Pillow refuses them,
+    and OpenCV would give the red channel for the picture."""
+    order, big, offset = _tiff_start(content)
+    tags, _ = _directory(content, offset, order, big)
+    samples, kind = tags.get(_TIFF_SAMPLES), tags.get(_TIFF_PHOTOMETRIC)
+    if samples is None or kind is None or samples.value != 3 or kind.value not in _TIFF_GREY:
+        return content
+    return content[: kind.position] + struct.pack(f"{order}H", _TIFF_RGB) + content[kind.position + 2 :]
+
+
+def _tiff_start(content: bytes) -> tuple[str, bool, int]:
+    """Byte order, whether it is a BigTIFF, and the first directory's offset."""
+    order = "<" if content[:2] == b"II" else ">"
+    big = content[2:4] in (b"+\0", b"\0+")
+    offset = struct.unpack_from(f"{order}Q", content, 8)[0] if big else struct.unpack_from(f"{order}I", content, 4)[0]
+    return order, big, offset
+
+
+def _directory(content: bytes, offset: int, order: str, big: bool) -> tuple[dict[int, _Tag], int]:
     """The single-valued short and long tags of one directory, and the offset of the next."""
     count = struct.unpack_from(order + ("Q" if big else "H"), content, offset)[0]
     start, size = offset + (8 if big else 2), 20 if big else 12
@@ -132,5 +157,6 @@ def _directory(content: bytes, offset: int, order: str, big: bool) -> tuple[dict
         tag, kind = struct.unpack_from(f"{order}HH", content, position)
         code = {3: "H", 4: "I", 16: "Q"}.get(kind)
         if code is not None:
-            tags[tag] = struct.unpack_from(order + code, content, position + (12 if big else 8))[0]
+            place = position + (12 if big else 8)
+            tags[tag] = _Tag(struct.unpack_from(order + code, content, place)[0], place)
     return tags, struct.unpack_from(order + ("Q" if big else "I"), content, start + count * size)[0]

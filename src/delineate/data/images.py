@@ -17,7 +17,7 @@ from PIL import ImageFile, ImageOps
 
 from delineate.common.errors import DataError
 from delineate.common.files import write_bytes
-from delineate.data.headers import Header, open_pillow, png_is_intact, read_header
+from delineate.data.headers import Header, mend_tiff, open_pillow, png_is_intact, read_header
 from delineate.data.spec import Pixels
 
 DEFAULT_MAX_PIXELS = 400_000_000
@@ -136,6 +136,8 @@ def _checked_header(content: bytes, path: Path, max_pixels: int) -> Header:
 
 
 def _decode(content: bytes, header: Header) -> Pixels:
+    if header.format == "tiff":
+        content = mend_tiff(content)
     if header.palette or header.format in ("bmp", "gif") or _looks_damaged(content, header):
         return _decode_pillow(content, header)
     array = np.frombuffer(content, np.uint8)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from delineate.common.errors import DataError
 from delineate.data.case import Case, Manifest, Split
-from delineate.data.findings import Finding, raise_errors, some
+from delineate.data.findings import Finding, count, raise_errors, some
 from delineate.data.images import is_volume
 from delineate.data.pairing import image_files, masks_by_stem, pair, volume_files
 from delineate.data.split_lists import SPLIT_NAMES, apply_lists
@@ -190,7 +190,8 @@ def _unused(root: Path, used: Sequence[Path]) -> list[Finding]:
 
 
 def _volumes(folder: Path, volumes: Sequence[Path]) -> Finding:
-    text = f"{folder} holds {len(volumes)} volumes ({some([path.name for path in volumes], 2)}); this layout is not readable yet"
+    names = some([path.name for path in volumes], 2)
+    text = f"{folder} holds {count(len(volumes), 'volume')} ({names}); this layout is not readable yet"
     return Finding("error", text, "save the slices as PNG or TIFF images")
 
 
