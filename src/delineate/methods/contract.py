@@ -94,6 +94,8 @@ class MethodInfo:
     divisor: int = 1
     """Height and width must be multiples of it; 1 = any size (the method pads or interpolates by itself)."""
     exportable: bool = True
+    couples_samples: bool = False
+    """True where the paper's loss is not a mean over samples: a batch divided over processes then gives another gradient."""
     licence_note: str = ""
     checkpoint_modules: tuple[str, ...] = ()
     """Submodules whose activations may be recomputed in the backward pass (engine option `activation_checkpointing`)."""
@@ -102,7 +104,7 @@ class MethodInfo:
 class MethodOptions(BaseModel):
     """Base of every method's options: typed, closed, each field described.
 
-    A field whose `json_schema_extra={"origin": "paper"}` is stated by the paper; "reading" marks this project's choice.
+    A field with `json_schema_extra={"origin": "paper"}` is stated by the paper; all others are this project's reading.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

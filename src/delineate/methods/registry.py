@@ -63,12 +63,27 @@ def presets(name: str) -> dict[str, dict[str, Any]]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise DelineateError(f"method '{name}' has no readable recipe at {path}: {error}") from error
-    return dict(content)
+    if not isinstance(content, dict) or not all(isinstance(sections, dict) for sections in content.values()):
+        raise DelineateError(f"method '{name}': {path} must map preset names to recipe sections")
+    return content
+
+
+def card(name: str) -> str:
+    """The text of the method's `card.md`: facts, readings, results."""
+    path = folder(name) / "card.md"
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DelineateError(f"method '{name}' has no readable card at {path}: {error}") from error
 
 
 def build(name: str, *, classes: int = 1, in_channels: int = 3, options: Mapping[str, Any] | None = None) -> Method:
     """A method with random weights. Raises `RecipeError` for unknown options or wrong types, naming the nearest."""
     cls = method_class(name)
+    if classes < 1 or in_channels < 1:
+        raise RecipeError(
+            f"method '{name}': classes and in_channels must be at least 1 (given: {classes}, {in_channels})"
+        )
     try:
         checked = cls.Options.model_validate(dict(options or {}))
     except ValidationError as error:

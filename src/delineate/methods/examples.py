@@ -1,0 +1,125 @@
+"""Small seeded networks, pictures and training steps, on which methods are checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from delineate.methods import registry
+from delineate.methods.contract import Batch, Context, Method, Stage, Update
+
+IGNORE = 255
+SIZE = 64
+
+
+def tiny(name: str, *, classes: int = 1, in_channels: int = 3, seed: int = 0) -> Method:
+    """The method with its `tiny` options and seeded random weights."""
+    torch.manual_seed(seed)
+    options = registry.presets(name)["tiny"].get("method", {})
+    return registry.build(name, classes=classes, in_channels=in_channels, options=options)
+
+
+def example_batch(count: int = 2, *, classes: int = 1, in_channels: int = 3, size: int = SIZE, seed: int = 0) -> Batch:
+    """Images with one bright ellipse per foreground class, each class in its own brightness, and their masks."""
+    random = torch.Generator().manual_seed(seed)
+    ys, xs = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    mask = torch.zeros(count, size, size, dtype=torch.long)
+    foregrounds = max(1, classes - 1)
+    for index in range(count):
+        for label in range(1, foregrounds + 1):
+            # One column of the picture per class, so that none hides another.
+            x = (label - 0.5 + 0.2 * (torch.rand((), generator=random) - 0.5)) * size / foregrounds
+            y = (0.35 + 0.3 * torch.rand((), generator=random)) * size
+            inside = ((xs - x) / (0.35 * size / foregrounds)) ** 2 + ((ys - y) / (0.28 * size)) ** 2 <= 1
+            mask[index][inside] = label
+    image = 0.15 + 0.75 * (mask[:, None] / foregrounds).expand(-1, in_channels, -1, -1)
+    image = (image + 0.03 * torch.randn(image.shape, generator=random)).clamp(0, 1)
+    return as_batch(image, mask)
+
+
+def context(stage: str = "train", *, step: int = 0, seed: int = 0) -> Context:
+    """A place in training, with seeded randomness."""
+    return Context(stage, step, 100, torch.Generator().manual_seed(seed))
+
+
+def updates(method: Method) -> Iterator[tuple[Stage, Update, Callable[[Batch, Context], dict[str, Tensor]]]]:
+    """Every objective that training will call."""
+    for stage in method.stages():
+        for update in stage.updates:
+            yield stage, update, getattr(method, update.objective)
+
+
+def probabilities(logits: Tensor) -> Tensor:
+    """Sigmoid of one channel, softmax of several; float32."""
+    return torch.sigmoid(logits.float()) if logits.shape[1] == 1 else logits.float().softmax(1)
+
+
+def dice(logits: Tensor, mask: Tensor) -> float:
+    """Mean Dice of the foreground classes over all pixels of the batch."""
+    found = (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(1)
+    scores = []
+    for label in range(1, max(2, logits.shape[1])):
+        a, b = found == label, mask == label
+        scores.append(2 * float((a & b).sum()) / max(1.0, float(a.sum() + b.sum())))
+    return sum(scores) / len(scores)
+
+
+def shake(method: Method, seed: int = 0) -> Method:
+    """Give every normalisation layer statistics and weights that make a difference, as training would."""
+    random = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for module in method.modules():
+            if isinstance(module, nn.BatchNorm2d) and module.running_mean is not None:
+                assert module.running_var is not None
+                module.running_mean.normal_(0, 0.2, generator=random)
+                module.running_var.uniform_(0.5, 1.5, generator=random)
+                if module.affine:
+                    module.weight.uniform_(0.5, 1.5, generator=random)
+                    module.bias.normal_(0, 0.2, generator=random)
+    return method
+
+
+def as_batch(image: Tensor, mask: Tensor) -> Batch:
+    """A batch of B×C×H×W images and B×H×W masks; a sample is labelled unless all its pixels are ignored."""
+    labelled = (mask != IGNORE).flatten(1).any(1)
+    return {"image": image, "mask": mask, "labelled": labelled, "sample_id": [f"example-{i}" for i in range(len(mask))]}
+
+
+def moves(update: Update, name: str) -> bool:
+    """Does `update` train the parameter `name`?"""
+    return any(not prefix or name == prefix or name.startswith(f"{prefix}.") for prefix in update.modules)
+
+
+def backward(method: Method, terms: Mapping[str, Tensor]) -> Tensor:
+    """Replace the method's gradients by those of the terms' sum; the sum."""
+    method.zero_grad(set_to_none=True)
+    total = torch.stack([value.float() for value in terms.values()]).sum()
+    if total.requires_grad:
+        torch.autograd.backward(total)
+    return total
+
+
+def learn(method: Method, stage: Stage, batch: Batch, *, steps: int, enough: float) -> float:
+    """Train one stage with Adam 1e-3 until the Dice in eval mode is enough; the Dice reached."""
+    named = dict(method.named_parameters())
+    optimisers = [
+        torch.optim.Adam([p for n, p in named.items() if moves(update, n)], 1e-3, fused=True)
+        for update in stage.updates
+    ]
+    score = 0.0
+    for step in range(steps):
+        method.train()
+        for update, optimiser in zip(stage.updates, optimisers, strict=True):
+            ctx = Context(stage.name, step, steps, torch.Generator().manual_seed(step))
+            backward(method, getattr(method, update.objective)(batch, ctx))
+            optimiser.step()
+        method.after_step(Context(stage.name, step, steps, torch.Generator().manual_seed(step)))
+        if step % 10 == 9:
+            method.eval()
+            with torch.no_grad():
+                score = dice(getattr(method, stage.logits)(batch["image"]), batch["mask"])
+            if score > enough:
+                break
+    return score

@@ -1,0 +1,211 @@
+"""Aggregation of overlapping attention windows, in its exact 25-offset form.
+
+Every pixel p attends, per head, within its own 3×3 window: a 9×9 matrix A (softmax over the source positions) multiplies
+the window's nine values, the nine results are laid back onto the window's positions, and overlapping results are summed
+(unfold → product → fold; Yuan et al., VOLO, TPAMI 2022; used by ConDSeg, arXiv 2412.08345). All three steps are linear in
+the values, so together they are one 5×5 kernel per pixel q and head,
+
+    K_d[q] = Σ_{j−k=d} A[k, j](q−k),        y[q] = Σ_d K_d[q] · v[q+d],
+
+nine slice-additions to build, 25 multiply-additions to apply, and nothing of an unfolded map's size in memory. Values
+outside the image are 0, and no windows are centred there.
+
+Memory order: maps inside here are *planar*, C×B×H×W in memory (seen as B×C×H×W), so that every step runs along pixels;
+matrix products change between planar and channels-last at no cost.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+WINDOW = 3
+POSITIONS = WINDOW * WINDOW
+REACH = 2 * WINDOW - 1
+MARGIN = WINDOW - 1
+_PIXELS_AT_ONCE = {"cpu": 1 << 15}
+"""Images go through the operator in groups of about this many pixels, so that its temporaries stay small."""
+_PIXELS_ELSEWHERE = 1 << 20
+
+
+class WindowAggregation(nn.Module):
+    """Mix `value` within overlapping 3×3 windows, by attention that is predicted from `guide` alone.
+
+    `forward(value, guide)`: B×C×H×W and B×G×H×W → B×C×H×W (planar). Differentiable in both and in the weights.
+    The logits' linear layer (G → 81·heads) has its rows in the order (output position, source position, head), positions
+    row-major; `attention_rows` converts from head-slowest order. Logits are scaled by (C/heads)^−½.
+    """
+
+    def __init__(self, channels: int, guide_channels: int, heads: int) -> None:
+        super().__init__()
+        if channels % heads:
+            raise ValueError(f"{channels} channels cannot be divided among {heads} heads")
+        self.heads = heads
+        self.logits = nn.Linear(guide_channels, POSITIONS * POSITIONS * heads)
+
+    def forward(self, value: Tensor, guide: Tensor) -> Tensor:
+        return window_aggregate(value, guide, self.logits.weight, self.logits.bias, self.heads)
+
+
+def attention_rows(heads: int) -> Tensor:
+    """Index that takes rows in the order (head, output position, source position) to (output, source, head)."""
+    return torch.arange(heads * POSITIONS * POSITIONS).view(heads, -1).T.flatten()
+
+
+def window_aggregate(value: Tensor, guide: Tensor, weight: Tensor, bias: Tensor, heads: int) -> Tensor:
+    """The operator of `WindowAggregation` with weight 81·heads×G and bias 81·heads.
+
+    Only `value` and `guide` are kept for the backward pass, where the attention is computed anew. The sums over offsets
+    are in float32 at least, whatever the dtype. Without gradients (inference, export) it is plain tensor operations.
+    """
+    device = value.device.type
+    if torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)
+        value, guide, weight, bias = value.to(dtype), guide.to(dtype), weight.to(dtype), bias.to(dtype)
+    with torch.autocast(device, enabled=False):
+        if torch.is_grad_enabled() and any(x.requires_grad for x in (value, guide, weight, bias)):
+            return _Aggregate.apply(value, guide, weight, bias, heads)
+        return _forward(value, guide, weight, bias, heads)
+
+
+def planar_linear(x: Tensor, layer: nn.Linear) -> Tensor:
+    """A linear layer per pixel: B×C×H×W in any memory order → B×D×H×W, planar."""
+    batch, channels, height, width = x.shape
+    assert layer.bias is not None
+    result = torch.addmm(layer.bias[:, None], layer.weight, x.transpose(0, 1).reshape(channels, -1))
+    return result.view(-1, batch, height, width).transpose(0, 1)
+
+
+def pixel_linear(x: Tensor, layer: nn.Linear) -> Tensor:
+    """The same, with a channels-last result."""
+    batch, channels, height, width = x.shape
+    assert layer.bias is not None
+    result = torch.addmm(layer.bias, x.transpose(0, 1).reshape(channels, -1).T, layer.weight.T)
+    return result.view(batch, height, width, -1).permute(0, 3, 1, 2)
+
+
+def _forward(value: Tensor, guide: Tensor, weight: Tensor, bias: Tensor, heads: int) -> Tensor:
+    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return _aggregate(value, guide, weight, bias, heads)
+    parts = [_aggregate(value[part], guide[part], weight, bias, heads) for part in _groups(value)]
+    return parts[0] if len(parts) == 1 else torch.cat(parts).contiguous(memory_format=torch.preserve_format)
+
+
+def _groups(x: Tensor) -> list[slice]:
+    limit = _PIXELS_AT_ONCE.get(x.device.type, _PIXELS_ELSEWHERE)
+    step = max(1, limit // (x.shape[2] * x.shape[3]))
+    return [slice(start, start + step) for start in range(0, x.shape[0], step)]
+
+
+def _aggregate(value: Tensor, guide: Tensor, weight: Tensor, bias: Tensor, heads: int) -> Tensor:
+    attention = _attention(guide, weight, bias, heads, value.shape[1])
+    return _apply(_kernels(attention), _planes(value, heads)).to(value.dtype).flatten(0, 1).transpose(0, 1)
+
+
+def _attention(guide: Tensor, weight: Tensor, bias: Tensor, heads: int, channels: int) -> Tensor:
+    """A as 9 (output) × 9 (source) × heads × B×H×W, in float32 or wider."""
+    batch, features, height, width = guide.shape
+    scale = (channels // heads) ** -0.5
+    logits = torch.addmm(scale * bias[:, None], scale * weight, guide.transpose(0, 1).reshape(features, -1))
+    attention = logits.view(POSITIONS, POSITIONS, -1).softmax(1, dtype=_wide(guide))
+    return attention.view(POSITIONS, POSITIONS, heads, batch, height, width)
+
+
+def _wide(x: Tensor) -> torch.dtype:
+    return torch.promote_types(x.dtype, torch.float32)
+
+
+def _planes(x: Tensor, heads: int) -> Tensor:
+    """B×C×H×W → heads × C/heads × B×H×W, in float32 or wider."""
+    return x.transpose(0, 1).to(_wide(x)).unflatten(0, (heads, -1))
+
+
+def _kernels(attention: Tensor) -> Tensor:
+    """A → K as 5×5 × heads × B×H×W."""
+    *_, heads, batch, height, width = attention.shape
+    kernels = attention.new_zeros(REACH, REACH, heads, batch, height + MARGIN, width + MARGIN)
+    for k in range(POSITIONS):
+        _source_offsets(kernels, k, height, width).add_(attention[k].unflatten(0, (WINDOW, WINDOW)))
+    return kernels[..., 1 : height + 1, 1 : width + 1]
+
+
+def _source_offsets(kernels: Tensor, k: int, height: int, width: int) -> Tensor:
+    """The part of the (padded) kernels that output position k of every window adds to: 3×3 × heads × B×H×W."""
+    y, x = divmod(k, WINDOW)
+    offsets = kernels[MARGIN - y : REACH - y, MARGIN - x : REACH - x]
+    return offsets[..., y : y + height, x : x + width]
+
+
+def _apply(kernels: Tensor, planes: Tensor) -> Tensor:
+    """y = Σ_d K_d · v shifted by d; a head at a time, which stays in cache."""
+    height, width = planes.shape[-2:]
+    padded = F.pad(planes, (MARGIN,) * 4)
+    result = torch.zeros_like(planes, memory_format=torch.contiguous_format)
+    for head in range(planes.shape[0]):
+        for y in range(REACH):
+            for x in range(REACH):
+                result[head].addcmul_(kernels[y, x, head], padded[head, ..., y : y + height, x : x + width])
+    return result
+
+
+class _Aggregate(torch.autograd.Function):
+    """`_forward` with a backward pass of the same form, which keeps the inputs alone."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, guide: Tensor, weight: Tensor, bias: Tensor, heads: int) -> Tensor:
+        ctx.save_for_backward(value, guide, weight, bias)
+        ctx.heads = heads
+        return _forward(value, guide, weight, bias, heads)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        value, guide, weight, bias = ctx.saved_tensors
+        with torch.autocast(value.device.type, enabled=False):
+            return (*_backward(gradient, value, guide, weight, bias, ctx.heads), None)
+
+
+def _backward(
+    gradient: Tensor, value: Tensor, guide: Tensor, weight: Tensor, bias: Tensor, heads: int
+) -> tuple[Tensor, ...]:
+    d_value, d_guide = torch.empty_like(value), torch.empty_like(guide)
+    d_weight, d_bias = torch.zeros_like(weight), torch.zeros_like(bias)
+    scale = (value.shape[1] // heads) ** -0.5
+    for part in _groups(value):
+        attention = _attention(guide[part], weight, bias, heads, value.shape[1])
+        kernels = _kernels(attention)
+        d_planes, d_kernels = _apply_backward(kernels, _planes(value[part], heads), _planes(gradient[part], heads))
+        del kernels
+        d_value[part] = d_planes.flatten(0, 1).transpose(0, 1)
+        d_logits = _attention_backward(attention, d_kernels).flatten(0, 2).flatten(1).to(weight.dtype)
+        columns = guide[part].transpose(0, 1).flatten(1)
+        d_guide[part] = (scale * weight.T @ d_logits).view_as(guide[part].transpose(0, 1)).transpose(0, 1)
+        d_weight.addmm_(d_logits, columns.T, alpha=scale)
+        d_bias.add_(d_logits.sum(1), alpha=scale)
+    return d_value, d_guide, d_weight, d_bias
+
+
+def _apply_backward(kernels: Tensor, planes: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of `_apply` in the planes and in the kernels (these padded by one pixel of zeros)."""
+    height, width = planes.shape[-2:]
+    padded = F.pad(planes, (MARGIN,) * 4)
+    d_padded = torch.zeros_like(padded)
+    d_kernels = F.pad(torch.empty_like(kernels, memory_format=torch.contiguous_format), (1,) * 4)
+    for head in range(planes.shape[0]):
+        for y in range(REACH):
+            for x in range(REACH):
+                window = (head, ..., slice(y, y + height), slice(x, x + width))
+                d_padded[window].addcmul_(kernels[y, x, head], gradient[head])
+                d_kernels[y, x, head, :, 1:-1, 1:-1] = (gradient[head] * padded[window]).sum(0)
+    return d_padded[..., MARGIN:-MARGIN, MARGIN:-MARGIN], d_kernels
+
+
+def _attention_backward(attention: Tensor, d_kernels: Tensor) -> Tensor:
+    """Gradient in the logits (before scaling): through the slice-additions, then through the softmax. Shape of A."""
+    height, width = attention.shape[-2:]
+    gathered = torch.stack([_source_offsets(d_kernels, k, height, width).flatten(0, 1) for k in range(POSITIONS)])
+    gathered *= attention
+    return gathered.addcmul_(attention, gathered.sum(1, keepdim=True), value=-1)
