@@ -162,6 +162,18 @@ def test_unwritable(tmp_path: Path) -> None:
         artefacts.save(tmp_path / "file" / "model.safetensors", make())
 
 
+def test_header_length_that_looks_like_a_pickle(tmp_path: Path) -> None:
+    file = tmp_path / "m.safetensors"
+    original = make()
+    starts = set()
+    for length in range(0, 2000, 8):
+        original.provenance = {"note": "x" * length}
+        artefacts.save(file, original)
+        starts.add(file.read_bytes()[:2])
+        assert artefacts.read_header(file).provenance == original.provenance
+    assert {b"\x80\x04", b"\x80\x05"} <= starts, "the lengths tried include those that begin like pickles"
+
+
 def test_inherit_reports_what_fits() -> None:
     source = make(tied=True)
     target = Micro(MicroOptions(kernel=5), classes=1, in_channels=3)

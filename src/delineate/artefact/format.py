@@ -236,13 +236,15 @@ def _fill(method: Method, tensors: dict[str, Tensor], file: Path) -> None:
 
 
 def _refuse_pickle(file: Path) -> None:
-    """Zip and pickle magic: what torch.save writes. Never opened here."""
+    """Zip and pickle magic: what torch.save writes. Never opened here. The length of a safetensors header, which comes first,
+    may look like the latter; the "{" of its JSON after eight bytes tells them apart."""
     try:
         with file.open("rb") as stream:
-            start = stream.read(4)
+            start = stream.read(9)
     except OSError as error:
         raise ArtefactError(f"cannot read {file}: {error.strerror}") from error
-    if start == b"PK\x03\x04" or (start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05"):
+    zipped, pickled = start.startswith(b"PK\x03\x04"), start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05"
+    if (zipped or pickled) and start[8:] != b"{":
         raise ArtefactError(
             f"{file} is a pickled checkpoint, which is not opened as a model; turn it into one with "
             f"`delineate import METHOD {file.name} --out MODEL`"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +84,7 @@ def _read_values(manifest: Manifest, classes: ClassTable | None) -> Manifest:
     counts: Counter[int] = Counter()
     for values in _each_values(manifest.path(mask) for case in manifest.cases for mask in case.masks):
         counts.update(values)
-    if classes is not None and len(classes.names) > 2 and set(counts) <= {*range(len(classes.names)), IGNORE}:
+    if classes is not None and _are_ids_of(classes, counts):
         values = {index: index for index in (*range(len(classes.names)), IGNORE)}
         return manifest.model_copy(update={"labels": LabelRule(values=values), "classes": classes})
     try:
@@ -94,6 +94,12 @@ def _read_values(manifest: Manifest, classes: ClassTable | None) -> Manifest:
     if classes is not None and len(classes.names) == len(table.names):
         table = classes
     return manifest.model_copy(update={"labels": rule, "classes": table})
+
+
+def _are_ids_of(classes: ClassTable, counts: Mapping[int, int]) -> bool:
+    """Whether mask values are indices of these (more than two) classes. 0 and 255 alone are black and white."""
+    indices = range(len(classes.names))
+    return len(indices) > 2 and set(counts) <= {*indices, IGNORE} and any(counts.get(index) for index in indices[1:])
 
 
 def _each_values(paths: Iterable[Path]) -> Iterable[dict[int, int]]:

@@ -35,15 +35,24 @@ def draw(
     prediction: NDArray[np.uint8] | None,
     reference: NDArray[np.uint8] | None = None,
     classes: ClassTable = _BINARY,
+    *,
+    shorter: int = 0,
 ) -> NDArray[np.uint8]:
     """Anti-aliased contours on the image → RGB uint8 H×W×3; the arguments are left as they were.
 
+    `shorter`: an image whose shorter side has fewer pixels is first enlarged by a whole factor to at least so many, so that
+    contours do not hide what they surround (for pages; files are drawn at the image's own size).
+
     `image`: uint8 or uint16, grey, RGB or RGBA; `prediction` and `reference`: class indices H×W of the same size, or None.
-    The prediction is solid, the reference dashed. One foreground class: the two differ in colour; several: colour is class.
+    The prediction is solid, the reference dashed on top. One foreground class: the two differ in colour; several: colour is class.
     """
     canvas = to_display(image)
+    if (factor := -(-shorter // min(canvas.shape[:2]))) > 1:
+        size = (canvas.shape[1] * factor, canvas.shape[0] * factor)
+        canvas = cv2.resize(canvas, size, interpolation=cv2.INTER_CUBIC).astype(np.uint8)
+        prediction, reference = _repeated(prediction, factor), _repeated(reference, factor)
     width = max(1, round(min(canvas.shape[:2]) / 250))
-    for labels, role, dashed in ((reference, REFERENCE, True), (prediction, PREDICTION, False)):
+    for labels, role, dashed in ((prediction, PREDICTION, False), (reference, REFERENCE, True)):
         if labels is None:
             continue
         for index in range(1, len(classes.names)):
@@ -67,6 +76,10 @@ def to_display(image: Pixels) -> NDArray[np.uint8]:
     low, high = np.percentile(image, (0.5, 99.5))
     scaled = (image.astype(np.float32) - low) * (255 / max(high - low, 1))
     return np.ascontiguousarray(np.clip(scaled, 0, 255).astype(np.uint8))
+
+
+def _repeated(labels: NDArray[np.uint8] | None, factor: int) -> NDArray[np.uint8] | None:
+    return None if labels is None else labels.repeat(factor, 0).repeat(factor, 1)
 
 
 def _contours(canvas: NDArray[np.uint8], mask: NDArray[np.bool_], colour: Colour, width: int, dashed: bool) -> None:
