@@ -104,7 +104,7 @@ def _pictures(
         image = case_image(manifest, each.case)
         reference = case_mask(manifest, each.case)
         assert reference is not None
-        drawn = draw(image, predictor.predict(image), reference, classes=manifest.classes)
+        drawn = draw(image, predictor.predict(image), reference, classes=manifest.classes, shorter=400)
         _write_png(folder / "overlays" / f"{rank}_{each.case.id}.png", drawn)
         for name, panel in _panels(artefact, image, reference, each.case).items():
             _write_png(folder / "panels" / each.case.id / f"{name}.png", panel)

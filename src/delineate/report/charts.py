@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from delineate.report.html import Html, element, join
 
@@ -30,10 +31,10 @@ class Series:
 
 @dataclass(frozen=True)
 class Mark:
-    """A point worth pointing at, or (without y) a vertical line."""
+    """A point worth pointing at."""
 
     x: float
-    y: float | None
+    y: float
     text: str
 
 
@@ -80,18 +81,20 @@ def histogram(
     frame = _Frame(limits, (0, max(counts)), integers=False, whole_y=True)
     step = (high - low) / bins
     bars = join(*(_bar(low + at * step, step, count, frame, colour) for at, count in enumerate(counts) if count))
-    mean, median = sum(shown) / len(shown), _median(shown)
-    pointers = join(_rule(mean, f"mean {mean:.3f}", frame, 0), _rule(median, f"median {median:.3f}", frame, 1))
-    return _figure(title, None, _svg(title, frame.axes(x_label), bars, pointers))
+    centres = {"mean": sum(shown) / len(shown), "median": median(shown)}
+    rules = join(*(_rule(value, f"{name} {value:.3f}", frame, at) for at, (name, value) in enumerate(centres.items())))
+    names = [f"{name} {value:.3f}" for name, value in centres.items()]
+    legend = _legend([*names, f"n = {len(shown)}"], ["rule r0", "rule r1", None])
+    return _figure(title, legend, _svg(title, frame.axes(x_label), bars, rules))
 
 
 def ticks(low: float, high: float, wanted: int = 5, *, whole: bool = False) -> list[float]:
-    """Round numbers (1, 2 or 5 times a power of ten apart) within [low, high], about `wanted` of them."""
+    """Round numbers (1, 2, 2.5 or 5 times a power of ten apart) within [low, high], about `wanted` of them."""
     raw = (high - low) / max(1, wanted)
     power = 10.0 ** math.floor(math.log10(raw))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)
+    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.999)
     if whole:
-        step = max(1.0, step)
+        step = float(max(1, math.ceil(step)))
     first = math.ceil(low / step - 1e-9)
     return [at * step for at in range(first, math.floor(high / step + 1e-9) + 1)]
 
@@ -162,38 +165,29 @@ def _bar(left: float, width: float, count: int, frame: _Frame, colour: int) -> H
 
 
 def _mark(mark: Mark, frame: _Frame) -> Html:
-    if mark.y is None:
-        return _rule(mark.x, mark.text, frame, 0)
     x, y = frame.at_x(mark.x), frame.at_y(mark.y)
     late = x > (LEFT + WIDTH) / 2
-    label = element(
-        "text", mark.text, x=x - 9 if late else x + 9, y=y + 18, text_anchor="end" if late else "start", class_="strong"
-    )
-    return join(element("circle", element("title", mark.text), cx=x, cy=y, r=6, class_="ring"), label)
+    where = {"x": x - 9 if late else x + 9, "y": y + 20, "text_anchor": "end" if late else "start"}
+    ring = element("circle", element("title", mark.text), cx=x, cy=y, r=6, class_="ring")
+    return join(ring, element("text", mark.text, class_="strong", **where))
 
 
-def _rule(x: float, words: str, frame: _Frame, row: int) -> Html:
-    """A dashed vertical line, its words beside its upper end."""
+def _rule(x: float, words: str, frame: _Frame, kind: int) -> Html:
+    """A vertical line at a value."""
     at = frame.at_x(x)
-    late = at > (LEFT + WIDTH) / 2
-    line = element("line", x1=at, x2=at, y1=TOP, y2=HEIGHT - BOTTOM, class_=f"rule r{row}")
-    label = element(
-        "text",
-        words,
-        x=at - 6 if late else at + 6,
-        y=TOP + 10 + 16 * row,
-        text_anchor="end" if late else "start",
-        class_="strong",
-    )
-    return join(line, label)
+    return element("line", element("title", words), x1=at, x2=at, y1=TOP, y2=HEIGHT - BOTTOM, class_=f"rule r{kind}")
 
 
-def _legend(names: Sequence[str]) -> Html:
-    def sample(index: int) -> Html:
-        line = element("line", x1=0, x2=26, y1=5, y2=5, class_=f"line s{index % COLOURS}")
-        return element("svg", line, viewBox="0 0 26 10", width=26, height=10, aria_hidden="true")
+def _legend(names: Sequence[str], looks: Sequence[str | None] | None = None) -> Html:
+    """Names with samples of their lines; `looks` are the lines' classes (None: no sample), by default the series'."""
 
-    return element("ul", *(element("li", sample(at), name) for at, name in enumerate(names)), class_="legend")
+    def entry(name: str, look: str | None) -> Html:
+        line = element("line", x1=1, x2=29, y1=5, y2=5, class_=look)
+        sample = element("svg", line, viewBox="0 0 30 10", width=30, height=10, aria_hidden="true")
+        return element("li", sample if look else None, name)
+
+    looks = looks or [f"line s{at % COLOURS}" for at in range(len(names))]
+    return element("ul", *(entry(name, look) for name, look in zip(names, looks, strict=True)), class_="legend")
 
 
 def _svg(title: str, *content: Html) -> Html:
@@ -202,12 +196,6 @@ def _svg(title: str, *content: Html) -> Html:
 
 def _figure(title: str, legend: Html | None, content: Html) -> Html:
     return element("figure", element("figcaption", title), legend, content, class_="card")
-
-
-def _median(values: Sequence[float]) -> float:
-    ordered = sorted(values)
-    middle = len(ordered) // 2
-    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
 
 
 def _short(value: float, digits: int = 3) -> str:

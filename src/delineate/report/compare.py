@@ -90,10 +90,10 @@ class _Model:
         mask, image = self._listed[case]
         try:
             pixels, prediction = read_image(image), read_prediction(mask, self.classes)
-            overlay = draw(pixels, prediction, _reference(self.record.manifest, case), self.classes)
+            overlay = draw(pixels, prediction, _reference(self.record.manifest, case), self.classes, shorter=400)
         except DelineateError as error:
             return element("p", str(error), class_="note")
-        return drawn(overlay, f"Contours of {self.name} on {case}", longest=420)
+        return drawn(overlay, f"Contours of {self.name} on {case}", longest=480)
 
 
 def _reference(manifest: Manifest | None, case: str) -> Any:
@@ -199,7 +199,7 @@ def _cases(models: list[_Model]) -> Html | None:
     chosen = choose_cases([model.dice for model in models])
     if not chosen:
         return None
-    style = f"grid-template-columns: repeat({len(models)}, minmax(0, 1fr))"
+    style = f"grid-template-columns: repeat({len(models)}, minmax(0, 26rem))"
     rows = []
     for case, why in chosen.items():
         figures = (

@@ -42,7 +42,7 @@ def write_page(path: Path, document: Html) -> Path:
     return path
 
 
-def section(title: str, *content: Any, lead: str | None = None) -> Html:
+def section(title: str, *content: Any, lead: Html | str | None = None) -> Html:
     """A heading with what belongs to it; `lead` says in a sentence how to read it."""
     return element("section", element("h2", title), element("p", lead, class_="lead") if lead else None, *content)
 
@@ -55,5 +55,5 @@ def notice(lines: list[str], before: str) -> Html | None:
 
 
 def pictures(figures: list[Html], *, small: bool = False) -> Html:
-    """A grid of figures."""
+    """A grid of figures, three in a row on a wide screen; `small`: as many as fit."""
     return element("div", join(*figures), class_="pictures small" if small else "pictures")

@@ -126,21 +126,23 @@ def _scores(scores: Scores | None) -> Html | None:
     if scores is None:
         return None
     charts = [
-        histogram(
-            scores.per_class(name), title=f"Dice of {name} per case (column {scores.column})", x_label="Dice", colour=at
-        )
-        for at, name in enumerate(scores.classes)
+        histogram(scores.per_class(name), title=f"Dice of {name} per case (column {scores.column})", x_label="Dice")
+        for name in scores.classes
     ]
+    if not charts or not scores.rows:
+        charts = [element("p", "scores.csv: not there, so no histogram.", class_="note")]
+    lead = join(
+        f"Means over the cases of the validation split at {scores.protocol}. The weights were chosen on this split, so these "
+        "scores are not an estimate for new images; for that, predict a test set and use ",
+        element("code", "delineate evaluate"),
+        ".",
+    )
     return section(
         "Validation scores",
         score_table(scores),
         legend(),
-        element("div", *charts, class_="grid")
-        if scores.rows
-        else element("p", "scores.csv: not there.", class_="note"),
-        outcome_table(scores),
-        lead=f"Means over the cases of the validation split at {scores.protocol}. The weights were chosen on this split, "
-        "so these scores are not an estimate for new images: use a test set and `delineate evaluate` for that.",
+        element("div", *charts, outcome_table(scores), class_="grid"),
+        lead=lead,
     )
 
 
@@ -178,7 +180,9 @@ def _panels(record: RunRecord) -> Html | None:
     ]
     left = len(record.panels) - len(shown)
     rest = element("p", f"{left} more cases are in validation/panels.", class_="note") if left else None
-    return section("What the network saw", *parts, rest, lead="Pictures that the method offers of its own working.")
+    return section(
+        "Panels of the method", *parts, rest, lead="Pictures that the method itself offers, at the working size."
+    )
 
 
 def _data(manifest: Manifest | None) -> Html | None:

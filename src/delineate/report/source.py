@@ -59,7 +59,7 @@ def read_run(folder: Path) -> RunRecord:
     record.recipe = _optional(folder / "recipe.yaml", _read_text, note)
     record.manifest = _optional(folder / "manifest.json", Manifest.load, note)
     record.environment = _optional(folder / "environment.json", _read_object, note) or {}
-    record.card = _read_text(folder / "card.md") if (folder / "card.md").exists() else None
+    record.card = _optional(folder / "card.md", _read_text, note) if (folder / "card.md").exists() else None
     validation = folder / "validation"
     if record.finished or validation.exists():
         record.scores = _optional(validation / "scores.json", lambda path: Scores.read(path.parent), note)

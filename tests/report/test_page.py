@@ -1,0 +1,108 @@
+"""Markup, charts and scores: the parts that pages are made of."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markup import check_document, text_of
+
+from delineate.common.errors import DataError
+from delineate.report.charts import Mark, Series, histogram, line_chart, ticks
+from delineate.report.html import Html, element, table
+from delineate.report.page import page
+from delineate.report.scores import Scores, score_table
+
+HOSTILE = "<script>alert('x')</script> & \"quoted\""
+
+
+def test_children_and_attributes_are_escaped():
+    made = element("p", HOSTILE, element("b", "bold"), None, title=HOSTILE, hidden=True, class_=None)
+    assert made.count("<") == 4
+    assert "<b>bold</b>" in made
+    assert ' title="&lt;script&gt;' in made
+    assert " hidden>" in made
+    assert "class" not in made
+
+
+@given(st.text())
+def test_any_text_survives_a_page(words):
+    document = page("title", "kind", element("p", words, title=words))
+    check_document(document)
+    assert "".join(words.split()) in "".join(text_of(document).split())
+
+
+def test_table_escapes_cells():
+    assert "<script" not in table([HOSTILE], [[HOSTILE]], caption=HOSTILE)
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6))
+def test_ticks_are_few_and_inside(low, width):
+    high = low + width
+    if high - low < 1e-9 * max(1, abs(low)):  # no room between two numbers of this size
+        return
+    marks = ticks(low, high)
+    assert 1 <= len(marks) <= 12
+    slack = 1e-6 * max(abs(low), abs(high), 1)
+    assert all(low - slack <= mark <= high + slack for mark in marks)
+
+
+def test_chart_draws_finite_points_only():
+    chart = line_chart(
+        [Series(HOSTILE, [(0, 1.0), (1, math.nan), (2, math.inf), (3, 2.0)]), Series("b", [])],
+        title=HOSTILE,
+        x_label="step",
+        marks=[Mark(3, 2.0, "best")],
+    )
+    check_document(chart, whole=False)
+    assert chart.count("<circle") == 2 + 1
+    assert not re.search(r"\b(nan|inf)\b", chart)
+
+
+def test_chart_of_one_point_or_none():
+    assert "<circle" in line_chart([Series("a", [(5, 0.0)])], title="t", x_label="x")
+    assert "No finite values" in line_chart([Series("a", [(5, math.nan)])], title="t", x_label="x")
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=60))
+def test_histogram_counts_every_value_once(values):
+    chart = histogram(values, title="t", x_label="Dice")
+    assert sum(int(count) for count in re.findall(r"<title>[^<]* to [^<]*: (\d+)</title>", chart)) == len(values)
+
+
+def test_histogram_without_values_says_so():
+    assert "No values" in histogram([], title="t", x_label="Dice")
+
+
+def test_scores_agree_with_the_evaluation(fake, tmp_path):
+    fake.evaluate(fake.predict(3), tmp_path / "scores")
+    scores = Scores.read(tmp_path / "scores")
+    mean, n = scores.headline()
+    assert n == 12
+    assert mean == pytest.approx(sum(scores.per_class("polyp")) / 12, abs=1e-6)
+    assert mean == pytest.approx(sum(scores.per_case().values()) / 12, abs=1e-6)
+
+
+def test_several_classes_headline_present(heart, tmp_path):
+    heart.evaluate(heart.predict(2), tmp_path / "scores")
+    scores = Scores.read(tmp_path / "scores")
+    assert scores.column == "present"
+    assert scores.headline()[1] == sum(scores.class_mean(name)[1] for name in ("RV", "Myo", "LV"))
+    assert set(scores.per_case()) == set(heart.references)
+    assert "mean of classes" in score_table(scores)
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", '{"classes": 3}', '{"classes": {}, "macro": {"dice": 1}}'])
+def test_unreadable_scores_name_the_file(content, tmp_path):
+    if content is not None:
+        (tmp_path / "scores.json").write_text(content)
+    with pytest.raises(DataError, match=r"scores\.json"):
+        Scores.read(tmp_path)
+
+
+def test_html_is_text():
+    assert isinstance(element("p"), Html)
+    assert element("br") == "<br>"
