@@ -178,11 +178,13 @@ def test_import_is_light(code):
     assert modules_after(code) & HEAVY == set()
 
 
-@pytest.mark.parametrize("words", ["['--help']", "['predict', '--help']", "['train', '--help']", "['--version']"])
+@pytest.mark.parametrize("words", ["--help", "--version", "predict --help", "train --help", "data --help"])
 def test_help_is_light(words):
-    code = f"import sys\nsys.argv = ['delineate', *{words}]\nfrom delineate.cli import main\n"
+    code = f"import sys\nsys.argv = ['delineate', *{words.split()}]\nfrom delineate.cli import main\n"
     code += "try:\n    main()\nexcept SystemExit as stop:\n    assert not stop.code, stop.code"
-    assert modules_after(code) & HEAVY == set()
+    by_typer = {"pydantic"}  # where it is installed, typer itself loads it to describe a verb's arguments
+    allowed = by_typer if words not in ("--help", "--version") else set()
+    assert modules_after(code) & HEAVY - allowed == set()
 
 
 @pytest.mark.parametrize(("room", "unwanted"), [("evaluation", TORCH), ("report", TORCH), ("inference", {"lightning"})])
