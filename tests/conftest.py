@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
+# One thread a process: several test processes that each take all cores hold each other up at every barrier.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 
 from delineate.methods import registry
