@@ -23,20 +23,25 @@ class Split(StrEnum):
 
 
 def evaluate(
-    predictions: Annotated[Path, typer.Argument(help="Folder of predicted masks.")],
+    predictions: Annotated[Path, typer.Argument(metavar="PREDICTIONS", help="Folder of predicted masks.")],
     references: Annotated[
-        Path, typer.Argument(help="Folder of reference masks, a data set's folder, or a run's manifest.json.")
+        Path,
+        typer.Argument(
+            metavar="REFERENCES", help="Folder of reference masks, a data set's folder, or a run's manifest.json."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for scores.csv and scores.json.")],
     split: Annotated[
         Split | None,
-        typer.Option(help="Part of a data set to score.", show_default="test where there is one, else all"),
+        typer.Option(help="Part of a data set to score.", show_default="test if there is one, else all"),
     ] = None,
 ) -> None:
-    """Score predicted masks against reference masks at native resolution: Dice, IoU, precision, recall.
+    """Score predicted masks at native resolution: Dice, IoU, precision, recall.
 
-    Two columns: all cases (both empty = 1, miss or false positive = 0), and cases whose reference has the class. Each opening
-    of a test split is noted in evaluations.jsonl.
+    Two columns: all cases (both empty = 1, miss or false positive = 0), and
+    the cases whose reference has the class. A mask is matched with the
+    reference of the same name. Each opening of a test split is noted in
+    evaluations.jsonl.
 
     \b
     delineate evaluate masks/ polyps/masks --out scores

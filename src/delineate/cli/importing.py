@@ -9,8 +9,13 @@ import typer
 
 
 def import_checkpoint(
-    method: Annotated[str, typer.Argument(help="Name of the method; `delineate methods` lists them.")],
-    checkpoint: Annotated[Path, typer.Argument(help="The authors' state dict (.pth, .pt), read weights-only.")],
+    method: Annotated[
+        str, typer.Argument(metavar="METHOD", help="Name of the method; `delineate methods` lists them.")
+    ],
+    checkpoint: Annotated[
+        Path,
+        typer.Argument(metavar="AUTHORS_CHECKPOINT", help="The authors' state dict (.pth, .pt), read weights-only."),
+    ],
     out: Annotated[Path, typer.Option(help="The model.safetensors to write, or a folder for it.")],
 ) -> None:
     """Turn a checkpoint that a method's authors released into a portable model.

@@ -33,7 +33,7 @@ class Precision(StrEnum):
 
 
 def predict(
-    model: Annotated[Path, typer.Argument(help="A model.safetensors, or a run folder.")],
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model.safetensors, or a run folder.")],
     inputs: Annotated[
         list[str],
         typer.Argument(metavar="INPUT...", help="Images, folders of images, or patterns like 'scans/**/*.png'."),
@@ -55,10 +55,11 @@ def predict(
     ] = None,
     max_megapixels: Annotated[float, typer.Option(help="Refuse images larger than this.", min=0.001)] = 400,
 ) -> None:
-    """Segment images with a trained model: a PNG mask of each image's exact size, and a summary table.
+    """Segment images with a trained model: a PNG mask of each image's exact size.
 
-    Masks hold 0 and 255 for one foreground class, class indices for several. An image that cannot be read is reported, the
-    others are done; the exit code is then 1.
+    Masks hold 0 and 255 for one foreground class, class indices for several.
+    A summary table goes to summary.csv. An image that cannot be read is
+    reported, the others are done; the exit code is then 1.
 
     \b
     delineate predict runs/condseg image.jpg --out masks
