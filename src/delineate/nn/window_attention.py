@@ -88,10 +88,10 @@ def pixel_linear(x: Tensor, layer: nn.Linear) -> Tensor:
 
 
 def _forward(value: Tensor, guide: Tensor, weight: Tensor, bias: Tensor, heads: int) -> Tensor:
-    if torch.compiler.is_compiling() or torch.jit.is_tracing():
+    if torch.compiler.is_compiling():
         return _aggregate(value, guide, weight, bias, heads)
     parts = [_aggregate(value[part], guide[part], weight, bias, heads) for part in _groups(value)]
-    return parts[0] if len(parts) == 1 else torch.cat(parts).contiguous(memory_format=torch.preserve_format)
+    return parts[0] if len(parts) == 1 else torch.cat([part.transpose(0, 1) for part in parts], 1).transpose(0, 1)
 
 
 def _groups(x: Tensor) -> list[slice]:
@@ -120,7 +120,8 @@ def _wide(x: Tensor) -> torch.dtype:
 
 def _planes(x: Tensor, heads: int) -> Tensor:
     """B×C×H×W → heads × C/heads × B×H×W, in float32 or wider."""
-    return x.transpose(0, 1).to(_wide(x)).unflatten(0, (heads, -1))
+    batch, channels, height, width = x.shape
+    return x.transpose(0, 1).to(_wide(x)).reshape(heads, channels // heads, batch, height, width)
 
 
 def _kernels(attention: Tensor) -> Tensor:
@@ -128,7 +129,7 @@ def _kernels(attention: Tensor) -> Tensor:
     *_, heads, batch, height, width = attention.shape
     kernels = attention.new_zeros(REACH, REACH, heads, batch, height + MARGIN, width + MARGIN)
     for k in range(POSITIONS):
-        _source_offsets(kernels, k, height, width).add_(attention[k].unflatten(0, (WINDOW, WINDOW)))
+        _source_offsets(kernels, k, height, width).add_(attention[k].view(WINDOW, WINDOW, *attention.shape[2:]))
     return kernels[..., 1 : height + 1, 1 : width + 1]
 
 

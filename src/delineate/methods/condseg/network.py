@@ -1,0 +1,226 @@
+"""ConDSeg: contrast-driven feature enhancement.
+
+Mengqi Lei, Haochen Wu, Xinhua Lv, Xin Wang: "ConDSeg: A General Medical Image Segmentation Framework via Contrast-Driven
+Feature Enhancement", AAAI 2025, arXiv 2412.08345. Written from the paper; readings are named in `card.md`.
+
+Four ideas in the order in which data meets them: Consistency Reinforcement (stage I, `consistency`), Semantic Information
+Decoupling (`sid`), Contrast-Driven Feature Aggregation (`cdfa`), Size-Aware Decoder (`decoder`).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Self
+
+import torch
+from pydantic import Field, model_validator
+from pydantic.config import JsonDict
+from torch import Tensor, nn
+
+from delineate.methods.condseg.authors import read
+from delineate.methods.condseg.cdfa import ContrastAggregation, with_deeper
+from delineate.methods.condseg.consistency import ReinforcementHead, strong_view
+from delineate.methods.condseg.decoder import SizeAwareDecoder
+from delineate.methods.condseg.dilated import DilatedBlock
+from delineate.methods.condseg.objective import (
+    Beta,
+    Complement,
+    Maps,
+    reinforcement_terms,
+    segmentation_terms,
+)
+from delineate.methods.condseg.sid import AuxiliaryHead, Preparation, Size, branch
+from delineate.methods.contract import (
+    Batch,
+    Context,
+    ForeignModel,
+    Method,
+    MethodInfo,
+    MethodOptions,
+    Panel,
+    Stage,
+    Update,
+)
+from delineate.nn.encoder import Encoder, EncoderOptions
+from delineate.nn.fuse import fold_batchnorm
+from delineate.nn.normalise import Normalise, NormaliseKind
+
+LEVELS = 4
+PAPER: JsonDict = {"origin": "paper"}
+READING: JsonDict = {"origin": "reading"}
+
+
+class ConDSegOptions(MethodOptions):
+    """What may be chosen. `origin` tells what the paper states from what this project reads into it."""
+
+    encoder: EncoderOptions = Field(
+        EncoderOptions(name="resnet50"), description="timm network with four levels or more", json_schema_extra=PAPER
+    )
+    width: int = Field(128, ge=8, description="channels of every level after the encoder", json_schema_extra=PAPER)
+    heads: int = Field(
+        4, ge=1, description="attention heads of the aggregation; they divide the width", json_schema_extra=PAPER
+    )
+    normalise: NormaliseKind = Field(
+        "imagenet",
+        description="mean and standard deviation taken off the image; the authors' checkpoints expect none",
+        json_schema_extra=READING,
+    )
+    beta: Beta = Field(
+        "one",
+        description="weight of the auxiliary maps' losses: 1/tanh(coverage) with coverage summed over the batch "
+        "(batch_sum, the released code), of each image bounded at .05 (per_image), or 1 (one)",
+        json_schema_extra=READING,
+    )
+    detach_coverage: bool = Field(
+        False, description="keep gradients out of the coverage in beta", json_schema_extra=READING
+    )
+    complement: Complement = Field(
+        "logits",
+        description="softmax of the complementarity loss over logits, or over sigmoided maps as in the released code",
+        json_schema_extra=READING,
+    )
+
+    @model_validator(mode="after")
+    def _divisible(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} cannot be divided among {self.heads} heads; choose a multiple")
+        return self
+
+
+class ConDSeg(Method):
+    """`forward(image)`: B×C×H×W → mask logits B×K×H×W at any size ≥ 32.
+
+    Every doubling of the paper goes to the size of the next encoder level (or the image), which is the same thing at sizes
+    divisible by the encoder's step and leaves nothing misaligned at others.
+    """
+
+    info = MethodInfo(
+        name="condseg",
+        title="ConDSeg",
+        paper="Lei, Wu, Lv, Wang: ConDSeg: A General Medical Image Segmentation Framework via Contrast-Driven Feature "
+        "Enhancement, AAAI 2025, arXiv 2412.08345",
+        year=2025,
+        min_size=32,
+        licence_note="Written from the paper. The authors' released checkpoints are for research and education only.",
+        checkpoint_modules=(
+            "encoder",
+            *(f"{part}.{level}" for part in ("dilated", "aggregation") for level in range(LEVELS)),
+            "decoder",
+        ),
+    )
+    Options = ConDSegOptions
+    options: ConDSegOptions
+
+    def __init__(self, options: ConDSegOptions, *, classes: int, in_channels: int) -> None:
+        super().__init__(options, classes=classes, in_channels=in_channels)
+        width = options.width
+        self.normalise = Normalise(in_channels, options.normalise)
+        self.encoder = Encoder(options.encoder.name, in_channels=in_channels, levels=LEVELS)
+        channels, deepest = self.encoder.channels, self.encoder.channels[-1]
+        self.reinforcement = ReinforcementHead(channels, max(1, width // 2), classes)
+        self.dilated = nn.ModuleList(DilatedBlock(count, width) for count in channels)
+        self.semantic = nn.ModuleDict(
+            {name: branch(deepest, width) for name in ("foreground", "background", "uncertainty")}
+        )
+        doublings = LEVELS - 1 + self.encoder.reductions[0].bit_length() - 1
+        self.auxiliary = nn.ModuleDict({name: AuxiliaryHead(width, doublings) for name in self.semantic})
+        self.prepare_foreground, self.prepare_background = (
+            nn.ModuleList(Preparation(width, LEVELS - 1 - level) for level in range(LEVELS)) for _ in range(2)
+        )
+        self.aggregation = nn.ModuleList(
+            ContrastAggregation(width if level == LEVELS - 1 else 2 * width, width, options.heads)
+            for level in range(LEVELS)
+        )
+        self.decoder = SizeAwareDecoder(width, classes)
+
+    def load_pretrained(self) -> None:
+        self.encoder.load_pretrained(self.options.encoder.pretrained)
+
+    def forward(self, image: Tensor) -> Tensor:
+        maps = self.encoder(self.normalise(image))
+        foreground, background = (self.semantic[name](maps[-1]) for name in ("foreground", "background"))
+        return self._mask(maps, foreground, background, _size(image))
+
+    def maps(self, image: Tensor) -> Maps:
+        """The mask and the three auxiliary maps, as logits at the image's size."""
+        maps = self.encoder(self.normalise(image))
+        features = {name: part(maps[-1]) for name, part in self.semantic.items()}
+        mask = self._mask(maps, features["foreground"], features["background"], _size(image))
+        sizes = self._sizes_up(maps, image)
+        return Maps(mask, **{name: head(features[name], sizes) for name, head in self.auxiliary.items()})
+
+    def encoder_logits(self, image: Tensor) -> Tensor:
+        """Stage I's prediction from the bare encoder: B×K×H×W."""
+        return self.reinforcement(self.encoder(self.normalise(image)), _size(image))
+
+    def stages(self) -> tuple[Stage, ...]:
+        second = tuple(name for name, _ in self.named_children() if name != "reinforcement")
+        return (
+            Stage(
+                "reinforcement",
+                share=0.25,
+                updates=(Update(modules=("encoder", "reinforcement")),),
+                logits="encoder_logits",
+            ),
+            Stage("segmentation", share=0.75, updates=(Update(modules=second),)),
+        )
+
+    def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
+        image, target = batch["image"], batch["mask"]
+        if ctx.stage == "reinforcement":
+            # In eval mode every call sees the same strong view, so that validation losses can be compared.
+            generator = ctx.generator if self.training else torch.Generator(image.device).manual_seed(0)
+            strong = strong_view(image, generator)
+            return reinforcement_terms(self.encoder_logits(image), self.encoder_logits(strong), target)
+        options = self.options
+        return segmentation_terms(
+            self.maps(image),
+            target,
+            beta=options.beta,
+            detach_coverage=options.detach_coverage,
+            complement=options.complement,
+        )
+
+    def deploy(self) -> nn.Module:
+        """Without what only training needs, BatchNorm folded, channels-last."""
+        lean = copy.deepcopy(self)
+        del lean.reinforcement, lean.auxiliary, lean.semantic["uncertainty"]
+        return fold_batchnorm(lean).to(memory_format=torch.channels_last)
+
+    def panels(self, batch: Batch) -> dict[str, Panel]:
+        """The three auxiliary maps as probabilities."""
+        maps = self.maps(batch["image"])
+        return {name: Panel("heat", getattr(maps, name).float().sigmoid()) for name in self.auxiliary}
+
+    @staticmethod
+    def foreign_checkpoint(state: Mapping[str, Tensor]) -> ForeignModel:
+        """The authors' released state dicts, of stage I or II. Raises `ArtefactError` naming what does not fit."""
+        return read(state, ConDSeg)
+
+    def _mask(self, maps: list[Tensor], foreground: Tensor, background: Tensor, size: Size) -> Tensor:
+        levels: list[Tensor] = []
+        deeper: Tensor | None = None
+        for level in reversed(range(LEVELS)):
+            sizes = [_size(x) for x in reversed(maps[level:-1])]
+            deeper = self.aggregation[level](
+                with_deeper(self.dilated[level](maps[level]), deeper),
+                self.prepare_foreground[level](foreground, sizes),
+                self.prepare_background[level](background, sizes),
+            )
+            levels.insert(0, deeper)
+        return self.decoder(levels, size)
+
+    def _sizes_up(self, maps: list[Tensor], image: Tensor) -> list[Size]:
+        """Sizes that the deepest map passes on its way up to the image's, one per doubling."""
+        height, width = _size(image)
+        sizes = [_size(x) for x in reversed(maps[:-1])]
+        step = self.encoder.reductions[0] // 2
+        while step > 1:
+            sizes.append((-(-height // step), -(-width // step)))
+            step //= 2
+        return [*sizes, (height, width)]
+
+
+def _size(x: Tensor) -> Size:
+    return x.shape[-2], x.shape[-1]

@@ -1,0 +1,98 @@
+"""What ConDSeg is trained by: the losses of both stages, on logits."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from delineate.nn.losses import IGNORE, cross_entropy, dice, foreground
+
+Beta = Literal["batch_sum", "per_image", "one"]
+Complement = Literal["logits", "probabilities"]
+LEAST_COVERAGE = 0.05
+"""Bound of `per_image`: at most 1/tanh(.05) ≈ 20."""
+
+
+class Maps(NamedTuple):
+    """All that stage II looks at, as logits at the image's size."""
+
+    mask: Tensor
+    """B×K×H×W."""
+    foreground: Tensor
+    """B×1×H×W, like the two that follow."""
+    background: Tensor
+    uncertainty: Tensor
+
+
+def mask_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Binary cross-entropy + Dice (smooth 1); with several classes cross-entropy + Dice."""
+    return cross_entropy(logits, target) + dice(logits, target)
+
+
+def reinforcement_terms(plain: Tensor, strong: Tensor, target: Tensor) -> dict[str, Tensor]:
+    """Stage I: both views against the mask, and each view against the other's hard prediction."""
+    return {
+        "mask": mask_loss(plain, target),
+        "mask_strong": mask_loss(strong, target),
+        "consistency": cross_entropy(plain, decided(strong)) + cross_entropy(strong, decided(plain)),
+    }
+
+
+def decided(logits: Tensor) -> Tensor:
+    """Logits B×K×H×W → class indices B×H×W, without gradient."""
+    return (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(1)
+
+
+def segmentation_terms(
+    maps: Maps, target: Tensor, *, beta: Beta, detach_coverage: bool, complement: Complement
+) -> dict[str, Tensor]:
+    """Stage II: mask, weighted foreground and background maps (against the union of all classes and its complement), and
+    the term that keeps the three maps apart."""
+    inside = foreground(target)
+    outside = torch.where(inside == IGNORE, inside, 1 - inside)
+
+    def weighted(logits: Tensor, against: Tensor) -> Tensor:
+        return (coverage_weight(logits, beta, detach=detach_coverage) * bce_dice(logits, against)).mean()
+
+    return {
+        "mask": mask_loss(maps.mask, target),
+        "foreground": weighted(maps.foreground, inside),
+        "background": weighted(maps.background, outside),
+        "complement": complement_loss(maps, on=complement),
+    }
+
+
+def bce_dice(logits: Tensor, target: Tensor) -> Tensor:
+    """Binary cross-entropy + Dice (smooth 1) of each image: B×1×H×W against B×H×W (255 = ignore) → B."""
+    valid = (target != IGNORE).flatten(1).float()
+    x, y = logits.float().flatten(1), target.flatten(1).float() * valid
+    count = valid.sum(1)
+    bce = (F.binary_cross_entropy_with_logits(x, y, reduction="none") * valid).sum(1) / count.clamp_min(1)
+    p = x.sigmoid() * valid
+    overlap = (2 * (p * y).sum(1) + 1) / (p.sum(1) + y.sum(1) + 1)
+    return bce + (1 - overlap) * (count > 0)
+
+
+def coverage_weight(logits: Tensor, beta: Beta, *, detach: bool) -> Tensor:
+    """β = 1/tanh(predicted coverage), so that small regions weigh more: B×1×H×W → one weight or B.
+
+    `batch_sum` sums the images' coverages (what the authors' released code does: about 1 for usual batches), `per_image`
+    is the printed formula for each image by itself, coverage bounded from below, and `one` leaves the weight out.
+    """
+    coverage = logits.float().sigmoid().flatten(1).mean(1)
+    if detach:
+        coverage = coverage.detach()
+    if beta == "one":
+        return torch.ones_like(coverage)
+    return 1 / torch.tanh(coverage.sum() if beta == "batch_sum" else coverage.clamp_min(LEAST_COVERAGE))
+
+
+def complement_loss(maps: Maps, *, on: Complement) -> Tensor:
+    """Mean over pixels of the pairwise products of softmax(foreground, background, uncertainty): 0 when every pixel
+    belongs to one of them. `probabilities`: the softmax is taken of the sigmoided maps."""
+    stacked = torch.cat((maps.foreground, maps.background, maps.uncertainty), 1).float()
+    fg, bg, uc = (stacked.sigmoid() if on == "probabilities" else stacked).softmax(1).unbind(1)
+    return (fg * bg + fg * uc + bg * uc).mean()
