@@ -19,20 +19,30 @@ class Device(StrEnum):
 
 
 def train(
-    data: Annotated[Path, typer.Argument(help="Folder of images and masks (see `delineate data check`), or a manifest.json.")],
+    data: Annotated[
+        Path, typer.Argument(help="Folder of images and masks (see `delineate data check`), or a manifest.json.")
+    ],
     method: Annotated[str, typer.Option(help="Name of a method; `delineate methods` lists them.")],
     out: Annotated[Path, typer.Option(help="Run folder to make.")],
     preset: Annotated[str, typer.Option(help="paper: the paper's settings; tiny: trains on two cores.")] = "paper",
     size: Annotated[int | None, typer.Option(help="Working size: images are brought to N×N pixels.", min=8)] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training images, all stages together.", min=1)] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over the training images, all stages together.", min=1)
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps instead of epochs.", min=1)] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.", min=0)] = None,
     device: Annotated[Device | None, typer.Option(help="Where to compute.", show_default="auto")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, exactly where it was.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in --out, exactly where it was.")
+    ] = False,
     init: Annotated[Path | None, typer.Option(help="Start from another model's weights (fine-tuning).")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one setting.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one setting.")
+    ] = None,
     max_megapixels: Annotated[float, typer.Option(help="Refuse images larger than this.", min=0.001)] = 400,
-    cache_dir: Annotated[Path | None, typer.Option(help="Where decoded images are kept; default: the user's cache.")] = None,
+    cache_dir: Annotated[
+        Path | None, typer.Option(help="Where decoded images are kept; default: the user's cache.")
+    ] = None,
     cache_limit: Annotated[float, typer.Option(help="Most GiB that decoded images may take.", min=0)] = 20,
 ) -> None:
     """Train a method on a folder of images and masks; write a run folder with model, scores and report.

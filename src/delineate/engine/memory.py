@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from delineate.common.errors import DeviceError
 from delineate.methods.contract import Method
@@ -18,19 +19,19 @@ GIB = 2**30
 def training_bytes(build: Callable[[], Method], batch: int, size: tuple[int, int], *, moments: int = 2) -> int:
     """Bytes that `forward` alone keeps for its backward pass, plus weights, gradients and optimiser moments.
 
-    Computed without allocating anything (meta tensors). A lower bound: the objective's other heads and the operators'
+    Computed without allocating anything (fake tensors). A lower bound: the objective's other heads and the operators'
     working memory come on top.
     """
-    with torch.device("meta"):
-        method = build().train()
     kept: dict[int, Tensor] = {}
 
     def note(tensor: Tensor) -> Tensor:
         kept[tensor.untyped_storage()._cdata] = tensor
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(note, _same):
-        output = method(torch.empty(batch, method.in_channels, *size, device="meta"))
+    with FakeTensorMode(), torch.random.fork_rng(devices=[]):
+        method = build().train()
+        with torch.autograd.graph.saved_tensors_hooks(note, _same):
+            output = method(torch.empty(batch, method.in_channels, *size))
     weights = {p.untyped_storage()._cdata for p in [*method.parameters(), *method.buffers()]}
     activations = sum(t.untyped_storage().nbytes() for key, t in kept.items() if key not in weights)
     parameters = sum(p.numel() * p.element_size() for p in method.parameters())
