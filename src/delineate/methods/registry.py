@@ -7,10 +7,11 @@ from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_origin
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from delineate.common.errors import DelineateError, RecipeError
 from delineate.common.names import did_you_mean
@@ -26,6 +27,11 @@ ENTRY_POINT_GROUP = "delineate.methods"
 @cache
 def _foreign() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
+
+
+def forget_other_packages() -> None:
+    """Look for entry points anew at the next question: a package was installed or removed while the program runs."""
+    _foreign.cache_clear()
 
 
 def names() -> list[str]:
@@ -117,19 +123,30 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def explain(error: ValidationError, model: Any, what: str) -> str:
+def explain(error: ValidationError, model: type[BaseModel], what: str) -> str:
     """One line for the first fault of a validation: the dotted key, the reason, the nearest known key."""
     fault = error.errors()[0]
-    where = ".".join(str(part) for part in fault["loc"])
+    keys, parent = _walk(model, fault["loc"])
+    where = ".".join(keys)
     if fault["type"] == "extra_forbidden":
-        return f"{what}: unknown option '{where}': {did_you_mean(str(fault['loc'][-1]), _fields(model, fault['loc'][:-1]))}"
-    return f"{what}: {where or 'value'}: {fault['msg']} (given: {fault['input']!r})"
+        known = parent.model_fields if parent is not None else ()
+        return f"{what}: unknown option '{where}': {did_you_mean(keys[-1], known)}"
+    reason = fault["msg"].removeprefix("Value error, ")
+    return f"{what}: {where or 'value'}: {reason} (given: {fault['input']!r})"
 
 
-def _fields(model: Any, path: tuple[int | str, ...]) -> list[str]:
-    for part in path:
-        inner = model.model_fields.get(part)
-        if inner is None or not hasattr(inner.annotation, "model_fields"):
-            return []
-        model = inner.annotation
-    return list(model.model_fields)
+def _walk(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel] | None]:
+    """The user's keys on the way to a fault (pydantic adds the name of the tried type behind a union), and the model that
+    the last of them was looked up in."""
+    keys: list[str] = []
+    here: Any = model
+    parent: type[BaseModel] | None = None
+    for part in location:
+        if get_origin(here) in (Union, UnionType) and isinstance(part, str):
+            here = None
+            continue
+        keys.append(str(part))
+        parent = here if isinstance(here, type) and issubclass(here, BaseModel) else None
+        field = parent.model_fields.get(str(part)) if parent is not None else None
+        here = field.annotation if field is not None else None
+    return keys, parent

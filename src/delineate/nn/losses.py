@@ -9,10 +9,10 @@ as 0. Everything is computed in float32, also under autocast.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -105,6 +105,12 @@ class LossOptions(BaseModel):
     tversky_alpha: float = Field(0.3, ge=0, description="weight of false positives")
     tversky_beta: float = Field(0.7, ge=0, description="weight of false negatives")
     focal_gamma: float = Field(2.0, ge=0, description="how much easy pixels are played down")
+
+    @model_validator(mode="after")
+    def _something_to_learn(self) -> Self:
+        if not (self.cross_entropy or self.dice or self.tversky or self.focal):
+            raise ValueError("at least one of cross_entropy, dice, tversky and focal must be above 0")
+        return self
 
 
 def segmentation_loss(logits: Tensor, target: Tensor, options: LossOptions) -> dict[str, Tensor]:

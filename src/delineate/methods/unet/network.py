@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -29,7 +29,7 @@ class UNetOptions(MethodOptions):
     """What may be chosen; all of it is this project's reading, since the baseline follows no single paper."""
 
     encoder: EncoderOptions = Field(EncoderOptions(name="resnet34"), description="timm network and its first weights")
-    decoder_channels: tuple[int, ...] = Field(
+    decoder_channels: tuple[PositiveInt, ...] = Field(
         (256, 128, 64, 32, 16),
         min_length=2,
         max_length=6,
@@ -135,7 +135,7 @@ def _levels(options: UNetOptions) -> int:
     reductions = pyramid(options.encoder.name)
     if coarsest not in reductions:
         raise RecipeError(
-            f"method.decoder_channels: {len(options.decoder_channels)} levels need a feature map of 1/{coarsest}, but "
+            f"method 'unet': decoder_channels: {len(options.decoder_channels)} levels need a feature map of 1/{coarsest}, but "
             f"encoder '{options.encoder.name}' gives {', '.join(f'1/{r}' for r in reductions)}"
         )
     return max(i for i, reduction in enumerate(reductions) if reduction == coarsest) + 1
@@ -145,5 +145,6 @@ def _check_weights(loss: LossOptions, classes: int) -> None:
     wanted = max(2, classes)
     if loss.class_weights is not None and len(loss.class_weights) != wanted:
         raise RecipeError(
-            f"method.loss.class_weights: {len(loss.class_weights)} weights given for {wanted} classes (background first)"
+            f"method 'unet': loss.class_weights: {len(loss.class_weights)} weights given for {wanted} classes "
+            "(background first)"
         )
