@@ -104,14 +104,14 @@ def _reference(manifest: Manifest | None, case: str) -> Any:
 def _lead(models: list[_Model]) -> str:
     first = models[0].scores
     how = f"{first.split_words}, {first.protocol}, means over cases, column “{first.column}”"
-    return f"{len(models)} trained models: {how}."
+    return f"{len(models)} trained model{'s' if len(models) > 1 else ''}: {how}."
 
 
 def _cautions(models: list[_Model]) -> list[str]:
     """What a reader must know before comparing the figures."""
     lines = []
     methods = [model.record.summary.get("method") for model in models]
-    if len(set(methods)) == len(methods):
+    if len(set(methods)) == len(methods) > 1:
         lines.append("One run (one seed) per method: this compares these trained models, not the methods.")
     for what, value in (
         ("sets of cases", lambda model: frozenset(model.dice)),

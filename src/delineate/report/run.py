@@ -168,21 +168,26 @@ def _case_dice(dice: dict[str, float], case: str) -> str:
 
 
 def _panels(record: RunRecord) -> Html | None:
+    """Of each rank the first case before any second, so that a few panels show the range."""
     if not record.panels:
         return None
-    shown = list(record.panels.items())[:PANEL_CASES]
-    parts = [
-        join(
-            element("h3", case),
-            pictures([figure(path, f"{path.stem} of {case}", path.stem, longest=240) for path in paths], small=True),
-        )
-        for case, paths in shown
+    ranks = {overlay.case: overlay for overlay in sorted(record.overlays, key=lambda overlay: overlay.place)}
+    ordered = [case for case in ranks if case in record.panels]
+    ordered += [case for case in record.panels if case not in ranks]
+    sets = [
+        _panel_set(case, ranks[case].rank if case in ranks else "", record.panels[case])
+        for case in ordered[:PANEL_CASES]
     ]
-    left = len(record.panels) - len(shown)
-    rest = element("p", f"{left} more cases are in validation/panels.", class_="note") if left else None
-    return section(
-        "Panels of the method", *parts, rest, lead="Pictures that the method itself offers, at the working size."
-    )
+    left = len(ordered) - PANEL_CASES
+    rest = element("p", f"{left} more cases are in validation/panels.", class_="note") if left > 0 else None
+    lead = "Pictures that the method itself offers, at the working size."
+    return section("Panels of the method", element("div", *sets, class_="panel-sets"), rest, lead=lead)
+
+
+def _panel_set(case: str, rank: str, paths: list[Path]) -> Html:
+    figures = [figure(path, f"{path.stem} of {case}", path.stem, longest=240) for path in paths]
+    title = element("h3", case, element("small", f" · {rank}" if rank else "", class_="lead"))
+    return element("div", title, element("div", *figures, class_="small pictures"))
 
 
 def _data(manifest: Manifest | None) -> Html | None:
@@ -204,7 +209,7 @@ def _data(manifest: Manifest | None) -> Html | None:
         "Labels": manifest.labels.reason or "–",
         "Classes": ", ".join(f"{at} {name}" for at, name in enumerate(manifest.classes.names)),
     }
-    return section("Data", facts(about), element("p"), table(["Split", "Cases", "Groups", "Unlabelled"], rows))
+    return section("Data", facts(about), table(["Split", "Cases", "Groups", "Unlabelled"], rows))
 
 
 def _details(record: RunRecord) -> Html:
