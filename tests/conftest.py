@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 # One thread a process: several test processes that each take all cores hold each other up at every barrier.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -17,3 +18,12 @@ def micro(monkeypatch: pytest.MonkeyPatch) -> str:
     """Register the micro method of `micro_method.py` for one test; its name."""
     monkeypatch.setitem(registry.BUILT_IN, "micro", "micro_method:Micro")
     return "micro"
+
+
+@pytest.fixture
+def shared_data() -> Path:
+    """The folder with real data sets; the test is skipped where it is absent."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"real data sets are not at {folder}")
+    return folder

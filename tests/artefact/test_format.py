@@ -165,13 +165,16 @@ def test_unwritable(tmp_path: Path) -> None:
 def test_header_length_that_looks_like_a_pickle(tmp_path: Path) -> None:
     file = tmp_path / "m.safetensors"
     original = make()
+    artefacts.save(file, original)
+    shortest = int.from_bytes(file.read_bytes()[:8], "little")
+    wanted = next(length for length in (0x280, 0x380, 0x480, 0x580) if length > shortest + 40)
     starts = set()
-    for length in range(0, 2000, 8):
+    for length in range(wanted - shortest - 40, wanted - shortest + 8, 4):
         original.provenance = {"note": "x" * length}
         artefacts.save(file, original)
         starts.add(file.read_bytes()[:2])
         assert artefacts.read_header(file).provenance == original.provenance
-    assert {b"\x80\x04", b"\x80\x05"} <= starts, "the lengths tried include those that begin like pickles"
+    assert wanted.to_bytes(2, "little") in starts, "one of the lengths tried begins like a pickle"
 
 
 def test_inherit_reports_what_fits() -> None:

@@ -1,0 +1,46 @@
+"""Prediction and evaluation on real files, where they are at hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from delineate.artefact.format import Artefact
+from delineate.data.case import ClassTable
+from delineate.data.spec import InputSpec
+from delineate.evaluation.files import evaluate_folders
+from delineate.inference.files import predict_files
+from delineate.inference.predictor import Predictor
+from micro_method import brightness
+
+pytestmark = pytest.mark.data
+
+
+def predictor() -> Predictor:
+    return Predictor(Artefact(brightness(), InputSpec(size=(64, 64)), ClassTable()), "cpu")
+
+
+def test_odd_files_are_masked_or_named(shared_data: Path, tmp_path: Path):
+    result = predict_files(predictor(), [f"{shared_data}/IO-samples/**/*"], tmp_path / "out", overlay=True)
+    assert {file.image.name for file in result.failures} == {"img3d.tif", "mask3d.tif"}, "stacks are no 2-D images"
+    for file in result.files:
+        if file.error is None:
+            with Image.open(file.image) as image, Image.open(tmp_path / "out" / f"{file.name}.png") as mask:
+                assert mask.size == image.size
+                assert mask.mode == "L"
+
+
+@pytest.mark.parametrize("name", ["DSB2018", "ACDC-slices", "BUSI"])
+def test_references_against_themselves(shared_data: Path, tmp_path: Path, name: str):
+    """All values, sizes and empty masks of the set are read as they should be: perfect predictions score 1."""
+    folder = tmp_path / "predictions"
+    folder.mkdir()
+    for stem in (shared_data / name / "test.txt").read_text().split("\n"):
+        if stem.strip():
+            (folder / f"{stem}.png").symlink_to(shared_data / name / "masks" / f"{stem}.png")
+    evaluation = evaluate_folders(folder, shared_data / name)
+    assert evaluation.split == "test"
+    assert {row.scores["dice"] for row in evaluation.rows} == {1.0}
+    assert evaluation.summary.cases == {"DSB2018": 67, "ACDC-slices": 92, "BUSI": 156}[name]
