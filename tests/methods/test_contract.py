@@ -41,4 +41,4 @@ def test_saved_and_loaded_method_is_bit_equal(name: str, tmp_path: Path) -> None
 def test_presets_are_valid_recipes(name: str) -> None:
     for preset in registry.presets(name):
         recipe = resolve(name, preset, {})
-        recipe.check_stages(registry.create(name, preset=preset).stages())
+        recipe.check_stages(registry.build(name, options=recipe.method).stages())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     registry.forget_other_packages()
     yield tmp_path
     monkeypatch.undo()
+    sys.modules.pop("other_methods", None)
     registry.forget_other_packages()
 
 
@@ -62,6 +64,13 @@ def test_options_are_laid_on_a_preset() -> None:
     options = method.options.model_dump()
     assert options["encoder"]["name"] == "resnet10t"
     assert options["decoder_channels"] == tuple(registry.presets("unet")["tiny"]["method"]["decoder_channels"])
+
+
+def test_part_of_a_group_keeps_the_methods_own_defaults() -> None:
+    assert registry.build("unet", options={"encoder": {"pretrained": True}}).options.model_dump()["encoder"] == {
+        "name": "resnet34",
+        "pretrained": True,
+    }
 
 
 def test_merge_changes_neither() -> None:

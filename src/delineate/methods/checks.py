@@ -49,12 +49,11 @@ def facts(name: str) -> None:
     assert info.min_size % info.divisor == 0, "the smallest size must be a multiple of the divisor"
     assert len({stage.name for stage in stages}) == len(stages), "two stages of one name"
     assert abs(sum(stage.share for stage in stages) - 1) < 1e-9, "the stages' shares must sum to 1"
-    names = [parameter for parameter, _ in method.named_parameters()]
+    names = {parameter for parameter, _ in method.named_parameters()} | {module for module, _ in method.named_modules()}
     for stage, update, _ in updates(method):
         assert callable(getattr(method, stage.logits))
         for prefix in update.modules:
-            moved = any(not prefix or n == prefix or n.startswith(f"{prefix}.") for n in names)
-            assert moved, f"stage '{stage.name}': no parameter begins with '{prefix}'"
+            assert prefix in names, f"stage '{stage.name}': no module or parameter is called '{prefix}'"
     for part in info.checkpoint_modules:
         method.get_submodule(part)
     for option, field in method.Options.model_fields.items():
@@ -211,7 +210,7 @@ def ignored(name: str) -> None:
             a, b, c = (objective(x, context(stage.name)) for x in (nothing, labelled, other))
             for key, value in a.items():
                 free = torch.equal(value, b[key]) and torch.equal(value, c[key])
-                assert free or float(value.detach()) == 0, f"term '{key}' is {float(value):.4g} without any label"
+                assert free or float(value.detach()) == 0, f"term '{key}' is {value.detach():.4g} without any label"
             backward(method, a)
             assert _finite(method), "gradients are not finite without any label"
 

@@ -91,7 +91,7 @@ def build(name: str, *, classes: int = 1, in_channels: int = 3, options: Mapping
             f"method '{name}': classes and in_channels must be at least 1 (given: {classes}, {in_channels})"
         )
     try:
-        checked = cls.Options.model_validate(dict(options or {}))
+        checked = cls.Options.model_validate(_on_defaults(cls.Options, options or {}))
     except ValidationError as error:
         raise RecipeError(explain(error, cls.Options, f"method '{name}'")) from error
     return cls(checked, classes=classes, in_channels=in_channels)
@@ -112,6 +112,16 @@ def create(name: str, classes: int = 1, in_channels: int = 3, *, preset: str | N
     method = build(name, classes=classes, in_channels=in_channels, options=merge(base, options))
     method.load_pretrained()
     return method
+
+
+def _on_defaults(model: type[BaseModel], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay a group of options on the method's own default for it, not on the defaults of the group's class."""
+    result = dict(options)
+    for key, field in model.model_fields.items():
+        default = field.get_default(call_default_factory=True)
+        if isinstance(default, BaseModel) and isinstance(result.get(key), Mapping):
+            result[key] = merge(default.model_dump(), result[key])
+    return result
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

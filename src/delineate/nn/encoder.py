@@ -6,12 +6,17 @@ never a silent random start.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import timm
 import torch
+from huggingface_hub import try_to_load_from_cache
+from huggingface_hub.constants import ENDPOINT
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -73,6 +78,7 @@ class Encoder(nn.Module):
 
     def _from_timm(self) -> dict[str, Tensor]:
         try:
+            _check_reachable(self.name)
             return dict(_features(self.name, self.in_channels, self.levels, pretrained=True).state_dict())
         except Exception as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -134,6 +140,20 @@ def _check_name(name: str) -> None:
         hint = did_you_mean(name, timm.list_models())
         hint = hint if hint.startswith("did") else "see timm.list_models() for the names"
         raise RecipeError(f"unknown encoder '{name}': {hint}")
+
+
+def _check_reachable(name: str) -> None:
+    """Raise `OSError` at once where the hub is needed but cannot be reached; left to itself, timm tries for a minute."""
+    config = timm.get_pretrained_cfg(name)
+    repository = config.hf_hub_id if config is not None else None
+    if repository is None or getproxies():
+        return
+    files = ("model.safetensors", "pytorch_model.bin")
+    if any(isinstance(try_to_load_from_cache(repository, file), str) for file in files):
+        return
+    address = urlsplit(ENDPOINT)
+    with socket.create_connection((address.hostname or "", address.port or 443), timeout=10):
+        pass
 
 
 def _raw(path: Path) -> Any:

@@ -1,0 +1,160 @@
+"""The checks catch what they are there to catch: each broken method below fails the check that names its fault."""
+
+from __future__ import annotations
+
+import copy
+import sys
+
+import pytest
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from delineate.methods import registry
+from delineate.methods.checks import CHECKS
+from delineate.methods.contract import Batch, Context, Method, MethodInfo, MethodOptions, Panel, Stage
+from delineate.nn.losses import LossOptions, segmentation_loss
+
+
+class Options(MethodOptions):
+    width: int = Field(48, description="channels")
+
+
+class Sound(Method):
+    """Two convolutions that keep every promise."""
+
+    info = MethodInfo(name="sound", title="Sound", paper="none", year=2026, min_size=8, checkpoint_modules=("body",))
+    Options = Options
+
+    def __init__(self, options: MethodOptions, *, classes: int, in_channels: int) -> None:
+        super().__init__(options, classes=classes, in_channels=in_channels)
+        self.body = nn.Sequential(nn.Conv2d(in_channels, 48, 5, padding=2), nn.BatchNorm2d(48), nn.ReLU())
+        self.head = nn.Conv2d(48, classes, 5, padding=2)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.head(self.body(image))
+
+    def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
+        return segmentation_loss(self(batch["image"]), batch["mask"], LossOptions())
+
+    def deploy(self) -> nn.Module:
+        return copy.deepcopy(self).eval()
+
+
+class Unused(Sound):
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.spare = nn.Parameter(torch.zeros(1))
+
+
+class WrongDeploy(Sound):
+    def deploy(self) -> nn.Module:
+        lean = copy.deepcopy(self).eval()
+        lean.body[1] = nn.Identity()
+        return lean
+
+
+class DeployInPlace(Sound):
+    def deploy(self) -> nn.Module:
+        return self.eval()
+
+
+class RandomInEval(Sound):
+    def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
+        noise = torch.rand(batch["image"].shape, generator=ctx.generator)
+        return segmentation_loss(self(batch["image"] + 0.1 * noise), batch["mask"], LossOptions())
+
+
+class OwnRandomness(Sound):
+    def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
+        noise = torch.rand(batch["image"].shape, generator=torch.Generator().manual_seed(id(self)))
+        return segmentation_loss(self(batch["image"] + noise), batch["mask"], LossOptions())
+
+
+class Coupled(Sound):
+    def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
+        return segmentation_loss(self(batch["image"]), batch["mask"], LossOptions(pool="batch"))
+
+
+class ReadsIgnored(Sound):
+    def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
+        mask = torch.where(batch["mask"] == 255, 0, batch["mask"])
+        return segmentation_loss(self(batch["image"]), mask, LossOptions())
+
+
+class FixedSize(Sound):
+    def forward(self, image: Tensor) -> Tensor:
+        return super().forward(image)[..., : image.shape[-2] // 2 * 2, :]
+
+
+class NotFinite(Sound):
+    def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
+        return {"loss": (super().objective(batch, ctx)["dice"] * 0).log()}
+
+
+class LearnsNothing(Sound):
+    def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
+        return {"loss": self(batch["image"]).square().mean()}
+
+
+class BadPanel(Sound):
+    def panels(self, batch: Batch) -> dict[str, Panel]:
+        return {"logits": Panel("heat", 100 * self(batch["image"]))}
+
+
+class HalfTheSteps(Sound):
+    def stages(self) -> tuple[Stage, ...]:
+        return (Stage("one", 0.5),)
+
+
+class HiddenRandomness(Sound):
+    """Draws from a generator that recomputation knows nothing of."""
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        self.body = _Noisy(*self.body)
+
+
+class _Noisy(nn.Sequential):
+    def __init__(self, *parts: nn.Module) -> None:
+        super().__init__(*parts)
+        self.generator = torch.Generator().manual_seed(0)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return super().forward(image + torch.rand(image.shape, generator=self.generator))
+
+
+def register(monkeypatch: pytest.MonkeyPatch, cls: type[Method]) -> str:
+    monkeypatch.setitem(registry.BUILT_IN, "sound", f"{cls.__module__}:{cls.__name__}")
+    monkeypatch.setitem(sys.modules, cls.__module__, sys.modules[__name__])
+    monkeypatch.setattr(registry, "presets", lambda name: {"paper": {}, "tiny": {}})
+    monkeypatch.setattr(registry, "card", lambda name: "# Sound\n## Facts\n## Readings\n## Results\n")
+    return "sound"
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_a_sound_method_passes(monkeypatch: pytest.MonkeyPatch, check: str) -> None:
+    CHECKS[check](register(monkeypatch, Sound))
+
+
+@pytest.mark.parametrize(
+    ("cls", "check", "message"),
+    [
+        (Unused, "gradients", "no gradient reaches spare"),
+        (WrongDeploy, "deploy", r"deploy\(\) differs by"),
+        (DeployInPlace, "deploy", "changed the method's mode"),
+        (RandomInEval, "determinism", "random in eval mode"),
+        (OwnRandomness, "determinism", "not reproducible"),
+        (Coupled, "sample_mean", "term 'dice': batch"),
+        (ReadsIgnored, "ignored", "without any label"),
+        (FixedSize, "shapes", "at 65×97"),
+        (NotFinite, "terms", "term 'loss' is not finite"),
+        (LearnsNothing, "overfit", "two images with 1 outputs"),
+        (BadPanel, "panels", r"leaves \[0, 1\]"),
+        (HalfTheSteps, "facts", "shares must sum to 1"),
+        (HiddenRandomness, "recomputation", "differs"),
+    ],
+)
+def test_a_broken_method_fails(monkeypatch: pytest.MonkeyPatch, cls: type[Method], check: str, message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        CHECKS[check](register(monkeypatch, cls))
