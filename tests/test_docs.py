@@ -1,0 +1,81 @@
+"""The documentation says what the code does: generated parts are fresh, links lead somewhere, commands parse."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from delineate import __all__ as PUBLIC
+from delineate.cli import app
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
+
+
+def named(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def anchors(page: Path) -> set[str]:
+    """The headings of a page as a forge names them."""
+    headings = re.findall(r"^#+ (.+)$", BLOCK.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def commands() -> list[tuple[str, str]]:
+    """(page, line) of every `delineate …` in a block of shell commands."""
+    return [
+        (named(page), line.split("#")[0].strip())
+        for page in PAGES
+        for language, body in BLOCK.findall(page.read_text(encoding="utf-8"))
+        if language in ("bash", "sh", "console")
+        for line in body.replace("\\\n", " ").splitlines()
+        if line.startswith("delineate ")
+    ]
+
+
+def test_generated_parts_are_fresh():
+    result = subprocess.run([sys.executable, str(ROOT / "docs" / "generate.py"), "--check"], check=False)
+    assert result.returncode == 0, "run: python docs/generate.py"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", BLOCK.sub("", page.read_text(encoding="utf-8"))):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path) if path else page
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file), target
+
+
+@pytest.mark.parametrize(("page", "line"), commands())
+def test_commands_parse(page, line):
+    words = shlex.split(line)[1:]
+    command = typer.main.get_command(app)
+    while hasattr(command, "commands"):
+        command = command.commands[words.pop(0)]
+    command.make_context("delineate", words)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_python_snippets_are_python_and_name_what_exists(page):
+    for language, body in BLOCK.findall(page.read_text(encoding="utf-8")):
+        if language == "python":
+            compile(body, named(page), "exec")
+            assert set(re.findall(r"\bdelineate\.(\w+)\(", body)) <= set(PUBLIC)
+
+
+def test_readme_needs_two_commands():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"\bmake (\w+)", readme)) == {"demo", "test"}
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert {"demo", "test"} <= set(targets)
