@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from delineate.common.errors import RecipeError
-from delineate.engine.optim import Plateau, learning_rate_factor, make_optimiser, set_learning_rate
+from delineate.engine.optim import Plateau, check_scales, learning_rate_factor, make_optimiser, set_learning_rate
 from delineate.engine.recipe import StageSettings
 from delineate.methods.contract import Update
 from delineate.methods.registry import build
@@ -74,4 +74,4 @@ def test_groups_scale_the_encoder_and_spare_biases() -> None:
 def test_unknown_submodule_in_lr_scale() -> None:
     method = build("unet", options={"encoder": {"name": "resnet18"}})
     with pytest.raises(RecipeError, match="did you mean 'encoder'"):
-        make_optimiser(method, Update(), StageSettings(lr_scale={"encoderr": 0.1}))
+        check_scales(method, StageSettings(lr_scale={"encoderr": 0.1}))

@@ -99,7 +99,7 @@ def test_two_stages(request_for: Maker, recorder: Any) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_save_and_say_how_to_go_on(number: int, request_for: Maker, recorder: Any) -> None:
-    with pytest.raises(Interrupted, match="after step 5 .*--resume"):
+    with pytest.raises(Interrupted, match=r"after step 5 .*--resume"):
         train(request_for(), recorder(killer(5, number)))
     run = request_for().out
     assert json.loads((run / "run.json").read_text())["status"] == "interrupted"

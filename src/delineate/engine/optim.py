@@ -25,14 +25,20 @@ def named_parameters(method: Method, update: Update) -> dict[str, nn.Parameter]:
     return {name: parameter for name, parameter in method.named_parameters() if chosen(name)}
 
 
+def check_scales(method: Method, settings: StageSettings) -> None:
+    """Raise `RecipeError` when `lr_scale` names no submodule of the method."""
+    known = [name for name, _ in method.named_children()]
+    for module in settings.lr_scale:
+        if not any(name.startswith(module + ".") for name, _ in method.named_parameters()):
+            raise RecipeError(f"lr_scale: method has no submodule '{module}': {did_you_mean(module, known)}")
+
+
 def make_optimiser(method: Method, update: Update, settings: StageSettings) -> torch.optim.Optimizer:
     """One optimiser with parameter groups by learning-rate factor and by whether weight decay applies.
 
-    Weight decay spares biases and normalisation weights (all parameters of one dimension). Raises `RecipeError` when
-    `lr_scale` names no submodule.
+    Weight decay spares biases and normalisation weights (all parameters of one dimension).
     """
     parameters = named_parameters(method, update)
-    _check_scales(method, settings)
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, parameter in parameters.items():
         groups.setdefault((_scale(name, settings.lr_scale), parameter.ndim > 1), []).append(parameter)
@@ -114,10 +120,3 @@ def _scale(name: str, scales: dict[str, float]) -> float:
         if name.startswith(module + "."):
             return scale
     return 1.0
-
-
-def _check_scales(method: Method, settings: StageSettings) -> None:
-    known = [name for name, _ in method.named_children()]
-    for module in settings.lr_scale:
-        if not any(name.startswith(module + ".") for name, _ in method.named_parameters()):
-            raise RecipeError(f"lr_scale: method has no submodule '{module}': {did_you_mean(module, known)}")

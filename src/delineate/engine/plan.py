@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +13,7 @@ from delineate.data.case import Manifest
 from delineate.data.inspect import Census
 from delineate.data.spec import InputSpec
 from delineate.engine.memory import check_memory, training_bytes
+from delineate.engine.optim import check_scales
 from delineate.engine.recipe import Recipe
 from delineate.engine.sources import Source, SourceRequest, make_source
 from delineate.methods import registry
@@ -84,14 +84,16 @@ def check_training_memory(recipe: Recipe, method: Method, spec: InputSpec, devic
     check_memory(training_bytes(build, batch, spec.size, moments=moments), device, batch, spec.size)
 
 
-def make_plan(recipe: Recipe, stages: Iterable[Stage], cache: Cache, spec: InputSpec, fabric: Fabric) -> list[Planned]:
+def make_plan(recipe: Recipe, method: Method, cache: Cache, spec: InputSpec, fabric: Fabric) -> list[Planned]:
     """Turn epochs into steps, once. Epochs are shared out among the stages; with `steps` given, the steps are."""
+    stages = method.stages()
     shares = [recipe.share(stage) for stage in stages]
     if sum(shares) <= 0:
         raise RecipeError("stages: the shares sum to 0, nothing would be trained")
     planned = []
     for index, (stage, share) in enumerate(zip(stages, shares, strict=True)):
         settings = recipe.stage_settings(stage.name)
+        check_scales(method, settings)
         if settings.batch_size % fabric.world_size:
             raise RecipeError(
                 f"engine.batch_size={settings.batch_size} cannot be divided among {fabric.world_size} processes"

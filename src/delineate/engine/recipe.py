@@ -5,7 +5,7 @@ Layers, later ones win: the defaults below, the method's preset, flags, `--set s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -127,7 +127,7 @@ class Recipe(_Section):
             raise RecipeError(f"stages.{stage.name}.share: must be a number ≥ 0 (given: {value!r})")
         return float(value)
 
-    def check_stages(self, stages: Iterable[Stage]) -> None:
+    def check_stages(self, stages: Sequence[Stage]) -> None:
         """Raise `RecipeError` for an override of a stage that the method has not, or with a faulty value."""
         known = [stage.name for stage in stages]
         for name in self.stages:
@@ -135,6 +135,8 @@ class Recipe(_Section):
                 raise RecipeError(f"stages: method '{self.name}' has no stage '{name}': {did_you_mean(name, known)}")
             self.stage_settings(name)
             self.stage_augment(name)
+        for stage in stages:
+            self.share(stage)
 
     def save(self, path: Path) -> None:
         """Write as YAML, atomically."""

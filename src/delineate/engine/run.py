@@ -73,7 +73,7 @@ def train(request: TrainRequest, reporter: Reporter | None = None) -> RunResult:
     if not request.resume:
         _initial_weights(method, request.init, reporter)
     training, validation = (_cache(request, manifest, split, spec, reporter) for split in SPLITS)
-    plan = make_plan(recipe, method.stages(), training, spec, fabric)
+    plan = make_plan(recipe, method, training, spec, fabric)
     if fabric.is_global_zero and not request.resume:
         _open_folder(folder, recipe, manifest, method, plan, fabric.device)
     if fabric.is_global_zero and recipe.engine.tensorboard:

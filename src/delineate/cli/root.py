@@ -1,0 +1,58 @@
+"""The verbs together, and the entry point that turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from delineate.cli import data, demo, evaluate, importing, methods, predict, train
+from delineate.common.errors import DelineateError
+
+app = typer.Typer(
+    name="delineate",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Train, compare and run medical image segmentation networks.",
+    epilog="Start with [bold]delineate demo[/bold], or: [bold]delineate data check DIR[/bold], "
+    "[bold]delineate train DIR --method condseg --preset tiny --out RUN[/bold], "
+    "[bold]delineate predict RUN image.png --out masks[/bold].",
+)
+app.command("demo")(demo.demo)
+app.command("methods")(methods.methods)
+app.add_typer(data.app, name="data")
+app.command("train")(train.train)
+app.command("predict")(predict.predict)
+app.command("evaluate")(evaluate.evaluate)
+app.command("import")(importing.import_checkpoint)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"delineate {version('delineate')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Entry point: a `DelineateError` becomes one line on stderr and its exit code (2; 130 after an interruption)."""
+    try:
+        app()
+    except DelineateError as error:
+        prefix = "" if error.exit_code == 130 else "error: "
+        print(f"{prefix}{' '.join(str(error).split())}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
