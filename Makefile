@@ -16,12 +16,11 @@ help:
 demo: $(STAMP)
 	$(VENV)/bin/delineate demo --out demo
 
-# Two workers of one thread each, not one of two: most tests are too small to use a second thread.
 test: $(STAMP)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2
+	$(VENV)/bin/python -m pytest -n 2
 
 $(STAMP): pyproject.toml constraints.txt
 	@python=; if ! $(VENV)/bin/python -c '$(USABLE)' 2>/dev/null; then \
