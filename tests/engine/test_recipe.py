@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from delineate.common.errors import RecipeError
 from delineate.engine.recipe import Recipe, differences, parse_setting, resolve
+from delineate.methods.contract import Stage
 
 
 def test_later_layers_win() -> None:
@@ -54,16 +55,18 @@ def test_wrong_settings_say_what_is_wrong(setting: str, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "setting", ["stages.reinforcment.lr=1", "stages.segmentation.lrr=1", "stages.segmentation.share=x"]
+    ("setting", "words"),
+    [
+        ("stages.reinforcment.lr=1", "did you mean 'reinforcement'"),
+        ("stages.segmentation.lrr=1", "did you mean 'lr'"),
+        ("stages.segmentation.augment.rotat=1", "did you mean 'rotate'"),
+        ("stages.segmentation.share=x", "must be a number"),
+    ],
 )
-def test_wrong_stage_overrides(setting: str) -> None:
-    from delineate.methods.registry import build
-
+def test_wrong_stage_overrides(setting: str, words: str) -> None:
     recipe = resolve("condseg", "tiny", {}, [setting])
-    stages = build("condseg", options=recipe.method).stages()
-    with pytest.raises(RecipeError):
-        recipe.check_stages(stages)
-        [recipe.share(stage) for stage in stages]
+    with pytest.raises(RecipeError, match=words):
+        recipe.check_stages((Stage("reinforcement", 0.1), Stage("segmentation", 0.9)))
 
 
 def test_unknown_method_and_preset_name_the_nearest() -> None:
