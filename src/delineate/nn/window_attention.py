@@ -16,6 +16,7 @@ matrix products change between planar and channels-last at no cost.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -26,7 +27,7 @@ WINDOW = 3
 POSITIONS = WINDOW * WINDOW
 REACH = 2 * WINDOW - 1
 MARGIN = WINDOW - 1
-_PIXELS_AT_ONCE = {"cpu": 1 << 15}
+_PIXELS_AT_ONCE = {"cpu": 1 << 14}
 """Images go through the operator in groups of about this many pixels, so that its temporaries stay small."""
 _PIXELS_ELSEWHERE = 1 << 20
 
@@ -61,11 +62,10 @@ def window_aggregate(value: Tensor, guide: Tensor, weight: Tensor, bias: Tensor,
     Only `value` and `guide` are kept for the backward pass, where the attention is computed anew. The sums over offsets
     are in float32 at least, whatever the dtype. Without gradients (inference, export) it is plain tensor operations.
     """
-    device = value.device.type
-    if torch.is_autocast_enabled(device):
-        dtype = torch.get_autocast_dtype(device)
+    dtype = _autocast_dtype(value.device.type)
+    if dtype is not None:
         value, guide, weight, bias = value.to(dtype), guide.to(dtype), weight.to(dtype), bias.to(dtype)
-    with torch.autocast(device, enabled=False):
+    with _without_autocast(value.device.type):
         if torch.is_grad_enabled() and any(x.requires_grad for x in (value, guide, weight, bias)):
             return _Aggregate.apply(value, guide, weight, bias, heads)
         return _forward(value, guide, weight, bias, heads)
@@ -85,6 +85,15 @@ def pixel_linear(x: Tensor, layer: nn.Linear) -> Tensor:
     assert layer.bias is not None
     result = torch.addmm(layer.bias, x.transpose(0, 1).reshape(channels, -1).T, layer.weight.T)
     return result.view(batch, height, width, -1).permute(0, 3, 1, 2)
+
+
+def _autocast_dtype(device: str) -> torch.dtype | None:
+    active = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return torch.get_autocast_dtype(device) if active else None
+
+
+def _without_autocast(device: str) -> AbstractContextManager[None]:
+    return nullcontext() if _autocast_dtype(device) is None else torch.autocast(device, enabled=False)
 
 
 def _forward(value: Tensor, guide: Tensor, weight: Tensor, bias: Tensor, heads: int) -> Tensor:
@@ -141,15 +150,21 @@ def _source_offsets(kernels: Tensor, k: int, height: int, width: int) -> Tensor:
 
 
 def _apply(kernels: Tensor, planes: Tensor) -> Tensor:
-    """y = Σ_d K_d · v shifted by d; a head at a time, which stays in cache."""
+    """y = Σ_d K_d · v shifted by d."""
     height, width = planes.shape[-2:]
     padded = F.pad(planes, (MARGIN,) * 4)
     result = torch.zeros_like(planes, memory_format=torch.contiguous_format)
-    for head in range(planes.shape[0]):
+    for heads in _head_groups(planes.shape[0]):
         for y in range(REACH):
             for x in range(REACH):
-                result[head].addcmul_(kernels[y, x, head], padded[head, ..., y : y + height, x : x + width])
+                shifted = padded[heads, ..., y : y + height, x : x + width]
+                result[heads].addcmul_(kernels[y, x, heads, None], shifted)
     return result
+
+
+def _head_groups(heads: int) -> list[slice]:
+    """A head at a time stays in cache; all at once makes a smaller graph to export."""
+    return [slice(0, heads)] if torch.compiler.is_compiling() else [slice(h, h + 1) for h in range(heads)]
 
 
 class _Aggregate(torch.autograd.Function):
@@ -165,7 +180,7 @@ class _Aggregate(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         value, guide, weight, bias = ctx.saved_tensors
-        with torch.autocast(value.device.type, enabled=False):
+        with _without_autocast(value.device.type):
             return (*_backward(gradient, value, guide, weight, bias, ctx.heads), None)
 
 

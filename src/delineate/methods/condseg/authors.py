@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from delineate.methods.condseg.network import ConDSeg
 
 SIZE = (256, 256)
-HEADS = 4
-OPTIONS = {"encoder": {"name": "resnet50"}, "width": 128, "heads": HEADS, "normalise": "none", "beta": "batch_sum"}
+OPTIONS = {"encoder": {"name": "resnet50"}, "width": 128, "heads": 4, "normalise": "none", "beta": "batch_sum"}
 
 _SHORT = {"foreground": "fg", "background": "bg", "uncertainty": "uc"}
 _PLACES: tuple[tuple[str, str], ...] = (
@@ -63,16 +62,24 @@ def read(state: Mapping[str, Tensor], build: type[ConDSeg]) -> ForeignModel:
     """
     first_stage = _is_first_stage(state)
     method = build(build.Options.model_validate(OPTIONS), classes=1, in_channels=3)
-    ours = method.state_dict()
-    names = {name: their_name(name) for name in ours if _in_stage(name, first_stage=first_stage)}
-    _check_names(state, set(names.values()))
-    loaded = {name: _as_ours(name, state[theirs]) for name, theirs in names.items() if theirs in state}
-    _check_shapes(loaded, ours, names)
-    method.load_state_dict(loaded, strict=False)
+    fill(method, state, first_stage=first_stage)
     stage = "stage I (encoder and its head)" if first_stage else "stage II (the whole network)"
     return ForeignModel(
         method, channels="bgr", size=SIZE, description=f"ConDSeg with ResNet-50, {stage}", complete=not first_stage
     )
+
+
+def fill(method: ConDSeg, state: Mapping[str, Tensor], *, first_stage: bool) -> None:
+    """Load a state dict with the authors' names into `method`. Raises `ArtefactError` as `read` does."""
+    ours = method.state_dict()
+    names = {name: their_name(name) for name in ours if _in_stage(name, first_stage=first_stage)}
+    _check_names(state, set(names.values()))
+    loaded = {name: state[theirs] for name, theirs in names.items() if theirs in state}
+    _check_shapes(loaded, ours, names)
+    rows = attention_rows(method.options.heads)
+    # Attention logits' rows come head-slowest there, head-fastest here.
+    permuted = {name: value[rows] for name, value in loaded.items() if ".logits." in name and "aggregation" in name}
+    method.load_state_dict({**loaded, **permuted}, strict=False)
 
 
 def their_name(name: str) -> str:
@@ -127,9 +134,3 @@ def _check_shapes(loaded: Mapping[str, Tensor], ours: Mapping[str, Tensor], name
 
 def _more(names: list[str]) -> str:
     return f" (and {len(names) - 1} more)" if len(names) > 1 else ""
-
-
-def _as_ours(name: str, value: Tensor) -> Tensor:
-    """Attention logits' rows come head-slowest there, head-fastest here."""
-    rows = attention_rows(HEADS)
-    return value[rows] if ".logits." in name and name.startswith("aggregation") and len(value) == len(rows) else value
