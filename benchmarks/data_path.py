@@ -90,6 +90,16 @@ def theirs(loader: DataLoader) -> float:
     return count / (time.perf_counter() - begun)
 
 
+def cpu_milliseconds(cached: Loader, naive: Dataset, batch: int, count: int = 320) -> tuple[float, float]:
+    """CPU time per sample of both, each in one process: hardly changed by what else the machine does."""
+    begun = time.process_time()
+    ours(cached, 0, count // batch)
+    between = time.process_time()
+    for _ in zip(range(count // batch), DataLoader(naive, batch, shuffle=True), strict=False):
+        pass
+    return 1e3 * (between - begun) / count, 1e3 * (time.process_time() - between) / count
+
+
 def synthetic(folder: Path, count: int = 400) -> Path:
     """JPEG pictures of 352×352 with PNG masks."""
     for kind in ("images", "masks"):
@@ -110,7 +120,8 @@ def measure(folder: Path, cache_folder: Path, rounds: int, batch: int) -> None:
     print(f"{len(cases)} training images, sizes {census.sizes.most_common(1)[0][0]}, batch {batch}, {WORKERS} workers")
     print(f"cache built in {time.perf_counter() - begun:.1f} s")
     loader = Loader(cache, spec, TYPICAL, batch_size=batch, seed=0, workers=WORKERS)
-    naive = DataLoader(DecodeEveryTime(manifest, cases), batch, shuffle=True, num_workers=WORKERS, drop_last=True)
+    decoding = DecodeEveryTime(manifest, cases)
+    naive = DataLoader(decoding, batch, shuffle=True, num_workers=WORKERS, drop_last=True)
     ours(loader, 0, 10)
     turns: list[tuple[float, float]] = []
     plans: tuple[Callable[[], float], Callable[[], float]] = (lambda: ours(loader, 0, 150), lambda: theirs(naive))
@@ -123,6 +134,10 @@ def measure(folder: Path, cache_folder: Path, rounds: int, batch: int) -> None:
     fast, slow = (statistics.median(column) for column in zip(*turns, strict=True))
     ratio = statistics.median(fast / slow for fast, slow in turns)
     print(f"median:  cached {fast:7.0f} samples/s   decode every time {slow:7.0f} samples/s   ratio {ratio:.2f}")
+    cached_ms, naive_ms = cpu_milliseconds(loader, decoding, batch)
+    print(
+        f"CPU:     cached {cached_ms:7.2f} ms/sample    decode every time {naive_ms:7.2f} ms/sample    ratio {naive_ms / cached_ms:.2f}"
+    )
 
 
 def main() -> None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import io
 import struct
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageOps
 from PIL.TiffImagePlugin import TiffImageFile
 
 from delineate.common.errors import DataError
-from delineate.data.images import is_volume, read_image, read_mask, write_mask
+from delineate.data.images import decode_image, decode_mask, is_volume, read_image, read_mask, write_mask
 
 RGB = np.random.default_rng(0).integers(0, 256, (12, 20, 3), np.uint8)
 
@@ -217,3 +220,28 @@ def test_a_tiff_that_pillow_refuses(tmp_path: Path) -> None:
 def test_opencv_is_the_same_for_plain_files(tmp_path: Path) -> None:
     path = save(tmp_path / "a.png", Image.fromarray(RGB))
     assert np.array_equal(read_image(path), cv2.imread(str(path))[..., ::-1])
+
+
+def _encoded(kind: str, mode: str) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(RGB).convert(mode).save(stream, kind)
+    return stream.getvalue()
+
+
+@given(
+    st.sampled_from(
+        [("PNG", "RGB"), ("PNG", "P"), ("JPEG", "RGB"), ("BMP", "P"), ("GIF", "P"), ("TIFF", "RGB"), ("TIFF", "P")]
+    ),
+    st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), max_size=6),
+    st.integers(1, 3000),
+)
+@settings(max_examples=300, deadline=None)
+def test_damaged_bytes_give_an_image_or_a_data_error(
+    kind: tuple[str, str], edits: list[tuple[int, int]], length: int
+) -> None:
+    content = bytearray(_encoded(*kind))[:length]
+    for place, value in edits:
+        content[place % len(content)] = value
+    for decode in (decode_image, decode_mask):
+        with suppress(DataError):
+            assert decode(bytes(content), Path("x.png"), max_pixels=10**6).size <= 4 * 10**6

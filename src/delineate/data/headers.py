@@ -52,7 +52,7 @@ class _Tag:
 def read_header(content: bytes) -> Header | None:
     """The header of an image file; None when it is of none of the readable formats.
 
-    Raises whatever the parsers raise (`SyntaxError`, `OSError`, `struct.error` …) on a damaged header.
+    Raises whatever the parsers raise on a damaged header.
     """
     kind = sniff(content)
     if kind is None:

@@ -6,7 +6,6 @@ whatever looks damaged, because OpenCV fills the missing part of a picture with 
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +27,6 @@ VOLUME_SUFFIXES = frozenset({".nii", ".nii.gz", ".dcm", ".h5", ".hdf5", ".npz", 
 
 _JPEG_CHROMA = 24
 """Channels of a grey mask that was saved as a colour JPEG may differ by this much."""
-
-_READERS_RAISE = (OSError, SyntaxError, ValueError, KeyError, EOFError, struct.error, IndexError, cv2.error)
 
 
 def read_image(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Pixels:
@@ -66,7 +63,7 @@ def is_volume(path: Path) -> bool:
         return False
     try:
         header = read_header(path.read_bytes())
-    except _READERS_RAISE:
+    except Exception:
         return False
     return header is not None and header.pages > 1
 
@@ -93,7 +90,7 @@ def decode_image(content: bytes, path: Path, *, max_pixels: int = DEFAULT_MAX_PI
     header = _checked_header(content, path, max_pixels)
     try:
         image = _decode(content, header)
-    except _READERS_RAISE as error:
+    except Exception as error:
         raise _broken(path, error) from error
     return _typed(image, path)
 
@@ -103,7 +100,7 @@ def decode_mask(content: bytes, path: Path, *, max_pixels: int = DEFAULT_MAX_PIX
     header = _checked_header(content, path, max_pixels)
     try:
         mask = _palette_labels(content, header) if header.palette else _decode(content, header)
-    except _READERS_RAISE as error:
+    except Exception as error:
         raise _broken(path, error) from error
     mask = _single_channel(_typed(mask, path), path, tolerance=_JPEG_CHROMA if header.format == "jpeg" else 0)
     if header.format == "png" and not header.palette and header.bits in (2, 4):
@@ -116,7 +113,7 @@ def _checked_header(content: bytes, path: Path, max_pixels: int) -> Header:
         raise DataError(f"{path} is a volume; volumes are not readable yet: convert its slices to PNG or TIFF images")
     try:
         header = read_header(content)
-    except _READERS_RAISE as error:
+    except Exception as error:
         raise _broken(path, error) from error
     if header is None:
         raise DataError(f"{path} is not an image that can be read; known are PNG, JPEG, BMP, GIF and TIFF")
@@ -218,4 +215,7 @@ def _typed(image: NDArray[Any], path: Path) -> Pixels:
 
 
 def _broken(path: Path, error: Exception) -> DataError:
+    """Parsers raise almost anything on damaged bytes; a lack of memory is not the file's fault."""
+    if isinstance(error, MemoryError):
+        return DataError(f"{path} does not fit into memory; make the image smaller")
     return DataError(f"{path} is damaged or truncated ({error}); restore or remove it")
