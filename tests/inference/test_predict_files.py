@@ -104,6 +104,23 @@ def test_pixel_limit_is_a_failure_of_that_file(tmp_path: Path):
     assert "limit" in str(result.failures[0].error)
 
 
+def test_an_image_beyond_memory_is_a_failure_of_that_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    image(tmp_path / "in" / "small.png", 10, 10)
+    image(tmp_path / "in" / "large.png", 100, 100)
+    original = Predictor.to_classes
+
+    def to_classes(self, working, height, width):
+        if height == 100:
+            raise MemoryError("Unable to allocate 9 GiB")
+        return original(self, working, height, width)
+
+    monkeypatch.setattr(Predictor, "to_classes", to_classes)
+    result = predict_files(make(), [tmp_path / "in"], tmp_path / "out")
+    assert [file.name for file in result.failures] == ["large"]
+    assert "does not fit into memory (Unable to allocate 9 GiB)" in str(result.failures[0].error)
+    assert not (tmp_path / "out" / "large.png").exists()
+
+
 def test_remarks_are_counted(tmp_path: Path):
     image(tmp_path / "a.png", kind=np.uint16)
     image(tmp_path / "b.png", kind=np.uint16)

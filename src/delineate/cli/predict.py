@@ -66,20 +66,27 @@ def predict(
     delineate predict runs/condseg/model.safetensors scans/ --out masks --overlay
     delineate predict runs/condseg 'scans/**/*.png' --out masks --probabilities
     """
+    from rich.console import Console
+    from rich.progress import Progress
+
     from delineate.inference.files import predict_files
     from delineate.inference.predictor import load
 
     predictor = load(model, device.value, precision.value)
-    result = predict_files(
-        predictor,
-        inputs,
-        out,
-        overlay=overlay,
-        probabilities=probabilities,
-        overwrite=overwrite,
-        batch_size=batch_size,
-        max_pixels=round(max_megapixels * 1e6),
-    )
+    errors = Console(stderr=True)
+    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
+        task = bar.add_task("predicting", total=None)
+        result = predict_files(
+            predictor,
+            inputs,
+            out,
+            overlay=overlay,
+            probabilities=probabilities,
+            overwrite=overwrite,
+            batch_size=batch_size,
+            max_pixels=round(max_megapixels * 1e6),
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
     _print(result)
     if result.failures:
         raise typer.Exit(1)

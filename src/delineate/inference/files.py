@@ -114,6 +114,7 @@ def predict_files(
     job = _Job(predictor, name_outputs(expand(inputs)), folder, overlay, probabilities, max_pixels)
     job.check_targets(overwrite)
     output_folder(folder)
+    _ = predictor.network  # made here, so that it does not count as the first images' time
     (folder / FILE_NAME).unlink(missing_ok=True)
     files = []
     for result in job.run(batch_size or BATCH[predictor.device.type]):
@@ -194,7 +195,7 @@ class _Job:
         except DataError as error:
             return FileResult(task.image, task.name, error=str(error))
         except (MemoryError, cv2.error) as error:
-            return FileResult(task.image, task.name, error=f"{task.image} does not fit into memory ({error})")
+            return _too_large(FileResult(task.image, task.name), error)
         height, width = image.shape[:2]
         said = remark(image, self.predictor.spec)
         return _Prepared(FileResult(task.image, task.name, height, width, milliseconds=_ms(start), remark=said), ready)
@@ -215,6 +216,14 @@ class _Job:
 
     def write(self, result: FileResult, working: Probabilities, forward_ms: float) -> FileResult:
         start = time.perf_counter()
+        try:
+            percent = self.write_outputs(result, working)
+        except (MemoryError, cv2.error) as error:
+            return _too_large(result, error)
+        return replace(result, percent=percent, milliseconds=result.milliseconds + forward_ms + _ms(start))
+
+    def write_outputs(self, result: FileResult, working: Probabilities) -> tuple[float, ...]:
+        """Write all files of one image; the percentages of its foreground classes."""
         classes = self.predictor.to_classes(working, result.height, result.width)
         counts = np.bincount(classes.ravel(), minlength=len(self.predictor.classes.names))
         write_mask(self.mask(result.name), classes * 255 if len(counts) == 2 else classes)
@@ -226,8 +235,12 @@ class _Job:
             for path, plane in zip(self.probability_files(result.name), working, strict=True):
                 native = self.predictor.to_native(plane[None], result.height, result.width)[..., 0]
                 write_png(path, np.rint(native * 65535).astype(np.uint16))
-        percent = tuple((100 * counts[1:] / classes.size).tolist())
-        return replace(result, percent=percent, milliseconds=result.milliseconds + forward_ms + _ms(start))
+        return tuple((100 * counts[1:] / classes.size).tolist())
+
+
+def _too_large(result: FileResult, error: Exception) -> FileResult:
+    text = f"{result.image} does not fit into memory ({str(error).splitlines()[0] if str(error) else 'no details'})"
+    return replace(result, error=text)
 
 
 def write_png(path: Path, image: NDArray[Any]) -> None:
