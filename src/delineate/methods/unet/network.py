@@ -21,6 +21,7 @@ from delineate.nn.encoder import Encoder, EncoderOptions, pyramid
 from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.losses import LossOptions, segmentation_loss
 from delineate.nn.normalise import Normalise, NormaliseKind
+from delineate.nn.upsampling import conv_of_doubled_and_skip
 
 Up = Literal["nearest", "bilinear"]
 
@@ -54,12 +55,11 @@ class DecoderBlock(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor | None) -> Tensor:
         if self.up == "nearest":
-            x = F.interpolate(x, scale_factor=2.0, mode="nearest")
+            x = self.conv1.act(self.conv1.norm(conv_of_doubled_and_skip(self.conv1.conv, x, skip)))
         else:
             x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
-        if skip is not None:
-            x = torch.cat((x, skip), 1)
-        return self.conv2(self.conv1(x))
+            x = self.conv1(x if skip is None else torch.cat((x, skip), 1))
+        return self.conv2(x)
 
 
 class Decoder(nn.Module):
