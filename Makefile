@@ -13,7 +13,9 @@ USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 help:
 	@sed -n 's/^#   make/make/p' Makefile
 
+# demo/ holds nothing but an earlier demo's output.
 demo: $(STAMP)
+	rm -rf demo
 	$(VENV)/bin/delineate demo --out demo
 
 test: $(STAMP)
