@@ -185,6 +185,7 @@ def _open_folder(
     folder.update_summary(
         status="running",
         method=recipe.name,
+        title=method.info.title,
         preset=recipe.preset,
         seed=recipe.engine.seed,
         parameters=sum(p.numel() for p in method.parameters()),
