@@ -140,6 +140,18 @@ def deploy(name: str) -> None:
             assert float(expected.std()) > 1e-4, "the check is void: the method's output is constant"
 
 
+def export(name: str) -> None:
+    """A method that says so can be exported: its deployed form as a graph of one size gives the same result."""
+    method = tiny(name)
+    if not method.info.exportable:
+        return
+    lean, size = method.deploy(), _sizes(method)[1]
+    image = torch.rand(1, 3, *size)
+    with torch.no_grad():
+        graph = torch.export.export(lean, (image,)).module()
+        assert torch.allclose(graph(image), lean(image), atol=1e-4), "the exported graph gives another result"
+
+
 def overfit(name: str) -> None:
     """The stages, one after another, learn two images to a Dice above .95; binary and with four classes."""
     for classes in (1, 4):
@@ -281,6 +293,7 @@ CHECKS: dict[str, Callable[[str], None]] = {
         sample_mean,
         ignored,
         deploy,
+        export,
         recomputation,
         bf16,
         panels,
