@@ -16,6 +16,7 @@ matrix products change between planar and channels-last at no cost.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -110,17 +111,25 @@ def _groups(x: Tensor) -> list[slice]:
 
 
 def _aggregate(value: Tensor, guide: Tensor, weight: Tensor, bias: Tensor, heads: int) -> Tensor:
-    attention = _attention(guide, weight, bias, heads, value.shape[1])
-    return _apply(_kernels(attention), _planes(value, heads)).to(value.dtype).flatten(0, 1).transpose(0, 1)
+    scale, size = _scale(value, heads), (heads, guide.shape[0], *guide.shape[2:])
+    kernels = _kernels(_attention(_columns(guide), scale * weight, scale * bias), size)
+    return _apply(kernels, _planes(value, heads)).to(value.dtype).flatten(0, 1).transpose(0, 1)
 
 
-def _attention(guide: Tensor, weight: Tensor, bias: Tensor, heads: int, channels: int) -> Tensor:
-    """A as 9 (output) × 9 (source) × heads × B×H×W, in float32 or wider."""
-    batch, features, height, width = guide.shape
-    scale = (channels // heads) ** -0.5
-    logits = torch.addmm(scale * bias[:, None], scale * weight, guide.transpose(0, 1).reshape(features, -1))
-    attention = logits.view(POSITIONS, POSITIONS, -1).softmax(1, dtype=_wide(guide))
-    return attention.view(POSITIONS, POSITIONS, heads, batch, height, width)
+def _scale(value: Tensor, heads: int) -> float:
+    return (value.shape[1] // heads) ** -0.5
+
+
+def _columns(x: Tensor) -> Tensor:
+    """B×C×H×W → C×(B·H·W)."""
+    return x.transpose(0, 1).reshape(x.shape[1], -1)
+
+
+def _attention(columns: Tensor, weight: Tensor, bias: Tensor) -> Iterator[Tensor]:
+    """A, one output position after another (each stays in cache): 9 (source) × heads·B·H·W, in float32 or wider."""
+    for rows, shift in zip(weight.chunk(POSITIONS), bias.chunk(POSITIONS), strict=True):
+        logits = torch.addmm(shift[:, None], rows, columns)
+        yield logits.view(POSITIONS, -1).softmax(0, dtype=_wide(logits))
 
 
 def _wide(x: Tensor) -> torch.dtype:
@@ -133,12 +142,15 @@ def _planes(x: Tensor, heads: int) -> Tensor:
     return x.transpose(0, 1).to(_wide(x)).reshape(heads, channels // heads, batch, height, width)
 
 
-def _kernels(attention: Tensor) -> Tensor:
-    """A → K as 5×5 × heads × B×H×W."""
-    *_, heads, batch, height, width = attention.shape
-    kernels = attention.new_zeros(REACH, REACH, heads, batch, height + MARGIN, width + MARGIN)
-    for k in range(POSITIONS):
-        _source_offsets(kernels, k, height, width).add_(attention[k].view(WINDOW, WINDOW, *attention.shape[2:]))
+def _kernels(attention: Iterable[Tensor], size: tuple[int, int, int, int]) -> Tensor:
+    """A → K as 5×5 × heads × B×H×W; `size` is the last four."""
+    *many, height, width = size
+    kernels: Tensor | None = None
+    for k, part in enumerate(attention):
+        if kernels is None:
+            kernels = part.new_zeros(REACH, REACH, *many, height + MARGIN, width + MARGIN)
+        _source_offsets(kernels, k, height, width).add_(part.view(WINDOW, WINDOW, *size))
+    assert kernels is not None
     return kernels[..., 1 : height + 1, 1 : width + 1]
 
 
@@ -187,21 +199,22 @@ class _Aggregate(torch.autograd.Function):
 def _backward(
     gradient: Tensor, value: Tensor, guide: Tensor, weight: Tensor, bias: Tensor, heads: int
 ) -> tuple[Tensor, ...]:
-    d_value, d_guide = torch.empty_like(value), torch.empty_like(guide)
+    batch, features, height, width = guide.shape
+    d_value, d_guide = torch.empty_like(value), guide.new_empty(batch, height, width, features)
     d_weight, d_bias = torch.zeros_like(weight), torch.zeros_like(bias)
-    scale = (value.shape[1] // heads) ** -0.5
+    scale = _scale(value, heads)
+    scaled_weight, scaled_bias = scale * weight, scale * bias
     for part in _groups(value):
-        attention = _attention(guide[part], weight, bias, heads, value.shape[1])
-        kernels = _kernels(attention)
+        columns = _columns(guide[part])
+        attention = list(_attention(columns, scaled_weight, scaled_bias))
+        kernels = _kernels(attention, (heads, *d_guide[part].shape[:3]))
         d_planes, d_kernels = _apply_backward(kernels, _planes(value[part], heads), _planes(gradient[part], heads))
-        del kernels
         d_value[part] = d_planes.flatten(0, 1).transpose(0, 1)
-        d_logits = _attention_backward(attention, d_kernels).flatten(0, 2).flatten(1).to(weight.dtype)
-        columns = guide[part].transpose(0, 1).flatten(1)
-        d_guide[part] = (scale * weight.T @ d_logits).view_as(guide[part].transpose(0, 1)).transpose(0, 1)
+        d_logits = _attention_backward(attention, d_kernels).to(weight.dtype)
+        torch.mm(d_logits.T, scaled_weight, out=d_guide[part].view(-1, features))
         d_weight.addmm_(d_logits, columns.T, alpha=scale)
         d_bias.add_(d_logits.sum(1), alpha=scale)
-    return d_value, d_guide, d_weight, d_bias
+    return d_value, d_guide.permute(0, 3, 1, 2), d_weight, d_bias
 
 
 def _apply_backward(kernels: Tensor, planes: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
@@ -219,9 +232,11 @@ def _apply_backward(kernels: Tensor, planes: Tensor, gradient: Tensor) -> tuple[
     return d_padded[..., MARGIN:-MARGIN, MARGIN:-MARGIN], d_kernels
 
 
-def _attention_backward(attention: Tensor, d_kernels: Tensor) -> Tensor:
-    """Gradient in the logits (before scaling): through the slice-additions, then through the softmax. Shape of A."""
-    height, width = attention.shape[-2:]
-    gathered = torch.stack([_source_offsets(d_kernels, k, height, width).flatten(0, 1) for k in range(POSITIONS)])
-    gathered *= attention
-    return gathered.addcmul_(attention, gathered.sum(1, keepdim=True), value=-1)
+def _attention_backward(attention: list[Tensor], d_kernels: Tensor) -> Tensor:
+    """Gradient in the scaled logits: through the slice-additions, then the softmax. 81·heads × B·H·W."""
+    height, width = (size - MARGIN for size in d_kernels.shape[-2:])
+    result = torch.cat([_source_offsets(d_kernels, k, height, width).flatten() for k in range(POSITIONS)])
+    for part, gradient in zip(attention, result.view(POSITIONS, *attention[0].shape), strict=True):
+        gradient *= part
+        gradient.addcmul_(part, gradient.sum(0, keepdim=True), value=-1)
+    return result.view(-1, attention[0].shape[1] // d_kernels.shape[2])
