@@ -10,19 +10,18 @@ the fastest rounds. With a trained ConDSeg and a folder of images, the masks of 
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "tests")]
-
-from oracles.condseg_literal import LiteralConDSeg
-from turns import best_of_turns
-
+from delineate.artefact.format import load
+from delineate.data.images import read_image
 from delineate.methods import registry
 from delineate.methods.condseg.authors import fill
+from oracle import oracle
+from turns import best_of_turns
 
 
 def main() -> None:
@@ -61,25 +60,20 @@ def compare_speed(size: int, rounds: int) -> None:
 def networks() -> tuple[nn.Module, nn.Module]:
     """The literal network and the deployed one with the same weights; BatchNorm has seen some noise."""
     torch.manual_seed(0)
-    literal = LiteralConDSeg()
+    literal = oracle("condseg_literal").LiteralConDSeg()
     literal.train()
     with torch.no_grad():
         for _ in range(2):
             literal(torch.rand(2, 3, 64, 64))
     literal.eval()
     ours = registry.build("condseg", options={"normalise": "none"})
-    fill(ours, literal.state_dict(), first_stage=False)  # type: ignore[arg-type]
+    fill(ours, literal.state_dict(), first_stage=False)
     return literal, ours.deploy()
 
 
 @torch.inference_mode()
 def compare_masks(model: Path, folder: Path) -> None:
     """Dice between the masks of bfloat16 and float32 over all images, at the model's working size."""
-    import numpy as np
-
-    from delineate.artefact.format import load
-    from delineate.data.images import read_image
-
     artefact = load(model)
     lean, half = artefact.method.deploy(), artefact.method.deploy().to(torch.bfloat16)
     both = total = 0
