@@ -123,7 +123,7 @@ def demo(
     folder = Path(out)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DelineateError(f"{folder} is not empty; give another --out or remove it")
-    data = write_phantoms(folder / "data", count=160, size=128, seed=0)
+    data = write_phantoms(folder / "phantoms", count=160, size=128, seed=0)
     rows, entries = [], []
     for method, count in (epochs or DEMO_METHODS).items():
         run = folder / method

@@ -225,4 +225,4 @@ def _details(record: RunRecord) -> Html:
             [case, number(dice)] for case, dice in sorted(per_case.items(), key=lambda item: item[1])
         ]
         parts.append(fold(f"Dice of all {len(rows)} validation cases, worst first", table(["Case", "Dice"], rows)))
-    return section("To the letter", *parts)
+    return section("Details", *parts)
