@@ -66,8 +66,8 @@ def _expand(given: str) -> list[Path]:
         matches = [Path(match) for match in sorted(glob.glob(given, recursive=True))]  # noqa: PTH207 - absolute patterns
         images = [match for match in matches if match.is_file() and match.suffix.lower() in IMAGE_SUFFIXES]
         if not images:
-            what = f"only {some([match.name for match in matches], 3)}" if matches else "nothing"
-            raise DataError(f"pattern '{given}' matches no images, {what}; check the folder and the suffix")
+            what = f", only {some([match.name for match in matches], 3)}" if matches else ""
+            raise DataError(f"pattern '{given}' matches no images{what}; check the folder and the suffix")
         return images
     raise DataError(f"input {given} does not exist; give image files, folders or patterns like 'scans/*.png'")
 

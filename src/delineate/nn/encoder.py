@@ -85,7 +85,7 @@ class Encoder(nn.Module):
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise DelineateError(
                 f"cannot fetch the pretrained weights of '{self.name}' ({reason}); go online once, give a local file "
-                "as encoder.pretrained, or set encoder.pretrained=false to start from random weights"
+                "(--set method.encoder.pretrained=FILE), or --set method.encoder.pretrained=false to start from random weights"
             ) from error
 
     def _from_file(self, path: Path) -> dict[str, Tensor]:
