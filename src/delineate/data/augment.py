@@ -210,8 +210,8 @@ def _geometry(image: Any, mask: NDArray[np.uint8], parameters: AugmentParameters
         height, width = mask.shape
         matrix = warp_matrix(parameters, height, width)
         border = cv2.BORDER_REFLECT_101 if parameters.border == "reflect" else cv2.BORDER_CONSTANT
-        warped = cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=border)
-        labels = cv2.warpAffine(mask, matrix, (width, height), flags=cv2.INTER_NEAREST, borderMode=border)
+        warped = _warp(image, matrix, cv2.INTER_LINEAR, border)
+        labels = _warp(mask, matrix, cv2.INTER_NEAREST, border)
         return _shaped(warped, image), labels.astype(np.uint8, copy=False)
     if parameters.flip_horizontal or parameters.flip_vertical:
         code = {(True, False): 1, (False, True): 0, (True, True): -1}[
@@ -219,6 +219,20 @@ def _geometry(image: Any, mask: NDArray[np.uint8], parameters: AugmentParameters
         ]
         return _shaped(cv2.flip(image, code), image), cv2.flip(mask, code).astype(np.uint8, copy=False)
     return image, mask
+
+
+def _warp(pixels: Any, matrix: NDArray[np.float64], interpolation: int, border: int) -> Any:
+    """Colour takes a detour over four channels: OpenCV's kernel for four is twice as fast as that for three, with equal results.
+
+    The copy (or conversion) reads a memory map in order, so that the warp's slanted reads meet the processor's cache.
+    """
+    size = pixels.shape[1::-1]
+    if pixels.ndim == 3 and pixels.shape[2] == 3:
+        padded = cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA)
+        return cv2.cvtColor(
+            cv2.warpAffine(padded, matrix, size, flags=interpolation, borderMode=border), cv2.COLOR_RGBA2RGB
+        )
+    return cv2.warpAffine(pixels.copy(), matrix, size, flags=interpolation, borderMode=border)
 
 
 def _colour(image: Any, parameters: AugmentParameters) -> Any:
