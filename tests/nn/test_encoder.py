@@ -41,6 +41,12 @@ def test_later_stages_are_dropped() -> None:
     assert sum(p.numel() for p in encoder.parameters()) == kept == 8_543_296
 
 
+def test_residual_branches_start_open() -> None:
+    weights = [v for k, v in Encoder("resnet18").named_parameters() if "bn" in k and k.endswith("weight")]
+    assert weights
+    assert all((weight == 1).all() for weight in weights)
+
+
 def test_wrong_names_and_too_few_levels() -> None:
     with pytest.raises(RecipeError, match="unknown encoder 'resnt50': did you mean 'resnet50'"):
         Encoder("resnt50")

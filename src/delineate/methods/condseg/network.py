@@ -169,9 +169,7 @@ class ConDSeg(Method):
     def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
         image, target = batch["image"], batch["mask"]
         if ctx.stage == "reinforcement":
-            # In eval mode every call sees the same strong view, so that validation losses can be compared.
-            generator = ctx.generator if self.training else torch.Generator(image.device).manual_seed(0)
-            strong = strong_view(image, generator)
+            strong = strong_view(image, ctx.generator) if self.training else _fixed_strong_view(image)
             return reinforcement_terms(self.encoder_logits(image), self.encoder_logits(strong), target)
         options = self.options
         return segmentation_terms(
@@ -224,3 +222,9 @@ class ConDSeg(Method):
 
 def _size(x: Tensor) -> Size:
     return x.shape[-2], x.shape[-1]
+
+
+def _fixed_strong_view(image: Tensor) -> Tensor:
+    """The same draw for every image and call, so that validation losses can be compared and do not depend on the batches."""
+    views = [strong_view(one, torch.Generator(image.device).manual_seed(0)) for one in image.split(1)]
+    return torch.cat(views)
