@@ -226,5 +226,5 @@ def _size(x: Tensor) -> Size:
 
 def _fixed_strong_view(image: Tensor) -> Tensor:
     """The same draw for every image and call, so that validation losses can be compared and do not depend on the batches."""
-    views = [strong_view(one, torch.Generator(image.device).manual_seed(0)) for one in image.split(1)]
+    views = [strong_view(one, torch.Generator(image.device).manual_seed(0)) for one in torch.split(image, 1)]
     return torch.cat(views)
