@@ -186,7 +186,7 @@ def test_expansion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     ("given", "message"),
     [
         ("absent.png", "absent.png does not exist"),
-        ("*.tif", r"'.*\*\.tif' matches no images, nothing"),
+        ("*.tif", r"'.*\*\.tif' matches no images; check"),
         ("*.txt", "matches no images, only notes.txt"),
         ("empty", "empty holds no images .it is empty"),
         ("outer", r"sub-folders do \(inner\)"),
