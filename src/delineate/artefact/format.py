@@ -14,11 +14,10 @@ from typing import Any, Final, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
+from delineate.artefact.tensors import write_tensors
 from delineate.common.errors import ArtefactError, DelineateError
-from delineate.common.files import atomic_path
 from delineate.data.case import ClassTable
 from delineate.data.spec import InputSpec
 from delineate.methods import registry
@@ -78,8 +77,7 @@ def save(path: Path, artefact: Artefact) -> None:
     """
     text = _header_of(artefact, path).model_dump_json()
     tensors = _storable(artefact.method.state_dict())
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={ENTRY: text})
+    write_tensors(path, tensors, {ENTRY: text})
 
 
 def load(path: Path | str) -> Artefact:

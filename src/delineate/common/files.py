@@ -55,6 +55,15 @@ def write_json(target: Path, content: Any) -> None:
     write_text(target, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def append_line(target: Path, line: str) -> None:
+    """Add one line to a UTF-8 text file. Raises `DelineateError` when it cannot be written."""
+    try:
+        with target.open("a", encoding="utf-8") as stream:
+            stream.write(line + "\n")
+    except OSError as error:
+        raise _explain(error, target) from error
+
+
 def sha256(path: Path) -> str:
     """SHA-256 of a file as 64 hex digits."""
     with path.open("rb") as stream:

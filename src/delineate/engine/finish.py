@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from delineate.artefact.format import Artefact, save
-from delineate.common.files import write_bytes
+from delineate.common.files import write_bytes, write_text
 from delineate.data.case import Case, Manifest, Split
 from delineate.data.images import write_mask
 from delineate.data.pixels import case_image, case_mask
@@ -65,7 +65,7 @@ def finish(run: Run, manifest: Manifest) -> float:
         images_seen=run.progress.images_seen,
         best={"step": run.progress.best_step, "dice": run.progress.best_dice},
     )
-    folder.card.write_text(model_card(artefact, manifest, run.recipe, summary), encoding="utf-8")
+    write_text(folder.card, model_card(artefact, manifest, run.recipe, summary))
     run.states.discard()
     return summary.headline("dice")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from delineate.common.errors import TrainingError
-from delineate.common.files import output_folder, write_json, write_text
+from delineate.common.files import append_line, output_folder, write_json, write_text
 
 
 class RunFolder:
@@ -46,8 +46,7 @@ class RunFolder:
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Append a line to `metrics.jsonl`."""
-        with self.metrics.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(record) + "\n")
+        append_line(self.metrics, json.dumps(record))
 
     def rewind_log(self, stage_order: list[str], stage: int, step: int) -> None:
         """Drop the lines after (stage, step): what a killed run wrote beyond its last state will be written again."""

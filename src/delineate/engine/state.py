@@ -13,11 +13,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
+from delineate.artefact.tensors import write_tensors
 from delineate.common.errors import TrainingError
-from delineate.common.files import atomic_path, write_json
+from delineate.common.files import output_folder, write_json
 
 FORMAT = 1
 
@@ -64,7 +65,7 @@ class States:
         """Write the state, move the pointer to it, remove older ones."""
         name = f"{state.progress.stage}-{state.progress.step:08d}"
         target = self.folder / name
-        target.mkdir(parents=True, exist_ok=True)
+        output_folder(target)
         _save_tensors(target / "model.safetensors", state.model)
         _save_tensors(target / "training.safetensors", state.tensors)
         write_json(
@@ -149,5 +150,4 @@ def snapshot(module: torch.nn.Module) -> dict[str, Tensor]:
 def _save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     # Equal storage twice in one file is refused by safetensors, and channels-last is stored as plain order.
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    with atomic_path(path) as temporary:
-        save_file(plain, temporary)
+    write_tensors(path, plain)

@@ -1,0 +1,57 @@
+"""Files are whole or absent, whatever goes wrong while they are written."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from delineate.common.errors import DelineateError
+from delineate.common.files import append_line, atomic_path, output_folder, sha256, write_json, write_text
+
+
+def test_a_failure_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    write_text(target, "old")
+    with pytest.raises(ValueError, match="half"), atomic_path(target) as temporary:
+        temporary.write_text("half")
+        int(temporary.read_text())
+    assert target.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [(errno.ENOSPC, "the disk is full"), (errno.EACCES, "permission denied"), (errno.EIO, "Input/output error")],
+)
+def test_errors_of_the_system_become_one_line(tmp_path: Path, number: int, words: str) -> None:
+    with pytest.raises(DelineateError, match=words), atomic_path(tmp_path / "b.bin"):
+        raise OSError(number, "Input/output error")
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_file_where_a_folder_should_be(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for attempt in (lambda: output_folder(tmp_path / "file" / "out"), lambda: write_text(tmp_path / "file" / "x", "")):
+        with pytest.raises(DelineateError, match="is a file, not a folder"):
+            attempt()
+
+
+def test_json_without_nan(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "c.json", {"dice": float("nan")})
+    write_json(tmp_path / "c.json", {"ü": 1})
+    assert json.loads((tmp_path / "c.json").read_text(encoding="utf-8")) == {"ü": 1}
+
+
+def test_lines_and_hash(tmp_path: Path) -> None:
+    path = tmp_path / "d.jsonl"
+    append_line(path, "one")
+    append_line(path, "two")
+    assert path.read_text() == "one\ntwo\n"
+    assert sha256(path) == hashlib.sha256(b"one\ntwo\n").hexdigest()
+    with pytest.raises(DelineateError, match="cannot write"):
+        append_line(tmp_path / "absent" / "e", "x")
