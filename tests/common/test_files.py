@@ -16,9 +16,14 @@ from delineate.common.files import append_line, atomic_path, output_folder, sha2
 def test_a_failure_leaves_the_old_file_and_no_litter(tmp_path: Path) -> None:
     target = tmp_path / "a.txt"
     write_text(target, "old")
-    with pytest.raises(ValueError, match="half"), atomic_path(target) as temporary:
-        temporary.write_text("half")
-        int(temporary.read_text())
+
+    def fail_half_way() -> None:
+        with atomic_path(target) as temporary:
+            temporary.write_text("half")
+            int(temporary.read_text())
+
+    with pytest.raises(ValueError, match="half"):
+        fail_half_way()
     assert target.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
 
