@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -161,6 +161,16 @@ def test_missing_and_strange_folders(touch: Touch, tmp_path: Path) -> None:
     (tmp_path / "void").mkdir()
     fails(tmp_path / "void", "no pairs of images and masks in .*void: it is empty")
     fails(tmp_path, r"set does; give that folder")
+
+
+def test_a_folder_that_may_not_be_read(touch: Touch, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = touch("images/a.png", "masks/a.png")
+
+    def refuse(path: Path) -> Iterator[Path]:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    fails(root, r"cannot read .*set: Permission denied; check the folder's permissions")
 
 
 def test_no_pairs_says_which_names_were_seen(touch: Touch) -> None:

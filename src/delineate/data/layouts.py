@@ -53,17 +53,20 @@ def recognise(folder: Path) -> Match:
     """The first layout that fits, with all its faults as findings. Raises `DataError` when the folder is missing or fits none."""
     _check_folder(folder)
     root = folder.resolve()
-    for layout in _ALL:
-        match = layout(root)
+    try:
+        match = next((match for layout in _ALL if (match := layout(root))), None)
         if match is None:
-            continue
+            raise _unrecognised(root)
         if match.cases and not match.split_origin:
             match.cases, faults = apply_lists(root, match.cases)
             match.findings += faults
             match.split_origin = "files" if any(case.split for case in match.cases) else ""
         match.findings += _stacks(root, match.cases)
-        return match
-    raise _unrecognised(root)
+    except OSError as error:
+        raise DataError(
+            f"cannot read {error.filename or root}: {error.strerror}; check the folder's permissions"
+        ) from error
+    return match
 
 
 def split_folders(root: Path) -> Match | None:
