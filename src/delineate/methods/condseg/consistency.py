@@ -48,13 +48,14 @@ class ReinforcementHead(nn.Module):
         return F.conv2d(block.get_submodule("act")(block.get_submodule("norm")(full)), weight)
 
 
-def strong_view(image: Tensor, generator: torch.Generator) -> Tensor:
-    """Photometric augmentation, another draw for each image: B×C×H×W in [0, 1] → the same. Geometry stays aligned.
+def strong_view(image: Tensor, generator: torch.Generator, *, alike: bool = False) -> Tensor:
+    """Photometric augmentation: B×C×H×W in [0, 1] → the same. Geometry stays aligned.
 
     Colour jitter (brightness, contrast, saturation, hue, in this order), grey with probability ½, Gaussian blur. Images
-    without three channels have no colour: they get brightness, contrast and blur.
+    without three channels have no colour: they get brightness, contrast and blur. Another draw for each image, or one for
+    all (`alike`, so that an image's view does not depend on its neighbours).
     """
-    draw = _Draw(image, generator)
+    draw = _Draw(image, generator, alike=alike)
     image = (image * draw.around_one()).clamp(0, 1)
     image = _blend(image, _grey(image).mean((2, 3), keepdim=True), draw.around_one())
     saturation, angle = draw.around_one(), 2 * math.pi * draw.between(-HUE, HUE)
@@ -68,12 +69,13 @@ def strong_view(image: Tensor, generator: torch.Generator) -> Tensor:
 class _Draw:
     """One random number per image, B×1×1×1."""
 
-    def __init__(self, image: Tensor, generator: torch.Generator) -> None:
+    def __init__(self, image: Tensor, generator: torch.Generator, *, alike: bool) -> None:
         self.image, self.generator = image, generator
+        self.count = 1 if alike else len(image)
 
     def between(self, low: float, high: float) -> Tensor:
-        shape, device = (len(self.image), 1, 1, 1), self.image.device
-        return low + (high - low) * torch.rand(shape, generator=self.generator, device=device)
+        drawn = torch.rand(self.count, 1, 1, 1, generator=self.generator, device=self.image.device)
+        return (low + (high - low) * drawn).expand(len(self.image), 1, 1, 1)
 
     def around_one(self) -> Tensor:
         return self.between(1 - JITTER, 1 + JITTER)
