@@ -59,14 +59,19 @@ class Run:
 
 
 class Objective(nn.Module):
-    """A method seen as what DDP must wrap: the module whose forward is the objective."""
+    """A method seen as what DDP must wrap: the module whose forward is the objective.
+
+    The context is an attribute, since under autocast Fabric walks through all arguments and takes no frozen dataclass.
+    """
+
+    ctx: Context
 
     def __init__(self, method: Method) -> None:
         super().__init__()
         self.method = method
 
-    def forward(self, name: str, batch: Batch, ctx: Context) -> dict[str, Tensor]:
-        return dict(getattr(self.method, name)(batch, ctx))
+    def forward(self, name: str, batch: Batch) -> dict[str, Tensor]:
+        return dict(getattr(self.method, name)(batch, self.ctx))
 
 
 class StageRun:
@@ -86,7 +91,8 @@ class StageRun:
         self.summed = 0
         if resumed is not None:
             self._restore(resumed)
-        wrapped: Any = run.fabric.setup(Objective(method), *self.optimisers.values())
+        self.module = Objective(method)
+        wrapped: Any = run.fabric.setup(self.module, *self.optimisers.values())
         self.objective, *optimisers = wrapped if isinstance(wrapped, tuple) else (wrapped,)
         self.wrapped = dict(zip(self.optimisers, optimisers, strict=True))
         if self.average is not None:
@@ -182,6 +188,7 @@ class StageRun:
         run = self.run
         if len(self.stage.updates) > 1:
             self._train_only(self.trained[update.name])
+        self.module.ctx = ctx
         optimiser = self.wrapped[update.name]
         optimiser.zero_grad(set_to_none=True)
         parts = min(self.settings.accumulate, len(batch["sample_id"]))
@@ -191,7 +198,7 @@ class StageRun:
                 with run.fabric.no_backward_sync(
                     self.objective, enabled=run.fabric.world_size > 1 and index + 1 < parts
                 ):
-                    terms = self.objective(update.objective, part, ctx)
+                    terms = self.objective(update.objective, part)
                     loss = torch.stack([term.float() for term in terms.values()]).sum()
                     weight = len(part["sample_id"]) / len(batch["sample_id"])
                     if not math.isfinite(value := float(loss.detach())):
