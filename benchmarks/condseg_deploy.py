@@ -4,7 +4,7 @@
 
 The literal network (tests/oracles) is the paper word for word: NCHW, eager, float32, all heads, unfold → softmax → fold. All
 contestants have the same weights and take turns, so that other work on the machine meets each alike; a ratio is that of
-the fastest rounds. With a trained ConDSeg and a folder of images, the masks of bfloat16 are also compared with float32's.
+the best rounds. With a trained ConDSeg and a folder of images, the masks of bfloat16 are also compared with float32's.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from delineate.data.images import read_image
 from delineate.methods import registry
 from delineate.methods.condseg.authors import fill
 from oracle import oracle
-from turns import best_of_turns
+from turns import best_of_turns, print_times
 
 
 def main() -> None:
@@ -44,16 +44,12 @@ def compare_speed(size: int, rounds: int) -> None:
     half = networks()[1].to(torch.bfloat16)
     image = torch.rand(1, 3, size, size)
     difference = float((lean(image).sigmoid() - literal(image)[0].sigmoid()).abs().max())
-    seconds = best_of_turns(
-        {
-            "literal float32": lambda: literal(image),
-            "deploy float32": lambda: lean(image),
-            "deploy bfloat16": lambda: half(image.bfloat16()),
-        },
-        rounds,
-    )
-    for name, best in seconds.items():
-        print(f"{name:16s} {best:7.3f} s   {seconds['literal float32'] / best:5.2f}×")
+    contestants = {
+        "literal float32": lambda: literal(image),
+        "deploy float32": lambda: lean(image),
+        "deploy bfloat16": lambda: half(image.bfloat16()),
+    }
+    print_times(best_of_turns(contestants, rounds))
     print(f"largest difference of probabilities, float32: {difference:.1e}")
 
 

@@ -3,7 +3,7 @@
     python benchmarks/condseg_step.py [--rounds N] [--batch 4] [--size 256] [--threads 2] [--only speed|memory|operator]
 
 Time: all contestants have the same loss and take turns, so that other work on the machine meets each alike; a ratio is that
-of the fastest rounds. Memory: each contestant does one step in a process of its own; what counts is the peak of
+of the best rounds. Memory: each contestant does one step in a process of its own; what counts is the peak of
 resident memory above what the process held with the network built and one small step done.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import copy
 import multiprocessing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from delineate.methods.condseg.objective import Maps, segmentation_terms
 from delineate.nn.recompute import recompute
 from delineate.nn.window_attention import WindowAggregation, attention_rows
 from oracle import oracle
-from turns import best_of_turns
+from turns import best_of_turns, print_times
 
 Step = Callable[[], object]
 CONTESTANTS = ("literal float32", "float32", "float32, recomputing", "bfloat16", "bfloat16, recomputing")
@@ -45,7 +45,7 @@ def main() -> None:
     if arguments.only in (None, "memory"):
         compare_memory(shape, arguments.threads)
     if arguments.only in (None, "speed"):
-        table("seconds", best_of_turns({name: step(name, shape) for name in CONTESTANTS}, arguments.rounds))
+        print_times(best_of_turns({name: step(name, shape) for name in CONTESTANTS}, arguments.rounds))
 
 
 def step(name: str, shape: tuple[int, ...]) -> Step:
@@ -79,17 +79,15 @@ def step(name: str, shape: tuple[int, ...]) -> Step:
 
 
 def compare_memory(shape: tuple[int, ...], threads: int) -> None:
-    table("MiB", {name: in_own_process(_peak_of_step, name, shape, threads) for name in CONTESTANTS})
+    print_peaks(lambda name: in_own_process(_peak_of_step, name, shape, threads), CONTESTANTS)
 
 
 def compare_operator(batch: int, side: int, rounds: int, threads: int) -> None:
     """The window operator alone, at the first level's size with 128 channels and 4 heads."""
     names = ("literal operator", "operator")
-    seconds = best_of_turns({name: operator_step(name, batch, side) for name in names}, rounds)
-    print(f"window operator, {batch}×128×{side}×{side}, forward and backward: ", end="")
-    print(f"{seconds[names[0]] / seconds[names[1]]:.1f}× as fast as the literal form")
-    table("seconds", seconds)
-    table("MiB", {name: in_own_process(_peak_of_operator, name, (batch, side), threads) for name in names})
+    print(f"window operator, {batch}×128×{side}×{side}, forward and backward")
+    print_times(best_of_turns({name: operator_step(name, batch, side) for name in names}, rounds))
+    print_peaks(lambda name: in_own_process(_peak_of_operator, name, (batch, side), threads), names)
 
 
 def operator_step(name: str, batch: int, side: int) -> Step:
@@ -137,12 +135,13 @@ def _memory(field: str) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
 
 
-def table(unit: str, values: dict[str, float]) -> None:
-    """Each value and its ratio to the first (the literal form)."""
-    first = next(iter(values.values()))
-    for name, value in values.items():
-        better = f"{first / value:5.2f}×" if unit == "seconds" else f"{value / first:5.0%}"
-        print(f"{name:24s} {value:9.2f} {unit:8s} {better}", flush=True)
+def print_peaks(measure: Callable[[str], float], names: Sequence[str]) -> None:
+    """MiB of each, with its ratio to the first (the literal form)."""
+    first = 0.0
+    for name in names:
+        peak = measure(name)
+        first = first or peak
+        print(f"{name:24s} {peak:8.0f} MiB {peak / first:5.0%}", flush=True)
 
 
 if __name__ == "__main__":
