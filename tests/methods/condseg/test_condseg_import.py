@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from delineate.artefact.foreign import import_checkpoint
+from delineate.artefact.format import load
 from delineate.common.errors import ArtefactError
 from delineate.methods.condseg.network import ConDSeg
 from oracles.condseg_literal import LiteralConDSeg, LiteralStageOne
@@ -32,6 +34,17 @@ def test_stage_two(second):
 
 
 @torch.no_grad()
+def test_a_file_becomes_an_artefact(second, tmp_path):
+    torch.save(second.state_dict(), tmp_path / "condseg.pth")
+    imported = import_checkpoint("condseg", tmp_path / "condseg.pth", tmp_path / "model")
+    artefact = load(imported.path)
+    assert artefact.spec.channels == "bgr"
+    assert "stage II" in imported.description
+    image = torch.rand(1, 3, 64, 64)
+    torch.testing.assert_close(artefact.method.eval()(image), second(image)[0], atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
 def test_stage_one_is_incomplete(first):
     model = ConDSeg.foreign_checkpoint(first.state_dict())
     assert not model.complete
@@ -42,18 +55,12 @@ def test_stage_one_is_incomplete(first):
 @pytest.mark.parametrize(
     "name",
     [
-        "layer0.1.weight",
         "layer1.1.0.downsample.0.weight",
         "dconv2.c3.0.conv.0.weight",
-        "dconv4.c1.1.fc2.weight",
         "decouple_layer.cbr_uc.1.conv.1.running_mean",
         "preprocess_fg1.preprocess.conv_0.conv.0.weight",
-        "preprocess_bg4.c1.conv.0.weight",
         "aux_head.branch_bg.8.conv.0.weight",
-        "aux_head.branch_fg.9.bias",
         "cdfa1.attn_fg.bias",
-        "cdfa4.input_cbr.1.conv.0.weight",
-        "decoder_middle.ca.fc1.weight",
         "decoder_large.sa.conv1.weight",
         "output_block.c3.bias",
     ],
