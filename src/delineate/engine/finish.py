@@ -35,13 +35,28 @@ PICTURES = 3
 
 
 @dataclass(frozen=True)
+class _Pair:
+    """A labelled case's pixels at native size."""
+
+    case: Case
+    image: Pixels
+    reference: NDArray[np.uint8]
+
+    @classmethod
+    def read(cls, manifest: Manifest, case: Case, max_pixels: int) -> _Pair:
+        reference = case_mask(manifest, case, max_pixels=max_pixels)
+        assert reference is not None  # unlabelled cases were left out
+        return cls(case, case_image(manifest, case, max_pixels=max_pixels), reference)
+
+
+@dataclass(frozen=True)
 class _Scored:
     case: Case
     dice: float
     rows: list[Row]
 
 
-def finish(run: Run, manifest: Manifest) -> float:
+def finish(run: Run, manifest: Manifest, max_pixels: int) -> float:
     """Write `validation/`, `model.safetensors`, `card.md`; mark the run finished. Returns the headline Dice.
 
     The method in `run` holds the best weights by validation. Every figure here is measured by the same predictor that
@@ -51,12 +66,14 @@ def finish(run: Run, manifest: Manifest) -> float:
     artefact = _artefact(run, manifest)
     predictor = Predictor(artefact, device=str(run.fabric.device))
     scored = [
-        _score(predictor, manifest, case, folder.validation / "masks") for case in manifest.split("val") if case.masks
+        _score(predictor, _Pair.read(manifest, case, max_pixels), manifest, folder.validation / "masks")
+        for case in manifest.split("val")
+        if case.masks
     ]
     rows = tuple(row for each in scored for row in each.rows)
     summary = summarise(rows)
     write_scores(folder.validation, rows, summary, split="val")
-    _pictures(predictor, artefact, manifest, scored, folder.validation)
+    _pictures(predictor, manifest, scored, folder.validation, max_pixels)
     artefact.scores = {"split": "validation", "protocol": "native", **summary.to_json()}
     save(folder.model, artefact)
     folder.update_summary(
@@ -86,27 +103,23 @@ def _artefact(run: Run, manifest: Manifest) -> Artefact:
     return Artefact(method.eval(), run.spec, manifest.classes, provenance=provenance)
 
 
-def _score(predictor: Predictor, manifest: Manifest, case: Case, masks: Path) -> _Scored:
-    prediction = predictor.predict(case_image(manifest, case))
-    reference = case_mask(manifest, case)
-    assert reference is not None  # unlabelled cases were left out
+def _score(predictor: Predictor, pair: _Pair, manifest: Manifest, masks: Path) -> _Scored:
+    prediction = predictor.predict(pair.image)
     binary = len(manifest.classes.names) == 2
-    write_mask(masks / f"{case.id}.png", prediction * 255 if binary else prediction)
-    rows = score_case(case.id, prediction, reference, manifest.classes)
-    column = [row for row in rows if row.present] or rows
-    return _Scored(case, float(np.mean([row.scores["dice"] for row in (rows if binary else column)])), rows)
+    write_mask(masks / f"{pair.case.id}.png", prediction * 255 if binary else prediction)
+    rows = score_case(pair.case.id, prediction, pair.reference, manifest.classes)
+    counted = rows if binary else [row for row in rows if row.present] or rows
+    return _Scored(pair.case, float(np.mean([row.scores["dice"] for row in counted])), rows)
 
 
 def _pictures(
-    predictor: Predictor, artefact: Artefact, manifest: Manifest, scored: Sequence[_Scored], folder: Path
+    predictor: Predictor, manifest: Manifest, scored: Sequence[_Scored], folder: Path, max_pixels: int
 ) -> None:
     for rank, each in _selected(sorted(scored, key=lambda one: one.dice)).items():
-        image = case_image(manifest, each.case)
-        reference = case_mask(manifest, each.case)
-        assert reference is not None
-        drawn = draw(image, predictor.predict(image), reference, classes=manifest.classes, shorter=400)
+        pair = _Pair.read(manifest, each.case, max_pixels)
+        drawn = draw(pair.image, predictor.predict(pair.image), pair.reference, classes=manifest.classes)
         _write_png(folder / "overlays" / f"{rank}_{each.case.id}.png", drawn)
-        for name, panel in _panels(artefact, image, reference, each.case).items():
+        for name, panel in _panels(predictor.artefact, pair).items():
             _write_png(folder / "panels" / each.case.id / f"{name}.png", panel)
 
 
@@ -123,17 +136,15 @@ def _selected(ranked: list[_Scored]) -> dict[str, _Scored]:
     return chosen
 
 
-def _panels(
-    artefact: Artefact, image: Pixels, reference: NDArray[np.uint8], case: Case
-) -> dict[str, NDArray[np.uint8]]:
+def _panels(artefact: Artefact, pair: _Pair) -> dict[str, NDArray[np.uint8]]:
     spec = artefact.spec
     parameter = next(artefact.method.parameters())
-    pixels = torch.from_numpy(spec.to_unit(spec.working_pixels(image))).permute(2, 0, 1)[None].to(parameter.device)
+    pixels = torch.from_numpy(spec.to_unit(spec.working_pixels(pair.image))).permute(2, 0, 1)[None].to(parameter.device)
     batch: Batch = {
         "image": pixels,
-        "mask": torch.from_numpy(spec.working_mask(reference)).long()[None].to(parameter.device),
+        "mask": torch.from_numpy(spec.working_mask(pair.reference)).long()[None].to(parameter.device),
         "labelled": torch.ones(1, dtype=torch.bool, device=parameter.device),
-        "sample_id": [case.id],
+        "sample_id": [pair.case.id],
     }
     with torch.no_grad():
         return {name: _render(panel) for name, panel in artefact.method.panels(batch).items()}

@@ -84,7 +84,7 @@ def train(request: TrainRequest, reporter: Reporter | None = None) -> RunResult:
     if fabric.world_size > 1:
         _synchronise_batchnorm(run)
     _run_stages(run, plan, state)
-    dice = finish(run, manifest) if fabric.is_global_zero else 0.0
+    dice = finish(run, manifest, request.max_pixels) if fabric.is_global_zero else 0.0
     return RunResult(folder.path, folder.model, dice, run.seconds / 60, fabric.is_global_zero)
 
 
