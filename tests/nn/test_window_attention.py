@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from unittest.mock import patch
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,7 +16,8 @@ from delineate.nn.window_attention import WindowAggregation, attention_rows, pix
 from oracles.condseg_literal import window_attention
 
 
-def literal(module: WindowAggregation, value: Tensor, guide: Tensor) -> Tensor:
+def literal(module: WindowAggregation, value: Tensor, guide: Tensor) -> tuple[Tensor, nn.Linear]:
+    """The literal form's result with the module's weights, and the linear layer that holds them."""
     plain = nn.Linear(1, 1)
     back = attention_rows(module.heads).argsort()
     plain.weight, plain.bias = (nn.Parameter(x.detach()[back]) for x in (module.logits.weight, module.logits.bias))
@@ -27,31 +31,31 @@ def literal(module: WindowAggregation, value: Tensor, guide: Tensor) -> Tensor:
     height=st.integers(1, 9),
     width=st.integers(1, 9),
     planar=st.booleans(),
-    at_once=st.sampled_from((1, 100, 1 << 14)),
+    pixels_at_once=st.sampled_from((1, 100, 1 << 14)),
+    heads_at_once=st.booleans(),
     seed=st.integers(0, 99),
 )
-def test_outputs_and_gradients_equal_the_literal_form(batch, heads, height, width, planar, at_once, seed):
+def test_equals_the_literal_form(batch, heads, height, width, planar, pixels_at_once, heads_at_once, seed):
+    """Outputs and gradients, however the work is divided."""
     torch.manual_seed(seed)
     module = WindowAggregation(8, 6, heads)
     value, guide = torch.randn(batch, 8, height, width), torch.randn(batch, 6, height, width)
     if planar:
         value = value.transpose(0, 1).contiguous().transpose(0, 1)
         guide = guide.to(memory_format=torch.channels_last)
-    value.requires_grad_()
-    guide.requires_grad_()
-    before = dict(room._PIXELS_AT_ONCE)
-    room._PIXELS_AT_ONCE["cpu"] = at_once
-    try:
+    inputs = (value.requires_grad_(), guide.requires_grad_())
+    theirs, plain = literal(module, value, guide)
+    upstream = torch.randn_like(theirs)
+    wanted = torch.autograd.grad(theirs, (*inputs, plain.weight, plain.bias), upstream)
+    with ExitStack() as stack:
+        stack.enter_context(patch.dict(room._PIXELS_AT_ONCE, {"cpu": pixels_at_once}))
+        if heads_at_once:
+            stack.enter_context(patch.object(room, "_head_groups", lambda planes: [slice(0, len(planes))]))
         ours = module(value, guide)
-        theirs, plain = literal(module, value, guide)
-        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+        mine = torch.autograd.grad(ours, (*inputs, module.logits.weight, module.logits.bias), upstream)
         with torch.no_grad():
             torch.testing.assert_close(module(value, guide), ours)
-        upstream = torch.randn_like(ours)
-        mine = torch.autograd.grad(ours, (value, guide, module.logits.weight, module.logits.bias), upstream)
-        wanted = torch.autograd.grad(theirs, (value, guide, plain.weight, plain.bias), upstream)
-    finally:
-        room._PIXELS_AT_ONCE.update(before)
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
     rows = attention_rows(heads)
     for a, b in zip(mine, (*wanted[:2], *(x[rows] for x in wanted[2:])), strict=True):
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)

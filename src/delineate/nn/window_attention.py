@@ -166,7 +166,7 @@ def _apply(kernels: Tensor, planes: Tensor) -> Tensor:
     height, width = planes.shape[-2:]
     padded = F.pad(planes, (MARGIN,) * 4)
     result = torch.zeros_like(planes, memory_format=torch.contiguous_format)
-    for heads in _head_groups(planes.shape[0]):
+    for heads in _head_groups(planes):
         for y in range(REACH):
             for x in range(REACH):
                 shifted = padded[heads, ..., y : y + height, x : x + width]
@@ -174,9 +174,12 @@ def _apply(kernels: Tensor, planes: Tensor) -> Tensor:
     return result
 
 
-def _head_groups(heads: int) -> list[slice]:
-    """A head at a time stays in cache; all at once makes a smaller graph to export."""
-    return [slice(0, heads)] if torch.compiler.is_compiling() else [slice(h, h + 1) for h in range(heads)]
+def _head_groups(planes: Tensor) -> list[slice]:
+    """On a CPU a head at a time, which stays in cache; elsewhere, and in a graph to export, all at once."""
+    heads = planes.shape[0]
+    if planes.device.type != "cpu" or torch.compiler.is_compiling():
+        return [slice(0, heads)]
+    return [slice(head, head + 1) for head in range(heads)]
 
 
 class _Aggregate(torch.autograd.Function):
@@ -223,12 +226,12 @@ def _apply_backward(kernels: Tensor, planes: Tensor, gradient: Tensor) -> tuple[
     padded = F.pad(planes, (MARGIN,) * 4)
     d_padded = torch.zeros_like(padded)
     d_kernels = F.pad(torch.empty_like(kernels, memory_format=torch.contiguous_format), (1,) * 4)
-    for head in range(planes.shape[0]):
+    for heads in _head_groups(planes):
         for y in range(REACH):
             for x in range(REACH):
-                window = (head, ..., slice(y, y + height), slice(x, x + width))
-                d_padded[window].addcmul_(kernels[y, x, head], gradient[head])
-                d_kernels[y, x, head, :, 1:-1, 1:-1] = (gradient[head] * padded[window]).sum(0)
+                window = (heads, ..., slice(y, y + height), slice(x, x + width))
+                d_padded[window].addcmul_(kernels[y, x, heads, None], gradient[heads])
+                d_kernels[y, x, heads, :, 1:-1, 1:-1] = (gradient[heads] * padded[window]).sum(1)
     return d_padded[..., MARGIN:-MARGIN, MARGIN:-MARGIN], d_kernels
 
 
