@@ -1,0 +1,218 @@
+"""NIfTI volumes: geometry in and out, labels in any number type, and what is refused."""
+
+from __future__ import annotations
+
+import gzip
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from delineate.common.errors import DataError
+from delineate.data import volumes
+from delineate.data.volumes import check_same_geometry, file_stem, read_geometry, read_label_volume, read_volume
+
+nib = pytest.importorskip("nibabel")
+
+LABELS = np.arange(24).reshape(2, 3, 4) % 3
+
+
+def save(path: Path, array: Any, *, affine: Any = None, edit: Callable[[Any], None] | None = None) -> Path:
+    """A NIfTI file; `edit` changes its header afterwards, byte for byte, without nibabel's mending."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = nib.Nifti1Image(np.asarray(array), np.diag([2.0, 3, 4, 1]) if affine is None else affine).to_bytes()
+    if edit is not None:
+        header = nib.Nifti1Header(content[:348], check=False)
+        edit(header)
+        content = header.binaryblock + content[348:]
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    return path
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32, np.float64])
+def test_labels_of_any_number_type_are_whole_numbers(tmp_path: Path, dtype: type):
+    volume = read_label_volume(save(tmp_path / "x.nii.gz", LABELS.astype(dtype)))
+    assert volume.array.dtype == np.uint8
+    assert np.array_equal(volume.array, LABELS)
+    assert volume.spacing == (2, 3, 4)
+
+
+def test_many_labels_need_sixteen_bits(tmp_path: Path):
+    volume = read_label_volume(save(tmp_path / "x.nii", (LABELS * 1000).astype(np.int32)))
+    assert volume.array.dtype == np.uint16
+    assert volume.array.max() == 2000
+
+
+def test_scaled_values_are_scaled(tmp_path: Path):
+    def half(header: Any) -> None:
+        header["scl_slope"], header["scl_inter"] = 0.5, 1
+
+    path = save(tmp_path / "x.nii.gz", LABELS.astype(np.int16), edit=half)
+    assert np.allclose(read_volume(path).array, LABELS / 2 + 1)
+    with pytest.raises(DataError, match=r"x\.nii\.gz is no label volume: it has 8 voxels with fractions, such as 1\.5"):
+        read_label_volume(path)
+
+
+def test_one_frame_counts_as_none_and_many_are_refused(tmp_path: Path):
+    one = save(tmp_path / "one.nii.gz", LABELS[..., None].astype(np.uint8))
+    assert read_label_volume(one).array.shape == (2, 3, 4)
+    many = save(tmp_path / "many.nii.gz", np.zeros((2, 3, 4, 5), np.uint8))
+    with pytest.raises(DataError, match=r"many\.nii\.gz has 4 axes \(2×3×4×5\); save each frame"):
+        read_geometry(many)
+    flat = save(tmp_path / "flat.nii.gz", np.zeros((2, 3), np.uint8))
+    with pytest.raises(DataError, match="2 axes"):
+        read_geometry(flat)
+
+
+def test_lengths_in_metres_become_millimetres(tmp_path: Path):
+    def metres(header: Any) -> None:
+        header["xyzt_units"] = 1
+
+    path = save(tmp_path / "x.nii", LABELS.astype(np.uint8), affine=np.diag([0.002, 0.003, 0.004, 1]), edit=metres)
+    assert read_geometry(path).spacing == pytest.approx((2, 3, 4))
+    assert read_geometry(path).affine[2, 2] == pytest.approx(4)
+
+
+def _pixdim(*values: float) -> Callable[[Any], None]:
+    def edit(header: Any) -> None:
+        header["pixdim"][1 : 1 + len(values)] = values
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (_pixdim(0, 3, 4), "spacing 0×3×4, which cannot be"),
+        (_pixdim(2, -3, 4), "spacing 2×-3×4, which cannot be"),
+        (_pixdim(2, 3, float("nan")), "not a number"),
+        (_pixdim(1, 1, 1), r"two spacings: 1×1×1 mm \(pixdim\) and 2×3×4 mm \(affine\)"),
+    ],
+)
+def test_impossible_spacing_names_the_file(tmp_path: Path, edit: Callable[[Any], None], words: str):
+    path = save(tmp_path / "x.nii.gz", LABELS.astype(np.uint8), edit=edit)
+    with pytest.raises(DataError, match=rf"x\.nii\.gz .*{words}"):
+        read_label_volume(path)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(np.nan, "NaN"), (0.5, "fractions, such as 0.5"), (-1, "label -1"), (70000, "label 70000")]
+)
+def test_what_is_no_label(tmp_path: Path, value: float, words: str):
+    array = LABELS.astype(np.float32)
+    array[1, 2, 3] = value
+    with pytest.raises(DataError, match=words):
+        read_label_volume(save(tmp_path / "x.nii.gz", array))
+
+
+@pytest.mark.parametrize("keep", [0, 10, 200, -20, -1])
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_truncated_files_are_one_line(tmp_path: Path, keep: int, suffix: str):
+    noise = np.random.default_rng(0).integers(0, 9, (20, 20, 20), np.uint8)
+    path = save(tmp_path / f"x{suffix}", noise)
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(DataError, match=r"x\.nii") as caught:
+        read_label_volume(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_flipped_bit_is_noticed(tmp_path: Path):
+    path = save(tmp_path / "x.nii.gz", np.random.default_rng(0).integers(0, 9, (20, 20, 20), np.uint8))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 16
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"x\.nii\.gz is damaged"):
+        read_label_volume(path)
+
+
+def test_other_files_under_its_name(tmp_path: Path):
+    for content in (b"not a volume at all" * 50, gzip.compress(b"nor this" * 100)):
+        (tmp_path / "x.nii.gz").write_bytes(content)
+        with pytest.raises(DataError, match=r"x\.nii\.gz is (damaged|not a NIfTI file)"):
+            read_geometry(tmp_path / "x.nii.gz")
+    with pytest.raises(DataError, match=r"cannot read .*none\.nii\.gz: No such file"):
+        read_geometry(tmp_path / "none.nii.gz")
+    with pytest.raises(DataError, match=r"x\.nrrd is no NIfTI volume \(suffix \.nrrd\); convert"):
+        read_geometry(tmp_path / "x.nrrd")
+
+
+def test_a_header_that_promises_too_much_is_refused_before_decoding(tmp_path: Path):
+    def huge(header: Any) -> None:
+        header["dim"][1:4] = 30000
+
+    with pytest.raises(DataError, match="30000×30000×30000 voxels, above the limit"):
+        read_volume(save(tmp_path / "x.nii.gz", LABELS.astype(np.uint8), edit=huge))
+
+
+def test_the_extra_is_named_where_nibabel_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = save(tmp_path / "x.nii.gz", LABELS.astype(np.uint8))
+    monkeypatch.setitem(sys.modules, "nibabel", None)
+    with pytest.raises(DataError, match=r"pip install 'delineate\[medical\]'"):
+        read_label_volume(path)
+
+
+def test_geometry_is_compared_in_millimetres(tmp_path: Path):
+    here = read_geometry(save(tmp_path / "a.nii.gz", LABELS.astype(np.uint8)))
+    moved = np.diag([2.0, 3, 4, 1])
+    moved[0, 3] = 0.02
+    check_same_geometry(here, read_geometry(save(tmp_path / "near.nii.gz", LABELS.astype(np.uint8), affine=moved)))
+    moved[0, 3] = 5
+    far = read_geometry(save(tmp_path / "far.nii.gz", LABELS.astype(np.uint8), affine=moved))
+    with pytest.raises(DataError, match=r"a\.nii\.gz and .*far\.nii\.gz have the same shape but lie up to 5 mm apart"):
+        check_same_geometry(here, far)
+    flipped = np.diag([-2.0, 3, 4, 1])
+    flipped[0, 3] = 2
+    with pytest.raises(DataError, match="up to 2 mm apart"):
+        check_same_geometry(here, read_geometry(save(tmp_path / "f.nii.gz", LABELS.astype(np.uint8), affine=flipped)))
+    other = read_geometry(save(tmp_path / "b.nii.gz", np.zeros((2, 3, 5), np.uint8)))
+    with pytest.raises(DataError, match=r"a\.nii\.gz has 2×3×4 voxels but .*b\.nii\.gz has 2×3×5"):
+        check_same_geometry(here, other)
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_a_written_mask_lies_where_its_image_lies(tmp_path: Path, suffix: str):
+    turn = np.array([[0, -3.0, 0, 7], [2, 0, 0, -8], [0, 0, 4, 9], [0, 0, 0, 1]])
+    image = nib.Nifti1Image(LABELS.astype(np.float32) / 7, turn)
+    image.header.set_sform(turn, 2)
+    image.header.set_qform(turn, 1)
+    image.header["cal_max"] = 5
+    image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"patient name"))
+    nib.save(image, tmp_path / "image.nii.gz")
+    mask = (LABELS == 2).astype(np.uint8)
+    volumes.write_mask_volume(tmp_path / f"mask{suffix}", mask, like=tmp_path / "image.nii.gz")
+    back = nib.load(tmp_path / f"mask{suffix}")
+    assert np.array_equal(np.asanyarray(back.dataobj), mask)
+    assert back.get_data_dtype() == np.uint8
+    assert (int(back.header["sform_code"]), int(back.header["qform_code"])) == (2, 1)
+    assert np.allclose(back.header.get_sform(), turn)
+    assert np.allclose(back.header.get_qform(), turn, atol=1e-5)
+    assert back.header["cal_max"] == 0
+    assert not back.header.extensions
+    check_same_geometry(read_geometry(tmp_path / f"mask{suffix}"), read_geometry(tmp_path / "image.nii.gz"))
+    assert [path.name for path in tmp_path.glob(".*")] == [], "no temporary file is left"
+
+
+def test_masks_that_do_not_fit_are_not_written(tmp_path: Path):
+    image = save(tmp_path / "image.nii.gz", LABELS.astype(np.uint8))
+    for mask in (LABELS.astype(np.int64), np.zeros((2, 3, 5), np.uint8)):
+        with pytest.raises(ValueError, match="a mask to write is uint8"):
+            volumes.write_mask_volume(tmp_path / "mask.nii.gz", mask, like=image)
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"), [("a.nii.gz", "a"), ("a.b.nii", "a.b"), ("a.png", "a"), ("A.NII.GZ", "A"), ("a.b.tif", "a.b")]
+)
+def test_names_lose_their_whole_suffix(name: str, stem: str):
+    assert file_stem(Path(name)) == stem
+
+
+def test_real_label_volumes_have_few_labels_and_their_images_geometry(shared_data: Path):
+    masks = sorted((shared_data / "MSD-Hippocampus" / "masks").glob("*.nii.gz"))
+    assert masks
+    for mask in masks:
+        volume = read_label_volume(mask)
+        assert set(np.unique(volume.array)) <= {0, 1, 2}
+        check_same_geometry(volume.geometry, read_geometry(mask.parents[1] / "images" / mask.name))
