@@ -32,6 +32,14 @@ class Precision(StrEnum):
     half = "16"
 
 
+class Split(StrEnum):
+    """Part of a data set."""
+
+    train = "train"
+    val = "val"
+    test = "test"
+
+
 def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model.safetensors, or a run folder.")],
     inputs: Annotated[
@@ -39,6 +47,12 @@ def predict(
         typer.Argument(metavar="INPUT...", help="Images, folders of images, or patterns like 'scans/**/*.png'."),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the masks.")],
+    split: Annotated[
+        Split | None,
+        typer.Option(
+            help="INPUT is a data set, or a run's manifest.json; predict this part of it.", show_default=False
+        ),
+    ] = None,
     overlay: Annotated[
         bool, typer.Option("--overlay", help="Also write the images with contours, to overlays/.")
     ] = False,
@@ -65,6 +79,7 @@ def predict(
     delineate predict runs/condseg image.jpg --out masks
     delineate predict runs/condseg/model.safetensors scans/ --out masks --overlay
     delineate predict runs/condseg 'scans/**/*.png' --out masks --probabilities
+    delineate predict runs/condseg polyps/ --split test --out masks
     """
     from rich.console import Console
     from rich.progress import Progress
@@ -80,6 +95,7 @@ def predict(
             predictor,
             inputs,
             out,
+            split=None if split is None else split.value,
             overlay=overlay,
             probabilities=probabilities,
             overwrite=overwrite,

@@ -26,9 +26,10 @@ from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
 from delineate.common.files import output_folder, sha256, write_bytes, write_text
+from delineate.data.case import Split
 from delineate.data.images import DEFAULT_MAX_PIXELS, read_image, write_mask
 from delineate.evaluation.predictions import FILE_NAME, PredictedFile, PredictionList
-from delineate.inference.inputs import Task, expand, name_outputs
+from delineate.inference.inputs import Task, expand, name_outputs, of_split
 from delineate.inference.overlay import draw
 from delineate.inference.predictor import Predictor, Probabilities, remark
 
@@ -96,6 +97,7 @@ def predict_files(
     inputs: Iterable[Path | str],
     out: Path | str,
     *,
+    split: Split | None = None,
     overlay: bool = False,
     probabilities: bool = False,
     overwrite: bool = False,
@@ -105,13 +107,17 @@ def predict_files(
 ) -> PredictionResult:
     """Predict every image of `inputs` (files, folders, patterns) into the folder `out`.
 
+    With `split`, the inputs are data sets (folders or manifests) and only that split's images are predicted.
+
     A file that cannot be read is in the result's `failures`, the others are done. Raises `DataError`, before anything is
     written: an input without images, outputs that clash, outputs that exist (unless `overwrite`) or are inputs;
     `DeviceError` when memory does not suffice; `DelineateError` when `out` cannot be written.
     """
     start = time.perf_counter()
     folder = Path(out)
-    job = _Job(predictor, name_outputs(expand(inputs)), folder, overlay, probabilities, max_pixels)
+    given = list(inputs)
+    images = expand(given if split is None else [image for data in given for image in of_split(Path(data), split)])
+    job = _Job(predictor, name_outputs(images), folder, overlay, probabilities, max_pixels)
     job.check_targets(overwrite)
     output_folder(folder)
     _ = predictor.network  # made here, so that it does not count as the first images' time
