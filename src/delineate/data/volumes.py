@@ -95,8 +95,9 @@ def read_geometry(path: Path) -> Geometry:
 def read_volume(path: Path) -> Volume:
     """Decode a volume with the file's scaling applied. Raises `DataError` as `read_geometry`, and for damaged files."""
     geometry = read_geometry(path)
+    image = _load(path)
     try:
-        array = np.asanyarray(_load(path).dataobj)
+        array = np.asanyarray(image.dataobj)
     except Exception as error:
         raise _broken(path, error) from error
     if array.dtype.kind not in "biuf":
@@ -185,8 +186,11 @@ def _header_size(content: bytes) -> int:
 def _load(path: Path) -> Any:
     """The file as nibabel's image. The whole file is unpacked, so that the checksum at its end is compared."""
     content = read_content(path)
-    content = gzip.decompress(content) if path.name.lower().endswith(".gz") else content
-    return getattr(_nibabel(), f"{_VERSIONS[_header_size(content)]}Image").from_bytes(content)
+    try:
+        content = gzip.decompress(content) if path.name.lower().endswith(".gz") else content
+        return getattr(_nibabel(), f"{_VERSIONS[_header_size(content)]}Image").from_bytes(content)
+    except Exception as error:
+        raise _broken(path, error) from error
 
 
 def _first_bytes(path: Path, number: int) -> bytes:
