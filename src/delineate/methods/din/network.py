@@ -1,0 +1,211 @@
+"""DIN: dual interaction network with cross-image attention.
+
+Noh, Jeon, Park: "Dual interaction network with cross-image attention for medical image segmentation",
+Pattern Recognition Letters 197 (2025) 332-338, arXiv 2509.05953. Written from the abstract and the figures; the authors
+published no code. Readings are named in `card.md`.
+
+In the order in which data meets them: an enhanced copy of the image (`nn.enhance`), two encoders (`streams`), merging of low
+and high features, dual interactive fusion and global spatial attention at every level (`interaction`), MLP decoder
+(`decoder`). Trained with cross-entropy, Dice and a multi-scale boundary loss (`objective`).
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from delineate.common.errors import RecipeError
+from delineate.methods.contract import Batch, Context, Method, MethodInfo, MethodOptions, Panel
+from delineate.methods.din.decoder import MLPDecoder
+from delineate.methods.din.interaction import (
+    PAPER,
+    READING,
+    AttentionOptions,
+    Concatenation,
+    DualInteraction,
+    Merge,
+    spatial_attention,
+)
+from delineate.methods.din.objective import DINLossOptions, terms
+from delineate.methods.din.streams import LEVELS, GreyInput, Stream, StreamKind, Streams
+from delineate.nn.blocks import resize_like
+from delineate.nn.boundary_loss import edges
+from delineate.nn.encoder import EncoderOptions
+from delineate.nn.enhance import Enhance, EnhanceOptions
+from delineate.nn.fuse import fold_batchnorm
+from delineate.nn.normalise import NormaliseKind
+from delineate.nn.taps import LowTap
+
+
+class DINOptions(MethodOptions):
+    """What may be chosen. `origin` tells what the paper states or draws from what this project reads into it."""
+
+    encoder: EncoderOptions = Field(
+        EncoderOptions(name="convnext_base"),
+        description="timm network with four levels or more, for each stream",
+        json_schema_extra=READING,
+    )
+    streams: StreamKind = Field(
+        "two",
+        description="two encoders; one that sees both images (shared); one that sees the image alone, without an exchange (one)",
+        json_schema_extra=PAPER,
+    )
+    enhance: EnhanceOptions = Field(
+        EnhanceOptions(), description="how the second stream's image is enhanced", json_schema_extra=READING
+    )
+    grey: GreyInput = Field(
+        "replicate", description="how one channel becomes the encoder's three", json_schema_extra=READING
+    )
+    normalise: NormaliseKind = Field(
+        "imagenet", description="mean and standard deviation taken off both images", json_schema_extra=READING
+    )
+    layer_scale: float | None = Field(
+        1.0,
+        gt=0,
+        description="first value of the encoder's layer scales from random weights; null keeps timm's (1e-6)",
+        json_schema_extra=READING,
+    )
+    low: LowTap = Field(
+        "first_block",
+        description="where a stage's low feature map is taken; previous, the level before averaged to this one's size, is also "
+        "what first_block means for encoders whose stages cannot be entered",
+        json_schema_extra=READING,
+    )
+    merge_kernel: Literal[1, 3] = Field(
+        1, description="kernel of the convolution that merges low and high", json_schema_extra=READING
+    )
+    fusion: Literal["attention", "concatenation"] = Field(
+        "attention", description="dual interactive fusion, or one convolution of both joined", json_schema_extra=PAPER
+    )
+    attention: AttentionOptions = Field(
+        AttentionOptions(), description="the exchange between the streams", json_schema_extra=READING
+    )
+    spatial_attention: bool = Field(
+        True, description="global spatial attention after the fusion", json_schema_extra=PAPER
+    )
+    decoder_width: int = Field(256, ge=1, description="channels of the decoder", json_schema_extra=READING)
+    dropout: float = Field(0.1, ge=0, lt=1, description="dropout before the logits", json_schema_extra=READING)
+    loss: DINLossOptions = Field(DINLossOptions(), description="weighted sum of losses", json_schema_extra=PAPER)
+
+
+class DIN(Method):
+    """`forward(image)`: B×C×H×W → logits B×K×H×W at any size ≥ 32 (padded inside, cropped again)."""
+
+    info = MethodInfo(
+        name="din",
+        title="DIN",
+        paper="Noh, Jeon, Park: Dual interaction network with cross-image attention for medical image segmentation, "
+        "Pattern Recognition Letters 197 (2025) 332-338, arXiv 2509.05953",
+        year=2025,
+        min_size=32,
+        couples_samples=True,
+        licence_note="Written from the paper's abstract and figures; the authors published no code.",
+        checkpoint_modules=("streams", *(f"fusion.{level}" for level in range(LEVELS)), "decoder"),
+    )
+    Options = DINOptions
+    options: DINOptions
+
+    def __init__(self, options: DINOptions, *, classes: int, in_channels: int) -> None:
+        super().__init__(options, classes=classes, in_channels=in_channels)
+        self.enhance = Enhance(options.enhance)
+        original = _stream(options, in_channels)
+        self.streams = Streams(
+            original, _stream(options, in_channels) if options.streams == "two" else None, options.streams
+        )
+        channels, low = original.encoder.channels, original.encoder.low_channels
+        _check_heads(options, channels)
+        self.merge = nn.ModuleList(
+            nn.ModuleList(Merge(*pair, options.merge_kernel) for pair in zip(low, channels, strict=True))
+            for _ in range(1 if options.streams == "one" else 2)
+        )
+        self.fusion = nn.ModuleList(_fusion(options, count, level) for level, count in enumerate(channels))
+        self.decoder = MLPDecoder(channels, options.decoder_width, classes, options.dropout)
+
+    def load_pretrained(self) -> None:
+        self.streams.load_pretrained(self.options.encoder.pretrained)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self._decoded(self.exchanged(image), image)
+
+    def exchanged(self, image: Tensor) -> list[tuple[Tensor, ...]]:
+        """The fused maps of every level, B×C_i×h_i×w_i, before global spatial attention: one for each stream (Z_I, Z_E), or one
+        alone where there is one stream or fusion is by concatenation."""
+        streams = [levels for levels in self.streams(image, self.enhance(image)) if levels]
+        merged = [
+            [merge(low, high) for merge, (low, high) in zip(merges, levels, strict=True)]
+            for merges, levels in zip(self.merge, streams, strict=True)
+        ]
+        return [fusion(*maps) for fusion, *maps in zip(self.fusion, *merged, strict=True)]
+
+    def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
+        return terms(self(batch["image"]), batch["mask"], self.options.loss)
+
+    def deploy(self) -> nn.Module:
+        """BatchNorm folded, the decoder's linear steps multiplied out, channels-last."""
+        lean = copy.deepcopy(self).eval()
+        lean.decoder = lean.decoder.lean()
+        return fold_batchnorm(lean).to(memory_format=torch.channels_last)
+
+    def panels(self, batch: Batch) -> dict[str, Panel]:
+        """`enhanced`: what the second stream sees. `attention`: the finest level's global spatial attention, mean of both
+        streams. `boundary`: edge strength of the foreground's probability, as the boundary loss sees it."""
+        image = batch["image"]
+        maps = self.exchanged(image)
+        attention = torch.stack([spatial_attention(z.float()) for z in maps[0]]).mean(0)
+        logits = self._decoded(maps, image).float()
+        probability = torch.sigmoid(logits) if self.classes == 1 else 1 - logits.softmax(1)[:, :1]
+        found = {
+            "attention": Panel("heat", resize_like(attention, image)),
+            "boundary": Panel("heat", edges(probability, self.options.loss.gradient).abs().clamp(0, 1)),
+        }
+        enhanced = self.enhance(image)
+        shown = enhanced if enhanced.shape[1] in (1, 3) else enhanced.mean(1, keepdim=True)
+        return found if self.options.streams == "one" else {"enhanced": Panel("image", shown), **found}
+
+    def _decoded(self, maps: list[tuple[Tensor, ...]], image: Tensor) -> Tensor:
+        """Global spatial attention, sum over the streams, decoder."""
+        levels = [torch.stack([self._attended(z) for z in level]).sum(0) for level in maps]
+        logits: Tensor = self.decoder(levels, (image.shape[-2], image.shape[-1]))
+        return logits
+
+    def _attended(self, x: Tensor) -> Tensor:
+        return x * spatial_attention(x) if self.options.spatial_attention else x
+
+
+class Alone(nn.Module):
+    """In place of a fusion where there is one stream."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        return (x,)
+
+
+def _stream(options: DINOptions, in_channels: int) -> Stream:
+    return Stream(
+        options.encoder,
+        in_channels=in_channels,
+        normalise=options.normalise,
+        grey=options.grey,
+        low=options.low,
+        layer_scale=options.layer_scale,
+    )
+
+
+def _fusion(options: DINOptions, channels: int, level: int) -> nn.Module:
+    if options.streams == "one":
+        return Alone()
+    if options.fusion == "concatenation":
+        return Concatenation(channels)
+    return DualInteraction(channels, options.attention, level)
+
+
+def _check_heads(options: DINOptions, channels: tuple[int, ...]) -> None:
+    for level, (heads, count) in enumerate(zip(options.attention.heads, channels, strict=True), start=1):
+        if count % heads:
+            raise RecipeError(
+                f"method 'din': attention.heads: {count} channels of level {level} of encoder '{options.encoder.name}' cannot "
+                f"be divided among {heads} heads"
+            )

@@ -1,0 +1,85 @@
+"""What DIN is trained by: α·cross-entropy + β·Dice + multi-scale boundary loss, on logits."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic.config import JsonDict
+from torch import Tensor
+from torch.nn import functional as F
+
+from delineate.nn.boundary_loss import Gradient, boundary_loss
+from delineate.nn.losses import IGNORE, cross_entropy
+
+PAPER: JsonDict = {"origin": "paper"}
+READING: JsonDict = {"origin": "reading"}
+SMOOTH = 1e-5
+Pool = Literal["batch", "image"]
+
+
+class DINLossOptions(BaseModel):
+    """A weighted sum of losses; a term with weight 0 is not computed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cross_entropy: float = Field(0.3, ge=0, description="weight of cross-entropy", json_schema_extra=PAPER)
+    dice: float = Field(0.7, ge=0, description="weight of Dice", json_schema_extra=PAPER)
+    boundary: float = Field(1.0, ge=0, description="weight of the boundary loss", json_schema_extra=PAPER)
+    scales: tuple[PositiveInt, ...] = Field(
+        (1, 2, 4), min_length=1, description="average pools of the boundary loss", json_schema_extra=PAPER
+    )
+    gradient: Gradient = Field(
+        "central", description="gradient extractor of the boundary loss", json_schema_extra=READING
+    )
+    background: bool = Field(
+        True, description="the boundary loss compares the background's map too", json_schema_extra=READING
+    )
+    pool: Pool = Field("batch", description="Dice over the whole batch, or of each image", json_schema_extra=READING)
+
+    @model_validator(mode="after")
+    def _something_to_learn(self) -> Self:
+        if not (self.cross_entropy or self.dice or self.boundary):
+            raise ValueError("at least one of cross_entropy, dice and boundary must be above 0")
+        return self
+
+
+def terms(logits: Tensor, target: Tensor, options: DINLossOptions) -> dict[str, Tensor]:
+    """The terms by name, each times its weight: logits B×K×H×W, target long B×H×W (255 = ignore)."""
+    found: dict[str, Tensor] = {}
+    if options.cross_entropy:
+        found["cross_entropy"] = options.cross_entropy * cross_entropy(logits, target)
+    predicted, reference, valid = maps(logits, target)
+    if options.dice:
+        found["dice"] = options.dice * squared_dice(predicted, reference, valid, pool=options.pool)
+    if options.boundary:
+        first = 0 if options.background else 1
+        found["boundary"] = options.boundary * boundary_loss(
+            predicted[:, first:], reference[:, first:], valid, gradient=options.gradient, scales=options.scales
+        )
+    return found
+
+
+def maps(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Probabilities and one-hot reference of all classes, background first, B×max(2, K)×H×W in float32, and the valid pixels
+    B×H×W. One channel is binary: background 1 − p, foreground p; there labels above 1 count as to be ignored."""
+    logits, valid = logits.float(), target != IGNORE
+    if logits.shape[1] == 1:
+        # softmax of (0, x) is (1 − sigmoid x, sigmoid x), without cancellation.
+        logits, valid = torch.cat((torch.zeros_like(logits), logits), 1), (target >= 0) & (target <= 1)
+    inside = torch.where(valid, target, torch.zeros_like(target))
+    return logits.softmax(1), F.one_hot(inside, logits.shape[1]).movedim(3, 1).float(), valid
+
+
+def squared_dice(predicted: Tensor, reference: Tensor, valid: Tensor, *, pool: Pool = "batch") -> Tensor:
+    """1 − (2·Σpy + ε) / (Σp² + Σy² + ε), ε = 1e-5, sums over valid pixels of the batch (or of each image), mean over all classes
+    including the background. An image (with `batch`: a batch) without valid pixels counts as 0."""
+    inside = valid[:, None]
+    p, y = predicted * inside, reference * inside
+    axes = (0, 2, 3) if pool == "batch" else (2, 3)
+    hit, total = (p * y).sum(axes), (p.square() + y.square()).sum(axes)
+    loss = 1 - (2 * hit + SMOOTH) / (total + SMOOTH)
+    if pool == "batch":
+        return loss.mean() * valid.any()
+    return (loss.mean(1) * valid.flatten(1).any(1)).mean()
