@@ -1,0 +1,1 @@
+"""Scores → what may be said about them: intervals, paired comparisons, claims about methods, ranks, words."""
