@@ -1,0 +1,157 @@
+"""The two masks of one class of one case, with what the metrics share: counts, boundary points, distances, surface elements."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.evaluation.metrics.distances import Points, edge_points, nearest
+from delineate.evaluation.metrics.elements import surface_elements
+from delineate.evaluation.overlap import Counts
+
+Mask = NDArray[np.bool_]
+Values = NDArray[np.float64]
+Outcome = Literal["found", "missed", "false_positive", "both_empty"]
+
+
+@dataclass(frozen=True, eq=False)
+class Masks:
+    """Prediction and reference of one foreground class, 2-D or 3-D, true where the class is; make them with `of`.
+
+    Ignored pixels are true in neither mask. Everything derived is computed when it is first asked for, and kept. What lies
+    outside the array counts as background.
+    """
+
+    prediction: Mask
+    reference: Mask
+    spacing: tuple[float, ...]
+    """Size of a pixel along each axis of the arrays; all 1 where it is unknown."""
+    valid: Mask | None = None
+    """False where pixels are ignored; None: all are valid."""
+
+    @classmethod
+    def of(
+        cls,
+        prediction: NDArray[Any],
+        reference: NDArray[Any],
+        *,
+        spacing: Sequence[float] | None = None,
+        valid: NDArray[np.bool_] | None = None,
+    ) -> Masks:
+        """Arrays of any type (true where not 0) as `Masks`.
+
+        Raises `ValueError` for arrays that differ in shape or are not 2-D or 3-D, and for a spacing that is not a positive
+        number per axis.
+        """
+        if not prediction.shape == reference.shape == (prediction if valid is None else valid).shape:
+            raise ValueError(f"prediction {prediction.shape}, reference {reference.shape} or valid differ in shape")
+        if prediction.ndim not in (2, 3):
+            raise ValueError(f"masks have 2 or 3 axes, not {prediction.ndim}")
+        sizes = tuple(float(size) for size in spacing) if spacing is not None else (1.0,) * prediction.ndim
+        if len(sizes) != prediction.ndim or not all(0 < size < math.inf for size in sizes):
+            raise ValueError(f"spacing {sizes} is not a positive number for each of {prediction.ndim} axes")
+        both = [mask.astype(bool, copy=False) for mask in (prediction, reference)]
+        if valid is not None:
+            both = [mask & valid for mask in both]
+        return cls(both[0], both[1], sizes, valid)
+
+    @cached_property
+    def tp(self) -> int:
+        """Pixels of both masks."""
+        return int(np.count_nonzero(self.prediction[self.box] & self.reference[self.box]))
+
+    @cached_property
+    def fp(self) -> int:
+        """Pixels of the prediction only."""
+        return int(np.count_nonzero(self.prediction[self.box])) - self.tp
+
+    @cached_property
+    def fn(self) -> int:
+        """Pixels of the reference only."""
+        return int(np.count_nonzero(self.reference[self.box])) - self.tp
+
+    @cached_property
+    def tn(self) -> int:
+        """Valid pixels of neither mask."""
+        pixels = self.prediction.size if self.valid is None else int(np.count_nonzero(self.valid))
+        return pixels - self.tp - self.fp - self.fn
+
+    @cached_property
+    def counts(self) -> Counts:
+        """tp, fp and fn as arrays of one element."""
+        return Counts(np.array([self.tp]), np.array([self.fp]), np.array([self.fn]))
+
+    @property
+    def outcome(self) -> Outcome:
+        """Whether the class is in both masks, in one of them, or in none."""
+        if self.tp + self.fn:
+            return "found" if self.tp + self.fp else "missed"
+        return "false_positive" if self.fp else "both_empty"
+
+    @property
+    def pixel_size(self) -> float:
+        """Area or volume of a pixel, in the spacing's unit."""
+        return math.prod(self.spacing)
+
+    @property
+    def diagonal(self) -> float:
+        """Length of the whole array's diagonal, in the spacing's unit: what a miss or a false positive costs in distance."""
+        return math.hypot(*(n * size for n, size in zip(self.prediction.shape, self.spacing, strict=True)))
+
+    @cached_property
+    def box(self) -> tuple[slice, ...]:
+        """The smallest box with all foreground of both masks; empty slices where there is none."""
+        box: list[slice] = []
+        for axis in range(self.prediction.ndim):
+            others = tuple(other for other in range(self.prediction.ndim) if other != axis)
+            inside = self.prediction[tuple(box)].any(others) | self.reference[tuple(box)].any(others)
+            hits = np.flatnonzero(inside)
+            box.append(slice(int(hits[0]), int(hits[-1]) + 1) if hits.size else slice(0, 0))
+        return tuple(box)
+
+    @cached_property
+    def cropped(self) -> tuple[Mask, Mask]:
+        """Prediction and reference in the box, with one pixel of background around."""
+        return np.pad(self.prediction[self.box], 1), np.pad(self.reference[self.box], 1)
+
+    @cached_property
+    def edges(self) -> tuple[Points, Points]:
+        """Indices n×axes of the boundary pixels of prediction and reference in the cropped arrays: those with a face neighbour
+        in the background."""
+        prediction, reference = self.cropped
+        return edge_points(prediction), edge_points(reference)
+
+    @cached_property
+    def distances(self) -> tuple[Values, Values]:
+        """Distance of each boundary pixel of the prediction to the nearest of the reference, and the reverse.
+
+        Between pixel centres, in the spacing's unit, exact. Raises `ValueError` unless both masks have pixels.
+        """
+        self._need_both()
+        prediction, reference = self.edges
+        shape = self.cropped[0].shape
+        there = nearest(prediction, reference, shape, self.spacing)
+        return there, nearest(reference, prediction, shape, self.spacing)
+
+    @cached_property
+    def surfaces(self) -> tuple[tuple[Values, Values], tuple[Values, Values]]:
+        """(distances, sizes) of the surface elements of the prediction to the nearest of the reference, and the reverse.
+
+        Elements lie between 2×2 (2×2×2) pixels that are not all alike; sizes are lengths (areas), see `elements`. Raises
+        `ValueError` unless both masks have pixels.
+        """
+        self._need_both()
+        (prediction, ours), (reference, theirs) = (surface_elements(mask, self.spacing) for mask in self.cropped)
+        shape = self.cropped[0].shape
+        there = nearest(prediction, reference, shape, self.spacing)
+        return (there, ours), (nearest(reference, prediction, shape, self.spacing), theirs)
+
+    def _need_both(self) -> None:
+        if self.outcome != "found":
+            raise ValueError(f"no distance between masks of which one is empty ({self.outcome})")
