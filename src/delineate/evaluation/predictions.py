@@ -16,7 +16,8 @@ from delineate.common.errors import DataError
 from delineate.common.files import write_json
 from delineate.data import labels
 from delineate.data.case import ClassTable
-from delineate.data.images import IMAGE_SUFFIXES, read_mask
+from delineate.data.volumes import check_same_geometry, is_nifti, read_geometry, read_labels
+from delineate.evaluation.references import mask_like_files
 
 FILE_NAME = "predictions.json"
 
@@ -59,25 +60,28 @@ class PredictionList(BaseModel):
 
 
 def mask_files(folder: Path, listed: PredictionList | None) -> list[Path]:
-    """The masks of a folder: those listed, or else all images directly in it. Raises `DataError` when there are none."""
+    """The masks of a folder: those listed, or else all images or all NIfTI volumes directly in it.
+
+    Raises `DataError` when there are none, or images and volumes are mixed.
+    """
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}; give the folder that `delineate predict` wrote")
     if listed is not None:
         return [folder / file.mask for file in listed.files]
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    files = mask_like_files(folder)
     if not files:
         raise DataError(
-            f"{folder} holds no masks (PNG or other images); give the folder that `delineate predict` wrote"
+            f"{folder} holds no masks (PNG or other images, or NIfTI volumes); give the folder that `delineate predict` wrote"
         )
     return files
 
 
 def read_prediction(path: Path, classes: ClassTable) -> NDArray[np.uint8]:
-    """A predicted mask → class indices H×W. Binary masks are 0/255 or 0/1, others hold class indices.
+    """A predicted mask → class indices, H×W or X×Y×Z of a volume. Binary masks are 0/255 or 0/1, others hold class indices.
 
     Raises `DataError` naming the file and the values that are neither.
     """
-    raw = read_mask(path)
+    raw = read_labels(path)
     values = labels.count_values(raw)
     if len(classes.names) == 2 and set(values) <= {0, 255}:
         return (raw > 0).astype(np.uint8)
@@ -86,3 +90,18 @@ def read_prediction(path: Path, classes: ClassTable) -> NDArray[np.uint8]:
         shown = ", ".join(str(value) for value in list(values)[:10]) + (" …" if len(values) > 10 else "")
         raise DataError(f"{path} has the values {shown}; a prediction of these classes has {wanted}")
     return raw.astype(np.uint8)
+
+
+def check_place(prediction: Path, reference: Path) -> None:
+    """Raise `DataError` unless both files are images, or both are volumes whose voxels lie in the same places.
+
+    Reads the headers of volumes only; the sizes of images are compared when they are decoded.
+    """
+    kinds = (is_nifti(prediction), is_nifti(reference))
+    if all(kinds):
+        check_same_geometry(read_geometry(prediction), read_geometry(reference))
+    elif any(kinds):
+        what = ["a volume" if volume else "an image" for volume in kinds]
+        raise DataError(
+            f"{prediction} is {what[0]} but its reference {reference} is {what[1]}; give both as the same kind"
+        )

@@ -1,21 +1,30 @@
-"""The reference masks to score against: a folder of masks, a data set (then one of its splits), or a run's manifest."""
+"""The reference masks to score against: a folder of masks, a data set (then one of its splits), or a run's manifest.
+
+Masks are images, or NIfTI volumes; of a data set of volumes (`images/` and `masks/`) only the masks are used.
+"""
 
 from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
 from delineate.common.errors import DataError
 from delineate.data import labels
 from delineate.data.case import IGNORE, Case, ClassTable, LabelRule, Manifest
-from delineate.data.images import read_mask
-from delineate.data.layouts import discover
-from delineate.data.pairing import image_files
+from delineate.data.findings import raise_errors
+from delineate.data.layouts import MASK_FOLDERS, discover
+from delineate.data.pairing import image_files, volume_files
+from delineate.data.pixels import case_mask
+from delineate.data.split_lists import apply_lists
+from delineate.data.volumes import check_same_geometry, file_stem, is_nifti, read_geometry, read_labels
 
 SplitChoice = Literal["train", "val", "test", "all"]
 
@@ -43,6 +52,8 @@ def open_references(path: Path, split: SplitChoice | None, classes: ClassTable |
         manifest = Manifest.load(path)
     elif is_mask_folder(path):
         manifest = _read_values(_mask_folder(path), classes)
+    elif (masks := _volume_set(path)) is not None:
+        manifest = _read_values(_mask_folder(masks, root=path), classes)
     else:
         manifest = _read_values(discover(path), classes)
     split = split or ("test" if manifest.split("test") else "all")
@@ -58,11 +69,43 @@ def open_references(path: Path, split: SplitChoice | None, classes: ClassTable |
     return References(manifest, cases, split)
 
 
+def read_reference(manifest: Manifest, case: Case) -> NDArray[np.uint8]:
+    """A case's class indices (255 = ignore), merged over its mask files: H×W, or X×Y×Z of a volume.
+
+    Raises `DataError` as `read_labels`, for values that are no class of the manifest, and for masks of one case that do not
+    lie in the same place. The case has masks.
+    """
+    if not is_nifti(manifest.path(case.masks[0])):
+        mask = case_mask(manifest, case)
+        assert mask is not None, "cases without masks are no references"
+        return mask
+    paths = [manifest.path(mask) for mask in case.masks]
+    for other in paths[1:]:
+        check_same_geometry(read_geometry(paths[0]), read_geometry(other))
+    return labels.merge([labels.apply(manifest.labels, read_labels(path), path) for path in paths])
+
+
+def mask_like_files(folder: Path) -> list[Path]:
+    """The images directly in a folder, or else its NIfTI volumes, sorted by name; none where there are neither.
+
+    Raises `DataError` for both in one folder, and for volumes in other formats.
+    """
+    images, volumes = image_files(folder), [path for path in volume_files(folder) if is_nifti(path)]
+    if images and volumes:
+        raise DataError(
+            f"{folder} holds images ({images[0].name}) and volumes ({volumes[0].name}); keep one kind there"
+        )
+    others = [] if images or volumes else volume_files(folder)
+    if others:
+        raise DataError(f"{others[0]} is a volume in a format that is not read; convert the masks to .nii.gz")
+    return images or volumes
+
+
 def is_mask_folder(path: Path) -> bool:
-    """Whether a folder holds masks only: image files, none of which is the image of another (`x.png` with `x_mask.png`)."""
+    """Whether a folder holds masks only: images or volumes, none of which is the image of another (`x.png` with `x_mask.png`)."""
     if not path.is_dir():
         return False
-    stems = {file.stem for file in image_files(path)}
+    stems = {file_stem(file) for file in mask_like_files(path)}
     return bool(stems) and not any(_ENDING.search(stem) and case_name(stem) in stems for stem in stems)
 
 
@@ -71,12 +114,42 @@ def case_name(stem: str) -> str:
     return _ENDING.sub("", stem)
 
 
-def _mask_folder(folder: Path) -> Manifest:
-    files: dict[str, list[str]] = defaultdict(list)
-    for file in image_files(folder):
-        files[case_name(file.stem)].append(file.name)
-    cases = tuple(Case(id=name, images=(), masks=tuple(masks)) for name, masks in files.items())
-    return Manifest(root=str(folder), layout="masks", split_origin="", cases=cases)
+def _volume_set(path: Path) -> Path | None:
+    """The folder of label volumes of a data set, or None when `path` is none."""
+    folders = sorted(folder for folder in path.iterdir() if folder.is_dir()) if path.is_dir() else []
+    masks = (folder for folder in folders if folder.name.lower() in (*MASK_FOLDERS, "labelstr"))
+    return next((folder for folder in masks if any(map(is_nifti, mask_like_files(folder)))), None)
+
+
+def _mask_folder(folder: Path, root: Path | None = None) -> Manifest:
+    """The masks of a folder as cases; with the `root` of the data set, its split lists are obeyed."""
+    base = root or folder
+    files: dict[str, list[Path]] = defaultdict(list)
+    for file in mask_like_files(folder):
+        files[case_name(file_stem(file))].append(file)
+    spacings = _spacings([paths[0] for paths in files.values()])
+    cases = [
+        Case(
+            id=name,
+            images=(),
+            masks=tuple(path.relative_to(base).as_posix() for path in paths),
+            spacing=spacings.get(paths[0]),
+        )
+        for name, paths in files.items()
+    ]
+    if root is None:
+        return Manifest(root=str(base), layout="masks", split_origin="", cases=tuple(cases))
+    cases, findings = apply_lists(root, cases)
+    raise_errors(findings)
+    origin = "files" if any(case.split for case in cases) else ""
+    return Manifest(root=str(base), layout="label volumes", split_origin=origin, cases=tuple(cases))
+
+
+def _spacings(paths: Sequence[Path]) -> dict[Path, tuple[float, ...]]:
+    """Spacing in mm of those files that tell theirs."""
+    volumes = [path for path in paths if is_nifti(path)]
+    with ThreadPoolExecutor(4) as pool:
+        return dict(zip(volumes, pool.map(lambda path: read_geometry(path).spacing, volumes), strict=True))
 
 
 def _read_values(manifest: Manifest, classes: ClassTable | None) -> Manifest:
@@ -104,4 +177,4 @@ def _are_ids_of(classes: ClassTable, counts: Mapping[int, int]) -> bool:
 
 def _each_values(paths: Iterable[Path]) -> Iterable[dict[int, int]]:
     with ThreadPoolExecutor(4) as pool:
-        yield from pool.map(lambda path: labels.count_values(read_mask(path)), list(paths))
+        yield from pool.map(lambda path: labels.count_values(read_labels(path)), list(paths))

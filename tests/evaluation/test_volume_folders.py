@@ -1,0 +1,116 @@
+"""NIfTI volumes as references and predictions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from delineate.common.errors import DataError
+from delineate.data.case import ClassTable
+from delineate.evaluation.predictions import check_place, mask_files, read_prediction
+from delineate.evaluation.references import is_mask_folder, open_references, read_reference
+
+nib = pytest.importorskip("nibabel")
+
+THREE = ClassTable(names=("background", "anterior", "posterior"))
+
+
+def save(path: Path, *values: float, shift: float = 0, dtype: type = np.uint8) -> Path:
+    """A volume of 2×3×4 voxels of 1×2×3 mm; the first voxels hold the values."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    array = np.zeros(24, dtype)
+    array[: len(values)] = values
+    affine = np.diag([1.0, 2, 3, 1])
+    affine[0, 3] = shift
+    nib.save(nib.Nifti1Image(array.reshape(2, 3, 4), affine), path)
+    return path
+
+
+def dataset(root: Path, masks: str = "masks") -> Path:
+    for name in "abc":
+        save(root / masks / f"{name}.nii.gz", 0, 1, 2, dtype=np.float32 if name == "a" else np.uint8)
+        save(root / masks.replace("labels", "images").replace("masks", "images") / f"{name}.nii.gz", 7, 8)
+    (root / "test.txt").write_text("c\n")
+    return root
+
+
+def test_a_folder_of_volumes_tells_classes_and_spacing(tmp_path: Path):
+    found = open_references(dataset(tmp_path) / "masks", None, None)
+    assert [case.id for case in found.cases] == ["a", "b", "c"]
+    assert {case.spacing for case in found.cases} == {(1.0, 2.0, 3.0)}
+    assert found.manifest.classes.names == ("background", "class 1", "class 2")
+    mask = read_reference(found.manifest, found.cases[0])
+    assert mask.shape == (2, 3, 4)
+    assert mask.ravel()[:4].tolist() == [0, 1, 2, 0]
+
+
+@pytest.mark.parametrize("masks", ["masks", "labelsTr"])
+def test_a_data_set_of_volumes_has_its_test_split(tmp_path: Path, masks: str):
+    found = open_references(dataset(tmp_path, masks), None, THREE)
+    assert (found.split, [case.id for case in found.cases]) == ("test", ["c"])
+    assert found.manifest.classes == THREE
+    assert found.manifest.path(found.cases[0].masks[0]) == tmp_path / masks / "c.nii.gz"
+    assert len(open_references(tmp_path, "all", None).cases) == 3
+
+
+def test_lists_that_name_absent_volumes_are_refused(tmp_path: Path):
+    (dataset(tmp_path) / "test.txt").write_text("c\nnone\n")
+    with pytest.raises(DataError, match=r"test\.txt lists 1 name without .*: none"):
+        open_references(tmp_path, None, None)
+
+
+def test_several_volumes_of_one_case_are_merged(tmp_path: Path):
+    save(tmp_path / "a_mask_1.nii.gz", 0, 1)
+    save(tmp_path / "a_mask_2.nii.gz", 0, 0, 1)
+    found = open_references(tmp_path, None, None)
+    assert read_reference(found.manifest, found.cases[0]).ravel()[:4].tolist() == [0, 1, 1, 0]
+    save(tmp_path / "a_mask_2.nii.gz", 0, 0, 1, shift=2)
+    with pytest.raises(DataError, match="2 mm apart"):
+        read_reference(found.manifest, found.cases[0])
+
+
+def test_predicted_volumes(tmp_path: Path):
+    save(tmp_path / "p" / "a.nii.gz", 0, 1, 2, dtype=np.float32)
+    (file,) = mask_files(tmp_path / "p", None)
+    assert read_prediction(file, THREE).ravel()[:4].tolist() == [0, 1, 2, 0]
+    assert read_prediction(save(tmp_path / "b.nii.gz", 255), ClassTable()).sum() == 1
+    with pytest.raises(DataError, match=r"a\.nii\.gz has the values 0, 1, 2; .* 0 and 255, or 0 and 1"):
+        read_prediction(file, ClassTable())
+    with pytest.raises(DataError, match="fractions"):
+        read_prediction(save(tmp_path / "c.nii.gz", 0.5, dtype=np.float32), THREE)
+
+
+def test_prediction_and_reference_must_lie_in_the_same_place(tmp_path: Path):
+    here, there = save(tmp_path / "p.nii.gz", 1), save(tmp_path / "r.nii", 1, shift=4)
+    check_place(here, save(tmp_path / "same.nii", 1))
+    with pytest.raises(DataError, match=r"p\.nii\.gz and .*r\.nii have the same shape but lie up to 4 mm apart"):
+        check_place(here, there)
+    with pytest.raises(DataError, match=r"p\.nii\.gz is a volume but its reference .*x\.png is an image"):
+        check_place(here, tmp_path / "x.png")
+    check_place(tmp_path / "a.png", tmp_path / "b.png")
+
+
+def test_mixed_and_unread_formats_are_one_line(tmp_path: Path):
+    save(tmp_path / "p" / "a.nii.gz", 1)
+    cv2.imwrite(str(tmp_path / "p" / "b.png"), np.zeros((4, 4), np.uint8))
+    with pytest.raises(DataError, match=r"holds images \(b\.png\) and volumes \(a\.nii\.gz\); keep one kind"):
+        mask_files(tmp_path / "p", None)
+    (tmp_path / "q").mkdir()
+    with pytest.raises(DataError, match="holds no masks"):
+        mask_files(tmp_path / "q", None)
+    (tmp_path / "q" / "a.nrrd").touch()
+    with pytest.raises(DataError, match=r"a\.nrrd is a volume in a format that is not read; convert"):
+        is_mask_folder(tmp_path / "q")
+
+
+def test_real_volumes_as_references(shared_data: Path):
+    found = open_references(shared_data / "MSD-Hippocampus", None, None)
+    assert (found.split, len(found.cases), len(found.manifest.cases)) == ("test", 12, 72)
+    assert found.cases[0].spacing == (1, 1, 1)
+    assert found.manifest.classes.outputs == 3
+    mask = read_reference(found.manifest, found.cases[0])
+    assert mask.ndim == 3
+    assert set(np.unique(mask)) == {0, 1, 2}
