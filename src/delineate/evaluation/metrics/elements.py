@@ -75,7 +75,7 @@ def _corners(axes: int) -> list[Corner]:
     return list(product((0, 1), repeat=axes))
 
 
-def _segments(inside: frozenset[Corner], axes: tuple[int, int] = (0, 1), origin: Corner = (0, 0)) -> list[Segment]:
+def _segments(inside: frozenset[Corner], axes: Sequence[int] = (0, 1), origin: Corner = (0, 0)) -> list[Segment]:
     """Where the surface crosses the square along `axes` at `origin`: none, one or two segments between edge midpoints."""
     ring = [tuple(origin[i] + (i == axes[0]) * a + (i == axes[1]) * b for i in range(len(origin))) for a, b in _RING]
     sides = list(pairwise([*ring, ring[0]]))

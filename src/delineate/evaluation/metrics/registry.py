@@ -1,4 +1,4 @@
-"""Every metric of masks by name: what it is called, what a table must know of it, how to choose some.
+"""Every metric by name: what it is called, what a table must know of it, how to choose some.
 
 `--metrics` takes names (`dice`), families (`boundary`), names with a parameter (`nsd@2`, or as the column is called: `nsd_2`) and
 `all`.
@@ -14,7 +14,9 @@ from typing import Literal
 
 from delineate.common.errors import DataError
 from delineate.common.names import did_you_mean
-from delineate.evaluation.metrics import amount, overlap, surface
+from delineate.evaluation.metrics import amount, boundary, calibration, instances, lesions, overlap, skeleton, surface
+from delineate.evaluation.metrics.calibration import Probabilities
+from delineate.evaluation.metrics.instances import Instances
 from delineate.evaluation.metrics.masks import Masks
 
 Kind = Literal["overlap", "distance", "amount", "relative"]
@@ -58,6 +60,20 @@ class Metric(Entry):
 
 
 @dataclass(frozen=True)
+class InstanceMetric(Entry):
+    """A metric of two instance maps."""
+
+    value: Callable[[Instances], float]
+
+
+@dataclass(frozen=True)
+class ProbabilityMetric(Entry):
+    """A metric of probabilities and a reference; NaN without a valid pixel."""
+
+    value: Callable[[Probabilities], float]
+
+
+@dataclass(frozen=True)
 class Parameter:
     """A number that a name may carry after `@`."""
 
@@ -71,6 +87,7 @@ class Parameter:
 
 _OVERLAP = partial(Metric, kind="overlap", better="higher", unit="")
 _DISTANCE = partial(Metric, kind="distance", better="lower", unit="length", family="boundary")
+_SIZE = partial(Metric, kind="amount", unit="size", family="size")
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
@@ -79,24 +96,20 @@ METRICS: dict[str, Metric] = {
         _OVERLAP("precision", "Precision", family="overlap", value=overlap.precision),
         _OVERLAP("recall", "Recall", family="overlap", value=overlap.recall),
         Metric("specificity", "Specificity", "amount", "higher", "", "overlap", overlap.specificity),
-        Metric("volume_difference", "Size difference", "amount", "zero", "size", "size", amount.volume_difference),
-        Metric(
+        _SIZE("volume_difference", "Size difference", better="zero", value=amount.volume_difference),
+        _SIZE(
             "absolute_volume_difference",
             "Size difference (absolute)",
-            "amount",
-            "lower",
-            "size",
-            "size",
-            amount.absolute_volume_difference,
+            better="lower",
+            value=amount.absolute_volume_difference,
         ),
-        Metric(
+        _SIZE(
             "relative_volume_difference",
             "Size difference (relative)",
-            "relative",
-            "zero",
-            "",
-            "size",
-            amount.relative_volume_difference,
+            kind="relative",
+            better="zero",
+            unit="",
+            value=amount.relative_volume_difference,
         ),
         _DISTANCE("hd", "HD", value=surface.hausdorff),
         _DISTANCE("hd95_max", "HD95 (max of directed)", value=surface.hd95_max),
@@ -107,16 +120,43 @@ METRICS: dict[str, Metric] = {
         _DISTANCE("masd", "MASD (mean of directed)", value=surface.masd),
         _OVERLAP("nsd", "NSD", family="boundary", value=surface.nsd),
         _OVERLAP("nsd_weighted", "NSD (surface-weighted)", family="boundary", value=surface.nsd_weighted),
+        _OVERLAP("boundary_iou", "Boundary IoU", family="boundary", value=boundary.boundary_iou),
+        _OVERLAP("cldice", "clDice", family="topology", value=skeleton.cldice),
+        _OVERLAP("lesion_precision", "Lesion precision", family="lesion", value=lesions.lesion_precision),
+        _OVERLAP("lesion_recall", "Lesion recall", family="lesion", value=lesions.lesion_recall),
+        _OVERLAP("lesion_f1", "Lesion F1", family="lesion", value=lesions.lesion_f1),
     )
 }
 """Name without parameter → metric, in the order of the tables."""
 PARAMETERS: dict[str, Parameter] = {
-    "nsd": Parameter("tolerance", 2.0, always=True),
-    "nsd_weighted": Parameter("tolerance", 2.0, always=True),
+    "nsd": Parameter("tolerance", surface.TOLERANCE, always=True),
+    "nsd_weighted": Parameter("tolerance", surface.TOLERANCE, always=True),
+    "boundary_iou": Parameter("ratio", boundary.RATIO, highest=1),
+    "lesion_precision": Parameter("share", 0.0, highest=1),
+    "lesion_recall": Parameter("share", 0.0, highest=1),
+    "lesion_f1": Parameter("share", 0.0, highest=1),
 }
-"""The names that take a parameter; their `value` has to be given it."""
+"""The names that take a parameter."""
 FAMILIES: tuple[str, ...] = tuple(dict.fromkeys(metric.family for metric in METRICS.values()))
-DEFAULT: tuple[str, ...] = ("dice", "iou", "precision", "recall", "hd95_pooled", "assd", "nsd@2")
+DEFAULT: tuple[str, ...] = ("dice", "iou", "precision", "recall", "hd95_pooled", "assd", "nsd@2", "boundary_iou")
+INSTANCE_METRICS: dict[str, InstanceMetric] = {
+    name: InstanceMetric(name, title, "overlap", "higher", "", "instances", value)
+    for name, title, value in (
+        ("pq", "PQ", instances.panoptic_quality),
+        ("sq", "SQ", instances.segmentation_quality),
+        ("rq", "RQ", instances.recognition_quality),
+        ("aji", "AJI", instances.aggregated_jaccard),
+    )
+}
+"""For cases with instance maps."""
+PROBABILITY_METRICS: dict[str, ProbabilityMetric] = {
+    name: ProbabilityMetric(name, title, "amount", "lower", "", "calibration", value)
+    for name, title, value in (
+        ("ece", "ECE", calibration.expected_calibration_error),
+        ("brier", "Brier score", calibration.brier),
+    )
+}
+"""For cases with probabilities."""
 
 
 def resolve(names: Sequence[str]) -> tuple[Metric, ...]:

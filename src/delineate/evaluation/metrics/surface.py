@@ -20,6 +20,8 @@ from delineate.evaluation.metrics.masks import Masks, Values
 
 ROBUST = 95
 """Percentile of the HD95."""
+TOLERANCE = 2.0
+"""Of the NSD where none is given, in the spacing's unit."""
 
 
 def hausdorff(masks: Masks) -> float:
@@ -74,7 +76,7 @@ def assd_weighted(masks: Masks) -> float:
     return sum(float(far @ size) for far, size in masks.surfaces) / sum(float(size.sum()) for _, size in masks.surfaces)
 
 
-def nsd(masks: Masks, tolerance: float) -> float:
+def nsd(masks: Masks, tolerance: float = TOLERANCE) -> float:
     """Share of the boundary pixels of both masks that are at most `tolerance` (spacing's unit) from the other boundary. (MONAI.)"""
     if masks.outcome != "found":
         return float(masks.outcome == "both_empty")
@@ -82,7 +84,7 @@ def nsd(masks: Masks, tolerance: float) -> float:
     return float(np.count_nonzero(far <= tolerance)) / far.size
 
 
-def nsd_weighted(masks: Masks, tolerance: float) -> float:
+def nsd_weighted(masks: Masks, tolerance: float = TOLERANCE) -> float:
     """Share of both contours' length (surfaces' area) that is at most `tolerance` (spacing's unit) from the other boundary.
 
     (Nikolov et al. 2021.)
