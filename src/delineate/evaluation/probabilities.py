@@ -1,0 +1,155 @@
+"""Predicted probability maps: found by name, read as float32 in [0, 1].
+
+    FOLDER/NAME.png                    one foreground class
+    FOLDER/0_background/NAME.png …     several: a folder for each class, its index first
+    FOLDER/NAME.npy|.npz|.nii.gz       arrays: H×W of the foreground, or K×H×W of all classes (volumes likewise)
+
+PNG and TIFF hold whole numbers: 65535 (16 bits, as `predict --probabilities` writes) or 255 (8 bits) stand for 1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.common.errors import DataError
+from delineate.data.case import ClassTable
+from delineate.data.findings import count, some
+from delineate.data.images import IMAGE_SUFFIXES, read_mask
+from delineate.data.volumes import file_stem, is_nifti, read_volume
+
+FOLDER_NAME = "probabilities"
+"""Where `predict` puts them, inside its output folder."""
+
+_ARRAYS = (".npy", ".npz")
+_CLASS_FOLDER = re.compile(r"^(\d+)_")
+_NPZ_KEYS = ("probabilities", "softmax")
+"""Looked for in an archive of several arrays."""
+
+Probabilities = NDArray[np.float32]
+"""In [0, 1]: H×W (D×H×W) of the foreground for one foreground class, else K×H×W (K×D×H×W) of all K classes, background first."""
+
+
+@dataclass(frozen=True)
+class ProbabilityMaps:
+    """The probability maps of a folder."""
+
+    classes: ClassTable
+    files: Mapping[str, tuple[Path, ...]]
+    """Name → one file, or a file for each class."""
+
+    def read(self, name: str) -> Probabilities:
+        """The map of one case. Raises `DataError` naming the file: damaged, of other classes, not a number, outside 0…1."""
+        paths = self.files[name]
+        if len(paths) == 1:
+            return _channels(read_map(paths[0]), len(self.classes.names), paths[0])
+        planes = [read_map(path) for path in paths]
+        odd = next((index for index, plane in enumerate(planes) if plane.shape != planes[0].shape), None)
+        if odd is not None:
+            raise DataError(f"{paths[0]} and {paths[odd]} differ in size: {planes[0].shape} and {planes[odd].shape}")
+        return np.stack(planes)
+
+    def need(self, names: Sequence[str]) -> None:
+        """Raise `DataError` that lists those of `names` which have no map."""
+        missing = [name for name in names if name not in self.files]
+        if missing:
+            raise DataError(
+                f"{count(len(missing), 'case')} without probability map: {some(missing)}; predict them all again"
+            )
+
+
+def find_probabilities(folder: Path, classes: ClassTable) -> ProbabilityMaps | None:
+    """The maps in `folder/probabilities`, or in `folder` itself when it is called so or holds arrays; None where there are none.
+
+    Raises `DataError` for two maps of one name, and class folders that are not those of `classes`.
+    """
+    inner = folder / FOLDER_NAME
+    if inner.is_dir():
+        return open_probabilities(inner, classes)
+    is_one = folder.name == FOLDER_NAME or any(path.suffix in _ARRAYS for path in folder.glob("*"))
+    return open_probabilities(folder, classes) if is_one else None
+
+
+def open_probabilities(folder: Path, classes: ClassTable) -> ProbabilityMaps:
+    """The maps of a folder. Raises `DataError`: none there, two of one name, class folders that are not those of `classes`."""
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {folder}; give the folder of probability maps")
+    parts = {
+        int(match[1]): path for path in folder.iterdir() if path.is_dir() and (match := _CLASS_FOLDER.match(path.name))
+    }
+    if not parts:
+        files = {name: (path,) for name, path in _maps(folder).items()}
+    elif sorted(parts) != list(range(len(classes.names))):
+        found = ", ".join(parts[index].name for index in sorted(parts))
+        raise DataError(f"{folder} has maps of the classes {found}, but there are {len(classes.names)} classes")
+    else:
+        planes = [_maps(parts[index]) for index in sorted(parts)]
+        odd = sorted({name for plane in planes for name in plane if any(name not in other for other in planes)})
+        if odd:
+            raise DataError(f"{folder} lacks maps of some classes for {count(len(odd), 'case')}: {some(odd)}")
+        files = {name: tuple(plane[name] for plane in planes) for name in planes[0]}
+    if not files:
+        raise DataError(f"{folder} holds no probability maps (PNG, TIFF, .npy, .npz or NIfTI)")
+    return ProbabilityMaps(classes, files)
+
+
+def read_map(path: Path) -> NDArray[np.float32]:
+    """One file's numbers as they are stored, checked: finite and in 0…1. Raises `DataError` naming the file and the value."""
+    values = _read(path)
+    if values.dtype.kind not in "uif" or not values.size or values.ndim < 2:
+        raise DataError(f"{path} holds {values.dtype} of shape {values.shape}; probabilities are numbers in 0…1")
+    if not np.isfinite(values).all():
+        raise DataError(
+            f"{path} has {int((~np.isfinite(values)).sum())} probabilities that are not numbers (NaN or infinite)"
+        )
+    low, high = float(values.min()), float(values.max())
+    if low < 0 or high > 1:
+        raise DataError(f"{path} has probabilities outside 0…1 ({low:g} … {high:g}); are these logits or percentages?")
+    return values.astype(np.float32)
+
+
+def _read(path: Path) -> NDArray[Any]:
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        raw = read_mask(path)
+        return raw / np.float32(np.iinfo(raw.dtype).max)
+    if is_nifti(path):
+        return read_volume(path).array
+    try:
+        content = np.load(path, allow_pickle=False)
+        if isinstance(content, np.ndarray):
+            return content
+        with content:
+            keys = [key for key in _NPZ_KEYS if key in content] or list(content)
+            if len(keys) == 1 or keys[0] in _NPZ_KEYS:
+                return content[keys[0]]
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{path} is damaged or holds no plain array ({reason}); save it again") from error
+    raise DataError(f"{path} holds the arrays {', '.join(keys) or 'none'}; call one of them '{_NPZ_KEYS[0]}'")
+
+
+def _channels(values: NDArray[np.float32], classes: int, path: Path) -> Probabilities:
+    """A file of one or all classes → the form of `Probabilities`."""
+    if values.ndim > 2 and values.shape[0] == classes:
+        return values[1] if classes == 2 else values
+    if classes > 2:
+        raise DataError(f"{path} has the shape {values.shape}; of {classes} classes it is {classes}×height×width")
+    return values[0] if values.ndim > 2 and values.shape[0] == 1 else values
+
+
+def _maps(folder: Path) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or not path.is_file():
+            continue
+        if path.suffix.lower() in (*IMAGE_SUFFIXES, *_ARRAYS) or is_nifti(path):
+            if file_stem(path) in files:
+                raise DataError(f"{files[file_stem(path)]} and {path} are both maps of '{file_stem(path)}'; keep one")
+            files[file_stem(path)] = path
+    return files
