@@ -7,7 +7,6 @@ from typing import Any, Literal, NamedTuple
 
 from timm.models._features import FeatureListNet
 from timm.models.convnext import ConvNeXtStage
-from timm.models.maxxvit import MaxxVitStage
 from timm.models.resnetv2 import ResNetStage
 from timm.models.swin_transformer import SwinTransformerStage
 from torch import Tensor, nn
@@ -18,7 +17,7 @@ from delineate.nn.blocks import pad_to_multiple
 from delineate.nn.encoder import Encoder, pyramid
 
 LowTap = Literal["first_block", "downsampling", "previous"]
-ENTERED = (ConvNeXtStage, MaxxVitStage, ResNetStage, SwinTransformerStage)
+ENTERED = (ConvNeXtStage, ResNetStage, SwinTransformerStage)
 """Stages (exactly these types) that run `downsample`, where they have one, and then `blocks` in order."""
 
 
@@ -34,7 +33,7 @@ class TwoTapEncoder(nn.Module):
 
     `low`: after the stage's `first_block`; after its `downsampling` (for a first stage without one: its input); or the `previous`
     level's map, averaged to this one's size (the image, where there is none). A stage can be entered where it is known how
-    it is built: ConvNeXt, Swin, MaxViT, and networks whose stages are plain sequences of blocks (ResNet and its kin). For all
+    it is built: ConvNeXt, Swin, and networks whose stages are plain sequences of blocks (ResNet and its kin). For all
     others `first_block` means `previous`, as `entered` tells.
 
     `forward`: B×in_channels×H×W → one `Level` per level, highest resolution first, sized as `Encoder` does.
