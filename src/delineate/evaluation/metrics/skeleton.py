@@ -32,5 +32,5 @@ def _inside(tube: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
 def _skeleton(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     from skimage.morphology import skeletonize  # here, since its import takes longer than everything else of the room
 
-    line = np.asarray(skeletonize(mask), bool)
+    line: NDArray[np.bool_] = skeletonize(mask)  # type: ignore[no-untyped-call]
     return line if line.any() else mask  # thinning in 3-D can wear a tiny blob away
