@@ -84,7 +84,7 @@ def open_probabilities(folder: Path, classes: ClassTable) -> ProbabilityMaps:
         int(match[1]): path for path in folder.iterdir() if path.is_dir() and (match := _CLASS_FOLDER.match(path.name))
     }
     if not parts:
-        files = {name: (path,) for name, path in _maps(folder).items()}
+        files: dict[str, tuple[Path, ...]] = {name: (path,) for name, path in _maps(folder).items()}
     elif sorted(parts) != list(range(len(classes.names))):
         found = ", ".join(parts[index].name for index in sorted(parts))
         raise DataError(f"{folder} has maps of the classes {found}, but there are {len(classes.names)} classes")
