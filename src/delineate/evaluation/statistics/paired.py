@@ -1,0 +1,189 @@
+"""Two score vectors over the same cases: the mean difference, whether chance explains it, and how large it is.
+
+It is a comparison of two sets of predictions. What it says holds for these two trained models; a claim about the methods
+that trained them needs several seeds (see `mixed`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtr
+
+from delineate.evaluation.statistics import bootstrap
+from delineate.evaluation.statistics.intervals import Interval, mean_interval
+from delineate.evaluation.statistics.ties import average_ranks_of_many, tidy
+
+Floats = NDArray[np.float64]
+ENUMERATED = 14
+"""Up to so many groups that differ, all patterns of signs are tried."""
+EXACT_RANKS = 60
+"""Up to so many groups that differ, the distribution of the signed ranks is counted out."""
+DRAWN_AT_ONCE = 1_000_000
+
+
+@dataclass(frozen=True)
+class Paired:
+    """First against second, over the cases that both have a score for."""
+
+    difference: Interval
+    """Mean over cases of first − second."""
+    sd: float | None
+    """Spread of the groups' differences, √groups × the standard error of the mean; None for fewer than two groups."""
+    dropped: int
+    """Cases left out, because one of the two has no score."""
+    first_better: int
+    second_better: int
+    equal: int
+    """Numbers of cases; they add up to `difference.n`."""
+    wilcoxon_p: float | None
+    """Signed-rank test of the groups' mean differences, two-sided (see `wilcoxon`)."""
+    permutation_p: float | None
+    """Sign-flip test of the mean difference, two-sided (see `permutation`)."""
+    permutation_how: str
+    rank_biserial: float | None
+    """(rank sum where first > second − rank sum where first < second) / their sum, in [−1, 1] (Kerby, 2014)."""
+    d_z: float | None
+    """Mean / standard deviation of the groups' mean differences (Cohen); None without spread."""
+    least_p: float
+    """The smallest p the two tests could give with so many groups that differ."""
+
+
+def compare(
+    first: ArrayLike,
+    second: ArrayLike,
+    groups: Sequence[Hashable] | NDArray | None = None,
+    *,
+    better: Literal["higher", "lower"] = "higher",
+    bounds: tuple[float, float] = (-np.inf, np.inf),
+    level: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> Paired:
+    """Compare two score vectors, (n,), NaN = no score; entry i of both belongs to case i.
+
+    `groups`: as in `mean_interval`; tests and effect sizes work on whole groups. `better` says which scores are good, `bounds`
+    is the range of a score. Differences and effect sizes keep the sign of first − second in any case.
+
+    Raises `ValueError` for vectors of different shape and infinite scores.
+    """
+    one, two = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if one.shape != two.shape or one.ndim != 1:
+        raise ValueError(f"two vectors over the same cases are compared, not {one.shape} with {two.shape}")
+    if np.isinf(one).any() or np.isinf(two).any():
+        raise ValueError("scores must be finite or NaN")
+    differences = tidy(one - two)
+    clusters = bootstrap.cluster(differences, groups)
+    reach = bounds[1] - bounds[0]
+    sums = tidy(clusters.sums.ravel())
+    means = tidy(clusters.sums.ravel() / clusters.counts.ravel())
+    above, below = int((differences > 0).sum()), int((differences < 0).sum())
+    test_p, how = permutation(sums, draws=resamples, seed=seed)
+    return Paired(
+        difference=mean_interval(
+            differences, groups, level=level, resamples=resamples, seed=seed, bounds=(-reach, reach)
+        ),
+        sd=bootstrap.standard_error(clusters) * clusters.groups**0.5 if clusters.groups > 1 else None,
+        dropped=int(np.isnan(differences).sum()),
+        first_better=above if better == "higher" else below,
+        second_better=below if better == "higher" else above,
+        equal=clusters.n - above - below,
+        wilcoxon_p=wilcoxon(means),
+        permutation_p=test_p,
+        permutation_how=how,
+        rank_biserial=rank_biserial(means),
+        d_z=_standardised(means),
+        least_p=0.5 ** (max(1, int((sums != 0).sum())) - 1),
+    )
+
+
+def wilcoxon(differences: Floats) -> float | None:
+    """Two-sided p of the signed-rank test (Wilcoxon, Biometrics Bulletin 1 (1945) 80); None without differences.
+
+    Zeros take part in the ranking and are then left out (Pratt, JASA 54 (1959) 655); ties share the average rank. Exact, given
+    the ranks, for up to 60 that are not zero; beyond, the normal approximation with the ranks' own variance.
+    """
+    ranks = _signed_ranks(differences)
+    if not len(differences):
+        return None
+    if not len(ranks):
+        return 1.0
+    total = np.abs(ranks).sum()
+    above = float(ranks[ranks > 0].sum())
+    if len(ranks) > EXACT_RANKS:
+        return float(2 * ndtr(-abs(2 * above - total) / np.sqrt((ranks**2).sum())))
+    ways = _rank_sums(np.abs(2 * ranks).round().astype(int))
+    edge = round(2 * min(above, total - above))
+    return float(min(1.0, 2 * ways[: edge + 1].sum()))
+
+
+def permutation(sums: Floats, *, draws: int = 10_000, seed: int = 0) -> tuple[float | None, str]:
+    """Two-sided p of the sign-flip test of Σ sums, and how it was found; `sums`: the groups' summed differences.
+
+    Under the hypothesis that first and second are exchangeable within a group, each sum is as likely with the other sign.
+    All patterns are tried for up to 14 sums that are not zero; else patterns are drawn, and p = (1 + hits) / (1 + draws)
+    (Phipson & Smyth, 2010), which is never 0.
+    """
+    if not len(sums):
+        return None, "no test: no pairs"
+    apart = np.sort(sums[sums != 0])
+    edge = abs(apart.sum()) - 1e-9 * np.abs(apart).sum()
+    if len(apart) <= ENUMERATED:
+        signs = 1 - 2 * (np.arange(2 ** len(apart))[:, None] >> np.arange(len(apart)) & 1)
+        return float((np.abs(signs @ apart) >= edge).mean()), f"exact, {2 ** len(apart)} sign patterns"
+    hits = sum(int((np.abs(flipped) >= edge).sum()) for flipped in _flipped(apart, draws, seed))
+    return (1 + hits) / (1 + draws), f"{draws} random sign patterns"
+
+
+def rank_biserial(differences: Floats) -> float | None:
+    """(R⁺ − R⁻) / (R⁺ + R⁻) of Pratt's signed ranks, in [−1, 1]: 1 = always above; None where nothing differs."""
+    ranks = _signed_ranks(differences)
+    return float(ranks.sum() / np.abs(ranks).sum()) if len(ranks) else None
+
+
+def holm(p_values: ArrayLike) -> Floats:
+    """P values adjusted for their number by Holm's step-down method (Scand. J. Statist. 6 (1979) 65), in the given order.
+
+    NaN (no test) is not counted and stays NaN.
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    adjusted = np.full(p.shape, np.nan)
+    order = np.argsort(p)[: int((~np.isnan(p)).sum())]
+    steps = p[order] * np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(steps))
+    return adjusted
+
+
+def _signed_ranks(differences: Floats) -> Floats:
+    """Ranks of the sizes, zeros ranked too and then dropped, with the sign of the difference."""
+    return (average_ranks_of_many(np.abs(differences)) * np.sign(differences))[differences != 0]
+
+
+def _rank_sums(doubled: NDArray[np.int64]) -> Floats:
+    """Probability of each sum (index) when each doubled rank is in it with probability a half."""
+    ways = np.zeros(int(doubled.sum()) + 1)
+    ways[0] = 1
+    for rank in doubled:
+        ways[rank:] = (ways[rank:] + ways[:-rank]) / 2
+        ways[:rank] /= 2
+    return ways
+
+
+def _flipped(sums: Floats, draws: int, seed: int) -> Iterator[Floats]:
+    """Totals under random signs, in blocks."""
+    rng = np.random.Generator(np.random.SFC64(seed))
+    rows = max(1, DRAWN_AT_ONCE // len(sums))
+    for start in range(0, draws, rows):
+        count = min(rows, draws - start)
+        bits = np.frombuffer(rng.bytes(count * -(-len(sums) // 8)), np.uint8).reshape(count, -1)
+        signs = np.unpackbits(bits, axis=1, count=len(sums)).astype(np.float64)
+        yield 2 * (signs @ sums) - sums.sum()
+
+
+def _standardised(differences: Floats) -> float | None:
+    spread = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
+    return float(differences.mean()) / spread if spread > 0 else None
