@@ -56,6 +56,13 @@ def test_a_data_set_of_volumes_has_its_test_split(tmp_path: Path, masks: str):
     assert len(open_references(tmp_path, "all", None).cases) == 3
 
 
+def test_names_tell_of_patients(tmp_path: Path):
+    for name in ("patient01_frame01", "patient01_frame12", "scan7"):
+        save(tmp_path / f"{name}.nii.gz", 0, 1)
+    found = open_references(tmp_path, None, None)
+    assert [case.group for case in found.cases] == ["patient01", "patient01", None]
+
+
 def test_lists_that_name_absent_volumes_are_refused(tmp_path: Path):
     (dataset(tmp_path) / "test.txt").write_text("c\nnone\n")
     with pytest.raises(DataError, match=r"test\.txt lists 1 name without .*: none"):

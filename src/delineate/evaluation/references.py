@@ -21,7 +21,7 @@ from delineate.data import labels
 from delineate.data.case import IGNORE, Case, ClassTable, LabelRule, Manifest
 from delineate.data.findings import raise_errors
 from delineate.data.layouts import MASK_FOLDERS, discover
-from delineate.data.pairing import image_files, volume_files
+from delineate.data.pairing import group_of, image_files, volume_files
 from delineate.data.pixels import case_mask
 from delineate.data.split_lists import apply_lists
 from delineate.data.volumes import check_same_geometry, file_stem, is_nifti, read_geometry, read_labels
@@ -133,6 +133,7 @@ def _mask_folder(folder: Path, root: Path | None = None) -> Manifest:
             id=name,
             images=(),
             masks=tuple(path.relative_to(base).as_posix() for path in paths),
+            group=group_of(name),
             spacing=spacings.get(paths[0]),
         )
         for name, paths in files.items()
