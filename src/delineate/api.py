@@ -76,13 +76,17 @@ def train(
 
 
 def evaluate(predictions: Path | str, references: Path | str, *, out: Path | str, **options: Any) -> Evaluation:
-    """Score a folder of masks against the reference masks at native resolution; write `scores.csv` and `scores.json`.
+    """Score a folder of masks against the reference masks; write `scores.csv`, `scores.json` and `report.html` to `out`.
 
-    See `delineate.evaluation.files.evaluate_folders` for the options, the pairing of names and the errors.
+    `options` are the fields of `delineate.evaluation.files.Options`; see `evaluate_folders` there for the pairing of names and
+    the errors.
     """
-    from delineate.evaluation.files import evaluate_folders
+    from delineate.evaluation.files import Options, evaluate_folders
+    from delineate.report.evaluation import write_evaluation_report
 
-    return evaluate_folders(Path(predictions), Path(references), out=Path(out), **options)
+    evaluation = evaluate_folders(Path(predictions), Path(references), Options(**options), out=Path(out))
+    write_evaluation_report(Path(out))
+    return evaluation
 
 
 @dataclass(frozen=True)

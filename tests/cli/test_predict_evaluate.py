@@ -66,7 +66,7 @@ def test_predict_then_evaluate(tmp_path: Path, model: Path, typed: Typed):
     assert "foreground %" in out
     code, out, err = typed("evaluate", tmp_path / "p", data / "masks", "--out", tmp_path / "scores")
     assert (code, err) == (0, "")
-    assert "3 cases, protocol native" in out
+    assert "3 images, protocol native" in out
     assert "3 found, 0 missed" in out
     assert (tmp_path / "scores" / "scores.csv").is_file()
     code, out, err = typed("evaluate", tmp_path / "p", data, "--out", tmp_path / "scores", "--split", "all")

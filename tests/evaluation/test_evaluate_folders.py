@@ -12,7 +12,7 @@ import pytest
 
 from delineate.common.errors import DataError
 from delineate.data.case import Case, ClassTable, LabelRule, Manifest
-from delineate.evaluation.files import evaluate_folders
+from delineate.evaluation.files import Options, evaluate_folders
 from delineate.evaluation.predictions import PredictedFile, PredictionList
 
 FOUR = ClassTable(names=("background", "a", "b", "c"))
@@ -56,10 +56,16 @@ def test_plain_folders(tmp_path: Path):
         ("y", "0.000000", "1", "0"),
     ]
     table = json.loads((tmp_path / "out" / "scores.json").read_text())
-    assert table["protocol"] == "native"
-    assert table["headline"] == "all"
-    assert table["macro"]["dice"]["all"] == {"mean": pytest.approx(1 / 3), "n": 2}
-    assert "both empty = 1" in table["policy"]["all"]
+    assert (table["format"], table["protocol"], table["headline"], table["length"]) == (2, "native", "all", "px")
+    dice = table["macro"]["dice"]["all"]
+    assert dice == {
+        **{"mean": pytest.approx(1 / 3), "n": 2, "groups": 2, "low": None, "high": None},
+        "how": "no interval: fewer than 6 groups",
+    }
+    assert table["micro"]["foreground"]["dice"] == pytest.approx(2 * 24 / (48 + 24 + 48))
+    assert table["macro"]["hd95_pooled"]["found"]["n"] == 1
+    assert table["macro"]["hd95_pooled"]["penalised"]["n"] == 2
+    assert "both empty = 1" in table["policy"]["overlap, all"]
     assert not (tmp_path / "out" / "evaluations.jsonl").exists()
 
 
@@ -115,13 +121,13 @@ def test_data_set_scores_its_test_split_and_notes_it(tmp_path: Path):
 def test_other_splits_are_no_opening(tmp_path: Path):
     data = dataset(tmp_path / "data")
     write(tmp_path / "p" / "b.png", [0, 255, 255, 0])
-    assert evaluate_folders(tmp_path / "p", data, split="val").openings == 0
+    assert evaluate_folders(tmp_path / "p", data, Options(split="val")).openings == 0
     with pytest.raises(DataError, match=r"1 prediction \(b\) .* split 'test'.*b is in split 'val'"):
         evaluate_folders(tmp_path / "p", data)
     with pytest.raises(DataError, match=r"3 references \(a, c, d\) in split 'all' .* without a prediction"):
-        evaluate_folders(tmp_path / "p", data, split="all")
+        evaluate_folders(tmp_path / "p", data, Options(split="all"))
     with pytest.raises(DataError, match="unknown split 'tset'"):
-        evaluate_folders(tmp_path / "p", data, split="tset")
+        evaluate_folders(tmp_path / "p", data, Options(split="tset"))
 
 
 def test_manifest_of_a_run(tmp_path: Path):
@@ -165,7 +171,7 @@ def test_several_classes_and_one_that_no_reference_has(tmp_path: Path):
     assert list(evaluation.summary.classes) == ["a", "b", "c"]
     assert evaluation.headline() == pytest.approx((1 + 2 / 3) / 2)
     assert evaluation.summary.outcomes["c"].false_positive == 1
-    assert evaluate_folders(tmp_path / "p", tmp_path / "r", classes=FOUR).headline() == evaluation.headline()
+    assert evaluate_folders(tmp_path / "p", tmp_path / "r", Options(classes=FOUR)).headline() == evaluation.headline()
 
 
 def test_label_ids_with_gaps_become_the_classes_in_order(tmp_path: Path):

@@ -11,8 +11,8 @@ from PIL import Image
 from delineate.common.files import write_json
 from delineate.data.case import Case, ClassTable, LabelRule, Manifest
 from delineate.evaluation.cases import score_case
-from delineate.evaluation.files import write_scores
 from delineate.evaluation.predictions import PredictedFile, PredictionList
+from delineate.evaluation.stored import Origin, write_scores
 from delineate.evaluation.table import summarise
 from delineate.inference.overlay import draw
 
@@ -70,7 +70,7 @@ class Fake:
             for row in score_case(case, predictions[case], self.references[case], self.classes)
         ]
         out.mkdir(parents=True, exist_ok=True)
-        write_scores(out, rows, summarise(rows), split=split)
+        write_scores(out, rows, summarise(rows), Origin(split=split))
 
 
 def write_run(

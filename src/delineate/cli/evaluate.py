@@ -10,7 +10,11 @@ import typer
 
 if TYPE_CHECKING:
     from delineate.evaluation.files import Evaluation
-    from delineate.evaluation.table import Mean
+    from delineate.evaluation.statistics.intervals import Interval
+    from delineate.evaluation.table import Column, Means
+
+MOST_CLASSES = 6
+"""More classes than these are told in scores.csv and the report, not on the console."""
 
 
 class Split(StrEnum):
@@ -30,27 +34,80 @@ def evaluate(
             metavar="REFERENCES", help="Folder of reference masks, a data set's folder, or a run's manifest.json."
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for scores.csv and scores.json.")],
+    out: Annotated[Path, typer.Option(help="Folder for scores.csv, scores.json and report.html.")],
+    raters: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[MORE_RATERS]...", help="Folders with further raters' masks of the same cases."),
+    ] = None,
     split: Annotated[
         Split | None,
         typer.Option(help="Part of a data set to score.", show_default="test if there is one, else all"),
     ] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Metrics, families or 'all', with commas.",
+            show_default="dice,iou,precision,recall,hd95_pooled,assd,nsd@2",
+        ),
+    ] = None,
+    spacing: Annotated[
+        str | None,
+        typer.Option(metavar="MM", help="Pixel size in mm: row,column or slice,row,column.", show_default="in pixels"),
+    ] = None,
+    stack: Annotated[
+        str | None,
+        typer.Option(metavar="RULE", help="Put slices together to volumes: 'auto', or a pattern on names."),
+    ] = None,
+    group_by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RULE",
+            help="Which cases belong together: a pattern on names, a CSV (case,group), or 'none'.",
+            show_default="as the data set knows",
+        ),
+    ] = None,
+    subgroups: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Attributes of the cases (case, sex, site …): scores by each.")
+    ] = None,
+    protocol: Annotated[
+        str,
+        typer.Option(
+            help="native, or a paper's: condseg, vmunet-pooled, transunet-volume.",
+        ),
+    ] = "native",
 ) -> None:
-    """Score predicted masks at native resolution: Dice, IoU, precision, recall.
+    """Score predicted masks: overlap, distances, lesions …, each mean with n and a 95 % interval.
 
-    Two columns: all cases (both empty = 1, miss or false positive = 0), and
-    the cases whose reference has the class. A mask is matched with the
-    reference of the same name. Each opening of a test split is noted in
-    evaluations.jsonl.
+    Overlap has two columns: all cases (both empty = 1, miss or false positive
+    = 0), and those whose reference has the class. Distances too: a miss or
+    false positive costs the image's diagonal (penalised) or is left out
+    (found). A mask is matched with the reference of the same name. Each
+    opening of a test split is noted in evaluations.jsonl.
 
     \b
-    delineate evaluate masks/ polyps/masks --out scores
     delineate evaluate masks/ polyps/ --split test --out scores
-    delineate evaluate masks/ runs/condseg/manifest.json --out scores
+    delineate evaluate masks/ hearts/ --stack auto --metrics dice,hd95_pooled --out scores
+    delineate evaluate masks/ vessels/masks vessels/masks_2nd_observer --out scores
+    delineate evaluate masks/ polyps/ --group-by '^patient\\d+' --subgroups sites.csv --out scores
     """
-    from delineate.evaluation.files import evaluate_folders
+    from delineate.api import evaluate as run
+    from delineate.evaluation.metrics.registry import DEFAULT
+    from delineate.evaluation.stacks import parse_spacing
 
-    evaluation = evaluate_folders(predictions, references, out=out, split=None if split is None else split.value)
+    evaluation = run(
+        predictions,
+        references,
+        out=out,
+        raters=raters or (),
+        split=None if split is None else split.value,
+        metrics=metrics.split(",") if metrics else DEFAULT,
+        spacing=parse_spacing(spacing) if spacing else None,
+        stack=stack,
+        group_by=group_by,
+        subgroups=subgroups,
+        protocol=protocol,
+    )
     _print(evaluation, out)
 
 
@@ -58,27 +115,50 @@ def _print(evaluation: Evaluation, out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    summary = evaluation.summary
-    headline = summary.headline_column
-    table = Table(title=f"{summary.cases} cases, protocol native, mean over cases; headline: {headline}")
-    scores = list(summary.macro)
-    for heading in ("class", "column", "n", *scores):
-        table.add_column(heading, justify="left" if heading in ("class", "column") else "right")
-    groups = dict(summary.classes) if len(summary.classes) == 1 else {**summary.classes, "macro": summary.macro}
-    for name, means in groups.items():
-        for column in ("all", "present"):
-            cells = [means[score][column] for score in scores]
-            table.add_row(name, column, str(cells[0].n), *(_cell(cell) for cell in cells))
+    summary, origin = evaluation.summary, evaluation.origin
+    title = f"{summary.cases} {origin.level}s, {origin.protocol_words}, means over {origin.level}s with 95 % intervals"
+    table = Table(title=title)
+    several = {name: means for name, means in summary.classes.items() if 1 < len(summary.classes) <= MOST_CLASSES}
+    for heading in ("metric", "column", "n", *several, "mean of classes" if several else "mean", "95 %"):
+        table.add_column(heading, justify="left" if heading in ("metric", "column") else "right")
+    for metric in summary.metrics:
+        for column, whole in summary.macro[metric.name].items():
+            quoted = column == summary.column_of(metric.name)
+            parts = [_mean(means, metric.name, column) for means in several.values()]
+            unit = _unit(metric.unit, origin.length, origin.level)
+            cells = (column, str(whole.n), *parts, _figure(whole.mean), _limits(whole))
+            table.add_row(f"{metric.title}{unit}", *cells, style="bold" if quoted else None)
     console = Console(highlight=False, soft_wrap=True)
     console.print(table)
     for name, seen in summary.outcomes.items():
         console.print(
             f"{name}: {seen.found} found, {seen.missed} missed, {seen.false_positive} false positive, {seen.both_empty} both empty"
         )
+    console.print(_how(next(iter(next(iter(summary.macro.values())).values())), origin.grouping))
     if evaluation.openings:
         console.print(f"test split opened {evaluation.openings}× with these predictions (evaluations.jsonl)")
-    console.print(f"scores: {out / 'scores.csv'}, {out / 'scores.json'}")
+    console.print(f"scores: {out / 'scores.csv'}, {out / 'scores.json'}; report: {out / 'report.html'}")
 
 
-def _cell(mean: Mean) -> str:
-    return "–" if mean.mean is None else f"{mean.mean:.4f}"
+def _how(interval: Interval, grouping: str) -> str:
+    return f"intervals: {interval.how}; {grouping}"
+
+
+def _mean(means: Means, metric: str, column: Column) -> str:
+    return _figure(means[metric][column].mean)
+
+
+def _unit(unit: str, length: str, level: str) -> str:
+    if unit == "length":
+        return f", {length}"
+    return f", {length}{'³' if level == 'volume' else '²'}" if unit == "size" and length == "mm" else ""
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def _limits(interval: Interval) -> str:
+    if interval.low is None or interval.high is None:
+        return "–"
+    return f"{_figure(interval.low)} … {_figure(interval.high)}"

@@ -22,7 +22,7 @@ from delineate.data.spec import Pixels
 from delineate.engine.card import model_card
 from delineate.engine.loop import Run
 from delineate.evaluation.cases import Row, score_case
-from delineate.evaluation.files import write_scores
+from delineate.evaluation.stored import Origin, write_scores
 from delineate.evaluation.table import summarise
 from delineate.inference.overlay import draw
 from delineate.inference.predictor import Predictor
@@ -72,7 +72,7 @@ def finish(run: Run, manifest: Manifest, max_pixels: int) -> float:
     ]
     rows = tuple(row for each in scored for row in each.rows)
     summary = summarise(rows)
-    write_scores(folder.validation, rows, summary, split="val")
+    write_scores(folder.validation, rows, summary, _origin(run, manifest))
     _pictures(predictor, manifest, scored, folder.validation, max_pixels)
     artefact.scores = {"split": "validation", "protocol": "native", **summary.to_json()}
     save(folder.model, artefact)
@@ -103,11 +103,20 @@ def _artefact(run: Run, manifest: Manifest) -> Artefact:
     return Artefact(method.eval(), run.spec, manifest.classes, provenance=provenance)
 
 
+def _origin(run: Run, manifest: Manifest) -> Origin:
+    grouped = any(case.group for case in manifest.split("val"))
+    return Origin(
+        grouping="groups of the data set" if grouped else "each case is its own group",
+        method=run.recipe.name,
+        seed=run.recipe.engine.seed,
+    )
+
+
 def _score(predictor: Predictor, pair: _Pair, manifest: Manifest, masks: Path) -> _Scored:
     prediction = predictor.predict(pair.image)
     binary = len(manifest.classes.names) == 2
     write_mask(masks / f"{pair.case.id}.png", prediction * 255 if binary else prediction)
-    rows = score_case(pair.case.id, prediction, pair.reference, manifest.classes)
+    rows = score_case(pair.case.id, prediction, pair.reference, manifest.classes, group=pair.case.group)
     counted = rows if binary else [row for row in rows if row.present] or rows
     return _Scored(pair.case, float(np.mean([row.scores["dice"] for row in counted])), rows)
 

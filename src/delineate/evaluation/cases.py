@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from delineate.data.case import ClassTable
-from delineate.evaluation import overlap
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.data.case import IGNORE, ClassTable
+from delineate.evaluation.metrics import registry
+from delineate.evaluation.metrics.calibration import Probabilities
+from delineate.evaluation.metrics.instances import Instances
+from delineate.evaluation.metrics.masks import Masks, Outcome
+from delineate.evaluation.metrics.registry import InstanceMetric, Metric, ProbabilityMetric
 from delineate.evaluation.overlap import Labels
+
+QUICK = registry.resolve(("dice", "iou", "precision", "recall"))
+"""What training's own validation reports: overlap from counts alone."""
 
 
 @dataclass(frozen=True)
@@ -17,36 +29,110 @@ class Row:
     label: int
     """Class index, from 1."""
     name: str
-    present: bool
-    """The reference has pixels of this class."""
-    found: bool
-    """The prediction has pixels of this class."""
+    outcome: Outcome
+    """Whether reference and prediction have the class."""
     scores: dict[str, float]
-    """Score name → value in [0, 1], by the policy of the column `all` (see `evaluation.overlap`)."""
+    """Metric name → value by that metric's policy; NaN where it is not scored."""
     tp: int
     fp: int
     fn: int
+    tn: int
+    """Pixels or voxels; those ignored are counted nowhere."""
+    diagonal: float
+    """Of the whole array, in the unit of lengths: what a miss costs in the column `penalised`."""
+    group: str = ""
+    """What statistics resample: patient, sequence. Empty: the case is its own group."""
+
+    @property
+    def present(self) -> bool:
+        """The reference has the class."""
+        return self.outcome in ("found", "missed")
+
+    @property
+    def found(self) -> bool:
+        """The prediction has the class."""
+        return self.outcome in ("found", "false_positive")
+
+    @property
+    def cluster(self) -> str:
+        """The group's name, the case's own where it has none."""
+        return self.group or self.case
 
 
-def score_case(case: str, prediction: Labels, reference: Labels, classes: ClassTable) -> list[Row]:
-    """Compare class indices H×W with class indices H×W (255 in the reference = ignored); rows in the order of the classes.
+def score_case(
+    case: str,
+    prediction: Labels,
+    reference: Labels,
+    classes: ClassTable,
+    *,
+    metrics: Sequence[Metric] = QUICK,
+    spacing: Sequence[float] | None = None,
+    group: str | None = None,
+) -> list[Row]:
+    """Compare class indices with class indices, H×W or D×H×W (255 in the reference = ignored); rows in the order of the classes.
 
-    Binary predictions are 0/1. Raises `ValueError` when shapes differ or an index is not of the class table.
+    Binary predictions are 0/1. `spacing`: size of a pixel along each axis of the arrays, in mm; None: lengths are in
+    pixels. Raises `ValueError` when shapes differ or an index is not of the class table.
     """
-    of = overlap.counts(overlap.confusion(prediction, reference, len(classes.names)))
-    values = {name: score(of) for name, score in overlap.SCORES.items()}
-    return [
-        Row(
-            case=case,
-            label=label,
-            name=name,
-            present=bool(of.tp[label] + of.fn[label]),
-            found=bool(of.tp[label] + of.fp[label]),
-            scores={score: float(value[label]) for score, value in values.items()},
-            tp=int(of.tp[label]),
-            fp=int(of.fp[label]),
-            fn=int(of.fn[label]),
-        )
-        for label, name in enumerate(classes.names)
-        if label > 0
-    ]
+    if prediction.shape != reference.shape:
+        raise ValueError(f"prediction {prediction.shape} and reference {reference.shape} differ in shape")
+    valid = reference != IGNORE
+    if prediction.max(initial=0) >= len(classes.names) or reference.max(where=valid, initial=0) >= len(classes.names):
+        raise ValueError(f"class indices outside 0…{len(classes.names) - 1}")
+    ignoring = None if valid.all() else valid
+    rows = []
+    for label, name in enumerate(classes.names[1:], start=1):
+        masks = Masks.of(prediction == label, reference == label, valid=ignoring, spacing=spacing)
+        rows.append(_row(case, label, name, masks, metrics, group))
+    return rows
+
+
+def add_probabilities(
+    rows: Sequence[Row],
+    probabilities: NDArray[np.float32],
+    reference: Labels,
+    metrics: Sequence[ProbabilityMetric],
+) -> list[Row]:
+    """The same rows with the calibration of each class against the rest.
+
+    `probabilities`: of the foreground in the reference's shape, or classes first. Raises `ValueError` for shapes that differ.
+    """
+    several = probabilities.ndim > reference.ndim
+    added = []
+    for row in rows:
+        stated = probabilities[row.label] if several else probabilities
+        given = Probabilities.of(stated, reference == row.label, valid=reference != IGNORE)
+        added.append(replace(row, scores={**row.scores, **{one.name: float(one.value(given)) for one in metrics}}))
+    return added
+
+
+def score_instances(
+    case: str,
+    prediction: NDArray[Any],
+    reference: NDArray[Any],
+    *,
+    metrics: Sequence[InstanceMetric],
+    mask_metrics: Sequence[Metric] = QUICK,
+    spacing: Sequence[float] | None = None,
+    group: str | None = None,
+) -> Row:
+    """Compare instance maps (0 = background): their objects, and the union of the objects as the class `foreground`."""
+    row = _row(case, 1, "foreground", Masks.of(prediction > 0, reference > 0, spacing=spacing), mask_metrics, group)
+    objects = Instances.of(prediction, reference)
+    return replace(row, scores={**row.scores, **{metric.name: float(metric.value(objects)) for metric in metrics}})
+
+
+def _row(case: str, label: int, name: str, masks: Masks, metrics: Sequence[Metric], group: str | None) -> Row:
+    return Row(
+        case=case,
+        label=label,
+        name=name,
+        outcome=masks.outcome,
+        scores={metric.name: float(metric.value(masks)) for metric in metrics},
+        tp=masks.tp,
+        fp=masks.fp,
+        fn=masks.fn,
+        tn=masks.tn,
+        diagonal=float(masks.diagonal),
+        group=group or "",
+    )

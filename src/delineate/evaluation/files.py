@@ -1,34 +1,35 @@
-"""A folder of predictions against the references: pairs by name, scores at native resolution, `scores.csv` and `scores.json`."""
+"""A folder of predictions against the references: pairs by name, scores, and what is written of them."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from delineate.common.errors import DataError
+from delineate.common.files import output_folder, write_text
+from delineate.data.case import Case, ClassTable
+from delineate.evaluation import tables
+from delineate.evaluation.cases import Row
+from delineate.evaluation.choice import Choice, choose
+from delineate.evaluation.instances import pair_instances
+from delineate.evaluation.metrics import registry
+from delineate.evaluation.openings import note_opening
+from delineate.evaluation.pairing import pair
+from delineate.evaluation.predictions import PredictionList, mask_files
+from delineate.evaluation.probabilities import ProbabilityMaps, find_probabilities
+from delineate.evaluation.protocols import NATIVE, Protocol, ProtocolScores, find_protocol
+from delineate.evaluation.raters import open_raters
+from delineate.evaluation.references import References, SplitChoice, open_references
+from delineate.evaluation.scoring import Job, Roles, Scored, joint_hash, length_unit
+from delineate.evaluation.stored import Origin, write_scores
+from delineate.evaluation.subgroups import Subgroups, read_subgroups
+from delineate.evaluation.table import Summary, summarise
+from delineate.evaluation.units import Unit, make_units
 
-from delineate.common.errors import DataError, DelineateError
-from delineate.common.files import output_folder, write_json, write_text
-from delineate.data.case import IGNORE, Case, ClassTable, Manifest
-from delineate.data.pixels import case_mask
-from delineate.evaluation.cases import Row, score_case
-from delineate.evaluation.overlap import SCORES
-from delineate.evaluation.predictions import PredictionList, mask_files, read_prediction
-from delineate.evaluation.references import References, SplitChoice, case_name, open_references
-from delineate.evaluation.table import POLICY, Summary, summarise
-
-PROTOCOL = "native"
-"""Masks are compared at the reference's own resolution."""
-OPENINGS = "evaluations.jsonl"
-"""Where each opening of a test split is noted, a line each."""
+INSTANCE_FOLDER = "instances"
+"""Where a data set keeps its instance maps."""
 
 
 @dataclass(frozen=True)
@@ -38,140 +39,204 @@ class Evaluation:
     rows: tuple[Row, ...]
     summary: Summary
     split: SplitChoice
+    origin: Origin
     openings: int = 0
     """How often a test split has been opened with these predictions, this time included; 0 when it was not one."""
+    raters: Mapping[Roles, Summary] = field(default_factory=dict)
+    """(kind, whose mask, against whose) → its table; empty with one rater."""
+    protocol: ProtocolScores | None = None
+    """What a paper's protocol makes of the predictions; None: native."""
 
     def headline(self, score: str = "dice") -> float:
-        """The mean to quote (see `Summary.headline`)."""
+        """The mean to quote (see `Summary.headline`); of a protocol that pools all pixels, its one value."""
+        if self.protocol is not None and not self.summary.metrics:
+            return self.protocol.macro[score]
         return self.summary.headline(score)
 
 
+@dataclass(frozen=True)
+class Options:
+    """What may be asked for beside predictions and references."""
+
+    split: SplitChoice | None = None
+    """Of a data set; default: test where there is one, else all."""
+    metrics: Sequence[str] = registry.DEFAULT
+    """Names and families (`evaluation.metrics.registry`); those of instances take both folders as instance maps."""
+    spacing: Sequence[float] | None = None
+    """Size of a pixel in mm, as (row, column) or (slice, row, column); None: what the files know, else lengths are in pixels."""
+    stack: str | None = None
+    """A rule by which slices are put together to volumes (`evaluation.stacks`)."""
+    group_by: str | None = None
+    """A rule by which cases belong together (`data.grouping`); None: as the data set knows."""
+    raters: Sequence[Path] = ()
+    """Folders of further raters' masks of the same cases."""
+    subgroups: Path | None = None
+    """A table of the cases' attributes (`evaluation.subgroups`)."""
+    protocol: str = NATIVE
+    """native, or a paper's (`evaluation.protocols`), which has its own metrics."""
+    classes: ClassTable | None = None
+    """Names of all classes, where neither predictions nor references tell."""
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """All that is known before the first mask is compared."""
+
+    found: References
+    units: list[Unit]
+    grouping: str
+    subgroups: Subgroups | None
+    job: Job
+
+
 def evaluate_folders(
-    predictions: Path,
-    references: Path,
-    *,
-    out: Path | None = None,
-    split: SplitChoice | None = None,
-    classes: ClassTable | None = None,
+    predictions: Path, references: Path, options: Options | None = None, *, out: Path | None = None
 ) -> Evaluation:
-    """Score the masks in `predictions` against `references`, at native resolution.
+    """Score the masks in `predictions` against `references`; with `out`, write the scores there.
 
     `references`: a folder of masks (a mask may end in `_mask`, `_mask_1` or `_segmentation`), a data set's folder, or a
-    manifest.json; of the latter two the `split` (default: test where there is one, else all). Names are matched without
-    suffix. `classes`: names of all classes, where neither predictions nor references tell. With `out`, scores are written.
-
-    Raises `DataError`: a prediction without reference or the reverse, sizes that differ, values that are no class, a reference
-    that has only ignored pixels.
+    manifest.json. Names are matched without suffix. Raises `DataError`: a prediction without reference or the reverse, sizes
+    or geometries that differ, values that are no class, a reference that has only ignored pixels, an unknown metric, a rule, a
+    table or a spacing that does not fit, options that mean nothing together.
     """
+    options = options or Options()
+    lineage, choice = find_protocol(options.protocol), choose(options.metrics)
+    _refuse_mixtures(options, lineage, choice)
     listed = PredictionList.find(predictions)
-    files = mask_files(predictions, listed)
-    known = classes or (ClassTable(names=listed.class_names) if listed is not None else None)
-    found = open_references(references, split, known)
-    pairs = _pair(predictions, files, found, references)
-    with ThreadPoolExecutor(4) as pool:
-        parts = pool.map(lambda pair: _score(found.manifest, *pair), pairs)
-        rows = tuple(row for part in parts for row in part)
+    opened = _open(predictions, references, listed, options, lineage, choice)
+    job, scores = opened.job, None
+    if lineage is None:
+        scored, entries = job.run(opened.units, options.spacing), choice.entries
+    else:
+        scored, scores = job.run_protocol(opened.units, lineage)
+        entries = tables.protocol_entries(lineage) if scored[0].rows[0].scores else ()
+    rows = tuple(row for each in scored for row in each.rows)
+    panel = tables.gather(scored)
     if out is not None:
         output_folder(out)
-    openings = _note_opening(predictions, references, out, len(pairs)) if found.split == "test" else 0
-    evaluation = Evaluation(rows, summarise(rows), found.split, openings)
+    split = opened.found.split
+    openings = note_opening(predictions, references, out, len(opened.units)) if split == "test" else 0
+    evaluation = Evaluation(
+        rows,
+        summarise(rows, entries),
+        split,
+        _origin(predictions, listed, opened, scored, scores),
+        openings,
+        {roles: summarise(members, choice.masks) for roles, members in panel.items()},
+        scores,
+    )
     if out is not None:
-        write_scores(out, rows, evaluation.summary, split=found.split)
+        _write(out, evaluation, opened, panel)
     return evaluation
 
 
-def write_scores(folder: Path, rows: Sequence[Row], summary: Summary, *, split: SplitChoice = "val") -> None:
-    """Write `scores.csv` (a line per case and class) and `scores.json` (the table, with protocol and policy)."""
-    write_text(folder / "scores.csv", _csv(rows))
-    content = {"format": 1, "protocol": PROTOCOL, "split": split, "policy": POLICY}
-    write_json(folder / "scores.json", {**content, **summary.to_json()})
+def _write(out: Path, evaluation: Evaluation, opened: _Opened, panel: Mapping[Roles, Sequence[Row]]) -> None:
+    extra: dict[str, Any] = {"openings": evaluation.openings}
+    if opened.job.raters is not None:
+        write_text(out / tables.RATERS_CSV, tables.raters_csv(panel))
+        extra["raters"] = tables.raters_json(opened.job.raters, evaluation.raters)
+    if opened.subgroups is not None:
+        extra["subgroups"] = tables.subgroups_json(opened.subgroups, evaluation.rows, evaluation.summary.metrics)
+    if evaluation.protocol is not None:
+        extra["protocol_scores"] = evaluation.protocol.to_json()
+    write_scores(out, evaluation.rows, evaluation.summary, evaluation.origin, extra)
 
 
-def _score(manifest: Manifest, prediction: Path, case: Case) -> list[Row]:
-    reference = _reference(manifest, case)
-    predicted = read_prediction(prediction, manifest.classes)
-    if predicted.shape != reference.shape:
+def _refuse_mixtures(options: Options, lineage: Protocol | None, choice: Choice) -> None:
+    """Raise `DataError` for options that mean nothing together."""
+    if lineage is not None:
+        what = f"protocol {lineage.name} has its own metrics, in pixels and against one reference"
+        given = {
+            "--metrics": tuple(options.metrics) != registry.DEFAULT,
+            "--spacing": options.spacing is not None,
+            "more raters": bool(options.raters),
+        }
+    elif choice.instances:
+        what = "instance maps are scored case by case against one reference"
+        given = {
+            "--stack": options.stack is not None,
+            "more raters": bool(options.raters),
+            "ece and brier": bool(choice.probabilities),
+        }
+    else:
+        return
+    wrong = [name for name, there in given.items() if there]
+    if wrong:
+        raise DataError(f"{what}; leave out {' and '.join(wrong)}")
+
+
+def _open(
+    predictions: Path,
+    references: Path,
+    listed: PredictionList | None,
+    options: Options,
+    lineage: Protocol | None,
+    choice: Choice,
+) -> _Opened:
+    if choice.instances:
+        found, pairs = _instance_pairs(predictions, references, options.split)
+    else:
+        known = options.classes or (ClassTable(names=listed.class_names) if listed is not None else None)
+        found = open_references(references, options.split, known)
+        pairs = pair(predictions, mask_files(predictions, listed), found, references)
+    units, grouping = make_units(pairs, stack=options.stack, group_by=options.group_by)
+    names = [unit.name for unit in units]
+    table = read_subgroups(options.subgroups, names) if options.subgroups is not None else None
+    maps = None
+    if choice.probabilities or (lineage is not None and lineage.reads_probabilities):
+        maps = _probabilities(predictions, found, needed=bool(choice.probabilities))
+    panel = open_raters(references, options.raters, found) if options.raters else None
+    return _Opened(found, units, grouping, table, Job(found.manifest, choice, maps, panel))
+
+
+def _instance_pairs(
+    predictions: Path, references: Path, split: SplitChoice | None
+) -> tuple[References, list[tuple[Path, Case]]]:
+    """Predicted and reference instance maps: two folders of maps, or predictions and a data set with a folder `instances`."""
+    inner = references / INSTANCE_FOLDER
+    found = open_references(references, split, None) if inner.is_dir() else None
+    folder = references if found is None else inner
+    cases = pair_instances(predictions, folder, None if found is None else [case.id for case in found.cases])
+    known = {} if found is None else {case.id: case for case in found.cases}
+    made = {name: (known.get(name) or Case(id=name, images=())) for name in cases}
+    pairs = [
+        (prediction, made[name].model_copy(update={"masks": (str(reference.resolve()),), "hashes": {}}))
+        for name, (prediction, reference) in cases.items()
+    ]
+    if found is None:
+        found = References(tables.instance_manifest(folder), tuple(case for _, case in pairs), "all")
+    return found, pairs
+
+
+def _probabilities(predictions: Path, found: References, *, needed: bool) -> ProbabilityMaps | None:
+    maps = find_probabilities(predictions, found.manifest.classes)
+    if maps is None and needed:
         raise DataError(
-            f"{prediction} is {_size(predicted)} pixels but its reference {manifest.path(case.masks[0])} is "
-            f"{_size(reference)}; predict on the original images, masks are scored at native size"
+            f"{predictions} has no probability maps; predict with --probabilities, or leave out ece and brier"
         )
-    return score_case(case.id, predicted, reference, manifest.classes)
+    if maps is not None:
+        maps.need([case.id for case in found.cases])
+    return maps
 
 
-def _reference(manifest: Manifest, case: Case) -> NDArray[np.uint8]:
-    reference = case_mask(manifest, case)
-    assert reference is not None, "cases without masks were left out"
-    if (reference == IGNORE).all():
-        raise DataError(f"{manifest.path(case.masks[0])} has only ignored pixels (255): there is nothing to score")
-    return reference
-
-
-def _size(mask: NDArray[np.uint8]) -> str:
-    return f"{mask.shape[1]}×{mask.shape[0]}"
-
-
-def _pair(folder: Path, files: Sequence[Path], found: References, references: Path) -> list[tuple[Path, Case]]:
-    """Predictions with their cases, in the cases' order."""
-    wanted = {case.id: case for case in found.cases}
-    given = _by_name(folder, files, wanted)
-    strangers, bare = sorted(given.keys() - wanted.keys()), sorted(wanted.keys() - given.keys())
-    what = f"split '{found.split}' of {references}" if found.manifest.layout != "masks" else str(references)
-    if strangers:
-        elsewhere = {case.id: case.split for case in found.manifest.cases}
-        hint = next((f"; {name} is in split '{elsewhere[name]}'" for name in strangers if elsewhere.get(name)), "")
-        raise DataError(f"{_some(strangers, 'prediction')} in {folder} without a reference in {what}{hint}")
-    if bare:
-        parent_hint = "; to score a split only, give the data set's folder" if found.manifest.layout == "masks" else ""
-        raise DataError(f"{_some(bare, 'reference')} in {what} without a prediction in {folder}{parent_hint}")
-    return [(given[name], case) for name, case in wanted.items()]
-
-
-def _by_name(folder: Path, files: Sequence[Path], wanted: Mapping[str, Case]) -> dict[str, Path]:
-    """Case id → prediction. A file is named by its stem; where that is not unique, by its path in the folder."""
-    stems = Counter(file.stem for file in files)
-    given: dict[str, Path] = {}
-    for file in files:
-        name = file.stem
-        if stems[name] > 1:
-            inner = file.relative_to(folder).with_suffix("")
-            name = next((text for text in ("/".join(inner.parts), "_".join(inner.parts)) if text in wanted), str(inner))
-        name = name if name in wanted or case_name(name) not in wanted else case_name(name)
-        if name in given:
-            raise DataError(f"{given[name]} and {file} are both predictions of '{name}'; keep one")
-        given[name] = file
-    return given
-
-
-def _some(names: Sequence[str], what: str, most: int = 5) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{len(names)} {what}{'s' if len(names) > 1 else ''} ({', '.join(names[:most])}{more})"
-
-
-def _note_opening(predictions: Path, references: Path, out: Path | None, cases: int) -> int:
-    """Add a line beside the predictions, and in the output folder; the number of openings noted beside the predictions."""
-    listed = PredictionList.find(predictions)
-    note = {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "split": "test",
-        "references": str(references),
-        "predictions": str(predictions),
-        "model": listed.model if listed is not None else None,
-        "cases": cases,
-    }
-    for folder in {predictions.resolve(), *([out.resolve()] if out is not None else [])}:
-        try:
-            with (folder / OPENINGS).open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(note, ensure_ascii=False) + "\n")
-        except OSError as error:
-            raise DelineateError(f"cannot note that the test split was opened in {folder}: {error.strerror}") from error
-    return len((predictions / OPENINGS).read_text(encoding="utf-8").splitlines())
-
-
-def _csv(rows: Iterable[Row]) -> str:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["case", "class", "present", "found", *SCORES, "tp", "fp", "fn"])
-    for row in rows:
-        scores = [f"{row.scores[name]:.6f}" for name in SCORES]
-        writer.writerow([row.case, row.name, int(row.present), int(row.found), *scores, row.tp, row.fp, row.fn])
-    return stream.getvalue()
+def _origin(
+    predictions: Path,
+    listed: PredictionList | None,
+    opened: _Opened,
+    scored: Sequence[Scored],
+    scores: ProtocolScores | None,
+) -> Origin:
+    maker = (
+        {} if listed is None else {"method": listed.method, "seed": listed.seed, "model_sha256": listed.model_sha256}
+    )
+    named = {} if scores is None else {"protocol": scores.protocol.name, "protocol_words": scores.label}
+    return Origin(
+        **named,
+        split=opened.found.split,
+        level="volume" if scored[0].axes == 3 else "image",
+        length=length_unit(opened.units, scored),
+        grouping=opened.grouping,
+        references_sha256=joint_hash(opened.units, scored),
+        predictions=str(predictions),
+        **maker,
+    )

@@ -41,6 +41,8 @@ class PredictionList(BaseModel):
     model: str | None
     """Path of the model file as it was given; None for a model that was not read from a file."""
     model_sha256: str | None
+    seed: int | None = None
+    """Seed of the training; None where it is not known."""
     class_names: tuple[str, ...]
     files: tuple[PredictedFile, ...]
 

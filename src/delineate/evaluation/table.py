@@ -1,38 +1,58 @@
-"""From rows to a table: means per class and over the classes, in two columns, each with its n.
+"""From rows to a table: means with 95 % intervals per class and over the classes, in named columns, each with its n.
 
-`all`: every case; `present`: cases whose reference has the class. One foreground class headlines `all` (whether nothing
-was marked where nothing is counts), several headline `present` (else rare classes score 1 for their absence).
+Which columns a metric has follows from its kind, since an empty mask means something else to each:
+
+- overlap: `all` (every case) and `present` (cases whose reference has the class);
+- distance: `penalised` (a miss or a false positive costs the image's diagonal) and `found` (cases where both have the class);
+- amount: `all`; relative: `present`.
+
+One foreground class headlines `all` (whether nothing was marked where nothing is counts), several headline `present`
+(else rare classes score 1 for their absence); distances headline `penalised`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from delineate.evaluation.cases import Row
-from delineate.evaluation.overlap import SCORES
+import numpy as np
+from numpy.typing import NDArray
 
-Column = Literal["all", "present"]
-COLUMNS: tuple[Column, ...] = ("all", "present")
+from delineate.evaluation.cases import QUICK, Row
+from delineate.evaluation.metrics import registry
+from delineate.evaluation.metrics.registry import Entry, Kind
+from delineate.evaluation.overlap import SCORES, Counts
+from delineate.evaluation.statistics.intervals import Interval, mean_interval
+
+Column = Literal["all", "present", "found", "penalised"]
+COLUMNS: Mapping[Kind, tuple[Column, ...]] = {
+    "overlap": ("all", "present"),
+    "distance": ("penalised", "found"),
+    "amount": ("all",),
+    "relative": ("present",),
+}
+"""The first one is quoted, for overlap where there is one foreground class."""
 POLICY = {
-    "all": "every case; reference and prediction both empty = 1, a miss or a false positive = 0",
-    "present": "cases whose reference has the class; a miss = 0",
-    "mean": "over cases, per class; `macro` is the mean of the classes' means, its n the number of (case, class) pairs",
+    **{f"{kind}, {column}": words for kind, columns in registry.POLICY.items() for column, words in columns.items()},
+    "macro": "mean over cases per class, then the mean of the classes' means",
+    "micro": "one value from the pixels of all cases together; large structures weigh more",
+    "interval": "95 %: BCa cluster bootstrap from 20 groups, bootstrap-t from 6 to 19, none below 6",
     "ignore": "pixels with reference label 255 are not scored",
 }
+Values = NDArray[np.float64]
+Means = dict[str, dict[Column, Interval]]
+"""Metric name → column → mean with its interval."""
 
-
-@dataclass(frozen=True)
-class Mean:
-    """A mean of `n` values in [0, 1]; None when there are none."""
-
-    mean: float | None
-    n: int
-
-
-Means = dict[str, dict[Column, Mean]]
-"""Score name → column → mean."""
+_COLUMN: Mapping[Column, Callable[[Row, float], float]] = {
+    "all": lambda row, value: value,
+    "present": lambda row, value: value if row.present else np.nan,
+    "found": lambda row, value: value if row.outcome == "found" else np.nan,
+    "penalised": lambda row, value: (
+        value if row.outcome == "found" else np.nan if row.outcome == "both_empty" else row.diagonal
+    ),
+}
+"""Column → the value of a row that counts in it; NaN: it does not count."""
 
 
 @dataclass(frozen=True)
@@ -51,64 +71,94 @@ class Summary:
     """The table of one evaluation."""
 
     cases: int
+    groups: int
     classes: dict[str, Means]
     """Foreground class name → its means."""
     macro: Means
+    micro: dict[str, dict[str, float]]
+    """Foreground class name → overlap score → its value from the pixels of all cases together."""
     outcomes: dict[str, Outcomes]
+    metrics: tuple[Entry, ...] = field(default=QUICK)
 
     @property
     def headline_column(self) -> Column:
-        """The column to quote: `all` with one foreground class, `present` with several."""
+        """The column of overlap scores to quote: `all` with one foreground class, `present` with several."""
         return "all" if len(self.classes) == 1 else "present"
 
-    def headline(self, score: str = "dice") -> float:
-        """The mean to quote for a score, over cases and classes; NaN when no case could be scored.
+    def column_of(self, score: str) -> Column:
+        """The column to quote for a metric. Raises `KeyError` for one that is not in the table."""
+        columns = self.macro[score]
+        return self.headline_column if self.headline_column in columns else next(iter(columns))
 
-        Raises `KeyError` for a score that is not in the table.
+    def headline(self, score: str = "dice") -> float:
+        """The mean to quote for a metric, over cases and classes; NaN when no case could be scored.
+
+        Raises `KeyError` for a metric that is not in the table.
         """
-        mean = self.macro[score][self.headline_column].mean
+        mean = self.macro[score][self.column_of(score)].mean
         return float("nan") if mean is None else mean
 
     def to_json(self) -> dict[str, Any]:
         """As stored in `scores.json`."""
-        return {"headline": self.headline_column, **asdict(self)}
+        content = {name: value for name, value in asdict(self).items() if name != "metrics"}
+        told = {
+            metric.name: {"title": metric.title, "kind": metric.kind, "better": metric.better, "unit": metric.unit}
+            for metric in self.metrics
+        }
+        return {"headline": self.headline_column, "metrics": told, **content}
 
 
-def summarise(rows: Sequence[Row]) -> Summary:
+def summarise(rows: Sequence[Row], metrics: Sequence[Entry] = QUICK) -> Summary:
     """Means over the rows of any number of cases; all cases must have the same classes."""
     by_class: dict[str, list[Row]] = {}
     for row in rows:
         by_class.setdefault(row.name, []).append(row)
-    classes = {name: _means(members) for name, members in by_class.items()}
     return Summary(
         cases=len({row.case for row in rows}),
-        classes=classes,
-        macro={score: {column: _macro(classes, score, column) for column in COLUMNS} for score in SCORES},
+        groups=len({row.cluster for row in rows}),
+        classes={name: _means(metrics, {name: members}) for name, members in by_class.items()},
+        macro=_means(metrics, by_class),
+        micro={name: micro(members, metrics) for name, members in by_class.items()},
         outcomes={name: _outcomes(members) for name, members in by_class.items()},
+        metrics=tuple(metrics),
     )
 
 
-def _means(rows: Sequence[Row]) -> Means:
-    chosen: dict[Column, list[Row]] = {"all": list(rows), "present": [row for row in rows if row.present]}
+def column_values(rows: Sequence[Row], metric: str, column: Column) -> Values:
+    """The value of each row that counts in a column; NaN where it does not count or is not scored."""
+    return np.array([_COLUMN[column](row, row.scores[metric]) for row in rows], np.float64)
+
+
+def micro(rows: Sequence[Row], metrics: Sequence[Entry]) -> dict[str, float]:
+    """Scores of the pixels of all rows together, for those metrics that are functions of counts."""
+    totals = Counts(*(np.array([sum(getattr(row, name) for row in rows)]) for name in ("tp", "fp", "fn")))
+    return {metric.name: float(SCORES[metric.name](totals)[0]) for metric in metrics if metric.name in SCORES}
+
+
+def _means(metrics: Sequence[Entry], by_class: Mapping[str, Sequence[Row]]) -> Means:
+    """Means over cases, then over the classes given."""
+    if not by_class:
+        return {metric.name: dict.fromkeys(COLUMNS[metric.kind], _NOTHING) for metric in metrics}
+    groups = [row.cluster for row in next(iter(by_class.values()))]
     return {
-        score: {column: _mean([row.scores[score] for row in chosen[column]]) for column in COLUMNS} for score in SCORES
+        metric.name: {
+            column: mean_interval(
+                np.stack([column_values(rows, metric.name, column) for rows in by_class.values()], axis=1), groups
+            )
+            for column in COLUMNS[metric.kind]
+        }
+        for metric in metrics
     }
 
 
-def _macro(classes: dict[str, Means], score: str, column: Column) -> Mean:
-    parts = [means[score][column] for means in classes.values()]
-    return Mean(_mean([part.mean for part in parts if part.mean is not None]).mean, sum(part.n for part in parts))
-
-
-def _mean(values: Sequence[float]) -> Mean:
-    return Mean(sum(values) / len(values) if values else None, len(values))
+_NOTHING = Interval(mean=None, low=None, high=None, n=0, groups=0, how="no cases")
 
 
 def _outcomes(rows: Sequence[Row]) -> Outcomes:
-    kinds = [(row.present, row.found) for row in rows]
+    kinds = [row.outcome for row in rows]
     return Outcomes(
-        found=kinds.count((True, True)),
-        missed=kinds.count((True, False)),
-        false_positive=kinds.count((False, True)),
-        both_empty=kinds.count((False, False)),
+        found=kinds.count("found"),
+        missed=kinds.count("missed"),
+        false_positive=kinds.count("false_positive"),
+        both_empty=kinds.count("both_empty"),
     )

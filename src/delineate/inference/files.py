@@ -272,6 +272,7 @@ def _write_lists(done: PredictionResult, predictor: Predictor) -> None:
         method=predictor.method.info.name,
         model=None if predictor.source is None else str(predictor.source),
         model_sha256=None if predictor.source is None else sha256(predictor.source),
+        seed=predictor.artefact.provenance.get("seed"),
         class_names=predictor.classes.names,
         files=tuple(PredictedFile(mask=f"{file.name}.png", image=file.image.as_posix()) for file in good),
     ).save(done.folder)

@@ -1,0 +1,166 @@
+"""From units to rows: each is read, scored and forgotten, several at a time, so that memory does not grow with their number."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.common.errors import DataError
+from delineate.data.case import Manifest
+from delineate.evaluation import raters as panel
+from delineate.evaluation.cases import Row, add_probabilities, score_case, score_instances
+from delineate.evaluation.choice import Choice
+from delineate.evaluation.instances import read_instances
+from delineate.evaluation.probabilities import ProbabilityMaps
+from delineate.evaluation.protocols import Pair, Protocol, ProtocolScores, score_protocol
+from delineate.evaluation.raters import Raters
+from delineate.evaluation.stacks import assemble, choose_spacing
+from delineate.evaluation.units import Arrays, Unit, read_unit
+
+WORKERS = 4
+"""Units at a time; NumPy, OpenCV and SciPy let go of the interpreter while they compute."""
+Roles = tuple[str, str, str]
+"""What kind of comparison, whose mask was scored, against whose."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A unit's rows, and what the table must know of its arrays."""
+
+    rows: list[Row]
+    axes: int
+    known: bool
+    """Whether its spacing is known."""
+    reference: str
+    """SHA-256 of the reference."""
+    raters: dict[Roles, list[Row]] = field(default_factory=dict)
+    """The rows of each comparison with and among further raters."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """How units are read and scored."""
+
+    manifest: Manifest
+    choice: Choice
+    probabilities: ProbabilityMaps | None = None
+    raters: Raters | None = None
+
+    def run(self, units: Sequence[Unit], spacing: Sequence[float] | None = None) -> list[Scored]:
+        """Score all units, in their order; `spacing` is the user's, in mm. Raises `DataError` as reading does."""
+        score = self._objects if self.choice.instances else self._classes
+        with ThreadPoolExecutor(WORKERS) as pool:
+            return list(pool.map(lambda unit: score(unit, spacing), units))
+
+    def run_protocol(self, units: Sequence[Unit], protocol: Protocol) -> tuple[list[Scored], ProtocolScores]:
+        """Score all units as a paper's lineage does: rows with that lineage's scores (none where it knows no scores of cases)."""
+        bases: list[Scored] = []
+
+        def pairs() -> Iterator[Pair]:
+            for unit in units:
+                arrays = read_unit(unit, self.manifest)
+                rows = self._rows(unit, arrays.prediction, arrays.reference, None)
+                bases.append(Scored(rows, arrays.prediction.ndim, False, _hash(arrays.reference)))
+                stated = self._stated(unit, arrays) if self.probabilities is not None else None
+                yield Pair(unit.name, arrays.reference, arrays.prediction, stated)
+
+        scores = score_protocol(protocol, pairs(), self.manifest.classes)
+        numbers = iter(scores.rows)
+        for base in bases:
+            for at, row in enumerate(base.rows):
+                found = next(numbers).numbers
+                base.rows[at] = replace(row, scores={name: found[name] for name in protocol.scores if name in found})
+        return bases, scores
+
+    def _classes(self, unit: Unit, given: Sequence[float] | None) -> Scored:
+        arrays = read_unit(unit, self.manifest, given)
+        rows = self._rows(unit, arrays.prediction, arrays.reference, arrays.spacing)
+        if self.choice.probabilities:
+            rows = add_probabilities(rows, self._stated(unit, arrays), arrays.reference, self.choice.probabilities)
+        return Scored(
+            rows,
+            arrays.prediction.ndim,
+            arrays.spacing is not None,
+            _hash(arrays.reference),
+            self._raters(unit, arrays),
+        )
+
+    def _rows(
+        self, unit: Unit, prediction: NDArray[np.uint8], reference: NDArray[np.uint8], spacing: Sequence[float] | None
+    ) -> list[Row]:
+        return score_case(
+            unit.name,
+            prediction,
+            reference,
+            self.manifest.classes,
+            metrics=self.choice.masks,
+            spacing=spacing,
+            group=unit.group,
+        )
+
+    def _stated(self, unit: Unit, arrays: Arrays) -> NDArray[np.float32]:
+        """The unit's probability map, checked to fit its reference."""
+        assert self.probabilities is not None, "opened when they are needed"
+        maps = [self.probabilities.read(case.id) for _, case in unit.members]
+        stated = maps[0] if unit.stack is None else np.stack(maps, axis=maps[0].ndim - 2)
+        if stated.shape[stated.ndim - arrays.reference.ndim :] != arrays.reference.shape:
+            raise DataError(
+                f"the probability map of '{unit.name}' has the shape {stated.shape}, its reference {arrays.reference.shape}"
+            )
+        return stated
+
+    def _raters(self, unit: Unit, arrays: Arrays) -> dict[Roles, list[Row]]:
+        if self.raters is None:
+            return {}
+        read = [self.raters.read(case.id) for _, case in unit.members]
+        masks = {
+            name: read[0][name] if unit.stack is None else assemble(unit.stack, [one[name] for one in read])
+            for name in self.raters.names
+        }
+        return {
+            (one.kind, one.first, one.second): self._rows(unit, one.prediction, one.reference, arrays.spacing)
+            for one in panel.comparisons(arrays.prediction, masks)
+        }
+
+    def _objects(self, unit: Unit, given: Sequence[float] | None) -> Scored:
+        ((prediction, case),) = unit.members
+        reference = self.manifest.path(case.masks[0])
+        ours, theirs = read_instances(prediction), read_instances(reference)
+        if ours.shape != theirs.shape:
+            raise DataError(f"{prediction} has the shape {ours.shape}, its reference {reference} {theirs.shape}")
+        spacing = choose_spacing(given, case.spacing, ours.ndim, case=unit.name)
+        row = score_instances(
+            unit.name,
+            ours,
+            theirs,
+            metrics=self.choice.instances,
+            mask_metrics=self.choice.masks,
+            spacing=spacing,
+            group=unit.group,
+        )
+        return Scored([row], ours.ndim, spacing is not None, _hash(theirs))
+
+
+def length_unit(units: Sequence[Unit], scored: Sequence[Scored]) -> str:
+    """mm, px or voxel. Raises `DataError` when only some units know their spacing."""
+    known = [one.known for one in scored]
+    if any(known) and not all(known):
+        bare = units[known.index(False)].name
+        raise DataError(f"the spacing of '{bare}' is not known but that of others is; give --spacing for all")
+    return "mm" if all(known) else "voxel" if scored[0].axes == 3 else "px"
+
+
+def joint_hash(units: Sequence[Unit], scored: Sequence[Scored]) -> str:
+    """One hash over all references, whatever the order of the units."""
+    lines = sorted(f"{unit.name} {one.reference}" for unit, one in zip(units, scored, strict=True))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _hash(reference: NDArray[Any]) -> str:
+    return hashlib.sha256(f"{reference.shape}".encode() + np.ascontiguousarray(reference).tobytes()).hexdigest()

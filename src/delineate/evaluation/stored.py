@@ -1,0 +1,178 @@
+"""An evaluation on disk: `scores.csv` (a line per case and class) and `scores.json` (the table and how it was made)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from delineate.common.errors import DataError
+from delineate.common.files import write_json, write_text
+from delineate.evaluation.cases import Row
+from delineate.evaluation.metrics.masks import Outcome
+from delineate.evaluation.table import COLUMNS, POLICY, Column, Summary, Values, column_values
+
+FORMAT = 2
+CSV_NAME, JSON_NAME = "scores.csv", "scores.json"
+_FIXED = ("case", "group", "class", "outcome", "present", "found", "tp", "fp", "fn", "tn", "diagonal")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """How an evaluation was made: what must agree before two can be compared, and whose predictions they are."""
+
+    protocol: str = "native"
+    protocol_words: str = "protocol native (masks at native resolution)"
+    split: str = "val"
+    level: str = "image"
+    """What a case is: `image` or `volume`."""
+    length: str = "px"
+    """Unit of lengths: mm, px or voxel."""
+    grouping: str = "each case is its own group"
+    references_sha256: str | None = None
+    """Hash over the reference masks in the order of their names; None where it was not taken."""
+    predictions: str | None = None
+    """The folder that was scored, as it was given."""
+    method: str | None = None
+    seed: int | None = None
+    model_sha256: str | None = None
+
+
+def write_scores(
+    folder: Path, rows: Sequence[Row], summary: Summary, origin: Origin, extra: Mapping[str, Any] | None = None
+) -> None:
+    """Write both files, each atomically. `extra`: further entries of `scores.json` (subgroups, raters)."""
+    write_text(folder / CSV_NAME, scores_csv(rows))
+    content = {"format": FORMAT, **vars(origin), "policy": POLICY, **summary.to_json(), **(extra or {})}
+    write_json(folder / JSON_NAME, _finite(content))
+
+
+def scores_csv(rows: Iterable[Row]) -> str:
+    """The rows as CSV; a metric that is not scored in a row leaves its cell empty."""
+    return rows_csv([({}, row) for row in rows])
+
+
+def rows_csv(rows: Sequence[tuple[Mapping[str, str], Row]]) -> str:
+    """The same with further columns before, equal in all rows."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    before, scores = (list(rows[0][0]), list(rows[0][1].scores)) if rows else ([], [])
+    writer.writerow([*before, *_FIXED[:6], *scores, *_FIXED[6:]])
+    for further, row in rows:
+        cells = ["" if math.isnan(row.scores[name]) else f"{row.scores[name]:.6f}" for name in scores]
+        about = (row.case, row.group, row.name, row.outcome, int(row.present), int(row.found))
+        counts = (row.tp, row.fp, row.fn, row.tn, f"{row.diagonal:.6f}")
+        writer.writerow([*further.values(), *about, *cells, *counts])
+    return stream.getvalue()
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An evaluation that was read back."""
+
+    folder: Path
+    content: dict[str, Any]
+    """All of `scores.json`."""
+    rows: tuple[Row, ...]
+
+    @classmethod
+    def read(cls, folder: Path) -> Stored:
+        """Raises `DataError` naming the file when either is absent, malformed or of another format."""
+        path = folder / JSON_NAME
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            version = content["format"]
+        except OSError as error:
+            raise DataError(f"cannot read {path}: {error.strerror}; give a folder that `evaluate` wrote") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{path} is not a table of scores; evaluate again") from error
+        if version != FORMAT:
+            raise DataError(f"{path} has format {version}, this version reads format {FORMAT}; evaluate again")
+        return cls(folder, content, tuple(_rows(folder / CSV_NAME, list(content["classes"]))))
+
+    @property
+    def origin(self) -> Origin:
+        return Origin(**{name: self.content[name] for name in Origin.__dataclass_fields__ if name in self.content})
+
+    @property
+    def classes(self) -> list[str]:
+        return list(self.content["classes"])
+
+    @property
+    def metrics(self) -> dict[str, dict[str, str]]:
+        """Metric name → its title, kind, better and unit."""
+        return dict(self.content["metrics"])
+
+    def column_of(self, metric: str) -> Column:
+        """The column of a metric to quote. Raises `KeyError` for one that was not computed."""
+        columns = COLUMNS[self.metrics[metric]["kind"]]  # type: ignore[index]
+        headline: Column = self.content["headline"]
+        return headline if headline in columns else columns[0]
+
+    def mean(self, metric: str, column: Column | None = None, of: str | None = None) -> dict[str, Any]:
+        """The stored interval (mean, low, high, n, groups, how) of a class, or of the mean of classes."""
+        table = self.content["macro"] if of is None else self.content["classes"][of]
+        found: dict[str, Any] = table[metric][column or self.column_of(metric)]
+        return found
+
+    def cases(self) -> list[str]:
+        """Case ids in the order of the file."""
+        return list(dict.fromkeys(row.case for row in self.rows))
+
+    def groups(self) -> list[str]:
+        """The group of each case, in the order of `cases`."""
+        return list({row.case: row.cluster for row in self.rows}.values())
+
+    def values(self, metric: str, column: Column | None = None) -> Values:
+        """cases×classes: each case's value of a metric where it counts in the column, else NaN."""
+        column = column or self.column_of(metric)
+        by_class = [[row for row in self.rows if row.name == name] for name in self.classes]
+        return np.stack([column_values(rows, metric, column) for rows in by_class], axis=1)
+
+
+def _rows(path: Path, classes: Sequence[str]) -> Iterable[Row]:
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            lines = list(csv.DictReader(stream))
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}; evaluate again") from error
+    for number, line in enumerate(lines, start=2):
+        try:
+            yield _row(line, classes)
+        except (KeyError, ValueError, TypeError) as error:
+            raise DataError(f"{path} line {number} is damaged ({error}); evaluate again") from error
+
+
+def _row(line: Mapping[str, str], classes: Sequence[str]) -> Row:
+    if line["outcome"] not in get_args(Outcome):
+        raise ValueError(f"outcome {line['outcome']!r}")
+    outcome: Outcome = line["outcome"]  # type: ignore[assignment]
+    return Row(
+        case=line["case"],
+        label=classes.index(line["class"]) + 1,
+        name=line["class"],
+        outcome=outcome,
+        scores={name: float(text or "nan") for name, text in line.items() if name not in _FIXED},
+        tp=int(line["tp"]),
+        fp=int(line["fp"]),
+        fn=int(line["fn"]),
+        tn=int(line["tn"]),
+        diagonal=float(line["diagonal"]),
+        group=line["group"],
+    )
+
+
+def _finite(value: Any) -> Any:
+    """The same content with NaN and infinity as null, which JSON lacks."""
+    if isinstance(value, dict):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,101 @@
+"""The further tables of an evaluation: raters, subgroups, a paper's protocol; as they are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from delineate.data.case import Manifest
+from delineate.evaluation.cases import Row
+from delineate.evaluation.metrics.registry import Entry
+from delineate.evaluation.protocols import Protocol
+from delineate.evaluation.raters import Raters
+from delineate.evaluation.scoring import Roles, Scored
+from delineate.evaluation.stored import rows_csv
+from delineate.evaluation.subgroups import Subgroups
+from delineate.evaluation.table import Summary, summarise
+
+RATERS_CSV = "raters.csv"
+
+
+def gather(scored: Sequence[Scored]) -> dict[Roles, list[Row]]:
+    """The rows of all units for each comparison with and among raters."""
+    rows: dict[Roles, list[Row]] = {}
+    for one in scored:
+        for roles, members in one.raters.items():
+            rows.setdefault(roles, []).extend(members)
+    return rows
+
+
+def raters_csv(rows: Mapping[Roles, Sequence[Row]]) -> str:
+    """As `scores.csv`, with three columns before it that say who was scored against whom."""
+    return rows_csv(
+        [
+            (dict(zip(("kind", "prediction", "reference"), roles, strict=True)), row)
+            for roles, of in rows.items()
+            for row in of
+        ]
+    )
+
+
+def raters_json(raters: Raters, summaries: Mapping[Roles, Summary]) -> dict[str, Any]:
+    """Names and rule, and for each comparison its means (metric → column → interval) over the classes."""
+    return {
+        "names": list(raters.names),
+        "rule": raters.describe(),
+        "tables": [
+            {"kind": kind, "prediction": first, "reference": second, "means": _plain(summary)}
+            for (kind, first, second), summary in summaries.items()
+        ],
+    }
+
+
+def subgroups_json(subgroups: Subgroups, rows: Sequence[Row], metrics: Sequence[Entry]) -> dict[str, Any]:
+    """For each attribute and level its cases, groups and means over the classes; and what so many looks mean."""
+
+    def level(name: str, cases: Sequence[str]) -> dict[str, Any]:
+        chosen = set(cases)
+        summary = summarise([row for row in rows if row.case in chosen], metrics)
+        return {"level": name, "cases": summary.cases, "groups": summary.groups, "means": _plain(summary)}
+
+    return {
+        "warning": subgroups.warning(),
+        "notes": list(subgroups.notes),
+        "attributes": [
+            {
+                "name": attribute.name,
+                "cut": attribute.cut,
+                "levels": [level(name, cases) for name, cases in attribute.levels.items()],
+            }
+            for attribute in subgroups.attributes
+        ],
+    }
+
+
+def protocol_entries(protocol: Protocol) -> tuple[Entry, ...]:
+    """A protocol's scores as metrics of a table: every case counts, with the value that lineage gives it."""
+    return tuple(
+        Entry(
+            name=name,
+            title=title,
+            kind="amount",
+            better="lower" if name.startswith("hd") else "higher",
+            unit="length" if name.startswith("hd") else "",
+            family="protocol",
+        )
+        for name, title in protocol.scores.items()
+    )
+
+
+def instance_manifest(folder: Path) -> Manifest:
+    """What stands for the data set where only a folder of instance maps is given: one class, the union of the objects."""
+    return Manifest(root=str(folder), layout="instance maps", split_origin="")
+
+
+def _plain(summary: Summary) -> dict[str, dict[str, Any]]:
+    return {
+        metric: {column: asdict(interval) for column, interval in columns.items()}
+        for metric, columns in summary.macro.items()
+    }

@@ -1,0 +1,107 @@
+"""What is scored as one: an image, a volume, or the slices of a volume put together again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.common.errors import DataError
+from delineate.data.case import IGNORE, Case, Manifest
+from delineate.data.grouping import describe_rule, group_cases
+from delineate.evaluation.predictions import check_place, read_prediction
+from delineate.evaluation.references import read_reference
+from delineate.evaluation.stacks import Stack, assemble, choose_spacing, stack_names
+
+Labels = NDArray[np.uint8]
+Level = Literal["image", "volume"]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One case of the table, with the files it is made of."""
+
+    name: str
+    group: str | None
+    members: tuple[tuple[Path, Case], ...]
+    """Prediction and reference of each slice; a single pair for an image or a volume file."""
+    stack: Stack | None = None
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Class indices of prediction and reference, and the size of their pixels in mm where it is known."""
+
+    prediction: Labels
+    reference: Labels
+    spacing: tuple[float, ...] | None
+
+
+def make_units(
+    pairs: Sequence[tuple[Path, Case]], *, stack: str | None = None, group_by: str | None = None
+) -> tuple[list[Unit], str]:
+    """The units of the pairs, and in words what their groups are.
+
+    `stack`: a slice rule (`evaluation.stacks`); None: each pair is a unit. `group_by`: a group rule (`data.grouping`) on the
+    units' names; None: the groups the data set knows. Raises `DataError` for a rule that does not fit.
+    """
+    by_name = {case.id: (prediction, case) for prediction, case in pairs}
+    if stack is None:
+        units = [Unit(name, case.group, ((prediction, case),)) for name, (prediction, case) in by_name.items()]
+    else:
+        stacks = stack_names(list(by_name), stack)
+        units = [_stacked(one, [by_name[name] for name in one.slices]) for one in stacks]
+    if group_by is not None:
+        groups = group_cases(group_by, [unit.name for unit in units])
+        units = [Unit(unit.name, groups[unit.name], unit.members, unit.stack) for unit in units]
+        return units, describe_rule(group_by)
+    known = any(unit.group for unit in units)
+    return units, "groups of the data set" if known else "each case is its own group"
+
+
+def read_unit(unit: Unit, manifest: Manifest, spacing: Sequence[float] | None = None) -> Arrays:
+    """Read and assemble. `spacing`: the user's, in mm, along the axes of the array.
+
+    Raises `DataError`: files that cannot be read, sizes that differ, a reference with only ignored pixels, a spacing that
+    contradicts the file.
+    """
+    parts = [_read_pair(prediction, case, manifest) for prediction, case in unit.members]
+    if unit.stack is None:
+        prediction, reference = parts[0]
+    else:
+        prediction, reference = (assemble(unit.stack, [part[which] for part in parts]) for which in (0, 1))
+    known = unit.members[0][1].spacing if unit.stack is None else None
+    return Arrays(prediction, reference, choose_spacing(spacing, known, prediction.ndim, case=unit.name))
+
+
+def _stacked(stack: Stack, members: Sequence[tuple[Path, Case]]) -> Unit:
+    groups = {case.group for _, case in members}
+    if len(groups) > 1:
+        raise DataError(
+            f"the slices of '{stack.volume}' belong to different groups ({', '.join(map(str, sorted(map(str, groups))))}); "
+            "mend the slice rule"
+        )
+    return Unit(stack.volume, groups.pop(), tuple(members), stack)
+
+
+def _read_pair(prediction: Path, case: Case, manifest: Manifest) -> tuple[Labels, Labels]:
+    where = manifest.path(case.masks[0])
+    check_place(prediction, where)
+    reference = read_reference(manifest, case)
+    if (reference == IGNORE).all():
+        raise DataError(f"{where} has only ignored pixels (255): there is nothing to score")
+    predicted = read_prediction(prediction, manifest.classes)
+    if predicted.shape != reference.shape:
+        raise DataError(
+            f"{prediction} is {_size(predicted)} pixels but its reference {where} is {_size(reference)}; predict on the "
+            "original images, masks are scored at native size"
+        )
+    return predicted, reference
+
+
+def _size(mask: Labels) -> str:
+    return "×".join(str(size) for size in reversed(mask.shape))
