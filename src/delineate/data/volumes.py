@@ -97,12 +97,12 @@ def read_volume(path: Path) -> Volume:
     geometry = read_geometry(path)
     image = _load(path)
     try:
-        array = np.asanyarray(image.dataobj)
+        array = np.asanyarray(image.dataobj).reshape(geometry.shape)
     except Exception as error:
         raise _broken(path, error) from error
     if array.dtype.kind not in "biuf":
         raise DataError(f"{path} has {array.dtype} voxels; only single numbers are readable: convert it")
-    return Volume(array.reshape(geometry.shape), geometry)
+    return Volume(array, geometry)
 
 
 def read_label_volume(path: Path) -> Volume:
