@@ -1,0 +1,23 @@
+"""What MS-LKSeg is trained by: cross-entropy and Dice on the logits."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from delineate.nn.losses import LossOptions, segmentation_loss
+
+BINARY = LossOptions(cross_entropy=0.5, dice=1.0)
+SEVERAL = LossOptions(cross_entropy=1.0, dice=1.0)
+
+
+def terms(logits: Tensor, target: Tensor, loss: LossOptions | None) -> dict[str, Tensor]:
+    """B×K×H×W against B×H×W (255 = ignore). Without `loss`: ½ BCE + Dice for K = 1, else cross-entropy + Dice."""
+    usual = BINARY if logits.shape[1] == 1 else SEVERAL
+    return segmentation_loss(logits, target, loss or usual)
+
+
+def temperature(progress: float, *, start: float, share: float) -> float:
+    """Of the dynamic convolutions, when `progress` (0..1) of training is done: from `start` straight down to 1, which it
+    reaches at `share`."""
+    done = 1.0 if share == 0 else min(1.0, progress / share)
+    return start + (1 - start) * done

@@ -1,0 +1,157 @@
+"""Depthwise convolution with a large kernel (about 15×15 and more), fast on CPUs in prediction and in training.
+
+    y[c](q) = Σ_d w[c](d) · x[c](q + d),        d over k×k offsets, values outside the image 0.
+
+PyTorch's depthwise convolution is quick for maps that lie channels-last in memory, and slow for planar ones; its gradient in
+the kernel is slow for both. So here maps are brought to channels-last, and the gradients are forward convolutions too:
+that in x is the convolution of the incoming gradient g with the turned kernel, and that in w is
+
+    dw[c](d) = Σ_q g[c](q) · x[c](q + d),
+
+a convolution of x with g as the kernel, whose result has k×k pixels. g is cut into vertical strips, each strip and image a
+channel of its own, which gives kernels of a width that the fast code is made for.
+
+`ReparameterisedConv` is the trainable form of Ding et al., RepLKNet, CVPR 2022: a small kernel learns beside the large one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+FROM_KERNEL = 15
+"""Below, PyTorch's own convolution is left to do it (measured: benchmarks/large_kernel.py)."""
+STRIP = 48
+"""Widest strip of the gradient; narrower ones repeat more of their surroundings, wider ones are no faster."""
+
+
+def depthwise_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`F.conv2d` with one k×k kernel per channel (k odd) and padding that keeps the size.
+
+    `x` B×C×H×W, `weight` C×1×k×k, `bias` C or None → B×C×H×W. Differentiable once. On CPUs large kernels take the fast
+    way, with a channels-last result; all else, and a graph to export or compile, is `F.conv2d`.
+    """
+    if not _fast(x, weight):
+        return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2, groups=len(weight))
+    if torch.is_autocast_enabled("cpu"):
+        dtype = torch.get_autocast_dtype("cpu")
+        x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
+    with torch.autocast("cpu", enabled=False):
+        if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
+            y = LargeKernelFunction.apply(x, weight)
+            return y if bias is None else y + bias[:, None, None]
+        return _convolve(x, weight, bias)
+
+
+class LargeKernelFunction(torch.autograd.Function):
+    """(x, weight) → y, with both gradients as forward convolutions."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        x = x.contiguous(memory_format=torch.channels_last)
+        ctx.save_for_backward(x, weight)
+        return _convolve(x, weight)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        x, weight = ctx.saved_tensors
+        gradient = gradient.contiguous(memory_format=torch.channels_last)
+        in_x, in_weight = ctx.needs_input_grad
+        return (
+            _convolve(gradient, weight.flip(2, 3)) if in_x else None,
+            _kernel_gradient(x, gradient, weight.shape[-1]) if in_weight else None,
+        )
+
+
+class DepthwiseConv2d(nn.Module):
+    """`depthwise_conv2d` with its weights: B×C×H×W → the same shape."""
+
+    bias: Tensor | None
+
+    def __init__(self, channels: int, kernel: int, *, bias: bool = False) -> None:
+        super().__init__()
+        _check_odd(kernel)
+        plain = nn.Conv2d(channels, channels, kernel, groups=channels, bias=bias)
+        self.weight, self.bias = plain.weight, plain.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        return depthwise_conv2d(x, self.weight, self.bias)
+
+
+class ReparameterisedConv(nn.Module):
+    """BN(depthwise k×k) + BN(depthwise s×s), s < k: B×C×H×W → the same shape. In eval mode it equals `merged()`."""
+
+    def __init__(self, channels: int, kernel: int, small_kernel: int) -> None:
+        super().__init__()
+        if small_kernel >= kernel:
+            raise ValueError(f"the small kernel ({small_kernel}) must be smaller than the large one ({kernel})")
+        self.large, self.large_norm = DepthwiseConv2d(channels, kernel), nn.BatchNorm2d(channels)
+        self.small, self.small_norm = DepthwiseConv2d(channels, small_kernel), nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.large_norm(self.large(x)) + self.small_norm(self.small(x))
+
+    def merged(self) -> DepthwiseConv2d:
+        """One k×k convolution with bias: each BatchNorm in its kernel, the small kernel in the middle of the large one."""
+        channels, _, kernel, _ = self.large.weight.shape
+        large, large_bias = _with_norm(self.large.weight, self.large_norm)
+        small, small_bias = _with_norm(self.small.weight, self.small_norm)
+        margin = (kernel - small.shape[-1]) // 2
+        result = DepthwiseConv2d(channels, kernel, bias=True).to(self.large.weight.device, self.large.weight.dtype)
+        assert result.bias is not None
+        with torch.no_grad():
+            result.weight.copy_(large + F.pad(small, (margin,) * 4))
+            result.bias.copy_(large_bias + small_bias)
+        return result.requires_grad_(False)
+
+
+def _fast(x: Tensor, weight: Tensor) -> bool:
+    return (
+        x.device.type == "cpu"
+        and weight.shape[-1] >= FROM_KERNEL
+        and x.dtype in (torch.float32, torch.bfloat16)
+        and torch.backends.mkldnn.is_available()
+        and not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()
+    )
+
+
+def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    x = x.contiguous(memory_format=torch.channels_last)
+    return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2, groups=len(weight))
+
+
+def _kernel_gradient(x: Tensor, gradient: Tensor, kernel: int) -> Tensor:
+    """dw as C×1×k×k, of maps B×C×H×W. Strips are summed in float32 at least."""
+    batch, channels, height, width = x.shape
+    strips = -(-width // STRIP)
+    wide, reach = -(-width // strips), kernel // 2
+    fill = strips * wide - width
+    source = F.pad(x, (reach, reach + fill, reach, reach)).permute(2, 3, 0, 1).unfold(1, wide + kernel - 1, wide)
+    kernels = F.pad(gradient, (0, fill)).permute(2, 3, 0, 1).unfold(1, wide, wide)
+    found = F.conv2d(_side_by_side(source), _side_by_side(kernels).transpose(0, 1), groups=batch * channels * strips)
+    wider = torch.promote_types(x.dtype, torch.float32)
+    return found.view(-1, channels, 1, kernel, kernel).sum(0, dtype=wider).to(x.dtype)
+
+
+def _side_by_side(strips: Tensor) -> Tensor:
+    """H × strips × B × C × width → 1 × (strips·B·C) × H × width, channels-last."""
+    height, _, _, _, width = strips.shape
+    return strips.permute(0, 4, 1, 2, 3).reshape(1, height, width, -1).permute(0, 3, 1, 2)
+
+
+def _with_norm(weight: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """Kernel and bias of a convolution without bias followed by BatchNorm in eval mode, in float64."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight.double() * (norm.running_var.double() + norm.eps).rsqrt()
+    return weight.double() * scale[:, None, None, None], norm.bias.double() - norm.running_mean.double() * scale
+
+
+def _check_odd(kernel: int) -> None:
+    if kernel < 1 or kernel % 2 == 0:
+        raise ValueError(f"a kernel of {kernel} pixels has no middle; choose an odd size")

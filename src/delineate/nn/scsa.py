@@ -1,0 +1,80 @@
+"""The two attentions of SCSA: spatial, by kernels of several lengths shared by both axes; then channels among themselves.
+
+Si et al., "SCSA: Exploring the synergistic effects between spatial and channel attention", Neurocomputing 2025, arXiv
+2407.05128, where they are called SMSA and PCSA. Written anew; equal to the released modules (Apache-2.0) to rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class SharedSpatialAttention(nn.Module):
+    """x · a_H · a_W: each row and each column weighs every channel. B×C×H×W → the same shape.
+
+    Per axis: mean over the other axis → C split into as many parts as there are kernels → depthwise 1-D convolution of
+    each part with its kernel, the same weights for both axes → GroupNorm with as many groups, own for each axis →
+    sigmoid. C must be a multiple of the number of kernels.
+    """
+
+    def __init__(self, channels: int, kernels: Sequence[int] = (3, 5, 7, 9)) -> None:
+        super().__init__()
+        if channels % len(kernels):
+            raise ValueError(f"{channels} channels cannot be divided among {len(kernels)} kernels")
+        part = channels // len(kernels)
+        self.convs = nn.ModuleList(nn.Conv1d(part, part, k, padding=k // 2, groups=part) for k in kernels)
+        self.norm_height = nn.GroupNorm(len(kernels), channels)
+        self.norm_width = nn.GroupNorm(len(kernels), channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = self.gates(x)
+        return x * height * width
+
+    def gates(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """a_H as B×C×H×1 and a_W as B×C×1×W, in [0, 1]."""
+        height = self.norm_height(self._shared(x.mean(3))).sigmoid()
+        width = self.norm_width(self._shared(x.mean(2))).sigmoid()
+        return height.unsqueeze(3), width.unsqueeze(2)
+
+    def _shared(self, line: Tensor) -> Tensor:
+        parts = line.chunk(len(self.convs), 1)
+        return torch.cat([conv(part) for conv, part in zip(self.convs, parts, strict=True)], 1)
+
+
+class ChannelSelfAttention(nn.Module):
+    """x · a_C: channels attend to each other, and the mean of what each finds is its gate. B×C×H×W → the same shape.
+
+    Average pooling (window×window, no overlap; the window is never larger than the map) → GroupNorm over everything →
+    Q, K, V, each a factor per channel → softmax(Q Kᵀ / √d) V over the d = C/heads channels of a head, with pooled pixels as
+    their features → mean over pixels → sigmoid.
+    """
+
+    def __init__(self, channels: int, *, heads: int = 1, window: int = 7) -> None:
+        super().__init__()
+        if channels % heads:
+            raise ValueError(f"{channels} channels cannot be divided among {heads} heads")
+        self.heads, self.window = heads, window
+        self.norm = nn.GroupNorm(1, channels)
+        self.query, self.key, self.value = (
+            nn.Conv2d(channels, channels, 1, groups=channels, bias=False) for _ in range(3)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gate(x)
+
+    def gate(self, x: Tensor) -> Tensor:
+        """a_C as B×C×1×1, in [0, 1]."""
+        pooled = self.norm(F.avg_pool2d(x, min(self.window, *x.shape[-2:])))
+        query, key, value = (self._heads(layer(pooled)) for layer in (self.query, self.key, self.value))
+        attention = (query @ key.transpose(2, 3) * query.shape[2] ** -0.5).softmax(-1)
+        # The mean over pixels is linear, so it is taken of V before the product.
+        found = attention @ value.mean(3, keepdim=True)
+        return found.sigmoid().view(len(x), -1, 1, 1)
+
+    def _heads(self, x: Tensor) -> Tensor:
+        """B×C×h×w → B×heads×C/heads×(h·w)."""
+        return x.reshape(len(x), self.heads, -1, x.shape[2] * x.shape[3])
