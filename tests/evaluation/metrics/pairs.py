@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -10,6 +11,8 @@ from delineate.evaluation.metrics import surface
 from delineate.evaluation.metrics.masks import Masks
 from delineate.evaluation.metrics.registry import METRICS, resolve
 
+patient = settings(deadline=None, max_examples=60)
+"""For tests that are slow on a busy machine."""
 SIZES = st.floats(0.1, 9).map(lambda size: round(size, 2))
 
 
