@@ -63,10 +63,10 @@ def test_cldice_is_the_papers(of):
 
 
 def test_cldice_sees_a_broken_vessel_and_not_its_width():
-    thick, line, broken = (np.zeros((15, 40), bool) for _ in range(3))
-    thick[5:10, 2:38] = line[7, 2:38] = broken[7, 2:38] = True
+    thick, slim, line, broken = (np.zeros((15, 40), bool) for _ in range(4))
+    thick[5:10, 2:38] = slim[6:9, 2:38] = line[7, 2:38] = broken[7, 2:38] = True
     broken[7, 10:20] = False
-    assert cldice(Masks.of(line, thick)) == 1
+    assert cldice(Masks.of(slim, thick)) == 1
     # All of the broken line lies on the whole one, 26 of 36 pixels the other way.
     assert cldice(Masks.of(broken, line)) == pytest.approx(2 * (26 / 36) / (1 + 26 / 36))
     assert cldice(Masks.of(np.roll(line, 4, axis=0), line)) == 0

@@ -41,20 +41,17 @@ def test_distances_are_those_of_brute_force(of):
 
 
 @patient
-@given(of=masks(longest=9))
-def test_tree_and_distance_transform_agree_to_the_last_bit(of):
-    even = Masks.of(of.prediction, of.reference)
+@given(of=masks(longest=9), even=st.booleans())
+def test_tree_and_distance_transform_agree(of, even):
+    """With unit spacing to the last bit."""
+    spacing = (1.0,) * of.prediction.ndim if even else of.spacing
     found = []
-    for dense in (-1, math.inf):
+    for share in (math.inf, -1):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(distances, "DENSE", dense)
-            found.append([*fresh(even).distances, *fresh(of).distances])
-    for index, (by_transform, by_tree) in enumerate(zip(*found, strict=True)):
-        assert np.allclose(by_transform, by_tree, rtol=0 if index < 2 else 1e-12, atol=0)
-
-
-def fresh(of):
-    return Masks.of(of.prediction, of.reference, spacing=of.spacing)
+            patch.setattr(distances, "DENSE", share)
+            found.append(Masks.of(of.prediction, of.reference, spacing=spacing).distances)
+    for by_tree, by_transform in zip(*found, strict=True):
+        np.testing.assert_allclose(by_tree, by_transform, rtol=0 if even else 1e-12)
 
 
 @patient

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,7 +14,9 @@ Points = NDArray[np.intp]
 """Indices n×axes."""
 DENSE = 0.1
 """Share of the array's pixels above which a distance transform of all pixels is faster than a tree of the points.
-(A tree costs .4 to 1.7 µs a point, the transform 35 to 120 ns a pixel; `benchmarks/metrics.py --routes` measures it.)"""
+
+(`benchmarks/metrics.py --routes` measures both, and OpenCV's transform, which is faster than the tree for dense points of equal
+spacing in 2-D only: boundaries are not that dense.)"""
 
 
 def edge_points(mask: NDArray[np.bool_]) -> Points:
@@ -38,7 +41,7 @@ def nearest(queries: Points, targets: Points, shape: tuple[int, ...], spacing: S
 
     Both are indices into an array of `shape`; there is at least one target.
     """
-    if len(queries) + len(targets) > 2 * DENSE * np.prod(shape):
+    if len(queries) + len(targets) > 2 * DENSE * math.prod(shape):
         away = np.ones(shape, bool)
         away[tuple(targets.T)] = False
         return distance_transform_edt(away, sampling=spacing)[tuple(queries.T)]
