@@ -20,6 +20,7 @@ from delineate.methods.contract import Method
 BUILT_IN = {
     "condseg": "delineate.methods.condseg.network:ConDSeg",
     "din": "delineate.methods.din.network:DIN",
+    "mslkseg": "delineate.methods.mslkseg.network:MSLKSeg",
     "unet": "delineate.methods.unet.network:UNet",
 }
 ENTRY_POINT_GROUP = "delineate.methods"

@@ -32,18 +32,19 @@ def depthwise_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> T
     """`F.conv2d` with one k×k kernel per channel (k odd) and padding that keeps the size.
 
     `x` B×C×H×W, `weight` C×1×k×k, `bias` C or None → B×C×H×W. Differentiable once. On CPUs large kernels take the fast
-    way, with a channels-last result; all else, and a graph to export or compile, is `F.conv2d`.
+    way, with a channels-last result, in float32 whatever the dtype (bfloat16 is no faster, and with few channels hundreds
+    of times slower); all else, and a graph to export or compile, is `F.conv2d`.
     """
     if not _fast(x, weight):
         return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2, groups=len(weight))
-    if torch.is_autocast_enabled("cpu"):
-        dtype = torch.get_autocast_dtype("cpu")
-        x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
+    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
     with torch.autocast("cpu", enabled=False):
+        x, weight = x.float(), weight.float()
         if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
             y = LargeKernelFunction.apply(x, weight)
-            return y if bias is None else y + bias[:, None, None]
-        return _convolve(x, weight, bias)
+        else:
+            y = _convolve(x, weight)
+        return (y if bias is None else y + bias.float()[:, None, None]).to(dtype)
 
 
 class LargeKernelFunction(torch.autograd.Function):
@@ -120,22 +121,21 @@ def _fast(x: Tensor, weight: Tensor) -> bool:
     )
 
 
-def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def _convolve(x: Tensor, weight: Tensor) -> Tensor:
     x = x.contiguous(memory_format=torch.channels_last)
-    return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2, groups=len(weight))
+    return F.conv2d(x, weight, padding=weight.shape[-1] // 2, groups=len(weight))
 
 
 def _kernel_gradient(x: Tensor, gradient: Tensor, kernel: int) -> Tensor:
-    """dw as C×1×k×k, of maps B×C×H×W. Strips are summed in float32 at least."""
-    batch, channels, height, width = x.shape
+    """dw as C×1×k×k, of maps B×C×H×W."""
+    batch, channels, _, width = x.shape
     strips = -(-width // STRIP)
     wide, reach = -(-width // strips), kernel // 2
     fill = strips * wide - width
     source = F.pad(x, (reach, reach + fill, reach, reach)).permute(2, 3, 0, 1).unfold(1, wide + kernel - 1, wide)
     kernels = F.pad(gradient, (0, fill)).permute(2, 3, 0, 1).unfold(1, wide, wide)
     found = F.conv2d(_side_by_side(source), _side_by_side(kernels).transpose(0, 1), groups=batch * channels * strips)
-    wider = torch.promote_types(x.dtype, torch.float32)
-    return found.view(-1, channels, 1, kernel, kernel).sum(0, dtype=wider).to(x.dtype)
+    return found.view(-1, channels, 1, kernel, kernel).sum(0)
 
 
 def _side_by_side(strips: Tensor) -> Tensor:

@@ -41,8 +41,15 @@ class SharedSpatialAttention(nn.Module):
         return height.unsqueeze(3), width.unsqueeze(2)
 
     def _shared(self, line: Tensor) -> Tensor:
-        parts = line.chunk(len(self.convs), 1)
-        return torch.cat([conv(part) for conv, part in zip(self.convs, parts, strict=True)], 1)
+        """All convolutions as one, with every kernel brought to the longest's length by zeros: B×C×L → B×C×L.
+
+        Written as products and a sum: PyTorch's 1-D depthwise convolution goes channel by channel for lines this short.
+        """
+        longest = max(conv.weight.shape[-1] for conv in self.convs)
+        weight = torch.cat([F.pad(conv.weight, ((longest - conv.weight.shape[-1]) // 2,) * 2) for conv in self.convs])
+        bias = torch.cat([conv.bias for conv in self.convs])
+        windows = F.pad(line, (longest // 2,) * 2).unfold(2, longest, 1)
+        return (windows * weight).sum(3) + bias[:, None]
 
 
 class ChannelSelfAttention(nn.Module):
@@ -59,9 +66,7 @@ class ChannelSelfAttention(nn.Module):
             raise ValueError(f"{channels} channels cannot be divided among {heads} heads")
         self.heads, self.window = heads, window
         self.norm = nn.GroupNorm(1, channels)
-        self.query, self.key, self.value = (
-            nn.Conv2d(channels, channels, 1, groups=channels, bias=False) for _ in range(3)
-        )
+        self.query, self.key, self.value = (nn.Parameter(torch.empty(channels).uniform_(-1, 1)) for _ in range(3))
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.gate(x)
@@ -69,7 +74,7 @@ class ChannelSelfAttention(nn.Module):
     def gate(self, x: Tensor) -> Tensor:
         """a_C as B×C×1×1, in [0, 1]."""
         pooled = self.norm(F.avg_pool2d(x, min(self.window, *x.shape[-2:])))
-        query, key, value = (self._heads(layer(pooled)) for layer in (self.query, self.key, self.value))
+        query, key, value = (self._heads(pooled * w[:, None, None]) for w in (self.query, self.key, self.value))
         attention = (query @ key.transpose(2, 3) * query.shape[2] ** -0.5).softmax(-1)
         # The mean over pixels is linear, so it is taken of V before the product.
         found = attention @ value.mean(3, keepdim=True)
