@@ -14,15 +14,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from delineate.api import demo, evaluate, train
+    from delineate.api import compare, demo, evaluate, train
     from delineate.inference.predictor import load
     from delineate.methods.listing import list_methods
     from delineate.methods.registry import create
 
 __version__ = "0.1.0"
-__all__ = ["create", "demo", "evaluate", "list_methods", "load", "train"]
+__all__ = ["compare", "create", "demo", "evaluate", "list_methods", "load", "train"]
 
 _HOME = {
+    "compare": "delineate.api",
     "create": "delineate.methods.registry",
     "demo": "delineate.api",
     "evaluate": "delineate.api",

@@ -1,4 +1,4 @@
-"""The library's verbs that join several rooms: train + report, evaluate, and the demo. The command line calls these."""
+"""The library's verbs that join several rooms: train + report, evaluate, compare, and the demo. The command line calls these."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from delineate.common.errors import DelineateError
 if TYPE_CHECKING:
     from delineate.engine.console import Reporter
     from delineate.engine.run import RunResult
+    from delineate.evaluation.comparison import Comparison
     from delineate.evaluation.files import Evaluation
 
 GIB = 2**30
@@ -87,6 +88,28 @@ def evaluate(predictions: Path | str, references: Path | str, *, out: Path | str
     evaluation = evaluate_folders(Path(predictions), Path(references), Options(**options), out=Path(out))
     write_evaluation_report(Path(out))
     return evaluation
+
+
+def compare(
+    evaluations: Sequence[Path | str],
+    *,
+    out: Path | str,
+    metrics: Sequence[str] | None = None,
+    target: float | None = None,
+) -> Comparison:
+    """Compare runs or evaluations case by case; write `report.html`, `comparison.json`, `pairs.csv` and `cases.csv` to `out`.
+
+    `evaluations`: run folders (their validation scores), folders that `evaluate` wrote, or texts "NAME=FOLDER". See
+    `delineate.evaluation.comparison.compare_models` for the options. Raises `DataError` for evaluations that cannot be compared.
+    """
+    from delineate.evaluation.comparison import compare_models, write_comparison_files
+    from delineate.evaluation.models import open_models
+    from delineate.report.comparison import write_comparison_report
+
+    comparison = compare_models(open_models([str(one) for one in evaluations]), metrics, target=target)
+    write_comparison_files(Path(out), comparison)
+    write_comparison_report(comparison, Path(out))
+    return comparison
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,11 @@ def test_plain_folders(tmp_path: Path):
     assert (table["format"], table["protocol"], table["headline"], table["length"]) == (2, "native", "all", "px")
     dice = table["macro"]["dice"]["all"]
     assert dice == {
-        **{"mean": pytest.approx(1 / 3), "n": 2, "groups": 2, "low": None, "high": None},
+        "mean": pytest.approx(1 / 3),
+        "n": 2,
+        "groups": 2,
+        "low": None,
+        "high": None,
         "how": "no interval: fewer than 6 groups",
     }
     assert table["micro"]["foreground"]["dice"] == pytest.approx(2 * 24 / (48 + 24 + 48))

@@ -51,7 +51,7 @@ def write_scores(
     """Write both files, each atomically. `extra`: further entries of `scores.json` (subgroups, raters)."""
     write_text(folder / CSV_NAME, scores_csv(rows))
     content = {"format": FORMAT, **vars(origin), "policy": POLICY, **summary.to_json(), **(extra or {})}
-    write_json(folder / JSON_NAME, _finite(content))
+    write_json(folder / JSON_NAME, plain(content))
 
 
 def scores_csv(rows: Iterable[Row]) -> str:
@@ -169,10 +169,12 @@ def _row(line: Mapping[str, str], classes: Sequence[str]) -> Row:
     )
 
 
-def _finite(value: Any) -> Any:
-    """The same content with NaN and infinity as null, which JSON lacks."""
+def plain(value: Any) -> Any:
+    """The same content as JSON knows it: arrays as lists, NaN and infinity as null."""
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
     if isinstance(value, dict):
-        return {key: _finite(entry) for key, entry in value.items()}
+        return {key: plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(entry) for entry in value]
+        return [plain(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

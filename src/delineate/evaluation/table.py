@@ -139,7 +139,8 @@ def _means(metrics: Sequence[Entry], by_class: Mapping[str, Sequence[Row]]) -> M
     """Means over cases, then over the classes given."""
     if not by_class:
         return {metric.name: dict.fromkeys(COLUMNS[metric.kind], _NOTHING) for metric in metrics}
-    groups = [row.cluster for row in next(iter(by_class.values()))]
+    clusters = [row.cluster for row in next(iter(by_class.values()))]
+    groups = None if len(set(clusters)) == len(clusters) else clusters
     return {
         metric.name: {
             column: mean_interval(

@@ -1,0 +1,71 @@
+"""`delineate compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from delineate.evaluation.comparison import Comparison
+
+
+def compare(
+    evaluations: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN_OR_EVALUATION...",
+            help="Run folders (validation scores) or folders of `evaluate`; NAME=FOLDER to name one.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for report.html, comparison.json, pairs.csv and cases.csv.")],
+    metrics: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", help="Metrics to compare, with commas.", show_default="dice and hd95_pooled"),
+    ] = None,
+    target: Annotated[
+        float | None,
+        typer.Option(help="A difference worth seeing, to count the cases it needs.", min=0, show_default=".01, 1 mm"),
+    ] = None,
+) -> None:
+    """Compare trained models case by case: differences with intervals, tests with Holm's correction, ranks.
+
+    All must be evaluated on the same cases under the same protocol. Models of
+    one method with different seeds are taken together: then there are claims
+    about the methods, with seeds and cases as random effects. With one seed
+    each, what is compared are these trained models.
+
+    \b
+    delineate compare scores/unet scores/condseg --out comparison
+    delineate compare A=runs/a B=runs/b --metrics dice,nsd_2 --out comparison
+    """
+    from delineate.api import compare as run
+
+    comparison = run(evaluations, out=out, metrics=metrics.split(",") if metrics else None, target=target)
+    _print(comparison, out)
+
+
+def _print(comparison: Comparison, out: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, soft_wrap=True)
+    for one in comparison.metrics:
+        unit = f", {one.unit}" if one.unit else ""
+        table = Table(title=f"{one.title}{unit}, column {one.column}, {len(comparison.cases)} cases")
+        for heading in ("first", "second", "difference", "95 %", "p", "p (Holm)"):
+            table.add_column(heading, justify="left" if heading in ("first", "second") else "right")
+        for pair in one.pairs:
+            gap = pair.result.difference
+            limits = "–" if gap.low is None or gap.high is None else f"{gap.low:+.4f} … {gap.high:+.4f}"
+            mean = "–" if gap.mean is None else f"{gap.mean:+.4f}"
+            table.add_row(pair.first, pair.second, mean, limits, _p(pair.result.permutation_p), _p(pair.adjusted_p))
+        console.print(table)
+        for words in (*(pair.words for pair in one.pairs), *(claim.words for claim in one.methods), one.rank_words):
+            console.print(f"• {words}")
+    console.print(f"report: {out / 'report.html'}; tables: pairs.csv, cases.csv, comparison.json")
+
+
+def _p(value: float | None) -> str:
+    return "–" if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"

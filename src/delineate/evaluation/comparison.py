@@ -1,0 +1,351 @@
+"""Several evaluations of the same cases, set side by side: differences, tests, ranks, claims about methods, and their reading."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from delineate.common.errors import DataError
+from delineate.common.files import output_folder, write_json, write_text
+from delineate.common.names import did_you_mean
+from delineate.evaluation.models import Model
+from delineate.evaluation.statistics.mixed import MethodClaim, NoClaim, compare_methods
+from delineate.evaluation.statistics.paired import Paired, compare, holm
+from delineate.evaluation.statistics.power import groups_needed, least_detectable
+from delineate.evaluation.statistics.ranks import Ranks, rank_models
+from delineate.evaluation.statistics.words import method_words, paired_words, rank_words
+from delineate.evaluation.stored import plain
+from delineate.evaluation.table import Column, Values
+
+PREFERRED = ("dice", "hd95_pooled")
+"""Compared unless others are asked for, where they were computed: one of overlap and one of distance, as is advised."""
+TARGETS = {"overlap": 0.01, "distance": 1.0}
+"""Kind → a difference worth seeing, in the metric's unit, for which the number of cases needed is told."""
+JSON_NAME, CASES_CSV, PAIRS_CSV = "comparison.json", "cases.csv", "pairs.csv"
+
+Key = tuple[str, str, str]
+"""Metric, first, second."""
+
+
+@dataclass(frozen=True)
+class PairResult:
+    """Two trained models."""
+
+    first: str
+    second: str
+    result: Paired
+    adjusted_p: float | None
+    """The permutation test's, after Holm over all pairs and metrics of the comparison."""
+    least_detectable: float | None
+    """At 80 % power, two-sided 5 %, with these cases; None where there is no spread to judge by."""
+    cases_needed: int | None
+    """For the difference worth seeing; None where that is not known."""
+    words: str
+
+
+@dataclass(frozen=True)
+class MethodResult:
+    """Two methods, by all their trained models."""
+
+    first: str
+    second: str
+    result: MethodClaim | NoClaim
+    adjusted_p: float | None
+    words: str
+
+
+@dataclass(frozen=True)
+class MetricComparison:
+    """All that is said of one metric."""
+
+    metric: str
+    title: str
+    column: Column
+    better: Literal["higher", "lower"]
+    unit: str
+    """mm, px or voxel; empty for metrics without."""
+    values: dict[str, Values]
+    """Model → each case's score: the mean over the classes that count in the column, NaN where none does."""
+    pairs: tuple[PairResult, ...]
+    methods: tuple[MethodResult, ...]
+    ranks: Ranks | None
+    """None where no case has a score of every model."""
+    rank_words: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two or more trained models on the same cases."""
+
+    models: tuple[Model, ...]
+    cases: tuple[str, ...]
+    groups: tuple[str, ...]
+    """Of each case."""
+    metrics: tuple[MetricComparison, ...]
+
+    @property
+    def seeds(self) -> dict[str, int]:
+        """Method → how many trained models of it there are."""
+        methods = [model.method for model in self.models]
+        return {method: methods.count(method) for method in dict.fromkeys(methods)}
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A metric before its p values are adjusted."""
+
+    metric: str
+    kind: str
+    values: dict[str, Values]
+    pairs: dict[tuple[str, str], Paired]
+    methods: dict[tuple[str, str], MethodClaim | NoClaim]
+
+
+@dataclass(frozen=True)
+class _Adjusted:
+    """P values after Holm, by (metric, first, second)."""
+
+    pairs: dict[Key, float | None]
+    methods: dict[Key, float | None]
+
+    @property
+    def compared(self) -> int:
+        """Comparisons of models that the correction is for."""
+        return sum(p is not None for p in self.pairs.values())
+
+    @property
+    def claimed(self) -> int:
+        """The same of methods."""
+        return sum(p is not None for p in self.methods.values())
+
+
+def compare_models(
+    models: Sequence[Model], metrics: Sequence[str] | None = None, *, target: float | None = None
+) -> Comparison:
+    """Compare trained models case by case, and their methods where there are several seeds of each.
+
+    `models`: comparable ones (`models.open_models`). `metrics`: names of columns; default: Dice and pooled HD95 where they were
+    computed, else the first. `target`: a difference worth seeing (default .01 for overlap, 1 mm or pixel for distances).
+
+    Raises `DataError` for a metric that one of the evaluations lacks or that has no better and worse, and for evaluations
+    that keep no scores of cases.
+    """
+    first = models[0].stored
+    cases, groups = first.cases(), first.groups()
+    prepared = [_prepare(models, metric, cases, groups) for metric in _chosen(models, metrics)]
+    adjusted = _adjust(prepared)
+    finished = tuple(_finish(models, one, groups, adjusted, target) for one in prepared)
+    return Comparison(tuple(models), tuple(cases), tuple(groups), finished)
+
+
+def write_comparison_files(folder: Path, comparison: Comparison) -> None:
+    """Write `comparison.json` (all results), `cases.csv` (each case's scores, a column per model) and `pairs.csv`."""
+    output_folder(folder)
+    write_text(folder / CASES_CSV, cases_csv(comparison))
+    write_text(folder / PAIRS_CSV, pairs_csv(comparison))
+    write_json(folder / JSON_NAME, plain(_to_json(comparison)))
+
+
+def cases_csv(comparison: Comparison) -> str:
+    """A line per case: its group, then each metric of each model; empty where there is no score."""
+    columns = [(f"{one.metric}:{name}", values) for one in comparison.metrics for name, values in one.values.items()]
+    rows = [
+        [case, group, *("" if np.isnan(values[at]) else f"{values[at]:.6f}" for _, values in columns)]
+        for at, (case, group) in enumerate(zip(comparison.cases, comparison.groups, strict=True))
+    ]
+    return _csv(["case", "group", *(name for name, _ in columns)], rows)
+
+
+def pairs_csv(comparison: Comparison) -> str:
+    """A line per metric and pair of models."""
+    head = ["metric", "column", "first", "second", "difference", "low", "high", "n", "groups", "first_better"]
+    head += [
+        "second_better",
+        "equal",
+        "wilcoxon_p",
+        "permutation_p",
+        "holm_p",
+        "rank_biserial",
+        "d_z",
+        "least_detectable",
+    ]
+    rows = []
+    for one in comparison.metrics:
+        for pair in one.pairs:
+            of, gap = pair.result, pair.result.difference
+            counts = [gap.n, gap.groups, of.first_better, of.second_better, of.equal]
+            tests = [of.wilcoxon_p, of.permutation_p, pair.adjusted_p, of.rank_biserial, of.d_z, pair.least_detectable]
+            cells = [_cell(gap.mean), _cell(gap.low), _cell(gap.high), *counts, *map(_cell, tests)]
+            rows.append([one.metric, one.column, pair.first, pair.second, *cells])
+    return _csv(head, rows)
+
+
+def _chosen(models: Sequence[Model], metrics: Sequence[str] | None) -> list[str]:
+    shared = [name for name in models[0].stored.metrics if all(name in model.stored.metrics for model in models)]
+    if not shared:
+        pooled = models[0].stored.origin.protocol
+        raise DataError(
+            f"{models[0].stored.folder} keeps no scores of cases (protocol {pooled} pools all pixels); evaluate with native"
+        )
+    if metrics is None:
+        return [name for name in PREFERRED if name in shared] or shared[:1]
+    for name in metrics:
+        lacking = [model.stored.folder for model in models if name not in model.stored.metrics]
+        if lacking:
+            hint = did_you_mean(name, shared)
+            raise DataError(f"{lacking[0]} has no metric '{name}'; {hint}, or evaluate again with --metrics {name}")
+        if models[0].stored.metrics[name]["better"] == "zero":
+            raise DataError(
+                f"'{name}' is best at zero, neither high nor low; compare absolute_volume_difference instead"
+            )
+    return list(dict.fromkeys(metrics))
+
+
+def _prepare(models: Sequence[Model], metric: str, cases: Sequence[str], groups: Sequence[str]) -> _Prepared:
+    about = models[0].stored.metrics[metric]
+    better: Any = about["better"]
+    bounds = (0.0, 1.0) if about["kind"] == "overlap" else (-np.inf, np.inf)
+    drawn = _own_groups(groups)
+    values = {model.name: _case_scores(model, metric, cases) for model in models}
+    by_method: dict[str, list[Values]] = {}
+    for model in models:
+        by_method.setdefault(model.method, []).append(values[model.name])
+    several = any(len(runs) > 1 for runs in by_method.values())
+    return _Prepared(
+        metric,
+        about["kind"],
+        values,
+        {
+            (one, two): compare(values[one], values[two], drawn, better=better, bounds=bounds)
+            for one, two in combinations(values, 2)
+        },
+        {
+            (one, two): compare_methods(np.stack(by_method[one]), np.stack(by_method[two]), drawn)
+            for one, two in combinations(by_method, 2)
+            if several
+        },
+    )
+
+
+def _case_scores(model: Model, metric: str, cases: Sequence[str]) -> Values:
+    """Each case's mean over the classes that count, in the order of `cases`."""
+    table = model.stored.values(metric)
+    counted = ~np.isnan(table)
+    sums, counts = np.where(counted, table, 0).sum(1), counted.sum(1)
+    scores = np.divide(sums, counts, out=np.full(len(table), np.nan), where=counts > 0)
+    place = {case: at for at, case in enumerate(model.stored.cases())}
+    return np.asarray(scores[[place[case] for case in cases]])
+
+
+def _own_groups(groups: Sequence[str]) -> Sequence[str] | None:
+    """None where each case is its own group."""
+    return None if len(set(groups)) == len(groups) else groups
+
+
+def _adjust(prepared: Sequence[_Prepared]) -> _Adjusted:
+    """Holm over all pairs and metrics; claims about methods are a family of their own."""
+    pairs = {(of.metric, *pair): result.permutation_p for of in prepared for pair, result in of.pairs.items()}
+    claims = {
+        (of.metric, *pair): claim.p if isinstance(claim, MethodClaim) else None
+        for of in prepared
+        for pair, claim in of.methods.items()
+    }
+    return _Adjusted(_holm(pairs), _holm(claims))
+
+
+def _holm(p_values: Mapping[Key, float | None]) -> dict[Key, float | None]:
+    adjusted = holm([np.nan if p is None else p for p in p_values.values()])
+    return {key: None if np.isnan(p) else float(p) for key, p in zip(p_values, adjusted, strict=True)}
+
+
+def _finish(
+    models: Sequence[Model], of: _Prepared, groups: Sequence[str], adjusted: _Adjusted, target: float | None
+) -> MetricComparison:
+    stored = models[0].stored
+    about = stored.metrics[of.metric]
+    better: Any = about["better"]
+    unit = stored.origin.length if about["unit"] == "length" else ""
+    worth = target or TARGETS.get(of.kind)
+    said: dict[str, Any] = {"score": about["title"] + (f" ({unit})" if unit else ""), "better": better}
+    if worth is not None:
+        said["target"] = worth
+    whole = np.isfinite(np.stack(list(of.values.values()))).all(0).any()
+    ranks = rank_models(of.values, _own_groups(groups), better=better) if whole else None
+    pairs = []
+    for (one, two), result in of.pairs.items():
+        p, count = adjusted.pairs[of.metric, one, two], adjusted.compared
+        words = paired_words(result, one, two, adjusted_p=p, comparisons=count, **said)
+        least = least_detectable(result.sd, result.difference.groups) if result.sd else None
+        pairs.append(PairResult(one, two, result, p, least, _needed(result, worth), words))
+    claims = []
+    for (one, two), claim in of.methods.items():
+        p, count = adjusted.methods[of.metric, one, two], adjusted.claimed
+        claims.append(
+            MethodResult(one, two, claim, p, method_words(claim, one, two, adjusted_p=p, comparisons=count, **said))
+        )
+    return MetricComparison(
+        metric=of.metric,
+        title=about["title"],
+        column=stored.column_of(of.metric),
+        better=better,
+        unit=unit,
+        values=of.values,
+        pairs=tuple(pairs),
+        methods=tuple(claims),
+        ranks=ranks,
+        rank_words=rank_words(ranks) if ranks else "No case has a score of every model: there are no ranks.",
+    )
+
+
+def _needed(result: Paired, worth: float | None) -> int | None:
+    """Cases needed to see a difference, if their groups are as large as these."""
+    if not result.sd or worth is None:
+        return None
+    groups = groups_needed(result.sd, worth)
+    return None if groups is None else round(groups * result.difference.n / result.difference.groups)
+
+
+def _to_json(comparison: Comparison) -> dict[str, Any]:
+    """Everything but the scores of single cases, which `cases.csv` holds."""
+    metrics = []
+    for one in comparison.metrics:
+        content = {name: value for name, value in vars(one).items() if name != "values"}
+        pairs, methods = ([asdict(entry) for entry in entries] for entries in (one.pairs, one.methods))
+        metrics.append(
+            {**content, "pairs": pairs, "methods": methods, "ranks": asdict(one.ranks) if one.ranks else None}
+        )
+    models = [
+        {
+            "name": model.name,
+            "method": model.method,
+            "evaluation": str(model.stored.folder),
+            **vars(model.stored.origin),
+        }
+        for model in comparison.models
+    ]
+    return {
+        "format": 1,
+        "cases": len(comparison.cases),
+        "groups": len(set(comparison.groups)),
+        "models": models,
+        "metrics": metrics,
+    }
+
+
+def _csv(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(head)
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"
