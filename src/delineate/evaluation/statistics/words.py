@@ -1,7 +1,8 @@
 """The critical reading: what the results allow to be said, in sentences.
 
 Pure functions from results to text. A comparison that is not significant is never called equality; one trained model of each method
-is never called the method.
+is never called the method. Intervals of differences are taken to be at 95 %, as `compare` and `compare_methods` make them; they
+are not corrected for the number of comparisons.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def method_words(
         return f"No claim about the methods {first} and {second} can be made: {result.reason}."
     p = result.p if adjusted_p is None else adjusted_p
     place = f"with {result.seeds[0]} and {result.seeds[1]} seeds and n = {result.difference.n}"
-    found = f"{_difference(result.difference)}; {_p(p, adjusted_p, comparisons)}"
+    found = f"{_difference(result.difference)}; {_p(p, comparisons)}"
     if p <= alpha:
         ahead = _ahead(result.difference, first, second, better)
         said = [f"The method {ahead[0]} scores better in {score} than {ahead[1]} {place}: {found}."]
@@ -139,7 +140,7 @@ def _paired_verdict(
     comparisons: int,
     alpha: float,
 ) -> str:
-    found = f"{_difference(result.difference)}; {_p(p, p if comparisons > 1 else None, comparisons)}"
+    found = f"{_difference(result.difference)}; {_p(p, comparisons)}"
     size = _sample(result.difference)
     if p > alpha:
         return f"These two trained models, {first} and {second}, cannot be told apart in {score} at {size}: {found}."
@@ -263,8 +264,8 @@ def _cases(groups: int | None, interval: Interval) -> str:
     return f"about {rounded(cases)} cases" + (f" in {rounded(groups)} groups" if interval.groups < interval.n else "")
 
 
-def _p(p: float, adjusted: float | None, comparisons: int) -> str:
-    return f"p {_equals(p)}" + (f" after Holm over {comparisons} comparisons" if adjusted is not None else "")
+def _p(p: float, comparisons: int) -> str:
+    return f"p {_equals(p)}" + (f" after Holm over {comparisons} comparisons" if comparisons > 1 else "")
 
 
 def _equals(p: float) -> str:
