@@ -46,6 +46,14 @@ def test_both_spreads_together_are_wider_than_either():
     assert critical(claim.p, claim.seed_part, claim.case_part) == pytest.approx(abs(claim.difference.mean) / error)
 
 
+@pytest.mark.parametrize("shift", [1e-9, 0.005, 0.5, 50])
+@pytest.mark.parametrize("seed_sd", [0, 1e-18, 1e-4, 0.01])
+def test_p_is_a_probability_that_falls_with_the_difference(seed_sd, shift):
+    one, two = methods(np.random.default_rng(7), 3, 3, seed_sd=seed_sd)
+    two += one.mean() - two.mean()
+    assert 0 <= compare_methods(one, two + 1.5 * shift).p < compare_methods(one, two + shift).p <= 1
+
+
 def test_critical_value_lies_between_the_parts():
     few, many = Part(1, 2), Part(1, 200)
     assert critical(0.05, few) == pytest.approx(4.3027, abs=1e-3)

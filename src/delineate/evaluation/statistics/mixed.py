@@ -109,7 +109,7 @@ def compare_methods(
 def critical(alpha: float, *parts: Part) -> float:
     """Two-sided critical value of an estimate over its standard error: the parts' t quantiles, weighted by their variance."""
     shares = [part.variance for part in parts]
-    return float(np.average([stdtrit(part.freedom, 1 - alpha / 2) for part in parts], weights=shares))
+    return float(np.average([-stdtrit(part.freedom, alpha / 2) for part in parts], weights=shares))
 
 
 def seed_part(variances: tuple[float, float], seeds: tuple[int, int]) -> Part:
@@ -143,17 +143,15 @@ def _variance_of_mean(centred: Floats, codes: NDArray[np.int64]) -> float:
 
 
 def _p_value(size: float, error: float, *parts: Part) -> float:
-    """The level at which the critical value is what was found."""
-    if error <= 1e-12 * max(size, 1e-300):
-        return 1.0 if size == 0 else 0.0
-    found = size / error
-    shares = np.array([part.variance for part in parts]) / error**2
-    bound = max(2 * float(stdtr(part.freedom, -found)) for part in parts if part.variance)
-    low = min(2 * float(stdtr(part.freedom, -found)) for part in parts if part.variance)
-    if bound - low < 1e-12 or found == 0:
-        return bound
+    """The level at which the critical value is what was found: between the p values of the parts' own t distributions."""
+    if error <= 1e-12 * size or size == 0:
+        return 0.0 if size else 1.0
+    alone = [2 * float(stdtr(part.freedom, -size / error)) for part in parts]
+    low, high = max(min(alone), 1e-300), max(alone)
 
     def excess(p: float) -> float:
-        return float(shares @ [stdtrit(part.freedom, 1 - p / 2) for part in parts]) - found
+        return critical(p, *parts) - size / error
 
-    return float(brentq(excess, max(low, 1e-15), bound, xtol=1e-12))
+    if high <= low or excess(low) <= 0:
+        return low
+    return high if excess(high) >= 0 else float(brentq(excess, low, high, xtol=1e-300, rtol=1e-9))

@@ -54,11 +54,13 @@ def paired_words(
     """
     if result.permutation_p is None:
         return f"{first} and {second} cannot be compared: there is no case that both have a score for."
+    if result.equal == result.difference.n:
+        return f"These two trained models, {first} and {second}, score exactly alike on all {result.equal} cases."
     p = result.permutation_p if adjusted_p is None else adjusted_p
     said = [_paired_verdict(result, first, second, score, better, p, comparisons, alpha)]
     if p > alpha:
         said += [_not_equality(result.difference), _what_it_takes(result, target, alpha)]
-    said += [_paired_counts(result, first, second), _paired_warnings(result, p, alpha)]
+    said += [_paired_counts(result, first, second), _paired_warnings(result, alpha)]
     if p <= alpha:
         said.append(
             "It is a finding about these two trained models; whether the methods differ takes several seeds of each."
@@ -117,7 +119,7 @@ def number(value: float) -> str:
         text = f"{size:.0f}"
     elif size >= 10:
         text = f"{size:.1f}"
-    elif size >= 0.001 or size == 0:
+    elif size >= 0.0005 or size == 0:
         text = f"{size:.3f}"
     else:
         text = f"{size:.2g}"
@@ -192,7 +194,7 @@ def _paired_counts(result: Paired, first: str, second: str) -> str:
     return f"{counts} ({', '.join(named)})." if named else f"{counts}."
 
 
-def _paired_warnings(result: Paired, p: float, alpha: float) -> str:
+def _paired_warnings(result: Paired, alpha: float) -> str:
     groups, said = result.difference.groups, []
     if result.dropped:
         said.append(f"{result.dropped} cases are left out, because one of the two has no score for them.")
@@ -204,13 +206,12 @@ def _paired_warnings(result: Paired, p: float, alpha: float) -> str:
         said.append(f"Fewer than {FEWEST} groups: there is no interval, and the test says little.")
     elif groups < MANY:
         said.append(f"With {groups} groups, interval and tests are rough.")
-    if result.wilcoxon_p is not None and result.permutation_p is not None:
-        at_odds = (result.wilcoxon_p <= alpha) != (result.permutation_p <= alpha)
-        if at_odds:
-            said.append(
-                f"The Wilcoxon test (p {_equals(result.wilcoxon_p)}) disagrees with the test of the mean: look at the cases, "
-                "a few may carry the mean."
-            )
+    ranked = result.wilcoxon_p
+    if ranked is not None and result.permutation_p is not None and (ranked <= alpha) != (result.permutation_p <= alpha):
+        said.append(
+            f"The Wilcoxon test (p {_equals(ranked)}) disagrees with the test of the mean: look at the cases, "
+            "a few may carry the mean."
+        )
     return " ".join(said)
 
 
@@ -225,7 +226,7 @@ def _spreads(result: MethodClaim, first: str, second: str) -> str:
 
 def _method_warnings(result: MethodClaim) -> str:
     said = []
-    if min(result.seed_sd) == 0:
+    if min(result.seed_sd) < 1e-9 * max(result.case_sd):
         said.append("Seeds of a method have exactly the same mean: are they copies of one run?")
     if min(result.seeds) == 2:
         said.append("Two seeds say little about the spread between seeds; three or more are advised.")
@@ -252,7 +253,8 @@ def _range(interval: Interval, level: float) -> str:
 
 
 def _sample(interval: Interval) -> str:
-    grouped = f" in {interval.groups} groups" if interval.groups < interval.n else ""
+    unit = "group" if interval.groups == 1 else "groups"
+    grouped = f" in {interval.groups} {unit}" if interval.groups < interval.n else ""
     return f"n = {interval.n}{grouped}"
 
 
