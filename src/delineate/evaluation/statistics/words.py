@@ -22,6 +22,8 @@ from delineate.evaluation.statistics.power import (
 from delineate.evaluation.statistics.ranks import Ranks
 
 Better = Literal["higher", "lower"]
+FIRM = 0.975
+"""A first place is firm from this share of resamples on, which answers to a two-sided test at 5 %."""
 
 
 def interval_words(interval: Interval, *, level: float = 0.95) -> str:
@@ -108,7 +110,7 @@ def rank_words(result: Ranks) -> str:
     if result.frequencies is None:
         return f"{start}; fewer than {FEWEST} groups are too few to say how firm that is.{lost}"
     share = float(result.frequencies[index, 0])
-    firm = "firm" if share >= 0.95 else "not firm: with other cases like these it may be another"
+    firm = "firm" if share >= FIRM else "not firm: with other cases like these it may be another"
     return f"{start}, and is first in {_percent(share)} of the resamples: the place is {firm}.{lost}"
 
 
