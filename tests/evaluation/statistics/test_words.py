@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from delineate.evaluation.statistics.intervals import mean_interval
 from delineate.evaluation.statistics.mixed import compare_methods
-from delineate.evaluation.statistics.paired import Paired, compare
+from delineate.evaluation.statistics.paired import Better, Paired, compare
 from delineate.evaluation.statistics.ranks import rank_models
 from delineate.evaluation.statistics.words import (
     interval_words,
@@ -25,10 +25,10 @@ from delineate.evaluation.statistics.words import (
 NAN = float("nan")
 
 
-def paired(n: int, shift: float, sd: float = 0.1) -> Paired:
+def paired(n: int, shift: float, better: Better = "higher") -> Paired:
     """A comparison with exactly this mean difference and nearly this spread."""
-    noise = np.random.default_rng(n).normal(0, sd, n)
-    return compare(0.5 + shift + noise - noise.mean(), np.full(n, 0.5), bounds=(0, 1))
+    noise = np.random.default_rng(n).normal(0, 0.1, n)
+    return compare(0.5 + shift + noise - noise.mean(), np.full(n, 0.5), better=better, bounds=(0, 1))
 
 
 def methods(seeds: int, shift: float, seed_sd: float = 0.01):
@@ -57,7 +57,7 @@ def test_cases_needed_are_those_of_the_power_calculation():
     ("shift", "better", "ahead"), [(0.1, "higher", "A"), (-0.1, "higher", "B"), (0.1, "lower", "B")]
 )
 def test_a_finding_names_the_better_model_and_its_limits(shift, better, ahead):
-    said = paired_words(paired(100, shift), "A", "B", better=better)
+    said = paired_words(paired(100, shift, better), "A", "B")
     other = {"A": "B", "B": "A"}[ahead]
     assert said.startswith(f"Of these two trained models {ahead} scores better in the score than {other} at n = 100")
     assert said.endswith("whether the methods differ takes several seeds of each.")

@@ -19,6 +19,7 @@ from delineate.evaluation.statistics.intervals import Interval, mean_interval
 from delineate.evaluation.statistics.ties import average_ranks_of_many, tidy
 
 Floats = NDArray[np.float64]
+Better = Literal["higher", "lower"]
 ENUMERATED = 14
 """Up to so many groups that differ, all patterns of signs are tried."""
 EXACT_RANKS = 60
@@ -32,6 +33,8 @@ class Paired:
 
     difference: Interval
     """Mean over cases of first − second."""
+    better: Better
+    """Which scores are good."""
     sd: float | None
     """Spread of the groups' differences, √groups × the standard error of the mean; None for fewer than two groups."""
     dropped: int
@@ -58,7 +61,7 @@ def compare(
     second: ArrayLike,
     groups: Sequence[Hashable] | NDArray | None = None,
     *,
-    better: Literal["higher", "lower"] = "higher",
+    better: Better = "higher",
     bounds: tuple[float, float] = (-np.inf, np.inf),
     level: float = 0.95,
     resamples: int = 10_000,
@@ -87,6 +90,7 @@ def compare(
         difference=mean_interval(
             differences, groups, level=level, resamples=resamples, seed=seed, bounds=(-reach, reach)
         ),
+        better=better,
         sd=bootstrap.standard_error(clusters) * clusters.groups**0.5 if clusters.groups > 1 else None,
         dropped=int(np.isnan(differences).sum()),
         first_better=above if better == "higher" else below,

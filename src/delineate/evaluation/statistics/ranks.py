@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from delineate.evaluation.statistics import bootstrap
 from delineate.evaluation.statistics.intervals import FEWEST
+from delineate.evaluation.statistics.paired import Better
 from delineate.evaluation.statistics.ties import average_ranks, tidy
 
 Floats = NDArray[np.float64]
@@ -45,7 +45,7 @@ def rank_models(
     scores: Mapping[str, ArrayLike],
     groups: Sequence[Hashable] | NDArray | None = None,
     *,
-    better: Literal["higher", "lower"] = "higher",
+    better: Better = "higher",
     resamples: int = 10_000,
     seed: int = 0,
 ) -> Ranks:

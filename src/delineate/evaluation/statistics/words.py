@@ -7,11 +7,9 @@ are not corrected for the number of comparisons.
 
 from __future__ import annotations
 
-from typing import Literal
-
 from delineate.evaluation.statistics.intervals import FEWEST, MANY, Interval
 from delineate.evaluation.statistics.mixed import MethodClaim, NoClaim
-from delineate.evaluation.statistics.paired import Paired
+from delineate.evaluation.statistics.paired import Better, Paired
 from delineate.evaluation.statistics.power import (
     groups_needed,
     groups_needed_by_methods,
@@ -21,7 +19,6 @@ from delineate.evaluation.statistics.power import (
 )
 from delineate.evaluation.statistics.ranks import Ranks
 
-Better = Literal["higher", "lower"]
 FIRM = 0.975
 """A first place is firm from this share of resamples on, which answers to a two-sided test at 5 %."""
 
@@ -43,7 +40,6 @@ def paired_words(
     second: str,
     *,
     score: str = "the score",
-    better: Better = "higher",
     adjusted_p: float | None = None,
     comparisons: int = 1,
     target: float = 0.01,
@@ -59,7 +55,7 @@ def paired_words(
     if result.equal == result.difference.n:
         return f"These two trained models, {first} and {second}, score exactly alike on all {result.equal} cases."
     p = result.permutation_p if adjusted_p is None else adjusted_p
-    said = [_paired_verdict(result, first, second, score, better, p, comparisons, alpha)]
+    said = [_paired_verdict(result, first, second, score, p, comparisons, alpha)]
     if p > alpha:
         said += [_not_equality(result.difference), _what_it_takes(result, target, alpha)]
     said += [_paired_counts(result, first, second), _paired_warnings(result, alpha)]
@@ -82,7 +78,7 @@ def method_words(
     target: float = 0.01,
     alpha: float = 0.05,
 ) -> str:
-    """The reading of `mixed.compare_methods(first, second)`; arguments as in `paired_words`."""
+    """The reading of `mixed.compare_methods(first, second)`; `better` says which scores are good, the rest is as in `paired_words`."""
     if isinstance(result, NoClaim):
         return f"No claim about the methods {first} and {second} can be made: {result.reason}."
     p = result.p if adjusted_p is None else adjusted_p
@@ -139,7 +135,6 @@ def _paired_verdict(
     first: str,
     second: str,
     score: str,
-    better: Better,
     p: float,
     comparisons: int,
     alpha: float,
@@ -148,7 +143,7 @@ def _paired_verdict(
     size = _sample(result.difference)
     if p > alpha:
         return f"These two trained models, {first} and {second}, cannot be told apart in {score} at {size}: {found}."
-    ahead = _ahead(result.difference, first, second, better)
+    ahead = _ahead(result.difference, first, second, result.better)
     return f"Of these two trained models {ahead[0]} scores better in {score} than {ahead[1]} at {size}: {found}."
 
 
@@ -167,9 +162,7 @@ def _what_it_takes(result: Paired, target: float, alpha: float) -> str:
     difference = result.difference
     least = least_detectable(result.sd, difference.groups, alpha=alpha)
     groups = groups_needed(result.sd, target, alpha=alpha)
-    with_power = f"(80 % power, 5 % level; the least detectable here is {number(least)})".replace(
-        "5 %", _percent(alpha)
-    )
+    with_power = f"(80 % power, {_percent(alpha)} level; the least detectable here is {number(least)})"
     return f"To see a difference of {target:g} you would need {_cases(groups, difference)} {with_power}."
 
 
