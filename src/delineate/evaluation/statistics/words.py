@@ -78,7 +78,7 @@ def method_words(
     target: float = 0.01,
     alpha: float = 0.05,
 ) -> str:
-    """The reading of `mixed.compare_methods(first, second)`; `better` says which scores are good, the rest is as in `paired_words`."""
+    """The reading of `mixed.compare_methods(first, second)`; `better`: which scores are good; the rest as in `paired_words`."""
     if isinstance(result, NoClaim):
         return f"No claim about the methods {first} and {second} can be made: {result.reason}."
     p = result.p if adjusted_p is None else adjusted_p
