@@ -7,8 +7,9 @@ from fake_run import write_predictions, write_run
 from markup import check_document, text_of
 
 from delineate.common.errors import DataError
-from delineate.report.compare import Entry, choose_cases, write_comparison
+from delineate.report.compare import Entry, write_comparison
 from delineate.report.run import write_run_report
+from delineate.report.side_by_side import choose_cases
 
 
 @pytest.fixture
@@ -29,9 +30,9 @@ def test_page(entries, tmp_path):
     words = text_of(document)
     for expected in (
         "Two <models>",
-        "test split, native resolution",
+        "test split, protocol native",
         "not the methods",
-        "unet − condseg",
+        "condseg − unet",
         "hardest by mean Dice",
     ):
         assert expected in words
@@ -40,12 +41,11 @@ def test_page(entries, tmp_path):
     assert len(document) < 3_000_000
 
 
-def test_different_cases_are_pointed_out(entries, fake, tmp_path):
+def test_different_cases_are_refused(entries, fake, tmp_path):
     few = dict(list(fake.predict(1).items())[:5])
     fake.evaluate(few, entries[1].evaluation, "val")
-    words = text_of(write_comparison("t", entries, tmp_path / "report.html").read_text())
-    assert "different sets of cases" in words
-    assert "different splits" in words
+    with pytest.raises(DataError, match=r"different splits.*only in"):
+        write_comparison("t", entries, tmp_path / "report.html")
 
 
 def test_images_that_are_gone(entries, tmp_path):
@@ -58,12 +58,13 @@ def test_images_that_are_gone(entries, tmp_path):
 
 
 def test_several_classes(heart, tmp_path):
-    run = write_run(heart, tmp_path / "run")
-    predictions = write_predictions(heart, tmp_path / "test", 1)
-    entry = Entry("only", run, predictions, predictions / "evaluation")
-    words = text_of(write_comparison("t", [entry], tmp_path / "report.html").read_text())
+    entries = []
+    for name, shift in (("a", 1), ("b", 2)):
+        predictions = write_predictions(heart, tmp_path / name, shift)
+        entries.append(Entry(name, write_run(heart, tmp_path / f"run {name}"), predictions, predictions / "evaluation"))
+    words = text_of(write_comparison("t", entries, tmp_path / "report.html").read_text())
     assert "Dice per class" in words
-    assert "Case by case" not in words
+    assert "mean over the classes" in words
 
 
 def test_no_evaluation(entries, tmp_path):

@@ -10,11 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markup import check_document, text_of
 
-from delineate.common.errors import DataError
-from delineate.report.charts import Mark, Series, histogram, line_chart, ticks
+from delineate.report.charts import Mark, Series, histogram, line_chart
+from delineate.report.frame import ticks
 from delineate.report.html import Html, element, table
 from delineate.report.page import page
-from delineate.report.scores import Scores, score_table
 
 HOSTILE = "<script>alert('x')</script> & \"quoted\""
 
@@ -75,32 +74,6 @@ def test_histogram_counts_every_value_once(values):
 
 def test_histogram_without_values_says_so():
     assert "No values" in histogram([], title="t", x_label="Dice")
-
-
-def test_scores_agree_with_the_evaluation(fake, tmp_path):
-    fake.evaluate(fake.predict(3), tmp_path / "scores")
-    scores = Scores.read(tmp_path / "scores")
-    mean, n = scores.headline()
-    assert n == 12
-    assert mean == pytest.approx(sum(scores.per_class("polyp")) / 12, abs=1e-6)
-    assert mean == pytest.approx(sum(scores.per_case().values()) / 12, abs=1e-6)
-
-
-def test_several_classes_headline_present(heart, tmp_path):
-    heart.evaluate(heart.predict(2), tmp_path / "scores")
-    scores = Scores.read(tmp_path / "scores")
-    assert scores.column == "present"
-    assert scores.headline()[1] == max(scores.class_mean(name)[1] for name in ("RV", "Myo", "LV"))
-    assert set(scores.per_case()) == set(heart.references)
-    assert "mean of classes" in score_table(scores)
-
-
-@pytest.mark.parametrize("content", [None, "", "[]", '{"classes": 3}', '{"classes": {}, "macro": {"dice": 1}}'])
-def test_unreadable_scores_name_the_file(content, tmp_path):
-    if content is not None:
-        (tmp_path / "scores.json").write_text(content)
-    with pytest.raises(DataError, match=r"scores\.json"):
-        Scores.read(tmp_path)
 
 
 def test_html_is_text():

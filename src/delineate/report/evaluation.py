@@ -1,17 +1,107 @@
-"""The page of one evaluation: what was scored and how, the table with intervals, the policy."""
+"""The page of one evaluation: the headline and its reading, all means with intervals, the cases behind them, the policy."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from delineate.report.html import element
+from delineate.data.case import Manifest
+from delineate.evaluation.stored import CSV_NAME, Stored
+from delineate.evaluation.tables import RATERS_CSV
+from delineate.report.casework import case_table, ranked_pictures
+from delineate.report.distribution import distributions
+from delineate.report.downloads import downloads, files_of
+from delineate.report.html import Html, element, facts, join, number
+from delineate.report.overlays import Overlays
 from delineate.report.page import page, section, write_page
-from delineate.report.scores import Scores, outcome_table, score_table
+from delineate.report.protocol import protocol_part
+from delineate.report.raters import raters_part
+from delineate.report.reading import reading
+from delineate.report.scores import (
+    SPLITS,
+    headline_metric,
+    how_scored,
+    notes,
+    outcome_table,
+    policy,
+    range_words,
+    score_tables,
+    title_of,
+)
+from delineate.report.subgroups import subgroups_part
+
+REPORT = "report.html"
+CONTENTS = {
+    CSV_NAME: "a line per case and class: outcome, every metric, counts of pixels",
+    RATERS_CSV: "the same for each comparison with and among the raters",
+}
 
 
-def write_evaluation_report(folder: Path) -> Path:
-    """Write `report.html` into a folder that `evaluate` wrote, and return its path. Raises `DataError` as `Scores.read`."""
-    scores = Scores.read(folder)
-    lead = element("p", f"{scores.split_words}, {scores.protocol}", class_="lead")
-    document = page(folder.name, "evaluation", lead, section("Scores", score_table(scores), outcome_table(scores)))
-    return write_page(folder / "report.html", document)
+def write_evaluation_report(folder: Path, references: Manifest | None = None) -> Path:
+    """Write `report.html` into a folder that `evaluate` wrote, and return its path.
+
+    `references`: the manifest that was scored against, for pictures; None: where the evaluation says they are. Raises
+    `DataError` as `Stored.read`.
+    """
+    stored = Stored.read(folder)
+    origin = stored.origin
+    scored = Path(origin.predictions).name if origin.predictions else folder.resolve().name
+    document = page(
+        scored,
+        "evaluation",
+        element("p", f"{how_scored(stored)}.", class_="lead"),
+        _headline(stored),
+        section("What this allows to be said", element("ul", *(element("li", line) for line in reading(stored)))),
+        _part("Scores by a paper's protocol", protocol_part(stored)),
+        _part("All scores", join(score_tables(stored), notes(stored)) if stored.metrics else None),
+        section("Found and missed", outcome_table(stored)),
+        _part("Several raters", raters_part(stored)),
+        _part("Subgroups", subgroups_part(stored)),
+        _part("How the scores are spread", distributions(stored)),
+        _part("Worst, median and best cases", ranked_pictures(stored, Overlays.find(stored, references))),
+        _part("Cases", case_table(stored)),
+        section("How this was scored", policy(stored)),
+        section("Tables to take along", downloads(files_of(folder, CSV_NAME, RATERS_CSV), CONTENTS)),
+    )
+    return write_page(folder / REPORT, document)
+
+
+def _part(title: str, content: Html | None) -> Html | None:
+    return None if content is None else section(title, content)
+
+
+def _headline(stored: Stored) -> Html:
+    lines, value = _quoted(stored)
+    if openings := stored.content.get("openings"):
+        lines.append(f"test split opened {openings}×")
+    score = element("div", element("strong", value), *(element("span", line) for line in lines), class_="score")
+    return element("div", score, facts(_facts(stored)), class_="headline")
+
+
+def _quoted(stored: Stored) -> tuple[list[str], str]:
+    """The lines beneath the one value to quote, and the value."""
+    metric = headline_metric(stored)
+    if metric is None:
+        pooled = stored.content["protocol_scores"]
+        name = next(iter(pooled["macro"]))
+        return [f"{name} of the pixels of all cases", f"{pooled['cases']} cases"], number(pooled["macro"][name])
+    entry = stored.mean(metric)
+    over = " over the classes" if len(stored.classes) > 1 else ""
+    lines = [f"mean {title_of(stored, metric)}{over}, column “{stored.column_of(metric)}”"]
+    lines.append(f"95 % interval {range_words(entry)}" if entry["low"] is not None else entry["how"])
+    grouped = f" in {entry['groups']} groups" if entry["groups"] < entry["n"] else ""
+    return [*lines, f"n = {entry['n']} cases{grouped}"], number(entry["mean"])
+
+
+def _facts(stored: Stored) -> dict[str, Any]:
+    origin = stored.origin
+    found: dict[str, Any] = {
+        "Cases": f"{stored.content['cases']} {origin.level}s",
+        "Groups": str(stored.content["groups"]),
+        "Split": SPLITS.get(origin.split, origin.split),
+        "Protocol": origin.protocol,
+        "Classes": ", ".join(stored.classes),
+    }
+    if origin.method:
+        found["Method"] = origin.method if origin.seed is None else f"{origin.method}, seed {origin.seed}"
+    return found

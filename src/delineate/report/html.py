@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from html import escape
 from typing import Any
+
+from delineate.evaluation.statistics import words
 
 VOID = {"img", "meta", "br", "hr"}
 
@@ -30,10 +34,12 @@ def join(*children: Any) -> Html:
     return Html("".join(_child(child) for child in children))
 
 
-def table(head: list[Any], rows: list[list[Any]], *, numeric_from: int = 1, caption: str | None = None) -> Html:
+def table(
+    head: Sequence[Any], rows: Sequence[Sequence[Any]], *, numeric_from: int = 1, caption: str | None = None
+) -> Html:
     """A table whose columns from index `numeric_from` on are set flush right."""
 
-    def cells(row: list[Any], name: str) -> Html:
+    def cells(row: Sequence[Any], name: str) -> Html:
         side = {"scope": "col"} if name == "th" else {}
         return join(
             *(
@@ -59,9 +65,16 @@ def fold(summary: str, *content: Any, open_: bool = False) -> Html:
     return element("details", element("summary", summary), *content, open=open_)
 
 
-def number(value: float | None, digits: int = 3) -> str:
-    """A figure for reading: fixed digits, or a dash when there is none."""
-    return "–" if value is None else f"{value:.{digits}f}"
+def number(value: float | None) -> str:
+    """A figure for reading (see `words.number`), or a dash when there is none."""
+    return "–" if value is None or not math.isfinite(value) else words.number(value)
+
+
+def p_value(p: float | None) -> str:
+    """ "p = 0.031", "p < 0.001", or a dash."""
+    if p is None:
+        return "–"
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
 
 
 def _child(child: Any) -> str:

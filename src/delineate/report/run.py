@@ -11,12 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from delineate.data.case import Manifest
-from delineate.report.charts import histogram
+from delineate.evaluation.stored import Stored
 from delineate.report.curves import curves
+from delineate.report.distribution import class_histograms
 from delineate.report.html import Html, element, facts, fold, join, number, table
 from delineate.report.images import contour_legend, figure
 from delineate.report.page import notice, page, pictures, section, write_page
-from delineate.report.scores import Scores, legend, outcome_table, score_table
+from delineate.report.scores import (
+    case_values,
+    headline_metric,
+    notes,
+    outcome_table,
+    range_words,
+    score_tables,
+    title_of,
+)
 from delineate.report.source import RunRecord, read_run
 
 PANEL_CASES = 6
@@ -77,18 +86,18 @@ def _headline(record: RunRecord) -> Html:
 
 
 def _headline_score(record: RunRecord) -> Html:
-    if record.scores is not None:
-        mean, n = record.scores.headline()
-        several = len(record.scores.classes) > 1
-        what = f"mean Dice, column “{record.scores.column}”" + (", over the foreground classes" if several else "")
-        unit = "case and class pairs" if several else "cases"
-        lines = [what, f"n = {n} {unit}", f"validation split, {record.scores.protocol}"]
-        return element(
-            "div", element("strong", number(mean)), *(element("span", line) for line in lines), class_="score"
-        )
-    best = max((_dice(line) for line in record.metrics), default=None)
-    lines = ["best validation Dice so far, at the working size"] if best is not None else ["no scores yet"]
-    return element("div", element("strong", number(best)), *(element("span", line) for line in lines), class_="score")
+    if (stored := record.scores) is not None and (metric := headline_metric(stored)) is not None:
+        entry, several = stored.mean(metric), len(stored.classes) > 1
+        what = f"mean {title_of(stored, metric)}, column “{stored.column_of(metric)}”"
+        lines = [what + (", over the foreground classes" if several else "")]
+        lines += [f"95 % interval {range_words(entry)}"] if entry["low"] is not None else []
+        lines += [f"n = {entry['n']} cases", "validation split, native resolution"]
+        value = number(entry["mean"])
+    else:
+        best = max((_dice(line) for line in record.metrics), default=None)
+        lines = ["best validation Dice so far, at the working size"] if best is not None else ["no scores yet"]
+        value = number(best)
+    return element("div", element("strong", value), *(element("span", line) for line in lines), class_="score")
 
 
 def _dice(line: dict[str, Any]) -> float:
@@ -122,26 +131,20 @@ def _splits(manifest: Manifest) -> dict[str, int]:
     return {name: counts[name] for name in ("train", "val", "test", "no split") if counts[name]}
 
 
-def _scores(scores: Scores | None) -> Html | None:
-    if scores is None:
+def _scores(stored: Stored | None) -> Html | None:
+    if stored is None or (metric := headline_metric(stored)) is None:
         return None
-    charts = [
-        histogram(scores.per_class(name), title=f"Dice of {name} per case (column {scores.column})", x_label="Dice")
-        for name in scores.classes
-    ]
-    if not charts or not scores.rows:
-        charts = [element("p", "scores.csv: not there, so no histogram.", class_="note")]
     lead = join(
-        f"Means over the cases of the validation split at {scores.protocol}. The weights were chosen on this split, so these "
+        "Means over the cases of the validation split at native resolution. The weights were chosen on this split, so these "
         "scores are not an estimate for new images; for that, predict a test set and use ",
         element("code", "delineate evaluate"),
         ".",
     )
     return section(
         "Validation scores",
-        score_table(scores),
-        legend(),
-        element("div", *charts, outcome_table(scores), class_="grid"),
+        score_tables(stored),
+        notes(stored),
+        element("div", *class_histograms(stored, metric), outcome_table(stored), class_="grid"),
         lead=lead,
     )
 
@@ -149,7 +152,7 @@ def _scores(scores: Scores | None) -> Html | None:
 def _overlays(record: RunRecord) -> Html | None:
     if not record.overlays:
         return None
-    dice = record.scores.per_case() if record.scores else {}
+    dice = _dice_of_cases(record.scores)
     parts = []
     for rank, group in groupby(record.overlays, key=lambda overlay: overlay.rank):
         figures = [
@@ -161,6 +164,10 @@ def _overlays(record: RunRecord) -> Html | None:
         parts += [element("h3", f"{rank.capitalize()} by Dice"), pictures(figures)]
     names = list(record.manifest.classes.names) if record.manifest else []
     return section("Worst, median and best cases", contour_legend(names), *parts)
+
+
+def _dice_of_cases(stored: Stored | None) -> dict[str, float]:
+    return case_values(stored, "dice") if stored is not None and "dice" in stored.metrics else {}
 
 
 def _case_dice(dice: dict[str, float], case: str) -> str:
@@ -220,7 +227,7 @@ def _details(record: RunRecord) -> Html:
         parts.append(fold("Environment", facts({name: str(value) for name, value in record.environment.items()})))
     if record.card:
         parts.append(fold("Method card", element("pre", record.card)))
-    if record.manifest and record.scores and (per_case := record.scores.per_case()):
+    if per_case := _dice_of_cases(record.scores):
         rows: list[list[Any]] = [
             [case, number(dice)] for case, dice in sorted(per_case.items(), key=lambda item: item[1])
         ]

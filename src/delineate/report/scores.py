@@ -1,153 +1,148 @@
-"""What `evaluate` and a run's end wrote: `scores.csv` (a row per case and class) and `scores.json` (their means)."""
+"""The tables of one evaluation: means with intervals, outcomes, how it was scored."""
 
 from __future__ import annotations
 
-import csv
-import json
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from delineate.common.errors import DataError
-from delineate.report.html import Html, element, join, number, table
+import numpy as np
 
-SCORE_TITLES = {"dice": "Dice", "iou": "IoU", "precision": "Precision", "recall": "Recall"}
-PROTOCOLS = {"native": "native resolution"}
+from delineate.evaluation.statistics.intervals import Interval
+from delineate.evaluation.stored import Stored
+from delineate.report.html import Html, element, facts, join, number, table
+
 SPLITS = {"train": "training split", "val": "validation split", "test": "test split", "all": "all cases"}
+OUTCOMES = {"found": "found", "missed": "missed", "false_positive": "false positive", "both_empty": "rightly empty"}
+OVER_CLASSES = "mean of classes"
+WIDE = 12
+"""Up to so many classes stand side by side in one table."""
+Means = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""Metric → column → the stored interval."""
 
 
-@dataclass(frozen=True)
-class Scores:
-    """The scores of one evaluation, as read from its folder."""
+def headline_metric(stored: Stored) -> str | None:
+    """Dice, or else the first metric; None where no scores of cases are kept (a protocol that pools all pixels)."""
+    return "dice" if "dice" in stored.metrics else next(iter(stored.metrics), None)
 
-    summary: dict[str, Any]
-    """Content of `scores.json`."""
-    rows: list[dict[str, str]] = field(default_factory=list)
-    """Rows of `scores.csv`; empty when there is no such file."""
 
-    @classmethod
-    def read(cls, folder: Path) -> Scores:
-        """Raises `DataError` naming the file when `scores.json` is absent or malformed."""
-        path = folder / "scores.json"
-        try:
-            summary = json.loads(path.read_text(encoding="utf-8"))
-            classes = dict(summary["classes"])
-            macro = {name: dict(columns) for name, columns in summary["macro"].items()}
-        except OSError as error:
-            raise DataError(f"cannot read {path}: {error.strerror}") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"{path} is not a table of scores: {error!r}") from error
-        rows: list[dict[str, str]] = []
-        if (folder / "scores.csv").exists():
-            with (folder / "scores.csv").open(newline="", encoding="utf-8") as stream:
-                rows = list(csv.DictReader(stream))
-        return cls({**summary, "classes": classes, "macro": macro}, rows)
+def title_of(stored: Stored, metric: str) -> str:
+    """The metric's title with its unit: "HD95 (pooled), mm"."""
+    about, length = stored.metrics[metric], stored.origin.length
+    area = {"image": "mm²", "volume": "mm³"}.get(stored.origin.level, "mm") if length == "mm" else length
+    unit = {"length": length, "size": area}.get(about["unit"])
+    return f"{about['title']}, {unit}" if unit else about["title"]
 
-    @property
-    def column(self) -> str:
-        """The column to quote: `all` with one foreground class, `present` with several."""
-        return str(self.summary.get("headline", "all"))
 
-    @property
-    def protocol(self) -> str:
-        """How the scores were made, in words."""
-        name = str(self.summary.get("protocol", "native"))
-        return PROTOCOLS.get(name, f"protocol {name}")
+def interval_of(entry: Mapping[str, Any]) -> Interval:
+    """A stored interval as the statistics know it."""
+    return Interval(**{name: entry.get(name) for name in Interval.__dataclass_fields__})  # type: ignore[arg-type]
 
-    @property
-    def split(self) -> str:
-        """Name of the split that was scored; "" where that was not stored."""
-        return str(self.summary.get("split") or "")
 
-    @property
-    def split_words(self) -> str:
-        return SPLITS.get(self.split, "cases")
+def range_words(entry: Mapping[str, Any]) -> str:
+    """ "0.790 to 0.832", or a dash where there is no interval."""
+    if entry.get("low") is None or entry.get("high") is None:
+        return "–"
+    return f"{number(entry['low'])} to {number(entry['high'])}"
 
-    @property
-    def classes(self) -> list[str]:
-        return list(self.summary["classes"])
 
-    def headline(self, score: str = "dice") -> tuple[float | None, int]:
-        """Mean and n to quote, over cases and classes."""
-        entry = self.summary["macro"].get(score, {}).get(self.column, {})
-        return entry.get("mean"), int(entry.get("n", 0))
+def case_values(stored: Stored, metric: str) -> dict[str, float]:
+    """Case id → mean over the classes that count in the metric's quoted column; cases where none counts are left out."""
+    values = stored.values(metric)
+    return {
+        case: float(np.mean(row[~np.isnan(row)]))
+        for case, row in zip(stored.cases(), values, strict=True)
+        if not np.isnan(row).all()
+    }
 
-    def class_mean(self, name: str, score: str = "dice") -> tuple[float | None, int]:
-        """Mean and n of one class in the headline's column."""
-        entry = self.summary["classes"].get(name, {}).get(score, {}).get(self.column, {})
-        return entry.get("mean"), int(entry.get("n", 0))
 
-    def per_class(self, name: str, column: str | None = None) -> list[float]:
-        """The Dice values of one class that its mean in `column` (default: the headline's) is made of."""
-        column = column or self.column
-        return [
-            value
-            for row in self.rows
-            if row.get("class") == name and (column == "all" or _true(row.get("present")))
-            if (value := _float(row.get("dice"))) is not None
+def how_scored(stored: Stored) -> str:
+    """Split and protocol in words."""
+    return f"{SPLITS.get(stored.origin.split, 'cases')}, {stored.origin.protocol_words}"
+
+
+def score_tables(stored: Stored) -> Html:
+    """All metrics and columns with mean, interval and n: over the classes, then class by class; the quoted column bold."""
+    classes, parts = stored.classes, []
+    if len(classes) > 1:
+        parts += [
+            element("h3", "Mean of the classes"),
+            _means_table(stored, stored.content["macro"]),
+            *([_side_by_side(stored)] if len(classes) <= WIDE else []),
         ]
-
-    def per_case(self) -> dict[str, float]:
-        """Case id → mean Dice over the classes that count in the headline's column."""
-        values: dict[str, list[float]] = {}
-        for row in self.rows:
-            value = _float(row.get("dice"))
-            if value is not None and (self.column == "all" or _true(row.get("present"))):
-                values.setdefault(str(row.get("case")), []).append(value)
-        return {case: sum(dice) / len(dice) for case, dice in values.items()}
+    for name in classes:
+        means, micro = stored.content["classes"][name], stored.content.get("micro", {}).get(name, {})
+        made = _means_table(stored, means, micro)
+        if len(classes) == 1:
+            return made
+        parts.append(element("details", element("summary", name), made))
+    return join(*parts)
 
 
-def score_table(scores: Scores) -> Html:
-    """Means per class and over the classes in the columns `all` and `present`, n beside each, the headline's column bold."""
-    macro = scores.summary["macro"]
-    names = [name for name in SCORE_TITLES if name in macro] + [name for name in macro if name not in SCORE_TITLES]
-    head = ["Class", "Column", "n", *(SCORE_TITLES.get(name, name) for name in names)]
-    rows = [
-        _means_row(name, column, means, names, scores.column)
-        for name, means in scores.summary["classes"].items()
-        for column in ("all", "present")
+def notes(stored: Stored) -> Html:
+    """What columns, micro and intervals mean, beneath the tables."""
+    table_of = stored.content["macro"]
+    hows = [entry["how"] for columns in table_of.values() for entry in columns.values()]
+    ways = dict.fromkeys(how if how.startswith("no ") else how.partition(" over ")[0] for how in hows)
+    lines = [
+        join(element("b", "Mean"), " is over cases (macro); ", element("b", "pixels pooled"), " (micro) is one value "),
+        "from the pixels of all cases together, in which large structures weigh more. ",
+        f"Intervals: {'; '.join(ways)}; over groups, which here are: {stored.origin.grouping}." if ways else None,
     ]
-    if len(scores.classes) > 1:
-        rows += [_means_row("mean of classes", column, macro, names, scores.column) for column in ("all", "present")]
+    return element("p", *lines, class_="note")
+
+
+def outcome_table(stored: Stored) -> Html:
+    """How often each class was found, missed, falsely marked, rightly absent."""
+    rows = [[name, *(counts[kind] for kind in OUTCOMES)] for name, counts in stored.content["outcomes"].items()]
+    return table(["Class", *OUTCOMES.values()], rows, caption="Cases by what happened to the class")
+
+
+def policy(stored: Stored) -> Html:
+    """What each column counts, printed in each report, and where the scores came from."""
+    origin = stored.origin
+    made = {
+        "Protocol": origin.protocol_words,
+        "A case is": f"one {origin.level}",
+        "Lengths are in": {"px": "pixels (spacing not known)", "voxel": "voxels (spacing not known)"}.get(
+            origin.length, origin.length
+        ),
+        "Groups": origin.grouping,
+        "Predictions": origin.predictions or "–",
+        "Method": f"{origin.method or 'not known'}, seed {'not known' if origin.seed is None else origin.seed}",
+    }
+    rows = [[name, words] for name, words in stored.content["policy"].items()]
+    counted = table(["Column", "What counts, and as what"], rows, numeric_from=2)
+    return join(facts(made), element("div", counted, class_="prose"))
+
+
+def interval_row(entry: Mapping[str, Any]) -> list[Any]:
+    """Mean, interval, n and groups as cells."""
+    return [number(entry["mean"]), range_words(entry), entry["n"], entry["groups"]]
+
+
+def _means_table(stored: Stored, means: Means, micro: Mapping[str, float] | None = None) -> Html:
+    head = ["Metric", "Column", "Mean", "95 % interval", "n", "Groups", *([] if micro is None else ["Pixels pooled"])]
+    rows = []
+    for metric, columns in means.items():
+        for column, entry in columns.items():
+            quoted = column == stored.column_of(metric)
+            cells = interval_row(entry)
+            if micro is not None:
+                cells.append(number(micro.get(metric)) if quoted else "")
+            first = [title_of(stored, metric), column, cells[0]]
+            rows.append([*((element("b", cell) for cell in first) if quoted else first), *cells[1:]])
     return table(head, rows, numeric_from=2)
 
 
-def outcome_table(scores: Scores) -> Html | None:
-    """How often each class was found, missed, falsely marked, rightly absent; nothing when that was not stored."""
-    outcomes = scores.summary.get("outcomes")
-    if not isinstance(outcomes, dict) or not outcomes:
-        return None
-    kinds = {"found": "found", "missed": "missed", "false_positive": "false positive", "both_empty": "rightly empty"}
-    rows = [[name, *(counts.get(kind, "–") for kind in kinds)] for name, counts in outcomes.items()]
-    return table(["Class", *kinds.values()], rows, caption="Cases by what happened to the class")
+def _side_by_side(stored: Stored) -> Html:
+    """The quoted column of each metric, a column per class."""
 
+    def cell(metric: str, name: str) -> Html:
+        entry = stored.mean(metric, of=name)
+        return join(number(entry["mean"]), element("small", f"n {entry['n']}"))
 
-def legend(columns: Sequence[str] = ("all", "present")) -> Html:
-    """What the columns mean."""
-    meaning = {
-        "all": "every case; both masks empty counts 1, a miss or a false positive 0",
-        "present": "only cases whose reference has the class",
-    }
-    words = (join(element("b", name), f": {meaning[name]}") for name in columns)
-    return element("p", join(*(part for word in words for part in (word, ". "))), class_="note")
-
-
-def _means_row(name: str, column: str, means: dict[str, Any], names: list[str], headline: str) -> list[Any]:
-    entries = [means.get(score, {}).get(column, {}) for score in names]
-    emphasis = (lambda text: element("b", text)) if column == headline else (lambda text: text)
-    cells = [emphasis(number(entry.get("mean"))) for entry in entries]
-    return [name, emphasis(column), entries[0].get("n", "–") if entries else "–", *cells]
-
-
-def _float(text: str | None) -> float | None:
-    try:
-        value = float(text or "nan")
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
-def _true(text: str | None) -> bool:
-    return (text or "").strip().lower() in ("1", "true", "yes")
+    rows: Sequence[Sequence[Any]] = [
+        [title_of(stored, metric), stored.column_of(metric), *(cell(metric, name) for name in stored.classes)]
+        for metric in stored.metrics
+    ]
+    return join(element("h3", "Classes"), table(["Metric", "Column", *stored.classes], rows, numeric_from=2))

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from delineate.common.errors import ArtefactError, DelineateError
 from delineate.data.case import Manifest
-from delineate.report.scores import Scores
+from delineate.evaluation.stored import Stored
 
 T = TypeVar("T")
 RANKS = ("worst", "median", "best")
@@ -33,7 +33,7 @@ class RunRecord:
     folder: Path
     summary: dict[str, Any] = field(default_factory=dict)
     metrics: list[dict[str, Any]] = field(default_factory=list)
-    scores: Scores | None = None
+    scores: Stored | None = None
     recipe: str | None = None
     card: str | None = None
     manifest: Manifest | None = None
@@ -62,7 +62,7 @@ def read_run(folder: Path) -> RunRecord:
     record.card = _optional(folder / "card.md", _read_text, note) if (folder / "card.md").exists() else None
     validation = folder / "validation"
     if record.finished or validation.exists():
-        record.scores = _optional(validation / "scores.json", lambda path: Scores.read(path.parent), note)
+        record.scores = _optional(validation / "scores.json", lambda path: Stored.read(path.parent), note)
         record.overlays = find_overlays(validation / "overlays")
         if not record.overlays:
             note("validation/overlays: no pictures")

@@ -1,0 +1,102 @@
+"""The image of a case with the prediction that was scored, and with the reference where it can still be found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.common.errors import DelineateError
+from delineate.data.case import Case, ClassTable, Manifest
+from delineate.data.images import read_image
+from delineate.data.pixels import case_mask
+from delineate.data.volumes import is_nifti
+from delineate.evaluation.openings import FILE_NAME as OPENINGS
+from delineate.evaluation.pairing import by_name
+from delineate.evaluation.predictions import PredictionList, mask_files, read_prediction
+from delineate.evaluation.references import open_references
+from delineate.evaluation.stored import Stored
+from delineate.inference.overlay import draw
+from delineate.report.html import Html, element
+from delineate.report.images import drawn
+
+SHORTER, LONGEST = 400, 480
+"""Pixels: small images are enlarged before they are drawn on, large ones shrunk afterwards."""
+
+
+@dataclass(frozen=True)
+class Overlays:
+    """The pictures of one evaluation's cases; without files there are none."""
+
+    classes: ClassTable
+    files: Mapping[str, tuple[Path, Path]]
+    """Case id → (predicted mask, image), as `predict` listed them."""
+    manifest: Manifest | None
+    """Of the references."""
+
+    @classmethod
+    def find(cls, stored: Stored, manifest: Manifest | None = None) -> Overlays:
+        """What lies about of an evaluation: the list beside its predictions; its references, unless they are given."""
+        classes = ClassTable(names=("background", *stored.classes))
+        folder = Path(stored.origin.predictions or "")
+        try:
+            listed = PredictionList.find(folder) if stored.origin.predictions else None
+            if listed is None or stored.origin.level == "volume":
+                return cls(classes, {}, None)
+            masks = mask_files(folder, listed)
+            image_of = {mask: Path(file.image) for mask, file in zip(masks, listed.files, strict=True)}
+            named = by_name(folder, masks, dict.fromkeys(stored.cases()))
+        except DelineateError:
+            return cls(classes, {}, None)
+        files = {case: (mask, image_of[mask]) for case, mask in named.items() if not is_nifti(mask)}
+        return cls(classes, files, (manifest or _noted(stored, classes)) if files else None)
+
+    @property
+    def names(self) -> list[str]:
+        """Of all classes, the background first."""
+        return list(self.classes.names)
+
+    def picture(self, case: str, whose: str = "the prediction") -> Html:
+        """The overlay, or a sentence that says why there is none."""
+        if case not in self.files:
+            return element("p", "no prediction is listed", class_="note")
+        mask, image = self.files[case]
+        try:
+            overlay = draw(
+                read_image(image),
+                read_prediction(mask, self.classes),
+                self._reference(case),
+                self.classes,
+                shorter=SHORTER,
+            )
+        except DelineateError as error:
+            return element("p", str(error), class_="note")
+        return drawn(overlay, f"Contours of {whose} on {case}", longest=LONGEST)
+
+    def _reference(self, case: str) -> NDArray[np.uint8] | None:
+        known: dict[str, Case] = {one.id: one for one in self.manifest.cases} if self.manifest else {}
+        return case_mask(self.manifest, known[case]) if self.manifest and case in known else None
+
+
+def _noted(stored: Stored, classes: ClassTable) -> Manifest | None:
+    """The references that an evaluation names, where they are still there and of the same classes."""
+    noted = stored.content.get("references") or _last_opening(stored.folder)
+    if not noted:
+        return None
+    try:
+        return open_references(Path(noted), "all", classes).manifest
+    except DelineateError:
+        return None
+
+
+def _last_opening(folder: Path) -> str | None:
+    """The references in the last note of a test split's opening."""
+    try:
+        lines = (folder / OPENINGS).read_text(encoding="utf-8").splitlines()
+        return str(json.loads(lines[-1])["references"])
+    except (OSError, ValueError, KeyError, IndexError, TypeError):
+        return None

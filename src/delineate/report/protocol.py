@@ -1,0 +1,26 @@
+"""A paper's protocol: its table with the label that stands wherever its numbers do."""
+
+from __future__ import annotations
+
+from delineate.evaluation.stored import Stored
+from delineate.report.html import Html, element, facts, join, number, table
+from delineate.report.page import notice
+
+
+def protocol_part(stored: Stored) -> Html | None:
+    """Its scores per class and over the classes; nothing for the native protocol."""
+    content = stored.content.get("protocol_scores")
+    if not content:
+        return None
+    names, titles = list(content["macro"]), {name: about["title"] for name, about in stored.metrics.items()}
+    rows = [[name, *(number(numbers.get(score)) for score in names)] for name, numbers in content["classes"].items()]
+    if len(rows) > 1:
+        rows.append(["mean of classes", *(number(content["macro"][score]) for score in names)])
+    how = {"Masks": content["prepared"], "Averaged": content["averaged"], "Empty masks": content["empty"]}
+    words = f"These figures follow the {content['label']}. They compare with that lineage's figures only."
+    return join(
+        notice([words], "Not the native protocol"),
+        table(["Class", *(titles.get(score, score) for score in names)], rows, caption=f"{content['cases']} cases"),
+        element("h3", "How that lineage computes"),
+        facts(how),
+    )

@@ -1,0 +1,75 @@
+"""What one evaluation allows to be said, and what not, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from delineate.evaluation.statistics.words import interval_words, number
+from delineate.evaluation.stored import Stored
+from delineate.report.scores import case_values, headline_metric, interval_of, title_of
+
+SKEWED = 0.02
+"""A mean and a median of an overlap score further apart than this are both worth saying."""
+
+
+def reading(stored: Stored) -> list[str]:
+    """Sentences, the most important first."""
+    metric = headline_metric(stored)
+    if metric is None:
+        return ["This protocol pools all pixels: there are no scores of cases, so there is no interval and no spread."]
+    return [*_mean(stored, metric), *_spread(stored, metric), *_failures(stored), *_limits(stored)]
+
+
+def _mean(stored: Stored, metric: str) -> Iterator[str]:
+    entry = interval_of(stored.mean(metric))
+    over = " over the classes" if len(stored.classes) > 1 else ""
+    yield f"Mean {title_of(stored, metric)}{over}, column “{stored.column_of(metric)}”: {interval_words(entry)}."
+    if entry.low is not None:
+        drawn = "cases" if entry.groups == entry.n else f"groups ({entry.groups} of them, {entry.n} cases)"
+        yield (
+            f"The interval tells how far the mean would move with other {drawn} of the same source. It does not tell of other "
+            "sites or devices, nor of another training of the same method."
+        )
+
+
+def _spread(stored: Stored, metric: str) -> Iterator[str]:
+    values = np.array(list(case_values(stored, metric).values()))
+    if len(values) < 2:
+        return
+    low, middle, high = np.percentile(values, (25, 50, 75))
+    title = title_of(stored, metric)
+    words = f"Half of the cases lie between {number(low)} and {number(high)} in {title}, the median is {number(middle)}"
+    if stored.metrics[metric]["kind"] == "overlap" and abs(values.mean() - middle) > SKEWED:
+        side, which = ("below", "low") if values.mean() < middle else ("above", "high")
+        words += f"; the mean lies {side} it, drawn there by the {which} cases"
+    yield f"{words}."
+
+
+def _failures(stored: Stored) -> Iterator[str]:
+    for name, counts in stored.content["outcomes"].items():
+        there, absent = counts["found"] + counts["missed"], counts["false_positive"] + counts["both_empty"]
+        subject = "The class" if len(stored.classes) == 1 else f"“{name}”"
+        said = []
+        if counts["missed"]:
+            said.append(f"is missed altogether in {counts['missed']} of the {there} cases that have it")
+        if absent:
+            said.append(f"is marked in {counts['false_positive']} of the {absent} cases that do not have it")
+        if said:
+            yield f"{subject} {' and '.join(said)}."
+
+
+def _limits(stored: Stored) -> Iterator[str]:
+    origin, openings = stored.origin, int(stored.content.get("openings") or 0)
+    if openings > 1:
+        yield (
+            f"The test split was opened {openings} times with these predictions: if anything was chosen by what it showed, "
+            "its scores are too good."
+        )
+    if origin.split == "val":
+        yield "Weights were chosen on the validation split: its scores are not an estimate for new images."
+    lengths = any(about["unit"] == "length" for about in stored.metrics.values())
+    if lengths and origin.length != "mm":
+        unit = {"px": "pixels", "voxel": "voxels"}[origin.length]
+        yield f"Distances are in {unit}, since no spacing is known: they compare only at the same resolution."

@@ -1,0 +1,76 @@
+"""Two models case by case: a point per case, the diagonal where they are equal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from delineate.report.frame import Frame, figure, legend, svg
+from delineate.report.html import Html, element, number
+
+SIDE = 420
+NAMED = 40
+"""So many cases, those furthest from the diagonal, tell their names as tooltips."""
+
+
+def scatter(
+    cases: Sequence[str],
+    first: Sequence[float],
+    second: Sequence[float],
+    *,
+    names: tuple[str, str],
+    title: str,
+    limits: tuple[float, float] | None = None,
+    lower_is_better: bool = False,
+) -> Html:
+    """`first` along x, `second` along y; cases without a score of both are left out. `limits` of both axes, default the data's."""
+    points = [
+        (float(x), float(y), case)
+        for case, x, y in zip(cases, first, second, strict=True)
+        if math.isfinite(x) and math.isfinite(y)
+    ]
+    heading = f"{title}: {names[1]} against {names[0]}"
+    if not points:
+        return figure(heading, None, element("p", "No case has a score of both.", class_="note"))
+    low, high = limits or _limits(points)
+    frame = Frame((low, high), (low, high), integers=False, width=SIDE, height=SIDE)
+    sides = {"above": [], "below": [], "equal": []}  # type: dict[str, list[tuple[float, float, str]]]
+    for point in points:
+        sides["above" if point[1] > point[0] else "below" if point[1] < point[0] else "equal"].append(point)
+    better = ("below", "above") if lower_is_better else ("above", "below")
+    words = [
+        f"{names[1]} better: {len(sides[better[0]])}",
+        f"{names[0]} better: {len(sides[better[1]])}",
+        f"equal: {len(sides['equal'])}",
+    ]
+    ends = {"x1": frame.at_x(low), "y1": frame.at_y(low), "x2": frame.at_x(high), "y2": frame.at_y(high)}
+    far = sorted(points, key=lambda point: -abs(point[1] - point[0]))[:NAMED]
+    drawing = svg(
+        heading,
+        frame.axes(names[0]),
+        element("text", names[1], x=0, y=11, class_="side"),
+        element("line", class_="rule", **ends),
+        *(_cloud(members, frame, side) for side, members in sides.items() if members),
+        *(_named(point, frame, names) for point in far),
+        width=SIDE,
+        height=SIDE,
+    )
+    return figure(heading, legend(words, [None, None, None]), drawing)
+
+
+def _cloud(points: Sequence[tuple[float, float, str]], frame: Frame, side: str) -> Html:
+    """All points of one side of the diagonal as one path of round dots."""
+    path = "".join(f"M{frame.at_x(x)} {frame.at_y(y)}h0" for x, y, _ in points)
+    return element("path", d=path, class_=f"cloud {side}")
+
+
+def _named(point: tuple[float, float, str], frame: Frame, names: tuple[str, str]) -> Html:
+    x, y, case = point
+    words = f"{case}: {names[0]} {number(x)}, {names[1]} {number(y)}"
+    return element("circle", element("title", words), cx=frame.at_x(x), cy=frame.at_y(y), r=5, class_="touch")
+
+
+def _limits(points: Sequence[tuple[float, float, str]]) -> tuple[float, float]:
+    values = [value for x, y, _ in points for value in (x, y)]
+    low, high = min(0.0, *values), max(values)
+    return low, high if high > low else low + 1
