@@ -159,7 +159,19 @@ def apply(
 
     Inputs are not changed; what no parameter touches is returned as it is.
     """
-    image, mask = _geometry(image, mask, parameters)
+    if parameters.warps:
+        matrix = warp_matrix(parameters, *mask.shape)
+        border = cv2.BORDER_REFLECT_101 if parameters.border == "reflect" else cv2.BORDER_CONSTANT
+        size = (mask.shape[0], mask.shape[1])
+        image = warp(image, matrix, size, cv2.INTER_LINEAR, border)
+        mask = warp(mask, matrix, size, cv2.INTER_NEAREST, border)
+    else:
+        image, mask = flip(image, mask, parameters)
+    return photometric(image, parameters), mask
+
+
+def photometric(image: Any, parameters: AugmentParameters) -> Any:
+    """The part of `apply` that moves nothing: colour, blur, noise, rectangles."""
     image = _colour(image, parameters)
     if parameters.blur_sigma is not None:
         image = _shaped(cv2.GaussianBlur(image, (0, 0), parameters.blur_sigma), image)
@@ -169,7 +181,35 @@ def apply(
         image = image.copy()
         for top, left, height, width in parameters.holes:
             image[top : top + height, left : left + width] = 0
-    return image, mask
+    return image
+
+
+def flip(image: Any, mask: NDArray[np.uint8], parameters: AugmentParameters) -> tuple[Any, NDArray[np.uint8]]:
+    """The flips alone; the pair itself where there is none."""
+    if not (parameters.flip_horizontal or parameters.flip_vertical):
+        return image, mask
+    both = parameters.flip_horizontal and parameters.flip_vertical
+    code = -1 if both else int(parameters.flip_horizontal)
+    return _shaped(cv2.flip(image, code), image), cv2.flip(mask, code).astype(np.uint8, copy=False)
+
+
+def warp(
+    pixels: Any,
+    matrix: NDArray[np.float64],
+    size: tuple[int, int],
+    interpolation: int,
+    border: int,
+    outside: int = 0,
+) -> Any:
+    """H×W(×C) → height × width(×C) of `size` under a 2×3 `matrix` (source to result, x and y); `outside` fills a constant border.
+
+    Colour takes a detour over four channels: OpenCV's kernel for four is twice as fast as that for three, with equal results.
+    The copy (or conversion) reads a memory map in order, so that the warp's slanted reads meet the processor's cache.
+    """
+    colour = pixels.ndim == 3 and pixels.shape[2] == 3
+    source = cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA) if colour else pixels.copy()
+    result = cv2.warpAffine(source, matrix, size[::-1], flags=interpolation, borderMode=border, borderValue=outside)
+    return cv2.cvtColor(result, cv2.COLOR_RGBA2RGB) if colour else result.reshape(*size, *pixels.shape[2:])
 
 
 def warp_matrix(parameters: AugmentParameters, height: int, width: int) -> NDArray[np.float64]:
@@ -203,36 +243,6 @@ def _hue_rotation(turns: float) -> NDArray[np.float64]:
     same, left, right = cos + (1 - cos) * third, (1 - cos) * third - sin, (1 - cos) * third + sin
     rotation = np.array([[same, left, right], [right, same, left], [left, right, same]])
     return rotation + np.outer(np.ones(3), _LUMA - _LUMA @ rotation)
-
-
-def _geometry(image: Any, mask: NDArray[np.uint8], parameters: AugmentParameters) -> tuple[Any, NDArray[np.uint8]]:
-    if parameters.warps:
-        height, width = mask.shape
-        matrix = warp_matrix(parameters, height, width)
-        border = cv2.BORDER_REFLECT_101 if parameters.border == "reflect" else cv2.BORDER_CONSTANT
-        warped = _warp(image, matrix, cv2.INTER_LINEAR, border)
-        labels = _warp(mask, matrix, cv2.INTER_NEAREST, border)
-        return _shaped(warped, image), labels.astype(np.uint8, copy=False)
-    if parameters.flip_horizontal or parameters.flip_vertical:
-        code = {(True, False): 1, (False, True): 0, (True, True): -1}[
-            parameters.flip_horizontal, parameters.flip_vertical
-        ]
-        return _shaped(cv2.flip(image, code), image), cv2.flip(mask, code).astype(np.uint8, copy=False)
-    return image, mask
-
-
-def _warp(pixels: Any, matrix: NDArray[np.float64], interpolation: int, border: int) -> Any:
-    """Colour takes a detour over four channels: OpenCV's kernel for four is twice as fast as that for three, with equal results.
-
-    The copy (or conversion) reads a memory map in order, so that the warp's slanted reads meet the processor's cache.
-    """
-    size = pixels.shape[1::-1]
-    if pixels.ndim == 3 and pixels.shape[2] == 3:
-        padded = cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA)
-        return cv2.cvtColor(
-            cv2.warpAffine(padded, matrix, size, flags=interpolation, borderMode=border), cv2.COLOR_RGBA2RGB
-        )
-    return cv2.warpAffine(pixels.copy(), matrix, size, flags=interpolation, borderMode=border)
 
 
 def _colour(image: Any, parameters: AugmentParameters) -> Any:

@@ -1,13 +1,11 @@
 """Decode once: images and masks at the working size, in the source's own type, as memory-mapped files in the user's cache folder.
 
-An entry is a folder named by everything that its content depends on (hashes of the sources, input specification, label
-rule), with `images.bin`, `masks.bin` and `index.json`. It is built beside its place and renamed, under a lock.
+Entries (`data.cache_entry`) are built beside their place and renamed, under a lock.
 """
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import shutil
@@ -15,7 +13,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -25,16 +23,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError, DelineateError
+from delineate.data.cache_entry import Entry, Index
 from delineate.data.case import IGNORE, Case, Manifest
 from delineate.data.images import DEFAULT_MAX_PIXELS
 from delineate.data.locks import lock_if_free, locked
+from delineate.data.patches import Contents
 from delineate.data.pixels import case_image, case_mask
 from delineate.data.spec import InputSpec, Pixels
 
 DEFAULT_LIMIT_BYTES = 20 * 1024**3
 """Room that all entries together may take."""
 
-_FORMAT = 1
 _WORKERS = max(1, min(8, os.cpu_count() or 1))
 
 
@@ -43,10 +42,12 @@ class Cache:
     """The decoded samples of some cases, in their order. Views are read-only."""
 
     cases: tuple[Case, ...]
-    images: NDArray[Any]
-    """N×H×W×C, uint8 or uint16."""
-    masks: NDArray[np.uint8]
-    """N×H×W class indices, 255 = ignore."""
+    images: NDArray[Any] | tuple[Pixels, ...]
+    """N×H×W×C, uint8 or uint16; of fit `patch`: N of H×W×C, each of its own size."""
+    masks: NDArray[np.uint8] | tuple[NDArray[np.uint8], ...]
+    """N×H×W class indices, 255 = ignore; of fit `patch`: N of H×W."""
+    contents: tuple[Contents, ...] = ()
+    """Of fit `patch`: what windows are drawn by, for each image."""
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -81,26 +82,24 @@ def open_cache(
     """
     if not cases:
         raise DataError(f"{manifest.root}: there are no cases to cache")
-    place = _Place.of(manifest, cases, spec, folder or user_cache_folder())
-    if place.size > limit_bytes:
+    entry = Entry.of(manifest, cases, spec, folder or user_cache_folder())
+    if entry.size > limit_bytes:
+        smaller = "a smaller input.scale" if spec.fit == "patch" else "a smaller --size"
         raise DataError(
-            f"the cache of {len(cases)} samples needs {_amount(place.size)}, above the limit of {_amount(limit_bytes)}; "
-            "raise --cache-limit or choose a smaller --size"
+            f"the cache of {len(cases)} samples needs {_amount(entry.size)}, above the limit of {_amount(limit_bytes)}; "
+            f"raise --cache-limit or choose {smaller}"
         )
     try:
-        with locked(
-            place.lock, lambda: announce(f"another process is writing the cache {place.entry}; waiting for it")
-        ):
-            if not place.is_sound():
-                announce(
-                    f"cache: {len(cases)} samples at {spec.size[0]}×{spec.size[1]}, {_amount(place.size)}, in {place.entry}"
-                )
-                _make_room(place, limit_bytes)
-                _build(place, manifest, cases, spec, max_pixels)
-            os.utime(place.entry / "index.json")
-            return _mapped(place, cases)
+        with locked(entry.lock, lambda: announce(f"another process is writing the cache {entry.path}; waiting for it")):
+            if (index := entry.sound()) is None:
+                size = "their own size" if spec.fit == "patch" else f"{spec.size[0]}×{spec.size[1]}"
+                announce(f"cache: {len(cases)} samples at {size}, {_amount(entry.size)}, in {entry.path}")
+                _make_room(entry, limit_bytes)
+                index = _build(entry, manifest, cases, spec, max_pixels)
+            os.utime(entry.path / "index.json")
+            return Cache(tuple(cases), *entry.mapped(index))
     except OSError as error:
-        raise _explain(error, place) from error
+        raise _explain(error, entry) from error
 
 
 def user_cache_folder() -> Path:
@@ -113,87 +112,23 @@ def user_cache_folder() -> Path:
     return home / ".cache" / "delineate"
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where an entry lives and what its files must look like."""
-
-    folder: Path
-    key: str
-    image_shape: tuple[int, int, int, int]
-    dtype: np.dtype[Any]
-
-    @classmethod
-    def of(cls, manifest: Manifest, cases: Sequence[Case], spec: InputSpec, folder: Path) -> _Place:
-        content = {
-            "format": _FORMAT,
-            "spec": spec.model_dump(include={"channels", "size", "fit", "source_bits"}),
-            "labels": manifest.labels.model_dump(exclude={"reason"}),
-            "cases": [[_hashes(manifest, case, case.images), _hashes(manifest, case, case.masks)] for case in cases],
-        }
-        key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
-        dtype = np.dtype(np.uint16 if spec.source_bits == 16 else np.uint8)
-        return cls(folder, key, (len(cases), *spec.size, spec.in_channels), dtype)
-
-    @property
-    def entry(self) -> Path:
-        return self.folder / self.key
-
-    @property
-    def lock(self) -> Path:
-        return self.folder / "locks" / f"{self.key}.lock"
-
-    @property
-    def image_bytes(self) -> int:
-        return int(np.prod(self.image_shape)) * self.dtype.itemsize
-
-    @property
-    def mask_bytes(self) -> int:
-        return int(np.prod(self.image_shape[:3]))
-
-    @property
-    def size(self) -> int:
-        return self.image_bytes + self.mask_bytes
-
-    def is_sound(self) -> bool:
-        """Whether a complete entry is there, with the checksums that it was written with."""
-        try:
-            index = json.loads((self.entry / "index.json").read_text())
-            sizes = {name: (self.entry / f"{name}.bin").stat().st_size for name in ("images", "masks")}
-            if sizes != {"images": self.image_bytes, "masks": self.mask_bytes}:
-                return False
-            return all(_checksum(self.entry / f"{name}.bin") == index[name] for name in sizes)
-        except (OSError, ValueError, KeyError, TypeError):
-            return False
-
-
-def _hashes(manifest: Manifest, case: Case, files: Sequence[str]) -> list[str]:
-    missing = [file for file in files if file not in case.hashes]
-    if missing:
-        raise DataError(f"{manifest.root}: {missing[0]} has no hash in the manifest; inspect the data first")
-    return [case.hashes[file] for file in files]
-
-
-def _build(place: _Place, manifest: Manifest, cases: Sequence[Case], spec: InputSpec, max_pixels: int) -> None:
+def _build(entry: Entry, manifest: Manifest, cases: Sequence[Case], spec: InputSpec, max_pixels: int) -> Index:
     """Decode in threads, write in order, rename at the end. Plain writes, for a full disk kills whoever writes to a memory map."""
-    building = place.folder / f"{place.key}.building"
+    building = entry.folder / f"{entry.key}.building"
     shutil.rmtree(building, ignore_errors=True)
-    shutil.rmtree(place.entry, ignore_errors=True)
+    shutil.rmtree(entry.path, ignore_errors=True)
     building.mkdir(parents=True)
     try:
-        sums = {"images": 0, "masks": 0}
-        with (building / "images.bin").open("wb") as images, (building / "masks.bin").open("wb") as masks:
+        index: Index = {"cases": len(cases), "dtype": str(entry.dtype), "root": manifest.root, **entry.description()}
+        with ExitStack() as stack:
+            streams = {name: stack.enter_context((building / f"{name}.bin").open("wb")) for name in entry.names}
             for image, mask in _decoded(manifest, cases, spec, max_pixels):
-                for name, stream, array in (("images", images, image), ("masks", masks, mask)):
-                    stream.write(array.data)
-                    sums[name] = zlib.crc32(array.data, sums[name])
-        description = {
-            "cases": len(cases),
-            "shape": place.image_shape,
-            "dtype": str(place.dtype),
-            "root": manifest.root,
-        }
-        (building / "index.json").write_text(json.dumps(sums | description))
-        building.rename(place.entry)
+                for name, array in entry.record(index, image, mask).items():
+                    streams[name].write(array.data)
+                    index[name] = zlib.crc32(array.data, index.get(name, 0))
+        (building / "index.json").write_text(json.dumps(index))
+        building.rename(entry.path)
+        return index
     finally:
         shutil.rmtree(building, ignore_errors=True)
 
@@ -219,7 +154,7 @@ def _decoded(
 def _sample(manifest: Manifest, case: Case, spec: InputSpec, max_pixels: int) -> tuple[Pixels, NDArray[np.uint8]]:
     image = _as_bits(spec.working_pixels(case_image(manifest, case, max_pixels=max_pixels)), spec.source_bits)
     mask = case_mask(manifest, case, max_pixels=max_pixels)
-    working = np.full(spec.size, IGNORE, np.uint8) if mask is None else spec.working_mask(mask)
+    working = np.full(image.shape[:2], IGNORE, np.uint8) if mask is None else spec.working_mask(mask)
     return np.ascontiguousarray(image), np.ascontiguousarray(working)
 
 
@@ -232,38 +167,23 @@ def _as_bits(image: Pixels, bits: int) -> Pixels:
     return image
 
 
-def _mapped(place: _Place, cases: Sequence[Case]) -> Cache:
-    images = np.memmap(place.entry / "images.bin", place.dtype, "r", shape=place.image_shape)
-    masks = np.memmap(place.entry / "masks.bin", np.uint8, "r", shape=place.image_shape[:3])
-    # As plain arrays: indexing a memmap makes a new memmap object each time, which is slow.
-    return Cache(tuple(cases), np.asarray(images), np.asarray(masks))
-
-
-def _make_room(place: _Place, limit_bytes: int) -> None:
+def _make_room(entry: Entry, limit_bytes: int) -> None:
     """Remove the entries used longest ago until this one fits; those that another process works on stay."""
-    entries = []
-    for index in place.folder.glob("*/index.json"):
-        if index.parent != place.entry:
+    others = []
+    for index in entry.folder.glob("*/index.json"):
+        if index.parent != entry.path:
             with suppress(OSError):
                 size = sum(file.stat().st_size for file in index.parent.iterdir())
-                entries.append((index.stat().st_mtime, size, index.parent))
-    excess = sum(size for _, size, _ in entries) + place.size - limit_bytes
-    for _, size, entry in sorted(entries):
+                others.append((index.stat().st_mtime, size, index.parent))
+    excess = sum(size for _, size, _ in others) + entry.size - limit_bytes
+    for _, size, other in sorted(others):
         if excess <= 0:
             return
-        with lock_if_free(place.folder / "locks" / f"{entry.name}.lock") as free:
+        with lock_if_free(entry.folder / "locks" / f"{other.name}.lock") as free:
             if free:
-                (entry / "index.json").unlink(missing_ok=True)
-                shutil.rmtree(entry, ignore_errors=True)
+                (other / "index.json").unlink(missing_ok=True)
+                shutil.rmtree(other, ignore_errors=True)
                 excess -= size
-
-
-def _checksum(path: Path) -> int:
-    value = 0
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 22):
-            value = zlib.crc32(block, value)
-    return value
 
 
 def _amount(size: int) -> str:
@@ -272,10 +192,10 @@ def _amount(size: int) -> str:
     return f"{size / 1024**2:.0f} MiB" if size < 1024**3 else f"{size / 1024**3:.1f} GiB"
 
 
-def _explain(error: OSError, place: _Place) -> DelineateError:
+def _explain(error: OSError, entry: Entry) -> DelineateError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DelineateError(
-            f"no room for the cache: {_amount(place.size)} are needed in {place.folder} and the disk is full; "
+            f"no room for the cache: {_amount(entry.size)} are needed in {entry.folder} and the disk is full; "
             "free some space or choose a smaller --size"
         )
-    return DelineateError(f"cannot use the cache folder {place.folder}: {error.strerror or error}")
+    return DelineateError(f"cannot use the cache folder {entry.folder}: {error.strerror or error}")

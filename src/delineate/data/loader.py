@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -37,6 +38,17 @@ class NumpyBatch:
     """B×H×W class indices; 255 = ignore."""
     labelled: NDArray[np.bool_]
     sample_id: list[str]
+
+
+class Item(NamedTuple):
+    """What a place of a batch is filled with."""
+
+    case: int
+    """Index in the cache."""
+    position: int | None = None
+    """In the stream; None: not augmented."""
+    corner: tuple[int, int] = (0, 0)
+    """Of the window that is shown, where windows are shown and there is no position to draw it from."""
 
 
 class Loader:
@@ -71,12 +83,13 @@ class Loader:
         self._workers = max(1, workers)
         self._share = range(rank * batch_size // world, (rank + 1) * batch_size // world)
         self._shuffle = shuffle
+        self._per_epoch = len(cache)
         self._permutation: tuple[int, NDArray[np.intp]] | None = None
 
     @property
     def steps_per_epoch(self) -> int:
         """Steps until every sample was seen at least once."""
-        return -(-len(self._cache) // self._batch_size)
+        return -(-self._per_epoch // self._batch_size)
 
     def batches(self, start: int, stop: int) -> Generator[NumpyBatch]:
         """This process's share of steps start … stop − 1, in order. Close the generator to end it early."""
@@ -85,9 +98,8 @@ class Loader:
 
     def once(self) -> Generator[NumpyBatch]:
         """All samples once, in the cache's order, without augmentation; the last batch may be smaller."""
-        size, count = self._batch_size, len(self._cache)
-        items: list[_Item] = [(index, None) for index in range(count)]
-        return self._stream(items[first : first + size] for first in range(0, count, size))
+        size, items = self._batch_size, self._plain()
+        return self._stream(items[first : first + size] for first in range(0, len(items), size))
 
     def parameters(self, position: int) -> AugmentParameters | None:
         """The augmentation of the stream's sample at `position`, for logs and replays; None when there is none."""
@@ -98,17 +110,21 @@ class Loader:
 
     def index(self, position: int) -> int:
         """The cache index of the stream's sample at `position`."""
-        epoch, place = divmod(position, len(self._cache))
+        epoch, place = divmod(position, self._per_epoch)
         if not self._shuffle:
-            return place
+            return place % len(self._cache)
         if self._permutation is None or self._permutation[0] != epoch:
-            self._permutation = epoch, np.random.default_rng([self._seed, 0, epoch]).permutation(len(self._cache))
-        return int(self._permutation[1][place])
+            self._permutation = epoch, np.random.default_rng([self._seed, 0, epoch]).permutation(self._per_epoch)
+        return int(self._permutation[1][place]) % len(self._cache)
 
-    def _at(self, position: int) -> _Item:
-        return self.index(position), position
+    def _at(self, position: int) -> Item:
+        return Item(self.index(position), position)
 
-    def _stream(self, steps: Iterable[list[_Item]]) -> Generator[NumpyBatch]:
+    def _plain(self) -> list[Item]:
+        """What `once` shows."""
+        return [Item(index) for index in range(len(self._cache))]
+
+    def _stream(self, steps: Iterable[list[Item]]) -> Generator[NumpyBatch]:
         """Prepare batches in threads, at most `workers` + 1 ahead of the consumer; yield them in order."""
         waiting: deque[tuple[NumpyBatch, list[Future[None]]]] = deque()
         with single_threaded_opencv(), ThreadPoolExecutor(self._workers, thread_name_prefix="loader") as pool:
@@ -122,31 +138,30 @@ class Loader:
             finally:
                 pool.shutdown(cancel_futures=True)
 
-    def _start(self, submit: Callable[..., Future[None]], items: list[_Item]) -> tuple[NumpyBatch, list[Future[None]]]:
+    def _start(self, submit: Callable[..., Future[None]], items: list[Item]) -> tuple[NumpyBatch, list[Future[None]]]:
         """Each worker fills its slice of the batch."""
         count = len(items)
         batch = NumpyBatch(
             np.empty((count, *self._spec.size, self._spec.in_channels), np.float32),
             np.empty((count, *self._spec.size), np.uint8),
-            np.array([self._cache.labelled(index) for index, _ in items]),
-            [self._cache.cases[index].id for index, _ in items],
+            np.array([self._cache.labelled(item.case) for item in items]),
+            [self._cache.cases[item.case].id for item in items],
         )
         parts = [range(part, count, self._workers) for part in range(min(self._workers, count))]
         return batch, [submit(self._fill, batch, items, part) for part in parts]
 
-    def _fill(self, batch: NumpyBatch, items: list[_Item], places: Iterable[int]) -> None:
+    def _fill(self, batch: NumpyBatch, items: list[Item], places: Iterable[int]) -> None:
         for place in places:
-            index, position = items[place]
             try:
-                self._one(index, position, batch.image[place], batch.mask[place])
+                self._one(items[place], batch.image[place], batch.mask[place])
             except Exception as error:
-                case = self._cache.cases[index]
+                case = self._cache.cases[items[place].case]
                 raise DataError(f"sample {case.id} ({case.images[0]}): {type(error).__name__}: {error}") from error
 
-    def _one(self, index: int, position: int | None, image: NDArray[np.float32], mask: NDArray[np.uint8]) -> None:
+    def _one(self, item: Item, image: NDArray[np.float32], mask: NDArray[np.uint8]) -> None:
         """Write one sample into its place of the batch."""
-        pixels, labels = self._cache.image(index), self._cache.mask(index)
-        parameters = None if position is None else self.parameters(position)
+        pixels, labels = self._cache.image(item.case), self._cache.mask(item.case)
+        parameters = None if item.position is None else self.parameters(item.position)
         if parameters is None:
             image[:], mask[:] = self._spec.to_unit(pixels), labels
             return
@@ -156,11 +171,7 @@ class Loader:
             np.divide(augmented, np.float32(255), out=image, dtype=np.float32)
         else:
             image[:], labels = augment.apply(self._spec.to_unit(pixels), labels, parameters)
-        mask[:] = labels if self._cache.labelled(index) else IGNORE
-
-
-_Item = tuple[int, int | None]
-"""Cache index, and position in the stream (None: not augmented)."""
+        mask[:] = labels if self._cache.labelled(item.case) else IGNORE
 
 
 @contextmanager

@@ -7,17 +7,22 @@ Mean/std and everything a paper does to the image are inside the method.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from delineate.common.errors import DataError
 
 Pixels = NDArray[Any]
 """An image in its source's own type: uint8 or uint16."""
+
+Fit = Literal["stretch", "letterbox", "patch"]
+Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Limits = tuple[float, float]
+"""Pixel values that become 0 and 1."""
 
 
 class InputSpec(BaseModel):
@@ -27,9 +32,12 @@ class InputSpec(BaseModel):
 
     channels: Literal["rgb", "bgr", "grey"] = "rgb"
     size: tuple[int, int] = (256, 256)
-    """Working height and width in pixels."""
-    fit: Literal["stretch", "letterbox"] = "stretch"
-    """`stretch`: to the working size whatever the aspect ratio (the literature's habit); `letterbox`: keep it and pad."""
+    """Working height and width in pixels; of a window with `patch`."""
+    fit: Fit = "stretch"
+    """`stretch`: to the working size whatever the aspect ratio (the literature's habit); `letterbox`: keep it and pad;
+    `patch`: the image stays at its own resolution times `scale`, and the network sees windows of `size` (`data.patches`)."""
+    scale: Scale = 1.0
+    """With `patch`: factor on the image's height and width before windows are cut."""
     intensity: Literal["range", "percentile"] = "range"
     """`range`: divide by the type's maximum (255, 65535); `percentile`: per image, 0.5th → 0 and 99.5th → 1."""
     source_bits: Literal[8, 16] = 8
@@ -41,34 +49,46 @@ class InputSpec(BaseModel):
 
     def working_pixels(self, image: Pixels) -> Pixels:
         """H×W or H×W×C (1, 3 or 4, RGB order) → height×width×in_channels, same type."""
-        return _resize(_channels(image, self.channels), self.size, self.fit)
+        return _resize(_channels(image, self.channels), self)
 
     def working_mask(self, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Class indices H×W → height×width, nearest neighbour; letterbox padding is ignored (255)."""
         placed = self.placement(mask.shape[0], mask.shape[1])
         if placed is None:
-            return _nearest(mask, self.size)
+            return _nearest(mask, self.working_size(mask.shape[0], mask.shape[1]))
         top, left, height, width = placed
         result = np.full(self.size, 255, np.uint8)
         result[top : top + height, left : left + width] = _nearest(mask, (height, width))
         return result
 
-    def to_unit(self, pixels: Pixels) -> NDArray[np.float32]:
-        """Working pixels → float32 in [0, 1], same shape."""
+    def working_size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width that a height×width image is brought to: `size`, but with `patch` its own times `scale`."""
+        if self.fit != "patch":
+            return self.size
+        return max(1, round(height * self.scale)), max(1, round(width * self.scale))
+
+    def to_unit(self, pixels: Pixels, limits: Limits | None = None) -> NDArray[np.float32]:
+        """Working pixels → float32 in [0, 1], same shape. `limits`: those of the whole image that `pixels` are a window of."""
         if self.intensity == "range":
             return np.divide(pixels, np.float32(np.iinfo(pixels.dtype).max), dtype=np.float32)
-        low, high = np.percentile(pixels, (0.5, 99.5))
-        scale = 1.0 / max(float(high - low), 1e-6)
+        low, high = limits or percentiles(pixels)
+        scale = 1.0 / max(high - low, 1e-6)
         return np.clip((pixels.astype(np.float32) - np.float32(low)) * np.float32(scale), 0, 1)
 
     def placement(self, height: int, width: int) -> tuple[int, int, int, int] | None:
         """Where a height×width image lies in the working frame: (top, left, height, width); None when it fills it."""
-        if self.fit == "stretch":
+        if self.fit != "letterbox":
             return None
         scale = min(self.size[0] / height, self.size[1] / width)
         inner_h = min(self.size[0], max(1, round(height * scale)))
         inner_w = min(self.size[1], max(1, round(width * scale)))
         return (self.size[0] - inner_h) // 2, (self.size[1] - inner_w) // 2, inner_h, inner_w
+
+
+def percentiles(pixels: Pixels) -> Limits:
+    """The limits of the `percentile` rule: an image's 0.5th and 99.5th percentile, over all channels."""
+    low, high = np.percentile(pixels, (0.5, 99.5))
+    return float(low), float(high)
 
 
 def _channels(image: Pixels, wanted: str) -> Pixels:
@@ -85,14 +105,14 @@ def _channels(image: Pixels, wanted: str) -> Pixels:
     return image if wanted == "rgb" else np.ascontiguousarray(image[..., ::-1])
 
 
-def _resize(image: Pixels, size: tuple[int, int], fit: Literal["stretch", "letterbox"]) -> Pixels:
-    spec = InputSpec(size=size, fit=fit)
-    placed = spec.placement(image.shape[0], image.shape[1])
+def _resize(image: Pixels, spec: InputSpec) -> Pixels:
+    height, width = image.shape[:2]
+    placed = spec.placement(height, width)
     if placed is None:
-        return _area_or_linear(image, size)
-    top, left, height, width = placed
-    result = np.zeros((*size, image.shape[2]), image.dtype)
-    result[top : top + height, left : left + width] = _area_or_linear(image, (height, width))
+        return _area_or_linear(image, spec.working_size(height, width))
+    top, left, inner_h, inner_w = placed
+    result = np.zeros((*spec.size, image.shape[2]), image.dtype)
+    result[top : top + inner_h, left : left + inner_w] = _area_or_linear(image, (inner_h, inner_w))
     return result
 
 
@@ -105,4 +125,6 @@ def _area_or_linear(image: Pixels, size: tuple[int, int]) -> Pixels:
 
 
 def _nearest(mask: NDArray[np.uint8], size: tuple[int, int]) -> Any:
+    if mask.shape == size:
+        return mask
     return cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
