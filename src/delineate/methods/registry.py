@@ -21,6 +21,7 @@ BUILT_IN = {
     "condseg": "delineate.methods.condseg.network:ConDSeg",
     "din": "delineate.methods.din.network:DIN",
     "mslkseg": "delineate.methods.mslkseg.network:MSLKSeg",
+    "resenc": "delineate.methods.resenc.network:ResEnc",
     "unet": "delineate.methods.unet.network:UNet",
 }
 ENTRY_POINT_GROUP = "delineate.methods"

@@ -1,0 +1,1 @@
+"""ResEnc: a residual-encoder U-Net in the manner of nnU-Net, which plans itself from the data."""
