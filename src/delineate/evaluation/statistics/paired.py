@@ -70,7 +70,8 @@ def compare(
     """Compare two score vectors, (n,), NaN = no score; entry i of both belongs to case i.
 
     `groups`: as in `mean_interval`; tests and effect sizes work on whole groups. `better` says which scores are good, `bounds`
-    is the range of a score. Differences and effect sizes keep the sign of first − second in any case.
+    is the range of a score. Differences and effect sizes keep the sign of first − second in any case. `resamples` is also the
+    number of sign patterns that are drawn.
 
     Raises `ValueError` for vectors of different shape and infinite scores.
     """
