@@ -9,9 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rich.console import Console
+
     from delineate.evaluation.files import Evaluation
+    from delineate.evaluation.protocols import ProtocolScores
     from delineate.evaluation.statistics.intervals import Interval
-    from delineate.evaluation.table import Column, Means
+    from delineate.evaluation.table import Column
 
 MOST_CLASSES = 6
 """More classes than these are told in scores.csv and the report, not on the console."""
@@ -113,6 +118,29 @@ def evaluate(
 
 def _print(evaluation: Evaluation, out: Path) -> None:
     from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=True)
+    summary, origin = evaluation.summary, evaluation.origin
+    if evaluation.protocol is not None and not summary.metrics:
+        _print_pooled(console, evaluation.protocol)
+    else:
+        _print_means(console, evaluation)
+    for name, seen in summary.outcomes.items():
+        console.print(
+            f"{name}: {seen.found} found, {seen.missed} missed, {seen.false_positive} false positive, {seen.both_empty} both empty"
+        )
+    made = (interval.how.partition(" over ")[0] for means in summary.macro.values() for interval in means.values())
+    for how in dict.fromkeys(made):
+        console.print(f"intervals: {how}; {origin.grouping}")
+    if evaluation.raters:
+        _print_raters(console, evaluation)
+    if evaluation.openings:
+        console.print(f"test split opened {evaluation.openings}× with these predictions (evaluations.jsonl)")
+    console.print(f"scores: {out / 'scores.csv'}, {out / 'scores.json'}; report: {out / 'report.html'}")
+
+
+def _print_means(console: Console, evaluation: Evaluation) -> None:
+    """A row per metric and column; columns that are alike, since no mask is empty, share one."""
     from rich.table import Table
 
     summary, origin = evaluation.summary, evaluation.origin
@@ -122,30 +150,46 @@ def _print(evaluation: Evaluation, out: Path) -> None:
     for heading in ("metric", "column", "n", *several, "mean of classes" if several else "mean", "95 %"):
         table.add_column(heading, justify="left" if heading in ("metric", "column") else "right")
     for metric in summary.metrics:
-        for column, whole in summary.macro[metric.name].items():
-            quoted = column == summary.column_of(metric.name)
-            parts = [_mean(means, metric.name, column) for means in several.values()]
-            unit = _unit(metric.unit, origin.length, origin.level)
-            cells = (column, str(whole.n), *parts, _figure(whole.mean), _limits(whole))
-            table.add_row(f"{metric.title}{unit}", *cells, style="bold" if quoted else None)
-    console = Console(highlight=False, soft_wrap=True)
+        name = f"{metric.title}{_unit(metric.unit, origin.length, origin.level)}"
+        for columns, whole in _alike(summary.macro[metric.name]).items():
+            parts = [_figure(means[metric.name][columns[0]].mean) for means in several.values()]
+            quoted = summary.column_of(metric.name) in columns
+            cells = (", ".join(columns), str(whole.n), *parts, _figure(whole.mean), _limits(whole))
+            table.add_row(name, *cells, style="bold" if quoted else None)
     console.print(table)
-    for name, seen in summary.outcomes.items():
-        console.print(
-            f"{name}: {seen.found} found, {seen.missed} missed, {seen.false_positive} false positive, {seen.both_empty} both empty"
-        )
-    console.print(_how(next(iter(next(iter(summary.macro.values())).values())), origin.grouping))
-    if evaluation.openings:
-        console.print(f"test split opened {evaluation.openings}× with these predictions (evaluations.jsonl)")
-    console.print(f"scores: {out / 'scores.csv'}, {out / 'scores.json'}; report: {out / 'report.html'}")
 
 
-def _how(interval: Interval, grouping: str) -> str:
-    return f"intervals: {interval.how}; {grouping}"
+def _alike(means: Mapping[Column, Interval]) -> dict[tuple[Column, ...], Interval]:
+    """Columns with equal means and n, together."""
+    found: dict[Interval, tuple[Column, ...]] = {}
+    for column, interval in means.items():
+        found[interval] = (*found.get(interval, ()), column)
+    return {columns: interval for interval, columns in found.items()}
 
 
-def _mean(means: Means, metric: str, column: Column) -> str:
-    return _figure(means[metric][column].mean)
+def _print_pooled(console: Console, scores: ProtocolScores) -> None:
+    from rich.table import Table
+
+    titles = scores.protocol.scores
+    table = Table(title=f"{scores.cases} images, {scores.label}")
+    for heading in ("class", *titles.values()):
+        table.add_column(heading, justify="left" if heading == "class" else "right")
+    for name, numbers in scores.classes.items():
+        table.add_row(name, *(_figure(numbers[score]) for score in titles))
+    console.print(table)
+
+
+def _print_raters(console: Console, evaluation: Evaluation) -> None:
+    from rich.table import Table
+
+    metric = evaluation.summary.metrics[0]
+    table = Table(title=f"{metric.title} with and among the raters")
+    for heading in ("", "scored", "against", "n", "mean", "95 %"):
+        table.add_column(heading, justify="right" if heading in ("n", "mean", "95 %") else "left")
+    for (kind, first, second), summary in evaluation.raters.items():
+        whole = summary.macro[metric.name][summary.column_of(metric.name)]
+        table.add_row(kind, first, second, str(whole.n), _figure(whole.mean), _limits(whole))
+    console.print(table)
 
 
 def _unit(unit: str, length: str, level: str) -> str:
