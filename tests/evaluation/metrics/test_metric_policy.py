@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -179,3 +180,9 @@ def test_registry_holds_together():
     assert not set(FAMILIES) & set(METRICS) - {"overlap"}
     assert set(PARAMETERS) <= set(METRICS)
     assert len(resolve(DEFAULT)) == len(DEFAULT)
+
+
+def test_documentation_names_every_metric():
+    page = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    named = [metric.name for metric in (*ALL, *INSTANCE_METRICS.values(), *PROBABILITY_METRICS.values())]
+    assert [name for name in named if f"| `{name}` |" not in page] == []
