@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from delineate.data.case import Manifest
+from delineate.evaluation.protocols import NATIVE
 from delineate.evaluation.stored import CSV_NAME, Stored
 from delineate.evaluation.tables import RATERS_CSV
 from delineate.report.casework import case_table, ranked_pictures
@@ -14,7 +15,7 @@ from delineate.report.downloads import downloads, files_of
 from delineate.report.html import Html, element, facts, join, number
 from delineate.report.overlays import Overlays
 from delineate.report.page import page, section, write_page
-from delineate.report.protocol import protocol_part
+from delineate.report.protocol import protocol_part, score_titles
 from delineate.report.raters import raters_part
 from delineate.report.reading import reading
 from delineate.report.scores import (
@@ -72,6 +73,8 @@ def _part(title: str, content: Html | None) -> Html | None:
 
 def _headline(stored: Stored) -> Html:
     lines, value = _quoted(stored)
+    if stored.origin.protocol != NATIVE:
+        lines.append(f"protocol {stored.origin.protocol}")
     if openings := stored.content.get("openings"):
         lines.append(f"test split opened {openings}×")
     score = element("div", element("strong", value), *(element("span", line) for line in lines), class_="score")
@@ -83,8 +86,9 @@ def _quoted(stored: Stored) -> tuple[list[str], str]:
     metric = headline_metric(stored)
     if metric is None:
         pooled = stored.content["protocol_scores"]
-        name = next(iter(pooled["macro"]))
-        return [f"{name} of the pixels of all cases", f"{pooled['cases']} cases"], number(pooled["macro"][name])
+        name = "dice" if "dice" in pooled["macro"] else next(iter(pooled["macro"]))
+        lines = [f"{score_titles(stored)[name]} of the pixels of all cases together", f"{pooled['cases']} cases"]
+        return lines, number(pooled["macro"][name])
     entry = stored.mean(metric)
     over = " over the classes" if len(stored.classes) > 1 else ""
     lines = [f"mean {title_of(stored, metric)}{over}, column “{stored.column_of(metric)}”"]

@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from delineate.report.frame import short, ticks
-from delineate.report.html import Html, element, join, number
+from delineate.report.html import Html, captioned, element, join, number
 
 WIDTH, HEIGHT, MARGIN = 340, 26, 14
 
@@ -60,7 +60,7 @@ def forest(
         body += [_row(row, scale, len(head)) for row in members]
     ends = [element("td"), element("td", scale.axis(), class_="drawn"), *(element("td") for _ in columns[2:])]
     legend = f" The line marks {rule[1]}." if rule else ""
-    caption = element("caption", f"{title}: point and 95 % interval.{legend} No bar: no interval can be given.{note}")
+    caption = captioned(f"{title}: point and 95 % interval.{legend} No bar: no interval can be given.{note}")
     parts = (("thead", [element("tr", *cells)]), ("tbody", body), ("tfoot", [element("tr", *ends)]))
     content = element("table", caption, *(element(name, *lines) for name, lines in parts))
     return element("div", content, class_="scroll forest")
@@ -71,7 +71,7 @@ class _Scale:
 
     def __init__(self, low: float, high: float, rule: float | None) -> None:
         self.low, self.high, self.rule = low, high, rule
-        self.ticks = ticks(low, high, 3)
+        self.ticks = ticks(low, high, 4)
 
     @classmethod
     def over(
@@ -119,9 +119,9 @@ def _row(row: Estimate, scale: _Scale, further: int) -> Html:
 def _marks(row: Estimate, scale: _Scale) -> Iterator[Html]:
     if not _finite(row.mean):
         return
-    middle, x = HEIGHT / 2, scale.at(row.mean or 0.0)
+    middle, x = HEIGHT / 2, scale.at(row.mean)
     if _finite(row.low) and _finite(row.high):
-        low, high = scale.at(row.low or 0.0), scale.at(row.high or 0.0)
+        low, high = scale.at(row.low), scale.at(row.high)
         yield element("line", x1=low, x2=high, y1=middle, y2=middle, class_="reach")
         for end in (low, high):
             yield element("line", x1=end, x2=end, y1=middle - 4, y2=middle + 4, class_="reach")
@@ -145,5 +145,5 @@ def _drawing(*content: Html) -> Html:
     )
 
 
-def _finite(value: float | None) -> bool:
+def _finite(value: float | None) -> TypeGuard[float]:
     return value is not None and math.isfinite(value)

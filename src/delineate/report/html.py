@@ -49,9 +49,14 @@ def table(
         )
 
     body = element("tbody", *(element("tr", cells(row, "td")) for row in rows))
-    title = element("caption", caption) if caption else None
+    title = captioned(caption) if caption else None
     whole = element("table", title, element("thead", element("tr", cells(head, "th"))), body)
     return element("div", whole, class_="scroll")
+
+
+def captioned(words: str) -> Html:
+    """A table's caption that stays as narrow as the screen where the table is wider."""
+    return element("caption", element("span", words))
 
 
 def facts(pairs: dict[str, Any]) -> Html:

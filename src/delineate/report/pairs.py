@@ -7,7 +7,7 @@ from typing import Any
 from delineate.evaluation.comparison import MetricComparison, PairResult
 from delineate.evaluation.statistics.words import rounded
 from delineate.report.forest import Estimate, forest
-from delineate.report.html import Html, element, number, p_value, table
+from delineate.report.html import Html, captioned, element, number, p_value, table
 from delineate.report.scatter import scatter
 
 ALPHA = 0.05
@@ -56,7 +56,7 @@ def matrix(one: MetricComparison) -> Html | None:
 
     head = element("tr", element("th", "row is … than column"), *(element("th", name, scope="col") for name in names))
     rows = (element("tr", element("th", row, scope="row"), *(cell(row, column) for column in names)) for row in names)
-    caption = element("caption", f"Permutation test of the mean difference, p after Holm; told apart at p ≤ {ALPHA:g}.")
+    caption = captioned(f"Permutation test of the mean difference, p after Holm; told apart at p ≤ {ALPHA:g}.")
     content = element("table", caption, element("thead", head), element("tbody", *rows))
     return element("div", content, class_="scroll matrix")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from delineate.evaluation.protocols import find_protocol
 from delineate.evaluation.stored import Stored
 from delineate.report.html import Html, element, facts, join, number, table
 from delineate.report.page import notice
@@ -12,7 +13,7 @@ def protocol_part(stored: Stored) -> Html | None:
     content = stored.content.get("protocol_scores")
     if not content:
         return None
-    names, titles = list(content["macro"]), {name: about["title"] for name, about in stored.metrics.items()}
+    names, titles = list(content["macro"]), score_titles(stored)
     rows = [[name, *(number(numbers.get(score)) for score in names)] for name, numbers in content["classes"].items()]
     if len(rows) > 1:
         rows.append(["mean of classes", *(number(content["macro"][score]) for score in names)])
@@ -20,7 +21,13 @@ def protocol_part(stored: Stored) -> Html | None:
     words = f"These figures follow the {content['label']}. They compare with that lineage's figures only."
     return join(
         notice([words], "Not the native protocol"),
-        table(["Class", *(titles.get(score, score) for score in names)], rows, caption=f"{content['cases']} cases"),
+        table(["Class", *(titles[score] for score in names)], rows, caption=f"{content['cases']} cases"),
         element("h3", "How that lineage computes"),
         facts(how),
     )
+
+
+def score_titles(stored: Stored) -> dict[str, str]:
+    """Score name → its title in that lineage; empty for the native protocol."""
+    protocol = find_protocol(stored.origin.protocol)
+    return {} if protocol is None else dict(protocol.scores)

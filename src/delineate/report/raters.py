@@ -69,8 +69,8 @@ def _reading(stored: Stored, tables: Sequence[Mapping[str, Any]], metric: str) -
         lowest, highest = (interval_of(pick(among, key=_mean)) for pick in (min, max))
         reach = f"The raters' pairs reach {title} from {interval_words(lowest)} to {interval_words(highest)}."
     return (
-        f"{reach} A prediction that agrees with one rater more than the raters agree with each other has learnt that rater's "
-        "habits; it is not thereby better than the others."
+        f"{reach} A prediction that agrees with one rater more than the raters agree with each other is not better than they are: "
+        "it may have learnt that rater's habits."
     )
 
 

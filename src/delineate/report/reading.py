@@ -18,7 +18,8 @@ def reading(stored: Stored) -> list[str]:
     """Sentences, the most important first."""
     metric = headline_metric(stored)
     if metric is None:
-        return ["This protocol pools all pixels: there are no scores of cases, so there is no interval and no spread."]
+        pooled = "This protocol pools all pixels: there are no scores of cases, so there is no interval and no spread."
+        return [pooled, *_failures(stored), *_limits(stored)]
     return [*_mean(stored, metric), *_spread(stored, metric), *_failures(stored), *_limits(stored)]
 
 
@@ -32,6 +33,8 @@ def _mean(stored: Stored, metric: str) -> Iterator[str]:
             f"The interval tells how far the mean would move with other {drawn} of the same source. It does not tell of other "
             "sites or devices, nor of another training of the same method."
         )
+    elif entry.mean is not None:
+        yield "Without an interval the mean describes these cases, and says little of others."
 
 
 def _spread(stored: Stored, metric: str) -> Iterator[str]:
@@ -48,16 +51,20 @@ def _spread(stored: Stored, metric: str) -> Iterator[str]:
 
 
 def _failures(stored: Stored) -> Iterator[str]:
+    """Misses and false positives; of several classes only those that have some."""
+    several, none = len(stored.classes) > 1, True
     for name, counts in stored.content["outcomes"].items():
         there, absent = counts["found"] + counts["missed"], counts["false_positive"] + counts["both_empty"]
-        subject = "The class" if len(stored.classes) == 1 else f"“{name}”"
         said = []
         if counts["missed"]:
             said.append(f"is missed altogether in {counts['missed']} of the {there} cases that have it")
-        if absent:
+        if counts["false_positive"] or (absent and not several):
             said.append(f"is marked in {counts['false_positive']} of the {absent} cases that do not have it")
         if said:
-            yield f"{subject} {' and '.join(said)}."
+            none = False
+            yield f"{f'“{name}”' if several else 'The class'} {' and '.join(said)}."
+    if none:
+        yield "No class is missed altogether or marked where it is not, in any case."
 
 
 def _limits(stored: Stored) -> Iterator[str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from delineate.report.frame import Frame, figure, legend, svg
 from delineate.report.html import Html, element, number
 
+Point = tuple[float, float, str]
+"""Of a case: its two scores and its name."""
 SIDE = 420
 NAMED = 40
 """So many cases, those furthest from the diagonal, tell their names as tooltips."""
@@ -15,8 +17,8 @@ NAMED = 40
 
 def scatter(
     cases: Sequence[str],
-    first: Sequence[float],
-    second: Sequence[float],
+    first: Iterable[float],
+    second: Iterable[float],
     *,
     names: tuple[str, str],
     title: str,
@@ -34,9 +36,9 @@ def scatter(
         return figure(heading, None, element("p", "No case has a score of both.", class_="note"))
     low, high = limits or _limits(points)
     frame = Frame((low, high), (low, high), integers=False, width=SIDE, height=SIDE)
-    sides = {"above": [], "below": [], "equal": []}  # type: dict[str, list[tuple[float, float, str]]]
+    sides: dict[str, list[Point]] = {"above": [], "below": [], "equal": []}
     for point in points:
-        sides["above" if point[1] > point[0] else "below" if point[1] < point[0] else "equal"].append(point)
+        sides[_side(point)].append(point)
     better = ("below", "above") if lower_is_better else ("above", "below")
     words = [
         f"{names[1]} better: {len(sides[better[0]])}",
@@ -58,19 +60,26 @@ def scatter(
     return figure(heading, legend(words, [None, None, None]), drawing)
 
 
-def _cloud(points: Sequence[tuple[float, float, str]], frame: Frame, side: str) -> Html:
+def _side(point: Point) -> str:
+    """Of the diagonal; values that differ by rounding alone are equal."""
+    if math.isclose(point[0], point[1], rel_tol=1e-11, abs_tol=1e-11):
+        return "equal"
+    return "above" if point[1] > point[0] else "below"
+
+
+def _cloud(points: Sequence[Point], frame: Frame, side: str) -> Html:
     """All points of one side of the diagonal as one path of round dots."""
     path = "".join(f"M{frame.at_x(x)} {frame.at_y(y)}h0" for x, y, _ in points)
     return element("path", d=path, class_=f"cloud {side}")
 
 
-def _named(point: tuple[float, float, str], frame: Frame, names: tuple[str, str]) -> Html:
+def _named(point: Point, frame: Frame, names: tuple[str, str]) -> Html:
     x, y, case = point
     words = f"{case}: {names[0]} {number(x)}, {names[1]} {number(y)}"
     return element("circle", element("title", words), cx=frame.at_x(x), cy=frame.at_y(y), r=5, class_="touch")
 
 
-def _limits(points: Sequence[tuple[float, float, str]]) -> tuple[float, float]:
+def _limits(points: Sequence[Point]) -> tuple[float, float]:
     values = [value for x, y, _ in points for value in (x, y)]
     low, high = min(0.0, *values), max(values)
     return low, high if high > low else low + 1

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from delineate.evaluation.protocols import NATIVE
 from delineate.evaluation.statistics.intervals import Interval
 from delineate.evaluation.stored import Stored
 from delineate.report.html import Html, element, facts, join, number, table
@@ -30,7 +31,7 @@ def title_of(stored: Stored, metric: str) -> str:
     about, length = stored.metrics[metric], stored.origin.length
     area = {"image": "mm²", "volume": "mm³"}.get(stored.origin.level, "mm") if length == "mm" else length
     unit = {"length": length, "size": area}.get(about["unit"])
-    return f"{about['title']}, {unit}" if unit else about["title"]
+    return f"{about['title']}, {unit}" if unit and unit not in about["title"] else about["title"]
 
 
 def interval_of(entry: Mapping[str, Any]) -> Interval:
@@ -79,14 +80,14 @@ def score_tables(stored: Stored) -> Html:
 
 
 def notes(stored: Stored) -> Html:
-    """What columns, micro and intervals mean, beneath the tables."""
+    """What mean, micro and intervals are, beneath the tables."""
     table_of = stored.content["macro"]
     hows = [entry["how"] for columns in table_of.values() for entry in columns.values()]
     ways = dict.fromkeys(how if how.startswith("no ") else how.partition(" over ")[0] for how in hows)
     lines = [
         join(element("b", "Mean"), " is over cases (macro); ", element("b", "pixels pooled"), " (micro) is one value "),
         "from the pixels of all cases together, in which large structures weigh more. ",
-        f"Intervals: {'; '.join(ways)}; over groups, which here are: {stored.origin.grouping}." if ways else None,
+        f"Intervals at 95 %: {'; '.join(ways)}. Groups: {stored.origin.grouping}." if ways else None,
     ]
     return element("p", *lines, class_="note")
 
@@ -110,7 +111,8 @@ def policy(stored: Stored) -> Html:
         "Predictions": origin.predictions or "–",
         "Method": f"{origin.method or 'not known'}, seed {'not known' if origin.seed is None else origin.seed}",
     }
-    rows = [[name, words] for name, words in stored.content["policy"].items()]
+    general = None if origin.protocol == NATIVE else ("macro", "interval")
+    rows = [[name, words] for name, words in stored.content["policy"].items() if general is None or name in general]
     counted = table(["Column", "What counts, and as what"], rows, numeric_from=2)
     return join(facts(made), element("div", counted, class_="prose"))
 
