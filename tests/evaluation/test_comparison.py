@@ -59,6 +59,28 @@ def test_differences_are_those_of_the_cases(pair: list[str], tmp_path: Path):
     assert float(line["difference"]) == pytest.approx(by_hand, rel=1e-5)
 
 
+def test_a_rightly_empty_mask_is_no_worse_than_an_invention(tmp_path: Path):
+    from delineate.data.case import ClassTable
+    from delineate.evaluation.cases import score_case
+    from delineate.evaluation.metrics.registry import resolve
+    from delineate.evaluation.stored import write_scores
+    from delineate.evaluation.table import summarise
+    from squares import square
+
+    metrics, nothing = resolve(("dice", "hd95_pooled")), square(0, 0)
+    folders = []
+    for name, invented in (("right", nothing), ("wrong", square(4))):
+        rows = score_case("empty", invented > 0, nothing, ClassTable(), metrics=metrics)
+        rows += score_case("both", nothing, nothing, ClassTable(), metrics=metrics)
+        (tmp_path / name).mkdir()
+        write_scores(tmp_path / name, rows, summarise(rows, metrics), Origin())
+        folders.append(str(tmp_path / name))
+    hd95 = compare_models(open_models(folders)).metrics[1]
+    assert hd95.values["right"] == pytest.approx([0, np.nan], nan_ok=True)
+    assert hd95.values["wrong"] == pytest.approx([24 * 2**0.5, np.nan], nan_ok=True)
+    assert hd95.pairs[0].result.first_better == 1
+
+
 def test_seeds_of_a_method_are_taken_together(tmp_path: Path):
     rng = np.random.default_rng(0)
     folders = [

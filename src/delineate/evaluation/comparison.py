@@ -72,7 +72,8 @@ class MetricComparison:
     unit: str
     """mm, px or voxel; empty for metrics without."""
     values: dict[str, Values]
-    """Model → each case's score: the mean over the classes that count in the column, NaN where none does."""
+    """Model → each case's score: the mean over the classes that count in the column, NaN where none does. A distance is 0
+    where this model rightly marks nothing and another one marks something."""
     pairs: tuple[PairResult, ...]
     methods: tuple[MethodResult, ...]
     ranks: Ranks | None
@@ -213,7 +214,10 @@ def _prepare(models: Sequence[Model], metric: str, cases: Sequence[str], groups:
     better: Any = about["better"]
     bounds = (0.0, 1.0) if about["kind"] == "overlap" else (-np.inf, np.inf)
     drawn = _own_groups(groups)
-    values = {model.name: _case_scores(model, metric, cases) for model in models}
+    tables = [_in_order(model, metric, cases) for model in models]
+    if about["kind"] == "distance":
+        tables = _rightly_empty(tables)
+    values = {model.name: _mean_of_classes(table) for model, table in zip(models, tables, strict=True)}
     by_method: dict[str, list[Values]] = {}
     for model in models:
         by_method.setdefault(model.method, []).append(values[model.name])
@@ -234,14 +238,26 @@ def _prepare(models: Sequence[Model], metric: str, cases: Sequence[str], groups:
     )
 
 
-def _case_scores(model: Model, metric: str, cases: Sequence[str]) -> Values:
-    """Each case's mean over the classes that count, in the order of `cases`."""
-    table = model.stored.values(metric)
+def _in_order(model: Model, metric: str, cases: Sequence[str]) -> Values:
+    """cases×classes, in the order of `cases`."""
+    place = {case: at for at, case in enumerate(model.stored.cases())}
+    return np.asarray(model.stored.values(metric)[[place[case] for case in cases]])
+
+
+def _rightly_empty(tables: Sequence[Values]) -> list[Values]:
+    """Distances with 0 for a model that rightly marks nothing where another one marks something.
+
+    On its own such a case has no distance; left out of a pair, it would be forgiven to the model that errs.
+    """
+    scored_by_one = ~np.isnan(np.stack(tables)).all(0)
+    return [np.where(np.isnan(table) & scored_by_one, 0.0, table) for table in tables]
+
+
+def _mean_of_classes(table: Values) -> Values:
+    """Each case's mean over the classes that count; NaN where none does."""
     counted = ~np.isnan(table)
     sums, counts = np.where(counted, table, 0).sum(1), counted.sum(1)
-    scores = np.divide(sums, counts, out=np.full(len(table), np.nan), where=counts > 0)
-    place = {case: at for at, case in enumerate(model.stored.cases())}
-    return np.asarray(scores[[place[case] for case in cases]])
+    return np.asarray(np.divide(sums, counts, out=np.full(len(table), np.nan), where=counts > 0))
 
 
 def _own_groups(groups: Sequence[str]) -> Sequence[str] | None:
@@ -273,7 +289,7 @@ def _finish(
     better: Any = about["better"]
     unit = stored.origin.length if about["unit"] == "length" else ""
     worth = target or TARGETS.get(of.kind)
-    said: dict[str, Any] = {"score": about["title"] + (f" ({unit})" if unit else ""), "better": better}
+    said: dict[str, Any] = {"score": about["title"] + (f" ({unit})" if unit else "")}
     if worth is not None:
         said["target"] = worth
     whole = np.isfinite(np.stack(list(of.values.values()))).all(0).any()
@@ -288,7 +304,13 @@ def _finish(
     for (one, two), claim in of.methods.items():
         p, count = adjusted.methods[of.metric, one, two], adjusted.claimed
         claims.append(
-            MethodResult(one, two, claim, p, method_words(claim, one, two, adjusted_p=p, comparisons=count, **said))
+            MethodResult(
+                one,
+                two,
+                claim,
+                p,
+                method_words(claim, one, two, better=better, adjusted_p=p, comparisons=count, **said),
+            )
         )
     return MetricComparison(
         metric=of.metric,

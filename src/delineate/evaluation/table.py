@@ -33,6 +33,8 @@ COLUMNS: Mapping[Kind, tuple[Column, ...]] = {
     "relative": ("present",),
 }
 """The first one is quoted, for overlap where there is one foreground class."""
+BOUNDS: Mapping[Kind, tuple[float, float]] = {"overlap": (0, 1), "distance": (0, np.inf)}
+"""Where the values of a kind end, and so their intervals."""
 POLICY = {
     **{f"{kind}, {column}": words for kind, columns in registry.POLICY.items() for column, words in columns.items()},
     "macro": "mean over cases per class, then the mean of the classes' means",
@@ -144,7 +146,9 @@ def _means(metrics: Sequence[Entry], by_class: Mapping[str, Sequence[Row]]) -> M
     return {
         metric.name: {
             column: mean_interval(
-                np.stack([column_values(rows, metric.name, column) for rows in by_class.values()], axis=1), groups
+                np.stack([column_values(rows, metric.name, column) for rows in by_class.values()], axis=1),
+                groups,
+                bounds=BOUNDS.get(metric.kind, (-np.inf, np.inf)),
             )
             for column in COLUMNS[metric.kind]
         }
