@@ -1,0 +1,210 @@
+"""Near duplicates: pictures that are one another's copy after resizing, recompression, turning, mirroring or a slight crop.
+
+A picture is reduced to a perceptual hash (256 numbers: its structure of middle size on a 16×16 grid) and to two small
+band-passed copies. The nearest hashes under the eight turns and mirrorings are candidates; a candidate counts when the copies,
+laid over each other, agree in detail. What many pictures of one kind share (a dark spot in the middle, the outline of a
+chest) is coarse and filtered away, so that it makes nobody a duplicate.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.data.spec import Pixels
+
+NEAR = 0.88
+"""Least correlation in detail of a near duplicate. Figures behind it: docs/data-doctor.md."""
+ORIENTATIONS = (
+    "as it is",
+    "turned by 90°",
+    "turned by 180°",
+    "turned by 270°",
+    "mirrored left to right",
+    "mirrored and turned by 90°",
+    "mirrored top to bottom",
+    "mirrored and turned by 270°",
+)
+"""Turns are counter-clockwise, after the mirroring."""
+
+_FINE, _COARSE, _HASH = 128, 64, 16
+"""Sides in pixels of the two copies and of the grid of the hash."""
+_NEIGHBOURS = 6
+"""So many nearest hashes of each picture are looked at."""
+_LEAST_HASH, _LEAST_COARSE = 0.4, 0.75
+_CROPS = (1.0, 0.95, 0.9)
+"""Shares of the side that a cropped copy may show."""
+_MARGIN = 2
+"""The coarse copy's rim is left out of the template, so that it can slide by so many pixels."""
+_LEAST_OVERLAP = 0.6
+_FLAT = 1e-3
+"""A picture whose band-passed copy varies less than this share of its brightness has nothing to compare."""
+_BLOCK = 1024
+
+Plane = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What is kept of a picture for the comparison, about 21 kB."""
+
+    hash: Plane
+    """16×16, mean 0, length 1."""
+    coarse: NDArray[np.int8]
+    fine: NDArray[np.int8]
+
+
+@dataclass(frozen=True)
+class Twins:
+    """Two pictures that look the same. `similarity`: correlation in detail, 1 for equal ones."""
+
+    first: str
+    second: str
+    similarity: float
+    orientation: int = 0
+    """What must be done to the second to see the first: an index of `ORIENTATIONS`."""
+
+
+def fingerprint(image: Pixels) -> Fingerprint | None:
+    """Of H×W or H×W×3/4 pixels of any integer type; None for a picture without structure."""
+    grey = image if image.ndim == 2 else cv2.cvtColor(image[..., :3], cv2.COLOR_RGB2GRAY)
+    size = (_FINE, _FINE)
+    shrinking = min(grey.shape) > _FINE
+    fine = cv2.resize(grey, size, interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR).astype(np.float32)
+    coarse = _shrunk(fine, _COARSE)
+    middle = _band(coarse, 2, 8)
+    if middle.std() <= _FLAT * max(1.0, float(fine.max())):
+        return None
+    return Fingerprint(_hash(_shrunk(middle, _HASH)), _compressed(_band(coarse, 0.7, 3)), _compressed(_band(fine, 1, 4)))
+
+
+def find_twins(prints: Mapping[str, Fingerprint], *, workers: int | None = None) -> list[Twins]:
+    """All pairs of near duplicates, the most similar first. Deterministic; cost grows with the square of the number of pictures.
+
+    Of two pictures the one that comes first in `prints` is `first`.
+    """
+    names, found = list(prints), list(prints.values())
+    pairs = _candidates([one.hash for one in found])
+    with ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1)) as pool:
+        scores = pool.map(lambda pair: _similarity(found[pair[0]], _oriented_print(found[pair[1]], pair[2])), pairs)
+        twins = [
+            Twins(names[first], names[second], score, orientation)
+            for (first, second, orientation), score in zip(pairs, scores, strict=True)
+            if score >= NEAR
+        ]
+    return sorted(twins, key=lambda one: -one.similarity)
+
+
+def oriented(array: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """An image turned and mirrored as `ORIENTATIONS` says."""
+    mirrored = array[:, ::-1] if orientation >= 4 else array
+    return np.ascontiguousarray(np.rot90(mirrored, orientation % 4))
+
+
+def _candidates(hashes: Sequence[Plane]) -> list[tuple[int, int, int]]:
+    """(first, second, orientation of the second) of the pictures whose hashes are nearest to each other."""
+    if len(hashes) < 2:
+        return []
+    rows = np.stack([one.ravel() for one in hashes])
+    turned = [np.stack([oriented(one, at).ravel() for one in hashes]) for at in range(len(ORIENTATIONS))]
+    best: dict[tuple[int, int], tuple[float, int]] = {}
+    for start in range(0, len(rows), _BLOCK):
+        block = rows[start : start + _BLOCK]
+        nearest = np.full((len(block), len(rows)), -1.0, np.float32)
+        which = np.zeros((len(block), len(rows)), np.int8)
+        for at, others in enumerate(turned):
+            score = block @ others.T
+            better = score > nearest
+            nearest[better], which[better] = score[better], at
+        nearest[np.arange(len(block)), np.arange(start, start + len(block))] = -1
+        count = min(_NEIGHBOURS, len(rows) - 1)
+        top = np.argpartition(-nearest, count - 1, axis=1)[:, :count]
+        for row, column in zip(np.repeat(np.arange(len(block)), count).tolist(), top.ravel().tolist(), strict=True):
+            if nearest[row, column] >= _LEAST_HASH:
+                _keep(best, start + row, column, float(nearest[row, column]), int(which[row, column]))
+    return [(first, second, at) for (first, second), (_, at) in sorted(best.items())]
+
+
+def _keep(best: dict[tuple[int, int], tuple[float, int]], row: int, column: int, score: float, at: int) -> None:
+    """Note a pair once. Seen from the other side a turn is its inverse; mirrorings are their own."""
+    if row > column:
+        row, column, at = column, row, at if at >= 4 else -at % 4
+    if score > best.get((row, column), (-1.0, 0))[0]:
+        best[row, column] = score, at
+
+
+def _similarity(first: Fingerprint, second: Fingerprint) -> float:
+    """Correlation of the fine copies after the second was laid over the first, −1 when the coarse ones differ already."""
+    score, scale, left, top, swapped = _placed(_unpacked(first.coarse), _unpacked(second.coarse))
+    if score < _LEAST_COARSE:
+        return -1.0
+    whole, part = (second, first) if swapped else (first, second)
+    ratio = _FINE / _COARSE
+    start = np.array([[1 / scale, 0, -ratio * left / scale], [0, 1 / scale, -ratio * top / scale]], np.float32)
+    return _aligned(_unpacked(whole.fine), _unpacked(part.fine), start)
+
+
+def _placed(first: Plane, second: Plane) -> tuple[float, float, int, int, bool]:
+    """Where one of two coarse copies lies in the other: correlation, scale, left, top; whether the first lies in the second."""
+    best = (-1.0, 1.0, 0, 0, False)
+    for swapped, (whole, part) in enumerate(((first, second), (second, first))):
+        for scale in _CROPS[swapped:]:  # at full size both ways are the same
+            template = _shrunk(part, round(scale * _COARSE))[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN]
+            _, score, _, (left, top) = cv2.minMaxLoc(cv2.matchTemplate(whole, template, cv2.TM_CCOEFF_NORMED))
+            if score > best[0]:
+                best = (float(score), scale, left - _MARGIN, top - _MARGIN, bool(swapped))
+    return best
+
+
+def _aligned(whole: Plane, part: Plane, start: NDArray[np.float32]) -> float:
+    """Correlation over the common area, after an affine fit that starts from `start` (whole → part)."""
+    stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 20, 1e-3)
+    try:
+        _, warp = cv2.findTransformECC(whole, part, start, cv2.MOTION_AFFINE, stop, np.ones_like(part, np.uint8), 3)
+    except cv2.error:  # the fit diverges: the two have nothing in common
+        return -1.0
+    size = (_FINE, _FINE)
+    moved = cv2.warpAffine(part, warp, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    inside = cv2.warpAffine(np.ones_like(part), warp, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP) > 0
+    if inside.mean() < _LEAST_OVERLAP:
+        return -1.0
+    seen, other = whole[inside] - whole[inside].mean(), moved[inside] - moved[inside].mean()
+    return float(seen @ other / max(1e-9, float(np.linalg.norm(seen) * np.linalg.norm(other))))
+
+
+def _oriented_print(one: Fingerprint, orientation: int) -> Fingerprint:
+    if orientation == 0:
+        return one
+    return Fingerprint(*(oriented(plane, orientation) for plane in (one.hash, one.coarse, one.fine)))
+
+
+def _band(plane: Plane, inner: float, outer: float) -> Plane:
+    """Structure between two sizes, in pixels (standard deviations of Gaussians)."""
+    return np.asarray(cv2.GaussianBlur(plane, (0, 0), inner) - cv2.GaussianBlur(plane, (0, 0), outer))
+
+
+def _hash(plane: Plane) -> Plane:
+    """Roots of the values, so that a single bright spot does not decide, then mean 0 and length 1."""
+    rooted = np.sign(plane) * np.sqrt(np.abs(plane))
+    rooted -= rooted.mean()
+    return np.asarray(rooted / max(1e-9, float(np.linalg.norm(rooted))), np.float32)
+
+
+def _compressed(plane: Plane) -> NDArray[np.int8]:
+    """Values in standard deviations, bent so that outliers do not decide, as bytes."""
+    return np.round(127 * np.tanh(plane / max(1e-6, 2 * float(plane.std())))).astype(np.int8)
+
+
+def _unpacked(plane: NDArray[np.int8]) -> Plane:
+    return plane.astype(np.float32) / 127
+
+
+def _shrunk(plane: Plane, side: int) -> Plane:
+    return plane if len(plane) == side else np.asarray(cv2.resize(plane, (side, side), interpolation=cv2.INTER_AREA))
