@@ -32,18 +32,14 @@ def choose(names: Sequence[str]) -> Choice:
     `all` means all metrics of masks: others need files that may not be there, and are asked for by name. Raises `DataError`
     for a name that is not known.
     """
-    probabilities, instances, rest = [], [], []
-    for name in names:
-        special: list[ProbabilityMetric | InstanceMetric] = [
-            metric
-            for metric in (*registry.PROBABILITY_METRICS.values(), *registry.INSTANCE_METRICS.values())
-            if name in (metric.name, metric.family)
-        ]
-        probabilities += [metric for metric in special if isinstance(metric, ProbabilityMetric)]
-        instances += [metric for metric in special if isinstance(metric, InstanceMetric)]
-        if not special:
-            rest.append(name)
+    probabilities = [one for name in names for one in registry.PROBABILITY_METRICS.values() if _asked(one, name)]
+    instances = [one for name in names for one in registry.INSTANCE_METRICS.values() if _asked(one, name)]
+    rest = [name for name in names if not any(_asked(one, name) for one in (*probabilities, *instances))]
     return Choice(registry.resolve(rest or ("dice", "iou")), _once(probabilities), _once(instances))
+
+
+def _asked(metric: Entry, name: str) -> bool:
+    return name in (metric.name, metric.family)
 
 
 def _once(metrics: Sequence[T]) -> tuple[T, ...]:
