@@ -1,15 +1,31 @@
-"""The page that compares runs."""
+"""The page that compares trained models."""
 
 from __future__ import annotations
 
+import base64
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
 import pytest
 from fake_run import write_predictions, write_run
 from markup import check_document, text_of
 
 from delineate.common.errors import DataError
+from delineate.evaluation.cases import score_case
+from delineate.evaluation.comparison import cases_csv, compare_models, pairs_csv
+from delineate.evaluation.models import Model
+from delineate.evaluation.stored import Origin, Stored, write_scores
+from delineate.evaluation.table import summarise
 from delineate.report.compare import Entry, write_comparison
+from delineate.report.comparison import write_comparison_report
+from delineate.report.html import number, p_value
+from delineate.report.pairs import matrix, scatters, verdict
 from delineate.report.run import write_run_report
 from delineate.report.side_by_side import choose_cases
+
+HOSTILE = "<img src=x onerror=alert(1)>"
 
 
 @pytest.fixture
@@ -23,7 +39,24 @@ def entries(fake, tmp_path):
     return result
 
 
-def test_page(entries, tmp_path):
+def models(fake, folder: Path, shifts: dict[str, float], methods: dict[str, str] | None = None) -> list[Model]:
+    """Models whose masks are shifted by so many pixels on average, the later ones of a method as further seeds."""
+    made = []
+    for name, shift in shifts.items():
+        random = np.random.default_rng(len(made))
+        rows = []
+        for case, mask in fake.references.items():
+            moved = np.roll(mask, round(shift + random.normal()), 1)
+            rows += score_case(case, moved, mask, fake.classes)
+        out = folder / str(len(made))
+        out.mkdir()
+        origin = Origin(split="test", method=(methods or {}).get(name, name), seed=len(made))
+        write_scores(out, rows, summarise(rows), origin)
+        made.append(Model(name, Stored.read(out)))
+    return made
+
+
+def test_page_of_runs_with_predictions(entries, tmp_path):
     path = write_comparison("Two <models>", entries, tmp_path / "report.html")
     document = path.read_text(encoding="utf-8")
     checker = check_document(document)
@@ -34,11 +67,72 @@ def test_page(entries, tmp_path):
         "not the methods",
         "condseg − unet",
         "hardest by mean Dice",
+        "1.23 M",
     ):
         assert expected in words
     assert {"condseg/report.html", "unet/report.html"} <= set(checker.links)
     assert document.count("<img") == 2 * document.count("versus pictures") > 0
     assert len(document) < 3_000_000
+
+
+def test_numbers_and_tables_are_those_of_the_comparison(fake, tmp_path):
+    comparison = compare_models(models(fake, tmp_path, {"a": 1, "b": 8, "c": 2}))
+    document = write_comparison_report(comparison, tmp_path).read_text(encoding="utf-8")
+    check_document(document)
+    words = text_of(document)
+    (one,) = comparison.metrics
+    assert one.rank_words in words
+    for model in comparison.models:
+        entry = model.stored.mean("dice")
+        assert f"{number(entry['mean'])}{number(entry['low'])} to {number(entry['high'])}" in words
+    for pair in one.pairs:
+        gap = pair.result.difference
+        assert pair.words in words
+        assert f"{number(gap.mean)}{number(gap.low)} to {number(gap.high)}{p_value(pair.adjusted_p)}" in words
+    links = dict(re.findall(r'href="data:text/csv;base64,([^"]*)" download="([^"]*)"', document))
+    content = {name: base64.b64decode(text).decode() for text, name in links.items()}
+    assert content == {"cases.csv": cases_csv(comparison), "pairs.csv": pairs_csv(comparison)}
+
+
+def test_matrix_reads_the_same_from_both_sides(fake, tmp_path):
+    comparison = compare_models(models(fake, tmp_path, {"near": 0, "far": 12, "close": 1}))
+    (one,) = comparison.metrics
+    found = str(matrix(one))
+    assert found.count("▲ better") == found.count("▼ worse") > 0
+    assert found.count("○ unclear") % 2 == 0
+    pair = next(pair for pair in one.pairs if {pair.first, pair.second} == {"near", "far"})
+    assert (verdict(pair, "higher"), verdict(pair, "higher", turned=True)) == ("▲ better", "▼ worse")
+    assert verdict(pair, "lower") == "▼ worse"
+    assert verdict(replace(pair, adjusted_p=None), "higher") == ""
+    assert matrix(replace(one, values={"near": [], "far": []})) is None
+
+
+def test_scatter_counts_what_the_comparison_counts(fake, tmp_path):
+    comparison = compare_models(models(fake, tmp_path, {"a": 1, "b": 4}))
+    (one,) = comparison.metrics
+    (chart,) = scatters(one, comparison.cases, "Dice", overlap=True)
+    result = one.pairs[0].result
+    for expected in (f"a better: {result.first_better}", f"b better: {result.second_better}", f"equal: {result.equal}"):
+        assert expected in chart
+    assert chart.count("h0") == len(comparison.cases)
+
+
+def test_methods_of_several_seeds_and_of_one(fake, tmp_path):
+    methods = {"a0": "a", "a1": "a", "b0": "b", "b1": "b", "c0": "c"}
+    comparison = compare_models(models(fake, tmp_path, {"a0": 1, "a1": 2, "b0": 7, "b1": 9, "c0": 3}, methods))
+    words = text_of(write_comparison_report(comparison, tmp_path).read_text())
+    (one,) = comparison.metrics
+    assert all(of.words in words for of in one.methods)
+    claim = one.methods[0].result
+    assert f"a2{number(claim.seed_sd[0])}{number(claim.case_sd[0])}" in words
+    assert "One seed only of c" in words
+
+
+def test_hostile_names_are_text(fake, tmp_path):
+    comparison = compare_models(models(fake, tmp_path, {HOSTILE: 1, f"{HOSTILE}2": 3, "c": 5}))
+    document = write_comparison_report(comparison, tmp_path).read_text()
+    check_document(document)
+    assert HOSTILE in text_of(document)
 
 
 def test_different_cases_are_refused(entries, fake, tmp_path):
@@ -58,11 +152,8 @@ def test_images_that_are_gone(entries, tmp_path):
 
 
 def test_several_classes(heart, tmp_path):
-    entries = []
-    for name, shift in (("a", 1), ("b", 2)):
-        predictions = write_predictions(heart, tmp_path / name, shift)
-        entries.append(Entry(name, write_run(heart, tmp_path / f"run {name}"), predictions, predictions / "evaluation"))
-    words = text_of(write_comparison("t", entries, tmp_path / "report.html").read_text())
+    comparison = compare_models(models(heart, tmp_path, {"a": 1, "b": 2}))
+    words = text_of(write_comparison_report(comparison, tmp_path).read_text())
     assert "Dice per class" in words
     assert "mean over the classes" in words
 

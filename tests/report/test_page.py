@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 import re
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from markup import check_document, text_of
 
+from delineate.evaluation.statistics.ranks import rank_models
 from delineate.report.charts import Mark, Series, histogram, line_chart
+from delineate.report.forest import WIDTH, Estimate, forest
 from delineate.report.frame import ticks
 from delineate.report.html import Html, element, table
 from delineate.report.page import page
+from delineate.report.ranks import rank_table
 
 HOSTILE = "<script>alert('x')</script> & \"quoted\""
 
@@ -73,6 +77,38 @@ def test_histogram_counts_every_value_once(values):
 
 def test_histogram_without_values_says_so():
     assert "No values" in histogram([], title="t", x_label="Dice")
+
+
+@given(st.lists(st.tuples(st.floats(-1e3, 1e3), st.floats(0, 1e3)), max_size=5), st.booleans())
+def test_forest_draws_inside_its_column(rows, ruled):
+    estimates = [Estimate("a", mean, mean - reach, mean + reach) for mean, reach in rows]
+    lonely = [Estimate(HOSTILE, 0.5), Estimate("none", None)]
+    made = forest({"": estimates, HOSTILE: lonely}, title=HOSTILE, rule=(0.0, "zero") if ruled else None)
+    check_document(made, whole=False)
+    assert made.count("<circle") == len(rows) + 1
+    assert made.count("no interval</small>") == 2
+    drawn = [float(x) for x in re.findall(r' (?:x1|x2|cx)="([^"]*)"', made)]
+    assert all(0 <= x <= WIDTH for x in drawn)
+
+
+def test_forest_row_tells_its_numbers():
+    made = forest({"": [Estimate("a", 0.81234, 0.7, 0.9, ("n 7",))]}, title="Dice", head=["n"])
+    assert re.search(r"0\.812.*0\.700 to 0\.900.*n 7", made)
+
+
+def test_ranks_tell_how_firm_they_are():
+    random = np.random.default_rng(0)
+    scores = {
+        "good": random.normal(0.8, 0.1, 30),
+        "poor": random.normal(0.3, 0.1, 30),
+        HOSTILE: random.normal(0.3, 0.1, 30),
+    }
+    words = text_of(page("t", "k", rank_table(rank_models(scores), "Dice")))
+    assert words.index("good") < words.index("poor")
+    assert HOSTILE in words
+    assert "100 %" in words
+    few = {name: values[:5] for name, values in scores.items()}
+    assert "place 1" not in rank_table(rank_models(few), "Dice")
 
 
 def test_html_is_text():

@@ -38,8 +38,10 @@ Records = Mapping[str, RunRecord]
 """Model → its run, where that is known."""
 
 
-def write_comparison_report(comparison: Comparison, folder: Path, title: str = "Comparison") -> Path:
-    """Write `report.html` into `folder` and return its path."""
+def write_comparison_report(comparison: Comparison, folder: Path, title: str | None = None) -> Path:
+    """Write `report.html` into `folder` and return its path; `title`: default, the models' names."""
+    names = [model.name for model in comparison.models]
+    title = title or (" against ".join(names) if len(names) < 4 else f"{len(names)} trained models")
     return write_page(folder / REPORT, comparison_page(comparison, title, folder))
 
 
@@ -58,7 +60,7 @@ def comparison_page(comparison: Comparison, title: str, folder: Path) -> Html:
         section("Scores", _score_table(comparison), _class_table(comparison), _run_table(comparison, records, folder)),
         *(_metric(comparison, one) for one in comparison.metrics),
         _pictures(comparison, records),
-        section("How this was scored", policy(comparison.models[0].stored)),
+        section("How this was scored", policy(comparison.models[0].stored, whose=False)),
         section(
             "Tables to take along",
             downloads({CASES_CSV: cases_csv(comparison).encode(), PAIRS_CSV: pairs_csv(comparison).encode()}, CONTENTS),
@@ -200,7 +202,7 @@ def _metric(comparison: Comparison, one: MetricComparison) -> Html:
         element("h3", "Differences, case by case"),
         differences(one, title),
         matrix(one),
-        fold("Tests, effect sizes, and what could have been seen", pair_table(one, _target(one))),
+        fold("Tests, effect sizes, and what could have been seen", pair_table(one)),
         *([element("h3", "Methods"), methods] if methods else []),
         *([element("h3", "Ranks and how firm they are"), rank_table(one.ranks, title)] if one.ranks else []),
         element("h3", "Each case"),
@@ -231,8 +233,3 @@ def _pictures(comparison: Comparison, records: Records) -> Html | None:
 
 def _title(comparison: Comparison, one: MetricComparison) -> str:
     return title_of(comparison.models[0].stored, one.metric)
-
-
-def _target(one: MetricComparison) -> float | None:
-    target: Any = vars(one).get("target")
-    return target

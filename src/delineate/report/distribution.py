@@ -13,7 +13,7 @@ from delineate.report.frame import COLOURS
 from delineate.report.html import Html, element, fold, join
 from delineate.report.scores import title_of
 
-POINTS = 400
+POINTS = 200
 """A curve of more cases is drawn through so many of them."""
 
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from delineate.report.html import Html, element
 
-LARGEST = 1_000_000
+LARGEST = 750_000
 """Bytes; larger tables are linked to where they lie beside the page."""
 
 

@@ -15,6 +15,7 @@ from delineate.data.case import Case, ClassTable, Manifest
 from delineate.data.images import read_image
 from delineate.data.pixels import case_mask
 from delineate.data.volumes import is_nifti
+from delineate.evaluation.metrics.registry import INSTANCE_METRICS
 from delineate.evaluation.openings import FILE_NAME as OPENINGS
 from delineate.evaluation.pairing import by_name
 from delineate.evaluation.predictions import PredictionList, mask_files, read_prediction
@@ -30,7 +31,7 @@ SHORTER, LONGEST = 400, 480
 
 @dataclass(frozen=True)
 class Overlays:
-    """The pictures of one evaluation's cases; without files there are none."""
+    """The pictures of one evaluation's cases; without files there are none, and none of volumes and instance maps."""
 
     classes: ClassTable
     files: Mapping[str, tuple[Path, Path]]
@@ -45,7 +46,8 @@ class Overlays:
         folder = Path(stored.origin.predictions or "")
         try:
             listed = PredictionList.find(folder) if stored.origin.predictions else None
-            if listed is None or stored.origin.level == "volume":
+            objects = any(name in INSTANCE_METRICS for name in stored.metrics)
+            if listed is None or objects or stored.origin.level == "volume":
                 return cls(classes, {}, None)
             masks = mask_files(folder, listed)
             image_of = {mask: Path(file.image) for mask, file in zip(masks, listed.files, strict=True)}

@@ -98,8 +98,8 @@ def outcome_table(stored: Stored) -> Html:
     return table(["Class", *OUTCOMES.values()], rows, caption="Cases by what happened to the class")
 
 
-def policy(stored: Stored) -> Html:
-    """What each column counts, printed in each report, and where the scores came from."""
+def policy(stored: Stored, *, whose: bool = True) -> Html:
+    """What each column counts, printed in each report, and where the scores came from; `whose`: which model's they are too."""
     origin = stored.origin
     made = {
         "Protocol": origin.protocol_words,
@@ -108,9 +108,10 @@ def policy(stored: Stored) -> Html:
             origin.length, origin.length
         ),
         "Groups": origin.grouping,
-        "Predictions": origin.predictions or "–",
-        "Method": f"{origin.method or 'not known'}, seed {'not known' if origin.seed is None else origin.seed}",
     }
+    if whose:
+        made["Predictions"] = origin.predictions or "–"
+        made["Method"] = f"{origin.method or 'not known'}, seed {'not known' if origin.seed is None else origin.seed}"
     general = None if origin.protocol == NATIVE else ("macro", "interval")
     rows = [[name, words] for name, words in stored.content["policy"].items() if general is None or name in general]
     counted = table(["Column", "What counts, and as what"], rows, numeric_from=2)
