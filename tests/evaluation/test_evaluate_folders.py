@@ -64,7 +64,7 @@ def test_plain_folders(tmp_path: Path):
         "groups": 2,
         "low": None,
         "high": None,
-        "how": "no interval: fewer than 6 groups",
+        "how": "no interval: fewer than 6 cases",
     }
     assert table["micro"]["foreground"]["dice"] == pytest.approx(2 * 24 / (48 + 24 + 48))
     assert table["macro"]["hd95_pooled"]["found"]["n"] == 1

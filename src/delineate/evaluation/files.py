@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -226,17 +226,16 @@ def _origin(
     scored: Sequence[Scored],
     scores: ProtocolScores | None,
 ) -> Origin:
-    maker = (
-        {} if listed is None else {"method": listed.method, "seed": listed.seed, "model_sha256": listed.model_sha256}
-    )
-    named = {} if scores is None else {"protocol": scores.protocol.name, "protocol_words": scores.label}
-    return Origin(
-        **named,
+    origin = Origin(
         split=opened.found.split,
         level="volume" if scored[0].axes == 3 else "image",
         length=length_unit(opened.units, scored),
         grouping=opened.grouping,
         references_sha256=joint_hash(opened.units, scored),
         predictions=str(predictions),
-        **maker,
     )
+    if scores is not None:
+        origin = replace(origin, protocol=scores.protocol.name, protocol_words=scores.label)
+    if listed is not None:
+        origin = replace(origin, method=listed.method, seed=listed.seed, model_sha256=listed.model_sha256)
+    return origin
