@@ -46,4 +46,4 @@ class CrossAttention(nn.Module):
 
     def _by_head(self, x: Tensor) -> Tensor:
         """B×H×W×C → B×heads×H·W×C/heads."""
-        return x.flatten(1, 2).unflatten(2, (self.heads, -1)).transpose(1, 2)
+        return x.reshape(x.shape[0], -1, self.heads, x.shape[3] // self.heads).transpose(1, 2)

@@ -79,7 +79,8 @@ class TwoTapEncoder(nn.Module):
         before = [image, *maps][-self.levels - 1 : -1]
         after = maps[-self.levels :]
         return [
-            Level(F.adaptive_avg_pool2d(low, high.shape[-2:]), high) for low, high in zip(before, after, strict=True)
+            Level(F.adaptive_avg_pool2d(low, (high.shape[2], high.shape[3])), high)
+            for low, high in zip(before, after, strict=True)
         ]
 
     def _walk(self, x: Tensor) -> Iterator[Level]:

@@ -82,10 +82,14 @@ def test_output_is_the_decoder_of_both_streams_gated_sum() -> None:
     image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         first, second = method.streams(image, torch.log1p(255 * image) / torch.log(torch.tensor(256.0)))
-        levels = []
-        for level, (a, b) in enumerate(zip(first, second, strict=True)):
-            merged = [merge[level](x.low, x.high) for merge, x in zip(method.merge, (a, b), strict=True)]
-            levels.append(sum(z * spatial_attention(z) for z in method.fusion[level](*merged)))
+        merged = [
+            [conv(torch.cat((x.low, x.high), 1)) for conv, x in zip(merge.levels, stream, strict=True)]
+            for merge, stream in zip(method.merge, (first, second), strict=True)
+        ]
+        levels = [
+            sum(z * spatial_attention(z) for z in fusion(*pair))
+            for fusion, *pair in zip(method.fusion, *merged, strict=True)
+        ]
         assert torch.allclose(method(image), literal_decoder(method, levels, (64, 64)), atol=1e-4)
 
 
@@ -145,7 +149,7 @@ def test_papers_cost_is_the_arithmetics() -> None:
 
 def test_tinys_size_and_cost() -> None:
     cost = count_cost(tiny("din"), in_channels=3, size=(128, 128))
-    assert cost.parameters == 6_117_953
+    assert cost.parameters == 6_119_873
     assert cost.gigaflops == pytest.approx(0.938, abs=5e-4)
 
 

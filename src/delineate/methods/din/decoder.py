@@ -33,13 +33,9 @@ class MLPDecoder(nn.Module):
         x = self.fuse.act(self.fuse.norm(_summed(maps, levels[0])))
         return resize(self.head(self.dropout(x)), size)
 
-    def lean(self) -> LeanMLPDecoder:
-        """The same function in eval mode with both linear steps and BatchNorm as one convolution per level."""
-        return LeanMLPDecoder(self)
-
 
 class LeanMLPDecoder(nn.Module):
-    """`MLPDecoder` for inference: one 1×1 convolution C_i → E per level."""
+    """`MLPDecoder` in eval mode with both linear steps and BatchNorm as one 1×1 convolution C_i → E per level."""
 
     def __init__(self, decoder: MLPDecoder) -> None:
         super().__init__()

@@ -4,6 +4,7 @@ attention. The figure's panels (b), (c) and (d).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -12,6 +13,7 @@ from pydantic.config import JsonDict
 from torch import Tensor, nn
 
 from delineate.nn.cross_attention import CrossAttention
+from delineate.nn.taps import Level
 
 PAPER: JsonDict = {"origin": "paper"}
 READING: JsonDict = {"origin": "reading"}
@@ -49,14 +51,17 @@ class AttentionOptions(BaseModel):
 
 
 class Merge(nn.Module):
-    """Panel (c): one convolution of a stage's low and high map joined, to the width of the high one."""
+    """Panel (c): at every level one convolution of the low and the high map joined, to the width of the high one."""
 
-    def __init__(self, low_channels: int, channels: int, kernel: int) -> None:
+    def __init__(self, low_channels: Sequence[int], channels: Sequence[int], kernel: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(low_channels + channels, channels, kernel, padding=kernel // 2)
+        self.levels = nn.ModuleList(
+            nn.Conv2d(low + high, high, kernel, padding=kernel // 2)
+            for low, high in zip(low_channels, channels, strict=True)
+        )
 
-    def forward(self, low: Tensor, high: Tensor) -> Tensor:
-        return self.conv(torch.cat((low, high), 1))
+    def forward(self, levels: Sequence[Level]) -> list[Tensor]:
+        return [conv(torch.cat(level, 1)) for conv, level in zip(self.levels, levels, strict=True)]
 
 
 class FeedForward(nn.Sequential):

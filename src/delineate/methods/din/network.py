@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from delineate.common.errors import RecipeError
 from delineate.methods.contract import Batch, Context, Method, MethodInfo, MethodOptions, Panel
-from delineate.methods.din.decoder import MLPDecoder
+from delineate.methods.din.decoder import LeanMLPDecoder, MLPDecoder
 from delineate.methods.din.interaction import (
     PAPER,
     READING,
@@ -119,11 +119,10 @@ class DIN(Method):
         channels, low = original.encoder.channels, original.encoder.low_channels
         _check_heads(options, channels)
         self.merge = nn.ModuleList(
-            nn.ModuleList(Merge(*pair, options.merge_kernel) for pair in zip(low, channels, strict=True))
-            for _ in range(1 if options.streams == "one" else 2)
+            Merge(low, channels, options.merge_kernel) for _ in range(1 if options.streams == "one" else 2)
         )
         self.fusion = nn.ModuleList(_fusion(options, count, level) for level, count in enumerate(channels))
-        self.decoder = MLPDecoder(channels, options.decoder_width, classes, options.dropout)
+        self.decoder: nn.Module = MLPDecoder(channels, options.decoder_width, classes, options.dropout)
 
     def load_pretrained(self) -> None:
         self.streams.load_pretrained(self.options.encoder.pretrained)
@@ -135,10 +134,7 @@ class DIN(Method):
         """The fused maps of every level, B×C_i×h_i×w_i, before global spatial attention: one for each stream (Z_I, Z_E), or one
         alone where there is one stream or fusion is by concatenation."""
         streams = [levels for levels in self.streams(image, self.enhance(image)) if levels]
-        merged = [
-            [merge(low, high) for merge, (low, high) in zip(merges, levels, strict=True)]
-            for merges, levels in zip(self.merge, streams, strict=True)
-        ]
+        merged = [merge(levels) for merge, levels in zip(self.merge, streams, strict=True)]
         return [fusion(*maps) for fusion, *maps in zip(self.fusion, *merged, strict=True)]
 
     def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
@@ -146,8 +142,9 @@ class DIN(Method):
 
     def deploy(self) -> nn.Module:
         """BatchNorm folded, the decoder's linear steps multiplied out, channels-last."""
+        assert isinstance(self.decoder, MLPDecoder)
         lean = copy.deepcopy(self).eval()
-        lean.decoder = lean.decoder.lean()
+        lean.decoder = LeanMLPDecoder(self.decoder)
         return fold_batchnorm(lean).to(memory_format=torch.channels_last)
 
     def panels(self, batch: Batch) -> dict[str, Panel]:
