@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from delineate.artefact.format import Artefact, save
 from delineate.common.files import write_bytes, write_text
-from delineate.data.case import Case, Manifest, Split
+from delineate.data.case import IGNORE, Case, Manifest, Split
 from delineate.data.images import write_mask
+from delineate.data.patches import cut, tiles
 from delineate.data.pixels import case_image, case_mask
-from delineate.data.spec import Pixels
+from delineate.data.spec import InputSpec, Pixels, percentiles
 from delineate.engine.card import model_card
 from delineate.engine.loop import Run
 from delineate.evaluation.cases import Row, score_case
@@ -146,17 +147,27 @@ def _selected(ranked: list[_Scored]) -> dict[str, _Scored]:
 
 
 def _panels(artefact: Artefact, pair: _Pair) -> dict[str, NDArray[np.uint8]]:
-    spec = artefact.spec
     parameter = next(artefact.method.parameters())
-    pixels = torch.from_numpy(spec.to_unit(spec.working_pixels(pair.image))).permute(2, 0, 1)[None].to(parameter.device)
+    image, mask = _input(artefact.spec, pair)
     batch: Batch = {
-        "image": pixels,
-        "mask": torch.from_numpy(spec.working_mask(pair.reference)).long()[None].to(parameter.device),
+        "image": torch.from_numpy(image).permute(2, 0, 1)[None].to(parameter.device),
+        "mask": torch.from_numpy(mask).long()[None].to(parameter.device),
         "labelled": torch.ones(1, dtype=torch.bool, device=parameter.device),
         "sample_id": [pair.case.id],
     }
     with torch.no_grad():
         return {name: _render(panel) for name, panel in artefact.method.panels(batch).items()}
+
+
+def _input(spec: InputSpec, pair: _Pair) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """What the network is shown of a case: all of it, or the tile with the most foreground."""
+    pixels, mask = spec.working_pixels(pair.image), spec.working_mask(pair.reference)
+    if spec.fit != "patch":
+        return spec.to_unit(pixels), mask
+    corners = tiles((mask.shape[0], mask.shape[1]), spec.size)
+    masks = [cut(mask, corner, spec.size, IGNORE) for corner in corners]
+    best = max(range(len(corners)), key=lambda index: np.count_nonzero((masks[index] > 0) & (masks[index] < IGNORE)))
+    return spec.to_unit(cut(pixels, corners[best], spec.size), percentiles(pixels)), masks[best]
 
 
 def _render(panel: Panel) -> NDArray[np.uint8]:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from delineate.common.errors import Interrupted, TrainingError
 from delineate.data.cache import Cache
-from delineate.data.loader import Loader
+from delineate.data.patch_loader import make_loader
 from delineate.data.spec import InputSpec
 from delineate.engine.console import Reporter, Validated
 from delineate.engine.folder import RunFolder
@@ -31,7 +31,7 @@ from delineate.engine.optim import Plateau, learning_rate_factor, make_optimiser
 from delineate.engine.recipe import Recipe, StageSettings
 from delineate.engine.sources import Source, to_device, to_torch
 from delineate.engine.state import Progress, State, States, pack_optimiser, snapshot, unpack_optimiser
-from delineate.engine.validation import ValidationResult, evaluating, validate
+from delineate.engine.validation import TiledDice, ValidationResult, case_dice, evaluating, validate
 from delineate.methods.contract import Batch, Context, Method, Stage, Update
 
 
@@ -216,7 +216,7 @@ class StageRun:
     def _validation_pass(self) -> ValidationResult:
         run = self.run
         method = self._validated_method()
-        loader = Loader(
+        loader = make_loader(
             run.validation, run.spec, None, batch_size=self.settings.batch_size, seed=0, workers=run.recipe.data.workers
         )
         batches: Iterator[Batch] = (to_device(to_torch(batch), run.fabric.device) for batch in loader.once())
@@ -228,6 +228,7 @@ class StageRun:
                 batches,
                 self._context(run.progress.step),
                 run.fabric.autocast,
+                TiledDice(run.validation, run.spec.size) if run.spec.fit == "patch" else case_dice,
             )
 
     def _validated_method(self) -> Method:

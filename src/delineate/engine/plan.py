@@ -39,9 +39,29 @@ def settle_input(recipe: Recipe, census: Census) -> tuple[Recipe, InputSpec]:
     intensity = wanted.intensity
     if intensity == "auto":
         intensity = "percentile" if bits == 16 else "range"
-    spec = InputSpec(channels=channels, size=wanted.size, fit=wanted.fit, intensity=intensity, source_bits=bits)
+    spec = InputSpec(
+        channels=channels,
+        size=wanted.size,
+        fit=wanted.fit,
+        scale=wanted.scale,
+        intensity=intensity,
+        source_bits=bits,
+    )
+    _check_windows(spec, census)
     settled = wanted.model_copy(update={"channels": channels, "intensity": intensity})
     return recipe.model_copy(update={"input": settled}), spec
+
+
+def _check_windows(spec: InputSpec, census: Census) -> None:
+    """Raise `RecipeError` for windows that are larger than every image on both axes: most of what they show is mirrored."""
+    sizes = [spec.working_size(*size) for size in census.sizes]
+    if spec.fit != "patch" or any(h >= spec.size[0] or w >= spec.size[1] for h, w in sizes):
+        return
+    height, width = max(sizes)
+    raise RecipeError(
+        f"input.size: windows of {spec.size[0]}×{spec.size[1]} are larger than every image (the largest is {height}×{width} "
+        f"at input.scale={spec.scale:g}); use a smaller --size, a larger input.scale, or input.fit=letterbox"
+    )
 
 
 def build_method(recipe: Recipe, manifest: Manifest, spec: InputSpec) -> Method:
@@ -107,6 +127,8 @@ def make_plan(recipe: Recipe, method: Method, cache: Cache, spec: InputSpec, fab
                 batch_size=settings.batch_size,
                 seed=recipe.engine.seed + 7919 * index,  # each stage sees the samples in an order of its own
                 workers=recipe.data.workers,
+                foreground=recipe.data.foreground,
+                patches_per_image=recipe.data.patches_per_image,
                 rank=fabric.global_rank,
                 world=fabric.world_size,
             ),

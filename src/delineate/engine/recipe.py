@@ -1,6 +1,6 @@
 """The recipe: everything that decides how a run goes, typed, closed and saved with the run.
 
-Layers, later ones win: the defaults below, the method's preset, flags, `--set section.key=value`.
+Layers, later ones win: the defaults below, the plan, the method's preset, flags, `--set section.key=value`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from delineate.common.errors import RecipeError
 from delineate.common.files import write_text
 from delineate.common.names import did_you_mean
 from delineate.data.augment import AugmentSettings
+from delineate.data.spec import Fit, Scale
 from delineate.methods import registry
 from delineate.methods.contract import Stage
 
@@ -30,20 +31,39 @@ class DataSection(_Section):
     """Where samples come from."""
 
     workers: int = Field(2, ge=1, description="threads that prepare samples")
+    foreground: float = Field(
+        0.33, ge=0, le=1, description="patch: share of the windows that lie about a pixel of a foreground class"
+    )
+    patches_per_image: int | None = Field(
+        None, ge=1, description="patch: windows per image in an epoch; none: as many as have about all images' pixels"
+    )
 
 
 class InputSection(_Section):
     """How pixels become the network's input; `auto` is settled by the data and then saved resolved."""
 
-    size: tuple[int, int] = Field((256, 256), description="working height and width")
+    size: tuple[int, int] = Field((256, 256), description="working height and width; patch: of the windows")
     channels: Literal["auto", "rgb", "bgr", "grey"] = Field("auto", description="auto: grey if all images are grey")
-    fit: Literal["stretch", "letterbox"] = Field("stretch", description="letterbox keeps the aspect ratio")
+    fit: Fit = Field(
+        "stretch",
+        description="letterbox keeps the aspect ratio; patch shows windows of the image at its own resolution",
+    )
+    scale: Scale = Field(1.0, description="patch: factor on an image's height and width before windows are cut")
     intensity: Literal["auto", "range", "percentile"] = Field("auto", description="auto: percentile for 16-bit images")
 
     @field_validator("size", mode="before")
     @classmethod
     def _square(cls, value: Any) -> Any:
         return (value, value) if isinstance(value, int) else value
+
+
+class PlanSection(_Section):
+    """Whether the method chooses, by the training images, what neither preset nor user states; and within which limits."""
+
+    from_data: bool = Field(False, description="plan once, at the start; the run's recipe holds what was decided")
+    memory_gib: float = Field(8.0, gt=0, description="memory that a training step may take; not that of this machine")
+    gflops: float | None = Field(None, gt=0, description="most GFLOP (2·MAC) of one image's forward pass; none: no limit")
+    longest_side: int = Field(512, ge=32, description="most pixels of the network's input along either side")
 
 
 class StageSettings(_Section):
@@ -102,6 +122,7 @@ class Recipe(_Section):
     preset: str = "paper"
     data: DataSection = DataSection()
     input: InputSection = InputSection()
+    plan: PlanSection = PlanSection()
     method: dict[str, Any] = Field(default_factory=dict)
     """The method's own options, checked by the method."""
     augment: AugmentSettings = AugmentSettings()
@@ -154,10 +175,12 @@ class Recipe(_Section):
         return _validated(cls, content, str(path))
 
 
-def resolve(method: str, preset: str, changes: Mapping[str, Any], settings: Iterable[str] = ()) -> Recipe:
-    """Lay defaults, preset, `changes` (nested mapping) and `settings` ("section.key=value") on each other.
+def stated(
+    method: str, preset: str, changes: Mapping[str, Any], settings: Iterable[str] = ()
+) -> dict[str, Any]:
+    """What a preset, `changes` (nested mapping) and `settings` ("section.key=value") say, laid on each other.
 
-    Raises `RecipeError` for an unknown method, preset or key (naming the nearest) and for a value of the wrong type.
+    Raises `RecipeError` for an unknown method or preset, naming the nearest.
     """
     presets = registry.presets(method)
     if preset not in presets:
@@ -166,7 +189,25 @@ def resolve(method: str, preset: str, changes: Mapping[str, Any], settings: Iter
     for setting in settings:
         content = registry.merge(content, parse_setting(setting))
     _prefer_given_length(content, changes, settings)
-    return _validated(Recipe, {"name": method, "preset": preset, **content}, "recipe")
+    return content
+
+
+def resolve(
+    method: str,
+    preset: str,
+    changes: Mapping[str, Any],
+    settings: Iterable[str] = (),
+    *,
+    planned: Mapping[str, Any] | None = None,
+) -> Recipe:
+    """Lay defaults, `planned` sections, preset, `changes` and `settings` on each other.
+
+    Raises `RecipeError` as `stated`, for an unknown key (naming the nearest) and for a value of the wrong type.
+    """
+    content = registry.merge(planned or {}, stated(method, preset, changes, settings))
+    recipe = _validated(Recipe, {"name": method, "preset": preset, **content}, "recipe")
+    _check_windows(recipe)
+    return recipe
 
 
 def parse_setting(text: str) -> dict[str, Any]:
@@ -208,6 +249,18 @@ def _prefer_given_length(content: dict[str, Any], changes: Mapping[str, Any], se
         given |= parse_setting(setting).get("engine", {}) or {}
     if given.get("epochs") is not None and given.get("steps") is None:
         content["engine"] = {**content.get("engine", {}), "steps": None}
+
+
+def _check_windows(recipe: Recipe) -> None:
+    """Raise `RecipeError` for what only windows have, where the network sees whole images."""
+    if recipe.input.fit == "patch":
+        return
+    for key, given in {
+        "input.scale": recipe.input.scale != 1,
+        "data.patches_per_image": recipe.data.patches_per_image is not None,
+    }.items():
+        if given:
+            raise RecipeError(f"{key}: only with input.fit=patch (given: input.fit={recipe.input.fit})")
 
 
 def _validated(model: type[Model], content: Mapping[str, Any], what: str) -> Model:

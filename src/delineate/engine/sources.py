@@ -12,7 +12,8 @@ from delineate.common.errors import RecipeError
 from delineate.common.names import did_you_mean
 from delineate.data.augment import AugmentSettings
 from delineate.data.cache import Cache
-from delineate.data.loader import Loader, NumpyBatch
+from delineate.data.loader import NumpyBatch
+from delineate.data.patch_loader import make_loader
 from delineate.data.spec import InputSpec
 from delineate.methods.contract import Batch
 
@@ -37,21 +38,27 @@ class SourceRequest:
     batch_size: int
     seed: int
     workers: int
+    foreground: float = 0.0
+    """Of windows: the share that lies about a pixel of foreground."""
+    patches_per_image: int | None = None
+    """Windows of each image in an epoch; None: as many as have about all images' pixels."""
     rank: int = 0
     world: int = 1
 
 
 class Supervised:
-    """Shuffled, augmented training samples with their masks."""
+    """Shuffled, augmented training samples with their masks: whole images, or windows of them."""
 
     def __init__(self, request: SourceRequest) -> None:
-        self._loader = Loader(
+        self._loader = make_loader(
             request.cache,
             request.spec,
             request.augment,
             batch_size=request.batch_size,
             seed=request.seed,
             workers=request.workers,
+            foreground=request.foreground,
+            per_image=request.patches_per_image,
             rank=request.rank,
             world=request.world,
         )

@@ -1,5 +1,7 @@
 """Validation during training: Dice at the working size on the validation split, and the objective's terms.
 
+Where the network sees windows, Dice is that of whole images, blended from tiles; the terms are means over the tiles.
+
 This selects the best weights and steers plateau and early stopping. The figures that a run reports at its end are
 computed anew at each image's native resolution (`engine.finish`).
 """
@@ -13,9 +15,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from delineate.data.cache import Cache
 from delineate.data.case import IGNORE
+from delineate.data.patches import Size
+from delineate.inference.tiles import Blending
 from delineate.methods.contract import Batch, Context
 
 
@@ -34,8 +40,11 @@ def validate(
     batches: Iterator[Batch],
     ctx: Context,
     autocast: Callable[[], AbstractContextManager[None]],
+    score: Callable[[Tensor, Tensor], list[float]] | None = None,
 ) -> ValidationResult:
-    """One pass; the caller sets eval mode. `autocast` makes the context for the forward passes."""
+    """One pass; the caller sets eval mode. `autocast` makes the context for the forward passes; `score` gives the Dice of the
+    cases that are complete with a batch's logits and masks (default: `case_dice`)."""
+    score = score or case_dice
     dice: list[float] = []
     sums: dict[str, float] = defaultdict(float)
     count = 0
@@ -47,7 +56,7 @@ def validate(
         for name, term in terms.items():
             sums[name] += float(term) * size
         count += size
-        dice += case_dice(output.float(), batch["mask"])
+        dice += score(output.float(), batch["mask"])
     means = {name: total / max(1, count) for name, total in sums.items()}
     return ValidationResult(float(np.mean(dice)) if dice else 0.0, {"total": sum(means.values()), **means})
 
@@ -68,6 +77,55 @@ def case_dice(logits: Tensor, mask: Tensor) -> list[float]:
         scores.append(torch.where(sizes > 0, 2 * both / sizes, torch.nan))
     table = torch.stack(scores, 1).cpu()
     return [1.0 if row.isnan().all() else float(row.nanmean()) for row in table]
+
+
+class TiledDice:
+    """`case_dice` of whole images, given batch by batch the logits of their tiles, in the order of `PatchLoader.once`."""
+
+    def __init__(self, cache: Cache, tile: Size) -> None:
+        self._cache, self._tile = cache, tile
+        self._case = -1
+        self._next_case()
+
+    def __call__(self, logits: Tensor, mask: Tensor) -> list[float]:
+        """The Dice of the images that these tiles complete. `mask` is not used: the references are the cache's."""
+        probabilities = logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
+        finished = []
+        for tile in probabilities.cpu().numpy():
+            rows = self._blending.add(tile)
+            if rows is None:
+                continue
+            self._count(rows)
+            if self._row == len(self._reference):
+                finished.append(_mean_dice(self._both, self._sizes))
+                self._next_case()
+        return finished
+
+    def _next_case(self) -> None:
+        self._case, self._row = self._case + 1, 0
+        self._both = self._sizes = np.zeros(0)
+        if self._case < len(self._cache):
+            self._reference = self._cache.mask(self._case)
+            height, width = self._reference.shape
+            self._blending = Blending((height, width), self._tile)
+
+    def _count(self, rows: NDArray[np.float32]) -> None:
+        """Add the pixels of some rows, per foreground class: those of both masks, and those of either."""
+        reference = self._reference[self._row : self._row + rows.shape[1]]
+        self._row += rows.shape[1]
+        predicted = np.where(reference == IGNORE, IGNORE, rows[0] > 0.5 if len(rows) == 1 else rows.argmax(0))
+        classes = np.arange(1, max(2, len(rows)))
+        ours, theirs = ([mask == index for index in classes] for mask in (predicted, reference))
+        both = np.array([np.count_nonzero(one & other) for one, other in zip(ours, theirs, strict=True)])
+        sizes = np.array(
+            [np.count_nonzero(one) + np.count_nonzero(other) for one, other in zip(ours, theirs, strict=True)]
+        )
+        self._both, self._sizes = (self._both + both, self._sizes + sizes) if self._sizes.size else (both, sizes)
+
+
+def _mean_dice(both: NDArray, sizes: NDArray) -> float:
+    seen = sizes > 0
+    return float(np.mean(2 * both[seen] / sizes[seen])) if seen.any() else 1.0
 
 
 class evaluating:  # noqa: N801 - reads as a statement

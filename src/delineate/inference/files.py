@@ -1,7 +1,8 @@
 """Predicting many image files into a folder: decode, forward in batches, encode, side by side and with bounded memory.
 
 At most a few images of native size are held at a time (one per worker), however many files there are: between the stages
-travel only inputs and probabilities at the working size.
+travel only inputs and probabilities at the working size. Where that is the image's own (`patch`), images are taken one by one, and
+class indices travel instead of probabilities.
 
 Output folder: `NAME.png` (binary 0/255, else class indices), `overlays/NAME.png`, `probabilities/[CLASS/]NAME.png` (16 bits:
 65535 is probability 1), `summary.csv` and `predictions.json` (which model made the masks; `evaluate` reads it).
@@ -31,12 +32,11 @@ from delineate.data.images import DEFAULT_MAX_PIXELS, read_image, write_mask
 from delineate.evaluation.predictions import FILE_NAME, PredictedFile, PredictionList
 from delineate.inference.inputs import Task, expand, name_outputs, of_split
 from delineate.inference.overlay import draw
-from delineate.inference.predictor import Predictor, Probabilities, remark
+from delineate.inference.predictor import BATCH, Predictor, remark
 
 SUMMARY = "summary.csv"
 WORKERS = 2
 """Threads that decode, and as many that encode: the forward pass has the rest of the machine."""
-BATCH = {"cpu": 4, "cuda": 16, "mps": 8}
 
 _UNSAFE = re.compile(r"[^\w-]+")
 """Characters of class names that do not belong into a folder's name."""
@@ -89,7 +89,11 @@ class _Prepared:
     """An image on its way to the network, at the working size."""
 
     result: FileResult
-    input: NDArray[np.float32]
+    input: NDArray[Any]
+
+
+_Output = NDArray[Any]
+"""What the network made of an image: K×h×w at the working size, or H×W class indices at its own."""
 
 
 def predict_files(
@@ -141,6 +145,11 @@ class _Job:
     probabilities: bool
     max_pixels: int
 
+    @property
+    def tiled(self) -> bool:
+        """Whether a forward pass sees tiles of one image, not several images."""
+        return self.predictor.spec.fit == "patch"
+
     def mask(self, name: str) -> Path:
         return self.folder / f"{name}.png"
 
@@ -181,11 +190,12 @@ class _Job:
         """Results in the order of the tasks."""
         with ThreadPoolExecutor(WORKERS) as readers, ThreadPoolExecutor(WORKERS) as writers:
             try:
-                prepared = _ahead(readers, self.prepare, self.tasks, depth=batch_size + WORKERS)
+                images = 1 if self.tiled else batch_size
+                prepared = _ahead(readers, self.prepare, self.tasks, depth=images + WORKERS)
                 pending: deque[Future[FileResult]] = deque()
-                for batch in _batches(prepared, batch_size):
-                    pending.extend(self.submit(writers, batch))
-                    while len(pending) > batch_size:
+                for batch in _batches(prepared, images):
+                    pending.extend(self.submit(writers, batch, batch_size))
+                    while len(pending) > images:
                         yield pending.popleft().result()
                 while pending:
                     yield pending.popleft().result()
@@ -207,12 +217,12 @@ class _Job:
         return _Prepared(FileResult(task.image, task.name, height, width, milliseconds=_ms(start), remark=said), ready)
 
     def submit(
-        self, writers: ThreadPoolExecutor, batch: Sequence[_Prepared | FileResult]
+        self, writers: ThreadPoolExecutor, batch: Sequence[_Prepared | FileResult], batch_size: int
     ) -> Iterator[Future[FileResult]]:
         """The forward pass of one batch; its masks are written in the background."""
         start = time.perf_counter()
-        inputs = [item.input for item in batch if isinstance(item, _Prepared)]
-        outputs = iter(self.predictor.working_probabilities(inputs) if inputs else ())
+        inputs = [item for item in batch if isinstance(item, _Prepared)]
+        outputs = iter(self.forward(inputs, batch_size) if inputs else ())
         share = _ms(start) / max(1, len(inputs))
         for item in batch:
             if isinstance(item, _Prepared):
@@ -220,17 +230,25 @@ class _Job:
             else:
                 yield writers.submit(lambda failed: failed, item)
 
-    def write(self, result: FileResult, working: Probabilities, forward_ms: float) -> FileResult:
+    def forward(self, inputs: Sequence[_Prepared], batch_size: int) -> Iterable[_Output]:
+        predictor = self.predictor
+        if not self.tiled:
+            return predictor.working_probabilities([item.input for item in inputs])
+        if self.probabilities:
+            return [predictor.probabilities_of(item.input, batch_size) for item in inputs]
+        return [predictor.classes_of(item.input, item.result.height, item.result.width, batch_size) for item in inputs]
+
+    def write(self, result: FileResult, output: _Output, forward_ms: float) -> FileResult:
         start = time.perf_counter()
         try:
-            percent = self.write_outputs(result, working)
+            percent = self.write_outputs(result, output)
         except (MemoryError, cv2.error) as error:
             return _too_large(result, error)
         return replace(result, percent=percent, milliseconds=result.milliseconds + forward_ms + _ms(start))
 
-    def write_outputs(self, result: FileResult, working: Probabilities) -> tuple[float, ...]:
+    def write_outputs(self, result: FileResult, output: _Output) -> tuple[float, ...]:
         """Write all files of one image; the percentages of its foreground classes."""
-        classes = self.predictor.to_classes(working, result.height, result.width)
+        classes = output if output.ndim == 2 else self.predictor.to_classes(output, result.height, result.width)
         counts = np.bincount(classes.ravel(), minlength=len(self.predictor.classes.names))
         write_mask(self.mask(result.name), classes * 255 if len(counts) == 2 else classes)
         if self.overlay:
@@ -238,7 +256,7 @@ class _Job:
             drawn = draw(image, classes, classes=self.predictor.classes)
             write_png(self.overlay_file(result.name), drawn)
         if self.probabilities:
-            for path, plane in zip(self.probability_files(result.name), working, strict=True):
+            for path, plane in zip(self.probability_files(result.name), output, strict=True):
                 native = self.predictor.to_native(plane[None], result.height, result.width)[..., 0]
                 write_png(path, np.rint(native * 65535).astype(np.uint16))
         return tuple((100 * counts[1:] / classes.size).tolist())

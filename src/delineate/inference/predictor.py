@@ -6,7 +6,7 @@ The order is the ruler's: probabilities are brought to native size first, and th
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -22,12 +22,15 @@ from delineate.artefact.format import Artefact
 from delineate.common.errors import ArtefactError, DataError, DeviceError
 from delineate.data.case import ClassTable
 from delineate.data.images import read_image
-from delineate.data.spec import InputSpec, Pixels
+from delineate.data.patches import cut
+from delineate.data.spec import InputSpec, Pixels, percentiles
 from delineate.inference.device import resolve_device
+from delineate.inference.tiles import Blending, Probabilities
 from delineate.methods.contract import Method
 
 Precision = Literal["32", "bf16", "16"]
-Probabilities = NDArray[np.float32]
+BATCH = {"cpu": 4, "cuda": 16, "mps": 8}
+"""Images, or tiles of one image, in a forward pass, by kind of device."""
 
 
 class Predictor:
@@ -80,17 +83,33 @@ class Predictor:
 
         `image`: uint8 or uint16 H×W, H×W×3 or H×W×4 (RGB order), a Pillow image, or a path. Raises `DataError` for others.
         """
-        pixels = as_pixels(image)
-        return self.to_classes(self._one(pixels), *pixels.shape[:2])
+        pixels = self._remarked(image)
+        return self.classes_of(self.prepare(pixels), *pixels.shape[:2])
 
     def probabilities(self, image: Any) -> Probabilities:
         """Float32 H×W×K at the image's own size: K = 1 (foreground) for binary, else one per class. Takes what `predict` takes."""
-        pixels = as_pixels(image)
-        return self.to_native(self._one(pixels), *pixels.shape[:2])
+        pixels = self._remarked(image)
+        return self.to_native(self.probabilities_of(self.prepare(pixels)), *pixels.shape[:2])
 
-    def prepare(self, pixels: Pixels) -> NDArray[np.float32]:
-        """The network's input: h×w×C in [0, 1] at the working size."""
-        return self.spec.to_unit(self.spec.working_pixels(pixels))
+    def prepare(self, pixels: Pixels) -> NDArray[Any]:
+        """h×w×C at the working size: the network's input, in [0, 1]; but what tiles will be cut from stays in its own type."""
+        working = self.spec.working_pixels(pixels)
+        return working if self.spec.fit == "patch" else self.spec.to_unit(working)
+
+    def probabilities_of(self, prepared: NDArray[Any], batch: int | None = None) -> Probabilities:
+        """One prepared image → K×h×w at the working size. `batch`: tiles in a forward pass, where it is tiled."""
+        if self.spec.fit != "patch":
+            return self.working_probabilities([prepared])[0]
+        return np.concatenate(list(self._rows(prepared, batch)), axis=1)
+
+    def classes_of(
+        self, prepared: NDArray[Any], height: int, width: int, batch: int | None = None
+    ) -> NDArray[np.uint8]:
+        """One prepared image → class indices H×W at its own size. A tiled image is settled row by row of tiles, so that it may be
+        very large; unless its probabilities must be enlarged or reduced as a whole (`spec.scale` ≠ 1)."""
+        if self.spec.fit != "patch" or prepared.shape[:2] != (height, width):
+            return self.to_classes(self.probabilities_of(prepared, batch), height, width)
+        return np.concatenate([self._settle(rows) for rows in self._rows(prepared, batch)])
 
     @torch.inference_mode()
     def working_probabilities(self, inputs: Sequence[NDArray[np.float32]]) -> Probabilities:
@@ -122,21 +141,37 @@ class Predictor:
         Binary: 1 where probability ≥ threshold; else the most probable class (the lower index wins a tie). Holds two planes of
         native size at a time, however many classes there are.
         """
-        if len(working) == 1:
-            return (self._native_plane(working[0], height, width) >= self.artefact.threshold).astype(np.uint8)
-        best = self._native_plane(working[0], height, width)
-        result = np.zeros((height, width), np.uint8)
-        for index, plane in enumerate(working[1:], start=1):
-            native = self._native_plane(plane, height, width)
-            result[native > best] = index
-            np.maximum(best, native, out=best)
+        return self._settle(self._native_plane(plane, height, width) for plane in working)
+
+    def _settle(self, planes: Iterable[Probabilities]) -> NDArray[np.uint8]:
+        """Probabilities of each output channel, H×W (the first is overwritten) → class indices."""
+        planes = iter(planes)
+        best = next(planes)
+        if self.method.classes == 1:
+            return (best >= self.artefact.threshold).astype(np.uint8)
+        result = np.zeros(best.shape, np.uint8)
+        for index, plane in enumerate(planes, start=1):
+            result[plane > best] = index
+            np.maximum(best, plane, out=best)
         return result
 
-    def _one(self, pixels: Pixels) -> Probabilities:
-        said = remark(pixels, self.spec)
-        if said:
+    def _rows(self, working: Pixels, batch: int | None) -> Iterator[Probabilities]:
+        """The rows K×r×w of an image's probabilities, from its blended tiles."""
+        size, limits = self.spec.size, percentiles(working) if self.spec.intensity == "percentile" else None
+        blending = Blending((working.shape[0], working.shape[1]), size)
+        batch = batch or BATCH[self.device.type]
+        for first in range(0, len(blending.corners), batch):
+            corners = blending.corners[first : first + batch]
+            inputs = [self.spec.to_unit(cut(working, corner, size), limits) for corner in corners]
+            for tile in self.working_probabilities(inputs):
+                if (rows := blending.add(tile)) is not None:
+                    yield rows
+
+    def _remarked(self, image: Any) -> Pixels:
+        pixels = as_pixels(image)
+        if said := remark(pixels, self.spec):
             warnings.warn(said, stacklevel=3)
-        return self.working_probabilities([self.prepare(pixels)])[0]
+        return pixels
 
     def _native_plane(self, plane: Probabilities, height: int, width: int) -> Any:
         placed = self.spec.placement(height, width)

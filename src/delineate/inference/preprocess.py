@@ -21,6 +21,9 @@ class Preprocess(nn.Module):
     Equal to `InputSpec.to_unit(InputSpec.working_pixels(image))` up to OpenCV's fixed-point rounding: for `range` at most one grey
     level of the source's depth (1/255 or 1/65535) per pixel, two where a colour image is turned to grey; for `percentile` as much
     of the image's range.
+
+    With `patch` it stops where that ends, too: the whole image at its resolution times `scale`, of any size. Cutting it into tiles,
+    mirroring what is smaller than a tile, and blending the tiles' probabilities are not part of it (`inference.tiles`).
     """
 
     def __init__(self, spec: InputSpec, bits: int = 8) -> None:
@@ -50,7 +53,7 @@ class Preprocess(nn.Module):
         height, width = image.shape[-2:]
         placed = self.spec.placement(height, width)
         if placed is None:
-            return resize(image, self.spec.size)
+            return resize(image, self.spec.working_size(height, width))
         top, left, inner_h, inner_w = placed
         bottom, right = self.spec.size[0] - top - inner_h, self.spec.size[1] - left - inner_w
         return nn.functional.pad(resize(image, (inner_h, inner_w)).round(), (left, right, top, bottom))

@@ -1,0 +1,76 @@
+"""An image's probabilities from those of its tiles, which overlap by half: a mean, weighted by a Gaussian about each tile's centre.
+
+The grid of tiles and the Gaussian are both products of one axis by the other, so the weights can be made to sum to 1 on each axis
+by itself. Where a single tile lies, its weight is exactly 1. Only the rows that later tiles still add to are held.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.data.patches import Size, starts, tiles
+
+Probabilities = NDArray[np.float32]
+
+SIGMA = 1 / 8
+"""Of the Gaussian, in tile sides; half a tile off the middle its value is 0.0003, never 0."""
+
+
+class Blending:
+    """Takes the tiles of one image in the order of `data.patches.tiles`, and gives back its rows as they are finished."""
+
+    def __init__(self, image: Size, tile: Size) -> None:
+        self.corners = tiles(image, tile)
+        self._image, self._tile = image, tile
+        self._tops, self._lefts = starts(image[0], tile[0]), starts(image[1], tile[1])
+        self._down = weights(image[0], tile[0])
+        self._across = weights(image[1], tile[1])
+        self._added = 0
+        self._finished = 0
+        self._open: Probabilities | None = None
+
+    def add(self, tile: Probabilities) -> Probabilities | None:
+        """The next tile, K×h×w → the rows K×r×W that it was the last to add to, or None where there are none."""
+        row, column = divmod(self._added, len(self._lefts))
+        self._added += 1
+        top, left = self._tops[row], self._lefts[column]
+        rows, columns = _seen(top, self._image[0], self._tile[0]), _seen(left, self._image[1], self._tile[1])
+        part = tile[:, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+        if self._open is None:
+            height = min(self._image[0], self._tile[0])
+            self._open = np.zeros((len(tile), height, self._image[1]), np.float32)
+        self._open[:, :, columns] += part * self._down[row][:, None] * self._across[column]
+        return self._close(row) if column == len(self._lefts) - 1 else None
+
+    def _close(self, row: int) -> Probabilities:
+        """The rows that no later row of tiles reaches; the others move up."""
+        assert self._open is not None
+        end = self._tops[row + 1] if row + 1 < len(self._tops) else self._image[0]
+        count = end - self._finished
+        done = self._open[:, :count].copy()
+        kept = self._open.shape[1] - count
+        self._open[:, :kept] = self._open[:, count:].copy()
+        self._open[:, kept:] = 0
+        self._finished = end
+        return done
+
+
+def weights(length: int, tile: int) -> list[NDArray[np.float32]]:
+    """For each tile along an axis, the weights of its pixels inside the image; over all tiles they sum to 1 at each pixel."""
+    places = [_seen(start, length, tile) for start in starts(length, tile)]
+    raw = [_gaussian(tile)[: seen.stop - seen.start] for seen in places]
+    total = np.zeros(length)
+    for seen, values in zip(places, raw, strict=True):
+        total[seen] += values
+    return [(values / total[seen]).astype(np.float32) for seen, values in zip(places, raw, strict=True)]
+
+
+def _gaussian(tile: int) -> NDArray[np.float64]:
+    offset = (np.arange(tile) - (tile - 1) / 2) / (SIGMA * tile)
+    return np.exp(-0.5 * offset**2)
+
+
+def _seen(start: int, length: int, tile: int) -> slice:
+    """The pixels of the image that a tile lies on."""
+    return slice(max(0, start), min(length, start + tile))
