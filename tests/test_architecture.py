@@ -190,6 +190,6 @@ def test_help_is_light(words):
 @pytest.mark.parametrize(("room", "unwanted"), [("evaluation", TORCH), ("report", TORCH), ("inference", {"lightning"})])
 def test_room_loads_without(room, unwanted):
     """`evaluate` needs no network library at all, `predict` not the training stack, also not through what they import."""
-    files = sorted((PACKAGE / room).glob("*.py"))
+    files = sorted((PACKAGE / room).rglob("*.py"))
     names = [f"delineate.{room}" if file.stem == "__init__" else f"delineate.{room}.{file.stem}" for file in files]
     assert modules_after("import " + ", ".join(names)) & unwanted == set()

@@ -150,7 +150,7 @@ def _print_means(console: Console, evaluation: Evaluation) -> None:
     for heading in ("metric", "column", "n", *several, "mean of classes" if several else "mean", "95 %"):
         table.add_column(heading, justify="left" if heading in ("metric", "column") else "right")
     for metric in summary.metrics:
-        name = f"{metric.title}{_unit(metric.unit, origin.length, origin.level)}"
+        name = f"{metric.titled(origin.length)}{_unit(metric.unit, origin.length, origin.level)}"
         for columns, whole in _alike(summary.macro[metric.name]).items():
             parts = [_figure(means[metric.name][columns[0]].mean) for means in several.values()]
             quoted = summary.column_of(metric.name) in columns

@@ -50,7 +50,7 @@ def write_scores(
 ) -> None:
     """Write both files, each atomically. `extra`: further entries of `scores.json` (subgroups, raters)."""
     write_text(folder / CSV_NAME, scores_csv(rows))
-    content = {"format": FORMAT, **vars(origin), "policy": POLICY, **summary.to_json(), **(extra or {})}
+    content = {"format": FORMAT, **vars(origin), "policy": POLICY, **summary.to_json(origin.length), **(extra or {})}
     write_json(folder / JSON_NAME, plain(content))
 
 

@@ -100,11 +100,16 @@ class Summary:
         mean = self.macro[score][self.column_of(score)].mean
         return float("nan") if mean is None else mean
 
-    def to_json(self) -> dict[str, Any]:
-        """As stored in `scores.json`."""
+    def to_json(self, length: str = "px") -> dict[str, Any]:
+        """As stored in `scores.json`; `length` is the unit of lengths."""
         content = {name: value for name, value in asdict(self).items() if name != "metrics"}
         told = {
-            metric.name: {"title": metric.title, "kind": metric.kind, "better": metric.better, "unit": metric.unit}
+            metric.name: {
+                "title": metric.titled(length),
+                "kind": metric.kind,
+                "better": metric.better,
+                "unit": metric.unit,
+            }
             for metric in self.metrics
         }
         return {"headline": self.headline_column, "metrics": told, **content}

@@ -22,6 +22,9 @@ from delineate.evaluation.metrics.masks import Masks
 Kind = Literal["overlap", "distance", "amount", "relative"]
 """Decides the columns of a table, by the empty-mask policy."""
 
+LENGTH = "{length}"
+"""Stands in a title for the unit of lengths."""
+
 POLICY: dict[Kind, dict[str, str]] = {
     "overlap": {
         "all": "every case; reference and prediction both empty = 1, a miss or a false positive = 0",
@@ -49,6 +52,10 @@ class Entry:
     unit: Literal["", "length", "size"]
     """length: mm, or pixels where spacing is unknown; size: mm² or mm³, or pixels."""
     family: str
+
+    def titled(self, length: str) -> str:
+        """The title with the unit of lengths where a number in it is a length: "NSD at 2 mm"."""
+        return self.title.replace(LENGTH, length)
 
 
 @dataclass(frozen=True)
@@ -83,6 +90,7 @@ class Parameter:
     highest: float = math.inf
     always: bool = False
     """The column's name has the number also where it is the default."""
+    is_length: bool = False
 
 
 _OVERLAP = partial(Metric, kind="overlap", better="higher", unit="")
@@ -129,8 +137,8 @@ METRICS: dict[str, Metric] = {
 }
 """Name without parameter → metric, in the order of the tables."""
 PARAMETERS: dict[str, Parameter] = {
-    "nsd": Parameter("tolerance", surface.TOLERANCE, always=True),
-    "nsd_weighted": Parameter("tolerance", surface.TOLERANCE, always=True),
+    "nsd": Parameter("tolerance", surface.TOLERANCE, always=True, is_length=True),
+    "nsd_weighted": Parameter("tolerance", surface.TOLERANCE, always=True, is_length=True),
     "boundary_iou": Parameter("ratio", boundary.RATIO, highest=1),
     "lesion_precision": Parameter("share", 0.0, highest=1),
     "lesion_recall": Parameter("share", 0.0, highest=1),
@@ -196,7 +204,7 @@ def _parametrised(base: str, given: str | None) -> Metric:
     value = partial(metric.value, **{parameter.keyword: number})
     if number == parameter.default and not parameter.always:
         return replace(metric, value=value)
-    title = f"{metric.title} at {number:g}"
+    title = f"{metric.title} at {number:g}{f' {LENGTH}' if parameter.is_length else ''}"
     return replace(metric, name=f"{base}_{number:g}", title=title, value=value)
 
 
