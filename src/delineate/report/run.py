@@ -95,7 +95,8 @@ def _headline_score(record: RunRecord) -> Html:
         value = number(entry["mean"])
     else:
         best = max((_dice(line) for line in record.metrics), default=None)
-        lines = ["best validation Dice so far, at the working size"] if best is not None else ["no scores yet"]
+        when = "" if record.finished else " so far"
+        lines = [f"best validation Dice{when}, at the working size"] if best is not None else ["no scores yet"]
         value = number(best)
     return element("div", element("strong", value), *(element("span", line) for line in lines), class_="score")
 

@@ -82,12 +82,13 @@ def score_tables(stored: Stored) -> Html:
 def notes(stored: Stored) -> Html:
     """What mean, micro and intervals are, beneath the tables."""
     table_of = stored.content["macro"]
+    grouping = stored.origin.grouping
     hows = [entry["how"] for columns in table_of.values() for entry in columns.values()]
     ways = dict.fromkeys(how if how.startswith("no ") else how.partition(" over ")[0] for how in hows)
     lines = [
         join(element("b", "Mean"), " is over cases (macro); ", element("b", "pixels pooled"), " (micro) is one value "),
         "from the pixels of all cases together, in which large structures weigh more. ",
-        f"Intervals at 95 %: {'; '.join(ways)}. Groups: {stored.origin.grouping}." if ways else None,
+        f"Intervals at 95 %: {'; '.join(ways)}. {grouping[:1].upper()}{grouping[1:]}." if ways else None,
     ]
     return element("p", *lines, class_="note")
 
