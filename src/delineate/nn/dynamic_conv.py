@@ -93,7 +93,7 @@ def set_temperature(module: nn.Module, temperature: float) -> None:
 
 def _each_its_own(x: Tensor, weight: Tensor, bias: Tensor, padding: int) -> Tensor:
     """Image i convolved with kernel i: B×in×H×W, B×out×in×k×k, B×out → B×out×H×W."""
-    if x.device.type == "cpu" or len(x) == 1:
+    if x.device.type == "cpu" or x.shape[0] == 1:
         images = zip(x.split(1), weight, bias, strict=True)
         return torch.cat([F.conv2d(image, w, b, padding=padding) for image, w, b in images])
     batch, _, height, width = x.shape

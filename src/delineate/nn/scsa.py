@@ -78,8 +78,8 @@ class ChannelSelfAttention(nn.Module):
         attention = (query @ key.transpose(2, 3) * query.shape[2] ** -0.5).softmax(-1)
         # The mean over pixels is linear, so it is taken of V before the product.
         found = attention @ value.mean(3, keepdim=True)
-        return found.sigmoid().view(len(x), -1, 1, 1)
+        return found.sigmoid().view(x.shape[0], -1, 1, 1)
 
     def _heads(self, x: Tensor) -> Tensor:
         """B×C×h×w → B×heads×C/heads×(h·w)."""
-        return x.reshape(len(x), self.heads, -1, x.shape[2] * x.shape[3])
+        return x.reshape(x.shape[0], self.heads, -1, x.shape[2] * x.shape[3])
