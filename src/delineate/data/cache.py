@@ -126,6 +126,7 @@ def _build(entry: Entry, manifest: Manifest, cases: Sequence[Case], spec: InputS
                 for name, array in entry.record(index, image, mask).items():
                     streams[name].write(array.data)
                     index[name] = zlib.crc32(array.data, index.get(name, 0))
+        entry.seal(index)
         (building / "index.json").write_text(json.dumps(index))
         building.rename(entry.path)
         return index

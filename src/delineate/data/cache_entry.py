@@ -68,7 +68,7 @@ class Entry:
         dtype = np.dtype(np.uint16 if spec.source_bits == 16 else np.uint8)
         fixed = None if own_sizes else spec.size
         entry = cls(folder, key, len(cases), spec.in_channels, dtype, fixed, classes, size=0)
-        sizes = entry._sizes(entry._index()) or [_told(manifest, case, spec) for case in cases]
+        sizes = entry._sizes(entry._index()) or [_size_in_header(manifest, case, spec) for case in cases]
         return replace(entry, size=sum(entry._bytes(sizes).values()))
 
     @property
@@ -109,6 +109,11 @@ class Entry:
         index["sizes"].append(mask.shape)
         index["limits"].append(contents.limits)
         return {"images": image, "masks": mask, "rows": contents.rows}
+
+    def seal(self, index: Index) -> None:
+        """After the last sample: a checksum of what the index alone tells."""
+        if not self.fixed:
+            index["digest"] = _digest(index)
 
     def mapped(self, index: Index) -> Arrays:
         """Read-only memory maps of images, masks and contents."""
@@ -151,9 +156,10 @@ class Entry:
             return [self.fixed] * self.count
         try:
             sizes = [(int(height), int(width)) for height, width in index["sizes"]]
+            whole = index["digest"] == _digest(index) and len(sizes) == self.count
         except (KeyError, TypeError, ValueError):
             return None
-        return sizes if len(sizes) == len(index["limits"]) == self.count else None
+        return sizes if whole else None
 
     def _bytes(self, sizes: Sequence[Size]) -> dict[str, int]:
         pixels, rows = sum(height * width for height, width in sizes), sum(height for height, _ in sizes)
@@ -161,7 +167,12 @@ class Entry:
         return {name: counts[name] * self._types()[name].itemsize for name in self.names}
 
 
-def _told(manifest: Manifest, case: Case, spec: InputSpec) -> Size:
+def _digest(index: Index) -> int:
+    """Checksum of what the index alone tells of the samples."""
+    return zlib.crc32(json.dumps([index["sizes"], index["limits"]]).encode())
+
+
+def _size_in_header(manifest: Manifest, case: Case, spec: InputSpec) -> Size:
     """The working size of a case by its file's header; height and width may be the other way round (EXIF)."""
     header = read_header(case_content(manifest, case, case.images[0]))
     return spec.working_size(header.height, header.width) if header else (0, 0)
