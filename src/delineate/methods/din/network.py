@@ -133,7 +133,8 @@ class DIN(Method):
     def exchanged(self, image: Tensor) -> list[tuple[Tensor, ...]]:
         """The fused maps of every level, B×C_i×h_i×w_i, before global spatial attention: one for each stream (Z_I, Z_E), or one
         alone where there is one stream or fusion is by concatenation."""
-        streams = [levels for levels in self.streams(image, self.enhance(image)) if levels]
+        enhanced = image if self.options.streams == "one" else self.enhance(image)
+        streams = [levels for levels in self.streams(image, enhanced) if levels]
         merged = [merge(levels) for merge, levels in zip(self.merge, streams, strict=True)]
         return [fusion(*maps) for fusion, *maps in zip(self.fusion, *merged, strict=True)]
 
