@@ -19,7 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from delineate.data.duplicates import Twins, find_twins, fingerprint
+from delineate.data.duplicates import Twins, find_twins, picture_hash
 from delineate.data.images import read_image
 from delineate.data.layouts import discover
 
@@ -74,28 +74,28 @@ def measure(folder: Path) -> None:
     manifest = discover(folder)
     names, kinds = [case.id for case in manifest.cases], list(CHANGES)
 
-    def prints_of(index: int) -> list[tuple[str, Any]]:
+    def hashes_of(index: int) -> list[tuple[str, Any]]:
         image = read_image(manifest.path(manifest.cases[index].images[0]))
-        found = [(names[index], fingerprint(image))]
+        found = [(names[index], picture_hash(image))]
         if index % EVERY == 0:
             kind = kinds[index // EVERY % len(kinds)]
             copy = CHANGES[kind](eight_bits(image), np.random.default_rng(index))
-            found.append((f"{names[index]}/{kind}", fingerprint(np.ascontiguousarray(copy))))
+            found.append((f"{names[index]}/{kind}", picture_hash(np.ascontiguousarray(copy))))
         return found
 
     with ThreadPoolExecutor(2) as pool:
-        prints = {name: one for each in pool.map(prints_of, range(len(names))) for name, one in each if one is not None}
-    start = time.perf_counter()
-    own = find_twins({name: prints[name] for name in names if name in prints}, workers=2)
-    seconds = time.perf_counter() - start
-    print(f"\n{folder.name}: {len(names)} pictures, {len(own)} pairs of their own, searched in {seconds:.1f} s", flush=True)
-    report(prints, find_twins(prints, workers=2), own)
+        hashes = {name: one for each in pool.map(hashes_of, range(len(names))) for name, one in each if one is not None}
+    wall, cpu = time.perf_counter(), time.process_time()
+    own = find_twins({name: hashes[name] for name in names if name in hashes}, workers=2)
+    spent = f"{time.perf_counter() - wall:.1f} s (processor {time.process_time() - cpu:.1f} s)"
+    print(f"\n{folder.name}: {len(names)} pictures, {len(own)} pairs of their own, searched in {spent}", flush=True)
+    report(hashes, find_twins(hashes, workers=2), own)
 
 
-def report(prints: dict[str, Any], twins: list[Twins], own: list[Twins]) -> None:
-    source = {name: name.partition("/")[0] for name in prints}
+def report(hashes: dict[str, Any], twins: list[Twins], own: list[Twins]) -> None:
+    source = {name: name.partition("/")[0] for name in hashes}
     known = {frozenset((one.first, one.second)) for one in own}
-    planted = Counter(name.partition("/")[2] for name in prints if "/" in name)
+    planted = Counter(name.partition("/")[2] for name in hashes if "/" in name)
     right, wrong = Counter[str](), 0
     for one in twins:
         ends = frozenset((source[one.first], source[one.second]))

@@ -29,6 +29,8 @@ class Case(BaseModel):
     group: str | None = None
     """What must not straddle splits: patient, sequence. None: the case is its own group."""
     split: Split | None = None
+    fold: int | None = None
+    """Of a K-fold manifest: 0 … K-1. Cases with a fold are for training and validation, never for testing."""
     spacing: tuple[float, ...] | None = None
     modality: str | None = None
     hashes: dict[str, str] = Field(default_factory=dict)
@@ -80,6 +82,33 @@ class Manifest(BaseModel):
     def split(self, name: Split) -> tuple[Case, ...]:
         """The cases of one split, in the manifest's order."""
         return tuple(case for case in self.cases if case.split == name)
+
+    @property
+    def folds(self) -> int:
+        """How many folds the cases are dealt into; 0 when they are not."""
+        return 1 + max((case.fold for case in self.cases if case.fold is not None), default=-1)
+
+    def of_fold(self, fold: int) -> Manifest:
+        """The manifest whose fold `fold` is for validation and whose other folds are for training; the rest stays as it is.
+
+        Raises `DataError` when there is no such fold.
+        """
+        if not self.folds:
+            raise DataError(f"the data in {self.root} have no folds; make them with `delineate data split`")
+        if not 0 <= fold < self.folds:
+            raise DataError(f"there is no fold {fold}; the manifest has the folds 0 to {self.folds - 1}")
+
+        def placed(case: Case) -> Case:
+            if case.fold is None:
+                return case
+            return case.model_copy(update={"split": "val" if case.fold == fold else "train"})
+
+        origin = f"{self.split_origin}; fold {fold} validates"
+        return self.model_copy(update={"cases": tuple(map(placed, self.cases)), "split_origin": origin})
+
+    def sealed(self) -> Manifest:
+        """The training and validation cases alone: what training works on, so that it cannot reach a test case."""
+        return self.model_copy(update={"cases": tuple(case for case in self.cases if case.split in ("train", "val"))})
 
     def path(self, relative: str) -> Path:
         """Absolute path of one of a case's files."""

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from delineate.common.errors import DataError
-from delineate.data.case import Case, Manifest
+from delineate.data.balance import Share, class_balance, unseen_classes
+from delineate.data.case import LabelRule, Manifest
+from delineate.data.copies import Copies, find_copies, leaks
+from delineate.data.duplicates import PictureHash, picture_hash
 from delineate.data.findings import Finding, count, some
+from delineate.data.folds import regrouped
 from delineate.data.images import DEFAULT_MAX_PIXELS
-from delineate.data.inspect import Census, Progress, examine
+from delineate.data.inspect import Census, Examination, Progress, examine
 from delineate.data.layouts import recognise, to_manifest
+from delineate.data.loader import single_threaded_opencv
+from delineate.data.overview import Row, counted, overview
+from delineate.data.quality import SMALL, SPECK, Light, Objects, constant_and_dark, light_of, measure_objects
+from delineate.data.spec import Pixels
 from delineate.data.splits import complete
 
-Row = tuple[str, str]
-"""What, and what was found."""
+LOSSY = frozenset({".jpg", ".jpeg"})
 
 
 @dataclass
@@ -29,156 +35,164 @@ class CheckReport:
     rows: list[Row] = field(default_factory=list)
     """The census, for people."""
     findings: list[Finding] = field(default_factory=list)
-    """Errors first, then warnings, then notes."""
+    """Errors first, then warnings, then notes; the gravest of each first."""
+    manifest: Manifest | None = None
+    """The cases that could be read, with the splits that training would use. None when there are none."""
+    census: Census = field(default_factory=Census)
+    proposed: LabelRule | None = None
+    """How the masks should be read; None when no rule fits."""
+    copies: Copies = field(default_factory=Copies)
+    shares: list[Share] = field(default_factory=list)
+    objects: dict[str, Objects] = field(default_factory=dict)
+    constant: list[str] = field(default_factory=list)
+    dark: list[str] = field(default_factory=list)
 
     @property
     def usable(self) -> bool:
         """Whether training on the data can start: there is no error."""
         return not any(finding.severity == "error" for finding in self.findings)
 
+    @property
+    def small(self) -> list[str]:
+        """Ids of the cases with little foreground, the least first."""
+        shares = {name: one.share for name, one in self.objects.items() if one.share < SMALL}
+        return sorted(shares, key=lambda name: shares[name])
+
+    @property
+    def speckled(self) -> list[str]:
+        """Ids of the cases with specks, the most first."""
+        specks = {name: one.specks for name, one in self.objects.items() if one.specks}
+        return sorted(specks, key=lambda name: -specks[name])
+
 
 def check(
-    folder: Path, *, seed: int = 0, max_pixels: int = DEFAULT_MAX_PIXELS, progress: Progress | None = None
+    folder: Path,
+    *,
+    group_by: str | None = None,
+    seed: int = 0,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    progress: Progress | None = None,
 ) -> CheckReport:
-    """Examine a data set; faults of the data become findings. `seed` draws the split that training would draw."""
+    """Examine a data set (a folder or a manifest); faults of the data become findings.
+
+    `group_by`: a rule of `data.grouping` in place of the groups by file name. `seed` draws the split that training would draw.
+    Raises `DataError` for a group rule that does not fit.
+    """
     report = CheckReport(Path(folder))
     try:
-        match = recognise(report.folder)
+        manifest = _opened(report)
     except DataError as error:
         report.findings.append(Finding("error", str(error)))
         return report
-    report.layout = match.layout
-    result = examine(to_manifest(report.folder, match), max_pixels=max_pixels, progress=progress)
-    manifest, census = result.manifest, result.census
-    report.findings += match.findings + result.findings
-    if manifest.cases:
-        try:
-            manifest = complete(manifest, census.empty, seed=seed)
-        except DataError as error:
-            report.findings.append(Finding("error", str(error)))
-        report.findings += _leaks(manifest, census) + _oddities(manifest, census)
-        report.rows = _rows(manifest, census, labelled=not _has_label_fault(result.findings))
+    if group_by is not None:
+        manifest = regrouped(manifest, group_by)
+    report.layout = manifest.layout
+    hashes: dict[str, PictureHash] = {}
+    lights: dict[str, Light] = {}
+
+    def watch(name: str, image: Pixels) -> None:
+        lights[name] = light_of(image)
+        if (found := picture_hash(image)) is not None:
+            hashes[name] = found
+
+    with single_threaded_opencv():
+        result = examine(manifest, max_pixels=max_pixels, progress=progress, watch=watch)
+        report.findings += result.findings
+        if result.manifest.cases:
+            _examined(report, result, hashes, lights, seed, max_pixels)
     report.findings.sort(key=lambda finding: ("error", "warning", "note").index(finding.severity))
     return report
 
 
-def _has_label_fault(findings: Iterable[Finding]) -> bool:
-    return any(finding.severity == "error" for finding in findings)
+def _opened(report: CheckReport) -> Manifest:
+    if report.folder.suffix.lower() == ".json" and report.folder.is_file():
+        return Manifest.load(report.folder)
+    match = recognise(report.folder)
+    report.findings += match.findings
+    return to_manifest(report.folder, match)
 
 
-def _leaks(manifest: Manifest, census: Census) -> list[Finding]:
-    """Equal pictures, and groups, that lie in more than one split."""
+def _examined(
+    report: CheckReport,
+    result: Examination,
+    hashes: dict[str, PictureHash],
+    lights: dict[str, Light],
+    seed: int,
+    max_pixels: int,
+) -> None:
+    """Fill the report from what reading has shown."""
+    manifest, census = result.manifest, result.census
+    if not manifest.folds:
+        try:
+            manifest = complete(manifest, census.empty, seed=seed)
+        except DataError as error:
+            report.findings.append(Finding("error", str(error)))
+    report.manifest, report.census = manifest, census
+    report.copies = find_copies(manifest, census, hashes)
+    report.constant, report.dark = constant_and_dark({case.id: lights[case.id] for case in manifest.cases})
+    report.findings += leaks(manifest, report.copies)
+    if result.labelled:
+        report.proposed = _unmixed(census) or manifest.labels
+        report.shares = class_balance(manifest, census)
+        report.objects = measure_objects(manifest, max_pixels=max_pixels)
+        report.findings += unseen_classes(report.shares) + _label_oddities(report, manifest, census)
+    report.findings += _image_oddities(report, census)
+    report.rows = overview(manifest, census, report.proposed, report.shares)
+
+
+def _unmixed(census: Census) -> LabelRule | None:
+    """The rule for masks of which some hold 0 and 1, others 0 and 255: each file's foreground is its only other value."""
+    kinds = Counter(frozenset(fact.values) - {0} for fact in census.facts.values())
+    if (
+        kinds[frozenset({1})]
+        and kinds[frozenset({255})]
+        and set(kinds) <= {frozenset(), frozenset({1}), frozenset({255})}
+    ):
+        return LabelRule(values={0: 0, 1: 1, 255: 1}, reason="masks of 0/1 and of 0/255: background and foreground")
+    return None
+
+
+def _label_oddities(report: CheckReport, manifest: Manifest, census: Census) -> list[Finding]:
     findings = []
-    twins = _groups(manifest.cases, lambda case: census.facts[case.id].pixels)
-    apart = [cases for cases in twins if len({case.split for case in cases}) > 1]
-    if apart:
-        number = count(len(apart), "picture is", "pictures are")
-        text = f"{number} in more than one split, pixel for pixel: {some([_places(cases) for cases in apart])}"
-        findings.append(Finding("warning", text, "scores on them say nothing; take them out of one list"))
-    within = [cases for cases in twins if len({case.split for case in cases}) == 1]
-    if within:
-        number = count(len(within), "picture occurs", "pictures occur")
-        text = f"{number} more than once within a split: {some([_places(cases) for cases in within])}"
-        findings.append(Finding("note", text))
-    spread = [
-        cases for cases in _groups(manifest.cases, lambda case: case.group) if len({case.split for case in cases}) > 1
-    ]
-    if spread:
-        names = some([str(cases[0].group) for cases in spread])
-        number = count(len(spread), "patient or sequence (by file name) is", "patients or sequences (by file name) are")
-        text = f"{number} in more than one split: {names}"
-        findings.append(Finding("warning", text, "move each as a whole into one list"))
+    if report.proposed != manifest.labels:
+        text = "some masks hold 0 and 1, others 0 and 255; training would ignore all pixels of 255"
+        findings.append(Finding("warning", text, "`--fix` writes them alike"))
+    if manifest.labels.threshold is not None:
+        noisy = [name for name, fact in census.facts.items() if set(fact.values) - {0, 255}]
+        text = f"{count(len(noisy), 'mask holds', 'masks hold')} grey between black and white: {some(noisy)}"
+        findings.append(Finding("note", text, "read as foreground from 128 on; `--fix` writes them clean"))
+    lossy = [mask for case in manifest.cases for mask in case.masks if Path(mask).suffix.lower() in LOSSY]
+    if lossy:
+        text = f"{count(len(lossy), 'mask is', 'masks are')} stored as JPEG, which blurs labels: {some(lossy, 3)}"
+        findings.append(Finding("note", text, "`--fix` writes PNG"))
+    if report.small:
+        number = count(len(report.small), "case has", "cases have")
+        text = f"{number} less foreground than {SMALL:.1%} of the picture: {some(report.small)}"
+        findings.append(Finding("note", text, "it may vanish at a small working size"))
+    if report.speckled:
+        specks = sum(report.objects[name].specks for name in report.speckled)
+        number = count(len(report.speckled), "case has", "cases have")
+        text = f"{number} parts of fewer than {SPECK} pixels ({specks} in all): {some(report.speckled)}"
+        findings.append(Finding("note", text, "slips of the pen, or objects at the edge"))
     return findings
 
 
-def _oddities(manifest: Manifest, census: Census) -> list[Finding]:
+def _image_oddities(report: CheckReport, census: Census) -> list[Finding]:
     findings = []
+    if report.constant:
+        number = count(len(report.constant), "picture has", "pictures have")
+        findings.append(
+            Finding("warning", f"{number} one value throughout: {some(report.constant)}", "restore or remove them")
+        )
+    if report.dark:
+        number = count(len(report.dark), "picture is", "pictures are")
+        text = f"{number} much darker than the others: {some(report.dark)}"
+        findings.append(Finding("warning", text, "look whether anything can be seen"))
     if len(census.depths) > 1:
         text = f"8-bit ({census.depths[8]}) and 16-bit ({census.depths[16]}) images are mixed; all are read as 16-bit"
         findings.append(Finding("warning", text, "check that their grey values mean the same"))
     if "grey" in census.channels and len(census.channels) > 1:
         findings.append(
-            Finding("note", f"grey and colour images are mixed ({_counted(census.channels)}); all are read as RGB")
-        )
-    rule = manifest.labels.values or {}
-    seen = {rule.get(value) for case in manifest.split("train") for value in census.facts[case.id].values}
-    unseen = [name for index, name in enumerate(manifest.classes.names) if index and index not in seen]
-    if rule and unseen and manifest.split("train"):
-        findings.append(
-            Finding("warning", f"no training case shows {some(unseen)}", "bring cases that do, or drop the class")
+            Finding("note", f"grey and colour images are mixed ({counted(census.channels)}); all are read as RGB")
         )
     return findings
-
-
-def _rows(manifest: Manifest, census: Census, *, labelled: bool) -> list[Row]:
-    first, last = manifest.cases[0], manifest.cases[-1]
-    examples = _pair(first) + (f" … {_pair(last)}" if last != first else "")
-    rows = [
-        ("layout", manifest.layout),
-        ("matched", f"{count(len(manifest.cases), 'image')} with masks, {examples}"),
-        ("sizes", _sizes(census)),
-        ("channels", f"{_counted(census.channels)}, {_counted(census.depths, ' bit')}"),
-        ("label values", _values(census)),
-    ]
-    if labelled:
-        rows += [
-            ("read as", manifest.labels.reason),
-            ("classes", ", ".join(f"{index} {name}" for index, name in enumerate(manifest.classes.names))),
-            ("empty masks", _by_split(manifest, census.empty)),
-        ]
-    groups = len({case.group for case in manifest.cases if case.group})
-    if groups:
-        rows.append(("groups", f"{groups} patients or sequences, by file name"))
-    counts = ", ".join(f"{len(manifest.split(name))} {name}" for name in ("train", "val", "test"))
-    return [*rows, ("splits", f"{counts} ({manifest.split_origin or 'none'})")]
-
-
-def _groups(cases: Iterable[Case], key: Callable[[Case], str | None]) -> list[list[Case]]:
-    """The cases that share a key with another one; no key is shared by nobody."""
-    found: dict[str, list[Case]] = defaultdict(list)
-    for case in cases:
-        if (name := key(case)) is not None:
-            found[name].append(case)
-    return [members for members in found.values() if len(members) > 1]
-
-
-def _places(cases: Iterable[Case]) -> str:
-    return " = ".join(f"{case.id} ({case.split or 'unused'})" for case in cases)
-
-
-def _pair(case: Case) -> str:
-    return f"{case.images[0]} + {' + '.join(case.masks)}"
-
-
-def _sizes(census: Census) -> str:
-    sizes = census.sizes
-    if len(sizes) == 1:
-        height, width = next(iter(sizes))
-        return f"all {width}×{height}"
-    common = ", ".join(f"{width}×{height} ({count})" for (height, width), count in sizes.most_common(3))
-    widths, heights = [width for _, width in sizes], [height for height, _ in sizes]
-    return (
-        f"{len(sizes)} sizes, widths {min(widths)}–{max(widths)}, heights {min(heights)}–{max(heights)}; most: {common}"
-    )
-
-
-def _values(census: Census, most: int = 8) -> str:
-    values = census.values
-    total = max(1, sum(values.values()))
-    shown = sorted(value for value, _ in values.most_common(most))
-    more = f" and {len(values) - most} more" if len(values) > most else ""
-    return ", ".join(f"{value}: {values[value] / total:.2%}" for value in shown) + more
-
-
-def _by_split(manifest: Manifest, ids: Iterable[str]) -> str:
-    chosen = set(ids)
-    if not chosen:
-        return "none"
-    counts = Counter(case.split or "unused" for case in manifest.cases if case.id in chosen)
-    return f"{len(chosen)} ({', '.join(f'{counts[name]} {name}' for name in ('train', 'val', 'test', 'unused') if counts[name])})"
-
-
-def _counted(counts: Counter[str] | Counter[int], unit: str = "") -> str:
-    if len(counts) == 1:
-        return f"all {next(iter(counts))}{unit}"
-    return ", ".join(f"{count} {name}{unit}" for name, count in counts.most_common())

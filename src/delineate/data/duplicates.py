@@ -38,7 +38,7 @@ _FINE, _COARSE, _HASH = 128, 64, 16
 """Sides in pixels of the two copies and of the grid of the hash."""
 _NEIGHBOURS = 6
 """So many nearest hashes of each picture are looked at."""
-_LEAST_HASH, _LEAST_COARSE = 0.4, 0.75
+_LEAST_HASH, _LEAST_GLIMPSE, _LEAST_COARSE = 0.4, 0.4, 0.75
 _CROPS = (1.0, 0.95, 0.9)
 """Shares of the side that a cropped copy may show."""
 _MARGIN = 2
@@ -52,7 +52,7 @@ Plane = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Fingerprint:
+class PictureHash:
     """What is kept of a picture for the comparison, about 21 kB."""
 
     hash: Plane
@@ -72,7 +72,7 @@ class Twins:
     """What must be done to the second to see the first: an index of `ORIENTATIONS`."""
 
 
-def fingerprint(image: Pixels) -> Fingerprint | None:
+def picture_hash(image: Pixels) -> PictureHash | None:
     """Of H×W or H×W×3/4 pixels of any integer type; None for a picture without structure."""
     grey = image if image.ndim == 2 else cv2.cvtColor(image[..., :3], cv2.COLOR_RGB2GRAY)
     size = (_FINE, _FINE)
@@ -82,18 +82,20 @@ def fingerprint(image: Pixels) -> Fingerprint | None:
     middle = _band(coarse, 2, 8)
     if middle.std() <= _FLAT * max(1.0, float(fine.max())):
         return None
-    return Fingerprint(_hash(_shrunk(middle, _HASH)), _compressed(_band(coarse, 0.7, 3)), _compressed(_band(fine, 1, 4)))
+    return PictureHash(
+        _hash(_shrunk(middle, _HASH)), _compressed(_band(coarse, 0.7, 3)), _compressed(_band(fine, 1, 4))
+    )
 
 
-def find_twins(prints: Mapping[str, Fingerprint], *, workers: int | None = None) -> list[Twins]:
+def find_twins(hashes: Mapping[str, PictureHash], *, workers: int | None = None) -> list[Twins]:
     """All pairs of near duplicates, the most similar first. Deterministic; cost grows with the square of the number of pictures.
 
-    Of two pictures the one that comes first in `prints` is `first`.
+    Of two pictures the one that comes first in `hashes` is `first`.
     """
-    names, found = list(prints), list(prints.values())
+    names, found = list(hashes), list(hashes.values())
     pairs = _candidates([one.hash for one in found])
     with ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1)) as pool:
-        scores = pool.map(lambda pair: _similarity(found[pair[0]], _oriented_print(found[pair[1]], pair[2])), pairs)
+        scores = pool.map(lambda pair: _similarity(found[pair[0]], _oriented_hash(found[pair[1]], pair[2])), pairs)
         twins = [
             Twins(names[first], names[second], score, orientation)
             for (first, second, orientation), score in zip(pairs, scores, strict=True)
@@ -140,15 +142,24 @@ def _keep(best: dict[tuple[int, int], tuple[float, int]], row: int, column: int,
         best[row, column] = score, at
 
 
-def _similarity(first: Fingerprint, second: Fingerprint) -> float:
+def _similarity(first: PictureHash, second: PictureHash) -> float:
     """Correlation of the fine copies after the second was laid over the first, −1 when the coarse ones differ already."""
-    score, scale, left, top, swapped = _placed(_unpacked(first.coarse), _unpacked(second.coarse))
+    coarse = _unpacked(first.coarse), _unpacked(second.coarse)
+    if _glimpse(*coarse) < _LEAST_GLIMPSE:
+        return -1.0
+    score, scale, left, top, swapped = _placed(*coarse)
     if score < _LEAST_COARSE:
         return -1.0
     whole, part = (second, first) if swapped else (first, second)
     ratio = _FINE / _COARSE
     start = np.array([[1 / scale, 0, -ratio * left / scale], [0, 1 / scale, -ratio * top / scale]], np.float32)
     return _aligned(_unpacked(whole.fine), _unpacked(part.fine), start)
+
+
+def _glimpse(first: Plane, second: Plane) -> float:
+    """Best correlation of the second's middle with the first at half the size: cheap, and most candidates end here."""
+    whole, part = _shrunk(first, _COARSE // 2), _shrunk(second, _COARSE // 2)[4:-4, 4:-4]
+    return float(cv2.matchTemplate(whole, part, cv2.TM_CCOEFF_NORMED).max())
 
 
 def _placed(first: Plane, second: Plane) -> tuple[float, float, int, int, bool]:
@@ -179,10 +190,10 @@ def _aligned(whole: Plane, part: Plane, start: NDArray[np.float32]) -> float:
     return float(seen @ other / max(1e-9, float(np.linalg.norm(seen) * np.linalg.norm(other))))
 
 
-def _oriented_print(one: Fingerprint, orientation: int) -> Fingerprint:
+def _oriented_hash(one: PictureHash, orientation: int) -> PictureHash:
     if orientation == 0:
         return one
-    return Fingerprint(*(oriented(plane, orientation) for plane in (one.hash, one.coarse, one.fine)))
+    return PictureHash(*(oriented(plane, orientation) for plane in (one.hash, one.coarse, one.fine)))
 
 
 def _band(plane: Plane, inner: float, outer: float) -> Plane:

@@ -13,13 +13,15 @@ from typing import Literal
 
 from delineate.common.errors import DataError
 from delineate.data import labels
-from delineate.data.case import Case, ClassTable, LabelRule, Manifest
+from delineate.data.case import IGNORE, Case, ClassTable, LabelRule, Manifest
 from delineate.data.findings import Finding, raise_errors, some
 from delineate.data.images import DEFAULT_MAX_PIXELS, decode_image, decode_mask, read_content
 from delineate.data.spec import Pixels
 
 Progress = Callable[[int, int], None]
 """Called with (files done, files in all)."""
+Watch = Callable[[str, Pixels], None]
+"""Called with a case's id and its decoded image, from several threads."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,17 @@ class Facts:
     values: dict[int, int]
     """Raw mask value → pixels, over all masks of the case."""
     pixels: str
-    """Hash of the decoded image: equal pictures have equal hashes, whatever their file format."""
+    """SHA-256 of the decoded image: equal pictures have equal hashes, whatever their file format."""
+
+    def class_pixels(self, rule: LabelRule) -> dict[int, int]:
+        """Class index → pixels, as the rule reads the raw values; several masks of one image are counted each."""
+        found: Counter[int] = Counter()
+        for value, number in self.values.items():
+            index = (
+                int(value >= rule.threshold) if rule.threshold is not None else (rule.values or {}).get(value, IGNORE)
+            )
+            found[index] += number
+        return dict(found)
 
 
 @dataclass(frozen=True)
@@ -77,6 +89,12 @@ class Census:
             total.update(fact.values)
         return total
 
+    def of(self, cases: Sequence[Case]) -> Census:
+        """The census of some of the cases."""
+        ids = {case.id for case in cases}
+        facts = {name: fact for name, fact in self.facts.items() if name in ids}
+        return Census(facts, self.empty & ids)
+
 
 @dataclass
 class Examination:
@@ -85,6 +103,8 @@ class Examination:
     manifest: Manifest
     census: Census
     findings: list[Finding]
+    labelled: bool = True
+    """Whether the label rule of the manifest reads its masks."""
 
 
 def inspect(
@@ -106,13 +126,17 @@ def examine(
     max_pixels: int = DEFAULT_MAX_PIXELS,
     workers: int | None = None,
     progress: Progress | None = None,
+    watch: Watch | None = None,
 ) -> Examination:
-    """`inspect`, with faults as findings. A manifest with hashes keeps its label rule, and its files must match them."""
+    """`inspect`, with faults as findings. A manifest with hashes keeps its label rule, and its files must match them.
+
+    `watch` is shown each image while it is decoded, so that nobody needs to decode it again.
+    """
     cases: list[Case] = []
     facts: dict[str, Facts] = {}
     findings: list[Finding] = []
     with ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1)) as pool:
-        jobs = [pool.submit(_read_case, manifest, case, max_pixels) for case in manifest.cases]
+        jobs = [pool.submit(_read_case, manifest, case, max_pixels, watch) for case in manifest.cases]
         try:
             for done, (case, job) in enumerate(zip(manifest.cases, jobs, strict=True), start=1):
                 try:
@@ -124,16 +148,17 @@ def examine(
                     progress(done, len(jobs))
         finally:
             pool.shutdown(cancel_futures=True)
-    rule, classes = manifest.labels, manifest.classes
+    rule, classes, labelled = manifest.labels, manifest.classes, True
     if not any(case.hashes for case in manifest.cases):
         reading = _reading(cases, facts, findings)
         rule, classes = reading or (rule, classes)
+        labelled = reading is not None
     census = Census(facts, frozenset(name for name, fact in facts.items() if _is_empty(fact, rule)))
     found = manifest.model_copy(update={"cases": tuple(cases), "labels": rule, "classes": classes})
-    return Examination(found, census, findings)
+    return Examination(found, census, findings, labelled)
 
 
-def _read_case(manifest: Manifest, case: Case, max_pixels: int) -> tuple[dict[str, str], Facts]:
+def _read_case(manifest: Manifest, case: Case, max_pixels: int, watch: Watch | None) -> tuple[dict[str, str], Facts]:
     hashes: dict[str, str] = {}
     image_path = manifest.path(case.images[0])
     image = decode_image(_content(manifest, case, case.images[0], hashes), image_path, max_pixels=max_pixels)
@@ -144,6 +169,8 @@ def _read_case(manifest: Manifest, case: Case, max_pixels: int) -> tuple[dict[st
         if mask.shape != image.shape[:2]:
             raise _differing(path, mask.shape[:2], image_path, image.shape[:2])
         values.update(labels.count_values(mask))
+    if watch is not None:
+        watch(case.id, image)
     return hashes, _facts(image, dict(values))
 
 
@@ -169,7 +196,7 @@ def _content(manifest: Manifest, case: Case, relative: str, hashes: dict[str, st
 
 def _facts(image: Pixels, values: dict[int, int]) -> Facts:
     channels = "grey" if image.ndim == 2 else {3: "RGB", 4: "RGBA"}[image.shape[2]]
-    digest = hashlib.blake2b(f"{image.shape} {image.dtype}".encode(), digest_size=16)
+    digest = hashlib.sha256(f"{image.shape} {image.dtype}".encode())
     digest.update(image.tobytes() if not image.flags.c_contiguous else image.data)
     return Facts(image.shape[0], image.shape[1], channels, image.dtype.itemsize * 8, values, digest.hexdigest())
 
@@ -199,6 +226,4 @@ def _reading(
 def _is_empty(fact: Facts, rule: LabelRule) -> bool:
     if not fact.values:
         return False
-    if rule.threshold is not None:
-        return max(fact.values) < rule.threshold
-    return not any(0 < (rule.values or {}).get(value, 0) < 255 for value in fact.values)
+    return not any(0 < index < IGNORE for index in fact.class_pixels(rule))

@@ -13,11 +13,17 @@ from delineate.data.splits import complete
 
 
 def open_data(
-    folder: Path, *, seed: int = 0, max_pixels: int = DEFAULT_MAX_PIXELS, progress: Progress | None = None
+    folder: Path,
+    *,
+    fold: int | None = None,
+    seed: int = 0,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    progress: Progress | None = None,
 ) -> tuple[Manifest, Census]:
     """Recognise, read, check and split a data set.
 
     `folder` may be a manifest's JSON file: then its files must be the very same (by SHA-256), and its label rule and splits hold.
+    A manifest with folds needs `fold`: that one becomes the validation split, the others the training split.
     Raises `DataError` with the first fault and the number of the others.
     """
     folder = Path(folder)
@@ -29,5 +35,9 @@ def open_data(
             )
     else:
         manifest = discover(folder)
+    if fold is not None:
+        manifest = manifest.of_fold(fold)
+    elif manifest.folds and not manifest.split("val"):
+        raise DataError(f"{folder} has {manifest.folds} folds; choose one with --fold 0 … {manifest.folds - 1}")
     manifest, census = inspect(manifest, max_pixels=max_pixels, progress=progress)
     return complete(manifest, census.empty, seed=seed), census

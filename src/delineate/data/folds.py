@@ -1,0 +1,267 @@
+"""K folds and a held-out test split: by group, so that nothing leaks, and stratified, so that the parts resemble each other.
+
+Groups are dealt one after another, those with rare content and many cases first, each to the part that is shortest of what
+the group holds. What is held level: the number of cases, the cases that show each class, and the cases in each quarter of
+foreground size (and without foreground).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.common.errors import DataError
+from delineate.data.case import IGNORE, Case, Manifest
+from delineate.data.copies import Copies, find_copies
+from delineate.data.duplicates import PictureHash, picture_hash
+from delineate.data.findings import Finding, count, raise_errors, some
+from delineate.data.grouping import describe_rule, group_cases
+from delineate.data.images import DEFAULT_MAX_PIXELS
+from delineate.data.inspect import Census, Progress, examine
+from delineate.data.layouts import discover
+from delineate.data.loader import single_threaded_opencv
+from delineate.data.spec import Pixels
+
+Counts = NDArray[np.float64]
+
+_QUARTERS = 4
+_CASES_WEIGHT = 3.0
+"""How much more an even number of cases matters than an even number in any one stratum."""
+
+
+@dataclass(frozen=True)
+class Folding:
+    """A manifest with folds, and what its owner should know about it."""
+
+    manifest: Manifest
+    findings: list[Finding]
+
+
+def split_data(
+    folder: Path,
+    *,
+    folds: int,
+    group_by: str | None = None,
+    test_fraction: float | None = None,
+    seed: int = 0,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    progress: Progress | None = None,
+) -> Folding:
+    """Read a data set and deal its cases into folds: each case gets a fold, or belongs to the test split.
+
+    `group_by`: a rule of `data.grouping`; None: patients and sequences that the file names tell of. Exact and near duplicates
+    join their groups. `test_fraction` draws a test split; None keeps the one that the data brings, if any, and leaves out cases
+    that duplicate a test case. Raises `DataError` as `open_data`, and when there are fewer groups than parts, when a kept test
+    split shares groups with the rest, when the test fraction leaves the test split or the folds without a class.
+    """
+    manifest = discover(Path(folder))
+    if group_by is not None:
+        manifest = regrouped(manifest, group_by)
+    hashes: dict[str, PictureHash] = {}
+
+    def watch(name: str, image: Pixels) -> None:
+        if (found := picture_hash(image)) is not None:
+            hashes[name] = found
+
+    with single_threaded_opencv():
+        result = examine(manifest, max_pixels=max_pixels, progress=progress, watch=watch)
+        raise_errors(result.findings)
+        copies = find_copies(result.manifest, result.census, hashes)
+    rule = "groups by file name" if group_by is None else describe_rule(group_by)
+    return deal(result.manifest, result.census, copies, folds=folds, test_fraction=test_fraction, seed=seed, rule=rule)
+
+
+def regrouped(manifest: Manifest, rule: str) -> Manifest:
+    """The manifest with the groups of a rule of `data.grouping`. Raises `DataError` for a rule that does not fit."""
+    groups = group_cases(rule, [case.id for case in manifest.cases])
+    cases = tuple(case.model_copy(update={"group": groups[case.id]}) for case in manifest.cases)
+    return manifest.model_copy(update={"cases": cases})
+
+
+def deal(
+    manifest: Manifest,
+    census: Census,
+    copies: Copies,
+    *,
+    folds: int,
+    test_fraction: float | None,
+    seed: int,
+    rule: str = "groups by file name",
+) -> Folding:
+    """`split_data` for a data set that was read already. Equal arguments give equal folds."""
+    if folds < 2:
+        raise DataError(f"{folds} folds are too few; give 2 or more")
+    if test_fraction is not None and not 0 < test_fraction < 1:
+        raise DataError(f"a test fraction of {test_fraction:g} is not between 0 and 1")
+    joined = _joined(manifest.cases, copies)
+    findings: list[Finding] = []
+    listed = any(case.split for case in manifest.cases)
+    pool = [case for case in manifest.cases if case.split or not listed]
+    if test_fraction is None:
+        pool, twins = _without_test(pool, joined)
+        if twins:
+            text = f"{count(len(twins), 'case is a duplicate', 'cases are duplicates')} of test cases and left out: {some(twins)}"
+            findings.append(Finding("warning", text))
+    parts = _dealt(pool, joined, manifest, census, folds, test_fraction, seed)
+    cases = tuple(_placed(case, joined[case.id], parts, test_fraction) for case in manifest.cases)
+    origin = f"{folds} folds{'' if test_fraction is None else f' and {test_fraction:.0%} test'}"
+    origin += f" ({rule}, duplicates together, stratified by class and foreground size, seed {seed})"
+    found = manifest.model_copy(update={"cases": cases, "split_origin": origin})
+    return Folding(found, findings + _unseen(found, census, test_fraction))
+
+
+def _joined(cases: Sequence[Case], copies: Copies) -> dict[str, str | None]:
+    """Case id → group, those of duplicates made one; None for a case that belongs with no other."""
+    names = {case.id: case.group or f"case {case.id}" for case in cases}
+    leader = {name: name for name in names.values()}
+
+    def first(name: str) -> str:
+        while leader[name] != name:
+            leader[name] = name = leader[leader[name]]
+        return name
+
+    pairs = [(members[0].id, other.id) for members in copies.exact for other in members[1:]]
+    for one, other in [*pairs, *((pair.first, pair.second) for pair in copies.near)]:
+        ends = sorted((first(names[one]), first(names[other])))
+        leader[ends[1]] = ends[0]
+    sizes: dict[str, int] = defaultdict(int)
+    for name in names.values():
+        sizes[first(name)] += 1
+    return {
+        case.id: first(names[case.id]) if case.group or sizes[first(names[case.id])] > 1 else None for case in cases
+    }
+
+
+def _without_test(pool: Sequence[Case], joined: Mapping[str, str | None]) -> tuple[list[Case], list[str]]:
+    """The cases to be dealt beside a test split that stays, and the ids of those that duplicate a test case."""
+    test = [case for case in pool if case.split == "test"]
+    rest = [case for case in pool if case.split != "test"]
+    torn = sorted({case.group for case in test if case.group} & {case.group for case in rest if case.group})
+    if torn:
+        number = count(len(torn), "group is", "groups are")
+        raise DataError(
+            f"{number} in the test split and outside of it ({some(torn)}); move each as a whole, or draw a new test split "
+            "with --test-fraction"
+        )
+    taken = {joined[case.id] for case in test if joined[case.id]}
+    twins = [case.id for case in rest if joined[case.id] in taken]
+    return [case for case in rest if joined[case.id] not in taken], twins
+
+
+def _dealt(
+    pool: Sequence[Case],
+    joined: Mapping[str, str | None],
+    manifest: Manifest,
+    census: Census,
+    folds: int,
+    test_fraction: float | None,
+    seed: int,
+) -> dict[str, int]:
+    """Case id → part: a fold, or −1 for the test split."""
+    members: dict[str, list[Case]] = defaultdict(list)
+    for case in pool:
+        members[joined[case.id] or f"case {case.id}"].append(case)
+    shares = np.full(folds, 1 / folds)
+    if test_fraction is not None:
+        shares = np.append(shares * (1 - test_fraction), test_fraction)
+    if len(members) < len(shares):
+        what = "groups" if any(joined.values()) else "cases"
+        test = "" if test_fraction is None else " and a test split"
+        raise DataError(
+            f"{folds} folds{test} need at least {len(shares)} {what}, there are {len(members)}; give fewer --folds"
+        )
+    strata = _strata(pool, manifest, census)
+    table = np.array([np.sum([strata[case.id] for case in cases], axis=0) for cases in members.values()])
+    chosen = _allocate(table, shares, np.random.default_rng([seed, len(members)]))
+    return {
+        case.id: -1 if part == folds else part
+        for cases, part in zip(members.values(), chosen, strict=True)
+        for case in cases
+    }
+
+
+def _strata(pool: Sequence[Case], manifest: Manifest, census: Census) -> dict[str, Counts]:
+    """Case id → what is to be held level: 1 for the case, 1 for each class it shows, 1 in its quarter of foreground size."""
+    classes = len(manifest.classes.names)
+    pixels = {case.id: census.facts[case.id].class_pixels(manifest.labels) for case in pool}
+    sizes = {
+        name: sum(number for index, number in found.items() if 0 < index < IGNORE) / max(1, sum(found.values()))
+        for name, found in pixels.items()
+    }
+    seen = [size for size in sizes.values() if size > 0]
+    limits = np.quantile(seen, np.arange(1, _QUARTERS) / _QUARTERS) if seen else np.zeros(_QUARTERS - 1)
+    strata = {}
+    for name, found in pixels.items():
+        row = np.zeros(classes + _QUARTERS + 1)
+        row[0] = 1
+        row[[index for index in found if 0 < index < classes]] = 1
+        row[classes + (0 if sizes[name] == 0 else 1 + int(np.searchsorted(limits, sizes[name])))] = 1
+        strata[name] = row
+    return strata
+
+
+def _allocate(table: Counts, shares: Counts, rng: np.random.Generator) -> list[int]:
+    """A part for each group (row), so that each part's sums of the columns come near its share; no part stays empty.
+
+    Each group goes where it lowers Σ (sum − target)² / (share · total²) most.
+    """
+    totals = table.sum(axis=0)
+    table, totals = table[:, totals > 0], totals[totals > 0]
+    scaled = table / totals
+    weights = np.ones(len(totals))
+    weights[0] = _CASES_WEIGHT
+    order = np.lexsort((rng.random(len(table)), -scaled.sum(axis=1)))
+    sums = np.zeros((len(shares), len(totals)))
+    chosen = [0] * len(table)
+    for done, group in enumerate(order.tolist()):
+        row = scaled[group]
+        change = ((2 * (sums - shares[:, None]) * row + row**2) / shares[:, None]) @ weights
+        empty = ~sums.any(axis=1)
+        if len(order) - done <= empty.sum():
+            change[~empty] = np.inf
+        part = int(np.argmin(change))
+        sums[part] += row
+        chosen[group] = part
+    return chosen
+
+
+def _placed(case: Case, group: str | None, parts: Mapping[str, int], test_fraction: float | None) -> Case:
+    if case.id in parts:
+        part = parts[case.id]
+        update = {"split": "test", "fold": None} if part < 0 else {"split": "train", "fold": part}
+    else:
+        update = {"split": "test" if case.split == "test" and test_fraction is None else None, "fold": None}
+    return case.model_copy(update={**update, "group": group})
+
+
+def _unseen(manifest: Manifest, census: Census, test_fraction: float | None) -> list[Finding]:
+    """Warnings of the folds that lack a class. Raises `DataError` when a drawn test split takes or leaves none of a class."""
+    shown = {case.id: set(census.facts[case.id].class_pixels(manifest.labels)) for case in manifest.cases if case.split}
+
+    def lacking(cases: Sequence[Case]) -> list[str]:
+        seen = set().union(*(shown[case.id] for case in cases))
+        return [name for index, name in enumerate(manifest.classes.names) if index in everywhere - seen and index]
+
+    everywhere = set().union(*shown.values())
+    test, dealt = manifest.split("test"), [case for case in manifest.cases if case.fold is not None]
+    for what, cases in (("test split", test), ("folds", dealt)):
+        if test_fraction is not None and (names := lacking(cases)):
+            advice = "raise" if what == "test split" else "lower"
+            raise DataError(
+                f"a test fraction of {test_fraction:g} leaves the {what} ({count(len(cases), 'case')}) without {some(names)}; "
+                f"{advice} --test-fraction, or drop the class"
+            )
+    findings = []
+    for fold in range(manifest.folds):
+        for what, cases in (
+            ("training", [case for case in dealt if case.fold != fold]),
+            ("validation", [case for case in dealt if case.fold == fold]),
+        ):
+            if names := lacking(cases):
+                findings.append(Finding("warning", f"fold {fold}: no {what} case shows {some(names)}"))
+    return findings
