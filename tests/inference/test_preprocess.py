@@ -27,14 +27,16 @@ def both(image: np.ndarray, spec: InputSpec) -> tuple[np.ndarray, np.ndarray]:
     channels=st.sampled_from([1, 3, 4]),
     bits=st.sampled_from([8, 16]),
     wanted=st.sampled_from(["rgb", "bgr", "grey"]),
-    fit=st.sampled_from(["stretch", "letterbox"]),
+    fit=st.sampled_from(["stretch", "letterbox", "patch"]),
+    scale=st.sampled_from([1.0, 0.5, 0.37, 1.6]),
     size=st.tuples(st.integers(8, 48), st.integers(8, 48)),
     seed=st.integers(0, 99),
 )
-def test_twin(height, width, channels, bits, wanted, fit, size, seed):
+def test_twin(height, width, channels, bits, wanted, fit, scale, size, seed):
     kind = np.uint8 if bits == 8 else np.uint16
     image = np.random.default_rng(seed).integers(0, 2**bits, (height, width, channels)).astype(kind)
-    numpy_result, torch_result = both(image, InputSpec(channels=wanted, fit=fit, size=size))
+    numpy_result, torch_result = both(image, InputSpec(channels=wanted, fit=fit, scale=scale, size=size))
+    assert numpy_result.shape == torch_result.shape
     levels = 2 if wanted == "grey" and channels > 1 else 1
     assert np.abs(numpy_result - torch_result).max() * (2**bits - 1) <= levels + 0.01
 
