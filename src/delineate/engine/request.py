@@ -11,7 +11,7 @@ from delineate.common.errors import RecipeError, TrainingError
 from delineate.data.cache import DEFAULT_LIMIT_BYTES
 from delineate.data.images import DEFAULT_MAX_PIXELS
 from delineate.engine.folder import RunFolder
-from delineate.engine.recipe import Recipe, differences, resolve
+from delineate.engine.recipe import Recipe, differences, resolve, stated
 from delineate.methods import registry
 
 MAY_CHANGE_ON_RESUME = ("data.workers", "engine.save_minutes", "engine.memory_check")
@@ -39,13 +39,20 @@ class TrainRequest:
     options: Mapping[str, Any] = field(default_factory=dict)
     """Recipe sections as a nested mapping, laid on the preset before `settings`."""
 
-    def recipe(self) -> Recipe:
-        """Preset, flags and settings resolved."""
+    def recipe(self, planned: Mapping[str, Any] | None = None) -> Recipe:
+        """Preset, flags and settings resolved, on the sections of a plan."""
+        return resolve(self.method, self.preset, self._changes(), self.settings, planned=planned)
+
+    def stated(self) -> dict[str, Any]:
+        """The sections as preset, flags and settings state them."""
+        return stated(self.method, self.preset, self._changes(), self.settings)
+
+    def _changes(self) -> dict[str, Any]:
         engine = {"epochs": self.epochs, "steps": self.steps, "seed": self.seed, "device": self.device}
         changes: dict[str, Any] = {"engine": {key: value for key, value in engine.items() if value is not None}}
         if self.size is not None:
             changes["input"] = {"size": self.size}
-        return resolve(self.method, self.preset, registry.merge(changes, self.options), self.settings)
+        return registry.merge(changes, self.options)
 
 
 def check_folder(folder: RunFolder, recipe: Recipe, resume: bool) -> None:

@@ -24,6 +24,7 @@ from delineate.engine.finish import finish
 from delineate.engine.folder import RunFolder, environment
 from delineate.engine.loop import Run, StageRun
 from delineate.engine.plan import Planned, build_method, check_training_memory, make_plan, settle_input
+from delineate.engine.planning import plan_from_data, planned_sections
 from delineate.engine.recipe import Recipe
 from delineate.engine.request import TrainRequest, check_folder
 from delineate.engine.signals import stop_on_signals
@@ -54,8 +55,8 @@ def train(request: TrainRequest, reporter: Reporter | None = None) -> RunResult:
     Raises `DelineateError` subclasses with one line for everything a user can mend; before the first step nothing is
     written. `Interrupted` after a signal, with the state saved.
     """
-    recipe = request.recipe()
     folder = RunFolder(request.out)
+    recipe = request.recipe(planned_sections(folder) if request.resume else None)
     fabric = _fabric(recipe)
     if fabric.is_global_zero:
         check_folder(folder, recipe, request.resume)
@@ -66,6 +67,10 @@ def train(request: TrainRequest, reporter: Reporter | None = None) -> RunResult:
     if request.resume:
         recipe = Recipe.load(folder.recipe)
     manifest, census = _open_data(request, folder, recipe.engine.seed, reporter)
+    data_plan = None
+    if recipe.plan.from_data and not request.resume:
+        recipe, data_plan = plan_from_data(request, recipe, manifest, census)
+        reporter.note(data_plan.summary())
     recipe, spec = settle_input(recipe, census)
     method = build_method(recipe, manifest, spec)
     recipe.check_stages(method.stages())
@@ -76,6 +81,8 @@ def train(request: TrainRequest, reporter: Reporter | None = None) -> RunResult:
     plan = make_plan(recipe, method, training, spec, fabric)
     if fabric.is_global_zero and not request.resume:
         _open_folder(folder, recipe, manifest, method, plan, fabric.device)
+        if data_plan is not None:
+            data_plan.save(folder)
     if fabric.is_global_zero and recipe.engine.tensorboard:
         reporter = TensorBoardReporter(reporter, folder.path / "tensorboard")
     fabric.barrier()

@@ -13,6 +13,8 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
+from delineate.data.fingerprint import Fingerprint
+
 
 class Batch(TypedDict):
     """What a dense method's objective is given, and nothing else."""
@@ -101,6 +103,34 @@ class MethodInfo:
     """Submodules whose activations may be recomputed in the backward pass (engine option `activation_checkpointing`)."""
 
 
+@dataclass(frozen=True)
+class Decision:
+    """One setting that a planner has chosen."""
+
+    key: str
+    """Dotted, as in the recipe: "input.size", "method.widths"."""
+    value: Any
+    """As YAML would hold it."""
+    why: str
+    """One sentence, with the figures it rests on."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a training step may take, and how to know what one would take. Options are the method's, sizes (height, width)."""
+
+    memory: int
+    """Bytes."""
+    flops: float | None
+    """Most floating-point operations of one image's forward pass (a multiply-add counts as two); None: no limit."""
+    longest_side: int
+    """Most pixels that the network's input may have along either side."""
+    training_bytes: Callable[[Mapping[str, Any], int, tuple[int, int]], int]
+    """(options, batch, size) → bytes that are kept for the backward pass, and for weights, gradients and optimiser."""
+    forward_flops: Callable[[Mapping[str, Any], tuple[int, int]], float]
+    """(options, size) → operations of one image's forward pass."""
+
+
 class MethodOptions(BaseModel):
     """Base of every method's options: typed, closed, each field described.
 
@@ -125,6 +155,16 @@ class Method(nn.Module):
         self.options = options
         self.classes = classes
         self.in_channels = in_channels
+
+    @classmethod
+    def plan(cls, fingerprint: Fingerprint, budget: Budget, given: Mapping[str, Any]) -> list[Decision]:
+        """Settings chosen by the data, for recipes that ask for it (`plan.from_data`); empty: the method does not plan.
+
+        `given`: the recipe's sections as preset and user state them; those hold, whatever is decided here, and decisions must
+        agree with them. Deterministic: the same arguments give the same decisions on every machine. Raises `RecipeError`
+        when nothing fits the budget.
+        """
+        return []
 
     def load_pretrained(self) -> None:
         """Load what the options ask for (encoder weights from timm or a local file). Called once when a model is

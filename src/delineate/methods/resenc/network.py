@@ -8,17 +8,28 @@ MICCAI 2024 (arXiv 2404.09556). Written from these papers.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Self
+from typing import Any, Self
 
 import torch
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, JsonValue, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from delineate.common.errors import RecipeError
-from delineate.methods.contract import Batch, Context, Method, MethodInfo, MethodOptions, Panel
+from delineate.data.fingerprint import Fingerprint
+from delineate.methods.contract import (
+    Batch,
+    Budget,
+    Context,
+    Decision,
+    Method,
+    MethodInfo,
+    MethodOptions,
+    Panel,
+)
+from delineate.methods.resenc.planner import Planner
 from delineate.nn.blocks import pad_to_multiple, resize
 from delineate.nn.deep_supervision import deeply_supervised
 from delineate.nn.losses import IGNORE, LossOptions, segmentation_loss
@@ -26,7 +37,7 @@ from delineate.nn.normalise import Normalise
 from delineate.nn.residual import ConvNormAct, ResidualBlock, initialise
 from delineate.nn.standardise import Standardise
 
-PAPER = {"origin": "paper"}
+PAPER: dict[str, JsonValue] = {"origin": "paper"}
 
 
 class ResEncOptions(MethodOptions):
@@ -128,6 +139,10 @@ class ResEnc(Method):
         self.heads = nn.ModuleList(nn.Conv2d(width, classes, 1) for width in options.widths[:levels])
         self._step = 2 ** (len(options.widths) - 1)
         initialise(self)
+
+    @classmethod
+    def plan(cls, fingerprint: Fingerprint, budget: Budget, given: Mapping[str, Any]) -> list[Decision]:
+        return Planner(fingerprint, budget, given).decide()
 
     def forward(self, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]
