@@ -34,6 +34,10 @@ CONTENTS = {
     CASES_CSV: "a line per case: each compared score of each model",
     PAIRS_CSV: "a line per score and pair: difference, interval, tests, effect sizes",
 }
+EMPTY = (
+    "Case by case a distance is 0 where a model rightly marks nothing and another one marks something; a model's own mean above "
+    "leaves such cases out, so the difference need not be that of the two means."
+)
 Records = Mapping[str, RunRecord]
 """Model → its run, where that is known."""
 
@@ -200,6 +204,7 @@ def _metric(comparison: Comparison, one: MetricComparison) -> Html:
         f"{title}, column “{one.column}”",
         forest({"": means}, title=title, head=["n"], first="Model", within=limits),
         element("h3", "Differences, case by case"),
+        element("p", EMPTY, class_="note") if kind == "distance" else None,
         differences(one, title),
         matrix(one),
         fold("Tests, effect sizes, and what could have been seen", pair_table(one)),

@@ -14,7 +14,6 @@ from delineate.report.html import Html, element, facts, join, number, table
 
 SPLITS = {"train": "training split", "val": "validation split", "test": "test split", "all": "all cases"}
 OUTCOMES = {"found": "found", "missed": "missed", "false_positive": "false positive", "both_empty": "rightly empty"}
-OVER_CLASSES = "mean of classes"
 WIDE = 12
 """Up to so many classes stand side by side in one table."""
 Means = Mapping[str, Mapping[str, Mapping[str, Any]]]
