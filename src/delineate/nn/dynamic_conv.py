@@ -20,6 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from delineate.nn.batchnorm import scale_and_shift
+
 
 class DynamicConv2d(nn.Module):
     """B×in×H×W → B×out×H×W, stride 1, odd kernel, padding that keeps the size. `kernels` = 1 is a plain convolution.
@@ -63,11 +65,8 @@ class DynamicConv2d(nn.Module):
     def folded(self, norm: nn.BatchNorm2d) -> Self:
         """A frozen copy with the BatchNorm that follows it merged into every kernel (exact, since π sums to 1) and the
         temperature merged into the attention."""
-        assert norm.running_mean is not None
-        assert norm.running_var is not None
+        scale, shift = scale_and_shift(norm)
         result = copy.deepcopy(self).requires_grad_(False)
-        scale = norm.weight.double() * (norm.running_var.double() + norm.eps).rsqrt()
-        shift = norm.bias.double() - norm.running_mean.double() * scale
         rows = self.weight.double().view(self.kernels, self.out_channels, -1)
         with torch.no_grad():
             result.weight.copy_((rows * scale[:, None]).flatten(1))

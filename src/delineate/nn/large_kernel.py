@@ -22,6 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from delineate.nn.batchnorm import scale_and_shift
+
 FROM_KERNEL = 15
 """Below, PyTorch's own convolution is left to do it (measured: benchmarks/large_kernel.py)."""
 STRIP = 48
@@ -99,14 +101,14 @@ class ReparameterisedConv(nn.Module):
     def merged(self) -> DepthwiseConv2d:
         """One k×k convolution with bias: each BatchNorm in its kernel, the small kernel in the middle of the large one."""
         channels, _, kernel, _ = self.large.weight.shape
-        large, large_bias = _with_norm(self.large.weight, self.large_norm)
-        small, small_bias = _with_norm(self.small.weight, self.small_norm)
-        margin = (kernel - small.shape[-1]) // 2
+        (large, large_shift), (small, small_shift) = scale_and_shift(self.large_norm), scale_and_shift(self.small_norm)
+        inner = small[:, None, None, None] * self.small.weight.double()
+        margin = (kernel - inner.shape[-1]) // 2
         result = DepthwiseConv2d(channels, kernel, bias=True).to(self.large.weight.device, self.large.weight.dtype)
         assert result.bias is not None
         with torch.no_grad():
-            result.weight.copy_(large + F.pad(small, (margin,) * 4))
-            result.bias.copy_(large_bias + small_bias)
+            result.weight.copy_(large[:, None, None, None] * self.large.weight.double() + F.pad(inner, (margin,) * 4))
+            result.bias.copy_(large_shift + small_shift)
         return result.requires_grad_(False)
 
 
@@ -142,14 +144,6 @@ def _side_by_side(strips: Tensor) -> Tensor:
     """H × strips × B × C × width → 1 × (strips·B·C) × H × width, channels-last."""
     height, _, _, _, width = strips.shape
     return strips.permute(0, 4, 1, 2, 3).reshape(1, height, width, -1).permute(0, 3, 1, 2)
-
-
-def _with_norm(weight: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Kernel and bias of a convolution without bias followed by BatchNorm in eval mode, in float64."""
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    scale = norm.weight.double() * (norm.running_var.double() + norm.eps).rsqrt()
-    return weight.double() * scale[:, None, None, None], norm.bias.double() - norm.running_mean.double() * scale
 
 
 def _check_odd(kernel: int) -> None:

@@ -65,12 +65,12 @@ def test_variants_deploy_and_learn(options: dict[str, object]) -> None:
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in method.parameters())
 
 
-def test_deployed_network_has_one_large_kernel_a_level_and_no_batchnorm_after_a_convolution() -> None:
+def test_deployed_network_has_one_large_kernel_a_level_and_no_batchnorm() -> None:
     method = tiny("mslkseg")
     lean = method.deploy()
     assert not any(isinstance(part, ReparameterisedConv) for part in lean.modules())
     assert sum(isinstance(part, DepthwiseConv2d) for part in lean.modules()) == 4
-    assert [part for part in lean.modules() if isinstance(part, nn.BatchNorm2d)] == [skip.norm for skip in lean.skips]
+    assert not any(isinstance(part, nn.BatchNorm2d) for part in lean.modules())
     assert all(part.temperature == 1 for part in lean.modules() if isinstance(part, DynamicConv2d))
     assert all(part.temperature == 30 for part in method.modules() if isinstance(part, DynamicConv2d))
 
