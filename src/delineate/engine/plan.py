@@ -118,21 +118,7 @@ def make_plan(recipe: Recipe, method: Method, cache: Cache, spec: InputSpec, fab
             raise RecipeError(
                 f"engine.batch_size={settings.batch_size} cannot be divided among {fabric.world_size} processes"
             )
-        source = make_source(
-            stage.source,
-            SourceRequest(
-                cache=cache,
-                spec=spec,
-                augment=recipe.stage_augment(stage.name),
-                batch_size=settings.batch_size,
-                seed=recipe.engine.seed + 7919 * index,  # each stage sees the samples in an order of its own
-                workers=recipe.data.workers,
-                foreground=recipe.data.foreground,
-                patches_per_image=recipe.data.patches_per_image,
-                rank=fabric.global_rank,
-                world=fabric.world_size,
-            ),
-        )
+        source = source_of(recipe, stage, cache, spec, index=index, rank=fabric.global_rank, world=fabric.world_size)
         total = recipe.engine.steps or (recipe.engine.epochs or 1) * source.steps_per_epoch
         steps = round(total * share / sum(shares))
         if steps > 0:
@@ -140,3 +126,24 @@ def make_plan(recipe: Recipe, method: Method, cache: Cache, spec: InputSpec, fab
     if not planned:
         raise RecipeError("engine.steps is too small: no stage gets a step")
     return planned
+
+
+def source_of(
+    recipe: Recipe, stage: Stage, cache: Cache, spec: InputSpec, *, index: int = 0, rank: int = 0, world: int = 1
+) -> Source:
+    """The batches of the stage with that index, as the recipe wants them."""
+    return make_source(
+        stage.source,
+        SourceRequest(
+            cache=cache,
+            spec=spec,
+            augment=recipe.stage_augment(stage.name),
+            batch_size=recipe.stage_settings(stage.name).batch_size,
+            seed=recipe.engine.seed + 7919 * index,  # each stage sees the samples in an order of its own
+            workers=recipe.data.workers,
+            foreground=recipe.data.foreground,
+            patches_per_image=recipe.data.patches_per_image,
+            rank=rank,
+            world=world,
+        ),
+    )

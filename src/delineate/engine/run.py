@@ -57,7 +57,7 @@ def train(request: TrainRequest, reporter: Reporter | None = None) -> RunResult:
     """
     folder = RunFolder(request.out)
     recipe = request.recipe(planned_sections(folder) if request.resume else None)
-    fabric = _fabric(recipe)
+    fabric = make_fabric(recipe)
     if fabric.is_global_zero:
         check_folder(folder, recipe, request.resume)
     if recipe.engine.tensorboard:
@@ -132,7 +132,8 @@ def _run_stages(run: Run, plan: list[Planned], state: State | None) -> None:
             run.reporter.close()
 
 
-def _fabric(recipe: Recipe) -> Fabric:
+def make_fabric(recipe: Recipe) -> Fabric:
+    """Device, processes and precision of a recipe. Raises `RecipeError` for a precision that the device lacks."""
     device = resolve_device(recipe.engine.device)
     precision = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[recipe.engine.precision]
     if precision == "16-mixed" and device.type == "cpu":
