@@ -1,67 +1,156 @@
-"""`delineate data`: look at a data set before training on it."""
+"""`delineate data`: look at a data set before training on it, clean it, and deal it into folds."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rich.console import Console
 
+    from delineate.data.case import Manifest
     from delineate.data.check import CheckReport
+    from delineate.data.findings import Finding
 
-app = typer.Typer(no_args_is_help=True, help="Look at a data set before training on it.")
+app = typer.Typer(no_args_is_help=True, help="Look at a data set before training on it, clean it, deal it into folds.")
 
 _COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
-
-@app.callback()
-def _group() -> None:
-    """Keeps `check` a sub-command while it is the only one."""
+MaxMegapixels = Annotated[float, typer.Option(help="Refuse images with more megapixels than this.", min=0.0001)]
+GroupBy = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RULE",
+        help="What belongs together: a regular expression on the names, a CSV file (case,group), or none. "
+        "Default: patients and sequences that the names tell of.",
+    ),
+]
 
 
 @app.command()
 def check(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with images and masks.")],
-    max_megapixels: Annotated[
-        float, typer.Option(help="Refuse images with more megapixels than this.", min=0.0001)
-    ] = 400.0,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with images and masks, or a manifest.")],
+    fix: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT", help="Write a clean copy and a log of every change into this new folder."),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page (HTML) with pictures of what was found.")
+    ] = None,
+    group_by: GroupBy = None,
+    max_megapixels: MaxMegapixels = 400.0,
 ) -> None:
-    """Show what was matched, sizes, channels, label values and splits; name every fault and how to mend it.
+    """Show what was matched, label values, duplicates, splits and balance; name every fault and how to mend it.
 
     The exit code is 2 when training could not use the data.
 
     Examples:
 
-        delineate data check polyps/
+        delineate data check polyps/ --report polyps.html
+
+        delineate data check polyps/ --fix polyps-clean/
 
         delineate data check slides/ --max-megapixels 1000
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     from delineate.data.check import check as examine_folder
+    from delineate.data.fix import check_target, write_fixed
+
+    if fix is not None:
+        check_target(folder, fix)
+    pixels = round(max_megapixels * 1e6)
+    with _progress() as progress:
+        found = examine_folder(folder, group_by=group_by, max_pixels=pixels, progress=progress)
+    console = Console()
+    _show(found, console)
+    if report is not None:
+        from delineate.report.data import write_data_report
+
+        console.print(f"report: {write_data_report(found, report)}", highlight=False, soft_wrap=True, markup=False)
+    if fix is not None:
+        fixed = write_fixed(found, fix, max_pixels=pixels)
+        words = f"clean copy: {fixed.cases} cases in {fixed.folder}; {len(fixed.changes)} changes in {fixed.folder / 'changes.csv'}"
+        console.print(words, highlight=False, soft_wrap=True, markup=False)
+    elif not found.usable:
+        raise typer.Exit(2)
+
+
+@app.command()
+def split(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with images and masks.")],
+    folds: Annotated[int, typer.Option(metavar="K", help="Number of folds.")],
+    out: Annotated[Path, typer.Option(metavar="MANIFEST", help="JSON file to write.")],
+    group_by: GroupBy = None,
+    test_fraction: Annotated[
+        float | None,
+        typer.Option(
+            metavar="F", help="Share of the cases to hold out for testing; default: the data's own test list, if any."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the draw.", min=0)] = 0,
+    max_megapixels: MaxMegapixels = 400.0,
+) -> None:
+    """Deal a data set into K folds and a test split: by group, duplicates together, stratified by class and foreground size.
+
+    The manifest holds the hash of every file, so that the same folds are found again on the same files only.
+
+    Examples:
+
+        delineate data split heart/ --folds 5 --group-by 'patient[0-9]+' --test-fraction 0.2 --out heart.json
+
+        delineate train heart.json --fold 0 --method unet --out runs/heart-0
+    """
+    from rich.console import Console
+
+    from delineate.common.errors import DataError
+    from delineate.data.folds import split_data
+
+    if out.exists():
+        raise DataError(
+            f"{out} exists already; a manifest of folds is never overwritten: give another --out or remove it"
+        )
+    with _progress() as progress:
+        found = split_data(
+            folder,
+            folds=folds,
+            group_by=group_by,
+            test_fraction=test_fraction,
+            seed=seed,
+            max_pixels=round(max_megapixels * 1e6),
+            progress=progress,
+        )
+    found.manifest.save(out)
+    console = Console()
+    _show_folds(found.manifest, console)
+    _show_findings(found.findings, console)
+    console.print(f"manifest: {out}", highlight=False, soft_wrap=True, markup=False)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr, when a person is watching."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     errors = Console(stderr=True)
     columns = (TextColumn("reading"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
         task = progress.add_task("")
-        report = examine_folder(
-            folder,
-            max_pixels=round(max_megapixels * 1e6),
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
-        )
-    _show(report, Console())
-    if not report.usable:
-        raise typer.Exit(2)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def _show(report: CheckReport, console: Console) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    _show_findings(report.findings, console)
     if report.rows:
         table = Table(title=escape(str(report.folder)), show_header=False, title_justify="left")
         table.add_column(style="bold", no_wrap=True)
@@ -69,10 +158,28 @@ def _show(report: CheckReport, console: Console) -> None:
         for name, value in report.rows:
             table.add_row(name, escape(value))
         console.print(table)
-    for finding in report.findings:
+    if report.usable:
+        console.print("[green]ready to train on[/]")
+
+
+def _show_findings(findings: Iterable[Finding], console: Console) -> None:
+    from rich.markup import escape
+
+    for finding in findings:
         colour = _COLOURS[finding.severity]
         console.print(f"[{colour}]{finding.severity}:[/] {escape(finding.text)}", highlight=False, soft_wrap=True)
         if finding.mend:
             console.print(f"  → {escape(finding.mend)}", highlight=False, soft_wrap=True)
-    if report.usable:
-        console.print("[green]ready to train on[/]")
+
+
+def _show_folds(manifest: Manifest, console: Console) -> None:
+    from rich.table import Table
+
+    table = Table(title=manifest.split_origin, title_justify="left")
+    for heading in ("part", "cases", "groups"):
+        table.add_column(heading, justify="left" if heading == "part" else "right")
+    parts = [(f"fold {fold}", [case for case in manifest.cases if case.fold == fold]) for fold in range(manifest.folds)]
+    for name, cases in [*parts, ("test", list(manifest.split("test")))]:
+        groups = {case.group or f"case {case.id}" for case in cases}
+        table.add_row(name, str(len(cases)), str(len(groups)))
+    console.print(table)

@@ -27,7 +27,9 @@ def apply_lists(root: Path, cases: Sequence[Case]) -> tuple[list[Case], list[Fin
 
     Without a train list, all cases that no list names are for training; with one, they are left out.
     """
-    lists = {path: split for path in sorted(root.glob("*.txt")) if (split := SPLIT_NAMES.get(path.stem.lower()))}
+    named = {path: split for path in sorted(root.glob("*.txt")) if (split := SPLIT_NAMES.get(path.stem.lower()))}
+    # What is in two lists stays out of training, should the fault be passed over.
+    lists = dict(sorted(named.items(), key=lambda item: ("test", "val", "train").index(item[1])))
     if not lists:
         return list(cases), []
     ids = {case.id for case in cases}

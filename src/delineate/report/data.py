@@ -1,0 +1,200 @@
+"""The page of `data check`: what was found, the gravest first, and the pictures that one must look at."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.common.errors import DataError
+from delineate.data.balance import SPLITS
+from delineate.data.case import Case, Manifest
+from delineate.data.check import CheckReport
+from delineate.data.copies import place
+from delineate.data.duplicates import ORIENTATIONS
+from delineate.data.findings import Finding, count
+from delineate.data.pixels import case_image, case_mask
+from delineate.data.quality import agreement
+from delineate.inference.overlay import REFERENCE
+from delineate.report.html import Html, element, facts, fold, join, number, table
+from delineate.report.images import drawn, figure_of
+from delineate.report.page import page, pictures, section, write_page
+
+PAIRS = 40
+"""Pairs of equal pictures shown of each kind; those in different splits come first."""
+SAMPLES = 12
+"""Pictures shown of every other kind."""
+_SIDE = 200
+
+_WORDS = {"error": "Must be mended before training", "warning": "Makes scores doubtful", "note": "Worth knowing"}
+
+
+def write_data_report(report: CheckReport, path: Path) -> Path:
+    """Write the page and return its path. Raises `DelineateError` when it cannot be written."""
+    parts = [_verdict(report), _findings(report.findings)]
+    if report.manifest is not None:
+        cases = {case.id: case for case in report.manifest.cases}
+        parts += [
+            _copies(report, report.manifest, cases),
+            _overview(report),
+            _balance(report),
+            _sizes(report),
+            _samples(report, report.manifest, cases),
+        ]
+    return write_page(path, page(report.folder.resolve().name, "data check", *parts))
+
+
+def _verdict(report: CheckReport) -> Html:
+    counts = Counter(finding.severity for finding in report.findings)
+    told = ", ".join(count(counts[kind], kind) for kind in ("error", "warning", "note") if counts[kind])
+    ready = "Training can start" if report.usable else "Training cannot use these data yet"
+    return element("p", f"{ready}: {told or 'nothing to complain about'}. Folder: {report.folder}.", class_="lead")
+
+
+def _findings(findings: Sequence[Finding]) -> Html | None:
+    if not findings:
+        return None
+
+    def entry(finding: Finding) -> Html:
+        return element("li", finding.text, element("p", f"→ {finding.mend}", class_="note") if finding.mend else None)
+
+    parts = []
+    for severity, words in _WORDS.items():
+        own = [entry(finding) for finding in findings if finding.severity == severity]
+        if own:
+            parts += [element("h3", f"{words} ({len(own)})"), element("ul", *own)]
+    return section("Findings", *parts)
+
+
+def _copies(report: CheckReport, manifest: Manifest, cases: dict[str, Case]) -> Html | None:
+    exact = sorted(report.copies.exact, key=lambda members: len({case.split for case in members}) == 1)
+    across = report.copies.across()
+    near = [*across, *(pair for pair in report.copies.near if pair not in across)]
+    if not exact and not near:
+        return None
+    parts: list[Html | None] = []
+    if exact:
+        words = [(members[0], members[1], f"equal; {count(len(members), 'picture')} in all") for members in exact]
+        parts += [element("h3", f"Pixel for pixel equal ({len(exact)})"), _pairs(manifest, words)]
+    if near:
+        pairs = [
+            (cases[one.first], cases[one.second], f"similarity {one.similarity:.3f}, {ORIENTATIONS[one.orientation]}")
+            for one in near
+        ]
+        parts += [element("h3", f"Near duplicates ({len(near)})"), _pairs(manifest, pairs)]
+    lead = (
+        "Two pictures each, with the reference's outline; those in different splits come first. Agreement is the Dice of the "
+        "two reference masks: low values mean that one of them is wrong."
+    )
+    return section("Equal and nearly equal pictures", *parts, lead=lead)
+
+
+def _pairs(manifest: Manifest, pairs: Sequence[tuple[Case, Case, str]]) -> Html:
+    figures = []
+    for first, second, words in pairs[:PAIRS]:
+        both = join(_picture(manifest, first), _picture(manifest, second))
+        crossing = " · different splits" if first.split != second.split else ""
+        names = f"{first.id} ({place(first)}) and {second.id} ({place(second)})"
+        masks = _agreement(manifest, first, second)
+        caption = element("small", f"{words}{crossing}; masks agree {masks}")
+        figures.append(figure_of(element("div", both, class_="twins", style="display: flex"), names, " ", caption))
+    rest = len(pairs) - PAIRS
+    return join(pictures(figures), element("p", f"… and {rest} more.", class_="note") if rest > 0 else None)
+
+
+def _agreement(manifest: Manifest, first: Case, second: Case) -> str:
+    try:
+        masks = case_mask(manifest, first), case_mask(manifest, second)
+    except DataError:
+        return "unknown"
+    if masks[0] is None or masks[1] is None:
+        return "unknown"
+    found = agreement(masks[0], masks[1])
+    return "unknown (their sizes differ)" if found is None else number(found)
+
+
+def _overview(report: CheckReport) -> Html:
+    return section("The set", facts({name or "…": value for name, value in report.rows}))
+
+
+def _balance(report: CheckReport) -> Html | None:
+    if not report.shares:
+        return None
+    splits = [split for split in SPLITS if any(share.split == split for share in report.shares)]
+    head = ["class", *(f"{split}: {what}" for split in splits for what in ("cases", "pixels"))]
+    rows: list[list[Any]] = []
+    for index in sorted({share.index for share in report.shares}):
+        own = {share.split: share for share in report.shares if share.index == index}
+        cells = [f"{index} {next(iter(own.values())).name}"]
+        for split in splits:
+            cells += [f"{own[split].showing} of {own[split].cases}", f"{own[split].pixels:.2%}"]
+        rows.append(cells)
+    return section("Classes", table(head, rows), lead="Cases that show the class, and its share of the split's pixels.")
+
+
+def _sizes(report: CheckReport) -> Html:
+    census = report.census
+    sizes = [[f"{width}×{height}", str(cases)] for (height, width), cases in census.sizes.most_common()]
+    kinds = [[f"{bits} bit", str(cases)] for bits, cases in census.depths.items()]
+    kinds += [[name, str(cases)] for name, cases in census.channels.items()]
+    values = [[str(value), f"{pixels:,}".replace(",", " ")] for value, pixels in sorted(census.values.items())]
+    return section(
+        "Counts",
+        fold(f"{count(len(sizes), 'size')}", table(["size", "cases"], sizes)),
+        fold("Channels and bit depths", table(["kind", "cases"], kinds)),
+        fold(f"{count(len(values), 'mask value')}", table(["value", "pixels"], values)),
+    )
+
+
+def _samples(report: CheckReport, manifest: Manifest, cases: dict[str, Case]) -> Html | None:
+    kinds = {
+        "Pictures of one value": report.constant,
+        "Dark pictures": report.dark,
+        "Little foreground": report.small,
+        "Specks in the reference": report.speckled,
+        "Empty masks": [case.id for case in manifest.cases if case.id in report.census.empty],
+    }
+    parts = []
+    for title, names in kinds.items():
+        if names:
+            figures = [
+                figure_of(_picture(manifest, cases[name]), f"{name} ({place(cases[name])})") for name in names[:SAMPLES]
+            ]
+            parts.append(fold(f"{title} ({len(names)})", pictures(figures)))
+    return section("To look at", *parts) if parts else None
+
+
+def _picture(manifest: Manifest, case: Case) -> Html:
+    try:
+        image = _eight_bits(case_image(manifest, case))
+        mask = case_mask(manifest, case)
+    except DataError as error:
+        return element("p", str(error), class_="note")
+    return drawn(_outlined(image, mask), f"{case.id} with its reference", longest=_SIDE)
+
+
+def _eight_bits(image: NDArray[Any]) -> NDArray[np.uint8]:
+    """RGB for the eye; 16-bit values are stretched to what occurs."""
+    image = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
+    image = image[..., :3]
+    if image.dtype == np.uint8:
+        return np.ascontiguousarray(image)
+    low, high = int(image.min()), int(image.max())
+    return ((image.astype(np.float32) - low) * (255 / max(1, high - low))).astype(np.uint8)
+
+
+def _outlined(image: NDArray[np.uint8], mask: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+    """Shrunk to what the page shows, with the outline of the foreground drawn on it."""
+    scale = min(1.0, 2 * _SIDE / max(image.shape[:2]))
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    if mask is None:
+        return small
+    binary = cv2.resize(((mask > 0) & (mask < 255)).astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    contours, _ = cv2.findContours(binary, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    return np.asarray(cv2.drawContours(small.copy(), contours, -1, REFERENCE, 2), np.uint8)
