@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -103,27 +104,26 @@ class TiledDice:
 
     def _next_case(self) -> None:
         self._case, self._row = self._case + 1, 0
-        self._both = self._sizes = np.zeros(0)
+        self._both: Any = 0
+        self._sizes: Any = 0
         if self._case < len(self._cache):
             self._reference = self._cache.mask(self._case)
             height, width = self._reference.shape
             self._blending = Blending((height, width), self._tile)
 
     def _count(self, rows: NDArray[np.float32]) -> None:
-        """Add the pixels of some rows, per foreground class: those of both masks, and those of either."""
+        """Add to the pixels in both masks, and to those of the two together, per foreground class, what these rows have."""
         reference = self._reference[self._row : self._row + rows.shape[1]]
         self._row += rows.shape[1]
         predicted = np.where(reference == IGNORE, IGNORE, rows[0] > 0.5 if len(rows) == 1 else rows.argmax(0))
-        classes = np.arange(1, max(2, len(rows)))
-        ours, theirs = ([mask == index for index in classes] for mask in (predicted, reference))
-        both = np.array([np.count_nonzero(one & other) for one, other in zip(ours, theirs, strict=True)])
-        sizes = np.array(
-            [np.count_nonzero(one) + np.count_nonzero(other) for one, other in zip(ours, theirs, strict=True)]
-        )
-        self._both, self._sizes = (self._both + both, self._sizes + sizes) if self._sizes.size else (both, sizes)
+        for_class = np.arange(1, max(2, len(rows)))[:, None, None]
+        ours, theirs = predicted == for_class, reference == for_class
+        self._both = self._both + (ours & theirs).sum((1, 2))
+        self._sizes = self._sizes + ours.sum((1, 2)) + theirs.sum((1, 2))
 
 
-def _mean_dice(both: NDArray, sizes: NDArray) -> float:
+def _mean_dice(both: NDArray[Any], sizes: NDArray[Any]) -> float:
+    """Mean over the classes present in either mask; 1 where there is none."""
     seen = sizes > 0
     return float(np.mean(2 * both[seen] / sizes[seen])) if seen.any() else 1.0
 
