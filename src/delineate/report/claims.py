@@ -8,7 +8,10 @@ from typing import Any
 from delineate.evaluation.comparison import MetricComparison
 from delineate.evaluation.statistics.mixed import MethodClaim
 from delineate.report.forest import Estimate, forest
-from delineate.report.html import Html, element, join, number, p_value, table
+from delineate.report.html import Html, element, fold, join, number, p_value, table
+
+FEW = 2
+"""More refusals are folded away."""
 
 
 def claims(one: MetricComparison, title: str) -> Html | None:
@@ -27,12 +30,14 @@ def claims(one: MetricComparison, title: str) -> Html | None:
         first="First − second",
         rule=(0.0, "no difference"),
     )
-    refused = [of.words for of in one.methods if of not in made]
+    refused = [element("p", of.words, class_="note") for of in one.methods if of not in made]
+    if len(refused) > FEW:
+        refused = [fold(f"{len(refused)} pairs of methods of which no claim can be made", *refused)]
     spread = element("p", "What each method's scores spread by, in the unit of the score:", class_="note")
     return join(
         chart if rows else None,
         *([spread, _spreads(one)] if rows else []),
-        *(element("p", words, class_="note") for words in refused),
+        *refused,
     )
 
 
