@@ -29,6 +29,7 @@ def train(
     epochs: int | None = None,
     steps: int | None = None,
     seed: int | None = None,
+    fold: int | None = None,
     device: str | None = None,
     resume: bool = False,
     init: Path | str | None = None,
@@ -41,9 +42,9 @@ def train(
 ) -> RunResult:
     """Train `method` on the images and masks in `data` and write the run folder `out`, its report included.
 
-    `size`: working height = width in pixels; `epochs` or `steps` count all stages together; `settings` are texts
-    "section.key=value", `options` the same as a nested mapping; `cache_limit` is in GiB; `reporter` receives progress
-    (default: a progress bar on stderr). What is left None comes from the method's preset.
+    `size`: working height = width in pixels; `epochs` or `steps` count all stages together; `fold`: the one that validates,
+    of a manifest with folds; `settings` are texts "section.key=value", `options` the same as a nested mapping; `cache_limit`
+    is in GiB; `reporter` receives progress (default: a progress bar on stderr). What is left None comes from the method's preset.
 
     Raises `DelineateError` (one line) for whatever a user can mend, before anything is written; `Interrupted` after Ctrl-C or
     SIGTERM, with the state saved for `resume=True`.
@@ -61,6 +62,7 @@ def train(
         epochs=epochs,
         steps=steps,
         seed=seed,
+        fold=fold,
         device=device,
         resume=resume,
         init=None if init is None else Path(init),

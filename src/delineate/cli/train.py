@@ -31,6 +31,9 @@ def train(
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps instead of epochs.", min=1)] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.", min=0)] = None,
+    fold: Annotated[
+        int | None, typer.Option(help="Of a manifest with folds: the one that validates, from 0 on.", min=0)
+    ] = None,
     device: Annotated[Device | None, typer.Option(help="Where to compute.", show_default="auto")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out, exactly where it was.")
@@ -65,6 +68,7 @@ def train(
         epochs=epochs,
         steps=steps,
         seed=seed,
+        fold=fold,
         device=None if device is None else device.value,
         resume=resume,
         init=init,

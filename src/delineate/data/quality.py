@@ -87,10 +87,8 @@ def measure_objects(manifest: Manifest, *, max_pixels: int = DEFAULT_MAX_PIXELS)
         return {case.id: objects for case, objects in found if objects is not None}
 
 
-def agreement(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float | None:
-    """Dice of two masks' foregrounds; None when their sizes differ, 1 when both are empty."""
-    if first.shape != second.shape:
-        return None
+def agreement(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
+    """Dice of the foregrounds of two masks of one size; 1 when both are empty."""
     one, other = ((mask > 0) & (mask != IGNORE) for mask in (first, second))
     total = int(one.sum()) + int(other.sum())
     return 2 * int((one & other).sum()) / total if total else 1.0

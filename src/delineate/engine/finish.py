@@ -30,7 +30,7 @@ from delineate.inference.predictor import Predictor
 from delineate.methods import registry
 from delineate.methods.contract import Batch, Panel
 
-SPLITS: tuple[Split, ...] = ("train", "val", "test")
+SPLITS: tuple[Split, ...] = ("train", "val")
 PICTURES = 3
 """Overlays at each end and in the middle of the ranking."""
 

@@ -31,6 +31,8 @@ class TrainRequest:
     seed: int | None = None
     device: str | None = None
     resume: bool = False
+    fold: int | None = None
+    """The fold that validates, where the data is a manifest with folds."""
     init: Path | None = None
     settings: Sequence[str] = ()
     max_pixels: int = DEFAULT_MAX_PIXELS

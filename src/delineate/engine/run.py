@@ -66,7 +66,9 @@ def train(request: TrainRequest, reporter: Reporter | None = None) -> RunResult:
     reporter = (reporter or ConsoleReporter()) if fabric.is_global_zero else Silent()
     if request.resume:
         recipe = Recipe.load(folder.recipe)
-    manifest, census = _open_data(request, folder, recipe.engine.seed, reporter)
+    whole, census = _open_data(request, folder, recipe.engine.seed, reporter)
+    manifest = whole.sealed()  # from here on nothing knows of a test case
+    census = census.of(manifest.cases)
     data_plan = None
     if recipe.plan.from_data and not request.resume:
         recipe, data_plan = plan_from_data(request, recipe, manifest, census)
@@ -80,7 +82,7 @@ def train(request: TrainRequest, reporter: Reporter | None = None) -> RunResult:
     training, validation = (_cache(request, manifest, split, spec, reporter) for split in SPLITS)
     plan = make_plan(recipe, method, training, spec, fabric)
     if fabric.is_global_zero and not request.resume:
-        _open_folder(folder, recipe, manifest, method, plan, fabric.device)
+        _open_folder(folder, recipe, whole, method, plan, fabric.device)
         if data_plan is not None:
             data_plan.save(folder)
     if fabric.is_global_zero and recipe.engine.tensorboard:
@@ -151,7 +153,10 @@ def make_fabric(recipe: Recipe) -> Fabric:
 
 def _open_data(request: TrainRequest, folder: RunFolder, seed: int, reporter: Reporter) -> tuple[Manifest, Census]:
     source = folder.manifest if request.resume else request.data
-    manifest, census = open_data(source, seed=seed, max_pixels=request.max_pixels)
+    fold = None if request.resume else request.fold
+    manifest, census = open_data(source, fold=fold, seed=seed, max_pixels=request.max_pixels)
+    if request.resume and request.fold is not None:
+        _check_fold(manifest, request.fold)
     if request.resume and not request.data.is_file() and Path(manifest.root).resolve() != request.data.resolve():
         raise DataError(f"--resume: the run was trained on {manifest.root}, not on {request.data}")
     counts = ", ".join(f"{len(manifest.split(name))} {name}" for name in ("train", "val", "test"))
@@ -163,6 +168,12 @@ def _open_data(request: TrainRequest, folder: RunFolder, seed: int, reporter: Re
                 f"{manifest.root}: the {name} split is empty; mend {name}.txt or remove the lists to get a seeded split"
             )
     return manifest, census
+
+
+def _check_fold(manifest: Manifest, fold: int) -> None:
+    """A run goes on with the fold that it was started with."""
+    if manifest.of_fold(fold).split("val") != manifest.split("val"):
+        raise DataError(f"--resume: the run does not validate on fold {fold}; give the fold that it was started with")
 
 
 def _initial_weights(method: Method, init: Path | None, reporter: Reporter) -> None:

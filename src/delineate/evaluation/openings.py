@@ -1,4 +1,7 @@
-"""Each opening of a test split is noted beside the predictions: how often a test set was looked at is part of a result."""
+"""Each opening of a test split is noted: how often a test set was looked at is part of a result.
+
+The note goes beside the predictions, and into the card of the run whose model made them, so that predicting anew hides nothing.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,18 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-from delineate.common.files import append_line
+from delineate.common.files import append_line, sha256
 from delineate.evaluation.predictions import PredictionList
 
 FILE_NAME = "evaluations.jsonl"
+HEADING = "## Openings of the test split"
+"""In a run's card; a line for each opening follows."""
 
 
 def note_opening(predictions: Path, references: Path, out: Path | None, cases: int) -> int:
-    """Add a line beside the predictions, and in the output folder; the number of openings noted beside the predictions.
+    """Add a line beside the predictions, in the output folder and in the card of the model's run.
+
+    Returns the number of openings noted beside the predictions.
 
     Raises `DelineateError` when the note cannot be written.
     """
@@ -28,4 +35,24 @@ def note_opening(predictions: Path, references: Path, out: Path | None, cases: i
     }
     for folder in {predictions.resolve(), *([out.resolve()] if out is not None else [])}:
         append_line(folder / FILE_NAME, json.dumps(note, ensure_ascii=False))
+    if listed is not None and (card := _card(listed)) is not None:
+        _note_in_card(card, f"- {note['time']}: {cases} cases of {references}, predictions in {predictions}")
     return len((predictions / FILE_NAME).read_text(encoding="utf-8").splitlines())
+
+
+def _card(listed: PredictionList) -> Path | None:
+    """The card of the run that still holds the very model which made the predictions."""
+    if listed.model is None:
+        return None
+    given = Path(listed.model)
+    model = given / "model.safetensors" if given.is_dir() else given
+    card = model.with_name("card.md")
+    if not (card.is_file() and model.with_name("recipe.yaml").is_file() and model.is_file()):
+        return None
+    return card if listed.model_sha256 in (None, sha256(model)) else None
+
+
+def _note_in_card(card: Path, line: str) -> None:
+    if HEADING not in card.read_text(encoding="utf-8").splitlines():
+        append_line(card, f"\n{HEADING}\n")
+    append_line(card, line)

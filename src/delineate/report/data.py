@@ -16,7 +16,7 @@ from delineate.data.balance import SPLITS
 from delineate.data.case import Case, Manifest
 from delineate.data.check import CheckReport
 from delineate.data.copies import place
-from delineate.data.duplicates import ORIENTATIONS
+from delineate.data.duplicates import ORIENTATIONS, Twins, oriented
 from delineate.data.findings import Finding, count
 from delineate.data.pixels import case_image, case_mask
 from delineate.data.quality import agreement
@@ -30,6 +30,7 @@ PAIRS = 40
 SAMPLES = 12
 """Pictures shown of every other kind."""
 _SIDE = 200
+_SIDE_BY_SIDE = "display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); align-items: center; gap: 2px"
 
 _WORDS = {"error": "Must be mended before training", "warning": "Makes scores doubtful", "note": "Worth knowing"}
 
@@ -79,13 +80,10 @@ def _copies(report: CheckReport, manifest: Manifest, cases: dict[str, Case]) -> 
         return None
     parts: list[Html | None] = []
     if exact:
-        words = [(members[0], members[1], f"equal; {count(len(members), 'picture')} in all") for members in exact]
+        words = [(members[0], members[1], 0, f"equal; {count(len(members), 'picture')} in all") for members in exact]
         parts += [element("h3", f"Pixel for pixel equal ({len(exact)})"), _pairs(manifest, words)]
     if near:
-        pairs = [
-            (cases[one.first], cases[one.second], f"similarity {one.similarity:.3f}, {ORIENTATIONS[one.orientation]}")
-            for one in near
-        ]
+        pairs = [(cases[one.first], cases[one.second], one.orientation, _likeness(one)) for one in near]
         parts += [element("h3", f"Near duplicates ({len(near)})"), _pairs(manifest, pairs)]
     lead = (
         "Two pictures each, with the reference's outline; those in different splits come first. Agreement is the Dice of the "
@@ -94,28 +92,34 @@ def _copies(report: CheckReport, manifest: Manifest, cases: dict[str, Case]) -> 
     return section("Equal and nearly equal pictures", *parts, lead=lead)
 
 
-def _pairs(manifest: Manifest, pairs: Sequence[tuple[Case, Case, str]]) -> Html:
+def _pairs(manifest: Manifest, pairs: Sequence[tuple[Case, Case, int, str]]) -> Html:
     figures = []
-    for first, second, words in pairs[:PAIRS]:
+    for first, second, orientation, words in pairs[:PAIRS]:
         both = join(_picture(manifest, first), _picture(manifest, second))
         crossing = " · different splits" if first.split != second.split else ""
         names = f"{first.id} ({place(first)}) and {second.id} ({place(second)})"
-        masks = _agreement(manifest, first, second)
+        masks = _agreement(manifest, first, second, orientation)
         caption = element("small", f"{words}{crossing}; masks agree {masks}")
-        figures.append(figure_of(element("div", both, class_="twins", style="display: flex"), names, " ", caption))
+        figures.append(figure_of(element("div", both, style=_SIDE_BY_SIDE), names, " ", caption))
     rest = len(pairs) - PAIRS
     return join(pictures(figures), element("p", f"… and {rest} more.", class_="note") if rest > 0 else None)
 
 
-def _agreement(manifest: Manifest, first: Case, second: Case) -> str:
+def _likeness(pair: Twins) -> str:
+    turned = f", the second {ORIENTATIONS[pair.orientation]}" if pair.orientation else ""
+    return f"similarity {pair.similarity:.3f}{turned}"
+
+
+def _agreement(manifest: Manifest, first: Case, second: Case, orientation: int) -> str:
+    """Dice of the two masks, the second brought to the first's size; a cropped copy agrees a little less than it should."""
     try:
-        masks = case_mask(manifest, first), case_mask(manifest, second)
+        one, other = case_mask(manifest, first), case_mask(manifest, second)
     except DataError:
         return "unknown"
-    if masks[0] is None or masks[1] is None:
+    if one is None or other is None:
         return "unknown"
-    found = agreement(masks[0], masks[1])
-    return "unknown (their sizes differ)" if found is None else number(found)
+    turned = oriented(other, orientation)
+    return number(agreement(one, np.asarray(cv2.resize(turned, one.shape[::-1], interpolation=cv2.INTER_NEAREST))))
 
 
 def _overview(report: CheckReport) -> Html:
