@@ -52,9 +52,9 @@ class DynamicConv2d(nn.Module):
         if self.kernels == 1:
             return F.conv2d(x, self._shaped(weight)[0], bias[0], padding=padding)
         share = self.attention(x)
-        if torch.compiler.is_exporting() or torch.jit.is_tracing():
+        if torch.compiler.is_exporting():
             every = F.conv2d(x, self._shaped(weight).flatten(0, 1), bias.flatten(), padding=padding)
-            return (every.unflatten(1, (self.kernels, -1)) * share[:, :, None, None, None]).sum(1)
+            return (every.view(x.shape[0], self.kernels, -1, *x.shape[2:]) * share[:, :, None, None, None]).sum(1)
         return _each_its_own(x, self._shaped(share @ weight), share @ bias, padding)
 
     def attention(self, x: Tensor) -> Tensor:
@@ -93,7 +93,7 @@ def set_temperature(module: nn.Module, temperature: float) -> None:
 def _each_its_own(x: Tensor, weight: Tensor, bias: Tensor, padding: int) -> Tensor:
     """Image i convolved with kernel i: B×in×H×W, B×out×in×k×k, B×out → B×out×H×W."""
     if x.device.type == "cpu" or x.shape[0] == 1:
-        images = zip(x.split(1), weight, bias, strict=True)
+        images = zip(torch.split(x, 1), weight, bias, strict=True)
         return torch.cat([F.conv2d(image, w, b, padding=padding) for image, w, b in images])
     batch, _, height, width = x.shape
     together = x.reshape(1, -1, height, width)

@@ -117,9 +117,8 @@ def _fast(x: Tensor, weight: Tensor) -> bool:
         x.device.type == "cpu"
         and weight.shape[-1] >= FROM_KERNEL
         and x.dtype in (torch.float32, torch.bfloat16)
-        and torch.backends.mkldnn.is_available()
+        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         and not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()
     )
 
 

@@ -7,6 +7,7 @@ Si et al., "SCSA: Exploring the synergistic effects between spatial and channel 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -45,9 +46,10 @@ class SharedSpatialAttention(nn.Module):
 
         Written as products and a sum: PyTorch's 1-D depthwise convolution goes channel by channel for lines this short.
         """
-        longest = max(conv.weight.shape[-1] for conv in self.convs)
-        weight = torch.cat([F.pad(conv.weight, ((longest - conv.weight.shape[-1]) // 2,) * 2) for conv in self.convs])
-        bias = torch.cat([conv.bias for conv in self.convs])
+        convs = cast("list[nn.Conv1d]", list(self.convs))
+        longest = max(conv.weight.shape[-1] for conv in convs)
+        weight = torch.cat([F.pad(conv.weight, ((longest - conv.weight.shape[-1]) // 2,) * 2) for conv in convs])
+        bias = torch.cat([conv.bias for conv in convs if conv.bias is not None])
         windows = F.pad(line, (longest // 2,) * 2).unfold(2, longest, 1)
         return (windows * weight).sum(3) + bias[:, None]
 

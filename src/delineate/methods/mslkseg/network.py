@@ -175,10 +175,12 @@ class MSLKSeg(Method):
         image = batch["image"]
         logits = self(image).float()
         probability = torch.sigmoid(logits) if self.classes == 1 else 1 - logits.softmax(1)[:, :1]
-        finest = self.encoder[0]
-        before = finest[0](self._ready(image))
-        rows, columns = finest[1].spatial_gates(before)
-        response = self.skips[0].response(finest[1](before))
+        (first, second), skip = self.encoder[0].children(), self.skips[0]
+        assert isinstance(second, SynergyBlock)
+        assert isinstance(skip, LargeKernelSkip)
+        before = first(self._ready(image))
+        rows, columns = second.spatial_gates(before)
+        response = skip.response(second(before))
         return {
             "probability": Panel("heat", probability),
             "spatial_attention": Panel("heat", _over_range((rows * columns).mean(1, keepdim=True), image)),
