@@ -191,5 +191,6 @@ def test_help_is_light(words):
 def test_room_loads_without(room, unwanted):
     """`evaluate` needs no network library at all, `predict` not the training stack, also not through what they import."""
     files = sorted((PACKAGE / room).rglob("*.py"))
-    names = [f"delineate.{room}" if file.stem == "__init__" else f"delineate.{room}.{file.stem}" for file in files]
+    modules = (file.relative_to(PACKAGE.parent).with_suffix("").parts for file in files)
+    names = [".".join(parts[:-1] if parts[-1] == "__init__" else parts) for parts in modules]
     assert modules_after("import " + ", ".join(names)) & unwanted == set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from delineate.engine.run import RunResult
     from delineate.evaluation.comparison import Comparison
     from delineate.evaluation.files import Evaluation
+    from delineate.studies.leaderboard import Leaderboard
 
 GIB = 2**30
 
@@ -88,7 +89,7 @@ def evaluate(predictions: Path | str, references: Path | str, *, out: Path | str
     from delineate.report.evaluation import write_evaluation_report
 
     evaluation = evaluate_folders(Path(predictions), Path(references), Options(**options), out=Path(out))
-    write_evaluation_report(Path(out))
+    write_evaluation_report(Path(out), evaluation.references)
     return evaluation
 
 
@@ -112,6 +113,41 @@ def compare(
     write_comparison_files(Path(out), comparison)
     write_comparison_report(comparison, Path(out))
     return comparison
+
+
+def benchmark(
+    data: Path | str,
+    *,
+    out: Path | str,
+    methods: Sequence[str],
+    announce: Callable[[str], None] = lambda _: None,
+    reporter: Reporter | None = None,
+    **options: Any,
+) -> Leaderboard:
+    """Train methods on the same splits with the same budget, score and compare them; write all of it and a report to `out`.
+
+    `options` are the fields of `delineate.studies.benchmark.BenchmarkRequest`. The same call goes on where an earlier one was
+    stopped. `announce` receives lines worth knowing. Raises `DelineateError` for whatever a user can mend, `Interrupted` after
+    Ctrl-C or SIGTERM.
+    """
+    from delineate.data.case import Manifest
+    from delineate.report.comparison import write_comparison_report
+    from delineate.report.evaluation import write_evaluation_report
+    from delineate.studies import benchmark as study
+    from delineate.studies.leaderboard import make_leaderboard, write_leaderboard
+    from delineate.studies.page import write_benchmark_report
+
+    request = study.BenchmarkRequest(data=Path(data), out=Path(out), methods=methods, **options)
+    plan = study.prepare(request, announce)
+    result = study.run(Path(out), plan, reporter, announce, request.cache_folder)
+    for stored in result.evaluations.values():
+        write_evaluation_report(stored.folder, Manifest.load(Path(out) / study.SCORED))
+    if result.comparison is not None:
+        write_comparison_report(result.comparison, Path(out) / study.COMPARISON)
+    board = make_leaderboard(result)
+    write_leaderboard(Path(out), board)
+    write_benchmark_report(result, board)
+    return board
 
 
 @dataclass(frozen=True)

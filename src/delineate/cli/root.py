@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from delineate.cli import compare, data, demo, evaluate, importing, methods, predict, train
+from delineate.cli import benchmark, compare, data, demo, evaluate, importing, methods, predict, train
 from delineate.common.errors import DelineateError
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.command("train")(train.train)
 app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
+app.command("benchmark")(benchmark.benchmark)
 app.command("import")(importing.import_checkpoint)
 
 

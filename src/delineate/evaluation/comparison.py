@@ -71,6 +71,8 @@ class MetricComparison:
     better: Literal["higher", "lower"]
     unit: str
     """mm, px or voxel; empty for metrics without."""
+    target: float | None
+    """A difference worth seeing, in that unit; None where nobody said."""
     values: dict[str, Values]
     """Model → each case's score: the mean over the classes that count in the column, NaN where none does. A distance is 0
     where this model rightly marks nothing and another one marks something."""
@@ -289,7 +291,7 @@ def _finish(
     better: Any = about["better"]
     unit = stored.origin.length if about["unit"] == "length" else ""
     worth = target or TARGETS.get(of.kind)
-    said: dict[str, Any] = {"score": about["title"] + (f" ({unit})" if unit else "")}
+    said: dict[str, Any] = {"score": f"{about['title']}{f' in {unit}' if unit else ''}"}
     if worth is not None:
         said["target"] = worth
     whole = np.isfinite(np.stack(list(of.values.values()))).all(0).any()
@@ -318,6 +320,7 @@ def _finish(
         column=stored.column_of(of.metric),
         better=better,
         unit=unit,
+        target=worth,
         values=of.values,
         pairs=tuple(pairs),
         methods=tuple(claims),

@@ -9,7 +9,7 @@ from typing import Any
 
 from delineate.common.errors import DataError
 from delineate.common.files import output_folder, write_text
-from delineate.data.case import Case, ClassTable
+from delineate.data.case import Case, ClassTable, Manifest
 from delineate.evaluation import tables
 from delineate.evaluation.cases import Row
 from delineate.evaluation.choice import Choice, choose
@@ -46,6 +46,8 @@ class Evaluation:
     """(kind, whose mask, against whose) → its table; empty with one rater."""
     protocol: ProtocolScores | None = None
     """What a paper's protocol makes of the predictions; None: native."""
+    references: Manifest | None = None
+    """Where the references lie and how their values are read."""
 
     def headline(self, score: str = "dice") -> float:
         """The mean to quote (see `Summary.headline`); of a protocol that pools all pixels, its one value."""
@@ -124,6 +126,7 @@ def evaluate_folders(
         openings,
         {roles: summarise(members, choice.masks) for roles, members in panel.items()},
         scores,
+        opened.found.manifest,
     )
     if out is not None:
         _write(out, evaluation, opened, panel)

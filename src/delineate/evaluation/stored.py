@@ -21,6 +21,7 @@ from delineate.evaluation.table import COLUMNS, POLICY, Column, Summary, Values,
 
 FORMAT = 2
 CSV_NAME, JSON_NAME = "scores.csv", "scores.json"
+_KEYS = ("classes", "macro", "micro", "metrics", "headline", "outcomes")
 _FIXED = ("case", "group", "class", "outcome", "present", "found", "tp", "fp", "fn", "tn", "diagonal")
 
 
@@ -88,14 +89,17 @@ class Stored:
         path = folder / JSON_NAME
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            version = content["format"]
+            version, classes = content["format"], list(content.get("classes", ()))
         except OSError as error:
             raise DataError(f"cannot read {path}: {error.strerror}; give a folder that `evaluate` wrote") from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"{path} is not a table of scores; evaluate again") from error
         if version != FORMAT:
             raise DataError(f"{path} has format {version}, this version reads format {FORMAT}; evaluate again")
-        return cls(folder, content, tuple(_rows(folder / CSV_NAME, list(content["classes"]))))
+        missing = [key for key in _KEYS if key not in content]
+        if missing:
+            raise DataError(f"{path} is not a table of scores: it lacks {', '.join(missing)}; evaluate again")
+        return cls(folder, content, tuple(_rows(folder / CSV_NAME, classes)))
 
     @property
     def origin(self) -> Origin:

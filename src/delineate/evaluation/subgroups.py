@@ -56,10 +56,11 @@ class Subgroups:
     def warning(self, level: float = 0.95) -> str:
         """What so many looks mean for intervals of that level."""
         chance = 1 - level**self.looks
+        looks = f"{count(self.looks, 'subgroup')} of {count(len(self.attributes), 'attribute')}"
         return (
-            f"{count(self.looks, 'subgroup')} of {count(len(self.attributes), 'attribute')}: were all of them alike, one or more "
-            f"{level:.0%} intervals would still miss the true mean with a probability of about {chance:.0%} (looks taken as "
-            "independent). Differences found here are questions for new data, not results, unless they were asked before"
+            f"{looks}: were all of them alike, one or more {100 * level:.0f} % intervals would still miss the true mean with a "
+            f"probability of about {100 * chance:.0f} % (looks taken as independent). Differences found here are questions for "
+            "new data, not results, unless they were asked before"
         )
 
 
@@ -136,15 +137,20 @@ def _tertiles(numbers: Mapping[str, float]) -> tuple[str, dict[str, tuple[str, .
     """How the numbers are cut, and the three levels; a value on the limit belongs to the lower level."""
     low, high = (float(limit) for limit in np.percentile(list(numbers.values()), (100 / 3, 200 / 3)))
     bounds = {
-        f"≤ {low:.4g}": (-math.inf, low),
-        f"{low:.4g} … {high:.4g}": (low, high),
-        f"> {high:.4g}": (high, math.inf),
+        f"≤ {_short(low)}": (-math.inf, low),
+        f"{_short(low)} … {_short(high)}": (low, high),
+        f"> {_short(high)}": (high, math.inf),
     }
     levels = {
         level: tuple(case for case, value in numbers.items() if below < value <= upto)
         for level, (below, upto) in bounds.items()
     }
-    return f"numbers, cut at the tertiles of these cases ({low:.4g} and {high:.4g})", levels
+    return f"numbers, cut at the tertiles of these cases ({_short(low)} and {_short(high)})", levels
+
+
+def _short(value: float) -> str:
+    """Four digits, and no exponent before a million."""
+    return f"{value:.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.4g}"
 
 
 def _number(cell: str) -> float | None:

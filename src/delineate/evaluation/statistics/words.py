@@ -102,7 +102,7 @@ def rank_words(result: Ranks) -> str:
     tied = [name for name, rank in zip(result.names, result.rank, strict=True) if rank == result.rank[index]]
     if len(tied) > 1:
         start = f"{' and '.join(tied)} share the best mean of {len(result.names)} models at n = {result.n}"
-    lost = f" {result.dropped} cases are left out, because a model has no score for them." if result.dropped else ""
+    lost = f" {_left_out(result.dropped, 'a model')}" if result.dropped else ""
     if result.frequencies is None:
         return f"{start}; fewer than {FEWEST} groups are too few to say how firm that is.{lost}"
     share = float(result.frequencies[index, 0])
@@ -192,7 +192,7 @@ def _paired_counts(result: Paired, first: str, second: str) -> str:
 def _paired_warnings(result: Paired, alpha: float) -> str:
     groups, said = result.difference.groups, []
     if result.dropped:
-        said.append(f"{result.dropped} cases are left out, because one of the two has no score for them.")
+        said.append(_left_out(result.dropped, "one of the two"))
     if result.least_p > alpha:
         said.append(
             f"So few groups differ that no outcome could have been significant (least p {_two(result.least_p)})."
@@ -226,8 +226,13 @@ def _method_warnings(result: MethodClaim) -> str:
     if min(result.seeds) == 2:
         said.append("Two seeds say little about the spread between seeds; three or more are advised.")
     if result.dropped:
-        said.append(f"{result.dropped} cases are left out, because a run has no score for them.")
+        said.append(_left_out(result.dropped, "a run"))
     return " ".join(said)
+
+
+def _left_out(count: int, who: str) -> str:
+    cases = "1 case is" if count == 1 else f"{count} cases are"
+    return f"{cases} left out, because {who} has no score there."
 
 
 def _ahead(difference: Interval, first: str, second: str, better: Better) -> tuple[str, str]:

@@ -1,0 +1,193 @@
+"""`delineate benchmark`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from delineate.studies.leaderboard import Leaderboard
+    from delineate.studies.speed import Speed
+
+
+def benchmark(
+    data: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATA", help="Folder of images and masks, or a manifest.json; with --status, the benchmark."
+        ),
+    ],
+    out: Annotated[Path | None, typer.Option(help="Folder of the benchmark; given again, it goes on.")] = None,
+    methods: Annotated[
+        str, typer.Option(metavar="NAMES", help="Methods with commas; NAME@PRESET for a preset of its own.")
+    ] = "unet,resenc",
+    preset: Annotated[str, typer.Option(help="Preset of the methods that name none.")] = "tiny",
+    folds: Annotated[
+        int | None, typer.Option(help="Deal the cases into so many folds, by group.", show_default="own test list")
+    ] = None,
+    group_by: Annotated[
+        str | None,
+        typer.Option(metavar="RULE", help="Which cases belong together: a pattern, a CSV (case,group), 'none'."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Trainings of each method and fold.", min=1)] = 1,
+    epochs: Annotated[
+        int | None,
+        typer.Option(help="Budget of each run in epochs: the same images for all.", min=1, show_default="preset's"),
+    ] = None,
+    budget_minutes: Annotated[
+        float | None, typer.Option(help="Budget of each run in minutes of training, turned into steps once.", min=0.01)
+    ] = None,
+    size: Annotated[int | None, typer.Option(help="Working size for all: N×N pixels.")] = None,
+    own_augment: Annotated[
+        bool, typer.Option("--own-augment", help="Each method with its own augmentation instead of one for all.")
+    ] = False,
+    metrics: Annotated[str, typer.Option(metavar="NAMES", help="Metrics, with commas.")] = "dice,iou,hd95_pooled,nsd@2",
+    stack: Annotated[
+        str | None, typer.Option(metavar="RULE", help="Score volumes put together of slices: 'auto', or a pattern.")
+    ] = None,
+    spacing: Annotated[str | None, typer.Option(metavar="MM", help="Pixel size in mm.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting for all methods.")
+    ] = None,
+    cache_dir: Annotated[Path | None, typer.Option(help="Where decoded images are kept.")] = None,
+    status: Annotated[bool, typer.Option("--status", help="Only tell how far the benchmark in DATA is.")] = False,
+    speed: Annotated[
+        bool, typer.Option("--speed", help="Only measure, in two minutes, what limits training here.")
+    ] = False,
+) -> None:
+    """Train methods on the same splits with the same budget, score and compare them: one table, with what may be said.
+
+    Killed at any moment, the same command goes on where it was. Each fold is
+    scored by models that never saw it; their weights were chosen on other
+    cases.
+
+    \b
+    delineate benchmark polyps/ --methods unet,resenc,condseg --epochs 20 --out bench
+    delineate benchmark hearts/ --folds 3 --seeds 2 --group-by 'patient\\d+' --stack auto --budget-minutes 10 --out bench
+    delineate benchmark bench --status
+    delineate benchmark polyps/ --methods condseg --speed
+    """
+    from delineate import api
+    from delineate.common.errors import DelineateError
+    from delineate.evaluation.stacks import parse_spacing
+
+    names = [name.strip() for name in methods.split(",") if name.strip()]
+    if status:
+        _print_status(data)
+        return
+    if speed:
+        _print_speed([_speed(data, name, preset, size, settings or [], cache_dir) for name in names])
+        return
+    if out is None:
+        raise DelineateError("--out is missing: name the folder of the benchmark")
+    board = api.benchmark(
+        data,
+        out=out,
+        methods=names,
+        preset=preset,
+        folds=folds,
+        group_by=group_by,
+        seeds=seeds,
+        epochs=epochs,
+        minutes=budget_minutes,
+        size=size,
+        own_augment=own_augment,
+        metrics=metrics.split(","),
+        stack=stack,
+        spacing=parse_spacing(spacing) if spacing else None,
+        settings=settings or (),
+        cache_folder=cache_dir,
+        announce=_say,
+    )
+    _print_board(board, out)
+
+
+def _speed(data: Path, method: str, preset: str, size: int | None, settings: list[str], cache: Path | None) -> Speed:
+    from delineate.studies.speed import measure_speed
+
+    return measure_speed(
+        data, method, preset=preset, size=size, settings=tuple(settings), cache_folder=cache, announce=_say
+    )
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def _print_board(board: Leaderboard, out: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="mean over cases and seeds [95 % interval]")
+    titles = [f"{about['title']} ({board.columns[name]})" for name, about in board.metrics.items()]
+    for heading in ("method", "n", "seeds", *titles, "min", "M par.", "GFLOP", "ms", "MiB"):
+        table.add_column(heading, justify="left" if heading == "method" else "right")
+    for row in board.rows:
+        cells = [_interval(interval) for interval in row.means.values()]
+        costs = ["–"] * 5
+        if row.cost is not None:
+            peak = "–" if row.cost.peak_mib is None else f"{row.cost.peak_mib:.0f}"
+            minutes = "–" if row.cost.minutes is None else f"{row.cost.minutes:.1f}"
+            costs = [
+                minutes,
+                f"{row.cost.parameters / 1e6:.2f}",
+                f"{row.cost.gigaflops:.2f}",
+                f"{row.cost.milliseconds:.0f}",
+                peak,
+            ]
+        table.add_row(row.label, str(next(iter(row.means.values())).n), str(row.seeds), *cells, *costs)
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(table)
+    for words in board.words:
+        console.print(f"• {words}")
+    for name, error in board.failures.items():
+        typer.echo(f"failed: {name}: {error}", err=True)
+    console.print(f"report: {out / 'report.html'}; tables: leaderboard.csv, comparison/pairs.csv")
+
+
+def _interval(interval: object) -> str:
+    mean, low, high = (getattr(interval, name) for name in ("mean", "low", "high"))
+    if mean is None:
+        return "–"
+    return f"{mean:.3f}" if low is None or high is None else f"{mean:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _print_status(folder: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from delineate.studies.benchmark import time_left
+    from delineate.studies.jobs import all_jobs
+    from delineate.studies.plan import Plan
+
+    plan = Plan.load(folder)
+    jobs = all_jobs(folder, plan)
+    table = Table(title=f"{len(jobs)} runs: {len(plan.entrants)} methods × {plan.folds} folds × {plan.seeds} seeds")
+    for heading in ("method", "fold", "seed", "state", "min"):
+        table.add_column(heading, justify="left" if heading in ("method", "state") else "right")
+    for job in jobs:
+        state = job.state
+        minutes = f"{float(job.result()['minutes']):.1f}" if state == "done" else ""
+        table.add_row(job.entrant.label, str(job.fold + 1), str(job.seed), state, minutes)
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(table)
+    console.print(time_left(jobs))
+
+
+def _print_speed(speeds: list[Speed]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, soft_wrap=True)
+    for speed in speeds:
+        table = Table(title=f"{speed.method} on {speed.device}, batch {speed.batch_size}")
+        for heading in ("what", "setting", "images/s"):
+            table.add_column(heading, justify="right" if heading == "images/s" else "left")
+        for what, rates in (("loader alone", speed.loader), ("network alone", speed.network)):
+            for rate in rates:
+                table.add_row(what, rate.setting or "as set", f"{rate.images_per_second:.1f}")
+        console.print(table)
+        for line in speed.advice():
+            console.print(f"• {line}")

@@ -1,0 +1,222 @@
+"""`benchmark`: the same splits and budget for every method, then the ruler. Interrupted at any moment, it goes on where it was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from delineate.common.errors import DataError, DelineateError, Interrupted
+from delineate.common.files import output_folder
+from delineate.engine.console import Reporter
+from delineate.evaluation.comparison import Comparison, compare_models, write_comparison_files
+from delineate.evaluation.files import Options, evaluate_folders
+from delineate.evaluation.metrics.registry import resolve as resolve_metrics
+from delineate.evaluation.models import Model
+from delineate.evaluation.predictions import PredictedFile, PredictionList
+from delineate.evaluation.stored import Stored
+from delineate.studies import trial
+from delineate.studies.folds import open_folds
+from delineate.studies.jobs import Job, all_jobs, predictions_folder, scores_folder
+from delineate.studies.plan import FILE_NAME, Entrant, Plan, differences, entrants
+
+METRICS = ("dice", "iou", "hd95_pooled", "nsd@2")
+MANIFEST = "manifest.json"
+SCORED = "scored.json"
+COMPARISON = "comparison"
+
+
+@dataclass(frozen=True)
+class BenchmarkRequest:
+    """What `benchmark` is asked for."""
+
+    data: Path
+    out: Path
+    methods: Sequence[str]
+    """Names, or NAME@PRESET."""
+    preset: str = "tiny"
+    folds: int | None = None
+    """None: the data set's own train, val and test lists, or those of a manifest with folds."""
+    group_by: str | None = None
+    seeds: int = 1
+    epochs: int | None = None
+    minutes: float | None = None
+    """Of training steps, per run; turned into steps once."""
+    size: int | None = None
+    settings: Sequence[str] = ()
+    own_augment: bool = False
+    metrics: Sequence[str] = METRICS
+    stack: str | None = None
+    spacing: Sequence[float] | None = None
+    cache_folder: Path | None = None
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A finished benchmark."""
+
+    folder: Path
+    plan: Plan
+    jobs: list[Job]
+    comparison: Comparison | None
+    """None with a single trained model: there is nothing to compare."""
+    evaluations: dict[tuple[str, int], Stored] = field(default_factory=dict)
+    """(label, seed) → scores over all folds."""
+
+
+Announce = Callable[[str], None]
+
+
+def prepare(request: BenchmarkRequest, announce: Announce = lambda _: None) -> Plan:
+    """Make the plan and write it, or find that the one in `out` is the same. Nothing is trained but short trials.
+
+    Raises `DelineateError`: an unknown method or metric, folds that the data cannot give, another plan in the folder.
+    """
+    if request.epochs is not None and request.minutes is not None:
+        raise DataError("give --epochs or --budget-minutes, not both")
+    if request.seeds < 1:
+        raise DataError("--seeds must be at least 1")
+    resolve_metrics(request.metrics)
+    methods = entrants(
+        request.methods,
+        preset=request.preset,
+        size=request.size,
+        settings=request.settings,
+        own_augment=request.own_augment,
+    )
+    folder = request.out
+    begun = (folder / FILE_NAME).exists()
+    if folder.is_dir() and not begun and {path.name for path in folder.iterdir()} - {MANIFEST, SCORED, "folds"}:
+        raise DataError(f"{folder} is not empty and holds no benchmark; give another --out")
+    asked = Plan(
+        data=str(request.data.resolve()),
+        asked_folds=request.folds,
+        group_by=request.group_by,
+        folds=0,
+        seeds=request.seeds,
+        epochs=request.epochs,
+        minutes=request.minutes,
+        size=request.size,
+        metrics=tuple(request.metrics),
+        stack=request.stack,
+        spacing=None if request.spacing is None else tuple(request.spacing),
+        settings=tuple(request.settings),
+        own_augment=request.own_augment,
+        entrants=methods,
+    )
+    if begun:
+        saved = Plan.load(folder)
+        changed = differences(saved, asked)
+        if changed:
+            raise DataError(f"{folder} holds a benchmark with another plan ({'; '.join(changed)}); give another --out")
+        return saved
+    folds = open_folds(request.data, request.folds, request.group_by, announce)
+    output_folder(folder)
+    folds.manifest.save(folder / MANIFEST)
+    for at, manifest in enumerate(folds.training()):
+        manifest.save(folder / "folds" / f"fold{at}.json")
+    folds.scored().save(folder / SCORED)
+    plan = _measured(asked.model_copy(update={"folds": folds.count}), folder, request, announce)
+    plan.save(folder)
+    return plan
+
+
+def run(
+    folder: Path,
+    plan: Plan,
+    reporter: Reporter | None = None,
+    announce: Announce = lambda _: None,
+    cache: Path | None = None,
+) -> Benchmark:
+    """Do what is not done yet, score all and compare.
+
+    A method that fails is named and left out; the others go on. `Interrupted` passes through; the same call goes on later.
+    Raises `DelineateError` when nothing at all could be trained.
+    """
+    jobs = all_jobs(folder, plan)
+    for at, job in enumerate(jobs):
+        if job.state in ("done", "failed"):
+            continue
+        announce(f"run {at + 1} of {len(jobs)}: {job.name} ({time_left(jobs)})")
+        try:
+            job.do(plan, cache, reporter)
+        except Interrupted:
+            raise
+        except DelineateError as error:
+            job.fail(error)
+            announce(f"failed: {job.name}: {error}")
+    return finish(folder, plan)
+
+
+def finish(folder: Path, plan: Plan) -> Benchmark:
+    """Score what is complete and compare it."""
+    jobs = all_jobs(folder, plan)
+    evaluations = {}
+    for entrant in plan.entrants:
+        for seed in range(plan.seeds):
+            mine = [job for job in jobs if job.entrant == entrant and job.seed == seed]
+            if all(job.state == "done" for job in mine):
+                evaluations[entrant.label, seed] = _evaluate(folder, plan, entrant, seed, mine)
+    if not evaluations:
+        failed = next((job for job in jobs if job.state == "failed"), None)
+        why = f"{failed.name}: {failed.result()['error']}" if failed else "no method was trained on all folds"
+        raise DelineateError(f"nothing to compare in {folder}; {why}")
+    comparison = None
+    if len(evaluations) > 1:
+        names = {key: key[0] if plan.seeds == 1 else f"{key[0]} #{key[1]}" for key in evaluations}
+        models = [Model(names[key], stored) for key, stored in evaluations.items()]
+        comparison = compare_models(models)
+        write_comparison_files(folder / COMPARISON, comparison)
+    return Benchmark(folder, plan, jobs, comparison, evaluations)
+
+
+def time_left(jobs: Sequence[Job]) -> str:
+    """From the minutes of the finished runs of each method; methods without any are taken to cost the mean."""
+    spent: dict[str, list[float]] = {}
+    for job in jobs:
+        if job.state == "done":
+            spent.setdefault(job.entrant.label, []).append(float(job.result()["minutes"]))
+    if not spent:
+        return "time left not known yet"
+    means = {label: sum(minutes) / len(minutes) for label, minutes in spent.items()}
+    usual = sum(means.values()) / len(means)
+    left = sum(means.get(job.entrant.label, usual) for job in jobs if job.state not in ("done", "failed"))
+    return f"about {left:.0f} min left" if left >= 1 else "less than a minute left"
+
+
+def _measured(plan: Plan, folder: Path, request: BenchmarkRequest, announce: Announce) -> Plan:
+    """The plan with minutes turned into steps by a trial of each method."""
+    if plan.minutes is None:
+        return plan
+    measured = []
+    for entrant in plan.entrants:
+        seconds = trial.seconds_per_step(entrant, folder / "folds" / "fold0.json", plan.settings, request.cache_folder)
+        measured.append(trial.frozen(entrant, seconds, plan.minutes))
+        announce(f"{entrant.label}: {seconds:.3f} s a step, {measured[-1].steps} steps in {plan.minutes:g} min")
+    return plan.model_copy(update={"entrants": tuple(measured)})
+
+
+def _evaluate(folder: Path, plan: Plan, entrant: Entrant, seed: int, jobs: Sequence[Job]) -> Stored:
+    """Scores over the test cases of all folds; each case was predicted by a model that never saw it."""
+    out = scores_folder(folder, entrant, seed)
+    if not (out / "scores.json").exists():
+        predictions = predictions_folder(folder, entrant, seed)
+        _join_lists(predictions, [job.predictions for job in jobs], entrant, seed)
+        options = Options(split="all", metrics=plan.metrics, stack=plan.stack, spacing=plan.spacing)
+        evaluate_folders(predictions, folder / SCORED, options, out=out)
+    return Stored.read(out)
+
+
+def _join_lists(folder: Path, parts: Sequence[Path], entrant: Entrant, seed: int) -> None:
+    """One list of the masks of all folds."""
+    lists = [(part, PredictionList.find(part)) for part in parts]
+    files: list[PredictedFile] = []
+    classes: tuple[str, ...] = ()
+    for part, listed in lists:
+        if listed is None:
+            raise DataError(f"{part} has lost its predictions.json; remove that folder's job.json and go on")
+        classes = listed.class_names
+        files += [PredictedFile(mask=f"{part.name}/{file.mask}", image=file.image) for file in listed.files]
+    PredictionList(
+        method=entrant.label, model=None, model_sha256=None, seed=seed, class_names=classes, files=tuple(files)
+    ).save(folder)

@@ -1,0 +1,79 @@
+"""The folds of a benchmark. In each, one fold is the test set, and the weights are chosen on cases of the other folds.
+
+Choosing the weights on the fold that is scored would flatter every method, and most those whose scores jump about most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from delineate.common.errors import DataError
+from delineate.data.case import Case, Manifest
+from delineate.data.folds import split_data
+from delineate.data.inspect import inspect
+from delineate.data.prepare import open_data
+from delineate.data.splits import complete
+
+
+@dataclass(frozen=True)
+class Folds:
+    """A data set and how it is divided."""
+
+    manifest: Manifest
+    count: int
+    """1: its own train, val and test lists."""
+    empty: frozenset[str]
+    """Ids of cases without foreground."""
+
+    def training(self) -> list[Manifest]:
+        """For each fold the manifest of its runs: that fold is the split `test`, a tenth of the other groups is `val`.
+
+        A test split that the data set keeps apart takes no part.
+        """
+        if self.count == 1:
+            return [self.manifest]
+        return [complete(self._outer(fold), self.empty) for fold in range(self.count)]
+
+    def scored(self) -> Manifest:
+        """The cases that the benchmark scores, each by a model that has not seen it."""
+        scored = (
+            case for case in self.manifest.cases if (case.split == "test" if self.count == 1 else case.fold is not None)
+        )
+        return self.manifest.model_copy(update={"cases": tuple(case for case in scored if case.masks)})
+
+    def _outer(self, fold: int) -> Manifest:
+        def placed(case: Case) -> Case:
+            return case.model_copy(update={"split": "test" if case.fold == fold else "train", "fold": None})
+
+        cases = tuple(placed(case) for case in self.manifest.cases if case.fold is not None)
+        origin = f"{self.manifest.split_origin}; fold {fold} tests"
+        return self.manifest.model_copy(update={"cases": cases, "split_origin": origin})
+
+
+def open_folds(
+    data: Path, folds: int | None, group_by: str | None, announce: Callable[[str], None] = lambda _: None
+) -> Folds:
+    """Read a data set's folder or a manifest.json (with or without folds) and divide it.
+
+    Raises `DataError`: too few groups for the folds, a manifest with another number of folds, or neither folds nor a test list.
+    """
+    given = data.is_file() and data.suffix.lower() == ".json"
+    if given and folds not in (None, Manifest.load(data).folds):
+        has = Manifest.load(data).folds
+        raise DataError(
+            f"{data} has {f'{has} folds' if has else 'no folds'}, not {folds}; leave --folds out, or give the data set's folder"
+        )
+    if group_by is not None and (given or folds is None):
+        raise DataError("--group-by makes folds; give --folds and the data set's folder with it")
+    if folds is not None and not given:
+        folding = split_data(data, folds=folds, group_by=group_by)
+        for finding in folding.findings:
+            announce(finding.text)
+        manifest, census = inspect(folding.manifest)
+    else:
+        manifest, census = open_data(data)
+    if not manifest.folds and not manifest.split("test"):
+        raise DataError(f"{data} has no test list; give --folds")
+    return Folds(manifest, manifest.folds or 1, frozenset(census.empty))

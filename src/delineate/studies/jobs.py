@@ -1,0 +1,133 @@
+"""The runs of a benchmark: which there are, how far each is, and doing one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from delineate.common.errors import DelineateError
+from delineate.common.files import write_json
+from delineate.data.case import Manifest
+from delineate.engine.console import Reporter
+from delineate.engine.folder import RunFolder
+from delineate.engine.request import TrainRequest
+from delineate.engine.run import train
+from delineate.inference.files import predict_files
+from delineate.inference.predictor import load
+from delineate.report.run import write_run_report
+from delineate.studies.memory import peak_memory, reset_peak
+from delineate.studies.plan import Entrant, Plan
+
+State = Literal["waiting", "begun", "trained", "done", "failed"]
+RESULT = "job.json"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One entrant on one fold with one seed."""
+
+    folder: Path
+    """Of the benchmark."""
+    entrant: Entrant
+    fold: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.entrant.label}, fold {self.fold + 1}, seed {self.seed}"
+
+    @property
+    def run(self) -> Path:
+        return self.folder / "runs" / _slug(self.entrant.label) / f"fold{self.fold}-seed{self.seed}"
+
+    @property
+    def predictions(self) -> Path:
+        """Of this fold's test cases; a folder inside those of all folds."""
+        return predictions_folder(self.folder, self.entrant, self.seed) / f"fold{self.fold}"
+
+    @property
+    def manifest(self) -> Path:
+        return self.folder / "folds" / f"fold{self.fold}.json"
+
+    @property
+    def state(self) -> State:
+        """How far it is, from what lies in its folder."""
+        if (self.run / RESULT).exists():
+            return "failed" if "error" in self.result() else "done"
+        run = RunFolder(self.run)
+        if run.read_summary().get("status") == "finished" and run.card.exists():
+            return "trained"
+        return "begun" if run.recipe.exists() else "waiting"
+
+    def result(self) -> dict[str, float | str]:
+        """What was noted when it ended: minutes, peak memory, or the error."""
+        return dict(json.loads((self.run / RESULT).read_text(encoding="utf-8")))
+
+    def do(self, plan: Plan, cache: Path | None, reporter: Reporter | None) -> None:
+        """Train, going on where it was stopped, and predict the fold's test cases.
+
+        A `DelineateError` of the method is noted as the job's failure; `Interrupted` passes through with the state saved.
+        """
+        reset_peak()
+        if self.state in ("waiting", "begun"):
+            self._train(plan, cache, reporter)
+        shutil.rmtree(self.predictions, ignore_errors=True)
+        manifest = Manifest.load(self.manifest)
+        images = [manifest.path(case.images[0]) for case in manifest.split("test")]
+        result = predict_files(load(self.run), images, self.predictions)
+        if result.failures:
+            raise DelineateError(f"{self.name}: {result.failures[0].error}")
+        minutes = RunFolder(self.run).read_summary()["minutes"]
+        write_json(self.run / RESULT, {"minutes": minutes, "peak_mib": peak_memory()})
+
+    def fail(self, error: DelineateError) -> None:
+        """Note why it cannot be done."""
+        write_json(self.run / RESULT, {"error": str(error)})
+
+    def _train(self, plan: Plan, cache: Path | None, reporter: Reporter | None) -> None:
+        saved = (self.run / "steps" / "latest.json").exists()
+        if not saved:
+            shutil.rmtree(self.run, ignore_errors=True)  # killed before its first state: begin anew
+        request = TrainRequest(
+            data=self.manifest,
+            method=self.entrant.method,
+            out=self.run,
+            preset=self.entrant.preset,
+            epochs=plan.epochs if self.entrant.steps is None else None,
+            steps=self.entrant.steps,
+            seed=self.seed,
+            resume=saved,
+            settings=plan.settings,
+            options=self.entrant.options,
+            cache_folder=cache,
+        )
+        train(request, reporter)
+        write_run_report(self.run)
+
+
+def all_jobs(folder: Path, plan: Plan) -> list[Job]:
+    """Seed by seed and fold by fold, the methods in turn, so that an early end leaves comparable runs."""
+    return [
+        Job(folder, entrant, fold, seed)
+        for seed in range(plan.seeds)
+        for fold in range(plan.folds)
+        for entrant in plan.entrants
+    ]
+
+
+def predictions_folder(folder: Path, entrant: Entrant, seed: int) -> Path:
+    """Of one entrant and seed, all folds together."""
+    return folder / "predictions" / f"{_slug(entrant.label)}-seed{seed}"
+
+
+def scores_folder(folder: Path, entrant: Entrant, seed: int) -> Path:
+    """The evaluation of these predictions."""
+    return folder / "scores" / f"{_slug(entrant.label)}-seed{seed}"
+
+
+def _slug(label: str) -> str:
+    """A label as a folder's name: `smp:unet/resnet18` has characters that paths have not."""
+    return "".join(letter if letter.isalnum() or letter in "-_@." else "-" for letter in label)

@@ -1,0 +1,185 @@
+"""A benchmark's table: one row per method, with what its scores, its training and its use cost."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+import numpy as np
+
+from delineate.common.files import write_json, write_text
+from delineate.data.case import Manifest
+from delineate.data.images import read_image
+from delineate.evaluation.statistics.intervals import Interval, mean_interval
+from delineate.evaluation.stored import Stored, plain
+from delineate.inference.predictor import Predictor, load
+from delineate.nn.counting import count_cost
+from delineate.studies.benchmark import Benchmark
+from delineate.studies.jobs import Job
+
+CSV_NAME, JSON_NAME = "leaderboard.csv", "leaderboard.json"
+TIMED_IMAGES = 7
+"""Predicted one by one after a first that is not timed; the median counts."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a method costs."""
+
+    parameters: int
+    gigaflops: float
+    """Of one image at the working size (2 per multiply-add, convolutions and matrix products)."""
+    milliseconds: float
+    """Of predicting one image at its own size, pre- and post-processing included."""
+    device: str
+    minutes: float | None
+    """Mean of the runs."""
+    peak_mib: float | None
+    """Largest of the runs; None where the system does not tell."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method."""
+
+    label: str
+    seeds: int
+    means: dict[str, Interval]
+    """Metric → mean over cases of the mean over seeds, in the column to quote."""
+    seed_means: dict[str, tuple[float, ...]]
+    """Metric → the mean of each seed."""
+    cost: Cost | None
+    """None where no run is left to measure."""
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """Best first, by the first metric."""
+
+    metrics: dict[str, dict[str, str]]
+    """Name → title, kind, better, unit."""
+    columns: dict[str, str]
+    """Metric → the column of its means."""
+    rows: tuple[Row, ...]
+    failures: dict[str, str]
+    """Run → why it failed."""
+    words: tuple[str, ...]
+    """What may be said, by the first metric."""
+
+
+def make_leaderboard(benchmark: Benchmark) -> Leaderboard:
+    """Gather the scores of all seeds and measure what each method costs."""
+    first = next(iter(benchmark.evaluations.values()))
+    metrics = first.metrics
+    rows = []
+    for entrant in benchmark.plan.entrants:
+        stored = [one for (label, _), one in benchmark.evaluations.items() if label == entrant.label]
+        if stored:
+            jobs = [job for job in benchmark.jobs if job.entrant == entrant and job.state == "done"]
+            rows.append(_row(entrant.label, stored, metrics, _cost(jobs)))
+    headline = next(iter(metrics))
+    sign = -1 if metrics[headline]["better"] == "higher" else 1
+    rows.sort(key=lambda row: sign * (row.means[headline].mean or 0.0))
+    failures = {job.name: str(job.result()["error"]) for job in benchmark.jobs if job.state == "failed"}
+    columns = {name: str(first.column_of(name)) for name in metrics}
+    return Leaderboard(metrics, columns, tuple(rows), failures, _words(benchmark))
+
+
+def write_leaderboard(folder: Path, board: Leaderboard) -> None:
+    """Write `leaderboard.csv` and `leaderboard.json`."""
+    write_text(folder / CSV_NAME, leaderboard_csv(board))
+    write_json(folder / JSON_NAME, plain(asdict(board)))
+
+
+def leaderboard_csv(board: Leaderboard) -> str:
+    """A line per method."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    head = ["method", "seeds", "n", "groups"]
+    for name in board.metrics:
+        head += [name, f"{name}_low", f"{name}_high", f"{name}_seed_sd"]
+    writer.writerow([*head, "minutes", "parameters", "gigaflops", "ms_per_image", "peak_mib"])
+    for row in board.rows:
+        whole = next(iter(row.means.values()))
+        cells: list[Any] = [row.label, row.seeds, whole.n, whole.groups]
+        for name, interval in row.means.items():
+            cells += [
+                _cell(interval.mean),
+                _cell(interval.low),
+                _cell(interval.high),
+                _cell(seed_sd(row.seed_means[name])),
+            ]
+        cost = row.cost
+        cells += [""] * 5 if cost is None else [_cell(cost.minutes), cost.parameters, _cell(cost.gigaflops)]
+        if cost is not None:
+            cells += [_cell(cost.milliseconds), _cell(cost.peak_mib)]
+        writer.writerow(cells)
+    return stream.getvalue()
+
+
+def seed_sd(means: Sequence[float]) -> float | None:
+    """Spread of the mean from seed to seed; None with one seed."""
+    return float(np.std(means, ddof=1)) if len(means) > 1 else None
+
+
+def _words(benchmark: Benchmark) -> tuple[str, ...]:
+    """Claims about methods where there are several seeds, else of these trained models."""
+    if benchmark.comparison is None:
+        return ("One trained model: there is nothing to compare it with.",)
+    one = benchmark.comparison.metrics[0]
+    return tuple(claim.words for claim in one.methods) or (*(pair.words for pair in one.pairs), one.rank_words)
+
+
+def _row(label: str, stored: Sequence[Stored], metrics: Mapping[str, Any], cost: Cost | None) -> Row:
+    groups = stored[0].groups()
+    drawn = None if len(set(groups)) == len(groups) else groups
+    means, seed_means = {}, {}
+    for name in metrics:
+        tables = np.stack([one.values(name) for one in stored])
+        seen = np.isfinite(tables).any(0)
+        over_seeds = np.full(seen.shape, np.nan)
+        over_seeds[seen] = np.nanmean(tables[:, seen], axis=0)
+        means[name] = mean_interval(over_seeds, drawn)
+        seed_means[name] = tuple(float(one.mean(name)["mean"]) for one in stored)
+    return Row(label, len(stored), means, seed_means, cost)
+
+
+def _cost(jobs: Sequence[Job]) -> Cost | None:
+    if not jobs:
+        return None
+    results = [job.result() for job in jobs]
+    predictor = load(jobs[0].run)
+    manifest = Manifest.load(jobs[0].manifest)
+    images = [manifest.path(case.images[0]) for case in manifest.split("test")[: TIMED_IMAGES + 1]]
+    network = predictor.method.deploy().eval()
+    counted = count_cost(network, in_channels=predictor.spec.in_channels, size=predictor.spec.size)
+    peaks = [float(result["peak_mib"]) for result in results if result.get("peak_mib") is not None]
+    return Cost(
+        parameters=sum(parameter.numel() for parameter in predictor.method.parameters()),
+        gigaflops=counted.gigaflops,
+        milliseconds=1000 * _seconds(predictor, images),
+        device=str(predictor.device),
+        minutes=fmean(float(result["minutes"]) for result in results),
+        peak_mib=max(peaks, default=None),
+    )
+
+
+def _seconds(predictor: Predictor, images: Sequence[Path]) -> float:
+    pixels = [read_image(path) for path in images]
+    predictor.predict(pixels[0])
+    times = []
+    for image in pixels[1:] or pixels:
+        start = time.perf_counter()
+        predictor.predict(image)
+        times.append(time.perf_counter() - start)
+    return median(times)
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"

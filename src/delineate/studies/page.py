@@ -1,0 +1,154 @@
+"""The page of a benchmark: what may be said, the leaderboard, the plan, where each method fails."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from delineate.data.case import Manifest
+from delineate.report.casework import worst_first
+from delineate.report.forest import Estimate, forest
+from delineate.report.html import Html, element, facts, join, number, table
+from delineate.report.images import contour_legend, figure_of
+from delineate.report.overlays import Overlays
+from delineate.report.page import notice, page, pictures, section, write_page
+from delineate.report.scores import case_values
+from delineate.studies.benchmark import COMPARISON, SCORED, Benchmark
+from delineate.studies.jobs import scores_folder
+from delineate.studies.leaderboard import Leaderboard, Row, seed_sd
+
+REPORT = "report.html"
+FAILURES = 3
+"""Pictures of each method's worst cases."""
+
+
+def write_benchmark_report(benchmark: Benchmark, board: Leaderboard) -> Path:
+    """Write `report.html` into the benchmark's folder and return its path."""
+    plan = benchmark.plan
+    document = page(
+        f"Benchmark on {Path(plan.data).name}",
+        "benchmark",
+        element("p", _lead(benchmark), class_="lead"),
+        notice([f"{name}: {error}" for name, error in board.failures.items()], "Runs that failed"),
+        section("What this allows to be said", element("ul", *(element("li", line) for line in board.words))),
+        section("Leaderboard", _table(board), _notes(board), *(_forest(board, name) for name in board.metrics)),
+        _links(benchmark),
+        section("Where each method fails", *_galleries(benchmark)),
+        section("The plan", _plan(benchmark)),
+    )
+    return write_page(benchmark.folder / REPORT, document)
+
+
+def _lead(benchmark: Benchmark) -> str:
+    plan = benchmark.plan
+    folds = "the data set's own splits" if plan.folds == 1 else f"{plan.folds} folds"
+    return (
+        f"{len(plan.entrants)} methods, {folds}, {plan.seeds} seed{'s' if plan.seeds > 1 else ''}: every case was scored by "
+        "models that never saw it, at its own resolution."
+    )
+
+
+def _table(board: Leaderboard) -> Html:
+    head: list[Any] = ["Method", "Seeds", "n"]
+    for name, about in board.metrics.items():
+        head.append(join(about["title"], element("small", f" {board.columns[name]}")))
+    head += ["Minutes", "Parameters", "GFLOP", "ms per image", "Peak MiB"]
+    return table(head, [_line(row, board) for row in board.rows])
+
+
+def _line(row: Row, board: Leaderboard) -> list[Any]:
+    whole = next(iter(row.means.values()))
+    cells: list[Any] = [element("b", row.label), row.seeds, whole.n]
+    for name in board.metrics:
+        interval, spread = row.means[name], seed_sd(row.seed_means[name])
+        limits = "" if interval.low is None else f" {number(interval.low)} to {number(interval.high)}"
+        seeds = "" if spread is None else f" seeds ± {number(spread)}"
+        cells.append(join(element("b", number(interval.mean)), element("small", limits + seeds)))
+    cost = row.cost
+    if cost is None:
+        return [*cells, *["–"] * 5]
+    return [
+        *cells,
+        number(cost.minutes),
+        f"{cost.parameters / 1e6:.2f} M",
+        f"{cost.gigaflops:.2f}",
+        f"{cost.milliseconds:.0f}",
+        "–" if cost.peak_mib is None else f"{cost.peak_mib:.0f}",
+    ]
+
+
+def _notes(board: Leaderboard) -> Html:
+    device = next((row.cost.device for row in board.rows if row.cost is not None), "cpu")
+    lines = (
+        "Means over cases of the mean over seeds, with 95 % intervals over cases; “seeds ±” is the standard deviation of the "
+        "mean from seed to seed. GFLOP: one image at the working size. ms per image: one image at its own size on "
+        f"{device}, reading excepted. Peak: largest memory of the process (GPU: allocated) in training and prediction. Minutes are "
+        "of training, mean of the runs."
+    )
+    return element("p", lines, class_="note")
+
+
+def _forest(board: Leaderboard, metric: str) -> Html:
+    about = board.metrics[metric]
+    rows = [
+        Estimate(row.label, interval.mean, interval.low, interval.high, (interval.n,))
+        for row in board.rows
+        for interval in (row.means[metric],)
+    ]
+    return forest({"": rows}, title=f"{about['title']}, {board.columns[metric]}", head=["n"], first="Method")
+
+
+def _links(benchmark: Benchmark) -> Html | None:
+    pages = []
+    if benchmark.comparison is not None:
+        pages.append(element("a", "all differences, tests and ranks", href=f"{COMPARISON}/report.html"))
+    for label, seed in benchmark.evaluations:
+        entrant = next(one for one in benchmark.plan.entrants if one.label == label)
+        where = scores_folder(benchmark.folder, entrant, seed).relative_to(benchmark.folder)
+        pages.append(element("a", f"{label}, seed {seed}", href=f"{where.as_posix()}/report.html"))
+    return section("More pages", element("ul", *(element("li", link) for link in pages)))
+
+
+def _galleries(benchmark: Benchmark) -> list[Html]:
+    """The worst cases of the first seed of each method."""
+    manifest = Manifest.load(benchmark.folder / SCORED)
+    parts = [contour_legend(manifest.classes.names)]
+    for (label, seed), stored in benchmark.evaluations.items():
+        if seed:
+            continue
+        metric = next(iter(stored.metrics))
+        values, overlays = case_values(stored, metric), Overlays.find(stored, manifest)
+        worst = [case for case in worst_first(stored, metric) if case in overlays.files][:FAILURES]
+        figures = [
+            figure_of(
+                overlays.picture(case), element("b", f"{stored.metrics[metric]['title']} {number(values[case])}"), case
+            )
+            for case in worst
+        ]
+        parts += [element("h3", label), pictures(figures)]
+    return parts
+
+
+def _plan(benchmark: Benchmark) -> Html:
+    plan = benchmark.plan
+    budget = (
+        f"{plan.minutes:g} minutes of training steps" if plan.minutes else f"{plan.epochs or 'the preset’s'} epochs"
+    )
+    steps = ", ".join(f"{one.label} {one.steps}" for one in plan.entrants if one.steps)
+    return facts(
+        {
+            "Data": plan.data,
+            "Folds": "own lists" if plan.folds == 1 else plan.folds,
+            "Groups": plan.group_by or "as the data set knows",
+            "Seeds": plan.seeds,
+            "Budget of a run": budget,
+            **({"Steps": steps} if steps else {}),
+            "Working size": plan.size or "the preset’s",
+            "Augmentation": "each method’s own" if plan.own_augment else "the same for all",
+            "Weights": "best Dice on validation cases of the other folds"
+            if plan.folds > 1
+            else "best Dice on validation",
+            "Presets": ", ".join(f"{one.label}: {one.preset}" for one in plan.entrants),
+            **({"Settings": ", ".join(plan.settings)} if plan.settings else {}),
+        }
+    )

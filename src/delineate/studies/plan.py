@@ -1,0 +1,145 @@
+"""A benchmark's plan: what is trained, on what, for how long. Frozen before the first run, so that resuming changes nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from delineate.common.errors import DataError, RecipeError
+from delineate.common.files import write_json
+from delineate.data.augment import AugmentSettings
+from delineate.engine.recipe import resolve
+from delineate.methods import registry
+
+FILE_NAME = "plan.json"
+COMMON_AUGMENT: Mapping[str, Any] = AugmentSettings(
+    flip_horizontal=0.5,
+    flip_vertical=0.5,
+    warp=0.5,
+    rotate=30,
+    scale=(0.9, 1.1),
+    border="reflect",
+    colour=0.5,
+    brightness=0.2,
+    contrast=0.2,
+    saturation=0.2,
+    hue=0.02,
+).model_dump(mode="json")
+"""What every method is trained with unless each may have its own."""
+
+
+class Entrant(BaseModel):
+    """One method (with a preset) that takes part."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    label: str
+    """As it was asked for: `unet`, or `din@no-gsa` for a preset of its own."""
+    method: str
+    preset: str
+    options: dict[str, Any]
+    """Recipe sections laid on the preset."""
+    steps: int | None = None
+    """Of one run, where the budget is in minutes; None: epochs decide."""
+    seconds_per_step: float | None = None
+    """Measured by the trial that turned minutes into steps."""
+
+
+class Plan(BaseModel):
+    """All runs of a benchmark: every entrant on every fold with every seed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = 1
+    data: str
+    """The data set's folder or manifest, as it was given, made absolute."""
+    asked_folds: int | None
+    group_by: str | None
+    folds: int
+    """1: the data set's own train, val and test lists."""
+    seeds: int
+    epochs: int | None
+    minutes: float | None
+    """Of training steps, per run."""
+    size: int | None
+    metrics: tuple[str, ...]
+    stack: str | None = None
+    spacing: tuple[float, ...] | None = None
+    settings: tuple[str, ...] = ()
+    """`--set` texts, the same for all."""
+    own_augment: bool = False
+    entrants: tuple[Entrant, ...]
+
+    @property
+    def runs(self) -> int:
+        return len(self.entrants) * self.folds * self.seeds
+
+    def save(self, folder: Path) -> None:
+        write_json(folder / FILE_NAME, json.loads(self.model_dump_json()))
+
+    @classmethod
+    def load(cls, folder: Path) -> Plan:
+        """Raises `DataError` when there is no plan in `folder`, or a damaged one."""
+        path = folder / FILE_NAME
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except OSError as error:
+            raise DataError(f"{folder} holds no benchmark: there is no {FILE_NAME}") from error
+        except ValidationError as error:
+            raise DataError(f"{path} is not a benchmark's plan; use another --out") from error
+
+
+def entrants(
+    labels: Sequence[str], *, preset: str, size: int | None, settings: Sequence[str], own_augment: bool
+) -> tuple[Entrant, ...]:
+    """The methods that take part, each with its options checked.
+
+    `labels`: names of methods, or NAME@PRESET. Raises `RecipeError` (nearest name) for an unknown method, preset or setting,
+    and for a method that is named twice.
+    """
+    twice = next((label for label in labels if list(labels).count(label) > 1), None)
+    if twice is not None:
+        raise RecipeError(f"'{twice}' is named twice; name each method once (presets of its own: {twice}@PRESET)")
+    return tuple(_entrant(label, preset, size, settings, own_augment) for label in labels)
+
+
+def differences(saved: Plan, asked: Plan) -> list[str]:
+    """What would change, a line each. What was measured or found (steps, number of folds) does not count."""
+
+    def plain(plan: Plan) -> dict[str, Any]:
+        content = plan.model_dump(exclude={"folds"})
+        content["entrants"] = {
+            entrant.label: (entrant.method, entrant.preset, entrant.options) for entrant in plan.entrants
+        }
+        return content
+
+    ours, theirs = plain(saved), plain(asked)
+    found = []
+    for key, value in ours.items():
+        if value != theirs[key]:
+            if key == "entrants":
+                found.append(f"methods {', '.join(value)} → {', '.join(theirs[key])}, or their options")
+            else:
+                found.append(f"{key} {value} → {theirs[key]}")
+    return found
+
+
+def _entrant(label: str, preset: str, size: int | None, settings: Sequence[str], own_augment: bool) -> Entrant:
+    method, _, own_preset = label.partition("@")
+    chosen = own_preset or preset
+    options: dict[str, Any] = {} if size is None else {"input": {"size": size}}
+    if not own_augment:
+        options = registry.merge(options, _same_augment(method, chosen))
+    resolve(method, chosen, options, settings)
+    return Entrant(label=label, method=method, preset=chosen, options=options)
+
+
+def _same_augment(method: str, preset: str) -> dict[str, Any]:
+    """The common augmentation for the run and for each stage that has one of its own."""
+    recipe = resolve(method, preset, {})
+    stages = {name: {"augment": dict(COMMON_AUGMENT)} for name, stage in recipe.stages.items() if "augment" in stage}
+    return {"augment": dict(COMMON_AUGMENT), **({"stages": stages} if stages else {})}

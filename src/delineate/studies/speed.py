@@ -1,0 +1,169 @@
+"""`benchmark --speed`: does the loader or the network limit training here, and which settings would change that?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from lightning.fabric import Fabric
+
+from delineate.data.cache import Cache, open_cache
+from delineate.data.case import Manifest
+from delineate.data.prepare import open_data
+from delineate.data.spec import InputSpec
+from delineate.engine.loop import Objective
+from delineate.engine.optim import make_optimiser
+from delineate.engine.plan import build_method, settle_input, source_of
+from delineate.engine.recipe import Recipe, resolve
+from delineate.engine.run import make_fabric
+from delineate.engine.sources import to_device
+from delineate.methods.contract import Batch, Context, Stage
+
+SECONDS = 6.0
+"""Of one measurement."""
+WORTH = 1.05
+"""A setting is advised when it is faster by this factor."""
+WORKERS = (1, 2, 4)
+
+Announce = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Rate:
+    """One measurement."""
+
+    setting: str
+    """As `--set` takes it; empty: as it is."""
+    images_per_second: float
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What was measured, and what follows."""
+
+    method: str
+    device: str
+    batch_size: int
+    loader: tuple[Rate, ...]
+    """Alone; the first is as it is set."""
+    network: tuple[Rate, ...]
+    """Training steps on one batch over and over; the first is as it is set."""
+
+    @property
+    def limit(self) -> str:
+        """The slower of the two."""
+        return "loader" if self.loader[0].images_per_second < self.network[0].images_per_second else "network"
+
+    def advice(self) -> list[str]:
+        """What to do, a line each."""
+        loader, network = self.loader[0].images_per_second, self.network[0].images_per_second
+        slow, fast = sorted((loader, network))
+        lines = [f"the {self.limit} limits: {slow:.0f} images/s against {fast:.0f}"]
+        if self.device == "cpu":
+            both = 1 / (1 / loader + 1 / network)
+            lines.append(f"on the CPU both share the cores: about {both:.0f} images/s together if no core is idle")
+        for rates in (self.network, self.loader) if self.limit == "network" else (self.loader, self.network):
+            base, best = rates[0], max(rates, key=lambda rate: rate.images_per_second)
+            if best.images_per_second > WORTH * base.images_per_second:
+                gain = best.images_per_second / base.images_per_second
+                lines.append(
+                    f"--set {best.setting} makes the {'network' if rates is self.network else 'loader'} {gain:.2f}× as fast"
+                )
+        if len(lines) <= 1 + (self.device == "cpu"):
+            lines.append("no setting that was tried is faster by 5 %")
+        return lines
+
+
+def measure_speed(
+    data: Path,
+    method: str,
+    *,
+    preset: str = "tiny",
+    size: int | None = None,
+    settings: tuple[str, ...] = (),
+    cache_folder: Path | None = None,
+    seconds: float | None = None,
+    announce: Announce = lambda _: None,
+) -> Speed:
+    """Measure the last stage of a method on the training images of a data set, in under two minutes (`seconds` each).
+
+    Raises what `train` raises before it starts.
+    """
+    seconds = SECONDS if seconds is None else seconds
+    options = {} if size is None else {"input": {"size": size}}
+    recipe = resolve(method, preset, options, settings)
+    manifest, census = open_data(data, seed=recipe.engine.seed)
+    recipe, spec = settle_input(recipe, census)
+    cache = open_cache(manifest, manifest.split("train"), spec, folder=cache_folder, announce=announce)
+    stage = build_method(recipe, manifest, spec).stages()[-1]
+    loader = []
+    for workers in dict.fromkeys((recipe.data.workers, *WORKERS)):
+        announce(f"loader alone, {workers} threads")
+        varied = recipe.model_copy(update={"data": recipe.data.model_copy(update={"workers": workers})})
+        rate = _loader_rate(varied, stage, cache, spec, seconds)
+        loader.append(Rate(f"data.workers={workers}", rate))
+    batch = next(source_of(recipe, stage, cache, spec).batches(0, 1))
+    network = []
+    for changed in ({}, *_variants(recipe)):
+        setting = " ".join(f"engine.{key}={str(value).lower()}" for key, value in changed.items())
+        announce(f"network alone, {setting or 'as set'}")
+        varied = recipe.model_copy(update={"engine": recipe.engine.model_copy(update=changed)})
+        network.append(Rate(setting, _network_rate(varied, manifest, spec, stage, batch, seconds)))
+    device = make_fabric(recipe).device.type
+    return Speed(method, device, recipe.stage_settings(stage.name).batch_size, tuple(loader), tuple(network))
+
+
+def _variants(recipe: Recipe) -> Iterator[dict[str, object]]:
+    """Settings of the engine that may be faster, one at a time."""
+    if recipe.engine.precision == "32":
+        yield {"precision": "bf16"}
+    yield {"channels_last": not recipe.engine.channels_last}
+
+
+def _loader_rate(recipe: Recipe, stage: Stage, cache: Cache, spec: InputSpec, seconds: float) -> float:
+    batches = source_of(recipe, stage, cache, spec).batches(0, 10**9)
+    next(batches)
+    images, start = 0, time.perf_counter()
+    for batch in batches:
+        images += len(batch["sample_id"])
+        if time.perf_counter() - start > seconds:
+            break
+    spent = time.perf_counter() - start
+    batches.close()
+    return images / spent
+
+
+def _network_rate(
+    recipe: Recipe, manifest: Manifest, spec: InputSpec, stage: Stage, batch: Batch, seconds: float
+) -> float:
+    fabric = make_fabric(recipe)
+    method = build_method(recipe, manifest, spec).train()
+    update = stage.updates[0]
+    optimiser = make_optimiser(method, update, recipe.stage_settings(stage.name))
+    objective, optimiser = fabric.setup(Objective(method), optimiser)
+    batch = to_device(batch, fabric.device)
+
+    def step() -> None:
+        generator = torch.Generator(fabric.device).manual_seed(0)
+        objective.module.ctx = Context(stage.name, 0, 1, generator)
+        fabric.backward(sum(objective(update.objective, batch).values()))  # type: ignore[no-untyped-call]
+        optimiser.step()
+        optimiser.zero_grad()
+
+    return len(batch["sample_id"]) / _seconds(step, fabric, seconds)
+
+
+def _seconds(step: Callable[[], None], fabric: Fabric, seconds: float) -> float:
+    """Mean time of a step after one that warms up; the device is waited for."""
+    wait = torch.cuda.synchronize if fabric.device.type == "cuda" else lambda: None
+    step()
+    wait()
+    count, start = 0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        step()
+        wait()
+        count += 1
+    return (time.perf_counter() - start) / count
