@@ -150,14 +150,15 @@ class DIN(Method):
 
     def panels(self, batch: Batch) -> dict[str, Panel]:
         """`enhanced`: what the second stream sees. `attention`: the finest level's global spatial attention, mean of both
-        streams. `boundary`: edge strength of the foreground's probability, as the boundary loss sees it."""
+        streams, each image stretched to its own range (the gate itself stays near ½). `boundary`: edge strength of the
+        foreground's probability, as the boundary loss sees it."""
         image = batch["image"]
         maps = self.exchanged(image)
         attention = torch.stack([spatial_attention(z.float()) for z in maps[0]]).mean(0)
         logits = self._decoded(maps, image).float()
         probability = torch.sigmoid(logits) if self.classes == 1 else 1 - logits.softmax(1)[:, :1]
         found = {
-            "attention": Panel("heat", resize_like(attention, image)),
+            "attention": Panel("heat", _stretched(resize_like(attention, image))),
             "boundary": Panel("heat", edges(probability, self.options.loss.gradient).abs().clamp(0, 1)),
         }
         enhanced = self.enhance(image)
@@ -179,6 +180,11 @@ class Alone(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         return (x,)
+
+
+def _stretched(x: Tensor) -> Tensor:
+    least, most = x.amin((1, 2, 3), keepdim=True), x.amax((1, 2, 3), keepdim=True)
+    return ((x - least) / (most - least).clamp_min(torch.finfo(x.dtype).tiny)).clamp(0, 1)
 
 
 def _stream(options: DINOptions, in_channels: int) -> Stream:
