@@ -66,7 +66,7 @@ def test_the_warning_counts_the_looks(tmp_path: Path):
     groups = read_subgroups(table(tmp_path, case=CASES, site=list("abcdefghh")), CASES)
     assert groups.looks == 8
     assert "8 subgroups of 1 attribute" in groups.warning()
-    assert "about 34%" in groups.warning(), "1 − .95⁸"
+    assert "about 34 %" in groups.warning(), "1 − .95⁸"
 
 
 @pytest.mark.parametrize(

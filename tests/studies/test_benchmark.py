@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -163,12 +164,17 @@ def test_wrong_plans_are_refused_before_anything_is_written(discs: Path, tmp_pat
         values: dict[str, Any] = {"data": discs, "out": tmp_path / "b", "methods": ["unet"], "folds": 2, "epochs": 1}
         return BenchmarkRequest(**(values | changes))
 
+    without_test = tmp_path / "no test"
+    shutil.copytree(discs, without_test)
+    names = sorted(path.stem for path in (discs / "images").iterdir())
+    (without_test / "train.txt").write_text("\n".join(names[4:]))
+    (without_test / "val.txt").write_text("\n".join(names[:4]))
     for changes, error, message in (
         ({"methods": ["unt"]}, RecipeError, "did you mean 'unet'"),
         ({"methods": ["unet@papr"]}, RecipeError, "has no preset 'papr'"),
         ({"methods": ["unet", "unet"]}, RecipeError, "named twice"),
         ({"folds": 20}, DataError, "there are 8"),
-        ({"folds": None}, DataError, "has no test list; give --folds"),
+        ({"data": without_test, "folds": None}, DataError, "has no test list; give --folds"),
         ({"group_by": "zebra"}, DataError, "matches none of the 16 cases"),
         ({"metrics": ["dcie"]}, DataError, "did you mean 'dice'"),
         ({"minutes": 1.0}, DataError, "not both"),
