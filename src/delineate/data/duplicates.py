@@ -116,30 +116,21 @@ def _candidates(hashes: Sequence[Plane]) -> list[tuple[int, int, int]]:
         return []
     rows = np.stack([one.ravel() for one in hashes])
     turned = [np.stack([oriented(one, at).ravel() for one in hashes]) for at in range(len(ORIENTATIONS))]
-    best: dict[tuple[int, int], tuple[float, int]] = {}
+    pairs: dict[tuple[int, int], int] = {}
     for start in range(0, len(rows), _BLOCK):
         block = rows[start : start + _BLOCK]
-        nearest = np.full((len(block), len(rows)), -1.0, np.float32)
-        which = np.zeros((len(block), len(rows)), np.int8)
-        for at, others in enumerate(turned):
-            score = block @ others.T
-            better = score > nearest
-            nearest[better], which[better] = score[better], at
+        nearest = block @ turned[0].T
+        for others in turned[1:]:
+            np.maximum(nearest, block @ others.T, out=nearest)
         nearest[np.arange(len(block)), np.arange(start, start + len(block))] = -1
         count = min(_NEIGHBOURS, len(rows) - 1)
         top = np.argpartition(-nearest, count - 1, axis=1)[:, :count]
-        for row, column in zip(np.repeat(np.arange(len(block)), count).tolist(), top.ravel().tolist(), strict=True):
-            if nearest[row, column] >= _LEAST_HASH:
-                _keep(best, start + row, column, float(nearest[row, column]), int(which[row, column]))
-    return [(first, second, at) for (first, second), (_, at) in sorted(best.items())]
-
-
-def _keep(best: dict[tuple[int, int], tuple[float, int]], row: int, column: int, score: float, at: int) -> None:
-    """Note a pair once. Seen from the other side a turn is its inverse; mirrorings are their own."""
-    if row > column:
-        row, column, at = column, row, at if at >= 4 else -at % 4
-    if score > best.get((row, column), (-1.0, 0))[0]:
-        best[row, column] = score, at
+        for row, columns in enumerate(top.tolist(), start=start):
+            for column in columns:
+                first, second = sorted((row, column))
+                if (first, second) not in pairs and nearest[row - start, column] >= _LEAST_HASH:
+                    pairs[first, second] = int(np.argmax([others[second] @ rows[first] for others in turned]))
+    return [(first, second, at) for (first, second), at in sorted(pairs.items())]
 
 
 def _similarity(first: PictureHash, second: PictureHash) -> float:
