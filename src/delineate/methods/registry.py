@@ -24,6 +24,8 @@ BUILT_IN = {
     "resenc": "delineate.methods.resenc.network:ResEnc",
     "unet": "delineate.methods.unet.network:UNet",
 }
+FAMILIES = {"smp": "delineate.methods.smp.network:method_class"}
+"""Prefix of names "FAMILY:MEMBER" → function from the member to its class; `names` does not list what they hold."""
 ENTRY_POINT_GROUP = "delineate.methods"
 
 
@@ -43,12 +45,17 @@ def names() -> list[str]:
 
 
 def method_class(name: str) -> type[Method]:
-    """The class registered under `name`. Raises `RecipeError` naming the nearest for an unknown one."""
+    """The class registered under `name`, or a family's member. Raises `RecipeError` naming the nearest for an unknown one."""
     if name in BUILT_IN:
         module, _, attribute = BUILT_IN[name].partition(":")
         return getattr(import_module(module), attribute)
+    family, colon, member = name.partition(":")
+    if family in FAMILIES:
+        module, _, attribute = FAMILIES[family].partition(":")
+        return getattr(import_module(module), attribute)(member)
     if name not in _foreign():
-        raise RecipeError(f"unknown method '{name}': {did_you_mean(name, names())}")
+        near = did_you_mean(family, FAMILIES) if colon else did_you_mean(name, names())
+        raise RecipeError(f"unknown method '{name}': {near}")
     point = _foreign()[name]
     try:
         loaded = point.load()

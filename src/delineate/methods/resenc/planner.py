@@ -191,7 +191,7 @@ def _rounded(height: float, width: float, longest: int) -> Size:
     """Multiples of what the number of stages asks for, nearest to the given sides and not above `longest` where it can be."""
     step = 2 ** (stages_of(round(min(height, width))) - 1)
     sides = [max(1, round(side / step)) * step for side in (height, width)]
-    return tuple(side - step if side > max(longest, step) else side for side in sides)  # type: ignore[return-value]
+    return tuple(side - step if side > max(longest, step) else side for side in sides)
 
 
 def _text(size: Size) -> str:

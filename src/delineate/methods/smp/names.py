@@ -1,0 +1,57 @@
+"""What `smp:ARCH/ENCODER` means: which architectures and encoders there are, and where the architectures come from."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from delineate.common.errors import DelineateError, RecipeError
+from delineate.common.names import did_you_mean
+
+PACKAGE = "segmentation_models_pytorch"
+FORM = "smp:ARCH/ENCODER, for example smp:unetplusplus/resnet34"
+TIMM = "tu-"
+"""Prefix by which the package takes any timm encoder; such names are timm's to check."""
+
+PAPERS: dict[str, tuple[int, str]] = {
+    "unet": (2015, "Ronneberger, Fischer, Brox: U-Net, MICCAI 2015, arXiv 1505.04597"),
+    "unetplusplus": (2018, "Zhou et al.: UNet++, DLMIA 2018, arXiv 1807.10165"),
+    "manet": (2020, "Fan et al.: MA-Net, IEEE Access 8, 2020"),
+    "linknet": (2017, "Chaurasia, Culurciello: LinkNet, VCIP 2017, arXiv 1707.03718"),
+    "fpn": (2017, "Lin et al.: Feature Pyramid Networks, CVPR 2017, arXiv 1612.03144"),
+    "pspnet": (2017, "Zhao et al.: Pyramid Scene Parsing Network, CVPR 2017, arXiv 1612.01105"),
+    "deeplabv3": (2017, "Chen et al.: DeepLabv3, 2017, arXiv 1706.05587"),
+    "deeplabv3plus": (2018, "Chen et al.: DeepLabv3+, ECCV 2018, arXiv 1802.02611"),
+    "pan": (2018, "Li et al.: Pyramid Attention Network, BMVC 2018, arXiv 1805.10180"),
+    "upernet": (2018, "Xiao et al.: UPerNet, ECCV 2018, arXiv 1807.10221"),
+    "segformer": (2021, "Xie et al.: SegFormer, NeurIPS 2021, arXiv 2105.15203"),
+    "dpt": (2021, "Ranftl et al.: Vision Transformers for Dense Prediction, ICCV 2021, arXiv 2103.13413"),
+}
+
+
+def package() -> Any:
+    """The module. Raises `DelineateError` saying how to install it."""
+    if find_spec(PACKAGE) is None:
+        raise DelineateError(
+            "methods named smp:… need segmentation_models.pytorch, which is not installed; pip install 'delineate[smp]'"
+        )
+    return import_module(PACKAGE)
+
+
+def parse(member: str) -> tuple[str, str]:
+    """ "UnetPlusPlus/resnet34" → ("unetplusplus", "resnet34"), both known to the package.
+
+    Raises `RecipeError` for another form and for unknown names, naming the nearest; `DelineateError` without the package.
+    """
+    arch, slash, encoder = member.partition("/")
+    if not (arch and slash and encoder):
+        raise RecipeError(f"method 'smp:{member}': the name has the form {FORM}")
+    smp, arch = package(), arch.lower()
+    if arch not in smp.MODEL_ARCHITECTURES_MAPPING:
+        known = did_you_mean(arch, smp.MODEL_ARCHITECTURES_MAPPING)
+        raise RecipeError(f"method 'smp:{member}': unknown architecture '{arch}': {known}")
+    encoders = smp.encoders.get_encoder_names()
+    if encoder not in encoders and not encoder.startswith(TIMM):
+        raise RecipeError(f"method 'smp:{member}': unknown encoder '{encoder}': {did_you_mean(encoder, encoders)}")
+    return arch, encoder

@@ -1,0 +1,118 @@
+"""Any architecture of segmentation_models.pytorch (P. Iakubovskii, MIT licence) with any of its encoders, as a method.
+
+The package is used through its public factory and is needed only when such a method is built or loaded.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from delineate.common.errors import DelineateError, RecipeError
+from delineate.methods.contract import Batch, Context, Method, MethodInfo, MethodOptions, Panel
+from delineate.methods.smp.names import PAPERS, package, parse
+from delineate.nn.blocks import pad_to_multiple
+from delineate.nn.fuse import fold_batchnorm
+from delineate.nn.losses import LossOptions, segmentation_loss
+from delineate.nn.normalise import Normalise, NormaliseKind
+
+STEP = 32
+"""Encoders halve the resolution up to five times."""
+
+
+class SMPOptions(MethodOptions):
+    """What may be chosen beside architecture and encoder, which are in the name."""
+
+    pretrained: bool = Field(False, description="start from the encoder's ImageNet weights, downloaded once")
+    arguments: dict[str, Any] = Field(
+        default_factory=dict,
+        description="further arguments of the architecture, e.g. {decoder_channels: [256, 128, 64, 32, 16]}",
+    )
+    normalise: NormaliseKind = Field("imagenet", description="mean and standard deviation taken off the image")
+    loss: LossOptions = Field(LossOptions(), description="weighted sum of losses")
+
+
+@cache
+def method_class(member: str) -> type[Method]:
+    """The method for "ARCH/ENCODER". Raises as `names.parse`."""
+    arch, encoder = parse(member)
+    title = f"{package().MODEL_ARCHITECTURES_MAPPING[arch].__name__} with {encoder}"
+    year, paper = PAPERS.get(arch, (0, "see segmentation_models.pytorch"))
+    info = MethodInfo(
+        name=f"smp:{arch}/{encoder}",
+        title=title,
+        paper=f"{paper} (as in segmentation_models.pytorch)",
+        year=year,
+        min_size=STEP,
+        licence_note="network code: segmentation_models.pytorch, MIT; pretrained weights: see there",
+    )
+    return type("SMPMethod", (SMP,), {"info": info, "arch": arch, "encoder": encoder, "__module__": __name__})
+
+
+class SMP(Method):
+    """Normalisation → the package's network with K output channels. Any image size: padded inside, cropped again."""
+
+    Options = SMPOptions
+    options: SMPOptions
+    arch: ClassVar[str]
+    encoder: ClassVar[str]
+
+    def __init__(self, options: SMPOptions, *, classes: int, in_channels: int) -> None:
+        super().__init__(options, classes=classes, in_channels=in_channels)
+        self.normalise = Normalise(in_channels, options.normalise)
+        self.network = self._create(None)
+
+    def load_pretrained(self) -> None:
+        if not self.options.pretrained:
+            return
+        try:
+            weights = self._create("imagenet").encoder.state_dict()
+        except Exception as error:  # whatever the package's download raises
+            raise DelineateError(
+                f"method '{self.info.name}': ImageNet weights of '{self.encoder}' cannot be had: {_line(error)}"
+            ) from error
+        self.network.encoder.load_state_dict(weights)
+
+    def forward(self, image: Tensor) -> Tensor:
+        height, width = image.shape[-2:]
+        logits: Tensor = self.network(self.normalise(pad_to_multiple(image, STEP)))
+        return logits[..., :height, :width]
+
+    def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
+        return segmentation_loss(self(batch["image"]), batch["mask"], self.options.loss)
+
+    def deploy(self) -> nn.Module:
+        return fold_batchnorm(self)
+
+    def panels(self, batch: Batch) -> dict[str, Panel]:
+        """`probability`: of any foreground class."""
+        logits = self(batch["image"]).float()
+        probability = torch.sigmoid(logits) if self.classes == 1 else 1 - logits.softmax(1)[:, :1]
+        return {"probability": Panel("heat", probability)}
+
+    def _create(self, weights: str | None) -> Any:
+        """The package's network. Raises `RecipeError` for arguments that it refuses."""
+        fixed = {"encoder_name", "encoder_weights", "in_channels", "classes", "aux_params", "activation"}
+        if taken := sorted(fixed & self.options.arguments.keys()):
+            raise RecipeError(f"method '{self.info.name}': arguments: '{taken[0]}' is not for options to set")
+        try:
+            return package().create_model(
+                self.arch,
+                encoder_name=self.encoder,
+                encoder_weights=weights,
+                in_channels=self.in_channels,
+                classes=self.classes,
+                **self.options.arguments,
+            )
+        except (TypeError, ValueError, KeyError, AttributeError, NotImplementedError, RuntimeError) as error:
+            if weights is not None:
+                raise
+            raise RecipeError(f"method '{self.info.name}': the package refuses this: {_line(error)}") from error
+
+
+def _line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
