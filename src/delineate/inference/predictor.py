@@ -100,7 +100,10 @@ class Predictor:
         """One prepared image → K×h×w at the working size. `batch`: tiles in a forward pass, where it is tiled."""
         if self.spec.fit != "patch":
             return self.working_probabilities([prepared])[0]
-        return np.concatenate(list(self._rows(prepared, batch)), axis=1)
+        result = np.empty((self.method.classes, *prepared.shape[:2]), np.float32)
+        for rows, values in self._rows(prepared, batch):
+            result[:, rows] = values
+        return result
 
     def classes_of(
         self, prepared: NDArray[Any], height: int, width: int, batch: int | None = None
@@ -109,7 +112,10 @@ class Predictor:
         very large; unless its probabilities must be enlarged or reduced as a whole (`spec.scale` ≠ 1)."""
         if self.spec.fit != "patch" or prepared.shape[:2] != (height, width):
             return self.to_classes(self.probabilities_of(prepared, batch), height, width)
-        return np.concatenate([self._settle(rows) for rows in self._rows(prepared, batch)])
+        result = np.empty((height, width), np.uint8)
+        for rows, values in self._rows(prepared, batch):
+            result[rows] = self._settle(values)
+        return result
 
     @torch.inference_mode()
     def working_probabilities(self, inputs: Sequence[NDArray[np.float32]]) -> Probabilities:
@@ -155,17 +161,18 @@ class Predictor:
             np.maximum(best, plane, out=best)
         return result
 
-    def _rows(self, working: Pixels, batch: int | None) -> Iterator[Probabilities]:
-        """The rows K×r×w of an image's probabilities, from its blended tiles."""
+    def _rows(self, working: Pixels, batch: int | None) -> Iterator[tuple[slice, Probabilities]]:
+        """An image's probabilities, from its blended tiles, a few rows K×r×w at a time."""
         size, limits = self.spec.size, percentiles(working) if self.spec.intensity == "percentile" else None
-        blending = Blending((working.shape[0], working.shape[1]), size)
+        top, blending = 0, Blending((working.shape[0], working.shape[1]), size)
         batch = batch or BATCH[self.device.type]
         for first in range(0, len(blending.corners), batch):
             corners = blending.corners[first : first + batch]
             inputs = [self.spec.to_unit(cut(working, corner, size), limits) for corner in corners]
             for tile in self.working_probabilities(inputs):
-                if (rows := blending.add(tile)) is not None:
-                    yield rows
+                if (values := blending.add(tile)) is not None:
+                    yield slice(top, top + values.shape[1]), values
+                    top += values.shape[1]
 
     def _remarked(self, image: Any) -> Pixels:
         pixels = as_pixels(image)
