@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 
 from data_path import TYPICAL, WORKERS, ours
-
 from delineate.data.cache import open_cache
 from delineate.data.loader import Loader
 from delineate.data.patch_loader import make_loader
