@@ -13,12 +13,13 @@ def model_card(artefact: Artefact, manifest: Manifest, recipe: Recipe, summary: 
     info = artefact.method.info
     parameters = sum(p.numel() for p in artefact.method.parameters())
     column = summary.headline_column
+    scale = f" at scale {artefact.spec.scale:g}" if artefact.spec.scale != 1 else ""
     lines = [
         f"# {info.title}, trained on {manifest.root.rstrip('/').rpartition('/')[2]}",
         "",
         f"- Method: {info.name} ({info.paper})",
         f"- Preset: {recipe.preset}, seed {recipe.engine.seed}, {parameters / 1e6:.2f} M parameters",
-        f"- Input: {artefact.spec.channels}, {artefact.spec.size[0]}×{artefact.spec.size[1]} ({artefact.spec.fit}, "
+        f"- Input: {artefact.spec.channels}, {artefact.spec.size[0]}×{artefact.spec.size[1]} ({artefact.spec.fit}{scale}, "
         f"intensity {artefact.spec.intensity})",
         f"- Classes: {', '.join(artefact.classes.names)}",
         f"- Data: {len(manifest.split('train'))} training, {len(manifest.split('val'))} validation cases; splits: "
