@@ -95,7 +95,7 @@ def test_a_tiny_image_is_seen_in_its_mirror() -> None:
 
 
 def test_tiles_leave_no_seams() -> None:
-    """Where tiles meet, a network with a field of view differs from the single pass less than at the image's own edges."""
+    """A network with a field of view is disturbed at each tile's edge; plain means would show it a hundred times more."""
     torch.manual_seed(0)
     spec = InputSpec(size=(32, 32), fit="patch")
     method = Micro(MicroOptions(kernel=7), classes=1, in_channels=3).eval()
@@ -103,7 +103,7 @@ def test_tiles_leave_no_seams() -> None:
     tiled = Predictor(Artefact(method, spec, ClassTable()), "cpu").probabilities(pixels)[..., 0]
     whole = InputSpec(size=(100, 100))
     single = Predictor(Artefact(method, whole, ClassTable()), "cpu").probabilities(pixels)[..., 0]
-    assert np.abs(tiled - single)[8:-8, 8:-8].max() < 0.01
+    assert np.abs(tiled - single).max() < 0.001
 
 
 @pytest.mark.parametrize("scale", [0.5, 2.0])
