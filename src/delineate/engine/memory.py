@@ -28,8 +28,11 @@ def training_bytes(build: Callable[[], Method], batch: int, size: tuple[int, int
         kept[tensor.untyped_storage()._cdata] = tensor
         return tensor
 
-    with FakeTensorMode(), torch.random.fork_rng(devices=[]):
+    with torch.device("meta"), torch.random.fork_rng(devices=[]):
         method = build().train()
+    # Built on the meta device, since some of timm's networks read numbers from tensors while they are built.
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        method.to_empty(device="cpu")
         with torch.autograd.graph.saved_tensors_hooks(note, _same):
             output = method(torch.empty(batch, method.in_channels, *size))
     weights = {p.untyped_storage()._cdata for p in [*method.parameters(), *method.buffers()]}
