@@ -9,6 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from delineate.cli import data
+from delineate.common.errors import DataError
+from delineate.data.case import Manifest
 
 
 def test_sound_data(make_pairs: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,3 +44,53 @@ def test_the_limit_is_passed_on(make_pairs: Callable[..., Path]) -> None:
     result = CliRunner().invoke(data.app, ["check", str(root), "--max-megapixels", "0.0002"])
     assert result.exit_code == 2
     assert "above the limit of 0.0002 megapixels" in result.output
+
+
+def test_page_and_clean_copy(make_pairs: Callable[..., Path], tmp_path: Path) -> None:
+    root = make_pairs([f"s{number}" for number in range(10)])
+    (root / "masks" / "s3.png").unlink()
+    arguments = ["check", str(root), "--report", str(tmp_path / "page.html"), "--fix", str(tmp_path / "clean")]
+    result = CliRunner().invoke(data.app, arguments)
+    assert result.exit_code == 0, result.output
+    assert result.output.index("error: 1 of 10 images") < result.output.index("layout")
+    assert "clean copy: 9 cases" in result.output
+    assert (tmp_path / "page.html").is_file()
+    assert CliRunner().invoke(data.app, ["check", str(tmp_path / "clean")]).exit_code == 0
+    again = CliRunner().invoke(data.app, arguments)
+    assert isinstance(again.exception, DataError)
+    assert "clean: the folder is not empty" in str(again.exception)
+
+
+def test_folds_are_written_once(make_pairs: Callable[..., Path], tmp_path: Path) -> None:
+    root = make_pairs([f"{name}{part}" for name in "abcdefgh" for part in range(2)])
+    out = tmp_path / "folds.json"
+    arguments = ["split", str(root), "--folds", "3", "--group-by", "^.", "--test-fraction", "0.25", "--out", str(out)]
+    result = CliRunner().invoke(data.app, arguments)
+    assert result.exit_code == 0, result.output
+    manifest = Manifest.load(out)
+    assert (manifest.folds, len(manifest.split("test"))) == (3, 4)
+    assert "duplicates together, stratified by class and foreground size, seed 0" in manifest.split_origin
+    checked = CliRunner().invoke(data.app, ["check", str(out)])
+    assert checked.exit_code == 0
+    assert "4, 4, 4" in checked.output
+    content = out.read_bytes()
+    assert "never overwritten" in str(CliRunner().invoke(data.app, arguments).exception)
+    assert out.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--folds", "11"], "11 folds need at least 11 cases, there are 10"),
+        (["--folds", "3", "--group-by", "patient"], "matches none of the 10 cases"),
+        (["--folds", "3", "--group-by", "groups.csv"], "cannot read the table groups.csv"),
+    ],
+)
+def test_splits_that_cannot_be_made_are_one_line(
+    make_pairs: Callable[..., Path], tmp_path: Path, options: list[str], words: str
+) -> None:
+    root = make_pairs([f"s{number}" for number in range(10)])
+    result = CliRunner().invoke(data.app, ["split", str(root), *options, "--out", str(tmp_path / "folds.json")])
+    assert isinstance(result.exception, DataError)
+    assert words in str(result.exception)
+    assert not (tmp_path / "folds.json").exists()

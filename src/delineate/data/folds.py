@@ -30,7 +30,7 @@ from delineate.data.spec import Pixels
 Counts = NDArray[np.float64]
 
 _QUARTERS = 4
-_CASES_WEIGHT = 3.0
+_CASES_WEIGHT = 10.0
 """How much more an even number of cases matters than an even number in any one stratum."""
 
 
