@@ -149,7 +149,7 @@ def _network_rate(
     def step() -> None:
         generator = torch.Generator(fabric.device).manual_seed(0)
         objective.module.ctx = Context(stage.name, 0, 1, generator)
-        fabric.backward(sum(objective(update.objective, batch).values()))  # type: ignore[no-untyped-call]
+        fabric.backward(sum(objective(update.objective, batch).values()))
         optimiser.step()
         optimiser.zero_grad()
 
@@ -158,7 +158,12 @@ def _network_rate(
 
 def _seconds(step: Callable[[], None], fabric: Fabric, seconds: float) -> float:
     """Mean time of a step after one that warms up; the device is waited for."""
-    wait = torch.cuda.synchronize if fabric.device.type == "cuda" else lambda: None
+    on_gpu = fabric.device.type == "cuda"
+
+    def wait() -> None:
+        if on_gpu:
+            torch.cuda.synchronize()
+
     step()
     wait()
     count, start = 0, time.perf_counter()
