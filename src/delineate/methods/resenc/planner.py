@@ -65,9 +65,9 @@ class Planner:
     def _network(self) -> Network:
         """The largest size at which some form of the network fits; of those the widest, of those the deepest."""
         for size in self._sizes():
-            for network in self._forms(size):
-                if self._fits(network):
-                    return network
+            forms = list(self._forms(size))
+            if self._fits(forms[-1]):  # the smallest
+                return next(form for form in forms if self._fits(form))
         raise RecipeError(
             f"plan.from_data: no form of resenc fits {self.budget.memory / 2**30:.2g} GiB"
             + (f" and {self.budget.flops / 1e9:g} GFLOP" if self.budget.flops else "")
@@ -189,9 +189,16 @@ def stages_of(side: int) -> int:
 
 def _rounded(height: float, width: float, longest: int) -> Size:
     """Multiples of what the number of stages asks for, nearest to the given sides and not above `longest` where it can be."""
-    step = 2 ** (stages_of(round(min(height, width))) - 1)
-    sides = [max(1, round(side / step)) * step for side in (height, width)]
-    return tuple(side - step if side > max(longest, step) else side for side in sides)
+    rows, columns = round(height), round(width)
+    for _ in range(2):  # rounding may add or take a stage; after that it is settled
+        step = 2 ** (stages_of(min(rows, columns)) - 1)
+        rows, columns = _multiple(height, step, longest), _multiple(width, step, longest)
+    return rows, columns
+
+
+def _multiple(side: float, step: int, longest: int) -> int:
+    nearest = max(1, round(side / step)) * step
+    return nearest - step if nearest > max(longest, step) else nearest
 
 
 def _text(size: Size) -> str:
