@@ -27,7 +27,8 @@ class DynamicConv2d(nn.Module):
     """B×in×H×W → B×out×H×W, stride 1, odd kernel, padding that keeps the size. `kernels` = 1 is a plain convolution.
 
     `reduction`: share of the input's channels in the hidden layer of the attention (at least as wide as there are kernels).
-    `weight` is K × (out·k·k·in), a kernel a row, so that mixed kernels lie channels-last; `bias` is (K·out).
+    `weight` is K × (out·k·k·in), a kernel a row, so that mixed kernels lie channels-last, at first normal with variance
+    2/(k·k·in) (He et al., ICCV 2015); `bias` is (K·out), at first 0.
     `temperature` is a buffer: it is saved with the weights, and whoever trains sets it.
     """
 
@@ -40,7 +41,7 @@ class DynamicConv2d(nn.Module):
         self.kernels, self.kernel = kernels, kernel
         self.in_channels, self.out_channels = in_channels, out_channels
         fan_in = in_channels * kernel * kernel
-        self.weight = nn.Parameter(torch.empty(kernels, out_channels * fan_in).uniform_(-(fan_in**-0.5), fan_in**-0.5))
+        self.weight = nn.Parameter(torch.randn(kernels, out_channels * fan_in) * (2 / fan_in) ** 0.5)
         self.bias = nn.Parameter(torch.zeros(kernels * out_channels))
         if kernels > 1:
             hidden = max(kernels, math.ceil(in_channels * reduction))
