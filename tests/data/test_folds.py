@@ -24,7 +24,7 @@ Pairs = Callable[..., Path]
 NAMES = ("background", "common", "rare")
 
 
-def made(contents: dict[str, dict[int, int]], groups: dict[str, str] | None = None, **splits: Any) -> Any:
+def made(contents: Any, groups: Any = None, **splits: Any) -> tuple[Manifest, Census]:
     """A manifest and a census of cases with these class pixels."""
     groups = groups or {}
     cases = tuple(Case(id=name, images=("x",), group=groups.get(name), split=splits.get(name)) for name in contents)
@@ -40,8 +40,9 @@ def made(contents: dict[str, dict[int, int]], groups: dict[str, str] | None = No
     return manifest, Census(facts)
 
 
-def dealt(data: Any, copies: Copies | None = None, **options: Any) -> Folding:
-    return deal(*data, copies or Copies(), **{"folds": 3, "test_fraction": None, "seed": 0, **options})
+def dealt(data: tuple[Manifest, Census], copies: Copies | None = None, **options: Any) -> Folding:
+    manifest, census = data
+    return deal(manifest, census, copies or Copies(), **{"folds": 3, "test_fraction": None, "seed": 0, **options})
 
 
 def parts(manifest: Manifest) -> dict[str, Any]:

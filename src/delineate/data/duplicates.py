@@ -189,24 +189,31 @@ def _oriented_hash(one: PictureHash, orientation: int) -> PictureHash:
 
 def _band(plane: Plane, inner: float, outer: float) -> Plane:
     """Structure between two sizes, in pixels (standard deviations of Gaussians)."""
-    return np.asarray(cv2.GaussianBlur(plane, (0, 0), inner) - cv2.GaussianBlur(plane, (0, 0), outer))
+    return (cv2.GaussianBlur(plane, (0, 0), inner) - cv2.GaussianBlur(plane, (0, 0), outer)).astype(
+        np.float32, copy=False
+    )
 
 
 def _hash(plane: Plane) -> Plane:
     """Roots of the values, so that a single bright spot does not decide, then mean 0 and length 1."""
-    rooted = np.sign(plane) * np.sqrt(np.abs(plane))
+    rooted: Plane = np.sign(plane) * np.sqrt(np.abs(plane))
     rooted -= rooted.mean()
-    return np.asarray(rooted / max(1e-9, float(np.linalg.norm(rooted))), np.float32)
+    return (rooted / max(1e-9, float(np.linalg.norm(rooted)))).astype(np.float32)
 
 
 def _compressed(plane: Plane) -> NDArray[np.int8]:
     """Values in standard deviations, bent so that outliers do not decide, as bytes."""
-    return np.round(127 * np.tanh(plane / max(1e-6, 2 * float(plane.std())))).astype(np.int8)
+    bent = np.tanh(plane / max(1e-6, 2 * float(plane.std())))
+    return np.round(127 * bent).astype(np.int8)
 
 
 def _unpacked(plane: NDArray[np.int8]) -> Plane:
-    return plane.astype(np.float32) / 127
+    return plane.astype(np.float32) / np.float32(127)
 
 
 def _shrunk(plane: Plane, side: int) -> Plane:
-    return plane if len(plane) == side else np.asarray(cv2.resize(plane, (side, side), interpolation=cv2.INTER_AREA))
+    return (
+        plane
+        if len(plane) == side
+        else cv2.resize(plane, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32, copy=False)
+    )

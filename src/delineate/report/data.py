@@ -100,7 +100,7 @@ def _pairs(manifest: Manifest, pairs: Sequence[tuple[Case, Case, int, str]]) -> 
         names = f"{first.id} ({place(first)}) and {second.id} ({place(second)})"
         masks = _agreement(manifest, first, second, orientation)
         caption = element("small", f"{words}{crossing}; masks agree {masks}")
-        figures.append(figure_of(element("div", both, style=_SIDE_BY_SIDE), names, " ", caption))
+        figures.append(figure_of(element("div", both, style=_SIDE_BY_SIDE), names, element("br"), caption))
     rest = len(pairs) - PAIRS
     return join(pictures(figures), element("p", f"… and {rest} more.", class_="note") if rest > 0 else None)
 
