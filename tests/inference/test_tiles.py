@@ -164,6 +164,22 @@ def test_files_are_predicted_as_images_are(tmp_path: Path, classes: int, scale: 
     assert (tmp_path / "out" / "probabilities").is_dir() == probabilities
 
 
+def test_an_image_beyond_memory_is_a_failure_of_that_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, height in {"large": 100, "small": 20}.items():
+        cv2.imwrite(str(tmp_path / f"{name}.png"), noise(height, 30))
+    original = Predictor.classes_of
+
+    def classes_of(self, prepared, height, *rest):
+        if height == 100:
+            raise MemoryError("Unable to allocate 9 GiB")
+        return original(self, prepared, height, *rest)
+
+    monkeypatch.setattr(Predictor, "classes_of", classes_of)
+    result = predict_files(make(), [tmp_path / "large.png", tmp_path / "small.png"], tmp_path / "out")
+    assert [(file.name, file.error is None) for file in result.files] == [("large", False), ("small", True)]
+    assert "does not fit into memory" in str(result.failures[0].error)
+
+
 @pytest.mark.usefixtures("micro")
 def test_the_artefact_knows_its_windows(tmp_path: Path) -> None:
     predictor, pixels = make(scale=0.5), noise(70, 80)

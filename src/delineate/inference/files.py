@@ -222,7 +222,12 @@ class _Job:
         """The forward pass of one batch; its masks are written in the background."""
         start = time.perf_counter()
         inputs = [item for item in batch if isinstance(item, _Prepared)]
-        outputs = iter(self.forward(inputs, batch_size) if inputs else ())
+        try:
+            outputs = iter(self.forward(inputs, batch_size) if inputs else ())
+        except (MemoryError, cv2.error) as error:
+            if not self.tiled:
+                raise
+            batch, outputs = [_too_large(item.result, error) for item in inputs], iter(())
         share = _ms(start) / max(1, len(inputs))
         for item in batch:
             if isinstance(item, _Prepared):
