@@ -43,7 +43,7 @@ def test_duplicates_across_the_splits_of_isic_2017(shared_data: Path) -> None:
     assert report.usable
     assert any(finding.severity == "warning" and finding.text.startswith("4 pictures") for finding in report.findings)
     assert len([members for members in report.copies.exact if len({case.split for case in members}) > 1]) == 4
-    # Two photographs of one lesion, seen by eye: another zoom, another day.
+    # Two photographs of one lesion with different zoom (seen by eye).
     assert {"test_0214", "train_1114"} in [{pair.first, pair.second} for pair in report.copies.across()]
 
 
