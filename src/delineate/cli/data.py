@@ -175,7 +175,8 @@ def _show_findings(findings: Iterable[Finding], console: Console) -> None:
 def _show_folds(manifest: Manifest, console: Console) -> None:
     from rich.table import Table
 
-    table = Table(title=manifest.split_origin, title_justify="left")
+    console.print(manifest.split_origin, highlight=False, soft_wrap=True, markup=False)
+    table = Table()
     for heading in ("part", "cases", "groups"):
         table.add_column(heading, justify="left" if heading == "part" else "right")
     parts = [(f"fold {fold}", [case for case in manifest.cases if case.fold == fold]) for fold in range(manifest.folds)]
