@@ -40,7 +40,7 @@ def apply_lists(root: Path, cases: Sequence[Case]) -> tuple[list[Case], list[Fin
         findings += _unknown(path, [entry for entry in entries if entry not in ids])
         twice = [entry for entry in entries if entry in found and found[entry][0] != split]
         if twice:
-            lists_named = f"{found[twice[0]][1].name} and {path.name}"
+            lists_named = " and ".join(sorted((found[twice[0]][1].name, path.name)))
             text = f"{count(len(twice), 'name is', 'names are')} in two lists, {lists_named}: {some(twice)}"
             findings.append(Finding("error", text, "keep each name in one list"))
         found |= {entry: (split, path) for entry in entries if entry not in found}
