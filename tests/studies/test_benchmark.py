@@ -17,9 +17,11 @@ import pytest
 from delineate import api, cli
 from delineate.common.errors import DataError, DelineateError, RecipeError
 from delineate.data.case import Manifest
+from delineate.data.folds import split_data
 from delineate.engine.console import Silent
 from delineate.evaluation.stored import Stored
 from delineate.studies.benchmark import BenchmarkRequest, prepare
+from delineate.studies.folds import open_folds
 from delineate.studies.jobs import Job, all_jobs
 from delineate.studies.plan import Plan
 
@@ -212,3 +214,13 @@ def test_verbs(discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cap
     status = typed(tmp_path / "b", "--status")
     assert "2 runs: 1 methods × 2 folds × 1 seeds" in status
     assert status.count("done") == 2
+
+
+def test_folds_that_were_frozen_before_are_used_as_they_are(discs: Path, tmp_path: Path):
+    frozen = split_data(discs, folds=4).manifest
+    frozen.save(tmp_path / "folds.json")
+    found = open_folds(tmp_path / "folds.json", None, None)
+    assert found.count == 4
+    assert {case.id: case.fold for case in found.manifest.cases} == {case.id: case.fold for case in frozen.cases}
+    with pytest.raises(DataError, match=r"has 4 folds, not 3; leave --folds out"):
+        open_folds(tmp_path / "folds.json", 3, None)

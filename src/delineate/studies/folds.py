@@ -59,15 +59,15 @@ def open_folds(
 
     Raises `DataError`: too few groups for the folds, a manifest with another number of folds, or neither folds nor a test list.
     """
-    given = data.is_file() and data.suffix.lower() == ".json"
-    if given and folds not in (None, Manifest.load(data).folds):
-        has = Manifest.load(data).folds
-        raise DataError(
-            f"{data} has {f'{has} folds' if has else 'no folds'}, not {folds}; leave --folds out, or give the data set's folder"
-        )
-    if group_by is not None and (given or folds is None):
+    given = Manifest.load(data) if data.is_file() and data.suffix.lower() == ".json" else None
+    if given is not None and folds not in (None, given.folds):
+        has = f"{given.folds} folds" if given.folds else "no folds"
+        raise DataError(f"{data} has {has}, not {folds}; leave --folds out, or give the data set's folder")
+    if group_by is not None and (given is not None or folds is None):
         raise DataError("--group-by makes folds; give --folds and the data set's folder with it")
-    if folds is not None and not given:
+    if given is not None and given.folds:
+        manifest, census = inspect(given)
+    elif folds is not None:
         folding = split_data(data, folds=folds, group_by=group_by)
         for finding in folding.findings:
             announce(finding.text)
