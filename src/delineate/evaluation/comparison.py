@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
@@ -233,11 +233,21 @@ def _prepare(models: Sequence[Model], metric: str, cases: Sequence[str], groups:
             for one, two in combinations(values, 2)
         },
         {
-            (one, two): compare_methods(np.stack(by_method[one]), np.stack(by_method[two]), drawn)
+            (one, two): _within(compare_methods(np.stack(by_method[one]), np.stack(by_method[two]), drawn), bounds)
             for one, two in combinations(by_method, 2)
             if several
         },
     )
+
+
+def _within(claim: MethodClaim | NoClaim, bounds: tuple[float, float]) -> MethodClaim | NoClaim:
+    """A claim whose interval ends where differences of such scores end."""
+    reach = bounds[1] - bounds[0]
+    if isinstance(claim, NoClaim) or not np.isfinite(reach):
+        return claim
+    found = claim.difference
+    low, high = (None if end is None else float(np.clip(end, -reach, reach)) for end in (found.low, found.high))
+    return replace(claim, difference=replace(found, low=low, high=high))
 
 
 def _in_order(model: Model, metric: str, cases: Sequence[str]) -> Values:

@@ -31,7 +31,8 @@ def write_benchmark_report(benchmark: Benchmark, board: Leaderboard) -> Path:
         element("p", _lead(benchmark), class_="lead"),
         notice([f"{name}: {error}" for name, error in board.failures.items()], "Runs that failed"),
         section("What this allows to be said", element("ul", *(element("li", line) for line in board.words))),
-        section("Leaderboard", _table(board), _notes(board), *(_forest(board, name) for name in board.metrics)),
+        section("Leaderboard", _scores(board), *(_forest(board, name) for name in board.metrics)),
+        section("What it costs", _costs(board), _notes(board)),
         _links(benchmark),
         section("Where each method fails", *_galleries(benchmark)),
         section("The plan", _plan(benchmark)),
@@ -48,27 +49,33 @@ def _lead(benchmark: Benchmark) -> str:
     )
 
 
-def _table(board: Leaderboard) -> Html:
+def _scores(board: Leaderboard) -> Html:
     head: list[Any] = ["Method", "Seeds", "n"]
     for name, about in board.metrics.items():
         head.append(join(about["title"], element("small", f" {board.columns[name]}")))
-    head += ["Minutes", "Parameters", "GFLOP", "ms per image", "Peak MiB"]
-    return table(head, [_line(row, board) for row in board.rows])
+    return table(head, [_score_line(row, board) for row in board.rows])
 
 
-def _line(row: Row, board: Leaderboard) -> list[Any]:
-    whole = next(iter(row.means.values()))
-    cells: list[Any] = [element("b", row.label), row.seeds, whole.n]
+def _score_line(row: Row, board: Leaderboard) -> list[Any]:
+    cells: list[Any] = [element("b", row.label), row.seeds, next(iter(row.means.values())).n]
     for name in board.metrics:
-        interval, spread = row.means[name], seed_sd(row.seed_means[name])
-        limits = "" if interval.low is None else f" {number(interval.low)} to {number(interval.high)}"
-        seeds = "" if spread is None else f" seeds ± {number(spread)}"
-        cells.append(join(element("b", number(interval.mean)), element("small", limits + seeds)))
+        spread = seed_sd(row.seed_means[name])
+        seeds = None if spread is None else element("small", f" ± {number(spread)}")
+        cells.append(join(element("b", number(row.means[name].mean)), seeds))
+    return cells
+
+
+def _costs(board: Leaderboard) -> Html:
+    head = ["Method", "Minutes of training", "Parameters", "GFLOP", "ms per image", "Peak MiB"]
+    return table(head, [_cost_line(row) for row in board.rows])
+
+
+def _cost_line(row: Row) -> list[Any]:
     cost = row.cost
     if cost is None:
-        return [*cells, *["–"] * 5]
+        return [row.label, *["–"] * 5]
     return [
-        *cells,
+        element("b", row.label),
         number(cost.minutes),
         f"{cost.parameters / 1e6:.2f} M",
         f"{cost.gigaflops:.2f}",
@@ -80,8 +87,8 @@ def _line(row: Row, board: Leaderboard) -> list[Any]:
 def _notes(board: Leaderboard) -> Html:
     device = next((row.cost.device for row in board.rows if row.cost is not None), "cpu")
     lines = (
-        "Means over cases of the mean over seeds, with 95 % intervals over cases; “seeds ±” is the standard deviation of the "
-        "mean from seed to seed. GFLOP: one image at the working size. ms per image: one image at its own size on "
+        "Scores are means over cases of the mean over seeds, ± the standard deviation of the mean from seed to seed; intervals are "
+        "over cases. GFLOP: one image at the working size. ms per image: one image at its own size on "
         f"{device}, reading excepted. Peak: largest memory of the process (GPU: allocated) in training and prediction. Minutes are "
         "of training, mean of the runs."
     )
