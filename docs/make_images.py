@@ -13,8 +13,9 @@ from PIL import Image, ImageDraw, ImageFont
 from delineate.data.images import read_image
 from delineate.data.pixels import case_mask
 from delineate.evaluation.predictions import read_prediction
+from delineate.evaluation.stored import Stored
 from delineate.inference.overlay import draw
-from delineate.report.scores import Scores
+from delineate.report.scores import case_values
 from delineate.report.source import read_run
 
 OUT = Path(__file__).with_name("images") / "outlines.jpg"
@@ -24,7 +25,7 @@ PLACES = (0.125, 0.375, 0.625, 0.875)
 
 def main(demo: Path) -> None:
     methods = ("condseg", "unet")
-    dice = {name: Scores.read(demo / f"{name}-test" / "evaluation").per_case() for name in methods}
+    dice = {name: case_values(Stored.read(demo / f"{name}-test" / "evaluation"), "dice") for name in methods}
     ranked = sorted(dice["unet"], key=lambda case: sum(dice[name][case] for name in methods))
     chosen = [ranked[int(place * len(ranked))] for place in PLACES]
     size = (len(chosen) * (TILE + GAP) - GAP, len(methods) * (TILE + GAP) - GAP)

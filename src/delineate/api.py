@@ -169,7 +169,7 @@ class DemoResult:
     report: Path
 
 
-DEMO_METHODS = {"condseg": 24, "unet": 24}
+DEMO_METHODS = {"condseg": 16, "unet": 16}
 """Method → epochs. Equal, so that both see the same number of images."""
 
 

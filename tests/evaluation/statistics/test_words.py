@@ -85,7 +85,7 @@ def test_tests_at_odds_and_dropped_cases_are_told():
     first = np.r_[np.full(30, 0.51), 0.0, 0.0, NAN]
     said = paired_words(compare(first, np.full(33, 0.5)), "A", "B")
     assert "The Wilcoxon test (p < 0.001) disagrees" in said
-    assert "1 cases are left out" in said
+    assert "1 case is left out" in said
 
 
 def test_without_pairs_or_differences_there_is_one_plain_sentence():
