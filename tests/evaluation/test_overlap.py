@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as arrays
 
 from delineate.data.case import ClassTable
 from delineate.evaluation.cases import score_case
+from delineate.evaluation.metrics.registry import resolve
 from delineate.evaluation.overlap import SCORES, confusion, counts
 from delineate.evaluation.table import summarise
 
@@ -122,6 +123,21 @@ def test_table_of_several_classes():
     assert summary.macro["dice"]["present"].n == 2, "cases with a class that counts"
     assert summary.macro["dice"]["all"].mean == pytest.approx((1 + (2 / 3 + 1) / 2 + 1) / 3)
     assert set(summary.macro) == set(SCORES)
+
+
+def test_no_interval_leaves_the_range_of_its_metric():
+    """A few cases far off make bootstrap-t intervals wide: a distance cannot exceed the diagonal of the largest image."""
+    metrics = resolve(("dice", "hd95_pooled"))
+    away = np.zeros((30, 40), np.uint8)
+    away[0, 0] = 1
+    near = np.zeros((30, 40), np.uint8)
+    near[14:16, 18:20] = 1
+    rows = []
+    for at in range(8):
+        rows += score_case(f"c{at}", away if at == 0 else near, near, BINARY, metrics=metrics)
+    interval = summarise(rows, metrics).macro["hd95_pooled"]["penalised"]
+    assert interval.low == 0
+    assert interval.high == 50, "of 30×40 pixels"
 
 
 def test_nothing_to_quote_is_not_a_number():

@@ -62,7 +62,9 @@ class PlanSection(_Section):
 
     from_data: bool = Field(False, description="plan once, at the start; the run's recipe holds what was decided")
     memory_gib: float = Field(8.0, gt=0, description="memory that a training step may take; not that of this machine")
-    gflops: float | None = Field(None, gt=0, description="most GFLOP (2·MAC) of one image's forward pass; none: no limit")
+    gflops: float | None = Field(
+        None, gt=0, description="most GFLOP (2·MAC) of one image's forward pass; none: no limit"
+    )
     longest_side: int = Field(512, ge=32, description="most pixels of the network's input along either side")
 
 
@@ -175,9 +177,7 @@ class Recipe(_Section):
         return _validated(cls, content, str(path))
 
 
-def stated(
-    method: str, preset: str, changes: Mapping[str, Any], settings: Iterable[str] = ()
-) -> dict[str, Any]:
+def stated(method: str, preset: str, changes: Mapping[str, Any], settings: Iterable[str] = ()) -> dict[str, Any]:
     """What a preset, `changes` (nested mapping) and `settings` ("section.key=value") say, laid on each other.
 
     Raises `RecipeError` for an unknown method or preset, naming the nearest.

@@ -33,8 +33,6 @@ COLUMNS: Mapping[Kind, tuple[Column, ...]] = {
     "relative": ("present",),
 }
 """The first one is quoted, for overlap where there is one foreground class."""
-BOUNDS: Mapping[Kind, tuple[float, float]] = {"overlap": (0, 1), "distance": (0, np.inf)}
-"""Where the values of a kind end, and so their intervals."""
 POLICY = {
     **{f"{kind}, {column}": words for kind, columns in registry.POLICY.items() for column, words in columns.items()},
     "macro": "mean over cases per class, then the mean of the classes' means",
@@ -131,6 +129,11 @@ def summarise(rows: Sequence[Row], metrics: Sequence[Entry] = QUICK) -> Summary:
     )
 
 
+def bounds(kind: str, diagonal: float) -> tuple[float, float]:
+    """Where the values of a kind end, and so the intervals of their means; `diagonal`: of the largest image."""
+    return {"overlap": (0.0, 1.0), "distance": (0.0, diagonal)}.get(kind, (-np.inf, np.inf))
+
+
 def column_values(rows: Sequence[Row], metric: str, column: Column) -> Values:
     """The value of each row that counts in a column; NaN where it does not count or is not scored."""
     return np.array([_COLUMN[column](row, row.scores[metric]) for row in rows], np.float64)
@@ -153,7 +156,7 @@ def _means(metrics: Sequence[Entry], by_class: Mapping[str, Sequence[Row]]) -> M
             column: mean_interval(
                 np.stack([column_values(rows, metric.name, column) for rows in by_class.values()], axis=1),
                 groups,
-                bounds=BOUNDS.get(metric.kind, (-np.inf, np.inf)),
+                bounds=bounds(metric.kind, max(row.diagonal for rows in by_class.values() for row in rows)),
             )
             for column in COLUMNS[metric.kind]
         }

@@ -18,6 +18,7 @@ from delineate.data.case import Manifest
 from delineate.data.images import read_image
 from delineate.evaluation.statistics.intervals import Interval, mean_interval
 from delineate.evaluation.stored import Stored, plain
+from delineate.evaluation.table import bounds
 from delineate.inference.predictor import Predictor, load
 from delineate.nn.counting import count_cost
 from delineate.studies.benchmark import Benchmark
@@ -145,7 +146,8 @@ def _row(label: str, stored: Sequence[Stored], metrics: Mapping[str, Any], cost:
         seen = np.isfinite(tables).any(0)
         over_seeds = np.full(seen.shape, np.nan)
         over_seeds[seen] = np.nanmean(tables[:, seen], axis=0)
-        means[name] = mean_interval(over_seeds, drawn)
+        diagonal = max(row.diagonal for row in stored[0].rows)
+        means[name] = mean_interval(over_seeds, drawn, bounds=bounds(metrics[name]["kind"], diagonal))
         seed_means[name] = tuple(float(one.mean(name)["mean"]) for one in stored)
     return Row(label, len(stored), means, seed_means, cost)
 
