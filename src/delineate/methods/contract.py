@@ -101,6 +101,9 @@ class MethodInfo:
     licence_note: str = ""
     checkpoint_modules: tuple[str, ...] = ()
     """Submodules whose activations may be recomputed in the backward pass (engine option `activation_checkpointing`)."""
+    uses_unlabelled: bool = False
+    """True where the objective learns from samples without masks (`Batch.labelled` false). They are left out of the training of
+    all other methods, whose supervised terms they would only dilute."""
 
 
 @dataclass(frozen=True)
