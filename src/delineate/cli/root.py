@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from delineate.cli import benchmark, compare, data, demo, evaluate, importing, methods, predict, train
+from delineate.cli import benchmark, compare, data, demo, evaluate, fewshot, importing, methods, predict, train
 from delineate.common.errors import DelineateError
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app.command("predict")(predict.predict)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("benchmark")(benchmark.benchmark)
+app.add_typer(fewshot.app, name="fewshot")
 app.command("import")(importing.import_checkpoint)
 
 
