@@ -140,3 +140,24 @@ def test_no_connection_is_noticed_at_once(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setattr(encoder_module, "try_to_load_from_cache", lambda repository, file: None)
     with pytest.raises(DelineateError, match=r"cannot fetch the pretrained weights of 'resnet18' \(no route to"):
         Encoder("resnet18", levels=2).load_pretrained(True)
+
+
+def test_dilation_holds_the_resolution_with_the_same_weights() -> None:
+    plain, dilated = Encoder("resnet18", levels=5), Encoder("resnet18", levels=5, output_stride=8)
+    dilated.load_state_dict(plain.state_dict())
+    assert dilated.reductions == (2, 4, 8, 8, 8)
+    assert dilated.eval()(torch.rand(1, 3, 65, 97))[-1].shape == (1, 512, 9, 13)
+
+
+def test_an_encoder_that_cannot_be_dilated_says_so() -> None:
+    with pytest.raises(RecipeError, match="'pvt_v2_b0' cannot be dilated to an output stride of 8"):
+        Encoder("pvt_v2_b0", output_stride=8)
+
+
+def test_weights_of_a_segmentation_networks_backbone_are_found(tmp_path: Path) -> None:
+    encoder = Encoder("resnet18", levels=2)
+    weights = {f"backbone.{key}": torch.randn_like(value) for key, value in encoder.network.named_parameters()}
+    buffers = {f"backbone.{key}": value for key, value in encoder.network.named_buffers()}
+    torch.save({**weights, **buffers, "classifier.weight": torch.zeros(1)}, tmp_path / "segmentation.pth")
+    encoder.load_pretrained(str(tmp_path / "segmentation.pth"))
+    assert torch.equal(encoder.network.conv1.weight, weights["backbone.conv1.weight"])

@@ -45,14 +45,17 @@ class Encoder(nn.Module):
 
     `forward`: B×in_channels×H×W → list of B×channels[i]×⌈H/reductions[i]⌉×⌈W/reductions[i]⌉, highest resolution first.
     Sizes that are no multiple of the coarsest reduction are padded (edge values) and the maps cropped, since many architectures
-    take no others. Raises `RecipeError` for an unknown name or one with too few levels.
+    take no others. `output_stride` (8 or 16) holds the resolution there, by dilation in place of the later strides; the weights
+    are the same. Raises `RecipeError` for an unknown name, one with too few levels, or one that cannot be dilated.
     """
 
-    def __init__(self, name: str = "resnet50", *, in_channels: int = 3, levels: int = 4) -> None:
+    def __init__(
+        self, name: str = "resnet50", *, in_channels: int = 3, levels: int = 4, output_stride: int | None = None
+    ) -> None:
         super().__init__()
         _check_name(name)
-        self.name, self.in_channels, self.levels = name, in_channels, levels
-        self.network = _features(name, in_channels, levels, pretrained=False)
+        self.name, self.in_channels, self.levels, self.output_stride = name, in_channels, levels, output_stride
+        self.network = _features(name, in_channels, levels, output_stride, pretrained=False)
         _open_residuals(self.network)
         info: Any = self.network.feature_info
         self.channels: tuple[int, ...] = tuple(info.channels())
@@ -80,7 +83,8 @@ class Encoder(nn.Module):
     def _from_timm(self) -> dict[str, Tensor]:
         try:
             _check_reachable(self.name)
-            return dict(_features(self.name, self.in_channels, self.levels, pretrained=True).state_dict())
+            network = _features(self.name, self.in_channels, self.levels, self.output_stride, pretrained=True)
+            return dict(network.state_dict())
         except Exception as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise DelineateError(
@@ -110,7 +114,7 @@ def pyramid(name: str) -> tuple[int, ...]:
     """Reductions of all feature maps that the encoder `name` can give, without building its weights. Raises as `Encoder`."""
     _check_name(name)
     with torch.device("meta"):
-        info: Any = _features(name, 3, 1, pretrained=False).feature_info
+        info: Any = _features(name, 3, 1, None, pretrained=False).feature_info
     return tuple(level["reduction"] for level in info.info)
 
 
@@ -161,9 +165,11 @@ def _raw(path: Path) -> Any:
     return load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
 
 
-def _features(name: str, in_channels: int, levels: int, *, pretrained: bool) -> nn.Module:
+def _features(name: str, in_channels: int, levels: int, output_stride: int | None, *, pretrained: bool) -> nn.Module:
     config = timm.get_pretrained_cfg(name)
-    any_size: dict[str, Any] = {"strict_img_size": False} if config is not None and config.fixed_input_size else {}
+    more: dict[str, Any] = {"strict_img_size": False} if config is not None and config.fixed_input_size else {}
+    if output_stride is not None:
+        more["output_stride"] = output_stride
     try:
         return timm.create_model(
             name,
@@ -171,7 +177,7 @@ def _features(name: str, in_channels: int, levels: int, *, pretrained: bool) -> 
             features_only=True,
             in_chans=in_channels,
             out_indices=tuple(range(levels)),
-            **any_size,
+            **more,
         )
     except (IndexError, AssertionError, KeyError) as error:
         raise RecipeError(
@@ -180,6 +186,10 @@ def _features(name: str, in_channels: int, levels: int, *, pretrained: bool) -> 
     except (AttributeError, RuntimeError, TypeError) as error:
         if pretrained:
             raise
+        if output_stride is not None:
+            raise RecipeError(
+                f"encoder '{name}' cannot be dilated to an output stride of {output_stride}; choose a ResNet, or no output stride"
+            ) from error
         raise RecipeError(
             f"encoder '{name}' cannot be used: timm gives no feature maps of it at any size ({error})"
         ) from error
@@ -207,6 +217,7 @@ def _pick(found: dict[str, Tensor], key: str, like: Tensor, in_channels: int) ->
 
 def _spellings(key: str) -> Iterator[str]:
     yield key
+    yield f"backbone.{key}"  # torchvision's segmentation networks, whose ResNets have timm's names
     head, _, rest = key.partition(".")
     stem, _, index = head.rpartition("_")
     if stem and index.isdigit():

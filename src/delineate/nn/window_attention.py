@@ -17,12 +17,13 @@ matrix products change between planar and channels-last at no cost.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from delineate.nn.precision import autocast_dtype, without_autocast
 
 WINDOW = 3
 POSITIONS = WINDOW * WINDOW
@@ -63,10 +64,10 @@ def window_aggregate(value: Tensor, guide: Tensor, weight: Tensor, bias: Tensor,
     Only `value` and `guide` are kept for the backward pass, where the attention is computed anew. The sums over offsets
     are in float32 at least, whatever the dtype. Without gradients (inference, export) it is plain tensor operations.
     """
-    dtype = _autocast_dtype(value.device.type)
+    dtype = autocast_dtype(value.device.type)
     if dtype is not None:
         value, guide, weight, bias = value.to(dtype), guide.to(dtype), weight.to(dtype), bias.to(dtype)
-    with _without_autocast(value.device.type):
+    with without_autocast(value.device.type):
         if torch.is_grad_enabled() and any(x.requires_grad for x in (value, guide, weight, bias)):
             return _Aggregate.apply(value, guide, weight, bias, heads)
         return _forward(value, guide, weight, bias, heads)
@@ -86,15 +87,6 @@ def pixel_linear(x: Tensor, layer: nn.Linear) -> Tensor:
     assert layer.bias is not None
     result = torch.addmm(layer.bias, x.transpose(0, 1).reshape(channels, -1).T, layer.weight.T)
     return result.view(batch, height, width, -1).permute(0, 3, 1, 2)
-
-
-def _autocast_dtype(device: str) -> torch.dtype | None:
-    active = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
-    return torch.get_autocast_dtype(device) if active else None
-
-
-def _without_autocast(device: str) -> AbstractContextManager[None]:
-    return nullcontext() if _autocast_dtype(device) is None else torch.autocast(device, enabled=False)
 
 
 def _forward(value: Tensor, guide: Tensor, weight: Tensor, bias: Tensor, heads: int) -> Tensor:
@@ -195,7 +187,7 @@ class _Aggregate(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         value, guide, weight, bias = ctx.saved_tensors
-        with _without_autocast(value.device.type):
+        with without_autocast(value.device.type):
             return (*_backward(gradient, value, guide, weight, bias, ctx.heads), None)
 
 

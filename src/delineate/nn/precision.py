@@ -1,0 +1,18 @@
+"""Which precision autocast asks for, and how to do without it where rounding would show."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+
+def autocast_dtype(device: str) -> torch.dtype | None:
+    """The type that autocast computes in on this kind of device ("cpu", "cuda" …); None where it is off or unknown."""
+    active = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return torch.get_autocast_dtype(device) if active else None
+
+
+def without_autocast(device: str) -> AbstractContextManager[None]:
+    """Inside, operations keep the type of their inputs."""
+    return nullcontext() if autocast_dtype(device) is None else torch.autocast(device, enabled=False)
