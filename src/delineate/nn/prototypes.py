@@ -1,0 +1,130 @@
+"""Prototypes: what a masked region looks like, as one vector; and how alike a pixel is to it.
+
+Shapes, shared by all functions: `features` B×C×h×w with a mask or weights B×h×w; or, of several images whose pixels are
+pooled as if they were one (the shots of an episode), B×K×C×h×w with B×K×h×w. Results are float32, also under autocast, since
+cosines of rectified features lie close together.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from delineate.nn.precision import without_autocast
+
+POOL_EPS = 1e-5
+"""Added to the sum of weights (PANet, ALPNet): an empty mask gives the zero vector."""
+NORM_EPS = 1e-4
+"""Least norm that a vector is divided by (ALPNet)."""
+PRIOR_EPS = 1e-7
+"""Added to the range of a prior map (PFENet)."""
+
+
+def resize_mask(mask: Tensor, size: tuple[int, int] | torch.Size, *, label: int = 1, soft: bool = True) -> Tensor:
+    """Where `mask` says `label`, on the grid of a feature map: long B×K×H×W → float B×K×h×w in [0, 1].
+
+    Bilinear at the new pixels' centres; `soft=False` rounds it to 0 or 1. The background is `label=0`: ignored pixels (255)
+    belong to neither, so that the two need not sum to 1.
+    """
+    inside = F.interpolate((mask == label).float(), size=tuple(size), mode="bilinear", align_corners=False)
+    return inside if soft else (inside > 0.5).float()
+
+
+def upsampling_weights(weights: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
+    """Weights B×…×H×W → B×…×h×w that pool features of the size h×w as `weights` would pool them after bilinear up-sampling.
+
+    Σ_x weights(x)·up(features)(x) = Σ_y result(y)·features(y) exactly, since up-sampling is linear: this is its adjoint,
+    Uᵀ·weights·U, which costs two small matrix products instead of features at the size of the image.
+    """
+    with without_autocast(weights.device.type):
+        rows, columns = (
+            F.interpolate(torch.eye(small, device=weights.device)[None], size=large, mode="linear")[0]
+            for small, large in zip(size, weights.shape[-2:], strict=True)
+        )
+        return rows @ weights.float() @ columns.T
+
+
+def mean_prototype(features: Tensor, weights: Tensor) -> Tensor:
+    """Weighted mean over pixels, Σ w·f / (Σ w + 1e-5): B×C. An empty mask gives 0.
+
+    Masked average pooling of Zhang et al. (SG-One, 2018) and Wang et al. (PANet, ICCV 2019, eq. 1), with soft weights ≥ 0.
+    """
+    with without_autocast(features.device.type):
+        pixels, flat = _pixels(features, weights)
+        return torch.einsum("bcn,bn->bc", pixels, flat) / (flat.sum(1, keepdim=True) + POOL_EPS)
+
+
+def channel_max(features: Tensor, mask: Tensor) -> Tensor:
+    """The largest value of each channel where mask > ½: B×C. Where no pixel is, the pixels of the mask's largest value are
+    taken."""
+    pixels, flat = _pixels(features, mask)
+    return pixels.masked_fill(~_inside(flat)[:, None], -math.inf).amax(2)
+
+
+def top_k_mean(features: Tensor, mask: Tensor, share: float = 0.1) -> Tensor:
+    """Per channel the mean of its k largest values where mask > ½, k = max(1, ⌈share · pixels there⌉): B×C.
+
+    A share of 0 is `channel_max`, a share of 1 the mean over the hard mask. An empty mask is treated as `channel_max` does.
+    """
+    pixels, flat = _pixels(features, mask)
+    inside = _inside(flat)
+    # The small number keeps a product like .1·30 = 3.0000000000000004 from counting as 4.
+    count = torch.ceil(share * inside.sum(1).double() - 1e-9).clamp_min(1)
+    largest = pixels.masked_fill(~inside[:, None], -math.inf).topk(int(count.max()), dim=2).values
+    taken = torch.arange(largest.shape[2], device=count.device) < count[:, None]
+    return torch.where(taken[:, None], largest, 0.0).sum(2) / count[:, None].float()
+
+
+def peak_location(features: Tensor, mask: Tensor, response: Tensor | None = None) -> Tensor:
+    """The feature vector at the pixel of the largest response where mask > ½: B×C.
+
+    `response`: of the mask's shape; by default the features' Euclidean norm. An empty mask is treated as `channel_max` does.
+    """
+    pixels, flat = _pixels(features, mask)
+    strength = pixels.norm(dim=1) if response is None else response.flatten(1).float()
+    where = strength.masked_fill(~_inside(flat), -math.inf).argmax(1)
+    return pixels.take_along_dim(where[:, None, None], 2).squeeze(2)
+
+
+def prior_map(query: Tensor, support: Tensor, mask: Tensor) -> Tensor:
+    """How like the support's foreground each query pixel is: its largest cosine with any support pixel where mask > ½,
+    stretched to [0, 1] over the query, B×C×h×w → B×1×h×w (Tian et al., PFENet, TPAMI 2020, eqs. 3-5).
+
+    `support` and `mask` as all functions take them; several shots count as one set of pixels. An empty mask is treated as
+    `channel_max` does. A query without any contrast gives 0.
+    """
+    with without_autocast(query.device.type):
+        pixels, flat = _pixels(support, mask)
+        asked = F.normalize(query.float().flatten(2), dim=1, eps=NORM_EPS)
+        cosines = F.normalize(pixels, dim=1, eps=NORM_EPS).transpose(1, 2) @ asked
+        best = cosines.masked_fill(~_inside(flat)[:, :, None], -math.inf).amax(1)
+        least, most = best.amin(1, keepdim=True), best.amax(1, keepdim=True)
+        return ((best - least) / (most - least + PRIOR_EPS)).view(query.shape[0], 1, *query.shape[2:])
+
+
+def cosine_scores(features: Tensor, prototypes: Tensor, scale: float = 20.0) -> Tensor:
+    """`scale` · cosine of every pixel with every prototype: B×C×h×w and B×P×C → B×P×h×w.
+
+    Either B may be 1: then it serves all of the other's. Norms below 1e-4 count as 1e-4, so a zero vector scores 0.
+    """
+    with without_autocast(features.device.type):
+        pixels = F.normalize(features.float().flatten(2), dim=1, eps=NORM_EPS)
+        units = F.normalize(prototypes.float(), dim=2, eps=NORM_EPS)
+        cosines = units @ pixels
+        return scale * cosines.view(*cosines.shape[:2], *features.shape[2:])
+
+
+def _pixels(features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """All pixels of all shots in a row, float32: B×C×N and B×N."""
+    if features.ndim == 5:
+        features = features.transpose(1, 2)
+    return features.float().flatten(2), mask.float().flatten(1)
+
+
+def _inside(flat: Tensor) -> Tensor:
+    """Where a soft mask B×N is above ½, and where none is, its largest value."""
+    hard = flat > 0.5
+    return torch.where(hard.any(1, keepdim=True), hard, flat == flat.amax(1, keepdim=True))
