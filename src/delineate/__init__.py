@@ -14,8 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from delineate.api import compare, demo, evaluate, train
-    from delineate.inference.predictor import load
+    from delineate.api import compare, demo, evaluate, load, train
     from delineate.methods.listing import list_methods
     from delineate.methods.registry import create
 
@@ -28,7 +27,7 @@ _HOME = {
     "demo": "delineate.api",
     "evaluate": "delineate.api",
     "list_methods": "delineate.methods.listing",
-    "load": "delineate.inference.predictor",
+    "load": "delineate.api",
     "train": "delineate.api",
 }
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from delineate.engine.run import RunResult
     from delineate.evaluation.comparison import Comparison
     from delineate.evaluation.files import Evaluation
+    from delineate.inference.files import PredictionResult
     from delineate.studies.leaderboard import Leaderboard
 
 GIB = 2**30
@@ -76,6 +77,56 @@ def train(
     result = run(request, reporter)
     if result.first_process:
         write_run_report(result.folder)
+    return result
+
+
+def load(path: Path | str, device: str = "auto", precision: str = "32") -> Any:
+    """Read a `model.safetensors`, or the one in a run folder, ready to predict.
+
+    A dense method's model gives an `inference.predictor.Predictor` (`.predict(image)`), a few-shot one's a
+    `fewshot.segmenter.FewShotPredictor` (`.segment_like(support_images, support_masks, query)`). Raises `ArtefactError` for what
+    is not a usable model, `DeviceError` for an absent device.
+    """
+    from delineate.artefact import format as artefact_format
+    from delineate.inference.predictor import Predictor
+
+    artefact, source = artefact_format.load(path), artefact_format.locate(path)
+    if artefact.method.info.task == "dense":
+        return Predictor(artefact, device, precision, source)  # type: ignore[arg-type]
+    from delineate.fewshot.segmenter import FewShotPredictor
+
+    return FewShotPredictor(artefact, device, precision, source)  # type: ignore[arg-type]
+
+
+def fewshot_predict(
+    model: Path | str,
+    queries: Sequence[Path | str],
+    *,
+    out: Path | str,
+    support: Path | str | None = None,
+    support_images: Sequence[Path | str] = (),
+    support_masks: Sequence[Path | str] = (),
+    device: str = "auto",
+    precision: str = "32",
+    **options: Any,
+) -> PredictionResult:
+    """Segment every image of `queries` (files, folders, patterns) as the support shows, into the folder `out`.
+
+    The support is a folder in any layout that the data room reads, or as many image files as mask files. `options` are those of
+    `delineate.inference.files.predict_files`, which also says what is written. Raises `DelineateError` (one line) for whatever
+    a user can mend.
+    """
+    from delineate.fewshot.segmenter import load as load_fewshot
+    from delineate.fewshot.support import Support
+    from delineate.inference.files import predict_files
+
+    if not queries:
+        raise DelineateError("there is no query: give --query with image files, folders or patterns like 'scans/*.png'")
+    predictor = load_fewshot(model, device, precision)  # type: ignore[arg-type]
+    folder = None if support is None else Path(support)
+    shown = Support.given(folder, [Path(path) for path in support_images], [Path(path) for path in support_masks])
+    result = predict_files(predictor.condition_on(shown), queries, out, **options)
+    shown.save(Path(out))
     return result
 
 

@@ -103,12 +103,13 @@ def predict(
             max_pixels=round(max_megapixels * 1e6),
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    _print(result)
+    print_predictions(result)
     if result.failures:
         raise typer.Exit(1)
 
 
-def _print(result: PredictionResult) -> None:
+def print_predictions(result: PredictionResult) -> None:
+    """The table of the first images, remarks, failures, and where the masks are."""
     from rich.console import Console
     from rich.table import Table
 

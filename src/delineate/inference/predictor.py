@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import cv2
 import numpy as np
@@ -26,7 +27,7 @@ from delineate.data.patches import cut
 from delineate.data.spec import InputSpec, Pixels, percentiles
 from delineate.inference.device import resolve_device
 from delineate.inference.tiles import Blending, Probabilities
-from delineate.methods.contract import Method
+from delineate.methods.contract import Method, MethodInfo
 
 Precision = Literal["32", "bf16", "16"]
 BATCH = {"cpu": 4, "cuda": 16, "mps": 8}
@@ -36,6 +37,9 @@ BATCH = {"cpu": 4, "cuda": 16, "mps": 8}
 class Predictor:
     """A model that is ready to segment images. What `delineate.load` returns."""
 
+    task: ClassVar[str] = "dense"
+    """Kind of method that this class predicts with (`MethodInfo.task`)."""
+
     def __init__(
         self, artefact: Artefact, device: str = "auto", precision: Precision = "32", source: Path | None = None
     ) -> None:
@@ -44,19 +48,11 @@ class Predictor:
 
         Raises `ArtefactError` for a model that cannot predict, `DeviceError` for a device or precision that is not there.
         """
-        if not artefact.complete:
-            raise ArtefactError(
-                f"this {artefact.method.info.name} model is only partly trained (an early stage or an encoder): train from it "
-                f"with --init, then predict with the result"
-            )
-        if artefact.method.info.task != "dense":
-            raise ArtefactError(
-                f"method '{artefact.method.info.name}' segments by examples; it cannot predict from an image alone"
-            )
+        check_usable(artefact, self.task)
         self.artefact = artefact
         self.source = source
         self.device = resolve_device(device)
-        self.precision = _checked(precision, self.device)
+        self.precision = checked_precision(precision, self.device)
 
     @property
     def method(self) -> Method:
@@ -100,7 +96,7 @@ class Predictor:
         """One prepared image → K×h×w at the working size. `batch`: tiles in a forward pass, where it is tiled."""
         if self.spec.fit != "patch":
             return self.working_probabilities([prepared])[0]
-        result = np.empty((self.method.classes, *prepared.shape[:2]), np.float32)
+        result = np.empty((self.classes.outputs, *prepared.shape[:2]), np.float32)
         for rows, values in self._rows(prepared, batch):
             result[:, rows] = values
         return result
@@ -120,21 +116,11 @@ class Predictor:
     @torch.inference_mode()
     def working_probabilities(self, inputs: Sequence[NDArray[np.float32]]) -> Probabilities:
         """B prepared inputs → B×K×h×w at the working size. Raises `DeviceError` when memory does not suffice."""
-        try:
-            batch = torch.from_numpy(np.stack(inputs)).to(self.device).permute(0, 3, 1, 2)
-            with torch.autocast(self.device.type, _AUTOCAST[self.precision], enabled=self.precision != "32"):
-                logits = self.network(batch)
+        with arithmetic(self.device, self.precision, len(inputs), self.spec.size):
+            logits = self.network(as_batch(inputs, self.device))
             logits = logits.float() / self.artefact.temperature
             result = logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
             return result.cpu().numpy()
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            height, width = self.spec.size
-            smaller = f"try --batch-size {len(inputs) // 2}" if len(inputs) > 1 else "try --device cpu"
-            raise DeviceError(
-                f"{self.device.type} ran out of memory with batch {len(inputs)} at {height}×{width}; {smaller}"
-            ) from error
 
     def to_native(self, working: Probabilities, height: int, width: int) -> Probabilities:
         """One image's K×h×w at the working size → H×W×K at its own size, letterbox padding removed."""
@@ -153,7 +139,7 @@ class Predictor:
         """Probabilities of each output channel, H×W (the first is overwritten) → class indices."""
         planes = iter(planes)
         best = next(planes)
-        if self.method.classes == 1:
+        if self.classes.outputs == 1:
             return (best >= self.artefact.threshold).astype(np.uint8)
         result = np.zeros(best.shape, np.uint8)
         for index, plane in enumerate(planes, start=1):
@@ -235,10 +221,52 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
 
 
+def as_batch(inputs: Sequence[NDArray[np.float32]], device: torch.device) -> torch.Tensor:
+    """Prepared inputs h×w×C → B×C×h×w on the device."""
+    return torch.from_numpy(np.stack(inputs)).to(device).permute(0, 3, 1, 2)
+
+
+@contextmanager
+def arithmetic(device: torch.device, precision: Precision, images: int, size: tuple[int, int]) -> Iterator[None]:
+    """The context in which a network computes: autocast to the precision that was asked for.
+
+    Raises `DeviceError` that names the number of images and their size when memory does not suffice.
+    """
+    try:
+        with torch.autocast(device.type, _AUTOCAST[precision], enabled=precision != "32"):
+            yield
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        smaller = f"try --batch-size {images // 2}" if images > 1 else "try --device cpu"
+        raise DeviceError(
+            f"{device.type} ran out of memory with batch {images} at {size[0]}×{size[1]}; {smaller}"
+        ) from error
+
+
+def check_usable(artefact: Artefact, task: str) -> None:
+    """Raise `ArtefactError` for a model that is only partly trained, or whose method is of another kind than `task`."""
+    info = artefact.method.info
+    if not artefact.complete:
+        raise ArtefactError(
+            f"this {info.name} model is only partly trained (an early stage or an encoder): train from it "
+            f"with --init, then predict with the result"
+        )
+    if info.task != task:
+        raise ArtefactError(_right_verb(info))
+
+
+def _right_verb(info: MethodInfo) -> str:
+    if info.task == "dense":
+        return f"method '{info.name}' segments an image alone, without examples; use `delineate predict`"
+    return f"method '{info.name}' segments by examples; use `delineate fewshot predict` with --support"
+
+
 _AUTOCAST = {"32": None, "bf16": torch.bfloat16, "16": torch.float16}
 
 
-def _checked(precision: Precision, device: torch.device) -> Precision:
+def checked_precision(precision: Precision, device: torch.device) -> Precision:
+    """The precision itself. Raises `DeviceError` for one that is unknown, or that the device has not."""
     if precision not in _AUTOCAST:
         raise DeviceError(f"unknown precision '{precision}'; use 32, bf16 or 16")
     if precision == "16" and device.type == "cpu":

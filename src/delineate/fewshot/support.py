@@ -1,0 +1,178 @@
+"""The support: a few images with masks, which show a model what to look for.
+
+A mask holds class indices (0 = background, 255 = ignore), or is black and white: where all masks together hold only 0 and
+255, or are boolean, white is the one foreground class. Files are read by the data room's label rules.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.common.errors import DataError
+from delineate.common.files import sha256, write_json
+from delineate.data import labels
+from delineate.data.case import IGNORE, ClassTable
+from delineate.data.findings import count
+from delineate.data.images import read_image, read_mask
+from delineate.data.layouts import discover
+from delineate.data.spec import Pixels
+from delineate.inference.predictor import as_pixels
+
+FILE_NAME = "support.json"
+WHITE = 255
+
+
+@dataclass(frozen=True)
+class Support:
+    """K images with their masks, checked to fit each other."""
+
+    images: tuple[Pixels, ...]
+    masks: tuple[NDArray[np.uint8], ...]
+    """Class indices H×W at their image's size; 255 = ignore."""
+    classes: ClassTable
+    files: tuple[tuple[Path, Path], ...] = ()
+    """Image and mask of each, where they were read from files."""
+
+    def __post_init__(self) -> None:
+        names = [f"{image} and {mask}" for image, mask in self.files] or [
+            f"number {at}" for at in range(1, len(self.images) + 1)
+        ]
+        for name, image, mask in zip(names, self.images, self.masks, strict=True):
+            if mask.shape != image.shape[:2]:
+                raise DataError(
+                    f"support image and mask differ in size ({_size(image)} and {_size(mask)}): {name}; give the mask that was "
+                    "drawn on this image"
+                )
+            if not _labels([mask]):
+                raise DataError(f"the support mask is empty: {name}; mark what is to be found, or leave this pair out")
+        if self.labels[-1] >= len(self.classes.names):
+            raise DataError(
+                f"support masks hold class {self.labels[-1]}, but {count(len(self.classes.names), 'class', 'classes')} have names: "
+                f"{', '.join(self.classes.names)}"
+            )
+
+    @property
+    def labels(self) -> list[int]:
+        """Indices of the classes that the masks show, ascending."""
+        return _labels(self.masks)
+
+    @classmethod
+    def of(cls, images: Any, masks: Any, classes: ClassTable | None = None) -> Support:
+        """From arrays, Pillow images or paths: lists of equal length, or one bare pair. Raises `DataError`."""
+        pixels = [as_pixels(image) for image in _listed(images)]
+        read = _indices([_as_mask(mask) for mask in _listed(masks)])
+        _check_number(len(pixels), len(read))
+        return cls(tuple(pixels), tuple(read), classes or _named(_labels(read)))
+
+    @classmethod
+    def of_files(cls, pairs: Sequence[tuple[Path, Path]]) -> Support:
+        """From pairs of image and mask files, mask values read as those of a data set of their own. Raises `DataError`."""
+        raw = [read_mask(mask) for _, mask in pairs]
+        totals: Counter[int] = Counter()
+        for (image, mask), values in zip(pairs, raw, strict=True):
+            seen = labels.count_values(values)
+            if set(seen) == {0}:
+                raise DataError(
+                    f"the support mask is empty: {image} and {mask}; mark what is to be found, or leave this pair out"
+                )
+            totals.update(seen)
+        try:
+            rule, classes = labels.infer(totals)
+        except DataError as error:
+            raise DataError(f"support masks ({pairs[0][1]} …): {error}") from error
+        masks = [labels.apply(rule, values, mask) for values, (_, mask) in zip(raw, pairs, strict=True)]
+        return cls(tuple(read_image(image) for image, _ in pairs), tuple(masks), classes, tuple(pairs))
+
+    @classmethod
+    def of_folder(cls, folder: Path) -> Support:
+        """All labelled images of a folder in any layout that the data room reads (`images/` and `masks/`, …).
+
+        Raises `DataError`, also for an image whose mask lies in several files.
+        """
+        manifest = discover(folder)
+        pairs = []
+        for case in manifest.cases:
+            if len(case.masks) > 1:
+                raise DataError(
+                    f"support image {case.images[0]} in {folder} has several masks; merge them into one file"
+                )
+            if case.masks:
+                pairs.append((manifest.path(case.images[0]), manifest.path(case.masks[0])))
+        if not pairs:
+            raise DataError(f"{folder} holds no image with a mask; a support needs one at least")
+        return cls.of_files(pairs)
+
+    def save(self, folder: Path) -> None:
+        """Write `support.json`: which files were shown, by name and SHA-256, and the classes they show. Atomic."""
+        shown = [
+            {"image": str(image), "image_sha256": sha256(image), "mask": str(mask), "mask_sha256": sha256(mask)}
+            for image, mask in self.files
+        ]
+        write_json(folder / FILE_NAME, {"classes": list(self.classes.names), "support": shown})
+
+    @classmethod
+    def given(cls, folder: Path | None, images: Sequence[Path], masks: Sequence[Path]) -> Support:
+        """What a command line gives: a folder, or as many images as masks. Raises `DataError` for neither and for both."""
+        if folder is not None and (images or masks):
+            raise DataError("give either --support or --support-image with --support-mask, not both")
+        if folder is not None:
+            return cls.of_folder(folder)
+        if not images and not masks:
+            raise DataError("there is no support: give --support DIR, or --support-image IMG with --support-mask MASK")
+        _check_number(len(images), len(masks))
+        return cls.of_files(list(zip(images, masks, strict=True)))
+
+
+def _check_number(images: int, masks: int) -> None:
+    if images != masks:
+        raise DataError(
+            f"the support has {count(images, 'image')} but {count(masks, 'mask')}; give one mask for each image"
+        )
+    if not images:
+        raise DataError("the support is empty; give one image with its mask at least")
+
+
+def _listed(given: Any) -> list[Any]:
+    bare = isinstance(given, str | Path) or hasattr(given, "convert")
+    return [given] if bare or (isinstance(given, np.ndarray) and given.ndim <= 3) else list(given)
+
+
+def _as_mask(mask: Any) -> NDArray[Any]:
+    if isinstance(mask, str | Path):
+        return read_mask(Path(mask))
+    array = np.asarray(mask)
+    if array.ndim != 2 or array.dtype.kind not in "bui":
+        raise DataError(
+            f"a support mask is H×W, of booleans or whole numbers, not {array.dtype} of shape {array.shape}; give class indices"
+        )
+    if array.dtype.kind != "b" and array.size and (array.min() < 0 or array.max() > IGNORE):
+        raise DataError(f"support masks hold class indices 0…254 (255 = ignore), not {array.min()}…{array.max()}")
+    return array
+
+
+def _indices(masks: Sequence[NDArray[Any]]) -> list[NDArray[np.uint8]]:
+    """Masks as given → class indices; black and white becomes 0 and 1."""
+    white = not any(np.isin(mask, (0, WHITE), invert=True).any() for mask in masks)
+    return [(mask > 0 if white else mask).astype(np.uint8) for mask in masks]
+
+
+def _labels(masks: Sequence[NDArray[np.uint8]]) -> list[int]:
+    seen = {int(value) for mask in masks for value in np.flatnonzero(np.bincount(mask.ravel(), minlength=256))}
+    return sorted(seen - {0, IGNORE})
+
+
+def _named(found: Sequence[int]) -> ClassTable:
+    if not found or found[-1] == 1:
+        return ClassTable()
+    return ClassTable(names=("background", *(f"class {label}" for label in range(1, found[-1] + 1))))
+
+
+def _size(array: NDArray[Any]) -> str:
+    return f"{array.shape[1]}×{array.shape[0]}"
