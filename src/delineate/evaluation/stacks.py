@@ -58,6 +58,11 @@ def stack_names(names: Sequence[str], rule: str = AUTO) -> tuple[Stack, ...]:
     return tuple(_stack(volume, slices) for volume, slices in volumes.items())
 
 
+def tell_slices(names: Sequence[str]) -> bool:
+    """Whether all names say in words that they are slices (`x_slice_07`, `x_z12`), not by a bare number at the end alone."""
+    return bool(names) and all(_FORMS[0].fullmatch(name) for name in names)
+
+
 def assemble(stack: Stack, slices: Sequence[NDArray[Any]]) -> NDArray[Any]:
     """The slices' arrays H×W, in the order of `stack.slices`, as D×H×W. Raises `DataError` naming two slices of unequal size."""
     usual = Counter(array.shape for array in slices).most_common(1)[0][0]

@@ -1,0 +1,248 @@
+"""A folder of NIfTI volumes with their label volumes: recognised, indexed slice by slice, and read a slice at a time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.common.errors import DataError
+from delineate.common.files import sha256, write_json
+from delineate.data import labels
+from delineate.data.cache import user_cache_folder
+from delineate.data.case import IGNORE, Case, Manifest
+from delineate.data.findings import raise_errors, some
+from delineate.data.inspect import Census, Facts
+from delineate.data.layouts import IMAGE_FOLDERS, MASK_FOLDERS
+from delineate.data.pairing import MASK_ENDINGS, group_of, volume_files
+from delineate.data.split_lists import apply_lists
+from delineate.data.splits import complete
+from delineate.data.volumes import (
+    Geometry,
+    check_same_geometry,
+    file_stem,
+    is_nifti,
+    read_geometry,
+    read_label_volume,
+    read_volume,
+)
+
+LAYOUT = "NIfTI volumes"
+_IMAGES, _MASKS = (*IMAGE_FOLDERS, "imagestr"), (*MASK_FOLDERS, "labelstr")
+_OPEN = 3
+"""Volumes whose voxels are kept in memory at a time."""
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A folder of volumes, all headers and labels read."""
+
+    manifest: Manifest
+    census: Census
+    axis: int
+    pixels: Mapping[str, tuple[Mapping[int, int], ...]]
+    """Case id → of each slice, class index → pixels."""
+
+
+def recognises(data: Path) -> bool:
+    """Whether `data` is a folder with NIfTI images, or the manifest of one."""
+    if data.is_file() and data.suffix.lower() == ".json":
+        return Manifest.load(data).layout == LAYOUT
+    images = _folder(data, _IMAGES)
+    return images is not None and any(is_nifti(path) for path in volume_files(images))
+
+
+def open_volumes(
+    data: Path,
+    *,
+    axis: int | None = None,
+    seed: int = 0,
+    cache_folder: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Opened:
+    """Images and label volumes of equal names, with split lists as for pictures.
+
+    What is in which slice is kept on disk under the label file's hash, so that a second opening decodes nothing. Raises
+    `DataError`: no pairs, another grid than its image's, files that are not those of the manifest, unreadable label values.
+    """
+    manifest = Manifest.load(data) if data.is_file() else _discover(data.resolve())
+    read_before = any(case.hashes for case in manifest.cases)
+    counted: dict[str, list[dict[int, int]]] = {}
+    cases, shapes = [], {}
+    geometries = [_geometry(manifest, case) for case in manifest.cases]
+    axis = widest([geometry.spacing for geometry in geometries]) if axis is None else axis
+    folder = cache_folder or user_cache_folder()
+    for done, (case, geometry) in enumerate(zip(manifest.cases, geometries, strict=True), start=1):
+        hashed = _hashed(manifest, case)
+        spacing = (geometry.spacing[axis], *np.delete(geometry.spacing, axis).tolist())
+        cases.append(case.model_copy(update={"hashes": hashed, "spacing": spacing}))
+        shapes[case.id] = tuple(int(size) for size in np.delete(geometry.shape, axis))
+        counted[case.id] = _values(manifest.path(case.masks[0]), hashed[case.masks[0]], axis, folder)
+        if progress is not None:
+            progress(done, len(manifest.cases))
+    manifest = manifest.model_copy(update={"cases": tuple(cases)})
+    if not read_before:
+        rule, classes = _reading(manifest, counted)
+        manifest = manifest.model_copy(update={"labels": rule, "classes": classes})
+    facts = {
+        name: Facts(height, width, "grey", 8, dict(sum(map(Counter, counted[name]), Counter())), "")
+        for name, (height, width) in shapes.items()
+    }
+    pixels = {name: tuple(_classes(manifest, one) for one in slices) for name, slices in counted.items()}
+    empty = frozenset(
+        name for name, slices in pixels.items() if not any(0 < label < IGNORE for one in slices for label in one)
+    )
+    return Opened(complete(manifest, empty, seed=seed), Census(facts, empty), axis, pixels)
+
+
+class Volumes:
+    """Slices of volumes, at native size; the volumes used last stay in memory."""
+
+    def __init__(self, manifest: Manifest, axis: int) -> None:
+        self._manifest, self._axis = manifest, axis
+        self._kept: OrderedDict[tuple[str, str], NDArray[Any]] = OrderedDict()
+        self._lock = Lock()
+
+    def image(self, case: Case, index: int) -> NDArray[np.uint8]:
+        """One slice H×W: 0 and 255 are its volume's 0.5th and 99.5th percentile."""
+        return self._slice(case, "image", index)
+
+    def mask(self, case: Case, index: int) -> NDArray[np.uint8]:
+        """Class indices of one slice."""
+        return self._slice(case, "mask", index)
+
+    def _slice(self, case: Case, what: str, index: int) -> NDArray[np.uint8]:
+        with self._lock:
+            key = (case.id, what)
+            if key not in self._kept:
+                self._kept[key] = self._read(case, what)
+            self._kept.move_to_end(key)
+            while len(self._kept) > 2 * _OPEN:
+                self._kept.popitem(last=False)
+            return np.ascontiguousarray(np.take(self._kept[key], index, self._axis))
+
+    def _read(self, case: Case, what: str) -> NDArray[np.uint8]:
+        relative = case.images[0] if what == "image" else case.masks[0]
+        path = self._manifest.path(relative)
+        if case.hashes.get(relative, "") not in ("", sha256(path)):
+            raise DataError(f"{path} has changed since it was inspected; restore it or start from the folder anew")
+        if what == "mask":
+            return labels.apply(self._manifest.labels, read_label_volume(path).array, path)
+        return windowed(read_volume(path).array, path)
+
+
+def windowed(voxels: NDArray[Any], path: Path) -> NDArray[np.uint8]:
+    """A volume's voxels as bytes: its 0.5th percentile is 0, its 99.5th 255. Raises `DataError` for voxels that are not numbers."""
+    values = voxels.astype(np.float32)
+    if not np.isfinite(values).all():
+        raise DataError(f"{path} has voxels that are not numbers (NaN or infinite); replace them")
+    low, high = (float(limit) for limit in np.percentile(values, (0.5, 99.5)))
+    values -= np.float32(low)
+    values *= np.float32(255 / max(high - low, 1e-6))
+    return np.rint(np.clip(values, 0, 255)).astype(np.uint8)
+
+
+def widest(spacings: list[tuple[float, float, float]]) -> int:
+    """The axis across the slices: that of the widest spacing (median over the volumes), the last where several are as wide."""
+    typical = np.median(np.array(spacings), axis=0)
+    return int(max(axis for axis in range(3) if typical[axis] >= 0.99 * typical.max()))
+
+
+def _folder(root: Path, names: tuple[str, ...]) -> Path | None:
+    if not root.is_dir():
+        return None
+    there = {path.name.lower(): path for path in root.iterdir() if path.is_dir()}
+    return next((there[name] for name in names if name in there), None)
+
+
+def _discover(root: Path) -> Manifest:
+    images, masks = _folder(root, _IMAGES), _folder(root, _MASKS)
+    if images is None or masks is None:
+        raise DataError(f"{root} holds volumes but no label volumes; put them into a folder masks/ with equal names")
+    pictures = {file_stem(path): path for path in volume_files(images)}
+    references = _by_stem(volume_files(masks), pictures)
+    bare = sorted(pictures.keys() - references.keys())
+    if bare:
+        raise DataError(f"{len(bare)} of {len(pictures)} volumes in {images} without label volume: {some(bare, 3)}")
+    cases = [
+        Case(
+            id=name,
+            images=(path.relative_to(root).as_posix(),),
+            masks=(references[name].relative_to(root).as_posix(),),
+            group=group_of(name),
+        )
+        for name, path in sorted(pictures.items())
+    ]
+    cases, findings = apply_lists(root, cases)
+    raise_errors(findings)
+    origin = "files" if any(case.split for case in cases) else ""
+    return Manifest(root=str(root), layout=LAYOUT, split_origin=origin, cases=tuple(cases))
+
+
+def _by_stem(files: list[Path], wanted: Mapping[str, Path]) -> dict[str, Path]:
+    for ending in MASK_ENDINGS:
+        named = {file_stem(path).removesuffix(ending): path for path in files}
+        if wanted.keys() & named.keys():
+            return named
+    return {}
+
+
+def _geometry(manifest: Manifest, case: Case) -> Geometry:
+    geometry = read_geometry(manifest.path(case.images[0]))
+    check_same_geometry(geometry, read_geometry(manifest.path(case.masks[0])))
+    return geometry
+
+
+def _hashed(manifest: Manifest, case: Case) -> dict[str, str]:
+    found = {relative: sha256(manifest.path(relative)) for relative in (*case.images, *case.masks)}
+    changed = next((name for name, digest in case.hashes.items() if found.get(name) != digest), None)
+    if changed is not None:
+        raise DataError(
+            f"{manifest.path(changed)} is not the file of the manifest; restore it or start from the folder"
+        )
+    return found
+
+
+def _values(path: Path, digest: str, axis: int, folder: Path) -> list[dict[int, int]]:
+    """Of each slice, raw label value → pixels."""
+    key = hashlib.sha256(f"{_FORMAT} {digest} {axis}".encode()).hexdigest()[:32]
+    index = folder / "slices" / f"{key}.json"
+    try:
+        return [{int(value): int(count) for value, count in one.items()} for one in json.loads(index.read_text())]
+    except (OSError, ValueError, TypeError, AttributeError):
+        voxels = np.moveaxis(read_label_volume(path).array, axis, 0)
+        counted = [labels.count_values(np.ascontiguousarray(one)) for one in voxels]
+        write_json(index, [{str(value): count for value, count in one.items()} for one in counted])
+        return counted
+
+
+def _reading(manifest: Manifest, counted: Mapping[str, list[dict[int, int]]]) -> labels.Reading:
+    total: Counter[int] = Counter()
+    files: Counter[int] = Counter()
+    for slices in counted.values():
+        volume: Counter[int] = sum(map(Counter, slices), Counter())
+        total.update(volume)
+        files.update(volume.keys())
+    try:
+        return labels.infer(total, files)
+    except DataError as error:
+        raise DataError(f"{manifest.root}: {error}") from error
+
+
+def _classes(manifest: Manifest, values: Mapping[int, int]) -> dict[int, int]:
+    """Raw values of a slice → class indices."""
+    rule = manifest.labels
+    counts: Counter[int] = Counter()
+    for value, number in values.items():
+        index = int(value >= rule.threshold) if rule.threshold is not None else (rule.values or {}).get(value, IGNORE)
+        counts[index] += number
+    return dict(counts)

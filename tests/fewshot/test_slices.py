@@ -1,0 +1,157 @@
+"""One view of slice folders, NIfTI volumes and plain pictures."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from delineate.common.errors import DataError
+from delineate.data.case import Manifest
+from delineate.fewshot import nifti
+from delineate.fewshot.slices import SINGLE, labels_named, open_slices
+
+Writer = Callable[..., Path]
+
+
+def test_slice_names_become_stacks(slice_folder: Path) -> None:
+    slices = open_slices(slice_folder)
+    assert len(slices.stacks) == 10
+    assert len(slices) == 70
+    stack = slices.stacks[0]
+    assert (stack.volume, stack.group, stack.split) == ("patient000_frame01", "patient000", "train")
+    assert [one.index for one in stack.slices] == list(range(7))
+    assert stack.holding(1) == (1, 2, 3, 4, 5, 6)
+    assert stack.holding(2) == (2, 3, 4, 5)
+    assert stack.holding(3) == (5, 6)
+    for one in stack.slices:
+        mask = slices.mask(one)
+        assert dict(one.pixels) == {
+            label: int((mask == label).sum()) for label in slices.labels if (mask == label).any()
+        }
+        assert slices.image(one).shape == mask.shape
+
+
+def test_parts_and_seal(slice_folder: Path) -> None:
+    slices = open_slices(slice_folder)
+    training, sealed = slices.split("train"), slices.sealed()
+    assert {stack.split for stack in training.stacks} == {"train"}
+    assert {case.split for case in sealed.manifest.cases} == {"train", "val"}
+    assert sealed.census.facts.keys() == {case.id for case in sealed.manifest.cases}
+    with pytest.raises(DataError, match="no volume 'patient009_frame01'"):
+        sealed.stack("patient009_frame01")
+
+
+def test_a_rule_of_ones_own_and_single_pictures(slice_folder: Path) -> None:
+    by_patient = open_slices(slice_folder, stack=r"(?P<volume>patient\d+)_frame01_slice_(?P<slice>\d+)")
+    assert by_patient.stacks[0].volume == "patient000"
+    single = open_slices(slice_folder, stack=SINGLE)
+    assert len(single.stacks) == 70
+    assert single.stacks[3].group == "patient000"
+
+
+def test_bare_numbers_are_no_slices(tmp_path: Path) -> None:
+    """`phantom_0001` is a picture, not slice 1 of one volume that all splits share."""
+    for name in ("images", "masks"):
+        (tmp_path / name).mkdir()
+        for number in range(12):
+            cv2.imwrite(str(tmp_path / name / f"phantom_{number:04d}.png"), np.eye(8, dtype=np.uint8) * 255)
+    assert len(open_slices(tmp_path).stacks) == 12
+
+
+def test_a_volume_in_two_splits_is_refused(make_slices: Writer, tmp_path: Path) -> None:
+    folder = make_slices(tmp_path / "data", patients=5)
+    lines = (folder / "train.txt").read_text().split()
+    (folder / "train.txt").write_text("\n".join(lines[1:]))
+    (folder / "val.txt").write_text("\n".join([lines[0], *(folder / "val.txt").read_text().split()]))
+    with pytest.raises(DataError, match="are of one volume, 'patient000_frame01', but in two splits"):
+        open_slices(folder)
+
+
+def test_volumes(volume_folder: Path, tmp_path: Path) -> None:
+    slices = open_slices(volume_folder, cache_folder=tmp_path)
+    assert slices.axis == 2
+    assert len(slices.stacks) == 6
+    assert slices.manifest.layout == nifti.LAYOUT
+    stack = slices.stacks[1]
+    assert (stack.volume, len(stack.slices)) == ("case_01", 7)
+    for one in stack.slices:
+        mask, image = slices.mask(one), slices.image(one)
+        assert dict(one.pixels) == {
+            label: int((mask == label).sum()) for label in slices.labels if (mask == label).any()
+        }
+        assert image.dtype == np.uint8
+    voxels = nifti.read_volume(volume_folder / "images" / "case_01.nii.gz").array
+    low, high = np.percentile(voxels, (0.5, 99.5))
+    expected = np.clip((voxels[..., 3] - low) / (high - low), 0, 1) * 255
+    assert np.abs(slices.image(stack.slices[3]) - expected).max() <= 0.51
+    assert {stack.split for stack in slices.stacks} == {"train", "val", "test"}
+
+
+def test_the_slice_axis_is_the_coarsest_or_given(make_volumes: Writer, tmp_path: Path) -> None:
+    folder = make_volumes(tmp_path / "data", patients=3, axis=0)
+    slices = open_slices(folder, cache_folder=tmp_path)
+    assert slices.axis == 0
+    assert len(slices.stacks[0].slices) == 7
+    assert slices.manifest.cases[0].spacing == (5.0, 1.0, 1.0)
+    assert len(open_slices(folder, axis=1, cache_folder=tmp_path).stacks[0].slices) == 48
+    assert nifti.widest([(1.0, 1.0, 1.0)]) == 2
+
+
+def test_an_axis_of_pictures_is_refused(slice_folder: Path) -> None:
+    with pytest.raises(DataError, match="holds no NIfTI volumes"):
+        open_slices(slice_folder, axis=2)
+
+
+def test_the_index_is_kept_and_mended(volume_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = open_slices(volume_folder, cache_folder=tmp_path)
+    files = sorted((tmp_path / "slices").glob("*.json"))
+    assert files
+    files[0].write_text("broken")
+    second = open_slices(volume_folder, cache_folder=tmp_path)
+    assert second.stacks == first.stacks
+    assert json.loads(files[0].read_text())
+    monkeypatch.setattr(nifti, "read_label_volume", lambda _: pytest.fail("decoded again"))
+    assert open_slices(volume_folder, cache_folder=tmp_path).stacks == first.stacks
+
+
+def test_a_saved_manifest_opens_the_same_volumes(make_volumes: Writer, tmp_path: Path) -> None:
+    folder = make_volumes(tmp_path / "data", patients=4)
+    first = open_slices(folder, seed=3, cache_folder=tmp_path)
+    first.manifest.save(tmp_path / "manifest.json")
+    again = open_slices(tmp_path / "manifest.json", seed=9, cache_folder=tmp_path)
+    assert again.manifest == first.manifest
+    assert again.stacks == first.stacks
+    shutil.copy(folder / "masks" / "case_01.nii.gz", folder / "masks" / "case_02.nii.gz")
+    with pytest.raises(DataError, match=r"case_02\.nii\.gz is not the file of the manifest"):
+        open_slices(tmp_path / "manifest.json", cache_folder=tmp_path)
+
+
+def test_a_volume_without_labels(make_volumes: Writer, tmp_path: Path) -> None:
+    folder = make_volumes(tmp_path / "data", patients=4)
+    (folder / "masks" / "case_02.nii.gz").unlink()
+    with pytest.raises(DataError, match=r"1 of 4 volumes .* without label volume: case_02"):
+        open_slices(folder, cache_folder=tmp_path)
+
+
+def test_classes_by_name_or_index(slice_folder: Path) -> None:
+    manifest: Manifest = open_slices(slice_folder).manifest
+    assert labels_named(["class 2", "1"], manifest.classes, "data") == (1, 2)
+    with pytest.raises(DataError, match=r"no foreground class 'RV'; there are 1 \(class 1\), 2 \(class 2\), 3"):
+        labels_named(["RV"], manifest.classes, "data")
+
+
+@pytest.mark.data
+def test_real_sets(shared_data: Path, tmp_path: Path) -> None:
+    """Counts as the sets' own pages state them."""
+    acdc = open_slices(shared_data / "ACDC-slices")
+    assert len(acdc) == 588
+    assert [len(acdc.split(name)) for name in ("train", "val", "test")] == [396, 100, 92]
+    assert not {stack.group for stack in acdc.split("train").stacks} & {s.group for s in acdc.split("val").stacks}
+    hippocampus = open_slices(shared_data / "MSD-Hippocampus", cache_folder=tmp_path)
+    assert [len(hippocampus.split(name).stacks) for name in ("train", "val", "test")] == [54, 6, 12]
