@@ -1,0 +1,22 @@
+"""The step of a plain decoder: twice the resolution, a skip connection joined, one 3×3 convolution."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from delineate.nn.blocks import ConvBNAct
+from delineate.nn.upsampling import conv_of_doubled_and_skip
+
+
+class Doubling(nn.Module):
+    """Nearest-neighbour ×2, joined with the skip → 3×3 convolution, BatchNorm, ReLU.
+
+    `forward(x, skip)`: B×in×h×w and B×skip×2h×2w (None where `skip_channels` is 0) → B×out×2h×2w.
+    """
+
+    def __init__(self, in_channels: int, skip_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv = ConvBNAct(in_channels + skip_channels, out_channels)
+
+    def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
+        return self.conv.act(self.conv.norm(conv_of_doubled_and_skip(self.conv.conv, x, skip)))
