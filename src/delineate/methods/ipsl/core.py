@@ -1,0 +1,195 @@
+"""The network itself: what is kept of a support, and how a query is segmented by it, step by step."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from delineate.methods.episodic import EpisodicModule, State, expand
+from delineate.methods.ipsl.interaction import (
+    Interaction,
+    confident,
+    mean_prototypes,
+    nearest_scores,
+    peak_prototypes,
+)
+from delineate.methods.ipsl.levels import Levels, Maps
+from delineate.methods.ipsl.options import IPSLOptions
+from delineate.methods.ipsl.self_learning import Completion, self_learned
+from delineate.nn.blocks import pad_to_multiple, resize
+from delineate.nn.losses import IGNORE
+from delineate.nn.precision import without_autocast
+from delineate.nn.prototypes import cosine_scores, prior_map, resize_mask
+
+SCALE = 20.0
+"""Factor on cosines (Wang et al., PANet, ICCV 2019)."""
+
+
+class Support(NamedTuple):
+    """`maps` B×K×C×h×w each; `weights` B×2×K×h×w in [0, 1]: how much of a cell is background, foreground (ignored: neither)."""
+
+    maps: Maps
+    weights: Tensor
+
+
+class Segmentation(NamedTuple):
+    """All that happens to N queries."""
+
+    steps: dict[str, Tensor]
+    """Logits N×1×h×w by name, in the order in which they arise: "coarse" by the support's prototypes; "interactive" by those
+    of both images; "refined" by the query's own. Only those there are; the last guides the final mask."""
+    final: Tensor
+    """Logits N×1×H×W."""
+    guidance: Tensor
+    """What the peaks tell, N×2×h×w in [0, 1]: prior map, probability by peak prototypes. N×0×h×w without a high level."""
+    maps: Maps
+    prototypes: Maps
+    """The query's own, N×2×C each, background first."""
+
+
+class IPSLNetwork(EpisodicModule):
+    """State: "mean" and "peak" prototypes B×2×C; for the peaks also "high" B×K×C×h×w and "weights" B×2×K×h×w."""
+
+    def __init__(self, options: IPSLOptions, *, in_channels: int) -> None:
+        super().__init__()
+        o = self.options = options
+        high, fused = o.peak != "none", o.prototypes == "fused"
+        self.levels = Levels(
+            o.encoder,
+            in_channels=in_channels,
+            output_stride=o.output_stride,
+            normalise=o.normalise,
+            width=o.width,
+            mean=o.mean,
+            peak=high,
+            encode_decode=o.encode_decode,
+            bottleneck_attention=o.bottleneck_attention,
+        )
+        self.own = "mean" if o.mean else "peak"
+        """The level on which the query learns from itself."""
+        self.learns = fused and o.self_learning.enabled
+        kinds = [kind for kind, there in (("mean", o.mean), ("peak", high)) if there]
+        if len(kinds) == 2:
+            self.balance = nn.Parameter(torch.zeros(()))
+        if fused and o.interaction != "none":
+            self.interaction = nn.ModuleDict(
+                {kind: Interaction(o.width, heads=o.heads, attention=o.interaction == "attention") for kind in kinds}
+            )
+        self.completion = Completion(
+            o.width,
+            guidance=2 if high else 0,
+            low_channels=self.levels.low_channels if o.low_level else 0,
+            low_width=o.low_width,
+            width=o.decoder_width,
+            separated=o.self_learning.enabled,
+            residual=o.residual,
+        )
+
+    def condition(self, support_image: Tensor, support_mask: Tensor) -> State:
+        return self.state(self.support(support_image, support_mask))
+
+    def forward(self, image: Tensor, state: State) -> Tensor:
+        return self.segment(image, state).final
+
+    def support(self, image: Tensor, mask: Tensor) -> Support:
+        """B×K×C×H×W and B×K×H×W → features and masks on the grid."""
+        episodes = image.shape[:2]
+        padded = pad_to_multiple(image.flatten(0, 1), self.levels.step)
+        maps = {kind: x.unflatten(0, episodes) for kind, x in self.levels(padded).maps.items()}
+        right, below = (large - small for large, small in zip(padded.shape[:-3:-1], mask.shape[:-3:-1], strict=True))
+        mask = F.pad(mask, (0, right, 0, below), value=IGNORE)
+        size = next(iter(maps.values())).shape[-2:]
+        return Support(maps, torch.stack([resize_mask(mask, size, label=label) for label in (0, 1)], 1))
+
+    def state(self, support: Support) -> dict[str, Tensor]:
+        """What queries need of it."""
+        state = self._pooled(support.maps, support.weights, support.weights)
+        if "peak" in state:
+            state |= {"high": support.maps["peak"], "weights": support.weights}
+        return state
+
+    def segment(self, image: Tensor, state: State) -> Segmentation:
+        """Queries N×C×H×W by the state of N episodes, or of one."""
+        features = self.levels(pad_to_multiple(image, self.levels.step))
+        with without_autocast(image.device.type):
+            steps, guidance, prototypes = self._match(features.maps, expand(state, image.shape[0]))
+        last = list(steps.values())[-1]
+        final = self.completion(features.maps[self.own], last, guidance, features.low)
+        return Segmentation(steps, self.enlarged(final, image.shape[-2:]), guidance, features.maps, prototypes)
+
+    def segment_support(self, support: Support, prototypes: Maps) -> Tensor:
+        """The support by prototypes of the query, B×2×C each: logits (B·K)×1×h×w."""
+        shots = support.weights.shape[2]
+        maps = {kind: x.flatten(0, 1) for kind, x in support.maps.items()}
+        return _margin(self._scores(maps, {kind: p.repeat_interleave(shots, 0) for kind, p in prototypes.items()}))
+
+    def enlarged(self, logits: Tensor, size: torch.Size) -> Tensor:
+        """Maps N×C×h×w of images that were padded to whole steps, bilinear at their own size N×C×H×W."""
+        height, width = size
+        step = self.levels.step
+        return resize(logits, (-(-height // step) * step, -(-width // step) * step))[..., :height, :width]
+
+    def _match(self, maps: Maps, state: State) -> tuple[dict[str, Tensor], Tensor, Maps]:
+        dense = nearest_scores(maps["peak"], state["high"], state["weights"], SCALE) if self._dense else None
+        steps = {"coarse": _margin(self._scores(maps, state, dense))}
+        own = self._query_prototypes(maps, torch.sigmoid(steps["coarse"][:, 0]))
+        given: Maps = {kind: state[kind] for kind in maps}
+        if hasattr(self, "interaction"):
+            given = {kind: self.interaction[kind](state[kind], own[kind]) for kind in maps}
+            steps["interactive"] = _margin(self._scores(maps, given, dense))
+        if self.learns:
+            probability = torch.sigmoid(list(steps.values())[-1][:, 0])
+            steps["refined"] = self_learned(maps[self.own], given[self.own], probability, self.options.self_learning)
+        return steps, self._guidance(maps, state, dense), own
+
+    @property
+    def _dense(self) -> bool:
+        return self.options.peak == "dense"
+
+    def _scores(self, maps: Maps, prototypes: State, dense: Tensor | None = None) -> Tensor:
+        """20·(λ·cos to the mean prototype + (1 − λ)·cos to the peak prototype) of both classes: N×2×h×w. `dense`: scores of
+        the support's nearest pixels, which count beside the peak prototype."""
+        each = {kind: cosine_scores(x, prototypes[kind], SCALE) for kind, x in maps.items()}
+        if dense is not None:
+            each["peak"] = torch.maximum(each["peak"], dense)
+        if len(each) == 1:
+            return next(iter(each.values()))
+        share = torch.sigmoid(self.balance)
+        return share * each["mean"] + (1 - share) * each["peak"]
+
+    def _guidance(self, maps: Maps, state: State, dense: Tensor | None) -> Tensor:
+        if "peak" not in maps:
+            reference = maps["mean"]
+            return reference.new_zeros(reference.shape[0], 0, *reference.shape[2:])
+        prior = prior_map(maps["peak"], state["high"], state["weights"][:, 1])
+        scores = self._scores({"peak": maps["peak"]}, state, dense)
+        return torch.cat((prior, torch.sigmoid(_margin(scores))), 1)
+
+    def _query_prototypes(self, maps: Maps, probability: Tensor) -> Maps:
+        """Of pixels that are surely of a class, weighted by its probability N×h×w."""
+        o = self.options.self_learning
+        both = torch.stack((1 - probability, probability), 1)
+        sure = [
+            confident(each, threshold, o.fallback)
+            for each, threshold in zip(both.unbind(1), (o.background, o.foreground), strict=True)
+        ]
+        hard = torch.stack(sure, 1).float()
+        return self._pooled(maps, both * hard, hard)
+
+    def _pooled(self, maps: Maps, weights: Tensor, masks: Tensor) -> Maps:
+        """Prototypes of both classes by kind: means by `weights`, peaks of `masks`."""
+        o = self.options
+        found: Maps = {}
+        if "mean" in maps:
+            found["mean"] = mean_prototypes(maps["mean"], weights)
+        if "peak" in maps:
+            found["peak"] = peak_prototypes(maps["peak"], masks, o.peak, o.peak_share)
+        return found
+
+
+def _margin(scores: Tensor) -> Tensor:
+    """Foreground's minus background's score: the logit of a softmax of both. N×2×h×w → N×1×h×w."""
+    return scores[:, 1:] - scores[:, :1]

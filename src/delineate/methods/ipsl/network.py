@@ -1,0 +1,85 @@
+"""IPSL: interactive prototype learning and self-learning for few-shot medical image segmentation.
+
+Song, Xu, Wang, Du, Chen, Zhang, Li, Artificial Intelligence in Medicine 167:103183 (2025). Written from the abstract; neither full
+text nor code could be had. Readings are named in `card.md`.
+
+In the order in which data meets them: three levels of features (`levels`), deep encoding-decoding of the highest (`encoding`), mean
+and peak prototypes and their interaction (`interaction`), prototypes of the query's own and completion of the
+boundary (`self_learning`). `core` puts them together, `objective` trains them.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from delineate.common.errors import RecipeError
+from delineate.methods.contract import Context, MethodInfo, Panel, Stage
+from delineate.methods.episodic import EpisodicBatch, EpisodicMethod, EpisodicModule, State
+from delineate.methods.ipsl.core import SCALE, IPSLNetwork
+from delineate.methods.ipsl.objective import Auxiliary, terms
+from delineate.methods.ipsl.options import IPSLOptions
+from delineate.nn.fuse import fold_batchnorm
+
+
+class IPSL(EpisodicMethod):
+    """`core` is the network; beside it stands a head that only training needs. Any size ≥ 32 (padded inside, cropped again)."""
+
+    info = MethodInfo(
+        name="ipsl",
+        title="IPSL",
+        paper="Song, Xu, Wang, Du, Chen, Zhang, Li: Interactive prototype learning and self-learning for few-shot medical image "
+        "segmentation, Artificial Intelligence in Medicine 167:103183 (2025)",
+        year=2025,
+        task="episodic",
+        min_size=32,
+        licence_note="Written from the paper's abstract; neither full text nor code could be had.",
+        checkpoint_modules=("core.levels.encoder",),
+    )
+    Options = IPSLOptions
+    options: IPSLOptions
+
+    def __init__(self, options: IPSLOptions, *, classes: int, in_channels: int) -> None:
+        if classes != 1:
+            raise RecipeError(
+                f"method 'ipsl' segments one foreground (given: {classes} classes); ask for the classes one by one"
+            )
+        super().__init__(options, classes=classes, in_channels=in_channels)
+        self.core = IPSLNetwork(options, in_channels=in_channels)
+        needed = options.loss.auxiliary and options.peak != "none"
+        self.auxiliary = Auxiliary(options.width, SCALE) if needed else None
+
+    def load_pretrained(self) -> None:
+        self.core.levels.encoder.load_pretrained(self.options.encoder.pretrained)
+
+    def stages(self) -> tuple[Stage, ...]:
+        return (Stage("train", source="episodes"),)
+
+    def condition(self, support_image: Tensor, support_mask: Tensor) -> State:
+        return self.core.condition(support_image, support_mask)
+
+    def forward(self, image: Tensor, state: State) -> Tensor:  # type: ignore[override]
+        return self.core(image, state)
+
+    def objective(self, batch: EpisodicBatch, ctx: Context) -> dict[str, Tensor]:  # type: ignore[override]
+        return terms(self.core, self.auxiliary, batch, self.options.loss)
+
+    def deploy(self) -> EpisodicModule:
+        """The core alone, BatchNorm folded, channels-last."""
+        lean = fold_batchnorm(self.core).to(memory_format=torch.channels_last)
+        assert isinstance(lean, EpisodicModule)
+        return lean
+
+    def panels(self, batch: EpisodicBatch) -> dict[str, Panel]:  # type: ignore[override]
+        """The first shot with its mask; where the query resembles the support's foreground (prior map); each mask on the way, in
+        the order in which it arises; the final mask."""
+        image, shot = batch["image"], batch["support_image"][:, 0]
+        result = self.core.segment(image, self.condition(batch["support_image"], batch["support_mask"]))
+        shown = shot if shot.shape[1] in (1, 3) else shot.mean(1, keepdim=True)
+        found = {"support": Panel("image", shown), "support_mask": Panel("mask", batch["support_mask"][:, 0])}
+        if result.guidance.shape[1]:
+            prior = self.core.enlarged(result.guidance[:, :1], image.shape[-2:])
+            found["prior"] = Panel("heat", prior.clamp(0, 1))
+        masks = {name: self.core.enlarged(step, image.shape[-2:]) for name, step in result.steps.items()}
+        masks["final"] = result.final
+        return found | {name: Panel("mask", (logits[:, 0] > 0).long()) for name, logits in masks.items()}

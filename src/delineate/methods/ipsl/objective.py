@@ -1,0 +1,98 @@
+"""What IPSL is trained by: the final mask, the masks on the way to it, the support by the query's prototypes, contrast."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from delineate.methods.episodic import EpisodicBatch
+from delineate.methods.ipsl.interaction import contrast, unit
+from delineate.nn.losses import cross_entropy, dice
+
+if TYPE_CHECKING:
+    from delineate.methods.ipsl.core import IPSLNetwork, Support
+
+STEP_TERMS = ("coarse", "interactive", "refined")
+
+
+class IPSLLossOptions(BaseModel):
+    """A weighted sum of losses; a term with weight 0 is not computed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cross_entropy: float = Field(1.0, gt=0, description="weight of the final mask's cross-entropy")
+    dice: float = Field(1.0, ge=0, description="weight of the final mask's Dice")
+    coarse: float = Field(1.0, ge=0, description="weight of the mask by the support's prototypes (cross-entropy)")
+    interactive: float = Field(1.0, ge=0, description="weight of the mask by prototypes of both images (cross-entropy)")
+    refined: float = Field(1.0, ge=0, description="weight of the mask by the query's own prototypes (cross-entropy)")
+    alignment: float = Field(
+        1.0, ge=0, description="weight of the support's masks by prototypes of the query (cross-entropy)"
+    )
+    contrast: float = Field(
+        0.1, ge=0, description="weight of the contrast between classes, of prototypes of both images"
+    )
+    temperature: float = Field(0.1, gt=0, description="of the contrast")
+    auxiliary: float = Field(0.4, ge=0, description="weight of the auxiliary head on high features (cross-entropy)")
+    class_weights: tuple[float, float] = Field(
+        (0.05, 1.0), description="background and foreground, in every cross-entropy"
+    )
+
+
+class Auxiliary(nn.Module):
+    """A head for training alone, which keeps high features semantic: 1×1 convolution of 20·f̂ ⊙ (p̂_fg − p̂_bg).
+
+    B×C×h×w and peak prototypes B×2×C → logits B×1×h×w. It starts as the difference of both cosines and learns how much each
+    channel counts. A head on features alone could not know which region an episode calls foreground.
+    """
+
+    def __init__(self, channels: int, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+        self.weigh = nn.Conv2d(channels, 1, 1)
+        nn.init.ones_(self.weigh.weight)
+        nn.init.zeros_(self.weigh.bias)  # type: ignore[arg-type]
+
+    def forward(self, features: Tensor, peaks: Tensor) -> Tensor:
+        background, foreground = unit(peaks, 2).unbind(1)
+        logits: Tensor = self.weigh(self.scale * unit(features, 1) * (foreground - background)[:, :, None, None])
+        return logits
+
+
+def terms(
+    core: IPSLNetwork, auxiliary: Auxiliary | None, batch: EpisodicBatch, options: IPSLLossOptions
+) -> dict[str, Tensor]:
+    """The terms by name, each times its weight: means over episodes; of the support over all its shots."""
+    o = options
+    query, shots = batch["mask"], batch["support_mask"].flatten(0, 1)
+
+    def masked(logits: Tensor, mask: Tensor) -> Tensor:
+        return cross_entropy(core.enlarged(logits, mask.shape[-2:]), mask, class_weights=o.class_weights)
+
+    support = core.support(batch["support_image"], batch["support_mask"])
+    state = core.state(support)
+    result = core.segment(batch["image"], state)
+    found = {"cross_entropy": o.cross_entropy * cross_entropy(result.final, query, class_weights=o.class_weights)}
+    if o.dice:
+        found["dice"] = o.dice * dice(result.final, query)
+    for name, weight in zip(STEP_TERMS, (o.coarse, o.interactive, o.refined), strict=True):
+        if weight and name in result.steps:
+            found[name] = weight * masked(result.steps[name], query)
+    if o.alignment:
+        found["alignment"] = o.alignment * masked(core.segment_support(support, result.prototypes), shots)
+    if o.contrast:
+        each = [contrast(state[kind], own, o.temperature) for kind, own in result.prototypes.items()]
+        found["contrast"] = o.contrast * (torch.stack(each).sum(0) * _has_both(support)).mean()
+    if auxiliary is not None:
+        high, peaks = support.maps["peak"].flatten(0, 1), state["peak"]
+        of_shots = auxiliary(high, peaks.repeat_interleave(support.weights.shape[2], 0))
+        both = masked(auxiliary(result.maps["peak"], peaks), query) + masked(of_shots, shots)
+        found["auxiliary"] = o.auxiliary * both / 2
+    return found
+
+
+def _has_both(support: Support) -> Tensor:
+    """1 for episodes whose support shows foreground and background, else 0: without one there is nothing to tell apart."""
+    return (support.weights.flatten(2).sum(2) > 0).all(1).float()
