@@ -1,0 +1,71 @@
+"""Two baselines that learn nothing: what few-shot methods must beat before their Dice says anything.
+
+Where organs lie at the same place in every scan, copying the support's mask goes far; where brightness tells them, so does
+a threshold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.data.case import IGNORE
+from delineate.data.spec import Pixels
+from delineate.fewshot.support import Support
+
+
+class Conditioned(Protocol):
+    """What has seen a support."""
+
+    def predict_each(self, images: Iterable[Pixels], batch_size: int | None = None) -> Iterator[NDArray[np.uint8]]:
+        """Class indices H×W of each image in turn, at its own size."""
+        ...
+
+
+class CopiedMask:
+    """The support's mask, stretched to the query's size; of several, what most of them say at a pixel (a tie is background)."""
+
+    def __init__(self, support: Support) -> None:
+        self._masks = support.masks
+        self._classes = len(support.classes.names)
+
+    def predict_each(self, images: Iterable[Pixels], batch_size: int | None = None) -> Iterator[NDArray[np.uint8]]:
+        for image in images:
+            size = (image.shape[1], image.shape[0])
+            stretched = [cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST_EXACT) for mask in self._masks]
+            votes = np.stack([sum(mask == label for mask in stretched) for label in range(self._classes)])
+            yield votes.argmax(0).astype(np.uint8)
+
+
+class NearestColour:
+    """Each pixel by itself: the class whose mean colour in the support is nearest (values divided by the type's maximum)."""
+
+    def __init__(self, support: Support) -> None:
+        colours = np.concatenate([_unit(image).reshape(-1, 3) for image in support.images])
+        classes = np.concatenate([mask.ravel() for mask in support.masks])
+        self._labels = np.array([label for label in range(IGNORE) if (classes == label).any()], np.uint8)
+        self._means = np.stack([colours[classes == label].mean(0) for label in self._labels])
+
+    def predict_each(self, images: Iterable[Pixels], batch_size: int | None = None) -> Iterator[NDArray[np.uint8]]:
+        for image in images:
+            pixels = _unit(image)
+            distance = np.stack([np.square(pixels - mean).sum(-1) for mean in self._means])
+            yield self._labels[distance.argmin(0)]
+
+
+BASELINES: dict[str, Callable[[Support], Conditioned]] = {
+    "copy-support-mask": CopiedMask,
+    "nearest-colour": NearestColour,
+}
+"""Name → what is made of a support."""
+
+
+def _unit(image: Pixels) -> NDArray[np.float32]:
+    """H×W or H×W×C → float32 H×W×3 in [0, 1]; grey is repeated, alpha dropped."""
+    whole = image[..., None] if image.ndim == 2 else image
+    colour = whole[..., :3] if whole.shape[2] >= 3 else np.repeat(whole[..., :1], 3, axis=2)
+    return np.divide(colour, np.float32(np.iinfo(image.dtype).max), dtype=np.float32)

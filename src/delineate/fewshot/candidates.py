@@ -1,0 +1,117 @@
+"""What can be put to a test: a trained model, a baseline that learns nothing, or a method as its training starts.
+
+Names: a run folder or model file; `copy-support-mask`, `nearest-colour`; `METHOD@PRESET:untrained`, such as
+`alpnet@tiny:untrained`, which tells what of a trained model's score comes from training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from delineate.artefact.format import Artefact
+from delineate.common.errors import DataError, RecipeError
+from delineate.common.files import sha256
+from delineate.common.names import did_you_mean
+from delineate.data.case import ClassTable
+from delineate.data.inspect import Census
+from delineate.engine.plan import settle_input
+from delineate.engine.recipe import resolve
+from delineate.fewshot.baselines import BASELINES, Conditioned
+from delineate.fewshot.segmenter import TASK, FewShotPredictor, load
+from delineate.fewshot.support import Support
+from delineate.inference.predictor import Precision
+from delineate.methods import registry
+
+UNTRAINED = ":untrained"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Something that segments a query as a support shows."""
+
+    name: str
+    """As it was asked for."""
+    method: str
+    """For tables."""
+    condition: Callable[[Support], Conditioned]
+    seed: int | None = None
+    source: Path | None = None
+    """The model's file."""
+    provenance: dict[str, Any] = field(default_factory=dict)
+    """The artefact's; empty for what was not trained."""
+
+    @property
+    def sha256(self) -> str | None:
+        return None if self.source is None else sha256(self.source)
+
+    @property
+    def excluded(self) -> tuple[str, ...] | None:
+        """Names of the classes whose slices training left out; None: it was not trained, so it has seen none."""
+        return None if self.source is None else tuple(self.provenance.get("excluded_classes", ()))
+
+    @property
+    def words(self) -> str:
+        """What it has seen in training, in one line."""
+        if self.excluded is None:
+            return "not trained: no class was seen"
+        how = self.provenance.get("episodes", "an unknown kind of")
+        if not self.excluded:
+            return f"trained on {how} episodes, no class excluded (setting 1)"
+        rule = self.provenance.get("exclusion", "any")
+        return f"trained on {how} episodes without slices of {', '.join(self.excluded)} (rule '{rule}')"
+
+
+def open_candidate(
+    name: str, census: Census, *, device: str = "auto", precision: Precision = "32", seed: int = 0
+) -> Candidate:
+    """Find what a name stands for (see above). `census`: of the data, for the input of an untrained method; `seed`: of its weights.
+
+    Raises `DelineateError`: no such model, a method that is not a few-shot one, an unknown preset.
+    """
+    if name in BASELINES:
+        return Candidate(name, name, BASELINES[name])
+    if name.endswith(UNTRAINED):
+        return _untrained(name, census, device, precision, seed)
+    if not Path(name).exists():
+        known = f"a model file, a run folder, {', '.join(BASELINES)} or METHOD@PRESET{UNTRAINED}"
+        raise DataError(f"there is no model '{name}'; give {known}")
+    model = load(name, device, precision)
+    provenance = model.artefact.provenance
+    info = model.artefact.method.info
+    return Candidate(name, info.name, model.condition_on, provenance.get("seed"), model.source, provenance)
+
+
+def check_unseen(candidate: Candidate, classes: ClassTable) -> None:
+    """Setting 2: raise `DataError` unless training saw no slice of any of the classes that are tested."""
+    if candidate.excluded is None:
+        return
+    seen = [name for name in classes.names[1:] if name not in candidate.excluded]
+    if seen:
+        raise DataError(
+            f"setting 2 asks for classes that training has not seen, but {candidate.name} saw {', '.join(seen)} "
+            f"({candidate.words}); train with --exclude-classes, test fewer --classes, or report setting 1"
+        )
+    if candidate.provenance.get("exclusion", "any") != "any":
+        raise DataError(
+            f"setting 2 asks for classes that training has not seen; {candidate.name} left out only slices that hold all of "
+            f"{', '.join(candidate.excluded)} at once, so it saw most of them; train with the rule 'any'"
+        )
+
+
+def _untrained(name: str, census: Census, device: str, precision: Precision, seed: int) -> Candidate:
+    method, _, preset = name.removesuffix(UNTRAINED).partition("@")
+    preset = preset or "paper"
+    if registry.method_class(method).info.task != TASK:
+        few = [known for known in registry.names() if registry.method_class(known).info.task == TASK]
+        raise RecipeError(f"method '{method}' does not segment by examples: {did_you_mean(method, few)}")
+    recipe, spec = settle_input(resolve(method, preset, {}), census)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        built = registry.create(method, classes=1, in_channels=spec.in_channels, **recipe.method)
+    model = FewShotPredictor(Artefact(built.eval(), spec, ClassTable()), device, precision)
+    return Candidate(name, f"{method}@{preset}, untrained", model.condition_on, seed)

@@ -1,0 +1,168 @@
+"""Frozen episodes: which slices are shown and which are asked for, in a file that knows the data by their hashes.
+
+Two models that were scored on the same file were asked the same questions and shown the same examples.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from delineate.common.errors import DataError
+from delineate.common.files import sha256, write_json
+from delineate.data.case import ClassTable, Manifest, Split
+from delineate.data.findings import count, some
+from delineate.fewshot.slices import SliceSet, open_slices
+
+FORMAT: Final = 1
+ProtocolName = Literal["chunk3", "middle", "any2d"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Shown(_Part):
+    """One annotated slice of the support."""
+
+    volume: str
+    slice: int = Field(ge=0)
+
+
+class Chunk(_Part):
+    """Query slices with what they are segmented by."""
+
+    slices: tuple[int, ...] = Field(min_length=1)
+    """Indices in the query volume, ascending."""
+    support: tuple[int, ...] = Field(min_length=1)
+    """Positions in the episode's `support`."""
+
+
+class Episode(_Part):
+    """One class, a support, and one query volume. Slices of the volume that are in no chunk are not scored."""
+
+    label: int = Field(ge=1)
+    support: tuple[Shown, ...] = Field(min_length=1)
+    query: str
+    chunks: tuple[Chunk, ...] = Field(min_length=1)
+    draw: int = Field(0, ge=0)
+    """Which of several drawings of supports."""
+
+    @property
+    def scored(self) -> tuple[int, ...]:
+        """All query slices, ascending."""
+        return tuple(sorted(index for chunk in self.chunks for index in chunk.slices))
+
+
+class EpisodeFile(_Part):
+    """Episodes with all that is needed to find the same slices again."""
+
+    format: Literal[1] = FORMAT
+    data: str
+    """Name of the data set's folder, for the reader."""
+    protocol: ProtocolName
+    shots: int = Field(ge=1)
+    seed: int
+    draws: int = Field(1, ge=1)
+    split: Split
+    """Of the queries."""
+    support_split: Split
+    stack: str
+    """The rule by which slices are put together to volumes, and below the axis of voxel arrays (`fewshot.slices`)."""
+    axis: int | None = None
+    class_names: tuple[str, ...]
+    labels: tuple[int, ...] = Field(min_length=1)
+    """Indices of the classes that are tested."""
+    words: str
+    """What the protocol does, in one line for tables."""
+    files: dict[str, str]
+    """SHA-256 of every file that an episode uses, by its path in the data set."""
+    episodes: tuple[Episode, ...] = Field(min_length=1)
+
+    @property
+    def classes(self) -> ClassTable:
+        """The names of the tested classes after the background."""
+        return ClassTable(names=(self.class_names[0], *(self.class_names[label] for label in self.labels)))
+
+    @property
+    def digest(self) -> str:
+        """First eight hex digits of the content's SHA-256: names these episodes in tables."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:8]
+
+    def save(self, path: Path) -> None:
+        """Write as JSON, atomically."""
+        write_json(path, json.loads(self.model_dump_json()))
+
+    @classmethod
+    def load(cls, path: Path) -> EpisodeFile:
+        """Raises `DataError` naming the file when it is absent, malformed, or refers to what it does not hold."""
+        try:
+            found = cls.model_validate_json(path.read_bytes())
+        except OSError as error:
+            raise DataError(
+                f"cannot read episodes {path}: {error.strerror}; make them with `fewshot episodes`"
+            ) from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "content"
+            raise DataError(f"{path} is no file of episodes: {where}: {first['msg']}; freeze them anew") from error
+        for number, episode in enumerate(found.episodes):
+            positions = [at for chunk in episode.chunks for at in chunk.support]
+            if max(positions) >= len(episode.support) or episode.label not in found.labels:
+                raise DataError(f"{path} is damaged: episode {number} refers to what is not there; freeze them anew")
+        return found
+
+    def of_classes(self, names: Sequence[str]) -> EpisodeFile:
+        """The episodes of some of the classes, by name or index. Raises `DataError` for a class that is not in the file."""
+        known = {self.class_names[label].lower(): label for label in self.labels}
+        known |= {str(label): label for label in self.labels}
+        unknown = next((name for name in names if name.strip().lower() not in known), None)
+        if unknown is not None:
+            there = ", ".join(f"{label} ({self.class_names[label]})" for label in self.labels)
+            raise DataError(f"the episodes know no class '{unknown}'; they are of {there}")
+        kept = tuple(sorted({known[name.strip().lower()] for name in names}))
+        episodes = tuple(episode for episode in self.episodes if episode.label in kept)
+        return self.model_copy(update={"labels": kept, "episodes": episodes})
+
+    def open(self, data: Path) -> SliceSet:
+        """The data set, checked to hold the very files of the episodes, and no patient in support and query at once.
+
+        Raises `DataError` that names what has changed or is missing.
+        """
+        self._check_files(data)
+        opened = open_slices(data, stack=self.stack, axis=self.axis)
+        groups = {stack.volume: stack.group for stack in opened.stacks}
+        lengths = {stack.volume: len(stack.slices) for stack in opened.stacks}
+        for episode in self.episodes:
+            slices = [(shown.volume, shown.slice) for shown in episode.support]
+            slices += [(episode.query, index) for index in episode.scored]
+            gone = next(
+                (f"{volume}, slice {index}" for volume, index in slices if index >= lengths.get(volume, 0)), None
+            )
+            if gone is not None:
+                raise DataError(f"{data} has no {gone}, which the episodes use; freeze them anew")
+            if groups[episode.query] in {groups[shown.volume] for shown in episode.support}:
+                raise DataError(
+                    f"the episodes show '{groups[episode.query]}' and ask for it too (query {episode.query}); freeze them anew"
+                )
+        return opened
+
+    def _check_files(self, data: Path) -> None:
+        root = Path(Manifest.load(data).root) if data.is_file() else data
+        missing = [name for name in self.files if not (root / name).is_file()]
+        if missing:
+            raise DataError(
+                f"{root} lacks {count(len(missing), 'file')} of the episodes ({some(missing, 3)}), which were frozen on "
+                f"'{self.data}'; give that data set"
+            )
+        changed = [name for name, digest in self.files.items() if sha256(root / name) != digest]
+        if changed:
+            raise DataError(
+                f"{count(len(changed), 'file')} in {root} changed since the episodes were frozen ({some(changed, 3)}); restore "
+                "them, or freeze episodes anew"
+            )

@@ -1,0 +1,206 @@
+"""How few-shot methods are tested: which slices are shown, which are asked for, and which support slice serves which query slice.
+
+- `chunk3`: the field's usual protocol (Roy et al., Medical Image Analysis 59, 2020; Ouyang et al., ECCV 2020). Of each annotated
+  scan three slices are shown, at 1/6, 1/2 and 5/6 of the slices that hold the class. The query's labelled extent is cut in three,
+  each third is segmented by the support slice of its place, and nothing else is scored. So it is taken as known where the
+  structure begins and ends in the query, which no user knows.
+- `middle`: the middle labelled slice of each annotated scan serves all slices of the query, all of which are scored.
+- `any2d`: slices (or plain images) are cases by themselves: K random ones are shown, all others are asked for.
+
+Support and query are never of the same group (patient).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import get_args
+
+import numpy as np
+
+from delineate.common.errors import DataError
+from delineate.common.names import did_you_mean
+from delineate.data.case import Split
+from delineate.data.findings import count
+from delineate.fewshot.episode_file import Chunk, Episode, EpisodeFile, ProtocolName, Shown
+from delineate.fewshot.slices import SliceSet, SliceStack, labels_named
+
+LEAST_2D = 64
+"""Pixels of the class that a support of `any2d` has at least: a speck shows nothing."""
+THIRDS = 3
+
+WORDS = {
+    "chunk3": "support slices at 1/6, 1/2 and 5/6 of the labelled extent; each third of the query's labelled extent, which "
+    "is taken as known, by its own; other slices are not scored",
+    "middle": "the middle labelled slice as support; all slices of the query are scored",
+    "any2d": "each slice or image is a case; random ones as support, all others are scored",
+}
+"""Protocol → what it does."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What episodes to make."""
+
+    protocol: ProtocolName = "chunk3"
+    shots: int = 1
+    """Annotated scans (of `any2d`: slices or images)."""
+    seed: int = 0
+    """Draws the supports."""
+    draws: int = 1
+    """How often supports are drawn; each drawing asks for all queries."""
+    split: Split = "test"
+    """Of the queries."""
+    support_split: Split | None = None
+    """Of the supports; None: that of the queries, whose supporting patients are then not asked for."""
+    classes: Sequence[str] = ()
+    """Names or indices of the classes to test; none: all."""
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """What can be shown or asked for as one: a volume, or with `any2d` a slice."""
+
+    stack: SliceStack
+    slices: tuple[int, ...]
+
+    def holding(self, label: int) -> tuple[int, ...]:
+        """Those of its slices that hold the class."""
+        return tuple(index for index in self.slices if self.stack.slices[index].holds(label))
+
+
+def make_episodes(data: SliceSet, plan: Plan, *, name: str, stack: str) -> EpisodeFile:
+    """Episodes of a data set; the same arguments give the same episodes on every machine.
+
+    `name`, `stack`: the data set's name and the rule that it was opened with, noted in the file. Raises `DataError`: an unknown
+    protocol or class, an empty split, fewer annotated patients than shots, nothing left to ask for.
+    """
+    if plan.protocol not in get_args(ProtocolName):
+        raise DataError(f"unknown protocol '{plan.protocol}': {did_you_mean(plan.protocol, get_args(ProtocolName))}")
+    if min(plan.shots, plan.draws) < 1:
+        raise DataError(f"--shots and --draws count from 1 (given: {plan.shots} and {plan.draws})")
+    labels = labels_named(plan.classes, data.classes, data.manifest.root) if plan.classes else tuple(data.labels)
+    source = plan.support_split or plan.split
+    asked, shown = _units(data, plan.split, plan), _units(data, source, plan)
+    episodes = [
+        episode for draw in range(plan.draws) for episode in _episodes_of_draw(draw, asked, shown, labels, data, plan)
+    ]
+    return EpisodeFile(
+        data=name,
+        protocol=plan.protocol,
+        shots=plan.shots,
+        seed=plan.seed,
+        draws=plan.draws,
+        split=plan.split,
+        support_split=source,
+        stack=stack,
+        axis=data.axis,
+        class_names=data.classes.names,
+        labels=labels,
+        words=WORDS[plan.protocol],
+        files=_hashes(data, episodes),
+        episodes=tuple(episodes),
+    )
+
+
+def support_slices(holding: Sequence[int], protocol: ProtocolName) -> tuple[int, ...]:
+    """Which of the slices that hold a class are shown: of `chunk3` those at 1/6, 1/2 and 5/6, else the middle one."""
+    if protocol == "chunk3":
+        return tuple(holding[(2 * third + 1) * len(holding) // (2 * THIRDS)] for third in range(THIRDS))
+    return (holding[len(holding) // 2],)
+
+
+def thirds(first: int, last: int) -> tuple[tuple[int, ...], ...]:
+    """The slices first … last in three parts, by where their middles lie; parts of fewer than three slices may be empty."""
+    number = last + 1 - first
+    parts: tuple[list[int], ...] = ([], [], [])
+    for at in range(number):
+        parts[THIRDS * (2 * at + 1) // (2 * number)].append(first + at)
+    return tuple(map(tuple, parts))
+
+
+def _units(data: SliceSet, split: Split, plan: Plan) -> list[_Unit]:
+    stacks = [stack for stack in data.split(split).stacks if all(one.case.masks for one in stack.slices)]
+    if not stacks:
+        there = sorted({stack.split for stack in data.stacks if stack.split})
+        raise DataError(
+            f"{data.manifest.root} has nothing labelled in its split '{split}'; there are: {', '.join(there)}"
+        )
+    if plan.protocol == "any2d":
+        return [_Unit(stack, (one.index,)) for stack in stacks for one in stack.slices]
+    return [_Unit(stack, tuple(one.index for one in stack.slices)) for stack in stacks]
+
+
+def _episodes_of_draw(
+    draw: int, asked: Sequence[_Unit], shown: Sequence[_Unit], labels: Sequence[int], data: SliceSet, plan: Plan
+) -> Iterable[Episode]:
+    """Supports for each class, from as few patients as will do; queries are the cases of all other patients."""
+    order = np.random.default_rng([plan.seed, draw]).permutation(len(shown))
+    drawn = [shown[index] for index in order]
+    supports = {label: _support(drawn, label, data, plan) for label in labels}
+    taken = {unit.stack.group for units in supports.values() for unit in units}
+    queries = [unit for unit in asked if unit.stack.group not in taken]
+    if plan.protocol == "chunk3":
+        queries = [unit for unit in queries if any(unit.holding(label) for label in labels)]
+    if not queries:
+        raise DataError(
+            f"nothing is left to ask for in split '{plan.split}' of {data.manifest.root}: the support takes "
+            f"{count(len(taken), 'patient')} of {len({unit.stack.group for unit in asked})}; take the support from another split"
+        )
+    for label in labels:
+        for query in queries:
+            episode = _episode(draw, label, supports[label], query, plan)
+            if episode is not None:
+                assert query.stack.group not in {unit.stack.group for unit in supports[label]}
+                yield episode
+
+
+def _support(drawn: Sequence[_Unit], label: int, data: SliceSet, plan: Plan) -> list[_Unit]:
+    """The first K cases that hold the class, each of another patient."""
+    found: dict[str, _Unit] = {}
+    for unit in drawn:
+        if _shows(unit, label, plan):
+            found.setdefault(unit.stack.group, unit)
+    if len(found) < plan.shots:
+        split = plan.support_split or plan.split
+        raise DataError(
+            f"{count(plan.shots, 'shot')} asked for, but in split '{split}' class '{data.classes.names[label]}' is in the masks of "
+            f"{count(len(found), 'patient')}; ask for fewer --shots, or take the support from another split"
+        )
+    return list(found.values())[: plan.shots]
+
+
+def _shows(unit: _Unit, label: int, plan: Plan) -> bool:
+    if plan.protocol == "any2d":
+        return unit.stack.slices[unit.slices[0]].holds(label, LEAST_2D)
+    return bool(unit.holding(label))
+
+
+def _episode(draw: int, label: int, support: Sequence[_Unit], query: _Unit, plan: Plan) -> Episode | None:
+    """One query's episode; None where `chunk3` has nothing to ask."""
+    picked = [(unit, support_slices(unit.holding(label), plan.protocol)) for unit in support]
+    shown = tuple(Shown(volume=unit.stack.volume, slice=index) for unit, indices in picked for index in indices)
+    if plan.protocol != "chunk3":
+        chunks: tuple[Chunk, ...] = (Chunk(slices=query.slices, support=tuple(range(len(shown)))),)
+    else:
+        holding = query.holding(label)
+        if not holding:
+            return None
+        chunks = tuple(
+            Chunk(slices=part, support=tuple(range(third, len(shown), THIRDS)))
+            for third, part in enumerate(thirds(holding[0], holding[-1]))
+            if part
+        )
+    return Episode(label=label, support=shown, query=query.stack.volume, chunks=chunks, draw=draw)
+
+
+def _hashes(data: SliceSet, episodes: Iterable[Episode]) -> dict[str, str]:
+    """SHA-256 of each image and mask that is shown or asked for."""
+    used = {(shown.volume, shown.slice) for episode in episodes for shown in episode.support}
+    used |= {(episode.query, index) for episode in episodes for index in episode.scored}
+    cases = {data.stack(volume).slices[index].case.id: data.stack(volume).slices[index].case for volume, index in used}
+    return {
+        path: case.hashes[path]
+        for case in sorted(cases.values(), key=lambda one: one.id)
+        for path in (*case.images, *case.masks)
+    }
