@@ -113,10 +113,11 @@ def evaluate(
         subgroups=subgroups,
         protocol=protocol,
     )
-    _print(evaluation, out)
+    print_evaluation(evaluation, out)
 
 
-def _print(evaluation: Evaluation, out: Path) -> None:
+def print_evaluation(evaluation: Evaluation, out: Path) -> None:
+    """The table, what was found and missed, and where the files are."""
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=True)

@@ -26,9 +26,10 @@ from delineate.evaluation.cases import Row, score_case
 from delineate.evaluation.stored import Origin, write_scores
 from delineate.evaluation.table import summarise
 from delineate.inference.overlay import draw
+from delineate.inference.panels import render
 from delineate.inference.predictor import Predictor
 from delineate.methods import registry
-from delineate.methods.contract import Batch, Panel
+from delineate.methods.contract import Batch
 
 SPLITS: tuple[Split, ...] = ("train", "val")
 PICTURES = 3
@@ -156,7 +157,7 @@ def _panels(artefact: Artefact, pair: _Pair) -> dict[str, NDArray[np.uint8]]:
         "sample_id": [pair.case.id],
     }
     with torch.no_grad():
-        return {name: _render(panel) for name, panel in artefact.method.panels(batch).items()}
+        return {name: render(panel) for name, panel in artefact.method.panels(batch).items()}
 
 
 def _input(spec: InputSpec, pair: _Pair) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
@@ -168,19 +169,6 @@ def _input(spec: InputSpec, pair: _Pair) -> tuple[NDArray[np.float32], NDArray[n
     masks = [cut(mask, corner, spec.size, IGNORE) for corner in corners]
     best = max(range(len(corners)), key=lambda index: np.count_nonzero((masks[index] > 0) & (masks[index] < IGNORE)))
     return spec.to_unit(cut(pixels, corners[best], spec.size), percentiles(pixels)), masks[best]
-
-
-def _render(panel: Panel) -> NDArray[np.uint8]:
-    """A panel's first picture as RGB."""
-    tensor = panel.tensor[0].float().cpu()
-    if panel.kind == "mask":
-        values = tensor.numpy()
-        scaled = (values * (255 / max(1, values.max()))).astype(np.uint8)
-        return np.repeat(scaled[..., None], 3, 2)
-    levels = (tensor.clamp(0, 1).permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
-    if panel.kind == "heat":
-        return np.asarray(cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB))
-    return levels if levels.shape[2] == 3 else np.repeat(levels, 3, 2)
 
 
 def _write_png(path: Path, rgb: NDArray[np.uint8]) -> None:

@@ -40,16 +40,36 @@ def note_opening(predictions: Path, references: Path, out: Path | None, cases: i
     return len((predictions / FILE_NAME).read_text(encoding="utf-8").splitlines())
 
 
+def note_opening_by(model: Path | None, data: Path, out: Path, cases: int) -> int:
+    """The same where a model was shown the test split directly, without predictions in a folder (few-shot episodes).
+
+    Returns the number of openings noted in the output folder.
+    """
+    note = {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "split": "test",
+        "references": str(data),
+        "model": None if model is None else str(model),
+        "cases": cases,
+    }
+    append_line(out / FILE_NAME, json.dumps(note, ensure_ascii=False))
+    if model is not None and (card := _card_beside(model, None)) is not None:
+        _note_in_card(card, f"- {note['time']}: {cases} cases of {data}, few-shot scores in {out}")
+    return len((out / FILE_NAME).read_text(encoding="utf-8").splitlines())
+
+
 def _card(listed: PredictionList) -> Path | None:
     """The card of the run that still holds the very model which made the predictions."""
-    if listed.model is None:
-        return None
-    given = Path(listed.model)
+    return None if listed.model is None else _card_beside(Path(listed.model), listed.model_sha256)
+
+
+def _card_beside(given: Path, digest: str | None) -> Path | None:
+    """The card of the run that holds a model, of that SHA-256 if it is known."""
     model = given / "model.safetensors" if given.is_dir() else given
     card = model.with_name("card.md")
     if not (card.is_file() and model.with_name("recipe.yaml").is_file() and model.is_file()):
         return None
-    return card if listed.model_sha256 in (None, sha256(model)) else None
+    return card if digest in (None, sha256(model)) else None
 
 
 def _note_in_card(card: Path, line: str) -> None:
