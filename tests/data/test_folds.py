@@ -27,7 +27,9 @@ NAMES = ("background", "common", "rare")
 def made(contents: Any, groups: Any = None, **splits: Any) -> tuple[Manifest, Census]:
     """A manifest and a census of cases with these class pixels."""
     groups = groups or {}
-    cases = tuple(Case(id=name, images=("x",), group=groups.get(name), split=splits.get(name)) for name in contents)
+    cases = tuple(
+        Case(id=name, images=("x",), masks=("y",), group=groups.get(name), split=splits.get(name)) for name in contents
+    )
     manifest = Manifest(
         root="/data",
         layout="",

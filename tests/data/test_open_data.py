@@ -134,7 +134,7 @@ def manifest_of(cases: list[Case], origin: str = "") -> Manifest:
 def test_seeded_splits_keep_groups_whole(groups: int, largest: int, empties: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     cases = [
-        Case(id=f"{group}-{member}", images=("x",), group=f"g{group}")
+        Case(id=f"{group}-{member}", images=("x",), masks=("y",), group=f"g{group}")
         for group in range(groups)
         for member in range(rng.integers(1, largest + 1))
     ]
@@ -152,7 +152,7 @@ def test_seeded_splits_keep_groups_whole(groups: int, largest: int, empties: int
 
 
 def test_seeds_differ_and_empties_are_spread() -> None:
-    cases = [Case(id=f"{number:03}", images=("x",)) for number in range(200)]
+    cases = [Case(id=f"{number:03}", images=("x",), masks=("y",)) for number in range(200)]
     empty = {case.id for case in cases if int(case.id) % 5 == 0}
     first, second = (complete(manifest_of(cases), empty, seed=seed) for seed in (1, 2))
     assert first.split("val") != second.split("val")
@@ -162,7 +162,10 @@ def test_seeds_differ_and_empties_are_spread() -> None:
 
 
 def test_only_val_is_drawn_when_test_is_given() -> None:
-    cases = [Case(id=str(number), images=("x",), split="test" if number < 5 else "train") for number in range(25)]
+    cases = [
+        Case(id=str(number), images=("x",), masks=("y",), split="test" if number < 5 else "train")
+        for number in range(25)
+    ]
     found = complete(manifest_of(cases, "files"))
     assert found.split("test") == tuple(cases[:5])
     assert len(found.split("val")) == 2
@@ -170,17 +173,20 @@ def test_only_val_is_drawn_when_test_is_given() -> None:
 
 
 def test_given_splits_stay() -> None:
-    cases = [Case(id="a", images=("x",), split="train"), Case(id="b", images=("x",), split="val")]
+    cases = [
+        Case(id="a", images=("x",), masks=("y",), split="train"),
+        Case(id="b", images=("x",), masks=("y",), split="val"),
+    ]
     assert complete(manifest_of(cases, "folders")) == manifest_of(cases, "folders")
 
 
 def test_splits_that_cannot_be_made() -> None:
     with pytest.raises(DataError, match=r"too few cases \(2\) to split into train, val, test"):
-        complete(manifest_of([Case(id=name, images=("x",)) for name in "ab"]))
+        complete(manifest_of([Case(id=name, images=("x",), masks=("y",)) for name in "ab"]))
     with pytest.raises(DataError, match=r"too few patients or sequences \(1\)"):
-        complete(manifest_of([Case(id=name, images=("x",), group="g") for name in "abcdef"]))
+        complete(manifest_of([Case(id=name, images=("x",), masks=("y",), group="g") for name in "abcdef"]))
     with pytest.raises(DataError, match="no training cases, only test"):
-        complete(manifest_of([Case(id="a", images=("x",), split="test")], "files"))
+        complete(manifest_of([Case(id="a", images=("x",), masks=("y",), split="test")], "files"))
 
 
 def test_check_reports_everything_at_once(make_pairs: Pairs, write: Write) -> None:

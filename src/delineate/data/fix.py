@@ -19,8 +19,9 @@ from delineate.data import labels
 from delineate.data.case import IGNORE, Case, LabelRule, Manifest, Split
 from delineate.data.check import CheckReport
 from delineate.data.findings import some
-from delineate.data.images import DEFAULT_MAX_PIXELS, IMAGE_SUFFIXES, decode_mask, write_mask
-from delineate.data.pixels import case_content, case_mask
+from delineate.data.images import DEFAULT_MAX_PIXELS, IMAGE_SUFFIXES, decode_mask, write_image, write_mask
+from delineate.data.pixels import case_content, case_image, case_mask
+from delineate.data.planes import Address
 
 FILE_NAME = "changes.csv"
 COLUMNS = ("file", "change", "to", "reason")
@@ -139,11 +140,7 @@ def _image_files(root: Path) -> list[str]:
 
 
 def _write_case(manifest: Manifest, case: Case, out: Path, max_pixels: int) -> list[Change]:
-    source = case.images[0]
-    image = f"images/{case.id}{Path(source).suffix}"
-    (out / image).parent.mkdir(parents=True, exist_ok=True)
-    (out / image).write_bytes(case_content(manifest, case, source))
-    changes = _moved(source, image)
+    changes = _write_image(manifest, case, out, max_pixels)
     mask = case_mask(manifest, case, max_pixels=max_pixels)
     if mask is None:
         return changes
@@ -154,6 +151,20 @@ def _write_case(manifest: Manifest, case: Case, out: Path, max_pixels: int) -> l
         return [*changes, *(Change(file, "merged", name, "several masks of one image") for file in case.masks)]
     why = _difference(manifest, case, values, max_pixels)
     return [*changes, *([Change(case.masks[0], "re-encoded", name, why)] if why else _moved(case.masks[0], name))]
+
+
+def _write_image(manifest: Manifest, case: Case, out: Path, max_pixels: int) -> list[Change]:
+    """The image's file as it is; a picture out of a packed file as PNG with the pixels that training sees."""
+    source = case.images[0]
+    folder = "images" if case.masks else "unlabelled"
+    packed = Address.parse(source) is not None
+    image = f"{folder}/{case.id}{'.png' if packed else Path(source).suffix}"
+    (out / folder).mkdir(parents=True, exist_ok=True)
+    if not packed:
+        (out / image).write_bytes(case_content(manifest, case, source))
+        return _moved(source, image)
+    write_image(out / image, case_image(manifest, case, max_pixels=max_pixels))
+    return [Change(source, "re-encoded", image, "a picture of its own, with the pixels that training sees")]
 
 
 def _moved(source: str, target: str) -> list[Change]:
@@ -177,6 +188,8 @@ def _difference(manifest: Manifest, case: Case, written: NDArray[np.uint8], max_
     raw = decode_mask(case_content(manifest, case, case.masks[0]), path, max_pixels=max_pixels)
     if not np.array_equal(raw, written):
         return f"values {_span(labels.count_values(raw))} → {_span(labels.count_values(written))} ({_rule(manifest.labels)})"
+    if Address.parse(path) is not None:
+        return "labels → .png, the same values"
     return "" if path.suffix.lower() == ".png" else f"{path.suffix} → .png, the same values"
 
 
@@ -196,7 +209,7 @@ def _write_lists(manifest: Manifest, cases: Sequence[Case], out: Path) -> list[C
     drawn = "val" if "; val seeded" in manifest.split_origin else ""
     names: dict[str, list[str]] = defaultdict(list)
     for case in cases:
-        if case.split is not None:
+        if case.split is not None and case.masks:
             names["train" if case.split == drawn else case.split].append(case.id)
     changes = []
     for split, ids in names.items():

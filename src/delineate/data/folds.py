@@ -26,6 +26,7 @@ from delineate.data.inspect import Census, Progress, examine
 from delineate.data.layouts import discover
 from delineate.data.loader import single_threaded_opencv
 from delineate.data.spec import Pixels
+from delineate.data.unlabelled import settled
 
 Counts = NDArray[np.float64]
 
@@ -100,8 +101,9 @@ def deal(
         raise DataError(f"a test fraction of {test_fraction:g} is not between 0 and 1")
     joined = _joined(manifest.cases, copies)
     findings: list[Finding] = []
-    listed = any(case.split for case in manifest.cases)
-    pool = [case for case in manifest.cases if case.split or not listed]
+    labelled = [case for case in manifest.cases if case.masks]
+    listed = any(case.split for case in labelled)
+    pool = [case for case in labelled if case.split or not listed]
     if test_fraction is None:
         pool, twins = _without_test(pool, joined)
         if twins:
@@ -111,7 +113,7 @@ def deal(
     cases = tuple(_placed(case, joined[case.id], parts, test_fraction) for case in manifest.cases)
     origin = f"{folds} folds{'' if test_fraction is None else f' and {test_fraction:.0%} test'}"
     origin += f" ({rule}, duplicates together, stratified by class and foreground size, seed {seed})"
-    found = manifest.model_copy(update={"cases": cases, "split_origin": origin})
+    found = settled(manifest.model_copy(update={"cases": cases, "split_origin": origin}))
     return Folding(found, findings + _unseen(found, census, test_fraction))
 
 

@@ -11,7 +11,9 @@ from typing import Literal
 
 from PIL import BmpImagePlugin, GifImagePlugin, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
-Format = Literal["png", "jpeg", "bmp", "gif", "tiff"]
+from delineate.data.planes import plane_size
+
+Format = Literal["png", "jpeg", "bmp", "gif", "tiff", "npy"]
 
 _MAGIC: tuple[tuple[bytes, Format], ...] = (
     (b"\x89PNG\r\n\x1a\n", "png"),
@@ -22,6 +24,7 @@ _MAGIC: tuple[tuple[bytes, Format], ...] = (
     (b"MM\0*", "tiff"),
     (b"II+\0", "tiff"),
     (b"MM\0+", "tiff"),
+    (b"\x93NUMPY", "npy"),
 )
 _TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_PHOTOMETRIC, _TIFF_SAMPLES = 256, 257, 262, 277
 _TIFF_GREY, _TIFF_RGB, _TIFF_PALETTE = (0, 1), 2, 3
@@ -61,6 +64,8 @@ def read_header(content: bytes) -> Header | None:
         return _png(content)
     if kind == "tiff":
         return _tiff(content)
+    if kind == "npy":
+        return Header("npy", *plane_size(content))
     with open_pillow(content, kind) as image:
         return Header(
             format=kind,

@@ -17,6 +17,8 @@ from PIL import ImageFile, ImageOps
 from delineate.common.errors import DataError
 from delineate.common.files import write_bytes
 from delineate.data.headers import Header, mend_tiff, open_pillow, png_is_intact, read_header
+from delineate.data.labels import whole
+from delineate.data.planes import Address, as_pixels, decode_plane, read_plane
 from delineate.data.spec import Pixels
 
 DEFAULT_MAX_PIXELS = 400_000_000
@@ -55,6 +57,13 @@ def write_mask(path: Path, mask: NDArray[np.uint8]) -> None:
     write_bytes(path, content.tobytes())
 
 
+def write_image(path: Path, image: Pixels) -> None:
+    """Write H×W or H×W×3/4 pixels (RGB order), uint8 or uint16, as PNG, atomically."""
+    code = None if image.ndim == 2 else {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}[image.shape[2]]
+    _, content = cv2.imencode(".png", image if code is None else cv2.cvtColor(image, code))
+    write_bytes(path, content.tobytes())
+
+
 def is_volume(path: Path) -> bool:
     """Whether a file holds a volume: by its suffix, or a TIFF of several pages."""
     if volume_suffix(path):
@@ -75,7 +84,9 @@ def volume_suffix(path: Path) -> str:
 
 
 def read_content(path: Path) -> bytes:
-    """A file's bytes; raises `DataError` when it cannot be read or is empty."""
+    """A file's bytes, or those of a picture in a packed file (`data.planes`). Raises `DataError`: it cannot be read, is empty."""
+    if (address := Address.parse(path)) is not None:
+        return read_plane(address)
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -89,7 +100,9 @@ def decode_image(content: bytes, path: Path, *, max_pixels: int = DEFAULT_MAX_PI
     """`read_image` for bytes that were read already; `path` is for messages."""
     header = _checked_header(content, path, max_pixels)
     try:
-        image = _decode(content, header)
+        image = as_pixels(decode_plane(content), path) if header.format == "npy" else _decode(content, header)
+    except DataError:
+        raise
     except Exception as error:
         raise _broken(path, error) from error
     return _typed(image, path)
@@ -99,7 +112,11 @@ def decode_mask(content: bytes, path: Path, *, max_pixels: int = DEFAULT_MAX_PIX
     """`read_mask` for bytes that were read already; `path` is for messages."""
     header = _checked_header(content, path, max_pixels)
     try:
+        if header.format == "npy":
+            return whole(decode_plane(content), path)
         mask = _palette_labels(content, header) if header.palette else _decode(content, header)
+    except DataError:
+        raise
     except Exception as error:
         raise _broken(path, error) from error
     mask = _single_channel(_typed(mask, path), path, tolerance=_JPEG_CHROMA if header.format == "jpeg" else 0)

@@ -63,6 +63,25 @@ def apply(rule: LabelRule, raw: NDArray[Any], path: Path) -> NDArray[np.uint8]:
     return table[raw]
 
 
+def whole(array: NDArray[Any], path: Path, kind: str = "image", unit: str = "pixels") -> NDArray[Any]:
+    """Labels of any number type → uint8 or uint16. `kind` and `unit` are for messages.
+
+    Raises `DataError` naming `path` and the value: fractions, NaN, negative, above 65535.
+    """
+    if array.dtype.kind == "f":
+        if not np.isfinite(array).all():
+            raise DataError(f"{path} has {unit} that are not numbers (NaN or infinite); labels are whole numbers")
+        fractions = array[array != np.rint(array)]
+        if fractions.size:
+            raise DataError(
+                f"{path} is no label {kind}: it has {fractions.size} {unit} with fractions, such as {fractions[0]:g}"
+            )
+    low, high = array.min(), array.max()
+    if low < 0 or high > np.iinfo(np.uint16).max:
+        raise DataError(f"{path} has the label {low if low < 0 else high:g}; labels are 0…65535")
+    return array.astype(np.uint8 if high <= 255 else np.uint16)
+
+
 def merge(masks: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     """Several masks of one image, class indices H×W each → their union; where they overlap the higher index (and ignore) wins."""
     return np.maximum.reduce(masks)

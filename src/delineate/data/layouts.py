@@ -1,4 +1,4 @@
-"""Folder layouts that people already have, recognised from file names alone: nothing is renamed and no pixels are read."""
+"""Folder layouts that people already have, recognised from file names (of packed files, from their headers): nothing is renamed."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from delineate.common.errors import DataError
 from delineate.data.case import Case, Manifest, Split
 from delineate.data.findings import Finding, count, raise_errors, some
 from delineate.data.images import is_volume
+from delineate.data.packed import LAYOUT as PACKED
+from delineate.data.packed import find_packed
 from delineate.data.pairing import image_files, masks_by_stem, pair, volume_files
 from delineate.data.split_lists import SPLIT_NAMES, apply_lists
+from delineate.data.unlabelled import add_unlabelled, is_unlabelled
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img")
 MASK_FOLDERS = ("masks", "mask", "labels", "label", "annotations", "annotation", "groundtruth", "ground_truth", "gt")
@@ -57,11 +60,13 @@ def recognise(folder: Path) -> Match:
         match = next((match for layout in _ALL if (match := layout(root))), None)
         if match is None:
             raise _unrecognised(root)
-        if match.cases and not match.split_origin:
+        if match.cases and not match.split_origin and match.layout != PACKED:
             match.cases, faults = apply_lists(root, match.cases)
             match.findings += faults
-            match.split_origin = "files" if any(case.split for case in match.cases) else ""
+            match.split_origin = "files" if any(case.split and case.masks for case in match.cases) else ""
         match.findings += _stacks(root, match.cases)
+        match.cases, faults = add_unlabelled(root, match.cases)
+        match.findings += faults
     except OSError as error:
         raise DataError(
             f"cannot read {error.filename or root}: {error.strerror}; check the folder's permissions"
@@ -117,6 +122,12 @@ def isic_names(root: Path) -> Match | None:
 def busi_names(root: Path) -> Match | None:
     """`name.png` beside `name_mask.png` (and `name_mask_1.png` …, merged), in the folder or in sub-folders (one per diagnosis)."""
     return _beside(root, [root, *_folders(root)], _BUSI_NAME, "BUSI names", several=True)
+
+
+def packed_files(root: Path) -> Match | None:
+    """`.npz` and HDF5 files with an image and its labels, as slices or whole volumes (`data.packed`)."""
+    found = find_packed(root)
+    return None if found is None else Match(PACKED, found.cases, found.findings, found.split_origin)
 
 
 def _image_and_mask_folder(root: Path, parent: Path, split: Split | None) -> tuple[list[Case], list[Finding]]:
@@ -188,7 +199,7 @@ def _folders(root: Path) -> list[Path]:
 
 
 def _unused(root: Path, used: Sequence[Path]) -> list[Finding]:
-    names = [path.name for path in _folders(root) if path not in used]
+    names = [path.name for path in _folders(root) if path not in used and not is_unlabelled(path)]
     return [Finding("note", f"folders that are not used: {some(names)}")] if names else []
 
 
@@ -219,7 +230,7 @@ def _unrecognised(root: Path) -> DataError:
         volumes = volume_files(folder)
         if volumes:
             return DataError(str(_volumes(folder, volumes)))
-    inner = [folder for folder in _folders(root) if any(layout(folder) for layout in _ALL)]
+    inner = [folder for folder in _folders(root) if any(layout(folder) for layout in _ALL[:-1])]
     if inner:
         return DataError(f"{root} itself holds no images and masks, but {inner[0]} does; give that folder")
     seen = sorted(
@@ -228,9 +239,12 @@ def _unrecognised(root: Path) -> DataError:
     found = f"found {some(seen)}" if seen else "it is empty"
     return DataError(
         f"no pairs of images and masks in {root}: {found}. Expected images/ and masks/ with equal names, "
-        "train/images and train/masks, or X_segmentation / X_mask files beside X"
+        "train/images and train/masks, X_segmentation / X_mask files beside X, or .npz and HDF5 files that hold both"
     )
 
 
-_ALL: tuple[Callable[[Path], Match | None], ...] = (split_folders, pair_folders, isic_folders, isic_names, busi_names)
+_ALL: tuple[Callable[[Path], Match | None], ...] = (
+    *(split_folders, pair_folders, isic_folders, isic_names, busi_names),
+    packed_files,
+)
 """In the order in which they are tried."""

@@ -16,11 +16,14 @@ Row = tuple[str, str]
 
 def overview(manifest: Manifest, census: Census, rule: LabelRule | None, shares: Sequence[Share]) -> list[Row]:
     """The census in a few lines. `rule`: how the masks are read, None when no rule fits; `shares` as `class_balance` gives."""
-    first, last = manifest.cases[0], manifest.cases[-1]
+    labelled = [case for case in manifest.cases if case.masks] or manifest.cases
+    bare = len(manifest.cases) - sum(bool(case.masks) for case in manifest.cases)
+    first, last = labelled[0], labelled[-1]
     examples = _pair(first) + (f" … {_pair(last)}" if last != first else "")
     rows = [
         ("layout", manifest.layout),
-        ("matched", f"{count(len(manifest.cases), 'image')} with masks, {examples}"),
+        ("matched", f"{count(len(manifest.cases) - bare, 'image')} with masks, {examples}"),
+        *([("without masks", f"{count(bare, 'image')}, for methods that learn from them")] if bare else []),
         ("sizes", _sizes(census)),
         ("channels", f"{counted(census.channels)}, {counted(census.depths, ' bit')}"),
         ("label values", _values(census)),
@@ -67,7 +70,7 @@ def _balance_rows(shares: Sequence[Share], most: int = 6) -> list[Row]:
 
 
 def _pair(case: Case) -> str:
-    return f"{case.images[0]} + {' + '.join(case.masks)}"
+    return " + ".join((*case.images[:1], *case.masks))
 
 
 def _sizes(census: Census) -> str:

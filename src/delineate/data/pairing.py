@@ -103,7 +103,12 @@ def _faults(
     if bare:
         text = f"{len(bare)} of {count(len(images), 'image')}{place} without mask: {some(bare)}"
         findings.append(
-            Finding("error", text, "add their masks (all 0 where there is nothing to mark) or move the images away")
+            Finding(
+                "error",
+                text,
+                "add their masks (all 0 where there is nothing to mark), or move the images away: into a folder "
+                "`unlabelled` to train on them without masks",
+            )
         )
     alone = sorted(masks.keys() - images.keys())
     if alone:

@@ -9,6 +9,7 @@ import numpy as np
 
 from delineate.common.errors import DataError
 from delineate.data.case import Case, Manifest, Split
+from delineate.data.unlabelled import settled
 
 VAL_SHARE = 0.1
 TEST_SHARE = 0.1
@@ -18,26 +19,27 @@ def complete(manifest: Manifest, empty: Collection[str] = (), *, seed: int = 0) 
     """The manifest with training and validation cases for certain.
 
     A split that is there stays as it is. Without validation cases, a tenth of the training groups become them; without any split,
-    a tenth each become validation and test. `empty`: ids of cases without foreground, spread evenly over the parts.
+    a tenth each become validation and test. `empty`: ids of cases without foreground, spread evenly over the parts. Cases without
+    masks are for training alone (`data.unlabelled.settled`).
     Raises `DataError` when there are too few groups, or no training cases.
     """
-    present = {case.split for case in manifest.cases if case.split}
+    present = {case.split for case in manifest.cases if case.split and case.masks}
     if not present:
         shares: dict[Split, float] = {"val": VAL_SHARE, "test": TEST_SHARE}
-        pool = list(manifest.cases)
+        pool = [case for case in manifest.cases if case.masks]
         origin = f"seeded: train/val/test 80/10/10 by group, seed {seed}"
     elif "train" not in present:
         raise DataError(
             f"{manifest.root} has no training cases, only {', '.join(sorted(present))}; add a train list or folder"
         )
     elif "val" in present:
-        return manifest
+        return settled(manifest)
     else:
-        shares, pool = {"val": VAL_SHARE}, list(manifest.split("train"))
+        shares, pool = {"val": VAL_SHARE}, [case for case in manifest.split("train") if case.masks]
         origin = f"{manifest.split_origin}; val seeded: 10 % of the training cases by group, seed {seed}"
     assigned = _draw(pool, shares, empty, seed)
     cases = tuple(case.model_copy(update={"split": assigned.get(case.id, case.split)}) for case in manifest.cases)
-    return manifest.model_copy(update={"cases": cases, "split_origin": origin})
+    return settled(manifest.model_copy(update={"cases": cases, "split_origin": origin}))
 
 
 def _draw(pool: Sequence[Case], shares: dict[Split, float], empty: Collection[str], seed: int) -> dict[str, Split]:

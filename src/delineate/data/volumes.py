@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
 from delineate.common.files import write_bytes
+from delineate.data import labels
 from delineate.data.images import read_content, read_mask, volume_suffix
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
@@ -113,7 +114,7 @@ def read_label_volume(path: Path) -> Volume:
     volume = read_volume(path)
     if not volume.array.size:
         raise DataError(f"{path} has no voxels ({_size(volume.geometry.shape)})")
-    return Volume(_whole(volume.array, path), volume.geometry)
+    return Volume(labels.whole(volume.array, path, "volume", "voxels"), volume.geometry)
 
 
 def read_labels(path: Path) -> NDArray[Any]:
@@ -227,21 +228,6 @@ def _spacing(
             f"{path} tells two spacings: {_size(spacing)} mm (pixdim) and {_size(by_affine)} mm (affine); correct its header"
         )
     return spacing
-
-
-def _whole(array: NDArray[Any], path: Path) -> NDArray[Any]:
-    if array.dtype.kind == "f":
-        if not np.isfinite(array).all():
-            raise DataError(f"{path} has voxels that are not numbers (NaN or infinite); labels are whole numbers")
-        fractions = array[array != np.rint(array)]
-        if fractions.size:
-            raise DataError(
-                f"{path} is no label volume: it has {fractions.size} voxels with fractions, such as {fractions[0]:g}"
-            )
-    low, high = array.min(), array.max()
-    if low < 0 or high > np.iinfo(np.uint16).max:
-        raise DataError(f"{path} has the label {low if low < 0 else high:g}; labels are 0…65535")
-    return array.astype(np.uint8 if high <= 255 else np.uint16)
 
 
 def _size(sizes: tuple[float, ...]) -> str:

@@ -23,6 +23,7 @@ from delineate.data.findings import raise_errors
 from delineate.data.layouts import MASK_FOLDERS, discover
 from delineate.data.pairing import group_of, image_files, volume_files
 from delineate.data.pixels import case_mask
+from delineate.data.planes import packed_stem
 from delineate.data.split_lists import apply_lists
 from delineate.data.volumes import check_same_geometry, file_stem, is_nifti, read_geometry, read_labels
 
@@ -95,7 +96,7 @@ def mask_like_files(folder: Path) -> list[Path]:
         raise DataError(
             f"{folder} holds images ({images[0].name}) and volumes ({volumes[0].name}); keep one kind there"
         )
-    others = [] if images or volumes else volume_files(folder)
+    others = [] if images or volumes else [path for path in volume_files(folder) if not packed_stem(path)]
     if others:
         raise DataError(f"{others[0]} is a volume in a format that is not read; convert the masks to .nii.gz")
     return images or volumes

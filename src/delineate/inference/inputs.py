@@ -15,6 +15,7 @@ from delineate.data.findings import some
 from delineate.data.images import IMAGE_SUFFIXES
 from delineate.data.layouts import discover
 from delineate.data.pairing import image_files
+from delineate.data.planes import Address, picture_name
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,13 @@ def of_split(data: Path, split: Split) -> list[Path]:
 
 def name_outputs(images: Sequence[Path]) -> list[Task]:
     """Stems as names where all differ; else the path from the images' common folder. Raises `DataError` when those clash too."""
-    stems = Counter(image.stem for image in images)
+    stems = Counter(map(picture_name, images))
     if max(stems.values()) == 1:
-        return [Task(image, image.stem) for image in images]
+        return [Task(image, picture_name(image)) for image in images]
     absolute = [Path(os.path.abspath(image)) for image in images]  # noqa: PTH100 - links stay what they are called
     common = Path(os.path.commonpath([path.parent for path in absolute]))
     tasks = [
-        Task(image, path.relative_to(common).with_suffix("").as_posix())
+        Task(image, path.relative_to(common).with_name(picture_name(image)).as_posix())
         for image, path in zip(images, absolute, strict=True)
     ]
     counts = Counter(task.name for task in tasks)
@@ -76,7 +77,7 @@ def _expand(given: str) -> list[Path]:
     path = Path(given)
     if path.is_dir():
         return _of_folder(path)
-    if path.exists():
+    if path.exists() or Address.parse(path) is not None:
         return [path]
     if glob.has_magic(given):
         matches = [Path(match) for match in sorted(glob.glob(given, recursive=True))]  # noqa: PTH207 - absolute patterns

@@ -47,7 +47,13 @@ class Folds:
         def placed(case: Case) -> Case:
             return case.model_copy(update={"split": "test" if case.fold == fold else "train", "fold": None})
 
-        cases = tuple(placed(case) for case in self.manifest.cases if case.fold is not None)
+        def is_bare(case: Case) -> bool:
+            return not case.masks and case.split == "train"
+
+        everywhere = self.manifest.cases
+        cases = tuple(
+            case if is_bare(case) else placed(case) for case in everywhere if is_bare(case) or case.fold is not None
+        )
         origin = f"{self.manifest.split_origin}; fold {fold} tests"
         return self.manifest.model_copy(update={"cases": cases, "split_origin": origin})
 

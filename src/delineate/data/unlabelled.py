@@ -1,0 +1,134 @@
+"""Training images without masks: which they are, where they may go, and taking the masks of a part of the cases away.
+
+They are for training alone, and only for methods that learn from them (`MethodInfo.uses_unlabelled`). None may be of a group
+that is validated or tested on, since a network would then have seen those patients.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from delineate.common.errors import DataError
+from delineate.data.case import IGNORE, Case, Manifest
+from delineate.data.findings import Finding, count, some
+from delineate.data.inspect import Census
+from delineate.data.pairing import group_of, image_files
+from delineate.data.split_lists import UNLABELLED
+
+
+def is_unlabelled(folder: Path) -> bool:
+    """Whether a folder's name says that its images are to be used without masks."""
+    return folder.name.lower() in UNLABELLED
+
+
+def add_unlabelled(root: Path, cases: Sequence[Case]) -> tuple[list[Case], list[Finding]]:
+    """The cases, and those of the images in `root/unlabelled`; a note of how many. For training where the others have splits."""
+    files = [
+        file
+        for folder in sorted(root.iterdir())
+        if folder.is_dir() and is_unlabelled(folder)
+        for file in image_files(folder)
+    ]
+    if not files:
+        return list(cases), []
+    taken = {case.id for case in cases}
+    splits = any(case.split for case in cases)
+    added = [
+        Case(
+            id=f"unlabelled_{file.stem}" if file.stem in taken else file.stem,
+            images=(file.relative_to(root).as_posix(),),
+            group=group_of(file.stem),
+            split="train" if splits else None,
+        )
+        for file in files
+    ]
+    twice = sorted({case.id for case in added if sum(case.id == other.id for other in added) > 1})
+    findings = [Finding("note", f"{count(len(added), 'training image')} without masks in {files[0].parent}")]
+    if twice:
+        text = f"{count(len(twice), 'name occurs', 'names occur')} twice in {files[0].parent}: {some(twice)}"
+        findings.append(Finding("error", text, "keep one file of each"))
+    return [*cases, *added], findings
+
+
+def settled(manifest: Manifest) -> Manifest:
+    """Unlabelled cases in their place: for training, unless their group is validated or tested on; those for testing stay."""
+    held_out = {case.group for case in manifest.cases if case.masks and case.group and case.split in ("val", "test")}
+
+    def placed(case: Case) -> Case:
+        if case.masks or case.split == "test":
+            return case
+        split = None if case.group in held_out else "train"
+        return case.model_copy(update={"split": split, "fold": None})
+
+    return manifest.model_copy(update={"cases": tuple(map(placed, manifest.cases))})
+
+
+def for_training(manifest: Manifest, *, uses_unlabelled: bool) -> tuple[Manifest, str]:
+    """The manifest as a method trains on it, and a line about its unlabelled images; '' where there are none.
+
+    They are left out for a method that learns from masks alone. Raises `DataError` when no training case has masks.
+    """
+    training = manifest.split("train")
+    bare = [case.id for case in training if not case.masks]
+    if training and len(bare) == len(training):
+        raise DataError(f"{manifest.root}: none of the {count(len(bare), 'training case')} has a mask; add some")
+    if not bare:
+        return manifest, ""
+    number = count(len(bare), "training image")
+    if uses_unlabelled:
+        return manifest, f"{number} of {len(training)} without masks: used by the terms that need none"
+    out = set(bare)
+    kept = tuple(case for case in manifest.cases if case.id not in out)
+    return manifest.model_copy(
+        update={"cases": kept}
+    ), f"{number} without masks left out: the method learns from masks only"
+
+
+def keep_labelled(manifest: Manifest, census: Census, share: float, *, seed: int) -> Manifest:
+    """The manifest with the masks of a share of the training groups; those of the others it does not know any more.
+
+    Groups are kept whole: `share` of the groups with masks, at least one. Of one seed, the smaller share is part of the larger.
+    Raises `DataError` for a share that is not between 0 and 1, and when the kept masks lack a class that the others show.
+    """
+    if not 0 < share < 1:
+        raise DataError(f"--labelled {share:g} is not between 0 and 1; 0.1 keeps the masks of a tenth")
+    groups: dict[str, list[Case]] = defaultdict(list)
+    for case in manifest.split("train"):
+        if case.masks:
+            groups[case.group or f"case {case.id}"].append(case)
+    names = sorted(groups)
+    if len(names) < 2:
+        raise DataError(
+            f"{manifest.root} has {count(len(names), 'training group')} with masks; there is nothing to choose from"
+        )
+    order = np.random.default_rng([seed, len(names)]).permutation(len(names))
+    number = min(len(names) - 1, max(1, round(share * len(names))))
+    kept = {case.id for at in order[:number] for case in groups[names[at]]}
+    dropped = {case.id for members in groups.values() for case in members} - kept
+    _check_classes(manifest, census, kept, kept | dropped, share)
+    words = "cases" if all(len(members) == 1 for members in groups.values()) else "groups"
+    chosen = f"masks of {number} of {len(names)} training {words} ({len(kept)} of {len(kept | dropped)} images)"
+    cases = tuple(_bared(case) if case.id in dropped else case for case in manifest.cases)
+    origin = f"{manifest.split_origin}; {chosen}, seed {seed}"
+    return settled(manifest.model_copy(update={"cases": cases, "split_origin": origin}))
+
+
+def _bared(case: Case) -> Case:
+    hashes = {name: value for name, value in case.hashes.items() if name in case.images}
+    return case.model_copy(update={"masks": (), "raters": (), "hashes": hashes})
+
+
+def _check_classes(manifest: Manifest, census: Census, kept: set[str], training: set[str], share: float) -> None:
+    def shown(ids: set[str]) -> set[int]:
+        found = (census.facts[name].class_pixels(manifest.labels) for name in ids)
+        return {index for pixels in found for index in pixels if 0 < index < IGNORE}
+
+    lacking = [manifest.classes.names[index] for index in sorted(shown(training) - shown(kept))]
+    if lacking:
+        raise DataError(
+            f"--labelled {share:g} keeps {count(len(kept), 'training mask')} without {some(lacking)}; raise it or change --seed"
+        )
