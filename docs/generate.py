@@ -22,7 +22,7 @@ from pydantic import BaseModel
 
 from delineate.cli import app
 from delineate.data.augment import AugmentSettings
-from delineate.engine.recipe import DataSection, EngineSection, InputSection, StageSettings
+from delineate.engine.recipe import DataSection, EngineSection, EpisodesSection, InputSection, StageSettings
 from delineate.methods import registry
 
 PAGE = Path(__file__).with_name("reference.md")
@@ -45,7 +45,13 @@ def verbs() -> str:
 
 def recipe() -> str:
     """Tables of the recipe's sections."""
-    sections = {"data": DataSection, "input": InputSection, "augment": AugmentSettings, "engine": EngineSection}
+    sections = {
+        "data": DataSection,
+        "input": InputSection,
+        "augment": AugmentSettings,
+        "episodes": EpisodesSection,
+        "engine": EngineSection,
+    }
     text = "".join(f"#### `{name}`\n\n{_fields(model, f'{name}.')}\n" for name, model in sections.items())
     settings = ", ".join(f"`{name}`" for name in StageSettings.model_fields)
     return f"{text}#### `stages.<name>`\n\n`share`, `augment` (a section as above), and any of {settings}.\n\n"

@@ -13,7 +13,7 @@ from delineate.common.errors import DataError
 from delineate.data.case import Manifest
 from delineate.data.folds import split_data
 from delineate.data.pixels import case_image
-from delineate.engine import run as engine_run
+from delineate.engine import dense
 from delineate.engine.folder import RunFolder
 from delineate.engine.request import TrainRequest
 from delineate.engine.run import train
@@ -39,7 +39,7 @@ def test_test_files_may_vanish_once_training_has_opened_the_data(
     train(on_fold(request_for("whole"), frozen, 1), recorder())
     test_cases = Manifest.load(frozen).split("test")
     assert len(test_cases) == 4
-    opened = engine_run.open_data
+    opened = dense.open_data
 
     def open_and_remove(*arguments: Any, **options: Any) -> Any:
         result = opened(*arguments, **options)
@@ -48,7 +48,7 @@ def test_test_files_may_vanish_once_training_has_opened_the_data(
                 (tmp_path / "discs" / file).unlink()
         return result
 
-    monkeypatch.setattr(engine_run, "open_data", open_and_remove)
+    monkeypatch.setattr(dense, "open_data", open_and_remove)
     train(on_fold(request_for("sealed"), frozen, 1, cache_folder=tmp_path / "cache"), recorder())
     whole, sealed = (RunFolder(tmp_path / name) for name in ("whole", "sealed"))
     assert sealed.model.read_bytes() == whole.model.read_bytes()
@@ -63,20 +63,20 @@ def test_nothing_after_the_opening_is_given_a_test_case(
     request_for: Maker, recorder: Any, frozen: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Any] = []
-    for name in ("settle_input", "build_method", "open_cache", "finish"):
-        original = getattr(engine_run, name)
+    for name in ("settle_input", "open_cache", "finish"):
+        original = getattr(dense, name)
 
         def spy(*arguments: Any, _original: Any = original, **options: Any) -> Any:
             seen.extend(arguments)
             return _original(*arguments, **options)
 
-        monkeypatch.setattr(engine_run, name, spy)
+        monkeypatch.setattr(dense, name, spy)
     train(on_fold(request_for(), frozen, 0), recorder())
     test_ids = {case.id for case in Manifest.load(frozen).split("test")}
     manifests = [one for one in seen if isinstance(one, Manifest)]
     assert len(manifests) >= 3
     assert not any(case.id in test_ids for one in manifests for case in one.cases)
-    assert not any(test_ids & set(one.facts) for one in seen if isinstance(one, engine_run.Census))
+    assert not any(test_ids & set(one.facts) for one in seen if isinstance(one, dense.Census))
 
 
 def test_a_run_validates_on_its_fold_and_resumes_with_it(
@@ -92,5 +92,5 @@ def test_a_run_validates_on_its_fold_and_resumes_with_it(
     assert {case.fold for case in manifest.split("val")} == {2}
     assert "; fold 2 validates" in folder.card.read_text(encoding="utf-8")
     with pytest.raises(DataError, match="does not validate on fold 1"):
-        engine_run._check_fold(manifest, 1)
-    engine_run._check_fold(manifest, 2)
+        dense._check_fold(manifest, 1)
+    dense._check_fold(manifest, 2)

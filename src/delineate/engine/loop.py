@@ -10,10 +10,9 @@ import copy
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -21,17 +20,16 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from delineate.common.errors import Interrupted, TrainingError
-from delineate.data.cache import Cache
-from delineate.data.patch_loader import make_loader
 from delineate.data.spec import InputSpec
 from delineate.engine.console import Reporter, Validated
 from delineate.engine.folder import RunFolder
 from delineate.engine.memory import out_of_memory
 from delineate.engine.optim import Plateau, learning_rate_factor, make_optimiser, named_parameters, set_learning_rate
 from delineate.engine.recipe import Recipe, StageSettings
-from delineate.engine.sources import Source, to_device, to_torch
+from delineate.engine.sources import Source, divide, to_device
 from delineate.engine.state import Progress, State, States, pack_optimiser, snapshot, unpack_optimiser
-from delineate.engine.validation import TiledDice, ValidationResult, case_dice, evaluating, validate
+from delineate.engine.task import Task
+from delineate.engine.validation import ValidationResult
 from delineate.methods.contract import Batch, Context, Method, Stage, Update
 
 
@@ -43,7 +41,7 @@ class Run:
     recipe: Recipe
     method: Method
     spec: InputSpec
-    validation: Cache
+    task: Task
     folder: RunFolder
     states: States
     reporter: Reporter
@@ -152,7 +150,8 @@ class StageRun:
         result: ValidationResult | None = None
         if run.fabric.is_global_zero:
             with torch.random.fork_rng(devices=[]):
-                result = self._validation_pass()
+                method, ctx = self._validated_method(), self._context(progress.step)
+                result = run.task.validate(run, self.stage, method, ctx)
         result = run.fabric.broadcast(result)
         assert result is not None
         better = progress.best_dice is None or result.dice > progress.best_dice
@@ -194,7 +193,7 @@ class StageRun:
         parts = min(self.settings.accumulate, len(batch["sample_id"]))
         loss_sum = 0.0
         try:
-            for index, part in enumerate(_divide(batch, parts)):
+            for index, part in enumerate(divide(batch, parts)):
                 with run.fabric.no_backward_sync(
                     self.objective, enabled=run.fabric.world_size > 1 and index + 1 < parts
                 ):
@@ -212,24 +211,6 @@ class StageRun:
         except torch.OutOfMemoryError as error:
             raise out_of_memory(run.fabric.device, self.settings.batch_size, run.spec.size) from error
         return loss_sum
-
-    def _validation_pass(self) -> ValidationResult:
-        run = self.run
-        method = self._validated_method()
-        loader = make_loader(
-            run.validation, run.spec, None, batch_size=self.settings.batch_size, seed=0, workers=run.recipe.data.workers
-        )
-        batches: Iterator[Batch] = (to_device(to_torch(batch), run.fabric.device) for batch in loader.once())
-        update = self.stage.updates[0]
-        with evaluating(method):
-            return validate(
-                getattr(method, update.objective),
-                getattr(method, self.stage.logits),
-                batches,
-                self._context(run.progress.step),
-                run.fabric.autocast,
-                TiledDice(run.validation, run.spec.size) if run.spec.fit == "patch" else case_dice,
-            )
 
     def _validated_method(self) -> Method:
         return self.run.method if self.average is None else self.average
@@ -302,21 +283,6 @@ class StageRun:
         wanted = set(names)
         for name, parameter in self.run.method.named_parameters():
             parameter.requires_grad_(name in wanted)
-
-
-def _divide(batch: Batch, parts: int) -> Iterator[Batch]:
-    if parts == 1:
-        yield batch
-        return
-    size = len(batch["sample_id"])
-    edges = [size * index // parts for index in range(parts + 1)]
-    for start, stop in pairwise(edges):
-        yield {
-            "image": batch["image"][start:stop],
-            "mask": batch["mask"][start:stop],
-            "labelled": batch["labelled"][start:stop],
-            "sample_id": batch["sample_id"][start:stop],
-        }
 
 
 @torch.no_grad()

@@ -9,13 +9,13 @@ from lightning.fabric import Fabric
 
 from delineate.common.errors import RecipeError
 from delineate.data.cache import Cache
-from delineate.data.case import Manifest
 from delineate.data.inspect import Census
 from delineate.data.spec import InputSpec
 from delineate.engine.memory import check_memory, training_bytes
 from delineate.engine.optim import check_scales
 from delineate.engine.recipe import Recipe
 from delineate.engine.sources import Source, SourceRequest, make_source
+from delineate.engine.task import Task
 from delineate.methods import registry
 from delineate.methods.contract import Method, Stage
 from delineate.nn.recompute import recompute
@@ -64,12 +64,10 @@ def _check_windows(spec: InputSpec, census: Census) -> None:
     )
 
 
-def build_method(recipe: Recipe, manifest: Manifest, spec: InputSpec) -> Method:
-    """The method with its seeded random weights. Raises `RecipeError` for a working size that it cannot take."""
+def build_method(recipe: Recipe, outputs: int, spec: InputSpec) -> Method:
+    """The method with `outputs` channels and seeded random weights. Raises `RecipeError` for a working size that it cannot take."""
     torch.manual_seed(recipe.engine.seed)
-    method = registry.build(
-        recipe.name, classes=manifest.classes.outputs, in_channels=spec.in_channels, options=recipe.method
-    )
+    method = registry.build(recipe.name, classes=outputs, in_channels=spec.in_channels, options=recipe.method)
     info = method.info
     if min(spec.size) < info.min_size:
         raise RecipeError(
@@ -104,7 +102,7 @@ def check_training_memory(recipe: Recipe, method: Method, spec: InputSpec, devic
     check_memory(training_bytes(build, batch, spec.size, moments=moments), device, batch, spec.size)
 
 
-def make_plan(recipe: Recipe, method: Method, cache: Cache, spec: InputSpec, fabric: Fabric) -> list[Planned]:
+def make_plan(recipe: Recipe, method: Method, task: Task, fabric: Fabric) -> list[Planned]:
     """Turn epochs into steps, once. Epochs are shared out among the stages; with `steps` given, the steps are."""
     stages = method.stages()
     shares = [recipe.share(stage) for stage in stages]
@@ -118,7 +116,7 @@ def make_plan(recipe: Recipe, method: Method, cache: Cache, spec: InputSpec, fab
             raise RecipeError(
                 f"engine.batch_size={settings.batch_size} cannot be divided among {fabric.world_size} processes"
             )
-        source = source_of(recipe, stage, cache, spec, index=index, rank=fabric.global_rank, world=fabric.world_size)
+        source = task.source(recipe, stage, index=index, rank=fabric.global_rank, world=fabric.world_size)
         total = recipe.engine.steps or (recipe.engine.epochs or 1) * source.steps_per_epoch
         steps = round(total * share / sum(shares))
         if steps > 0:

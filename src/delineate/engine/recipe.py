@@ -68,6 +68,32 @@ class PlanSection(_Section):
     longest_side: int = Field(512, ge=32, description="most pixels of the network's input along either side")
 
 
+class EpisodesSection(_Section):
+    """Of few-shot methods: what an episode of training is made of. Sizes in pixels are those at a working size of 256×256, and
+    are scaled with the area."""
+
+    kind: Literal["superpixel", "supervoxel", "labels"] = Field(
+        "superpixel", description="foreground: a region of a slice, a region through neighbouring slices, or a class"
+    )
+    shots: int = Field(1, ge=1, description="support images of an episode")
+    exclude: tuple[str, ...] = Field((), description="classes (name or index) whose slices are not trained on")
+    exclude_rule: Literal["any", "legacy_all"] = Field(
+        "any",
+        description="drop slices with any excluded class; legacy_all: only those with all of them (a known defect)",
+    )
+    stack: str = Field("auto", description="how names tell volume and slice: auto, none, or a regular expression")
+    axis: int | None = Field(None, ge=0, le=2, description="NIfTI: the axis across slices; none: the coarsest")
+    regions: Literal["felzenszwalb", "slic"] = Field("felzenszwalb", description="superpixel: how slices are divided")
+    region_size: int = Field(
+        400, ge=4, description="superpixel: least pixels (felzenszwalb) or their usual number (slic)"
+    )
+    supervoxel_size: int = Field(5000, ge=8, description="supervoxel: usual number of voxels")
+    least: int = Field(200, ge=1, description="pixels of a region in a slice; smaller ones are not drawn")
+    least_labelled: int = Field(50, ge=1, description="the same for a class")
+    augment: Literal["one", "both"] = Field("one", description="augment one side of the pair, drawn by lot, or both")
+    validation: int = Field(60, ge=1, description="most slices that a validation segments")
+
+
 class StageSettings(_Section):
     """What may differ from stage to stage."""
 
@@ -128,6 +154,7 @@ class Recipe(_Section):
     method: dict[str, Any] = Field(default_factory=dict)
     """The method's own options, checked by the method."""
     augment: AugmentSettings = AugmentSettings()
+    episodes: EpisodesSection = EpisodesSection()
     engine: EngineSection = EngineSection()
     stages: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Stage name → `share`, `augment` and any of `StageSettings`."""

@@ -12,29 +12,23 @@ from torch import nn
 
 from delineate.artefact import format as artefact_format
 from delineate.artefact.inherit import inherit
-from delineate.common.errors import DataError, Interrupted, RecipeError
+from delineate.common.errors import Interrupted, RecipeError
 from delineate.common.files import write_json
-from delineate.data.cache import Cache, open_cache
-from delineate.data.case import Manifest, Split
-from delineate.data.inspect import Census
-from delineate.data.prepare import open_data
-from delineate.data.spec import InputSpec
+from delineate.data.case import Manifest
 from delineate.engine.console import ConsoleReporter, Reporter, Silent
-from delineate.engine.finish import finish
+from delineate.engine.dense import DENSE
 from delineate.engine.folder import RunFolder, environment
 from delineate.engine.loop import Run, StageRun
-from delineate.engine.plan import Planned, build_method, check_training_memory, make_plan, settle_input
-from delineate.engine.planning import plan_from_data, planned_sections
+from delineate.engine.plan import Planned, build_method, make_plan
+from delineate.engine.planning import planned_sections
 from delineate.engine.recipe import Recipe
 from delineate.engine.request import TrainRequest, check_folder
 from delineate.engine.signals import stop_on_signals
 from delineate.engine.state import Progress, State, States
+from delineate.engine.task import TaskKind
 from delineate.engine.tensorboard import TensorBoardReporter, check_installed
 from delineate.inference.device import resolve_device
 from delineate.methods.contract import Method
-
-SPLITS: tuple[Split, Split] = ("train", "val")
-"""All that training ever opens."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +43,14 @@ class RunResult:
     first_process: bool = True
 
 
-def train(request: TrainRequest, reporter: Reporter | None = None) -> RunResult:
-    """Train as asked and write the run folder.
+def train(request: TrainRequest, reporter: Reporter | None = None, kind: TaskKind = DENSE) -> RunResult:
+    """Train as asked and write the run folder. `kind`: what a batch is made of; single images, unless it is given.
 
     Raises `DelineateError` subclasses with one line for everything a user can mend; before the first step nothing is
     written. `Interrupted` after a signal, with the state saved.
     """
     folder = RunFolder(request.out)
+    kind.check_method(request.method)
     recipe = request.recipe(planned_sections(folder) if request.resume else None)
     fabric = make_fabric(recipe)
     if fabric.is_global_zero:
@@ -66,34 +61,28 @@ def train(request: TrainRequest, reporter: Reporter | None = None) -> RunResult:
     reporter = (reporter or ConsoleReporter()) if fabric.is_global_zero else Silent()
     if request.resume:
         recipe = Recipe.load(folder.recipe)
-    whole, census = _open_data(request, folder, recipe.engine.seed, reporter)
-    manifest = whole.sealed()  # from here on nothing knows of a test case
-    census = census.of(manifest.cases)
-    data_plan = None
-    if recipe.plan.from_data and not request.resume:
-        recipe, data_plan = plan_from_data(request, recipe, manifest, census)
-        reporter.note(data_plan.summary())
-    recipe, spec = settle_input(recipe, census)
-    method = build_method(recipe, manifest, spec)
+    task = kind.open(request, folder, recipe, reporter)
+    recipe, spec, data_plan = task.settle(recipe)
+    method = build_method(recipe, task.outputs, spec)
     recipe.check_stages(method.stages())
-    check_training_memory(recipe, method, spec, fabric.device)
+    task.check_memory(recipe, method, spec, fabric.device)
     if not request.resume:
         _initial_weights(method, request.init, reporter)
-    training, validation = (_cache(request, manifest, split, spec, reporter) for split in SPLITS)
-    plan = make_plan(recipe, method, training, spec, fabric)
+    task.prepare(recipe, spec)
+    plan = make_plan(recipe, method, task, fabric)
     if fabric.is_global_zero and not request.resume:
-        _open_folder(folder, recipe, whole, method, plan, fabric.device)
+        _open_folder(folder, recipe, task.whole, method, plan, fabric.device)
         if data_plan is not None:
             data_plan.save(folder)
     if fabric.is_global_zero and recipe.engine.tensorboard:
         reporter = TensorBoardReporter(reporter, folder.path / "tensorboard")
     fabric.barrier()
-    run = Run(fabric, recipe, method, spec, validation, folder, States(folder.steps), reporter)
+    run = Run(fabric, recipe, method, spec, task, folder, States(folder.steps), reporter)
     state = _take_up(run, plan) if request.resume else None
     if fabric.world_size > 1:
         _synchronise_batchnorm(run)
     _run_stages(run, plan, state)
-    dice = finish(run, manifest, request.max_pixels) if fabric.is_global_zero else 0.0
+    dice = task.finish(run) if fabric.is_global_zero else 0.0
     return RunResult(folder.path, folder.model, dice, run.seconds / 60, fabric.is_global_zero)
 
 
@@ -151,49 +140,12 @@ def make_fabric(recipe: Recipe) -> Fabric:
     )
 
 
-def _open_data(request: TrainRequest, folder: RunFolder, seed: int, reporter: Reporter) -> tuple[Manifest, Census]:
-    source = folder.manifest if request.resume else request.data
-    fold = None if request.resume else request.fold
-    manifest, census = open_data(source, fold=fold, seed=seed, max_pixels=request.max_pixels)
-    if request.resume and request.fold is not None:
-        _check_fold(manifest, request.fold)
-    if request.resume and not request.data.is_file() and Path(manifest.root).resolve() != request.data.resolve():
-        raise DataError(f"--resume: the run was trained on {manifest.root}, not on {request.data}")
-    counts = ", ".join(f"{len(manifest.split(name))} {name}" for name in ("train", "val", "test"))
-    reporter.note(f"data: {manifest.root} ({manifest.layout}; {counts}; splits: {manifest.split_origin})")
-    reporter.note(f"labels: {manifest.labels.reason}; classes: {', '.join(manifest.classes.names)}")
-    for name in SPLITS:
-        if not manifest.split(name):
-            raise DataError(
-                f"{manifest.root}: the {name} split is empty; mend {name}.txt or remove the lists to get a seeded split"
-            )
-    return manifest, census
-
-
-def _check_fold(manifest: Manifest, fold: int) -> None:
-    """A run goes on with the fold that it was started with."""
-    if manifest.of_fold(fold).split("val") != manifest.split("val"):
-        raise DataError(f"--resume: the run does not validate on fold {fold}; give the fold that it was started with")
-
-
 def _initial_weights(method: Method, init: Path | None, reporter: Reporter) -> None:
     method.load_pretrained()
     if init is None:
         return
     for line in inherit(method, artefact_format.load(init)).lines():
         reporter.note(f"--init {init}: {line}")
-
-
-def _cache(request: TrainRequest, manifest: Manifest, split: Split, spec: InputSpec, reporter: Reporter) -> Cache:
-    return open_cache(
-        manifest,
-        manifest.split(split),
-        spec,
-        folder=request.cache_folder,
-        limit_bytes=request.cache_limit_bytes,
-        announce=reporter.note,
-        max_pixels=request.max_pixels,
-    )
 
 
 def _open_folder(

@@ -1,12 +1,15 @@
-"""Sources of batches: what a stage's `source` names. One source so far, and the place where others register."""
+"""Sources of batches of single images: what a stage's `source` names; and what is done to batches of any kind."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import pairwise
+from operator import itemgetter
+from typing import Any, Protocol, TypeVar, cast
 
 import torch
+from torch import Tensor
 
 from delineate.common.errors import RecipeError
 from delineate.common.names import did_you_mean
@@ -16,6 +19,8 @@ from delineate.data.loader import NumpyBatch
 from delineate.data.patch_loader import make_loader
 from delineate.data.spec import InputSpec
 from delineate.methods.contract import Batch
+
+AnyBatch = TypeVar("AnyBatch", bound=Batch)
 
 
 class Source(Protocol):
@@ -89,11 +94,21 @@ def to_torch(batch: NumpyBatch) -> Batch:
     }
 
 
-def to_device(batch: Batch, device: torch.device) -> Batch:
+def to_device(batch: AnyBatch, device: torch.device) -> AnyBatch:
     """The batch's tensors on `device`."""
-    return {
-        "image": batch["image"].to(device, non_blocking=True),
-        "mask": batch["mask"].to(device, non_blocking=True),
-        "labelled": batch["labelled"].to(device, non_blocking=True),
-        "sample_id": batch["sample_id"],
-    }
+    return _each(batch, lambda value: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value)
+
+
+def divide(batch: AnyBatch, parts: int) -> Iterator[AnyBatch]:
+    """The batch in so many parts, as equal as they can be, in order."""
+    if parts == 1:
+        yield batch
+        return
+    size = len(batch["sample_id"])
+    edges = [size * index // parts for index in range(parts + 1)]
+    for start, stop in pairwise(edges):
+        yield _each(batch, itemgetter(slice(start, stop)))
+
+
+def _each(batch: AnyBatch, change: Callable[[Any], Any]) -> AnyBatch:
+    return cast(AnyBatch, {name: change(value) for name, value in batch.items()})

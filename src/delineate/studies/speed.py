@@ -98,7 +98,7 @@ def measure_speed(
     manifest, census = open_data(data, seed=recipe.engine.seed)
     recipe, spec = settle_input(recipe, census)
     cache = open_cache(manifest, manifest.split("train"), spec, folder=cache_folder, announce=announce)
-    stage = build_method(recipe, manifest, spec).stages()[-1]
+    stage = build_method(recipe, manifest.classes.outputs, spec).stages()[-1]
     loader = []
     for workers in dict.fromkeys((recipe.data.workers, *WORKERS)):
         announce(f"loader alone, {workers} threads")
@@ -140,7 +140,7 @@ def _network_rate(
     recipe: Recipe, manifest: Manifest, spec: InputSpec, stage: Stage, batch: Batch, seconds: float
 ) -> float:
     fabric = make_fabric(recipe)
-    method = build_method(recipe, manifest, spec).train()
+    method = build_method(recipe, manifest.classes.outputs, spec).train()
     update = stage.updates[0]
     optimiser = make_optimiser(method, update, recipe.stage_settings(stage.name))
     objective, optimiser = fabric.setup(Objective(method), optimiser)

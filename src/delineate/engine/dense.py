@@ -1,0 +1,146 @@
+"""Training on single images with their masks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from delineate.common.errors import DataError, RecipeError
+from delineate.data.cache import Cache, open_cache
+from delineate.data.case import Manifest, Split
+from delineate.data.inspect import Census
+from delineate.data.patch_loader import make_loader
+from delineate.data.prepare import open_data
+from delineate.data.spec import InputSpec
+from delineate.data.unlabelled import for_training
+from delineate.engine.console import Reporter
+from delineate.engine.finish import finish
+from delineate.engine.folder import RunFolder
+from delineate.engine.loop import Run
+from delineate.engine.plan import check_training_memory, settle_input, source_of
+from delineate.engine.planning import DataPlan, plan_from_data
+from delineate.engine.recipe import EpisodesSection, Recipe
+from delineate.engine.request import TrainRequest
+from delineate.engine.sources import Source, to_device, to_torch
+from delineate.engine.task import TaskKind
+from delineate.engine.validation import TiledDice, ValidationResult, case_dice, evaluating, validate
+from delineate.methods import registry
+from delineate.methods.contract import Batch, Context, Method, Stage
+
+SPLITS: tuple[Split, Split] = ("train", "val")
+"""All that training ever opens."""
+
+
+class DenseTask:
+    """The training and validation cases of a data set."""
+
+    def __init__(self, request: TrainRequest, reporter: Reporter, whole: Manifest, census: Census) -> None:
+        self.whole = whole
+        self._request, self._reporter = request, reporter
+        uses_unlabelled = registry.method_class(request.method).info.uses_unlabelled
+        # From here on nothing knows of a test case.
+        self._manifest, said = for_training(whole.sealed(), uses_unlabelled=uses_unlabelled)
+        if said:
+            reporter.note(said)
+        self._census = census.of(self._manifest.cases)
+        self._training: Cache
+        self._validation: Cache
+
+    @classmethod
+    def open(cls, request: TrainRequest, folder: RunFolder, recipe: Recipe, reporter: Reporter) -> DenseTask:
+        """Read and check the data, or those of the run to go on with. Raises `DataError`."""
+        if recipe.episodes != EpisodesSection():
+            raise RecipeError("episodes: only for methods that learn from episodes, with `delineate fewshot train`")
+        return cls(request, reporter, *_open_data(request, folder, recipe.engine.seed, reporter))
+
+    @property
+    def outputs(self) -> int:
+        return self._manifest.classes.outputs
+
+    def settle(self, recipe: Recipe) -> tuple[Recipe, InputSpec, DataPlan | None]:
+        data_plan = None
+        if recipe.plan.from_data and not self._request.resume:
+            recipe, data_plan = plan_from_data(self._request, recipe, self._manifest, self._census)
+            self._reporter.note(data_plan.summary())
+        return *settle_input(recipe, self._census), data_plan
+
+    def check_memory(self, recipe: Recipe, method: Method, spec: InputSpec, device: torch.device) -> None:
+        check_training_memory(recipe, method, spec, device)
+
+    def prepare(self, recipe: Recipe, spec: InputSpec) -> None:
+        self._training, self._validation = (self._cache(split, spec) for split in SPLITS)
+        self._spec = spec
+
+    def source(self, recipe: Recipe, stage: Stage, *, index: int, rank: int, world: int) -> Source:
+        return source_of(recipe, stage, self._training, self._spec, index=index, rank=rank, world=world)
+
+    def validate(self, run: Run, stage: Stage, method: Method, ctx: Context) -> ValidationResult:
+        """Dice at the working size over the validation split, of whole images also where the network sees windows."""
+        cache, spec = self._validation, run.spec
+        batch_size = run.recipe.stage_settings(stage.name).batch_size
+        loader = make_loader(cache, spec, None, batch_size=batch_size, seed=0, workers=run.recipe.data.workers)
+        batches: Iterator[Batch] = (to_device(to_torch(batch), run.fabric.device) for batch in loader.once())
+        with evaluating(method):
+            return validate(
+                getattr(method, stage.updates[0].objective),
+                getattr(method, stage.logits),
+                batches,
+                ctx,
+                run.fabric.autocast,
+                TiledDice(cache, spec.size) if spec.fit == "patch" else case_dice,
+            )
+
+    def finish(self, run: Run) -> float:
+        return finish(run, self._manifest, self._request.max_pixels)
+
+    def _cache(self, split: Split, spec: InputSpec) -> Cache:
+        request = self._request
+        return open_cache(
+            self._manifest,
+            self._manifest.split(split),
+            spec,
+            folder=request.cache_folder,
+            limit_bytes=request.cache_limit_bytes,
+            announce=self._reporter.note,
+            max_pixels=request.max_pixels,
+        )
+
+
+DENSE = TaskKind("dense", DenseTask.open)
+
+
+def check_same_data(request: TrainRequest, manifest: Manifest) -> None:
+    """Raise `DataError` where a run is to go on with other data than it was started with."""
+    if request.resume and not request.data.is_file() and Path(manifest.root).resolve() != request.data.resolve():
+        raise DataError(f"--resume: the run was trained on {manifest.root}, not on {request.data}")
+
+
+def check_splits(manifest: Manifest) -> None:
+    """Raise `DataError` where there is nothing to train or to validate on."""
+    for name in SPLITS:
+        if not manifest.split(name):
+            raise DataError(
+                f"{manifest.root}: the {name} split is empty; mend {name}.txt or remove the lists to get a seeded split"
+            )
+
+
+def _open_data(request: TrainRequest, folder: RunFolder, seed: int, reporter: Reporter) -> tuple[Manifest, Census]:
+    source = folder.manifest if request.resume else request.data
+    fold = None if request.resume else request.fold
+    manifest, census = open_data(source, fold=fold, seed=seed, max_pixels=request.max_pixels)
+    if request.resume and request.fold is not None:
+        _check_fold(manifest, request.fold)
+    check_same_data(request, manifest)
+    counts = ", ".join(f"{len(manifest.split(name))} {name}" for name in ("train", "val", "test"))
+    reporter.note(f"data: {manifest.root} ({manifest.layout}; {counts}; splits: {manifest.split_origin})")
+    reporter.note(f"labels: {manifest.labels.reason}; classes: {', '.join(manifest.classes.names)}")
+    check_splits(manifest)
+    return manifest, census
+
+
+def _check_fold(manifest: Manifest, fold: int) -> None:
+    """A run goes on with the fold that it was started with."""
+    if manifest.of_fold(fold).split("val") != manifest.split("val"):
+        raise DataError(f"--resume: the run does not validate on fold {fold}; give the fold that it was started with")
