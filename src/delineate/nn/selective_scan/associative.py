@@ -9,6 +9,8 @@ Plain tensor operations without a loop over L: exporters, `torch.compile` and au
 steps are in memory at once, N times the size of u, a few times over.
 """
 
+# ruff: noqa: N803
+
 from __future__ import annotations
 
 import torch

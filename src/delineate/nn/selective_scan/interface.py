@@ -1,5 +1,7 @@
 """`selective_scan`: what callers see. Checks, number types, the gate and the choice of a back-end; the scan itself is theirs."""
 
+# ruff: noqa: N803, N806
+
 from __future__ import annotations
 
 import functools
@@ -128,7 +130,7 @@ def selective_scan(
     with torch.autocast(u.device.type, enabled=False):
         u, delta, A, B, C = (x.to(dtype) for x in (u, delta, A, B, C))
         D, delta_bias = (None if x is None else x.to(dtype) for x in (D, delta_bias))
-        if check and not (torch.compiler.is_compiling() or torch.jit.is_tracing() or u.is_meta):
+        if check and not (torch.compiler.is_compiling() or _tracing() or u.is_meta):
             _check_values(delta, A, delta_bias, softplus)
         y, last = _find(backend, u, A.shape[1])(u, delta, A, B, C, D, delta_bias, softplus)
         if z is not None:
@@ -143,7 +145,7 @@ def choose(device: str, states: int) -> str:
     and needs the least memory. GPUs run the Triton kernel, up to the N that it holds in registers. What is left are
     devices on which starting an operation per step costs most.
     """
-    if torch.compiler.is_exporting() or torch.jit.is_tracing():
+    if torch.compiler.is_exporting() or _tracing():
         return "export"
     if device in ("cpu", "meta"):
         return "chunked"
@@ -239,6 +241,10 @@ def _check_values(delta: Tensor, A: Tensor, delta_bias: Tensor | None, softplus:
         least = (delta + delta_bias[:, None]).min()
     if least < 0:
         raise ValueError(f"delta holds a step of {least:.3g} < 0; pass softplus=True, or steps that are not negative")
+
+
+def _tracing() -> bool:
+    return bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
 
 
 def _shape(x: Tensor) -> str:

@@ -6,6 +6,8 @@
 the input discretised as Δ B as in the authors' code). One step after another, gradients by autograd: short, and slow.
 """
 
+# ruff: noqa: N803, N806
+
 from __future__ import annotations
 
 import torch
@@ -42,6 +44,6 @@ def discretise(
     groups = B.shape[1]
     delta = delta if delta_bias is None else delta + delta_bias[:, None]
     delta = F.softplus(delta) if softplus else delta
-    u, delta = (x.unflatten(1, (groups, -1)).permute(3, 0, 1, 2)[..., None] for x in (u, delta))
+    u, delta = (torch.unflatten(x, 1, (groups, -1)).permute(3, 0, 1, 2)[..., None] for x in (u, delta))
     B, C = (x.permute(3, 0, 1, 2)[..., None, :] for x in (B, C))
-    return torch.exp(delta * A.unflatten(0, (groups, -1))), delta * u * B, C
+    return torch.exp(delta * torch.unflatten(A, 0, (groups, -1))), delta * u * B, C
