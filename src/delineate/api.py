@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from delineate.engine.run import RunResult
     from delineate.evaluation.comparison import Comparison
     from delineate.evaluation.files import Evaluation
+    from delineate.fewshot.episode_file import EpisodeFile
     from delineate.inference.files import PredictionResult
     from delineate.studies.leaderboard import Leaderboard
 
@@ -128,6 +129,70 @@ def fewshot_predict(
     result = predict_files(predictor.condition_on(shown), queries, out, **options)
     shown.save(Path(out))
     return result
+
+
+def fewshot_episodes(
+    data: Path | str,
+    *,
+    out: Path | str,
+    stack: str = "auto",
+    axis: int | None = None,
+    **plan: Any,
+) -> EpisodeFile:
+    """Freeze few-shot episodes of a data set in the file `out`, which holds the SHA-256 of every image and mask they use.
+
+    `plan` are the fields of `delineate.fewshot.protocol.Plan`; `stack` and `axis` say how slices make volumes
+    (`delineate.fewshot.slices.open_slices`). Raises `DataError` for whatever a user can mend.
+    """
+    from delineate.fewshot.protocol import Plan, make_episodes
+    from delineate.fewshot.slices import open_slices
+
+    opened = open_slices(Path(data), stack=stack, axis=axis)
+    made = make_episodes(opened, Plan(**plan), name=Path(opened.manifest.root).name, stack=stack)
+    made.save(Path(out))
+    return made
+
+
+def fewshot_evaluate(
+    model: Path | str,
+    data: Path | str,
+    *,
+    episodes: Path | str,
+    out: Path | str,
+    classes: Sequence[str] = (),
+    setting: int = 1,
+    metrics: Sequence[str] = ("dice", "iou", "precision", "recall"),
+    device: str = "auto",
+    precision: str = "32",
+    batch_size: int | None = None,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Score a few-shot model on frozen episodes; write scores, `episodes.csv`, pictures and `report.html` to `out`.
+
+    `model`: a run or model file, a baseline or an untrained method (`delineate.fewshot.candidates`); `seed`: of an untrained
+    method's weights; `classes`: of those in the file, all if empty; `setting` 2: refuse classes that training has seen. Raises
+    `DelineateError` (one line): files that are not those of the episodes, unknown classes, a support that shows too little.
+    """
+    from delineate.common.files import output_folder
+    from delineate.fewshot.candidates import check_unseen, open_candidate
+    from delineate.fewshot.episode_file import EpisodeFile
+    from delineate.fewshot.evaluate import Job, evaluate_episodes, write_episodes
+    from delineate.fewshot.pictures import write_pictures
+    from delineate.report.evaluation import write_evaluation_report
+
+    frozen = EpisodeFile.load(Path(episodes))
+    frozen = frozen.of_classes(classes) if classes else frozen
+    opened = frozen.open(Path(data))
+    candidate = open_candidate(str(model), opened.census, device=device, precision=precision, seed=seed)  # type: ignore[arg-type]
+    if setting == 2:
+        check_unseen(candidate, frozen.classes)
+    job = Job(candidate, opened, frozen, batch_size)
+    evaluation, scored = evaluate_episodes(job, metrics=metrics, progress=progress)
+    folder = output_folder(Path(out))
+    evaluation = write_episodes(folder, job, evaluation, scored, write_pictures(job, scored, folder), Path(data))
+    write_evaluation_report(folder)
+    return evaluation
 
 
 def evaluate(predictions: Path | str, references: Path | str, *, out: Path | str, **options: Any) -> Evaluation:

@@ -8,11 +8,13 @@ from typing import Annotated
 
 import typer
 
-from delineate.cli import fewshot_predict
+from delineate.cli import fewshot_episodes, fewshot_evaluate, fewshot_predict
 from delineate.cli.train import Device
 
 app = typer.Typer(no_args_is_help=True, help="Few-shot segmentation: train on episodes, segment by a few examples.")
 app.command("predict")(fewshot_predict.predict)
+app.command("episodes")(fewshot_episodes.episodes)
+app.command("evaluate")(fewshot_evaluate.evaluate)
 
 
 class Episodes(StrEnum):

@@ -31,3 +31,8 @@ def print_demo(result: DemoResult) -> None:
     console.print(table)
     console.print("One seed each: this compares these two trained models, not the methods.")
     console.print(f"report: {result.report}")
+
+
+def names_of(given: list[str] | None) -> list[str]:
+    """Names that were given one by one or separated by commas."""
+    return [name.strip() for text in given or [] for name in text.split(",") if name.strip()]

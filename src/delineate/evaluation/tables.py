@@ -18,6 +18,8 @@ from delineate.evaluation.subgroups import Subgroups
 from delineate.evaluation.table import Summary, summarise
 
 RATERS_CSV = "raters.csv"
+EPISODES_CSV = "episodes.csv"
+"""A line for each few-shot episode."""
 
 
 def gather(scored: Sequence[Scored]) -> dict[Roles, list[Row]]:

@@ -8,10 +8,11 @@ from typing import Any
 from delineate.data.case import Manifest
 from delineate.evaluation.protocols import NATIVE
 from delineate.evaluation.stored import CSV_NAME, Stored
-from delineate.evaluation.tables import RATERS_CSV
+from delineate.evaluation.tables import EPISODES_CSV, RATERS_CSV
 from delineate.report.casework import case_table, ranked_pictures
 from delineate.report.distribution import distributions
 from delineate.report.downloads import downloads, files_of
+from delineate.report.fewshot import fewshot_part
 from delineate.report.html import Html, element, facts, join, number
 from delineate.report.overlays import Overlays
 from delineate.report.page import page, section, write_page
@@ -34,6 +35,7 @@ from delineate.report.subgroups import subgroups_part
 REPORT = "report.html"
 CONTENTS = {
     CSV_NAME: "a line per case and class: outcome, every metric, counts of pixels",
+    EPISODES_CSV: "a line per few-shot episode: support, scored slices, Dice",
     RATERS_CSV: "the same for each comparison with and among the raters",
 }
 
@@ -53,6 +55,7 @@ def write_evaluation_report(folder: Path, references: Manifest | None = None) ->
         element("p", f"{how_scored(stored)}.", class_="lead"),
         _headline(stored),
         section("What this allows to be said", element("ul", *(element("li", line) for line in reading(stored)))),
+        _part("Few-shot episodes", fewshot_part(stored)),
         _part("Scores by a paper's protocol", protocol_part(stored)),
         _part("All scores", join(score_tables(stored), notes(stored)) if stored.metrics else None),
         section("Found and missed", outcome_table(stored)),
@@ -62,7 +65,7 @@ def write_evaluation_report(folder: Path, references: Manifest | None = None) ->
         _part("Worst, median and best cases", ranked_pictures(stored, Overlays.find(stored, references))),
         _part("Cases", case_table(stored)),
         section("How this was scored", policy(stored)),
-        section("Tables to take along", downloads(files_of(folder, CSV_NAME, RATERS_CSV), CONTENTS)),
+        section("Tables to take along", downloads(files_of(folder, CSV_NAME, EPISODES_CSV, RATERS_CSV), CONTENTS)),
     )
     return write_page(folder / REPORT, document)
 

@@ -1,0 +1,84 @@
+"""`delineate fewshot evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from delineate.cli.predict import Device, Precision
+
+
+def evaluate(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A run folder or model file; copy-support-mask or nearest-colour (baselines that learn nothing); or "
+            "METHOD@PRESET:untrained.",
+        ),
+    ],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="The data set that the episodes were frozen on.")],
+    episodes: Annotated[Path, typer.Option(metavar="FILE", help="Episodes that `delineate fewshot episodes` wrote.")],
+    out: Annotated[Path, typer.Option(help="Folder for scores.csv, scores.json, episodes.csv and report.html.")],
+    classes: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CLASS", help="Of the classes in FILE, these only; repeat it or separate by commas."),
+    ] = None,
+    setting: Annotated[
+        int, typer.Option(help="2: refuse classes of which training has seen a slice.", min=1, max=2)
+    ] = 1,
+    metrics: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", help="Metrics of masks, with commas.", show_default="dice,iou,precision,recall"),
+    ] = None,
+    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
+    precision: Annotated[Precision, typer.Option(help="Arithmetic of the network.")] = Precision.full,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Queries per forward pass.", min=1, show_default="by device")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of an untrained method's weights.", min=0)] = 0,
+) -> None:
+    """Score a few-shot model on frozen episodes: Dice of each query volume's voxels, means with 95 % intervals.
+
+    The protocol's name stands in every table. Folders written here can be
+    given to `delineate compare`, if their episodes are the same.
+
+    \b
+    delineate fewshot evaluate runs/alpnet slices/ --episodes chunk3.json --out scores/alpnet
+    delineate fewshot evaluate runs/without-rv slices/ --episodes chunk3.json --classes RV --setting 2 --out scores/rv
+    delineate fewshot evaluate copy-support-mask slices/ --episodes chunk3.json --out scores/copy
+    delineate fewshot evaluate alpnet@tiny:untrained slices/ --episodes chunk3.json --out scores/untrained
+    """
+    import json
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from delineate.api import fewshot_evaluate as run
+    from delineate.cli.evaluate import print_evaluation
+    from delineate.cli.show import names_of
+    from delineate.fewshot.evaluate import METRICS
+
+    errors = Console(stderr=True)
+    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
+        task = bar.add_task("episodes", total=None)
+        evaluation = run(
+            model,
+            data,
+            episodes=episodes,
+            out=out,
+            classes=names_of(classes),
+            setting=setting,
+            metrics=metrics.split(",") if metrics else METRICS,
+            device=device.value,
+            precision=precision.value,
+            batch_size=batch_size,
+            seed=seed,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    about = json.loads((out / "scores.json").read_text(encoding="utf-8"))["fewshot"]
+    settings = ", ".join(f"{name}: setting {which}" for name, which in about["settings"].items())
+    print_evaluation(evaluation, out)
+    typer.echo(f"{about['candidate']}: {about['training']}; {settings}")

@@ -1,0 +1,261 @@
+"""Frozen episodes → scores: each query volume is one case, its Dice is of the voxels of all its scored slices together."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.common.errors import DataError
+from delineate.common.files import output_folder, write_text
+from delineate.data.case import IGNORE, ClassTable
+from delineate.evaluation.cases import Row, score_case
+from delineate.evaluation.choice import choose
+from delineate.evaluation.files import Evaluation
+from delineate.evaluation.metrics.registry import Metric
+from delineate.evaluation.openings import note_opening_by
+from delineate.evaluation.stacks import Stack, assemble
+from delineate.evaluation.stored import Origin, write_scores
+from delineate.evaluation.table import summarise
+from delineate.evaluation.tables import EPISODES_CSV
+from delineate.fewshot.baselines import Conditioned
+from delineate.fewshot.candidates import Candidate
+from delineate.fewshot.episode_file import Chunk, Episode, EpisodeFile
+from delineate.fewshot.slices import SliceSet, SliceStack
+from delineate.fewshot.support import Support
+
+METRICS = ("dice", "iou", "precision", "recall")
+"""From counts of voxels alone: cheap for volumes."""
+Labels = NDArray[np.uint8]
+Progress = Callable[[int, int], None]
+"""Called with (episodes done, episodes in all)."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One episode with its row of scores."""
+
+    episode: Episode
+    row: Row
+    reference: str
+    """SHA-256 of the reference."""
+
+
+@dataclass
+class Job:
+    """One candidate and the episodes that it is tested on."""
+
+    candidate: Candidate
+    data: SliceSet
+    episodes: EpisodeFile
+    batch_size: int | None = None
+    _stacks: dict[str, SliceStack] = field(init=False)
+    _conditioned: dict[tuple[Any, ...], Conditioned] = field(init=False, default_factory=dict)
+    """Of the class and drawing at hand."""
+
+    def __post_init__(self) -> None:
+        self._stacks = {stack.volume: stack for stack in self.data.stacks}
+
+    @property
+    def flat(self) -> bool:
+        """Whether cases are images, not volumes."""
+        queries = {episode.query for episode in self.episodes.episodes}
+        return self.episodes.protocol == "any2d" or all(len(self._stacks[name].slices) == 1 for name in queries)
+
+    def stack(self, episode: Episode) -> SliceStack:
+        """The query's volume."""
+        return self._stacks[episode.query]
+
+    def case(self, episode: Episode) -> str:
+        """The name of the case in tables; with several drawings, each asks for the same volumes under names of its own."""
+        stack = self.stack(episode)
+        name = stack.slices[episode.scored[0]].name if self.episodes.protocol == "any2d" else stack.volume
+        return f"{name} draw {episode.draw + 1}" if self.episodes.draws > 1 else name
+
+    def support(self, episode: Episode, chunk: Chunk) -> Support:
+        """The slices that serve a chunk, with masks of the class alone. Raises `DataError` as reading does."""
+        shown = [episode.support[at] for at in chunk.support]
+        slices = [self._stacks[one.volume].slices[one.slice] for one in shown]
+        return Support(
+            tuple(self.data.image(one) for one in slices),
+            tuple(_of_class(self.data.mask(one), episode.label) for one in slices),
+            ClassTable(names=("background", self.episodes.class_names[episode.label])),
+        )
+
+    def conditioned(self, episode: Episode, chunk: Chunk) -> Conditioned:
+        """What has seen the chunk's support; made once for all queries of a class and drawing."""
+        about = (episode.draw, episode.label)
+        if any(key[:2] != about for key in self._conditioned):
+            self._conditioned.clear()
+        key = (*about, *(episode.support[at] for at in chunk.support))
+        if key not in self._conditioned:
+            self._conditioned[key] = self.candidate.condition(self.support(episode, chunk))
+        return self._conditioned[key]
+
+    def segment(self, episode: Episode) -> tuple[Labels, Labels]:
+        """Prediction and reference of the scored slices, D×H×W: 0, 1 and in the reference 255."""
+        slices = self.stack(episode).slices
+        found: dict[int, Labels] = {}
+        for chunk in episode.chunks:
+            images = (self.data.image(slices[index]) for index in chunk.slices)
+            masks = self.conditioned(episode, chunk).predict_each(images, self.batch_size)
+            found.update(zip(chunk.slices, masks, strict=True))
+        references = [_of_class(self.data.mask(slices[index]), episode.label) for index in episode.scored]
+        volume = Stack(episode.query, tuple(slices[index].name for index in episode.scored))
+        return assemble(volume, [found[index] for index in episode.scored]), assemble(volume, references)
+
+    def score(self, metrics: Sequence[Metric], progress: Progress | None = None) -> list[Scored]:
+        """All episodes, in the file's order."""
+        scored = []
+        for episode in self.episodes.episodes:
+            scored.append(self._score(episode, metrics))
+            if progress is not None:
+                progress(len(scored), len(self.episodes.episodes))
+        return scored
+
+    def _score(self, episode: Episode, metrics: Sequence[Metric]) -> Scored:
+        prediction, reference = self.segment(episode)
+        if (reference == IGNORE).all():
+            raise DataError(
+                f"the reference of '{self.case(episode)}' has only ignored pixels (255); freeze episodes anew"
+            )
+        digest = hashlib.sha256(f"{reference.shape}".encode() + np.ascontiguousarray(reference).tobytes()).hexdigest()
+        if self.flat:
+            prediction, reference = prediction[0], reference[0]
+        stack, label = self.stack(episode), episode.label
+        spacing = stack.slices[0].case.spacing
+        (row,) = score_case(
+            self.case(episode),
+            prediction,
+            reference,
+            ClassTable(names=("background", self.episodes.class_names[label])),
+            metrics=metrics,
+            spacing=spacing if spacing is not None and len(spacing) == reference.ndim else None,
+            group=stack.group,
+        )
+        return Scored(episode, replace(row, label=self.episodes.labels.index(label) + 1), digest)
+
+
+def evaluate_episodes(
+    job: Job, *, metrics: Sequence[str] = METRICS, progress: Progress | None = None
+) -> tuple[Evaluation, list[Scored]]:
+    """Score a candidate on frozen episodes → the table, and each episode's row.
+
+    Raises `DataError`: unreadable slices, a support that shows too little at the working size, metrics that are not of masks.
+    """
+    choice = choose(metrics)
+    if choice.instances or choice.probabilities:
+        raise DataError(
+            "few-shot episodes are scored by metrics of masks; leave out those of instances and probabilities"
+        )
+    scored = job.score(choice.masks, progress)
+    rows = _table(scored, job)
+    summary = summarise(rows, choice.masks)
+    return Evaluation(tuple(rows), summary, job.episodes.split, _origin(job, scored)), scored
+
+
+def write_episodes(
+    out: Path,
+    job: Job,
+    evaluation: Evaluation,
+    scored: Sequence[Scored],
+    pictures: Sequence[dict[str, Any]],
+    data: Path,
+) -> Evaluation:
+    """Write `scores.csv`, `scores.json` and `episodes.csv`, and note the opening of a test split; the evaluation with their number.
+
+    `pictures`: what the page shows, as `fewshot.pictures` lists it.
+    """
+    output_folder(out)
+    openings = 0
+    if job.episodes.split == "test":
+        openings = note_opening_by(job.candidate.source, data, out, len({row.case for row in evaluation.rows}))
+    write_text(out / EPISODES_CSV, _episodes_csv(job, scored))
+    about = {
+        "candidate": job.candidate.name,
+        "training": job.candidate.words,
+        "settings": {name: job.candidate.setting(name) for name in job.episodes.classes.names[1:]},
+        "episodes": {
+            key: getattr(job.episodes, key)
+            for key in ("digest", "protocol", "words", "shots", "seed", "draws", "support_split")
+        },
+        "pictures": list(pictures),
+    }
+    write_scores(
+        out,
+        evaluation.rows,
+        evaluation.summary,
+        evaluation.origin,
+        {"openings": openings, "references": str(data), "fewshot": about},
+    )
+    return replace(evaluation, openings=openings)
+
+
+def _table(scored: Sequence[Scored], job: Job) -> list[Row]:
+    """A row for each case and class; where a class was not asked for in a case, a row that counts nowhere."""
+    found = {(one.row.case, one.row.label): one.row for one in scored}
+    groups = {row.case: row.group for row in found.values()}
+    names = job.episodes.classes.names
+    return [
+        found.get((case, label)) or _not_asked(case, label, names[label], group, next(iter(found.values())))
+        for case, group in sorted(groups.items())
+        for label in range(1, len(names))
+    ]
+
+
+def _not_asked(case: str, label: int, name: str, group: str, like: Row) -> Row:
+    return replace(
+        like,
+        case=case,
+        label=label,
+        name=name,
+        group=group,
+        outcome="both_empty",
+        scores=dict.fromkeys(like.scores, float("nan")),
+        **dict.fromkeys(("tp", "fp", "fn", "tn"), 0),
+        diagonal=0.0,
+    )
+
+
+def _origin(job: Job, scored: Sequence[Scored]) -> Origin:
+    episodes, level = job.episodes, "image" if job.flat else "volume"
+    grouped = any(stack.slices[0].case.group for stack in map(job.stack, episodes.episodes))
+    spaced = not job.flat and all(job.stack(episode).slices[0].case.spacing for episode in episodes.episodes)
+    lines = sorted(f"{one.row.case} {one.row.label} {one.reference}" for one in scored)
+    draws = f", {episodes.draws} draws" if episodes.draws > 1 else ""
+    return Origin(
+        protocol_words=f"few-shot protocol {episodes.protocol}, {episodes.shots}-shot{draws} ({episodes.words}; episodes "
+        f"{episodes.digest})",
+        split=episodes.split,
+        level=level,
+        length="mm" if spaced else "px" if job.flat else "voxel",
+        grouping="groups of the data set" if grouped else f"each {level} is its own group",
+        references_sha256=hashlib.sha256("\n".join(lines).encode()).hexdigest(),
+        method=job.candidate.method,
+        seed=job.candidate.seed,
+        model_sha256=job.candidate.sha256,
+    )
+
+
+def _episodes_csv(job: Job, scored: Sequence[Scored]) -> str:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["protocol", "draw", "class", "setting", "case", "support", "scored slices", "dice"])
+    for one in scored:
+        shown = " ".join(f"{each.volume}#{each.slice}" for each in one.episode.support)
+        slices = " ".join(map(str, one.episode.scored))
+        about = (job.episodes.protocol, one.episode.draw + 1, one.row.name, job.candidate.setting(one.row.name))
+        writer.writerow([*about, one.row.case, shown, slices, f"{one.row.scores['dice']:.6f}"])
+    return stream.getvalue()
+
+
+def _of_class(mask: Labels, label: int) -> Labels:
+    """Class indices → 1 where the class is, 255 where ignored."""
+    return np.where(mask == IGNORE, IGNORE, mask == label).astype(np.uint8)
