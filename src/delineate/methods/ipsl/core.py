@@ -16,10 +16,10 @@ from delineate.methods.ipsl.interaction import (
     nearest_scores,
     peak_prototypes,
 )
-from delineate.methods.ipsl.levels import Levels, Maps
+from delineate.methods.ipsl.levels import Features, Levels, Maps
 from delineate.methods.ipsl.options import IPSLOptions
 from delineate.methods.ipsl.self_learning import Completion, self_learned
-from delineate.nn.blocks import pad_to_multiple, resize
+from delineate.nn.blocks import resize
 from delineate.nn.losses import IGNORE
 from delineate.nn.precision import without_autocast
 from delineate.nn.prototypes import cosine_scores, prior_map, resize_mask
@@ -89,20 +89,21 @@ class IPSLNetwork(EpisodicModule):
         )
 
     def condition(self, support_image: Tensor, support_mask: Tensor) -> State:
-        return self.state(self.support(support_image, support_mask))
+        return self.state(self.support(self.levels(support_image.flatten(0, 1)), support_mask))
 
     def forward(self, image: Tensor, state: State) -> Tensor:
-        return self.segment(image, state).final
+        return self.segment(self.levels(image), state, image.shape[-2:]).final
 
-    def support(self, image: Tensor, mask: Tensor) -> Support:
-        """B×K×C×H×W and B×K×H×W → features and masks on the grid."""
-        episodes = image.shape[:2]
-        padded = pad_to_multiple(image.flatten(0, 1), self.levels.step)
-        maps = {kind: x.unflatten(0, episodes) for kind, x in self.levels(padded).maps.items()}
-        right, below = (large - small for large, small in zip(padded.shape[:-3:-1], mask.shape[:-3:-1], strict=True))
+    def support(self, features: Features, mask: Tensor) -> Support:
+        """Features of B·K images and their masks B×K×H×W."""
+        size = mask.shape[-2:]
+        right, below = (large - small for large, small in zip(self.levels.padded(size)[::-1], size[::-1], strict=True))
         mask = F.pad(mask, (0, right, 0, below), value=IGNORE)
-        size = next(iter(maps.values())).shape[-2:]
-        return Support(maps, torch.stack([resize_mask(mask, size, label=label) for label in (0, 1)], 1))
+        grid = next(iter(features.maps.values())).shape[-2:]
+        return Support(
+            {kind: x.view(*mask.shape[:2], *x.shape[1:]) for kind, x in features.maps.items()},
+            torch.stack([resize_mask(mask, grid, label=label) for label in (0, 1)], 1),
+        )
 
     def state(self, support: Support) -> dict[str, Tensor]:
         """What queries need of it."""
@@ -111,14 +112,25 @@ class IPSLNetwork(EpisodicModule):
             state |= {"high": support.maps["peak"], "weights": support.weights}
         return state
 
-    def segment(self, image: Tensor, state: State) -> Segmentation:
-        """Queries N×C×H×W by the state of N episodes, or of one."""
-        features = self.levels(pad_to_multiple(image, self.levels.step))
-        with without_autocast(image.device.type):
-            steps, guidance, prototypes = self._match(features.maps, expand(state, image.shape[0]))
+    def segment(self, features: Features, state: State, size: tuple[int, ...]) -> Segmentation:
+        """N queries, whose images are of this height and width, by the state of N episodes or of one."""
+        low, maps = features
+        with without_autocast(low.device.type):
+            steps, guidance, prototypes = self._match(maps, expand(state, low.shape[0]))
         last = list(steps.values())[-1]
-        final = self.completion(features.maps[self.own], last, guidance, features.low)
-        return Segmentation(steps, self.enlarged(final, image.shape[-2:]), guidance, features.maps, prototypes)
+        final = self.completion(maps[self.own], last, guidance, low)
+        return Segmentation(steps, self.enlarged(final, size), guidance, maps, prototypes)
+
+    def query_prototypes(self, maps: Maps, probability: Tensor) -> Maps:
+        """Of pixels that are surely of a class, weighted by its probability N×h×w."""
+        o = self.options.self_learning
+        both = torch.stack((1 - probability, probability), 1)
+        sure = [
+            confident(each, threshold, o.fallback)
+            for each, threshold in zip(both.unbind(1), (o.background, o.foreground), strict=True)
+        ]
+        hard = torch.stack(sure, 1).float()
+        return self._pooled(maps, both * hard, hard)
 
     def segment_support(self, support: Support, prototypes: Maps) -> Tensor:
         """The support by prototypes of the query, B×2×C each: logits (B·K)×1×h×w."""
@@ -126,16 +138,15 @@ class IPSLNetwork(EpisodicModule):
         maps = {kind: x.flatten(0, 1) for kind, x in support.maps.items()}
         return _margin(self._scores(maps, {kind: p.repeat_interleave(shots, 0) for kind, p in prototypes.items()}))
 
-    def enlarged(self, logits: Tensor, size: torch.Size) -> Tensor:
-        """Maps N×C×h×w of images that were padded to whole steps, bilinear at their own size N×C×H×W."""
+    def enlarged(self, logits: Tensor, size: tuple[int, ...]) -> Tensor:
+        """Maps N×C×h×w, bilinear at the size of the images that they are of, N×C×H×W; what is padding is cut off."""
         height, width = size
-        step = self.levels.step
-        return resize(logits, (-(-height // step) * step, -(-width // step) * step))[..., :height, :width]
+        return resize(logits, self.levels.padded(size))[..., :height, :width]
 
     def _match(self, maps: Maps, state: State) -> tuple[dict[str, Tensor], Tensor, Maps]:
         dense = nearest_scores(maps["peak"], state["high"], state["weights"], SCALE) if self._dense else None
         steps = {"coarse": _margin(self._scores(maps, state, dense))}
-        own = self._query_prototypes(maps, torch.sigmoid(steps["coarse"][:, 0]))
+        own = self.query_prototypes(maps, torch.sigmoid(steps["coarse"][:, 0]))
         given: Maps = {kind: state[kind] for kind in maps}
         if hasattr(self, "interaction"):
             given = {kind: self.interaction[kind](state[kind], own[kind]) for kind in maps}
@@ -167,17 +178,6 @@ class IPSLNetwork(EpisodicModule):
         prior = prior_map(maps["peak"], state["high"], state["weights"][:, 1])
         scores = self._scores({"peak": maps["peak"]}, state, dense)
         return torch.cat((prior, torch.sigmoid(_margin(scores))), 1)
-
-    def _query_prototypes(self, maps: Maps, probability: Tensor) -> Maps:
-        """Of pixels that are surely of a class, weighted by its probability N×h×w."""
-        o = self.options.self_learning
-        both = torch.stack((1 - probability, probability), 1)
-        sure = [
-            confident(each, threshold, o.fallback)
-            for each, threshold in zip(both.unbind(1), (o.background, o.foreground), strict=True)
-        ]
-        hard = torch.stack(sure, 1).float()
-        return self._pooled(maps, both * hard, hard)
 
     def _pooled(self, maps: Maps, weights: Tensor, masks: Tensor) -> Maps:
         """Prototypes of both classes by kind: means by `weights`, peaks of `masks`."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from delineate.common.errors import RecipeError
 from delineate.methods.ipsl.encoding import EncodingKind, encoding
-from delineate.nn.blocks import resize_like
+from delineate.nn.blocks import pad_to_multiple, resize_like
 from delineate.nn.encoder import Encoder, EncoderOptions, pyramid
 from delineate.nn.normalise import Normalise, NormaliseKind
 
@@ -24,9 +24,15 @@ class Features(NamedTuple):
     low: Tensor
     maps: Maps
 
+    def split(self, first: int) -> tuple[Features, Features]:
+        """Those of the first so many images, and of the others."""
+        ends = (slice(None, first), slice(first, None))
+        one, other = (Features(self.low[end], {kind: x[end] for kind, x in self.maps.items()}) for end in ends)
+        return one, other
+
 
 class Levels(nn.Module):
-    """N×C×H×W, sides multiples of `step` → `Features`. Support and query share all weights.
+    """N×C×H×W → `Features`; sides that are no multiples of `step` are padded. Support and query share all weights.
 
     low: stage 1. middle ("mean"): stages 2 and 3 joined, 1×1 convolution (Tian et al., PFENet, TPAMI 2020). high ("peak"):
     stage 4, 1×1 convolution, deep encoding-decoding. The reductions are linear, since cosines of rectified features lie close
@@ -62,9 +68,6 @@ class Levels(nn.Module):
         stages = self.encoder.channels[self.first :]
         self.low_channels = stages[0]
         self.step: int = reductions[-1]
-        """Sides of the image must be multiples of it."""
-        self.grid = self.encoder.reductions[self.first + 1]
-        """Pixels of the image along one side of a cell of the maps."""
         if mean:
             self.middle = nn.Conv2d(stages[1] + stages[2], width, 1, bias=False)
         if peak:
@@ -72,10 +75,15 @@ class Levels(nn.Module):
             self.encode_decode = encoding(encode_decode, width, attention=bottleneck_attention)
 
     def forward(self, image: Tensor) -> Features:
-        low, second, *deeper = self.encoder(self.normalise(image))[self.first :]
+        low, second, *deeper = self.encoder(self.normalise(pad_to_multiple(image, self.step)))[self.first :]
         maps: Maps = {}
         if hasattr(self, "middle"):
             maps["mean"] = self.middle(torch.cat((second, resize_like(deeper[0], second)), 1)).float()
         if hasattr(self, "high"):
             maps["peak"] = self.encode_decode(resize_like(self.high(deeper[1]), second)).float()
         return Features(low, maps)
+
+    def padded(self, size: tuple[int, ...]) -> tuple[int, int]:
+        """Height and width that images of this size are padded to, below and to the right."""
+        height, width = (-(-side // self.step) * self.step for side in size)
+        return height, width

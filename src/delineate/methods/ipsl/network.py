@@ -33,6 +33,7 @@ class IPSL(EpisodicMethod):
         year=2025,
         task="episodic",
         min_size=32,
+        exportable=False,
         licence_note="Written from the paper's abstract; neither full text nor code could be had.",
         checkpoint_modules=("core.levels.encoder",),
     )
@@ -42,7 +43,7 @@ class IPSL(EpisodicMethod):
     def __init__(self, options: IPSLOptions, *, classes: int, in_channels: int) -> None:
         if classes != 1:
             raise RecipeError(
-                f"method 'ipsl' segments one foreground (given: {classes} classes); ask for the classes one by one"
+                f"method 'ipsl': classes must be 1 (given: {classes}); a few-shot method segments one class at a time"
             )
         super().__init__(options, classes=classes, in_channels=in_channels)
         self.core = IPSLNetwork(options, in_channels=in_channels)
@@ -74,12 +75,16 @@ class IPSL(EpisodicMethod):
         """The first shot with its mask; where the query resembles the support's foreground (prior map); each mask on the way, in
         the order in which it arises; the final mask."""
         image, shot = batch["image"], batch["support_image"][:, 0]
-        result = self.core.segment(image, self.condition(batch["support_image"], batch["support_mask"]))
+        size = image.shape[-2:]
+        state = self.condition(batch["support_image"], batch["support_mask"])
+        result = self.core.segment(self.core.levels(image), state, size)
         shown = shot if shot.shape[1] in (1, 3) else shot.mean(1, keepdim=True)
-        found = {"support": Panel("image", shown), "support_mask": Panel("mask", batch["support_mask"][:, 0])}
+        found = {
+            "support": Panel("image", shown),
+            "support mask": Panel("mask", (batch["support_mask"][:, 0] == 1).long()),
+        }
         if result.guidance.shape[1]:
-            prior = self.core.enlarged(result.guidance[:, :1], image.shape[-2:])
-            found["prior"] = Panel("heat", prior.clamp(0, 1))
-        masks = {name: self.core.enlarged(step, image.shape[-2:]) for name, step in result.steps.items()}
+            found["prior"] = Panel("heat", self.core.enlarged(result.guidance[:, :1], size).clamp(0, 1))
+        masks = {name: self.core.enlarged(step, size) for name, step in result.steps.items()}
         masks["final"] = result.final
         return found | {name: Panel("mask", (logits[:, 0] > 0).long()) for name, logits in masks.items()}

@@ -71,9 +71,12 @@ def terms(
     def masked(logits: Tensor, mask: Tensor) -> Tensor:
         return cross_entropy(core.enlarged(logits, mask.shape[-2:]), mask, class_weights=o.class_weights)
 
-    support = core.support(batch["support_image"], batch["support_mask"])
+    # One pass for all images, so that batch normalisation sees support and query alike.
+    features = core.levels(torch.cat((batch["support_image"].flatten(0, 1), batch["image"])))
+    shown, asked = features.split(len(shots))
+    support = core.support(shown, batch["support_mask"])
     state = core.state(support)
-    result = core.segment(batch["image"], state)
+    result = core.segment(asked, state, query.shape[-2:])
     found = {"cross_entropy": o.cross_entropy * cross_entropy(result.final, query, class_weights=o.class_weights)}
     if o.dice:
         found["dice"] = o.dice * dice(result.final, query)
