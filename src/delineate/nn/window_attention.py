@@ -74,18 +74,25 @@ def window_aggregate(value: Tensor, guide: Tensor, weight: Tensor, bias: Tensor,
 
 
 def planar_linear(x: Tensor, layer: nn.Linear) -> Tensor:
-    """A linear layer per pixel: B×C×H×W in any memory order → B×D×H×W, planar."""
+    """A linear layer per pixel: B×C×H×W in any memory order → B×D×H×W, planar.
+
+    In bfloat16 image by image, as `pixel_linear` always: oneDNN's AMX kernels crash on some products over 65536 pixels.
+    """
     batch, channels, height, width = x.shape
     assert layer.bias is not None
+    if autocast_dtype(x.device.type) == torch.bfloat16:
+        weight, bias = layer.weight.expand(batch, -1, -1), layer.bias[:, None].expand(batch, -1, 1)
+        return torch.baddbmm(bias, weight, x.flatten(2)).view(batch, -1, height, width)
     result = torch.addmm(layer.bias[:, None], layer.weight, x.transpose(0, 1).reshape(channels, -1))
     return result.view(-1, batch, height, width).transpose(0, 1)
 
 
 def pixel_linear(x: Tensor, layer: nn.Linear) -> Tensor:
     """The same, with a channels-last result."""
-    batch, channels, height, width = x.shape
+    batch, _, height, width = x.shape
     assert layer.bias is not None
-    result = torch.addmm(layer.bias, x.transpose(0, 1).reshape(channels, -1).T, layer.weight.T)
+    pixels = x.flatten(2).transpose(1, 2)
+    result = torch.baddbmm(layer.bias.expand(batch, 1, -1), pixels, layer.weight.T.expand(batch, -1, -1))
     return result.view(batch, height, width, -1).permute(0, 3, 1, 2)
 
 
