@@ -52,14 +52,14 @@ class Candidate:
     @property
     def excluded(self) -> tuple[str, ...] | None:
         """Names of the classes whose slices training left out; None: it was not trained, so it has seen none."""
-        return None if self.source is None else tuple(self.provenance.get("excluded_classes", ()))
+        return None if self.source is None else tuple(self._episodes.get("exclude", ()))
 
     @property
     def words(self) -> str:
         """What it has seen in training, in one line."""
         if self.excluded is None:
             return "not trained: no class was seen"
-        how = self.provenance.get("episodes") or "unknown"
+        how = self._episodes.get("kind", "unknown")
         if not self.excluded:
             return f"trained on episodes of kind {how}, no class left out"
         return f"trained on episodes of kind {how}, slices with {self.rule} of {', '.join(self.excluded)} left out"
@@ -67,7 +67,13 @@ class Candidate:
     @property
     def rule(self) -> str:
         """Slices with `any` of the excluded classes were left out, or only those with `all` of them, which hides little."""
-        return "all" if self.provenance.get("exclude_rule") == "legacy_all" else "any"
+        return "all" if self._episodes.get("exclude_rule") == "legacy_all" else "any"
+
+    @property
+    def _episodes(self) -> dict[str, Any]:
+        """What the artefact says of the episodes it was trained on (`recipe.EpisodesSection`)."""
+        found: dict[str, Any] = self.provenance.get("episodes") or {}
+        return found
 
     def setting(self, name: str) -> str:
         """The field's setting that a class is tested in: 2 where training has seen no slice of it, else 1."""
