@@ -84,9 +84,21 @@ def check(
 
 @app.command()
 def split(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with images and masks.")],
-    folds: Annotated[int, typer.Option(metavar="K", help="Number of folds.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder with images and masks; without folds, or a manifest.")
+    ],
     out: Annotated[Path, typer.Option(metavar="MANIFEST", help="JSON file to write.")],
+    folds: Annotated[int | None, typer.Option(metavar="K", help="Number of folds.")] = None,
+    published: Annotated[
+        str | None,
+        typer.Option("--list", metavar="NAME", help="A paper's division by patient: synapse-transunet or acdc-mtunet."),
+    ] = None,
+    labelled: Annotated[
+        float | None,
+        typer.Option(
+            metavar="F", help="Share of the training groups that keep their masks; the others become unlabelled."
+        ),
+    ] = None,
     group_by: GroupBy = None,
     test_fraction: Annotated[
         float | None,
@@ -99,6 +111,9 @@ def split(
 ) -> None:
     """Deal a data set into K folds and a test split: by group, duplicates together, stratified by class and foreground size.
 
+    Or, without folds: apply a division that a paper has published (--list), and take the masks of most training cases away
+    (--labelled), to study methods that learn from images without.
+
     The manifest holds the hash of every file, so that the same folds are found again on the same files only.
 
     Examples:
@@ -106,29 +121,48 @@ def split(
         delineate data split heart/ --folds 5 --group-by 'patient[0-9]+' --test-fraction 0.2 --out heart.json
 
         delineate train heart.json --fold 0 --method unet --out runs/heart-0
+
+        delineate data split ACDC/ --list acdc-mtunet --labelled 0.1 --out acdc-7-patients.json
     """
     from rich.console import Console
 
     from delineate.common.errors import DataError
     from delineate.data.folds import split_data
+    from delineate.data.resplit import resplit
 
+    if (folds is None) == (published is None and labelled is None):
+        raise DataError("data split: give --folds, or else --list, --labelled or both")
+    if folds is None and test_fraction is not None:
+        raise DataError("--test-fraction draws a test split beside folds; give --folds with it")
     if out.exists():
         raise DataError(
-            f"{out} exists already; a manifest of folds is never overwritten: give another --out or remove it"
+            f"{out} exists already; a manifest of splits is never overwritten: give another --out or remove it"
         )
     with _progress() as progress:
-        found = split_data(
-            folder,
-            folds=folds,
-            group_by=group_by,
-            test_fraction=test_fraction,
-            seed=seed,
-            max_pixels=round(max_megapixels * 1e6),
-            progress=progress,
-        )
+        pixels = round(max_megapixels * 1e6)
+        if folds is None:
+            found = resplit(
+                folder,
+                published=published,
+                labelled=labelled,
+                group_by=group_by,
+                seed=seed,
+                max_pixels=pixels,
+                progress=progress,
+            )
+        else:
+            found = split_data(
+                folder,
+                folds=folds,
+                group_by=group_by,
+                test_fraction=test_fraction,
+                seed=seed,
+                max_pixels=pixels,
+                progress=progress,
+            )
     found.manifest.save(out)
     console = Console()
-    _show_folds(found.manifest, console)
+    _show_parts(found.manifest, console)
     _show_findings(found.findings, console)
     console.print(f"manifest: {out}", highlight=False, soft_wrap=True, markup=False)
 
@@ -172,7 +206,8 @@ def _show_findings(findings: Iterable[Finding], console: Console) -> None:
             console.print(f"  → {escape(finding.mend)}", highlight=False, soft_wrap=True)
 
 
-def _show_folds(manifest: Manifest, console: Console) -> None:
+def _show_parts(manifest: Manifest, console: Console) -> None:
+    """Folds, or else splits, and the unlabelled cases apart."""
     from rich.table import Table
 
     console.print(manifest.split_origin, highlight=False, soft_wrap=True, markup=False)
@@ -180,6 +215,10 @@ def _show_folds(manifest: Manifest, console: Console) -> None:
     for heading in ("part", "cases", "groups"):
         table.add_column(heading, justify="left" if heading == "part" else "right")
     parts = [(f"fold {fold}", [case for case in manifest.cases if case.fold == fold]) for fold in range(manifest.folds)]
+    if not parts:
+        parts = [(name, [case for case in manifest.split(name) if case.masks]) for name in ("train", "val")]
+    if bare := [case for case in manifest.split("train") if not case.masks]:
+        parts.append(("unlabelled", bare))
     for name, cases in [*parts, ("test", list(manifest.split("test")))]:
         groups = {case.group or f"case {case.id}" for case in cases}
         table.add_row(name, str(len(cases)), str(len(groups)))

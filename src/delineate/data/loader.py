@@ -22,10 +22,11 @@ from delineate.data import augment
 from delineate.data.augment import AugmentParameters, AugmentSettings
 from delineate.data.cache import Cache
 from delineate.data.case import IGNORE
+from delineate.data.mixture import Mixture
 from delineate.data.spec import InputSpec
 
 _AUGMENTATION = 1
-"""Separates the random streams of augmentation from those of the permutations."""
+"""Separates the random streams of augmentation from those of the permutations (0), of windows (2) and of mixtures (3, 4)."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,10 @@ class Loader:
         rank: int = 0,
         world: int = 1,
         shuffle: bool = True,
+        labelled_share: float | None = None,
     ) -> None:
+        """`labelled_share`: part of each batch, of all processes together, that has masks (rounded up, at least one sample); the
+        labelled and the unlabelled samples are then two rows of epochs of their own. None: as they come."""
         if batch_size < 1 or batch_size % world:
             raise DataError(
                 f"a batch of {batch_size} cannot be shared by {world} processes; choose a multiple of {world}"
@@ -84,11 +88,12 @@ class Loader:
         self._share = range(rank * batch_size // world, (rank + 1) * batch_size // world)
         self._shuffle = shuffle
         self._per_epoch = len(cache)
-        self._permutation: tuple[int, NDArray[np.intp]] | None = None
+        self._permutations: dict[int, tuple[int, NDArray[np.intp]]] = {}
+        self._mixture = None if labelled_share is None else Mixture.of(cache, batch_size, labelled_share)
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps until every sample was seen at least once."""
+        """Steps that show as many samples as there are, without a mixture each of them."""
         return -(-self._per_epoch // self._batch_size)
 
     def batches(self, start: int, stop: int) -> Generator[NumpyBatch]:
@@ -110,12 +115,22 @@ class Loader:
 
     def index(self, position: int) -> int:
         """The cache index of the stream's sample at `position`."""
-        epoch, place = divmod(position, self._per_epoch)
+        if self._mixture is None:
+            return self._drawn(0, position, self._per_epoch) % len(self._cache)
+        kind, position = self._mixture.turn(position)
+        members = self._mixture.members[kind]
+        windows = self._per_epoch // len(self._cache)
+        return members[self._drawn(kind.value, position, len(members) * windows) % len(members)]
+
+    def _drawn(self, stream: int, position: int, per_epoch: int) -> int:
+        """What stands at a position of an endless row of permutations, which is drawn from (seed, stream, epoch)."""
+        epoch, place = divmod(position, per_epoch)
         if not self._shuffle:
-            return place % len(self._cache)
-        if self._permutation is None or self._permutation[0] != epoch:
-            self._permutation = epoch, np.random.default_rng([self._seed, 0, epoch]).permutation(self._per_epoch)
-        return int(self._permutation[1][place]) % len(self._cache)
+            return place
+        if stream not in self._permutations or self._permutations[stream][0] != epoch:
+            drawn = np.random.default_rng([self._seed, stream, epoch]).permutation(per_epoch)
+            self._permutations[stream] = epoch, drawn
+        return int(self._permutations[stream][1][place])
 
     def _at(self, position: int) -> Item:
         return Item(self.index(position), position)

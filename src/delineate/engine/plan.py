@@ -139,6 +139,7 @@ def source_of(
             batch_size=recipe.stage_settings(stage.name).batch_size,
             seed=recipe.engine.seed + 7919 * index,  # each stage sees the samples in an order of its own
             workers=recipe.data.workers,
+            labelled_share=recipe.data.labelled_share,
             foreground=recipe.data.foreground,
             patches_per_image=recipe.data.patches_per_image,
             rank=rank,

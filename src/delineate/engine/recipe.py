@@ -37,6 +37,9 @@ class DataSection(_Section):
     patches_per_image: int | None = Field(
         None, ge=1, description="patch: windows per image in an epoch; none: as many as have about all images' pixels"
     )
+    labelled_share: float | None = Field(
+        None, gt=0, lt=1, description="where some images have no masks: part of each batch that has; none: as they come"
+    )
 
 
 class InputSection(_Section):

@@ -45,6 +45,8 @@ class SourceRequest:
     workers: int
     foreground: float = 0.0
     """Of windows: the share that lies about a pixel of foreground."""
+    labelled_share: float | None = None
+    """Part of each batch that has masks, where some images have none; None: as they come."""
     patches_per_image: int | None = None
     """Windows of each image in an epoch; None: as many as have about all images' pixels."""
     rank: int = 0
@@ -62,6 +64,7 @@ class Supervised:
             batch_size=request.batch_size,
             seed=request.seed,
             workers=request.workers,
+            labelled_share=request.labelled_share,
             foreground=request.foreground,
             per_image=request.patches_per_image,
             rank=request.rank,
