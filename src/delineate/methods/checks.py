@@ -1,7 +1,8 @@
 """What every dense method must keep, as checks that run on any of them.
 
-A method's author calls `check("name")`, or makes one test of each entry of `CHECKS`. All work on the preset `tiny` at 64
-pixels, on the CPU. A broken promise raises `AssertionError`, saying which.
+A method's author calls `check("name")`, or makes one test of each entry of `CHECKS` (for a few-shot method those of
+`episodic_checks`). All work on the preset `tiny` at 64 pixels, on the CPU. A broken promise raises `AssertionError`, saying
+which.
 """
 
 from __future__ import annotations
@@ -10,11 +11,10 @@ import copy
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
 
-from delineate.common.errors import RecipeError
-from delineate.methods import registry
+from delineate.methods import episodic_checks, registry
 from delineate.methods.contract import Batch, Method
+from delineate.methods.declared_checks import card, facts, finite, presets, same, unknown_option
 from delineate.methods.examples import (
     IGNORE,
     as_batch,
@@ -30,62 +30,17 @@ from delineate.methods.examples import (
 )
 from delineate.nn.recompute import recompute
 
-CARD_HEADINGS = ("## Facts", "## Readings", "## Results")
-
 
 def check(name: str) -> None:
-    """Run all checks on the method registered as `name`; the first broken promise raises `AssertionError`."""
-    for run in CHECKS.values():
+    """Run all checks of its task on the method registered as `name`; the first broken promise raises `AssertionError`."""
+    for run in checks_of(name).values():
         run(name)
 
 
-def facts(name: str) -> None:
-    """The declared facts agree with each other and with the network."""
-    method = tiny(name)
-    info, stages = method.info, method.stages()
-    assert info.name == name, f"registered as '{name}' but calls itself '{info.name}'"
-    assert info.title
-    assert info.paper
-    assert info.min_size % info.divisor == 0, "the smallest size must be a multiple of the divisor"
-    assert len({stage.name for stage in stages}) == len(stages), "two stages of one name"
-    assert abs(sum(stage.share for stage in stages) - 1) < 1e-9, "the stages' shares must sum to 1"
-    names = {parameter for parameter, _ in method.named_parameters()} | {module for module, _ in method.named_modules()}
-    for stage, update, _ in updates(method):
-        assert callable(getattr(method, stage.logits))
-        for prefix in update.modules:
-            assert prefix in names, f"stage '{stage.name}': no module or parameter is called '{prefix}'"
-    for part in info.checkpoint_modules:
-        method.get_submodule(part)
-    for option, field in method.Options.model_fields.items():
-        assert field.description, f"option '{option}' has no description"
-
-
-def presets(name: str) -> None:
-    """`paper` and `tiny` exist and their options are valid."""
-    known = registry.presets(name)
-    assert {"paper", "tiny"} <= known.keys(), f"presets: {sorted(known)}"
-    for content in known.values():
-        registry.method_class(name).Options.model_validate(content.get("method", {}))
-
-
-def card(name: str) -> None:
-    """The card has its headings."""
-    lines = registry.card(name).splitlines()
-    missing = [heading for heading in CARD_HEADINGS if heading not in lines]
-    assert not missing, f"card.md lacks {missing}"
-
-
-def unknown_option(name: str) -> None:
-    """A misspelt option is an error that names the nearest."""
-    for option in registry.method_class(name).Options.model_fields:
-        message = ""
-        try:
-            registry.build(name, options={option + "x": 1})
-        except RecipeError as error:
-            message = str(error)
-        assert f"'{option}'" in message, (
-            f"the error for option '{option}x' does not name '{option}': {message or 'none'}"
-        )
+def checks_of(name: str) -> dict[str, Callable[[str], None]]:
+    """The checks for the task of the method registered as `name`."""
+    episodic = registry.method_class(name).info.task == "episodic"
+    return episodic_checks.CHECKS if episodic else CHECKS
 
 
 def shapes(name: str) -> None:
@@ -129,7 +84,7 @@ def deploy(name: str) -> None:
         lean = method.deploy()
         assert not lean.training, "deploy() must return a module in eval mode"
         assert [m.training for m in method.modules()] == modes, "deploy() changed the method's mode"
-        assert _same(before, method.state_dict()), "deploy() changed the method's weights"
+        assert same(before, method.state_dict()), "deploy() changed the method's weights"
         method.eval()
         for height, width in _sizes(method):
             image = torch.rand(2, 3, height, width)
@@ -172,12 +127,12 @@ def determinism(name: str) -> None:
         a = first(batch, context(stage.name, seed=3))
         torch.manual_seed(1)
         b = second(batch, context(stage.name, seed=3))
-        assert _same(a, b), f"stage '{stage.name}' is not reproducible: {a} and {b}"
+        assert same(a, b), f"stage '{stage.name}' is not reproducible: {a} and {b}"
     method.eval()
     for stage, _, objective in updates(method):
         with torch.no_grad():
             a, b = objective(batch, context(stage.name, seed=3)), objective(batch, context(stage.name, seed=4))
-        assert _same(a, b), f"stage '{stage.name}' is random in eval mode: {a} and {b}"
+        assert same(a, b), f"stage '{stage.name}' is random in eval mode: {a} and {b}"
 
 
 def terms(name: str) -> None:
@@ -224,7 +179,7 @@ def ignored(name: str) -> None:
                 free = torch.equal(value, b[key]) and torch.equal(value, c[key])
                 assert free or float(value.detach()) == 0, f"term '{key}' is {value.detach():.4g} without any label"
             backward(method, a)
-            assert _finite(method), "gradients are not finite without any label"
+            assert finite(method), "gradients are not finite without any label"
 
 
 def bf16(name: str) -> None:
@@ -235,7 +190,7 @@ def bf16(name: str) -> None:
         with torch.autocast("cpu", torch.bfloat16):
             found_terms = objective(batch, context(stage.name))
         assert torch.isfinite(backward(method, found_terms)), f"stage '{stage.name}': not finite in bfloat16"
-        assert _finite(method), f"stage '{stage.name}': gradients are not finite in bfloat16"
+        assert finite(method), f"stage '{stage.name}': gradients are not finite in bfloat16"
     method.eval()
     with torch.no_grad():
         expected = probabilities(method(batch["image"]))
@@ -259,7 +214,7 @@ def recomputation(name: str) -> None:
             assert (a.grad is None) == (b.grad is None), f"gradient of {key}"
             if a.grad is not None and b.grad is not None:
                 assert torch.allclose(a.grad, b.grad, rtol=1e-4, atol=1e-6), f"gradient of {key} differs"
-    assert _same(dict(plain.named_buffers()), dict(lean.named_buffers())), "buffers differ"
+    assert same(dict(plain.named_buffers()), dict(lean.named_buffers())), "buffers differ"
 
 
 def panels(name: str) -> None:
@@ -310,11 +265,3 @@ def _sizes(method: Method) -> list[tuple[int, int]]:
     """An odd size (where the method takes any), and the smallest."""
     step = method.info.divisor
     return [(-(-65 // step) * step, -(-97 // step) * step), (method.info.min_size, method.info.min_size)]
-
-
-def _finite(method: Method) -> bool:
-    return all(p.grad is None or bool(torch.isfinite(p.grad).all()) for p in method.parameters())
-
-
-def _same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
-    return a.keys() == b.keys() and all(torch.equal(value, b[key]) for key, value in a.items())

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from delineate.methods import registry
 from delineate.methods.contract import Batch, Context, Method, Stage, Update
+
+AnyMethod = TypeVar("AnyMethod", bound=Method)
 
 IGNORE = 255
 SIZE = 64
@@ -66,7 +69,7 @@ def dice(logits: Tensor, mask: Tensor) -> float:
     return sum(scores) / len(scores)
 
 
-def shake(method: Method, seed: int = 0) -> Method:
+def shake(method: AnyMethod, seed: int = 0) -> AnyMethod:
     """Give every normalisation layer statistics and weights that make a difference, as training would."""
     random = torch.Generator().manual_seed(seed)
     with torch.no_grad():

@@ -18,9 +18,12 @@ from delineate.common.names import did_you_mean
 from delineate.methods.contract import Method
 
 BUILT_IN = {
+    "alpnet": "delineate.methods.alpnet.network:ALPNet",
     "condseg": "delineate.methods.condseg.network:ConDSeg",
     "din": "delineate.methods.din.network:DIN",
+    "ipsl": "delineate.methods.ipsl.network:IPSL",
     "mslkseg": "delineate.methods.mslkseg.network:MSLKSeg",
+    "panet": "delineate.methods.panet.network:PANet",
     "resenc": "delineate.methods.resenc.network:ResEnc",
     "unet": "delineate.methods.unet.network:UNet",
 }

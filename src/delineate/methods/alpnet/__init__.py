@@ -1,0 +1,1 @@
+"""ALPNet: local prototypes beside the global one."""

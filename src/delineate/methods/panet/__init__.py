@@ -1,0 +1,1 @@
+"""PANet: one mean prototype each of foreground and background."""

@@ -1,0 +1,169 @@
+"""What few-shot methods have in common that compare each query pixel with prototypes of foreground and background.
+
+Features of support and query come from one network. `summarise` makes a state of the support's features and masks, `scores`
+tells how like foreground and background each query pixel is, and training asks the same question both ways: the query
+by the support, and the support by the query as it was just segmented (prototype alignment, Wang et al., PANet, ICCV 2019,
+eqs. 4-8). A subclass says how masks come onto the feature map (`on_grid`), and those two functions.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from pydantic.config import JsonDict
+from torch import Tensor
+
+from delineate.common.errors import RecipeError
+from delineate.methods.contract import Context, MethodOptions, Panel, Stage
+from delineate.methods.episodic import EpisodicBatch, EpisodicMethod, EpisodicModule, State
+from delineate.nn.blocks import resize
+from delineate.nn.deep_features import DeepFeatures
+from delineate.nn.encoder import EncoderOptions
+from delineate.nn.fuse import fold_batchnorm
+from delineate.nn.losses import bce
+from delineate.nn.normalise import NormaliseKind
+
+PAPER: JsonDict = {"origin": "paper"}
+
+
+class PrototypicalOptions(MethodOptions):
+    """The features, and the weights of the two terms."""
+
+    encoder: EncoderOptions = Field(
+        EncoderOptions(name="resnet101"), description="timm network whose features are compared"
+    )
+    output_stride: Literal[8, 16] | None = Field(
+        8,
+        description="pixels of the image per pixel of the feature map, by dilation; null: the encoder's own, for those that "
+        "cannot be dilated",
+    )
+    levels: int | None = Field(
+        None, ge=1, description="feature maps of the encoder, of which the last is compared; null: all"
+    )
+    width: int | None = Field(
+        256, ge=1, description="channels that a linear 1×1 convolution leaves of it; null: the encoder's own channels"
+    )
+    normalise: NormaliseKind = Field("imagenet", description="mean and standard deviation taken off the image")
+    alignment: float = Field(
+        1.0,
+        ge=0,
+        description="weight of segmenting the support by the query's prototypes",
+        json_schema_extra=PAPER,
+    )
+    class_weights: tuple[float, float] = Field(
+        (1.0, 1.0), description="of background and foreground in the query's cross-entropy"
+    )
+
+
+class PrototypicalMethod(EpisodicMethod):
+    """Deep features → prototypes → cosines. One logit: score of the foreground − score of the background."""
+
+    Options = PrototypicalOptions
+    options: PrototypicalOptions
+
+    def __init__(self, options: PrototypicalOptions, *, classes: int, in_channels: int) -> None:
+        super().__init__(options, classes=classes, in_channels=in_channels)
+        if classes != 1:
+            raise RecipeError(
+                f"method '{self.info.name}': classes must be 1 (given: {classes}); a few-shot method segments one class at a time"
+            )
+        self.features = DeepFeatures(
+            options.encoder,
+            in_channels=in_channels,
+            output_stride=options.output_stride,
+            levels=options.levels,
+            width=options.width,
+            normalise=options.normalise,
+        )
+
+    def on_grid(self, mask: Tensor, size: torch.Size) -> tuple[Tensor, Tensor]:
+        """Long B×K×H×W → how much of each pixel of the feature map is foreground, and background: two of B×K×h×w."""
+        raise NotImplementedError
+
+    def summarise(self, features: Tensor, foreground: Tensor, background: Tensor) -> State:
+        """B×K×C×h×w and two of B×K×h×w → the prototypes."""
+        raise NotImplementedError
+
+    def scores(self, features: Tensor, state: State) -> Tensor:
+        """N×C×h×w and the state of N episodes or of 1 → N×2×h×w: likeness to background and foreground, ±20 at most."""
+        raise NotImplementedError
+
+    def stages(self) -> tuple[Stage, ...]:
+        return (Stage("train", source="episodes"),)
+
+    def load_pretrained(self) -> None:
+        self.features.load_pretrained()
+
+    def condition(self, support_image: Tensor, support_mask: Tensor) -> State:
+        features = self.features(support_image.flatten(0, 1))
+        return self._state(features.view(*support_mask.shape[:2], *features.shape[1:]), support_mask)
+
+    def forward(self, image: Tensor, state: State) -> Tensor:  # type: ignore[override]
+        return _logit(self.scores(self.features(image), state), image.shape[-2:])
+
+    def objective(self, batch: EpisodicBatch, ctx: Context) -> dict[str, Tensor]:  # type: ignore[override]
+        """`query`: weighted cross-entropy of the query; `alignment`: cross-entropy of each shot, segmented by prototypes of
+        the query's predicted mask."""
+        image, support = batch["image"], batch["support_image"]
+        episodes, shots = support.shape[:2]
+        # One pass for all, so that batch normalisation sees support and query alike.
+        features = self.features(torch.cat((support.flatten(0, 1), image)))
+        shown, asked = features.split((episodes * shots, episodes))
+        scores = self.scores(asked, self._state(shown.view(episodes, shots, *shown.shape[1:]), batch["support_mask"]))
+        query = bce(_logit(scores, image.shape[-2:]), batch["mask"], class_weights=self.options.class_weights)
+        terms = {"query": query}
+        if self.options.alignment:
+            terms["alignment"] = self.options.alignment * self._alignment(asked, scores, shown, batch["support_mask"])
+        return terms
+
+    def deploy(self) -> EpisodicModule:
+        return Deployed(self)
+
+    def panels(self, batch: EpisodicBatch) -> dict[str, Panel]:  # type: ignore[override]
+        """The first shot with its mask, and the query's probability of the foreground."""
+        logits = self(batch["image"], self.condition(batch["support_image"], batch["support_mask"]))
+        shot = batch["support_image"][:, 0]
+        return {
+            "support": Panel("image", shot if shot.shape[1] in (1, 3) else shot.mean(1, keepdim=True)),
+            "support mask": Panel("mask", (batch["support_mask"][:, 0] == 1).long()),
+            "probability": Panel("heat", torch.sigmoid(logits.float())),
+        }
+
+    def _state(self, features: Tensor, mask: Tensor) -> State:
+        return self.summarise(features, *self.on_grid(mask, features.shape[-2:]))
+
+    def _alignment(self, asked: Tensor, scores: Tensor, shown: Tensor, mask: Tensor) -> Tensor:
+        """`asked` B×C×h×w with its `scores`, `shown` B·K×C×h×w with its `mask` B×K×H×W → one number."""
+        found = scores.argmax(1, keepdim=True)
+        state = self.summarise(asked[:, None], (found == 1).float(), (found == 0).float())
+        state = {name: tensor.repeat_interleave(mask.shape[1], 0) for name, tensor in state.items()}
+        back = _logit(self.scores(shown, state), mask.shape[-2:])
+        return bce(back, self.alignment_target(mask, found).flatten(0, 1))
+
+    def alignment_target(self, mask: Tensor, found: Tensor) -> Tensor:
+        """What the support B×K×H×W ought to be by prototypes of the query's mask `found` B×1×h×w; 255 counts not."""
+        return mask
+
+
+class Deployed(EpisodicModule):
+    """A method's two functions for inference, batch normalisation folded."""
+
+    def __init__(self, method: PrototypicalMethod) -> None:
+        super().__init__()
+        self.method = fold_batchnorm(method)
+        self.eval()
+
+    def condition(self, support_image: Tensor, support_mask: Tensor) -> State:
+        state: State = self.method.condition(support_image, support_mask)  # type: ignore[operator]
+        return state
+
+    def forward(self, image: Tensor, state: State) -> Tensor:
+        logits: Tensor = self.method(image, state)
+        return logits
+
+
+def _logit(scores: Tensor, size: torch.Size) -> Tensor:
+    """N×2×h×w → N×1×size: softmax over the two scores is the sigmoid of their difference."""
+    return resize(scores[:, 1:] - scores[:, :1], size)
