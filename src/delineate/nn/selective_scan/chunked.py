@@ -64,23 +64,22 @@ def _forward(
     shared = [x.permute(3, 2, 0, 1) for x in (B, C)]
     rates, skip, bias = (None if x is None else plan.by_group(x) for x in (A.t(), D, delta_bias))
     assert rates is not None
-    with torch.autocast(u.device.type, enabled=False):
-        for block in plan.blocks():
-            space = Workspace(u, plan.steps, block.states(last).shape, adjoint=False)
-            space.state[0].zero_()
-            a = block.parameters(rates)
-            d, shift = (None if x is None else block.parameters(x) for x in (skip, bias))
-            parts = [torch.split(block.channels(x), plan.steps) for x in inputs]
-            parts += [torch.split(block.inputs(x), plan.steps) for x in shared]
-            for before, x, raw, steps, out, b, c in zip(block.states(kept), *parts, strict=True):
-                before.copy_(space.state[0])
-                steps.copy_(steps_of(raw, shift, softplus))
-                decay, state, _ = space.run(x, steps, a, b)
-                sum_of_products(state[1:], c, decay, out)
-                if d is not None:
-                    out.addcmul_(x, d)
-                space.state[0] = state[-1]
-            block.states(last).copy_(space.state[0])
+    for block in plan.blocks():
+        space = Workspace(u, plan.steps, block.states(last).shape, adjoint=False)
+        space.state[0].zero_()
+        a = block.parameters(rates)
+        d, shift = (None if x is None else block.parameters(x) for x in (skip, bias))
+        parts = [torch.split(block.channels(x), plan.steps) for x in inputs]
+        parts += [torch.split(block.inputs(x), plan.steps) for x in shared]
+        for before, x, raw, steps, out, b, c in zip(block.states(kept), *parts, strict=True):
+            before.copy_(space.state[0])
+            steps.copy_(steps_of(raw, shift, softplus))
+            decay, state, _ = space.run(x, steps, a, b)
+            sum_of_products(state[1:], c, decay, out)
+            if d is not None:
+                out.addcmul_(x, d)
+            space.state[0] = state[-1]
+        block.states(last).copy_(space.state[0])
     return y, last.flatten(2).permute(1, 2, 0).contiguous(), kept, delta_kept
 
 
@@ -117,19 +116,18 @@ def _backward(
     shared = [x.permute(3, 2, 0, 1) for x in (B, C, grad_b, grad_c)]
     rates, skip = (None if x is None else plan.by_group(x) for x in (A.t(), D))
     assert rates is not None
-    with torch.autocast(u.device.type, enabled=False):
-        for block in plan.blocks():
-            space = Workspace(u, plan.steps, block.states(grad_a).shape, adjoint=True)
-            back = block.states(carried).contiguous()
-            parameters = block.parameters(rates), None if skip is None else block.parameters(skip)
-            sums = [block.states(x) for x in (grad_a, grad_d, grad_bias)]
-            parts = [torch.split(block.channels(x), plan.steps) for x in inputs]
-            parts += [torch.split(block.inputs(x), plan.steps) for x in shared]
-            chunks = list(zip(block.states(kept), *parts, strict=True))
-            for before, x, steps, grad, to_u, to_delta, b, c, to_b, to_c in reversed(chunks):
-                space.state[0] = before
-                gradients = Gradients(to_u, to_delta, to_b, to_c, *sums)
-                add_gradients(space, (x, steps, grad, b, c), parameters, back, softplus, gradients)
+    for block in plan.blocks():
+        space = Workspace(u, plan.steps, block.states(grad_a).shape, adjoint=True)
+        back = block.states(carried).contiguous()
+        parameters = block.parameters(rates), None if skip is None else block.parameters(skip)
+        sums = [block.states(x) for x in (grad_a, grad_d, grad_bias)]
+        parts = [torch.split(block.channels(x), plan.steps) for x in inputs]
+        parts += [torch.split(block.inputs(x), plan.steps) for x in shared]
+        chunks = list(zip(block.states(kept), *parts, strict=True))
+        for before, x, steps, grad, to_u, to_delta, b, c, to_b, to_c in reversed(chunks):
+            space.state[0] = before
+            gradients = Gradients(to_u, to_delta, to_b, to_c, *sums)
+            add_gradients(space, (x, steps, grad, b, c), parameters, back, softplus, gradients)
     grad_a = grad_a.sum(1).flatten(1).t().contiguous()
     return grad_u, grad_delta, grad_a, grad_b, grad_c, grad_d.sum(0).flatten(), grad_bias.sum(0).flatten()
 

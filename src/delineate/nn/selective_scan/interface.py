@@ -7,6 +7,7 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, Protocol, overload
 
 import torch
@@ -127,7 +128,7 @@ def selective_scan(
     """
     _check_shapes(u, delta, A, B, C, D, delta_bias, z)
     dtype = torch.float64 if u.dtype == torch.float64 else torch.float32
-    with torch.autocast(u.device.type, enabled=False):
+    with _without_autocast(u.device.type):
         u, delta, A, B, C = (x.to(dtype) for x in (u, delta, A, B, C))
         D, delta_bias = (None if x is None else x.to(dtype) for x in (D, delta_bias))
         if check and not (torch.compiler.is_compiling() or _tracing() or u.is_meta):
@@ -185,6 +186,10 @@ def _find(name: str, u: Tensor, states: int) -> Backend:
             raise ValueError(
                 f"the Triton scan holds up to N = {triton_kernel.LIMIT_N}, not {states}; leave backend='auto'"
             )
+        if u.device.type != "cuda":
+            raise DeviceError(
+                f"the Triton scan is for CUDA and the tensors are on the {u.device.type}; leave backend='auto'"
+            )
     return BACKENDS[name]
 
 
@@ -241,6 +246,10 @@ def _check_values(delta: Tensor, A: Tensor, delta_bias: Tensor | None, softplus:
         least = (delta + delta_bias[:, None]).min()
     if least < 0:
         raise ValueError(f"delta holds a step of {least:.3g} < 0; pass softplus=True, or steps that are not negative")
+
+
+def _without_autocast(device: str) -> AbstractContextManager[None]:
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
 def _tracing() -> bool:
