@@ -86,20 +86,20 @@ def open_cache(
     if entry.size > limit_bytes:
         smaller = "a smaller input.scale" if spec.fit == "patch" else "a smaller --size"
         raise DataError(
-            f"the cache of {len(cases)} samples needs {_amount(entry.size)}, above the limit of {_amount(limit_bytes)}; "
+            f"the cache of {len(cases)} samples needs {amount(entry.size)}, above the limit of {amount(limit_bytes)}; "
             f"raise --cache-limit or choose {smaller}"
         )
     try:
         with locked(entry.lock, lambda: announce(f"another process is writing the cache {entry.path}; waiting for it")):
             if (index := entry.sound()) is None:
                 size = "their own size" if spec.fit == "patch" else f"{spec.size[0]}×{spec.size[1]}"
-                announce(f"cache: {len(cases)} samples at {size}, {_amount(entry.size)}, in {entry.path}")
-                _make_room(entry, limit_bytes)
+                announce(f"cache: {len(cases)} samples at {size}, {amount(entry.size)}, in {entry.path}")
+                make_room(entry.path, entry.size, limit_bytes)
                 index = _build(entry, manifest, cases, spec, max_pixels)
             os.utime(entry.path / "index.json")
             return Cache(tuple(cases), *entry.mapped(index))
     except OSError as error:
-        raise _explain(error, entry) from error
+        raise explain(error, entry.folder, entry.size) from error
 
 
 def user_cache_folder() -> Path:
@@ -168,35 +168,38 @@ def _as_bits(image: Pixels, bits: int) -> Pixels:
     return image
 
 
-def _make_room(entry: Entry, limit_bytes: int) -> None:
-    """Remove the entries used longest ago until this one fits; those that another process works on stay."""
+def make_room(path: Path, size: int, limit_bytes: int) -> None:
+    """Remove the entries used longest ago until one of `size` bytes at `path` fits among them; those that another process works
+    on stay. An entry is a folder with an `index.json`; its lock is `locks/NAME.lock` beside it."""
     others = []
-    for index in entry.folder.glob("*/index.json"):
-        if index.parent != entry.path:
+    for index in path.parent.glob("*/index.json"):
+        if index.parent != path:
             with suppress(OSError):
-                size = sum(file.stat().st_size for file in index.parent.iterdir())
-                others.append((index.stat().st_mtime, size, index.parent))
-    excess = sum(size for _, size, _ in others) + entry.size - limit_bytes
-    for _, size, other in sorted(others):
+                taken = sum(file.stat().st_size for file in index.parent.iterdir())
+                others.append((index.stat().st_mtime, taken, index.parent))
+    excess = sum(taken for _, taken, _ in others) + size - limit_bytes
+    for _, taken, other in sorted(others):
         if excess <= 0:
             return
-        with lock_if_free(entry.folder / "locks" / f"{other.name}.lock") as free:
+        with lock_if_free(path.parent / "locks" / f"{other.name}.lock") as free:
             if free:
                 (other / "index.json").unlink(missing_ok=True)
                 shutil.rmtree(other, ignore_errors=True)
-                excess -= size
+                excess -= taken
 
 
-def _amount(size: int) -> str:
+def amount(size: int) -> str:
+    """Bytes for the reader."""
     if size < 1024**2:
         return f"{size / 1024:.0f} KiB"
     return f"{size / 1024**2:.0f} MiB" if size < 1024**3 else f"{size / 1024**3:.1f} GiB"
 
 
-def _explain(error: OSError, entry: Entry) -> DelineateError:
+def explain(error: OSError, folder: Path, size: int) -> DelineateError:
+    """The error for an entry of `size` bytes that could not be written to or read from `folder`."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DelineateError(
-            f"no room for the cache: {_amount(entry.size)} are needed in {entry.folder} and the disk is full; "
+            f"no room for the cache: {amount(size)} are needed in {folder} and the disk is full; "
             "free some space or choose a smaller --size"
         )
-    return DelineateError(f"cannot use the cache folder {entry.folder}: {error.strerror or error}")
+    return DelineateError(f"cannot use the cache folder {folder}: {error.strerror or error}")

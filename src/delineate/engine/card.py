@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from delineate.artefact.format import Artefact
 from delineate.data.case import Manifest
 from delineate.engine.recipe import Recipe
 from delineate.evaluation.table import Summary
 
 
-def model_card(artefact: Artefact, manifest: Manifest, recipe: Recipe, summary: Summary) -> str:
-    """Markdown."""
+def model_card(
+    artefact: Artefact,
+    manifest: Manifest,
+    recipe: Recipe,
+    summary: Summary,
+    *,
+    about: Sequence[str] = (),
+    verb: str = "delineate evaluate",
+) -> str:
+    """Markdown. `about`: further lines on data and training; `verb`: the command that scores such a model on a test set."""
     info = artefact.method.info
     parameters = sum(p.numel() for p in artefact.method.parameters())
     column = summary.headline_column
@@ -25,6 +35,7 @@ def model_card(artefact: Artefact, manifest: Manifest, recipe: Recipe, summary: 
         f"- Data: {len(manifest.split('train'))} training, {len(manifest.split('val'))} validation cases; splits: "
         f"{manifest.split_origin}",
     ]
+    lines += [f"- {line}" for line in about]
     if info.licence_note:
         lines.append(f"- Licence: {info.licence_note}")
     lines += [
@@ -41,7 +52,7 @@ def model_card(artefact: Artefact, manifest: Manifest, recipe: Recipe, summary: 
     lines += [
         "",
         "The best weights were chosen by Dice on these very cases, so the figures are somewhat optimistic; a test set that "
-        "was never used is scored with `delineate evaluate`.",
+        f"was never used is scored with `{verb}`.",
         "",
         "## Limits",
         "",

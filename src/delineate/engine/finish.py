@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from delineate.artefact.format import Artefact, save
 from delineate.common.files import write_bytes, write_text
-from delineate.data.case import IGNORE, Case, Manifest, Split
+from delineate.data.case import IGNORE, Case, ClassTable, Manifest, Split
 from delineate.data.images import write_mask
 from delineate.data.patches import cut, tiles
 from delineate.data.pixels import case_image, case_mask
@@ -34,6 +34,7 @@ from delineate.methods.contract import Batch
 SPLITS: tuple[Split, ...] = ("train", "val")
 PICTURES = 3
 """Overlays at each end and in the middle of the ranking."""
+Ranked = TypeVar("Ranked")
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def finish(run: Run, manifest: Manifest, max_pixels: int) -> float:
     `delineate predict` uses, at each image's native resolution.
     """
     folder = run.folder
-    artefact = _artefact(run, manifest)
+    artefact = artefact_of(run, manifest)
     predictor = Predictor(artefact, device=str(run.fabric.device))
     scored = [
         _score(predictor, _Pair.read(manifest, case, max_pixels), manifest, folder.validation / "masks")
@@ -89,8 +90,11 @@ def finish(run: Run, manifest: Manifest, max_pixels: int) -> float:
     return summary.headline("dice")
 
 
-def _artefact(run: Run, manifest: Manifest) -> Artefact:
-    """A fresh method with the run's weights: no wrapper of training (DDP, recomputation) goes with it."""
+def artefact_of(run: Run, manifest: Manifest, classes: ClassTable | None = None, **about: Any) -> Artefact:
+    """A fresh method with the run's weights: no wrapper of training (DDP, recomputation) goes with it.
+
+    `classes`: of its output (default: the manifest's); `about`: further entries of the provenance.
+    """
     method = registry.build(
         run.recipe.name, classes=run.method.classes, in_channels=run.method.in_channels, options=run.recipe.method
     )
@@ -101,8 +105,9 @@ def _artefact(run: Run, manifest: Manifest) -> Artefact:
         "data": Path(manifest.root).name,
         "cases": {split: len(manifest.split(split)) for split in SPLITS},
         "date": date.today().isoformat(),
+        **about,
     }
-    return Artefact(method.eval(), run.spec, manifest.classes, provenance=provenance)
+    return Artefact(method.eval(), run.spec, classes or manifest.classes, provenance=provenance)
 
 
 def _origin(run: Run, manifest: Manifest) -> Origin:
@@ -126,7 +131,7 @@ def _score(predictor: Predictor, pair: _Pair, manifest: Manifest, masks: Path) -
 def _pictures(
     predictor: Predictor, manifest: Manifest, scored: Sequence[_Scored], folder: Path, max_pixels: int
 ) -> None:
-    for rank, each in _selected(sorted(scored, key=lambda one: one.dice)).items():
+    for rank, each in selected(sorted(scored, key=lambda one: one.dice)).items():
         pair = _Pair.read(manifest, each.case, max_pixels)
         drawn = draw(pair.image, predictor.predict(pair.image), pair.reference, classes=manifest.classes)
         _write_png(folder / "overlays" / f"{rank}_{each.case.id}.png", drawn)
@@ -134,12 +139,12 @@ def _pictures(
             _write_png(folder / "panels" / each.case.id / f"{name}.png", panel)
 
 
-def _selected(ranked: list[_Scored]) -> dict[str, _Scored]:
-    """The worst, the median and the best cases, each case once; names like "worst1"."""
+def selected(ranked: Sequence[Ranked]) -> dict[str, Ranked]:
+    """The worst, the median and the best cases of those ranked by score, each case once; names like "worst1"."""
     count = min(PICTURES, len(ranked) // 3) or 1
     middle = max(0, (len(ranked) - count) // 2)
     groups = {"worst": ranked[:count], "median": ranked[middle : middle + count], "best": ranked[::-1][:count]}
-    chosen: dict[str, _Scored] = {}
+    chosen: dict[str, Ranked] = {}
     for name, members in groups.items():
         for number, member in enumerate(members, 1):
             if all(member is not other for other in chosen.values()):

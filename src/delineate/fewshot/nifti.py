@@ -65,6 +65,7 @@ def open_volumes(
     data: Path,
     *,
     axis: int | None = None,
+    fold: int | None = None,
     seed: int = 0,
     cache_folder: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -75,6 +76,7 @@ def open_volumes(
     `DataError`: no pairs, another grid than its image's, files that are not those of the manifest, unreadable label values.
     """
     manifest = Manifest.load(data) if data.is_file() else _discover(data.resolve())
+    manifest = manifest if fold is None else manifest.of_fold(fold)
     read_before = any(case.hashes for case in manifest.cases)
     counted: dict[str, list[dict[int, int]]] = {}
     cases, shapes = [], {}

@@ -40,6 +40,8 @@ class Slice:
     """The files that hold it; all slices of a NIfTI volume share one."""
     pixels: Mapping[int, int] = field(default_factory=dict)
     """Foreground class (and 255 = ignore) → pixels at native size; classes that the slice lacks are absent."""
+    size: tuple[int, int] = (0, 0)
+    """Native height and width."""
 
     def holds(self, label: int, least: int = 1) -> bool:
         """Whether the slice has at least so many pixels of a class."""
@@ -162,6 +164,7 @@ def open_slices(
     *,
     stack: str = AUTO,
     axis: int | None = None,
+    fold: int | None = None,
     seed: int = 0,
     max_pixels: int = DEFAULT_MAX_PIXELS,
     cache_folder: Path | None = None,
@@ -171,19 +174,22 @@ def open_slices(
 
     `stack`: how names tell volume and slice: `auto` (names that end in `_slice_07`, `_z12` …; other pictures stand alone),
     `none`, or a regular expression with the groups `volume` and `slice`. `axis`: of NIfTI volumes, the one across the slices;
-    None: that with the widest spacing, the last of equals. `seed`: of splits, where the data bring none. Raises `DataError`
-    as `open_data`; when slices of one volume are in two splits; for a regular expression that does not fit.
+    None: that with the widest spacing, the last of equals. `fold`: of a manifest with folds, the one that validates. `seed`: of splits, where the data bring none. Raises `DataError`
+    as `open_data`; when slices of one volume are in two splits or differ in size; for a regular expression that does not fit.
     """
     data = Path(data)
     if nifti.recognises(data):
-        return _of_volumes(nifti.open_volumes(data, axis=axis, seed=seed, cache_folder=cache_folder, progress=progress))
+        return _of_volumes(
+            nifti.open_volumes(data, axis=axis, fold=fold, seed=seed, cache_folder=cache_folder, progress=progress)
+        )
     if axis is not None:
         raise DataError(f"{data} holds no NIfTI volumes, so there is no slice axis to choose; leave --axis away")
-    manifest, census = open_data(data, seed=seed, max_pixels=max_pixels, progress=progress)
+    manifest, census = open_data(data, fold=fold, seed=seed, max_pixels=max_pixels, progress=progress)
     pixels = {name: _foreground(facts.class_pixels(manifest.labels)) for name, facts in census.facts.items()}
     by_id = {case.id: case for case in manifest.cases}
+    sizes = {name: (facts.height, facts.width) for name, facts in census.facts.items()}
     stacks = [
-        _checked(volume, [Slice(name, at, by_id[name], pixels[name]) for at, name in enumerate(names)])
+        _checked(volume, [Slice(name, at, by_id[name], pixels[name], sizes[name]) for at, name in enumerate(names)])
         for volume, names in _volumes_of(list(by_id), stack)
     ]
     return SliceSet(manifest, census, tuple(stacks), _Files(manifest, max_pixels))
@@ -192,8 +198,10 @@ def open_slices(
 def _of_volumes(opened: nifti.Opened) -> SliceSet:
     stacks = []
     for case in opened.manifest.cases:
+        facts = opened.census.facts[case.id]
         slices = [
-            Slice(f"{case.id}#{at}", at, case, _foreground(counts)) for at, counts in enumerate(opened.pixels[case.id])
+            Slice(f"{case.id}#{at}", at, case, _foreground(counts), (facts.height, facts.width))
+            for at, counts in enumerate(opened.pixels[case.id])
         ]
         stacks.append(_checked(case.id, slices))
     volumes = nifti.Volumes(opened.manifest, opened.axis)
@@ -213,6 +221,11 @@ def _checked(volume: str, slices: list[Slice]) -> SliceStack:
             what = "splits" if other.case.split != first.split else "groups"
             raise DataError(
                 f"'{slices[0].name}' and '{other.name}' are of one volume, '{volume}', but in two {what}; mend the lists"
+            )
+        if other.size != slices[0].size:
+            raise DataError(
+                f"'{slices[0].name}' and '{other.name}' are of one volume, '{volume}', but differ in size "
+                f"({slices[0].size[0]}×{slices[0].size[1]} and {other.size[0]}×{other.size[1]}); resample one, or give --stack none"
             )
     return SliceStack(volume, first.group or volume, first.split, tuple(slices))
 

@@ -43,7 +43,7 @@ def write_run_report(run: Path) -> Path:
         notice(_state(record), "About this run"),
         notice(record.missing, "Missing from this run folder"),
         _headline(record),
-        _scores(record.scores),
+        _scores(record.scores, str(record.summary.get("test_with", "delineate evaluate"))),
         _overlays(record),
         _panels(record),
         curves(record.metrics, record.summary),
@@ -119,6 +119,8 @@ def _facts(record: RunRecord) -> dict[str, str]:
         found["Training time"] = f"{minutes:.1f} min"
     if best := summary.get("best"):
         found["Best validation"] = f"step {best.get('step')}"
+    if episodes := summary.get("episodes"):
+        found["Episodes"] = str(episodes)
     if device := record.environment.get("device"):
         found["Device"] = str(device)
     if manifest := record.manifest:
@@ -132,13 +134,14 @@ def _splits(manifest: Manifest) -> dict[str, int]:
     return {name: counts[name] for name in ("train", "val", "test", "no split") if counts[name]}
 
 
-def _scores(stored: Stored | None) -> Html | None:
+def _scores(stored: Stored | None, verb: str) -> Html | None:
+    """`verb`: the command that scores such a model on a test set."""
     if stored is None or (metric := headline_metric(stored)) is None:
         return None
     lead = join(
         "Means over the cases of the validation split at native resolution. The weights were chosen on this split, so these "
         "scores are not an estimate for new images; for that, predict a test set and use ",
-        element("code", "delineate evaluate"),
+        element("code", verb),
         ".",
     )
     return section(
