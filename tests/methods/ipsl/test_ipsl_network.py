@@ -16,7 +16,7 @@ from delineate.methods.ipsl.network import IPSL
 
 ABLATIONS = {
     "tiny-no-encode-decode": set(),
-    "tiny-no-peak": {"auxiliary"},
+    "tiny-no-peak": {"auxiliary", "auxiliary_support"},
     "tiny-no-mean": set(),
     "tiny-no-interaction": {"interactive"},
     "tiny-no-contrast": {"contrast"},
@@ -29,7 +29,17 @@ ABLATIONS = {
     "tiny-support-only": {"interactive", "refined"},
 }
 """Preset → terms that it does without."""
-TERMS = {"cross_entropy", "dice", "coarse", "interactive", "refined", "alignment", "contrast", "auxiliary"}
+TERMS = {
+    "cross_entropy",
+    "dice",
+    "coarse",
+    "interactive",
+    "refined",
+    "alignment",
+    "contrast",
+    "auxiliary",
+    "auxiliary_support",
+}
 SMALL = {"encoder": {"name": "resnet18"}, "output_stride": None, "width": 16, "low_width": 4, "decoder_width": 8}
 
 

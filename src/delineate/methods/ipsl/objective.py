@@ -35,7 +35,11 @@ class IPSLLossOptions(BaseModel):
         0.1, ge=0, description="weight of the contrast between classes, of prototypes of both images"
     )
     temperature: float = Field(0.1, gt=0, description="of the contrast")
-    auxiliary: float = Field(0.4, ge=0, description="weight of the auxiliary head on high features (cross-entropy)")
+    auxiliary: float = Field(
+        0.4,
+        ge=0,
+        description="weight of the auxiliary head on high features (cross-entropy): half query, half support",
+    )
     class_weights: tuple[float, float] = Field(
         (0.05, 1.0), description="background and foreground, in every cross-entropy"
     )
@@ -91,8 +95,8 @@ def terms(
     if auxiliary is not None:
         high, peaks = support.maps["peak"].flatten(0, 1), state["peak"]
         of_shots = auxiliary(high, peaks.repeat_interleave(support.weights.shape[2], 0))
-        both = masked(auxiliary(result.maps["peak"], peaks), query) + masked(of_shots, shots)
-        found["auxiliary"] = o.auxiliary * both / 2
+        found["auxiliary"] = o.auxiliary / 2 * masked(auxiliary(result.maps["peak"], peaks), query)
+        found["auxiliary_support"] = o.auxiliary / 2 * masked(of_shots, shots)
     return found
 
 
