@@ -20,6 +20,7 @@ their own (`torch.library`), so `torch.compile` takes them as they are.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -41,11 +42,10 @@ def scan(
     """`Backend` of this module. The result is time-major in memory (stride 1 along channels), and so are `u` and `delta`
     best: the transpose of a Batch × L × K·D tensor is taken without a copy."""
     u, delta = (x.transpose(1, 2).contiguous() for x in (u, delta))
-    y, last, _, _ = _forward(u, delta, A, B, C, D, delta_bias, softplus)
+    y, last, _, _ = torch.ops.delineate.selective_scan(u, delta, A, B, C, D, delta_bias, softplus)
     return y.transpose(1, 2), last
 
 
-@torch.library.custom_op("delineate::selective_scan", mutates_args=())
 def _forward(
     u: Tensor,
     delta: Tensor,
@@ -83,14 +83,12 @@ def _forward(
     return y, last.flatten(2).permute(1, 2, 0).contiguous(), kept, delta_kept
 
 
-@_forward.register_fake
-def _(u, delta, A, B, C, D, delta_bias, softplus):  # type: ignore[no-untyped-def]
+def _forward_shapes(u, delta, A, B, C, D, delta_bias, softplus):  # type: ignore[no-untyped-def]
     plan = Plan(u, B)
     last = u.new_empty((u.shape[0], *A.shape))
     return torch.empty_like(u), last, u.new_empty((plan.chunks, *plan.state)), torch.empty_like(u)
 
 
-@torch.library.custom_op("delineate::selective_scan_backward", mutates_args=())
 def _backward(
     grad_y: Tensor,
     grad_last: Tensor | None,
@@ -132,8 +130,7 @@ def _backward(
     return grad_u, grad_delta, grad_a, grad_b, grad_c, grad_d.sum(0).flatten(), grad_bias.sum(0).flatten()
 
 
-@_backward.register_fake
-def _(grad_y, grad_last, u, delta, kept, A, B, C, D, softplus):  # type: ignore[no-untyped-def]
+def _backward_shapes(grad_y, grad_last, u, delta, kept, A, B, C, D, softplus):  # type: ignore[no-untyped-def]
     like = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in (u, u, A, B, C)]
     return (*like, u.new_empty(len(A)), u.new_empty(len(A)))
 
@@ -148,8 +145,19 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None
 def _hand_back(ctx: Any, grad_y: Tensor | None, grad_last: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
     u, delta, kept, A, B, C, D = ctx.saved_tensors
     grad_y = torch.zeros_like(u) if grad_y is None else grad_y.contiguous()
-    *grads, grad_d, grad_bias = _backward(grad_y, grad_last, u, delta, kept, A, B, C, D, ctx.softplus)
+    kept_by_forward = u, delta, kept, A, B, C, D, ctx.softplus
+    *grads, grad_d, grad_bias = torch.ops.delineate.selective_scan_backward(grad_y, grad_last, *kept_by_forward)
     return (*grads, None if D is None else grad_d, grad_bias if ctx.has_bias else None, None)
 
 
-_forward.register_autograd(_hand_back, setup_context=_keep)
+def _register(name: str, run: Callable[..., Any], shapes: Callable[..., Any]) -> None:
+    """Make `torch.ops.delineate.<name>`. Not by `torch.library.custom_op`, whose first call imports the compiler (1.3 s)."""
+    _LIBRARY.define(name + torch.library.infer_schema(run, mutates_args=()))  # type: ignore[no-untyped-call]
+    _LIBRARY.impl(name, run, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
+    torch.library.register_fake(f"delineate::{name}", shapes, lib=_LIBRARY)
+
+
+_LIBRARY = torch.library.Library("delineate", "FRAGMENT")  # type: ignore[no-untyped-call]
+_register("selective_scan", _forward, _forward_shapes)
+_register("selective_scan_backward", _backward, _backward_shapes)
+torch.library.register_autograd("delineate::selective_scan", _hand_back, setup_context=_keep, lib=_LIBRARY)
