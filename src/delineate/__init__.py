@@ -14,18 +14,44 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from delineate.api import compare, demo, evaluate, load, train
+    from delineate.api import (
+        compare,
+        demo,
+        evaluate,
+        fewshot_episodes,
+        fewshot_evaluate,
+        fewshot_predict,
+        fewshot_train,
+        load,
+        train,
+    )
     from delineate.methods.listing import list_methods
     from delineate.methods.registry import create
 
 __version__ = "0.1.0"
-__all__ = ["compare", "create", "demo", "evaluate", "list_methods", "load", "train"]
+__all__ = [
+    "compare",
+    "create",
+    "demo",
+    "evaluate",
+    "fewshot_episodes",
+    "fewshot_evaluate",
+    "fewshot_predict",
+    "fewshot_train",
+    "list_methods",
+    "load",
+    "train",
+]
 
 _HOME = {
     "compare": "delineate.api",
     "create": "delineate.methods.registry",
     "demo": "delineate.api",
     "evaluate": "delineate.api",
+    "fewshot_episodes": "delineate.api",
+    "fewshot_evaluate": "delineate.api",
+    "fewshot_predict": "delineate.api",
+    "fewshot_train": "delineate.api",
     "list_methods": "delineate.methods.listing",
     "load": "delineate.api",
     "train": "delineate.api",

@@ -99,6 +99,80 @@ def load(path: Path | str, device: str = "auto", precision: str = "32") -> Any:
     return FewShotPredictor(artefact, device, precision, source)  # type: ignore[arg-type]
 
 
+def fewshot_train(
+    data: Path | str,
+    *,
+    method: str,
+    out: Path | str,
+    preset: str = "paper",
+    episodes: str | None = None,
+    shots: int | None = None,
+    exclude_classes: Sequence[str] = (),
+    stack: str | None = None,
+    axis: int | None = None,
+    fold: int | None = None,
+    size: int | None = None,
+    epochs: int | None = None,
+    steps: int | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    resume: bool = False,
+    init: Path | str | None = None,
+    settings: Sequence[str] = (),
+    options: Mapping[str, Any] | None = None,
+    max_pixels: int = 400_000_000,
+    cache_dir: Path | str | None = None,
+    cache_limit: float = 20.0,
+    reporter: Reporter | None = None,
+) -> RunResult:
+    """Train a few-shot `method` on episodes from `data` and write the run folder `out`, its report included.
+
+    `episodes`: superpixel, supervoxel or labels; `shots`: support images of an episode; `exclude_classes`: names or indices of
+    classes, whose slices are not trained on; `stack` and `axis` say how slices make volumes
+    (`delineate.fewshot.slices.open_slices`). All else as for `train`; `epochs` count passes over the training slices. The frozen episodes that the weights were chosen and
+    scored by are in `out/validation/episodes.json`.
+
+    Raises `DelineateError` (one line): as `train`, and for classes that are not there, or fewer than 50 slices left.
+    """
+    from delineate.engine.request import TrainRequest
+    from delineate.engine.run import train as run
+    from delineate.fewshot.training import EPISODIC
+    from delineate.methods.registry import merge
+    from delineate.report.run import write_run_report
+
+    given = {
+        "kind": episodes,
+        "shots": shots,
+        "exclude": list(exclude_classes) or None,
+        "stack": stack,
+        "axis": axis,
+    }
+    section = {name: value for name, value in given.items() if value is not None}
+    request = TrainRequest(
+        data=Path(data),
+        method=method,
+        out=Path(out),
+        preset=preset,
+        size=size,
+        epochs=epochs,
+        steps=steps,
+        seed=seed,
+        fold=fold,
+        device=device,
+        resume=resume,
+        init=None if init is None else Path(init),
+        settings=settings,
+        options=merge({"episodes": section}, options or {}),
+        max_pixels=max_pixels,
+        cache_folder=None if cache_dir is None else Path(cache_dir),
+        cache_limit_bytes=round(cache_limit * GIB),
+    )
+    result = run(request, reporter, EPISODIC)
+    if result.first_process:
+        write_run_report(result.folder)
+    return result
+
+
 def fewshot_predict(
     model: Path | str,
     queries: Sequence[Path | str],

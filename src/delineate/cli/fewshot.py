@@ -69,6 +69,9 @@ def train(
             help="Of NIfTI volumes: the axis across slices, 0 to 2.", min=0, max=2, show_default="the coarsest"
         ),
     ] = None,
+    fold: Annotated[
+        int | None, typer.Option(help="Of a manifest with folds: the one that validates, from 0 on.", min=0)
+    ] = None,
     size: Annotated[int | None, typer.Option(help="Working size: slices are brought to N×N pixels.", min=8)] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training slices.", min=1)] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps instead of epochs.", min=1)] = None,
@@ -109,6 +112,7 @@ def train(
         exclude_classes=names,
         stack=stack,
         axis=axis,
+        fold=fold,
         size=size,
         epochs=epochs,
         steps=steps,

@@ -174,8 +174,9 @@ def open_slices(
 
     `stack`: how names tell volume and slice: `auto` (names that end in `_slice_07`, `_z12` …; other pictures stand alone),
     `none`, or a regular expression with the groups `volume` and `slice`. `axis`: of NIfTI volumes, the one across the slices;
-    None: that with the widest spacing, the last of equals. `fold`: of a manifest with folds, the one that validates. `seed`: of splits, where the data bring none. Raises `DataError`
-    as `open_data`; when slices of one volume are in two splits or differ in size; for a regular expression that does not fit.
+    None: that with the widest spacing, the last of equals. `fold`: of a manifest with folds, the one that validates. `seed`: of
+    splits, where the data bring none. Raises `DataError` as `open_data`; when slices of one volume are in two splits or differ in
+    size; for a regular expression that does not fit.
     """
     data = Path(data)
     if nifti.recognises(data):

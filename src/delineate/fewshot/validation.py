@@ -1,0 +1,192 @@
+"""Validation during few-shot training: fixed episodes of the validation patients' labels, at the working size.
+
+They choose the best weights, also where training itself saw no label. Excluded classes are not among them: weights that were
+chosen by a class have seen it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from delineate.common.errors import DataError
+from delineate.data.case import IGNORE
+from delineate.engine.loop import Run
+from delineate.engine.sources import to_device
+from delineate.engine.validation import ValidationResult, evaluating
+from delineate.fewshot.episode_file import EpisodeFile
+from delineate.fewshot.episodes import Rendered, View, as_batch
+from delineate.fewshot.protocol import Plan, make_episodes
+from delineate.fewshot.slices import SliceSet, SliceStack
+from delineate.fewshot.working import WorkingSlices
+from delineate.methods.contract import Context, Method, Stage
+from delineate.methods.episodic import EpisodicBatch
+
+_SEED = 0
+"""Of the supports and of the slices that are asked for: the same in all runs, so that runs can be compared."""
+
+
+def freeze(
+    data: SliceSet, parts: Sequence[WorkingSlices], labels: Sequence[int], *, shots: int, least: int, stack: str
+) -> EpisodeFile:
+    """Episodes of the validation split: `chunk3` of volumes, `any2d` of pictures (see `fewshot.protocol`).
+
+    `data`: training and validation stacks; `parts`: all of their slices at the working size; `labels`: to be asked for; `least`:
+    pixels at the working size, below which a slice counts as one without the class. Supports are other patients of the validation
+    split, or where those are too few, training patients. Raises `DataError` where neither suffices.
+    """
+    if not labels:
+        raise DataError(
+            "all classes are excluded, so that none is left to choose the weights by; exclude fewer classes"
+        )
+    seen = _seen(data, parts, least)
+    held = {label for stack in seen.split("val").stacks for label in labels if stack.holding(label)}
+    if not held:
+        names = ", ".join(data.classes.names[label] for label in labels)
+        raise DataError(f"{data.manifest.root}: no validation slice holds {names}; move some into the val split")
+    flat = all(len(stack.slices) == 1 for stack in seen.split("val").stacks)
+    plan = Plan(
+        protocol="any2d" if flat else "chunk3",
+        shots=shots,
+        seed=_SEED,
+        split="val",
+        classes=[str(label) for label in sorted(held)],
+    )
+    try:
+        found = make_episodes(seen, plan, name=Path(data.manifest.root).name, stack=stack)
+        if {episode.label for episode in found.episodes} == held:
+            return found
+    except DataError:
+        pass
+    return make_episodes(seen, replace(plan, support_split="train"), name=Path(data.manifest.root).name, stack=stack)
+
+
+class _Place(NamedTuple):
+    """Where a slice is found at the working size."""
+
+    part: WorkingSlices
+    number: int
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """One query slice with the support that serves it."""
+
+    label: int
+    volume: str
+    query: _Place
+    support: tuple[_Place, ...]
+
+
+class FixedEpisodes:
+    """Some of the slices of frozen episodes, the same in each validation."""
+
+    def __init__(self, episodes: EpisodeFile, parts: Sequence[WorkingSlices], *, most: int) -> None:
+        """At most `most` slices, shared out evenly among the classes; `parts` as for `freeze`."""
+        self._asked = tuple(_chosen(list(_all(episodes, parts)), most))
+
+    def __len__(self) -> int:
+        return len(self._asked)
+
+    def batches(self, size: int) -> Iterator[tuple[Sequence[_Asked], EpisodicBatch]]:
+        """All of them in batches, with what they ask for."""
+        for first in range(0, len(self._asked), size):
+            part = self._asked[first : first + size]
+            yield part, as_batch([_rendered(one) for one in part])
+
+    @torch.no_grad()
+    def validate(self, run: Run, stage: Stage, method: Method, ctx: Context) -> ValidationResult:
+        """Dice of the pixels of each class and volume together; mean over volumes, then over classes. Terms: means over slices."""
+        counts: dict[tuple[int, str], list[int]] = defaultdict(lambda: [0, 0])
+        sums: dict[str, float] = defaultdict(float)
+        objective, logits = getattr(method, stage.updates[0].objective), getattr(method, stage.logits)
+        batch_size = run.recipe.stage_settings(stage.name).batch_size
+        with evaluating(method):
+            for asked, batch in self.batches(batch_size):
+                batch = to_device(batch, run.fabric.device)
+                with run.fabric.autocast():
+                    terms = objective(batch, ctx)
+                    state = method.condition(batch["support_image"], batch["support_mask"])  # type: ignore[operator]
+                    output = logits(batch["image"], state)
+                for name, term in terms.items():
+                    sums[name] += float(term) * len(asked)
+                _count(counts, asked, output.float(), batch["mask"])
+        means = {name: total / len(self) for name, total in sums.items()}
+        return ValidationResult(_mean_dice(counts), {"total": sum(means.values()), **means})
+
+
+def _rendered(one: _Asked) -> Rendered:
+    query, *support = (_view(place, one.label) for place in (one.query, *one.support))
+    return Rendered(query, tuple(support), f"{one.query.part.slices[one.query.number].name} (class {one.label})")
+
+
+def _view(place: _Place, label: int) -> View:
+    mask = place.part.masks[place.number]
+    target = np.where(mask == IGNORE, np.uint8(IGNORE), (mask == label).astype(np.uint8))
+    return View(place.part.unit(place.number), target)
+
+
+def _places(parts: Sequence[WorkingSlices]) -> dict[tuple[str, int], _Place]:
+    """(volume, index in it) → where the slice is."""
+    return {key: _Place(part, number) for part in parts for key, number in part.place().items()}
+
+
+def _seen(data: SliceSet, parts: Sequence[WorkingSlices], least: int) -> SliceSet:
+    """The same slices, holding a class only where enough of it is left at the working size: what is shown must be visible."""
+    places = _places(parts)
+
+    def visible(stack: SliceStack) -> SliceStack:
+        slices = []
+        for one in stack.slices:
+            part, number = places[stack.volume, one.index]
+            counts = part.pixels[number]
+            kept = {label: size for label, size in one.pixels.items() if counts[label] >= least}
+            slices.append(replace(one, pixels=kept))
+        return replace(stack, slices=tuple(slices))
+
+    return replace(data, stacks=tuple(map(visible, data.stacks)))
+
+
+def _all(episodes: EpisodeFile, parts: Sequence[WorkingSlices]) -> Iterator[_Asked]:
+    places = _places(parts)
+    for episode in episodes.episodes:
+        for chunk in episode.chunks:
+            shown = [episode.support[at] for at in chunk.support]
+            support = tuple(places[one.volume, one.slice] for one in shown)
+            for index in chunk.slices:
+                yield _Asked(episode.label, episode.query, places[episode.query, index], support)
+
+
+def _chosen(asked: Sequence[_Asked], most: int) -> Iterator[_Asked]:
+    rng = np.random.default_rng(_SEED)
+    labels = sorted({one.label for one in asked})
+    for label in labels:
+        members = [one for one in asked if one.label == label]
+        number = min(len(members), max(1, most // len(labels)))
+        yield from (members[at] for at in sorted(rng.choice(len(members), number, replace=False)))
+
+
+def _count(
+    counts: dict[tuple[int, str], list[int]], asked: Sequence[_Asked], logits: torch.Tensor, mask: torch.Tensor
+) -> None:
+    """Add up pixels in both masks, and pixels of the two, per class and volume."""
+    ours, theirs = (logits[:, 0] > 0) & (mask != IGNORE), mask == 1
+    both = (ours & theirs).sum((1, 2)).tolist()
+    sizes = (ours.sum((1, 2)) + theirs.sum((1, 2))).tolist()
+    for one, common, size in zip(asked, both, sizes, strict=True):
+        pair = counts[one.label, one.volume]
+        pair[0] += common
+        pair[1] += size
+
+
+def _mean_dice(counts: dict[tuple[int, str], list[int]]) -> float:
+    by_label: dict[int, list[float]] = defaultdict(list)
+    for (label, _), (both, size) in counts.items():
+        by_label[label].append(2 * both / size if size else 1.0)
+    return float(np.mean([np.mean(values) for values in by_label.values()]))
