@@ -35,6 +35,7 @@ from delineate.inference.predictor import (
     check_usable,
     checked_precision,
 )
+from delineate.methods.contract import Method
 from delineate.methods.episodic import EpisodicBatch, EpisodicModule, State
 
 TASK = "episodic"
@@ -63,6 +64,11 @@ class FewShotPredictor:
         self.precision = checked_precision(precision, self.device)
 
     @property
+    def method(self) -> Method:
+        """The trained method: the module with all its parts, on the CPU."""
+        return self.artefact.method
+
+    @property
     def spec(self) -> InputSpec:
         """What is done to an image, support or query, before the network sees it."""
         return self.artefact.spec
@@ -70,7 +76,7 @@ class FewShotPredictor:
     @cached_property
     def network(self) -> EpisodicModule:
         """The method's deployed form on the device, made once, at first use."""
-        deployed = self.artefact.method.deploy().eval()
+        deployed = self.method.deploy().eval()
         return deployed.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def condition(self, images: Any, masks: Any, classes: ClassTable | None = None) -> ConditionedPredictor:
