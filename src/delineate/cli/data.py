@@ -85,7 +85,8 @@ def check(
 @app.command()
 def split(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Folder with images and masks; without folds, or a manifest.")
+        Path,
+        typer.Argument(metavar="DIR", help="Folder with images and masks; for --list and --labelled, a manifest too."),
     ],
     out: Annotated[Path, typer.Option(metavar="MANIFEST", help="JSON file to write.")],
     folds: Annotated[int | None, typer.Option(metavar="K", help="Number of folds.")] = None,

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from delineate.common.errors import DataError
+from delineate.data.findings import count, some
 from delineate.evaluation.metrics import registry
 from delineate.evaluation.metrics.registry import Entry, InstanceMetric, Metric, ProbabilityMetric
 
@@ -36,6 +38,17 @@ def choose(names: Sequence[str]) -> Choice:
     instances = [one for name in names for one in registry.INSTANCE_METRICS.values() if _asked(one, name)]
     rest = [name for name in names if not any(_asked(one, name) for one in (*probabilities, *instances))]
     return Choice(registry.resolve(rest or ("dice", "iou")), _once(probabilities), _once(instances))
+
+
+def check_millimetres(names: Sequence[str], bare: Sequence[str]) -> None:
+    """Raise `DataError` where one of these metrics asks for millimetres (`hd95_pooled@mm`) and there are `bare` cases: those whose
+    spacing is neither given nor told by their files."""
+    asked = next((name for name in names if registry.in_millimetres(name)[1]), None)
+    if asked is not None and bare:
+        raise DataError(
+            f"'{asked}' asks for millimetres, but the spacing of {count(len(bare), 'case')} is not known ({some(bare, 2)}); "
+            "give it with --spacing, or leave mm out"
+        )
 
 
 def _asked(metric: Entry, name: str) -> bool:

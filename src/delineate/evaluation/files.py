@@ -12,7 +12,7 @@ from delineate.common.files import output_folder, write_text
 from delineate.data.case import Case, ClassTable, Manifest
 from delineate.evaluation import tables
 from delineate.evaluation.cases import Row
-from delineate.evaluation.choice import Choice, choose
+from delineate.evaluation.choice import Choice, check_millimetres, choose
 from delineate.evaluation.instances import pair_instances
 from delineate.evaluation.metrics import registry
 from delineate.evaluation.openings import note_opening
@@ -63,7 +63,8 @@ class Options:
     split: SplitChoice | None = None
     """Of a data set; default: test where there is one, else all."""
     metrics: Sequence[str] = registry.DEFAULT
-    """Names and families (`evaluation.metrics.registry`); those of instances take both folders as instance maps."""
+    """Names and families (`evaluation.metrics.registry`); those of instances take both folders as instance maps. `hd95_pooled@mm`
+    and `nsd@2mm` ask for millimetres: an error where the spacing is not known."""
     spacing: Sequence[float] | None = None
     """Size of a pixel in mm, as (row, column) or (slice, row, column); None: what the files know, else lengths are in pixels."""
     stack: str | None = None
@@ -184,6 +185,7 @@ def _open(
         pairs = pair(predictions, mask_files(predictions, listed), found, references)
     units, grouping = make_units(pairs, stack=options.stack, group_by=options.group_by)
     names = [unit.name for unit in units]
+    check_millimetres(options.metrics, [] if options.spacing else [unit.name for unit in units if unit.spacing is None])
     table = read_subgroups(options.subgroups, names) if options.subgroups is not None else None
     maps = None
     if choice.probabilities or (lineage is not None and lineage.reads_probabilities):

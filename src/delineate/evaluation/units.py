@@ -31,6 +31,11 @@ class Unit:
     """Prediction and reference of each slice; a single pair for an image or a volume file."""
     stack: Stack | None = None
 
+    @property
+    def spacing(self) -> tuple[float, ...] | None:
+        """In mm, as the reference's file tells; None of images, and of volumes put together from them."""
+        return self.members[0][1].spacing if self.stack is None else None
+
 
 @dataclass(frozen=True)
 class Arrays:
@@ -74,8 +79,7 @@ def read_unit(unit: Unit, manifest: Manifest, spacing: Sequence[float] | None = 
         prediction, reference = parts[0]
     else:
         prediction, reference = (assemble(unit.stack, [part[which] for part in parts]) for which in (0, 1))
-    known = unit.members[0][1].spacing if unit.stack is None else None
-    return Arrays(prediction, reference, choose_spacing(spacing, known, prediction.ndim, case=unit.name))
+    return Arrays(prediction, reference, choose_spacing(spacing, unit.spacing, prediction.ndim, case=unit.name))
 
 
 def _stacked(stack: Stack, members: Sequence[tuple[Path, Case]]) -> Unit:

@@ -17,7 +17,7 @@ from delineate.common.errors import DataError
 from delineate.common.files import output_folder, write_text
 from delineate.data.case import IGNORE, ClassTable
 from delineate.evaluation.cases import Row, score_case
-from delineate.evaluation.choice import choose
+from delineate.evaluation.choice import check_millimetres, choose
 from delineate.evaluation.files import Evaluation
 from delineate.evaluation.metrics.registry import Metric
 from delineate.evaluation.openings import note_opening_by
@@ -155,6 +155,8 @@ def evaluate_episodes(
         raise DataError(
             "few-shot episodes are scored by metrics of masks; leave out those of instances and probabilities"
         )
+    bare = [job.case(one) for one in job.episodes.episodes if job.flat or not job.stack(one).slices[0].case.spacing]
+    check_millimetres(metrics, bare)
     scored = job.score(choice.masks, progress)
     rows = _table(scored, job)
     summary = summarise(rows, choice.masks)

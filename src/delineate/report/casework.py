@@ -32,7 +32,7 @@ def ranked_pictures(stored: Stored, overlays: Overlays) -> Html | None:
     metric = headline_metric(stored)
     if metric is None or not overlays.files:
         return None
-    values, title = case_values(stored, metric), stored.metrics[metric]["title"]
+    values, title = case_values(stored, metric), title_of(stored, metric)
     ordered = [case for case in worst_first(stored, metric) if case in overlays.files]
     odd, taken = outcome_words(stored), set[str]()
     parts = []

@@ -9,6 +9,7 @@ from pathlib import Path
 from delineate.common.errors import DataError, DelineateError, Interrupted
 from delineate.common.files import output_folder
 from delineate.engine.console import Reporter
+from delineate.evaluation.choice import check_millimetres
 from delineate.evaluation.comparison import Comparison, compare_models, write_comparison_files
 from delineate.evaluation.files import Options, evaluate_folders
 from delineate.evaluation.metrics.registry import resolve as resolve_metrics
@@ -111,11 +112,14 @@ def prepare(request: BenchmarkRequest, announce: Announce = lambda _: None) -> P
             raise DataError(f"{folder} holds a benchmark with another plan ({'; '.join(changed)}); give another --out")
         return saved
     folds = open_folds(request.data, request.folds, request.group_by, announce)
+    scored = folds.scored()
+    bare = [case.id for case in scored.cases if request.stack is not None or case.spacing is None]
+    check_millimetres(request.metrics, [] if request.spacing else bare)
     output_folder(folder)
     folds.manifest.save(folder / MANIFEST)
     for at, manifest in enumerate(folds.training()):
         manifest.save(folder / "folds" / f"fold{at}.json")
-    folds.scored().save(folder / SCORED)
+    scored.save(folder / SCORED)
     plan = _measured(asked.model_copy(update={"folds": folds.count}), folder, request, announce)
     plan.save(folder)
     return plan

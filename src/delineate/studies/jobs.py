@@ -76,7 +76,7 @@ class Job:
             self._train(plan, cache, reporter)
         shutil.rmtree(self.predictions, ignore_errors=True)
         manifest = Manifest.load(self.manifest)
-        images = [manifest.path(case.images[0]) for case in manifest.split("test")]
+        images = [manifest.path(case.images[0]) for case in manifest.split("test") if case.masks]
         result = predict_files(load(self.run), images, self.predictions)
         if result.failures:
             raise DelineateError(f"{self.name}: {result.failures[0].error}")

@@ -21,6 +21,7 @@ from delineate.evaluation.stored import Stored, plain
 from delineate.evaluation.table import bounds
 from delineate.inference.predictor import Predictor, load
 from delineate.nn.counting import count_cost
+from delineate.report.scores import title_of
 from delineate.studies.benchmark import Benchmark
 from delineate.studies.jobs import Job
 
@@ -64,7 +65,7 @@ class Leaderboard:
     """Best first, by the first metric."""
 
     metrics: dict[str, dict[str, str]]
-    """Name → title, kind, better, unit."""
+    """Name → title with its unit, kind, better, unit."""
     columns: dict[str, str]
     """Metric → the column of its means."""
     rows: tuple[Row, ...]
@@ -77,7 +78,7 @@ class Leaderboard:
 def make_leaderboard(benchmark: Benchmark) -> Leaderboard:
     """Gather the scores of all seeds and measure what each method costs."""
     first = next(iter(benchmark.evaluations.values()))
-    metrics = first.metrics
+    metrics = {name: {**about, "title": title_of(first, name)} for name, about in first.metrics.items()}
     rows = []
     for entrant in benchmark.plan.entrants:
         stored = [one for (label, _), one in benchmark.evaluations.items() if label == entrant.label]

@@ -12,7 +12,7 @@ from delineate.report.html import Html, element, facts, join, number, table
 from delineate.report.images import contour_legend, figure_of
 from delineate.report.overlays import Overlays
 from delineate.report.page import notice, page, pictures, section, write_page
-from delineate.report.scores import case_values
+from delineate.report.scores import case_values, title_of
 from delineate.studies.benchmark import COMPARISON, SCORED, Benchmark
 from delineate.studies.jobs import scores_folder
 from delineate.studies.leaderboard import Leaderboard, Row, seed_sd
@@ -127,9 +127,7 @@ def _galleries(benchmark: Benchmark) -> list[Html]:
         values, overlays = case_values(stored, metric), Overlays.find(stored, manifest)
         worst = [case for case in worst_first(stored, metric) if case in overlays.files][:FAILURES]
         figures = [
-            figure_of(
-                overlays.picture(case), element("b", f"{stored.metrics[metric]['title']} {number(values[case])}"), case
-            )
+            figure_of(overlays.picture(case), element("b", f"{title_of(stored, metric)} {number(values[case])}"), case)
             for case in worst
         ]
         parts += [element("h3", label), pictures(figures)]

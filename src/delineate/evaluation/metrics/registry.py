@@ -170,13 +170,31 @@ PROBABILITY_METRICS: dict[str, ProbabilityMetric] = {
 def resolve(names: Sequence[str]) -> tuple[Metric, ...]:
     """The metrics of these names and families, each once, in the order asked for.
 
-    Raises `DataError` for a name that is not known, and for a parameter that is not a number of its range.
+    A name may ask for millimetres (`hd95_pooled@mm`, `nsd@2mm`), see `in_millimetres`. Raises `DataError` for a name that is not
+    known, a parameter that is not a number of its range, and millimetres of what has no length.
     """
     chosen = (metric for name in names for metric in _resolve(name))
     return tuple({metric.name: metric for metric in chosen}.values())
 
 
-def _resolve(name: str) -> list[Metric]:
+def in_millimetres(name: str) -> tuple[str, bool]:
+    """A name without `@mm` or the `mm` after its number, and whether it had one: then lengths in pixels will not do."""
+    base, mark, given = name.partition("@")
+    if not mark or not given.endswith("mm"):
+        return name, False
+    number = given.removesuffix("mm").strip()
+    return f"{base}@{number}" if number else base, True
+
+
+def _resolve(asked: str) -> list[Metric]:
+    name, millimetres = in_millimetres(asked)
+    metrics = _named(name)
+    if millimetres and not any(metric.unit or LENGTH in metric.title for metric in metrics):
+        raise DataError(f"'{asked}': {name} has no length; leave mm out")
+    return metrics
+
+
+def _named(name: str) -> list[Metric]:
     if name == "all" or name in FAMILIES:
         return [_parametrised(key, None) for key, metric in METRICS.items() if name in ("all", metric.family)]
     base, given = _split(name)
