@@ -39,14 +39,14 @@ def shapes(name: str) -> None:
     for shots, in_channels in ((1, 3), (5, 1)):
         method = tiny_episodic(name, in_channels=in_channels).eval()
         for height, width in _sizes(method):
-            image, support = torch.rand(2, in_channels, height, width), torch.rand(2, shots, in_channels, height, width)
-            mask = (torch.rand(2, shots, height, width) > 0.5).long()
+            image, support = torch.rand(3, in_channels, height, width), torch.rand(3, shots, in_channels, height, width)
+            mask = (torch.rand(3, shots, height, width) > 0.5).long()
             with torch.no_grad():
                 state = method.condition(support, mask)
                 logits = method(image, state)
             for key, value in state.items():
-                assert value.shape[0] == 2, f"state '{key}': {tuple(value.shape)} does not begin with 2 episodes"
-            assert tuple(logits.shape) == (2, 1, height, width), f"{tuple(logits.shape)} at {height}×{width}"
+                assert value.shape[0] == 3, f"state '{key}': {tuple(value.shape)} does not begin with 3 episodes"
+            assert tuple(logits.shape) == (3, 1, height, width), f"{tuple(logits.shape)} at {height}×{width}"
             assert torch.isfinite(logits).all()
 
 

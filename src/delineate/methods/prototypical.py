@@ -152,7 +152,7 @@ class Deployed(EpisodicModule):
 
     def __init__(self, method: PrototypicalMethod) -> None:
         super().__init__()
-        self.method = fold_batchnorm(method)
+        self.method = fold_batchnorm(method).to(memory_format=torch.channels_last)
         self.eval()
 
     def condition(self, support_image: Tensor, support_mask: Tensor) -> State:
