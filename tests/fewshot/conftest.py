@@ -75,12 +75,12 @@ def volume_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_volumes(tmp_path_factory.mktemp("volumes"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_slices() -> Callable[..., Path]:
     return write_slices
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_volumes() -> Callable[..., Path]:
     return write_volumes
 
