@@ -17,15 +17,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from delineate.nn.selective_scan import sequential, triton_kernel
-from delineate.nn.selective_scan.triton_kernel import _Inputs, _Plan, scan
+from delineate.nn.selective_scan import sequential, triton_kernel, triton_launch
+from delineate.nn.selective_scan.triton_kernel import scan
+from delineate.nn.selective_scan.triton_launch import Inputs, Plan
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cuda" if triton_kernel.available() else "cpu"
 needs_kernels = pytest.mark.skipif(DEVICE == "cpu" and not INTERPRETED, reason="needs a GPU, or Triton's interpreter")
 needs_triton = pytest.mark.skipif(not triton_kernel._installed(), reason="Triton is not installed")
 KERNELS = ("forward_carry", "combine", "forward", "backward_carry", "backward")
-CHOICE = "definition or memory_order"
+CHOICE = "definition or memory_order or operators"
 NUMBERS = {"groups", "width", "states", "length", "chunk", "per_segment", "segments", "blocks", "batches"}
 NUMBERS |= {"value_first", "value_step", "value_batch", "sum_first", "sum_step"}
 
@@ -67,8 +68,8 @@ def assert_equals_the_definition(tensors: list[Tensor | None], softplus: bool) -
     ],
 )
 def test_equals_the_definition(shape, programs, monkeypatch):
-    monkeypatch.setattr(triton_kernel, "CHUNK", 4)
-    monkeypatch.setattr(triton_kernel, "WARPS_PER_PROCESSOR", programs)
+    monkeypatch.setattr(triton_launch, "CHUNK", 4)
+    monkeypatch.setattr(triton_launch, "WARPS_PER_PROCESSOR", programs)
     assert_equals_the_definition(inputs(*shape), softplus=True)
 
 
@@ -76,7 +77,7 @@ def test_equals_the_definition(shape, programs, monkeypatch):
 @pytest.mark.parametrize("step", [-9.0, 5.0])
 def test_equals_the_definition_for_the_smallest_and_largest_steps(step, monkeypatch):
     """Δ from 1e-4 to 5 and more, in segments whose decay underflows to 0."""
-    monkeypatch.setattr(triton_kernel, "CHUNK", 3)
+    monkeypatch.setattr(triton_launch, "CHUNK", 3)
     assert_equals_the_definition(inputs(1, 1, 2, 16, 7, step), softplus=True)
 
 
@@ -97,6 +98,27 @@ def test_memory_order_and_bits():
     again = scan(*tensors, True)
     assert y.equal(again[0])
     assert last.equal(again[1])
+
+
+@needs_kernels
+def test_operators_keep_what_the_compiler_asks_of_them():
+    """Shapes without computing, no shared memory among results, registered gradients."""
+    u, delta, rate, b, c, d, bias = (x.detach().float() for x in inputs(1, 1, 2, 1, 3))
+    u, delta = (x.mT.contiguous().requires_grad_() for x in (u, delta))
+    b, c = (x.permute(0, 3, 1, 2).contiguous() for x in (b, c))
+    checks = ("test_schema", "test_autograd_registration", "test_faketensor")
+    tensors = u, delta, rate, b, c, d, bias
+    torch.library.opcheck(torch.ops.delineate.selective_scan_triton, (*tensors, True, True), test_utils=checks)
+    _, _, starts, sums = torch.ops.delineate.selective_scan_triton(*tensors, True, True)
+    given = (
+        u.detach(),
+        torch.ones(1, 2, 1, device=DEVICE),
+        starts.detach(),
+        sums.detach(),
+        *(x.detach() for x in tensors),
+    )
+    operator = torch.ops.delineate.selective_scan_triton_backward
+    torch.library.opcheck(operator, (*given, True), test_utils=("test_schema", "test_faketensor"))
 
 
 @pytest.mark.gpu
@@ -147,9 +169,9 @@ def test_compiles_for_devices_that_are_not_here(capability, states, width, tmp_p
         assert build(source, target=GPUTarget("cuda", capability, 32), options=options).asm["ptx"]
 
 
-def plan(batch: int, groups: int, width: int, states: int, length: int, *, keep: bool = True) -> _Plan:
+def plan(batch: int, groups: int, width: int, states: int, length: int, *, keep: bool = True) -> Plan:
     u, b = torch.empty(batch, length, groups * width, device="meta"), torch.empty(batch, length, groups, states)
-    return _Plan.of(_Inputs(u, u, u, b, b, u, u), keep=keep)
+    return Plan.of(Inputs(u, u, u, b, b, u, u), keep=keep)
 
 
 @settings(max_examples=50, deadline=None)

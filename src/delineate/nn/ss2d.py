@@ -54,7 +54,7 @@ class SS2D(nn.Module):
         inner, rank = int(ratio * width), math.ceil(width / 16) if rank is None else rank
         if min(width, state, inner, rank) < 1:
             raise ValueError(f"width {width}, state {state}, inner width {inner} and rank {rank} must be at least 1")
-        self.sizes = (rank, state, state)
+        self.sizes = [rank, state, state]
         """Of δ, B and C."""
         self.backend = backend
         self.in_proj = nn.Linear(width, inner * (2 if gate else 1), bias=False)

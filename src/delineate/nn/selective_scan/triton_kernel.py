@@ -1,13 +1,7 @@
-"""The selective scan on CUDA devices by Triton kernels: how its work is divided, and its gradients.
+"""The selective scan on CUDA devices by Triton kernels: whether it can run, its operators and their gradients.
 
-Time is cut into segments, as many as fill the device together with batch, groups and blocks of channels. A recurrence with
-products of decays composes over segments without any division: a segment multiplies what enters it by exp(A·ΣΔ) and adds what it
-would end with from 0. So there are three launches: all segments from 0 (`forward_carry`), a short walk over their ends
-(`combine`), and all segments from their true beginnings (`forward`); one where a single segment does.
-
-Of the states, those before each chunk of `CHUNK` steps are kept. The backward pass computes a chunk's states anew and goes
-backwards through them; its segments are joined the same way. Sums over channels and segments are made from parts in a fixed
-order: the same inputs give the same bits.
+`triton_launch` divides the work, `triton_programs` is the device code. Both passes are operators of their own (`torch.library`),
+so `torch.compile` takes them as they are.
 """
 
 # ruff: noqa: N803, N806
@@ -16,23 +10,17 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from delineate.nn.selective_scan import triton_launch
+from delineate.nn.selective_scan.triton_launch import Inputs, Plan
+
 LIMIT_N = 64
 """Most states per channel."""
-CHUNK = 32
-"""Steps between states that are kept: 1/32 of what all states would take."""
-WARPS_PER_PROCESSOR = 16
-"""Programs that a multiprocessor should have at least, to hide the latency of memory."""
-_NUMBERS_PER_WARP = 256
-"""States × channels: 8 registers a lane for each tensor of that shape. Twice as many take nearly all that a lane can have."""
-_CHANNELS = (16, 32)
-"""Fewest and most of a program. Fewer make more parts of the gradients in B and C; more need more registers or warps."""
 
 
 def available() -> bool:
@@ -74,166 +62,75 @@ def scan(
     bias = A.new_zeros(channels) if delta_bias is None else delta_bias.float().contiguous()
     u, delta = (x.float().transpose(1, 2).contiguous() for x in (u, delta))
     B, C = (x.float().permute(0, 3, 1, 2).contiguous() for x in (B, C))
-    inputs = _Inputs(u, delta, A, B, C, D, bias)
-    if torch.is_grad_enabled() and any(x.requires_grad for x in inputs):
-        y, last = _Scan.apply(softplus, *inputs)
-    else:
-        y, last, *_ = _forward(inputs, softplus, keep=False)
+    inputs = u, delta, A, B, C, D, bias
+    keep = torch.is_grad_enabled() and any(x.requires_grad for x in inputs)
+    y, last, _, _ = torch.ops.delineate.selective_scan_triton(*inputs, softplus, keep)
     return y.transpose(1, 2), last
 
 
-class _Inputs(NamedTuple):
-    """Contiguous float32: u, delta batch×L×K·D; A K·D×N; B, C batch×L×K×N; D, bias K·D."""
-
-    u: Tensor
-    delta: Tensor
-    A: Tensor
-    B: Tensor
-    C: Tensor
-    D: Tensor
-    bias: Tensor
-
-
-class _Scan(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, softplus: bool, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-        y, last, starts, sums = _forward(_Inputs(*inputs), softplus, keep=True)
-        ctx.softplus = softplus
-        ctx.save_for_backward(*inputs, starts, sums)
-        return y, last
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, dy: Tensor, d_last: Tensor) -> tuple[Tensor | None, ...]:
-        *inputs, starts, sums = ctx.saved_tensors
-        return None, *_backward(_Inputs(*inputs), starts, sums, dy.contiguous(), d_last, ctx.softplus)
+def _forward(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    bias: Tensor,
+    softplus: bool,
+    keep: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """`Inputs` → y alike, the last state; and for the backward pass, with `keep`, states and sums of Δ."""
+    return triton_launch.forward(Inputs(u, delta, A, B, C, D, bias), softplus, keep=keep)
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """How the work is divided."""
-
-    batch: int
-    groups: int
-    width: int
-    states: int
-    length: int
-    block: int
-    """Channels of a program, a power of two."""
-    padded: int
-    """States of a program, a power of two."""
-    chunk: int
-    per_segment: int
-    """Chunks of a segment; the last may have fewer."""
-
-    @classmethod
-    def of(cls, inputs: _Inputs, *, keep: bool) -> _Plan:
-        """`keep`: states are kept for the backward pass; else a segment is one chunk."""
-        batch, length, groups, states = inputs.B.shape
-        width = inputs.u.shape[2] // groups
-        padded = _power_of_two(states)
-        fewest, most = _CHANNELS
-        block = min(_power_of_two(width), max(fewest, min(most, _NUMBERS_PER_WARP // padded)))
-        chunks = -(-length // CHUNK)
-        wanted = WARPS_PER_PROCESSOR * _processors(inputs.u.device)
-        per_segment = -(-chunks // max(1, min(chunks, wanted // (batch * groups * -(-width // block)))))
-        chunk = CHUNK if keep else CHUNK * per_segment
-        return cls(batch, groups, width, states, length, block, padded, chunk, per_segment if keep else 1)
-
-    @property
-    def chunks(self) -> int:
-        return -(-self.length // self.chunk)
-
-    @property
-    def segments(self) -> int:
-        return -(-self.chunks // self.per_segment)
-
-    @property
-    def blocks(self) -> int:
-        return -(-self.width // self.block)
-
-    @property
-    def channels(self) -> int:
-        return self.groups * self.width
-
-    @property
-    def programs(self) -> int:
-        return self.batch * self.groups * self.blocks * self.segments
-
-    def sizes(self) -> tuple[int, ...]:
-        """The whole numbers that most kernels take, in their order."""
-        return (
-            self.groups,
-            self.width,
-            self.states,
-            self.length,
-            self.chunk,
-            self.per_segment,
-            self.segments,
-            self.blocks,
-        )
-
-    def tile(self) -> dict[str, int | bool]:
-        """What the kernels are compiled for."""
-        warps = max(1, self.padded * self.block // _NUMBERS_PER_WARP)
-        return {"STATES": self.padded, "BLOCK": self.block, "num_warps": warps, "enable_fp_fusion": True}
-
-
-def _forward(inputs: _Inputs, softplus: bool, *, keep: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """y time-major, last state, states before each chunk and after the last, ΣΔ of each segment."""
-    from delineate.nn.selective_scan import triton_programs as programs
-
-    u, delta, A, B, C, D, bias = inputs
-    plan = _Plan.of(inputs, keep=keep)
-    y = torch.empty_like(u)
+def _forward_shapes(u, delta, A, B, C, D, bias, softplus, keep):  # type: ignore[no-untyped-def]
+    plan = Plan.of(Inputs(u, delta, A, B, C, D, bias), keep=keep)
     starts = u.new_empty(plan.batch, plan.chunks + 1, plan.states, plan.channels)
-    sums = u.new_empty(plan.batch, plan.segments, plan.channels)
-    starts[:, 0] = 0
-    grid, options = (plan.programs,), {"SOFTPLUS": softplus, **plan.tile()}
-    with _on(u.device):
-        if plan.segments > 1:
-            programs.forward_carry[grid](u, delta, B, A, bias, starts, sums, *plan.sizes(), **options)
-            _combine(starts, sums, A, plan, first=0, step=plan.per_segment, sum_first=0, sum_step=1)
-        programs.forward[grid](u, delta, B, C, A, D, bias, starts, y, *plan.sizes(), **options)
-    return y, starts[:, -1].mT.contiguous(), starts, sums
+    return (
+        torch.empty_like(u),
+        u.new_empty(plan.batch, *A.shape),
+        starts,
+        u.new_empty(plan.batch, plan.segments, len(A)),
+    )
 
 
 def _backward(
-    inputs: _Inputs, starts: Tensor, sums: Tensor, dy: Tensor, d_last: Tensor, softplus: bool
-) -> tuple[Tensor, ...]:
+    dy: Tensor,
+    d_last: Tensor,
+    starts: Tensor,
+    sums: Tensor,
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    bias: Tensor,
+    softplus: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Gradients in the inputs, in their order."""
-    from delineate.nn.selective_scan import triton_programs as programs
-
-    u, delta, A, B, C, D, bias = inputs
-    plan = _Plan.of(inputs, keep=True)
-    du, ddelta = torch.empty_like(u), torch.empty_like(u)
-    db, dc = (u.new_empty(plan.blocks, *B.shape) for _ in range(2))
-    carries, da = (u.new_empty(plan.batch, plan.segments, plan.states, plan.channels) for _ in range(2))
-    dd, dbias = torch.empty_like(sums), torch.empty_like(sums)
-    scratch = u.new_empty(plan.programs, plan.chunk, plan.padded, plan.block)
-    carries[:, -1] = d_last.mT
-    grid, options = (plan.programs,), {"SOFTPLUS": softplus, **plan.tile()}
-    with _on(u.device):
-        if plan.segments > 1:
-            programs.backward_carry[grid](delta, C, A, bias, dy, carries, *plan.sizes(), **options)
-            end = plan.segments - 1
-            _combine(carries, sums, A, plan, first=end, step=-1, sum_first=end, sum_step=-1)
-        given = (u, delta, B, C, A, D, bias, starts, carries, scratch, dy)
-        found = (du, ddelta, db, dc, da, dd, dbias)
-        programs.backward[grid](*given, *found, plan.batch, *plan.sizes(), **options)
-    return du, ddelta, da.sum((0, 1)).T, db.sum(0), dc.sum(0), dd.sum((0, 1)), dbias.sum((0, 1))
+    return triton_launch.backward(Inputs(u, delta, A, B, C, D, bias), starts, sums, dy, d_last, softplus)
 
 
-def _combine(
-    values: Tensor, sums: Tensor, A: Tensor, plan: _Plan, *, first: int, step: int, sum_first: int, sum_step: int
-) -> None:
-    """Add to each segment's boundary what reaches it through the segments before (step > 0) or after it."""
-    from delineate.nn.selective_scan import triton_programs as programs
+def _backward_shapes(dy, d_last, starts, sums, u, delta, A, B, C, D, bias, softplus):  # type: ignore[no-untyped-def]
+    return tuple(torch.empty_like(x) for x in (u, delta, A, B, C, D, bias))
 
-    grid = (plan.batch * plan.groups * plan.blocks,)
-    where = (first, step, values.shape[1], sum_first, sum_step)
-    sizes = (plan.groups, plan.width, plan.states, plan.segments, plan.blocks)
-    programs.combine[grid](values, sums, A, *where, *sizes, **plan.tile())
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    *tensors, ctx.softplus, _ = inputs
+    ctx.save_for_backward(*output[2:], *tensors)
+
+
+def _hand_back(ctx: Any, dy: Tensor, d_last: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+    given = dy.contiguous(), d_last, *ctx.saved_tensors, ctx.softplus
+    return *torch.ops.delineate.selective_scan_triton_backward(*given), None, None
+
+
+def _register(name: str, run: Callable[..., Any], shapes: Callable[..., Any]) -> None:
+    """Make `torch.ops.delineate.<name>`. Not by `torch.library.custom_op`, whose first call imports the compiler."""
+    _LIBRARY.define(name + torch.library.infer_schema(run, mutates_args=()))  # type: ignore[no-untyped-call]
+    _LIBRARY.impl(name, run, "CompositeExplicitAutograd")  # type: ignore[no-untyped-call]
+    torch.library.register_fake(f"delineate::{name}", shapes, lib=_LIBRARY)
 
 
 @functools.cache
@@ -241,16 +138,7 @@ def _installed() -> bool:
     return importlib.util.find_spec("triton") is not None
 
 
-def _power_of_two(number: int) -> int:
-    """The smallest that is not below."""
-    return 1 << (number - 1).bit_length()
-
-
-def _processors(device: torch.device) -> int:
-    """Multiprocessors of a CUDA device; 1 elsewhere (Triton's interpreter)."""
-    return torch.cuda.get_device_properties(device).multi_processor_count if device.type == "cuda" else 1
-
-
-def _on(device: torch.device) -> AbstractContextManager[Any]:
-    """Launches go to the tensors' device, whichever is the current one."""
-    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+_LIBRARY = torch.library.Library("delineate", "FRAGMENT")  # type: ignore[no-untyped-call]
+_register("selective_scan_triton", _forward, _forward_shapes)
+_register("selective_scan_triton_backward", _backward, _backward_shapes)
+torch.library.register_autograd("delineate::selective_scan_triton", _hand_back, setup_context=_keep, lib=_LIBRARY)

@@ -1,4 +1,4 @@
-"""Device code of the selective scan; `triton_kernel` says how the work is divided, and launches it.
+"""Device code of the selective scan; `triton_launch` says how the work is divided, and launches it.
 
     Δ = softplus(δ + bias),   h ← exp(Δ·A) ⊙ h + Δ·u·B,   y = Σ_n C_n h_n + D·u            (Gu & Dao, Mamba, arXiv 2312.00752)
 
