@@ -1,0 +1,241 @@
+"""MFEL: multi-interactive feature embedding learning.
+
+Huang, Luo: "Multi-interactive feature embedding learning for medical image segmentation", Frontiers in Medicine 12 (2025) 1661984.
+Written from the abstract, which names the modules and draws none; `card.md` tells the readings. "MFEL" is this project's
+short name.
+
+Two branches see the image. The reconstruction's features are refined by adaptive modulation (`reconstruction`), the
+segmentation's are mixed by multi-branch vision mamba (`segmentation`, `mamba`); at every scale both inform each other
+(`fusion`), and each goes to a decoder of its own. Training adds the two tasks' losses up (`objective`).
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from delineate.common.errors import DataError
+from delineate.methods.contract import Batch, Context, Method, MethodInfo, Panel
+from delineate.methods.mfel.fusion import Fusion
+from delineate.methods.mfel.objective import DynamicWeights, reconstruction_terms, segmentation_terms, strength
+from delineate.methods.mfel.options import LEVELS, MFELOptions
+from delineate.methods.mfel.reconstruction import (
+    Adapters,
+    Modulation,
+    ReconstructionDecoder,
+    ReconstructionEncoder,
+    corrupted,
+)
+from delineate.methods.mfel.segmentation import SegmentationDecoder, SegmentationEncoder
+from delineate.nn.blocks import pad_to_multiple, resize, resize_like
+from delineate.nn.fuse import fold_batchnorm
+from delineate.nn.normalise import Normalise
+
+STEP = 2 ** (LEVELS + 1)
+
+
+class Features(NamedTuple):
+    """What both decoders read; maps of the four scales, finest first."""
+
+    stem: Tensor
+    """B×C/2×H/2×W/2, of the segmentation branch."""
+    fused: list[Tensor]
+    """Z, for the segmentation's decoder."""
+    returned: list[Tensor]
+    """R', for the reconstruction's decoder; empty where there is no such branch."""
+    coarse: Tensor | None
+    """Logits B×K×H/32×W/32, where modulation asks for them."""
+    foreground: Tensor | None
+    """Map B×1×H/4×W/4 that the finest modulation used."""
+
+
+class MFEL(Method):
+    """`forward(image)`: B×C×H×W → logits B×K×H×W at any size ≥ 32. Sizes that are no multiples of 32 are padded inside by
+    repeating the edge, and cropped again. Raises `DataError` for a smaller image."""
+
+    info = MethodInfo(
+        name="mfel",
+        title="MFEL",
+        paper="Huang, Luo: Multi-interactive feature embedding learning for medical image segmentation, Frontiers in Medicine 12 "
+        "(2025) 1661984, doi 10.3389/fmed.2025.1661984",
+        year=2025,
+        min_size=STEP,
+        licence_note="Written from the paper's abstract; no code by the authors is known.",
+        checkpoint_modules=(
+            "encoder.stem",
+            *(f"encoder.levels.{level}" for level in range(LEVELS)),
+            "decoder",
+        ),
+        uses_unlabelled=True,
+    )
+    Options = MFELOptions
+    options: MFELOptions
+    kept: str = "both branches"
+    """What `deploy()` left of the network."""
+
+    def __init__(self, options: MFELOptions, *, classes: int, in_channels: int) -> None:
+        super().__init__(options, classes=classes, in_channels=in_channels)
+        widths = options.widths
+        self.normalise = Normalise(in_channels, options.normalise)
+        self.encoder = SegmentationEncoder(in_channels, options)
+        self.decoder = SegmentationDecoder(classes, options)
+        self.reconstruction_encoder: ReconstructionEncoder | Adapters | None = None
+        self.modulation, self.fusion = nn.ModuleList(), nn.ModuleList()
+        if options.two_branches:
+            separate = options.encoder == "separate"
+            depth = options.reconstruction.depth
+            self.reconstruction_encoder = (
+                ReconstructionEncoder(in_channels, widths, depth) if separate else Adapters(widths)
+            )
+            self.fusion.extend(Fusion(width, options.bfm) for width in widths)
+            if options.afm.kind != "none":
+                self.modulation.extend(Modulation(width, options.afm) for width in widths)
+        self.coarse_head = nn.Conv2d(widths[-1], classes, 1) if options.coarse else None
+        self.reconstruction_decoder = ReconstructionDecoder(widths, in_channels) if options.reconstructs else None
+        dynamic = options.loss.dynamic and options.reconstructs
+        self.balance = DynamicWeights(options.loss.temperature) if dynamic else None
+
+    def forward(self, image: Tensor) -> Tensor:
+        ready = self._ready(image)
+        return self._logits(self.features(ready, ready), image)
+
+    def features(self, image: Tensor, shown: Tensor) -> Features:
+        """Both encoders, modulation and fusion. `image`, `shown`: what the segmentation's and the reconstruction's encoder see,
+        normalised, B×C×H×W with sizes that are multiples of 32."""
+        stem, maps = self.encoder(image)
+        if self.reconstruction_encoder is None:
+            return Features(stem, maps, [], None, None)
+        second = self.reconstruction_encoder(maps if isinstance(self.reconstruction_encoder, Adapters) else shown)
+        coarse = None if self.coarse_head is None else self.coarse_head(maps[-1])
+        foreground = None
+        if self.modulation:
+            chosen = self._foregrounds(second, coarse)
+            second = [part(x, inside) for part, x, inside in zip(self.modulation, second, chosen, strict=True)]
+            foreground = chosen[0]
+        pairs = [fuse(s, r) for fuse, s, r in zip(self.fusion, maps, second, strict=True)]
+        return Features(stem, [z for z, _ in pairs], [r for _, r in pairs], coarse, foreground)
+
+    def reconstructed(self, features: Features, image: Tensor) -> Tensor:
+        """The reconstruction B×C×H×W at the size of `image`; not bounded to [0, 1]."""
+        assert self.reconstruction_decoder is not None
+        made: Tensor = self.reconstruction_decoder(features.returned)
+        return made[..., : image.shape[-2], : image.shape[-1]]
+
+    def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
+        """Segmentation terms of the labelled samples, and the reconstruction's of all."""
+        image, mask, labelled, loss = batch["image"], batch["mask"], batch["labelled"], self.options.loss
+        features = self._seen(image, ctx)
+        found = segmentation_terms(self._logits(features, image), mask, labelled, loss.segmentation)
+        if features.coarse is not None and loss.coarse:
+            enlarged = self._enlarged(features.coarse, image)
+            coarse = segmentation_terms(enlarged, mask, labelled, loss.segmentation)
+            found["coarse"] = loss.coarse * torch.stack(list(coarse.values())).sum()
+        if self.reconstruction_decoder is None:
+            return found
+        rebuilt = reconstruction_terms(self.reconstructed(features, image), image, loss)
+        weights = self._weights(found, rebuilt, labelled)
+        factor = strength((ctx.step + 1) / max(1, ctx.total_steps), loss)
+        return {key: weights[0] * term for key, term in found.items()} | {
+            key: factor * weights[1] * term for key, term in rebuilt.items()
+        }
+
+    def after_step(self, ctx: Context) -> None:
+        """The losses that the next weights rest on."""
+        if self.balance is not None:
+            self.balance.step()
+
+    def deploy(self) -> nn.Module:
+        """What the logits need: BatchNorm folded, the reconstruction's decoder dropped. Its encoder, modulation and fusion are kept
+        where fusion feeds them to the segmentation, and go too where it does not; the attribute `kept` says which."""
+        lean = copy.deepcopy(self).eval()
+        lean.reconstruction_decoder = lean.balance = None
+        if self.options.bfm.kind == "none":
+            lean.reconstruction_encoder = lean.coarse_head = None
+            lean.modulation, lean.fusion = nn.ModuleList(), nn.ModuleList()
+        lean.kept = KEPT_ALONE if lean.reconstruction_encoder is None else KEPT_BOTH
+        return fold_batchnorm(lean)
+
+    def panels(self, batch: Batch) -> dict[str, Panel]:
+        """`probability`: of any foreground class. `foreground`: the map by which the finest modulation tells foreground from
+        background. `reconstruction`: the image as the second branch paints it; `error`: five times its absolute error, mean over
+        channels (one fifth of the range and more is shown at full strength)."""
+        image = batch["image"]
+        ready = self._ready(image)
+        features = self.features(ready, ready)
+        probability = self._probability(self._logits(features, image))
+        found = {"probability": Panel("heat", probability)}
+        if features.foreground is not None:
+            found["foreground"] = Panel("heat", self._enlarged(features.foreground.float(), image).clamp(0, 1))
+        if self.reconstruction_decoder is not None:
+            made = self.reconstructed(features, image).float().clamp(0, 1)
+            error = 5 * (made - image.float()).abs().mean(1, keepdim=True)
+            found["input"] = Panel("image", _shown(image))
+            found["reconstruction"] = Panel("image", _shown(made))
+            found["error"] = Panel("heat", error.clamp(0, 1))
+        return found
+
+    def _seen(self, image: Tensor, ctx: Context) -> Features:
+        """Features in training: the reconstruction's encoder may be shown less than the segmentation's."""
+        ready = self._ready(image)
+        shown = ready
+        if self.training and self.reconstruction_decoder is not None:
+            less = corrupted(image, self.options.reconstruction, ctx.generator)
+            shown = ready if less is image else self._ready(less)
+        return self.features(ready, shown)
+
+    def _foregrounds(self, maps: list[Tensor], coarse: Tensor | None) -> list[Tensor]:
+        """The foreground map of every scale: each modulation's own, or the coarse segmentation at that size."""
+        if coarse is None:
+            parts = cast("list[Modulation]", list(self.modulation))
+            return [part.map(x) for part, x in zip(parts, maps, strict=True)]
+        given = self._probability(coarse.detach() if self.options.afm.detach else coarse)
+        return [resize_like(given, x) for x in maps]
+
+    def _logits(self, features: Features, image: Tensor) -> Tensor:
+        return self._enlarged(self.decoder(features.stem, features.fused), image)
+
+    def _enlarged(self, x: Tensor, image: Tensor) -> Tensor:
+        """A map of the padded image brought to its size, then cropped to the image's."""
+        height, width = image.shape[-2:]
+        padded = (height + -height % STEP, width + -width % STEP)
+        return resize(x, padded)[..., :height, :width]
+
+    def _probability(self, logits: Tensor) -> Tensor:
+        """Of any foreground class: B×K×h×w → B×1×h×w in float32."""
+        logits = logits.float()
+        return torch.sigmoid(logits) if self.classes == 1 else 1 - logits.softmax(1)[:, :1]
+
+    def _weights(
+        self, found: dict[str, Tensor], rebuilt: dict[str, Tensor], labelled: Tensor
+    ) -> Tensor | tuple[float, float]:
+        """Of segmentation and reconstruction. In training their losses are taken note of."""
+        if self.balance is None:
+            return (1.0, 1.0)
+        weights: Tensor = self.balance()
+        if self.training:
+            if bool(labelled.any()):
+                self.balance.record(0, torch.stack(list(found.values())).sum())
+            self.balance.record(1, torch.stack(list(rebuilt.values())).sum())
+        return weights
+
+    def _ready(self, image: Tensor) -> Tensor:
+        """Normalised, and padded to a multiple of the coarsest scale's step."""
+        height, width = image.shape[-2:]
+        if min(height, width) < STEP:
+            raise DataError(
+                f"method 'mfel': an image of {height}×{width} pixels is too small for {LEVELS} scales: the smallest size is "
+                f"{STEP}×{STEP}; choose a larger input.size"
+            )
+        return self.normalise(pad_to_multiple(image, STEP))
+
+
+KEPT_BOTH = "the segmentation branch, and the reconstruction's encoder, modulation and fusion, which it reads"
+KEPT_ALONE = "the segmentation branch, which reads nothing of the reconstruction's"
+
+
+def _shown(image: Tensor) -> Tensor:
+    """As a picture: grey or colour as it is, other numbers of channels as their mean."""
+    return image if image.shape[1] in (1, 3) else image.mean(1, keepdim=True)

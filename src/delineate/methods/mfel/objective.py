@@ -1,0 +1,75 @@
+"""What MFEL is trained by: L = segmentation + λ·reconstruction, and how λ and the weights of both may change with time."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from delineate.methods.mfel.options import MFELLossOptions
+from delineate.nn.losses import LossOptions, segmentation_loss
+from delineate.nn.ssim import ssim
+
+
+def segmentation_terms(logits: Tensor, mask: Tensor, labelled: Tensor, options: LossOptions) -> dict[str, Tensor]:
+    """Weighted terms of B×K×H×W against B×H×W, as means over the labelled samples (bool B); 0 where there is none.
+
+    With a batch divided over processes this weighs the samples of a part with few masks more than those of one with many.
+    """
+    if bool(labelled.any()) and not bool(labelled.all()):
+        logits, mask = logits[labelled], mask[labelled]
+    return segmentation_loss(logits, mask, options)
+
+
+def reconstruction_terms(made: Tensor, image: Tensor, options: MFELLossOptions) -> dict[str, Tensor]:
+    """Error of the reconstruction B×C×H×W, means over samples, before λ: `reconstruction`, and `ssim` where α > 0."""
+    made, image = made.float(), image.float()
+    error = F.l1_loss(made, image) if options.kind == "l1" else F.mse_loss(made, image)
+    found = {"reconstruction": error}
+    if options.ssim:
+        found["ssim"] = options.ssim * (1 - ssim(made, image)).mean()
+    return found
+
+
+def strength(progress: float, options: MFELLossOptions) -> float:
+    """λ when `progress` (0..1) of training is done."""
+    rising = options.schedule == "ramp"
+    return options.reconstruction * (min(1.0, progress / options.ramp) if rising else 1.0)
+
+
+class DynamicWeights(nn.Module):
+    """Dynamic weight averaging (Liu, Johns, Davison, CVPR 2019, equation 7), for two tasks and steps in place of epochs.
+
+    w_i = 2·softmax(r_i / T), r_i = L_i(t−1) / L_i(t−2): the task whose loss falls more slowly gets the larger weight. The losses
+    are kept in buffers, so that a resumed run goes on with them; before two steps are done both weights are 1.
+    """
+
+    sums: Tensor
+    counts: Tensor
+    history: Tensor
+
+    def __init__(self, temperature: float) -> None:
+        super().__init__()
+        self.temperature = temperature
+        self.register_buffer("sums", torch.zeros(2))
+        self.register_buffer("counts", torch.zeros(2))
+        self.register_buffer("history", torch.zeros(2, 2))
+
+    def forward(self) -> Tensor:
+        """The two weights of this step; they sum to 2."""
+        latest, earlier = self.history
+        ratio = torch.where(earlier > 0, latest / earlier.clamp_min(torch.finfo(earlier.dtype).tiny), 1.0)
+        return 2 * (ratio / self.temperature).softmax(0)
+
+    def record(self, task: int, loss: Tensor) -> None:
+        """Take note of a task's loss (0 or 1); several within one step are averaged."""
+        self.sums[task] += loss.detach()
+        self.counts[task] += 1
+
+    def step(self) -> None:
+        """End of a step. A task that was not seen in it keeps its last two losses."""
+        seen = self.counts > 0
+        now = torch.stack((self.sums / self.counts.clamp_min(1), self.history[0]))
+        self.history.copy_(torch.where(seen, now, self.history))
+        self.sums.zero_()
+        self.counts.zero_()

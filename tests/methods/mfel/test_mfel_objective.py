@@ -1,0 +1,120 @@
+"""MFEL's objective: two tasks, images without masks, λ and weights that change, and a corrupted input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from delineate.methods import registry
+from delineate.methods.contract import Context
+from delineate.methods.examples import as_batch, backward, context, example_batch
+from delineate.methods.mfel.network import MFEL
+from delineate.methods.mfel.objective import DynamicWeights, reconstruction_terms, segmentation_terms, strength
+from delineate.methods.mfel.options import MFELLossOptions, ReconstructionOptions
+from delineate.methods.mfel.reconstruction import corrupted
+from delineate.nn.losses import LossOptions
+from delineate.nn.ssim import ssim
+
+
+def small(**options: Any) -> MFEL:
+    torch.manual_seed(0)
+    base = {"widths": [8, 8, 16, 16], "decoder_depths": [0, 0, 0], "mvm": {"state": 1, "ratio": 1}}
+    method = registry.build("mfel", options=registry.merge(base, options))
+    assert isinstance(method, MFEL)
+    return method
+
+
+def test_images_without_masks_train_the_reconstruction_alone() -> None:
+    method, batch = small(afm={"source": "coarse"}).train(), example_batch(2)
+    nothing = as_batch(batch["image"], torch.full_like(batch["mask"], 255))
+    terms = method.objective(nothing, context())
+    assert {key for key, value in terms.items() if float(value.detach())} == {"reconstruction"}
+    assert float(terms["reconstruction"].detach()) > 0
+    backward(method, terms)
+    grown = {name.split(".")[0] for name, p in method.named_parameters() if p.grad is not None and p.grad.abs().any()}
+    assert "reconstruction_decoder" in grown
+    assert "decoder" not in grown
+    assert "coarse_head" not in grown
+
+
+def test_segmentation_terms_are_means_over_the_labelled() -> None:
+    batch = example_batch(3)
+    logits = torch.randn(3, 1, 64, 64, requires_grad=True)
+    mask, labelled = batch["mask"].clone(), torch.tensor([True, False, True])
+    mask[1] = 255
+    for pool in ("image", "batch"):
+        found = segmentation_terms(logits, mask, labelled, LossOptions(pool=pool))
+        wanted = segmentation_terms(logits[::2], mask[::2], labelled[::2], LossOptions(pool=pool))
+        assert all(torch.equal(found[key], wanted[key]) for key in wanted)
+    (gradient,) = torch.autograd.grad(sum(found.values()), logits)  # type: ignore[arg-type]
+    assert not gradient[1].any()
+
+
+def test_reconstruction_is_compared_with_the_clean_image() -> None:
+    x, y = torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 32)
+    found = reconstruction_terms(x, y, MFELLossOptions(ssim=0.3))
+    torch.testing.assert_close(found["reconstruction"], (x - y).abs().mean())
+    torch.testing.assert_close(found["ssim"], 0.3 * (1 - ssim(x, y)).mean())
+    squares = reconstruction_terms(x, y, MFELLossOptions(kind="mse"))
+    torch.testing.assert_close(squares["reconstruction"], (x - y).square().mean())
+    method, batch = small(loss={"reconstruction": 0.25}).eval(), example_batch(2)
+    with torch.no_grad():
+        term = method.objective(batch, context())["reconstruction"]
+        ready = method.normalise(batch["image"])
+        made = method.reconstructed(method.features(ready, ready), batch["image"])
+    torch.testing.assert_close(term, 0.25 * (made - batch["image"]).abs().mean())
+
+
+def test_lambda_rises_where_asked() -> None:
+    ramp = MFELLossOptions(reconstruction=0.8, schedule="ramp", ramp=0.5)
+    assert [strength(p, ramp) for p in (0.0, 0.25, 0.5, 1.0)] == pytest.approx([0, 0.4, 0.8, 0.8])
+    assert strength(0.01, MFELLossOptions(reconstruction=0.8)) == 0.8
+
+
+def test_the_task_that_falls_slowly_gets_more_weight() -> None:
+    weights = DynamicWeights(2.0)
+    torch.testing.assert_close(weights(), torch.ones(2))
+    for segmentation, reconstruction in ((1.0, 1.0), (0.5, 0.9)):
+        weights.record(0, torch.tensor(2 * segmentation))
+        weights.record(0, torch.tensor(0.0))  # accumulated gradients: the mean of both counts
+        weights.record(1, torch.tensor(reconstruction))
+        weights.step()
+    torch.testing.assert_close(weights(), 2 * torch.tensor([0.5 / 2, 0.9 / 2]).softmax(0))
+    weights.record(1, torch.tensor(0.9))
+    weights.step()  # a step without any mask: segmentation stays where it was
+    torch.testing.assert_close(weights(), 2 * torch.tensor([0.5 / 2, 1.0 / 2]).softmax(0))
+
+
+def test_dynamic_weights_follow_training_and_are_saved() -> None:
+    method, batch = small(loss={"dynamic": True}).train(), example_batch(2)
+    for step in range(2):
+        terms = method.objective(batch, context(step=step))
+        method.after_step(Context("train", step, 100, torch.Generator()))
+    state = method.state_dict()["balance.history"]
+    assert state[0, 1] == pytest.approx(float(terms["reconstruction"].detach()) / 0.5, rel=1e-4)
+    method.eval().objective(batch, context())
+    assert float(method.state_dict()["balance.counts"].sum()) == 0, "validation is no step"
+
+
+def test_corruption_is_drawn_from_the_generator_and_only_in_training() -> None:
+    image = torch.rand(2, 3, 20, 33)
+    assert corrupted(image, ReconstructionOptions(), torch.Generator()) is image
+    options = ReconstructionOptions(masked=0.5, patch=8)
+    first, again, other = (corrupted(image, options, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    kept = (first == image).all(1)
+    blotted = (first == image.mean((2, 3), keepdim=True)).all(1)
+    assert (kept | blotted).all()
+    assert (kept[:, :8, :8].flatten(1).all(1) | blotted[:, :8, :8].flatten(1).all(1)).all()
+    noisy = corrupted(image, ReconstructionOptions(noise=0.1), torch.Generator().manual_seed(1))
+    assert float((noisy - image).std()) == pytest.approx(0.1, rel=0.1)
+
+    method, batch = small(reconstruction={"masked": 0.7}), example_batch(2)
+    ctx = [context(seed=seed) for seed in (1, 2)]
+    one, two = (method.train().objective(batch, c) for c in ctx)
+    assert one["reconstruction"] != two["reconstruction"]
+    one, two = (method.eval().objective(batch, c) for c in ctx)
+    assert one["reconstruction"] == two["reconstruction"]
