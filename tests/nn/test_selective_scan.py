@@ -3,6 +3,7 @@ arrays were made), against float64, over lengths, numbers of states and sizes of
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from delineate.nn.selective_scan import BACKENDS, chunks, selective_scan
+from delineate.nn.selective_scan.threads import run_apart
 
 GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "selective_scan.npz")
 NAMES = ("u", "delta", "A", "B", "C", "D", "delta_bias")
@@ -109,10 +111,14 @@ def test_blocks_cover_every_channel_once(monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setattr(chunks, "BUFFER", buffer)
         plan = chunks.Plan(torch.empty(3, 9, 10), torch.empty(3, 2, 4, 9))
         seen = torch.zeros(plan.size)
-        for block in plan.blocks():
-            seen[block] += 1
-            assert seen[block].numel() * 4 <= max(4, buffer // 2)
-        assert (seen == 1).all()
+        for threads in (1, 2, 3, 100):
+            seen.zero_()
+            units = plan.units(threads)
+            for block in itertools.chain(*units):
+                seen[block] += 1
+                assert seen[block].numel() * 4 <= max(4, buffer // 2)
+            assert (seen == 1).all()
+            assert len(units) >= min(threads, 6)
 
 
 @pytest.mark.parametrize("backend", FAST)
@@ -205,6 +211,40 @@ def test_autocast_changes_nothing(backend: str) -> None:
 def test_the_same_bits_every_time() -> None:
     inputs = draw(2, 2, 3, 4, 300, torch.float32)
     assert all(map(torch.equal, everything(inputs, "auto"), everything(inputs, "chunked")))
+
+
+@pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
+def test_threads_change_nothing(mode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, "STEPS", 2)
+    monkeypatch.setattr(chunks, "BUFFER", 60)
+    monkeypatch.setattr(chunks, "WORK_OF_A_THREAD", 1)
+    inputs = draw(3, 2, 3, 4, 31, torch.float32)
+    found = []
+    for threads in (1, 4):
+        torch.set_num_threads(threads)
+        try:
+            with mode():
+                found.append([selective_scan(**inputs, softplus=True)])
+                if mode is torch.enable_grad:
+                    found[-1] += everything(inputs, "chunked")
+            assert torch.get_num_threads() == threads
+        finally:
+            torch.set_num_threads(1)
+    assert all(map(torch.equal, *found))
+
+
+def test_an_error_in_a_thread_is_heard() -> None:
+    def work(unit: int) -> None:
+        if unit == 2:
+            raise RuntimeError("unit 2")
+
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(RuntimeError, match="unit 2"):
+            run_apart(work, range(4), 2)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
 
 
 def test_inputs_are_left_as_they_were() -> None:

@@ -5,6 +5,7 @@ costs is memory traffic (a state has N times the size of the input) and the star
 
 - everything lies time-major, with channels innermost, and a *block* of channels runs over time in *chunks* of steps whose
   decays and states fit the cache; they are formed, used and overwritten there;
+- threads take blocks, not parts of operations;
 - the steps of a chunk, h_t ← a_t h_{t−1} + b_t, are one call;
 - for the backward pass only the state before each chunk is kept. It forms a chunk's states again, runs the adjoint
   recurrence g_t = C_t ȳ_t + a_{t+1} g_{t+1} from the end, and every gradient is a product of what then lies in the cache:
@@ -26,7 +27,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from delineate.nn.selective_scan.chunks import Gradients, Plan, Workspace, add_gradients, steps_of, sum_of_products
+from delineate.nn.selective_scan.chunks import (
+    Block,
+    Gradients,
+    Plan,
+    Workspace,
+    add_gradients,
+    steps_of,
+    sum_of_products,
+)
+from delineate.nn.selective_scan.threads import run_apart
 
 
 def scan(
@@ -64,7 +74,8 @@ def _forward(
     shared = [x.permute(3, 2, 0, 1) for x in (B, C)]
     rates, skip, bias = (None if x is None else plan.by_group(x) for x in (A.t(), D, delta_bias))
     assert rates is not None
-    for block in plan.blocks():
+
+    def run(block: Block) -> None:
         space = Workspace(u, plan.steps, block.states(last).shape, adjoint=False)
         space.state[0].zero_()
         a = block.parameters(rates)
@@ -80,6 +91,8 @@ def _forward(
                 out.addcmul_(x, d)
             space.state[0] = state[-1]
         block.states(last).copy_(space.state[0])
+
+    run_plan(plan, run)
     return y, last.flatten(2).permute(1, 2, 0).contiguous(), kept, delta_kept
 
 
@@ -105,20 +118,21 @@ def _backward(
     plan = Plan(u, B)
     grad_u, grad_delta = torch.empty_like(u), torch.empty_like(u)
     grad_b, grad_c = (torch.zeros_like(x, memory_format=torch.contiguous_format) for x in (B, C))
-    grad_a = u.new_zeros(plan.state)
-    grad_d, grad_bias = torch.zeros_like(grad_a[0]), torch.zeros_like(grad_a[0])
-    carried = torch.zeros_like(grad_a)
+    sum_a = u.new_zeros(plan.state)
+    grad_d, grad_bias = torch.zeros_like(sum_a[0]), torch.zeros_like(sum_a[0])
+    carried = torch.zeros_like(sum_a)
     if grad_last is not None:
         carried += grad_last.permute(2, 0, 1).view(plan.state)
     inputs = [plan.by_step(x) for x in (u, delta, grad_y, grad_u, grad_delta)]
     shared = [x.permute(3, 2, 0, 1) for x in (B, C, grad_b, grad_c)]
     rates, skip = (None if x is None else plan.by_group(x) for x in (A.t(), D))
     assert rates is not None
-    for block in plan.blocks():
-        space = Workspace(u, plan.steps, block.states(grad_a).shape, adjoint=True)
+
+    def run(block: Block) -> None:
+        space = Workspace(u, plan.steps, block.states(sum_a).shape, adjoint=True)
         back = block.states(carried).contiguous()
         parameters = block.parameters(rates), None if skip is None else block.parameters(skip)
-        sums = [block.states(x) for x in (grad_a, grad_d, grad_bias)]
+        sums = [block.states(x) for x in (sum_a, grad_d, grad_bias)]
         parts = [torch.split(block.channels(x), plan.steps) for x in inputs]
         parts += [torch.split(block.inputs(x), plan.steps) for x in shared]
         chunks = list(zip(block.states(kept), *parts, strict=True))
@@ -126,7 +140,9 @@ def _backward(
             space.state[0] = before
             gradients = Gradients(to_u, to_delta, to_b, to_c, *sums)
             add_gradients(space, (x, steps, grad, b, c), parameters, back, softplus, gradients)
-    grad_a = grad_a.sum(1).flatten(1).t().contiguous()
+
+    run_plan(plan, run)
+    grad_a = sum_a.sum(1).flatten(1).t().contiguous()
     return grad_u, grad_delta, grad_a, grad_b, grad_c, grad_d.sum(0).flatten(), grad_bias.sum(0).flatten()
 
 
@@ -148,6 +164,17 @@ def _hand_back(ctx: Any, grad_y: Tensor | None, grad_last: Tensor | None, *_: An
     kept_by_forward = u, delta, kept, A, B, C, D, ctx.softplus
     *grads, grad_d, grad_bias = torch.ops.delineate.selective_scan_backward(grad_y, grad_last, *kept_by_forward)
     return (*grads, None if D is None else grad_d, grad_bias if ctx.has_bias else None, None)
+
+
+def run_plan(plan: Plan, run: Callable[[Block], None]) -> None:
+    """`run` on every block."""
+
+    def run_unit(blocks: list[Block]) -> None:
+        for block in blocks:
+            run(block)
+
+    threads = plan.threads()
+    run_apart(run_unit, plan.units(threads), threads)
 
 
 def _register(name: str, run: Callable[..., Any], shapes: Callable[..., Any]) -> None:

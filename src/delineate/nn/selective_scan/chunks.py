@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -16,6 +16,8 @@ BUFFER = 2**17
 """Most numbers of a chunk's states; the three buffers of the backward pass then fit 1.5 MB of cache (measured)."""
 STEPS = 32
 """Least steps of a chunk: fewer would keep more states, and start more operations per state."""
+WORK_OF_A_THREAD = 2**18
+"""Least states × steps of a thread: a quarter of a millisecond forward."""
 
 
 class Block(NamedTuple):
@@ -58,15 +60,28 @@ class Plan:
         self.channels = min(channels, max(1, most // states))
         self.steps = min(length, max(STEPS, BUFFER // (self.images * self.groups * self.channels * states)))
         self.chunks = -(-length // self.steps)
+        self.work = batch * groups * channels * states * length
         self.state = states, batch, groups, channels
         """Shape of all channels' states at one step."""
 
-    def blocks(self) -> Iterator[Block]:
+    def units(self, threads: int) -> list[list[Block]]:
+        """The blocks, in units that share no gradient and may go their ways; as many as there are `threads`, if that can be.
+        The numbers that come out do not depend on it."""
         batch, groups, channels = self.size
-        for b in range(0, batch, self.images):
-            for k in range(0, groups, self.groups):
-                for d in range(0, channels, self.channels):
-                    yield Block(slice(b, b + self.images), slice(k, k + self.groups), slice(d, d + self.channels))
+        images = min(self.images, max(1, batch // threads))
+        some = min(self.groups, max(1, groups * -(-batch // images) // threads))
+        return [
+            [
+                Block(slice(b, b + images), slice(k, k + some), slice(d, d + self.channels))
+                for d in range(0, channels, self.channels)
+            ]
+            for b in range(0, batch, images)
+            for k in range(0, groups, some)
+        ]
+
+    def threads(self) -> int:
+        """How many are worth their start, of those that PyTorch may use."""
+        return min(torch.get_num_threads(), max(1, self.work // WORK_OF_A_THREAD))
 
     def by_step(self, x: Tensor) -> Tensor:
         """Batch × L × K·D → L × Batch × K × D, a view."""
