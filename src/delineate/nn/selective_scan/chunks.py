@@ -16,8 +16,8 @@ BUFFER = 2**17
 """Most numbers of a chunk's states; the three buffers of the backward pass then fit 1.5 MB of cache (measured)."""
 STEPS = 32
 """Least steps of a chunk: fewer would keep more states, and start more operations per state."""
-WORK_OF_A_THREAD = 2**18
-"""Least states × steps of a thread: a quarter of a millisecond forward."""
+WORK_OF_A_THREAD = 2**20
+"""Least states × steps of a thread: a millisecond forward."""
 
 
 class Block(NamedTuple):
