@@ -22,6 +22,8 @@ class MethodRow:
     """Citation."""
     year: int
     task: str
+    uses_unlabelled: bool
+    """Whether it learns from images without masks."""
     stages: tuple[str, ...]
     """Names of the phases of training with the first preset's options."""
     presets: tuple[str, ...]
@@ -52,6 +54,7 @@ def _row(name: str) -> MethodRow:
         paper=info.paper,
         year=info.year,
         task=info.task,
+        uses_unlabelled=info.uses_unlabelled,
         stages=tuple(stage.name for stage in first.stages()),
         presets=tuple(presets),
         parameters={preset: _count(method) for preset, method in built.items()},
