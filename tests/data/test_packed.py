@@ -17,6 +17,7 @@ from delineate.data.layouts import discover, recognise
 from delineate.data.pixels import case_image, case_mask
 from delineate.data.planes import Address, as_pixels, picture_name, read_plane
 from delineate.data.prepare import open_data
+from delineate.report.data import write_data_report
 
 Write = Callable[..., Path]
 
@@ -239,6 +240,24 @@ def test_check_says_how_the_set_is_read(synapse: Path) -> None:
     assert "1 volume of 3 slices, counted along the first axis: 3 cases" in said
 
 
+def test_volumes_with_their_slices_last_are_suspected(packed: Write) -> None:
+    volume = np.zeros((12, 12, 5), np.float32)
+    warnings = [
+        one.text for one in recognise(packed("case1.npz", volume, volume)).findings if one.severity == "warning"
+    ]
+    assert warnings == ["1 volume looks as if the last axis counted slices: case1.npz"]
+
+
+def test_the_page_shows_packed_pictures_and_those_without_masks(synapse: Path, packed: Write, tmp_path: Path) -> None:
+    packed("unlabelled/case0020_slice000.npz", pixels(12, 16, seed=99), None)
+    report = check(synapse)
+    assert report.usable
+    assert report.manifest is not None
+    bare = [case for case in report.manifest.cases if not case.masks]
+    assert [(case.id, case.split, case.group) for case in bare] == [("case0020_slice000", "train", "case0020")]
+    assert "without masks" in write_data_report(report, tmp_path / "page.html").read_text(encoding="utf-8")
+
+
 def test_a_clean_copy_has_files_of_its_own(synapse: Path, tmp_path: Path) -> None:
     fixed = write_fixed(check(synapse), tmp_path / "clean")
     copy, _ = open_data(fixed.folder)
@@ -252,10 +271,10 @@ def test_a_clean_copy_has_files_of_its_own(synapse: Path, tmp_path: Path) -> Non
 def test_real_files(shared_data: Path, tmp_path: Path) -> None:
     h5py = pytest.importorskip("h5py")
     root = tmp_path / "set"
-    for folder, source in (("training_slices", "slice_5"), ("test_volumes", "volume")):
-        (root / folder).mkdir(parents=True)
-        target = root / folder / f"patient00{len(folder) % 7}_frame01_{source}.h5"
-        target.symlink_to(shared_data / "IO-samples" / f"acdc_patient001_frame01_{source}.h5")
+    for target, source in (("training_slices/patient001", "slice_5"), ("test_volumes/patient002", "volume")):
+        path = root / f"{target}_frame01_{source}.h5"
+        path.parent.mkdir(parents=True)
+        path.symlink_to(shared_data / "IO-samples" / f"acdc_patient001_frame01_{source}.h5")
     manifest = discover(root)
     test = manifest.split("test")
     assert (len(manifest.split("train")), len(test)) == (1, 10)

@@ -59,6 +59,8 @@ class _File:
     """Of a volume; None for a single picture."""
     split: Split | None
     """As its folders' names tell."""
+    slices_last: bool = False
+    """Whether the shape looks as if the last axis counted slices: 512×512×148."""
 
     def cases(self, root: Path, prefix: str, signed: bool) -> list[Case]:
         numbers = [None] if self.slices is None else range(self.slices)
@@ -150,7 +152,8 @@ def _describe(root: Path, path: Path, shapes: dict[str, tuple[int, ...]]) -> _Fi
     if label is not None and shapes[label] != plane:
         return f"{path}: '{image}' is {_size(shape)} but '{label}' is {_size(shapes[label])}; export both alike"
     split: Split | None = "train" if bare else folder_split(root, path.parent)
-    return _File(path, image, label, None if single else shape[0], split)
+    last = not single and shape[0] == shape[1] > shape[2]
+    return _File(path, image, label, None if single else shape[0], split, last)
 
 
 def _range(root: Path, files: Sequence[_File]) -> tuple[bool, list[Finding]]:
@@ -179,8 +182,13 @@ def _volumes(files: Sequence[_File]) -> list[Finding]:
     if not depths:
         return []
     span = f"{min(depths)}" if min(depths) == max(depths) else f"{min(depths)}…{max(depths)}"
+    odd = [file.path.name for file in files if file.slices_last]
+    findings = []
+    if odd:
+        text = f"{count(len(odd), 'volume looks', 'volumes look')} as if the last axis counted slices: {some(odd, 3)}"
+        findings.append(Finding("warning", text, "the first one is taken to; move that axis to the front"))
     text = f"{count(len(depths), 'volume')} of {span} slices, counted along the first axis: {sum(depths)} cases"
-    return [Finding("note", text, "score them as volumes with --stack auto")]
+    return [*findings, Finding("note", text, "score them as volumes with --stack auto")]
 
 
 def _split(root: Path, named: dict[_File, list[Case]]) -> tuple[list[Case], str, list[Finding]]:
