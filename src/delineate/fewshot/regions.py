@@ -30,7 +30,8 @@ BODY = 10 / 255
 """Brightness above which a pixel is taken for body (`fg_thresh` 10 of 255 in ADNet's code)."""
 _SIGMA = 1.0
 _COMPACTNESS = 0.1
-_FORMAT = 1
+_RULE = [2, BODY, _SIGMA, _COMPACTNESS]
+"""Names what is kept on disk, after a version of this file's rules."""
 
 
 def body_mask(image: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -61,7 +62,13 @@ def supervoxels(
     left out. `spacing`: of slice, row and column, in any unit."""
     pieces = max(1, round(volume[..., 0].size / size))
     found = slic(
-        volume, n_segments=pieces, compactness=_COMPACTNESS, spacing=spacing, start_label=1, channel_axis=-1, sigma=0
+        volume,
+        n_segments=pieces,
+        compactness=_COMPACTNESS,
+        sigma=(0, _SIGMA, _SIGMA),  # slices are far apart: smoothing across them would mix what they show
+        spacing=spacing,
+        start_label=1,
+        channel_axis=-1,
     )
     return _numbered(found * np.stack([body_mask(image) for image in volume]), least)
 
@@ -75,7 +82,7 @@ def slice_regions(
     def of(index: int) -> Rows:
         return {"regions": superpixels(data.unit(index), algorithm=algorithm, size=size, least=least)}
 
-    content = ["superpixels", _FORMAT, data.content, data.spec.intensity, algorithm, size, least]
+    content = ["superpixels", _RULE, data.content, data.spec.intensity, algorithm, size, least]
     return _stored("super-pixels", content, data, store, lambda: _parallel(of, range(len(data)), workers))
 
 
@@ -102,7 +109,7 @@ def volume_regions(data: WorkingSlices, store: Store, *, size: int, least: int, 
 
     spacings = [_spacing(data, number) for number in range(len(data.stacks))]
     lengths = [len(stack.slices) for stack in data.stacks]
-    content = ["supervoxels", _FORMAT, data.content, data.spec.intensity, spacings, lengths, size, least]
+    content = ["supervoxels", _RULE, data.content, data.spec.intensity, spacings, lengths, size, least]
     return _stored("super-voxels", content, data, store, rows)
 
 
