@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
+from threading import Lock
 from typing import Any
 from zipfile import ZipFile
 
@@ -33,6 +34,9 @@ _ADDRESS = re.compile(r"(?P<file>.+(?:\.npz|\.h5|\.hdf5))#(?P<array>[^#@/]+?)(?:
 _FULL = np.iinfo(np.uint16).max
 _HELD = 4
 """Volumes of .npz files that are kept: they cannot be read in part. Image and labels of two."""
+_PARSER = Lock()
+"""Held where NumPy parses a header: it does so as Python source, and Python 3.11's parser fails at times in several threads at once
+(CPython's issue 106905)."""
 
 
 @dataclass(frozen=True)
@@ -97,14 +101,16 @@ def array_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
 def decode_plane(content: bytes) -> NDArray[Any]:
     """The array of `read_plane`'s bytes."""
-    return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+    with _PARSER:
+        return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
 
 
 def plane_size(content: bytes) -> tuple[int, int]:
     """Height and width, from the first bytes alone."""
     stream = io.BytesIO(content)
     np.lib.format.read_magic(stream)
-    shape = np.lib.format.read_array_header_1_0(stream)[0]
+    with _PARSER:
+        shape = np.lib.format.read_array_header_1_0(stream)[0]
     return shape[0], shape[1]
 
 
@@ -143,7 +149,7 @@ def _held(path: Path, name: str, *_state: int) -> NDArray[Any]:
 
 
 def _npz_array(path: Path, name: str) -> NDArray[Any]:
-    with np.load(path, allow_pickle=False) as arrays:
+    with _PARSER, np.load(path, allow_pickle=False) as arrays:
         return arrays[_known(name, arrays, path)]
 
 
@@ -153,7 +159,8 @@ def _npz_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         for member in archive.namelist():
             with archive.open(member) as stream:
                 header = _HEADERS[np.lib.format.read_magic(stream)]
-                shapes[member.removesuffix(".npy")] = header(stream)[0]
+                with _PARSER:
+                    shapes[member.removesuffix(".npy")] = header(stream)[0]
     return shapes
 
 
