@@ -11,7 +11,7 @@ import pytest
 from squares import evaluation
 
 from delineate.common.errors import DataError
-from delineate.evaluation.comparison import compare_models, write_comparison_files
+from delineate.evaluation.comparison import MethodResult, MetricComparison, compare_models, write_comparison_files
 from delineate.evaluation.models import open_models
 from delineate.evaluation.statistics.mixed import MethodClaim, NoClaim
 from delineate.evaluation.stored import Origin, Stored
@@ -169,3 +169,19 @@ def test_pooled_protocols_have_no_cases_to_compare(tmp_path: Path):
         folders.append(str(tmp_path / name))
     with pytest.raises(DataError, match="keeps no scores of cases"):
         compare_models(open_models(folders))
+
+
+def test_one_reason_against_all_claims_is_said_once():
+    def metric(*reasons: str) -> MetricComparison:
+        methods = tuple(
+            MethodResult("a", str(number), NoClaim(reason), None, f"of {number}: {reason}")
+            for number, reason in enumerate(reasons)
+        )
+        return MetricComparison("dice", "Dice", "all", "higher", "", None, {}, (), methods, None, "")
+
+    assert metric("too few", "too few").claims == (
+        "No claim about any of the 2 pairs of methods can be made: too few.",
+    )
+    assert metric("too few", "one seed").claims == ("of 0: too few", "of 1: one seed")
+    assert metric("too few").claims == ("of 0: too few",)
+    assert metric().claims == ()

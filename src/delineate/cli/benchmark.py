@@ -117,8 +117,9 @@ def _say(text: str) -> None:
 
 
 def _print_board(board: Leaderboard, out: Path) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from delineate.cli.console import make_console
 
     table = Table(title="mean over cases and seeds [95 % interval]")
     titles = [f"{about['title']} ({board.columns[name]})" for name, about in board.metrics.items()]
@@ -138,7 +139,7 @@ def _print_board(board: Leaderboard, out: Path) -> None:
                 peak,
             ]
         table.add_row(row.label, str(next(iter(row.means.values())).n), str(row.seeds), *cells, *costs)
-    console = Console(highlight=False, soft_wrap=True)
+    console = make_console()
     console.print(table)
     for words in board.words:
         console.print(f"• {words}")
@@ -155,9 +156,9 @@ def _interval(interval: object) -> str:
 
 
 def _print_status(folder: Path) -> None:
-    from rich.console import Console
     from rich.table import Table
 
+    from delineate.cli.console import make_console
     from delineate.studies.benchmark import time_left
     from delineate.studies.jobs import all_jobs
     from delineate.studies.plan import Plan
@@ -171,16 +172,17 @@ def _print_status(folder: Path) -> None:
         state = job.state
         minutes = f"{float(job.result()['minutes']):.1f}" if state == "done" else ""
         table.add_row(job.entrant.label, str(job.fold + 1), str(job.seed), state, minutes)
-    console = Console(highlight=False, soft_wrap=True)
+    console = make_console()
     console.print(table)
     console.print(time_left(jobs))
 
 
 def _print_speed(speeds: list[Speed]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False, soft_wrap=True)
+    from delineate.cli.console import make_console
+
+    console = make_console()
     for speed in speeds:
         table = Table(title=f"{speed.method} on {speed.device}, batch {speed.batch_size}")
         for heading in ("what", "setting", "images/s"):

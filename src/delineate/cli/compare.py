@@ -47,10 +47,11 @@ def compare(
 
 
 def _print(comparison: Comparison, out: Path) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False, soft_wrap=True)
+    from delineate.cli.console import make_console
+
+    console = make_console()
     for one in comparison.metrics:
         unit = f", {one.unit}" if one.unit else ""
         table = Table(title=f"{one.title}{unit}, column {one.column}, {len(comparison.cases)} cases")
@@ -62,7 +63,7 @@ def _print(comparison: Comparison, out: Path) -> None:
             mean = "–" if gap.mean is None else f"{gap.mean:+.4f}"
             table.add_row(pair.first, pair.second, mean, limits, _p(pair.result.permutation_p), _p(pair.adjusted_p))
         console.print(table)
-        for words in (*(pair.words for pair in one.pairs), *(claim.words for claim in one.methods), one.rank_words):
+        for words in (*(pair.words for pair in one.pairs), *one.claims, one.rank_words):
             console.print(f"• {words}")
     console.print(f"report: {out / 'report.html'}; tables: pairs.csv, cases.csv, comparison.json")
 

@@ -118,9 +118,9 @@ def evaluate(
 
 def print_evaluation(evaluation: Evaluation, out: Path) -> None:
     """The table, what was found and missed, and where the files are."""
-    from rich.console import Console
+    from delineate.cli.console import make_console
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = make_console()
     summary, origin = evaluation.summary, evaluation.origin
     if evaluation.protocol is not None and not summary.metrics:
         _print_pooled(console, evaluation.protocol)

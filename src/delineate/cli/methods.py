@@ -31,8 +31,9 @@ def methods(
 
 
 def _print_table(rows: list[MethodRow]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from delineate.cli.console import make_console
 
     table = Table(caption="parameters: of the whole network, for RGB images and one foreground class")
     for heading in ("name", "paper", "year", "task", "stages", "preset", "parameters"):
@@ -42,4 +43,4 @@ def _print_table(rows: list[MethodRow]) -> None:
         presets = "\n".join(row.presets)
         counts = "\n".join(f"{row.parameters[preset] / 1e6:.2f} M" for preset in row.presets)
         table.add_row(row.name, row.paper, str(row.year), row.task, " → ".join(row.stages), presets, counts)
-    Console(highlight=False).print(table)
+    make_console().print(table)

@@ -110,8 +110,9 @@ def predict(
 
 def print_predictions(result: PredictionResult) -> None:
     """The table of the first images, remarks, failures, and where the masks are."""
-    from rich.console import Console
     from rich.table import Table
+
+    from delineate.cli.console import make_console
 
     table = Table()
     for heading in ("image", "size", *(f"{name} %" for name in result.classes), "ms"):
@@ -120,7 +121,7 @@ def print_predictions(result: PredictionResult) -> None:
     for file in good[:SHOWN]:
         shares = [f"{value:.2f}" for value in file.percent]
         table.add_row(file.name, f"{file.width}×{file.height}", *shares, f"{file.milliseconds:.0f}")
-    console = Console(highlight=False, soft_wrap=True)
+    console = make_console()
     if good:
         console.print(table)
     if len(good) > SHOWN:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
+
+from delineate.cli.console import make_console
 
 if TYPE_CHECKING:
     from delineate.api import DemoResult
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 def print_run(result: RunResult) -> None:
     """Where everything lies and how well it went on the validation split."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = make_console()
     console.print(f"validation Dice {result.dice:.4f} (native resolution), {result.minutes:.1f} minutes")
     console.print(f"model:  {result.model}")
     console.print(f"report: {result.folder / 'report.html'}")
@@ -22,7 +23,7 @@ def print_run(result: RunResult) -> None:
 
 def print_demo(result: DemoResult) -> None:
     """The demo's table: test scores of each method."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = make_console()
     table = Table(title=f"phantoms, {result.cases} test images, protocol native, mean over cases")
     for heading in ("method", "Dice", "IoU", "minutes"):
         table.add_column(heading, justify="left" if heading == "method" else "right")

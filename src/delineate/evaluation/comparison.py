@@ -82,6 +82,14 @@ class MetricComparison:
     """None where no case has a score of every model."""
     rank_words: str
 
+    @property
+    def claims(self) -> tuple[str, ...]:
+        """What may be said of the methods, pair by pair; once for all where nothing may, for one and the same reason."""
+        reasons = {of.result.reason if isinstance(of.result, NoClaim) else None for of in self.methods}
+        if len(self.methods) > 1 and len(reasons) == 1 and (reason := reasons.pop()) is not None:
+            return (f"No claim about any of the {len(self.methods)} pairs of methods can be made: {reason}.",)
+        return tuple(of.words for of in self.methods)
+
 
 @dataclass(frozen=True)
 class Comparison:

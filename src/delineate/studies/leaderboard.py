@@ -135,7 +135,7 @@ def _words(benchmark: Benchmark) -> tuple[str, ...]:
     if benchmark.comparison is None:
         return ("One trained model: there is nothing to compare it with.",)
     one = benchmark.comparison.metrics[0]
-    return tuple(claim.words for claim in one.methods) or (*(pair.words for pair in one.pairs), one.rank_words)
+    return one.claims or (*(pair.words for pair in one.pairs), one.rank_words)
 
 
 def _row(label: str, stored: Sequence[Stored], metrics: Mapping[str, Any], cost: Cost | None) -> Row:

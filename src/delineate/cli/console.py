@@ -1,0 +1,15 @@
+"""The console that tables are printed to."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+WIDTH_OF_FILES = 200
+
+
+def make_console() -> Console:
+    """As wide as the terminal; in a pipe or a file wide enough that no table loses figures."""
+    console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = WIDTH_OF_FILES
+    return console

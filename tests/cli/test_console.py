@@ -1,0 +1,18 @@
+"""Where tables are printed to."""
+
+from __future__ import annotations
+
+import pytest
+from rich.table import Table
+
+from delineate.cli.console import make_console
+
+
+def test_a_file_gets_whole_figures(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    monkeypatch.setenv("COLUMNS", "60")
+    table = Table(*(f"column {number}" for number in range(12)))
+    table.add_row(*(f"0.123 [{number:03d}]" for number in range(12)))
+    make_console().print(table)
+    printed = capsys.readouterr().out
+    assert all(f"0.123 [{number:03d}]" in printed for number in range(12))
