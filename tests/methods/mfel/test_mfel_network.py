@@ -168,3 +168,12 @@ def test_an_image_that_is_too_small_names_the_smallest_size() -> None:
 def test_impossible_options_are_one_line(options: dict[str, Any], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         registry.build("mfel", options=options)
+
+
+def test_dilated_branches_learn_in_bfloat16():
+    torch.manual_seed(0)
+    block = MultiBranchMamba(32, MambaOptions(state=1, ratio=1))
+    x = torch.rand(16, 32, 32, 32).contiguous(memory_format=torch.channels_last)
+    with torch.autocast("cpu", torch.bfloat16):
+        block(x).float().square().mean().backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in block.parameters())

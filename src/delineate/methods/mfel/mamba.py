@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from delineate.methods.mfel.options import MambaOptions
+from delineate.nn.precision import without_autocast
 from delineate.nn.ss2d import SS2D
 
 GATE_REDUCTION = 4
@@ -38,13 +39,18 @@ class MultiBranchMamba(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         parts = self.norm(x).chunk(len(self.scans), 1)
         y = torch.cat(
-            [scan(F.silu(scale(part))) for scale, scan, part in zip(self.scales, self.scans, parts, strict=True)],
-            1,
+            [scan(self._seen(scale, part)) for scale, scan, part in zip(self.scales, self.scans, parts, strict=True)], 1
         )
         if self.gate is not None:
             y = y * self.gate(x)
         x = x + self.scale * y
         return x if self.feed_forward is None else x + self.feed_forward(x)
+
+    @staticmethod
+    def _seen(scale: nn.Module, part: Tensor) -> Tensor:
+        # In bfloat16 PyTorch's gradient of a dilated depthwise convolution is not always finite (2.15, CPU, channels-last).
+        with without_autocast(part.device.type):
+            return F.silu(scale(part.to(next(scale.parameters()).dtype)))
 
 
 class ChannelGate(nn.Module):
