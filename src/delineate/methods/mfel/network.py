@@ -148,15 +148,15 @@ class MFEL(Method):
             self.balance.step()
 
     def deploy(self) -> nn.Module:
-        """What the logits need: BatchNorm folded, the reconstruction's decoder dropped. Its encoder, modulation and fusion are kept
-        where fusion feeds them to the segmentation, and go too where it does not; the attribute `kept` says which."""
+        """What the logits need: BatchNorm folded, channels-last, without the reconstruction's decoder. Its encoder, modulation and
+        fusion stay where the segmentation reads them, and go too where it does not; the attribute `kept` says which."""
         lean = copy.deepcopy(self).eval()
         lean.reconstruction_decoder = lean.balance = None
         if self.options.bfm.kind == "none":
             lean.reconstruction_encoder = lean.coarse_head = None
             lean.modulation, lean.fusion = nn.ModuleList(), nn.ModuleList()
         lean.kept = KEPT_ALONE if lean.reconstruction_encoder is None else KEPT_BOTH
-        return fold_batchnorm(lean)
+        return fold_batchnorm(lean).to(memory_format=torch.channels_last)
 
     def panels(self, batch: Batch) -> dict[str, Panel]:
         """`probability`: of any foreground class. `foreground`: the map by which the finest modulation tells foreground from
