@@ -129,8 +129,8 @@ def fewshot_train(
 
     `episodes`: superpixel, supervoxel or labels; `shots`: support images of an episode; `exclude_classes`: names or indices of
     classes, whose slices are not trained on; `stack` and `axis` say how slices make volumes
-    (`delineate.fewshot.slices.open_slices`). All else as for `train`; `epochs` count passes over the training slices. The frozen episodes that the weights were chosen and
-    scored by are in `out/validation/episodes.json`.
+    (`delineate.fewshot.slices.open_slices`). All else as for `train`; `epochs` count passes over the training slices. The frozen
+    episodes that the weights were chosen and scored by are in `out/validation/episodes.json`.
 
     Raises `DelineateError` (one line): as `train`, and for classes that are not there, or fewer than 50 slices left.
     """

@@ -146,7 +146,9 @@ def _print_board(board: Leaderboard, out: Path) -> None:
     for name, error in board.failures.items():
         typer.echo(f"failed: {name}: {error}", err=True)
     if board.failures:
-        typer.echo(f"to try a failed run again, remove its folder in {out / 'runs'} and give the same command", err=True)
+        typer.echo(
+            f"to try a failed run again, remove its folder in {out / 'runs'} and give the same command", err=True
+        )
     console.print(f"report: {out / 'report.html'}; tables: leaderboard.csv, comparison/pairs.csv")
 
 

@@ -36,10 +36,13 @@ SPLITS: tuple[Split, Split] = ("train", "val")
 class DenseTask:
     """The training and validation cases of a data set."""
 
-    def __init__(self, request: TrainRequest, reporter: Reporter, whole: Manifest, census: Census) -> None:
+    def __init__(
+        self, request: TrainRequest, recipe: Recipe, reporter: Reporter, whole: Manifest, census: Census
+    ) -> None:
         self.whole = whole
         self._request, self._reporter = request, reporter
-        uses_unlabelled = registry.method_class(request.method).info.uses_unlabelled
+        options = registry.checked_options(recipe.name, recipe.method)
+        uses_unlabelled = registry.method_class(recipe.name).uses_unlabelled(options)
         # From here on nothing knows of a test case.
         self._manifest, said = for_training(whole.sealed(), uses_unlabelled=uses_unlabelled)
         if said:
@@ -53,7 +56,7 @@ class DenseTask:
         """Read and check the data, or those of the run to go on with. Raises `DataError`."""
         if recipe.episodes != EpisodesSection():
             raise RecipeError("episodes: only for methods that learn from episodes, with `delineate fewshot train`")
-        return cls(request, reporter, *_open_data(request, folder, recipe.engine.seed, reporter))
+        return cls(request, recipe, reporter, *_open_data(request, folder, recipe.engine.seed, reporter))
 
     @property
     def outputs(self) -> int:

@@ -169,6 +169,12 @@ class Method(nn.Module):
         """
         return []
 
+    @classmethod
+    def uses_unlabelled(cls, options: MethodOptions) -> bool:
+        """Whether training with these options learns from images without masks. A method whose `info` says that it can may say
+        here that with some options it does not."""
+        return cls.info.uses_unlabelled
+
     def load_pretrained(self) -> None:
         """Load what the options ask for (encoder weights from timm or a local file). Called once when a model is
         created, never when one is read from disk. Raises `DelineateError` when the weights cannot be had."""

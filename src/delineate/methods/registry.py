@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from delineate.common.errors import DelineateError, RecipeError
 from delineate.common.names import did_you_mean
-from delineate.methods.contract import Method
+from delineate.methods.contract import Method, MethodOptions
 
 BUILT_IN = {
     "alpnet": "delineate.methods.alpnet.network:ALPNet",
@@ -104,11 +104,16 @@ def build(name: str, *, classes: int = 1, in_channels: int = 3, options: Mapping
         raise RecipeError(
             f"method '{name}': classes and in_channels must be at least 1 (given: {classes}, {in_channels})"
         )
+    return cls(checked_options(name, options or {}), classes=classes, in_channels=in_channels)
+
+
+def checked_options(name: str, options: Mapping[str, Any]) -> MethodOptions:
+    """A method's options on its defaults. Raises `RecipeError` for unknown options or wrong types, naming the nearest."""
+    cls = method_class(name)
     try:
-        checked = cls.Options.model_validate(_on_defaults(cls.Options, options or {}))
+        return cls.Options.model_validate(_on_defaults(cls.Options, options))
     except ValidationError as error:
         raise RecipeError(explain(error, cls.Options, f"method '{name}'")) from error
-    return cls(checked, classes=classes, in_channels=in_channels)
 
 
 def create(name: str, classes: int = 1, in_channels: int = 3, *, preset: str | None = None, **options: Any) -> Method:

@@ -118,3 +118,9 @@ def test_corruption_is_drawn_from_the_generator_and_only_in_training() -> None:
     assert one["reconstruction"] != two["reconstruction"]
     one, two = (method.eval().objective(batch, c) for c in ctx)
     assert one["reconstruction"] == two["reconstruction"]
+
+
+@pytest.mark.parametrize(("weight", "uses"), [(0.5, True), (0, False)])
+def test_images_without_masks_are_for_those_who_reconstruct(weight: float, uses: bool):
+    options = registry.checked_options("mfel", {"loss": {"reconstruction": weight}})
+    assert MFEL.uses_unlabelled(options) is uses

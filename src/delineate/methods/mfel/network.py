@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from delineate.common.errors import DataError
-from delineate.methods.contract import Batch, Context, Method, MethodInfo, Panel
+from delineate.methods.contract import Batch, Context, Method, MethodInfo, MethodOptions, Panel
 from delineate.methods.mfel.fusion import Fusion
 from delineate.methods.mfel.objective import DynamicWeights, reconstruction_terms, segmentation_terms, strength
 from delineate.methods.mfel.options import LEVELS, MFELOptions
@@ -97,6 +97,10 @@ class MFEL(Method):
         self.reconstruction_decoder = ReconstructionDecoder(widths, in_channels) if options.reconstructs else None
         dynamic = options.loss.dynamic and options.reconstructs
         self.balance = DynamicWeights(options.loss.temperature) if dynamic else None
+
+    @classmethod
+    def uses_unlabelled(cls, options: MethodOptions) -> bool:
+        return cast("MFELOptions", options).reconstructs
 
     def forward(self, image: Tensor) -> Tensor:
         ready = self._ready(image)
