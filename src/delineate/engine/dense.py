@@ -41,10 +41,8 @@ class DenseTask:
     ) -> None:
         self.whole = whole
         self._request, self._reporter = request, reporter
-        options = registry.checked_options(recipe.name, recipe.method)
-        uses_unlabelled = registry.method_class(recipe.name).uses_unlabelled(options)
         # From here on nothing knows of a test case.
-        self._manifest, said = for_training(whole.sealed(), uses_unlabelled=uses_unlabelled)
+        self._manifest, said = for_training(whole.sealed(), uses_unlabelled=_uses_unlabelled(recipe))
         if said:
             reporter.note(said)
         self._census = census.of(self._manifest.cases)
@@ -109,6 +107,12 @@ class DenseTask:
             announce=self._reporter.note,
             max_pixels=request.max_pixels,
         )
+
+
+def _uses_unlabelled(recipe: Recipe) -> bool:
+    cls = registry.method_class(recipe.name)
+    # The options are asked for only where they matter: those that are planned from the data are not all known before it.
+    return cls.info.uses_unlabelled and cls.uses_unlabelled(registry.checked_options(recipe.name, recipe.method))
 
 
 DENSE = TaskKind("dense", DenseTask.open)

@@ -171,8 +171,8 @@ class Method(nn.Module):
 
     @classmethod
     def uses_unlabelled(cls, options: MethodOptions) -> bool:
-        """Whether training with these options learns from images without masks. A method whose `info` says that it can may say
-        here that with some options it does not."""
+        """Whether training with these options learns from images without masks. Asked only of a method whose `info` says that it
+        can; it may say here that with some options it does not."""
         return cls.info.uses_unlabelled
 
     def load_pretrained(self) -> None:
