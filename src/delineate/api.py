@@ -13,6 +13,7 @@ from delineate.common.errors import DelineateError
 if TYPE_CHECKING:
     from delineate.engine.console import Reporter
     from delineate.engine.run import RunResult
+    from delineate.engine.task import TaskKind
     from delineate.evaluation.comparison import Comparison
     from delineate.evaluation.files import Evaluation
     from delineate.fewshot.episode_file import EpisodeFile
@@ -52,14 +53,14 @@ def train(
     Raises `DelineateError` (one line) for whatever a user can mend, before anything is written; `Interrupted` after Ctrl-C or
     SIGTERM, with the state saved for `resume=True`.
     """
-    from delineate.engine.request import TrainRequest
-    from delineate.engine.run import train as run
-    from delineate.report.run import write_run_report
+    from delineate.engine.dense import DENSE
 
-    request = TrainRequest(
-        data=Path(data),
+    return _train(
+        DENSE,
+        reporter,
+        data=data,
         method=method,
-        out=Path(out),
+        out=out,
         preset=preset,
         size=size,
         epochs=epochs,
@@ -68,14 +69,40 @@ def train(
         fold=fold,
         device=device,
         resume=resume,
-        init=None if init is None else Path(init),
+        init=init,
         settings=settings,
         options=options or {},
         max_pixels=max_pixels,
+        cache_dir=cache_dir,
+        cache_limit=cache_limit,
+    )
+
+
+def _train(
+    kind: TaskKind,
+    reporter: Reporter | None,
+    *,
+    data: Path | str,
+    out: Path | str,
+    init: Path | str | None,
+    cache_dir: Path | str | None,
+    cache_limit: float,
+    **fields: Any,
+) -> RunResult:
+    """A run of that kind, with its report. `fields`: those of `TrainRequest` that are passed on as they are."""
+    from delineate.engine.request import TrainRequest
+    from delineate.engine.run import train as run
+    from delineate.report.run import write_run_report
+
+    request = TrainRequest(
+        data=Path(data),
+        out=Path(out),
+        init=None if init is None else Path(init),
         cache_folder=None if cache_dir is None else Path(cache_dir),
         cache_limit_bytes=round(cache_limit * GIB),
+        **fields,
     )
-    result = run(request, reporter)
+    result = run(request, reporter, kind)
     if result.first_process:
         write_run_report(result.folder)
     return result
@@ -134,11 +161,8 @@ def fewshot_train(
 
     Raises `DelineateError` (one line): as `train`, and for classes that are not there, or fewer than 50 slices left.
     """
-    from delineate.engine.request import TrainRequest
-    from delineate.engine.run import train as run
     from delineate.fewshot.training import EPISODIC
     from delineate.methods.registry import merge
-    from delineate.report.run import write_run_report
 
     given = {
         "kind": episodes,
@@ -148,10 +172,12 @@ def fewshot_train(
         "axis": axis,
     }
     section = {name: value for name, value in given.items() if value is not None}
-    request = TrainRequest(
-        data=Path(data),
+    return _train(
+        EPISODIC,
+        reporter,
+        data=data,
         method=method,
-        out=Path(out),
+        out=out,
         preset=preset,
         size=size,
         epochs=epochs,
@@ -160,17 +186,13 @@ def fewshot_train(
         fold=fold,
         device=device,
         resume=resume,
-        init=None if init is None else Path(init),
+        init=init,
         settings=settings,
         options=merge({"episodes": section}, options or {}),
         max_pixels=max_pixels,
-        cache_folder=None if cache_dir is None else Path(cache_dir),
-        cache_limit_bytes=round(cache_limit * GIB),
+        cache_dir=cache_dir,
+        cache_limit=cache_limit,
     )
-    result = run(request, reporter, EPISODIC)
-    if result.first_process:
-        write_run_report(result.folder)
-    return result
 
 
 def fewshot_predict(
