@@ -7,7 +7,6 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, Protocol, overload
 
 import torch
@@ -16,6 +15,7 @@ from torch.nn import functional as F
 
 from delineate.common.errors import DeviceError
 from delineate.common.names import did_you_mean
+from delineate.nn.precision import without_autocast
 from delineate.nn.selective_scan import associative, chunked, sequential
 
 
@@ -128,7 +128,7 @@ def selective_scan(
     """
     _check_shapes(u, delta, A, B, C, D, delta_bias, z)
     dtype = torch.float64 if u.dtype == torch.float64 else torch.float32
-    with _without_autocast(u.device.type):
+    with without_autocast(u.device.type):
         u, delta, A, B, C = (x.to(dtype) for x in (u, delta, A, B, C))
         D, delta_bias = (None if x is None else x.to(dtype) for x in (D, delta_bias))
         if check and not (torch.compiler.is_compiling() or _tracing() or u.is_meta):
@@ -246,10 +246,6 @@ def _check_values(delta: Tensor, A: Tensor, delta_bias: Tensor | None, softplus:
         least = (delta + delta_bias[:, None]).min()
     if least < 0:
         raise ValueError(f"delta holds a step of {least:.3g} < 0; pass softplus=True, or steps that are not negative")
-
-
-def _without_autocast(device: str) -> AbstractContextManager[None]:
-    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
 def _tracing() -> bool:
