@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from delineate.data import augment
+from delineate.data import augment, transform
 from delineate.data.augment import AugmentSettings
 from delineate.data.cache import open_cache
 from delineate.data.case import Case, Manifest
@@ -66,7 +66,7 @@ class DecodeEveryTime(Dataset):
         image = cv2.resize(image, SIZE, interpolation=cv2.INTER_AREA)
         mask = cv2.resize(mask, SIZE, interpolation=cv2.INTER_NEAREST)
         parameters = augment.sample(TYPICAL, np.random.default_rng(), *SIZE)
-        image, mask = augment.apply(image, mask, parameters)
+        image, mask = transform.apply(image, mask, parameters)
         return torch.from_numpy(image.astype(np.float32) / 255).permute(2, 0, 1), torch.from_numpy(mask).long()
 
 

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from delineate.data.augment import AugmentParameters, AugmentSettings, apply, colour_matrix, sample, warp_matrix
+from delineate.data.augment import AugmentParameters, AugmentSettings, sample
+from delineate.data.transform import apply, colour_matrix, warp_matrix
 
 EVERYTHING = AugmentSettings(
     flip_horizontal=0.5,
@@ -21,11 +22,13 @@ EVERYTHING = AugmentSettings(
     scale=(0.7, 1.4),
     shift=0.1,
     shear=10,
+    elastic=0.5,
     colour=0.8,
     brightness=0.2,
     contrast=0.3,
     saturation=0.4,
     hue=0.1,
+    gamma=0.4,
     grey=0.2,
     blur=0.3,
     noise=0.3,
@@ -176,6 +179,45 @@ def test_grey_pictures_have_brightness_and_contrast_only() -> None:
     assert apply(image, mask, AugmentParameters(contrast=0.5))[0].ravel().tolist() == [84, 164]
 
 
+def test_gamma_by_known_values() -> None:
+    image, mask = np.array([[[0], [64], [128], [255]]], np.uint8), np.zeros((1, 4), np.uint8)
+    assert apply(image, mask, AugmentParameters(gamma=2.0))[0].ravel().tolist() == [0, 16, 64, 255]
+    real = apply(image / np.float32(255), mask, AugmentParameters(gamma=0.5))[0]
+    assert real.dtype == np.float32
+    assert np.allclose(real.ravel() ** 2, image.ravel() / 255, atol=1e-6)
+    drawn = [draw(AugmentSettings(gamma=1, gamma_range=(0.5, 1.5)), seed).gamma for seed in range(200)]
+    assert 0.5 <= min(drawn) < 0.55
+    assert 1.45 < max(drawn) <= 1.5
+
+
+@given(seeds)
+@settings(max_examples=30, deadline=None)
+def test_an_elastic_deformation_moves_pixels_by_less_than_its_strength(seed: int) -> None:
+    """The image holds each pixel's own place, so that what is found there tells where it came from."""
+    rows, columns = np.mgrid[:96, :64].astype(np.float32)
+    image = np.stack([columns / 96, rows / 96, 0 * rows], 2)
+    mask = (rows.astype(int) // 8 % 2).astype(np.uint8)
+    parameters = AugmentParameters(elastic_alpha=20, elastic_sigma=4, elastic_seed=seed, border="reflect")
+    found, labels = apply(image, mask, parameters)
+    moved = 96 * (found - image)[8:-8, 8:-8, :2]
+    assert 0.3 < moved.std() < 3, (
+        "a uniform field of deviation .58, smoothed by σ = 4, leaves .58 / (2·4·√π) of it: 0.8 pixels"
+    )
+    assert np.abs(moved).max() < 20
+    assert np.abs(np.diff(moved, axis=0)).max() < 1.5, "neighbours move together"
+    came_from = np.rint(96 * found[8:-8, 8:-8, 1]).astype(int)
+    assert (labels[8:-8, 8:-8] == came_from // 8 % 2).mean() > 0.97, "image and mask move alike"
+
+
+def test_an_elastic_deformation_goes_with_the_warp() -> None:
+    image, mask = picture(3, 3, np.uint8)
+    warped = AugmentParameters(rotate=30, scale=1.2, shift=(0.1, 0.0))
+    faint = warped.model_copy(update={"elastic_alpha": 1e-6, "elastic_sigma": 3.0})
+    found, expected = apply(image, mask, faint), apply(image, mask, warped)
+    assert np.abs(found[0].astype(int) - expected[0]).mean() < 2  # OpenCV interpolates in steps of 1/32 pixel
+    assert (found[1] == expected[1]).mean() > 0.97
+
+
 def test_noise_and_dropout() -> None:
     image, mask = np.full((40, 40, 3), 128, np.uint8), np.ones((40, 40), np.uint8)
     noisy, labels = apply(image, mask, AugmentParameters(noise_std=0.1, noise_seed=3))
@@ -192,7 +234,7 @@ def test_noise_and_dropout() -> None:
 def test_probabilities_and_ranges_are_those_asked_for() -> None:
     drawn = [draw(EVERYTHING, seed) for seed in range(600)]
     assert 0.42 < np.mean([each.flip_horizontal for each in drawn]) < 0.58
-    assert 0.74 < np.mean([each.warps for each in drawn]) < 0.86
+    assert 0.84 < np.mean([each.warps for each in drawn]) < 0.96  # or elastic: 1 − .2 × .5
     assert 0.24 < np.mean([each.blur_sigma is not None for each in drawn]) < 0.36
     assert all(0.7 <= each.scale <= 1.4 and abs(each.rotate) <= 180 and abs(each.hue) <= 0.1 for each in drawn)
     assert all(top + tall <= 24 and left + wide <= 36 for each in drawn for top, left, tall, wide in each.holes)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from delineate.common.errors import DataError
-from delineate.data import augment
+from delineate.data import transform
 from delineate.data.augment import AugmentSettings
 from delineate.data.cache import Cache
 from delineate.data.case import Case
@@ -93,7 +93,7 @@ def test_a_position_can_be_replayed(make: Make, cache: Cache) -> None:
     parameters = loader.parameters(9)
     assert parameters is not None
     index = loader.index(9)
-    image, mask = augment.apply(cache.image(index), cache.mask(index), parameters)
+    image, mask = transform.apply(cache.image(index), cache.mask(index), parameters)
     assert batch.sample_id[1] == cache.cases[index].id
     assert np.array_equal(batch.image[1], SPEC.to_unit(image))
     assert np.array_equal(batch.mask[1], mask)
@@ -135,7 +135,7 @@ def test_errors_name_sample_and_cause(make: Make, monkeypatch: pytest.MonkeyPatc
     def broken(*_: Any) -> Any:
         raise ZeroDivisionError("the true cause")
 
-    monkeypatch.setattr(augment, "apply", broken)
+    monkeypatch.setattr(transform, "apply", broken)
     with pytest.raises(DataError, match=r"sample c\d+ \(\d+\.png\): ZeroDivisionError: the true cause"):
         next(make().batches(0, 1))
     assert loader_threads() == 0

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from delineate.data import augment, patches
+from delineate.data import augment, patches, transform
 from delineate.data.augment import AugmentParameters, AugmentSettings
 from delineate.data.patches import Contents
 from delineate.data.spec import InputSpec
 
 SIDES = st.tuples(st.integers(1, 90), st.integers(1, 90))
 WILD = AugmentSettings(
-    flip_horizontal=0.5, flip_vertical=0.5, warp=0.8, rotate=180, scale=(0.5, 2), shift=0.5, shear=20
+    flip_horizontal=0.5, flip_vertical=0.5, warp=0.8, rotate=180, scale=(0.5, 2), shift=0.5, shear=20, elastic=0.3
 )
 
 
@@ -117,12 +117,15 @@ def test_pixels_beyond_the_window_are_turned_into_it(seed: int) -> None:
     pixels, mask = picture(200, 180)
     pixels = cv2.GaussianBlur(pixels, (0, 0), 2)
     parameters = augment.sample(
-        WILD.model_copy(update={"warp": 1.0, "shift": 0.1, "scale": (0.8, 1.25)}), np.random.default_rng(seed), 32, 40
+        WILD.model_copy(update={"warp": 1.0, "elastic": 0.0, "shift": 0.1, "scale": (0.8, 1.25)}),
+        np.random.default_rng(seed),
+        32,
+        40,
     )
     corner = (80, 70)
     image, labels = patches.augmented(pixels, mask, corner, (32, 40), parameters)
     assert not (labels == 255).any()
-    matrix = augment.warp_matrix(parameters, 32, 40)
+    matrix = transform.warp_matrix(parameters, 32, 40)
     there = np.array([[1, 0, corner[1]], [0, 1, corner[0]]], float)
     full = there[:, :2] @ matrix @ np.array([[1, 0, -corner[1]], [0, 1, -corner[0]], [0, 0, 1]], float)
     full[:, 2] += there[:, 2]

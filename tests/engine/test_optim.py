@@ -31,7 +31,11 @@ def test_one_cycle_equals_torch(total: int) -> None:
             peer.step()
 
 
-@given(st.integers(1, 400), st.sampled_from(["constant", "cosine", "poly", "one-cycle", "plateau"]), st.floats(0, 0.9))
+@given(
+    st.integers(1, 400),
+    st.sampled_from(["constant", "cosine", "poly", "step", "one-cycle", "plateau"]),
+    st.floats(0, 0.9),
+)
 def test_factors_stay_within_bounds(total: int, schedule: str, warmup: float) -> None:
     for step in {0, total // 3, total - 1}:
         assert 0 <= factor(step, total, schedule=schedule, warmup=warmup) <= 1 + 1e-12
@@ -43,6 +47,19 @@ def test_closed_forms() -> None:
     assert [factor(step, 100, schedule="constant", warmup=0.04) for step in range(5)] == pytest.approx(
         [0.2, 0.4, 0.6, 0.8, 1]
     )
+
+
+@pytest.mark.parametrize("every", [1, 10, 33])
+def test_step_equals_torch(every: int) -> None:
+    optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    peer = torch.optim.lr_scheduler.StepLR(optimiser, every, gamma=0.9)
+    for step in range(100):
+        found = factor(step, 100, schedule="step", step_every=every, step_factor=0.9)
+        assert found == pytest.approx(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        peer.step()
+    assert factor(14, 100, schedule="step", warmup=0.1, step_every=5, step_factor=0.5) == 1.0
+    assert factor(15, 100, schedule="step", warmup=0.1, step_every=5, step_factor=0.5) == 0.5
 
 
 def test_plateau_falls_after_patience_and_survives_json() -> None:

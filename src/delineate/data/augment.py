@@ -1,7 +1,6 @@
-"""Augmentation in two halves: `sample` draws parameters, `apply` is a pure function of (image, mask, parameters).
+"""Augmentation, first half: what may be drawn, and what was. `transform` makes the pictures of it.
 
 A sample's parameters go through JSON unchanged, so that any augmented picture can be made again from a log.
-All geometry is one affine warp, all colour one affine map of RGB space.
 """
 
 from __future__ import annotations
@@ -9,12 +8,8 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveInt
-
-from delineate.data.spec import Pixels
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 
@@ -27,9 +22,6 @@ def _ordered(limits: tuple[float, float]) -> tuple[float, float]:
 
 Positive = Annotated[float, Field(gt=0)]
 Range = Annotated[tuple[Positive, Positive], AfterValidator(_ordered)]
-
-_LUMA = np.array([0.299, 0.587, 0.114])
-"""ITU-R BT.601."""
 
 
 class AugmentSettings(BaseModel):
@@ -52,6 +44,12 @@ class AugmentSettings(BaseModel):
     """Degrees to either side."""
     border: Literal["constant", "reflect"] = "constant"
     """Outside the picture: black and background, or its mirror image."""
+    elastic: Probability = 0.0
+    """Probability of moving every pixel by a smooth random field (Simard et al. 2003)."""
+    elastic_alpha: Positive = 10.0
+    """Strength, in pixels: the field is drawn evenly from −1 … 1, smoothed, and multiplied by this."""
+    elastic_sigma: Positive = 5.0
+    """Standard deviation of the Gaussian that smooths the field, in pixels."""
 
     colour: Probability = 0.0
     """Probability of the four that follow, drawn together."""
@@ -64,6 +62,10 @@ class AugmentSettings(BaseModel):
     hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     """Turns of the colour circle, to either side."""
 
+    gamma: Probability = 0.0
+    """Probability of raising the intensities in [0, 1] to a power."""
+    gamma_range: Range = (0.7, 1.5)
+    """The power; drawn evenly."""
     grey: Probability = 0.0
     blur: Probability = 0.0
     blur_sigma: Range = (0.5, 1.5)
@@ -84,7 +86,9 @@ class AugmentSettings(BaseModel):
                 self.flip_horizontal,
                 self.flip_vertical,
                 self.warp,
+                self.elastic,
                 self.colour,
+                self.gamma,
                 self.grey,
                 self.blur,
                 self.noise,
@@ -106,10 +110,14 @@ class AugmentParameters(BaseModel):
     """Down and right, as fractions of height and width."""
     shear: float = 0.0
     border: Literal["constant", "reflect"] = "constant"
+    elastic_alpha: float = 0.0
+    elastic_sigma: float = 0.0
+    elastic_seed: int = 0
     brightness: float = 0.0
     contrast: float = 1.0
     saturation: float = 1.0
     hue: float = 0.0
+    gamma: float = 1.0
     grey: bool = False
     blur_sigma: float | None = None
     noise_std: float | None = None
@@ -119,7 +127,8 @@ class AugmentParameters(BaseModel):
 
     @property
     def warps(self) -> bool:
-        return (self.rotate, self.scale, self.shift, self.shear) != (0.0, 1.0, (0.0, 0.0), 0.0)
+        """Are pixels moved to places between pixels?"""
+        return (self.rotate, self.scale, self.shift, self.shear, self.elastic_alpha) != (0.0, 1.0, (0.0, 0.0), 0.0, 0.0)
 
 
 def sample(settings: AugmentSettings, rng: np.random.Generator, height: int, width: int) -> AugmentParameters:
@@ -149,126 +158,14 @@ def sample(settings: AugmentSettings, rng: np.random.Generator, height: int, wid
         drawn["noise_seed"] = int(rng.integers(2**31))
     if rng.random() < settings.dropout:
         drawn["holes"] = _holes(settings, rng, height, width)
+    # What follows draws nothing where it is not asked for, so that older recipes keep their random numbers.
+    if settings.elastic and rng.random() < settings.elastic:
+        drawn["border"] = settings.border
+        drawn["elastic_alpha"], drawn["elastic_sigma"] = settings.elastic_alpha, settings.elastic_sigma
+        drawn["elastic_seed"] = int(rng.integers(2**31))
+    if settings.gamma and rng.random() < settings.gamma:
+        drawn["gamma"] = rng.uniform(*settings.gamma_range)
     return AugmentParameters.model_construct(**drawn)
-
-
-def apply(
-    image: Pixels | NDArray[np.float32], mask: NDArray[np.uint8], parameters: AugmentParameters
-) -> tuple[Any, NDArray[np.uint8]]:
-    """Image H×W×C (uint8, or float32 in [0, 1]; C = 1 or 3, RGB) and mask H×W → the augmented pair, of the same types and shapes.
-
-    Inputs are not changed; what no parameter touches is returned as it is.
-    """
-    if parameters.warps:
-        matrix = warp_matrix(parameters, *mask.shape)
-        border = cv2.BORDER_REFLECT_101 if parameters.border == "reflect" else cv2.BORDER_CONSTANT
-        size = (mask.shape[0], mask.shape[1])
-        image = warp(image, matrix, size, cv2.INTER_LINEAR, border)
-        mask = warp(mask, matrix, size, cv2.INTER_NEAREST, border)
-    else:
-        image, mask = flip(image, mask, parameters)
-    return photometric(image, parameters), mask
-
-
-def photometric(image: Any, parameters: AugmentParameters) -> Any:
-    """The part of `apply` that moves nothing: colour, blur, noise, rectangles."""
-    image = _colour(image, parameters)
-    if parameters.blur_sigma is not None:
-        image = _shaped(cv2.GaussianBlur(image, (0, 0), parameters.blur_sigma), image)
-    if parameters.noise_std is not None:
-        image = _noisy(image, parameters.noise_std, parameters.noise_seed)
-    if parameters.holes:
-        image = image.copy()
-        for top, left, height, width in parameters.holes:
-            image[top : top + height, left : left + width] = 0
-    return image
-
-
-def flip(image: Any, mask: NDArray[np.uint8], parameters: AugmentParameters) -> tuple[Any, NDArray[np.uint8]]:
-    """The flips alone; the pair itself where there is none."""
-    if not (parameters.flip_horizontal or parameters.flip_vertical):
-        return image, mask
-    both = parameters.flip_horizontal and parameters.flip_vertical
-    code = -1 if both else int(parameters.flip_horizontal)
-    return _shaped(cv2.flip(image, code), image), cv2.flip(mask, code).astype(np.uint8, copy=False)
-
-
-def warp(
-    pixels: Any,
-    matrix: NDArray[np.float64],
-    size: tuple[int, int],
-    interpolation: int,
-    border: int,
-    outside: int = 0,
-) -> Any:
-    """H×W(×C) → height × width(×C) of `size` under a 2×3 `matrix` (source to result, x and y); `outside` fills a constant border.
-
-    Colour takes a detour over four channels: OpenCV's kernel for four is twice as fast as that for three, with equal results.
-    The copy (or conversion) reads a memory map in order, so that the warp's slanted reads meet the processor's cache.
-    """
-    colour = pixels.ndim == 3 and pixels.shape[2] == 3
-    source = cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA) if colour else pixels.copy()
-    result = cv2.warpAffine(source, matrix, size[::-1], flags=interpolation, borderMode=border, borderValue=outside)
-    return cv2.cvtColor(result, cv2.COLOR_RGBA2RGB) if colour else result.reshape(*size, *pixels.shape[2:])
-
-
-def warp_matrix(parameters: AugmentParameters, height: int, width: int) -> NDArray[np.float64]:
-    """2×3 matrix from source to result pixels (x, y): flip, shear, scale and rotate about the centre, then shift."""
-    angle, shear = math.radians(parameters.rotate), math.tan(math.radians(parameters.shear))
-    cos, sin = math.cos(angle) * parameters.scale, math.sin(angle) * parameters.scale
-    turn = np.array([[cos, sin], [-sin, cos]])
-    skew = np.array([[1.0, shear], [0.0, 1.0]])
-    flip = np.diag([-1.0 if parameters.flip_horizontal else 1.0, -1.0 if parameters.flip_vertical else 1.0])
-    linear = turn @ skew @ flip
-    centre = np.array([(width - 1) / 2, (height - 1) / 2])
-    moved = centre + np.array([parameters.shift[1] * width, parameters.shift[0] * height])
-    return np.column_stack([linear, moved - linear @ centre])
-
-
-def colour_matrix(parameters: AugmentParameters) -> NDArray[np.float64]:
-    """3×4 matrix of RGB space in [0, 1]: hue turns the chroma plane about the grey axis, saturation stretches it about the luma,
-    contrast stretches everything about mid-grey, brightness adds."""
-    to_luma = np.tile(_LUMA, (3, 1))
-    saturation = 0.0 if parameters.grey else parameters.saturation
-    linear = to_luma + saturation * (_hue_rotation(parameters.hue) - to_luma)
-    linear = parameters.contrast * linear
-    offset = 0.5 * (1 - parameters.contrast) + parameters.brightness
-    return np.column_stack([linear, np.full(3, offset)])
-
-
-def _hue_rotation(turns: float) -> NDArray[np.float64]:
-    """Rotation about the grey axis (Rodrigues), sheared so that luma is kept: L·R(v) = L·v."""
-    angle, third = 2 * math.pi * turns, 1 / 3
-    cos, sin = math.cos(angle), math.sin(angle) * math.sqrt(third)
-    same, left, right = cos + (1 - cos) * third, (1 - cos) * third - sin, (1 - cos) * third + sin
-    rotation = np.array([[same, left, right], [right, same, left], [left, right, same]])
-    return rotation + np.outer(np.ones(3), _LUMA - _LUMA @ rotation)
-
-
-def _colour(image: Any, parameters: AugmentParameters) -> Any:
-    chroma = image.shape[2] == 3 and (parameters.saturation != 1 or parameters.hue != 0 or parameters.grey)
-    if not chroma and parameters.brightness == 0 and parameters.contrast == 1:
-        return image
-    full = 255.0 if image.dtype == np.uint8 else 1.0
-    matrix = colour_matrix(parameters)
-    if not chroma:
-        offset = matrix[0, 3] * full
-        if image.dtype == np.uint8:
-            table = np.clip(np.round(np.arange(256) * parameters.contrast + offset), 0, 255).astype(np.uint8)
-            return _shaped(cv2.LUT(image, table), image)
-        return np.clip(image * np.float32(parameters.contrast) + np.float32(offset), 0, 1)
-    matrix[:, 3] *= full
-    result = cv2.transform(image, matrix.astype(np.float32))
-    return result if image.dtype == np.uint8 else np.clip(result, 0, 1)
-
-
-def _noisy(image: Any, std: float, seed: int) -> Any:
-    full = 255.0 if image.dtype == np.uint8 else 1.0
-    noise = np.random.Generator(np.random.SFC64(seed)).standard_normal(image.shape, np.float32)
-    noise *= np.float32(std * full)
-    noise += image
-    np.clip(noise, 0, full, out=noise)
-    return np.rint(noise, out=noise).astype(np.uint8) if image.dtype == np.uint8 else noise
 
 
 def _holes(
@@ -282,8 +179,3 @@ def _holes(
         hole_w = min(width, max(1, round((low + wide * (high - low)) * width)))
         holes.append((int(down * (height - hole_h + 1)), int(right * (width - hole_w + 1)), hole_h, hole_w))
     return tuple(holes)
-
-
-def _shaped(result: Any, like: Any) -> Any:
-    """OpenCV drops a single channel's axis."""
-    return result.reshape(like.shape)

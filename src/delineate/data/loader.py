@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
-from delineate.data import augment
+from delineate.data import augment, transform
 from delineate.data.augment import AugmentParameters, AugmentSettings
 from delineate.data.cache import Cache
 from delineate.data.case import IGNORE
@@ -182,10 +182,10 @@ class Loader:
             return
         if pixels.dtype == np.uint8 and self._spec.intensity == "range":
             # Augmenting bytes and scaling afterwards is the same picture for a quarter of the memory traffic.
-            augmented, labels = augment.apply(pixels, labels, parameters)
+            augmented, labels = transform.apply(pixels, labels, parameters)
             np.divide(augmented, np.float32(255), out=image, dtype=np.float32)
         else:
-            image[:], labels = augment.apply(self._spec.to_unit(pixels), labels, parameters)
+            image[:], labels = transform.apply(self._spec.to_unit(pixels), labels, parameters)
         mask[:] = labels if self._cache.labelled(item.case) else IGNORE
 
 

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.data import augment
+from delineate.data import transform
 from delineate.data.augment import AugmentParameters
 from delineate.data.case import IGNORE
 from delineate.data.spec import Limits, Pixels, percentiles
@@ -92,27 +92,29 @@ def cut(pixels: Any, corner: Corner, window: Size, outside: int | None = None) -
 def augmented(
     image: Any, mask: NDArray[np.uint8], corner: Corner, window: Size, parameters: AugmentParameters
 ) -> tuple[Any, NDArray[np.uint8]]:
-    """`augment.apply` to a window of an image, whose pixels outside the window are there to be turned or moved into it.
+    """`transform.apply` to a window of an image, whose pixels outside the window are there to be turned or moved into it.
 
     `parameters.border` is not used: see the top of this file.
     """
     if parameters.warps:
-        matrix = augment.warp_matrix(parameters, *window) @ _shift(corner)
-        image = augment.warp(image, matrix, window, cv2.INTER_LINEAR, cv2.BORDER_REFLECT_101)
-        mask = augment.warp(mask, matrix, window, cv2.INTER_NEAREST, cv2.BORDER_CONSTANT, IGNORE)
+        matrix = transform.warp_matrix(parameters, *window) @ _shift(corner)
+        where = transform.sampling(parameters, matrix, window)
+        image = transform.warp(image, where, window, cv2.INTER_LINEAR, cv2.BORDER_REFLECT_101)
+        mask = transform.warp(mask, where, window, cv2.INTER_NEAREST, cv2.BORDER_CONSTANT, IGNORE)
     else:
         image, mask = cut(image, corner, window), cut(mask, corner, window, IGNORE)
-        image, mask = augment.flip(image, mask, parameters)
-    return augment.photometric(image, parameters), mask
+        image, mask = transform.flip(image, mask, parameters)
+    return transform.photometric(image, parameters), mask
 
 
 def reach(image: Size, corner: Corner, window: Size, parameters: AugmentParameters) -> tuple[slice, slice]:
     """Rows and columns of the image that `augmented` reads. That part alone, with the corner moved along, gives the same window."""
     low, high = np.array(corner, float), np.array(corner, float) + window - 1
     if parameters.warps:
-        matrix = augment.warp_matrix(parameters, *window) @ _shift(corner)
-        bottom, right = window[0] - 1, window[1] - 1
-        outline = np.array([[0, 0], [right, 0], [0, bottom], [right, bottom]], float)
+        matrix = transform.warp_matrix(parameters, *window) @ _shift(corner)
+        moved = parameters.elastic_alpha  # at most, to any side
+        left, top, right, bottom = -moved, -moved, window[1] - 1 + moved, window[0] - 1 + moved
+        outline = np.array([[left, top], [right, top], [left, bottom], [right, bottom]], float)
         source = np.linalg.solve(matrix[:, :2], (outline - matrix[:, 2]).T)[::-1]
         low, high = source.min(1) - _MARGIN, source.max(1) + _MARGIN
     return _mirrored(low[0], high[0], image[0]), _mirrored(low[1], high[1], image[1])

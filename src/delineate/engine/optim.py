@@ -96,6 +96,8 @@ def learning_rate_factor(step: int, total: int, settings: StageSettings, plateau
         return 0.5 * (1 + math.cos(math.pi * progress))
     if settings.schedule == "poly":
         return float((1 - progress) ** settings.poly_power)
+    if settings.schedule == "step":
+        return float(settings.step_factor ** ((step - warm) // settings.step_every))
     return plateau.factor if settings.schedule == "plateau" else 1.0
 
 

@@ -109,11 +109,13 @@ class StageSettings(_Section):
     )
     weight_decay: float = Field(0.0, ge=0, description="not applied to biases and normalisation weights")
     momentum: float = Field(0.9, ge=0, lt=1, description="SGD only (Nesterov)")
-    schedule: Literal["constant", "cosine", "poly", "plateau", "one-cycle"] = "one-cycle"
+    schedule: Literal["constant", "cosine", "poly", "step", "plateau", "one-cycle"] = "one-cycle"
     warmup: float = Field(
         0.0, ge=0, lt=1, description="share of the steps with linearly rising lr; one-cycle: its rise (0 = .3)"
     )
     poly_power: float = Field(0.9, gt=0)
+    step_every: int = Field(1000, ge=1, description="schedule step: optimiser steps between two falls of the rate")
+    step_factor: float = Field(0.95, gt=0, lt=1, description="schedule step: what the rate is multiplied by")
     plateau_patience: int = Field(30, ge=1, description="validations without a lower validation loss")
     plateau_factor: float = Field(0.1, gt=0, lt=1)
     clip_norm: float | None = Field(None, gt=0)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from delineate.common.errors import DataError
-from delineate.data import augment
+from delineate.data import augment, transform
 from delineate.data.augment import AugmentParameters, AugmentSettings
 from delineate.data.loader import single_threaded_opencv
 from delineate.fewshot.pools import Mask, Pick, Pool
@@ -134,10 +134,10 @@ class EpisodeSource:
         pixels, spec = self._data.images[index], self._data.spec
         if pixels.dtype == np.uint8 and spec.intensity == "range":
             # Augmenting bytes and scaling afterwards is the same picture for a quarter of the memory traffic.
-            augmented, mask = augment.apply(pixels, mask, parameters)
+            augmented, mask = transform.apply(pixels, mask, parameters)
             image = spec.to_unit(augmented)
         else:
-            image, mask = augment.apply(spec.to_unit(pixels), mask, parameters)
+            image, mask = transform.apply(spec.to_unit(pixels), mask, parameters)
         return View(image, mask) if np.count_nonzero(mask == 1) > _KEPT * before else None
 
     def _batch(self, step: int) -> EpisodicBatch:
