@@ -26,6 +26,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from delineate.nn.selective_scan.chunks import (
     Block,
@@ -33,7 +34,6 @@ from delineate.nn.selective_scan.chunks import (
     Plan,
     Workspace,
     add_gradients,
-    steps_of,
     sum_of_products,
 )
 from delineate.nn.selective_scan.threads import run_apart
@@ -68,32 +68,35 @@ def _forward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """u and delta Batch × L × K·D → y alike, the last state; and for the backward pass the states before each chunk, and Δ."""
     plan = Plan(u, B)
-    y, delta_kept = torch.empty_like(u), torch.empty_like(u)
+    y, steps = torch.empty_like(u), _steps(delta, delta_bias, softplus)
     last, kept = u.new_empty(plan.state), u.new_empty((plan.chunks, *plan.state))
-    inputs = [plan.by_step(x) for x in (u, delta, delta_kept, y)]
+    inputs = [plan.by_step(x) for x in (u, steps, y)]
     shared = [x.permute(3, 2, 0, 1) for x in (B, C)]
-    rates, skip, bias = (None if x is None else plan.by_group(x) for x in (A.t(), D, delta_bias))
-    assert rates is not None
+    rates = plan.by_group(A.t())
 
     def run(block: Block) -> None:
         space = Workspace(u, plan.steps, block.states(last).shape, adjoint=False)
         space.state[0].zero_()
         a = block.parameters(rates)
-        d, shift = (None if x is None else block.parameters(x) for x in (skip, bias))
         parts = [torch.split(block.channels(x), plan.steps) for x in inputs]
         parts += [torch.split(block.inputs(x), plan.steps) for x in shared]
-        for before, x, raw, steps, out, b, c in zip(block.states(kept), *parts, strict=True):
+        for before, x, step, out, b, c in zip(block.states(kept), *parts, strict=True):
             before.copy_(space.state[0])
-            steps.copy_(steps_of(raw, shift, softplus))
-            decay, state, _ = space.run(x, steps, a, b)
+            decay, state, _ = space.run(x, step, a, b)
             sum_of_products(state[1:], c, decay, out)
-            if d is not None:
-                out.addcmul_(x, d)
             space.state[0] = state[-1]
         block.states(last).copy_(space.state[0])
 
     run_plan(plan, run)
-    return y, last.flatten(2).permute(1, 2, 0).contiguous(), kept, delta_kept
+    if D is not None:
+        y.addcmul_(u, D)
+    return y, last.flatten(2).permute(1, 2, 0).contiguous(), kept, steps
+
+
+def _steps(delta: Tensor, bias: Tensor | None, softplus: bool) -> Tensor:
+    """Δ of the raw steps, in memory of its own."""
+    steps = delta.clone() if bias is None else delta + bias
+    return F.softplus(steps) if softplus else steps
 
 
 def _forward_shapes(u, delta, A, B, C, D, delta_bias, softplus):  # type: ignore[no-untyped-def]
@@ -119,31 +122,35 @@ def _backward(
     grad_u, grad_delta = torch.empty_like(u), torch.empty_like(u)
     grad_b, grad_c = (torch.zeros_like(x, memory_format=torch.contiguous_format) for x in (B, C))
     sum_a = u.new_zeros(plan.state)
-    grad_d, grad_bias = torch.zeros_like(sum_a[0]), torch.zeros_like(sum_a[0])
     carried = torch.zeros_like(sum_a)
     if grad_last is not None:
         carried += grad_last.permute(2, 0, 1).view(plan.state)
     inputs = [plan.by_step(x) for x in (u, delta, grad_y, grad_u, grad_delta)]
     shared = [x.permute(3, 2, 0, 1) for x in (B, C, grad_b, grad_c)]
-    rates, skip = (None if x is None else plan.by_group(x) for x in (A.t(), D))
-    assert rates is not None
+    rates = plan.by_group(A.t())
 
     def run(block: Block) -> None:
         space = Workspace(u, plan.steps, block.states(sum_a).shape, adjoint=True)
         back = block.states(carried).contiguous()
-        parameters = block.parameters(rates), None if skip is None else block.parameters(skip)
-        sums = [block.states(x) for x in (sum_a, grad_d, grad_bias)]
+        a, to_a = block.parameters(rates), block.states(sum_a)
         parts = [torch.split(block.channels(x), plan.steps) for x in inputs]
         parts += [torch.split(block.inputs(x), plan.steps) for x in shared]
         chunks = list(zip(block.states(kept), *parts, strict=True))
-        for before, x, steps, grad, to_u, to_delta, b, c, to_b, to_c in reversed(chunks):
+        for before, x, step, grad, to_x, to_decay, b, c, to_b, to_c in reversed(chunks):
             space.state[0] = before
-            gradients = Gradients(to_u, to_delta, to_b, to_c, *sums)
-            add_gradients(space, (x, steps, grad, b, c), parameters, back, softplus, gradients)
+            add_gradients(space, (x, step, grad, b, c), a, back, Gradients(to_x, to_decay, to_b, to_c, to_a))
 
     run_plan(plan, run)
+    grad_delta.addcmul_(grad_u, u)
+    grad_u.mul_(delta)
+    grad_d = torch.zeros_like(A[:, 0])
+    if D is not None:
+        grad_u.addcmul_(grad_y, D)
+        grad_d = torch.mul(grad_y, u).sum((0, 1))
+    if softplus:  # its derivative is 1 − exp(−Δ)
+        grad_delta.mul_(torch.neg(delta).expm1_().neg_())
     grad_a = sum_a.sum(1).flatten(1).t().contiguous()
-    return grad_u, grad_delta, grad_a, grad_b, grad_c, grad_d.sum(0).flatten(), grad_bias.sum(0).flatten()
+    return grad_u, grad_delta, grad_a, grad_b, grad_c, grad_d, grad_delta.sum((0, 1))
 
 
 def _backward_shapes(grad_y, grad_last, u, delta, kept, A, B, C, D, softplus):  # type: ignore[no-untyped-def]

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 BUFFER = 2**17
 """Most numbers of a chunk's states; the three buffers of the backward pass then fit 1.5 MB of cache (measured)."""
@@ -129,36 +128,27 @@ class Workspace:
         return adjoint
 
 
-def steps_of(delta: Tensor, bias: Tensor | None, softplus: bool) -> Tensor:
-    """Δ of the raw steps."""
-    delta = delta if bias is None else delta + bias
-    return F.softplus(delta) if softplus else delta
-
-
 class Gradients(NamedTuple):
-    """Views into the gradients of one block: what a chunk writes (u, delta) or adds to (all others)."""
+    """Views into the gradients of one block: what a chunk writes (x, decay) or adds to (all others)."""
 
-    u: Tensor
-    delta: Tensor
+    x: Tensor
+    """Of x = Δu."""
+    decay: Tensor
+    """Of Δ by way of the decays exp(ΔA)."""
     B: Tensor
     C: Tensor
     A: Tensor
-    D: Tensor
-    bias: Tensor
 
 
 def add_gradients(
     space: Workspace,
     inputs: tuple[Tensor, Tensor, Tensor, Tensor, Tensor],
-    parameters: tuple[Tensor, Tensor | None],
+    A: Tensor,
     carried: Tensor,
-    softplus: bool,
     gradients: Gradients,
 ) -> None:
-    """A chunk's part in the gradients. `inputs`: u, Δ, ȳ, B, C; `parameters`: A, D. `space.state[0]` is the state before the
-    chunk."""
+    """A chunk's part in the gradients. `inputs`: u, Δ, ȳ, B, C. `space.state[0]` is the state before the chunk."""
     u, delta, grad_y, B, C = inputs
-    A, D = parameters
     decay, state, x = space.run(u, delta, A, B)
     free = space.adjoint[: len(u)]
     gradients.C.add_(torch.mul(state[1:], grad_y[:, None], out=free).sum(-1, keepdim=True))
@@ -166,17 +156,9 @@ def add_gradients(
     e = decay.mul_(state[:-1]).mul_(adjoint)
     free = state[1:]
     gradients.B.add_(torch.mul(adjoint, x[:, None], out=free).sum(-1, keepdim=True))
-    sum_of_products(e, A, free, gradients.delta)
+    sum_of_products(e, A, free, gradients.decay)
     gradients.A.add_(torch.mul(e, delta[:, None], out=e).sum(0))
-    sum_of_products(adjoint, B, free, x)
-    gradients.delta.addcmul_(x, u)
-    torch.mul(x, delta, out=gradients.u)
-    if D is not None:
-        gradients.u.addcmul_(grad_y, D)
-        gradients.D.add_(torch.mul(grad_y, u, out=x).sum(0))
-    if softplus:  # its derivative is 1 − exp(−Δ)
-        gradients.delta.mul_(torch.neg(delta, out=x).expm1_().neg_())
-    gradients.bias.add_(gradients.delta.sum(0))
+    sum_of_products(adjoint, B, free, gradients.x)
 
 
 def sum_of_products(a: Tensor, b: Tensor, free: Tensor, out: Tensor) -> None:
