@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from delineate.cli import options
+
 if TYPE_CHECKING:
     from delineate.studies.leaderboard import Leaderboard
     from delineate.studies.speed import Speed
@@ -44,14 +46,12 @@ def benchmark(
         bool, typer.Option("--own-augment", help="Each method with its own augmentation instead of one for all.")
     ] = False,
     metrics: Annotated[str, typer.Option(metavar="NAMES", help="Metrics, with commas.")] = "dice,iou,hd95_pooled,nsd@2",
-    stack: Annotated[
-        str | None, typer.Option(metavar="RULE", help="Score volumes put together of slices: 'auto', or a pattern.")
-    ] = None,
-    spacing: Annotated[str | None, typer.Option(metavar="MM", help="Pixel size in mm.")] = None,
+    stack: options.Volumes = None,
+    spacing: options.Spacing = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting for all methods.")
     ] = None,
-    cache_dir: Annotated[Path | None, typer.Option(help="Where decoded images are kept.")] = None,
+    cache_dir: options.CacheDir = None,
     status: Annotated[bool, typer.Option("--status", help="Only tell how far the benchmark in DATA is.")] = False,
     speed: Annotated[
         bool, typer.Option("--speed", help="Only measure, in two minutes, what limits training here.")

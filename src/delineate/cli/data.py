@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from delineate.cli import options
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -22,7 +24,6 @@ app = typer.Typer(no_args_is_help=True, help="Look at a data set before training
 
 _COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
-MaxMegapixels = Annotated[float, typer.Option(help="Refuse images with more megapixels than this.", min=0.0001)]
 GroupBy = Annotated[
     str | None,
     typer.Option(
@@ -44,7 +45,7 @@ def check(
         Path | None, typer.Option(metavar="FILE", help="Write a page (HTML) with pictures of what was found.")
     ] = None,
     group_by: GroupBy = None,
-    max_megapixels: MaxMegapixels = 400.0,
+    max_megapixels: options.MaxMegapixels = 400,
 ) -> None:
     """Show what was matched, label values, duplicates, splits and balance; name every fault and how to mend it.
 
@@ -108,7 +109,7 @@ def split(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the draw.", min=0)] = 0,
-    max_megapixels: MaxMegapixels = 400.0,
+    max_megapixels: options.MaxMegapixels = 400,
 ) -> None:
     """Deal a data set into K folds and a test split: by group, duplicates together, stratified by class and foreground size.
 

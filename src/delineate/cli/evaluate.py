@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from delineate.cli import options
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -56,14 +58,8 @@ def evaluate(
             show_default="dice,iou,precision,recall,hd95_pooled,assd,nsd@2",
         ),
     ] = None,
-    spacing: Annotated[
-        str | None,
-        typer.Option(metavar="MM", help="Pixel size in mm: row,column or slice,row,column.", show_default="in pixels"),
-    ] = None,
-    stack: Annotated[
-        str | None,
-        typer.Option(metavar="RULE", help="Put slices together to volumes: 'auto', or a pattern on names."),
-    ] = None,
+    spacing: options.Spacing = None,
+    stack: options.Volumes = None,
     group_by: Annotated[
         str | None,
         typer.Option(

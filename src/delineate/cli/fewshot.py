@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from delineate.cli import fewshot_episodes, fewshot_evaluate, fewshot_predict
-from delineate.cli.train import Device
+from delineate.cli import fewshot_episodes, fewshot_evaluate, fewshot_predict, options
 
 app = typer.Typer(no_args_is_help=True, help="Few-shot segmentation: train on episodes, segment by a few examples.")
 app.command("predict")(fewshot_predict.predict)
@@ -27,16 +26,10 @@ class Episodes(StrEnum):
 
 @app.command()
 def train(
-    data: Annotated[
-        Path,
-        typer.Argument(
-            help="Folder of images and masks: slices whose names tell volume and position, NIfTI volumes, or single images; "
-            "or a manifest.json."
-        ),
-    ],
+    data: options.Slices,
     method: Annotated[str, typer.Option(help="Name of a few-shot method; `delineate methods` lists them.")],
-    out: Annotated[Path, typer.Option(help="Run folder to make.")],
-    preset: Annotated[str, typer.Option(help="paper: the paper's settings; tiny: trains on two cores.")] = "paper",
+    out: options.RunFolder,
+    preset: options.Preset = "paper",
     episodes: Annotated[
         Episodes | None,
         typer.Option(
@@ -63,32 +56,21 @@ def train(
             show_default="auto",
         ),
     ] = None,
-    axis: Annotated[
-        int | None,
-        typer.Option(
-            help="Of NIfTI volumes: the axis across slices, 0 to 2.", min=0, max=2, show_default="the coarsest"
-        ),
-    ] = None,
-    fold: Annotated[
-        int | None, typer.Option(help="Of a manifest with folds: the one that validates, from 0 on.", min=0)
-    ] = None,
-    size: Annotated[int | None, typer.Option(help="Working size: slices are brought to N×N pixels.", min=8)] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training slices.", min=1)] = None,
-    steps: Annotated[int | None, typer.Option(help="Optimiser steps instead of epochs.", min=1)] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random.", min=0)] = None,
-    device: Annotated[Device | None, typer.Option(help="Where to compute.", show_default="auto")] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in --out, exactly where it was.")
-    ] = False,
-    init: Annotated[Path | None, typer.Option(help="Start from another model's weights (fine-tuning).")] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one setting.")
-    ] = None,
-    max_megapixels: Annotated[float, typer.Option(help="Refuse images larger than this.", min=0.001)] = 400,
+    axis: options.Axis = None,
+    fold: options.Fold = None,
+    size: options.Size = None,
+    epochs: options.Epochs = None,
+    steps: options.Steps = None,
+    seed: options.Seed = None,
+    device: options.TrainDevice = None,
+    resume: options.Resume = False,
+    init: options.Init = None,
+    set_: options.Settings = None,
+    max_megapixels: options.MaxMegapixels = 400,
     cache_dir: Annotated[
         Path | None, typer.Option(help="Where decoded slices and their regions are kept; default: the user's cache.")
     ] = None,
-    cache_limit: Annotated[float, typer.Option(help="Most GiB that the cache may take.", min=0)] = 20,
+    cache_limit: options.CacheLimit = 20,
 ) -> None:
     """Train a few-shot method on episodes; write a run folder with model, scores and report.
 
@@ -99,9 +81,8 @@ def train(
     delineate fewshot train slices/ --method alpnet --preset tiny --out runs/alpnet --resume
     """
     from delineate.api import fewshot_train as run
-    from delineate.cli.show import print_run
+    from delineate.cli.show import names_of, print_run
 
-    names = [name.strip() for text in exclude_classes or [] for name in text.split(",") if name.strip()]
     result = run(
         data,
         method=method,
@@ -109,7 +90,7 @@ def train(
         preset=preset,
         episodes=None if episodes is None else episodes.value,
         shots=shots,
-        exclude_classes=names,
+        exclude_classes=names_of(exclude_classes),
         stack=stack,
         axis=axis,
         fold=fold,

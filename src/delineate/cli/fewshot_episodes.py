@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from delineate.cli.predict import Split
+from delineate.cli import options
 
 
 class Protocol(StrEnum):
@@ -20,13 +20,7 @@ class Protocol(StrEnum):
 
 
 def episodes(
-    data: Annotated[
-        Path,
-        typer.Argument(
-            help="Folder of images and masks: slices whose names tell volume and position, NIfTI volumes, or single images; "
-            "or a manifest.json."
-        ),
-    ],
+    data: options.Slices,
     protocol: Annotated[
         Protocol,
         typer.Option(
@@ -40,9 +34,9 @@ def episodes(
     draws: Annotated[
         int, typer.Option(help="How often supports are drawn; each time all else is asked for.", min=1)
     ] = 1,
-    split: Annotated[Split, typer.Option(help="Of the queries.")] = Split.test,
+    split: Annotated[options.Split, typer.Option(help="Of the queries.")] = options.Split.test,
     support_split: Annotated[
-        Split | None, typer.Option(help="Of the supports.", show_default="that of the queries")
+        options.Split | None, typer.Option(help="Of the supports.", show_default="that of the queries")
     ] = None,
     classes: Annotated[
         list[str] | None,
@@ -55,12 +49,7 @@ def episodes(
             help="How slice names tell volume and position: auto, none, or groups `volume` and `slice`.",
         ),
     ] = "auto",
-    axis: Annotated[
-        int | None,
-        typer.Option(
-            help="Of NIfTI volumes: the axis across slices, 0 to 2.", min=0, max=2, show_default="the coarsest"
-        ),
-    ] = None,
+    axis: options.Axis = None,
 ) -> None:
     """Freeze which slices are shown and which are asked for, with the hashes of all files they use.
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from delineate.cli.predict import Device, Precision
+from delineate.cli import options
 
 
 def evaluate(
@@ -33,11 +33,9 @@ def evaluate(
         str | None,
         typer.Option(metavar="NAMES", help="Metrics of masks, with commas.", show_default="dice,iou,precision,recall"),
     ] = None,
-    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
-    precision: Annotated[Precision, typer.Option(help="Arithmetic of the network.")] = Precision.full,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Queries per forward pass.", min=1, show_default="by device")
-    ] = None,
+    device: options.PredictDevice = options.Device.auto,
+    precision: options.PredictPrecision = options.Precision.full,
+    batch_size: options.BatchSize = None,
     seed: Annotated[int, typer.Option(help="Of an untrained method's weights.", min=0)] = 0,
 ) -> None:
     """Score a few-shot model on frozen episodes: Dice of each query volume's voxels, means with 95 % intervals.

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from delineate.cli.predict import Device, Precision, print_predictions
+from delineate.cli import options
+from delineate.cli.predict import print_predictions
 
 
 def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A few-shot model.safetensors, or a run folder.")],
-    out: Annotated[Path, typer.Option(help="Folder for the masks.")],
+    out: options.MaskFolder,
     more: Annotated[
         list[str] | None, typer.Argument(metavar="[QUERY]...", help="Further queries, as a shell's pattern gives them.")
     ] = None,
@@ -30,21 +31,13 @@ def predict(
         list[str] | None,
         typer.Option(metavar="INPUT", help="Images to segment: files, folders, or patterns like 'scans/**/*.png'."),
     ] = None,
-    overlay: Annotated[
-        bool, typer.Option("--overlay", help="Also write the images with contours, to overlays/.")
-    ] = False,
-    probabilities: Annotated[
-        bool, typer.Option("--probabilities", help="Also write 16-bit probability maps (65535 = 1), to probabilities/.")
-    ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier predictions in --out.")] = False,
-    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
-    precision: Annotated[
-        Precision, typer.Option(help="Arithmetic; bf16 and 16 are faster where the device has them.")
-    ] = Precision.full,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Queries per forward pass.", min=1, show_default="by device")
-    ] = None,
-    max_megapixels: Annotated[float, typer.Option(help="Refuse images larger than this.", min=0.001)] = 400,
+    overlay: options.Overlay = False,
+    probabilities: options.Probabilities = False,
+    overwrite: options.Overwrite = False,
+    device: options.PredictDevice = options.Device.auto,
+    precision: options.PredictPrecision = options.Precision.full,
+    batch_size: options.BatchSize = None,
+    max_megapixels: options.MaxMegapixels = 400,
 ) -> None:
     """Segment images as a few annotated ones show: a PNG mask of each query's exact size.
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from delineate.cli import options
 
 if TYPE_CHECKING:
     from delineate.inference.files import PredictionResult
@@ -15,59 +16,26 @@ SHOWN = 20
 """Rows of the table on the console; all are in summary.csv."""
 
 
-class Device(StrEnum):
-    """Where to compute."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-    mps = "mps"
-
-
-class Precision(StrEnum):
-    """Of the network's arithmetic."""
-
-    full = "32"
-    bf16 = "bf16"
-    half = "16"
-
-
-class Split(StrEnum):
-    """Part of a data set."""
-
-    train = "train"
-    val = "val"
-    test = "test"
-
-
 def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model.safetensors, or a run folder.")],
     inputs: Annotated[
         list[str],
         typer.Argument(metavar="INPUT...", help="Images, folders of images, or patterns like 'scans/**/*.png'."),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the masks.")],
+    out: options.MaskFolder,
     split: Annotated[
-        Split | None,
+        options.Split | None,
         typer.Option(
             help="INPUT is a data set, or a run's manifest.json; predict this part of it.", show_default=False
         ),
     ] = None,
-    overlay: Annotated[
-        bool, typer.Option("--overlay", help="Also write the images with contours, to overlays/.")
-    ] = False,
-    probabilities: Annotated[
-        bool, typer.Option("--probabilities", help="Also write 16-bit probability maps (65535 = 1), to probabilities/.")
-    ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace earlier predictions in --out.")] = False,
-    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
-    precision: Annotated[
-        Precision, typer.Option(help="Arithmetic; bf16 and 16 are faster where the device has them.")
-    ] = Precision.full,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Images per forward pass.", min=1, show_default="by device")
-    ] = None,
-    max_megapixels: Annotated[float, typer.Option(help="Refuse images larger than this.", min=0.001)] = 400,
+    overlay: options.Overlay = False,
+    probabilities: options.Probabilities = False,
+    overwrite: options.Overwrite = False,
+    device: options.PredictDevice = options.Device.auto,
+    precision: options.PredictPrecision = options.Precision.full,
+    batch_size: options.BatchSize = None,
+    max_megapixels: options.MaxMegapixels = 400,
 ) -> None:
     """Segment images with a trained model: a PNG mask of each image's exact size.
 

@@ -1,0 +1,93 @@
+"""Options that several verbs share, so that they say and check the same everywhere."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Device(StrEnum):
+    """Where to compute."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
+class Precision(StrEnum):
+    """Of the network's arithmetic."""
+
+    full = "32"
+    bf16 = "bf16"
+    half = "16"
+
+
+class Split(StrEnum):
+    """Part of a data set."""
+
+    train = "train"
+    val = "val"
+    test = "test"
+
+
+# Data
+MaxMegapixels = Annotated[float, typer.Option(help="Refuse images with more megapixels than this.", min=0.0001)]
+CacheDir = Annotated[Path | None, typer.Option(help="Where decoded images are kept; default: the user's cache.")]
+CacheLimit = Annotated[float, typer.Option(help="Most GiB that the cache may take.", min=0)]
+Slices = Annotated[
+    Path,
+    typer.Argument(
+        help="Folder of images and masks: slices whose names tell volume and position, NIfTI volumes, or single images; "
+        "or a manifest.json."
+    ),
+]
+Axis = Annotated[
+    int | None,
+    typer.Option(help="Of NIfTI volumes: the axis across slices, 0 to 2.", min=0, max=2, show_default="the coarsest"),
+]
+
+# Training
+RunFolder = Annotated[Path, typer.Option(help="Run folder to make.")]
+Preset = Annotated[str, typer.Option(help="paper: the paper's settings; tiny: trains on two cores.")]
+Size = Annotated[int | None, typer.Option(help="Working size: images are brought to N×N pixels.", min=8)]
+Epochs = Annotated[
+    int | None, typer.Option(help="Passes over the training images or slices, all stages together.", min=1)
+]
+Steps = Annotated[int | None, typer.Option(help="Optimiser steps instead of epochs.", min=1)]
+Seed = Annotated[int | None, typer.Option(help="Seed of everything random.", min=0)]
+Fold = Annotated[int | None, typer.Option(help="Of a manifest with folds: the one that validates, from 0 on.", min=0)]
+TrainDevice = Annotated[Device | None, typer.Option(help="Where to compute.", show_default="auto")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, exactly where it was.")]
+Init = Annotated[Path | None, typer.Option(help="Start from another model's weights (fine-tuning).")]
+Settings = Annotated[list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one setting.")]
+
+# Prediction
+MaskFolder = Annotated[Path, typer.Option(help="Folder for the masks.")]
+Overlay = Annotated[bool, typer.Option("--overlay", help="Also write the images with contours, to overlays/.")]
+Probabilities = Annotated[
+    bool, typer.Option("--probabilities", help="Also write 16-bit probability maps (65535 = 1), to probabilities/.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier predictions in --out.")]
+PredictDevice = Annotated[Device, typer.Option(help="Where to compute.")]
+PredictPrecision = Annotated[
+    Precision, typer.Option(help="The network's arithmetic; bf16 and 16 are faster where the device has them.")
+]
+BatchSize = Annotated[
+    int | None, typer.Option(help="Images to segment per forward pass.", min=1, show_default="by device")
+]
+
+# Scores
+Volumes = Annotated[
+    str | None,
+    typer.Option(
+        "--stack", metavar="RULE", help="Score volumes put together of slices: 'auto', or a pattern on names."
+    ),
+]
+Spacing = Annotated[
+    str | None,
+    typer.Option(metavar="MM", help="Pixel size in mm: row,column or slice,row,column.", show_default="in pixels"),
+]
