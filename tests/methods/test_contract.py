@@ -1,4 +1,4 @@
-"""Every registered dense method keeps the contract. A method's own tests are few; these are the many."""
+"""Every registered method keeps the contract of its task. A method's own tests are few; these are the many."""
 
 from __future__ import annotations
 
@@ -12,30 +12,33 @@ from delineate.data.case import ClassTable
 from delineate.data.spec import InputSpec
 from delineate.engine.recipe import resolve
 from delineate.methods import registry
-from delineate.methods.checks import CHECKS, example_batch, shake, tiny
+from delineate.methods.checks import checks_of
+from delineate.methods.examples import shake
+from delineate.methods.task_examples import examples_of
 
 METHODS = sorted(registry.BUILT_IN)
-DENSE = [name for name in METHODS if registry.method_class(name).info.task == "dense"]
+CLASSES = {1: ClassTable(), 4: ClassTable(names=("background", "a", "b", "c"))}
 
 
-@pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("name", DENSE)
+@pytest.mark.parametrize(("name", "check"), [(name, check) for name in METHODS for check in checks_of(name)])
 def test_promise(name: str, check: str) -> None:
-    CHECKS[check](name)
+    checks_of(name)[check](name)
 
 
-@pytest.mark.parametrize("name", DENSE)
+@pytest.mark.parametrize("name", METHODS)
 def test_saved_and_loaded_method_is_bit_equal(name: str, tmp_path: Path) -> None:
-    method = shake(tiny(name, classes=4)).eval()
+    examples = examples_of(name)
+    several = max(examples.variants)
+    method = shake(examples.method(name, several)).eval()
     path = tmp_path / "model.safetensors"
-    save(path, Artefact(method, InputSpec(size=(64, 64)), ClassTable(names=("background", "a", "b", "c"))))
+    save(path, Artefact(method, InputSpec(size=(64, 64)), CLASSES[method.classes]))
     again = load(path).method
     before, after = method.state_dict(), again.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(value, after[key]) for key, value in before.items())
-    image = example_batch(1)["image"]
+    batch = examples.batch(2, several)
     with torch.no_grad():
-        assert torch.equal(method(image), again(image))
+        assert torch.equal(examples.logits(method, batch), examples.logits(again, batch))
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -1,15 +1,9 @@
-"""What every method must declare, whatever its task: facts, presets, card, options. And two helpers of all checks."""
+"""What every method must declare, whatever its task: facts, presets, card, options."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import torch
-from torch import Tensor
-
 from delineate.common.errors import RecipeError
 from delineate.methods import registry
-from delineate.methods.contract import Method
 from delineate.methods.examples import tiny, updates
 
 CARD_HEADINGS = ("## Facts", "## Readings", "## Results")
@@ -64,11 +58,4 @@ def unknown_option(name: str) -> None:
         )
 
 
-def finite(method: Method) -> bool:
-    """Is no gradient infinite or not a number?"""
-    return all(p.grad is None or bool(torch.isfinite(p.grad).all()) for p in method.parameters())
-
-
-def same(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
-    """The same names, with bit-equal tensors?"""
-    return a.keys() == b.keys() and all(torch.equal(value, b[key]) for key, value in a.items())
+DECLARED = (facts, presets, card, unknown_option)

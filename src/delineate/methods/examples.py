@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from delineate.methods import registry
 from delineate.methods.contract import Batch, Context, Method, Stage, Update
 
 AnyMethod = TypeVar("AnyMethod", bound=Method)
+AnyBatch = TypeVar("AnyBatch", bound=Batch)
 
 IGNORE = 255
 SIZE = 64
@@ -24,18 +25,21 @@ def tiny(name: str, *, classes: int = 1, in_channels: int = 3, seed: int = 0) ->
     return registry.build(name, classes=classes, in_channels=in_channels, options=options)
 
 
-def example_batch(count: int = 2, *, classes: int = 1, in_channels: int = 3, size: int = SIZE, seed: int = 0) -> Batch:
+def example_batch(
+    count: int = 2, *, classes: int = 1, in_channels: int = 3, size: int | tuple[int, int] = SIZE, seed: int = 0
+) -> Batch:
     """Images with one bright ellipse per foreground class, each class in its own brightness, and their masks."""
     random = torch.Generator().manual_seed(seed)
-    ys, xs = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
-    mask = torch.zeros(count, size, size, dtype=torch.long)
+    height, width = (size, size) if isinstance(size, int) else size
+    ys, xs = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    mask = torch.zeros(count, height, width, dtype=torch.long)
     foregrounds = max(1, classes - 1)
     for index in range(count):
         for label in range(1, foregrounds + 1):
             # One column of the picture per class, so that none hides another.
-            x = (label - 0.5 + 0.2 * (torch.rand((), generator=random) - 0.5)) * size / foregrounds
-            y = (0.35 + 0.3 * torch.rand((), generator=random)) * size
-            inside = ((xs - x) / (0.35 * size / foregrounds)) ** 2 + ((ys - y) / (0.28 * size)) ** 2 <= 1
+            x = (label - 0.5 + 0.2 * (torch.rand((), generator=random) - 0.5)) * width / foregrounds
+            y = (0.35 + 0.3 * torch.rand((), generator=random)) * height
+            inside = ((xs - x) / (0.35 * width / foregrounds)) ** 2 + ((ys - y) / (0.28 * height)) ** 2 <= 1
             mask[index][inside] = label
     image = 0.15 + 0.75 * (mask[:, None] / foregrounds).expand(-1, in_channels, -1, -1)
     image = (image + 0.03 * torch.randn(image.shape, generator=random)).clamp(0, 1)
@@ -90,6 +94,18 @@ def as_batch(image: Tensor, mask: Tensor) -> Batch:
     return {"image": image, "mask": mask, "labelled": labelled, "sample_id": [f"example-{i}" for i in range(len(mask))]}
 
 
+def part(batch: AnyBatch, index: int) -> AnyBatch:
+    """One sample, or episode, of a batch."""
+    one = slice(index, index + 1)
+    return cast(AnyBatch, {key: value[one] for key, value in cast(Mapping[str, Any], batch).items()})
+
+
+def sizes(method: Method) -> list[tuple[int, int]]:
+    """An odd size (where the method takes any), and the smallest."""
+    step = method.info.divisor
+    return [(-(-65 // step) * step, -(-97 // step) * step), (method.info.min_size, method.info.min_size)]
+
+
 def moves(update: Update, name: str) -> bool:
     """Does `update` train the parameter `name`?"""
     return any(not prefix or name == prefix or name.startswith(f"{prefix}.") for prefix in update.modules)
@@ -104,8 +120,21 @@ def backward(method: Method, terms: Mapping[str, Tensor]) -> Tensor:
     return total
 
 
-def learn(method: Method, stage: Stage, batch: Batch, *, steps: int, enough: float) -> float:
-    """Train one stage with Adam 1e-3 until the Dice in eval mode is enough; the Dice reached."""
+def finite(method: Method) -> bool:
+    """Is no gradient infinite or not a number?"""
+    return all(p.grad is None or bool(torch.isfinite(p.grad).all()) for p in method.parameters())
+
+
+def learn(
+    method: Method,
+    stage: Stage,
+    batch: AnyBatch,
+    logits: Callable[[Method, AnyBatch, Stage], Tensor],
+    *,
+    steps: int,
+    enough: float,
+) -> float:
+    """Train one stage with Adam 1e-3 until the Dice of `logits` in eval mode is enough; the Dice reached."""
     named = dict(method.named_parameters())
     optimisers = [
         torch.optim.Adam([p for n, p in named.items() if moves(update, n)], 1e-3, fused=True)
@@ -122,7 +151,7 @@ def learn(method: Method, stage: Stage, batch: Batch, *, steps: int, enough: flo
         if step % 10 == 9:
             method.eval()
             with torch.no_grad():
-                score = dice(getattr(method, stage.logits)(batch["image"]), batch["mask"])
+                score = dice(logits(method, batch, stage), batch["mask"])
             if score > enough:
                 break
     return score
