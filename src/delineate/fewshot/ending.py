@@ -9,8 +9,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from delineate.artefact.format import save
 from delineate.common.files import write_text
@@ -20,20 +18,16 @@ from delineate.engine.finish import artefact_of, selected
 from delineate.engine.loop import Run
 from delineate.evaluation.stored import write_scores
 from delineate.fewshot.candidates import Candidate
-from delineate.fewshot.episode_file import Episode, EpisodeFile
+from delineate.fewshot.episode_file import EpisodeFile
 from delineate.fewshot.evaluate import Job, Scored, evaluate_episodes
-from delineate.fewshot.segmenter import ConditionedPredictor, FewShotPredictor
+from delineate.fewshot.pictures import Picture, Pictured
+from delineate.fewshot.segmenter import FewShotPredictor
 from delineate.fewshot.slices import SliceSet
 from delineate.inference.files import write_png
-from delineate.inference.overlay import draw
 from delineate.inference.panels import render
-from delineate.methods.contract import Panel
 
 VERB = "delineate fewshot evaluate"
-_SHORTER = 256
-"""Pixels: small slices are enlarged before they are drawn on."""
 _GAP = 4
-Picture = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -89,31 +83,13 @@ def _write_pictures(job: Job, scored: Sequence[Scored], folder: Path) -> None:
         cases.setdefault(one.row.case, []).append(one)
     ranked = sorted(cases.items(), key=lambda item: float(np.mean([one.row.scores["dice"] for one in item[1]])))
     for rank, (case, members) in selected(ranked).items():
-        drawn = [_drawn(job, one.episode) for one in members]
-        write_png(folder / "overlays" / f"{rank}_{case}.png", _stacked([picture for picture, _ in drawn]))
-        for one, (_, panels) in zip(members, drawn, strict=True):
+        pictured = [Pictured.of(job, one) for one in members]
+        rows = [_beside(each.draw_support(0), each.draw_query()) for each in pictured]
+        write_png(folder / "overlays" / f"{rank}_{case}.png", _stacked(rows))
+        for one, each in zip(members, pictured, strict=True):
             label = f"{one.row.name} " if len(job.episodes.labels) > 1 else ""
-            for name, panel in panels.items():
+            for name, panel in each.panels.items():
                 write_png(folder / "panels" / case / f"{label}{name}.png", render(panel))
-
-
-def _drawn(job: Job, episode: Episode) -> tuple[Picture, dict[str, Panel]]:
-    """The query slice with most of the class, beside the slice that it was segmented by (contours as `inference.overlay` draws
-    them), and the method's panels of the two."""
-    prediction, reference = job.segment(episode)
-    at = int((reference == 1).sum((1, 2)).argmax())
-    chunk = next(chunk for chunk in episode.chunks if episode.scored[at] in chunk.slices)
-    support, query = job.support(episode, chunk), job.stack(episode).slices[episode.scored[at]]
-    image = job.data.image(query)
-    picture = _beside(
-        draw(support.images[0], None, support.masks[0], shorter=_SHORTER),
-        draw(image, prediction[at], reference[at], shorter=_SHORTER),
-    )
-    conditioned = job.conditioned(episode, chunk)
-    assert isinstance(conditioned, ConditionedPredictor)
-    with torch.inference_mode():
-        panels = conditioned.method.panels(conditioned.episode(1, image, reference[at], query.name))
-    return picture, panels
 
 
 def _beside(left: Picture, right: Picture) -> Picture:

@@ -46,6 +46,8 @@ class Scored:
     row: Row
     reference: str
     """SHA-256 of the reference."""
+    fullest: int
+    """Index in the volume of the scored slice with most of the class; of equals, the one with most of the prediction."""
 
 
 @dataclass
@@ -99,6 +101,10 @@ class Job:
             self._conditioned[key] = self.candidate.condition(self.support(episode, chunk))
         return self._conditioned[key]
 
+    def reference(self, episode: Episode, index: int) -> Labels:
+        """What is to be found in a slice of the query's volume: 1 where the class is, 255 where ignored."""
+        return _of_class(self.data.mask(self.stack(episode).slices[index]), episode.label)
+
     def segment(self, episode: Episode) -> tuple[Labels, Labels]:
         """Prediction and reference of the scored slices, D×H×W: 0, 1 and in the reference 255."""
         slices = self.stack(episode).slices
@@ -107,7 +113,7 @@ class Job:
             images = (self.data.image(slices[index]) for index in chunk.slices)
             masks = self.conditioned(episode, chunk).predict_each(images, self.batch_size)
             found.update(zip(chunk.slices, masks, strict=True))
-        references = [_of_class(self.data.mask(slices[index]), episode.label) for index in episode.scored]
+        references = [self.reference(episode, index) for index in episode.scored]
         volume = Stack(episode.query, tuple(slices[index].name for index in episode.scored))
         return assemble(volume, [found[index] for index in episode.scored]), assemble(volume, references)
 
@@ -127,6 +133,8 @@ class Job:
                 f"the reference of '{self.case(episode)}' has only ignored pixels (255); freeze episodes anew"
             )
         digest = hashlib.sha256(f"{reference.shape}".encode() + np.ascontiguousarray(reference).tobytes()).hexdigest()
+        area = (reference == 1).sum((1, 2)) + 1e-6 * prediction.sum((1, 2))
+        fullest = episode.scored[int(area.argmax())]
         if self.flat:
             prediction, reference = prediction[0], reference[0]
         stack, label = self.stack(episode), episode.label
@@ -140,7 +148,7 @@ class Job:
             spacing=spacing if spacing is not None and len(spacing) == reference.ndim else None,
             group=stack.group,
         )
-        return Scored(episode, replace(row, label=self.episodes.labels.index(label) + 1), digest)
+        return Scored(episode, replace(row, label=self.episodes.labels.index(label) + 1), digest, fullest)
 
 
 def evaluate_episodes(

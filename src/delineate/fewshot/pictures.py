@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from delineate.data.case import ClassTable
-from delineate.fewshot.evaluate import Job, Scored
+from delineate.data.spec import Pixels
+from delineate.fewshot.evaluate import Job, Labels, Scored
 from delineate.fewshot.segmenter import ConditionedPredictor
+from delineate.fewshot.support import Support
 from delineate.inference.files import write_png
 from delineate.inference.overlay import draw
 from delineate.inference.panels import render
+from delineate.methods.contract import Panel
 
 FOLDER = "pictures"
 MOST = 9
@@ -24,6 +27,43 @@ SHOTS = 3
 """Support slices in a picture."""
 SHORTER = 256
 """Pixels: small slices are enlarged before they are drawn on."""
+Picture = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Pictured:
+    """The slice of an episode with most of the class, segmented anew, and what it was segmented by."""
+
+    support: Support
+    query: str
+    """Name of the slice."""
+    image: Pixels
+    prediction: Labels
+    reference: Labels
+    panels: dict[str, Panel]
+    """The method's own pictures of the slice and its support; none of a baseline."""
+
+    @classmethod
+    def of(cls, job: Job, one: Scored) -> Pictured:
+        episode, index = one.episode, one.fullest
+        chunk = next(chunk for chunk in episode.chunks if index in chunk.slices)
+        query = job.stack(episode).slices[index]
+        image, reference = job.data.image(query), job.reference(episode, index)
+        conditioned = job.conditioned(episode, chunk)
+        (prediction,) = conditioned.predict_each([image])
+        panels: dict[str, Panel] = {}
+        if isinstance(conditioned, ConditionedPredictor):
+            with torch.inference_mode():
+                panels = conditioned.method.panels(conditioned.episode(1, image, reference, query.name))
+        return cls(job.support(episode, chunk), query.name, image, prediction, reference, panels)
+
+    def draw_support(self, at: int) -> Picture:
+        """A support slice with its mask, as `inference.overlay` draws references."""
+        return draw(self.support.images[at], None, self.support.masks[at], shorter=SHORTER)
+
+    def draw_query(self) -> Picture:
+        """The slice with prediction and reference."""
+        return draw(self.image, self.prediction, self.reference, shorter=SHORTER)
 
 
 def write_pictures(job: Job, scored: Sequence[Scored], out: Path) -> list[dict[str, Any]]:
@@ -57,24 +97,11 @@ def _selected(scored: Sequence[Scored]) -> list[tuple[str, Scored]]:
     return chosen[:MOST]
 
 
-def _of_episode(job: Job, one: Scored) -> list[tuple[str, NDArray[np.uint8]]]:
-    episode, classes = one.episode, ClassTable()
-    prediction, reference = job.segment(episode)
-    area = (reference == 1).sum((1, 2)) + 1e-6 * prediction.sum((1, 2))
-    at = int(area.argmax())
-    index = episode.scored[at]
-    chunk = next(chunk for chunk in episode.chunks if index in chunk.slices)
-    support, query = job.support(episode, chunk), job.stack(episode).slices[index]
-    image = job.data.image(query)
-    pictures = [
-        (f"support {number}", draw(shown, None, mask, classes, shorter=SHORTER))
-        for number, (shown, mask) in enumerate(zip(support.images[:SHOTS], support.masks, strict=False), start=1)
+def _of_episode(job: Job, one: Scored) -> list[tuple[str, Picture]]:
+    pictured = Pictured.of(job, one)
+    shots = min(SHOTS, len(pictured.support.images))
+    pictures = [(f"support {at + 1}", pictured.draw_support(at)) for at in range(shots)]
+    pictures.append((f"query {pictured.query}", pictured.draw_query()))
+    return pictures + [
+        (name, render(panel)) for name, panel in pictured.panels.items() if not name.startswith("support")
     ]
-    pictures.append((f"query {query.name}", draw(image, prediction[at], reference[at], classes, shorter=SHORTER)))
-    conditioned = job.conditioned(episode, chunk)
-    if isinstance(conditioned, ConditionedPredictor):
-        batch = conditioned.episode(1, image, reference[at], query.name)
-        with torch.inference_mode():
-            panels = conditioned.method.panels(batch)
-        pictures += [(name, render(panel)) for name, panel in panels.items() if not name.startswith("support")]
-    return pictures
