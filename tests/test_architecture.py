@@ -21,7 +21,7 @@ ROOMS = (
 """Lowest first."""
 TORCH = {"torch", "torchvision", "timm", "lightning"}
 WITHOUT_TORCH = ("common", "data", "evaluation", "report")
-HEAVY = TORCH | {"numpy", "scipy", "cv2", "PIL", "matplotlib", "pydantic", "yaml", "safetensors"}
+HEAVY = TORCH | {"numpy", "scipy", "cv2", "PIL", "pydantic", "yaml", "safetensors"}
 """What no verb may import before it has parsed its arguments."""
 LONGEST = 500
 
