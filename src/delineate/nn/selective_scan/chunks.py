@@ -17,7 +17,7 @@ STEPS = 32
 """Least steps of a chunk: fewer would keep more states, and start more operations per state."""
 WIDER = 2
 """How many times larger a block is where several threads work. They meet at Python's lock between operations; fewer and longer
-ones gain more (a fifth to a fourth of the time, measured) than the cache loses."""
+ones gain more (up to a third of the time, measured) than the cache loses."""
 WORK_OF_A_THREAD = 2**20
 """Least states × steps of a thread: a millisecond forward."""
 
