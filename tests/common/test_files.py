@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -60,3 +62,38 @@ def test_lines_and_hash(tmp_path: Path) -> None:
     assert sha256(path) == hashlib.sha256(b"one\ntwo\n").hexdigest()
     with pytest.raises(DelineateError, match="cannot write"):
         append_line(tmp_path / "absent" / "e", "x")
+
+
+def test_modes_follow_the_umask_which_nobody_touches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = os.umask(0o027)
+
+    def refuse(_: int) -> int:
+        raise AssertionError("the umask belongs to all threads")
+
+    try:
+        monkeypatch.setattr(os, "umask", refuse)
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda number: write_text(tmp_path / f"{number}.txt", "x"), range(200)))
+    finally:
+        monkeypatch.undo()
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o640}
+
+
+def test_a_name_as_long_as_the_system_allows(tmp_path: Path) -> None:
+    target = tmp_path / ("n" * 251 + ".txt")
+    write_text(target, "x")
+    assert [path.name for path in tmp_path.iterdir()] == [target.name]
+
+
+def test_a_link_is_replaced_and_what_it_points_to_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / "out").symlink_to(tmp_path / "precious")
+    write_text(tmp_path / "out", "new")
+    assert (tmp_path / "precious").read_text() == "mine"
+    assert (tmp_path / "out").read_text() == "new"
+
+
+def test_names_that_are_not_utf8_can_be_written(tmp_path: Path) -> None:
+    write_json(tmp_path / "e.json", {"file": "\udcff.png"})
+    assert json.loads((tmp_path / "e.json").read_text(encoding="utf-8")) == {"file": "\udcff.png"}

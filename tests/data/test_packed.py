@@ -228,7 +228,7 @@ def test_objects_are_never_loaded(packed: Write) -> None:
 def test_hdf5_needs_h5py(packed: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     root = packed("a.h5", pixels(8, 8), labels(12, 12)[:8, :8])
     monkeypatch.setattr("delineate.data.planes.import_module", lambda name: __import__("no_" + name))
-    with pytest.raises(DataError, match=r"pip install 'delineate\[hdf5\]'"):
+    with pytest.raises(DataError, match=r"pip install h5py"):
         discover(root)
 
 

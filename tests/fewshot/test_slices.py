@@ -110,7 +110,7 @@ def test_an_axis_of_pictures_is_refused(slice_folder: Path) -> None:
 
 def test_the_index_is_kept_and_mended(volume_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = open_slices(volume_folder, cache_folder=tmp_path)
-    files = sorted((tmp_path / "slices").glob("*.json"))
+    files = sorted(tmp_path.rglob("slices/*.json"))
     assert files
     files[0].write_text("broken")
     second = open_slices(volume_folder, cache_folder=tmp_path)

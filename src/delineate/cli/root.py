@@ -35,9 +35,9 @@ app.command("import")(importing.import_checkpoint)
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from delineate.common.about import version as of_this
 
-        typer.echo(f"delineate {version('delineate')}")
+        typer.echo(f"delineate {of_this()}")
         raise typer.Exit
 
 

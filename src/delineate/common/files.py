@@ -6,13 +6,17 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from delineate.common.errors import DelineateError
+
+_LONGEST_SUFFIX = 16
+"""Of a name that is kept: writers choose a format by it."""
 
 
 @contextmanager
@@ -25,12 +29,9 @@ def atomic_path(target: Path) -> Iterator[Path]:
     temporary: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.stem}.", suffix=target.suffix, dir=target.parent)
-        os.close(handle)
-        temporary = Path(name)
+        temporary = _new_file_beside(target)
         yield temporary
         _flush(temporary)
-        temporary.chmod(0o666 & ~_umask())
         temporary.replace(target)
     except OSError as error:
         raise _explain(error, target) from error
@@ -46,8 +47,8 @@ def write_bytes(target: Path, content: bytes) -> None:
 
 
 def write_text(target: Path, content: str) -> None:
-    """Write UTF-8 text to `target` atomically."""
-    write_bytes(target, content.encode())
+    """Write UTF-8 text to `target` atomically; what cannot be written of a name that is not UTF-8 becomes an escape."""
+    write_bytes(target, content.encode(errors="backslashreplace"))
 
 
 def write_json(target: Path, content: Any) -> None:
@@ -86,10 +87,15 @@ def _flush(path: Path) -> None:
         os.fsync(stream.fileno())
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _new_file_beside(target: Path) -> Path:
+    """An empty file of its own. The system itself applies the umask to its mode: to read it, one would have to set it, for all
+    threads at once. The name is short, since that of the target may be as long as the system allows."""
+    suffix = target.suffix if len(target.suffix) <= _LONGEST_SUFFIX else ""
+    while True:
+        path = target.with_name(f".{secrets.token_hex(6)}{suffix}")
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            return path
 
 
 def _explain(error: OSError, target: Path) -> DelineateError:
@@ -99,4 +105,8 @@ def _explain(error: OSError, target: Path) -> DelineateError:
         return DelineateError(f"cannot write {target}: permission denied; choose a folder that you may write to")
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
         return DelineateError(f"cannot write {target}: part of that path is a file, not a folder; choose another one")
+    if error.errno == errno.EFBIG:
+        return DelineateError(
+            f"cannot write {target}: a limit on the size of files is reached; raise it, or choose another folder"
+        )
     return DelineateError(f"cannot write {target}: {error.strerror or error}")

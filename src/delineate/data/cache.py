@@ -8,8 +8,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import shutil
-import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,6 +22,7 @@ from numpy.typing import NDArray
 
 from delineate.common.errors import DataError, DelineateError
 from delineate.data.cache_entry import Entry, Index
+from delineate.data.cache_place import INDEX, begin_entry, cache_place, entries, finish_entry, remove_entry
 from delineate.data.case import IGNORE, Case, Manifest
 from delineate.data.images import DEFAULT_MAX_PIXELS
 from delineate.data.locks import lock_if_free, locked
@@ -82,7 +81,7 @@ def open_cache(
     """
     if not cases:
         raise DataError(f"{manifest.root}: there are no cases to cache")
-    entry = Entry.of(manifest, cases, spec, folder or user_cache_folder())
+    entry = Entry.of(manifest, cases, spec, cache_place(folder))
     if entry.size > limit_bytes:
         smaller = "a smaller input.scale" if spec.fit == "patch" else "a smaller --size"
         raise DataError(
@@ -96,28 +95,16 @@ def open_cache(
                 announce(f"cache: {len(cases)} samples at {size}, {amount(entry.size)}, in {entry.path}")
                 make_room(entry.path, entry.size, limit_bytes)
                 index = _build(entry, manifest, cases, spec, max_pixels)
-            os.utime(entry.path / "index.json")
+            os.utime(entry.path / INDEX)
             return Cache(tuple(cases), *entry.mapped(index))
     except OSError as error:
         raise explain(error, entry.folder, entry.size) from error
 
 
-def user_cache_folder() -> Path:
-    """Where this system's users keep caches, with our name."""
-    home = Path.home()
-    if sys.platform == "win32":
-        return home / "AppData" / "Local" / "delineate" / "cache"
-    if sys.platform == "darwin":
-        return home / "Library" / "Caches" / "delineate"
-    return home / ".cache" / "delineate"
-
-
 def _build(entry: Entry, manifest: Manifest, cases: Sequence[Case], spec: InputSpec, max_pixels: int) -> Index:
     """Decode in threads, write in order, rename at the end. Plain writes, for a full disk kills whoever writes to a memory map."""
     building = entry.folder / f"{entry.key}.building"
-    shutil.rmtree(building, ignore_errors=True)
-    shutil.rmtree(entry.path, ignore_errors=True)
-    building.mkdir(parents=True)
+    begin_entry(building)
     try:
         index: Index = {"cases": len(cases), "dtype": str(entry.dtype), "root": manifest.root, **entry.description()}
         with ExitStack() as stack:
@@ -127,11 +114,11 @@ def _build(entry: Entry, manifest: Manifest, cases: Sequence[Case], spec: InputS
                     streams[name].write(array.data)
                     index[name] = zlib.crc32(array.data, index.get(name, 0))
         entry.seal(index)
-        (building / "index.json").write_text(json.dumps(index))
-        building.rename(entry.path)
+        (building / INDEX).write_text(json.dumps(index), encoding="utf-8")
+        finish_entry(building, entry.path)
         return index
     finally:
-        shutil.rmtree(building, ignore_errors=True)
+        remove_entry(building)
 
 
 def _decoded(
@@ -170,21 +157,20 @@ def _as_bits(image: Pixels, bits: int) -> Pixels:
 
 def make_room(path: Path, size: int, limit_bytes: int) -> None:
     """Remove the entries used longest ago until one of `size` bytes at `path` fits among them; those that another process works
-    on stay. An entry is a folder with an `index.json`; its lock is `locks/NAME.lock` beside it."""
+    on stay, and so does every folder that is no entry (`data.cache_place`). An entry's lock is `locks/NAME.lock` beside it."""
     others = []
-    for index in path.parent.glob("*/index.json"):
-        if index.parent != path:
+    for other in entries(path.parent):
+        if other != path:
             with suppress(OSError):
-                taken = sum(file.stat().st_size for file in index.parent.iterdir())
-                others.append((index.stat().st_mtime, taken, index.parent))
+                taken = sum(file.stat().st_size for file in other.iterdir())
+                others.append(((other / INDEX).stat().st_mtime, taken, other))
     excess = sum(taken for _, taken, _ in others) + size - limit_bytes
     for _, taken, other in sorted(others):
         if excess <= 0:
             return
         with lock_if_free(path.parent / "locks" / f"{other.name}.lock") as free:
             if free:
-                (other / "index.json").unlink(missing_ok=True)
-                shutil.rmtree(other, ignore_errors=True)
+                remove_entry(other)
                 excess -= taken
 
 
@@ -200,6 +186,8 @@ def explain(error: OSError, folder: Path, size: int) -> DelineateError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DelineateError(
             f"no room for the cache: {amount(size)} are needed in {folder} and the disk is full; "
-            "free some space or choose a smaller --size"
+            "free some space, choose a smaller --size, or another disk with --cache-dir"
         )
-    return DelineateError(f"cannot use the cache folder {folder}: {error.strerror or error}")
+    return DelineateError(
+        f"cannot use the cache folder {folder}: {error.strerror or error}; choose another one with --cache-dir"
+    )

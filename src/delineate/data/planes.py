@@ -4,7 +4,7 @@ A picture has an address, which stands wherever a path does: `FILE#ARRAY` is a w
 first axis counts slices, from 0); `@signed` at the end says that fractions go from -1 to 1. `read_plane` gives the bytes of a
 .npy file, so that a plane is hashed, cached and decoded as the content of any other file is.
 
-h5py reads HDF5; it is an extra (`pip install 'delineate[hdf5]'`) and imported only when such a file is met.
+h5py reads HDF5; it is an extra (`pip install h5py`) and imported only when such a file is met.
 """
 
 from __future__ import annotations
@@ -217,4 +217,4 @@ def _h5py() -> Any:
     try:
         return import_module("h5py")
     except ImportError as error:
-        raise DataError("HDF5 files need h5py: pip install 'delineate[hdf5]'") from error
+        raise DataError("HDF5 files need h5py: pip install h5py") from error

@@ -1,7 +1,7 @@
 """NIfTI volumes ⇄ arrays, with their geometry: where a voxel lies, and how far apart voxels are, in millimetres.
 
 Arrays keep the order of the file's axes (X×Y×Z), so that spacing and affine speak of the same axes. nibabel reads and writes;
-it is an extra (`pip install 'delineate[medical]'`) and imported only when a volume is met. The header is checked before
+it is an extra (`pip install nibabel`) and imported only when a volume is met. The header is checked before
 nibabel sees it, because nibabel mends impossible spacings silently.
 """
 
@@ -238,7 +238,7 @@ def _nibabel() -> Any:
     try:
         return import_module("nibabel")
     except ImportError as error:
-        raise DataError("NIfTI volumes need nibabel: pip install 'delineate[medical]'") from error
+        raise DataError("NIfTI volumes need nibabel: pip install nibabel") from error
 
 
 def _broken(path: Path, error: Exception) -> DataError:

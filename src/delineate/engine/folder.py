@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from delineate.common.about import version, version_of
 from delineate.common.errors import TrainingError
 from delineate.common.files import append_line, output_folder, write_json, write_text
 
@@ -65,17 +66,10 @@ class RunFolder:
 
 def environment(device: str, threads: int) -> dict[str, str]:
     """Versions and machine, for the record."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    names = ("delineate", "torch", "torchvision", "timm", "lightning", "numpy", "opencv-python-headless")
-    found = {}
-    for name in names:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed as a package"
+    names = ("torch", "torchvision", "timm", "lightning", "numpy", "opencv-python-headless")
     return {
-        **found,
+        "delineate": version(),
+        **{name: version_of(name) for name in names},
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         "processor": _processor(),

@@ -13,7 +13,7 @@ from delineate.engine.console import Reporter, Validated
 def check_installed() -> None:
     """Raise `RecipeError` with the install hint when TensorBoard is absent."""
     if find_spec("tensorboard") is None:
-        raise RecipeError("engine.tensorboard=true needs TensorBoard: pip install 'delineate[tensorboard]'")
+        raise RecipeError("engine.tensorboard=true needs TensorBoard: pip install tensorboard")
 
 
 class TensorBoardReporter:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -14,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.common.errors import DataError
+from delineate.common.errors import DataError, DelineateError
 from delineate.common.files import sha256, write_json
 from delineate.data import labels
-from delineate.data.cache import user_cache_folder
+from delineate.data.cache_place import cache_place
 from delineate.data.case import IGNORE, Case, Manifest
 from delineate.data.findings import raise_errors, some
 from delineate.data.inspect import Census, Facts
@@ -82,7 +83,7 @@ def open_volumes(
     cases, shapes = [], {}
     geometries = [_geometry(manifest, case) for case in manifest.cases]
     axis = widest([geometry.spacing for geometry in geometries]) if axis is None else axis
-    folder = cache_folder or user_cache_folder()
+    folder = cache_place(cache_folder)
     for done, (case, geometry) in enumerate(zip(manifest.cases, geometries, strict=True), start=1):
         hashed = _hashed(manifest, case)
         spacing = (geometry.spacing[axis], *np.delete(geometry.spacing, axis).tolist())
@@ -223,7 +224,8 @@ def _values(path: Path, digest: str, axis: int, folder: Path) -> list[dict[int, 
     except (OSError, ValueError, TypeError, AttributeError):
         voxels = np.moveaxis(read_label_volume(path).array, axis, 0)
         counted = [labels.count_values(np.ascontiguousarray(one)) for one in voxels]
-        write_json(index, [{str(value): count for value, count in one.items()} for one in counted])
+        with suppress(DelineateError):  # saves time only: a cache that cannot be written is no reason to stop
+            write_json(index, [{str(value): count for value, count in one.items()} for one in counted])
         return counted
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
@@ -21,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
-from delineate.data.cache import DEFAULT_LIMIT_BYTES, amount, explain, make_room, user_cache_folder
+from delineate.data.cache import DEFAULT_LIMIT_BYTES, amount, explain, make_room
+from delineate.data.cache_place import INDEX, begin_entry, cache_place, finish_entry, remove_entry
 from delineate.data.locks import locked
 
 Rows = Mapping[str, NDArray[Any]]
@@ -41,7 +41,7 @@ class Store:
         cls, folder: Path | None, limit_bytes: int = DEFAULT_LIMIT_BYTES, announce: Callable[[str], None] | None = None
     ) -> Store:
         """In `folder`, or in the user's cache."""
-        return cls(folder or user_cache_folder(), limit_bytes, announce or (lambda _: None))
+        return cls(cache_place(folder), limit_bytes, announce or (lambda _: None))
 
     def arrays(
         self,
@@ -69,7 +69,7 @@ class Store:
                     self.announce(f"cache: {what} of {count} slices, {amount(entry.size)}, in {entry.path}")
                     make_room(entry.path, entry.size, self.limit_bytes)
                     entry.build(make())
-                os.utime(entry.path / "index.json")
+                os.utime(entry.path / INDEX)
                 return entry.mapped()
         except OSError as error:
             raise explain(error, self.folder, entry.size) from error
@@ -98,7 +98,7 @@ class _Entry:
     def sound(self) -> bool:
         """Whether all files are there, with the checksums that they were written with."""
         try:
-            index = json.loads((self.path / "index.json").read_text())
+            index = json.loads((self.path / INDEX).read_text())
             contents = {name: (self.path / f"{name}.bin") for name in self.rows}
             if {name: file.stat().st_size for name, file in contents.items()} != self.sizes:
                 return False
@@ -109,9 +109,7 @@ class _Entry:
     def build(self, made: Iterable[Rows]) -> None:
         """Write row by row; plain writes, since a full disk kills whoever writes to a memory map."""
         building = self.folder / f"{self.key}.building"
-        for path in (building, self.path):
-            shutil.rmtree(path, ignore_errors=True)
-        building.mkdir(parents=True)
+        begin_entry(building)
         try:
             index = dict.fromkeys(self.rows, 0)
             with ExitStack() as stack:
@@ -122,10 +120,10 @@ class _Entry:
                         assert row.shape == shape, f"{name}: {row.shape} instead of {shape}"
                         streams[name].write(row.data)
                         index[name] = zlib.crc32(row.data, index[name])
-            (building / "index.json").write_text(json.dumps(index))
-            building.rename(self.path)
+            (building / INDEX).write_text(json.dumps(index), encoding="utf-8")
+            finish_entry(building, self.path)
         finally:
-            shutil.rmtree(building, ignore_errors=True)
+            remove_entry(building)
 
     def mapped(self) -> dict[str, NDArray[Any]]:
         # As plain arrays: indexing a memmap makes a new memmap object each time, which is slow.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from delineate.common.about import version
 from delineate.common.files import write_text
 from delineate.report.html import Html, element, join
 
@@ -30,7 +30,7 @@ def page(title: str, kind: str, *content: Any) -> Html:
     eyebrow = element("div", _MARK, element("span", f"Delineate {kind}"), class_="eyebrow")
     end = element(
         "footer",
-        f"Written by Delineate {version('delineate')}. Research software: not a medical device, not for diagnosis.",
+        f"Written by Delineate {version()}. Research software: not a medical device, not for diagnosis.",
     )
     body = element("body", element("main", eyebrow, element("h1", title), *content, end))
     return Html("<!DOCTYPE html>\n" + element("html", head, body, lang="en") + "\n")

@@ -81,7 +81,7 @@ def absent(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("absent")
 def test_without_the_package_the_error_says_how_to_install_it() -> None:
-    with pytest.raises(DelineateError, match=r"not installed; pip install 'delineate\[smp\]'"):
+    with pytest.raises(DelineateError, match=r"not installed; pip install segmentation-models-pytorch"):
         registry.create("smp:unet/resnet18")
 
 
@@ -156,7 +156,7 @@ def test_it_is_trained_saved_and_loaded_by_its_name(tmp_path: Path, monkeypatch:
         assert torch.equal(method(batch["image"]), again(batch["image"]))
     method_class.cache_clear()
     monkeypatch.setattr(names, "find_spec", lambda _: None)
-    with pytest.raises(ArtefactError, match=r"cannot be rebuilt: .*pip install 'delineate\[smp\]'"):
+    with pytest.raises(ArtefactError, match=r"cannot be rebuilt: .*pip install segmentation-models-pytorch"):
         load(path)
 
 

@@ -34,7 +34,7 @@ def package() -> Any:
     """The module. Raises `DelineateError` saying how to install it."""
     if find_spec(PACKAGE) is None:
         raise DelineateError(
-            "methods named smp:… need segmentation_models.pytorch, which is not installed; pip install 'delineate[smp]'"
+            "methods named smp:… need segmentation_models.pytorch, which is not installed; pip install segmentation-models-pytorch"
         )
     return import_module(PACKAGE)
 
