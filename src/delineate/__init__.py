@@ -25,11 +25,13 @@ if TYPE_CHECKING:
         load,
         train,
     )
+    from delineate.data.source import DataSource
     from delineate.methods.listing import list_methods
     from delineate.methods.registry import create
 
 __version__ = "0.1.0"
 __all__ = [
+    "DataSource",
     "compare",
     "create",
     "demo",
@@ -44,6 +46,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "DataSource": "delineate.data.source",
     "compare": "delineate.api",
     "create": "delineate.methods.registry",
     "demo": "delineate.api",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from delineate.common.errors import DelineateError
 
 if TYPE_CHECKING:
+    from delineate.data.source import DataSource
     from delineate.engine.console import Reporter
     from delineate.engine.run import RunResult
     from delineate.engine.task import TaskKind
@@ -24,7 +25,7 @@ GIB = 2**30
 
 
 def train(
-    data: Path | str,
+    data: Path | str | DataSource,
     *,
     method: str,
     out: Path | str,
@@ -46,6 +47,7 @@ def train(
 ) -> RunResult:
     """Train `method` on the images and masks in `data` and write the run folder `out`, its report included.
 
+    `data`: a folder, a manifest, or a `DataSource` that says which folders, labels and groups are meant, as everywhere here.
     `size`: working height = width in pixels; `epochs` or `steps` count all stages together; `fold`: the one that validates,
     of a manifest with folds; `settings` are texts "section.key=value", `options` the same as a nested mapping; `cache_limit`
     is in GiB; `reporter` receives progress (default: a progress bar on stderr). What is left None comes from the method's preset.
@@ -82,7 +84,7 @@ def _train(
     kind: TaskKind,
     reporter: Reporter | None,
     *,
-    data: Path | str,
+    data: Path | str | DataSource,
     out: Path | str,
     init: Path | str | None,
     cache_dir: Path | str | None,
@@ -90,12 +92,13 @@ def _train(
     **fields: Any,
 ) -> RunResult:
     """A run of that kind, with its report. `fields`: those of `TrainRequest` that are passed on as they are."""
+    from delineate.data.source import as_source
     from delineate.engine.request import TrainRequest
     from delineate.engine.run import train as run
     from delineate.report.run import write_run_report
 
     request = TrainRequest(
-        data=Path(data),
+        data=as_source(data),
         out=Path(out),
         init=None if init is None else Path(init),
         cache_folder=None if cache_dir is None else Path(cache_dir),
@@ -127,7 +130,7 @@ def load(path: Path | str, device: str = "auto", precision: str = "32") -> Any:
 
 
 def fewshot_train(
-    data: Path | str,
+    data: Path | str | DataSource,
     *,
     method: str,
     out: Path | str,
@@ -200,7 +203,7 @@ def fewshot_predict(
     queries: Sequence[Path | str],
     *,
     out: Path | str,
-    support: Path | str | None = None,
+    support: Path | str | DataSource | None = None,
     support_images: Sequence[Path | str] = (),
     support_masks: Sequence[Path | str] = (),
     device: str = "auto",
@@ -213,6 +216,7 @@ def fewshot_predict(
     `delineate.inference.files.predict_files`, which also says what is written. Raises `DelineateError` (one line) for whatever
     a user can mend.
     """
+    from delineate.data.source import as_source
     from delineate.fewshot.segmenter import load as load_fewshot
     from delineate.fewshot.support import Support
     from delineate.inference.files import predict_files
@@ -220,7 +224,7 @@ def fewshot_predict(
     if not queries:
         raise DelineateError("there is no query: give --query with image files, folders or patterns like 'scans/*.png'")
     predictor = load_fewshot(model, device, precision)  # type: ignore[arg-type]
-    folder = None if support is None else Path(support)
+    folder = None if support is None else as_source(support)
     shown = Support.given(folder, [Path(path) for path in support_images], [Path(path) for path in support_masks])
     result = predict_files(predictor.condition_on(shown), queries, out, **options)
     shown.save(Path(out))
@@ -228,7 +232,7 @@ def fewshot_predict(
 
 
 def fewshot_episodes(
-    data: Path | str,
+    data: Path | str | DataSource,
     *,
     out: Path | str,
     stack: str = "auto",
@@ -240,10 +244,11 @@ def fewshot_episodes(
     `plan` are the fields of `delineate.fewshot.protocol.Plan`; `stack` and `axis` say how slices make volumes
     (`delineate.fewshot.slices.open_slices`). Raises `DataError` for whatever a user can mend.
     """
+    from delineate.data.source import as_source
     from delineate.fewshot.protocol import Plan, make_episodes
     from delineate.fewshot.slices import open_slices
 
-    opened = open_slices(Path(data), stack=stack, axis=axis)
+    opened = open_slices(as_source(data), stack=stack, axis=axis)
     made = make_episodes(opened, Plan(**plan), name=Path(opened.manifest.root).name, stack=stack)
     made.save(Path(out))
     return made
@@ -251,7 +256,7 @@ def fewshot_episodes(
 
 def fewshot_evaluate(
     model: Path | str,
-    data: Path | str,
+    data: Path | str | DataSource,
     *,
     episodes: Path | str,
     out: Path | str,
@@ -271,36 +276,41 @@ def fewshot_evaluate(
     `DelineateError` (one line): files that are not those of the episodes, unknown classes, a support that shows too little.
     """
     from delineate.common.files import output_folder
+    from delineate.data.source import as_source
     from delineate.fewshot.candidates import check_unseen, open_candidate
     from delineate.fewshot.episode_file import EpisodeFile
     from delineate.fewshot.evaluate import Job, evaluate_episodes, write_episodes
     from delineate.fewshot.pictures import write_pictures
     from delineate.report.evaluation import write_evaluation_report
 
+    source = as_source(data)
     frozen = EpisodeFile.load(Path(episodes))
     frozen = frozen.of_classes(classes) if classes else frozen
-    opened = frozen.open(Path(data))
+    opened = frozen.open(source)
     candidate = open_candidate(str(model), opened.census, device=device, precision=precision, seed=seed)  # type: ignore[arg-type]
     if setting == 2:
         check_unseen(candidate, frozen.classes)
     job = Job(candidate, opened, frozen, batch_size)
     evaluation, scored = evaluate_episodes(job, metrics=metrics, progress=progress)
     folder = output_folder(Path(out))
-    evaluation = write_episodes(folder, job, evaluation, scored, write_pictures(job, scored, folder), Path(data))
+    evaluation = write_episodes(folder, job, evaluation, scored, write_pictures(job, scored, folder), source.path)
     write_evaluation_report(folder)
     return evaluation
 
 
-def evaluate(predictions: Path | str, references: Path | str, *, out: Path | str, **options: Any) -> Evaluation:
+def evaluate(
+    predictions: Path | str, references: Path | str | DataSource, *, out: Path | str, **options: Any
+) -> Evaluation:
     """Score a folder of masks against the reference masks; write `scores.csv`, `scores.json` and `report.html` to `out`.
 
     `options` are the fields of `delineate.evaluation.files.Options`; see `evaluate_folders` there for the pairing of names and
     the errors.
     """
+    from delineate.data.source import as_source
     from delineate.evaluation.files import Options, evaluate_folders
     from delineate.report.evaluation import write_evaluation_report
 
-    evaluation = evaluate_folders(Path(predictions), Path(references), Options(**options), out=Path(out))
+    evaluation = evaluate_folders(Path(predictions), as_source(references), Options(**options), out=Path(out))
     write_evaluation_report(Path(out), evaluation.references)
     return evaluation
 
@@ -328,7 +338,7 @@ def compare(
 
 
 def benchmark(
-    data: Path | str,
+    data: Path | str | DataSource,
     *,
     out: Path | str,
     methods: Sequence[str],
@@ -343,13 +353,14 @@ def benchmark(
     Ctrl-C or SIGTERM.
     """
     from delineate.data.case import Manifest
+    from delineate.data.source import as_source
     from delineate.report.comparison import write_comparison_report
     from delineate.report.evaluation import write_evaluation_report
     from delineate.studies import benchmark as study
     from delineate.studies.leaderboard import make_leaderboard, write_leaderboard
     from delineate.studies.page import write_benchmark_report
 
-    request = study.BenchmarkRequest(data=Path(data), out=Path(out), methods=methods, **options)
+    request = study.BenchmarkRequest(data=as_source(data), out=Path(out), methods=methods, **options)
     plan = study.prepare(request, announce)
     result = study.run(Path(out), plan, reporter, announce, request.cache_folder)
     for stored in result.evaluations.values():

@@ -15,6 +15,7 @@ from delineate.data.check import CheckReport, check
 from delineate.data.images import read_image
 from delineate.data.phantom import write_phantoms
 from delineate.data.quality import Light, agreement, constant_and_dark
+from delineate.data.source import DataSource
 
 Write = Callable[[Path, Any], Path]
 Pairs = Callable[..., Path]
@@ -140,6 +141,6 @@ def test_a_group_rule_replaces_the_names(make_pairs: Pairs) -> None:
     root = make_pairs([f"{name}-{part}" for name in "abcde" for part in range(2)])
     (root / "train.txt").write_text("\n".join(f"{name}-0" for name in "abcde"))
     (root / "val.txt").write_text("\n".join(f"{name}-1" for name in "abcde"))
-    assert "more than one split: a, b, c, d, e" in texts(check(root, group_by="^(.)"))
+    assert "more than one split: a, b, c, d, e" in texts(check(DataSource(root, group_by="^(.)")))
     with pytest.raises(DataError, match="matches none of the 10 cases"):
-        check(root, group_by="patient")
+        check(DataSource(root, group_by="patient"))

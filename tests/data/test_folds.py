@@ -19,6 +19,7 @@ from delineate.data.duplicates import Twins
 from delineate.data.folds import Folding, deal, split_data
 from delineate.data.inspect import Census, Facts
 from delineate.data.prepare import open_data
+from delineate.data.source import DataSource
 
 Pairs = Callable[..., Path]
 NAMES = ("background", "common", "rare")
@@ -155,7 +156,7 @@ def test_a_fold_without_a_class_is_named() -> None:
 
 def test_a_frozen_manifest_opens_fold_by_fold(make_pairs: Pairs, tmp_path: Path) -> None:
     root = make_pairs([f"{name}{part}" for name in "abcdef" for part in range(3)])
-    split_data(root, folds=3, group_by="^.", test_fraction=0.2).manifest.save(tmp_path / "folds.json")
+    split_data(DataSource(root, group_by="^."), folds=3, test_fraction=0.2).manifest.save(tmp_path / "folds.json")
     seen: list[str] = []
     for fold in range(3):
         manifest, _ = open_data(tmp_path / "folds.json", fold=fold)

@@ -18,6 +18,7 @@ from delineate import api, cli
 from delineate.common.errors import DataError, DelineateError, RecipeError
 from delineate.data.case import Manifest
 from delineate.data.folds import split_data
+from delineate.data.source import DataSource
 from delineate.engine.console import Silent
 from delineate.evaluation.stored import Stored
 from delineate.studies.benchmark import BenchmarkRequest, prepare
@@ -177,7 +178,7 @@ def test_wrong_plans_are_refused_before_anything_is_written(discs: Path, tmp_pat
         ({"methods": ["unet", "unet"]}, RecipeError, "named twice"),
         ({"folds": 20}, DataError, "there are 8"),
         ({"data": without_test, "folds": None}, DataError, "has no test list; give --folds"),
-        ({"group_by": "zebra"}, DataError, "matches none of the 16 cases"),
+        ({"data": DataSource(discs, group_by="zebra")}, DataError, "matches none of the 16 cases"),
         ({"metrics": ["dcie"]}, DataError, "did you mean 'dice'"),
         ({"minutes": 1.0}, DataError, "not both"),
         ({"settings": ["engine.lrr=1"]}, RecipeError, "lr"),
@@ -219,8 +220,8 @@ def test_verbs(discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cap
 def test_folds_that_were_frozen_before_are_used_as_they_are(discs: Path, tmp_path: Path):
     frozen = split_data(discs, folds=4).manifest
     frozen.save(tmp_path / "folds.json")
-    found = open_folds(tmp_path / "folds.json", None, None)
+    found = open_folds(DataSource(tmp_path / "folds.json"), None)
     assert found.count == 4
     assert {case.id: case.fold for case in found.manifest.cases} == {case.id: case.fold for case in frozen.cases}
     with pytest.raises(DataError, match=r"has 4 folds, not 3; leave --folds out"):
-        open_folds(tmp_path / "folds.json", 3, None)
+        open_folds(DataSource(tmp_path / "folds.json"), 3)

@@ -10,6 +10,7 @@ import typer
 from delineate.cli import options
 
 if TYPE_CHECKING:
+    from delineate.data.source import DataSource
     from delineate.studies.leaderboard import Leaderboard
     from delineate.studies.speed import Speed
 
@@ -29,10 +30,11 @@ def benchmark(
     folds: Annotated[
         int | None, typer.Option(help="Deal the cases into so many folds, by group.", show_default="own test list")
     ] = None,
-    group_by: Annotated[
-        str | None,
-        typer.Option(metavar="RULE", help="Which cases belong together: a pattern, a CSV (case,group), 'none'."),
-    ] = None,
+    images: options.DataImages = None,
+    masks: options.DataMasks = None,
+    labels: options.DataLabels = None,
+    group_by: options.GroupBy = None,
+    join: options.JoinCopies = options.Join.near,
     seeds: Annotated[int, typer.Option(help="Trainings of each method and fold.", min=1)] = 1,
     epochs: Annotated[
         int | None,
@@ -77,18 +79,18 @@ def benchmark(
     if status:
         _print_status(data)
         return
+    source = options.source(data, images, masks, labels, group_by, join)
     if speed:
-        _print_speed([_speed(data, name, preset, size, settings or [], cache_dir) for name in names])
+        _print_speed([_speed(source, name, preset, size, settings or [], cache_dir) for name in names])
         return
     if out is None:
         raise DelineateError("--out is missing: name the folder of the benchmark")
     board = api.benchmark(
-        data,
+        source,
         out=out,
         methods=names,
         preset=preset,
         folds=folds,
-        group_by=group_by,
         seeds=seeds,
         epochs=epochs,
         minutes=budget_minutes,
@@ -104,7 +106,9 @@ def benchmark(
     _print_board(board, out)
 
 
-def _speed(data: Path, method: str, preset: str, size: int | None, settings: list[str], cache: Path | None) -> Speed:
+def _speed(
+    data: DataSource, method: str, preset: str, size: int | None, settings: list[str], cache: Path | None
+) -> Speed:
     from delineate.studies.speed import measure_speed
 
     return measure_speed(

@@ -24,15 +24,6 @@ app = typer.Typer(no_args_is_help=True, help="Look at a data set before training
 
 _COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
-GroupBy = Annotated[
-    str | None,
-    typer.Option(
-        metavar="RULE",
-        help="What belongs together: a regular expression on the names, a CSV file (case,group), or none. "
-        "Default: patients and sequences that the names tell of.",
-    ),
-]
-
 
 @app.command()
 def check(
@@ -44,7 +35,11 @@ def check(
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a page (HTML) with pictures of what was found.")
     ] = None,
-    group_by: GroupBy = None,
+    images: options.DataImages = None,
+    masks: options.DataMasks = None,
+    labels: options.DataLabels = None,
+    group_by: options.GroupBy = None,
+    join: options.JoinCopies = options.Join.near,
     max_megapixels: options.MaxMegapixels = 400,
 ) -> None:
     """Show what was matched, label values, duplicates, splits and balance; name every fault and how to mend it.
@@ -67,8 +62,9 @@ def check(
     if fix is not None:
         check_target(folder, fix)
     pixels = round(max_megapixels * 1e6)
+    source = options.source(folder, images, masks, labels, group_by, join)
     with _progress() as progress:
-        found = examine_folder(folder, group_by=group_by, max_pixels=pixels, progress=progress)
+        found = examine_folder(source, max_pixels=pixels, progress=progress)
     console = Console()
     _show(found, console)
     if report is not None:
@@ -101,7 +97,11 @@ def split(
             metavar="F", help="Share of the training groups that keep their masks; the others become unlabelled."
         ),
     ] = None,
-    group_by: GroupBy = None,
+    images: options.DataImages = None,
+    masks: options.DataMasks = None,
+    labels: options.DataLabels = None,
+    group_by: options.GroupBy = None,
+    join: options.JoinCopies = options.Join.near,
     test_fraction: Annotated[
         float | None,
         typer.Option(
@@ -142,21 +142,20 @@ def split(
         )
     with _progress() as progress:
         pixels = round(max_megapixels * 1e6)
+        source = options.source(folder, images, masks, labels, group_by, join)
         if folds is None:
             found = resplit(
-                folder,
+                source,
                 published=published,
                 labelled=labelled,
-                group_by=group_by,
                 seed=seed,
                 max_pixels=pixels,
                 progress=progress,
             )
         else:
             found = split_data(
-                folder,
+                source,
                 folds=folds,
-                group_by=group_by,
                 test_fraction=test_fraction,
                 seed=seed,
                 max_pixels=pixels,

@@ -60,6 +60,9 @@ def evaluate(
     ] = None,
     spacing: options.Spacing = None,
     stack: options.Volumes = None,
+    images: options.DataImages = None,
+    masks: options.DataMasks = None,
+    labels: options.DataLabels = None,
     group_by: Annotated[
         str | None,
         typer.Option(
@@ -98,7 +101,7 @@ def evaluate(
 
     evaluation = run(
         predictions,
-        references,
+        options.source(references, images, masks, labels),
         out=out,
         raters=raters or (),
         split=None if split is None else split.value,

@@ -58,6 +58,11 @@ def train(
     ] = None,
     axis: options.Axis = None,
     fold: options.Fold = None,
+    images: options.DataImages = None,
+    masks: options.DataMasks = None,
+    labels: options.DataLabels = None,
+    group_by: options.GroupBy = None,
+    join: options.JoinCopies = options.Join.near,
     size: options.Size = None,
     epochs: options.Epochs = None,
     steps: options.Steps = None,
@@ -84,7 +89,7 @@ def train(
     from delineate.cli.show import names_of, print_run
 
     result = run(
-        data,
+        options.source(data, images, masks, labels, group_by, join),
         method=method,
         out=out,
         preset=preset,

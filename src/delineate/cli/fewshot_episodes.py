@@ -50,6 +50,11 @@ def episodes(
         ),
     ] = "auto",
     axis: options.Axis = None,
+    images: options.DataImages = None,
+    masks: options.DataMasks = None,
+    labels: options.DataLabels = None,
+    group_by: options.GroupBy = None,
+    join: options.JoinCopies = options.Join.near,
 ) -> None:
     """Freeze which slices are shown and which are asked for, with the hashes of all files they use.
 
@@ -65,7 +70,7 @@ def episodes(
     from delineate.cli.show import names_of
 
     made = run(
-        data,
+        options.source(data, images, masks, labels, group_by, join),
         out=out,
         protocol=protocol.value,
         shots=shots,

@@ -33,6 +33,9 @@ def evaluate(
         str | None,
         typer.Option(metavar="NAMES", help="Metrics of masks, with commas.", show_default="dice,iou,precision,recall"),
     ] = None,
+    images: options.DataImages = None,
+    masks: options.DataMasks = None,
+    labels: options.DataLabels = None,
     device: options.PredictDevice = options.Device.auto,
     precision: options.PredictPrecision = options.Precision.full,
     batch_size: options.BatchSize = None,
@@ -64,7 +67,7 @@ def evaluate(
         task = bar.add_task("episodes", total=None)
         evaluation = run(
             model,
-            data,
+            options.source(data, images, masks, labels),
             episodes=episodes,
             out=out,
             classes=names_of(classes),

@@ -27,6 +27,9 @@ def predict(
     support_mask: Annotated[
         list[Path] | None, typer.Option(metavar="MASK", help="Its mask; as many as images, in the same order.")
     ] = None,
+    images: options.DataImages = None,
+    masks: options.DataMasks = None,
+    labels: options.DataLabels = None,
     query: Annotated[
         list[str] | None,
         typer.Option(metavar="INPUT", help="Images to segment: files, folders, or patterns like 'scans/**/*.png'."),
@@ -62,7 +65,7 @@ def predict(
             model,
             [*(query or []), *(more or [])],
             out=out,
-            support=support,
+            support=None if support is None else options.source(support, images, masks, labels),
             support_images=support_image or [],
             support_masks=support_mask or [],
             device=device.value,

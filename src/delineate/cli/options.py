@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from delineate.data.source import DataSource
 
 
 class Device(StrEnum):
@@ -34,7 +37,60 @@ class Split(StrEnum):
     test = "test"
 
 
-# Data
+# Data: what `data.source.DataSource` holds, the same on every verb that takes a data set
+DataImages = Annotated[
+    str | None,
+    typer.Option("--images", metavar="FOLDER", help="The folder with the images, where DATA leaves it open."),
+]
+DataMasks = Annotated[
+    str | None, typer.Option("--masks", metavar="FOLDER", help="The folder with the masks, where DATA leaves it open.")
+]
+DataLabels = Annotated[
+    str | None,
+    typer.Option(
+        "--labels",
+        metavar="TABLE",
+        help="What mask values mean: 0=background,255=lesion, or a labels.yaml.",
+        show_default="from the masks",
+    ),
+]
+GroupBy = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RULE",
+        help="What belongs together: a regular expression on the names, a CSV (case,group), or none.",
+        show_default="what folders and names tell",
+    ),
+]
+
+
+class Join(StrEnum):
+    """Which copies stay in one split."""
+
+    near = "near"
+    exact = "exact"
+    none = "none"
+
+
+JoinCopies = Annotated[
+    Join, typer.Option("--join", help="Copies of a picture that stay in one split: near ones too, equal ones, or none.")
+]
+
+
+def source(
+    data: Path,
+    images: str | None,
+    masks: str | None,
+    labels: str | None = None,
+    group_by: str | None = None,
+    join: Join = Join.near,
+) -> DataSource:
+    """The data set that these options describe."""
+    from delineate.data.source import DataSource
+
+    return DataSource(data, images=images, masks=masks, labels=labels, group_by=group_by, join=join.value)
+
+
 MaxMegapixels = Annotated[float, typer.Option(help="Refuse images with more megapixels than this.", min=0.0001)]
 CacheDir = Annotated[Path | None, typer.Option(help="Where decoded images are kept; default: the user's cache.")]
 CacheLimit = Annotated[float, typer.Option(help="Most GiB that the cache may take.", min=0)]

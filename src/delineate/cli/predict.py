@@ -29,6 +29,8 @@ def predict(
             help="INPUT is a data set, or a run's manifest.json; predict this part of it.", show_default=False
         ),
     ] = None,
+    images: options.DataImages = None,
+    masks: options.DataMasks = None,
     overlay: options.Overlay = False,
     probabilities: options.Probabilities = False,
     overwrite: options.Overwrite = False,
@@ -52,16 +54,20 @@ def predict(
     from rich.console import Console
     from rich.progress import Progress
 
+    from delineate.common.errors import DataError
     from delineate.inference.files import predict_files
     from delineate.inference.predictor import load
 
+    if split is None and (images or masks):
+        raise DataError("--images and --masks say what a data set's folders are; give --split with them")
+    given = inputs if split is None else [options.source(Path(data), images, masks) for data in inputs]
     predictor = load(model, device.value, precision.value)
     errors = Console(stderr=True)
     with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
         task = bar.add_task("predicting", total=None)
         result = predict_files(
             predictor,
-            inputs,
+            given,
             out,
             split=None if split is None else split.value,
             overlay=overlay,

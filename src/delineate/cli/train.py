@@ -22,6 +22,11 @@ def train(
     steps: options.Steps = None,
     seed: options.Seed = None,
     fold: options.Fold = None,
+    images: options.DataImages = None,
+    masks: options.DataMasks = None,
+    labels: options.DataLabels = None,
+    group_by: options.GroupBy = None,
+    join: options.JoinCopies = options.Join.near,
     device: options.TrainDevice = None,
     resume: options.Resume = False,
     init: options.Init = None,
@@ -42,7 +47,7 @@ def train(
     from delineate.cli.show import print_run
 
     result = run(
-        data,
+        options.source(data, images, masks, labels, group_by, join),
         method=method,
         out=out,
         preset=preset,

@@ -12,13 +12,13 @@ from delineate.data.case import LabelRule, Manifest
 from delineate.data.copies import Copies, find_copies, leaks
 from delineate.data.duplicates import PictureHash, picture_hash
 from delineate.data.findings import Finding, count, some
-from delineate.data.folds import regrouped
 from delineate.data.images import DEFAULT_MAX_PIXELS
 from delineate.data.inspect import Census, Examination, Progress, examine
 from delineate.data.layouts import recognise, to_manifest
 from delineate.data.loader import single_threaded_opencv
 from delineate.data.overview import Row, counted, overview
 from delineate.data.quality import SMALL, SPECK, Light, Objects, constant_and_dark, light_of, measure_objects
+from delineate.data.source import DataSource, as_source
 from delineate.data.spec import Pixels
 from delineate.data.splits import complete
 
@@ -66,26 +66,26 @@ class CheckReport:
 
 
 def check(
-    folder: Path,
+    data: Path | DataSource,
     *,
-    group_by: str | None = None,
     seed: int = 0,
     max_pixels: int = DEFAULT_MAX_PIXELS,
     progress: Progress | None = None,
 ) -> CheckReport:
     """Examine a data set (a folder or a manifest); faults of the data become findings.
 
-    `group_by`: a rule of `data.grouping` in place of the groups by file name. `seed` draws the split that training would draw.
+    `seed` draws the split that training would draw.
     Raises `DataError` for a group rule that does not fit.
     """
-    report = CheckReport(Path(folder))
+    source = as_source(data)
+    source.check()
+    report = CheckReport(source.path)
     try:
-        manifest = _opened(report)
+        manifest = _opened(report, source)
     except DataError as error:
         report.findings.append(Finding("error", str(error)))
         return report
-    if group_by is not None:
-        manifest = regrouped(manifest, group_by)
+    manifest = source.grouped(manifest)
     report.layout = manifest.layout
     hashes: dict[str, PictureHash] = {}
     lights: dict[str, Light] = {}
@@ -104,12 +104,13 @@ def check(
     return report
 
 
-def _opened(report: CheckReport) -> Manifest:
-    if report.folder.suffix.lower() == ".json" and report.folder.is_file():
-        return Manifest.load(report.folder)
-    match = recognise(report.folder)
+def _opened(report: CheckReport, source: DataSource) -> Manifest:
+    """As `DataSource.manifest`, with a folder's faults as findings."""
+    if source.is_manifest:
+        return Manifest.load(source.path)
+    match = recognise(source.path)
     report.findings += match.findings
-    return to_manifest(report.folder, match)
+    return to_manifest(source.path, match)
 
 
 def _examined(

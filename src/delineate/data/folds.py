@@ -20,11 +20,11 @@ from delineate.data.case import IGNORE, Case, Manifest
 from delineate.data.copies import Copies, find_copies
 from delineate.data.duplicates import PictureHash, picture_hash
 from delineate.data.findings import Finding, count, raise_errors, some
-from delineate.data.grouping import describe_rule, group_cases
+from delineate.data.grouping import describe_rule
 from delineate.data.images import DEFAULT_MAX_PIXELS
 from delineate.data.inspect import Census, Progress, examine
-from delineate.data.layouts import discover
 from delineate.data.loader import single_threaded_opencv
+from delineate.data.source import DataSource, as_source
 from delineate.data.spec import Pixels
 from delineate.data.unlabelled import settled
 
@@ -44,10 +44,9 @@ class Folding:
 
 
 def split_data(
-    folder: Path,
+    data: Path | DataSource,
     *,
     folds: int,
-    group_by: str | None = None,
     test_fraction: float | None = None,
     seed: int = 0,
     max_pixels: int = DEFAULT_MAX_PIXELS,
@@ -55,14 +54,13 @@ def split_data(
 ) -> Folding:
     """Read a data set and deal its cases into folds: each case gets a fold, or belongs to the test split.
 
-    `group_by`: a rule of `data.grouping`; None: patients and sequences that the file names tell of. Exact and near duplicates
-    join their groups. `test_fraction` draws a test split; None keeps the one that the data brings, if any, and leaves out cases
-    that duplicate a test case. Raises `DataError` as `open_data`, and when there are fewer groups than parts, when a kept test
-    split shares groups with the rest, when the test fraction leaves the test split or the folds without a class.
+    Groups are those of the source; exact and near duplicates join theirs. `test_fraction` draws a test split; None keeps the one
+    that the data brings, if any, and leaves out cases that duplicate a test case. Raises `DataError` as `open_data`, and when there
+    are fewer groups than parts, when a kept test split shares groups with the rest, when the test fraction leaves the test split or
+    the folds without a class.
     """
-    manifest = discover(Path(folder))
-    if group_by is not None:
-        manifest = regrouped(manifest, group_by)
+    source = as_source(data)
+    manifest = source.manifest()
     hashes: dict[str, PictureHash] = {}
 
     def watch(name: str, image: Pixels) -> None:
@@ -73,15 +71,8 @@ def split_data(
         result = examine(manifest, max_pixels=max_pixels, progress=progress, watch=watch)
         raise_errors(result.findings)
         copies = find_copies(result.manifest, result.census, hashes)
-    rule = "groups by file name" if group_by is None else describe_rule(group_by)
+    rule = "groups by file name" if source.group_by is None else describe_rule(source.group_by)
     return deal(result.manifest, result.census, copies, folds=folds, test_fraction=test_fraction, seed=seed, rule=rule)
-
-
-def regrouped(manifest: Manifest, rule: str) -> Manifest:
-    """The manifest with the groups of a rule of `data.grouping`. Raises `DataError` for a rule that does not fit."""
-    groups = group_cases(rule, [case.id for case in manifest.cases])
-    cases = tuple(case.model_copy(update={"group": groups[case.id]}) for case in manifest.cases)
-    return manifest.model_copy(update={"cases": cases})
 
 
 def deal(

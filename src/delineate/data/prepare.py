@@ -8,12 +8,12 @@ from delineate.common.errors import DataError
 from delineate.data.case import Manifest
 from delineate.data.images import DEFAULT_MAX_PIXELS
 from delineate.data.inspect import Census, Progress, inspect
-from delineate.data.layouts import discover
+from delineate.data.source import DataSource, as_source
 from delineate.data.splits import complete
 
 
 def open_data(
-    folder: Path,
+    data: Path | DataSource,
     *,
     fold: int | None = None,
     seed: int = 0,
@@ -22,22 +22,19 @@ def open_data(
 ) -> tuple[Manifest, Census]:
     """Recognise, read, check and split a data set.
 
-    `folder` may be a manifest's JSON file: then its files must be the very same (by SHA-256), and its label rule and splits hold.
+    `data` may be a manifest's JSON file: then its files must be the very same (by SHA-256), and its label rule and splits hold.
     A manifest with folds needs `fold`: that one becomes the validation split, the others the training split.
     Raises `DataError` with the first fault and the number of the others.
     """
-    folder = Path(folder)
-    if folder.is_file() and folder.suffix.lower() == ".json":
-        manifest = Manifest.load(folder)
-        if not Path(manifest.root).is_dir():
-            raise DataError(
-                f"{folder} points to {manifest.root}, which is not there; restore that folder or edit 'root'"
-            )
-    else:
-        manifest = discover(folder)
+    source = as_source(data)
+    manifest = source.manifest()
+    if not Path(manifest.root).is_dir():
+        raise DataError(
+            f"{source.path} points to {manifest.root}, which is not there; restore that folder or edit 'root'"
+        )
     if fold is not None:
         manifest = manifest.of_fold(fold)
     elif manifest.folds and not manifest.split("val"):
-        raise DataError(f"{folder} has {manifest.folds} folds; choose one with --fold 0 … {manifest.folds - 1}")
+        raise DataError(f"{source.path} has {manifest.folds} folds; choose one with --fold 0 … {manifest.folds - 1}")
     manifest, census = inspect(manifest, max_pixels=max_pixels, progress=progress)
     return complete(manifest, census.empty, seed=seed), census

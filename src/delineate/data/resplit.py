@@ -5,23 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 from delineate.common.errors import DataError
-from delineate.data.case import Manifest
 from delineate.data.findings import Finding
-from delineate.data.folds import Folding, regrouped
+from delineate.data.folds import Folding
 from delineate.data.images import DEFAULT_MAX_PIXELS
 from delineate.data.inspect import Progress, inspect
-from delineate.data.layouts import discover
 from delineate.data.published import apply_list, find_list
+from delineate.data.source import DataSource, as_source
 from delineate.data.splits import complete
 from delineate.data.unlabelled import keep_labelled
 
 
 def resplit(
-    data: Path,
+    data: Path | DataSource,
     *,
     published: str | None = None,
     labelled: float | None = None,
-    group_by: str | None = None,
     seed: int = 0,
     max_pixels: int = DEFAULT_MAX_PIXELS,
     progress: Progress | None = None,
@@ -29,14 +27,15 @@ def resplit(
     """Read a data set's folder, or a manifest, and divide it.
 
     `published`: a list of `data.published`, in place of the data's own splits. `labelled`: the share of the training groups that
-    keep their masks (`data.unlabelled.keep_labelled`). `group_by`: a rule of `data.grouping`. Validation cases are drawn as
-    `open_data` does where there are none. Raises `DataError` as `open_data`, for an unknown list and for a share that does not fit.
+    keep their masks (`data.unlabelled.keep_labelled`). Validation cases are drawn as `open_data`
+    does where there are none. Raises `DataError` as `open_data`, for an unknown list and for a share that does not fit.
     """
-    manifest = Manifest.load(data) if data.is_file() and data.suffix.lower() == ".json" else discover(data)
+    source = as_source(data)
+    manifest = source.manifest()
     if manifest.folds:
-        raise DataError(f"{data} has folds; --list and --labelled divide data without: give the data set's folder")
-    if group_by is not None:
-        manifest = regrouped(manifest, group_by)
+        raise DataError(
+            f"{source.path} has folds; --list and --labelled divide data without: give the data set's folder"
+        )
     findings: list[Finding] = []
     if published is not None:
         manifest, findings = apply_list(manifest, find_list(published))

@@ -13,6 +13,7 @@ from delineate.data.case import Manifest, Split
 from delineate.data.inspect import Census
 from delineate.data.patch_loader import make_loader
 from delineate.data.prepare import open_data
+from delineate.data.source import DataSource
 from delineate.data.spec import InputSpec
 from delineate.data.unlabelled import for_training
 from delineate.engine.console import Reporter
@@ -120,8 +121,9 @@ DENSE = TaskKind("dense", DenseTask.open)
 
 def check_same_data(request: TrainRequest, manifest: Manifest) -> None:
     """Raise `DataError` where a run is to go on with other data than it was started with."""
-    if request.resume and not request.data.is_file() and Path(manifest.root).resolve() != request.data.resolve():
-        raise DataError(f"--resume: the run was trained on {manifest.root}, not on {request.data}")
+    data = request.source.path
+    if request.resume and not data.is_file() and Path(manifest.root).resolve() != data.resolve():
+        raise DataError(f"--resume: the run was trained on {manifest.root}, not on {data}")
 
 
 def check_splits(manifest: Manifest) -> None:
@@ -134,7 +136,7 @@ def check_splits(manifest: Manifest) -> None:
 
 
 def _open_data(request: TrainRequest, folder: RunFolder, seed: int, reporter: Reporter) -> tuple[Manifest, Census]:
-    source = folder.manifest if request.resume else request.data
+    source: Path | DataSource = folder.manifest if request.resume else request.source
     fold = None if request.resume else request.fold
     manifest, census = open_data(source, fold=fold, seed=seed, max_pixels=request.max_pixels)
     if request.resume and request.fold is not None:

@@ -10,6 +10,7 @@ from typing import Any
 from delineate.common.errors import RecipeError, TrainingError
 from delineate.data.cache import DEFAULT_LIMIT_BYTES
 from delineate.data.images import DEFAULT_MAX_PIXELS
+from delineate.data.source import DataSource, as_source
 from delineate.engine.folder import RunFolder
 from delineate.engine.recipe import Recipe, differences, resolve, stated
 from delineate.methods import registry
@@ -21,7 +22,7 @@ MAY_CHANGE_ON_RESUME = ("data.workers", "engine.save_minutes", "engine.memory_ch
 class TrainRequest:
     """What `train` is asked for. `settings` are "section.key=value" texts; None leaves a preset's value."""
 
-    data: Path
+    data: Path | DataSource
     method: str
     out: Path
     preset: str = "paper"
@@ -40,6 +41,11 @@ class TrainRequest:
     cache_limit_bytes: int = DEFAULT_LIMIT_BYTES
     options: Mapping[str, Any] = field(default_factory=dict)
     """Recipe sections as a nested mapping, laid on the preset before `settings`."""
+
+    @property
+    def source(self) -> DataSource:
+        """The data with what is said of them."""
+        return as_source(self.data)
 
     def recipe(self, planned: Mapping[str, Any] | None = None) -> Recipe:
         """Preset, flags and settings resolved, on the sections of a plan."""

@@ -10,6 +10,7 @@ from typing import Any
 from delineate.common.errors import DataError
 from delineate.common.files import output_folder, write_text
 from delineate.data.case import Case, ClassTable, Manifest
+from delineate.data.source import DataSource, as_source
 from delineate.evaluation import tables
 from delineate.evaluation.cases import Row
 from delineate.evaluation.choice import Choice, check_millimetres, choose
@@ -93,7 +94,7 @@ class _Opened:
 
 
 def evaluate_folders(
-    predictions: Path, references: Path, options: Options | None = None, *, out: Path | None = None
+    predictions: Path, references: Path | DataSource, options: Options | None = None, *, out: Path | None = None
 ) -> Evaluation:
     """Score the masks in `predictions` against `references`; with `out`, write the scores there.
 
@@ -102,11 +103,11 @@ def evaluate_folders(
     or geometries that differ, values that are no class, a reference that has only ignored pixels, an unknown metric, a rule, a
     table or a spacing that does not fit, options that mean nothing together.
     """
-    options = options or Options()
+    options, source = options or Options(), as_source(references)
     lineage, choice = find_protocol(options.protocol), choose(options.metrics)
     _refuse_mixtures(options, lineage, choice)
     listed = PredictionList.find(predictions)
-    opened = _open(predictions, references, listed, options, lineage, choice)
+    opened = _open(predictions, source, listed, options, lineage, choice)
     job, scores = opened.job, None
     if lineage is None:
         scored, entries = job.run(opened.units, options.spacing), choice.entries
@@ -118,7 +119,7 @@ def evaluate_folders(
     if out is not None:
         output_folder(out)
     split = opened.found.split
-    openings = note_opening(predictions, references, out, len(opened.units)) if split == "test" else 0
+    openings = note_opening(predictions, source.path, out, len(opened.units)) if split == "test" else 0
     evaluation = Evaluation(
         rows,
         summarise(rows, entries),
@@ -171,36 +172,36 @@ def _refuse_mixtures(options: Options, lineage: Protocol | None, choice: Choice)
 
 def _open(
     predictions: Path,
-    references: Path,
+    source: DataSource,
     listed: PredictionList | None,
     options: Options,
     lineage: Protocol | None,
     choice: Choice,
 ) -> _Opened:
     if choice.instances:
-        found, pairs = _instance_pairs(predictions, references, options.split)
+        found, pairs = _instance_pairs(predictions, source, options.split)
     else:
         known = options.classes or (ClassTable(names=listed.class_names) if listed is not None else None)
-        found = open_references(references, options.split, known)
-        pairs = pair(predictions, mask_files(predictions, listed), found, references)
-    units, grouping = make_units(pairs, stack=options.stack, group_by=options.group_by)
+        found = open_references(source, options.split, known)
+        pairs = pair(predictions, mask_files(predictions, listed), found, source.path)
+    units, grouping = make_units(pairs, stack=options.stack, group_by=options.group_by or source.group_by)
     names = [unit.name for unit in units]
     check_millimetres(options.metrics, [] if options.spacing else [unit.name for unit in units if unit.spacing is None])
     table = read_subgroups(options.subgroups, names) if options.subgroups is not None else None
     maps = None
     if choice.probabilities or (lineage is not None and lineage.reads_probabilities):
         maps = _probabilities(predictions, found, needed=bool(choice.probabilities))
-    panel = open_raters(references, options.raters, found) if options.raters else None
+    panel = open_raters(source.path, options.raters, found) if options.raters else None
     return _Opened(found, units, grouping, table, Job(found.manifest, choice, maps, panel))
 
 
 def _instance_pairs(
-    predictions: Path, references: Path, split: SplitChoice | None
+    predictions: Path, source: DataSource, split: SplitChoice | None
 ) -> tuple[References, list[tuple[Path, Case]]]:
     """Predicted and reference instance maps: two folders of maps, or predictions and a data set with a folder `instances`."""
-    inner = references / INSTANCE_FOLDER
-    found = open_references(references, split, None) if inner.is_dir() else None
-    folder = references if found is None else inner
+    inner = source.path / INSTANCE_FOLDER
+    found = open_references(source, split, None) if inner.is_dir() else None
+    folder = source.path if found is None else inner
     cases = pair_instances(predictions, folder, None if found is None else [case.id for case in found.cases])
     known = {} if found is None else {case.id: case for case in found.cases}
     made = {name: (known.get(name) or Case(id=name, images=())) for name in cases}

@@ -20,10 +20,11 @@ from delineate.common.errors import DataError
 from delineate.data import labels
 from delineate.data.case import IGNORE, Case, ClassTable, LabelRule, Manifest
 from delineate.data.findings import raise_errors
-from delineate.data.layouts import MASK_FOLDERS, discover
+from delineate.data.layouts import MASK_FOLDERS
 from delineate.data.pairing import group_of, image_files, volume_files
 from delineate.data.pixels import case_mask
 from delineate.data.planes import packed_stem
+from delineate.data.source import DataSource, as_source
 from delineate.data.split_lists import apply_lists
 from delineate.data.volumes import check_same_geometry, file_stem, is_nifti, read_geometry, read_labels
 
@@ -41,7 +42,7 @@ class References:
     split: SplitChoice
 
 
-def open_references(path: Path, split: SplitChoice | None, classes: ClassTable | None) -> References:
+def open_references(given: Path | DataSource, split: SplitChoice | None, classes: ClassTable | None) -> References:
     """Find the reference masks and how their values are read (over all masks of the data set, not of the split alone).
 
     `split`: default `test` where the data has one, else all. `classes`: what the predictions know; label ids that fit them
@@ -49,14 +50,16 @@ def open_references(path: Path, split: SplitChoice | None, classes: ClassTable |
     """
     if split is not None and split not in get_args(SplitChoice):
         raise DataError(f"unknown split '{split}'; use {', '.join(get_args(SplitChoice))}")
-    if path.is_file() and path.suffix.lower() == ".json":
-        manifest = Manifest.load(path)
-    elif is_mask_folder(path):
+    source = as_source(given)
+    path = source.path
+    if source.is_manifest:
+        manifest = source.manifest()
+    elif source.masks is None and is_mask_folder(path):
         manifest = _read_values(_mask_folder(path), classes)
     elif (masks := _volume_set(path)) is not None:
         manifest = _read_values(_mask_folder(masks, root=path), classes)
     else:
-        manifest = _read_values(discover(path), classes)
+        manifest = _read_values(source.manifest(), classes)
     split = split or ("test" if manifest.split("test") else "all")
     cases = tuple(case for case in manifest.cases if case.masks and split in (case.split, "all"))
     if not cases:

@@ -17,6 +17,7 @@ from delineate.common.errors import DataError
 from delineate.common.files import sha256, write_json
 from delineate.data.case import ClassTable, Manifest, Split
 from delineate.data.findings import count, some
+from delineate.data.source import DataSource, as_source
 from delineate.fewshot.slices import SliceSet, open_slices
 
 FORMAT: Final = 1
@@ -129,13 +130,14 @@ class EpisodeFile(_Part):
         episodes = tuple(episode for episode in self.episodes if episode.label in kept)
         return self.model_copy(update={"labels": kept, "episodes": episodes})
 
-    def open(self, data: Path) -> SliceSet:
+    def open(self, data: Path | DataSource) -> SliceSet:
         """The data set, checked to hold the very files of the episodes, and no patient in support and query at once.
 
         Raises `DataError` that names what has changed or is missing.
         """
-        self._check_files(data)
-        opened = open_slices(data, stack=self.stack, axis=self.axis)
+        source = as_source(data)
+        self._check_files(source)
+        opened = open_slices(source, stack=self.stack, axis=self.axis)
         groups = {stack.volume: stack.group for stack in opened.stacks}
         lengths = {stack.volume: len(stack.slices) for stack in opened.stacks}
         for episode in self.episodes:
@@ -145,15 +147,15 @@ class EpisodeFile(_Part):
                 (f"{volume}, slice {index}" for volume, index in slices if index >= lengths.get(volume, 0)), None
             )
             if gone is not None:
-                raise DataError(f"{data} has no {gone}, which the episodes use; freeze them anew")
+                raise DataError(f"{source.path} has no {gone}, which the episodes use; freeze them anew")
             if groups[episode.query] in {groups[shown.volume] for shown in episode.support}:
                 raise DataError(
                     f"the episodes show '{groups[episode.query]}' and ask for it too (query {episode.query}); freeze them anew"
                 )
         return opened
 
-    def _check_files(self, data: Path) -> None:
-        root = Path(Manifest.load(data).root) if data.is_file() else data
+    def _check_files(self, source: DataSource) -> None:
+        root = Path(Manifest.load(source.path).root) if source.is_manifest else source.path
         missing = [name for name in self.files if not (root / name).is_file()]
         if missing:
             raise DataError(

@@ -24,6 +24,7 @@ from delineate.data.findings import raise_errors, some
 from delineate.data.inspect import Census, Facts
 from delineate.data.layouts import IMAGE_FOLDERS, MASK_FOLDERS
 from delineate.data.pairing import MASK_ENDINGS, group_of, volume_files
+from delineate.data.source import DataSource
 from delineate.data.split_lists import apply_lists
 from delineate.data.splits import complete
 from delineate.data.volumes import (
@@ -54,16 +55,16 @@ class Opened:
     """Case id → of each slice, class index → pixels."""
 
 
-def recognises(data: Path) -> bool:
-    """Whether `data` is a folder with NIfTI images, or the manifest of one."""
-    if data.is_file() and data.suffix.lower() == ".json":
-        return Manifest.load(data).layout == LAYOUT
-    images = _folder(data, _IMAGES)
+def recognises(source: DataSource) -> bool:
+    """Whether `source` is a folder with NIfTI images, or the manifest of one."""
+    if source.is_manifest:
+        return Manifest.load(source.path).layout == LAYOUT
+    images = _folder(source.path, _IMAGES)
     return images is not None and any(is_nifti(path) for path in volume_files(images))
 
 
 def open_volumes(
-    data: Path,
+    source: DataSource,
     *,
     axis: int | None = None,
     fold: int | None = None,
@@ -76,7 +77,8 @@ def open_volumes(
     What is in which slice is kept on disk under the label file's hash, so that a second opening decodes nothing. Raises
     `DataError`: no pairs, another grid than its image's, files that are not those of the manifest, unreadable label values.
     """
-    manifest = Manifest.load(data) if data.is_file() else _discover(data.resolve())
+    manifest = Manifest.load(source.path) if source.is_manifest else _discover(source.path.resolve())
+    manifest = source.grouped(manifest)
     manifest = manifest if fold is None else manifest.of_fold(fold)
     read_before = any(case.hashes for case in manifest.cases)
     counted: dict[str, list[dict[int, int]]] = {}

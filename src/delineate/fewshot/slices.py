@@ -20,6 +20,7 @@ from delineate.data.images import DEFAULT_MAX_PIXELS
 from delineate.data.inspect import Census
 from delineate.data.pixels import case_image, case_mask
 from delineate.data.prepare import open_data
+from delineate.data.source import DataSource, as_source
 from delineate.data.spec import Pixels
 from delineate.evaluation.stacks import AUTO, stack_names, tell_slices
 from delineate.fewshot import nifti
@@ -160,7 +161,7 @@ class _Voxels:
 
 
 def open_slices(
-    data: Path,
+    data: Path | DataSource,
     *,
     stack: str = AUTO,
     axis: int | None = None,
@@ -178,14 +179,14 @@ def open_slices(
     splits, where the data bring none. Raises `DataError` as `open_data`; when slices of one volume are in two splits or differ in
     size; for a regular expression that does not fit.
     """
-    data = Path(data)
-    if nifti.recognises(data):
+    source = as_source(data)
+    if nifti.recognises(source):
         return _of_volumes(
-            nifti.open_volumes(data, axis=axis, fold=fold, seed=seed, cache_folder=cache_folder, progress=progress)
+            nifti.open_volumes(source, axis=axis, fold=fold, seed=seed, cache_folder=cache_folder, progress=progress)
         )
     if axis is not None:
-        raise DataError(f"{data} holds no NIfTI volumes, so there is no slice axis to choose; leave --axis away")
-    manifest, census = open_data(data, fold=fold, seed=seed, max_pixels=max_pixels, progress=progress)
+        raise DataError(f"{source.path} holds no NIfTI volumes, so there is no slice axis to choose; leave --axis away")
+    manifest, census = open_data(source, fold=fold, seed=seed, max_pixels=max_pixels, progress=progress)
     pixels = {name: _foreground(facts.class_pixels(manifest.labels)) for name, facts in census.facts.items()}
     by_id = {case.id: case for case in manifest.cases}
     sizes = {name: (facts.height, facts.width) for name, facts in census.facts.items()}

@@ -21,7 +21,7 @@ from delineate.data import labels
 from delineate.data.case import IGNORE, ClassTable
 from delineate.data.findings import count
 from delineate.data.images import read_image, read_mask
-from delineate.data.layouts import discover
+from delineate.data.source import DataSource, as_source
 from delineate.data.spec import Pixels
 from delineate.inference.predictor import as_pixels
 
@@ -91,12 +91,13 @@ class Support:
         return cls(tuple(read_image(image) for image, _ in pairs), tuple(masks), classes, tuple(pairs))
 
     @classmethod
-    def of_folder(cls, folder: Path) -> Support:
+    def of_folder(cls, data: Path | DataSource) -> Support:
         """All labelled images of a folder in any layout that the data room reads (`images/` and `masks/`, …).
 
         Raises `DataError`, also for an image whose mask lies in several files.
         """
-        manifest = discover(folder)
+        source = as_source(data)
+        folder, manifest = source.path, source.manifest()
         pairs = []
         for case in manifest.cases:
             if len(case.masks) > 1:
@@ -118,7 +119,7 @@ class Support:
         write_json(folder / FILE_NAME, {"classes": list(self.classes.names), "support": shown})
 
     @classmethod
-    def given(cls, folder: Path | None, images: Sequence[Path], masks: Sequence[Path]) -> Support:
+    def given(cls, folder: Path | DataSource | None, images: Sequence[Path], masks: Sequence[Path]) -> Support:
         """What a command line gives: a folder, or as many images as masks. Raises `DataError` for neither and for both."""
         if folder is not None and (images or masks):
             raise DataError("give either --support or --support-image with --support-mask, not both")

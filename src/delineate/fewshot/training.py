@@ -55,7 +55,7 @@ class EpisodicTask:
         """Read and check the data, or those of the run to go on with. Raises `DataError`."""
         section = recipe.episodes
         data = open_slices(
-            folder.manifest if request.resume else request.data,
+            folder.manifest if request.resume else request.source,
             stack=section.stack,
             axis=section.axis,
             fold=None if request.resume else request.fold,

@@ -29,6 +29,7 @@ from delineate.common.errors import DataError
 from delineate.common.files import output_folder, sha256, write_bytes, write_text
 from delineate.data.case import Split
 from delineate.data.images import DEFAULT_MAX_PIXELS, read_image, write_mask
+from delineate.data.source import DataSource, as_source
 from delineate.evaluation.predictions import FILE_NAME, PredictedFile, PredictionList
 from delineate.inference.inputs import Task, expand, name_outputs, of_split
 from delineate.inference.overlay import draw
@@ -98,7 +99,7 @@ _Output = NDArray[Any]
 
 def predict_files(
     predictor: Predictor,
-    inputs: Iterable[Path | str],
+    inputs: Iterable[Path | str | DataSource],
     out: Path | str,
     *,
     split: Split | None = None,
@@ -111,7 +112,7 @@ def predict_files(
 ) -> PredictionResult:
     """Predict every image of `inputs` (files, folders, patterns) into the folder `out`.
 
-    With `split`, the inputs are data sets (folders or manifests) and only that split's images are predicted.
+    With `split`, the inputs are data sets (folders, manifests, sources) and only that split's images are predicted.
 
     A file that cannot be read is in the result's `failures`, the others are done. Raises `DataError`, before anything is
     written: an input without images, outputs that clash, outputs that exist (unless `overwrite`) or are inputs;
@@ -120,7 +121,10 @@ def predict_files(
     start = time.perf_counter()
     folder = Path(out)
     given = list(inputs)
-    images = expand(given if split is None else [image for data in given for image in of_split(Path(data), split)])
+    if split is not None:
+        images = expand(image for data in given for image in of_split(as_source(data), split))
+    else:
+        images = expand(as_source(data).path if isinstance(data, DataSource) else data for data in given)
     job = _Job(predictor, name_outputs(images), folder, overlay, probabilities, max_pixels)
     job.check_targets(overwrite)
     output_folder(folder)

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from delineate.common.errors import DataError
-from delineate.data.case import Manifest, Split
+from delineate.data.case import Split
 from delineate.data.findings import some
 from delineate.data.images import IMAGE_SUFFIXES
-from delineate.data.layouts import discover
 from delineate.data.pairing import image_files
 from delineate.data.planes import Address, picture_name
+from delineate.data.source import DataSource, as_source
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,18 @@ def expand(inputs: Iterable[Path | str]) -> list[Path]:
     return list({os.path.realpath(path): path for path in reversed(found)}.values())[::-1]
 
 
-def of_split(data: Path, split: Split) -> list[Path]:
+def of_split(data: Path | DataSource, split: Split) -> list[Path]:
     """The images of one split of a data set's folder, or of a run's manifest.json (which also knows splits that were drawn).
 
     Raises `DataError` when there are none.
     """
-    manifest = Manifest.load(data) if data.is_file() and data.suffix.lower() == ".json" else discover(data)
+    source = as_source(data)
+    manifest = source.manifest()
     images = [manifest.path(case.images[0]) for case in manifest.split(split)]
     if not images:
         known = sorted({case.split for case in manifest.cases if case.split})
         said = f"its splits are: {', '.join(known)}" if known else "it names none; give the manifest.json of a run"
-        raise DataError(f"{data} has no images in split '{split}'; {said}")
+        raise DataError(f"{source.path} has no images in split '{split}'; {said}")
     return images
 
 

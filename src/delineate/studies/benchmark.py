@@ -8,6 +8,7 @@ from pathlib import Path
 
 from delineate.common.errors import DataError, DelineateError, Interrupted
 from delineate.common.files import output_folder
+from delineate.data.source import DataSource, as_source
 from delineate.engine.console import Reporter
 from delineate.evaluation.choice import check_millimetres
 from delineate.evaluation.comparison import Comparison, compare_models, write_comparison_files
@@ -31,14 +32,13 @@ COMPARISON = "comparison"
 class BenchmarkRequest:
     """What `benchmark` is asked for."""
 
-    data: Path
+    data: Path | DataSource
     out: Path
     methods: Sequence[str]
     """Names, or NAME@PRESET."""
     preset: str = "tiny"
     folds: int | None = None
     """None: the data set's own train, val and test lists, or those of a manifest with folds."""
-    group_by: str | None = None
     seeds: int = 1
     epochs: int | None = None
     minutes: float | None = None
@@ -85,14 +85,18 @@ def prepare(request: BenchmarkRequest, announce: Announce = lambda _: None) -> P
         settings=request.settings,
         own_augment=request.own_augment,
     )
-    folder = request.out
+    folder, source = request.out, as_source(request.data)
     begun = (folder / FILE_NAME).exists()
     if folder.is_dir() and not begun and {path.name for path in folder.iterdir()} - {MANIFEST, SCORED, "folds"}:
         raise DataError(f"{folder} is not empty and holds no benchmark; give another --out")
     asked = Plan(
-        data=str(request.data.resolve()),
+        data=str(source.path.resolve()),
+        images=source.images,
+        masks=source.masks,
+        labels=source.labels,
         asked_folds=request.folds,
-        group_by=request.group_by,
+        group_by=source.group_by,
+        join=source.join,
         folds=0,
         seeds=request.seeds,
         epochs=request.epochs,
@@ -111,7 +115,7 @@ def prepare(request: BenchmarkRequest, announce: Announce = lambda _: None) -> P
         if changed:
             raise DataError(f"{folder} holds a benchmark with another plan ({'; '.join(changed)}); give another --out")
         return saved
-    folds = open_folds(request.data, request.folds, request.group_by, announce)
+    folds = open_folds(source, request.folds, announce)
     scored = folds.scored()
     bare = [case.id for case in scored.cases if request.stack is not None or case.spacing is None]
     check_millimetres(request.metrics, [] if request.spacing else bare)

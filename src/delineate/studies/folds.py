@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from delineate.common.errors import DataError
 from delineate.data.case import Case, Manifest
 from delineate.data.folds import split_data
 from delineate.data.inspect import inspect
 from delineate.data.prepare import open_data
+from delineate.data.source import DataSource
 from delineate.data.splits import complete
 
 
@@ -58,28 +58,27 @@ class Folds:
         return self.manifest.model_copy(update={"cases": cases, "split_origin": origin})
 
 
-def open_folds(
-    data: Path, folds: int | None, group_by: str | None, announce: Callable[[str], None] = lambda _: None
-) -> Folds:
+def open_folds(source: DataSource, folds: int | None, announce: Callable[[str], None] = lambda _: None) -> Folds:
     """Read a data set's folder or a manifest.json (with or without folds) and divide it.
 
     Raises `DataError`: too few groups for the folds, a manifest with another number of folds, or neither folds nor a test list.
     """
-    given = Manifest.load(data) if data.is_file() and data.suffix.lower() == ".json" else None
+    data = source.path
+    given = Manifest.load(data) if source.is_manifest else None
     if given is not None and folds not in (None, given.folds):
         has = f"{given.folds} folds" if given.folds else "no folds"
         raise DataError(f"{data} has {has}, not {folds}; leave --folds out, or give the data set's folder")
-    if group_by is not None and (given is not None or folds is None):
+    if source.group_by is not None and (given is not None or folds is None):
         raise DataError("--group-by makes folds; give --folds and the data set's folder with it")
     if given is not None and given.folds:
         manifest, census = inspect(given)
     elif folds is not None:
-        folding = split_data(data, folds=folds, group_by=group_by)
+        folding = split_data(source, folds=folds)
         for finding in folding.findings:
             announce(finding.text)
         manifest, census = inspect(folding.manifest)
     else:
-        manifest, census = open_data(data)
+        manifest, census = open_data(source)
     if not manifest.folds and not manifest.split("test"):
         raise DataError(f"{data} has no test list; give --folds")
     return Folds(manifest, manifest.folds or 1, frozenset(census.empty))

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from delineate.common.errors import DataError, RecipeError
 from delineate.common.files import write_json
 from delineate.data.augment import AugmentSettings
+from delineate.data.source import Join
 from delineate.engine.recipe import resolve
 from delineate.methods import registry
 
@@ -57,8 +58,12 @@ class Plan(BaseModel):
     format: int = 1
     data: str
     """The data set's folder or manifest, as it was given, made absolute."""
+    images: str | None = None
+    masks: str | None = None
+    labels: str | None = None
     asked_folds: int | None
     group_by: str | None
+    join: Join = "near"
     folds: int
     """1: the data set's own train, val and test lists."""
     seeds: int

@@ -13,6 +13,7 @@ from lightning.fabric import Fabric
 from delineate.data.cache import Cache, open_cache
 from delineate.data.case import Manifest
 from delineate.data.prepare import open_data
+from delineate.data.source import DataSource
 from delineate.data.spec import InputSpec
 from delineate.engine.loop import Objective
 from delineate.engine.optim import make_optimiser
@@ -78,7 +79,7 @@ class Speed:
 
 
 def measure_speed(
-    data: Path,
+    data: Path | DataSource,
     method: str,
     *,
     preset: str = "tiny",

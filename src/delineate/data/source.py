@@ -1,0 +1,73 @@
+"""What a user gives as data: a folder, a manifest or a table, and what they say of it. Every verb takes one of these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from delineate.common.errors import DataError
+from delineate.data.case import Manifest
+from delineate.data.grouping import group_cases
+from delineate.data.layouts import discover
+
+Join = Literal["near", "exact", "none"]
+"""Which copies of a picture belong into one split: near duplicates too, equal pictures alone, or neither."""
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """A data set, and how it is to be understood where its files leave that open."""
+
+    path: Path
+    """A folder of images and masks, a manifest.json, or a CSV file with the columns `image` and `mask`."""
+    images: str | None = None
+    """The folder with the images: its name inside `path`, or a path. None: recognised by its name."""
+    masks: str | None = None
+    """The folder with the masks, likewise."""
+    labels: str | None = None
+    """What the raw values of the masks mean: `0=background,255=lesion`, or the path of a labels.yaml. None: decided from the
+    masks."""
+    group_by: str | None = None
+    """A rule of `data.grouping`: what belongs together. None: what folders and names tell."""
+    join: Join = "near"
+
+    @property
+    def is_manifest(self) -> bool:
+        """Whether this is a manifest that was saved before."""
+        return self.path.suffix.lower() == ".json" and self.path.is_file()
+
+    @property
+    def is_table(self) -> bool:
+        """Whether this is a CSV file that lists the cases."""
+        return self.path.suffix.lower() == ".csv"
+
+    def manifest(self) -> Manifest:
+        """The cases, not read yet: a manifest as it was saved, or the folder's, with what the user says of them.
+
+        Raises `DataError`: nothing that is recognised, a rule that does not fit, words that contradict a manifest.
+        """
+        self.check()
+        manifest = Manifest.load(self.path) if self.is_manifest else discover(self.path)
+        return self.grouped(manifest)
+
+    def grouped(self, manifest: Manifest) -> Manifest:
+        """The manifest with the groups of `group_by`; as it is without one. Raises `DataError` for a rule that does not fit."""
+        if self.group_by is None:
+            return manifest
+        groups = group_cases(self.group_by, [case.id for case in manifest.cases])
+        cases = tuple(case.model_copy(update={"group": groups[case.id]}) for case in manifest.cases)
+        return manifest.model_copy(update={"cases": cases})
+
+    def check(self) -> None:
+        """Raise `DataError` for options that mean nothing with what `path` is."""
+        if self.is_manifest or self.is_table:
+            given = [name for name, value in (("--images", self.images), ("--masks", self.masks)) if value]
+            if given:
+                what = "a manifest" if self.is_manifest else "a table"
+                raise DataError(f"{self.path} is {what}, which names every file; leave out {' and '.join(given)}")
+
+
+def as_source(data: Path | str | DataSource) -> DataSource:
+    """A path as a source of which nothing is said; a source as it is."""
+    return data if isinstance(data, DataSource) else DataSource(Path(data))
