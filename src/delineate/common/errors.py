@@ -11,6 +11,8 @@ class DelineateError(Exception):
     """Base of all errors whose message is meant for the user."""
 
     exit_code = 2
+    told_elsewhere: bool = False
+    """Set where another process of the same run tells the user, so that one line stays one."""
 
 
 class DataError(DelineateError):

@@ -21,11 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError, DelineateError
+from delineate.common.locks import lock_if_free, locked
 from delineate.data.cache_entry import Entry, Index
 from delineate.data.cache_place import INDEX, begin_entry, cache_place, entries, finish_entry, remove_entry
 from delineate.data.case import IGNORE, Case, Manifest
 from delineate.data.images import DEFAULT_MAX_PIXELS
-from delineate.data.locks import lock_if_free, locked
 from delineate.data.patches import Contents
 from delineate.data.pixels import case_image, case_mask
 from delineate.data.spec import InputSpec, Pixels

@@ -25,6 +25,7 @@ from delineate.engine.console import Reporter, Validated
 from delineate.engine.folder import RunFolder
 from delineate.engine.memory import out_of_memory
 from delineate.engine.optim import Plateau, learning_rate_factor, make_optimiser, named_parameters, set_learning_rate
+from delineate.engine.ranks import agree, allow_unused, gather, together
 from delineate.engine.recipe import Recipe, StageSettings
 from delineate.engine.sources import Source, divide, to_device
 from delineate.engine.state import Progress, State, States, pack_optimiser, snapshot, unpack_optimiser
@@ -90,6 +91,8 @@ class StageRun:
         if resumed is not None:
             self._restore(resumed)
         self.module = Objective(method)
+        # A parameter that no loss of a step reaches would be waited for: that of another update, or of images without masks.
+        allow_unused(run.fabric, len(stage.updates) > 1 or method.info.uses_unlabelled)
         wrapped: Any = run.fabric.setup(self.module, *self.optimisers.values())
         self.objective, *optimisers = wrapped if isinstance(wrapped, tuple) else (wrapped,)
         self.wrapped = dict(zip(self.optimisers, optimisers, strict=True))
@@ -118,13 +121,16 @@ class StageRun:
                     last_save = time.perf_counter()
                     if progress.step >= self.total:
                         break
-                elif time.perf_counter() - last_save > 60 * run.recipe.engine.save_minutes:
+                elif agree(run.fabric, self._is_due(last_save) or None):
                     self.save()
                     last_save = time.perf_counter()
-                if reason := run.stop_requested():
+                if reason := agree(run.fabric, run.stop_requested()):
                     self.save()
                     raise Interrupted(reason)
         self._hand_on_best()
+
+    def _is_due(self, last_save: float) -> bool:
+        return time.perf_counter() - last_save > 60 * self.run.recipe.engine.save_minutes
 
     def step(self, batch: Batch) -> None:
         """One optimiser step of each update."""
@@ -148,27 +154,32 @@ class StageRun:
         """Validate on the first process, tell the others; log; keep the best weights."""
         run, progress = self.run, self.run.progress
         result: ValidationResult | None = None
-        if run.fabric.is_global_zero:
-            with torch.random.fork_rng(devices=[]):
-                method, ctx = self._validated_method(), self._context(progress.step)
-                result = run.task.validate(run, self.stage, method, ctx)
+        with together(run.fabric):
+            if run.fabric.is_global_zero:
+                with torch.random.fork_rng(devices=[]):
+                    method, ctx = self._validated_method(), self._context(progress.step)
+                    result = run.task.validate(run, self.stage, method, ctx)
         result = run.fabric.broadcast(result)
         assert result is not None
         better = progress.best_dice is None or result.dice > progress.best_dice
         if better:
             progress.best_dice, progress.best_step, progress.waited = result.dice, progress.step, 0
-            if run.fabric.is_global_zero:
-                run.states.save_best(self.stage.name, snapshot(self._validated_method()))
+            with together(run.fabric):
+                if run.fabric.is_global_zero:
+                    run.states.save_best(self.stage.name, progress.step, snapshot(self._validated_method()))
         else:
             progress.waited += 1
         self.plateau.observe(result.loss["total"], self.settings)
         self._log(result, better)
 
     def save(self) -> None:
-        """Write a resume state (first process only)."""
+        """Write a resume state. The first process does; where it cannot, all processes raise why."""
+        with together(self.run.fabric):
+            if self.run.fabric.is_global_zero:
+                self._save()
+
+    def _save(self) -> None:
         run = self.run
-        if not run.fabric.is_global_zero:
-            return
         tensors: dict[str, Tensor] = {}
         values: dict[str, Any] = {"plateau": self.plateau.as_dict(), "sums": dict(self.sums), "summed": self.summed}
         for name, optimiser in self.optimisers.items():
@@ -180,7 +191,8 @@ class StageRun:
         values["scaler"] = run.fabric._precision.state_dict()
         progress = copy.copy(run.progress)
         progress.seconds = run.seconds
-        run.states.save(State(progress, snapshot(run.method), tensors, values))
+        best = run.states.best_name(self.stage.name, progress.best_step)
+        run.states.save(State(progress, snapshot(run.method), tensors, values, best))
 
     def _update(self, update: Update, batch: Batch, ctx: Context) -> float:
         """Forward, backward and step of one update; returns the summed loss. Raises `TrainingError` if it is not finite."""
@@ -200,8 +212,9 @@ class StageRun:
                     terms = self.objective(update.objective, part)
                     loss = torch.stack([term.float() for term in terms.values()]).sum()
                     weight = len(part["sample_id"]) / len(batch["sample_id"])
-                    if not math.isfinite(value := float(loss.detach())):
-                        raise TrainingError(_not_finite(terms, part, ctx))
+                    with together(run.fabric):
+                        if not math.isfinite(value := float(loss.detach())):
+                            raise TrainingError(_not_finite(terms, part, ctx))
                     run.fabric.backward(loss * weight)
                 self._add_up(terms, weight)
                 loss_sum += value * weight
@@ -227,9 +240,10 @@ class StageRun:
 
     def _mean_terms(self) -> dict[str, float]:
         """Mean of each training term since the last validation, over all processes, and their total; starts the sums anew."""
-        sums = torch.tensor(list(self.sums.values()), dtype=torch.float64)
-        reduced = self.run.fabric.all_reduce(sums, reduce_op="mean") if self.run.fabric.world_size > 1 else sums
-        means = {name: float(value) / max(1, self.summed) for name, value in zip(self.sums, reduced, strict=True)}
+        everywhere = gather(self.run.fabric, dict(self.sums))
+        names = dict.fromkeys(name for sums in everywhere for name in sums)  # a process may have met no term of a kind
+        count = len(everywhere) * max(1, self.summed)
+        means = {name: sum(sums.get(name, 0.0) for sums in everywhere) / count for name in names}
         self.sums.clear()
         self.summed = 0
         return {"total": sum(means.values()), **means}
@@ -239,20 +253,21 @@ class StageRun:
         losses = self._mean_terms()
         lr = self.settings.lr * learning_rate_factor(progress.step - 1, self.total, self.settings, self.plateau)
         epoch = progress.step / self.source.steps_per_epoch
-        if run.fabric.is_global_zero:
-            run.folder.log(
-                {
-                    "stage": self.stage.name,
-                    "step": progress.step,
-                    "total_steps": self.total,
-                    "epoch": round(epoch, 3),
-                    "lr": lr,
-                    "loss": losses,
-                    "val": {"dice": result.dice, "loss": result.loss},
-                    "images_per_second": progress.images_seen / max(1e-9, run.seconds),
-                    "seconds": run.seconds,
-                }
-            )
+        with together(run.fabric):
+            if run.fabric.is_global_zero:
+                run.folder.log(
+                    {
+                        "stage": self.stage.name,
+                        "step": progress.step,
+                        "total_steps": self.total,
+                        "epoch": round(epoch, 3),
+                        "lr": lr,
+                        "loss": losses,
+                        "val": {"dice": result.dice, "loss": result.loss},
+                        "images_per_second": progress.images_seen / max(1e-9, run.seconds),
+                        "seconds": run.seconds,
+                    }
+                )
         run.reporter.validated(
             Validated(self.stage.name, epoch, progress.step, result.dice, better, losses, result.loss, lr, run.seconds)
         )
@@ -262,7 +277,7 @@ class StageRun:
 
     def _hand_on_best(self) -> None:
         self.run.fabric.barrier()
-        best = self.run.states.load_best(self.stage.name)
+        best = self.run.states.load_best(self.stage.name, self.run.progress.best_step)
         if best is not None:
             self.run.method.load_state_dict(best)
 

@@ -1,12 +1,17 @@
 """Resume states: `steps/<stage>-<step>/` (tensors in safetensors, the rest in JSON), the newest named by `steps/latest.json`.
 
-The pointer is replaced atomically after its state is whole, so a kill at any moment leaves a state that can be used.
+A state is written beside its place and renamed, and the one before it stays: a kill at any moment, or a file that is damaged
+later, leaves a state that can be used. Every file's checksum is kept, since a flipped byte in a tensor is seen by nothing else.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +24,18 @@ from torch import Tensor
 from delineate.artefact.tensors import write_tensors
 from delineate.common.errors import TrainingError
 from delineate.common.files import output_folder, write_json
+from delineate.common.locks import UNSUPPORTED, locked
 
-FORMAT = 1
+FORMAT = 2
+"""1: without checksums, and with one file of best weights for each stage."""
+KEPT = 2
+"""So many of the newest states."""
+_BEING_WRITTEN = ".writing-"
+_FILES = ("model.safetensors", "training.safetensors")
+
+
+class DamagedState(TrainingError):  # noqa: N818 - it is what the file is
+    """A resume state whose files are not those that were written."""
 
 
 @dataclass
@@ -49,6 +64,8 @@ class State:
     """Optimiser and averaged weights, by dotted name."""
     values: dict[str, Any]
     """JSON: optimiser scalars, schedule memory, gradient scaler."""
+    best: str | None = None
+    """Name of the file with the stage's best weights so far."""
 
 
 class States:
@@ -57,57 +74,131 @@ class States:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    @property
-    def _pointer(self) -> Path:
-        return self.folder / "latest.json"
+    def any(self) -> bool:
+        """Whether a state was saved, damaged or not."""
+        return bool(self._saved())
 
     def save(self, state: State) -> None:
-        """Write the state, move the pointer to it, remove older ones."""
-        name = f"{state.progress.stage}-{state.progress.step:08d}"
-        target = self.folder / name
-        output_folder(target)
-        _save_tensors(target / "model.safetensors", state.model)
-        _save_tensors(target / "training.safetensors", state.tensors)
-        write_json(
-            target / "state.json", {"format": FORMAT, "progress": asdict(state.progress), "values": state.values}
-        )
-        write_json(self._pointer, {"state": name})
-        for other in self.folder.iterdir():
-            if other.is_dir() and other.name != name:
-                shutil.rmtree(other, ignore_errors=True)
+        """Write the state, move the pointer to it, remove all but the newest states and the best weights they name."""
+        with self._alone():
+            for left in self.folder.glob(f"{_BEING_WRITTEN}*"):
+                shutil.rmtree(left, ignore_errors=True)  # of a process that was killed
+            target = self.folder / f"{state.progress.stage}-{state.progress.step:08d}"
+            building = self.folder / f"{_BEING_WRITTEN}{os.getpid()}"
+            try:
+                self._write(building, state)
+                shutil.rmtree(target, ignore_errors=True)  # the same step, saved before
+                building.rename(target)
+            finally:
+                shutil.rmtree(building, ignore_errors=True)
+            write_json(self.folder / "latest.json", {"state": target.name})
+            self._tidy()
 
-    def load(self) -> State | None:
-        """The newest state, or None where nothing was saved. Raises `TrainingError` when it is damaged."""
-        if not self._pointer.exists():
-            return None
-        try:
-            folder = self.folder / json.loads(self._pointer.read_text())["state"]
-            content = json.loads((folder / "state.json").read_text())
-            if content["format"] > FORMAT:
-                raise TrainingError(f"{folder} was written by a newer version of Delineate; update it to go on")
-            return State(
-                Progress(**content["progress"]),
-                load_file(folder / "model.safetensors"),
-                load_file(folder / "training.safetensors"),
-                content["values"],
-            )
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            raise TrainingError(
-                f"the resume state in {self.folder} is damaged ({error}); start again in another folder"
-            ) from error
+    def load(self, passed_over: Callable[[str], None] = lambda _: None) -> State | None:
+        """The newest state that is whole, or None where nothing was saved.
 
-    def save_best(self, stage: str, weights: dict[str, Tensor]) -> None:
-        """Keep the best weights of a stage."""
-        _save_tensors(self.folder / f"best-{stage}.safetensors", weights)
+        `passed_over` is told of each newer one that is damaged, with a line. Raises `DamagedState` when all are.
+        """
+        faults = []
+        for folder in self._saved():
+            try:
+                state = self._read(folder)
+            except DamagedState as fault:
+                faults.append(str(fault))
+                continue
+            for fault_line in faults:
+                passed_over(f"{fault_line}; going on from the state before it, {folder.name}")
+            return state
+        if faults:
+            more = f" (and {len(faults) - 1} older, damaged too)" if len(faults) > 1 else ""
+            raise DamagedState(f"{faults[0]}{more}; there is no state to go on from: remove the folder and start again")
+        return None
 
-    def load_best(self, stage: str) -> dict[str, Tensor] | None:
-        """The best weights of a stage, if any were kept."""
-        path = self.folder / f"best-{stage}.safetensors"
-        return load_file(path) if path.exists() else None
+    def forget_after(self, progress: Progress) -> None:
+        """Remove states beyond `progress`: a run that goes on from there will write them again."""
+        for folder in self._saved():
+            if _place(folder) > (progress.stage, progress.step):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def save_best(self, stage: str, step: int, weights: dict[str, Tensor]) -> None:
+        """Keep the best weights of a stage, found at that step; earlier ones stay until no state names them."""
+        output_folder(self.folder)
+        _save_tensors(self.folder / f"best-{stage}-{step:08d}.safetensors", weights)
+
+    def best_name(self, stage: str, step: int | None) -> str | None:
+        """The file with the best weights of a stage, if any were kept."""
+        names = [f"best-{stage}.safetensors"] if step is None else [f"best-{stage}-{step:08d}.safetensors"]
+        names.append(f"best-{stage}.safetensors")  # as format 1 named it
+        return next((name for name in names if (self.folder / name).exists()), None)
+
+    def load_best(self, stage: str, step: int | None) -> dict[str, Tensor] | None:
+        """The best weights of a stage, if any were kept. Raises `DamagedState`."""
+        name = self.best_name(stage, step)
+        return None if name is None else _load_tensors(self.folder / name)
 
     def discard(self) -> None:
         """Remove the states of a finished run."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _saved(self) -> list[Path]:
+        """Folders of states, newest first."""
+        if not self.folder.is_dir():
+            return []
+        found = [path for path in self.folder.iterdir() if path.is_dir() and _place(path) >= (0, 0)]
+        # Format 1 wrote in place, this file last.
+        return sorted((path for path in found if (path / "state.json").exists()), key=_place, reverse=True)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One writer at a time, where the file system can."""
+        output_folder(self.folder)
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked(self.folder / ".lock"))
+            except OSError as error:
+                if error.errno not in UNSUPPORTED:
+                    raise
+            yield
+
+    def _write(self, folder: Path, state: State) -> None:
+        for name, tensors in zip(_FILES, (state.model, state.tensors), strict=True):
+            _save_tensors(folder / name, tensors)
+        files = {name: _checksum(folder / name) for name in _FILES}
+        if state.best is not None:
+            files[f"../{state.best}"] = _checksum(self.folder / state.best)
+        content = {"format": FORMAT, "progress": asdict(state.progress), "values": state.values, "best": state.best}
+        content["files"] = files
+        write_json(folder / "state.json", {**content, "checksum": _checksum_of(content)})
+
+    def _read(self, folder: Path) -> State:
+        try:
+            content = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+            if content["format"] > FORMAT:
+                raise TrainingError(f"{folder} was written by a newer version of Delineate; update it to go on")
+            if content["format"] > 1 and content.pop("checksum") != _checksum_of(content):
+                raise ValueError("its content has changed")
+            progress = Progress(**content["progress"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DamagedState(f"the resume state {folder / 'state.json'} is damaged ({error})") from error
+        for name, checksum in content.get("files", {}).items():
+            _check(folder / name, checksum)
+        model, tensors = (_load_tensors(folder / name) for name in _FILES)
+        return State(progress, model, tensors, content["values"], content.get("best"))
+
+    def _tidy(self) -> None:
+        """Remove what no newest state needs."""
+        needed = set()
+        for at, folder in enumerate(self._saved()):
+            if at >= KEPT:
+                shutil.rmtree(folder, ignore_errors=True)
+                continue
+            try:
+                needed.add(json.loads((folder / "state.json").read_text(encoding="utf-8")).get("best"))
+            except (OSError, ValueError, AttributeError):
+                return  # a damaged one: what it needs is not known
+        for path in self.folder.glob("best-*.safetensors"):
+            if path.name not in needed:
+                path.unlink(missing_ok=True)
 
 
 def pack_optimiser(name: str, optimiser: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -151,3 +242,38 @@ def _save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     # Equal storage twice in one file is refused by safetensors, and channels-last is stored as plain order.
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     write_tensors(path, plain)
+
+
+def _load_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise DamagedState(f"the resume state {path} is damaged ({error})") from error
+
+
+def _check(path: Path, checksum: int) -> None:
+    try:
+        found = _checksum(path)
+    except OSError as error:
+        raise DamagedState(f"the resume state {path} is damaged ({error.strerror})") from error
+    if found != checksum:
+        raise DamagedState(f"the resume state {path} is damaged (its content has changed since it was written)")
+
+
+def _checksum(path: Path) -> int:
+    """CRC-32 of a file: against damage, not against forgery."""
+    found = 0
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            found = zlib.crc32(block, found)
+    return found
+
+
+def _checksum_of(content: Any) -> int:
+    return zlib.crc32(json.dumps(content, sort_keys=True).encode())
+
+
+def _place(folder: Path) -> tuple[int, int]:
+    """(stage, step) of a state's folder; (-1, -1) for another one."""
+    stage, _, step = folder.name.partition("-")
+    return (int(stage), int(step)) if stage.isdecimal() and step.isdecimal() else (-1, -1)

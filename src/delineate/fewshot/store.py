@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
+from delineate.common.locks import locked
 from delineate.data.cache import DEFAULT_LIMIT_BYTES, amount, explain, make_room
 from delineate.data.cache_place import INDEX, begin_entry, cache_place, finish_entry, remove_entry
-from delineate.data.locks import locked
 
 Rows = Mapping[str, NDArray[Any]]
 
