@@ -1,6 +1,6 @@
 """What the statistics deliver, by simulation, and how long they take. The tables of `docs/statistics.md` are its output.
 
-    python benchmarks/statistics_simulation.py coverage | tests | methods | power | speed
+    python benchmarks/statistics_simulation.py coverage | misses | candidates | tests | methods | power | speed
 
 Every part is seeded, runs in one process and prints Markdown. The public functions themselves are called, once per data set.
 """
@@ -21,6 +21,7 @@ from delineate.evaluation.statistics.intervals import mean_interval
 from delineate.evaluation.statistics.mixed import MethodClaim, compare_methods
 from delineate.evaluation.statistics.paired import compare, wilcoxon
 from delineate.evaluation.statistics.power import least_detectable, least_detectable_by_methods
+from intervals_compared import CANDIDATES
 from turns import best_of_turns, print_times
 
 Floats = NDArray[np.float64]
@@ -50,6 +51,17 @@ def normal(uniform: Floats) -> Floats:
     return ndtri(uniform)
 
 
+def good_with_misses(uniform: Floats, share: float, a: float = 30, b: float = 2) -> Floats:
+    """Beta(30, 2), mean .94, and a share of cases that are missed altogether."""
+    return np.where(uniform < share, 0, betaincinv(a, b, np.clip((uniform - share) / (1 - share), 1e-12, 1)))
+
+
+def nearly_missed(uniform: Floats) -> Floats:
+    """Beta(30, 2), but for 3 % of the cases Beta(1, 9): hardly touched, not missed."""
+    low = betaincinv(1, 9, np.clip(uniform / 0.03, 0, 1))
+    return np.where(uniform < 0.03, low, good_with_misses(uniform, 0.03))
+
+
 DISTRIBUTIONS: dict[str, tuple[Callable[[Floats], Floats], float, tuple[float, float]]] = {
     "Dice, Beta(8, 2)": (dice, 0.8, (0, 1)),
     "Dice with 4 % zeros": (dice_with_zeros, 0.8 * (1 - ZEROS), (0, 1)),
@@ -57,6 +69,30 @@ DISTRIBUTIONS: dict[str, tuple[Callable[[Floats], Floats], float, tuple[float, f
     "normal": (normal, 0.0, (-np.inf, np.inf)),
 }
 """Name → quantile function, true mean, range."""
+
+
+Quantile = Callable[[Floats], Floats]
+MISSES: dict[str, tuple[Quantile, float]] = {
+    **{
+        f"{100 * share:.0f} % zeros, else Beta(30, 2)": (partial(good_with_misses, share=share), 30 / 32 * (1 - share))
+        for share in (0.0, 0.01, 0.03, 0.05, 0.10)
+    },
+    "all 1": (np.ones_like, 1.0),
+    "all 0.8": (lambda uniform: np.full_like(uniform, 0.8), 0.8),
+    "0 or 1, half each": (lambda uniform: (uniform > 0.5) * 1.0, 0.5),
+    "0 or 1, 5 % zeros": (lambda uniform: (uniform > 0.05) * 1.0, 0.95),
+}
+"""What the interval was chosen by: name → quantile function, true mean; scores from 0 to 1."""
+FRESH: dict[str, tuple[Quantile, float]] = {
+    "2 % zeros, else Beta(12, 2)": (partial(good_with_misses, share=0.02, a=12, b=2), 12 / 14 * 0.98),
+    "7 % zeros, else Beta(20, 3)": (partial(good_with_misses, share=0.07, a=20, b=3), 20 / 23 * 0.93),
+    "15 % zeros, else Beta(5, 3)": (partial(good_with_misses, share=0.15, a=5, b=3), 5 / 8 * 0.85),
+    "3 % Beta(1, 9), else Beta(30, 2)": (nearly_missed, 0.97 * 30 / 32 + 0.03 * 0.1),
+    "uniform": (lambda uniform: uniform, 0.5),
+    "Beta(2, 8)": (partial(betaincinv, 2, 8), 0.2),
+    "0 or 1, 20 % zeros": (lambda uniform: (uniform > 0.2) * 1.0, 0.8),
+}
+"""What it was confirmed on, with other seeds."""
 
 
 def uniforms(rng: np.random.Generator, groups: int, members: int) -> Floats:
@@ -94,6 +130,58 @@ def _coverage(sets: list[Floats], mean: float, bounds: tuple[float, float], resa
     low, high = (ends[:, 1] < mean).mean(), (ends[:, 0] > mean).mean()
     shares = " | ".join(f"{100 * share:.1f} %" for share in (1 - low - high, low, high))
     return f"{shares} | {np.ptp(ends, axis=1).mean():.3g} | {100 * naive:.1f} %"
+
+
+def misses(replicates: int, resamples: int) -> None:
+    """Coverage and width of the adopted interval, and of the same without room for misses, where misses are rare."""
+    print(f"{replicates} data sets per row, {resamples} resamples each.\n")
+    print(
+        "| Scores | Groups | Cases | Covered | Too low | Too high | Mean width | All resampled together | Its width |"
+    )
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    for at, (known, members) in enumerate(product((MISSES, FRESH), (1, MEMBERS))):
+        for name, (quantile, mean) in known.items():
+            for groups in (6, 10, 20, 40, 100, 200):
+                rng = np.random.default_rng([groups, members, at])
+                sets = [quantile(uniforms(rng, groups, members)) for _ in range(replicates)]
+                codes = np.repeat(np.arange(groups), members)
+                made = [_both(values.ravel(), codes, resamples, seed) for seed, values in enumerate(sets)]
+                low, high, old_low, old_high = np.array(made).T
+                shares = ((low <= mean) & (mean <= high), high < mean, low > mean)
+                words = " | ".join(f"{100 * share.mean():.1f} %" for share in shares)
+                old = (
+                    f"{100 * ((old_low <= mean) & (mean <= old_high)).mean():.1f} % | {(old_high - old_low).mean():.3g}"
+                )
+                print(
+                    f"| {name} | {groups} | {groups * members} | {words} | {(high - low).mean():.3g} | {old} |",
+                    flush=True,
+                )
+
+
+def _both(values: Floats, codes: NDArray[np.int64], resamples: int, seed: int) -> tuple[float, float, float, float]:
+    """Ends of the adopted interval, and of one that knows nothing of misses (a point where nothing spreads)."""
+    found = mean_interval(values, codes, resamples=resamples, seed=seed, bounds=(0, 1))
+    plain = mean_interval(values, codes, resamples=resamples, seed=seed)
+    ends = [found.mean if end is None else end for end in (found.low, found.high, plain.low, plain.high)]
+    return tuple(float(np.clip(end or 0.0, 0, 1)) for end in ends)  # type: ignore[return-value]
+
+
+def candidates(replicates: int) -> None:
+    """Coverage / mean width of all candidates, single cases."""
+    print(f"{replicates} data sets per row.\n")
+    print(f"| Scores | Cases | {' | '.join(CANDIDATES)} |")
+    print(f"| --- | ---: |{' ---: |' * len(CANDIDATES)}")
+    chosen = {"Dice, Beta(8, 2)": (dice, 0.8), "Dice with 4 % zeros": (dice_with_zeros, 0.768), **MISSES}
+    for name, (quantile, mean) in chosen.items():
+        for cases in (6, 10, 20, 40, 100, 200):
+            rng = np.random.default_rng([cases, 77])
+            sets = [quantile(rng.random(cases)) for _ in range(replicates)]
+            cells = []
+            for make in CANDIDATES.values():
+                low, high = np.array([make(values, seed) for seed, values in enumerate(sets)]).T
+                inside = (low <= mean + 1e-12) & (mean - 1e-12 <= high)
+                cells.append(f"{100 * inside.mean():.0f} / {(high - low).mean():.3f}")
+            print(f"| {name} | {cases} | {' | '.join(cells)} |", flush=True)
 
 
 def _t_reach(values: Floats) -> float:
@@ -225,6 +313,8 @@ def speed() -> None:
 
 PARTS = {
     "coverage": partial(coverage, 2000, 1000),
+    "misses": partial(misses, 1000, 1000),
+    "candidates": partial(candidates, 400),
     "tests": partial(tests, 2000, 1000),
     "methods": partial(methods, 4000),
     "power": partial(power, 2000),

@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import betaincinv
 from scipy.stats import bootstrap as scipy_bootstrap
 from scipy.stats import t as student
 
 from delineate.evaluation.statistics import bootstrap
 from delineate.evaluation.statistics.intervals import mean_interval
 
+ONE_OF_SIX = 1 - betaincinv(1.5, 5.5, np.array([0.975, 0.025]))
+"""Jeffreys' interval of 5 in 6."""
 NAN = float("nan")
 
 
@@ -70,12 +73,21 @@ def test_the_number_of_groups_chooses_the_method(n, how):
 @pytest.mark.parametrize(
     ("values", "expected", "how"),
     [
-        ([0.7] * 9, (0.7, 0.7, 0.7), "a point: no spread over 9 cases"),
+        ([0.7] * 9, (0.7, 0.7 * 0.05 ** (1 / 9), 1 - 0.3 * 0.05 ** (1 / 9)), "bound of what 9 equal cases cannot show"),
+        ([1.0] * 8, (1, 0.05 ** (1 / 8), 1), "bound of what 8 equal cases cannot show"),
         ([NAN] * 9, (None, None, None), "no interval: no values"),
-        ([1, 1, 1, 1, 1, 0], (5 / 6, 0, 1), "bootstrap-t over 6 cases"),
-        ([[0.7, NAN], *[[0.7, NAN]] * 7, [NAN, NAN]], (0.7, 0.7, 0.7), "a point: no spread over 8 cases"),
+        (
+            [1, 1, 1, 1, 1, 0],
+            (5 / 6, ONE_OF_SIX[0], ONE_OF_SIX[1]),
+            "Jeffreys' interval of the share of misses over 6 cases",
+        ),
+        (
+            [[0.7, NAN], *[[0.7, NAN]] * 7, [NAN, NAN]],
+            (0.7, 0.7 * 0.05 ** (1 / 8), 1 - 0.3 * 0.05 ** (1 / 8)),
+            "bound of what 8 equal cases cannot show",
+        ),
     ],
-    ids=["constant", "nothing", "one failure of six", "a column without values"],
+    ids=["constant", "perfect", "nothing", "one failure of six", "a column without values"],
 )
 def test_degenerate_values(values, expected, how):
     found = mean_interval(values, bounds=(0, 1))
@@ -154,6 +166,45 @@ def test_intervals_cover_the_true_mean(groups, size):
     for seed in range(300):
         means = rng.beta(8, 2, (groups, 1))
         values = rng.beta(20 * means, 20 * (1 - means), (groups, size)).ravel()
-        found = mean_interval(values, np.repeat(np.arange(groups), size), resamples=600, seed=seed, bounds=(0, 1))
+        found = mean_interval(values, np.repeat(np.arange(groups), size), resamples=600, seed=seed)
         hits += found.low <= 0.8 <= found.high
     assert hits / 300 == pytest.approx(0.95, abs=0.035)
+
+
+@pytest.mark.parametrize(("groups", "size"), [(10, 1), (20, 1), (40, 1), (12, 4)])
+@pytest.mark.parametrize("share", [0.01, 0.03, 0.1])
+def test_rare_misses_are_covered_also_where_the_sample_has_none(groups, size, share):
+    """A good model, Beta(30, 2), that misses a few cases. Three standard errors."""
+    rng = np.random.default_rng(groups)
+    hits = 0
+    for seed in range(200):
+        values = rng.beta(30, 2, (groups, size))
+        values[rng.random((groups, size)) < share] = 0
+        found = mean_interval(
+            values.ravel(), np.repeat(np.arange(groups), size), resamples=200, seed=seed, bounds=(0, 1)
+        )
+        hits += found.low <= 30 / 32 * (1 - share) <= found.high
+    assert hits / 200 >= 0.905
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from([0.0, 0.5, 0.9, 1.0]), min_size=6, max_size=30), st.integers(1, 3), st.integers(1, 3))
+def test_an_interval_of_scores_has_a_width_and_holds_the_mean(scores, columns, members):
+    values = np.stack([np.roll(scores, at) for at in range(columns)], axis=1)
+    codes = np.arange(len(scores)) // members
+    found = mean_interval(values, codes, bounds=(0, 1), resamples=200)
+    if len(set(codes)) < 6:
+        assert found.low is None
+        return
+    assert 0 <= found.low <= found.mean <= found.high <= 1
+    assert found.high - found.low > 0.01, "a point is no interval"
+
+
+def test_without_spread_and_without_a_range_there_is_no_interval():
+    found = mean_interval([3.0] * 8)
+    assert (found.mean, found.low, found.high, found.how) == (3, None, None, "no interval: no spread over 8 cases")
+
+
+def test_more_equal_cases_leave_less_room_for_what_was_not_seen():
+    widths = [np.ptp(ends(np.ones(n), bounds=(0, 1))) for n in (6, 20, 100)]
+    assert widths == pytest.approx([1 - 0.05 ** (1 / n) for n in (6, 20, 100)])

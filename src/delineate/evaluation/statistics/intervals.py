@@ -10,11 +10,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from delineate.evaluation.statistics import bootstrap
 from delineate.evaluation.statistics.bootstrap import Clusters
+from delineate.evaluation.statistics.misses import take_apart, unseen
 
 FEWEST = 6
 """Below so many groups there is no interval."""
 MANY = 20
 """From so many groups on BCa, below bootstrap-t."""
+OVERLAP = (0.0, 1.0)
+"""The range of scores of which 0 is a miss."""
 
 
 @dataclass(frozen=True)
@@ -48,39 +51,87 @@ def mean_interval(
     of the score, at which the ends are cut off. The same arguments give the same interval.
 
     BCa from 20 groups on, bootstrap-t from 6 to 19, none below 6. With several classes the class that is in the fewest groups
-    decides. Raises `ValueError` for infinite values and for shapes or settings that make no sense.
+    decides. Scores of the range 0 to 1 are overlap, where 0 is a miss: their interval is made wide enough for misses that are
+    rare and not in the sample (`misses`). Where nothing spreads there is an interval only for a range that is known. Raises
+    `ValueError` for infinite values and for shapes or settings that make no sense.
     """
     if not 0 < level < 1 or resamples < 100:
         raise ValueError(f"level {level} must be between 0 and 1, resamples {resamples} at least 100")
     clusters = bootstrap.cluster(values, groups)
     if not clusters.n:
         return Interval(None, None, None, 0, 0, "no interval: no values")
-    low, high, how = _ends(clusters, "cases" if groups is None else "groups", level, resamples, seed, bounds)
+    unit = "cases" if groups is None else "groups"
+    low, high, how = _ends(values, groups, clusters, _Wanted(unit, level, resamples, seed, bounds))
     return Interval(bootstrap.estimate(clusters), low, high, clusters.n, clusters.groups, how)
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    unit: str
+    level: float
+    resamples: int
+    seed: int
+    bounds: tuple[float, float]
+
+
 def _ends(
-    clusters: Clusters,
-    unit: str,
-    level: float,
-    resamples: int,
-    seed: int,
-    bounds: tuple[float, float],
+    values: ArrayLike, groups: Sequence[Hashable] | NDArray | None, clusters: Clusters, wanted: _Wanted
 ) -> tuple[float | None, float | None, str]:
     """Both ends and how they came about."""
-    count, scarcest = clusters.groups, clusters.scarcest
+    count, scarcest, unit = clusters.groups, clusters.scarcest, wanted.unit
     if count < FEWEST:
         return None, None, f"no interval: fewer than {FEWEST} {unit}"
     if scarcest < FEWEST:
         return None, None, f"no interval: a class is in fewer than {FEWEST} {unit}"
+    point = bootstrap.estimate(clusters)
     if bootstrap.standard_error(clusters) == 0:
-        point = bootstrap.estimate(clusters)
-        return point, point, f"a point: no spread over {count} {unit}"
-    rng = np.random.Generator(np.random.SFC64(seed))
-    method = bootstrap.bca if scarcest >= MANY else bootstrap.studentised
-    low, high = np.clip(method(clusters, level, resamples, rng), *bounds)
+        return _without_spread(point, scarcest, wanted)
+    if wanted.bounds == OVERLAP:
+        low, high, how = _with_misses(values, groups, point, wanted)
+    else:
+        low, high, how = _resampled(clusters, wanted)
+    low, high = np.clip((low, high), *wanted.bounds)
     if not np.isfinite([low, high]).all():
         return None, None, f"no interval: too many equal values for {count} {unit}"
-    name = "BCa bootstrap" if scarcest >= MANY else "bootstrap-t"
     few = f", a class in {scarcest} of them" if scarcest < count else ""
-    return float(low), float(high), f"{name} over {count} {unit}{few}"
+    return float(low), float(high), f"{how} over {count} {unit}{few}"
+
+
+def _resampled(clusters: Clusters, wanted: _Wanted) -> tuple[float, float, str]:
+    rng = np.random.Generator(np.random.SFC64(wanted.seed))
+    many = clusters.scarcest >= MANY
+    method = bootstrap.bca if many else bootstrap.studentised
+    return *method(clusters, wanted.level, wanted.resamples, rng), "BCa bootstrap" if many else "bootstrap-t"
+
+
+def _with_misses(
+    values: ArrayLike, groups: Sequence[Hashable] | NDArray | None, point: float, wanted: _Wanted
+) -> tuple[float, float, str]:
+    """The interval of the scores without their misses, and that of the misses' share, put together."""
+    table = np.asarray(values, np.float64).reshape(len(np.asarray(values)), -1)
+    table = table[:, ~np.isnan(table).all(0)]
+    parts = take_apart(table, bootstrap.group_codes(len(table), groups), wanted.level)
+    clusters = bootstrap.cluster(parts.filled, groups)
+    middle = bootstrap.estimate(clusters)
+    if bootstrap.standard_error(clusters) == 0:
+        return point - parts.below, point + parts.above, "Jeffreys' interval of the share of misses"
+    low, high, how = _resampled(clusters, wanted)
+    low, high = np.clip((low, high), *wanted.bounds)
+    down = _together(middle - low, parts.below, parts.correlation)
+    up = _together(high - middle, parts.above, parts.correlation)
+    return point - down, point + up, how
+
+
+def _together(first: float, second: float, correlation: float) -> float:
+    """The distance of a sum to its end, from those of its parts."""
+    return float(np.sqrt(first**2 + second**2 + 2 * correlation * first * second))
+
+
+def _without_spread(point: float, groups: int, wanted: _Wanted) -> tuple[float | None, float | None, str]:
+    """All values are equal: resampling tells nothing, but a kind of case that was not seen has at most a share (`unseen`)."""
+    low, high = wanted.bounds
+    if not np.isfinite([low, high]).all():
+        return None, None, f"no interval: no spread over {groups} {wanted.unit}"
+    most = unseen(groups, wanted.level)
+    ends = point - most * (point - low), point + most * (high - point)
+    return *ends, f"bound of what {groups} equal {wanted.unit} cannot show"
