@@ -1,17 +1,19 @@
-"""The first bytes of an image file: its format, size and number of pages, before anything is decoded."""
+"""The first bytes of an image file: its format, size, pages and orientation, before anything is decoded."""
 
 from __future__ import annotations
 
 import io
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from PIL import BmpImagePlugin, GifImagePlugin, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
+from delineate.data.orientation import UPRIGHT, exif_orientation, jpeg_orientation, jpeg_segments
 from delineate.data.planes import plane_size
+from delineate.data.tiff_directory import Directory, read_directory
 
 Format = Literal["png", "jpeg", "bmp", "gif", "tiff", "npy"]
 
@@ -26,14 +28,22 @@ _MAGIC: tuple[tuple[bytes, Format], ...] = (
     (b"MM\0+", "tiff"),
     (b"\x93NUMPY", "npy"),
 )
-_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_PHOTOMETRIC, _TIFF_SAMPLES = 256, 257, 262, 277
-_TIFF_GREY, _TIFF_RGB, _TIFF_PALETTE = (0, 1), 2, 3
-_PNG_PALETTE = 3
+PNG_GRAY, PNG_RGB, PNG_PALETTE, PNG_GRAY_ALPHA, PNG_RGBA = 0, 2, 3, 4, 6
+"""Color types of PNG."""
+_FRAMES = range(0xC0, 0xD0)
+_NO_FRAMES = (0xC4, 0xC8, 0xCC)
+"""JPEG markers of that range that begin no frame."""
+_PLAIN_FRAMES = (0xC0, 0xC1, 0xC2, 0xC9, 0xCA)
+"""JPEG's frames that are neither lossless nor hierarchical."""
+
+
+class UnreadableError(Exception):
+    """A file that is sound, but of a kind that cannot be read. The text goes on after the file's name: `is a TIFF of …`."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of itself. Height and width are as stored, before any EXIF rotation."""
+    """What a file says of itself. Height and width are as stored, before any rotation by `orientation`."""
 
     format: Format
     height: int
@@ -41,21 +51,19 @@ class Header:
     pages: int = 1
     palette: bool = False
     bits: int = 8
-    """Bits per sample; told for PNG only, where 2 and 4 bits matter."""
-
-
-@dataclass(frozen=True)
-class _Tag:
-    """A TIFF tag's value and where in the file it stands."""
-
-    value: int
-    position: int
+    """Bits per sample, of PNG and TIFF."""
+    orientation: int = UPRIGHT
+    """EXIF's, 1…8."""
+    color: int = 0
+    """PNG's color type."""
+    directory: Directory | None = None
+    """Of a TIFF."""
 
 
 def read_header(content: bytes) -> Header | None:
     """The header of an image file; None when it is of none of the readable formats.
 
-    Raises whatever the parsers raise on a damaged header.
+    Raises `UnreadableError` for a kind of JPEG that no decoder has, and whatever the parsers raise on a damaged header.
     """
     kind = sniff(content)
     if kind is None:
@@ -66,6 +74,8 @@ def read_header(content: bytes) -> Header | None:
         return _tiff(content)
     if kind == "npy":
         return Header("npy", *plane_size(content))
+    if kind == "jpeg":
+        _check_jpeg(content)
     with open_pillow(content, kind) as image:
         return Header(
             format=kind,
@@ -73,6 +83,7 @@ def read_header(content: bytes) -> Header | None:
             width=image.width,
             pages=getattr(image, "n_frames", 1) if kind == "gif" else 1,
             palette=image.mode in ("P", "PA"),
+            orientation=jpeg_orientation(content) if kind == "jpeg" else UPRIGHT,
         )
 
 
@@ -99,69 +110,46 @@ def open_pillow(content: bytes, kind: Format) -> ImageFile.ImageFile:
 
 def png_is_intact(content: bytes) -> bool:
     """Whether all chunks of a PNG are there, up to IEND, with the checksums they claim (PNG specification, section 5.3)."""
+    for kind, start, end in png_chunks(content):
+        if zlib.crc32(content[start + 4 : end - 4]) != int.from_bytes(content[end - 4 : end]):
+            return False
+        if kind == b"IEND":
+            return True
+    return False
+
+
+def png_chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Name, start and end of each chunk that is whole; its data lie 8 bytes after the start and end 4 before the end."""
     position = 8
     while position + 12 <= len(content):
-        length = int.from_bytes(content[position : position + 4])
-        end = position + 8 + length
-        if zlib.crc32(content[position + 4 : end]) != int.from_bytes(content[end : end + 4]):
-            return False
-        if content[position + 4 : position + 8] == b"IEND":
-            return True
-        position = end + 4
-    return False
+        end = position + 12 + int.from_bytes(content[position : position + 4])
+        if end > len(content):
+            return
+        yield content[position + 4 : position + 8], position, end
+        position = end
 
 
 def _png(content: bytes) -> Header:
     """PNG specification, section 11.2.1: IHDR is always the first chunk."""
-    width, height, bits, colour = struct.unpack_from(">IIBB", content, 16)
-    return Header("png", height, width, palette=colour == _PNG_PALETTE, bits=bits)
+    width, height, bits, color = struct.unpack_from(">IIBB", content, 16)
+    frames, orientation = 1, UPRIGHT
+    for kind, start, end in png_chunks(content):
+        if kind == b"eXIf":
+            orientation = exif_orientation(content[start + 8 : end - 4])
+        if kind == b"acTL" and end - start >= 16:
+            frames = int.from_bytes(content[start + 8 : start + 12])
+    return Header("png", height, width, frames, color == PNG_PALETTE, bits, orientation, color)
 
 
 def _tiff(content: bytes) -> Header:
-    """TIFF 6.0, section 2, and BigTIFF: walk the chain of image file directories.
-
-    Done here, since Pillow refuses some files that OpenCV reads (three samples declared as grey, for instance).
-    """
-    order, big, offset = _tiff_start(content)
-    tags: dict[int, _Tag] = {}
-    pages, seen = 0, set()
-    while offset and offset not in seen:
-        seen.add(offset)
-        entries, offset = _directory(content, offset, order, big)
-        tags = tags or entries
-        pages += 1
-    palette = _TIFF_PHOTOMETRIC in tags and tags[_TIFF_PHOTOMETRIC].value == _TIFF_PALETTE
-    return Header("tiff", tags[_TIFF_HEIGHT].value, tags[_TIFF_WIDTH].value, pages=pages, palette=palette)
+    found = read_directory(content)
+    return Header("tiff", found.height, found.width, found.pages, False, found.bits, found.orientation, directory=found)
 
 
-def mend_tiff(content: bytes) -> bytes:
-    """Three samples that are declared as grey become RGB. Some endoscopy sets (CVC-ClinicDB) have such files; Pillow refuses them,
-    and OpenCV would give the red channel for the picture."""
-    order, big, offset = _tiff_start(content)
-    tags, _ = _directory(content, offset, order, big)
-    samples, kind = tags.get(_TIFF_SAMPLES), tags.get(_TIFF_PHOTOMETRIC)
-    if samples is None or kind is None or samples.value != 3 or kind.value not in _TIFF_GREY:
-        return content
-    return content[: kind.position] + struct.pack(f"{order}H", _TIFF_RGB) + content[kind.position + 2 :]
-
-
-def _tiff_start(content: bytes) -> tuple[str, bool, int]:
-    """Byte order, whether it is a BigTIFF, and the first directory's offset."""
-    order = "<" if content[:2] == b"II" else ">"
-    big = content[2:4] in (b"+\0", b"\0+")
-    offset = struct.unpack_from(f"{order}Q", content, 8)[0] if big else struct.unpack_from(f"{order}I", content, 4)[0]
-    return order, big, offset
-
-
-def _directory(content: bytes, offset: int, order: str, big: bool) -> tuple[dict[int, _Tag], int]:
-    """The single-valued short and long tags of one directory, and the offset of the next."""
-    count = struct.unpack_from(order + ("Q" if big else "H"), content, offset)[0]
-    start, size = offset + (8 if big else 2), 20 if big else 12
-    tags = {}
-    for position in range(start, start + count * size, size):
-        tag, kind = struct.unpack_from(f"{order}HH", content, position)
-        code = {3: "H", 4: "I", 16: "Q"}.get(kind)
-        if code is not None:
-            place = position + (12 if big else 8)
-            tags[tag] = _Tag(struct.unpack_from(order + code, content, place)[0], place)
-    return tags, struct.unpack_from(order + ("Q" if big else "I"), content, start + count * size)[0]
+def _check_jpeg(content: bytes) -> None:
+    """Raise `UnreadableError` for lossless and hierarchical JPEGs and for those of 12 bits: decoders take them for damaged."""
+    frames = ((marker, data) for marker, data in jpeg_segments(content) if marker in _FRAMES)
+    marker, data = next((one for one in frames if one[0] not in _NO_FRAMES), (0, b""))
+    if data and (marker not in _PLAIN_FRAMES or data[0] != 8):
+        kind = f"of {data[0]} bits" if marker in _PLAIN_FRAMES else "without loss (or in layers)"
+        raise UnreadableError(f"is a JPEG {kind}, which is not readable: save it as PNG or TIFF")

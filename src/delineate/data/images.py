@@ -1,23 +1,28 @@
 """Image and mask files ⇄ arrays. The size is checked from the header before anything is decoded.
 
-OpenCV decodes what it decodes exactly (8- and 16-bit PNG, JPEG, TIFF); Pillow the rest (palettes, GIF, BMP, CMYK) and
-whatever looks damaged, because OpenCV fills the missing part of a picture with grey and says nothing.
+OpenCV decodes what it decodes exactly (8- and 16-bit PNG, JPEG); Pillow the rest (palettes, GIF, BMP, CMYK) and
+whatever looks damaged, because OpenCV fills the missing part of a picture with grey and says nothing. TIFF has a module of its own.
+What comes out is compared with what the header promised; no decoder is believed. The orientation is applied here, for all formats.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ImageFile, ImageOps
 
 from delineate.common.errors import DataError
 from delineate.common.files import write_bytes
-from delineate.data.headers import Header, mend_tiff, open_pillow, png_is_intact, read_header
+from delineate.data import raster, tiff
+from delineate.data.headers import Header, UnreadableError, read_header
 from delineate.data.labels import whole
+from delineate.data.orientation import turned
+from delineate.data.palettes import by_palette
 from delineate.data.planes import Address, as_pixels, decode_plane, read_plane
 from delineate.data.spec import Pixels
 
@@ -99,43 +104,59 @@ def read_content(path: Path) -> bytes:
 def decode_image(content: bytes, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Pixels:
     """`read_image` for bytes that were read already; `path` is for messages."""
     header = _checked_header(content, path, max_pixels)
-    try:
-        image = as_pixels(decode_plane(content), path) if header.format == "npy" else _decode(content, header)
-    except DataError:
-        raise
-    except Exception as error:
-        raise _broken(path, error) from error
-    return _typed(image, path)
+    with named(path):
+        if header.format == "npy":
+            return typed(as_pixels(decode_plane(content), path), path)
+        image = tiff.read_pixels(content, header.directory) if header.directory else raster.decode(content, header)
+        return turned(typed(image, path), header.orientation)
 
 
 def decode_mask(content: bytes, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[Any]:
     """`read_mask` for bytes that were read already; `path` is for messages."""
     header = _checked_header(content, path, max_pixels)
-    try:
+    with named(path):
         if header.format == "npy":
             return whole(decode_plane(content), path)
-        mask = _palette_labels(content, header) if header.palette else _decode(content, header)
+        values, palette = (
+            tiff.read_values(content, header.directory) if header.directory else raster.values(content, header)
+        )
+        values = turned(values if values.dtype in (np.uint8, np.uint16) else whole(values, path), header.orientation)
+        if palette is not None:
+            return by_palette(values, palette)
+        return single_channel(typed(values, path), path, _JPEG_CHROMA if header.format == "jpeg" else 0)
+
+
+def orientation_of(content: bytes) -> int:
+    """The orientation that a file states, 1…8; 1 where it states none or cannot be parsed."""
+    try:
+        header = read_header(content)
+    except Exception:
+        return 1
+    return header.orientation if header else 1
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """A context in which faults of decoding become a `DataError` that names the file."""
+    try:
+        yield
     except DataError:
         raise
+    except UnreadableError as error:
+        raise DataError(f"{path} {error}") from error
     except Exception as error:
         raise _broken(path, error) from error
-    mask = _single_channel(_typed(mask, path), path, tolerance=_JPEG_CHROMA if header.format == "jpeg" else 0)
-    if header.format == "png" and not header.palette and header.bits in (2, 4):
-        return mask // (255 // (2**header.bits - 1))  # decoders stretch 2- and 4-bit grey to 0..255
-    return mask
 
 
 def _checked_header(content: bytes, path: Path, max_pixels: int) -> Header:
     if volume_suffix(path):
         raise DataError(f"{path} is a volume; volumes are not readable yet: convert its slices to PNG or TIFF images")
-    try:
+    with named(path):
         header = read_header(content)
-    except Exception as error:
-        raise _broken(path, error) from error
     if header is None:
         raise DataError(f"{path} is not an image that can be read; known are PNG, JPEG, BMP, GIF and TIFF")
     if header.pages > 1:
-        what = "an animation" if header.format == "gif" else "a TIFF stack (a volume)"
+        what = "a TIFF stack (a volume, or channels)" if header.format == "tiff" else "an animation"
         raise DataError(
             f"{path} is {what} of {header.pages} pages, which is not readable yet: save each page as a file"
         )
@@ -149,70 +170,8 @@ def _checked_header(content: bytes, path: Path, max_pixels: int) -> Header:
     return header
 
 
-def _decode(content: bytes, header: Header) -> Pixels:
-    if header.format == "tiff":
-        content = mend_tiff(content)
-    if header.palette or header.format in ("bmp", "gif") or _looks_damaged(content, header):
-        return _decode_pillow(content, header)
-    array = np.frombuffer(content, np.uint8)
-    if header.format == "jpeg":
-        with open_pillow(content, "jpeg") as lazy:
-            mode = lazy.mode
-        if mode not in ("L", "RGB"):
-            return _decode_pillow(content, header)
-        # Unlike IMREAD_UNCHANGED, these two obey the EXIF orientation.
-        decoded = cv2.imdecode(array, cv2.IMREAD_GRAYSCALE if mode == "L" else cv2.IMREAD_COLOR)
-    else:
-        decoded = cv2.imdecode(array, cv2.IMREAD_UNCHANGED)
-    if decoded is None:
-        return _decode_pillow(content, header)
-    if header.format == "png" and decoded.ndim == 3 and content[25] == 4:
-        return np.ascontiguousarray(decoded[..., 0])  # grey + alpha arrives as BGRA
-    return _to_rgb(decoded)
-
-
-def _decode_pillow(content: bytes, header: Header) -> Pixels:
-    with open_pillow(content, header.format) as lazy:
-        image = lazy
-        image.load()
-        upright = ImageOps.exif_transpose(image)
-        mode = {"1": "L", "P": "RGB", "PA": "RGBA", "LA": "L", "CMYK": "RGB", "YCbCr": "RGB"}.get(upright.mode)
-        if upright.mode == "P" and "transparency" in upright.info:
-            mode = "RGBA"
-        return np.asarray(upright.convert(mode) if mode else upright)
-
-
-def _looks_damaged(content: bytes, header: Header) -> bool:
-    if header.format == "jpeg":
-        return not content.rstrip(b"\0\r\n").endswith(b"\xff\xd9")
-    return header.format == "png" and not png_is_intact(content)
-
-
-def _to_rgb(decoded: Pixels) -> Pixels:
-    if decoded.ndim == 2:
-        return decoded
-    if decoded.shape[2] == 1:
-        return decoded[..., 0]
-    code = {3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGBA}.get(decoded.shape[2])
-    return decoded if code is None else cv2.cvtColor(decoded, code)
-
-
-def _palette_labels(content: bytes, header: Header) -> NDArray[Any]:
-    with open_pillow(content, header.format) as lazy:
-        image: ImageFile.ImageFile = lazy
-        image.load()
-        if image.mode != "P":
-            return np.asarray(image.convert("L") if image.mode in ("1", "L") else image)
-        indices = np.asarray(image)
-        palette = np.zeros((256, 3), np.uint8)
-        colours = np.asarray(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)[:256]
-    palette[: len(colours)] = colours
-    used = palette[np.unique(indices)]
-    is_grey = bool((used == used[:, :1]).all()) and len(np.unique(used[:, 0])) == len(used)
-    return palette[:, 0][indices] if is_grey else indices
-
-
-def _single_channel(mask: NDArray[Any], path: Path, tolerance: int) -> NDArray[Any]:
+def single_channel(mask: NDArray[Any], path: Path, tolerance: int = 0) -> NDArray[Any]:
+    """Three equal channels → one. Raises `DataError` for a mask painted in colours."""
     if mask.ndim == 2:
         return mask
     red, green, blue = (mask[..., channel].astype(np.int32) for channel in range(3))
@@ -221,7 +180,8 @@ def _single_channel(mask: NDArray[Any], path: Path, tolerance: int) -> NDArray[A
     return np.ascontiguousarray(mask[..., 1])
 
 
-def _typed(image: NDArray[Any], path: Path) -> Pixels:
+def typed(image: NDArray[Any], path: Path) -> Pixels:
+    """The array itself. Raises `DataError` where it is not H×W or H×W×3/4 of 8 or 16 bits."""
     if image.dtype not in (np.uint8, np.uint16):
         raise DataError(
             f"{path} has {image.dtype} pixels; only 8- and 16-bit unsigned integers are readable: convert it"

@@ -20,6 +20,7 @@ from delineate.common.files import sha256, write_json
 from delineate.data import labels
 from delineate.data.case import IGNORE, ClassTable
 from delineate.data.findings import count
+from delineate.data.from_pillow import pillow_mask
 from delineate.data.images import read_image, read_mask
 from delineate.data.source import DataSource, as_source
 from delineate.data.spec import Pixels
@@ -148,6 +149,8 @@ def _listed(given: Any) -> list[Any]:
 def _as_mask(mask: Any) -> NDArray[Any]:
     if isinstance(mask, str | Path):
         return read_mask(Path(mask))
+    if hasattr(mask, "convert"):
+        mask = pillow_mask(mask)
     array = np.asarray(mask)
     if array.ndim != 2 or array.dtype.kind not in "bui":
         raise DataError(

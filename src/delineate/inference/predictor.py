@@ -22,6 +22,7 @@ from delineate.artefact import format as artefact_format
 from delineate.artefact.format import Artefact
 from delineate.common.errors import ArtefactError, DataError, DeviceError
 from delineate.data.case import ClassTable
+from delineate.data.from_pillow import pillow_pixels
 from delineate.data.images import read_image
 from delineate.data.patches import cut
 from delineate.data.spec import InputSpec, Pixels, percentiles
@@ -190,7 +191,9 @@ def as_pixels(image: Any) -> Pixels:
     if isinstance(image, str | Path):
         return read_image(Path(image))
     if hasattr(image, "convert"):
-        image = np.asarray(image if image.mode in ("L", "RGB", "RGBA", "I;16") else image.convert("RGB"))
+        return pillow_pixels(image)
+    if isinstance(image, np.ndarray) and image.dtype.kind == "u" and image.dtype.itemsize <= 2:
+        image = np.ascontiguousarray(image, image.dtype.newbyteorder("="))
     if not isinstance(image, np.ndarray) or image.dtype not in (np.uint8, np.uint16):
         kind = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
         raise DataError(f"an image to predict is uint8 or uint16, not {kind}; scale it to 0…255 or 0…65535 first")

@@ -1,0 +1,57 @@
+"""What Pillow decoded → pixels, for each of its modes; and palettes of masks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from delineate.data.headers import UnreadableError
+
+_CONVERSIONS = {
+    "1": "L",
+    "LA": "L",
+    "P": "RGB",
+    "PA": "RGBA",
+    "RGBX": "RGB",
+    "RGBa": "RGBA",
+    "CMYK": "RGB",
+    "YCbCr": "RGB",
+    "HSV": "RGB",
+}
+_AS_THEY_ARE = frozenset({"L", "RGB", "RGBA"})
+
+
+def pixels_of(image: Image.Image) -> NDArray[Any]:
+    """H×W, H×W×3 or H×W×4 of 8 or 16 bits. Raises `UnreadableError` for a mode whose black and white are unknown (I, F), or LAB."""
+    if image.mode.startswith("I;16"):
+        return np.asarray(image).astype(np.uint16)
+    if image.mode == "I" and image.format == "PNG":  # how Pillow before 11 opens 16-bit gray
+        return np.asarray(image).astype(np.uint16)
+    if image.mode == "La":
+        image = image.convert("LA")
+    wanted = image.mode if image.mode in _AS_THEY_ARE else _CONVERSIONS.get(image.mode)
+    if wanted is None:
+        raise UnreadableError(
+            f"is a Pillow image of mode {image.mode}, whose black and white are not known: convert it to L, I;16 or RGB first"
+        )
+    if image.mode == "P" and "transparency" in image.info:
+        wanted = "RGBA"
+    return np.array(image if wanted == image.mode else image.convert(wanted))
+
+
+def palette_of(image: Image.Image) -> NDArray[np.uint8]:
+    """The colors of an image of mode P, 256×3; black where it names fewer."""
+    named = np.asarray(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)[:256]
+    palette = np.zeros((256, 3), np.uint8)
+    palette[: len(named)] = named
+    return palette
+
+
+def by_palette(indices: NDArray[Any], colors: NDArray[np.uint8]) -> NDArray[Any]:
+    """Indices H×W of a mask → its labels: the indices, unless the colors in use are distinct grays; then these."""
+    used = colors[np.unique(indices)]
+    is_gray = bool((used == used[:, :1]).all()) and len(np.unique(used[:, 0])) == len(used)
+    return colors[:, 0][indices] if is_gray else indices
