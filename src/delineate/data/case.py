@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from delineate.common.errors import DataError
 from delineate.common.files import write_json
+from delineate.common.paths import name_fault, path_fault
 
 Split = Literal["train", "val", "test"]
 IGNORE = 255
@@ -120,12 +121,26 @@ class Manifest(BaseModel):
 
     @classmethod
     def load(cls, path: Path) -> Manifest:
-        """Read a manifest; raises `DataError` with the file's name when it is absent or malformed."""
+        """Read a manifest; raises `DataError` with the file's name when it is absent or malformed, and for ids and paths that
+        would lead out of the data set's folder or out of the folders that are written."""
         try:
-            return cls.model_validate_json(path.read_bytes())
+            manifest = cls.model_validate_json(path.read_bytes())
         except OSError as error:
             raise DataError(f"cannot read manifest {path}: {error.strerror}") from error
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
             raise DataError(f"{path} is not a manifest: {where}: {first['msg']}") from error
+        manifest._check_names(path)
+        return manifest
+
+    def _check_names(self, path: Path) -> None:
+        seen: set[str] = set()
+        for case in self.cases:
+            fault = "two cases have it" if case.id in seen else name_fault(case.id)
+            if fault:
+                raise DataError(f"{path} cannot be used: the case id {case.id!r}: {fault}; make the manifest anew")
+            seen.add(case.id)
+            for file in (*case.images, *case.masks, *(mask for rater in case.raters for mask in rater)):
+                if fault := path_fault(file):
+                    raise DataError(f"{path} cannot be used: the path {file!r}: {fault}; make the manifest anew")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from delineate.common.errors import DataError
+from delineate.common.paths import usable_names
 from delineate.data.case import Case, Manifest, Split
 from delineate.data.findings import Finding, count, raise_errors, some
 from delineate.data.images import is_volume
@@ -46,10 +47,10 @@ def discover(folder: Path) -> Manifest:
 
 
 def to_manifest(folder: Path, match: Match) -> Manifest:
-    """A match as a manifest."""
-    return Manifest(
-        root=str(folder.resolve()), layout=match.layout, split_origin=match.split_origin, cases=tuple(match.cases)
-    )
+    """A match as a manifest. Ids that cannot be names of files are changed."""
+    ids = usable_names([case.id for case in match.cases])
+    cases = tuple(case.model_copy(update={"id": name}) for case, name in zip(match.cases, ids, strict=True))
+    return Manifest(root=str(folder.resolve()), layout=match.layout, split_origin=match.split_origin, cases=cases)
 
 
 def recognise(folder: Path) -> Match:

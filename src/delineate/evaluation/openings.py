@@ -60,7 +60,8 @@ def note_opening_by(model: Path | None, data: Path, out: Path, cases: int) -> in
 
 def _card(listed: PredictionList) -> Path | None:
     """The card of the run that still holds the very model which made the predictions."""
-    return None if listed.model is None else _card_beside(Path(listed.model), listed.model_sha256)
+    known = listed.model is not None and listed.model_sha256 is not None
+    return _card_beside(Path(listed.model), listed.model_sha256) if known and listed.model else None
 
 
 def _card_beside(given: Path, digest: str | None) -> Path | None:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from delineate.common.errors import DataError
 from delineate.common.files import write_json
+from delineate.common.paths import path_fault
 from delineate.data import labels
 from delineate.data.case import ClassTable
 from delineate.data.volumes import check_same_geometry, is_nifti, read_geometry, read_labels
@@ -54,11 +55,15 @@ class PredictionList(BaseModel):
     def find(cls, folder: Path) -> PredictionList | None:
         """The list in a folder, or None if there is none. Raises `DataError` for a damaged one."""
         try:
-            return cls.model_validate_json((folder / FILE_NAME).read_bytes())
-        except FileNotFoundError:
+            found = cls.model_validate_json((folder / FILE_NAME).read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValidationError) as error:
             raise DataError(f"{folder / FILE_NAME} cannot be read; predict again or remove it") from error
+        for file in found.files:
+            if fault := path_fault(file.mask):
+                raise DataError(f"{folder / FILE_NAME} cannot be used: the mask {file.mask!r}: {fault}; predict again")
+        return found
 
 
 def mask_files(folder: Path, listed: PredictionList | None) -> list[Path]:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from delineate.common.errors import DataError
 from delineate.common.files import sha256, write_json
+from delineate.common.paths import path_fault
 from delineate.data.case import ClassTable, Manifest, Split
 from delineate.data.findings import count, some
 from delineate.data.source import DataSource, as_source
@@ -112,6 +113,11 @@ class EpisodeFile(_Part):
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "content"
             raise DataError(f"{path} is no file of episodes: {where}: {first['msg']}; freeze them anew") from error
+        for file in found.files:
+            if fault := path_fault(file):
+                raise DataError(f"{path} cannot be used: the file {file!r}: {fault}; freeze episodes anew")
+        if not 1 <= min(found.labels) <= max(found.labels) < len(found.class_names):
+            raise DataError(f"{path} is damaged: it names no class for one of its labels; freeze them anew")
         for number, episode in enumerate(found.episodes):
             positions = [at for chunk in episode.chunks for at in chunk.support]
             if max(positions) >= len(episode.support) or episode.label not in found.labels:

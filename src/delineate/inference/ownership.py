@@ -1,0 +1,69 @@
+"""What predictions may replace: files that predictions made before, and nothing else.
+
+`predictions.json` lists the masks of a folder. While masks are written it is away, so that half a set is never taken for a whole
+one; a list of what is being written (`predictions.unfinished.json`) stands for it then, and stays behind after a kill.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from delineate.common.errors import DataError
+from delineate.common.files import write_json
+from delineate.data.planes import Address
+from delineate.evaluation.predictions import FILE_NAME, PredictionList
+
+UNFINISHED = "predictions.unfinished.json"
+
+
+def check_places(targets: Mapping[Path, Path], more: Iterable[Path] = ()) -> None:
+    """Raise `DataError` when an output would lie in a folder that an input comes from, or in one of `more`: there it would be taken
+    for an image, or for a reference, the next time. `targets`: output → its image."""
+    sources = {_file(image).parent for image in targets.values()} | set(more)
+    resolved = {folder.resolve() for folder in sources}
+    for folder in {target.parent for target in targets}:
+        if folder.resolve() in resolved:
+            raise DataError(f"masks would lie among the images or masks of the data in {folder}; give another --out")
+
+
+def check_existing(folder: Path, targets: Mapping[Path, str], lists: Iterable[Path], overwrite: bool) -> None:
+    """Raise `DataError` when an output is there, unless it may be replaced. `targets`: output → the mask of the same image, relative
+    to `folder`; `lists`: tables that are written beside the masks."""
+    made = earlier_masks(folder)
+    known = any((folder / name).exists() for name in (FILE_NAME, UNFINISHED))
+    there = [path for path in (folder / FILE_NAME, *targets) if path.exists()]
+    foreign = [path for path in there if path in targets and targets[path] not in made]
+    foreign += [path for path in lists if path.exists() and not known]
+    if foreign:
+        raise DataError(f"{foreign[0]} is there already, and no earlier prediction; give another --out")
+    if there and not overwrite:
+        raise DataError(f"{there[0]} exists already; give another --out, or --overwrite to replace earlier predictions")
+
+
+def earlier_masks(folder: Path) -> set[str]:
+    """The masks that predictions made in a folder, relative to it, also those of a prediction that was stopped."""
+    listed = PredictionList.find(folder)
+    masks = set() if listed is None else {file.mask for file in listed.files}
+    try:
+        content = json.loads((folder / UNFINISHED).read_text(encoding="utf-8"))
+        return masks | {str(mask) for mask in content["masks"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return masks
+
+
+def begin(folder: Path, masks: Iterable[str]) -> None:
+    """Note what is going to be written, then take the list of what was there away."""
+    write_json(folder / UNFINISHED, {"masks": sorted(earlier_masks(folder) | set(masks))})
+    (folder / FILE_NAME).unlink(missing_ok=True)
+
+
+def finish(folder: Path) -> None:
+    """The list of the finished masks is written; the note is not needed any more."""
+    (folder / UNFINISHED).unlink(missing_ok=True)
+
+
+def _file(image: Path) -> Path:
+    address = Address.parse(image)
+    return image if address is None else address.file
