@@ -15,6 +15,7 @@ help:
 
 # demo/ holds nothing but an earlier demo's output.
 demo: $(STAMP)
+	@if [ -e demo ] && [ ! -d demo/phantoms ]; then echo "demo/ is no earlier demo; move it away" >&2; exit 1; fi
 	rm -rf demo
 	$(VENV)/bin/delineate demo --out demo
 

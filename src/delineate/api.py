@@ -244,10 +244,12 @@ def fewshot_episodes(
     `plan` are the fields of `delineate.fewshot.protocol.Plan`; `stack` and `axis` say how slices make volumes
     (`delineate.fewshot.slices.open_slices`). Raises `DataError` for whatever a user can mend.
     """
+    from delineate.common.outputs import check_result_file
     from delineate.data.source import as_source
     from delineate.fewshot.protocol import Plan, make_episodes
     from delineate.fewshot.slices import open_slices
 
+    check_result_file(Path(out), ['"protocol"', '"episodes"', '"support_split"'], "file of episodes")
     opened = open_slices(as_source(data), stack=stack, axis=axis)
     made = make_episodes(opened, Plan(**plan), name=Path(opened.manifest.root).name, stack=stack)
     made.save(Path(out))
@@ -276,6 +278,7 @@ def fewshot_evaluate(
     `DelineateError` (one line): files that are not those of the episodes, unknown classes, a support that shows too little.
     """
     from delineate.common.files import output_folder
+    from delineate.common.outputs import check_results_folder
     from delineate.data.source import as_source
     from delineate.fewshot.candidates import check_unseen, open_candidate
     from delineate.fewshot.episode_file import EpisodeFile
@@ -284,6 +287,7 @@ def fewshot_evaluate(
     from delineate.report.evaluation import write_evaluation_report
 
     source = as_source(data)
+    check_results_folder(Path(out), "scores.json", [source.path, Path(model)])
     frozen = EpisodeFile.load(Path(episodes))
     frozen = frozen.of_classes(classes) if classes else frozen
     opened = frozen.open(source)
@@ -327,11 +331,14 @@ def compare(
     `evaluations`: run folders (their validation scores), folders that `evaluate` wrote, or texts "NAME=FOLDER". See
     `delineate.evaluation.comparison.compare_models` for the options. Raises `DataError` for evaluations that cannot be compared.
     """
+    from delineate.common.outputs import check_results_folder
     from delineate.evaluation.comparison import compare_models, write_comparison_files
     from delineate.evaluation.models import open_models
     from delineate.report.comparison import write_comparison_report
 
-    comparison = compare_models(open_models([str(one) for one in evaluations]), metrics, target=target)
+    models = open_models([str(one) for one in evaluations])
+    check_results_folder(Path(out), "comparison.json", [model.run or model.stored.folder for model in models])
+    comparison = compare_models(models, metrics, target=target)
     write_comparison_files(Path(out), comparison)
     write_comparison_report(comparison, Path(out))
     return comparison

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from delineate.common.files import sha256
+from delineate.common.errors import DataError
+from delineate.common.files import sha256, write_json
 from delineate.evaluation.openings import HEADING, note_opening
 from delineate.evaluation.predictions import PredictionList
 
@@ -53,3 +54,19 @@ def test_cards_of_others_stay(run: Path, tmp_path: Path, fault: str) -> None:
         (folder / "predictions.json").unlink()
     assert note_opening(folder, tmp_path / "data", tmp_path / "p", 7) == 1
     assert (run / "card.md").read_text() == CARD
+
+
+@pytest.mark.parametrize("mask", ["../ref/a.png", "/etc/hosts", "..\\a.png", ""])
+def test_a_list_of_predictions_does_not_lead_elsewhere(mask: str, tmp_path: Path) -> None:
+    write_json(
+        tmp_path / "predictions.json",
+        {
+            "method": "unet",
+            "model": None,
+            "model_sha256": None,
+            "class_names": ["b", "f"],
+            "files": [{"mask": mask, "image": "a"}],
+        },
+    )
+    with pytest.raises(DataError, match=r"predictions\.json cannot be used: the mask"):
+        PredictionList.find(tmp_path)

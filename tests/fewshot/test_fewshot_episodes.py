@@ -109,7 +109,7 @@ def test_regions_are_kept_on_disk_and_rebuilt_when_damaged(
     monkeypatch.setattr(region_room, "superpixels", lambda *_, **__: pytest.fail("computed again"))
     assert (slice_regions(training, kept, algorithm="slic", size=800, least=100) == first).all()
     monkeypatch.undo()
-    (file,) = tmp_path.glob("*/regions.bin")
+    (file,) = tmp_path.rglob("regions.bin")
     content = bytearray(file.read_bytes())
     content[0] ^= 1
     file.write_bytes(content)

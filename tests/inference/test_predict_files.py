@@ -266,3 +266,75 @@ def test_a_split_of_a_data_set_is_predicted(tmp_path: Path):
         (data / f"{name}.txt").unlink()
     with pytest.raises(DataError, match=r"no images in split 'test'; it names none; give the manifest.json of a run"):
         of_split(data, "test")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tif"])
+@pytest.mark.parametrize("spelling", ["in", "./x/../in", "link", "in/../in"])
+def test_the_folder_of_the_images_is_refused_however_it_is_spelled(
+    suffix: str, spelling: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    image(tmp_path / "in" / f"a{suffix}")
+    (tmp_path / "x").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    monkeypatch.chdir(tmp_path)
+    for given in (["in"], [f"in/a{suffix}"], ["in/*"], ["link"]):
+        with pytest.raises(DataError, match="give another --out"):
+            predict_files(make(), given, spelling, overwrite=True)
+    assert [path.name for path in (tmp_path / "in").iterdir()] == [f"a{suffix}"]
+    predict_files(make(), ["in"], "in/masks")
+
+
+def test_outputs_in_folders_of_their_own_do_not_meet_the_images_either(tmp_path: Path):
+    image(tmp_path / "a" / "overlays" / "1.jpg")
+    image(tmp_path / "b" / "x" / "1.jpg")
+    image(tmp_path / "b" / "y" / "1.jpg")
+    with pytest.raises(DataError, match="would lie among"):
+        predict_files(make(), [tmp_path / "a" / "overlays"], tmp_path / "a", overlay=True)
+    with pytest.raises(DataError, match="would lie among"):
+        predict_files(make(), [str(tmp_path / "b" / "**" / "*.jpg")], tmp_path / "b")
+    assert len(list(tmp_path.rglob("*.*"))) == 3
+
+
+def test_references_are_never_replaced(tmp_path: Path):
+    data = write_phantoms(tmp_path / "set", count=10, size=32, seed=0)
+    before = {path: path.read_bytes() for path in data.rglob("*.png")}
+    for inputs, split in (([data], "test"), ([data / "images"], None)):
+        with pytest.raises(DataError, match=r"give another --out"):
+            predict_files(make(), inputs, data / "masks", split=split, overwrite=True)  # type: ignore[arg-type]
+    assert before == {path: path.read_bytes() for path in data.rglob("*.png")}
+
+
+def test_only_earlier_predictions_are_replaced(tmp_path: Path):
+    image(tmp_path / "in" / "a.png")
+    image(tmp_path / "in" / "b.png")
+    out = tmp_path / "out"
+    image(out / "b.png")
+    with pytest.raises(DataError, match=r"b\.png is there already, and no earlier prediction"):
+        predict_files(make(), [tmp_path / "in"], out, overwrite=True)
+    (out / "b.png").unlink()
+    (out / "summary.csv").write_text("mine")
+    with pytest.raises(DataError, match=r"summary\.csv is there already, and no earlier prediction"):
+        predict_files(make(), [tmp_path / "in"], out, overwrite=True)
+    (out / "summary.csv").unlink()
+    predict_files(make(), [tmp_path / "in" / "a.png"], out)
+    image(out / "overlays" / "b.png")
+    with pytest.raises(DataError, match="no earlier prediction"):
+        predict_files(make(), [tmp_path / "in"], out, overlay=True, overwrite=True)
+    predict_files(make(), [tmp_path / "in"], out, overwrite=True)
+
+
+def test_a_prediction_that_was_stopped_is_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in "abc":
+        image(tmp_path / "in" / f"{name}.png")
+
+    def stop(done: int, _: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict_files(make(), [tmp_path / "in"], tmp_path / "out", batch_size=1, progress=stop)
+    assert not (tmp_path / "out" / "predictions.json").exists()
+    with pytest.raises(DataError, match=r"exists already.*--overwrite"):
+        predict_files(make(), [tmp_path / "in"], tmp_path / "out")
+    predict_files(make(), [tmp_path / "in"], tmp_path / "out", overwrite=True)
+    assert {path.name for path in (tmp_path / "out").glob("*.json")} == {"predictions.json"}

@@ -43,12 +43,16 @@ def import_checkpoint(method_name: str, checkpoint: Path, out: Path) -> Imported
     recognise = getattr(cls, "foreign_checkpoint", None)
     if recognise is None:
         raise ArtefactError(f"method '{method_name}' has no released checkpoints that could be imported")
+    target = out if out.suffix == ".safetensors" else out / FILE_NAME
+    if target.exists():
+        raise ArtefactError(
+            f"{target} exists already, and a model is never overwritten; give another --out or remove it"
+        )
     state = read_state(checkpoint)
     try:
         model = recognise(state)
     except DelineateError as error:
         raise ArtefactError(f"{checkpoint}: {error}") from error
-    target = out if out.suffix == ".safetensors" else out / FILE_NAME
     outputs = model.method.classes
     foreground = ("foreground",) if outputs == 1 else tuple(f"class {index}" for index in range(1, outputs))
     artefact = Artefact(

@@ -61,6 +61,11 @@ def check(
 
     if fix is not None:
         check_target(folder, fix)
+    if report is not None:
+        from delineate.common.outputs import check_result_file
+        from delineate.report.page import SIGNATURE
+
+        check_result_file(report, [SIGNATURE], "page")
     pixels = round(max_megapixels * 1e6)
     source = options.source(folder, images, masks, labels, group_by, join)
     with _progress() as progress:

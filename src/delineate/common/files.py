@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -80,6 +81,26 @@ def output_folder(path: Path) -> Path:
     except OSError as error:
         raise _explain(error, path) from error
     return path
+
+
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """Yield a new, hidden folder beside `target`; it becomes `target` if the block succeeds, else it is removed with all that
+    is in it. `target` must be absent or an empty folder. Raises `DelineateError` when it cannot be written."""
+    building: Path | None = None
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        building = target.with_name(f".{secrets.token_hex(6)}")
+        building.mkdir()
+        yield building
+        if target.is_dir():
+            target.rmdir()
+        building.rename(target)
+    except OSError as error:
+        raise _explain(error, target) from error
+    finally:
+        if building is not None:
+            shutil.rmtree(building, ignore_errors=True)
 
 
 def _flush(path: Path) -> None:

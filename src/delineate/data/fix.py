@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import shutil
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
-from delineate.common.files import output_folder, write_text
+from delineate.common.files import new_folder, write_text
 from delineate.data import labels
 from delineate.data.case import IGNORE, Case, LabelRule, Manifest, Split
 from delineate.data.check import CheckReport
@@ -72,19 +71,11 @@ def write_fixed(report: CheckReport, out: Path, *, max_pixels: int = DEFAULT_MAX
     cases, changes = _chosen(report, manifest)
     if not cases:
         raise DataError(f"--fix: none of the cases in {report.folder} can be kept; see `delineate data check`")
-    building = out.with_name(f"{out.name}.building")
-    shutil.rmtree(building, ignore_errors=True)
-    output_folder(building)
-    try:
+    with new_folder(out) as building:
         for case in cases:
             changes += _write_case(manifest, case, building, max_pixels)
         changes += _write_lists(manifest, cases, building)
         _write_log(building / FILE_NAME, changes)
-        if out.exists():
-            out.rmdir()
-        building.rename(out)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
     return Fixed(out, len(cases), changes)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from delineate.common.errors import DataError
 from delineate.common.files import output_folder, write_text
+from delineate.common.outputs import check_results_folder
 from delineate.data.case import Case, ClassTable, Manifest
 from delineate.data.source import DataSource, as_source
 from delineate.evaluation import tables
@@ -108,6 +109,10 @@ def evaluate_folders(
     _refuse_mixtures(options, lineage, choice)
     listed = PredictionList.find(predictions)
     opened = _open(predictions, source, listed, options, lineage, choice)
+    if out is not None:
+        manifest = opened.found.manifest
+        masks = {manifest.path(mask).parent for case in opened.found.cases for mask in case.masks}
+        check_results_folder(out, "scores.json", [predictions, source.path, *masks])
     job, scores = opened.job, None
     if lineage is None:
         scored, entries = job.run(opened.units, options.spacing), choice.entries

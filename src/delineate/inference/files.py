@@ -30,8 +30,9 @@ from delineate.common.files import output_folder, sha256, write_bytes, write_tex
 from delineate.data.case import Split
 from delineate.data.images import DEFAULT_MAX_PIXELS, read_image, write_mask
 from delineate.data.source import DataSource, as_source
-from delineate.evaluation.predictions import FILE_NAME, PredictedFile, PredictionList
-from delineate.inference.inputs import Task, expand, name_outputs, of_split
+from delineate.evaluation.predictions import PredictedFile, PredictionList
+from delineate.inference import ownership
+from delineate.inference.inputs import Task, expand, folders_of, name_outputs, of_split
 from delineate.inference.overlay import draw
 from delineate.inference.predictor import BATCH, Predictor, remark
 
@@ -126,10 +127,10 @@ def predict_files(
     else:
         images = expand(as_source(data).path if isinstance(data, DataSource) else data for data in given)
     job = _Job(predictor, name_outputs(images), folder, overlay, probabilities, max_pixels)
-    job.check_targets(overwrite)
+    job.check_targets(overwrite, [] if split is None else folders_of(as_source(data) for data in given))
     output_folder(folder)
     _ = predictor.network  # made here, so that it does not count as the first images' time
-    (folder / FILE_NAME).unlink(missing_ok=True)
+    ownership.begin(folder, [f"{task.name}.png" for task in job.tasks])
     files = []
     for result in job.run(batch_size or BATCH[predictor.device.type]):
         files.append(result)
@@ -137,6 +138,7 @@ def predict_files(
             progress(len(files), len(job.tasks))
     done = PredictionResult(folder, predictor.classes.names[1:], tuple(files), time.perf_counter() - start)
     _write_lists(done, predictor)
+    ownership.finish(folder)
     return done
 
 
@@ -174,8 +176,9 @@ class _Job:
         overlays = [self.overlay_file(task.name)] if self.overlay else []
         return [self.mask(task.name), *overlays, *(self.probability_files(task.name) if self.probabilities else [])]
 
-    def check_targets(self, overwrite: bool) -> None:
+    def check_targets(self, overwrite: bool, data_folders: Iterable[Path]) -> None:
         owners: dict[Path, Path] = {}
+        masks: dict[Path, str] = {}
         inputs = {task.image.resolve() for task in self.tasks}
         for task in self.tasks:
             for target in self.targets(task):
@@ -183,12 +186,9 @@ class _Job:
                     raise DataError(f"{owners[target]} and {task.image} would both be written to {target}; rename one")
                 if target.resolve() in inputs:
                     raise DataError(f"the mask of {task.image} would replace the image {target}; give another --out")
-                owners[target] = task.image
-        there = [path for path in (self.folder / FILE_NAME, *owners) if path.exists()]
-        if there and not overwrite:
-            raise DataError(
-                f"{there[0]} exists already; give another --out, or --overwrite to replace earlier predictions"
-            )
+                owners[target], masks[target] = task.image, f"{task.name}.png"
+        ownership.check_places(owners, data_folders)
+        ownership.check_existing(self.folder, masks, [self.folder / SUMMARY], overwrite)
 
     def run(self, batch_size: int) -> Iterator[FileResult]:
         """Results in the order of the tasks."""

@@ -53,6 +53,17 @@ def of_split(data: Path | DataSource, split: Split) -> list[Path]:
     return images
 
 
+def folders_of(data: Iterable[DataSource]) -> set[Path]:
+    """The folders that the images and masks of data sets lie in."""
+    manifests = [source.manifest() for source in data]
+    return {
+        manifest.path(file).parent
+        for manifest in manifests
+        for case in manifest.cases
+        for file in case.images + case.masks
+    }
+
+
 def name_outputs(images: Sequence[Path]) -> list[Task]:
     """Stems as names where all differ; else the path from the images' common folder. Raises `DataError` when those clash too."""
     stems = Counter(map(picture_name, images))

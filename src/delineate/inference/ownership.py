@@ -12,6 +12,7 @@ from pathlib import Path
 
 from delineate.common.errors import DataError
 from delineate.common.files import write_json
+from delineate.data.pairing import image_files
 from delineate.data.planes import Address
 from delineate.evaluation.predictions import FILE_NAME, PredictionList
 
@@ -19,8 +20,8 @@ UNFINISHED = "predictions.unfinished.json"
 
 
 def check_places(targets: Mapping[Path, Path], more: Iterable[Path] = ()) -> None:
-    """Raise `DataError` when an output would lie in a folder that an input comes from, or in one of `more`: there it would be taken
-    for an image, or for a reference, the next time. `targets`: output → its image."""
+    """Raise `DataError` when an output would lie in a folder that an input comes from, or in one of `more`: there it would be
+    taken for an image, or for a reference, the next time. `targets`: output → its image."""
     sources = {_file(image).parent for image in targets.values()} | set(more)
     resolved = {folder.resolve() for folder in sources}
     for folder in {target.parent for target in targets}:
@@ -29,13 +30,14 @@ def check_places(targets: Mapping[Path, Path], more: Iterable[Path] = ()) -> Non
 
 
 def check_existing(folder: Path, targets: Mapping[Path, str], lists: Iterable[Path], overwrite: bool) -> None:
-    """Raise `DataError` when an output is there, unless it may be replaced. `targets`: output → the mask of the same image, relative
-    to `folder`; `lists`: tables that are written beside the masks."""
+    """Raise `DataError` when an output is there, unless it may be replaced. `targets`: output → the mask of the same image,
+    relative to `folder`; `lists`: tables that are written beside the masks."""
     made = earlier_masks(folder)
     known = any((folder / name).exists() for name in (FILE_NAME, UNFINISHED))
     there = [path for path in (folder / FILE_NAME, *targets) if path.exists()]
     foreign = [path for path in there if path in targets and targets[path] not in made]
-    foreign += [path for path in lists if path.exists() and not known]
+    if not known:  # also images of other names: in a folder of references, masks would be taken for references
+        foreign += [path for path in lists if path.exists()] + (image_files(folder) if folder.is_dir() else [])
     if foreign:
         raise DataError(f"{foreign[0]} is there already, and no earlier prediction; give another --out")
     if there and not overwrite:

@@ -8,7 +8,11 @@ from typing import Any
 
 from delineate.common.about import version
 from delineate.common.files import write_text
+from delineate.common.outputs import check_result_file
 from delineate.report.html import Html, element, join
+
+SIGNATURE = "Written by Delineate"
+"""In every page, and the sign that one may be replaced."""
 
 _MARK = Html(
     '<svg viewBox="0 0 32 32" aria-hidden="true" fill="none" stroke-width="2.6" stroke-linejoin="round">'
@@ -30,14 +34,15 @@ def page(title: str, kind: str, *content: Any) -> Html:
     eyebrow = element("div", _MARK, element("span", f"Delineate {kind}"), class_="eyebrow")
     end = element(
         "footer",
-        f"Written by Delineate {version()}. Research software: not a medical device, not for diagnosis.",
+        f"{SIGNATURE} {version()}. Research software: not a medical device, not for diagnosis.",
     )
     body = element("body", element("main", eyebrow, element("h1", title), *content, end))
     return Html("<!DOCTYPE html>\n" + element("html", head, body, lang="en") + "\n")
 
 
 def write_page(path: Path, document: Html) -> Path:
-    """Write atomically; returns the path."""
+    """Write atomically; returns the path. Raises `DelineateError` rather than replace a file that is no page of ours."""
+    check_result_file(path, [SIGNATURE], "page")
     write_text(path, document)
     return path
 
