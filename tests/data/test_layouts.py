@@ -11,7 +11,6 @@ from PIL import Image
 
 from delineate.common.errors import DataError
 from delineate.data.layouts import discover, recognise
-from delineate.data.pairing import group_of
 
 
 @pytest.fixture
@@ -213,18 +212,3 @@ def test_tiff_stacks_are_volumes(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         page.save(tmp_path / folder / "a.tif", save_all=True, append_images=[page])
     fails(tmp_path, r"images holds 1 volume .*a\.tif.* not readable yet")
-
-
-@pytest.mark.parametrize(
-    ("stem", "group"),
-    [
-        ("patient001_frame01_slice_00", "patient001"),
-        ("Subject-12_left", "Subject-12"),
-        ("study7_slice_12", "study7"),
-        ("ISIC_0000000", None),
-        ("benign (1)", None),
-        ("case0001", None),
-    ],
-)
-def test_groups_from_file_names(stem: str, group: str | None) -> None:
-    assert group_of(stem) == group

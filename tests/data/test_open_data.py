@@ -30,7 +30,7 @@ def test_a_folder_becomes_a_split_and_hashed_manifest(make_pairs: Pairs) -> None
     seen: list[tuple[int, int]] = []
     manifest, census = open_data(root, progress=lambda done, total: seen.append((done, total)))
     assert Counter(case.split for case in manifest.cases) == {"train": 8, "val": 1, "test": 1}
-    assert manifest.split_origin == "seeded: train/val/test 80/10/10 by group, seed 0"
+    assert manifest.split_origin == "seeded: train/val/test 80/10/10 by case, seed 0"
     assert all(
         len(case.hashes) == 2 and len(digest) == 64 for case in manifest.cases for digest in case.hashes.values()
     )
@@ -169,7 +169,7 @@ def test_only_val_is_drawn_when_test_is_given() -> None:
     found = complete(manifest_of(cases, "files"))
     assert found.split("test") == tuple(cases[:5])
     assert len(found.split("val")) == 2
-    assert found.split_origin == "files; val seeded: 10 % of the training cases by group, seed 0"
+    assert found.split_origin == "files; val seeded: 10 % of the training cases by case, seed 0"
 
 
 def test_given_splits_stay() -> None:

@@ -36,6 +36,8 @@ class Case(BaseModel):
     modality: str | None = None
     hashes: dict[str, str] = Field(default_factory=dict)
     """SHA-256 per path."""
+    pixels: str | None = None
+    """SHA-256 of the decoded image (of a volume: of its file): equal pictures have equal ones. None: not read, or of one value."""
 
 
 class ClassTable(BaseModel):
@@ -76,6 +78,8 @@ class Manifest(BaseModel):
     """Name of the recognised layout, as `data.layouts` lists them."""
     split_origin: str
     """Where the splits come from: 'files', 'folders', or 'seeded: …' with the rule."""
+    grouping: str = ""
+    """How the cases' groups were found, in words; empty where none are known."""
     classes: ClassTable = ClassTable()
     labels: LabelRule = LabelRule(threshold=128)
     cases: tuple[Case, ...] = ()

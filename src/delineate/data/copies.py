@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from delineate.data.case import Case, Manifest
 from delineate.data.duplicates import PictureHash, Twins, find_twins
 from delineate.data.findings import Finding, count, some
 from delineate.data.inspect import Census
+from delineate.data.joins import sharing
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ class Copies:
 def find_copies(manifest: Manifest, census: Census, hashes: Mapping[str, PictureHash]) -> Copies:
     """Exact and near duplicates among the cases. `hashes`: case id → perceptual hash, of the pictures that have one."""
     cases = {case.id: case for case in manifest.cases}
-    exact = sharing(manifest.cases, lambda case: census.facts[case.id].pixels)
+    facts = census.facts
+    exact = sharing(manifest.cases, lambda case: None if facts[case.id].constant else facts[case.id].pixels)
     repeated = {case.id for members in exact for case in members[1:]}
     twins = find_twins({name: hashes[name] for name in cases if name in hashes and name not in repeated})
     near = [pair for pair in twins if _apart(cases[pair.first], cases[pair.second])]
@@ -76,15 +77,6 @@ def leaks(manifest: Manifest, copies: Copies) -> list[Finding]:
             Finding("note", f"{number} of near duplicates within one patient or sequence, as expected there")
         )
     return findings
-
-
-def sharing(cases: Iterable[Case], key: Callable[[Case], str | None]) -> list[list[Case]]:
-    """The cases that share a key with another one; no key is shared by nobody."""
-    found: dict[str, list[Case]] = defaultdict(list)
-    for case in cases:
-        if (name := key(case)) is not None:
-            found[name].append(case)
-    return [members for members in found.values() if len(members) > 1]
 
 
 def place(case: Case) -> str:

@@ -7,7 +7,6 @@ foreground size (and without foreground).
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from delineate.data.findings import Finding, count, raise_errors, some
 from delineate.data.grouping import describe_rule
 from delineate.data.images import DEFAULT_MAX_PIXELS
 from delineate.data.inspect import Census, Progress, examine
+from delineate.data.joins import join, members_of, pairs_of
 from delineate.data.loader import single_threaded_opencv
 from delineate.data.source import DataSource, as_source
 from delineate.data.spec import Pixels
@@ -90,7 +90,8 @@ def deal(
         raise DataError(f"{folds} folds are too few; give 2 or more")
     if test_fraction is not None and not 0 < test_fraction < 1:
         raise DataError(f"a test fraction of {test_fraction:g} is not between 0 and 1")
-    joined = _joined(manifest.cases, copies)
+    pairs = [*pairs_of(copies.exact), *((pair.first, pair.second) for pair in copies.near)]
+    joined = join(manifest.cases, pairs)
     findings: list[Finding] = []
     labelled = [case for case in manifest.cases if case.masks]
     listed = any(case.split for case in labelled)
@@ -106,28 +107,6 @@ def deal(
     origin += f" ({rule}, duplicates together, stratified by class and foreground size, seed {seed})"
     found = settled(manifest.model_copy(update={"cases": cases, "split_origin": origin}))
     return Folding(found, findings + _unseen(found, census, test_fraction))
-
-
-def _joined(cases: Sequence[Case], copies: Copies) -> dict[str, str | None]:
-    """Case id → group, those of duplicates made one; None for a case that belongs with no other."""
-    names = {case.id: case.group or f"case {case.id}" for case in cases}
-    leader = {name: name for name in names.values()}
-
-    def first(name: str) -> str:
-        while leader[name] != name:
-            leader[name] = name = leader[leader[name]]
-        return name
-
-    pairs = [(members[0].id, other.id) for members in copies.exact for other in members[1:]]
-    for one, other in [*pairs, *((pair.first, pair.second) for pair in copies.near)]:
-        ends = sorted((first(names[one]), first(names[other])))
-        leader[ends[1]] = ends[0]
-    sizes: dict[str, int] = defaultdict(int)
-    for name in names.values():
-        sizes[first(name)] += 1
-    return {
-        case.id: first(names[case.id]) if case.group or sizes[first(names[case.id])] > 1 else None for case in cases
-    }
 
 
 def _without_test(pool: Sequence[Case], joined: Mapping[str, str | None]) -> tuple[list[Case], list[str]]:
@@ -156,9 +135,7 @@ def _dealt(
     seed: int,
 ) -> dict[str, int]:
     """Case id → part: a fold, or −1 for the test split."""
-    members: dict[str, list[Case]] = defaultdict(list)
-    for case in pool:
-        members[joined[case.id] or f"case {case.id}"].append(case)
+    members = members_of(pool, joined)
     shares = np.full(folds, 1 / folds)
     if test_fraction is not None:
         shares = np.append(shares * (1 - test_fraction), test_fraction)

@@ -37,6 +37,8 @@ class Facts:
     """Raw mask value → pixels, over all masks of the case."""
     pixels: str
     """SHA-256 of the decoded image: equal pictures have equal hashes, whatever their file format."""
+    constant: bool = False
+    """Whether the image has one value throughout: such pictures are equal without being copies."""
 
     def class_pixels(self, rule: LabelRule) -> dict[int, int]:
         """Class index → pixels, as the rule reads the raw values; several masks of one image are counted each."""
@@ -141,7 +143,9 @@ def examine(
             for done, (case, job) in enumerate(zip(manifest.cases, jobs, strict=True), start=1):
                 try:
                     hashes, facts[case.id] = job.result()
-                    cases.append(case.model_copy(update={"hashes": hashes}))
+                    fact = facts[case.id]
+                    seen = None if fact.constant else fact.pixels
+                    cases.append(case.model_copy(update={"hashes": hashes, "pixels": seen}))
                 except DataError as error:
                     findings.append(Finding("error", str(error)))
                 if progress is not None:
@@ -198,7 +202,9 @@ def _facts(image: Pixels, values: dict[int, int]) -> Facts:
     channels = "grey" if image.ndim == 2 else {3: "RGB", 4: "RGBA"}[image.shape[2]]
     digest = hashlib.sha256(f"{image.shape} {image.dtype}".encode())
     digest.update(image.tobytes() if not image.flags.c_contiguous else image.data)
-    return Facts(image.shape[0], image.shape[1], channels, image.dtype.itemsize * 8, values, digest.hexdigest())
+    constant = bool((image == image[:1, :1]).all())
+    bits = image.dtype.itemsize * 8
+    return Facts(image.shape[0], image.shape[1], channels, bits, values, digest.hexdigest(), constant)
 
 
 def _reading(

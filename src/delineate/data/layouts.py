@@ -12,6 +12,7 @@ from delineate.common.errors import DataError
 from delineate.common.paths import usable_names
 from delineate.data.case import Case, Manifest, Split
 from delineate.data.findings import Finding, count, raise_errors, some
+from delineate.data.groups import with_groups
 from delineate.data.images import is_volume
 from delineate.data.packed import LAYOUT as PACKED
 from delineate.data.packed import find_packed
@@ -37,6 +38,8 @@ class Match:
     findings: list[Finding] = field(default_factory=list)
     split_origin: str = ""
     """'files' or 'folders'; empty when the data brings no split."""
+    grouping: str = ""
+    """How the cases' groups were found, in words."""
 
 
 def discover(folder: Path) -> Manifest:
@@ -50,7 +53,13 @@ def to_manifest(folder: Path, match: Match) -> Manifest:
     """A match as a manifest. Ids that cannot be names of files are changed."""
     ids = usable_names([case.id for case in match.cases])
     cases = tuple(case.model_copy(update={"id": name}) for case, name in zip(match.cases, ids, strict=True))
-    return Manifest(root=str(folder.resolve()), layout=match.layout, split_origin=match.split_origin, cases=cases)
+    return Manifest(
+        root=str(folder.resolve()),
+        layout=match.layout,
+        split_origin=match.split_origin,
+        grouping=match.grouping,
+        cases=cases,
+    )
 
 
 def recognise(folder: Path) -> Match:
@@ -67,6 +76,8 @@ def recognise(folder: Path) -> Match:
             match.split_origin = "files" if any(case.split and case.masks for case in match.cases) else ""
         match.findings += _stacks(root, match.cases)
         match.cases, faults = add_unlabelled(root, match.cases)
+        match.findings += faults
+        match.cases, match.grouping, faults = with_groups(match.cases)
         match.findings += faults
     except OSError as error:
         raise DataError(

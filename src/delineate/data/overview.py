@@ -35,9 +35,7 @@ def overview(manifest: Manifest, census: Census, rule: LabelRule | None, shares:
             *_balance_rows(shares),
             ("empty masks", _by_split(manifest, census.empty)),
         ]
-    groups = len({case.group for case in manifest.cases if case.group})
-    if groups:
-        rows.append(("groups", f"{groups} patients or sequences"))
+    rows.append(("groups", _groups(manifest)))
     if manifest.folds:
         dealt = Counter(case.fold for case in manifest.cases)
         rows.append(("folds", ", ".join(str(dealt[fold]) for fold in range(manifest.folds))))
@@ -67,6 +65,13 @@ def _balance_rows(shares: Sequence[Share], most: int = 6) -> list[Row]:
         ]
         rows.append((f"class {index}", f"{own[0].name}: {'; '.join(words)}"))
     return [*rows, *([("", f"and {len(indices) - most} more classes")] if len(indices) > most else [])]
+
+
+def _groups(manifest: Manifest) -> str:
+    number = len({case.group for case in manifest.cases if case.group})
+    if not number:
+        return "none known: each case stands alone (--group-by says what belongs together)"
+    return manifest.grouping or f"{number} patients or sequences"
 
 
 def _pair(case: Case) -> str:

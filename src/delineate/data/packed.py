@@ -23,7 +23,6 @@ import numpy as np
 from delineate.common.errors import DataError
 from delineate.data.case import Case, Split
 from delineate.data.findings import Finding, count, some
-from delineate.data.pairing import group_of
 from delineate.data.planes import Address, array_shapes, decode_plane, packed_stem, read_plane
 from delineate.data.split_lists import SPLIT_NAMES, UNLABELLED, drop_masks, read_lists
 
@@ -70,8 +69,7 @@ class _File:
         relative = self.path.relative_to(root)
         image = Address(relative, self.image, number, signed)
         masks = () if self.label is None else (str(Address(relative, self.label, number)),)
-        stem = packed_stem(self.path)
-        group = group_of(stem) or group_of(image.name) or (None if self.slices is None else stem)
+        group = None if self.slices is None else packed_stem(self.path)
         return Case(id=prefix + image.name, images=(str(image),), masks=masks, group=group, split=self.split)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,10 +12,6 @@ from delineate.data.images import IMAGE_SUFFIXES, volume_suffix
 
 MASK_ENDINGS = ("", "_segmentation", "_mask", "_seg", "_label", "_gt")
 """What a mask's stem may have after the image's stem, where all masks lie in a folder of their own."""
-
-_GROUP = re.compile(
-    r"^((?:patient|subject|sub|case|pat)[-_]?\d+)[-_].+$|^(.+?)[-_](?:slice|frame)[-_]?\d+$", re.IGNORECASE
-)
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -64,19 +59,12 @@ def pair(
             id=stem,
             images=(_relative(root, by_stem[stem][0]),),
             masks=tuple(_relative(root, path) for path in masks[stem]),
-            group=group_of(stem),
             split=split,
         )
         for stem in sorted(by_stem)
         if stem in masks
     ]
     return cases, findings
-
-
-def group_of(stem: str) -> str | None:
-    """The patient or sequence that a file name tells of: `patient001_frame01_slice_00` → `patient001`. None: nothing."""
-    match = _GROUP.match(stem)
-    return (match[1] or match[2]) if match else None
 
 
 def _faults(

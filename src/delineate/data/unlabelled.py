@@ -16,7 +16,7 @@ from delineate.common.errors import DataError
 from delineate.data.case import IGNORE, Case, Manifest
 from delineate.data.findings import Finding, count, some
 from delineate.data.inspect import Census
-from delineate.data.pairing import group_of, image_files
+from delineate.data.pairing import image_files
 from delineate.data.split_lists import UNLABELLED
 
 
@@ -41,7 +41,6 @@ def add_unlabelled(root: Path, cases: Sequence[Case]) -> tuple[list[Case], list[
         Case(
             id=f"unlabelled_{file.stem}" if file.stem in taken else file.stem,
             images=(file.relative_to(root).as_posix(),),
-            group=group_of(file.stem),
             split="train" if splits else None,
         )
         for file in files
@@ -55,13 +54,15 @@ def add_unlabelled(root: Path, cases: Sequence[Case]) -> tuple[list[Case], list[
 
 
 def settled(manifest: Manifest) -> Manifest:
-    """Unlabelled cases in their place: for training, unless their group is validated or tested on; those for testing stay."""
-    held_out = {case.group for case in manifest.cases if case.masks and case.group and case.split in ("val", "test")}
+    """Unlabelled cases in their place: for training, unless their group or the same picture is validated or tested on; those
+    for testing stay."""
+    kept = [case for case in manifest.cases if case.masks and case.split in ("val", "test")]
+    held_out = {case.group for case in kept if case.group} | {case.pixels for case in kept if case.pixels}
 
     def placed(case: Case) -> Case:
         if case.masks or case.split == "test":
             return case
-        split = None if case.group in held_out else "train"
+        split = None if {case.group, case.pixels} & held_out else "train"
         return case.model_copy(update={"split": split, "fold": None})
 
     return manifest.model_copy(update={"cases": tuple(map(placed, manifest.cases))})

@@ -20,8 +20,14 @@ from delineate.common.errors import DataError
 from delineate.data import labels
 from delineate.data.case import IGNORE, Case, ClassTable, LabelRule, Manifest
 from delineate.data.findings import raise_errors
+<<<<<<< HEAD
 from delineate.data.layouts import MASK_FOLDERS
 from delineate.data.pairing import group_of, image_files, volume_files
+=======
+from delineate.data.groups import with_groups
+from delineate.data.layouts import MASK_FOLDERS, discover
+from delineate.data.pairing import image_files, volume_files
+>>>>>>> e320ed6 (Groups are found from folders and names of the whole set; draws keep equal pictures together and say what they knew)
 from delineate.data.pixels import case_mask
 from delineate.data.planes import packed_stem
 from delineate.data.source import DataSource, as_source
@@ -137,17 +143,17 @@ def _mask_folder(folder: Path, root: Path | None = None) -> Manifest:
             id=name,
             images=(),
             masks=tuple(path.relative_to(base).as_posix() for path in paths),
-            group=group_of(name),
             spacing=spacings.get(paths[0]),
         )
         for name, paths in files.items()
     ]
+    cases, grouping, _ = with_groups(cases)
     if root is None:
-        return Manifest(root=str(base), layout="masks", split_origin="", cases=tuple(cases))
+        return Manifest(root=str(base), layout="masks", split_origin="", grouping=grouping, cases=tuple(cases))
     cases, findings = apply_lists(root, cases)
     raise_errors(findings)
     origin = "files" if any(case.split for case in cases) else ""
-    return Manifest(root=str(base), layout="label volumes", split_origin=origin, cases=tuple(cases))
+    return Manifest(root=str(base), layout="label volumes", split_origin=origin, grouping=grouping, cases=tuple(cases))
 
 
 def _spacings(paths: Sequence[Path]) -> dict[Path, tuple[float, ...]]:

@@ -21,10 +21,15 @@ from delineate.data import labels
 from delineate.data.cache_place import cache_place
 from delineate.data.case import IGNORE, Case, Manifest
 from delineate.data.findings import raise_errors, some
+from delineate.data.groups import with_groups
 from delineate.data.inspect import Census, Facts
 from delineate.data.layouts import IMAGE_FOLDERS, MASK_FOLDERS
+<<<<<<< HEAD
 from delineate.data.pairing import MASK_ENDINGS, group_of, volume_files
 from delineate.data.source import DataSource
+=======
+from delineate.data.pairing import MASK_ENDINGS, volume_files
+>>>>>>> e320ed6 (Groups are found from folders and names of the whole set; draws keep equal pictures together and say what they knew)
 from delineate.data.split_lists import apply_lists
 from delineate.data.splits import complete
 from delineate.data.volumes import (
@@ -89,7 +94,7 @@ def open_volumes(
     for done, (case, geometry) in enumerate(zip(manifest.cases, geometries, strict=True), start=1):
         hashed = _hashed(manifest, case)
         spacing = (geometry.spacing[axis], *np.delete(geometry.spacing, axis).tolist())
-        cases.append(case.model_copy(update={"hashes": hashed, "spacing": spacing}))
+        cases.append(case.model_copy(update={"hashes": hashed, "spacing": spacing, "pixels": hashed[case.images[0]]}))
         shapes[case.id] = tuple(int(size) for size in np.delete(geometry.shape, axis))
         counted[case.id] = _values(manifest.path(case.masks[0]), hashed[case.masks[0]], axis, folder)
         if progress is not None:
@@ -183,14 +188,14 @@ def _discover(root: Path) -> Manifest:
             id=name,
             images=(path.relative_to(root).as_posix(),),
             masks=(references[name].relative_to(root).as_posix(),),
-            group=group_of(name),
         )
         for name, path in sorted(pictures.items())
     ]
     cases, findings = apply_lists(root, cases)
     raise_errors(findings)
     origin = "files" if any(case.split for case in cases) else ""
-    return Manifest(root=str(root), layout=LAYOUT, split_origin=origin, cases=tuple(cases))
+    cases, grouping, _ = with_groups(cases)
+    return Manifest(root=str(root), layout=LAYOUT, split_origin=origin, grouping=grouping, cases=tuple(cases))
 
 
 def _by_stem(files: list[Path], wanted: Mapping[str, Path]) -> dict[str, Path]:
