@@ -60,7 +60,8 @@ def test_bare_numbers_are_no_slices(tmp_path: Path) -> None:
     for name in ("images", "masks"):
         (tmp_path / name).mkdir()
         for number in range(12):
-            cv2.imwrite(str(tmp_path / name / f"phantom_{number:04d}.png"), np.eye(8, dtype=np.uint8) * 255)
+            picture = np.eye(8, dtype=np.uint8) * (255 if name == "masks" else 100 + number)
+            cv2.imwrite(str(tmp_path / name / f"phantom_{number:04d}.png"), picture)
     assert len(open_slices(tmp_path).stacks) == 12
 
 

@@ -20,14 +20,9 @@ from delineate.common.errors import DataError
 from delineate.data import labels
 from delineate.data.case import IGNORE, Case, ClassTable, LabelRule, Manifest
 from delineate.data.findings import raise_errors
-<<<<<<< HEAD
-from delineate.data.layouts import MASK_FOLDERS
-from delineate.data.pairing import group_of, image_files, volume_files
-=======
 from delineate.data.groups import with_groups
-from delineate.data.layouts import MASK_FOLDERS, discover
+from delineate.data.layouts import MASK_FOLDERS
 from delineate.data.pairing import image_files, volume_files
->>>>>>> e320ed6 (Groups are found from folders and names of the whole set; draws keep equal pictures together and say what they knew)
 from delineate.data.pixels import case_mask
 from delineate.data.planes import packed_stem
 from delineate.data.source import DataSource, as_source

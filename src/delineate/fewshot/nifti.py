@@ -24,12 +24,8 @@ from delineate.data.findings import raise_errors, some
 from delineate.data.groups import with_groups
 from delineate.data.inspect import Census, Facts
 from delineate.data.layouts import IMAGE_FOLDERS, MASK_FOLDERS
-<<<<<<< HEAD
-from delineate.data.pairing import MASK_ENDINGS, group_of, volume_files
-from delineate.data.source import DataSource
-=======
 from delineate.data.pairing import MASK_ENDINGS, volume_files
->>>>>>> e320ed6 (Groups are found from folders and names of the whole set; draws keep equal pictures together and say what they knew)
+from delineate.data.source import DataSource
 from delineate.data.split_lists import apply_lists
 from delineate.data.splits import complete
 from delineate.data.volumes import (
