@@ -89,7 +89,7 @@ def test_the_cache_is_built_once_for_all_windows(manifest: Manifest, tmp_path: P
 def test_damage_is_noticed_and_repaired(manifest: Manifest, tmp_path: Path, damage: str) -> None:
     sound, _ = opened(manifest, tmp_path / "c")
     expected = [image.copy() for image in sound.images]
-    entry = next((tmp_path / "c").glob("*/index.json")).parent
+    entry = next((tmp_path / "c").rglob("index.json")).parent
     if damage == "missing":
         (entry / "masks.bin").unlink()
     else:

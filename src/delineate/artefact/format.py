@@ -191,8 +191,13 @@ def _header(text: str, file: Path) -> Header:
         raise ArtefactError(
             f"{file} has artefact format {found}, this version reads up to {FORMAT}; update delineate to use it"
         )
+    given = content.get("input")
+    if isinstance(given, dict):
+        given.setdefault(
+            "padding_counts", True
+        )  # a file from before this was told has learned with the padding counted
     try:
-        return Header.model_validate_json(text)
+        return Header.model_validate_json(json.dumps(content))
     except ValidationError as error:
         raise ArtefactError(f"{file} has a damaged Delineate header: {_first_fault(error)}") from error
 

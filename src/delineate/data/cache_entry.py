@@ -54,10 +54,9 @@ class Entry:
     def of(cls, manifest: Manifest, cases: Sequence[Case], spec: InputSpec, folder: Path) -> Entry:
         """The place for `cases`. Raises `DataError` for a case without hashes, or whose file has changed."""
         own_sizes = spec.fit == "patch"
-        decisive = {"channels", "fit", "source_bits", "scale" if own_sizes else "size"}
         content: dict[str, Any] = {
             "format": _FORMAT,
-            "spec": spec.model_dump(include=decisive),
+            "spec": spec.model_dump(include=spec.decisive),
             "labels": manifest.labels.model_dump(exclude={"reason"}),
             "cases": [[_hashes(manifest, case, case.images), _hashes(manifest, case, case.masks)] for case in cases],
         }

@@ -1,7 +1,8 @@
 """InputSpec: how the pixels of a file become the network's input. Training, prediction and export all go through it.
 
 Two steps, so that the cache can hold the small result of the first in the source's own type:
-`working_pixels` (channels, size) then `to_unit` (intensity rule → float32 in [0, 1]).
+`working_pixels` (channels, size) then `to_unit` (intensity rule → float32 in [0, 1]). Percentiles are those of the image: where
+padding is added, they are applied before it, in the first step.
 Mean/std and everything a paper does to the image are inside the method.
 """
 
@@ -42,14 +43,35 @@ class InputSpec(BaseModel):
     """`range`: divide by the type's maximum (255, 65535); `percentile`: per image, 0.5th → 0 and 99.5th → 1."""
     source_bits: Literal[8, 16] = 8
     """Bit depth of the training images, so that prediction can say when it is given another kind."""
+    padding_counts: bool = False
+    """Whether percentiles count the letterbox's padding: models of the first release have learned so. False for all new ones."""
 
     @property
     def in_channels(self) -> int:
         return 1 if self.channels == "grey" else 3
 
+    @property
+    def scales_before_padding(self) -> bool:
+        """Whether `working_pixels` applies the percentiles, since `to_unit` could not tell the image from its padding."""
+        return self.fit == "letterbox" and self.intensity == "percentile" and not self.padding_counts
+
+    @property
+    def decisive(self) -> set[str]:
+        """The fields that `working_pixels` and `working_mask` depend on: what caches go by."""
+        scaled = {"intensity"} if self.scales_before_padding else set()
+        return {"channels", "fit", "source_bits", "scale" if self.fit == "patch" else "size"} | scaled
+
     def working_pixels(self, image: Pixels) -> Pixels:
         """H×W or H×W×C (1, 3 or 4, RGB order) → height×width×in_channels, same type."""
-        return _resize(_channels(image, self.channels), self)
+        pixels = _channels(image, self.channels)
+        placed = self.placement(image.shape[0], image.shape[1])
+        if placed is None:
+            return _area_or_linear(pixels, self.working_size(image.shape[0], image.shape[1]))
+        top, left, height, width = placed
+        inner = _area_or_linear(pixels, (height, width))
+        result = np.zeros((*self.size, inner.shape[2]), inner.dtype)
+        result[top : top + height, left : left + width] = _stretched(inner) if self.scales_before_padding else inner
+        return result
 
     def working_mask(self, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Class indices H×W → height×width, nearest neighbour; letterbox padding is ignored (255)."""
@@ -69,11 +91,9 @@ class InputSpec(BaseModel):
 
     def to_unit(self, pixels: Pixels, limits: Limits | None = None) -> NDArray[np.float32]:
         """Working pixels → float32 in [0, 1], same shape. `limits`: those of the whole image that `pixels` are a window of."""
-        if self.intensity == "range":
+        if self.intensity == "range" or self.scales_before_padding:
             return np.divide(pixels, np.float32(np.iinfo(pixels.dtype).max), dtype=np.float32)
-        low, high = limits or percentiles(pixels)
-        scale = 1.0 / max(high - low, 1e-6)
-        return np.clip((pixels.astype(np.float32) - np.float32(low)) * np.float32(scale), 0, 1)
+        return _between(pixels, limits or percentiles(pixels))
 
     def placement(self, height: int, width: int) -> tuple[int, int, int, int] | None:
         """Where a height×width image lies in the working frame: (top, left, height, width); None when it fills it."""
@@ -91,6 +111,18 @@ def percentiles(pixels: Pixels) -> Limits:
     return float(low), float(high)
 
 
+def _between(pixels: Pixels, limits: Limits) -> NDArray[np.float32]:
+    low, high = limits
+    scale = 1.0 / max(high - low, 1e-6)
+    return np.clip((pixels.astype(np.float32) - np.float32(low)) * np.float32(scale), 0, 1)
+
+
+def _stretched(pixels: Pixels) -> Pixels:
+    """By the `percentile` rule to the whole range of the type, which costs half a level of it by rounding."""
+    full = np.float32(np.iinfo(pixels.dtype).max)
+    return np.rint(_between(pixels, percentiles(pixels)) * full).astype(pixels.dtype)
+
+
 def _channels(image: Pixels, wanted: str) -> Pixels:
     if image.ndim == 2:
         image = image[..., None]
@@ -103,17 +135,6 @@ def _channels(image: Pixels, wanted: str) -> Pixels:
     if image.shape[2] == 1:
         return np.repeat(image, 3, axis=2)
     return image if wanted == "rgb" else np.ascontiguousarray(image[..., ::-1])
-
-
-def _resize(image: Pixels, spec: InputSpec) -> Pixels:
-    height, width = image.shape[:2]
-    placed = spec.placement(height, width)
-    if placed is None:
-        return _area_or_linear(image, spec.working_size(height, width))
-    top, left, inner_h, inner_w = placed
-    result = np.zeros((*spec.size, image.shape[2]), image.dtype)
-    result[top : top + inner_h, left : left + inner_w] = _area_or_linear(image, (inner_h, inner_w))
-    return result
 
 
 def _area_or_linear(image: Pixels, size: tuple[int, int]) -> Pixels:

@@ -68,7 +68,7 @@ class WorkingSlices:
 def decode(data: SliceSet, spec: InputSpec, store: Store, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> WorkingSlices:
     """All slices of `data` at the working size, from the cache where they are there. Raises as `data.cache.open_cache`."""
     cases = [one.case for _, one in data]
-    decisive = spec.model_dump(mode="json", include={"channels", "fit", "source_bits", "size"})
+    decisive = spec.model_dump(mode="json", include=spec.decisive)
     hashes = [[case.hashes[path] for path in case.images] for case in cases]
     content = {"spec": decisive, "images": hashes, "axis": data.axis}
     if data.axis is None:

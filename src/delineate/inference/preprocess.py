@@ -36,7 +36,8 @@ class Preprocess(nn.Module):
         """B×C×H×W in 0…2**bits − 1, any type, C of 1, 3 or 4 (RGB order) → float32 B×in_channels×h×w in [0, 1]."""
         pixels = self._channels(image.to(torch.float32))
         pixels = self._fit(pixels).round().clamp(0, self.maximum)
-        return pixels / self.maximum if self.spec.intensity == "range" else _percentile(pixels)
+        scaled = self.spec.intensity == "range" or self.spec.scales_before_padding
+        return pixels / self.maximum if scaled else _percentile(pixels)
 
     def _channels(self, image: Tensor) -> Tensor:
         image = image[:, :3] if image.shape[1] == 4 else image
@@ -56,7 +57,10 @@ class Preprocess(nn.Module):
             return resize(image, self.spec.working_size(height, width))
         top, left, inner_h, inner_w = placed
         bottom, right = self.spec.size[0] - top - inner_h, self.spec.size[1] - left - inner_w
-        return nn.functional.pad(resize(image, (inner_h, inner_w)).round(), (left, right, top, bottom))
+        inner = resize(image, (inner_h, inner_w)).round()
+        if self.spec.scales_before_padding:
+            inner = (_percentile(inner.clamp(0, self.maximum)) * self.maximum).round()
+        return nn.functional.pad(inner, (left, right, top, bottom))
 
 
 def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
