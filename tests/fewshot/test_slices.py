@@ -14,8 +14,10 @@ import pytest
 from delineate.common.errors import DataError
 from delineate.data.case import Manifest
 from delineate.fewshot import nifti
+from delineate.fewshot.protocol import Plan, make_episodes
 from delineate.fewshot.slices import SINGLE, labels_named, open_slices
 
+nibabel = pytest.importorskip("nibabel")
 Writer = Callable[..., Path]
 
 
@@ -156,3 +158,51 @@ def test_real_sets(shared_data: Path, tmp_path: Path) -> None:
     assert not {stack.group for stack in acdc.split("train").stacks} & {s.group for s in acdc.split("val").stacks}
     hippocampus = open_slices(shared_data / "MSD-Hippocampus", cache_folder=tmp_path)
     assert [len(hippocampus.split(name).stacks) for name in ("train", "val", "test")] == [54, 6, 12]
+
+
+def _reordered(folder: Path, name: str, axes: tuple[int, int, int], flips: tuple[int, ...]) -> None:
+    """Store a volume and its labels in another order of axes, with the affine that says so."""
+    for path in (folder / "images" / f"{name}.nii.gz", folder / "masks" / f"{name}.nii.gz"):
+        image = nibabel.load(path)
+        affine, voxels = image.affine.copy(), np.asarray(image.dataobj)
+        for axis in flips:
+            affine[:3, 3] += affine[:3, axis] * (voxels.shape[axis] - 1)
+            affine[:3, axis] *= -1
+        affine = affine[:, [*axes, 3]]
+        nibabel.save(nibabel.Nifti1Image(np.flip(voxels, flips).transpose(axes), affine), path)
+
+
+@pytest.mark.parametrize(
+    ("axes", "flips"), [((2, 0, 1), ()), ((0, 1, 2), (0, 1)), ((1, 0, 2), (2,)), ((2, 1, 0), (0, 2))]
+)
+def test_volumes_are_seen_alike_whatever_the_order_of_their_voxels(
+    make_volumes: Writer, tmp_path: Path, axes: tuple[int, int, int], flips: tuple[int, ...]
+) -> None:
+    plain = open_slices(make_volumes(tmp_path / "plain", patients=4), cache_folder=tmp_path)
+    folder = make_volumes(tmp_path / "turned", patients=4)
+    _reordered(folder, "case_02", axes, flips)
+    found = open_slices(folder, cache_folder=tmp_path)
+    assert found.axis == plain.axis
+    for one, other in zip(plain.stacks, found.stacks, strict=True):
+        assert [(each.name, each.index, each.pixels, each.size) for each in one.slices] == [
+            (each.name, each.index, each.pixels, each.size) for each in other.slices
+        ]
+        assert one.slices[0].case.spacing == pytest.approx(other.slices[0].case.spacing)
+        for first, second in zip(one.slices, other.slices, strict=True):
+            assert np.array_equal(plain.mask(first), found.mask(second))
+            assert np.array_equal(plain.image(first), found.image(second))
+
+
+def test_episodes_of_the_first_release_are_refused_where_slices_have_other_numbers_now(
+    make_volumes: Writer, tmp_path: Path
+) -> None:
+    folder = make_volumes(tmp_path / "data", patients=6)
+    _reordered(folder, "case_02", (0, 1, 2), (2,))
+    opened = open_slices(folder, cache_folder=tmp_path)
+    made = make_episodes(opened, Plan(split="train"), name="data", stack="auto")
+    assert made.order == "canonical"
+    made.open(folder)
+    older = made.model_copy(update={"order": "file"})
+    assert '"order"' not in older._text()
+    with pytest.raises(DataError, match=r"number the slices of .*case_02\.nii\.gz in the order of the file"):
+        older.open(folder)

@@ -103,7 +103,12 @@ Slices = Annotated[
 ]
 Axis = Annotated[
     int | None,
-    typer.Option(help="Of NIfTI volumes: the axis across slices, 0 to 2.", min=0, max=2, show_default="the coarsest"),
+    typer.Option(
+        help="Of NIfTI volumes: the axis across slices: 0 right-left, 1 back-front, 2 feet-head.",
+        min=0,
+        max=2,
+        show_default="the coarsest",
+    ),
 ]
 
 # Training

@@ -85,7 +85,12 @@ class EpisodesSection(_Section):
         description="drop slices with any excluded class; legacy_all: only those with all of them (a known defect)",
     )
     stack: str = Field("auto", description="how names tell volume and slice: auto, none, or a regular expression")
-    axis: int | None = Field(None, ge=0, le=2, description="NIfTI: the axis across slices; none: the coarsest")
+    axis: int | None = Field(
+        None,
+        ge=0,
+        le=2,
+        description="NIfTI: the axis across slices (0 right-left, 1 back-front, 2 feet-head); none: the coarsest",
+    )
     regions: Literal["felzenszwalb", "slic"] = Field("felzenszwalb", description="superpixel: how slices are divided")
     region_size: int = Field(
         400, ge=4, description="superpixel: least pixels (felzenszwalb) or their usual number (slic)"

@@ -16,9 +16,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from delineate.common.errors import DataError
 from delineate.common.files import sha256, write_json
 from delineate.common.paths import path_fault
+from delineate.data.canonical import Turn
 from delineate.data.case import ClassTable, Manifest, Split
 from delineate.data.findings import count, some
 from delineate.data.source import DataSource, as_source
+from delineate.data.volumes import read_geometry
 from delineate.fewshot.slices import SliceSet, open_slices
 
 FORMAT: Final = 1
@@ -77,6 +79,8 @@ class EpisodeFile(_Part):
     stack: str
     """The rule by which slices are put together to volumes, and below the axis of voxel arrays (`fewshot.slices`)."""
     axis: int | None = None
+    order: Literal["file", "canonical"] = "file"
+    """Of the axes of volumes, by which slices are numbered: that of each file in files of the first release, else the canonical."""
     class_names: tuple[str, ...]
     labels: tuple[int, ...] = Field(min_length=1)
     """Indices of the classes that are tested."""
@@ -94,11 +98,15 @@ class EpisodeFile(_Part):
     @property
     def digest(self) -> str:
         """First eight hex digits of the content's SHA-256: names these episodes in tables."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:8]
+        return hashlib.sha256(self._text().encode()).hexdigest()[:8]
 
     def save(self, path: Path) -> None:
         """Write as JSON, atomically."""
-        write_json(path, json.loads(self.model_dump_json()))
+        write_json(path, json.loads(self._text()))
+
+    def _text(self) -> str:
+        """Without `order` where it says nothing new, so that the digests of older files stay."""
+        return self.model_dump_json(exclude={"order"} if self.order == "file" else None)
 
     @classmethod
     def load(cls, path: Path) -> EpisodeFile:
@@ -144,6 +152,7 @@ class EpisodeFile(_Part):
         source = as_source(data)
         self._check_files(source)
         opened = open_slices(source, stack=self.stack, axis=self.axis)
+        self._check_order(opened)
         groups = {stack.volume: stack.group for stack in opened.stacks}
         lengths = {stack.volume: len(stack.slices) for stack in opened.stacks}
         for episode in self.episodes:
@@ -159,6 +168,20 @@ class EpisodeFile(_Part):
                     f"the episodes show '{groups[episode.query]}' and ask for it too (query {episode.query}); freeze them anew"
                 )
         return opened
+
+    def _check_order(self, opened: SliceSet) -> None:
+        """Raise `DataError` where an older file's slice numbers, in the file's own order, mean other slices now."""
+        if self.axis is None or self.order == "canonical":
+            return
+        used = {shown.volume for episode in self.episodes for shown in episode.support}
+        used |= {episode.query for episode in self.episodes}
+        for volume in sorted(used):
+            path = opened.manifest.path(opened.stack(volume).slices[0].case.images[0])
+            if not Turn.of(read_geometry(path).affine).keeps(self.axis):
+                raise DataError(
+                    f"the episodes number the slices of {path} in the order of the file, but volumes are now seen in one order "
+                    "(RAS, by their affines), which is another one here; freeze episodes anew"
+                )
 
     def _check_files(self, source: DataSource) -> None:
         root = Path(Manifest.load(source.path).root) if source.is_manifest else source.path

@@ -1,4 +1,8 @@
-"""A folder of NIfTI volumes with their label volumes: recognised, indexed slice by slice, and read a slice at a time."""
+"""A folder of NIfTI volumes with their label volumes: recognised, indexed slice by slice, and read a slice at a time.
+
+All volumes are seen in one order of axes (`data.canonical`), so that slice 3 is nearer to the head than slice 2 in each, and left
+is on the same side.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,7 @@ from delineate.common.errors import DataError, DelineateError
 from delineate.common.files import sha256, write_json
 from delineate.data import labels
 from delineate.data.cache_place import cache_place
+from delineate.data.canonical import Turn
 from delineate.data.case import IGNORE, Case, Manifest
 from delineate.data.findings import raise_errors, some
 from delineate.data.groups import with_groups
@@ -42,7 +47,7 @@ LAYOUT = "NIfTI volumes"
 _IMAGES, _MASKS = (*IMAGE_FOLDERS, "imagestr"), (*MASK_FOLDERS, "labelstr")
 _OPEN = 3
 """Volumes whose voxels are kept in memory at a time."""
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,7 @@ class Opened:
     manifest: Manifest
     census: Census
     axis: int
+    """Across the slices, in the canonical order."""
     pixels: Mapping[str, tuple[Mapping[int, int], ...]]
     """Case id → of each slice, class index → pixels."""
 
@@ -85,14 +91,16 @@ def open_volumes(
     counted: dict[str, list[dict[int, int]]] = {}
     cases, shapes = [], {}
     geometries = [_geometry(manifest, case) for case in manifest.cases]
-    axis = widest([geometry.spacing for geometry in geometries]) if axis is None else axis
+    turns = [Turn.of(geometry.affine) for geometry in geometries]
+    spacings = [turn.order(geometry.spacing) for turn, geometry in zip(turns, geometries, strict=True)]
+    axis = widest(spacings) if axis is None else axis
     folder = cache_place(cache_folder)
-    for done, (case, geometry) in enumerate(zip(manifest.cases, geometries, strict=True), start=1):
+    for done, (case, geometry, turn) in enumerate(zip(manifest.cases, geometries, turns, strict=True), start=1):
         hashed = _hashed(manifest, case)
-        spacing = (geometry.spacing[axis], *np.delete(geometry.spacing, axis).tolist())
+        spacing = (spacings[done - 1][axis], *np.delete(spacings[done - 1], axis).tolist())
         cases.append(case.model_copy(update={"hashes": hashed, "spacing": spacing, "pixels": hashed[case.images[0]]}))
-        shapes[case.id] = tuple(int(size) for size in np.delete(geometry.shape, axis))
-        counted[case.id] = _values(manifest.path(case.masks[0]), hashed[case.masks[0]], axis, folder)
+        shapes[case.id] = tuple(int(size) for size in np.delete(turn.order(geometry.shape), axis))
+        counted[case.id] = _values(manifest.path(case.masks[0]), hashed[case.masks[0]], axis, turn, folder)
         if progress is not None:
             progress(done, len(manifest.cases))
     manifest = manifest.model_copy(update={"cases": tuple(cases)})
@@ -141,9 +149,10 @@ class Volumes:
         path = self._manifest.path(relative)
         if case.hashes.get(relative, "") not in ("", sha256(path)):
             raise DataError(f"{path} has changed since it was inspected; restore it or start from the folder anew")
+        turn = Turn.of(read_geometry(self._manifest.path(case.images[0])).affine)
         if what == "mask":
-            return labels.apply(self._manifest.labels, read_label_volume(path).array, path)
-        return windowed(read_volume(path).array, path)
+            return turn.apply(labels.apply(self._manifest.labels, read_label_volume(path).array, path))
+        return turn.apply(windowed(read_volume(path).array, path))
 
 
 def windowed(voxels: NDArray[Any], path: Path) -> NDArray[np.uint8]:
@@ -218,14 +227,14 @@ def _hashed(manifest: Manifest, case: Case) -> dict[str, str]:
     return found
 
 
-def _values(path: Path, digest: str, axis: int, folder: Path) -> list[dict[int, int]]:
+def _values(path: Path, digest: str, axis: int, turn: Turn, folder: Path) -> list[dict[int, int]]:
     """Of each slice, raw label value → pixels."""
-    key = hashlib.sha256(f"{_FORMAT} {digest} {axis}".encode()).hexdigest()[:32]
+    key = hashlib.sha256(f"{_FORMAT} {digest} {axis} {turn.axes} {turn.flips}".encode()).hexdigest()[:32]
     index = folder / "slices" / f"{key}.json"
     try:
         return [{int(value): int(count) for value, count in one.items()} for one in json.loads(index.read_text())]
     except (OSError, ValueError, TypeError, AttributeError):
-        voxels = np.moveaxis(read_label_volume(path).array, axis, 0)
+        voxels = np.moveaxis(turn.apply(read_label_volume(path).array), axis, 0)
         counted = [labels.count_values(np.ascontiguousarray(one)) for one in voxels]
         with suppress(DelineateError):  # saves time only: a cache that cannot be written is no reason to stop
             write_json(index, [{str(value): count for value, count in one.items()} for one in counted])

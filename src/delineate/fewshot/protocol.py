@@ -95,6 +95,7 @@ def make_episodes(data: SliceSet, plan: Plan, *, name: str, stack: str) -> Episo
         support_split=source,
         stack=stack,
         axis=data.axis,
+        order="file" if data.axis is None else "canonical",
         class_names=data.classes.names,
         labels=labels,
         words=WORDS[plan.protocol],

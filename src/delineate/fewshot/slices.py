@@ -82,7 +82,7 @@ class SliceSet:
     stacks: tuple[SliceStack, ...]
     reader: _Reader
     axis: int | None = None
-    """Of the voxel arrays, across the slices; None where slices are files."""
+    """Across the slices of volumes, which are seen in the canonical order (`data.canonical`); None where slices are files."""
 
     @property
     def classes(self) -> ClassTable:

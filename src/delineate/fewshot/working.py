@@ -70,7 +70,9 @@ def decode(data: SliceSet, spec: InputSpec, store: Store, *, max_pixels: int = D
     cases = [one.case for _, one in data]
     decisive = spec.model_dump(mode="json", include=spec.decisive)
     hashes = [[case.hashes[path] for path in case.images] for case in cases]
-    content = {"spec": decisive, "images": hashes, "axis": data.axis}
+    content = {"spec": decisive, "images": hashes, "axis": data.axis} | (
+        {} if data.axis is None else {"order": "canonical"}
+    )
     if data.axis is None:
         cache = open_cache(
             data.manifest,
