@@ -26,7 +26,7 @@ from delineate.engine.recipe import EpisodesSection, Recipe
 from delineate.engine.request import TrainRequest
 from delineate.engine.sources import Source, to_device, to_torch
 from delineate.engine.task import TaskKind
-from delineate.engine.validation import TiledDice, ValidationResult, case_dice, evaluating, validate
+from delineate.engine.validation import TiledCounts, ValidationResult, count_cases, evaluating, validate
 from delineate.methods import registry
 from delineate.methods.contract import Batch, Context, Method, Stage
 
@@ -79,7 +79,7 @@ class DenseTask:
         return source_of(recipe, stage, self._training, self._spec, index=index, rank=rank, world=world)
 
     def validate(self, run: Run, stage: Stage, method: Method, ctx: Context) -> ValidationResult:
-        """Dice at the working size over the validation split, of whole images also where the network sees windows."""
+        """At the working size over the validation split, of whole images also where the network sees windows."""
         cache, spec = self._validation, run.spec
         batch_size = run.recipe.stage_settings(stage.name).batch_size
         loader = make_loader(cache, spec, None, batch_size=batch_size, seed=0, workers=run.recipe.data.workers)
@@ -91,7 +91,7 @@ class DenseTask:
                 batches,
                 ctx,
                 run.fabric.autocast,
-                TiledDice(cache, spec.size) if spec.fit == "patch" else case_dice,
+                TiledCounts(cache, spec.size) if spec.fit == "patch" else count_cases,
             )
 
     def finish(self, run: Run) -> float:
