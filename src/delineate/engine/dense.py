@@ -19,6 +19,7 @@ from delineate.data.unlabelled import for_training
 from delineate.engine.console import Reporter
 from delineate.engine.finish import finish
 from delineate.engine.folder import RunFolder
+from delineate.engine.lacking import lacking
 from delineate.engine.loop import Run
 from delineate.engine.plan import check_training_memory, settle_input, source_of
 from delineate.engine.planning import DataPlan, plan_from_data
@@ -74,6 +75,9 @@ class DenseTask:
     def prepare(self, recipe: Recipe, spec: InputSpec) -> None:
         self._training, self._validation = (self._cache(split, spec) for split in SPLITS)
         self._spec = spec
+        masks = ((case.id, self._validation.mask(at)) for at, case in enumerate(self._validation.cases) if case.masks)
+        for line in lacking(masks, self._manifest.classes.names):
+            self._reporter.note(line)
 
     def source(self, recipe: Recipe, stage: Stage, *, index: int, rank: int, world: int) -> Source:
         return source_of(recipe, stage, self._training, self._spec, index=index, rank=rank, world=world)
@@ -94,7 +98,7 @@ class DenseTask:
                 TiledCounts(cache, spec.size) if spec.fit == "patch" else count_cases,
             )
 
-    def finish(self, run: Run) -> float:
+    def finish(self, run: Run) -> float | None:
         return finish(run, self._manifest, self._request.max_pixels)
 
     def _cache(self, split: Split, spec: InputSpec) -> Cache:

@@ -146,6 +146,8 @@ class Stored:
         """cases×classes: each case's value of a metric where it counts in the column, else NaN."""
         column = column or self.column_of(metric)
         by_class = [[row for row in self.rows if row.name == name] for name in self.classes]
+        if not by_class:  # no case could be scored
+            return np.empty((0, 0))
         return np.stack([column_values(rows, metric, column) for rows in by_class], axis=1)
 
 
