@@ -59,7 +59,7 @@ def test_a_folder_of_unlabelled_images(make_pairs: MakePairs, folder: str) -> No
     assert [len(manifest.split(split)) for split in ("train", "val", "test")] == [48, 6, 6]
     assert not census.empty
     texts = [finding.text for finding in recognise(root).findings]
-    assert texts == [f"6 training images without masks in {root / folder}"]
+    assert f"6 training images without masks in {root / folder}" in texts
 
 
 def test_none_is_of_a_group_that_is_held_out(make_pairs: MakePairs) -> None:

@@ -138,7 +138,7 @@ def test_a_saved_manifest_opens_the_same_volumes(make_volumes: Writer, tmp_path:
 def test_a_volume_without_labels(make_volumes: Writer, tmp_path: Path) -> None:
     folder = make_volumes(tmp_path / "data", patients=4)
     (folder / "masks" / "case_02.nii.gz").unlink()
-    with pytest.raises(DataError, match=r"1 of 4 volumes .* without label volume: case_02"):
+    with pytest.raises(DataError, match=r"1 of 4 images .* without mask: case_02"):
         open_slices(folder, cache_folder=tmp_path)
 
 

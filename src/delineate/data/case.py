@@ -34,6 +34,8 @@ class Case(BaseModel):
     """Of a K-fold manifest: 0 … K-1. Cases with a fold are for training and validation, never for testing."""
     spacing: tuple[float, ...] | None = None
     modality: str | None = None
+    domain: str | None = None
+    """Where it comes from: a hospital, a scanner. None: not known."""
     hashes: dict[str, str] = Field(default_factory=dict)
     """SHA-256 per path."""
     pixels: str | None = None
@@ -83,6 +85,8 @@ class Manifest(BaseModel):
     classes: ClassTable = ClassTable()
     labels: LabelRule = LabelRule(threshold=128)
     cases: tuple[Case, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What its owner should know of how the folder was read: what was not used, what was merged."""
 
     def split(self, name: Split) -> tuple[Case, ...]:
         """The cases of one split, in the manifest's order."""

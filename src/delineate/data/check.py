@@ -21,6 +21,7 @@ from delineate.data.quality import SMALL, SPECK, Light, Objects, constant_and_da
 from delineate.data.source import DataSource, as_source
 from delineate.data.spec import Pixels
 from delineate.data.splits import complete
+from delineate.data.tables import match_table
 
 LOSSY = frozenset({".jpg", ".jpeg"})
 
@@ -108,9 +109,9 @@ def _opened(report: CheckReport, source: DataSource) -> Manifest:
     """As `DataSource.manifest`, with a folder's faults as findings."""
     if source.is_manifest:
         return Manifest.load(source.path)
-    match = recognise(source.path)
+    match = match_table(source.path) if source.is_table else recognise(source.path, source.images, source.masks)
     report.findings += match.findings
-    return to_manifest(source.path, match)
+    return to_manifest(match)
 
 
 def _examined(

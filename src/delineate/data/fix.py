@@ -116,8 +116,6 @@ def _ambiguity(manifest: Manifest, case: Case) -> str:
     ]
     if len(rivals) > 1:
         return f"several files of one name: {some(sorted(rivals))}"
-    if len(case.masks) > 1 and manifest.layout != "BUSI names":
-        return f"several masks: {some(list(case.masks))}"
     return ""
 
 

@@ -24,7 +24,8 @@ from delineate.common.errors import DataError
 from delineate.data.case import Case, Split
 from delineate.data.findings import Finding, count, some
 from delineate.data.planes import Address, array_shapes, decode_plane, packed_stem, read_plane
-from delineate.data.split_lists import SPLIT_NAMES, UNLABELLED, drop_masks, read_lists
+from delineate.data.split_lists import drop_masks, read_lists
+from delineate.data.words import SPLIT_NAMES, UNLABELLED
 
 IMAGE_ARRAYS = ("image", "img", "images", "data")
 LABEL_ARRAYS = ("label", "labels", "mask", "masks", "gt", "seg")

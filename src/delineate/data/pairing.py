@@ -1,113 +1,133 @@
-"""Image files and mask files → cases, by name alone; what does not fit together becomes findings."""
+"""Images and masks → which belong together, by name alone: as strictly as finds all of them, and never by guessing between two."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import product
 
-from delineate.data.case import Case, Split
-from delineate.data.findings import Finding, count, some
-from delineate.data.images import IMAGE_SUFFIXES, volume_suffix
+from delineate.data.case import Split as SplitName
+from delineate.data.roles import Item
+from delineate.data.words import PARTS, channel_of, ending, folder_word, image_stem, mask_base, mask_stem
 
-MASK_ENDINGS = ("", "_segmentation", "_mask", "_seg", "_label", "_gt")
-"""What a mask's stem may have after the image's stem, where all masks lie in a folder of their own."""
-
-
-def image_files(folder: Path) -> list[Path]:
-    """The image files directly in a folder, sorted by name; hidden files are left out."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and _visible(path))
+Key = tuple[object, ...]
+Place = Callable[[Item], Key]
+"""The part of a key that the folders give."""
+Split = Callable[[Item], SplitName | None]
 
 
-def volume_files(folder: Path) -> list[Path]:
-    """The files directly in a folder whose name is that of a volume format."""
-    return sorted(path for path in folder.iterdir() if volume_suffix(path) and _visible(path))
+@dataclass
+class Pairs:
+    """Images with their masks."""
+
+    images: dict[Key, list[Item]] = field(default_factory=dict)
+    masks: dict[Key, list[Item]] = field(default_factory=dict)
+
+    @property
+    def found(self) -> list[tuple[Item, list[Item]]]:
+        """Each image with its masks; of an image that is there twice, the first."""
+        return [(items[0], self.masks[key]) for key, items in self.images.items() if key in self.masks]
+
+    @property
+    def twice(self) -> list[list[Item]]:
+        """Images that cannot be told apart."""
+        return [items for items in self.images.values() if len(items) > 1]
+
+    @property
+    def bare(self) -> list[Item]:
+        """Images without mask."""
+        return [items[0] for key, items in self.images.items() if key not in self.masks]
+
+    @property
+    def alone(self) -> list[Item]:
+        """Masks without image."""
+        return [item for key, items in self.masks.items() if key not in self.images for item in items]
 
 
-def masks_by_stem(masks: Iterable[Path], images: Iterable[Path]) -> dict[str, list[Path]]:
-    """Image stem → mask files, for masks in a folder of their own: same stem, or the stem and one of `MASK_ENDINGS`."""
-    stems = {path.stem for path in images}
-    masks = list(masks)
-    for ending in MASK_ENDINGS:
-        named: dict[str, list[Path]] = defaultdict(list)
-        for path in masks:
-            named[path.stem.removesuffix(ending)].append(path)
-        if stems & named.keys():
-            return named
-    return {path.stem: [path] for path in masks}
+def pair(images: Sequence[Item], masks: Sequence[Item], split: Split) -> Pairs:
+    """Match by folders and stem; the strictest way that finds the most pairs and confuses no two images."""
+    best, score = Pairs(), (-1.0, 0)
+    for place, (of_image, of_mask) in product(_places(split), _FORMS):
+        pairs = Pairs(
+            _grouped(images, place, lambda item, form=of_image: form(item.stem)),  # type: ignore[misc]
+            _grouped(masks, place, lambda item, form=of_mask: form(item.stem)),  # type: ignore[misc]
+        )
+        score, best = _better(score, best, pairs)
+        if score[1] == len(images) and not pairs.alone:
+            return best
+    pairs = Pairs(_grouped(images, _folders, None), _grouped(masks, _folders, None))
+    if not pairs.twice and all(item.kept for item in images):
+        score, best = _better(score, best, pairs)
+    return best
 
 
-def pair(
-    root: Path,
-    images: Sequence[Path],
-    masks: Mapping[str, Sequence[Path]],
-    *,
-    split: Split | None = None,
-    several: bool = False,
-    where: str = "",
-) -> tuple[list[Case], list[Finding]]:
-    """Cases of the images that have a mask, in the order of their stems, and errors for whatever stays alone.
+def _better(score: tuple[float, int], best: Pairs, pairs: Pairs) -> tuple[tuple[float, int], Pairs]:
+    """Images that are confused count against a way of matching more than any number of pairs speaks for it."""
+    matched = sum(key in pairs.masks for key in pairs.images)
+    new = (-sum(len(items) - 1 for items in pairs.twice), matched)
+    return (new, pairs) if best.images == {} or new > score else (score, best)
 
-    `several` allows more than one mask per image. `where` is put into messages (a folder's name).
+
+def _places(split: Split) -> tuple[Place, ...]:
+    return (
+        lambda item: (*item.kept, item.rest),
+        lambda item: item.kept,
+        lambda item: (item.last,),
+        lambda item: (split(item),),
+        lambda item: (),
+    )
+
+
+_FORMS: tuple[tuple[Callable[[str], str], Callable[[str], str]], ...] = (
+    (str, str),
+    (str, mask_base),
+    (image_stem, mask_base),
+    (image_stem, mask_stem),
+)
+"""How the stems of an image and of its mask may be brought to one name."""
+
+
+def _folders(item: Item) -> Key:
+    return item.kept
+
+
+def _grouped(items: Iterable[Item], place: Place, form: Callable[[Item], str] | None) -> dict[Key, list[Item]]:
+    groups: dict[Key, list[Item]] = defaultdict(list)
+    for item in items:
+        groups[place(item) if form is None else (*place(item), form(item))].append(item)
+    return dict(groups)
+
+
+def merged(masks: Sequence[Item]) -> str:
+    """Why several masks of one image are one: '' where nothing says so, and they are rivals.
+
+    Numbered (`a_mask.png`, `a_mask_1.png`), the left and the right part of a structure, or each an object in a folder of the
+    image's own.
     """
-    by_stem: dict[str, list[Path]] = defaultdict(list)
-    for path in images:
-        by_stem[path.stem].append(path)
-    findings = _faults(root, by_stem, masks, several, where)
-    cases = [
-        Case(
-            id=stem,
-            images=(_relative(root, by_stem[stem][0]),),
-            masks=tuple(_relative(root, path) for path in masks[stem]),
-            split=split,
-        )
-        for stem in sorted(by_stem)
-        if stem in masks
-    ]
-    return cases, findings
+    if len(masks) == 1:
+        return "only one"
+    ends = [ending(mask.stem) for mask in masks]
+    apart = len({mask.stem for mask in masks}) == len(masks)
+    if apart and len({mask.path.parent for mask in masks}) == 1:
+        words = {(end.base, end.word.lower()) for end in ends if end}
+        if all(ends) and len(words) == 1:
+            return "numbered masks"
+        if not any(ends) and masks[0].kept:
+            return "a mask for each object"
+    sides = {tuple(set(_words(mask)) & PARTS) for mask in masks}
+    if len(sides) == len(masks) and () not in sides:
+        return "parts"
+    return ""
 
 
-def _faults(
-    root: Path, images: Mapping[str, Sequence[Path]], masks: Mapping[str, Sequence[Path]], several: bool, where: str
-) -> list[Finding]:
-    place = f" in {where}" if where else f" in {root}"
-    if images and masks and not images.keys() & masks.keys():
-        text = f"no image and mask{place} share a name: images are called {some(sorted(images), 3)}; masks {some(sorted(masks), 3)}"
-        return [Finding("error", text, "give each mask the name of its image")]
-    findings = []
-    twice = [files for files in images.values() if len(files) > 1]
-    if not several:
-        twice += [files for files in masks.values() if len(files) > 1]
-    if twice:
-        names = some([" and ".join(_relative(root, path) for path in files) for files in twice], 3)
-        findings.append(
-            Finding(
-                "error",
-                f"{count(len(twice), 'name occurs', 'names occur')} twice{place}: {names}",
-                "keep one file of each",
-            )
-        )
-    bare = sorted(images.keys() - masks.keys())
-    if bare:
-        text = f"{len(bare)} of {count(len(images), 'image')}{place} without mask: {some(bare)}"
-        findings.append(
-            Finding(
-                "error",
-                text,
-                "add their masks (all 0 where there is nothing to mark), or move the images away: into a folder "
-                "`unlabelled` to train on them without masks",
-            )
-        )
-    alone = sorted(masks.keys() - images.keys())
-    if alone:
-        text = f"{len(alone)} of {count(len(masks), 'mask')}{place} without image: {some(alone)}"
-        findings.append(Finding("error", text, "add their images or move the masks away"))
-    return findings
+def _words(mask: Item) -> list[str]:
+    return [token for name in mask.file.parts[-2:] for token in folder_word(name).tokens]
 
 
-def _relative(root: Path, path: Path) -> str:
-    return path.relative_to(root).as_posix()
-
-
-def _visible(path: Path) -> bool:
-    return not path.name.startswith(".") and path.is_file()
+def case_name(image: Item, mask: Item) -> str:
+    """What a case is called: its image's stem, without a channel (`heart_01_0000`) that the mask's has not; '' where it says no
+    more than that it is an image (`image.png`)."""
+    channel = channel_of(image.stem)
+    name = channel[0] if channel and channel[0] == mask.stem else image.stem
+    return "" if image_stem(name) == "" else name

@@ -10,6 +10,7 @@ from delineate.common.errors import DataError
 from delineate.data.case import Manifest
 from delineate.data.grouping import group_cases
 from delineate.data.layouts import discover
+from delineate.data.tables import manifest_of_table
 
 Join = Literal["near", "exact", "none"]
 """Which copies of a picture belong into one split: near duplicates too, equal pictures alone, or neither."""
@@ -48,7 +49,12 @@ class DataSource:
         Raises `DataError`: nothing that is recognised, a rule that does not fit, words that contradict a manifest.
         """
         self.check()
-        manifest = Manifest.load(self.path) if self.is_manifest else discover(self.path)
+        if self.is_manifest:
+            manifest = Manifest.load(self.path)
+        elif self.is_table:
+            manifest = manifest_of_table(self.path)
+        else:
+            manifest = discover(self.path, self.images, self.masks)
         return self.grouped(manifest)
 
     def grouped(self, manifest: Manifest) -> Manifest:

@@ -6,7 +6,7 @@ that is validated or tested on, since a network would then have seen those patie
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,53 +16,43 @@ from delineate.common.errors import DataError
 from delineate.data.case import IGNORE, Case, Manifest
 from delineate.data.findings import Finding, count, some
 from delineate.data.inspect import Census
-from delineate.data.pairing import image_files
-from delineate.data.split_lists import UNLABELLED
+from delineate.data.naming import unique_names
+from delineate.data.tree import File
 
 
-def is_unlabelled(folder: Path) -> bool:
-    """Whether a folder's name says that its images are to be used without masks."""
-    return folder.name.lower() in UNLABELLED
-
-
-def add_unlabelled(root: Path, cases: Sequence[Case]) -> tuple[list[Case], list[Finding]]:
-    """The cases, and those of the images in `root/unlabelled`; a note of how many. For training where the others have splits."""
-    files = [
-        file
-        for folder in sorted(root.iterdir())
-        if folder.is_dir() and is_unlabelled(folder)
-        for file in image_files(folder)
-    ]
+def add_unlabelled(root: Path, files: Sequence[File], cases: Sequence[Case]) -> tuple[list[Case], list[Finding]]:
+    """The cases, and those of the files in `root/unlabelled`; a note of how many. For training where the others have splits."""
     if not files:
         return list(cases), []
     taken = {case.id for case in cases}
     splits = any(case.split for case in cases)
+    names = unique_names([(file.stem, file.parts[1:]) for file in files])
     added = [
         Case(
-            id=f"unlabelled_{file.stem}" if file.stem in taken else file.stem,
-            images=(file.relative_to(root).as_posix(),),
+            id=f"unlabelled_{name}" if name in taken else name,
+            images=(file.path.relative_to(root).as_posix(),),
             split="train" if splits else None,
         )
-        for file in files
+        for file, name in zip(files, names, strict=True)
     ]
-    twice = sorted({case.id for case in added if sum(case.id == other.id for other in added) > 1})
-    findings = [Finding("note", f"{count(len(added), 'training image')} without masks in {files[0].parent}")]
+    folder = root / files[0].parts[0]
+    findings = [Finding("note", f"{count(len(added), 'training image')} without masks in {folder}")]
+    stems = Counter((file.parts, file.stem) for file in files)
+    twice = sorted(stem for (_, stem), number in stems.items() if number > 1)
     if twice:
-        text = f"{count(len(twice), 'name occurs', 'names occur')} twice in {files[0].parent}: {some(twice)}"
+        text = f"{count(len(twice), 'name occurs', 'names occur')} twice in {folder}: {some(twice)}"
         findings.append(Finding("error", text, "keep one file of each"))
     return [*cases, *added], findings
 
 
 def settled(manifest: Manifest) -> Manifest:
-    """Unlabelled cases in their place: for training, unless their group or the same picture is validated or tested on; those
-    for testing stay."""
-    kept = [case for case in manifest.cases if case.masks and case.split in ("val", "test")]
-    held_out = {case.group for case in kept if case.group} | {case.pixels for case in kept if case.pixels}
+    """Unlabelled cases in their place: for training, unless their group is validated or tested on; those for testing stay."""
+    held_out = {case.group for case in manifest.cases if case.masks and case.group and case.split in ("val", "test")}
 
     def placed(case: Case) -> Case:
         if case.masks or case.split == "test":
             return case
-        split = None if {case.group, case.pixels} & held_out else "train"
+        split = None if case.group in held_out else "train"
         return case.model_copy(update={"split": split, "fold": None})
 
     return manifest.model_copy(update={"cases": tuple(map(placed, manifest.cases))})

@@ -5,7 +5,6 @@ Masks are images, or NIfTI volumes; of a data set of volumes (`images/` and `mas
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,17 +20,19 @@ from delineate.data import labels
 from delineate.data.case import IGNORE, Case, ClassTable, LabelRule, Manifest
 from delineate.data.findings import raise_errors
 from delineate.data.groups import with_groups
-from delineate.data.layouts import MASK_FOLDERS
-from delineate.data.pairing import image_files, volume_files
+from delineate.data.layouts import to_manifest
+from delineate.data.pairing import merged
 from delineate.data.pixels import case_mask
 from delineate.data.planes import packed_stem
+from delineate.data.roles import Item, assign
 from delineate.data.source import DataSource, as_source
 from delineate.data.split_lists import apply_lists
+from delineate.data.tree import File, image_files, volume_files
+from delineate.data.volume_sets import find_volumes
 from delineate.data.volumes import check_same_geometry, file_stem, is_nifti, read_geometry, read_labels
+from delineate.data.words import Role, ending, folder_word, mask_base, normal
 
 SplitChoice = Literal["train", "val", "test", "all"]
-
-_ENDING = re.compile(r"_(?:mask|segmentation)(?:_\d+)?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,10 @@ def open_references(given: Path | DataSource, split: SplitChoice | None, classes
     path = source.path
     if source.is_manifest:
         manifest = source.manifest()
-    elif source.masks is None and is_mask_folder(path):
+    elif source.masks is None and not source.is_table and is_mask_folder(path):
         manifest = _read_values(_mask_folder(path), classes)
-    elif (masks := _volume_set(path)) is not None:
-        manifest = _read_values(_mask_folder(masks, root=path), classes)
+    elif (volumes := _volume_set(source)) is not None:
+        manifest = _read_values(volumes, classes)
     else:
         manifest = _read_values(source.manifest(), classes)
     split = split or ("test" if manifest.split("test") else "all")
@@ -110,28 +111,42 @@ def is_mask_folder(path: Path) -> bool:
     """Whether a folder holds masks only: images or volumes, none of which is the image of another (`x.png` with `x_mask.png`)."""
     if not path.is_dir():
         return False
-    stems = {file_stem(file) for file in mask_like_files(path)}
-    return bool(stems) and not any(_ENDING.search(stem) and case_name(stem) in stems for stem in stems)
+    items = _items(mask_like_files(path))
+    return bool(items) and not any(item.role is Role.IMAGE for item in items)
 
 
 def case_name(stem: str) -> str:
-    """A mask file's stem without `_mask`, `_mask_1` or `_segmentation`."""
-    return _ENDING.sub("", stem)
+    """A mask file's stem without the ending that says what it is: `x_mask`, `x_mask_1`, `x_gt` → x."""
+    return mask_base(normal(stem)) or normal(stem)
 
 
-def _volume_set(path: Path) -> Path | None:
-    """The folder of label volumes of a data set, or None when `path` is none."""
-    folders = sorted(folder for folder in path.iterdir() if folder.is_dir()) if path.is_dir() else []
-    masks = (folder for folder in folders if folder.name.lower() in (*MASK_FOLDERS, "labelstr"))
-    return next((folder for folder in masks if any(map(is_nifti, mask_like_files(folder)))), None)
+def _items(files: Sequence[Path]) -> list[Item]:
+    return assign([File(file, (), normal(file_stem(file))) for file in files])
+
+
+def _volume_set(source: DataSource) -> Manifest | None:
+    """The label volumes of a data set as cases; None when it has none. Images need not be there."""
+    path = source.path
+    if not path.is_dir():
+        return None
+    match = find_volumes(path, source.images, source.masks)
+    if match is not None:
+        raise_errors(match.findings)
+        cases = [case.model_copy(update={"images": (), "spacing": None}) for case in match.cases]
+        manifest = to_manifest(match).model_copy(update={"layout": "label volumes", "cases": tuple(cases)})
+        spacings = _spacings([manifest.path(case.masks[0]) for case in cases])
+        cases = [case.model_copy(update={"spacing": spacings.get(manifest.path(case.masks[0]))}) for case in cases]
+        return manifest.model_copy(update={"cases": tuple(cases)})
+    folders = sorted(folder for folder in path.iterdir() if folder.is_dir())
+    masks = (folder for folder in folders if folder_word(folder.name).role is Role.MASK)
+    folder = next((folder for folder in masks if any(map(is_nifti, mask_like_files(folder)))), None)
+    return None if folder is None else _mask_folder(folder, root=path)
 
 
 def _mask_folder(folder: Path, root: Path | None = None) -> Manifest:
     """The masks of a folder as cases; with the `root` of the data set, its split lists are obeyed."""
     base = root or folder
-    files: dict[str, list[Path]] = defaultdict(list)
-    for file in mask_like_files(folder):
-        files[case_name(file_stem(file))].append(file)
+    files = _masks_by_case(mask_like_files(folder))
     spacings = _spacings([paths[0] for paths in files.values()])
     cases = [
         Case(
@@ -149,6 +164,20 @@ def _mask_folder(folder: Path, root: Path | None = None) -> Manifest:
     raise_errors(findings)
     origin = "files" if any(case.split for case in cases) else ""
     return Manifest(root=str(base), layout="label volumes", split_origin=origin, grouping=grouping, cases=tuple(cases))
+
+
+def _masks_by_case(paths: Sequence[Path]) -> dict[str, list[Path]]:
+    """Case → its masks. Raises `DataError` where two files are masks of one case and nothing says that they are to be merged."""
+    named: dict[str, list[Item]] = defaultdict(list)
+    for item in _items(paths):
+        named[case_name(item.stem)].append(item)
+    for name, items in named.items():
+        first = [item for item in items if (end := ending(item.stem)) is None or end.role is not Role.RATER]
+        items = named[name] = first or items  # a second observer's mask beside the first one's is no reference
+        if not merged(items):
+            both = " and ".join(str(item.path) for item in items)
+            raise DataError(f"{both} are both masks of '{name}'; keep one")
+    return {name: [item.path for item in items] for name, items in named.items()}
 
 
 def _spacings(paths: Sequence[Path]) -> dict[Path, tuple[float, ...]]:

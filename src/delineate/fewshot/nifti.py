@@ -25,26 +25,20 @@ from delineate.data import labels
 from delineate.data.cache_place import cache_place
 from delineate.data.canonical import Turn
 from delineate.data.case import IGNORE, Case, Manifest
-from delineate.data.findings import raise_errors, some
-from delineate.data.groups import with_groups
+from delineate.data.findings import raise_errors
 from delineate.data.inspect import Census, Facts
-from delineate.data.layouts import IMAGE_FOLDERS, MASK_FOLDERS
-from delineate.data.pairing import MASK_ENDINGS, volume_files
+from delineate.data.layouts import to_manifest
 from delineate.data.source import DataSource
-from delineate.data.split_lists import apply_lists
 from delineate.data.splits import complete
+from delineate.data.volume_sets import LAYOUT, find_volumes, holds_volumes
 from delineate.data.volumes import (
     Geometry,
     check_same_geometry,
-    file_stem,
-    is_nifti,
     read_geometry,
     read_label_volume,
     read_volume,
 )
 
-LAYOUT = "NIfTI volumes"
-_IMAGES, _MASKS = (*IMAGE_FOLDERS, "imagestr"), (*MASK_FOLDERS, "labelstr")
 _OPEN = 3
 """Volumes whose voxels are kept in memory at a time."""
 _FORMAT = 2
@@ -66,8 +60,7 @@ def recognises(source: DataSource) -> bool:
     """Whether `source` is a folder with NIfTI images, or the manifest of one."""
     if source.is_manifest:
         return Manifest.load(source.path).layout == LAYOUT
-    images = _folder(source.path, _IMAGES)
-    return images is not None and any(is_nifti(path) for path in volume_files(images))
+    return holds_volumes(source.path)
 
 
 def open_volumes(
@@ -84,7 +77,7 @@ def open_volumes(
     What is in which slice is kept on disk under the label file's hash, so that a second opening decodes nothing. Raises
     `DataError`: no pairs, another grid than its image's, files that are not those of the manifest, unreadable label values.
     """
-    manifest = Manifest.load(source.path) if source.is_manifest else _discover(source.path.resolve())
+    manifest = Manifest.load(source.path) if source.is_manifest else _discover(source)
     manifest = source.grouped(manifest)
     manifest = manifest if fold is None else manifest.of_fold(fold)
     read_before = any(case.hashes for case in manifest.cases)
@@ -172,43 +165,14 @@ def widest(spacings: list[tuple[float, float, float]]) -> int:
     return int(max(axis for axis in range(3) if typical[axis] >= 0.99 * typical.max()))
 
 
-def _folder(root: Path, names: tuple[str, ...]) -> Path | None:
-    if not root.is_dir():
-        return None
-    there = {path.name.lower(): path for path in root.iterdir() if path.is_dir()}
-    return next((there[name] for name in names if name in there), None)
-
-
-def _discover(root: Path) -> Manifest:
-    images, masks = _folder(root, _IMAGES), _folder(root, _MASKS)
-    if images is None or masks is None:
-        raise DataError(f"{root} holds volumes but no label volumes; put them into a folder masks/ with equal names")
-    pictures = {file_stem(path): path for path in volume_files(images)}
-    references = _by_stem(volume_files(masks), pictures)
-    bare = sorted(pictures.keys() - references.keys())
-    if bare:
-        raise DataError(f"{len(bare)} of {len(pictures)} volumes in {images} without label volume: {some(bare, 3)}")
-    cases = [
-        Case(
-            id=name,
-            images=(path.relative_to(root).as_posix(),),
-            masks=(references[name].relative_to(root).as_posix(),),
+def _discover(source: DataSource) -> Manifest:
+    match = find_volumes(source.path, source.images, source.masks)
+    if match is None:
+        raise DataError(
+            f"{source.path} holds volumes but no label volumes; put them into a folder masks/ with equal names"
         )
-        for name, path in sorted(pictures.items())
-    ]
-    cases, findings = apply_lists(root, cases)
-    raise_errors(findings)
-    origin = "files" if any(case.split for case in cases) else ""
-    cases, grouping, _ = with_groups(cases)
-    return Manifest(root=str(root), layout=LAYOUT, split_origin=origin, grouping=grouping, cases=tuple(cases))
-
-
-def _by_stem(files: list[Path], wanted: Mapping[str, Path]) -> dict[str, Path]:
-    for ending in MASK_ENDINGS:
-        named = {file_stem(path).removesuffix(ending): path for path in files}
-        if wanted.keys() & named.keys():
-            return named
-    return {}
+    raise_errors(match.findings)
+    return to_manifest(match)
 
 
 def _geometry(manifest: Manifest, case: Case) -> Geometry:

@@ -13,9 +13,9 @@ from delineate.common.errors import DataError
 from delineate.data.case import Split
 from delineate.data.findings import some
 from delineate.data.images import IMAGE_SUFFIXES
-from delineate.data.pairing import image_files
 from delineate.data.planes import Address, picture_name
 from delineate.data.source import DataSource, as_source
+from delineate.data.tree import image_files
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from delineate.common.errors import DataError
 from delineate.common.files import write_json
-from delineate.data.pairing import image_files
 from delineate.data.planes import Address
+from delineate.data.tree import image_files
 from delineate.evaluation.predictions import FILE_NAME, PredictionList
 
 UNFINISHED = "predictions.unfinished.json"
