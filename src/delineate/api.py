@@ -433,7 +433,9 @@ def demo(
             cache_dir=folder / "cache",
             reporter=reporter,
         )
-        test_images = [data / "images" / f"{stem}.png" for stem in (data / "test.txt").read_text().split()]
+        test_images = [
+            data / "images" / f"{stem}.png" for stem in (data / "test.txt").read_text(encoding="utf-8").split()
+        ]
         predicted = folder / f"{method}-test"
         predict_files(load(run), test_images, predicted, overlay=True)
         evaluation = evaluate(predicted, data, out=predicted / "evaluation")

@@ -11,16 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from delineate.artefact.rebuild import rebuild
 from delineate.artefact.tensors import write_tensors
-from delineate.common.errors import ArtefactError, DelineateError
+from delineate.common.errors import ArtefactError
 from delineate.data.case import ClassTable
 from delineate.data.spec import InputSpec
-from delineate.methods import registry
 from delineate.methods.contract import Method
 
 FORMAT: Final = 1
@@ -89,15 +88,10 @@ def load(path: Path | str) -> Artefact:
     """
     file = locate(path)
     header = read_header(file)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            method = registry.build(
-                header.method, classes=header.classes, in_channels=header.in_channels, options=header.options
-            )
-    except DelineateError as error:
-        hint = "" if header.method in registry.names() else "; install the package that adds this method"
-        raise ArtefactError(f"{file} cannot be rebuilt: {error}{hint}") from error
-    _fill(method, read_tensors(file), file)
+    method = rebuild(
+        file, header.method, classes=header.classes, in_channels=header.in_channels, options=header.options
+    )
+    method.load_state_dict(read_tensors(file))
     return Artefact(
         method=method.eval(),
         spec=header.input,
@@ -129,9 +123,13 @@ def read_header(path: Path | str) -> Header:
 
 
 def read_tensors(path: Path | str) -> dict[str, Tensor]:
-    """The weights alone, by parameter or buffer name, on the CPU."""
-    with safe_open(locate(path), framework="pt") as stream:
-        return {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 - not a mapping
+    """The weights alone, by parameter or buffer name, on the CPU. Raises `ArtefactError` for a file that cannot be read."""
+    file = locate(path)
+    try:
+        with safe_open(file, framework="pt") as stream:
+            return {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, OSError, RuntimeError, MemoryError) as error:
+        raise ArtefactError(f"cannot read the weights of {file} ({error}); copy it again") from error
 
 
 def locate(path: Path | str) -> Path:
@@ -185,7 +183,7 @@ def _header(text: str, file: Path) -> Header:
     try:
         content = json.loads(text)
         found = content["format"]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ArtefactError(f"{file} has a damaged Delineate header; copy the file again") from error
     if isinstance(found, int) and found > FORMAT:
         raise ArtefactError(
@@ -197,9 +195,13 @@ def _header(text: str, file: Path) -> Header:
             "padding_counts", True
         )  # a file from before this was told has learned with the padding counted
     try:
-        return Header.model_validate_json(json.dumps(content))
+        header = Header.model_validate_json(json.dumps(content))
     except ValidationError as error:
         raise ArtefactError(f"{file} has a damaged Delineate header: {_first_fault(error)}") from error
+    table = ClassTable(names=header.class_names)
+    if header.classes != table.outputs or header.in_channels != header.input.in_channels:
+        raise ArtefactError(f"{file} has a Delineate header that contradicts itself: outputs and classes, or channels")
+    return header
 
 
 def _first_fault(error: Exception) -> str:
@@ -221,21 +223,6 @@ def _storable(state: dict[str, Any]) -> dict[str, Tensor]:
         result[name] = tensor.clone() if place in storages else tensor
         storages.add(place)
     return result
-
-
-def _fill(method: Method, tensors: dict[str, Tensor], file: Path) -> None:
-    own = method.state_dict()
-    faults = [f"'{name}' is missing" for name in own if name not in tensors]
-    faults += [f"'{name}' is left over" for name in tensors if name not in own]
-    faults += [
-        f"'{name}' has shape {tuple(tensors[name].shape)}, expected {tuple(value.shape)}"
-        for name, value in own.items()
-        if name in tensors and tensors[name].shape != value.shape
-    ]
-    if faults:
-        more = f" and {len(faults) - 1} more" if len(faults) > 1 else ""
-        raise ArtefactError(f"{file} does not fit method '{method.info.name}': {faults[0]}{more}")
-    method.load_state_dict(tensors)
 
 
 def _refuse_pickle(file: Path) -> None:

@@ -8,8 +8,9 @@ WIDTH_OF_FILES = 200
 
 
 def make_console() -> Console:
-    """As wide as the terminal; in a pipe or a file wide enough that no table loses figures."""
-    console = Console(highlight=False, soft_wrap=True)
+    """As wide as the terminal; in a pipe or a file wide enough that no table loses figures. Names are shown as they are: square
+    brackets are no markup."""
+    console = Console(highlight=False, soft_wrap=True, markup=False)
     if not console.is_terminal:
         console.width = WIDTH_OF_FILES
     return console

@@ -8,6 +8,7 @@ import typer
 
 from delineate.cli import benchmark, compare, data, demo, evaluate, fewshot, importing, methods, predict, train
 from delineate.common.errors import DelineateError
+from delineate.common.terminal import make_printable, one_line
 
 app = typer.Typer(
     name="delineate",
@@ -50,11 +51,12 @@ def _options(
 
 def main() -> None:
     """Entry point: a `DelineateError` becomes one line on stderr and its exit code (2; 130 after an interruption)."""
+    make_printable()
     try:
         app()
     except DelineateError as error:
         prefix = "" if error.exit_code == 130 else "error: "
-        print(f"{prefix}{' '.join(str(error).split())}", file=sys.stderr)
+        print(f"{prefix}{one_line(str(error))}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -144,7 +144,7 @@ class Entry:
     def _index(self) -> Index:
         """The index as it stands; empty where there is none that can be read."""
         try:
-            content = json.loads((self.path / "index.json").read_text())
+            content = json.loads((self.path / "index.json").read_bytes())
             return content if isinstance(content, dict) else {}
         except (OSError, ValueError):
             return {}

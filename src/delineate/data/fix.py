@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from delineate.common.csv_text import csv_text
 from delineate.common.errors import DataError
 from delineate.common.files import new_folder, write_text
 from delineate.data import labels
@@ -215,8 +214,4 @@ def _write_lists(manifest: Manifest, cases: Sequence[Case], out: Path) -> list[C
 
 
 def _write_log(path: Path, changes: Sequence[Change]) -> None:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows((one.file, one.change, one.to, one.reason) for one in changes)
-    write_text(path, stream.getvalue())
+    write_text(path, csv_text(COLUMNS, ((one.file, one.change, one.to, one.reason) for one in changes)))

@@ -39,7 +39,7 @@ class RunFolder:
 
     def read_summary(self) -> dict[str, Any]:
         """`run.json`, empty when there is none."""
-        return dict(json.loads(self.summary.read_text())) if self.summary.exists() else {}
+        return dict(json.loads(self.summary.read_bytes())) if self.summary.exists() else {}
 
     def update_summary(self, **values: Any) -> None:
         """Change entries of `run.json`."""
@@ -80,7 +80,7 @@ def environment(device: str, threads: int) -> dict[str, str]:
 
 def _processor() -> str:
     try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     except OSError:

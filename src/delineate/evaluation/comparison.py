@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
@@ -12,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from delineate.common.csv_text import csv_text
 from delineate.common.errors import DataError
 from delineate.common.files import output_folder, write_json, write_text
 from delineate.common.names import did_you_mean
@@ -171,7 +170,7 @@ def cases_csv(comparison: Comparison) -> str:
         [case, group, *("" if np.isnan(values[at]) else f"{values[at]:.6f}" for _, values in columns)]
         for at, (case, group) in enumerate(zip(comparison.cases, comparison.groups, strict=True))
     ]
-    return _csv(["case", "group", *(name for name, _ in columns)], rows)
+    return csv_text(["case", "group", *(name for name, _ in columns)], rows)
 
 
 def pairs_csv(comparison: Comparison) -> str:
@@ -195,7 +194,7 @@ def pairs_csv(comparison: Comparison) -> str:
             tests = [of.wilcoxon_p, of.permutation_p, pair.adjusted_p, of.rank_biserial, of.d_z, pair.least_detectable]
             cells = [_cell(gap.mean), _cell(gap.low), _cell(gap.high), *counts, *map(_cell, tests)]
             rows.append([one.metric, one.column, pair.first, pair.second, *cells])
-    return _csv(head, rows)
+    return csv_text(head, rows)
 
 
 def _chosen(models: Sequence[Model], metrics: Sequence[str] | None) -> list[str]:
@@ -380,14 +379,6 @@ def _to_json(comparison: Comparison) -> dict[str, Any]:
         "models": models,
         "metrics": metrics,
     }
-
-
-def _csv(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(head)
-    writer.writerows(rows)
-    return stream.getvalue()
 
 
 def _cell(value: float | None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import math
 from collections import Counter
@@ -14,6 +13,8 @@ from typing import Any, get_args
 
 import numpy as np
 
+from delineate.common.csv_text import csv_text
+from delineate.common.csv_text import plain as plain_text
 from delineate.common.errors import DataError
 from delineate.common.files import write_json, write_text
 from delineate.evaluation.cases import Row
@@ -63,16 +64,14 @@ def scores_csv(rows: Iterable[Row]) -> str:
 
 def rows_csv(rows: Sequence[tuple[Mapping[str, str], Row]]) -> str:
     """The same with further columns before, equal in all rows."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
     before, scores = (list(rows[0][0]), list(rows[0][1].scores)) if rows else ([], [])
-    writer.writerow([*before, *_FIXED[:6], *scores, *_FIXED[6:]])
+    lines = []
     for further, row in rows:
         cells = ["" if math.isnan(row.scores[name]) else f"{row.scores[name]:.6f}" for name in scores]
         about = (row.case, row.group, row.name, row.outcome, int(row.present), int(row.found))
         counts = (row.tp, row.fp, row.fn, row.tn, f"{row.diagonal:.6f}")
-        writer.writerow([*further.values(), *about, *cells, *counts])
-    return stream.getvalue()
+        lines.append([*further.values(), *about, *cells, *counts])
+    return csv_text([*before, *_FIXED[:6], *scores, *_FIXED[6:]], lines)
 
 
 @dataclass(frozen=True)
@@ -154,7 +153,7 @@ class Stored:
 def _rows(path: Path, classes: Sequence[str]) -> Iterable[Row]:
     try:
         with path.open(newline="", encoding="utf-8") as stream:
-            lines = list(csv.DictReader(stream))
+            lines = [_unescaped(line) for line in csv.DictReader(stream)]
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}; evaluate again") from error
     for number, line in enumerate(lines, start=2):
@@ -162,6 +161,11 @@ def _rows(path: Path, classes: Sequence[str]) -> Iterable[Row]:
             yield _row(line, classes)
         except (KeyError, ValueError, TypeError) as error:
             raise DataError(f"{path} line {number} is damaged ({error}); evaluate again") from error
+
+
+def _unescaped(line: Mapping[str | None, Any]) -> dict[str, str]:
+    """A line as it was before it was written; what is beyond the columns has no name and goes."""
+    return {key: plain_text(text) for key, text in line.items() if key is not None and text is not None}
 
 
 def _row(line: Mapping[str, str], classes: Sequence[str]) -> Row:

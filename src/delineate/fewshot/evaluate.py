@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from delineate.common.csv_text import csv_text
 from delineate.common.errors import DataError
 from delineate.common.files import output_folder, write_text
 from delineate.data.case import IGNORE, ClassTable
@@ -255,15 +254,13 @@ def _origin(job: Job, scored: Sequence[Scored]) -> Origin:
 
 
 def _episodes_csv(job: Job, scored: Sequence[Scored]) -> str:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(["protocol", "draw", "class", "setting", "case", "support", "scored slices", "dice"])
+    lines = []
     for one in scored:
         shown = " ".join(f"{each.volume}#{each.slice}" for each in one.episode.support)
         slices = " ".join(map(str, one.episode.scored))
         about = (job.episodes.protocol, one.episode.draw + 1, one.row.name, job.candidate.setting(one.row.name))
-        writer.writerow([*about, one.row.case, shown, slices, f"{one.row.scores['dice']:.6f}"])
-    return stream.getvalue()
+        lines.append([*about, one.row.case, shown, slices, f"{one.row.scores['dice']:.6f}"])
+    return csv_text(["protocol", "draw", "class", "setting", "case", "support", "scored slices", "dice"], lines)
 
 
 def _of_class(mask: Labels, label: int) -> Labels:

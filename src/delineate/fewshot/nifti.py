@@ -196,7 +196,7 @@ def _values(path: Path, digest: str, axis: int, turn: Turn, folder: Path) -> lis
     key = hashlib.sha256(f"{_FORMAT} {digest} {axis} {turn.axes} {turn.flips}".encode()).hexdigest()[:32]
     index = folder / "slices" / f"{key}.json"
     try:
-        return [{int(value): int(count) for value, count in one.items()} for one in json.loads(index.read_text())]
+        return [{int(value): int(count) for value, count in one.items()} for one in json.loads(index.read_bytes())]
     except (OSError, ValueError, TypeError, AttributeError):
         voxels = np.moveaxis(turn.apply(read_label_volume(path).array), axis, 0)
         counted = [labels.count_values(np.ascontiguousarray(one)) for one in voxels]

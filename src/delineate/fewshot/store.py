@@ -98,7 +98,7 @@ class _Entry:
     def sound(self) -> bool:
         """Whether all files are there, with the checksums that they were written with."""
         try:
-            index = json.loads((self.path / INDEX).read_text())
+            index = json.loads((self.path / INDEX).read_bytes())
             contents = {name: (self.path / f"{name}.bin") for name in self.rows}
             if {name: file.stat().st_size for name, file in contents.items()} != self.sizes:
                 return False

@@ -10,8 +10,6 @@ Output folder: `NAME.png` (binary 0/255, else class indices), `overlays/NAME.png
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 import time
 from collections import Counter, deque
@@ -25,6 +23,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from delineate.common.csv_text import csv_text
 from delineate.common.errors import DataError
 from delineate.common.files import output_folder, sha256, write_bytes, write_text
 from delineate.data.case import Split
@@ -283,17 +282,16 @@ def write_png(path: Path, image: NDArray[Any]) -> None:
 
 
 def _write_lists(done: PredictionResult, predictor: Predictor) -> None:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
+    lines = []
     shares = [f"{name} %" for name in done.classes]
-    writer.writerow(["image", "mask", "width", "height", *shares, "ms", "remark", "error"])
     for file in done.files:
         mask = "" if file.error else f"{file.name}.png"
         values = [f"{value:.4f}" for value in file.percent] or [""] * len(done.classes)
-        writer.writerow(
+        lines.append(
             [file.image, mask, file.width, file.height, *values, f"{file.milliseconds:.1f}", file.remark, file.error]
         )
-    write_text(done.folder / SUMMARY, stream.getvalue())
+    head = ["image", "mask", "width", "height", *shares, "ms", "remark", "error"]
+    write_text(done.folder / SUMMARY, csv_text(head, lines))
     good = [file for file in done.files if file.error is None]
     PredictionList(
         method=predictor.method.info.name,

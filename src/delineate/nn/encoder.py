@@ -53,7 +53,7 @@ class Encoder(nn.Module):
         self, name: str = "resnet50", *, in_channels: int = 3, levels: int = 4, output_stride: int | None = None
     ) -> None:
         super().__init__()
-        _check_name(name)
+        check_name(name)
         self.name, self.in_channels, self.levels, self.output_stride = name, in_channels, levels, output_stride
         self.network = _features(name, in_channels, levels, output_stride, pretrained=False)
         _open_residuals(self.network)
@@ -112,7 +112,7 @@ class Encoder(nn.Module):
 
 def pyramid(name: str) -> tuple[int, ...]:
     """Reductions of all feature maps that the encoder `name` can give, without building its weights. Raises as `Encoder`."""
-    _check_name(name)
+    check_name(name)
     with torch.device("meta"):
         info: Any = _features(name, 3, 1, None, pretrained=False).feature_info
     return tuple(level["reduction"] for level in info.info)
@@ -140,7 +140,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return {str(key).removeprefix("module."): value for key, value in content.items()}
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Raise `RecipeError` unless timm itself holds an architecture of that name: addresses and folders are refused."""
     if ":" in name or not timm.is_model(name):
         hint = did_you_mean(name, timm.list_models())
         hint = hint if hint.startswith("did") else "see timm.list_models() for the names"

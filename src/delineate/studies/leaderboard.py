@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from delineate.common.csv_text import csv_text
 from delineate.common.files import write_json, write_text
 from delineate.data.case import Manifest
 from delineate.data.images import read_image
@@ -101,12 +100,11 @@ def write_leaderboard(folder: Path, board: Leaderboard) -> None:
 
 def leaderboard_csv(board: Leaderboard) -> str:
     """A line per method."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
+    lines = []
     head = ["method", "seeds", "n", "groups"]
     for name in board.metrics:
         head += [name, f"{name}_low", f"{name}_high", f"{name}_seed_sd"]
-    writer.writerow([*head, "minutes", "parameters", "gigaflops", "ms_per_image", "peak_mib"])
+    head += ["minutes", "parameters", "gigaflops", "ms_per_image", "peak_mib"]
     for row in board.rows:
         whole = next(iter(row.means.values()))
         cells: list[Any] = [row.label, row.seeds, whole.n, whole.groups]
@@ -121,8 +119,8 @@ def leaderboard_csv(board: Leaderboard) -> str:
         cells += [""] * 5 if cost is None else [_cell(cost.minutes), cost.parameters, _cell(cost.gigaflops)]
         if cost is not None:
             cells += [_cell(cost.milliseconds), _cell(cost.peak_mib)]
-        writer.writerow(cells)
-    return stream.getvalue()
+        lines.append(cells)
+    return csv_text(head, lines)
 
 
 def seed_sd(means: Sequence[float]) -> float | None:

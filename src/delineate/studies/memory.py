@@ -15,7 +15,7 @@ def reset_peak() -> None:
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     with suppress(OSError):
-        _RESET.write_text("5")
+        _RESET.write_text("5", encoding="ascii")
 
 
 def peak_memory() -> float | None:
@@ -23,7 +23,7 @@ def peak_memory() -> float | None:
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**20
     try:
-        line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM"))
+        line = next(line for line in _STATUS.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM"))
     except (OSError, StopIteration):
         return None
     return int(line.split()[1]) / 1024

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
 from delineate.common.errors import DelineateError, RecipeError
 from delineate.common.names import did_you_mean
+from delineate.nn.encoder import check_name
 
 PACKAGE = "segmentation_models_pytorch"
 FORM = "smp:ARCH/ENCODER, for example smp:unetplusplus/resnet34"
 TIMM = "tu-"
-"""Prefix by which the package takes any timm encoder; such names are timm's to check."""
+"""Prefix by which the package takes any timm encoder. What follows must be an architecture that timm itself holds: timm also takes
+addresses (`hf-hub:…`, `local-dir:…`), and would fetch what the name of a model file says."""
+
+_OF_ENCODERS = {"drop_rate", "drop_path_rate", "img_size"}
+FIXED = {"encoder_name", "encoder_weights", "in_channels", "classes", "aux_params", "activation"}
+"""What the method itself decides."""
 
 PAPERS: dict[str, tuple[int, str]] = {
     "unet": (2015, "Ronneberger, Fischer, Brox: U-Net, MICCAI 2015, arXiv 1505.04597"),
@@ -52,6 +59,19 @@ def parse(member: str) -> tuple[str, str]:
         known = did_you_mean(arch, smp.MODEL_ARCHITECTURES_MAPPING)
         raise RecipeError(f"method 'smp:{member}': unknown architecture '{arch}': {known}")
     encoders = smp.encoders.get_encoder_names()
-    if encoder not in encoders and not encoder.startswith(TIMM):
+    if encoder.startswith(TIMM):
+        try:
+            check_name(encoder.removeprefix(TIMM))
+        except RecipeError as error:
+            raise RecipeError(f"method 'smp:{member}': {error}") from error
+    elif encoder not in encoders:
         raise RecipeError(f"method 'smp:{member}': unknown encoder '{encoder}': {did_you_mean(encoder, encoders)}")
     return arch, encoder
+
+
+def arguments_of(arch: str) -> set[str]:
+    """The arguments of an architecture that options may set: those it names, and harmless ones of its encoder. It hands all others
+    to timm, which takes paths and addresses there."""
+    known = inspect.signature(package().MODEL_ARCHITECTURES_MAPPING[arch]).parameters.values()
+    named = {one.name for one in known if one.kind is not inspect.Parameter.VAR_KEYWORD}
+    return (named | _OF_ENCODERS) - FIXED

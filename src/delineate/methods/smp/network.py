@@ -13,8 +13,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from delineate.common.errors import DelineateError, RecipeError
+from delineate.common.names import did_you_mean
 from delineate.methods.contract import Batch, Context, Method, MethodInfo, MethodOptions, Panel
-from delineate.methods.smp.names import PAPERS, package, parse
+from delineate.methods.smp.names import FIXED, PAPERS, arguments_of, package, parse
 from delineate.nn.blocks import pad_to_multiple
 from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.losses import LossOptions, segmentation_loss
@@ -96,9 +97,14 @@ class SMP(Method):
 
     def _create(self, weights: str | None) -> Any:
         """The package's network. Raises `RecipeError` for arguments that it refuses."""
-        fixed = {"encoder_name", "encoder_weights", "in_channels", "classes", "aux_params", "activation"}
-        if taken := sorted(fixed & self.options.arguments.keys()):
-            raise RecipeError(f"method '{self.info.name}': arguments: '{taken[0]}' is not for options to set")
+        known = arguments_of(self.arch)
+        for name in self.options.arguments:
+            if name in FIXED:
+                raise RecipeError(f"method '{self.info.name}': arguments: '{name}' is not for options to set")
+            if name not in known:
+                raise RecipeError(
+                    f"method '{self.info.name}': arguments: unknown '{name}': {did_you_mean(name, known)}"
+                )
         try:
             return package().create_model(
                 self.arch,
