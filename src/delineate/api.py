@@ -206,13 +206,15 @@ def fewshot_predict(
     support: Path | str | DataSource | None = None,
     support_images: Sequence[Path | str] = (),
     support_masks: Sequence[Path | str] = (),
+    labels: str | None = None,
     device: str = "auto",
     precision: str = "32",
     **options: Any,
 ) -> PredictionResult:
     """Segment every image of `queries` (files, folders, patterns) as the support shows, into the folder `out`.
 
-    The support is a folder in any layout that the data room reads, or as many image files as mask files. `options` are those of
+    The support is a folder in any layout that the data room reads, or as many image files as mask files; `labels` says what the
+    values of such files mean ("0=background,255=lesion"). `options` are those of
     `delineate.inference.files.predict_files`, which also says what is written. Raises `DelineateError` (one line) for whatever
     a user can mend.
     """
@@ -225,7 +227,9 @@ def fewshot_predict(
         raise DelineateError("there is no query: give --query with image files, folders or patterns like 'scans/*.png'")
     predictor = load_fewshot(model, device, precision)  # type: ignore[arg-type]
     folder = None if support is None else as_source(support)
-    shown = Support.given(folder, [Path(path) for path in support_images], [Path(path) for path in support_masks])
+    shown = Support.given(
+        folder, [Path(path) for path in support_images], [Path(path) for path in support_masks], labels
+    )
     result = predict_files(predictor.condition_on(shown), queries, out, **options)
     shown.save(Path(out))
     return result

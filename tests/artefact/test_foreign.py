@@ -66,7 +66,7 @@ def test_a_part_of_a_model_is_marked(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not result.complete
     artefact = load(tmp_path)
     assert not artefact.complete
-    assert artefact.classes.names == ("background", "class 1", "class 2")
+    assert artefact.classes.names == ("background", "label 1", "label 2")
 
 
 def test_the_methods_own_error_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

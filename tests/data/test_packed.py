@@ -104,7 +104,7 @@ def test_slices_and_volumes_become_cases(synapse: Path) -> None:
     manifest, census = open_data(synapse)
     assert (manifest.layout, manifest.classes.names) == (
         "packed slices and volumes",
-        ("background", "class 1", "class 2"),
+        ("background", "label 1", "label 2"),
     )
     assert manifest.split_origin.startswith("files; val seeded")
     assert [case.id for case in manifest.split("test")] == [f"case0001_slice_00{number}" for number in range(3)]

@@ -184,7 +184,7 @@ def test_kept_masks_that_lack_a_class_are_refused(make_pairs: MakePairs, write: 
         except DataError as error:
             return str(error)
 
-    without = "--labelled 0.1 keeps 6 training masks without class 2; raise it or change --seed"
+    without = "--labelled 0.1 keeps 6 training masks without label 2; raise it or change --seed"
     assert without in {keep(seed) for seed in range(8)} <= {without, "kept"}
 
 

@@ -190,7 +190,14 @@ def test_ignored_pixels(tmp_path: Path):
     assert evaluate_folders(tmp_path / "p", tmp_path / "r").headline() == 1
     write(tmp_path / "p" / "y.png", [0, 1, 2, 2])
     write(tmp_path / "r" / "y.png", [255, 255, 255, 255])
-    with pytest.raises(DataError, match=r"y\.png has only ignored pixels"):
+    evaluation = evaluate_folders(tmp_path / "p", tmp_path / "r", out=tmp_path / "out")
+    assert evaluation.headline() == 1
+    assert evaluation.unscored == ("y",), "a case without valid pixels is not scored, and does not stop the others"
+    assert {row.case for row in evaluation.rows} == {"x"}
+    assert json.loads((tmp_path / "out" / "scores.json").read_text())["unscored"] == ["y"]
+    (tmp_path / "p" / "x.png").unlink()
+    (tmp_path / "r" / "x.png").unlink()
+    with pytest.raises(DataError):
         evaluate_folders(tmp_path / "p", tmp_path / "r")
 
 
@@ -208,7 +215,6 @@ def test_sizes_must_agree(tmp_path: Path):
         ([0, 128, 255, 0], [0, 255, 0, 0], r"x\.png has the values 0, 128, 255; .* 0 and 255, or 0 and 1"),
         ([0, 1, 2, 7], [0, 1, 2, 2], r"values 0, 1, 2, 7; .* class indices 0…2"),
         ([0, 255, 0, 0], [0, 13, 255, 100], "unexpected mask values"),
-        ([0, 255, 0, 0], [0, 0, 0, 0], "all masks are empty"),
     ],
 )
 def test_unexpected_values(tmp_path: Path, prediction: list[int], reference: list[int], message: str):

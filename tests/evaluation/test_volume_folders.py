@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from delineate.common.errors import DataError
-from delineate.data.case import ClassTable
+from delineate.data.case import ClassTable, LabelRule
+from delineate.evaluation.prediction_values import prediction_rule
 from delineate.evaluation.predictions import check_place, mask_files, read_prediction
 from delineate.evaluation.references import is_mask_folder, open_references, read_reference
 
@@ -41,7 +42,7 @@ def test_a_folder_of_volumes_tells_classes_and_spacing(tmp_path: Path):
     found = open_references(dataset(tmp_path) / "masks", None, None)
     assert [case.id for case in found.cases] == ["a", "b", "c"]
     assert {case.spacing for case in found.cases} == {(1.0, 2.0, 3.0)}
-    assert found.manifest.classes.names == ("background", "class 1", "class 2")
+    assert found.manifest.classes.names == ("background", "label 1", "label 2")
     mask = read_reference(found.manifest, found.cases[0])
     assert mask.shape == (2, 3, 4)
     assert mask.ravel()[:4].tolist() == [0, 1, 2, 0]
@@ -82,12 +83,18 @@ def test_several_volumes_of_one_case_are_merged(tmp_path: Path):
 def test_predicted_volumes(tmp_path: Path):
     save(tmp_path / "p" / "a.nii.gz", 0, 1, 2, dtype=np.float32)
     (file,) = mask_files(tmp_path / "p", None)
-    assert read_prediction(file, THREE).ravel()[:4].tolist() == [0, 1, 2, 0]
-    assert read_prediction(save(tmp_path / "b.nii.gz", 255), ClassTable()).sum() == 1
+    indices = LabelRule(values={0: 0, 1: 1, 2: 2})
+
+    def rule(path: Path, classes: ClassTable) -> LabelRule:
+        return prediction_rule([path], None, classes, indices if classes is THREE else LabelRule(values={0: 0, 1: 1}))
+
+    assert read_prediction(file, rule(file, THREE)).ravel()[:4].tolist() == [0, 1, 2, 0]
+    white = save(tmp_path / "b.nii.gz", 255)
+    assert read_prediction(white, rule(white, ClassTable())).sum() == 1
     with pytest.raises(DataError, match=r"a\.nii\.gz has the values 0, 1, 2; .* 0 and 255, or 0 and 1"):
-        read_prediction(file, ClassTable())
+        rule(file, ClassTable())
     with pytest.raises(DataError, match="fractions"):
-        read_prediction(save(tmp_path / "c.nii.gz", 0.5, dtype=np.float32), THREE)
+        read_prediction(save(tmp_path / "c.nii.gz", 0.5, dtype=np.float32), indices)
 
 
 def test_prediction_and_reference_must_lie_in_the_same_place(tmp_path: Path):

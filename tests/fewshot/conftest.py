@@ -17,7 +17,7 @@ CLASSES = {"big": 1, "small": 2, "end": 3}
 
 
 def slice_pixels(patient: int, index: int, depth: int) -> tuple[np.ndarray, np.ndarray]:
-    """A slice of a made-up volume: class 1 in all slices but the first, class 2 in the middle ones, class 3 in the last two."""
+    """A slice of a made-up volume: label 1 in all slices but the first, label 2 in the middle ones, label 3 in the last two."""
     rng = np.random.default_rng([patient, index])
     labels = np.zeros((SIZE, SIZE), np.uint8)
     if index > 0:

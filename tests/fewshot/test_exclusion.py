@@ -18,7 +18,7 @@ LABELLED = Case(id="one", images=("one.png",), masks=("one.png",))
 
 @pytest.fixture(scope="module")
 def training(tmp_path_factory: pytest.TempPathFactory, make_slices: Writer) -> SliceSet:
-    """90 training slices: class 1 in all but the first of each volume, class 2 in six of nine, class 3 in two; one has all."""
+    """90 training slices: label 1 in all but the first of each volume, label 2 in six of nine, label 3 in two; one has all."""
     return open_slices(make_slices(tmp_path_factory.mktemp("many"), patients=14, depth=9)).split("train")
 
 
@@ -44,11 +44,11 @@ def test_the_leaking_reading_would_have_kept_them(training: SliceSet) -> None:
 def test_too_few_slices_are_refused_with_their_number(training: SliceSet) -> None:
     assert sum(allowed(training, [3])) == 70
     with pytest.raises(
-        DataError, match=r"without class 1, class 3, 10 slices of 90 would be left .* class 1 10, class 3 70$"
+        DataError, match=r"without label 1, label 3, 10 slices of 90 would be left .* label 1 10, label 3 70$"
     ):
         allowed(training, [1, 3])
     with pytest.raises(
-        DataError, match=r"without class 2, 30 slices of 90 would be left to train on, and 50 are needed"
+        DataError, match=r"without label 2, 30 slices of 90 would be left to train on, and 50 are needed"
     ):
         allowed(training, [2])
 

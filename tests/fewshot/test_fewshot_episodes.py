@@ -24,7 +24,7 @@ from delineate.fewshot.working import WorkingSlices, decode
 
 GREY = InputSpec(channels="grey", size=(32, 32))
 WARP = AugmentSettings(warp=1.0, rotate=10, shift=0.05, scale=(0.9, 1.1))
-NAMES = ("background", "class 1", "class 2", "class 3")
+NAMES = ("background", "label 1", "label 2", "label 3")
 
 
 @pytest.fixture(scope="module")

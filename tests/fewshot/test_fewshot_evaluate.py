@@ -159,7 +159,7 @@ def test_settings(slice_folder: Path, episodes: Path, model: Callable[..., Path]
     blind = model(episodes={"kind": "superpixel", "exclude": [name], "exclude_rule": "any"})
     fewshot_evaluate(blind, slice_folder, classes=["2"], **run)
     assert Stored.read(tmp_path / "out").content["fewshot"]["settings"] == {name: "2"}
-    with pytest.raises(DataError, match="saw class 1, class 3"):
+    with pytest.raises(DataError, match="saw label 1, label 3"):
         fewshot_evaluate(blind, slice_folder, **run)
     leaking = model(episodes={"kind": "superpixel", "exclude": [name], "exclude_rule": "legacy_all"})
     with pytest.raises(DataError, match=f"slices with all of {name} left out"):
@@ -215,7 +215,7 @@ def test_the_verbs(
         *("episodes", slice_folder, "--protocol", "middle", "--classes", "1,2", "--support-split", "val", "--out", file)
     )
     assert code == 0, err
-    assert "class 1: 2 queries, 14 slices; support from patient00" in said
+    assert "label 1: 2 queries, 14 slices; support from patient00" in said
     for opening in (1, 2):
         code, said, err = typed("evaluate", model(), slice_folder, "--episodes", file, "--out", out, "--device", "cpu")
         assert code == 0, err

@@ -96,7 +96,7 @@ def test_several_classes_are_softmax_over_zero_and_their_logits() -> None:
     image, mask = scene(classes=2)
     ready = model(size=(40, 48)).condition([image], [mask])
     query, wanted = scene(classes=2, at=2)
-    assert ready.classes.names == ("background", "class 1", "class 2")
+    assert ready.classes.names == ("background", "label 1", "label 2")
     network = ready.artefact.method
     pixels = torch.from_numpy(ready.prepare(query)).permute(2, 0, 1)[None]
     shown = torch.from_numpy(ready.prepare(image)).permute(2, 0, 1)[None, None]
@@ -110,7 +110,7 @@ def test_several_classes_are_softmax_over_zero_and_their_logits() -> None:
 
 
 def test_a_class_is_conditioned_on_the_images_that_show_it() -> None:
-    """The second support image holds class 2 alone; class 1 must not be diluted by it, nor a gap in the indices be chosen."""
+    """The second support image holds label 2 alone; label 1 must not be diluted by it, nor a gap in the indices be chosen."""
     first, second = scene(classes=2), scene(classes=2)
     only_two = np.where(second[1] == 2, 2, 0).astype(np.uint8)
     ready = model().condition([first[0], second[0]], [first[1], only_two])
@@ -193,7 +193,7 @@ def test_the_verb_writes_what_predict_writes(tmp_path: Path, typed: Typed) -> No
         assert (tmp_path / "out" / "overlays" / f"{name}.png").exists()
     listed = PredictionList.find(tmp_path / "out")
     assert listed is not None
-    assert listed.class_names == ("background", "class 1", "class 2")
+    assert listed.class_names == ("background", "label 1", "label 2")
     shown = json.loads((tmp_path / "out" / "support.json").read_text())
     assert len(shown["support"]) == 1
     assert len(shown["support"][0]["mask_sha256"]) == 64

@@ -88,13 +88,13 @@ def test_a_run_leaves_all_that_is_promised(run: Train, slice_folder: Path, tmp_p
     assert artefact.provenance["episodes"]["kind"] == "superpixel"
     assert artefact.provenance["episodes"]["exclude"] == []
     scores = json.loads((folder / "validation" / "scores.json").read_text())
-    assert scores["classes"].keys() == {"class 1", "class 2", "class 3"}
+    assert scores["classes"].keys() == {"label 1", "label 2", "label 3"}
     assert "few-shot protocol chunk3, 1-shot" in scores["protocol_words"]
     assert result.dice == pytest.approx(scores["macro"]["dice"]["present"]["mean"])
     frozen = EpisodeFile.load(folder / "validation" / "episodes.json")
     assert {episode.query for episode in frozen.episodes} < {"patient006_frame01", "patient007_frame01"}
     assert list((folder / "validation" / "overlays").glob("worst1_patient00*_frame01.png"))
-    assert list((folder / "validation" / "panels").glob("*/class 1 foreground.png"))
+    assert list((folder / "validation" / "panels").glob("*/label 1 foreground.png"))
     card = (folder / "card.md").read_text()
     assert "Episodes: superpixel, 1 shot" in card
     assert "scored with `delineate fewshot evaluate`" in card
@@ -138,7 +138,7 @@ def test_resume_with_other_episodes_is_refused(run: Train) -> None:
 def test_excluded_slices_never_reach_the_method(
     run: Train, make_slices: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No batch is about a slice with class 3, and the weights are not chosen by it either."""
+    """No batch is about a slice with label 3, and the weights are not chosen by it either."""
     import few_method
 
     seen: set[str] = set()
@@ -151,17 +151,17 @@ def test_excluded_slices_never_reach_the_method(
     monkeypatch.setattr(few_method.Few, "objective", spy)
     data = make_slices(tmp_path / "data", patients=14)
     recorder = Recorder()
-    result = run(data=data, exclude_classes=["class 3"], steps=30, reporter=recorder)
+    result = run(data=data, exclude_classes=["label 3"], steps=30, reporter=recorder)
     trained = {name.split(" ")[0] for name in seen if "region" in name}
     held = {one.name for _, one in open_slices(data).split("train") if one.holds(3)}
     assert len(trained) > 20
     assert not trained & held
-    assert not any("class 3" in name for name in seen)
-    assert any("50 of 70 training slices: those with any of class 3 are left out" in note for note in recorder.notes)
+    assert not any("label 3" in name for name in seen)
+    assert any("50 of 70 training slices: those with any of label 3 are left out" in note for note in recorder.notes)
     artefact = artefact_format.load(result.model)
-    assert artefact.provenance["episodes"]["exclude"] == ["class 3"]
+    assert artefact.provenance["episodes"]["exclude"] == ["label 3"]
     candidate = open_candidate(str(result.folder), open_slices(data).census, device="cpu")
-    assert [candidate.setting(name) for name in ("class 1", "class 3")] == ["1", "2"]
+    assert [candidate.setting(name) for name in ("label 1", "label 3")] == ["1", "2"]
 
 
 def test_volumes_and_supervoxels(run: Train, volume_folder: Path) -> None:
@@ -207,7 +207,7 @@ def test_validation_borrows_supports_where_patients_are_few(slice_folder: Path, 
         freeze(data, working, (1,), shots=7, least=4, stack="auto")
     with pytest.raises(DataError, match="all classes are excluded"):
         freeze(data, working, (), shots=1, least=4, stack="auto")
-    with pytest.raises(DataError, match="no validation slice holds class 1"):
+    with pytest.raises(DataError, match="no validation slice holds label 1"):
         freeze(data, working, (1,), shots=1, least=10**4, stack="auto")
 
 
@@ -275,9 +275,9 @@ def test_the_verb(typed: Callable[..., tuple[int, str, str]], few: str, slice_fo
     saved = (tmp_path / "run" / "recipe.yaml").read_text()
     assert "kind: labels" in saved
     assert "shots: 2" in saved
-    code, _, said = typed(*words, "--exclude-classes", "1,class 2", "--out", tmp_path / "other")
+    code, _, said = typed(*words, "--exclude-classes", "1,label 2", "--out", tmp_path / "other")
     assert code == 2
-    assert "without class 1, class 2, 6 slices of 42 would be left" in said
+    assert "without label 1, label 2, 6 slices of 42 would be left" in said
     code, out, _ = typed("fewshot", "train", "--help")
     assert code == 0
     assert "--exclude-classes" in out

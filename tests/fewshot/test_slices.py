@@ -144,8 +144,8 @@ def test_a_volume_without_labels(make_volumes: Writer, tmp_path: Path) -> None:
 
 def test_classes_by_name_or_index(slice_folder: Path) -> None:
     manifest: Manifest = open_slices(slice_folder).manifest
-    assert labels_named(["class 2", "1"], manifest.classes, "data") == (1, 2)
-    with pytest.raises(DataError, match=r"no foreground class 'RV'; there are 1 \(class 1\), 2 \(class 2\), 3"):
+    assert labels_named(["label 2", "1"], manifest.classes, "data") == (1, 2)
+    with pytest.raises(DataError, match=r"no foreground class 'RV'; there are 1 \(label 1\), 2 \(label 2\), 3"):
         labels_named(["RV"], manifest.classes, "data")
 
 

@@ -216,7 +216,7 @@ def test_unwritable_output(tmp_path: Path):
 
 
 def test_a_full_disk_stops_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def full(path: Path, _: np.ndarray) -> None:
+    def full(path: Path, *_: object) -> None:
         raise DelineateError(f"cannot write {path}: the disk is full")
 
     monkeypatch.setattr(module, "write_mask", full)

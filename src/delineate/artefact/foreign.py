@@ -54,7 +54,7 @@ def import_checkpoint(method_name: str, checkpoint: Path, out: Path) -> Imported
     except DelineateError as error:
         raise ArtefactError(f"{checkpoint}: {error}") from error
     outputs = model.method.classes
-    foreground = ("foreground",) if outputs == 1 else tuple(f"class {index}" for index in range(1, outputs))
+    foreground = ("foreground",) if outputs == 1 else tuple(f"label {index}" for index in range(1, outputs))
     artefact = Artefact(
         method=model.method.eval(),
         spec=InputSpec(channels=model.channels, size=model.size),

@@ -18,7 +18,7 @@ from torch import Tensor
 from delineate.artefact.rebuild import rebuild
 from delineate.artefact.tensors import write_tensors
 from delineate.common.errors import ArtefactError
-from delineate.data.case import ClassTable
+from delineate.data.case import ClassTable, LabelRule
 from delineate.data.spec import InputSpec
 from delineate.methods.contract import Method
 
@@ -60,6 +60,9 @@ class Header(BaseModel):
     in_channels: int = Field(ge=1)
     input: InputSpec
     class_names: tuple[str, ...] = Field(min_length=2)
+    labels: LabelRule | None = None
+    """Which raw values of mask files meant these classes in the training data; None in models of the first version."""
+    colors: tuple[str, ...] | None = None
     threshold: float = Field(0.5, ge=0, le=1)
     temperature: float = Field(1.0, gt=0)
     postprocess: dict[str, Any] = Field(default_factory=dict)
@@ -95,7 +98,7 @@ def load(path: Path | str) -> Artefact:
     return Artefact(
         method=method.eval(),
         spec=header.input,
-        classes=ClassTable(names=header.class_names),
+        classes=ClassTable(names=header.class_names, labels=header.labels, colors=header.colors),
         threshold=header.threshold,
         temperature=header.temperature,
         postprocess=header.postprocess,
@@ -166,6 +169,8 @@ def _header_of(artefact: Artefact, path: Path) -> Header:
         "in_channels": method.in_channels,
         "input": artefact.spec.model_dump(mode="json"),
         "class_names": artefact.classes.names,
+        "labels": None if artefact.classes.labels is None else artefact.classes.labels.model_dump(mode="json"),
+        "colors": artefact.classes.colors,
         "threshold": artefact.threshold,
         "temperature": artefact.temperature,
         "postprocess": artefact.postprocess,

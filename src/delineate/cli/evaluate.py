@@ -118,6 +118,7 @@ def evaluate(
 def print_evaluation(evaluation: Evaluation, out: Path) -> None:
     """The table, what was found and missed, and where the files are."""
     from delineate.cli.console import make_console
+    from delineate.data.findings import count, some
 
     console = make_console()
     summary, origin = evaluation.summary, evaluation.origin
@@ -127,14 +128,21 @@ def print_evaluation(evaluation: Evaluation, out: Path) -> None:
         _print_means(console, evaluation)
     for name, seen in summary.outcomes.items():
         console.print(
-            f"{name}: {seen.found} found, {seen.not_touched} not touched, {seen.missed} missed, "
-            f"{seen.false_positive} false positive, {seen.both_empty} both empty"
+            f"{name}: {seen.found} found, {seen.missed} missed, {seen.false_positive} false positive, {seen.both_empty} both empty"
         )
     made = (interval.how.partition(" over ")[0] for means in summary.macro.values() for interval in means.values())
     for how in dict.fromkeys(made):
         console.print(f"intervals: {how}; {origin.grouping}")
     if evaluation.raters:
         _print_raters(console, evaluation)
+    if evaluation.references is not None and evaluation.references.labels.reason:
+        console.print(f"references: {evaluation.references.labels.reason}", markup=False, highlight=False)
+    if evaluation.predictions_read is not None:
+        console.print(f"predictions: read as {evaluation.predictions_read}", markup=False, highlight=False)
+    if evaluation.unscored:
+        names = some(evaluation.unscored)
+        number = count(len(evaluation.unscored), "case has", "cases have")
+        console.print(f"{number} only ignored pixels in the reference and count nowhere: {names}", markup=False)
     if evaluation.openings:
         console.print(f"test split opened {evaluation.openings}× with these predictions (evaluations.jsonl)")
     console.print(f"scores: {out / 'scores.csv'}, {out / 'scores.json'}; report: {out / 'report.html'}")

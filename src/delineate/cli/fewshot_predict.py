@@ -68,6 +68,7 @@ def predict(
             support=None if support is None else options.source(support, images, masks, labels),
             support_images=support_image or [],
             support_masks=support_mask or [],
+            labels=labels,
             device=device.value,
             precision=precision.value,
             overlay=overlay,

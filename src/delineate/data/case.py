@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -42,31 +44,60 @@ class Case(BaseModel):
     """SHA-256 of the decoded image (of a volume: of its file): equal pictures have equal ones. None: not read, or of one value."""
 
 
-class ClassTable(BaseModel):
-    """Names of the classes by index; index 0 is the background."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    names: tuple[str, ...] = ("background", "foreground")
-
-    @property
-    def outputs(self) -> int:
-        """Channels of the network's output: 1 (sigmoid) for one foreground class, else one per class (softmax)."""
-        return 1 if len(self.names) == 2 else len(self.names)
+Coding = Literal["value", "index", "color"]
+"""What a pixel of a mask file says: a gray value; the index into the file's palette; or a color, as 0xRRGGBB."""
 
 
 class LabelRule(BaseModel):
-    """How the raw values of mask files become class indices (`data.labels` finds and applies it).
+    """How the raw values of mask files become class indices (`data.label_reading` finds it, `data.labels` applies it).
 
-    `threshold`: raw value ≥ threshold is foreground. `values`: raw value → class index (255 = ignore); others are errors.
+    `threshold`: raw value ≥ threshold is foreground. `values`: raw value → class index (255 = ignore); `ranges`: the same for
+    all values from a first to a last one, where `values` says nothing. Other values are errors.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     threshold: int | None = None
     values: dict[int, int] | None = None
+    ranges: tuple[tuple[int, int, int], ...] = ()
+    """(first value, last value, class index)."""
+    coding: Coding | None = None
+    """None: as each file's palette suggests, which is how manifests of the first version were read."""
     reason: str = ""
     """One line for the user: what was seen and how it is read."""
+
+    def index_of(self, value: int) -> int | None:
+        """The class index of a raw value (255 = ignore); None where the rule does not know it."""
+        if self.threshold is not None:
+            return int(value >= self.threshold)
+        if self.values is not None and value in self.values:
+            return self.values[value]
+        return next((index for first, last, index in self.ranges if first <= value <= last), None)
+
+    def class_pixels(self, counts: Mapping[int, int]) -> dict[int, int]:
+        """Raw value → pixels turned into class index → pixels; values that the rule does not know count as ignored."""
+        found: Counter[int] = Counter()
+        for value, number in counts.items():
+            index = self.index_of(value)
+            found[IGNORE if index is None else index] += number
+        return dict(found)
+
+
+class ClassTable(BaseModel):
+    """Names of the classes by index; index 0 is the background."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    names: tuple[str, ...] = ("background", "foreground")
+    labels: LabelRule | None = None
+    """Which raw values of mask files mean these classes; None where that is not known, or a manifest's own rule says it."""
+    colors: tuple[str, ...] | None = None
+    """A color for each class (`#rrggbb`), where the owner of the data has named some."""
+
+    @property
+    def outputs(self) -> int:
+        """Channels of the network's output: 1 (sigmoid) for one foreground class, else one per class (softmax)."""
+        return 1 if len(self.names) == 2 else len(self.names)
 
 
 class Manifest(BaseModel):
@@ -87,6 +118,11 @@ class Manifest(BaseModel):
     cases: tuple[Case, ...] = ()
     notes: tuple[str, ...] = ()
     """What its owner should know of how the folder was read: what was not used, what was merged."""
+
+    @property
+    def table(self) -> ClassTable:
+        """The class table with the raw values: what an artefact, predictions and other readers of masks take along."""
+        return self.classes.model_copy(update={"labels": self.labels})
 
     def split(self, name: Split) -> tuple[Case, ...]:
         """The cases of one split, in the manifest's order."""

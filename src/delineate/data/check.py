@@ -82,7 +82,7 @@ def check(
     source.check()
     report = CheckReport(source.path)
     try:
-        manifest = _opened(report, source)
+        manifest = source.named(_opened(report, source))
     except DataError as error:
         report.findings.append(Finding("error", str(error)))
         return report
@@ -124,6 +124,9 @@ def _examined(
 ) -> None:
     """Fill the report from what reading has shown."""
     manifest, census = result.manifest, result.census
+    unmixed = None if result.labelled else _unmixed(census)
+    if unmixed is not None:
+        manifest, census = manifest.model_copy(update={"labels": unmixed}), census.read_by(unmixed)
     if not manifest.folds:
         try:
             manifest = complete(manifest, census.empty, seed=seed)
@@ -133,11 +136,14 @@ def _examined(
     report.copies = find_copies(manifest, census, hashes)
     report.constant, report.dark = constant_and_dark({case.id: lights[case.id] for case in manifest.cases})
     report.findings += leaks(manifest, report.copies)
-    if result.labelled:
-        report.proposed = _unmixed(census) or manifest.labels
+    if result.labelled or unmixed is not None:
+        report.proposed = manifest.labels
         report.shares = class_balance(manifest, census)
         report.objects = measure_objects(manifest, max_pixels=max_pixels)
         report.findings += unseen_classes(report.shares) + _label_oddities(report, manifest, census)
+    if unmixed is not None:
+        text = "some masks hold 0 and 1, others 0 and 255"
+        report.findings.append(Finding("note", text, "`--fix` writes them alike, if 1 and 255 mean the same"))
     report.findings += _image_oddities(report, census)
     report.rows = overview(manifest, census, report.proposed, report.shares)
 
@@ -156,9 +162,6 @@ def _unmixed(census: Census) -> LabelRule | None:
 
 def _label_oddities(report: CheckReport, manifest: Manifest, census: Census) -> list[Finding]:
     findings = []
-    if report.proposed != manifest.labels:
-        text = "some masks hold 0 and 1, others 0 and 255; training would ignore all pixels of 255"
-        findings.append(Finding("warning", text, "`--fix` writes them alike"))
     if manifest.labels.threshold is not None:
         noisy = [name for name, fact in census.facts.items() if set(fact.values) - {0, 255}]
         text = f"{count(len(noisy), 'mask holds', 'masks hold')} grey between black and white: {some(noisy)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,15 +14,16 @@ from numpy.typing import NDArray
 from delineate.common.csv_text import csv_text
 from delineate.common.errors import DataError
 from delineate.common.files import new_folder, write_text
-from delineate.data import labels
-from delineate.data.case import IGNORE, Case, LabelRule, Manifest, Split
+from delineate.data.case import IGNORE, Case, ClassTable, LabelRule, Manifest, Split
 from delineate.data.check import CheckReport
 from delineate.data.findings import some
 from delineate.data.images import DEFAULT_MAX_PIXELS, IMAGE_SUFFIXES, decode_mask, write_image, write_mask
+from delineate.data.mask_values import count_values
 from delineate.data.pixels import case_content, case_image, case_mask
 from delineate.data.planes import Address
 
 FILE_NAME = "changes.csv"
+LABELS = "labels.yaml"
 COLUMNS = ("file", "change", "to", "reason")
 _KEPT_FIRST: tuple[Split | None, ...] = ("test", "val", "train", None)
 """Of equal pictures the one whose split comes first stays: the training cases go."""
@@ -74,6 +76,7 @@ def write_fixed(report: CheckReport, out: Path, *, max_pixels: int = DEFAULT_MAX
         for case in cases:
             changes += _write_case(manifest, case, building, max_pixels)
         changes += _write_lists(manifest, cases, building)
+        changes += _write_names(manifest, building)
         _write_log(building / FILE_NAME, changes)
     return Fixed(out, len(cases), changes)
 
@@ -173,9 +176,12 @@ def _written_values(manifest: Manifest, mask: NDArray[np.uint8]) -> NDArray[np.u
 def _difference(manifest: Manifest, case: Case, written: NDArray[np.uint8], max_pixels: int) -> str:
     """What writing has changed in a case's only mask; '' when nothing."""
     path = manifest.path(case.masks[0])
-    raw = decode_mask(case_content(manifest, case, case.masks[0]), path, max_pixels=max_pixels)
+    content = case_content(manifest, case, case.masks[0])
+    raw = decode_mask(content, path, max_pixels=max_pixels, coding=manifest.labels.coding)
     if not np.array_equal(raw, written):
-        return f"values {_span(labels.count_values(raw))} → {_span(labels.count_values(written))} ({_rule(manifest.labels)})"
+        if manifest.labels.coding == "color":
+            return "colors → class indices"
+        return f"values {_span(count_values(raw))} → {_span(count_values(written))} ({_rule(manifest.labels)})"
     if Address.parse(path) is not None:
         return "labels → .png, the same values"
     return "" if path.suffix.lower() == ".png" else f"{path.suffix} → .png, the same values"
@@ -211,6 +217,20 @@ def _write_lists(manifest: Manifest, cases: Sequence[Case], out: Path) -> list[C
         ]:
             changes.append(Change(file, "rewritten", file, f"without {some(left)}"))
     return changes
+
+
+def _write_names(manifest: Manifest, out: Path) -> list[Change]:
+    """A labels.yaml where classes have names of their own, or more than two: what the written values mean."""
+    names = manifest.classes.names
+    if names == ClassTable().names:
+        return []
+    binary = len(names) == 2 and IGNORE not in (manifest.labels.values or {}).values()
+    lines = [
+        f"  {json.dumps(name, ensure_ascii=False)}: {at * 255 if binary else at}\n" for at, name in enumerate(names)
+    ]
+    ignored = [] if binary else [f"  ignore: {IGNORE}\n"]
+    write_text(out / LABELS, "".join(["labels:\n", *lines, *ignored]))
+    return [Change("", "added", LABELS, "what the values of the masks mean")]
 
 
 def _write_log(path: Path, changes: Sequence[Change]) -> None:

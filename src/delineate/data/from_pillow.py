@@ -12,8 +12,9 @@ from PIL import ImageFile
 
 from delineate.data.headers import UnreadableError, read_header, sniff
 from delineate.data.images import decode_image, decode_mask, named, single_channel, typed
+from delineate.data.mask_values import RawMask
 from delineate.data.orientation import exif_orientation, turned
-from delineate.data.palettes import by_palette, palette_of, pixels_of
+from delineate.data.palettes import palette_of, pixels_of
 from delineate.data.spec import Pixels
 
 
@@ -38,9 +39,12 @@ def pillow_mask(image: Any) -> NDArray[Any]:
         return decode_mask(content, name)
     with named(name):
         _check_kept(image)
-        is_palette = image.mode == "P"
-        values = by_palette(np.asarray(image), palette_of(image)) if is_palette else pixels_of(image)
-        return turned(single_channel(typed(values, name), name), exif_orientation(image.info.get("exif", b"")))
+        if image.mode == "P":
+            raw = RawMask(np.asarray(image), palette_of(image))
+        else:
+            pixels = single_channel(typed(pixels_of(image), name))
+            raw = RawMask(pixels, colored=pixels.ndim == 3)
+        return turned(raw.as_coded(None, name), exif_orientation(image.info.get("exif", b"")))
 
 
 def _untouched(image: Any) -> bytes | None:

@@ -153,3 +153,10 @@ def _check_jpeg(content: bytes) -> None:
     if data and (marker not in _PLAIN_FRAMES or data[0] != 8):
         kind = f"of {data[0]} bits" if marker in _PLAIN_FRAMES else "without loss (or in layers)"
         raise UnreadableError(f"is a JPEG {kind}, which is not readable: save it as PNG or TIFF")
+
+
+def with_text(png: bytes, key: str, text: str) -> bytes:
+    """A PNG file with a text (UTF-8, an iTXt chunk) after its header."""
+    data = b"iTXt" + key.encode("latin-1") + b"\0\0\0\0\0" + text.encode("utf-8")
+    chunk = struct.pack(">I", len(data) - 4) + data + struct.pack(">I", zlib.crc32(data))
+    return png[:33] + chunk + png[33:]  # signature (8 bytes) and IHDR (25)

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from delineate.common.errors import DataError
 from delineate.common.files import write_bytes
 from delineate.data import raster, tiff
-from delineate.data.headers import Header, UnreadableError, read_header
+from delineate.data.case import Coding
+from delineate.data.headers import Header, UnreadableError, read_header, with_text
 from delineate.data.labels import whole
+from delineate.data.mask_values import RawMask
 from delineate.data.orientation import turned
-from delineate.data.palettes import by_palette
 from delineate.data.planes import Address, as_pixels, decode_plane, read_plane
 from delineate.data.spec import Pixels
 
@@ -45,21 +46,22 @@ def read_image(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Pixels:
     return decode_image(read_content(path), path, max_pixels=max_pixels)
 
 
-def read_mask(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[Any]:
-    """Decode a mask file → its raw label values, H×W, uint8 or uint16.
+def read_mask(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS, coding: Coding | None = None) -> NDArray[Any]:
+    """Decode a mask file → its raw label values, H×W, uint8 or uint16; colors as uint32.
 
-    Palette files give their indices, unless the palette is grey: then its grey values. Three equal channels count as
-    one. Raises `DataError` as `read_image` does, and for masks painted in colours.
+    `coding`: what a pixel says, as the data set's label rule knows. None: palette files give their indices, unless the palette
+    is gray: then its gray values. Three equal channels count as one. Raises `DataError` as `read_image` does, and for masks
+    painted in colors where no coding says so.
     """
-    return decode_mask(read_content(path), path, max_pixels=max_pixels)
+    return decode_mask(read_content(path), path, max_pixels=max_pixels, coding=coding)
 
 
-def write_mask(path: Path, mask: NDArray[np.uint8]) -> None:
-    """Write H×W uint8 values as a grey PNG, atomically."""
+def write_mask(path: Path, mask: NDArray[np.uint8], labels: str = "") -> None:
+    """Write H×W uint8 values as a grey PNG, atomically. `labels`: what they mean, kept in the file as text (key `labels`)."""
     if mask.dtype != np.uint8 or mask.ndim != 2:
         raise ValueError(f"a mask to write is uint8 H×W, not {mask.dtype} of shape {mask.shape}")
     _, content = cv2.imencode(".png", mask)
-    write_bytes(path, content.tobytes())
+    write_bytes(path, with_text(content.tobytes(), "labels", labels) if labels else content.tobytes())
 
 
 def write_image(path: Path, image: Pixels) -> None:
@@ -111,19 +113,27 @@ def decode_image(content: bytes, path: Path, *, max_pixels: int = DEFAULT_MAX_PI
         return turned(typed(image, path), header.orientation)
 
 
-def decode_mask(content: bytes, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[Any]:
+def decode_mask(
+    content: bytes, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS, coding: Coding | None = None
+) -> NDArray[Any]:
     """`read_mask` for bytes that were read already; `path` is for messages."""
+    return raw_mask(content, path, max_pixels=max_pixels).as_coded(coding, path)
+
+
+def raw_mask(content: bytes, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> RawMask:
+    """A mask file before it is known what its pixels mean: gray values, palette indices or colors. Raises as `read_image` does."""
     header = _checked_header(content, path, max_pixels)
     with named(path):
         if header.format == "npy":
-            return whole(decode_plane(content), path)
+            return RawMask(whole(decode_plane(content), path))
         values, palette = (
             tiff.read_values(content, header.directory) if header.directory else raster.values(content, header)
         )
         values = turned(values if values.dtype in (np.uint8, np.uint16) else whole(values, path), header.orientation)
         if palette is not None:
-            return by_palette(values, palette)
-        return single_channel(typed(values, path), path, _JPEG_CHROMA if header.format == "jpeg" else 0)
+            return RawMask(values, palette)
+        mask = single_channel(typed(values, path), _JPEG_CHROMA if header.format == "jpeg" else 0)
+        return RawMask(mask, colored=mask.ndim == 3)
 
 
 def orientation_of(content: bytes) -> int:
@@ -170,13 +180,13 @@ def _checked_header(content: bytes, path: Path, max_pixels: int) -> Header:
     return header
 
 
-def single_channel(mask: NDArray[Any], path: Path, tolerance: int = 0) -> NDArray[Any]:
-    """Three equal channels → one. Raises `DataError` for a mask painted in colours."""
+def single_channel(mask: NDArray[Any], tolerance: int = 0) -> NDArray[Any]:
+    """Three equal channels → one; other colors stay, H×W×3."""
     if mask.ndim == 2:
         return mask
     red, green, blue = (mask[..., channel].astype(np.int32) for channel in range(3))
     if max(np.abs(red - green).max(), np.abs(blue - green).max()) > tolerance:
-        raise DataError(f"{path} is a mask painted in colours; save it with one value per class (0, 1, 2 …) instead")
+        return mask[..., :3]
     return np.ascontiguousarray(mask[..., 1])
 
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from delineate.common.errors import DataError
-from delineate.data import labels
 from delineate.data.case import IGNORE, Case, ClassTable, LabelRule, Manifest
-from delineate.data.findings import Finding, raise_errors, some
-from delineate.data.images import DEFAULT_MAX_PIXELS, decode_image, decode_mask, read_content
+from delineate.data.findings import Finding, raise_errors
+from delineate.data.images import DEFAULT_MAX_PIXELS, decode_image, raw_mask, read_content
+from delineate.data.label_reading import Reading, read_by_evidence, read_by_table
+from delineate.data.mask_values import MaskValues, mask_values
 from delineate.data.spec import Pixels
 
 Progress = Callable[[int, int], None]
@@ -42,13 +43,7 @@ class Facts:
 
     def class_pixels(self, rule: LabelRule) -> dict[int, int]:
         """Class index → pixels, as the rule reads the raw values; several masks of one image are counted each."""
-        found: Counter[int] = Counter()
-        for value, number in self.values.items():
-            index = (
-                int(value >= rule.threshold) if rule.threshold is not None else (rule.values or {}).get(value, IGNORE)
-            )
-            found[index] += number
-        return dict(found)
+        return rule.class_pixels(self.values)
 
 
 @dataclass(frozen=True)
@@ -90,6 +85,10 @@ class Census:
         for fact in self.facts.values():
             total.update(fact.values)
         return total
+
+    def read_by(self, rule: LabelRule) -> Census:
+        """The same facts, with the empty masks by another rule."""
+        return replace(self, empty=frozenset(name for name, fact in self.facts.items() if _is_empty(fact, rule)))
 
     def of(self, cases: Sequence[Case]) -> Census:
         """The census of some of the cases."""
@@ -136,13 +135,14 @@ def examine(
     """
     cases: list[Case] = []
     facts: dict[str, Facts] = {}
+    masks: dict[str, list[MaskValues]] = {}
     findings: list[Finding] = []
     with ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1)) as pool:
         jobs = [pool.submit(_read_case, manifest, case, max_pixels, watch) for case in manifest.cases]
         try:
             for done, (case, job) in enumerate(zip(manifest.cases, jobs, strict=True), start=1):
                 try:
-                    hashes, facts[case.id] = job.result()
+                    hashes, facts[case.id], masks[case.id] = job.result()
                     fact = facts[case.id]
                     seen = None if fact.constant else fact.pixels
                     cases.append(case.model_copy(update={"hashes": hashes, "pixels": seen}))
@@ -153,29 +153,32 @@ def examine(
         finally:
             pool.shutdown(cancel_futures=True)
     rule, classes, labelled = manifest.labels, manifest.classes, True
-    if not any(case.hashes for case in manifest.cases):
-        reading = _reading(cases, facts, findings)
-        rule, classes = reading or (rule, classes)
+    if classes.labels is not None or not any(case.hashes for case in manifest.cases):
+        reading = _reading(manifest, masks, findings)
+        rule, classes = (reading.rule, reading.classes) if reading else (rule, ClassTable())
         labelled = reading is not None
-    census = Census(facts, frozenset(name for name, fact in facts.items() if _is_empty(fact, rule)))
+    facts = {name: replace(fact, values=_sum(masks[name], rule)) for name, fact in facts.items()}
+    census = Census(facts).read_by(rule)
     found = manifest.model_copy(update={"cases": tuple(cases), "labels": rule, "classes": classes})
     return Examination(found, census, findings, labelled)
 
 
-def _read_case(manifest: Manifest, case: Case, max_pixels: int, watch: Watch | None) -> tuple[dict[str, str], Facts]:
+def _read_case(
+    manifest: Manifest, case: Case, max_pixels: int, watch: Watch | None
+) -> tuple[dict[str, str], Facts, list[MaskValues]]:
     hashes: dict[str, str] = {}
     image_path = manifest.path(case.images[0])
     image = decode_image(_content(manifest, case, case.images[0], hashes), image_path, max_pixels=max_pixels)
-    values: Counter[int] = Counter()
+    masks = []
     for relative in case.masks:
         path = manifest.path(relative)
-        mask = decode_mask(_content(manifest, case, relative, hashes), path, max_pixels=max_pixels)
-        if mask.shape != image.shape[:2]:
-            raise _differing(path, mask.shape[:2], image_path, image.shape[:2])
-        values.update(labels.count_values(mask))
+        mask = raw_mask(_content(manifest, case, relative, hashes), path, max_pixels=max_pixels)
+        if mask.pixels.shape[:2] != image.shape[:2]:
+            raise _differing(path, mask.pixels.shape[:2], image_path, image.shape[:2])
+        masks.append(mask_values(mask, relative))
     if watch is not None:
         watch(case.id, image)
-    return hashes, _facts(image, dict(values))
+    return hashes, _facts(image), masks
 
 
 def _differing(mask_path: Path, mask: tuple[int, ...], image_path: Path, image: tuple[int, ...]) -> DataError:
@@ -198,35 +201,35 @@ def _content(manifest: Manifest, case: Case, relative: str, hashes: dict[str, st
     return content
 
 
-def _facts(image: Pixels, values: dict[int, int]) -> Facts:
+def _facts(image: Pixels) -> Facts:
     channels = "grey" if image.ndim == 2 else {3: "RGB", 4: "RGBA"}[image.shape[2]]
     digest = hashlib.sha256(f"{image.shape} {image.dtype}".encode())
     digest.update(image.tobytes() if not image.flags.c_contiguous else image.data)
     constant = bool((image == image[:1, :1]).all())
     bits = image.dtype.itemsize * 8
-    return Facts(image.shape[0], image.shape[1], channels, bits, values, digest.hexdigest(), constant)
+    return Facts(image.shape[0], image.shape[1], channels, bits, {}, digest.hexdigest(), constant)
 
 
-def _reading(
-    cases: Sequence[Case], facts: dict[str, Facts], findings: list[Finding]
-) -> tuple[LabelRule, ClassTable] | None:
-    """The label rule over all masks; a fault is added to `findings`, naming the files with the rarest value."""
-    labelled = {case.id: case for case in cases if case.masks}
-    counts: Counter[int] = Counter()
-    holders: dict[int, list[str]] = defaultdict(list)
-    for name, case in labelled.items():
-        counts.update(facts[name].values)
-        for value in facts[name].values:
-            holders[value].append(case.masks[0])
-    if not counts:
+def _reading(manifest: Manifest, masks: Mapping[str, Sequence[MaskValues]], findings: list[Finding]) -> Reading | None:
+    """The label rule over all masks; faults and what is worth knowing are added to `findings`."""
+    files = [one for each in masks.values() for one in each]
+    if not files:
         return None
     try:
-        return labels.infer(counts, {value: len(files) for value, files in holders.items()})
+        named = manifest.classes.labels is not None
+        reading = read_by_table(manifest.classes, files) if named else read_by_evidence(files)
     except DataError as error:
-        rarest = min(holders, key=lambda value: len(holders[value]))
-        rare = f" ({rarest} is only in {some(holders[rarest], 3)})" if len(holders[rarest]) < len(labelled) / 2 else ""
-        findings.append(Finding("error", f"{error}{rare}"))
+        findings.append(Finding("error", str(error)))
         return None
+    findings += [Finding("note", note) for note in reading.notes if reading.rule.threshold is None]
+    return reading
+
+
+def _sum(masks: Sequence[MaskValues], rule: LabelRule) -> dict[int, int]:
+    total: Counter[int] = Counter()
+    for one in masks:
+        total.update(one.by(rule.coding))
+    return dict(total)
 
 
 def _is_empty(fact: Facts, rule: LabelRule) -> bool:

@@ -26,7 +26,7 @@ def overview(manifest: Manifest, census: Census, rule: LabelRule | None, shares:
         *([("without masks", f"{count(bare, 'image')}, for methods that learn from them")] if bare else []),
         ("sizes", _sizes(census)),
         ("channels", f"{counted(census.channels)}, {counted(census.depths, ' bit')}"),
-        ("label values", _values(census)),
+        ("label values", _values(census, rule)),
     ]
     if rule is not None:
         rows += [
@@ -48,7 +48,11 @@ def mapping_in_words(rule: LabelRule, classes: ClassTable) -> str:
     names = classes.names
     if rule.threshold is not None:
         return f"0…{rule.threshold - 1} → 0 {names[0]}, {rule.threshold}…255 → 1 {names[1]}"
-    pairs = sorted((rule.values or {}).items())
+    painted = rule.coding == "color"
+    pairs = [
+        (f"#{value:06x}" if painted else str(value), index) for value, index in sorted((rule.values or {}).items())
+    ]
+    pairs += [(f"{first}…{last}", index) for first, last, index in rule.ranges]
     words = [f"{value} → " + (f"{index} {names[index]}" if index < len(names) else "ignored") for value, index in pairs]
     return some(words, 12)
 
@@ -90,12 +94,13 @@ def _sizes(census: Census) -> str:
     )
 
 
-def _values(census: Census, most: int = 8) -> str:
+def _values(census: Census, rule: LabelRule | None, most: int = 8) -> str:
     values = census.values
     total = max(1, sum(values.values()))
     shown = sorted(value for value, _ in values.most_common(most))
     more = f" and {len(values) - most} more" if len(values) > most else ""
-    return ", ".join(f"{value}: {values[value] / total:.2%}" for value in shown) + more
+    color = rule is not None and rule.coding == "color"
+    return ", ".join(f"{f'#{value:06x}' if color else value}: {values[value] / total:.2%}" for value in shown) + more
 
 
 def _by_split(manifest: Manifest, ids: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""What Pillow decoded → pixels, for each of its modes; and palettes of masks."""
+"""What Pillow decoded → pixels, for each of its modes; and their palettes."""
 
 from __future__ import annotations
 
@@ -48,10 +48,3 @@ def palette_of(image: Image.Image) -> NDArray[np.uint8]:
     palette = np.zeros((256, 3), np.uint8)
     palette[: len(named)] = named
     return palette
-
-
-def by_palette(indices: NDArray[Any], colors: NDArray[np.uint8]) -> NDArray[Any]:
-    """Indices H×W of a mask → its labels: the indices, unless the colors in use are distinct grays; then these."""
-    used = colors[np.unique(indices)]
-    is_gray = bool((used == used[:, :1]).all()) and len(np.unique(used[:, 0])) == len(used)
-    return colors[:, 0][indices] if is_gray else indices

@@ -25,7 +25,9 @@ def case_mask(manifest: Manifest, case: Case, *, max_pixels: int = DEFAULT_MAX_P
     masks = []
     for relative in case.masks:
         path = manifest.path(relative)
-        raw = decode_mask(case_content(manifest, case, relative), path, max_pixels=max_pixels)
+        raw = decode_mask(
+            case_content(manifest, case, relative), path, max_pixels=max_pixels, coding=manifest.labels.coding
+        )
         masks.append(labels.apply(manifest.labels, raw, path))
     return labels.merge(masks) if masks else None
 

@@ -9,6 +9,7 @@ from typing import Literal
 from delineate.common.errors import DataError
 from delineate.data.case import Manifest
 from delineate.data.grouping import group_cases
+from delineate.data.label_table import find_labels, parse_labels
 from delineate.data.layouts import discover
 from delineate.data.tables import manifest_of_table
 
@@ -55,7 +56,22 @@ class DataSource:
             manifest = manifest_of_table(self.path)
         else:
             manifest = discover(self.path, self.images, self.masks)
-        return self.grouped(manifest)
+        return self.named(self.grouped(manifest))
+
+    def named(self, manifest: Manifest) -> Manifest:
+        """The manifest with what is said of its mask values: by `labels`, or by a table that lies beside masks not read yet.
+
+        Raises `DataError` for a table that cannot be understood.
+        """
+        if self.labels is not None:
+            table = parse_labels(self.labels)
+        else:
+            read = any(case.hashes for case in manifest.cases)
+            found = None if read else find_labels(Path(manifest.root))
+            if found is None:
+                return manifest
+            table = found
+        return manifest.model_copy(update={"classes": table.classes})
 
     def grouped(self, manifest: Manifest) -> Manifest:
         """The manifest with the groups of `group_by`; as it is without one. Raises `DataError` for a rule that does not fit."""

@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 from delineate.common.errors import DataError
 from delineate.common.files import write_bytes
 from delineate.data import labels
-from delineate.data.images import read_content, read_mask, volume_suffix
+from delineate.data.case import Coding
+from delineate.data.images import raw_mask, read_content, read_mask, volume_suffix
+from delineate.data.mask_values import RawMask
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 MAX_VOXELS = 2_000_000_000
@@ -117,9 +119,16 @@ def read_label_volume(path: Path) -> Volume:
     return Volume(labels.whole(volume.array, path, "volume", "voxels"), volume.geometry)
 
 
-def read_labels(path: Path) -> NDArray[Any]:
+def read_labels(path: Path, coding: Coding | None = None) -> NDArray[Any]:
     """Raw label values of a mask image (H×W) or of a label volume (X×Y×Z), uint8 or uint16. Raises `DataError`."""
-    return read_label_volume(path).array if is_nifti(path) else read_mask(path)
+    return read_label_volume(path).array if is_nifti(path) else read_mask(path, coding=coding)
+
+
+def read_raw_labels(path: Path) -> RawMask:
+    """A mask image or label volume before it is known what its values mean. Raises `DataError`."""
+    if is_nifti(path):
+        return RawMask(read_label_volume(path).array)
+    return raw_mask(read_content(path), path)
 
 
 def write_mask_volume(path: Path, mask: NDArray[np.uint8], *, like: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from delineate.common.errors import DataError
 from delineate.common.files import output_folder, write_text
 from delineate.common.outputs import check_results_folder
-from delineate.data.case import Case, ClassTable, Manifest
+from delineate.data.case import Case, ClassTable, LabelRule, Manifest
 from delineate.data.source import DataSource, as_source
 from delineate.evaluation import tables
 from delineate.evaluation.cases import Row
@@ -19,6 +19,7 @@ from delineate.evaluation.instances import pair_instances
 from delineate.evaluation.metrics import registry
 from delineate.evaluation.openings import note_opening
 from delineate.evaluation.pairing import pair
+from delineate.evaluation.prediction_values import prediction_rule
 from delineate.evaluation.predictions import PredictionList, mask_files
 from delineate.evaluation.probabilities import ProbabilityMaps, find_probabilities
 from delineate.evaluation.protocols import NATIVE, Protocol, ProtocolScores, find_protocol
@@ -50,6 +51,10 @@ class Evaluation:
     """What a paper's protocol makes of the predictions; None: native."""
     references: Manifest | None = None
     """Where the references lie and how their values are read."""
+    unscored: tuple[str, ...] = ()
+    """Cases whose reference has ignored pixels alone: they are not scored."""
+    predictions_read: str | None = None
+    """How the values of another tool's masks were read; None for masks that `predict` listed."""
 
     def headline(self, score: str = "dice") -> float:
         """The mean to quote (see `Summary.headline`); of a protocol that pools all pixels, its one value."""
@@ -93,6 +98,12 @@ class _Opened:
     subgroups: Subgroups | None
     job: Job
 
+    def without_unscored(self, scored: Sequence[Scored]) -> tuple[_Opened, tuple[str, ...]]:
+        """The same with those units alone that were scored, and the names of the others."""
+        names = {one.unit for one in scored}
+        kept = [unit for unit in self.units if unit.name in names]
+        return replace(self, units=kept), tuple(unit.name for unit in self.units if unit.name not in names)
+
 
 def evaluate_folders(
     predictions: Path, references: Path | DataSource, options: Options | None = None, *, out: Path | None = None
@@ -100,9 +111,10 @@ def evaluate_folders(
     """Score the masks in `predictions` against `references`; with `out`, write the scores there.
 
     `references`: a folder of masks (a mask may end in `_mask`, `_mask_1` or `_segmentation`), a data set's folder, or a
-    manifest.json. Names are matched without suffix. Raises `DataError`: a prediction without reference or the reverse, sizes
-    or geometries that differ, values that are no class, a reference that has only ignored pixels, an unknown metric, a rule, a
-    table or a spacing that does not fit, options that mean nothing together.
+    manifest.json. Names are matched without suffix. A reference that has only ignored pixels is not scored. Raises `DataError`: a
+    prediction without reference or the reverse, sizes or geometries that differ, values that are no class or could be several,
+    no reference with valid pixels, an unknown metric, a rule, a table or a spacing that does not fit, options that mean
+    nothing together.
     """
     options, source = options or Options(), as_source(references)
     lineage, choice = find_protocol(options.protocol), choose(options.metrics)
@@ -119,6 +131,7 @@ def evaluate_folders(
     else:
         scored, scores = job.run_protocol(opened.units, lineage)
         entries = tables.protocol_entries(lineage) if scored[0].rows[0].scores else ()
+    opened, unscored = opened.without_unscored(scored)
     rows = tuple(row for each in scored for row in each.rows)
     panel = tables.gather(scored)
     if out is not None:
@@ -134,6 +147,8 @@ def evaluate_folders(
         {roles: summarise(members, choice.masks) for roles, members in panel.items()},
         scores,
         opened.found.manifest,
+        unscored,
+        None if job.predicted is None or listed is not None else job.predicted.reason,
     )
     if out is not None:
         _write(out, evaluation, opened, panel)
@@ -141,7 +156,10 @@ def evaluate_folders(
 
 
 def _write(out: Path, evaluation: Evaluation, opened: _Opened, panel: Mapping[Roles, Sequence[Row]]) -> None:
-    extra: dict[str, Any] = {"openings": evaluation.openings}
+    extra: dict[str, Any] = {"openings": evaluation.openings, "unscored": list(evaluation.unscored)}
+    if opened.job.predicted is not None:
+        extra["labels"] = opened.found.manifest.labels.model_dump(mode="json")
+        extra["predictions_read"] = opened.job.predicted.reason
     if opened.job.raters is not None:
         write_text(out / tables.RATERS_CSV, tables.raters_csv(panel))
         extra["raters"] = tables.raters_json(opened.job.raters, evaluation.raters)
@@ -183,12 +201,17 @@ def _open(
     lineage: Protocol | None,
     choice: Choice,
 ) -> _Opened:
+    predicted: LabelRule | None = None
     if choice.instances:
         found, pairs = _instance_pairs(predictions, source, options.split)
     else:
-        known = options.classes or (ClassTable(names=listed.class_names) if listed is not None else None)
+        known = options.classes or (listed.classes if listed is not None else None)
         found = open_references(source, options.split, known)
-        pairs = pair(predictions, mask_files(predictions, listed), found, source.path)
+        files = mask_files(predictions, listed)
+        pairs = pair(predictions, files, found, source.path)
+        predicted = prediction_rule(
+            [path for path, _ in pairs], listed, found.manifest.classes, found.manifest.labels, said=found.named
+        )
     units, grouping = make_units(pairs, stack=options.stack, group_by=options.group_by or source.group_by)
     names = [unit.name for unit in units]
     check_millimetres(options.metrics, [] if options.spacing else [unit.name for unit in units if unit.spacing is None])
@@ -196,8 +219,8 @@ def _open(
     maps = None
     if choice.probabilities or (lineage is not None and lineage.reads_probabilities):
         maps = _probabilities(predictions, found, needed=bool(choice.probabilities))
-    panel = open_raters(source.path, options.raters, found) if options.raters else None
-    return _Opened(found, units, grouping, table, Job(found.manifest, choice, maps, panel))
+    panel = open_raters(source, options.raters, found) if options.raters else None
+    return _Opened(found, units, grouping, table, Job(found.manifest, choice, maps, panel, predicted))
 
 
 def _instance_pairs(

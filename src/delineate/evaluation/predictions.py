@@ -16,7 +16,7 @@ from delineate.common.errors import DataError
 from delineate.common.files import write_json
 from delineate.common.paths import path_fault
 from delineate.data import labels
-from delineate.data.case import ClassTable
+from delineate.data.case import ClassTable, LabelRule
 from delineate.data.volumes import check_same_geometry, is_nifti, read_geometry, read_labels
 from delineate.evaluation.references import mask_like_files
 
@@ -45,7 +45,16 @@ class PredictionList(BaseModel):
     seed: int | None = None
     """Seed of the training; None where it is not known."""
     class_names: tuple[str, ...]
+    values: tuple[int, ...] | None = None
+    """The value of each class in the masks of this folder; None in lists of the first version: 0/255, or class indices."""
+    labels: LabelRule | None = None
+    """Which values mean these classes in the masks that the model was trained on; None where that is not known."""
     files: tuple[PredictedFile, ...]
+
+    @property
+    def classes(self) -> ClassTable:
+        """What the model knows: names, and the raw values of its training data."""
+        return ClassTable(names=self.class_names, labels=self.labels)
 
     def save(self, folder: Path) -> None:
         """Write `predictions.json`, atomically."""
@@ -83,20 +92,12 @@ def mask_files(folder: Path, listed: PredictionList | None) -> list[Path]:
     return files
 
 
-def read_prediction(path: Path, classes: ClassTable) -> NDArray[np.uint8]:
-    """A predicted mask → class indices, H×W or X×Y×Z of a volume. Binary masks are 0/255 or 0/1, others hold class indices.
+def read_prediction(path: Path, rule: LabelRule) -> NDArray[np.uint8]:
+    """A predicted mask → class indices, H×W or X×Y×Z of a volume, by the rule of its folder (`evaluation.prediction_values`).
 
-    Raises `DataError` naming the file and the values that are neither.
+    Raises `DataError` naming the file and the values that the rule does not know.
     """
-    raw = read_labels(path)
-    values = labels.count_values(raw)
-    if len(classes.names) == 2 and set(values) <= {0, 255}:
-        return (raw > 0).astype(np.uint8)
-    if max(values) >= len(classes.names):
-        wanted = "0 and 255, or 0 and 1" if len(classes.names) == 2 else f"class indices 0…{len(classes.names) - 1}"
-        shown = ", ".join(str(value) for value in list(values)[:10]) + (" …" if len(values) > 10 else "")
-        raise DataError(f"{path} has the values {shown}; a prediction of these classes has {wanted}")
-    return raw.astype(np.uint8)
+    return labels.apply(rule, read_labels(path, rule.coding), path)
 
 
 def check_place(prediction: Path, reference: Path) -> None:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from delineate.common.errors import DataError
 from delineate.data.case import IGNORE, Case, Manifest
 from delineate.data.findings import count, some
+from delineate.data.source import DataSource, as_source
 from delineate.evaluation.overlap import Labels
 from delineate.evaluation.references import References, open_references, read_reference
 
@@ -76,17 +77,18 @@ class Comparison:
     reference: Labels
 
 
-def open_raters(first: Path, others: Sequence[Path], found: References) -> Raters:
-    """The further raters' folders beside the references `found` in `first`, matched by name.
+def open_raters(given: Path | DataSource, others: Sequence[Path], found: References) -> Raters:
+    """The further raters' folders beside the references `found` in `given`, matched by name and read by one class table.
 
     A folder may hold more cases than the references' split. Raises `DataError`: a rater who lacks cases, has other classes, or
     is given twice.
     """
-    folders = [first, *others]
+    source = as_source(given)
+    folders = [source.path, *others]
     twice = [path for path, number in Counter(path.resolve() for path in folders).items() if number > 1]
     if twice:
         raise DataError(f"{twice[0]} is given as two raters; give each rater's folder once")
-    opened = [found, *(_open(folder, found) for folder in others)]
+    opened = [found, *(_open(DataSource(folder, labels=source.labels), found) for folder in others)]
     return Raters(
         names=_names(folders),
         manifests=tuple(each.manifest for each in opened),
@@ -137,8 +139,9 @@ def _comparison(kind: Kind, first: str, second: str, prediction: Labels, referen
     return Comparison(kind, first, second, prediction, reference)
 
 
-def _open(folder: Path, found: References) -> References:
-    opened = open_references(folder, "all", found.manifest.classes)
+def _open(rater: DataSource, found: References) -> References:
+    folder = rater.path
+    opened = open_references(rater, "all", found.manifest.table)
     there = {case.id for case in opened.cases}
     missing = [case.id for case in found.cases if case.id not in there]
     if missing:

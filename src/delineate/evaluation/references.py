@@ -5,8 +5,8 @@ Masks are images, or NIfTI volumes; of a data set of volumes (`images/` and `mas
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
 from delineate.data import labels
-from delineate.data.case import IGNORE, Case, ClassTable, LabelRule, Manifest
+from delineate.data.case import Case, ClassTable, Manifest
 from delineate.data.findings import raise_errors
 from delineate.data.groups import with_groups
+from delineate.data.label_reading import Reading
+from delineate.data.label_table import find_labels
 from delineate.data.layouts import to_manifest
 from delineate.data.pairing import merged
 from delineate.data.pixels import case_mask
@@ -31,6 +33,8 @@ from delineate.data.tree import File, image_files, volume_files
 from delineate.data.volume_sets import find_volumes
 from delineate.data.volumes import check_same_geometry, file_stem, is_nifti, read_geometry, read_labels
 from delineate.data.words import Role, ending, folder_word, mask_base, normal
+from delineate.evaluation.class_match import in_order, read_references
+from delineate.evaluation.evidence import count_files
 
 SplitChoice = Literal["train", "val", "test", "all"]
 
@@ -42,6 +46,8 @@ class References:
     manifest: Manifest
     cases: tuple[Case, ...]
     split: SplitChoice
+    named: bool = False
+    """Whether the owner of the masks has said what their values mean."""
 
 
 def open_references(given: Path | DataSource, split: SplitChoice | None, classes: ClassTable | None) -> References:
@@ -55,11 +61,11 @@ def open_references(given: Path | DataSource, split: SplitChoice | None, classes
     source = as_source(given)
     path = source.path
     if source.is_manifest:
-        manifest = source.manifest()
+        manifest = _read_before(source.manifest(), classes)
     elif source.masks is None and not source.is_table and is_mask_folder(path):
-        manifest = _read_values(_mask_folder(path), classes)
+        manifest = _read_values(source.named(_mask_folder(path)), classes)
     elif (volumes := _volume_set(source)) is not None:
-        manifest = _read_values(volumes, classes)
+        manifest = _read_values(source.named(volumes), classes)
     else:
         manifest = _read_values(source.manifest(), classes)
     split = split or ("test" if manifest.split("test") else "all")
@@ -72,7 +78,8 @@ def open_references(given: Path | DataSource, split: SplitChoice | None, classes
             f"the predictions have {len(classes.names)} classes ({', '.join(classes.names)}), the references in {path} have "
             f"{len(manifest.classes.names)} ({', '.join(manifest.classes.names)})"
         )
-    return References(manifest, cases, split)
+    named = source.labels is not None or find_labels(Path(manifest.root)) is not None
+    return References(manifest, cases, split, named)
 
 
 def read_reference(manifest: Manifest, case: Case) -> NDArray[np.uint8]:
@@ -187,29 +194,20 @@ def _spacings(paths: Sequence[Path]) -> dict[Path, tuple[float, ...]]:
         return dict(zip(volumes, pool.map(lambda path: read_geometry(path).spacing, volumes), strict=True))
 
 
+def _read_before(manifest: Manifest, classes: ClassTable | None) -> Manifest:
+    """A saved manifest keeps its rule, unless somebody now says otherwise."""
+    if manifest.classes.labels is not None:
+        return _read_values(manifest, classes)
+    reading = in_order(Reading(manifest.labels, manifest.classes), classes)
+    return manifest.model_copy(update={"labels": reading.rule, "classes": reading.classes})
+
+
 def _read_values(manifest: Manifest, classes: ClassTable | None) -> Manifest:
     """The manifest with its label rule and class table, from the values of all of its masks."""
-    counts: Counter[int] = Counter()
-    for values in _each_values(manifest.path(mask) for case in manifest.cases for mask in case.masks):
-        counts.update(values)
-    if classes is not None and _are_ids_of(classes, counts):
-        values = {index: index for index in (*range(len(classes.names)), IGNORE)}
-        return manifest.model_copy(update={"labels": LabelRule(values=values), "classes": classes})
+    names = [mask for case in manifest.cases for mask in case.masks]
+    files = count_files([manifest.path(name) for name in names], names)
     try:
-        rule, table = labels.infer(counts)
+        reading = read_references(files, manifest.classes, classes)
     except DataError as error:
         raise DataError(f"reference masks in {manifest.root}: {error}") from error
-    if classes is not None and len(classes.names) == len(table.names):
-        table = classes
-    return manifest.model_copy(update={"labels": rule, "classes": table})
-
-
-def _are_ids_of(classes: ClassTable, counts: Mapping[int, int]) -> bool:
-    """Whether mask values are indices of these (more than two) classes. 0 and 255 alone are black and white."""
-    indices = range(len(classes.names))
-    return len(indices) > 2 and set(counts) <= {*indices, IGNORE} and any(counts.get(index) for index in indices[1:])
-
-
-def _each_values(paths: Iterable[Path]) -> Iterable[dict[int, int]]:
-    with ThreadPoolExecutor(4) as pool:
-        yield from pool.map(lambda path: labels.count_values(read_labels(path)), list(paths))
+    return manifest.model_copy(update={"labels": reading.rule, "classes": reading.classes})

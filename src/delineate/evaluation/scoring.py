@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
-from delineate.data.case import Manifest
+from delineate.data.case import IGNORE, LabelRule, Manifest
 from delineate.evaluation import raters as panel
 from delineate.evaluation.cases import Row, add_probabilities, score_case, score_instances
 from delineate.evaluation.choice import Choice
@@ -33,6 +33,7 @@ Roles = tuple[str, str, str]
 class Scored:
     """A unit's rows, and what the table must know of its arrays."""
 
+    unit: str
     rows: list[Row]
     axes: int
     known: bool
@@ -51,12 +52,17 @@ class Job:
     choice: Choice
     probabilities: ProbabilityMaps | None = None
     raters: Raters | None = None
+    predicted: LabelRule | None = None
+    """How the values of predictions are read; None for instance maps, whose values are numbers of objects."""
 
     def run(self, units: Sequence[Unit], spacing: Sequence[float] | None = None) -> list[Scored]:
-        """Score all units, in their order; `spacing` is the user's, in mm. Raises `DataError` as reading does."""
+        """Score all units that have something to score, in their order; `spacing` is the user's, in mm.
+
+        Raises `DataError` as reading does, and when there is nothing to score at all.
+        """
         score = self._objects if self.choice.instances else self._classes
         with ThreadPoolExecutor(WORKERS) as pool:
-            return list(pool.map(lambda unit: score(unit, spacing), units))
+            return _something([one for one in pool.map(lambda unit: score(unit, spacing), units) if one is not None])
 
     def run_protocol(self, units: Sequence[Unit], protocol: Protocol) -> tuple[list[Scored], ProtocolScores]:
         """Score all units as a paper's lineage does: rows with that lineage's scores (none where it knows no scores of cases)."""
@@ -64,13 +70,19 @@ class Job:
 
         def pairs() -> Iterator[Pair]:
             for unit in units:
-                arrays = read_unit(unit, self.manifest)
+                arrays = self._read(unit, None)
+                if arrays is None:
+                    continue
                 rows = self._rows(unit, arrays.prediction, arrays.reference, None)
-                bases.append(Scored(rows, arrays.prediction.ndim, False, _hash(arrays.reference)))
+                bases.append(Scored(unit.name, rows, arrays.prediction.ndim, False, _hash(arrays.reference)))
                 stated = self._stated(unit, arrays) if self.probabilities is not None else None
                 yield Pair(unit.name, arrays.reference, arrays.prediction, stated)
 
-        scores = score_protocol(protocol, pairs(), self.manifest.classes)
+        try:
+            scores = score_protocol(protocol, pairs(), self.manifest.classes)
+        except ValueError:
+            _something(bases)
+            raise
         numbers = iter(scores.rows)
         for base in bases:
             for at, row in enumerate(base.rows):
@@ -78,12 +90,19 @@ class Job:
                 base.rows[at] = replace(row, scores={name: found[name] for name in protocol.scores if name in found})
         return bases, scores
 
-    def _classes(self, unit: Unit, given: Sequence[float] | None) -> Scored:
-        arrays = read_unit(unit, self.manifest, given)
+    def _read(self, unit: Unit, spacing: Sequence[float] | None) -> Arrays | None:
+        assert self.predicted is not None, "only instance maps are read without a rule"
+        return read_unit(unit, self.manifest, self.predicted, spacing)
+
+    def _classes(self, unit: Unit, given: Sequence[float] | None) -> Scored | None:
+        arrays = self._read(unit, given)
+        if arrays is None:
+            return None
         rows = self._rows(unit, arrays.prediction, arrays.reference, arrays.spacing)
         if self.choice.probabilities:
             rows = add_probabilities(rows, self._stated(unit, arrays), arrays.reference, self.choice.probabilities)
         return Scored(
+            unit.name,
             rows,
             arrays.prediction.ndim,
             arrays.spacing is not None,
@@ -126,6 +145,7 @@ class Job:
         return {
             (one.kind, one.first, one.second): self._rows(unit, one.prediction, one.reference, arrays.spacing)
             for one in panel.comparisons(arrays.prediction, masks)
+            if not (one.reference == IGNORE).all()
         }
 
     def _objects(self, unit: Unit, given: Sequence[float] | None) -> Scored:
@@ -144,7 +164,13 @@ class Job:
             spacing=spacing,
             group=unit.group,
         )
-        return Scored([row], ours.ndim, spacing is not None, _hash(theirs))
+        return Scored(unit.name, [row], ours.ndim, spacing is not None, _hash(theirs))
+
+
+def _something(scored: list[Scored]) -> list[Scored]:
+    if not scored:
+        raise DataError("all references have only ignored pixels (255): there is nothing to score")
+    return scored
 
 
 def length_unit(units: Sequence[Unit], scored: Sequence[Scored]) -> str:

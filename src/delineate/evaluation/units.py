@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
-from delineate.data.case import IGNORE, Case, Manifest
+from delineate.data.case import IGNORE, Case, LabelRule, Manifest
 from delineate.data.grouping import describe_rule, group_cases
 from delineate.evaluation.predictions import check_place, read_prediction
 from delineate.evaluation.references import read_reference
@@ -68,17 +68,21 @@ def make_units(
     return units, "groups of the data set" if known else "each case is its own group"
 
 
-def read_unit(unit: Unit, manifest: Manifest, spacing: Sequence[float] | None = None) -> Arrays:
-    """Read and assemble. `spacing`: the user's, in mm, along the axes of the array.
+def read_unit(
+    unit: Unit, manifest: Manifest, predicted: LabelRule, spacing: Sequence[float] | None = None
+) -> Arrays | None:
+    """Read and assemble; None where the reference has only ignored pixels, so that there is nothing to score.
 
-    Raises `DataError`: files that cannot be read, sizes that differ, a reference with only ignored pixels, a spacing that
-    contradicts the file.
+    `predicted`: how the values of predictions are read; `spacing`: the user's, in mm, along the axes of the array. Raises
+    `DataError`: files that cannot be read, sizes that differ, a spacing that contradicts the file.
     """
-    parts = [_read_pair(prediction, case, manifest) for prediction, case in unit.members]
+    parts = [_read_pair(prediction, case, manifest, predicted) for prediction, case in unit.members]
     if unit.stack is None:
         prediction, reference = parts[0]
     else:
         prediction, reference = (assemble(unit.stack, [part[which] for part in parts]) for which in (0, 1))
+    if (reference == IGNORE).all():
+        return None
     return Arrays(prediction, reference, choose_spacing(spacing, unit.spacing, prediction.ndim, case=unit.name))
 
 
@@ -92,18 +96,20 @@ def _stacked(stack: Stack, members: Sequence[tuple[Path, Case]]) -> Unit:
     return Unit(stack.volume, groups.pop(), tuple(members), stack)
 
 
-def _read_pair(prediction: Path, case: Case, manifest: Manifest) -> tuple[Labels, Labels]:
+def _read_pair(prediction: Path, case: Case, manifest: Manifest, rule: LabelRule) -> tuple[Labels, Labels]:
     where = manifest.path(case.masks[0])
     check_place(prediction, where)
     reference = read_reference(manifest, case)
-    if (reference == IGNORE).all():
-        raise DataError(f"{where} has only ignored pixels (255): there is nothing to score")
-    predicted = read_prediction(prediction, manifest.classes)
+    predicted = read_prediction(prediction, rule)
     if predicted.shape != reference.shape:
         raise DataError(
             f"{prediction} is {_size(predicted)} pixels but its reference {where} is {_size(reference)}; predict on the "
             "original images, masks are scored at native size"
         )
+    if (predicted == IGNORE).any():  # a copy of the references, ignored pixels and all
+        if (reference[predicted == IGNORE] != IGNORE).any():
+            raise DataError(f"{prediction} ignores pixels (255) that its reference {where} does not; give each a class")
+        predicted = np.where(predicted == IGNORE, np.uint8(0), predicted)
     return predicted, reference
 
 

@@ -23,6 +23,7 @@ from delineate.engine.plan import settle_input
 from delineate.engine.recipe import resolve
 from delineate.fewshot.baselines import BASELINES, Conditioned
 from delineate.fewshot.segmenter import TASK, FewShotPredictor, load
+from delineate.fewshot.slices import old_name
 from delineate.fewshot.support import Support
 from delineate.inference.predictor import Precision
 from delineate.methods import registry
@@ -77,7 +78,8 @@ class Candidate:
 
     def setting(self, name: str) -> str:
         """The field's setting that a class is tested in: 2 where training has seen no slice of it, else 1."""
-        return "2" if self.excluded is None or (self.rule == "any" and name in self.excluded) else "1"
+        unseen = self.excluded is None or (self.rule == "any" and {name, old_name(name)} & set(self.excluded))
+        return "2" if unseen else "1"
 
 
 def open_candidate(

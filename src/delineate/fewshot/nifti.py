@@ -27,7 +27,9 @@ from delineate.data.canonical import Turn
 from delineate.data.case import IGNORE, Case, Manifest
 from delineate.data.findings import raise_errors
 from delineate.data.inspect import Census, Facts
+from delineate.data.label_reading import Reading, read_by_evidence, read_by_table
 from delineate.data.layouts import to_manifest
+from delineate.data.mask_values import MaskValues, count_values
 from delineate.data.source import DataSource
 from delineate.data.splits import complete
 from delineate.data.volume_sets import LAYOUT, find_volumes, holds_volumes
@@ -78,7 +80,7 @@ def open_volumes(
     `DataError`: no pairs, another grid than its image's, files that are not those of the manifest, unreadable label values.
     """
     manifest = Manifest.load(source.path) if source.is_manifest else _discover(source)
-    manifest = source.grouped(manifest)
+    manifest = source.named(source.grouped(manifest))
     manifest = manifest if fold is None else manifest.of_fold(fold)
     read_before = any(case.hashes for case in manifest.cases)
     counted: dict[str, list[dict[int, int]]] = {}
@@ -97,14 +99,14 @@ def open_volumes(
         if progress is not None:
             progress(done, len(manifest.cases))
     manifest = manifest.model_copy(update={"cases": tuple(cases)})
-    if not read_before:
-        rule, classes = _reading(manifest, counted)
-        manifest = manifest.model_copy(update={"labels": rule, "classes": classes})
+    if not read_before or manifest.classes.labels is not None:
+        reading = _reading(manifest, counted)
+        manifest = manifest.model_copy(update={"labels": reading.rule, "classes": reading.classes})
     facts = {
         name: Facts(height, width, "grey", 8, dict(sum(map(Counter, counted[name]), Counter())), "")
         for name, (height, width) in shapes.items()
     }
-    pixels = {name: tuple(_classes(manifest, one) for one in slices) for name, slices in counted.items()}
+    pixels = {name: tuple(manifest.labels.class_pixels(one) for one in slices) for name, slices in counted.items()}
     empty = frozenset(
         name for name, slices in pixels.items() if not any(0 < label < IGNORE for one in slices for label in one)
     )
@@ -199,30 +201,18 @@ def _values(path: Path, digest: str, axis: int, turn: Turn, folder: Path) -> lis
         return [{int(value): int(count) for value, count in one.items()} for one in json.loads(index.read_bytes())]
     except (OSError, ValueError, TypeError, AttributeError):
         voxels = np.moveaxis(turn.apply(read_label_volume(path).array), axis, 0)
-        counted = [labels.count_values(np.ascontiguousarray(one)) for one in voxels]
+        counted = [count_values(np.ascontiguousarray(one)) for one in voxels]
         with suppress(DelineateError):  # saves time only: a cache that cannot be written is no reason to stop
             write_json(index, [{str(value): count for value, count in one.items()} for one in counted])
         return counted
 
 
-def _reading(manifest: Manifest, counted: Mapping[str, list[dict[int, int]]]) -> labels.Reading:
-    total: Counter[int] = Counter()
-    files: Counter[int] = Counter()
-    for slices in counted.values():
-        volume: Counter[int] = sum(map(Counter, slices), Counter())
-        total.update(volume)
-        files.update(volume.keys())
+def _reading(manifest: Manifest, counted: Mapping[str, list[dict[int, int]]]) -> Reading:
+    """The rule over all volumes: that of a table beside them, or what their values tell."""
+    files = [MaskValues(case.masks[0], dict(sum(map(Counter, counted[case.id]), Counter()))) for case in manifest.cases]
     try:
-        return labels.infer(total, files)
+        if manifest.classes.labels is not None:
+            return read_by_table(manifest.classes, files)
+        return read_by_evidence(files)
     except DataError as error:
         raise DataError(f"{manifest.root}: {error}") from error
-
-
-def _classes(manifest: Manifest, values: Mapping[int, int]) -> dict[int, int]:
-    """Raw values of a slice → class indices."""
-    rule = manifest.labels
-    counts: Counter[int] = Counter()
-    for value, number in values.items():
-        index = int(value >= rule.threshold) if rule.threshold is not None else (rule.values or {}).get(value, IGNORE)
-        counts[index] += number
-    return dict(counts)

@@ -6,6 +6,7 @@ plain pictures, each a volume of one slice. Pixels are read when they are asked 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -236,9 +237,15 @@ def _foreground(counts: Mapping[int, int]) -> dict[int, int]:
     return {int(label): int(number) for label, number in sorted(counts.items()) if label and number}
 
 
+def old_name(name: str) -> str:
+    """What the first version called a class without a name: "class 3" for "label 3"; other names as they are."""
+    return re.sub(r"^label (\d+)$", r"class \1", name)
+
+
 def labels_named(names: Sequence[str], classes: ClassTable, root: Any) -> tuple[int, ...]:
     """Foreground classes given by name or index → their indices, ascending. Raises `DataError` listing what there is."""
     known = {name.lower(): index for index, name in enumerate(classes.names) if index}
+    known |= {old_name(name): index for name, index in known.items()}
     known |= {str(index): index for index in range(1, len(classes.names))}
     unknown = next((name for name in names if name.strip().lower() not in known), None)
     if unknown is not None:

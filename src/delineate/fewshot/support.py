@@ -6,7 +6,6 @@ A mask holds class indices (0 = background, 255 = ignore), or is black and white
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,10 @@ from delineate.data import labels
 from delineate.data.case import IGNORE, ClassTable
 from delineate.data.findings import count
 from delineate.data.from_pillow import pillow_mask
-from delineate.data.images import read_image, read_mask
+from delineate.data.images import raw_mask, read_content, read_image, read_mask
+from delineate.data.label_reading import named, read_by_evidence, read_by_table
+from delineate.data.label_table import parse_labels
+from delineate.data.mask_values import mask_values
 from delineate.data.source import DataSource, as_source
 from delineate.data.spec import Pixels
 from delineate.inference.predictor import as_pixels
@@ -73,22 +75,30 @@ class Support:
         return cls(tuple(pixels), tuple(read), classes or _named(_labels(read)))
 
     @classmethod
-    def of_files(cls, pairs: Sequence[tuple[Path, Path]]) -> Support:
-        """From pairs of image and mask files, mask values read as those of a data set of their own. Raises `DataError`."""
-        raw = [read_mask(mask) for _, mask in pairs]
-        totals: Counter[int] = Counter()
-        for (image, mask), values in zip(pairs, raw, strict=True):
-            seen = labels.count_values(values)
-            if set(seen) == {0}:
+    def of_files(cls, pairs: Sequence[tuple[Path, Path]], described: ClassTable | None = None) -> Support:
+        """From pairs of image and mask files; mask values are read as `described` says, or as those of a data set of their own.
+
+        Raises `DataError`.
+        """
+        raw = [raw_mask(read_content(mask), mask) for _, mask in pairs]
+        files = [mask_values(one, str(mask)) for one, (_, mask) in zip(raw, pairs, strict=True)]
+        for one, (image, mask) in zip(files, pairs, strict=True):
+            if set(one.counts) == {0}:
                 raise DataError(
                     f"the support mask is empty: {image} and {mask}; mark what is to be found, or leave this pair out"
                 )
-            totals.update(seen)
         try:
-            rule, classes = labels.infer(totals)
+            if described is not None and described.labels is not None:
+                reading = read_by_table(described, files)
+            else:
+                reading = read_by_evidence(files)
         except DataError as error:
             raise DataError(f"support masks ({pairs[0][1]} …): {error}") from error
-        masks = [labels.apply(rule, values, mask) for values, (_, mask) in zip(raw, pairs, strict=True)]
+        masks = [
+            labels.apply(reading.rule, one.as_coded(reading.rule.coding, mask), mask)
+            for one, (_, mask) in zip(raw, pairs, strict=True)
+        ]
+        classes = reading.classes.model_copy(update={"labels": reading.rule})
         return cls(tuple(read_image(image) for image, _ in pairs), tuple(masks), classes, tuple(pairs))
 
     @classmethod
@@ -109,7 +119,7 @@ class Support:
                 pairs.append((manifest.path(case.images[0]), manifest.path(case.masks[0])))
         if not pairs:
             raise DataError(f"{folder} holds no image with a mask; a support needs one at least")
-        return cls.of_files(pairs)
+        return cls.of_files(pairs, manifest.classes)
 
     def save(self, folder: Path) -> None:
         """Write `support.json`: which files were shown, by name and SHA-256, and the classes they show. Atomic."""
@@ -120,8 +130,17 @@ class Support:
         write_json(folder / FILE_NAME, {"classes": list(self.classes.names), "support": shown})
 
     @classmethod
-    def given(cls, folder: Path | DataSource | None, images: Sequence[Path], masks: Sequence[Path]) -> Support:
-        """What a command line gives: a folder, or as many images as masks. Raises `DataError` for neither and for both."""
+    def given(
+        cls,
+        folder: Path | DataSource | None,
+        images: Sequence[Path],
+        masks: Sequence[Path],
+        table: str | None = None,
+    ) -> Support:
+        """What a command line gives: a folder, or as many images as masks. Raises `DataError` for neither and for both.
+
+        `table`: what the values of such masks mean (`data.label_table`); a folder's source has its own.
+        """
         if folder is not None and (images or masks):
             raise DataError("give either --support or --support-image with --support-mask, not both")
         if folder is not None:
@@ -129,7 +148,8 @@ class Support:
         if not images and not masks:
             raise DataError("there is no support: give --support DIR, or --support-image IMG with --support-mask MASK")
         _check_number(len(images), len(masks))
-        return cls.of_files(list(zip(images, masks, strict=True)))
+        described = None if table is None else parse_labels(table).classes
+        return cls.of_files(list(zip(images, masks, strict=True)), described)
 
 
 def _check_number(images: int, masks: int) -> None:
@@ -175,7 +195,7 @@ def _labels(masks: Sequence[NDArray[np.uint8]]) -> list[int]:
 def _named(found: Sequence[int]) -> ClassTable:
     if not found or found[-1] == 1:
         return ClassTable()
-    return ClassTable(names=("background", *(f"class {label}" for label in range(1, found[-1] + 1))))
+    return named(range(found[-1] + 1))
 
 
 def _size(array: NDArray[Any]) -> str:

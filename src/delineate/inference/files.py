@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from delineate.common.csv_text import csv_text
 from delineate.common.errors import DataError
 from delineate.common.files import output_folder, sha256, write_bytes, write_text
-from delineate.data.case import Split
+from delineate.data.case import ClassTable, Split
 from delineate.data.images import DEFAULT_MAX_PIXELS, read_image, write_mask
 from delineate.data.source import DataSource, as_source
 from delineate.evaluation.predictions import PredictedFile, PredictionList
@@ -258,7 +258,9 @@ class _Job:
         """Write all files of one image; the percentages of its foreground classes."""
         classes = output if output.ndim == 2 else self.predictor.to_classes(output, result.height, result.width)
         counts = np.bincount(classes.ravel(), minlength=len(self.predictor.classes.names))
-        write_mask(self.mask(result.name), classes * 255 if len(counts) == 2 else classes)
+        table = self.predictor.classes
+        values = np.array(mask_values(table), np.uint8)[classes]
+        write_mask(self.mask(result.name), values, names_of(table, mask_values(table)))
         if self.overlay:
             image = read_image(result.image, max_pixels=self.max_pixels)
             drawn = draw(image, classes, classes=self.predictor.classes)
@@ -268,6 +270,16 @@ class _Job:
                 native = self.predictor.to_native(plane[None], result.height, result.width)[..., 0]
                 write_png(path, np.rint(native * 65535).astype(np.uint16))
         return tuple((100 * counts[1:] / classes.size).tolist())
+
+
+def mask_values(classes: ClassTable) -> tuple[int, ...]:
+    """The value of each class in the masks that are written: 0 and 255 for one foreground class, else class indices."""
+    return (0, 255) if len(classes.names) == 2 else tuple(range(len(classes.names)))
+
+
+def names_of(classes: ClassTable, values: Sequence[int]) -> str:
+    """What stands in a mask's metadata: "0=background, 255=lesion"."""
+    return ", ".join(f"{value}={name}" for value, name in zip(values, classes.names, strict=True))
 
 
 def _too_large(result: FileResult, error: Exception) -> FileResult:
@@ -299,6 +311,8 @@ def _write_lists(done: PredictionResult, predictor: Predictor) -> None:
         model_sha256=None if predictor.source is None else sha256(predictor.source),
         seed=predictor.artefact.provenance.get("seed"),
         class_names=predictor.classes.names,
+        values=mask_values(predictor.classes),
+        labels=predictor.classes.labels,
         files=tuple(PredictedFile(mask=f"{file.name}.png", image=file.image.as_posix()) for file in good),
     ).save(done.folder)
 

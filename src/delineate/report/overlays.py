@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DelineateError
-from delineate.data.case import Case, ClassTable, Manifest
+from delineate.data.case import Case, ClassTable, LabelRule, Manifest
 from delineate.data.images import read_image
 from delineate.data.pixels import case_mask
 from delineate.data.volumes import is_nifti
 from delineate.evaluation.metrics.registry import INSTANCE_METRICS
 from delineate.evaluation.openings import FILE_NAME as OPENINGS
 from delineate.evaluation.pairing import by_name
+from delineate.evaluation.prediction_values import listed_rule
 from delineate.evaluation.predictions import PredictionList, mask_files, read_prediction
 from delineate.evaluation.references import open_references
 from delineate.evaluation.stored import Stored
@@ -38,6 +39,8 @@ class Overlays:
     """Case id → (predicted mask, image), as `predict` listed them."""
     manifest: Manifest | None
     """Of the references."""
+    rule: LabelRule | None = None
+    """How the values of the predicted masks are read; None where there are no files."""
 
     @classmethod
     def find(cls, stored: Stored, manifest: Manifest | None = None) -> Overlays:
@@ -55,7 +58,7 @@ class Overlays:
         except DelineateError:
             return cls(classes, {}, None)
         files = {case: (mask, image_of[mask]) for case, mask in named.items() if not is_nifti(mask)}
-        return cls(classes, files, (manifest or _noted(stored, classes)) if files else None)
+        return cls(classes, files, (manifest or _noted(stored, classes)) if files else None, listed_rule(listed))
 
     @property
     def names(self) -> list[str]:
@@ -64,13 +67,13 @@ class Overlays:
 
     def picture(self, case: str, whose: str = "the prediction") -> Html:
         """The overlay, or a sentence that says why there is none."""
-        if case not in self.files:
+        if case not in self.files or self.rule is None:
             return element("p", "no prediction is listed", class_="note")
         mask, image = self.files[case]
         try:
             overlay = draw(
                 read_image(image),
-                read_prediction(mask, self.classes),
+                read_prediction(mask, self.rule),
                 self._reference(case),
                 self.classes,
                 shorter=SHORTER,
@@ -90,8 +93,10 @@ def _noted(stored: Stored, classes: ClassTable) -> Manifest | None:
     if not noted:
         return None
     try:
-        return open_references(Path(noted), "all", classes).manifest
-    except DelineateError:
+        labels = stored.content.get("labels")
+        rule = None if labels is None else LabelRule.model_validate(labels)
+        return open_references(Path(noted), "all", classes.model_copy(update={"labels": rule})).manifest
+    except (DelineateError, ValueError):
         return None
 
 
