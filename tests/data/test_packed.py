@@ -285,3 +285,51 @@ def test_real_files(shared_data: Path, tmp_path: Path) -> None:
     assert np.array_equal(read_mask(manifest.path(test[4].masks[0])), label)
     content = read_content(manifest.path(test[4].images[0]))
     assert np.array_equal(decode_image(content, Path("x.png")), read)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".h5"])
+@pytest.mark.parametrize(
+    ("image", "label"),
+    [
+        ((12, 10), (12, 10)),
+        ((12, 10, 1), (12, 10)),
+        ((12, 10, 1), (12, 10, 1)),
+        ((12, 10), (12, 10, 1)),
+        ((1, 12, 10), (12, 10)),
+        ((12, 10), (1, 12, 10)),
+        ((1, 12, 10, 1), (12, 10)),
+        ((12, 10, 3), (12, 10, 1)),
+        ((1, 12, 10, 3), (1, 12, 10)),
+        ((1, 12, 10, 3), (12, 10)),
+    ],
+)
+def test_a_picture_may_have_axes_of_length_one(
+    packed: Write, suffix: str, image: tuple[int, ...], label: tuple[int, ...]
+) -> None:
+    plane = labels(12, 10)
+    for number in range(4):
+        root = packed(f"case{number}{suffix}", pixels(*image), plane.reshape(label))
+    manifest, census = open_data(root)
+    assert [case.id for case in manifest.cases] == ["case0", "case1", "case2", "case3"]
+    case = manifest.cases[0]
+    assert (census.facts["case0"].height, census.facts["case0"].width) == (12, 10)
+    assert case_image(manifest, case).shape == ((12, 10, 3) if 3 in image else (12, 10))
+    mask = case_mask(manifest, case)
+    assert mask is not None
+    assert np.array_equal(mask, plane)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".h5"])
+@pytest.mark.parametrize("depth", [1, 4])
+def test_volumes_may_have_a_channel_axis(packed: Write, suffix: str, depth: int) -> None:
+    marked = labels(depth, 12, 10)
+    for number in range(4):
+        root = packed(f"case{number}{suffix}", pixels(depth, 12, 10, 1), marked)
+    manifest, _ = open_data(root)
+    first = [case for case in manifest.cases if case.id.startswith("case0")]
+    assert [case.id for case in first] == [f"case0_slice_{at:03d}" for at in range(depth)]
+    for at, case in enumerate(first):
+        mask = case_mask(manifest, case)
+        assert mask is not None
+        assert np.array_equal(mask, marked[at])
+        assert case_image(manifest, case).shape == (12, 10)

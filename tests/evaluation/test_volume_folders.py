@@ -7,9 +7,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from delineate.common.errors import DataError
 from delineate.data.case import ClassTable, LabelRule
+from delineate.evaluation.cases import score_case
+from delineate.evaluation.choice import choose
+from delineate.evaluation.files import Options, evaluate_folders
 from delineate.evaluation.prediction_values import prediction_rule
 from delineate.evaluation.predictions import check_place, mask_files, read_prediction
 from delineate.evaluation.references import is_mask_folder, open_references, read_reference
@@ -128,3 +133,50 @@ def test_real_volumes_as_references(shared_data: Path):
     mask = read_reference(found.manifest, found.cases[0])
     assert mask.ndim == 3
     assert set(np.unique(mask)) == {0, 1, 2}
+
+
+@given(
+    shape=st.tuples(st.integers(2, 9), st.integers(2, 9)),
+    axis=st.integers(0, 2),
+    spacing=st.tuples(*[st.sampled_from([0.5, 0.7, 1.0, 2.5, 5.0])] * 3),
+    seed=st.integers(0, 999),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_volume_of_one_slice_is_scored_as_its_picture(
+    shape: tuple[int, int], axis: int, spacing: tuple[float, float, float], seed: int
+) -> None:
+    random = np.random.default_rng(seed)
+    prediction, reference = (random.random(shape) < 0.4 for _ in range(2))
+    plane = tuple(np.delete(spacing, axis))
+    metrics = choose(("dice", "hd95_pooled", "assd", "nsd@1", "nsd_weighted@1", "boundary_iou", "cldice")).masks
+    volumes = [np.expand_dims(mask, axis).astype(np.uint8) for mask in (prediction, reference)]
+    (as_volume,) = score_case("a", *volumes, ClassTable(), metrics=metrics, spacing=spacing)
+    pictures = [mask.astype(np.uint8) for mask in (prediction, reference)]
+    (as_picture,) = score_case("a", *pictures, ClassTable(), metrics=metrics, spacing=plane)
+    assert as_volume.scores == pytest.approx(as_picture.scores, nan_ok=True)
+    assert as_volume.diagonal == as_picture.diagonal
+
+
+def test_the_only_slice_of_a_volume_keeps_its_thickness() -> None:
+    mask = np.ones((2, 3, 1), np.uint8)
+    metrics = choose(("volume_difference",)).masks
+    (row,) = score_case("a", mask, np.zeros_like(mask), ClassTable(), metrics=metrics, spacing=(1.0, 2.0, 5.0))
+    assert row.scores["volume_difference"] == 60  # mm³
+
+
+def test_one_slice_in_a_file_as_a_picture(tmp_path: Path) -> None:
+    reference = np.zeros((20, 18), np.uint8)
+    reference[4:14, 5:12] = 1
+    prediction = np.roll(reference, 2, 0)
+    for kind, mask in (("references", reference), ("predictions", prediction)):
+        for where in ("pictures", "volumes"):
+            (tmp_path / where / kind).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / "pictures" / kind / "x.png"), mask)
+        volume = nib.Nifti1Image(mask[..., None], np.diag([0.7, 0.8, 5, 1]))
+        nib.save(volume, tmp_path / "volumes" / kind / "x.nii.gz")
+    metrics = ("dice", "hd95_pooled", "assd", "nsd@1", "boundary_iou")
+    scores = [
+        evaluate_folders(root / "predictions", root / "references", Options(metrics=metrics, spacing=spacing)).rows[0]
+        for root, spacing in ((tmp_path / "pictures", (0.7, 0.8)), (tmp_path / "volumes", None))
+    ]
+    assert scores[0].scores == pytest.approx(scores[1].scores)

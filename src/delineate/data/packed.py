@@ -23,7 +23,7 @@ import numpy as np
 from delineate.common.errors import DataError
 from delineate.data.case import Case, Split
 from delineate.data.findings import Finding, count, some
-from delineate.data.planes import Address, array_shapes, decode_plane, packed_stem, read_plane
+from delineate.data.planes import Address, array_shapes, decode_plane, packed_stem, read_plane, trailing_dropped
 from delineate.data.split_lists import drop_masks, read_lists
 from delineate.data.words import SPLIT_NAMES, UNLABELLED
 
@@ -143,16 +143,28 @@ def _describe(root: Path, path: Path, shapes: dict[str, tuple[int, ...]]) -> _Fi
         wanted = f"image ({', '.join(IMAGE_ARRAYS)}) and label ({', '.join(LABEL_ARRAYS)})"
         return f"{path} holds {some(sorted(shapes)) or 'no arrays'}; expected an {wanted}"
     label = None if bare else label
-    shape = shapes[image]
-    single = len(shape) == 2 or (len(shape) == 3 and shape[2] in _COLOURS and len(shapes.get(label or "", ())) == 2)
+    shape, marked = _fitting(shapes[image], shapes.get(label or "", ()))
+    single = len(shape) == 2 or (len(shape) == 3 and shape[2] in _COLOURS and len(marked) == 2)
     if not single and len(shape) != 3:
         return f"{path}: '{image}' has {len(shape)} axes ({_size(shape)}); a picture has two, a volume three"
     plane = shape[:2] if single else shape
-    if label is not None and shapes[label] != plane:
+    if label is not None and marked != plane:
         return f"{path}: '{image}' is {_size(shape)} but '{label}' is {_size(shapes[label])}; export both alike"
     split: Split | None = "train" if bare else folder_split(root, path.parent)
     last = not single and shape[0] == shape[1] > shape[2]
     return _File(path, image, label, None if single else shape[0], split, last)
+
+
+def _fitting(image: tuple[int, ...], label: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Both shapes without axes of length 1: at the end, and at the start of what the other shows to be a single picture."""
+    image, label = trailing_dropped(image), trailing_dropped(label)
+    colors = image[-1:] and image[-1] in _COLOURS and len(image) > 2
+    picture = image[: -1 if colors else None]
+    if len(label) == 3 and label[0] == 1 and (colors or picture == label[1:]):
+        label = label[1:]
+    if len(picture) == 3 and picture[0] == 1 and picture[1:] == label:
+        image = image[1:]
+    return image, label
 
 
 def _range(root: Path, files: Sequence[_File]) -> tuple[bool, list[Finding]]:

@@ -83,12 +83,12 @@ def picture_name(path: Path) -> str:
 
 
 def read_plane(address: Address) -> bytes:
-    """A picture as the bytes of a .npy file.
+    """A picture as the bytes of a .npy file, without axes of length 1 (H×W×1, 1×H×W).
 
     Raises `DataError` naming the file: missing, damaged, without that array or slice; or h5py is missing.
     """
     read = _npz_plane if address.file.suffix.lower() == ".npz" else _hdf5_plane
-    array = _guarded(address.file, lambda: read(address))
+    array = _without_single_axes(_guarded(address.file, lambda: read(address)))
     stream = io.BytesIO()
     np.lib.format.write_array(stream, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
     return stream.getvalue()
@@ -134,6 +134,20 @@ def as_pixels(array: NDArray[Any], path: Path) -> NDArray[Any]:
         )
     fractions = (array.astype(np.float64) - low) / (1 - low)
     return np.rint(np.clip(fractions, 0, 1) * _FULL).astype(np.uint16)
+
+
+def trailing_dropped(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape without axes of length 1 at its end, as channels of gray pictures are stored; two axes stay."""
+    while len(shape) > 2 and shape[-1] == 1:
+        shape = shape[:-1]
+    return shape
+
+
+def _without_single_axes(picture: NDArray[Any]) -> NDArray[Any]:
+    picture = picture.reshape(trailing_dropped(picture.shape))
+    while picture.ndim > 2 and picture.shape[0] == 1 and (picture.ndim > 3 or picture.shape[-1] not in (3, 4)):
+        picture = picture[0]
+    return picture
 
 
 def _npz_plane(address: Address) -> NDArray[Any]:

@@ -70,6 +70,7 @@ def score_case(
     group: str | None = None,
 ) -> list[Row]:
     """Compare class indices with class indices, H×W or D×H×W (255 in the reference = ignored); rows in the order of the classes.
+    A volume of one slice is scored as the picture that it is.
 
     Binary predictions are 0/1. `spacing`: size of a pixel along each axis of the arrays, in mm; None: lengths are in
     pixels. Raises `ValueError` when shapes differ or an index is not of the class table.
@@ -83,7 +84,7 @@ def score_case(
     rows = []
     for label, name in enumerate(classes.names[1:], start=1):
         masks = Masks.of(prediction == label, reference == label, valid=ignoring, spacing=spacing)
-        rows.append(_row(case, label, name, masks, metrics, group))
+        rows.append(_row(case, label, name, masks.as_picture(), metrics, group))
     return rows
 
 
@@ -117,7 +118,8 @@ def score_instances(
     group: str | None = None,
 ) -> Row:
     """Compare instance maps (0 = background): their objects, and the union of the objects as the class `foreground`."""
-    row = _row(case, 1, "foreground", Masks.of(prediction > 0, reference > 0, spacing=spacing), mask_metrics, group)
+    masks = Masks.of(prediction > 0, reference > 0, spacing=spacing).as_picture()
+    row = _row(case, 1, "foreground", masks, mask_metrics, group)
     objects = Instances.of(prediction, reference)
     return replace(row, scores={**row.scores, **{metric.name: float(metric.value(objects)) for metric in metrics}})
 

@@ -34,6 +34,8 @@ class Masks:
     """Size of a pixel along each axis of the arrays; all 1 where it is unknown."""
     valid: Mask | None = None
     """False where pixels are ignored; None: all are valid."""
+    depth: float = 1.0
+    """Thickness of the slice, where the masks were a volume of one slice."""
 
     @classmethod
     def of(
@@ -60,6 +62,23 @@ class Masks:
         if valid is not None:
             both = [mask & valid for mask in both]
         return cls(both[0], both[1], sizes, valid)
+
+    def as_picture(self) -> Masks:
+        """A volume of a single slice as the picture that it is: its surface in 3-D is every pixel of it. Others as they are.
+
+        Of several such axes the coarsest is left out.
+        """
+        single = [axis for axis, size in enumerate(self.prediction.shape) if size == 1]
+        if self.prediction.ndim != 3 or not single:
+            return self
+        across = max(single, key=lambda axis: self.spacing[axis])
+        return Masks(
+            self.prediction.squeeze(across),
+            self.reference.squeeze(across),
+            tuple(size for axis, size in enumerate(self.spacing) if axis != across),
+            None if self.valid is None else self.valid.squeeze(across),
+            self.spacing[across],
+        )
 
     @cached_property
     def tp(self) -> int:
@@ -96,8 +115,8 @@ class Masks:
 
     @property
     def pixel_size(self) -> float:
-        """Area or volume of a pixel, in the spacing's unit."""
-        return math.prod(self.spacing)
+        """Area or volume of a pixel, in the spacing's unit; of a volume's only slice its volume."""
+        return math.prod(self.spacing) * self.depth
 
     @property
     def diagonal(self) -> float:
