@@ -308,7 +308,7 @@ def test_a_picture_may_have_axes_of_length_one(
 ) -> None:
     plane = labels(12, 10)
     for number in range(4):
-        root = packed(f"case{number}{suffix}", pixels(*image), plane.reshape(label))
+        root = packed(f"case{number}{suffix}", pixels(*image, seed=number), plane.reshape(label))
     manifest, census = open_data(root)
     assert [case.id for case in manifest.cases] == ["case0", "case1", "case2", "case3"]
     case = manifest.cases[0]
@@ -324,7 +324,7 @@ def test_a_picture_may_have_axes_of_length_one(
 def test_volumes_may_have_a_channel_axis(packed: Write, suffix: str, depth: int) -> None:
     marked = labels(depth, 12, 10)
     for number in range(4):
-        root = packed(f"case{number}{suffix}", pixels(depth, 12, 10, 1), marked)
+        root = packed(f"case{number}{suffix}", pixels(depth, 12, 10, 1, seed=number), marked)
     manifest, _ = open_data(root)
     first = [case for case in manifest.cases if case.id.startswith("case0")]
     assert [case.id for case in first] == [f"case0_slice_{at:03d}" for at in range(depth)]

@@ -22,6 +22,7 @@ from delineate.data.source import DataSource, as_source
 from delineate.data.spec import Pixels
 from delineate.data.splits import complete
 from delineate.data.tables import match_table
+from delineate.data.turned import turned_apart
 
 LOSSY = frozenset({".jpg", ".jpeg"})
 
@@ -135,7 +136,7 @@ def _examined(
     report.manifest, report.census = manifest, census
     report.copies = find_copies(manifest, census, hashes)
     report.constant, report.dark = constant_and_dark({case.id: lights[case.id] for case in manifest.cases})
-    report.findings += leaks(manifest, report.copies)
+    report.findings += leaks(manifest, report.copies) + turned_apart(manifest, census)
     if result.labelled or unmixed is not None:
         report.proposed = manifest.labels
         report.shares = class_balance(manifest, census)

@@ -87,6 +87,18 @@ def read_header(content: bytes) -> Header | None:
         )
 
 
+def stated_orientation(content: bytes) -> int:
+    """The orientation that a file states, without opening a decoder; upright where it states none or is damaged."""
+    kind = sniff(content)
+    try:
+        if kind == "jpeg":
+            return jpeg_orientation(content)
+        found = _png(content) if kind == "png" else _tiff(content) if kind == "tiff" else None
+    except Exception:
+        return UPRIGHT
+    return found.orientation if found else UPRIGHT
+
+
 def sniff(content: bytes) -> Format | None:
     """The format that the first bytes promise, whatever the file is called."""
     return next((kind for magic, kind in _MAGIC if content.startswith(magic)), None)

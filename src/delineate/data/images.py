@@ -136,15 +136,6 @@ def raw_mask(content: bytes, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS
         return RawMask(mask, colored=mask.ndim == 3)
 
 
-def orientation_of(content: bytes) -> int:
-    """The orientation that a file states, 1…8; 1 where it states none or cannot be parsed."""
-    try:
-        header = read_header(content)
-    except Exception:
-        return 1
-    return header.orientation if header else 1
-
-
 @contextmanager
 def named(path: Path) -> Iterator[None]:
     """A context in which faults of decoding become a `DataError` that names the file."""

@@ -14,6 +14,7 @@ from typing import Literal
 from delineate.common.errors import DataError
 from delineate.data.case import IGNORE, Case, ClassTable, LabelRule, Manifest
 from delineate.data.findings import Finding, raise_errors
+from delineate.data.headers import stated_orientation
 from delineate.data.images import DEFAULT_MAX_PIXELS, decode_image, raw_mask, read_content
 from delineate.data.label_reading import Reading, read_by_evidence, read_by_table
 from delineate.data.mask_values import MaskValues, mask_values
@@ -40,6 +41,8 @@ class Facts:
     """SHA-256 of the decoded image: equal pictures have equal hashes, whatever their file format."""
     constant: bool = False
     """Whether the image has one value throughout: such pictures are equal without being copies."""
+    turns: tuple[int, ...] = ()
+    """EXIF orientations that the image's file and those of its masks state (`data.orientation`); 1 is upright."""
 
     def class_pixels(self, rule: LabelRule) -> dict[int, int]:
         """Class index → pixels, as the rule reads the raw values; several masks of one image are counted each."""
@@ -167,18 +170,19 @@ def _read_case(
     manifest: Manifest, case: Case, max_pixels: int, watch: Watch | None
 ) -> tuple[dict[str, str], Facts, list[MaskValues]]:
     hashes: dict[str, str] = {}
+    turns: list[int] = []
     image_path = manifest.path(case.images[0])
-    image = decode_image(_content(manifest, case, case.images[0], hashes), image_path, max_pixels=max_pixels)
+    image = decode_image(_content(manifest, case, case.images[0], hashes, turns), image_path, max_pixels=max_pixels)
     masks = []
     for relative in case.masks:
         path = manifest.path(relative)
-        mask = raw_mask(_content(manifest, case, relative, hashes), path, max_pixels=max_pixels)
+        mask = raw_mask(_content(manifest, case, relative, hashes, turns), path, max_pixels=max_pixels)
         if mask.pixels.shape[:2] != image.shape[:2]:
             raise _differing(path, mask.pixels.shape[:2], image_path, image.shape[:2])
         masks.append(mask_values(mask, relative))
     if watch is not None:
         watch(case.id, image)
-    return hashes, _facts(image), masks
+    return hashes, replace(_facts(image), turns=tuple(turns)), masks
 
 
 def _differing(mask_path: Path, mask: tuple[int, ...], image_path: Path, image: tuple[int, ...]) -> DataError:
@@ -189,11 +193,12 @@ def _differing(mask_path: Path, mask: tuple[int, ...], image_path: Path, image: 
     )
 
 
-def _content(manifest: Manifest, case: Case, relative: str, hashes: dict[str, str]) -> bytes:
-    """A file's bytes; its hash is added to `hashes`, and compared with the manifest's where that has one."""
+def _content(manifest: Manifest, case: Case, relative: str, hashes: dict[str, str], turns: list[int]) -> bytes:
+    """A file's bytes. Its hash is added to `hashes` and compared with the manifest's, where that has one; its turn to `turns`."""
     path = manifest.path(relative)
     content = read_content(path)
     hashes[relative] = hashlib.sha256(content).hexdigest()
+    turns.append(stated_orientation(content))
     if case.hashes.get(relative, hashes[relative]) != hashes[relative]:
         raise DataError(
             f"{path} is not the file that the manifest was made from; restore it or start from the folder anew"

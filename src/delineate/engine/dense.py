@@ -15,6 +15,7 @@ from delineate.data.patch_loader import make_loader
 from delineate.data.prepare import open_data
 from delineate.data.source import DataSource
 from delineate.data.spec import InputSpec
+from delineate.data.turned import turned_apart
 from delineate.data.unlabelled import for_training
 from delineate.engine.console import Reporter
 from delineate.engine.finish import finish
@@ -145,6 +146,8 @@ def _open_data(request: TrainRequest, folder: RunFolder, seed: int, reporter: Re
     counts = ", ".join(f"{len(manifest.split(name))} {name}" for name in ("train", "val", "test"))
     reporter.note(f"data: {manifest.root} ({manifest.layout}; {counts}; splits: {manifest.split_origin})")
     reporter.note(f"labels: {manifest.labels.reason}; classes: {', '.join(manifest.classes.names)}")
+    for finding in turned_apart(manifest, census):
+        reporter.note(str(finding))
     check_splits(manifest)
     return manifest, census
 

@@ -6,6 +6,7 @@ A mask holds class indices (0 = background, 255 = ignore), or is black and white
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from delineate.data import labels
 from delineate.data.case import IGNORE, ClassTable
 from delineate.data.findings import count
 from delineate.data.from_pillow import pillow_mask
+from delineate.data.headers import stated_orientation
 from delineate.data.images import raw_mask, read_content, read_image, read_mask
 from delineate.data.label_reading import named, read_by_evidence, read_by_table
 from delineate.data.label_table import parse_labels
@@ -94,6 +96,7 @@ class Support:
                 reading = read_by_evidence(files)
         except DataError as error:
             raise DataError(f"support masks ({pairs[0][1]} …): {error}") from error
+        _warn_of_turns(pairs)
         masks = [
             labels.apply(reading.rule, one.as_coded(reading.rule.coding, mask), mask)
             for one, (_, mask) in zip(raw, pairs, strict=True)
@@ -150,6 +153,17 @@ class Support:
         _check_number(len(images), len(masks))
         described = None if table is None else parse_labels(table).classes
         return cls.of_files(list(zip(images, masks, strict=True)), described)
+
+
+def _warn_of_turns(pairs: Sequence[tuple[Path, Path]]) -> None:
+    """Warn of a mask that EXIF turns otherwise than its image; sizes that do not fit are refused elsewhere."""
+    for image, mask in pairs:
+        if stated_orientation(read_content(image)) != stated_orientation(read_content(mask)):
+            warnings.warn(
+                f"{image} and {mask} have different EXIF orientations and are read as turned: look whether the mask fits; if not, "
+                "save the image without orientation",
+                stacklevel=4,
+            )
 
 
 def _check_number(images: int, masks: int) -> None:

@@ -7,6 +7,7 @@ import torch
 from delineate.common.errors import RecipeError
 from delineate.data.case import Manifest, Split
 from delineate.data.spec import InputSpec
+from delineate.data.turned import turned_apart
 from delineate.engine.console import Reporter
 from delineate.engine.dense import check_same_data, check_splits
 from delineate.engine.folder import RunFolder
@@ -160,6 +161,7 @@ class EpisodicTask:
             f"data: {manifest.root} ({manifest.layout}; slices: {counts}; splits: {manifest.split_origin})",
             f"labels: {manifest.labels.reason}; classes: {names}",
             f"episodes: {self._words()}",
+            *map(str, turned_apart(manifest, data.census)),
         ]
 
     def _words(self) -> str:
