@@ -38,10 +38,10 @@ def test_by_hand():
     ("prediction", "reference", "score", "present", "found"),
     [
         ("0000", "0000", 1.0, False, False),
-        ("0100", "0000", 0.0, False, True),
+        ("0100", "0000", 0.0, False, False),
         ("0000", "0100", 0.0, True, False),
         ("0100", "0100", 1.0, True, True),
-        ("1000", "0100", 0.0, True, True),
+        ("1000", "0100", 0.0, True, False),
     ],
 )
 def test_empty_masks(prediction, reference, score, present, found):
@@ -95,19 +95,48 @@ def test_what_cannot_be_compared():
 def test_table_of_one_class():
     rows = [
         *score_case("found", mask("1100"), mask("1000"), BINARY),
+        *score_case("beside", mask("0100"), mask("1000"), BINARY),
         *score_case("missed", mask("0000"), mask("1000"), BINARY),
         *score_case("false", mask("1000"), mask("0000"), BINARY),
         *score_case("empty", mask("0000"), mask("0000"), BINARY),
     ]
     summary = summarise(rows)
     dice = summary.classes["foreground"]["dice"]
-    assert (dice["all"].mean, dice["all"].n) == (pytest.approx((2 / 3 + 0 + 0 + 1) / 4), 4)
-    assert (dice["present"].mean, dice["present"].n) == (pytest.approx((2 / 3 + 0) / 2), 2)
-    assert summary.headline_column == "all"
-    assert summary.headline() == dice["all"].mean
+    assert (dice["all"].mean, dice["all"].n) == (pytest.approx((2 / 3 + 0 + 0 + 0 + 1) / 5), 5)
+    assert (dice["present"].mean, dice["present"].n) == (pytest.approx((2 / 3 + 0 + 0) / 3), 3)
+    assert summary.headline_column == "present"
+    assert summary.headline() == dice["present"].mean
     seen = summary.outcomes["foreground"]
-    assert (seen.found, seen.missed, seen.false_positive, seen.both_empty) == (1, 1, 1, 1)
-    assert summary.cases == 4
+    assert (seen.found, seen.not_touched, seen.missed, seen.false_positive, seen.both_empty) == (1, 1, 1, 1, 1)
+    assert summary.cases == 5
+
+
+@given(st.lists(st.tuples(labels, labels), min_size=1, max_size=6))
+def test_found_is_when_the_masks_share_a_pixel(pairs):
+    rows = [row for at, pair in enumerate(pairs) for row in score_case(str(at), *pair, FOUR)]
+    for row in rows:
+        assert (row.outcome == "found") == row.found == (row.tp > 0)
+        assert row.present == (row.tp + row.fn > 0)
+        assert (row.outcome == "not_touched") == (row.tp == 0 and row.fp > 0 and row.fn > 0)
+        assert row.both == (row.tp + row.fn > 0 and row.tp + row.fp > 0)
+    summary = summarise(rows)
+    for name, seen in summary.outcomes.items():
+        assert seen.found == sum(row.found for row in rows if row.name == name)
+        assert sum(vars(seen).values()) == len(pairs)
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=5), st.integers(0, 5))
+def test_empty_cases_do_not_move_the_headline(marked, empties):
+    """Whatever their number, as long as one case has the class."""
+    full, nothing = mask("1100"), mask("0000")
+    rows = [row for at, hit in enumerate(marked) for row in score_case(f"{at}", full * hit, full, BINARY)]
+    more = [row for at in range(empties) for row in score_case(f"empty{at}", nothing, nothing, BINARY)]
+    assert summarise(rows + more).headline() == summarise(rows).headline() == np.mean(marked)
+
+
+def test_without_any_reference_false_positives_are_the_headline():
+    rows = [*score_case("a", mask("0000"), mask("0000"), BINARY), *score_case("b", mask("1000"), mask("0000"), BINARY)]
+    assert (summarise(rows).headline_column, summarise(rows).headline()) == ("all", 0.5)
 
 
 def test_table_of_several_classes():

@@ -128,7 +128,8 @@ def print_evaluation(evaluation: Evaluation, out: Path) -> None:
         _print_means(console, evaluation)
     for name, seen in summary.outcomes.items():
         console.print(
-            f"{name}: {seen.found} found, {seen.missed} missed, {seen.false_positive} false positive, {seen.both_empty} both empty"
+            f"{name}: {seen.found} found, {seen.not_touched} not touched, {seen.missed} missed, "
+            f"{seen.false_positive} false positive, {seen.both_empty} both empty"
         )
     made = (interval.how.partition(" over ")[0] for means in summary.macro.values() for interval in means.values())
     for how in dict.fromkeys(made):

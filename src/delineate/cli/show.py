@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 def print_run(result: RunResult) -> None:
     """Where everything lies and how well it went on the validation split."""
     console = make_console()
-    console.print(f"validation Dice {result.dice:.4f} (native resolution), {result.minutes:.1f} minutes")
+    from delineate.engine.folder import RunFolder
+
+    summary = RunFolder(result.folder).read_summary()
+    dice = "–" if result.dice is None else f"{result.dice:.4f}"
+    what = summary.get("headline", {}).get("words")
+    about = "native resolution" if what is None else f"native resolution, {what}"
+    console.print(f"validation Dice {dice} ({about}), {result.minutes:.1f} minutes", soft_wrap=True)
     console.print(f"model:  {result.model}")
     console.print(f"report: {result.folder / 'report.html'}")
 

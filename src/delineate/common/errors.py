@@ -35,6 +35,14 @@ class TrainingError(DelineateError):
     """Training that cannot go on (a loss that is not finite, a state that does not fit)."""
 
 
+class Diverged(TrainingError):  # noqa: N818 - it is an outcome, not a fault
+    """Training whose loss, gradients or weights are not finite; the last good state is kept."""
+
+
+class NotFiniteError(DelineateError):
+    """An output of a network that is not finite, where a mask was due."""
+
+
 class Interrupted(DelineateError):  # noqa: N818 - it is an outcome, not a fault
     """Training was stopped from outside after its state was saved."""
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from delineate.artefact.format import Artefact
 from delineate.data.case import Manifest
 from delineate.engine.recipe import Recipe
+from delineate.evaluation.caveats import caveats
 from delineate.evaluation.table import Summary
 
 
@@ -42,6 +43,7 @@ def model_card(
         "",
         f"## Validation scores (native resolution, {summary.cases} cases, column `{column}`)",
         "",
+        *(line for said in caveats(summary) for line in (f"**Warning.** {said}", "")),
         "| class | Dice | IoU | precision | recall | n |",
         "|---|---|---|---|---|---|",
     ]
@@ -51,7 +53,7 @@ def model_card(
         lines.append(f"| {name} | {shown} | {values[0].n} |")
     lines += [
         "",
-        "The best weights were chosen by Dice on these very cases, so the figures are somewhat optimistic; a test set that "
+        "The best weights were chosen on these very cases, so the figures are somewhat optimistic; a test set that "
         f"was never used is scored with `{verb}`.",
         "",
         "## Limits",

@@ -18,12 +18,15 @@ class Validated:
     stage: str
     epoch: float
     step: int
-    dice: float
+    dice: float | None
+    """What the weights are chosen by; None where nothing could be scored, or it is not finite."""
     best: bool
     loss: Mapping[str, float]
     validation_loss: Mapping[str, float]
     lr: float
     seconds: float
+    words: str
+    """The Dice, with what is unusual about it."""
 
 
 class Reporter(Protocol):
@@ -96,7 +99,7 @@ class ConsoleReporter:
         terms = " ".join(f"{name} {value:.3f}" for name, value in result.loss.items() if name != "total")
         self.note(
             f"{result.stage}  epoch {result.epoch:5.1f}  step {result.step:6d}  loss {result.loss['total']:.4f} ({terms})  "
-            f"validation loss {result.validation_loss['total']:.4f}  Dice {result.dice:.4f}{' ★' if result.best else ''}  "
+            f"validation loss {result.validation_loss['total']:.4f}  {result.words}{' ★' if result.best else ''}  "
             f"{self._rate.value:.0f} images/s  {result.seconds / 60:.1f} min"
         )
 

@@ -20,6 +20,7 @@ from delineate.data.unlabelled import for_training
 from delineate.engine.console import Reporter
 from delineate.engine.finish import finish
 from delineate.engine.folder import RunFolder
+from delineate.engine.lacking import lacking
 from delineate.engine.loop import Run
 from delineate.engine.plan import check_training_memory, settle_input, source_of
 from delineate.engine.planning import DataPlan, plan_from_data
@@ -27,7 +28,7 @@ from delineate.engine.recipe import EpisodesSection, Recipe
 from delineate.engine.request import TrainRequest
 from delineate.engine.sources import Source, to_device, to_torch
 from delineate.engine.task import TaskKind
-from delineate.engine.validation import TiledDice, ValidationResult, case_dice, evaluating, validate
+from delineate.engine.validation import TiledCounts, ValidationResult, count_cases, evaluating, validate
 from delineate.methods import registry
 from delineate.methods.contract import Batch, Context, Method, Stage
 
@@ -75,12 +76,15 @@ class DenseTask:
     def prepare(self, recipe: Recipe, spec: InputSpec) -> None:
         self._training, self._validation = (self._cache(split, spec) for split in SPLITS)
         self._spec = spec
+        masks = ((case.id, self._validation.mask(at)) for at, case in enumerate(self._validation.cases) if case.masks)
+        for line in lacking(masks, self._manifest.classes.names):
+            self._reporter.note(line)
 
     def source(self, recipe: Recipe, stage: Stage, *, index: int, rank: int, world: int) -> Source:
         return source_of(recipe, stage, self._training, self._spec, index=index, rank=rank, world=world)
 
     def validate(self, run: Run, stage: Stage, method: Method, ctx: Context) -> ValidationResult:
-        """Dice at the working size over the validation split, of whole images also where the network sees windows."""
+        """At the working size over the validation split, of whole images also where the network sees windows."""
         cache, spec = self._validation, run.spec
         batch_size = run.recipe.stage_settings(stage.name).batch_size
         loader = make_loader(cache, spec, None, batch_size=batch_size, seed=0, workers=run.recipe.data.workers)
@@ -92,10 +96,10 @@ class DenseTask:
                 batches,
                 ctx,
                 run.fabric.autocast,
-                TiledDice(cache, spec.size) if spec.fit == "patch" else case_dice,
+                TiledCounts(cache, spec.size) if spec.fit == "patch" else count_cases,
             )
 
-    def finish(self, run: Run) -> float:
+    def finish(self, run: Run) -> float | None:
         return finish(run, self._manifest, self._request.max_pixels)
 
     def _cache(self, split: Split, spec: InputSpec) -> Cache:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -22,9 +23,11 @@ from delineate.data.pixels import case_image, case_mask
 from delineate.data.spec import InputSpec, Pixels, percentiles
 from delineate.engine.card import model_card
 from delineate.engine.loop import Run
+from delineate.engine.selection import WORDS
 from delineate.evaluation.cases import Row, score_case
+from delineate.evaluation.caveats import caveats, headline_dice, headline_json
 from delineate.evaluation.stored import Origin, write_scores
-from delineate.evaluation.table import summarise
+from delineate.evaluation.table import Summary, summarise
 from delineate.inference.overlay import draw
 from delineate.inference.panels import render
 from delineate.inference.predictor import Predictor
@@ -57,10 +60,11 @@ class _Scored:
     case: Case
     dice: float
     rows: list[Row]
+    """None for a case without a valid pixel."""
 
 
-def finish(run: Run, manifest: Manifest, max_pixels: int) -> float:
-    """Write `validation/`, `model.safetensors`, `card.md`; mark the run finished. Returns the headline Dice.
+def finish(run: Run, manifest: Manifest, max_pixels: int) -> float | None:
+    """Write `validation/`, `model.safetensors`, `card.md`; mark the run finished. Returns the headline Dice, if any.
 
     The method in `run` holds the best weights by validation. Every figure here is measured by the same predictor that
     `delineate predict` uses, at each image's native resolution.
@@ -76,18 +80,28 @@ def finish(run: Run, manifest: Manifest, max_pixels: int) -> float:
     rows = tuple(row for each in scored for row in each.rows)
     summary = summarise(rows)
     write_scores(folder.validation, rows, summary, _origin(run, manifest))
-    _pictures(predictor, manifest, scored, folder.validation, max_pixels)
+    _pictures(predictor, manifest, [each for each in scored if each.rows], folder.validation, max_pixels)
     artefact.scores = {"split": "validation", "protocol": "native", **summary.to_json()}
     save(folder.model, artefact)
     folder.update_summary(
         status="finished",
         minutes=run.seconds / 60,
         images_seen=run.progress.images_seen,
-        best={"step": run.progress.best_step, "dice": run.progress.best_dice},
+        **kept_words(run, summary),
     )
     write_text(folder.card, model_card(artefact, manifest, run.recipe, summary))
     run.states.discard()
-    return summary.headline("dice")
+    return headline_dice(summary)
+
+
+def kept_words(run: Run, summary: Summary) -> dict[str, Any]:
+    """What `run.json` says of the weights that were kept; what is doubtful about them is told at once."""
+    said = caveats(summary)
+    for line in said:
+        run.reporter.note(f"WARNING: {line}")
+    progress = run.progress
+    best = {"step": progress.best_step, "dice": progress.best_dice, "chosen_by": WORDS[progress.measure]}
+    return {"best": best, "headline": headline_json(summary), "warnings": said}
 
 
 def artefact_of(run: Run, manifest: Manifest, classes: ClassTable | None = None, **about: Any) -> Artefact:
@@ -123,6 +137,8 @@ def _score(predictor: Predictor, pair: _Pair, manifest: Manifest, masks: Path) -
     prediction = predictor.predict(pair.image)
     binary = len(manifest.classes.names) == 2
     write_mask(masks / f"{pair.case.id}.png", prediction * 255 if binary else prediction)
+    if not (pair.reference != IGNORE).any():
+        return _Scored(pair.case, math.nan, [])
     rows = score_case(pair.case.id, prediction, pair.reference, manifest.classes, group=pair.case.group)
     counted = rows if binary else [row for row in rows if row.present] or rows
     return _Scored(pair.case, float(np.mean([row.scores["dice"] for row in counted])), rows)

@@ -19,19 +19,25 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
-from delineate.common.errors import Interrupted, TrainingError
+from delineate.common.errors import Diverged, Interrupted
+from delineate.data.findings import some
 from delineate.data.spec import InputSpec
 from delineate.engine.console import Reporter, Validated
+from delineate.engine.diverged import diverged, loss_fault, weights_fault
 from delineate.engine.folder import RunFolder
 from delineate.engine.memory import out_of_memory
 from delineate.engine.optim import Plateau, learning_rate_factor, make_optimiser, named_parameters, set_learning_rate
 from delineate.engine.ranks import agree, allow_unused, gather, together
 from delineate.engine.recipe import Recipe, StageSettings
+from delineate.engine.selection import WORDS, is_better
 from delineate.engine.sources import Source, divide, to_device
 from delineate.engine.state import Progress, State, States, pack_optimiser, snapshot, unpack_optimiser
 from delineate.engine.task import Task
 from delineate.engine.validation import ValidationResult
 from delineate.methods.contract import Batch, Context, Method, Stage, Update
+
+SMALLEST_SCALE = 2.0**-14
+"""Of gradients in float16: it starts at 2^16 and is halved at each step that overflows. Nothing is learned below."""
 
 
 @dataclass
@@ -88,6 +94,10 @@ class StageRun:
         self.validate_steps = max(1, round(run.recipe.engine.validate_every * source.steps_per_epoch))
         self.sums: dict[str, float] = defaultdict(float)
         self.summed = 0
+        self.saved = None if resumed is None else run.progress.step
+        """The step of the newest state on disk."""
+        self.faults = 0
+        """Validations of which something was not finite."""
         if resumed is not None:
             self._restore(resumed)
         self.module = Objective(method)
@@ -113,8 +123,9 @@ class StageRun:
                 if progress.step % self.validate_steps == 0 or progress.step == self.total:
                     self.validate()
                     if self._enough():
+                        what = WORDS[progress.measure].partition(",")[0]
                         run.reporter.note(
-                            f"{self.stage.name}: no better Dice in {progress.waited} validations, stopping early"
+                            f"{self.stage.name}: no better {what} in {progress.waited} validations, stopping early"
                         )
                         progress.step = self.total
                     self.save()
@@ -151,29 +162,36 @@ class StageRun:
         run.reporter.step(total, len(batch["sample_id"]) * run.fabric.world_size)
 
     def validate(self) -> None:
-        """Validate on the first process, tell the others; log; keep the best weights."""
+        """Validate on the first process, tell the others; log; keep the best weights. Raises `Diverged` where these are lost."""
         run, progress = self.run, self.run.progress
         result: ValidationResult | None = None
         with together(run.fabric):
             if run.fabric.is_global_zero:
+                method, ctx = self._validated_method(), self._context(progress.step)
+                if lost := self._lost(method):
+                    raise self._diverged(f"after step {progress.step} of stage '{self.stage.name}': {lost}")
                 with torch.random.fork_rng(devices=[]):
-                    method, ctx = self._validated_method(), self._context(progress.step)
                     result = run.task.validate(run, self.stage, method, ctx)
         result = run.fabric.broadcast(result)
         assert result is not None
-        better = progress.best_dice is None or result.dice > progress.best_dice
+        better = result.fault is None and is_better(result.judgement, result.loss["total"], progress.best)
         if better:
-            progress.best_dice, progress.best_step, progress.waited = result.dice, progress.step, 0
+            progress.best_dice, progress.best_loss = result.dice, result.loss["total"]
+            progress.best_step, progress.measure, progress.waited = progress.step, result.judgement.measure, 0
             with together(run.fabric):
                 if run.fabric.is_global_zero:
                     run.states.save_best(self.stage.name, progress.step, snapshot(self._validated_method()))
         else:
             progress.waited += 1
-        self.plateau.observe(result.loss["total"], self.settings)
+        if result.fault is None:
+            self.plateau.observe(result.loss["total"], self.settings)
+        else:
+            self._note_fault(result.fault)
         self._log(result, better)
 
     def save(self) -> None:
-        """Write a resume state. The first process does; where it cannot, all processes raise why."""
+        """Write a resume state. The first process does; where it cannot, all processes raise why: `Diverged`, with the former
+        state kept, for numbers that are lost."""
         with together(self.run.fabric):
             if self.run.fabric.is_global_zero:
                 self._save()
@@ -192,10 +210,19 @@ class StageRun:
         progress = copy.copy(run.progress)
         progress.seconds = run.seconds
         best = run.states.best_name(self.stage.name, progress.best_step)
-        run.states.save(State(progress, snapshot(run.method), tensors, values, best))
+        state = State(progress, snapshot(run.method), tensors, values, best)
+        if bad := state.not_finite():
+            where = f"after step {progress.step} of stage '{self.stage.name}'"
+            raise self._diverged(f"{where}: weights or optimiser are not finite ({some(bad, 3)})")
+        run.states.save(state)
+        self.saved = progress.step
 
     def _update(self, update: Update, batch: Batch, ctx: Context) -> float:
-        """Forward, backward and step of one update; returns the summed loss. Raises `TrainingError` if it is not finite."""
+        """Forward, backward and step of one update; returns the summed loss. Raises `Diverged` if it is not finite.
+
+        A gradient that is not finite under a finite loss is not looked for where nothing clips it, since that would cost a
+        synchronisation: it ruins the weights, which the next loss, validation or state shows before anything is kept.
+        """
         run = self.run
         if len(self.stage.updates) > 1:
             self._train_only(self.trained[update.name])
@@ -214,16 +241,52 @@ class StageRun:
                     weight = len(part["sample_id"]) / len(batch["sample_id"])
                     with together(run.fabric):
                         if not math.isfinite(value := float(loss.detach())):
-                            raise TrainingError(_not_finite(terms, part, ctx))
+                            raise self._diverged(loss_fault(terms, part, ctx, run.method))
                     run.fabric.backward(loss * weight)
                 self._add_up(terms, weight)
                 loss_sum += value * weight
             if self.settings.clip_norm is not None:
-                run.fabric.clip_gradients(self.objective, optimiser, max_norm=self.settings.clip_norm)
+                self._clip(self.optimisers[update.name], self.settings.clip_norm, ctx)
             optimiser.step()
         except torch.OutOfMemoryError as error:
             raise out_of_memory(run.fabric.device, self.settings.batch_size, run.spec.size) from error
         return loss_sum
+
+    def _clip(self, optimiser: torch.optim.Optimizer, most: float, ctx: Context) -> None:
+        """Clip by the norm. With float16 an infinite norm is no fault: the scaler has noted it, skips the step and scales down.
+
+        The norm is read back only where there is no scaler: one synchronisation, which clipping has cost anyway.
+        """
+        scaler = self._scaler
+        if scaler is not None:
+            scaler.unscale_(optimiser)
+        moved = (parameter for group in optimiser.param_groups for parameter in group["params"])
+        norm = nn.utils.clip_grad_norm_(moved, most)
+        if scaler is None and not math.isfinite(float(norm)):
+            raise self._diverged(f"the gradient is not finite at step {ctx.step + 1} of stage '{ctx.stage}'")
+
+    @property
+    def _scaler(self) -> Any:
+        """Of gradients, with float16; else None."""
+        return getattr(self.run.fabric._precision, "scaler", None)
+
+    def _lost(self, validated: Method) -> str | None:
+        """Why training cannot go on, if it cannot. Costs a pass over the weights and a synchronisation."""
+        faults = [weights_fault(method) for method in dict.fromkeys((self.run.method, validated))]
+        if self._scaler is not None and self._scaler.get_scale() < SMALLEST_SCALE:
+            faults.append("gradients overflow in float16 at every step")
+        return next((fault for fault in faults if fault is not None), None)
+
+    def _diverged(self, fault: str) -> Diverged:
+        return diverged(fault, self.run.recipe, self.stage.name, self.saved)
+
+    def _note_fault(self, fault: str) -> None:
+        """Say it once; how often it was is said at the end of the stage."""
+        self.faults += 1
+        if self.faults == 1:
+            self.run.reporter.note(
+                f"validation at step {self.run.progress.step} is not finite ({fault}): such weights are not kept"
+            )
 
     def _validated_method(self) -> Method:
         return self.run.method if self.average is None else self.average
@@ -253,6 +316,12 @@ class StageRun:
         losses = self._mean_terms()
         lr = self.settings.lr * learning_rate_factor(progress.step - 1, self.total, self.settings, self.plateau)
         epoch = progress.step / self.source.steps_per_epoch
+        scalars = {
+            "dice": result.dice,
+            "measure": result.judgement.measure,
+            "marked": result.judgement.marked,
+            "loss": {name: value if math.isfinite(value) else None for name, value in result.loss.items()},
+        }
         with together(run.fabric):
             if run.fabric.is_global_zero:
                 run.folder.log(
@@ -263,13 +332,24 @@ class StageRun:
                         "epoch": round(epoch, 3),
                         "lr": lr,
                         "loss": losses,
-                        "val": {"dice": result.dice, "loss": result.loss},
+                        "val": scalars,
                         "images_per_second": progress.images_seen / max(1e-9, run.seconds),
                         "seconds": run.seconds,
                     }
                 )
         run.reporter.validated(
-            Validated(self.stage.name, epoch, progress.step, result.dice, better, losses, result.loss, lr, run.seconds)
+            Validated(
+                stage=self.stage.name,
+                epoch=epoch,
+                step=progress.step,
+                dice=result.dice,
+                best=better,
+                loss=losses,
+                validation_loss=result.loss,
+                lr=lr,
+                seconds=run.seconds,
+                words="Dice – (not finite)" if result.fault else result.judgement.words,
+            )
         )
 
     def _enough(self) -> bool:
@@ -277,9 +357,16 @@ class StageRun:
 
     def _hand_on_best(self) -> None:
         self.run.fabric.barrier()
+        if self.faults > 1:
+            self.run.reporter.note(
+                f"{self.stage.name}: {self.faults} validations were not finite; their weights are not kept"
+            )
         best = self.run.states.load_best(self.stage.name, self.run.progress.best_step)
-        if best is not None:
-            self.run.method.load_state_dict(best)
+        if best is None:
+            raise self._diverged(
+                f"no validation of stage '{self.stage.name}' gave finite numbers, so no weights were kept"
+            )
+        self.run.method.load_state_dict(best)
 
     def _restore(self, state: State) -> None:
         if self.average is not None:
@@ -317,12 +404,3 @@ def _mix(*numbers: int) -> int:
         value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
         value ^= value >> 31
     return value >> 1
-
-
-def _not_finite(terms: dict[str, Tensor], batch: Batch, ctx: Context) -> str:
-    bad = ", ".join(name for name, term in terms.items() if not torch.isfinite(term))
-    return (
-        f"the loss is not finite at step {ctx.step + 1} of stage '{ctx.stage}' (terms: {bad or 'their sum'}; samples: "
-        f"{', '.join(batch['sample_id'])}); try a smaller engine.lr, engine.clip_norm=1, or precision 32. "
-        "The last good state is saved"
-    )

@@ -15,6 +15,10 @@ from delineate.engine.folder import RunFolder
 from delineate.engine.recipe import Recipe, differences, resolve, stated
 from delineate.methods import registry
 
+DIVERGED = "diverged"
+"""Status of a run that was stopped by numbers that are not finite."""
+GENTLER = ("lr", "lr_scale", "clip_norm", "warmup", "precision")
+"""What may be changed by `--resume` after such a stop, and only then: all else would make another experiment of the run."""
 MAY_CHANGE_ON_RESUME = ("data.workers", "engine.save_minutes", "engine.memory_check")
 
 
@@ -80,10 +84,32 @@ def check_folder(folder: RunFolder, recipe: Recipe, resume: bool) -> None:
     # The saved recipe is resolved by the data (auto → rgb); what the flags leave open is no change.
     asked = _settled_like(recipe, saved)
     changed = [line for line in differences(saved, asked) if not line.startswith(MAY_CHANGE_ON_RESUME)]
+    if folder.read_summary().get("status") == DIVERGED:
+        gentler = [line for line in changed if is_gentler(line)]
+        if gentler and gentler == changed:
+            adopt(folder, saved, asked, gentler)
+            return
     if changed:
         raise RecipeError(
             f"--resume: the recipe differs from the run's ({'; '.join(changed)}); give the same options, or another --out"
         )
+
+
+def is_gentler(difference: str) -> bool:
+    """Whether a difference ("engine.lr: 1 → 0.1") is one that a run which diverged may go on with."""
+    section, *keys = difference.partition(":")[0].split(".")
+    setting = keys[:1] if section == "engine" else keys[1:2] if section == "stages" else []
+    return any(key in GENTLER for key in setting)
+
+
+def adopt(folder: RunFolder, saved: Recipe, asked: Recipe, changed: Sequence[str]) -> None:
+    """Let a run that diverged go on with a gentler recipe: its own, with those settings changed. `run.json` keeps what was."""
+    engine = {name: getattr(asked.engine, name) for name in GENTLER}
+    saved.model_copy(update={"engine": saved.engine.model_copy(update=engine), "stages": asked.stages}).save(
+        folder.recipe
+    )
+    before = folder.read_summary().get("changes", [])
+    folder.update_summary(status="interrupted", changes=[*before, *changed])
 
 
 def _settled_like(recipe: Recipe, saved: Recipe) -> Recipe:

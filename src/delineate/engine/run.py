@@ -12,17 +12,18 @@ from torch import nn
 
 from delineate.artefact import format as artefact_format
 from delineate.artefact.inherit import inherit
-from delineate.common.errors import Interrupted, RecipeError
+from delineate.common.errors import Diverged, Interrupted, RecipeError, TrainingError
 from delineate.common.files import write_json
 from delineate.data.case import Manifest
 from delineate.engine.console import ConsoleReporter, Reporter, Silent
 from delineate.engine.dense import DENSE
+from delineate.engine.diverged import weights_fault
 from delineate.engine.folder import RunFolder, environment
 from delineate.engine.loop import Run, StageRun
 from delineate.engine.plan import Planned, build_method, make_plan
 from delineate.engine.planning import planned_sections
 from delineate.engine.recipe import Recipe
-from delineate.engine.request import TrainRequest, check_folder
+from delineate.engine.request import DIVERGED, TrainRequest, check_folder
 from delineate.engine.signals import stop_on_signals
 from delineate.engine.state import Progress, State, States
 from delineate.engine.task import TaskKind
@@ -37,8 +38,9 @@ class RunResult:
 
     folder: Path
     model: Path
-    dice: float
-    """Mean Dice on the validation split at native resolution (the headline column of `validation/scores.json`)."""
+    dice: float | None
+    """Mean Dice on the validation split at native resolution (the headline column of `validation/scores.json`); None where no
+    case could be scored."""
     minutes: float
     first_process: bool = True
 
@@ -68,6 +70,7 @@ def train(request: TrainRequest, reporter: Reporter | None = None, kind: TaskKin
     task.check_memory(recipe, method, spec, fabric.device)
     if not request.resume:
         _initial_weights(method, request.init, reporter)
+        _check_weights(method)
     task.prepare(recipe, spec)
     plan = make_plan(recipe, method, task, fabric)
     if fabric.is_global_zero and not request.resume:
@@ -112,6 +115,10 @@ def _run_stages(run: Run, plan: list[Planned], state: State | None) -> None:
                 if index + 1 < len(plan):
                     done = run.progress
                     run.progress = Progress(stage=index + 1, seconds=done.seconds, images_seen=done.images_seen)
+        except Diverged as error:
+            if run.fabric.is_global_zero:
+                run.folder.update_summary(status=DIVERGED, minutes=run.seconds / 60, error=str(error))
+            raise
         except Interrupted as stop:
             if run.fabric.is_global_zero:
                 run.folder.update_summary(status="interrupted", minutes=run.seconds / 60)
@@ -146,6 +153,12 @@ def _initial_weights(method: Method, init: Path | None, reporter: Reporter) -> N
         return
     for line in inherit(method, artefact_format.load(init)).lines():
         reporter.note(f"--init {init}: {line}")
+
+
+def _check_weights(method: Method) -> None:
+    """Raise `TrainingError` for weights that are not finite before the first step: pretrained ones, or made so by the method."""
+    if fault := weights_fault(method):
+        raise TrainingError(f"before the first step {fault}; give other pretrained weights, or none")
 
 
 def _open_folder(

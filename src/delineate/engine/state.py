@@ -21,10 +21,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from delineate.artefact.tensors import write_tensors
+from delineate.artefact.tensors import not_finite, write_tensors
 from delineate.common.errors import TrainingError
 from delineate.common.files import output_folder, write_json
 from delineate.common.locks import UNSUPPORTED, locked
+from delineate.engine.selection import Best, Measure
 
 FORMAT = 2
 """1: without checksums, and with one file of best weights for each stage."""
@@ -46,12 +47,21 @@ class Progress:
     step: int = 0
     """Steps done within the stage."""
     best_dice: float | None = None
+    best_loss: float | None = None
+    """Validation loss of the best weights; None in states of earlier versions."""
+    measure: Measure = "cases"
+    """What they were chosen by."""
     best_step: int | None = None
     waited: int = 0
     """Validations since the best."""
     seconds: float = 0.0
     images_seen: int = 0
     finished: bool = False
+
+    @property
+    def best(self) -> Best | None:
+        """What the best weights of the stage scored; None before the first."""
+        return None if self.best_step is None else Best(self.best_dice, self.best_loss, self.measure)
 
 
 @dataclass
@@ -66,6 +76,10 @@ class State:
     """JSON: optimiser scalars, schedule memory, gradient scaler."""
     best: str | None = None
     """Name of the file with the stage's best weights so far."""
+
+    def not_finite(self) -> list[str]:
+        """Names of the tensors that hold NaN or infinity."""
+        return not_finite(self.model) + not_finite(self.tensors)
 
 
 class States:

@@ -58,11 +58,12 @@ class Task(Protocol):
         ...
 
     def validate(self, run: Run, stage: Stage, method: Method, ctx: Context) -> ValidationResult:
-        """The same cases each time; the caller keeps the weights of the best Dice."""
+        """The same cases each time; the caller keeps the best weights (`engine.selection`)."""
         ...
 
-    def finish(self, run: Run) -> float:
-        """Write model, scores, pictures and card of a run whose method holds the best weights; the headline Dice."""
+    def finish(self, run: Run) -> float | None:
+        """Write model, scores, pictures and card of a run whose method holds the best weights; the headline Dice,
+        None where no case could be scored."""
         ...
 
 

@@ -35,7 +35,7 @@ class TensorBoardReporter:
         self._inner.step(loss, images)
 
     def validated(self, result: Validated) -> None:
-        scalars = {"dice/validation": result.dice, "lr": result.lr}
+        scalars = {"lr": result.lr} | ({} if result.dice is None else {"dice/validation": result.dice})
         scalars |= {f"loss/{name}": value for name, value in result.loss.items()}
         scalars |= {f"validation loss/{name}": value for name, value in result.validation_loss.items()}
         for name, value in scalars.items():

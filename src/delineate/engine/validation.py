@@ -1,13 +1,14 @@
-"""Validation during training: Dice at the working size on the validation split, and the objective's terms.
+"""Validation during training, at the working size on the validation split: what the weights are judged by, and the terms.
 
-Where the network sees windows, Dice is that of whole images, blended from tiles; the terms are means over the tiles.
+Where the network sees windows, whole images are judged, blended from tiles; the terms are means over the tiles.
 
-This selects the best weights and steers plateau and early stopping. The figures that a run reports at its end are
-computed anew at each image's native resolution (`engine.finish`).
+This selects the best weights and steers plateau and early stopping (`engine.selection` says how). The figures that a run reports
+at its end are computed anew at each image's native resolution (`engine.finish`).
 """
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -21,17 +22,36 @@ from torch import Tensor, nn
 
 from delineate.data.cache import Cache
 from delineate.data.case import IGNORE
+from delineate.data.findings import some
 from delineate.data.patches import Size
+from delineate.engine.selection import CaseCounts, Judgement, judge
 from delineate.inference.tiles import Blending
 from delineate.methods.contract import Batch, Context
 
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """`dice`: mean over cases; `loss`: mean of each term over batches, weighted by their size, and `total`."""
+    """What one validation showed."""
 
-    dice: float
+    judgement: Judgement
     loss: dict[str, float]
+    """Mean of each term over batches, weighted by their size, and `total`."""
+    fault: str | None = None
+    """What was not finite; such weights are not kept, whatever the judgement."""
+
+    @classmethod
+    def of(cls, counted: list[CaseCounts], means: dict[str, float], faulty: list[str]) -> ValidationResult:
+        """`means`: of the terms; `faulty`: samples whose logits are not finite."""
+        loss = {"total": sum(means.values()), **means}
+        bad = [name for name, value in means.items() if not math.isfinite(value)]
+        said = [f"terms: {', '.join(bad)}"] if bad else []
+        said += [f"logits of {some(faulty, 3)}"] if faulty else []
+        return cls(judge(counted), loss, "; ".join(said) or None)
+
+    @property
+    def dice(self) -> float | None:
+        """What the weights are chosen by; None where it is not Dice, or not finite."""
+        return None if self.fault else self.judgement.dice
 
 
 @torch.no_grad()
@@ -41,14 +61,14 @@ def validate(
     batches: Iterator[Batch],
     ctx: Context,
     autocast: Callable[[], AbstractContextManager[None]],
-    score: Callable[[Tensor, Tensor], list[float]] | None = None,
+    count: Callable[[Tensor, Tensor], list[CaseCounts]] | None = None,
 ) -> ValidationResult:
-    """One pass; the caller sets eval mode. `autocast` makes the context for the forward passes; `score` gives the Dice of the
-    cases that are complete with a batch's logits and masks (default: `case_dice`)."""
-    score = score or case_dice
-    dice: list[float] = []
+    """One pass; the caller sets eval mode. `autocast` makes the context for the forward passes; `count` gives the pixels of the
+    cases that are complete with a batch's logits and masks (default: `count_cases`)."""
+    count = count or count_cases
+    counted: list[CaseCounts] = []
     sums: dict[str, float] = defaultdict(float)
-    count = 0
+    samples, faulty = 0, list[str]()
     for batch in batches:
         with autocast():
             terms = objective(batch, ctx)
@@ -56,40 +76,41 @@ def validate(
         size = len(batch["sample_id"])
         for name, term in terms.items():
             sums[name] += float(term) * size
-        count += size
-        dice += score(output.float(), batch["mask"])
-    means = {name: total / max(1, count) for name, total in sums.items()}
-    return ValidationResult(float(np.mean(dice)) if dice else 0.0, {"total": sum(means.values()), **means})
+        samples += size
+        faulty += not_finite_samples(output, batch["sample_id"])
+        counted += count(output.float(), batch["mask"])
+    return ValidationResult.of(counted, {name: total / max(1, samples) for name, total in sums.items()}, faulty)
 
 
-def case_dice(logits: Tensor, mask: Tensor) -> list[float]:
-    """Dice per case, B×K×H×W logits against B×H×W classes (255 ignored).
+def not_finite_samples(logits: Tensor, names: list[str]) -> list[str]:
+    """Names of the samples with a logit that is not finite. One more synchronisation, in validation only."""
+    finite = logits.isfinite().flatten(1).all(1).tolist()
+    return [name for name, good in zip(names, finite, strict=True) if not good]
 
-    Binary: both empty = 1. Several classes: mean over the foreground classes present in the reference or predicted.
-    """
+
+def count_cases(logits: Tensor, mask: Tensor) -> list[CaseCounts]:
+    """Pixels per case and foreground class, of B×K×H×W logits against B×H×W classes (255 ignored)."""
     predicted = (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(1)
-    classes = 2 if logits.shape[1] == 1 else logits.shape[1]
+    labels = tuple(range(1, max(2, logits.shape[1])))
     seen = mask != IGNORE
-    scores = []
-    for index in range(1, classes):
-        ours, theirs = (predicted == index) & seen, (mask == index) & seen
-        both = (ours & theirs).sum((1, 2)).double()
-        sizes = (ours.sum((1, 2)) + theirs.sum((1, 2))).double()
-        scores.append(torch.where(sizes > 0, 2 * both / sizes, torch.nan))
-    table = torch.stack(scores, 1).cpu()
-    return [1.0 if row.isnan().all() else float(row.nanmean()) for row in table]
+    sums = []
+    for label in labels:
+        ours, theirs = (predicted == label) & seen, mask == label
+        sums.append(torch.stack([part.sum((1, 2)) for part in (ours & theirs, ours, theirs, seen)]))
+    table = torch.stack(sums).cpu().numpy()  # classes × (both, ours, theirs, valid) × cases
+    return [CaseCounts(labels, *table[:, :, case].T) for case in range(table.shape[2])]
 
 
-class TiledDice:
-    """`case_dice` of whole images, given batch by batch the logits of their tiles, in the order of `PatchLoader.once`."""
+class TiledCounts:
+    """`count_cases` of whole images, given batch by batch the logits of their tiles, in the order of `PatchLoader.once`."""
 
     def __init__(self, cache: Cache, tile: Size) -> None:
         self._cache, self._tile = cache, tile
         self._case = -1
         self._next_case()
 
-    def __call__(self, logits: Tensor, mask: Tensor) -> list[float]:
-        """The Dice of the images that these tiles complete. `mask` is not used: the references are the cache's."""
+    def __call__(self, logits: Tensor, mask: Tensor) -> list[CaseCounts]:
+        """Of the images that these tiles complete. `mask` is not used: the references are the cache's."""
         probabilities = logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
         finished = []
         for tile in probabilities.cpu().numpy():
@@ -98,34 +119,32 @@ class TiledDice:
                 continue
             self._count(rows)
             if self._row == len(self._reference):
-                finished.append(_mean_dice(self._both, self._sizes))
+                finished.append(self._finished())
                 self._next_case()
         return finished
 
     def _next_case(self) -> None:
         self._case, self._row = self._case + 1, 0
-        self._both: Any = 0
-        self._sizes: Any = 0
+        self._counts: Any = 0
         if self._case < len(self._cache):
             self._reference = self._cache.mask(self._case)
             height, width = self._reference.shape
             self._blending = Blending((height, width), self._tile)
 
     def _count(self, rows: NDArray[np.float32]) -> None:
-        """Add to the pixels in both masks, and to those of the two together, per foreground class, what these rows have."""
+        """Add what these rows have: pixels in both masks, in ours, in the reference, and not ignored, per foreground class."""
         reference = self._reference[self._row : self._row + rows.shape[1]]
         self._row += rows.shape[1]
-        predicted = np.where(reference == IGNORE, IGNORE, rows[0] > 0.5 if len(rows) == 1 else rows.argmax(0))
-        for_class = np.arange(1, max(2, len(rows)))[:, None, None]
+        seen = reference != IGNORE
+        predicted = np.where(seen, rows[0] > 0.5 if len(rows) == 1 else rows.argmax(0), IGNORE)
+        self._labels = tuple(range(1, max(2, len(rows))))
+        for_class = np.array(self._labels)[:, None, None]
         ours, theirs = predicted == for_class, reference == for_class
-        self._both = self._both + (ours & theirs).sum((1, 2))
-        self._sizes = self._sizes + ours.sum((1, 2)) + theirs.sum((1, 2))
+        valid = np.broadcast_to(seen, ours.shape)
+        self._counts = self._counts + np.stack([part.sum((1, 2)) for part in (ours & theirs, ours, theirs, valid)])
 
-
-def _mean_dice(both: NDArray[Any], sizes: NDArray[Any]) -> float:
-    """Mean over the classes present in either mask; 1 where there is none."""
-    seen = sizes > 0
-    return float(np.mean(2 * both[seen] / sizes[seen])) if seen.any() else 1.0
+    def _finished(self) -> CaseCounts:
+        return CaseCounts(self._labels, *self._counts)
 
 
 class evaluating:  # noqa: N801 - reads as a statement

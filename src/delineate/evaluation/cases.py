@@ -30,7 +30,7 @@ class Row:
     """Class index, from 1."""
     name: str
     outcome: Outcome
-    """Whether reference and prediction have the class."""
+    """What became of the class, see `evaluation.metrics.masks`."""
     scores: dict[str, float]
     """Metric name → value by that metric's policy; NaN where it is not scored."""
     tp: int
@@ -46,12 +46,17 @@ class Row:
     @property
     def present(self) -> bool:
         """The reference has the class."""
-        return self.outcome in ("found", "missed")
+        return self.outcome in ("found", "not_touched", "missed")
 
     @property
     def found(self) -> bool:
-        """The prediction has the class."""
-        return self.outcome in ("found", "false_positive")
+        """Reference and prediction have the class, and share a pixel of it."""
+        return self.outcome == "found"
+
+    @property
+    def both(self) -> bool:
+        """Reference and prediction have the class, wherever: then there is a distance between them."""
+        return self.outcome in ("found", "not_touched")
 
     @property
     def cluster(self) -> str:

@@ -206,7 +206,7 @@ def _vmunet(pair: Pair, label: int) -> Numbers:
 def _transunet(pair: Pair, label: int) -> Numbers:
     """Dice and pooled HD95 in voxels of a volume, with that lineage's values for empty masks."""
     masks = Masks.of(_mask(pair) == label, pair.reference == label)
-    if masks.outcome == "found":
+    if masks.both:
         return {"dice": 2 * masks.tp / (2 * masks.tp + masks.fp + masks.fn), "hd95": surface.hd95_pooled(masks)}
     return {"dice": float(masks.outcome == "false_positive"), "hd95": 0.0}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,6 +126,13 @@ class Stored:
         found: dict[str, Any] = table[metric][column or self.column_of(metric)]
         return found
 
+    def outcomes(self) -> dict[str, Counter[str]]:
+        """Class → outcome → cases. Counted from the rows where there are any: earlier versions knew fewer outcomes."""
+        counted = {name: Counter(counts) for name, counts in self.content["outcomes"].items()}
+        if self.rows:
+            counted = {name: Counter(row.outcome for row in self.rows if row.name == name) for name in self.classes}
+        return counted
+
     def cases(self) -> list[str]:
         """Case ids in the order of the file."""
         return list(dict.fromkeys(row.case for row in self.rows))
@@ -137,6 +145,8 @@ class Stored:
         """cases×classes: each case's value of a metric where it counts in the column, else NaN."""
         column = column or self.column_of(metric)
         by_class = [[row for row in self.rows if row.name == name] for name in self.classes]
+        if not by_class:  # no case could be scored
+            return np.empty((0, 0))
         return np.stack([column_values(rows, metric, column) for rows in by_class], axis=1)
 
 
@@ -162,6 +172,8 @@ def _row(line: Mapping[str, str], classes: Sequence[str]) -> Row:
     if line["outcome"] not in get_args(Outcome):
         raise ValueError(f"outcome {line['outcome']!r}")
     outcome: Outcome = line["outcome"]  # type: ignore[assignment]
+    if outcome == "found" and line["tp"] == "0" and int(line["fp"]) and int(line["fn"]):
+        outcome = "not_touched"  # written by an earlier version, which called this found
     return Row(
         case=line["case"],
         label=classes.index(line["class"]) + 1,

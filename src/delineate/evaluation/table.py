@@ -6,21 +6,25 @@ Which columns a metric has follows from its kind, since an empty mask means some
 - distance: `penalised` (a miss or a false positive costs the image's diagonal) and `found` (cases where both have the class);
 - amount: `all`; relative: `present`.
 
-One foreground class headlines `all` (whether nothing was marked where nothing is counts), several headline `present`
-(else rare classes score 1 for their absence); distances headline `penalised`.
+Overlap headlines `present`, since in `all` each case without the class scores 1 where nothing is marked: a network that marks
+nothing would score the share of such cases. Where the only class is in all cases both columns are the same, and where it is in none
+only `all` is there; both then headline `all`. What is marked in cases without the class is counted beside. Distances headline
+`penalised`.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from delineate.evaluation.cases import QUICK, Row
 from delineate.evaluation.metrics import registry
+from delineate.evaluation.metrics.masks import Outcome
 from delineate.evaluation.metrics.registry import Entry, Kind
 from delineate.evaluation.overlap import SCORES, Counts
 from delineate.evaluation.statistics.intervals import Interval, mean_interval
@@ -32,7 +36,7 @@ COLUMNS: Mapping[Kind, tuple[Column, ...]] = {
     "amount": ("all",),
     "relative": ("present",),
 }
-"""The first one is quoted, for overlap where there is one foreground class."""
+"""The first one is quoted; for overlap see the module."""
 POLICY = {
     **{f"{kind}, {column}": words for kind, columns in registry.POLICY.items() for column, words in columns.items()},
     "macro": "mean over cases per class, then the mean of the classes' means",
@@ -48,10 +52,8 @@ Means = dict[str, dict[Column, Interval]]
 _COLUMN: Mapping[Column, Callable[[Row, float], float]] = {
     "all": lambda row, value: value,
     "present": lambda row, value: value if row.present else np.nan,
-    "found": lambda row, value: value if row.outcome == "found" else np.nan,
-    "penalised": lambda row, value: (
-        value if row.outcome == "found" else np.nan if row.outcome == "both_empty" else row.diagonal
-    ),
+    "found": lambda row, value: value if row.both else np.nan,
+    "penalised": lambda row, value: value if row.both else np.nan if row.outcome == "both_empty" else row.diagonal,
 }
 """Column → the value of a row that counts in it; NaN: it does not count."""
 
@@ -61,10 +63,17 @@ class Outcomes:
     """What happened to one class: numbers of cases, which add up to all cases."""
 
     found: int
-    """Reference and prediction both have the class."""
+    """Reference and prediction both have the class, and share a pixel."""
+    not_touched: int
+    """Both have it, but nowhere the same pixel."""
     missed: int
     false_positive: int
     both_empty: int
+
+    @property
+    def present(self) -> int:
+        """Cases whose reference has the class."""
+        return self.found + self.not_touched + self.missed
 
 
 @dataclass(frozen=True)
@@ -83,8 +92,15 @@ class Summary:
 
     @property
     def headline_column(self) -> Column:
-        """The column of overlap scores to quote: `all` with one foreground class, `present` with several."""
-        return "all" if len(self.classes) == 1 else "present"
+        """The column of overlap scores to quote."""
+        if len(self.outcomes) != 1:
+            return "present"
+        return "present" if 0 < self.with_foreground < self.cases else "all"
+
+    @property
+    def with_foreground(self) -> int:
+        """Cases whose reference has the class; of several classes, summed over them."""
+        return sum(seen.present for seen in self.outcomes.values())
 
     def column_of(self, score: str) -> Column:
         """The column to quote for a metric. Raises `KeyError` for one that is not in the table."""
@@ -169,10 +185,5 @@ _NOTHING = Interval(mean=None, low=None, high=None, n=0, groups=0, how="no cases
 
 
 def _outcomes(rows: Sequence[Row]) -> Outcomes:
-    kinds = [row.outcome for row in rows]
-    return Outcomes(
-        found=kinds.count("found"),
-        missed=kinds.count("missed"),
-        false_positive=kinds.count("false_positive"),
-        both_empty=kinds.count("both_empty"),
-    )
+    kinds = Counter(row.outcome for row in rows)
+    return Outcomes(**{kind: kinds[kind] for kind in get_args(Outcome)})

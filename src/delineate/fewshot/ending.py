@@ -14,8 +14,9 @@ from delineate.artefact.format import save
 from delineate.common.files import write_text
 from delineate.data.case import ClassTable
 from delineate.engine.card import model_card
-from delineate.engine.finish import artefact_of, selected
+from delineate.engine.finish import artefact_of, kept_words, selected
 from delineate.engine.loop import Run
+from delineate.evaluation.caveats import headline_dice
 from delineate.evaluation.stored import write_scores
 from delineate.fewshot.candidates import Candidate
 from delineate.fewshot.episode_file import EpisodeFile
@@ -43,7 +44,7 @@ class Ending:
     """The same for the reader."""
 
 
-def finish(run: Run, ending: Ending) -> float:
+def finish(run: Run, ending: Ending) -> float | None:
     """Write `validation/`, `model.safetensors`, `card.md`; mark the run finished. Returns the headline Dice.
 
     The method in `run` holds the best weights. Figures are those that `delineate fewshot evaluate` would measure on the same
@@ -66,14 +67,14 @@ def finish(run: Run, ending: Ending) -> float:
         status="finished",
         minutes=run.seconds / 60,
         images_seen=run.progress.images_seen,
-        best={"step": run.progress.best_step, "dice": run.progress.best_dice},
+        **kept_words(run, summary),
         episodes=ending.words,
         test_with=VERB,
     )
     lines = [f"Episodes: {ending.words}", f"Validated by: {evaluation.origin.protocol_words}"]
     write_text(folder.card, model_card(artefact, manifest, run.recipe, summary, about=lines, verb=VERB))
     run.states.discard()
-    return summary.headline("dice")
+    return headline_dice(summary)
 
 
 def _write_pictures(job: Job, scored: Sequence[Scored], folder: Path) -> None:

@@ -122,7 +122,7 @@ class EpisodicTask:
     def validate(self, run: Run, stage: Stage, method: Method, ctx: Context) -> ValidationResult:
         return self._fixed.validate(run, stage, method, ctx)
 
-    def finish(self, run: Run) -> float:
+    def finish(self, run: Run) -> float | None:
         section = self._section.model_dump(mode="json") | {
             "exclude": [self._data.classes.names[label] for label in self._excluded],
             "axis": self._data.axis,

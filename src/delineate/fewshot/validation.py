@@ -14,12 +14,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
 from delineate.data.case import IGNORE
 from delineate.engine.loop import Run
+from delineate.engine.selection import CaseCounts
 from delineate.engine.sources import to_device
-from delineate.engine.validation import ValidationResult, evaluating
+from delineate.engine.validation import ValidationResult, evaluating, not_finite_samples
 from delineate.fewshot.episode_file import EpisodeFile
 from delineate.fewshot.episodes import Rendered, View, as_batch
 from delineate.fewshot.protocol import Plan, make_episodes
@@ -102,8 +104,11 @@ class FixedEpisodes:
 
     @torch.no_grad()
     def validate(self, run: Run, stage: Stage, method: Method, ctx: Context) -> ValidationResult:
-        """Dice of the pixels of each class and volume together; mean over volumes, then over classes. Terms: means over slices."""
-        counts: dict[tuple[int, str], list[int]] = defaultdict(lambda: [0, 0])
+        """A case is one volume: its pixels of each class are counted over all slices asked for. Terms: means over slices."""
+        counts: dict[str, dict[int, NDArray[np.int64]]] = defaultdict(
+            lambda: defaultdict(lambda: np.zeros(4, np.int64))
+        )
+        faulty: list[str] = []
         sums: dict[str, float] = defaultdict(float)
         objective, logits = getattr(method, stage.updates[0].objective), getattr(method, stage.logits)
         batch_size = run.recipe.stage_settings(stage.name).batch_size
@@ -116,9 +121,10 @@ class FixedEpisodes:
                     output = logits(batch["image"], state)
                 for name, term in terms.items():
                     sums[name] += float(term) * len(asked)
+                faulty += not_finite_samples(output, batch["sample_id"])
                 _count(counts, asked, output.float(), batch["mask"])
-        means = {name: total / len(self) for name, total in sums.items()}
-        return ValidationResult(_mean_dice(counts), {"total": sum(means.values()), **means})
+        cases = [CaseCounts(tuple(of_class), *np.stack(list(of_class.values()), 1)) for of_class in counts.values()]
+        return ValidationResult.of(cases, {name: total / len(self) for name, total in sums.items()}, faulty)
 
 
 def _rendered(one: _Asked) -> Rendered:
@@ -173,20 +179,11 @@ def _chosen(asked: Sequence[_Asked], most: int) -> Iterator[_Asked]:
 
 
 def _count(
-    counts: dict[tuple[int, str], list[int]], asked: Sequence[_Asked], logits: torch.Tensor, mask: torch.Tensor
+    counts: dict[str, dict[int, NDArray[np.int64]]], asked: Sequence[_Asked], logits: torch.Tensor, mask: torch.Tensor
 ) -> None:
-    """Add up pixels in both masks, and pixels of the two, per class and volume."""
-    ours, theirs = (logits[:, 0] > 0) & (mask != IGNORE), mask == 1
-    both = (ours & theirs).sum((1, 2)).tolist()
-    sizes = (ours.sum((1, 2)) + theirs.sum((1, 2))).tolist()
-    for one, common, size in zip(asked, both, sizes, strict=True):
-        pair = counts[one.label, one.volume]
-        pair[0] += common
-        pair[1] += size
-
-
-def _mean_dice(counts: dict[tuple[int, str], list[int]]) -> float:
-    by_label: dict[int, list[float]] = defaultdict(list)
-    for (label, _), (both, size) in counts.items():
-        by_label[label].append(2 * both / size if size else 1.0)
-    return float(np.mean([np.mean(values) for values in by_label.values()]))
+    """Add up pixels in both masks, in ours, in the reference, and not ignored, per volume and class."""
+    seen = mask != IGNORE
+    ours, theirs = (logits[:, 0] > 0) & seen, mask == 1
+    sums = torch.stack([part.sum((1, 2)) for part in (ours & theirs, ours, theirs, seen)], 1).cpu().numpy()
+    for one, four in zip(asked, sums, strict=True):
+        counts[one.volume][one.label] += four

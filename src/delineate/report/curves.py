@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import groupby
 from typing import Any
 
@@ -46,7 +47,10 @@ def _dice(stages: list[tuple[str, list[Record]]], offsets: dict[str, int]) -> Ht
         Series(name, [(offsets[name] + _step(record), _get(record, "val", "dice")) for record in records])
         for name, records in stages
     ]
-    x, best = max((point for line in lines[-1:] for point in line.points), key=lambda point: (point[1], -point[0]))
+    seen = [point for line in lines[-1:] for point in line.points if math.isfinite(point[1])]
+    if not seen:
+        return element("p", "No validation gave a Dice.", class_="note")
+    x, best = max(seen, key=lambda point: (point[1], -point[0]))
     marks = [Mark(x, best, f"best {best:.3f}")]
     return line_chart(lines, title="Validation Dice", x_label="step", y_limits=(0, 1), marks=marks)
 

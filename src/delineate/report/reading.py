@@ -53,18 +53,25 @@ def _spread(stored: Stored, metric: str) -> Iterator[str]:
 def _failures(stored: Stored) -> Iterator[str]:
     """Misses and false positives; of several classes only those that have some."""
     several, none = len(stored.classes) > 1, True
-    for name, counts in stored.content["outcomes"].items():
-        there, absent = counts["found"] + counts["missed"], counts["false_positive"] + counts["both_empty"]
+    for name, counts in stored.outcomes().items():
+        there = counts["found"] + counts["not_touched"] + counts["missed"]
+        absent = counts["false_positive"] + counts["both_empty"]
         said = []
-        if counts["missed"]:
+        if there and counts["missed"] == there:
+            said.append("is never marked where it is" if counts["false_positive"] else "is never marked at all")
+        elif counts["missed"]:
             said.append(f"is missed altogether in {counts['missed']} of the {there} cases that have it")
+        if counts["not_touched"]:
+            said.append(
+                f"is marked only beside the reference, nowhere on it, in {counts['not_touched']} of the {there}"
+            )
         if counts["false_positive"] or (absent and not several):
             said.append(f"is marked in {counts['false_positive']} of the {absent} cases that do not have it")
         if said:
             none = False
             yield f"{f'“{name}”' if several else 'The class'} {' and '.join(said)}."
     if none:
-        yield "No class is missed altogether or marked where it is not, in any case."
+        yield "No class is missed altogether, marked only beside the reference, or marked where it is not, in any case."
 
 
 def _limits(stored: Stored) -> Iterator[str]:

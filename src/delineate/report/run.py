@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from delineate.data.case import Manifest
+from delineate.evaluation.caveats import TITLE
 from delineate.evaluation.stored import Stored
 from delineate.report.curves import curves
 from delineate.report.distribution import class_histograms
@@ -41,6 +42,7 @@ def write_run_report(run: Path) -> Path:
         "run report",
         _lead(record),
         notice(_state(record), "About this run"),
+        notice(_warnings(record), TITLE),
         notice(record.missing, "Missing from this run folder"),
         _headline(record),
         _scores(record.scores, str(record.summary.get("test_with", "delineate evaluate"))),
@@ -76,9 +78,17 @@ def _state(record: RunRecord) -> list[str]:
     last = record.metrics[-1] if record.metrics else {}
     where = f"last validated at step {last.get('step')} of {last.get('total_steps')} of stage '{last.get('stage')}'"
     done = where if last else "not validated yet"
+    if record.summary.get("status") == "diverged":
+        return [f"It was stopped, since its numbers were not finite any more: {record.summary.get('error', done)}."]
     if record.summary.get("status") == "interrupted":
         return [f"It was interrupted: {done}. The same command with --resume goes on."]
     return [f"It is not finished: {done}."]
+
+
+def _warnings(record: RunRecord) -> list[str]:
+    """What must be known before any score is read."""
+    changed = [f"The recipe was changed on the way: {line}." for line in record.summary.get("changes", [])]
+    return [*map(str, record.summary.get("warnings", [])), *changed]
 
 
 def _headline(record: RunRecord) -> Html:
@@ -91,18 +101,22 @@ def _headline_score(record: RunRecord) -> Html:
         what = f"mean {title_of(stored, metric)}, column “{stored.column_of(metric)}”"
         lines = [what + (", over the foreground classes" if several else "")]
         lines += [f"95 % interval {range_words(entry)}"] if entry["low"] is not None else []
-        lines += [f"n = {entry['n']} cases", "validation split, native resolution"]
-        value = number(entry["mean"])
+        words = record.summary.get("headline", {}).get("words")
+        lines += [f"n = {entry['n']} cases", *([words] if words else []), "validation split, native resolution"]
+        head = record.summary.get("headline", {"dice": entry["mean"]})
+        value = number(entry["mean"]) if head["dice"] is not None else "–"
     else:
-        best = max((_dice(line) for line in record.metrics), default=None)
+        best = max((dice for line in record.metrics if (dice := _dice(line)) is not None), default=None)
         when = "" if record.finished else " so far"
         lines = [f"best validation Dice{when}, at the working size"] if best is not None else ["no scores yet"]
         value = number(best)
     return element("div", element("strong", value), *(element("span", line) for line in lines), class_="score")
 
 
-def _dice(line: dict[str, Any]) -> float:
-    return float(line.get("val", {}).get("dice", 0.0))
+def _dice(line: dict[str, Any]) -> float | None:
+    """None where no reference has foreground, or something was not finite."""
+    value = line.get("val", {}).get("dice")
+    return None if value is None else float(value)
 
 
 def _facts(record: RunRecord) -> dict[str, str]:
@@ -119,6 +133,8 @@ def _facts(record: RunRecord) -> dict[str, str]:
         found["Training time"] = f"{minutes:.1f} min"
     if best := summary.get("best"):
         found["Best validation"] = f"step {best.get('step')}"
+        if best.get("chosen_by"):
+            found["Weights chosen by"] = str(best["chosen_by"])
     if episodes := summary.get("episodes"):
         found["Episodes"] = str(episodes)
     if device := record.environment.get("device"):

@@ -13,7 +13,14 @@ from delineate.evaluation.stored import Stored
 from delineate.report.html import Html, element, facts, join, number, table
 
 SPLITS = {"train": "training split", "val": "validation split", "test": "test split", "all": "all cases"}
-OUTCOMES = {"found": "found", "missed": "missed", "false_positive": "false positive", "both_empty": "rightly empty"}
+OUTCOMES = {
+    "found": "found",
+    "not_touched": "not touched",
+    "missed": "missed",
+    "false_positive": "false positive",
+    "both_empty": "rightly empty",
+}
+"""Outcome → in words. Not touched: marked, but nowhere on the reference."""
 WIDE = 12
 """Up to so many classes stand side by side in one table."""
 Means = Mapping[str, Mapping[str, Mapping[str, Any]]]
@@ -93,9 +100,10 @@ def notes(stored: Stored) -> Html:
 
 
 def outcome_table(stored: Stored) -> Html:
-    """How often each class was found, missed, falsely marked, rightly absent."""
-    rows = [[name, *(counts[kind] for kind in OUTCOMES)] for name, counts in stored.content["outcomes"].items()]
-    return table(["Class", *OUTCOMES.values()], rows, caption="Cases by what happened to the class")
+    """How often each class was found, marked elsewhere only, missed, falsely marked, rightly absent."""
+    rows = [[name, *(counts[kind] for kind in OUTCOMES)] for name, counts in stored.outcomes().items()]
+    caption = "Cases by what happened to the class; not touched: marked, but nowhere on the reference"
+    return table(["Class", *OUTCOMES.values()], rows, caption=caption)
 
 
 def policy(stored: Stored, *, whose: bool = True) -> Html:

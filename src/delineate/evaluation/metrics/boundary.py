@@ -18,7 +18,7 @@ def boundary_iou(masks: Masks, ratio: float = RATIO) -> float:
     least 1; distance is the chessboard's, and what is outside the image counts as outside, as the authors compute it. (They
     have 2-D only; in 3-D the diagonal is the volume's.) Both empty → 1; a miss or a false positive → 0.
     """
-    if masks.outcome != "found":
+    if not masks.both:
         return float(masks.outcome == "both_empty")
     widths = [max(1, round(ratio * masks.diagonal / size)) for size in masks.spacing]
     ours, theirs = (mask & ~_eroded(mask, widths) for mask in masks.cropped)

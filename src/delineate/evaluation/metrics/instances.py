@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.evaluation.metrics.masks import Outcome
+from delineate.evaluation.metrics.masks import Outcome, outcome_of
 
 MATCH = 0.5
 """Two objects match if their IoU is above; at ½ or more no object can match two."""
@@ -50,10 +50,8 @@ class Instances:
 
     @property
     def outcome(self) -> Outcome:
-        """Whether there are objects in both maps, in one of them, or in none."""
-        if self.reference.size:
-            return "found" if self.prediction.size else "missed"
-        return "false_positive" if self.prediction.size else "both_empty"
+        """What became of the objects: found is when any two share a pixel."""
+        return outcome_of(self.reference.size, self.prediction.size, len(self.pairs))
 
     @cached_property
     def iou(self) -> NDArray[np.float64]:
@@ -86,7 +84,7 @@ def aggregated_jaccard(instances: Instances) -> float:
     several reference objects and then adds to each one's union; an object that meets no prediction adds its own pixels; of equal
     IoUs the lowest number is taken. Not symmetric.
     """
-    if instances.outcome != "found":
+    if not (instances.reference.size and instances.prediction.size):
         return float(instances.outcome == "both_empty")
     order = np.lexsort((-instances.iou, instances.pairs[:, 0]))
     _, first = np.unique(instances.pairs[order, 0], return_index=True)

@@ -17,14 +17,14 @@ from delineate.evaluation.metrics.masks import Masks
 
 def lesion_precision(masks: Masks, share: float = 0.0) -> float:
     """Met components of the prediction / all its components."""
-    if masks.outcome != "found":
+    if not masks.both:
         return float(masks.outcome == "both_empty")
     return _met(*masks.cropped, share)
 
 
 def lesion_recall(masks: Masks, share: float = 0.0) -> float:
     """Met components of the reference / all its components."""
-    if masks.outcome != "found":
+    if not masks.both:
         return float(masks.outcome == "both_empty")
     return _met(*masks.cropped[::-1], share)
 

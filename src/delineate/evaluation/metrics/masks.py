@@ -17,7 +17,16 @@ from delineate.evaluation.overlap import Counts
 
 Mask = NDArray[np.bool_]
 Values = NDArray[np.float64]
-Outcome = Literal["found", "missed", "false_positive", "both_empty"]
+Outcome = Literal["found", "not_touched", "missed", "false_positive", "both_empty"]
+"""Of a class in a case whose reference has it: found (the masks share a pixel), not touched (marked elsewhere only), missed
+(marked nowhere); of a case whose reference lacks it: marked falsely, or rightly not."""
+
+
+def outcome_of(reference: int, prediction: int, shared: int) -> Outcome:
+    """From numbers of pixels (or objects) of each and of both."""
+    if reference:
+        return "missed" if not prediction else "found" if shared else "not_touched"
+    return "false_positive" if prediction else "both_empty"
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,10 +117,13 @@ class Masks:
 
     @property
     def outcome(self) -> Outcome:
-        """Whether the class is in both masks, in one of them, or in none."""
-        if self.tp + self.fn:
-            return "found" if self.tp + self.fp else "missed"
-        return "false_positive" if self.fp else "both_empty"
+        """What became of the class."""
+        return outcome_of(self.tp + self.fn, self.tp + self.fp, self.tp)
+
+    @property
+    def both(self) -> bool:
+        """Whether both masks have pixels, be they shared or not: then there are distances between them."""
+        return self.tp + self.fn > 0 and self.tp + self.fp > 0
 
     @property
     def pixel_size(self) -> float:
@@ -172,5 +184,5 @@ class Masks:
         return (there, ours), (nearest(reference, prediction, shape, self.spacing), theirs)
 
     def _need_both(self) -> None:
-        if self.outcome != "found":
+        if not self.both:
             raise ValueError(f"no distance between masks of which one is empty ({self.outcome})")

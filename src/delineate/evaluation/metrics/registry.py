@@ -31,7 +31,7 @@ POLICY: dict[Kind, dict[str, str]] = {
         "present": "cases whose reference has the class; a miss = 0",
     },
     "distance": {
-        "found": "cases where reference and prediction both have the class; others are left out",
+        "found": "cases where reference and prediction both have the class, overlapping or not; others are left out",
         "penalised": "as found, and a miss or a false positive = the image's diagonal; both empty are left out",
     },
     "amount": {"all": "every case; an empty mask has size 0"},

@@ -15,7 +15,7 @@ def cldice(masks: Masks) -> float:
     (1984) 236, in 2-D, Lee et al., CVGIP 56 (1994) 462, in 3-D; each pixel counts once, spacing plays no part. Both
     empty → 1; a miss or a false positive → 0.
     """
-    if masks.outcome != "found":
+    if not masks.both:
         return float(masks.outcome == "both_empty")
     prediction, reference = masks.cropped
     precision, sensitivity = _inside(prediction, reference), _inside(reference, prediction)

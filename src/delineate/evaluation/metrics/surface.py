@@ -26,21 +26,21 @@ TOLERANCE = 2.0
 
 def hausdorff(masks: Masks) -> float:
     """max(max P→R, max R→P): Hausdorff, Grundzüge der Mengenlehre (1914)."""
-    if masks.outcome != "found":
+    if not masks.both:
         return math.nan
     return float(max(part.max() for part in masks.distances))
 
 
 def hd95_max(masks: Masks) -> float:
     """max(95th percentile of P→R, 95th percentile of R→P), percentiles interpolated linearly. (MONAI.)"""
-    if masks.outcome != "found":
+    if not masks.both:
         return math.nan
     return float(max(np.percentile(part, ROBUST) for part in masks.distances))
 
 
 def hd95_pooled(masks: Masks) -> float:
     """95th percentile of P→R and R→P taken together, interpolated linearly. (MedPy.)"""
-    if masks.outcome != "found":
+    if not masks.both:
         return math.nan
     return float(np.percentile(np.concatenate(masks.distances), ROBUST))
 
@@ -50,35 +50,35 @@ def hd95_weighted(masks: Masks) -> float:
 
     The smallest distance whose share reaches 95 %, not interpolated. (surface-distance's robust Hausdorff distance.)
     """
-    if masks.outcome != "found":
+    if not masks.both:
         return math.nan
     return max(_weighted_percentile(*part) for part in masks.surfaces)
 
 
 def assd(masks: Masks) -> float:
     """Mean of P→R and R→P taken together, so that a longer boundary weighs more. (MedPy from 0.5 on, MONAI's symmetric form.)"""
-    if masks.outcome != "found":
+    if not masks.both:
         return math.nan
     return float(np.concatenate(masks.distances).mean())
 
 
 def masd(masks: Masks) -> float:
     """(mean of P→R + mean of R→P) / 2, both boundaries weigh the same. (MedPy's `assd` before 0.5.)"""
-    if masks.outcome != "found":
+    if not masks.both:
         return math.nan
     return float(sum(part.mean() for part in masks.distances)) / 2
 
 
 def assd_weighted(masks: Masks) -> float:
     """Σ distance·size / Σ size over the surface elements of both masks."""
-    if masks.outcome != "found":
+    if not masks.both:
         return math.nan
     return sum(float(far @ size) for far, size in masks.surfaces) / sum(float(size.sum()) for _, size in masks.surfaces)
 
 
 def nsd(masks: Masks, tolerance: float = TOLERANCE) -> float:
     """Share of the boundary pixels of both masks that are at most `tolerance` (spacing's unit) from the other boundary. (MONAI.)"""
-    if masks.outcome != "found":
+    if not masks.both:
         return float(masks.outcome == "both_empty")
     far = np.concatenate(masks.distances)
     return float(np.count_nonzero(far <= tolerance)) / far.size
@@ -89,7 +89,7 @@ def nsd_weighted(masks: Masks, tolerance: float = TOLERANCE) -> float:
 
     (Nikolov et al. 2021.)
     """
-    if masks.outcome != "found":
+    if not masks.both:
         return float(masks.outcome == "both_empty")
     within = sum(float(size[far <= tolerance].sum()) for far, size in masks.surfaces)
     return within / sum(float(size.sum()) for _, size in masks.surfaces)
@@ -106,7 +106,7 @@ class DirectedMeans(NamedTuple):
 
 def directed_means_weighted(masks: Masks) -> DirectedMeans:
     """Σ distance·size / Σ size over each mask's surface elements. (surface-distance's average surface distance.)"""
-    if masks.outcome != "found":
+    if not masks.both:
         return DirectedMeans(math.nan, math.nan)
     return DirectedMeans(*(float(far @ size / size.sum()) for far, size in masks.surfaces))
 

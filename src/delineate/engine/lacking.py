@@ -1,0 +1,67 @@
+"""What validation cannot judge, seen before training from the references at the working size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.data.case import IGNORE
+from delineate.data.findings import count, some
+
+
+def lacking(references: Iterable[tuple[str, NDArray[Any]]], classes: Sequence[str]) -> list[str]:
+    """Sentences for the console; empty where every validation case can be judged and has every class.
+
+    `references`: ids and class indices H×W (255 = ignored); `classes`: names, background first. Costs a pass over the masks.
+    """
+    unseen, counts, empty = list[str](), np.zeros(len(classes), np.int64), list[str]()
+    total = 0
+    for name, mask in references:
+        pixels = np.bincount(mask.ravel(), minlength=IGNORE + 1)
+        total += 1
+        if pixels[:IGNORE].sum() == 0:
+            unseen.append(name)
+            continue
+        there = pixels[: len(classes)] > 0
+        counts += there
+        if not there[1:].any():
+            empty.append(name)
+    return [*_unscored(unseen, total), *(_without_foreground(empty, counts, total - len(unseen), classes))]
+
+
+def _unscored(unseen: Sequence[str], total: int) -> list[str]:
+    if not unseen:
+        return []
+    if len(unseen) == total:
+        return [
+            "WARNING: every pixel of every validation mask is ignored (255), so nothing can be scored and no weights can be "
+            "preferred: the latest will be kept; mend the masks, or put other cases into the validation split"
+        ]
+    number = count(len(unseen), "validation case has", "validation cases have")
+    return [f"WARNING: {number} no valid pixel (all 255) and will not be scored: {some(unseen, 3)}"]
+
+
+def _without_foreground(empty: Sequence[str], counts: NDArray[Any], scored: int, classes: Sequence[str]) -> list[str]:
+    if not scored:
+        return []
+    if len(empty) == scored:
+        return [
+            f"WARNING: no validation case has foreground ({count(scored, 'case')}), so there is no Dice and the weights will be "
+            "chosen by the validation loss; put cases with foreground into the validation split"
+        ]
+    lines = []
+    absent = [name for name, number in zip(classes[1:], counts[1:], strict=True) if not number]
+    if absent:
+        number = count(len(absent), "class is", "classes are")
+        lines.append(f"WARNING: {number} in no validation case and cannot be judged: {some(absent)}")
+    if (counts[1:] < scored).any():
+        which = (
+            f"{len(empty)} of {scored} validation cases lack foreground"
+            if len(classes) == 2
+            else "some cases lack a class"
+        )
+        lines.append(f"{which}: the weights are chosen by Dice of the pixels of all validation cases together")
+    return lines

@@ -1,0 +1,123 @@
+"""Which weights are kept: one number from the pixels of the validation cases, and what it is a measure of.
+
+- Every case has every class: Dice of each case, mean over cases, then over classes.
+- Some case lacks a class: Dice of the pixels of all cases together, class by class, then the mean over the classes that some
+  reference has. A mean over cases would give 1 for each empty case in which nothing is marked, so that a network that marks
+  nothing scores the share of empty cases; leaving these cases out would let false positives go unpunished. Pooled, they add to
+  the denominator, in proportion to their size. Pixels of a class that no reference has are shared out among those that are there.
+- No reference has a class: the validation loss alone.
+- All pixels are ignored: nothing; the latest weights are kept.
+
+Of equal values the lower validation loss wins, then the earlier weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Measure = Literal["cases", "pooled", "loss", "nothing"]
+WORDS: dict[str, str] = {
+    "cases": "Dice, mean over cases",
+    "pooled": "Dice of the pixels of all cases together",
+    "loss": "loss, since no validation case has foreground",
+    "nothing": "nothing, since no validation case has a valid pixel: the latest weights are kept",
+}
+"""Measure → what chose the weights, for the reader."""
+
+
+@dataclass(frozen=True)
+class CaseCounts:
+    """Pixels of one validation case that are not ignored, per foreground class."""
+
+    labels: tuple[int, ...]
+    """The classes that the other fields are about, in order."""
+    both: NDArray[Any]
+    """In prediction and reference."""
+    ours: NDArray[Any]
+    """In the prediction."""
+    theirs: NDArray[Any]
+    """In the reference."""
+    valid: NDArray[Any]
+    """All that are not ignored."""
+
+    def rows(self) -> Iterator[tuple[int, ...]]:
+        """(label, both, ours, theirs) of each class with a valid pixel."""
+        for row in zip(self.labels, self.both, self.ours, self.theirs, self.valid, strict=True):
+            if row[-1]:
+                yield tuple(int(value) for value in row[:-1])
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What one validation says of the weights."""
+
+    dice: float | None
+    """None where the measure is none of Dice."""
+    measure: Measure
+    cases: int
+    """Cases with a valid pixel."""
+    with_foreground: int
+    """Of them, those whose reference has a class."""
+    marked: int
+    """Of them, those in which the network marks a class."""
+
+    @property
+    def words(self) -> str:
+        """For one line of progress: "Dice 0.8312", with what is unusual about it."""
+        said = []
+        if self.measure == "pooled":
+            said.append("pooled")
+        if self.with_foreground and not self.marked:
+            said.append("nothing marked")
+        if self.measure in ("loss", "nothing"):
+            said.append("no foreground" if self.measure == "loss" else "all ignored")
+        value = "–" if self.dice is None else f"{self.dice:.4f}"
+        return f"Dice {value} ({', '.join(said)})" if said else f"Dice {value}"
+
+
+def judge(cases: Iterable[CaseCounts]) -> Judgement:
+    """See the module. A case without valid pixels counts nowhere."""
+    scored = [case for case in cases if case.valid.any()]
+    rows = np.array([row for case in scored for row in case.rows()], np.int64).reshape(-1, 4)
+    label, both, ours, theirs = rows.T
+    held = np.unique(label[theirs > 0])
+    measure: Measure = "pooled" if (theirs == 0).any() else "cases"
+    if not len(held):
+        measure = "loss" if scored else "nothing"
+    stray = ours[~np.isin(label, held)].sum() / max(1, len(held))
+    per_class = []
+    for here in (label == one for one in held):
+        if measure == "cases":
+            per_class.append(np.mean(2 * both[here] / (ours[here] + theirs[here])))
+        else:
+            per_class.append(2 * both[here].sum() / (ours[here].sum() + theirs[here].sum() + stray))
+    return Judgement(
+        dice=float(np.mean(per_class)) if per_class else None,
+        measure=measure,
+        cases=len(scored),
+        with_foreground=sum(bool(case.theirs.any()) for case in scored),
+        marked=sum(bool(case.ours.any()) for case in scored),
+    )
+
+
+@dataclass(frozen=True)
+class Best:
+    """What the best weights so far scored. A run of an earlier version remembers neither loss nor measure."""
+
+    dice: float | None
+    loss: float | None
+    measure: Measure = "cases"
+
+
+def is_better(now: Judgement, loss: float, best: Best | None) -> bool:
+    """Whether weights with that judgement and validation loss take the place of the best."""
+    if best is None or now.measure != best.measure or now.measure == "nothing":
+        return True
+    if now.dice is not None and best.dice is not None and now.dice != best.dice:
+        return now.dice > best.dice
+    return best.loss is not None and loss < best.loss
