@@ -1,8 +1,9 @@
 """Near duplicates: recall and precision on copies planted into real sets, and the time that the search takes.
 
-    python benchmarks/duplicates.py DIR...
+    python benchmarks/duplicates.py [--frame ring|octagon|sector|lettering] DIR...
 
-Every fourth picture gets a copy, made in one of seven ways in turn; all are searched at once. A pair that the set itself has
+`--frame` puts all pictures into the same frame first: the black ring of a fundus camera, an endoscope's octagon with its text, an
+ultrasound sector with its rulers, or lettering all over the picture. Every fourth picture gets a copy, made in one of seven ways in turn; all are searched at once. A pair that the set itself has
 without any copies counts as neither right nor wrong: look at such pairs with `delineate data check DIR --report page.html`.
 """
 
@@ -70,12 +71,61 @@ def eight_bits(image: Image) -> Image:
     return np.ascontiguousarray(image[..., :3] if image.ndim == 3 else image)
 
 
-def measure(folder: Path) -> None:
+def ring(image: Image) -> Image:
+    side = min(image.shape[:2])
+    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+    image = cv2.resize(image[top : top + side, left : left + side], (565, 565), interpolation=cv2.INTER_AREA)
+    rows, columns = np.mgrid[:565, :565] - 282
+    image[rows**2 + columns**2 > 268**2] = 0
+    return image
+
+
+def octagon(image: Image) -> Image:
+    image = cv2.resize(image, (640, 512), interpolation=cv2.INTER_AREA)
+    corners = [[110, 0], [530, 0], [639, 110], [639, 402], [530, 511], [110, 511], [0, 402], [0, 110]]
+    inside = cv2.fillPoly(np.zeros((512, 640), np.uint8), [np.array(corners)], 1)
+    image[inside == 0] = 0
+    image = cv2.copyMakeBorder(image, 0, 0, 160, 0, cv2.BORDER_CONSTANT)
+    for line, text in enumerate(("Name: X", "Sex: F", "12/03/2011", "10:31:22", "CVP:A3", "Eh:A5")):
+        cv2.putText(image, text, (6, 40 + 40 * line), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (230, 230, 230), 1, cv2.LINE_AA)
+    return image
+
+
+def sector(image: Image) -> Image:
+    image = cv2.resize(image, (500, 420), interpolation=cv2.INTER_AREA)
+    inside = cv2.ellipse(np.zeros((420, 500), np.uint8), (250, -60), (460, 460), 0, 48, 132, 1, -1)
+    inside[:30] = 0
+    image[inside == 0] = 0
+    for tick in range(10):
+        cv2.line(image, (488, 40 + 36 * tick), (496, 40 + 36 * tick), (255, 255, 255), 1)
+    cv2.putText(image, "TIS 0.4  MI 1.2", (10, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1)
+    return image
+
+
+def lettering(image: Image) -> Image:
+    image = cv2.resize(image, (512, 512), interpolation=cv2.INTER_AREA)
+    for line in range(9):
+        place = (10 + 30 * (line % 3), 40 + 55 * line)
+        cv2.putText(image, "Patient 12345 Hospital 2011", place, cv2.FONT_HERSHEY_SIMPLEX, 0.9, (255,) * 3, 2, cv2.LINE_AA)
+    return image
+
+
+FRAMES: dict[str, Callable[[Image], Image]] = {
+    "ring": ring,
+    "octagon": octagon,
+    "sector": sector,
+    "lettering": lettering,
+}
+
+
+def measure(folder: Path, frame: str) -> None:
     manifest = discover(folder)
     names, kinds = [case.id for case in manifest.cases], list(CHANGES)
 
     def hashes_of(index: int) -> list[tuple[str, Any]]:
         image = read_image(manifest.path(manifest.cases[index].images[0]))
+        if frame:
+            image = FRAMES[frame](eight_bits(image))
         found = [(names[index], picture_hash(image))]
         if index % EVERY == 0:
             kind = kinds[index // EVERY % len(kinds)]
@@ -88,7 +138,7 @@ def measure(folder: Path) -> None:
     wall, cpu = time.perf_counter(), time.process_time()
     own = find_twins({name: hashes[name] for name in names if name in hashes}, workers=2)
     spent = f"{time.perf_counter() - wall:.1f} s (processor {time.process_time() - cpu:.1f} s)"
-    print(f"\n{folder.name}: {len(names)} pictures, {len(own)} pairs of their own, searched in {spent}", flush=True)
+    print(f"\n{folder.name} {frame}: {len(names)} pictures, {len(own)} pairs of their own, searched in {spent}", flush=True)
     report(hashes, find_twins(hashes, workers=2), own)
 
 
@@ -119,5 +169,7 @@ def _joined(ends: frozenset[str], known: set[frozenset[str]]) -> bool:
 
 if __name__ == "__main__":
     cv2.setNumThreads(0)
-    for argument in sys.argv[1:]:
-        measure(Path(argument))
+    arguments = sys.argv[1:]
+    frame = arguments[1] if arguments[0] == "--frame" else ""
+    for argument in arguments[2 if frame else 0 :]:
+        measure(Path(argument), frame)

@@ -209,7 +209,7 @@ def test_equal_pictures_are_drawn_together(make_pairs: Pairs) -> None:
         assert manifest is not None
         where = {case.id: case.split for case in manifest.cases}
         assert where["s01"] == where["s05"] == where["s09"]
-        assert manifest.split_origin == f"seeded: train/val/test 80/10/10 by case, equal pictures together, seed {seed}"
+        assert manifest.split_origin == f"seeded: train/val/test 80/10/10 by case, copies together, seed {seed}"
 
 
 def test_too_few_patients_name_the_way_out(make_pairs: Pairs) -> None:

@@ -223,7 +223,9 @@ def test_check_warns_of_groups_in_two_splits(make_pairs: Pairs) -> None:
     root = make_pairs(stems)
     (root / "train.txt").write_text("\n".join(stems[:5]))
     (root / "val.txt").write_text(stems[5])
-    assert any("(by file name) is in more than one split: patient2" in finding.text for finding in check(root).findings)
+    assert any(
+        "patient or sequence is in more than one split: patient2" in finding.text for finding in check(root).findings
+    )
 
 
 def test_check_of_nothing(tmp_path: Path) -> None:

@@ -9,16 +9,15 @@ from pathlib import Path
 from delineate.common.errors import DataError
 from delineate.data.balance import Share, class_balance, unseen_classes
 from delineate.data.case import LabelRule, Manifest
-from delineate.data.copies import Copies, find_copies, leaks
-from delineate.data.duplicates import PictureHash, picture_hash
+from delineate.data.copies import Copies, examine_copies, leaks
 from delineate.data.findings import Finding, count, some
 from delineate.data.images import DEFAULT_MAX_PIXELS
-from delineate.data.inspect import Census, Examination, Progress, examine
+from delineate.data.inspect import Census, Examination, Progress
 from delineate.data.layouts import recognise, to_manifest
 from delineate.data.loader import single_threaded_opencv
 from delineate.data.overview import Row, counted, overview
 from delineate.data.quality import SMALL, SPECK, Light, Objects, constant_and_dark, light_of, measure_objects
-from delineate.data.source import DataSource, as_source
+from delineate.data.source import DataSource, Join, as_source
 from delineate.data.spec import Pixels
 from delineate.data.splits import complete
 from delineate.data.tables import match_table
@@ -89,19 +88,16 @@ def check(
         return report
     manifest = source.grouped(manifest)
     report.layout = manifest.layout
-    hashes: dict[str, PictureHash] = {}
     lights: dict[str, Light] = {}
 
     def watch(name: str, image: Pixels) -> None:
         lights[name] = light_of(image)
-        if (found := picture_hash(image)) is not None:
-            hashes[name] = found
 
-    with single_threaded_opencv():
-        result = examine(manifest, max_pixels=max_pixels, progress=progress, watch=watch)
-        report.findings += result.findings
-        if result.manifest.cases:
-            _examined(report, result, hashes, lights, seed, max_pixels)
+    result, report.copies = examine_copies(manifest, max_pixels=max_pixels, progress=progress, watch=watch)
+    report.findings += result.findings
+    if result.manifest.cases:
+        with single_threaded_opencv():
+            _examined(report, result, lights, source.join, seed, max_pixels)
     report.findings.sort(key=lambda finding: ("error", "warning", "note").index(finding.severity))
     return report
 
@@ -118,8 +114,8 @@ def _opened(report: CheckReport, source: DataSource) -> Manifest:
 def _examined(
     report: CheckReport,
     result: Examination,
-    hashes: dict[str, PictureHash],
     lights: dict[str, Light],
+    join: Join,
     seed: int,
     max_pixels: int,
 ) -> None:
@@ -130,11 +126,11 @@ def _examined(
         manifest, census = manifest.model_copy(update={"labels": unmixed}), census.read_by(unmixed)
     if not manifest.folds:
         try:
-            manifest = complete(manifest, census.empty, seed=seed)
+            manifest = complete(manifest, census.empty, seed=seed, pairs=report.copies.pairs(join))
         except DataError as error:
             report.findings.append(Finding("error", str(error)))
     report.manifest, report.census = manifest, census
-    report.copies = find_copies(manifest, census, hashes)
+    report.copies = report.copies.placed(manifest)
     report.constant, report.dark = constant_and_dark({case.id: lights[case.id] for case in manifest.cases})
     report.findings += leaks(manifest, report.copies) + turned_apart(manifest, census)
     if result.labelled or unmixed is not None:

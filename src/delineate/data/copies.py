@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from delineate.data.case import Case, Manifest
-from delineate.data.duplicates import PictureHash, Twins, find_twins
+from delineate.data.duplicates import SURE, PictureHash, Twins, find_twins, picture_hash
 from delineate.data.findings import Finding, count, some
-from delineate.data.inspect import Census
-from delineate.data.joins import sharing
+from delineate.data.images import DEFAULT_MAX_PIXELS
+from delineate.data.inspect import Census, Examination, Progress, Watch, examine
+from delineate.data.joins import is_known, pairs_of, sharing
+from delineate.data.loader import single_threaded_opencv
+from delineate.data.mask_twins import masks_agree
+from delineate.data.neighbours import neighbours
+from delineate.data.source import Join
+from delineate.data.spec import Pixels
 
 
 @dataclass(frozen=True)
@@ -24,22 +30,67 @@ class Copies:
     """Pairs of near duplicates within one group: neighbouring slices and frames, nothing to worry about."""
     splits: Mapping[str, str] = field(default_factory=dict)
     """Case id → split ('unused' where it has none)."""
+    hashes: Mapping[str, PictureHash] = field(default_factory=dict, repr=False, compare=False)
+    """Of the pictures that were compared."""
 
     def across(self) -> list[Twins]:
         """The near duplicates that lie in different splits."""
         return [pair for pair in self.near if self.splits[pair.first] != self.splits[pair.second]]
 
+    def pairs(self, join: Join = "near") -> list[tuple[str, str]]:
+        """Ids of the cases that a division keeps together."""
+        near = [(pair.first, pair.second) for pair in self.near] if join == "near" else []
+        return [] if join == "none" else [*pairs_of(self.exact), *near]
 
-def find_copies(manifest: Manifest, census: Census, hashes: Mapping[str, PictureHash]) -> Copies:
-    """Exact and near duplicates among the cases. `hashes`: case id → perceptual hash, of the pictures that have one."""
+    def placed(self, manifest: Manifest) -> Copies:
+        """The same copies in the splits of the manifest."""
+        cases = {case.id: case for case in manifest.cases}
+        exact = tuple(tuple(cases[case.id] for case in members) for members in self.exact)
+        return replace(self, exact=exact, splits={case.id: place(case) for case in manifest.cases})
+
+
+def examine_copies(
+    manifest: Manifest,
+    *,
+    near: bool = True,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    progress: Progress | None = None,
+    watch: Watch | None = None,
+) -> tuple[Examination, Copies]:
+    """`inspect.examine`, and the copies among the cases that could be read. `near`: whether to look for near duplicates, too."""
+    hashes: dict[str, PictureHash] = {}
+
+    def look(name: str, image: Pixels) -> None:
+        if watch is not None:
+            watch(name, image)
+        if near and (found := picture_hash(image)) is not None:
+            hashes[name] = found
+
+    with single_threaded_opencv():
+        result = examine(manifest, max_pixels=max_pixels, progress=progress, watch=look)
+        return result, find_copies(result.manifest, result.census, hashes, max_pixels=max_pixels)
+
+
+def find_copies(
+    manifest: Manifest,
+    census: Census,
+    hashes: Mapping[str, PictureHash],
+    *,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+) -> Copies:
+    """Exact and near duplicates among the cases. `hashes`: case id → perceptual hash, of the pictures that have one.
+
+    A pair whose pictures alone leave a doubt is none where the two masks mark different places.
+    """
     cases = {case.id: case for case in manifest.cases}
     facts = census.facts
     exact = sharing(manifest.cases, lambda case: None if facts[case.id].constant else facts[case.id].pixels)
     repeated = {case.id for members in exact for case in members[1:]}
     twins = find_twins({name: hashes[name] for name in cases if name in hashes and name not in repeated})
+    twins = [pair for pair in twins if pair.similarity >= SURE or masks_agree(manifest, pair, max_pixels=max_pixels)]
     near = [pair for pair in twins if _apart(cases[pair.first], cases[pair.second])]
     splits = {case.id: place(case) for case in manifest.cases}
-    return Copies(tuple(map(tuple, exact)), tuple(near), len(twins) - len(near), splits)
+    return Copies(tuple(map(tuple, exact)), tuple(near), len(twins) - len(near), splits, hashes)
 
 
 def leaks(manifest: Manifest, copies: Copies) -> list[Finding]:
@@ -61,7 +112,7 @@ def leaks(manifest: Manifest, copies: Copies) -> list[Finding]:
         findings.append(
             Finding("warning", text, "look at them (--report) and move each pair into one split; `data split` does")
         )
-    findings += _torn_groups(manifest)
+    findings += _torn_groups(manifest) + neighbours(manifest, copies.hashes)
     within = [cases for cases in copies.exact if len({case.split for case in cases}) == 1]
     if within:
         number = count(len(within), "picture occurs", "pictures occur")
@@ -86,13 +137,16 @@ def place(case: Case) -> str:
 
 def _torn_groups(manifest: Manifest) -> list[Finding]:
     spread = [
-        cases for cases in sharing(manifest.cases, lambda case: case.group) if len({case.split for case in cases}) > 1
+        cases
+        for cases in sharing(manifest.cases, lambda case: case.group if is_known(case.group) else None)
+        if len({case.split for case in cases if case.split}) > 1
     ]
     if not spread:
         return []
     names = some([str(cases[0].group) for cases in spread])
-    number = count(len(spread), "patient or sequence (by file name) is", "patients or sequences (by file name) are")
-    return [Finding("warning", f"{number} in more than one split: {names}", "move each as a whole into one list")]
+    number = count(len(spread), "patient or sequence is", "patients or sequences are")
+    mend = "move each as a whole into one list; give --group-by none where these are no patients"
+    return [Finding("warning", f"{number} in more than one split: {names}", mend)]
 
 
 def _apart(first: Case, second: Case) -> bool:

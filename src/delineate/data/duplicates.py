@@ -18,10 +18,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from delineate.data.frames import continued, inside_frame
 from delineate.data.spec import Pixels
 
 NEAR = 0.88
 """Least correlation in detail of a near duplicate. Figures behind it: docs/data-doctor.md."""
+SURE = 0.94
+"""From here on the pictures alone decide; below, masks that mark different places speak against a pair."""
 ORIENTATIONS = (
     "as it is",
     "turned by 90°",
@@ -47,6 +50,8 @@ _LEAST_OVERLAP = 0.6
 _FLAT = 1e-3
 """A picture whose band-passed copy varies less than this share of its brightness has nothing to compare."""
 _BLOCK = 1024
+_SET = 8
+"""Fewer pictures than this do not tell what is common to all."""
 
 Plane = NDArray[np.float32]
 
@@ -59,6 +64,8 @@ class PictureHash:
     """16×16, mean 0, length 1."""
     coarse: NDArray[np.int8]
     fine: NDArray[np.int8]
+    seen: NDArray[np.bool_] | None = None
+    """Of the fine copy: where the picture is more than a flat frame; None: everywhere. The copies are 0 in the frame."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +85,20 @@ def picture_hash(image: Pixels) -> PictureHash | None:
     size = (_FINE, _FINE)
     shrinking = min(grey.shape) > _FINE
     fine = cv2.resize(grey, size, interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR).astype(np.float32)
+    seen = inside_frame(fine)
+    if seen is not None:
+        fine = continued(fine, seen)
     coarse = _shrunk(fine, _COARSE)
     middle = _band(coarse, 2, 8)
     if middle.std() <= _FLAT * max(1.0, float(fine.max())):
         return None
+    part = np.ones_like(fine) if seen is None else seen.astype(np.float32)
+    half = _shrunk(part, _COARSE)
     return PictureHash(
-        _hash(_shrunk(middle, _HASH)), _compressed(_band(coarse, 0.7, 3)), _compressed(_band(fine, 1, 4))
+        _hash(_shrunk(middle * half, _HASH)),
+        _compressed(_band(coarse, 0.7, 3), half),
+        _compressed(_band(fine, 1, 4), part),
+        seen,
     )
 
 
@@ -93,9 +108,17 @@ def find_twins(hashes: Mapping[str, PictureHash], *, workers: int | None = None)
     Of two pictures the one that comes first in `hashes` is `first`.
     """
     names, found = list(hashes), list(hashes.values())
-    pairs = _candidates([one.hash for one in found])
+    pairs = _candidates(_distinct([one.hash for one in found]))
+    telling = _telling(found)
+
+    def score(pair: tuple[int, int, int]) -> float:
+        first, second, orientation = pair
+        return _similarity(
+            (found[first], telling), (_oriented_hash(found[second], orientation), oriented(telling, orientation))
+        )
+
     with ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1)) as pool:
-        scores = pool.map(lambda pair: _similarity(found[pair[0]], _oriented_hash(found[pair[1]], pair[2])), pairs)
+        scores = pool.map(score, pairs)
         twins = [
             Twins(names[first], names[second], score, orientation)
             for (first, second, orientation), score in zip(pairs, scores, strict=True)
@@ -108,6 +131,31 @@ def oriented(array: NDArray[Any], orientation: int) -> NDArray[Any]:
     """An image turned and mirrored as `ORIENTATIONS` says."""
     mirrored = array[:, ::-1] if orientation >= 4 else array
     return np.ascontiguousarray(np.rot90(mirrored, orientation % 4))
+
+
+def _distinct(hashes: Sequence[Plane]) -> list[Plane]:
+    """Hashes without what all pictures of the set share."""
+    if len(hashes) < _SET:
+        return list(hashes)
+    common = np.mean(hashes, axis=0)
+    return [_normalised(one - common) for one in hashes]
+
+
+def _telling(found: Sequence[PictureHash]) -> Plane:
+    """How much each pixel of the fine copies tells pictures of this set apart: 1, or near 0 where all show the same.
+
+    Lettering, rulers and marks stand in the same place in all pictures of a device.
+    """
+    if len(found) < _SET:
+        return np.ones((_FINE, _FINE), np.float32)
+    total, squares = np.zeros((2, _FINE, _FINE), np.float32)
+    for one in found:
+        values = _unpacked(one.fine)
+        total += values
+        squares += values * values
+    mean, power = total / len(found), squares / len(found) + 1e-6
+    common = np.maximum(0, mean**2 - (power - mean**2) / (len(found) - 1)) / power
+    return np.asarray((1 - common) ** 2, np.float32)
 
 
 def _candidates(hashes: Sequence[Plane]) -> list[tuple[int, int, int]]:
@@ -133,9 +181,13 @@ def _candidates(hashes: Sequence[Plane]) -> list[tuple[int, int, int]]:
     return [(first, second, at) for (first, second), at in sorted(pairs.items())]
 
 
-def _similarity(first: PictureHash, second: PictureHash) -> float:
+_Weighed = tuple[PictureHash, Plane]
+"""A picture, and how much each pixel of its fine copy tells."""
+
+
+def _similarity(first: _Weighed, second: _Weighed) -> float:
     """Correlation of the fine copies after the second was laid over the first, −1 when the coarse ones differ already."""
-    coarse = _unpacked(first.coarse), _unpacked(second.coarse)
+    coarse = _unpacked(first[0].coarse), _unpacked(second[0].coarse)
     if _glimpse(*coarse) < _LEAST_GLIMPSE:
         return -1.0
     score, scale, left, top, swapped = _placed(*coarse)
@@ -144,7 +196,7 @@ def _similarity(first: PictureHash, second: PictureHash) -> float:
     whole, part = (second, first) if swapped else (first, second)
     ratio = _FINE / _COARSE
     start = np.array([[1 / scale, 0, -ratio * left / scale], [0, 1 / scale, -ratio * top / scale]], np.float32)
-    return _aligned(_unpacked(whole.fine), _unpacked(part.fine), start)
+    return _aligned(whole, part, start)
 
 
 def _glimpse(first: Plane, second: Plane) -> float:
@@ -165,26 +217,42 @@ def _placed(first: Plane, second: Plane) -> tuple[float, float, int, int, bool]:
     return best
 
 
-def _aligned(whole: Plane, part: Plane, start: NDArray[np.float32]) -> float:
-    """Correlation over the common area, after an affine fit that starts from `start` (whole → part)."""
+def _aligned(first: _Weighed, second: _Weighed, start: NDArray[np.float32]) -> float:
+    """Correlation over the common area, after an affine fit that starts from `start` (first → second)."""
+    whole, part = _unpacked(first[0].fine), _unpacked(second[0].fine)
+    wanted, given = _seen(first[0]), _seen(second[0])
     stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 20, 1e-3)
     try:
-        _, warp = cv2.findTransformECC(whole, part, start, cv2.MOTION_AFFINE, stop, np.ones_like(part, np.uint8), 3)
+        _, warp = cv2.findTransformECC(whole, part, start, cv2.MOTION_AFFINE, stop, given, 3)
     except cv2.error:  # the fit diverges: the two have nothing in common
         return -1.0
     size = (_FINE, _FINE)
     moved = cv2.warpAffine(part, warp, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-    inside = cv2.warpAffine(np.ones_like(part), warp, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP) > 0
-    if inside.mean() < _LEAST_OVERLAP:
+    inside = cv2.warpAffine(given, warp, size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP) * wanted > 0
+    if inside.sum() < _LEAST_OVERLAP * min(wanted.sum(), given.sum()):
         return -1.0
-    seen, other = whole[inside] - whole[inside].mean(), moved[inside] - moved[inside].mean()
-    return float(seen @ other / max(1e-9, float(np.linalg.norm(seen) * np.linalg.norm(other))))
+    telling = cv2.warpAffine(second[1], warp, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    weights = np.minimum(first[1], telling.astype(np.float32))
+    return _correlation(whole[inside], moved[inside].astype(np.float32), weights[inside])
+
+
+def _correlation(first: Plane, second: Plane, weights: Plane) -> float:
+    weights = weights / max(1e-9, float(weights.sum()))
+    one, other = first - float(weights @ first), second - float(weights @ second)
+    power = float(weights @ one**2) * float(weights @ other**2)
+    return float(weights @ (one * other)) / max(1e-12, power) ** 0.5
+
+
+def _seen(one: PictureHash) -> NDArray[np.uint8]:
+    """1 where a fine copy shows more than a frame."""
+    return np.ones((_FINE, _FINE), np.uint8) if one.seen is None else one.seen.astype(np.uint8)
 
 
 def _oriented_hash(one: PictureHash, orientation: int) -> PictureHash:
     if orientation == 0:
         return one
-    return PictureHash(*(oriented(plane, orientation) for plane in (one.hash, one.coarse, one.fine)))
+    hashed, coarse, fine = (oriented(plane, orientation) for plane in (one.hash, one.coarse, one.fine))
+    return PictureHash(hashed, coarse, fine, None if one.seen is None else oriented(one.seen, orientation))
 
 
 def _band(plane: Plane, inner: float, outer: float) -> Plane:
@@ -197,14 +265,17 @@ def _band(plane: Plane, inner: float, outer: float) -> Plane:
 def _hash(plane: Plane) -> Plane:
     """Roots of the values, so that a single bright spot does not decide, then mean 0 and length 1."""
     rooted: Plane = np.sign(plane) * np.sqrt(np.abs(plane))
-    rooted -= rooted.mean()
-    return (rooted / max(1e-9, float(np.linalg.norm(rooted)))).astype(np.float32)
+    return _normalised(rooted - rooted.mean())
 
 
-def _compressed(plane: Plane) -> NDArray[np.int8]:
-    """Values in standard deviations, bent so that outliers do not decide, as bytes."""
-    bent = np.tanh(plane / max(1e-6, 2 * float(plane.std())))
-    return np.round(127 * bent).astype(np.int8)
+def _normalised(plane: Plane) -> Plane:
+    return (plane / max(1e-9, float(np.linalg.norm(plane)))).astype(np.float32)
+
+
+def _compressed(plane: Plane, part: Plane) -> NDArray[np.int8]:
+    """Values in standard deviations, bent so that outliers do not decide, as bytes; `part`: 1 inside the frame, 0 in it."""
+    deviation = float(plane[part > 0.5].std())
+    return np.round(127 * part * np.tanh(plane / max(1e-6, 2 * deviation))).astype(np.int8)
 
 
 def _unpacked(plane: NDArray[np.int8]) -> Plane:

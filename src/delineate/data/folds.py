@@ -16,16 +16,12 @@ from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
 from delineate.data.case import IGNORE, Case, Manifest
-from delineate.data.copies import Copies, find_copies
-from delineate.data.duplicates import PictureHash, picture_hash
+from delineate.data.copies import Copies, examine_copies
 from delineate.data.findings import Finding, count, raise_errors, some
-from delineate.data.grouping import describe_rule
 from delineate.data.images import DEFAULT_MAX_PIXELS
-from delineate.data.inspect import Census, Progress, examine
-from delineate.data.joins import join, members_of, pairs_of
-from delineate.data.loader import single_threaded_opencv
-from delineate.data.source import DataSource, as_source
-from delineate.data.spec import Pixels
+from delineate.data.inspect import Census, Progress
+from delineate.data.joins import described, join, joins_in_words, members_of
+from delineate.data.source import DataSource, Join, as_source
 from delineate.data.unlabelled import settled
 
 Counts = NDArray[np.float64]
@@ -33,6 +29,13 @@ Counts = NDArray[np.float64]
 _QUARTERS = 4
 _CASES_WEIGHT = 10.0
 """How much more an even number of cases matters than an even number in any one stratum."""
+
+
+_TOGETHER: dict[Join, str] = {
+    "near": "duplicates together",
+    "exact": "equal pictures together",
+    "none": "copies of a picture apart",
+}
 
 
 @dataclass(frozen=True)
@@ -54,25 +57,25 @@ def split_data(
 ) -> Folding:
     """Read a data set and deal its cases into folds: each case gets a fold, or belongs to the test split.
 
-    Groups are those of the source; exact and near duplicates join theirs. `test_fraction` draws a test split; None keeps the one
-    that the data brings, if any, and leaves out cases that duplicate a test case. Raises `DataError` as `open_data`, and when there
-    are fewer groups than parts, when a kept test split shares groups with the rest, when the test fraction leaves the test split or
-    the folds without a class.
+    Groups are those of the source; exact and near duplicates join theirs, or those that its `join` says. `test_fraction` draws a
+    test split; None keeps the one that the data brings, if any, and leaves out cases that duplicate a test case. Raises `DataError`
+    as `open_data`, and when there are fewer groups than parts, when a kept test split shares groups with the rest, when the test
+    fraction leaves the test split or the folds without a class.
     """
     source = as_source(data)
     manifest = source.manifest()
-    hashes: dict[str, PictureHash] = {}
-
-    def watch(name: str, image: Pixels) -> None:
-        if (found := picture_hash(image)) is not None:
-            hashes[name] = found
-
-    with single_threaded_opencv():
-        result = examine(manifest, max_pixels=max_pixels, progress=progress, watch=watch)
-        raise_errors(result.findings)
-        copies = find_copies(result.manifest, result.census, hashes)
-    rule = "groups by file name" if source.group_by is None else describe_rule(source.group_by)
-    return deal(result.manifest, result.census, copies, folds=folds, test_fraction=test_fraction, seed=seed, rule=rule)
+    near = source.join == "near"
+    result, copies = examine_copies(manifest, near=near, max_pixels=max_pixels, progress=progress)
+    raise_errors(result.findings)
+    return deal(
+        result.manifest,
+        result.census,
+        copies,
+        folds=folds,
+        test_fraction=test_fraction,
+        seed=seed,
+        join_copies=source.join,
+    )
 
 
 def deal(
@@ -83,15 +86,14 @@ def deal(
     folds: int,
     test_fraction: float | None,
     seed: int,
-    rule: str = "groups by file name",
+    join_copies: Join = "near",
 ) -> Folding:
     """`split_data` for a data set that was read already. Equal arguments give equal folds."""
     if folds < 2:
         raise DataError(f"{folds} folds are too few; give 2 or more")
     if test_fraction is not None and not 0 < test_fraction < 1:
         raise DataError(f"a test fraction of {test_fraction:g} is not between 0 and 1")
-    pairs = [*pairs_of(copies.exact), *((pair.first, pair.second) for pair in copies.near)]
-    joined = join(manifest.cases, pairs)
+    joined = join(manifest.cases, copies.pairs(join_copies))
     findings: list[Finding] = []
     labelled = [case for case in manifest.cases if case.masks]
     listed = any(case.split for case in labelled)
@@ -104,7 +106,7 @@ def deal(
     parts = _dealt(pool, joined, manifest, census, folds, test_fraction, seed)
     cases = tuple(_placed(case, joined[case.id], parts, test_fraction) for case in manifest.cases)
     origin = f"{folds} folds{'' if test_fraction is None else f' and {test_fraction:.0%} test'}"
-    origin += f" ({rule}, duplicates together, stratified by class and foreground size, seed {seed})"
+    origin += f" (by {described(manifest.cases)}, {_TOGETHER[join_copies]}, stratified by class and foreground size, seed {seed})"
     found = settled(manifest.model_copy(update={"cases": cases, "split_origin": origin}))
     return Folding(found, findings + _unseen(found, census, test_fraction))
 
@@ -117,8 +119,8 @@ def _without_test(pool: Sequence[Case], joined: Mapping[str, str | None]) -> tup
     if torn:
         number = count(len(torn), "group is", "groups are")
         raise DataError(
-            f"{number} in the test split and outside of it ({some(torn)}); move each as a whole, or draw a new test split "
-            "with --test-fraction"
+            f"{number} in the test split and outside of it ({some(torn)}); move each as a whole, draw a new test split "
+            "with --test-fraction, or give --group-by none where these are no patients"
         )
     taken = {joined[case.id] for case in test if joined[case.id]}
     twins = [case.id for case in rest if joined[case.id] in taken]
@@ -140,10 +142,8 @@ def _dealt(
     if test_fraction is not None:
         shares = np.append(shares * (1 - test_fraction), test_fraction)
     if len(members) < len(shares):
-        what = "groups" if any(joined.values()) else "cases"
-        test = "" if test_fraction is None else " and a test split"
-        raise DataError(
-            f"{folds} folds{test} need at least {len(shares)} {what}, there are {len(members)}; give fewer --folds"
+        raise _too_few(
+            pool, members, len(shares), f"{folds} folds{'' if test_fraction is None else ' and a test split'}"
         )
     strata = _strata(pool, manifest, census)
     table = np.array([np.sum([strata[case.id] for case in cases], axis=0) for cases in members.values()])
@@ -153,6 +153,19 @@ def _dealt(
         for cases, part in zip(members.values(), chosen, strict=True)
         for case in cases
     }
+
+
+def _too_few(pool: Sequence[Case], members: Mapping[str, Sequence[Case]], needed: int, what: str) -> DataError:
+    """Too few groups; where it is the joined copies that make them few, this is said, and how to keep them apart."""
+    apart = len(members_of(pool, join(pool, ())))
+    text = f"{what} need at least {needed} {described(pool)}s, there are {apart}"
+    if apart < needed:
+        cure = " or --group-by none where these are no patients" if described(pool) == "group" else ""
+        return DataError(f"{text}; give fewer --folds{cure}")
+    return DataError(
+        f"{text}, but only {len(members)} that differ: {joins_in_words(members)}; give fewer --folds, --join exact to join equal "
+        "pictures alone, or --join none"
+    )
 
 
 def _strata(pool: Sequence[Case], manifest: Manifest, census: Census) -> dict[str, Counts]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from delineate.data.case import Case
 
 Pairs = Iterable[tuple[str, str]]
 """Ids of two cases each that belong together."""
+_COPIES = " and copies"
+"""How the group of a case ends that belongs with its copies alone."""
 
 
 def sharing(cases: Iterable[Case], key: Callable[[Case], str | None]) -> list[list[Case]]:
@@ -33,9 +35,11 @@ def pairs_of(sets: Iterable[Sequence[Case]]) -> list[tuple[str, str]]:
 def join(cases: Sequence[Case], pairs: Pairs) -> dict[str, str | None]:
     """Case id → group, the groups of paired cases made one; None for a case that belongs with no other.
 
-    Pairs of cases that are not among these are passed over. The joined group has the name that comes first in the alphabet.
+    Pairs of cases that are not among these are passed over. The joined group has the first name in the alphabet, that of a patient
+    or sequence where there is one.
     """
     names = {case.id: case.group or f"case {case.id}" for case in cases}
+    known = {case.group for case in cases if is_known(case.group)}
     leader = {name: name for name in names.values()}
 
     def first(name: str) -> str:
@@ -45,13 +49,25 @@ def join(cases: Sequence[Case], pairs: Pairs) -> dict[str, str | None]:
 
     for one, other in pairs:
         if one in names and other in names:
-            ends = sorted((first(names[one]), first(names[other])))
+            ends = sorted((first(names[one]), first(names[other])), key=lambda name: (name not in known, name))
             leader[ends[1]] = ends[0]
-    sizes: dict[str, int] = defaultdict(int)
-    for name in names.values():
-        sizes[first(name)] += 1
-    alone = {case.id for case in cases if not case.group and sizes[first(names[case.id])] == 1}
-    return {name: None if name in alone else first(group) for name, group in names.items()}
+    sizes = Counter(first(name) for name in names.values())
+    named = {}
+    for case in cases:
+        group = first(names[case.id])
+        bare = group not in known and not group.endswith(_COPIES)
+        named[case.id] = None if bare and sizes[group] == 1 else group + _COPIES if bare else group
+    return named
+
+
+def is_known(group: str | None) -> bool:
+    """Whether a group is a patient or sequence, and not only a picture with its copies."""
+    return group is not None and not group.endswith(_COPIES)
+
+
+def described(cases: Iterable[Case]) -> str:
+    """What the cases' groups are, in a word for tables and splits: nobody is told of groups where none are known."""
+    return "group" if any(is_known(case.group) for case in cases) else "case"
 
 
 def members_of(cases: Iterable[Case], joined: Mapping[str, str | None]) -> dict[str, list[Case]]:
@@ -60,3 +76,11 @@ def members_of(cases: Iterable[Case], joined: Mapping[str, str | None]) -> dict[
     for case in cases:
         found[joined[case.id] or f"case {case.id}"].append(case)
     return found
+
+
+def joins_in_words(groups: Mapping[str, Sequence[Case]]) -> str:
+    """The largest of the sets that were made one, for people."""
+    ordered = sorted(groups.values(), key=len, reverse=True)
+    words = [f"{' = '.join(case.id for case in members[:3])} …" for members in ordered[:2] if len(members) > 1]
+    largest = len(ordered[0]) if ordered else 0
+    return f"copies of a picture are kept together, up to {largest} cases ({'; '.join(words)})"

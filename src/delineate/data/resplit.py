@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from delineate.common.errors import DataError
-from delineate.data.findings import Finding
+from delineate.data.copies import examine_copies, leaks
+from delineate.data.findings import Finding, raise_errors
 from delineate.data.folds import Folding
 from delineate.data.images import DEFAULT_MAX_PIXELS
-from delineate.data.inspect import Progress, inspect
+from delineate.data.inspect import Progress
 from delineate.data.published import apply_list, find_list
 from delineate.data.source import DataSource, as_source
 from delineate.data.splits import complete
@@ -39,8 +40,12 @@ def resplit(
     findings: list[Finding] = []
     if published is not None:
         manifest, findings = apply_list(manifest, find_list(published))
-    manifest, census = inspect(manifest, max_pixels=max_pixels, progress=progress)
-    manifest = complete(manifest, census.empty, seed=seed)
+    near = source.join == "near"
+    result, copies = examine_copies(manifest, near=near, max_pixels=max_pixels, progress=progress)
+    raise_errors(result.findings)
+    census = result.census
+    manifest = complete(result.manifest, census.empty, seed=seed, pairs=copies.pairs(source.join))
+    findings += [finding for finding in leaks(manifest, copies.placed(manifest)) if finding.severity == "warning"]
     if labelled is not None:
         manifest = keep_labelled(manifest, census, labelled, seed=seed)
     return Folding(manifest, findings)

@@ -8,7 +8,8 @@ from typing import Literal
 
 from delineate.common.errors import DataError
 from delineate.data.case import Manifest
-from delineate.data.grouping import group_cases
+from delineate.data.findings import count
+from delineate.data.grouping import EACH, describe_rule, group_cases
 from delineate.data.label_table import find_labels, parse_labels
 from delineate.data.layouts import discover
 from delineate.data.tables import manifest_of_table
@@ -77,9 +78,13 @@ class DataSource:
         """The manifest with the groups of `group_by`; as it is without one. Raises `DataError` for a rule that does not fit."""
         if self.group_by is None:
             return manifest
-        groups = group_cases(self.group_by, [case.id for case in manifest.cases])
-        cases = tuple(case.model_copy(update={"group": groups[case.id]}) for case in manifest.cases)
-        return manifest.model_copy(update={"cases": cases})
+        groups: dict[str, str] = {}
+        words = ""
+        if self.group_by != EACH:
+            groups = group_cases(self.group_by, [case.id for case in manifest.cases])
+            words = f"{count(len(set(groups.values())), 'group')}, {describe_rule(self.group_by)}"
+        cases = tuple(case.model_copy(update={"group": groups.get(case.id)}) for case in manifest.cases)
+        return manifest.model_copy(update={"cases": cases, "grouping": words})
 
     def check(self) -> None:
         """Raise `DataError` for options that mean nothing with what `path` is."""
