@@ -3,7 +3,9 @@
     python benchmarks/duplicates.py [--frame ring|octagon|sector|lettering] DIR...
 
 `--frame` puts all pictures into the same frame first: the black ring of a fundus camera, an endoscope's octagon with its text, an
-ultrasound sector with its rulers, or lettering all over the picture. Every fourth picture gets a copy, made in one of seven ways in turn; all are searched at once. A pair that the set itself has
+ultrasound sector with its rulers, or lettering all over the picture.
+
+Every fourth picture gets a copy, made in one of seven ways in turn; all are searched at once. A pair that the set itself has
 without any copies counts as neither right nor wrong: look at such pairs with `delineate data check DIR --report page.html`.
 """
 
@@ -106,7 +108,9 @@ def lettering(image: Image) -> Image:
     image = cv2.resize(image, (512, 512), interpolation=cv2.INTER_AREA)
     for line in range(9):
         place = (10 + 30 * (line % 3), 40 + 55 * line)
-        cv2.putText(image, "Patient 12345 Hospital 2011", place, cv2.FONT_HERSHEY_SIMPLEX, 0.9, (255,) * 3, 2, cv2.LINE_AA)
+        cv2.putText(
+            image, "Patient 12345 Hospital 2011", place, cv2.FONT_HERSHEY_SIMPLEX, 0.9, (255,) * 3, 2, cv2.LINE_AA
+        )
     return image
 
 
@@ -138,7 +142,10 @@ def measure(folder: Path, frame: str) -> None:
     wall, cpu = time.perf_counter(), time.process_time()
     own = find_twins({name: hashes[name] for name in names if name in hashes}, workers=2)
     spent = f"{time.perf_counter() - wall:.1f} s (processor {time.process_time() - cpu:.1f} s)"
-    print(f"\n{folder.name} {frame}: {len(names)} pictures, {len(own)} pairs of their own, searched in {spent}", flush=True)
+    print(
+        f"\n{folder.name} {frame}: {len(names)} pictures, {len(own)} pairs of their own, searched in {spent}",
+        flush=True,
+    )
     report(hashes, find_twins(hashes, workers=2), own)
 
 
