@@ -113,6 +113,8 @@ class Manifest(BaseModel):
     """Where the splits come from: 'files', 'folders', or 'seeded: …' with the rule."""
     grouping: str = ""
     """How the cases' groups were found, in words; empty where none are known."""
+    leaks: tuple[str, ...] | None = None
+    """What lies in more than one split, a line each; None: nobody looked."""
     classes: ClassTable = ClassTable()
     labels: LabelRule = LabelRule(threshold=128)
     cases: tuple[Case, ...] = ()
@@ -148,8 +150,8 @@ class Manifest(BaseModel):
                 return case
             return case.model_copy(update={"split": "val" if case.fold == fold else "train"})
 
-        origin = f"{self.split_origin}; fold {fold} validates"
-        return self.model_copy(update={"cases": tuple(map(placed, self.cases)), "split_origin": origin})
+        update = {"split_origin": f"{self.split_origin}; fold {fold} validates", "leaks": None}
+        return self.model_copy(update={**update, "cases": tuple(map(placed, self.cases))})
 
     def sealed(self) -> Manifest:
         """The training and validation cases alone: what training works on, so that it cannot reach a test case."""

@@ -84,7 +84,7 @@ class DataSource:
             groups = group_cases(self.group_by, [case.id for case in manifest.cases])
             words = f"{count(len(set(groups.values())), 'group')}, {describe_rule(self.group_by)}"
         cases = tuple(case.model_copy(update={"group": groups.get(case.id)}) for case in manifest.cases)
-        return manifest.model_copy(update={"cases": cases, "grouping": words})
+        return manifest.model_copy(update={"cases": cases, "grouping": words, "leaks": None})
 
     def check(self) -> None:
         """Raise `DataError` for options that mean nothing with what `path` is."""

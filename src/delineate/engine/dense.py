@@ -143,7 +143,7 @@ def check_splits(manifest: Manifest) -> None:
 def _open_data(request: TrainRequest, folder: RunFolder, seed: int, reporter: Reporter) -> tuple[Manifest, Census]:
     source: Path | DataSource = folder.manifest if request.resume else request.source
     fold = None if request.resume else request.fold
-    manifest, census = open_data(source, fold=fold, seed=seed, max_pixels=request.max_pixels)
+    manifest, census = open_data(source, fold=fold, seed=seed, max_pixels=request.max_pixels, watch=not request.resume)
     if request.resume and request.fold is not None:
         _check_fold(manifest, request.fold)
     check_same_data(request, manifest)
@@ -153,7 +153,15 @@ def _open_data(request: TrainRequest, folder: RunFolder, seed: int, reporter: Re
     for finding in turned_apart(manifest, census):
         reporter.note(str(finding))
     check_splits(manifest)
+    tell_groups(manifest, reporter)
     return manifest, census
+
+
+def tell_groups(manifest: Manifest, reporter: Reporter) -> None:
+    """What is known to belong together, and what lies in more than one split all the same."""
+    reporter.note(f"groups: {manifest.grouping or 'none known, each case stands alone'}")
+    for leak in manifest.leaks or ():
+        reporter.note(f"warning: {leak}")
 
 
 def _check_fold(manifest: Manifest, fold: int) -> None:

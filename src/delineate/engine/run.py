@@ -175,6 +175,7 @@ def _open_folder(
         parameters=sum(p.numel() for p in method.parameters()),
         stages=[{"name": planned.stage.name, "steps": planned.steps} for planned in plan],
         classes=list(manifest.classes.names),
+        leaks=list(manifest.leaks or ()),
         started=time.strftime("%Y-%m-%d %H:%M:%S"),
     )
     write_json(folder.environment, environment(str(device), torch.get_num_threads()))

@@ -171,6 +171,7 @@ def open_slices(
     max_pixels: int = DEFAULT_MAX_PIXELS,
     cache_folder: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
+    watch: bool = False,
 ) -> SliceSet:
     r"""Recognise a data set, a folder or a manifest.json that was saved before, and see it as stacks of slices.
 
@@ -187,7 +188,7 @@ def open_slices(
         )
     if axis is not None:
         raise DataError(f"{source.path} holds no NIfTI volumes, so there is no slice axis to choose; leave --axis away")
-    manifest, census = open_data(source, fold=fold, seed=seed, max_pixels=max_pixels, progress=progress)
+    manifest, census = open_data(source, fold=fold, seed=seed, max_pixels=max_pixels, progress=progress, watch=watch)
     pixels = {name: _foreground(facts.class_pixels(manifest.labels)) for name, facts in census.facts.items()}
     by_id = {case.id: case for case in manifest.cases}
     sizes = {name: (facts.height, facts.width) for name, facts in census.facts.items()}

@@ -43,6 +43,7 @@ def write_run_report(run: Path) -> Path:
         _lead(record),
         notice(_state(record), "About this run"),
         notice(_warnings(record), TITLE),
+        notice(list(map(str, record.summary.get("leaks", []))), "In more than one split"),
         notice(record.missing, "Missing from this run folder"),
         _headline(record),
         _scores(record.scores, str(record.summary.get("test_with", "delineate evaluate"))),

@@ -26,6 +26,8 @@ class Folds:
     """1: its own train, val and test lists."""
     empty: frozenset[str]
     """Ids of cases without foreground."""
+    joined: bool = False
+    """Whether copies of a picture are in one fold, so that nobody need look for them again."""
 
     def training(self) -> list[Manifest]:
         """For each fold the manifest of its runs: that fold is the split `test`, a tenth of the other groups is `val`.
@@ -55,7 +57,7 @@ class Folds:
             case if is_bare(case) else placed(case) for case in everywhere if is_bare(case) or case.fold is not None
         )
         origin = f"{self.manifest.split_origin}; fold {fold} tests"
-        return self.manifest.model_copy(update={"cases": cases, "split_origin": origin})
+        return self.manifest.model_copy(update={"cases": cases, "split_origin": origin, "leaks": () if self.joined else None})
 
 
 def open_folds(source: DataSource, folds: int | None, announce: Callable[[str], None] = lambda _: None) -> Folds:
@@ -68,8 +70,9 @@ def open_folds(source: DataSource, folds: int | None, announce: Callable[[str], 
     if given is not None and folds not in (None, given.folds):
         has = f"{given.folds} folds" if given.folds else "no folds"
         raise DataError(f"{data} has {has}, not {folds}; leave --folds out, or give the data set's folder")
-    if source.group_by is not None and (given is not None or folds is None):
-        raise DataError("--group-by makes folds; give --folds and the data set's folder with it")
+    if source.group_by is not None and given is not None and given.folds:
+        raise DataError(f"{data} has folds, which were dealt by their groups; leave --group-by out")
+    joined = False
     if given is not None and given.folds:
         manifest, census = inspect(given)
     elif folds is not None:
@@ -77,8 +80,11 @@ def open_folds(source: DataSource, folds: int | None, announce: Callable[[str], 
         for finding in folding.findings:
             announce(finding.text)
         manifest, census = inspect(folding.manifest)
+        joined = source.join == "near"
     else:
-        manifest, census = open_data(source)
+        manifest, census = open_data(source, watch=True)
+        for leak in manifest.leaks or ():
+            announce(f"warning: {leak}")
     if not manifest.folds and not manifest.split("test"):
         raise DataError(f"{data} has no test list; give --folds")
-    return Folds(manifest, manifest.folds or 1, frozenset(census.empty))
+    return Folds(manifest, manifest.folds or 1, frozenset(census.empty), joined)

@@ -13,7 +13,7 @@ from delineate.report.images import contour_legend, figure_of
 from delineate.report.overlays import Overlays
 from delineate.report.page import notice, page, pictures, section, write_page
 from delineate.report.scores import case_values, title_of
-from delineate.studies.benchmark import COMPARISON, SCORED, Benchmark
+from delineate.studies.benchmark import COMPARISON, MANIFEST, SCORED, Benchmark
 from delineate.studies.jobs import scores_folder
 from delineate.studies.leaderboard import Leaderboard, Row, seed_sd
 
@@ -30,6 +30,7 @@ def write_benchmark_report(benchmark: Benchmark, board: Leaderboard) -> Path:
         "benchmark",
         element("p", _lead(benchmark), class_="lead"),
         notice([f"{name}: {error}" for name, error in board.failures.items()], "Runs that failed"),
+        notice(list(Manifest.load(benchmark.folder / MANIFEST).leaks or ()), "In more than one split"),
         section("What this allows to be said", element("ul", *(element("li", line) for line in board.words))),
         section("Leaderboard", _scores(board), *(_forest(board, name) for name in board.metrics)),
         section("What it costs", _costs(board), _notes(board)),
