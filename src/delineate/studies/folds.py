@@ -57,7 +57,9 @@ class Folds:
             case if is_bare(case) else placed(case) for case in everywhere if is_bare(case) or case.fold is not None
         )
         origin = f"{self.manifest.split_origin}; fold {fold} tests"
-        return self.manifest.model_copy(update={"cases": cases, "split_origin": origin, "leaks": () if self.joined else None})
+        return self.manifest.model_copy(
+            update={"cases": cases, "split_origin": origin, "leaks": () if self.joined else None}
+        )
 
 
 def open_folds(source: DataSource, folds: int | None, announce: Callable[[str], None] = lambda _: None) -> Folds:
