@@ -9,7 +9,7 @@ from pathlib import Path
 
 from delineate.common.errors import DataError
 from delineate.data.pairing import Pairs, Split, pair
-from delineate.data.roles import Item
+from delineate.data.roles import CHOSEN, Item
 from delineate.data.words import FORMATS, Role, image_stem
 
 PLAIN_IMAGES = ("images", "image", "imgs", "img")
@@ -116,7 +116,7 @@ def _winners(
 
 def _rank(name: str, plain: Sequence[str]) -> int:
     """0 for the plainest names, 2 for the ends of names; what the user has chosen before all."""
-    if name == "chosen":
+    if name == CHOSEN:
         return -1
     return 0 if name in plain else 2 if name.startswith("*") else 1
 
@@ -160,7 +160,7 @@ def _without_strangers(images: list[Item], pairs: list[Pairs]) -> tuple[list[Ite
         return plain or images, pairs
 
     def wanted(item: Item) -> bool:
-        return item.path.parent in known or item.source in (*PLAIN_IMAGES, "chosen", "beside")
+        return item.path.parent in known or item.source in (*PLAIN_IMAGES, CHOSEN, "beside")
 
     for each in pairs:
         kept = {key: [item for item in items if wanted(item)] for key, items in each.images.items()}

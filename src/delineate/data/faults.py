@@ -9,7 +9,7 @@ from delineate.data.case import Split as SplitName
 from delineate.data.choice import Chosen, quoted
 from delineate.data.findings import Finding, count, some
 from delineate.data.pairing import Split, merged
-from delineate.data.roles import Item
+from delineate.data.roles import CHOSEN, Item
 from delineate.data.words import channel_of
 
 _ADD = (
@@ -61,7 +61,7 @@ def _twice(root: Path, chosen: Chosen) -> list[Finding]:
     rivals = []
     for kind in chosen.pairs:
         for image, masks in kind.found:
-            if len(masks) > 1 and not all(mask.source == "chosen" for mask in masks) and not merged(masks):
+            if len(masks) > 1 and not all(mask.source == CHOSEN for mask in masks) and not merged(masks):
                 rivals.append((image, masks))
     apart = [(image, masks) for image, masks in rivals if len({mask.path.parent for mask in masks}) == len(masks)]
     findings = []

@@ -15,7 +15,7 @@ from delineate.data.faults import faults
 from delineate.data.findings import Finding, count, some
 from delineate.data.naming import unique_names
 from delineate.data.pairing import Split, case_name, merged, pair
-from delineate.data.roles import Item, split_levels, split_of
+from delineate.data.roles import CHOSEN, Item, split_levels, split_of
 from delineate.data.words import split_in_stem, tokens_of
 
 
@@ -77,11 +77,11 @@ def _sorted_out(pairs: list[tuple[Item, list[Item]]]) -> tuple[list[tuple[Item, 
     reasons: dict[str, list[Item]] = defaultdict(list)
     for image, masks in pairs:
         if len(masks) > 1:
-            reasons["chosen" if all(mask.source == "chosen" for mask in masks) else merged(masks)].append(image)
+            reasons[CHOSEN if all(mask.source == CHOSEN for mask in masks) else merged(masks)].append(image)
     findings = []
     for why, images in reasons.items():
         if why:
-            words = {"chosen": "all of them were named", "parts": "the left and the right part"}.get(why, why)
+            words = {CHOSEN: "all of them were named", "parts": "the left and the right part"}.get(why, why)
             names = some([image.stem for image in images], 3)
             text = (
                 f"{count(len(images), 'image has', 'images have')} several masks, which are merged ({words}): {names}"
@@ -91,7 +91,7 @@ def _sorted_out(pairs: list[tuple[Item, list[Item]]]) -> tuple[list[tuple[Item, 
 
 
 def _together(masks: Sequence[Item]) -> bool:
-    return all(mask.source == "chosen" for mask in masks) or bool(merged(masks))
+    return all(mask.source == CHOSEN for mask in masks) or bool(merged(masks))
 
 
 def _raters(kinds: Kinds, images: Sequence[Item], split: Split) -> tuple[dict[Path, list[list[Item]]], list[Finding]]:

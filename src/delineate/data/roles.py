@@ -15,6 +15,8 @@ from delineate.data.case import Split
 from delineate.data.tree import File
 from delineate.data.words import PARTS, Role, Word, ending, folder_word, image_stem, tokens_of
 
+CHOSEN = "chosen"
+"""The source of what the user has named."""
 _LOSSY = frozenset({".jpg", ".jpeg"})
 
 
@@ -69,7 +71,7 @@ def as_role(file: File, role: Role, folder: str = "") -> Item:
     """A file that the user has named, in that role; `folder`: the folder by which it was named."""
     at = next((at for at, name in enumerate(file.parts) if name == folder), None)
     kept = tuple(name for index, name in enumerate(file.parts) if index != at and not _tells(name))
-    return Item(file, role, folder or "chosen", folder, kept)
+    return Item(file, role, CHOSEN, folder, kept)
 
 
 def _tells(name: str) -> bool:
@@ -88,6 +90,10 @@ def _of_folder(
     word = Word() if at is None else folder_word(parts[at])
     kept = tuple(name for index, name in enumerate(parts) if index != at and not _is_role(parts, index, inside))
     by_ending = {} if word.role not in (Role.NONE, Role.IMAGE, Role.MASK) else _by_ending(members, word.role)
+    if word.role is Role.MASK and not word.plain:
+        # `BUSI_with_GT/` may hold masks alone, or images with their masks beside them.
+        beside = _by_ending(members, Role.NONE)
+        by_ending = beside if any(role is Role.IMAGE for role, _ in beside.values()) else by_ending
     items = []
     for file in members:
         role, source = by_ending.get(file, (word.role, ""))

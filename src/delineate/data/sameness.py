@@ -16,7 +16,7 @@ from delineate.data.findings import Finding
 from delineate.data.images import read_mask
 from delineate.data.pairing import pair
 from delineate.data.pictures import Pictures
-from delineate.data.roles import Item
+from delineate.data.roles import CHOSEN, Item
 from delineate.data.words import Role
 
 LOOKED_AT = 16
@@ -31,7 +31,7 @@ def check_alike(root: Path, cases: Sequence[Case], found: Pictures, items: Seque
     labelled = [case for case in cases if case.masks]
     if len(labelled) < 3 or not _alike(root, labelled):
         return []
-    named = any(mask.source == "chosen" for mask in found.masks)
+    named = any(mask.source == CHOSEN for mask in found.masks)
     folder = next((mask.folder for mask in found.masks if mask.folder), "")
     text = f"the masks{f' in {folder}' if folder else ''} are nearly the same in all cases"
     other = None if named else _other(found, items)
