@@ -15,10 +15,11 @@ from delineate.common.errors import DataError, DelineateError
 from delineate.data.case import ClassTable
 from delineate.data.layouts import discover
 from delineate.data.phantom import write_phantoms
+from delineate.data.source import DataSource
 from delineate.data.spec import InputSpec
 from delineate.inference import files as module
 from delineate.inference.files import predict_files
-from delineate.inference.inputs import expand, name_outputs, of_split
+from delineate.inference.inputs import expand, name_outputs, plan_split
 from delineate.inference.predictor import Predictor
 from micro_method import brightness
 
@@ -259,13 +260,15 @@ def test_memory_does_not_grow_with_the_number_of_files(tmp_path: Path, monkeypat
 def test_a_split_of_a_data_set_is_predicted(tmp_path: Path):
     data = write_phantoms(tmp_path / "data", count=8, size=32, seed=0)
     wanted = (data / "test.txt").read_text().split()
-    assert [path.stem for path in of_split(data, "test")] == wanted
+    tasks = plan_split([DataSource(data)], "test").tasks
+    assert [task.image.stem for task in tasks] == [task.name for task in tasks] == wanted
     discover(data).save(tmp_path / "manifest.json")
-    assert of_split(tmp_path / "manifest.json", "test") == of_split(data, "test")
+    assert plan_split([DataSource(tmp_path / "manifest.json")], "test").tasks == tasks
+    assert len(plan_split([DataSource(data)], "all").tasks) == 8
     for name in ("train", "val", "test"):
         (data / f"{name}.txt").unlink()
     with pytest.raises(DataError, match=r"no images in split 'test'; it names none; give the manifest.json of a run"):
-        of_split(data, "test")
+        plan_split([DataSource(data)], "test")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tif"])

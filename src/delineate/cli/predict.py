@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,15 @@ SHOWN = 20
 """Rows of the table on the console; all are in summary.csv."""
 
 
+class Part(StrEnum):
+    """Of a data set, what to predict."""
+
+    train = "train"
+    val = "val"
+    test = "test"
+    all = "all"
+
+
 def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model.safetensors, or a run folder.")],
     inputs: Annotated[
@@ -24,9 +34,11 @@ def predict(
     ],
     out: options.MaskFolder,
     split: Annotated[
-        options.Split | None,
+        Part | None,
         typer.Option(
-            help="INPUT is a data set, or a run's manifest.json; predict this part of it.", show_default=False
+            help="INPUT is a data set, a table or a manifest.json; predict this part of it. Where the data name no splits: as "
+            "the model's run drew them.",
+            show_default=False,
         ),
     ] = None,
     images: options.DataImages = None,
@@ -100,6 +112,8 @@ def print_predictions(result: PredictionResult) -> None:
         console.print(table)
     if len(good) > SHOWN:
         console.print(f"… and {len(good) - SHOWN} more in {result.folder / 'summary.csv'}")
+    for text in result.notes:
+        typer.echo(f"note: {text}", err=True)
     for text, count in result.remarks.items():
         typer.echo(f"note: {text} ({count} of {len(good)} images)", err=True)
     for file in result.failures:

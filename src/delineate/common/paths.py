@@ -5,8 +5,13 @@ The rules of Windows hold everywhere, so that what is written on one system is s
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 from collections.abc import Sequence
+
+LONGEST = 255
+"""Bytes that the usual file systems allow for one name."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _DRIVE = re.compile(r"[A-Za-z]:")
@@ -33,6 +38,20 @@ def path_fault(path: str) -> str:
     if parts[0] == "" or _DRIVE.match(path):
         return "it is an absolute path"
     return "it has control characters" if _CONTROL.search(path) else ""
+
+
+def too_long(name: str) -> bool:
+    """Whether the usual file systems refuse a name for its length."""
+    return len(os.fsencode(name)) > LONGEST
+
+
+def fitting(name: str, suffix: str = "") -> str:
+    """The name with the suffix, shortened in its middle where it would be too long; equal names stay equal, others differ."""
+    if not too_long(name + suffix):
+        return name + suffix
+    digest = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:12]
+    room = LONGEST - len(suffix) - len(digest) - 1
+    return f"{os.fsencode(name)[:room].decode(errors='ignore')}_{digest}{suffix}"
 
 
 def usable_names(names: Sequence[str]) -> list[str]:

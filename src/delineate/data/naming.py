@@ -6,7 +6,11 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 
+from delineate.common.paths import fitting
+
 _JOINERS = ("_", "__", "-", "--")
+_ROOM = ".png"
+"""What is put behind a name; the names are kept short enough for it."""
 
 
 def unique_names(names: Sequence[tuple[str, tuple[str, ...]]]) -> list[str]:
@@ -21,6 +25,7 @@ def unique_names(names: Sequence[tuple[str, tuple[str, ...]]]) -> list[str]:
         found = [
             stem if stem in single else joiner.join((*folders, stem) if stem else folders) for stem, folders in names
         ]
+        found = [name if name in single else fitting(name, _ROOM).removesuffix(_ROOM) for name in found]
         if len(set(found)) == len(found) and all(found):
             return found
     return [f"{name or 'case'}_{_digest(stem, folders)}" for name, (stem, folders) in zip(found, names, strict=True)]

@@ -71,6 +71,12 @@ def image_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and _visible(path))
 
 
+def lost_links(folder: Path) -> list[Path]:
+    """The links directly in a folder that are called images and lead nowhere."""
+    names = (path for path in sorted(folder.iterdir()) if path.suffix.lower() in IMAGE_SUFFIXES)
+    return [path for path in names if not path.exists() and not path.name.startswith(".")]
+
+
 def volume_files(folder: Path) -> list[Path]:
     """The files directly in a folder whose name is that of a volume format."""
     return sorted(path for path in folder.iterdir() if volume_suffix(path) and _visible(path))

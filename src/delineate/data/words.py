@@ -107,7 +107,7 @@ _RATER_WORD = r"2nd[-_ ]?(?:manual|ho|observer)|manual[-_ ]?2|vk"
 _INSTANCE_WORD = r"instances?|inst"
 _OTHER_WORD = r"superpixels|overlay|viz|fov|roi|contours?|edges?|pred|prediction"
 _ENDINGS: tuple[tuple[Role, re.Pattern[str]], ...] = tuple(
-    (role, re.compile(rf"^(?:(?P<base>.*)[-_. ])?(?P<word>{words})(?P<number>[-_ ]\d+)?$", re.IGNORECASE))
+    (role, re.compile(rf"^(?:(?P<base>.*?)[-_. ])?(?P<word>{words})(?P<number>[-_ ]\d+)?$", re.IGNORECASE))
     for role, words in (
         (Role.OTHER, _OTHER_WORD),
         (Role.INSTANCES, _INSTANCE_WORD),

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from delineate.artefact.format import Artefact, save
 from delineate.common.files import write_bytes, write_text
+from delineate.common.paths import fitting
 from delineate.data.case import IGNORE, Case, ClassTable, Manifest, Split
 from delineate.data.images import write_mask
 from delineate.data.patches import cut, tiles
@@ -150,7 +151,7 @@ def _pictures(
     for rank, each in selected(sorted(scored, key=lambda one: one.dice)).items():
         pair = _Pair.read(manifest, each.case, max_pixels)
         drawn = draw(pair.image, predictor.predict(pair.image), pair.reference, classes=manifest.classes)
-        _write_png(folder / "overlays" / f"{rank}_{each.case.id}.png", drawn)
+        _write_png(folder / "overlays" / fitting(f"{rank}_{each.case.id}", ".png"), drawn)
         for name, panel in _panels(predictor.artefact, pair).items():
             _write_png(folder / "panels" / each.case.id / f"{name}.png", panel)
 

@@ -11,6 +11,7 @@ from delineate.common.errors import DataError
 from delineate.common.files import output_folder, write_text
 from delineate.common.outputs import check_results_folder
 from delineate.data.case import Case, ClassTable, LabelRule, Manifest
+from delineate.data.drawn import run_manifest
 from delineate.data.source import DataSource, as_source
 from delineate.evaluation import tables
 from delineate.evaluation.cases import Row
@@ -206,7 +207,7 @@ def _open(
         found, pairs = _instance_pairs(predictions, source, options.split)
     else:
         known = options.classes or (listed.classes if listed is not None else None)
-        found = open_references(source, options.split, known)
+        found = open_references(source, options.split, known, run=run_manifest(_model(listed)))
         files = mask_files(predictions, listed)
         pairs = pair(predictions, files, found, source.path)
         predicted = prediction_rule(
@@ -221,6 +222,10 @@ def _open(
         maps = _probabilities(predictions, found, needed=bool(choice.probabilities))
     panel = open_raters(source, options.raters, found) if options.raters else None
     return _Opened(found, units, grouping, table, Job(found.manifest, choice, maps, panel, predicted))
+
+
+def _model(listed: PredictionList | None) -> Path | None:
+    return None if listed is None or listed.model is None else Path(listed.model)
 
 
 def _instance_pairs(

@@ -9,6 +9,7 @@ from pathlib import Path
 from delineate.common.errors import DataError
 from delineate.data.case import Case
 from delineate.data.volumes import file_stem
+from delineate.data.words import Role, folder_word, image_stem, mask_stem, normal
 from delineate.evaluation.references import References, case_name
 
 
@@ -27,24 +28,57 @@ def pair(folder: Path, files: Sequence[Path], found: References, references: Pat
         raise DataError(f"{some(strangers, 'prediction')} in {folder} without a reference in {what}{hint}")
     if bare:
         parent_hint = "; to score a split only, give the data set's folder" if found.manifest.layout == "masks" else ""
+        if (
+            found.split == "all"
+            and not any(case.split for case in found.manifest.cases)
+            and found.manifest.layout != "masks"
+        ):
+            parent_hint = "; to score what the model's run drew for testing, add --split test"
         raise DataError(f"{some(bare, 'reference')} in {what} without a prediction in {folder}{parent_hint}")
     return [(given[name], case) for name, case in wanted.items()]
 
 
 def by_name(folder: Path, files: Sequence[Path], wanted: Mapping[str, object]) -> dict[str, Path]:
-    """Case id → file. A file is named by its stem; where that is not unique, by its path in the folder."""
-    stems = Counter(file_stem(file) for file in files)
+    """Case id → file. A file is named by its stem; where that is not unique, by its path in the folder.
+
+    What only says that it is an image or a mask may differ: `a_training.png` and `a_manual1.png` are one case.
+    """
+    stems = Counter(normal(file_stem(file)) for file in files)
+    plain = _plain_names(wanted)
     given: dict[str, Path] = {}
     for file in files:
-        name = file_stem(file)
-        if stems[name] > 1:
-            inner = file.relative_to(folder).with_name(name)
-            name = next((text for text in ("/".join(inner.parts), "_".join(inner.parts)) if text in wanted), str(inner))
-        name = name if name in wanted or case_name(name) not in wanted else case_name(name)
+        name = _name(file.relative_to(folder), wanted, plain, alone=stems[normal(file_stem(file))] == 1)
         if name in given:
             raise DataError(f"{given[name]} and {file} are both predictions of '{name}'; keep one")
         given[name] = file
     return given
+
+
+def _name(inner: Path, wanted: Mapping[str, object], plain: Mapping[str, str], *, alone: bool) -> str:
+    """The case that a prediction is of: the first of its possible names that is one; else the most telling of them."""
+    stem = normal(file_stem(inner))
+    folders = [normal(part) for part in inner.parts[:-1]]
+    kept = [part for part in folders if folder_word(part).role is Role.NONE]
+    paths = [joined.join((*parts, stem)) for parts in (folders, kept) for joined in ("/", "_", "__")]
+    names = [*([stem] if alone else []), *paths]
+    for name in names:
+        for form in (name, case_name(name)):
+            if form in wanted:
+                return form
+    for name in names:
+        if (form := _plain(name)) in plain:
+            return plain[form]
+    return stem if alone else str(inner.with_name(stem))
+
+
+def _plain(name: str) -> str:
+    return image_stem(mask_stem(name)) or name
+
+
+def _plain_names(wanted: Mapping[str, object]) -> dict[str, str]:
+    """What is left of the cases' names without words for images and masks → the case, where that is clear."""
+    counts = Counter(map(_plain, wanted))
+    return {_plain(name): name for name in wanted if counts[_plain(name)] == 1}
 
 
 def some(names: Sequence[str], what: str, most: int = 5) -> str:

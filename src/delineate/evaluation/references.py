@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from delineate.common.errors import DataError
 from delineate.data import labels
 from delineate.data.case import Case, ClassTable, Manifest
+from delineate.data.drawn import with_drawn_splits
 from delineate.data.findings import raise_errors
 from delineate.data.groups import with_groups
 from delineate.data.label_reading import Reading
@@ -50,11 +51,14 @@ class References:
     """Whether the owner of the masks has said what their values mean."""
 
 
-def open_references(given: Path | DataSource, split: SplitChoice | None, classes: ClassTable | None) -> References:
+def open_references(
+    given: Path | DataSource, split: SplitChoice | None, classes: ClassTable | None, *, run: Path | None = None
+) -> References:
     """Find the reference masks and how their values are read (over all masks of the data set, not of the split alone).
 
     `split`: default `test` where the data has one, else all. `classes`: what the predictions know; label ids that fit them
-    are taken as they are, so that a class without a single reference pixel is still scored. Raises `DataError`.
+    are taken as they are, so that a class without a single reference pixel is still scored. `run`: the manifest of the run that
+    made the predictions, whose splits hold where the data name none. Raises `DataError`.
     """
     if split is not None and split not in get_args(SplitChoice):
         raise DataError(f"unknown split '{split}'; use {', '.join(get_args(SplitChoice))}")
@@ -68,6 +72,8 @@ def open_references(given: Path | DataSource, split: SplitChoice | None, classes
         manifest = _read_values(source.named(volumes), classes)
     else:
         manifest = _read_values(source.manifest(), classes)
+    if split not in (None, "all") and run is not None and not any(case.split for case in manifest.cases):
+        manifest = with_drawn_splits(manifest, run)
     split = split or ("test" if manifest.split("test") else "all")
     cases = tuple(case for case in manifest.cases if case.masks and split in (case.split, "all"))
     if not cases:

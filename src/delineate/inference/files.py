@@ -26,12 +26,13 @@ from numpy.typing import NDArray
 from delineate.common.csv_text import csv_text
 from delineate.common.errors import DataError
 from delineate.common.files import output_folder, sha256, write_bytes, write_text
-from delineate.data.case import ClassTable, Split
+from delineate.common.paths import too_long
+from delineate.data.case import ClassTable
 from delineate.data.images import DEFAULT_MAX_PIXELS, read_image, write_mask
 from delineate.data.source import DataSource, as_source
 from delineate.evaluation.predictions import PredictedFile, PredictionList
 from delineate.inference import ownership
-from delineate.inference.inputs import Task, expand, folders_of, name_outputs, of_split
+from delineate.inference.inputs import SplitChoice, Task, plan_inputs, plan_split
 from delineate.inference.overlay import draw
 from delineate.inference.predictor import BATCH, Predictor, remark
 
@@ -73,6 +74,8 @@ class PredictionResult:
     """Foreground class names, in the order of `FileResult.percent`."""
     files: tuple[FileResult, ...]
     seconds: float
+    notes: tuple[str, ...] = ()
+    """What the caller should know of the inputs: masks that were left out, whose splits were taken."""
 
     @property
     def failures(self) -> tuple[FileResult, ...]:
@@ -102,7 +105,7 @@ def predict_files(
     inputs: Iterable[Path | str | DataSource],
     out: Path | str,
     *,
-    split: Split | None = None,
+    split: SplitChoice | None = None,
     overlay: bool = False,
     probabilities: bool = False,
     overwrite: bool = False,
@@ -122,11 +125,11 @@ def predict_files(
     folder = Path(out)
     given = list(inputs)
     if split is not None:
-        images = expand(image for data in given for image in of_split(as_source(data), split))
+        planned = plan_split([as_source(data) for data in given], split, predictor.source)
     else:
-        images = expand(as_source(data).path if isinstance(data, DataSource) else data for data in given)
-    job = _Job(predictor, name_outputs(images), folder, overlay, probabilities, max_pixels)
-    job.check_targets(overwrite, [] if split is None else folders_of(as_source(data) for data in given))
+        planned = plan_inputs(data.path if isinstance(data, DataSource) else data for data in given)
+    job = _Job(predictor, planned.tasks, folder, overlay, probabilities, max_pixels)
+    job.check_targets(overwrite, planned.folders)
     output_folder(folder)
     _ = predictor.network  # made here, so that it does not count as the first images' time
     ownership.begin(folder, [f"{task.name}.png" for task in job.tasks])
@@ -135,7 +138,9 @@ def predict_files(
         files.append(result)
         if progress is not None:
             progress(len(files), len(job.tasks))
-    done = PredictionResult(folder, predictor.classes.names[1:], tuple(files), time.perf_counter() - start)
+    done = PredictionResult(
+        folder, predictor.classes.names[1:], tuple(files), time.perf_counter() - start, planned.notes
+    )
     _write_lists(done, predictor)
     ownership.finish(folder)
     return done
@@ -185,6 +190,8 @@ class _Job:
                     raise DataError(f"{owners[target]} and {task.image} would both be written to {target}; rename one")
                 if target.resolve() in inputs:
                     raise DataError(f"the mask of {task.image} would replace the image {target}; give another --out")
+                if too_long(target.name):
+                    raise DataError(f"the name of {task.image} is too long for {target.suffix} files; shorten it")
                 owners[target], masks[target] = task.image, f"{task.name}.png"
         ownership.check_places(owners, data_folders)
         ownership.check_existing(self.folder, masks, [self.folder / SUMMARY], overwrite)

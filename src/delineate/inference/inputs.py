@@ -8,14 +8,22 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from delineate.common.errors import DataError
-from delineate.data.case import Split
+from delineate.common.files import sha256
+from delineate.data.case import Case, Manifest, Split
+from delineate.data.drawn import run_manifest, with_drawn_splits
 from delineate.data.findings import some
 from delineate.data.images import IMAGE_SUFFIXES
 from delineate.data.planes import Address, picture_name
-from delineate.data.source import DataSource, as_source
-from delineate.data.tree import image_files
+from delineate.data.roles import assign
+from delineate.data.source import DataSource
+from delineate.data.tree import File, image_files, lost_links, walk
+from delineate.data.words import Role, normal, printable
+from delineate.inference.hints import where_images_are
+
+SplitChoice = Split | Literal["all"]
 
 
 @dataclass(frozen=True)
@@ -26,42 +34,60 @@ class Task:
     name: str
 
 
-def expand(inputs: Iterable[Path | str]) -> list[Path]:
+@dataclass(frozen=True)
+class Planned:
+    """What is to be predicted, and what its owner should know of it."""
+
+    tasks: list[Task]
+    notes: tuple[str, ...] = ()
+    folders: frozenset[Path] = frozenset()
+    """Those that the images and masks of data sets lie in."""
+
+
+def plan_inputs(inputs: Iterable[Path | str]) -> Planned:
+    """The images of files, folders and patterns, as `expand` finds them; masks that lie beside their images are left out."""
+    notes: list[str] = []
+    return Planned(name_outputs(expand(inputs, notes)), tuple(notes))
+
+
+def plan_split(data: Sequence[DataSource], split: SplitChoice, model: Path | None = None) -> Planned:
+    """The images of one split of data sets: folders, tables or manifests. Outputs are named by the cases.
+
+    Splits that a folder does not bring are those that the model's own run drew, where it was trained on the same files.
+    Raises `DataError` when there are none.
+    """
+    tasks, notes, folders = [], [], set()
+    for source in data:
+        manifest, note = _divided(source, split, model)
+        notes += note
+        cases = [case for case in manifest.cases if split in (case.split, "all")]
+        if not cases:
+            known = sorted({case.split for case in manifest.cases if case.split})
+            said = f"its splits are: {', '.join(known)}" if known else "it names none; give the manifest.json of a run"
+            raise DataError(f"{source.path} has no images in split '{split}'; {said}")
+        tasks += [Task(_checked(manifest, case), case.id) for case in cases]
+        folders |= {manifest.path(file).parent for case in manifest.cases for file in case.images + case.masks}
+    twice = next((name for name, number in Counter(task.name for task in tasks).items() if number > 1), None)
+    if twice is not None:
+        raise DataError(f"two of the data sets have a case '{twice}'; predict them into different folders")
+    return Planned(tasks, tuple(notes), frozenset(folders))
+
+
+def expand(inputs: Iterable[Path | str], notes: list[str] | None = None) -> list[Path]:
     """Image files in the order of the inputs, each once: a file as it is, a folder's images (not those of its sub-folders), a
     glob pattern's images (`**` for sub-folders).
 
-    Raises `DataError` for an input that does not exist or gives no image.
+    Masks that lie beside their images in a folder are left out, which is added to `notes`. Raises `DataError` for an input that
+    does not exist or gives no image, and for a name that is not UTF-8.
     """
-    found = [path for given in inputs for path in _expand(str(given))]
+    notes = [] if notes is None else notes
+    found = [path for given in inputs for path in _expand(str(given), notes)]
     if not found:
         raise DataError("nothing to predict: give files, folders or patterns")
+    strange = [path for path in found if printable(path) != str(path)]
+    if strange:
+        raise DataError(f"the name of {printable(strange[0])} is not UTF-8; rename it: tables are written in UTF-8")
     return list({os.path.realpath(path): path for path in reversed(found)}.values())[::-1]
-
-
-def of_split(data: Path | DataSource, split: Split) -> list[Path]:
-    """The images of one split of a data set's folder, or of a run's manifest.json (which also knows splits that were drawn).
-
-    Raises `DataError` when there are none.
-    """
-    source = as_source(data)
-    manifest = source.manifest()
-    images = [manifest.path(case.images[0]) for case in manifest.split(split)]
-    if not images:
-        known = sorted({case.split for case in manifest.cases if case.split})
-        said = f"its splits are: {', '.join(known)}" if known else "it names none; give the manifest.json of a run"
-        raise DataError(f"{source.path} has no images in split '{split}'; {said}")
-    return images
-
-
-def folders_of(data: Iterable[DataSource]) -> set[Path]:
-    """The folders that the images and masks of data sets lie in."""
-    manifests = [source.manifest() for source in data]
-    return {
-        manifest.path(file).parent
-        for manifest in manifests
-        for case in manifest.cases
-        for file in case.images + case.masks
-    }
 
 
 def name_outputs(images: Sequence[Path]) -> list[Task]:
@@ -85,12 +111,34 @@ def name_outputs(images: Sequence[Path]) -> list[Task]:
     return tasks
 
 
-def _expand(given: str) -> list[Path]:
+def _divided(source: DataSource, split: SplitChoice, model: Path | None) -> tuple[Manifest, list[str]]:
+    """The data set, with the splits that the model's run drew where it has none; a note of that."""
+    manifest = source.manifest()
+    saved = run_manifest(model)
+    if split == "all" or saved is None or any(case.split for case in manifest.cases if case.masks):
+        return manifest, []
+    return with_drawn_splits(manifest, saved), [f"{source.path} names no splits: split '{split}' as {saved} drew it"]
+
+
+def _checked(manifest: Manifest, case: Case) -> Path:
+    """The case's image. Raises `DataError` where it is another one than the run knew."""
+    path = manifest.path(case.images[0])
+    expected = case.hashes.get(case.images[0])
+    if expected is not None and Address.parse(path) is None and path.is_file() and sha256(path) != expected:
+        raise DataError(f"{path} is not the file that the manifest was made from; restore it")
+    return path
+
+
+def _expand(given: str, notes: list[str]) -> list[Path]:
     path = Path(given)
     if path.is_dir():
-        return _of_folder(path)
+        return _of_folder(path, notes)
     if path.exists() or Address.parse(path) is not None:
         return [path]
+    if path.is_symlink():
+        raise DataError(
+            f"input {given} is a link that leads nowhere ({printable(path.readlink())}); restore its target"
+        )
     if glob.has_magic(given):
         matches = [Path(match) for match in sorted(glob.glob(given, recursive=True))]  # noqa: PTH207 - absolute patterns
         images = [match for match in matches if match.is_file() and match.suffix.lower() in IMAGE_SUFFIXES]
@@ -101,15 +149,22 @@ def _expand(given: str) -> list[Path]:
     raise DataError(f"input {given} does not exist; give image files, folders or patterns like 'scans/*.png'")
 
 
-def _of_folder(folder: Path) -> list[Path]:
-    images = image_files(folder)
+def _of_folder(folder: Path, notes: list[str]) -> list[Path]:
+    lost = lost_links(folder)
+    if lost:
+        raise DataError(f"{lost[0]} is a link that leads nowhere; restore its target, or remove it")
+    files = image_files(folder)
+    items = assign([File(path, (), normal(path.stem)) for path in files])
+    images = [item.path for item in items if item.role in (Role.NONE, Role.IMAGE)]
     if images:
+        left = sorted(set(files) - set(images))
+        if left:
+            notes.append(
+                f"{len(left)} masks beside their images left out of {folder}: {some([p.name for p in left], 3)}"
+            )
         return images
-    inner = [path.name for path in sorted(folder.iterdir()) if path.is_dir() and image_files(path)]
-    if inner:
-        raise DataError(
-            f"folder {folder} itself holds no images, its sub-folders do ({some(inner, 3)}); give one of these, or the pattern "
-            f"'{folder}/**/*'"
-        )
+    tree = walk(folder.resolve())
+    if tree.images:
+        raise DataError(f"folder {folder} itself holds no images, {where_images_are(folder, tree)}")
     seen = sorted(path.name for path in folder.iterdir())
     raise DataError(f"folder {folder} holds no images ({f'found {some(seen, 3)}' if seen else 'it is empty'})")
