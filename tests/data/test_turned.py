@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from delineate.data.check import check
+from delineate.data.fix import write_fixed
 from delineate.data.headers import stated_orientation
 from delineate.data.images import read_image, read_mask
 from delineate.data.orientation import exif_orientation, turned
@@ -213,3 +214,14 @@ def test_gray_with_alpha_keeps_its_depth(tmp_path: Path, bits: int) -> None:
     found = read_image(tmp_path / "a.png")
     assert found.dtype == dtype
     assert np.array_equal(found, array[..., 0])
+
+
+def test_the_clean_copy_has_no_orientations(tmp_path: Path) -> None:
+    root = data_set(tmp_path / "set", [3, 6, 1, 8] * 3, (32, 32))
+    report = check(root)
+    write_fixed(report, tmp_path / "clean")
+    assert said_of(tmp_path / "clean") == []
+    for path in sorted((root / "images").iterdir()):
+        copy = next((tmp_path / "clean/images").glob(f"{path.stem}.*"))
+        assert np.array_equal(read_image(copy), read_image(path))
+        assert stated_orientation(copy.read_bytes()) == 1

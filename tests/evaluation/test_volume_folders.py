@@ -180,3 +180,16 @@ def test_one_slice_in_a_file_as_a_picture(tmp_path: Path) -> None:
         for root, spacing in ((tmp_path / "pictures", (0.7, 0.8)), (tmp_path / "volumes", None))
     ]
     assert scores[0].scores == pytest.approx(scores[1].scores)
+
+
+def test_a_probability_map_may_have_a_channel_axis(tmp_path: Path) -> None:
+    """H×W×1, as `Predictor.probabilities` gives it."""
+    mask = np.zeros((6, 5), np.uint8)
+    mask[1:4, 1:4] = 255
+    for folder in ("references", "predictions"):
+        (tmp_path / folder).mkdir()
+        cv2.imwrite(str(tmp_path / folder / "x.png"), mask)
+    (tmp_path / "predictions/probabilities").mkdir()
+    np.save(tmp_path / "predictions/probabilities/x.npy", (mask / np.float32(255))[..., None])
+    options = Options(metrics=("brier",))
+    assert evaluate_folders(tmp_path / "predictions", tmp_path / "references", options).rows[0].scores["brier"] == 0

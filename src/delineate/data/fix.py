@@ -17,8 +17,10 @@ from delineate.common.files import new_folder, write_text
 from delineate.data.case import IGNORE, Case, ClassTable, LabelRule, Manifest, Split
 from delineate.data.check import CheckReport
 from delineate.data.findings import some
+from delineate.data.headers import stated_orientation
 from delineate.data.images import DEFAULT_MAX_PIXELS, IMAGE_SUFFIXES, decode_mask, write_image, write_mask
 from delineate.data.mask_values import count_values
+from delineate.data.orientation import UPRIGHT
 from delineate.data.pixels import case_content, case_image, case_mask
 from delineate.data.planes import Address
 
@@ -57,7 +59,8 @@ def check_target(source: Path, out: Path) -> None:
 
 
 def write_fixed(report: CheckReport, out: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Fixed:
-    """Write what is sound into `out`: `images/` (copied byte for byte), `masks/` (PNG, 0/255 or class indices), split lists.
+    """Write what is sound into `out`: `images/` (copied byte for byte, but as PNG where EXIF turns them), `masks/` (PNG, 0/255 or
+    class indices), split lists.
 
     Left out: files without partner, cases that cannot be read or are ambiguous, and all but one of pixel-equal pictures, of
     which training cases go first. `changes.csv` names everything that differs from the source. The folder appears when it is
@@ -145,17 +148,22 @@ def _write_case(manifest: Manifest, case: Case, out: Path, max_pixels: int) -> l
 
 
 def _write_image(manifest: Manifest, case: Case, out: Path, max_pixels: int) -> list[Change]:
-    """The image's file as it is; a picture out of a packed file as PNG with the pixels that training sees."""
+    """The image's file as it is; one in a packed file, or turned by EXIF, as PNG with the pixels that training sees."""
     source = case.images[0]
     folder = "images" if case.masks else "unlabelled"
     packed = Address.parse(source) is not None
-    image = f"{folder}/{case.id}{'.png' if packed else Path(source).suffix}"
+    content = case_content(manifest, case, source)
+    turned = stated_orientation(content) != UPRIGHT
+    image = f"{folder}/{case.id}{'.png' if packed or turned else Path(source).suffix}"
     (out / folder).mkdir(parents=True, exist_ok=True)
-    if not packed:
-        (out / image).write_bytes(case_content(manifest, case, source))
+    if not packed and not turned:
+        (out / image).write_bytes(content)
         return _moved(source, image)
     write_image(out / image, case_image(manifest, case, max_pixels=max_pixels))
-    return [Change(source, "re-encoded", image, "a picture of its own, with the pixels that training sees")]
+    why = (
+        "turned as its EXIF orientation says" if turned else "a picture of its own, with the pixels that training sees"
+    )
+    return [Change(source, "re-encoded", image, why)]
 
 
 def _moved(source: str, target: str) -> list[Change]:

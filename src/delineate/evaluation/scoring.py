@@ -128,6 +128,8 @@ class Job:
         assert self.probabilities is not None, "opened when they are needed"
         maps = [self.probabilities.read(case.id) for _, case in unit.members]
         stated = maps[0] if unit.stack is None else np.stack(maps, axis=maps[0].ndim - 2)
+        if stated.shape == (*arrays.reference.shape, 1):  # as `Predictor.probabilities` gives them
+            stated = stated[..., 0]
         if stated.shape[stated.ndim - arrays.reference.ndim :] != arrays.reference.shape:
             raise DataError(
                 f"the probability map of '{unit.name}' has the shape {stated.shape}, its reference {arrays.reference.shape}"
