@@ -184,7 +184,7 @@ def _written_values(manifest: Manifest, mask: NDArray[np.uint8]) -> NDArray[np.u
 def _difference(manifest: Manifest, case: Case, written: NDArray[np.uint8], max_pixels: int) -> str:
     """What writing has changed in a case's only mask; '' when nothing."""
     path = manifest.path(case.masks[0])
-    content = case_content(manifest, case, case.masks[0])
+    content = case_content(manifest, case, case.masks[0], max_pixels)
     raw = decode_mask(content, path, max_pixels=max_pixels, coding=manifest.labels.coding)
     if not np.array_equal(raw, written):
         if manifest.labels.coding == "color":

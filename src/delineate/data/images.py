@@ -43,7 +43,7 @@ def read_image(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Pixels:
     Palettes become RGB; the alpha of a grey image is dropped. Raises `DataError` naming the file when it is missing, empty,
     truncated, not an image, a stack of pages, of another type than 8 or 16 bits, or larger than `max_pixels`.
     """
-    return decode_image(read_content(path), path, max_pixels=max_pixels)
+    return decode_image(read_content(path, max_pixels), path, max_pixels=max_pixels)
 
 
 def read_mask(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS, coding: Coding | None = None) -> NDArray[Any]:
@@ -53,7 +53,7 @@ def read_mask(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS, coding: Codin
     is gray: then its gray values. Three equal channels count as one. Raises `DataError` as `read_image` does, and for masks
     painted in colors where no coding says so.
     """
-    return decode_mask(read_content(path), path, max_pixels=max_pixels, coding=coding)
+    return decode_mask(read_content(path, max_pixels), path, max_pixels=max_pixels, coding=coding)
 
 
 def write_mask(path: Path, mask: NDArray[np.uint8], labels: str = "") -> None:
@@ -90,10 +90,13 @@ def volume_suffix(path: Path) -> str:
     return next((suffix for suffix in sorted(VOLUME_SUFFIXES, key=len, reverse=True) if name.endswith(suffix)), "")
 
 
-def read_content(path: Path) -> bytes:
-    """A file's bytes, or those of a picture in a packed file (`data.planes`). Raises `DataError`: it cannot be read, is empty."""
+def read_content(path: Path, max_pixels: int | None = None) -> bytes:
+    """A file's bytes, or those of a picture in a packed file (`data.planes`).
+
+    Raises `DataError`: it cannot be read, is empty, a packed picture has more than `max_pixels`.
+    """
     if (address := Address.parse(path)) is not None:
-        return read_plane(address)
+        return read_plane(address, max_pixels)
     try:
         content = path.read_bytes()
     except OSError as error:

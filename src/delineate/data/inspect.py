@@ -172,11 +172,13 @@ def _read_case(
     hashes: dict[str, str] = {}
     turns: list[int] = []
     image_path = manifest.path(case.images[0])
-    image = decode_image(_content(manifest, case, case.images[0], hashes, turns), image_path, max_pixels=max_pixels)
+    image = decode_image(
+        _content(manifest, case, case.images[0], hashes, turns, max_pixels), image_path, max_pixels=max_pixels
+    )
     masks = []
     for relative in case.masks:
         path = manifest.path(relative)
-        mask = raw_mask(_content(manifest, case, relative, hashes, turns), path, max_pixels=max_pixels)
+        mask = raw_mask(_content(manifest, case, relative, hashes, turns, max_pixels), path, max_pixels=max_pixels)
         if mask.pixels.shape[:2] != image.shape[:2]:
             raise _differing(path, mask.pixels.shape[:2], image_path, image.shape[:2])
         masks.append(mask_values(mask, relative))
@@ -193,10 +195,12 @@ def _differing(mask_path: Path, mask: tuple[int, ...], image_path: Path, image: 
     )
 
 
-def _content(manifest: Manifest, case: Case, relative: str, hashes: dict[str, str], turns: list[int]) -> bytes:
+def _content(
+    manifest: Manifest, case: Case, relative: str, hashes: dict[str, str], turns: list[int], max_pixels: int
+) -> bytes:
     """A file's bytes. Its hash is added to `hashes` and compared with the manifest's, where that has one; its turn to `turns`."""
     path = manifest.path(relative)
-    content = read_content(path)
+    content = read_content(path, max_pixels)
     hashes[relative] = hashlib.sha256(content).hexdigest()
     turns.append(stated_orientation(content))
     if case.hashes.get(relative, hashes[relative]) != hashes[relative]:

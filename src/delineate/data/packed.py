@@ -11,6 +11,7 @@ volume and the number, so that `evaluate --stack auto` puts them together again.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,7 @@ import numpy as np
 from delineate.common.errors import DataError
 from delineate.data.case import Case, Split
 from delineate.data.findings import Finding, count, some
+from delineate.data.images import DEFAULT_MAX_PIXELS
 from delineate.data.planes import Address, array_shapes, decode_plane, packed_stem, read_plane, trailing_dropped
 from delineate.data.split_lists import drop_masks, read_lists
 from delineate.data.words import SPLIT_NAMES, UNLABELLED
@@ -173,6 +175,8 @@ def _range(root: Path, files: Sequence[_File]) -> tuple[bool, list[Finding]]:
     low, high, floats = 0.0, 0.0, 0
     for at in chosen:
         file = files[at]
+        if math.prod(array_shapes(file.path)[file.image][-2:]) > DEFAULT_MAX_PIXELS:
+            continue  # refused, or allowed, where the limit is known
         array = decode_plane(
             read_plane(Address(file.path, file.image, None if file.slices is None else file.slices // 2))
         )

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
+from delineate.data.packed_sizes import check_chunks, check_size
 
 PACKED_SUFFIXES = (".npy.h5", ".npz", ".h5", ".hdf5")
 """`.npy.h5` is what TransUNet calls its volumes."""
@@ -82,13 +83,14 @@ def picture_name(path: Path) -> str:
     return path.stem if address is None else address.name
 
 
-def read_plane(address: Address) -> bytes:
+def read_plane(address: Address, max_pixels: int | None = None) -> bytes:
     """A picture as the bytes of a .npy file, without axes of length 1 (H×W×1, 1×H×W).
 
-    Raises `DataError` naming the file: missing, damaged, without that array or slice; or h5py is missing.
+    Sizes are known from headers before anything is unpacked. Raises `DataError` naming the file: missing, damaged, without that
+    array or slice, larger than `max_pixels`; or h5py is missing.
     """
     read = _npz_plane if address.file.suffix.lower() == ".npz" else _hdf5_plane
-    array = _without_single_axes(_guarded(address.file, lambda: read(address)))
+    array = _without_single_axes(_guarded(address.file, lambda: read(address, max_pixels)))
     stream = io.BytesIO()
     np.lib.format.write_array(stream, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
     return stream.getvalue()
@@ -150,7 +152,10 @@ def _without_single_axes(picture: NDArray[Any]) -> NDArray[Any]:
     return picture
 
 
-def _npz_plane(address: Address) -> NDArray[Any]:
+def _npz_plane(address: Address, max_pixels: int | None) -> NDArray[Any]:
+    headers = _npz_headers(address.file)
+    shape, itemsize = headers[_known(address.array, headers, address.file)]
+    check_size(address.file, shape, itemsize, address.slice, max_pixels)
     if address.slice is None:
         return _npz_array(address.file, address.array)
     state = address.file.stat()
@@ -168,14 +173,20 @@ def _npz_array(path: Path, name: str) -> NDArray[Any]:
 
 
 def _npz_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    shapes: dict[str, tuple[int, ...]] = {}
+    return {name: shape for name, (shape, _) in _npz_headers(path).items()}
+
+
+def _npz_headers(path: Path) -> dict[str, tuple[tuple[int, ...], int]]:
+    """Array → its shape, and the bytes of one number."""
+    found: dict[str, tuple[tuple[int, ...], int]] = {}
     with ZipFile(path) as archive:
-        for member in archive.namelist():
+        for member in (name for name in archive.namelist() if name.endswith(".npy")):
             with archive.open(member) as stream:
                 header = _HEADERS[np.lib.format.read_magic(stream)]
                 with _PARSER:
-                    shapes[member.removesuffix(".npy")] = header(stream)[0]
-    return shapes
+                    shape, _, dtype = header(stream)
+                found[member.removesuffix(".npy")] = shape, dtype.itemsize
+    return found
 
 
 _HEADERS: Mapping[tuple[int, int], Callable[..., Any]] = {
@@ -184,9 +195,11 @@ _HEADERS: Mapping[tuple[int, int], Callable[..., Any]] = {
 }
 
 
-def _hdf5_plane(address: Address) -> NDArray[Any]:
+def _hdf5_plane(address: Address, max_pixels: int | None) -> NDArray[Any]:
     with _h5py().File(address.file, "r") as arrays:
         array = arrays[_known(address.array, arrays, address.file)]
+        check_size(address.file, array.shape, array.dtype.itemsize, address.slice, max_pixels)
+        check_chunks(address.file, array, address.slice)
         return array[()] if address.slice is None else _of_slice(array, address)
 
 

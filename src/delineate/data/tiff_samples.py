@@ -29,6 +29,8 @@ KINDS = {1: "u", 2: "i", 3: "f"}
 
 _HORIZONTAL, _FLOATING = 2, 3
 """Predictors: differences of neighbours; of floats, byte by byte."""
+_LARGEST_TILE = 1 << 26
+"""Pixels of a tile that may be larger than its picture."""
 _REVERSED = 2
 """Fill order of bits in a byte."""
 _OPENCV_ROWS = 1 << 16
@@ -87,6 +89,8 @@ def _plane(
     if len(offsets) < number:
         raise ValueError(f"{len(offsets)} of {number} strips or tiles are listed")
     total = number * rows if tiled else height
+    if number * rows * columns > 4 * height * width + _LARGEST_TILE:
+        raise ValueError("tiles that are much larger than the picture")
     row = -(-columns * samples * directory.bits // 8)
     lengths = [row * min(rows, total - start) for start in range(0, total, rows)]
     packed = _packed(content, directory, offsets[:number], counts, lengths)

@@ -8,6 +8,8 @@ nibabel sees it, because nibabel mends impossible spacings silently.
 from __future__ import annotations
 
 import gzip
+import io
+import math
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import product
@@ -23,10 +25,11 @@ from delineate.data import labels
 from delineate.data.case import Coding
 from delineate.data.images import raw_mask, read_content, read_mask, volume_suffix
 from delineate.data.mask_values import RawMask
+from delineate.data.packed_sizes import MAX_VOXELS
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
-MAX_VOXELS = 2_000_000_000
-"""Volumes with more voxels than this are refused before anything is decoded."""
+_MOST_EXTENSIONS, _SLACK = 1 << 28, 1 << 20
+"""Bytes before the voxels, and behind them."""
 TOLERANCE = 0.05
 """Corners of two volumes of the same geometry lie closer than this share of the smallest spacing."""
 
@@ -196,11 +199,32 @@ def _header_size(content: bytes) -> int:
 def _load(path: Path) -> Any:
     """The file as nibabel's image. The whole file is unpacked, so that the checksum at its end is compared."""
     content = read_content(path)
+    if path.name.lower().endswith(".gz"):
+        content = _unpacked(content, path)
     try:
-        content = gzip.decompress(content) if path.name.lower().endswith(".gz") else content
         return getattr(_nibabel(), f"{_VERSIONS[_header_size(content)]}Image").from_bytes(content)
     except Exception as error:
         raise _broken(path, error) from error
+
+
+def _unpacked(content: bytes, path: Path) -> bytes:
+    """The bytes of a packed file, never more than its header has use for: a small file may unpack to all memory there is."""
+    header = _read_header(path)
+    try:
+        voxels = math.prod(int(size) for size in header["dim"][1 : 1 + int(header["dim"][0])])
+        start, item = float(header["vox_offset"]), header.get_data_dtype().itemsize
+        if not 0 <= start <= _MOST_EXTENSIONS:
+            raise DataError(f"{path} says that its voxels begin at byte {start:g}, which cannot be; correct its header")
+        most = int(start) + voxels * item + _SLACK
+        with gzip.open(io.BytesIO(content)) as stream:
+            unpacked = stream.read(most + 1)
+    except DataError:
+        raise
+    except Exception as error:
+        raise _broken(path, error) from error
+    if len(unpacked) > most:
+        raise DataError(f"{path} unpacks to more than the {voxels:,} voxels of its header; restore or remove it")
+    return unpacked
 
 
 def _first_bytes(path: Path, number: int) -> bytes:
