@@ -346,17 +346,13 @@ def test_what_cannot_be_read_is_called_what_it_is(entries: dict[str, Any], said:
         assert "damaged" not in str(caught.value)
 
 
-@pytest.mark.parametrize("compression", [None, "zlib", "tiff_lzw", "packbits"])
+@pytest.mark.parametrize("compression", [None, "zlib"])
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
 def test_missing_strips_are_noticed(compression: str | None, share: float) -> None:
     """Whatever is cut out of the middle: the directory stays whole."""
     array = numbers(12, (60, 50), 8)
-    content = written(array, rowsperstrip=10, metadata=None, compression=compression if compression == "zlib" else None)
-    if compression in ("tiff_lzw", "packbits"):
-        content = repacked(content, compression)
+    content = written(array, rowsperstrip=10, metadata=None, compression=compression)
     directory = int.from_bytes(content[4:8], "little")
-    if directory > len(content) // 2:
-        pytest.skip("the directory comes last here: cut, it is not there")
     with pytest.raises(DataError, match="damaged or truncated"):
         decode_image(content[: directory + 300 + int((len(content) - directory - 300) * share)], PATH)
 

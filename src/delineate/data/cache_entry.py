@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from delineate.common.errors import DataError
 from delineate.data.case import Case, Manifest
 from delineate.data.headers import read_header
+from delineate.data.images import READING
 from delineate.data.patches import Contents, Size
 from delineate.data.pixels import case_content
 from delineate.data.spec import InputSpec, Pixels
@@ -55,7 +56,7 @@ class Entry:
         """The place for `cases`. Raises `DataError` for a case without hashes, or whose file has changed."""
         own_sizes = spec.fit == "patch"
         content: dict[str, Any] = {
-            "format": _FORMAT,
+            "format": [_FORMAT, READING],
             "spec": spec.model_dump(include=spec.decisive),
             "labels": manifest.labels.model_dump(exclude={"reason"}),
             "cases": [[_hashes(manifest, case, case.images), _hashes(manifest, case, case.masks)] for case in cases],

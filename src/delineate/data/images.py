@@ -27,6 +27,8 @@ from delineate.data.orientation import turned
 from delineate.data.planes import Address, as_pixels, decode_plane, read_plane
 from delineate.data.spec import Pixels
 
+READING = 2
+"""Raised whenever a file comes to be read as other pixels than before, so that no cache holds what is read no more."""
 DEFAULT_MAX_PIXELS = 400_000_000
 """Images with more pixels than this are refused unless the caller raises the limit."""
 

@@ -31,7 +31,7 @@ _MEANINGS = {
     10: "ITULab colors",
 }
 _MEANINGS |= {32803: "raw colors of a camera", 32844: "LogL brightness", 32845: "LogLuv colors"}
-_FAX, _JPEG = (2, 3, 4), (6, 7)
+_FAX, _JPEG, _OLD_JPEG = (2, 3, 4), (6, 7), 6
 _PACKED_BY = {
     34712: "JPEG 2000",
     33003: "JPEG 2000",
@@ -98,9 +98,16 @@ def _by_pillow(directory: Directory) -> bool:
 
 
 def _pillow(content: bytes, directory: Directory) -> NDArray[Any]:
-    with open_pillow(_untagged(content, directory), "tiff") as lazy:
-        image: Image.Image = lazy
-        pixels = pixels_of(image)
+    try:
+        with open_pillow(_untagged(content, directory), "tiff") as lazy:
+            image: Image.Image = lazy
+            pixels = pixels_of(image)
+    except Exception as error:
+        if directory.one(tags.COMPRESSION, NONE) != _OLD_JPEG:
+            raise
+        raise UnreadableError(
+            "is a TIFF packed with JPEG in the old way, which is not readable: save it anew"
+        ) from error
     wanted = (directory.height, directory.width) + ((directory.samples,) if directory.samples > 1 else ())
     if pixels.shape != wanted or pixels.dtype != np.uint8:
         raise UnreadableError(f"is a TIFF that is decoded as {pixels.shape} in place of {wanted}; {_CURE}")

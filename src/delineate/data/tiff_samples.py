@@ -1,14 +1,13 @@
 """The numbers of a TIFF picture exactly as they are stored: any bits, byte order, planes, strips or tiles, before any meaning.
 
-Python's own libraries unpack deflate and LZMA. LZW and PackBits are left to OpenCV (libtiff): it is given the packed bytes as a
-plain 8-bit gray picture, which it cannot misread. What is between (predictors, planes, bits) is NumPy's work.
+Deflate, LZW and PackBits are left to OpenCV (libtiff): it is given the packed bytes as a plain 8-bit gray picture, which it cannot
+misread. Python's own library unpacks LZMA. What is between (predictors, planes, bits) is NumPy's work.
 """
 
 from __future__ import annotations
 
 import lzma
 import struct
-import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -118,26 +117,17 @@ def _unpacked(packed: list[Bytes], lengths: Sequence[int], compression: int, row
     """All segments one after the other. Raises for one that gives fewer bytes than it should."""
     if compression == NONE:
         return packed[0] if len(packed) == 1 else np.concatenate(packed)
-    if compression in (LZW, PACKBITS):
+    if compression != LZMA:
         at_once = max(1, _OPENCV_ROWS // rows)
         groups = [slice(start, start + at_once) for start in range(0, len(packed), at_once)]
         return np.concatenate([_by_opencv(packed[one], sum(lengths[one]), compression, row, rows) for one in groups])
-    unpack = _inflate if compression in (DEFLATE, OLD_DEFLATE) else _unxz
     whole = bytearray()
     for one, length in zip(packed, lengths, strict=True):
-        part = unpack(one, length)
+        part = lzma.LZMADecompressor().decompress(one.tobytes(), length)
         if len(part) < length:
             raise ValueError(f"a strip or tile of {len(part)} bytes, not {length}")
         whole += part
     return np.frombuffer(whole, np.uint8)
-
-
-def _inflate(packed: Bytes, length: int) -> bytes:
-    return zlib.decompressobj().decompress(packed.tobytes(), length)
-
-
-def _unxz(packed: Bytes, length: int) -> bytes:
-    return lzma.LZMADecompressor().decompress(packed.tobytes(), length)
 
 
 def _by_opencv(packed: list[Bytes], total: int, compression: int, row: int, rows: int) -> Bytes:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.data.cache import open_cache
-from delineate.data.images import DEFAULT_MAX_PIXELS
+from delineate.data.images import DEFAULT_MAX_PIXELS, READING
 from delineate.data.spec import InputSpec, Pixels
 from delineate.fewshot.slices import Slice, SliceSet, SliceStack
 from delineate.fewshot.store import Rows, Store
@@ -70,7 +70,7 @@ def decode(data: SliceSet, spec: InputSpec, store: Store, *, max_pixels: int = D
     cases = [one.case for _, one in data]
     decisive = spec.model_dump(mode="json", include=spec.decisive)
     hashes = [[case.hashes[path] for path in case.images] for case in cases]
-    content = {"spec": decisive, "images": hashes, "axis": data.axis} | (
+    content = {"reading": READING, "spec": decisive, "images": hashes, "axis": data.axis} | (
         {} if data.axis is None else {"order": "canonical"}
     )
     if data.axis is None:
