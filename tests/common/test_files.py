@@ -48,7 +48,7 @@ def test_a_file_where_a_folder_should_be(tmp_path: Path) -> None:
 
 
 def test_json_without_nan(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="not JSON compliant"):
+    with pytest.raises(ValueError, match="dice is not finite"):
         write_json(tmp_path / "c.json", {"dice": float("nan")})
     write_json(tmp_path / "c.json", {"ü": 1})
     assert json.loads((tmp_path / "c.json").read_text(encoding="utf-8")) == {"ü": 1}

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from delineate.common.errors import RecipeError
 from delineate.engine.recipe import Recipe, differences, parse_setting, resolve
 from delineate.methods.contract import Stage
+from delineate.methods.registry import checked_options
 
 
 def test_later_layers_win() -> None:
@@ -100,3 +101,44 @@ def test_malformed_recipe_file_is_named(tmp_path: Path) -> None:
 def test_numbers_in_exponent_form_are_numbers() -> None:
     assert parse_setting("engine.lr=1e-3") == {"engine": {"lr": 0.001}}
     assert parse_setting("method.beta=batch_sum") == {"method": {"beta": "batch_sum"}}
+
+
+@pytest.mark.parametrize("value", [".inf", "-.inf", "nan", ".nan", "1e400", "inf", "Infinity"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "engine.lr",
+        "engine.weight_decay",
+        "engine.clip_norm",
+        "engine.ema",
+        "engine.validate_every",
+        "engine.save_minutes",
+        "engine.lr_scale.encoder",
+        "augment.rotate",
+        "augment.elastic_alpha",
+        "plan.memory_gib",
+        "input.scale",
+        "stages.train.lr",
+        "stages.train.share",
+        "stages.train.augment.noise",
+    ],
+)
+def test_numbers_of_a_recipe_are_finite(key: str, value: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        resolve("unet", "tiny", {}, [f"{key}={value}"]).check_stages((Stage("train"),))
+    assert "\n" not in str(caught.value)
+    assert key.rpartition(".")[2] in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_options_of_methods_are_finite_at_every_depth(value: float) -> None:
+    with pytest.raises(RecipeError, match=r"loss\.dice: (must be a finite|Input should be)"):
+        checked_options("unet", {"loss": {"dice": value}})
+
+
+@pytest.mark.parametrize(
+    "setting", ["engine.lr=0", "engine.lr=-1", "engine.lr_scale.encoder=-0.1", "engine.clip_norm=0"]
+)
+def test_numbers_that_must_be_positive(setting: str) -> None:
+    with pytest.raises(RecipeError, match="greater than"):
+        resolve("unet", "tiny", {}, [setting])

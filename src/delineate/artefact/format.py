@@ -7,6 +7,7 @@ An artefact of any earlier `FORMAT` stays readable: a change of meaning raises `
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -16,9 +17,10 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from delineate.artefact.rebuild import rebuild
-from delineate.artefact.tensors import write_tensors
+from delineate.artefact.tensors import not_finite, write_tensors
 from delineate.common.errors import ArtefactError
 from delineate.data.case import ClassTable, LabelRule
+from delineate.data.findings import some
 from delineate.data.spec import InputSpec
 from delineate.methods.contract import Method
 
@@ -74,11 +76,13 @@ class Header(BaseModel):
 def save(path: Path, artefact: Artefact) -> None:
     """Write `artefact` to the file `path` atomically, with weights on the CPU in their own types.
 
-    Raises `ArtefactError` for contents that contradict each other or are not JSON, `DelineateError` when `path` cannot be
-    written.
+    Raises `ArtefactError` for contents that contradict each other or are not JSON and for weights that are not finite,
+    `DelineateError` when `path` cannot be written.
     """
     text = _header_of(artefact, path).model_dump_json()
     tensors = _storable(artefact.method.state_dict())
+    if bad := not_finite(tensors):
+        raise ArtefactError(f"{path} is not written: {_not_finite_words(bad, tensors)}; such a model marks nothing")
     write_tensors(path, tensors, {ENTRY: text})
 
 
@@ -87,14 +91,21 @@ def load(path: Path | str) -> Artefact:
     mode. Never fetches pretrained weights.
 
     Raises `ArtefactError` with one line: absent, a pickle, truncated, without this project's header, of a newer format, of a
-    method that is not installed, or with parameters that do not fit it.
+    method that is not installed, with parameters that do not fit it, or with weights that are not finite (looking costs a pass over
+    them, milliseconds).
     """
     file = locate(path)
     header = read_header(file)
     method = rebuild(
         file, header.method, classes=header.classes, in_channels=header.in_channels, options=header.options
     )
-    method.load_state_dict(read_tensors(file))
+    tensors = read_tensors(file)
+    if bad := not_finite(tensors):
+        words = _not_finite_words(bad, tensors)
+        raise ArtefactError(
+            f"{file} cannot be used: {words}; its training diverged, so train again or take another model"
+        )
+    method.load_state_dict(tensors)
     return Artefact(
         method=method.eval(),
         spec=header.input,
@@ -200,8 +211,8 @@ def _header(text: str, file: Path) -> Header:
             "padding_counts", True
         )  # a file from before this was told has learned with the padding counted
     try:
-        header = Header.model_validate_json(json.dumps(content))
-    except ValidationError as error:
+        header = Header.model_validate_json(json.dumps(content, allow_nan=False))
+    except ValueError as error:
         raise ArtefactError(f"{file} has a damaged Delineate header: {_first_fault(error)}") from error
     table = ClassTable(names=header.class_names)
     if header.classes != table.outputs or header.in_channels != header.input.in_channels:
@@ -214,6 +225,10 @@ def _first_fault(error: Exception) -> str:
         return str(error)
     fault = error.errors()[0]
     return f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
+
+
+def _not_finite_words(bad: Sequence[str], tensors: Mapping[str, Tensor]) -> str:
+    return f"{len(bad)} of its {len(tensors)} weights are not finite (NaN or infinite): {some(bad, 3)}"
 
 
 def _storable(state: dict[str, Any]) -> dict[str, Tensor]:

@@ -41,7 +41,10 @@ def benchmark(
         typer.Option(help="Budget of each run in epochs: the same images for all.", min=1, show_default="preset's"),
     ] = None,
     budget_minutes: Annotated[
-        float | None, typer.Option(help="Budget of each run in minutes of training, turned into steps once.", min=0.01)
+        float | None,
+        typer.Option(
+            help="Budget of each run in minutes of training, turned into steps once.", min=0.01, callback=options.finite
+        ),
     ] = None,
     size: Annotated[int | None, typer.Option(help="Working size for all: N×N pixels.")] = None,
     own_augment: Annotated[

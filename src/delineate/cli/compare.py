@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from delineate.cli import options
+
 if TYPE_CHECKING:
     from delineate.evaluation.comparison import Comparison
 
@@ -26,7 +28,12 @@ def compare(
     ] = None,
     target: Annotated[
         float | None,
-        typer.Option(help="A difference worth seeing, to count the cases it needs.", min=0, show_default=".01, 1 mm"),
+        typer.Option(
+            help="A difference worth seeing, to count the cases it needs.",
+            min=0,
+            show_default=".01, 1 mm",
+            callback=options.finite,
+        ),
     ] = None,
 ) -> None:
     """Compare trained models case by case: differences with intervals, tests with Holm's correction, ranks.

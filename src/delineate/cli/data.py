@@ -99,7 +99,9 @@ def split(
     labelled: Annotated[
         float | None,
         typer.Option(
-            metavar="F", help="Share of the training groups that keep their masks; the others become unlabelled."
+            metavar="F",
+            help="Share of the training groups that keep their masks; the others become unlabelled.",
+            callback=options.finite,
         ),
     ] = None,
     images: options.DataImages = None,
@@ -110,7 +112,9 @@ def split(
     test_fraction: Annotated[
         float | None,
         typer.Option(
-            metavar="F", help="Share of the cases to hold out for testing; default: the data's own test list, if any."
+            metavar="F",
+            help="Share of the cases to hold out for testing; default: the data's own test list, if any.",
+            callback=options.finite,
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the draw.", min=0)] = 0,

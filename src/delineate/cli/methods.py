@@ -25,7 +25,7 @@ def methods(
     if as_json:
         import json
 
-        typer.echo(json.dumps([row.to_json() for row in rows], indent=2, ensure_ascii=False))
+        typer.echo(json.dumps([row.to_json() for row in rows], indent=2, ensure_ascii=False, allow_nan=False))
     else:
         _print_table(rows)
 

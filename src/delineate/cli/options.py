@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +11,13 @@ import typer
 
 if TYPE_CHECKING:
     from delineate.data.source import DataSource
+
+
+def finite(value: float | None) -> float | None:
+    """Callback of options that are numbers: bounds alone let NaN through."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter("must be a finite number")
+    return value
 
 
 class Device(StrEnum):
@@ -91,9 +99,11 @@ def source(
     return DataSource(data, images=images, masks=masks, labels=labels, group_by=group_by, join=join.value)
 
 
-MaxMegapixels = Annotated[float, typer.Option(help="Refuse images with more megapixels than this.", min=0.0001)]
+MaxMegapixels = Annotated[
+    float, typer.Option(help="Refuse images with more megapixels than this.", min=0.0001, callback=finite)
+]
 CacheDir = Annotated[Path | None, typer.Option(help="Where decoded images are kept; default: the user's cache.")]
-CacheLimit = Annotated[float, typer.Option(help="Most GiB that the cache may take.", min=0)]
+CacheLimit = Annotated[float, typer.Option(help="Most GiB that the cache may take.", min=0, callback=finite)]
 Slices = Annotated[
     Path,
     typer.Argument(

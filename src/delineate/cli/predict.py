@@ -116,9 +116,25 @@ def print_predictions(result: PredictionResult) -> None:
         typer.echo(f"note: {text}", err=True)
     for text, count in result.remarks.items():
         typer.echo(f"note: {text} ({count} of {len(good)} images)", err=True)
-    for file in result.failures:
-        typer.echo(f"failed: {file.error}", err=True)
+    for line in _by_cause(result):
+        typer.echo(f"failed: {line}", err=True)
     rate = len(good) / result.seconds if result.seconds else 0.0
     console.print(f"{len(good)} masks in {result.folder} ({result.seconds:.1f} s, {rate:.1f} images/s)")
     if result.failures:
         typer.echo(f"{len(result.failures)} of {len(result.files)} images have no mask", err=True)
+
+
+def _by_cause(result: PredictionResult) -> list[str]:
+    """A line for each cause, with three of the images that it befell."""
+    from delineate.data.findings import some
+
+    causes: dict[str, list[str]] = {}
+    for file in result.failures:
+        text = (file.error or "").replace(str(file.image), "{}")
+        causes.setdefault(text, []).append(str(file.image))
+    return [
+        text.replace("{}", names[0])
+        if len(names) == 1
+        else f"{len(names)} images: {text.replace('{}', some(names, 3))}"
+        for text, names in causes.items()
+    ]

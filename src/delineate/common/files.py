@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from delineate.common.errors import DelineateError
+from delineate.common.finite import first_not_finite
 
 _LONGEST_SUFFIX = 16
 """Of a name that is kept: writers choose a format by it."""
@@ -54,6 +55,8 @@ def write_text(target: Path, content: str) -> None:
 
 def write_json(target: Path, content: Any) -> None:
     """Write `content` as indented JSON to `target` atomically; NaN and infinity are refused (they are not JSON)."""
+    if (key := first_not_finite(content)) is not None:
+        raise ValueError(f"{target}: {key} is not finite, which JSON has no number for")
     write_text(target, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 

@@ -95,7 +95,7 @@ def _sign(stream: IO[bytes]) -> None:
     stream.truncate(0)
     stream.seek(0)
     about = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-    stream.write(json.dumps(about).encode())
+    stream.write(json.dumps(about, allow_nan=False).encode())
     stream.flush()
 
 

@@ -27,7 +27,7 @@ Range = Annotated[tuple[Positive, Positive], AfterValidator(_ordered)]
 class AugmentSettings(BaseModel):
     """Probabilities and ranges. The defaults change nothing."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     flip_horizontal: Probability = 0.0
     flip_vertical: Probability = 0.0

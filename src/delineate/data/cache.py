@@ -114,7 +114,7 @@ def _build(entry: Entry, manifest: Manifest, cases: Sequence[Case], spec: InputS
                     streams[name].write(array.data)
                     index[name] = zlib.crc32(array.data, index.get(name, 0))
         entry.seal(index)
-        (building / INDEX).write_text(json.dumps(index), encoding="utf-8")
+        (building / INDEX).write_text(json.dumps(index, allow_nan=False), encoding="utf-8")
         finish_entry(building, entry.path)
         return index
     finally:

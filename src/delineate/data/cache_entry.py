@@ -64,7 +64,7 @@ class Entry:
         classes = len(manifest.classes.names) - 1
         if own_sizes:
             content["classes"] = classes
-        key = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
+        key = hashlib.sha256(json.dumps(content, sort_keys=True, allow_nan=False).encode()).hexdigest()[:32]
         dtype = np.dtype(np.uint16 if spec.source_bits == 16 else np.uint8)
         fixed = None if own_sizes else spec.size
         entry = cls(folder, key, len(cases), spec.in_channels, dtype, fixed, classes, size=0)
@@ -169,7 +169,7 @@ class Entry:
 
 def _digest(index: Index) -> int:
     """Checksum of what the index alone tells of the samples."""
-    return zlib.crc32(json.dumps([index["sizes"], index["limits"]]).encode())
+    return zlib.crc32(json.dumps([index["sizes"], index["limits"]], allow_nan=False).encode())
 
 
 def _size_in_header(manifest: Manifest, case: Case, spec: InputSpec) -> Size:

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from delineate.artefact.format import Artefact, save
+from delineate.common.errors import NotFiniteError
 from delineate.common.files import write_bytes, write_text
 from delineate.common.paths import fitting
 from delineate.data.case import IGNORE, Case, ClassTable, Manifest, Split
@@ -135,7 +136,10 @@ def _origin(run: Run, manifest: Manifest) -> Origin:
 
 
 def _score(predictor: Predictor, pair: _Pair, manifest: Manifest, masks: Path) -> _Scored:
-    prediction = predictor.predict(pair.image)
+    try:
+        prediction = predictor.predict(pair.image)
+    except NotFiniteError as error:
+        raise NotFiniteError(f"validation case {pair.case.id}: {error}") from error
     binary = len(manifest.classes.names) == 2
     write_mask(masks / f"{pair.case.id}.png", prediction * 255 if binary else prediction)
     if not (pair.reference != IGNORE).any():

@@ -47,7 +47,7 @@ class RunFolder:
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Append a line to `metrics.jsonl`."""
-        append_line(self.metrics, json.dumps(record))
+        append_line(self.metrics, json.dumps(record, allow_nan=False))
 
     def rewind_log(self, stage_order: list[str], stage: int, step: int) -> None:
         """Drop the lines after (stage, step): what a killed run wrote beyond its last state will be written again."""

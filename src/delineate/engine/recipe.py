@@ -5,15 +5,17 @@ Layers, later ones win: the defaults below, the plan, the method's preset, flags
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from delineate.common.errors import RecipeError
 from delineate.common.files import write_text
+from delineate.common.finite import first_not_finite
 from delineate.common.names import did_you_mean
 from delineate.data.augment import AugmentSettings
 from delineate.data.spec import Fit, Scale
@@ -24,7 +26,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DataSection(_Section):
@@ -109,8 +111,8 @@ class StageSettings(_Section):
     accumulate: int = Field(1, ge=1, description="micro-batches per step; the batch is divided among them")
     optimiser: Literal["adam", "adamw", "sgd"] = "adamw"
     lr: float = Field(1e-3, gt=0)
-    lr_scale: dict[str, float] = Field(
-        default_factory=dict, description="submodule → factor on lr, e.g. {encoder: 0.1}"
+    lr_scale: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        default_factory=dict, description="submodule → factor on lr, e.g. {encoder: 0.1}; 0 = it stays as it is"
     )
     weight_decay: float = Field(0.0, ge=0, description="not applied to biases and normalisation weights")
     momentum: float = Field(0.9, ge=0, lt=1, description="SGD only (Nesterov)")
@@ -183,8 +185,8 @@ class Recipe(_Section):
     def share(self, stage: Stage) -> float:
         """Part of the run's steps that a stage gets."""
         value = self.stages.get(stage.name, {}).get("share", stage.share)
-        if not isinstance(value, int | float) or value < 0:
-            raise RecipeError(f"stages.{stage.name}.share: must be a number ≥ 0 (given: {value!r})")
+        if not isinstance(value, int | float) or not 0 <= value < math.inf:
+            raise RecipeError(f"stages.{stage.name}.share: must be a number ≥ 0, and finite (given: {value!r})")
         return float(value)
 
     def check_stages(self, stages: Sequence[Stage]) -> None:
@@ -301,6 +303,8 @@ def _check_windows(recipe: Recipe) -> None:
 
 
 def _validated(model: type[Model], content: Mapping[str, Any], what: str) -> Model:
+    if (key := first_not_finite(content)) is not None:
+        raise RecipeError(f"{what}: {key}: must be a finite number, neither infinite, NaN nor beyond 1.8e308")
     try:
         return model.model_validate(content)
     except ValidationError as error:

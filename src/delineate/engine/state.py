@@ -284,7 +284,7 @@ def _checksum(path: Path) -> int:
 
 
 def _checksum_of(content: Any) -> int:
-    return zlib.crc32(json.dumps(content, sort_keys=True).encode())
+    return zlib.crc32(json.dumps(content, sort_keys=True, allow_nan=False).encode())
 
 
 def _place(folder: Path) -> tuple[int, int]:

@@ -34,7 +34,7 @@ def note_opening(predictions: Path, references: Path, out: Path | None, cases: i
         "cases": cases,
     }
     for folder in {predictions.resolve(), *([out.resolve()] if out is not None else [])}:
-        append_line(folder / FILE_NAME, json.dumps(note, ensure_ascii=False))
+        append_line(folder / FILE_NAME, json.dumps(note, ensure_ascii=False, allow_nan=False))
     if listed is not None and (card := _card(listed)) is not None:
         _note_in_card(card, f"- {note['time']}: {cases} cases of {references}, predictions in {predictions}")
     return len((predictions / FILE_NAME).read_text(encoding="utf-8").splitlines())
@@ -52,7 +52,7 @@ def note_opening_by(model: Path | None, data: Path, out: Path, cases: int) -> in
         "model": None if model is None else str(model),
         "cases": cases,
     }
-    append_line(out / FILE_NAME, json.dumps(note, ensure_ascii=False))
+    append_line(out / FILE_NAME, json.dumps(note, ensure_ascii=False, allow_nan=False))
     if model is not None and (card := _card_beside(model, None)) is not None:
         _note_in_card(card, f"- {note['time']}: {cases} cases of {data}, few-shot scores in {out}")
     return len((out / FILE_NAME).read_text(encoding="utf-8").splitlines())

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.csv_text import csv_text
-from delineate.common.errors import DataError
+from delineate.common.errors import DataError, NotFiniteError
 from delineate.common.files import output_folder, write_text
 from delineate.data.case import IGNORE, ClassTable
 from delineate.evaluation.cases import Row, score_case
@@ -111,7 +111,10 @@ class Job:
         for chunk in episode.chunks:
             images = (self.data.image(slices[index]) for index in chunk.slices)
             masks = self.conditioned(episode, chunk).predict_each(images, self.batch_size)
-            found.update(zip(chunk.slices, masks, strict=True))
+            try:
+                found.update(zip(chunk.slices, masks, strict=True))
+            except NotFiniteError as error:
+                raise NotFiniteError(f"{episode.query}: {error}") from error
         references = [self.reference(episode, index) for index in episode.scored]
         volume = Stack(episode.query, tuple(slices[index].name for index in episode.scored))
         return assemble(volume, [found[index] for index in episode.scored]), assemble(volume, references)

@@ -151,7 +151,7 @@ class _Merged(nn.Module):
         known = next(each for each in logits if each is not None)
         if len(logits) == 1:
             return known
-        never = torch.full_like(known, -torch.inf)
+        never = torch.full_like(known, torch.finfo(known.dtype).min)  # finite, as all outputs of a network must be
         return torch.cat([torch.zeros_like(known), *(never if each is None else each for each in logits)], dim=1)
 
 

@@ -120,7 +120,7 @@ class _Entry:
                         assert row.shape == shape, f"{name}: {row.shape} instead of {shape}"
                         streams[name].write(row.data)
                         index[name] = zlib.crc32(row.data, index[name])
-            (building / INDEX).write_text(json.dumps(index), encoding="utf-8")
+            (building / INDEX).write_text(json.dumps(index, allow_nan=False), encoding="utf-8")
             finish_entry(building, self.path)
         finally:
             remove_entry(building)
@@ -135,7 +135,7 @@ class _Entry:
 
 def _key(content: Any, rows: Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]]) -> str:
     described = [content, {name: [list(shape), str(dtype)] for name, (shape, dtype) in rows.items()}]
-    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps(described, sort_keys=True, allow_nan=False).encode()).hexdigest()[:32]
 
 
 def _checksum(file: Path) -> int:

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.csv_text import csv_text
-from delineate.common.errors import DataError
+from delineate.common.errors import DataError, NotFiniteError
 from delineate.common.files import output_folder, sha256, write_bytes, write_text
 from delineate.common.paths import too_long
 from delineate.data.case import ClassTable
@@ -234,6 +234,9 @@ class _Job:
         inputs = [item for item in batch if isinstance(item, _Prepared)]
         try:
             outputs = iter(self.forward(inputs, batch_size) if inputs else ())
+        except NotFiniteError:
+            batch, made = self.one_by_one(batch, batch_size)
+            inputs, outputs = [item for item in batch if isinstance(item, _Prepared)], iter(made)
         except (MemoryError, cv2.error) as error:
             if not self.tiled:
                 raise
@@ -244,6 +247,22 @@ class _Job:
                 yield writers.submit(self.write, item.result, next(outputs), share)
             else:
                 yield writers.submit(lambda failed: failed, item)
+
+    def one_by_one(
+        self, batch: Sequence[_Prepared | FileResult], batch_size: int
+    ) -> tuple[list[_Prepared | FileResult], list[_Output]]:
+        """A batch in which some output was not finite: those images fail, the others are done."""
+        items: list[_Prepared | FileResult] = []
+        outputs: list[_Output] = []
+        for item in batch:
+            if isinstance(item, _Prepared):
+                try:
+                    outputs.extend(self.forward([item], batch_size))
+                except NotFiniteError as error:
+                    items.append(replace(item.result, error=f"{item.result.image}: {error}"))
+                    continue
+            items.append(item)
+        return items, outputs
 
     def forward(self, inputs: Sequence[_Prepared], batch_size: int) -> Iterable[_Output]:
         predictor = self.predictor

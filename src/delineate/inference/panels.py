@@ -5,18 +5,29 @@ from __future__ import annotations
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from delineate.methods.contract import Panel
+
+NOT_FINITE = (255, 0, 255)
+"""Magenta, which no panel has: what is not finite must not look like black or white."""
 
 
 def render(panel: Panel) -> NDArray[np.uint8]:
     """The first picture of a panel's batch as RGB H×W×3: masks spread over black to white, heat in viridis."""
     tensor = panel.tensor[0].float().cpu()
-    if panel.kind == "mask":
+    finite = tensor.isfinite().reshape(-1, *tensor.shape[-2:]).all(0).numpy()
+    picture = _picture(panel.kind, tensor.nan_to_num(0, 0, 0))
+    picture[~finite] = NOT_FINITE
+    return picture
+
+
+def _picture(kind: str, tensor: Tensor) -> NDArray[np.uint8]:
+    if kind == "mask":
         values = tensor.numpy()
         scaled = (values * (255 / max(1, values.max()))).astype(np.uint8)
         return np.repeat(scaled[..., None], 3, 2)
     levels = (tensor.clamp(0, 1).permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
-    if panel.kind == "heat":
+    if kind == "heat":
         return np.asarray(cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB))
     return levels if levels.shape[2] == 3 else np.repeat(levels, 3, 2)

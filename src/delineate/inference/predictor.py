@@ -20,7 +20,7 @@ from torch import nn
 
 from delineate.artefact import format as artefact_format
 from delineate.artefact.format import Artefact
-from delineate.common.errors import ArtefactError, DataError, DeviceError
+from delineate.common.errors import ArtefactError, DataError, DeviceError, NotFiniteError
 from delineate.data.case import ClassTable
 from delineate.data.from_pillow import pillow_pixels
 from delineate.data.images import read_image
@@ -116,12 +116,21 @@ class Predictor:
 
     @torch.inference_mode()
     def working_probabilities(self, inputs: Sequence[NDArray[np.float32]]) -> Probabilities:
-        """B prepared inputs → B×K×h×w at the working size. Raises `DeviceError` when memory does not suffice."""
+        """B prepared inputs → B×K×h×w at the working size.
+
+        Raises `DeviceError` when memory does not suffice, `NotFiniteError` when the network's output is not finite: infinity would
+        look like a sure probability, and NaN like background. Looking costs a pass over the logits and one more small transfer.
+        """
         with arithmetic(self.device, self.precision, len(inputs), self.spec.size):
             logits = self.network(as_batch(inputs, self.device))
+            finite = logits.isfinite().all()
             logits = logits.float() / self.artefact.temperature
             result = logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
-            return result.cpu().numpy()
+            result = result.cpu().numpy()
+        if not finite:
+            how = "use --precision 32" if self.precision != "32" else "the model is of no use for it; train again"
+            raise NotFiniteError(f"the network's output is not finite (NaN or infinite); {how}")
+        return result
 
     def to_native(self, working: Probabilities, height: int, width: int) -> Probabilities:
         """One image's K×h×w at the working size → H×W×K at its own size, letterbox padding removed."""

@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from delineate.common.errors import DelineateError, RecipeError
+from delineate.common.finite import first_not_finite
 from delineate.common.names import did_you_mean
 from delineate.methods.contract import Method, MethodOptions
 
@@ -111,9 +112,13 @@ def checked_options(name: str, options: Mapping[str, Any]) -> MethodOptions:
     """A method's options on its defaults. Raises `RecipeError` for unknown options or wrong types, naming the nearest."""
     cls = method_class(name)
     try:
-        return cls.Options.model_validate(_on_defaults(cls.Options, options))
+        checked = cls.Options.model_validate(_on_defaults(cls.Options, options))
     except ValidationError as error:
         raise RecipeError(explain(error, cls.Options, f"method '{name}'")) from error
+    # Here and not in each group of options, since methods of others bring their own.
+    if (key := first_not_finite(checked.model_dump())) is not None:
+        raise RecipeError(f"method '{name}': {key}: must be a finite number, neither infinite, NaN nor beyond 1.8e308")
+    return checked
 
 
 def create(name: str, classes: int = 1, in_channels: int = 3, *, preset: str | None = None, **options: Any) -> Method:

@@ -147,7 +147,8 @@ def _row(label: str, stored: Sequence[Stored], metrics: Mapping[str, Any], cost:
         over_seeds[seen] = np.nanmean(tables[:, seen], axis=0)
         diagonal = max(row.diagonal for row in stored[0].rows)
         means[name] = mean_interval(over_seeds, drawn, bounds=bounds(metrics[name]["kind"], diagonal))
-        seed_means[name] = tuple(float(one.mean(name)["mean"]) for one in stored)
+        known = (one.mean(name)["mean"] for one in stored)
+        seed_means[name] = tuple(float(mean) for mean in known if mean is not None)
     return Row(label, len(stored), means, seed_means, cost)
 
 
