@@ -234,7 +234,8 @@ def _write_names(manifest: Manifest, out: Path) -> list[Change]:
         return []
     binary = len(names) == 2 and IGNORE not in (manifest.labels.values or {}).values()
     lines = [
-        f"  {json.dumps(name, ensure_ascii=False)}: {at * 255 if binary else at}\n" for at, name in enumerate(names)
+        f"  {json.dumps(name, ensure_ascii=False, allow_nan=False)}: {at * 255 if binary else at}\n"
+        for at, name in enumerate(names)
     ]
     ignored = [] if binary else [f"  ignore: {IGNORE}\n"]
     write_text(out / LABELS, "".join(["labels:\n", *lines, *ignored]))
