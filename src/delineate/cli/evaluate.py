@@ -127,9 +127,10 @@ def print_evaluation(evaluation: Evaluation, out: Path) -> None:
     else:
         _print_means(console, evaluation)
     for name, seen in summary.outcomes.items():
+        beside = f"{seen.not_touched} marked only beside the reference, " if seen.not_touched else ""
         console.print(
-            f"{name}: {seen.found} found, {seen.not_touched} not touched, {seen.missed} missed, "
-            f"{seen.false_positive} false positive, {seen.both_empty} both empty"
+            f"{name}: {seen.found} found, {beside}{seen.missed} missed, {seen.false_positive} false positive, "
+            f"{seen.both_empty} both empty"
         )
     made = (interval.how.partition(" over ")[0] for means in summary.macro.values() for interval in means.values())
     for how in dict.fromkeys(made):
