@@ -105,10 +105,7 @@ def _train(
         cache_limit_bytes=round(cache_limit * GIB),
         **fields,
     )
-    result = run(request, reporter, kind)
-    if result.first_process:
-        write_run_report(result.folder)
-    return result
+    return run(request, reporter, kind, report=write_run_report)
 
 
 def load(path: Path | str, device: str = "auto", precision: str = "32") -> Any:

@@ -55,6 +55,8 @@ def main() -> None:
     try:
         app()
     except DelineateError as error:
+        if error.told_elsewhere:
+            raise SystemExit(0) from None  # a code other than 0 would make the launcher kill the process that tells it
         prefix = "" if error.exit_code == 130 else "error: "
         print(f"{prefix}{one_line(str(error))}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None

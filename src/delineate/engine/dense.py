@@ -124,13 +124,6 @@ def _uses_unlabelled(recipe: Recipe) -> bool:
 DENSE = TaskKind("dense", DenseTask.open)
 
 
-def check_same_data(request: TrainRequest, manifest: Manifest) -> None:
-    """Raise `DataError` where a run is to go on with other data than it was started with."""
-    data = request.source.path
-    if request.resume and not data.is_file() and Path(manifest.root).resolve() != data.resolve():
-        raise DataError(f"--resume: the run was trained on {manifest.root}, not on {data}")
-
-
 def check_splits(manifest: Manifest) -> None:
     """Raise `DataError` where there is nothing to train or to validate on."""
     for name in SPLITS:
@@ -146,7 +139,6 @@ def _open_data(request: TrainRequest, folder: RunFolder, seed: int, reporter: Re
     manifest, census = open_data(source, fold=fold, seed=seed, max_pixels=request.max_pixels, watch=not request.resume)
     if request.resume and request.fold is not None:
         _check_fold(manifest, request.fold)
-    check_same_data(request, manifest)
     counts = ", ".join(f"{len(manifest.split(name))} {name}" for name in ("train", "val", "test"))
     reporter.note(f"data: {manifest.root} ({manifest.layout}; {counts}; splits: {manifest.split_origin})")
     reporter.note(f"labels: {manifest.labels.reason}; classes: {', '.join(manifest.classes.names)}")

@@ -66,7 +66,7 @@ class _Scored:
 
 
 def finish(run: Run, manifest: Manifest, max_pixels: int) -> float | None:
-    """Write `validation/`, `model.safetensors`, `card.md`; mark the run finished. Returns the headline Dice, if any.
+    """Write `validation/`, `model.safetensors`, `card.md`. Returns the headline Dice, if any.
 
     The method in `run` holds the best weights by validation. Every figure here is measured by the same predictor that
     `delineate predict` uses, at each image's native resolution.
@@ -86,13 +86,11 @@ def finish(run: Run, manifest: Manifest, max_pixels: int) -> float | None:
     artefact.scores = {"split": "validation", "protocol": "native", **summary.to_json()}
     save(folder.model, artefact)
     folder.update_summary(
-        status="finished",
         minutes=run.seconds / 60,
         images_seen=run.progress.images_seen,
         **kept_words(run, summary),
     )
     write_text(folder.card, model_card(artefact, manifest, run.recipe, summary))
-    run.states.discard()
     return headline_dice(summary)
 
 

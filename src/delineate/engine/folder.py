@@ -6,12 +6,17 @@ import json
 import platform
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from delineate.common.about import version, version_of
-from delineate.common.errors import TrainingError
-from delineate.common.files import append_line, output_folder, write_json, write_text
+from delineate.common.errors import DelineateError, TrainingError
+from delineate.common.files import append_line, write_json, write_text
+from delineate.common.occupied import contents, holder
+
+UNDER_WAY = ("running", "completing")
+"""Statuses of a run at work: it trains, or it writes what belongs to its end."""
 
 
 class RunFolder:
@@ -27,23 +32,50 @@ class RunFolder:
         self.steps = path / "steps"
         self.model = path / "model.safetensors"
         self.card = path / "card.md"
+        self.report = path / "report.html"
         self.validation = path / "validation"
 
-    def claim(self) -> None:
-        """Make the folder for a new run. Raises `TrainingError` when it holds something already."""
+    def check_free(self) -> None:
+        """Raise `TrainingError` when the folder holds something already."""
         if self.recipe.exists():
             raise TrainingError(f"{self.path} already holds a run; give another --out, or --resume to go on with it")
-        if self.path.is_dir() and any(self.path.iterdir()):
+        if contents(self.path):
             raise TrainingError(f"{self.path} is not empty; give another --out")
-        output_folder(self.path)
 
     def read_summary(self) -> dict[str, Any]:
-        """`run.json`, empty when there is none."""
-        return dict(json.loads(self.summary.read_bytes())) if self.summary.exists() else {}
+        """`run.json`, empty when there is none. Raises `TrainingError` for a damaged one."""
+        try:
+            content = json.loads(self.summary.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise self._damaged(error) from error
+        if not isinstance(content, dict):
+            raise self._damaged("not an object")
+        return content
 
     def update_summary(self, **values: Any) -> None:
-        """Change entries of `run.json`."""
-        write_json(self.summary, self.read_summary() | values)
+        """Change entries of `run.json`; those that are None go."""
+        content = self.read_summary() | values
+        write_json(self.summary, {key: value for key, value in content.items() if value is not None})
+
+    def end(self, status: str, reason: str, minutes: float | None = None) -> None:
+        """Note why a run ended before it was finished; where even that cannot be written, the free lock still tells of it."""
+        with suppress(DelineateError, OSError):
+            known = {} if minutes is None else {"minutes": minutes}
+            self.update_summary(status=status, reason=" ".join(reason.split()), **known)
+
+    def status(self) -> str | None:
+        """What `run.json` says, but for a run that was killed: it could not write that, and nobody holds its lock."""
+        status = self.read_summary().get("status")
+        if status in UNDER_WAY and holder(self.path) is None:
+            return "interrupted"
+        return None if status is None else str(status)
+
+    def lacking(self, *, report: bool) -> list[str]:
+        """The files that belong to a finished run and are not there; `report`: whether its page is one of them."""
+        whole = (self.model, self.card, self.validation / "scores.json", *((self.report,) if report else ()))
+        return [path.relative_to(self.path).as_posix() for path in whole if not path.exists()]
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Append a line to `metrics.jsonl`."""
@@ -54,14 +86,15 @@ class RunFolder:
         if not self.metrics.exists():
             return
         kept = []
-        for line in self.metrics.read_text(encoding="utf-8").splitlines():
-            try:
+        for line in self.metrics.read_text(encoding="utf-8", errors="replace").splitlines():
+            with suppress(ValueError, KeyError, TypeError):  # a line cut off by the kill, or damaged since
                 record = json.loads(line)
-            except ValueError:  # a line cut off by the kill
-                continue
-            if (stage_order.index(record["stage"]), record["step"]) <= (stage, step):
-                kept.append(line)
+                if (stage_order.index(record["stage"]), record["step"]) <= (stage, step):
+                    kept.append(line)
         write_text(self.metrics, "".join(line + "\n" for line in kept))
+
+    def _damaged(self, why: object) -> TrainingError:
+        return TrainingError(f"{self.summary} is damaged ({why}); remove it, and --resume makes it anew")
 
 
 def environment(device: str, threads: int) -> dict[str, str]:
@@ -76,6 +109,12 @@ def environment(device: str, threads: int) -> dict[str, str]:
         "device": device,
         "threads": str(threads),
     }
+
+
+def changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Versions and settings of the machine that differ and may change the last bits of a result, as "torch 2.4 → 2.5"."""
+    differing = [name for name, value in now.items() if before.get(name, value) != value]
+    return [f"{name} {before[name]} → {now[name]}" for name in differing if name != "platform"]
 
 
 def _processor() -> str:

@@ -13,6 +13,7 @@ from delineate.data.images import DEFAULT_MAX_PIXELS
 from delineate.data.source import DataSource, as_source
 from delineate.engine.folder import RunFolder
 from delineate.engine.recipe import Recipe, differences, resolve, stated
+from delineate.engine.state import States
 from delineate.methods import registry
 
 DIVERGED = "diverged"
@@ -67,16 +68,26 @@ class TrainRequest:
         return registry.merge(changes, self.options)
 
 
-def check_folder(folder: RunFolder, recipe: Recipe, resume: bool) -> None:
+def check_folder(folder: RunFolder, recipe: Recipe, *, resume: bool, report: bool) -> None:
+    """Raise `TrainingError` or `RecipeError` where the run folder does not allow what is asked for.
+
+    `report`: whether a page belongs to a finished run.
+    """
     if not resume:
-        if folder.recipe.exists() or (folder.path.is_dir() and any(folder.path.iterdir())):
-            folder.claim()  # raises with the right words
+        folder.check_free()
         return
     if not folder.recipe.exists():
         raise TrainingError(f"--resume: {folder.path} holds no run; start it without --resume")
-    if folder.read_summary().get("status") == "finished":
+    lacking = folder.lacking(report=report)
+    if folder.read_summary().get("status") == "finished" and not lacking:
+        States(folder.steps).discard()  # where a kill came between
         raise TrainingError(f"--resume: the run in {folder.path} is finished; nothing is left to do")
-    if not (folder.steps / "latest.json").exists():
+    if not States(folder.steps).any() and not needs_report_only(folder):
+        if folder.read_summary().get("status") == "finished":
+            raise TrainingError(
+                f"--resume: the run in {folder.path} was finished, but {', '.join(lacking)} is gone, and so are its resume "
+                "states; train again in another folder"
+            )
         raise TrainingError(
             f"--resume: {folder.path} has no saved state; remove that folder and start without --resume"
         )
@@ -93,6 +104,11 @@ def check_folder(folder: RunFolder, recipe: Recipe, resume: bool) -> None:
         raise RecipeError(
             f"--resume: the recipe differs from the run's ({'; '.join(changed)}); give the same options, or another --out"
         )
+
+
+def needs_report_only(folder: RunFolder) -> bool:
+    """Whether all that training gives is there, its states removed, and only the page is missing."""
+    return folder.read_summary().get("status") == "finished" and folder.lacking(report=True) == [folder.report.name]
 
 
 def is_gentler(difference: str) -> bool:

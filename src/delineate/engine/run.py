@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,22 +15,26 @@ from torch import nn
 
 from delineate.artefact import format as artefact_format
 from delineate.artefact.inherit import inherit
-from delineate.common.errors import Diverged, Interrupted, RecipeError, TrainingError
+from delineate.common.errors import DelineateError, Diverged, Interrupted, RecipeError, TrainingError
 from delineate.common.files import write_json
+from delineate.common.occupied import occupied
 from delineate.data.case import Manifest
 from delineate.engine.console import ConsoleReporter, Reporter, Silent
 from delineate.engine.dense import DENSE
 from delineate.engine.diverged import weights_fault
-from delineate.engine.folder import RunFolder, environment
+from delineate.engine.folder import RunFolder, changes, environment
 from delineate.engine.loop import Run, StageRun
 from delineate.engine.plan import Planned, build_method, make_plan
 from delineate.engine.planning import planned_sections
+from delineate.engine.ranks import together
 from delineate.engine.recipe import Recipe
-from delineate.engine.request import DIVERGED, TrainRequest, check_folder
-from delineate.engine.signals import stop_on_signals
+from delineate.engine.request import DIVERGED, TrainRequest, check_folder, needs_report_only
+from delineate.engine.same_data import check_same_data, description
+from delineate.engine.signals import raise_on_signals, stop_on_signals
 from delineate.engine.state import Progress, State, States
 from delineate.engine.task import TaskKind
 from delineate.engine.tensorboard import TensorBoardReporter, check_installed
+from delineate.evaluation.stored import Stored
 from delineate.inference.device import resolve_device
 from delineate.methods.contract import Method
 
@@ -45,9 +52,15 @@ class RunResult:
     first_process: bool = True
 
 
-def train(request: TrainRequest, reporter: Reporter | None = None, kind: TaskKind = DENSE) -> RunResult:
+def train(
+    request: TrainRequest,
+    reporter: Reporter | None = None,
+    kind: TaskKind = DENSE,
+    report: Callable[[Path], object] | None = None,
+) -> RunResult:
     """Train as asked and write the run folder. `kind`: what a batch is made of; single images, unless it is given.
 
+    `report`: writes the page of a run folder; a run is finished when it has done so. The folder is this process's alone meanwhile.
     Raises `DelineateError` subclasses with one line for everything a user can mend; before the first step nothing is
     written. `Interrupted` after a signal, with the state saved.
     """
@@ -55,12 +68,36 @@ def train(request: TrainRequest, reporter: Reporter | None = None, kind: TaskKin
     kind.check_method(request.method)
     recipe = request.recipe(planned_sections(folder) if request.resume else None)
     fabric = make_fabric(recipe)
-    if fabric.is_global_zero:
-        check_folder(folder, recipe, request.resume)
-    if recipe.engine.tensorboard:
-        check_installed()
-    fabric.launch()
-    reporter = (reporter or ConsoleReporter()) if fabric.is_global_zero else Silent()
+    first = fabric.is_global_zero
+    reporter = (reporter or ConsoleReporter()) if first else Silent()
+    with occupied(folder.path, reporter.note) if first else nullcontext():
+        if first:
+            check_folder(folder, recipe, resume=request.resume, report=report is not None)
+        if request.resume and report is not None and needs_report_only(folder):
+            return _report_only(folder, report, reporter)
+        if first and request.resume:
+            check_same_data(folder, request, reporter.note)
+        if recipe.engine.tensorboard:
+            check_installed()
+        fabric.launch()
+        with together(fabric):
+            run, plan = _open(request, recipe, fabric, folder, kind, reporter)
+        fabric.barrier()
+        with _noted_end(run):
+            state = _take_up(run, plan) if request.resume else None
+            if fabric.world_size > 1:
+                _synchronise_batchnorm(run)
+            _run_stages(run, plan, state)
+            dice = _complete(run, report) if first else 0.0
+        if first:
+            run.states.discard()
+    return RunResult(folder.path, folder.model, dice, run.seconds / 60, first)
+
+
+def _open(
+    request: TrainRequest, recipe: Recipe, fabric: Fabric, folder: RunFolder, kind: TaskKind, reporter: Reporter
+) -> tuple[Run, list[Planned]]:
+    """Read the data, build the method, plan the stages; of a new run, write what describes it."""
     if request.resume:
         recipe = Recipe.load(folder.recipe)
     task = kind.open(request, folder, recipe, reporter)
@@ -73,34 +110,51 @@ def train(request: TrainRequest, reporter: Reporter | None = None, kind: TaskKin
         _check_weights(method)
     task.prepare(recipe, spec)
     plan = make_plan(recipe, method, task, fabric)
-    if fabric.is_global_zero and not request.resume:
-        _open_folder(folder, recipe, task.whole, method, plan, fabric.device)
-        if data_plan is not None:
-            data_plan.save(folder)
-    if fabric.is_global_zero and recipe.engine.tensorboard:
-        reporter = TensorBoardReporter(reporter, folder.path / "tensorboard")
-    fabric.barrier()
-    run = Run(fabric, recipe, method, spec, task, folder, States(folder.steps), reporter)
-    state = _take_up(run, plan) if request.resume else None
-    if fabric.world_size > 1:
-        _synchronise_batchnorm(run)
-    _run_stages(run, plan, state)
-    dice = task.finish(run) if fabric.is_global_zero else 0.0
-    return RunResult(folder.path, folder.model, dice, run.seconds / 60, fabric.is_global_zero)
+    if fabric.is_global_zero:
+        if not request.resume:
+            _describe(folder, recipe, task.whole, fabric.device)
+            if data_plan is not None:
+                data_plan.save(folder)
+        _summarise(folder, request, recipe, task.whole, method, plan)
+        if recipe.engine.tensorboard:
+            reporter = TensorBoardReporter(reporter, folder.path / "tensorboard")
+    return Run(fabric, recipe, method, spec, task, folder, States(folder.steps), reporter), plan
 
 
 def _take_up(run: Run, plan: list[Planned]) -> State:
-    """Put the run back to where its newest state was saved."""
-    state = run.states.load()
-    assert state is not None  # `check_folder` has seen it
-    run.method.load_state_dict(state.model)
+    """Put the run back to where its newest whole state was saved."""
+    with together(run.fabric):
+        state = run.states.load(run.reporter.note)
+        assert state is not None  # `check_folder` has seen it
+        try:
+            run.method.load_state_dict(state.model)
+        except RuntimeError as error:
+            raise TrainingError(
+                f"{run.states.folder}: the resume state is of another network than method '{run.recipe.name}' builds here; go on "
+                "with the version of Delineate that began the run"
+            ) from error
     run.progress = state.progress
+    run.fabric.barrier()  # all have read; now the first may tidy up
     if run.fabric.is_global_zero:
+        run.states.forget_after(state.progress)
         run.folder.rewind_log([planned.stage.name for planned in plan], state.progress.stage, state.progress.step)
-        run.folder.update_summary(status="running")
+        _note_changes(run)
     at = plan[state.progress.stage].stage.name
     run.reporter.note(f"going on with {run.folder.path} at step {state.progress.step} of stage '{at}'")
     return state
+
+
+def _note_changes(run: Run) -> None:
+    """Say which versions and settings differ from those that the run was started with."""
+    try:
+        before = json.loads(run.folder.environment.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    if found := changes(before, environment(str(run.fabric.device), torch.get_num_threads())):
+        run.reporter.note(
+            f"since the run was started, {', '.join(found)}: it may not end with the bits of a run that was never stopped"
+        )
+        run.folder.update_summary(resumed_with=found)
 
 
 def _run_stages(run: Run, plan: list[Planned], state: State | None) -> None:
@@ -115,19 +169,60 @@ def _run_stages(run: Run, plan: list[Planned], state: State | None) -> None:
                 if index + 1 < len(plan):
                     done = run.progress
                     run.progress = Progress(stage=index + 1, seconds=done.seconds, images_seen=done.images_seen)
-        except Diverged as error:
-            if run.fabric.is_global_zero:
-                run.folder.update_summary(status=DIVERGED, minutes=run.seconds / 60, error=str(error))
-            raise
         except Interrupted as stop:
-            if run.fabric.is_global_zero:
-                run.folder.update_summary(status="interrupted", minutes=run.seconds / 60)
-            raise Interrupted(
+            said = Interrupted(
                 f"stopped by {stop} after step {run.progress.step} of stage '{planned.stage.name}'; the state is saved, go on "
                 "with the same command and --resume"
-            ) from None
+            )
+            said.told_elsewhere = not run.fabric.is_global_zero
+            _note_end(run, said)
+            run.fabric.barrier()  # a process that ends takes the others with it: not before the first has noted it
+            raise said from None
         finally:
             run.reporter.close()
+
+
+def _complete(run: Run, report: Callable[[Path], object] | None) -> float | None:
+    """Write all that belongs to a finished run, and say last that it is finished."""
+    folder = run.folder
+    folder.update_summary(status="completing")
+    with raise_on_signals("all training is saved; the same command with --resume writes what is missing of the run"):
+        dice = run.task.finish(run)
+        if report is not None:
+            report(folder.path)
+        folder.update_summary(status="finished")
+    return dice
+
+
+def _report_only(folder: RunFolder, report: Callable[[Path], object], reporter: Reporter) -> RunResult:
+    """The page of a run that was finished but for it."""
+    reporter.note(f"{folder.path} is trained; only its {folder.report.name} is missing")
+    report(folder.path)
+    scores = Stored.read(folder.validation)
+    minutes = float(folder.read_summary().get("minutes", 0.0))
+    return RunResult(folder.path, folder.model, scores.mean("dice")["mean"], minutes)
+
+
+@contextmanager
+def _noted_end(run: Run) -> Iterator[None]:
+    """Whatever ends the block early is noted in `run.json`."""
+    try:
+        yield
+    except BaseException as error:
+        _note_end(run, error)
+        raise
+
+
+def _note_end(run: Run, error: BaseException) -> None:
+    if not run.fabric.is_global_zero:
+        return
+    if isinstance(error, KeyboardInterrupt):
+        run.folder.end("interrupted", "Ctrl-C", run.seconds / 60)
+    elif isinstance(error, Interrupted):
+        run.folder.end("interrupted", str(error), run.seconds / 60)
+    else:
+        reason = str(error) if isinstance(error, DelineateError) else f"{type(error).__name__}: {error}"
+        run.folder.end(DIVERGED if isinstance(error, Diverged) else "failed", reason, run.seconds / 60)
 
 
 def make_fabric(recipe: Recipe) -> Fabric:
@@ -161,13 +256,20 @@ def _check_weights(method: Method) -> None:
         raise TrainingError(f"before the first step {fault}; give other pretrained weights, or none")
 
 
-def _open_folder(
-    folder: RunFolder, recipe: Recipe, manifest: Manifest, method: Method, plan: list[Planned], device: torch.device
-) -> None:
-    folder.claim()
+def _describe(folder: RunFolder, recipe: Recipe, manifest: Manifest, device: torch.device) -> None:
+    """What a new run is made from; the recipe last, since a folder with a recipe is a run."""
     manifest.save(folder.manifest)
+    write_json(folder.environment, environment(str(device), torch.get_num_threads()))
+    recipe.save(folder.recipe)
+
+
+def _summarise(
+    folder: RunFolder, request: TrainRequest, recipe: Recipe, manifest: Manifest, method: Method, plan: list[Planned]
+) -> None:
+    started = folder.read_summary().get("started") or time.strftime("%Y-%m-%d %H:%M:%S")
     folder.update_summary(
         status="running",
+        reason=None,
         method=recipe.name,
         title=method.info.title,
         preset=recipe.preset,
@@ -176,10 +278,9 @@ def _open_folder(
         stages=[{"name": planned.stage.name, "steps": planned.steps} for planned in plan],
         classes=list(manifest.classes.names),
         leaks=list(manifest.leaks or ()),
-        started=time.strftime("%Y-%m-%d %H:%M:%S"),
+        started=started,
+        data=description(request),
     )
-    write_json(folder.environment, environment(str(device), torch.get_num_threads()))
-    recipe.save(folder.recipe)
 
 
 def _synchronise_batchnorm(run: Run) -> None:

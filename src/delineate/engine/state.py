@@ -187,10 +187,10 @@ class States:
     def _read(self, folder: Path) -> State:
         try:
             content = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+            if content["format"] != 1 and content.pop("checksum") != _checksum_of(content):
+                raise ValueError("its content has changed since it was written")
             if content["format"] > FORMAT:
                 raise TrainingError(f"{folder} was written by a newer version of Delineate; update it to go on")
-            if content["format"] > 1 and content.pop("checksum") != _checksum_of(content):
-                raise ValueError("its content has changed")
             progress = Progress(**content["progress"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DamagedState(f"the resume state {folder / 'state.json'} is damaged ({error})") from error

@@ -45,7 +45,7 @@ class Ending:
 
 
 def finish(run: Run, ending: Ending) -> float | None:
-    """Write `validation/`, `model.safetensors`, `card.md`; mark the run finished. Returns the headline Dice.
+    """Write `validation/`, `model.safetensors`, `card.md`. Returns the headline Dice.
 
     The method in `run` holds the best weights. Figures are those that `delineate fewshot evaluate` would measure on the same
     episodes, which are kept in `validation/episodes.json`.
@@ -64,7 +64,6 @@ def finish(run: Run, ending: Ending) -> float | None:
     artefact.scores = about | summary.to_json(evaluation.origin.length)
     save(folder.model, artefact)
     folder.update_summary(
-        status="finished",
         minutes=run.seconds / 60,
         images_seen=run.progress.images_seen,
         **kept_words(run, summary),
@@ -73,7 +72,6 @@ def finish(run: Run, ending: Ending) -> float | None:
     )
     lines = [f"Episodes: {ending.words}", f"Validated by: {evaluation.origin.protocol_words}"]
     write_text(folder.card, model_card(artefact, manifest, run.recipe, summary, about=lines, verb=VERB))
-    run.states.discard()
     return headline_dice(summary)
 
 

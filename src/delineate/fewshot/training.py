@@ -9,7 +9,7 @@ from delineate.data.case import Manifest, Split
 from delineate.data.spec import InputSpec
 from delineate.data.turned import turned_apart
 from delineate.engine.console import Reporter
-from delineate.engine.dense import check_same_data, check_splits, tell_groups
+from delineate.engine.dense import check_splits, tell_groups
 from delineate.engine.folder import RunFolder
 from delineate.engine.loop import Run
 from delineate.engine.plan import settle_input
@@ -65,7 +65,6 @@ class EpisodicTask:
             cache_folder=request.cache_folder,
             watch=not request.resume,
         )
-        check_same_data(request, data.manifest)
         check_splits(data.manifest)
         task = cls(request, reporter, data, section)
         for line in task._lines(data):

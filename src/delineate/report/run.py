@@ -83,6 +83,8 @@ def _state(record: RunRecord) -> list[str]:
         return [f"It was stopped, since its numbers were not finite any more: {record.summary.get('error', done)}."]
     if record.summary.get("status") == "interrupted":
         return [f"It was interrupted: {done}. The same command with --resume goes on."]
+    if record.summary.get("status") in ("failed", "diverged"):
+        return [f"It failed: {record.summary.get('reason', 'no reason is noted')}. {done[0].upper()}{done[1:]}."]
     return [f"It is not finished: {done}."]
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from delineate.common.errors import ArtefactError, DelineateError
 from delineate.data.case import Manifest
+from delineate.engine.folder import RunFolder
 from delineate.evaluation.stored import Stored
 
 T = TypeVar("T")
@@ -45,7 +46,8 @@ class RunRecord:
 
     @property
     def finished(self) -> bool:
-        return self.summary.get("status") == "finished"
+        """Also while the run's own process writes what belongs to its end, this page among it."""
+        return self.summary.get("status") in ("completing", "finished")
 
 
 def read_run(folder: Path) -> RunRecord:
@@ -54,7 +56,7 @@ def read_run(folder: Path) -> RunRecord:
         raise ArtefactError(f"{folder} is not a run folder: it has neither recipe.yaml nor metrics.jsonl")
     record = RunRecord(folder)
     note = record.missing.append
-    record.summary = _optional(folder / "run.json", _read_object, note) or {}
+    record.summary = _optional(folder / "run.json", _read_summary, note) or {}
     record.metrics = _optional(folder / "metrics.jsonl", _read_lines, note) or []
     record.recipe = _optional(folder / "recipe.yaml", _read_text, note)
     record.manifest = _optional(folder / "manifest.json", Manifest.load, note)
@@ -110,6 +112,11 @@ def _read_object(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError("not an object")
     return content
+
+
+def _read_summary(path: Path) -> dict[str, Any]:
+    """`run.json` with the status that is true: a run that was killed could not write its own."""
+    return _read_object(path) | {"status": RunFolder(path.parent).status()}
 
 
 def _read_lines(path: Path) -> list[dict[str, Any]]:
