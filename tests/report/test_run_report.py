@@ -10,6 +10,7 @@ from fake_run import write_run
 from markup import check_document, text_of
 
 from delineate.common.errors import ArtefactError
+from delineate.common.occupied import occupied
 from delineate.report.run import write_run_report
 
 
@@ -106,7 +107,9 @@ def test_run_before_its_first_validation(run):
     (run / "metrics.jsonl").unlink()
     summary = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps({**summary, "status": "running"}))
-    words = text_of(report(run))
+    assert "It was interrupted: not validated yet" in text_of(report(run)), "nobody holds the folder"
+    with occupied(run):
+        words = text_of(report(run))
     assert "It is not finished: not validated yet" in words
     assert "No validation was logged yet" in words
 
