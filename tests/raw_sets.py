@@ -207,6 +207,12 @@ PAIRED: dict[str, tuple[Names, int, tuple[str, tuple[str, ...]], set[str | None]
         ("images/image_00.png", ("masks/mask_00.png",)),
         {None},
     ),
+    "side by side, told by the starts of names": (
+        spread("{img,mask}_0{0,1,2}.png"),
+        3,
+        ("img_00.png", ("mask_00.png",)),
+        {None},
+    ),
     "Synapse's names": (
         spread("img/img000{0,1,2}.png", "label/label000{0,1,2}.png"),
         3,

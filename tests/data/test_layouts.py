@@ -89,6 +89,31 @@ def test_without_a_train_list_the_rest_is_for_training(touch: Touch) -> None:
     assert {case.id: case.split for case in discover(root).cases} == {"a": "train", "b": "test", "c": "train"}
 
 
+def test_names_in_lists_as_people_write_them(touch: Touch) -> None:
+    names = ("#1", "b c", "d.e", "f")
+    root = touch(*(f"{folder}/{name}.png" for folder in ("images", "masks") for name in names))
+    lines = "# a remark\n#1\nimages\\b c.png\nC:\\x\\images\\d.e.png masks/d.e.png\n#another\n"
+    (root / "train.txt").write_bytes(lines.replace("\n", "\r\n").encode("utf-8-sig"))
+    (root / "val.txt").write_text("f,masks/f.png\nf\n")
+    splits = {case.id: case.split for case in discover(root).cases}
+    assert splits == {"#1": "train", "b c": "train", "d.e": "train", "f": "val"}
+
+
+def test_a_name_of_several_cases_in_a_list_is_refused(touch: Touch) -> None:
+    root = touch(*(f"P{patient}/{folder}/1.png" for patient in (1, 2) for folder in ("images", "masks")))
+    (root / "train.txt").write_text("P1/images/1.png\n")
+    (root / "val.txt").write_text("P2_1\n")
+    assert {case.id: case.split for case in discover(root).cases} == {"P1_1": "train", "P2_1": "val"}
+    (root / "val.txt").write_text("1.png\n")
+    fails(root, r"val\.txt lists 1 name of several cases: 1\.png \(P1_1 or P2_1\); write the path of the image instead")
+
+
+def test_lists_beside_split_folders_are_said_to_be_unused(touch: Touch) -> None:
+    root = touch(*(f"{split}/{folder}/{split}.png" for split in ("train", "val") for folder in ("images", "masks")))
+    (root / "train.txt").write_text("train\n")
+    assert any("train.txt not used: the splits are those of the folders" in note for note in discover(root).notes)
+
+
 def test_faulty_lists(touch: Touch) -> None:
     root = touch(*(f"{folder}/{name}.png" for folder in ("images", "masks") for name in "abc"))
     (root / "train.txt").write_text("a\nzebra\n")

@@ -60,7 +60,7 @@ def folder_of(item: Item) -> str:
     """How a user would name the files of that kind: their folder, or a pattern of their names."""
     if item.folder:
         return item.folder
-    return item.source if item.source.startswith("*.") else f"{item.source}*"
+    return f"{item.source}*" if item.source.startswith("*_") else item.source
 
 
 def _kinds(items: Sequence[Item], role: Role) -> Kinds:
@@ -118,7 +118,7 @@ def _rank(name: str, plain: Sequence[str]) -> int:
     """0 for the plainest names, 2 for the ends of names; what the user has chosen before all."""
     if name == CHOSEN:
         return -1
-    return 0 if name in plain else 2 if name.startswith("*") else 1
+    return 0 if name in plain else 2 if "*" in name else 1
 
 
 def _undecided(rivals: Sequence[Item], flag: str, what: str, root: Path) -> DataError:

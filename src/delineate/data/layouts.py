@@ -129,7 +129,7 @@ def _layout(found: Pictures) -> str:
         return "ISIC names"
     if sources == {"*_mask"}:
         return "BUSI names"
-    if all(source.startswith("*") for source in sources):
+    if all("*" in source for source in sources):
         return "masks beside images"
     return "images and masks"
 

@@ -28,7 +28,12 @@ def unique_names(names: Sequence[tuple[str, tuple[str, ...]]]) -> list[str]:
         found = [name if name in single else fitting(name, _ROOM).removesuffix(_ROOM) for name in found]
         if len(set(found)) == len(found) and all(found):
             return found
-    return [f"{name or 'case'}_{_digest(stem, folders)}" for name, (stem, folders) in zip(found, names, strict=True)]
+    return [
+        stem
+        if stem in single
+        else fitting(f"{'_'.join(folders) or 'case'}_{_digest(stem, folders)}", _ROOM).removesuffix(_ROOM)
+        for stem, folders in names
+    ]
 
 
 def _digest(stem: str, folders: tuple[str, ...]) -> str:

@@ -13,7 +13,17 @@ from pathlib import Path
 
 from delineate.data.case import Split
 from delineate.data.tree import File
-from delineate.data.words import PARTS, Role, Word, ending, folder_word, image_stem, tokens_of
+from delineate.data.words import (
+    PARTS,
+    Role,
+    Word,
+    ending,
+    folder_word,
+    image_stem,
+    mask_stem,
+    starts_as_mask,
+    tokens_of,
+)
 
 CHOSEN = "chosen"
 """The source of what the user has named."""
@@ -157,12 +167,21 @@ def _by_ending(members: Sequence[File], role: Role) -> dict[File, tuple[Role, st
                 found[file] = (end.role, source)
         elif end.base in stems or image_stem(end.base) in plain:
             found[file] = (end.role, source)
+    if role is not Role.MASK and not found:
+        found = _by_start(members)
     if role is Role.MASK:
         return found
     if role is Role.NONE and not any(one is Role.MASK for one, _ in found.values()):
         found |= _by_suffix([file for file in members if file not in found])
     images = {file: (Role.IMAGE, "beside") for file in members if file not in found}
     return found | images if any(one is Role.MASK for one, _ in found.values()) else found
+
+
+def _by_start(members: Sequence[File]) -> dict[File, tuple[Role, str]]:
+    """Roles by the starts of names: `img_07.png` with `mask_07.png`."""
+    masks = [file for file in members if ending(file.stem) is None and starts_as_mask(file.stem)]
+    images = {image_stem(file.stem) for file in members} - {file.stem for file in masks}
+    return {file: (Role.MASK, "mask_*") for file in masks if mask_stem(file.stem) in images}
 
 
 def _by_suffix(members: Sequence[File]) -> dict[File, tuple[Role, str]]:

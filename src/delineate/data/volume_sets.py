@@ -34,6 +34,8 @@ def find_volumes(folder: Path, images: str | None = None, masks: str | None = No
     """
     tree = walk(folder.resolve())
     tree.volumes = [file for file in tree.volumes if is_nifti(file.path)]
+    if not tree.volumes:
+        return None
     raise_errors(tree.findings)
     selection = select(tree, images, masks, volumes=True)
     left = selection.files

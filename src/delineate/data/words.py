@@ -118,7 +118,7 @@ _ENDINGS: tuple[tuple[Role, re.Pattern[str]], ...] = tuple(
 _MASK_START = re.compile(r"^(?:masks?|labels?|gt|seg|segmentation|annotation|m)[-_ ]?(?=\d|(?<=[-_ ]).)", re.IGNORECASE)
 _IMAGE_START = re.compile(r"^(?:images?|imgs?)[-_ ]?(?=\d|(?<=[-_ ]).)", re.IGNORECASE)
 _IMAGE_END = re.compile(
-    r"^(?:(?P<base>.*)[-_. ])?(?:image|img|orig|original|input|ome|training|test|0000)$", re.IGNORECASE
+    r"^(?:(?P<base>.*)[-_. ])?(?:image|img|orig|original|input|volume|ome|training|test|0000)$", re.IGNORECASE
 )
 _CHANNEL = re.compile(r"^(?P<base>.+)_(?P<channel>\d{4})$")
 _OME = re.compile(r"\.ome$", re.IGNORECASE)
@@ -252,6 +252,11 @@ def image_stem(stem: str) -> str:
     """An image's stem without what only says that it is one: `a_image`, `img_a`, `a_0000`, `a_training` → a."""
     match = _IMAGE_END.match(_OME.sub("", stem))
     return _IMAGE_START.sub("", (match["base"] or "") if match else _OME.sub("", stem))
+
+
+def starts_as_mask(stem: str) -> bool:
+    """Whether a stem begins by saying that it is a mask: `mask_07`, `label0001`."""
+    return _MASK_START.match(stem) is not None
 
 
 def channel_of(stem: str) -> tuple[str, int] | None:

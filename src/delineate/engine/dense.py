@@ -150,7 +150,9 @@ def _open_data(request: TrainRequest, folder: RunFolder, seed: int, reporter: Re
 
 
 def tell_groups(manifest: Manifest, reporter: Reporter) -> None:
-    """What is known to belong together, and what lies in more than one split all the same."""
+    """How the folder was read, what is known to belong together, and what lies in more than one split all the same."""
+    for note in manifest.notes:
+        reporter.note(note)
     reporter.note(f"groups: {manifest.grouping or 'none known, each case stands alone'}")
     for leak in manifest.leaks or ():
         reporter.note(f"warning: {leak}")

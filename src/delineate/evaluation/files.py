@@ -24,7 +24,7 @@ from delineate.evaluation.prediction_values import prediction_rule
 from delineate.evaluation.predictions import PredictionList, mask_files
 from delineate.evaluation.probabilities import ProbabilityMaps, find_probabilities
 from delineate.evaluation.protocols import NATIVE, Protocol, ProtocolScores, find_protocol
-from delineate.evaluation.raters import open_raters
+from delineate.evaluation.raters import open_raters, raters_of_cases
 from delineate.evaluation.references import References, SplitChoice, open_references
 from delineate.evaluation.scoring import Job, Roles, Scored, joint_hash, length_unit
 from delineate.evaluation.stored import Origin, write_scores
@@ -221,6 +221,8 @@ def _open(
     if choice.probabilities or (lineage is not None and lineage.reads_probabilities):
         maps = _probabilities(predictions, found, needed=bool(choice.probabilities))
     panel = open_raters(source, options.raters, found) if options.raters else None
+    if panel is None and lineage is None and not choice.instances and found.manifest.layout != "masks":
+        panel = raters_of_cases(found)
     return _Opened(found, units, grouping, table, Job(found.manifest, choice, maps, panel, predicted))
 
 

@@ -96,6 +96,22 @@ def open_raters(given: Path | DataSource, others: Sequence[Path], found: Referen
     )
 
 
+def raters_of_cases(found: References) -> Raters | None:
+    """The second observers that a data set brings (`2nd_manual` …), beside its references; None unless all cases have them."""
+    number = min((len(case.raters) for case in found.cases), default=0)
+    if not number:
+        return None
+    names = ["references"]
+    cases = [{case.id: case for case in found.cases}]
+    for at in range(number):
+        own = {case.id: case.model_copy(update={"masks": case.raters[at], "raters": ()}) for case in found.cases}
+        folders = {Path(case.masks[0]).parent.name for case in own.values()}
+        one = folders.pop() if len(folders) == 1 else ""
+        names.append(one if one and one not in names else f"observer {at + 2}")
+        cases.append(own)
+    return Raters(tuple(names), (found.manifest,) * (number + 1), tuple(cases))
+
+
 def comparisons(prediction: Labels | None, raters: Mapping[str, Labels]) -> Iterator[Comparison]:
     """All that is to be scored for one case, from class indices of equal shape.
 
