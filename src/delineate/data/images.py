@@ -134,11 +134,11 @@ def raw_mask(content: bytes, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS
         values, palette = (
             tiff.read_values(content, header.directory) if header.directory else raster.values(content, header)
         )
-        values = turned(values if values.dtype in (np.uint8, np.uint16) else whole(values, path), header.orientation)
+        values = turned(values if palette is not None else typed(values, path), header.orientation)
         if palette is not None:
             return RawMask(values, palette)
-        mask = single_channel(typed(values, path), _JPEG_CHROMA if header.format == "jpeg" else 0)
-        return RawMask(mask, colored=mask.ndim == 3)
+        mask = single_channel(values, _JPEG_CHROMA if header.format == "jpeg" else 0)
+        return RawMask(mask, colored=mask.ndim == 3, lossy=header.format == "jpeg")
 
 
 @contextmanager

@@ -17,6 +17,10 @@ _LEAST_VALUES = 3
 _FEW_VALUES = 6
 _INNER, _INNER_OF_FEW = 0.5, 0.02
 """More of the middle grays than this do not lie inside of gray regions; of few values, which may be classes, hardly any."""
+_REACH = 8
+"""Half of the pixels near black, and near white, are within this distance of it."""
+_TINY = 3
+"""The same for masks of few values."""
 _REGIONS = 0.05
 _PEAK = 4.0
 """Near 255 a noisy mask has so many times more pixels per value than in the middle."""
@@ -42,13 +46,25 @@ def is_noisy(counts: Mapping[int, int], inner: int = 0) -> bool:
     low = sum(number for value, number in counts.items() if value <= NEAR)
     high = sum(number for value, number in counts.items() if value >= WHITE - NEAR)
     middle = sum(counts.values()) - low - high
-    if not high or low + high < _MASS * sum(counts.values()):
+    if low + high < _MASS * sum(counts.values()):
         return False
     if inner > (_INNER if len(between) > _FEW_VALUES else _INNER_OF_FEW) * middle:
         return False
-    top = max(number for value, number in counts.items() if value >= WHITE - NEAR)
-    per_value = middle / (WHITE - 2 * NEAR)
-    return top >= _PEAK * max(per_value, 1) or high >= _PEAK * middle
+    far = sum(counts[value] for value in between if _TINY < value < WHITE - _TINY)
+    if len(between) < _LEAST_VALUES and far > counts.get(WHITE, 0) / 2:
+        return False
+    few = len(between) <= _FEW_VALUES
+    if few and WHITE not in counts:
+        return False
+    reach = _TINY if few else _REACH
+    return _peaks(counts, 0, reach, middle) and _peaks(counts, WHITE, reach, middle)
+
+
+def _peaks(counts: Mapping[int, int], end: int, reach: int, middle: int) -> bool:
+    """Whether what lies near black (or white) is mostly within `reach` of it, and far denser than the middle grays."""
+    near = {value: number for value, number in counts.items() if abs(value - end) <= NEAR}
+    own = sum(number for value, number in near.items() if abs(value - end) <= reach)
+    return own >= max(1, sum(near.values()) / 2) and own / (reach + 1) >= _PEAK * middle / (WHITE - 2 * NEAR)
 
 
 def third_level(values: Values, noisy: Sequence[int]) -> int | None:

@@ -27,6 +27,8 @@ from delineate.data.label_codings import (
 from delineate.data.mask_values import NEAR, MaskValues, Values, choose_coding
 
 WHITE = 255
+_BLURRED = 0.8
+"""Where more than this share of the gray pixels touch black and white, they are its edges."""
 _SLIPS = 0.05
 """Ids that are slips have less than this share of the pixels that 255 has."""
 CURE = "mend that file, or say what the values mean with --labels"
@@ -66,6 +68,12 @@ def read_by_evidence(files: Sequence[MaskValues], *, empty_ok: bool = False) -> 
     reading = _black_and_white(values, total) or _ids(values, total) or _levels(values, total)
     if reading is None:
         raise DataError(_unexpected(values, total))
+    blurred = [file for file in files if file.lossy and not set(file.counts) <= {0, WHITE}]
+    if blurred and reading.rule.threshold is None:
+        raise DataError(
+            f"{blurred[0].name} is stored as JPEG, which blurs label values ({listed(total, 5)}); save masks as PNG, or "
+            "name the values with --labels where they are right"
+        )
     rule = reading.rule.model_copy(update={"coding": values.coding, "reason": _said(reading)})
     return replace(reading, rule=rule)
 
@@ -179,10 +187,10 @@ def _levels(values: Values, total: Mapping[int, int]) -> Reading | None:
         return None
     inner = [level for level in levels if level not in (0, WHITE)]
     holders = values.holders()
-    if any(rare(holders[level], len(values.each)) or specks(values, level) for level in inner):
+    number = len(values.each)
+    if any((number >= 10 and rare(holders[level], number)) or specks(values, level) for level in inner):
         return None
-    between = sum(total[level] for level in inner)
-    if len(inner) > 2 and between <= 0.1 * sum(total.values()) and not any(file.inner for file in values.files):
+    if sum(file.edges for file in values.files) > _BLURRED * sum(total[level] for level in inner):
         raise DataError(
             f"values {_short(levels)}: the grey ones lie on edges only, so these are black and white masks that were made smaller, "
             "or thin classes; say which with --labels (0-127=background,128-255=NAME, or a name for each value)"

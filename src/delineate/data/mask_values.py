@@ -32,6 +32,8 @@ class RawMask:
     """Entries×3, of a palette file."""
     colored: bool = False
     """Whether pixels are colors."""
+    lossy: bool = False
+    """Whether the file's format keeps values only nearly (JPEG)."""
 
     @property
     def used(self) -> NDArray[Any]:
@@ -86,6 +88,9 @@ class MaskValues:
     colored: bool = False
     inner: int = 0
     """Pixels between black and white that have no other neighbors: inside of a region, not on an edge."""
+    lossy: bool = False
+    edges: int = 0
+    """Pixels between black and white that touch both: where an edge was blurred, or a mask made smaller."""
 
     def by(self, coding: Coding | None) -> Mapping[int, int]:
         """Raw value → pixels, as the coding reads the file; None: as its own palette suggests."""
@@ -132,9 +137,11 @@ def mask_values(raw: RawMask, name: str) -> MaskValues:
         return MaskValues(name, count_values(_packed(raw.pixels)), colored=True)
     counts = count_values(raw.pixels)
     if raw.palette is None:
-        return MaskValues(name, counts, inner=_inner(raw.pixels))
+        inner, edges = _grays(raw.pixels)
+        return MaskValues(name, counts, inner=inner, edges=edges, lossy=raw.lossy)
     gray = raw.as_coded("value", Path(name))
-    return MaskValues(name, counts, raw.used_colors(), raw.looks_gray, inner=_inner(gray))
+    inner, edges = _grays(gray)
+    return MaskValues(name, counts, raw.used_colors(), raw.looks_gray, inner=inner, edges=edges)
 
 
 def count_values(raw: NDArray[Any]) -> dict[int, int]:
@@ -187,11 +194,18 @@ def _same_palettes(palettes: Sequence[MaskValues]) -> None:
                 )
 
 
-def _inner(gray: NDArray[Any]) -> int:
+def _grays(gray: NDArray[Any]) -> tuple[int, int]:
+    """Of the pixels between black and white: how many lie inside of gray regions, and how many touch black and white."""
     if gray.ndim != 2 or gray.dtype != np.uint8 or int(gray.max(initial=0)) < 255 - NEAR:
-        return 0
-    between = ((gray > NEAR) & (gray < 255 - NEAR)).astype(np.uint8)
-    return int(cv2.erode(between, np.ones((3, 3), np.uint8), borderValue=1).sum()) if between.any() else 0
+        return 0, 0
+    black, white = gray <= NEAR, gray >= 255 - NEAR
+    between = ~(black | white)
+    if not between.any():
+        return 0, 0
+    square = np.ones((3, 3), np.uint8)
+    inside = cv2.erode(between.astype(np.uint8), square, borderValue=1) > 0
+    touching = [cv2.dilate(each.astype(np.uint8), square) > 0 for each in (black, white)]
+    return int(inside.sum()), int((between & touching[0] & touching[1]).sum())
 
 
 def _mapped(counts: Mapping[int, int], table: Mapping[int, int]) -> dict[int, int]:

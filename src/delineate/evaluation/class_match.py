@@ -126,7 +126,9 @@ def _keys(classes: ClassTable, rule: LabelRule | None) -> list[str]:
 def _by_value(reading: Reading, known: ClassTable) -> Reading | None:
     """Classes matched by raw value, where only one side has names."""
     rule = known.labels or old_values(known.names)
-    if rule is None or rule.values is None or reading.rule.values is None or reading.rule.coding != rule.coding:
+    if rule is None or rule.values is None or reading.rule.values is None:
+        return None
+    if (reading.rule.coding == "color") != (rule.coding == "color"):
         return None
     theirs = {value: index for value, index in rule.values.items() if index != IGNORE}
     order: dict[int, int] = {}

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from delineate.data.case import Manifest
+from delineate.data.findings import count, some
 from delineate.evaluation.protocols import NATIVE
 from delineate.evaluation.stored import CSV_NAME, Stored
 from delineate.evaluation.tables import EPISODES_CSV, RATERS_CSV
@@ -109,6 +110,13 @@ def _facts(stored: Stored) -> dict[str, Any]:
         "Protocol": origin.protocol,
         "Classes": ", ".join(stored.classes),
     }
+    if reason := (stored.content.get("labels") or {}).get("reason"):
+        found["References read as"] = reason
+    if read := stored.content.get("predictions_read"):
+        found["Predictions read as"] = read
+    if unscored := stored.content.get("unscored"):
+        number = count(len(unscored), "case has", "cases have")
+        found["Not scored"] = f"{number} only ignored pixels in the reference: {some(unscored)}"
     if origin.method:
         found["Method"] = origin.method if origin.seed is None else f"{origin.method}, seed {origin.seed}"
     return found
