@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -176,44 +174,6 @@ def test_both_turned_is_read_as_both_upright(tmp_path: Path) -> None:
     root = data_set(tmp_path, [6, 3, 8, 5] * 3, (32, 24), mask_of=lambda orientation: orientation)
     _, census = open_data(root)
     assert {(fact.height, fact.width) for fact in census.facts.values()} == {(24, 32), (32, 24)}
-
-
-def test_gamma_and_transparent_colors_do_not_change_pixels(tmp_path: Path) -> None:
-    for dtype, channels in ((np.uint8, 1), (np.uint8, 3), (np.uint16, 1), (np.uint16, 3)):
-        array = np.random.default_rng(1).integers(0, np.iinfo(dtype).max, (6, 7, channels)).astype(dtype)
-        stored = array[..., 0] if channels == 1 else array
-        _, encoded = cv2.imencode(".png", stored if channels == 1 else stored[..., ::-1])
-        content = encoded.tobytes()
-        extra = b""
-        for kind, data in (
-            (b"gAMA", struct.pack(">I", 20000)),
-            (b"sBIT", b"\4" * channels),
-            (b"tRNS", stored.astype(">u2")[0, 0].tobytes()),
-        ):
-            extra += struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        place = content.index(b"IDAT") - 4
-        (tmp_path / "a.png").write_bytes(content[:place] + extra + content[place:])
-        found = read_image(tmp_path / "a.png")
-        assert found.dtype == dtype
-        assert np.array_equal(found, stored)
-
-
-@pytest.mark.parametrize("bits", [8, 16])
-def test_gray_with_alpha_keeps_its_depth(tmp_path: Path, bits: int) -> None:
-    """Written by hand: neither OpenCV nor Pillow writes 16-bit gray with alpha."""
-    dtype = np.uint8 if bits == 8 else np.uint16
-    array = np.random.default_rng(2).integers(0, np.iinfo(dtype).max, (5, 6, 2)).astype(dtype)
-    rows = b"".join(b"\0" + row.astype(f">u{bits // 8}").tobytes() for row in array)
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    head = struct.pack(">IIBBBBB", 6, 5, bits, 4, 0, 0, 0)
-    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    (tmp_path / "a.png").write_bytes(content)
-    found = read_image(tmp_path / "a.png")
-    assert found.dtype == dtype
-    assert np.array_equal(found, array[..., 0])
 
 
 def test_the_clean_copy_has_no_orientations(tmp_path: Path) -> None:

@@ -151,6 +151,11 @@ def test_volumes_are_scored_in_millimetres(volume_folder: Path, model: Callable[
     )
     assert evaluation.origin.length == "mm"
     assert evaluation.origin.level == "volume"
+    fewshot_episodes(volume_folder, out=tmp_path / "flat.json", protocol="any2d", split="train", classes=["2"])
+    flat = fewshot_evaluate(
+        model(), volume_folder, episodes=tmp_path / "flat.json", out=tmp_path / "flat", metrics=["dice", "assd"]
+    )
+    assert (flat.origin.length, flat.origin.level) == ("mm", "image")
 
 
 def test_settings(slice_folder: Path, episodes: Path, model: Callable[..., Path], tmp_path: Path) -> None:

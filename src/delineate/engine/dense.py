@@ -143,7 +143,7 @@ def _open_data(request: TrainRequest, folder: RunFolder, seed: int, reporter: Re
     reporter.note(f"data: {manifest.root} ({manifest.layout}; {counts}; splits: {manifest.split_origin})")
     reporter.note(f"labels: {manifest.labels.reason}; classes: {', '.join(manifest.classes.names)}")
     for finding in turned_apart(manifest, census):
-        reporter.note(str(finding))
+        reporter.note(f"{finding.severity}: {finding}")
     check_splits(manifest)
     tell_groups(manifest, reporter)
     return manifest, census

@@ -140,14 +140,14 @@ class Job:
         if self.flat:
             prediction, reference = prediction[0], reference[0]
         stack, label = self.stack(episode), episode.label
-        spacing = stack.slices[0].case.spacing
+        spacing = _spacing(stack)
         (row,) = score_case(
             self.case(episode),
             prediction,
             reference,
             ClassTable(names=("background", self.episodes.class_names[label])),
             metrics=metrics,
-            spacing=spacing if spacing is not None and len(spacing) == reference.ndim else None,
+            spacing=None if spacing is None else spacing[-reference.ndim :],
             group=stack.group,
         )
         return Scored(episode, replace(row, label=self.episodes.labels.index(label) + 1), digest, fullest)
@@ -165,7 +165,7 @@ def evaluate_episodes(
         raise DataError(
             "few-shot episodes are scored by metrics of masks; leave out those of instances and probabilities"
         )
-    bare = [job.case(one) for one in job.episodes.episodes if job.flat or not job.stack(one).slices[0].case.spacing]
+    bare = [job.case(one) for one in job.episodes.episodes if not _spacing(job.stack(one))]
     check_millimetres(metrics, bare)
     scored = job.score(choice.masks, progress)
     rows = _table(scored, job)
@@ -239,7 +239,7 @@ def _not_asked(case: str, label: int, name: str, group: str, like: Row) -> Row:
 def _origin(job: Job, scored: Sequence[Scored]) -> Origin:
     episodes, level = job.episodes, "image" if job.flat else "volume"
     grouped = any(stack.slices[0].case.group for stack in map(job.stack, episodes.episodes))
-    spaced = not job.flat and all(job.stack(episode).slices[0].case.spacing for episode in episodes.episodes)
+    spaced = all(_spacing(job.stack(episode)) for episode in episodes.episodes)
     lines = sorted(f"{one.row.case} {one.row.label} {one.reference}" for one in scored)
     draws = f", {episodes.draws} draws" if episodes.draws > 1 else ""
     return Origin(
@@ -264,6 +264,12 @@ def _episodes_csv(job: Job, scored: Sequence[Scored]) -> str:
         about = (job.episodes.protocol, one.episode.draw + 1, one.row.name, job.candidate.setting(one.row.name))
         lines.append([*about, one.row.case, shown, slices, f"{one.row.scores['dice']:.6f}"])
     return csv_text(["protocol", "draw", "class", "setting", "case", "support", "scored slices", "dice"], lines)
+
+
+def _spacing(stack: SliceStack) -> tuple[float, ...] | None:
+    """Of slice, row and column, in mm; None where the files do not tell all three."""
+    known = stack.slices[0].case.spacing
+    return known if known is not None and len(known) == 3 else None
 
 
 def _of_class(mask: Labels, label: int) -> Labels:

@@ -162,7 +162,7 @@ class EpisodicTask:
             f"data: {manifest.root} ({manifest.layout}; slices: {counts}; splits: {manifest.split_origin})",
             f"labels: {manifest.labels.reason}; classes: {names}",
             f"episodes: {self._words()}",
-            *map(str, turned_apart(manifest, data.census)),
+            *(f"{one.severity}: {one}" for one in turned_apart(manifest, data.census)),
         ]
 
     def _words(self) -> str:
