@@ -26,6 +26,7 @@ from turns import best_of_turns, print_times
 
 Floats = NDArray[np.float64]
 GROUPS = (5, 6, 10, 19, 20, 50, 100, 200)
+TINY = 1e-12
 ZEROS = 0.04
 MEMBERS = 5
 """Cases in a group of the clustered data; their latent scores correlate by a half."""
@@ -147,7 +148,7 @@ def misses(replicates: int, resamples: int) -> None:
                 codes = np.repeat(np.arange(groups), members)
                 made = [_both(values.ravel(), codes, resamples, seed) for seed, values in enumerate(sets)]
                 low, high, old_low, old_high = np.array(made).T
-                shares = ((low <= mean) & (mean <= high), high < mean, low > mean)
+                shares = ((low <= mean + TINY) & (mean - TINY <= high), high < mean - TINY, low > mean + TINY)
                 words = " | ".join(f"{100 * share.mean():.1f} %" for share in shares)
                 old = (
                     f"{100 * ((old_low <= mean) & (mean <= old_high)).mean():.1f} % | {(old_high - old_low).mean():.3g}"

@@ -14,6 +14,7 @@ from delineate.evaluation.metrics.registry import resolve
 from delineate.evaluation.predictions import PredictedFile, PredictionList
 from delineate.evaluation.stored import Origin, write_scores
 from delineate.evaluation.table import summarise
+from delineate.evaluation.training import Training
 
 SIZE = 24
 
@@ -40,12 +41,21 @@ def listing(folder: Path, method: str, seed: int | None, *names: str) -> None:
     made.save(folder)
 
 
-def evaluation(folder: Path, shifts: Mapping[str, int], origin: Origin | None = None, **origin_of: object) -> Path:
+def evaluation(
+    folder: Path,
+    shifts: Mapping[str, int],
+    origin: Origin | None = None,
+    *,
+    training: Training | None = None,
+    **origin_of: object,
+) -> Path:
     """An evaluation of squares that are shifted against their references by so many pixels (of 8)."""
     metrics = resolve(("dice", "hd95_pooled", "volume_difference"))
     rows: list[Row] = []
     for name, shift in shifts.items():
         rows += score_case(name, square(4 + shift) > 0, square(4) > 0, ClassTable(), metrics=metrics)
     folder.mkdir(parents=True)
-    write_scores(folder, rows, summarise(rows, metrics), origin or Origin(**{"split": "test", **origin_of}))  # type: ignore[arg-type]
+    made = origin or Origin(**{"split": "test", **origin_of})  # type: ignore[arg-type]
+    extra = {} if training is None else {"training": training.to_json()}
+    write_scores(folder, rows, summarise(rows, metrics), made, extra)
     return folder

@@ -13,6 +13,7 @@ import pytest
 from delineate.artefact.format import Artefact
 from delineate.common.errors import DataError, DelineateError
 from delineate.data.case import ClassTable
+from delineate.data.images import read_mask
 from delineate.data.layouts import discover
 from delineate.data.phantom import write_phantoms
 from delineate.data.source import DataSource
@@ -76,7 +77,7 @@ def test_masks_overlays_probabilities_and_lists(tmp_path: Path):
 def test_several_classes(tmp_path: Path):
     image(tmp_path / "in" / "a.png")
     result = predict_files(make(4), [tmp_path / "in" / "a.png"], tmp_path / "out", probabilities=True)
-    assert set(np.unique(read(tmp_path / "out" / "a.png"))) <= {0, 1, 2, 3}
+    assert set(np.unique(read_mask(tmp_path / "out" / "a.png"))) <= {0, 1, 2, 3}
     assert len(result.files[0].percent) == 3
     folders = sorted(path.name for path in (tmp_path / "out" / "probabilities").iterdir())
     assert folders == ["0_background", "1_left_lung", "2_b_c", "3_d"]

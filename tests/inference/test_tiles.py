@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from delineate.artefact.format import Artefact, load, save
 from delineate.data.case import ClassTable
+from delineate.data.images import read_mask
 from delineate.data.patches import tiles
 from delineate.data.spec import InputSpec
 from delineate.inference import predictor as predictor_module
@@ -156,7 +157,7 @@ def test_files_are_predicted_as_images_are(tmp_path: Path, classes: int, scale: 
     )
     assert result.failures == ()
     for name, size in sizes.items():
-        mask = cv2.imread(str(tmp_path / "out" / f"{name}.png"), cv2.IMREAD_UNCHANGED)
+        mask = read_mask(tmp_path / "out" / f"{name}.png")
         expected = predictor.predict(tmp_path / "in" / f"{name}.png")
         assert mask.shape == size
         assert np.array_equal(mask, expected * 255 if classes == 1 else expected)

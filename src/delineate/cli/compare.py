@@ -59,6 +59,8 @@ def _print(comparison: Comparison, out: Path) -> None:
     from delineate.cli.console import make_console
 
     console = make_console()
+    for words in comparison.cautions:
+        console.print(f"note: {words}")
     for one in comparison.metrics:
         unit = f", {one.unit}" if one.unit else ""
         table = Table(title=f"{one.title}{unit}, column {one.column}, {len(comparison.cases)} cases")

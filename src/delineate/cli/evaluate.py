@@ -122,6 +122,8 @@ def print_evaluation(evaluation: Evaluation, out: Path) -> None:
 
     console = make_console()
     summary, origin = evaluation.summary, evaluation.origin
+    for note in evaluation.notes:
+        console.print(f"note: {note}")
     if evaluation.protocol is not None and not summary.metrics:
         _print_pooled(console, evaluation.protocol)
     else:

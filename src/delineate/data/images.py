@@ -7,7 +7,7 @@ What comes out is compared with what the header promised; no decoder is believed
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from delineate.data.headers import Header, UnreadableError, read_header, with_te
 from delineate.data.labels import whole
 from delineate.data.mask_values import RawMask
 from delineate.data.orientation import turned
+from delineate.data.palettes import encode_palette
 from delineate.data.planes import Address, as_pixels, decode_plane, read_plane
 from delineate.data.spec import Pixels
 
@@ -58,12 +59,21 @@ def read_mask(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS, coding: Codin
     return decode_mask(read_content(path, max_pixels), path, max_pixels=max_pixels, coding=coding)
 
 
-def write_mask(path: Path, mask: NDArray[np.uint8], labels: str = "") -> None:
-    """Write H×W uint8 values as a grey PNG, atomically. `labels`: what they mean, kept in the file as text (key `labels`)."""
+def write_mask(
+    path: Path,
+    mask: NDArray[np.uint8],
+    labels: str = "",
+    palette: Sequence[tuple[int, int, int]] | None = None,
+) -> None:
+    """Write H×W uint8 values as a grey PNG, atomically; with a palette as one whose pixels still hold the values.
+
+    `labels`: what they mean, kept in the file as text (key `labels`). `palette`: the RGB color of each value from 0 on; a gray
+    one is moved by one step, since a gray palette is read as gray values.
+    """
     if mask.dtype != np.uint8 or mask.ndim != 2:
         raise ValueError(f"a mask to write is uint8 H×W, not {mask.dtype} of shape {mask.shape}")
-    _, content = cv2.imencode(".png", mask)
-    write_bytes(path, with_text(content.tobytes(), "labels", labels) if labels else content.tobytes())
+    content = cv2.imencode(".png", mask)[1].tobytes() if palette is None else encode_palette(mask, palette)
+    write_bytes(path, with_text(content, "labels", labels) if labels else content)
 
 
 def write_image(path: Path, image: Pixels) -> None:

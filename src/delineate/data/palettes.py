@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -48,3 +50,23 @@ def palette_of(image: Image.Image) -> NDArray[np.uint8]:
     palette = np.zeros((256, 3), np.uint8)
     palette[: len(named)] = named
     return palette
+
+
+def encode_palette(mask: NDArray[np.uint8], colors: Sequence[tuple[int, int, int]]) -> bytes:
+    """H×W values → a PNG whose pixels hold them and whose palette gives each its RGB color.
+
+    A color that is gray is moved by one step, since a gray palette is read as gray values (`mask_values.RawMask`). Raises
+    `ValueError` for a value that has no color.
+    """
+    if int(mask.max(initial=0)) >= len(colors):
+        raise ValueError(f"the value {mask.max()} has no color in a palette of {len(colors)}")
+    picture = Image.fromarray(mask, "P")
+    picture.putpalette([part for color in (colors[0], *map(_not_gray, colors[1:])) for part in color])
+    stream = BytesIO()
+    picture.save(stream, "PNG", compress_level=3)
+    return stream.getvalue()
+
+
+def _not_gray(color: tuple[int, int, int]) -> tuple[int, int, int]:
+    red, green, blue = color
+    return color if not red == green == blue else (red, green, blue + 1 if blue < 255 else 254)

@@ -28,9 +28,11 @@ from delineate.engine.loop import Run
 from delineate.engine.selection import WORDS
 from delineate.evaluation.cases import Row, score_case
 from delineate.evaluation.caveats import caveats, headline_dice, headline_json
+from delineate.evaluation.scoring import content_hash, joint_hash
 from delineate.evaluation.stored import Origin, write_scores
 from delineate.evaluation.table import Summary, summarise
-from delineate.inference.overlay import draw
+from delineate.evaluation.training import Training
+from delineate.inference.overlay import draw, palette
 from delineate.inference.panels import render
 from delineate.inference.predictor import Predictor
 from delineate.methods import registry
@@ -63,6 +65,8 @@ class _Scored:
     dice: float
     rows: list[Row]
     """None for a case without a valid pixel."""
+    reference: str = ""
+    """SHA-256 of its content."""
 
 
 def finish(run: Run, manifest: Manifest, max_pixels: int) -> float | None:
@@ -81,7 +85,8 @@ def finish(run: Run, manifest: Manifest, max_pixels: int) -> float | None:
     ]
     rows = tuple(row for each in scored for row in each.rows)
     summary = summarise(rows)
-    write_scores(folder.validation, rows, summary, _origin(run, manifest))
+    origin = _origin(run, manifest, {one.case.id: one.reference for one in scored if one.rows})
+    write_scores(folder.validation, rows, summary, origin, {"training": artefact.provenance["training"]})
     _pictures(predictor, manifest, [each for each in scored if each.rows], folder.validation, max_pixels)
     artefact.scores = {"split": "validation", "protocol": "native", **summary.to_json()}
     save(folder.model, artefact)
@@ -113,21 +118,24 @@ def artefact_of(run: Run, manifest: Manifest, classes: ClassTable | None = None,
         run.recipe.name, classes=run.method.classes, in_channels=run.method.in_channels, options=run.recipe.method
     )
     method.load_state_dict(run.method.state_dict())
+    training = Training.of_run(run.folder.path, run.progress.images_seen)
     provenance: dict[str, Any] = {
         "preset": run.recipe.preset,
         "seed": run.recipe.engine.seed,
         "data": Path(manifest.root).name,
         "cases": {split: len(manifest.split(split)) for split in SPLITS},
         "date": date.today().isoformat(),
+        "training": training.to_json() if training is not None else None,
         **about,
     }
     return Artefact(method.eval(), run.spec, classes or manifest.table, provenance=provenance)
 
 
-def _origin(run: Run, manifest: Manifest) -> Origin:
+def _origin(run: Run, manifest: Manifest, references: dict[str, str]) -> Origin:
     grouped = any(case.group for case in manifest.split("val"))
     return Origin(
         grouping="groups of the data set" if grouped else "each case is its own group",
+        references_sha256=joint_hash(references),
         method=run.recipe.name,
         seed=run.recipe.engine.seed,
     )
@@ -139,12 +147,16 @@ def _score(predictor: Predictor, pair: _Pair, manifest: Manifest, masks: Path) -
     except NotFiniteError as error:
         raise NotFiniteError(f"validation case {pair.case.id}: {error}") from error
     binary = len(manifest.classes.names) == 2
-    write_mask(masks / f"{pair.case.id}.png", prediction * 255 if binary else prediction)
+    write_mask(
+        masks / f"{pair.case.id}.png", prediction * 255 if binary else prediction, palette=palette(manifest.classes)
+    )
     if not (pair.reference != IGNORE).any():
         return _Scored(pair.case, math.nan, [])
     rows = score_case(pair.case.id, prediction, pair.reference, manifest.classes, group=pair.case.group)
     counted = rows if binary else [row for row in rows if row.present] or rows
-    return _Scored(pair.case, float(np.mean([row.scores["dice"] for row in counted])), rows)
+    return _Scored(
+        pair.case, float(np.mean([row.scores["dice"] for row in counted])), rows, content_hash(pair.reference)
+    )
 
 
 def _pictures(

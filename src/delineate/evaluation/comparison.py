@@ -14,7 +14,9 @@ from delineate.common.csv_text import csv_text
 from delineate.common.errors import DataError
 from delineate.common.files import output_folder, write_json, write_text
 from delineate.common.names import did_you_mean
-from delineate.evaluation.models import Model
+from delineate.evaluation.budgets import budget_words
+from delineate.evaluation.kin import Kin, group_kin, kin_words
+from delineate.evaluation.models import Model, references_known
 from delineate.evaluation.statistics.mixed import MethodClaim, NoClaim, compare_methods
 from delineate.evaluation.statistics.paired import Paired, compare, holm
 from delineate.evaluation.statistics.power import groups_needed, least_detectable
@@ -22,6 +24,7 @@ from delineate.evaluation.statistics.ranks import Ranks, rank_models
 from delineate.evaluation.statistics.words import method_words, paired_words, rank_words
 from delineate.evaluation.stored import plain
 from delineate.evaluation.table import Column, Values
+from delineate.evaluation.table import bounds as score_bounds
 
 PREFERRED = ("dice", "hd95_pooled")
 """Compared unless others are asked for, where they were computed: one of overlap and one of distance, as is advised."""
@@ -43,7 +46,8 @@ class PairResult:
     adjusted_p: float | None
     """The permutation test's, after Holm over all pairs and metrics of the comparison."""
     least_detectable: float | None
-    """At 80 % power, two-sided 5 %, with these cases; None where there is no spread to judge by."""
+    """At 80 % power, two-sided 5 %, with these cases; None where there is no spread to judge by, or no difference that two scores
+    can have would be found."""
     cases_needed: int | None
     """For the difference worth seeing; None where that is not known."""
     words: str
@@ -99,12 +103,13 @@ class Comparison:
     groups: tuple[str, ...]
     """Of each case."""
     metrics: tuple[MetricComparison, ...]
+    cautions: tuple[str, ...] = ()
+    """What must be known of models, budgets and references before the figures, a sentence each."""
 
     @property
     def seeds(self) -> dict[str, int]:
-        """Method → how many trained models of it there are."""
-        methods = [model.method for model in self.models]
-        return {method: methods.count(method) for method in dict.fromkeys(methods)}
+        """Method (and way of training, where there are several) → how many trained models of it there are."""
+        return {kin.label: len(kin.members) for kin in group_kin(self.models)}
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,8 @@ class _Prepared:
 
     metric: str
     kind: str
+    reach: float
+    """The largest difference that two scores can have."""
     values: dict[str, Values]
     pairs: dict[tuple[str, str], Paired]
     methods: dict[tuple[str, str], MethodClaim | NoClaim]
@@ -149,10 +156,22 @@ def compare_models(
     """
     first = models[0].stored
     cases, groups = first.cases(), first.groups()
-    prepared = [_prepare(models, metric, cases, groups) for metric in _chosen(models, metrics)]
+    kins = group_kin(models)
+    prepared = [_prepare(models, kins, metric, cases, groups) for metric in _chosen(models, metrics)]
     adjusted = _adjust(prepared)
     finished = tuple(_finish(models, one, groups, adjusted, target) for one in prepared)
-    return Comparison(tuple(models), tuple(cases), tuple(groups), finished)
+    return Comparison(tuple(models), tuple(cases), tuple(groups), finished, _cautions(models, kins))
+
+
+def _cautions(models: Sequence[Model], kins: Sequence[Kin]) -> tuple[str, ...]:
+    lines = [*kin_words(kins), *budget_words(models)]
+    if not references_known(models):
+        lines.append(
+            "The references are known to be the same by their sizes in pixels only: evaluate again to be sure."
+        )
+    for model in models:
+        lines += [f"{model.name}: {note}" for note in model.stored.content.get("notes") or ()]
+    return tuple(lines)
 
 
 def write_comparison_files(folder: Path, comparison: Comparison) -> None:
@@ -218,32 +237,37 @@ def _chosen(models: Sequence[Model], metrics: Sequence[str] | None) -> list[str]
     return list(dict.fromkeys(metrics))
 
 
-def _prepare(models: Sequence[Model], metric: str, cases: Sequence[str], groups: Sequence[str]) -> _Prepared:
+def _prepare(
+    models: Sequence[Model], kins: Sequence[Kin], metric: str, cases: Sequence[str], groups: Sequence[str]
+) -> _Prepared:
     about = models[0].stored.metrics[metric]
     better: Any = about["better"]
-    bounds = (0.0, 1.0) if about["kind"] == "overlap" else (-np.inf, np.inf)
+    bounds = score_bounds(about["kind"], max(row.diagonal for row in models[0].stored.rows))
     drawn = _own_groups(groups)
     tables = [_in_order(model, metric, cases) for model in models]
     if about["kind"] == "distance":
         tables = _rightly_empty(tables)
     values = {model.name: _mean_of_classes(table) for model, table in zip(models, tables, strict=True)}
-    by_method: dict[str, list[Values]] = {}
-    for model in models:
-        by_method.setdefault(model.method, []).append(values[model.name])
-    several = any(len(runs) > 1 for runs in by_method.values())
+    by_method = {kin.label: np.stack([values[model.name] for model in kin.members]) for kin in kins}
+    refused = {kin.label: kin.refused for kin in kins}
+    several = len({model.method for model in models}) < len(models)
+
+    def claim(one: str, two: str) -> MethodClaim | NoClaim:
+        reason = refused[one] or refused[two]
+        if reason is not None:
+            return NoClaim(reason)
+        return _within(compare_methods(by_method[one], by_method[two], drawn), bounds)
+
     return _Prepared(
         metric,
         about["kind"],
+        bounds[1] - bounds[0],
         values,
         {
             (one, two): compare(values[one], values[two], drawn, better=better, bounds=bounds)
             for one, two in combinations(values, 2)
         },
-        {
-            (one, two): _within(compare_methods(np.stack(by_method[one]), np.stack(by_method[two]), drawn), bounds)
-            for one, two in combinations(by_method, 2)
-            if several
-        },
+        {(one, two): claim(one, two) for one, two in combinations(by_method, 2) if several},
     )
 
 
@@ -308,7 +332,7 @@ def _finish(
     better: Any = about["better"]
     unit = stored.origin.length if about["unit"] == "length" else ""
     worth = target or TARGETS.get(of.kind)
-    said: dict[str, Any] = {"score": f"{about['title']}{f' in {unit}' if unit else ''}"}
+    said: dict[str, Any] = {"score": f"{about['title']}{f' in {unit}' if unit else ''}", "reach": of.reach}
     if worth is not None:
         said["target"] = worth
     whole = np.isfinite(np.stack(list(of.values.values()))).all(0).any()
@@ -318,6 +342,7 @@ def _finish(
         p, count = adjusted.pairs[of.metric, one, two], adjusted.compared
         words = paired_words(result, one, two, adjusted_p=p, comparisons=count, **said)
         least = least_detectable(result.sd, result.difference.groups) if result.sd else None
+        least = least if least is not None and least <= of.reach else None
         pairs.append(PairResult(one, two, result, p, least, _needed(result, worth), words))
     claims = []
     for (one, two), claim in of.methods.items():
@@ -374,6 +399,7 @@ def _to_json(comparison: Comparison) -> dict[str, Any]:
     ]
     return {
         "format": 1,
+        "cautions": list(comparison.cautions),
         "cases": len(comparison.cases),
         "groups": len(set(comparison.groups)),
         "models": models,

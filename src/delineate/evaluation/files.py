@@ -12,17 +12,19 @@ from delineate.common.files import output_folder, write_text
 from delineate.common.outputs import check_results_folder
 from delineate.data.case import Case, ClassTable, LabelRule, Manifest
 from delineate.data.drawn import run_manifest
+from delineate.data.findings import count
 from delineate.data.source import DataSource, as_source
 from delineate.evaluation import tables
 from delineate.evaluation.cases import Row
 from delineate.evaluation.choice import Choice, check_millimetres, choose
 from delineate.evaluation.instances import pair_instances
+from delineate.evaluation.known import lists_no_maps, notes_on
 from delineate.evaluation.metrics import registry
 from delineate.evaluation.openings import note_opening
 from delineate.evaluation.pairing import pair
 from delineate.evaluation.prediction_values import prediction_rule
 from delineate.evaluation.predictions import PredictionList, mask_files
-from delineate.evaluation.probabilities import ProbabilityMaps, find_probabilities
+from delineate.evaluation.probabilities import ProbabilityMaps, find_probabilities, listed_probabilities, unlisted_maps
 from delineate.evaluation.protocols import NATIVE, Protocol, ProtocolScores, find_protocol
 from delineate.evaluation.raters import open_raters, raters_of_cases
 from delineate.evaluation.references import References, SplitChoice, open_references
@@ -56,6 +58,8 @@ class Evaluation:
     """Cases whose reference has ignored pixels alone: they are not scored."""
     predictions_read: str | None = None
     """How the values of another tool's masks were read; None for masks that `predict` listed."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know of these predictions before the figures, a sentence each."""
 
     def headline(self, score: str = "dice") -> float:
         """The mean to quote (see `Summary.headline`); of a protocol that pools all pixels, its one value."""
@@ -98,6 +102,9 @@ class _Opened:
     grouping: str
     subgroups: Subgroups | None
     job: Job
+    notes: tuple[str, ...] = ()
+    training: dict[str, Any] | None = None
+    """How the model was trained, as the predictions tell."""
 
     def without_unscored(self, scored: Sequence[Scored]) -> tuple[_Opened, tuple[str, ...]]:
         """The same with those units alone that were scored, and the names of the others."""
@@ -150,6 +157,7 @@ def evaluate_folders(
         opened.found.manifest,
         unscored,
         None if job.predicted is None or listed is not None else job.predicted.reason,
+        opened.notes,
     )
     if out is not None:
         _write(out, evaluation, opened, panel)
@@ -157,10 +165,16 @@ def evaluate_folders(
 
 
 def _write(out: Path, evaluation: Evaluation, opened: _Opened, panel: Mapping[Roles, Sequence[Row]]) -> None:
-    extra: dict[str, Any] = {"openings": evaluation.openings, "unscored": list(evaluation.unscored)}
+    extra: dict[str, Any] = {
+        "openings": evaluation.openings,
+        "unscored": list(evaluation.unscored),
+        "notes": list(evaluation.notes),
+    }
     if opened.job.predicted is not None:
         extra["labels"] = opened.found.manifest.labels.model_dump(mode="json")
         extra["predictions_read"] = opened.job.predicted.reason
+    if opened.training is not None:
+        extra["training"] = opened.training
     if opened.job.raters is not None:
         write_text(out / tables.RATERS_CSV, tables.raters_csv(panel))
         extra["raters"] = tables.raters_json(opened.job.raters, evaluation.raters)
@@ -213,17 +227,20 @@ def _open(
         predicted = prediction_rule(
             [path for path, _ in pairs], listed, found.manifest.classes, found.manifest.labels, said=found.named
         )
+    notes = [] if listed is None or choice.instances else notes_on(predictions, listed)
     units, grouping = make_units(pairs, stack=options.stack, group_by=options.group_by or source.group_by)
     names = [unit.name for unit in units]
     check_millimetres(options.metrics, [] if options.spacing else [unit.name for unit in units if unit.spacing is None])
     table = read_subgroups(options.subgroups, names) if options.subgroups is not None else None
     maps = None
     if choice.probabilities or (lineage is not None and lineage.reads_probabilities):
-        maps = _probabilities(predictions, found, needed=bool(choice.probabilities))
+        maps = _probabilities(predictions, found, pairs, listed, needed=bool(choice.probabilities))
     panel = open_raters(source, options.raters, found) if options.raters else None
     if panel is None and lineage is None and not choice.instances and found.manifest.layout != "masks":
         panel = raters_of_cases(found)
-    return _Opened(found, units, grouping, table, Job(found.manifest, choice, maps, panel, predicted))
+    training = listed.training if listed is not None else None
+    job = Job(found.manifest, choice, maps, panel, predicted)
+    return _Opened(found, units, grouping, table, job, tuple(notes), training)
 
 
 def _model(listed: PredictionList | None) -> Path | None:
@@ -249,11 +266,24 @@ def _instance_pairs(
     return found, pairs
 
 
-def _probabilities(predictions: Path, found: References, *, needed: bool) -> ProbabilityMaps | None:
-    maps = find_probabilities(predictions, found.manifest.classes)
+def _probabilities(
+    predictions: Path,
+    found: References,
+    pairs: Sequence[tuple[Path, Case]],
+    listed: PredictionList | None,
+    *,
+    needed: bool,
+) -> ProbabilityMaps | None:
+    """The maps of the listed model, else those that lie about; None where there are none and they are not `needed`."""
+    if listed is None or lists_no_maps(listed):
+        maps = find_probabilities(predictions, found.manifest.classes)
+    else:
+        maps = listed_probabilities(predictions, found.manifest.classes, listed, pairs)
     if maps is None and needed:
+        stale = unlisted_maps(predictions, listed) if listed is not None else []
+        others = f" of these predictions ({count(len(stale), 'file')} there are not of this model)" if stale else ""
         raise DataError(
-            f"{predictions} has no probability maps; predict with --probabilities, or leave out ece and brier"
+            f"{predictions} has no probability maps{others}; predict with --probabilities, or leave out ece and brier"
         )
     if maps is not None:
         maps.need([case.id for case in found.cases])
@@ -272,7 +302,9 @@ def _origin(
         level="volume" if scored[0].axes == 3 else "image",
         length=length_unit(opened.units, scored),
         grouping=opened.grouping,
-        references_sha256=joint_hash(opened.units, scored),
+        references_sha256=joint_hash(
+            {unit.name: one.reference for unit, one in zip(opened.units, scored, strict=True)}
+        ),
         predictions=str(predictions),
     )
     if scores is not None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from delineate.common.errors import DataError
+from delineate.evaluation.cases import Row
 from delineate.evaluation.pairing import some
 from delineate.evaluation.stored import JSON_NAME, Stored
+from delineate.evaluation.training import Training
 
 VALIDATION = "validation"
 """Where a run folder keeps the evaluation of its validation cases."""
@@ -27,8 +30,14 @@ class Model:
 
     @property
     def method(self) -> str:
-        """What the model is a training of; models of the same method differ in their seeds. Unknown: its own name."""
+        """The method that was trained. Unknown: the model's own name."""
         return self.stored.origin.method or self.name
+
+    @cached_property
+    def training(self) -> Training | None:
+        """How it was trained: as its scores tell, else its run folder; None where neither does."""
+        told = Training.read(self.stored.content.get("training"))
+        return told if told is not None or self.run is None else Training.of_run(self.run)
 
 
 def open_models(given: Sequence[str]) -> list[Model]:
@@ -77,10 +86,30 @@ def _differences(first: Stored, second: Stored) -> list[str]:
     for only, where in ((ours - theirs, first), (theirs - ours, second)):
         if only:
             found.append(f"{some(sorted(only), 'case', 3)} only in {where.folder}")
-    hashes = (first.origin.references_sha256, second.origin.references_sha256)
-    if ours == theirs and None not in hashes and hashes[0] != hashes[1]:
-        found.append("the reference masks have different content")
+    if ours == theirs and (other := _other_references(first, second)) is not None:
+        found.append(other)
     return found
+
+
+def _other_references(first: Stored, second: Stored) -> str | None:
+    """That the references are not the same, with the cases in which that shows; their content is known by its hash."""
+    sizes = [{(row.case, row.name): _sizes(row) for row in one.rows} for one in (first, second)]
+    cases = sorted({key[0] for key, size in sizes[0].items() if sizes[1].get(key, size) != size})
+    hashes = (first.origin.references_sha256, second.origin.references_sha256)
+    if cases or (None not in hashes and hashes[0] != hashes[1]):
+        where = f": {some(cases, 'case', 3)} differ in size" if cases else ""
+        return f"the reference masks have different content{where}"
+    return None
+
+
+def references_known(models: Sequence[Model]) -> bool:
+    """Whether the references are known to be the same by their content; else only their sizes in pixels were compared."""
+    return None not in {model.stored.origin.references_sha256 for model in models}
+
+
+def _sizes(row: Row) -> tuple[int, int]:
+    """Pixels of the class in the reference, and valid pixels."""
+    return row.tp + row.fn, row.tp + row.fp + row.fn + row.tn
 
 
 def _split_name(text: str) -> tuple[str | None, Path]:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from delineate.common.errors import DataError
-from delineate.common.files import write_json
+from delineate.common.files import sha256, write_json
 from delineate.common.paths import path_fault
 from delineate.data import labels
 from delineate.data.case import ClassTable, LabelRule
@@ -30,6 +31,12 @@ class PredictedFile(BaseModel):
 
     mask: str
     image: str
+    mask_sha256: str | None = None
+    """Of the file as it was written; None in lists of earlier versions."""
+    maps: dict[str, str] | None = None
+    """Probability maps, one per output channel: path in the folder → SHA-256; None in lists of earlier versions."""
+    overlays: dict[str, str] = Field(default_factory=dict)
+    """Pictures with contours, likewise."""
 
 
 class PredictionList(BaseModel):
@@ -44,6 +51,8 @@ class PredictionList(BaseModel):
     model_sha256: str | None
     seed: int | None = None
     """Seed of the training; None where it is not known."""
+    training: dict[str, Any] | None = None
+    """How the model was trained (`evaluation.training.Training`); None where that is not known."""
     class_names: tuple[str, ...]
     values: tuple[int, ...] | None = None
     """The value of each class in the masks of this folder; None in lists of the first version: 0/255, or class indices."""
@@ -60,6 +69,26 @@ class PredictionList(BaseModel):
         """Write `predictions.json`, atomically."""
         write_json(folder / FILE_NAME, json.loads(self.model_dump_json()))
 
+    def outputs(self) -> dict[str, str | None]:
+        """All files that it lists: path in the folder → SHA-256, None where that was not noted."""
+        found: dict[str, str | None] = {}
+        for file in self.files:
+            found |= {file.mask: file.mask_sha256, **(file.maps or {}), **file.overlays}
+        return found
+
+    def changed_masks(self, folder: Path) -> list[str]:
+        """The masks that are not as `predict` wrote them: corrected by hand, or replaced. Raises `DataError` if one is gone."""
+        changed = []
+        for file in self.files:
+            if file.mask_sha256 is None:
+                continue
+            try:
+                digest = sha256(folder / file.mask)
+            except OSError as error:
+                raise DataError(f"cannot read {folder / file.mask}, which {FILE_NAME} lists; predict again") from error
+            changed += [file.mask] if digest != file.mask_sha256 else []
+        return changed
+
     @classmethod
     def find(cls, folder: Path) -> PredictionList | None:
         """The list in a folder, or None if there is none. Raises `DataError` for a damaged one."""
@@ -69,9 +98,11 @@ class PredictionList(BaseModel):
             return None
         except (OSError, ValidationError) as error:
             raise DataError(f"{folder / FILE_NAME} cannot be read; predict again or remove it") from error
-        for file in found.files:
-            if fault := path_fault(file.mask):
-                raise DataError(f"{folder / FILE_NAME} cannot be used: the mask {file.mask!r}: {fault}; predict again")
+        masks = {file.mask for file in found.files}
+        for name in found.outputs():
+            if fault := path_fault(name):
+                what = f"the {'mask' if name in masks else 'file'} {name!r}: {fault}"
+                raise DataError(f"{folder / FILE_NAME} cannot be used: {what}; remove the list and predict again")
         return found
 
 

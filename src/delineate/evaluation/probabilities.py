@@ -4,6 +4,8 @@
     FOLDER/0_background/NAME.png …     several: a folder for each class, its index first
     FOLDER/NAME.npy|.npz|.nii.gz       arrays: H×W of the foreground, or K×H×W of all classes (volumes likewise)
 
+Beside masks that `predict` wrote, its list (`predictions.json`) says which maps are of that model; others are not read.
+
 PNG and TIFF hold whole numbers: 65535 (16 bits, as `predict --probabilities` writes) or 255 (8 bits) stand for 1.
 """
 
@@ -11,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +21,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
-from delineate.data.case import ClassTable
+from delineate.common.files import sha256
+from delineate.data.case import Case, ClassTable
 from delineate.data.findings import count, some
 from delineate.data.images import IMAGE_SUFFIXES, read_mask
 from delineate.data.volumes import file_stem, is_nifti, read_volume
+from delineate.evaluation.predictions import PredictionList
 
 FOLDER_NAME = "probabilities"
 """Where `predict` puts them, inside its output folder."""
 
 _ARRAYS = (".npy", ".npz")
 _CLASS_FOLDER = re.compile(r"^(\d+)_")
+AGAIN = "predict again with --probabilities and --overwrite"
 _NPZ_KEYS = ("probabilities", "softmax")
 """Looked for in an archive of several arrays."""
 
@@ -43,10 +48,14 @@ class ProbabilityMaps:
     classes: ClassTable
     files: Mapping[str, tuple[Path, ...]]
     """Name → one file, or a file for each class."""
+    hashes: Mapping[Path, str] = field(default_factory=dict)
+    """SHA-256 of the files as they were written, where that is known."""
 
     def read(self, name: str) -> Probabilities:
         """The map of one case. Raises `DataError` naming the file: damaged, of other classes, not a number, outside 0…1."""
         paths = self.files[name]
+        for path in paths:
+            self._check(path)
         if len(paths) == 1:
             return _channels(read_map(paths[0]), len(self.classes.names), paths[0])
         planes = [read_map(path) for path in paths]
@@ -55,6 +64,17 @@ class ProbabilityMaps:
             raise DataError(f"{paths[0]} and {paths[odd]} differ in size: {planes[0].shape} and {planes[odd].shape}")
         return np.stack(planes)
 
+    def _check(self, path: Path) -> None:
+        """Raise `DataError` for a map that is gone, or is not the one that was written."""
+        if path not in self.hashes:
+            return
+        if not path.is_file():
+            raise DataError(f"{path} is gone; {AGAIN}")
+        if sha256(path) != self.hashes[path]:
+            raise DataError(
+                f"{path} is not the map that was written with the masks: it was changed or replaced; {AGAIN}"
+            )
+
     def need(self, names: Sequence[str]) -> None:
         """Raise `DataError` that lists those of `names` which have no map."""
         missing = [name for name in names if name not in self.files]
@@ -62,6 +82,38 @@ class ProbabilityMaps:
             raise DataError(
                 f"{count(len(missing), 'case')} without probability map: {some(missing)}; predict them all again"
             )
+
+
+def listed_probabilities(
+    folder: Path, classes: ClassTable, listed: PredictionList, pairs: Sequence[tuple[Path, Case]]
+) -> ProbabilityMaps | None:
+    """The maps that the list names for the predictions of these pairs; None where it names none.
+
+    Raises `DataError` for maps of another number of channels than `classes` ask for.
+    """
+    known = {folder / file.mask: file.maps or {} for file in listed.files}
+    files: dict[str, tuple[Path, ...]] = {}
+    hashes: dict[Path, str] = {}
+    for prediction, case in pairs:
+        maps = known.get(prediction, {})
+        if not maps:
+            continue
+        paths = [folder / name for name in sorted(maps, key=_class_index)]
+        if len(paths) not in (1, len(classes.names)):
+            raise DataError(
+                f"{prediction} has {count(len(paths), 'probability map')}, not {len(classes.names)}; {AGAIN}"
+            )
+        files[case.id] = tuple(paths)
+        hashes |= {folder / name: digest for name, digest in maps.items()}
+    return ProbabilityMaps(classes, files, hashes) if files else None
+
+
+def unlisted_maps(folder: Path, listed: PredictionList) -> list[str]:
+    """The files in `folder/probabilities` that the list does not name: of an earlier model, or of no model at all."""
+    inner = folder / FOLDER_NAME
+    named = set(listed.outputs())
+    there = (path.relative_to(folder).as_posix() for path in sorted(inner.rglob("*")) if path.is_file())
+    return [name for name in there if name not in named and not Path(name).name.startswith(".")]
 
 
 def find_probabilities(folder: Path, classes: ClassTable) -> ProbabilityMaps | None:
@@ -132,6 +184,12 @@ def _read(path: Path) -> NDArray[Any]:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{path} is damaged or holds no plain array ({reason}); save it again") from error
     raise DataError(f"{path} holds the arrays {', '.join(keys) or 'none'}; call one of them '{_NPZ_KEYS[0]}'")
+
+
+def _class_index(name: str) -> int:
+    """Of a map in a folder for each class."""
+    match = _CLASS_FOLDER.match(Path(name).parts[1]) if len(Path(name).parts) > 1 else None
+    return int(match[1]) if match else 0
 
 
 def _channels(values: NDArray[np.float32], classes: int, path: Path) -> Probabilities:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -74,7 +74,7 @@ class Job:
                 if arrays is None:
                     continue
                 rows = self._rows(unit, arrays.prediction, arrays.reference, None)
-                bases.append(Scored(unit.name, rows, arrays.prediction.ndim, False, _hash(arrays.reference)))
+                bases.append(Scored(unit.name, rows, arrays.prediction.ndim, False, content_hash(arrays.reference)))
                 stated = self._stated(unit, arrays) if self.probabilities is not None else None
                 yield Pair(unit.name, arrays.reference, arrays.prediction, stated)
 
@@ -106,7 +106,7 @@ class Job:
             rows,
             arrays.prediction.ndim,
             arrays.spacing is not None,
-            _hash(arrays.reference),
+            content_hash(arrays.reference),
             self._raters(unit, arrays),
         )
 
@@ -166,7 +166,7 @@ class Job:
             spacing=spacing,
             group=unit.group,
         )
-        return Scored(unit.name, [row], ours.ndim, spacing is not None, _hash(theirs))
+        return Scored(unit.name, [row], ours.ndim, spacing is not None, content_hash(theirs))
 
 
 def _something(scored: list[Scored]) -> list[Scored]:
@@ -184,11 +184,12 @@ def length_unit(units: Sequence[Unit], scored: Sequence[Scored]) -> str:
     return "mm" if all(known) else "voxel" if scored[0].axes == 3 else "px"
 
 
-def joint_hash(units: Sequence[Unit], scored: Sequence[Scored]) -> str:
-    """One hash over all references, whatever the order of the units."""
-    lines = sorted(f"{unit.name} {one.reference}" for unit, one in zip(units, scored, strict=True))
+def joint_hash(references: Mapping[str, str]) -> str:
+    """One hash over all references, whatever their order; `references`: case → SHA-256 of its content (`content_hash`)."""
+    lines = sorted(f"{name} {digest}" for name, digest in references.items())
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def _hash(reference: NDArray[Any]) -> str:
+def content_hash(reference: NDArray[Any]) -> str:
+    """SHA-256 of a reference's class indices, pixels to ignore included, and of its shape."""
     return hashlib.sha256(f"{reference.shape}".encode() + np.ascontiguousarray(reference).tobytes()).hexdigest()

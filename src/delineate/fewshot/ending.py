@@ -58,7 +58,9 @@ def finish(run: Run, ending: Ending) -> float | None:
     evaluation, scored = evaluate_episodes(job)
     summary = evaluation.summary
     ending.episodes.save(folder.validation / "episodes.json")
-    write_scores(folder.validation, evaluation.rows, summary, evaluation.origin)
+    write_scores(
+        folder.validation, evaluation.rows, summary, evaluation.origin, {"training": artefact.provenance["training"]}
+    )
     _write_pictures(job, scored, folder.validation)
     about = {"split": "validation", "protocol": evaluation.origin.protocol_words}
     artefact.scores = about | summary.to_json(evaluation.origin.length)

@@ -205,7 +205,12 @@ def write_episodes(
         evaluation.rows,
         evaluation.summary,
         evaluation.origin,
-        {"openings": openings, "references": str(data), "fewshot": about},
+        {
+            "openings": openings,
+            "references": str(data),
+            "fewshot": about,
+            "training": job.candidate.provenance.get("training"),
+        },
     )
     return replace(evaluation, openings=openings)
 

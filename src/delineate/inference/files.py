@@ -32,8 +32,9 @@ from delineate.data.images import DEFAULT_MAX_PIXELS, read_image, write_mask
 from delineate.data.source import DataSource, as_source
 from delineate.evaluation.predictions import PredictedFile, PredictionList
 from delineate.inference import ownership
+from delineate.inference.earlier import remove_earlier
 from delineate.inference.inputs import SplitChoice, Task, plan_inputs, plan_split
-from delineate.inference.overlay import draw
+from delineate.inference.overlay import draw, palette
 from delineate.inference.predictor import BATCH, Predictor, remark
 
 SUMMARY = "summary.csv"
@@ -63,6 +64,8 @@ class FileResult:
     """How the image differs in kind from those the model was trained on."""
     error: str | None = None
     """Why there is no mask."""
+    written: PredictedFile | None = None
+    """The files that were written of it, as the list names them."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,7 @@ def predict_files(
     job.check_targets(overwrite, planned.folders)
     output_folder(folder)
     _ = predictor.network  # made here, so that it does not count as the first images' time
+    remove_earlier(folder, job.inputs)
     ownership.begin(folder, [f"{task.name}.png" for task in job.tasks])
     files = []
     for result in job.run(batch_size or BATCH[predictor.device.type]):
@@ -175,6 +179,11 @@ class _Job:
         folders = [f"{index}_{_UNSAFE.sub('_', text)}" for index, text in enumerate(names)]
         return [base / each / f"{name}.png" for each in folders]
 
+    @property
+    def inputs(self) -> set[Path]:
+        """The images, links resolved."""
+        return {task.image.resolve() for task in self.tasks}
+
     def targets(self, task: Task) -> list[Path]:
         """All files that an image gives."""
         overlays = [self.overlay_file(task.name)] if self.overlay else []
@@ -183,7 +192,7 @@ class _Job:
     def check_targets(self, overwrite: bool, data_folders: Iterable[Path]) -> None:
         owners: dict[Path, Path] = {}
         masks: dict[Path, str] = {}
-        inputs = {task.image.resolve() for task in self.tasks}
+        inputs = self.inputs
         for task in self.tasks:
             for target in self.targets(task):
                 if target in owners:
@@ -275,18 +284,18 @@ class _Job:
     def write(self, result: FileResult, output: _Output, forward_ms: float) -> FileResult:
         start = time.perf_counter()
         try:
-            percent = self.write_outputs(result, output)
+            done = self.write_outputs(result, output)
         except (MemoryError, cv2.error) as error:
             return _too_large(result, error)
-        return replace(result, percent=percent, milliseconds=result.milliseconds + forward_ms + _ms(start))
+        return replace(done, milliseconds=result.milliseconds + forward_ms + _ms(start))
 
-    def write_outputs(self, result: FileResult, output: _Output) -> tuple[float, ...]:
-        """Write all files of one image; the percentages of its foreground classes."""
+    def write_outputs(self, result: FileResult, output: _Output) -> FileResult:
+        """Write all files of one image; the result with the percentages of its foreground classes and with what was written."""
         classes = output if output.ndim == 2 else self.predictor.to_classes(output, result.height, result.width)
         counts = np.bincount(classes.ravel(), minlength=len(self.predictor.classes.names))
         table = self.predictor.classes
         values = np.array(mask_values(table), np.uint8)[classes]
-        write_mask(self.mask(result.name), values, names_of(table, mask_values(table)))
+        write_mask(self.mask(result.name), values, names_of(table, mask_values(table)), palette(table))
         if self.overlay:
             image = read_image(result.image, max_pixels=self.max_pixels)
             drawn = draw(image, classes, classes=self.predictor.classes)
@@ -295,7 +304,24 @@ class _Job:
             for path, plane in zip(self.probability_files(result.name), output, strict=True):
                 native = self.predictor.to_native(plane[None], result.height, result.width)[..., 0]
                 write_png(path, np.rint(native * 65535).astype(np.uint16))
-        return tuple((100 * counts[1:] / classes.size).tolist())
+        percent = tuple((100 * counts[1:] / classes.size).tolist())
+        return replace(result, percent=percent, written=self.written(result))
+
+    def written(self, result: FileResult) -> PredictedFile:
+        """What the list says of the files of one image, read back from the disk's cache."""
+        mask = self.mask(result.name)
+        maps = self.probability_files(result.name) if self.probabilities else []
+        overlays = [self.overlay_file(result.name)] if self.overlay else []
+        return PredictedFile(
+            mask=self.relative(mask),
+            image=result.image.as_posix(),
+            mask_sha256=sha256(mask),
+            maps={self.relative(path): sha256(path) for path in maps},
+            overlays={self.relative(path): sha256(path) for path in overlays},
+        )
+
+    def relative(self, path: Path) -> str:
+        return path.relative_to(self.folder).as_posix()
 
 
 def mask_values(classes: ClassTable) -> tuple[int, ...]:
@@ -330,16 +356,16 @@ def _write_lists(done: PredictionResult, predictor: Predictor) -> None:
         )
     head = ["image", "mask", "width", "height", *shares, "ms", "remark", "error"]
     write_text(done.folder / SUMMARY, csv_text(head, lines))
-    good = [file for file in done.files if file.error is None]
     PredictionList(
         method=predictor.method.info.name,
         model=None if predictor.source is None else str(predictor.source),
         model_sha256=None if predictor.source is None else sha256(predictor.source),
         seed=predictor.artefact.provenance.get("seed"),
+        training=predictor.artefact.provenance.get("training"),
         class_names=predictor.classes.names,
         values=mask_values(predictor.classes),
         labels=predictor.classes.labels,
-        files=tuple(PredictedFile(mask=f"{file.name}.png", image=file.image.as_posix()) for file in good),
+        files=tuple(file.written for file in done.files if file.written is not None),
     ).save(done.folder)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 from typing import Any
 
 import cv2
@@ -26,7 +27,7 @@ CLASS_COLOURS: tuple[Colour, ...] = (
     (213, 94, 0),
     (204, 121, 167),
 )
-"""RGB of the foreground classes 1, 2, … of a multi-class map, repeated beyond seven."""
+"""RGB of the foreground classes 1, 2, … of a multi-class map."""
 _BINARY = ClassTable()
 
 
@@ -56,14 +57,40 @@ def draw(
         if labels is None:
             continue
         for index in range(1, len(classes.names)):
-            colour = role if len(classes.names) == 2 else class_colour(index)
+            colour = role if len(classes.names) == 2 else colour_of(classes, index)
             _contours(canvas, labels == index, colour, width, dashed)
     return canvas
 
 
 def class_colour(index: int) -> Colour:
-    """RGB of foreground class `index` (from 1) of a multi-class map."""
-    return CLASS_COLOURS[(index - 1) % len(CLASS_COLOURS)]
+    """RGB of foreground class `index` (from 1) of a multi-class map; beyond the seven known ones further hues, all different."""
+    if index <= len(CLASS_COLOURS):
+        return CLASS_COLOURS[index - 1]
+    turned = (index * 0.618034) % 1
+    red, green, blue = colorsys.hsv_to_rgb(turned, 0.5 + 0.1 * (index % 5), 0.95 - 0.1 * (index % 4))
+    return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def palette(classes: ClassTable) -> list[Colour] | None:
+    """The colors of a mask's values: black for the background, then each class's; None where one class makes it 0 and 255."""
+    if len(classes.names) == 2:
+        return None
+    return [
+        _named_colour(classes, 0) or (0, 0, 0),
+        *(colour_of(classes, index) for index in range(1, len(classes.names))),
+    ]
+
+
+def colour_of(classes: ClassTable, index: int) -> Colour:
+    """RGB of a foreground class: the owner's, where the table names colors, else `class_colour`."""
+    return _named_colour(classes, index) or class_colour(index)
+
+
+def _named_colour(classes: ClassTable, index: int) -> Colour | None:
+    if classes.colors is None:
+        return None
+    text = classes.colors[index].removeprefix("#")
+    return int(text[:2], 16), int(text[2:4], 16), int(text[4:6], 16)
 
 
 def to_display(image: Pixels) -> NDArray[np.uint8]:

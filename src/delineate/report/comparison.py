@@ -59,7 +59,7 @@ def comparison_page(comparison: Comparison, title: str, folder: Path) -> Html:
         title,
         "comparison",
         element("p", _lead(comparison), class_="lead"),
-        notice(_cautions(comparison, records), "How far this goes"),
+        notice(_cautions(comparison), "How far this goes"),
         section("What this allows to be said", *(_reading(comparison, one) for one in comparison.metrics)),
         section("Scores", _score_table(comparison), _class_table(comparison), _run_table(comparison, records, folder)),
         *(_metric(comparison, one) for one in comparison.metrics),
@@ -89,12 +89,9 @@ def _lead(comparison: Comparison) -> str:
     return f"{len(comparison.models)} trained models on {len(comparison.cases)} cases{grouped}: {how}."
 
 
-def _cautions(comparison: Comparison, records: Records) -> list[str]:
+def _cautions(comparison: Comparison) -> list[str]:
     """What a reader must know before comparing the figures."""
-    lines = [seeds_words(comparison.seeds)]
-    budgets = {record.summary.get("images_seen") for record in records.values()} - {None}
-    if len(budgets) > 1:
-        lines.append("The models saw different numbers of training images.")
+    lines = [seeds_words(comparison.seeds), *comparison.cautions]
     if comparison.models[0].stored.origin.split == "val":
         lines.append(
             "Weights were chosen on the validation split: its scores do not say how the models do on new images."

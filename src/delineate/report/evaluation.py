@@ -16,7 +16,7 @@ from delineate.report.downloads import downloads, files_of
 from delineate.report.fewshot import fewshot_part
 from delineate.report.html import Html, element, facts, join, number
 from delineate.report.overlays import Overlays
-from delineate.report.page import page, section, write_page
+from delineate.report.page import notice, page, section, write_page
 from delineate.report.protocol import protocol_part, score_titles
 from delineate.report.raters import raters_part
 from delineate.report.reading import reading
@@ -54,6 +54,7 @@ def write_evaluation_report(folder: Path, references: Manifest | None = None) ->
         scored,
         "evaluation",
         element("p", f"{how_scored(stored)}.", class_="lead"),
+        notice(list(stored.content.get("notes") or ()), "Before the figures"),
         _headline(stored),
         section("What this allows to be said", element("ul", *(element("li", line) for line in reading(stored)))),
         _part("Few-shot episodes", fewshot_part(stored)),

@@ -17,6 +17,7 @@ from delineate.evaluation.metrics.registry import resolve as resolve_metrics
 from delineate.evaluation.models import Model
 from delineate.evaluation.predictions import PredictedFile, PredictionList
 from delineate.evaluation.stored import Stored
+from delineate.evaluation.training import Training
 from delineate.studies import trial
 from delineate.studies.folds import open_folds
 from delineate.studies.jobs import Job, all_jobs, predictions_folder, scores_folder
@@ -220,11 +221,30 @@ def _join_lists(folder: Path, parts: Sequence[Path], entrant: Entrant, seed: int
     lists = [(part, PredictionList.find(part)) for part in parts]
     files: list[PredictedFile] = []
     classes: tuple[str, ...] = ()
+    trainings: list[Training | None] = []
     for part, listed in lists:
         if listed is None:
             raise DataError(f"{part} has lost its predictions.json; remove that folder's job.json and go on")
         classes = listed.class_names
-        files += [PredictedFile(mask=f"{part.name}/{file.mask}", image=file.image) for file in listed.files]
+        files += [_moved(file, part.name) for file in listed.files]
+        trainings.append(Training.read(listed.training))
+    training = Training.joined(trainings)
     PredictionList(
-        method=entrant.label, model=None, model_sha256=None, seed=seed, class_names=classes, files=tuple(files)
+        method=entrant.label,
+        model=None,
+        model_sha256=None,
+        seed=seed,
+        training=None if training is None else training.to_json(),
+        class_names=classes,
+        files=tuple(files),
     ).save(folder)
+
+
+def _moved(file: PredictedFile, folder: str) -> PredictedFile:
+    """The same file as the list one folder above names it."""
+    inner = {
+        "mask": f"{folder}/{file.mask}",
+        "maps": None if file.maps is None else {f"{folder}/{name}": digest for name, digest in file.maps.items()},
+        "overlays": {f"{folder}/{name}": digest for name, digest in file.overlays.items()},
+    }
+    return file.model_copy(update=inner)

@@ -7,6 +7,8 @@ are not corrected for the number of comparisons.
 
 from __future__ import annotations
 
+import math
+
 from delineate.evaluation.statistics.intervals import FEWEST, MANY, Interval
 from delineate.evaluation.statistics.mixed import MethodClaim, NoClaim
 from delineate.evaluation.statistics.paired import Better, Paired
@@ -44,11 +46,12 @@ def paired_words(
     comparisons: int = 1,
     target: float = 0.01,
     alpha: float = 0.05,
+    reach: float = math.inf,
 ) -> str:
     """The reading of `paired.compare(first, second)` about two trained models, for a test at level `alpha`.
 
     `adjusted_p`: the permutation test's p after Holm, over `comparisons` comparisons. `target`: a difference worth seeing, in the
-    unit of the score, for which the number of cases needed is told.
+    unit of the score, for which the number of cases needed is told. `reach`: the largest difference that two scores can have.
     """
     if result.permutation_p is None:
         return f"{first} and {second} cannot be compared: there is no case that both have a score for."
@@ -57,7 +60,7 @@ def paired_words(
     p = result.permutation_p if adjusted_p is None else adjusted_p
     said = [_paired_verdict(result, first, second, score, p, comparisons, alpha)]
     if p > alpha:
-        said += [_not_equality(result.difference), _what_it_takes(result, target, alpha)]
+        said += [_not_equality(result.difference, reach), _what_it_takes(result, target, alpha, reach)]
     said += [_paired_counts(result, first, second), _paired_warnings(result, alpha)]
     if p <= alpha:
         said.append(
@@ -77,6 +80,7 @@ def method_words(
     comparisons: int = 1,
     target: float = 0.01,
     alpha: float = 0.05,
+    reach: float = math.inf,
 ) -> str:
     """The reading of `mixed.compare_methods(first, second)`; `better`: which scores are good; the rest as in `paired_words`."""
     if isinstance(result, NoClaim):
@@ -89,7 +93,7 @@ def method_words(
         said = [f"The method {ahead[0]} scores better in {score} than {ahead[1]} {place}: {found}."]
     else:
         said = [f"The methods {first} and {second} cannot be told apart in {score} {place}: {found}."]
-        said += [_not_equality(result.difference), _what_methods_take(result, target, alpha)]
+        said += [_not_equality(result.difference, reach), _what_methods_take(result, target, alpha, reach)]
     said += [_spreads(result, first, second), _method_warnings(result)]
     return " ".join(part for part in said if part)
 
@@ -147,30 +151,38 @@ def _paired_verdict(
     return f"Of these two trained models {ahead[0]} scores better in {score} than {ahead[1]} at {size}: {found}."
 
 
-def _not_equality(difference: Interval) -> str:
+def _not_equality(difference: Interval, reach: float) -> str:
     """What the interval still admits."""
     if difference.low is None or difference.high is None:
         return "That is no evidence that they are equal."
     widest = max(abs(difference.low), abs(difference.high))
+    if widest >= reach:
+        return "That is no evidence that they are equal: any difference would still be in the interval."
     return f"That is no evidence that they are equal: a difference of {number(widest)} would still be in the interval."
 
 
-def _what_it_takes(result: Paired, target: float, alpha: float) -> str:
+def _what_it_takes(result: Paired, target: float, alpha: float, reach: float) -> str:
     """The least detectable difference, and the cases that the target needs."""
     if not result.sd:
         return ""
     difference = result.difference
     least = least_detectable(result.sd, difference.groups, alpha=alpha)
     groups = groups_needed(result.sd, target, alpha=alpha)
-    with_power = f"(80 % power, {_percent(alpha)} level; the least detectable here is {number(least)})"
+    here = f"the least detectable here is {number(least)}" if least <= reach else "here none can be"
+    with_power = f"(80 % power, {_percent(alpha)} level; {here})"
     return f"To see a difference of {target:g} you would need {_cases(groups, difference)} {with_power}."
 
 
-def _what_methods_take(result: MethodClaim, target: float, alpha: float) -> str:
+def _what_methods_take(result: MethodClaim, target: float, alpha: float, reach: float) -> str:
     least = least_detectable_by_methods(result, alpha=alpha)
     groups = groups_needed_by_methods(result, target, alpha=alpha)
     seeds = seeds_needed(result, target, alpha=alpha)
     start = f"The least detectable difference is {number(least)} (80 % power, {_percent(alpha)} level)."
+    if least > reach:
+        start = (
+            "With so few seeds and cases no difference that two scores can have would be found "
+            f"(80 % power, {_percent(alpha)} level)."
+        )
     if least <= target:
         return start
     if groups is not None:

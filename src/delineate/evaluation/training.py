@@ -1,0 +1,195 @@
+"""How a model was trained, as far as it matters to who compares it: recipe, data, budget, and whether it was still getting better.
+
+A run folder tells it. It goes with the model (provenance), the masks (`predictions.json`) and their scores (`scores.json`), so that
+"seeds of one method" can be known to be that, wherever the folders have gone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from delineate.common.errors import DataError
+from delineate.data.case import Manifest
+
+LATE = 0.1
+"""Curves rose to the end if the best validation lies in this last share of the steps, …"""
+WINDOW = 0.2
+"""… and the validations in this last share are better on average than those in as long a time before …"""
+GAIN = 0.005
+"""… by this much Dice."""
+_APART = {
+    "preset": (),
+    "engine": ("seed", "device", "devices", "epochs", "steps", "save_minutes", "memory_check", "tensorboard"),
+    "data": ("workers",),
+}
+"""What of a recipe does not tell one training from another, or is told in another way (steps): all of a section, or some keys."""
+
+
+class Training(BaseModel):
+    """What a run was. What is not known is None."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    recipe: dict[str, Any] = {}
+    """Setting (`engine.lr`) → value, resolved, without what only places and paces a run."""
+    data_name: str = ""
+    data_sha256: str | None = None
+    """Over images, masks and parts of the training and validation cases; their names and places do not count."""
+    preset: str | None = None
+    size: tuple[int, int] | None = None
+    steps: int | None = None
+    """Done, all stages together."""
+    images_seen: int | None = None
+    gain: float | None = None
+    """Dice by which the last validations are better than those before, where the curve still rose at the end; 0: it did not."""
+
+    @property
+    def rising(self) -> bool:
+        """Whether more steps would likely have made it better."""
+        return bool(self.gain)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that two seeds of one training have in common."""
+        return {**self.recipe, "steps": self.steps}
+
+    @classmethod
+    def of_run(cls, folder: Path, images_seen: int | None = None) -> Training | None:
+        """From the files of a run folder; None where it has no recipe that can be read."""
+        try:
+            recipe = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
+            flat = dict(_flat({key: _kept(key, value) for key, value in recipe.items()}))
+        except (OSError, ValueError, AttributeError, yaml.YAMLError):
+            return None
+        summary, records = _json(folder / "run.json"), _records(folder / "metrics.jsonl")
+        size = (recipe.get("input") or {}).get("size")
+        return cls(
+            recipe={key: value for key, value in flat.items() if key != "input.size"},
+            preset=recipe.get("preset"),
+            size=None if size is None else (int(size[0]), int(size[1])),
+            steps=_steps(summary, records),
+            images_seen=images_seen if images_seen is not None else summary.get("images_seen"),
+            gain=gain_at_end(records),
+            **_data(folder / "manifest.json"),
+        )
+
+    @classmethod
+    def read(cls, content: Any) -> Training | None:
+        """From JSON that another file holds; None where there is none or it is not understood."""
+        try:
+            return None if content is None else cls.model_validate(content)
+        except ValidationError:
+            return None
+
+    @classmethod
+    def joined(cls, parts: Sequence[Training | None]) -> Training | None:
+        """Of the runs of several folds, taken as one: their budgets are added up, and data are all of theirs."""
+        known = [part for part in parts if part is not None]
+        if not known or len(known) < len(parts):
+            return None
+        hashes = [part.data_sha256 for part in known]
+        steps, images = [part.steps for part in known], [part.images_seen for part in known]
+        gains = [part.gain for part in known]
+        return known[0].model_copy(
+            update={
+                "data_sha256": _digest(sorted(map(str, hashes))) if None not in hashes else None,
+                "steps": sum(map(int, filter(None, steps))) if None not in steps else None,
+                "images_seen": sum(map(int, filter(None, images))) if None not in images else None,
+                "gain": max((gain for gain in gains if gain is not None), default=None),
+            }
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return dict(json.loads(self.model_dump_json()))
+
+
+def gain_at_end(records: Sequence[Mapping[str, Any]]) -> float | None:
+    """By how much Dice the last validations of the last stage are better than those before, where the curve still rose.
+
+    0 where the best validation came before the last tenth of the steps, or the last fifth is no better on average than the fifth
+    before (by .005); None where there are fewer than two validations.
+    """
+    last = [one for one in records if one.get("stage") == records[-1].get("stage")] if records else []
+    points = [(one.get("step", 0), (one.get("val") or {}).get("dice")) for one in last]
+    known = [(float(step), float(dice)) for step, dice in points if isinstance(dice, int | float)]
+    if len(known) < 2:
+        return None
+    total = float(last[-1].get("total_steps") or known[-1][0])
+    best = max(known, key=lambda point: (point[1], -point[0]))
+    count = max(1, round(WINDOW * len(known)))
+    late, before = known[-count:], known[-2 * count : -count]
+    gained = sum(dice for _, dice in late) / len(late) - sum(dice for _, dice in before) / len(before)
+    return gained if best[0] > (1 - LATE) * total and gained >= GAIN else 0.0
+
+
+def _kept(section: str, value: Any) -> Any:
+    if section not in _APART:
+        return value
+    if not isinstance(value, dict):
+        return {}
+    return {key: each for key, each in value.items() if key not in _APART[section]}
+
+
+def _flat(content: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in content.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{before}{key}.")
+        else:
+            yield f"{before}{key}", value
+
+
+def _data(path: Path) -> dict[str, Any]:
+    try:
+        manifest = Manifest.load(path)
+    except DataError:
+        return {}
+    lines = []
+    for case in manifest.cases:
+        if case.split not in ("train", "val"):
+            continue
+        hashes = [case.hashes.get(name) for name in (*case.images, *case.masks)]
+        if None in hashes:
+            return {"data_name": Path(manifest.root).name}
+        lines.append(f"{case.split} {' '.join(map(str, hashes))}")
+    return {"data_name": Path(manifest.root).name, "data_sha256": _digest(sorted(lines))}
+
+
+def _digest(lines: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _steps(summary: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> int | None:
+    """Those that were done: of each stage its last validation's, else as many as were planned."""
+    done = {str(one.get("stage")): int(one.get("step", 0)) for one in records}
+    planned = [(str(stage["name"]), int(stage["steps"])) for stage in summary.get("stages", ())]
+    return sum(done.get(name, steps) for name, steps in planned) if planned else sum(done.values()) or None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _records(path: Path) -> list[dict[str, Any]]:
+    """The lines of a log; one that was cut off by a kill is dropped."""
+    found = []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+    for line in lines:
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue
+    return [one for one in found if isinstance(one, dict)]

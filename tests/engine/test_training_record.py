@@ -1,0 +1,54 @@
+"""A run tells how it was trained: in its model, with its masks and with their scores; and its references by their content."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from delineate.common.errors import DataError
+from delineate.engine.request import TrainRequest
+from delineate.engine.run import train
+from delineate.evaluation.comparison import compare_models
+from delineate.evaluation.files import Options, evaluate_folders
+from delineate.evaluation.models import open_models
+from delineate.evaluation.stored import Stored
+from delineate.evaluation.training import Training
+from delineate.inference.files import predict_files
+from delineate.inference.predictor import load
+
+
+def test_what_a_run_was_goes_with_its_masks_and_scores(
+    request_for: Callable[..., TrainRequest], recorder: Any, tmp_path: Path
+) -> None:
+    runs: list[Path] = []
+    for name, seed, settings in (("a", 0, []), ("b", 1, []), ("c", 0, ["engine.lr=1e-5"])):
+        request = request_for(name, steps=8, seed=seed, settings=settings)
+        train(replace(request, data=runs[0] / "manifest.json" if runs else request.data), recorder())
+        runs.append(request.out)
+    told = Training.of_run(runs[0])
+    assert told is not None
+    assert (told.steps, told.size, told.preset, told.data_name) == (8, (32, 32), "tiny", request_for().data.name)
+    assert told.images_seen == 32
+    assert "engine.seed" not in told.recipe
+    scores = []
+    for run in runs:
+        predict_files(load(run, "cpu"), [run / "manifest.json"], tmp_path / f"masks-{run.name}", split="val")
+        out = tmp_path / f"scores-{run.name}"
+        made = evaluate_folders(tmp_path / f"masks-{run.name}", run / "manifest.json", Options(split="val"), out=out)
+        assert made.origin.references_sha256 == Stored.read(run / "validation").origin.references_sha256
+        scores.append(str(out))
+    for given in (list(map(str, runs)), scores):
+        assert list(compare_models(open_models(given)).seeds.values()) == [2, 1]
+    moved = tmp_path / "moved"
+    shutil.move(runs[0], moved)
+    assert open_models(scores)[0].training == told, "the scores know it, wherever the run is"
+    (moved / "validation" / "scores.json").write_text(
+        (moved / "validation" / "scores.json").read_text().replace('"references_sha256": "', '"references_sha256": "0')
+    )
+    with pytest.raises(DataError, match="the reference masks have different content"):
+        open_models([str(moved), str(runs[1])])
