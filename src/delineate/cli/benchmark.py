@@ -74,11 +74,18 @@ def benchmark(
     delineate benchmark bench --status
     delineate benchmark polyps/ --methods condseg --speed
     """
-    from delineate import api
+    from delineate.common.absent import refuse_absent
     from delineate.common.errors import DelineateError
-    from delineate.evaluation.stacks import parse_spacing
+    from delineate.engine.early import refuse_typos
 
     names = [name.strip() for name in methods.split(",") if name.strip()]
+    for name in names:
+        method, _, own_preset = name.partition("@")
+        refuse_typos(method, own_preset or preset, settings or [])
+    refuse_absent(data)
+    from delineate import api
+    from delineate.evaluation.stacks import parse_spacing
+
     if status:
         _print_status(data)
         return

@@ -47,6 +47,9 @@ def compare(
     delineate compare scores/unet scores/condseg --out comparison
     delineate compare A=runs/a B=runs/b --metrics dice,nsd_2 --out comparison
     """
+    from delineate.common.absent import refuse_absent
+
+    refuse_absent(*(text if Path(text).exists() else text.rpartition("=")[2] for text in evaluations))
     from delineate.api import compare as run
 
     comparison = run(evaluations, out=out, metrics=metrics.split(",") if metrics else None, target=target)

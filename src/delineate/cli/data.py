@@ -56,6 +56,9 @@ def check(
     """
     from rich.console import Console
 
+    from delineate.common.absent import refuse_absent
+
+    refuse_absent(folder)
     from delineate.data.check import check as examine_folder
     from delineate.data.fix import check_target, write_fixed
 
@@ -137,7 +140,10 @@ def split(
     """
     from rich.console import Console
 
+    from delineate.common.absent import refuse_absent
     from delineate.common.errors import DataError
+
+    refuse_absent(folder)
     from delineate.data.folds import split_data
     from delineate.data.resplit import resplit
 

@@ -95,6 +95,9 @@ def evaluate(
     delineate evaluate masks/ vessels/masks vessels/masks_2nd_observer --out scores
     delineate evaluate masks/ polyps/ --group-by '^patient\\d+' --subgroups sites.csv --out scores
     """
+    from delineate.common.absent import refuse_absent
+
+    refuse_absent(predictions, references)
     from delineate.api import evaluate as run
     from delineate.evaluation.metrics.registry import DEFAULT
     from delineate.evaluation.stacks import parse_spacing

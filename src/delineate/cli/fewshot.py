@@ -85,6 +85,11 @@ def train(
     delineate fewshot train volumes/ --method panet --preset tiny --episodes supervoxel --out runs/panet
     delineate fewshot train slices/ --method alpnet --preset tiny --out runs/alpnet --resume
     """
+    from delineate.common.absent import refuse_absent
+    from delineate.engine.early import refuse_typos
+
+    refuse_typos(method, preset, set_ or [])
+    refuse_absent(data, init)
     from delineate.api import fewshot_train as run
     from delineate.cli.show import names_of, print_run
 

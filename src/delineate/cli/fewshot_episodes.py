@@ -66,6 +66,9 @@ def episodes(
     delineate fewshot episodes slices/ --protocol middle --shots 2 --seed 1 --support-split train --out middle.json
     delineate fewshot episodes polyps/ --protocol any2d --shots 5 --draws 3 --out polyps.json
     """
+    from delineate.common.absent import refuse_absent
+
+    refuse_absent(data)
     from delineate.api import fewshot_episodes as run
     from delineate.cli.show import names_of
 

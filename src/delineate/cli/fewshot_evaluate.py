@@ -57,6 +57,9 @@ def evaluate(
     from rich.console import Console
     from rich.progress import Progress
 
+    from delineate.common.absent import refuse_absent
+
+    refuse_absent(data, episodes)
     from delineate.api import fewshot_evaluate as run
     from delineate.cli.evaluate import print_evaluation
     from delineate.cli.show import names_of

@@ -56,6 +56,11 @@ def predict(
     from rich.console import Console
     from rich.progress import Progress
 
+    from delineate.common.absent import refuse_absent, refuse_absent_inputs, refuse_absent_model
+
+    refuse_absent_model(model)
+    refuse_absent(support, *(support_image or []), *(support_mask or []))
+    refuse_absent_inputs([*(query or []), *(more or [])])
     from delineate.api import fewshot_predict as run
 
     errors = Console(stderr=True)

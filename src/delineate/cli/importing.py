@@ -24,6 +24,12 @@ def import_checkpoint(
     delineate import condseg stage2.pth --out condseg-authors.safetensors
     delineate predict condseg-authors.safetensors image.jpg --out masks
     """
+    from delineate.common.errors import ArtefactError
+    from delineate.engine.early import refuse_typos
+
+    refuse_typos(method, "paper")
+    if not checkpoint.is_file():
+        raise ArtefactError(f"checkpoint {checkpoint} does not exist")
     from delineate.artefact.foreign import import_checkpoint as run
 
     result = run(method, checkpoint, out)

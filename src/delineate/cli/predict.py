@@ -66,12 +66,16 @@ def predict(
     from rich.console import Console
     from rich.progress import Progress
 
+    from delineate.common.absent import refuse_absent_inputs, refuse_absent_model
     from delineate.common.errors import DataError
-    from delineate.inference.files import predict_files
-    from delineate.inference.predictor import load
 
     if split is None and (images or masks):
         raise DataError("--images and --masks say what a data set's folders are; give --split with them")
+    refuse_absent_model(model)
+    refuse_absent_inputs(inputs)
+    from delineate.inference.files import predict_files
+    from delineate.inference.predictor import load
+
     given = inputs if split is None else [options.source(Path(data), images, masks) for data in inputs]
     predictor = load(model, device.value, precision.value)
     errors = Console(stderr=True)

@@ -43,6 +43,11 @@ def train(
     delineate train polyps/ --method unet --size 256 --epochs 50 --out runs/unet --set method.encoder.name=resnet34 --resume
     delineate train mine/ --method condseg --preset tiny --init runs/condseg --set engine.lr=1e-4 --out runs/fine-tuned
     """
+    from delineate.common.absent import refuse_absent
+    from delineate.engine.early import refuse_typos
+
+    refuse_typos(method, preset, set_ or [])
+    refuse_absent(data, init)
     from delineate.api import train as run
     from delineate.cli.show import print_run
 

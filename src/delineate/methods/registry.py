@@ -16,22 +16,8 @@ from pydantic import BaseModel, ValidationError
 from delineate.common.errors import DelineateError, RecipeError
 from delineate.common.finite import first_not_finite
 from delineate.common.names import did_you_mean
+from delineate.methods.built_in import BUILT_IN, ENTRY_POINT_GROUP, FAMILIES
 from delineate.methods.contract import Method, MethodOptions
-
-BUILT_IN = {
-    "alpnet": "delineate.methods.alpnet.network:ALPNet",
-    "condseg": "delineate.methods.condseg.network:ConDSeg",
-    "din": "delineate.methods.din.network:DIN",
-    "ipsl": "delineate.methods.ipsl.network:IPSL",
-    "mfel": "delineate.methods.mfel.network:MFEL",
-    "mslkseg": "delineate.methods.mslkseg.network:MSLKSeg",
-    "panet": "delineate.methods.panet.network:PANet",
-    "resenc": "delineate.methods.resenc.network:ResEnc",
-    "unet": "delineate.methods.unet.network:UNet",
-}
-FAMILIES = {"smp": "delineate.methods.smp.network:method_class"}
-"""Prefix of names "FAMILY:MEMBER" → function from the member to its class; `names` does not list what they hold."""
-ENTRY_POINT_GROUP = "delineate.methods"
 
 
 @cache

@@ -1,0 +1,70 @@
+"""What can be refused at once: a misspelt method, preset or setting.
+
+Imports nothing that takes time; what it lets pass is checked again, and in full, by those who use it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from delineate.common.errors import RecipeError
+from delineate.common.fields import Place, attribute_of, fields_of
+from delineate.common.names import did_you_mean
+from delineate.methods.built_in import BUILT_IN, FAMILIES, all_names, recipe_of
+
+RECIPE = Place("delineate.engine.recipe", "Recipe")
+
+
+def refuse_typos(method: str, preset: str, settings: Iterable[str] = ()) -> None:
+    """Raise `RecipeError` for an unknown method, preset or key of a setting, naming the nearest."""
+    family, colon, _ = method.partition(":")
+    if method not in BUILT_IN and family not in FAMILIES and method not in all_names():
+        raise RecipeError(
+            f"unknown method '{method}': {did_you_mean(family, FAMILIES) if colon else did_you_mean(method, all_names())}"
+        )
+    if method in BUILT_IN and recipe_of(method).is_file():
+        _check_preset(method, preset)
+    for setting in settings:
+        _check_setting(method, setting)
+
+
+def _check_preset(method: str, preset: str) -> None:
+    known = presets_of(method)
+    if preset not in known:
+        raise RecipeError(f"method '{method}' has no preset '{preset}': {did_you_mean(preset, known)}")
+
+
+def presets_of(method: str) -> list[str]:
+    """The presets of a built-in method: the lines of its recipe.yaml that begin without a space."""
+    lines = recipe_of(method).read_text(encoding="utf-8").splitlines()
+    return [line.partition(":")[0] for line in lines if line[:1].isalpha() and ":" in line]
+
+
+def _check_setting(method: str, setting: str) -> None:
+    path, equals, _ = setting.partition("=")
+    keys = path.strip().split(".")
+    if not equals or not all(keys):
+        raise RecipeError(f"--set {setting}: expected section.key=value, for example engine.lr=0.001")
+    if keys[0] == "method" and len(keys) > 1:
+        place = options_of(method)
+        _check_keys(f"method '{method}'", keys[1:], place)
+    else:
+        _check_keys("recipe", keys, RECIPE)
+
+
+def options_of(method: str) -> Place | None:
+    """The class of a built-in method's options; None for others."""
+    if method not in BUILT_IN:
+        return None
+    module, _, name = BUILT_IN[method].partition(":")
+    return attribute_of(Place(module, name), "Options")
+
+
+def _check_keys(what: str, keys: list[str], place: Place | None) -> None:
+    for depth, key in enumerate(keys, start=1):
+        fields = None if place is None else fields_of(place)
+        if fields is None:
+            return
+        if key not in fields:
+            raise RecipeError(f"{what}: unknown option '{'.'.join(keys[:depth])}': {did_you_mean(key, fields)}")
+        place = fields[key]
