@@ -142,3 +142,10 @@ def test_options_of_methods_are_finite_at_every_depth(value: float) -> None:
 def test_numbers_that_must_be_positive(setting: str) -> None:
     with pytest.raises(RecipeError, match="greater than"):
         resolve("unet", "tiny", {}, [setting])
+
+
+@pytest.mark.parametrize("seed", [2**63, 99999999999999999999999, -1])
+def test_seeds_that_no_generator_takes(seed: int) -> None:
+    with pytest.raises(RecipeError, match=r"engine\.seed: .*"):
+        resolve("unet", "tiny", {"engine": {"seed": seed}})
+    assert resolve("unet", "tiny", {"engine": {"seed": 2**63 - 1}}).engine.seed == 2**63 - 1

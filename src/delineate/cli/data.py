@@ -120,7 +120,7 @@ def split(
             callback=options.finite,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the draw.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the draw.", min=0, callback=options.check_seed)] = 0,
     max_megapixels: options.MaxMegapixels = 400,
 ) -> None:
     """Deal a data set into K folds and a test split: by group, duplicates together, stratified by class and foreground size.

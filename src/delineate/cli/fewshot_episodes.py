@@ -30,7 +30,7 @@ def episodes(
     ],
     out: Annotated[Path, typer.Option(metavar="FILE", help="JSON file for the episodes.")],
     shots: Annotated[int, typer.Option(help="Annotated scans; any2d: images.", min=1)] = 1,
-    seed: Annotated[int, typer.Option(help="Draws the supports.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Draws the supports.", min=0, callback=options.check_seed)] = 0,
     draws: Annotated[
         int, typer.Option(help="How often supports are drawn; each time all else is asked for.", min=1)
     ] = 1,

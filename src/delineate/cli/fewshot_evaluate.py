@@ -39,7 +39,9 @@ def evaluate(
     device: options.PredictDevice = options.Device.auto,
     precision: options.PredictPrecision = options.Precision.full,
     batch_size: options.BatchSize = None,
-    seed: Annotated[int, typer.Option(help="Of an untrained method's weights.", min=0)] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Of an untrained method's weights.", min=0, callback=options.check_seed)
+    ] = 0,
 ) -> None:
     """Score a few-shot model on frozen episodes: Dice of each query volume's voxels, means with 95 % intervals.
 

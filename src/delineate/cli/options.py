@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from delineate.common.errors import RecipeError
+
 if TYPE_CHECKING:
     from delineate.data.source import DataSource
 
@@ -129,7 +131,16 @@ Epochs = Annotated[
     int | None, typer.Option(help="Passes over the training images or slices, all stages together.", min=1)
 ]
 Steps = Annotated[int | None, typer.Option(help="Optimiser steps instead of epochs.", min=1)]
-Seed = Annotated[int | None, typer.Option(help="Seed of everything random.", min=0)]
+
+
+def check_seed(value: int | None) -> int | None:
+    """Raise `RecipeError` for a seed that no generator of random numbers takes."""
+    if value is not None and value >= 2**63:
+        raise RecipeError(f"--seed {value}: a seed is a whole number from 0 to 2^63 - 1; give a smaller one")
+    return value
+
+
+Seed = Annotated[int | None, typer.Option(help="Seed of everything random.", min=0, callback=check_seed)]
 Fold = Annotated[int | None, typer.Option(help="Of a manifest with folds: the one that validates, from 0 on.", min=0)]
 TrainDevice = Annotated[Device | None, typer.Option(help="Where to compute.", show_default="auto")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out, exactly where it was.")]

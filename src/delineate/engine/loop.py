@@ -25,7 +25,7 @@ from delineate.data.spec import InputSpec
 from delineate.engine.console import Reporter, Validated
 from delineate.engine.diverged import diverged, loss_fault, weights_fault
 from delineate.engine.folder import RunFolder
-from delineate.engine.memory import out_of_memory
+from delineate.engine.memory import enough_values, out_of_memory
 from delineate.engine.optim import Plateau, learning_rate_factor, make_optimiser, named_parameters, set_learning_rate
 from delineate.engine.ranks import agree, allow_unused, gather, together
 from delineate.engine.recipe import Recipe, StageSettings
@@ -236,7 +236,8 @@ class StageRun:
                 with run.fabric.no_backward_sync(
                     self.objective, enabled=run.fabric.world_size > 1 and index + 1 < parts
                 ):
-                    terms = self.objective(update.objective, part)
+                    with enough_values(len(part["sample_id"]), run.spec.size):
+                        terms = self.objective(update.objective, part)
                     loss = torch.stack([term.float() for term in terms.values()]).sum()
                     weight = len(part["sample_id"]) / len(batch["sample_id"])
                     with together(run.fabric):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from delineate.common.errors import DeviceError
+from delineate.common.errors import DeviceError, RecipeError
 from delineate.methods.contract import Method
 
 GIB = 2**30
@@ -33,7 +34,7 @@ def training_bytes(build: Callable[[], Method], batch: int, size: tuple[int, int
     # Built on the meta device, since some of timm's networks read numbers from tensors while they are built.
     with FakeTensorMode(allow_non_fake_inputs=True):
         method.to_empty(device="cpu")
-        with torch.autograd.graph.saved_tensors_hooks(note, _same):
+        with torch.autograd.graph.saved_tensors_hooks(note, _same), enough_values(batch, size):
             output = method(torch.empty(batch, method.in_channels, *size))
     weights = {p.untyped_storage()._cdata for p in [*method.parameters(), *method.buffers()]}
     activations = sum(t.untyped_storage().nbytes() for key, t in kept.items() if key not in weights)
@@ -72,6 +73,21 @@ def out_of_memory(device: torch.device, batch: int, size: tuple[int, int]) -> De
         f"{device.type} ran out of memory with batch {batch} at {size[0]}×{size[1]}; try --set engine.batch_size="
         f"{max(1, batch // 2)}, a smaller --size, or --set engine.activation_checkpointing=true"
     )
+
+
+@contextmanager
+def enough_values(batch: int, size: tuple[int, int]) -> Iterator[None]:
+    """Raise `RecipeError` where BatchNorm gets one number per channel, of which there is no variance: a batch of one image at a
+    size that the network brings down to 1×1."""
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise RecipeError(
+            f"batch normalisation needs several values per channel, and a batch of {batch} at {size[0]}×{size[1]} gives it "
+            "one: use a larger engine.batch_size (engine.accumulate divides it) or a larger --size"
+        ) from error
 
 
 def _same(tensor: Any) -> Any:

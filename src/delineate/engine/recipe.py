@@ -130,13 +130,17 @@ class StageSettings(_Section):
     early_stop: int | None = Field(None, ge=1, description="validations without a better Dice")
 
 
+MAX_SEED = 2**63 - 1
+"""What every generator of random numbers takes."""
+
+
 class EngineSection(StageSettings):
     """How training goes. The fields of `StageSettings` hold for every stage unless `stages.<name>` overrides them."""
 
     epochs: int | None = Field(100, ge=1, description="turned into steps once, at the start")
     steps: int | None = Field(None, ge=1, description="optimiser steps of all stages together; wins over epochs")
     validate_every: float = Field(1.0, gt=0, description="epochs between validations")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, le=MAX_SEED)
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     devices: int = Field(1, ge=1, description="processes, one device each (DDP)")
     precision: Literal["32", "bf16", "16"] = Field("32", description="bf16/16: autocast where the device has it")

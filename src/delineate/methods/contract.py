@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any, ClassVar, Literal, TypedDict
 
 import torch
@@ -143,6 +144,20 @@ class MethodOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _once(deploy: Callable[[Any], nn.Module]) -> Callable[[Any], nn.Module]:
+    """A `deploy` that gives a deployed network back as it is: what is folded or dropped cannot be so twice."""
+
+    @wraps(deploy)
+    def deploy_once(self: Any) -> nn.Module:
+        if getattr(self, "deployed", False):
+            return self
+        lean: Any = deploy(self)
+        lean.deployed = True
+        return lean
+
+    return deploy_once
+
+
 class Method(nn.Module):
     """Base class of all methods. A subclass sets `info` and `Options`, builds itself and answers the questions below.
 
@@ -151,6 +166,11 @@ class Method(nn.Module):
 
     info: ClassVar[MethodInfo]
     Options: ClassVar[type[MethodOptions]]
+
+    def __init_subclass__(cls, **further: Any) -> None:
+        super().__init_subclass__(**further)
+        if "deploy" in cls.__dict__:
+            setattr(cls, "deploy", _once(cls.__dict__["deploy"]))  # noqa: B010 - no plain assignment to a method
 
     def __init__(self, options: MethodOptions, *, classes: int, in_channels: int) -> None:
         """`classes`: output channels K (1 = binary). Builds with random weights; `load_pretrained` fetches others."""
@@ -199,7 +219,7 @@ class Method(nn.Module):
 
     def deploy(self) -> nn.Module:
         """The same function as `forward` (probabilities equal to 1e-4 in float32 eval) as a lean inference module; `self`
-        is left as it was."""
+        is left as it was. Of a network that is deployed already: itself (the base class sees to that)."""
         raise NotImplementedError
 
     def panels(self, batch: Batch) -> dict[str, Panel]:

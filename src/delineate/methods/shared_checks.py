@@ -92,7 +92,7 @@ def sample_mean(name: str) -> None:
 
 
 def deploy(name: str) -> None:
-    """`deploy()` gives the same probabilities to 1e-4 and leaves the method as it was."""
+    """`deploy()` gives the same probabilities to 1e-4 and leaves the method as it was; deployed again, it is the same network."""
     examples = examples_of(name)
     for variant in examples.variants:
         method = shake(examples.method(name, variant))
@@ -101,6 +101,8 @@ def deploy(name: str) -> None:
         assert not lean.training, "deploy() must return a module in eval mode"
         assert [m.training for m in method.modules()] == modes, "deploy() changed the method's mode"
         assert _same(before, method.state_dict()), "deploy() changed the method's weights"
+        if isinstance(lean, Method):
+            assert lean.deploy() is lean, "deploy() of a deployed network must be that network"
         method.eval()
         for height, width in sizes(method):
             batch = examples.batch(2, variant, size=(height, width))

@@ -43,12 +43,14 @@ class ConvBNAct(nn.Sequential):
 class ChannelAttention(nn.Module):
     """Channel gate of CBAM (Woo et al., ECCV 2018): x · sigmoid(MLP(average pooled) + MLP(maximum pooled)).
 
-    One shared MLP C → C/reduction → C of 1×1 convolutions without bias, ReLU between. B×C×H×W → the same shape.
+    One shared MLP C → C/reduction → C of 1×1 convolutions without bias, ReLU between; at least `least` hidden units. B×C×H×W →
+    the same shape. With a single hidden unit many gates are dead from the start: what is pooled is rarely negative, so the unit's
+    sign hangs on its weights alone, and behind the ReLU a negative one passes nothing, no gradient either.
     """
 
-    def __init__(self, channels: int, reduction: int = 16) -> None:
+    def __init__(self, channels: int, reduction: int = 16, *, least: int = 1) -> None:
         super().__init__()
-        hidden = max(1, channels // reduction)
+        hidden = max(least, channels // reduction)
         self.fc1 = nn.Conv2d(channels, hidden, 1, bias=False)
         self.fc2 = nn.Conv2d(hidden, channels, 1, bias=False)
 

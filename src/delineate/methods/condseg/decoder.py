@@ -16,13 +16,13 @@ class SizeDecoder(nn.Module):
     is applied before up-sampling: the same numbers from a quarter of the arithmetic, and no concatenation.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, gate_units: int = 1) -> None:
         super().__init__()
         self.c1 = ConvBNAct(2 * width, width, 1)
         self.c2 = ConvBNAct(width, width, 3, act=False)
         self.c3 = ConvBNAct(width, width, 3, act=False)
         self.c4 = ConvBNAct(width, width, 1, act=False)
-        self.channels = ChannelAttention(width)
+        self.channels = ChannelAttention(width, least=gate_units)
         self.gate = SpatialAttention()
 
     def forward(self, deep: Tensor, shallow: Tensor) -> Tensor:
@@ -41,9 +41,9 @@ class SizeDecoder(nn.Module):
 class SizeAwareDecoder(nn.Module):
     """The four aggregated levels (highest resolution first, B×width) → mask logits B×classes at the image's size."""
 
-    def __init__(self, width: int, classes: int) -> None:
+    def __init__(self, width: int, classes: int, gate_units: int = 1) -> None:
         super().__init__()
-        self.small, self.middle, self.large = SizeDecoder(width), SizeDecoder(width), SizeDecoder(width)
+        self.small, self.middle, self.large = (SizeDecoder(width, gate_units) for _ in range(3))
         self.fuse = ConvBNAct(3 * width, width, 3)
         self.refine = nn.Sequential(ConvBNAct(width, width, 3), ConvBNAct(width, width // 2, 1))
         self.logits = nn.Conv2d(width // 2, classes, 1)

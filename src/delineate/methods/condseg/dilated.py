@@ -15,11 +15,12 @@ DILATIONS = (1, 6, 12, 18)
 class DilatedBlock(nn.Module):
     """Four parallel receptive fields, merged, with a shortcut and attention gates: B×in×H×W → B×width×H×W."""
 
-    def __init__(self, in_channels: int, width: int) -> None:
+    def __init__(self, in_channels: int, width: int, gate_units: int = 1) -> None:
         super().__init__()
         self.branches = nn.ModuleList(
             nn.Sequential(
-                ConvBNAct(in_channels, width, 1 if dilation == 1 else 3, dilation=dilation), ChannelAttention(width)
+                ConvBNAct(in_channels, width, 1 if dilation == 1 else 3, dilation=dilation),
+                ChannelAttention(width, least=gate_units),
             )
             for dilation in DILATIONS
         )

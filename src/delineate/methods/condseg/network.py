@@ -61,6 +61,13 @@ class ConDSegOptions(MethodOptions):
     heads: int = Field(
         4, ge=1, description="attention heads of the aggregation; they divide the width", json_schema_extra=PAPER
     )
+    gate_units: int = Field(
+        1,
+        ge=1,
+        description="least hidden units of a channel gate, which has width/16; with one unit a third to half of the gates are "
+        "dead from the start",
+        json_schema_extra=READING,
+    )
     normalise: NormaliseKind = Field(
         "imagenet",
         description="mean and standard deviation taken off the image; the authors' checkpoints expect none",
@@ -119,7 +126,7 @@ class ConDSeg(Method):
         self.encoder = Encoder(options.encoder.name, in_channels=in_channels, levels=LEVELS)
         channels, deepest = self.encoder.channels, self.encoder.channels[-1]
         self.reinforcement = ReinforcementHead(channels, max(1, width // 2), classes)
-        self.dilated = nn.ModuleList(DilatedBlock(count, width) for count in channels)
+        self.dilated = nn.ModuleList(DilatedBlock(count, width, options.gate_units) for count in channels)
         self.semantic = nn.ModuleDict(
             {name: branch(deepest, width) for name in ("foreground", "background", "uncertainty")}
         )
@@ -132,7 +139,7 @@ class ConDSeg(Method):
             ContrastAggregation(width if level == LEVELS - 1 else 2 * width, width, options.heads)
             for level in range(LEVELS)
         )
-        self.decoder = SizeAwareDecoder(width, classes)
+        self.decoder = SizeAwareDecoder(width, classes, options.gate_units)
 
     def load_pretrained(self) -> None:
         self.encoder.load_pretrained(self.options.encoder.pretrained)
