@@ -19,7 +19,8 @@ def benchmark(
     data: Annotated[
         Path,
         typer.Argument(
-            metavar="DATA", help="Folder of images and masks, or a manifest.json; with --status, the benchmark."
+            metavar="DATA",
+            help="Folder of images and masks, a CSV file of them, or a manifest.json; with --status, the benchmark.",
         ),
     ],
     out: Annotated[Path | None, typer.Option(help="Folder of the benchmark; given again, it goes on.")] = None,

@@ -27,7 +27,9 @@ _COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
 @app.command()
 def check(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with images and masks, or a manifest.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder of images and masks, a CSV file, or a manifest.json.")
+    ],
     fix: Annotated[
         Path | None,
         typer.Option(metavar="OUT", help="Write a clean copy and a log of every change into this new folder."),

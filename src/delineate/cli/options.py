@@ -50,11 +50,11 @@ class Split(StrEnum):
 # Data: what `data.source.DataSource` holds, the same on every verb that takes a data set
 DataImages = Annotated[
     str | None,
-    typer.Option("--images", metavar="FOLDER", help="The folder with the images, where DATA leaves it open."),
+    typer.Option(
+        "--images", metavar="FOLDER", help="The images, where DATA leaves it open: a folder in it, a path, a pattern."
+    ),
 ]
-DataMasks = Annotated[
-    str | None, typer.Option("--masks", metavar="FOLDER", help="The folder with the masks, where DATA leaves it open.")
-]
+DataMasks = Annotated[str | None, typer.Option("--masks", metavar="FOLDER", help="The masks, likewise.")]
 DataLabels = Annotated[
     str | None,
     typer.Option(

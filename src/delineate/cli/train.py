@@ -12,7 +12,8 @@ from delineate.cli import options
 
 def train(
     data: Annotated[
-        Path, typer.Argument(help="Folder of images and masks (see `delineate data check`), or a manifest.json.")
+        Path,
+        typer.Argument(help="Folder of images and masks (see `delineate data check`), a CSV file, or a manifest.json."),
     ],
     method: Annotated[str, typer.Option(help="Name of a method; `delineate methods` lists them.")],
     out: options.RunFolder,
