@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from delineate.cli import options
+from delineate.cli.progress import progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -73,8 +72,8 @@ def check(
         check_result_file(report, [SIGNATURE], "page")
     pixels = round(max_megapixels * 1e6)
     source = options.source(folder, images, masks, labels, group_by, join)
-    with _progress() as progress:
-        found = examine_folder(source, max_pixels=pixels, progress=progress)
+    with progress("reading") as told:
+        found = examine_folder(source, max_pixels=pixels, progress=told)
     console = Console()
     _show(found, console)
     if report is not None:
@@ -157,7 +156,7 @@ def split(
         raise DataError(
             f"{out} exists already; a manifest of splits is never overwritten: give another --out or remove it"
         )
-    with _progress() as progress:
+    with progress("reading") as told:
         pixels = round(max_megapixels * 1e6)
         source = options.source(folder, images, masks, labels, group_by, join)
         if folds is None:
@@ -167,7 +166,7 @@ def split(
                 labelled=labelled,
                 seed=seed,
                 max_pixels=pixels,
-                progress=progress,
+                progress=told,
             )
         else:
             found = split_data(
@@ -176,26 +175,13 @@ def split(
                 test_fraction=test_fraction,
                 seed=seed,
                 max_pixels=pixels,
-                progress=progress,
+                progress=told,
             )
     found.manifest.save(out)
     console = Console()
     _show_parts(found.manifest, console)
     _show_findings(found.findings, console)
     console.print(f"manifest: {out}", highlight=False, soft_wrap=True, markup=False)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr, when a person is watching."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    errors = Console(stderr=True)
-    columns = (TextColumn("reading"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
-        task = progress.add_task("")
-        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def _show(report: CheckReport, console: Console) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from delineate.cli import options
+from delineate.cli.progress import progress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -102,19 +103,21 @@ def evaluate(
     from delineate.evaluation.metrics.registry import DEFAULT
     from delineate.evaluation.stacks import parse_spacing
 
-    evaluation = run(
-        predictions,
-        options.source(references, images, masks, labels),
-        out=out,
-        raters=raters or (),
-        split=None if split is None else split.value,
-        metrics=metrics.split(",") if metrics else DEFAULT,
-        spacing=parse_spacing(spacing) if spacing else None,
-        stack=stack,
-        group_by=group_by,
-        subgroups=subgroups,
-        protocol=protocol,
-    )
+    with progress("scoring") as report:
+        evaluation = run(
+            predictions,
+            options.source(references, images, masks, labels),
+            out=out,
+            raters=raters or (),
+            split=None if split is None else split.value,
+            metrics=metrics.split(",") if metrics else DEFAULT,
+            spacing=parse_spacing(spacing) if spacing else None,
+            stack=stack,
+            group_by=group_by,
+            subgroups=subgroups,
+            protocol=protocol,
+            progress=report,
+        )
     print_evaluation(evaluation, out)
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from delineate.cli import options
+from delineate.cli.progress import progress
 
 
 def evaluate(
@@ -56,9 +57,6 @@ def evaluate(
     """
     import json
 
-    from rich.console import Console
-    from rich.progress import Progress
-
     from delineate.common.absent import refuse_absent
 
     refuse_absent(data, episodes)
@@ -67,9 +65,7 @@ def evaluate(
     from delineate.cli.show import names_of
     from delineate.fewshot.evaluate import METRICS
 
-    errors = Console(stderr=True)
-    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
-        task = bar.add_task("episodes", total=None)
+    with progress("episodes") as report:
         evaluation = run(
             model,
             options.source(data, images, masks, labels),
@@ -82,7 +78,7 @@ def evaluate(
             precision=precision.value,
             batch_size=batch_size,
             seed=seed,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=report,
         )
     about = json.loads((out / "scores.json").read_text(encoding="utf-8"))["fewshot"]
     settings = ", ".join(f"{name}: setting {which}" for name, which in about["settings"].items())

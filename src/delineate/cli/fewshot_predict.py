@@ -9,6 +9,7 @@ import typer
 
 from delineate.cli import options
 from delineate.cli.predict import print_predictions
+from delineate.cli.progress import progress
 
 
 def predict(
@@ -53,9 +54,6 @@ def predict(
     delineate fewshot predict runs/alpnet --support-image a.png --support-mask a_mask.png --query b.png --out masks
     delineate fewshot predict runs/alpnet --support examples/ --query 'scans/**/*.png' --out masks --overlay
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from delineate.common.absent import refuse_absent, refuse_absent_inputs, refuse_absent_model
 
     refuse_absent_model(model)
@@ -63,9 +61,7 @@ def predict(
     refuse_absent_inputs([*(query or []), *(more or [])])
     from delineate.api import fewshot_predict as run
 
-    errors = Console(stderr=True)
-    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
-        task = bar.add_task("predicting", total=None)
+    with progress("predicting") as report:
         result = run(
             model,
             [*(query or []), *(more or [])],
@@ -81,7 +77,7 @@ def predict(
             overwrite=overwrite,
             batch_size=batch_size,
             max_pixels=round(max_megapixels * 1e6),
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=report,
         )
     print_predictions(result)
     if result.failures:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from delineate.cli import options
+from delineate.cli.progress import progress
 
 if TYPE_CHECKING:
     from delineate.inference.files import PredictionResult
@@ -63,9 +64,6 @@ def predict(
     delineate predict runs/condseg 'scans/**/*.png' --out masks --probabilities
     delineate predict runs/condseg polyps/ --split test --out masks
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from delineate.common.absent import refuse_absent_inputs, refuse_absent_model
     from delineate.common.errors import DataError
 
@@ -78,9 +76,7 @@ def predict(
 
     given = inputs if split is None else [options.source(Path(data), images, masks) for data in inputs]
     predictor = load(model, device.value, precision.value)
-    errors = Console(stderr=True)
-    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as bar:
-        task = bar.add_task("predicting", total=None)
+    with progress("predicting") as report:
         result = predict_files(
             predictor,
             given,
@@ -91,7 +87,7 @@ def predict(
             overwrite=overwrite,
             batch_size=batch_size,
             max_pixels=round(max_megapixels * 1e6),
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=report,
         )
     print_predictions(result)
     if result.failures:

@@ -10,6 +10,8 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from delineate.common.pace import Pace
+
 
 @dataclass(frozen=True)
 class Validated:
@@ -59,7 +61,8 @@ class Silent:
 
 
 class ConsoleReporter:
-    """Progress bar with loss, images/s and time left; one line per validation. Without a terminal, the lines only."""
+    """Progress bar with loss, images/s and time left; one line per validation. Without a terminal, in place of the bar, a line now
+    and then."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True, highlight=False)
@@ -67,6 +70,8 @@ class ConsoleReporter:
         self._task: TaskID | None = None
         self._rate = _Rate()
         self._smooth: float | None = None
+        self._pace: Pace | None = None
+        self._done = self._total = 0
 
     def note(self, text: str) -> None:
         self.console.print(text, soft_wrap=True, markup=False)
@@ -75,6 +80,7 @@ class ConsoleReporter:
         self.close()
         self._rate, self._smooth = _Rate(), None
         if not self.console.is_terminal:
+            self._pace, self._done, self._total = Pace(stage, done=done), done, total
             return
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -94,6 +100,11 @@ class ConsoleReporter:
         self._smooth = loss if self._smooth is None else 0.95 * self._smooth + 0.05 * loss
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, advance=1, loss=f"{self._smooth:.4f}", rate=f"{self._rate.value:.0f}")
+        if self._pace is not None:
+            self._done += 1
+            more = f"loss {self._smooth:.4f}, {self._rate.value:.0f} images/s"
+            if line := self._pace.line(self._done, self._total, more):
+                self.note(line)
 
     def validated(self, result: Validated) -> None:
         terms = " ".join(f"{name} {value:.3f}" for name, value in result.loss.items() if name != "total")
@@ -106,7 +117,7 @@ class ConsoleReporter:
     def close(self) -> None:
         if self._bar is not None:
             self._bar.stop()
-        self._bar = self._task = None
+        self._bar = self._task = self._pace = None
 
 
 class _Rate:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,8 @@ class Options:
     """native, or a paper's (`evaluation.protocols`), which has its own metrics."""
     classes: ClassTable | None = None
     """Names of all classes, where neither predictions nor references tell."""
+    progress: Callable[[int, int], None] | None = None
+    """Called with (cases scored, cases in all)."""
 
 
 @dataclass(frozen=True)
@@ -239,7 +241,7 @@ def _open(
     if panel is None and lineage is None and not choice.instances and found.manifest.layout != "masks":
         panel = raters_of_cases(found)
     training = listed.training if listed is not None else None
-    job = Job(found.manifest, choice, maps, panel, predicted)
+    job = Job(found.manifest, choice, maps, panel, predicted, options.progress)
     return _Opened(found, units, grouping, table, job, tuple(notes), training)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -54,6 +54,8 @@ class Job:
     raters: Raters | None = None
     predicted: LabelRule | None = None
     """How the values of predictions are read; None for instance maps, whose values are numbers of objects."""
+    progress: Callable[[int, int], None] | None = None
+    """Called with (cases scored, cases in all)."""
 
     def run(self, units: Sequence[Unit], spacing: Sequence[float] | None = None) -> list[Scored]:
         """Score all units that have something to score, in their order; `spacing` is the user's, in mm.
@@ -61,15 +63,20 @@ class Job:
         Raises `DataError` as reading does, and when there is nothing to score at all.
         """
         score = self._objects if self.choice.instances else self._classes
+        scored: list[Scored] = []
         with ThreadPoolExecutor(WORKERS) as pool:
-            return _something([one for one in pool.map(lambda unit: score(unit, spacing), units) if one is not None])
+            for done, one in enumerate(pool.map(lambda unit: score(unit, spacing), units), start=1):
+                scored += [] if one is None else [one]
+                self._told(done, len(units))
+        return _something(scored)
 
     def run_protocol(self, units: Sequence[Unit], protocol: Protocol) -> tuple[list[Scored], ProtocolScores]:
         """Score all units as a paper's lineage does: rows with that lineage's scores (none where it knows no scores of cases)."""
         bases: list[Scored] = []
 
         def pairs() -> Iterator[Pair]:
-            for unit in units:
+            for done, unit in enumerate(units):
+                self._told(done, len(units))
                 arrays = self._read(unit, None)
                 if arrays is None:
                     continue
@@ -89,6 +96,10 @@ class Job:
                 found = next(numbers).numbers
                 base.rows[at] = replace(row, scores={name: found[name] for name in protocol.scores if name in found})
         return bases, scores
+
+    def _told(self, done: int, total: int) -> None:
+        if self.progress is not None:
+            self.progress(done, total)
 
     def _read(self, unit: Unit, spacing: Sequence[float] | None) -> Arrays | None:
         assert self.predicted is not None, "only instance maps are read without a rule"
