@@ -357,11 +357,13 @@ def benchmark(
     """Train methods on the same splits with the same budget, score and compare them; write all of it and a report to `out`.
 
     `options` are the fields of `delineate.studies.benchmark.BenchmarkRequest`. The same call goes on where an earlier one was
-    stopped. `announce` receives lines worth knowing. Raises `DelineateError` for whatever a user can mend, `Interrupted` after
-    Ctrl-C or SIGTERM.
+    stopped, and tries again what failed. `announce` receives lines worth knowing. A run that fails is in the board's `failures`.
+    Raises `DelineateError` for whatever a user can mend, `Interrupted` after Ctrl-C or SIGTERM.
     """
+    from delineate.common.occupied import occupied
     from delineate.data.case import Manifest
     from delineate.data.source import as_source
+    from delineate.engine.signals import raise_on_signals
     from delineate.report.comparison import write_comparison_report
     from delineate.report.evaluation import write_evaluation_report
     from delineate.studies import benchmark as study
@@ -369,15 +371,18 @@ def benchmark(
     from delineate.studies.page import write_benchmark_report
 
     request = study.BenchmarkRequest(data=as_source(data), out=Path(out), methods=methods, **options)
-    plan = study.prepare(request, announce)
-    result = study.run(Path(out), plan, reporter, announce, request.cache_folder)
-    for stored in result.evaluations.values():
-        write_evaluation_report(stored.folder, Manifest.load(Path(out) / study.SCORED))
-    if result.comparison is not None:
-        write_comparison_report(result.comparison, Path(out) / study.COMPARISON)
-    board = make_leaderboard(result)
-    write_leaderboard(Path(out), board)
-    write_benchmark_report(result, board)
+    folder = Path(out)
+    kept = "what was done is kept; the same command goes on"
+    with occupied(folder, announce), raise_on_signals(kept):
+        plan = study.prepare(request, announce)
+        result = study.run(folder, plan, reporter, announce, request.cache_folder)
+        for stored in result.evaluations.values():
+            write_evaluation_report(stored.folder, Manifest.load(folder / study.SCORED))
+        if result.comparison is not None:
+            write_comparison_report(result.comparison, folder / study.COMPARISON)
+        board = make_leaderboard(result)
+        write_leaderboard(folder, board)
+        write_benchmark_report(result, board)
     return board
 
 

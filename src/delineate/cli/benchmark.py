@@ -58,6 +58,9 @@ def benchmark(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting for all methods.")
     ] = None,
     cache_dir: options.CacheDir = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Only go on with a benchmark that is there; without it the same happens.")
+    ] = False,
     status: Annotated[bool, typer.Option("--status", help="Only tell how far the benchmark in DATA is.")] = False,
     speed: Annotated[
         bool, typer.Option("--speed", help="Only measure, in two minutes, what limits training here.")
@@ -65,9 +68,10 @@ def benchmark(
 ) -> None:
     """Train methods on the same splits with the same budget, score and compare them: one table, with what may be said.
 
-    Killed at any moment, the same command goes on where it was. Each fold is
+    Killed at any moment, the same command goes on where it was, and tries
+    again what failed. The exit code is 1 when a run failed. Each fold is
     scored by models that never saw it; their weights were chosen on other
-    cases.
+    cases. Folds and seeds count from 0.
 
     \b
     delineate benchmark polyps/ --methods unet,resenc,condseg --epochs 20 --out bench
@@ -112,9 +116,12 @@ def benchmark(
         spacing=parse_spacing(spacing) if spacing else None,
         settings=settings or (),
         cache_folder=cache_dir,
+        resume=resume,
         announce=_say,
     )
     _print_board(board, out)
+    if board.failures:
+        raise typer.Exit(1)
 
 
 def _speed(
@@ -161,9 +168,7 @@ def _print_board(board: Leaderboard, out: Path) -> None:
     for name, error in board.failures.items():
         typer.echo(f"failed: {name}: {error}", err=True)
     if board.failures:
-        typer.echo(
-            f"to try a failed run again, remove its folder in {out / 'runs'} and give the same command", err=True
-        )
+        typer.echo("the same command tries them again", err=True)
     console.print(f"report: {out / 'report.html'}; tables: leaderboard.csv, comparison/pairs.csv")
 
 
@@ -190,10 +195,13 @@ def _print_status(folder: Path) -> None:
     for job in jobs:
         state = job.state
         minutes = f"{float(job.result()['minutes']):.1f}" if state == "done" else ""
-        table.add_row(job.entrant.label, str(job.fold + 1), str(job.seed), state, minutes)
+        table.add_row(job.entrant.label, str(job.fold), str(job.seed), state, minutes)
     console = make_console()
     console.print(table)
-    console.print(time_left(jobs))
+    for job in jobs:
+        if job.state == "failed":
+            console.print(f"failed: {job.name}: {job.result()['error']}", markup=False)
+    console.print(time_left(jobs, jobs))
 
 
 def _print_speed(speeds: list[Speed]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from delineate.common.errors import DataError, DelineateError, Interrupted
 from delineate.common.files import output_folder
+from delineate.common.occupied import contents
 from delineate.data.source import DataSource, as_source
 from delineate.engine.console import Reporter
 from delineate.evaluation.choice import check_millimetres
@@ -21,11 +22,14 @@ from delineate.evaluation.training import Training
 from delineate.studies import trial
 from delineate.studies.folds import open_folds
 from delineate.studies.jobs import Job, all_jobs, predictions_folder, scores_folder
+from delineate.studies.moved import move_data
 from delineate.studies.plan import FILE_NAME, Entrant, Plan, differences, entrants
+from delineate.studies.possible import check_entrants, check_fits, check_parts
 
 METRICS = ("dice", "iou", "hd95_pooled", "nsd@2")
 MANIFEST = "manifest.json"
 SCORED = "scored.json"
+FOLDS = "folds"
 COMPARISON = "comparison"
 
 
@@ -51,6 +55,8 @@ class BenchmarkRequest:
     stack: str | None = None
     spacing: Sequence[float] | None = None
     cache_folder: Path | None = None
+    resume: bool = False
+    """Insist that there is a benchmark to go on with; without it one is begun or gone on with, as `out` has it."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,8 @@ Announce = Callable[[str], None]
 def prepare(request: BenchmarkRequest, announce: Announce = lambda _: None) -> Plan:
     """Make the plan and write it, or find that the one in `out` is the same. Nothing is trained but short trials.
 
-    Raises `DelineateError`: an unknown method or metric, folds that the data cannot give, another plan in the folder.
+    Raises `DelineateError`: an unknown method or metric, what no run could do, folds that the data cannot give, another plan in
+    the folder.
     """
     if request.epochs is not None and request.minutes is not None:
         raise DataError("give --epochs or --budget-minutes, not both")
@@ -86,10 +93,13 @@ def prepare(request: BenchmarkRequest, announce: Announce = lambda _: None) -> P
         settings=request.settings,
         own_augment=request.own_augment,
     )
+    check_entrants(methods, request.settings)
     folder, source = request.out, as_source(request.data)
-    begun = (folder / FILE_NAME).exists()
-    if folder.is_dir() and not begun and {path.name for path in folder.iterdir()} - {MANIFEST, SCORED, "folds"}:
+    begun, there = (folder / FILE_NAME).exists(), {path.name for path in contents(folder)}
+    if not begun and there - {MANIFEST, SCORED, FOLDS}:
         raise DataError(f"{folder} is not empty and holds no benchmark; give another --out")
+    if request.resume and not there:
+        raise DataError(f"--resume: {folder} holds no benchmark; begin it without --resume")
     asked = Plan(
         data=str(source.path.resolve()),
         images=source.images,
@@ -112,18 +122,24 @@ def prepare(request: BenchmarkRequest, announce: Announce = lambda _: None) -> P
     )
     if begun:
         saved = Plan.load(folder)
+        if saved.data != asked.data and not differences(saved, asked.model_copy(update={"data": saved.data})):
+            manifests = [folder / MANIFEST, folder / SCORED, *sorted((folder / FOLDS).glob("*.json"))]
+            saved = move_data(folder, saved, source, manifests, announce)
         changed = differences(saved, asked)
         if changed:
             raise DataError(f"{folder} holds a benchmark with another plan ({'; '.join(changed)}); give another --out")
         return saved
     folds = open_folds(source, request.folds, announce)
+    parts = folds.training()
+    check_parts(parts)
+    check_fits(methods, request.settings, parts, folds.census)
     scored = folds.scored()
     bare = [case.id for case in scored.cases if request.stack is not None or case.spacing is None]
     check_millimetres(request.metrics, [] if request.spacing else bare)
     output_folder(folder)
     folds.manifest.save(folder / MANIFEST)
-    for at, manifest in enumerate(folds.training()):
-        manifest.save(folder / "folds" / f"fold{at}.json")
+    for at, manifest in enumerate(parts):
+        manifest.save(folder / FOLDS / f"fold{at}.json")
     scored.save(folder / SCORED)
     plan = _measured(asked.model_copy(update={"folds": folds.count}), folder, request, announce)
     plan.save(folder)
@@ -137,23 +153,23 @@ def run(
     announce: Announce = lambda _: None,
     cache: Path | None = None,
 ) -> Benchmark:
-    """Do what is not done yet, score all and compare.
+    """Do what is not done yet, score all and compare. What failed in an earlier call is tried again.
 
     A method that fails is named and left out; the others go on. `Interrupted` passes through; the same call goes on later.
     Raises `DelineateError` when nothing at all could be trained.
     """
     jobs = all_jobs(folder, plan)
     for at, job in enumerate(jobs):
-        if job.state in ("done", "failed"):
+        if job.state == "done":
             continue
-        announce(f"run {at + 1} of {len(jobs)}: {job.name} ({time_left(jobs)})")
+        announce(f"run {at + 1} of {len(jobs)}: {job.name} ({time_left(jobs, jobs[at:])})")
         try:
             job.do(plan, cache, reporter)
         except Interrupted:
             raise
-        except DelineateError as error:
+        except Exception as error:  # also a defect of one method must not cost the others' runs
             job.fail(error)
-            announce(f"failed: {job.name}: {error}")
+            announce(f"failed: {job.name}: {job.result()['error']}")
     return finish(folder, plan)
 
 
@@ -167,8 +183,11 @@ def finish(folder: Path, plan: Plan) -> Benchmark:
             if all(job.state == "done" for job in mine):
                 evaluations[entrant.label, seed] = _evaluate(folder, plan, entrant, seed, mine)
     if not evaluations:
-        failed = next((job for job in jobs if job.state == "failed"), None)
-        why = f"{failed.name}: {failed.result()['error']}" if failed else "no method was trained on all folds"
+        failed = [job for job in jobs if job.state == "failed"]
+        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+        why = (
+            f"{failed[0].name}: {failed[0].result()['error']}{more}" if failed else "no method was trained on all folds"
+        )
         raise DelineateError(f"nothing to compare in {folder}; {why}")
     comparison = None
     if len(evaluations) > 1:
@@ -179,8 +198,8 @@ def finish(folder: Path, plan: Plan) -> Benchmark:
     return Benchmark(folder, plan, jobs, comparison, evaluations)
 
 
-def time_left(jobs: Sequence[Job]) -> str:
-    """From the minutes of the finished runs of each method; methods without any are taken to cost the mean."""
+def time_left(jobs: Sequence[Job], todo: Sequence[Job]) -> str:
+    """Of those to do, from the minutes of the finished runs of each method; methods without any are taken to cost the mean."""
     spent: dict[str, list[float]] = {}
     for job in jobs:
         if job.state == "done":
@@ -189,7 +208,7 @@ def time_left(jobs: Sequence[Job]) -> str:
         return "time left not known yet"
     means = {label: sum(minutes) / len(minutes) for label, minutes in spent.items()}
     usual = sum(means.values()) / len(means)
-    left = sum(means.get(job.entrant.label, usual) for job in jobs if job.state not in ("done", "failed"))
+    left = sum(means.get(job.entrant.label, usual) for job in todo if job.state != "done")
     return f"about {left:.0f} min left" if left >= 1 else "less than a minute left"
 
 

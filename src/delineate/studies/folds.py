@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from delineate.common.errors import DataError
 from delineate.data.case import Case, Manifest
 from delineate.data.folds import split_data
-from delineate.data.inspect import inspect
+from delineate.data.inspect import Census, inspect
 from delineate.data.prepare import open_data
 from delineate.data.source import DataSource
 from delineate.data.splits import complete
@@ -26,6 +26,7 @@ class Folds:
     """1: its own train, val and test lists."""
     empty: frozenset[str]
     """Ids of cases without foreground."""
+    census: Census
     joined: bool = False
     """Whether copies of a picture are in one fold, so that nobody need look for them again."""
 
@@ -36,7 +37,7 @@ class Folds:
         """
         if self.count == 1:
             return [self.manifest]
-        return [complete(self._outer(fold), self.empty) for fold in range(self.count)]
+        return [self._completed(fold) for fold in range(self.count)]
 
     def scored(self) -> Manifest:
         """The cases that the benchmark scores, each by a model that has not seen it."""
@@ -44,6 +45,12 @@ class Folds:
             case for case in self.manifest.cases if (case.split == "test" if self.count == 1 else case.fold is not None)
         )
         return self.manifest.model_copy(update={"cases": tuple(case for case in scored if case.masks)})
+
+    def _completed(self, fold: int) -> Manifest:
+        try:
+            return complete(self._outer(fold), self.empty)
+        except DataError as error:
+            raise DataError(f"without fold {fold}, {error}; give fewer --folds") from error
 
     def _outer(self, fold: int) -> Manifest:
         def placed(case: Case) -> Case:
@@ -89,4 +96,4 @@ def open_folds(source: DataSource, folds: int | None, announce: Callable[[str], 
             announce(f"warning: {leak}")
     if not manifest.folds and not manifest.split("test"):
         raise DataError(f"{data} has no test list; give --folds")
-    return Folds(manifest, manifest.folds or 1, frozenset(census.empty), joined)
+    return Folds(manifest, manifest.folds or 1, frozenset(census.empty), census, joined)

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from traceback import format_exception
 from typing import Literal
 
-from delineate.common.errors import DelineateError
-from delineate.common.files import write_json
+from delineate.common.errors import DelineateError, TrainingError
+from delineate.common.files import write_json, write_text
+from delineate.common.occupied import holder
 from delineate.data.case import Manifest
 from delineate.engine.console import Reporter
 from delineate.engine.folder import RunFolder
-from delineate.engine.request import TrainRequest
+from delineate.engine.request import TrainRequest, needs_report_only
 from delineate.engine.run import train
+from delineate.engine.state import DamagedState, States
 from delineate.inference.files import predict_files
 from delineate.inference.predictor import load
 from delineate.report.run import write_run_report
 from delineate.studies.memory import peak_memory, reset_peak
 from delineate.studies.plan import Entrant, Plan
 
-State = Literal["waiting", "begun", "trained", "done", "failed"]
-RESULT = "job.json"
+State = Literal["waiting", "begun", "running", "trained", "done", "failed"]
+RESULT, TRACEBACK = "job.json", "error.txt"
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Job:
 
     @property
     def name(self) -> str:
-        return f"{self.entrant.label}, fold {self.fold + 1}, seed {self.seed}"
+        return f"{self.entrant.label}, fold {self.fold}, seed {self.seed}"
 
     @property
     def run(self) -> Path:
@@ -54,17 +58,29 @@ class Job:
 
     @property
     def state(self) -> State:
-        """How far it is, from what lies in its folder."""
-        if (self.run / RESULT).exists():
-            return "failed" if "error" in self.result() else "done"
+        """How far it is, from what lies in its folder. One that failed is tried again by the next call."""
+        result = self.result()
+        if result:
+            return "failed" if "error" in result else "done"
+        return "running" if holder(self.run) else self._progress
+
+    @property
+    def _progress(self) -> State:
         run = RunFolder(self.run)
-        if run.read_summary().get("status") == "finished" and run.card.exists():
-            return "trained"
-        return "begun" if run.recipe.exists() else "waiting"
+        if not run.recipe.exists():
+            return "waiting"
+        with suppress(TrainingError):  # a damaged summary: training says what to do
+            if run.read_summary().get("status") == "finished" and not run.lacking(report=True):
+                return "trained"
+        return "begun"
 
     def result(self) -> dict[str, float | str]:
-        """What was noted when it ended: minutes, peak memory, or the error."""
-        return dict(json.loads((self.run / RESULT).read_text(encoding="utf-8")))
+        """What was noted when it ended: minutes, peak memory, or the error; empty while it has not, and where it is damaged."""
+        try:
+            content = json.loads((self.run / RESULT).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
 
     def do(self, plan: Plan, cache: Path | None, reporter: Reporter | None) -> None:
         """Train, going on where it was stopped, and predict the fold's test cases.
@@ -72,7 +88,7 @@ class Job:
         A `DelineateError` of the method is noted as the job's failure; `Interrupted` passes through with the state saved.
         """
         reset_peak()
-        if self.state in ("waiting", "begun"):
+        if self._progress != "trained":
             self._train(plan, cache, reporter)
         shutil.rmtree(self.predictions, ignore_errors=True)
         manifest = Manifest.load(self.manifest)
@@ -83,13 +99,22 @@ class Job:
         minutes = RunFolder(self.run).read_summary()["minutes"]
         write_json(self.run / RESULT, {"minutes": minutes, "peak_mib": peak_memory()})
 
-    def fail(self, error: DelineateError) -> None:
-        """Note why it cannot be done."""
-        write_json(self.run / RESULT, {"error": str(error)})
+    def fail(self, error: Exception) -> None:
+        """Note why it cannot be done: a line, and for what is a defect of the method or of this project where it came from."""
+        line = str(error) if isinstance(error, DelineateError) else f"{type(error).__name__}: {error}"
+        write_json(self.run / RESULT, {"error": " ".join(line.split())})
+        if not isinstance(error, DelineateError):
+            write_text(self.run / TRACEBACK, "".join(format_exception(error)))
 
     def _train(self, plan: Plan, cache: Path | None, reporter: Reporter | None) -> None:
-        saved = (self.run / "steps" / "latest.json").exists()
-        if not saved:
+        try:
+            self._train_on(plan, cache, reporter, resume=States(self.run / "steps").any())
+        except DamagedState:
+            self._train_on(plan, cache, reporter, resume=False)
+
+    def _train_on(self, plan: Plan, cache: Path | None, reporter: Reporter | None, *, resume: bool) -> None:
+        whole = resume or needs_report_only(RunFolder(self.run))
+        if not whole:
             shutil.rmtree(self.run, ignore_errors=True)  # killed before its first state: begin anew
         request = TrainRequest(
             data=self.manifest,
@@ -99,13 +124,12 @@ class Job:
             epochs=plan.epochs if self.entrant.steps is None else None,
             steps=self.entrant.steps,
             seed=self.seed,
-            resume=saved,
+            resume=whole,
             settings=plan.settings,
             options=self.entrant.options,
             cache_folder=cache,
         )
-        train(request, reporter)
-        write_run_report(self.run)
+        train(request, reporter, report=write_run_report)
 
 
 def all_jobs(folder: Path, plan: Plan) -> list[Job]:

@@ -1,0 +1,39 @@
+"""A benchmark whose data were moved goes on with them where they are now, if they are the same files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from delineate.common.errors import DataError
+from delineate.data.case import Manifest
+from delineate.data.moved import moved
+from delineate.data.source import DataSource
+from delineate.studies.plan import Plan
+
+
+def move_data(
+    folder: Path, plan: Plan, source: DataSource, manifests: Sequence[Path], announce: Callable[[str], None]
+) -> Plan:
+    """The plan with the data where `source` says that they are, as are then all `manifests` of the benchmark, the first of which
+    holds all files.
+
+    Raises `DataError` where they are other data.
+    """
+    manifest = Manifest.load(manifests[0])
+    root = (
+        Path(source.manifest().root) if source.is_manifest else source.path.parent if source.is_table else source.path
+    )
+    try:
+        there = moved(manifest, root)
+    except DataError as error:
+        raise DataError(
+            f"{folder} holds a benchmark on {plan.data}, and {source.path} holds other data (in {root}, {error}); give another "
+            "--out"
+        ) from error
+    for path in manifests:
+        Manifest.load(path).model_copy(update={"root": there.root}).save(path)
+    changed = plan.model_copy(update={"data": str(source.path.resolve())})
+    changed.save(folder)
+    announce(f"the data are in {there.root} now (before: {manifest.root}); all files are the same")
+    return changed

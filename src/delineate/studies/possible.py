@@ -1,0 +1,72 @@
+"""What can be known to be impossible before anything is trained: better one line now than failed runs later."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+import torch
+
+from delineate.common.errors import DataError, DelineateError, RecipeError
+from delineate.data.case import Manifest
+from delineate.data.inspect import Census
+from delineate.engine.plan import build_method, settle_input
+from delineate.engine.recipe import Recipe, resolve
+from delineate.engine.run import make_fabric
+from delineate.methods import registry
+from delineate.studies.plan import Entrant
+
+
+def check_entrants(entrants: Sequence[Entrant], settings: Sequence[str]) -> None:
+    """Raise `RecipeError` or `DeviceError` for what no benchmark could train here, whatever the data."""
+    for entrant in entrants:
+        if registry.method_class(entrant.method).info.task != "dense":
+            raise RecipeError(
+                f"'{entrant.label}' is a few-shot method, which a benchmark does not train; leave it out (`delineate fewshot "
+                "train` and `delineate fewshot evaluate` are for it)"
+            )
+        recipe = resolve(entrant.method, entrant.preset, entrant.options, settings)
+        if recipe.engine.devices > 1:
+            raise RecipeError(
+                f"engine.devices={recipe.engine.devices}: a benchmark trains each run in one process; leave engine.devices at 1"
+            )
+        make_fabric(recipe)
+
+
+def check_fits(
+    entrants: Sequence[Entrant], settings: Sequence[str], manifests: Sequence[Manifest], census: Census
+) -> None:
+    """Raise `RecipeError` for a method that cannot be built for these data: channels, sizes, windows, options, stages.
+
+    Networks that are planned from the data are not known yet. Costs a network without memory for each entrant and fold.
+    """
+    for entrant in entrants:
+        recipe = resolve(entrant.method, entrant.preset, entrant.options, settings)
+        if recipe.plan.from_data:
+            continue
+        for manifest in manifests:
+            try:
+                _check_fit(recipe, manifest, census)
+            except DelineateError as error:
+                raise RecipeError(f"{entrant.label}: {error}") from error
+
+
+def _check_fit(recipe: Recipe, manifest: Manifest, census: Census) -> None:
+    settled, spec = settle_input(recipe, census.of(manifest.sealed().cases))
+    with suppress(
+        NotImplementedError, RuntimeError, TypeError, ValueError
+    ):  # not every network can be built without memory
+        with torch.device("meta"):
+            method = build_method(settled, manifest.classes.outputs, spec)
+        settled.check_stages(method.stages())
+
+
+def check_parts(manifests: Sequence[Manifest]) -> None:
+    """Raise `DataError` for a fold without training, validation or test cases that have masks."""
+    for fold, manifest in enumerate(manifests):
+        for part in ("train", "val", "test"):
+            if any(case.masks for case in manifest.split(part)):
+                continue
+            what = {"train": "training", "val": "validation", "test": "test"}[part]
+            advice = "give fewer --folds" if len(manifests) > 1 else "mend the lists, or give --folds"
+            raise DataError(f"{manifest.root}: fold {fold} has no {what} cases with masks; {advice}")
