@@ -9,19 +9,21 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
-from delineate.artefact.format import Artefact
+from delineate.artefact.format import Artefact, save
 from delineate.common.errors import DataError, DelineateError
-from delineate.data.case import ClassTable
+from delineate.data.case import ClassTable, LabelRule
 from delineate.data.images import read_mask
 from delineate.data.layouts import discover
 from delineate.data.phantom import write_phantoms
 from delineate.data.source import DataSource
 from delineate.data.spec import InputSpec
+from delineate.evaluation.predictions import PredictionList
 from delineate.inference import files as module
 from delineate.inference.files import predict_files
 from delineate.inference.inputs import expand, name_outputs, plan_split
-from delineate.inference.predictor import Predictor
+from delineate.inference.predictor import Predictor, load
 from micro_method import brightness
 
 FOUR = ClassTable(names=("background", "left lung", "b/c", "d"))
@@ -342,3 +344,23 @@ def test_a_prediction_that_was_stopped_is_done_again(tmp_path: Path, monkeypatch
         predict_files(make(), [tmp_path / "in"], tmp_path / "out")
     predict_files(make(), [tmp_path / "in"], tmp_path / "out", overwrite=True)
     assert {path.name for path in (tmp_path / "out").glob("*.json")} == {"predictions.json"}
+
+
+def test_the_list_tells_names_and_values(tmp_path: Path, micro: str):
+    """What a class was in the training data goes from the model into the list, and its name into each mask."""
+    rule = LabelRule(values={0: 0, 50: 1, 100: 2, 200: 3}, coding="value", reason="labels.yaml")
+    path = tmp_path / "model.safetensors"
+    save(path, Artefact(brightness(4), InputSpec(size=(32, 32)), FOUR.model_copy(update={"labels": rule})))
+    image(tmp_path / "in" / "a.png")
+    predict_files(load(path, "cpu"), [tmp_path / "in"], tmp_path / "out")
+    listed = PredictionList.find(tmp_path / "out")
+    assert listed is not None
+    assert listed.classes == ClassTable(names=FOUR.names, labels=rule)
+    assert listed.values == (0, 1, 2, 3)
+    with Image.open(tmp_path / "out" / "a.png") as mask:
+        mask.load()
+        assert mask.info["labels"] == "0=background, 1=left lung, 2=b/c, 3=d"
+    predict_files(make(), [tmp_path / "in"], tmp_path / "binary")
+    binary = PredictionList.find(tmp_path / "binary")
+    assert binary is not None
+    assert (binary.values, binary.labels) == ((0, 255), None), "a model of the first version knows no raw values"

@@ -21,7 +21,7 @@ from delineate.data.case import ClassTable, Manifest, Split
 from delineate.data.findings import count, some
 from delineate.data.source import DataSource, as_source
 from delineate.data.volumes import read_geometry
-from delineate.fewshot.slices import SliceSet, open_slices
+from delineate.fewshot.slices import SliceSet, old_name, open_slices
 
 FORMAT: Final = 1
 ProtocolName = Literal["chunk3", "middle", "any2d"]
@@ -152,6 +152,7 @@ class EpisodeFile(_Part):
         source = as_source(data)
         self._check_files(source)
         opened = open_slices(source, stack=self.stack, axis=self.axis)
+        self._check_classes(opened)
         self._check_order(opened)
         groups = {stack.volume: stack.group for stack in opened.stacks}
         lengths = {stack.volume: len(stack.slices) for stack in opened.stacks}
@@ -182,6 +183,18 @@ class EpisodeFile(_Part):
                     f"the episodes number the slices of {path} in the order of the file, but volumes are now seen in one order "
                     "(RAS, by their affines), which is another one here; freeze episodes anew"
                 )
+
+    def _check_classes(self, opened: SliceSet) -> None:
+        """Raise `DataError` where the data's classes are not those that the episodes number."""
+        frozen, found = self.class_names, opened.classes.names
+        unnamed = any(
+            all(old_name(name) == f"class {name.split()[-1]}" for name in names[1:]) for names in (frozen, found)
+        )
+        if len(frozen) != len(found) or (len(found) > 2 and frozen != found and not unnamed):
+            raise DataError(
+                f"the episodes were frozen with the classes {', '.join(frozen)}, but {opened.manifest.root} has "
+                f"{', '.join(found)}; give the --labels that they were frozen with"
+            )
 
     def _check_files(self, source: DataSource) -> None:
         root = Path(Manifest.load(source.path).root) if source.is_manifest else source.path

@@ -120,20 +120,21 @@ class Job:
         return assemble(volume, [found[index] for index in episode.scored]), assemble(volume, references)
 
     def score(self, metrics: Sequence[Metric], progress: Progress | None = None) -> list[Scored]:
-        """All episodes, in the file's order."""
+        """All episodes that have something to score, in the file's order. Raises `DataError` when none has."""
         scored = []
-        for episode in self.episodes.episodes:
-            scored.append(self._score(episode, metrics))
+        for done, episode in enumerate(self.episodes.episodes, start=1):
+            if (one := self._score(episode, metrics)) is not None:
+                scored.append(one)
             if progress is not None:
-                progress(len(scored), len(self.episodes.episodes))
+                progress(done, len(self.episodes.episodes))
+        if not scored:
+            raise DataError("all queries have only ignored pixels (255) in their references; freeze other episodes")
         return scored
 
-    def _score(self, episode: Episode, metrics: Sequence[Metric]) -> Scored:
+    def _score(self, episode: Episode, metrics: Sequence[Metric]) -> Scored | None:
         prediction, reference = self.segment(episode)
         if (reference == IGNORE).all():
-            raise DataError(
-                f"the reference of '{self.case(episode)}' has only ignored pixels (255); freeze episodes anew"
-            )
+            return None
         digest = hashlib.sha256(f"{reference.shape}".encode() + np.ascontiguousarray(reference).tobytes()).hexdigest()
         area = (reference == 1).sum((1, 2)) + 1e-6 * prediction.sum((1, 2))
         fullest = episode.scored[int(area.argmax())]
@@ -170,7 +171,10 @@ def evaluate_episodes(
     scored = job.score(choice.masks, progress)
     rows = _table(scored, job)
     summary = summarise(rows, choice.masks)
-    return Evaluation(tuple(rows), summary, job.episodes.split, _origin(job, scored)), scored
+    done = {(one.episode.draw, one.episode.query, one.episode.label) for one in scored}
+    lost = [job.case(one) for one in job.episodes.episodes if (one.draw, one.query, one.label) not in done]
+    origin = _origin(job, scored)
+    return Evaluation(tuple(rows), summary, job.episodes.split, origin, unscored=tuple(dict.fromkeys(lost))), scored
 
 
 def write_episodes(
@@ -208,6 +212,7 @@ def write_episodes(
         {
             "openings": openings,
             "references": str(data),
+            "unscored": list(evaluation.unscored),
             "fewshot": about,
             "training": job.candidate.provenance.get("training"),
         },
