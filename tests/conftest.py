@@ -13,6 +13,14 @@ import pytest
 from delineate.methods import registry
 
 
+@pytest.fixture(autouse=True)
+def own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test writes into the user's state folder, or reads what others left there."""
+    folder = tmp_path_factory.mktemp("state")
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder))
+    return folder
+
+
 @pytest.fixture
 def micro(monkeypatch: pytest.MonkeyPatch) -> str:
     """Register the micro method of `micro_method.py` for one test; its name."""

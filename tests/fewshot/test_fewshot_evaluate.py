@@ -225,7 +225,7 @@ def test_the_verbs(
         code, said, err = typed("evaluate", model(), slice_folder, "--episodes", file, "--out", out, "--device", "cpu")
         assert code == 0, err
         assert "few-shot protocol middle, 1-shot" in said
-        assert f"test split opened {opening}×" in said
+        assert f"test cases opened {opening}×" in said
     assert json.loads((out / "scores.json").read_text())["openings"] == 2
     code, said, err = typed("evaluate", tmp_path, slice_folder, "--episodes", file, "--out", out)
     assert (code, err.count("\n")) == (2, 1)

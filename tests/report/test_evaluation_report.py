@@ -165,5 +165,5 @@ def test_openings_of_the_test_split_are_told(openings, tmp_path):
     content = json.loads((folder / "scores.json").read_text())
     (folder / "scores.json").write_text(json.dumps({**content, "openings": openings}))
     words = text_of(report(folder))
-    assert (f"test split opened {openings}×" in words) == (openings > 0)
+    assert (f"test cases opened {openings}×" in words) == (openings > 0)
     assert ("its scores are too good" in words) == (openings > 1)

@@ -127,6 +127,8 @@ def print_evaluation(evaluation: Evaluation, out: Path) -> None:
     from delineate.data.findings import count, some
 
     console = make_console()
+    for line in evaluation.notices:
+        console.print(line, style="bold red", markup=False, highlight=False, soft_wrap=True)
     summary, origin = evaluation.summary, evaluation.origin
     for note in evaluation.notes:
         console.print(f"note: {note}")
@@ -154,7 +156,8 @@ def print_evaluation(evaluation: Evaluation, out: Path) -> None:
         number = count(len(evaluation.unscored), "case has", "cases have")
         console.print(f"{number} only ignored pixels in the reference and count nowhere: {names}", markup=False)
     if evaluation.openings:
-        console.print(f"test split opened {evaluation.openings}× with these predictions (evaluations.jsonl)")
+        in_all = f", {evaluation.openings_in_all}× in all" if evaluation.openings_in_all > evaluation.openings else ""
+        console.print(f"test cases opened {evaluation.openings}× with this model{in_all} (evaluations.jsonl)")
     console.print(f"scores: {out / 'scores.csv'}, {out / 'scores.json'}; report: {out / 'report.html'}")
 
 

@@ -16,6 +16,7 @@ from delineate.data.case import IGNORE, Case, ClassTable, LabelRule, Manifest
 from delineate.data.findings import Finding, raise_errors
 from delineate.data.headers import stated_orientation
 from delineate.data.images import DEFAULT_MAX_PIXELS, decode_image, raw_mask, read_content
+from delineate.data.known import picture_digest
 from delineate.data.label_reading import Reading, read_by_evidence, read_by_table
 from delineate.data.mask_values import MaskValues, mask_values
 from delineate.data.spec import Pixels
@@ -212,11 +213,10 @@ def _content(
 
 def _facts(image: Pixels) -> Facts:
     channels = "grey" if image.ndim == 2 else {3: "RGB", 4: "RGBA"}[image.shape[2]]
-    digest = hashlib.sha256(f"{image.shape} {image.dtype}".encode())
-    digest.update(image.tobytes() if not image.flags.c_contiguous else image.data)
+    digest = picture_digest(image)
     constant = bool((image == image[:1, :1]).all())
     bits = image.dtype.itemsize * 8
-    return Facts(image.shape[0], image.shape[1], channels, bits, {}, digest.hexdigest(), constant)
+    return Facts(image.shape[0], image.shape[1], channels, bits, {}, digest, constant)
 
 
 def _reading(manifest: Manifest, masks: Mapping[str, Sequence[MaskValues]], findings: list[Finding]) -> Reading | None:

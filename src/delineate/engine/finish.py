@@ -126,6 +126,7 @@ def artefact_of(run: Run, manifest: Manifest, classes: ClassTable | None = None,
         "cases": {split: len(manifest.split(split)) for split in SPLITS},
         "date": date.today().isoformat(),
         "training": training.to_json() if training is not None else None,
+        "pictures": run.folder.known_pictures().to_json(),
         **about,
     }
     return Artefact(method.eval(), run.spec, classes or manifest.table, provenance=provenance)

@@ -14,6 +14,8 @@ from delineate.common.about import version, version_of
 from delineate.common.errors import DelineateError, TrainingError
 from delineate.common.files import append_line, write_json, write_text
 from delineate.common.occupied import contents, holder
+from delineate.data.case import Manifest
+from delineate.data.known import KnownPictures
 
 UNDER_WAY = ("running", "completing")
 """Statuses of a run at work: it trains, or it writes what belongs to its end."""
@@ -34,6 +36,8 @@ class RunFolder:
         self.card = path / "card.md"
         self.report = path / "report.html"
         self.validation = path / "validation"
+        self.started_from = path / "init.json"
+        """The model whose weights the run began with, and the pictures which that model knows."""
 
     def check_free(self) -> None:
         """Raise `TrainingError` when the folder holds something already."""
@@ -76,6 +80,12 @@ class RunFolder:
         """The files that belong to a finished run and are not there; `report`: whether its page is one of them."""
         whole = (self.model, self.card, self.validation / "scores.json", *((self.report,) if report else ()))
         return [path.relative_to(self.path).as_posix() for path in whole if not path.exists()]
+
+    def known_pictures(self) -> KnownPictures:
+        """The pictures of the run's data set, those for testing too, and those of the model that it started from."""
+        cases = Manifest.load(self.manifest).cases if self.manifest.exists() else ()
+        before = json.loads(self.started_from.read_text()) if self.started_from.exists() else {}
+        return KnownPictures.of(cases, KnownPictures.read(before.get("pictures")))
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Append a line to `metrics.jsonl`."""

@@ -112,6 +112,7 @@ def _open(
     plan = make_plan(recipe, method, task, fabric)
     if fabric.is_global_zero:
         if not request.resume:
+            _note_init(folder, request.init)
             _describe(folder, recipe, task.whole, fabric.device)
             if data_plan is not None:
                 data_plan.save(folder)
@@ -254,6 +255,13 @@ def _check_weights(method: Method) -> None:
     """Raise `TrainingError` for weights that are not finite before the first step: pretrained ones, or made so by the method."""
     if fault := weights_fault(method):
         raise TrainingError(f"before the first step {fault}; give other pretrained weights, or none")
+
+
+def _note_init(folder: RunFolder, init: Path | None) -> None:
+    """Which pictures the weights have seen that the run starts from."""
+    if init is not None:
+        known = artefact_format.read_header(init).provenance.get("pictures", {})
+        write_json(folder.started_from, {"model": str(init), "pictures": known})
 
 
 def _describe(folder: RunFolder, recipe: Recipe, manifest: Manifest, device: torch.device) -> None:

@@ -20,7 +20,7 @@ from delineate.evaluation.choice import Choice, check_millimetres, choose
 from delineate.evaluation.instances import pair_instances
 from delineate.evaluation.known import lists_no_maps, notes_on
 from delineate.evaluation.metrics import registry
-from delineate.evaluation.openings import note_opening
+from delineate.evaluation.openings import Opening, Openings, note_opening
 from delineate.evaluation.pairing import pair
 from delineate.evaluation.prediction_values import prediction_rule
 from delineate.evaluation.predictions import PredictionList, mask_files
@@ -29,9 +29,11 @@ from delineate.evaluation.protocols import NATIVE, Protocol, ProtocolScores, fin
 from delineate.evaluation.raters import open_raters, raters_of_cases
 from delineate.evaluation.references import References, SplitChoice, open_references
 from delineate.evaluation.scoring import Job, Roles, Scored, joint_hash, length_unit
+from delineate.evaluation.seen import Seen, notices, seen_by_model
 from delineate.evaluation.stored import Origin, write_scores
 from delineate.evaluation.subgroups import Subgroups, read_subgroups
 from delineate.evaluation.table import Summary, summarise
+from delineate.evaluation.test_cases import listed_for_testing, mask_hashes
 from delineate.evaluation.units import Unit, make_units
 
 INSTANCE_FOLDER = "instances"
@@ -47,7 +49,12 @@ class Evaluation:
     split: SplitChoice
     origin: Origin
     openings: int = 0
-    """How often a test split has been opened with these predictions, this time included; 0 when it was not one."""
+    """How often these test cases have been opened with this model (or these predictions, where none is known), this time included;
+    0 when there are none among the cases."""
+    openings_in_all: int = 0
+    """The same with any model."""
+    notices: tuple[str, ...] = ()
+    """What must be known before the scores are read: cases that the model was trained on."""
     raters: Mapping[Roles, Summary] = field(default_factory=dict)
     """(kind, whose mask, against whose) → its table; empty with one rater."""
     protocol: ProtocolScores | None = None
@@ -146,29 +153,57 @@ def evaluate_folders(
     panel = tables.gather(scored)
     if out is not None:
         output_folder(out)
-    split = opened.found.split
-    openings = note_opening(predictions, source.path, out, len(opened.units)) if split == "test" else 0
+    seen = seen_by_model(predictions, listed, opened.units)
+    openings = _note_opening(predictions, source.path, out, listed, opened, seen)
     evaluation = Evaluation(
         rows,
         summarise(rows, entries),
-        split,
+        opened.found.split,
         _origin(predictions, listed, opened, scored, scores),
-        openings,
-        {roles: summarise(members, choice.masks) for roles, members in panel.items()},
-        scores,
-        opened.found.manifest,
-        unscored,
-        None if job.predicted is None or listed is not None else job.predicted.reason,
-        opened.notes,
+        openings=openings.own,
+        openings_in_all=openings.total,
+        notices=(*notices(seen, len(opened.units)), *openings.remarks),
+        raters={roles: summarise(members, choice.masks) for roles, members in panel.items()},
+        protocol=scores,
+        references=opened.found.manifest,
+        unscored=unscored,
+        predictions_read=None if job.predicted is None or listed is not None else job.predicted.reason,
+        notes=opened.notes,
     )
     if out is not None:
         _write(out, evaluation, opened, panel)
     return evaluation
 
 
+def _note_opening(
+    predictions: Path, references: Path, out: Path | None, listed: PredictionList | None, opened: _Opened, seen: Seen
+) -> Openings:
+    """Note that test cases were opened, if any of the scored ones is known to be one: by its split, by the lists beside a folder of
+    masks, or by the model's own data."""
+    cases = [case for unit in opened.units for _, case in unit.members]
+    manifest = opened.found.manifest
+    tested = listed_for_testing(manifest, cases)
+    theirs = set(seen.get("test", ()))
+    units = [unit for unit in opened.units if unit.name in theirs or tested & {case.id for _, case in unit.members}]
+    if not units:
+        return Openings()
+    own = [case for unit in units for _, case in unit.members if unit.name in theirs or case.id in tested]
+    opening = Opening(
+        references,
+        len(units),
+        mask_hashes(manifest, own),
+        predictions,
+        None if listed is None or listed.model is None else Path(listed.model),
+        None if listed is None else listed.model_sha256,
+    )
+    return note_opening(opening, out)
+
+
 def _write(out: Path, evaluation: Evaluation, opened: _Opened, panel: Mapping[Roles, Sequence[Row]]) -> None:
     extra: dict[str, Any] = {
         "openings": evaluation.openings,
+        "openings_in_all": evaluation.openings_in_all,
+        "notices": list(evaluation.notices),
         "unscored": list(evaluation.unscored),
         "notes": list(evaluation.notes),
     }

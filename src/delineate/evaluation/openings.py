@@ -1,79 +1,173 @@
-"""Each opening of a test split is noted: how often a test set was looked at is part of a result.
+"""Each opening of a test split is noted: how often test cases were looked at is part of a result.
 
-The note goes beside the predictions, and into the card of the run whose model made them, so that predicting anew hides nothing.
+A note goes beside the predictions, into the output folder, into the run whose model made them (also its card), and into a log of
+the user's own. The cases are known again by the hashes of their masks, so that other names, folders, predictions or parts of the
+set hide nothing.
 """
 
 from __future__ import annotations
 
 import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
+from delineate.common.errors import DelineateError
 from delineate.common.files import append_line, sha256
-from delineate.evaluation.predictions import PredictionList
+from delineate.common.state_place import user_state_folder
 
 FILE_NAME = "evaluations.jsonl"
+USER_FILE = "openings.jsonl"
+"""In the user's state folder."""
 HEADING = "## Openings of the test split"
 """In a run's card; a line for each opening follows."""
 
+_SKETCH = 256
+"""So many hashes, the smallest, stand for a set: sets with a common part have common ones."""
+_SAME = 0.2
+"""Share of common hashes from which on two openings are of the same test cases."""
+_DIGITS = 12
 
-def note_opening(predictions: Path, references: Path, out: Path | None, cases: int) -> int:
-    """Add a line beside the predictions, in the output folder and in the card of the model's run.
 
-    Returns the number of openings noted beside the predictions.
+@dataclass(frozen=True)
+class Opening:
+    """What is noted of one look at test cases."""
 
-    Raises `DelineateError` when the note cannot be written.
+    references: Path
+    """As they were given."""
+    cases: int
+    masks: Sequence[str] = ()
+    """SHA-256 of the cases' mask files."""
+    predictions: Path | None = None
+    model: Path | None = None
+    model_sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Openings:
+    """How often these test cases were opened, this time included."""
+
+    total: int = 0
+    own: int = 0
+    """With this model; where no model is known, with these predictions."""
+    faults: tuple[str, ...] = field(default=())
+    """Why it could not be noted in some places."""
+
+    @property
+    def remarks(self) -> list[str]:
+        """What the user should know of them."""
+        if not self.faults:
+            return []
+        more = f" (and in {len(self.faults) - 1} more places)" if len(self.faults) > 1 else ""
+        return [f"this opening of the test split is noted elsewhere alone: {self.faults[0]}{more}"]
+
+
+def note_opening(opening: Opening, out: Path | None) -> Openings:
+    """Note an opening wherever it belongs, and count.
+
+    Raises `DelineateError` where no place at all can be written.
     """
-    listed = PredictionList.find(predictions)
     note = {
+        "id": uuid4().hex,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "split": "test",
-        "references": str(references),
-        "predictions": str(predictions),
-        "model": listed.model if listed is not None else None,
-        "cases": cases,
+        "references": os.path.abspath(opening.references),  # noqa: PTH100 - links stay what they are called
+        "predictions": None if opening.predictions is None else os.path.abspath(opening.predictions),  # noqa: PTH100
+        "model": None if opening.model is None else str(opening.model),
+        "model_sha256": opening.model_sha256,
+        "cases": opening.cases,
+        "masks": _sketch(opening.masks),
     }
-    for folder in {predictions.resolve(), *([out.resolve()] if out is not None else [])}:
-        append_line(folder / FILE_NAME, json.dumps(note, ensure_ascii=False, allow_nan=False))
-    if listed is not None and (card := _card(listed)) is not None:
-        _note_in_card(card, f"- {note['time']}: {cases} cases of {references}, predictions in {predictions}")
-    return len((predictions / FILE_NAME).read_text(encoding="utf-8").splitlines())
+    run = _run_of(opening)
+    places = [folder / FILE_NAME for folder in (out, opening.predictions, run) if folder is not None]
+    if (state := user_state_folder()) is not None:
+        places.append(state / USER_FILE)
+    places = list(dict.fromkeys(place.resolve() for place in places))
+    faults = [
+        fault for place in places if (fault := _write(place, json.dumps(note, ensure_ascii=False, allow_nan=False)))
+    ]
+    if len(faults) == len(places):
+        raise DelineateError(
+            f"an opening of the test split must be noted, but {faults[0]}; give an --out that can be written"
+        )
+    if run is not None:
+        with suppress(DelineateError, OSError):  # the card is for the reader; the logs count
+            _note_in_card(run / "card.md", _card_line(note))
+    return _counted(note, places, tuple(faults))
 
 
-def note_opening_by(model: Path | None, data: Path, out: Path, cases: int) -> int:
-    """The same where a model was shown the test split directly, without predictions in a folder (few-shot episodes).
-
-    Returns the number of openings noted in the output folder.
-    """
-    note = {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "split": "test",
-        "references": str(data),
-        "model": None if model is None else str(model),
-        "cases": cases,
-    }
-    append_line(out / FILE_NAME, json.dumps(note, ensure_ascii=False, allow_nan=False))
-    if model is not None and (card := _card_beside(model, None)) is not None:
-        _note_in_card(card, f"- {note['time']}: {cases} cases of {data}, few-shot scores in {out}")
-    return len((out / FILE_NAME).read_text(encoding="utf-8").splitlines())
+def _counted(note: dict[str, Any], places: Iterable[Path], faults: tuple[str, ...]) -> Openings:
+    """The notes of the same test cases, each once, though it is in several logs."""
+    alike = {each["id"]: each for place in places for each in _read(place) if _is_same(each, note)}
+    alike[note["id"]] = note
+    key = "model_sha256" if note["model_sha256"] else "predictions"
+    own = [each for each in alike.values() if each.get(key) is not None and each.get(key) == note[key]]
+    return Openings(len(alike), max(1, len(own)), faults)
 
 
-def _card(listed: PredictionList) -> Path | None:
-    """The card of the run that still holds the very model which made the predictions."""
-    known = listed.model is not None and listed.model_sha256 is not None
-    return _card_beside(Path(listed.model), listed.model_sha256) if known and listed.model else None
+def _is_same(note: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two notes are of the same test cases; notes of older versions know only where these lay."""
+    ours, theirs = set(note.get("masks") or ()), set(other["masks"])
+    if not ours or not theirs:
+        return bool(note.get("references") == other["references"])
+    return len(ours & theirs) >= _SAME * min(len(ours), len(theirs))
 
 
-def _card_beside(given: Path, digest: str | None) -> Path | None:
-    """The card of the run that holds a model, of that SHA-256 if it is known."""
-    model = given / "model.safetensors" if given.is_dir() else given
-    card = model.with_name("card.md")
-    if not (card.is_file() and model.with_name("recipe.yaml").is_file() and model.is_file()):
+def _sketch(masks: Sequence[str]) -> list[str]:
+    """Of hashes that occur once alone: empty masks are all equal."""
+    counts = Counter(mask[:_DIGITS] for mask in masks)
+    return sorted(mask for mask, number in counts.items() if number == 1)[:_SKETCH]
+
+
+def _read(place: Path) -> list[dict[str, Any]]:
+    """The notes in a log; damaged lines are passed over."""
+    notes = []
+    try:
+        lines = place.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return []
+    for number, line in enumerate(lines):
+        with suppress(ValueError):
+            note = json.loads(line)
+            if isinstance(note, dict):
+                notes.append({"id": f"{place}:{number}", **note})
+    return notes
+
+
+def _write(place: Path, line: str) -> str:
+    """Add a line to a log; why that cannot be done, or ''."""
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        append_line(place, line)
+    except (DelineateError, OSError) as error:
+        return str(error)
+    return ""
+
+
+def _run_of(opening: Opening) -> Path | None:
+    """The run folder that still holds the very model."""
+    if opening.model is None:
         return None
-    return card if digest in (None, sha256(model)) else None
+    model = opening.model / "model.safetensors" if opening.model.is_dir() else opening.model
+    if not (model.is_file() and model.with_name("recipe.yaml").is_file()):
+        return None
+    return model.parent if opening.model_sha256 in (None, sha256(model)) else None
+
+
+def _card_line(note: dict[str, Any]) -> str:
+    what = "few-shot scores" if note["predictions"] is None else f"predictions in {note['predictions']}"
+    return f"- {note['time']}: {note['cases']} cases of {note['references']}, {what}"
 
 
 def _note_in_card(card: Path, line: str) -> None:
+    if not card.is_file():
+        return
     if HEADING not in card.read_text(encoding="utf-8").splitlines():
         append_line(card, f"\n{HEADING}\n")
     append_line(card, line)

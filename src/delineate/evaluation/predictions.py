@@ -18,6 +18,7 @@ from delineate.common.files import sha256, write_json
 from delineate.common.paths import path_fault
 from delineate.data import labels
 from delineate.data.case import ClassTable, LabelRule
+from delineate.data.known import Role
 from delineate.data.volumes import check_same_geometry, is_nifti, read_geometry, read_labels
 from delineate.evaluation.references import mask_like_files
 
@@ -37,6 +38,8 @@ class PredictedFile(BaseModel):
     """Probability maps, one per output channel: path in the folder → SHA-256; None in lists of earlier versions."""
     overlays: dict[str, str] = Field(default_factory=dict)
     """Pictures with contours, likewise."""
+    seen: Role | None = None
+    """What the image was to the model, if it was in its data set; None: new, or not known."""
 
 
 class PredictionList(BaseModel):
@@ -58,6 +61,8 @@ class PredictionList(BaseModel):
     """The value of each class in the masks of this folder; None in lists of the first version: 0/255, or class indices."""
     labels: LabelRule | None = None
     """Which values mean these classes in the masks that the model was trained on; None where that is not known."""
+    knows_pictures: bool = False
+    """Whether the model knows the pictures that it was made from, so that `seen` tells."""
     files: tuple[PredictedFile, ...]
 
     @property

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from delineate.artefact.format import Artefact
 from delineate.common.errors import DataError, RecipeError
 from delineate.common.files import sha256
 from delineate.common.names import did_you_mean
-from delineate.data.case import ClassTable
+from delineate.data.case import Case, ClassTable
 from delineate.data.inspect import Census
+from delineate.data.known import DIGITS, KnownPictures, Role
 from delineate.engine.plan import settle_input
 from delineate.engine.recipe import resolve
 from delineate.fewshot.baselines import BASELINES, Conditioned
@@ -49,6 +51,14 @@ class Candidate:
     @property
     def sha256(self) -> str | None:
         return None if self.source is None else sha256(self.source)
+
+    @cached_property
+    def _known(self) -> KnownPictures:
+        return KnownPictures.read(self.provenance.get("pictures"))
+
+    def role_of(self, case: Case) -> Role | None:
+        """What a case's picture or volume was to the model in training; None for a new one."""
+        return self._known.roles.get((case.pixels or "")[:DIGITS])
 
     @property
     def excluded(self) -> tuple[str, ...] | None:

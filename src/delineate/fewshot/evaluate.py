@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,13 @@ from delineate.common.csv_text import csv_text
 from delineate.common.errors import DataError, NotFiniteError
 from delineate.common.files import output_folder, write_text
 from delineate.data.case import IGNORE, ClassTable
+from delineate.data.known import Role
 from delineate.evaluation.cases import Row, score_case
 from delineate.evaluation.choice import check_millimetres, choose
 from delineate.evaluation.files import Evaluation
 from delineate.evaluation.metrics.registry import Metric
-from delineate.evaluation.openings import note_opening_by
+from delineate.evaluation.openings import Opening, Openings, note_opening
+from delineate.evaluation.seen import Seen, notices
 from delineate.evaluation.stacks import Stack, assemble
 from delineate.evaluation.stored import Origin, write_scores
 from delineate.evaluation.table import summarise
@@ -27,7 +29,7 @@ from delineate.evaluation.tables import EPISODES_CSV
 from delineate.fewshot.baselines import Conditioned
 from delineate.fewshot.candidates import Candidate
 from delineate.fewshot.episode_file import Chunk, Episode, EpisodeFile
-from delineate.fewshot.slices import SliceSet, SliceStack
+from delineate.fewshot.slices import Slice, SliceSet, SliceStack
 from delineate.fewshot.support import Support
 
 METRICS = ("dice", "iou", "precision", "recall")
@@ -190,9 +192,8 @@ def write_episodes(
     `pictures`: what the page shows, as `fewshot.pictures` lists it.
     """
     output_folder(out)
-    openings = 0
-    if job.episodes.split == "test":
-        openings = note_opening_by(job.candidate.source, data, out, len({row.case for row in evaluation.rows}))
+    openings = _note_opening(job, data, out, len({row.case for row in evaluation.rows}))
+    said = (*notices(_seen(job), len({row.case for row in evaluation.rows})), *openings.remarks)
     write_text(out / EPISODES_CSV, _episodes_csv(job, scored))
     about = {
         "candidate": job.candidate.name,
@@ -210,14 +211,44 @@ def write_episodes(
         evaluation.summary,
         evaluation.origin,
         {
-            "openings": openings,
+            "openings": openings.own,
+            "openings_in_all": openings.total,
+            "notices": list(said),
             "references": str(data),
             "unscored": list(evaluation.unscored),
             "fewshot": about,
             "training": job.candidate.provenance.get("training"),
         },
     )
-    return replace(evaluation, openings=openings)
+    return replace(evaluation, openings=openings.own, openings_in_all=openings.total, notices=said)
+
+
+def _note_opening(job: Job, data: Path, out: Path, cases: int) -> Openings:
+    """Note that test cases were asked for, if they are such of the data set or of the model's own."""
+    asked = {one.case.id: one.case for one in _asked(job)}
+    tested = [case for case in asked.values() if case.split == "test" or job.candidate.role_of(case) == "test"]
+    if not tested:
+        return Openings()
+    hashes = [case.hashes.get(case.masks[0], "") for case in tested if case.masks]
+    source = job.candidate.source
+    return note_opening(Opening(data, cases, hashes, None, source, job.candidate.sha256), out)
+
+
+def _seen(job: Job) -> Seen:
+    """The cases that are asked for, by what they were to the model; new ones are left out."""
+    found: Seen = {}
+    for episode in job.episodes.episodes:
+        slices = job.stack(episode).slices
+        roles = {job.candidate.role_of(slices[index].case) for index in episode.scored}
+        role = next((role for role in get_args(Role) if role in roles), None)
+        if role is not None and job.case(episode) not in found.setdefault(role, []):
+            found[role].append(job.case(episode))
+    return found
+
+
+def _asked(job: Job) -> list[Slice]:
+    """The slices that are asked about."""
+    return [job.stack(one).slices[index] for one in job.episodes.episodes for index in one.scored]
 
 
 def _table(scored: Sequence[Scored], job: Job) -> list[Row]:

@@ -29,6 +29,7 @@ from delineate.common.files import output_folder, sha256, write_bytes, write_tex
 from delineate.common.paths import too_long
 from delineate.data.case import ClassTable
 from delineate.data.images import DEFAULT_MAX_PIXELS, read_image, write_mask
+from delineate.data.known import Role
 from delineate.data.source import DataSource, as_source
 from delineate.evaluation.predictions import PredictedFile, PredictionList
 from delineate.inference import ownership
@@ -62,6 +63,8 @@ class FileResult:
     """Decoding, its part of the batch's forward pass, and encoding."""
     remark: str | None = None
     """How the image differs in kind from those the model was trained on."""
+    seen: Role | None = None
+    """What the image was to the model, if it was in its data set."""
     error: str | None = None
     """Why there is no mask."""
     written: PredictedFile | None = None
@@ -233,7 +236,16 @@ class _Job:
             return _too_large(FileResult(task.image, task.name), error)
         height, width = image.shape[:2]
         said = remark(image, self.predictor.spec)
-        return _Prepared(FileResult(task.image, task.name, height, width, milliseconds=_ms(start), remark=said), ready)
+        result = FileResult(
+            task.image,
+            task.name,
+            height,
+            width,
+            milliseconds=_ms(start),
+            remark=said,
+            seen=self.predictor.known.role_of(image),
+        )
+        return _Prepared(result, ready)
 
     def submit(
         self, writers: ThreadPoolExecutor, batch: Sequence[_Prepared | FileResult], batch_size: int
@@ -315,6 +327,7 @@ class _Job:
         return PredictedFile(
             mask=self.relative(mask),
             image=result.image.as_posix(),
+            seen=result.seen,
             mask_sha256=sha256(mask),
             maps={self.relative(path): sha256(path) for path in maps},
             overlays={self.relative(path): sha256(path) for path in overlays},
@@ -365,6 +378,7 @@ def _write_lists(done: PredictionResult, predictor: Predictor) -> None:
         class_names=predictor.classes.names,
         values=mask_values(predictor.classes),
         labels=predictor.classes.labels,
+        knows_pictures=bool(predictor.known.roles),
         files=tuple(file.written for file in done.files if file.written is not None),
     ).save(done.folder)
 

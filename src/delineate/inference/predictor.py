@@ -24,6 +24,7 @@ from delineate.common.errors import ArtefactError, DataError, DeviceError, NotFi
 from delineate.data.case import ClassTable
 from delineate.data.from_pillow import pillow_pixels
 from delineate.data.images import read_image
+from delineate.data.known import KnownPictures
 from delineate.data.patches import cut
 from delineate.data.spec import InputSpec, Pixels, percentiles
 from delineate.inference.device import resolve_device
@@ -69,6 +70,11 @@ class Predictor:
     def classes(self) -> ClassTable:
         """Names of the classes that `predict` returns the indices of."""
         return self.artefact.classes
+
+    @cached_property
+    def known(self) -> KnownPictures:
+        """The pictures that the model was made from; none where the model does not tell."""
+        return KnownPictures.read(self.artefact.provenance.get("pictures"))
 
     @cached_property
     def network(self) -> nn.Module:

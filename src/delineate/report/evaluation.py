@@ -19,7 +19,7 @@ from delineate.report.overlays import Overlays
 from delineate.report.page import notice, page, section, write_page
 from delineate.report.protocol import protocol_part, score_titles
 from delineate.report.raters import raters_part
-from delineate.report.reading import reading
+from delineate.report.reading import openings_in_words, reading
 from delineate.report.scores import (
     SPLITS,
     headline_metric,
@@ -53,6 +53,7 @@ def write_evaluation_report(folder: Path, references: Manifest | None = None) ->
     document = page(
         scored,
         "evaluation",
+        notice(list(map(str, stored.content.get("notices", []))), "Before anything else"),
         element("p", f"{how_scored(stored)}.", class_="lead"),
         notice(list(stored.content.get("notes") or ()), "Before the figures"),
         _headline(stored),
@@ -80,8 +81,8 @@ def _headline(stored: Stored) -> Html:
     lines, value = _quoted(stored)
     if stored.origin.protocol != NATIVE:
         lines.append(f"protocol {stored.origin.protocol}")
-    if openings := stored.content.get("openings"):
-        lines.append(f"test split opened {openings}×")
+    if stored.content.get("openings"):
+        lines.append(openings_in_words(stored))
     score = element("div", element("strong", value), *(element("span", line) for line in lines), class_="score")
     return element("div", score, facts(_facts(stored)), class_="headline")
 

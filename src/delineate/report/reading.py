@@ -74,11 +74,19 @@ def _failures(stored: Stored) -> Iterator[str]:
         yield "No class is missed altogether, marked only beside the reference, or marked where it is not, in any case."
 
 
+def openings_in_words(stored: Stored) -> str:
+    """How often the test cases were opened."""
+    own = int(stored.content.get("openings") or 0)
+    in_all = int(stored.content.get("openings_in_all") or own)
+    return f"test cases opened {own}× with this model" + (f", {in_all}× in all" if in_all > own else "")
+
+
 def _limits(stored: Stored) -> Iterator[str]:
-    origin, openings = stored.origin, int(stored.content.get("openings") or 0)
+    origin = stored.origin
+    openings = int(stored.content.get("openings_in_all") or stored.content.get("openings") or 0)
     if openings > 1:
         yield (
-            f"The test split was opened {openings} times with these predictions: if anything was chosen by what it showed, "
+            f"The test cases were opened {openings} times: if anything was chosen by what it showed, "
             "its scores are too good."
         )
     if origin.split == "val":

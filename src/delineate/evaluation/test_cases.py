@@ -1,0 +1,51 @@
+"""Which of the scored cases belong to a test split, however they are given."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from delineate.common.errors import DelineateError
+from delineate.data.case import Case, Manifest
+from delineate.data.group_words import KINDS, words_of
+from delineate.data.images import read_content
+from delineate.data.known import DIGITS
+from delineate.data.split_lists import apply_lists
+from delineate.data.words import SPLIT_NAMES
+
+
+def listed_for_testing(manifest: Manifest, cases: Sequence[Case]) -> set[str]:
+    """Ids of the cases whose split is `test`; of a bare folder of masks, those that a list beside it names, or all if it is called
+    so: `masks` beside `test.txt`, `test/masks`."""
+    known = {case.id for case in cases if case.split == "test"}
+    if known or manifest.layout != "masks":
+        return known
+    root = Path(manifest.root)
+    if any(_is_test_folder(folder) for folder in (root, root.parent)):
+        return {case.id for case in cases}
+    try:
+        placed, _ = apply_lists(root.parent, cases)
+    except DelineateError:
+        return set()
+    return {case.id for case in placed if case.split == "test"}
+
+
+def mask_hashes(manifest: Manifest, cases: Sequence[Case]) -> list[str]:
+    """SHA-256 of the cases' first mask files: the manifest's, or read. Those that cannot be read are left out."""
+    found = []
+    for case in cases:
+        digest = case.hashes.get(case.masks[0], "")
+        if not digest:
+            try:
+                digest = hashlib.sha256(read_content(manifest.path(case.masks[0]))).hexdigest()
+            except DelineateError:
+                continue
+        found.append(digest[:DIGITS])
+    return found
+
+
+def _is_test_folder(folder: Path) -> bool:
+    words = words_of(folder.name)
+    kinds = [word for word in words if word not in KINDS]
+    return bool(kinds) and all(SPLIT_NAMES.get(word) == "test" for word in kinds)
