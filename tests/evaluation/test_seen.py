@@ -50,14 +50,14 @@ def test_training_cases_are_told_in_the_first_place(tmp_path: Path, tells: bool)
     run = model(tmp_path / "run", data, tells=tells)
     everything = sorted((data / "images").iterdir())
     found = scored(run, everything, data / "masks", tmp_path / "all")
-    assert found.notices[0].startswith("3 of 9 scored cases were used to train this very model: c0, c1, c2;")
-    assert found.notices[1].startswith("3 of 9 scored cases were used to choose the model's weights: c3, c4, c5;")
+    assert found.notes[0].startswith("3 of 9 scored cases were used to train this very model: c0, c1, c2;")
+    assert found.notes[1].startswith("3 of 9 scored cases were used to choose the model's weights: c3, c4, c5;")
     assert found.openings == 1
-    assert json.loads((tmp_path / "all" / "s" / "scores.json").read_text())["notices"] == list(found.notices)
+    assert json.loads((tmp_path / "all" / "s" / "scores.json").read_text())["notes"] == list(found.notes)
     page = write_evaluation_report(tmp_path / "all" / "s").read_text()
     assert page.index("train this very model") < page.index("What this allows to be said")
     tested = scored(run, everything[6:], data, tmp_path / "test")
-    assert tested.notices == ()
+    assert tested.notes == ()
     assert tested.openings == 2
 
 
@@ -71,7 +71,7 @@ def test_other_names_folders_and_formats_hide_nothing(tmp_path: Path) -> None:
         (tmp_path / "marked").mkdir(exist_ok=True)
         shutil.copy(data / "masks" / f"c{number}.png", tmp_path / "marked" / f"new{number}.png")
     found = scored(run, sorted((tmp_path / "other").iterdir()), tmp_path / "marked", tmp_path / "e")
-    assert "train this very model: new0, new1, new2" in found.notices[0]
+    assert "train this very model: new0, new1, new2" in found.notes[0]
     assert found.openings == 1, "three of them are the model's own test cases"
 
 
@@ -80,11 +80,11 @@ def test_new_cases_and_models_that_do_not_tell_say_nothing(tmp_path: Path) -> No
     images = write(tmp_path / "new" / "images", {f"n{number}": square(number, 5) + np.uint8(9) for number in range(4)})
     masks = write(tmp_path / "new" / "masks", {f"n{number}": square(number, 5) for number in range(4)})
     run = model(tmp_path / "run", data)
-    assert scored(run, sorted(images.iterdir()), masks, tmp_path / "e").notices == ()
+    assert scored(run, sorted(images.iterdir()), masks, tmp_path / "e").notes == ()
     silent = model(tmp_path / "silent", data, tells=False)
     (silent / "manifest.json").unlink()
     found = scored(silent, sorted((data / "images").iterdir()), data / "masks", tmp_path / "f")
-    assert found.notices == ()
+    assert found.notes == ()
 
 
 def test_what_a_model_started_from_counts(tmp_path: Path) -> None:

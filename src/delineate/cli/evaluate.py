@@ -127,11 +127,9 @@ def print_evaluation(evaluation: Evaluation, out: Path) -> None:
     from delineate.data.findings import count, some
 
     console = make_console()
-    for line in evaluation.notices:
-        console.print(line, style="bold red", markup=False, highlight=False, soft_wrap=True)
     summary, origin = evaluation.summary, evaluation.origin
     for note in evaluation.notes:
-        console.print(f"note: {note}")
+        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
     if evaluation.protocol is not None and not summary.metrics:
         _print_pooled(console, evaluation.protocol)
     else:

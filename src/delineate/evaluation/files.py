@@ -29,7 +29,7 @@ from delineate.evaluation.protocols import NATIVE, Protocol, ProtocolScores, fin
 from delineate.evaluation.raters import open_raters, raters_of_cases
 from delineate.evaluation.references import References, SplitChoice, open_references
 from delineate.evaluation.scoring import Job, Roles, Scored, joint_hash, length_unit
-from delineate.evaluation.seen import Seen, notices, seen_by_model
+from delineate.evaluation.seen import Seen, seen_by_model, training_notes
 from delineate.evaluation.stored import Origin, write_scores
 from delineate.evaluation.subgroups import Subgroups, read_subgroups
 from delineate.evaluation.table import Summary, summarise
@@ -53,8 +53,6 @@ class Evaluation:
     0 when there are none among the cases."""
     openings_in_all: int = 0
     """The same with any model."""
-    notices: tuple[str, ...] = ()
-    """What must be known before the scores are read: cases that the model was trained on."""
     raters: Mapping[Roles, Summary] = field(default_factory=dict)
     """(kind, whose mask, against whose) → its table; empty with one rater."""
     protocol: ProtocolScores | None = None
@@ -162,13 +160,12 @@ def evaluate_folders(
         _origin(predictions, listed, opened, scored, scores),
         openings=openings.own,
         openings_in_all=openings.total,
-        notices=(*notices(seen, len(opened.units)), *openings.remarks),
         raters={roles: summarise(members, choice.masks) for roles, members in panel.items()},
         protocol=scores,
         references=opened.found.manifest,
         unscored=unscored,
         predictions_read=None if job.predicted is None or listed is not None else job.predicted.reason,
-        notes=opened.notes,
+        notes=(*training_notes(seen, len(opened.units)), *openings.remarks, *opened.notes),
     )
     if out is not None:
         _write(out, evaluation, opened, panel)
@@ -203,7 +200,6 @@ def _write(out: Path, evaluation: Evaluation, opened: _Opened, panel: Mapping[Ro
     extra: dict[str, Any] = {
         "openings": evaluation.openings,
         "openings_in_all": evaluation.openings_in_all,
-        "notices": list(evaluation.notices),
         "unscored": list(evaluation.unscored),
         "notes": list(evaluation.notes),
     }

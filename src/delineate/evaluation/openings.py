@@ -65,7 +65,7 @@ class Openings:
         if not self.faults:
             return []
         more = f" (and in {len(self.faults) - 1} more places)" if len(self.faults) > 1 else ""
-        return [f"this opening of the test split is noted elsewhere alone: {self.faults[0]}{more}"]
+        return [f"this opening of the test split is noted elsewhere alone: {self.faults[0]}{more}."]
 
 
 def note_opening(opening: Opening, out: Path | None) -> Openings:

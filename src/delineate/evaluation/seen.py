@@ -19,9 +19,9 @@ Seen = dict[Role, list[str]]
 """Role → names of the scored cases."""
 
 _WORDS: dict[Role, str] = {
-    "train": "were used to train this very model: {}; scores on them say nothing about new cases",
-    "before": "were used to train the model that this one started from: {}; scores on them say nothing about new cases",
-    "val": "were used to choose the model's weights: {}; scores on them are too good",
+    "train": "were used to train this very model: {}; scores on them say nothing about new cases.",
+    "before": "were used to train the model that this one started from: {}; scores on them say nothing about new cases.",
+    "val": "were used to choose the model's weights: {}; scores on them are too good.",
 }
 
 
@@ -37,7 +37,7 @@ def seen_by_model(folder: Path, listed: PredictionList | None, units: Sequence[U
     return dict(found)
 
 
-def notices(seen: Seen, scored: int) -> list[str]:
+def training_notes(seen: Seen, scored: int) -> list[str]:
     """A line for each way in which the scores are not those of new cases."""
     lines = []
     for role, words in _WORDS.items():

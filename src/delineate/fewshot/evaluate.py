@@ -21,7 +21,7 @@ from delineate.evaluation.choice import check_millimetres, choose
 from delineate.evaluation.files import Evaluation
 from delineate.evaluation.metrics.registry import Metric
 from delineate.evaluation.openings import Opening, Openings, note_opening
-from delineate.evaluation.seen import Seen, notices
+from delineate.evaluation.seen import Seen, training_notes
 from delineate.evaluation.stacks import Stack, assemble
 from delineate.evaluation.stored import Origin, write_scores
 from delineate.evaluation.table import summarise
@@ -193,7 +193,7 @@ def write_episodes(
     """
     output_folder(out)
     openings = _note_opening(job, data, out, len({row.case for row in evaluation.rows}))
-    said = (*notices(_seen(job), len({row.case for row in evaluation.rows})), *openings.remarks)
+    said = (*training_notes(_seen(job), len({row.case for row in evaluation.rows})), *openings.remarks)
     write_text(out / EPISODES_CSV, _episodes_csv(job, scored))
     about = {
         "candidate": job.candidate.name,
@@ -213,14 +213,14 @@ def write_episodes(
         {
             "openings": openings.own,
             "openings_in_all": openings.total,
-            "notices": list(said),
+            "notes": list(said),
             "references": str(data),
             "unscored": list(evaluation.unscored),
             "fewshot": about,
             "training": job.candidate.provenance.get("training"),
         },
     )
-    return replace(evaluation, openings=openings.own, openings_in_all=openings.total, notices=said)
+    return replace(evaluation, openings=openings.own, openings_in_all=openings.total, notes=said)
 
 
 def _note_opening(job: Job, data: Path, out: Path, cases: int) -> Openings:

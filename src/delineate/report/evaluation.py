@@ -53,9 +53,8 @@ def write_evaluation_report(folder: Path, references: Manifest | None = None) ->
     document = page(
         scored,
         "evaluation",
-        notice(list(map(str, stored.content.get("notices", []))), "Before anything else"),
-        element("p", f"{how_scored(stored)}.", class_="lead"),
         notice(list(stored.content.get("notes") or ()), "Before the figures"),
+        element("p", f"{how_scored(stored)}.", class_="lead"),
         _headline(stored),
         section("What this allows to be said", element("ul", *(element("li", line) for line in reading(stored)))),
         _part("Few-shot episodes", fewshot_part(stored)),
