@@ -15,6 +15,7 @@ from delineate.common.errors import DataError
 from delineate.common.paths import name_fault, too_long
 from delineate.data.layouts import Match, discover, recognise
 from delineate.data.naming import unique_names
+from delineate.data.volume_sets import find_volumes
 
 IMAGE_WORDS = ("images", "image", "imgs", "img", "Original", "input", "JPEGImages", "raw_images", "photos")
 MASK_WORDS = (
@@ -186,3 +187,25 @@ def test_names_that_are_not_utf_8_are_refused_in_one_line(tmp_path: Path) -> Non
     with pytest.raises(DataError, match=r"^1 name is not UTF-8: images/caf\\xe9\.png; rename") as caught:
         discover(tmp_path)
     str(caught.value).encode()
+
+
+def test_volumes_are_paired_by_the_same_rules(tmp_path: Path) -> None:
+    def touch(*names: str) -> Path:
+        root = tmp_path / str(len(list(tmp_path.iterdir())))
+        for name in names:
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        return root
+
+    found = find_volumes(touch("imagesTr/h_1_0000.nii.gz", "labelsTr/h_1.nii.gz", "imagesTs/h_2_0000.nii.gz"))
+    assert found is not None
+    assert [(case.id, case.split) for case in found.cases] == [("h_1", None)]
+    camus = find_volumes(touch("p1/p1_ED.nii.gz", "p1/p1_ED_gt.nii.gz", "p2/p2_ED.nii.gz", "p2/p2_ED_gt.nii.gz"))
+    assert camus is not None
+    assert [case.masks for case in camus.cases] == [("p1/p1_ED_gt.nii.gz",), ("p2/p2_ED_gt.nii.gz",)]
+    for twins in (("images/x.nii", "masks/x.nii.gz"), ("masks/x.nii", "masks/x.nii.gz")):
+        match = find_volumes(touch("images/x.nii.gz", *twins))
+        assert match is not None
+        assert any("1 name occurs twice" in finding.text for finding in match.findings)
+    assert find_volumes(touch("images/a.png", "masks/a.png"), masks="masks") is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -92,6 +94,24 @@ def test_what_is_open_or_cannot_be_read_is_said_in_one_line(name: str, made: Mad
     with pytest.raises(DataError, match=words) as caught:
         discover(made(names))
     assert "\n" not in str(caught.value)
+
+
+ADVISED = {name: names for name, (names, words) in REFUSED.items() if "--masks" in words} | {
+    "two endings": spread("{a,b}{,_GT,_seg}.png"),
+    "two endings, by patient": spread("P{1,2}/{a,b}{,_gt,_Label}.png"),
+    "odd names": spread("images/{0,1}.png", "{my gt,seg (2)}/{0,1}.png"),
+}
+
+
+@pytest.mark.parametrize("name", ADVISED)
+def test_the_advised_masks_are_taken(name: str, made: Made) -> None:
+    root = made(ADVISED[name])
+    with pytest.raises(DataError, match=r"--masks ") as caught:
+        discover(root)
+    advised = re.findall(r"--masks (\S+|'[^']+')(?=$|;| merges| or )", str(caught.value))
+    assert advised
+    for masks in advised:
+        assert discover(root, masks=shlex.split(masks)[0]).cases
 
 
 def test_the_line_s_own_advice_reads_the_retinal_set(made: Made) -> None:

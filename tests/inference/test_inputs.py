@@ -102,6 +102,14 @@ def test_links_that_lead_nowhere_and_names_of_other_encodings(tmp_path: Path) ->
         expand([root])
 
 
+def test_lists_of_data_sets_need_a_split(tmp_path: Path) -> None:
+    made(tmp_path, ["a.png"])
+    (tmp_path / "data.csv").write_text("image,mask\na.png,\n")
+    with pytest.raises(DataError, match=r"data\.csv lists a data set; .* such as --split all$"):
+        expand([tmp_path / "data.csv"])
+    assert [task.name for task in plan_split([DataSource(tmp_path / "data.csv")], "all").tasks] == ["a"]
+
+
 def test_equal_names_in_folders_keep_their_folders(tmp_path: Path) -> None:
     made(tmp_path, ["a/1.png", "b/1.png"])
     assert [task.name for task in name_outputs(expand([tmp_path / "a", tmp_path / "b"]))] == ["a/1", "b/1"]

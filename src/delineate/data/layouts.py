@@ -24,7 +24,7 @@ from delineate.data.tree import File, Tree, walk
 from delineate.data.unlabelled import add_unlabelled
 from delineate.data.unread import ARCHIVES, unread
 from delineate.data.unused import unused
-from delineate.data.words import is_unlabelled
+from delineate.data.words import is_unlabelled, printable
 
 _ISIC_FOLDER = re.compile(r"_groundtruth$", re.IGNORECASE)
 
@@ -122,7 +122,7 @@ def _pictures(tree: Tree, selection: Selection, bare: Sequence[File]) -> Match |
 def _layout(found: Pictures) -> str:
     if found.split_origin == "folders" and not any(_ISIC_FOLDER.search(item.folder) for item in found.masks):
         return "split folders"
-    sources = {item.source for item in found.masks}
+    sources = {item.source.lower() for item in found.masks}
     if any(_ISIC_FOLDER.search(item.folder) for item in found.masks):
         return "ISIC folders"
     if sources == {"*_segmentation"}:
@@ -147,6 +147,10 @@ def _check_folder(folder: Path) -> None:
         near = [path.name for path in sorted(folder.parent.iterdir())] if folder.parent.is_dir() else []
         hint = f"; {folder.parent} has {some(near)}" if near else ""
         raise DataError(f"there is no folder {folder}{hint}")
+    if printable(folder.resolve()) != str(folder.resolve()):
+        raise DataError(
+            f"the path {printable(folder.resolve())} is not UTF-8; rename the folder: manifests are written in UTF-8"
+        )
     if folder.suffix.lower() in ARCHIVES:
         raise DataError(f"{folder} is an archive; unpack it and give the folder")
     if not folder.is_dir():

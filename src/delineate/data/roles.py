@@ -161,7 +161,7 @@ def _by_ending(members: Sequence[File], role: Role) -> dict[File, tuple[Role, st
         end = ending(file.stem)
         if end is None:
             continue
-        source = f"*{end.word.lower()}"
+        source = f"*{end.word}"
         if role is Role.MASK:
             if end.role is not Role.MASK and end.base in stems | based:
                 found[file] = (end.role, source)

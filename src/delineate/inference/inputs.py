@@ -133,6 +133,8 @@ def _expand(given: str, notes: list[str]) -> list[Path]:
     path = Path(given)
     if path.is_dir():
         return _of_folder(path, notes)
+    if path.suffix.lower() in (".csv", ".json") and path.is_file():
+        raise DataError(f"{given} lists a data set; say which part of it to predict, such as --split all")
     if path.exists() or Address.parse(path) is not None:
         return [path]
     if path.is_symlink():
