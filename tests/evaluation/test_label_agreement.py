@@ -222,6 +222,22 @@ def test_a_rater_who_saw_nothing(tmp_path: Path) -> None:
     assert found.raters["rater", "prediction", "second"].classes["foreground"]["dice"]["all"].mean == 0
 
 
+def test_second_observers_of_a_data_set_have_a_coding_of_their_own(tmp_path: Path) -> None:
+    """References with noise are thresholded; the observer's 0 and 1 beside them are not all black."""
+    noisy = cv2.GaussianBlur(picture(255, size=200), (3, 3), 0)
+    bar = picture(255, size=200)
+    for name in ("a", "b"):
+        save(tmp_path / "images", **{name: bar})
+        save(tmp_path / "1st_manual", **{name: noisy})
+        save(tmp_path / "2nd_manual", **{name: bar // 255})
+        save(tmp_path / "p", **{name: bar})
+    found = evaluate_folders(tmp_path / "p", tmp_path, Options(metrics=("dice",), split="all"))
+    assert found.references is not None
+    assert found.references.labels.threshold == 128
+    (table,) = (one for (kind, _, rater), one in found.raters.items() if kind == "rater" and rater == "2nd_manual")
+    assert table.classes["foreground"]["dice"]["all"].mean == 1
+
+
 def test_cases_without_valid_pixels_are_told_and_not_scored(tmp_path: Path) -> None:
     lost = np.full((40, 40), 255, np.uint8)
     save(tmp_path / "r", a=picture(1), b=picture(1), lost=lost)

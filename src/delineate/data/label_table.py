@@ -70,7 +70,7 @@ class LabelTable:
         values = {first: index for first, last, index in self.spans if first == last}
         ranges = tuple(span for span in self.spans if span[0] != span[1])
         coding = "color" if self.painted else None
-        return LabelRule(values=values, ranges=ranges, coding=coding, reason=f"{self.origin}: {self.words}")
+        return LabelRule(values=values, ranges=ranges, coding=coding, reason=f"{Path(self.origin).name}: {self.words}")
 
     @property
     def classes(self) -> ClassTable:

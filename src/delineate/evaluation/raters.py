@@ -21,7 +21,7 @@ from delineate.data.case import IGNORE, Case, Manifest
 from delineate.data.findings import count, some
 from delineate.data.source import DataSource, as_source
 from delineate.evaluation.overlap import Labels
-from delineate.evaluation.references import References, open_references, read_reference
+from delineate.evaluation.references import References, open_references, read_as, read_reference
 
 Kind = Literal["rater", "majority", "between raters", "rater against the others"]
 MAJORITY = "majority"
@@ -101,7 +101,7 @@ def raters_of_cases(found: References) -> Raters | None:
     number = min((len(case.raters) for case in found.cases), default=0)
     if not number:
         return None
-    names = ["references"]
+    names, manifests = ["references"], [found.manifest]
     cases = [{case.id: case for case in found.cases}]
     for at in range(number):
         own = {case.id: case.model_copy(update={"masks": case.raters[at], "raters": ()}) for case in found.cases}
@@ -109,7 +109,8 @@ def raters_of_cases(found: References) -> Raters | None:
         one = folders.pop() if len(folders) == 1 else ""
         names.append(one if one and one not in names else f"observer {at + 2}")
         cases.append(own)
-    return Raters(tuple(names), (found.manifest,) * (number + 1), tuple(cases))
+        manifests.append(read_as(found.manifest, tuple(own.values())))
+    return Raters(tuple(names), tuple(manifests), tuple(cases))
 
 
 def comparisons(prediction: Labels | None, raters: Mapping[str, Labels]) -> Iterator[Comparison]:

@@ -104,6 +104,18 @@ def read_reference(manifest: Manifest, case: Case) -> NDArray[np.uint8]:
     return labels.merge([labels.apply(manifest.labels, read_labels(path), path) for path in paths])
 
 
+def read_as(manifest: Manifest, cases: tuple[Case, ...]) -> Manifest:
+    """A manifest of other masks of the same cases, read by the manifest's table where they fit it. Raises `DataError`."""
+    bare = manifest.model_copy(update={"cases": cases, "classes": manifest.classes.model_copy(update={"labels": None})})
+    other = _read_values(bare, manifest.table)
+    if len(other.classes.names) != len(manifest.classes.names):
+        raise DataError(
+            f"{cases[0].masks[0]} and the masks beside it show {len(other.classes.names)} classes, the references "
+            f"{len(manifest.classes.names)}; say what their values mean with --labels"
+        )
+    return other
+
+
 def mask_like_files(folder: Path) -> list[Path]:
     """The images directly in a folder, or else its NIfTI volumes, sorted by name; none where there are neither.
 
