@@ -207,6 +207,24 @@ PAIRED: dict[str, tuple[Names, int, tuple[str, tuple[str, ...]], set[str | None]
         ("images/image_00.png", ("masks/mask_00.png",)),
         {None},
     ),
+    "splits in the names of folders": (
+        spread("{train,test}_images/{a,b}.jpg", "{train,test}_masks/{a,b}.png"),
+        4,
+        ("train_images/a.jpg", ("train_masks/a.png",)),
+        {"train", "test"},
+    ),
+    "an ending that nobody knows": (
+        spread("scans/IDRiD_0{1,2,3}.jpg", "Segmentation Groundtruths/IDRiD_0{1,2,3}_MA.tif"),
+        3,
+        ("scans/IDRiD_01.jpg", ("Segmentation Groundtruths/IDRiD_01_MA.tif",)),
+        {None},
+    ),
+    "raters by the ends of names": (
+        spread("{a,b}{,_rater1,_rater2}.png"),
+        2,
+        ("a.png", ("a_rater1.png",)),
+        {None},
+    ),
     "side by side, told by the starts of names": (
         spread("{img,mask}_0{0,1,2}.png"),
         3,

@@ -65,6 +65,14 @@ REFUSED: dict[str, tuple[Names, str]] = {
         spread("{PNG,TIF}/{Original,Ground Truth}/{0,1,2}.png"),
         r"PNG and .*TIF hold the same images in two formats; give one of these folders$",
     ),
+    "two structures": (
+        spread("Lung/{Train,Val}/{images,infection masks,lung masks}/{a,b}.png"),
+        r"infection masks and lung masks both hold masks .* --masks 'infection masks'$",
+    ),
+    "numbers are no words": (
+        spread("images/{x,y}_0.png", "masks/{x,y}_1.png"),
+        r"share a name: images are called x_0, y_0",
+    ),
     "a folder for each class": (
         PER_CLASS,
         r"masks/cavity, masks/wall hold masks of the same images .*--masks masks/cavity; .*masks/cavity,masks/wall merges",

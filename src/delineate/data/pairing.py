@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ from itertools import product
 from delineate.data.case import Split as SplitName
 from delineate.data.roles import Item
 from delineate.data.words import PARTS, channel_of, ending, folder_word, image_stem, mask_base, mask_stem
+
+_LAST_WORD = re.compile(r"[-_. ][^\W\d_]+$")
 
 Key = tuple[object, ...]
 Place = Callable[[Item], Key]
@@ -48,7 +51,8 @@ class Pairs:
 def pair(images: Sequence[Item], masks: Sequence[Item], split: Split) -> Pairs:
     """Match by folders and stem; the strictest way that finds the most pairs and confuses no two images."""
     best, score = Pairs(), (-1.0, 0)
-    for place, (of_image, of_mask) in product(_places(split), _FORMS):
+    common = (_without_common_end(images), _without_common_end(masks))
+    for place, (of_image, of_mask) in product(_places(split), (*_FORMS, common)):
         pairs = Pairs(
             _grouped(images, place, lambda item, form=of_image: form(item.stem)),  # type: ignore[misc]
             _grouped(masks, place, lambda item, form=of_mask: form(item.stem)),  # type: ignore[misc]
@@ -86,6 +90,15 @@ _FORMS: tuple[tuple[Callable[[str], str], Callable[[str], str]], ...] = (
     (image_stem, mask_stem),
 )
 """How the stems of an image and of its mask may be brought to one name."""
+
+
+def _without_common_end(items: Sequence[Item]) -> Callable[[str], str]:
+    """Stems without a word that all of them end with, whatever it says: `a_MA`, `b_MA`. Numbers are no words."""
+    stems = [item.stem for item in items]
+    last = _LAST_WORD.search(stems[0]) if len(stems) > 1 else None
+    if last is None or not all(stem.endswith(last[0]) for stem in stems):
+        return str
+    return lambda stem: stem.removesuffix(last[0])
 
 
 def _folders(item: Item) -> Key:

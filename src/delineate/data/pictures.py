@@ -113,7 +113,7 @@ def _cases(
     root: Path, pairs: Sequence[tuple[Item, list[Item]]], raters: dict[Path, list[list[Item]]], split: Split
 ) -> tuple[list[Case], dict[str, str]]:
     pairs = sorted(pairs, key=lambda each: (each[0].stem, each[0].kept))
-    names = unique_names([(case_name(image, masks[0]), image.kept) for image, masks in pairs])
+    names = unique_names([(case_name(image, masks[0]), _places(image)) for image, masks in pairs])
     cases = [
         Case(
             id=name,
@@ -125,6 +125,11 @@ def _cases(
         for name, (image, masks) in zip(names, pairs, strict=True)
     ]
     return cases, {name: image.stem for name, (image, _) in zip(names, pairs, strict=True)}
+
+
+def _places(image: Item) -> tuple[str, ...]:
+    """The folders that tell cases of one name apart; of `train_images`, the first word."""
+    return (*image.kept, image.rest.replace(" ", "_")) if image.rest else image.kept
 
 
 def _rest(cases: list[Case], training: bool) -> tuple[list[Case], list[Finding]]:

@@ -144,7 +144,7 @@ def _giver(parts: tuple[str, ...], inside: Mapping[tuple[str, ...], int], masked
 
 def _source(parts: tuple[str, ...], at: int, word: Word) -> str:
     """What masks of this kind are called, whichever patient or split they are of."""
-    around = {token for name in parts[:at] for token in tokens_of(name)}
+    around = set(tokens_of(parts[at - 1])) if at else set()
     tokens = [token for token in word.tokens if token in word.rest]
     own = [token for token in tokens if token not in around | PARTS and folder_word(token).split is None]
     telling = [token for token in word.tokens if token not in word.rest]

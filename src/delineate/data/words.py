@@ -101,9 +101,9 @@ _SEPARATORS = re.compile(r"[\W_]+")
 
 _MASK_WORD = (
     r"segmentation|ground[-_ ]?truth|annotation|1st[-_ ]?(?:manual|ho|observer)|manual[-_ ]?1?"
-    r"|annot|anno|labels?|masks?|lesion|seg|gt|ah"
+    r"|annot|anno|labels?|masks?|lesion|seg|gt|ah|(?:rater|observer|annotator|reader|expert)[-_ ]?1"
 )
-_RATER_WORD = r"2nd[-_ ]?(?:manual|ho|observer)|manual[-_ ]?2|vk"
+_RATER_WORD = r"2nd[-_ ]?(?:manual|ho|observer)|manual[-_ ]?2|vk|(?:rater|observer|annotator|reader|expert)[-_ ]?[2-9]"
 _INSTANCE_WORD = r"instances?|inst"
 _OTHER_WORD = r"superpixels|overlay|viz|fov|roi|contours?|edges?|pred|prediction"
 _ENDINGS: tuple[tuple[Role, re.Pattern[str]], ...] = tuple(
