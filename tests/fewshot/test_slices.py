@@ -206,3 +206,22 @@ def test_episodes_of_the_first_release_are_refused_where_slices_have_other_numbe
     assert '"order"' not in older._text()
     with pytest.raises(DataError, match=r"number the slices of .*case_02\.nii\.gz in the order of the file"):
         older.open(folder)
+
+
+def test_volumes_with_a_picture_in_common_are_one_group(make_slices: Writer, tmp_path: Path) -> None:
+    folder = make_slices(tmp_path / "data", patients=5)
+    images = sorted((folder / "images").iterdir())
+    first = open_slices(folder)
+    one, other = (
+        next(stack for stack in first.stacks if stack.group == group) for group in ("patient000", "patient001")
+    )
+    source, copy = (folder / stack.slices[0].case.images[0] for stack in (one, other))
+    copy.write_bytes(source.read_bytes())
+    for name in ("train", "val", "test"):
+        (folder / f"{name}.txt").unlink()
+    joined = open_slices(folder)
+    groups = {stack.volume: stack.group for stack in joined.stacks}
+    assert groups[one.volume] == groups[other.volume] == "patient000"
+    assert len({stack.split for stack in joined.stacks if stack.group == "patient000"}) == 1
+    assert len(set(groups.values())) == 4
+    assert len(images) == len(joined)

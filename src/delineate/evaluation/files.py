@@ -17,6 +17,7 @@ from delineate.data.source import DataSource, as_source
 from delineate.evaluation import tables
 from delineate.evaluation.cases import Row
 from delineate.evaluation.choice import Choice, check_millimetres, choose
+from delineate.evaluation.held_out import listed_for_testing, mask_hashes
 from delineate.evaluation.instances import pair_instances
 from delineate.evaluation.known import lists_no_maps, notes_on
 from delineate.evaluation.metrics import registry
@@ -33,7 +34,6 @@ from delineate.evaluation.seen import Seen, seen_by_model, training_notes
 from delineate.evaluation.stored import Origin, write_scores
 from delineate.evaluation.subgroups import Subgroups, read_subgroups
 from delineate.evaluation.table import Summary, summarise
-from delineate.evaluation.test_cases import listed_for_testing, mask_hashes
 from delineate.evaluation.units import Unit, make_units
 
 INSTANCE_FOLDER = "instances"

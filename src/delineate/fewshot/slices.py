@@ -19,6 +19,7 @@ from delineate.common.errors import DataError
 from delineate.data.case import IGNORE, Case, ClassTable, Manifest, Split
 from delineate.data.images import DEFAULT_MAX_PIXELS
 from delineate.data.inspect import Census
+from delineate.data.joins import equal_pictures, join
 from delineate.data.pixels import case_image, case_mask
 from delineate.data.prepare import open_data
 from delineate.data.source import DataSource, as_source
@@ -196,7 +197,7 @@ def open_slices(
         _checked(volume, [Slice(name, at, by_id[name], pixels[name], sizes[name]) for at, name in enumerate(names)])
         for volume, names in _volumes_of(list(by_id), stack)
     ]
-    return SliceSet(manifest, census, tuple(stacks), _Files(manifest, max_pixels))
+    return SliceSet(manifest, census, _with_copies(stacks), _Files(manifest, max_pixels))
 
 
 def _of_volumes(opened: nifti.Opened) -> SliceSet:
@@ -209,7 +210,16 @@ def _of_volumes(opened: nifti.Opened) -> SliceSet:
         ]
         stacks.append(_checked(case.id, slices))
     volumes = nifti.Volumes(opened.manifest, opened.axis)
-    return SliceSet(opened.manifest, opened.census, tuple(stacks), _Voxels(volumes), opened.axis)
+    return SliceSet(opened.manifest, opened.census, _with_copies(stacks), _Voxels(volumes), opened.axis)
+
+
+def _with_copies(stacks: Sequence[SliceStack]) -> tuple[SliceStack, ...]:
+    """The stacks, those with a picture in common in one group: none of them is shown to find another in."""
+    cases = {
+        one.case.id: one.case.model_copy(update={"group": stack.group}) for stack in stacks for one in stack.slices
+    }
+    joined = join(list(cases.values()), equal_pictures(cases.values()))
+    return tuple(replace(stack, group=joined[stack.slices[0].case.id] or stack.group) for stack in stacks)
 
 
 def _volumes_of(names: list[str], rule: str) -> list[tuple[str, tuple[str, ...]]]:
