@@ -124,7 +124,7 @@ def split(
     seed: Annotated[int, typer.Option(help="Seed of the draw.", min=0, callback=options.check_seed)] = 0,
     max_megapixels: options.MaxMegapixels = 400,
 ) -> None:
-    """Deal a data set into K folds and a test split: by group, duplicates together, stratified by class and foreground size.
+    """Deal a data set into K folds and a test split: by group, copies together, stratified by class and foreground size.
 
     Or, without folds: apply a division that a paper has published (--list), and take the masks of most training cases away
     (--labelled), to study methods that learn from images without.
