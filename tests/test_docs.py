@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -41,6 +42,24 @@ def commands() -> list[tuple[str, str]]:
     ]
 
 
+def verbs(command: Any = None, name: str = "delineate") -> list[tuple[str, Any]]:
+    """(name, command) of every verb."""
+    command = command or typer.main.get_command(app)
+    if not hasattr(command, "commands"):
+        return [(name, command)]
+    return [verb for word, inner in command.commands.items() for verb in verbs(inner, f"{name} {word}")]
+
+
+def help_examples() -> list[tuple[str, str]]:
+    """(verb, line) of every example that a verb's help shows."""
+    return [
+        (name, line.strip())
+        for name, command in verbs()
+        for line in (command.help or "").splitlines()
+        if line.strip().startswith("delineate ")
+    ]
+
+
 def test_generated_parts_are_fresh():
     result = subprocess.run([sys.executable, str(ROOT / "docs" / "generate.py"), "--check"], check=False)
     assert result.returncode == 0, "run: python docs/generate.py"
@@ -59,6 +78,21 @@ def test_links_lead_somewhere(page):
 
 @pytest.mark.parametrize(("page", "line"), commands())
 def test_commands_parse(page, line):
+    parse(line)
+
+
+@pytest.mark.parametrize(("verb", "line"), help_examples())
+def test_examples_of_the_help_parse(verb, line):
+    parse(line)
+
+
+def test_every_verb_that_takes_something_shows_examples():
+    shown = {verb for verb, _ in help_examples()}
+    assert {name for name, command in verbs() if command.params} - shown == set()
+
+
+def parse(line: str) -> None:
+    """Raise where a command's words are not what its verb takes."""
     words = shlex.split(line)[1:]
     command = typer.main.get_command(app)
     while hasattr(command, "commands"):

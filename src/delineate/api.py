@@ -238,12 +238,14 @@ def fewshot_episodes(
     out: Path | str,
     stack: str = "auto",
     axis: int | None = None,
+    fold: int | None = None,
     **plan: Any,
 ) -> EpisodeFile:
     """Freeze few-shot episodes of a data set in the file `out`, which holds the SHA-256 of every image and mask they use.
 
     `plan` are the fields of `delineate.fewshot.protocol.Plan`; `stack` and `axis` say how slices make volumes
-    (`delineate.fewshot.slices.open_slices`). Raises `DataError` for whatever a user can mend.
+    (`delineate.fewshot.slices.open_slices`); `fold`: of a manifest with folds, the one that validates, which is then the split
+    `val`. Raises `DataError` for whatever a user can mend.
     """
     from delineate.common.outputs import check_result_file
     from delineate.data.source import as_source
@@ -251,8 +253,9 @@ def fewshot_episodes(
     from delineate.fewshot.slices import open_slices
 
     check_result_file(Path(out), ['"protocol"', '"episodes"', '"support_split"'], "file of episodes")
-    opened = open_slices(as_source(data), stack=stack, axis=axis)
+    opened = open_slices(as_source(data), stack=stack, axis=axis, fold=fold)
     made = make_episodes(opened, Plan(**plan), name=Path(opened.manifest.root).name, stack=stack)
+    made = made.model_copy(update={"fold": fold})
     made.save(Path(out))
     return made
 

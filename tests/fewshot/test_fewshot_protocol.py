@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from delineate.api import fewshot_episodes
 from delineate.common.errors import DataError
+from delineate.data.folds import split_data
+from delineate.data.source import DataSource
 from delineate.fewshot.episode_file import EpisodeFile
 from delineate.fewshot.protocol import support_slices, thirds
 from delineate.fewshot.slices import SliceSet, open_slices
@@ -169,3 +171,15 @@ def test_damaged_files_of_episodes_are_one_line(slice_folder: Path, tmp_path: Pa
             EpisodeFile.load(path)
     with pytest.raises(DataError, match="cannot read episodes"):
         EpisodeFile.load(tmp_path / "none.json")
+
+
+def test_episodes_of_a_fold(slice_folder: Path, tmp_path: Path) -> None:
+    folds = tmp_path / "folds.json"
+    manifest = split_data(DataSource(slice_folder), folds=3).manifest
+    manifest.save(folds)
+    with pytest.raises(DataError, match=r"has 3 folds; choose one with --fold 0 … 2"):
+        fewshot_episodes(folds, out=tmp_path / "episodes.json", protocol="any2d", split="val")
+    made = fewshot_episodes(folds, out=tmp_path / "episodes.json", protocol="any2d", split="val", fold=1)
+    patients = {case.group for case in manifest.cases if case.fold == 1}
+    stacks = {stack.volume: stack.group for stack in EpisodeFile.load(tmp_path / "episodes.json").open(folds).stacks}
+    assert {stacks[episode.query] for episode in made.episodes} <= patients

@@ -50,6 +50,7 @@ def episodes(
         ),
     ] = "auto",
     axis: options.Axis = None,
+    fold: options.Fold = None,
     images: options.DataImages = None,
     masks: options.DataMasks = None,
     labels: options.DataLabels = None,
@@ -84,6 +85,7 @@ def episodes(
         classes=names_of(classes),
         stack=stack,
         axis=axis,
+        fold=fold,
     )
     typer.echo(f"protocol {made.protocol}, {made.shots}-shot: {made.words}")
     for label in made.labels:

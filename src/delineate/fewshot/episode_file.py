@@ -81,6 +81,8 @@ class EpisodeFile(_Part):
     axis: int | None = None
     order: Literal["file", "canonical"] = "file"
     """Of the axes of volumes, by which slices are numbered: that of each file in files of the first release, else the canonical."""
+    fold: int | None = None
+    """Of a manifest with folds: the one that validates, by which the splits were told."""
     class_names: tuple[str, ...]
     labels: tuple[int, ...] = Field(min_length=1)
     """Indices of the classes that are tested."""
@@ -105,8 +107,9 @@ class EpisodeFile(_Part):
         write_json(path, json.loads(self._text()))
 
     def _text(self) -> str:
-        """Without `order` where it says nothing new, so that the digests of older files stay."""
-        return self.model_dump_json(exclude={"order"} if self.order == "file" else None)
+        """Without `order` and `fold` where they say nothing new, so that the digests of older files stay."""
+        silent = {"order": self.order == "file", "fold": self.fold is None}
+        return self.model_dump_json(exclude={name for name, is_silent in silent.items() if is_silent})
 
     @classmethod
     def load(cls, path: Path) -> EpisodeFile:
@@ -151,7 +154,8 @@ class EpisodeFile(_Part):
         """
         source = as_source(data)
         self._check_files(source)
-        opened = open_slices(source, stack=self.stack, axis=self.axis)
+        fold = self.fold if source.is_manifest else None
+        opened = open_slices(source, stack=self.stack, axis=self.axis, fold=fold)
         self._check_classes(opened)
         self._check_order(opened)
         groups = {stack.volume: stack.group for stack in opened.stacks}
