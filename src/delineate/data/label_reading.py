@@ -275,7 +275,7 @@ def _unexpected(values: Values, total: Mapping[int, int]) -> str:
     marks = [value for value in total if value != 0]
     rarest = min(marks, key=lambda value: (len(holders[value]), total[value]))
     names = [values.files[at].name for at in holders[rarest]]
-    where = f" ({rarest} is only in {some(names, 3)})" if len(names) < len(values.each) / 2 else ""
+    where = f" ({rarest} is only in {some(names, 3)})" if len(names) < len(values.each) else ""
     return (
         f"unexpected mask values: {listed(total)}{where}. Save masks as 0/255, or with one value per class (0, 1, 2 …; 255 = "
         "ignore), or name the values with --labels"
