@@ -94,7 +94,7 @@ def read_by_table(table: ClassTable, files: Sequence[MaskValues]) -> Reading:
     bad = [at for at, found in enumerate(unknown) if found]
     if not bad:
         return Reading(rule, classes)
-    if _is_plain(rule) and all(is_noisy(values.each[at], files[at].inner) for at in bad):
+    if _is_plain(rule) and all(_has_noise(values, at) for at in bad):
         reason = f"{rule.reason}; masks have noise between black and white: 128 and above is {table.names[1]}"
         return Reading(LabelRule(threshold=128, coding=coding, reason=reason), classes)
     first = bad[0]
@@ -127,7 +127,7 @@ def _table_coding(rule: LabelRule, files: Sequence[MaskValues]) -> Coding:
 def _black_and_white(values: Values, total: Mapping[int, int]) -> Reading | None:
     """0 and 255, clean or with noise. Raises `DataError` for a few files that are something else."""
     white = [at for at, each in enumerate(values.each) if _is_white(each)]
-    noisy = [at for at, each in enumerate(values.each) if is_noisy(each, values.files[at].inner)]
+    noisy = [at for at in range(len(values.each)) if _has_noise(values, at)]
     filled = [at for at, each in enumerate(values.each) if set(each) != {0}]
     others = [at for at in filled if at not in {*white, *noisy}]
     if noisy and len(noisy) >= len(
@@ -320,6 +320,12 @@ def named_values(values: Iterable[int]) -> str:
 
 def _is_white(each: Mapping[int, int]) -> bool:
     return WHITE in each and set(each) <= {0, WHITE}
+
+
+def _has_noise(values: Values, at: int) -> bool:
+    """Whether a file is black and white with noise; of JPEG's little noise near black alone, the format tells."""
+    each, file = values.each[at], values.files[at]
+    return is_noisy(each, file.inner) or (file.lossy and _near(each) and not _is_white(each))
 
 
 def _near(each: Mapping[int, int]) -> bool:
