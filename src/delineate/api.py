@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -102,10 +103,16 @@ def _train(
         out=Path(out),
         init=None if init is None else Path(init),
         cache_folder=None if cache_dir is None else Path(cache_dir),
-        cache_limit_bytes=round(cache_limit * GIB),
+        cache_limit_bytes=_bytes(cache_limit),
         **fields,
     )
     return run(request, reporter, kind, report=write_run_report)
+
+
+def _bytes(gib: float) -> int:
+    if not 0 <= gib < math.inf:
+        raise DelineateError(f"cache_limit is a number of GiB from 0 on, not {gib}")
+    return round(gib * GIB)
 
 
 def load(path: Path | str, device: str = "auto", precision: str = "32") -> Any:

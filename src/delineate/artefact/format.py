@@ -65,8 +65,8 @@ class Header(BaseModel):
     labels: LabelRule | None = None
     """Which raw values of mask files meant these classes in the training data; None in models of the first version."""
     colors: tuple[str, ...] | None = None
-    threshold: float = Field(0.5, ge=0, le=1)
-    temperature: float = Field(1.0, gt=0)
+    threshold: float = Field(0.5, ge=0, le=1, allow_inf_nan=False)
+    temperature: float = Field(1.0, gt=0, allow_inf_nan=False)
     postprocess: dict[str, Any] = Field(default_factory=dict)
     scores: dict[str, Any] = Field(default_factory=dict)
     provenance: dict[str, Any] = Field(default_factory=dict)
