@@ -281,6 +281,7 @@ def fewshot_evaluate(
     batch_size: int | None = None,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
+    overwrite: bool = False,
 ) -> Evaluation:
     """Score a few-shot model on frozen episodes; write scores, `episodes.csv`, pictures and `report.html` to `out`.
 
@@ -289,7 +290,7 @@ def fewshot_evaluate(
     `DelineateError` (one line): files that are not those of the episodes, unknown classes, a support that shows too little.
     """
     from delineate.common.files import output_folder
-    from delineate.common.outputs import check_results_folder
+    from delineate.common.outputs import check_new, check_results_folder
     from delineate.data.source import as_source
     from delineate.fewshot.candidates import check_unseen, open_candidate
     from delineate.fewshot.episode_file import EpisodeFile
@@ -297,6 +298,7 @@ def fewshot_evaluate(
     from delineate.fewshot.pictures import write_pictures
     from delineate.report.evaluation import write_evaluation_report
 
+    check_new(Path(out), "scores.json", overwrite)
     source = as_source(data)
     check_results_folder(Path(out), "scores.json", [source.path, Path(model)])
     frozen = EpisodeFile.load(Path(episodes))
@@ -314,17 +316,24 @@ def fewshot_evaluate(
 
 
 def evaluate(
-    predictions: Path | str, references: Path | str | DataSource, *, out: Path | str, **options: Any
+    predictions: Path | str,
+    references: Path | str | DataSource,
+    *,
+    out: Path | str,
+    overwrite: bool = False,
+    **options: Any,
 ) -> Evaluation:
     """Score a folder of masks against the reference masks; write `scores.csv`, `scores.json` and `report.html` to `out`.
 
     `options` are the fields of `delineate.evaluation.files.Options`; see `evaluate_folders` there for the pairing of names and
-    the errors.
+    the errors. An earlier evaluation in `out` is an error unless `overwrite`.
     """
+    from delineate.common.outputs import check_new
     from delineate.data.source import as_source
     from delineate.evaluation.files import Options, evaluate_folders
     from delineate.report.evaluation import write_evaluation_report
 
+    check_new(Path(out), "scores.json", overwrite)
     evaluation = evaluate_folders(Path(predictions), as_source(references), Options(**options), out=Path(out))
     write_evaluation_report(Path(out), evaluation.references)
     return evaluation
@@ -336,17 +345,20 @@ def compare(
     out: Path | str,
     metrics: Sequence[str] | None = None,
     target: float | None = None,
+    overwrite: bool = False,
 ) -> Comparison:
     """Compare runs or evaluations case by case; write `report.html`, `comparison.json`, `pairs.csv` and `cases.csv` to `out`.
 
     `evaluations`: run folders (their validation scores), folders that `evaluate` wrote, or texts "NAME=FOLDER". See
-    `delineate.evaluation.comparison.compare_models` for the options. Raises `DataError` for evaluations that cannot be compared.
+    `delineate.evaluation.comparison.compare_models` for the options. Raises `DataError` for evaluations that cannot be compared,
+    and for an earlier comparison in `out` unless `overwrite`.
     """
-    from delineate.common.outputs import check_results_folder
+    from delineate.common.outputs import check_new, check_results_folder
     from delineate.evaluation.comparison import compare_models, write_comparison_files
     from delineate.evaluation.models import open_models
     from delineate.report.comparison import write_comparison_report
 
+    check_new(Path(out), "comparison.json", overwrite)
     models = open_models([str(one) for one in evaluations])
     check_results_folder(Path(out), "comparison.json", [model.run or model.stored.folder for model in models])
     comparison = compare_models(models, metrics, target=target)

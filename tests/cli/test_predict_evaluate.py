@@ -70,6 +70,10 @@ def test_predict_then_evaluate(tmp_path: Path, model: Path, typed: Typed):
     assert "3 found, 0 missed" in out
     assert (tmp_path / "scores" / "scores.csv").is_file()
     code, out, err = typed("evaluate", tmp_path / "p", data, "--out", tmp_path / "scores", "--split", "all")
+    assert (code, out) == (2, "")
+    assert "holds an evaluation already (scores.json); give another --out, or --overwrite" in err
+    again = ("--out", tmp_path / "scores", "--split", "all", "--overwrite")
+    code, out, err = typed("evaluate", tmp_path / "p", data, *again)
     assert code == 0
 
 

@@ -35,6 +35,7 @@ def compare(
             callback=options.finite,
         ),
     ] = None,
+    overwrite: options.Replace = False,
 ) -> None:
     """Compare trained models case by case: differences with intervals, tests with Holm's correction, ranks.
 
@@ -52,7 +53,9 @@ def compare(
     refuse_absent(*(text if Path(text).exists() else text.rpartition("=")[2] for text in evaluations))
     from delineate.api import compare as run
 
-    comparison = run(evaluations, out=out, metrics=metrics.split(",") if metrics else None, target=target)
+    comparison = run(
+        evaluations, out=out, metrics=metrics.split(",") if metrics else None, target=target, overwrite=overwrite
+    )
     _print(comparison, out)
 
 

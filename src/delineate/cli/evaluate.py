@@ -81,6 +81,7 @@ def evaluate(
             help="native, or a paper's: condseg, vmunet-pooled, transunet-volume.",
         ),
     ] = "native",
+    overwrite: options.Replace = False,
 ) -> None:
     """Score predicted masks: overlap, distances, lesions …, each mean with n and a 95 % interval.
 
@@ -116,6 +117,7 @@ def evaluate(
             group_by=group_by,
             subgroups=subgroups,
             protocol=protocol,
+            overwrite=overwrite,
             progress=report,
         )
     print_evaluation(evaluation, out)

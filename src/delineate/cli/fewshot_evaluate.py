@@ -43,6 +43,7 @@ def evaluate(
     seed: Annotated[
         int, typer.Option(help="Of an untrained method's weights.", min=0, callback=options.check_seed)
     ] = 0,
+    overwrite: options.Replace = False,
 ) -> None:
     """Score a few-shot model on frozen episodes: Dice of each query volume's voxels, means with 95 % intervals.
 
@@ -78,6 +79,7 @@ def evaluate(
             precision=precision.value,
             batch_size=batch_size,
             seed=seed,
+            overwrite=overwrite,
             progress=report,
         )
     about = json.loads((out / "scores.json").read_text(encoding="utf-8"))["fewshot"]

@@ -154,6 +154,7 @@ Probabilities = Annotated[
     bool, typer.Option("--probabilities", help="Also write 16-bit probability maps (65535 = 1), to probabilities/.")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace earlier predictions in --out.")]
+Replace = Annotated[bool, typer.Option("--overwrite", help="Replace earlier results of this kind in --out.")]
 PredictDevice = Annotated[Device, typer.Option(help="Where to compute.")]
 PredictPrecision = Annotated[
     Precision, typer.Option(help="The network's arithmetic; bf16 and 16 are faster where the device has them.")

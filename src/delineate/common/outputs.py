@@ -31,6 +31,14 @@ def check_results_folder(out: Path, own: str, inputs: Iterable[Path]) -> None:
             raise DelineateError(f"--out {out} holds {kind} ({name}); give another folder")
 
 
+def check_new(out: Path, own: str, overwrite: bool) -> None:
+    """Raise `DelineateError` when `out` holds earlier results of this kind, unless they may be replaced; `own` as above."""
+    if (out / own).exists() and not overwrite:
+        raise DelineateError(
+            f"{out} holds {_MARKS[own]} already ({own}); give another --out, or --overwrite to replace it"
+        )
+
+
 def check_result_file(path: Path, signs: Iterable[str], kind: str) -> None:
     """Raise `DelineateError` when `path` exists and is something else than an earlier result of this kind.
 

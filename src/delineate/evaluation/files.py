@@ -211,6 +211,9 @@ def _write(out: Path, evaluation: Evaluation, opened: _Opened, panel: Mapping[Ro
     if opened.job.raters is not None:
         write_text(out / tables.RATERS_CSV, tables.raters_csv(panel))
         extra["raters"] = tables.raters_json(opened.job.raters, evaluation.raters)
+    else:
+        (out / tables.RATERS_CSV).unlink(missing_ok=True)
+    (out / tables.EPISODES_CSV).unlink(missing_ok=True)  # of an evaluation that was here before
     if opened.subgroups is not None:
         extra["subgroups"] = tables.subgroups_json(opened.subgroups, evaluation.rows, evaluation.summary.metrics)
     if evaluation.protocol is not None:

@@ -25,7 +25,7 @@ from delineate.evaluation.seen import Seen, training_notes
 from delineate.evaluation.stacks import Stack, assemble
 from delineate.evaluation.stored import Origin, write_scores
 from delineate.evaluation.table import summarise
-from delineate.evaluation.tables import EPISODES_CSV
+from delineate.evaluation.tables import EPISODES_CSV, RATERS_CSV
 from delineate.fewshot.baselines import Conditioned
 from delineate.fewshot.candidates import Candidate
 from delineate.fewshot.episode_file import Chunk, Episode, EpisodeFile
@@ -194,6 +194,7 @@ def write_episodes(
     output_folder(out)
     openings = _note_opening(job, data, out, len({row.case for row in evaluation.rows}))
     said = (*training_notes(_seen(job), len({row.case for row in evaluation.rows})), *openings.remarks)
+    (out / RATERS_CSV).unlink(missing_ok=True)  # of an evaluation that was here before
     write_text(out / EPISODES_CSV, _episodes_csv(job, scored))
     about = {
         "candidate": job.candidate.name,
