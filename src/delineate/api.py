@@ -275,7 +275,7 @@ def fewshot_evaluate(
     out: Path | str,
     classes: Sequence[str] = (),
     setting: int = 1,
-    metrics: Sequence[str] = ("dice", "iou", "precision", "recall"),
+    metrics: Sequence[str] | None = None,
     device: str = "auto",
     precision: str = "32",
     batch_size: int | None = None,
@@ -294,7 +294,7 @@ def fewshot_evaluate(
     from delineate.data.source import as_source
     from delineate.fewshot.candidates import check_unseen, open_candidate
     from delineate.fewshot.episode_file import EpisodeFile
-    from delineate.fewshot.evaluate import Job, evaluate_episodes, write_episodes
+    from delineate.fewshot.evaluate import METRICS, Job, evaluate_episodes, write_episodes
     from delineate.fewshot.pictures import write_pictures
     from delineate.report.evaluation import write_evaluation_report
 
@@ -305,10 +305,11 @@ def fewshot_evaluate(
     frozen = frozen.of_classes(classes) if classes else frozen
     opened = frozen.open(source)
     candidate = open_candidate(str(model), opened.census, device=device, precision=precision, seed=seed)  # type: ignore[arg-type]
+    candidate = candidate.on(opened, frozen)
     if setting == 2:
         check_unseen(candidate, frozen.classes)
     job = Job(candidate, opened, frozen, batch_size)
-    evaluation, scored = evaluate_episodes(job, metrics=metrics, progress=progress)
+    evaluation, scored = evaluate_episodes(job, metrics=metrics or METRICS, progress=progress)
     folder = output_folder(Path(out))
     evaluation = write_episodes(folder, job, evaluation, scored, write_pictures(job, scored, folder), source.path)
     write_evaluation_report(folder)

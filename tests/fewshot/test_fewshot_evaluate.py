@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from delineate.data.spec import InputSpec
 from delineate.evaluation.stored import Stored
 from delineate.fewshot.baselines import BASELINES
 from delineate.fewshot.episode_file import EpisodeFile
+from delineate.fewshot.identity import data_digest, excluded_section
 from delineate.fewshot.slices import open_slices
 from delineate.fewshot.support import Support
 from delineate.methods import registry
@@ -115,7 +117,7 @@ def test_baselines_and_comparisons(
     )
     fewshot_evaluate("nearest-colour", slice_folder, episodes=tmp_path / "other.json", out=tmp_path / "other")
     with pytest.raises(DataError, match=f"different protocols .* {other.digest}"):
-        compare([folders[0], tmp_path / "other"], out=tmp_path / "comparison")
+        compare([folders[0], tmp_path / "other"], out=tmp_path / "comparison", overwrite=True)
 
 
 def test_baselines_by_hand() -> None:
@@ -160,7 +162,7 @@ def test_volumes_are_scored_in_millimetres(volume_folder: Path, model: Callable[
 
 def test_settings(slice_folder: Path, episodes: Path, model: Callable[..., Path], tmp_path: Path) -> None:
     name = EpisodeFile.load(episodes).class_names[2]
-    run = {"episodes": episodes, "out": tmp_path / "out", "setting": 2}
+    run = {"episodes": episodes, "out": tmp_path / "out", "setting": 2, "overwrite": True}
     blind = model(episodes={"kind": "superpixel", "exclude": [name], "exclude_rule": "any"})
     fewshot_evaluate(blind, slice_folder, classes=["2"], **run)
     assert Stored.read(tmp_path / "out").content["fewshot"]["settings"] == {name: "2"}
@@ -170,6 +172,27 @@ def test_settings(slice_folder: Path, episodes: Path, model: Callable[..., Path]
     with pytest.raises(DataError, match=f"slices with all of {name} left out"):
         fewshot_evaluate(leaking, slice_folder, classes=["2"], **run)
     fewshot_evaluate("copy-support-mask", slice_folder, **run)
+
+
+def test_setting_2_is_of_data_and_class_not_of_names(
+    slice_folder: Path, episodes: Path, model: Callable[..., Path], make_slices: Callable[..., Path], tmp_path: Path
+) -> None:
+    manifest = open_slices(slice_folder).manifest
+    name = EpisodeFile.load(episodes).class_names[2]
+    run = {"episodes": episodes, "classes": ["2"], "setting": 2, "overwrite": True, "out": tmp_path / "out"}
+    about = {"kind": "superpixel", "exclude_rule": "any"}
+    other_name = model(episodes={**about, "exclude": ["spleen"], **excluded_section(manifest, (2,))})
+    fewshot_evaluate(other_name, slice_folder, **run)
+    assert Stored.read(tmp_path / "out").content["fewshot"]["settings"] == {name: "2"}
+    other_class = model(episodes={**about, "exclude": [name], **excluded_section(manifest, (1,))})
+    with pytest.raises(DataError, match=f"saw {name}"):
+        fewshot_evaluate(other_class, slice_folder, **run)
+    elsewhere = open_slices(make_slices(tmp_path / "elsewhere", patients=8)).manifest
+    other_data = model(episodes={**about, "exclude": [name], **excluded_section(elsewhere, (2,))})
+    with pytest.raises(DataError, match=r"was trained on other data: whether its slices show .* is not known"):
+        fewshot_evaluate(other_data, slice_folder, **run)
+    moved = shutil.copytree(slice_folder, tmp_path / "copy")
+    assert data_digest(open_slices(moved).manifest) == data_digest(manifest), "places do not count"
 
 
 def test_an_untrained_method_is_seeded(slice_folder: Path, tmp_path: Path) -> None:
@@ -222,10 +245,12 @@ def test_the_verbs(
     assert code == 0, err
     assert "label 1: 2 queries, 14 slices; support from patient00" in said
     for opening in (1, 2):
-        code, said, err = typed("evaluate", model(), slice_folder, "--episodes", file, "--out", out, "--device", "cpu")
+        code, said, err = typed(
+            "evaluate", model(), slice_folder, "--episodes", file, "--out", out, "--device", "cpu", "--overwrite"
+        )
         assert code == 0, err
         assert "few-shot protocol middle, 1-shot" in said
         assert f"test cases opened {opening}×" in said
     assert json.loads((out / "scores.json").read_text())["openings"] == 2
-    code, said, err = typed("evaluate", tmp_path, slice_folder, "--episodes", file, "--out", out)
+    code, said, err = typed("evaluate", tmp_path, slice_folder, "--episodes", file, "--out", out, "--overwrite")
     assert (code, err.count("\n")) == (2, 1)

@@ -18,6 +18,7 @@ from delineate import cli
 from delineate.artefact.format import Artefact, save
 from delineate.common.errors import ArtefactError, DataError
 from delineate.data.case import ClassTable
+from delineate.data.images import read_mask
 from delineate.data.spec import InputSpec
 from delineate.evaluation.predictions import PredictionList
 from delineate.fewshot.segmenter import FewShotPredictor
@@ -188,7 +189,7 @@ def test_the_verb_writes_what_predict_writes(tmp_path: Path, typed: Typed) -> No
     )
     assert code == 0, err
     for name, reference in wanted.items():
-        found = cv2.imread(str(tmp_path / "out" / f"{name}.png"), cv2.IMREAD_UNCHANGED)
+        found = read_mask(tmp_path / "out" / f"{name}.png")
         assert (found == reference).mean() > 0.95
         assert (tmp_path / "out" / "overlays" / f"{name}.png").exists()
     listed = PredictionList.find(tmp_path / "out")

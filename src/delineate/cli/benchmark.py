@@ -51,7 +51,7 @@ def benchmark(
     own_augment: Annotated[
         bool, typer.Option("--own-augment", help="Each method with its own augmentation instead of one for all.")
     ] = False,
-    metrics: Annotated[str, typer.Option(metavar="NAMES", help="Metrics, with commas.")] = "dice,iou,hd95_pooled,nsd@2",
+    metrics: Annotated[str, typer.Option(metavar="NAMES", help="Metrics, with commas.")] = options.BENCHMARK_METRICS,
     stack: options.Volumes = None,
     spacing: options.Spacing = None,
     settings: Annotated[

@@ -56,7 +56,7 @@ def evaluate(
         typer.Option(
             metavar="NAMES",
             help="Metrics, families or 'all', with commas.",
-            show_default="dice,iou,precision,recall,hd95_pooled,assd,nsd@2",
+            show_default=options.METRICS,
         ),
     ] = None,
     spacing: options.Spacing = None,

@@ -32,7 +32,7 @@ def evaluate(
     ] = 1,
     metrics: Annotated[
         str | None,
-        typer.Option(metavar="NAMES", help="Metrics of masks, with commas.", show_default="dice,iou,precision,recall"),
+        typer.Option(metavar="NAMES", help="Metrics of masks, with commas.", show_default=options.FEWSHOT_METRICS),
     ] = None,
     images: options.DataImages = None,
     masks: options.DataMasks = None,

@@ -163,7 +163,10 @@ BatchSize = Annotated[
     int | None, typer.Option(help="Images to segment per forward pass.", min=1, show_default="by device")
 ]
 
-# Scores
+# Scores. Written out, since help is shown without loading the library; a test compares it with the library's list.
+METRICS = "dice,iou,precision,recall,hd95_pooled,assd,nsd@2,boundary_iou"
+BENCHMARK_METRICS = "dice,iou,hd95_pooled,nsd@2"
+FEWSHOT_METRICS = "dice,iou,precision,recall"
 Volumes = Annotated[
     str | None,
     typer.Option(

@@ -6,8 +6,8 @@ Names: a run folder or model file; `copy-support-mask`, `nearest-colour`; `METHO
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,10 @@ from delineate.data.known import DIGITS, KnownPictures, Role
 from delineate.engine.plan import settle_input
 from delineate.engine.recipe import resolve
 from delineate.fewshot.baselines import BASELINES, Conditioned
+from delineate.fewshot.episode_file import EpisodeFile
+from delineate.fewshot.identity import ClassIdentity, identity
 from delineate.fewshot.segmenter import TASK, FewShotPredictor, load
-from delineate.fewshot.slices import old_name
+from delineate.fewshot.slices import SliceSet, old_name
 from delineate.fewshot.support import Support
 from delineate.inference.predictor import Precision
 from delineate.methods import registry
@@ -47,6 +49,8 @@ class Candidate:
     """The model's file."""
     provenance: dict[str, Any] = field(default_factory=dict)
     """The artefact's; empty for what was not trained."""
+    tested: Mapping[str, ClassIdentity] = field(default_factory=dict)
+    """Name of a tested class → what it is; empty where only names are known."""
 
     @property
     def sha256(self) -> str | None:
@@ -86,10 +90,37 @@ class Candidate:
         found: dict[str, Any] = self.provenance.get("episodes") or {}
         return found
 
+    def on(self, data: SliceSet, episodes: EpisodeFile) -> Candidate:
+        """The same, about to be tested on the classes of these episodes."""
+        names = episodes.classes.names[1:]
+        return replace(
+            self,
+            tested={name: identity(data.manifest, label) for name, label in zip(names, episodes.labels, strict=True)},
+        )
+
     def setting(self, name: str) -> str:
-        """The field's setting that a class is tested in: 2 where training has seen no slice of it, else 1."""
-        unseen = self.excluded is None or (self.rule == "any" and {name, old_name(name)} & set(self.excluded))
-        return "2" if unseen else "1"
+        """The field's setting that a class is tested in: 2 where training has seen no slice of it, else 1.
+
+        Data and class are known by their content: a class of other data is not the one that was left out, whatever its name.
+        Models of earlier versions tell the names alone.
+        """
+        if self.excluded is None:
+            return "2"
+        if self.rule != "any":
+            return "1"
+        if name in self.tested and self._episodes.get("data_sha256"):
+            return "2" if self._left_out(self.tested[name]) else "1"
+        return "2" if {name, old_name(name)} & set(self.excluded) else "1"
+
+    @property
+    def other_data(self) -> bool:
+        """Whether it was trained on other data than it is tested on, as far as their content tells."""
+        trained = self._episodes.get("data_sha256")
+        return bool(trained and self.tested) and all(one.data != trained for one in self.tested.values())
+
+    def _left_out(self, tested: ClassIdentity) -> bool:
+        same_data = tested.data == self._episodes["data_sha256"]
+        return same_data and tested.values in self._episodes.get("exclude_values", ())
 
 
 def open_candidate(
@@ -115,6 +146,11 @@ def open_candidate(
 def check_unseen(candidate: Candidate, classes: ClassTable) -> None:
     """Setting 2: raise `DataError` if training saw slices of a class that is tested."""
     seen = [name for name in classes.names[1:] if candidate.setting(name) != "2"]
+    if seen and candidate.other_data:
+        raise DataError(
+            f"setting 2 asks for classes that training has not seen, but {candidate.name} was trained on other data: whether its "
+            f"slices show {', '.join(seen)} is not known; report setting 1"
+        )
     if seen:
         raise DataError(
             f"setting 2 asks for classes that training has not seen, but {candidate.name} saw {', '.join(seen)} "

@@ -23,6 +23,7 @@ from delineate.fewshot.ending import Ending, finish
 from delineate.fewshot.episode_file import EpisodeFile
 from delineate.fewshot.episodes import EpisodeSource
 from delineate.fewshot.exclusion import allowed
+from delineate.fewshot.identity import excluded_section
 from delineate.fewshot.pools import LabelPool, Pool, SuperpixelPool, SupervoxelPool
 from delineate.fewshot.regions import slice_regions, volume_regions
 from delineate.fewshot.slices import SliceSet, labels_named, open_slices
@@ -127,6 +128,7 @@ class EpisodicTask:
         section = self._section.model_dump(mode="json") | {
             "exclude": [self._data.classes.names[label] for label in self._excluded],
             "axis": self._data.axis,
+            **excluded_section(self.whole, self._excluded),
         }
         return finish(run, Ending(self._data, self._episodes, section, self._words()))
 
