@@ -163,6 +163,8 @@ def _print_board(board: Leaderboard, out: Path) -> None:
         table.add_row(row.label, str(next(iter(row.means.values())).n), str(row.seeds), *cells, *costs)
     console = make_console()
     console.print(table)
+    for words in board.cautions:
+        console.print(f"note: {words}")
     for words in board.words:
         console.print(f"• {words}")
     for name, error in board.failures.items():

@@ -22,7 +22,7 @@ from delineate.evaluation.statistics.paired import Paired, compare, holm
 from delineate.evaluation.statistics.power import groups_needed, least_detectable
 from delineate.evaluation.statistics.ranks import Ranks, rank_models
 from delineate.evaluation.statistics.words import method_words, paired_words, rank_words
-from delineate.evaluation.stored import plain
+from delineate.evaluation.stored import Stored, plain
 from delineate.evaluation.table import Column, Values
 from delineate.evaluation.table import bounds as score_bounds
 
@@ -244,9 +244,7 @@ def _prepare(
     better: Any = about["better"]
     bounds = score_bounds(about["kind"], max(row.diagonal for row in models[0].stored.rows))
     drawn = _own_groups(groups)
-    tables = [_in_order(model, metric, cases) for model in models]
-    if about["kind"] == "distance":
-        tables = _rightly_empty(tables)
+    tables = shared_tables([model.stored for model in models], metric, cases)
     values = {model.name: _mean_of_classes(table) for model, table in zip(models, tables, strict=True)}
     by_method = {kin.label: np.stack([values[model.name] for model in kin.members]) for kin in kins}
     refused = {kin.label: kin.refused for kin in kins}
@@ -281,10 +279,18 @@ def _within(claim: MethodClaim | NoClaim, bounds: tuple[float, float]) -> Method
     return replace(claim, difference=replace(found, low=low, high=high))
 
 
-def _in_order(model: Model, metric: str, cases: Sequence[str]) -> Values:
-    """cases×classes, in the order of `cases`."""
-    place = {case: at for at, case in enumerate(model.stored.cases())}
-    return np.asarray(model.stored.values(metric)[[place[case] for case in cases]])
+def shared_tables(evaluations: Sequence[Stored], metric: str, cases: Sequence[str]) -> list[Values]:
+    """cases×classes of each evaluation, in the order of `cases`, as comparisons and leaderboards count them.
+
+    A distance is 0 where an evaluation rightly marks nothing and another one marks something (`_rightly_empty`).
+    """
+    tables = [_in_order(one, metric, cases) for one in evaluations]
+    return _rightly_empty(tables) if evaluations[0].metrics[metric]["kind"] == "distance" else tables
+
+
+def _in_order(stored: Stored, metric: str, cases: Sequence[str]) -> Values:
+    place = {case: at for at, case in enumerate(stored.cases())}
+    return np.asarray(stored.values(metric)[[place[case] for case in cases]])
 
 
 def _rightly_empty(tables: Sequence[Values]) -> list[Values]:

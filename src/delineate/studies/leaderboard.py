@@ -15,9 +15,13 @@ from delineate.common.csv_text import csv_text
 from delineate.common.files import write_json, write_text
 from delineate.data.case import Manifest
 from delineate.data.images import read_image
+from delineate.evaluation.budgets import budget_words
+from delineate.evaluation.comparison import shared_tables
+from delineate.evaluation.models import Model
+from delineate.evaluation.statistics.bootstrap import cluster, estimate
 from delineate.evaluation.statistics.intervals import Interval, mean_interval
 from delineate.evaluation.stored import Stored, plain
-from delineate.evaluation.table import bounds
+from delineate.evaluation.table import Values, bounds
 from delineate.inference.predictor import Predictor, load
 from delineate.nn.counting import count_cost
 from delineate.report.scores import title_of
@@ -72,24 +76,32 @@ class Leaderboard:
     """Run → why it failed."""
     words: tuple[str, ...]
     """What may be said, by the first metric."""
+    cautions: tuple[str, ...] = ()
+    """What must be known of budgets and references before the figures."""
 
 
 def make_leaderboard(benchmark: Benchmark) -> Leaderboard:
     """Gather the scores of all seeds and measure what each method costs."""
     first = next(iter(benchmark.evaluations.values()))
     metrics = {name: {**about, "title": title_of(first, name)} for name, about in first.metrics.items()}
+    keys, cases = list(benchmark.evaluations), first.cases()
+    tables = {
+        name: dict(zip(keys, shared_tables(list(benchmark.evaluations.values()), name, cases), strict=True))
+        for name in metrics
+    }
     rows = []
     for entrant in benchmark.plan.entrants:
         stored = [one for (label, _), one in benchmark.evaluations.items() if label == entrant.label]
         if stored:
             jobs = [job for job in benchmark.jobs if job.entrant == entrant and job.state == "done"]
-            rows.append(_row(entrant.label, stored, metrics, _cost(jobs)))
+            mine = {name: [tables[name][key] for key in keys if key[0] == entrant.label] for name in metrics}
+            rows.append(_row(entrant.label, first, mine, metrics, _cost(jobs)))
     headline = next(iter(metrics))
     sign = -1 if metrics[headline]["better"] == "higher" else 1
     rows.sort(key=lambda row: sign * (row.means[headline].mean or 0.0))
     failures = {job.name: str(job.result()["error"]) for job in benchmark.jobs if job.state == "failed"}
     columns = {name: str(first.column_of(name)) for name in metrics}
-    return Leaderboard(metrics, columns, tuple(rows), failures, _words(benchmark))
+    return Leaderboard(metrics, columns, tuple(rows), failures, _words(benchmark), _cautions(benchmark))
 
 
 def write_leaderboard(folder: Path, board: Leaderboard) -> None:
@@ -128,6 +140,12 @@ def seed_sd(means: Sequence[float]) -> float | None:
     return float(np.std(means, ddof=1)) if len(means) > 1 else None
 
 
+def _cautions(benchmark: Benchmark) -> tuple[str, ...]:
+    if benchmark.comparison is not None:
+        return benchmark.comparison.cautions
+    return tuple(budget_words([Model(label, stored) for (label, _), stored in benchmark.evaluations.items()]))
+
+
 def _words(benchmark: Benchmark) -> tuple[str, ...]:
     """Claims about methods where there are several seeds, else of these trained models."""
     if benchmark.comparison is None:
@@ -136,20 +154,23 @@ def _words(benchmark: Benchmark) -> tuple[str, ...]:
     return one.claims or (*(pair.words for pair in one.pairs), one.rank_words)
 
 
-def _row(label: str, stored: Sequence[Stored], metrics: Mapping[str, Any], cost: Cost | None) -> Row:
-    groups = stored[0].groups()
+def _row(
+    label: str, first: Stored, by_seed: Mapping[str, Sequence[Values]], metrics: Mapping[str, Any], cost: Cost | None
+) -> Row:
+    """`by_seed`: metric → cases×classes of each seed, as `shared_tables` counts them."""
+    groups = first.groups()
     drawn = None if len(set(groups)) == len(groups) else groups
     means, seed_means = {}, {}
     for name in metrics:
-        tables = np.stack([one.values(name) for one in stored])
+        tables = np.stack(by_seed[name])
         seen = np.isfinite(tables).any(0)
         over_seeds = np.full(seen.shape, np.nan)
         over_seeds[seen] = np.nanmean(tables[:, seen], axis=0)
-        diagonal = max(row.diagonal for row in stored[0].rows)
+        diagonal = max(row.diagonal for row in first.rows)
         means[name] = mean_interval(over_seeds, drawn, bounds=bounds(metrics[name]["kind"], diagonal))
-        known = (one.mean(name)["mean"] for one in stored)
-        seed_means[name] = tuple(float(mean) for mean in known if mean is not None)
-    return Row(label, len(stored), means, seed_means, cost)
+        known = (estimate(cluster(one)) for one in by_seed[name] if np.isfinite(one).any())
+        seed_means[name] = tuple(known)
+    return Row(label, len(next(iter(by_seed.values()))), means, seed_means, cost)
 
 
 def _cost(jobs: Sequence[Job]) -> Cost | None:

@@ -30,6 +30,7 @@ def write_benchmark_report(benchmark: Benchmark, board: Leaderboard) -> Path:
         "benchmark",
         element("p", _lead(benchmark), class_="lead"),
         notice([f"{name}: {error}" for name, error in board.failures.items()], "Runs that failed"),
+        notice(list(board.cautions), "Before the figures"),
         notice(list(Manifest.load(benchmark.folder / MANIFEST).leaks or ()), "In more than one split"),
         section("What this allows to be said", element("ul", *(element("li", line) for line in board.words))),
         section("Leaderboard", _scores(board), *(_forest(board, name) for name in board.metrics)),
