@@ -16,6 +16,7 @@ from delineate.engine.request import TrainRequest
 from delineate.engine.run import train
 from delineate.inference.predictor import load
 from delineate.report.run import write_run_report
+from delineate.studies.folds import open_folds
 
 Maker = Callable[..., TrainRequest]
 
@@ -90,3 +91,14 @@ def test_groups_can_be_said_and_unsaid(discs: Path, request_for: Maker, recorder
         columns = [{where[f"patient{p}_{k}"] for p in range(5)} for k in range(4)]
         whole = {None: rows, r"_(\d)": columns}.get(rule, [])
         assert all(len(splits) == 1 for splits in whole)
+
+
+def test_a_benchmark_repeats_the_leaks_of_its_lists(discs: Path, tmp_path: Path) -> None:
+    data = patients(discs, tmp_path / "data", lambda number: ("train", "train", "val", "test")[number % 4])
+    said: list[str] = []
+    folds = open_folds(DataSource(data), None, said.append)
+    assert any("5 patients or sequences are in more than one split" in line for line in said)
+    assert folds.manifest.leaks is not None
+    assert [f"warning: {leak}" for leak in folds.manifest.leaks] == said
+    assert folds.training()[0].leaks == folds.manifest.leaks
+    assert open_folds(DataSource(data, group_by="none"), None).manifest.leaks == ()

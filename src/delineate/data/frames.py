@@ -69,9 +69,11 @@ def _hull_area(mask: Seen) -> float:
 
 def _connected(mask: Seen, rows: slice, columns: slice) -> Seen:
     """The connected parts of a mask that reach into a corner."""
-    _, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
-    there = np.unique(labels[rows, columns])
-    return np.isin(labels, there[there > 0])
+    number, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
+    chosen = np.zeros(number, bool)
+    chosen[labels[rows, columns].ravel()] = True
+    chosen[0] = False
+    return np.asarray(chosen[labels])
 
 
 def _without_lettering(mask: Seen) -> Seen:
@@ -80,5 +82,5 @@ def _without_lettering(mask: Seen) -> Seen:
     areas = statistics[1:, cv2.CC_STAT_AREA]
     if not len(areas):
         return mask
-    large = 1 + np.flatnonzero(areas >= _LETTERING * areas.max())
-    return np.isin(labels, large)
+    large = np.append(False, areas >= _LETTERING * areas.max())
+    return np.asarray(large[labels])

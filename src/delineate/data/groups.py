@@ -32,8 +32,9 @@ _MANY = 10
 """Cases of a group on average, from which on few groups look like classes or centers."""
 _FEW = 3
 """More cases of a group than this many times the number of groups: few with many."""
-_NUMBERED = 6
-"""So many groups that are called by numbers alone are hardly classes, however many cases they have."""
+_SEVERAL = 6
+"""So many groups that are called by numbers alone are hardly classes, however many cases they have; fewer folders that are called
+by words alone may be."""
 _MOST = 0.95
 """A rule on names must fit so many of them; the rest may be files of another kind."""
 
@@ -180,12 +181,12 @@ def _counts(rest: str) -> bool:
 
 
 def _is_few(keys: Sequence[str], *, folders: bool) -> bool:
-    """Few groups with many cases each: likely classes, centers or data sets. Folders named by words alone must be many."""
+    """Few groups with many cases each: likely classes, centers or data sets. Folders named by words alone must be more."""
     number, mean = len(set(keys)), len(keys) / len(set(keys))
     ends = [key.rpartition("/")[2] for key in set(keys)]
     if folders and not all(re.search(r"\d", end) for end in ends):
-        return number < _MANY or mean > number
-    if number >= _NUMBERED and all(end.isdigit() for end in ends):
+        return number < _SEVERAL or (mean >= _MANY and mean > number)
+    if number >= _SEVERAL and all(end.isdigit() for end in ends):
         return False
     return number < 3 or (mean >= _MANY and mean > _FEW * number)
 

@@ -1,0 +1,103 @@
+"""Copies join groups: what is drawn or dealt divides neither."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from delineate.data.case import Case, ClassTable, LabelRule, Manifest
+from delineate.data.copies import Copies
+from delineate.data.duplicates import Twins
+from delineate.data.folds import deal
+from delineate.data.inspect import Census, Facts
+from delineate.data.joins import described, equal_pictures, is_known, join, members_of
+from delineate.data.splits import complete
+
+sets = st.integers(8, 40).flatmap(
+    lambda number: st.tuples(
+        st.lists(st.sampled_from([None, "p1", "p2", "patient 3"]), min_size=number, max_size=number),
+        st.lists(st.tuples(st.integers(0, number - 1), st.integers(0, number - 1)), max_size=number // 3),
+        st.integers(0, 999),
+    )
+)
+Drawn = tuple[list[str | None], list[tuple[int, int]], int]
+
+
+def cases_of(groups: list[str | None]) -> list[Case]:
+    return [Case(id=f"c{at:02}", images=("x",), masks=("m",), group=group) for at, group in enumerate(groups)]
+
+
+def components(cases: list[Case], pairs: list[tuple[str, str]]) -> set[frozenset[str]]:
+    """The sets that groups and pairs join, found by spreading."""
+    sets = {case.id: {case.id} for case in cases}
+    links = [(one.id, other.id) for one in cases for other in cases if one.group and one.group == other.group]
+    for _ in range(len(cases)):
+        for one, other in (*links, *pairs):
+            both = sets[one] | sets[other]
+            for name in both:
+                sets[name] = both
+    return {frozenset(each) for each in sets.values()}
+
+
+@settings(deadline=None, max_examples=60)
+@given(sets)
+def test_joined_groups_are_the_connected_sets(drawn: Drawn) -> None:
+    groups, indices, _ = drawn
+    cases = cases_of(groups)
+    pairs = [(cases[one].id, cases[other].id) for one, other in indices]
+    joined = join(cases, pairs)
+    found = {frozenset(case.id for case in members) for members in members_of(cases, joined).values()}
+    assert found == components(cases, pairs)
+    assert joined == join(cases, [*pairs[::-1], ("gone", cases[0].id)])
+    named = [case.model_copy(update={"group": joined[case.id]}) for case in cases]
+    assert join(named, ()) == joined, "joined groups stay as they are"
+    assert (described(named) == "group") == any(groups)
+    assert all(is_known(joined[case.id]) for case in cases if case.group)
+
+
+@settings(deadline=None, max_examples=40)
+@given(sets, st.sampled_from([None, 0.25]))
+def test_nothing_that_is_joined_is_divided(drawn: Drawn, test_fraction: float | None) -> None:
+    groups, indices, seed = drawn
+    cases = cases_of(groups)
+    first: dict[str, str] = {}
+    for one, other in indices:  # equal pictures have equal hashes
+        first[cases[other].id] = first.get(cases[one].id, cases[one].id)
+    cases = [case.model_copy(update={"pixels": first.get(case.id, case.id)}) for case in cases]
+    whole = components(cases, equal_pictures(cases))
+    if len(whole) < 4:
+        return
+    manifest = Manifest(
+        root="/data",
+        layout="",
+        split_origin="",
+        classes=ClassTable(),
+        labels=LabelRule(values={0: 0, 1: 1}),
+        cases=tuple(cases),
+    )
+    split = complete(manifest, seed=seed)
+    assert split == complete(manifest, seed=seed)
+    where = {case.id: case.split for case in split.cases}
+    assert all(len({where[name] for name in each}) == 1 for each in whole)
+
+    exact = defaultdict(list)
+    for case in cases:
+        exact[case.pixels].append(case)
+    copies = Copies(tuple(tuple(each) for each in exact.values() if len(each) > 1))
+    census = Census({case.id: Facts(8, 8, "grey", 8, {0: 60, 1: 4}, case.pixels or "") for case in cases})
+    dealt = [
+        deal(manifest, census, copies, folds=3, test_fraction=test_fraction, seed=seed).manifest.cases for _ in range(2)
+    ]
+    assert dealt[0] == dealt[1]
+    parts = {case.id: (case.split, case.fold) for case in dealt[0]}
+    assert all(len({parts[name] for name in each}) == 1 for each in whole)
+
+
+def test_near_duplicates_join_as_the_option_says() -> None:
+    cases = cases_of([None] * 12)
+    copies = Copies(exact=((cases[0], cases[1]),), near=(Twins("c02", "c03", 0.9),))
+    assert copies.pairs("near") == [("c00", "c01"), ("c02", "c03")]
+    assert copies.pairs("exact") == [("c00", "c01")]
+    assert copies.pairs("none") == []
