@@ -83,7 +83,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
             f"{path} holds more than weights, or is no checkpoint, and is not opened; ask for its state dict "
             f"(torch.save(model.state_dict(), …))"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except Exception as error:  # the unpickler raises almost anything on damaged bytes
         raise ArtefactError(f"{path} is not a readable checkpoint: truncated, or not written by torch.save") from error
     state = _unwrapped(content)
     tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}

@@ -60,6 +60,22 @@ def write_json(target: Path, content: Any) -> None:
     write_text(target, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def read_json(path: Path) -> Any:
+    """The content of a JSON file. Raises `OSError` when it cannot be read, `ValueError` when it is not JSON, whatever is in it."""
+    try:
+        return json.loads(path.read_bytes())
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def parse_json(text: str) -> Any:
+    """The same for a text, such as a line of a file. Raises `ValueError`."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
 def append_line(target: Path, line: str) -> None:
     """Add one line to a UTF-8 text file. Raises `DelineateError` when it cannot be written."""
     try:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
+from delineate.common.files import read_json
 from delineate.data.case import Case, Manifest
 from delineate.data.headers import read_header
 from delineate.data.images import READING
@@ -145,7 +146,7 @@ class Entry:
     def _index(self) -> Index:
         """The index as it stands; empty where there is none that can be read."""
         try:
-            content = json.loads((self.path / "index.json").read_bytes())
+            content = read_json(self.path / "index.json")
             return content if isinstance(content, dict) else {}
         except (OSError, ValueError):
             return {}

@@ -11,7 +11,6 @@ colors: {nucleus: "#ff8800"} # for overlays; not needed
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from typing import Any, NoReturn
 import yaml
 
 from delineate.common.errors import DataError
+from delineate.common.files import parse_json
 from delineate.data.case import IGNORE, ClassTable, LabelRule
 from delineate.data.findings import some
 
@@ -110,11 +110,11 @@ def read_labels_file(path: Path) -> LabelTable:
     """A table from a file. Raises `DataError` naming it."""
     try:
         text = path.read_text(encoding="utf-8-sig")
-        content = json.loads(text) if path.suffix.lower() == ".json" else yaml.load(text, _Loader)
+        content = parse_json(text) if path.suffix.lower() == ".json" else yaml.load(text, _Loader)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "no text"
         raise DataError(f"cannot read the labels in {path}: {reason}; give a labels.yaml, or {_EXAMPLE}") from error
-    except (ValueError, yaml.YAMLError) as error:
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{path} cannot be read: {reason}") from error
     if not isinstance(content, Mapping):
@@ -147,7 +147,7 @@ def find_labels(folder: Path) -> LabelTable | None:
 
 def _challenge(path: Path) -> LabelTable | None:
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = parse_json(path.read_text(encoding="utf-8-sig"))
         if not isinstance(content, Mapping) or not isinstance(content.get("labels"), Mapping):
             return None
         return _table(list(_pairs(content["labels"], path)), str(path))

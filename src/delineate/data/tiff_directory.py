@@ -5,7 +5,6 @@ TIFF 6.0 (1992) and BigTIFF, in both byte orders. Read here, since decoders refu
 
 from __future__ import annotations
 
-import json
 import re
 import struct
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from delineate.common.files import parse_json
 from delineate.data.orientation import TAG as ORIENTATION
 from delineate.data.orientation import checked
 
@@ -126,7 +126,7 @@ def planes_in(description: bytes, values: int) -> int:
         return int(found[1]) if found else 1
     if text.startswith("{") and '"shape"' in text:
         try:
-            shape: Any = json.loads(text.rstrip("\0"))["shape"]
+            shape: Any = parse_json(text.rstrip("\0"))["shape"]
             return prod(int(size) for size in shape) // max(1, values)
         except (ValueError, TypeError, KeyError):
             return 1

@@ -12,7 +12,7 @@ from typing import Any
 
 from delineate.common.about import version, version_of
 from delineate.common.errors import DelineateError, TrainingError
-from delineate.common.files import append_line, write_json, write_text
+from delineate.common.files import append_line, parse_json, read_json, write_json, write_text
 from delineate.common.occupied import contents, holder
 from delineate.data.case import Manifest
 from delineate.data.known import KnownPictures
@@ -49,7 +49,7 @@ class RunFolder:
     def read_summary(self) -> dict[str, Any]:
         """`run.json`, empty when there is none. Raises `TrainingError` for a damaged one."""
         try:
-            content = json.loads(self.summary.read_text(encoding="utf-8"))
+            content = read_json(self.summary)
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
@@ -93,12 +93,12 @@ class RunFolder:
 
     def rewind_log(self, stage_order: list[str], stage: int, step: int) -> None:
         """Drop the lines after (stage, step): what a killed run wrote beyond its last state will be written again."""
-        if not self.metrics.exists():
+        if not self.metrics.is_file():
             return
         kept = []
         for line in self.metrics.read_text(encoding="utf-8", errors="replace").splitlines():
             with suppress(ValueError, KeyError, TypeError):  # a line cut off by the kill, or damaged since
-                record = json.loads(line)
+                record = parse_json(line)
                 if (stage_order.index(record["stage"]), record["step"]) <= (stage, step):
                     kept.append(line)
         write_text(self.metrics, "".join(line + "\n" for line in kept))

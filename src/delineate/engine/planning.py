@@ -6,7 +6,6 @@ The choice is laid beneath preset, flags and settings, is part of the run's reso
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import torch
 
 from delineate.common.errors import RecipeError, TrainingError
-from delineate.common.files import write_json, write_text
+from delineate.common.files import read_json, write_json, write_text
 from delineate.data.case import Manifest
 from delineate.data.fingerprint import Fingerprint, take_fingerprint
 from delineate.data.inspect import Census
@@ -109,7 +108,7 @@ def planned_sections(folder: RunFolder) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8"))["recipe"])
+        return dict(read_json(path)["recipe"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"cannot read the run's plan {path}: {error}") from error
 

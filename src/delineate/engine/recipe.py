@@ -17,6 +17,7 @@ from delineate.common.errors import RecipeError
 from delineate.common.files import write_text
 from delineate.common.finite import first_not_finite
 from delineate.common.names import did_you_mean
+from delineate.common.yaml_text import parse_yaml
 from delineate.data.augment import AugmentSettings
 from delineate.data.spec import Fit, Scale
 from delineate.methods import registry
@@ -212,8 +213,8 @@ class Recipe(_Section):
     def load(cls, path: Path) -> Recipe:
         """Read a saved recipe; raises `RecipeError` naming the file when it is absent or malformed."""
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError) as error:
+            content = parse_yaml(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
             raise RecipeError(f"cannot read recipe {path}: {error}") from error
         if not isinstance(content, dict):
             raise RecipeError(f"{path} is not a recipe")
@@ -260,8 +261,8 @@ def parse_setting(text: str) -> dict[str, Any]:
     if not equals or not all(keys):
         raise RecipeError(f"--set {text}: expected section.key=value, for example engine.lr=0.001")
     try:
-        value: Any = yaml.safe_load(raw)
-    except yaml.YAMLError as error:
+        value: Any = parse_yaml(raw)
+    except ValueError as error:
         raise RecipeError(f"--set {text}: the value is not readable as YAML") from error
     if isinstance(value, str):
         value = _number(value)

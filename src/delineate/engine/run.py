@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -16,7 +15,7 @@ from torch import nn
 from delineate.artefact import format as artefact_format
 from delineate.artefact.inherit import inherit
 from delineate.common.errors import DelineateError, Diverged, Interrupted, RecipeError, TrainingError
-from delineate.common.files import write_json
+from delineate.common.files import read_json, write_json
 from delineate.common.occupied import occupied
 from delineate.data.case import Manifest
 from delineate.engine.console import ConsoleReporter, Reporter, Silent
@@ -148,7 +147,7 @@ def _take_up(run: Run, plan: list[Planned]) -> State:
 def _note_changes(run: Run) -> None:
     """Say which versions and settings differ from those that the run was started with."""
     try:
-        before = json.loads(run.folder.environment.read_text(encoding="utf-8"))
+        before = read_json(run.folder.environment)
     except (OSError, ValueError):
         return
     if found := changes(before, environment(str(run.fabric.device), torch.get_num_threads())):

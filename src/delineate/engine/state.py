@@ -23,7 +23,7 @@ from torch import Tensor
 
 from delineate.artefact.tensors import not_finite, write_tensors
 from delineate.common.errors import TrainingError
-from delineate.common.files import output_folder, write_json
+from delineate.common.files import output_folder, read_json, write_json
 from delineate.common.locks import UNSUPPORTED, locked
 from delineate.engine.selection import Best, Measure
 
@@ -186,7 +186,7 @@ class States:
 
     def _read(self, folder: Path) -> State:
         try:
-            content = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+            content = read_json(folder / "state.json")
             if content["format"] != 1 and content.pop("checksum") != _checksum_of(content):
                 raise ValueError("its content has changed since it was written")
             if content["format"] > FORMAT:
@@ -207,7 +207,7 @@ class States:
                 shutil.rmtree(folder, ignore_errors=True)
                 continue
             try:
-                needed.add(json.loads((folder / "state.json").read_text(encoding="utf-8")).get("best"))
+                needed.add(read_json(folder / "state.json").get("best"))
             except (OSError, ValueError, AttributeError):
                 return  # a damaged one: what it needs is not known
         for path in self.folder.glob("best-*.safetensors"):

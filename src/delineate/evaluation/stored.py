@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,9 +15,10 @@ import numpy as np
 from delineate.common.csv_text import csv_text
 from delineate.common.csv_text import plain as plain_text
 from delineate.common.errors import DataError
-from delineate.common.files import write_json, write_text
+from delineate.common.files import read_json, write_json, write_text
 from delineate.evaluation.cases import Row
 from delineate.evaluation.metrics.masks import Outcome
+from delineate.evaluation.scores_shape import shape_fault
 from delineate.evaluation.table import COLUMNS, POLICY, Column, Summary, Values, column_values
 
 FORMAT = 2
@@ -88,7 +88,7 @@ class Stored:
         """Raises `DataError` naming the file when either is absent, malformed or of another format."""
         path = folder / JSON_NAME
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = read_json(path)
             version, classes = content["format"], list(content.get("classes", ()))
         except OSError as error:
             raise DataError(f"cannot read {path}: {error.strerror}; give a folder that `evaluate` wrote") from error
@@ -99,6 +99,8 @@ class Stored:
         missing = [key for key in _KEYS if key not in content]
         if missing:
             raise DataError(f"{path} is not a table of scores: it lacks {', '.join(missing)}; evaluate again")
+        if fault := shape_fault(content):
+            raise DataError(f"{path} is damaged: {fault}; evaluate again")
         return cls(folder, content, tuple(_rows(folder / CSV_NAME, classes)))
 
     @property
@@ -156,6 +158,8 @@ def _rows(path: Path, classes: Sequence[str]) -> Iterable[Row]:
             lines = [_unescaped(line) for line in csv.DictReader(stream)]
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}; evaluate again") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} is damaged ({error}); evaluate again") from error
     for number, line in enumerate(lines, start=2):
         try:
             yield _row(line, classes)

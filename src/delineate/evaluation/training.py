@@ -7,7 +7,6 @@ A run folder tells it. It goes with the model (provenance), the masks (`predicti
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from delineate.common.errors import DataError
+from delineate.common.files import parse_json, read_json
 from delineate.data.case import Manifest
 
 LATE = 0.1
@@ -107,7 +107,7 @@ class Training(BaseModel):
         )
 
     def to_json(self) -> dict[str, Any]:
-        return dict(json.loads(self.model_dump_json()))
+        return dict(parse_json(self.model_dump_json()))
 
 
 def gain_at_end(records: Sequence[Mapping[str, Any]]) -> float | None:
@@ -174,7 +174,7 @@ def _steps(summary: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
@@ -189,7 +189,7 @@ def _records(path: Path) -> list[dict[str, Any]]:
         return []
     for line in lines:
         try:
-            found.append(json.loads(line))
+            found.append(parse_json(line))
         except ValueError:
             continue
     return [one for one in found if isinstance(one, dict)]

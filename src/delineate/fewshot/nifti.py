@@ -7,7 +7,6 @@ is on the same side.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -20,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError, DelineateError
-from delineate.common.files import sha256, write_json
+from delineate.common.files import read_json, sha256, write_json
 from delineate.data import labels
 from delineate.data.cache_place import cache_place
 from delineate.data.canonical import Turn
@@ -198,7 +197,7 @@ def _values(path: Path, digest: str, axis: int, turn: Turn, folder: Path) -> lis
     key = hashlib.sha256(f"{_FORMAT} {digest} {axis} {turn.axes} {turn.flips}".encode()).hexdigest()[:32]
     index = folder / "slices" / f"{key}.json"
     try:
-        return [{int(value): int(count) for value, count in one.items()} for one in json.loads(index.read_bytes())]
+        return [{int(value): int(count) for value, count in one.items()} for one in read_json(index)]
     except (OSError, ValueError, TypeError, AttributeError):
         voxels = np.moveaxis(turn.apply(read_label_volume(path).array), axis, 0)
         counted = [count_values(np.ascontiguousarray(one)) for one in voxels]

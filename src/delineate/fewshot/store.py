@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
+from delineate.common.files import read_json
 from delineate.common.locks import locked
 from delineate.data.cache import DEFAULT_LIMIT_BYTES, amount, explain, make_room
 from delineate.data.cache_place import INDEX, begin_entry, cache_place, finish_entry, remove_entry
@@ -98,7 +99,7 @@ class _Entry:
     def sound(self) -> bool:
         """Whether all files are there, with the checksums that they were written with."""
         try:
-            index = json.loads((self.path / INDEX).read_bytes())
+            index = read_json(self.path / INDEX)
             contents = {name: (self.path / f"{name}.bin") for name in self.rows}
             if {name: file.stat().st_size for name, file in contents.items()} != self.sizes:
                 return False

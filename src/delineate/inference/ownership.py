@@ -6,12 +6,11 @@ one; a list of what is being written (`predictions.unfinished.json`) stands for 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from delineate.common.errors import DataError
-from delineate.common.files import write_json
+from delineate.common.files import read_json, write_json
 from delineate.data.planes import Address
 from delineate.data.tree import image_files
 from delineate.evaluation.predictions import FILE_NAME, PredictionList
@@ -49,7 +48,7 @@ def earlier_masks(folder: Path) -> set[str]:
     listed = PredictionList.find(folder)
     masks = set() if listed is None else {file.mask for file in listed.files}
     try:
-        content = json.loads((folder / UNFINISHED).read_text(encoding="utf-8"))
+        content = read_json(folder / UNFINISHED)
         return masks | {str(mask) for mask in content["masks"]}
     except (OSError, ValueError, KeyError, TypeError):
         return masks

@@ -10,12 +10,12 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_origin
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from delineate.common.errors import DelineateError, RecipeError
 from delineate.common.finite import first_not_finite
 from delineate.common.names import did_you_mean
+from delineate.common.yaml_text import parse_yaml
 from delineate.methods.built_in import BUILT_IN, ENTRY_POINT_GROUP, FAMILIES
 from delineate.methods.contract import Method, MethodOptions
 
@@ -67,8 +67,8 @@ def presets(name: str) -> dict[str, dict[str, Any]]:
     """The method's `recipe.yaml`: preset name → recipe sections. Every method has `paper` and `tiny`."""
     path = folder(name) / "recipe.yaml"
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+        content = parse_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise DelineateError(f"method '{name}' has no readable recipe at {path}: {error}") from error
     if not isinstance(content, dict) or not all(isinstance(sections, dict) for sections in content.values()):
         raise DelineateError(f"method '{name}': {path} must map preset names to recipe sections")

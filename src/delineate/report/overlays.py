@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DelineateError
+from delineate.common.files import parse_json
 from delineate.data.case import Case, ClassTable, LabelRule, Manifest
 from delineate.data.images import read_image
 from delineate.data.pixels import case_mask
@@ -104,6 +104,6 @@ def _last_opening(folder: Path) -> str | None:
     """The references in the last note of a test split's opening."""
     try:
         lines = (folder / OPENINGS).read_text(encoding="utf-8").splitlines()
-        return str(json.loads(lines[-1])["references"])
+        return str(parse_json(lines[-1])["references"])
     except (OSError, ValueError, KeyError, IndexError, TypeError):
         return None

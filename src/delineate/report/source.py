@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from delineate.common.errors import ArtefactError, DelineateError
+from delineate.common.files import parse_json, read_json
 from delineate.data.case import Manifest
 from delineate.engine.folder import RunFolder
 from delineate.evaluation.stored import Stored
@@ -108,7 +108,7 @@ def _read_text(path: Path) -> str:
 
 
 def _read_object(path: Path) -> dict[str, Any]:
-    content = json.loads(_read_text(path))
+    content = read_json(path)
     if not isinstance(content, dict):
         raise ValueError("not an object")
     return content
@@ -124,7 +124,7 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
     records = []
     for line in _read_text(path).splitlines():
         try:
-            record = json.loads(line)
+            record = parse_json(line)
         except ValueError:
             continue
         if isinstance(record, dict):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from traceback import format_exception
 from typing import Literal
 
 from delineate.common.errors import DelineateError, TrainingError
-from delineate.common.files import write_json, write_text
+from delineate.common.files import read_json, write_json, write_text
 from delineate.common.occupied import holder
 from delineate.data.case import Manifest
 from delineate.engine.console import Reporter
@@ -77,7 +76,7 @@ class Job:
     def result(self) -> dict[str, float | str]:
         """What was noted when it ended: minutes, peak memory, or the error; empty while it has not, and where it is damaged."""
         try:
-            content = json.loads((self.run / RESULT).read_text(encoding="utf-8"))
+            content = read_json(self.run / RESULT)
         except (OSError, ValueError):
             return {}
         return content if isinstance(content, dict) else {}
