@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from delineate.artefact import format as artefacts
 from delineate.artefact.foreign import read_state
 from delineate.common.errors import DelineateError
+from delineate.common.yaml_text import parse_yaml
 from delineate.data.case import Case, ClassTable, LabelRule, Manifest
 from delineate.data.source import DataSource
 from delineate.data.spec import InputSpec
@@ -332,6 +333,14 @@ def _set(content: Any, place: tuple[Any, ...], value: Any, *, remove: bool = Fal
         del content[place[-1]]
     else:
         content[place[-1]] = value
+
+
+def test_yaml_that_grows_or_holds_itself() -> None:
+    lines = ["a0: &a0 [x, x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10))]
+    for text in ("\n".join(lines), "a: &x [*x]", "a: &x {b: *x}", "[" * 5000):
+        with pytest.raises(ValueError, match=r"too often|holds itself|too deeply"):
+            parse_yaml(text)
+    assert parse_yaml("a: &x [1, 2]\nb: *x") == {"a": [1, 2], "b": [1, 2]}
 
 
 def test_seeds_are_fixed() -> None:

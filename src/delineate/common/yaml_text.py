@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import yaml
 
+_DEEPEST = 100
+"""Parts within parts; one that holds itself has no end."""
 _MOST_ALIASES = 20
 """Each may repeat a whole part, also one that repeats others: a few dozen make a text of a line larger than all memory."""
 
@@ -17,9 +18,16 @@ def parse_yaml(text: str) -> Any:
         if sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)) > _MOST_ALIASES:
             raise ValueError("it repeats parts of itself too often (*aliases)")
         content = yaml.safe_load(text)
-        json.dumps(content, default=str, skipkeys=True)  # finds a part that holds itself
+        _check_depth(content)
         return content
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise ValueError(" ".join(str(error).split()) or "it is not YAML") from error
+
+
+def _check_depth(content: Any, depth: int = 0) -> None:
+    if depth > _DEEPEST:
+        raise ValueError("it is nested too deeply, or holds itself")
+    for part in content.values() if isinstance(content, dict) else content if isinstance(content, list | set) else ():
+        _check_depth(part, depth + 1)

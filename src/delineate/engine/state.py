@@ -11,7 +11,7 @@ import os
 import shutil
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -151,8 +151,17 @@ class States:
         return None if name is None else _load_tensors(self.folder / name)
 
     def discard(self) -> None:
-        """Remove the states of a finished run."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Remove the states of a finished run, and their folder when nothing else is in it."""
+        if self.folder.is_symlink() or not self.folder.is_dir():
+            return
+        for path in list(self.folder.iterdir()):
+            if path.is_dir() and not path.is_symlink():
+                if _place(path) >= (0, 0) or path.name.startswith(_BEING_WRITTEN):
+                    shutil.rmtree(path, ignore_errors=True)
+            elif path.name in ("latest.json", ".lock") or path.suffix == ".safetensors":
+                path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.folder.rmdir()
 
     def _saved(self) -> list[Path]:
         """Folders of states, newest first."""

@@ -113,8 +113,8 @@ class Job:
 
     def _train_on(self, plan: Plan, cache: Path | None, reporter: Reporter | None, *, resume: bool) -> None:
         whole = resume or needs_report_only(RunFolder(self.run))
-        if not whole:
-            shutil.rmtree(self.run, ignore_errors=True)  # killed before its first state: begin anew
+        if not whole and RunFolder(self.run).recipe.is_file():
+            shutil.rmtree(self.run, ignore_errors=True)  # a run that was killed before its first state: begin anew
         request = TrainRequest(
             data=self.manifest,
             method=self.entrant.method,
