@@ -9,6 +9,7 @@ import typer
 
 from delineate.cli import options
 from delineate.cli.progress import progress
+from delineate.cli.verb import Verb
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,7 +25,7 @@ app = typer.Typer(no_args_is_help=True, help="Look at a data set before training
 _COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
 
-@app.command()
+@app.command(cls=Verb)
 def check(
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="Folder of images and masks, a CSV file, or a manifest.json.")
@@ -88,7 +89,7 @@ def check(
         raise typer.Exit(2)
 
 
-@app.command()
+@app.command(cls=Verb)
 def split(
     folder: Annotated[
         Path,

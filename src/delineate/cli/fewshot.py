@@ -9,11 +9,12 @@ from typing import Annotated
 import typer
 
 from delineate.cli import fewshot_episodes, fewshot_evaluate, fewshot_predict, options
+from delineate.cli.verb import Verb
 
 app = typer.Typer(no_args_is_help=True, help="Few-shot segmentation: train on episodes, segment by a few examples.")
-app.command("predict")(fewshot_predict.predict)
-app.command("episodes")(fewshot_episodes.episodes)
-app.command("evaluate")(fewshot_evaluate.evaluate)
+app.command("predict", cls=Verb)(fewshot_predict.predict)
+app.command("episodes", cls=Verb)(fewshot_episodes.episodes)
+app.command("evaluate", cls=Verb)(fewshot_evaluate.evaluate)
 
 
 class Episodes(StrEnum):
@@ -24,7 +25,7 @@ class Episodes(StrEnum):
     labels = "labels"
 
 
-@app.command()
+@app.command(cls=Verb)
 def train(
     data: options.Slices,
     method: Annotated[str, typer.Option(help="Name of a few-shot method; `delineate methods` lists them.")],

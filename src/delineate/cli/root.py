@@ -7,6 +7,7 @@ import sys
 import typer
 
 from delineate.cli import benchmark, compare, data, demo, evaluate, fewshot, importing, methods, predict, train
+from delineate.cli.verb import Verb
 from delineate.common.errors import DelineateError
 from delineate.common.terminal import make_printable, one_line
 
@@ -22,16 +23,16 @@ app = typer.Typer(
     "[bold]delineate train DIR --method condseg --preset tiny --out RUN[/bold], "
     "[bold]delineate predict RUN image.png --out masks[/bold].",
 )
-app.command("demo")(demo.demo)
-app.command("methods")(methods.methods)
+app.command("demo", cls=Verb)(demo.demo)
+app.command("methods", cls=Verb)(methods.methods)
 app.add_typer(data.app, name="data")
-app.command("train")(train.train)
-app.command("predict")(predict.predict)
-app.command("evaluate")(evaluate.evaluate)
-app.command("compare")(compare.compare)
-app.command("benchmark")(benchmark.benchmark)
+app.command("train", cls=Verb)(train.train)
+app.command("predict", cls=Verb)(predict.predict)
+app.command("evaluate", cls=Verb)(evaluate.evaluate)
+app.command("compare", cls=Verb)(compare.compare)
+app.command("benchmark", cls=Verb)(benchmark.benchmark)
 app.add_typer(fewshot.app, name="fewshot")
-app.command("import")(importing.import_checkpoint)
+app.command("import", cls=Verb)(importing.import_checkpoint)
 
 
 def _version(wanted: bool) -> None:

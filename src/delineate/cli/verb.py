@@ -1,0 +1,44 @@
+"""A verb that is stopped with Ctrl-C says what was kept, and what to do next."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typer.core import TyperCommand
+
+from delineate.common.errors import Interrupted
+
+_TRAINING = "with --resume the same command goes on, where a state was saved already"
+_MASKS = "the masks written so far are in --out, which has no predictions.json; --overwrite makes all of them again"
+KEPT = {
+    "demo": "what was made so far is in --out; remove that folder to start again",
+    "methods": "nothing was written",
+    "data check": "nothing was changed, and no clean copy was made",
+    "data split": "no manifest was written",
+    "train": _TRAINING,
+    "predict": _MASKS,
+    "evaluate": "no new scores were written",
+    "compare": "no new comparison was written",
+    "benchmark": "runs that are done are kept; the same command goes on",
+    "fewshot train": _TRAINING,
+    "fewshot predict": _MASKS,
+    "fewshot evaluate": "no new scores were written",
+    "fewshot episodes": "no file of episodes was written",
+    "import": "no model was written",
+}
+"""Verb → what a stop at any moment leaves. Where more is known (training, benchmarks), the verb says it itself."""
+
+
+class Verb(TyperCommand):
+    """A command of ours."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted(f"stopped by Ctrl-C; {KEPT[_name(ctx)]}") from None
+
+
+def _name(ctx: Any) -> str:
+    """The words behind `delineate`."""
+    return "" if ctx.parent is None else f"{_name(ctx.parent)} {ctx.info_name}".strip()

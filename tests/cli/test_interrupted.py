@@ -1,0 +1,55 @@
+"""Ctrl-C in any verb: one line that says what was kept, exit code 130."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from delineate.cli import app, main
+from delineate.cli.verb import KEPT
+
+
+def _verbs(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    if hasattr(command, "commands"):
+        for name, inner in command.commands.items():
+            yield from _verbs(inner, (*words, name))
+    else:
+        yield " ".join(words), command
+
+
+VERBS = dict(_verbs(get_command(app)))
+
+
+def test_every_verb_has_its_words() -> None:
+    assert VERBS.keys() == KEPT.keys()
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_a_stop_says_what_was_kept(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    command = VERBS[name]
+    for parameter in command.params:  # what is required is not what this is about
+        monkeypatch.setattr(parameter, "required", False)
+    monkeypatch.setattr("delineate.cli.verb.TyperCommand.invoke", stop)
+    arguments = sum(parameter.param_type_name == "argument" for parameter in command.params)
+    named = {parameter.opts[0] for parameter in command.params}
+    values = {"--out": "o", "--method": "m", "--protocol": "any2d"}
+    if name == "fewshot evaluate":
+        values["--episodes"] = "e.json"
+    given = ["x"] * arguments + [
+        word for option, value in values.items() if option in named for word in (option, value)
+    ]
+    monkeypatch.setattr(sys, "argv", ["delineate", *name.split(), *given])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 130, said
+    assert said == f"stopped by Ctrl-C; {KEPT[name]}\n"
