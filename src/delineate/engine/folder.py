@@ -84,7 +84,7 @@ class RunFolder:
     def known_pictures(self) -> KnownPictures:
         """The pictures of the run's data set, those for testing too, and those of the model that it started from."""
         cases = Manifest.load(self.manifest).cases if self.manifest.exists() else ()
-        before = json.loads(self.started_from.read_text()) if self.started_from.exists() else {}
+        before = read_json(self.started_from) if self.started_from.exists() else {}
         return KnownPictures.of(cases, KnownPictures.read(before.get("pictures")))
 
     def log(self, record: Mapping[str, Any]) -> None:

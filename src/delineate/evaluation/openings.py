@@ -19,7 +19,7 @@ from typing import Any
 from uuid import uuid4
 
 from delineate.common.errors import DelineateError
-from delineate.common.files import append_line, sha256
+from delineate.common.files import append_line, parse_json, sha256
 from delineate.common.state_place import user_state_folder
 
 FILE_NAME = "evaluations.jsonl"
@@ -134,7 +134,7 @@ def _read(place: Path) -> list[dict[str, Any]]:
         return []
     for number, line in enumerate(lines):
         with suppress(ValueError):
-            note = json.loads(line)
+            note = parse_json(line)
             if isinstance(note, dict):
                 notes.append({"id": f"{place}:{number}", **note})
     return notes
