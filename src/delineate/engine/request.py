@@ -125,7 +125,7 @@ def adopt(folder: RunFolder, saved: Recipe, asked: Recipe, changed: Sequence[str
         folder.recipe
     )
     before = folder.read_summary().get("changes", [])
-    folder.update_summary(status="interrupted", changes=[*before, *changed])
+    folder.update_summary(changes=[*before, *changed])
 
 
 def _settled_like(recipe: Recipe, saved: Recipe) -> Recipe:

@@ -79,8 +79,6 @@ def _state(record: RunRecord) -> list[str]:
     last = record.metrics[-1] if record.metrics else {}
     where = f"last validated at step {last.get('step')} of {last.get('total_steps')} of stage '{last.get('stage')}'"
     done = where if last else "not validated yet"
-    if record.summary.get("status") == "diverged":
-        return [f"It was stopped, since its numbers were not finite any more: {record.summary.get('error', done)}."]
     if record.summary.get("status") == "interrupted":
         return [f"It was interrupted: {done}. The same command with --resume goes on."]
     if record.summary.get("status") in ("failed", "diverged"):
