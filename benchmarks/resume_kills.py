@@ -5,7 +5,7 @@ a run that was left alone, bit for bit.
     python benchmarks/resume_kills.py --processes 2                                # of two processes (gloo, on the CPU)
     python benchmarks/resume_kills.py --benchmark                                  # a benchmark: two methods, two folds
 
-A run is killed after its next state was saved, at most `--patience` seconds later; a benchmark within as many seconds after its
+A run is killed after a further state was saved, at most `--patience` seconds later; a benchmark within as many seconds after its
 start. Kills hit training, the writing of states and what belongs to the end of a run alike.
 """
 
@@ -116,14 +116,14 @@ def begun(setting: Setting, out: Path) -> bool:
 
 
 def wait_for_work(setting: Setting, out: Path, process: subprocess.Popen[bytes]) -> str:
-    """Until the next state is saved (a run), or the benchmark has a plan."""
+    """Until a further state is saved (a run), or the benchmark has a plan."""
     if setting.benchmark:
         while process.poll() is None and not (begun(setting, out) and holder(out)):
             time.sleep(0.02)
         return "benchmark"
     pointer = out / "steps" / "latest.json"
-    before = pointer.stat().st_mtime_ns if pointer.exists() else 0
-    while process.poll() is None and not (pointer.exists() and pointer.stat().st_mtime_ns > before):
+    before = pointer.read_bytes() if pointer.exists() else None
+    while process.poll() is None and not (pointer.exists() and pointer.read_bytes() != before):
         time.sleep(0.02)
     return "run"
 

@@ -290,3 +290,35 @@ def test_a_damaged_summary_is_named(request_for: Maker, recorder: Any) -> None:
     (request_for().out / "run.json").unlink()
     train(request_for(resume=True), recorder())
     assert summary(request_for().out)["method"] == "unet"
+
+
+def as_the_first_version_left_it(run: Path) -> None:
+    """Rewrite a killed run to the documented form of the first version: states without checksums, one file of best weights for each
+    stage, nothing about the data in `run.json`."""
+    pointer = run / "steps" / "latest.json"
+    newest = run / "steps" / json.loads(pointer.read_text())["state"]
+    for other in (run / "steps").glob("0-*"):
+        if other != newest:
+            shutil.rmtree(other)
+    content = json.loads((newest / "state.json").read_text())
+    best = content["best"]
+    old = ("stage", "step", "best_dice", "best_step", "waited", "seconds", "images_seen", "finished")
+    progress = {key: content["progress"][key] for key in old}
+    (newest / "state.json").write_text(json.dumps({"format": 1, "progress": progress, "values": content["values"]}))
+    (run / "steps" / best).rename(run / "steps" / "best-train.safetensors")
+    noted = summary(run)
+    for key in ("data", "reason"):
+        noted.pop(key, None)
+    (run / "run.json").write_text(json.dumps(noted | {"status": "running"}))
+
+
+def test_a_run_of_the_first_version_goes_on(request_for: Maker, recorder: Any) -> None:
+    """Not to the same bits: which weights are the best was decided by another rule then."""
+    with pytest.raises(Killed):
+        train(request_for(), recorder(stop_at(7, die)))
+    as_the_first_version_left_it(request_for().out)
+    assert RunFolder(request_for().out).status() == "interrupted"
+    watching = recorder()
+    train(request_for(resume=True), watching, report=write_run_report)
+    assert watching.steps == 12 - 4
+    assert {path.name for path in request_for().out.iterdir()} == WHOLE
