@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +14,8 @@ from delineate.data.duplicates import Twins
 from delineate.data.folds import deal
 from delineate.data.inspect import Census, Facts
 from delineate.data.joins import described, equal_pictures, is_known, join, members_of
-from delineate.data.splits import complete
+from delineate.data.prepare import divided
+from delineate.data.splits import TooFewPictures, complete
 
 sets = st.integers(8, 40).flatmap(
     lambda number: st.tuples(
@@ -101,3 +103,19 @@ def test_near_duplicates_join_as_the_option_says() -> None:
     assert copies.pairs("near") == [("c00", "c01"), ("c02", "c03")]
     assert copies.pairs("exact") == [("c00", "c01")]
     assert copies.pairs("none") == []
+
+
+def test_near_duplicates_are_divided_and_told_of_where_nothing_could_be_trained_otherwise() -> None:
+    cases = cases_of([None] * 6)
+    manifest = Manifest(root="r", layout="images and masks", split_origin="", cases=tuple(cases))
+    alike = Copies(near=tuple(Twins("c00", case.id, 0.9) for case in cases[1:]))
+    found, torn = divided(manifest, Census(), alike, "near", 0)
+    assert {case.split for case in found.cases} == {"train", "val", "test"}
+    assert len(torn) == 1
+    assert "near duplicates are divided between the splits" in torn[0]
+    assert divided(manifest, Census(), Copies(), "near", 0)[1] == []
+    equal = Copies(exact=(tuple(cases),))
+    for join_ in ("near", "exact"):
+        with pytest.raises(TooFewPictures, match="--join none"):
+            divided(manifest, Census(), equal, join_, 0)
+    assert divided(manifest, Census(), equal, "none", 0)[1] == []

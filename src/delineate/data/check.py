@@ -16,10 +16,10 @@ from delineate.data.inspect import Census, Examination, Progress
 from delineate.data.layouts import recognise, to_manifest
 from delineate.data.loader import single_threaded_opencv
 from delineate.data.overview import Row, counted, overview
+from delineate.data.prepare import divided
 from delineate.data.quality import SMALL, SPECK, Light, Objects, constant_and_dark, light_of, measure_objects
 from delineate.data.source import DataSource, Join, as_source
 from delineate.data.spec import Pixels
-from delineate.data.splits import complete
 from delineate.data.tables import match_table
 from delineate.data.turned import turned_apart
 
@@ -126,7 +126,8 @@ def _examined(
         manifest, census = manifest.model_copy(update={"labels": unmixed}), census.read_by(unmixed)
     if not manifest.folds:
         try:
-            manifest = complete(manifest, census.empty, seed=seed, pairs=report.copies.pairs(join))
+            manifest, torn = divided(manifest, census, report.copies, join, seed)
+            report.findings += [Finding("warning", line) for line in torn]
         except DataError as error:
             report.findings.append(Finding("error", str(error)))
     report.manifest, report.census = manifest, census

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from delineate.common.errors import DataError
 from delineate.data.case import Manifest
-from delineate.data.copies import examine_copies, leaks
+from delineate.data.copies import Copies, examine_copies, leaks
 from delineate.data.findings import raise_errors
 from delineate.data.images import DEFAULT_MAX_PIXELS
 from delineate.data.inspect import Census, Progress
-from delineate.data.source import DataSource, as_source
-from delineate.data.splits import complete
+from delineate.data.source import DataSource, Join, as_source
+from delineate.data.splits import TooFewPictures, complete
 
 NEAR_LIMIT = 5000
 """Near duplicates are looked for among so many cases at most: the time grows with the square of their number."""
@@ -49,11 +49,27 @@ def open_data(
     result, copies = examine_copies(manifest, near=near, max_pixels=max_pixels, progress=progress)
     raise_errors(result.findings)
     census = result.census
-    manifest = complete(result.manifest, census.empty, seed=seed, pairs=copies.pairs(source.join))
+    manifest, torn = divided(result.manifest, census, copies, source.join, seed)
     if manifest.leaks is None or near:
-        found = [str(leak) for leak in leaks(manifest, copies.placed(manifest)) if leak.severity == "warning"]
+        found = [*torn]
+        found += [str(leak) for leak in leaks(manifest, copies.placed(manifest)) if leak.severity == "warning"]
         if wanted and not near:
             number = len(manifest.cases)
             found.append(f"near duplicates were not looked for among {number} cases; `delineate data check` does")
         manifest = manifest.model_copy(update={"leaks": tuple(found)})
     return manifest, census
+
+
+def divided(manifest: Manifest, census: Census, copies: Copies, joined: Join, seed: int) -> tuple[Manifest, list[str]]:
+    """The manifest with splits, and a line where near duplicates had to be divided, since nothing could be trained otherwise.
+
+    Raises `DataError` as `data.splits.complete`.
+    """
+    try:
+        return complete(manifest, census.empty, seed=seed, pairs=copies.pairs(joined)), []
+    except TooFewPictures as fault:
+        if joined != "near":
+            raise
+        why = str(fault).partition("; give")[0]
+    torn = complete(manifest, census.empty, seed=seed, pairs=copies.pairs("exact"))
+    return torn, [f"near duplicates are divided between the splits: {why}"]

@@ -16,6 +16,10 @@ VAL_SHARE = 0.1
 TEST_SHARE = 0.1
 
 
+class TooFewPictures(DataError):  # noqa: N818 - it is what the data have
+    """There would be enough to divide if copies of a picture were not kept together."""
+
+
 def complete(manifest: Manifest, empty: Collection[str] = (), *, seed: int = 0, pairs: Pairs | None = None) -> Manifest:
     """The manifest with training and validation cases for certain.
 
@@ -23,7 +27,7 @@ def complete(manifest: Manifest, empty: Collection[str] = (), *, seed: int = 0, 
     a tenth each become validation and test. No draw divides a group, nor cases that are paired: `pairs` are ids of copies (None:
     of equal pictures). `empty`: ids of cases without foreground, spread evenly over the parts. Cases without masks are for
     training alone (`data.unlabelled.settled`).
-    Raises `DataError` when there are too few groups, or no training cases.
+    Raises `DataError` when there are too few groups (`TooFewPictures` where only copies make them few), or no training cases.
     """
     present = {case.split for case in manifest.cases if case.split and case.masks}
     if not present:
@@ -73,7 +77,7 @@ def _too_few(
     parts = ", ".join(["train", *shares])
     apart = members_of(pool, join(pool, ()))
     if len(apart) > len(shares):
-        return DataError(
+        return TooFewPictures(
             f"too few different pictures ({len(groups)}) to split into {parts}: {joins_in_words(groups)}; give --join exact "
             "to join equal pictures alone, or --join none"
         )
