@@ -76,3 +76,9 @@ def test_tables_of_other_encodings(tmp_path: Path):
         read_table(tmp_path / "t.csv")
     (tmp_path / "t.csv").write_text('case,note\na,"x, y"\nb')
     assert read_table(tmp_path / "t.csv") == [{"case": "a", "note": "x, y"}, {"case": "b", "note": ""}]
+
+
+def test_tables_in_composed_and_decomposed_letters(tmp_path: Path):
+    table = tmp_path / "groups.csv"
+    table.write_text("case,group\nMu\u0308ller_1,1\nM\u00fcller_2,2\n")
+    assert group_cases(str(table), ["M\u00fcller_1", "Mu\u0308ller_2"]) == {"M\u00fcller_1": "1", "Mu\u0308ller_2": "2"}

@@ -114,6 +114,24 @@ def test_what_is_no_patient_is_no_group(scheme: str) -> None:
     assert grouped(NONE[scheme]) == Grouping()
 
 
+@pytest.mark.parametrize(
+    "folder",
+    ["patient_data/images", "case_studies", "patient_images", "sub_dataset", "patient_{kind}", "subject_{kind}"],
+)
+def test_words_for_people_do_not_make_a_patient_of_a_folder_of_many(folder: str) -> None:
+    kinds = ("benign", "malignant")
+    assert not grouped(f"{folder.format(kind=kind)}/{kind}{k}.png" for kind in kinds for k in range(9)).groups
+
+
+@pytest.mark.parametrize("name", ["study1/images/{k}.png", "video0_frame{k}.png", "P1/{k}.png", "series_2/{k}.png"])
+def test_one_name_of_all_cases_is_told_and_divides_nothing(name: str) -> None:
+    found = grouped(name.format(k=k) for k in range(12))
+    assert not found.groups
+    assert not found.words
+    assert [finding.severity for finding in found.findings] == ["warning"]
+    assert "all 12 cases are called" in found.findings[0].text
+
+
 @pytest.mark.parametrize("folder", ["{c}", "Center {c} of us", "Foo{c}"])
 def test_few_folders_with_many_cases_are_told_and_not_taken(folder: str) -> None:
     found = grouped(f"{folder.format(c=c)}/{k}.png" for c in range(3) for k in range(40))

@@ -191,3 +191,34 @@ def test_instance_maps_and_second_observers_are_told_as_such(made: Made) -> None
     assert "instances (instance maps)" in texts
     assert "gt (masks of the same images)" in texts
     assert "observer2: a second observer's masks of 3 images" in texts
+
+
+def test_pictures_beside_their_masks_of_the_same_stem(made: Made) -> None:
+    """One without a partner is told, and the others are still pairs."""
+    found = recognise(made(spread("{0,1,2,3}.jpg", "{0,1,3}.png")))
+    assert [case.id for case in found.cases] == ["0", "1", "3"]
+    assert [finding.text.split(" in ")[0] for finding in found.findings] == ["1 of 4 images"]
+
+
+def test_upper_and_lower_case_are_one_name_where_no_two_are_confused(made: Made) -> None:
+    cases = discover(made(spread("images/IMG{0,1,2}.jpg", "masks/img{0,1,2}_mask.png"))).cases
+    assert [(case.id, case.masks) for case in cases][:1] == [("IMG0", ("masks/img0_mask.png",))]
+
+
+def test_upper_and_lower_case_tell_cases_apart(made: Made) -> None:
+    assert [case.masks[0] for case in discover(made(spread("{images,masks}/{a,A,b}.png"))).cases] == [
+        "masks/A.png",
+        "masks/a.png",
+        "masks/b.png",
+    ]
+
+
+def test_one_mask_beside_several_images_is_asked_about(made: Made) -> None:
+    root = made(spread("P{1,2,3}/{t1,t2,seg}.png"))
+    with pytest.raises(
+        DataError, match=r"one mask \(seg.png\) lies beside 2 images .*--images t1.png --masks seg.png$"
+    ):
+        discover(root)
+    cases = discover(root, "t1.png", "seg.png").cases
+    assert [(case.images, case.masks) for case in cases][:1] == [(("P1/t1.png",), ("P1/seg.png",))]
+    assert len(cases) == 3

@@ -76,3 +76,23 @@ def test_masks_that_differ_are_taken_as_their_names_say(folders: dict[str, str],
     match = recognise(root)
     assert not [finding for finding in match.findings if finding.severity != "note"]
     assert match.cases[0].masks == (f"{folders['vessels']}/0.png",)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_pictures_in_another_folder_are_no_masks(suffix: str, tmp_path: Path, write: Write) -> None:
+    """Thumbnails and enhanced copies pair with the images, too; nobody is advised to train on them."""
+    root = eyes(tmp_path, write, field="masks")
+    for number in range(6):
+        image = np.random.default_rng(number).integers(0, 255, (SIZE, SIZE, 3), np.uint8)
+        write(root / "enhanced" / f"{number}{suffix}", image)
+    assert [finding.severity for finding in recognise(root).findings] == ["note", "warning"]
+
+
+def test_jpeg_masks_in_another_folder_are_masks(tmp_path: Path, write: Write) -> None:
+    root = eyes(tmp_path, write, field="masks")
+    for number in range(6):
+        mask = np.zeros((SIZE, SIZE), np.uint8)
+        mask[4 + number : 20 + number, 8:30] = 255
+        write(root / "vessels" / f"{number}.jpg", mask)
+    with pytest.raises(DataError, match=r"nearly the same in all cases, .*--masks vessels or --masks masks$"):
+        discover(root)

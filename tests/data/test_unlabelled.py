@@ -245,3 +245,19 @@ def test_a_share_changes_nothing_where_all_are_of_one_kind(cache: Cache) -> None
 def test_batches_need_room_for_both() -> None:
     with pytest.raises(DataError, match=r"labelled_share 0.8 leaves no place in a batch of 2"):
         Loader(mixed_cache(2, 2), SPEC, None, batch_size=2, seed=0, labelled_share=0.8)
+
+
+def test_folders_within_folders_and_what_lies_in_them_as_masks(
+    make_pairs: MakePairs, write: Callable[..., Path]
+) -> None:
+    root = make_pairs([f"c{k}" for k in range(4)])
+    root.rename(root.parent / "inner")
+    (root / "train").parent.mkdir()
+    (root.parent / "inner").rename(root / "train")
+    make_pairs(["t0", "t1"], root=root / "test")
+    picture = np.zeros((16, 16, 3), np.uint8)
+    for name in ("train/unlabeled/images/u0", "train/unlabeled/masks/u0", "test/unlabeled/v0"):
+        write(root / f"{name}.png", picture)
+    found = discover(root)
+    assert [case.images for case in found.cases if not case.masks] == [("train/unlabeled/images/u0.png",)]
+    assert "folders that are not used: test/unlabeled, train/unlabeled/masks" in found.notes

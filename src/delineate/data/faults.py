@@ -51,7 +51,8 @@ def faults(root: Path, chosen: Chosen, split: Split) -> list[Finding]:
 def _no_pairs(root: Path, chosen: Chosen) -> Finding:
     images, masks = (_names(items) for items in (chosen.images, chosen.masks))
     text = f"no image and mask in {root} share a name: images are called {some(images, 3)}; masks {some(masks, 3)}"
-    return Finding("error", text, "give each mask the name of its image")
+    mend = "give each mask the name of its image, or say which belong together: --images and --masks, or a CSV file"
+    return Finding("error", text, mend)
 
 
 def _twice(root: Path, chosen: Chosen) -> list[Finding]:

@@ -60,6 +60,11 @@ KINDS = _set(
     "annotations segmentation patients subjects cases videos sequences"
 )
 
+_GATHERED = _set(
+    "data set sets files folder folders studies study reports records notes scans slices frames pictures all"
+)
+"""After a word for people, the name of a whole: `patient_data`."""
+
 
 def words_of(name: str) -> list[str]:
     """The words in a name, lower case: `TrainDataset_2` → train, dataset."""
@@ -73,6 +78,12 @@ def names_no_patient(folder: str) -> bool:
     if words and words <= CLASSES:  # one of many findings, where it has a number: `polyp_17`
         return not re.search(r"\d", folder)
     return bool(words) and words <= SPLITS | CENTERS | KINDS | CLASSES
+
+
+def names_one(found: str) -> bool:
+    """Whether what `IDENTITY` or `SEQUENCE` found names one of many, and not `patient_data`, `case_images`, `subject_controls`."""
+    words = words_of(found)
+    return bool(re.search(r"\d", found)) or not words or words[-1] not in SPLITS | CENTERS | KINDS | CLASSES | _GATHERED
 
 
 def is_dropped(folder: str) -> bool:

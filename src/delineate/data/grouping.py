@@ -12,6 +12,7 @@ from pathlib import Path
 
 from delineate.common.errors import DataError
 from delineate.data.findings import count, some
+from delineate.data.words import normal
 
 EACH = "none"
 """The rule by which every case is a group of its own."""
@@ -92,14 +93,15 @@ def _by_name(rule: str, cases: Sequence[str]) -> dict[str, str]:
 
 def _by_table(path: Path, cases: Sequence[str]) -> dict[str, str]:
     table: dict[str, str] = {}
-    for case, group in _rows(path):
+    for name, group in _rows(path):
+        case = normal(name)
         if table.setdefault(case, group) != group:
             raise DataError(f"{path} puts '{case}' into two groups, '{table[case]}' and '{group}'; keep one")
-    bare = [case for case in cases if not table.get(case)]
+    bare = [case for case in cases if not table.get(normal(case))]
     if bare:
         hint = f"; it lists {some(list(table), 2)}" if len(bare) == len(cases) else ""
         raise DataError(f"{path} has no group for {len(bare)} of {count(len(cases), 'case')} ({some(bare, 3)}){hint}")
-    return {case: table[case] for case in cases}
+    return {case: table[normal(case)] for case in cases}
 
 
 def _rows(path: Path) -> list[tuple[str, str]]:

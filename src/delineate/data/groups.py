@@ -24,6 +24,7 @@ from delineate.data.group_words import (
     VARYING,
     is_dropped,
     names_no_patient,
+    names_one,
     words_of,
 )
 from delineate.data.planes import Address
@@ -64,6 +65,8 @@ def find_groups(paths: Mapping[str, str]) -> Grouping:
     keys: dict[str, str] = {}
     for pattern in (IDENTITY, SEQUENCE):
         found = _by_words({case: name for case, name in names.items() if case not in keys}, pattern)
+        if len(names) == len(found) > 1 and len(set(found.values())) == 1:
+            return Grouping(findings=(_all_of_one(found),))
         keys |= found if _repeats(found) else {}
     counted, doubt = _by_structure({case: name for case, name in names.items() if case not in keys})
     keys |= counted
@@ -106,7 +109,7 @@ def _plain(path: str) -> str:
 
 def _by_words(names: Mapping[str, str], pattern: re.Pattern[str]) -> dict[str, str]:
     """Case → group, of the names with a word for people, or for sequences, before a number."""
-    found = {case: match for case, name in names.items() if (match := pattern.search(name))}
+    found = {case: match for case, name in names.items() if (match := pattern.search(name)) and names_one(match[0])}
     return {case: _key(names[case], match) for case, match in found.items()}
 
 
@@ -216,6 +219,15 @@ def _doubt(names: Mapping[str, str], keys: Mapping[str, str]) -> Finding:
     text = f"{number} with about {each} cases each, taken as classes or centers, not as patients: {some(groups, 3)}"
     cure = "if each is a patient or sequence, say so with --group-by: a pattern that finds it in the names"
     return Finding("note", text, cure)
+
+
+def _all_of_one(keys: Mapping[str, str]) -> Finding:
+    """What all cases share tells none of them from another: no split could be drawn by it."""
+    (group,) = set(keys.values())
+    text = f"all {len(keys)} cases are called {group}, as one patient or sequence would be; each counts by itself"
+    return Finding(
+        "warning", text, "if it is one, scores on its own pictures say nothing of others; bring a second one to test on"
+    )
 
 
 def _from_folders(names: Mapping[str, str], keys: Mapping[str, str]) -> bool:

@@ -21,10 +21,10 @@ from delineate.data.sameness import check_alike
 from delineate.data.selection import Selection, select
 from delineate.data.split_lists import apply_lists, has_lists
 from delineate.data.tree import File, Tree, walk
-from delineate.data.unlabelled import add_unlabelled
+from delineate.data.unlabelled import add_unlabelled, unlabelled_files
 from delineate.data.unread import ARCHIVES, unread
 from delineate.data.unused import unused
-from delineate.data.words import is_unlabelled, printable
+from delineate.data.words import printable
 
 _ISIC_FOLDER = re.compile(r"_groundtruth$", re.IGNORECASE)
 
@@ -75,7 +75,7 @@ def recognise(folder: Path, images: str | None = None, masks: str | None = None)
     _check_folder(folder)
     tree = walk(folder.resolve())
     selection = select(tree, images, masks)
-    bare = [file for file in tree.images if file.parts and is_unlabelled(file.parts[0])]
+    bare = unlabelled_files(tree.images)
     match = _pictures(tree, selection, bare)
     if match is None and not selection.given:
         packed = find_packed(tree.root)

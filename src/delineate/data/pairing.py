@@ -88,6 +88,8 @@ _FORMS: tuple[tuple[Callable[[str], str], Callable[[str], str]], ...] = (
     (str, mask_base),
     (image_stem, mask_base),
     (image_stem, mask_stem),
+    (str.casefold, lambda stem: mask_base(stem).casefold()),
+    (lambda stem: image_stem(stem).casefold(), lambda stem: mask_stem(stem).casefold()),
 )
 """How the stems of an image and of its mask may be brought to one name."""
 

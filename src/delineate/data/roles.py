@@ -185,17 +185,17 @@ def _by_start(members: Sequence[File]) -> dict[File, tuple[Role, str]]:
 
 
 def _by_suffix(members: Sequence[File]) -> dict[File, tuple[Role, str]]:
-    """`a.jpg` and `a.png` in one folder, the same for all: what has lost detail is the image."""
+    """`a.jpg` and `a.png` in one folder, the same for most: what has lost detail is the image."""
     by_stem: dict[str, list[str]] = defaultdict(list)
     for file in members:
         by_stem[file.stem].append(file.path.suffix.lower())
-    kinds = {tuple(sorted(suffixes)) for suffixes in by_stem.values()}
-    if len(kinds) != 1 or len(by_stem) < 2:
-        return {}
-    pair = next(iter(kinds))
+    kinds = Counter(tuple(sorted(suffixes)) for suffixes in by_stem.values())
+    pair, number = kinds.most_common(1)[0] if kinds else ((), 0)
     images = [suffix for suffix in pair if suffix in _LOSSY]
     masks = [suffix for suffix in pair if suffix not in _LOSSY]
-    if len(pair) != 2 or len(images) != 1:
+    # One that lacks its partner is told of later; another kind of pair is another kind of folder.
+    clear = all(len(kind) == 1 or kind == pair for kind in kinds) and 2 * number > len(by_stem)
+    if len(pair) != 2 or len(images) != 1 or len(by_stem) < 2 or not clear:
         return {}
     return {file: (Role.MASK, f"*{masks[0]}") for file in members if file.path.suffix.lower() == masks[0]}
 

@@ -13,7 +13,7 @@ from delineate.common.errors import DataError
 from delineate.data.case import Case
 from delineate.data.choice import quoted
 from delineate.data.findings import Finding
-from delineate.data.images import read_mask
+from delineate.data.images import DEFAULT_MAX_PIXELS, decode_image, read_content, read_mask
 from delineate.data.pairing import pair
 from delineate.data.pictures import Pictures
 from delineate.data.roles import CHOSEN, Item
@@ -24,6 +24,9 @@ LOOKED_AT = 16
 ALIKE = 0.9
 """Least Dice of each mask with what most of them mark."""
 _SIDE = 64
+_FLAT_VALUES = 32
+_RIM, _SOLID = 0.1, 0.9
+"""Masks have so few values, or so large a share of pixels so near to black or white: JPEG blurs them."""
 
 
 def check_alike(root: Path, cases: Sequence[Case], found: Pictures, items: Sequence[Item]) -> list[Finding]:
@@ -71,6 +74,22 @@ def _other(found: Pictures, items: Sequence[Item]) -> str | None:
             name = item.folder or (item.file.parts[-1] if item.file.parts else "")
             folders.setdefault(name, []).append(item)
     for name, members in folders.items():
-        if name and 2 * len(pair(found.images, members, lambda item: None).found) >= len(found.images):
+        paired = pair(found.images, members, lambda item: None).found
+        if name and 2 * len(paired) >= len(found.images) and _could_be_mask(members[0].path):
             return name
     return None
+
+
+def _could_be_mask(path: Path) -> bool:
+    """Whether a file shows flat areas, as masks do: few values, or nearly all pixels black or white."""
+    try:
+        image = decode_image(read_content(path, DEFAULT_MAX_PIXELS), path)
+    except DataError:
+        return True
+    gray = image if image.ndim == 2 else image[..., :3].reshape(-1, 3)
+    values, counts = np.unique(gray, axis=None if image.ndim == 2 else 0, return_counts=True)
+    if len(values) <= _FLAT_VALUES:
+        return True
+    top = float(np.iinfo(image.dtype).max)
+    levels = values if image.ndim == 2 else values.mean(axis=1)
+    return bool(counts[(levels < _RIM * top) | (levels > (1 - _RIM) * top)].sum() >= _SOLID * counts.sum())

@@ -70,9 +70,14 @@ def _named(tree: Tree, among: Sequence[File], flag: str, role: Role, what: str) 
 
 
 def _files(tree: Tree, among: Sequence[File], what: str) -> list[tuple[File, str]] | None:
-    """The files, each with the name of the folder by which it was named ('' for none); None where nothing has that name."""
+    """The files, each with the name of the folder by which it was named ('' for none); None where nothing has that name.
+
+    Files of one name in many folders are named by it: `seg.png`.
+    """
     if glob.has_magic(what) and not (tree.root / what).exists():
         return _of_pattern(tree, among, what)
+    if any(file.path.name == what for file in among):
+        return [(file, "") for file in among if file.path.name == what]
     inside = normal(what.replace("\\", "/")).strip("/")
     parts = tuple(part for part in inside.split("/") if part not in ("", "."))
     depth = len(parts)

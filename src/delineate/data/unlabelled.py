@@ -18,15 +18,30 @@ from delineate.data.findings import Finding, count, some
 from delineate.data.inspect import Census
 from delineate.data.naming import unique_names
 from delineate.data.tree import File
+from delineate.data.words import Role, folder_word, is_unlabelled
+
+
+def unlabelled_files(files: Sequence[File]) -> list[File]:
+    """Those in a folder `unlabelled`, but for what lies there in folders of masks and the like, and for parts to test on."""
+    found = []
+    for file in files:
+        at = next((at for at, name in enumerate(file.parts) if is_unlabelled(name)), None)
+        if at is None:
+            continue
+        words = [folder_word(name) for name in file.parts]
+        tested = any(word.split in ("val", "test") for word in words[:at])
+        if not tested and all(word.role in (Role.NONE, Role.IMAGE) for word in words[at:]):
+            found.append(file)
+    return found
 
 
 def add_unlabelled(root: Path, files: Sequence[File], cases: Sequence[Case]) -> tuple[list[Case], list[Finding]]:
-    """The cases, and those of the files in `root/unlabelled`; a note of how many. For training where the others have splits."""
+    """The cases, and those of the files in folders `unlabelled`; a note of how many. For training where the others have splits."""
     if not files:
         return list(cases), []
     taken = {case.id for case in cases}
     splits = any(case.split for case in cases)
-    names = unique_names([(file.stem, file.parts[1:]) for file in files])
+    names = unique_names([(file.stem, tuple(part for part in file.parts if not is_unlabelled(part))) for file in files])
     added = [
         Case(
             id=f"unlabelled_{name}" if name in taken else name,
@@ -35,7 +50,7 @@ def add_unlabelled(root: Path, files: Sequence[File], cases: Sequence[Case]) -> 
         )
         for file, name in zip(files, names, strict=True)
     ]
-    folder = root / files[0].parts[0]
+    folder = next(each for each in files[0].path.parents if is_unlabelled(each.name))
     findings = [Finding("note", f"{count(len(added), 'training image')} without masks in {folder}")]
     stems = Counter((file.parts, file.stem) for file in files)
     twice = sorted(stem for (_, stem), number in stems.items() if number > 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from delineate.common.errors import DataError
@@ -10,7 +11,7 @@ from delineate.data.grouping import read_table
 from delineate.data.images import is_volume, volume_suffix
 from delineate.data.selection import Selection
 from delineate.data.tree import Tree
-from delineate.data.words import Role, folder_word
+from delineate.data.words import Role, ending, folder_word
 
 READ = "PNG, JPEG, BMP, GIF and TIFF are read"
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
@@ -26,6 +27,7 @@ def unread(tree: Tree, selection: Selection) -> DataError:
         or _wrong_files(tree)
         or _volumes(tree)
         or _stack(tree)
+        or _several_images(tree)
         or _other(tree)
     )
 
@@ -113,6 +115,23 @@ def _stack(tree: Tree) -> str:
     """One look at the first image: a stack of slices in one TIFF."""
     first = next((file.path for file in tree.images), None)
     return _holds_volumes(first.parent, [first.name]) if first is not None and is_volume(first) else ""
+
+
+def _several_images(tree: Tree) -> str:
+    """A folder for each patient, with one mask and several images: `P1/t1.png`, `P1/t2.png`, `P1/seg.png`."""
+    folders: dict[tuple[str, ...], list[Path]] = {}
+    for file in tree.images:
+        folders.setdefault(file.parts, []).append(file.path)
+    held = Counter(path.name for paths in folders.values() for path in paths)
+    common = [name for name, number in held.items() if 2 * number > len(folders) > 1]
+    masks = [name for name in common if (end := ending(Path(name).stem)) and end.role is Role.MASK and not end.base]
+    images = [name for name in common if name not in masks]
+    if len(masks) != 1 or len(images) < 2:
+        return ""
+    return (
+        f"in {tree.root}, one mask ({masks[0]}) lies beside {len(images)} images ({some(sorted(images), 3)}) in each of "
+        f"{len(folders)} folders; say which of them it belongs to, such as --images {min(images)} --masks {masks[0]}"
+    )
 
 
 def _other(tree: Tree) -> str:
