@@ -15,6 +15,7 @@ from squares import square, write
 from test_openings import data_set
 
 from delineate.artefact.format import Artefact, save
+from delineate.common.errors import DataError
 from delineate.common.files import sha256
 from delineate.data.case import Case, ClassTable, Manifest
 from delineate.data.known import DIGITS, KnownPictures
@@ -73,6 +74,21 @@ def test_other_names_folders_and_formats_hide_nothing(tmp_path: Path) -> None:
     found = scored(run, sorted((tmp_path / "other").iterdir()), tmp_path / "marked", tmp_path / "e")
     assert "train this very model: new0, new1, new2" in found.notes[0]
     assert found.openings == 1, "three of them are the model's own test cases"
+
+
+def test_renamed_predictions_are_known_by_their_content(tmp_path: Path) -> None:
+    data = data_set(tmp_path / "data")
+    run = model(tmp_path / "run", data)
+    predict_files(load(run), sorted((data / "images").iterdir()), tmp_path / "p")
+    (tmp_path / "marked").mkdir()
+    for number in range(9):
+        (tmp_path / "p" / f"c{number}.png").rename(tmp_path / "p" / f"new{number}.png")
+        shutil.copy(data / "masks" / f"c{number}.png", tmp_path / "marked" / f"new{number}.png")
+    found = evaluate_folders(tmp_path / "p", tmp_path / "marked", Options(metrics=("dice",)), out=tmp_path / "s")
+    assert found.notes[0].startswith("3 of 9 scored cases were used to train this very model: new")
+    (tmp_path / "p" / "new4.png").unlink()
+    with pytest.raises(DataError, match=r"1 mask that .*predictions.json lists is not there: c\d.png; restore"):
+        evaluate_folders(tmp_path / "p", tmp_path / "marked", Options(metrics=("dice",)))
 
 
 def test_new_cases_and_models_that_do_not_tell_say_nothing(tmp_path: Path) -> None:

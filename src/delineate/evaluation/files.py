@@ -135,6 +135,7 @@ def evaluate_folders(
     lineage, choice = find_protocol(options.protocol), choose(options.metrics)
     _refuse_mixtures(options, lineage, choice)
     listed = PredictionList.find(predictions)
+    listed = listed and listed.followed(predictions)
     opened = _open(predictions, source, listed, options, lineage, choice)
     if out is not None:
         manifest = opened.found.manifest

@@ -18,11 +18,13 @@ from delineate.common.files import sha256, write_json
 from delineate.common.paths import path_fault
 from delineate.data import labels
 from delineate.data.case import ClassTable, LabelRule
+from delineate.data.findings import count, some
 from delineate.data.known import Role
 from delineate.data.volumes import check_same_geometry, is_nifti, read_geometry, read_labels
 from delineate.evaluation.references import mask_like_files
 
 FILE_NAME = "predictions.json"
+_ROLES: tuple[Role | None, ...] = ("train", "before", "val", "test", None)
 
 
 class PredictedFile(BaseModel):
@@ -94,6 +96,26 @@ class PredictionList(BaseModel):
             changed += [file.mask] if digest != file.mask_sha256 else []
         return changed
 
+    def followed(self, folder: Path) -> PredictionList:
+        """The same list, with the masks under the names that they have been given since, known by their hashes.
+
+        Which of several equal masks is which cannot be known: what was trained on is named first.
+        """
+        lost = {file.mask: file for file in self.files if file.mask_sha256 and not (folder / file.mask).exists()}
+        if not lost or not folder.is_dir():
+            return self
+        named = self.outputs()
+        strangers: dict[str, list[str]] = {}
+        for path in sorted(folder.iterdir()):
+            if path.is_file() and path.name not in named:
+                strangers.setdefault(sha256(path), []).append(path.name)
+        moved: dict[str, str] = {}
+        for file in sorted(lost.values(), key=lambda file: (_ROLES.index(file.seen), file.mask)):
+            if names := strangers.get(file.mask_sha256 or ""):
+                moved[file.mask] = names.pop(0)
+        files = tuple(file.model_copy(update={"mask": moved.get(file.mask, file.mask)}) for file in self.files)
+        return self.model_copy(update={"files": files})
+
     @classmethod
     def find(cls, folder: Path) -> PredictionList | None:
         """The list in a folder, or None if there is none. Raises `DataError` for a damaged one."""
@@ -119,7 +141,14 @@ def mask_files(folder: Path, listed: PredictionList | None) -> list[Path]:
     if not folder.is_dir():
         raise DataError(f"there is no folder {folder}; give the folder that `delineate predict` wrote")
     if listed is not None:
-        return [folder / file.mask for file in listed.files]
+        files = [folder / file.mask for file in listed.files]
+        lost = [file.name for file in files if not file.is_file()]
+        if lost:
+            raise DataError(
+                f"{count(len(lost), 'mask')} that {folder / FILE_NAME} lists {'is' if len(lost) == 1 else 'are'} not there: "
+                f"{some(lost, 3)}; restore them or predict again"
+            )
+        return files
     files = mask_like_files(folder)
     if not files:
         raise DataError(

@@ -52,6 +52,7 @@ class Overlays:
             objects = any(name in INSTANCE_METRICS for name in stored.metrics)
             if listed is None or objects or stored.origin.level == "volume":
                 return cls(classes, {}, None)
+            listed = listed.followed(folder)
             masks = mask_files(folder, listed)
             image_of = {mask: Path(file.image) for mask, file in zip(masks, listed.files, strict=True)}
             named = by_name(folder, masks, dict.fromkeys(stored.cases()))
