@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import defaultdict
 from pathlib import Path
 
@@ -102,6 +103,20 @@ def test_nobody_is_shown_and_asked_for(
         for episode in mine:
             cases[episode.label].add((episode.query, episode.scored if protocol == "any2d" else ()))
         assert cases[1] == cases[2] == cases[3]
+
+
+def test_copies_of_a_support_are_not_asked_for(slice_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    for kind in ("images", "masks"):
+        (folder / "train" / kind).mkdir(parents=True)
+        for number in range(6):
+            picture = slice_folder / kind / f"patient00{number}_frame01_slice_03.png"
+            for name in ("a", "copy_of_a"):
+                shutil.copy(picture, folder / "train" / kind / f"{name}{number}.png")
+    made = freeze(folder, tmp_path, protocol="any2d", draws=4, classes=["1"])
+    asked = [(shown.volume[-1], episode.query[-1]) for episode in made.episodes for shown in episode.support]
+    assert len(asked) == 4 * 8, "10 of 12 are for training; the support and its copy are not asked for"
+    assert all(shown != query for shown, query in asked)
 
 
 def test_seeds_and_draws_differ_and_repeat(slice_folder: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import delineate
 from delineate import cli
 from delineate.artefact import format as artefact_format
 from delineate.common.errors import DataError, Interrupted, RecipeError
+from delineate.data.cache_place import SUBFOLDER
 from delineate.data.case import Manifest
 from delineate.data.spec import InputSpec
 from delineate.engine.console import Silent
@@ -76,8 +77,11 @@ def log(run: Path) -> list[dict[str, Any]]:
     return [{key: value for key, value in line.items() if "second" not in key} for line in lines]
 
 
-def test_a_run_leaves_all_that_is_promised(run: Train, slice_folder: Path, tmp_path: Path) -> None:
+def test_a_run_leaves_all_that_is_promised(
+    run: Train, slice_folder: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     result = run(seed=5)
+    assert not (tmp_path_factory.getbasetemp() / "cache" / SUBFOLDER / SUBFOLDER).exists(), "one limit for all entries"
     folder = result.folder
     summary = json.loads((folder / "run.json").read_text())
     assert summary["status"] == "finished"

@@ -7,7 +7,7 @@
 - `middle`: the middle labelled slice of each annotated scan serves all slices of the query, all of which are scored.
 - `any2d`: slices (or plain images) are cases by themselves: K random ones are shown, all others are asked for.
 
-Support and query are never of the same group (patient).
+Support and query are never of the same group (patient), nor the same picture.
 """
 
 from __future__ import annotations
@@ -63,6 +63,11 @@ class _Unit:
 
     stack: SliceStack
     slices: tuple[int, ...]
+
+    def pictures(self) -> set[str]:
+        """Digests of its slices' pixels: an equal picture under another name is of the same patient."""
+        cases = (self.stack.slices[index].case for index in self.slices)
+        return {case.pixels for case in cases if case.pixels}
 
     def holding(self, label: int) -> tuple[int, ...]:
         """Those of its slices that hold the class."""
@@ -140,7 +145,8 @@ def _episodes_of_draw(
     drawn = [shown[index] for index in order]
     supports = {label: _support(drawn, label, data, plan) for label in labels}
     taken = {unit.stack.group for units in supports.values() for unit in units}
-    queries = [unit for unit in asked if unit.stack.group not in taken]
+    copied = {picture for units in supports.values() for unit in units for picture in unit.pictures()}
+    queries = [unit for unit in asked if unit.stack.group not in taken and not copied & unit.pictures()]
     if plan.protocol == "chunk3":
         queries = [unit for unit in queries if any(unit.holding(label) for label in labels)]
     if not queries:

@@ -78,7 +78,7 @@ def decode(data: SliceSet, spec: InputSpec, store: Store, *, max_pixels: int = D
             data.manifest,
             cases,
             spec,
-            folder=store.folder,
+            folder=store.folder.parent,  # `open_cache` makes the sub-folder of all entries itself
             limit_bytes=store.limit_bytes,
             announce=store.announce,
             max_pixels=max_pixels,
