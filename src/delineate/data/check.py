@@ -133,7 +133,7 @@ def _examined(
     report.manifest, report.census = manifest, census
     report.copies = report.copies.placed(manifest)
     report.constant, report.dark = constant_and_dark({case.id: lights[case.id] for case in manifest.cases})
-    report.findings += leaks(manifest, report.copies) + turned_apart(manifest, census)
+    report.findings += leaks(manifest, report.copies) + turned_apart(manifest.cases, census.facts)
     if result.labelled or unmixed is not None:
         report.proposed = manifest.labels
         report.shares = class_balance(manifest, census)

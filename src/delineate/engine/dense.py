@@ -142,7 +142,7 @@ def _open_data(request: TrainRequest, folder: RunFolder, seed: int, reporter: Re
     counts = ", ".join(f"{len(manifest.split(name))} {name}" for name in ("train", "val", "test"))
     reporter.note(f"data: {manifest.root} ({manifest.layout}; {counts}; splits: {manifest.split_origin})")
     reporter.note(f"labels: {manifest.labels.reason}; classes: {', '.join(manifest.classes.names)}")
-    for finding in turned_apart(manifest, census):
+    for finding in turned_apart(manifest.cases, census.facts):
         reporter.note(f"{finding.severity}: {finding}")
     check_splits(manifest)
     tell_groups(manifest, reporter)

@@ -34,6 +34,7 @@ from delineate.evaluation.seen import Seen, seen_by_model, training_notes
 from delineate.evaluation.stored import Origin, write_scores
 from delineate.evaluation.subgroups import Subgroups, read_subgroups
 from delineate.evaluation.table import Summary, summarise
+from delineate.evaluation.turns import turn_notes
 from delineate.evaluation.units import Unit, make_units
 
 INSTANCE_FOLDER = "instances"
@@ -166,7 +167,12 @@ def evaluate_folders(
         references=opened.found.manifest,
         unscored=unscored,
         predictions_read=None if job.predicted is None or listed is not None else job.predicted.reason,
-        notes=(*training_notes(seen, len(opened.units)), *openings.remarks, *opened.notes),
+        notes=(
+            *training_notes(seen, len(opened.units)),
+            *openings.remarks,
+            *turn_notes(opened.found.manifest, opened.units, predictions, listed),
+            *opened.notes,
+        ),
     )
     if out is not None:
         _write(out, evaluation, opened, panel)

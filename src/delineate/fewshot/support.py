@@ -18,16 +18,16 @@ from numpy.typing import NDArray
 from delineate.common.errors import DataError
 from delineate.common.files import sha256, write_json
 from delineate.data import labels
-from delineate.data.case import IGNORE, ClassTable
+from delineate.data.case import IGNORE, Case, ClassTable
 from delineate.data.findings import count
 from delineate.data.from_pillow import pillow_mask
-from delineate.data.headers import stated_orientation
 from delineate.data.images import raw_mask, read_content, read_image, read_mask
 from delineate.data.label_reading import named, read_by_evidence, read_by_table
 from delineate.data.label_table import parse_labels
 from delineate.data.mask_values import mask_values
 from delineate.data.source import DataSource, as_source
 from delineate.data.spec import Pixels
+from delineate.data.turned import stated, turned_apart
 from delineate.inference.predictor import as_pixels
 
 FILE_NAME = "support.json"
@@ -156,14 +156,10 @@ class Support:
 
 
 def _warn_of_turns(pairs: Sequence[tuple[Path, Path]]) -> None:
-    """Warn of a mask that EXIF turns otherwise than its image; sizes that do not fit are refused elsewhere."""
-    for image, mask in pairs:
-        if stated_orientation(read_content(image)) != stated_orientation(read_content(mask)):
-            warnings.warn(
-                f"{image} and {mask} have different EXIF orientations and are read as turned: look whether the mask fits; if not, "
-                "save the image without orientation",
-                stacklevel=4,
-            )
+    """Warn of masks that EXIF turns otherwise than their images; sizes that do not fit are refused elsewhere."""
+    cases = [Case(id=str(image), images=(str(image),), masks=(str(mask),)) for image, mask in pairs]
+    for finding in turned_apart(cases, {str(image): stated(image, [mask]) for image, mask in pairs}):
+        warnings.warn(str(finding), stacklevel=4)
 
 
 def _check_number(images: int, masks: int) -> None:

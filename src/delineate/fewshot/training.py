@@ -164,7 +164,7 @@ class EpisodicTask:
             f"data: {manifest.root} ({manifest.layout}; slices: {counts}; splits: {manifest.split_origin})",
             f"labels: {manifest.labels.reason}; classes: {names}",
             f"episodes: {self._words()}",
-            *(f"{one.severity}: {one}" for one in turned_apart(manifest, data.census)),
+            *(f"{one.severity}: {one}" for one in turned_apart(manifest.cases, data.census.facts)),
         ]
 
     def _words(self) -> str:
