@@ -144,6 +144,24 @@ def test_resized_masks_are_thresholded_or_refused(seed: int, scale: float, kind:
         assert np.array_equal(mask == 1, one >= 128)
 
 
+@given(seeds, st.sampled_from([2, 3, 4, 5]))
+def test_thin_lines_that_were_made_smaller_are_no_classes(seed: int, factor: int) -> None:
+    """Areas of 2×2 pixels give exactly 0, 64, 128, 191 and 255, which look like levels of classes; of 4×4 sixteen values."""
+    rng = np.random.default_rng(seed)
+    masks = []
+    for _ in range(4):
+        line = np.zeros((96, 96), np.uint8)
+        for ends in rng.integers(0, 96, (5, 2, 2)).tolist():
+            cv2.line(line, ends[0], ends[1], 255, 2)
+        masks.append(cv2.resize(line, (96 // factor, 96 // factor), interpolation=cv2.INTER_AREA).astype(np.uint8))
+    try:
+        reading, found = read(decode(masks))
+    except DataError:
+        return
+    assert len(reading.classes.names) == 2
+    assert all(np.array_equal(mask == 1, one >= 128) for one, mask in zip(masks, found, strict=True))
+
+
 @given(seeds, st.integers(50, 95), st.sampled_from([(127, 255), (85, 170, 255)]))
 def test_several_classes_with_noise_are_never_black_and_white(seed: int, quality: int, values: tuple[int, ...]) -> None:
     rng = np.random.default_rng(seed)
@@ -254,6 +272,9 @@ def test_palettes_that_contradict_each_other_are_refused() -> None:
     ):
         read([indexed(mask, red), indexed(mask, green)])
     read([indexed(mask, red), indexed(mask, red)])
+    own = [index for index in range(3) for _ in range(3)]
+    _, found = read([indexed(mask, red), indexed(mask, own), RawMask(mask)])
+    assert all(np.array_equal(one, mask) for one in found), "a palette that gives each index its own gray is none"
 
 
 def test_written_names_are_in_the_file(tmp_path: Path) -> None:

@@ -131,11 +131,35 @@ def test_names_of_challenges(tmp_path: Path) -> None:
     path.write_text(json.dumps({"labels": {"background": 0, "edema": 1, "core": 2, "ignore": 3}}))
     assert (found := find_labels(tmp_path)) is not None
     assert found.rule.values == {0: 0, 1: 1, 2: 2, 3: IGNORE}
-    for useless in ({"labels": {"whole": [1, 2], "core": [2]}}, {"labels": 3}, {"name": "x"}, []):
+    for useless in ({"labels": {"whole": "a", "core": [2]}}, {"labels": 3}, {"name": "x"}, []):
         path.write_text(json.dumps(useless))
-        assert find_labels(tmp_path) is None, "regions that overlap are no classes"
+        assert find_labels(tmp_path) is None
     path.write_text("{")
     assert find_labels(tmp_path) is None
+
+
+def test_regions_that_overlap_are_read_by_value(tmp_path: Path) -> None:
+    """A region's name would be wrong for what is left of it beside the regions inside."""
+    regions = {"background": 0, "liver": 4, "whole": [1, 2, 3], "core": [2, 3], "enhancing": [3], "ignore": 5}
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": regions, "regions_class_order": [1, 2, 3, 4]}))
+    assert (found := find_labels(tmp_path)) is not None
+    assert found.names == ("background", "label 1", "label 2", "label 3", "liver")
+    assert found.rule.values == {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: IGNORE}
+    assert found.rule.reason.startswith("dataset.json (regions that overlap: by value): 0 background, 1 label 1")
+
+
+def test_colors_that_jpeg_has_changed_are_not_to_be_named(make_pairs: Pairs) -> None:
+    root = make_pairs(["a", "b", "c"])
+    for path in (root / "masks").iterdir():
+        mask = np.zeros((16, 16, 3), np.uint8)
+        mask[2:9, 2:9] = (0, 0, 255)
+        path.unlink()
+        cv2.imwrite(str(path.with_suffix(".jpg")), mask)
+    with pytest.raises(DataError, match=r"stored as JPEG, which changes them.*save masks as PNG") as caught:
+        open_data(root)
+    assert "--labels" not in str(caught.value)
+    with pytest.raises(DataError, match=r"have no name.*save masks as PNG"):
+        open_data(DataSource(root, labels="#ff0000=wall"))
 
 
 def test_a_table_beside_the_data_is_taken_and_said(make_pairs: Pairs) -> None:

@@ -141,6 +141,18 @@ def test_instance_maps_are_not_noise() -> None:
         infer({0: 60000, **ids})
 
 
+def test_numbers_of_objects_are_told_from_classes() -> None:
+    maps = [{0: 900, **dict.fromkeys(range(1, last + 1), 9)} for last in (5, 11, 8, 14)]
+    (note,) = infer(*maps).notes
+    assert "up to 14 in masks/03.png" in note
+    assert "--labels 1-65535=NAME" in note
+    same = infer(*[{0: 900, **dict.fromkeys(range(1, 71), 9)}] * 4)
+    assert len(same.notes) == 1, "so many are told even where all masks hold all"
+    organs = [{0: 900, **dict.fromkeys(shown, 9)} for shown in (range(1, 14), range(1, 14), range(3, 12), (1, 5))]
+    assert not any("objects" in note for note in infer(*organs).notes)
+    assert infer(*[{0: 900, **dict.fromkeys(range(1, 14), 9)}] * 5).notes == ()
+
+
 @pytest.mark.parametrize(
     ("counts", "words"),
     [

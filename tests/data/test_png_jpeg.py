@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from delineate.common.errors import DataError
-from delineate.data.images import decode_image, decode_mask, read_image
+from delineate.data.images import decode_image, decode_mask, read_image, read_mask
 
 PATH = Path("x.png")
 ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
@@ -65,6 +65,23 @@ def test_a_png_is_read_as_it_is_stored(
     assert np.array_equal(found, array[..., 0] if channels < 3 else array)
     if channels < 3:
         assert np.array_equal(decode_mask(content, PATH), array[..., 0])
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_a_mask_that_only_its_transparency_draws_is_called_what_it_is(tmp_path: Path, mode: str) -> None:
+    shape = np.zeros((12, 10), np.uint8)
+    shape[2:6, 2:8] = 255
+    for one in (0, 255):
+        bands = [Image.new("L", (10, 12), one)] * (len(mode) - 1)
+        Image.merge(mode, [*bands, Image.fromarray(shape)]).save(tmp_path / "m.png")
+        with pytest.raises(DataError, match=r"m\.png has one color throughout, and its shape in the alpha channel"):
+            read_mask(tmp_path / "m.png")
+    for alpha in (0, 255):
+        bands = [Image.fromarray(shape)] * (len(mode) - 1)
+        Image.merge(mode, [*bands, Image.new("L", (10, 12), alpha)]).save(tmp_path / "m.png")
+        assert np.array_equal(read_mask(tmp_path / "m.png"), shape)
+    Image.merge(mode, [*bands, Image.fromarray(255 - shape)]).save(tmp_path / "m.png")
+    assert np.array_equal(read_mask(tmp_path / "m.png"), shape)
 
 
 def test_an_animated_png_is_refused() -> None:

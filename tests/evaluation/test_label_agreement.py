@@ -127,6 +127,27 @@ def test_references_of_two_codings_are_refused(tmp_path: Path) -> None:
     assert {outcome for _, outcome, _ in dice(found)} == {"missed"}
 
 
+def test_predictions_of_two_codings_are_called_so(tmp_path: Path) -> None:
+    save(tmp_path / "r", a=picture(255), b=picture(255), c=picture(255))
+    save(tmp_path / "p", a=picture(255), b=picture(1), c=picture(255))
+    with pytest.raises(DataError, match=r"do not agree: 2 masks hold 0, 255, but .*b\.png holds 0, 1; write all"):
+        evaluate_folders(tmp_path / "p", tmp_path / "r", DICE)
+
+
+def test_what_predictions_hold_too_much_has_a_cure(tmp_path: Path) -> None:
+    save(tmp_path / "r", a=picture(1), b=picture(1))
+    save(tmp_path / "p", a=picture(1, 2), b=picture(1))
+    with pytest.raises(DataError, match=r"a\.png has the values 0, 1, 2;.*name all classes with --labels"):
+        evaluate_folders(tmp_path / "p", tmp_path / "r", DICE)
+    named = DataSource(tmp_path / "r", labels="1=core,2=edema")
+    outcomes = [outcome for _, outcome, _ in dice(evaluate_folders(tmp_path / "p", named, DICE))]
+    assert outcomes == ["found", "false_positive", "found", "both_empty"]
+    noisy = cv2.imdecode(cv2.imencode(".jpg", picture(255))[1], cv2.IMREAD_GRAYSCALE)
+    save(tmp_path / "p", a=noisy, b=noisy)
+    with pytest.raises(DataError, match=r"save masks as PNG"):
+        evaluate_folders(tmp_path / "p", tmp_path / "r", DICE)
+
+
 def test_a_stray_value_in_references_is_named(tmp_path: Path) -> None:
     masks = {f"c{at:02}": picture(255) for at in range(12)}
     save(tmp_path / "p", **{name: picture() for name in masks})

@@ -144,7 +144,13 @@ def raw_mask(content: bytes, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS
         values, palette = (
             tiff.read_values(content, header.directory) if header.directory else raster.values(content, header)
         )
-        values = turned(values if palette is not None else typed(values, path), header.orientation)
+        if palette is None:
+            values = (
+                whole(values, path)
+                if values.ndim == 2 and values.dtype not in (np.uint8, np.uint16)
+                else typed(values, path)
+            )
+        values = turned(values, header.orientation)
         if palette is not None:
             return RawMask(values, palette)
         mask = single_channel(values, _JPEG_CHROMA if header.format == "jpeg" else 0)
@@ -187,9 +193,11 @@ def _checked_header(content: bytes, path: Path, max_pixels: int) -> Header:
 
 
 def single_channel(mask: NDArray[Any], tolerance: int = 0) -> NDArray[Any]:
-    """Three equal channels → one; other colors stay, H×W×3."""
+    """Three equal channels → one; other colors stay, H×W×3. Raises `UnreadableError` for a shape in the alpha channel alone."""
     if mask.ndim == 2:
         return mask
+    if mask.shape[2] == 4:
+        raster.check_alpha(mask[..., :3], mask[..., 3])
     red, green, blue = (mask[..., channel].astype(np.int32) for channel in range(3))
     if max(np.abs(red - green).max(), np.abs(blue - green).max()) > tolerance:
         return mask[..., :3]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from delineate.data.case import IGNORE
 from delineate.data.mask_values import NEAR, Values
 
 MAX_CLASSES = 128
@@ -28,6 +29,8 @@ _EVEN = 2
 """Tolerance, in gray values, for levels that divide 0…255 evenly."""
 _COMMON = 0.1
 """A value in fewer than this share of the masks is rare."""
+_FEW_OBJECTS, _MANY_OBJECTS = 8, 60
+"""So few ids may be classes that all masks happen to have from the first on; so many hardly, even where all masks have all."""
 SPECK = 8
 """A value with at most so many pixels in every file that has it may be a slip of the pen."""
 
@@ -85,6 +88,14 @@ def third_level(values: Values, noisy: Sequence[int]) -> int | None:
 def is_dense(ids: Sequence[int]) -> bool:
     """Whether ids are small and nearly without gaps: only beside such does 255 mean 'ignore'."""
     return max(ids) < 2 * len(ids)
+
+
+def counts_objects(values: Values, ids: Sequence[int]) -> bool:
+    """Whether every mask holds 1, 2, … up to a number of its own, as maps of single objects do, and not only by chance."""
+    last = [max(each) for each in values.each if max(each) not in (0, IGNORE)]
+    from_one = all(set(range(1, max(each))) <= set(each) for each in values.each if max(each) != IGNORE)
+    varied = len(set(last)) >= min(3, len(last))
+    return from_one and (len(ids) > _MANY_OBJECTS or (varied and len(ids) > _FEW_OBJECTS))
 
 
 def rises_evenly(levels: Sequence[int]) -> bool:

@@ -17,6 +17,7 @@ from delineate.data.label_codings import (
     MAX_CLASSES,
     SPECK,
     components,
+    counts_objects,
     is_dense,
     is_noisy,
     rare,
@@ -29,6 +30,8 @@ from delineate.data.mask_values import NEAR, MaskValues, Values, choose_coding
 WHITE = 255
 _BLURRED = 0.8
 """Where more than this share of the gray pixels touch black and white, they are its edges."""
+_LONELY = 0.1
+"""Of a label map fewer of the marked pixels than this have no neighbor of their own value; of smooth grays, many more."""
 _SLIPS = 0.05
 """Ids that are slips have less than this share of the pixels that 255 has."""
 CURE = "mend that file, or say what the values mean with --labels"
@@ -100,7 +103,8 @@ def read_by_table(table: ClassTable, files: Sequence[MaskValues]) -> Reading:
     first = bad[0]
     more = f" (and so do {count(len(bad) - 1, 'more mask')})" if len(bad) > 1 else ""
     found = listed(unknown[first], painted=coding == "color")
-    raise DataError(f"{files[first].name} has values that have no name: {found}{more}; {rule.reason}")
+    cure = "save masks as PNG: JPEG changes values" if files[first].lossy else "name them too, or mend the masks"
+    raise DataError(f"{files[first].name} has values that have no name: {found}{more}; {rule.reason}; {cure}")
 
 
 def _is_plain(rule: LabelRule) -> bool:
@@ -170,6 +174,8 @@ def _ids(values: Values, total: Mapping[int, int]) -> Reading | None:
             return None
         check_ignored(values)
     _check_one_coding(values, ids)
+    if not is_dense(ids):
+        _check_regions(values, total)
     words = [f"label ids {_short(ids)}"]
     if ids != list(range(len(ids))):
         words.append(f"read as classes 0…{len(ids) - 1} in this order")
@@ -177,7 +183,8 @@ def _ids(values: Values, total: Mapping[int, int]) -> Reading | None:
     if IGNORE in total:
         mapping[IGNORE] = IGNORE
         words.append(f"255 is ignored ({total[IGNORE] / sum(total.values()):.2%} of the pixels)")
-    return Reading(LabelRule(values=mapping, reason=", ".join(words)), named(ids), tuple(_rarities(values, total)))
+    notes = [_numbered(values, ids)] if counts_objects(values, ids) else list(_rarities(values, total))
+    return Reading(LabelRule(values=mapping, reason=", ".join(words)), named(ids), tuple(notes))
 
 
 def _levels(values: Values, total: Mapping[int, int]) -> Reading | None:
@@ -191,10 +198,8 @@ def _levels(values: Values, total: Mapping[int, int]) -> Reading | None:
     if any((number >= 10 and rare(holders[level], number)) or specks(values, level) for level in inner):
         return None
     if sum(file.edges for file in values.files) > _BLURRED * sum(total[level] for level in inner):
-        raise DataError(
-            f"values {_short(levels)}: the grey ones lie on edges only, so these are black and white masks that were made smaller, "
-            "or thin classes; say which with --labels (0-127=background,128-255=NAME, or a name for each value)"
-        )
+        raise DataError(_made_smaller(levels))
+    _check_regions(values, total)
     _check_together(values, [*inner, WHITE])
     reason = f"evenly spaced grey levels {_short(levels)}: read as classes 0…{len(levels) - 1} in this order"
     rule = LabelRule(values={value: index for index, value in enumerate(levels)}, reason=reason)
@@ -228,6 +233,19 @@ def _are_slips(files: Sequence[Mapping[int, int]]) -> bool:
     """Whether ids are a few pixels beside very many of 255."""
     ids = [sum(number for value, number in each.items() if value not in (0, IGNORE)) for each in files]
     return max(ids) <= SPECK and sum(ids) < _SLIPS * sum(each[IGNORE] for each in files)
+
+
+def _check_regions(values: Values, total: Mapping[int, int]) -> None:
+    """Raise `DataError` for grays that make no regions: thin white lines on black that were made smaller."""
+    if sum(file.lonely for file in values.files) > _LONELY * sum(n for value, n in total.items() if value):
+        raise DataError(_made_smaller(list(total)))
+
+
+def _made_smaller(values: Sequence[int]) -> str:
+    return (
+        f"values {_short(values)}: the grey ones lie on edges only, so these are black and white masks that were made smaller, "
+        "or thin classes; say which with --labels (0-127=background,128-255=NAME, or a name for each value)"
+    )
 
 
 def _check_one_coding(values: Values, ids: Sequence[int]) -> None:
@@ -293,6 +311,14 @@ def _rarities(values: Values, total: Mapping[int, int]) -> Iterable[str]:
     lost = [file.name for file, each in zip(values.files, values.each, strict=True) if set(each) == {IGNORE}]
     if IGNORE in total and lost:
         yield f"{count(len(lost), 'mask is', 'masks are')} ignored throughout ({some(lost, 2)})"
+
+
+def _numbered(values: Values, ids: Sequence[int]) -> str:
+    fullest = max(range(len(values.each)), key=lambda at: len(values.each[at]))
+    return (
+        f"each mask holds the numbers from 1 on, up to {ids[-1]} in {values.files[fullest].name}, as maps of single objects do; "
+        "they are read as so many classes: if they are objects, call all of them one class with --labels 1-65535=NAME"
+    )
 
 
 def _said(reading: Reading) -> str:

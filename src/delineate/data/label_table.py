@@ -150,9 +150,26 @@ def _challenge(path: Path) -> LabelTable | None:
         content = parse_json(path.read_text(encoding="utf-8-sig"))
         if not isinstance(content, Mapping) or not isinstance(content.get("labels"), Mapping):
             return None
-        return _table(list(_pairs(content["labels"], path)), str(path))
+        try:
+            return _table(list(_pairs(content["labels"], path)), str(path))
+        except DataError:
+            return _table(list(_regions(content["labels"])), f"{path} (regions that overlap: by value)")
     except (OSError, ValueError, DataError):
         return None
+
+
+def _regions(labels: Mapping[str, Any]) -> Iterable[tuple[str, int]]:
+    """nnU-Net's regions: a value that several of them hold, or that shares one, is no region and keeps its number as its name."""
+    names: dict[int, list[str]] = {}
+    parts = {name: given if isinstance(given, list) else [given] for name, given in labels.items()}
+    for name, values in parts.items():
+        for value in values:
+            if not isinstance(value, int):
+                raise DataError(f"{value!r} is no value")
+            names.setdefault(value, []).append(name)
+    for value, own in names.items():
+        alone = len(own) == 1 and (len(parts[own[0]]) == 1 or own[0].lower() in (BACKGROUND, IGNORED))
+        yield own[0] if alone else f"label {value}", value
 
 
 class _Loader(yaml.SafeLoader):

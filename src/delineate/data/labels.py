@@ -59,9 +59,9 @@ def whole(array: NDArray[Any], path: Path, kind: str = "image", unit: str = "pix
                 f"{path} is no label {kind}: it has {fractions.size} {unit} with fractions, such as {fractions[0]:g}"
             )
         array = rounded
-    low, high = array.min(), array.max()
+    low, high = float(array.min()), float(array.max())
     if low < 0 or high > np.iinfo(np.uint16).max:
-        raise DataError(f"{path} has the label {low if low < 0 else high:g}; labels are 0…65535")
+        raise DataError(f"{path} has the label {low if low < 0 else high:.7g}; labels are 0…65535")
     return array.astype(np.uint8 if high <= 255 else np.uint16)
 
 

@@ -17,6 +17,8 @@ from delineate.data.findings import some
 
 NEAR = 32
 """Noise of a black and white mask stays mostly within this distance from 0 and 255."""
+_SEVERAL = 4
+"""Fewer values than these in a file are no smooth gray."""
 _BLACK_AND_WHITE = {0x000000, 0xFFFFFF}
 _GRAY = 0x010101
 """Times a gray value: the color of that gray."""
@@ -59,7 +61,7 @@ class RawMask:
         if coding == "color":
             return self._colors(path)
         if self.colored:
-            raise DataError(painted(path.as_posix(), count_values(_packed(self.pixels))))
+            raise DataError(painted(path.as_posix(), count_values(_packed(self.pixels)), self.lossy))
         if self.palette is None or coding == "index" or (coding is None and not self.looks_gray):
             return self.pixels
         return _padded(self.palette)[:, 0][self.pixels]
@@ -91,6 +93,8 @@ class MaskValues:
     lossy: bool = False
     edges: int = 0
     """Pixels between black and white that touch both: where an edge was blurred, or a mask made smaller."""
+    lonely: int = 0
+    """Of several values: pixels above 0 without a neighbor of the same value, which smooth grays have and labels have not."""
 
     def by(self, coding: Coding | None) -> Mapping[int, int]:
         """Raw value → pixels, as the coding reads the file; None: as its own palette suggests."""
@@ -134,11 +138,12 @@ class Values:
 def mask_values(raw: RawMask, name: str) -> MaskValues:
     """Count one file."""
     if raw.colored:
-        return MaskValues(name, count_values(_packed(raw.pixels)), colored=True)
+        return MaskValues(name, count_values(_packed(raw.pixels)), colored=True, lossy=raw.lossy)
     counts = count_values(raw.pixels)
     if raw.palette is None:
         inner, edges = _grays(raw.pixels)
-        return MaskValues(name, counts, inner=inner, edges=edges, lossy=raw.lossy)
+        lonely = _lonely(raw.pixels) if len(counts) >= _SEVERAL else 0
+        return MaskValues(name, counts, inner=inner, edges=edges, lossy=raw.lossy, lonely=lonely)
     gray = raw.as_coded("value", Path(name))
     inner, edges = _grays(gray)
     return MaskValues(name, counts, raw.used_colors(), raw.looks_gray, inner=inner, edges=edges)
@@ -161,7 +166,7 @@ def choose_coding(files: Sequence[MaskValues]) -> Coding:
     """
     for file in files:
         if file.colored:
-            raise DataError(painted(file.name, file.counts))
+            raise DataError(painted(file.name, file.counts, file.lossy))
     palettes = [file for file in files if file.palette is not None]
     colors = {color for file in palettes for color in (file.palette or {}).values()}
     if all(file.looks_gray for file in palettes) or colors == _BLACK_AND_WHITE:
@@ -170,10 +175,12 @@ def choose_coding(files: Sequence[MaskValues]) -> Coding:
     return "index"
 
 
-def painted(name: str, counts: Mapping[int, int]) -> str:
-    """What to say of a mask that is painted in colors."""
+def painted(name: str, counts: Mapping[int, int], lossy: bool = False) -> str:
+    """What to say of a mask that is painted in colors. `lossy`: JPEG has changed them, so that naming them is no cure."""
     often = sorted(counts, key=lambda color: -counts[color])
     shown = some([f"#{color:06x} ({counts[color]} px)" for color in often], 4)
+    if lossy:
+        return f"{name} is a mask painted in colors and stored as JPEG, which changes them ({shown}); save masks as PNG"
     example = next((color for color in often if color), 0xFF0000)
     return (
         f"{name} is a mask painted in colours: {shown}; name them with --labels '#{example:06x}=NAME,…', or save it with one value "
@@ -182,9 +189,11 @@ def painted(name: str, counts: Mapping[int, int]) -> str:
 
 
 def _same_palettes(palettes: Sequence[MaskValues]) -> None:
-    """Raise `DataError` where one index stands for two colors."""
+    """Raise `DataError` where one index stands for two colors; a palette that gives each index its own gray is none."""
     first: dict[int, tuple[int, str]] = {}
     for file in palettes:
+        if all(color == index * _GRAY for index, color in (file.palette or {}).items() if index):
+            continue
         for index, color in (file.palette or {}).items():
             known, name = first.setdefault(index, (color, file.name))
             if known != color:
@@ -206,6 +215,17 @@ def _grays(gray: NDArray[Any]) -> tuple[int, int]:
     inside = cv2.erode(between.astype(np.uint8), square, borderValue=1) > 0
     touching = [cv2.dilate(each.astype(np.uint8), square) > 0 for each in (black, white)]
     return int(inside.sum()), int((between & touching[0] & touching[1]).sum())
+
+
+def _lonely(pixels: NDArray[Any]) -> int:
+    """Pixels above 0 of which none of the eight neighbors has the same value; 0 of volumes. Costs eight comparisons."""
+    if pixels.ndim != 2:
+        return 0
+    wide = np.pad(pixels, 1)
+    own, height, width = pixels > 0, *pixels.shape
+    places = [(down, across) for down in range(3) for across in range(3) if (down, across) != (1, 1)]
+    same = [wide[down : down + height, across : across + width] == pixels for down, across in places]
+    return int((own & ~np.logical_or.reduce(same)).sum())
 
 
 def _mapped(counts: Mapping[int, int], table: Mapping[int, int]) -> dict[int, int]:

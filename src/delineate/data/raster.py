@@ -14,6 +14,7 @@ from delineate.data.headers import (
     PNG_RGB,
     PNG_RGBA,
     Header,
+    UnreadableError,
     open_pillow,
     png_chunks,
     png_is_intact,
@@ -39,9 +40,20 @@ def values(content: bytes, header: Header) -> tuple[NDArray[Any], NDArray[np.uin
             lazy.load()
             return (np.asarray(lazy), palette_of(lazy)) if lazy.mode == "P" else (pixels_of(lazy), None)
     mask = decode(content, header)
+    if header.color == PNG_GRAY_ALPHA and header.format == "png":
+        with open_pillow(content, header.format) as lazy:
+            check_alpha(mask, np.asarray(lazy.getchannel("A")))
     if header.format == "png" and header.bits in (2, 4):
         mask = mask // (255 // (2**header.bits - 1))  # decoders stretch 2- and 4-bit gray to 0..255
     return mask, None
+
+
+def check_alpha(shown: NDArray[Any], alpha: NDArray[Any]) -> None:
+    """Raise `UnreadableError` for a mask of one value or color throughout whose transparency draws the shape."""
+    if (shown == shown[0, 0]).all() and (alpha != alpha[0, 0]).any():
+        raise UnreadableError(
+            "has one color throughout, and its shape in the alpha channel (transparency): save that as a gray mask"
+        )
 
 
 def _decode_jpeg(content: bytes, header: Header) -> Pixels:

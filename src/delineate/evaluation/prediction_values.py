@@ -6,12 +6,14 @@ folder; where two readings fit and differ, nothing is guessed.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from delineate.common.errors import DataError
 from delineate.data.case import IGNORE, ClassTable, Coding, LabelRule
-from delineate.data.label_codings import rises_evenly
+from delineate.data.findings import count
+from delineate.data.label_codings import is_noisy, rises_evenly
 from delineate.data.label_reading import named_values
 from delineate.data.mask_values import MaskValues, Values, choose_coding
 from delineate.evaluation.evidence import count_files
@@ -101,13 +103,37 @@ def _unreadable(masks: Sequence[MaskValues], classes: ClassTable, labels: LabelR
             f"{colored.name} is painted in colors, the references are not; a prediction of these classes has {wanted}"
         )
     coding: Coding = "color" if labels.coding == "color" else choose_coding(masks)
-    allowed = {*range(number), WHITE} if number == 2 else set(range(number))
-    raw = [mask for mask in masks if any(value not in allowed for value in mask.by(coding))]
-    worst = (raw or list(masks))[0]
-    shown = list(worst.by(coding))
-    values = ", ".join(map(str, shown[:10])) + (" …" if len(shown) > 10 else "")
+    tried = list(_candidates(masks, classes, labels))
+    readable = {mask.name: [rule for rule in tried if None not in _reading([mask], rule).values()] for mask in masks}
+    raw = [mask for mask in masks if not readable[mask.name]]
+    if not raw:
+        return _two_codings(masks, coding)
     own = f", or the references' own values {named_values(_known(labels))}" if labels.threshold is None else ""
-    return f"{worst.name} has the values {values}; a prediction of these classes has {wanted}{own}"
+    found = f"{raw[0].name} has the values {_shown(raw[0], coding)}"
+    return f"{found}; a prediction of these classes has {wanted}{own}; {_cure(raw, coding)}"
+
+
+def _two_codings(masks: Sequence[MaskValues], coding: Coding) -> str:
+    """A line on masks each of which can be read, but not in one way."""
+    held = Counter(_shown(mask, coding) for mask in masks if len(mask.by(coding)) > 1)
+    usual, number = held.most_common(1)[0]
+    odd = next(mask for mask in masks if len(mask.by(coding)) > 1 and _shown(mask, coding) != usual)
+    many = count(number, "mask holds", "masks hold")
+    return (
+        f"the predictions do not agree: {many} {usual}, but {odd.name} holds {_shown(odd, coding)}; write all of them with the "
+        "same values"
+    )
+
+
+def _cure(raw: Sequence[MaskValues], coding: Coding) -> str:
+    if any(mask.lossy or is_noisy(mask.by(coding), mask.inner) for mask in raw):
+        return "save masks as PNG, without noise of JPEG or resizing"
+    return "write them so, or name all classes with --labels where the references lack some"
+
+
+def _shown(mask: MaskValues, coding: Coding) -> str:
+    values = list(mask.by(coding))
+    return ", ".join(map(str, values[:10])) + (" …" if len(values) > 10 else "")
 
 
 def _known(labels: LabelRule) -> Mapping[int, int]:

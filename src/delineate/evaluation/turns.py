@@ -26,7 +26,9 @@ def turn_notes(manifest: Manifest, units: Sequence[Unit], folder: Path, listed: 
         if images and not is_nifti(manifest.path(case.masks[0])):
             cases.append(case.model_copy(update={"images": images}))
     with ThreadPoolExecutor(4) as pool:
-        known = dict(zip([case.id for case in cases], pool.map(lambda case: _shown(manifest, case), cases), strict=True))
+        known = dict(
+            zip([case.id for case in cases], pool.map(lambda case: _shown(manifest, case), cases), strict=True)
+        )
     facts = {name: shown for name, shown in known.items() if shown is not None}
     return [f"{finding}." for finding in turned_apart(cases, facts)]
 
