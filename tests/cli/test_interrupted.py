@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,3 +54,19 @@ def test_a_stop_says_what_was_kept(
     said = capsys.readouterr().err
     assert ended.value.code == 130, said
     assert said == f"stopped by Ctrl-C; {KEPT[name]}\n"
+
+
+@pytest.mark.parametrize("started", [False, True])
+def test_a_stop_of_training_tells_whether_there_is_a_run(
+    started: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    if started:
+        (tmp_path / "run.json").write_text("{}", encoding="utf-8")
+    monkeypatch.setattr("delineate.cli.verb.TyperCommand.invoke", stop)
+    monkeypatch.setattr(sys, "argv", ["delineate", "train", "x", "--method", "unet", "--out", str(tmp_path)])
+    with pytest.raises(SystemExit):
+        main()
+    assert ("--resume" in capsys.readouterr().err) == started

@@ -337,10 +337,18 @@ def _set(content: Any, place: tuple[Any, ...], value: Any, *, remove: bool = Fal
 
 def test_yaml_that_grows_or_holds_itself() -> None:
     lines = ["a0: &a0 [x, x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10))]
-    for text in ("\n".join(lines), "a: &x [*x]", "a: &x {b: *x}"):
-        with pytest.raises(ValueError, match=r"too often|holds itself"):
+    merged = ["a0: &a0 {x: 1}", *(f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}" for n in range(1, 9))]
+    for text in ("\n".join(lines), "\n".join(merged), "a: &x [*x]", "a: &x {b: *x}", "[" * 200 + "]" * 200):
+        with pytest.raises(ValueError, match=r"too often|holds itself|too deeply"):
             parse_yaml(text)
     assert parse_yaml("a: &x [1, 2]\nb: *x") == {"a": [1, 2], "b": [1, 2]}
+
+
+def test_yaml_may_repeat_parts_often() -> None:
+    text = "base: &base {a: 1}\n" + "\n".join(f"k{n}: {{<<: *base, n: {n}}}" for n in range(200))
+    assert parse_yaml(text)["k199"] == {"a": 1, "n": 199}
+    for name in registry.names():
+        assert registry.presets(name)
 
 
 def test_seeds_are_fixed() -> None:

@@ -8,7 +8,8 @@ from typer.core import TyperCommand
 
 from delineate.common.errors import Interrupted
 
-_TRAINING = "with --resume the same command goes on, where a state was saved already"
+_TRAINING = "nothing is kept in --out; the same command starts again"
+_STARTED = "the same command with --resume goes on from the last state that was saved, or else from the start"
 _MASKS = "the masks written so far are in --out, which has no predictions.json; --overwrite makes all of them again"
 KEPT = {
     "demo": "what was made so far is in --out; remove that folder to start again",
@@ -36,7 +37,13 @@ class Verb(TyperCommand):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            raise Interrupted(f"stopped by Ctrl-C; {KEPT[_name(ctx)]}") from None
+            raise Interrupted(f"stopped by Ctrl-C; {_kept(ctx)}") from None
+
+
+def _kept(ctx: Any) -> str:
+    kept = KEPT[_name(ctx)]
+    out = ctx.params.get("out")
+    return _STARTED if kept == _TRAINING and out is not None and (out / "run.json").is_file() else kept
 
 
 def _name(ctx: Any) -> str:

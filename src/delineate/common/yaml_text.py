@@ -7,27 +7,49 @@ from typing import Any
 import yaml
 
 _DEEPEST = 100
-"""Parts within parts; one that holds itself has no end."""
-_MOST_ALIASES = 20
-"""Each may repeat a whole part, also one that repeats others: a few dozen make a text of a line larger than all memory."""
+"""Parts within parts."""
+_LARGEST = 100_000
+"""Parts in all, where each alias (`*x`) counts as often as it is written: a text of a line could fill all memory with them."""
 
 
 def parse_yaml(text: str) -> Any:
     """The content of a YAML text, plain types only. Raises `ValueError` with the reason in one line."""
     try:
-        if sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)) > _MOST_ALIASES:
-            raise ValueError("it repeats parts of itself too often (*aliases)")
-        content = yaml.safe_load(text)
-        _check_depth(content)
-        return content
+        loader = yaml.SafeLoader(text)
+        try:
+            root = loader.get_single_node()
+            if root is None:
+                return None
+            _measure(root, {})
+            return loader.construct_document(root)
+        finally:
+            loader.dispose()
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise ValueError(" ".join(str(error).split()) or "it is not YAML") from error
 
 
-def _check_depth(content: Any, depth: int = 0) -> None:
+def _measure(node: yaml.Node, known: dict[yaml.Node, tuple[int, int] | None]) -> tuple[int, int]:
+    """Parts and depth of what a node stands for. Each node is looked at once, however often it is repeated."""
+    if node in known:
+        found = known[node]
+        if found is None:  # it is being measured just now
+            raise ValueError("a part of it holds itself (*aliases)")
+        return found
+    known[node] = None
+    parts = [_measure(part, known) for part in _parts(node)]
+    size = 1 + sum(part[0] for part in parts)
+    depth = 1 + max((part[1] for part in parts), default=0)
+    if size > _LARGEST:
+        raise ValueError("it repeats parts of itself too often (*aliases)")
     if depth > _DEEPEST:
-        raise ValueError("it is nested too deeply, or holds itself")
-    for part in content.values() if isinstance(content, dict) else content if isinstance(content, list | set) else ():
-        _check_depth(part, depth + 1)
+        raise ValueError("it is nested too deeply")
+    known[node] = size, depth
+    return size, depth
+
+
+def _parts(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [part for pair in node.value for part in pair]
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
