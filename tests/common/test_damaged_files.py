@@ -354,3 +354,8 @@ def test_yaml_may_repeat_parts_often() -> None:
 def test_seeds_are_fixed() -> None:
     assert random.Random("a").random() == random.Random("a").random()
     assert np.isnan(VALUES[6])
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_our_own_recipes_repeat_no_more_than_is_read(name: str) -> None:
+    assert {"paper", "tiny"} <= registry.presets(name).keys()
