@@ -119,3 +119,17 @@ def test_near_duplicates_are_divided_and_told_of_where_nothing_could_be_trained_
         with pytest.raises(TooFewPictures, match="--join none"):
             divided(manifest, Census(), equal, join_, 0)
     assert divided(manifest, Census(), equal, "none", 0)[1] == []
+
+
+@pytest.mark.parametrize(("pairs", "advised"), [("near", True), ("exact", False)])
+def test_the_way_out_that_is_named_leads_out(pairs: str, advised: bool) -> None:
+    """Equal pictures joined alone are no cure where all pictures are equal."""
+    cases = [
+        case.model_copy(update={"pixels": f"{at if pairs == 'near' else 0:064x}"})
+        for at, case in enumerate(cases_of([None] * 9))
+    ]
+    manifest = Manifest(root="r", layout="images and masks", split_origin="", cases=tuple(cases))
+    with pytest.raises(TooFewPictures) as caught:
+        complete(manifest, pairs=[("c00", case.id) for case in cases[1:]])
+    assert ("--join exact" in str(caught.value)) is advised
+    assert "--join none" in str(caught.value)

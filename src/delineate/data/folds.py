@@ -20,7 +20,7 @@ from delineate.data.copies import Copies, examine_copies
 from delineate.data.findings import Finding, count, raise_errors, some
 from delineate.data.images import DEFAULT_MAX_PIXELS
 from delineate.data.inspect import Census, Progress
-from delineate.data.joins import described, join, joins_in_words, members_of
+from delineate.data.joins import described, join, joins_in_words, members_of, ways_apart
 from delineate.data.source import DataSource, Join, as_source
 from delineate.data.unlabelled import settled
 
@@ -163,8 +163,7 @@ def _too_few(pool: Sequence[Case], members: Mapping[str, Sequence[Case]], needed
         cure = " or --group-by none where these are no patients" if described(pool) == "group" else ""
         return DataError(f"{text}; give fewer --folds{cure}")
     return DataError(
-        f"{text}, but only {len(members)} that differ: {joins_in_words(members)}; give fewer --folds, --join exact to join equal "
-        "pictures alone, or --join none"
+        f"{text}, but only {len(members)} that differ: {joins_in_words(members)}; give fewer --folds, {ways_apart(pool, needed)}"
     )
 
 

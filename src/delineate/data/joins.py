@@ -78,6 +78,14 @@ def members_of(cases: Iterable[Case], joined: Mapping[str, str | None]) -> dict[
     return found
 
 
+def ways_apart(cases: Sequence[Case], needed: int) -> str:
+    """The options that leave so many groups of the cases: equal pictures joined alone, where that is enough."""
+    exact = len(members_of(cases, join(cases, equal_pictures(cases)))) >= needed
+    if exact:
+        return "--join exact to join equal pictures alone, or --join none"
+    return "--join none where equal pictures may lie on both sides"
+
+
 def joins_in_words(groups: Mapping[str, Sequence[Case]]) -> str:
     """The largest of the sets that were made one, for people."""
     ordered = sorted(groups.values(), key=len, reverse=True)

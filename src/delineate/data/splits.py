@@ -9,7 +9,7 @@ import numpy as np
 
 from delineate.common.errors import DataError
 from delineate.data.case import Case, Manifest, Split
-from delineate.data.joins import Pairs, described, equal_pictures, join, joins_in_words, members_of
+from delineate.data.joins import Pairs, described, equal_pictures, join, joins_in_words, members_of, ways_apart
 from delineate.data.unlabelled import settled
 
 VAL_SHARE = 0.1
@@ -78,8 +78,8 @@ def _too_few(
     apart = members_of(pool, join(pool, ()))
     if len(apart) > len(shares):
         return TooFewPictures(
-            f"too few different pictures ({len(groups)}) to split into {parts}: {joins_in_words(groups)}; give --join exact "
-            "to join equal pictures alone, or --join none"
+            f"too few different pictures ({len(groups)}) to split into {parts}: {joins_in_words(groups)}; "
+            f"give {ways_apart(pool, len(shares) + 1)}"
         )
     if described(pool) == "case":
         return DataError(f"too few cases ({len(groups)}) to split into {parts}; add more or bring lists")
