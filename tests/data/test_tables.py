@@ -12,6 +12,7 @@ import pytest
 
 from delineate.common.errors import DataError
 from delineate.data.check import check
+from delineate.data.layouts import recognise
 from delineate.data.prepare import open_data
 from delineate.data.source import DataSource
 from delineate.data.tables import manifest_of_table
@@ -114,3 +115,27 @@ def test_a_table_is_no_folder(table: Table, tmp_path: Path) -> None:
         DataError, match=r"no folders that are known, but a table of images and masks: give .*data\.csv$"
     ):
         DataSource(tmp_path).manifest()
+
+
+def test_a_table_beside_folders_that_are_known_is_told(make_pairs: Callable[..., Path]) -> None:
+    """Its splits would be missed, so it is a warning where it has any."""
+    root = make_pairs(["a", "b"])
+    rows = [f"images/{name}.png,masks/{name}.png" for name in "ab"]
+    (root / "list.csv").write_text("\n".join(["image,mask", *rows]) + "\n")
+    assert [str(note).split("; ")[0] for note in recognise(root).findings] == [
+        "list.csv lists images and masks, and is not used"
+    ]
+    (root / "list.csv").write_text("\n".join(["image,mask,split", *(f"{row},train" for row in rows)]) + "\n")
+    (told,) = recognise(root).findings
+    assert told.severity == "warning"
+    assert "with a split for each" in told.text
+    assert "list.csv in place of the folder" in told.mend
+    (root / "list.csv").write_text("case,group\na,1\n")
+    assert recognise(root).findings == []
+
+
+def test_sources_take_paths_and_text(tmp_path: Path) -> None:
+    source = DataSource(str(tmp_path), images=Path("a"), masks=tmp_path / "b", group_by=Path("g.csv"))  # type: ignore[arg-type]
+    assert source == DataSource(tmp_path, images="a", masks=str(tmp_path / "b"), group_by="g.csv")
+    with pytest.raises(DataError, match="unknown join 'nearly'"):
+        DataSource(tmp_path, join="nearly")  # type: ignore[arg-type]

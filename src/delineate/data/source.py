@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from delineate.common.errors import DataError
+from delineate.common.names import did_you_mean
 from delineate.data.case import Manifest
 from delineate.data.findings import count
 from delineate.data.grouping import EACH, describe_rule, group_cases
@@ -34,6 +36,15 @@ class DataSource:
     group_by: str | None = None
     """A rule of `data.grouping`: what belongs together. None: what folders and names tell."""
     join: Join = "near"
+
+    def __post_init__(self) -> None:
+        """Take paths as text and text as paths, as Python's users give them. Raises `DataError` for an unknown `join`."""
+        object.__setattr__(self, "path", Path(self.path))
+        for name in ("images", "masks", "labels", "group_by"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, os.fspath(value) if isinstance(value, os.PathLike) else value)
+        if self.join not in get_args(Join):
+            raise DataError(f"unknown join '{self.join}': {did_you_mean(str(self.join), get_args(Join))}")
 
     @property
     def is_manifest(self) -> bool:

@@ -42,16 +42,27 @@ def _selected(tree: Tree, selection: Selection) -> str:
 
 
 def _table(tree: Tree) -> str:
-    """A table that says which mask belongs to which image."""
+    tables = tables_of(tree)
+    return (
+        f"{tree.root} has no folders that are known, but a table of images and masks: give {next(iter(tables))}"
+        if tables
+        else ""
+    )
+
+
+def tables_of(tree: Tree) -> dict[Path, set[str]]:
+    """The tables in a folder that say which mask belongs to which image, with the names of their columns."""
+    found = {}
     for path in tree.others:
         if path.suffix.lower() == ".csv" and path.parent == tree.root:
             try:
                 rows = read_table(path)
             except DataError:
                 continue
-            if {"image", "mask"} <= {name.lower() for name in rows[0]}:
-                return f"{tree.root} has no folders that are known, but a table of images and masks: give {path}"
-    return ""
+            names = {name.lower() for name in rows[0]}
+            if names >= {"image", "mask"}:
+                found[path] = names
+    return found
 
 
 def _polygons(tree: Tree) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from delineate.data.findings import Finding, count, some
 from delineate.data.pictures import Pictures
 from delineate.data.tree import File, Tree
+from delineate.data.unread import tables_of
 from delineate.data.words import Role, folder_word
 
 _WORDS = {
@@ -37,6 +38,18 @@ def unused(tree: Tree, found: Pictures, bare: Sequence[File]) -> list[Finding]:
     if over:
         text = some([path.relative_to(tree.root).as_posix() for path in over], 3)
         findings.append(Finding("note", f"{count(len(over), 'image file')} not used: {text}"))
+    return findings + _tables(tree)
+
+
+def _tables(tree: Tree) -> list[Finding]:
+    """Tables that the folders' names were taken before: a warning where one says what they do not."""
+    findings = []
+    for path, columns in tables_of(tree).items():
+        more = sorted(columns & {"split", "group", "patient", "subject"})
+        text = f"{path.name} lists images and masks{f', with a {more[0]} for each' if more else ''}, and is not used"
+        findings.append(
+            Finding("warning" if more else "note", text, f"give {path} in place of the folder if it is to hold")
+        )
     return findings
 
 
