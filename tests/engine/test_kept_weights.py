@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from delineate.data.case import ClassTable
-from delineate.engine.lacking import lacking
+from delineate.engine.lacking import lacking, nothing_to_learn
 from delineate.engine.request import TrainRequest
 from delineate.engine.run import train
 from delineate.evaluation.cases import score_case
@@ -185,3 +185,12 @@ def test_states_of_earlier_versions_load(tmp_path: Path) -> None:
 
     old = {"stage": 0, "step": 3, "best_dice": 0.5, "best_step": 2, "waited": 1, "seconds": 1.0, "images_seen": 4}
     assert Progress(**old, finished=False).best.dice == 0.5  # type: ignore[arg-type, union-attr]
+
+
+def test_training_cases_without_anything_to_learn_are_told() -> None:
+    assert nothing_to_learn([]) == []
+    assert nothing_to_learn([{0: 9, 255: 1}, {0: 5, 2: 1}]) == []
+    (line,) = nothing_to_learn([{255: 9}, {255: 4}])
+    assert "every pixel of every training mask is ignored" in line
+    (line,) = nothing_to_learn([{0: 9, 255: 1}, {0: 4}])
+    assert "no training case has foreground" in line

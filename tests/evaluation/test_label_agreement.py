@@ -60,6 +60,10 @@ def test_references_that_show_some_of_the_ids(tmp_path: Path, names: tuple[str, 
     listing(save(tmp_path / "p", a=picture(1), b=picture(1)), names, rule)
     found = evaluate_folders(tmp_path / "p", tmp_path / "r", DICE)
     assert dice(found)[:2] == [(names[1], "found", 1.0), (names[2], "both_empty", 1.0)]
+    assert found.references is not None
+    assert found.references.labels.reason.startswith("as the predictions know: 0 background, 2 "), (
+        "nothing seen elsewhere"
+    )
 
 
 @pytest.mark.parametrize("ids", [(1,), (2,), (255,), (1, 2, 4), (1, 3), (127, 255), (85, 170, 255), (37, 90, 201)])

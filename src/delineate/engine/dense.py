@@ -20,7 +20,7 @@ from delineate.data.unlabelled import for_training
 from delineate.engine.console import Reporter
 from delineate.engine.finish import finish
 from delineate.engine.folder import RunFolder
-from delineate.engine.lacking import lacking
+from delineate.engine.lacking import lacking, nothing_to_learn
 from delineate.engine.loop import Run
 from delineate.engine.plan import check_training_memory, settle_input, source_of
 from delineate.engine.planning import DataPlan, plan_from_data
@@ -146,6 +146,9 @@ def _open_data(request: TrainRequest, folder: RunFolder, seed: int, reporter: Re
         reporter.note(f"{finding.severity}: {finding}")
     check_splits(manifest)
     tell_groups(manifest, reporter)
+    facts = census.of(manifest.split("train")).facts.values()
+    for line in nothing_to_learn(fact.class_pixels(manifest.labels) for fact in facts if fact.values):
+        reporter.note(line)
     return manifest, census
 
 

@@ -1,8 +1,8 @@
-"""What validation cannot judge, seen before training from the references at the working size."""
+"""What training cannot learn and validation cannot judge, seen before training from the references."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,20 @@ def lacking(references: Iterable[tuple[str, NDArray[Any]]], classes: Sequence[st
         if not there[1:].any():
             empty.append(name)
     return [*_unscored(unseen, total), *(_without_foreground(empty, counts, total - len(unseen), classes))]
+
+
+def nothing_to_learn(training: Iterable[Mapping[int, int]]) -> list[str]:
+    """A sentence where no training case shows any class; `training`: class index → pixels of each labeled training case."""
+    shown = {index for pixels in training for index in pixels}
+    if not shown or shown & set(range(1, IGNORE)):
+        return []
+    if shown == {IGNORE}:
+        return [
+            "WARNING: every pixel of every training mask is ignored (255): there is nothing to learn from; mend the masks"
+        ]
+    return [
+        "WARNING: no training case has foreground, so the network can learn background alone; bring cases that have some"
+    ]
 
 
 def _unscored(unseen: Sequence[str], total: int) -> list[str]:

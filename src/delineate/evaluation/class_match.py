@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from delineate.common.errors import DataError
 from delineate.data.case import IGNORE, ClassTable, LabelRule
+from delineate.data.findings import some
 from delineate.data.label_reading import Reading, check_ignored, read_by_evidence, read_by_table
 from delineate.data.mask_values import MaskValues, Values, choose_coding
 
@@ -69,11 +70,20 @@ def _by_known(files: Sequence[MaskValues], known: ClassTable) -> Reading | None:
     rule = known.labels or old_values(known.names)
     reading = None
     if rule is not None and rule.threshold is None:
-        reading = _fitting(files, known, rule)
+        reading = _fitting(files, known, rule.model_copy(update={"reason": _as_trained(known, rule)}))
     if reading is None and len(known.names) > 2:
         identity = {index: index for index in range(len(known.names))}
         reading = _fitting(files, known, LabelRule(values=identity, reason="class indices"))
     return reading
+
+
+def _as_trained(known: ClassTable, rule: LabelRule) -> str:
+    """The rule in words of its own: what its reason says was seen in the training data, not here."""
+    spans = [(value, value, index) for value, index in sorted((rule.values or {}).items())] + list(rule.ranges)
+    shown = [f"#{first:06x}" if rule.coding == "color" else str(first) for first, _, _ in spans]
+    ends = ["" if first == last else f"-{last}" for first, last, _ in spans]
+    names = ["ignored" if index == IGNORE else known.names[index] for _, _, index in spans]
+    return f"as the predictions know: {some([f'{a}{b} {c}' for a, b, c in zip(shown, ends, names, strict=True)], 12)}"
 
 
 def _fitting(files: Sequence[MaskValues], known: ClassTable, rule: LabelRule) -> Reading | None:
