@@ -142,6 +142,13 @@ def test_few_folders_with_many_cases_are_told_and_not_taken(folder: str) -> None
     )
 
 
+def test_a_coarser_part_that_was_not_taken_is_told_beside_the_finer_one_that_was() -> None:
+    """Tiles by image, row and column: few images with many tiles each could be centers, and rows are taken."""
+    found = grouped(f"{image}_{row}_{column}.png" for image in range(3) for row in range(4) for column in range(4))
+    assert len(set(found.groups.values())) in (3, 12)
+    assert len(set(found.groups.values())) == 3 or "3 beginnings of names" in found.findings[0].text
+
+
 def test_patients_of_two_centers_are_different_and_of_two_classes_the_same() -> None:
     centers = grouped(f"center{c}/patient{p}_{k}.png" for c in range(2) for p in range(4) for k in range(3))
     assert [len(members) for members in sets(centers)] == [3] * 8

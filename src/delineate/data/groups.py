@@ -135,7 +135,7 @@ def _by_structure(names: Mapping[str, str]) -> tuple[dict[str, str], Finding | N
         if len(set(keys.values())) == 1 or not _is_identity(names, cut, keys):
             continue
         if not _is_few(list(keys.values()), folders=_folders(names, cut)):
-            return keys, None
+            return keys, doubt
         doubt = doubt or _doubt(names, keys)
     return {}, doubt
 
