@@ -178,7 +178,7 @@ def test_verbs(discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cap
     out = typed(*shared, "--folds", 2, "--epochs", 1, "--out", tmp_path / "b")
     assert "unet" in out
     status = typed(tmp_path / "b", "--status")
-    assert "2 runs: 1 methods × 2 folds × 1 seeds" in status
+    assert "2 runs: 1 method × 2 folds × 1 seed" in status
     assert status.count("done") == 2
 
 

@@ -139,14 +139,11 @@ def _say(text: str) -> None:
 
 
 def _print_board(board: Leaderboard, out: Path) -> None:
-    from rich.table import Table
-
     from delineate.cli.console import make_console
+    from delineate.cli.tables import print_table
 
-    table = Table(title="mean over cases and seeds [95 % interval]")
     titles = [f"{about['title']} ({board.columns[name]})" for name, about in board.metrics.items()]
-    for heading in ("method", "n", "seeds", *titles, "min", "M par.", "GFLOP", "ms", "MiB"):
-        table.add_column(heading, justify="left" if heading == "method" else "right")
+    rows = []
     for row in board.rows:
         cells = [_interval(interval) for interval in row.means.values()]
         costs = ["–"] * 5
@@ -160,9 +157,10 @@ def _print_board(board: Leaderboard, out: Path) -> None:
                 f"{row.cost.milliseconds:.0f}",
                 peak,
             ]
-        table.add_row(row.label, str(next(iter(row.means.values())).n), str(row.seeds), *cells, *costs)
+        rows.append([row.label, str(next(iter(row.means.values())).n), str(row.seeds), *cells, *costs])
     console = make_console()
-    console.print(table)
+    head = ("method", "n", "seeds", *titles, "min", "M par.", "GFLOP", "ms", "MiB")
+    print_table(console, head, rows, title="mean over cases and seeds [95 % interval]")
     for words in board.cautions:
         console.print(f"note: {words}")
     for words in board.words:
@@ -182,24 +180,24 @@ def _interval(interval: object) -> str:
 
 
 def _print_status(folder: Path) -> None:
-    from rich.table import Table
-
     from delineate.cli.console import make_console
+    from delineate.cli.tables import print_table
+    from delineate.data.findings import count
     from delineate.studies.benchmark import time_left
     from delineate.studies.jobs import all_jobs
     from delineate.studies.plan import Plan
 
     plan = Plan.load(folder)
     jobs = all_jobs(folder, plan)
-    table = Table(title=f"{len(jobs)} runs: {len(plan.entrants)} methods × {plan.folds} folds × {plan.seeds} seeds")
-    for heading in ("method", "fold", "seed", "state", "min"):
-        table.add_column(heading, justify="left" if heading in ("method", "state") else "right")
+    parts = (count(len(plan.entrants), "method"), count(plan.folds, "fold"), count(plan.seeds, "seed"))
+    rows = []
     for job in jobs:
         state = job.state
         minutes = f"{float(job.result()['minutes']):.1f}" if state == "done" else ""
-        table.add_row(job.entrant.label, str(job.fold), str(job.seed), state, minutes)
+        rows.append([job.entrant.label, state, str(job.fold), str(job.seed), minutes])
     console = make_console()
-    console.print(table)
+    title = f"{count(len(jobs), 'run')}: {' × '.join(parts)}"
+    print_table(console, ("method", "state", "fold", "seed", "min"), rows, title=title, words=2)
     for job in jobs:
         if job.state == "failed":
             console.print(f"failed: {job.name}: {job.result()['error']}", markup=False)
@@ -207,18 +205,15 @@ def _print_status(folder: Path) -> None:
 
 
 def _print_speed(speeds: list[Speed]) -> None:
-    from rich.table import Table
-
     from delineate.cli.console import make_console
+    from delineate.cli.tables import print_table
 
     console = make_console()
     for speed in speeds:
-        table = Table(title=f"{speed.method} on {speed.device}, batch {speed.batch_size}")
-        for heading in ("what", "setting", "images/s"):
-            table.add_column(heading, justify="right" if heading == "images/s" else "left")
+        rows = []
         for what, rates in (("loader alone", speed.loader), ("network alone", speed.network)):
-            for rate in rates:
-                table.add_row(what, rate.setting or "as set", f"{rate.images_per_second:.1f}")
-        console.print(table)
+            rows += [[what, rate.setting or "as set", f"{rate.images_per_second:.1f}"] for rate in rates]
+        title = f"{speed.method} on {speed.device}, batch {speed.batch_size}"
+        print_table(console, ("what", "setting", "images/s"), rows, title=title, words=2)
         for line in speed.advice():
             console.print(f"• {line}")

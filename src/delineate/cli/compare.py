@@ -60,24 +60,24 @@ def compare(
 
 
 def _print(comparison: Comparison, out: Path) -> None:
-    from rich.table import Table
-
     from delineate.cli.console import make_console
+    from delineate.cli.tables import print_table
+    from delineate.data.findings import count
 
     console = make_console()
     for words in comparison.cautions:
         console.print(f"note: {words}")
     for one in comparison.metrics:
         unit = f", {one.unit}" if one.unit else ""
-        table = Table(title=f"{one.title}{unit}, column {one.column}, {len(comparison.cases)} cases")
-        for heading in ("first", "second", "difference", "95 %", "p", "p (Holm)"):
-            table.add_column(heading, justify="left" if heading in ("first", "second") else "right")
+        title = f"{one.title}{unit}, column {one.column}, {count(len(comparison.cases), 'case')}"
+        rows = []
         for pair in one.pairs:
             gap = pair.result.difference
             limits = "–" if gap.low is None or gap.high is None else f"{gap.low:+.4f} … {gap.high:+.4f}"
             mean = "–" if gap.mean is None else f"{gap.mean:+.4f}"
-            table.add_row(pair.first, pair.second, mean, limits, _p(pair.result.permutation_p), _p(pair.adjusted_p))
-        console.print(table)
+            rows.append([pair.first, pair.second, mean, limits, _p(pair.result.permutation_p), _p(pair.adjusted_p)])
+        head = ("first", "second", "difference", "95 %", "p", "p (Holm)")
+        print_table(console, head, rows, title=title, words=2)
         for words in (*(pair.words for pair in one.pairs), *one.claims, one.rank_words):
             console.print(f"• {words}")
     console.print(f"report: {out / 'report.html'}; tables: pairs.csv, cases.csv, comparison.json")

@@ -82,8 +82,13 @@ def check(
 
         console.print(f"report: {write_data_report(found, report)}", highlight=False, soft_wrap=True, markup=False)
     if fix is not None:
+        from delineate.data.findings import count
+
         fixed = write_fixed(found, fix, max_pixels=pixels)
-        words = f"clean copy: {fixed.cases} cases in {fixed.folder}; {len(fixed.changes)} changes in {fixed.folder / 'changes.csv'}"
+        changes = count(len(fixed.changes), "change")
+        words = (
+            f"clean copy: {count(fixed.cases, 'case')} in {fixed.folder}; {changes} in {fixed.folder / 'changes.csv'}"
+        )
         console.print(words, highlight=False, soft_wrap=True, markup=False)
     elif not found.usable:
         raise typer.Exit(2)
@@ -213,12 +218,10 @@ def _show_findings(findings: Iterable[Finding], console: Console) -> None:
 
 def _show_parts(manifest: Manifest, console: Console) -> None:
     """Folds, or else splits, and the unlabelled cases apart."""
-    from rich.table import Table
+    from delineate.cli.tables import print_table
 
     console.print(manifest.split_origin, highlight=False, soft_wrap=True, markup=False)
-    table = Table()
-    for heading in ("part", "cases", "groups"):
-        table.add_column(heading, justify="left" if heading == "part" else "right")
+    rows = []
     parts = [(f"fold {fold}", [case for case in manifest.cases if case.fold == fold]) for fold in range(manifest.folds)]
     if not parts:
         parts = [(name, [case for case in manifest.split(name) if case.masks]) for name in ("train", "val")]
@@ -226,5 +229,5 @@ def _show_parts(manifest: Manifest, console: Console) -> None:
         parts.append(("unlabelled", bare))
     for name, cases in [*parts, ("test", list(manifest.split("test")))]:
         groups = {case.group or f"case {case.id}" for case in cases}
-        table.add_row(name, str(len(cases)), str(len(groups)))
-    console.print(table)
+        rows.append([name, str(len(cases)), str(len(groups))])
+    print_table(console, ("part", "cases", "groups"), rows)

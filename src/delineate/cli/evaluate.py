@@ -163,22 +163,24 @@ def print_evaluation(evaluation: Evaluation, out: Path) -> None:
 
 def _print_means(console: Console, evaluation: Evaluation) -> None:
     """A row per metric and column; columns that are alike, since no mask is empty, share one."""
-    from rich.table import Table
+    from delineate.cli.tables import print_table
+    from delineate.data.findings import count
 
     summary, origin = evaluation.summary, evaluation.origin
-    title = f"{summary.cases} {origin.level}s, {origin.protocol_words}, means over {origin.level}s with 95 % intervals"
-    table = Table(title=title)
+    cases = count(summary.cases, origin.level)
+    title = f"{cases}, {origin.protocol_words}, means over {origin.level}s with 95 % intervals"
+    rows: list[list[str]] = []
+    bold: list[int] = []
     several = {name: means for name, means in summary.classes.items() if 1 < len(summary.classes) <= MOST_CLASSES}
-    for heading in ("metric", "column", "n", *several, "mean of classes" if several else "mean", "95 %"):
-        table.add_column(heading, justify="left" if heading in ("metric", "column") else "right")
     for metric in summary.metrics:
         name = f"{metric.titled(origin.length)}{_unit(metric.unit, origin.length, origin.level)}"
         for columns, whole in _alike(summary.macro[metric.name]).items():
             parts = [_figure(means[metric.name][columns[0]].mean) for means in several.values()]
-            quoted = summary.column_of(metric.name) in columns
-            cells = (", ".join(columns), str(whole.n), *parts, _figure(whole.mean), _limits(whole))
-            table.add_row(name, *cells, style="bold" if quoted else None)
-    console.print(table)
+            if summary.column_of(metric.name) in columns:
+                bold.append(len(rows))
+            rows.append([name, ", ".join(columns), str(whole.n), *parts, _figure(whole.mean), _limits(whole)])
+    head = ("metric", "column", "n", *several, "mean of classes" if several else "mean", "95 %")
+    print_table(console, head, rows, title=title, words=2, bold=bold)
 
 
 def _alike(means: Mapping[Column, Interval]) -> dict[tuple[Column, ...], Interval]:
@@ -190,28 +192,24 @@ def _alike(means: Mapping[Column, Interval]) -> dict[tuple[Column, ...], Interva
 
 
 def _print_pooled(console: Console, scores: ProtocolScores) -> None:
-    from rich.table import Table
+    from delineate.cli.tables import print_table
+    from delineate.data.findings import count
 
     titles = scores.protocol.scores
-    table = Table(title=f"{scores.cases} images, {scores.label}")
-    for heading in ("class", *titles.values()):
-        table.add_column(heading, justify="left" if heading == "class" else "right")
-    for name, numbers in scores.classes.items():
-        table.add_row(name, *(_figure(numbers[score]) for score in titles))
-    console.print(table)
+    rows = [[name, *(_figure(numbers[score]) for score in titles)] for name, numbers in scores.classes.items()]
+    print_table(console, ("class", *titles.values()), rows, title=f"{count(scores.cases, 'image')}, {scores.label}")
 
 
 def _print_raters(console: Console, evaluation: Evaluation) -> None:
-    from rich.table import Table
+    from delineate.cli.tables import print_table
 
     metric = evaluation.summary.metrics[0]
-    table = Table(title=f"{metric.title} with and among the raters")
-    for heading in ("", "scored", "against", "n", "mean", "95 %"):
-        table.add_column(heading, justify="right" if heading in ("n", "mean", "95 %") else "left")
+    rows = []
     for (kind, first, second), summary in evaluation.raters.items():
         whole = summary.macro[metric.name][summary.column_of(metric.name)]
-        table.add_row(kind, first, second, str(whole.n), _figure(whole.mean), _limits(whole))
-    console.print(table)
+        rows.append([kind, first, second, str(whole.n), _figure(whole.mean), _limits(whole)])
+    head = ("", "scored", "against", "n", "mean", "95 %")
+    print_table(console, head, rows, title=f"{metric.title} with and among the raters", words=3)
 
 
 def _unit(unit: str, length: str, level: str) -> str:

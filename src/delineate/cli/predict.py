@@ -96,32 +96,30 @@ def predict(
 
 def print_predictions(result: PredictionResult) -> None:
     """The table of the first images, remarks, failures, and where the masks are."""
-    from rich.table import Table
-
     from delineate.cli.console import make_console
+    from delineate.cli.tables import print_table
+    from delineate.data.findings import count as counted
 
-    table = Table()
-    for heading in ("image", "size", *(f"{name} %" for name in result.classes), "ms"):
-        table.add_column(heading, justify="left" if heading == "image" else "right", overflow="fold")
+    rows = []
     good = [file for file in result.files if file.error is None]
     for file in good[:SHOWN]:
         shares = [f"{value:.2f}" for value in file.percent]
-        table.add_row(file.name, f"{file.width}×{file.height}", *shares, f"{file.milliseconds:.0f}")
+        rows.append([file.name, f"{file.width}×{file.height}", *shares, f"{file.milliseconds:.0f}"])
     console = make_console()
     if good:
-        console.print(table)
+        print_table(console, ("image", "size", *(f"{name} %" for name in result.classes), "ms"), rows)
     if len(good) > SHOWN:
         console.print(f"… and {len(good) - SHOWN} more in {result.folder / 'summary.csv'}")
     for text in result.notes:
         typer.echo(f"note: {text}", err=True)
     for text, count in result.remarks.items():
-        typer.echo(f"note: {text} ({count} of {len(good)} images)", err=True)
+        typer.echo(f"note: {text} ({count} of {counted(len(good), 'image')})", err=True)
     for line in _by_cause(result):
         typer.echo(f"failed: {line}", err=True)
     rate = len(good) / result.seconds if result.seconds else 0.0
-    console.print(f"{len(good)} masks in {result.folder} ({result.seconds:.1f} s, {rate:.1f} images/s)")
+    console.print(f"{counted(len(good), 'mask')} in {result.folder} ({result.seconds:.1f} s, {rate:.1f} images/s)")
     if result.failures:
-        typer.echo(f"{len(result.failures)} of {len(result.files)} images have no mask", err=True)
+        typer.echo(f"{len(result.failures)} of {counted(len(result.files), 'image')} have no mask", err=True)
 
 
 def _by_cause(result: PredictionResult) -> list[str]:

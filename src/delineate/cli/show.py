@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
 from delineate.cli.console import make_console
+from delineate.cli.tables import print_table
 
 if TYPE_CHECKING:
     from delineate.api import DemoResult
@@ -29,13 +28,12 @@ def print_run(result: RunResult) -> None:
 
 def print_demo(result: DemoResult) -> None:
     """The demo's table: test scores of each method."""
+    from delineate.data.findings import count
+
     console = make_console()
-    table = Table(title=f"phantoms, {result.cases} test images, protocol native, mean over cases")
-    for heading in ("method", "Dice", "IoU", "minutes"):
-        table.add_column(heading, justify="left" if heading == "method" else "right")
-    for row in result.rows:
-        table.add_row(row.method, f"{row.dice:.3f}", f"{row.iou:.3f}", f"{row.minutes:.1f}")
-    console.print(table)
+    rows = [[row.method, f"{row.dice:.3f}", f"{row.iou:.3f}", f"{row.minutes:.1f}"] for row in result.rows]
+    title = f"phantoms, {count(result.cases, 'test image')}, protocol native, mean over cases"
+    print_table(console, ("method", "Dice", "IoU", "minutes"), rows, title=title)
     console.print("One seed each: this compares these two trained models, not the methods.")
     console.print(f"report: {result.report}")
 
