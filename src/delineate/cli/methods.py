@@ -38,9 +38,7 @@ def _print_table(rows: list[MethodRow]) -> None:
     table = Table(caption="parameters: of the whole network, for RGB images and one foreground class")
     for heading in ("name", "paper", "year", "task", "stages", "preset", "parameters"):
         justify: Literal["left", "right"] = "right" if heading in ("year", "parameters") else "left"
-        table.add_column(
-            heading, justify=justify, overflow="fold", no_wrap=heading in ("name", "preset", "year", "parameters")
-        )
+        table.add_column(heading, justify=justify, overflow="fold", no_wrap=heading in ("name", "preset"))
     for row in rows:
         presets = "\n".join(row.presets)
         counts = "\n".join(f"{row.parameters[preset] / 1e6:.2f} M" for preset in row.presets)

@@ -149,7 +149,12 @@ Settings = Annotated[list[str] | None, typer.Option("--set", metavar="SECTION.KE
 
 # Prediction
 MaskFolder = Annotated[Path, typer.Option(help="Folder for the masks.")]
-Overlay = Annotated[bool, typer.Option("--overlay", help="Also write the images with contours, to overlays/.")]
+Overlay = Annotated[
+    bool,
+    typer.Option(
+        "--overlay", help="Also write the images with contours, to overlays/; of a split, the references too (dashed)."
+    ),
+]
 Probabilities = Annotated[
     bool, typer.Option("--probabilities", help="Also write 16-bit probability maps (65535 = 1), to probabilities/.")
 ]

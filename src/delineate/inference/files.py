@@ -33,6 +33,7 @@ from delineate.data.known import Role
 from delineate.data.source import DataSource, as_source
 from delineate.evaluation.predictions import PredictedFile, PredictionList
 from delineate.inference import ownership
+from delineate.inference.beside import References
 from delineate.inference.earlier import remove_earlier
 from delineate.inference.inputs import SplitChoice, Task, plan_inputs, plan_split
 from delineate.inference.overlay import draw, palette
@@ -121,7 +122,8 @@ def predict_files(
 ) -> PredictionResult:
     """Predict every image of `inputs` (files, folders, patterns) into the folder `out`.
 
-    With `split`, the inputs are data sets (folders, manifests, sources) and only that split's images are predicted.
+    With `split`, the inputs are data sets (folders, manifests, sources) and only that split's images are predicted; overlays then
+    show the references, too (dashed).
 
     A file that cannot be read is in the result's `failures`, the others are done. Raises `DataError`, before anything is
     written: an input without images, outputs that clash, outputs that exist (unless `overwrite`) or are inputs;
@@ -130,11 +132,14 @@ def predict_files(
     start = time.perf_counter()
     folder = Path(out)
     given = list(inputs)
+    references = References()
     if split is not None:
-        planned = plan_split([as_source(data) for data in given], split, predictor.source)
+        sources = [as_source(data) for data in given]
+        planned = plan_split(sources, split, predictor.source)
+        references = References.of(sources, predictor.classes) if overlay else references
     else:
         planned = plan_inputs(data.path if isinstance(data, DataSource) else data for data in given)
-    job = _Job(predictor, planned.tasks, folder, overlay, probabilities, max_pixels)
+    job = _Job(predictor, planned.tasks, folder, overlay, probabilities, max_pixels, references)
     job.check_targets(overwrite, planned.folders)
     output_folder(folder)
     _ = predictor.network  # made here, so that it does not count as the first images' time
@@ -145,9 +150,8 @@ def predict_files(
         files.append(result)
         if progress is not None:
             progress(len(files), len(job.tasks))
-    done = PredictionResult(
-        folder, predictor.classes.names[1:], tuple(files), time.perf_counter() - start, planned.notes
-    )
+    notes = (*planned.notes, *references.notes)
+    done = PredictionResult(folder, predictor.classes.names[1:], tuple(files), time.perf_counter() - start, notes)
     _write_lists(done, predictor)
     ownership.finish(folder)
     return done
@@ -161,6 +165,8 @@ class _Job:
     overlay: bool
     probabilities: bool
     max_pixels: int
+    references: References
+    """What overlays show beside the predictions."""
 
     @property
     def tiled(self) -> bool:
@@ -310,7 +316,8 @@ class _Job:
         write_mask(self.mask(result.name), values, names_of(table, mask_values(table)), palette(table))
         if self.overlay:
             image = read_image(result.image, max_pixels=self.max_pixels)
-            drawn = draw(image, classes, classes=self.predictor.classes)
+            reference = self.references.mask(result.name, classes.shape)
+            drawn = draw(image, classes, reference, classes=self.predictor.classes)
             write_png(self.overlay_file(result.name), drawn)
         if self.probabilities:
             for path, plane in zip(self.probability_files(result.name), output, strict=True):

@@ -1,0 +1,62 @@
+"""The references of a data set's split, drawn beside the predictions in overlays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.common.errors import DataError
+from delineate.data.case import Case, ClassTable, Manifest
+from delineate.data.findings import some
+from delineate.data.source import DataSource
+from delineate.evaluation.references import open_references, read_reference
+
+
+@dataclass(frozen=True)
+class References:
+    """Reference masks by the name of the output. Those that cannot be drawn are left out and told (`notes`)."""
+
+    known: dict[str, tuple[Manifest, Case]] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
+    """Why those of a data set are not drawn."""
+    lost: list[str] = field(default_factory=list)
+    """Names of images whose reference could not be read, or is of another size."""
+
+    @classmethod
+    def of(cls, data: Sequence[DataSource], classes: ClassTable) -> References:
+        """All references of the data sets, read as `evaluate` would read them for a model of these classes."""
+        found = cls()
+        for source in data:
+            try:
+                opened = open_references(source, "all", classes)
+            except DataError as error:
+                found.refused.append(str(error))
+                continue
+            found.known.update({case.id: (opened.manifest, case) for case in opened.cases})
+        return found
+
+    def mask(self, name: str, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
+        """Class indices H×W (255 = ignore); None where there is none that can be drawn."""
+        if name not in self.known:
+            return None
+        try:
+            mask = read_reference(*self.known[name])
+        except DataError:
+            mask = None
+        if mask is None or mask.shape != shape:
+            self.lost.append(name)
+            return None
+        return mask
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is not drawn, and why; empty where all is."""
+        lines = [f"references are not drawn: {reason}" for reason in self.refused]
+        if self.lost:
+            lines.append(
+                f"references that cannot be read, or are of another size, are not drawn: {some(sorted(self.lost), 3)}"
+            )
+        return tuple(lines)
