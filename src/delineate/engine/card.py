@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from delineate.artefact.format import Artefact
 from delineate.data.case import Manifest
+from delineate.data.findings import count
 from delineate.engine.recipe import Recipe
 from delineate.evaluation.caveats import caveats
 from delineate.evaluation.table import Summary
@@ -41,7 +42,7 @@ def model_card(
         lines.append(f"- Licence: {info.licence_note}")
     lines += [
         "",
-        f"## Validation scores (native resolution, {summary.cases} cases, column `{column}`)",
+        f"## Validation scores (native resolution, {count(summary.cases, 'case')}, column `{column}`)",
         "",
         *(line for said in caveats(summary) for line in (f"**Warning.** {said}", "")),
         "| class | Dice | IoU | precision | recall | n |",

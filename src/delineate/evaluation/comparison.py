@@ -23,6 +23,7 @@ from delineate.evaluation.statistics.power import groups_needed, least_detectabl
 from delineate.evaluation.statistics.ranks import Ranks, rank_models
 from delineate.evaluation.statistics.words import method_words, paired_words, rank_words
 from delineate.evaluation.stored import Stored, plain
+from delineate.evaluation.strays import stray_words
 from delineate.evaluation.table import Column, Values
 from delineate.evaluation.table import bounds as score_bounds
 
@@ -160,11 +161,14 @@ def compare_models(
     prepared = [_prepare(models, kins, metric, cases, groups) for metric in _chosen(models, metrics)]
     adjusted = _adjust(prepared)
     finished = tuple(_finish(models, one, groups, adjusted, target) for one in prepared)
-    return Comparison(tuple(models), tuple(cases), tuple(groups), finished, _cautions(models, kins))
+    cautions = _cautions(models, kins, [one.column for one in finished])
+    return Comparison(tuple(models), tuple(cases), tuple(groups), finished, cautions)
 
 
-def _cautions(models: Sequence[Model], kins: Sequence[Kin]) -> tuple[str, ...]:
+def _cautions(models: Sequence[Model], kins: Sequence[Kin], columns: Sequence[Column]) -> tuple[str, ...]:
     lines = [*kin_words(kins), *budget_words(models)]
+    if "present" in columns:
+        lines += stray_words(models)
     if not references_known(models):
         lines.append(
             "The references are known to be the same by their sizes in pixels only: evaluate again to be sure."

@@ -65,7 +65,9 @@ def check_comparable(models: Sequence[Model]) -> None:
     for other in models[1:]:
         differences = _differences(first.stored, other.stored)
         if differences:
-            raise DataError(f"{first.name} and {other.name} cannot be compared: {'; '.join(differences)}")
+            old = [model.name for model in (first, other) if model.stored.origin.references_sha256 is None]
+            cure = f"; {' and '.join(old)}: written by an earlier version, evaluate again" if len(old) == 1 else ""
+            raise DataError(f"{first.name} and {other.name} cannot be compared: {'; '.join(differences)}{cure}")
 
 
 def _differences(first: Stored, second: Stored) -> list[str]:

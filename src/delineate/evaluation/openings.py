@@ -21,6 +21,7 @@ from uuid import uuid4
 from delineate.common.errors import DelineateError
 from delineate.common.files import append_line, parse_json, sha256
 from delineate.common.state_place import user_state_folder
+from delineate.data.findings import count
 
 FILE_NAME = "evaluations.jsonl"
 USER_FILE = "openings.jsonl"
@@ -162,7 +163,7 @@ def _run_of(opening: Opening) -> Path | None:
 
 def _card_line(note: dict[str, Any]) -> str:
     what = "few-shot scores" if note["predictions"] is None else f"predictions in {note['predictions']}"
-    return f"- {note['time']}: {note['cases']} cases of {note['references']}, {what}"
+    return f"- {note['time']}: {count(note['cases'], 'case')} of {note['references']}, {what}"
 
 
 def _note_in_card(card: Path, line: str) -> None:

@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,7 +20,7 @@ from delineate.common.files import read_json, write_json, write_text
 from delineate.evaluation.cases import Row
 from delineate.evaluation.metrics.masks import Outcome
 from delineate.evaluation.scores_shape import shape_fault
-from delineate.evaluation.table import COLUMNS, POLICY, Column, Summary, Values, column_values
+from delineate.evaluation.table import COLUMNS, POLICY, Column, Summary, Values, column_values, headline_column
 
 FORMAT = 2
 CSV_NAME, JSON_NAME = "scores.csv", "scores.json"
@@ -119,8 +120,16 @@ class Stored:
     def column_of(self, metric: str) -> Column:
         """The column of a metric to quote. Raises `KeyError` for one that was not computed."""
         columns = COLUMNS[self.metrics[metric]["kind"]]  # type: ignore[index]
-        headline: Column = self.content["headline"]
-        return headline if headline in columns else columns[0]
+        return self.headline if self.headline in columns else columns[0]
+
+    @cached_property
+    def headline(self) -> Column:
+        """The column of overlap scores to quote. By the rows where there are any: earlier versions quoted `all` always."""
+        if not self.rows:
+            stored: Column = self.content["headline"]
+            return stored
+        present = Counter(row.name for row in self.rows if row.present)
+        return headline_column([present[name] for name in self.classes], len(self.cases()))
 
     def mean(self, metric: str, column: Column | None = None, of: str | None = None) -> dict[str, Any]:
         """The stored interval (mean, low, high, n, groups, how) of a class, or of the mean of classes."""

@@ -93,9 +93,7 @@ class Summary:
     @property
     def headline_column(self) -> Column:
         """The column of overlap scores to quote."""
-        if len(self.outcomes) != 1:
-            return "present"
-        return "present" if 0 < self.with_foreground < self.cases else "all"
+        return headline_column([seen.present for seen in self.outcomes.values()], self.cases)
 
     @property
     def with_foreground(self) -> int:
@@ -144,6 +142,13 @@ def summarise(rows: Sequence[Row], metrics: Sequence[Entry] = QUICK) -> Summary:
         outcomes={name: _outcomes(members) for name, members in by_class.items()},
         metrics=tuple(metrics),
     )
+
+
+def headline_column(present: Sequence[int], cases: int) -> Column:
+    """The column of overlap scores to quote (see the module); `present`: of each class, in how many of the cases it is."""
+    if len(present) != 1:
+        return "present"
+    return "present" if 0 < present[0] < cases else "all"
 
 
 def bounds(kind: str, diagonal: float) -> tuple[float, float]:

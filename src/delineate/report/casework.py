@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from delineate.data.findings import count
 from delineate.evaluation.stored import Stored
 from delineate.report.html import Html, element, fold, join, number, table
 from delineate.report.images import contour_legend, figure_of
@@ -60,7 +61,7 @@ def case_table(stored: Stored) -> Html | None:
     left_out = [case for case in stored.cases() if case not in set(cases)]
     few = len(stored.cases()) <= ALL_LISTED
     listed = [*cases, *left_out] if few else cases[:LISTED]
-    what = f"all {len(listed)} cases" if few else f"the {len(listed)} worst of {len(stored.cases())} cases"
+    what = count(len(listed), "case") if few else f"the {len(listed)} worst of {len(stored.cases())} cases"
     scores = {name: case_values(stored, name) for name in stored.metrics}
     odd = outcome_words(stored)
     rows: list[list[Any]] = [

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import numpy as np
 
 from delineate.common.errors import DelineateError
+from delineate.data.findings import count
 from delineate.evaluation.comparison import CASES_CSV, PAIRS_CSV, Comparison, MetricComparison, cases_csv, pairs_csv
 from delineate.evaluation.models import Model
 from delineate.evaluation.statistics.mixed import MethodClaim
@@ -84,9 +85,9 @@ def _records(models: Sequence[Model]) -> dict[str, RunRecord]:
 
 def _lead(comparison: Comparison) -> str:
     groups = len(set(comparison.groups))
-    grouped = f" in {groups} groups" if groups < len(comparison.cases) else ""
+    grouped = f" in {count(groups, 'group')}" if groups < len(comparison.cases) else ""
     how = how_scored(comparison.models[0].stored)
-    return f"{len(comparison.models)} trained models on {len(comparison.cases)} cases{grouped}: {how}."
+    return f"{len(comparison.models)} trained models on {count(len(comparison.cases), 'case')}{grouped}: {how}."
 
 
 def _cautions(comparison: Comparison) -> list[str]:

@@ -92,20 +92,20 @@ def _quoted(stored: Stored) -> tuple[list[str], str]:
     if metric is None:
         pooled = stored.content["protocol_scores"]
         name = "dice" if "dice" in pooled["macro"] else next(iter(pooled["macro"]))
-        lines = [f"{score_titles(stored)[name]} of the pixels of all cases together", f"{pooled['cases']} cases"]
+        lines = [f"{score_titles(stored)[name]} of the pixels of all cases together", count(pooled["cases"], "case")]
         return lines, number(pooled["macro"][name])
     entry = stored.mean(metric)
     over = " over the classes" if len(stored.classes) > 1 else ""
     lines = [f"mean {title_of(stored, metric)}{over}, column “{stored.column_of(metric)}”"]
     lines.append(f"95 % interval {range_words(entry)}" if entry["low"] is not None else entry["how"])
-    grouped = f" in {entry['groups']} groups" if entry["groups"] < entry["n"] else ""
-    return [*lines, f"n = {entry['n']} cases{grouped}"], number(entry["mean"])
+    grouped = f" in {count(entry['groups'], 'group')}" if entry["groups"] < entry["n"] else ""
+    return [*lines, f"n = {count(entry['n'], 'case')}{grouped}"], number(entry["mean"])
 
 
 def _facts(stored: Stored) -> dict[str, Any]:
     origin = stored.origin
     found: dict[str, Any] = {
-        "Cases": f"{stored.content['cases']} {origin.level}s",
+        "Cases": count(stored.content["cases"], origin.level),
         "Groups": str(stored.content["groups"]),
         "Split": SPLITS.get(origin.split, origin.split),
         "Protocol": origin.protocol,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from delineate.data.findings import count
 from delineate.evaluation.protocols import find_protocol
 from delineate.evaluation.stored import Stored
 from delineate.report.html import Html, element, facts, join, number, table
@@ -21,7 +22,7 @@ def protocol_part(stored: Stored) -> Html | None:
     words = f"These figures follow the {content['label']}. They compare with that lineage's figures only."
     return join(
         notice([words], "Not the native protocol"),
-        table(["Class", *(titles[score] for score in names)], rows, caption=f"{content['cases']} cases"),
+        table(["Class", *(titles[score] for score in names)], rows, caption=count(content["cases"], "case")),
         element("h3", "How that lineage computes"),
         facts(how),
     )

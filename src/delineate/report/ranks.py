@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from delineate.data.findings import count
 from delineate.evaluation.statistics.ranks import Ranks
 from delineate.report.html import Html, element, join, number, table
 
@@ -18,7 +19,7 @@ def rank_table(ranks: Ranks, title: str) -> Html:
         means = [number(float(ranks.mean[at])), f"{ranks.mean_rank[at]:.2f}"]
         rows.append([ranks.names[at], f"{ranks.rank[at]:g}", *means, *map(_share, shares)])
     head = ["Model", "Rank", f"Mean {title}", "Mean rank in a case", *(f"place {at + 1}" for at in range(places))]
-    words = f"Ranks by the mean over the {ranks.n} cases that all models have a score for"
+    words = f"Ranks by the mean over {count(ranks.n, 'case')} that all models have a score for"
     if places:
         words += "; places: share of 10 000 resamples of the groups, each bar from 0 to 100 %"
     return element("div", table(head, rows, caption=f"{words}."), class_="ranks")

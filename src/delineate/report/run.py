@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from delineate.data.case import Manifest
+from delineate.data.findings import count
 from delineate.evaluation.caveats import TITLE
 from delineate.evaluation.stored import Stored
 from delineate.report.curves import curves
@@ -103,7 +104,11 @@ def _headline_score(record: RunRecord) -> Html:
         lines = [what + (", over the foreground classes" if several else "")]
         lines += [f"95 % interval {range_words(entry)}"] if entry["low"] is not None else []
         words = record.summary.get("headline", {}).get("words")
-        lines += [f"n = {entry['n']} cases", *([words] if words else []), "validation split, native resolution"]
+        lines += [
+            f"n = {count(entry['n'], 'case')}",
+            *([words] if words else []),
+            "validation split, native resolution",
+        ]
         head = record.summary.get("headline", {"dice": entry["mean"]})
         value = number(entry["mean"]) if head["dice"] is not None else "–"
     else:

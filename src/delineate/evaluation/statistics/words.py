@@ -56,7 +56,10 @@ def paired_words(
     if result.permutation_p is None:
         return f"{first} and {second} cannot be compared: there is no case that both have a score for."
     if result.equal == result.difference.n:
-        return f"These two trained models, {first} and {second}, score exactly alike on all {result.equal} cases."
+        lost = f" {_left_out(result.dropped, 'both')}" if result.dropped else ""
+        where = "the one case" if result.equal == 1 else f"all {result.equal} cases"
+        where += " that both have a score for" if result.dropped else ""
+        return f"These two trained models, {first} and {second}, score exactly alike on {where}.{lost}"
     p = result.permutation_p if adjusted_p is None else adjusted_p
     said = [_paired_verdict(result, first, second, score, p, comparisons, alpha)]
     if p > alpha:
@@ -106,7 +109,7 @@ def rank_words(result: Ranks) -> str:
     tied = [name for name, rank in zip(result.names, result.rank, strict=True) if rank == result.rank[index]]
     if len(tied) > 1:
         start = f"{' and '.join(tied)} share the best mean of {len(result.names)} models at n = {result.n}"
-    lost = f" {_left_out(result.dropped, 'a model')}" if result.dropped else ""
+    lost = f" {_left_out(result.dropped, 'all models')}" if result.dropped else ""
     if result.frequencies is None:
         return f"{start}; fewer than {FEWEST} groups are too few to say how firm that is.{lost}"
     share = float(result.frequencies[index, 0])
@@ -195,7 +198,9 @@ def _what_methods_take(result: MethodClaim, target: float, alpha: float, reach: 
 
 
 def _paired_counts(result: Paired, first: str, second: str) -> str:
-    counts = f"{first} is better on {result.first_better} cases, {second} on {result.second_better}, {result.equal} are equal"
+    ahead, equal = result.first_better, result.equal
+    counts = f"{first} is better on {ahead} {'case' if ahead == 1 else 'cases'}, {second} on {result.second_better}"
+    counts += f", {equal} {'is' if equal == 1 else 'are'} equal"
     effects = [("rank-biserial correlation", result.rank_biserial), ("d_z", result.d_z)]
     named = [f"{name} {_two(value)}" for name, value in effects if value is not None]
     return f"{counts} ({', '.join(named)})." if named else f"{counts}."
@@ -204,7 +209,7 @@ def _paired_counts(result: Paired, first: str, second: str) -> str:
 def _paired_warnings(result: Paired, alpha: float) -> str:
     groups, said = result.difference.groups, []
     if result.dropped:
-        said.append(_left_out(result.dropped, "one of the two"))
+        said.append(_left_out(result.dropped, "both"))
     if result.least_p > alpha:
         said.append(
             f"So few groups differ that no outcome could have been significant (least p {_two(result.least_p)})."
@@ -238,13 +243,13 @@ def _method_warnings(result: MethodClaim) -> str:
     if min(result.seeds) == 2:
         said.append("Two seeds say little about the spread between seeds; three or more are advised.")
     if result.dropped:
-        said.append(_left_out(result.dropped, "a run"))
+        said.append(_left_out(result.dropped, "all runs"))
     return " ".join(said)
 
 
 def _left_out(count: int, who: str) -> str:
     cases = "1 case is" if count == 1 else f"{count} cases are"
-    return f"{cases} left out, because {who} has no score there."
+    return f"{cases} left out, because not {who} have a score there."
 
 
 def _ahead(difference: Interval, first: str, second: str, better: Better) -> tuple[str, str]:

@@ -1,0 +1,25 @@
+"""What the column `present` leaves out of a comparison: classes that are marked in cases whose reference lacks them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from delineate.data.findings import some
+from delineate.evaluation.models import Model
+
+SHOWN = 6
+"""So many models are named."""
+
+
+def stray_words(models: Sequence[Model]) -> list[str]:
+    """One sentence with the number of such cases of each model; none where no model marks anything there."""
+    lacking = {row.case for row in models[0].stored.rows if not row.present}
+    strays = {model.name: _strays(model) for model in models}
+    if not any(strays.values()):
+        return []
+    told = some([f"{name} in {number} of {len(lacking)}" for name, number in strays.items()], SHOWN)
+    return [f"The column present does not count cases without the class; it is marked in them all the same by: {told}."]
+
+
+def _strays(model: Model) -> int:
+    return len({row.case for row in model.stored.rows if row.outcome == "false_positive"})
