@@ -262,26 +262,26 @@ def test_the_orientation_is_obeyed_once(orientation: int, compression: str | Non
         assert np.abs(found.astype(int) - wanted).max() <= (3 if compression == "jpeg" else 0)
 
 
-@pytest.mark.parametrize("dtype", [np.int16, np.int32, np.uint32, np.float32, np.float64])
-def test_labels_of_other_numbers_are_read(dtype: Any) -> None:
-    mask = np.zeros((9, 7), dtype)
+def test_labels_of_signed_numbers_are_read() -> None:
+    mask = np.zeros((9, 7), np.int16)
     mask[2:5, 2:6], mask[7, 1] = 2, 300
     assert np.array_equal(decode_mask(written(mask), PATH), mask)
-    mask[0, 0] = 70000 if np.dtype(dtype).itemsize > 2 else -1
+    mask[0, 0] = -1
     with pytest.raises(DataError, match="labels are 0…65535"):
         decode_mask(written(mask), PATH)
-    with pytest.raises(DataError, match=np.dtype(dtype).name):
+    with pytest.raises(DataError, match="int16"):
         decode_image(written(mask), PATH)
 
 
-@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.uint32, np.int32, np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [np.int8, np.uint32, np.int32, np.float16, np.float32, np.float64])
 def test_other_numbers_are_refused(dtype: Any) -> None:
-    """Of an image: nothing tells what is black and what is white."""
+    """Nothing tells what is black and what is white; a mask of such numbers holds objects, or no labels at all."""
     labels = numbers(8, (6, 7), 4).astype(dtype)
     for order in "<>":
         content = written(labels, byteorder=order)
-        with pytest.raises(DataError, match=rf"x\.tif has {np.dtype(dtype)} pixels; only 8- and 16-bit"):
-            decode_image(content, PATH)
+        for decode in (decode_image, decode_mask):
+            with pytest.raises(DataError, match=rf"x\.tif has {np.dtype(dtype)} pixels; only 8- and 16-bit"):
+                decode(content, PATH)
 
 
 @pytest.mark.parametrize("predictor", [1, 2, 3])

@@ -145,11 +145,8 @@ def raw_mask(content: bytes, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS
             tiff.read_values(content, header.directory) if header.directory else raster.values(content, header)
         )
         if palette is None:
-            values = (
-                whole(values, path)
-                if values.ndim == 2 and values.dtype not in (np.uint8, np.uint16)
-                else typed(values, path)
-            )
+            # Masks of 32 bits and floats are maps of objects or of probabilities far more often than labels: they are refused.
+            values = whole(values, path) if values.dtype == np.int16 else typed(values, path)
         values = turned(values, header.orientation)
         if palette is not None:
             return RawMask(values, palette)
