@@ -70,3 +70,15 @@ def test_a_stop_of_training_tells_whether_there_is_a_run(
     with pytest.raises(SystemExit):
         main()
     assert ("--resume" in capsys.readouterr().err) == started
+
+
+def test_a_wrong_choice_is_told_in_the_words_of_the_command_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["delineate", "predict", "m", "d", "--split", "tests", "--out", "o"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = " ".join(capsys.readouterr().err.split())
+    assert ended.value.code == 2
+    assert "'tests' is not one of" in said
+    assert "Value error" not in said

@@ -168,7 +168,7 @@ def test_caveats_of_several_classes() -> None:
 
     assert caveats(about(square(1, 2))) == ["1 class is in no validation case and not judged: c."]
     assert caveats(about(square(1)))[0] == "The network never marks b, although validation cases have it."
-    assert "marks no class that they have in any of the 1 validation case" in caveats(about(square(3)))[0]
+    assert "marks no class that it has in the only validation case" in caveats(about(square(3)))[0]
     assert headline_dice(about(square(1, 2))) == 1
     assert headline_words(summarise([])) == "no case could be scored"
     assert headline_dice(summarise([])) is None

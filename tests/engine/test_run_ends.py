@@ -322,3 +322,13 @@ def test_a_run_of_the_first_version_goes_on(request_for: Maker, recorder: Any) -
     train(request_for(resume=True), watching, report=write_run_report)
     assert watching.steps == 12 - 4
     assert {path.name for path in request_for().out.iterdir()} == WHOLE
+
+
+def test_a_stop_at_the_last_step_is_heard(request_for: Maker, recorder: Any) -> None:
+    """A benchmark would go on with its next run otherwise."""
+    request = request_for(steps=2)
+    with pytest.raises(Interrupted, match="Ctrl-C"):
+        train(request, recorder(stop_at(2, lambda: signal.raise_signal(signal.SIGINT))))
+    assert summary(request.out)["status"] == "interrupted"
+    train(replace(request, resume=True), recorder())
+    assert summary(request.out)["status"] == "finished"

@@ -57,7 +57,7 @@ def test_the_order_of_the_files_does_not_matter(names: list[str]):
         (["a_1"], "(", "slice rule '\\(' is no regular expression"),
         (["a_b"], r"(a)_(b)", "reads 'b' in 'a_b', which is no slice number"),
         (["a_1", "a_01"], "auto", "'a_1' and 'a_01' are both slice 1 of 'a'"),
-        (["a_1", "a_4", "a_5"], "auto", "'a' lacks slice 2, 3 between 1 and 5"),
+        (["a_1", "a_4", "a_5"], "auto", "'a' lacks slices 2, 3 between 1 and 5"),
     ],
 )
 def test_names_that_do_not_stack_are_one_line(names: list[str], rule: str, words: str):

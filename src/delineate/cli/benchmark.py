@@ -201,7 +201,8 @@ def _print_status(folder: Path) -> None:
     for job in jobs:
         if job.state == "failed":
             console.print(f"failed: {job.name}: {job.result()['error']}", markup=False)
-    console.print(time_left(jobs, jobs))
+    left = any(job.state != "done" for job in jobs)
+    console.print(time_left(jobs, jobs) if left else "nothing is left to do")
 
 
 def _print_speed(speeds: list[Speed]) -> None:

@@ -142,9 +142,14 @@ def print_evaluation(evaluation: Evaluation, out: Path) -> None:
             f"{name}: {seen.found} found, {beside}{seen.missed} missed, {seen.false_positive} false positive, "
             f"{seen.both_empty} both empty"
         )
-    made = (interval.how.partition(" over ")[0] for means in summary.macro.values() for interval in means.values())
+    made = (
+        interval.how.partition(" over ")[0]
+        for means in summary.macro.values()
+        for interval in means.values()
+        if interval.n
+    )
     for how in dict.fromkeys(made):
-        console.print(f"intervals: {how}; {origin.grouping}")
+        console.print(f"intervals: {how.replace('no interval:', 'none,', 1)}; {origin.grouping}")
     if evaluation.raters:
         _print_raters(console, evaluation)
     if evaluation.references is not None and evaluation.references.labels.reason:

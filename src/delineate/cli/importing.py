@@ -29,7 +29,8 @@ def import_checkpoint(
 
     refuse_typos(method, "paper")
     if not checkpoint.is_file():
-        raise ArtefactError(f"checkpoint {checkpoint} does not exist")
+        what = "is a folder; give the file of weights (.pth, .pt) in it" if checkpoint.is_dir() else "does not exist"
+        raise ArtefactError(f"checkpoint {checkpoint} {what}")
     from delineate.artefact.foreign import import_checkpoint as run
 
     result = run(method, checkpoint, out)

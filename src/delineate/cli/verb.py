@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from typer import BadParameter
 from typer.core import TyperCommand
 
 from delineate.common.errors import Interrupted
@@ -32,6 +33,13 @@ KEPT = {
 
 class Verb(TyperCommand):
     """A command of ours."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")
+            raise
 
     def invoke(self, ctx: Any) -> Any:
         try:

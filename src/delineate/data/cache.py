@@ -25,6 +25,7 @@ from delineate.common.locks import lock_if_free, locked
 from delineate.data.cache_entry import Entry, Index
 from delineate.data.cache_place import INDEX, begin_entry, cache_place, entries, finish_entry, remove_entry
 from delineate.data.case import IGNORE, Case, Manifest
+from delineate.data.findings import count
 from delineate.data.images import DEFAULT_MAX_PIXELS
 from delineate.data.patches import Contents
 from delineate.data.pixels import case_image, case_mask
@@ -92,7 +93,7 @@ def open_cache(
         with locked(entry.lock, lambda: announce(f"another process is writing the cache {entry.path}; waiting for it")):
             if (index := entry.sound()) is None:
                 size = "their own size" if spec.fit == "patch" else f"{spec.size[0]}×{spec.size[1]}"
-                announce(f"cache: {len(cases)} samples at {size}, {amount(entry.size)}, in {entry.path}")
+                announce(f"cache: {count(len(cases), 'sample')} at {size}, {amount(entry.size)}, in {entry.path}")
                 make_room(entry.path, entry.size, limit_bytes)
                 index = _build(entry, manifest, cases, spec, max_pixels)
             os.utime(entry.path / INDEX)

@@ -119,7 +119,8 @@ def _volumes(tree: Tree) -> str:
 
 def _holds_volumes(folder: Path, names: list[str]) -> str:
     text = f"{folder} holds {count(len(names), 'volume')} ({some(names, 2)}); this layout is not readable yet"
-    return f"{text}; save the slices as PNG or TIFF images"
+    known = "; the few-shot verbs read NIfTI as it is" if all(".nii" in name for name in names) else ""
+    return f"{text}; save the slices as PNG or TIFF images{known}"
 
 
 def _stack(tree: Tree) -> str:

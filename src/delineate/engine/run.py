@@ -25,7 +25,7 @@ from delineate.engine.folder import RunFolder, changes, environment
 from delineate.engine.loop import Run, StageRun
 from delineate.engine.plan import Planned, build_method, make_plan
 from delineate.engine.planning import planned_sections
-from delineate.engine.ranks import together
+from delineate.engine.ranks import agree, together
 from delineate.engine.recipe import Recipe
 from delineate.engine.request import DIVERGED, TrainRequest, check_folder, needs_report_only
 from delineate.engine.same_data import check_same_data, description
@@ -169,6 +169,8 @@ def _run_stages(run: Run, plan: list[Planned], state: State | None) -> None:
                 if index + 1 < len(plan):
                     done = run.progress
                     run.progress = Progress(stage=index + 1, seconds=done.seconds, images_seen=done.images_seen)
+            if reason := agree(run.fabric, request()):  # it came during the last step or its validation
+                raise Interrupted(reason)
         except Interrupted as stop:
             said = Interrupted(
                 f"stopped by {stop} after step {run.progress.step} of stage '{planned.stage.name}'; the state is saved, go on "

@@ -58,10 +58,10 @@ def _never_marked(summary: Summary) -> Iterator[str]:
     several = len(summary.outcomes) > 1
     never = [name for name, seen in summary.outcomes.items() if seen.present and not _marked(seen)]
     if never and len(never) == sum(bool(seen.present) for seen in summary.outcomes.values()):
-        yield (
-            f"The network marks {'no class that they have' if several else 'nothing'} in any of the "
-            f"{count(summary.cases, 'validation case')}, although {_with(summary)}: train longer, or look at the labels."
-        )
+        one = summary.cases == 1
+        where = "the only validation case" if one else f"any of the {summary.cases} validation cases"
+        what = f"no class that {'it has' if one else 'they have'}" if several else "nothing"
+        yield f"The network marks {what} in {where}, although {_with(summary)}: train longer, or look at the labels."
     elif never:
         yield f"The network never marks {', '.join(never)}, although validation cases have {'it' if len(never) == 1 else 'them'}."
 
@@ -75,4 +75,14 @@ def _with(summary: Summary) -> str:
         return "there are references of " + count(
             sum(bool(seen.present) for seen in summary.outcomes.values()), "class", "classes"
         )
-    return f"{summary.with_foreground} of them have foreground"
+    if summary.cases == 1:
+        return "it has foreground"
+    return (
+        "all of them have foreground"
+        if summary.with_foreground == summary.cases
+        else _some_have(summary.with_foreground)
+    )
+
+
+def _some_have(number: int) -> str:
+    return f"{number} of them {'has' if number == 1 else 'have'} foreground"

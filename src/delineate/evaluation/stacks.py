@@ -151,7 +151,8 @@ def _stack(volume: str, slices: dict[int, str]) -> Stack:
     missing = [str(number) for number in range(min(slices), max(slices)) if number not in slices]
     if missing:
         raise DataError(
-            f"'{volume}' lacks slice {some(missing, 3)} between {min(slices)} and {max(slices)}; a volume needs all of its slices"
+            f"'{volume}' lacks slice{'s' * (len(missing) > 1)} {some(missing, 3)} between {min(slices)} and {max(slices)}; "
+            "a volume needs all of its slices: add them, or leave out --stack (few-shot verbs: --stack none)"
         )
     return Stack(volume, tuple(slices[number] for number in sorted(slices)))
 

@@ -6,6 +6,7 @@ import torch
 
 from delineate.common.errors import RecipeError
 from delineate.data.case import Manifest, Split
+from delineate.data.findings import count
 from delineate.data.spec import InputSpec
 from delineate.data.turned import turned_apart
 from delineate.engine.console import Reporter
@@ -158,7 +159,7 @@ class EpisodicTask:
         manifest = data.manifest
         splits: tuple[Split, ...] = ("train", "val", "test")
         parts = {name: data.split(name) for name in splits}
-        counts = ", ".join(f"{len(part)} {name} of {len(part.stacks)} volumes" for name, part in parts.items())
+        counts = ", ".join(f"{len(part)} {name} of {count(len(part.stacks), 'volume')}" for name, part in parts.items())
         names = ", ".join(manifest.classes.names)
         return [
             f"data: {manifest.root} ({manifest.layout}; slices: {counts}; splits: {manifest.split_origin})",

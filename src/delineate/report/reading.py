@@ -50,6 +50,12 @@ def _spread(stored: Stored, metric: str) -> Iterator[str]:
     yield f"{words}."
 
 
+def _cases_that(number: int, verb: str) -> str:
+    """The cases of which something is said, and what they do."""
+    one = {"have": "has", "do not have": "does not have"}[verb]
+    return f"the 1 case that {one}" if number == 1 else f"the {number} cases that {verb}"
+
+
 def _failures(stored: Stored) -> Iterator[str]:
     """Misses and false positives; of several classes only those that have some."""
     several, none = len(stored.classes) > 1, True
@@ -60,13 +66,13 @@ def _failures(stored: Stored) -> Iterator[str]:
         if there and counts["missed"] == there:
             said.append("is never marked where it is" if counts["false_positive"] else "is never marked at all")
         elif counts["missed"]:
-            said.append(f"is missed altogether in {counts['missed']} of the {there} cases that have it")
+            said.append(f"is missed altogether in {counts['missed']} of {_cases_that(there, 'have')} it")
         if counts["not_touched"]:
             said.append(
                 f"is marked only beside the reference, nowhere on it, in {counts['not_touched']} of the {there}"
             )
         if counts["false_positive"] or (absent and not several):
-            said.append(f"is marked in {counts['false_positive']} of the {absent} cases that do not have it")
+            said.append(f"is marked in {counts['false_positive']} of {_cases_that(absent, 'do not have')} it")
         if said:
             none = False
             yield f"{f'“{name}”' if several else 'The class'} {' and '.join(said)}."

@@ -94,7 +94,8 @@ def notes(stored: Stored) -> Html:
     lines = [
         join(element("b", "Mean"), " is over cases (macro); ", element("b", "pixels pooled"), " (micro) is one value "),
         "from the pixels of all cases together, in which large structures weigh more. ",
-        f"Intervals at 95 %: {'; '.join(ways)}. {grouping[:1].upper()}{grouping[1:]}." if ways else None,
+        f"Intervals at 95 %: {'; '.join(way.replace('no interval:', 'none,', 1) for way in ways)}. " if ways else None,
+        f"{grouping[:1].upper()}{grouping[1:]}." if ways else None,
     ]
     return element("p", *lines, class_="note")
 

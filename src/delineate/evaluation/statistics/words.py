@@ -114,7 +114,8 @@ def rank_words(result: Ranks) -> str:
         return f"{start}; fewer than {FEWEST} groups are too few to say how firm that is.{lost}"
     share = float(result.frequencies[index, 0])
     firm = "firm" if share >= FIRM else "not firm: with other cases like these it may be another"
-    return f"{start}, and is first in {_percent(share)} of the resamples: the place is {firm}.{lost}"
+    first = "is" if len(tied) == 1 else f"{best} is"
+    return f"{start}, and {first} first in {_percent(share)} of the resamples: the place is {firm}.{lost}"
 
 
 def number(value: float) -> str:
