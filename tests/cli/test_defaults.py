@@ -31,4 +31,26 @@ def test_help_and_code_name_the_same_metrics():
 
 @pytest.mark.parametrize("names", [options.METRICS, options.BENCHMARK_METRICS, options.FEWSHOT_METRICS])
 def test_the_docs_name_them(names: str):
-    assert names in (DOCS / "reference.md").read_text(encoding="utf-8")
+    assert names.replace(",", ", ") in (DOCS / "reference.md").read_text(encoding="utf-8")
+
+
+def test_a_narrow_terminal_shows_all_of_them(monkeypatch: pytest.MonkeyPatch):
+    from typer.testing import CliRunner
+
+    from delineate.cli.root import app
+
+    monkeypatch.setenv("COLUMNS", "80")
+    for verb, names in (("evaluate", options.METRICS), ("benchmark", options.BENCHMARK_METRICS)):
+        text = CliRunner().invoke(app, [verb, "--help"]).output
+        assert all(f" {name}" in text or f"({name}" in text for name in names.split(",")), text
+
+
+@pytest.mark.parametrize("given", ["dice,iou", "dice, iou", " dice ,,iou,", ["dice", " iou"], ("dice", "iou")])
+def test_lists_of_metrics_are_read_alike_everywhere(given: str | list[str]):
+    assert Options(metrics=given).metrics == ("dice", "iou")
+    request = BenchmarkRequest(data=Path("x"), out=Path("y"), methods="unet, din", metrics=given)
+    assert (request.metrics, request.methods) == (("dice", "iou"), ("unet", "din"))
+
+
+def test_no_metrics_are_the_default_ones():
+    assert (Options(metrics="").metrics, Options(metrics=()).metrics) == (DEFAULT, DEFAULT)

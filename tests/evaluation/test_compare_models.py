@@ -185,3 +185,17 @@ def test_one_reason_against_all_claims_is_said_once():
     assert metric("too few", "one seed").claims == ("of 0: too few", "of 1: one seed")
     assert metric("too few").claims == ("of 0: too few",)
     assert metric().claims == ()
+
+
+@pytest.mark.parametrize("target", [-1.0, 0.0, float("nan"), float("inf")])
+def test_a_difference_worth_seeing_is_above_zero(pair: list[str], target: float):
+    with pytest.raises(DataError, match="a difference worth seeing is above 0"):
+        compare_models(open_models(pair), target=target)
+
+
+def test_metrics_to_compare_may_be_one_text(pair: list[str]):
+    assert [one.metric for one in compare_models(open_models(pair), "hd95_pooled, dice").metrics] == [
+        "hd95_pooled",
+        "dice",
+    ]
+    assert [one.metric for one in compare_models(open_models(pair), []).metrics] == ["dice", "hd95_pooled"]

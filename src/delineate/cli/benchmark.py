@@ -51,7 +51,12 @@ def benchmark(
     own_augment: Annotated[
         bool, typer.Option("--own-augment", help="Each method with its own augmentation instead of one for all.")
     ] = False,
-    metrics: Annotated[str, typer.Option(metavar="NAMES", help="Metrics, with commas.")] = options.BENCHMARK_METRICS,
+    metrics: Annotated[
+        str,
+        typer.Option(
+            metavar="NAMES", help="Metrics, with commas.", show_default=options.shown(options.BENCHMARK_METRICS)
+        ),
+    ] = options.BENCHMARK_METRICS,
     stack: options.Volumes = None,
     spacing: options.Spacing = None,
     settings: Annotated[
@@ -111,7 +116,7 @@ def benchmark(
         minutes=budget_minutes,
         size=size,
         own_augment=own_augment,
-        metrics=metrics.split(","),
+        metrics=metrics or (),
         stack=stack,
         spacing=parse_spacing(spacing) if spacing else None,
         settings=settings or (),

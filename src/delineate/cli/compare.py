@@ -53,9 +53,7 @@ def compare(
     refuse_absent(*(text if Path(text).exists() else text.rpartition("=")[2] for text in evaluations))
     from delineate.api import compare as run
 
-    comparison = run(
-        evaluations, out=out, metrics=metrics.split(",") if metrics else None, target=target, overwrite=overwrite
-    )
+    comparison = run(evaluations, out=out, metrics=metrics, target=target, overwrite=overwrite)
     _print(comparison, out)
 
 

@@ -56,7 +56,7 @@ def evaluate(
         typer.Option(
             metavar="NAMES",
             help="Metrics, families or 'all', with commas.",
-            show_default=options.METRICS,
+            show_default=options.shown(options.METRICS),
         ),
     ] = None,
     spacing: options.Spacing = None,
@@ -101,7 +101,6 @@ def evaluate(
 
     refuse_absent(predictions, references)
     from delineate.api import evaluate as run
-    from delineate.evaluation.metrics.registry import DEFAULT
     from delineate.evaluation.stacks import parse_spacing
 
     with progress("scoring") as report:
@@ -111,7 +110,7 @@ def evaluate(
             out=out,
             raters=raters or (),
             split=None if split is None else split.value,
-            metrics=metrics.split(",") if metrics else DEFAULT,
+            metrics=metrics or (),
             spacing=parse_spacing(spacing) if spacing else None,
             stack=stack,
             group_by=group_by,

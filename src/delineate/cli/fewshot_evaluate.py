@@ -32,7 +32,9 @@ def evaluate(
     ] = 1,
     metrics: Annotated[
         str | None,
-        typer.Option(metavar="NAMES", help="Metrics of masks, with commas.", show_default=options.FEWSHOT_METRICS),
+        typer.Option(
+            metavar="NAMES", help="Metrics of masks, with commas.", show_default=options.shown(options.FEWSHOT_METRICS)
+        ),
     ] = None,
     images: options.DataImages = None,
     masks: options.DataMasks = None,
@@ -64,7 +66,6 @@ def evaluate(
     from delineate.api import fewshot_evaluate as run
     from delineate.cli.evaluate import print_evaluation
     from delineate.cli.show import names_of
-    from delineate.fewshot.evaluate import METRICS
 
     with progress("episodes") as report:
         evaluation = run(
@@ -74,7 +75,7 @@ def evaluate(
             out=out,
             classes=names_of(classes),
             setting=setting,
-            metrics=metrics.split(",") if metrics else METRICS,
+            metrics=metrics,
             device=device.value,
             precision=precision.value,
             batch_size=batch_size,

@@ -172,6 +172,13 @@ BatchSize = Annotated[
 METRICS = "dice,iou,precision,recall,hd95_pooled,assd,nsd@2,boundary_iou"
 BENCHMARK_METRICS = "dice,iou,hd95_pooled,nsd@2"
 FEWSHOT_METRICS = "dice,iou,precision,recall"
+
+
+def shown(names: str) -> str:
+    """A list of names as help shows it: it may be broken after each, since what does not fit would be cut."""
+    return names.replace(",", ", ")
+
+
 Volumes = Annotated[
     str | None,
     typer.Option(

@@ -1,9 +1,15 @@
-"""Suggestions for misspelt names."""
+"""Lists of names, and suggestions for misspelt ones."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+
+
+def listed(names: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Names given one by one or as a text with commas; blanks around them and empty ones are left out."""
+    given = names.split(",") if isinstance(names, str) else names or ()
+    return tuple(name.strip() for name in given if name.strip())
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

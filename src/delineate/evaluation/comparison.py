@@ -13,7 +13,7 @@ import numpy as np
 from delineate.common.csv_text import csv_text
 from delineate.common.errors import DataError
 from delineate.common.files import output_folder, write_json, write_text
-from delineate.common.names import did_you_mean
+from delineate.common.names import did_you_mean, listed
 from delineate.evaluation.budgets import budget_words
 from delineate.evaluation.kin import Kin, group_kin, kin_words
 from delineate.evaluation.models import Model, references_known
@@ -152,13 +152,15 @@ def compare_models(
     `models`: comparable ones (`models.open_models`). `metrics`: names of columns; default: Dice and pooled HD95 where they were
     computed, else the first. `target`: a difference worth seeing (default .01 for overlap, 1 mm or pixel for distances).
 
-    Raises `DataError` for a metric that one of the evaluations lacks or that has no better and worse, and for evaluations
-    that keep no scores of cases.
+    Raises `DataError` for a `target` that is not above 0, for a metric that one of the evaluations lacks or that has no better and
+    worse, and for evaluations that keep no scores of cases.
     """
+    if target is not None and not 0 < target < np.inf:
+        raise DataError(f"--target {target:g}: a difference worth seeing is above 0")
     first = models[0].stored
     cases, groups = first.cases(), first.groups()
     kins = group_kin(models)
-    prepared = [_prepare(models, kins, metric, cases, groups) for metric in _chosen(models, metrics)]
+    prepared = [_prepare(models, kins, metric, cases, groups) for metric in _chosen(models, listed(metrics))]
     adjusted = _adjust(prepared)
     finished = tuple(_finish(models, one, groups, adjusted, target) for one in prepared)
     cautions = _cautions(models, kins, [one.column for one in finished])
@@ -220,14 +222,14 @@ def pairs_csv(comparison: Comparison) -> str:
     return csv_text(head, rows)
 
 
-def _chosen(models: Sequence[Model], metrics: Sequence[str] | None) -> list[str]:
+def _chosen(models: Sequence[Model], metrics: Sequence[str]) -> list[str]:
     shared = [name for name in models[0].stored.metrics if all(name in model.stored.metrics for model in models)]
     if not shared:
         pooled = models[0].stored.origin.protocol
         raise DataError(
             f"{models[0].stored.folder} keeps no scores of cases (protocol {pooled} pools all pixels); evaluate with native"
         )
-    if metrics is None:
+    if not metrics:
         return [name for name in PREFERRED if name in shared] or shared[:1]
     for name in metrics:
         lacking = [model.stored.folder for model in models if name not in model.stored.metrics]

@@ -9,6 +9,7 @@ from typing import Any
 
 from delineate.common.errors import DataError
 from delineate.common.files import output_folder, write_text
+from delineate.common.names import listed
 from delineate.common.outputs import check_results_folder
 from delineate.data.case import Case, ClassTable, LabelRule, Manifest
 from delineate.data.drawn import run_manifest
@@ -81,8 +82,8 @@ class Options:
     split: SplitChoice | None = None
     """Of a data set; default: test where there is one, else all."""
     metrics: Sequence[str] = registry.DEFAULT
-    """Names and families (`evaluation.metrics.registry`); those of instances take both folders as instance maps. `hd95_pooled@mm`
-    and `nsd@2mm` ask for millimetres: an error where the spacing is not known."""
+    """Names and families (`evaluation.metrics.registry`), one by one or with commas; none: the default. Those of instances take
+    both folders as instance maps. `hd95_pooled@mm` and `nsd@2mm` ask for millimetres: an error where the spacing is not known."""
     spacing: Sequence[float] | None = None
     """Size of a pixel in mm, as (row, column) or (slice, row, column); None: what the files know, else lengths are in pixels."""
     stack: str | None = None
@@ -99,6 +100,9 @@ class Options:
     """Names of all classes, where neither predictions nor references tell."""
     progress: Callable[[int, int], None] | None = None
     """Called with (cases scored, cases in all)."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "metrics", listed(self.metrics) or registry.DEFAULT)
 
 
 @dataclass(frozen=True)

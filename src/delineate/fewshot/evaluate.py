@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from delineate.common.csv_text import csv_text
 from delineate.common.errors import DataError, NotFiniteError
 from delineate.common.files import output_folder, write_text
+from delineate.common.names import listed
 from delineate.data.case import IGNORE, ClassTable
 from delineate.data.known import Role
 from delineate.evaluation.cases import Row, score_case
@@ -163,6 +164,7 @@ def evaluate_episodes(
 
     Raises `DataError`: unreadable slices, a support that shows too little at the working size, metrics that are not of masks.
     """
+    metrics = listed(metrics) or METRICS
     choice = choose(metrics)
     if choice.instances or choice.probabilities:
         raise DataError(

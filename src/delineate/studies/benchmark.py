@@ -8,6 +8,7 @@ from pathlib import Path
 
 from delineate.common.errors import DataError, DelineateError, Interrupted
 from delineate.common.files import output_folder
+from delineate.common.names import listed
 from delineate.common.occupied import contents
 from delineate.data.source import DataSource, as_source
 from delineate.engine.console import Reporter
@@ -57,6 +58,10 @@ class BenchmarkRequest:
     cache_folder: Path | None = None
     resume: bool = False
     """Insist that there is a benchmark to go on with; without it one is begun or gone on with, as `out` has it."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "metrics", listed(self.metrics) or METRICS)
+        object.__setattr__(self, "methods", listed(self.methods))
 
 
 @dataclass(frozen=True)
@@ -241,12 +246,12 @@ def _join_lists(folder: Path, parts: Sequence[Path], entrant: Entrant, seed: int
     files: list[PredictedFile] = []
     classes: tuple[str, ...] = ()
     trainings: list[Training | None] = []
-    for part, listed in lists:
-        if listed is None:
+    for part, listing in lists:
+        if listing is None:
             raise DataError(f"{part} has lost its predictions.json; remove that folder's job.json and go on")
-        classes = listed.class_names
-        files += [_moved(file, part.name) for file in listed.files]
-        trainings.append(Training.read(listed.training))
+        classes = listing.class_names
+        files += [_moved(file, part.name) for file in listing.files]
+        trainings.append(Training.read(listing.training))
     training = Training.joined(trainings)
     PredictionList(
         method=entrant.label,
