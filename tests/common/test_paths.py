@@ -15,7 +15,24 @@ ODD = st.text(st.sampled_from("ab.:/\\\x00\n ~-…"), max_size=12)
 
 @pytest.mark.parametrize(
     "name",
-    ["..", "../x", "a/b", "a\\b", "/x", "C:x", "C:\\x", "", ".", "a\nb", "\x00", "CON", "nul.png", "com1", "aux .x"],
+    [
+        "..",
+        "../x",
+        "a/b",
+        "a\\b",
+        "/x",
+        "C:x",
+        "C:\\x",
+        "",
+        ".",
+        "a\nb",
+        "\x00",
+        "CON",
+        "nul.png",
+        "com1",
+        "aux .x",
+        "x" * 252,
+    ],
 )
 def test_names_that_are_refused(name: str) -> None:
     assert name_fault(name)
@@ -23,7 +40,21 @@ def test_names_that_are_refused(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["case01", "a..b", "…", "TCGA_CS_4941 (2)", "ä", "<script>", "=cmd", "console", "ab:c", "-x", ".hidden", "x#y.17"],
+    [
+        "case01",
+        "a..b",
+        "…",
+        "TCGA_CS_4941 (2)",
+        "ä",
+        "<script>",
+        "=cmd",
+        "console",
+        "ab:c",
+        "-x",
+        ".hidden",
+        "x#y.17",
+        "x" * 251,
+    ],
 )
 def test_names_that_are_fine(name: str) -> None:
     assert name_fault(name) == ""
@@ -45,7 +76,13 @@ def test_a_good_path_stays_within_its_folder(path: str) -> None:
     assert windows.is_relative_to(PureWindowsPath("D:/data/set"))
 
 
-@given(st.lists(st.one_of(ODD, st.sampled_from(["con", "CON", "a/b", "a_b"])), max_size=8, unique=True))
+@given(
+    st.lists(
+        st.one_of(ODD, st.sampled_from(["con", "CON", "a/b", "a_b", "y" * 300, "y" * 300 + "/", "y" * 300 + "_"])),
+        max_size=8,
+        unique=True,
+    )
+)
 def test_usable_names_are_usable_different_and_else_the_same(names: list[str]) -> None:
     made = usable_names(names)
     assert len(set(made)) == len(made) == len(names)

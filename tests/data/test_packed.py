@@ -181,6 +181,16 @@ def test_floats_out_of_their_range_are_refused(image: np.ndarray, words: str) ->
         as_pixels(image, Path("a.npz#image"))
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_pixels_that_are_no_numbers_are_refused_with_their_file(packed: Write, value: float) -> None:
+    image = pixels(12, 12) / 300
+    image[3, 4] = value
+    root = packed("odd.npz", image, labels(12, 12))
+    (case,) = discover(root).cases
+    with pytest.raises(DataError, match=r"odd\.npz#image.* has pixels that are not numbers"):
+        read_image(root / case.images[0])
+
+
 def test_a_little_beyond_the_range_is_clipped() -> None:
     assert as_pixels(np.array([[-1e-4, 1 + 1e-4]]), Path("a.npz#image")).tolist() == [[0, 65535]]
 

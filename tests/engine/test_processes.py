@@ -143,8 +143,9 @@ def test_two_processes_equal_one(method: str, start: Start, tmp_path: Path) -> N
     for devices in (1, 2):
         out = tmp_path / f"run{devices}"
         process = start(method, out, devices=devices)
-        _, said = process.communicate(timeout=300)
+        told, said = process.communicate(timeout=300)
         assert process.returncode == 0, said
+        assert told.count("report:") == 1, "one process tells the result"
         weights.append(load_file(out / "model.safetensors"))
         assert (out / "report.html").exists()
         assert summary(out)["status"] == "finished"

@@ -106,6 +106,12 @@ def test_the_missing_page_of_a_finished_run_is_made(request_for: Maker, recorder
     assert result.dice == pytest.approx(first.dice, abs=1e-6)
     with pytest.raises(TrainingError, match="nothing is left to do"):
         train(replace(request, resume=True), recorder(), report=write_run_report)
+    (request.out / "run.json").rename(request.out / "kept.json")
+    with pytest.raises(
+        TrainingError, match=r"run\.json is gone, and so are its resume states; train again in another folder"
+    ):
+        train(replace(request, resume=True), recorder(), report=write_run_report)
+    (request.out / "kept.json").rename(request.out / "run.json")
     (request.out / "model.safetensors").unlink()
     with pytest.raises(TrainingError, match=r"model\.safetensors is gone, and so are its resume states"):
         train(replace(request, resume=True), recorder(), report=write_run_report)

@@ -310,6 +310,15 @@ def test_references_are_never_replaced(tmp_path: Path):
     assert before == {path: path.read_bytes() for path in data.rglob("*.png")}
 
 
+def test_masks_are_not_written_into_a_run(tmp_path: Path):
+    image(tmp_path / "in" / "a.png")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "recipe.yaml").write_text("method: unet")
+    with pytest.raises(DelineateError, match=r"holds a training run \(recipe\.yaml\); give another folder"):
+        predict_files(make(), [tmp_path / "in"], tmp_path / "run", overwrite=True)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["recipe.yaml"]
+
+
 def test_only_earlier_predictions_are_replaced(tmp_path: Path):
     image(tmp_path / "in" / "a.png")
     image(tmp_path / "in" / "b.png")

@@ -87,6 +87,17 @@ def test_a_damaged_resume_state_costs_the_run_not_the_benchmark(run: Start, tmp_
     assert run(**ONE).rows
 
 
+def test_damaged_results_are_made_again(run: Start, tmp_path: Path) -> None:
+    before = run(**ONE).rows
+    (job, _) = jobs_of(tmp_path / "bench")
+    for content in ('{"minutes": "x"}', '{"minutes": Infinity}', "[]"):
+        (job.run / "job.json").write_text(content)
+        assert job.state == "trained"
+    (tmp_path / "bench" / "scores" / "unet-seed0" / "scores.json").write_text("{}")
+    assert run(**ONE).rows[0].means == before[0].means
+    assert job.state == "done"
+
+
 def typed(monkeypatch: pytest.MonkeyPatch, *words: object) -> int | str | None:
     monkeypatch.setattr(sys, "argv", ["delineate", *map(str, words)])
     with pytest.raises(SystemExit) as stop:

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 
 def print_run(result: RunResult) -> None:
-    """Where everything lies and how well it went on the validation split."""
+    """Where everything lies and how well it went on the validation split; of several processes, the first says it."""
+    if not result.first_process:
+        return
     console = make_console()
     from delineate.engine.folder import RunFolder
 

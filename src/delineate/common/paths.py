@@ -12,6 +12,10 @@ from collections.abc import Sequence
 
 LONGEST = 255
 """Bytes that the usual file systems allow for one name."""
+ROOM = ".png"
+"""What is put behind a case's name; names are kept short enough for it."""
+_SPARE = "_" * 12 + ROOM
+"""Room for what makes mended names usable and different, too."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _DRIVE = re.compile(r"[A-Za-z]:")
@@ -25,6 +29,8 @@ def name_fault(name: str) -> str:
         return "a name has no separators of folders"
     if name.partition(".")[0].rstrip(" ").lower() in _DEVICES:
         return "it is the name of a device on Windows"
+    if too_long(name + ROOM):
+        return f"it is longer than the {LONGEST} bytes of a file's name"
     return path_fault(name)
 
 
@@ -68,6 +74,7 @@ def usable_names(names: Sequence[str]) -> list[str]:
 
 def _mended(name: str) -> str:
     name = _CONTROL.sub("_", re.sub(r"[/\\]", "_", name))
+    name = fitting(name, _SPARE).removesuffix(_SPARE)
     head, dot, rest = name.partition(".")
     if head.rstrip(" ").lower() in _DEVICES:
         name = f"{head}_{dot}{rest}"

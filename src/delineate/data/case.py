@@ -175,8 +175,8 @@ class Manifest(BaseModel):
             raise DataError(f"cannot read manifest {path}: {error.strerror}") from error
         except ValidationError as error:
             first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise DataError(f"{path} is not a manifest: {where}: {first['msg']}") from error
+            where = "".join(f"{part}: " for part in [".".join(str(part) for part in first["loc"])] if part)
+            raise DataError(f"{path} is not a manifest: {where}{first['msg']}") from error
         manifest._check_names(path)
         return manifest
 

@@ -6,11 +6,9 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 
-from delineate.common.paths import fitting
+from delineate.common.paths import ROOM, fitting
 
 _JOINERS = ("_", "__", "-", "--")
-_ROOM = ".png"
-"""What is put behind a name; the names are kept short enough for it."""
 
 
 def unique_names(names: Sequence[tuple[str, tuple[str, ...]]]) -> list[str]:
@@ -25,13 +23,13 @@ def unique_names(names: Sequence[tuple[str, tuple[str, ...]]]) -> list[str]:
         found = [
             stem if stem in single else joiner.join((*folders, stem) if stem else folders) for stem, folders in names
         ]
-        found = [name if name in single else fitting(name, _ROOM).removesuffix(_ROOM) for name in found]
+        found = [name if name in single else fitting(name, ROOM).removesuffix(ROOM) for name in found]
         if len(set(found)) == len(found) and all(found):
             return found
     return [
         stem
         if stem in single
-        else fitting(f"{'_'.join(folders) or 'case'}_{_digest(stem, folders)}", _ROOM).removesuffix(_ROOM)
+        else fitting(f"{'_'.join(folders) or 'case'}_{_digest(stem, folders)}", ROOM).removesuffix(ROOM)
         for stem, folders in names
     ]
 

@@ -180,6 +180,8 @@ def _range(root: Path, files: Sequence[_File]) -> tuple[bool, list[Finding]]:
         array = decode_plane(
             read_plane(Address(file.path, file.image, None if file.slices is None else file.slices // 2))
         )
+        if array.dtype.kind == "f":
+            array = array[np.isfinite(array)]  # what is no number is refused where it is read, with the file's name
         if array.dtype.kind == "f" and array.size:
             low, high, floats = min(low, float(array.min())), max(high, float(array.max())), floats + 1
     if not floats:

@@ -83,10 +83,11 @@ def check_folder(folder: RunFolder, recipe: Recipe, *, resume: bool, report: boo
         States(folder.steps).discard()  # where a kill came between
         raise TrainingError(f"--resume: the run in {folder.path} is finished; nothing is left to do")
     if not States(folder.steps).any() and not needs_report_only(folder):
-        if folder.read_summary().get("status") == "finished":
+        if folder.model.exists() or folder.read_summary().get("status") == "finished":
+            gone = ", ".join(lacking) or folder.summary.name
             raise TrainingError(
-                f"--resume: the run in {folder.path} was finished, but {', '.join(lacking)} is gone, and so are its resume "
-                "states; train again in another folder"
+                f"--resume: the run in {folder.path} was finished, but {gone} is gone, and so are its resume states; "
+                "train again in another folder"
             )
         raise TrainingError(
             f"--resume: {folder.path} has no saved state; remove that folder and start without --resume"

@@ -200,9 +200,10 @@ def _report_only(folder: RunFolder, report: Callable[[Path], object], reporter: 
     """The page of a run that was finished but for it."""
     reporter.note(f"{folder.path} is trained; only its {folder.report.name} is missing")
     report(folder.path)
-    scores = Stored.read(folder.validation)
-    minutes = float(folder.read_summary().get("minutes", 0.0))
-    return RunResult(folder.path, folder.model, scores.mean("dice")["mean"], minutes)
+    summary = folder.read_summary()
+    headline = summary.get("headline")  # not there in runs of the first version
+    dice = Stored.read(folder.validation).mean("dice")["mean"] if headline is None else headline["dice"]
+    return RunResult(folder.path, folder.model, dice, float(summary.get("minutes", 0.0)))
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from delineate.common.errors import DataError
 from delineate.common.files import read_json, write_json
+from delineate.common.outputs import check_results_folder
 from delineate.data.planes import Address
 from delineate.data.tree import image_files
 from delineate.evaluation.predictions import FILE_NAME, PredictionList
@@ -30,7 +31,9 @@ def check_places(targets: Mapping[Path, Path], more: Iterable[Path] = ()) -> Non
 
 def check_existing(folder: Path, targets: Mapping[Path, str], lists: Iterable[Path], overwrite: bool) -> None:
     """Raise `DataError` when an output is there, unless it may be replaced. `targets`: output → the mask of the same image,
-    relative to `folder`; `lists`: tables that are written beside the masks."""
+    relative to `folder`; `lists`: tables that are written beside the masks. Raises `DelineateError` for a folder of other results,
+    such as a run."""
+    check_results_folder(folder, FILE_NAME, ())
     made = earlier_masks(folder)
     known = any((folder / name).exists() for name in (FILE_NAME, UNFINISHED))
     there = [path for path in (folder / FILE_NAME, *targets) if path.exists()]

@@ -232,12 +232,21 @@ def _measured(plan: Plan, folder: Path, request: BenchmarkRequest, announce: Ann
 def _evaluate(folder: Path, plan: Plan, entrant: Entrant, seed: int, jobs: Sequence[Job]) -> Stored:
     """Scores over the test cases of all folds; each case was predicted by a model that never saw it."""
     out = scores_folder(folder, entrant, seed)
-    if not (out / "scores.json").exists():
+    if not _is_whole(out):
         predictions = predictions_folder(folder, entrant, seed)
         _join_lists(predictions, [job.predictions for job in jobs], entrant, seed)
         options = Options(split="all", metrics=plan.metrics, stack=plan.stack, spacing=plan.spacing)
         evaluate_folders(predictions, folder / SCORED, options, out=out)
     return Stored.read(out)
+
+
+def _is_whole(scores: Path) -> bool:
+    """Whether an evaluation is there and can be read; one that is damaged is made again."""
+    try:
+        Stored.read(scores)
+    except DelineateError:
+        return False
+    return True
 
 
 def _join_lists(folder: Path, parts: Sequence[Path], entrant: Entrant, seed: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
@@ -79,7 +80,8 @@ class Job:
             content = read_json(self.run / RESULT)
         except (OSError, ValueError):
             return {}
-        return content if isinstance(content, dict) else {}
+        known = isinstance(content, dict) and ("error" in content or _is_number(content.get("minutes")))
+        return content if known else {}
 
     def do(self, plan: Plan, cache: Path | None, reporter: Reporter | None) -> None:
         """Train, going on where it was stopped, and predict the fold's test cases.
@@ -89,6 +91,8 @@ class Job:
         reset_peak()
         if self._progress != "trained":
             self._train(plan, cache, reporter)
+        # Scores of earlier masks must not be taken for those of the ones made now.
+        (scores_folder(self.folder, self.entrant, self.seed) / "scores.json").unlink(missing_ok=True)
         shutil.rmtree(self.predictions, ignore_errors=True)
         manifest = Manifest.load(self.manifest)
         images = [manifest.path(case.images[0]) for case in manifest.split("test") if case.masks]
@@ -149,6 +153,10 @@ def predictions_folder(folder: Path, entrant: Entrant, seed: int) -> Path:
 def scores_folder(folder: Path, entrant: Entrant, seed: int) -> Path:
     """The evaluation of these predictions."""
     return folder / "scores" / f"{_slug(entrant.label)}-seed{seed}"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _slug(label: str) -> str:
