@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -98,10 +99,15 @@ def make_leaderboard(benchmark: Benchmark) -> Leaderboard:
             rows.append(_row(entrant.label, first, mine, metrics, _cost(jobs)))
     headline = next(iter(metrics))
     sign = -1 if metrics[headline]["better"] == "higher" else 1
-    rows.sort(key=lambda row: sign * (row.means[headline].mean or 0.0))
+    rows.sort(key=lambda row: _place(row.means[headline].mean, sign))
     failures = {job.name: str(job.result()["error"]) for job in benchmark.jobs if job.state == "failed"}
     columns = {name: str(first.column_of(name)) for name in metrics}
     return Leaderboard(metrics, columns, tuple(rows), failures, _words(benchmark), _cautions(benchmark))
+
+
+def _place(mean: float | None, sign: int) -> float:
+    """Smaller is further up; a method without any score comes last, whichever scores are good."""
+    return math.inf if mean is None else sign * mean
 
 
 def write_leaderboard(folder: Path, board: Leaderboard) -> None:
