@@ -34,7 +34,7 @@ def model_card(
         f"- Input: {artefact.spec.channels}, {artefact.spec.size[0]}×{artefact.spec.size[1]} ({artefact.spec.fit}{scale}, "
         f"intensity {artefact.spec.intensity})",
         f"- Classes: {', '.join(artefact.classes.names)}",
-        f"- Data: {len(manifest.split('train'))} training, {len(manifest.split('val'))} validation cases; splits: "
+        f"- Data: {len(manifest.split('train'))} training, {count(len(manifest.split('val')), 'validation case')}; splits: "
         f"{manifest.split_origin}",
     ]
     lines += [f"- {line}" for line in about]

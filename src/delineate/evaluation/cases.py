@@ -21,6 +21,10 @@ QUICK = registry.resolve(("dice", "iou", "precision", "recall"))
 """What training's own validation reports: overlap from counts alone."""
 
 
+AT_ONCE = 1 << 22
+"""Pixels that are counted together."""
+
+
 @dataclass(frozen=True)
 class Row:
     """The scores of one case and one foreground class, at the resolution of the arrays that were compared."""
@@ -91,6 +95,19 @@ def score_case(
         masks = Masks.of(prediction == label, reference == label, valid=ignoring, spacing=spacing)
         rows.append(_row(case, label, name, masks.as_picture(), metrics, group))
     return rows
+
+
+def confusion(prediction: Labels, reference: Labels, classes: ClassTable) -> NDArray[np.int64]:
+    """Pixels by class of the reference (row) and of the prediction (column), background included; ignored ones are left out."""
+    count = len(classes.names)
+    found = np.zeros(count * count, np.int64)
+    ours, theirs = prediction.ravel(), reference.ravel()
+    for start in range(0, ours.size, AT_ONCE):  # in parts: counting takes eight bytes a pixel
+        part = slice(start, start + AT_ONCE)
+        valid = theirs[part] != IGNORE
+        pairs = theirs[part][valid].astype(np.int64) * count + ours[part][valid]
+        found += np.bincount(pairs, minlength=count * count)
+    return found.reshape(count, count)
 
 
 def add_probabilities(

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from delineate.common.errors import DataError
 from delineate.common.files import output_folder, write_text
 from delineate.common.names import listed
@@ -65,6 +68,8 @@ class Evaluation:
     """Cases whose reference has ignored pixels alone: they are not scored."""
     predictions_read: str | None = None
     """How the values of another tool's masks were read; None for masks that `predict` listed."""
+    confusion: NDArray[np.int64] | None = None
+    """Pixels of all cases by class of the reference (row) and the prediction (column); None of instance maps."""
     notes: tuple[str, ...] = ()
     """What a reader must know of these predictions before the figures, a sentence each."""
 
@@ -171,6 +176,7 @@ def evaluate_folders(
         references=opened.found.manifest,
         unscored=unscored,
         predictions_read=None if job.predicted is None or listed is not None else job.predicted.reason,
+        confusion=_confusion(scored),
         notes=(
             *training_notes(seen, len(opened.units)),
             *openings.remarks,
@@ -181,6 +187,11 @@ def evaluate_folders(
     if out is not None:
         _write(out, evaluation, opened, panel)
     return evaluation
+
+
+def _confusion(scored: Sequence[Scored]) -> NDArray[np.int64] | None:
+    known = [one.confusion for one in scored if one.confusion is not None]
+    return np.sum(known, axis=0) if known else None
 
 
 def _note_opening(
@@ -214,6 +225,9 @@ def _write(out: Path, evaluation: Evaluation, opened: _Opened, panel: Mapping[Ro
         "unscored": list(evaluation.unscored),
         "notes": list(evaluation.notes),
     }
+    if evaluation.confusion is not None:
+        names = list(opened.found.manifest.classes.names)
+        extra["confusion"] = {"classes": names, "pixels": evaluation.confusion.tolist()}
     if opened.job.predicted is not None:
         extra["labels"] = opened.found.manifest.labels.model_dump(mode="json")
         extra["predictions_read"] = opened.job.predicted.reason

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from delineate.common.errors import DataError
 from delineate.data.case import IGNORE, LabelRule, Manifest
 from delineate.evaluation import raters as panel
-from delineate.evaluation.cases import Row, add_probabilities, score_case, score_instances
+from delineate.evaluation.cases import Row, add_probabilities, confusion, score_case, score_instances
 from delineate.evaluation.choice import Choice
 from delineate.evaluation.instances import read_instances
 from delineate.evaluation.probabilities import ProbabilityMaps
@@ -42,6 +42,8 @@ class Scored:
     """SHA-256 of the reference."""
     raters: dict[Roles, list[Row]] = field(default_factory=dict)
     """The rows of each comparison with and among further raters."""
+    confusion: NDArray[np.int64] | None = None
+    """Pixels by class of the reference (row) and the prediction (column); None of instance maps."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,9 @@ class Job:
                 if arrays is None:
                     continue
                 rows = self._rows(unit, arrays.prediction, arrays.reference, None)
-                bases.append(Scored(unit.name, rows, arrays.prediction.ndim, False, content_hash(arrays.reference)))
+                digest = content_hash(arrays.reference)
+                mixed = confusion(arrays.prediction, arrays.reference, self.manifest.classes)
+                bases.append(Scored(unit.name, rows, arrays.prediction.ndim, False, digest, confusion=mixed))
                 stated = self._stated(unit, arrays) if self.probabilities is not None else None
                 yield Pair(unit.name, arrays.reference, arrays.prediction, stated)
 
@@ -119,6 +123,7 @@ class Job:
             arrays.spacing is not None,
             content_hash(arrays.reference),
             self._raters(unit, arrays),
+            confusion(arrays.prediction, arrays.reference, self.manifest.classes),
         )
 
     def _rows(

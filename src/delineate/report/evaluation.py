@@ -11,6 +11,7 @@ from delineate.evaluation.protocols import NATIVE
 from delineate.evaluation.stored import CSV_NAME, Stored
 from delineate.evaluation.tables import EPISODES_CSV, RATERS_CSV
 from delineate.report.casework import case_table, ranked_pictures
+from delineate.report.confusion import confusion_table
 from delineate.report.distribution import distributions
 from delineate.report.downloads import downloads, files_of
 from delineate.report.fewshot import fewshot_part
@@ -31,6 +32,7 @@ from delineate.report.scores import (
     score_tables,
     title_of,
 )
+from delineate.report.sizes import sizes_part
 from delineate.report.subgroups import subgroups_part
 
 REPORT = "report.html"
@@ -61,6 +63,8 @@ def write_evaluation_report(folder: Path, references: Manifest | None = None) ->
         _part("Scores by a paper's protocol", protocol_part(stored)),
         _part("All scores", join(score_tables(stored), notes(stored)) if stored.metrics else None),
         section("Found and missed", outcome_table(stored)),
+        _part("Which class was taken for which", confusion_table(stored)),
+        _part("Scores and the size of structures", sizes_part(stored)),
         _part("Several raters", raters_part(stored)),
         _part("Subgroups", subgroups_part(stored)),
         _part("How the scores are spread", distributions(stored)),

@@ -44,12 +44,16 @@ class Frame:
         return join(
             *(self._level(value, right) for value in self.y_ticks),
             *(
-                element("text", short(value), x=self.at_x(value), y=base + 18, text_anchor="middle")
+                element("text", self.x_text(value), x=self.at_x(value), y=base + 18, text_anchor="middle")
                 for value in self.x_ticks
             ),
             element("line", x1=LEFT, x2=right, y1=base, y2=base, class_="axis"),
             element("text", x_label, x=middle, y=self.height - 6, text_anchor="middle"),
         )
+
+    def x_text(self, value: float) -> str:
+        """What stands beneath a tick of the x axis."""
+        return short(value)
 
     def _level(self, value: float, right: float) -> Html:
         y = self.at_y(value)

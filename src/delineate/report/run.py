@@ -212,7 +212,11 @@ def _panels(record: RunRecord) -> Html | None:
         for case in ordered[:PANEL_CASES]
     ]
     left = len(ordered) - PANEL_CASES
-    rest = element("p", f"{left} more cases are in validation/panels.", class_="note") if left > 0 else None
+    rest = (
+        element("p", f"{count(left, 'more case is', 'more cases are')} in validation/panels.", class_="note")
+        if left > 0
+        else None
+    )
     lead = "Pictures that the method itself offers, at the working size."
     return section("Panels of the method", element("div", *sets, class_="panel-sets"), rest, lead=lead)
 
@@ -257,5 +261,7 @@ def _details(record: RunRecord) -> Html:
         rows: list[list[Any]] = [
             [case, number(dice)] for case, dice in sorted(per_case.items(), key=lambda item: item[1])
         ]
-        parts.append(fold(f"Dice of all {len(rows)} validation cases, worst first", table(["Case", "Dice"], rows)))
+        parts.append(
+            fold(f"Dice of all {count(len(rows), 'validation case')}, worst first", table(["Case", "Dice"], rows))
+        )
     return section("Details", *parts)

@@ -136,14 +136,26 @@ def _means_table(stored: Stored, means: Means, micro: Mapping[str, float] | None
     head = ["Metric", "Column", "Mean", "95 % interval", "n", "Groups", *([] if micro is None else ["Pixels pooled"])]
     rows = []
     for metric, columns in means.items():
-        for column, entry in columns.items():
-            quoted = column == stored.column_of(metric)
+        for names, entry in _alike(columns):
+            quoted = stored.column_of(metric) in names
             cells = interval_row(entry)
             if micro is not None:
                 cells.append(number(micro.get(metric)) if quoted else "")
-            first = [title_of(stored, metric), column, cells[0]]
+            first = [title_of(stored, metric), ", ".join(names), cells[0]]
             rows.append([*((element("b", cell) for cell in first) if quoted else first), *cells[1:]])
     return table(head, rows, numeric_from=2)
+
+
+def _alike(columns: Mapping[str, Mapping[str, Any]]) -> list[tuple[list[str], Mapping[str, Any]]]:
+    """Columns with equal entries, together: without empty masks `all` and `present` are one row."""
+    found: list[tuple[list[str], Mapping[str, Any]]] = []
+    for column, entry in columns.items():
+        same = next((names for names, other in found if other == entry), None)
+        if same is None:
+            found.append(([column], entry))
+        else:
+            same.append(column)
+    return found
 
 
 def _side_by_side(stored: Stored) -> Html:

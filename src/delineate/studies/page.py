@@ -5,7 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from delineate.data.case import Manifest
+from delineate.data.findings import count
+from delineate.evaluation.stacks import stack_names
+from delineate.evaluation.statistics.bootstrap import cluster, estimate
+from delineate.evaluation.table import Values
 from delineate.report.casework import worst_first
 from delineate.report.forest import Estimate, forest
 from delineate.report.html import Html, element, facts, join, number, table
@@ -34,6 +40,7 @@ def write_benchmark_report(benchmark: Benchmark, board: Leaderboard) -> Path:
         notice(list(Manifest.load(benchmark.folder / MANIFEST).leaks or ()), "In more than one split"),
         section("What this allows to be said", element("ul", *(element("li", line) for line in board.words))),
         section("Leaderboard", _scores(board), *(_forest(board, name) for name in board.metrics)),
+        _parts(benchmark, board),
         section("What it costs", _costs(board), _notes(board)),
         _links(benchmark),
         section("Where each method fails", *_galleries(benchmark)),
@@ -46,7 +53,7 @@ def _lead(benchmark: Benchmark) -> str:
     plan = benchmark.plan
     folds = "the data set's own splits" if plan.folds == 1 else f"{plan.folds} folds"
     return (
-        f"{len(plan.entrants)} methods, {folds}, {plan.seeds} seed{'s' if plan.seeds > 1 else ''}: every case was scored by "
+        f"{count(len(plan.entrants), 'method')}, {folds}, {count(plan.seeds, 'seed')}: every case was scored by "
         "models that never saw it, at its own resolution."
     )
 
@@ -65,6 +72,63 @@ def _score_line(row: Row, board: Leaderboard) -> list[Any]:
         seeds = None if spread is None else element("small", f" ± {number(spread)}")
         cells.append(join(element("b", number(row.means[name].mean)), seeds))
     return cells
+
+
+def _parts(benchmark: Benchmark, board: Leaderboard) -> Html | None:
+    """The first metric by class and by fold, where there are several."""
+    metric = next(iter(board.metrics))
+    title = f"{board.metrics[metric]['title']}, {board.columns[metric]}"
+    tables = [(name, _by_column(of, board, metric)) for name, of in _divisions(benchmark, metric).items()]
+    parts = [join(element("h3", name), made) for name, made in tables if made is not None]
+    return section(f"{title}: classes and folds", *parts) if parts else None
+
+
+def _divisions(benchmark: Benchmark, metric: str) -> dict[str, dict[str, dict[str, list[float]]]]:
+    """What the scores are divided by → column → method → the means of its seeds."""
+    fold_of = _folds(benchmark)
+    found: dict[str, dict[str, dict[str, list[float]]]] = {"By class": {}, "By fold": {}}
+    for (label, _), stored in benchmark.evaluations.items():
+        table = stored.values(metric)
+        for name, values in zip(stored.classes, table.T, strict=True):
+            found["By class"].setdefault(name, {}).setdefault(label, []).append(_mean(values[:, None]))
+        folds = [fold_of.get(case) for case in stored.cases()]
+        for fold in sorted({fold for fold in folds if fold is not None}):
+            chosen = table[[one == fold for one in folds]]
+            found["By fold"].setdefault(f"fold {fold}", {}).setdefault(label, []).append(_mean(chosen))
+    return found
+
+
+def _folds(benchmark: Benchmark) -> dict[str, int]:
+    """Case or volume → the fold that tested it; empty where there is one fold, or volumes lie across folds."""
+    if benchmark.plan.folds == 1:
+        return {}
+    known = {case.id: case.fold for case in Manifest.load(benchmark.folder / SCORED).cases if case.fold is not None}
+    if benchmark.plan.stack is None:
+        return known
+    found: dict[str, set[int]] = {}
+    for stack in stack_names(list(known), benchmark.plan.stack):
+        found[stack.volume] = {known[name] for name in stack.slices}
+    return {volume: folds.pop() for volume, folds in found.items() if len(folds) == 1}
+
+
+def _mean(table: Values) -> float:
+    """The mean of the classes' means; NaN where nothing counts."""
+    return estimate(cluster(table)) if np.isfinite(table).any() else float("nan")
+
+
+def _by_column(of: dict[str, dict[str, list[float]]], board: Leaderboard, metric: str) -> Html | None:
+    """A row per method, a column per class or fold: the mean over the seeds."""
+    if len(of) < 2:
+        return None
+    rows = [
+        [
+            element("b", row.label),
+            *(number(float(np.mean(of[name][row.label]))) for name in of),
+            number(row.means[metric].mean),
+        ]
+        for row in board.rows
+    ]
+    return table(["Method", *of, "all"], rows)
 
 
 def _costs(board: Leaderboard) -> Html:
