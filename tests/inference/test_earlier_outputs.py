@@ -136,7 +136,7 @@ def test_masks_that_were_changed_or_added_are_told(data: Path):
     assert changed == "1 mask (b.png) was changed after predict had written them: the scores are not the model's own."
     assert added.startswith("1 mask (zz.png) is not listed in")
     (out / "d.png").unlink()
-    with pytest.raises(DataError, match=r"cannot read .*d.png, which predictions.json lists"):
+    with pytest.raises(DataError, match=r"lists is not there: d.png; restore them or predict again"):
         score(data)
 
 
