@@ -393,6 +393,8 @@ def benchmark(
     from delineate.studies.leaderboard import make_leaderboard, write_leaderboard
     from delineate.studies.page import write_benchmark_report
 
+    if options.get("cache_folder") is not None:
+        options["cache_folder"] = Path(options["cache_folder"])
     request = study.BenchmarkRequest(data=as_source(data), out=Path(out), methods=methods, **options)
     folder = Path(out)
     kept = "what was done is kept; the same command goes on"

@@ -89,7 +89,7 @@ def test_a_bad_image_gives_exit_code_1(tmp_path: Path, model: Path, typed: Typed
     assert lines[0].endswith("(1 of 4 images)")
     assert lines[1].startswith("failed: ")
     assert "bad.png" in lines[1]
-    assert lines[2] == "1 of 5 images have no mask"
+    assert lines[2] == "1 of 5 images has no mask"
 
 
 def test_errors_are_one_line_and_write_nothing(tmp_path: Path, model: Path, typed: Typed):

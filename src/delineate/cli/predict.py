@@ -119,7 +119,8 @@ def print_predictions(result: PredictionResult) -> None:
     rate = len(good) / result.seconds if result.seconds else 0.0
     console.print(f"{counted(len(good), 'mask')} in {result.folder} ({result.seconds:.1f} s, {rate:.1f} images/s)")
     if result.failures:
-        typer.echo(f"{len(result.failures)} of {counted(len(result.files), 'image')} have no mask", err=True)
+        have = "has" if len(result.failures) == 1 else "have"
+        typer.echo(f"{len(result.failures)} of {counted(len(result.files), 'image')} {have} no mask", err=True)
 
 
 def _by_cause(result: PredictionResult) -> list[str]:

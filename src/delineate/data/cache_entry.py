@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
-from delineate.common.files import read_json
+from delineate.common.files import checksum, read_json
 from delineate.data.case import Case, Manifest
 from delineate.data.headers import read_header
 from delineate.data.images import READING
@@ -92,7 +92,7 @@ class Entry:
             sizes = self._sizes(index)
             if sizes is None or {name: self._file(name).stat().st_size for name in self.names} != self._bytes(sizes):
                 return None
-            return index if all(_checksum(self._file(name)) == index[name] for name in self.names) else None
+            return index if all(checksum(self._file(name)) == index[name] for name in self.names) else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -192,11 +192,3 @@ def _hashes(manifest: Manifest, case: Case, files: Sequence[str]) -> list[str]:
     if missing:
         raise DataError(f"{manifest.root}: {missing[0]} has no hash in the manifest; inspect the data first")
     return [case.hashes[file] for file in files]
-
-
-def _checksum(path: Path) -> int:
-    value = 0
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 22):
-            value = zlib.crc32(block, value)
-    return value

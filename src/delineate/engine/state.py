@@ -23,7 +23,7 @@ from torch import Tensor
 
 from delineate.artefact.tensors import not_finite, write_tensors
 from delineate.common.errors import TrainingError
-from delineate.common.files import output_folder, read_json, write_json
+from delineate.common.files import checksum, output_folder, read_json, write_json
 from delineate.common.locks import UNSUPPORTED, locked
 from delineate.engine.selection import Best, Measure
 
@@ -186,9 +186,9 @@ class States:
     def _write(self, folder: Path, state: State) -> None:
         for name, tensors in zip(_FILES, (state.model, state.tensors), strict=True):
             _save_tensors(folder / name, tensors)
-        files = {name: _checksum(folder / name) for name in _FILES}
+        files = {name: checksum(folder / name) for name in _FILES}
         if state.best is not None:
-            files[f"../{state.best}"] = _checksum(self.folder / state.best)
+            files[f"../{state.best}"] = checksum(self.folder / state.best)
         content = {"format": FORMAT, "progress": asdict(state.progress), "values": state.values, "best": state.best}
         content["files"] = files
         write_json(folder / "state.json", {**content, "checksum": _checksum_of(content)})
@@ -203,8 +203,8 @@ class States:
             progress = Progress(**content["progress"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DamagedState(f"the resume state {folder / 'state.json'} is damaged ({error})") from error
-        for name, checksum in content.get("files", {}).items():
-            _check(folder / name, checksum)
+        for name, wanted in content.get("files", {}).items():
+            _check(folder / name, wanted)
         model, tensors = (_load_tensors(folder / name) for name in _FILES)
         return State(progress, model, tensors, content["values"], content.get("best"))
 
@@ -274,22 +274,13 @@ def _load_tensors(path: Path) -> dict[str, Tensor]:
         raise DamagedState(f"the resume state {path} is damaged ({error})") from error
 
 
-def _check(path: Path, checksum: int) -> None:
+def _check(path: Path, wanted: int) -> None:
     try:
-        found = _checksum(path)
+        found = checksum(path)
     except OSError as error:
         raise DamagedState(f"the resume state {path} is damaged ({error.strerror})") from error
-    if found != checksum:
+    if found != wanted:
         raise DamagedState(f"the resume state {path} is damaged (its content has changed since it was written)")
-
-
-def _checksum(path: Path) -> int:
-    """CRC-32 of a file: against damage, not against forgery."""
-    found = 0
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            found = zlib.crc32(block, found)
-    return found
 
 
 def _checksum_of(content: Any) -> int:

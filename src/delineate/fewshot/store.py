@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
-from delineate.common.files import read_json
+from delineate.common.files import checksum, read_json
 from delineate.common.locks import locked
 from delineate.data.cache import DEFAULT_LIMIT_BYTES, amount, explain, make_room
 from delineate.data.cache_place import INDEX, begin_entry, cache_place, finish_entry, remove_entry
@@ -103,7 +103,7 @@ class _Entry:
             contents = {name: (self.path / f"{name}.bin") for name in self.rows}
             if {name: file.stat().st_size for name, file in contents.items()} != self.sizes:
                 return False
-            return all(_checksum(file) == index[name] for name, file in contents.items())
+            return all(checksum(file) == index[name] for name, file in contents.items())
         except (OSError, ValueError, KeyError, TypeError):
             return False
 
@@ -137,11 +137,3 @@ class _Entry:
 def _key(content: Any, rows: Mapping[str, tuple[tuple[int, ...], np.dtype[Any]]]) -> str:
     described = [content, {name: [list(shape), str(dtype)] for name, (shape, dtype) in rows.items()}]
     return hashlib.sha256(json.dumps(described, sort_keys=True, allow_nan=False).encode()).hexdigest()[:32]
-
-
-def _checksum(file: Path) -> int:
-    value = 0
-    with file.open("rb") as stream:
-        while block := stream.read(1 << 22):
-            value = zlib.crc32(block, value)
-    return value
