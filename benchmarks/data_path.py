@@ -21,14 +21,15 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from delineate.data import augment, transform
-from delineate.data.augment import AugmentSettings
-from delineate.data.cache import open_cache
-from delineate.data.case import Case, Manifest
-from delineate.data.loader import Loader
-from delineate.data.phantom import make_phantom
-from delineate.data.prepare import open_data
-from delineate.data.spec import InputSpec
+from delineate.data.augment import apply as transform
+from delineate.data.augment import settings as augment
+from delineate.data.augment.settings import AugmentSettings
+from delineate.data.cache.cache import open_cache
+from delineate.data.cases.phantom import make_phantom
+from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.manifest import Case, Manifest
+from delineate.data.loading.loader import Loader
+from delineate.data.loading.open import open_data
 
 TYPICAL = AugmentSettings(
     flip_horizontal=0.5,

@@ -22,9 +22,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from delineate.data.duplicates import Twins, find_twins, picture_hash
-from delineate.data.images import read_image
-from delineate.data.layouts import discover
+from delineate.data.formats.images import read_image
+from delineate.data.layouts.discover import discover
+from delineate.data.splits.duplicates import Twins, find_twins, picture_hash
 
 EVERY = 4
 Image = Any

@@ -19,8 +19,8 @@ import torch
 from numpy.typing import NDArray
 
 from delineate.artefact.format import Artefact
-from delineate.data.case import ClassTable
-from delineate.data.spec import InputSpec
+from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.manifest import ClassTable
 from delineate.fewshot.segmenter import TASK, ConditionedPredictor, FewShotPredictor
 from delineate.methods import registry
 

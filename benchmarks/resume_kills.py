@@ -25,7 +25,7 @@ import torch
 from safetensors.torch import load_file
 
 from delineate.common.occupied import holder
-from delineate.data.phantom import write_phantoms
+from delineate.data.cases.phantom import write_phantoms
 
 
 @dataclass(frozen=True)

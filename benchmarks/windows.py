@@ -14,11 +14,11 @@ import time
 from pathlib import Path
 
 from data_path import TYPICAL, WORKERS, ours
-from delineate.data.cache import open_cache
-from delineate.data.loader import Loader
-from delineate.data.patch_loader import make_loader
-from delineate.data.prepare import open_data
-from delineate.data.spec import Fit, InputSpec
+from delineate.data.cache.cache import open_cache
+from delineate.data.core.input_spec import Fit, InputSpec
+from delineate.data.loading.loader import Loader
+from delineate.data.loading.open import open_data
+from delineate.data.loading.window_loader import make_loader
 
 
 def measure(folder: Path, cache_folder: Path, size: int, rounds: int, batch: int, steps: int) -> None:

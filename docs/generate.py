@@ -21,7 +21,7 @@ import typer
 from pydantic import BaseModel
 
 from delineate.cli import app
-from delineate.data.augment import AugmentSettings
+from delineate.data.augment.settings import AugmentSettings
 from delineate.engine.recipe import DataSection, EngineSection, EpisodesSection, InputSection, StageSettings
 from delineate.methods import registry
 

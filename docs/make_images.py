@@ -10,8 +10,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from delineate.data.images import read_image
-from delineate.data.pixels import case_mask
+from delineate.data.cases.pixels import case_mask
+from delineate.data.formats.images import read_image
 from delineate.evaluation.predictions import read_prediction
 from delineate.evaluation.stored import Stored
 from delineate.inference.overlay import draw

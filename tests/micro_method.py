@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 
 import torch
 from pydantic import Field
@@ -41,11 +42,11 @@ class Micro(Method):
     def deploy(self) -> nn.Module:
         return copy.deepcopy(self).eval()
 
-    @staticmethod
-    def foreign_checkpoint(state: dict[str, Tensor]) -> ForeignModel:
-        method = Micro(MicroOptions(), classes=1, in_channels=3)
-        method.load_state_dict({**method.state_dict(), **dict(state)})
-        return ForeignModel(method, channels="bgr", size=(32, 32), description="a micro checkpoint")
+
+def micro_checkpoint(state: Mapping[str, Tensor]) -> ForeignModel:
+    method = Micro(MicroOptions(), classes=1, in_channels=3)
+    method.load_state_dict({**method.state_dict(), **dict(state)})
+    return ForeignModel(method, channels="bgr", size=(32, 32), description="a micro checkpoint")
 
 
 def brightness(classes: int = 1, in_channels: int = 3) -> Micro:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,8 @@ ROOMS = (
     *("report", "studies", "serve", "api", "cli"),
 )
 """Lowest first."""
+DATA_ROOMS = ("core", "formats", "cases", "layouts", "splits", "augment", "cache", "loading", "doctor")
+"""Rooms inside of `data`, lowest first."""
 TORCH = {"torch", "torchvision", "timm", "lightning"}
 WITHOUT_TORCH = ("common", "data", "evaluation", "report")
 HEAVY = TORCH | {"numpy", "scipy", "cv2", "PIL", "pydantic", "yaml", "safetensors"}
@@ -39,12 +43,15 @@ def imports(tree: ast.AST, module: str) -> Iterator[str]:
             yield from (arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str))
 
 
-def sources(package: Path) -> Iterator[tuple[str, str, ast.Module]]:
+@cache
+def sources(package: Path) -> tuple[tuple[str, str, ast.Module], ...]:
     """(module name, room, syntax tree) of every file; the room of the package's own `__init__.py` is ""."""
+    found = []
     for path in sorted(package.rglob("*.py")):
         parts = path.relative_to(package).with_suffix("").parts
         room = {"__init__": "", "__main__": "cli"}.get(parts[0], parts[0])
-        yield ".".join(("delineate", *parts)), room, ast.parse(path.read_text(encoding="utf-8"))
+        found.append((".".join(("delineate", *parts)), room, ast.parse(path.read_text(encoding="utf-8"))))
+    return tuple(found)
 
 
 def room_of(name: str) -> str | None:
@@ -69,6 +76,46 @@ def upward_imports(package: Path) -> list[str]:
     return offences
 
 
+def upward_in_data(package: Path) -> list[str]:
+    """The same for the rooms inside of `data`, each of whose files lies in one of them."""
+    offences = []
+    for module, room, tree in sources(package):
+        if room != "data" or module == "delineate.data.__init__":
+            continue
+        inside = module.split(".")[2]
+        if inside not in DATA_ROOMS:
+            offences.append(f"{module} lies in no room of data")
+            continue
+        below = DATA_ROOMS[: DATA_ROOMS.index(inside)]
+        targets = [(name, name.split(".")[2]) for name in imports(tree, module) if room_of(name) == "data"]
+        offences += [f"{module} imports {name}" for name, target in targets if target not in (inside, *below)]
+    return offences
+
+
+def circles(package: Path) -> list[str]:
+    """Files that import each other, however long the way round, also where the import is inside a function or for types alone."""
+    trees = {module.removesuffix(".__init__"): tree for module, _, tree in sources(package)}
+    arrows = {
+        module: {found for name in imports(tree, module) if (found := _file_of(name, trees))}
+        for module, tree in trees.items()
+    }
+    sorter = TopologicalSorter({module: targets - {module} for module, targets in arrows.items()})
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        return [" → ".join(reversed(error.args[1]))]
+    return []
+
+
+def _file_of(name: str, modules: Container[str]) -> str | None:
+    """The module that an imported name lies in; None for another package's, and for the package's own face."""
+    while name not in modules:
+        name = name.rpartition(".")[0]
+        if not name:
+            return None
+    return None if name == "delineate" else name
+
+
 def unknown_rooms(package: Path) -> list[str]:
     """Files and folders that belong to no room."""
     return [module for module, room, _ in sources(package) if room and room not in ROOMS]
@@ -76,7 +123,7 @@ def unknown_rooms(package: Path) -> list[str]:
 
 def known_papers(package: Path) -> list[str]:
     """Imports of one method's folder from anywhere else: a paper lives in its own folder and nowhere else."""
-    folders = {path.parent.name for path in package.glob("methods/*/__init__.py")}
+    folders = {path.parent.name for path in package.glob("methods/*/__init__.py")} - {"testing"}
     offences = []
     for module, _, tree in sources(package):
         for name in imports(tree, module):
@@ -117,7 +164,7 @@ def long_files(package: Path) -> list[str]:
     return [f"{path}: {count} lines" for path, count in lengths.items() if count > LONGEST]
 
 
-RULES = (upward_imports, unknown_rooms, known_papers, torch_imports, heavy_verbs, long_files)
+RULES = (upward_imports, upward_in_data, circles, unknown_rooms, known_papers, torch_imports, heavy_verbs, long_files)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
@@ -126,7 +173,7 @@ def test_house_rule(rule):
 
 
 PLANTED = [
-    (upward_imports, "data/reader.py", "from delineate.engine import loop"),
+    (upward_imports, "data/core/reader.py", "from delineate.engine import loop"),
     (upward_imports, "nn/block.py", "def late():\n    from delineate.methods.registry import build"),
     (upward_imports, "evaluation/table.py", "from ..inference import predictor"),
     (
@@ -135,10 +182,17 @@ PLANTED = [
         "from importlib import import_module\nimport_module('delineate.engine.loop')",
     ),
     (upward_imports, "engine/loop.py", "import delineate"),
+    (upward_in_data, "data/core/case.py", "from delineate.data.formats.images import read_image"),
+    (upward_in_data, "data/reader.py", ""),
+    (
+        circles,
+        "nn/ring.py",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from delineate.nn.block import Block",
+    ),
     (unknown_rooms, "utils/misc.py", ""),
     (known_papers, "methods/second/network.py", "from delineate.methods.first.network import Block"),
     (known_papers, "engine/loop.py", "from delineate.methods import first"),
-    (torch_imports, "data/cache.py", "import torch.utils.data"),
+    (torch_imports, "data/cache/cache.py", "import torch.utils.data"),
     (torch_imports, "evaluation/dice.py", "from torch import Tensor"),
     (heavy_verbs, "cli/predict.py", "import numpy as np"),
     (heavy_verbs, "cli/predict.py", "from delineate.inference.predictor import Predictor"),
@@ -151,6 +205,8 @@ def test_planted_offence_is_caught(rule, file, source, tmp_path):
     for name in ("methods/first/__init__.py", "methods/second/__init__.py"):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).touch()
+    (tmp_path / "nn").mkdir()
+    (tmp_path / "nn" / "block.py").write_text("def late():\n    from delineate.nn import ring\n")
     target = tmp_path / file
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(source)
@@ -160,7 +216,7 @@ def test_planted_offence_is_caught(rule, file, source, tmp_path):
 def test_downward_imports_are_allowed(tmp_path):
     (tmp_path / "engine").mkdir()
     (tmp_path / "engine" / "loop.py").write_text(
-        "from delineate import __version__\nfrom delineate.data.case import Case\n"
+        "from delineate import __version__\nfrom delineate.data.core.manifest import Case\n"
     )
     (tmp_path / "__init__.py").write_text("from delineate.api import load\n")
     assert [offence for rule in RULES for offence in rule(tmp_path)] == []

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         load,
         train,
     )
-    from delineate.data.source import DataSource
+    from delineate.data.layouts.source import DataSource
     from delineate.methods.listing import list_methods
     from delineate.methods.registry import create
 
@@ -46,7 +46,7 @@ __all__ = [
 ]
 
 _HOME = {
-    "DataSource": "delineate.data.source",
+    "DataSource": "delineate.data.layouts.source",
     "compare": "delineate.api",
     "create": "delineate.methods.registry",
     "demo": "delineate.api",

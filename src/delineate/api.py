@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from delineate.common.errors import DelineateError
 
 if TYPE_CHECKING:
-    from delineate.data.source import DataSource
+    from delineate.data.layouts.source import DataSource
     from delineate.engine.console import Reporter
     from delineate.engine.run import RunResult
     from delineate.engine.task import TaskKind
@@ -93,7 +93,7 @@ def _train(
     **fields: Any,
 ) -> RunResult:
     """A run of that kind, with its report. `fields`: those of `TrainRequest` that are passed on as they are."""
-    from delineate.data.source import as_source
+    from delineate.data.layouts.source import as_source
     from delineate.engine.request import TrainRequest
     from delineate.engine.run import train as run
     from delineate.report.run import write_run_report
@@ -168,8 +168,8 @@ def fewshot_train(
 
     Raises `DelineateError` (one line): as `train`, and for classes that are not there, or fewer than 50 slices left.
     """
+    from delineate.common.config import merge
     from delineate.fewshot.training import EPISODIC
-    from delineate.methods.registry import merge
 
     given = {
         "kind": episodes,
@@ -222,7 +222,7 @@ def fewshot_predict(
     `delineate.inference.files.predict_files`, which also says what is written. Raises `DelineateError` (one line) for whatever
     a user can mend.
     """
-    from delineate.data.source import as_source
+    from delineate.data.layouts.source import as_source
     from delineate.fewshot.segmenter import load as load_fewshot
     from delineate.fewshot.support import Support
     from delineate.inference.files import predict_files
@@ -255,7 +255,7 @@ def fewshot_episodes(
     `val`. Raises `DataError` for whatever a user can mend.
     """
     from delineate.common.outputs import check_result_file
-    from delineate.data.source import as_source
+    from delineate.data.layouts.source import as_source
     from delineate.fewshot.protocol import Plan, make_episodes
     from delineate.fewshot.slices import open_slices
 
@@ -291,7 +291,7 @@ def fewshot_evaluate(
     """
     from delineate.common.files import output_folder
     from delineate.common.outputs import check_new, check_results_folder
-    from delineate.data.source import as_source
+    from delineate.data.layouts.source import as_source
     from delineate.fewshot.candidates import check_unseen, open_candidate
     from delineate.fewshot.episode_file import EpisodeFile
     from delineate.fewshot.evaluate import METRICS, Job, evaluate_episodes, write_episodes
@@ -330,7 +330,7 @@ def evaluate(
     the errors. An earlier evaluation in `out` is an error unless `overwrite`.
     """
     from delineate.common.outputs import check_new
-    from delineate.data.source import as_source
+    from delineate.data.layouts.source import as_source
     from delineate.evaluation.files import Options, evaluate_folders
     from delineate.report.evaluation import write_evaluation_report
 
@@ -384,8 +384,8 @@ def benchmark(
     Raises `DelineateError` for whatever a user can mend, `Interrupted` after Ctrl-C or SIGTERM.
     """
     from delineate.common.occupied import occupied
-    from delineate.data.case import Manifest
-    from delineate.data.source import as_source
+    from delineate.data.core.manifest import Manifest
+    from delineate.data.layouts.source import as_source
     from delineate.engine.signals import raise_on_signals
     from delineate.report.comparison import write_comparison_report
     from delineate.report.evaluation import write_evaluation_report
@@ -441,7 +441,7 @@ def demo(
 
     Raises `DelineateError` when `out` holds something already.
     """
-    from delineate.data.phantom import write_phantoms
+    from delineate.data.cases.phantom import write_phantoms
     from delineate.inference.files import predict_files
     from delineate.inference.predictor import load
     from delineate.report.compare import Entry, write_comparison

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from delineate.artefact.format import FORMAT, Artefact, save
-from delineate.data.case import ClassTable
-from delineate.data.spec import InputSpec
+from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.manifest import ClassTable
 from delineate.inference.predictor import Predictor
 from delineate.methods import registry
 

@@ -12,10 +12,15 @@ import torch
 from delineate.artefact.foreign import import_checkpoint, read_state
 from delineate.artefact.format import load
 from delineate.common.errors import ArtefactError, RecipeError
+from delineate.methods import registry
 from delineate.methods.contract import ForeignModel
 from micro_method import Micro, MicroOptions
 
-pytestmark = pytest.mark.usefixtures("micro")
+
+@pytest.fixture(autouse=True)
+def readable(micro: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The micro method, with a reader of its checkpoints."""
+    monkeypatch.setitem(registry.CHECKPOINTS, "micro", "micro_method:micro_checkpoint")
 
 
 def weights() -> dict[str, torch.Tensor]:
@@ -60,7 +65,7 @@ def test_a_part_of_a_model_is_marked(tmp_path: Path, monkeypatch: pytest.MonkeyP
         method = Micro(MicroOptions(), classes=3, in_channels=3)
         return ForeignModel(method, "rgb", (16, 16), "an encoder", complete=False)
 
-    monkeypatch.setattr(Micro, "foreign_checkpoint", staticmethod(part))
+    monkeypatch.setattr("micro_method.micro_checkpoint", part)
     torch.save(weights(), tmp_path / "theirs.pth")
     result = import_checkpoint("micro", tmp_path / "theirs.pth", tmp_path)
     assert not result.complete
@@ -73,7 +78,7 @@ def test_the_methods_own_error_names_the_file(tmp_path: Path, monkeypatch: pytes
     def refuse(state: dict[str, torch.Tensor]) -> ForeignModel:
         raise ArtefactError("parameter 'x' is missing")
 
-    monkeypatch.setattr(Micro, "foreign_checkpoint", staticmethod(refuse))
+    monkeypatch.setattr("micro_method.micro_checkpoint", refuse)
     torch.save(weights(), tmp_path / "theirs.pth")
     with pytest.raises(ArtefactError, match=r"theirs\.pth: parameter 'x' is missing"):
         import_checkpoint("micro", tmp_path / "theirs.pth", tmp_path / "out")
@@ -130,6 +135,6 @@ def test_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         import_checkpoint("mikro", tmp_path / "x.pth", tmp_path)
     with pytest.raises(ArtefactError, match="does not exist"):
         import_checkpoint("micro", tmp_path / "x.pth", tmp_path)
-    monkeypatch.delattr(Micro, "foreign_checkpoint")
+    monkeypatch.delitem(registry.CHECKPOINTS, "micro")
     with pytest.raises(ArtefactError, match="no released checkpoints"):
         import_checkpoint("micro", tmp_path / "x.pth", tmp_path)

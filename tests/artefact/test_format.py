@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 from delineate.artefact import format as artefacts
 from delineate.artefact.inherit import inherit
 from delineate.common.errors import ArtefactError, DelineateError
-from delineate.data.case import ClassTable
-from delineate.data.spec import InputSpec
+from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.manifest import ClassTable
 from delineate.methods import registry
 from micro_method import Micro, MicroOptions
 

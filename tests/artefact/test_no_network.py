@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 
 from delineate.artefact.format import Artefact, load, save
 from delineate.common.errors import ArtefactError
-from delineate.data.case import ClassTable
-from delineate.data.spec import InputSpec
+from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.manifest import ClassTable
 from delineate.methods import registry
 from delineate.nn.encoder import EncoderOptions
 

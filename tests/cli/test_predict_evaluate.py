@@ -14,8 +14,8 @@ import torch
 
 from delineate import cli
 from delineate.artefact.format import Artefact, save
-from delineate.data.case import ClassTable
-from delineate.data.spec import InputSpec
+from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.manifest import ClassTable
 from delineate.inference.predictor import load
 from micro_method import Micro, MicroOptions, brightness
 

@@ -19,9 +19,9 @@ from delineate.artefact import format as artefacts
 from delineate.artefact.foreign import read_state
 from delineate.common.errors import DelineateError
 from delineate.common.yaml_text import parse_yaml
-from delineate.data.case import Case, ClassTable, LabelRule, Manifest
-from delineate.data.source import DataSource
-from delineate.data.spec import InputSpec
+from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.manifest import Case, ClassTable, LabelRule, Manifest
+from delineate.data.layouts.source import DataSource
 from delineate.engine.folder import RunFolder
 from delineate.engine.planning import planned_sections
 from delineate.engine.recipe import Recipe, resolve

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from delineate.data.augment import AugmentParameters, AugmentSettings, sample
-from delineate.data.transform import apply, colour_matrix, warp_matrix
+from delineate.data.augment.apply import apply, colour_matrix, warp_matrix
+from delineate.data.augment.settings import AugmentParameters, AugmentSettings, sample
 
 EVERYTHING = AugmentSettings(
     flip_horizontal=0.5,

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from delineate.common.errors import DataError
-from delineate.data.images import read_image
-from delineate.data.volumes import read_label_volume
+from delineate.data.formats.images import read_image
+from delineate.data.formats.nifti import read_label_volume
 
 LIMIT = 120_000
 """KiB that reading may add to the process's largest size."""

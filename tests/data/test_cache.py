@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from delineate.common.errors import DataError, DelineateError
-from delineate.data import cache as cache_module
-from delineate.data.cache import open_cache
-from delineate.data.case import Case, Manifest
-from delineate.data.prepare import open_data
-from delineate.data.spec import InputSpec
+from delineate.data.cache.cache import cache as cache_module
+from delineate.data.cache.cache import open_cache
+from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.manifest import Case, Manifest
+from delineate.data.loading.open import open_data
 
 Pairs = Callable[..., Path]
 SPEC = InputSpec(size=(12, 20))
@@ -38,7 +38,7 @@ def opened(
 
 
 def test_it_holds_what_the_input_specification_makes(manifest: Manifest, tmp_path: Path) -> None:
-    from delineate.data.pixels import case_image, case_mask
+    from delineate.data.cases.pixels import case_image, case_mask
 
     cache, said = opened(manifest, tmp_path / "c")
     assert len(cache) == 10

@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from delineate.common.errors import DelineateError
-from delineate.data.cache import make_room, open_cache
-from delineate.data.cache_place import MARKER, SUBFOLDER, begin_entry, cache_place, finish_entry, remove_entry
-from delineate.data.prepare import open_data
-from delineate.data.spec import InputSpec
+from delineate.data.cache.cache import make_room, open_cache
+from delineate.data.cache.place import MARKER, SUBFOLDER, begin_entry, cache_place, finish_entry, remove_entry
+from delineate.data.core.input_spec import InputSpec
+from delineate.data.loading.open import open_data
 
 KEY = "0123456789abcdef" * 2
 OTHER = "f" * 32

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from delineate.data.canonical import Turn
+from delineate.data.formats.canonical import Turn
 
 nibabel = pytest.importorskip("nibabel")
 

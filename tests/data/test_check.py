@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from delineate.common.errors import DataError
-from delineate.data.check import CheckReport, check
-from delineate.data.images import read_image
-from delineate.data.phantom import write_phantoms
-from delineate.data.quality import Light, agreement, constant_and_dark
-from delineate.data.source import DataSource
+from delineate.data.cases.phantom import write_phantoms
+from delineate.data.doctor.check import CheckReport, check
+from delineate.data.doctor.quality import Light, agreement, constant_and_dark
+from delineate.data.formats.images import read_image
+from delineate.data.layouts.source import DataSource
 
 Write = Callable[[Path, Any], Path]
 Pairs = Callable[..., Path]

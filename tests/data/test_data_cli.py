@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from delineate.cli import data
 from delineate.common.errors import DataError
-from delineate.data.case import Manifest
+from delineate.data.core.manifest import Manifest
 
 
 def test_sound_data(make_pairs: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from delineate.common.errors import DataError
-from delineate.data.drawn import run_manifest, with_drawn_splits
-from delineate.data.images import write_image
-from delineate.data.layouts import discover
-from delineate.data.prepare import open_data
-from delineate.data.source import DataSource
+from delineate.data.formats.images import write_image
+from delineate.data.layouts.discover import discover
+from delineate.data.layouts.source import DataSource
+from delineate.data.loading.open import open_data
+from delineate.data.splits.drawn import run_manifest, with_drawn_splits
 from delineate.evaluation.references import open_references
 from delineate.inference.inputs import plan_split
 

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from delineate.data.duplicates import NEAR, ORIENTATIONS, find_twins, oriented, picture_hash
-from delineate.data.phantom import make_phantom
+from delineate.data.cases.phantom import make_phantom
+from delineate.data.splits.duplicates import NEAR, ORIENTATIONS, find_twins, oriented, picture_hash
 
 COUNT = 24
 Change = Callable[[Any], Any]

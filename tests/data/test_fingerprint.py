@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from delineate.common.errors import DataError
-from delineate.data.case import Manifest
-from delineate.data.fingerprint import take_fingerprint, thickness
-from delineate.data.inspect import Census
-from delineate.data.prepare import open_data
-from delineate.data.spec import InputSpec
+from delineate.data.cases.census import Census
+from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.manifest import Manifest
+from delineate.data.doctor.fingerprint import take_fingerprint, thickness
+from delineate.data.loading.open import open_data
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from delineate.common.errors import DataError
-from delineate.data.check import check
-from delineate.data.fix import FILE_NAME, write_fixed
-from delineate.data.images import read_image, read_mask
-from delineate.data.prepare import open_data
+from delineate.data.doctor.check import check
+from delineate.data.doctor.fix import FILE_NAME, write_fixed
+from delineate.data.formats.images import read_image, read_mask
+from delineate.data.loading.open import open_data
 
 Write = Callable[[Path, Any], Path]
 Pairs = Callable[..., Path]

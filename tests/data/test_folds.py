@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from delineate.common.errors import DataError
-from delineate.data.case import Case, ClassTable, LabelRule, Manifest
-from delineate.data.copies import Copies
-from delineate.data.duplicates import Twins
-from delineate.data.folds import Folding, deal, split_data
-from delineate.data.inspect import Census, Facts
-from delineate.data.prepare import open_data
-from delineate.data.source import DataSource
+from delineate.data.cases.census import Census, Facts
+from delineate.data.core.manifest import Case, ClassTable, LabelRule, Manifest
+from delineate.data.layouts.source import DataSource
+from delineate.data.loading.open import open_data
+from delineate.data.splits.duplicates import Twins
+from delineate.data.splits.folds import Folding, deal, split_data
+from delineate.data.splits.leakage import Copies
 
 Pairs = Callable[..., Path]
 NAMES = ("background", "common", "rare")

@@ -13,15 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from delineate.common.errors import DataError
-from delineate.data.check import check
-from delineate.data.duplicates import ORIENTATIONS, Twins, find_twins, picture_hash
-from delineate.data.folds import split_data
-from delineate.data.frames import continued, inside_frame
-from delineate.data.inspect import inspect
-from delineate.data.layouts import discover
-from delineate.data.mask_twins import masks_agree
-from delineate.data.phantom import make_phantom
-from delineate.data.source import DataSource
+from delineate.data.cases.census import inspect
+from delineate.data.cases.phantom import make_phantom
+from delineate.data.doctor.check import check
+from delineate.data.layouts.discover import discover
+from delineate.data.layouts.source import DataSource
+from delineate.data.splits.duplicates import ORIENTATIONS, Twins, find_twins, picture_hash
+from delineate.data.splits.folds import split_data
+from delineate.data.splits.frames import continued, inside_frame
+from delineate.data.splits.mask_twins import masks_agree
 from delineate.studies.folds import open_folds
 
 Write = Callable[[Path, Any], Path]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from delineate.common.errors import DataError
-from delineate.data.grouping import describe_rule, group_cases, read_table
+from delineate.data.core.grouping import describe_rule, group_cases, read_table
 
 NAMES = ["patient01_ED", "patient01_ES", "patient02_ED"]
 

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from delineate.common.errors import DataError
-from delineate.data.case import Case, Manifest
-from delineate.data.check import check
-from delineate.data.groups import Grouping, find_groups, with_groups
-from delineate.data.layouts import discover
-from delineate.data.splits import complete
+from delineate.data.core.manifest import Case, Manifest
+from delineate.data.doctor.check import check
+from delineate.data.layouts.discover import discover
+from delineate.data.layouts.groups import Grouping, find_groups, with_groups
+from delineate.data.splits.seeded import complete
 
 Pairs = Callable[..., Path]
 

@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 from PIL.TiffImagePlugin import TiffImageFile
 
 from delineate.common.errors import DataError
-from delineate.data.images import decode_image, decode_mask, is_volume, read_image, read_mask, write_mask
+from delineate.data.formats.images import decode_image, decode_mask, is_volume, read_image, read_mask, write_mask
 
 RGB = np.random.default_rng(0).integers(0, 256, (12, 20, 3), np.uint8)
 

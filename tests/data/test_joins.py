@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from delineate.data.case import Case, ClassTable, LabelRule, Manifest
-from delineate.data.copies import Copies
-from delineate.data.duplicates import Twins
-from delineate.data.folds import deal
-from delineate.data.inspect import Census, Facts
-from delineate.data.joins import described, equal_pictures, is_known, join, members_of
-from delineate.data.prepare import divided
-from delineate.data.splits import TooFewPictures, complete
+from delineate.data.cases.census import Census, Facts
+from delineate.data.core.joins import described, equal_pictures, is_known, join, members_of
+from delineate.data.core.manifest import Case, ClassTable, LabelRule, Manifest
+from delineate.data.loading.open import divided
+from delineate.data.splits.duplicates import Twins
+from delineate.data.splits.folds import deal
+from delineate.data.splits.leakage import Copies
+from delineate.data.splits.seeded import TooFewPictures, complete
 
 sets = st.integers(8, 40).flatmap(
     lambda number: st.tuples(

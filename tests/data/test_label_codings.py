@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from delineate.common.errors import DataError
-from delineate.data import labels
-from delineate.data.case import IGNORE
-from delineate.data.images import raw_mask, read_mask
-from delineate.data.label_reading import Reading, read_by_evidence
-from delineate.data.mask_values import RawMask, mask_values
+from delineate.data.core import labels
+from delineate.data.core.label_reading import Reading, read_by_evidence
+from delineate.data.core.manifest import IGNORE
+from delineate.data.core.mask_values import RawMask, mask_values
+from delineate.data.formats.images import raw_mask, read_mask
 
 Mask = NDArray[Any]
 seeds = st.integers(0, 2**32 - 1)
@@ -278,7 +278,7 @@ def test_palettes_that_contradict_each_other_are_refused() -> None:
 
 
 def test_written_names_are_in_the_file(tmp_path: Path) -> None:
-    from delineate.data.images import write_mask
+    from delineate.data.formats.images import write_mask
 
     mask = blobs(np.random.default_rng(0), 2)
     write_mask(tmp_path / "m.png", mask, "0=background, 1=Zytoplasma Ä, 2=nucleus")

@@ -14,14 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from delineate.common.errors import DataError
-from delineate.data.case import IGNORE, Manifest
-from delineate.data.check import check
-from delineate.data.label_reading import read_by_table
-from delineate.data.label_table import find_labels, parse_labels
-from delineate.data.mask_values import MaskValues
-from delineate.data.pixels import case_mask
-from delineate.data.prepare import open_data
-from delineate.data.source import DataSource
+from delineate.data.cases.pixels import case_mask
+from delineate.data.core.label_reading import read_by_table
+from delineate.data.core.label_table import find_labels, parse_labels
+from delineate.data.core.manifest import IGNORE, Manifest
+from delineate.data.core.mask_values import MaskValues
+from delineate.data.doctor.check import check
+from delineate.data.layouts.source import DataSource
+from delineate.data.loading.open import open_data
 
 Pairs = Callable[..., Path]
 Write = Callable[[Path, Any], Path]

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from delineate.common.errors import DataError
-from delineate.data import labels
-from delineate.data.case import LabelRule
-from delineate.data.label_reading import Reading, read_by_evidence
-from delineate.data.mask_values import MaskValues, RawMask, count_values, mask_values
+from delineate.data.core import labels
+from delineate.data.core.label_reading import Reading, read_by_evidence
+from delineate.data.core.manifest import LabelRule
+from delineate.data.core.mask_values import MaskValues, RawMask, count_values, mask_values
 
 HERE = Path("mask.png")
 

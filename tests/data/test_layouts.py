@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from delineate.common.errors import DataError
-from delineate.data.layouts import discover, recognise
+from delineate.data.layouts.discover import discover, recognise
 
 
 @pytest.fixture

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from delineate.common.errors import DataError
-from delineate.data import transform
-from delineate.data.augment import AugmentSettings
-from delineate.data.cache import Cache
-from delineate.data.case import Case
-from delineate.data.loader import Loader, NumpyBatch
-from delineate.data.spec import InputSpec
+from delineate.data.augment import apply as transform
+from delineate.data.augment.settings import AugmentSettings
+from delineate.data.cache.cache import Cache
+from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.manifest import Case
+from delineate.data.loading.loader import Loader, NumpyBatch
 
 SPEC = InputSpec(size=(16, 24))
 BUSY = AugmentSettings(
@@ -171,8 +171,8 @@ def loader_threads() -> int:
 
 
 def test_the_real_thing(make_pairs: Callable[..., Path], tmp_path: Path) -> None:
-    from delineate.data.cache import open_cache
-    from delineate.data.prepare import open_data
+    from delineate.data.cache.cache import open_cache
+    from delineate.data.loading.open import open_data
 
     manifest, _ = open_data(make_pairs([f"s{number}" for number in range(6)]))
     cache = open_cache(manifest, manifest.split("train"), SPEC, folder=tmp_path / "c")

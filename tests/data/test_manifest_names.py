@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from delineate.common.errors import DataError
-from delineate.data.case import Manifest
-from delineate.data.layouts import discover
-from delineate.data.prepare import open_data
+from delineate.data.core.manifest import Manifest
+from delineate.data.layouts.discover import discover
+from delineate.data.loading.open import open_data
 
 
 @pytest.mark.parametrize("name", ["../../x", "/tmp/x", "a/b", "a\\b", "C:\\x", "..", "", "nul", "a\nb", "c1"])

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import pytest
 
-from delineate.data.check import check
-from delineate.data.phantom import make_phantom
-from delineate.data.source import DataSource
+from delineate.data.cases.phantom import make_phantom
+from delineate.data.doctor.check import check
+from delineate.data.layouts.source import DataSource
 
 Write = Callable[[Path, Any], Path]
 

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from delineate.common.errors import DataError
-from delineate.data.case import Case, Manifest
-from delineate.data.check import check
-from delineate.data.pixels import case_image, case_mask
-from delineate.data.prepare import open_data
-from delineate.data.splits import complete
+from delineate.data.cases.pixels import case_image, case_mask
+from delineate.data.core.manifest import Case, Manifest
+from delineate.data.doctor.check import check
+from delineate.data.loading.open import open_data
+from delineate.data.splits.seeded import complete
 
 Write = Callable[[Path, Any], Path]
 Pairs = Callable[..., Path]

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from delineate.common.errors import DataError
-from delineate.data.case import Manifest
-from delineate.data.check import check
-from delineate.data.fix import write_fixed
-from delineate.data.images import decode_image, read_content, read_image, read_mask
-from delineate.data.layouts import discover, recognise
-from delineate.data.pixels import case_image, case_mask
-from delineate.data.planes import Address, as_pixels, picture_name, read_plane
-from delineate.data.prepare import open_data
+from delineate.data.cases.pixels import case_image, case_mask
+from delineate.data.core.manifest import Manifest
+from delineate.data.doctor.check import check
+from delineate.data.doctor.fix import write_fixed
+from delineate.data.formats.archives import Address, as_pixels, picture_name, read_plane
+from delineate.data.formats.images import decode_image, read_content, read_image, read_mask
+from delineate.data.layouts.discover import discover, recognise
+from delineate.data.loading.open import open_data
 from delineate.report.data import write_data_report
 
 Write = Callable[..., Path]
@@ -237,7 +237,7 @@ def test_objects_are_never_loaded(packed: Write) -> None:
 
 def test_hdf5_needs_h5py(packed: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     root = packed("a.h5", pixels(8, 8), labels(12, 12)[:8, :8])
-    monkeypatch.setattr("delineate.data.planes.import_module", lambda name: __import__("no_" + name))
+    monkeypatch.setattr("delineate.data.formats.archives.import_module", lambda name: __import__("no_" + name))
     with pytest.raises(DataError, match=r"pip install h5py"):
         discover(root)
 

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 
 from delineate.common.errors import DataError
-from delineate.data import patches
-from delineate.data.augment import AugmentSettings
-from delineate.data.cache import Cache, open_cache
-from delineate.data.case import Manifest
-from delineate.data.loader import NumpyBatch
-from delineate.data.patch_loader import PatchLoader, make_loader
-from delineate.data.pixels import case_image, case_mask
-from delineate.data.prepare import open_data
-from delineate.data.spec import InputSpec
+from delineate.data.augment import windows as patches
+from delineate.data.augment.settings import AugmentSettings
+from delineate.data.cache.cache import Cache, open_cache
+from delineate.data.cases.pixels import case_image, case_mask
+from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.manifest import Manifest
+from delineate.data.loading.loader import NumpyBatch
+from delineate.data.loading.open import open_data
+from delineate.data.loading.window_loader import PatchLoader, make_loader
 
 SPEC = InputSpec(size=(24, 32), fit="patch")
 SIZES = [(60, 40), (33, 90), (70, 71), (10, 12), (24, 32), (100, 20)]

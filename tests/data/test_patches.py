@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from delineate.data import augment, patches, transform
-from delineate.data.augment import AugmentParameters, AugmentSettings
-from delineate.data.patches import Contents
-from delineate.data.spec import InputSpec
+from delineate.data.augment import apply as transform
+from delineate.data.augment import settings as augment
+from delineate.data.augment import windows as patches
+from delineate.data.augment.settings import AugmentParameters, AugmentSettings
+from delineate.data.augment.windows import Contents
+from delineate.data.core.input_spec import InputSpec
 
 SIDES = st.tuples(st.integers(1, 90), st.integers(1, 90))
 WILD = AugmentSettings(

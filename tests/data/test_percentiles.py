@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from delineate.data.cache import open_cache
-from delineate.data.patch_loader import make_loader
-from delineate.data.prepare import open_data
-from delineate.data.spec import Fit, InputSpec
+from delineate.data.cache.cache import open_cache
+from delineate.data.core.input_spec import Fit, InputSpec
+from delineate.data.loading.open import open_data
+from delineate.data.loading.window_loader import make_loader
 
 
 def blurred(seed: int, height: int, width: int, *, offset: int = 20000) -> Any:

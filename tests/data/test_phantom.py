@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from delineate.data.phantom import make_phantom, write_phantoms
-from delineate.data.prepare import open_data
+from delineate.data.cases.phantom import make_phantom, write_phantoms
+from delineate.data.loading.open import open_data
 
 
 @pytest.mark.parametrize("classes", [1, 3])

@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 
 from delineate.cli import data
 from delineate.common.errors import DataError
-from delineate.data.case import Case, Manifest
-from delineate.data.published import PUBLISHED, apply_list, find_list
-from delineate.data.resplit import resplit
+from delineate.data.core.manifest import Case, Manifest
+from delineate.data.splits.published import PUBLISHED, apply_list, find_list
+from delineate.data.splits.resplit import resplit
 
 
 def manifest(names: list[str]) -> Manifest:

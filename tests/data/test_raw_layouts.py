@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from delineate.common.errors import DataError
-from delineate.data.layouts import discover, recognise
+from delineate.data.layouts.discover import discover, recognise
 from raw_sets import DRIVE, PAIRED, PER_CLASS, Names, spread
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from delineate.common.errors import DataError
-from delineate.data.check import check
-from delineate.data.layouts import discover, recognise
+from delineate.data.doctor.check import check
+from delineate.data.layouts.discover import discover, recognise
 
 Write = Callable[[Path, Any], Path]
 SIZE = 48

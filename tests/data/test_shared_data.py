@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from delineate.common.errors import DataError
-from delineate.data.check import check
-from delineate.data.images import read_image
-from delineate.data.prepare import open_data
+from delineate.data.doctor.check import check
+from delineate.data.formats.images import read_image
+from delineate.data.loading.open import open_data
 
 pytestmark = pytest.mark.data
 

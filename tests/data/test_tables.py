@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from delineate.common.errors import DataError
-from delineate.data.check import check
-from delineate.data.layouts import recognise
-from delineate.data.prepare import open_data
-from delineate.data.source import DataSource
-from delineate.data.tables import manifest_of_table
+from delineate.data.doctor.check import check
+from delineate.data.layouts.discover import recognise
+from delineate.data.layouts.source import DataSource
+from delineate.data.layouts.tables import manifest_of_table
+from delineate.data.loading.open import open_data
 
 Write = Callable[[Path, Any], Path]
 

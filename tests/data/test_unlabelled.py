@@ -12,19 +12,19 @@ from typer.testing import CliRunner
 
 from delineate.cli import data
 from delineate.common.errors import DataError
-from delineate.data.augment import AugmentSettings
-from delineate.data.cache import Cache
-from delineate.data.case import Case, Manifest
-from delineate.data.check import check
-from delineate.data.fix import write_fixed
-from delineate.data.folds import split_data
-from delineate.data.inspect import Census
-from delineate.data.layouts import discover, recognise
-from delineate.data.loader import Loader
-from delineate.data.prepare import open_data
-from delineate.data.resplit import resplit
-from delineate.data.spec import InputSpec
-from delineate.data.unlabelled import for_training, keep_labelled, settled
+from delineate.data.augment.settings import AugmentSettings
+from delineate.data.cache.cache import Cache
+from delineate.data.cases.census import Census
+from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.manifest import Case, Manifest
+from delineate.data.doctor.check import check
+from delineate.data.doctor.fix import write_fixed
+from delineate.data.layouts.discover import discover, recognise
+from delineate.data.loading.loader import Loader
+from delineate.data.loading.open import open_data
+from delineate.data.splits.folds import split_data
+from delineate.data.splits.label_share import for_training, keep_labelled, settled
+from delineate.data.splits.resplit import resplit
 
 MakePairs = Callable[..., Path]
 PATIENTS = [f"patient{number:03}_slice_{part}" for number in range(20) for part in range(3)]

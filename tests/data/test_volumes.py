@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from delineate.common.errors import DataError
-from delineate.data import volumes
-from delineate.data.volumes import check_same_geometry, file_stem, read_geometry, read_label_volume, read_volume
+from delineate.data.formats import nifti as volumes
+from delineate.data.formats.nifti import check_same_geometry, file_stem, read_geometry, read_label_volume, read_volume
 
 nib = pytest.importorskip("nibabel")
 

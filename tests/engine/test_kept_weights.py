@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from delineate.data.case import ClassTable
+from delineate.data.core.manifest import ClassTable
 from delineate.engine.lacking import lacking, nothing_to_learn
 from delineate.engine.request import TrainRequest
 from delineate.engine.run import train

@@ -10,8 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from delineate.data.case import Manifest
-from delineate.data.source import DataSource
+from delineate.data.core.manifest import Manifest
+from delineate.data.layouts.source import DataSource
 from delineate.engine.request import TrainRequest
 from delineate.engine.run import train
 from delineate.inference.predictor import load

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from delineate.common.errors import ArtefactError, DataError, DelineateError, DeviceError, RecipeError, TrainingError
-from delineate.data.case import Manifest
+from delineate.data.core.manifest import Manifest
 from delineate.engine import memory
 from delineate.engine.recipe import Recipe
 from delineate.engine.request import TrainRequest

@@ -20,8 +20,8 @@ from safetensors.torch import load_file
 from delineate import api
 from delineate.common.errors import DataError, DelineateError, Interrupted, TrainingError
 from delineate.common.occupied import occupied
-from delineate.data.case import Manifest
-from delineate.data.source import DataSource
+from delineate.data.core.manifest import Manifest
+from delineate.data.layouts.source import DataSource
 from delineate.engine import finish, run
 from delineate.engine.folder import RunFolder, changes
 from delineate.engine.request import TrainRequest

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from delineate.common.errors import DataError
-from delineate.data.case import Manifest
-from delineate.data.folds import split_data
-from delineate.data.pixels import case_image
+from delineate.data.cases.pixels import case_image
+from delineate.data.core.manifest import Manifest
+from delineate.data.splits.folds import split_data
 from delineate.engine import dense
 from delineate.engine.folder import RunFolder
 from delineate.engine.request import TrainRequest

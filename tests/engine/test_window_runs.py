@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from delineate.common.errors import RecipeError
-from delineate.data.cache import Cache
-from delineate.data.case import Case, Manifest
-from delineate.data.patches import cut, tiles
+from delineate.data.augment.windows import cut, tiles
+from delineate.data.cache.cache import Cache
+from delineate.data.core.manifest import Case, Manifest
 from delineate.engine.recipe import Recipe, resolve
 from delineate.engine.request import TrainRequest
 from delineate.engine.run import train

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from delineate.data.case import ClassTable
+from delineate.data.core.manifest import ClassTable
 from delineate.evaluation.cases import Row, score_case
 from delineate.evaluation.metrics.registry import resolve
 from delineate.evaluation.predictions import PredictedFile, PredictionList

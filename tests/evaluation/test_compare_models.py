@@ -62,7 +62,7 @@ def test_differences_are_those_of_the_cases(pair: list[str], tmp_path: Path):
 def test_a_rightly_empty_mask_is_no_worse_than_an_invention(tmp_path: Path):
     from squares import square
 
-    from delineate.data.case import ClassTable
+    from delineate.data.core.manifest import ClassTable
     from delineate.evaluation.cases import score_case
     from delineate.evaluation.metrics.registry import resolve
     from delineate.evaluation.stored import write_scores

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from delineate.common.errors import DataError
-from delineate.data.case import Case, ClassTable, LabelRule, Manifest
+from delineate.data.core.manifest import Case, ClassTable, LabelRule, Manifest
 from delineate.evaluation.files import Options, evaluate_folders
 from delineate.evaluation.predictions import PredictedFile, PredictionList
 

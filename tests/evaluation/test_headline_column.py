@@ -9,7 +9,7 @@ import pytest
 from squares import square
 
 from delineate.common.errors import DataError
-from delineate.data.case import ClassTable
+from delineate.data.core.manifest import ClassTable
 from delineate.evaluation.cases import score_case
 from delineate.evaluation.comparison import compare_models
 from delineate.evaluation.models import open_models

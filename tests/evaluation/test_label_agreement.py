@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from delineate.common.errors import DataError
-from delineate.data.case import ClassTable, LabelRule
-from delineate.data.source import DataSource
+from delineate.data.core.manifest import ClassTable, LabelRule
+from delineate.data.layouts.source import DataSource
 from delineate.evaluation.files import Evaluation, Options, evaluate_folders
 from delineate.evaluation.predictions import PredictedFile, PredictionList
 from delineate.report.evaluation import write_evaluation_report

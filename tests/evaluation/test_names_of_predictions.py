@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from delineate.common.errors import DataError
-from delineate.data.source import DataSource
+from delineate.data.layouts.source import DataSource
 from delineate.evaluation.files import Options, evaluate_folders
 
 MASK = np.zeros((12, 12), np.uint8)

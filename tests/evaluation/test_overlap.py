@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from delineate.data.case import ClassTable
+from delineate.data.core.manifest import ClassTable
 from delineate.evaluation.cases import score_case
 from delineate.evaluation.metrics.registry import resolve
 from delineate.evaluation.overlap import SCORES, confusion, counts

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from delineate.common.errors import DataError
-from delineate.data.case import ClassTable
+from delineate.data.core.manifest import ClassTable
 from delineate.evaluation.probabilities import find_probabilities, open_probabilities, read_map
 
 TWO, THREE = ClassTable(), ClassTable(names=("background", "left lung", "right"))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from delineate.common.errors import DataError
-from delineate.data.case import ClassTable
+from delineate.data.core.manifest import ClassTable
 from delineate.evaluation.protocols import PROTOCOLS, Pair, ProtocolScores, find_protocol, score_protocol
 
 TWO, THREE = ClassTable(), ClassTable(names=("background", "a", "b"))

@@ -17,10 +17,10 @@ from test_openings import data_set
 from delineate.artefact.format import Artefact, save
 from delineate.common.errors import DataError
 from delineate.common.files import sha256
-from delineate.data.case import Case, ClassTable, Manifest
-from delineate.data.known import DIGITS, KnownPictures
-from delineate.data.prepare import open_data
-from delineate.data.spec import InputSpec
+from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.known import DIGITS, KnownPictures
+from delineate.data.core.manifest import Case, ClassTable, Manifest
+from delineate.data.loading.open import open_data
 from delineate.evaluation.files import Evaluation, Options, evaluate_folders
 from delineate.inference.files import predict_files
 from delineate.inference.predictor import load

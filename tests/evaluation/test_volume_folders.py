@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from delineate.common.errors import DataError
-from delineate.data.case import ClassTable, LabelRule
+from delineate.data.core.manifest import ClassTable, LabelRule
 from delineate.evaluation.cases import score_case
 from delineate.evaluation.choice import choose
 from delineate.evaluation.files import Options, evaluate_folders

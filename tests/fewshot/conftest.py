@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from delineate.data.images import write_mask
+from delineate.data.formats.images import write_mask
 from delineate.methods import registry
 
 SIZE = 48

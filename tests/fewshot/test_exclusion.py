@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from delineate.common.errors import DataError
-from delineate.data.case import Case
+from delineate.data.core.manifest import Case
 from delineate.fewshot.exclusion import allowed, excluded
 from delineate.fewshot.slices import Slice, SliceSet, open_slices
 

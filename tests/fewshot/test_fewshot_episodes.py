@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from delineate.common.errors import DataError
-from delineate.data.augment import AugmentSettings
-from delineate.data.spec import InputSpec
+from delineate.data.augment.settings import AugmentSettings
+from delineate.data.core.input_spec import InputSpec
 from delineate.fewshot import regions as region_room
 from delineate.fewshot.episodes import EpisodeSource
 from delineate.fewshot.pools import LabelPool, Pool, SuperpixelPool, SupervoxelPool

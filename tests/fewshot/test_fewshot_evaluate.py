@@ -16,8 +16,8 @@ from delineate import cli
 from delineate.api import compare, fewshot_episodes, fewshot_evaluate
 from delineate.artefact.format import Artefact, save
 from delineate.common.errors import DataError, RecipeError
-from delineate.data.case import ClassTable
-from delineate.data.spec import InputSpec
+from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.manifest import ClassTable
 from delineate.evaluation.stored import Stored
 from delineate.fewshot.baselines import BASELINES
 from delineate.fewshot.episode_file import EpisodeFile

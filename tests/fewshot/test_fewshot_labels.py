@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from delineate.common.errors import DataError
-from delineate.data.source import DataSource
+from delineate.data.layouts.source import DataSource
 from delineate.fewshot.slices import labels_named, open_slices
 from delineate.fewshot.support import Support
 

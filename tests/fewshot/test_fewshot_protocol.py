@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from delineate.api import fewshot_episodes
 from delineate.common.errors import DataError
-from delineate.data.folds import split_data
-from delineate.data.source import DataSource
+from delineate.data.layouts.source import DataSource
+from delineate.data.splits.folds import split_data
 from delineate.fewshot.episode_file import EpisodeFile
 from delineate.fewshot.protocol import support_slices, thirds
 from delineate.fewshot.slices import SliceSet, open_slices

@@ -16,9 +16,9 @@ import delineate
 from delineate import cli
 from delineate.artefact import format as artefact_format
 from delineate.common.errors import DataError, Interrupted, RecipeError
-from delineate.data.cache_place import SUBFOLDER
-from delineate.data.case import Manifest
-from delineate.data.spec import InputSpec
+from delineate.data.cache.place import SUBFOLDER
+from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.manifest import Manifest
 from delineate.engine.console import Silent
 from delineate.engine.recipe import resolve
 from delineate.fewshot.candidates import open_candidate

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from delineate.common.errors import DataError
-from delineate.data.case import Manifest
+from delineate.data.core.manifest import Manifest
 from delineate.fewshot import nifti
 from delineate.fewshot.protocol import Plan, make_episodes
 from delineate.fewshot.slices import SINGLE, labels_named, open_slices

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from delineate.artefact.format import Artefact
 from delineate.common.errors import DataError
-from delineate.data.case import ClassTable
-from delineate.data.images import read_mask, write_mask
-from delineate.data.spec import InputSpec
+from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.manifest import ClassTable
+from delineate.data.formats.images import read_mask, write_mask
 from delineate.evaluation.files import Evaluation, Options, evaluate_folders
 from delineate.evaluation.predictions import PredictionList
 from delineate.inference.files import predict_files

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from delineate.common.errors import DataError
-from delineate.data.layouts import discover
-from delineate.data.source import DataSource
-from delineate.data.words import Role, ending, folder_word
+from delineate.data.core.words import Role, ending, folder_word
+from delineate.data.layouts.discover import discover
+from delineate.data.layouts.source import DataSource
 from delineate.inference.inputs import expand, name_outputs, plan_inputs, plan_split
 from raw_sets import DRIVE, PAIRED, spread
 

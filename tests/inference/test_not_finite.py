@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 from delineate.artefact.format import Artefact, load, save
 from delineate.cli.root import app
 from delineate.common.errors import ArtefactError, NotFiniteError
-from delineate.data.case import ClassTable
-from delineate.data.spec import InputSpec
+from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.manifest import ClassTable
 from delineate.inference.files import predict_files
 from delineate.inference.panels import NOT_FINITE, render
 from delineate.inference.predictor import Predictor

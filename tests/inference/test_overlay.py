@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from delineate.data.case import ClassTable
+from delineate.data.core.manifest import ClassTable
 from delineate.inference.overlay import CLASS_COLOURS, PREDICTION, REFERENCE, draw, to_display
 
 

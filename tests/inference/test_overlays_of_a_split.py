@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from delineate.artefact.format import Artefact
-from delineate.data.case import ClassTable
-from delineate.data.images import read_image
-from delineate.data.source import DataSource
-from delineate.data.spec import InputSpec
+from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.manifest import ClassTable
+from delineate.data.formats.images import read_image
+from delineate.data.layouts.source import DataSource
 from delineate.inference.files import predict_files
 from delineate.inference.overlay import PREDICTION, REFERENCE
 from delineate.inference.predictor import Predictor

@@ -13,12 +13,12 @@ from PIL import Image
 
 from delineate.artefact.format import Artefact, save
 from delineate.common.errors import DataError, DelineateError
-from delineate.data.case import ClassTable, LabelRule
-from delineate.data.images import read_mask
-from delineate.data.layouts import discover
-from delineate.data.phantom import write_phantoms
-from delineate.data.source import DataSource
-from delineate.data.spec import InputSpec
+from delineate.data.cases.phantom import write_phantoms
+from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.manifest import ClassTable, LabelRule
+from delineate.data.formats.images import read_mask
+from delineate.data.layouts.discover import discover
+from delineate.data.layouts.source import DataSource
 from delineate.evaluation.predictions import PredictionList
 from delineate.inference import files as module
 from delineate.inference.files import predict_files

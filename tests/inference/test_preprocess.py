@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from delineate.data.spec import InputSpec
-from delineate.inference.preprocess import Preprocess
+from delineate.data.core.input_spec import InputSpec
+from delineate.inference.export.preprocess import Preprocess
 
 
 def both(image: np.ndarray, spec: InputSpec) -> tuple[np.ndarray, np.ndarray]:

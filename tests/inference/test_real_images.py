@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from delineate.artefact.format import Artefact
-from delineate.data.case import ClassTable
-from delineate.data.spec import InputSpec
+from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.manifest import ClassTable
 from delineate.evaluation.files import evaluate_folders
 from delineate.inference.files import predict_files
 from delineate.inference.predictor import Predictor

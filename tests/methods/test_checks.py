@@ -11,8 +11,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from delineate.methods import registry
-from delineate.methods.checks import CHECKS
 from delineate.methods.contract import Batch, Context, Method, MethodInfo, MethodOptions, Panel, Stage
+from delineate.methods.testing.checks import CHECKS
 from delineate.nn.losses import LossOptions, segmentation_loss
 
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from delineate.artefact.format import Artefact, load, save
-from delineate.data.case import ClassTable
-from delineate.data.spec import InputSpec
+from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.manifest import ClassTable
 from delineate.engine.recipe import resolve
 from delineate.methods import registry
-from delineate.methods.checks import checks_of
-from delineate.methods.examples import shake
-from delineate.methods.task_examples import examples_of
+from delineate.methods.testing.checks import checks_of
+from delineate.methods.testing.examples import shake
+from delineate.methods.testing.task_examples import examples_of
 
 METHODS = sorted(registry.BUILT_IN)
 CLASSES = {1: ClassTable(), 4: ClassTable(names=("background", "a", "b", "c"))}

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from delineate.common.errors import RecipeError
 from delineate.methods import registry
-from delineate.methods.checks import check, checks_of
 from delineate.methods.contract import Context, MethodInfo, MethodOptions, Panel, Stage
 from delineate.methods.episodic import EpisodicBatch, EpisodicMethod, EpisodicModule, State
-from delineate.methods.episodic_checks import CHECKS
+from delineate.methods.testing.checks import check, checks_of
+from delineate.methods.testing.episodic import CHECKS
 from delineate.nn.losses import bce
 from delineate.nn.prototypes import cosine_scores, mean_prototype, resize_mask
 

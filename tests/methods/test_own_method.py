@@ -12,13 +12,13 @@ import pytest
 import torch
 
 from delineate.artefact.format import Artefact, load, save
-from delineate.data.case import ClassTable
-from delineate.data.spec import InputSpec
+from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.manifest import ClassTable
 from delineate.engine.recipe import resolve
 from delineate.methods import registry
-from delineate.methods.checks import CHECKS
-from delineate.methods.examples import tiny
 from delineate.methods.listing import list_methods
+from delineate.methods.testing.checks import CHECKS
+from delineate.methods.testing.examples import tiny
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "own-method.md"
 NAME = "dilated-stack"

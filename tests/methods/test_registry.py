@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from delineate.common.config import merge
 from delineate.common.errors import DelineateError, RecipeError
 from delineate.methods import registry
 
@@ -75,7 +76,7 @@ def test_part_of_a_group_keeps_the_methods_own_defaults() -> None:
 
 def test_merge_changes_neither() -> None:
     base, over = {"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 5}, "d": {"e": 6}}
-    assert registry.merge(base, over) == {"a": {"b": 5, "c": 2}, "d": {"e": 6}}
+    assert merge(base, over) == {"a": {"b": 5, "c": 2}, "d": {"e": 6}}
     assert base == {"a": {"b": 1, "c": 2}, "d": 3}
 
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from delineate.common.errors import RecipeError
 from delineate.methods import registry
-from delineate.methods.examples import example_batch, tiny
+from delineate.methods.testing.examples import example_batch, tiny
 from delineate.nn.counting import count_cost
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from delineate.common.files import write_json
-from delineate.data.case import Case, ClassTable, LabelRule, Manifest
+from delineate.data.core.manifest import Case, ClassTable, LabelRule, Manifest
 from delineate.evaluation.cases import score_case
 from delineate.evaluation.predictions import PredictedFile, PredictionList
 from delineate.evaluation.stored import Origin, write_scores

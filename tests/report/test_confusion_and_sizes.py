@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from delineate.data.case import ClassTable
+from delineate.data.core.manifest import ClassTable
 from delineate.evaluation import cases
 from delineate.evaluation.cases import confusion, score_case
 from delineate.evaluation.files import Options, evaluate_folders

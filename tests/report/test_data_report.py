@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from markup import check_document, text_of
 
-from delineate.data.check import check
-from delineate.data.phantom import write_phantoms
+from delineate.data.cases.phantom import write_phantoms
+from delineate.data.doctor.check import check
 from delineate.report.data import write_data_report
 
 

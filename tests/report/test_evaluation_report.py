@@ -14,7 +14,7 @@ from fake_run import Fake, write_predictions
 from markup import check_document, text_of
 from PIL import Image
 
-from delineate.data.case import ClassTable
+from delineate.data.core.manifest import ClassTable
 from delineate.evaluation.cases import score_case
 from delineate.evaluation.files import Options, evaluate_folders
 from delineate.evaluation.stored import Origin, write_scores

@@ -14,9 +14,9 @@ import pytest
 
 from delineate import cli
 from delineate.common.errors import DataError, DelineateError, RecipeError
-from delineate.data.case import Manifest
-from delineate.data.folds import split_data
-from delineate.data.source import DataSource
+from delineate.data.core.manifest import Manifest
+from delineate.data.layouts.source import DataSource
+from delineate.data.splits.folds import split_data
 from delineate.engine.console import Silent
 from delineate.evaluation.stored import Stored
 from delineate.studies.benchmark import BenchmarkRequest, prepare

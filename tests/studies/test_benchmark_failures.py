@@ -15,8 +15,8 @@ import pytest
 from delineate import cli
 from delineate.common.errors import DataError, DelineateError, RecipeError
 from delineate.common.occupied import occupied
-from delineate.data.case import Manifest
-from delineate.data.source import DataSource
+from delineate.data.core.manifest import Manifest
+from delineate.data.layouts.source import DataSource
 from delineate.engine.console import Silent
 from delineate.studies.benchmark import BenchmarkRequest, prepare
 from delineate.studies.folds import open_folds

@@ -12,9 +12,9 @@ import pytest
 
 from delineate import api
 from delineate.common.errors import DataError
-from delineate.data.case import Manifest
-from delineate.data.layouts import discover
-from delineate.data.resplit import resplit
+from delineate.data.core.manifest import Manifest
+from delineate.data.layouts.discover import discover
+from delineate.data.splits.resplit import resplit
 from delineate.engine.console import Silent
 from delineate.engine.request import TrainRequest
 from delineate.engine.run import train

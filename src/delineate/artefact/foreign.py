@@ -15,8 +15,8 @@ from torch import Tensor
 from delineate.artefact.format import FILE_NAME, Artefact, save
 from delineate.common.errors import ArtefactError, DelineateError
 from delineate.common.files import sha256
-from delineate.data.case import ClassTable
-from delineate.data.spec import InputSpec
+from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.manifest import ClassTable
 from delineate.methods import registry
 
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "network", "net")
@@ -39,8 +39,7 @@ def import_checkpoint(method_name: str, checkpoint: Path, out: Path) -> Imported
     Raises `RecipeError` for an unknown method; `ArtefactError` for a file that is absent, no checkpoint, holds more than
     weights, or does not fit the method (naming the parameter), and for a method that knows no foreign checkpoints.
     """
-    cls = registry.method_class(method_name)
-    recognise = getattr(cls, "foreign_checkpoint", None)
+    recognise = registry.checkpoint_reader(method_name)
     if recognise is None:
         raise ArtefactError(f"method '{method_name}' has no released checkpoints that could be imported")
     target = out if out.suffix == ".safetensors" else out / FILE_NAME

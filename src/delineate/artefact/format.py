@@ -19,9 +19,9 @@ from torch import Tensor
 from delineate.artefact.rebuild import rebuild
 from delineate.artefact.tensors import not_finite, write_tensors
 from delineate.common.errors import ArtefactError
-from delineate.data.case import ClassTable, LabelRule
-from delineate.data.findings import some
-from delineate.data.spec import InputSpec
+from delineate.data.core.findings import some
+from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.manifest import ClassTable, LabelRule
 from delineate.methods.contract import Method
 
 FORMAT: Final = 1

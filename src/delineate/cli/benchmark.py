@@ -10,7 +10,7 @@ import typer
 from delineate.cli import options
 
 if TYPE_CHECKING:
-    from delineate.data.source import DataSource
+    from delineate.data.layouts.source import DataSource
     from delineate.studies.leaderboard import Leaderboard
     from delineate.studies.speed import Speed
 
@@ -94,7 +94,7 @@ def benchmark(
         refuse_typos(method, own_preset or preset, settings or [])
     refuse_absent(data)
     from delineate import api
-    from delineate.evaluation.stacks import parse_spacing
+    from delineate.data.core.stacks import parse_spacing
 
     if status:
         _print_status(data)
@@ -187,7 +187,7 @@ def _interval(interval: object) -> str:
 def _print_status(folder: Path) -> None:
     from delineate.cli.console import make_console
     from delineate.cli.tables import print_table
-    from delineate.data.findings import count
+    from delineate.data.core.findings import count
     from delineate.studies.benchmark import time_left
     from delineate.studies.jobs import all_jobs
     from delineate.studies.plan import Plan

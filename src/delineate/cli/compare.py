@@ -60,7 +60,7 @@ def compare(
 def _print(comparison: Comparison, out: Path) -> None:
     from delineate.cli.console import make_console
     from delineate.cli.tables import print_table
-    from delineate.data.findings import count
+    from delineate.data.core.findings import count
 
     console = make_console()
     for words in comparison.cautions:

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from delineate.data.case import Manifest
-    from delineate.data.check import CheckReport
-    from delineate.data.findings import Finding
+    from delineate.data.core.findings import Finding
+    from delineate.data.core.manifest import Manifest
+    from delineate.data.doctor.check import CheckReport
 
 app = typer.Typer(no_args_is_help=True, help="Look at a data set before training on it, clean it, deal it into folds.")
 
@@ -61,8 +61,8 @@ def check(
     from delineate.common.absent import refuse_absent
 
     refuse_absent(folder)
-    from delineate.data.check import check as examine_folder
-    from delineate.data.fix import check_target, write_fixed
+    from delineate.data.doctor.check import check as examine_folder
+    from delineate.data.doctor.fix import check_target, write_fixed
 
     if fix is not None:
         check_target(folder, fix)
@@ -82,7 +82,7 @@ def check(
 
         console.print(f"report: {write_data_report(found, report)}", highlight=False, soft_wrap=True, markup=False)
     if fix is not None:
-        from delineate.data.findings import count
+        from delineate.data.core.findings import count
 
         fixed = write_fixed(found, fix, max_pixels=pixels)
         changes = count(len(fixed.changes), "change")
@@ -151,8 +151,8 @@ def split(
     from delineate.common.errors import DataError
 
     refuse_absent(folder)
-    from delineate.data.folds import split_data
-    from delineate.data.resplit import resplit
+    from delineate.data.splits.folds import split_data
+    from delineate.data.splits.resplit import resplit
 
     if (folds is None) == (published is None and labelled is None):
         raise DataError("data split: give --folds, or else --list, --labelled or both")

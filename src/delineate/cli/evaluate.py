@@ -101,7 +101,7 @@ def evaluate(
 
     refuse_absent(predictions, references)
     from delineate.api import evaluate as run
-    from delineate.evaluation.stacks import parse_spacing
+    from delineate.data.core.stacks import parse_spacing
 
     with progress("scoring") as report:
         evaluation = run(
@@ -125,7 +125,7 @@ def evaluate(
 def print_evaluation(evaluation: Evaluation, out: Path) -> None:
     """The table, what was found and missed, and where the files are."""
     from delineate.cli.console import make_console
-    from delineate.data.findings import count, some
+    from delineate.data.core.findings import count, some
 
     console = make_console()
     summary, origin = evaluation.summary, evaluation.origin
@@ -168,7 +168,7 @@ def print_evaluation(evaluation: Evaluation, out: Path) -> None:
 def _print_means(console: Console, evaluation: Evaluation) -> None:
     """A row per metric and column; columns that are alike, since no mask is empty, share one."""
     from delineate.cli.tables import print_table
-    from delineate.data.findings import count
+    from delineate.data.core.findings import count
 
     summary, origin = evaluation.summary, evaluation.origin
     cases = count(summary.cases, origin.level)
@@ -197,7 +197,7 @@ def _alike(means: Mapping[Column, Interval]) -> dict[tuple[Column, ...], Interva
 
 def _print_pooled(console: Console, scores: ProtocolScores) -> None:
     from delineate.cli.tables import print_table
-    from delineate.data.findings import count
+    from delineate.data.core.findings import count
 
     titles = scores.protocol.scores
     rows = [[name, *(_figure(numbers[score]) for score in titles)] for name, numbers in scores.classes.items()]

@@ -12,7 +12,7 @@ import typer
 from delineate.common.errors import RecipeError
 
 if TYPE_CHECKING:
-    from delineate.data.source import DataSource
+    from delineate.data.layouts.source import DataSource
 
 
 def finite(value: float | None) -> float | None:
@@ -47,7 +47,7 @@ class Split(StrEnum):
     test = "test"
 
 
-# Data: what `data.source.DataSource` holds, the same on every verb that takes a data set
+# Data: what `data.layouts.source.DataSource` holds, the same on every verb that takes a data set
 DataImages = Annotated[
     str | None,
     typer.Option(
@@ -96,7 +96,7 @@ def source(
     join: Join = Join.near,
 ) -> DataSource:
     """The data set that these options describe."""
-    from delineate.data.source import DataSource
+    from delineate.data.layouts.source import DataSource
 
     return DataSource(data, images=images, masks=masks, labels=labels, group_by=group_by, join=join.value)
 

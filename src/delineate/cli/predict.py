@@ -98,7 +98,7 @@ def print_predictions(result: PredictionResult) -> None:
     """The table of the first images, remarks, failures, and where the masks are."""
     from delineate.cli.console import make_console
     from delineate.cli.tables import print_table
-    from delineate.data.findings import count as counted
+    from delineate.data.core.findings import count as counted
 
     rows = []
     good = [file for file in result.files if file.error is None]
@@ -125,7 +125,7 @@ def print_predictions(result: PredictionResult) -> None:
 
 def _by_cause(result: PredictionResult) -> list[str]:
     """A line for each cause, with three of the images that it befell."""
-    from delineate.data.findings import some
+    from delineate.data.core.findings import some
 
     causes: dict[str, list[str]] = {}
     for file in result.failures:

@@ -30,7 +30,7 @@ def print_run(result: RunResult) -> None:
 
 def print_demo(result: DemoResult) -> None:
     """The demo's table: test scores of each method."""
-    from delineate.data.findings import count
+    from delineate.data.core.findings import count
 
     console = make_console()
     rows = [[row.method, f"{row.dice:.3f}", f"{row.iou:.3f}", f"{row.minutes:.1f}"] for row in result.rows]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from delineate.artefact.format import Artefact
-from delineate.data.case import Manifest
-from delineate.data.findings import count
+from delineate.data.core.findings import count
+from delineate.data.core.manifest import Manifest
 from delineate.engine.recipe import Recipe
 from delineate.evaluation.caveats import caveats
 from delineate.evaluation.table import Summary

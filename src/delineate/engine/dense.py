@@ -8,24 +8,25 @@ from pathlib import Path
 import torch
 
 from delineate.common.errors import DataError, RecipeError
-from delineate.data.cache import Cache, open_cache
-from delineate.data.case import Manifest, Split
-from delineate.data.inspect import Census
-from delineate.data.patch_loader import make_loader
-from delineate.data.prepare import open_data
-from delineate.data.source import DataSource
-from delineate.data.spec import InputSpec
-from delineate.data.turned import turned_apart
-from delineate.data.unlabelled import for_training
+from delineate.data.cache.cache import Cache, open_cache
+from delineate.data.cases.census import Census
+from delineate.data.cases.turned import turned_apart
+from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.manifest import Manifest, Split
+from delineate.data.layouts.source import DataSource
+from delineate.data.loading.open import open_data
+from delineate.data.loading.window_loader import make_loader
+from delineate.data.splits.label_share import for_training
 from delineate.engine.console import Reporter
 from delineate.engine.finish import finish
 from delineate.engine.folder import RunFolder
+from delineate.engine.input import settle_input
 from delineate.engine.lacking import lacking, nothing_to_learn
-from delineate.engine.loop import Run
-from delineate.engine.plan import check_training_memory, settle_input, source_of
+from delineate.engine.plan import check_training_memory, source_of
 from delineate.engine.planning import DataPlan, plan_from_data
 from delineate.engine.recipe import EpisodesSection, Recipe
 from delineate.engine.request import TrainRequest
+from delineate.engine.run_state import Run
 from delineate.engine.sources import Source, to_device, to_torch
 from delineate.engine.task import TaskKind
 from delineate.engine.validation import TiledCounts, ValidationResult, count_cases, evaluating, validate

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from delineate.artefact.tensors import not_finite
 from delineate.common.errors import Diverged
-from delineate.data.findings import some
+from delineate.data.core.findings import some
 
 if TYPE_CHECKING:
     from delineate.engine.recipe import Recipe

@@ -18,13 +18,13 @@ from delineate.artefact.format import Artefact, save
 from delineate.common.errors import NotFiniteError
 from delineate.common.files import write_bytes, write_text
 from delineate.common.paths import fitting
-from delineate.data.case import IGNORE, Case, ClassTable, Manifest, Split
-from delineate.data.images import write_mask
-from delineate.data.patches import cut, tiles
-from delineate.data.pixels import case_image, case_mask
-from delineate.data.spec import InputSpec, Pixels, percentiles
+from delineate.data.augment.windows import cut, tiles
+from delineate.data.cases.pixels import case_image, case_mask
+from delineate.data.core.input_spec import InputSpec, Pixels, percentiles
+from delineate.data.core.manifest import IGNORE, Case, ClassTable, Manifest, Split
+from delineate.data.formats.images import write_mask
 from delineate.engine.card import model_card
-from delineate.engine.loop import Run
+from delineate.engine.run_state import Run
 from delineate.engine.selection import WORDS
 from delineate.evaluation.cases import Row, score_case
 from delineate.evaluation.caveats import caveats, headline_dice, headline_json

@@ -14,8 +14,8 @@ from delineate.common.about import version, version_of
 from delineate.common.errors import DelineateError, TrainingError
 from delineate.common.files import append_line, parse_json, read_json, write_json, write_text
 from delineate.common.occupied import contents, holder
-from delineate.data.case import Manifest
-from delineate.data.known import KnownPictures
+from delineate.data.core.known import KnownPictures
+from delineate.data.core.manifest import Manifest
 
 UNDER_WAY = ("running", "completing")
 """Statuses of a run at work: it trains, or it writes what belongs to its end."""

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.data.case import IGNORE
-from delineate.data.findings import count, some
+from delineate.data.core.findings import count, some
+from delineate.data.core.manifest import IGNORE
 
 
 def lacking(references: Iterable[tuple[str, NDArray[Any]]], classes: Sequence[str]) -> list[str]:

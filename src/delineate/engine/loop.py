@@ -10,57 +10,31 @@ import copy
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from delineate.common.errors import Diverged, Interrupted
-from delineate.data.findings import some
-from delineate.data.spec import InputSpec
-from delineate.engine.console import Reporter, Validated
+from delineate.data.core.findings import some
+from delineate.engine.console import Validated
 from delineate.engine.diverged import diverged, loss_fault, weights_fault
-from delineate.engine.folder import RunFolder
 from delineate.engine.memory import enough_values, out_of_memory
 from delineate.engine.optim import Plateau, learning_rate_factor, make_optimiser, named_parameters, set_learning_rate
 from delineate.engine.ranks import agree, allow_unused, gather, together
-from delineate.engine.recipe import Recipe, StageSettings
+from delineate.engine.recipe import StageSettings
+from delineate.engine.run_state import Run
 from delineate.engine.selection import WORDS, is_better
 from delineate.engine.sources import Source, divide, to_device
-from delineate.engine.state import Progress, State, States, pack_optimiser, snapshot, unpack_optimiser
+from delineate.engine.state import State, pack_optimiser, snapshot, unpack_optimiser
 from delineate.engine.task import Task
 from delineate.engine.validation import ValidationResult
 from delineate.methods.contract import Batch, Context, Method, Stage, Update
 
 SMALLEST_SCALE = 2.0**-14
 """Of gradients in float16: it starts at 2^16 and is halved at each step that overflows. Nothing is learned below."""
-
-
-@dataclass
-class Run:
-    """What all stages of a run share."""
-
-    fabric: Fabric
-    recipe: Recipe
-    method: Method
-    spec: InputSpec
-    task: Task
-    folder: RunFolder
-    states: States
-    reporter: Reporter
-    progress: Progress = field(default_factory=Progress)
-    stop_requested: Callable[[], str | None] = lambda: None
-    """The reason to stop at the next opportunity, or None."""
-    started: float = field(default_factory=time.perf_counter)
-
-    @property
-    def seconds(self) -> float:
-        """Training time including that before a resume."""
-        return self.progress.seconds + time.perf_counter() - self.started
 
 
 class Objective(nn.Module):
@@ -82,8 +56,8 @@ class Objective(nn.Module):
 class StageRun:
     """One stage: its optimisers, schedule, source, averaged weights; trains, validates, saves, resumes."""
 
-    def __init__(self, run: Run, stage: Stage, source: Source, total: int, resumed: State | None) -> None:
-        self.run, self.stage, self.source, self.total = run, stage, source, total
+    def __init__(self, run: Run, task: Task, stage: Stage, source: Source, total: int, resumed: State | None) -> None:
+        self.run, self.task, self.stage, self.source, self.total = run, task, stage, source, total
         self.settings: StageSettings = run.recipe.stage_settings(stage.name)
         method = run.method
         self.trained = {update.name: named_parameters(method, update) for update in stage.updates}
@@ -171,7 +145,7 @@ class StageRun:
                 if lost := self._lost(method):
                     raise self._diverged(f"after step {progress.step} of stage '{self.stage.name}': {lost}")
                 with torch.random.fork_rng(devices=[]):
-                    result = run.task.validate(run, self.stage, method, ctx)
+                    result = self.task.validate(run, self.stage, method, ctx)
         result = run.fabric.broadcast(result)
         assert result is not None
         better = result.fault is None and is_better(result.judgement, result.loss["total"], progress.best)

@@ -12,14 +12,15 @@ from typing import Any
 
 import torch
 
+from delineate.common.config import merge
 from delineate.common.errors import RecipeError, TrainingError
 from delineate.common.files import read_json, write_json, write_text
-from delineate.data.case import Manifest
-from delineate.data.fingerprint import Fingerprint, take_fingerprint
-from delineate.data.inspect import Census
+from delineate.data.cases.census import Census
+from delineate.data.core.manifest import Manifest
+from delineate.data.doctor.fingerprint import Fingerprint, take_fingerprint
 from delineate.engine.folder import RunFolder
+from delineate.engine.input import settle_input
 from delineate.engine.memory import GIB, training_bytes
-from delineate.engine.plan import settle_input
 from delineate.engine.recipe import PlanSection, Recipe
 from delineate.engine.request import TrainRequest
 from delineate.methods import registry
@@ -46,7 +47,7 @@ class DataPlan:
             nested: Any = decision.value
             for key in reversed(decision.key.split(".")):
                 nested = {key: nested}
-            result = registry.merge(result, nested)
+            result = merge(result, nested)
         return result
 
     def summary(self) -> str:

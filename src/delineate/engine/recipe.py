@@ -13,13 +13,14 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from delineate.common.config import explain, merge
 from delineate.common.errors import RecipeError
 from delineate.common.files import write_text
 from delineate.common.finite import first_not_finite
 from delineate.common.names import did_you_mean
 from delineate.common.yaml_text import parse_yaml
-from delineate.data.augment import AugmentSettings
-from delineate.data.spec import Fit, Scale
+from delineate.data.augment.settings import AugmentSettings
+from delineate.data.core.input_spec import Fit, Scale
 from delineate.methods import registry
 from delineate.methods.contract import Stage
 
@@ -185,7 +186,7 @@ class Recipe(_Section):
     def stage_augment(self, stage: str) -> AugmentSettings:
         """Augmentation of one stage, its overrides applied."""
         over = self.stages.get(stage, {}).get("augment", {})
-        return _validated(AugmentSettings, registry.merge(self.augment.model_dump(), over), f"stages.{stage}.augment")
+        return _validated(AugmentSettings, merge(self.augment.model_dump(), over), f"stages.{stage}.augment")
 
     def share(self, stage: Stage) -> float:
         """Part of the run's steps that a stage gets."""
@@ -229,9 +230,9 @@ def stated(method: str, preset: str, changes: Mapping[str, Any], settings: Itera
     presets = registry.presets(method)
     if preset not in presets:
         raise RecipeError(f"method '{method}' has no preset '{preset}': {did_you_mean(preset, presets)}")
-    content = registry.merge(presets[preset], changes)
+    content = merge(presets[preset], changes)
     for setting in settings:
-        content = registry.merge(content, parse_setting(setting))
+        content = merge(content, parse_setting(setting))
     _prefer_given_length(content, changes, settings)
     return content
 
@@ -248,7 +249,7 @@ def resolve(
 
     Raises `RecipeError` as `stated`, for an unknown key (naming the nearest) and for a value of the wrong type.
     """
-    content = registry.merge(planned or {}, stated(method, preset, changes, settings))
+    content = merge(planned or {}, stated(method, preset, changes, settings))
     recipe = _validated(Recipe, {"name": method, "preset": preset, **content}, "recipe")
     _check_windows(recipe)
     return recipe
@@ -313,7 +314,7 @@ def _validated(model: type[Model], content: Mapping[str, Any], what: str) -> Mod
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        raise RecipeError(registry.explain(error, model, what)) from error
+        raise RecipeError(explain(error, model, what)) from error
 
 
 def _flat(content: Any, prefix: str = "") -> dict[str, Any]:

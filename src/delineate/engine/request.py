@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from delineate.common.config import merge
 from delineate.common.errors import RecipeError, TrainingError
-from delineate.data.cache import DEFAULT_LIMIT_BYTES
-from delineate.data.images import DEFAULT_MAX_PIXELS
-from delineate.data.source import DataSource, as_source
+from delineate.data.cache.cache import DEFAULT_LIMIT_BYTES
+from delineate.data.formats.images import DEFAULT_MAX_PIXELS
+from delineate.data.layouts.source import DataSource, as_source
 from delineate.engine.folder import RunFolder
 from delineate.engine.recipe import Recipe, differences, resolve, stated
 from delineate.engine.state import States
-from delineate.methods import registry
 
 DIVERGED = "diverged"
 """Status of a run that was stopped by numbers that are not finite."""
@@ -65,7 +65,7 @@ class TrainRequest:
         changes: dict[str, Any] = {"engine": {key: value for key, value in engine.items() if value is not None}}
         if self.size is not None:
             changes["input"] = {"size": self.size}
-        return registry.merge(changes, self.options)
+        return merge(changes, self.options)
 
 
 def check_folder(folder: RunFolder, recipe: Recipe, *, resume: bool, report: bool) -> None:

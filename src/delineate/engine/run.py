@@ -17,21 +17,22 @@ from delineate.artefact.inherit import inherit
 from delineate.common.errors import DelineateError, Diverged, Interrupted, RecipeError, TrainingError
 from delineate.common.files import read_json, write_json
 from delineate.common.occupied import occupied
-from delineate.data.case import Manifest
+from delineate.data.core.manifest import Manifest
 from delineate.engine.console import ConsoleReporter, Reporter, Silent
 from delineate.engine.dense import DENSE
 from delineate.engine.diverged import weights_fault
 from delineate.engine.folder import RunFolder, changes, environment
-from delineate.engine.loop import Run, StageRun
+from delineate.engine.loop import StageRun
 from delineate.engine.plan import Planned, build_method, make_plan
 from delineate.engine.planning import planned_sections
 from delineate.engine.ranks import agree, together
 from delineate.engine.recipe import Recipe
 from delineate.engine.request import DIVERGED, TrainRequest, check_folder, needs_report_only
+from delineate.engine.run_state import Run
 from delineate.engine.same_data import check_same_data, description
 from delineate.engine.signals import raise_on_signals, stop_on_signals
 from delineate.engine.state import Progress, State, States
-from delineate.engine.task import TaskKind
+from delineate.engine.task import Task, TaskKind
 from delineate.engine.tensorboard import TensorBoardReporter, check_installed
 from delineate.evaluation.stored import Stored
 from delineate.inference.device import resolve_device
@@ -80,14 +81,14 @@ def train(
             check_installed()
         fabric.launch()
         with together(fabric):
-            run, plan = _open(request, recipe, fabric, folder, kind, reporter)
+            run, task, plan = _open(request, recipe, fabric, folder, kind, reporter)
         fabric.barrier()
         with _noted_end(run):
             state = _take_up(run, plan) if request.resume else None
             if fabric.world_size > 1:
                 _synchronise_batchnorm(run)
-            _run_stages(run, plan, state)
-            dice = _complete(run, report) if first else 0.0
+            _run_stages(run, task, plan, state)
+            dice = _complete(run, task, report) if first else 0.0
         if first:
             run.states.discard()
     return RunResult(folder.path, folder.model, dice, run.seconds / 60, first)
@@ -95,7 +96,7 @@ def train(
 
 def _open(
     request: TrainRequest, recipe: Recipe, fabric: Fabric, folder: RunFolder, kind: TaskKind, reporter: Reporter
-) -> tuple[Run, list[Planned]]:
+) -> tuple[Run, Task, list[Planned]]:
     """Read the data, build the method, plan the stages; of a new run, write what describes it."""
     if request.resume:
         recipe = Recipe.load(folder.recipe)
@@ -118,7 +119,7 @@ def _open(
         _summarise(folder, request, recipe, task.whole, method, plan)
         if recipe.engine.tensorboard:
             reporter = TensorBoardReporter(reporter, folder.path / "tensorboard")
-    return Run(fabric, recipe, method, spec, task, folder, States(folder.steps), reporter), plan
+    return Run(fabric, recipe, method, spec, folder, States(folder.steps), reporter), task, plan
 
 
 def _take_up(run: Run, plan: list[Planned]) -> State:
@@ -157,13 +158,13 @@ def _note_changes(run: Run) -> None:
         run.folder.update_summary(resumed_with=found)
 
 
-def _run_stages(run: Run, plan: list[Planned], state: State | None) -> None:
+def _run_stages(run: Run, task: Task, plan: list[Planned], state: State | None) -> None:
     with stop_on_signals() as request:
         run.stop_requested = request
         try:
             for index in range(run.progress.stage, len(plan)):
                 planned = plan[index]
-                stage_run = StageRun(run, planned.stage, planned.source, planned.steps, state)
+                stage_run = StageRun(run, task, planned.stage, planned.source, planned.steps, state)
                 state = None
                 stage_run.train()
                 if index + 1 < len(plan):
@@ -184,12 +185,12 @@ def _run_stages(run: Run, plan: list[Planned], state: State | None) -> None:
             run.reporter.close()
 
 
-def _complete(run: Run, report: Callable[[Path], object] | None) -> float | None:
+def _complete(run: Run, task: Task, report: Callable[[Path], object] | None) -> float | None:
     """Write all that belongs to a finished run, and say last that it is finished."""
     folder = run.folder
     folder.update_summary(status="completing")
     with raise_on_signals("all training is saved; the same command with --resume writes what is missing of the run"):
-        dice = run.task.finish(run)
+        dice = task.finish(run)
         if report is not None:
             report(folder.path)
         folder.update_summary(status="finished")

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from delineate.common.errors import DataError
-from delineate.data.case import Case, Manifest
-from delineate.data.moved import moved
+from delineate.data.cases.moved import moved
+from delineate.data.core.manifest import Case, Manifest
 from delineate.engine.folder import RunFolder
 from delineate.engine.request import TrainRequest
 

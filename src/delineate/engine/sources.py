@@ -13,11 +13,11 @@ from torch import Tensor
 
 from delineate.common.errors import RecipeError
 from delineate.common.names import did_you_mean
-from delineate.data.augment import AugmentSettings
-from delineate.data.cache import Cache
-from delineate.data.loader import NumpyBatch
-from delineate.data.patch_loader import make_loader
-from delineate.data.spec import InputSpec
+from delineate.data.augment.settings import AugmentSettings
+from delineate.data.cache.cache import Cache
+from delineate.data.core.input_spec import InputSpec
+from delineate.data.loading.loader import NumpyBatch
+from delineate.data.loading.window_loader import make_loader
 from delineate.methods.contract import Batch
 
 AnyBatch = TypeVar("AnyBatch", bound=Batch)

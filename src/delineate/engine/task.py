@@ -4,25 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
 import torch
 
 from delineate.common.errors import RecipeError
-from delineate.data.case import Manifest
-from delineate.data.spec import InputSpec
+from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.manifest import Manifest
 from delineate.engine.console import Reporter
 from delineate.engine.folder import RunFolder
+from delineate.engine.planning import DataPlan
 from delineate.engine.recipe import Recipe
 from delineate.engine.request import TrainRequest
+from delineate.engine.run_state import Run
 from delineate.engine.sources import Source
 from delineate.engine.validation import ValidationResult
 from delineate.methods import registry
 from delineate.methods.contract import Context, Method, Stage
-
-if TYPE_CHECKING:
-    from delineate.engine.loop import Run
-    from delineate.engine.planning import DataPlan
 
 
 class Task(Protocol):

@@ -20,10 +20,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from delineate.data.cache import Cache
-from delineate.data.case import IGNORE
-from delineate.data.findings import some
-from delineate.data.patches import Size
+from delineate.data.augment.windows import Size
+from delineate.data.cache.cache import Cache
+from delineate.data.core.findings import some
+from delineate.data.core.manifest import IGNORE
 from delineate.engine.selection import CaseCounts, Judgement, judge
 from delineate.inference.tiles import Blending
 from delineate.methods.contract import Batch, Context

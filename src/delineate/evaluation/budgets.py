@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from delineate.data.findings import some
+from delineate.data.core.findings import some
 from delineate.evaluation.models import Model
 from delineate.evaluation.training import Training
 

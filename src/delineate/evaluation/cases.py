@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.data.case import IGNORE, ClassTable
+from delineate.data.core.manifest import IGNORE, ClassTable
 from delineate.evaluation.metrics import registry
 from delineate.evaluation.metrics.calibration import Probabilities
 from delineate.evaluation.metrics.instances import Instances

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from delineate.data.findings import count
+from delineate.data.core.findings import count
 from delineate.evaluation.table import Outcomes, Summary
 
 TITLE = "Warnings"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from delineate.common.errors import DataError
-from delineate.data.findings import count, some
+from delineate.data.core.findings import count, some
 from delineate.evaluation.metrics import registry
 from delineate.evaluation.metrics.registry import Entry, InstanceMetric, Metric, ProbabilityMetric
 

@@ -6,10 +6,10 @@ import re
 from collections.abc import Sequence
 
 from delineate.common.errors import DataError
-from delineate.data.case import IGNORE, ClassTable, LabelRule
-from delineate.data.findings import some
-from delineate.data.label_reading import Reading, check_ignored, read_by_evidence, read_by_table
-from delineate.data.mask_values import MaskValues, Values, choose_coding
+from delineate.data.core.findings import some
+from delineate.data.core.label_reading import Reading, check_ignored, read_by_evidence, read_by_table
+from delineate.data.core.manifest import IGNORE, ClassTable, LabelRule
+from delineate.data.core.mask_values import MaskValues, Values, choose_coding
 
 _UNNAMED = re.compile(r"(?:label|class) (\d+)")
 """What a class is called whose owner gave no name; the first version said "class"."""

@@ -14,10 +14,10 @@ from delineate.common.errors import DataError
 from delineate.common.files import output_folder, write_text
 from delineate.common.names import listed
 from delineate.common.outputs import check_results_folder
-from delineate.data.case import Case, ClassTable, LabelRule, Manifest
-from delineate.data.drawn import run_manifest
-from delineate.data.findings import count
-from delineate.data.source import DataSource, as_source
+from delineate.data.core.findings import count
+from delineate.data.core.manifest import Case, ClassTable, LabelRule, Manifest
+from delineate.data.layouts.source import DataSource, as_source
+from delineate.data.splits.drawn import run_manifest
 from delineate.evaluation import tables
 from delineate.evaluation.cases import Row
 from delineate.evaluation.choice import Choice, check_millimetres, choose
@@ -92,9 +92,9 @@ class Options:
     spacing: Sequence[float] | None = None
     """Size of a pixel in mm, as (row, column) or (slice, row, column); None: what the files know, else lengths are in pixels."""
     stack: str | None = None
-    """A rule by which slices are put together to volumes (`evaluation.stacks`)."""
+    """A rule by which slices are put together to volumes (`data.core.stacks`)."""
     group_by: str | None = None
-    """A rule by which cases belong together (`data.grouping`); None: as the data set knows."""
+    """A rule by which cases belong together (`data.core.grouping`); None: as the data set knows."""
     raters: Sequence[Path] = ()
     """Folders of further raters' masks of the same cases."""
     subgroups: Path | None = None

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from delineate.common.errors import DelineateError
-from delineate.data.case import Case, Manifest
-from delineate.data.group_words import KINDS, words_of
-from delineate.data.images import read_content
-from delineate.data.known import DIGITS
-from delineate.data.split_lists import apply_lists
-from delineate.data.words import SPLIT_NAMES
+from delineate.data.core.group_words import KINDS, words_of
+from delineate.data.core.known import DIGITS
+from delineate.data.core.manifest import Case, Manifest
+from delineate.data.core.words import SPLIT_NAMES
+from delineate.data.formats.images import read_content
+from delineate.data.layouts.split_lists import apply_lists
 
 
 def listed_for_testing(manifest: Manifest, cases: Sequence[Case]) -> set[str]:

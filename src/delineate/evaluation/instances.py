@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
-from delineate.data.findings import count, some
-from delineate.data.volumes import file_stem, read_labels
+from delineate.data.core.findings import count, some
+from delineate.data.formats.nifti import file_stem, read_labels
 from delineate.evaluation.references import mask_like_files
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from delineate.data.findings import some
+from delineate.data.core.findings import some
 from delineate.evaluation.models import Model
 
 SHOWN = 3

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from delineate.common.errors import DataError
-from delineate.data.findings import count, some
+from delineate.data.core.findings import count, some
 from delineate.evaluation.predictions import FILE_NAME, PredictionList
 from delineate.evaluation.probabilities import FOLDER_NAME, unlisted_maps
 from delineate.evaluation.references import mask_like_files

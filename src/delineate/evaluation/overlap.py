@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.data.case import IGNORE
+from delineate.data.core.manifest import IGNORE
 
 Labels = NDArray[Any]
 """Class indices H×W (or any one shape) of an unsigned integer type."""

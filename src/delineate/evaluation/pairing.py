@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from delineate.common.errors import DataError
-from delineate.data.case import Case
-from delineate.data.volumes import file_stem
-from delineate.data.words import Role, folder_word, image_stem, mask_stem, normal
+from delineate.data.core.manifest import Case
+from delineate.data.core.words import Role, folder_word, image_stem, mask_stem, normal
+from delineate.data.formats.nifti import file_stem
 from delineate.evaluation.references import References, case_name
 
 

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from delineate.common.errors import DataError
-from delineate.data.case import IGNORE, ClassTable, Coding, LabelRule
-from delineate.data.findings import count
-from delineate.data.label_codings import is_noisy, rises_evenly
-from delineate.data.label_reading import named_values
-from delineate.data.mask_values import MaskValues, Values, choose_coding
+from delineate.data.core.findings import count
+from delineate.data.core.label_codings import is_noisy, rises_evenly
+from delineate.data.core.label_reading import named_values
+from delineate.data.core.manifest import IGNORE, ClassTable, Coding, LabelRule
+from delineate.data.core.mask_values import MaskValues, Values, choose_coding
 from delineate.evaluation.evidence import count_files
 from delineate.evaluation.predictions import PredictionList
 

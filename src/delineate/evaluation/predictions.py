@@ -16,11 +16,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from delineate.common.errors import DataError
 from delineate.common.files import sha256, write_json
 from delineate.common.paths import path_fault
-from delineate.data import labels
-from delineate.data.case import ClassTable, LabelRule
-from delineate.data.findings import count, some
-from delineate.data.known import Role
-from delineate.data.volumes import check_same_geometry, is_nifti, read_geometry, read_labels
+from delineate.data.core import labels
+from delineate.data.core.findings import count, some
+from delineate.data.core.known import Role
+from delineate.data.core.manifest import ClassTable, LabelRule
+from delineate.data.formats.nifti import check_same_geometry, is_nifti, read_geometry, read_labels
 from delineate.evaluation.references import mask_like_files
 
 FILE_NAME = "predictions.json"

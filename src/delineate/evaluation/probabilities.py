@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
 from delineate.common.files import sha256
-from delineate.data.case import Case, ClassTable
-from delineate.data.findings import count, some
-from delineate.data.images import IMAGE_SUFFIXES, read_mask
-from delineate.data.volumes import file_stem, is_nifti, read_volume
+from delineate.data.core.findings import count, some
+from delineate.data.core.manifest import Case, ClassTable
+from delineate.data.formats.images import IMAGE_SUFFIXES, read_mask
+from delineate.data.formats.nifti import file_stem, is_nifti, read_volume
 from delineate.evaluation.predictions import PredictionList
 
 FOLDER_NAME = "probabilities"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
 from delineate.common.names import did_you_mean
-from delineate.data.case import IGNORE, ClassTable
+from delineate.data.core.manifest import IGNORE, ClassTable
 from delineate.evaluation.metrics import surface
 from delineate.evaluation.metrics.masks import Masks
 from delineate.evaluation.overlap import Labels

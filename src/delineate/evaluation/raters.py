@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
-from delineate.data.case import IGNORE, Case, Manifest
-from delineate.data.findings import count, some
-from delineate.data.source import DataSource, as_source
+from delineate.data.core.findings import count, some
+from delineate.data.core.manifest import IGNORE, Case, Manifest
+from delineate.data.layouts.source import DataSource, as_source
 from delineate.evaluation.overlap import Labels
 from delineate.evaluation.references import References, open_references, read_as, read_reference
 

@@ -16,24 +16,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
-from delineate.data import labels
-from delineate.data.case import Case, ClassTable, Manifest
-from delineate.data.drawn import with_drawn_splits
-from delineate.data.findings import raise_errors
-from delineate.data.groups import with_groups
-from delineate.data.label_reading import Reading
-from delineate.data.label_table import find_labels
-from delineate.data.layouts import to_manifest
-from delineate.data.pairing import merged
-from delineate.data.pixels import case_mask
-from delineate.data.planes import packed_stem
-from delineate.data.roles import Item, assign
-from delineate.data.source import DataSource, as_source
-from delineate.data.split_lists import apply_lists
-from delineate.data.tree import File, image_files, volume_files
-from delineate.data.volume_sets import find_volumes
-from delineate.data.volumes import check_same_geometry, file_stem, is_nifti, read_geometry, read_labels
-from delineate.data.words import Role, ending, folder_word, mask_base, normal
+from delineate.data.cases.pixels import case_mask
+from delineate.data.core import labels
+from delineate.data.core.findings import raise_errors
+from delineate.data.core.label_reading import Reading
+from delineate.data.core.label_table import find_labels
+from delineate.data.core.manifest import Case, ClassTable, Manifest
+from delineate.data.core.words import Role, ending, folder_word, mask_base, normal
+from delineate.data.formats.archives import packed_stem
+from delineate.data.formats.nifti import check_same_geometry, file_stem, is_nifti, read_geometry, read_labels
+from delineate.data.layouts.discover import to_manifest
+from delineate.data.layouts.groups import with_groups
+from delineate.data.layouts.pairing import merged
+from delineate.data.layouts.roles import Item, assign
+from delineate.data.layouts.source import DataSource, as_source
+from delineate.data.layouts.split_lists import apply_lists
+from delineate.data.layouts.tree import File, image_files, volume_files
+from delineate.data.layouts.volume_sets import find_volumes
+from delineate.data.splits.drawn import with_drawn_splits
 from delineate.evaluation.class_match import in_order, read_references
 from delineate.evaluation.evidence import count_files
 

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
-from delineate.data.case import IGNORE, LabelRule, Manifest
+from delineate.data.core.manifest import IGNORE, LabelRule, Manifest
+from delineate.data.core.stacks import assemble, choose_spacing
 from delineate.evaluation import raters as panel
 from delineate.evaluation.cases import Row, add_probabilities, confusion, score_case, score_instances
 from delineate.evaluation.choice import Choice
@@ -20,7 +21,6 @@ from delineate.evaluation.instances import read_instances
 from delineate.evaluation.probabilities import ProbabilityMaps
 from delineate.evaluation.protocols import Pair, Protocol, ProtocolScores, score_protocol
 from delineate.evaluation.raters import Raters
-from delineate.evaluation.stacks import assemble, choose_spacing
 from delineate.evaluation.units import Arrays, Unit, read_unit
 
 WORKERS = 4

@@ -9,9 +9,9 @@ from typing import get_args
 
 from delineate.common.errors import DelineateError
 from delineate.common.files import sha256
-from delineate.data.case import Manifest
-from delineate.data.findings import count, some
-from delineate.data.known import Role
+from delineate.data.core.findings import count, some
+from delineate.data.core.known import Role
+from delineate.data.core.manifest import Manifest
 from delineate.evaluation.predictions import PredictionList
 from delineate.evaluation.units import Unit
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from delineate.data.findings import some
+from delineate.data.core.findings import some
 from delineate.evaluation.models import Model
 
 SHOWN = 6

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from delineate.common.errors import DataError
-from delineate.data.findings import count, some
-from delineate.data.grouping import read_table
+from delineate.data.core.findings import count, some
+from delineate.data.core.grouping import read_table
 
 MAX_LEVELS = 12
 """A column of text with more levels is no attribute but a name, a date or a comment."""

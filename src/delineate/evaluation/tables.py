@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from delineate.data.case import Manifest
+from delineate.data.core.manifest import Manifest
 from delineate.evaluation.cases import Row
 from delineate.evaluation.metrics.registry import Entry
 from delineate.evaluation.protocols import Protocol

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from delineate.common.errors import DataError
 from delineate.common.files import parse_json, read_json
-from delineate.data.case import Manifest
+from delineate.data.core.manifest import Manifest
 
 LATE = 0.1
 """Curves rose to the end if the best validation lies in this last share of the steps, …"""

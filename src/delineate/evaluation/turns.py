@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from delineate.data.case import Case, Manifest
-from delineate.data.turned import Shown, stated, turned_apart
-from delineate.data.volumes import is_nifti
+from delineate.data.cases.turned import Shown, stated, turned_apart
+from delineate.data.core.manifest import Case, Manifest
+from delineate.data.formats.nifti import is_nifti
 from delineate.evaluation.predictions import PredictionList
 from delineate.evaluation.units import Unit
 

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
-from delineate.data.case import IGNORE, Case, LabelRule, Manifest
-from delineate.data.grouping import describe_rule, group_cases
+from delineate.data.core.grouping import describe_rule, group_cases
+from delineate.data.core.manifest import IGNORE, Case, LabelRule, Manifest
+from delineate.data.core.stacks import Stack, assemble, choose_spacing, stack_names
 from delineate.evaluation.predictions import check_place, read_prediction
 from delineate.evaluation.references import read_reference
-from delineate.evaluation.stacks import Stack, assemble, choose_spacing, stack_names
 
 Labels = NDArray[np.uint8]
 Level = Literal["image", "volume"]
@@ -51,7 +51,7 @@ def make_units(
 ) -> tuple[list[Unit], str]:
     """The units of the pairs, and in words what their groups are.
 
-    `stack`: a slice rule (`evaluation.stacks`); None: each pair is a unit. `group_by`: a group rule (`data.grouping`) on the
+    `stack`: a slice rule (`data.core.stacks`); None: each pair is a unit. `group_by`: a group rule (`data.core.grouping`) on the
     units' names; None: the groups the data set knows. Raises `DataError` for a rule that does not fit.
     """
     by_name = {case.id: (prediction, case) for prediction, case in pairs}

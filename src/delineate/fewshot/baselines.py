@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.data.case import IGNORE
-from delineate.data.spec import Pixels
+from delineate.data.core.input_spec import Pixels
+from delineate.data.core.manifest import IGNORE
 from delineate.fewshot.support import Support
 
 

@@ -18,10 +18,10 @@ from delineate.artefact.format import Artefact
 from delineate.common.errors import DataError, RecipeError
 from delineate.common.files import sha256
 from delineate.common.names import did_you_mean
-from delineate.data.case import Case, ClassTable
-from delineate.data.inspect import Census
-from delineate.data.known import DIGITS, KnownPictures, Role
-from delineate.engine.plan import settle_input
+from delineate.data.cases.census import Census
+from delineate.data.core.known import DIGITS, KnownPictures, Role
+from delineate.data.core.manifest import Case, ClassTable
+from delineate.engine.input import settle_input
 from delineate.engine.recipe import resolve
 from delineate.fewshot.baselines import BASELINES, Conditioned
 from delineate.fewshot.episode_file import EpisodeFile

@@ -12,10 +12,10 @@ import numpy as np
 
 from delineate.artefact.format import save
 from delineate.common.files import write_text
-from delineate.data.case import ClassTable
+from delineate.data.core.manifest import ClassTable
 from delineate.engine.card import model_card
 from delineate.engine.finish import artefact_of, kept_words, selected
-from delineate.engine.loop import Run
+from delineate.engine.run_state import Run
 from delineate.evaluation.caveats import headline_dice
 from delineate.evaluation.stored import write_scores
 from delineate.fewshot.candidates import Candidate

@@ -16,11 +16,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from delineate.common.errors import DataError
 from delineate.common.files import sha256, write_json
 from delineate.common.paths import path_fault
-from delineate.data.canonical import Turn
-from delineate.data.case import ClassTable, Manifest, Split
-from delineate.data.findings import count, some
-from delineate.data.source import DataSource, as_source
-from delineate.data.volumes import read_geometry
+from delineate.data.core.findings import count, some
+from delineate.data.core.manifest import ClassTable, Manifest, Split
+from delineate.data.formats.canonical import Turn
+from delineate.data.formats.nifti import read_geometry
+from delineate.data.layouts.source import DataSource, as_source
 from delineate.fewshot.slices import SliceSet, old_name, open_slices
 
 FORMAT: Final = 1

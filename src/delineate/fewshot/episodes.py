@@ -1,7 +1,8 @@
 """Batches of episodes. The stream is a pure function of (seed, position), so that exact resume needs a step number only.
 
-As in `data.loader`: an endless row of epochs, each a permutation of the pool's anchors drawn from (seed, epoch); all else about the
-episode at position p is drawn from (seed, p). Step s takes positions s·B … (s+1)·B − 1, of which each process has its share.
+As in `data.loading.loader`: an endless row of epochs, each a permutation of the pool's anchors drawn from (seed, epoch); all
+else about the episode at position p is drawn from (seed, p). Step s takes positions s·B … (s+1)·B − 1, of which each process has
+its share.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from delineate.common.errors import DataError
-from delineate.data import augment, transform
-from delineate.data.augment import AugmentParameters, AugmentSettings
-from delineate.data.loader import single_threaded_opencv
+from delineate.data.augment import apply as transform
+from delineate.data.augment import settings as augment
+from delineate.data.augment.settings import AugmentParameters, AugmentSettings
+from delineate.data.core.opencv_threads import single_threaded_opencv
 from delineate.fewshot.pools import Mask, Pick, Pool
 from delineate.fewshot.working import WorkingSlices
 from delineate.methods.episodic import EpisodicBatch

@@ -15,15 +15,15 @@ from delineate.common.csv_text import csv_text
 from delineate.common.errors import DataError, NotFiniteError
 from delineate.common.files import output_folder, write_text
 from delineate.common.names import listed
-from delineate.data.case import IGNORE, ClassTable
-from delineate.data.known import Role
+from delineate.data.core.known import Role
+from delineate.data.core.manifest import IGNORE, ClassTable
+from delineate.data.core.stacks import Stack, assemble
 from delineate.evaluation.cases import Row, score_case
 from delineate.evaluation.choice import check_millimetres, choose
 from delineate.evaluation.files import Evaluation
 from delineate.evaluation.metrics.registry import Metric
 from delineate.evaluation.openings import Opening, Openings, note_opening
 from delineate.evaluation.seen import Seen, training_notes
-from delineate.evaluation.stacks import Stack, assemble
 from delineate.evaluation.stored import Origin, write_scores
 from delineate.evaluation.table import summarise
 from delineate.evaluation.tables import EPISODES_CSV, RATERS_CSV

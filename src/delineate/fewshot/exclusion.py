@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from delineate.common.errors import DataError
-from delineate.data.findings import count
+from delineate.data.core.findings import count
 from delineate.fewshot.slices import Slice, SliceSet
 
 Rule = Literal["any", "legacy_all"]

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from delineate.data.case import LabelRule, Manifest
+from delineate.data.core.manifest import LabelRule, Manifest
 
 
 @dataclass(frozen=True)

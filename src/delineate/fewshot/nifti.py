@@ -1,7 +1,7 @@
 """A folder of NIfTI volumes with their label volumes: recognised, indexed slice by slice, and read a slice at a time.
 
-All volumes are seen in one order of axes (`data.canonical`), so that slice 3 is nearer to the head than slice 2 in each, and left
-is on the same side.
+All volumes are seen in one order of axes (`data.formats.canonical`), so that slice 3 is nearer to the head than slice 2 in each,
+and left is on the same side.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from numpy.typing import NDArray
 
 from delineate.common.errors import DataError, DelineateError
 from delineate.common.files import read_json, sha256, write_json
-from delineate.data import labels
-from delineate.data.cache_place import cache_place
-from delineate.data.canonical import Turn
-from delineate.data.case import IGNORE, Case, Manifest
-from delineate.data.findings import raise_errors
-from delineate.data.inspect import Census, Facts
-from delineate.data.label_reading import Reading, read_by_evidence, read_by_table
-from delineate.data.layouts import to_manifest
-from delineate.data.mask_values import MaskValues, count_values
-from delineate.data.source import DataSource
-from delineate.data.splits import complete
-from delineate.data.volume_sets import LAYOUT, find_volumes, holds_volumes
-from delineate.data.volumes import (
+from delineate.data.cache.place import cache_place
+from delineate.data.cases.census import Census, Facts
+from delineate.data.core import labels
+from delineate.data.core.findings import raise_errors
+from delineate.data.core.label_reading import Reading, read_by_evidence, read_by_table
+from delineate.data.core.manifest import IGNORE, Case, Manifest
+from delineate.data.core.mask_values import MaskValues, count_values
+from delineate.data.formats.canonical import Turn
+from delineate.data.formats.nifti import (
     Geometry,
     check_same_geometry,
     read_geometry,
     read_label_volume,
     read_volume,
 )
+from delineate.data.layouts.discover import to_manifest
+from delineate.data.layouts.source import DataSource
+from delineate.data.layouts.volume_sets import LAYOUT, find_volumes, holds_volumes
+from delineate.data.splits.seeded import complete
 
 _OPEN = 3
 """Volumes whose voxels are kept in memory at a time."""

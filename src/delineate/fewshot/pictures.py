@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from delineate.data.spec import Pixels
+from delineate.data.core.input_spec import Pixels
 from delineate.fewshot.evaluate import Job, Labels, Scored
 from delineate.fewshot.segmenter import ConditionedPredictor
 from delineate.fewshot.support import Support

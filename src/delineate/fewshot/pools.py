@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
-from delineate.data.case import IGNORE
+from delineate.data.core.manifest import IGNORE
 from delineate.fewshot.regions import Regions
 from delineate.fewshot.working import WorkingSlices
 

@@ -20,8 +20,8 @@ import numpy as np
 
 from delineate.common.errors import DataError
 from delineate.common.names import did_you_mean
-from delineate.data.case import Split
-from delineate.data.findings import count
+from delineate.data.core.findings import count
+from delineate.data.core.manifest import Split
 from delineate.fewshot.episode_file import Chunk, Episode, EpisodeFile, ProtocolName, Shown
 from delineate.fewshot.slices import SliceSet, SliceStack, labels_named
 

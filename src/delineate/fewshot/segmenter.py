@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from delineate.artefact import format as artefact_format
 from delineate.artefact.format import Artefact
 from delineate.common.errors import ArtefactError, DataError
-from delineate.data.case import IGNORE, ClassTable
-from delineate.data.spec import InputSpec, Pixels
+from delineate.data.core.input_spec import InputSpec, Pixels
+from delineate.data.core.manifest import IGNORE, ClassTable
 from delineate.fewshot.support import Support
 from delineate.inference.device import resolve_device
 from delineate.inference.predictor import (

@@ -16,15 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
-from delineate.data.case import IGNORE, Case, ClassTable, Manifest, Split
-from delineate.data.images import DEFAULT_MAX_PIXELS
-from delineate.data.inspect import Census
-from delineate.data.joins import equal_pictures, join
-from delineate.data.pixels import case_image, case_mask
-from delineate.data.prepare import open_data
-from delineate.data.source import DataSource, as_source
-from delineate.data.spec import Pixels
-from delineate.evaluation.stacks import AUTO, stack_names, tell_slices
+from delineate.data.cases.census import Census
+from delineate.data.cases.pixels import case_image, case_mask
+from delineate.data.core.input_spec import Pixels
+from delineate.data.core.joins import equal_pictures, join
+from delineate.data.core.manifest import IGNORE, Case, ClassTable, Manifest, Split
+from delineate.data.core.stacks import AUTO, stack_names, tell_slices
+from delineate.data.formats.images import DEFAULT_MAX_PIXELS
+from delineate.data.layouts.source import DataSource, as_source
+from delineate.data.loading.open import open_data
 from delineate.fewshot import nifti
 
 SINGLE = "none"
@@ -84,7 +84,7 @@ class SliceSet:
     stacks: tuple[SliceStack, ...]
     reader: _Reader
     axis: int | None = None
-    """Across the slices of volumes, which are seen in the canonical order (`data.canonical`); None where slices are files."""
+    """Across the slices of volumes, which are seen in the canonical order (`formats.canonical`); None where slices are files."""
 
     @property
     def classes(self) -> ClassTable:

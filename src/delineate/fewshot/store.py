@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from delineate.common.errors import DataError
 from delineate.common.files import checksum, read_json
 from delineate.common.locks import locked
-from delineate.data.cache import DEFAULT_LIMIT_BYTES, amount, explain, make_room
-from delineate.data.cache_place import INDEX, begin_entry, cache_place, finish_entry, remove_entry
+from delineate.data.cache.cache import DEFAULT_LIMIT_BYTES, amount, explain, make_room
+from delineate.data.cache.place import INDEX, begin_entry, cache_place, finish_entry, remove_entry
 
 Rows = Mapping[str, NDArray[Any]]
 

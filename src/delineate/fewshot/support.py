@@ -17,17 +17,17 @@ from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
 from delineate.common.files import sha256, write_json
-from delineate.data import labels
-from delineate.data.case import IGNORE, Case, ClassTable
-from delineate.data.findings import count
-from delineate.data.from_pillow import pillow_mask
-from delineate.data.images import raw_mask, read_content, read_image, read_mask
-from delineate.data.label_reading import named, read_by_evidence, read_by_table
-from delineate.data.label_table import parse_labels
-from delineate.data.mask_values import mask_values
-from delineate.data.source import DataSource, as_source
-from delineate.data.spec import Pixels
-from delineate.data.turned import stated, turned_apart
+from delineate.data.cases.turned import stated, turned_apart
+from delineate.data.core import labels
+from delineate.data.core.findings import count
+from delineate.data.core.input_spec import Pixels
+from delineate.data.core.label_reading import named, read_by_evidence, read_by_table
+from delineate.data.core.label_table import parse_labels
+from delineate.data.core.manifest import IGNORE, Case, ClassTable
+from delineate.data.core.mask_values import mask_values
+from delineate.data.formats.from_pillow import pillow_mask
+from delineate.data.formats.images import raw_mask, read_content, read_image, read_mask
+from delineate.data.layouts.source import DataSource, as_source
 from delineate.inference.predictor import as_pixels
 
 FILE_NAME = "support.json"
@@ -142,7 +142,7 @@ class Support:
     ) -> Support:
         """What a command line gives: a folder, or as many images as masks. Raises `DataError` for neither and for both.
 
-        `table`: what the values of such masks mean (`data.label_table`); a folder's source has its own.
+        `table`: what the values of such masks mean (`data.core.label_table`); a folder's source has its own.
         """
         if folder is not None and (images or masks):
             raise DataError("give either --support or --support-image with --support-mask, not both")

@@ -5,18 +5,18 @@ from __future__ import annotations
 import torch
 
 from delineate.common.errors import RecipeError
-from delineate.data.case import Manifest, Split
-from delineate.data.findings import count
-from delineate.data.spec import InputSpec
-from delineate.data.turned import turned_apart
+from delineate.data.cases.turned import turned_apart
+from delineate.data.core.findings import count
+from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.manifest import Manifest, Split
 from delineate.engine.console import Reporter
 from delineate.engine.dense import check_splits, tell_groups
 from delineate.engine.folder import RunFolder
-from delineate.engine.loop import Run
-from delineate.engine.plan import settle_input
+from delineate.engine.input import settle_input
 from delineate.engine.planning import DataPlan
 from delineate.engine.recipe import EpisodesSection, Recipe
 from delineate.engine.request import TrainRequest
+from delineate.engine.run_state import Run
 from delineate.engine.sources import Source
 from delineate.engine.task import TaskKind
 from delineate.engine.validation import ValidationResult

@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
-from delineate.data.case import IGNORE
-from delineate.engine.loop import Run
+from delineate.data.core.manifest import IGNORE
+from delineate.engine.run_state import Run
 from delineate.engine.selection import CaseCounts
 from delineate.engine.sources import to_device
 from delineate.engine.validation import ValidationResult, evaluating, not_finite_samples

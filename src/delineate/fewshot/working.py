@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.data.cache import open_cache
-from delineate.data.images import DEFAULT_MAX_PIXELS, READING
-from delineate.data.spec import InputSpec, Pixels
+from delineate.data.cache.cache import open_cache
+from delineate.data.core.input_spec import InputSpec, Pixels
+from delineate.data.formats.images import DEFAULT_MAX_PIXELS, READING
 from delineate.fewshot.slices import Slice, SliceSet, SliceStack
 from delineate.fewshot.store import Rows, Store
 
@@ -66,7 +66,7 @@ class WorkingSlices:
 
 
 def decode(data: SliceSet, spec: InputSpec, store: Store, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> WorkingSlices:
-    """All slices of `data` at the working size, from the cache where they are there. Raises as `data.cache.open_cache`."""
+    """All slices of `data` at the working size, from the cache where they are there. Raises as `data.cache.cache.open_cache`."""
     cases = [one.case for _, one in data]
     decisive = spec.model_dump(mode="json", include=spec.decisive)
     hashes = [[case.hashes[path] for path in case.images] for case in cases]

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
-from delineate.data.case import Case, ClassTable, Manifest
-from delineate.data.findings import some
-from delineate.data.source import DataSource
+from delineate.data.core.findings import some
+from delineate.data.core.manifest import Case, ClassTable, Manifest
+from delineate.data.layouts.source import DataSource
 from delineate.evaluation.references import open_references, read_reference
 
 

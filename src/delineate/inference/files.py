@@ -27,10 +27,10 @@ from delineate.common.csv_text import csv_text
 from delineate.common.errors import DataError, NotFiniteError
 from delineate.common.files import output_folder, sha256, write_bytes, write_text
 from delineate.common.paths import too_long
-from delineate.data.case import ClassTable
-from delineate.data.images import DEFAULT_MAX_PIXELS, read_image, write_mask
-from delineate.data.known import Role
-from delineate.data.source import DataSource, as_source
+from delineate.data.core.known import Role
+from delineate.data.core.manifest import ClassTable
+from delineate.data.formats.images import DEFAULT_MAX_PIXELS, read_image, write_mask
+from delineate.data.layouts.source import DataSource, as_source
 from delineate.evaluation.predictions import PredictedFile, PredictionList
 from delineate.inference import ownership
 from delineate.inference.beside import References

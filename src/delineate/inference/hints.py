@@ -7,12 +7,12 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from delineate.data.choice import quoted
-from delineate.data.findings import some
-from delineate.data.images import IMAGE_SUFFIXES
-from delineate.data.roles import Item, assign
-from delineate.data.tree import Tree
-from delineate.data.words import Role
+from delineate.data.core.findings import some
+from delineate.data.core.words import Role
+from delineate.data.formats.images import IMAGE_SUFFIXES
+from delineate.data.layouts.choice import quoted
+from delineate.data.layouts.roles import Item, assign
+from delineate.data.layouts.tree import Tree
 
 _MOST = 3
 """Folders that are named one by one."""

@@ -12,15 +12,15 @@ from typing import Literal
 
 from delineate.common.errors import DataError
 from delineate.common.files import sha256
-from delineate.data.case import Case, Manifest, Split
-from delineate.data.drawn import run_manifest, with_drawn_splits
-from delineate.data.findings import some
-from delineate.data.images import IMAGE_SUFFIXES
-from delineate.data.planes import Address, picture_name
-from delineate.data.roles import assign
-from delineate.data.source import DataSource
-from delineate.data.tree import File, image_files, lost_links, walk
-from delineate.data.words import Role, normal, printable
+from delineate.data.core.findings import some
+from delineate.data.core.manifest import Case, Manifest, Split
+from delineate.data.core.words import Role, normal, printable
+from delineate.data.formats.archives import Address, picture_name
+from delineate.data.formats.images import IMAGE_SUFFIXES
+from delineate.data.layouts.roles import assign
+from delineate.data.layouts.source import DataSource
+from delineate.data.layouts.tree import File, image_files, lost_links, walk
+from delineate.data.splits.drawn import run_manifest, with_drawn_splits
 from delineate.inference.hints import where_images_are
 
 SplitChoice = Split | Literal["all"]

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.data.case import ClassTable
-from delineate.data.spec import Pixels
+from delineate.data.core.input_spec import Pixels
+from delineate.data.core.manifest import ClassTable
 
 Colour = tuple[int, int, int]
 

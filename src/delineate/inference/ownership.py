@@ -12,8 +12,8 @@ from pathlib import Path
 from delineate.common.errors import DataError
 from delineate.common.files import read_json, write_json
 from delineate.common.outputs import check_results_folder
-from delineate.data.planes import Address
-from delineate.data.tree import image_files
+from delineate.data.formats.archives import Address
+from delineate.data.layouts.tree import image_files
 from delineate.evaluation.predictions import FILE_NAME, PredictionList
 
 UNFINISHED = "predictions.unfinished.json"

@@ -21,12 +21,12 @@ from torch import nn
 from delineate.artefact import format as artefact_format
 from delineate.artefact.format import Artefact
 from delineate.common.errors import ArtefactError, DataError, DeviceError, NotFiniteError
-from delineate.data.case import ClassTable
-from delineate.data.from_pillow import pillow_pixels
-from delineate.data.images import read_image
-from delineate.data.known import KnownPictures
-from delineate.data.patches import cut
-from delineate.data.spec import InputSpec, Pixels, percentiles
+from delineate.data.augment.windows import cut
+from delineate.data.core.input_spec import InputSpec, Pixels, percentiles
+from delineate.data.core.known import KnownPictures
+from delineate.data.core.manifest import ClassTable
+from delineate.data.formats.from_pillow import pillow_pixels
+from delineate.data.formats.images import read_image
 from delineate.inference.device import resolve_device
 from delineate.inference.tiles import Blending, Probabilities
 from delineate.methods.contract import Method, MethodInfo

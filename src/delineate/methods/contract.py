@@ -14,7 +14,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
-from delineate.data.fingerprint import Fingerprint
+from delineate.data.doctor.fingerprint import Fingerprint
 
 
 class Batch(TypedDict):

@@ -3,58 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import UnionType
-from typing import Any, Union, get_origin
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from delineate.common.config import explain, merge
 from delineate.common.errors import DelineateError, RecipeError
 from delineate.common.finite import first_not_finite
 from delineate.common.names import did_you_mean
+from delineate.common.plugins import Plugins
 from delineate.common.yaml_text import parse_yaml
-from delineate.methods.built_in import BUILT_IN, ENTRY_POINT_GROUP, FAMILIES
-from delineate.methods.contract import Method, MethodOptions
+from delineate.methods.built_in import BUILT_IN, CHECKPOINT_GROUP, CHECKPOINTS, ENTRY_POINT_GROUP, FAMILIES
+from delineate.methods.contract import ForeignImport, Method, MethodOptions
 
-
-@cache
-def _foreign() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}
+METHODS = Plugins("method", ENTRY_POINT_GROUP, BUILT_IN)
+CHECKPOINT_READERS = Plugins("reader of checkpoints for method", CHECKPOINT_GROUP, CHECKPOINTS)
 
 
 def forget_other_packages() -> None:
     """Look for entry points anew at the next question: a package was installed or removed while the program runs."""
-    _foreign.cache_clear()
+    METHODS.forget_others()
+    CHECKPOINT_READERS.forget_others()
 
 
 def names() -> list[str]:
     """Names of all methods, built-in and registered by other packages."""
-    return sorted({*BUILT_IN, *_foreign()})
+    return METHODS.names()
 
 
 def method_class(name: str) -> type[Method]:
     """The class registered under `name`, or a family's member. Raises `RecipeError` naming the nearest for an unknown one."""
-    if name in BUILT_IN:
-        module, _, attribute = BUILT_IN[name].partition(":")
-        return getattr(import_module(module), attribute)
     family, colon, member = name.partition(":")
     if family in FAMILIES:
         module, _, attribute = FAMILIES[family].partition(":")
         return getattr(import_module(module), attribute)(member)
-    if name not in _foreign():
-        near = did_you_mean(family, FAMILIES) if colon else did_you_mean(name, names())
-        raise RecipeError(f"unknown method '{name}': {near}")
-    point = _foreign()[name]
-    try:
-        loaded = point.load()
-    except Exception as error:
-        raise DelineateError(f"method '{name}' ({point.value}) cannot be imported: {error}") from error
+    if colon and name not in METHODS:
+        raise RecipeError(f"unknown method '{name}': {did_you_mean(family, FAMILIES)}")
+    loaded = METHODS.load(name)
     if not (isinstance(loaded, type) and issubclass(loaded, Method)):
-        raise DelineateError(f"method '{name}' ({point.value}) is not a subclass of delineate.methods.contract.Method")
+        place = METHODS.place(name)
+        raise DelineateError(f"method '{name}' ({place}) is not a subclass of delineate.methods.contract.Method")
     return loaded
+
+
+def checkpoint_reader(name: str) -> ForeignImport | None:
+    """What turns the tensors of a released checkpoint of the method `name` into a `ForeignModel`; None where nothing does.
+
+    Raises `RecipeError` for an unknown method.
+    """
+    method_class(name)
+    return CHECKPOINT_READERS.load(name) if name in CHECKPOINT_READERS else None
 
 
 def folder(name: str) -> Path:
@@ -132,41 +132,3 @@ def _on_defaults(model: type[BaseModel], options: Mapping[str, Any]) -> dict[str
         if isinstance(default, BaseModel) and isinstance(result.get(key), Mapping):
             result[key] = merge(default.model_dump(), result[key])
     return result
-
-
-def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` laid on `base`, mapping by mapping; neither is changed."""
-    result = dict(base)
-    for key, value in over.items():
-        below = result.get(key)
-        result[key] = merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
-    return result
-
-
-def explain(error: ValidationError, model: type[BaseModel], what: str) -> str:
-    """One line for the first fault of a validation: the dotted key, the reason, the nearest known key."""
-    fault = error.errors()[0]
-    keys, parent = _walk(model, fault["loc"])
-    where = ".".join(keys)
-    if fault["type"] == "extra_forbidden":
-        known = parent.model_fields if parent is not None else ()
-        return f"{what}: unknown option '{where}': {did_you_mean(keys[-1], known)}"
-    reason = fault["msg"].removeprefix("Value error, ")
-    return f"{what}: {where or 'value'}: {reason} (given: {fault['input']!r})"
-
-
-def _walk(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel] | None]:
-    """The user's keys on the way to a fault (pydantic adds the name of the tried type behind a union), and the model that
-    the last of them was looked up in."""
-    keys: list[str] = []
-    here: Any = model
-    parent: type[BaseModel] | None = None
-    for part in location:
-        if get_origin(here) in (Union, UnionType) and isinstance(part, str):
-            here = None
-            continue
-        keys.append(str(part))
-        parent = here if isinstance(here, type) and issubclass(here, BaseModel) else None
-        field = parent.model_fields.get(str(part)) if parent is not None else None
-        here = field.annotation if field is not None else None
-    return keys, parent

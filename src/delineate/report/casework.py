@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from delineate.data.findings import count
+from delineate.data.core.findings import count
 from delineate.evaluation.stored import Stored
 from delineate.report.html import Html, element, fold, join, number, table
 from delineate.report.images import contour_legend, figure_of

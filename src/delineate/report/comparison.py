@@ -11,7 +11,7 @@ from urllib.parse import quote
 import numpy as np
 
 from delineate.common.errors import DelineateError
-from delineate.data.findings import count
+from delineate.data.core.findings import count
 from delineate.evaluation.comparison import CASES_CSV, PAIRS_CSV, Comparison, MetricComparison, cases_csv, pairs_csv
 from delineate.evaluation.models import Model
 from delineate.evaluation.statistics.mixed import MethodClaim

@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
-from delineate.data.balance import SPLITS
-from delineate.data.case import Case, Manifest
-from delineate.data.check import CheckReport
-from delineate.data.copies import place
-from delineate.data.duplicates import ORIENTATIONS, Twins, oriented
-from delineate.data.findings import Finding, count
-from delineate.data.pixels import case_image, case_mask
-from delineate.data.quality import agreement
+from delineate.data.cases.pixels import case_image, case_mask
+from delineate.data.core.findings import Finding, count
+from delineate.data.core.manifest import Case, Manifest
+from delineate.data.doctor.balance import SPLITS
+from delineate.data.doctor.check import CheckReport
+from delineate.data.doctor.quality import agreement
+from delineate.data.splits.duplicates import ORIENTATIONS, Twins, oriented
+from delineate.data.splits.leakage import place
 from delineate.inference.overlay import REFERENCE
 from delineate.report.html import Html, element, facts, fold, join, number, table
 from delineate.report.images import drawn, figure_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from delineate.data.case import Manifest
-from delineate.data.findings import count, some
+from delineate.data.core.findings import count, some
+from delineate.data.core.manifest import Manifest
 from delineate.evaluation.protocols import NATIVE
 from delineate.evaluation.stored import CSV_NAME, Stored
 from delineate.evaluation.tables import EPISODES_CSV, RATERS_CSV

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from delineate.common.errors import DelineateError
 from delineate.common.files import parse_json
-from delineate.data.case import Case, ClassTable, LabelRule, Manifest
-from delineate.data.images import read_image
-from delineate.data.pixels import case_mask
-from delineate.data.volumes import is_nifti
+from delineate.data.cases.pixels import case_mask
+from delineate.data.core.manifest import Case, ClassTable, LabelRule, Manifest
+from delineate.data.formats.images import read_image
+from delineate.data.formats.nifti import is_nifti
 from delineate.evaluation.metrics.registry import INSTANCE_METRICS
 from delineate.evaluation.openings import FILE_NAME as OPENINGS
 from delineate.evaluation.pairing import by_name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from delineate.data.findings import count
+from delineate.data.core.findings import count
 from delineate.evaluation.protocols import find_protocol
 from delineate.evaluation.stored import Stored
 from delineate.report.html import Html, element, facts, join, number, table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from delineate.data.findings import count
+from delineate.data.core.findings import count
 from delineate.evaluation.statistics.ranks import Ranks
 from delineate.report.html import Html, element, join, number, table
 

@@ -10,8 +10,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from delineate.data.case import Manifest
-from delineate.data.findings import count
+from delineate.data.core.findings import count
+from delineate.data.core.manifest import Manifest
 from delineate.evaluation.caveats import TITLE
 from delineate.evaluation.stored import Stored
 from delineate.report.curves import curves

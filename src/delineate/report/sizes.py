@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from delineate.data.findings import count
+from delineate.data.core.findings import count
 from delineate.evaluation.stored import Stored
 from delineate.report.frame import COLOURS, Frame, figure, legend, svg
 from delineate.report.html import Html, element, join, number, table

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from delineate.common.errors import ArtefactError, DelineateError
 from delineate.common.files import parse_json, read_json
-from delineate.data.case import Manifest
+from delineate.data.core.manifest import Manifest
 from delineate.engine.folder import RunFolder
 from delineate.evaluation.stored import Stored
 

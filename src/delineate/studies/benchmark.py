@@ -10,7 +10,7 @@ from delineate.common.errors import DataError, DelineateError, Interrupted
 from delineate.common.files import output_folder
 from delineate.common.names import listed
 from delineate.common.occupied import contents
-from delineate.data.source import DataSource, as_source
+from delineate.data.layouts.source import DataSource, as_source
 from delineate.engine.console import Reporter
 from delineate.evaluation.choice import check_millimetres
 from delineate.evaluation.comparison import Comparison, compare_models, write_comparison_files

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from delineate.common.errors import DataError
-from delineate.data.case import Case, Manifest
-from delineate.data.folds import split_data
-from delineate.data.inspect import Census, inspect
-from delineate.data.prepare import open_data
-from delineate.data.source import DataSource
-from delineate.data.splits import complete
+from delineate.data.cases.census import Census, inspect
+from delineate.data.core.manifest import Case, Manifest
+from delineate.data.layouts.source import DataSource
+from delineate.data.loading.open import open_data
+from delineate.data.splits.folds import split_data
+from delineate.data.splits.seeded import complete
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Literal
 from delineate.common.errors import DelineateError, TrainingError
 from delineate.common.files import read_json, write_json, write_text
 from delineate.common.occupied import holder
-from delineate.data.case import Manifest
+from delineate.data.core.manifest import Manifest
 from delineate.engine.console import Reporter
 from delineate.engine.folder import RunFolder
 from delineate.engine.request import TrainRequest, needs_report_only

@@ -14,8 +14,8 @@ import numpy as np
 
 from delineate.common.csv_text import csv_text
 from delineate.common.files import write_json, write_text
-from delineate.data.case import Manifest
-from delineate.data.images import read_image
+from delineate.data.core.manifest import Manifest
+from delineate.data.formats.images import read_image
 from delineate.evaluation.budgets import budget_words
 from delineate.evaluation.comparison import shared_tables
 from delineate.evaluation.models import Model

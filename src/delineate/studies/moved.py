@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from delineate.common.errors import DataError
-from delineate.data.case import Manifest
-from delineate.data.moved import moved
-from delineate.data.source import DataSource
+from delineate.data.cases.moved import moved
+from delineate.data.core.manifest import Manifest
+from delineate.data.layouts.source import DataSource
 from delineate.studies.plan import Plan
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from delineate.data.case import Manifest
-from delineate.data.findings import count
-from delineate.evaluation.stacks import stack_names
+from delineate.data.core.findings import count
+from delineate.data.core.manifest import Manifest
+from delineate.data.core.stacks import stack_names
 from delineate.evaluation.statistics.bootstrap import cluster, estimate
 from delineate.evaluation.table import Values
 from delineate.report.casework import worst_first

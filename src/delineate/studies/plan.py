@@ -9,12 +9,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from delineate.common.config import merge
 from delineate.common.errors import DataError, RecipeError
 from delineate.common.files import write_json
-from delineate.data.augment import AugmentSettings
-from delineate.data.source import Join
+from delineate.data.augment.settings import AugmentSettings
+from delineate.data.layouts.source import Join
 from delineate.engine.recipe import resolve
-from delineate.methods import registry
 
 FILE_NAME = "plan.json"
 COMMON_AUGMENT: Mapping[str, Any] = AugmentSettings(
@@ -138,7 +138,7 @@ def _entrant(label: str, preset: str, size: int | None, settings: Sequence[str],
     chosen = own_preset or preset
     options: dict[str, Any] = {} if size is None else {"input": {"size": size}}
     if not own_augment:
-        options = registry.merge(options, _same_augment(method, chosen))
+        options = merge(options, _same_augment(method, chosen))
     resolve(method, chosen, options, settings)
     return Entrant(label=label, method=method, preset=chosen, options=options)
 

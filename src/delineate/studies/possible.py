@@ -8,9 +8,10 @@ from contextlib import suppress
 import torch
 
 from delineate.common.errors import DataError, DelineateError, RecipeError
-from delineate.data.case import Manifest
-from delineate.data.inspect import Census
-from delineate.engine.plan import build_method, settle_input
+from delineate.data.cases.census import Census
+from delineate.data.core.manifest import Manifest
+from delineate.engine.input import settle_input
+from delineate.engine.plan import build_method
 from delineate.engine.recipe import Recipe, resolve
 from delineate.engine.run import make_fabric
 from delineate.methods import registry

@@ -10,14 +10,15 @@ from pathlib import Path
 import torch
 from lightning.fabric import Fabric
 
-from delineate.data.cache import Cache, open_cache
-from delineate.data.case import Manifest
-from delineate.data.prepare import open_data
-from delineate.data.source import DataSource
-from delineate.data.spec import InputSpec
+from delineate.data.cache.cache import Cache, open_cache
+from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.manifest import Manifest
+from delineate.data.layouts.source import DataSource
+from delineate.data.loading.open import open_data
+from delineate.engine.input import settle_input
 from delineate.engine.loop import Objective
 from delineate.engine.optim import make_optimiser
-from delineate.engine.plan import build_method, settle_input, source_of
+from delineate.engine.plan import build_method, source_of
 from delineate.engine.recipe import Recipe, resolve
 from delineate.engine.run import make_fabric
 from delineate.engine.sources import to_device

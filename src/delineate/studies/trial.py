@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from delineate.common.config import merge
 from delineate.engine.console import Silent
 from delineate.engine.recipe import resolve
 from delineate.engine.request import TrainRequest
@@ -75,7 +76,7 @@ def _stage_seconds(
             preset=entrant.preset,
             steps=WARMUP + TIMED + 2,
             settings=(*settings, "engine.validate_every=1000000"),
-            options=registry.merge(entrant.options, alone),
+            options=merge(entrant.options, alone),
             cache_folder=cache,
         )
         with suppress(_Enough):

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from delineate.methods import registry
 from delineate.methods.alpnet.local import background_prototypes, foreground_prototypes, likeness
 from delineate.methods.alpnet.network import ALPNet
-from delineate.methods.examples import context
+from delineate.methods.testing.examples import context
 from delineate.nn.blocks import resize
 
 GOLDEN = np.load(Path(__file__).parents[2] / "golden" / "alpnet.npz")

@@ -8,7 +8,7 @@ import torch
 from delineate.artefact.foreign import import_checkpoint
 from delineate.artefact.format import load
 from delineate.common.errors import ArtefactError
-from delineate.methods.condseg.network import ConDSeg
+from delineate.methods.condseg.authors import read
 from oracles.condseg_literal import LiteralConDSeg, LiteralStageOne
 
 
@@ -26,7 +26,7 @@ def first():
 
 @torch.no_grad()
 def test_stage_two(second):
-    model = ConDSeg.foreign_checkpoint(second.state_dict())
+    model = read(second.state_dict())
     assert (model.channels, model.size, model.complete) == ("bgr", (256, 256), True)
     assert model.method.options.normalise == "none"
     image = torch.rand(1, 3, 64, 64)
@@ -46,7 +46,7 @@ def test_a_file_becomes_an_artefact(second, tmp_path):
 
 @torch.no_grad()
 def test_stage_one_is_incomplete(first):
-    model = ConDSeg.foreign_checkpoint(first.state_dict())
+    model = read(first.state_dict())
     assert not model.complete
     image = torch.rand(1, 3, 64, 64)
     torch.testing.assert_close(model.method.eval().encoder_logits(image), first(image), atol=1e-4, rtol=1e-4)
@@ -69,27 +69,27 @@ def test_a_missing_parameter_is_named(second, name):
     state = dict(second.state_dict())
     del state[name]
     with pytest.raises(ArtefactError, match=f"'{name}' is missing"):
-        ConDSeg.foreign_checkpoint(state)
+        read(state)
 
 
 def test_a_parameter_left_over_is_named(second, first):
     with pytest.raises(ArtefactError, match=r"'layer4\.0\.conv1\.weight' is left over"):
-        ConDSeg.foreign_checkpoint({**second.state_dict(), "layer4.0.conv1.weight": torch.zeros(1)})
+        read({**second.state_dict(), "layer4.0.conv1.weight": torch.zeros(1)})
     with pytest.raises(ArtefactError, match=r"'head\.conv5\.bias' is left over"):
-        ConDSeg.foreign_checkpoint({**first.state_dict(), "head.conv5.bias": torch.zeros(1)})
+        read({**first.state_dict(), "head.conv5.bias": torch.zeros(1)})
 
 
 def test_a_misshapen_parameter_is_named(second):
     state = {**second.state_dict(), "cdfa2.attn_bg.weight": torch.zeros(81, 128)}
     with pytest.raises(ArtefactError, match=r"'cdfa2\.attn_bg\.weight' has shape \(81, 128\), expected \(324, 128\)"):
-        ConDSeg.foreign_checkpoint(state)
+        read(state)
 
 
 def test_another_network_is_refused():
     with pytest.raises(ArtefactError, match="not a ConDSeg checkpoint"):
-        ConDSeg.foreign_checkpoint({"encoder.conv.weight": torch.zeros(1)})
+        read({"encoder.conv.weight": torch.zeros(1)})
 
 
 def test_step_counters_may_be_absent(second):
     state = {name: value for name, value in second.state_dict().items() if not name.endswith("num_batches_tracked")}
-    assert ConDSeg.foreign_checkpoint(state).complete
+    assert read(state).complete

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from delineate.common.config import merge
 from delineate.common.errors import RecipeError
 from delineate.methods import registry
 from delineate.methods.contract import Method
 from delineate.methods.din.interaction import AttentionOptions, DualInteraction, spatial_attention
-from delineate.methods.examples import backward, context, example_batch, shake, tiny
+from delineate.methods.testing.examples import backward, context, example_batch, shake, tiny
 from delineate.nn.counting import count_cost, count_parameters
 
 ABLATIONS = (
@@ -29,12 +30,12 @@ WIDTHS = (128, 256, 512, 1024)
 def paper(**options: object) -> Method:
     """The preset `paper` without memory for its weights."""
     with torch.device("meta"):
-        return registry.build("din", options=registry.merge(registry.presets("din")["paper"]["method"], options))
+        return registry.build("din", options=merge(registry.presets("din")["paper"]["method"], options))
 
 
 def small(**options: object) -> Method:
     torch.manual_seed(0)
-    return registry.build("din", options=registry.merge(registry.presets("din")["tiny"]["method"], options))
+    return registry.build("din", options=merge(registry.presets("din")["tiny"]["method"], options))
 
 
 def test_interaction_equals_the_figures_formulas() -> None:

@@ -7,12 +7,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from delineate.common.config import merge
 from delineate.common.errors import RecipeError
 from delineate.methods import registry
 from delineate.methods.contract import Batch
 from delineate.methods.episodic import EpisodicBatch, EpisodicModule
-from delineate.methods.examples import backward, context, example_batch, shake
 from delineate.methods.ipsl.network import IPSL
+from delineate.methods.testing.examples import backward, context, example_batch, shake
 
 ABLATIONS = {
     "tiny-no-encode-decode": set(),
@@ -45,7 +46,7 @@ SMALL = {"encoder": {"name": "resnet18"}, "output_stride": None, "width": 16, "l
 
 def small(in_channels: int = 3, **options: object) -> IPSL:
     torch.manual_seed(0)
-    built = IPSL.Options.model_validate(registry.merge(SMALL, options))
+    built = IPSL.Options.model_validate(merge(SMALL, options))
     return IPSL(built, classes=1, in_channels=in_channels)
 
 
@@ -227,7 +228,7 @@ def test_final_mask_starts_as_the_prototypes_answer() -> None:
 )
 def test_impossible_options_are_one_line(options: dict[str, object], message: str) -> None:
     with pytest.raises(RecipeError, match=message) as caught:
-        registry.build("ipsl", options=registry.merge(SMALL, options))
+        registry.build("ipsl", options=merge(SMALL, options))
     assert "\n" not in str(caught.value)
 
 

@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch import nn
 
+from delineate.common.config import merge
 from delineate.common.errors import DataError, RecipeError
 from delineate.methods import registry
-from delineate.methods.examples import as_batch, backward, context, example_batch, shake, tiny
 from delineate.methods.mfel.mamba import MultiBranchMamba
 from delineate.methods.mfel.network import MFEL
 from delineate.methods.mfel.options import MambaOptions
+from delineate.methods.testing.examples import as_batch, backward, context, example_batch, shake, tiny
 from delineate.nn.counting import count_cost, count_parameters
 
 SMALL: dict[str, Any] = {
@@ -27,7 +28,7 @@ SMALL: dict[str, Any] = {
 def small(classes: int = 1, seed: int = 0, **options: Any) -> MFEL:
     """The smallest sensible network with some options changed."""
     torch.manual_seed(seed)
-    method = registry.build("mfel", classes=classes, options=registry.merge(SMALL, options))
+    method = registry.build("mfel", classes=classes, options=merge(SMALL, options))
     assert isinstance(method, MFEL)
     return method
 

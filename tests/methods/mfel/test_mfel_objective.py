@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 import torch
 
+from delineate.common.config import merge
 from delineate.methods import registry
 from delineate.methods.contract import Context
-from delineate.methods.examples import as_batch, backward, context, example_batch
 from delineate.methods.mfel.network import MFEL
 from delineate.methods.mfel.objective import DynamicWeights, reconstruction_terms, segmentation_terms, strength
 from delineate.methods.mfel.options import MFELLossOptions, ReconstructionOptions
 from delineate.methods.mfel.reconstruction import corrupted
+from delineate.methods.testing.examples import as_batch, backward, context, example_batch
 from delineate.nn.losses import LossOptions
 from delineate.nn.ssim import ssim
 
@@ -21,7 +22,7 @@ from delineate.nn.ssim import ssim
 def small(**options: Any) -> MFEL:
     torch.manual_seed(0)
     base = {"widths": [8, 8, 16, 16], "decoder_depths": [0, 0, 0], "mvm": {"state": 1, "ratio": 1}}
-    method = registry.build("mfel", options=registry.merge(base, options))
+    method = registry.build("mfel", options=merge(base, options))
     assert isinstance(method, MFEL)
     return method
 

@@ -9,8 +9,8 @@ from torch import nn
 from delineate.common.errors import DataError, RecipeError
 from delineate.methods import registry
 from delineate.methods.contract import Context
-from delineate.methods.examples import as_batch, context, example_batch, shake, tiny
 from delineate.methods.mslkseg.network import MSLKSeg, MSLKSegOptions
+from delineate.methods.testing.examples import as_batch, context, example_batch, shake, tiny
 from delineate.nn.counting import count_cost, count_parameters
 from delineate.nn.dynamic_conv import DynamicConv2d
 from delineate.nn.large_kernel import DepthwiseConv2d, ReparameterisedConv

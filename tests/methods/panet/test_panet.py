@@ -7,9 +7,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from delineate.methods import registry
-from delineate.methods.episodic_examples import example_episodes
-from delineate.methods.examples import context
 from delineate.methods.panet.network import PANet
+from delineate.methods.testing.episodic_examples import example_episodes
+from delineate.methods.testing.examples import context
 from delineate.nn.blocks import resize
 
 

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from delineate.common.errors import RecipeError
 from delineate.methods import registry
-from delineate.methods.examples import as_batch, context, example_batch, tiny
+from delineate.methods.testing.examples import as_batch, context, example_batch, tiny
 from delineate.nn.counting import count_cost
 from delineate.nn.deep_supervision import level_weights, thinned
 from delineate.nn.losses import cross_entropy, dice

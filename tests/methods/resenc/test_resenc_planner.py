@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from delineate.common.errors import RecipeError
-from delineate.data.fingerprint import Fingerprint
+from delineate.data.doctor.fingerprint import Fingerprint
 from delineate.methods.contract import Budget
 from delineate.methods.resenc.planner import Planner, stages_of
 

@@ -17,14 +17,14 @@ from torch import Tensor, nn
 
 from delineate.artefact.format import Artefact, load, save
 from delineate.common.errors import ArtefactError, DelineateError, RecipeError
-from delineate.data.case import ClassTable
-from delineate.data.spec import InputSpec
+from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.manifest import ClassTable
 from delineate.engine.recipe import resolve
 from delineate.methods import registry
-from delineate.methods.checks import CHECKS
-from delineate.methods.examples import context, example_batch
 from delineate.methods.smp import names
 from delineate.methods.smp.network import method_class
+from delineate.methods.testing.checks import CHECKS
+from delineate.methods.testing.examples import context, example_batch
 
 INSTALLED = find_spec(names.PACKAGE) is not None
 

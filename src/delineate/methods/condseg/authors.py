@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from delineate.common.errors import ArtefactError
+from delineate.methods.condseg.network import ConDSeg
 from delineate.methods.contract import ForeignModel
 from delineate.nn.window_attention import attention_rows
-
-if TYPE_CHECKING:
-    from delineate.methods.condseg.network import ConDSeg
 
 SIZE = (256, 256)
 OPTIONS = {"encoder": {"name": "resnet50"}, "width": 128, "heads": 4, "normalise": "none", "beta": "batch_sum"}
@@ -55,13 +52,13 @@ _PLACES: tuple[tuple[str, str], ...] = (
 at 1."""
 
 
-def read(state: Mapping[str, Tensor], build: type[ConDSeg]) -> ForeignModel:
+def read(state: Mapping[str, Tensor]) -> ForeignModel:
     """A ConDSeg with the checkpoint's weights. A stage I file fills the encoder and its head alone (`complete=False`).
 
     Raises `ArtefactError` naming a parameter that is missing, left over or misshapen, or for another kind of file.
     """
     first_stage = _is_first_stage(state)
-    method = build(build.Options.model_validate(OPTIONS), classes=1, in_channels=3)
+    method = ConDSeg(ConDSeg.Options.model_validate(OPTIONS), classes=1, in_channels=3)
     fill(method, state, first_stage=first_stage)
     stage = "stage I (encoder and its head)" if first_stage else "stage II (the whole network)"
     return ForeignModel(

@@ -10,7 +10,6 @@ Decoupling (`sid`), Contrast-Driven Feature Aggregation (`cdfa`), Size-Aware Dec
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from typing import Self
 
 import torch
@@ -18,7 +17,6 @@ from pydantic import Field, model_validator
 from pydantic.config import JsonDict
 from torch import Tensor, nn
 
-from delineate.methods.condseg.authors import read
 from delineate.methods.condseg.cdfa import ContrastAggregation, with_deeper
 from delineate.methods.condseg.consistency import ReinforcementHead, strong_view
 from delineate.methods.condseg.decoder import SizeAwareDecoder
@@ -34,7 +32,6 @@ from delineate.methods.condseg.sid import AuxiliaryHead, Preparation, Size, bran
 from delineate.methods.contract import (
     Batch,
     Context,
-    ForeignModel,
     Method,
     MethodInfo,
     MethodOptions,
@@ -197,11 +194,6 @@ class ConDSeg(Method):
         """The three auxiliary maps as probabilities."""
         maps = self.maps(batch["image"])
         return {name: Panel("heat", getattr(maps, name).float().sigmoid()) for name in self.auxiliary}
-
-    @staticmethod
-    def foreign_checkpoint(state: Mapping[str, Tensor]) -> ForeignModel:
-        """The authors' released state dicts, of stage I or II. Raises `ArtefactError` naming what does not fit."""
-        return read(state, ConDSeg)
 
     def _mask(self, maps: list[Tensor], foreground: Tensor, background: Tensor, size: Size) -> Tensor:
         levels: list[Tensor] = []

@@ -4,15 +4,41 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from delineate.methods.contract import MethodOptions
 from delineate.methods.ipsl.encoding import HEADS, EncodingKind
 from delineate.methods.ipsl.interaction import PeakKind
-from delineate.methods.ipsl.objective import IPSLLossOptions
 from delineate.methods.ipsl.self_learning import PAPER, READING, SelfLearningOptions
 from delineate.nn.encoder import EncoderOptions
 from delineate.nn.normalise import NormaliseKind
+
+
+class IPSLLossOptions(BaseModel):
+    """A weighted sum of losses; a term with weight 0 is not computed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cross_entropy: float = Field(1.0, gt=0, description="weight of the final mask's cross-entropy")
+    dice: float = Field(1.0, ge=0, description="weight of the final mask's Dice")
+    coarse: float = Field(1.0, ge=0, description="weight of the mask by the support's prototypes (cross-entropy)")
+    interactive: float = Field(1.0, ge=0, description="weight of the mask by prototypes of both images (cross-entropy)")
+    refined: float = Field(1.0, ge=0, description="weight of the mask by the query's own prototypes (cross-entropy)")
+    alignment: float = Field(
+        1.0, ge=0, description="weight of the support's masks by prototypes of the query (cross-entropy)"
+    )
+    contrast: float = Field(
+        0.1, ge=0, description="weight of the contrast between classes, of prototypes of both images"
+    )
+    temperature: float = Field(0.1, gt=0, description="of the contrast")
+    auxiliary: float = Field(
+        0.4,
+        ge=0,
+        description="weight of the auxiliary head on high features (cross-entropy): half query, half support",
+    )
+    class_weights: tuple[float, float] = Field(
+        (0.05, 1.0), description="background and foreground, in every cross-entropy"
+    )
 
 
 class IPSLOptions(MethodOptions):

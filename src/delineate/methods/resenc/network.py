@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from delineate.common.errors import RecipeError
-from delineate.data.fingerprint import Fingerprint
+from delineate.data.doctor.fingerprint import Fingerprint
 from delineate.methods.contract import (
     Batch,
     Budget,

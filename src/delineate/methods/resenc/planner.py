@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from delineate.common.errors import RecipeError
-from delineate.data.fingerprint import Fingerprint
+from delineate.data.doctor.fingerprint import Fingerprint
 from delineate.methods.contract import Budget, Decision
 
 COARSEST = 4

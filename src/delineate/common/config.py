@@ -1,0 +1,49 @@
+"""Nested settings: laid on each other, and what is wrong with them in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import UnionType
+from typing import Any, Union, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from delineate.common.names import did_you_mean
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` laid on `base`, mapping by mapping; neither is changed."""
+    result = dict(base)
+    for key, value in over.items():
+        below = result.get(key)
+        result[key] = merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+def explain(error: ValidationError, model: type[BaseModel], what: str) -> str:
+    """One line for the first fault of a validation: the dotted key, the reason, the nearest known key."""
+    fault = error.errors()[0]
+    keys, parent = _walk(model, fault["loc"])
+    where = ".".join(keys)
+    if fault["type"] == "extra_forbidden":
+        known = parent.model_fields if parent is not None else ()
+        return f"{what}: unknown option '{where}': {did_you_mean(keys[-1], known)}"
+    reason = fault["msg"].removeprefix("Value error, ")
+    return f"{what}: {where or 'value'}: {reason} (given: {fault['input']!r})"
+
+
+def _walk(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel] | None]:
+    """The user's keys on the way to a fault (pydantic adds the name of the tried type behind a union), and the model that
+    the last of them was looked up in."""
+    keys: list[str] = []
+    here: Any = model
+    parent: type[BaseModel] | None = None
+    for part in location:
+        if get_origin(here) in (Union, UnionType) and isinstance(part, str):
+            here = None
+            continue
+        keys.append(str(part))
+        parent = here if isinstance(here, type) and issubclass(here, BaseModel) else None
+        field = parent.model_fields.get(str(part)) if parent is not None else None
+        here = field.annotation if field is not None else None
+    return keys, parent

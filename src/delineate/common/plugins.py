@@ -1,0 +1,56 @@
+"""Things of one kind by name: those of this package, and those that other packages bring by an entry point."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from delineate.common.errors import DelineateError, RecipeError
+from delineate.common.names import did_you_mean
+
+
+class Plugins:
+    """Where the things of one kind are: text only, so that a misspelt name is known before anything is loaded."""
+
+    def __init__(self, kind: str, group: str, built_in: Mapping[str, str]) -> None:
+        """`kind`: what one is called in messages; `group`: of the entry points; `built_in`: name → "module:attribute"."""
+        self.kind, self.group, self.built_in = kind, group, built_in
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.built_in or name in self.others
+
+    @cached_property
+    def others(self) -> dict[str, EntryPoint]:
+        """Those of other packages. Looked for once: it reads the metadata of everything that is installed."""
+        return {point.name: point for point in entry_points(group=self.group)}
+
+    def forget_others(self) -> None:
+        """Look for entry points anew at the next question: a package was installed or removed while the program runs."""
+        self.__dict__.pop("others", None)
+
+    def names(self) -> list[str]:
+        """Names of all, sorted."""
+        return sorted({*self.built_in, *self.others})
+
+    def load(self, name: str) -> Any:
+        """What is registered under `name`; this package's own comes first.
+
+        Raises `RecipeError` naming the nearest for an unknown name, `DelineateError` for a package that cannot be imported.
+        """
+        if name in self.built_in:
+            module, _, attribute = self.built_in[name].partition(":")
+            return getattr(import_module(module), attribute)
+        if name not in self.others:
+            raise RecipeError(f"unknown {self.kind} '{name}': {did_you_mean(name, self.names())}")
+        point = self.others[name]
+        try:
+            return point.load()
+        except Exception as error:
+            raise DelineateError(f"{self.kind} '{name}' ({point.value}) cannot be imported: {error}") from error
+
+    def place(self, name: str) -> str:
+        """Where a thing comes from, as "module:attribute"."""
+        return self.built_in[name] if name in self.built_in else self.others[name].value

@@ -1,0 +1,1 @@
+"""Decode once: arrays at the working size, in the user's cache folder."""

@@ -1,0 +1,279 @@
+"""What the owner of the data says about mask values: `--labels`, a `labels.yaml` beside the data, or a challenge's `dataset.json`.
+
+0=background,128=cytoplasm,255=nucleus      1=lesion,255=lesion      1-65535=nucleus      #ff0000=wall,255=ignore
+
+labels:                      # labels.yaml: name → value, values, range or color; value → name is understood too
+  background: 0
+  nucleus: [1, 2, 10-19]
+  ignore: 255
+colors: {nucleus: "#ff8800"} # for overlays; not needed
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+
+from delineate.common.errors import DataError
+from delineate.common.files import parse_json
+from delineate.data.core.findings import some
+from delineate.data.core.manifest import IGNORE, ClassTable, LabelRule
+
+FILE_NAMES = ("labels.yaml", "labels.yml")
+CHALLENGE = "dataset.json"
+"""Where the Medical Segmentation Decathlon and nnU-Net keep the names of their labels."""
+MOST_CLASSES = 254
+LARGEST = 65535
+BACKGROUND, IGNORED = "background", "ignore"
+
+_VALUE = re.compile(r"(\d+)(?:\s*-\s*(\d+))?|#([0-9a-fA-F]{6})")
+_EXAMPLE = "write --labels 0=background,1=lesion"
+_INSIDE = (
+    "labels",
+    "label",
+    "mask",
+    "masks",
+    "labelstr",
+    "labelsts",
+    "annotations",
+    "gt",
+    "ground truth",
+    "groundtruth",
+)
+
+Span = tuple[int, int]
+"""First and last raw value (or color, as 0xRRGGBB)."""
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """Names with their raw values. `origin`: who says so, for messages."""
+
+    names: tuple[str, ...]
+    """By class index; the background first."""
+    spans: tuple[tuple[int, int, int], ...]
+    """(first value, last value, class index; 255 = ignore), ascending."""
+    painted: bool = False
+    """Values are colors, 0xRRGGBB."""
+    colors: tuple[str, ...] | None = None
+    origin: str = "--labels"
+
+    @property
+    def rule(self) -> LabelRule:
+        """As manifests and artefacts hold it; its `coding` is left to the files where values are numbers."""
+        values = {first: index for first, last, index in self.spans if first == last}
+        ranges = tuple(span for span in self.spans if span[0] != span[1])
+        coding = "color" if self.painted else None
+        return LabelRule(values=values, ranges=ranges, coding=coding, reason=f"{Path(self.origin).name}: {self.words}")
+
+    @property
+    def classes(self) -> ClassTable:
+        """The class table with its rule: what `label_reading.read_by_table` checks against the masks."""
+        return ClassTable(names=self.names, labels=self.rule, colors=self.colors)
+
+    @property
+    def words(self) -> str:
+        """ "0 background, 128 cytoplasm, 255 ignored"."""
+        return some([f"{self.span(each)} {self.name(each[2])}" for each in self.spans], 12)
+
+    def name(self, index: int) -> str:
+        return "ignored" if index == IGNORE else self.names[index]
+
+    def span(self, span: tuple[int, int, int]) -> str:
+        first, last, _ = span
+        shown = [f"#{value:06x}" if self.painted else str(value) for value in dict.fromkeys((first, last))]
+        return "-".join(shown)
+
+
+def parse_labels(given: str | Path) -> LabelTable:
+    """A table from a command line's text, or from a file (`.yaml`, `.yml`, `.json`). Raises `DataError` that says what is wrong."""
+    text = str(given)
+    path = Path(given)
+    if isinstance(given, Path) or "=" not in text or path.is_file():
+        return read_labels_file(path)
+    entries = []
+    for part in text.split(","):
+        values, sign, name = part.partition("=")
+        if not sign or not part.strip():
+            raise DataError(f"--labels: '{part.strip()}' is no 'value=name'; {_EXAMPLE}")
+        entries.append((name, values))
+    return _table(entries, "--labels")
+
+
+def read_labels_file(path: Path) -> LabelTable:
+    """A table from a file. Raises `DataError` naming it."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        content = parse_json(text) if path.suffix.lower() == ".json" else yaml.load(text, _Loader)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "no text"
+        raise DataError(f"cannot read the labels in {path}: {reason}; give a labels.yaml, or {_EXAMPLE}") from error
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path} cannot be read: {reason}") from error
+    if not isinstance(content, Mapping):
+        raise DataError(f"{path} holds no table of labels; write 'labels:' and below it 'name: value'")
+    labels = content.get("labels", content)
+    if isinstance(labels, list):  # [{name: …, values: …}]
+        labels = {_entry(one, "name", path): _entry(one, "value", path) for one in labels}
+    if not isinstance(labels, Mapping):
+        raise DataError(f"{path}: 'labels' is no table; write 'name: value' lines below it")
+    if "labels" in content and content.get("ignore") is not None and IGNORED not in labels:
+        labels = {**labels, IGNORED: content["ignore"]}
+    colors = content.get("colors") if "labels" in content else None
+    return _table(list(_pairs(labels, path)), str(path), colors)
+
+
+def find_labels(folder: Path) -> LabelTable | None:
+    """The table that lies beside the data, in a folder or above its masks; None where there is none.
+
+    Raises `DataError` for a `labels.yaml` that cannot be understood; a `dataset.json` without usable labels is passed over.
+    """
+    above = [folder.parent] if folder.name.lower() in _INSIDE else []
+    for place in (folder, *above):
+        for name in FILE_NAMES:
+            if (place / name).is_file():
+                return read_labels_file(place / name)
+        if (place / CHALLENGE).is_file():
+            return _challenge(place / CHALLENGE)
+    return None
+
+
+def _challenge(path: Path) -> LabelTable | None:
+    try:
+        content = parse_json(path.read_text(encoding="utf-8-sig"))
+        if not isinstance(content, Mapping) or not isinstance(content.get("labels"), Mapping):
+            return None
+        try:
+            return _table(list(_pairs(content["labels"], path)), str(path))
+        except DataError:
+            return _table(list(_regions(content["labels"])), f"{path} (regions that overlap: by value)")
+    except (OSError, ValueError, DataError):
+        return None
+
+
+def _regions(labels: Mapping[str, Any]) -> Iterable[tuple[str, int]]:
+    """nnU-Net's regions: a value that several of them hold, or that shares one, is no region and keeps its number as its name."""
+    names: dict[int, list[str]] = {}
+    parts = {name: given if isinstance(given, list) else [given] for name, given in labels.items()}
+    for name, values in parts.items():
+        for value in values:
+            if not isinstance(value, int):
+                raise DataError(f"{value!r} is no value")
+            names.setdefault(value, []).append(name)
+    for value, own in names.items():
+        alone = len(own) == 1 and (len(parts[own[0]]) == 1 or own[0].lower() in (BACKGROUND, IGNORED))
+        yield own[0] if alone else f"label {value}", value
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is written twice, which YAML would let win in silence."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        seen: set[Any] = set()
+        for key, _ in node.value:
+            name = self.construct_object(key, deep=True)
+            if isinstance(name, str | int) and name in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"'{name}' is there twice", key.start_mark)
+            seen.add(name if isinstance(name, str | int) else None)
+        return super().construct_mapping(node, deep)
+
+
+def _entry(one: Any, key: str, path: Path) -> Any:
+    found = one.get(key, one.get(f"{key}s")) if isinstance(one, Mapping) else None
+    if found is None:
+        raise DataError(f"{path}: '{one}' has no '{key}'; write {{name: lesion, value: 1}}")
+    return found
+
+
+def _pairs(labels: Mapping[Any, Any], path: Path) -> Iterable[tuple[str, Any]]:
+    """(name, values) of a table in either direction."""
+    backwards = all(_VALUE.fullmatch(str(key).strip()) for key in labels)
+    for key, value in labels.items():
+        name, values = (value, key) if backwards else (key, value)
+        if not isinstance(name, str):
+            raise DataError(f"{path}: {name!r} is no name; put names in quotes")
+        for one in values if isinstance(values, list | tuple) else [values]:
+            if isinstance(one, bool) or not isinstance(one, int | str):
+                raise DataError(
+                    f"{path}: {one!r} is no value of '{name}'; values are numbers, ranges like 1-9, or '#rrggbb'"
+                )
+            yield name, one
+
+
+def _table(entries: list[tuple[str, Any]], origin: str, colors: Any = None) -> LabelTable:
+    """Checked and put in order. Raises `DataError` with the origin."""
+
+    def wrong(text: str) -> NoReturn:
+        raise DataError(f"{origin}: {text}")
+
+    spans: dict[Span, str] = {}
+    painted = set()
+    for name, text in entries:
+        name = " ".join(name.split())
+        match = _VALUE.fullmatch(str(text).strip())
+        if not name or match is None:
+            wrong(f"'{str(text).strip()}={name}' is no label; write value=name, first-last=name or '#rrggbb=name'")
+        if not name.isprintable() or len(name) > 80:
+            wrong(f"the name '{name[:80]}' cannot be used; give a short name in one line")
+        span = (int(match[3], 16),) * 2 if match[3] else (int(match[1]), int(match[2] or match[1]))
+        painted.add(match[3] is not None)
+        if match[3] is None and (span[0] > span[1] or span[1] > LARGEST):
+            wrong(f"'{text}' is no range of values; values go from 0 to {LARGEST}")
+        if spans.setdefault(span, name) != name:
+            wrong(f"{text} is called '{spans[span]}' and '{name}'; a value means one class")
+    if not spans:
+        wrong(f"there are no labels; {_EXAMPLE}")
+    if len(painted) > 1:
+        wrong("numbers and colors are mixed; name all labels by number, or all by color")
+    return _ordered(spans, painted.pop(), origin, colors, wrong)
+
+
+def _ordered(spans: dict[Span, str], painted: bool, origin: str, colors: Any, wrong: Any) -> LabelTable:
+    order = list(spans) if painted else sorted(spans)
+    for one, other in combinations(sorted(spans), 2):
+        exception = one[0] < one[1] and other[0] == other[1]  # a single value inside of a range
+        if other[0] <= one[1] and spans[one] != spans[other] and not exception and one[0] < one[1]:
+            wrong(f"{other[0]} is called '{spans[one]}' and '{spans[other]}'; a value means one class")
+    names = list(dict.fromkeys(spans[span] for span in order if spans[span].lower() != IGNORED))
+    zero = next((name for (first, last), name in spans.items() if first <= 0 <= last and name in names), None)
+    background = next((name for name in names if name.lower() == BACKGROUND), None)
+    background = background or zero
+    if background is None:
+        background = BACKGROUND
+        spans = {(0, 0): BACKGROUND, **spans}
+    names = [background, *(name for name in names if name != background)]
+    if len(names) < 2:
+        wrong("there is no class beside the background; name one")
+    if len(names) > MOST_CLASSES:
+        wrong(f"{len(names)} classes are more than {MOST_CLASSES}; give several values one name")
+    if len({name.lower() for name in names}) < len(names):
+        wrong("two names differ only in upper and lower case; give each class a name of its own")
+    index = {name: at for at, name in enumerate(names)}
+    placed = sorted((first, last, index.get(name, IGNORE)) for (first, last), name in spans.items())
+    return LabelTable(tuple(names), tuple(placed), painted, _colors(spans, names, painted, colors, wrong), origin)
+
+
+def _colors(spans: dict[Span, str], names: list[str], painted: bool, given: Any, wrong: Any) -> tuple[str, ...] | None:
+    """Colors for overlays: those given, or those that the masks are painted in."""
+    if given is None and not painted:
+        return None
+    chosen = {name: f"#{first:06x}" for (first, _), name in reversed(spans.items())} if painted else {}
+    if given is not None:
+        if not isinstance(given, Mapping) or not all(
+            re.fullmatch("#[0-9a-fA-F]{6}", str(value)) for value in given.values()
+        ):
+            wrong("'colors' is no table of name: '#rrggbb'")
+        unknown = sorted(set(map(str, given)) - set(names))
+        if unknown:
+            wrong(f"'colors' names {some(unknown)}, which is no label")
+        chosen |= {str(name): str(value).lower() for name, value in given.items()}
+    if set(names[1:]) - set(chosen):
+        return None
+    return tuple(chosen.get(name, "#000000") for name in names)

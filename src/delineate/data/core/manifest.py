@@ -1,0 +1,192 @@
+"""Cases, the class table and the manifest: what a data set is, apart from its pixels."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from delineate.common.errors import DataError
+from delineate.common.files import write_json
+from delineate.common.paths import name_fault, path_fault
+
+Split = Literal["train", "val", "test"]
+IGNORE = 255
+"""Class index of pixels that are neither trained on nor scored."""
+
+
+class Case(BaseModel):
+    """One image with its reference. Paths are relative to the manifest's root (POSIX form)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str
+    images: tuple[str, ...]
+    masks: tuple[str, ...] = ()
+    """Several files are merged (union of foregrounds); none means unlabelled."""
+    raters: tuple[tuple[str, ...], ...] = ()
+    group: str | None = None
+    """What must not straddle splits: patient, sequence. None: the case is its own group."""
+    split: Split | None = None
+    fold: int | None = None
+    """Of a K-fold manifest: 0 … K-1. Cases with a fold are for training and validation, never for testing."""
+    spacing: tuple[float, ...] | None = None
+    modality: str | None = None
+    domain: str | None = None
+    """Where it comes from: a hospital, a scanner. None: not known."""
+    hashes: dict[str, str] = Field(default_factory=dict)
+    """SHA-256 per path."""
+    pixels: str | None = None
+    """SHA-256 of the decoded image (of a volume: of its file): equal pictures have equal ones. None: not read, or of one value."""
+
+
+Coding = Literal["value", "index", "color"]
+"""What a pixel of a mask file says: a gray value; the index into the file's palette; or a color, as 0xRRGGBB."""
+
+
+class LabelRule(BaseModel):
+    """How the raw values of mask files become class indices (`data.core.label_reading` finds it, `data.core.labels` applies it).
+
+    `threshold`: raw value ≥ threshold is foreground. `values`: raw value → class index (255 = ignore); `ranges`: the same for
+    all values from a first to a last one, where `values` says nothing. Other values are errors.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    threshold: int | None = None
+    values: dict[int, int] | None = None
+    ranges: tuple[tuple[int, int, int], ...] = ()
+    """(first value, last value, class index)."""
+    coding: Coding | None = None
+    """None: as each file's palette suggests, which is how manifests of the first version were read."""
+    reason: str = ""
+    """One line for the user: what was seen and how it is read."""
+
+    def index_of(self, value: int) -> int | None:
+        """The class index of a raw value (255 = ignore); None where the rule does not know it."""
+        if self.threshold is not None:
+            return int(value >= self.threshold)
+        if self.values is not None and value in self.values:
+            return self.values[value]
+        return next((index for first, last, index in self.ranges if first <= value <= last), None)
+
+    def class_pixels(self, counts: Mapping[int, int]) -> dict[int, int]:
+        """Raw value → pixels turned into class index → pixels; values that the rule does not know count as ignored."""
+        found: Counter[int] = Counter()
+        for value, number in counts.items():
+            index = self.index_of(value)
+            found[IGNORE if index is None else index] += number
+        return dict(found)
+
+
+class ClassTable(BaseModel):
+    """Names of the classes by index; index 0 is the background."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    names: tuple[str, ...] = ("background", "foreground")
+    labels: LabelRule | None = None
+    """Which raw values of mask files mean these classes; None where that is not known, or a manifest's own rule says it."""
+    colors: tuple[str, ...] | None = None
+    """A color for each class (`#rrggbb`), where the owner of the data has named some."""
+
+    @property
+    def outputs(self) -> int:
+        """Channels of the network's output: 1 (sigmoid) for one foreground class, else one per class (softmax)."""
+        return 1 if len(self.names) == 2 else len(self.names)
+
+
+class Manifest(BaseModel):
+    """A list of cases with their class table: all that is needed to find the same data again, and to know that it is the same."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: int = 1
+    root: str
+    layout: str
+    """Name of the recognised layout, as `data.layouts.discover` lists them."""
+    split_origin: str
+    """Where the splits come from: 'files', 'folders', or 'seeded: …' with the rule."""
+    grouping: str = ""
+    """How the cases' groups were found, in words; empty where none are known."""
+    leaks: tuple[str, ...] | None = None
+    """What lies in more than one split, a line each; None: nobody looked."""
+    classes: ClassTable = ClassTable()
+    labels: LabelRule = LabelRule(threshold=128)
+    cases: tuple[Case, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What its owner should know of how the folder was read: what was not used, what was merged."""
+
+    @property
+    def table(self) -> ClassTable:
+        """The class table with the raw values: what an artefact, predictions and other readers of masks take along."""
+        return self.classes.model_copy(update={"labels": self.labels})
+
+    def split(self, name: Split) -> tuple[Case, ...]:
+        """The cases of one split, in the manifest's order."""
+        return tuple(case for case in self.cases if case.split == name)
+
+    @property
+    def folds(self) -> int:
+        """How many folds the cases are dealt into; 0 when they are not."""
+        return 1 + max((case.fold for case in self.cases if case.fold is not None), default=-1)
+
+    def of_fold(self, fold: int) -> Manifest:
+        """The manifest whose fold `fold` is for validation and whose other folds are for training; the rest stays as it is.
+
+        Raises `DataError` when there is no such fold.
+        """
+        if not self.folds:
+            raise DataError(f"the data in {self.root} have no folds; make them with `delineate data split`")
+        if not 0 <= fold < self.folds:
+            raise DataError(f"there is no fold {fold}; the manifest has the folds 0 to {self.folds - 1}")
+
+        def placed(case: Case) -> Case:
+            if case.fold is None:
+                return case
+            return case.model_copy(update={"split": "val" if case.fold == fold else "train"})
+
+        update = {"split_origin": f"{self.split_origin}; fold {fold} validates", "leaks": None}
+        return self.model_copy(update={**update, "cases": tuple(map(placed, self.cases))})
+
+    def sealed(self) -> Manifest:
+        """The training and validation cases alone: what training works on, so that it cannot reach a test case."""
+        return self.model_copy(update={"cases": tuple(case for case in self.cases if case.split in ("train", "val"))})
+
+    def path(self, relative: str) -> Path:
+        """Absolute path of one of a case's files."""
+        return Path(self.root) / relative
+
+    def save(self, path: Path) -> None:
+        """Write as JSON, atomically."""
+        write_json(path, json.loads(self.model_dump_json()))
+
+    @classmethod
+    def load(cls, path: Path) -> Manifest:
+        """Read a manifest; raises `DataError` with the file's name when it is absent or malformed, and for ids and paths that
+        would lead out of the data set's folder or out of the folders that are written."""
+        try:
+            manifest = cls.model_validate_json(path.read_bytes())
+        except OSError as error:
+            raise DataError(f"cannot read manifest {path}: {error.strerror}") from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = "".join(f"{part}: " for part in [".".join(str(part) for part in first["loc"])] if part)
+            raise DataError(f"{path} is not a manifest: {where}{first['msg']}") from error
+        manifest._check_names(path)
+        return manifest
+
+    def _check_names(self, path: Path) -> None:
+        seen: set[str] = set()
+        for case in self.cases:
+            fault = "two cases have it" if case.id in seen else name_fault(case.id)
+            if fault:
+                raise DataError(f"{path} cannot be used: the case id {case.id!r}: {fault}; make the manifest anew")
+            seen.add(case.id)
+            for file in (*case.images, *case.masks, *(mask for rater in case.raters for mask in rater)):
+                if fault := path_fault(file):
+                    raise DataError(f"{path} cannot be used: the path {file!r}: {fault}; make the manifest anew")

@@ -1,0 +1,247 @@
+"""Pictures inside of archives: NumPy's .npz and HDF5 files that hold an image and its labels, as single slices or whole volumes.
+
+A picture has an address, which stands wherever a path does: `FILE#ARRAY` is a whole array, `FILE#ARRAY.17` its slice 17 (the
+first axis counts slices, from 0); `@signed` at the end says that fractions go from -1 to 1. `read_plane` gives the bytes of a
+.npy file, so that a plane is hashed, cached and decoded as the content of any other file is.
+
+h5py reads HDF5; it is an extra (`pip install h5py`) and imported only when such a file is met.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from threading import Lock
+from typing import Any
+from zipfile import ZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.common.errors import DataError
+from delineate.data.formats.archive_sizes import check_chunks, check_size
+
+PACKED_SUFFIXES = (".npy.h5", ".npz", ".h5", ".hdf5")
+"""`.npy.h5` is what TransUNet calls its volumes."""
+SLACK = 1e-3
+"""Fractions may lie this far outside of their range, as interpolated ones do; they are clipped."""
+
+_ADDRESS = re.compile(r"(?P<file>.+(?:\.npz|\.h5|\.hdf5))#(?P<array>[^#@/]+?)(?:\.(?P<slice>\d+))?(?P<signed>@signed)?")
+_FULL = np.iinfo(np.uint16).max
+_HELD = 4
+"""Volumes of .npz files that are kept: they cannot be read in part. Image and labels of two."""
+_PARSER = Lock()
+"""Held where NumPy parses a header: it does so as Python source, and Python 3.11's parser fails at times in several threads at once
+(CPython's issue 106905)."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a picture lies."""
+
+    file: Path
+    array: str
+    slice: int | None = None
+    """None: the array is the picture."""
+    signed: bool = False
+    """Whether floats go from -1 to 1 instead of from 0 to 1."""
+
+    def __str__(self) -> str:
+        part = "" if self.slice is None else f".{self.slice}"
+        return f"{self.file.as_posix()}#{self.array}{part}{'@signed' if self.signed else ''}"
+
+    @property
+    def name(self) -> str:
+        """What the picture is called: the file's name, and of a volume the slice's number: `case0001_slice_017`."""
+        stem = packed_stem(self.file)
+        return stem if self.slice is None else f"{stem}_slice_{self.slice:03d}"
+
+    @classmethod
+    def parse(cls, path: Path | str) -> Address | None:
+        """The address that a path is; None for the path of a file."""
+        match = _ADDRESS.fullmatch(str(path))
+        if match is None:
+            return None
+        number = match["slice"]
+        return cls(Path(match["file"]), match["array"], None if number is None else int(number), bool(match["signed"]))
+
+
+def packed_stem(path: Path) -> str:
+    """The name of a packed file without its suffix; '' for a file of another kind."""
+    suffix = next((suffix for suffix in PACKED_SUFFIXES if path.name.lower().endswith(suffix)), None)
+    return path.name[: -len(suffix)] if suffix else ""
+
+
+def picture_name(path: Path) -> str:
+    """What an image is called, in a file of its own or in a packed one."""
+    address = Address.parse(path)
+    return path.stem if address is None else address.name
+
+
+def read_plane(address: Address, max_pixels: int | None = None) -> bytes:
+    """A picture as the bytes of a .npy file, without axes of length 1 (H×W×1, 1×H×W).
+
+    Sizes are known from headers before anything is unpacked. Raises `DataError` naming the file: missing, damaged, without that
+    array or slice, larger than `max_pixels`; or h5py is missing.
+    """
+    read = _npz_plane if address.file.suffix.lower() == ".npz" else _hdf5_plane
+    array = _without_single_axes(_guarded(address.file, lambda: read(address, max_pixels)))
+    stream = io.BytesIO()
+    np.lib.format.write_array(stream, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
+    return stream.getvalue()
+
+
+def array_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The arrays of a packed file with their shapes, read from headers alone. Raises `DataError` as `read_plane`."""
+    return _guarded(path, lambda: _npz_shapes(path) if path.suffix.lower() == ".npz" else _hdf5_shapes(path))
+
+
+def decode_plane(content: bytes) -> NDArray[Any]:
+    """The array of `read_plane`'s bytes."""
+    with _PARSER:
+        return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+
+
+def plane_size(content: bytes) -> tuple[int, int]:
+    """Height and width, from the first bytes alone."""
+    stream = io.BytesIO(content)
+    np.lib.format.read_magic(stream)
+    with _PARSER:
+        shape = np.lib.format.read_array_header_1_0(stream)[0]
+    return shape[0], shape[1]
+
+
+def as_pixels(array: NDArray[Any], path: Path) -> NDArray[Any]:
+    """The pixels of a plane: floats are fractions and become 16-bit numbers, 65535 for 1; others stay as they are.
+
+    Signed fractions (`@signed`) are halved and raised: -1 becomes 0. Raises `DataError` naming `path` for floats outside of
+    their range and for such as are not numbers.
+    """
+    if array.dtype.kind != "f":
+        return array
+    address = Address.parse(path)
+    low = -1.0 if address is not None and address.signed else 0.0
+    if not np.isfinite(array).all():
+        raise DataError(f"{path} has pixels that are not numbers (NaN or infinite); mend the array")
+    least, most = float(array.min(initial=np.inf)), float(array.max(initial=-np.inf))
+    if least < low - SLACK or most > 1 + SLACK:
+        raise DataError(
+            f"{path} has values from {least:g} to {most:g}, but floats are read as fractions from {low:g} to 1; "
+            "scale the images of the whole set by one rule"
+        )
+    fractions = (array.astype(np.float64) - low) / (1 - low)
+    return np.rint(np.clip(fractions, 0, 1) * _FULL).astype(np.uint16)
+
+
+def trailing_dropped(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape without axes of length 1 at its end, as channels of gray pictures are stored; two axes stay."""
+    while len(shape) > 2 and shape[-1] == 1:
+        shape = shape[:-1]
+    return shape
+
+
+def _without_single_axes(picture: NDArray[Any]) -> NDArray[Any]:
+    picture = picture.reshape(trailing_dropped(picture.shape))
+    while picture.ndim > 2 and picture.shape[0] == 1 and (picture.ndim > 3 or picture.shape[-1] not in (3, 4)):
+        picture = picture[0]
+    return picture
+
+
+def _npz_plane(address: Address, max_pixels: int | None) -> NDArray[Any]:
+    headers = _npz_headers(address.file)
+    shape, itemsize = headers[_known(address.array, headers, address.file)]
+    check_size(address.file, shape, itemsize, address.slice, max_pixels)
+    if address.slice is None:
+        return _npz_array(address.file, address.array)
+    state = address.file.stat()
+    return _of_slice(_held(address.file, address.array, state.st_mtime_ns, state.st_size), address)
+
+
+@lru_cache(maxsize=_HELD)
+def _held(path: Path, name: str, *_state: int) -> NDArray[Any]:
+    return _npz_array(path, name)
+
+
+def _npz_array(path: Path, name: str) -> NDArray[Any]:
+    with _PARSER, np.load(path, allow_pickle=False) as arrays:
+        return arrays[_known(name, arrays, path)]
+
+
+def _npz_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    return {name: shape for name, (shape, _) in _npz_headers(path).items()}
+
+
+def _npz_headers(path: Path) -> dict[str, tuple[tuple[int, ...], int]]:
+    """Array → its shape, and the bytes of one number."""
+    found: dict[str, tuple[tuple[int, ...], int]] = {}
+    with ZipFile(path) as archive:
+        for member in (name for name in archive.namelist() if name.endswith(".npy")):
+            with archive.open(member) as stream:
+                header = _HEADERS[np.lib.format.read_magic(stream)]
+                with _PARSER:
+                    shape, _, dtype = header(stream)
+                found[member.removesuffix(".npy")] = shape, dtype.itemsize
+    return found
+
+
+_HEADERS: Mapping[tuple[int, int], Callable[..., Any]] = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+
+def _hdf5_plane(address: Address, max_pixels: int | None) -> NDArray[Any]:
+    with _h5py().File(address.file, "r") as arrays:
+        array = arrays[_known(address.array, arrays, address.file)]
+        check_size(address.file, array.shape, array.dtype.itemsize, address.slice, max_pixels)
+        check_chunks(address.file, array, address.slice)
+        return array[()] if address.slice is None else _of_slice(array, address)
+
+
+def _hdf5_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    with _h5py().File(path, "r") as arrays:
+        return {name: array.shape for name, array in arrays.items() if hasattr(array, "shape")}
+
+
+def _known(name: str, arrays: Mapping[str, Any], path: Path) -> str:
+    if name not in arrays:
+        raise DataError(f"{path} has no array '{name}', only {', '.join(sorted(arrays)) or 'none'}; restore the file")
+    return name
+
+
+def _of_slice(array: Any, address: Address) -> NDArray[Any]:
+    assert address.slice is not None
+    if len(array.shape) < 2 or address.slice >= array.shape[0]:
+        size = "×".join(map(str, array.shape))
+        raise DataError(f"{address.file} has no slice {address.slice} of '{address.array}' ({size}); restore the file")
+    return array[address.slice]
+
+
+def _guarded(path: Path, read: Callable[[], Any]) -> Any:
+    """Readers raise almost anything on damaged bytes; files that cannot be opened have a line of their own."""
+    try:
+        with path.open("rb") as stream:
+            if not stream.read(1):
+                raise DataError(f"{path} is empty (zero bytes); restore or remove it")
+        return read()
+    except DataError:
+        raise
+    except MemoryError as error:
+        raise DataError(f"{path} does not fit into memory; save its slices as images") from error
+    except Exception as error:
+        if isinstance(error, OSError) and error.filename and error.strerror:
+            raise DataError(f"cannot read {path}: {error.strerror}") from error
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{path} is damaged or truncated ({reason}); restore or remove it") from error
+
+
+def _h5py() -> Any:
+    try:
+        return import_module("h5py")
+    except ImportError as error:
+        raise DataError("HDF5 files need h5py: pip install h5py") from error

@@ -1,0 +1,219 @@
+"""Image and mask files ⇄ arrays. The size is checked from the header before anything is decoded.
+
+OpenCV decodes what it decodes exactly (8- and 16-bit PNG, JPEG); Pillow the rest (palettes, GIF, BMP, CMYK) and
+whatever looks damaged, because OpenCV fills the missing part of a picture with grey and says nothing. TIFF has a module of its own.
+What comes out is compared with what the header promised; no decoder is believed. The orientation is applied here, for all formats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.common.errors import DataError
+from delineate.common.files import write_bytes
+from delineate.data.core.input_spec import Pixels
+from delineate.data.core.labels import whole
+from delineate.data.core.manifest import Coding
+from delineate.data.core.mask_values import RawMask
+from delineate.data.formats import raster, tiff
+from delineate.data.formats.archives import Address, as_pixels, decode_plane, read_plane
+from delineate.data.formats.headers import Header, UnreadableError, read_header, with_text
+from delineate.data.formats.orientation import turned
+from delineate.data.formats.palettes import encode_palette
+
+READING = 2
+"""Raised whenever a file comes to be read as other pixels than before, so that no cache holds what is read no more."""
+DEFAULT_MAX_PIXELS = 400_000_000
+"""Images with more pixels than this are refused unless the caller raises the limit."""
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff"})
+VOLUME_SUFFIXES = frozenset({".nii", ".nii.gz", ".dcm", ".h5", ".hdf5", ".npz", ".npy", ".nrrd", ".mha", ".mhd"})
+
+_JPEG_CHROMA = 24
+"""Channels of a grey mask that was saved as a colour JPEG may differ by this much."""
+
+
+def read_image(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Pixels:
+    """Decode an image file → H×W (grey) or H×W×3/4 (RGB order), uint8 or uint16, EXIF orientation applied.
+
+    Palettes become RGB; the alpha of a grey image is dropped. Raises `DataError` naming the file when it is missing, empty,
+    truncated, not an image, a stack of pages, of another type than 8 or 16 bits, or larger than `max_pixels`.
+    """
+    return decode_image(read_content(path, max_pixels), path, max_pixels=max_pixels)
+
+
+def read_mask(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS, coding: Coding | None = None) -> NDArray[Any]:
+    """Decode a mask file → its raw label values, H×W, uint8 or uint16; colors as uint32.
+
+    `coding`: what a pixel says, as the data set's label rule knows. None: palette files give their indices, unless the palette
+    is gray: then its gray values. Three equal channels count as one. Raises `DataError` as `read_image` does, and for masks
+    painted in colors where no coding says so.
+    """
+    return decode_mask(read_content(path, max_pixels), path, max_pixels=max_pixels, coding=coding)
+
+
+def write_mask(
+    path: Path,
+    mask: NDArray[np.uint8],
+    labels: str = "",
+    palette: Sequence[tuple[int, int, int]] | None = None,
+) -> None:
+    """Write H×W uint8 values as a grey PNG, atomically; with a palette as one whose pixels still hold the values.
+
+    `labels`: what they mean, kept in the file as text (key `labels`). `palette`: the RGB color of each value from 0 on; a gray
+    one is moved by one step, since a gray palette is read as gray values.
+    """
+    if mask.dtype != np.uint8 or mask.ndim != 2:
+        raise ValueError(f"a mask to write is uint8 H×W, not {mask.dtype} of shape {mask.shape}")
+    content = cv2.imencode(".png", mask)[1].tobytes() if palette is None else encode_palette(mask, palette)
+    write_bytes(path, with_text(content, "labels", labels) if labels else content)
+
+
+def write_image(path: Path, image: Pixels) -> None:
+    """Write H×W or H×W×3/4 pixels (RGB order), uint8 or uint16, as PNG, atomically."""
+    code = None if image.ndim == 2 else {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}[image.shape[2]]
+    _, content = cv2.imencode(".png", image if code is None else cv2.cvtColor(image, code))
+    write_bytes(path, content.tobytes())
+
+
+def is_volume(path: Path) -> bool:
+    """Whether a file holds a volume: by its suffix, or a TIFF of several pages."""
+    if volume_suffix(path):
+        return True
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        return False
+    try:
+        header = read_header(path.read_bytes())
+    except Exception:
+        return False
+    return header is not None and header.pages > 1
+
+
+def volume_suffix(path: Path) -> str:
+    """The volume format's suffix that a file's name ends with, or ''."""
+    name = path.name.lower()
+    return next((suffix for suffix in sorted(VOLUME_SUFFIXES, key=len, reverse=True) if name.endswith(suffix)), "")
+
+
+def read_content(path: Path, max_pixels: int | None = None) -> bytes:
+    """A file's bytes, or those of a picture in a packed file (`data.formats.archives`).
+
+    Raises `DataError`: it cannot be read, is empty, a packed picture has more than `max_pixels`.
+    """
+    if (address := Address.parse(path)) is not None:
+        return read_plane(address, max_pixels)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    if not content:
+        raise DataError(f"{path} is empty (zero bytes); restore or remove it")
+    return content
+
+
+def decode_image(content: bytes, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Pixels:
+    """`read_image` for bytes that were read already; `path` is for messages."""
+    header = _checked_header(content, path, max_pixels)
+    with named(path):
+        if header.format == "npy":
+            return typed(as_pixels(decode_plane(content), path), path)
+        image = tiff.read_pixels(content, header.directory) if header.directory else raster.decode(content, header)
+        return turned(typed(image, path), header.orientation)
+
+
+def decode_mask(
+    content: bytes, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS, coding: Coding | None = None
+) -> NDArray[Any]:
+    """`read_mask` for bytes that were read already; `path` is for messages."""
+    return raw_mask(content, path, max_pixels=max_pixels).as_coded(coding, path)
+
+
+def raw_mask(content: bytes, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> RawMask:
+    """A mask file before it is known what its pixels mean: gray values, palette indices or colors. Raises as `read_image` does."""
+    header = _checked_header(content, path, max_pixels)
+    with named(path):
+        if header.format == "npy":
+            return RawMask(whole(decode_plane(content), path))
+        values, palette = (
+            tiff.read_values(content, header.directory) if header.directory else raster.values(content, header)
+        )
+        if palette is None:
+            # Masks of 32 bits and floats are maps of objects or of probabilities far more often than labels: they are refused.
+            values = whole(values, path) if values.dtype == np.int16 else typed(values, path)
+        values = turned(values, header.orientation)
+        if palette is not None:
+            return RawMask(values, palette)
+        mask = single_channel(values, _JPEG_CHROMA if header.format == "jpeg" else 0)
+        return RawMask(mask, colored=mask.ndim == 3, lossy=header.format == "jpeg")
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """A context in which faults of decoding become a `DataError` that names the file."""
+    try:
+        yield
+    except DataError:
+        raise
+    except UnreadableError as error:
+        raise DataError(f"{path} {error}") from error
+    except Exception as error:
+        raise _broken(path, error) from error
+
+
+def _checked_header(content: bytes, path: Path, max_pixels: int) -> Header:
+    if volume_suffix(path):
+        raise DataError(f"{path} is a volume; volumes are not readable yet: convert its slices to PNG or TIFF images")
+    with named(path):
+        header = read_header(content)
+    if header is None:
+        raise DataError(f"{path} is not an image that can be read; known are PNG, JPEG, BMP, GIF and TIFF")
+    if header.pages > 1:
+        what = "a TIFF stack (a volume, or channels)" if header.format == "tiff" else "an animation"
+        raise DataError(
+            f"{path} is {what} of {header.pages} pages, which is not readable yet: save each page as a file"
+        )
+    if header.height * header.width == 0:
+        raise DataError(f"{path} has no pixels ({header.width}×{header.height})")
+    if header.height * header.width > max_pixels:
+        raise DataError(
+            f"{path} has {header.width}×{header.height} pixels, above the limit of {max_pixels / 1e6:g} megapixels; "
+            "raise it with --max-megapixels if the machine's memory allows"
+        )
+    return header
+
+
+def single_channel(mask: NDArray[Any], tolerance: int = 0) -> NDArray[Any]:
+    """Three equal channels → one; other colors stay, H×W×3. Raises `UnreadableError` for a shape in the alpha channel alone."""
+    if mask.ndim == 2:
+        return mask
+    if mask.shape[2] == 4:
+        raster.check_alpha(mask[..., :3], mask[..., 3])
+    red, green, blue = (mask[..., channel].astype(np.int32) for channel in range(3))
+    if max(np.abs(red - green).max(), np.abs(blue - green).max()) > tolerance:
+        return mask[..., :3]
+    return np.ascontiguousarray(mask[..., 1])
+
+
+def typed(image: NDArray[Any], path: Path) -> Pixels:
+    """The array itself. Raises `DataError` where it is not H×W or H×W×3/4 of 8 or 16 bits."""
+    if image.dtype not in (np.uint8, np.uint16):
+        raise DataError(
+            f"{path} has {image.dtype} pixels; only 8- and 16-bit unsigned integers are readable: convert it"
+        )
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (3, 4)):
+        raise DataError(f"{path} has {image.shape[2:]} channels; only grey, RGB and RGBA images are readable")
+    return image
+
+
+def _broken(path: Path, error: Exception) -> DataError:
+    """Parsers raise almost anything on damaged bytes; a lack of memory is not the file's fault."""
+    if isinstance(error, MemoryError):
+        return DataError(f"{path} does not fit into memory; make the image smaller")
+    return DataError(f"{path} is damaged or truncated ({error}); restore or remove it")

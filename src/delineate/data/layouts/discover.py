@@ -1,0 +1,159 @@
+"""A folder as people already have it → its cases, from file names (of packed files, from their headers): nothing is renamed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from delineate.common.errors import DataError
+from delineate.common.paths import usable_names
+from delineate.data.core.findings import Finding, raise_errors, some
+from delineate.data.core.manifest import Case, Manifest
+from delineate.data.core.words import printable
+from delineate.data.formats.images import is_volume
+from delineate.data.layouts.archive_sets import LAYOUT as PACKED
+from delineate.data.layouts.archive_sets import find_packed
+from delineate.data.layouts.groups import with_groups
+from delineate.data.layouts.pictures import Pictures, find_pictures
+from delineate.data.layouts.roles import assign
+from delineate.data.layouts.sameness import check_alike
+from delineate.data.layouts.selection import Selection, select
+from delineate.data.layouts.split_lists import apply_lists, has_lists
+from delineate.data.layouts.tree import File, Tree, walk
+from delineate.data.layouts.unlabelled import add_unlabelled, unlabelled_files
+from delineate.data.layouts.unread import ARCHIVES, unread
+from delineate.data.layouts.unused import unused
+
+_ISIC_FOLDER = re.compile(r"_groundtruth$", re.IGNORECASE)
+
+
+@dataclass
+class Match:
+    """What a folder was recognised as. `cases` are usable only if no finding is an error."""
+
+    layout: str
+    cases: list[Case]
+    findings: list[Finding] = field(default_factory=list)
+    split_origin: str = ""
+    """'files' (lists), 'folders' or 'names'; empty when the data brings no split."""
+    grouping: str = ""
+    """How the cases' groups were found, in words."""
+    root: Path = Path()
+    """What the cases' paths are relative to: the folder, or one above it where the user named another."""
+
+
+def discover(folder: Path, images: str | None = None, masks: str | None = None) -> Manifest:
+    """Recognise a folder's layout → its manifest, without hashes and label rule. Raises `DataError` on the first fault."""
+    match = recognise(folder, images, masks)
+    raise_errors(match.findings)
+    return to_manifest(match)
+
+
+def to_manifest(match: Match) -> Manifest:
+    """A match as a manifest. Ids that cannot be names of files are changed."""
+    ids = usable_names([case.id for case in match.cases])
+    cases = tuple(case.model_copy(update={"id": name}) for case, name in zip(match.cases, ids, strict=True))
+    notes = tuple(str(finding) for finding in match.findings if finding.severity != "error")
+    return Manifest(
+        root=str(match.root),
+        layout=match.layout,
+        split_origin=match.split_origin,
+        grouping=match.grouping,
+        cases=cases,
+        notes=notes,
+    )
+
+
+def recognise(folder: Path, images: str | None = None, masks: str | None = None) -> Match:
+    """What the folder holds, with all faults as findings.
+
+    `images`, `masks`: the folders that hold them, where their names leave that open: a name inside `folder`, a path, or a pattern.
+    Raises `DataError` when the folder is missing, when nothing is recognised, and where two folders could be meant.
+    """
+    _check_folder(folder)
+    tree = walk(folder.resolve())
+    selection = select(tree, images, masks)
+    bare = unlabelled_files(tree.images)
+    match = _pictures(tree, selection, bare)
+    if match is None and not selection.given:
+        packed = find_packed(tree.root)
+        if packed is not None:
+            match = Match(PACKED, packed.cases, packed.findings, packed.split_origin, root=tree.root)
+    if match is None:
+        raise unread(tree, selection)
+    match.findings = [*tree.findings, *match.findings]
+    match.cases, faults = add_unlabelled(match.root, bare, match.cases)
+    match.findings += faults
+    match.cases, match.grouping, faults = with_groups(match.cases)
+    match.findings += faults
+    return match
+
+
+def _pictures(tree: Tree, selection: Selection, bare: Sequence[File]) -> Match | None:
+    """The folder as images with masks beside them or in folders of their own; None where there are no masks."""
+    left = set(bare) | selection.files
+    items = selection.with_others(assign([file for file in tree.images if file not in left]))
+    found = find_pictures(items, selection.root)
+    if found is None:
+        return None
+    findings = [*found.findings]
+    cases, origin, root = found.cases, found.split_origin, selection.root
+    if len({case.split for case in cases}) == 1 and has_lists(tree.root):
+        origin = ""  # one folder called `train` around all cases divides nothing; the lists do
+        cases = [case.model_copy(update={"split": None}) for case in cases]
+    if cases and not origin:
+        cases, faults = apply_lists(tree.root, cases)
+        findings += faults
+        listed = any(case.split and case.masks for case in cases)
+        origin = "files" if listed else ""
+    elif origin and (lists := has_lists(tree.root)):
+        findings.append(Finding("warning", f"{some(lists)} not used: the splits are those of the {origin}"))
+    if cases and not origin:
+        cases, origin = found.split_by_name(cases)
+    findings += unused(tree, found, bare)
+    if not any(finding.severity == "error" for finding in findings):
+        findings += _stacks(root, cases)
+        findings += check_alike(root, cases, found, items)
+    return Match(_layout(found), cases, findings, origin, root=root)
+
+
+def _layout(found: Pictures) -> str:
+    if found.split_origin == "folders" and not any(_ISIC_FOLDER.search(item.folder) for item in found.masks):
+        return "split folders"
+    sources = {item.source.lower() for item in found.masks}
+    if any(_ISIC_FOLDER.search(item.folder) for item in found.masks):
+        return "ISIC folders"
+    if sources == {"*_segmentation"}:
+        return "ISIC names"
+    if sources == {"*_mask"}:
+        return "BUSI names"
+    if all("*" in source for source in sources):
+        return "masks beside images"
+    return "images and masks"
+
+
+def _stacks(root: Path, cases: Sequence[Case]) -> list[Finding]:
+    """One look at the first image: the rest is met when the files are read."""
+    if cases and is_volume(first := root / cases[0].images[0]):
+        text = f"{first.parent} holds 1 volume ({first.name}); this layout is not readable yet"
+        return [Finding("error", text, "save the slices as PNG or TIFF images")]
+    return []
+
+
+def _check_folder(folder: Path) -> None:
+    if not folder.exists():
+        near = [path.name for path in sorted(folder.parent.iterdir())] if folder.parent.is_dir() else []
+        hint = f"; {folder.parent} has {some(near)}" if near else ""
+        raise DataError(f"there is no folder {folder}{hint}")
+    if printable(folder.resolve()) != str(folder.resolve()):
+        raise DataError(
+            f"the path {printable(folder.resolve())} is not UTF-8; rename the folder: manifests are written in UTF-8"
+        )
+    if folder.suffix.lower() in ARCHIVES:
+        raise DataError(f"{folder} is an archive; unpack it and give the folder")
+    if not folder.is_dir():
+        raise DataError(
+            f"{folder} is a file; give the folder that holds images and masks, a manifest.json or a CSV file"
+        )

@@ -1,0 +1,111 @@
+"""What a user gives as data: a folder, a manifest or a table, and what they say of it. Every verb takes one of these."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from delineate.common.errors import DataError
+from delineate.common.names import did_you_mean
+from delineate.data.core.findings import count
+from delineate.data.core.grouping import EACH, describe_rule, group_cases
+from delineate.data.core.label_table import find_labels, parse_labels
+from delineate.data.core.manifest import Manifest
+from delineate.data.layouts.discover import discover
+from delineate.data.layouts.tables import manifest_of_table
+
+Join = Literal["near", "exact", "none"]
+"""Which copies of a picture belong into one split: near duplicates too, equal pictures alone, or neither."""
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """A data set, and how it is to be understood where its files leave that open."""
+
+    path: Path
+    """A folder of images and masks, a manifest.json, or a CSV file with the columns `image` and `mask`."""
+    images: str | None = None
+    """The folder with the images: its name inside `path`, or a path. None: recognised by its name."""
+    masks: str | None = None
+    """The folder with the masks, likewise."""
+    labels: str | None = None
+    """What the raw values of the masks mean: `0=background,255=lesion`, or the path of a labels.yaml. None: decided from the
+    masks."""
+    group_by: str | None = None
+    """A rule of `data.core.grouping`: what belongs together. None: what folders and names tell."""
+    join: Join = "near"
+
+    def __post_init__(self) -> None:
+        """Take paths as text and text as paths, as Python's users give them. Raises `DataError` for an unknown `join`."""
+        object.__setattr__(self, "path", Path(self.path))
+        for name in ("images", "masks", "labels", "group_by"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, os.fspath(value) if isinstance(value, os.PathLike) else value)
+        if self.join not in get_args(Join):
+            raise DataError(f"unknown join '{self.join}': {did_you_mean(str(self.join), get_args(Join))}")
+
+    @property
+    def is_manifest(self) -> bool:
+        """Whether this is a manifest that was saved before."""
+        return self.path.suffix.lower() == ".json" and self.path.is_file()
+
+    @property
+    def is_table(self) -> bool:
+        """Whether this is a CSV file that lists the cases."""
+        return self.path.suffix.lower() == ".csv"
+
+    def manifest(self) -> Manifest:
+        """The cases, not read yet: a manifest as it was saved, or the folder's, with what the user says of them.
+
+        Raises `DataError`: nothing that is recognised, a rule that does not fit, words that contradict a manifest.
+        """
+        self.check()
+        if self.is_manifest:
+            manifest = Manifest.load(self.path)
+        elif self.is_table:
+            manifest = manifest_of_table(self.path)
+        else:
+            manifest = discover(self.path, self.images, self.masks)
+        return self.named(self.grouped(manifest))
+
+    def named(self, manifest: Manifest) -> Manifest:
+        """The manifest with what is said of its mask values: by `labels`, or by a table that lies beside masks not read yet.
+
+        Raises `DataError` for a table that cannot be understood.
+        """
+        if self.labels is not None:
+            table = parse_labels(self.labels)
+        else:
+            read = any(case.hashes for case in manifest.cases)
+            found = None if read else find_labels(Path(manifest.root))
+            if found is None:
+                return manifest
+            table = found
+        return manifest.model_copy(update={"classes": table.classes})
+
+    def grouped(self, manifest: Manifest) -> Manifest:
+        """The manifest with the groups of `group_by`; as it is without one. Raises `DataError` for a rule that does not fit."""
+        if self.group_by is None:
+            return manifest
+        groups: dict[str, str] = {}
+        words = ""
+        if self.group_by != EACH:
+            groups = group_cases(self.group_by, [case.id for case in manifest.cases])
+            words = f"{count(len(set(groups.values())), 'group')}, {describe_rule(self.group_by)}"
+        cases = tuple(case.model_copy(update={"group": groups.get(case.id)}) for case in manifest.cases)
+        return manifest.model_copy(update={"cases": cases, "grouping": words, "leaks": None})
+
+    def check(self) -> None:
+        """Raise `DataError` for options that mean nothing with what `path` is."""
+        if self.is_manifest or self.is_table:
+            given = [name for name, value in (("--images", self.images), ("--masks", self.masks)) if value]
+            if given:
+                what = "a manifest" if self.is_manifest else "a table"
+                raise DataError(f"{self.path} is {what}, which names every file; leave out {' and '.join(given)}")
+
+
+def as_source(data: Path | str | DataSource) -> DataSource:
+    """A path as a source of which nothing is said; a source as it is."""
+    return data if isinstance(data, DataSource) else DataSource(Path(data))

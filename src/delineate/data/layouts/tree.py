@@ -1,0 +1,136 @@
+"""The files of a data set's folder, whatever their kind: one walk, which looks after links, hidden files and strange names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from delineate.common.errors import DataError
+from delineate.data.core.findings import Finding, count, some
+from delineate.data.core.words import normal, printable
+from delineate.data.formats.images import IMAGE_SUFFIXES, volume_suffix
+from delineate.data.formats.nifti import file_stem
+
+DEPTH = 7
+"""Folders within folders that are looked into."""
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of a data set."""
+
+    path: Path
+    parts: tuple[str, ...]
+    """Names of the folders from the root to it."""
+    stem: str
+    """Its name without suffix, as names are compared (`words.normal`)."""
+
+
+@dataclass
+class Tree:
+    """What lies in a folder. Hidden files and folders are left out."""
+
+    root: Path
+    images: list[File] = field(default_factory=list)
+    volumes: list[File] = field(default_factory=list)
+    others: list[Path] = field(default_factory=list)
+    """Files that are neither."""
+    folders: list[tuple[str, ...]] = field(default_factory=list)
+    """Folder names from the root, in the order of the walk."""
+    findings: list[Finding] = field(default_factory=list)
+    """Links that lead nowhere and names that cannot be written down."""
+
+
+def walk(root: Path, depth: int = DEPTH) -> Tree:
+    """Look through a folder and its folders, sorted by name. Links are followed, circles of links once.
+
+    Raises `DataError` for a folder that cannot be read.
+    """
+    tree, lost, strange = Tree(root), [], []
+    try:
+        for path, parts in _entries(root, (), depth, {os.path.realpath(root)}):
+            if not _is_utf8(path.name):
+                strange.append(path)
+            elif path.is_dir():
+                tree.folders.append((*parts, normal(path.name)))
+            elif not path.is_file():
+                lost.append(path)
+            else:
+                _add(tree, path, parts)
+    except OSError as error:
+        where = error.filename or root
+        raise DataError(f"cannot read {where}: {error.strerror}; check the folder's permissions") from error
+    tree.findings = _findings(root, lost, strange)
+    return tree
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The image files directly in a folder, sorted by name; hidden files are left out."""
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and _visible(path))
+
+
+def lost_links(folder: Path) -> list[Path]:
+    """The links directly in a folder that are called images and lead nowhere."""
+    names = (path for path in sorted(folder.iterdir()) if path.suffix.lower() in IMAGE_SUFFIXES)
+    return [path for path in names if not path.exists() and not path.name.startswith(".")]
+
+
+def volume_files(folder: Path) -> list[Path]:
+    """The files directly in a folder whose name is that of a volume format."""
+    return sorted(path for path in folder.iterdir() if volume_suffix(path) and _visible(path))
+
+
+def _entries(
+    folder: Path, parts: tuple[str, ...], depth: int, seen: set[str]
+) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    with os.scandir(folder) as found:
+        names = sorted(entry.name for entry in found if not entry.name.startswith((".", "__")))
+    for name in names:
+        path = folder / name
+        yield path, parts
+        if depth and _is_utf8(name) and path.is_dir() and (real := os.path.realpath(path)) not in seen:
+            yield from _entries(path, (*parts, normal(name)), depth - 1, {*seen, real})
+
+
+def _add(tree: Tree, path: Path, parts: tuple[str, ...]) -> None:
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        tree.images.append(File(path, parts, normal(path.stem)))
+    elif volume_suffix(path):
+        tree.volumes.append(File(path, parts, normal(file_stem(path))))
+    else:
+        tree.others.append(path)
+
+
+def _findings(root: Path, lost: list[Path], strange: list[Path]) -> list[Finding]:
+    findings = []
+    wanted = [path for path in lost if path.suffix.lower() in IMAGE_SUFFIXES or volume_suffix(path) or not path.suffix]
+    if wanted:
+        names = [f"{path.relative_to(root)} → {printable(_target(path))}" for path in wanted]
+        text = f"{count(len(wanted), 'link leads', 'links lead')} nowhere: {some(names, 3)}"
+        findings.append(Finding("error", text, "restore what they point to, or remove them"))
+    if strange:
+        names = [printable(path.relative_to(root)) for path in strange]
+        text = f"{count(len(strange), 'name is', 'names are')} not UTF-8: {some(names, 3)}"
+        findings.append(Finding("error", text, "rename them; manifests and tables are written in UTF-8"))
+    return findings
+
+
+def _target(path: Path) -> str:
+    try:
+        return os.readlink(path)  # noqa: PTH115 - what the link says, not what it resolves to
+    except OSError:
+        return "?"
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _visible(path: Path) -> bool:
+    return not path.name.startswith(".") and path.is_file()

@@ -1,0 +1,164 @@
+"""A folder that is no data set as it stands: what it seems to be, in one line, and what to do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from delineate.common.errors import DataError
+from delineate.data.core.findings import count, raise_errors, some
+from delineate.data.core.grouping import read_table
+from delineate.data.core.words import Role, ending, folder_word
+from delineate.data.formats.images import is_volume, volume_suffix
+from delineate.data.layouts.selection import Selection
+from delineate.data.layouts.tree import Tree
+
+READ = "PNG, JPEG, BMP, GIF and TIFF are read"
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
+
+
+def unread(tree: Tree, selection: Selection) -> DataError:
+    """Why no images with masks were found. Raises the first fault of the walk itself instead, where there is one."""
+    raise_errors(tree.findings)
+    return DataError(
+        _selected(tree, selection)
+        or _table(tree)
+        or _polygons(tree)
+        or _wrong_files(tree)
+        or _volumes(tree)
+        or _stack(tree)
+        or _several_images(tree)
+        or _other(tree)
+    )
+
+
+def _selected(tree: Tree, selection: Selection) -> str:
+    if not selection.given:
+        return ""
+    masks = any(item.role is Role.MASK for item in selection.items)
+    if masks:
+        return f"beside the masks that were named there are no images in {tree.root}; name them with --images"
+    return f"beside the images that were named there are no masks in {tree.root}; name them with --masks"
+
+
+def _table(tree: Tree) -> str:
+    tables = tables_of(tree)
+    return (
+        f"{tree.root} has no folders that are known, but a table of images and masks: give {next(iter(tables))}"
+        if tables
+        else ""
+    )
+
+
+def tables_of(tree: Tree) -> dict[Path, set[str]]:
+    """The tables in a folder that say which mask belongs to which image, with the names of their columns."""
+    found = {}
+    for path in tree.others:
+        if path.suffix.lower() == ".csv" and path.parent == tree.root:
+            try:
+                rows = read_table(path)
+            except DataError:
+                continue
+            names = {name.lower() for name in rows[0]}
+            if names >= {"image", "mask"}:
+                found[path] = names
+    return found
+
+
+def _polygons(tree: Tree) -> str:
+    """Outlines as numbers in text files, as labelling tools write them."""
+    if not tree.images:
+        return ""
+    stems = {file.path.with_suffix("") for file in tree.images}
+    jsons = [path for path in tree.others if path.suffix.lower() == ".json"]
+    beside = [path for path in jsons if path.with_suffix("") in stems]
+    outlines = beside or [path for path in jsons if "annotation" in path.name.lower() or "coco" in path.name.lower()]
+    if outlines:
+        kind = "outlines of a labelling tool, one file for each image" if beside else "outlines in one JSON file"
+        return (
+            f"{tree.root} has images and {kind} ({outlines[0].name}), which are not read yet; "
+            "export them as masks: one PNG for each image, with its name, in a folder masks/"
+        )
+    texts = [path for path in tree.others if path.suffix.lower() == ".txt" and _is_masks(path, tree)]
+    if texts:
+        return (
+            f"{texts[0].parent} holds text files ({texts[0].name}) as YOLO writes outlines, which are not read yet; "
+            "export them as masks: one PNG for each image, with its name, in a folder masks/"
+        )
+    return ""
+
+
+def _is_masks(path: Path, tree: Tree) -> bool:
+    return any(folder_word(name).role is Role.MASK for name in path.relative_to(tree.root).parts[:-1])
+
+
+def _wrong_files(tree: Tree) -> str:
+    """A folder for images or masks without a readable image in it."""
+    holding = {file.parts[:depth] for file in tree.images for depth in range(len(file.parts) + 1)}
+    for parts in tree.folders:
+        word = folder_word(parts[-1])
+        if word.role not in (Role.IMAGE, Role.MASK) or not word.plain or parts in holding:
+            continue
+        folder = tree.root.joinpath(*parts)
+        files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+        volumes = [path.name for path in files if volume_suffix(path)]
+        if volumes and not all(name.lower().endswith(".npy") for name in volumes):
+            return _holds_volumes(folder, volumes)
+        seen = some([path.name for path in files], 3)
+        if holding or seen:
+            return f"{folder} holds no images" + (f", only {seen}; {READ}" if seen else "; put them there")
+    return ""
+
+
+def _volumes(tree: Tree) -> str:
+    if not tree.volumes:
+        return ""
+    folder = tree.volumes[0].path.parent
+    return _holds_volumes(folder, [file.path.name for file in tree.volumes if file.path.parent == folder])
+
+
+def _holds_volumes(folder: Path, names: list[str]) -> str:
+    text = f"{folder} holds {count(len(names), 'volume')} ({some(names, 2)}); this layout is not readable yet"
+    known = "; the few-shot verbs read NIfTI as it is" if all(".nii" in name for name in names) else ""
+    return f"{text}; save the slices as PNG or TIFF images{known}"
+
+
+def _stack(tree: Tree) -> str:
+    """One look at the first image: a stack of slices in one TIFF."""
+    first = next((file.path for file in tree.images), None)
+    return _holds_volumes(first.parent, [first.name]) if first is not None and is_volume(first) else ""
+
+
+def _several_images(tree: Tree) -> str:
+    """A folder for each patient, with one mask and several images: `P1/t1.png`, `P1/t2.png`, `P1/seg.png`."""
+    folders: dict[tuple[str, ...], list[Path]] = {}
+    for file in tree.images:
+        folders.setdefault(file.parts, []).append(file.path)
+    held = Counter(path.name for paths in folders.values() for path in paths)
+    common = [name for name, number in held.items() if 2 * number > len(folders) > 1]
+    masks = [name for name in common if (end := ending(Path(name).stem)) and end.role is Role.MASK and not end.base]
+    images = [name for name in common if name not in masks]
+    if len(masks) != 1 or len(images) < 2:
+        return ""
+    return (
+        f"in {tree.root}, one mask ({masks[0]}) lies beside {len(images)} images ({some(sorted(images), 3)}) in each of "
+        f"{len(folders)} folders; say which of them it belongs to, such as --images {min(images)} --masks {masks[0]}"
+    )
+
+
+def _other(tree: Tree) -> str:
+    root = tree.root
+    seen = sorted(
+        path.name + ("/" if path.is_dir() else "") for path in root.iterdir() if not path.name.startswith(".")
+    )
+    archives = [name for name in seen if name.lower().endswith(ARCHIVES)]
+    if archives and not tree.images:
+        return f"{root} holds an archive ({archives[0]}); unpack it and give the folder"
+    found = f"found {some(seen)}" if seen else "it is empty"
+    flags = ""
+    if tree.images:
+        flags = " Other names: give --images FOLDER --masks FOLDER, or a CSV file with the columns image and mask"
+    return (
+        f"no pairs of images and masks in {root}: {found}. Expected images/ and masks/ with equal names, "
+        f"train/images and train/masks, X_segmentation / X_mask files beside X, or .npz and HDF5 files that hold both.{flags}"
+    ).rstrip(".")

@@ -1,0 +1,1 @@
+"""Cases that are ready to train on → batches, as pure functions of (seed, position)."""

@@ -1,0 +1,59 @@
+"""How samples with and without masks share a batch: a fixed number of each, from two endless rows of epochs.
+
+As all of the loader, a pure function of the position in the stream, so that a resumed run sees the same batches.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from delineate.common.errors import DataError
+from delineate.data.cache.cache import Cache
+
+
+class Kind(Enum):
+    """A row of samples; the value separates its random numbers from those of the other streams of a loader."""
+
+    LABELLED = 3
+    UNLABELLED = 4
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Which samples there are of each kind, and how many of a batch have masks."""
+
+    members: Mapping[Kind, tuple[int, ...]]
+    """Cache indices."""
+    batch_size: int
+    labelled: int
+
+    @classmethod
+    def of(cls, cache: Cache, batch_size: int, share: float) -> Mixture | None:
+        """At least `share` of a batch has masks; None where all samples are of one kind.
+
+        Raises `DataError` for a batch without room for both.
+        """
+        members = {
+            kind: tuple(at for at in range(len(cache)) if cache.labelled(at) is (kind is Kind.LABELLED))
+            for kind in Kind
+        }
+        if not all(members.values()):
+            return None
+        labelled = math.ceil(share * batch_size - 1e-9)
+        if labelled >= batch_size:
+            raise DataError(
+                f"data.labelled_share {share:g} leaves no place in a batch of {batch_size} for images without masks; lower it or "
+                "raise the batch size"
+            )
+        return cls(members, batch_size, labelled)
+
+    def turn(self, position: int) -> tuple[Kind, int]:
+        """A position of the stream of batches → the row that fills it, and the position there; spread evenly over a batch."""
+        step, place = divmod(position, self.batch_size)
+        before, after = (at * self.labelled // self.batch_size for at in (place, place + 1))
+        if after > before:
+            return Kind.LABELLED, step * self.labelled + before
+        return Kind.UNLABELLED, step * (self.batch_size - self.labelled) + place - before

@@ -1,0 +1,196 @@
+"""Batches from the cache. The stream is a pure function of (seed, position), so that exact resume needs a step number only.
+
+The stream is an endless row of epochs, each a permutation drawn from (seed, epoch); the augmentation at position p is drawn from
+(seed, p). Step s takes positions s·B … (s+1)·B − 1, of which each process has its contiguous share.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.common.errors import DataError
+from delineate.data.augment import apply as transform
+from delineate.data.augment import settings as augment
+from delineate.data.augment.settings import AugmentParameters, AugmentSettings
+from delineate.data.cache.cache import Cache
+from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.manifest import IGNORE
+from delineate.data.core.opencv_threads import single_threaded_opencv
+from delineate.data.loading.label_mixing import Mixture
+
+_AUGMENTATION = 1
+"""Separates the random streams of augmentation from those of the permutations (0), of windows (2) and of mixtures (3, 4)."""
+
+
+@dataclass(frozen=True)
+class NumpyBatch:
+    """B samples. `image` is contiguous B×H×W×C, so that a permuted tensor of it is channels-last."""
+
+    image: NDArray[np.float32]
+    """In [0, 1]."""
+    mask: NDArray[np.uint8]
+    """B×H×W class indices; 255 = ignore."""
+    labelled: NDArray[np.bool_]
+    sample_id: list[str]
+
+
+class Item(NamedTuple):
+    """What a place of a batch is filled with."""
+
+    case: int
+    """Index in the cache."""
+    position: int | None = None
+    """In the stream; None: not augmented."""
+    corner: tuple[int, int] = (0, 0)
+    """Of the window that is shown, where windows are shown and there is no position to draw it from."""
+
+
+class Loader:
+    """Augmented batches in a reproducible order, prepared ahead by threads.
+
+    `batch_size` counts the samples of all processes together; `settings` None means no augmentation. Any range of steps can be
+    asked for at any time: nothing is remembered between calls.
+    """
+
+    def __init__(
+        self,
+        cache: Cache,
+        spec: InputSpec,
+        settings: AugmentSettings | None,
+        *,
+        batch_size: int,
+        seed: int,
+        workers: int = 2,
+        rank: int = 0,
+        world: int = 1,
+        shuffle: bool = True,
+        labelled_share: float | None = None,
+    ) -> None:
+        """`labelled_share`: part of each batch, of all processes together, that has masks (rounded up, at least one sample); the
+        labelled and the unlabelled samples are then two rows of epochs of their own. None: as they come."""
+        if batch_size < 1 or batch_size % world:
+            raise DataError(
+                f"a batch of {batch_size} cannot be shared by {world} processes; choose a multiple of {world}"
+            )
+        self._cache = cache
+        self._spec = spec
+        self._settings = None if settings is None or settings.changes_nothing else settings
+        self._batch_size = batch_size
+        self._seed = seed
+        self._workers = max(1, workers)
+        self._share = range(rank * batch_size // world, (rank + 1) * batch_size // world)
+        self._shuffle = shuffle
+        self._per_epoch = len(cache)
+        self._permutations: dict[int, tuple[int, NDArray[np.intp]]] = {}
+        self._mixture = None if labelled_share is None else Mixture.of(cache, batch_size, labelled_share)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps that show as many samples as there are, without a mixture each of them."""
+        return -(-self._per_epoch // self._batch_size)
+
+    def batches(self, start: int, stop: int) -> Generator[NumpyBatch]:
+        """This process's share of steps start … stop − 1, in order. Close the generator to end it early."""
+        steps = ([self._at(step * self._batch_size + place) for place in self._share] for step in range(start, stop))
+        return self._stream(steps)
+
+    def once(self) -> Generator[NumpyBatch]:
+        """All samples once, in the cache's order, without augmentation; the last batch may be smaller."""
+        size, items = self._batch_size, self._plain()
+        return self._stream(items[first : first + size] for first in range(0, len(items), size))
+
+    def parameters(self, position: int) -> AugmentParameters | None:
+        """The augmentation of the stream's sample at `position`, for logs and replays; None when there is none."""
+        if self._settings is None:
+            return None
+        rng = np.random.default_rng([self._seed, _AUGMENTATION, position])
+        return augment.sample(self._settings, rng, *self._spec.size)
+
+    def index(self, position: int) -> int:
+        """The cache index of the stream's sample at `position`."""
+        if self._mixture is None:
+            return self._drawn(0, position, self._per_epoch) % len(self._cache)
+        kind, position = self._mixture.turn(position)
+        members = self._mixture.members[kind]
+        windows = self._per_epoch // len(self._cache)
+        return members[self._drawn(kind.value, position, len(members) * windows) % len(members)]
+
+    def _drawn(self, stream: int, position: int, per_epoch: int) -> int:
+        """What stands at a position of an endless row of permutations, which is drawn from (seed, stream, epoch)."""
+        epoch, place = divmod(position, per_epoch)
+        if not self._shuffle:
+            return place
+        if stream not in self._permutations or self._permutations[stream][0] != epoch:
+            drawn = np.random.default_rng([self._seed, stream, epoch]).permutation(per_epoch)
+            self._permutations[stream] = epoch, drawn
+        return int(self._permutations[stream][1][place])
+
+    def _at(self, position: int) -> Item:
+        return Item(self.index(position), position)
+
+    def _plain(self) -> list[Item]:
+        """What `once` shows."""
+        return [Item(index) for index in range(len(self._cache))]
+
+    def _stream(self, steps: Iterable[list[Item]]) -> Generator[NumpyBatch]:
+        """Prepare batches in threads, at most `workers` + 1 ahead of the consumer; yield them in order."""
+        waiting: deque[tuple[NumpyBatch, list[Future[None]]]] = deque()
+        with single_threaded_opencv(), ThreadPoolExecutor(self._workers, thread_name_prefix="loader") as pool:
+            try:
+                for items in steps:
+                    waiting.append(self._start(pool.submit, items))
+                    if len(waiting) > self._workers:
+                        yield _finished(waiting.popleft())
+                while waiting:
+                    yield _finished(waiting.popleft())
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _start(self, submit: Callable[..., Future[None]], items: list[Item]) -> tuple[NumpyBatch, list[Future[None]]]:
+        """Each worker fills its slice of the batch."""
+        count = len(items)
+        batch = NumpyBatch(
+            np.empty((count, *self._spec.size, self._spec.in_channels), np.float32),
+            np.empty((count, *self._spec.size), np.uint8),
+            np.array([self._cache.labelled(item.case) for item in items]),
+            [self._cache.cases[item.case].id for item in items],
+        )
+        parts = [range(part, count, self._workers) for part in range(min(self._workers, count))]
+        return batch, [submit(self._fill, batch, items, part) for part in parts]
+
+    def _fill(self, batch: NumpyBatch, items: list[Item], places: Iterable[int]) -> None:
+        for place in places:
+            try:
+                self._one(items[place], batch.image[place], batch.mask[place])
+            except Exception as error:
+                case = self._cache.cases[items[place].case]
+                raise DataError(f"sample {case.id} ({case.images[0]}): {type(error).__name__}: {error}") from error
+
+    def _one(self, item: Item, image: NDArray[np.float32], mask: NDArray[np.uint8]) -> None:
+        """Write one sample into its place of the batch."""
+        pixels, labels = self._cache.image(item.case), self._cache.mask(item.case)
+        parameters = None if item.position is None else self.parameters(item.position)
+        if parameters is None:
+            image[:], mask[:] = self._spec.to_unit(pixels), labels
+            return
+        if pixels.dtype == np.uint8 and self._spec.intensity == "range":
+            # Augmenting bytes and scaling afterwards is the same picture for a quarter of the memory traffic.
+            augmented, labels = transform.apply(pixels, labels, parameters)
+            np.divide(augmented, np.float32(255), out=image, dtype=np.float32)
+        else:
+            image[:], labels = transform.apply(self._spec.to_unit(pixels), labels, parameters)
+        mask[:] = labels if self._cache.labelled(item.case) else IGNORE
+
+
+def _finished(started: tuple[NumpyBatch, list[Future[None]]]) -> NumpyBatch:
+    batch, parts = started
+    for part in parts:
+        part.result()
+    return batch

@@ -1,0 +1,75 @@
+"""The data room's front door: a folder, or a manifest that was saved before → cases that are ready to train on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from delineate.common.errors import DataError
+from delineate.data.cases.census import Census, Progress
+from delineate.data.core.findings import raise_errors
+from delineate.data.core.manifest import Manifest
+from delineate.data.formats.images import DEFAULT_MAX_PIXELS
+from delineate.data.layouts.source import DataSource, Join, as_source
+from delineate.data.splits.leakage import Copies, examine_copies, leaks
+from delineate.data.splits.seeded import TooFewPictures, complete
+
+NEAR_LIMIT = 5000
+"""Near duplicates are looked for among so many cases at most: the time grows with the square of their number."""
+
+
+def open_data(
+    data: Path | DataSource,
+    *,
+    fold: int | None = None,
+    seed: int = 0,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    progress: Progress | None = None,
+    watch: bool = False,
+) -> tuple[Manifest, Census]:
+    """Recognise, read, check and split a data set; what lies in more than one split is in the manifest's `leaks`.
+
+    `data` may be a manifest's JSON file: then its files must be the very same (by SHA-256), and its label rule and splits hold.
+    A manifest with folds needs `fold`: that one becomes the validation split, the others the training split. A split that is drawn
+    keeps groups and copies of a picture together, as the source says. `watch`: look for near duplicates in given splits, too; among
+    more than `NEAR_LIMIT` cases nobody does, which is said.
+    Raises `DataError` with the first fault and the number of the others.
+    """
+    source = as_source(data)
+    manifest = source.manifest()
+    if not Path(manifest.root).is_dir():
+        raise DataError(
+            f"{source.path} points to {manifest.root}, which is not there; restore that folder or edit 'root'"
+        )
+    if fold is not None:
+        manifest = manifest.of_fold(fold)
+    elif manifest.folds and not manifest.split("val"):
+        raise DataError(f"{source.path} has {manifest.folds} folds; choose one with --fold 0 … {manifest.folds - 1}")
+    wanted = source.join == "near" and ((watch and manifest.leaks is None) or not manifest.split("val"))
+    near = wanted and len(manifest.cases) <= NEAR_LIMIT
+    result, copies = examine_copies(manifest, near=near, max_pixels=max_pixels, progress=progress)
+    raise_errors(result.findings)
+    census = result.census
+    manifest, torn = divided(result.manifest, census, copies, source.join, seed)
+    if manifest.leaks is None or near:
+        found = [*torn]
+        found += [str(leak) for leak in leaks(manifest, copies.placed(manifest)) if leak.severity == "warning"]
+        if wanted and not near:
+            number = len(manifest.cases)
+            found.append(f"near duplicates were not looked for among {number} cases; `delineate data check` does")
+        manifest = manifest.model_copy(update={"leaks": tuple(found)})
+    return manifest, census
+
+
+def divided(manifest: Manifest, census: Census, copies: Copies, joined: Join, seed: int) -> tuple[Manifest, list[str]]:
+    """The manifest with splits, and a line where near duplicates had to be divided, since nothing could be trained otherwise.
+
+    Raises `DataError` as `data.splits.seeded.complete`.
+    """
+    try:
+        return complete(manifest, census.empty, seed=seed, pairs=copies.pairs(joined)), []
+    except TooFewPictures as fault:
+        if joined != "near":
+            raise
+        why = str(fault).partition("; give")[0]
+    torn = complete(manifest, census.empty, seed=seed, pairs=copies.pairs("exact"))
+    return torn, [f"near duplicates are divided between the splits: {why}"]

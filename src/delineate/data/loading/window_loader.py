@@ -1,0 +1,101 @@
+"""Batches of windows, for images that are too large to shrink. As with all loaders, a pure function of (seed, position).
+
+An epoch shows each image `per_image` times; the window at position p is drawn from (seed, p), as its augmentation is.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.data.augment import windows as patches
+from delineate.data.augment.settings import AugmentParameters, AugmentSettings
+from delineate.data.augment.windows import Corner
+from delineate.data.cache.cache import Cache
+from delineate.data.core.input_spec import InputSpec
+from delineate.data.loading.loader import Item, Loader
+
+_WINDOW = 2
+"""Separates the random streams of windows from those of permutations (0) and augmentation (1)."""
+_PLAIN = AugmentParameters()
+
+
+class PatchLoader(Loader):
+    """Windows of `spec.size` pixels, from a cache that was opened with `spec.fit` = "patch"."""
+
+    def __init__(
+        self,
+        cache: Cache,
+        spec: InputSpec,
+        settings: AugmentSettings | None,
+        *,
+        foreground: float = 0.33,
+        per_image: int | None = None,
+        **options: Any,
+    ) -> None:
+        """`foreground`: share of the windows that lie about a pixel of foreground, each class present being as likely as another.
+        `per_image`: windows of each image in an epoch; None: as many as have about the pixels of all images. `options`: as
+        `Loader` takes them."""
+        if spec.fit != "patch" or len(cache.contents) != len(cache):
+            raise ValueError("windows need a specification, and a cache, of fit 'patch'")
+        super().__init__(cache, spec, settings, **options)
+        self._foreground = foreground
+        self.per_image = per_image or covering(cache, spec)
+        self._per_epoch = len(cache) * self.per_image
+
+    def corner(self, position: int) -> Corner:
+        """The upper left corner of the window at `position` of the stream, in the image `index(position)`."""
+        return self._corner(self.index(position), position)
+
+    def _corner(self, index: int, position: int) -> Corner:
+        rng = np.random.default_rng([self._seed, _WINDOW, position])
+        mask, contents = self._cache.mask(index), self._cache.contents[index]
+        return patches.draw(rng, mask, contents, self._spec.size, self._foreground)
+
+    def _plain(self) -> list[Item]:
+        """The tiles of all images."""
+        sizes = (self._cache.mask(index).shape for index in range(len(self._cache)))
+        return [
+            Item(index, corner=corner)
+            for index, (height, width) in enumerate(sizes)
+            for corner in patches.tiles((height, width), self._spec.size)
+        ]
+
+    def _one(self, item: Item, image: NDArray[np.float32], mask: NDArray[np.uint8]) -> None:
+        pixels, labels = self._cache.image(item.case), self._cache.mask(item.case)
+        size, spec = self._spec.size, self._spec
+        corner, parameters = item.corner, _PLAIN
+        if item.position is not None:
+            corner, parameters = self._corner(item.case, item.position), self.parameters(item.position) or _PLAIN
+        rows, columns = patches.reach((labels.shape[0], labels.shape[1]), corner, size, parameters)
+        pixels, labels = pixels[rows, columns], labels[rows, columns]
+        corner = corner[0] - rows.start, corner[1] - columns.start
+        if pixels.dtype == np.uint8 and spec.intensity == "range":
+            seen, mask[:] = patches.augmented(pixels, labels, corner, size, parameters)
+            np.divide(seen, np.float32(255), out=image, dtype=np.float32)
+        else:
+            unit = spec.to_unit(pixels, self._cache.contents[item.case].limits)
+            image[:], mask[:] = patches.augmented(unit, labels, corner, size, parameters)
+
+
+def covering(cache: Cache, spec: InputSpec) -> int:
+    """Windows per image that have, over the whole set, about as many pixels as the images; at least 1."""
+    total = sum(cache.mask(index).size for index in range(len(cache)))
+    return max(1, round(total / (len(cache) * spec.size[0] * spec.size[1])))
+
+
+def make_loader(
+    cache: Cache,
+    spec: InputSpec,
+    settings: AugmentSettings | None,
+    *,
+    foreground: float = 0.33,
+    per_image: int | None = None,
+    **options: Any,
+) -> Loader:
+    """The loader that fits `spec`: of whole images, or of windows (only for these are `foreground` and `per_image`)."""
+    if spec.fit == "patch":
+        return PatchLoader(cache, spec, settings, foreground=foreground, per_image=per_image, **options)
+    return Loader(cache, spec, settings, **options)

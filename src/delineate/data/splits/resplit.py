@@ -1,0 +1,51 @@
+"""`data split` without folds: a published division by patient, and masks kept for a part of the training cases only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from delineate.common.errors import DataError
+from delineate.data.cases.census import Progress
+from delineate.data.core.findings import Finding, raise_errors
+from delineate.data.formats.images import DEFAULT_MAX_PIXELS
+from delineate.data.layouts.source import DataSource, as_source
+from delineate.data.splits.folds import Folding
+from delineate.data.splits.label_share import keep_labelled
+from delineate.data.splits.leakage import examine_copies, leaks
+from delineate.data.splits.published import apply_list, find_list
+from delineate.data.splits.seeded import complete
+
+
+def resplit(
+    data: Path | DataSource,
+    *,
+    published: str | None = None,
+    labelled: float | None = None,
+    seed: int = 0,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    progress: Progress | None = None,
+) -> Folding:
+    """Read a data set's folder, or a manifest, and divide it.
+
+    `published`: a list of `data.splits.published`, in place of the data's own splits. `labelled`: the share of the training
+    groups that keep their masks (`data.splits.label_share.keep_labelled`). Validation cases are drawn as `open_data`
+    does where there are none. Raises `DataError` as `open_data`, for an unknown list and for a share that does not fit.
+    """
+    source = as_source(data)
+    manifest = source.manifest()
+    if manifest.folds:
+        raise DataError(
+            f"{source.path} has folds; --list and --labelled divide data without: give the data set's folder"
+        )
+    findings: list[Finding] = []
+    if published is not None:
+        manifest, findings = apply_list(manifest, find_list(published))
+    near = source.join == "near"
+    result, copies = examine_copies(manifest, near=near, max_pixels=max_pixels, progress=progress)
+    raise_errors(result.findings)
+    census = result.census
+    manifest = complete(result.manifest, census.empty, seed=seed, pairs=copies.pairs(source.join))
+    findings += [finding for finding in leaks(manifest, copies.placed(manifest)) if finding.severity == "warning"]
+    if labelled is not None:
+        manifest = keep_labelled(manifest, census, labelled, seed=seed)
+    return Folding(manifest, findings)

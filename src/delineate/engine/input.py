@@ -1,0 +1,42 @@
+"""What a recipe leaves to the data of its network's input, settled by a census of them."""
+
+from __future__ import annotations
+
+from delineate.common.errors import RecipeError
+from delineate.data.cases.census import Census
+from delineate.data.core.input_spec import InputSpec
+from delineate.engine.recipe import Recipe
+
+
+def settle_input(recipe: Recipe, census: Census) -> tuple[Recipe, InputSpec]:
+    """The recipe with each `auto` of its input replaced by what the data say, and the specification that follows."""
+    wanted, bits = recipe.input, census.bits
+    channels = wanted.channels
+    if channels == "auto":
+        channels = "grey" if set(census.channels) == {"grey"} else "rgb"
+    intensity = wanted.intensity
+    if intensity == "auto":
+        intensity = "percentile" if bits == 16 else "range"
+    spec = InputSpec(
+        channels=channels,
+        size=wanted.size,
+        fit=wanted.fit,
+        scale=wanted.scale,
+        intensity=intensity,
+        source_bits=bits,
+    )
+    _check_windows(spec, census)
+    settled = wanted.model_copy(update={"channels": channels, "intensity": intensity})
+    return recipe.model_copy(update={"input": settled}), spec
+
+
+def _check_windows(spec: InputSpec, census: Census) -> None:
+    """Raise `RecipeError` for windows that are larger than every image on both axes: most of what they show is mirrored."""
+    sizes = [spec.working_size(*size) for size in census.sizes]
+    if spec.fit != "patch" or any(h >= spec.size[0] or w >= spec.size[1] for h, w in sizes):
+        return
+    height, width = max(sizes)
+    raise RecipeError(
+        f"input.size: windows of {spec.size[0]}×{spec.size[1]} are larger than every image (the largest is {height}×{width} "
+        f"at input.scale={spec.scale:g}); use a smaller --size, a larger input.scale, or input.fit=letterbox"
+    )

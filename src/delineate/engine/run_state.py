@@ -1,0 +1,38 @@
+"""A run while it trains: its method, settings, place on disk and progress."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from lightning.fabric import Fabric
+
+from delineate.data.core.input_spec import InputSpec
+from delineate.engine.console import Reporter
+from delineate.engine.folder import RunFolder
+from delineate.engine.recipe import Recipe
+from delineate.engine.state import Progress, States
+from delineate.methods.contract import Method
+
+
+@dataclass
+class Run:
+    """What all stages of a run share, and what its end is written from."""
+
+    fabric: Fabric
+    recipe: Recipe
+    method: Method
+    spec: InputSpec
+    folder: RunFolder
+    states: States
+    reporter: Reporter
+    progress: Progress = field(default_factory=Progress)
+    stop_requested: Callable[[], str | None] = lambda: None
+    """The reason to stop at the next opportunity, or None."""
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def seconds(self) -> float:
+        """Training time including that before a resume."""
+        return self.progress.seconds + time.perf_counter() - self.started

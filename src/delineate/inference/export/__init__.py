@@ -1,0 +1,1 @@
+"""What leaves Python: preprocessing as a module."""
