@@ -1,4 +1,4 @@
-"""Losses of both stages by hand-computed values, and the strong view."""
+"""Losses of both stages by hand-computed values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import torch
 from torch.nn import functional as F
 
 from delineate.methods import registry
-from delineate.methods.condseg.consistency import strong_view
 from delineate.methods.condseg.objective import (
     Maps,
     bce_dice,
@@ -159,27 +158,6 @@ def test_objective_is_deterministic_in_eval_mode():
                 for step in (0, 7)
             ]
             assert all(torch.equal(runs[0][name], runs[1][name]) for name in runs[0])
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_strong_view_changes_the_image_by_its_generator_alone(channels):
-    image = torch.rand(4, channels, 24, 20)
-    first, again, other = (strong_view(image, torch.Generator().manual_seed(seed)) for seed in (3, 3, 4))
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
-    assert first.shape == image.shape
-    assert 0 <= float(first.min()) <= float(first.max()) <= 1
-    assert (first - image).flatten(1).abs().amax(1).min() > 0
-
-
-def test_strong_view_keeps_geometry_and_sometimes_drops_colour():
-    image = torch.zeros(32, 3, 33, 33)
-    image[:, 0, 16, 16] = 1.0
-    seen = strong_view(image, torch.Generator().manual_seed(0))
-    brightest = seen.sum(1).flatten(1).argmax(1)
-    assert (brightest == 16 * 33 + 16).all()
-    grey = (seen[:, 0] - seen[:, 1]).abs().flatten(1).amax(1) < 1e-5
-    assert 6 <= int(grey.sum()) <= 26
 
 
 def test_panels_are_probabilities():

@@ -18,7 +18,7 @@ from pydantic.config import JsonDict
 from torch import Tensor, nn
 
 from delineate.methods.condseg.cdfa import ContrastAggregation, with_deeper
-from delineate.methods.condseg.consistency import ReinforcementHead, strong_view
+from delineate.methods.condseg.consistency import ReinforcementHead
 from delineate.methods.condseg.decoder import SizeAwareDecoder
 from delineate.methods.condseg.dilated import DilatedBlock
 from delineate.methods.condseg.objective import (
@@ -42,6 +42,7 @@ from delineate.methods.contract import (
 from delineate.nn.encoder import Encoder, EncoderOptions
 from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.normalise import Normalise, NormaliseKind
+from delineate.nn.views.strong import StrongView
 
 LEVELS = 4
 PAPER: JsonDict = {"origin": "paper"}
@@ -173,7 +174,7 @@ class ConDSeg(Method):
     def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
         image, target = batch["image"], batch["mask"]
         if ctx.stage == "reinforcement":
-            strong = strong_view(image, ctx.generator) if self.training else _fixed_strong_view(image)
+            strong = _strong_view(image, ctx.generator) if self.training else _fixed_strong_view(image)
             return reinforcement_terms(self.encoder_logits(image), self.encoder_logits(strong), target)
         options = self.options
         return segmentation_terms(
@@ -223,7 +224,11 @@ def _size(x: Tensor) -> Size:
     return x.shape[-2], x.shape[-1]
 
 
+def _strong_view(image: Tensor, generator: torch.Generator) -> Tensor:
+    return StrongView.draw(image, generator).image(image)
+
+
 def _fixed_strong_view(image: Tensor) -> Tensor:
     """The same draw for every image and call, so that validation losses can be compared and do not depend on the batches."""
-    views = [strong_view(one, torch.Generator(image.device).manual_seed(0)) for one in torch.split(image, 1)]
+    views = [_strong_view(one, torch.Generator(image.device).manual_seed(0)) for one in torch.split(image, 1)]
     return torch.cat(views)
