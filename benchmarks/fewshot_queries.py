@@ -28,7 +28,7 @@ MIB = 2**20
 
 
 def main() -> None:
-    few = [name for name in registry.names() if registry.method_class(name).info.task == TASK]
+    few = [name for name in registry.names() if registry.method_class(name).kind == TASK]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--methods", nargs="+", default=few)
     parser.add_argument("--preset", default="tiny")

@@ -9,7 +9,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from delineate.methods.contract import Batch, Context, ForeignModel, Method, MethodInfo, MethodOptions
+from delineate.methods.contract import Batch, Context, ForeignModel, MethodInfo, MethodOptions
+from delineate.methods.dense import DenseMethod
 
 
 class MicroOptions(MethodOptions):
@@ -17,7 +18,7 @@ class MicroOptions(MethodOptions):
     tied: bool = Field(False, description="a second name for the same weight")
 
 
-class Micro(Method):
+class Micro(DenseMethod):
     info = MethodInfo(name="micro", title="Micro", paper="none", year=2024, min_size=1)
     Options = MicroOptions
 

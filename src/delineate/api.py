@@ -126,7 +126,7 @@ def load(path: Path | str, device: str = "auto", precision: str = "32") -> Any:
     from delineate.inference.predictor import Predictor
 
     artefact, source = artefact_format.load(path), artefact_format.locate(path)
-    if artefact.method.info.task == "dense":
+    if artefact.method.kind == "dense":
         return Predictor(artefact, device, precision, source)  # type: ignore[arg-type]
     from delineate.fewshot.segmenter import FewShotPredictor
 

@@ -24,11 +24,12 @@ METHODS = '''
 import copy
 import torch
 from torch import nn
-from delineate.methods.contract import Method, MethodInfo, MethodOptions, Stage, Update
+from delineate.methods.contract import  MethodInfo, MethodOptions, Stage, Update
+from delineate.methods.dense import DenseMethod
 from delineate.nn.losses import bce, dice
 
 
-class Plain(Method):
+class Plain(DenseMethod):
     info = MethodInfo(name="plain", title="Plain", paper="none", year=2026, min_size=8)
     Options = MethodOptions
 

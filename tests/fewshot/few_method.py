@@ -12,7 +12,7 @@ from delineate.methods.episodic import EpisodicBatch, EpisodicMethod, State, exp
 
 
 class Few(EpisodicMethod):
-    info = MethodInfo(name="few", title="Few", paper="none", year=2024, task="episodic", min_size=1)
+    info = MethodInfo(name="few", title="Few", paper="none", year=2024, min_size=1)
     Options = MethodOptions
 
     def __init__(self, options: MethodOptions, *, classes: int, in_channels: int) -> None:

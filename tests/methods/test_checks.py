@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from delineate.methods import registry
 from delineate.methods.contract import Batch, Context, Method, MethodInfo, MethodOptions, Panel, Stage
+from delineate.methods.dense import DenseMethod
 from delineate.methods.testing.checks import CHECKS
 from delineate.nn.losses import LossOptions, segmentation_loss
 
@@ -20,7 +21,7 @@ class Options(MethodOptions):
     width: int = Field(48, description="channels")
 
 
-class Sound(Method):
+class Sound(DenseMethod):
     """Two convolutions that keep every promise."""
 
     info = MethodInfo(name="sound", title="Sound", paper="none", year=2026, min_size=8, checkpoint_modules=("body",))

@@ -23,9 +23,7 @@ from delineate.nn.prototypes import cosine_scores, mean_prototype, resize_mask
 class Sound(EpisodicMethod):
     """Three convolutions and a mean prototype of each class; keeps every promise."""
 
-    info = MethodInfo(
-        name="sound", title="Sound", paper="none", year=2026, task="episodic", min_size=8, checkpoint_modules=("body",)
-    )
+    info = MethodInfo(name="sound", title="Sound", paper="none", year=2026, min_size=8, checkpoint_modules=("body",))
     Options = MethodOptions
 
     def __init__(self, options: MethodOptions, *, classes: int, in_channels: int) -> None:

@@ -19,9 +19,11 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other-methods\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(
         "[delineate.methods]\nabsent = no_such_module:Net\nwrong = other_methods:NotAMethod\nbare = other_methods:Bare\n"
+        "kindless = other_methods:NoKind\n"
     )
     (tmp_path / "other_methods.py").write_text(
-        "from delineate.methods.contract import Method\nclass NotAMethod: ...\nclass Bare(Method): ...\n"
+        "from delineate.methods.contract import Method\nfrom delineate.methods.dense import DenseMethod\n"
+        "class NotAMethod: ...\nclass NoKind(Method): ...\nclass Bare(DenseMethod): ...\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     registry.forget_other_packages()
@@ -84,8 +86,11 @@ def test_faulty_packages_are_named(package: Path) -> None:
     assert {"absent", "wrong", "bare", "unet"} <= set(registry.names())
     with pytest.raises(DelineateError, match=r"'absent' \(no_such_module:Net\) cannot be imported"):
         registry.method_class("absent")
-    with pytest.raises(DelineateError, match=r"'wrong' \(other_methods:NotAMethod\) is not a subclass"):
-        registry.method_class("wrong")
+    for name, target in (("wrong", "NotAMethod"), ("kindless", "NoKind")):
+        with pytest.raises(
+            DelineateError, match=rf"'{name}' \(other_methods:{target}\) is neither a .*DenseMethod nor"
+        ):
+            registry.method_class(name)
     with pytest.raises(DelineateError, match=r"'bare' has no readable recipe at .*recipe\.yaml"):
         registry.presets("bare")
     (package / "recipe.yaml").write_text("- tiny\n")

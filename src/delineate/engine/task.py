@@ -70,12 +70,12 @@ class TaskKind:
     """A kind of training."""
 
     methods: Literal["dense", "episodic"]
-    """Kind of method that it trains (`MethodInfo.task`)."""
+    """Kind of method that it trains (`Method.kind`)."""
     open: Callable[[TrainRequest, RunFolder, Recipe, Reporter], Task]
 
     def check_method(self, name: str) -> None:
         """Raise `RecipeError` naming the right command for a method of another kind."""
-        kind = registry.method_class(name).info.task
+        kind = registry.method_class(name).kind
         if kind == self.methods:
             return
         if kind == "episodic":

@@ -161,8 +161,8 @@ def check_unseen(candidate: Candidate, classes: ClassTable) -> None:
 def _untrained(name: str, census: Census, device: str, precision: Precision, seed: int) -> Candidate:
     method, _, preset = name.removesuffix(UNTRAINED).partition("@")
     preset = preset or "paper"
-    if registry.method_class(method).info.task != TASK:
-        few = [known for known in registry.names() if registry.method_class(known).info.task == TASK]
+    if registry.method_class(method).kind != TASK:
+        few = [known for known in registry.names() if registry.method_class(known).kind == TASK]
         raise RecipeError(f"method '{method}' does not segment by examples: {did_you_mean(method, few)}")
     recipe, spec = settle_input(resolve(method, preset, {}), census)
     with torch.random.fork_rng(devices=[]):

@@ -29,7 +29,7 @@ from delineate.data.formats.from_pillow import pillow_pixels
 from delineate.data.formats.images import read_image
 from delineate.inference.device import resolve_device
 from delineate.inference.tiles import Blending, Probabilities
-from delineate.methods.contract import Method, MethodInfo
+from delineate.methods.contract import Method
 
 Precision = Literal["32", "bf16", "16"]
 BATCH = {"cpu": 4, "cuda": 16, "mps": 8}
@@ -40,7 +40,7 @@ class Predictor:
     """A model that is ready to segment images. What `delineate.load` returns."""
 
     task: ClassVar[str] = "dense"
-    """Kind of method that this class predicts with (`MethodInfo.task`)."""
+    """Kind of method that this class predicts with (`Method.kind`)."""
 
     def __init__(
         self, artefact: Artefact, device: str = "auto", precision: Precision = "32", source: Path | None = None
@@ -270,14 +270,14 @@ def check_usable(artefact: Artefact, task: str) -> None:
             f"this {info.name} model is only partly trained (an early stage or an encoder): train from it "
             f"with --init, then predict with the result"
         )
-    if info.task != task:
-        raise ArtefactError(_right_verb(info))
+    if artefact.method.kind != task:
+        raise ArtefactError(_right_verb(artefact.method))
 
 
-def _right_verb(info: MethodInfo) -> str:
-    if info.task == "dense":
-        return f"method '{info.name}' segments an image alone, without examples; use `delineate predict`"
-    return f"method '{info.name}' segments by examples; use `delineate fewshot predict` with --support"
+def _right_verb(method: Method) -> str:
+    if method.kind == "dense":
+        return f"method '{method.info.name}' segments an image alone, without examples; use `delineate predict`"
+    return f"method '{method.info.name}' segments by examples; use `delineate fewshot predict` with --support"
 
 
 _AUTOCAST = {"32": None, "bf16": torch.bfloat16, "16": torch.float16}

@@ -1,6 +1,7 @@
 """The method contract: an `nn.Module` that is both a network and what trains it.
 
-Everything the engine, the predictor and the report know of a paper goes through this page.
+Everything the engine, the predictor and the report know of a paper goes through this page. It says what all methods have in common;
+`methods.dense` and `methods.episodic` say what is asked of the two kinds.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from delineate.data.doctor.fingerprint import Fingerprint
+
+Kind = Literal["dense", "episodic"]
+"""Of a method: "dense" segments an image alone, "episodic" as a few annotated images show."""
 
 
 class Batch(TypedDict):
@@ -91,7 +95,6 @@ class MethodInfo:
     paper: str
     """Citation: authors, venue, identifier. A baseline names its origin."""
     year: int
-    task: Literal["dense", "episodic"] = "dense"
     min_size: int = 32
     """Smallest height and width that `forward` takes."""
     divisor: int = 1
@@ -159,11 +162,13 @@ def _once(deploy: Callable[[Any], nn.Module]) -> Callable[[Any], nn.Module]:
 
 
 class Method(nn.Module):
-    """Base class of all methods. A subclass sets `info` and `Options`, builds itself and answers the questions below.
+    """What all methods have in common. Derive from `DenseMethod` or `EpisodicMethod`, which say what `forward` is.
 
-    `task = "dense"`: `forward(image) → logits` B×K×H×W at the input's size; K = 1 is binary with sigmoid, else softmax.
+    A subclass of theirs sets `info` and `Options`, builds itself and answers the questions below.
     """
 
+    kind: ClassVar[Kind]
+    """Set by the two classes, never by a method."""
     info: ClassVar[MethodInfo]
     Options: ClassVar[type[MethodOptions]]
 
@@ -199,18 +204,15 @@ class Method(nn.Module):
         """Load what the options ask for (encoder weights from timm or a local file). Called once when a model is
         created, never when one is read from disk. Raises `DelineateError` when the weights cannot be had."""
 
-    def forward(self, image: Tensor) -> Tensor:
-        raise NotImplementedError
-
     def stages(self) -> tuple[Stage, ...]:
         """The phases of training, in order."""
         return (Stage("train"),)
 
-    def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
+    def objective(self, batch: Any, ctx: Context) -> dict[str, Tensor]:
         """Named scalar terms; the engine adds them up and logs each. Deterministic in eval mode.
 
         Terms are means over samples of per-sample values wherever the paper allows, so that a batch divided over
-        processes gives the same gradient.
+        processes gives the same gradient. `batch`: the kind's, `Batch` or `EpisodicBatch`.
         """
         raise NotImplementedError
 
@@ -222,7 +224,7 @@ class Method(nn.Module):
         is left as it was. Of a network that is deployed already: itself (the base class sees to that)."""
         raise NotImplementedError
 
-    def panels(self, batch: Batch) -> dict[str, Panel]:
+    def panels(self, batch: Any) -> dict[str, Panel]:
         """Pictures for the report; called in eval mode without gradients."""
         return {}
 

@@ -8,10 +8,11 @@ caller, so that every method handles any number of them by the same rule.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from torch import Tensor, nn
 
-from delineate.methods.contract import Batch, Context, Method
+from delineate.methods.contract import Batch, Context, Kind, Method, Panel
 
 State = Mapping[str, Tensor]
 """What a method keeps of the support: named tensors whose first dimension counts episodes."""
@@ -27,22 +28,27 @@ class EpisodicBatch(Batch):
 
 
 class EpisodicMethod(Method):
-    """Base class of few-shot methods (`info.task = "episodic"`). `classes` is always 1: one foreground logit.
+    """Base class of few-shot methods. `classes` is always 1: one foreground logit.
 
     `forward(condition(support))` of one episode may be called with any number of queries; `deploy()` returns an
     `EpisodicModule` too.
     """
 
+    kind: ClassVar[Kind] = "episodic"
+
     def condition(self, support_image: Tensor, support_mask: Tensor) -> State:
         """B×K×C×H×W and B×K×H×W → what segmenting their queries needs. Finite also where a mask is empty."""
         raise NotImplementedError
 
-    def forward(self, image: Tensor, state: State) -> Tensor:  # type: ignore[override]
+    def forward(self, image: Tensor, state: State) -> Tensor:
         """Queries N×C×H×W → logits N×1×H×W. The state's episodes number N, or 1: then all queries share it."""
         raise NotImplementedError
 
-    def objective(self, batch: EpisodicBatch, ctx: Context) -> dict[str, Tensor]:  # type: ignore[override]
+    def objective(self, batch: EpisodicBatch, ctx: Context) -> dict[str, Tensor]:
         raise NotImplementedError
+
+    def panels(self, batch: EpisodicBatch) -> dict[str, Panel]:
+        return {}
 
 
 class EpisodicModule(nn.Module):

@@ -44,7 +44,8 @@ def list_methods() -> list[MethodRow]:
 
 
 def _row(name: str) -> MethodRow:
-    info = registry.method_class(name).info
+    cls = registry.method_class(name)
+    info = cls.info
     presets = registry.presets(name)
     built = {preset: _skeleton(name, recipe) for preset, recipe in presets.items()}
     first = next(iter(built.values()))
@@ -53,7 +54,7 @@ def _row(name: str) -> MethodRow:
         title=info.title,
         paper=info.paper,
         year=info.year,
-        task=info.task,
+        task=cls.kind,
         uses_unlabelled=info.uses_unlabelled,
         stages=tuple(stage.name for stage in first.stages()),
         presets=tuple(presets),

@@ -100,10 +100,10 @@ class PrototypicalMethod(EpisodicMethod):
         features = self.features(support_image.flatten(0, 1))
         return self._state(features.view(*support_mask.shape[:2], *features.shape[1:]), support_mask)
 
-    def forward(self, image: Tensor, state: State) -> Tensor:  # type: ignore[override]
+    def forward(self, image: Tensor, state: State) -> Tensor:
         return _logit(self.scores(self.features(image), state), image.shape[-2:])
 
-    def objective(self, batch: EpisodicBatch, ctx: Context) -> dict[str, Tensor]:  # type: ignore[override]
+    def objective(self, batch: EpisodicBatch, ctx: Context) -> dict[str, Tensor]:
         """`query`: weighted cross-entropy of the query; `alignment`: cross-entropy of each shot, segmented by prototypes of
         the query's predicted mask."""
         image, support = batch["image"], batch["support_image"]
@@ -121,7 +121,7 @@ class PrototypicalMethod(EpisodicMethod):
     def deploy(self) -> EpisodicModule:
         return Deployed(self)
 
-    def panels(self, batch: EpisodicBatch) -> dict[str, Panel]:  # type: ignore[override]
+    def panels(self, batch: EpisodicBatch) -> dict[str, Panel]:
         """The first shot with its mask, and the query's probability of the foreground."""
         logits = self(batch["image"], self.condition(batch["support_image"], batch["support_mask"]))
         shot = batch["support_image"][:, 0]

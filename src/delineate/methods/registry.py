@@ -17,6 +17,8 @@ from delineate.common.plugins import Plugins
 from delineate.common.yaml_text import parse_yaml
 from delineate.methods.built_in import BUILT_IN, CHECKPOINT_GROUP, CHECKPOINTS, ENTRY_POINT_GROUP, FAMILIES
 from delineate.methods.contract import ForeignImport, Method, MethodOptions
+from delineate.methods.dense import DenseMethod
+from delineate.methods.episodic import EpisodicMethod
 
 METHODS = Plugins("method", ENTRY_POINT_GROUP, BUILT_IN)
 CHECKPOINT_READERS = Plugins("reader of checkpoints for method", CHECKPOINT_GROUP, CHECKPOINTS)
@@ -42,9 +44,11 @@ def method_class(name: str) -> type[Method]:
     if colon and name not in METHODS:
         raise RecipeError(f"unknown method '{name}': {did_you_mean(family, FAMILIES)}")
     loaded = METHODS.load(name)
-    if not (isinstance(loaded, type) and issubclass(loaded, Method)):
-        place = METHODS.place(name)
-        raise DelineateError(f"method '{name}' ({place}) is not a subclass of delineate.methods.contract.Method")
+    if not (isinstance(loaded, type) and issubclass(loaded, DenseMethod | EpisodicMethod)):
+        raise DelineateError(
+            f"method '{name}' ({METHODS.place(name)}) is neither a delineate.methods.dense.DenseMethod nor a "
+            "delineate.methods.episodic.EpisodicMethod; derive it from one of the two"
+        )
     return loaded
 
 

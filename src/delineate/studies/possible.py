@@ -21,7 +21,7 @@ from delineate.studies.plan import Entrant
 def check_entrants(entrants: Sequence[Entrant], settings: Sequence[str]) -> None:
     """Raise `RecipeError` or `DeviceError` for what no benchmark could train here, whatever the data."""
     for entrant in entrants:
-        if registry.method_class(entrant.method).info.task != "dense":
+        if registry.method_class(entrant.method).kind != "dense":
             raise RecipeError(
                 f"'{entrant.label}' is a few-shot method, which a benchmark does not train; leave it out (`delineate fewshot "
                 "train` and `delineate fewshot evaluate` are for it)"

@@ -57,7 +57,6 @@ class ALPNet(PrototypicalMethod):
         paper="Ouyang, Biffi, Chen, Kart, Qiu, Rueckert: Self-supervision with superpixels: training few-shot medical image "
         "segmentation without annotation, ECCV 2020, arXiv 2007.09886",
         year=2020,
-        task="episodic",
         min_size=32,
         exportable=False,
         licence_note="Written anew; checked against the released code (MIT), of which nothing is contained.",

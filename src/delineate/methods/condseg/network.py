@@ -32,13 +32,13 @@ from delineate.methods.condseg.sid import AuxiliaryHead, Preparation, Size, bran
 from delineate.methods.contract import (
     Batch,
     Context,
-    Method,
     MethodInfo,
     MethodOptions,
     Panel,
     Stage,
     Update,
 )
+from delineate.methods.dense import DenseMethod
 from delineate.nn.encoder import Encoder, EncoderOptions
 from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.normalise import Normalise, NormaliseKind
@@ -93,7 +93,7 @@ class ConDSegOptions(MethodOptions):
         return self
 
 
-class ConDSeg(Method):
+class ConDSeg(DenseMethod):
     """`forward(image)`: B×C×H×W → mask logits B×K×H×W at any size ≥ 32.
 
     Every doubling of the paper goes to the size of the next encoder level (or the image), which is the same thing at sizes

@@ -19,7 +19,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from delineate.common.errors import RecipeError
-from delineate.methods.contract import Batch, Context, Method, MethodInfo, MethodOptions, Panel
+from delineate.methods.contract import Batch, Context, MethodInfo, MethodOptions, Panel
+from delineate.methods.dense import DenseMethod
 from delineate.methods.din.decoder import LeanMLPDecoder, MLPDecoder
 from delineate.methods.din.interaction import (
     PAPER,
@@ -92,7 +93,7 @@ class DINOptions(MethodOptions):
     loss: DINLossOptions = Field(DINLossOptions(), description="weighted sum of losses", json_schema_extra=PAPER)
 
 
-class DIN(Method):
+class DIN(DenseMethod):
     """`forward(image)`: B×C×H×W → logits B×K×H×W at any size ≥ 32 (padded inside, cropped again)."""
 
     info = MethodInfo(

@@ -31,7 +31,6 @@ class IPSL(EpisodicMethod):
         paper="Song, Xu, Wang, Du, Chen, Zhang, Li: Interactive prototype learning and self-learning for few-shot medical image "
         "segmentation, Artificial Intelligence in Medicine 167:103183 (2025)",
         year=2025,
-        task="episodic",
         min_size=32,
         exportable=False,
         licence_note="Written from the paper's abstract; neither full text nor code could be had.",
@@ -59,10 +58,10 @@ class IPSL(EpisodicMethod):
     def condition(self, support_image: Tensor, support_mask: Tensor) -> State:
         return self.core.condition(support_image, support_mask)
 
-    def forward(self, image: Tensor, state: State) -> Tensor:  # type: ignore[override]
+    def forward(self, image: Tensor, state: State) -> Tensor:
         return self.core(image, state)
 
-    def objective(self, batch: EpisodicBatch, ctx: Context) -> dict[str, Tensor]:  # type: ignore[override]
+    def objective(self, batch: EpisodicBatch, ctx: Context) -> dict[str, Tensor]:
         return terms(self.core, self.auxiliary, batch, self.options.loss)
 
     def deploy(self) -> EpisodicModule:
@@ -71,7 +70,7 @@ class IPSL(EpisodicMethod):
         assert isinstance(lean, EpisodicModule)
         return lean
 
-    def panels(self, batch: EpisodicBatch) -> dict[str, Panel]:  # type: ignore[override]
+    def panels(self, batch: EpisodicBatch) -> dict[str, Panel]:
         """The first shot with its mask; where the query resembles the support's foreground (prior map); each mask on the way, in
         the order in which it arises; the final mask."""
         image, shot = batch["image"], batch["support_image"][:, 0]

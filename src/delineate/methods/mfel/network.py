@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from delineate.common.errors import DataError
-from delineate.methods.contract import Batch, Context, Method, MethodInfo, MethodOptions, Panel
+from delineate.methods.contract import Batch, Context, MethodInfo, MethodOptions, Panel
+from delineate.methods.dense import DenseMethod
 from delineate.methods.mfel.fusion import Fusion
 from delineate.methods.mfel.objective import DynamicWeights, reconstruction_terms, segmentation_terms, strength
 from delineate.methods.mfel.options import LEVELS, MFELOptions
@@ -52,7 +53,7 @@ class Features(NamedTuple):
     """Map B×1×H/4×W/4 that the finest modulation used."""
 
 
-class MFEL(Method):
+class MFEL(DenseMethod):
     """`forward(image)`: B×C×H×W → logits B×K×H×W at any size ≥ 32. Sizes that are no multiples of 32 are padded inside by
     repeating the edge, and cropped again. Raises `DataError` for a smaller image."""
 

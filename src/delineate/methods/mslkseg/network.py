@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from delineate.common.errors import DataError
-from delineate.methods.contract import Batch, Context, Method, MethodInfo, MethodOptions, Panel
+from delineate.methods.contract import Batch, Context, MethodInfo, MethodOptions, Panel
+from delineate.methods.dense import DenseMethod
 from delineate.methods.mslkseg.decoder import DecoderBlock, Merge, Up
 from delineate.methods.mslkseg.objective import temperature, terms
 from delineate.methods.mslkseg.skip import LargeKernelSkip, SkipForm
@@ -108,7 +109,7 @@ class MSLKSegOptions(MethodOptions):
         return self
 
 
-class MSLKSeg(Method):
+class MSLKSeg(DenseMethod):
     """`forward(image)`: B×C×H×W → logits B×K×H×W at any size ≥ 32. Sizes that are no multiples of 16 are padded inside by
     repeating the edge, and cropped again. Raises `DataError` for a smaller image."""
 

@@ -32,7 +32,6 @@ class PANet(PrototypicalMethod):
         paper="Wang, Liew, Zou, Zhou, Feng: PANet: Few-shot image semantic segmentation with prototype alignment, ICCV 2019, "
         "arXiv 1908.06391",
         year=2019,
-        task="episodic",
         min_size=32,
         exportable=False,
         licence_note="Written from the paper's formulas; the authors' code names no licence and was not used.",

@@ -24,11 +24,11 @@ from delineate.methods.contract import (
     Budget,
     Context,
     Decision,
-    Method,
     MethodInfo,
     MethodOptions,
     Panel,
 )
+from delineate.methods.dense import DenseMethod
 from delineate.methods.resenc.planner import Planner
 from delineate.nn.blocks import pad_to_multiple, resize
 from delineate.nn.deep_supervision import deeply_supervised
@@ -115,7 +115,7 @@ class Decoder(nn.Module):
         return result[::-1]
 
 
-class ResEnc(Method):
+class ResEnc(DenseMethod):
     """Standardisation → encoder → decoder → 1×1 convolutions to K logits. Any image size: padded inside, cropped again."""
 
     info = MethodInfo(

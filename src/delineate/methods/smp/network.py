@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from delineate.common.errors import DelineateError, RecipeError
 from delineate.common.names import did_you_mean
-from delineate.methods.contract import Batch, Context, Method, MethodInfo, MethodOptions, Panel
+from delineate.methods.contract import Batch, Context, MethodInfo, MethodOptions, Panel
+from delineate.methods.dense import DenseMethod
 from delineate.methods.smp.names import FIXED, PAPERS, arguments_of, package, parse
 from delineate.nn.blocks import pad_to_multiple
 from delineate.nn.fuse import fold_batchnorm
@@ -38,7 +39,7 @@ class SMPOptions(MethodOptions):
 
 
 @cache
-def method_class(member: str) -> type[Method]:
+def method_class(member: str) -> type[DenseMethod]:
     """The method for "ARCH/ENCODER". Raises as `names.parse`."""
     arch, encoder = parse(member)
     title = f"{package().MODEL_ARCHITECTURES_MAPPING[arch].__name__} with {encoder}"
@@ -54,7 +55,7 @@ def method_class(member: str) -> type[Method]:
     return type("SMPMethod", (SMP,), {"info": info, "arch": arch, "encoder": encoder, "__module__": __name__})
 
 
-class SMP(Method):
+class SMP(DenseMethod):
     """Normalisation → the package's network with K output channels. Any image size: padded inside, cropped again."""
 
     Options = SMPOptions

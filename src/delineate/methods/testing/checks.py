@@ -25,4 +25,4 @@ def check(name: str) -> None:
 
 def checks_of(name: str) -> dict[str, Callable[[str], None]]:
     """The checks for the task of the method registered as `name`."""
-    return {"dense": dense_checks, "episodic": episodic_checks}[registry.method_class(name).info.task].CHECKS
+    return {"dense": dense_checks, "episodic": episodic_checks}[registry.method_class(name).kind].CHECKS

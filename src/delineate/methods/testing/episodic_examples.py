@@ -13,7 +13,7 @@ from delineate.methods.testing.examples import SIZE, tiny
 def tiny_episodic(name: str, *, in_channels: int = 3, seed: int = 0) -> EpisodicMethod:
     """The few-shot method with its `tiny` options and seeded random weights."""
     method = tiny(name, in_channels=in_channels, seed=seed)
-    assert isinstance(method, EpisodicMethod), f"'{name}' declares task='episodic' but is no EpisodicMethod"
+    assert isinstance(method, EpisodicMethod), f"'{name}' is no EpisodicMethod"
     return method
 
 

@@ -89,4 +89,4 @@ _BY_TASK: dict[str, Examples[Any]] = {"dense": DenseExamples(), "episodic": Epis
 
 def examples_of(name: str) -> Examples[Any]:
     """The examples for the task of the method registered as `name`."""
-    return _BY_TASK[registry.method_class(name).info.task]
+    return _BY_TASK[registry.method_class(name).kind]

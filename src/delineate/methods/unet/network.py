@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from delineate.common.errors import RecipeError
-from delineate.methods.contract import Batch, Context, Method, MethodInfo, MethodOptions, Panel
+from delineate.methods.contract import Batch, Context, MethodInfo, MethodOptions, Panel
+from delineate.methods.dense import DenseMethod
 from delineate.nn.blocks import ConvBNAct, pad_to_multiple
 from delineate.nn.encoder import Encoder, EncoderOptions, pyramid
 from delineate.nn.fuse import fold_batchnorm
@@ -83,7 +84,7 @@ class Decoder(nn.Module):
         return x
 
 
-class UNet(Method):
+class UNet(DenseMethod):
     """Normalisation → encoder → decoder → 3×3 convolution to K logits. Any image size: padded inside, cropped again."""
 
     info = MethodInfo(
