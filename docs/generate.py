@@ -22,7 +22,14 @@ from pydantic import BaseModel
 
 from delineate.cli import app
 from delineate.data.augment.settings import AugmentSettings
-from delineate.engine.recipe import DataSection, EngineSection, EpisodesSection, InputSection, StageSettings
+from delineate.engine.recipe import (
+    DataSection,
+    EngineSection,
+    EpisodesSection,
+    InputSection,
+    StageOverride,
+    StageSettings,
+)
 from delineate.methods import registry
 
 PAGE = Path(__file__).with_name("reference.md")
@@ -54,7 +61,8 @@ def recipe() -> str:
     }
     text = "".join(f"#### `{name}`\n\n{_fields(model, f'{name}.')}\n" for name, model in sections.items())
     settings = ", ".join(f"`{name}`" for name in StageSettings.model_fields)
-    return f"{text}#### `stages.<name>`\n\n`share`, `augment` (a section as above), and any of {settings}.\n\n"
+    share = StageOverride.model_fields["share"].description
+    return f"{text}#### `stages.<name>`\n\n`share` ({share}), `augment` (keys as above), and any of {settings}.\n\n"
 
 
 def methods() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,16 +59,40 @@ def test_wrong_settings_say_what_is_wrong(setting: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ("stages.reinforcment.lr=1", "did you mean 'reinforcement'"),
-        ("stages.segmentation.lrr=1", "did you mean 'lr'"),
-        ("stages.segmentation.augment.rotat=1", "did you mean 'rotate'"),
-        ("stages.segmentation.share=x", "must be a number"),
+        ("stages.segmentation.lrr=1", "recipe: unknown option 'stages.segmentation.lrr': did you mean 'lr'?"),
+        (
+            "stages.segmentation.augment.rotat=1",
+            "recipe: unknown option 'stages.segmentation.augment.rotat': did you mean 'rotate'?",
+        ),
+        ("stages.segmentation.share=x", "stages.segmentation.share: Input should be a valid number"),
+        ("stages.segmentation.share=-1", "stages.segmentation.share: Input should be greater than or equal to 0"),
+        ("stages.segmentation=3", "stages.segmentation: "),
     ],
 )
 def test_wrong_stage_overrides(setting: str, words: str) -> None:
-    recipe = resolve("condseg", "tiny", {}, [setting])
-    with pytest.raises(RecipeError, match=words):
+    with pytest.raises(RecipeError) as caught:
+        resolve("condseg", "tiny", {}, [setting])
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_stages_that_the_method_has_not() -> None:
+    recipe = resolve("condseg", "tiny", {}, ["stages.reinforcment.lr=1"])
+    with pytest.raises(RecipeError, match="did you mean 'reinforcement'"):
         recipe.check_stages((Stage("reinforcement", 0.1), Stage("segmentation", 0.9)))
+
+
+def test_of_a_stage_only_what_was_stated_is_saved(tmp_path: Path) -> None:
+    settings = ["stages.reinforcement={share: 1, clip_norm: null, augment: {rotate: 11}}", "engine.clip_norm=3"]
+    recipe = resolve("unet", "tiny", {}, settings)
+    recipe.save(tmp_path / "recipe.yaml")
+    saved = yaml.safe_load((tmp_path / "recipe.yaml").read_text())["stages"]
+    assert saved == {"reinforcement": {"share": 1, "clip_norm": None, "augment": {"rotate": 11}}}
+    again = Recipe.load(tmp_path / "recipe.yaml")
+    assert differences(recipe, again) == []
+    assert again.share(Stage("reinforcement", 0.25)) == 1
+    assert again.stage_settings("reinforcement").clip_norm is None  # null was stated
+    assert again.stage_settings("another").clip_norm == 3
 
 
 def test_unknown_method_and_preset_name_the_nearest() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import UnionType
-from typing import Any, Union, get_origin
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -43,6 +43,9 @@ def _walk(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[list
             here = None
             continue
         keys.append(str(part))
+        if get_origin(here) is dict:  # any key is one of the user's own
+            parent, here = None, get_args(here)[1]
+            continue
         parent = here if isinstance(here, type) and issubclass(here, BaseModel) else None
         field = parent.model_fields.get(str(part)) if parent is not None else None
         here = field.annotation if field is not None else None

@@ -35,7 +35,7 @@ def loss_fault(terms: dict[str, Tensor], batch: Batch, ctx: Context, module: nn.
 
 def diverged(fault: str, recipe: Recipe, stage: str, saved: int | None) -> Diverged:
     """The error. `saved`: the step of the newest state."""
-    settings, own = recipe.stage_settings(stage), recipe.stages.get(stage, {})
+    settings, own = recipe.stage_settings(stage), recipe.stage(stage).model_fields_set
 
     def key(name: str) -> str:
         return f"stages.{stage}.{name}" if name in own else f"engine.{name}"

@@ -5,13 +5,12 @@ Layers, later ones win: the defaults below, the plan, the method's preset, flags
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, field_validator
 
 from delineate.common.config import explain, merge
 from delineate.common.errors import RecipeError
@@ -132,6 +131,17 @@ class StageSettings(_Section):
     early_stop: int | None = Field(None, ge=1, description="validations without a better Dice")
 
 
+class StageOverride(StageSettings):
+    """What a stage has of its own. Only what was stated counts (`model_fields_set`): the rest is as in `engine` and `augment`."""
+
+    share: float | None = Field(None, ge=0, description="part of the run's steps; none: as the method states")
+    augment: AugmentSettings = AugmentSettings()
+
+    def stated(self) -> dict[str, Any]:
+        """The stated keys alone, also within `augment`."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+
 MAX_SEED = 2**63 - 1
 """What every generator of random numbers takes."""
 
@@ -174,37 +184,42 @@ class Recipe(_Section):
     augment: AugmentSettings = AugmentSettings()
     episodes: EpisodesSection = EpisodesSection()
     engine: EngineSection = EngineSection()
-    stages: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """Stage name → `share`, `augment` and any of `StageSettings`."""
+    stages: dict[str, StageOverride] = Field(default_factory=dict)
+
+    @field_serializer("stages")
+    def _as_stated(self, stages: dict[str, StageOverride]) -> dict[str, dict[str, Any]]:
+        return {name: override.stated() for name, override in stages.items()}
+
+    def stage(self, name: str) -> StageOverride:
+        """What the stage has of its own, be it nothing."""
+        return self.stages.get(name, StageOverride())
 
     def stage_settings(self, stage: str) -> StageSettings:
         """Engine settings of one stage, its overrides applied."""
-        base = {key: getattr(self.engine, key) for key in StageSettings.model_fields}
-        over = {key: value for key, value in self.stages.get(stage, {}).items() if key not in ("share", "augment")}
-        return _validated(StageSettings, base | over, f"stages.{stage}")
+        override = self.stage(stage)
+        return StageSettings(
+            **{
+                key: getattr(override if key in override.model_fields_set else self.engine, key)
+                for key in StageSettings.model_fields
+            }
+        )
 
     def stage_augment(self, stage: str) -> AugmentSettings:
         """Augmentation of one stage, its overrides applied."""
-        over = self.stages.get(stage, {}).get("augment", {})
-        return _validated(AugmentSettings, merge(self.augment.model_dump(), over), f"stages.{stage}.augment")
+        over = self.stage(stage).stated().get("augment", {})
+        return AugmentSettings.model_validate(merge(self.augment.model_dump(), over))
 
     def share(self, stage: Stage) -> float:
         """Part of the run's steps that a stage gets."""
-        value = self.stages.get(stage.name, {}).get("share", stage.share)
-        if not isinstance(value, int | float) or not 0 <= value < math.inf:
-            raise RecipeError(f"stages.{stage.name}.share: must be a number ≥ 0, and finite (given: {value!r})")
-        return float(value)
+        own = self.stage(stage.name).share
+        return stage.share if own is None else own
 
     def check_stages(self, stages: Sequence[Stage]) -> None:
-        """Raise `RecipeError` for an override of a stage that the method has not, or with a faulty value."""
+        """Raise `RecipeError` for an override of a stage that the method has not."""
         known = [stage.name for stage in stages]
         for name in self.stages:
             if name not in known:
                 raise RecipeError(f"stages: method '{self.name}' has no stage '{name}': {did_you_mean(name, known)}")
-            self.stage_settings(name)
-            self.stage_augment(name)
-        for stage in stages:
-            self.share(stage)
 
     def save(self, path: Path) -> None:
         """Write as YAML, atomically."""

@@ -146,5 +146,6 @@ def _entrant(label: str, preset: str, size: int | None, settings: Sequence[str],
 def _same_augment(method: str, preset: str) -> dict[str, Any]:
     """The common augmentation for the run and for each stage that has one of its own."""
     recipe = resolve(method, preset, {})
-    stages = {name: {"augment": dict(COMMON_AUGMENT)} for name, stage in recipe.stages.items() if "augment" in stage}
+    own = [name for name, stage in recipe.stages.items() if "augment" in stage.model_fields_set]
+    stages = {name: {"augment": dict(COMMON_AUGMENT)} for name in own}
     return {"augment": dict(COMMON_AUGMENT), **({"stages": stages} if stages else {})}
