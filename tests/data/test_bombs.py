@@ -14,7 +14,7 @@ import pytest
 
 from delineate.common.errors import DataError
 from delineate.data.formats.images import read_image
-from delineate.data.formats.nifti import read_label_volume
+from delineate.data.formats.registry import read_raw_labels
 
 LIMIT = 120_000
 """KiB that reading may add to the process's largest size."""
@@ -81,14 +81,14 @@ def test_nifti(offset: float, tmp_path: Path) -> None:
         for _ in range(16):
             stream.write(bytes(1 << 24))
     with pytest.raises(DataError, match=r"a\.nii\.gz (unpacks to more|says that its voxels|is damaged)"):
-        read_label_volume(path)
+        read_raw_labels(path)
 
 
 def test_a_sound_volume_in_several_gzip_members_is_read(tmp_path: Path) -> None:
     nibabel = pytest.importorskip("nibabel")
     raw = nibabel.Nifti1Image(np.ones((8, 9, 10), np.uint8), np.eye(4)).to_bytes()
     (tmp_path / "a.nii.gz").write_bytes(gzip.compress(raw[:500]) + gzip.compress(raw[500:]))
-    assert read_label_volume(tmp_path / "a.nii.gz").array.sum() == 720
+    assert read_raw_labels(tmp_path / "a.nii.gz").pixels.sum() == 720
 
 
 def test_tiff_with_tiles_larger_than_its_picture(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from delineate.common.errors import DataError
 from delineate.data.core.manifest import Manifest
+from delineate.data.formats.registry import open_image
 from delineate.fewshot import nifti
 from delineate.fewshot.protocol import Plan, make_episodes
 from delineate.fewshot.slices import SINGLE, labels_named, open_slices
@@ -89,7 +90,7 @@ def test_volumes(volume_folder: Path, tmp_path: Path) -> None:
             label: int((mask == label).sum()) for label in slices.labels if (mask == label).any()
         }
         assert image.dtype == np.uint8
-    voxels = nifti.read_volume(volume_folder / "images" / "case_01.nii.gz").array
+    voxels = open_image(volume_folder / "images" / "case_01.nii.gz").read()
     low, high = np.percentile(voxels, (0.5, 99.5))
     expected = np.clip((voxels[..., 3] - low) / (high - low), 0, 1) * 255
     assert np.abs(slices.image(stack.slices[3]) - expected).max() <= 0.51
@@ -119,7 +120,7 @@ def test_the_index_is_kept_and_mended(volume_folder: Path, tmp_path: Path, monke
     second = open_slices(volume_folder, cache_folder=tmp_path)
     assert second.stacks == first.stacks
     assert json.loads(files[0].read_text())
-    monkeypatch.setattr(nifti, "read_label_volume", lambda _: pytest.fail("decoded again"))
+    monkeypatch.setattr(nifti, "read_raw_labels", lambda _: pytest.fail("decoded again"))
     assert open_slices(volume_folder, cache_folder=tmp_path).stacks == first.stacks
 
 

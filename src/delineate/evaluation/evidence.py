@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from delineate.data.core.mask_values import MaskValues, mask_values
-from delineate.data.formats.nifti import read_raw_labels
+from delineate.data.formats.registry import read_raw_labels
 
 
 def count_files(paths: Sequence[Path], names: Sequence[str]) -> list[MaskValues]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
 from delineate.data.core.findings import count, some
-from delineate.data.formats.nifti import file_stem, read_labels
+from delineate.data.formats.registry import file_stem, read_labels
 from delineate.evaluation.references import mask_like_files
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from delineate.common.errors import DataError
 from delineate.data.core.manifest import Case
 from delineate.data.core.words import Role, folder_word, image_stem, mask_stem, normal
-from delineate.data.formats.nifti import file_stem
+from delineate.data.formats.registry import file_stem
 from delineate.evaluation.references import References, case_name
 
 

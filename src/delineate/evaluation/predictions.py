@@ -20,7 +20,7 @@ from delineate.data.core import labels
 from delineate.data.core.findings import count, some
 from delineate.data.core.known import Role
 from delineate.data.core.manifest import ClassTable, LabelRule
-from delineate.data.formats.nifti import check_same_geometry, is_nifti, read_geometry, read_labels
+from delineate.data.formats.registry import check_same_grid, read_labels, reads_volume
 from delineate.evaluation.references import mask_like_files
 
 FILE_NAME = "predictions.json"
@@ -170,9 +170,9 @@ def check_place(prediction: Path, reference: Path) -> None:
 
     Reads the headers of volumes only; the sizes of images are compared when they are decoded.
     """
-    kinds = (is_nifti(prediction), is_nifti(reference))
+    kinds = (reads_volume(prediction), reads_volume(reference))
     if all(kinds):
-        check_same_geometry(read_geometry(prediction), read_geometry(reference))
+        check_same_grid(prediction, reference)
     elif any(kinds):
         what = ["a volume" if volume else "an image" for volume in kinds]
         raise DataError(

@@ -24,8 +24,8 @@ from delineate.common.errors import DataError
 from delineate.common.files import sha256
 from delineate.data.core.findings import count, some
 from delineate.data.core.manifest import Case, ClassTable
-from delineate.data.formats.images import IMAGE_SUFFIXES, read_mask
-from delineate.data.formats.nifti import file_stem, is_nifti, read_volume
+from delineate.data.formats.images import read_mask
+from delineate.data.formats.registry import file_stem, image_suffix, open_image, reads_volume
 from delineate.evaluation.predictions import PredictionList
 
 FOLDER_NAME = "probabilities"
@@ -167,11 +167,11 @@ def read_map(path: Path) -> NDArray[np.float32]:
 
 
 def _read(path: Path) -> NDArray[Any]:
-    if path.suffix.lower() in IMAGE_SUFFIXES:
+    if image_suffix(path):
         raw = read_mask(path)
         return raw / np.float32(np.iinfo(raw.dtype).max)
-    if is_nifti(path):
-        return read_volume(path).array
+    if reads_volume(path):
+        return open_image(path).read()
     try:
         content = np.load(path, allow_pickle=False)
         if isinstance(content, np.ndarray):
@@ -206,7 +206,7 @@ def _maps(folder: Path) -> dict[str, Path]:
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or not path.is_file():
             continue
-        if path.suffix.lower() in (*IMAGE_SUFFIXES, *_ARRAYS) or is_nifti(path):
+        if image_suffix(path) or path.suffix.lower() in _ARRAYS or reads_volume(path):
             if file_stem(path) in files:
                 raise DataError(f"{files[file_stem(path)]} and {path} are both maps of '{file_stem(path)}'; keep one")
             files[file_stem(path)] = path

@@ -24,7 +24,7 @@ from delineate.data.core.label_table import find_labels
 from delineate.data.core.manifest import Case, ClassTable, Manifest
 from delineate.data.core.words import Role, ending, folder_word, mask_base, normal
 from delineate.data.formats.archives import packed_stem
-from delineate.data.formats.nifti import check_same_geometry, file_stem, is_nifti, read_geometry, read_labels
+from delineate.data.formats.registry import check_same_grid, file_stem, read_geometry, read_labels, reads_volume
 from delineate.data.layouts.discover import to_manifest
 from delineate.data.layouts.groups import with_groups
 from delineate.data.layouts.pairing import merged
@@ -94,13 +94,13 @@ def read_reference(manifest: Manifest, case: Case) -> NDArray[np.uint8]:
     Raises `DataError` as `read_labels`, for values that are no class of the manifest, and for masks of one case that do not
     lie in the same place. The case has masks.
     """
-    if not is_nifti(manifest.path(case.masks[0])):
+    if not reads_volume(manifest.path(case.masks[0])):
         mask = case_mask(manifest, case)
         assert mask is not None, "cases without masks are no references"
         return mask
     paths = [manifest.path(mask) for mask in case.masks]
     for other in paths[1:]:
-        check_same_geometry(read_geometry(paths[0]), read_geometry(other))
+        check_same_grid(paths[0], other)
     return labels.merge([labels.apply(manifest.labels, read_labels(path), path) for path in paths])
 
 
@@ -121,7 +121,7 @@ def mask_like_files(folder: Path) -> list[Path]:
 
     Raises `DataError` for both in one folder, and for volumes in other formats.
     """
-    images, volumes = image_files(folder), [path for path in volume_files(folder) if is_nifti(path)]
+    images, volumes = image_files(folder), [path for path in volume_files(folder) if reads_volume(path)]
     if images and volumes:
         raise DataError(
             f"{folder} holds images ({images[0].name}) and volumes ({volumes[0].name}); keep one kind there"
@@ -164,7 +164,7 @@ def _volume_set(source: DataSource) -> Manifest | None:
         return manifest.model_copy(update={"cases": tuple(cases)})
     folders = sorted(folder for folder in path.iterdir() if folder.is_dir())
     masks = (folder for folder in folders if folder_word(folder.name).role is Role.MASK)
-    folder = next((folder for folder in masks if any(map(is_nifti, mask_like_files(folder)))), None)
+    folder = next((folder for folder in masks if any(map(reads_volume, mask_like_files(folder)))), None)
     return None if folder is None else _mask_folder(folder, root=path)
 
 
@@ -207,7 +207,7 @@ def _masks_by_case(paths: Sequence[Path]) -> dict[str, list[Path]]:
 
 def _spacings(paths: Sequence[Path]) -> dict[Path, tuple[float, ...]]:
     """Spacing in mm of those files that tell theirs."""
-    volumes = [path for path in paths if is_nifti(path)]
+    volumes = [path for path in paths if reads_volume(path)]
     with ThreadPoolExecutor(4) as pool:
         return dict(zip(volumes, pool.map(lambda path: read_geometry(path).spacing, volumes), strict=True))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from delineate.data.cases.turned import Shown, stated, turned_apart
 from delineate.data.core.manifest import Case, Manifest
-from delineate.data.formats.nifti import is_nifti
+from delineate.data.formats.registry import reads_volume
 from delineate.evaluation.predictions import PredictionList
 from delineate.evaluation.units import Unit
 
@@ -23,7 +23,7 @@ def turn_notes(manifest: Manifest, units: Sequence[Unit], folder: Path, listed: 
     cases = []
     for prediction, case in (member for unit in units for member in unit.members):
         images = case.images or ((sources[prediction],) if prediction in sources else ())
-        if images and not is_nifti(manifest.path(case.masks[0])):
+        if images and not reads_volume(manifest.path(case.masks[0])):
             cases.append(case.model_copy(update={"images": images}))
     with ThreadPoolExecutor(4) as pool:
         known = dict(

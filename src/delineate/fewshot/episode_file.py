@@ -19,7 +19,7 @@ from delineate.common.paths import path_fault
 from delineate.data.core.findings import count, some
 from delineate.data.core.manifest import ClassTable, Manifest, Split
 from delineate.data.formats.canonical import Turn
-from delineate.data.formats.nifti import read_geometry
+from delineate.data.formats.registry import read_geometry
 from delineate.data.layouts.source import DataSource, as_source
 from delineate.fewshot.slices import SliceSet, old_name, open_slices
 
@@ -182,7 +182,7 @@ class EpisodeFile(_Part):
         used |= {episode.query for episode in self.episodes}
         for volume in sorted(used):
             path = opened.manifest.path(opened.stack(volume).slices[0].case.images[0])
-            if not Turn.of(read_geometry(path).affine).keeps(self.axis):
+            if not Turn.of(read_geometry(path).to_ras()).keeps(self.axis):
                 raise DataError(
                     f"the episodes number the slices of {path} in the order of the file, but volumes are now seen in one order "
                     "(RAS, by their affines), which is another one here; freeze episodes anew"

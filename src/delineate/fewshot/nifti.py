@@ -24,17 +24,12 @@ from delineate.data.cache.place import cache_place
 from delineate.data.cases.census import Census, Facts
 from delineate.data.core import labels
 from delineate.data.core.findings import raise_errors
+from delineate.data.core.geometry import Geometry, check_same_geometry
 from delineate.data.core.label_reading import Reading, read_by_evidence, read_by_table
 from delineate.data.core.manifest import IGNORE, Case, Manifest
 from delineate.data.core.mask_values import MaskValues, count_values
 from delineate.data.formats.canonical import Turn
-from delineate.data.formats.nifti import (
-    Geometry,
-    check_same_geometry,
-    read_geometry,
-    read_label_volume,
-    read_volume,
-)
+from delineate.data.formats.registry import open_image, read_geometry, read_raw_labels
 from delineate.data.layouts.discover import to_manifest
 from delineate.data.layouts.source import DataSource
 from delineate.data.layouts.volume_sets import LAYOUT, find_volumes, holds_volumes
@@ -85,7 +80,7 @@ def open_volumes(
     counted: dict[str, list[dict[int, int]]] = {}
     cases, shapes = [], {}
     geometries = [_geometry(manifest, case) for case in manifest.cases]
-    turns = [Turn.of(geometry.affine) for geometry in geometries]
+    turns = [Turn.of(geometry.to_ras()) for geometry in geometries]
     spacings = [turn.order(geometry.spacing) for turn, geometry in zip(turns, geometries, strict=True)]
     axis = widest(spacings) if axis is None else axis
     folder = cache_place(cache_folder)
@@ -143,10 +138,10 @@ class Volumes:
         path = self._manifest.path(relative)
         if case.hashes.get(relative, "") not in ("", sha256(path)):
             raise DataError(f"{path} has changed since it was inspected; restore it or start from the folder anew")
-        turn = Turn.of(read_geometry(self._manifest.path(case.images[0])).affine)
+        turn = Turn.of(read_geometry(self._manifest.path(case.images[0])).to_ras())
         if what == "mask":
-            return turn.apply(labels.apply(self._manifest.labels, read_label_volume(path).array, path))
-        return turn.apply(windowed(read_volume(path).array, path))
+            return turn.apply(labels.apply(self._manifest.labels, read_raw_labels(path).pixels, path))
+        return turn.apply(windowed(open_image(path).read(), path))
 
 
 def windowed(voxels: NDArray[Any], path: Path) -> NDArray[np.uint8]:
@@ -177,8 +172,9 @@ def _discover(source: DataSource) -> Manifest:
 
 
 def _geometry(manifest: Manifest, case: Case) -> Geometry:
-    geometry = read_geometry(manifest.path(case.images[0]))
-    check_same_geometry(geometry, read_geometry(manifest.path(case.masks[0])))
+    image, mask = manifest.path(case.images[0]), manifest.path(case.masks[0])
+    geometry = read_geometry(image)
+    check_same_geometry(geometry, image, read_geometry(mask), mask)
     return geometry
 
 
@@ -199,7 +195,7 @@ def _values(path: Path, digest: str, axis: int, turn: Turn, folder: Path) -> lis
     try:
         return [{int(value): int(count) for value, count in one.items()} for one in read_json(index)]
     except (OSError, ValueError, TypeError, AttributeError):
-        voxels = np.moveaxis(turn.apply(read_label_volume(path).array), axis, 0)
+        voxels = np.moveaxis(turn.apply(read_raw_labels(path).pixels), axis, 0)
         counted = [count_values(np.ascontiguousarray(one)) for one in voxels]
         with suppress(DelineateError):  # saves time only: a cache that cannot be written is no reason to stop
             write_json(index, [{str(value): count for value, count in one.items()} for one in counted])

@@ -22,7 +22,7 @@ from delineate.data.core.input_spec import Pixels
 from delineate.data.core.joins import equal_pictures, join
 from delineate.data.core.manifest import IGNORE, Case, ClassTable, Manifest, Split
 from delineate.data.core.stacks import AUTO, stack_names, tell_slices
-from delineate.data.formats.images import DEFAULT_MAX_PIXELS
+from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.layouts.source import DataSource, as_source
 from delineate.data.loading.open import open_data
 from delineate.fewshot import nifti

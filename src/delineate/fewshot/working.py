@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from delineate.data.cache.cache import open_cache
 from delineate.data.core.input_spec import InputSpec, Pixels
-from delineate.data.formats.images import DEFAULT_MAX_PIXELS, READING
+from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
+from delineate.data.formats.images import READING
 from delineate.fewshot.slices import Slice, SliceSet, SliceStack
 from delineate.fewshot.store import Rows, Store
 

@@ -29,7 +29,8 @@ from delineate.common.files import output_folder, sha256, write_bytes, write_tex
 from delineate.common.paths import too_long
 from delineate.data.core.known import Role
 from delineate.data.core.manifest import ClassTable
-from delineate.data.formats.images import DEFAULT_MAX_PIXELS, read_image, write_mask
+from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
+from delineate.data.formats.images import read_image, write_mask
 from delineate.data.layouts.source import DataSource, as_source
 from delineate.evaluation.predictions import PredictedFile, PredictionList
 from delineate.inference import ownership

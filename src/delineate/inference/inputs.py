@@ -16,7 +16,7 @@ from delineate.data.core.findings import some
 from delineate.data.core.manifest import Case, Manifest, Split
 from delineate.data.core.words import Role, normal, printable
 from delineate.data.formats.archives import Address, picture_name
-from delineate.data.formats.images import IMAGE_SUFFIXES
+from delineate.data.formats.registry import image_suffix
 from delineate.data.layouts.roles import assign
 from delineate.data.layouts.source import DataSource
 from delineate.data.layouts.tree import File, image_files, lost_links, walk
@@ -143,7 +143,7 @@ def _expand(given: str, notes: list[str]) -> list[Path]:
         )
     if glob.has_magic(given):
         matches = [Path(match) for match in sorted(glob.glob(given, recursive=True))]  # noqa: PTH207 - absolute patterns
-        images = [match for match in matches if match.is_file() and match.suffix.lower() in IMAGE_SUFFIXES]
+        images = [match for match in matches if match.is_file() and image_suffix(match)]
         if not images:
             what = f", only {some([match.name for match in matches], 3)}" if matches else ""
             raise DataError(f"pattern '{given}' matches no images{what}; check the folder and the suffix")

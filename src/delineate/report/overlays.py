@@ -14,7 +14,7 @@ from delineate.common.files import parse_json
 from delineate.data.cases.pixels import case_mask
 from delineate.data.core.manifest import Case, ClassTable, LabelRule, Manifest
 from delineate.data.formats.images import read_image
-from delineate.data.formats.nifti import is_nifti
+from delineate.data.formats.registry import reads_volume
 from delineate.evaluation.metrics.registry import INSTANCE_METRICS
 from delineate.evaluation.openings import FILE_NAME as OPENINGS
 from delineate.evaluation.pairing import by_name
@@ -58,7 +58,7 @@ class Overlays:
             named = by_name(folder, masks, dict.fromkeys(stored.cases()))
         except DelineateError:
             return cls(classes, {}, None)
-        files = {case: (mask, image_of[mask]) for case, mask in named.items() if not is_nifti(mask)}
+        files = {case: (mask, image_of[mask]) for case, mask in named.items() if not reads_volume(mask)}
         return cls(classes, files, (manifest or _noted(stored, classes)) if files else None, listed_rule(listed))
 
     @property

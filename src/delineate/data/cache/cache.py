@@ -29,7 +29,7 @@ from delineate.data.cases.pixels import case_image, case_mask
 from delineate.data.core.findings import count
 from delineate.data.core.input_spec import InputSpec, Pixels
 from delineate.data.core.manifest import IGNORE, Case, Manifest
-from delineate.data.formats.images import DEFAULT_MAX_PIXELS
+from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 
 DEFAULT_LIMIT_BYTES = 20 * 1024**3
 """Room that all entries together may take."""

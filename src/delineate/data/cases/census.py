@@ -18,8 +18,9 @@ from delineate.data.core.known import picture_digest
 from delineate.data.core.label_reading import Reading, read_by_evidence, read_by_table
 from delineate.data.core.manifest import IGNORE, Case, ClassTable, LabelRule, Manifest
 from delineate.data.core.mask_values import MaskValues, mask_values
+from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.formats.headers import stated_orientation
-from delineate.data.formats.images import DEFAULT_MAX_PIXELS, decode_image, raw_mask, read_content
+from delineate.data.formats.images import decode_image, raw_mask, read_content
 
 Progress = Callable[[int, int], None]
 """Called with (files done, files in all)."""

@@ -11,7 +11,8 @@ from delineate.common.errors import DataError
 from delineate.data.core import labels
 from delineate.data.core.input_spec import Pixels
 from delineate.data.core.manifest import Case, Manifest
-from delineate.data.formats.images import DEFAULT_MAX_PIXELS, decode_image, decode_mask, read_content
+from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
+from delineate.data.formats.images import decode_image, decode_mask, read_content
 
 
 def case_image(manifest: Manifest, case: Case, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Pixels:

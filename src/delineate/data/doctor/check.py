@@ -16,7 +16,7 @@ from delineate.data.core.opencv_threads import single_threaded_opencv
 from delineate.data.doctor.balance import Share, class_balance, unseen_classes
 from delineate.data.doctor.overview import Row, counted, overview
 from delineate.data.doctor.quality import SMALL, SPECK, Light, Objects, constant_and_dark, light_of, measure_objects
-from delineate.data.formats.images import DEFAULT_MAX_PIXELS
+from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.layouts.discover import recognise, to_manifest
 from delineate.data.layouts.source import DataSource, Join, as_source
 from delineate.data.layouts.tables import match_table

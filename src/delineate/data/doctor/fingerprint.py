@@ -18,7 +18,7 @@ from delineate.data.cases.census import Census
 from delineate.data.cases.pixels import case_image, case_mask
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import IGNORE, Case, Manifest
-from delineate.data.formats.images import DEFAULT_MAX_PIXELS
+from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 
 SAMPLED = 50
 """Images whose pixels are read, evenly spaced through the training split; sizes are those of all."""

@@ -20,9 +20,11 @@ from delineate.data.core.manifest import IGNORE, Case, ClassTable, LabelRule, Ma
 from delineate.data.core.mask_values import count_values
 from delineate.data.doctor.check import CheckReport
 from delineate.data.formats.archives import Address
+from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.formats.headers import stated_orientation
-from delineate.data.formats.images import DEFAULT_MAX_PIXELS, IMAGE_SUFFIXES, decode_mask, write_image, write_mask
+from delineate.data.formats.images import decode_mask, write_image, write_mask
 from delineate.data.formats.orientation import UPRIGHT
+from delineate.data.formats.registry import image_suffix
 
 FILE_NAME = "changes.csv"
 LABELS = "labels.yaml"
@@ -116,9 +118,7 @@ def _mask_note(manifest: Manifest, first: Case, second: Case) -> str:
 def _ambiguity(manifest: Manifest, case: Case) -> str:
     """Why it cannot be told which files make the case; '' where it can."""
     image = manifest.path(case.images[0])
-    rivals = [
-        path.name for path in image.parent.glob(f"{_escaped(image.stem)}.*") if path.suffix.lower() in IMAGE_SUFFIXES
-    ]
+    rivals = [path.name for path in image.parent.glob(f"{_escaped(image.stem)}.*") if image_suffix(path)]
     if len(rivals) > 1:
         return f"several files of one name: {some(sorted(rivals))}"
     return ""
@@ -129,7 +129,7 @@ def _escaped(stem: str) -> str:
 
 
 def _image_files(root: Path) -> list[str]:
-    files = (path for path in sorted(root.rglob("*")) if path.suffix.lower() in IMAGE_SUFFIXES)
+    files = (path for path in sorted(root.rglob("*")) if image_suffix(path))
     return [path.relative_to(root).as_posix() for path in files if not path.name.startswith(".") and path.is_file()]
 
 

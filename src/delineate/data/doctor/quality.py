@@ -16,7 +16,7 @@ from delineate.common.errors import DataError
 from delineate.data.cases.pixels import case_mask
 from delineate.data.core.input_spec import Pixels
 from delineate.data.core.manifest import IGNORE, Case, Manifest
-from delineate.data.formats.images import DEFAULT_MAX_PIXELS
+from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 
 SPECK = 10
 """Connected parts with fewer pixels than this are specks."""

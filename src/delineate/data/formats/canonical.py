@@ -6,12 +6,18 @@ brought to the nearest order; nothing is resampled.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from delineate.common.errors import DataError
+from delineate.data.core.geometry import Geometry
+from delineate.data.core.input_spec import Pixels
+from delineate.data.core.mask_values import RawMask
+from delineate.data.formats.contract import ImageHandle
 
 Axes = tuple[int, int, int]
 
@@ -45,10 +51,85 @@ class Turn:
         """One value for each axis of the file (sizes, spacings) → in canonical order."""
         return values[self.axes[0]], values[self.axes[1]], values[self.axes[2]]
 
+    def stored_slice(self, axis: int, index: int, depth: int) -> tuple[int, int]:
+        """Axis and number in the file of the slice `index` across a canonical axis, which has `depth` slices."""
+        return self.axes[axis], depth - 1 - index if self.flips[axis] else index
+
+    def apply_plane(self, plane: NDArray[Any], axis: int) -> NDArray[Any]:
+        """A slice as the file has it, its rows along the earlier of the file's axes left → across a canonical axis: a view."""
+        left = [at for at in range(3) if at != axis]
+        if self.axes[left[0]] > self.axes[left[1]]:
+            plane = plane.swapaxes(0, 1)
+        return np.flip(plane, tuple(at for at, one in enumerate(left) if self.flips[one]))
+
     def keeps(self, axis: int) -> bool:
         """Whether numbers of slices across this axis are the same in the file's order."""
         return self.axes[axis] == axis and not self.flips[axis]
 
+    def geometry(self, stored: Geometry) -> Geometry:
+        """Of a file → of its canonical order: the same voxels at the same places."""
+        last = [stored.shape[axis] - 1 if flip else 0 for axis, flip in zip(self.axes, self.flips, strict=True)]
+        first = np.zeros(3)
+        first[list(self.axes)] = last
+        origin = stored.positions(first[None])[0]
+        signs = np.where(self.flips, -1.0, 1.0)
+        return replace(
+            stored,
+            shape=self.order(stored.shape),
+            origin=(float(origin[0]), float(origin[1]), float(origin[2])),
+            direction=stored.direction[:, list(self.axes)] * signs,
+            spacing=self.order(stored.spacing),
+        )
+
     @property
     def _flipped(self) -> tuple[int, ...]:
         return tuple(axis for axis, flip in enumerate(self.flips) if flip)
+
+
+class Canonical(ImageHandle):
+    """A volume seen in the canonical order, whatever order its file has."""
+
+    geometry: Geometry
+
+    def __init__(self, handle: ImageHandle) -> None:
+        """Raises `DataError` for a volume that does not tell where it lies."""
+        if handle.geometry is None:
+            raise DataError(f"{handle.path} does not tell where its voxels lie, so its axes have no order")
+        self._handle, self.path = handle, handle.path
+        self.turn = Turn.of(handle.geometry.to_ras())
+        self.geometry = self.turn.geometry(handle.geometry)
+        self.shape = self.geometry.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._handle.dtype
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        return self._handle.channels
+
+    @property
+    def stored(self) -> ImageHandle:
+        return self._handle
+
+    def as_stored(self, mask: NDArray[Any]) -> NDArray[Any]:
+        return self.turn.undo(mask)
+
+    def read(self) -> Pixels:
+        return self.turn.apply(self._handle.read())
+
+    def slice(self, axis: int, index: int) -> Pixels:
+        where = self.turn.stored_slice(axis, index, self.shape[axis])
+        return self.turn.apply_plane(self._handle.slice(*where), axis)
+
+    def labels(self) -> RawMask:
+        raw = self._handle.labels()
+        return replace(raw, pixels=self.turn.apply(raw.pixels))
+
+    def digest(self) -> str:
+        return self._handle.digest()
+
+
+def canonical(handle: ImageHandle) -> ImageHandle:
+    """A volume in the canonical order; a picture as it is. Raises `DataError` for a volume that does not tell where it lies."""
+    return Canonical(handle) if handle.is_volume else handle

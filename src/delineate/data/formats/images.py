@@ -24,18 +24,14 @@ from delineate.data.core.manifest import Coding
 from delineate.data.core.mask_values import RawMask
 from delineate.data.formats import raster, tiff
 from delineate.data.formats.archives import Address, as_pixels, decode_plane, read_plane
+from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.formats.headers import Header, UnreadableError, read_header, with_text
 from delineate.data.formats.orientation import turned
 from delineate.data.formats.palettes import encode_palette
+from delineate.data.formats.registry import volume_suffix
 
 READING = 2
 """Raised whenever a file comes to be read as other pixels than before, so that no cache holds what is read no more."""
-DEFAULT_MAX_PIXELS = 400_000_000
-"""Images with more pixels than this are refused unless the caller raises the limit."""
-
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff"})
-VOLUME_SUFFIXES = frozenset({".nii", ".nii.gz", ".dcm", ".h5", ".hdf5", ".npz", ".npy", ".nrrd", ".mha", ".mhd"})
-
 _JPEG_CHROMA = 24
 """Channels of a grey mask that was saved as a colour JPEG may differ by this much."""
 
@@ -96,12 +92,6 @@ def is_volume(path: Path) -> bool:
     return header is not None and header.pages > 1
 
 
-def volume_suffix(path: Path) -> str:
-    """The volume format's suffix that a file's name ends with, or ''."""
-    name = path.name.lower()
-    return next((suffix for suffix in sorted(VOLUME_SUFFIXES, key=len, reverse=True) if name.endswith(suffix)), "")
-
-
 def read_content(path: Path, max_pixels: int | None = None) -> bytes:
     """A file's bytes, or those of a picture in a packed file (`data.formats.archives`).
 
@@ -120,7 +110,7 @@ def read_content(path: Path, max_pixels: int | None = None) -> bytes:
 
 def decode_image(content: bytes, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Pixels:
     """`read_image` for bytes that were read already; `path` is for messages."""
-    header = _checked_header(content, path, max_pixels)
+    header = checked_header(content, path, max_pixels)
     with named(path):
         if header.format == "npy":
             return typed(as_pixels(decode_plane(content), path), path)
@@ -137,7 +127,7 @@ def decode_mask(
 
 def raw_mask(content: bytes, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> RawMask:
     """A mask file before it is known what its pixels mean: gray values, palette indices or colors. Raises as `read_image` does."""
-    header = _checked_header(content, path, max_pixels)
+    header = checked_header(content, path, max_pixels)
     with named(path):
         if header.format == "npy":
             return RawMask(whole(decode_plane(content), path))
@@ -167,7 +157,8 @@ def named(path: Path) -> Iterator[None]:
         raise _broken(path, error) from error
 
 
-def _checked_header(content: bytes, path: Path, max_pixels: int) -> Header:
+def checked_header(content: bytes, path: Path, max_pixels: int) -> Header:
+    """The header of a single picture that is not too large. Raises `DataError` naming the file for everything else."""
     if volume_suffix(path):
         raise DataError(f"{path} is a volume; volumes are not readable yet: convert its slices to PNG or TIFF images")
     with named(path):

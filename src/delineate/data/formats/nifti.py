@@ -1,8 +1,7 @@
-"""NIfTI volumes ⇄ arrays, with their geometry: where a voxel lies, and how far apart voxels are, in millimetres.
+"""NIfTI volumes ⇄ arrays, with their geometry.
 
-Arrays keep the order of the file's axes (X×Y×Z), so that spacing and affine speak of the same axes. nibabel reads and writes;
-it is an extra (`pip install nibabel`) and imported only when a volume is met. The header is checked before
-nibabel sees it, because nibabel mends impossible spacings silently.
+Arrays keep the order of the file's axes (X×Y×Z), so that spacing and affine speak of the same axes. nibabel reads and writes, and
+is imported only when a volume is met (`data.formats.nifti_header`).
 """
 
 from __future__ import annotations
@@ -10,9 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import math
-from dataclasses import dataclass
-from importlib import import_module
-from itertools import product
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,195 +18,169 @@ from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
 from delineate.common.files import write_bytes
-from delineate.data.core import labels
-from delineate.data.core.manifest import Coding
-from delineate.data.core.mask_values import RawMask
-from delineate.data.formats.archive_sizes import MAX_VOXELS
-from delineate.data.formats.images import raw_mask, read_content, read_mask, volume_suffix
+from delineate.data.core.geometry import Geometry
+from delineate.data.core.input_spec import Pixels
+from delineate.data.formats.contract import DEFAULT_MAX_PIXELS, GRAY, ImageHandle, Palette, Reader, Writer
+from delineate.data.formats.images import read_content
+from delineate.data.formats.nifti_header import (
+    NIFTI_SUFFIXES,
+    broken,
+    geometry_of,
+    header_size,
+    image_class,
+    is_packed,
+    nibabel,
+    read_header,
+)
 
-NIFTI_SUFFIXES = (".nii", ".nii.gz")
 _MOST_EXTENSIONS, _SLACK = 1 << 28, 1 << 20
 """Bytes before the voxels, and behind them."""
-TOLERANCE = 0.05
-"""Corners of two volumes of the same geometry lie closer than this share of the smallest spacing."""
-
-_VERSIONS = {348: "Nifti1", 540: "Nifti2"}
-"""Bytes of the header → nibabel's prefix of the classes for that version."""
-_MILLIMETRES = {1: 1000.0, 2: 1.0, 3: 0.001}
-"""NIfTI's code of the length unit (metre, millimetre, micrometre) → millimetres; an unknown unit is taken for millimetres."""
+_SCANNER = 1
+"""NIfTI's code for positions in the scanner."""
 
 
-@dataclass(frozen=True)
-class Geometry:
-    """Where the voxels of a file lie."""
+class NiftiHandle(ImageHandle):
+    """A volume whose header has been read. Slices of an unpacked file (`.nii`) are read one by one; a packed one is unpacked as a
+    whole at the first slice, and its voxels are kept in the file's own type as long as the handle is."""
 
-    path: Path
-    shape: tuple[int, int, int]
-    affine: NDArray[np.float64]
-    """4×4: voxel index (i, j, k, 1) → position in mm."""
-    spacing: tuple[float, float, float]
-    """Distance of neighbouring voxels along each axis of the array, in mm."""
-
-
-@dataclass(frozen=True)
-class Volume:
-    """Voxels X×Y×Z with their geometry."""
-
-    array: NDArray[Any]
     geometry: Geometry
 
-    @property
-    def affine(self) -> NDArray[np.float64]:
-        """4×4: voxel index → position in mm."""
-        return self.geometry.affine
+    def __init__(self, path: Path) -> None:
+        """Raises `DataError` as `nifti_header.read_header` and `geometry_of`."""
+        self.path = path
+        self.header = read_header(path)
+        self.geometry = geometry_of(path, self.header)
+        self.shape = self.geometry.shape
+
+    @cached_property
+    def dtype(self) -> np.dtype[Any]:
+        stored = self.header.get_data_dtype()
+        self._check_numbers(stored)
+        slope, inter = self.header.get_slope_inter()
+        one = np.zeros(1, stored.newbyteorder("="))
+        return one.dtype if slope is None else _scaled(one, slope, inter).dtype
 
     @property
-    def spacing(self) -> tuple[float, float, float]:
-        """Distance of neighbouring voxels along each axis of the array, in mm."""
-        return self.geometry.spacing
+    def channels(self) -> tuple[str, ...]:
+        return GRAY
+
+    def read(self) -> Pixels:
+        return self._voxels if "_voxels" in self.__dict__ else self._decoded()
+
+    def slice(self, axis: int, index: int) -> Pixels:
+        if not 0 <= index < self.shape[axis]:
+            raise IndexError(f"{self.path} has {self.shape[axis]} slices across axis {axis}, none of number {index}")
+        if is_packed(self.path):
+            return np.take(self._voxels, index, axis)
+        self._check_numbers(self.header.get_data_dtype())
+        where: list[Any] = [slice(None)] * 3 + [0] * (int(self.header["dim"][0]) - 3)
+        where[axis] = index
+        try:
+            return np.asanyarray(self._proxy[tuple(where)])
+        except Exception as error:
+            raise broken(self.path, error) from error
+
+    @cached_property
+    def _voxels(self) -> Pixels:
+        return self._decoded()
+
+    def _decoded(self) -> Pixels:
+        image = _load(self.path)
+        try:
+            array = np.asanyarray(image.dataobj).reshape(self.shape)
+        except Exception as error:
+            raise broken(self.path, error) from error
+        self._check_numbers(array.dtype)
+        return array
+
+    @cached_property
+    def _proxy(self) -> Any:
+        """Voxels in the file, read where they are indexed."""
+        kind = image_class(int(self.header["sizeof_hdr"]))
+        try:
+            return kind.from_file_map(kind.make_file_map({"image": str(self.path)}), mmap=False).dataobj
+        except Exception as error:
+            raise broken(self.path, error) from error
+
+    def _check_numbers(self, dtype: np.dtype[Any]) -> None:
+        if dtype.kind not in "biuf":
+            raise DataError(f"{self.path} has {dtype} voxels; only single numbers are readable: convert it")
 
 
-def is_nifti(path: Path) -> bool:
-    """Whether a file's name is that of a NIfTI volume."""
-    return path.name.lower().endswith(NIFTI_SUFFIXES)
+class NiftiWriter(Writer):
+    """Label volumes on the grid of another volume."""
+
+    suffixes = (".nii.gz", ".nii")
+
+    def write_mask(
+        self,
+        path: Path,
+        mask: NDArray[Any],
+        *,
+        like: ImageHandle | Geometry | None = None,
+        labels: str = "",
+        palette: Palette | None = None,
+    ) -> None:
+        if like is None or not (geometry := like if isinstance(like, Geometry) else like.geometry):
+            raise ValueError("a label volume needs to know where its voxels lie")
+        if mask.dtype not in (np.uint8, np.uint16) or mask.shape != geometry.shape:
+            raise ValueError(f"a mask to write is uint8 or uint16 {geometry.shape}, not {mask.dtype} {mask.shape}")
+        image = _like_file(like.header, mask) if isinstance(like, NiftiHandle) else _like_grid(geometry, mask)
+        image.header.set_intent("label")
+        content = image.to_bytes()
+        write_bytes(path, gzip.compress(content, 6, mtime=0) if is_packed(path) else content)
 
 
-def file_stem(path: Path) -> str:
-    """A file's name without its suffix, `.nii.gz` being one: `case_01.nii.gz` → `case_01`."""
-    suffix = volume_suffix(path)
-    return path.name[: -len(suffix)] if suffix else path.stem
+class Nifti(Reader):
+    """NIfTI-1 and -2 in one file, packed or not."""
+
+    name = "nifti"
+    suffixes = NIFTI_SUFFIXES
+    kind = "volume"
+    writer = NiftiWriter()
+
+    def open(self, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NiftiHandle:
+        """`max_pixels` is of pictures: volumes have a limit of their own (`archive_sizes.MAX_VOXELS`)."""
+        return NiftiHandle(path)
 
 
-def read_geometry(path: Path) -> Geometry:
-    """A volume's geometry, from its header alone.
+def _like_file(stated: Any, mask: NDArray[Any]) -> Any:
+    """An image with the affine, sform and qform with their codes, and units of a file's header.
 
-    Raises `DataError` naming the file: not a NIfTI file, not three-dimensional (trailing axes of length one are dropped), too
-    large, spacing that is zero, negative, not a number or at odds with the affine; or nibabel is missing.
+    Descriptions of the other file's values (scaling, display range, header extensions) are not taken over.
     """
-    header = _read_header(path)
-    shape = _three_axes(path, tuple(int(size) for size in header["dim"][1 : 1 + int(header["dim"][0])]))
-    try:
-        affine = np.asarray(header.get_best_affine(), np.float64)
-    except Exception as error:
-        raise _broken(path, error) from error
-    unit = _MILLIMETRES.get(int(header["xyzt_units"]) & 7, 1.0)
-    affine[:3] *= unit
-    raw = tuple(float(value) for value in header["pixdim"][1:4])
-    return Geometry(path, shape, affine, _spacing(path, raw, unit, affine))
-
-
-def read_volume(path: Path) -> Volume:
-    """Decode a volume with the file's scaling applied. Raises `DataError` as `read_geometry`, and for damaged files."""
-    geometry = read_geometry(path)
-    image = _load(path)
-    try:
-        array = np.asanyarray(image.dataobj).reshape(geometry.shape)
-    except Exception as error:
-        raise _broken(path, error) from error
-    if array.dtype.kind not in "biuf":
-        raise DataError(f"{path} has {array.dtype} voxels; only single numbers are readable: convert it")
-    return Volume(array, geometry)
-
-
-def read_label_volume(path: Path) -> Volume:
-    """Decode a volume of labels → uint8 or uint16. Whole numbers stored as floats are accepted.
-
-    Raises `DataError` as `read_volume`, and naming the value for fractions, NaN, negative labels and labels above 65535.
-    """
-    volume = read_volume(path)
-    if not volume.array.size:
-        raise DataError(f"{path} has no voxels ({_size(volume.geometry.shape)})")
-    return Volume(labels.whole(volume.array, path, "volume", "voxels"), volume.geometry)
-
-
-def read_labels(path: Path, coding: Coding | None = None) -> NDArray[Any]:
-    """Raw label values of a mask image (H×W) or of a label volume (X×Y×Z), uint8 or uint16. Raises `DataError`."""
-    return read_label_volume(path).array if is_nifti(path) else read_mask(path, coding=coding)
-
-
-def read_raw_labels(path: Path) -> RawMask:
-    """A mask image or label volume before it is known what its values mean. Raises `DataError`."""
-    if is_nifti(path):
-        return RawMask(read_label_volume(path).array)
-    return raw_mask(read_content(path), path)
-
-
-def write_mask_volume(path: Path, mask: NDArray[np.uint8], *, like: Path) -> None:
-    """Write X×Y×Z uint8 as NIfTI, atomically, with the geometry of the file `like` (affine, sform and qform with their codes).
-
-    Descriptions of the other file's values (scaling, display range, header extensions) are not taken over. Raises
-    `ValueError` for another type or shape than that of `like`, `DataError` as `read_geometry`.
-    """
-    shape = read_geometry(like).shape
-    if mask.dtype != np.uint8 or mask.shape != shape:
-        raise ValueError(f"a mask to write is uint8 {shape}, not {mask.dtype} {mask.shape}")
-    if not is_nifti(path):
-        raise ValueError(f"{path} does not end in {' or '.join(NIFTI_SUFFIXES)}")
-    template = _load(like)
-    header = template.header.copy()
-    header.set_data_dtype(np.uint8)
+    header = stated.copy()
+    header.set_data_dtype(mask.dtype)
     header["cal_min"] = header["cal_max"] = 0
     header["scl_slope"] = header["scl_inter"] = np.nan
-    header.set_intent("none")
-    header.extensions.clear()
-    content = type(template)(mask, template.affine, header).to_bytes()
-    write_bytes(path, gzip.compress(content, 6, mtime=0) if path.name.lower().endswith(".gz") else content)
+    return image_class(int(header["sizeof_hdr"]))(mask, header.get_best_affine(), header)
 
 
-def check_same_geometry(one: Geometry, other: Geometry, *, tolerance: float = TOLERANCE) -> None:
-    """Raise `DataError` naming both files when shapes differ, or a corner lies elsewhere by more than `tolerance` voxels."""
-    if one.shape != other.shape:
-        raise DataError(
-            f"{one.path} has {_size(one.shape)} voxels but {other.path} has {_size(other.shape)}; "
-            "resample one to the grid of the other"
-        )
-    corners = np.array([[*corner, 1] for corner in product(*((0, size - 1) for size in one.shape))])
-    distance = float(np.linalg.norm((corners @ (one.affine - other.affine).T)[:, :3], axis=1).max())
-    if distance > tolerance * min(one.spacing + other.spacing):
-        raise DataError(
-            f"{one.path} and {other.path} have the same shape but lie up to {distance:.3g} mm apart (their affines "
-            "differ); resample one to the grid of the other, or correct the header that is wrong"
-        )
-
-
-def _read_header(path: Path) -> Any:
-    if not is_nifti(path):
-        suffix = volume_suffix(path) or path.suffix or "none"
-        raise DataError(f"{path} is no NIfTI volume (suffix {suffix}); convert it to .nii.gz")
-    nibabel = _nibabel()
-    content = _first_bytes(path, max(_VERSIONS))
-    size = _header_size(content)
-    if len(content) < size or not size:
-        raise DataError(f"{path} is not a NIfTI file, or damaged in its first bytes; restore or remove it")
-    try:
-        header = getattr(nibabel, f"{_VERSIONS[size]}Header")(content[:size], check=False)
-    except Exception as error:
-        raise _broken(path, error) from error
-    if not bytes(header["magic"]).startswith((b"n+", b"ni")):
-        raise DataError(f"{path} is not a NIfTI file (an Analyze header without orientation?); convert it to .nii.gz")
-    return header
-
-
-def _header_size(content: bytes) -> int:
-    """The size that a header states of itself, in either byte order; 0 when it is no NIfTI header."""
-    stated = (int.from_bytes(content[:4], "little"), int.from_bytes(content[:4], "big"))
-    return next((size for size in stated if size in _VERSIONS), 0)
+def _like_grid(geometry: Geometry, mask: NDArray[Any]) -> Any:
+    """An image whose sform is the geometry's; the qform, which has no shear, is equal to it or has the code 0."""
+    affine = geometry.to_ras()
+    image = nibabel().Nifti1Image(mask, affine)
+    image.header.set_xyzt_units("mm")
+    image.header.set_sform(affine, _SCANNER)
+    sheared = not np.allclose(geometry.direction.T @ geometry.direction, np.eye(3), atol=1e-4)
+    image.header.set_qform(affine, 0 if sheared else _SCANNER)
+    return image
 
 
 def _load(path: Path) -> Any:
     """The file as nibabel's image. The whole file is unpacked, so that the checksum at its end is compared."""
     content = read_content(path)
-    if path.name.lower().endswith(".gz"):
+    if is_packed(path):
         content = _unpacked(content, path)
     try:
-        return getattr(_nibabel(), f"{_VERSIONS[_header_size(content)]}Image").from_bytes(content)
+        return image_class(header_size(content)).from_bytes(content)
     except Exception as error:
-        raise _broken(path, error) from error
+        raise broken(path, error) from error
 
 
 def _unpacked(content: bytes, path: Path) -> bytes:
     """The bytes of a packed file, never more than its header has use for: a small file may unpack to all memory there is."""
-    header = _read_header(path)
+    header = read_header(path)
     try:
         voxels = math.prod(int(size) for size in header["dim"][1 : 1 + int(header["dim"][0])])
         start, item = float(header["vox_offset"]), header.get_data_dtype().itemsize
@@ -221,62 +192,11 @@ def _unpacked(content: bytes, path: Path) -> bytes:
     except DataError:
         raise
     except Exception as error:
-        raise _broken(path, error) from error
+        raise broken(path, error) from error
     if len(unpacked) > most:
         raise DataError(f"{path} unpacks to more than the {voxels:,} voxels of its header; restore or remove it")
     return unpacked
 
 
-def _first_bytes(path: Path, number: int) -> bytes:
-    try:
-        with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as stream:
-            return stream.read(number)
-    except Exception as error:
-        read_content(path)  # a missing, unreadable or empty file has a line of its own
-        raise _broken(path, error) from error
-
-
-def _three_axes(path: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:
-    while len(shape) > 3 and shape[-1] == 1:
-        shape = shape[:-1]
-    if len(shape) != 3:
-        hint = "save each frame as a file" if len(shape) > 3 else "volumes have three"
-        raise DataError(f"{path} has {len(shape)} axes ({_size(shape)}); {hint}")
-    if np.prod(shape, dtype=np.float64) > MAX_VOXELS:
-        raise DataError(f"{path} has {_size(shape)} voxels, above the limit of {MAX_VOXELS:,}; crop or resample it")
-    return shape
-
-
-def _spacing(
-    path: Path, raw: tuple[float, ...], unit: float, affine: NDArray[np.float64]
-) -> tuple[float, float, float]:
-    if not (np.isfinite(raw).all() and np.isfinite(affine).all()):
-        raise DataError(f"{path} has a spacing or affine that is not a number ({_size(raw)}); correct its header")
-    if min(raw) <= 0:
-        raise DataError(f"{path} has the spacing {_size(raw)}, which cannot be; correct its header")
-    spacing = (raw[0] * unit, raw[1] * unit, raw[2] * unit)
-    by_affine = tuple(np.linalg.norm(affine[:3, :3], axis=0).tolist())
-    if not np.allclose(spacing, by_affine, rtol=0.01):
-        raise DataError(
-            f"{path} tells two spacings: {_size(spacing)} mm (pixdim) and {_size(by_affine)} mm (affine); correct its header"
-        )
-    return spacing
-
-
-def _size(sizes: tuple[float, ...]) -> str:
-    return "×".join(f"{size:g}" for size in sizes)
-
-
-def _nibabel() -> Any:
-    try:
-        return import_module("nibabel")
-    except ImportError as error:
-        raise DataError("NIfTI volumes need nibabel: pip install nibabel") from error
-
-
-def _broken(path: Path, error: Exception) -> DataError:
-    """Readers raise almost anything on damaged bytes; a lack of memory is not the file's fault."""
-    if isinstance(error, MemoryError):
-        return DataError(f"{path} does not fit into memory; crop or resample it")
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return DataError(f"{path} is damaged or truncated ({reason}); restore or remove it")
+def _scaled(array: NDArray[Any], slope: float, inter: float) -> NDArray[Any]:
+    return nibabel().volumeutils.apply_read_scaling(array, slope, inter)

@@ -33,7 +33,7 @@ from delineate.data.formats.archives import (
     read_plane,
     trailing_dropped,
 )
-from delineate.data.formats.images import DEFAULT_MAX_PIXELS
+from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.layouts.split_lists import drop_masks, read_lists
 
 IMAGE_ARRAYS = ("image", "img", "images", "data")

@@ -13,7 +13,8 @@ from delineate.common.errors import DataError
 from delineate.data.core.findings import Finding
 from delineate.data.core.manifest import Case
 from delineate.data.core.words import Role
-from delineate.data.formats.images import DEFAULT_MAX_PIXELS, decode_image, read_content, read_mask
+from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
+from delineate.data.formats.images import decode_image, read_content, read_mask
 from delineate.data.layouts.choice import quoted
 from delineate.data.layouts.pairing import pair
 from delineate.data.layouts.pictures import Pictures

@@ -12,7 +12,7 @@ from delineate.data.core.findings import Finding, count, some
 from delineate.data.core.manifest import Case, Split
 from delineate.data.core.words import SPLIT_NAMES, UNLABELLED, normal
 from delineate.data.formats.archives import packed_stem
-from delineate.data.formats.images import IMAGE_SUFFIXES, volume_suffix
+from delineate.data.formats.registry import image_suffix, volume_suffix
 
 Names = Mapping[str, Sequence[str]]
 """What a list may say → ids of the cases it means."""
@@ -148,5 +148,5 @@ def _without_suffix(path: str) -> str:
     packed = packed_stem(name)
     if packed:
         return normal(name.with_name(packed).as_posix())
-    suffix = volume_suffix(name) or (name.suffix if name.suffix.lower() in IMAGE_SUFFIXES else "")
+    suffix = volume_suffix(name) or (name.suffix if image_suffix(name) else "")
     return normal(path[: -len(suffix)] if suffix else path)

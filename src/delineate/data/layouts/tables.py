@@ -23,8 +23,7 @@ from delineate.data.core.manifest import Case, Manifest, Split
 from delineate.data.core.naming import unique_names
 from delineate.data.core.words import SPLIT_NAMES, normal
 from delineate.data.formats.archives import Address
-from delineate.data.formats.images import IMAGE_SUFFIXES, volume_suffix
-from delineate.data.formats.nifti import file_stem
+from delineate.data.formats.registry import file_stem, image_suffix, volume_suffix
 from delineate.data.layouts.discover import Match, to_manifest
 from delineate.data.layouts.groups import with_groups
 
@@ -141,8 +140,7 @@ def _fault(row: Row, image: Sequence[Path], masks: Sequence[Path]) -> str:
     if split and split.lower() not in SPLIT_NAMES:
         return f"unknown split '{split}'; {did_you_mean(split.lower(), SPLIT_NAMES)}"
     for file in (*image, *masks):
-        suffix = file.suffix.lower()
-        if suffix not in IMAGE_SUFFIXES and not volume_suffix(file) and Address.parse(file) is None:
+        if not image_suffix(file) and not volume_suffix(file) and Address.parse(file) is None:
             return f"{file.name} is not an image that can be read; PNG, JPEG, BMP, GIF and TIFF are read"
     if image[0] in masks:
         return f"{image[0].name} is image and mask at once"

@@ -10,8 +10,7 @@ from pathlib import Path
 from delineate.common.errors import DataError
 from delineate.data.core.findings import Finding, count, some
 from delineate.data.core.words import normal, printable
-from delineate.data.formats.images import IMAGE_SUFFIXES, volume_suffix
-from delineate.data.formats.nifti import file_stem
+from delineate.data.formats.registry import file_stem, image_suffix, volume_suffix
 
 DEPTH = 7
 """Folders within folders that are looked into."""
@@ -68,12 +67,12 @@ def walk(root: Path, depth: int = DEPTH) -> Tree:
 
 def image_files(folder: Path) -> list[Path]:
     """The image files directly in a folder, sorted by name; hidden files are left out."""
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and _visible(path))
+    return sorted(path for path in folder.iterdir() if image_suffix(path) and _visible(path))
 
 
 def lost_links(folder: Path) -> list[Path]:
     """The links directly in a folder that are called images and lead nowhere."""
-    names = (path for path in sorted(folder.iterdir()) if path.suffix.lower() in IMAGE_SUFFIXES)
+    names = (path for path in sorted(folder.iterdir()) if image_suffix(path))
     return [path for path in names if not path.exists() and not path.name.startswith(".")]
 
 
@@ -95,7 +94,7 @@ def _entries(
 
 
 def _add(tree: Tree, path: Path, parts: tuple[str, ...]) -> None:
-    if path.suffix.lower() in IMAGE_SUFFIXES:
+    if image_suffix(path):
         tree.images.append(File(path, parts, normal(path.stem)))
     elif volume_suffix(path):
         tree.volumes.append(File(path, parts, normal(file_stem(path))))
@@ -105,7 +104,7 @@ def _add(tree: Tree, path: Path, parts: tuple[str, ...]) -> None:
 
 def _findings(root: Path, lost: list[Path], strange: list[Path]) -> list[Finding]:
     findings = []
-    wanted = [path for path in lost if path.suffix.lower() in IMAGE_SUFFIXES or volume_suffix(path) or not path.suffix]
+    wanted = [path for path in lost if image_suffix(path) or volume_suffix(path) or not path.suffix]
     if wanted:
         names = [f"{path.relative_to(root)} → {printable(_target(path))}" for path in wanted]
         text = f"{count(len(wanted), 'link leads', 'links lead')} nowhere: {some(names, 3)}"

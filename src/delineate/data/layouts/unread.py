@@ -9,7 +9,8 @@ from delineate.common.errors import DataError
 from delineate.data.core.findings import count, raise_errors, some
 from delineate.data.core.grouping import read_table
 from delineate.data.core.words import Role, ending, folder_word
-from delineate.data.formats.images import is_volume, volume_suffix
+from delineate.data.formats.images import is_volume
+from delineate.data.formats.registry import volume_suffix
 from delineate.data.layouts.selection import Selection
 from delineate.data.layouts.tree import Tree
 

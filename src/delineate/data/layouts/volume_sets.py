@@ -6,7 +6,7 @@ from pathlib import Path
 
 from delineate.data.core.findings import raise_errors
 from delineate.data.core.words import Role
-from delineate.data.formats.nifti import is_nifti
+from delineate.data.formats.registry import reads_volume
 from delineate.data.layouts.discover import Match
 from delineate.data.layouts.groups import with_groups
 from delineate.data.layouts.pictures import find_pictures
@@ -22,7 +22,7 @@ def holds_volumes(folder: Path) -> bool:
     """Whether a folder holds NIfTI volumes as a data set: images and labels beside each other, or a folder of images."""
     if not folder.is_dir():
         return False
-    items = assign([file for file in walk(folder.resolve()).volumes if is_nifti(file.path)])
+    items = assign([file for file in walk(folder.resolve()).volumes if reads_volume(file.path)])
     roles = {item.role for item in items}
     return Role.IMAGE in roles or {Role.NONE, Role.MASK} <= roles
 
@@ -33,7 +33,7 @@ def find_volumes(folder: Path, images: str | None = None, masks: str | None = No
     Raises `DataError` as `data.layouts.discover.recognise`.
     """
     tree = walk(folder.resolve())
-    tree.volumes = [file for file in tree.volumes if is_nifti(file.path)]
+    tree.volumes = [file for file in tree.volumes if reads_volume(file.path)]
     if not tree.volumes:
         return None
     raise_errors(tree.findings)

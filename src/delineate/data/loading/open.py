@@ -8,7 +8,7 @@ from delineate.common.errors import DataError
 from delineate.data.cases.census import Census, Progress
 from delineate.data.core.findings import raise_errors
 from delineate.data.core.manifest import Manifest
-from delineate.data.formats.images import DEFAULT_MAX_PIXELS
+from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.layouts.source import DataSource, Join, as_source
 from delineate.data.splits.leakage import Copies, examine_copies, leaks
 from delineate.data.splits.seeded import TooFewPictures, complete

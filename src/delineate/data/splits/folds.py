@@ -19,7 +19,7 @@ from delineate.data.cases.census import Census, Progress
 from delineate.data.core.findings import Finding, count, raise_errors, some
 from delineate.data.core.joins import described, join, joins_in_words, members_of, ways_apart
 from delineate.data.core.manifest import IGNORE, Case, Manifest
-from delineate.data.formats.images import DEFAULT_MAX_PIXELS
+from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.layouts.source import DataSource, Join, as_source
 from delineate.data.splits.label_share import settled
 from delineate.data.splits.leakage import Copies, examine_copies

@@ -11,7 +11,7 @@ from delineate.data.core.input_spec import Pixels
 from delineate.data.core.joins import is_known, pairs_of, sharing
 from delineate.data.core.manifest import Case, Manifest
 from delineate.data.core.opencv_threads import single_threaded_opencv
-from delineate.data.formats.images import DEFAULT_MAX_PIXELS
+from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.layouts.source import Join
 from delineate.data.splits.duplicates import SURE, PictureHash, Twins, find_twins, picture_hash
 from delineate.data.splits.mask_twins import masks_agree

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from delineate.common.errors import DataError
 from delineate.data.cases.pixels import case_mask
 from delineate.data.core.manifest import IGNORE, Case, Manifest
-from delineate.data.formats.images import DEFAULT_MAX_PIXELS
+from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.splits.duplicates import Twins, oriented
 
 AGREEING = 0.5

@@ -7,7 +7,7 @@ from pathlib import Path
 from delineate.common.errors import DataError
 from delineate.data.cases.census import Progress
 from delineate.data.core.findings import Finding, raise_errors
-from delineate.data.formats.images import DEFAULT_MAX_PIXELS
+from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.layouts.source import DataSource, as_source
 from delineate.data.splits.folds import Folding
 from delineate.data.splits.label_share import keep_labelled

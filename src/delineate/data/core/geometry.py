@@ -1,0 +1,97 @@
+"""Where the voxels of an image lie in the patient: one type for all formats, and its one way to and from NIfTI's affine.
+
+Positions are in millimetres in DICOM's axes (LPS): x grows to the patient's left, y to the back, z to the head. NIfTI's go to the
+right and to the front (RAS), so the first two rows have the opposite sign.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.common.errors import DataError
+
+TOLERANCE = 0.05
+"""Corners of two volumes of the same geometry lie closer than this share of the smallest spacing."""
+
+Triple = tuple[float, float, float]
+_RAS_OF_LPS = np.diag([-1.0, -1.0, 1.0])
+"""Turns a position of one convention into that of the other."""
+
+
+@dataclass(frozen=True, eq=False)
+class Geometry:
+    """The grid of an image: voxel (i, j, k) lies at `origin + direction @ (spacing * (i, j, k))`."""
+
+    shape: tuple[int, int, int]
+    """Voxels along each axis of the array."""
+    origin: Triple
+    """Position of the first voxel's center, LPS, mm."""
+    direction: NDArray[np.float64]
+    """3×3; column a is the unit vector of the array's axis a. Columns need not be perpendicular: tilted gantries shear. Where a
+    file tells two spacings that differ a little, the columns are as much longer or shorter (`data.formats.nifti`: 1 % at most)."""
+    spacing: Triple
+    """Distance of neighboring voxels along each axis of the array, in mm."""
+    frame: str | None = None
+    """Name of the coordinate system (DICOM's frame of reference); None where the file has no name for it."""
+    sources: tuple[str, ...] = ()
+    """Instances that the image was made from (DICOM's SOP instance UIDs), in the order of its slices."""
+
+    @classmethod
+    def of_ras(cls, affine: NDArray[np.float64], shape: tuple[int, int, int], spacing: Triple | None = None) -> Self:
+        """From NIfTI's 4×4 affine: voxel index (i, j, k, 1) → position in mm, RAS.
+
+        `spacing`: as the file states it beside its affine; None: the lengths of the affine's columns.
+        """
+        columns = _RAS_OF_LPS @ affine[:3, :3]
+        if spacing is None:
+            spacing = _triple(np.linalg.norm(columns, axis=0))
+        return cls(shape, _triple(_RAS_OF_LPS @ affine[:3, 3]), columns / np.array(spacing), spacing)
+
+    def to_ras(self) -> NDArray[np.float64]:
+        """NIfTI's 4×4 affine: voxel index (i, j, k, 1) → position in mm, RAS. The inverse of `of_ras` but for rounding."""
+        affine = np.eye(4)
+        affine[:3, :3] = _RAS_OF_LPS @ (self.direction * np.array(self.spacing))
+        affine[:3, 3] = _RAS_OF_LPS @ np.array(self.origin)
+        return affine
+
+    def positions(self, indices: Sequence[Sequence[float]] | NDArray[np.float64]) -> NDArray[np.float64]:
+        """N×3 voxel indices → N×3 positions, LPS, mm."""
+        return np.asarray(indices, np.float64) * np.array(self.spacing) @ self.direction.T + np.array(self.origin)
+
+    def corners(self) -> NDArray[np.float64]:
+        """8×3: positions of the outermost voxels' centers, LPS, mm."""
+        return self.positions(list(product(*((0, size - 1) for size in self.shape))))
+
+
+def check_same_geometry(
+    one: Geometry, one_path: Path, other: Geometry, other_path: Path, *, tolerance: float = TOLERANCE
+) -> None:
+    """Raise `DataError` naming both files when shapes differ, or a corner lies elsewhere by more than `tolerance` voxels."""
+    if one.shape != other.shape:
+        raise DataError(
+            f"{one_path} has {sizes(one.shape)} voxels but {other_path} has {sizes(other.shape)}; "
+            "resample one to the grid of the other"
+        )
+    distance = float(np.linalg.norm(one.corners() - other.corners(), axis=1).max())
+    if distance > tolerance * min(one.spacing + other.spacing):
+        raise DataError(
+            f"{one_path} and {other_path} have the same shape but lie up to {distance:.3g} mm apart (their affines "
+            "differ); resample one to the grid of the other, or correct the header that is wrong"
+        )
+
+
+def sizes(values: Sequence[float]) -> str:
+    """Sizes for people: `512×512×0.7`."""
+    return "×".join(f"{value:g}" for value in values)
+
+
+def _triple(values: NDArray[np.float64]) -> Triple:
+    first, second, third = (float(value) for value in values)
+    return first, second, third

@@ -1,0 +1,158 @@
+"""What a format brings: a `Reader` that opens its files as `ImageHandle`s, and, where masks can be written in it, a `Writer`.
+
+A handle knows its image's size and geometry before any pixel is decoded, and gives pixels by parts. Whoever uses pixels uses
+handles, so that a new format is one class and its registration (`data.formats.registry`), and nothing else learns of it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.common.errors import DataError
+from delineate.common.files import sha256
+from delineate.data.core import labels
+from delineate.data.core.geometry import Geometry, sizes
+from delineate.data.core.input_spec import Pixels
+from delineate.data.core.mask_values import RawMask
+
+Kind = Literal["picture", "volume", "packed"]
+"""`packed`: files that hold pictures at addresses inside of them (`data.formats.archives`)."""
+Palette = Sequence[tuple[int, int, int]]
+"""The RGB color of each value from 0 on."""
+
+DEFAULT_MAX_PIXELS = 400_000_000
+"""Images with more pixels than this are refused unless the caller raises the limit."""
+GRAY, RGB, RGBA = ("gray",), ("red", "green", "blue"), ("red", "green", "blue", "alpha")
+"""Names of the channels of pictures, by their number."""
+
+
+class ImageHandle(ABC):
+    """An open image of any kind: a picture of two axes (rows, columns), or a volume of three, in the order of its file."""
+
+    path: Path
+    """Of the file, folder or address that it was opened from; for messages, too."""
+    shape: tuple[int, ...]
+    """Pixels along each axis, channels not counted: (height, width) or (x, y, z)."""
+    geometry: Geometry | None = None
+    """Where the voxels of a volume lie; None where the file does not tell."""
+
+    @property
+    @abstractmethod
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the numbers that are read, the file's own scaling applied."""
+
+    @property
+    @abstractmethod
+    def channels(self) -> tuple[str, ...]:
+        """Names of the numbers of a pixel, in their order."""
+
+    @abstractmethod
+    def read(self) -> Pixels:
+        """All pixels, in the shape of `shape`, with an axis of channels at the end where there are several.
+
+        Raises `DataError` naming the file where it is damaged.
+        """
+
+    @abstractmethod
+    def slice(self, axis: int, index: int) -> Pixels:
+        """The plane number `index` across an axis of a volume, as H×W(×channels); its rows go along the earlier of the axes left.
+
+        A picture is the one slice that it has: `slice(0, 0)`. Raises `DataError` as `read`.
+        """
+
+    def window(self, y: int, x: int, height: int, width: int, *, axis: int = 0, index: int = 0) -> Pixels:
+        """The part of a slice whose first pixel is (y, x). Formats that can read a part of a plane do so."""
+        return self.slice(axis, index)[y : y + height, x : x + width]
+
+    @property
+    def is_volume(self) -> bool:
+        """Whether there are three axes."""
+        return len(self.shape) == 3
+
+    def depth(self, axis: int) -> int:
+        """Number of slices across an axis; 1 of a picture."""
+        return self.shape[axis] if self.is_volume else 1
+
+    def labels(self) -> RawMask:
+        """The image as a mask before it is known what its values mean.
+
+        Raises `DataError` as `read`, and for what cannot be labels: several channels, fractions, values outside of 0…65535.
+        """
+        kind, unit = ("volume", "voxels") if self.is_volume else ("image", "pixels")
+        array = self.read()
+        if not array.size:
+            raise DataError(f"{self.path} has no {unit} ({sizes(self.shape)})")
+        return RawMask(labels.whole(array, self.path, kind, unit))
+
+    def digest(self) -> str:
+        """SHA-256 of what the image is stored as, by which a manifest knows it again. Raises `OSError`."""
+        return sha256(self.path)
+
+    @property
+    def stored(self) -> ImageHandle:
+        """The handle of the file itself, where this one sees it in another order (`data.formats.canonical`)."""
+        return self
+
+    def as_stored(self, mask: NDArray[Any]) -> NDArray[Any]:
+        """A mask in this handle's order of axes → in that of the file."""
+        return mask
+
+
+class Writer(ABC):
+    """Writes masks of one format."""
+
+    suffixes: ClassVar[tuple[str, ...]]
+    """With which its files' names may end; masks get the first where nobody asks for another."""
+
+    @abstractmethod
+    def write_mask(
+        self,
+        path: Path,
+        mask: NDArray[Any],
+        *,
+        like: ImageHandle | Geometry | None = None,
+        labels: str = "",
+        palette: Palette | None = None,
+    ) -> None:
+        """Write class values atomically, on the grid of `like`.
+
+        Args:
+            path: ends with one of `suffixes`.
+            mask: uint8 (or what else the format holds), of the shape of `like`, in the order of its file's axes.
+            like: the image that the mask is of, as it is stored, or where it lies. None: nowhere, as pictures.
+            labels: what the values mean, as text, where the format has a place for it.
+            palette: colors of the values, where the format has a place for them.
+
+        Raises:
+            ValueError: another type or shape. `DataError`: `like` cannot be read.
+        """
+
+
+class Reader(ABC):
+    """Opens files of one format.
+
+    Subclasses are registered by `name` and made without arguments. They import heavy libraries when a file is opened.
+    """
+
+    name: ClassVar[str]
+    suffixes: ClassVar[tuple[str, ...]]
+    """With which names of its files end, in lower case, each with its dot: `(".nii", ".nii.gz")`."""
+    kind: ClassVar[Kind] = "picture"
+    writer: ClassVar[Writer | None] = None
+
+    def sniff(self, path: Path, first: bytes) -> bool:
+        """Whether a path whose name ends as no format's does is of this one. `first`: the first bytes; none of a folder."""
+        return False
+
+    @abstractmethod
+    def open(self, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageHandle:
+        """Read what the header tells. Pixels are decoded when they are asked for.
+
+        Raises `DataError` in one line that names the file: missing, empty, not of this format, above `max_pixels` in a slice.
+        """

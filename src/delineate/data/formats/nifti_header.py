@@ -1,0 +1,131 @@
+"""The header of a NIfTI file: size and geometry, checked before a voxel is read.
+
+nibabel reads it; it is an extra (`pip install nibabel`) and imported only when a volume is met. The numbers are checked before
+nibabel sees them, because it mends impossible spacings silently.
+"""
+
+from __future__ import annotations
+
+import gzip
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.common.errors import DataError
+from delineate.data.core.geometry import Geometry, Triple, sizes
+from delineate.data.formats.archive_sizes import MAX_VOXELS
+from delineate.data.formats.images import read_content
+
+NIFTI_SUFFIXES = (".nii", ".nii.gz")
+
+_VERSIONS = {348: "Nifti1", 540: "Nifti2"}
+"""Bytes of the header → nibabel's prefix of the classes for that version."""
+_MILLIMETRES = {1: 1000.0, 2: 1.0, 3: 0.001}
+"""NIfTI's code of the length unit (metre, millimetre, micrometre) → millimetres; an unknown unit is taken for millimetres."""
+
+
+def is_nifti(path: Path) -> bool:
+    """Whether a file's name is that of a NIfTI volume."""
+    return path.name.lower().endswith(NIFTI_SUFFIXES)
+
+
+def is_packed(path: Path) -> bool:
+    """Whether a file's name says that gzip has packed it."""
+    return path.name.lower().endswith(".gz")
+
+
+def read_header(path: Path) -> Any:
+    """nibabel's header of a file, unchecked. Raises `DataError`: no NIfTI file, damaged, or nibabel is missing."""
+    package = nibabel()
+    content = _first_bytes(path, max(_VERSIONS))
+    size = header_size(content)
+    if len(content) < size or not size:
+        raise DataError(f"{path} is not a NIfTI file, or damaged in its first bytes; restore or remove it")
+    try:
+        header = getattr(package, f"{_VERSIONS[size]}Header")(content[:size], check=False)
+    except Exception as error:
+        raise broken(path, error) from error
+    if not bytes(header["magic"]).startswith((b"n+", b"ni")):
+        raise DataError(f"{path} is not a NIfTI file (an Analyze header without orientation?); convert it to .nii.gz")
+    return header
+
+
+def image_class(size: int) -> Any:
+    """nibabel's class of images for the size of a header."""
+    return getattr(nibabel(), f"{_VERSIONS[size]}Image")
+
+
+def header_size(content: bytes) -> int:
+    """The size that a header states of itself, in either byte order; 0 when it is no NIfTI header."""
+    stated = (int.from_bytes(content[:4], "little"), int.from_bytes(content[:4], "big"))
+    return next((size for size in stated if size in _VERSIONS), 0)
+
+
+def geometry_of(path: Path, header: Any) -> Geometry:
+    """The geometry that a header tells.
+
+    Raises `DataError` naming the file: not three-dimensional (trailing axes of length one are dropped), too large, spacing that is
+    zero, negative, not a number or at odds with the affine.
+    """
+    shape = _three_axes(path, tuple(int(size) for size in header["dim"][1 : 1 + int(header["dim"][0])]))
+    try:
+        affine = np.asarray(header.get_best_affine(), np.float64)
+    except Exception as error:
+        raise broken(path, error) from error
+    unit = _MILLIMETRES.get(int(header["xyzt_units"]) & 7, 1.0)
+    affine[:3] *= unit
+    raw = tuple(float(value) for value in header["pixdim"][1:4])
+    return Geometry.of_ras(affine, shape, _spacing(path, raw, unit, affine))
+
+
+def nibabel() -> Any:
+    """The package. Raises `DataError` where it is missing."""
+    try:
+        return import_module("nibabel")
+    except ImportError as error:
+        raise DataError("NIfTI volumes need nibabel: pip install nibabel") from error
+
+
+def broken(path: Path, error: Exception) -> DataError:
+    """Readers raise almost anything on damaged bytes; a lack of memory is not the file's fault."""
+    if isinstance(error, MemoryError):
+        return DataError(f"{path} does not fit into memory; crop or resample it")
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return DataError(f"{path} is damaged or truncated ({reason}); restore or remove it")
+
+
+def _first_bytes(path: Path, number: int) -> bytes:
+    try:
+        with gzip.open(path) if is_packed(path) else path.open("rb") as stream:
+            return stream.read(number)
+    except Exception as error:
+        read_content(path)  # a missing, unreadable or empty file has a line of its own
+        raise broken(path, error) from error
+
+
+def _three_axes(path: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    if len(shape) != 3:
+        hint = "save each frame as a file" if len(shape) > 3 else "volumes have three"
+        raise DataError(f"{path} has {len(shape)} axes ({sizes(shape)}); {hint}")
+    if np.prod(shape, dtype=np.float64) > MAX_VOXELS:
+        raise DataError(f"{path} has {sizes(shape)} voxels, above the limit of {MAX_VOXELS:,}; crop or resample it")
+    return shape
+
+
+def _spacing(path: Path, raw: tuple[float, ...], unit: float, affine: NDArray[np.float64]) -> Triple:
+    if not (np.isfinite(raw).all() and np.isfinite(affine).all()):
+        raise DataError(f"{path} has a spacing or affine that is not a number ({sizes(raw)}); correct its header")
+    if min(raw) <= 0:
+        raise DataError(f"{path} has the spacing {sizes(raw)}, which cannot be; correct its header")
+    spacing = (raw[0] * unit, raw[1] * unit, raw[2] * unit)
+    by_affine = tuple(np.linalg.norm(affine[:3, :3], axis=0).tolist())
+    if not np.allclose(spacing, by_affine, rtol=0.01):
+        raise DataError(
+            f"{path} tells two spacings: {sizes(spacing)} mm (pixdim) and {sizes(by_affine)} mm (affine); correct its header"
+        )
+    return spacing

@@ -1,0 +1,95 @@
+"""PNG, JPEG, BMP, GIF and TIFF as formats: one picture a file, decoded as a whole when its pixels are asked for."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.data.core.geometry import Geometry
+from delineate.data.core.input_spec import Pixels
+from delineate.data.core.mask_values import RawMask
+from delineate.data.formats import images
+from delineate.data.formats.contract import DEFAULT_MAX_PIXELS, GRAY, RGB, RGBA, ImageHandle, Palette, Reader, Writer
+from delineate.data.formats.headers import sniff
+
+
+class PictureHandle(ImageHandle):
+    """A picture whose file, or place in a packed file, has been read but not decoded. Turned as its orientation says."""
+
+    def __init__(self, path: Path, content: bytes, max_pixels: int) -> None:
+        """Raises `DataError` as `images.decode_image`, for all that the header tells."""
+        self.path, self._content, self._max_pixels = path, content, max_pixels
+        header = images.checked_header(content, path, max_pixels)
+        self.shape = (header.width, header.height) if header.orientation >= 5 else (header.height, header.width)
+
+    @cached_property
+    def _pixels(self) -> Pixels:
+        return images.decode_image(self._content, self.path, max_pixels=self._max_pixels)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._pixels.dtype
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        return GRAY if self._pixels.ndim == 2 else {3: RGB, 4: RGBA}[self._pixels.shape[2]]
+
+    def read(self) -> Pixels:
+        return self._pixels
+
+    def slice(self, axis: int, index: int) -> Pixels:
+        if index:
+            raise IndexError(f"a picture has one slice, not a slice {index}")
+        return self._pixels
+
+    def labels(self) -> RawMask:
+        return images.raw_mask(self._content, self.path, max_pixels=self._max_pixels)
+
+    def digest(self) -> str:
+        return hashlib.sha256(self._content).hexdigest()
+
+
+class PngWriter(Writer):
+    """Masks as gray PNGs, or with colors as palette PNGs whose pixels still hold the values."""
+
+    suffixes = (".png",)
+
+    def write_mask(
+        self,
+        path: Path,
+        mask: NDArray[Any],
+        *,
+        like: ImageHandle | Geometry | None = None,
+        labels: str = "",
+        palette: Palette | None = None,
+    ) -> None:
+        if isinstance(like, ImageHandle) and mask.shape != like.shape:
+            raise ValueError(f"a mask to write has the shape {like.shape} of its image, not {mask.shape}")
+        images.write_mask(path, mask, labels, palette)
+
+
+class Raster(Reader):
+    """PNG, JPEG, BMP and GIF; files of these kinds under other names, too."""
+
+    name = "raster"
+    suffixes: ClassVar[tuple[str, ...]] = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
+    writer: ClassVar[Writer | None] = PngWriter()
+
+    def sniff(self, path: Path, first: bytes) -> bool:
+        return sniff(first) not in (None, "npy")
+
+    def open(self, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageHandle:
+        return PictureHandle(path, images.read_content(path), max_pixels)
+
+
+class Tiff(Raster):
+    """TIFF pictures of one page. What is in the file counts, so its reader is that of the other pictures."""
+
+    name = "tiff"
+    suffixes = (".tif", ".tiff")
+    writer = None

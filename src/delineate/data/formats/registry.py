@@ -1,0 +1,199 @@
+"""Which formats there are, by name and by the endings of files' names.
+
+Other packages add theirs by the entry point `delineate.formats`. Ours come first: no other format can take a suffix from them.
+What is in a file decides where its name does not.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from delineate.common.errors import DataError, DelineateError
+from delineate.common.plugins import Plugins
+from delineate.data.core.geometry import Geometry, check_same_geometry
+from delineate.data.core.manifest import Coding
+from delineate.data.core.mask_values import RawMask
+from delineate.data.formats.contract import DEFAULT_MAX_PIXELS, ImageHandle, Palette, Reader, Writer
+
+FORMATS = Plugins(
+    "format",
+    "delineate.formats",
+    {
+        "raster": "delineate.data.formats.pictures:Raster",
+        "tiff": "delineate.data.formats.pictures:Tiff",
+        "nifti": "delineate.data.formats.nifti:Nifti",
+        "packed": "delineate.data.formats.packed:Packed",
+    },
+)
+UNREAD_VOLUMES = (".dcm", ".npy", ".nrrd", ".mha", ".mhd")
+"""Endings of volumes that no reader is built in for; they are known, so that the user is told what they are."""
+
+_SNIFFED = 1024
+"""Bytes that a format is told by."""
+
+
+@cache
+def readers() -> dict[str, Reader]:
+    """All formats by name, ours first. Raises `DelineateError` for another package's that cannot be used."""
+    found: dict[str, Reader] = {}
+    for name in (*FORMATS.built_in, *sorted(set(FORMATS.names()) - set(FORMATS.built_in))):
+        reader = _made(name)
+        taken = {suffix: other for other, one in found.items() for suffix in one.suffixes}
+        twice = next((suffix for suffix in reader.suffixes if suffix in taken), None)
+        if twice is not None:
+            raise DelineateError(f"format '{name}' ({FORMATS.place(name)}) reads {twice}, as '{taken[twice]}' does")
+        found[name] = reader
+    return found
+
+
+def forget_other_packages() -> None:
+    """Look for entry points anew at the next question: a package was installed or removed while the program runs."""
+    FORMATS.forget_others()
+    readers.cache_clear()
+    _suffixes.cache_clear()
+
+
+def image_suffix(path: Path) -> str:
+    """The ending of a picture format that a file's name has, in lower case, or ''."""
+    return _ending(path.name, _suffixes("picture"))
+
+
+def volume_suffix(path: Path) -> str:
+    """The ending of a format of volumes or packed files that a file's name has, in lower case, readable or not, or ''."""
+    return _ending(path.name, _suffixes("volume", "packed")) or _ending(path.name, UNREAD_VOLUMES)
+
+
+def reads_volume(path: Path) -> bool:
+    """Whether a file's name is that of a volume that can be read; packed files are none."""
+    return bool(_ending(path.name, _suffixes("volume")))
+
+
+def file_stem(path: Path) -> str:
+    """A file's name without its suffix, `.nii.gz` being one: `case_01.nii.gz` → `case_01`."""
+    suffix = volume_suffix(path) or image_suffix(path)
+    return path.name[: -len(suffix)] if suffix else path.stem
+
+
+def reader_of(path: Path) -> Reader:
+    """The format of a file, folder or address inside of a packed file (`FILE#ARRAY.17`).
+
+    Raises `DataError` for a volume that nothing here reads. What is unknown is left to the reader of pictures, which says so.
+    """
+    known = readers()
+    if (name := next((name for name, one in known.items() if _ending(path.name, one.suffixes)), None)) is not None:
+        return known[name]
+    if unread := _ending(path.name, UNREAD_VOLUMES):
+        raise DataError(f"{path} is a volume of a format ({unread}) that is not readable yet: convert it to .nii.gz")
+    first = _first_bytes(path)
+    return next((one for one in known.values() if one.sniff(path, first)), known["raster"])
+
+
+def open_image(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageHandle:
+    """Open an image of any format: its size is known then, its pixels are decoded when they are asked for.
+
+    Raises `DataError` as `Reader.open`.
+    """
+    return reader_of(path).open(path, max_pixels=max_pixels)
+
+
+def read_raw_labels(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> RawMask:
+    """A mask of any format before it is known what its values mean. Raises `DataError` as `ImageHandle.labels`."""
+    return open_image(path, max_pixels=max_pixels).labels()
+
+
+def read_labels(path: Path, coding: Coding | None = None) -> NDArray[Any]:
+    """Raw label values of a mask of any format, H×W or X×Y×Z, uint8 or uint16; colors as uint32. Raises `DataError`."""
+    return read_raw_labels(path).as_coded(coding, path)
+
+
+def check_same_grid(one: Path, other: Path) -> None:
+    """Raise `DataError` naming both volumes where their voxels do not lie at the same places (`core.geometry`)."""
+    check_same_geometry(read_geometry(one), one, read_geometry(other), other)
+
+
+def read_geometry(path: Path) -> Geometry:
+    """Where the voxels of a volume lie, from its header alone. Raises `DataError` as `open_image`, and where it does not tell."""
+    geometry = open_image(path).geometry
+    if geometry is None:
+        raise DataError(f"{path} does not tell where its voxels lie; convert it to a format that does, such as .nii.gz")
+    return geometry
+
+
+def writer_of(name: str) -> Writer:
+    """The writer of a format. Raises `DataError` naming the formats that masks are written in."""
+    reader = readers().get(name)
+    if reader is None or reader.writer is None:
+        able = ", ".join(one.name for one in readers().values() if one.writer is not None)
+        raise DataError(f"masks cannot be written as '{name}'; there are {able}")
+    return reader.writer
+
+
+def writer_for(path: Path) -> Writer:
+    """The writer for a file's name. Raises `DataError` where no format writes such files."""
+    writers = [one.writer for one in readers().values() if one.writer is not None]
+    found = next((one for one in writers if _ending(path.name, one.suffixes)), None)
+    if found is None:
+        known = ", ".join(suffix for one in writers for suffix in one.suffixes)
+        raise DataError(f"masks cannot be written to {path}; its name must end in {known}")
+    return found
+
+
+def write_mask(
+    path: Path,
+    mask: NDArray[Any],
+    *,
+    like: ImageHandle | Geometry | None = None,
+    labels: str = "",
+    palette: Palette | None = None,
+) -> None:
+    """Write class values in the format of `path`, on the grid of the image `like`: `Writer.write_mask` says what is what.
+
+    `mask` is in the order of axes of `like`, which need not be that of its file. Raises `DataError` for an unknown format.
+    """
+    if isinstance(like, ImageHandle):
+        mask, like = like.as_stored(mask), like.stored
+    writer_for(path).write_mask(path, mask, like=like, labels=labels, palette=palette)
+
+
+def _made(name: str) -> Reader:
+    loaded = FORMATS.load(name)
+    if not (isinstance(loaded, type) and issubclass(loaded, Reader)):
+        raise DelineateError(
+            f"format '{name}' ({FORMATS.place(name)}) is not a subclass of delineate.data.formats.contract.Reader"
+        )
+    reader = loaded()
+    wrong = [suffix for suffix in reader.suffixes if suffix != suffix.lower() or not suffix.startswith(".")]
+    if reader.name != name or wrong:
+        what = (
+            f"has the suffix '{wrong[0]}', which is not in lower case with a dot"
+            if wrong
+            else f"calls itself '{reader.name}'"
+        )
+        raise DelineateError(f"format '{name}' ({FORMATS.place(name)}) {what}")
+    return reader
+
+
+@cache
+def _suffixes(*kinds: str) -> tuple[str, ...]:
+    """Of all formats of these kinds, longest first."""
+    found = {suffix for one in readers().values() if one.kind in kinds for suffix in one.suffixes}
+    return tuple(sorted(found, key=len, reverse=True))
+
+
+def _ending(name: str, suffixes: tuple[str, ...]) -> str:
+    lower = name.lower()
+    if not lower.endswith(suffixes):
+        return ""
+    return next((one for one in suffixes if lower.endswith(one) and len(lower) > len(one)), "")
+
+
+def _first_bytes(path: Path) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(_SNIFFED)
+    except OSError:  # a folder, an address inside of a file, or nothing: the reader says what is wrong
+        return b""
