@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from delineate.evaluation.comparison import Comparison
     from delineate.evaluation.files import Evaluation
     from delineate.fewshot.episode_file import EpisodeFile
-    from delineate.inference.files import PredictionResult
+    from delineate.inference.results import PredictionResult
     from delineate.studies.leaderboard import Leaderboard
 
 GIB = 2**30

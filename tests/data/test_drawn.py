@@ -15,7 +15,7 @@ from delineate.data.layouts.source import DataSource
 from delineate.data.loading.open import open_data
 from delineate.data.splits.drawn import run_manifest, with_drawn_splits
 from delineate.evaluation.references import open_references
-from delineate.inference.inputs import plan_split
+from delineate.inference.inputs import find_split
 
 
 @pytest.fixture
@@ -33,8 +33,8 @@ def test_the_test_split_is_that_of_the_run(run: tuple[Path, Path]) -> None:
     assert saved is not None
     assert saved == run_manifest(model.parent)
     drawn = open_data(data, seed=3)[0].split("test")
-    planned = plan_split([DataSource(data)], "test", model)
-    assert [task.name for task in planned.tasks] == [case.id for case in drawn]
+    planned = find_split([DataSource(data)], "test", model)
+    assert [task.name for task in planned.images] == [case.id for case in drawn]
     assert planned.notes == (f"{data} names no splits: split 'test' as {saved} drew it",)
     found = open_references(data, "test", None, run=saved)
     assert [case.id for case in found.cases] == [case.id for case in drawn]
@@ -44,8 +44,8 @@ def test_the_test_split_is_that_of_the_run(run: tuple[Path, Path]) -> None:
 def test_lists_of_the_data_go_before(run: tuple[Path, Path]) -> None:
     data, model = run
     (data / "test.txt").write_text("c1\n")
-    planned = plan_split([DataSource(data)], "test", model)
-    assert ([task.name for task in planned.tasks], planned.notes) == (["c1"], ())
+    planned = find_split([DataSource(data)], "test", model)
+    assert ([task.name for task in planned.images], planned.notes) == (["c1"], ())
 
 
 def test_other_files_are_another_data_set(run: tuple[Path, Path], tmp_path: Path) -> None:
@@ -59,9 +59,9 @@ def test_other_files_are_another_data_set(run: tuple[Path, Path], tmp_path: Path
     for path in (data / "images").iterdir():
         write_image(path, np.full((16, 16, 3), 7, np.uint8))
     with pytest.raises(DataError, match="is not the file that the manifest was made from"):
-        plan_split([DataSource(data)], "test", model)
+        find_split([DataSource(data)], "test", model)
 
 
 def test_a_model_on_its_own_knows_no_splits(run: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"it names none; give the manifest\.json of a run"):
-        plan_split([DataSource(run[0])], "test", tmp_path / "model.safetensors")
+        find_split([DataSource(run[0])], "test", tmp_path / "model.safetensors")

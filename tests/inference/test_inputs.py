@@ -13,7 +13,7 @@ from delineate.common.errors import DataError
 from delineate.data.core.words import Role, ending, folder_word
 from delineate.data.layouts.discover import discover
 from delineate.data.layouts.source import DataSource
-from delineate.inference.inputs import expand, name_outputs, plan_inputs, plan_split
+from delineate.inference.inputs import expand, find_inputs, find_split, name_outputs
 from raw_sets import DRIVE, PAIRED, spread
 
 
@@ -45,7 +45,7 @@ def followed(root: Path, message: str) -> set[Path]:
     """The images that an error's advice gives."""
     assert "\n" not in message
     if "--split all" in message:
-        return {task.image for task in plan_split([DataSource(root)], "all").tasks}
+        return {task.image for task in find_split([DataSource(root)], "all").images}
     if pattern := re.search(r"the pattern '(.*)'$", message):
         return set(expand([pattern[1]]))
     given = re.search(r"; give (.*)$", message)
@@ -63,7 +63,7 @@ def test_patients_get_a_pattern_without_the_masks(tmp_path: Path) -> None:
     beside = made(tmp_path / "lgg", spread("P{1,2,3,4}/P{0,1}{,_mask}.tif"))
     with pytest.raises(DataError, match=r"give the folder with --split all, which leaves the masks out$"):
         expand([beside])
-    assert len(plan_split([DataSource(beside)], "all").tasks) == 8
+    assert len(find_split([DataSource(beside)], "all").images) == 8
     odd = made(tmp_path / "a[1]*", spread("P{1,2,3,4}/{images,masks}/{0,1}.png"))
     with pytest.raises(DataError) as caught:
         expand([odd])
@@ -72,18 +72,18 @@ def test_patients_get_a_pattern_without_the_masks(tmp_path: Path) -> None:
 
 def test_masks_beside_images_are_left_out_and_that_is_said(tmp_path: Path) -> None:
     root = made(tmp_path, spread("{a,b}{,_mask}.png", "notes.txt"))
-    planned = plan_inputs([root])
-    assert [task.name for task in planned.tasks] == ["a", "b"]
+    planned = find_inputs([root])
+    assert [task.name for task in planned.images] == ["a", "b"]
     assert planned.notes == (f"2 masks beside their images left out of {root}: a_mask.png, b_mask.png",)
     assert len(expand([str(root / "*.png")])) == 4  # a pattern is meant as it stands
 
 
 def test_outputs_of_a_split_are_called_like_the_cases(tmp_path: Path) -> None:
     root = made(tmp_path, spread("P{1,2}/{images,masks}/{0,1}.png"))
-    tasks = plan_split([DataSource(root)], "all").tasks
+    tasks = find_split([DataSource(root)], "all").images
     assert [task.name for task in tasks] == ["P1_0", "P2_0", "P1_1", "P2_1"]
     assert [task.name for task in tasks] == [case.id for case in discover(root).cases]
-    drive = plan_split([DataSource(made(tmp_path / "drive", DRIVE), masks="1st_manual")], "test").tasks
+    drive = find_split([DataSource(made(tmp_path / "drive", DRIVE), masks="1st_manual")], "test").images
     assert [task.name for task in drive] == ["01_test", "02_test"]
 
 
@@ -107,7 +107,7 @@ def test_lists_of_data_sets_need_a_split(tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_text("image,mask\na.png,\n")
     with pytest.raises(DataError, match=r"data\.csv lists a data set; .* such as --split all$"):
         expand([tmp_path / "data.csv"])
-    assert [task.name for task in plan_split([DataSource(tmp_path / "data.csv")], "all").tasks] == ["a"]
+    assert [task.name for task in find_split([DataSource(tmp_path / "data.csv")], "all").images] == ["a"]
 
 
 def test_equal_names_in_folders_keep_their_folders(tmp_path: Path) -> None:

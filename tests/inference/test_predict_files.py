@@ -20,10 +20,11 @@ from delineate.data.formats.images import read_mask
 from delineate.data.layouts.discover import discover
 from delineate.data.layouts.source import DataSource
 from delineate.evaluation.predictions import PredictionList
-from delineate.inference import files as module
+from delineate.inference import write as module
 from delineate.inference.files import predict_files
-from delineate.inference.inputs import expand, name_outputs, plan_split
+from delineate.inference.inputs import expand, find_split, name_outputs
 from delineate.inference.predictor import Predictor, load
+from delineate.inference.segment import Worker
 from micro_method import brightness
 
 FOUR = ClassTable(names=("background", "left lung", "b/c", "d"))
@@ -237,23 +238,25 @@ def test_memory_does_not_grow_with_the_number_of_files(tmp_path: Path, monkeypat
     for index in range(1, 200):
         (tmp_path / "in" / f"{index}.png").hardlink_to(source)
     alive, most, largest = 0, 0, 0
-    prepare, write = module._Job.prepare, module._Job.write
+    prepare, classes = Worker.prepare, Worker.classes
 
-    def counted_prepare(job, task):
+    def counted_prepare(worker, pixels):
         nonlocal alive, most, largest
         alive += 1
         most = max(most, alive)
-        ready = prepare(job, task)
+        ready = prepare(worker, pixels)
+        assert ready.input.base is None
         largest = max(largest, ready.input.size)
         return ready
 
-    def counted_write(*arguments):
+    def counted_classes(worker, output):
         nonlocal alive
         alive -= 1
-        return write(*arguments)
+        assert output.values.size == 32 * 32
+        return classes(worker, output)
 
-    monkeypatch.setattr(module._Job, "prepare", counted_prepare)
-    monkeypatch.setattr(module._Job, "write", counted_write)
+    monkeypatch.setattr(Worker, "prepare", counted_prepare)
+    monkeypatch.setattr(Worker, "classes", counted_classes)
     result = predict_files(make(), [tmp_path / "in"], tmp_path / "out", batch_size=4)
     assert len(result.files) == 200
     assert most <= 16
@@ -263,15 +266,15 @@ def test_memory_does_not_grow_with_the_number_of_files(tmp_path: Path, monkeypat
 def test_a_split_of_a_data_set_is_predicted(tmp_path: Path):
     data = write_phantoms(tmp_path / "data", count=8, size=32, seed=0)
     wanted = (data / "test.txt").read_text().split()
-    tasks = plan_split([DataSource(data)], "test").tasks
+    tasks = find_split([DataSource(data)], "test").images
     assert [task.image.stem for task in tasks] == [task.name for task in tasks] == wanted
     discover(data).save(tmp_path / "manifest.json")
-    assert plan_split([DataSource(tmp_path / "manifest.json")], "test").tasks == tasks
-    assert len(plan_split([DataSource(data)], "all").tasks) == 8
+    assert find_split([DataSource(tmp_path / "manifest.json")], "test").images == tasks
+    assert len(find_split([DataSource(data)], "all").images) == 8
     for name in ("train", "val", "test"):
         (data / f"{name}.txt").unlink()
     with pytest.raises(DataError, match=r"no images in split 'test'; it names none; give the manifest.json of a run"):
-        plan_split([DataSource(data)], "test")
+        find_split([DataSource(data)], "test")
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tif"])

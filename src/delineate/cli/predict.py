@@ -12,7 +12,7 @@ from delineate.cli import options
 from delineate.cli.progress import progress
 
 if TYPE_CHECKING:
-    from delineate.inference.files import PredictionResult
+    from delineate.inference.results import PredictionResult
 
 SHOWN = 20
 """Rows of the table on the console; all are in summary.csv."""

@@ -24,8 +24,8 @@ from delineate.fewshot.evaluate import Job, Scored, evaluate_episodes
 from delineate.fewshot.pictures import Picture, Pictured
 from delineate.fewshot.segmenter import FewShotPredictor
 from delineate.fewshot.slices import SliceSet
-from delineate.inference.files import write_png
 from delineate.inference.panels import render
+from delineate.inference.write import write_png
 
 VERB = "delineate fewshot evaluate"
 _GAP = 4

@@ -15,9 +15,9 @@ from delineate.data.core.input_spec import Pixels
 from delineate.fewshot.evaluate import Job, Labels, Scored
 from delineate.fewshot.segmenter import ConditionedPredictor
 from delineate.fewshot.support import Support
-from delineate.inference.files import write_png
 from delineate.inference.overlay import draw
 from delineate.inference.panels import render
+from delineate.inference.write import write_png
 from delineate.methods.contract import Panel
 
 FOLDER = "pictures"

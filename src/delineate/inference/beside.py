@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,7 +26,7 @@ class References:
     """Names of images whose reference could not be read, or is of another size."""
 
     @classmethod
-    def of(cls, data: Sequence[DataSource], classes: ClassTable) -> References:
+    def of(cls, data: Iterable[DataSource], classes: ClassTable) -> References:
         """All references of the data sets, read as `evaluate` would read them for a model of these classes."""
         found = cls()
         for source in data:

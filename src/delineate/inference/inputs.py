@@ -27,7 +27,7 @@ SplitChoice = Split | Literal["all"]
 
 
 @dataclass(frozen=True)
-class Task:
+class Input:
     """One image to predict. `name`: of its outputs, relative to the output folder, without suffix, in POSIX form."""
 
     image: Path
@@ -35,28 +35,28 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Planned:
+class Inputs:
     """What is to be predicted, and what its owner should know of it."""
 
-    tasks: list[Task]
+    images: list[Input]
     notes: tuple[str, ...] = ()
     folders: frozenset[Path] = frozenset()
     """Those that the images and masks of data sets lie in."""
 
 
-def plan_inputs(inputs: Iterable[Path | str]) -> Planned:
+def find_inputs(inputs: Iterable[Path | str]) -> Inputs:
     """The images of files, folders and patterns, as `expand` finds them; masks that lie beside their images are left out."""
     notes: list[str] = []
-    return Planned(name_outputs(expand(inputs, notes)), tuple(notes))
+    return Inputs(name_outputs(expand(inputs, notes)), tuple(notes))
 
 
-def plan_split(data: Sequence[DataSource], split: SplitChoice, model: Path | None = None) -> Planned:
+def find_split(data: Sequence[DataSource], split: SplitChoice, model: Path | None = None) -> Inputs:
     """The images of one split of data sets: folders, tables or manifests. Outputs are named by the cases.
 
     Splits that a folder does not bring are those that the model's own run drew, where it was trained on the same files.
     Raises `DataError` when there are none.
     """
-    tasks, notes, folders = [], [], set()
+    images, notes, folders = [], [], set()
     for source in data:
         manifest, note = _divided(source, split, model)
         notes += note
@@ -65,12 +65,12 @@ def plan_split(data: Sequence[DataSource], split: SplitChoice, model: Path | Non
             known = sorted({case.split for case in manifest.cases if case.split})
             said = f"its splits are: {', '.join(known)}" if known else "it names none; give the manifest.json of a run"
             raise DataError(f"{source.path} has no images in split '{split}'; {said}")
-        tasks += [Task(_checked(manifest, case), case.id) for case in cases]
+        images += [Input(_checked(manifest, case), case.id) for case in cases]
         folders |= {manifest.path(file).parent for case in manifest.cases for file in case.images + case.masks}
-    twice = next((name for name, number in Counter(task.name for task in tasks).items() if number > 1), None)
+    twice = next((name for name, number in Counter(found.name for found in images).items() if number > 1), None)
     if twice is not None:
         raise DataError(f"two of the data sets have a case '{twice}'; predict them into different folders")
-    return Planned(tasks, tuple(notes), frozenset(folders))
+    return Inputs(images, tuple(notes), frozenset(folders))
 
 
 def expand(inputs: Iterable[Path | str], notes: list[str] | None = None) -> list[Path]:
@@ -90,25 +90,25 @@ def expand(inputs: Iterable[Path | str], notes: list[str] | None = None) -> list
     return list({os.path.realpath(path): path for path in reversed(found)}.values())[::-1]
 
 
-def name_outputs(images: Sequence[Path]) -> list[Task]:
+def name_outputs(images: Sequence[Path]) -> list[Input]:
     """Stems as names where all differ; else the path from the images' common folder. Raises `DataError` when those clash too."""
     stems = Counter(map(picture_name, images))
     if max(stems.values()) == 1:
-        return [Task(image, picture_name(image)) for image in images]
+        return [Input(image, picture_name(image)) for image in images]
     absolute = [Path(os.path.abspath(image)) for image in images]  # noqa: PTH100 - links stay what they are called
     common = Path(os.path.commonpath([path.parent for path in absolute]))
-    tasks = [
-        Task(image, path.relative_to(common).with_name(picture_name(image)).as_posix())
+    named = [
+        Input(image, path.relative_to(common).with_name(picture_name(image)).as_posix())
         for image, path in zip(images, absolute, strict=True)
     ]
-    counts = Counter(task.name for task in tasks)
+    counts = Counter(each.name for each in named)
     for name, count in counts.items():
         if count > 1:
-            same = [str(task.image) for task in tasks if task.name == name]
+            same = [str(each.image) for each in named if each.name == name]
             raise DataError(
                 f"{' and '.join(same)} would both be predicted as {name}.png; predict them into different folders"
             )
-    return tasks
+    return named
 
 
 def _divided(source: DataSource, split: SplitChoice, model: Path | None) -> tuple[Manifest, list[str]]:

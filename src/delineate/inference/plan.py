@@ -1,0 +1,117 @@
+"""What a prediction will do: a list of images with the files that each will give, made and checked before anything is decoded.
+
+A plan is plain data: it can be looked at, tested, divided among processes or sent to another machine.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from delineate.common.errors import DataError
+from delineate.common.paths import too_long
+from delineate.data.core.manifest import ClassTable
+from delineate.inference import ownership
+from delineate.inference.inputs import Input, Inputs
+
+SUMMARY = "summary.csv"
+OVERLAYS, MAPS = "overlays", "probabilities"
+"""Folders inside that of the masks."""
+
+_UNSAFE = re.compile(r"[^\w-]+")
+"""Characters of class names that do not belong into a folder's name."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image, and where what is made of it goes."""
+
+    image: Path
+    """A file, or the address of a picture in a packed file (`data.formats.archives`)."""
+    name: str
+    """Of its outputs, relative to the plan's folder, without suffix, in POSIX form."""
+    mask: Path
+    overlay: Path | None = None
+    """None where overlays were not asked for."""
+    maps: tuple[Path, ...] = ()
+    """Of the probabilities, one per output channel; empty where they were not asked for."""
+
+    @property
+    def files(self) -> list[Path]:
+        """All files that the image gives."""
+        return [self.mask, *([self.overlay] if self.overlay else []), *self.maps]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that one prediction will write into a folder."""
+
+    folder: Path
+    items: tuple[Item, ...]
+    notes: tuple[str, ...] = ()
+    """What the owner of the images should know: masks that were left out, whose splits were taken."""
+    data_folders: frozenset[Path] = frozenset()
+    """Those that the images and masks of data sets lie in."""
+
+    @property
+    def inputs(self) -> set[Path]:
+        """The images, links resolved."""
+        return {item.image.resolve() for item in self.items}
+
+    @property
+    def masks(self) -> list[str]:
+        """The masks' names, relative to the folder."""
+        return [relative(item.mask, self.folder) for item in self.items]
+
+    def check(self, overwrite: bool) -> None:
+        """Raise `DataError` for outputs that clash, would replace an input or lie among the data, have too long a name, or are
+        there already (unless `overwrite`, and they are earlier predictions). Reads the folder's names and its list, no image."""
+        owners: dict[Path, Path] = {}
+        masks: dict[Path, str] = {}
+        inputs = self.inputs
+        for item in self.items:
+            for target in item.files:
+                if target in owners:
+                    raise DataError(f"{owners[target]} and {item.image} would both be written to {target}; rename one")
+                if target.resolve() in inputs:
+                    raise DataError(f"the mask of {item.image} would replace the image {target}; give another --out")
+                if too_long(target.name):
+                    raise DataError(f"the name of {item.image} is too long for {target.suffix} files; shorten it")
+                owners[target], masks[target] = item.image, relative(item.mask, self.folder)
+        ownership.check_places(owners, self.data_folders)
+        ownership.check_existing(self.folder, masks, [self.folder / SUMMARY], overwrite)
+
+
+def make_plan(
+    inputs: Inputs, folder: Path, classes: ClassTable, *, overlay: bool = False, probabilities: bool = False
+) -> Plan:
+    """The list of what predicting `inputs` into `folder` will write, in their order. Nothing is read or written."""
+    inner = map_folders(folder, classes) if probabilities else []
+    items = tuple(_item(found, folder, overlay, inner) for found in inputs.images)
+    return Plan(folder, items, inputs.notes, inputs.folders)
+
+
+def map_folders(folder: Path, classes: ClassTable) -> list[Path]:
+    """Where probability maps go: one folder, or of several classes one for each, named by its index and its name."""
+    base = folder / MAPS
+    if len(classes.names) == 2:
+        return [base]
+    return [base / f"{index}_{_UNSAFE.sub('_', name)}" for index, name in enumerate(classes.names)]
+
+
+def relative(path: Path, folder: Path) -> str:
+    """A path as the lists in `folder` name it."""
+    return path.relative_to(folder).as_posix()
+
+
+def _item(found: Input, folder: Path, overlay: bool, maps: Sequence[Path]) -> Item:
+    file = f"{found.name}.png"
+    return Item(
+        found.image,
+        found.name,
+        mask=folder / file,
+        overlay=folder / OVERLAYS / file if overlay else None,
+        maps=tuple(inner / file for inner in maps),
+    )

@@ -1,0 +1,89 @@
+"""What became of the images of a prediction, and the lists that tell it: `summary.csv` and `predictions.json`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from delineate.common.csv_text import csv_text
+from delineate.common.files import sha256, write_text
+from delineate.data.core.known import Role
+from delineate.evaluation.predictions import PredictedFile, PredictionList
+from delineate.inference.plan import SUMMARY
+from delineate.inference.predictor import Predictor
+from delineate.inference.write import mask_values
+
+
+@dataclass(frozen=True)
+class FileResult:
+    """What became of one image. Sizes in pixels."""
+
+    image: Path
+    name: str
+    height: int = 0
+    width: int = 0
+    percent: tuple[float, ...] = ()
+    """Share of the image in percent, per foreground class."""
+    milliseconds: float = 0.0
+    """Decoding, its part of the batch's forward pass, and encoding."""
+    remark: str | None = None
+    """How the image differs in kind from those the model was trained on."""
+    seen: Role | None = None
+    """What the image was to the model, if it was in its data set."""
+    error: str | None = None
+    """Why there is no mask."""
+    written: PredictedFile | None = None
+    """The files that were written of it, as the list names them."""
+
+
+@dataclass(frozen=True)
+class PredictionResult:
+    """What `predict_files` did."""
+
+    folder: Path
+    classes: tuple[str, ...]
+    """Foreground class names, in the order of `FileResult.percent`."""
+    files: tuple[FileResult, ...]
+    seconds: float
+    notes: tuple[str, ...] = ()
+    """What the caller should know of the inputs: masks that were left out, whose splits were taken."""
+
+    @property
+    def failures(self) -> tuple[FileResult, ...]:
+        """The images that have no mask."""
+        return tuple(file for file in self.files if file.error is not None)
+
+    @property
+    def remarks(self) -> Counter[str]:
+        """Remark → number of images."""
+        return Counter(file.remark for file in self.files if file.remark is not None)
+
+
+def write_lists(done: PredictionResult, predictor: Predictor) -> None:
+    """Write both lists into the result's folder: the table for people, the other for `evaluate`."""
+    write_text(done.folder / SUMMARY, _summary(done))
+    PredictionList(
+        method=predictor.method.info.name,
+        model=None if predictor.source is None else str(predictor.source),
+        model_sha256=None if predictor.source is None else sha256(predictor.source),
+        seed=predictor.artefact.provenance.get("seed"),
+        training=predictor.artefact.provenance.get("training"),
+        class_names=predictor.classes.names,
+        values=mask_values(predictor.classes),
+        labels=predictor.classes.labels,
+        knows_pictures=bool(predictor.known.roles),
+        files=tuple(file.written for file in done.files if file.written is not None),
+    ).save(done.folder)
+
+
+def _summary(done: PredictionResult) -> str:
+    lines = []
+    shares = [f"{name} %" for name in done.classes]
+    for file in done.files:
+        mask = "" if file.error else f"{file.name}.png"
+        values = [f"{value:.4f}" for value in file.percent] or [""] * len(done.classes)
+        lines.append(
+            [file.image, mask, file.width, file.height, *values, f"{file.milliseconds:.1f}", file.remark, file.error]
+        )
+    return csv_text(["image", "mask", "width", "height", *shares, "ms", "remark", "error"], lines)

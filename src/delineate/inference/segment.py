@@ -1,0 +1,163 @@
+"""The worker: decoded images → class maps and probabilities. It knows no files, keeps nothing between calls, and stops for no
+single image: what cannot be done comes back as a `Failure` in its image's place.
+
+Its three steps may run in different threads, and all that passes between them is plain arrays, so that images can also be sent to
+other processes or machines:
+
+    prepare   an image → the network's input                 on any thread
+    forward   a batch of inputs → the network's outputs       on the thread of the device
+    classes   an output → class indices at the image's size   on any thread
+    planes    an output → probabilities at that size          on any thread
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.common.errors import DataError, NotFiniteError
+from delineate.data.core.input_spec import Pixels
+from delineate.data.core.known import Role
+from delineate.inference.predictor import BATCH, Predictor, remark
+from delineate.inference.tiles import Probabilities
+
+NO_MEMORY = (MemoryError, cv2.error)
+"""What NumPy and OpenCV raise where an array does not fit into memory."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why there is no mask of an image."""
+
+    kind: Literal["data", "memory", "not finite"]
+    detail: str
+
+    def line(self, image: object) -> str:
+        """One line for the user; `image`: what the caller calls it."""
+        if self.kind == "memory":
+            return f"{image} does not fit into memory ({self.detail})"
+        return self.detail if self.kind == "data" else f"{image}: {self.detail}"
+
+    @classmethod
+    def of_memory(cls, error: Exception) -> Failure:
+        """From one of `NO_MEMORY`."""
+        return cls("memory", str(error).splitlines()[0] if str(error) else "no details")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of an image besides its pixels."""
+
+    height: int
+    """In pixels, as is the width."""
+    width: int
+    remark: str | None = None
+    """How it differs in kind from the images that the model was trained on."""
+    seen: Role | None = None
+    """What it was to the model, if it was in its data set."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An image on its way to the network."""
+
+    input: NDArray[Any]
+    """h×w×C at the working size: float32 in [0, 1], or, where tiles will be cut from it, in the image's own type."""
+    facts: Facts
+
+
+@dataclass(frozen=True)
+class Output:
+    """What the network made of an image."""
+
+    values: NDArray[Any]
+    """Probabilities K×h×w at the working size, or class indices H×W, settled row by row of tiles."""
+    facts: Facts
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A model at work on images. Holds the predictor and settings alone; see the top of this file for its steps."""
+
+    predictor: Predictor
+    batch_size: int = 0
+    """Images, or tiles of one image, in a forward pass; 0: as the device likes it (`predictor.BATCH`)."""
+    maps: bool = False
+    """Whether `planes` will be asked for. If not, a tiled image is settled row by row and may be very large."""
+
+    @property
+    def tiled(self) -> bool:
+        """Whether a forward pass sees tiles of one image, not several images."""
+        return self.predictor.spec.fit == "patch"
+
+    @property
+    def images(self) -> int:
+        """How many images `forward` takes at a time."""
+        return 1 if self.tiled else self._batch
+
+    @property
+    def _batch(self) -> int:
+        return self.batch_size or BATCH[self.predictor.device.type]
+
+    def prepare(self, image: Pixels) -> Prepared | Failure:
+        """uint8 or uint16 H×W, H×W×3 or H×W×4 (RGB order) → the network's input."""
+        predictor = self.predictor
+        try:
+            ready = predictor.prepare(image)
+        except DataError as error:
+            return Failure("data", str(error))
+        except NO_MEMORY as error:
+            return Failure.of_memory(error)
+        height, width = image.shape[:2]
+        return Prepared(ready, Facts(height, width, remark(image, predictor.spec), predictor.known.role_of(image)))
+
+    def forward(self, prepared: Sequence[Prepared]) -> list[Output | Failure]:
+        """At most `images` inputs → an output or a failure for each, in order.
+
+        Where an output of the batch is not finite, each image is done once more by itself, so that the others have theirs. Raises
+        `DeviceError` when the device's memory does not suffice: no image could be done with that batch.
+        """
+        if not prepared:
+            return []
+        try:
+            return list(self._outputs(prepared))
+        except NotFiniteError as error:
+            if len(prepared) == 1:
+                return [Failure("not finite", str(error))]
+            return [self.forward([one])[0] for one in prepared]
+        except NO_MEMORY as error:
+            if not self.tiled:
+                raise
+            return [Failure.of_memory(error) for _ in prepared]
+
+    def classes(self, output: Output) -> NDArray[np.uint8]:
+        """Class indices H×W at the image's own size (binary: 0 and 1). May raise one of `NO_MEMORY`."""
+        if output.values.ndim == 2:
+            return output.values
+        return self.predictor.to_classes(output.values, output.facts.height, output.facts.width)
+
+    def planes(self, output: Output) -> Iterator[Probabilities]:
+        """Probabilities H×W at the image's own size, of each output channel in turn: one plane is held at a time.
+
+        Only of a worker with `maps`. May raise one of `NO_MEMORY`.
+        """
+        for plane in output.values:
+            yield self.predictor.to_native(plane[None], output.facts.height, output.facts.width)[..., 0]
+
+    def _outputs(self, prepared: Sequence[Prepared]) -> Iterator[Output]:
+        predictor, size = self.predictor, self._batch
+        if not self.tiled:
+            made = predictor.working_probabilities([one.input for one in prepared])
+            yield from (Output(values, one.facts) for values, one in zip(made, prepared, strict=True))
+            return
+        for one in prepared:
+            if self.maps:
+                values: NDArray[Any] = predictor.probabilities_of(one.input, size)
+            else:
+                values = predictor.classes_of(one.input, one.facts.height, one.facts.width, size)
+            yield Output(values, one.facts)

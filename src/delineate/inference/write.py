@@ -1,0 +1,76 @@
+"""The files that are written of one image: its mask, an overlay, probability maps. Each file is whole or absent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.common.files import sha256, write_bytes
+from delineate.data.core.input_spec import Pixels
+from delineate.data.core.known import Role
+from delineate.data.core.manifest import ClassTable
+from delineate.data.formats.images import write_mask
+from delineate.evaluation.predictions import PredictedFile
+from delineate.inference.overlay import draw, palette
+from delineate.inference.plan import Item, relative
+from delineate.inference.tiles import Probabilities
+
+FULL = 65535
+"""The value of a probability map that stands for 1."""
+
+
+def mask_values(classes: ClassTable) -> tuple[int, ...]:
+    """The value of each class in the masks that are written: 0 and 255 for one foreground class, else class indices."""
+    return (0, 255) if len(classes.names) == 2 else tuple(range(len(classes.names)))
+
+
+def write_class_map(path: Path, indices: NDArray[np.uint8], classes: ClassTable) -> None:
+    """Write class indices H×W as a PNG mask, with what its values mean and, of several classes, their colors."""
+    values = mask_values(classes)
+    write_mask(path, np.array(values, np.uint8)[indices], _names_of(classes, values), palette(classes))
+
+
+def write_overlay(
+    path: Path,
+    image: Pixels,
+    indices: NDArray[np.uint8],
+    classes: ClassTable,
+    reference: NDArray[np.uint8] | None = None,
+) -> None:
+    """Write the image with the contours of its mask, and dashed ones of a reference."""
+    write_png(path, draw(image, indices, reference, classes=classes))
+
+
+def write_maps(paths: Sequence[Path], planes: Iterable[Probabilities]) -> None:
+    """Write one plane of probabilities H×W after another as PNG of 16 bits: 65535 is probability 1."""
+    for path, plane in zip(paths, planes, strict=True):
+        write_png(path, np.rint(plane * FULL).astype(np.uint16))
+
+
+def write_png(path: Path, image: NDArray[Any]) -> None:
+    """Write grey H×W or RGB H×W×3, uint8 or uint16, as PNG, atomically."""
+    _, content = cv2.imencode(".png", image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    write_bytes(path, content.tobytes())
+
+
+def listed(item: Item, folder: Path, seen: Role | None) -> PredictedFile:
+    """What the list says of the files of one image, read back from the disk's cache."""
+    overlays = [] if item.overlay is None else [item.overlay]
+    return PredictedFile(
+        mask=relative(item.mask, folder),
+        image=item.image.as_posix(),
+        seen=seen,
+        mask_sha256=sha256(item.mask),
+        maps={relative(path, folder): sha256(path) for path in item.maps},
+        overlays={relative(path, folder): sha256(path) for path in overlays},
+    )
+
+
+def _names_of(classes: ClassTable, values: Sequence[int]) -> str:
+    """What stands in a mask's metadata: "0=background, 255=lesion"."""
+    return ", ".join(f"{value}={name}" for value, name in zip(values, classes.names, strict=True))
