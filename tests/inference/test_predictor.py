@@ -15,7 +15,7 @@ from delineate.artefact.format import Artefact, save
 from delineate.common.errors import ArtefactError, DataError, DeviceError
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
-from delineate.inference import predictor as module
+from delineate.inference import device as module
 from delineate.inference.device import resolve_device
 from delineate.inference.predictor import Predictor, load
 from micro_method import Micro, brightness

@@ -29,7 +29,7 @@ from delineate.fewshot.identity import ClassIdentity, identity
 from delineate.fewshot.segmenter import TASK, FewShotPredictor, load
 from delineate.fewshot.slices import SliceSet, old_name
 from delineate.fewshot.support import Support
-from delineate.inference.predictor import Precision
+from delineate.inference.device import Precision
 from delineate.methods import registry
 
 UNTRAINED = ":untrained"

@@ -24,17 +24,9 @@ from delineate.common.errors import ArtefactError, DataError
 from delineate.data.core.input_spec import InputSpec, Pixels
 from delineate.data.core.manifest import IGNORE, ClassTable
 from delineate.fewshot.support import Support
-from delineate.inference.device import resolve_device
-from delineate.inference.predictor import (
-    BATCH,
-    Precision,
-    Predictor,
-    arithmetic,
-    as_batch,
-    as_pixels,
-    check_usable,
-    checked_precision,
-)
+from delineate.inference.device import Precision, arithmetic, checked_precision, resolve_device
+from delineate.inference.given import as_pixels
+from delineate.inference.predictor import BATCH, Predictor, as_batch, check_usable
 from delineate.methods.contract import Method
 from delineate.methods.episodic import EpisodicBatch, EpisodicModule, State
 

@@ -28,7 +28,7 @@ from delineate.data.core.mask_values import mask_values
 from delineate.data.formats.from_pillow import pillow_mask
 from delineate.data.formats.images import raw_mask, read_content, read_image, read_mask
 from delineate.data.layouts.source import DataSource, as_source
-from delineate.inference.predictor import as_pixels
+from delineate.inference.given import as_pixels
 
 FILE_NAME = "support.json"
 WHITE = 255

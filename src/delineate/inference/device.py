@@ -1,10 +1,17 @@
-"""Where to compute."""
+"""Where to compute, and how exactly."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
 
 import torch
 
 from delineate.common.errors import DeviceError
+
+Precision = Literal["32", "bf16", "16"]
+_AUTOCAST = {"32": None, "bf16": torch.bfloat16, "16": torch.float16}
 
 
 def resolve_device(name: str = "auto") -> torch.device:
@@ -23,3 +30,37 @@ def resolve_device(name: str = "auto") -> torch.device:
     if kind == "cuda" and index and int(index) >= torch.cuda.device_count():
         raise DeviceError(f"device {name} does not exist; this machine has {torch.cuda.device_count()} CUDA device(s)")
     return torch.device(name)
+
+
+def checked_precision(precision: Precision, device: torch.device) -> Precision:
+    """The precision itself. Raises `DeviceError` for one that is unknown, or that the device has not."""
+    if precision not in _AUTOCAST:
+        raise DeviceError(f"unknown precision '{precision}'; use 32, bf16 or 16")
+    if precision == "16" and device.type == "cpu":
+        raise DeviceError("precision 16 needs a GPU; on the CPU use bf16 or 32")
+    if precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
+        raise DeviceError("this GPU has no bfloat16; use precision 16 or 32")
+    return precision
+
+
+@contextmanager
+def arithmetic(device: torch.device, precision: Precision, images: int, size: tuple[int, int]) -> Iterator[None]:
+    """The context in which a network computes: autocast to the precision that was asked for.
+
+    Raises `DeviceError` that names the number of images and their size when memory does not suffice.
+    """
+    try:
+        with torch.autocast(device.type, _AUTOCAST[precision], enabled=precision != "32"):
+            yield
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        smaller = f"try --batch-size {images // 2}" if images > 1 else "try --device cpu"
+        raise DeviceError(
+            f"{device.type} ran out of memory with batch {images} at {size[0]}×{size[1]}; {smaller}"
+        ) from error
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch failed for want of memory, on a GPU or on the CPU."""
+    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)

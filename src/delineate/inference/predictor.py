@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -20,24 +19,26 @@ from torch import nn
 
 from delineate.artefact import format as artefact_format
 from delineate.artefact.format import Artefact
-from delineate.common.errors import ArtefactError, DataError, DeviceError, NotFiniteError
+from delineate.common.errors import ArtefactError, NotFiniteError
 from delineate.data.augment.windows import cut
 from delineate.data.core.input_spec import InputSpec, Pixels, percentiles
 from delineate.data.core.known import KnownPictures
 from delineate.data.core.manifest import ClassTable
-from delineate.data.formats.from_pillow import pillow_pixels
-from delineate.data.formats.images import read_image
-from delineate.inference.device import resolve_device
+from delineate.inference.device import Precision, arithmetic, checked_precision, resolve_device
+from delineate.inference.given import as_pixels, remark
 from delineate.inference.tiles import Blending, Probabilities
 from delineate.methods.contract import Method
 
-Precision = Literal["32", "bf16", "16"]
 BATCH = {"cpu": 4, "cuda": 16, "mps": 8}
 """Images, or tiles of one image, in a forward pass, by kind of device."""
 
 
 class Predictor:
-    """A model that is ready to segment images. What `delineate.load` returns."""
+    """A model that is ready to segment images. What `delineate.load` returns.
+
+    Nothing is kept from one image to the next. Several threads may share a predictor once `network` has been asked for; before
+    that, each of them would make one. A device is best used by one thread: let others decode, prepare and write.
+    """
 
     task: ClassVar[str] = "dense"
     """Kind of method that this class predicts with (`Method.kind`)."""
@@ -201,65 +202,9 @@ def load(path: Path | str, device: str = "auto", precision: Precision = "32") ->
     return Predictor(artefact_format.load(path), device, precision, artefact_format.locate(path))
 
 
-def as_pixels(image: Any) -> Pixels:
-    """An array, a Pillow image or a path → uint8 or uint16 H×W, H×W×3 or H×W×4. Raises `DataError` for anything else."""
-    if isinstance(image, str | Path):
-        return read_image(Path(image))
-    if hasattr(image, "convert"):
-        return pillow_pixels(image)
-    if isinstance(image, np.ndarray) and image.dtype.kind == "u" and image.dtype.itemsize <= 2:
-        image = np.ascontiguousarray(image, image.dtype.newbyteorder("="))
-    if not isinstance(image, np.ndarray) or image.dtype not in (np.uint8, np.uint16):
-        kind = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
-        raise DataError(f"an image to predict is uint8 or uint16, not {kind}; scale it to 0…255 or 0…65535 first")
-    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)) or image.size == 0:
-        raise DataError(f"an image to predict is H×W, H×W×3 or H×W×4, not of shape {image.shape}")
-    return image
-
-
-def remark(pixels: Pixels, spec: InputSpec) -> str | None:
-    """What the user should know when an image is not of the kind that the model was trained on; None if it is."""
-    bits = 8 * pixels.dtype.itemsize
-    grey = pixels.ndim == 2 or pixels.shape[2] == 1
-    wanted = "grey" if spec.channels == "grey" else "RGB"
-    given = "grey" if grey else "RGB"
-    if bits != spec.source_bits:
-        scale = "each image's 0.5th to 99.5th percentile" if spec.intensity == "percentile" else f"0…{2**bits - 1}"
-        return (
-            f"{bits}-bit {given} image given to a model trained on {spec.source_bits}-bit {wanted} images; "
-            f"{scale} is read as black to white"
-        )
-    if wanted == "grey" and not grey:
-        return "RGB image given to a model trained on grey images; it is turned to grey"
-    return None
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch failed for want of memory, on a GPU or on the CPU."""
-    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
-
-
 def as_batch(inputs: Sequence[NDArray[np.float32]], device: torch.device) -> torch.Tensor:
     """Prepared inputs h×w×C → B×C×h×w on the device."""
     return torch.from_numpy(np.stack(inputs)).to(device).permute(0, 3, 1, 2)
-
-
-@contextmanager
-def arithmetic(device: torch.device, precision: Precision, images: int, size: tuple[int, int]) -> Iterator[None]:
-    """The context in which a network computes: autocast to the precision that was asked for.
-
-    Raises `DeviceError` that names the number of images and their size when memory does not suffice.
-    """
-    try:
-        with torch.autocast(device.type, _AUTOCAST[precision], enabled=precision != "32"):
-            yield
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        smaller = f"try --batch-size {images // 2}" if images > 1 else "try --device cpu"
-        raise DeviceError(
-            f"{device.type} ran out of memory with batch {images} at {size[0]}×{size[1]}; {smaller}"
-        ) from error
 
 
 def check_usable(artefact: Artefact, task: str) -> None:
@@ -278,17 +223,3 @@ def _right_verb(method: Method) -> str:
     if method.kind == "dense":
         return f"method '{method.info.name}' segments an image alone, without examples; use `delineate predict`"
     return f"method '{method.info.name}' segments by examples; use `delineate fewshot predict` with --support"
-
-
-_AUTOCAST = {"32": None, "bf16": torch.bfloat16, "16": torch.float16}
-
-
-def checked_precision(precision: Precision, device: torch.device) -> Precision:
-    """The precision itself. Raises `DeviceError` for one that is unknown, or that the device has not."""
-    if precision not in _AUTOCAST:
-        raise DeviceError(f"unknown precision '{precision}'; use 32, bf16 or 16")
-    if precision == "16" and device.type == "cpu":
-        raise DeviceError("precision 16 needs a GPU; on the CPU use bf16 or 32")
-    if precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
-        raise DeviceError("this GPU has no bfloat16; use precision 16 or 32")
-    return precision

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from delineate.common.errors import DataError, NotFiniteError
 from delineate.data.core.input_spec import Pixels
 from delineate.data.core.known import Role
-from delineate.inference.predictor import BATCH, Predictor, remark
+from delineate.inference.given import remark
+from delineate.inference.predictor import BATCH, Predictor
 from delineate.inference.tiles import Probabilities
 
 NO_MEMORY = (MemoryError, cv2.error)
