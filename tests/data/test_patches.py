@@ -11,16 +11,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from delineate.data.augment import apply as transform
+from delineate.data.augment import geometry
 from delineate.data.augment import settings as augment
 from delineate.data.augment import windows as patches
+from delineate.data.augment.flips import Flip
+from delineate.data.augment.quarter_turns import QuarterTurn
 from delineate.data.augment.settings import AugmentParameters, AugmentSettings
+from delineate.data.augment.warp import Warp
 from delineate.data.augment.windows import Contents
 from delineate.data.core.input_spec import InputSpec
 
 SIDES = st.tuples(st.integers(1, 90), st.integers(1, 90))
 WILD = AugmentSettings(
-    flip_horizontal=0.5, flip_vertical=0.5, warp=0.8, rotate=180, scale=(0.5, 2), shift=0.5, shear=20, elastic=0.3
+    flip_horizontal=0.5,
+    flip_vertical=0.5,
+    quarter_turns=0.3,
+    warp=0.8,
+    rotate=180,
+    scale=(0.5, 2),
+    shift=0.5,
+    shear=20,
+    elastic=0.3,
 )
 
 
@@ -127,7 +138,7 @@ def test_pixels_beyond_the_window_are_turned_into_it(seed: int) -> None:
     corner = (80, 70)
     image, labels = patches.augmented(pixels, mask, corner, (32, 40), parameters)
     assert not (labels == 255).any()
-    matrix = transform.warp_matrix(parameters, 32, 40)
+    matrix = geometry.matrix(parameters, (32, 40))
     there = np.array([[1, 0, corner[1]], [0, 1, corner[0]]], float)
     full = there[:, :2] @ matrix @ np.array([[1, 0, -corner[1]], [0, 1, -corner[0]], [0, 0, 1]], float)
     full[:, 2] += there[:, 2]
@@ -137,7 +148,7 @@ def test_pixels_beyond_the_window_are_turned_into_it(seed: int) -> None:
 
 def test_beyond_the_image_a_warped_mask_is_ignored_and_the_picture_has_no_black() -> None:
     pixels, mask = np.full((40, 40, 3), 200, np.uint8), np.ones((40, 40), np.uint8)
-    image, labels = patches.augmented(pixels, mask, (0, 0), (32, 32), AugmentParameters(rotate=45, scale=0.7))
+    image, labels = patches.augmented(pixels, mask, (0, 0), (32, 32), AugmentParameters.of(Warp(rotate=45, scale=0.7)))
     assert image.min() == 200
     assert set(np.unique(labels)) == {1, 255}
 
@@ -147,8 +158,10 @@ def test_without_a_warp_the_pixels_are_the_images_own() -> None:
     image, labels = patches.augmented(pixels, mask, (3, 5), (16, 16), AugmentParameters())
     assert np.array_equal(image, pixels[3:19, 5:21])
     assert np.array_equal(labels, mask[3:19, 5:21])
-    flipped, _ = patches.augmented(pixels, mask, (3, 5), (16, 16), AugmentParameters(flip_horizontal=True))
-    assert np.array_equal(flipped, image[:, ::-1])
+    moves = AugmentParameters.of(Flip(horizontal=True), QuarterTurn(turns=1))
+    moved, moved_labels = patches.augmented(pixels, mask, (3, 5), (16, 16), moves)
+    assert np.array_equal(moved, np.rot90(image[:, ::-1]))
+    assert np.array_equal(moved_labels, np.rot90(labels[:, ::-1]))
 
 
 @pytest.mark.parametrize(("scale", "size"), [(1.0, (31, 47)), (0.5, (16, 24)), (2.0, (62, 94)), (0.001, (1, 1))])

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.data.augment import apply as transform
+from delineate.data.augment import geometry
 from delineate.data.augment.settings import AugmentParameters
 from delineate.data.core.input_spec import Limits, Pixels, percentiles
 from delineate.data.core.manifest import IGNORE
@@ -94,25 +95,25 @@ def augmented(
 ) -> tuple[Any, NDArray[np.uint8]]:
     """`transform.apply` to a window of an image, whose pixels outside the window are there to be turned or moved into it.
 
-    `parameters.border` is not used: see the top of this file.
+    The parameters' border is not used: see the top of this file.
     """
-    if parameters.warps:
-        matrix = transform.warp_matrix(parameters, *window) @ _shift(corner)
-        where = transform.sampling(parameters, matrix, window)
-        image = transform.warp(image, where, window, cv2.INTER_LINEAR, cv2.BORDER_REFLECT_101)
-        mask = transform.warp(mask, where, window, cv2.INTER_NEAREST, cv2.BORDER_CONSTANT, IGNORE)
+    if geometry.interpolates(parameters):
+        matrix = geometry.matrix(parameters, window) @ _shift(corner)
+        where = geometry.sampling(parameters, matrix, window)
+        image = geometry.warp(image, where, window, cv2.INTER_LINEAR, cv2.BORDER_REFLECT_101)
+        mask = geometry.warp(mask, where, window, cv2.INTER_NEAREST, cv2.BORDER_CONSTANT, IGNORE)
     else:
         image, mask = cut(image, corner, window), cut(mask, corner, window, IGNORE)
-        image, mask = transform.flip(image, mask, parameters)
+        image, mask = geometry.moved(image, mask, parameters)
     return transform.photometric(image, parameters), mask
 
 
 def reach(image: Size, corner: Corner, window: Size, parameters: AugmentParameters) -> tuple[slice, slice]:
     """Rows and columns of the image that `augmented` reads. That part alone, with the corner moved along, gives the same window."""
     low, high = np.array(corner, float), np.array(corner, float) + window - 1
-    if parameters.warps:
-        matrix = transform.warp_matrix(parameters, *window) @ _shift(corner)
-        moved = parameters.elastic_alpha  # at most, to any side
+    if geometry.interpolates(parameters):
+        matrix = geometry.matrix(parameters, window) @ _shift(corner)
+        moved = geometry.furthest(parameters)
         left, top, right, bottom = -moved, -moved, window[1] - 1 + moved, window[0] - 1 + moved
         outline = np.array([[left, top], [right, top], [left, bottom], [right, bottom]], float)
         source = np.linalg.solve(matrix[:, :2], (outline - matrix[:, 2]).T)[::-1]

@@ -1,0 +1,29 @@
+"""Gray: colors become their luma."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from delineate.data.augment.color_map import LUMA, ColorMap
+from delineate.data.augment.part import Chromatic, Drawn, Part, Probability, Size
+
+
+class Gray(Chromatic):
+    name: Literal["gray"] = "gray"
+
+    def join(self, below: ColorMap) -> ColorMap:
+        # No mixing changes the luma, so what was mixed before does not matter; contrast and brightness are the same on either side.
+        return replace(below, mixing=np.tile(LUMA, (3, 1)))
+
+
+class GraySettings(Part):
+    draws: ClassVar[type[Drawn]] = Gray
+
+    grey: Probability = 0.0
+    """Probability of turning colours into their luma."""
+
+    def draw(self, rng: np.random.Generator, size: Size) -> Drawn | None:
+        return Gray() if rng.random() < self.grey else None
