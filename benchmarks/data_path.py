@@ -25,6 +25,7 @@ from delineate.data.augment import apply as transform
 from delineate.data.augment import settings as augment
 from delineate.data.augment.settings import AugmentSettings
 from delineate.data.cache.cache import open_cache
+from delineate.data.cache.store import Store
 from delineate.data.cases.phantom import make_phantom
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import Case, Manifest
@@ -118,7 +119,7 @@ def measure(folder: Path, cache_folder: Path, rounds: int, batch: int) -> None:
     cases = manifest.split("train")
     spec = InputSpec(size=SIZE)
     begun = time.perf_counter()
-    cache = open_cache(manifest, cases, spec, folder=cache_folder)
+    cache = open_cache(manifest, census.samples(cases, manifest.labels), spec, Store.at(cache_folder))
     print(f"{len(cases)} training images, sizes {census.sizes.most_common(1)[0][0]}, batch {batch}, {WORKERS} workers")
     print(f"cache built in {time.perf_counter() - begun:.1f} s")
     loader = Loader(cache, spec, TYPICAL, batch_size=batch, seed=0, workers=WORKERS)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from data_path import TYPICAL, WORKERS, ours
 from delineate.data.cache.cache import open_cache
+from delineate.data.cache.store import Store
 from delineate.data.core.input_spec import Fit, InputSpec
 from delineate.data.loading.loader import Loader
 from delineate.data.loading.open import open_data
@@ -27,7 +28,7 @@ def measure(folder: Path, cache_folder: Path, size: int, rounds: int, batch: int
 
     def loader(fit: Fit) -> Loader:
         spec = InputSpec(size=(size, size), fit=fit)
-        cache = open_cache(manifest, cases, spec, folder=cache_folder)
+        cache = open_cache(manifest, census.samples(cases, manifest.labels), spec, Store.at(cache_folder))
         return make_loader(cache, spec, TYPICAL, batch_size=batch, seed=0, workers=WORKERS)
 
     loaders = {"windows": loader("patch"), "whole images": loader("stretch")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 # One thread a process: several test processes that each take all cores hold each other up at every barrier.
@@ -11,6 +12,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 
 from delineate.methods import registry
+from small_volumes import write_slices, write_volumes
 
 
 @pytest.fixture(autouse=True)
@@ -35,3 +37,25 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data sets are not at {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def slice_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """70 slices of ten patients."""
+    return write_slices(tmp_path_factory.mktemp("slices"))
+
+
+@pytest.fixture(scope="session")
+def volume_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six NIfTI volumes of seven slices."""
+    return write_volumes(tmp_path_factory.mktemp("volumes"))
+
+
+@pytest.fixture(scope="session")
+def make_slices() -> Callable[..., Path]:
+    return write_slices
+
+
+@pytest.fixture(scope="session")
+def make_volumes() -> Callable[..., Path]:
+    return write_volumes

@@ -163,8 +163,8 @@ def fewshot_train(
 
     `episodes`: superpixel, supervoxel or labels; `shots`: support images of an episode; `exclude_classes`: names or indices of
     classes, whose slices are not trained on; `stack` and `axis` say how slices make volumes
-    (`delineate.fewshot.slices.open_slices`). All else as for `train`; `epochs` count passes over the training slices. The frozen
-    episodes that the weights were chosen and scored by are in `out/validation/episodes.json`.
+    (`delineate.data.loading.samples.open_samples`). All else as for `train`; `epochs` count passes over the training slices. The
+    frozen     episodes that the weights were chosen and scored by are in `out/validation/episodes.json`.
 
     Raises `DelineateError` (one line): as `train`, and for classes that are not there, or fewer than 50 slices left.
     """
@@ -251,16 +251,16 @@ def fewshot_episodes(
     """Freeze few-shot episodes of a data set in the file `out`, which holds the SHA-256 of every image and mask they use.
 
     `plan` are the fields of `delineate.fewshot.protocol.Plan`; `stack` and `axis` say how slices make volumes
-    (`delineate.fewshot.slices.open_slices`); `fold`: of a manifest with folds, the one that validates, which is then the split
-    `val`. Raises `DataError` for whatever a user can mend.
+    (`delineate.data.loading.samples.open_samples`); `fold`: of a manifest with folds, the one that validates, which is then the
+    split `val`. Raises `DataError` for whatever a user can mend.
     """
     from delineate.common.outputs import check_result_file
     from delineate.data.layouts.source import as_source
+    from delineate.data.loading.samples import open_samples
     from delineate.fewshot.protocol import Plan, make_episodes
-    from delineate.fewshot.slices import open_slices
 
     check_result_file(Path(out), ['"protocol"', '"episodes"', '"support_split"'], "file of episodes")
-    opened = open_slices(as_source(data), stack=stack, axis=axis, fold=fold)
+    opened = open_samples(as_source(data), stack=stack, axis=axis, fold=fold)
     made = make_episodes(opened, Plan(**plan), name=Path(opened.manifest.root).name, stack=stack)
     made = made.model_copy(update={"fold": fold})
     made.save(Path(out))

@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 
 from delineate.common.errors import DataError, DelineateError
-from delineate.data.cache.cache import cache as cache_module
+from delineate.data.cache import cache as cache_module
 from delineate.data.cache.cache import open_cache
+from delineate.data.cache.store import Store
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import Case, Manifest
+from delineate.data.core.samples import Sample
 from delineate.data.loading.open import open_data
 
 Pairs = Callable[..., Path]
@@ -31,10 +33,11 @@ def manifest(make_pairs: Pairs) -> Manifest:
 
 
 def opened(
-    manifest: Manifest, folder: Path, spec: InputSpec = SPEC, **options: Any
+    manifest: Manifest, folder: Path, spec: InputSpec = SPEC, limit_bytes: int = 10**9
 ) -> tuple[cache_module.Cache, list[str]]:
     said: list[str] = []
-    return open_cache(manifest, manifest.cases, spec, folder=folder, announce=said.append, **options), said
+    samples = [Sample(case) for case in manifest.cases]
+    return open_cache(manifest, samples, spec, Store.at(folder, limit_bytes, said.append)), said
 
 
 def test_it_holds_what_the_input_specification_makes(manifest: Manifest, tmp_path: Path) -> None:
@@ -42,7 +45,8 @@ def test_it_holds_what_the_input_specification_makes(manifest: Manifest, tmp_pat
 
     cache, said = opened(manifest, tmp_path / "c")
     assert len(cache) == 10
-    for index, case in enumerate(cache.cases):
+    for index, case in enumerate(manifest.cases):
+        assert cache.samples[index].case == case
         mask = case_mask(manifest, case)
         assert mask is not None
         assert np.array_equal(cache.image(index), SPEC.working_pixels(case_image(manifest, case)))
@@ -127,7 +131,7 @@ def test_16_bit_sources_stay_16_bit(write: Any, tmp_path: Path) -> None:
 def test_unlabelled_cases_are_all_ignore(manifest: Manifest, tmp_path: Path) -> None:
     case = manifest.cases[0]
     bare = case.model_copy(update={"masks": ()})
-    cache = open_cache(manifest, [bare, case], SPEC, folder=tmp_path)
+    cache = open_cache(manifest, [Sample(bare), Sample(case)], SPEC, Store.at(tmp_path))
     assert (cache.mask(0) == 255).all()
     assert [cache.labelled(0), cache.labelled(1)] == [False, True]
 
@@ -137,10 +141,10 @@ def test_limits(manifest: Manifest, tmp_path: Path) -> None:
         opened(manifest, tmp_path / "c", limit_bytes=5 * 1024)
     assert not (tmp_path / "c").exists()
     with pytest.raises(DataError, match="no cases"):
-        open_cache(manifest, (), SPEC, folder=tmp_path)
+        open_cache(manifest, (), SPEC, Store.at(tmp_path))
     unhashed = Case(id="x", images=("images/s0.png",))
     with pytest.raises(DataError, match="has no hash"):
-        open_cache(manifest, [unhashed], SPEC, folder=tmp_path)
+        open_cache(manifest, [Sample(unhashed)], SPEC, Store.at(tmp_path))
 
 
 def test_the_oldest_entry_makes_room(manifest: Manifest, tmp_path: Path) -> None:
@@ -180,7 +184,8 @@ def test_a_cache_folder_that_is_a_file(manifest: Manifest, tmp_path: Path) -> No
 def _open_in_process(manifest: str, folder: str, log: str) -> None:
     said: list[str] = []
     loaded = Manifest.model_validate_json(manifest)
-    cache = open_cache(loaded, loaded.cases, SPEC, folder=Path(folder), announce=said.append)
+    samples = [Sample(case) for case in loaded.cases]
+    cache = open_cache(loaded, samples, SPEC, Store.at(Path(folder), announce=said.append))
     Path(log).write_text(json.dumps([int(cache.images.sum()), [line.split(":")[0] for line in said]]))
 
 

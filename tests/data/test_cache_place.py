@@ -12,9 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from delineate.common.errors import DelineateError
-from delineate.data.cache.cache import make_room, open_cache
+from delineate.data.cache.cache import open_cache
 from delineate.data.cache.place import MARKER, SUBFOLDER, begin_entry, cache_place, finish_entry, remove_entry
+from delineate.data.cache.room import make_room
+from delineate.data.cache.store import Store
 from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.samples import Sample
 from delineate.data.loading.open import open_data
 
 KEY = "0123456789abcdef" * 2
@@ -39,7 +42,8 @@ def test_folders_of_the_user_stay_whatever_the_limit(make_pairs: Callable[..., P
         (home / name / "raw" / "precious.txt").write_text("only copy")
     before = sorted(home.rglob("*"))
     manifest = open_data(make_pairs([f"c{number}" for number in range(4)]))[0]
-    open_cache(manifest, manifest.cases, InputSpec(size=(16, 16)), folder=home, limit_bytes=10_000)
+    samples = [Sample(case) for case in manifest.cases]
+    open_cache(manifest, samples, InputSpec(size=(16, 16)), Store.at(home, 10_000))
     assert set(before) <= set(home.rglob("*"))
 
 
@@ -103,7 +107,8 @@ def test_the_base_folder_of_the_desktop_specification(
 
 def test_entries_are_few_files(make_pairs: Callable[..., Path], tmp_path: Path) -> None:
     manifest = open_data(make_pairs(["a", "b", "c"]))[0]
-    cache = open_cache(manifest, manifest.cases, InputSpec(size=(16, 16)), folder=tmp_path)
+    samples = [Sample(case) for case in manifest.cases]
+    cache = open_cache(manifest, samples, InputSpec(size=(16, 16)), Store.at(tmp_path))
     assert np.asarray(cache.images).shape == (3, 16, 16, 3)
     (made,) = [path for path in cache_place(tmp_path).iterdir() if path.name != "locks"]
     assert sorted(path.name for path in made.iterdir()) == ["images.bin", "index.json", MARKER, "masks.bin"]

@@ -18,6 +18,7 @@ from delineate.data.augment.settings import AugmentSettings
 from delineate.data.cache.cache import Cache
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import Case
+from delineate.data.core.samples import Sample
 from delineate.data.loading.loader import Loader, NumpyBatch
 
 SPEC = InputSpec(size=(16, 24))
@@ -31,7 +32,8 @@ Make = Callable[..., Loader]
 def cache() -> Cache:
     rng = np.random.default_rng(0)
     cases = tuple(
-        Case(id=f"c{number}", images=(f"{number}.png",), masks=() if number == 3 else ("m",)) for number in range(11)
+        Sample(Case(id=f"c{number}", images=(f"{number}.png",), masks=() if number == 3 else ("m",)))
+        for number in range(11)
     )
     masks = rng.integers(0, 2, (11, 16, 24), np.uint8)
     masks[3] = 255
@@ -94,7 +96,7 @@ def test_a_position_can_be_replayed(make: Make, cache: Cache) -> None:
     assert parameters is not None
     index = loader.index(9)
     image, mask = transform.apply(cache.image(index), cache.mask(index), parameters)
-    assert batch.sample_id[1] == cache.cases[index].id
+    assert batch.sample_id[1] == cache.samples[index].name
     assert np.array_equal(batch.image[1], SPEC.to_unit(image))
     assert np.array_equal(batch.mask[1], mask)
 
@@ -122,7 +124,9 @@ def test_unshuffled(make: Make) -> None:
 def test_sixteen_bits(intensity: Any) -> None:
     images = np.random.default_rng(0).integers(0, 5000, (3, 8, 8, 1), np.uint16)
     cache = Cache(
-        tuple(Case(id=str(n), images=("x",), masks=("m",)) for n in range(3)), images, np.zeros((3, 8, 8), np.uint8)
+        tuple(Sample(Case(id=str(n), images=("x",), masks=("m",))) for n in range(3)),
+        images,
+        np.zeros((3, 8, 8), np.uint8),
     )
     spec = InputSpec(size=(8, 8), channels="grey", intensity=intensity, source_bits=16)
     (batch,) = Loader(cache, spec, AugmentSettings(flip_horizontal=1), batch_size=2, seed=0, shuffle=False).batches(
@@ -172,8 +176,10 @@ def loader_threads() -> int:
 
 def test_the_real_thing(make_pairs: Callable[..., Path], tmp_path: Path) -> None:
     from delineate.data.cache.cache import open_cache
+    from delineate.data.cache.store import Store
     from delineate.data.loading.open import open_data
 
-    manifest, _ = open_data(make_pairs([f"s{number}" for number in range(6)]))
-    cache = open_cache(manifest, manifest.split("train"), SPEC, folder=tmp_path / "c")
+    manifest, census = open_data(make_pairs([f"s{number}" for number in range(6)]))
+    samples = census.samples(manifest.split("train"), manifest.labels)
+    cache = open_cache(manifest, samples, SPEC, Store.at(tmp_path / "c"))
     assert len(list(Loader(cache, SPEC, BUSY, batch_size=2, seed=0).batches(0, 5))) == 5

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from delineate.data.cache.cache import open_cache
+from delineate.data.cache.store import Store
 from delineate.data.core.input_spec import Fit, InputSpec
 from delineate.data.loading.open import open_data
 from delineate.data.loading.window_loader import make_loader
@@ -84,9 +85,10 @@ def test_training_sees_what_prediction_sees(tmp_path: Path, write: Any, fit: Fit
         mask = np.zeros((40, 20 + 4 * number), np.uint8)
         mask[5:20, 5:15] = 255
         write(tmp_path / "set/masks" / f"{number}.png", mask)
-    manifest, _ = open_data(tmp_path / "set")
+    manifest, census = open_data(tmp_path / "set")
     spec = InputSpec(channels="grey", size=(48, 48), fit=fit, intensity="percentile", source_bits=16)
-    cache = open_cache(manifest, manifest.cases, spec, folder=tmp_path / "cache")
+    samples = census.samples(manifest.cases, manifest.labels)
+    cache = open_cache(manifest, samples, spec, Store.at(tmp_path / "cache"))
     batches = make_loader(cache, spec, None, batch_size=2, seed=0, workers=1).once()
     seen = {name: image for batch in batches for name, image in zip(batch.sample_id, batch.image, strict=True)}
     for case in manifest.cases:

@@ -17,6 +17,7 @@ from delineate.data.cache.cache import Cache
 from delineate.data.cases.census import Census
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import Case, Manifest
+from delineate.data.core.samples import Sample
 from delineate.data.doctor.check import check
 from delineate.data.doctor.fix import write_fixed
 from delineate.data.layouts.discover import discover, recognise
@@ -198,7 +199,7 @@ def test_the_verb_says_what_is_left(make_pairs: MakePairs, tmp_path: Path) -> No
 
 def mixed_cache(known: int, unknown: int) -> Cache:
     number = known + unknown
-    cases = tuple(Case(id=str(at), images=("x",), masks=("m",) if at < known else ()) for at in range(number))
+    cases = tuple(Sample(Case(id=str(at), images=("x",), masks=("m",) if at < known else ())) for at in range(number))
     images = np.zeros((number, 4, 4, 3), np.uint8)
     return Cache(cases, images, np.zeros((number, 4, 4), np.uint8))
 

@@ -19,6 +19,7 @@ from delineate.common.errors import RecipeError
 from delineate.data.augment.windows import cut, tiles
 from delineate.data.cache.cache import Cache
 from delineate.data.core.manifest import Case, Manifest
+from delineate.data.core.samples import Sample
 from delineate.engine.recipe import Recipe, resolve
 from delineate.engine.request import TrainRequest
 from delineate.engine.run import train
@@ -124,8 +125,8 @@ def test_tiled_counts_are_those_of_whole_images(sizes: list[tuple[int, int]], ch
     tile, rng = (16, 24), np.random.default_rng(0)
     logits = [rng.normal(size=(*size, channels)) for size in sizes]
     masks = [rng.choice([0, 1, max(1, channels - 1), 255], size).astype(np.uint8) for size in sizes]
-    cases = tuple(Case(id=str(number), images=("x",), masks=("m",)) for number in range(len(sizes)))
-    count = TiledCounts(Cache(cases, tuple(logits), tuple(masks)), tile)
+    samples = tuple(Sample(Case(id=str(number), images=("x",), masks=("m",))) for number in range(len(sizes)))
+    count = TiledCounts(Cache(samples, tuple(logits), tuple(masks)), tile)
     stream = [
         torch.from_numpy(cut(values, corner, tile)).permute(2, 0, 1)
         for values, size in zip(logits, sizes, strict=True)

@@ -1,88 +1,12 @@
-"""Small slice folders and volumes, and the smallest few-shot method."""
+"""The smallest few-shot method."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
-from delineate.data.formats.images import write_mask
 from delineate.methods import registry
-
-SIZE = 48
-CLASSES = {"big": 1, "small": 2, "end": 3}
-
-
-def slice_pixels(patient: int, index: int, depth: int) -> tuple[np.ndarray, np.ndarray]:
-    """A slice of a made-up volume: label 1 in all slices but the first, label 2 in the middle ones, label 3 in the last two."""
-    rng = np.random.default_rng([patient, index])
-    labels = np.zeros((SIZE, SIZE), np.uint8)
-    if index > 0:
-        cv2.circle(labels, (16 + patient % 3, 18), 9, 1, -1)
-    if 1 < index < depth - 1:
-        cv2.circle(labels, (34, 30 + patient % 4), 6, 2, -1)
-    if index >= depth - 2:
-        cv2.circle(labels, (14, 38), 5, 3, -1)
-    levels = np.array([70, 160, 220, 120])[labels]
-    image = np.clip(levels + rng.normal(0, 6, labels.shape), 0, 255).astype(np.uint8)
-    return image, labels
-
-
-def write_slices(folder: Path, *, patients: int = 10, depth: int = 7) -> Path:
-    """Slices named by patient, frame and position, in patient-wise split lists: the last two patients are for testing, the two
-    before for validation."""
-    names: dict[str, list[str]] = {"train": [], "val": [], "test": []}
-    for patient in range(patients):
-        split = "test" if patient >= patients - 2 else "val" if patient >= patients - 4 else "train"
-        for index in range(depth):
-            name = f"patient{patient:03d}_frame01_slice_{index:02d}"
-            image, labels = slice_pixels(patient, index, depth)
-            (folder / "images").mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(folder / "images" / f"{name}.png"), image)
-            write_mask(folder / "masks" / f"{name}.png", labels)
-            names[split].append(name)
-    for split, listed in names.items():
-        (folder / f"{split}.txt").write_text("\n".join(listed) + "\n")
-    return folder
-
-
-def write_volumes(folder: Path, *, patients: int = 6, depth: int = 7, axis: int = 2) -> Path:
-    """The same as NIfTI volumes of 16-bit voxels, without lists."""
-    nibabel = pytest.importorskip("nibabel")
-    affine = np.diag([*np.insert([1.0, 1.0], axis, 5.0), 1.0])
-    for name in ("images", "masks"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    for patient in range(patients):
-        pairs = [slice_pixels(patient, index, depth) for index in range(depth)]
-        for name, which, factor in (("images", 0, 13), ("masks", 1, 1)):
-            voxels = np.stack([pair[which] for pair in pairs], axis).astype(np.int16) * factor
-            nibabel.save(nibabel.Nifti1Image(voxels, affine), folder / name / f"case_{patient:02d}.nii.gz")
-    return folder
-
-
-@pytest.fixture(scope="session")
-def slice_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """70 slices of ten patients."""
-    return write_slices(tmp_path_factory.mktemp("slices"))
-
-
-@pytest.fixture(scope="session")
-def volume_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six NIfTI volumes of seven slices."""
-    return write_volumes(tmp_path_factory.mktemp("volumes"))
-
-
-@pytest.fixture(scope="session")
-def make_slices() -> Callable[..., Path]:
-    return write_slices
-
-
-@pytest.fixture(scope="session")
-def make_volumes() -> Callable[..., Path]:
-    return write_volumes
 
 
 @pytest.fixture

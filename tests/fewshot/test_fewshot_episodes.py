@@ -13,14 +13,14 @@ import torch
 
 from delineate.common.errors import DataError
 from delineate.data.augment.settings import AugmentSettings
+from delineate.data.cache.store import Store
 from delineate.data.core.input_spec import InputSpec
+from delineate.data.loading.samples import open_samples
+from delineate.data.loading.working import WorkingSlices, decode
 from delineate.fewshot import regions as region_room
 from delineate.fewshot.episodes import EpisodeSource
 from delineate.fewshot.pools import LabelPool, Pool, SuperpixelPool, SupervoxelPool
 from delineate.fewshot.regions import body_mask, slice_regions, superpixels, supervoxels, volume_regions
-from delineate.fewshot.slices import open_slices
-from delineate.fewshot.store import Store
-from delineate.fewshot.working import WorkingSlices, decode
 
 GREY = InputSpec(channels="grey", size=(32, 32))
 WARP = AugmentSettings(warp=1.0, rotate=10, shift=0.05, scale=(0.9, 1.1))
@@ -34,7 +34,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.fixture(scope="module")
 def training(slice_folder: Path, store: Store) -> WorkingSlices:
-    return decode(open_slices(slice_folder).split("train"), GREY, store)
+    return decode(open_samples(slice_folder).split("train"), GREY, store)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_working_slices_know_where_they_belong(training: WorkingSlices) -> None:
 
 
 def test_volumes_decode_as_slices_do(volume_folder: Path, store: Store) -> None:
-    data = open_slices(volume_folder, cache_folder=store.folder).split("train")
+    data = open_samples(volume_folder, cache_folder=store.folder).split("train")
     found = decode(data, GREY, store)
     for number, (_, one) in enumerate(data):
         assert (found.images[number] == GREY.working_pixels(data.image(one))).all()
@@ -119,7 +119,7 @@ def test_regions_are_kept_on_disk_and_rebuilt_when_damaged(
 
 
 def test_an_entry_above_the_limit_is_refused(training: WorkingSlices, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"super-pixels of 42 slices need 84 KiB, above the limit of 1 KiB"):
+    with pytest.raises(DataError, match=r"super-pixels of 42 slices needs 84 KiB, above the limit of 1 KiB"):
         slice_regions(training, Store.at(tmp_path, 1024), algorithm="slic", size=400, least=100)
 
 
@@ -190,7 +190,7 @@ def test_supervoxel_episodes_go_to_a_neighbour(training: WorkingSlices, supervox
 
 
 def test_supervoxels_need_volumes(slice_folder: Path, store: Store) -> None:
-    single = decode(open_slices(slice_folder, stack="none").split("train"), GREY, store)
+    single = decode(open_samples(slice_folder, stack="none").split("train"), GREY, store)
     with pytest.raises(DataError, match="super-voxels need volumes"):
         volume_regions(single, store, size=1000, least=10)
 
@@ -213,7 +213,7 @@ def test_label_episodes_are_of_two_patients(training: WorkingSlices) -> None:
 
 
 def test_labels_of_one_patient_come_from_other_slices(make_slices: Callable[..., Path], tmp_path: Path) -> None:
-    data = open_slices(make_slices(tmp_path / "data", patients=5)).split("train")
+    data = open_samples(make_slices(tmp_path / "data", patients=5)).split("train")
     one = decode(data, GREY, Store.at(tmp_path / "cache"))
     pool = LabelPool(one, everything(one), (1,), NAMES, least=4)
     picks = [pool.pick(0, 1, np.random.default_rng(seed)) for seed in range(20)]
@@ -273,7 +273,7 @@ def test_a_stream_that_is_left_ends_its_threads(training: WorkingSlices, superpi
 
 def test_sixteen_bits_and_percentiles(slice_folder: Path, store: Store) -> None:
     spec = InputSpec(channels="rgb", size=(32, 32), intensity="percentile")
-    data = decode(open_slices(slice_folder).split("val"), spec, store)
+    data = decode(open_samples(slice_folder).split("val"), spec, store)
     pool = LabelPool(data, everything(data), (1,), NAMES, least=4)
     batch = next(iter(source(data, pool).batches(0, 1)))
     assert batch["image"].shape == (4, 3, 32, 32)

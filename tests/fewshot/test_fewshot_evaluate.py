@@ -18,11 +18,11 @@ from delineate.artefact.format import Artefact, save
 from delineate.common.errors import DataError, RecipeError
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
+from delineate.data.loading.samples import open_samples
 from delineate.evaluation.stored import Stored
 from delineate.fewshot.baselines import BASELINES
 from delineate.fewshot.episode_file import EpisodeFile
 from delineate.fewshot.identity import data_digest, excluded_section
-from delineate.fewshot.slices import open_slices
 from delineate.fewshot.support import Support
 from delineate.methods import registry
 from delineate.methods.contract import MethodOptions
@@ -62,7 +62,7 @@ def test_dice_is_of_the_voxels_of_the_scored_slices_together(
     evaluation = fewshot_evaluate(model(), slice_folder, episodes=episodes, out=tmp_path / "out")
     from delineate.fewshot.segmenter import load
 
-    data, one = open_slices(slice_folder), EpisodeFile.load(episodes).episodes[0]
+    data, one = open_samples(slice_folder), EpisodeFile.load(episodes).episodes[0]
     few, pooled = load(model(), "cpu"), [0, 0]
     for chunk in one.chunks:
         shown = [data.stack(one.support[at].volume).slices[one.support[at].slice] for at in chunk.support]
@@ -177,7 +177,7 @@ def test_settings(slice_folder: Path, episodes: Path, model: Callable[..., Path]
 def test_setting_2_is_of_data_and_class_not_of_names(
     slice_folder: Path, episodes: Path, model: Callable[..., Path], make_slices: Callable[..., Path], tmp_path: Path
 ) -> None:
-    manifest = open_slices(slice_folder).manifest
+    manifest = open_samples(slice_folder).manifest
     name = EpisodeFile.load(episodes).class_names[2]
     run = {"episodes": episodes, "classes": ["2"], "setting": 2, "overwrite": True, "out": tmp_path / "out"}
     about = {"kind": "superpixel", "exclude_rule": "any"}
@@ -187,12 +187,12 @@ def test_setting_2_is_of_data_and_class_not_of_names(
     other_class = model(episodes={**about, "exclude": [name], **excluded_section(manifest, (1,))})
     with pytest.raises(DataError, match=f"saw {name}"):
         fewshot_evaluate(other_class, slice_folder, **run)
-    elsewhere = open_slices(make_slices(tmp_path / "elsewhere", patients=8)).manifest
+    elsewhere = open_samples(make_slices(tmp_path / "elsewhere", patients=8)).manifest
     other_data = model(episodes={**about, "exclude": [name], **excluded_section(elsewhere, (2,))})
     with pytest.raises(DataError, match=r"was trained on other data: whether its slices show .* is not known"):
         fewshot_evaluate(other_data, slice_folder, **run)
     moved = shutil.copytree(slice_folder, tmp_path / "copy")
-    assert data_digest(open_slices(moved).manifest) == data_digest(manifest), "places do not count"
+    assert data_digest(open_samples(moved).manifest) == data_digest(manifest), "places do not count"
 
 
 def test_an_untrained_method_is_seeded(slice_folder: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -16,10 +17,11 @@ from hypothesis import strategies as st
 from delineate.api import fewshot_episodes
 from delineate.common.errors import DataError
 from delineate.data.layouts.source import DataSource
+from delineate.data.loading.samples import SampleSet, open_samples
 from delineate.data.splits.folds import split_data
 from delineate.fewshot.episode_file import EpisodeFile
-from delineate.fewshot.protocol import support_slices, thirds
-from delineate.fewshot.slices import SliceSet, open_slices
+from delineate.fewshot.protocol import Plan, make_episodes, support_slices, thirds
+from small_volumes import reorder
 
 PATIENTS, DEPTH = 10, 7
 EXTENT = {1: (1, 6), 2: (2, 5), 3: (5, 6)}
@@ -27,8 +29,8 @@ EXTENT = {1: (1, 6), 2: (2, 5), 3: (5, 6)}
 
 
 @pytest.fixture(scope="module")
-def slices(slice_folder: Path) -> SliceSet:
-    return open_slices(slice_folder)
+def slices(slice_folder: Path) -> SampleSet:
+    return open_samples(slice_folder)
 
 
 def freeze(folder: Path, out: Path, **plan: object) -> EpisodeFile:
@@ -79,7 +81,7 @@ def test_middle_shows_one_slice_and_asks_for_all(slice_folder: Path, tmp_path: P
     assert len(made.episodes) == 3 * len(queries)
 
 
-def test_any2d_takes_slices_by_themselves(slice_folder: Path, tmp_path: Path, slices: SliceSet) -> None:
+def test_any2d_takes_slices_by_themselves(slice_folder: Path, tmp_path: Path, slices: SampleSet) -> None:
     made = freeze(slice_folder, tmp_path, protocol="any2d", shots=3, classes=["1"])
     assert all(len(episode.scored) == 1 and len(episode.support) == 3 for episode in made.episodes)
     for one in made.episodes[0].support:
@@ -90,7 +92,7 @@ def test_any2d_takes_slices_by_themselves(slice_folder: Path, tmp_path: Path, sl
 @pytest.mark.parametrize("protocol", ["chunk3", "middle", "any2d"])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_nobody_is_shown_and_asked_for(
-    protocol: str, seed: int, slice_folder: Path, tmp_path: Path, slices: SliceSet
+    protocol: str, seed: int, slice_folder: Path, tmp_path: Path, slices: SampleSet
 ) -> None:
     """Whoever is shown for one class is not asked for another either, so that all classes have the same cases."""
     made = freeze(slice_folder, tmp_path, protocol=protocol, shots=2, seed=seed, draws=2)
@@ -128,7 +130,7 @@ def test_seeds_and_draws_differ_and_repeat(slice_folder: Path, tmp_path: Path) -
     assert EpisodeFile.load(tmp_path / "episodes.json").seed == 1
 
 
-def test_support_may_come_from_another_split(slice_folder: Path, tmp_path: Path, slices: SliceSet) -> None:
+def test_support_may_come_from_another_split(slice_folder: Path, tmp_path: Path, slices: SampleSet) -> None:
     made = freeze(slice_folder, tmp_path, split="test", support_split="train")
     assert {slices.stack(episode.query).split for episode in made.episodes} == {"test"}
     assert {slices.stack(one.volume).split for episode in made.episodes for one in episode.support} == {"train"}
@@ -170,7 +172,7 @@ def test_changed_and_missing_files_are_named(make_slices, tmp_path: Path) -> Non
         made.open(folder)
 
 
-def test_damaged_files_of_episodes_are_one_line(slice_folder: Path, tmp_path: Path, slices: SliceSet) -> None:
+def test_damaged_files_of_episodes_are_one_line(slice_folder: Path, tmp_path: Path, slices: SampleSet) -> None:
     freeze(slice_folder, tmp_path)
     path = tmp_path / "episodes.json"
     content = json.loads(path.read_text())
@@ -198,3 +200,18 @@ def test_episodes_of_a_fold(slice_folder: Path, tmp_path: Path) -> None:
     patients = {case.group for case in manifest.cases if case.fold == 1}
     stacks = {stack.volume: stack.group for stack in EpisodeFile.load(tmp_path / "episodes.json").open(folds).stacks}
     assert {stacks[episode.query] for episode in made.episodes} <= patients
+
+
+def test_episodes_of_the_first_release_are_refused_where_slices_have_other_numbers_now(
+    make_volumes: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = make_volumes(tmp_path / "data", patients=6)
+    reorder(folder, "case_02", (0, 1, 2), (2,))
+    opened = open_samples(folder, cache_folder=tmp_path)
+    made = make_episodes(opened, Plan(split="train"), name="data", stack="auto")
+    assert made.order == "canonical"
+    made.open(folder)
+    older = made.model_copy(update={"order": "file"})
+    assert '"order"' not in older._text()
+    with pytest.raises(DataError, match=r"number the slices of .*case_02\.nii\.gz in the order of the file"):
+        older.open(folder)

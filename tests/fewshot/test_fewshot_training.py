@@ -17,16 +17,16 @@ from delineate import cli
 from delineate.artefact import format as artefact_format
 from delineate.common.errors import DataError, Interrupted, RecipeError
 from delineate.data.cache.place import SUBFOLDER
+from delineate.data.cache.store import Store
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import Manifest
+from delineate.data.loading.samples import open_samples
+from delineate.data.loading.working import WorkingSlices, decode
 from delineate.engine.console import Silent
 from delineate.engine.recipe import resolve
 from delineate.fewshot.candidates import open_candidate
 from delineate.fewshot.episode_file import EpisodeFile
-from delineate.fewshot.slices import open_slices
-from delineate.fewshot.store import Store
 from delineate.fewshot.validation import FixedEpisodes, freeze
-from delineate.fewshot.working import WorkingSlices, decode
 
 Train = Callable[..., Any]
 REGIONS = ["episodes.region_size=1000", "episodes.least=600", "data.workers=2"]
@@ -157,14 +157,14 @@ def test_excluded_slices_never_reach_the_method(
     recorder = Recorder()
     result = run(data=data, exclude_classes=["label 3"], steps=30, reporter=recorder)
     trained = {name.split(" ")[0] for name in seen if "region" in name}
-    held = {one.name for _, one in open_slices(data).split("train") if one.holds(3)}
+    held = {one.name for _, one in open_samples(data).split("train") if one.holds(3)}
     assert len(trained) > 20
     assert not trained & held
     assert not any("label 3" in name for name in seen)
     assert any("50 of 70 training slices: those with any of label 3 are left out" in note for note in recorder.notes)
     artefact = artefact_format.load(result.model)
     assert artefact.provenance["episodes"]["exclude"] == ["label 3"]
-    candidate = open_candidate(str(result.folder), open_slices(data).census, device="cpu")
+    candidate = open_candidate(str(result.folder), open_samples(data).census, device="cpu")
     assert [candidate.setting(name) for name in ("label 1", "label 3")] == ["1", "2"]
 
 
@@ -185,7 +185,7 @@ def test_single_pictures(run: Train) -> None:
 
 
 def parts(data: Path, store: Store) -> tuple[Any, tuple[WorkingSlices, ...]]:
-    opened, spec = open_slices(data).sealed(), InputSpec(channels="grey", size=(32, 32))
+    opened, spec = open_samples(data).sealed(), InputSpec(channels="grey", size=(32, 32))
     return opened, tuple(decode(opened.split(name), spec, store) for name in ("train", "val"))
 
 

@@ -9,6 +9,7 @@ import torch
 
 from delineate.common.errors import DataError, RecipeError
 from delineate.data.cache.cache import Cache, open_cache
+from delineate.data.cache.store import Store
 from delineate.data.cases.census import Census
 from delineate.data.cases.turned import turned_apart
 from delineate.data.core.input_spec import InputSpec
@@ -77,7 +78,9 @@ class DenseTask:
     def prepare(self, recipe: Recipe, spec: InputSpec) -> None:
         self._training, self._validation = (self._cache(split, spec) for split in SPLITS)
         self._spec = spec
-        masks = ((case.id, self._validation.mask(at)) for at, case in enumerate(self._validation.cases) if case.masks)
+        masks = (
+            (one.name, self._validation.mask(at)) for at, one in enumerate(self._validation.samples) if one.labelled
+        )
         for line in lacking(masks, self._manifest.classes.names):
             self._reporter.note(line)
 
@@ -105,15 +108,9 @@ class DenseTask:
 
     def _cache(self, split: Split, spec: InputSpec) -> Cache:
         request = self._request
-        return open_cache(
-            self._manifest,
-            self._manifest.split(split),
-            spec,
-            folder=request.cache_folder,
-            limit_bytes=request.cache_limit_bytes,
-            announce=self._reporter.note,
-            max_pixels=request.max_pixels,
-        )
+        store = Store.at(request.cache_folder, request.cache_limit_bytes, self._reporter.note)
+        samples = self._census.samples(self._manifest.split(split), self._manifest.labels)
+        return open_cache(self._manifest, samples, spec, store, max_pixels=request.max_pixels)
 
 
 def _uses_unlabelled(recipe: Recipe) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from delineate.common.config import merge
 from delineate.common.errors import RecipeError, TrainingError
-from delineate.data.cache.cache import DEFAULT_LIMIT_BYTES
+from delineate.data.cache.room import DEFAULT_LIMIT_BYTES
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.layouts.source import DataSource, as_source
 from delineate.engine.folder import RunFolder

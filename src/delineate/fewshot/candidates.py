@@ -21,13 +21,14 @@ from delineate.common.names import did_you_mean
 from delineate.data.cases.census import Census
 from delineate.data.core.known import DIGITS, KnownPictures, Role
 from delineate.data.core.manifest import Case, ClassTable
+from delineate.data.loading.samples import SampleSet
 from delineate.engine.input import settle_input
 from delineate.engine.recipe import resolve
 from delineate.fewshot.baselines import BASELINES, Conditioned
+from delineate.fewshot.class_names import old_name
 from delineate.fewshot.episode_file import EpisodeFile
 from delineate.fewshot.identity import ClassIdentity, identity
 from delineate.fewshot.segmenter import TASK, FewShotPredictor, load
-from delineate.fewshot.slices import SliceSet, old_name
 from delineate.fewshot.support import Support
 from delineate.inference.device import Precision
 from delineate.methods import registry
@@ -90,7 +91,7 @@ class Candidate:
         found: dict[str, Any] = self.provenance.get("episodes") or {}
         return found
 
-    def on(self, data: SliceSet, episodes: EpisodeFile) -> Candidate:
+    def on(self, data: SampleSet, episodes: EpisodeFile) -> Candidate:
         """The same, about to be tested on the classes of these episodes."""
         names = episodes.classes.names[1:]
         return replace(

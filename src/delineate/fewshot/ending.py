@@ -13,6 +13,7 @@ import numpy as np
 from delineate.artefact.format import save
 from delineate.common.files import write_text
 from delineate.data.core.manifest import ClassTable
+from delineate.data.loading.samples import SampleSet
 from delineate.engine.card import model_card
 from delineate.engine.finish import artefact_of, kept_words, selected
 from delineate.engine.run_state import Run
@@ -23,7 +24,6 @@ from delineate.fewshot.episode_file import EpisodeFile
 from delineate.fewshot.evaluate import Job, Scored, evaluate_episodes
 from delineate.fewshot.pictures import Picture, Pictured
 from delineate.fewshot.segmenter import FewShotPredictor
-from delineate.fewshot.slices import SliceSet
 from delineate.inference.panels import render
 from delineate.inference.write import write_png
 
@@ -35,7 +35,7 @@ _GAP = 4
 class Ending:
     """What a run ends with."""
 
-    data: SliceSet
+    data: SampleSet
     """Training and validation stacks."""
     episodes: EpisodeFile
     section: dict[str, Any]

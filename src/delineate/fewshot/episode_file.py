@@ -21,7 +21,8 @@ from delineate.data.core.manifest import ClassTable, Manifest, Split
 from delineate.data.formats.canonical import Turn
 from delineate.data.formats.registry import read_geometry
 from delineate.data.layouts.source import DataSource, as_source
-from delineate.fewshot.slices import SliceSet, old_name, open_slices
+from delineate.data.loading.samples import SampleSet, open_samples
+from delineate.fewshot.class_names import old_name
 
 FORMAT: Final = 1
 ProtocolName = Literal["chunk3", "middle", "any2d"]
@@ -77,7 +78,7 @@ class EpisodeFile(_Part):
     """Of the queries."""
     support_split: Split
     stack: str
-    """The rule by which slices are put together to volumes, and below the axis of voxel arrays (`fewshot.slices`)."""
+    """The rule by which slices are put together to volumes, and below the axis of voxel arrays (`data.loading.samples`)."""
     axis: int | None = None
     order: Literal["file", "canonical"] = "file"
     """Of the axes of volumes, by which slices are numbered: that of each file in files of the first release, else the canonical."""
@@ -147,7 +148,7 @@ class EpisodeFile(_Part):
         episodes = tuple(episode for episode in self.episodes if episode.label in kept)
         return self.model_copy(update={"labels": kept, "episodes": episodes})
 
-    def open(self, data: Path | DataSource) -> SliceSet:
+    def open(self, data: Path | DataSource) -> SampleSet:
         """The data set, checked to hold the very files of the episodes, and no patient in support and query at once.
 
         Raises `DataError` that names what has changed or is missing.
@@ -155,7 +156,7 @@ class EpisodeFile(_Part):
         source = as_source(data)
         self._check_files(source)
         fold = self.fold if source.is_manifest else None
-        opened = open_slices(source, stack=self.stack, axis=self.axis, fold=fold)
+        opened = open_samples(source, stack=self.stack, axis=self.axis, fold=fold)
         self._check_classes(opened)
         self._check_order(opened)
         groups = {stack.volume: stack.group for stack in opened.stacks}
@@ -174,7 +175,7 @@ class EpisodeFile(_Part):
                 )
         return opened
 
-    def _check_order(self, opened: SliceSet) -> None:
+    def _check_order(self, opened: SampleSet) -> None:
         """Raise `DataError` where an older file's slice numbers, in the file's own order, mean other slices now."""
         if self.axis is None or self.order == "canonical":
             return
@@ -188,7 +189,7 @@ class EpisodeFile(_Part):
                     "(RAS, by their affines), which is another one here; freeze episodes anew"
                 )
 
-    def _check_classes(self, opened: SliceSet) -> None:
+    def _check_classes(self, opened: SampleSet) -> None:
         """Raise `DataError` where the data's classes are not those that the episodes number."""
         frozen, found = self.class_names, opened.classes.names
         unnamed = any(

@@ -23,8 +23,8 @@ from delineate.data.augment import apply as transform
 from delineate.data.augment import settings as augment
 from delineate.data.augment.settings import AugmentParameters, AugmentSettings
 from delineate.data.core.opencv_threads import single_threaded_opencv
+from delineate.data.loading.working import WorkingSlices
 from delineate.fewshot.pools import Mask, Pick, Pool
-from delineate.fewshot.working import WorkingSlices
 from delineate.methods.episodic import EpisodicBatch
 
 _EPISODE = 2

@@ -17,7 +17,9 @@ from delineate.common.files import output_folder, write_text
 from delineate.common.names import listed
 from delineate.data.core.known import Role
 from delineate.data.core.manifest import IGNORE, ClassTable
+from delineate.data.core.samples import Sample, SliceStack
 from delineate.data.core.stacks import Stack, assemble
+from delineate.data.loading.samples import SampleSet
 from delineate.evaluation.cases import Row, score_case
 from delineate.evaluation.choice import check_millimetres, choose
 from delineate.evaluation.files import Evaluation
@@ -30,7 +32,6 @@ from delineate.evaluation.tables import EPISODES_CSV, RATERS_CSV
 from delineate.fewshot.baselines import Conditioned
 from delineate.fewshot.candidates import Candidate
 from delineate.fewshot.episode_file import Chunk, Episode, EpisodeFile
-from delineate.fewshot.slices import Slice, SliceSet, SliceStack
 from delineate.fewshot.support import Support
 
 METRICS = ("dice", "iou", "precision", "recall")
@@ -57,7 +58,7 @@ class Job:
     """One candidate and the episodes that it is tested on."""
 
     candidate: Candidate
-    data: SliceSet
+    data: SampleSet
     episodes: EpisodeFile
     batch_size: int | None = None
     _stacks: dict[str, SliceStack] = field(init=False)
@@ -249,7 +250,7 @@ def _seen(job: Job) -> Seen:
     return found
 
 
-def _asked(job: Job) -> list[Slice]:
+def _asked(job: Job) -> list[Sample]:
     """The slices that are asked about."""
     return [job.stack(one).slices[index] for one in job.episodes.episodes for index in one.scored]
 

@@ -12,24 +12,25 @@ from typing import Literal
 
 from delineate.common.errors import DataError
 from delineate.data.core.findings import count
-from delineate.fewshot.slices import Slice, SliceSet
+from delineate.data.core.samples import Sample
+from delineate.data.loading.samples import SampleSet
 
 Rule = Literal["any", "legacy_all"]
 LEAST = 50
 """With fewer slices left, training would be on a handful of pictures."""
 
 
-def excluded(one: Slice, labels: Sequence[int], rule: Rule = "any") -> bool:
+def excluded(one: Sample, labels: Sequence[int], rule: Rule = "any") -> bool:
     """Whether a slice is not to be trained on. One without mask might hold anything, so it goes with the first class excluded."""
     if not labels:
         return False
-    if not one.case.masks:
+    if not one.labelled:
         return True
     held = [one.holds(label) for label in labels]
     return all(held) if rule == "legacy_all" else any(held)
 
 
-def allowed(training: SliceSet, labels: Sequence[int], rule: Rule = "any", *, least: int = LEAST) -> tuple[bool, ...]:
+def allowed(training: SampleSet, labels: Sequence[int], rule: Rule = "any", *, least: int = LEAST) -> tuple[bool, ...]:
     """Of each slice in turn, whether it may be trained on. Raises `DataError` when fewer than `least` are left."""
     kept = tuple(not excluded(one, labels, rule) for _, one in training)
     if labels and sum(kept) < least:

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
 from delineate.data.core.manifest import IGNORE
+from delineate.data.loading.working import WorkingSlices
 from delineate.fewshot.regions import Regions
-from delineate.fewshot.working import WorkingSlices
 
 Mask = NDArray[np.uint8]
 

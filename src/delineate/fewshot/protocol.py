@@ -22,8 +22,10 @@ from delineate.common.errors import DataError
 from delineate.common.names import did_you_mean
 from delineate.data.core.findings import count
 from delineate.data.core.manifest import Split
+from delineate.data.core.samples import SliceStack
+from delineate.data.loading.samples import SampleSet
+from delineate.fewshot.class_names import labels_named
 from delineate.fewshot.episode_file import Chunk, Episode, EpisodeFile, ProtocolName, Shown
-from delineate.fewshot.slices import SliceSet, SliceStack, labels_named
 
 LEAST_2D = 64
 """Pixels of the class that a support of `any2d` has at least: a speck shows nothing."""
@@ -74,7 +76,7 @@ class _Unit:
         return tuple(index for index in self.slices if self.stack.slices[index].holds(label))
 
 
-def make_episodes(data: SliceSet, plan: Plan, *, name: str, stack: str) -> EpisodeFile:
+def make_episodes(data: SampleSet, plan: Plan, *, name: str, stack: str) -> EpisodeFile:
     """Episodes of a data set; the same arguments give the same episodes on every machine.
 
     `name`, `stack`: the data set's name and the rule that it was opened with, noted in the file. Raises `DataError`: an unknown
@@ -125,7 +127,7 @@ def thirds(first: int, last: int) -> tuple[tuple[int, ...], ...]:
     return tuple(map(tuple, parts))
 
 
-def _units(data: SliceSet, split: Split, plan: Plan) -> list[_Unit]:
+def _units(data: SampleSet, split: Split, plan: Plan) -> list[_Unit]:
     stacks = [stack for stack in data.split(split).stacks if all(one.case.masks for one in stack.slices)]
     if not stacks:
         there = sorted({stack.split for stack in data.stacks if stack.split})
@@ -133,12 +135,12 @@ def _units(data: SliceSet, split: Split, plan: Plan) -> list[_Unit]:
             f"{data.manifest.root} has nothing labelled in its split '{split}'; there are: {', '.join(there)}"
         )
     if plan.protocol == "any2d":
-        return [_Unit(stack, (one.index,)) for stack in stacks for one in stack.slices]
-    return [_Unit(stack, tuple(one.index for one in stack.slices)) for stack in stacks]
+        return [_Unit(stack, (index,)) for stack in stacks for index in range(len(stack.slices))]
+    return [_Unit(stack, tuple(range(len(stack.slices)))) for stack in stacks]
 
 
 def _episodes_of_draw(
-    draw: int, asked: Sequence[_Unit], shown: Sequence[_Unit], labels: Sequence[int], data: SliceSet, plan: Plan
+    draw: int, asked: Sequence[_Unit], shown: Sequence[_Unit], labels: Sequence[int], data: SampleSet, plan: Plan
 ) -> Iterable[Episode]:
     """Supports for each class, from as few patients as will do; queries are the cases of all other patients."""
     order = np.random.default_rng([plan.seed, draw]).permutation(len(shown))
@@ -162,7 +164,7 @@ def _episodes_of_draw(
                 yield episode
 
 
-def _support(drawn: Sequence[_Unit], label: int, data: SliceSet, plan: Plan) -> list[_Unit]:
+def _support(drawn: Sequence[_Unit], label: int, data: SampleSet, plan: Plan) -> list[_Unit]:
     """The first K cases that hold the class, each of another patient."""
     found: dict[str, _Unit] = {}
     for unit in drawn:
@@ -201,7 +203,7 @@ def _episode(draw: int, label: int, support: Sequence[_Unit], query: _Unit, plan
     return Episode(label=label, support=shown, query=query.stack.volume, chunks=chunks, draw=draw)
 
 
-def _hashes(data: SliceSet, episodes: Iterable[Episode]) -> dict[str, str]:
+def _hashes(data: SampleSet, episodes: Iterable[Episode]) -> dict[str, str]:
     """SHA-256 of each image and mask that is shown or asked for."""
     used = {(shown.volume, shown.slice) for episode in episodes for shown in episode.support}
     used |= {(episode.query, index) for episode in episodes for index in episode.scored}

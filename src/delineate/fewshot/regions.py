@@ -19,8 +19,8 @@ from scipy import ndimage
 from skimage.segmentation import felzenszwalb, slic
 
 from delineate.common.errors import DataError
-from delineate.fewshot.store import Rows, Store
-from delineate.fewshot.working import WorkingSlices
+from delineate.data.cache.store import Column, Record, Store
+from delineate.data.loading.working import WorkingSlices
 
 Algorithm = Literal["felzenszwalb", "slic"]
 Regions = NDArray[np.uint16]
@@ -79,7 +79,7 @@ def slice_regions(
     """Super-pixels of all slices, N×H×W, kept on disk. Sizes are those at 256×256."""
     size, least = _scaled(size, data), _scaled(least, data)
 
-    def of(index: int) -> Rows:
+    def of(index: int) -> Record:
         return {"regions": superpixels(data.unit(index), algorithm=algorithm, size=size, least=least)}
 
     content = ["superpixels", _RULE, data.content, data.spec.intensity, algorithm, size, least]
@@ -103,7 +103,7 @@ def volume_regions(data: WorkingSlices, store: Store, *, size: int, least: int, 
         volume = np.stack([data.unit(int(index)) for index in members])
         return supervoxels(volume, size=size, least=least, spacing=_spacing(data, number))
 
-    def rows() -> Iterator[Rows]:
+    def rows() -> Iterator[Record]:
         for regions in _parallel(of, range(len(data.stacks)), workers):
             yield from ({"regions": one} for one in regions)
 
@@ -113,9 +113,11 @@ def volume_regions(data: WorkingSlices, store: Store, *, size: int, least: int, 
     return _stored("super-voxels", content, data, store, rows)
 
 
-def _stored(what: str, content: Any, data: WorkingSlices, store: Store, make: Callable[[], Iterator[Rows]]) -> Regions:
-    shape = {"regions": (data.spec.size, np.dtype(np.uint16))}
-    return store.arrays(what, content, len(data), shape, make)["regions"]
+def _stored(
+    what: str, content: Any, data: WorkingSlices, store: Store, make: Callable[[], Iterator[Record]]
+) -> Regions:
+    columns = {"regions": Column.of(np.uint16, data.spec.size, len(data))}
+    return np.asarray(store.arrays(f"{what} of {len(data)} slices", content, columns, make)["regions"])
 
 
 def _spacing(data: WorkingSlices, number: int) -> tuple[float, float, float] | None:

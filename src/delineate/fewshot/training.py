@@ -5,10 +5,13 @@ from __future__ import annotations
 import torch
 
 from delineate.common.errors import RecipeError
+from delineate.data.cache.store import Store
 from delineate.data.cases.turned import turned_apart
 from delineate.data.core.findings import count
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import Manifest, Split
+from delineate.data.loading.samples import SampleSet, open_samples
+from delineate.data.loading.working import WorkingSlices, decode
 from delineate.engine.console import Reporter
 from delineate.engine.dense import check_splits, tell_groups
 from delineate.engine.folder import RunFolder
@@ -20,6 +23,7 @@ from delineate.engine.run_state import Run
 from delineate.engine.sources import Source
 from delineate.engine.task import TaskKind
 from delineate.engine.validation import ValidationResult
+from delineate.fewshot.class_names import labels_named
 from delineate.fewshot.ending import Ending, finish
 from delineate.fewshot.episode_file import EpisodeFile
 from delineate.fewshot.episodes import EpisodeSource
@@ -27,10 +31,7 @@ from delineate.fewshot.exclusion import allowed
 from delineate.fewshot.identity import excluded_section
 from delineate.fewshot.pools import LabelPool, Pool, SuperpixelPool, SupervoxelPool
 from delineate.fewshot.regions import slice_regions, volume_regions
-from delineate.fewshot.slices import SliceSet, labels_named, open_slices
-from delineate.fewshot.store import Store
 from delineate.fewshot.validation import FixedEpisodes, freeze
-from delineate.fewshot.working import WorkingSlices, decode
 from delineate.methods.contract import Context, Method, Stage
 from delineate.methods.episodic import EpisodicMethod
 
@@ -41,7 +42,7 @@ SOURCE = "episodes"
 class EpisodicTask:
     """The training and validation slices of a data set, and the episodes that are made of them."""
 
-    def __init__(self, request: TrainRequest, reporter: Reporter, data: SliceSet, section: EpisodesSection) -> None:
+    def __init__(self, request: TrainRequest, reporter: Reporter, data: SampleSet, section: EpisodesSection) -> None:
         """`data`: all of it. Raises `DataError`: unknown classes to exclude, or too few slices left."""
         self.whole: Manifest = data.manifest
         self._request, self._reporter, self._section = request, reporter, section
@@ -57,7 +58,7 @@ class EpisodicTask:
     def open(cls, request: TrainRequest, folder: RunFolder, recipe: Recipe, reporter: Reporter) -> EpisodicTask:
         """Read and check the data, or those of the run to go on with. Raises `DataError`."""
         section = recipe.episodes
-        data = open_slices(
+        data = open_samples(
             folder.manifest if request.resume else request.source,
             stack=section.stack,
             axis=section.axis,
@@ -154,7 +155,7 @@ class EpisodicTask:
         )
         return SuperpixelPool(regions, usable, least=least)
 
-    def _lines(self, data: SliceSet) -> list[str]:
+    def _lines(self, data: SampleSet) -> list[str]:
         """What the user is told of the data."""
         manifest = data.manifest
         splits: tuple[Split, ...] = ("train", "val", "test")

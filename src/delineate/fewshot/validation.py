@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
 from delineate.data.core.manifest import IGNORE
+from delineate.data.core.samples import SliceStack
+from delineate.data.loading.samples import SampleSet
+from delineate.data.loading.working import WorkingSlices
 from delineate.engine.run_state import Run
 from delineate.engine.selection import CaseCounts
 from delineate.engine.sources import to_device
@@ -25,8 +28,6 @@ from delineate.engine.validation import ValidationResult, evaluating, not_finite
 from delineate.fewshot.episode_file import EpisodeFile
 from delineate.fewshot.episodes import Rendered, View, as_batch
 from delineate.fewshot.protocol import Plan, make_episodes
-from delineate.fewshot.slices import SliceSet, SliceStack
-from delineate.fewshot.working import WorkingSlices
 from delineate.methods.contract import Context, Method, Stage
 from delineate.methods.episodic import EpisodicBatch
 
@@ -35,7 +36,7 @@ _SEED = 0
 
 
 def freeze(
-    data: SliceSet, parts: Sequence[WorkingSlices], labels: Sequence[int], *, shots: int, least: int, stack: str
+    data: SampleSet, parts: Sequence[WorkingSlices], labels: Sequence[int], *, shots: int, least: int, stack: str
 ) -> EpisodeFile:
     """Episodes of the validation split: `chunk3` of volumes, `any2d` of pictures (see `fewshot.protocol`).
 
@@ -143,14 +144,14 @@ def _places(parts: Sequence[WorkingSlices]) -> dict[tuple[str, int], _Place]:
     return {key: _Place(part, number) for part in parts for key, number in part.place().items()}
 
 
-def _seen(data: SliceSet, parts: Sequence[WorkingSlices], least: int) -> SliceSet:
+def _seen(data: SampleSet, parts: Sequence[WorkingSlices], least: int) -> SampleSet:
     """The same slices, holding a class only where enough of it is left at the working size: what is shown must be visible."""
     places = _places(parts)
 
     def visible(stack: SliceStack) -> SliceStack:
         slices = []
-        for one in stack.slices:
-            part, number = places[stack.volume, one.index]
+        for index, one in enumerate(stack.slices):
+            part, number = places[stack.volume, index]
             counts = part.pixels[number]
             kept = {label: size for label, size in one.pixels.items() if counts[label] >= least}
             slices.append(replace(one, pixels=kept))

@@ -11,6 +11,7 @@ import torch
 from lightning.fabric import Fabric
 
 from delineate.data.cache.cache import Cache, open_cache
+from delineate.data.cache.store import Store
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import Manifest
 from delineate.data.layouts.source import DataSource
@@ -99,7 +100,8 @@ def measure_speed(
     recipe = resolve(method, preset, options, settings)
     manifest, census = open_data(data, seed=recipe.engine.seed)
     recipe, spec = settle_input(recipe, census)
-    cache = open_cache(manifest, manifest.split("train"), spec, folder=cache_folder, announce=announce)
+    samples = census.samples(manifest.split("train"), manifest.labels)
+    cache = open_cache(manifest, samples, spec, Store.at(cache_folder, announce=announce))
     stage = build_method(recipe, manifest.classes.outputs, spec).stages()[-1]
     loader = []
     for workers in dict.fromkeys((recipe.data.workers, *WORKERS)):

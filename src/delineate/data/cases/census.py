@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from delineate.data.core.known import picture_digest
 from delineate.data.core.label_reading import Reading, read_by_evidence, read_by_table
 from delineate.data.core.manifest import IGNORE, Case, ClassTable, LabelRule, Manifest
 from delineate.data.core.mask_values import MaskValues, mask_values
+from delineate.data.core.samples import Sample, foreground
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.formats.headers import stated_orientation
 from delineate.data.formats.images import decode_image, raw_mask, read_content
@@ -94,6 +95,14 @@ class Census:
     def read_by(self, rule: LabelRule) -> Census:
         """The same facts, with the empty masks by another rule."""
         return replace(self, empty=frozenset(name for name, fact in self.facts.items() if _is_empty(fact, rule)))
+
+    def samples(self, cases: Iterable[Case], rule: LabelRule) -> tuple[Sample, ...]:
+        """The cases, which are pictures, as samples."""
+        found = ((case, self.facts[case.id]) for case in cases)
+        return tuple(
+            Sample(case, pixels=foreground(fact.class_pixels(rule)), size=(fact.height, fact.width))
+            for case, fact in found
+        )
 
     def of(self, cases: Sequence[Case]) -> Census:
         """The census of some of the cases."""

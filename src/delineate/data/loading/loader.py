@@ -44,7 +44,7 @@ class NumpyBatch:
 class Item(NamedTuple):
     """What a place of a batch is filled with."""
 
-    case: int
+    sample: int
     """Index in the cache."""
     position: int | None = None
     """In the stream; None: not augmented."""
@@ -159,8 +159,8 @@ class Loader:
         batch = NumpyBatch(
             np.empty((count, *self._spec.size, self._spec.in_channels), np.float32),
             np.empty((count, *self._spec.size), np.uint8),
-            np.array([self._cache.labelled(item.case) for item in items]),
-            [self._cache.cases[item.case].id for item in items],
+            np.array([self._cache.labelled(item.sample) for item in items]),
+            [self._cache.samples[item.sample].name for item in items],
         )
         parts = [range(part, count, self._workers) for part in range(min(self._workers, count))]
         return batch, [submit(self._fill, batch, items, part) for part in parts]
@@ -170,12 +170,14 @@ class Loader:
             try:
                 self._one(items[place], batch.image[place], batch.mask[place])
             except Exception as error:
-                case = self._cache.cases[items[place].case]
-                raise DataError(f"sample {case.id} ({case.images[0]}): {type(error).__name__}: {error}") from error
+                sample = self._cache.samples[items[place].sample]
+                raise DataError(
+                    f"sample {sample.name} ({sample.case.images[0]}): {type(error).__name__}: {error}"
+                ) from error
 
     def _one(self, item: Item, image: NDArray[np.float32], mask: NDArray[np.uint8]) -> None:
         """Write one sample into its place of the batch."""
-        pixels, labels = self._cache.image(item.case), self._cache.mask(item.case)
+        pixels, labels = self._cache.image(item.sample), self._cache.mask(item.sample)
         parameters = None if item.position is None else self.parameters(item.position)
         if parameters is None:
             image[:], mask[:] = self._spec.to_unit(pixels), labels
@@ -186,7 +188,7 @@ class Loader:
             np.divide(augmented, np.float32(255), out=image, dtype=np.float32)
         else:
             image[:], labels = transform.apply(self._spec.to_unit(pixels), labels, parameters)
-        mask[:] = labels if self._cache.labelled(item.case) else IGNORE
+        mask[:] = labels if self._cache.labelled(item.sample) else IGNORE
 
 
 def _finished(started: tuple[NumpyBatch, list[Future[None]]]) -> NumpyBatch:

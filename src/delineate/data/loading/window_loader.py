@@ -64,11 +64,11 @@ class PatchLoader(Loader):
         ]
 
     def _one(self, item: Item, image: NDArray[np.float32], mask: NDArray[np.uint8]) -> None:
-        pixels, labels = self._cache.image(item.case), self._cache.mask(item.case)
+        pixels, labels = self._cache.image(item.sample), self._cache.mask(item.sample)
         size, spec = self._spec.size, self._spec
         corner, parameters = item.corner, _PLAIN
         if item.position is not None:
-            corner, parameters = self._corner(item.case, item.position), self.parameters(item.position) or _PLAIN
+            corner, parameters = self._corner(item.sample, item.position), self.parameters(item.position) or _PLAIN
         rows, columns = patches.reach((labels.shape[0], labels.shape[1]), corner, size, parameters)
         pixels, labels = pixels[rows, columns], labels[rows, columns]
         corner = corner[0] - rows.start, corner[1] - columns.start
@@ -76,7 +76,7 @@ class PatchLoader(Loader):
             seen, mask[:] = patches.augmented(pixels, labels, corner, size, parameters)
             np.divide(seen, np.float32(255), out=image, dtype=np.float32)
         else:
-            unit = spec.to_unit(pixels, self._cache.contents[item.case].limits)
+            unit = spec.to_unit(pixels, self._cache.contents[item.sample].limits)
             image[:], mask[:] = patches.augmented(unit, labels, corner, size, parameters)
 
 

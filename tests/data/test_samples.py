@@ -12,23 +12,23 @@ import numpy as np
 import pytest
 
 from delineate.common.errors import DataError
-from delineate.data.core.manifest import Manifest
+from delineate.data.cases import volumes
 from delineate.data.formats.registry import open_image
-from delineate.fewshot import nifti
-from delineate.fewshot.protocol import Plan, make_episodes
-from delineate.fewshot.slices import SINGLE, labels_named, open_slices
+from delineate.data.layouts.volume_sets import LAYOUT
+from delineate.data.loading.samples import SINGLE, open_samples
+from small_volumes import reorder
 
-nibabel = pytest.importorskip("nibabel")
+pytest.importorskip("nibabel")
 Writer = Callable[..., Path]
 
 
 def test_slice_names_become_stacks(slice_folder: Path) -> None:
-    slices = open_slices(slice_folder)
+    slices = open_samples(slice_folder)
     assert len(slices.stacks) == 10
     assert len(slices) == 70
     stack = slices.stacks[0]
     assert (stack.volume, stack.group, stack.split) == ("patient000_frame01", "patient000", "train")
-    assert [one.index for one in stack.slices] == list(range(7))
+    assert [one.name for one in stack.slices] == [f"patient000_frame01_slice_{at:02d}" for at in range(7)]
     assert stack.holding(1) == (1, 2, 3, 4, 5, 6)
     assert stack.holding(2) == (2, 3, 4, 5)
     assert stack.holding(3) == (5, 6)
@@ -41,7 +41,7 @@ def test_slice_names_become_stacks(slice_folder: Path) -> None:
 
 
 def test_parts_and_seal(slice_folder: Path) -> None:
-    slices = open_slices(slice_folder)
+    slices = open_samples(slice_folder)
     training, sealed = slices.split("train"), slices.sealed()
     assert {stack.split for stack in training.stacks} == {"train"}
     assert {case.split for case in sealed.manifest.cases} == {"train", "val"}
@@ -51,9 +51,9 @@ def test_parts_and_seal(slice_folder: Path) -> None:
 
 
 def test_a_rule_of_ones_own_and_single_pictures(slice_folder: Path) -> None:
-    by_patient = open_slices(slice_folder, stack=r"(?P<volume>patient\d+)_frame01_slice_(?P<slice>\d+)")
+    by_patient = open_samples(slice_folder, stack=r"(?P<volume>patient\d+)_frame01_slice_(?P<slice>\d+)")
     assert by_patient.stacks[0].volume == "patient000"
-    single = open_slices(slice_folder, stack=SINGLE)
+    single = open_samples(slice_folder, stack=SINGLE)
     assert len(single.stacks) == 70
     assert single.stacks[3].group == "patient000"
 
@@ -65,7 +65,7 @@ def test_bare_numbers_are_no_slices(tmp_path: Path) -> None:
         for number in range(12):
             picture = np.eye(8, dtype=np.uint8) * (255 if name == "masks" else 100 + number)
             cv2.imwrite(str(tmp_path / name / f"phantom_{number:04d}.png"), picture)
-    assert len(open_slices(tmp_path).stacks) == 12
+    assert len(open_samples(tmp_path).stacks) == 12
 
 
 def test_a_volume_in_two_splits_is_refused(make_slices: Writer, tmp_path: Path) -> None:
@@ -74,14 +74,14 @@ def test_a_volume_in_two_splits_is_refused(make_slices: Writer, tmp_path: Path) 
     (folder / "train.txt").write_text("\n".join(lines[1:]))
     (folder / "val.txt").write_text("\n".join([lines[0], *(folder / "val.txt").read_text().split()]))
     with pytest.raises(DataError, match="are of one volume, 'patient000_frame01', but in two splits"):
-        open_slices(folder)
+        open_samples(folder)
 
 
 def test_volumes(volume_folder: Path, tmp_path: Path) -> None:
-    slices = open_slices(volume_folder, cache_folder=tmp_path)
+    slices = open_samples(volume_folder, cache_folder=tmp_path)
     assert slices.axis == 2
     assert len(slices.stacks) == 6
-    assert slices.manifest.layout == nifti.LAYOUT
+    assert slices.manifest.layout == LAYOUT
     stack = slices.stacks[1]
     assert (stack.volume, len(stack.slices)) == ("case_01", 7)
     for one in stack.slices:
@@ -99,78 +99,59 @@ def test_volumes(volume_folder: Path, tmp_path: Path) -> None:
 
 def test_the_slice_axis_is_the_coarsest_or_given(make_volumes: Writer, tmp_path: Path) -> None:
     folder = make_volumes(tmp_path / "data", patients=3, axis=0)
-    slices = open_slices(folder, cache_folder=tmp_path)
+    slices = open_samples(folder, cache_folder=tmp_path)
     assert slices.axis == 0
     assert len(slices.stacks[0].slices) == 7
     assert slices.manifest.cases[0].spacing == (5.0, 1.0, 1.0)
-    assert len(open_slices(folder, axis=1, cache_folder=tmp_path).stacks[0].slices) == 48
-    assert nifti.widest([(1.0, 1.0, 1.0)]) == 2
+    assert len(open_samples(folder, axis=1, cache_folder=tmp_path).stacks[0].slices) == 48
+    assert volumes.widest([(1.0, 1.0, 1.0)]) == 2
 
 
 def test_an_axis_of_pictures_is_refused(slice_folder: Path) -> None:
     with pytest.raises(DataError, match="holds no NIfTI volumes"):
-        open_slices(slice_folder, axis=2)
+        open_samples(slice_folder, axis=2)
 
 
 def test_the_index_is_kept_and_mended(volume_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = open_slices(volume_folder, cache_folder=tmp_path)
+    first = open_samples(volume_folder, cache_folder=tmp_path)
     files = sorted(tmp_path.rglob("slices/*.json"))
     assert files
     files[0].write_text("broken")
-    second = open_slices(volume_folder, cache_folder=tmp_path)
+    second = open_samples(volume_folder, cache_folder=tmp_path)
     assert second.stacks == first.stacks
     assert json.loads(files[0].read_text())
-    monkeypatch.setattr(nifti, "read_raw_labels", lambda _: pytest.fail("decoded again"))
-    assert open_slices(volume_folder, cache_folder=tmp_path).stacks == first.stacks
+    monkeypatch.setattr(volumes, "read_raw_labels", lambda _: pytest.fail("decoded again"))
+    assert open_samples(volume_folder, cache_folder=tmp_path).stacks == first.stacks
 
 
 def test_a_saved_manifest_opens_the_same_volumes(make_volumes: Writer, tmp_path: Path) -> None:
     folder = make_volumes(tmp_path / "data", patients=4)
-    first = open_slices(folder, seed=3, cache_folder=tmp_path)
+    first = open_samples(folder, seed=3, cache_folder=tmp_path)
     first.manifest.save(tmp_path / "manifest.json")
-    again = open_slices(tmp_path / "manifest.json", seed=9, cache_folder=tmp_path)
+    again = open_samples(tmp_path / "manifest.json", seed=9, cache_folder=tmp_path)
     assert again.manifest == first.manifest
     assert again.stacks == first.stacks
     shutil.copy(folder / "masks" / "case_01.nii.gz", folder / "masks" / "case_02.nii.gz")
     with pytest.raises(DataError, match=r"case_02\.nii\.gz is not the file of the manifest"):
-        open_slices(tmp_path / "manifest.json", cache_folder=tmp_path)
+        open_samples(tmp_path / "manifest.json", cache_folder=tmp_path)
 
 
 def test_a_volume_without_labels(make_volumes: Writer, tmp_path: Path) -> None:
     folder = make_volumes(tmp_path / "data", patients=4)
     (folder / "masks" / "case_02.nii.gz").unlink()
     with pytest.raises(DataError, match=r"1 of 4 images .* without mask: case_02"):
-        open_slices(folder, cache_folder=tmp_path)
-
-
-def test_classes_by_name_or_index(slice_folder: Path) -> None:
-    manifest: Manifest = open_slices(slice_folder).manifest
-    assert labels_named(["label 2", "1"], manifest.classes, "data") == (1, 2)
-    with pytest.raises(DataError, match=r"no foreground class 'RV'; there are 1 \(label 1\), 2 \(label 2\), 3"):
-        labels_named(["RV"], manifest.classes, "data")
+        open_samples(folder, cache_folder=tmp_path)
 
 
 @pytest.mark.data
 def test_real_sets(shared_data: Path, tmp_path: Path) -> None:
     """Counts as the sets' own pages state them."""
-    acdc = open_slices(shared_data / "ACDC-slices")
+    acdc = open_samples(shared_data / "ACDC-slices")
     assert len(acdc) == 588
     assert [len(acdc.split(name)) for name in ("train", "val", "test")] == [396, 100, 92]
     assert not {stack.group for stack in acdc.split("train").stacks} & {s.group for s in acdc.split("val").stacks}
-    hippocampus = open_slices(shared_data / "MSD-Hippocampus", cache_folder=tmp_path)
+    hippocampus = open_samples(shared_data / "MSD-Hippocampus", cache_folder=tmp_path)
     assert [len(hippocampus.split(name).stacks) for name in ("train", "val", "test")] == [54, 6, 12]
-
-
-def _reordered(folder: Path, name: str, axes: tuple[int, int, int], flips: tuple[int, ...]) -> None:
-    """Store a volume and its labels in another order of axes, with the affine that says so."""
-    for path in (folder / "images" / f"{name}.nii.gz", folder / "masks" / f"{name}.nii.gz"):
-        image = nibabel.load(path)
-        affine, voxels = image.affine.copy(), np.asarray(image.dataobj)
-        for axis in flips:
-            affine[:3, 3] += affine[:3, axis] * (voxels.shape[axis] - 1)
-            affine[:3, axis] *= -1
-        affine = affine[:, [*axes, 3]]
-        nibabel.save(nibabel.Nifti1Image(np.flip(voxels, flips).transpose(axes), affine), path)
 
 
 @pytest.mark.parametrize(
@@ -179,14 +160,14 @@ def _reordered(folder: Path, name: str, axes: tuple[int, int, int], flips: tuple
 def test_volumes_are_seen_alike_whatever_the_order_of_their_voxels(
     make_volumes: Writer, tmp_path: Path, axes: tuple[int, int, int], flips: tuple[int, ...]
 ) -> None:
-    plain = open_slices(make_volumes(tmp_path / "plain", patients=4), cache_folder=tmp_path)
+    plain = open_samples(make_volumes(tmp_path / "plain", patients=4), cache_folder=tmp_path)
     folder = make_volumes(tmp_path / "turned", patients=4)
-    _reordered(folder, "case_02", axes, flips)
-    found = open_slices(folder, cache_folder=tmp_path)
+    reorder(folder, "case_02", axes, flips)
+    found = open_samples(folder, cache_folder=tmp_path)
     assert found.axis == plain.axis
     for one, other in zip(plain.stacks, found.stacks, strict=True):
-        assert [(each.name, each.index, each.pixels, each.size) for each in one.slices] == [
-            (each.name, each.index, each.pixels, each.size) for each in other.slices
+        assert [(each.name, each.pixels, each.size) for each in one.slices] == [
+            (each.name, each.pixels, each.size) for each in other.slices
         ]
         assert one.slices[0].case.spacing == pytest.approx(other.slices[0].case.spacing)
         for first, second in zip(one.slices, other.slices, strict=True):
@@ -194,25 +175,10 @@ def test_volumes_are_seen_alike_whatever_the_order_of_their_voxels(
             assert np.array_equal(plain.image(first), found.image(second))
 
 
-def test_episodes_of_the_first_release_are_refused_where_slices_have_other_numbers_now(
-    make_volumes: Writer, tmp_path: Path
-) -> None:
-    folder = make_volumes(tmp_path / "data", patients=6)
-    _reordered(folder, "case_02", (0, 1, 2), (2,))
-    opened = open_slices(folder, cache_folder=tmp_path)
-    made = make_episodes(opened, Plan(split="train"), name="data", stack="auto")
-    assert made.order == "canonical"
-    made.open(folder)
-    older = made.model_copy(update={"order": "file"})
-    assert '"order"' not in older._text()
-    with pytest.raises(DataError, match=r"number the slices of .*case_02\.nii\.gz in the order of the file"):
-        older.open(folder)
-
-
 def test_volumes_with_a_picture_in_common_are_one_group(make_slices: Writer, tmp_path: Path) -> None:
     folder = make_slices(tmp_path / "data", patients=5)
     images = sorted((folder / "images").iterdir())
-    first = open_slices(folder)
+    first = open_samples(folder)
     one, other = (
         next(stack for stack in first.stacks if stack.group == group) for group in ("patient000", "patient001")
     )
@@ -220,7 +186,7 @@ def test_volumes_with_a_picture_in_common_are_one_group(make_slices: Writer, tmp
     copy.write_bytes(source.read_bytes())
     for name in ("train", "val", "test"):
         (folder / f"{name}.txt").unlink()
-    joined = open_slices(folder)
+    joined = open_samples(folder)
     groups = {stack.volume: stack.group for stack in joined.stacks}
     assert groups[one.volume] == groups[other.volume] == "patient000"
     assert len({stack.split for stack in joined.stacks if stack.group == "patient000"}) == 1

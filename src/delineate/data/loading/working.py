@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -10,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.data.cache.cache import open_cache
-from delineate.data.core.input_spec import InputSpec, Pixels
+from delineate.data.cache.cache import content_of, open_cache
+from delineate.data.cache.store import Store
+from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.samples import Sample, SliceStack
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
-from delineate.data.formats.images import READING
-from delineate.fewshot.slices import Slice, SliceSet, SliceStack
-from delineate.fewshot.store import Rows, Store
+from delineate.data.loading.samples import SampleSet
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class WorkingSlices:
     spec: InputSpec
     content: Any
     """What the pixels depend on, in plain types: names what is derived from them."""
-    slices: tuple[Slice, ...] = field(init=False)
+    slices: tuple[Sample, ...] = field(init=False)
     volume: NDArray[np.intp] = field(init=False)
     """Of each slice, the number of its stack."""
     group: NDArray[np.intp] = field(init=False)
@@ -62,45 +61,12 @@ class WorkingSlices:
 
     def place(self) -> dict[tuple[str, int], int]:
         """(volume, index in it) → the slice's number here."""
-        keys = ((stack.volume, one.index) for stack in self.stacks for one in stack.slices)
+        keys = ((stack.volume, index) for stack in self.stacks for index in range(len(stack.slices)))
         return {key: number for number, key in enumerate(keys)}
 
 
-def decode(data: SliceSet, spec: InputSpec, store: Store, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> WorkingSlices:
+def decode(data: SampleSet, spec: InputSpec, store: Store, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> WorkingSlices:
     """All slices of `data` at the working size, from the cache where they are there. Raises as `data.cache.cache.open_cache`."""
-    cases = [one.case for _, one in data]
-    decisive = spec.model_dump(mode="json", include=spec.decisive)
-    hashes = [[case.hashes[path] for path in case.images] for case in cases]
-    content = {"reading": READING, "spec": decisive, "images": hashes, "axis": data.axis} | (
-        {} if data.axis is None else {"order": "canonical"}
-    )
-    if data.axis is None:
-        cache = open_cache(
-            data.manifest,
-            cases,
-            spec,
-            folder=store.folder.parent,  # `open_cache` makes the sub-folder of all entries itself
-            limit_bytes=store.limit_bytes,
-            announce=store.announce,
-            max_pixels=max_pixels,
-        )
-        images, masks = np.asarray(cache.images), np.asarray(cache.masks)
-    else:
-        rows = {
-            "images": ((*spec.size, spec.in_channels), np.dtype(np.uint8)),
-            "masks": (spec.size, np.dtype(np.uint8)),
-        }
-        about = [content, [case.hashes[path] for case in cases for path in case.masks], _labels(data)]
-        found = store.arrays("slices", about, len(data), rows, lambda: _decoded(data, spec))
-        images, masks = found["images"], found["masks"]
-    return WorkingSlices(data.stacks, images, masks, spec, content)
-
-
-def _labels(data: SliceSet) -> Any:
-    return data.manifest.labels.model_dump(mode="json", exclude={"reason"})
-
-
-def _decoded(data: SliceSet, spec: InputSpec) -> Iterator[Rows]:
-    for _, one in data:
-        image: Pixels = spec.working_pixels(data.image(one))
-        yield {"images": image, "masks": spec.working_mask(data.mask(one))}
+    cache = open_cache(data.manifest, data.samples, spec, store, axis=data.axis, max_pixels=max_pixels)
+    content = content_of(data.manifest, data.samples, spec, data.axis)
+    return WorkingSlices(data.stacks, np.asarray(cache.images), np.asarray(cache.masks), spec, content)

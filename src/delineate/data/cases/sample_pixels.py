@@ -1,0 +1,47 @@
+"""The pixels of samples, at native size: of pictures, and of slices of volumes."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.common.errors import DataError
+from delineate.data.cases.pixels import case_image, case_mask
+from delineate.data.cases.volumes import Volumes
+from delineate.data.core.input_spec import Pixels
+from delineate.data.core.manifest import Manifest
+from delineate.data.core.samples import Sample
+from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
+
+
+class SamplePixels:
+    """Reads samples of a data set."""
+
+    def __init__(self, manifest: Manifest, axis: int | None = None, max_pixels: int = DEFAULT_MAX_PIXELS) -> None:
+        """`axis`: across the slices of volumes, in the canonical order; None where no case is a volume."""
+        self._manifest, self._axis, self._max_pixels = manifest, axis, max_pixels
+
+    def image(self, sample: Sample) -> Pixels:
+        """H×W or H×W×C: the file's own pixels, or of a volume's slice uint8 between its volume's 0.5th and 99.5th percentile.
+
+        Raises `DataError` for files that are damaged or have changed.
+        """
+        if sample.plane is not None:
+            return self._volumes.image(sample.case, sample.plane)
+        return case_image(self._manifest, sample.case, max_pixels=self._max_pixels)
+
+    def mask(self, sample: Sample) -> NDArray[np.uint8] | None:
+        """Class indices H×W; 255 = ignore. None where the case has no mask. Raises `DataError` as `image`."""
+        if not sample.labelled:
+            return None
+        if sample.plane is not None:
+            return self._volumes.mask(sample.case, sample.plane)
+        return case_mask(self._manifest, sample.case, max_pixels=self._max_pixels)
+
+    @cached_property
+    def _volumes(self) -> Volumes:
+        if self._axis is None:
+            raise DataError(f"{self._manifest.root}: slices of volumes without an axis across them")
+        return Volumes(self._manifest, self._axis)

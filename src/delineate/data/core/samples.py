@@ -1,0 +1,60 @@
+"""What is counted, cached and batched: a sample is a case's picture, or one slice of its volume. Slices that belong together are
+a stack.
+
+A window is a place on a sample; loaders draw it (`data.loading.window_loader`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from delineate.data.core.manifest import Case, Split
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Where the pixels of one picture are, and what it shows."""
+
+    case: Case
+    """The files that hold it; all slices of a volume share one."""
+    plane: int | None = None
+    """Which slice of the case's volume, from 0 and in the canonical order (`data.formats.canonical`); None where the case is a
+    picture."""
+    pixels: Mapping[int, int] = field(default_factory=dict)
+    """Foreground class (and 255 = ignore) → pixels at native size; classes that it lacks are absent."""
+    size: tuple[int, int] = (0, 0)
+    """Native height and width."""
+
+    @property
+    def name(self) -> str:
+        """Unique in the data set: the case's id, or `id#plane`."""
+        return self.case.id if self.plane is None else f"{self.case.id}#{self.plane}"
+
+    @property
+    def labelled(self) -> bool:
+        return bool(self.case.masks)
+
+    def holds(self, label: int, least: int = 1) -> bool:
+        """Whether it has at least so many pixels of a class."""
+        return self.pixels.get(label, 0) >= least
+
+
+@dataclass(frozen=True)
+class SliceStack:
+    """The slices of one volume, in order; a picture is a stack of one."""
+
+    volume: str
+    group: str
+    """What must not be in support and query at once: the patient, or the volume where none is known."""
+    split: Split | None
+    slices: tuple[Sample, ...]
+
+    def holding(self, label: int, least: int = 1) -> tuple[int, ...]:
+        """Indices of the slices with at least so many pixels of a class, ascending: first and last bound its extent."""
+        return tuple(at for at, one in enumerate(self.slices) if one.holds(label, least))
+
+
+def foreground(counts: Mapping[int, int]) -> dict[int, int]:
+    """Class index → pixels, without the background and what is not there, ascending."""
+    return {int(label): int(number) for label, number in sorted(counts.items()) if label and number}

@@ -1,0 +1,172 @@
+"""Any data set as samples: what training, episodes and protocols are made of.
+
+Three kinds of data come to one form: folders of slices whose names tell volume and position, folders of NIfTI volumes, and
+plain pictures, each a volume of one slice. Pixels are read when they are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.common.errors import DataError
+from delineate.data.cases.census import Census, Progress
+from delineate.data.cases.sample_pixels import SamplePixels
+from delineate.data.core.input_spec import Pixels
+from delineate.data.core.joins import equal_pictures, join
+from delineate.data.core.manifest import IGNORE, ClassTable, Manifest, Split
+from delineate.data.core.samples import Sample, SliceStack, foreground
+from delineate.data.core.stacks import AUTO, stack_names, tell_slices
+from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
+from delineate.data.layouts.source import DataSource, as_source
+from delineate.data.loading import volumes
+from delineate.data.loading.open import open_data
+
+SINGLE = "none"
+"""The stack rule by which every picture is a volume of its own."""
+
+
+@dataclass(frozen=True)
+class SampleSet:
+    """A data set, or a part of it, as stacks of slices."""
+
+    manifest: Manifest
+    """Of the same part; the files' hashes are in its cases."""
+    census: Census
+    stacks: tuple[SliceStack, ...]
+    reader: SamplePixels
+    axis: int | None = None
+    """Across the slices of volumes, which are seen in the canonical order (`formats.canonical`); None where slices are files."""
+
+    @property
+    def classes(self) -> ClassTable:
+        return self.manifest.classes
+
+    @property
+    def labels(self) -> range:
+        """Indices of the foreground classes."""
+        return range(1, len(self.classes.names))
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        """All samples, stack by stack."""
+        return tuple(one for _, one in self)
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return sum(len(stack.slices) for stack in self.stacks)
+
+    def __iter__(self) -> Iterator[tuple[SliceStack, Sample]]:
+        """All samples with their stacks, stack by stack."""
+        return ((stack, one) for stack in self.stacks for one in stack.slices)
+
+    def split(self, *names: Split) -> SampleSet:
+        """The stacks of one or several splits."""
+        return self._part([stack for stack in self.stacks if stack.split in names])
+
+    def sealed(self) -> SampleSet:
+        """Training and validation stacks alone: what training works on, so that it cannot reach a test case."""
+        return self.split("train", "val")
+
+    def image(self, one: Sample) -> Pixels:
+        """Pixels H×W or H×W×C at native size. Raises `DataError` for files that are damaged or have changed."""
+        return self.reader.image(one)
+
+    def mask(self, one: Sample) -> NDArray[np.uint8]:
+        """Class indices H×W at native size; 255 = ignore, everywhere where the case has no mask."""
+        mask = self.reader.mask(one)
+        return np.full(self.image(one).shape[:2], IGNORE, np.uint8) if mask is None else mask
+
+    def stack(self, volume: str) -> SliceStack:
+        """The stack of a volume. Raises `DataError` when there is none of that name."""
+        found = next((stack for stack in self.stacks if stack.volume == volume), None)
+        if found is None:
+            raise DataError(f"{self.manifest.root} has no volume '{volume}'")
+        return found
+
+    def _part(self, stacks: Sequence[SliceStack]) -> SampleSet:
+        kept = {one.case.id for stack in stacks for one in stack.slices}
+        cases = tuple(case for case in self.manifest.cases if case.id in kept)
+        manifest = self.manifest.model_copy(update={"cases": cases})
+        return replace(self, manifest=manifest, census=self.census.of(cases), stacks=tuple(stacks))
+
+
+def open_samples(
+    data: Path | DataSource,
+    *,
+    stack: str = AUTO,
+    axis: int | None = None,
+    fold: int | None = None,
+    seed: int = 0,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    cache_folder: Path | None = None,
+    progress: Progress | None = None,
+    watch: bool = False,
+) -> SampleSet:
+    r"""Recognise a data set, a folder or a manifest.json that was saved before, and see it as stacks of slices.
+
+    `stack`: how names tell volume and slice: `auto` (names that end in `_slice_07`, `_z12` …; other pictures stand alone),
+    `none`, or a regular expression with the groups `volume` and `slice`. `axis`: of NIfTI volumes, the one across the slices;
+    None: that with the widest spacing, the last of equals. `fold`: of a manifest with folds, the one that validates. `seed`: of
+    splits, where the data bring none. Raises `DataError` as `open_data`; when slices of one volume are in two splits or differ in
+    size; for a regular expression that does not fit.
+    """
+    source = as_source(data)
+    if volumes.recognises(source):
+        return _of_volumes(
+            volumes.open_volumes(source, axis=axis, fold=fold, seed=seed, cache_folder=cache_folder, progress=progress)
+        )
+    if axis is not None:
+        raise DataError(f"{source.path} holds no NIfTI volumes, so there is no slice axis to choose; leave --axis away")
+    manifest, census = open_data(source, fold=fold, seed=seed, max_pixels=max_pixels, progress=progress, watch=watch)
+    samples = {one.name: one for one in census.samples(manifest.cases, manifest.labels)}
+    stacks = [_checked(volume, [samples[name] for name in names]) for volume, names in _stacked(list(samples), stack)]
+    return SampleSet(manifest, census, _with_copies(stacks), SamplePixels(manifest, max_pixels=max_pixels))
+
+
+def _of_volumes(opened: volumes.Opened) -> SampleSet:
+    manifest = opened.manifest
+    stacks = []
+    for case in manifest.cases:
+        facts = opened.census.facts[case.id]
+        slices = [
+            Sample(case, at, foreground(counts), (facts.height, facts.width))
+            for at, counts in enumerate(opened.pixels[case.id])
+        ]
+        stacks.append(_checked(case.id, slices))
+    return SampleSet(manifest, opened.census, _with_copies(stacks), SamplePixels(manifest, opened.axis), opened.axis)
+
+
+def _with_copies(stacks: Sequence[SliceStack]) -> tuple[SliceStack, ...]:
+    """The stacks, those with a picture in common in one group: none of them is shown to find another in."""
+    cases = {
+        one.case.id: one.case.model_copy(update={"group": stack.group}) for stack in stacks for one in stack.slices
+    }
+    joined = join(list(cases.values()), equal_pictures(cases.values()))
+    return tuple(replace(stack, group=joined[stack.slices[0].case.id] or stack.group) for stack in stacks)
+
+
+def _stacked(names: list[str], rule: str) -> list[tuple[str, tuple[str, ...]]]:
+    if rule == SINGLE or (rule == AUTO and not tell_slices(names)):
+        return [(name, (name,)) for name in names]
+    return [(stack.volume, stack.slices) for stack in stack_names(names, rule)]
+
+
+def _checked(volume: str, slices: list[Sample]) -> SliceStack:
+    first = slices[0].case
+    for other in slices[1:]:
+        if (other.case.split, other.case.group) != (first.split, first.group):
+            what = "splits" if other.case.split != first.split else "groups"
+            raise DataError(
+                f"'{slices[0].name}' and '{other.name}' are of one volume, '{volume}', but in two {what}; mend the lists"
+            )
+        if other.size != slices[0].size:
+            raise DataError(
+                f"'{slices[0].name}' and '{other.name}' are of one volume, '{volume}', but differ in size "
+                f"({slices[0].size[0]}×{slices[0].size[1]} and {other.size[0]}×{other.size[1]}); resample one, or give --stack none"
+            )
+    return SliceStack(volume, first.group or volume, first.split, tuple(slices))
