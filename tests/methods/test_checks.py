@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from delineate.methods import registry
 from delineate.methods.contract import Batch, Context, Method, MethodInfo, MethodOptions, Panel, Stage
-from delineate.methods.dense import DenseMethod
+from delineate.methods.dense import DenseMethod, FeatureMaps
 from delineate.methods.testing.checks import CHECKS
+from delineate.nn.blocks import size_of
 from delineate.nn.losses import LossOptions, segmentation_loss
 
 
@@ -108,6 +109,64 @@ class HalfTheSteps(Sound):
         return (Stage("one", 0.5),)
 
 
+class Open(Sound):
+    """Shows its inside."""
+
+    def encode(self, image: Tensor) -> FeatureMaps:
+        return FeatureMaps([self.body(image)], size_of(image))
+
+    def decode(self, maps: FeatureMaps) -> Tensor:
+        return self.head(maps.levels[0])
+
+
+class HalfOpen(Sound):
+    def encode(self, image: Tensor) -> FeatureMaps:
+        return FeatureMaps([self.body(image)], size_of(image))
+
+
+class DecodesOtherwise(Open):
+    def decode(self, maps: FeatureMaps) -> Tensor:
+        return super().decode(maps.each(lambda level: level + 1e-6))
+
+
+class TrainsOtherwise(Open):
+    def forward(self, image: Tensor) -> Tensor:
+        return super().forward(nn.functional.dropout(image, 0.1, self.training))
+
+
+class Remembers(Open):
+    """Decodes what was encoded last, whatever the maps are."""
+
+    def encode(self, image: Tensor) -> FeatureMaps:
+        self.last = super().encode(image)
+        return self.last
+
+    def decode(self, maps: FeatureMaps) -> Tensor:
+        return super().decode(self.last)
+
+
+class ChangesTheMaps(Open):
+    def decode(self, maps: FeatureMaps) -> Tensor:
+        logits = super().decode(maps)
+        maps.levels[0].mul_(0.5)
+        return logits
+
+
+class SpareLevel(Open):
+    def encode(self, image: Tensor) -> FeatureMaps:
+        maps = super().encode(image)
+        return FeatureMaps([*maps.levels, maps.levels[0]], maps.size)
+
+
+class CoarsestFirst(Open):
+    def encode(self, image: Tensor) -> FeatureMaps:
+        maps = super().encode(image)
+        return FeatureMaps([nn.functional.avg_pool2d(image, 2), *maps.levels], maps.size)
+
+    def decode(self, maps: FeatureMaps) -> Tensor:
+        return self.head(maps.levels[1])
+
+
 class HiddenRandomness(Sound):
     """Draws from a generator that recomputation knows nothing of."""
 
@@ -138,6 +197,12 @@ def test_a_sound_method_passes(monkeypatch: pytest.MonkeyPatch, check: str) -> N
     CHECKS[check](register(monkeypatch, Sound))
 
 
+def test_a_sound_method_that_shows_its_inside_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Open.has_inside()
+    assert not Sound.has_inside()
+    CHECKS["inside"](register(monkeypatch, Open))
+
+
 @pytest.mark.parametrize(
     ("cls", "check", "message"),
     [
@@ -154,6 +219,13 @@ def test_a_sound_method_passes(monkeypatch: pytest.MonkeyPatch, check: str) -> N
         (BadPanel, "panels", r"leaves \[0, 1\]"),
         (HalfTheSteps, "facts", "shares must sum to 1"),
         (HiddenRandomness, "recomputation", "differs"),
+        (HalfOpen, "inside", "encode is there alone"),
+        (DecodesOtherwise, "inside", "not forward.image. bit for bit"),
+        (TrainsOtherwise, "inside", "in training"),
+        (Remembers, "inside", "not forward.image. bit for bit"),
+        (ChangesTheMaps, "inside", "changes the maps"),
+        (SpareLevel, "inside", "level 1 of the maps does not change"),
+        (CoarsestFirst, "inside", "from the finest to the coarsest"),
     ],
 )
 def test_a_broken_method_fails(monkeypatch: pytest.MonkeyPatch, cls: type[Method], check: str, message: str) -> None:

@@ -94,6 +94,17 @@ def pad_to_multiple(image: Tensor, step: int) -> Tensor:
     return F.pad(image, (0, -width % step, 0, -height % step), mode="replicate")
 
 
+def size_of(image: Tensor) -> tuple[int, int]:
+    """Height and width of B×…×H×W."""
+    return image.shape[-2], image.shape[-1]
+
+
+def cropped(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """What `pad_to_multiple` added is taken off again: B×C×H×W → B×C×size."""
+    height, width = size
+    return x[..., :height, :width]
+
+
 class UpSample(nn.Module):
     """One bilinear up-sampling by `factor`: B×C×H×W → B×C×factor·H×factor·W. For use inside `nn.Sequential`."""
 

@@ -38,7 +38,8 @@ from delineate.methods.contract import (
     Stage,
     Update,
 )
-from delineate.methods.dense import DenseMethod
+from delineate.methods.dense import DenseMethod, FeatureMaps
+from delineate.nn.blocks import size_of
 from delineate.nn.encoder import Encoder, EncoderOptions
 from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.normalise import Normalise, NormaliseKind
@@ -142,22 +143,25 @@ class ConDSeg(DenseMethod):
     def load_pretrained(self) -> None:
         self.encoder.load_pretrained(self.options.encoder.pretrained)
 
-    def forward(self, image: Tensor) -> Tensor:
-        maps = self.encoder(self.normalise(image))
-        foreground, background = (self.semantic[name](maps[-1]) for name in ("foreground", "background"))
-        return self._mask(maps, foreground, background, _size(image))
+    def encode(self, image: Tensor) -> FeatureMaps:
+        return FeatureMaps(self.encoder(self.normalise(image)), size_of(image))
+
+    def decode(self, maps: FeatureMaps) -> Tensor:
+        """Stage II's mask; stage I has a head of its own (`encoder_logits`)."""
+        foreground, background = (self.semantic[name](maps.levels[-1]) for name in ("foreground", "background"))
+        return self._mask(maps.levels, foreground, background, maps.size)
 
     def maps(self, image: Tensor) -> Maps:
         """The mask and the three auxiliary maps, as logits at the image's size."""
         maps = self.encoder(self.normalise(image))
         features = {name: part(maps[-1]) for name, part in self.semantic.items()}
-        mask = self._mask(maps, features["foreground"], features["background"], _size(image))
+        mask = self._mask(maps, features["foreground"], features["background"], size_of(image))
         sizes = self._sizes_up(maps, image)
         return Maps(mask, **{name: head(features[name], sizes) for name, head in self.auxiliary.items()})
 
     def encoder_logits(self, image: Tensor) -> Tensor:
         """Stage I's prediction from the bare encoder: B×K×H×W."""
-        return self.reinforcement(self.encoder(self.normalise(image)), _size(image))
+        return self.reinforcement(self.encoder(self.normalise(image)), size_of(image))
 
     def stages(self) -> tuple[Stage, ...]:
         second = tuple(name for name, _ in self.named_children() if name != "reinforcement")
@@ -200,7 +204,7 @@ class ConDSeg(DenseMethod):
         levels: list[Tensor] = []
         deeper: Tensor | None = None
         for level in reversed(range(LEVELS)):
-            sizes = [_size(x) for x in reversed(maps[level:-1])]
+            sizes = [size_of(x) for x in reversed(maps[level:-1])]
             deeper = self.aggregation[level](
                 with_deeper(self.dilated[level](maps[level]), deeper),
                 self.prepare_foreground[level](foreground, sizes),
@@ -211,17 +215,13 @@ class ConDSeg(DenseMethod):
 
     def _sizes_up(self, maps: list[Tensor], image: Tensor) -> list[Size]:
         """Sizes that the deepest map passes on its way up to the image's, one per doubling."""
-        height, width = _size(image)
-        sizes = [_size(x) for x in reversed(maps[:-1])]
+        height, width = size_of(image)
+        sizes = [size_of(x) for x in reversed(maps[:-1])]
         step = self.encoder.reductions[0] // 2
         while step > 1:
             sizes.append((-(-height // step), -(-width // step)))
             step //= 2
         return [*sizes, (height, width)]
-
-
-def _size(x: Tensor) -> Size:
-    return x.shape[-2], x.shape[-1]
 
 
 def _strong_view(image: Tensor, generator: torch.Generator) -> Tensor:

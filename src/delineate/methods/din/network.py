@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from delineate.common.errors import RecipeError
 from delineate.methods.contract import Batch, Context, MethodInfo, MethodOptions, Panel
-from delineate.methods.dense import DenseMethod
+from delineate.methods.dense import DenseMethod, FeatureMaps
 from delineate.methods.din.decoder import LeanMLPDecoder, MLPDecoder
 from delineate.methods.din.interaction import (
     PAPER,
@@ -33,7 +33,7 @@ from delineate.methods.din.interaction import (
 )
 from delineate.methods.din.objective import DINLossOptions, terms
 from delineate.methods.din.streams import LEVELS, GreyInput, Stream, StreamKind, Streams
-from delineate.nn.blocks import resize_like
+from delineate.nn.blocks import resize_like, size_of
 from delineate.nn.boundary_loss import edges
 from delineate.nn.encoder import EncoderOptions
 from delineate.nn.enhance import Enhance, EnhanceOptions
@@ -128,8 +128,11 @@ class DIN(DenseMethod):
     def load_pretrained(self) -> None:
         self.streams.load_pretrained(self.options.encoder.pretrained)
 
-    def forward(self, image: Tensor) -> Tensor:
-        return self._decoded(self.exchanged(image), image)
+    def encode(self, image: Tensor) -> FeatureMaps:
+        return self._attended(self.exchanged(image), image)
+
+    def decode(self, maps: FeatureMaps) -> Tensor:
+        return self.decoder(maps.levels, maps.size)
 
     def exchanged(self, image: Tensor) -> list[tuple[Tensor, ...]]:
         """The fused maps of every level, B×C_i×h_i×w_i, before global spatial attention: one for each stream (Z_I, Z_E), or one
@@ -156,7 +159,7 @@ class DIN(DenseMethod):
         image = batch["image"]
         maps = self.exchanged(image)
         attention = torch.stack([spatial_attention(z.float()) for z in maps[0]]).mean(0)
-        logits = self._decoded(maps, image).float()
+        logits = self.decode(self._attended(maps, image)).float()
         probability = torch.sigmoid(logits) if self.classes == 1 else 1 - logits.softmax(1)[:, :1]
         found = {
             "attention": Panel("heat", _stretched(resize_like(attention, image))),
@@ -166,14 +169,11 @@ class DIN(DenseMethod):
         shown = enhanced if enhanced.shape[1] in (1, 3) else enhanced.mean(1, keepdim=True)
         return found if self.options.streams == "one" else {"enhanced": Panel("image", shown), **found}
 
-    def _decoded(self, maps: list[tuple[Tensor, ...]], image: Tensor) -> Tensor:
-        """Global spatial attention, sum over the streams, decoder."""
-        levels = [torch.stack([self._attended(z) for z in level]).sum(0) for level in maps]
-        logits: Tensor = self.decoder(levels, (image.shape[-2], image.shape[-1]))
-        return logits
-
-    def _attended(self, x: Tensor) -> Tensor:
-        return x * spatial_attention(x) if self.options.spatial_attention else x
+    def _attended(self, maps: list[tuple[Tensor, ...]], image: Tensor) -> FeatureMaps:
+        """Global spatial attention, then the sum over the streams."""
+        if self.options.spatial_attention:
+            maps = [tuple(z * spatial_attention(z) for z in level) for level in maps]
+        return FeatureMaps([torch.stack(level).sum(0) for level in maps], size_of(image))
 
 
 class Alone(nn.Module):

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from delineate.common.errors import DataError
 from delineate.methods.contract import Batch, Context, MethodInfo, MethodOptions, Panel
-from delineate.methods.dense import DenseMethod
+from delineate.methods.dense import DenseMethod, FeatureMaps
 from delineate.methods.mfel.fusion import Fusion
 from delineate.methods.mfel.objective import DynamicWeights, reconstruction_terms, segmentation_terms, strength
 from delineate.methods.mfel.options import LEVELS, MFELOptions
@@ -31,7 +31,7 @@ from delineate.methods.mfel.reconstruction import (
     corrupted,
 )
 from delineate.methods.mfel.segmentation import SegmentationDecoder, SegmentationEncoder
-from delineate.nn.blocks import pad_to_multiple, resize, resize_like
+from delineate.nn.blocks import cropped, pad_to_multiple, resize, resize_like, size_of
 from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.normalise import Normalise
 
@@ -103,9 +103,14 @@ class MFEL(DenseMethod):
     def uses_unlabelled(cls, options: MethodOptions) -> bool:
         return cast("MFELOptions", options).reconstructs
 
-    def forward(self, image: Tensor) -> Tensor:
+    def encode(self, image: Tensor) -> FeatureMaps:
+        """The stem's map, then Z; what only the reconstruction reads is left out."""
         ready = self._ready(image)
-        return self._logits(self.features(ready, ready), image)
+        return _read_by_decoder(self.features(ready, ready), image)
+
+    def decode(self, maps: FeatureMaps) -> Tensor:
+        stem, *fused = maps.levels
+        return _enlarged(self.decoder(stem, fused), maps.size)
 
     def features(self, image: Tensor, shown: Tensor) -> Features:
         """Both encoders, modulation and fusion. `image`, `shown`: what the segmentation's and the reconstruction's encoder see,
@@ -135,7 +140,7 @@ class MFEL(DenseMethod):
         features = self._seen(image, ctx)
         found = segmentation_terms(self._logits(features, image), mask, labelled, loss.segmentation)
         if features.coarse is not None and loss.coarse:
-            enlarged = self._enlarged(features.coarse, image)
+            enlarged = _enlarged(features.coarse, size_of(image))
             coarse = segmentation_terms(enlarged, mask, labelled, loss.segmentation)
             found["coarse"] = loss.coarse * torch.stack(list(coarse.values())).sum()
         if self.reconstruction_decoder is None:
@@ -173,7 +178,7 @@ class MFEL(DenseMethod):
         probability = self._probability(self._logits(features, image))
         found = {"probability": Panel("heat", probability)}
         if features.foreground is not None:
-            found["foreground"] = Panel("heat", self._enlarged(features.foreground.float(), image).clamp(0, 1))
+            found["foreground"] = Panel("heat", _enlarged(features.foreground.float(), size_of(image)).clamp(0, 1))
         if self.reconstruction_decoder is not None:
             made = self.reconstructed(features, image).float().clamp(0, 1)
             error = 5 * (made - image.float()).abs().mean(1, keepdim=True)
@@ -200,13 +205,7 @@ class MFEL(DenseMethod):
         return [resize_like(given, x) for x in maps]
 
     def _logits(self, features: Features, image: Tensor) -> Tensor:
-        return self._enlarged(self.decoder(features.stem, features.fused), image)
-
-    def _enlarged(self, x: Tensor, image: Tensor) -> Tensor:
-        """A map of the padded image brought to its size, then cropped to the image's."""
-        height, width = image.shape[-2:]
-        padded = (height + -height % STEP, width + -width % STEP)
-        return resize(x, padded)[..., :height, :width]
+        return self.decode(_read_by_decoder(features, image))
 
     def _probability(self, logits: Tensor) -> Tensor:
         """Of any foreground class: B×K×h×w → B×1×h×w in float32."""
@@ -235,6 +234,16 @@ class MFEL(DenseMethod):
                 f"{STEP}×{STEP}; choose a larger input.size"
             )
         return self.normalise(pad_to_multiple(image, STEP))
+
+
+def _read_by_decoder(features: Features, image: Tensor) -> FeatureMaps:
+    return FeatureMaps([features.stem, *features.fused], size_of(image))
+
+
+def _enlarged(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """A map of the padded image brought to that one's size, then cropped to the image's."""
+    height, width = size
+    return cropped(resize(x, (height + -height % STEP, width + -width % STEP)), size)
 
 
 KEPT_BOTH = "the segmentation branch, and the reconstruction's encoder, modulation and fusion, which it reads"

@@ -22,12 +22,12 @@ from torch.nn import functional as F
 
 from delineate.common.errors import DataError
 from delineate.methods.contract import Batch, Context, MethodInfo, MethodOptions, Panel
-from delineate.methods.dense import DenseMethod
+from delineate.methods.dense import DenseMethod, FeatureMaps
 from delineate.methods.mslkseg.decoder import DecoderBlock, Merge, Up
 from delineate.methods.mslkseg.objective import temperature, terms
 from delineate.methods.mslkseg.skip import LargeKernelSkip, SkipForm
 from delineate.methods.mslkseg.synergy import SynergyBlock
-from delineate.nn.blocks import pad_to_multiple
+from delineate.nn.blocks import cropped, pad_to_multiple, size_of
 from delineate.nn.dynamic_conv import set_temperature
 from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.losses import LossOptions
@@ -146,12 +146,17 @@ class MSLKSeg(DenseMethod):
         self.head = nn.Conv2d(widths[0], classes, 1)
         set_temperature(self, options.temperature)
 
-    def forward(self, image: Tensor) -> Tensor:
-        height, width = image.shape[-2:]
-        *finer, x = self._maps(image)
+    def encode(self, image: Tensor) -> FeatureMaps:
+        levels: list[Tensor] = []
+        for level in self.encoder:
+            levels.append(level(F.max_pool2d(levels[-1], 2) if levels else self._ready(image)))
+        return FeatureMaps(levels, size_of(image))
+
+    def decode(self, maps: FeatureMaps) -> Tensor:
+        *finer, x = maps.levels
         for skip, block, features in reversed(list(zip(self.skips, self.decoder, finer, strict=True))):
             x = block(x, skip(features))
-        return self.head(x)[..., :height, :width]
+        return cropped(self.head(x), maps.size)
 
     def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
         return terms(self(batch["image"]), batch["mask"], self.options.loss)
@@ -187,13 +192,6 @@ class MSLKSeg(DenseMethod):
             "spatial_attention": Panel("heat", _over_range((rows * columns).mean(1, keepdim=True), image)),
             "large_kernel": Panel("heat", _over_range(response.abs().mean(1, keepdim=True), image)),
         }
-
-    def _maps(self, image: Tensor) -> list[Tensor]:
-        """The five levels' features, finest first."""
-        maps: list[Tensor] = []
-        for level in self.encoder:
-            maps.append(level(F.max_pool2d(maps[-1], 2) if maps else self._ready(image)))
-        return maps
 
     def _ready(self, image: Tensor) -> Tensor:
         """Normalised, and padded to a multiple of the deepest level's step."""

@@ -28,9 +28,9 @@ from delineate.methods.contract import (
     MethodOptions,
     Panel,
 )
-from delineate.methods.dense import DenseMethod
+from delineate.methods.dense import DenseMethod, FeatureMaps
 from delineate.methods.resenc.planner import Planner
-from delineate.nn.blocks import pad_to_multiple, resize
+from delineate.nn.blocks import cropped, pad_to_multiple, resize, size_of
 from delineate.nn.deep_supervision import deeply_supervised
 from delineate.nn.losses import IGNORE, LossOptions, segmentation_loss
 from delineate.nn.normalise import Normalise
@@ -144,9 +144,13 @@ class ResEnc(DenseMethod):
     def plan(cls, fingerprint: Fingerprint, budget: Budget, given: Mapping[str, Any]) -> list[Decision]:
         return Planner(fingerprint, budget, given).decide()
 
-    def forward(self, image: Tensor) -> Tensor:
-        height, width = image.shape[-2:]
-        return self.heads[0](self._features(image)[0])[..., :height, :width]
+    def encode(self, image: Tensor) -> FeatureMaps:
+        # The loader's images are channels-last in memory; contiguous ones leave the layout to the weights', which is faster.
+        padded = pad_to_multiple(image, self._step).contiguous()
+        return FeatureMaps(self.encoder(self.normalise(padded)), size_of(image))
+
+    def decode(self, maps: FeatureMaps) -> Tensor:
+        return cropped(self.heads[0](self.decoder(maps.levels)[0]), maps.size)
 
     def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
         def loss(logits: Tensor, mask: Tensor) -> dict[str, Tensor]:
@@ -172,9 +176,7 @@ class ResEnc(DenseMethod):
         return panels
 
     def _features(self, image: Tensor) -> list[Tensor]:
-        # The loader's images are channels-last in memory; contiguous ones leave the layout to the weights', which is faster.
-        padded = pad_to_multiple(image, self._step).contiguous()
-        maps: list[Tensor] = self.decoder(self.encoder(self.normalise(padded)))
+        maps: list[Tensor] = self.decoder(self.encode(image).levels)
         return maps
 
     def _padded(self, mask: Tensor) -> Tensor:

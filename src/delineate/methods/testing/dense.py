@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
 from delineate.methods import registry
+from delineate.methods.dense import DenseMethod, FeatureMaps
 from delineate.methods.testing.declared import DECLARED
-from delineate.methods.testing.examples import IGNORE, as_batch, example_batch, shake, sizes, tiny
+from delineate.methods.testing.examples import IGNORE, as_batch, example_batch, shake, sizes
+from delineate.methods.testing.examples import tiny_dense as tiny
 from delineate.methods.testing.shared import SHARED, reads_no_ignored_label
+from delineate.nn.blocks import size_of
 
 
 def shapes(name: str) -> None:
@@ -27,6 +31,44 @@ def shapes(name: str) -> None:
                 assert tuple(result.shape) == (1, classes, height, width), f"{tuple(result.shape)} at {height}×{width}"
                 assert torch.isfinite(result).all()
                 assert torch.allclose(result, other, atol=1e-3), "the memory format changes the result"
+
+
+def inside(name: str) -> None:
+    """Of a method that has `encode` and `decode`: one after the other they are `forward`, bit for bit, in training too; the maps,
+    finest first, are all that `decode` goes by, and each level counts."""
+    method = tiny(name)
+    halves = [half for half in ("encode", "decode") if getattr(type(method), half) is not getattr(DenseMethod, half)]
+    assert len(halves) != 1, f"{halves[0]} is there alone: encode and decode go together"
+    if not method.has_inside():
+        return
+    for classes, in_channels in ((1, 3), (4, 1)):
+        method = shake(tiny(name, classes=classes, in_channels=in_channels)).eval()
+        for height, width in sizes(method):
+            with torch.no_grad():
+                _decodes_as_forward(method, torch.rand(2, in_channels, height, width))
+    method, twin, image = tiny(name).train(), tiny(name).train(), example_batch(2)["image"]
+    torch.manual_seed(1)
+    expected = method(image)
+    torch.manual_seed(1)
+    assert torch.equal(twin.decode(twin.encode(image)), expected), (
+        "in training decode(encode(image)) is not forward(image)"
+    )
+
+
+def _decodes_as_forward(method: DenseMethod, image: Tensor) -> None:
+    maps, expected = method.encode(image), method(image)
+    assert maps.size == size_of(image), f"the maps' size is {maps.size}, the image's {size_of(image)}"
+    areas = [level.shape[-2] * level.shape[-1] for level in maps.levels]
+    assert areas == sorted(areas, reverse=True), "the maps' levels do not go from the finest to the coarsest"
+    assert all(len(level) == len(image) for level in maps.levels), "a level's first dimension does not count the images"
+    method.encode(1 - image)
+    found = method.decode(maps)
+    assert torch.equal(found, expected), "decode(encode(image)) is not forward(image) bit for bit"
+    assert torch.equal(method.decode(maps), found), "decode changes the maps it is given"
+    for level in range(len(maps.levels)):
+        changed = [x + torch.rand_like(x) if at == level else x for at, x in enumerate(maps.levels)]
+        other = method.decode(FeatureMaps(changed, maps.size))
+        assert not torch.equal(other, found), f"level {level} of the maps does not change the logits"
 
 
 def ignored(name: str) -> None:
@@ -50,4 +92,6 @@ def export(name: str) -> None:
         assert torch.allclose(graph(image), lean(image), atol=1e-4), "the exported graph gives another result"
 
 
-CHECKS: dict[str, Callable[[str], None]] = {run.__name__: run for run in (*DECLARED, shapes, *SHARED, ignored, export)}
+CHECKS: dict[str, Callable[[str], None]] = {
+    run.__name__: run for run in (*DECLARED, shapes, *SHARED, inside, ignored, export)
+}

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from delineate.methods import registry
 from delineate.methods.contract import Batch, Context, Method, Stage, Update
+from delineate.methods.dense import DenseMethod
 
 AnyMethod = TypeVar("AnyMethod", bound=Method)
 AnyBatch = TypeVar("AnyBatch", bound=Batch)
@@ -23,6 +24,13 @@ def tiny(name: str, *, classes: int = 1, in_channels: int = 3, seed: int = 0) ->
     torch.manual_seed(seed)
     options = registry.presets(name)["tiny"].get("method", {})
     return registry.build(name, classes=classes, in_channels=in_channels, options=options)
+
+
+def tiny_dense(name: str, *, classes: int = 1, in_channels: int = 3, seed: int = 0) -> DenseMethod:
+    """`tiny` of a dense method."""
+    method = tiny(name, classes=classes, in_channels=in_channels, seed=seed)
+    assert isinstance(method, DenseMethod), f"'{name}' is no DenseMethod"
+    return method
 
 
 def example_batch(

@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 from delineate.common.errors import RecipeError
 from delineate.methods.contract import Batch, Context, MethodInfo, MethodOptions, Panel
-from delineate.methods.dense import DenseMethod
-from delineate.nn.blocks import ConvBNAct, pad_to_multiple
+from delineate.methods.dense import DenseMethod, FeatureMaps
+from delineate.nn.blocks import ConvBNAct, cropped, pad_to_multiple, size_of
 from delineate.nn.encoder import Encoder, EncoderOptions, pyramid
 from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.losses import LossOptions, segmentation_loss
@@ -111,11 +111,12 @@ class UNet(DenseMethod):
     def load_pretrained(self) -> None:
         self.encoder.load_pretrained(self.options.encoder.pretrained)
 
-    def forward(self, image: Tensor) -> Tensor:
-        height, width = image.shape[-2:]
-        maps = self.encoder(self.normalise(pad_to_multiple(image, self._step)))
-        x = self.decoder(dict(zip(self.encoder.reductions, maps, strict=True)))
-        return self.head(x)[..., :height, :width]
+    def encode(self, image: Tensor) -> FeatureMaps:
+        return FeatureMaps(self.encoder(self.normalise(pad_to_multiple(image, self._step))), size_of(image))
+
+    def decode(self, maps: FeatureMaps) -> Tensor:
+        x = self.decoder(dict(zip(self.encoder.reductions, maps.levels, strict=True)))
+        return cropped(self.head(x), maps.size)
 
     def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
         return segmentation_loss(self(batch["image"]), batch["mask"], self.options.loss)
