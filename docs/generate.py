@@ -31,6 +31,7 @@ from delineate.engine.recipe import (
     StageSettings,
 )
 from delineate.methods import registry
+from delineate.strategies import registry as strategy_registry
 
 PAGE = Path(__file__).with_name("reference.md")
 BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -62,7 +63,8 @@ def recipe() -> str:
     text = "".join(f"#### `{name}`\n\n{_fields(model, f'{name}.')}\n" for name, model in sections.items())
     settings = ", ".join(f"`{name}`" for name in StageSettings.model_fields)
     share = StageOverride.model_fields["share"].description
-    return f"{text}#### `stages.<name>`\n\n`share` ({share}), `augment` (keys as above), and any of {settings}.\n\n"
+    first = f"`share` ({share}), `augment` (keys as above), `strategy` (its options)"
+    return f"{text}#### `stages.<name>`\n\n{first}, and any of {settings}.\n\n"
 
 
 def methods() -> str:
@@ -71,7 +73,14 @@ def methods() -> str:
     return "".join(f"#### {name}\n\n{_fields(registry.method_class(name).Options, 'method.')}\n" for name in names)
 
 
-PARTS = {"verbs": verbs, "recipe": recipe, "methods": methods}
+def strategies() -> str:
+    """Each strategy's options."""
+    names = list(strategy_registry.BUILT_IN)
+    classes = {name: strategy_registry.strategy_class(name).Options for name in names}
+    return "".join(f"#### {name}\n\n{_fields(options, 'strategy.')}\n" for name, options in classes.items())
+
+
+PARTS = {"verbs": verbs, "recipe": recipe, "methods": methods, "strategies": strategies}
 
 
 def _commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:

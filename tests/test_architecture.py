@@ -17,7 +17,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "delineate"
 ROOMS = (
-    *("common", "data", "nn", "methods", "artefact", "evaluation", "inference", "engine", "fewshot"),
+    *("common", "data", "nn", "methods", "strategies", "artefact", "evaluation", "inference", "engine", "fewshot"),
     *("report", "studies", "serve", "api", "cli"),
 )
 """Lowest first."""
@@ -122,16 +122,17 @@ def unknown_rooms(package: Path) -> list[str]:
 
 
 def known_papers(package: Path) -> list[str]:
-    """Imports of one method's folder from anywhere else: a paper lives in its own folder and nowhere else."""
-    folders = {path.parent.name for path in package.glob("methods/*/__init__.py")} - {"testing"}
+    """Imports of the folder of one method or strategy from anywhere else: a paper lives in its own folder and nowhere else."""
     offences = []
-    for module, _, tree in sources(package):
-        for name in imports(tree, module):
-            parts = name.split(".")
-            if parts[:2] != ["delineate", "methods"] or len(parts) < 3 or parts[2] not in folders:
-                continue
-            if module.split(".")[:3] != parts[:3]:
-                offences.append(f"{module} imports {name}")
+    for room in ("methods", "strategies"):
+        folders = {path.parent.name for path in package.glob(f"{room}/*/__init__.py")} - {"testing"}
+        for module, _, tree in sources(package):
+            for name in imports(tree, module):
+                parts = name.split(".")
+                if parts[:2] != ["delineate", room] or len(parts) < 3 or parts[2] not in folders:
+                    continue
+                if module.split(".")[:3] != parts[:3]:
+                    offences.append(f"{module} imports {name}")
     return offences
 
 
@@ -192,6 +193,7 @@ PLANTED = [
     (unknown_rooms, "utils/misc.py", ""),
     (known_papers, "methods/second/network.py", "from delineate.methods.first.network import Block"),
     (known_papers, "engine/loop.py", "from delineate.methods import first"),
+    (known_papers, "strategies/second/strategy.py", "from delineate.strategies.first.strategy import Teacher"),
     (torch_imports, "data/cache/cache.py", "import torch.utils.data"),
     (torch_imports, "evaluation/dice.py", "from torch import Tensor"),
     (heavy_verbs, "cli/predict.py", "import numpy as np"),
@@ -202,7 +204,9 @@ PLANTED = [
 
 @pytest.mark.parametrize(("rule", "file", "source"), PLANTED)
 def test_planted_offence_is_caught(rule, file, source, tmp_path):
-    for name in ("methods/first/__init__.py", "methods/second/__init__.py"):
+    for name in (
+        f"{room}/{folder}/__init__.py" for room in ("methods", "strategies") for folder in ("first", "second")
+    ):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).touch()
     (tmp_path / "nn").mkdir()

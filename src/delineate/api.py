@@ -31,6 +31,7 @@ def train(
     method: str,
     out: Path | str,
     preset: str = "paper",
+    strategy: str | None = None,
     size: int | None = None,
     epochs: int | None = None,
     steps: int | None = None,
@@ -49,9 +50,10 @@ def train(
     """Train `method` on the images and masks in `data` and write the run folder `out`, its report included.
 
     `data`: a folder, a manifest, or a `DataSource` that says which folders, labels and groups are meant, as everywhere here.
-    `size`: working height = width in pixels; `epochs` or `steps` count all stages together; `fold`: the one that validates,
-    of a manifest with folds; `settings` are texts "section.key=value", `options` the same as a nested mapping; `cache_limit`
-    is in GiB; `reporter` receives progress (default: a progress bar on stderr). What is left None comes from the method's preset.
+    `strategy`: the way of training (`delineate strategies` lists them); `size`: working height = width in pixels; `epochs` or
+    `steps` count all stages together; `fold`: the one that validates, of a manifest with folds; `settings` are texts
+    "section.key=value", `options` the same as a nested mapping; `cache_limit` is in GiB; `reporter` receives progress (default:
+    a progress bar on stderr). What is left None comes from the method's preset.
 
     Raises `DelineateError` (one line) for whatever a user can mend, before anything is written; `Interrupted` after Ctrl-C or
     SIGTERM, with the state saved for `resume=True`.
@@ -65,6 +67,7 @@ def train(
         method=method,
         out=out,
         preset=preset,
+        strategy=strategy,
         size=size,
         epochs=epochs,
         steps=steps,

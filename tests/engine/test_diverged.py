@@ -132,7 +132,7 @@ def test_the_advice_after_too_large_a_rate_works(request_for: Maker, recorder: A
 def test_only_what_is_gentler_may_change_and_only_then(request_for: Maker, recorder: Any) -> None:
     with pytest.raises(Diverged):
         train(request_for(settings=[*SGD, "engine.lr=1e30"]), recorder())
-    for settings in (["engine.lr=0.01", "engine.momentum=0.5"], ["engine.ema=0.5"]):
+    for settings in (["engine.lr=0.01", "engine.momentum=0.5"], ["strategy.ema=0.5"]):
         with pytest.raises(RecipeError, match="differs from the run's"):
             train(request_for(settings=[*SGD, *settings], resume=True), recorder())
     assert Recipe.load(request_for().out / "recipe.yaml").engine.lr == 1e30

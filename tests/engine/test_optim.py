@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from delineate.common.errors import RecipeError
-from delineate.engine.optim import Plateau, check_scales, learning_rate_factor, make_optimiser, set_learning_rate
+from delineate.engine.optim import check_scales, make_optimiser, set_learning_rate
 from delineate.engine.recipe import StageSettings
-from delineate.methods.contract import Update
+from delineate.engine.schedules import Plateau, learning_rate_factor
+from delineate.methods.contract import Stage
 from delineate.methods.registry import build
+from delineate.strategies import registry as strategies
 
 
 def factor(step: int, total: int, **settings: object) -> float:
@@ -78,7 +80,9 @@ def test_plateau_falls_after_patience_and_survives_json() -> None:
 
 def test_groups_scale_the_encoder_and_spare_biases() -> None:
     method = build("unet", options={"encoder": {"name": "resnet18"}})
-    optimiser = make_optimiser(method, Update(), StageSettings(lr=1.0, lr_scale={"encoder": 0.1}, weight_decay=0.5))
+    strategy = strategies.build("supervised", method)
+    (update,) = strategy.updates(Stage("train"))
+    optimiser = make_optimiser(strategy, update, StageSettings(lr=1.0, lr_scale={"encoder": 0.1}, weight_decay=0.5))
     set_learning_rate(optimiser, 2.0)
     rates = {id(p): (g["lr"], g["weight_decay"]) for g in optimiser.param_groups for p in g["params"]}
     for name, parameter in method.named_parameters():

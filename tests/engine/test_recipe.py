@@ -135,7 +135,7 @@ def test_numbers_in_exponent_form_are_numbers() -> None:
         "engine.lr",
         "engine.weight_decay",
         "engine.clip_norm",
-        "engine.ema",
+        "strategy.ema",
         "engine.validate_every",
         "engine.save_minutes",
         "engine.lr_scale.encoder",

@@ -52,7 +52,7 @@ def killer(at: int, signal_number: int | None = None) -> Callable[[int], None]:
 
 VARIANTS = {
     "adamw": ["engine.optimiser=adamw"],
-    "sgd-ema-accumulate": ["engine.optimiser=sgd", "engine.lr=0.01", "engine.ema=0.9", "engine.accumulate=2"],
+    "sgd-ema-accumulate": ["engine.optimiser=sgd", "engine.lr=0.01", "strategy.ema=0.9", "engine.accumulate=2"],
     "bf16": ["engine.precision=bf16"],
     "plateau-clip": ["engine.schedule=plateau", "engine.plateau_patience=1", "engine.clip_norm=1.0"],
 }

@@ -52,7 +52,7 @@ def test_a_run_on_windows_is_complete(request_for: Maker, recorder: Any) -> None
 
 
 def test_a_killed_run_on_windows_ends_with_the_same_bits(request_for: Maker, recorder: Any) -> None:
-    settings = [*PATCH, "input.scale=0.9", "engine.save_minutes=0.00001", "engine.ema=0.9"]
+    settings = [*PATCH, "input.scale=0.9", "engine.save_minutes=0.00001", "strategy.ema=0.9"]
 
     def kill(step: int) -> None:
         if step == 5:

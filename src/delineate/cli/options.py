@@ -126,6 +126,9 @@ Axis = Annotated[
 # Training
 RunFolder = Annotated[Path, typer.Option(help="Run folder to make.")]
 Preset = Annotated[str, typer.Option(help="paper: the paper's settings; tiny: trains on two cores.")]
+StrategyName = Annotated[
+    str | None, typer.Option("--strategy", help="Way of training, see `delineate strategies`; supervised unless given.")
+]
 Size = Annotated[int | None, typer.Option(help="Working size: images are brought to N×N pixels.", min=8)]
 Epochs = Annotated[
     int | None, typer.Option(help="Passes over the training images or slices, all stages together.", min=1)

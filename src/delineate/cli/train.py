@@ -18,6 +18,7 @@ def train(
     method: Annotated[str, typer.Option(help="Name of a method; `delineate methods` lists them.")],
     out: options.RunFolder,
     preset: options.Preset = "paper",
+    strategy: options.StrategyName = None,
     size: options.Size = None,
     epochs: options.Epochs = None,
     steps: options.Steps = None,
@@ -47,7 +48,7 @@ def train(
     from delineate.common.absent import refuse_absent
     from delineate.engine.early import refuse_typos
 
-    refuse_typos(method, preset, set_ or [])
+    refuse_typos(method, preset, set_ or [], strategy)
     refuse_absent(data, init)
     from delineate.api import train as run
     from delineate.cli.show import print_run
@@ -57,6 +58,7 @@ def train(
         method=method,
         out=out,
         preset=preset,
+        strategy=strategy,
         size=size,
         epochs=epochs,
         steps=steps,

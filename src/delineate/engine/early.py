@@ -1,22 +1,24 @@
-"""What can be refused at once: a misspelt method, preset or setting.
+"""What can be refused at once: a misspelt method, preset, strategy or setting.
 
 Imports nothing that takes time; what it lets pass is checked again, and in full, by those who use it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from delineate.common.errors import RecipeError
 from delineate.common.fields import Place, attribute_of, fields_of
 from delineate.common.names import did_you_mean
+from delineate.engine.earlier_recipes import refuse_key
 from delineate.methods.built_in import BUILT_IN, FAMILIES, all_names, recipe_of
+from delineate.strategies import built_in as strategies
 
 RECIPE = Place("delineate.engine.recipe", "Recipe")
 
 
-def refuse_typos(method: str, preset: str, settings: Iterable[str] = ()) -> None:
-    """Raise `RecipeError` for an unknown method, preset or key of a setting, naming the nearest."""
+def refuse_typos(method: str, preset: str, settings: Sequence[str] = (), strategy: str | None = None) -> None:
+    """Raise `RecipeError` for an unknown method, preset, strategy or key of a setting, naming the nearest."""
     family, colon, _ = method.partition(":")
     if method not in BUILT_IN and family not in FAMILIES and method not in all_names():
         raise RecipeError(
@@ -25,7 +27,12 @@ def refuse_typos(method: str, preset: str, settings: Iterable[str] = ()) -> None
     if method in BUILT_IN and recipe_of(method).is_file():
         _check_preset(method, preset)
     for setting in settings:
-        _check_setting(method, setting)
+        if setting.startswith("strategy.name="):
+            strategy = setting.partition("=")[2]
+    if strategy is not None and strategy not in strategies.all_names():
+        raise RecipeError(f"unknown strategy '{strategy}': {did_you_mean(strategy, strategies.all_names())}")
+    for setting in settings:
+        _check_setting(method, strategy, setting)
 
 
 def _check_preset(method: str, preset: str) -> None:
@@ -40,12 +47,15 @@ def presets_of(method: str) -> list[str]:
     return [line.partition(":")[0] for line in lines if line[:1].isalpha() and ":" in line]
 
 
-def _check_setting(method: str, setting: str) -> None:
+def _check_setting(method: str, strategy: str | None, setting: str) -> None:
     path, equals, _ = setting.partition("=")
     keys = path.strip().split(".")
     if not equals or not all(keys):
         raise RecipeError(f"--set {setting}: expected section.key=value, for example engine.lr=0.001")
-    if keys[0] == "method" and len(keys) > 1:
+    refuse_key(".".join(keys))
+    if keys[0] == "strategy" and keys[1:] != ["name"]:
+        _check_keys(f"strategy '{strategy}'", keys[1:], strategy_options_of(strategy))
+    elif keys[0] == "method" and len(keys) > 1:
         place = options_of(method)
         _check_keys(f"method '{method}'", keys[1:], place)
     else:
@@ -57,6 +67,14 @@ def options_of(method: str) -> Place | None:
     if method not in BUILT_IN:
         return None
     module, _, name = BUILT_IN[method].partition(":")
+    return attribute_of(Place(module, name), "Options")
+
+
+def strategy_options_of(strategy: str | None) -> Place | None:
+    """The same of a built-in strategy."""
+    if strategy not in strategies.BUILT_IN:
+        return None
+    module, _, name = strategies.BUILT_IN[strategy].partition(":")
     return attribute_of(Place(module, name), "Options")
 
 

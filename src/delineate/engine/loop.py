@@ -9,85 +9,61 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections import defaultdict
-from collections.abc import Iterable
 from contextlib import closing
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from delineate.common.errors import Diverged, Interrupted
 from delineate.data.core.findings import some
 from delineate.engine.console import Validated
 from delineate.engine.diverged import diverged, loss_fault, weights_fault
 from delineate.engine.memory import enough_values, out_of_memory
-from delineate.engine.optim import Plateau, learning_rate_factor, make_optimiser, named_parameters, set_learning_rate
-from delineate.engine.ranks import agree, allow_unused, gather, together
+from delineate.engine.ranks import agree, together
 from delineate.engine.recipe import StageSettings
 from delineate.engine.run_state import Run
+from delineate.engine.schedules import Plateau, learning_rate_factor
+from delineate.engine.seeds import mix
 from delineate.engine.selection import WORDS, is_better
 from delineate.engine.sources import Source, divide, to_device
-from delineate.engine.state import State, pack_optimiser, snapshot, unpack_optimiser
+from delineate.engine.state import OWN, State, named_below, snapshot
 from delineate.engine.task import Task
+from delineate.engine.term_sums import TermSums
+from delineate.engine.updates import Updates
 from delineate.engine.validation import ValidationResult
-from delineate.methods.contract import Batch, Context, Method, Stage, Update
+from delineate.methods.contract import Batch, Context, Stage, Update
 
 SMALLEST_SCALE = 2.0**-14
 """Of gradients in float16: it starts at 2^16 and is halved at each step that overflows. Nothing is learned below."""
 
 
-class Objective(nn.Module):
-    """A method seen as what DDP must wrap: the module whose forward is the objective.
-
-    The context is an attribute, since under autocast Fabric walks through all arguments and takes no frozen dataclass.
-    """
-
-    ctx: Context
-
-    def __init__(self, method: Method) -> None:
-        super().__init__()
-        self.method = method
-
-    def forward(self, name: str, batch: Batch) -> dict[str, Tensor]:
-        return dict(getattr(self.method, name)(batch, self.ctx))
-
-
 class StageRun:
-    """One stage: its optimisers, schedule, source, averaged weights; trains, validates, saves, resumes."""
+    """One stage: its updates, schedule and source; trains, validates, saves, resumes."""
 
     def __init__(self, run: Run, task: Task, stage: Stage, source: Source, total: int, resumed: State | None) -> None:
         self.run, self.task, self.stage, self.source, self.total = run, task, stage, source, total
         self.settings: StageSettings = run.recipe.stage_settings(stage.name)
-        method = run.method
-        self.trained = {update.name: named_parameters(method, update) for update in stage.updates}
-        self._train_only([name for names in self.trained.values() for name in names])
-        self.optimisers = {update.name: make_optimiser(method, update, self.settings) for update in stage.updates}
+        self.strategy = run.strategy
+        self.strategy.begin(stage, run.recipe.strategy_options(stage.name))
+        self.updates = Updates(self.strategy, stage, self.settings)
         self.plateau = Plateau()
-        self.average = copy.deepcopy(method).requires_grad_(False) if self.settings.ema else None
         self.validate_steps = max(1, round(run.recipe.engine.validate_every * source.steps_per_epoch))
-        self.sums: dict[str, float] = defaultdict(float)
-        self.summed = 0
+        self.sums = TermSums()
         self.saved = None if resumed is None else run.progress.step
         """The step of the newest state on disk."""
         self.faults = 0
         """Validations of which something was not finite."""
         if resumed is not None:
             self._restore(resumed)
-        self.module = Objective(method)
-        # A parameter that no loss of a step reaches would be waited for: that of another update, or of images without masks.
-        allow_unused(run.fabric, len(stage.updates) > 1 or method.info.uses_unlabelled)
-        wrapped: Any = run.fabric.setup(self.module, *self.optimisers.values())
-        self.objective, *optimisers = wrapped if isinstance(wrapped, tuple) else (wrapped,)
-        self.wrapped = dict(zip(self.optimisers, optimisers, strict=True))
-        if self.average is not None:
-            self.average.to(run.fabric.device)
+        self.terms = self.updates.wrap(run.fabric)
+        """The strategy, wrapped: batch → terms of its current update."""
 
     def train(self) -> None:
         """Run to the stage's end, to early stopping, or until a stop is asked for (`Interrupted`, state saved)."""
         run, progress = self.run, self.run.progress
         run.reporter.begin(self.stage.name, progress.step, self.total)
-        run.method.train()
+        self.strategy.train()
         if progress.step == 0:
             self.save()
         last_save = time.perf_counter()
@@ -118,19 +94,17 @@ class StageRun:
         return time.perf_counter() - last_save > 60 * self.run.recipe.engine.save_minutes
 
     def step(self, batch: Batch) -> None:
-        """One optimiser step of each update."""
+        """One optimiser step of each update that is due."""
         run, progress = self.run, self.run.progress
         factor = learning_rate_factor(progress.step, self.total, self.settings, self.plateau)
         ctx = self._context(progress.step)
-        torch.manual_seed(_mix(run.recipe.engine.seed, progress.stage, progress.step, run.fabric.global_rank))
+        torch.manual_seed(mix(run.recipe.engine.seed, progress.stage, progress.step, run.fabric.global_rank))
         total = 0.0
-        for update in self.stage.updates:
-            set_learning_rate(self.optimisers[update.name], self.settings.lr * factor)
+        for update in self.updates.due(progress.step):
+            self.updates.set_rate(update, factor)
             total += self._update(update, batch, ctx)
-        run.method.after_step(ctx)
-        if self.average is not None:
-            _average(self.average, run.method, self.settings.ema)
-        self.summed += 1
+        self.strategy.after_step(ctx)
+        self.sums.steps += 1
         progress.step += 1
         progress.images_seen += len(batch["sample_id"]) * run.fabric.world_size
         run.reporter.step(total, len(batch["sample_id"]) * run.fabric.world_size)
@@ -141,8 +115,8 @@ class StageRun:
         result: ValidationResult | None = None
         with together(run.fabric):
             if run.fabric.is_global_zero:
-                method, ctx = self._validated_method(), self._context(progress.step)
-                if lost := self._lost(method):
+                method, ctx = self.strategy.validated(), self._context(progress.step)
+                if lost := self._lost():
                     raise self._diverged(f"after step {progress.step} of stage '{self.stage.name}': {lost}")
                 with torch.random.fork_rng(devices=[]):
                     result = self.task.validate(run, self.stage, method, ctx)
@@ -154,7 +128,7 @@ class StageRun:
             progress.best_step, progress.measure, progress.waited = progress.step, result.judgement.measure, 0
             with together(run.fabric):
                 if run.fabric.is_global_zero:
-                    run.states.save_best(self.stage.name, progress.step, snapshot(self._validated_method()))
+                    run.states.save_best(self.stage.name, progress.step, snapshot(self.strategy.validated()))
         else:
             progress.waited += 1
         if result.fault is None:
@@ -172,14 +146,9 @@ class StageRun:
 
     def _save(self) -> None:
         run = self.run
-        tensors: dict[str, Tensor] = {}
-        values: dict[str, Any] = {"plateau": self.plateau.as_dict(), "sums": dict(self.sums), "summed": self.summed}
-        for name, optimiser in self.optimisers.items():
-            packed, scalars = pack_optimiser(f"optimiser.{name}", optimiser)
-            tensors |= packed
-            values[f"optimiser.{name}"] = scalars
-        if self.average is not None:
-            tensors |= {f"average.{name}": tensor for name, tensor in snapshot(self.average).items()}
+        tensors, values = self.updates.pack()
+        tensors |= {f"{OWN}.{name}": tensor.detach() for name, tensor in self.strategy.own_state().items()}
+        values |= {"plateau": self.plateau.as_dict(), "sums": dict(self.sums.sums), "summed": self.sums.steps}
         values["scaler"] = run.fabric._precision.state_dict()
         progress = copy.copy(run.progress)
         progress.seconds = run.seconds
@@ -198,30 +167,27 @@ class StageRun:
         synchronisation: it ruins the weights, which the next loss, validation or state shows before anything is kept.
         """
         run = self.run
-        if len(self.stage.updates) > 1:
-            self._train_only(self.trained[update.name])
-        self.module.ctx = ctx
-        optimiser = self.wrapped[update.name]
+        self.strategy.update, self.strategy.ctx = update, ctx
+        optimiser = self.updates.optimiser(update)
         optimiser.zero_grad(set_to_none=True)
         parts = min(self.settings.accumulate, len(batch["sample_id"]))
         loss_sum = 0.0
         try:
             for index, part in enumerate(divide(batch, parts)):
-                with run.fabric.no_backward_sync(
-                    self.objective, enabled=run.fabric.world_size > 1 and index + 1 < parts
-                ):
+                unfinished = run.fabric.world_size > 1 and index + 1 < parts
+                with run.fabric.no_backward_sync(self.terms, enabled=unfinished):
                     with enough_values(len(part["sample_id"]), run.spec.size):
-                        terms = self.objective(update.objective, part)
+                        terms = self.terms(part)
                     loss = torch.stack([term.float() for term in terms.values()]).sum()
                     weight = len(part["sample_id"]) / len(batch["sample_id"])
                     with together(run.fabric):
                         if not math.isfinite(value := float(loss.detach())):
                             raise self._diverged(loss_fault(terms, part, ctx, run.method))
                     run.fabric.backward(loss * weight)
-                self._add_up(terms, weight)
+                self.sums.add(terms, weight)
                 loss_sum += value * weight
             if self.settings.clip_norm is not None:
-                self._clip(self.optimisers[update.name], self.settings.clip_norm, ctx)
+                self._clip(self.updates.raw(update), self.settings.clip_norm, ctx)
             optimiser.step()
         except torch.OutOfMemoryError as error:
             raise out_of_memory(run.fabric.device, self.settings.batch_size, run.spec.size) from error
@@ -245,12 +211,12 @@ class StageRun:
         """Of gradients, with float16; else None."""
         return getattr(self.run.fabric._precision, "scaler", None)
 
-    def _lost(self, validated: Method) -> str | None:
+    def _lost(self) -> str | None:
         """Why training cannot go on, if it cannot. Costs a pass over the weights and a synchronisation."""
-        faults = [weights_fault(method) for method in dict.fromkeys((self.run.method, validated))]
-        if self._scaler is not None and self._scaler.get_scale() < SMALLEST_SCALE:
-            faults.append("gradients overflow in float16 at every step")
-        return next((fault for fault in faults if fault is not None), None)
+        if fault := weights_fault(self.strategy):
+            return fault
+        overflows = self._scaler is not None and self._scaler.get_scale() < SMALLEST_SCALE
+        return "gradients overflow in float16 at every step" if overflows else None
 
     def _diverged(self, fault: str) -> Diverged:
         return diverged(fault, self.run.recipe, self.stage.name, self.saved)
@@ -263,32 +229,15 @@ class StageRun:
                 f"validation at step {self.run.progress.step} is not finite ({fault}): such weights are not kept"
             )
 
-    def _validated_method(self) -> Method:
-        return self.run.method if self.average is None else self.average
-
     def _context(self, step: int) -> Context:
         run = self.run
         generator = torch.Generator(run.fabric.device)
-        generator.manual_seed(_mix(run.recipe.engine.seed, run.progress.stage, step, run.fabric.global_rank) ^ 1)
+        generator.manual_seed(mix(run.recipe.engine.seed, run.progress.stage, step, run.fabric.global_rank) ^ 1)
         return Context(self.stage.name, step, self.total, generator)
-
-    def _add_up(self, terms: dict[str, Tensor], weight: float) -> None:
-        for name, term in terms.items():
-            self.sums[name] += float(term.detach()) * weight
-
-    def _mean_terms(self) -> dict[str, float]:
-        """Mean of each training term since the last validation, over all processes, and their total; starts the sums anew."""
-        everywhere = gather(self.run.fabric, dict(self.sums))
-        names = dict.fromkeys(name for sums in everywhere for name in sums)  # a process may have met no term of a kind
-        count = len(everywhere) * max(1, self.summed)
-        means = {name: sum(sums.get(name, 0.0) for sums in everywhere) / count for name in names}
-        self.sums.clear()
-        self.summed = 0
-        return {"total": sum(means.values()), **means}
 
     def _log(self, result: ValidationResult, better: bool) -> None:
         run, progress = self.run, self.run.progress
-        losses = self._mean_terms()
+        losses = self.sums.means(run.fabric)
         lr = self.settings.lr * learning_rate_factor(progress.step - 1, self.total, self.settings, self.plateau)
         epoch = progress.step / self.source.steps_per_epoch
         scalars = {
@@ -344,38 +293,9 @@ class StageRun:
         self.run.method.load_state_dict(best)
 
     def _restore(self, state: State) -> None:
-        if self.average is not None:
-            prefix = "average."
-            self.average.load_state_dict(
-                {k.removeprefix(prefix): v for k, v in state.tensors.items() if k.startswith(prefix)}
-            )
-        for name, optimiser in self.optimisers.items():
-            unpack_optimiser(f"optimiser.{name}", optimiser, state.tensors, state.values[f"optimiser.{name}"])
+        self.updates.unpack(state.tensors, state.values)
+        self.strategy.load_own_state(named_below(OWN, state.tensors))
         self.plateau = Plateau.from_dict(state.values["plateau"])
-        self.sums.update(state.values["sums"])
-        self.summed = state.values["summed"]
+        self.sums.sums.update(state.values["sums"])
+        self.sums.steps = state.values["summed"]
         self.run.fabric._precision.load_state_dict(state.values["scaler"])
-
-    def _train_only(self, names: Iterable[str]) -> None:
-        wanted = set(names)
-        for name, parameter in self.run.method.named_parameters():
-            parameter.requires_grad_(name in wanted)
-
-
-@torch.no_grad()
-def _average(average: Method, method: Method, decay: float) -> None:
-    for mean, now in zip(average.parameters(), method.parameters(), strict=True):
-        mean.lerp_(now, 1 - decay)
-    for kept, buffer in zip(average.buffers(), method.buffers(), strict=True):
-        kept.copy_(buffer)
-
-
-def _mix(*numbers: int) -> int:
-    """A well-spread 63-bit seed from small integers (splitmix64)."""
-    value = 0
-    for number in numbers:
-        value = (value + number + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
-        value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
-        value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
-        value ^= value >> 31
-    return value >> 1

@@ -12,12 +12,19 @@ from delineate.data.cache.cache import Cache
 from delineate.data.core.input_spec import InputSpec
 from delineate.engine.memory import check_memory, training_bytes
 from delineate.engine.optim import check_scales
+from delineate.engine.optimizers import OPTIMIZERS
 from delineate.engine.recipe import Recipe
+from delineate.engine.seeds import mix
 from delineate.engine.sources import Source, SourceRequest, make_source
 from delineate.engine.task import Task
 from delineate.methods import registry
 from delineate.methods.contract import Method, Stage
 from delineate.nn.recompute import recompute
+from delineate.strategies import registry as strategies
+from delineate.strategies.contract import Strategy
+
+STRATEGY = 2
+"""Tells the seed of a strategy's networks from others."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,15 @@ def build_method(recipe: Recipe, outputs: int, spec: InputSpec) -> Method:
     return method.to(memory_format=torch.channels_last) if recipe.engine.channels_last else method
 
 
+def build_strategy(recipe: Recipe, method: Method) -> Strategy:
+    """The recipe's strategy, holding `method`. Raises `RecipeError` for a method that lacks what it needs.
+
+    Its own networks begin with other random numbers than the method.
+    """
+    torch.manual_seed(mix(recipe.engine.seed, STRATEGY))
+    return strategies.build(recipe.strategy["name"], method, recipe.strategy_options())
+
+
 def _recompute(method: Method) -> None:
     if not method.info.checkpoint_modules:
         raise RecipeError(f"engine.activation_checkpointing: method '{method.info.name}' does not offer it")
@@ -63,7 +79,7 @@ def check_training_memory(recipe: Recipe, method: Method, spec: InputSpec, devic
 
     settings = [recipe.stage_settings(stage.name) for stage in method.stages()]
     batch = max(-(-each.batch_size // each.accumulate) for each in settings)
-    moments = min(1 if each.optimiser == "sgd" else 2 for each in settings)
+    moments = min(OPTIMIZERS[each.optimiser].state_tensors for each in settings)
     check_memory(training_bytes(build, batch, spec.size, moments=moments), device, batch, spec.size)
 
 

@@ -21,6 +21,7 @@ from delineate.data.doctor.fingerprint import Fingerprint, take_fingerprint
 from delineate.engine.folder import RunFolder
 from delineate.engine.input import settle_input
 from delineate.engine.memory import GIB, training_bytes
+from delineate.engine.optimizers import OPTIMIZERS
 from delineate.engine.recipe import PlanSection, Recipe
 from delineate.engine.request import TrainRequest
 from delineate.methods import registry
@@ -119,7 +120,7 @@ def _budget(recipe: Recipe, classes: int, in_channels: int) -> Budget:
         return registry.build(recipe.name, classes=classes, in_channels=in_channels, options=options)
 
     def bytes_of(options: Mapping[str, Any], batch: int, size: tuple[int, int]) -> int:
-        moments = 1 if recipe.engine.optimiser == "sgd" else 2
+        moments = OPTIMIZERS[recipe.engine.optimiser].state_tensors
         return training_bytes(lambda: build(options), batch, size, moments=moments)
 
     def flops_of(options: Mapping[str, Any], size: tuple[int, int]) -> float:

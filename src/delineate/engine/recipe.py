@@ -1,13 +1,13 @@
 """The recipe: everything that decides how a run goes, typed, closed and saved with the run.
 
-Layers, later ones win: the defaults below, the plan, the method's preset, flags, `--set section.key=value`.
+Layers, later ones win: the defaults below, the strategy's recipe, the plan, the method's preset, flags, `--set section.key=value`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, field_validator
@@ -20,10 +20,20 @@ from delineate.common.names import did_you_mean
 from delineate.common.yaml_text import parse_yaml
 from delineate.data.augment.settings import AugmentSettings
 from delineate.data.core.input_spec import Fit, Scale
+from delineate.engine.earlier_recipes import of_today, refuse_moved
+from delineate.engine.optimizers import OPTIMIZERS
+from delineate.engine.schedules import SCHEDULES
 from delineate.methods import registry
 from delineate.methods.contract import Stage
+from delineate.strategies import registry as strategies
+from delineate.strategies.contract import StrategyOptions
 
 Model = TypeVar("Model", bound=BaseModel)
+if TYPE_CHECKING:
+    OptimizerName: TypeAlias = str
+    ScheduleName: TypeAlias = str
+else:  # a new row of a table is a new word of the recipe
+    OptimizerName, ScheduleName = Literal[tuple(OPTIMIZERS)], Literal[tuple(SCHEDULES)]
 
 
 class _Section(BaseModel):
@@ -110,14 +120,14 @@ class StageSettings(_Section):
 
     batch_size: int = Field(8, ge=1)
     accumulate: int = Field(1, ge=1, description="micro-batches per step; the batch is divided among them")
-    optimiser: Literal["adam", "adamw", "sgd"] = "adamw"
+    optimiser: OptimizerName = "adamw"
     lr: float = Field(1e-3, gt=0)
     lr_scale: dict[str, Annotated[float, Field(ge=0)]] = Field(
         default_factory=dict, description="submodule → factor on lr, e.g. {encoder: 0.1}; 0 = it stays as it is"
     )
     weight_decay: float = Field(0.0, ge=0, description="not applied to biases and normalisation weights")
     momentum: float = Field(0.9, ge=0, lt=1, description="SGD only (Nesterov)")
-    schedule: Literal["constant", "cosine", "poly", "step", "plateau", "one-cycle"] = "one-cycle"
+    schedule: ScheduleName = "one-cycle"
     warmup: float = Field(
         0.0, ge=0, lt=1, description="share of the steps with linearly rising lr; one-cycle: its rise (0 = .3)"
     )
@@ -127,7 +137,6 @@ class StageSettings(_Section):
     plateau_patience: int = Field(30, ge=1, description="validations without a lower validation loss")
     plateau_factor: float = Field(0.1, gt=0, lt=1)
     clip_norm: float | None = Field(None, gt=0)
-    ema: float = Field(0.0, ge=0, lt=1, description="decay of the averaged weights; 0 = none")
     early_stop: int | None = Field(None, ge=1, description="validations without a better Dice")
 
 
@@ -136,6 +145,8 @@ class StageOverride(StageSettings):
 
     share: float | None = Field(None, ge=0, description="part of the run's steps; none: as the method states")
     augment: AugmentSettings = AugmentSettings()
+    strategy: dict[str, Any] = Field(default_factory=dict)
+    """Options of the run's strategy that differ in this stage."""
 
     def stated(self) -> dict[str, Any]:
         """The stated keys alone, also within `augment`."""
@@ -181,10 +192,17 @@ class Recipe(_Section):
     plan: PlanSection = PlanSection()
     method: dict[str, Any] = Field(default_factory=dict)
     """The method's own options, checked by the method."""
+    strategy: dict[str, Any] = Field(default_factory=dict, validate_default=True)
+    """The way of training: its `name` (supervised unless given) and all of its own options, checked by the strategy."""
     augment: AugmentSettings = AugmentSettings()
     episodes: EpisodesSection = EpisodesSection()
     engine: EngineSection = EngineSection()
     stages: dict[str, StageOverride] = Field(default_factory=dict)
+
+    @field_validator("strategy")
+    @classmethod
+    def _settled(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return strategies.settled(value)
 
     @field_serializer("stages")
     def _as_stated(self, stages: dict[str, StageOverride]) -> dict[str, dict[str, Any]]:
@@ -209,6 +227,11 @@ class Recipe(_Section):
         over = self.stage(stage).stated().get("augment", {})
         return AugmentSettings.model_validate(merge(self.augment.model_dump(), over))
 
+    def strategy_options(self, stage: str = "") -> StrategyOptions:
+        """Options of the strategy; with the name of a stage, its overrides applied."""
+        options = {key: value for key, value in self.strategy.items() if key != "name"}
+        return strategies.checked_options(self.strategy["name"], merge(options, self.stage(stage).strategy))
+
     def share(self, stage: Stage) -> float:
         """Part of the run's steps that a stage gets."""
         own = self.stage(stage.name).share
@@ -220,6 +243,7 @@ class Recipe(_Section):
         for name in self.stages:
             if name not in known:
                 raise RecipeError(f"stages: method '{self.name}' has no stage '{name}': {did_you_mean(name, known)}")
+            self.strategy_options(name)
 
     def save(self, path: Path) -> None:
         """Write as YAML, atomically."""
@@ -234,7 +258,7 @@ class Recipe(_Section):
             raise RecipeError(f"cannot read recipe {path}: {error}") from error
         if not isinstance(content, dict):
             raise RecipeError(f"{path} is not a recipe")
-        return _validated(cls, content, str(path))
+        return _validated(cls, of_today(content), str(path))
 
 
 def stated(method: str, preset: str, changes: Mapping[str, Any], settings: Iterable[str] = ()) -> dict[str, Any]:
@@ -260,11 +284,13 @@ def resolve(
     *,
     planned: Mapping[str, Any] | None = None,
 ) -> Recipe:
-    """Lay defaults, `planned` sections, preset, `changes` and `settings` on each other.
+    """Lay defaults, what the strategy wants, `planned` sections, preset, `changes` and `settings` on each other.
 
     Raises `RecipeError` as `stated`, for an unknown key (naming the nearest) and for a value of the wrong type.
     """
-    content = merge(planned or {}, stated(method, preset, changes, settings))
+    content = stated(method, preset, changes, settings)
+    refuse_moved(content)
+    content = merge(merge(_wanted(content.get("strategy")), planned or {}), content)
     recipe = _validated(Recipe, {"name": method, "preset": preset, **content}, "recipe")
     _check_windows(recipe)
     return recipe
@@ -309,6 +335,12 @@ def _prefer_given_length(content: dict[str, Any], changes: Mapping[str, Any], se
         given |= parse_setting(setting).get("engine", {}) or {}
     if given.get("epochs") is not None and given.get("steps") is None:
         content["engine"] = {**content.get("engine", {}), "steps": None}
+
+
+def _wanted(section: Any) -> dict[str, Any]:
+    """What the named strategy wants of the other sections; what is no section is refused where the recipe is checked."""
+    name = section.get("name") if isinstance(section, Mapping) else None
+    return strategies.sections(name) if isinstance(name, str) else {}
 
 
 def _check_windows(recipe: Recipe) -> None:

@@ -31,6 +31,8 @@ class TrainRequest:
     method: str
     out: Path
     preset: str = "paper"
+    strategy: str | None = None
+    """Name of the way of training; None: the preset's, else supervised."""
     size: int | None = None
     epochs: int | None = None
     steps: int | None = None
@@ -63,6 +65,8 @@ class TrainRequest:
     def _changes(self) -> dict[str, Any]:
         engine = {"epochs": self.epochs, "steps": self.steps, "seed": self.seed, "device": self.device}
         changes: dict[str, Any] = {"engine": {key: value for key, value in engine.items() if value is not None}}
+        if self.strategy is not None:
+            changes["strategy"] = {"name": self.strategy}
         if self.size is not None:
             changes["input"] = {"size": self.size}
         return merge(changes, self.options)

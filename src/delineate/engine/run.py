@@ -23,7 +23,7 @@ from delineate.engine.dense import DENSE
 from delineate.engine.diverged import weights_fault
 from delineate.engine.folder import RunFolder, changes, environment
 from delineate.engine.loop import StageRun
-from delineate.engine.plan import Planned, build_method, make_plan
+from delineate.engine.plan import Planned, build_method, build_strategy, make_plan
 from delineate.engine.planning import planned_sections
 from delineate.engine.ranks import agree, together
 from delineate.engine.recipe import Recipe
@@ -108,6 +108,7 @@ def _open(
     if not request.resume:
         _initial_weights(method, request.init, reporter)
         _check_weights(method)
+    strategy = build_strategy(recipe, method)
     task.prepare(recipe, spec)
     plan = make_plan(recipe, method, task, fabric)
     if fabric.is_global_zero:
@@ -119,7 +120,7 @@ def _open(
         _summarise(folder, request, recipe, task.whole, method, plan)
         if recipe.engine.tensorboard:
             reporter = TensorBoardReporter(reporter, folder.path / "tensorboard")
-    return Run(fabric, recipe, method, spec, folder, States(folder.steps), reporter), task, plan
+    return Run(fabric, recipe, strategy, spec, folder, States(folder.steps), reporter), task, plan
 
 
 def _take_up(run: Run, plan: list[Planned]) -> State:
@@ -284,6 +285,7 @@ def _summarise(
         method=recipe.name,
         title=method.info.title,
         preset=recipe.preset,
+        strategy=recipe.strategy["name"],
         seed=recipe.engine.seed,
         parameters=sum(p.numel() for p in method.parameters()),
         stages=[{"name": planned.stage.name, "steps": planned.steps} for planned in plan],
@@ -296,10 +298,10 @@ def _summarise(
 
 def _synchronise_batchnorm(run: Run) -> None:
     """BatchNorm statistics over all processes, where the device can (CUDA)."""
-    if not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in run.method.modules()):
+    if not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in run.strategy.modules()):
         return
     if run.fabric.device.type == "cuda":
-        nn.SyncBatchNorm.convert_sync_batchnorm(run.method)  # type: ignore[no-untyped-call]
+        nn.SyncBatchNorm.convert_sync_batchnorm(run.strategy)  # type: ignore[no-untyped-call]
         run.reporter.note("BatchNorm is synchronised over the processes")
     else:
         run.reporter.note(

@@ -1,4 +1,4 @@
-"""A run while it trains: its method, settings, place on disk and progress."""
+"""A run while it trains: its strategy with the method, settings, place on disk and progress."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from delineate.engine.folder import RunFolder
 from delineate.engine.recipe import Recipe
 from delineate.engine.state import Progress, States
 from delineate.methods.contract import Method
+from delineate.strategies.contract import Strategy
 
 
 @dataclass
@@ -22,7 +23,7 @@ class Run:
 
     fabric: Fabric
     recipe: Recipe
-    method: Method
+    strategy: Strategy
     spec: InputSpec
     folder: RunFolder
     states: States
@@ -31,6 +32,11 @@ class Run:
     stop_requested: Callable[[], str | None] = lambda: None
     """The reason to stop at the next opportunity, or None."""
     started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def method(self) -> Method:
+        """What is trained, and comes into the artefact."""
+        return self.strategy.method
 
     @property
     def seconds(self) -> float:

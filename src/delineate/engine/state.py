@@ -27,8 +27,11 @@ from delineate.common.files import checksum, output_folder, read_json, write_jso
 from delineate.common.locks import UNSUPPORTED, locked
 from delineate.engine.selection import Best, Measure
 
-FORMAT = 2
-"""1: without checksums, and with one file of best weights for each stage."""
+FORMAT = 3
+"""1: without checksums, and with one file of best weights for each stage. 2: averaged weights as `average.*`, not among the
+strategy's own."""
+OWN = "strategy"
+"""What the names of the strategy's own tensors begin with."""
 KEPT = 2
 """So many of the newest states."""
 _BEING_WRITTEN = ".writing-"
@@ -71,7 +74,7 @@ class State:
     progress: Progress
     model: dict[str, Tensor]
     tensors: dict[str, Tensor]
-    """Optimiser and averaged weights, by dotted name."""
+    """Optimisers and what is the strategy's own, by dotted name."""
     values: dict[str, Any]
     """JSON: optimiser scalars, schedule memory, gradient scaler."""
     best: str | None = None
@@ -206,6 +209,8 @@ class States:
         for name, wanted in content.get("files", {}).items():
             _check(folder / name, wanted)
         model, tensors = (_load_tensors(folder / name) for name in _FILES)
+        if content["format"] < 3:
+            tensors = {f"{OWN}.{name}" if name.startswith("average.") else name: tensors[name] for name in tensors}
         return State(progress, model, tensors, content["values"], content.get("best"))
 
     def _tidy(self) -> None:
@@ -242,10 +247,7 @@ def unpack_optimiser(
 ) -> None:
     """Inverse of `pack_optimiser`; the groups' settings stay as the recipe made them."""
     state: dict[int, dict[str, Any]] = {}
-    prefix = f"{name}."
-    for path, value in [(k.removeprefix(prefix), v) for k, v in tensors.items() if k.startswith(prefix)] + list(
-        scalars.items()
-    ):
+    for path, value in (named_below(name, tensors) | scalars).items():
         index, _, key = path.partition(".")
         state.setdefault(int(index), {})[key] = value
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
@@ -254,6 +256,12 @@ def unpack_optimiser(
         for key, value in entry.items():
             if isinstance(value, Tensor) and value.shape == parameter.shape:
                 entry[key] = torch.empty_like(parameter).copy_(value)
+
+
+def named_below(name: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose dotted names begin with `name`, without that."""
+    prefix = f"{name}."
+    return {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
 
 
 def snapshot(module: torch.nn.Module) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from delineate.common.errors import DataError
 from delineate.common.files import parse_json, read_json
@@ -49,6 +49,16 @@ class Training(BaseModel):
     images_seen: int | None = None
     gain: float | None = None
     """Dice by which the last validations are better than those before, where the curve still rose at the end; 0: it did not."""
+
+    @field_validator("recipe")
+    @classmethod
+    def _with_strategy(cls, recipe: dict[str, Any]) -> dict[str, Any]:
+        """In earlier versions all training was supervised, and the average of weights a setting of the engine."""
+        if not recipe or "strategy.name" in recipe:
+            return recipe
+        ema = recipe.get("engine.ema", 0.0)
+        rest = {key: value for key, value in recipe.items() if key != "engine.ema"}
+        return rest | {"strategy.name": "supervised", "strategy.ema": ema, "strategy.ema_ramp": 0.0}
 
     @property
     def rising(self) -> bool:

@@ -59,6 +59,15 @@ class Update:
     """Prefixes of parameter names; "" is all."""
     objective: str = "objective"
     """Name of a method attribute with the signature of `Method.objective`."""
+    optimizer: str | None = None
+    """As the recipe's `engine.optimiser` names them. Here and below None means what the recipe says of the stage."""
+    lr: float | None = None
+    """Base learning rate; the schedule's factor and `lr_scale` apply to it too."""
+    betas: tuple[float, float] | None = None
+    """Of the Adam family; None: torch's default."""
+    weight_decay: float | None = None
+    every: int = 1
+    """The update is made at each step that is a multiple of it, the first (0) included."""
 
 
 @dataclass(frozen=True)

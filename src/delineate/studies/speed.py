@@ -17,9 +17,8 @@ from delineate.data.core.manifest import Manifest
 from delineate.data.layouts.source import DataSource
 from delineate.data.loading.open import open_data
 from delineate.engine.input import settle_input
-from delineate.engine.loop import Objective
 from delineate.engine.optim import make_optimiser
-from delineate.engine.plan import build_method, source_of
+from delineate.engine.plan import build_method, build_strategy, source_of
 from delineate.engine.recipe import Recipe, resolve
 from delineate.engine.run import make_fabric
 from delineate.engine.sources import to_device
@@ -145,15 +144,17 @@ def _network_rate(
 ) -> float:
     fabric = make_fabric(recipe)
     method = build_method(recipe, manifest.classes.outputs, spec).train()
-    update = stage.updates[0]
-    optimiser = make_optimiser(method, update, recipe.stage_settings(stage.name))
-    objective, optimiser = fabric.setup(Objective(method), optimiser)
+    strategy = build_strategy(recipe, method)
+    strategy.begin(stage, strategy.options)
+    strategy.update = strategy.updates(stage)[0]
+    optimiser = make_optimiser(strategy, strategy.update, recipe.stage_settings(stage.name))
+    terms, optimiser = fabric.setup(strategy, optimiser)
     batch = to_device(batch, fabric.device)
 
     def step() -> None:
         generator = torch.Generator(fabric.device).manual_seed(0)
-        objective.module.ctx = Context(stage.name, 0, 1, generator)
-        fabric.backward(sum(objective(update.objective, batch).values()))
+        strategy.ctx = Context(stage.name, 0, 1, generator)
+        fabric.backward(sum(terms(batch).values()))
         optimiser.step()
         optimiser.zero_grad()
 

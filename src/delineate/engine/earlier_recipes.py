@@ -1,0 +1,50 @@
+"""Keys of recipes that have moved: saved recipes are read as they were meant, and who types an old key is told the new one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from delineate.common.config import merge
+from delineate.common.errors import RecipeError
+
+EMA = "strategy.ema"
+"""Where the decay of the averaged weights is set, which was the engine's."""
+
+
+def of_today(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A saved recipe of an earlier version, as it would be written today."""
+    today = dict(content)
+    if isinstance(stages := content.get("stages"), Mapping):
+        today["stages"] = {name: _parted(stage) for name, stage in stages.items()}
+    if isinstance(engine := content.get("engine"), Mapping) and "ema" in engine:
+        parted = _parted(engine)
+        strategy = parted.pop("strategy")
+        today |= {"engine": parted, "strategy": merge(strategy, content.get("strategy") or {})}
+    return today
+
+
+def refuse_moved(content: Mapping[str, Any]) -> None:
+    """Raise `RecipeError` naming the new key where a preset or a user states an old one."""
+    places = {"engine": content.get("engine")}
+    stages = content.get("stages")
+    if isinstance(stages, Mapping):
+        places |= {f"stages.{name}": stage for name, stage in stages.items()}
+    for place, section in places.items():
+        if isinstance(section, Mapping) and "ema" in section:
+            refuse_key(f"{place}.ema")
+
+
+def refuse_key(path: str) -> None:
+    """The same for one dotted key."""
+    section, _, name = path.rpartition(".")
+    if name == "ema" and (section == "engine" or (section.startswith("stages.") and section.count(".") == 1)):
+        new = EMA if section == "engine" else f"{section}.{EMA}"
+        raise RecipeError(f"{path} is called {new} now: averaging the weights is a part of how a method is trained")
+
+
+def _parted(section: Any) -> Any:
+    """A section whose `ema` is one of its strategy's options."""
+    if not isinstance(section, Mapping) or "ema" not in section:
+        return section
+    return {key: value for key, value in section.items() if key != "ema"} | {"strategy": {"ema": section["ema"]}}

@@ -1,0 +1,1 @@
+"""Ways of training, one folder each: what a method is taught with, and what only training needs."""

@@ -1,0 +1,15 @@
+"""Where the strategies of this package are: text only, so that a misspelt name is known before anything is loaded."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+
+BUILT_IN = {
+    "supervised": "delineate.strategies.supervised.strategy:Supervised",
+}
+ENTRY_POINT_GROUP = "delineate.strategies"
+
+
+def all_names() -> list[str]:
+    """Names of all strategies, also of those that other packages bring."""
+    return sorted({*BUILT_IN, *(point.name for point in entry_points(group=ENTRY_POINT_GROUP))})
