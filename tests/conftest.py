@@ -25,8 +25,9 @@ def own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 
 @pytest.fixture
 def micro(monkeypatch: pytest.MonkeyPatch) -> str:
-    """Register the micro method of `micro_method.py` for one test; its name."""
+    """Register the micro method of `micro_method.py` and the reader of its checkpoints for one test; its name."""
     monkeypatch.setitem(registry.BUILT_IN, "micro", "micro_method:Micro")
+    monkeypatch.setitem(registry.CHECKPOINTS, "micro", "micro_method:micro_checkpoint")
     return "micro"
 
 

@@ -16,11 +16,7 @@ from delineate.methods import registry
 from delineate.methods.contract import ForeignModel
 from micro_method import Micro, MicroOptions
 
-
-@pytest.fixture(autouse=True)
-def readable(micro: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The micro method, with a reader of its checkpoints."""
-    monkeypatch.setitem(registry.CHECKPOINTS, "micro", "micro_method:micro_checkpoint")
+pytestmark = pytest.mark.usefixtures("micro")
 
 
 def weights() -> dict[str, torch.Tensor]:
