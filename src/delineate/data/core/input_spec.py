@@ -45,6 +45,9 @@ class InputSpec(BaseModel):
     """Bit depth of the training images, so that prediction can say when it is given another kind."""
     padding_counts: bool = False
     """Whether percentiles count the letterbox's padding: models of the first release have learned so. False for all new ones."""
+    axis: Literal[0, 1, 2] | None = None
+    """Across the slices of volumes that the network was trained on, in the canonical order (`data.formats.canonical`); None: it
+    was trained on pictures."""
 
     @property
     def in_channels(self) -> int:
