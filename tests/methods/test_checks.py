@@ -15,7 +15,7 @@ from delineate.methods.contract import Batch, Context, Method, MethodInfo, Metho
 from delineate.methods.dense import DenseMethod, FeatureMaps
 from delineate.methods.testing.checks import CHECKS
 from delineate.nn.blocks import size_of
-from delineate.nn.losses import LossOptions, segmentation_loss
+from delineate.nn.segmentation_loss import LossOptions, segmentation_loss
 
 
 class Options(MethodOptions):

@@ -9,17 +9,17 @@ from torch.nn import functional as F
 
 from delineate.nn.losses import (
     IGNORE,
-    LossOptions,
     bce,
+    boundary,
     cross_entropy,
     dice,
     focal,
     foreground,
-    segmentation_loss,
     tversky,
 )
 
-MENU = [cross_entropy, dice, tversky, focal]
+PIXELWISE = [cross_entropy, dice, tversky, focal]
+MENU = [*PIXELWISE, boundary]
 
 
 def example(classes: int, count: int = 3, seed: int = 0, *, ignore: bool = True) -> tuple[Tensor, Tensor]:
@@ -42,7 +42,7 @@ def test_batch_is_the_mean_of_its_samples(loss, classes: int, seed: int, count: 
     assert (each >= -1e-6).all()
 
 
-@pytest.mark.parametrize("loss", MENU)
+@pytest.mark.parametrize("loss", PIXELWISE)
 @pytest.mark.parametrize("classes", [1, 4])
 def test_ignored_pixels_get_no_gradient_and_others_do(loss, classes: int) -> None:
     logits, target = example(classes)
@@ -139,13 +139,3 @@ def test_focal_without_gamma_is_cross_entropy() -> None:
 
 def test_foreground_keeps_ignored_pixels() -> None:
     assert foreground(torch.tensor([[0, 1, 3, IGNORE]])).tolist() == [[0, 1, 1, IGNORE]]
-
-
-def test_menu_computes_what_is_asked() -> None:
-    logits, target = example(4)
-    assert set(segmentation_loss(logits, target, LossOptions())) == {"cross_entropy", "dice"}
-    options = LossOptions(cross_entropy=0, dice=0, tversky=2, focal=0.5)
-    found = segmentation_loss(logits, target, options)
-    assert set(found) == {"tversky", "focal"}
-    assert torch.allclose(found["tversky"], 2 * tversky(logits, target))
-    assert torch.allclose(found["focal"], 0.5 * focal(logits, target))

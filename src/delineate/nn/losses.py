@@ -9,12 +9,13 @@ as 0. Everything is computed in float32, also under autocast.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Self
+from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 from torch.nn import functional as F
+
+from delineate.nn.boundary_loss import Gradient, boundary_loss
 
 IGNORE = 255
 """Target value of pixels that do not count."""
@@ -83,50 +84,17 @@ def tversky(
     return (loss.mean(1) * valid.flatten(1).any(1)).mean()
 
 
+def boundary(
+    logits: Tensor, target: Tensor, *, gradient: Gradient = "central", scales: Sequence[int] = (1, 2, 4)
+) -> Tensor:
+    """`boundary_loss` of the foreground classes' probabilities: how far their edges are from the mask's, at several scales."""
+    p, y, valid = _probabilities(logits, target)
+    return boundary_loss(p, y, valid, gradient=gradient, scales=scales)
+
+
 def foreground(target: Tensor) -> Tensor:
     """The union of all foreground classes as a binary target (1 against 0; 255 stays): long B×H×W → the same."""
     return torch.where(target == IGNORE, target, (target > 0).to(target.dtype))
-
-
-class LossOptions(BaseModel):
-    """A weighted sum of losses; a term with weight 0 is not computed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    cross_entropy: float = Field(1.0, ge=0, description="weight of cross-entropy (binary: BCE)")
-    dice: float = Field(1.0, ge=0, description="weight of the soft Dice loss")
-    tversky: float = Field(0.0, ge=0, description="weight of the Tversky loss")
-    focal: float = Field(0.0, ge=0, description="weight of the focal loss")
-    class_weights: tuple[float, ...] | None = Field(
-        None, description="one per class, background first (binary: two), for cross-entropy and focal"
-    )
-    pool: Pool = Field("image", description="Dice and Tversky per image, or over the whole batch")
-    smooth: float = Field(1.0, ge=0, description="smoothing constant of Dice and Tversky")
-    tversky_alpha: float = Field(0.3, ge=0, description="weight of false positives")
-    tversky_beta: float = Field(0.7, ge=0, description="weight of false negatives")
-    focal_gamma: float = Field(2.0, ge=0, description="how much easy pixels are played down")
-
-    @model_validator(mode="after")
-    def _something_to_learn(self) -> Self:
-        if not (self.cross_entropy or self.dice or self.tversky or self.focal):
-            raise ValueError("at least one of cross_entropy, dice, tversky and focal must be above 0")
-        return self
-
-
-def segmentation_loss(logits: Tensor, target: Tensor, options: LossOptions) -> dict[str, Tensor]:
-    """The terms of `options` by name, each times its weight; their sum is the loss."""
-    o = options
-    terms: dict[str, Tensor] = {}
-    if o.cross_entropy:
-        terms["cross_entropy"] = o.cross_entropy * cross_entropy(logits, target, class_weights=o.class_weights)
-    if o.dice:
-        terms["dice"] = o.dice * dice(logits, target, smooth=o.smooth, pool=o.pool)
-    if o.tversky:
-        loss = tversky(logits, target, alpha=o.tversky_alpha, beta=o.tversky_beta, smooth=o.smooth, pool=o.pool)
-        terms["tversky"] = o.tversky * loss
-    if o.focal:
-        terms["focal"] = o.focal * focal(logits, target, gamma=o.focal_gamma, class_weights=o.class_weights)
-    return terms
 
 
 def _binary(target: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,7 @@ from delineate.methods.mfel.objective import DynamicWeights, reconstruction_term
 from delineate.methods.mfel.options import MFELLossOptions, ReconstructionOptions
 from delineate.methods.mfel.reconstruction import corrupted
 from delineate.methods.testing.examples import as_batch, backward, context, example_batch
-from delineate.nn.losses import LossOptions
+from delineate.nn.segmentation_loss import LossOptions
 from delineate.nn.ssim import ssim
 
 

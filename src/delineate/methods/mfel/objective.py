@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from delineate.methods.mfel.options import MFELLossOptions
-from delineate.nn.losses import LossOptions, segmentation_loss
+from delineate.nn.segmentation_loss import LossOptions, segmentation_loss
 from delineate.nn.ssim import ssim
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from delineate.nn.losses import LossOptions, segmentation_loss
+from delineate.nn.segmentation_loss import LossOptions, segmentation_loss
 
 BINARY = LossOptions(cross_entropy=0.5, dice=1.0)
 SEVERAL = LossOptions(cross_entropy=1.0, dice=1.0)

@@ -19,8 +19,8 @@ from delineate.methods.dense import DenseMethod
 from delineate.methods.smp.names import FIXED, PAPERS, arguments_of, package, parse
 from delineate.nn.blocks import pad_to_multiple
 from delineate.nn.fuse import fold_batchnorm
-from delineate.nn.losses import LossOptions, segmentation_loss
 from delineate.nn.normalise import Normalise, NormaliseKind
+from delineate.nn.segmentation_loss import LossOptions, segmentation_loss
 
 STEP = 32
 """Encoders halve the resolution up to five times."""
