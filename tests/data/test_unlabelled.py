@@ -112,7 +112,7 @@ def _pair(stem: str) -> str:
 def test_methods_that_learn_from_masks_only_do_not_see_them(make_pairs: MakePairs) -> None:
     manifest, _ = open_data(bared(make_pairs(PATIENTS), PATIENTS[-6:]))
     seen, said = for_training(manifest, uses_unlabelled=False)
-    assert said == "6 training images without masks left out: the method learns from masks only"
+    assert said == "6 training images without masks left out: method and strategy learn from masks only"
     assert not bare(seen)
     assert for_training(seen, uses_unlabelled=False) == (seen, "")
     kept, said = for_training(manifest, uses_unlabelled=True)

@@ -6,7 +6,19 @@ import sys
 
 import typer
 
-from delineate.cli import benchmark, compare, data, demo, evaluate, fewshot, importing, methods, predict, train
+from delineate.cli import (
+    benchmark,
+    compare,
+    data,
+    demo,
+    evaluate,
+    fewshot,
+    importing,
+    methods,
+    predict,
+    strategies,
+    train,
+)
 from delineate.cli.verb import Verb
 from delineate.common.errors import DelineateError
 from delineate.common.terminal import make_printable, one_line
@@ -25,6 +37,7 @@ app = typer.Typer(
 )
 app.command("demo", cls=Verb)(demo.demo)
 app.command("methods", cls=Verb)(methods.methods)
+app.command("strategies", cls=Verb)(strategies.strategies)
 app.add_typer(data.app, name="data")
 app.command("train", cls=Verb)(train.train)
 app.command("predict", cls=Verb)(predict.predict)

@@ -30,6 +30,7 @@ def model_card(
         f"# {info.title}, trained on {manifest.root.rstrip('/').rpartition('/')[2]}",
         "",
         f"- Method: {info.name} ({info.paper})",
+        f"- Strategy: {recipe.strategy['name']}",
         f"- Preset: {recipe.preset}, seed {recipe.engine.seed}, {parameters / 1e6:.2f} M parameters",
         f"- Input: {artefact.spec.channels}, {artefact.spec.size[0]}×{artefact.spec.size[1]} ({artefact.spec.fit}{scale}, "
         f"intensity {artefact.spec.intensity})",

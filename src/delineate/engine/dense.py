@@ -33,6 +33,7 @@ from delineate.engine.task import TaskKind
 from delineate.engine.validation import TiledCounts, ValidationResult, count_cases, evaluating, validate
 from delineate.methods import registry
 from delineate.methods.contract import Batch, Context, Method, Stage
+from delineate.strategies import registry as strategies
 
 SPLITS: tuple[Split, Split] = ("train", "val")
 """All that training ever opens."""
@@ -114,6 +115,11 @@ class DenseTask:
 
 
 def _uses_unlabelled(recipe: Recipe) -> bool:
+    """Whether the strategy, in any stage, or the method learns from images without masks."""
+    strategy = strategies.strategy_class(recipe.strategy["name"])
+    options = (recipe.strategy_options(stage) for stage in ("", *recipe.stages))
+    if strategy.info.uses_unlabelled and any(map(strategy.uses_unlabelled, options)):
+        return True
     cls = registry.method_class(recipe.name)
     # The options are asked for only where they matter: those that are planned from the data are not all known before it.
     return cls.info.uses_unlabelled and cls.uses_unlabelled(registry.checked_options(recipe.name, recipe.method))

@@ -30,8 +30,7 @@ class Updates:
 
     def wrap(self, fabric: Fabric) -> Any:
         """The strategy as this run's device, precision and processes want it; from here on its optimisers are, too."""
-        method, options = self._strategy.method, self._strategy.options
-        unlabelled = method.info.uses_unlabelled or self._strategy.uses_unlabelled(options)
+        unlabelled = self._strategy.method.info.uses_unlabelled or self._strategy.info.uses_unlabelled
         # A parameter that no loss of a step reaches would be waited for: that of another update, or of images without masks.
         allow_unused(fabric, len(self._all) > 1 or unlabelled)
         module, *optimisers = fabric.setup(self._strategy, *self._optimisers.values())

@@ -68,6 +68,7 @@ def _data_name(manifest: Manifest | None) -> str:
 def _lead(record: RunRecord) -> Html | None:
     summary = record.summary
     words = [f"preset {summary['preset']}"] if "preset" in summary else []
+    words += [f"strategy {summary['strategy']}"] if "strategy" in summary else []
     words += [f"seed {summary['seed']}"] if "seed" in summary else []
     words += [f"started {summary['started']}"] if "started" in summary else []
     return element("p", ", ".join(words), class_="lead") if words else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 
 BUILT_IN = {
+    "mean-teacher": "delineate.strategies.mean_teacher.strategy:MeanTeacher",
     "supervised": "delineate.strategies.supervised.strategy:Supervised",
 }
 ENTRY_POINT_GROUP = "delineate.strategies"

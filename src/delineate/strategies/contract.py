@@ -18,6 +18,7 @@ from delineate.common.errors import TrainingError
 from delineate.data.core.findings import some
 from delineate.methods.contract import Batch, Context, Kind, Method, Stage, Update
 from delineate.strategies.averaging import average, decay
+from delineate.strategies.batches import part_of
 
 OF_METHOD = "method."
 """What the names of the method's parameters begin with, seen from the strategy."""
@@ -36,16 +37,21 @@ class StrategyInfo:
     """The strategy that it must equal, bit for bit, where its `neutral` options are set."""
     neutral: tuple[tuple[str, object], ...] = ()
     """Options with which it does nothing beyond its reference, as (name, value); empty: it is its own reference."""
+    uses_unlabelled: bool = False
+    """True where it learns from samples without masks (`Batch.labelled` false); then it may still say no by its options."""
     kinds: tuple[Kind, ...] = ("dense",)
     """Kinds of methods that it can train."""
-    needs: tuple[str, ...] = ()
-    """What it calls of a method beyond `forward` and the objectives, as names of methods: ("encode", "decode")."""
+    needs_inside: bool = False
+    """True where it calls `encode` and `decode`: methods without them are refused."""
     couples_samples: bool = False
     """True where its terms are no means over samples: a batch divided over processes then gives another gradient."""
 
 
 class StrategyOptions(BaseModel):
-    """Base of every strategy's options: typed, closed, each field described."""
+    """Base of every strategy's options: typed, closed, each field described.
+
+    A field with `json_schema_extra={"origin": "paper"}` is stated by the paper; all others are this project's reading.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -93,9 +99,9 @@ class Strategy(nn.Module):
 
     @classmethod
     def uses_unlabelled(cls, options: StrategyOptions) -> bool:
-        """Whether training with these options learns from images without masks. Where neither the strategy nor the method does,
-        they are left out of training."""
-        return False
+        """Whether training with these options learns from images without masks. Asked only of a strategy whose `info` says that it
+        can. Where neither the strategy nor the method does, they are left out of training."""
+        return cls.info.uses_unlabelled
 
     def begin(self, stage: Stage, options: StrategyOptions) -> None:
         """A stage starts, or is taken up again (`load_own_state` follows then). The method holds the weights that were handed on.
@@ -127,7 +133,13 @@ class Strategy(nn.Module):
         return self
 
     def method_terms(self, batch: Batch) -> dict[str, Tensor]:
-        """The terms of the method's own objective that the current update names."""
+        """The terms of the method's own objective that the current update names, on the samples that it learns from.
+
+        Those without masks are left out, unless the method learns from them: they would dilute its means. Where no sample has a
+        mask, the batch is passed on as it is, and the terms are 0: so every process has a gradient to exchange.
+        """
+        if self.info.uses_unlabelled and not learns_from_unlabelled(self.method):
+            batch = part_of(batch, batch["labelled"]) or batch
         return dict(getattr(self.method, self.update.objective)(batch, self.ctx))
 
     def after_step(self, ctx: Context) -> None:
@@ -153,6 +165,11 @@ class Strategy(nn.Module):
                 "Delineate that began the run"
             )
         self.load_state_dict(state, strict=False)
+
+
+def learns_from_unlabelled(method: Method) -> bool:
+    """Whether the method's own objective, with its options, uses images without masks."""
+    return method.info.uses_unlabelled and method.uses_unlabelled(method.options)
 
 
 def of_method(update: Update) -> Update:

@@ -14,6 +14,7 @@ from delineate.common.errors import DelineateError, RecipeError
 from delineate.common.plugins import Plugins
 from delineate.common.yaml_text import parse_yaml
 from delineate.methods.contract import Method
+from delineate.methods.dense import DenseMethod
 from delineate.strategies.built_in import BUILT_IN, ENTRY_POINT_GROUP
 from delineate.strategies.contract import Strategy, StrategyOptions
 
@@ -97,6 +98,7 @@ def _check_method(cls: type[Strategy], method: Method) -> None:
     if method.kind not in info.kinds:
         kind = {"dense": "segments an image alone", "episodic": "learns from episodes"}[method.kind]
         raise RecipeError(f"strategy '{info.name}' does not train methods of this kind: '{name}' {kind}")
-    lacking = [need for need in info.needs if not callable(getattr(method, need, None))]
-    if lacking:
-        raise RecipeError(f"strategy '{info.name}' needs {' and '.join(lacking)} of a method, and '{name}' has none")
+    if info.needs_inside and not (isinstance(method, DenseMethod) and method.has_inside()):
+        raise RecipeError(
+            f"strategy '{info.name}' needs the inside of a method, and '{name}' has no `encode` and `decode`"
+        )

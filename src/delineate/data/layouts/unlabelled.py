@@ -1,6 +1,6 @@
 """Training images without masks, in a folder of that name: which they are, and as cases.
 
-They are for training alone, and only for methods that learn from them (`MethodInfo.uses_unlabelled`).
+They are for training alone, and only for methods and strategies that learn from them (`uses_unlabelled` of their `info`).
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def for_training(manifest: Manifest, *, uses_unlabelled: bool) -> tuple[Manifest
     kept = tuple(case for case in manifest.cases if case.id not in out)
     return manifest.model_copy(
         update={"cases": kept}
-    ), f"{number} without masks left out: the method learns from masks only"
+    ), f"{number} without masks left out: method and strategy learn from masks only"
 
 
 def keep_labelled(manifest: Manifest, census: Census, share: float, *, seed: int) -> Manifest:

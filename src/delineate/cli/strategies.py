@@ -1,0 +1,53 @@
+"""`delineate strategies`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from delineate.strategies.listing import StrategyRow
+
+
+def strategies(
+    name: Annotated[str | None, typer.Argument(help="A strategy whose card is to be shown.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """List the ways of training (for `train --strategy`): name, paper, year, images without masks, options; or show one's card.
+
+    \b
+    delineate strategies
+    delineate strategies mean-teacher
+    delineate strategies --json
+    """
+    from delineate.strategies.listing import list_strategies
+    from delineate.strategies.registry import card
+
+    text = None if name is None else card(name)  # tells of an unknown name
+    if as_json:
+        import json
+
+        rows = [row.to_json() for row in list_strategies() if name in (None, row.name)]
+        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False))
+    elif text is not None:
+        typer.echo(text.rstrip())
+    else:
+        _print_table(list_strategies())
+
+
+def _print_table(rows: list[StrategyRow]) -> None:
+    from rich.table import Table
+
+    from delineate.cli.console import make_console
+
+    table = Table(
+        caption="options: set with --set strategy.NAME=value; all of them with their meaning: docs/reference.md"
+    )
+    for heading in ("name", "paper", "year", "images without masks", "options"):
+        table.add_column(heading, overflow="fold", no_wrap=heading == "name")
+    for row in rows:
+        options = ", ".join(f"{option}={value}" for option, value in row.options.items())
+        unlabelled = "used" if row.uses_unlabelled else "as the method"
+        table.add_row(row.name, row.paper, str(row.year), unlabelled, options)
+    make_console().print(table)

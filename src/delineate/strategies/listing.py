@@ -1,0 +1,54 @@
+"""Which strategies there are, as a table of declared facts."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from delineate.strategies import registry
+
+
+@dataclass(frozen=True)
+class StrategyRow:
+    """One strategy."""
+
+    name: str
+    title: str
+    paper: str
+    """Citation."""
+    year: int
+    uses_unlabelled: bool
+    """Whether it learns from images without masks."""
+    kinds: tuple[str, ...]
+    """Of methods that it can train."""
+    needs_inside: bool
+    """Whether it needs methods with `encode` and `decode`."""
+    options: dict[str, Any]
+    """Option → default."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def list_strategies() -> list[StrategyRow]:
+    """All strategies, built-in and registered by other packages, by name.
+
+    Raises `DelineateError` naming the strategy when one of another package cannot be imported.
+    """
+    return [_row(name) for name in registry.names()]
+
+
+def _row(name: str) -> StrategyRow:
+    cls = registry.strategy_class(name)
+    info = cls.info
+    return StrategyRow(
+        name=name,
+        title=info.title,
+        paper=info.paper,
+        year=info.year,
+        uses_unlabelled=info.uses_unlabelled,
+        kinds=info.kinds,
+        needs_inside=info.needs_inside,
+        options=cls.Options().model_dump(mode="json"),
+    )

@@ -1,0 +1,104 @@
+"""Mean teacher: the network agrees with the average of its own past weights, also on images without masks."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from delineate.methods.contract import Batch
+from delineate.nn.views.strong import StrongView
+from delineate.nn.views.weak import WeakView
+from delineate.strategies.batches import part_of
+from delineate.strategies.contract import Strategy, StrategyInfo, StrategyOptions
+
+PAPER: dict[str, Any] = {"origin": "paper"}
+READING: dict[str, Any] = {"origin": "reading"}
+
+
+class MeanTeacherOptions(StrategyOptions):
+    ema: float = Field(0.99, gt=0, lt=1, description="decay of the teacher's weights", json_schema_extra=PAPER)
+    ema_ramp: float = Field(
+        10.0,
+        ge=0,
+        description="the decay rises to `ema` as (1 + t) / (ramp + t) over the steps t; 0 = it is `ema` at once",
+        json_schema_extra=READING,
+    )
+    weight: float = Field(
+        0.1, ge=0, description="of the consistency; 0: plain supervised training", json_schema_extra=READING
+    )
+    ramp: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="share of a stage's steps in which the weight rises, as exp(−5 (1 − t)²); 0 = it is there at once",
+        json_schema_extra=READING,
+    )
+    on: Literal["all", "unlabeled"] = Field(
+        "all", description="images that are compared; all: those with masks too", json_schema_extra=PAPER
+    )
+    view: Literal["both", "strong", "weak", "none"] = Field(
+        "both",
+        description="what the student sees, the teacher seeing the image itself; strong: other colors and blur; weak: flipped, "
+        "turned and shifted, and its map brought back; none: the same image",
+        json_schema_extra=READING,
+    )
+
+
+class MeanTeacher(Strategy):
+    """Adds one term, `consistency`, to the first update of each stage."""
+
+    info = StrategyInfo(
+        name="mean-teacher",
+        title="Mean teacher",
+        paper="Tarvainen, Valpola: Mean teachers are better role models: Weight-averaged consistency targets improve "
+        "semi-supervised deep learning results, NeurIPS 2017, arXiv 1703.01780",
+        year=2017,
+        uses_unlabelled=True,
+        neutral=(("weight", 0.0),),
+    )
+    Options = MeanTeacherOptions
+    options: MeanTeacherOptions
+
+    @classmethod
+    def uses_unlabelled(cls, options: StrategyOptions) -> bool:
+        return cls.Options.model_validate(options).weight > 0
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        terms = self.method_terms(batch)
+        if self.options.weight == 0 or self.update != self.updates(self.stage)[0]:
+            return terms
+        compared = batch if self.options.on == "all" else part_of(batch, ~batch["labelled"])
+        if compared is not None:
+            terms["consistency"] = self.weight() * self.consistency(compared["image"])
+        return terms
+
+    def weight(self) -> float:
+        """Of the consistency at this step."""
+        ramp = self.options.ramp
+        risen = min(1.0, self.ctx.progress / ramp) if ramp else 1.0
+        return self.options.weight * math.exp(-5 * (1 - risen) ** 2)
+
+    def consistency(self, image: Tensor) -> Tensor:
+        """Mean over B×C×H×W images of the squared difference of the two networks' probabilities."""
+        with torch.no_grad():
+            wanted = _probabilities(getattr(self.average, self.stage.logits)(image))
+        student = getattr(self.method, self.stage.logits)
+        seen, generator = image, self.ctx.generator
+        if self.training and self.options.view in ("both", "strong"):
+            seen = StrongView.draw(image, generator).image(seen)
+        if not (self.training and self.options.view in ("both", "weak")):
+            return (_probabilities(student(seen)) - wanted).square().mean()
+        weak = WeakView.draw(image, generator)
+        found, kept = weak.back(_probabilities(student(weak.image(seen)))), weak.kept()[:, None]
+        squares = ((found - wanted).square() * kept).mean((1, 2, 3))
+        return (squares / kept.float().mean((1, 2, 3))).mean()
+
+
+def _probabilities(logits: Tensor) -> Tensor:
+    """In float32, whatever the precision of training: differences of near numbers are taken."""
+    logits = logits.float()
+    return logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
