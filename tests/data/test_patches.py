@@ -21,6 +21,7 @@ from delineate.data.augment.warp import Warp
 from delineate.data.augment.windows import Contents
 from delineate.data.core.input_spec import InputSpec
 
+NO_LIMITS = (0.0, 1.0)
 SIDES = st.tuples(st.integers(1, 90), st.integers(1, 90))
 WILD = AugmentSettings(
     flip_horizontal=0.5,
@@ -59,7 +60,7 @@ def test_tiles_cover_the_image_and_overlap_by_half(image: tuple[int, int], windo
 @given(SIDES, SIDES, st.integers(0, 9))
 def test_a_drawn_window_lies_inside_where_it_fits(image: tuple[int, int], window: tuple[int, int], seed: int) -> None:
     pixels, mask = picture(*image)
-    corner = patches.draw(np.random.default_rng(seed), mask, Contents.of(pixels, mask, 2), window, 0.5)
+    corner = patches.draw(np.random.default_rng(seed), mask, Contents.of(NO_LIMITS, mask, 2), window, 0.5)
     for start, length, side in zip(corner, image, window, strict=True):
         assert 0 <= start <= length - side if length >= side else start == (length - side) // 2
     assert patches.cut(pixels, corner, window).shape == (*window, 3)
@@ -69,8 +70,8 @@ def test_a_drawn_window_lies_inside_where_it_fits(image: tuple[int, int], window
 
 
 def test_windows_reach_every_pixel() -> None:
-    pixels, mask = picture(50, 70)
-    contents, rng, seen = Contents.of(pixels, mask, 2), np.random.default_rng(0), np.zeros((50, 70), int)
+    _, mask = picture(50, 70)
+    contents, rng, seen = Contents.of(NO_LIMITS, mask, 2), np.random.default_rng(0), np.zeros((50, 70), int)
     for _ in range(400):
         top, left = patches.draw(rng, mask, contents, (16, 16), 0.0)
         seen[top : top + 16, left : left + 16] += 1
@@ -81,7 +82,7 @@ def test_windows_reach_every_pixel() -> None:
 def test_the_share_of_foreground_and_its_classes_are_as_asked() -> None:
     mask = np.zeros((400, 400), np.uint8)
     mask[200:203, 100:300], mask[57, 311], mask[300, 300:310] = 1, 3, 255
-    contents = Contents.of(mask[..., None], mask, 3)
+    contents = Contents.of(NO_LIMITS, mask, 3)
     rng = np.random.default_rng(1)
     corners = [patches.draw(rng, mask, contents, (9, 9), 0.33) for _ in range(6000)]
     centres = np.array([mask[top + 4, left + 4] for top, left in corners])
@@ -95,7 +96,7 @@ def test_the_share_of_foreground_and_its_classes_are_as_asked() -> None:
 
 def test_without_foreground_any_place_will_do() -> None:
     mask = np.zeros((30, 30), np.uint8)
-    contents = Contents.of(mask[..., None], mask, 1)
+    contents = Contents.of(NO_LIMITS, mask, 1)
     corners = {patches.draw(np.random.default_rng(seed), mask, contents, (8, 8), 1.0) for seed in range(50)}
     assert len(corners) > 30
 
@@ -113,7 +114,7 @@ def test_what_is_beyond_the_image_is_mirrored() -> None:
 def test_the_part_within_reach_is_enough(image: tuple[int, int], window: tuple[int, int], seed: int) -> None:
     pixels, mask = picture(*image)
     rng = np.random.default_rng(seed)
-    corner = patches.draw(rng, mask, Contents.of(pixels, mask, 2), window, 0.5)
+    corner = patches.draw(rng, mask, Contents.of(NO_LIMITS, mask, 2), window, 0.5)
     parameters = augment.sample(WILD, rng, *window)
     whole, labels = patches.augmented(pixels, mask, corner, window, parameters)
     rows, columns = patches.reach(image, corner, window, parameters)

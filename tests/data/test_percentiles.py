@@ -1,4 +1,4 @@
-"""The percentile rule measures the image: never the letterbox's padding, nor what windows see beyond the image."""
+"""Intensity rules measure the image: never the letterbox's padding, nor what windows see beyond the image."""
 
 from __future__ import annotations
 
@@ -79,14 +79,23 @@ def test_models_of_the_first_release_go_on_as_they_learned() -> None:
 
 
 @pytest.mark.parametrize("fit", ["stretch", "letterbox", "patch"])
-def test_training_sees_what_prediction_sees(tmp_path: Path, write: Any, fit: Fit) -> None:
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"intensity": "percentile"},
+        {"intensity": "window", "window_level": 21000, "window_width": 9000},
+        {"intensity": "zscore", "zscore_clip": 1.5},
+    ],
+    ids=lambda rule: rule["intensity"],
+)
+def test_training_sees_what_prediction_sees(tmp_path: Path, write: Any, fit: Fit, rule: dict[str, Any]) -> None:
     for number in range(6):
         write(tmp_path / "set/images" / f"{number}.png", blurred(number, 40, 20 + 4 * number))
         mask = np.zeros((40, 20 + 4 * number), np.uint8)
         mask[5:20, 5:15] = 255
         write(tmp_path / "set/masks" / f"{number}.png", mask)
     manifest, census = open_data(tmp_path / "set")
-    spec = InputSpec(channels="grey", size=(48, 48), fit=fit, intensity="percentile", source_bits=16)
+    spec = InputSpec(channels="grey", size=(48, 48), fit=fit, source_bits=16, **rule)
     samples = census.samples(manifest.cases, manifest.labels)
     cache = open_cache(manifest, samples, spec, Store.at(tmp_path / "cache"))
     batches = make_loader(cache, spec, None, batch_size=2, seed=0, workers=1).once()
@@ -98,7 +107,8 @@ def test_training_sees_what_prediction_sees(tmp_path: Path, write: Any, fit: Fit
         else:  # one window around the whole image, mirrored beyond it
             top, left = (48 - image.shape[0]) // 2, (48 - image.shape[1]) // 2
             part = seen[case.id][top : top + image.shape[0], left : left + image.shape[1]]
-            assert np.abs(part - by_percentiles(spec, image)).max() < 1e-5
+            whole = spec.model_copy(update={"size": image.shape, "fit": "stretch"})
+            assert np.abs(part - whole.to_unit(whole.working_pixels(image))).max() < 1e-5
 
 
 def test_the_cache_tells_the_two_rules_apart() -> None:

@@ -29,7 +29,8 @@ def explain(error: ValidationError, model: type[BaseModel], what: str) -> str:
         known = parent.model_fields if parent is not None else ()
         return f"{what}: unknown option '{where}': {did_you_mean(keys[-1], known)}"
     reason = fault["msg"].removeprefix("Value error, ")
-    return f"{what}: {where or 'value'}: {reason} (given: {fault['input']!r})"
+    section = isinstance(fault["input"], Mapping | BaseModel)  # too much for a line; the reason names what is wrong in it
+    return f"{what}: {where or 'value'}: {reason}" + ("" if section else f" (given: {fault['input']!r})")
 
 
 def _walk(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel] | None]:

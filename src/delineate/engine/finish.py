@@ -20,7 +20,7 @@ from delineate.common.files import write_bytes, write_text
 from delineate.common.paths import fitting
 from delineate.data.augment.windows import cut, tiles
 from delineate.data.cases.pixels import case_image, case_mask
-from delineate.data.core.input_spec import InputSpec, Pixels, percentiles
+from delineate.data.core.input_spec import InputSpec, Pixels
 from delineate.data.core.manifest import IGNORE, Case, ClassTable, Manifest, Split
 from delineate.data.formats.images import write_mask
 from delineate.engine.card import model_card
@@ -205,7 +205,7 @@ def _input(spec: InputSpec, pair: _Pair) -> tuple[NDArray[np.float32], NDArray[n
     corners = tiles((mask.shape[0], mask.shape[1]), spec.size)
     masks = [cut(mask, corner, spec.size, IGNORE) for corner in corners]
     best = max(range(len(corners)), key=lambda index: np.count_nonzero((masks[index] > 0) & (masks[index] < IGNORE)))
-    return spec.to_unit(cut(pixels, corners[best], spec.size), percentiles(pixels)), masks[best]
+    return spec.to_unit(cut(pixels, corners[best], spec.size), spec.limits(pixels)), masks[best]
 
 
 def _write_png(path: Path, rgb: NDArray[np.uint8]) -> None:

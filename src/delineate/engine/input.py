@@ -5,28 +5,37 @@ from __future__ import annotations
 from delineate.common.errors import RecipeError
 from delineate.data.cases.census import Census
 from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.intensity import USUAL_CLIP
 from delineate.engine.recipe import Recipe
 
 
 def settle_input(recipe: Recipe, census: Census) -> tuple[Recipe, InputSpec]:
-    """The recipe with each `auto` of its input replaced by what the data say, and the specification that follows."""
+    """The recipe with each `auto` of its input replaced by what the data say, and the specification that follows.
+
+    Channels: gray if all images are. Intensity: images of 8 bits fill their range by convention, so `range`; deeper ones seldom
+    do (12 bits in 16), so `percentile`, which needs no unit. `window` and `zscore` are for who knows the values: never `auto`.
+    """
     wanted, bits = recipe.input, census.bits
     channels = wanted.channels
     if channels == "auto":
         channels = "grey" if set(census.channels) == {"grey"} else "rgb"
     intensity = wanted.intensity
     if intensity == "auto":
-        intensity = "percentile" if bits == 16 else "range"
+        intensity = "percentile" if bits > 8 else "range"
+    clip = USUAL_CLIP if intensity == "zscore" and wanted.zscore_clip is None else wanted.zscore_clip
     spec = InputSpec(
         channels=channels,
         size=wanted.size,
         fit=wanted.fit,
         scale=wanted.scale,
         intensity=intensity,
+        window_level=wanted.window_level,
+        window_width=wanted.window_width,
+        zscore_clip=clip,
         source_bits=bits,
     )
     _check_windows(spec, census)
-    settled = wanted.model_copy(update={"channels": channels, "intensity": intensity})
+    settled = wanted.model_copy(update={"channels": channels, "intensity": intensity, "zscore_clip": clip})
     return recipe.model_copy(update={"input": settled}), spec
 
 

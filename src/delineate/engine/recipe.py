@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, field_validator, model_validator
 
 from delineate.common.config import explain, merge
 from delineate.common.errors import RecipeError
@@ -20,6 +20,7 @@ from delineate.common.names import did_you_mean
 from delineate.common.yaml_text import parse_yaml
 from delineate.data.augment.settings import AugmentSettings
 from delineate.data.core.input_spec import Fit, Scale
+from delineate.data.core.intensity import check_rule
 from delineate.engine.earlier_recipes import of_today, refuse_moved
 from delineate.engine.optimizers import OPTIMIZERS
 from delineate.engine.schedules import SCHEDULES
@@ -65,12 +66,24 @@ class InputSection(_Section):
         description="letterbox keeps the aspect ratio; patch shows windows of the image at its own resolution",
     )
     scale: Scale = Field(1.0, description="patch: factor on an image's height and width before windows are cut")
-    intensity: Literal["auto", "range", "percentile"] = Field("auto", description="auto: percentile for 16-bit images")
+    intensity: Literal["auto", "range", "percentile", "window", "zscore"] = Field(
+        "auto", description="what becomes 0 and 1; auto: percentile for images of more than 8 bits, else range"
+    )
+    window_level: float | None = Field(None, description="window: the value in its middle, in those of the images")
+    window_width: float | None = Field(None, gt=0, description="window: from the value that becomes 0 to that of 1")
+    zscore_clip: float | None = Field(
+        None, gt=0, description="zscore: standard deviations about the mean that become 0…1; none: 3"
+    )
 
     @field_validator("size", mode="before")
     @classmethod
     def _square(cls, value: Any) -> Any:
         return (value, value) if isinstance(value, int) else value
+
+    @model_validator(mode="after")
+    def _rule_and_its_numbers(self) -> Self:
+        check_rule(self.intensity, self.window_level, self.window_width, self.zscore_clip)
+        return self
 
 
 class PlanSection(_Section):

@@ -82,7 +82,7 @@ def slice_regions(
     def of(index: int) -> Record:
         return {"regions": superpixels(data.unit(index), algorithm=algorithm, size=size, least=least)}
 
-    content = ["superpixels", _RULE, data.content, data.spec.intensity, algorithm, size, least]
+    content = ["superpixels", _RULE, data.content, data.spec.rule, algorithm, size, least]
     return _stored("super-pixels", content, data, store, lambda: _parallel(of, range(len(data)), workers))
 
 
@@ -109,7 +109,7 @@ def volume_regions(data: WorkingSlices, store: Store, *, size: int, least: int, 
 
     spacings = [_spacing(data, number) for number in range(len(data.stacks))]
     lengths = [len(stack.slices) for stack in data.stacks]
-    content = ["supervoxels", _RULE, data.content, data.spec.intensity, spacings, lengths, size, least]
+    content = ["supervoxels", _RULE, data.content, data.spec.rule, spacings, lengths, size, least]
     return _stored("super-voxels", content, data, store, rows)
 
 

@@ -9,19 +9,23 @@ import numpy as np
 
 from delineate.common.errors import DataError
 from delineate.data.core.input_spec import InputSpec, Pixels
+from delineate.data.core.intensity import Rule, usable
 from delineate.data.formats.from_pillow import pillow_pixels
 from delineate.data.formats.images import read_image
 
 
-def as_pixels(image: Any) -> Pixels:
-    """An array, a Pillow image or a path → uint8 or uint16 H×W, H×W×3 or H×W×4. Raises `DataError` for anything else."""
+def as_pixels(image: Any, rule: Rule = "range") -> Pixels:
+    """An array, a Pillow image or a path → uint8 or uint16 H×W, H×W×3 or H×W×4; where the intensity `rule` is another than `range`,
+    arrays of other numbers are taken, too. Raises `DataError` for anything else."""
     if isinstance(image, str | Path):
         return read_image(Path(image))
     if hasattr(image, "convert"):
         return pillow_pixels(image)
     if isinstance(image, np.ndarray) and image.dtype.kind == "u" and image.dtype.itemsize <= 2:
         image = np.ascontiguousarray(image, image.dtype.newbyteorder("="))
-    if not isinstance(image, np.ndarray) or image.dtype not in (np.uint8, np.uint16):
+    if isinstance(image, np.ndarray) and image.dtype.kind in "iuf" and rule != "range":
+        image = usable(image)
+    elif not isinstance(image, np.ndarray) or image.dtype not in (np.uint8, np.uint16):
         kind = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
         raise DataError(f"an image to predict is uint8 or uint16, not {kind}; scale it to 0…255 or 0…65535 first")
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)) or image.size == 0:
@@ -36,7 +40,7 @@ def remark(pixels: Pixels, spec: InputSpec) -> str | None:
     wanted = "grey" if spec.channels == "grey" else "RGB"
     given = "grey" if grey else "RGB"
     if bits != spec.source_bits:
-        scale = "each image's 0.5th to 99.5th percentile" if spec.intensity == "percentile" else f"0…{2**bits - 1}"
+        scale = f"0…{2**bits - 1}" if spec.intensity == "range" else spec.rule_words
         return (
             f"{bits}-bit {given} image given to a model trained on {spec.source_bits}-bit {wanted} images; "
             f"{scale} is read as black to white"

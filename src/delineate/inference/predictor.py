@@ -21,7 +21,7 @@ from delineate.artefact import format as artefact_format
 from delineate.artefact.format import Artefact
 from delineate.common.errors import ArtefactError, NotFiniteError
 from delineate.data.augment.windows import cut
-from delineate.data.core.input_spec import InputSpec, Pixels, percentiles
+from delineate.data.core.input_spec import InputSpec, Pixels
 from delineate.data.core.known import KnownPictures
 from delineate.data.core.manifest import ClassTable
 from delineate.inference.device import Precision, arithmetic, checked_precision, resolve_device
@@ -166,7 +166,7 @@ class Predictor:
 
     def _rows(self, working: Pixels, batch: int | None) -> Iterator[tuple[slice, Probabilities]]:
         """An image's probabilities, from its blended tiles, a few rows K×r×w at a time."""
-        size, limits = self.spec.size, percentiles(working) if self.spec.intensity == "percentile" else None
+        size, limits = self.spec.size, self.spec.limits(working)
         top, blending = 0, Blending((working.shape[0], working.shape[1]), size)
         batch = batch or BATCH[self.device.type]
         for first in range(0, len(blending.corners), batch):
@@ -178,7 +178,7 @@ class Predictor:
                     top += values.shape[1]
 
     def _remarked(self, image: Any) -> Pixels:
-        pixels = as_pixels(image)
+        pixels = as_pixels(image, self.spec.intensity)
         if said := remark(pixels, self.spec):
             warnings.warn(said, stacklevel=3)
         return pixels

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from delineate.data.augment import apply as transform
 from delineate.data.augment import geometry
 from delineate.data.augment.settings import AugmentParameters
-from delineate.data.core.input_spec import Limits, Pixels, percentiles
+from delineate.data.core.intensity import Limits
 from delineate.data.core.manifest import IGNORE
 
 Corner = tuple[int, int]
@@ -34,15 +34,15 @@ class Contents:
     """What drawing windows of an image, and scaling their intensities, asks of the whole image."""
 
     limits: Limits
-    """0.5th and 99.5th percentile."""
+    """The values that become 0 and 1 (`InputSpec.limits_for_windows`)."""
     rows: NDArray[np.int64]
     """H×K: pixels of foreground class 1 … K in this row and all above it."""
 
     @classmethod
-    def of(cls, image: Pixels, mask: NDArray[np.uint8], classes: int) -> Contents:
-        """`classes`: number K of foreground classes."""
+    def of(cls, limits: Limits, mask: NDArray[np.uint8], classes: int) -> Contents:
+        """`limits`: of the whole image; `classes`: number K of foreground classes."""
         counts = [np.count_nonzero(mask == index, axis=1) for index in range(1, classes + 1)]
-        return cls(percentiles(image), np.cumsum(np.stack(counts, axis=1), axis=0, dtype=np.int64))
+        return cls(limits, np.cumsum(np.stack(counts, axis=1), axis=0, dtype=np.int64))
 
 
 def tiles(image: Size, window: Size) -> list[Corner]:

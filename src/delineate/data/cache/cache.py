@@ -81,7 +81,7 @@ def open_cache(
     def records() -> Iterator[Record]:
         pixels = SamplePixels(manifest, axis, max_pixels)
         for image, mask in _decoded(pixels, samples, spec):
-            yield {"images": image, "masks": mask, **(_drawn_by(image, mask, classes) if windows else {})}
+            yield {"images": image, "masks": mask, **(_drawn_by(image, mask, spec, classes) if windows else {})}
 
     found = store.arrays(
         f"{count(len(samples), 'sample')} at {size}",
@@ -125,8 +125,8 @@ def _columns(samples: Sequence[Sample], spec: InputSpec, classes: int) -> dict[s
     return columns
 
 
-def _drawn_by(image: Pixels, mask: NDArray[np.uint8], classes: int) -> Record:
-    contents = Contents.of(image, mask, classes)
+def _drawn_by(image: Pixels, mask: NDArray[np.uint8], spec: InputSpec, classes: int) -> Record:
+    contents = Contents.of(spec.limits_for_windows(image), mask, classes)
     return {"limits": np.array(contents.limits), "rows": contents.rows}
 
 

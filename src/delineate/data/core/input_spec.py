@@ -1,29 +1,32 @@
 """InputSpec: how the pixels of a file become the network's input. Training, prediction and export all go through it.
 
 Two steps, so that the cache can hold the small result of the first in the source's own type:
-`working_pixels` (channels, size) then `to_unit` (intensity rule → float32 in [0, 1]). Percentiles are those of the image: where
-padding is added, they are applied before it, in the first step.
+`working_pixels` (channels, size) then `to_unit` (intensity rule → float32 in [0, 1]). What a rule measures is the image, never its
+padding: where padding is added, all rules but `range` are applied before it, in the first step.
 Mean/std and everything a paper does to the image are inside the method.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from delineate.common.errors import DataError
-
-Pixels = NDArray[Any]
-"""An image in its source's own type: uint8 or uint16."""
+from delineate.data.core import intensity
+from delineate.data.core.intensity import USUAL_CLIP, Limits, Rule
+from delineate.data.core.intensity import Pixels as Pixels  # who uses images finds their type here
 
 Fit = Literal["stretch", "letterbox", "patch"]
 Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Limits = tuple[float, float]
-"""Pixel values that become 0 and 1."""
+Value = Annotated[float, Field(allow_inf_nan=False)]
+
+
+_NUMBERS = ("window_level", "window_width", "zscore_clip")
+"""What some intensity rules need."""
 
 
 class InputSpec(BaseModel):
@@ -39,8 +42,14 @@ class InputSpec(BaseModel):
     `patch`: the image stays at its own resolution times `scale`, and the network sees windows of `size` (`augment.windows`)."""
     scale: Scale = 1.0
     """With `patch`: factor on the image's height and width before windows are cut."""
-    intensity: Literal["range", "percentile"] = "range"
-    """`range`: divide by the type's maximum (255, 65535); `percentile`: per image, 0.5th → 0 and 99.5th → 1."""
+    intensity: Rule = "range"
+    """`range`: divide by the type's maximum (255, 65535); `percentile`: per image, 0.5th → 0 and 99.5th → 1; `window`: level ∓ half
+    the width → 0 and 1; `zscore`: per image, mean ∓ `zscore_clip` standard deviations → 0 and 1 (`data.core.intensity`)."""
+    window_level: Value | None = None
+    """With `window`: the middle, in the images' values, which becomes ½."""
+    window_width: Scale | None = None
+    zscore_clip: Scale | None = None
+    """With `zscore`; None: 3. Recipes state it once they are settled."""
     source_bits: Literal[8, 16] = 8
     """Bit depth of the training images, so that prediction can say when it is given another kind."""
     padding_counts: bool = False
@@ -49,31 +58,56 @@ class InputSpec(BaseModel):
     """Across the slices of volumes that the network was trained on, in the canonical order (`data.formats.canonical`); None: it
     was trained on pictures."""
 
+    @model_validator(mode="after")
+    def _rule_and_its_numbers(self) -> Self:
+        intensity.check_rule(self.intensity, self.window_level, self.window_width, self.zscore_clip)
+        return self
+
     @property
     def in_channels(self) -> int:
         return 1 if self.channels == "grey" else 3
 
     @property
     def scales_before_padding(self) -> bool:
-        """Whether `working_pixels` applies the percentiles, since `to_unit` could not tell the image from its padding."""
-        return self.fit == "letterbox" and self.intensity == "percentile" and not self.padding_counts
+        """Whether `working_pixels` applies the rule, since `to_unit` could not tell the image from its padding."""
+        return self.fit == "letterbox" and self.intensity != "range" and not self.padding_counts
+
+    @property
+    def rule(self) -> dict[str, Any]:
+        """The intensity rule with its numbers, in plain types: names what is derived from pixels in [0, 1]."""
+        return {"intensity": self.intensity} | self.model_dump(include=set(_NUMBERS), exclude_none=True)
+
+    @property
+    def rule_words(self) -> str:
+        """What becomes 0…1, for the user."""
+        if self.intensity == "percentile":
+            return "each image's 0.5th to 99.5th percentile"
+        if self.intensity == "zscore":
+            return f"each image's mean ± {self.zscore_clip or USUAL_CLIP:g} standard deviations"
+        if self.window_level is not None and self.window_width is not None:
+            half = self.window_width / 2
+            return f"values from {self.window_level - half:g} to {self.window_level + half:g}"
+        return "the whole range of the type"
 
     @property
     def decisive(self) -> set[str]:
-        """The fields that `working_pixels` and `working_mask` depend on: what caches go by."""
-        scaled = {"intensity"} if self.scales_before_padding else set()
+        """The fields that `working_pixels`, `working_mask` and `limits_for_windows` depend on: what caches go by."""
+        measured = self.fit == "patch" and self.intensity == "zscore"
+        scaled = set(self.rule) if self.scales_before_padding or measured else set()
         return {"channels", "fit", "source_bits", "scale" if self.fit == "patch" else "size"} | scaled
 
     def working_pixels(self, image: Pixels) -> Pixels:
         """H×W or H×W×C (1, 3 or 4, RGB order) → height×width×in_channels, same type."""
-        pixels = _channels(image, self.channels)
+        pixels = _channels(intensity.usable(image), self.channels)
         placed = self.placement(image.shape[0], image.shape[1])
         if placed is None:
             return _area_or_linear(pixels, self.working_size(image.shape[0], image.shape[1]))
         top, left, height, width = placed
         inner = _area_or_linear(pixels, (height, width))
         result = np.zeros((*self.size, inner.shape[2]), inner.dtype)
-        result[top : top + height, left : left + width] = _stretched(inner) if self.scales_before_padding else inner
+        if self.scales_before_padding:
+            inner = intensity.stored(self._scaled(inner, self.limits(inner)), inner.dtype)
+        result[top : top + height, left : left + width] = inner
         return result
 
     def working_mask(self, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -92,11 +126,37 @@ class InputSpec(BaseModel):
             return self.size
         return max(1, round(height * self.scale)), max(1, round(width * self.scale))
 
+    def limits(self, pixels: Pixels) -> Limits:
+        """The values of an image h×w×C at the working size that become 0 and 1. Whoever cuts windows from it asks before."""
+        if self.intensity == "percentile":
+            return intensity.percentiles(pixels)
+        if self.intensity == "zscore":
+            return intensity.deviations(pixels, self.zscore_clip or USUAL_CLIP)
+        if self.window_level is not None and self.window_width is not None:
+            return self.window_level - self.window_width / 2, self.window_level + self.window_width / 2
+        return intensity.whole_range(pixels)
+
+    def limits_for_windows(self, pixels: Pixels) -> Limits:
+        """What is kept of a whole image for its windows: its percentiles, which one cache has for all rules that need no others."""
+        return self.limits(pixels) if self.intensity == "zscore" else intensity.percentiles(pixels)
+
     def to_unit(self, pixels: Pixels, limits: Limits | None = None) -> NDArray[np.float32]:
-        """Working pixels → float32 in [0, 1], same shape. `limits`: those of the whole image that `pixels` are a window of."""
-        if self.intensity == "range" or self.scales_before_padding:
-            return np.divide(pixels, np.float32(np.iinfo(pixels.dtype).max), dtype=np.float32)
-        return _between(pixels, limits or percentiles(pixels))
+        """Working pixels → float32 in [0, 1], same shape. `limits`: those of the whole image that `pixels` are a window of
+        (`limits_for_windows`).
+
+        Raises `DataError` for pixels that the rule has no meaning for.
+        """
+        if self.scales_before_padding:
+            return intensity.restored(pixels)
+        if self.intensity == "range":
+            return intensity.of_range(pixels)
+        if limits is None or self.intensity == "window":
+            limits = self.limits(pixels)
+        return self._scaled(pixels, limits)
+
+    def _scaled(self, pixels: Pixels, limits: Limits) -> NDArray[np.float32]:
+        by = intensity.from_low if self.intensity == "percentile" else intensity.from_middle
+        return by(pixels, limits)
 
     def placement(self, height: int, width: int) -> tuple[int, int, int, int] | None:
         """Where a height×width image lies in the working frame: (top, left, height, width); None when it fills it."""
@@ -108,24 +168,6 @@ class InputSpec(BaseModel):
         return (self.size[0] - inner_h) // 2, (self.size[1] - inner_w) // 2, inner_h, inner_w
 
 
-def percentiles(pixels: Pixels) -> Limits:
-    """The limits of the `percentile` rule: an image's 0.5th and 99.5th percentile, over all channels."""
-    low, high = np.percentile(pixels, (0.5, 99.5))
-    return float(low), float(high)
-
-
-def _between(pixels: Pixels, limits: Limits) -> NDArray[np.float32]:
-    low, high = limits
-    scale = 1.0 / max(high - low, 1e-6)
-    return np.clip((pixels.astype(np.float32) - np.float32(low)) * np.float32(scale), 0, 1)
-
-
-def _stretched(pixels: Pixels) -> Pixels:
-    """By the `percentile` rule to the whole range of the type, which costs half a level of it by rounding."""
-    full = np.float32(np.iinfo(pixels.dtype).max)
-    return np.rint(_between(pixels, percentiles(pixels)) * full).astype(pixels.dtype)
-
-
 def _channels(image: Pixels, wanted: str) -> Pixels:
     if image.ndim == 2:
         image = image[..., None]
@@ -134,10 +176,16 @@ def _channels(image: Pixels, wanted: str) -> Pixels:
         raise DataError(f"images with {count} channels are not supported yet; use grey, RGB or RGBA")
     image = image[..., : 3 if count == 4 else count]
     if wanted == "grey":
-        return image if image.shape[2] == 1 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
+        return image if image.shape[2] == 1 else _gray(image)
     if image.shape[2] == 1:
         return np.repeat(image, 3, axis=2)
     return image if wanted == "rgb" else np.ascontiguousarray(image[..., ::-1])
+
+
+def _gray(image: Pixels) -> Pixels:
+    if image.dtype == np.int16:  # unknown to OpenCV's conversion
+        return np.rint(_gray(image.astype(np.float32))).astype(np.int16)
+    return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
 
 
 def _area_or_linear(image: Pixels, size: tuple[int, int]) -> Pixels:

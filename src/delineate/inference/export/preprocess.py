@@ -6,38 +6,62 @@ axes shrink, else linear interpolation; with its special sample positions where 
 
 from __future__ import annotations
 
+import math
+from typing import Literal
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.intensity import LEAST, USUAL_CLIP, whole_range
 
 GREY = (0.299, 0.587, 0.114)
 """Weights of R, G, B in luma (ITU-R BT.601), as OpenCV has them."""
+
+
+Kind = Literal["uint8", "uint16", "int16", "float32"]
+"""Of the numbers of an image."""
 
 
 class Preprocess(nn.Module):
     """An image as it is → the network's input.
 
     Equal to `InputSpec.to_unit(InputSpec.working_pixels(image))` up to OpenCV's fixed-point rounding: for `range` at most one grey
-    level of the source's depth (1/255 or 1/65535) per pixel, two where a colour image is turned to grey; for `percentile` as much
-    of the image's range.
+    level of the source's depth (1/255 or 1/65535) per pixel, two where a colour image is turned to grey; for the other rules as
+    much of the distance between their limits.
 
     With `patch` it stops where that ends, too: the whole image at its resolution times `scale`, of any size. Cutting it into tiles,
     mirroring what is smaller than a tile, and blending the tiles' probabilities are not part of it (`inference.tiles`).
     """
 
-    def __init__(self, spec: InputSpec, bits: int = 8) -> None:
-        """`bits`: depth of the images that will be given, 8 or 16."""
+    def __init__(self, spec: InputSpec, kind: Kind = "uint8") -> None:
+        """
+        Args:
+            spec: what the network's input is to be.
+            kind: of the numbers in the images that will be given, whatever type they come in.
+
+        Raises:
+            DataError: the rule `range` for numbers whose type does not tell what is white.
+        """
         super().__init__()
         self.spec = spec
-        self.maximum = float(2**bits - 1)
+        self.whole = kind != "float32"
+        self.lowest = float(np.iinfo(kind).min) if self.whole else -math.inf
+        self.highest = float(np.iinfo(kind).max) if self.whole else 1.0
+        if spec.intensity == "range":
+            whole_range(np.zeros(0, kind))
 
     def forward(self, image: Tensor) -> Tensor:
-        """B×C×H×W in 0…2**bits − 1, any type, C of 1, 3 or 4 (RGB order) → float32 B×in_channels×h×w in [0, 1]."""
-        pixels = self._channels(image.to(torch.float32))
-        pixels = self._fit(pixels).round().clamp(0, self.maximum)
-        scaled = self.spec.intensity == "range" or self.spec.scales_before_padding
-        return pixels / self.maximum if scaled else _percentile(pixels)
+        """B×C×H×W of numbers as `kind` has them, any type, C of 1, 3 or 4 (RGB order) → float32 B×in_channels×h×w in [0, 1]."""
+        pixels = self._fit(self._channels(image.to(torch.float32)))
+        if self.spec.intensity == "range" or self.spec.scales_before_padding:
+            return pixels / self.highest
+        return self._scaled(pixels)
+
+    def _rounded(self, pixels: Tensor) -> Tensor:
+        """As the type of the image has it."""
+        return pixels.round().clamp(self.lowest, self.highest) if self.whole else pixels
 
     def _channels(self, image: Tensor) -> Tensor:
         image = image[:, :3] if image.shape[1] == 4 else image
@@ -45,7 +69,7 @@ class Preprocess(nn.Module):
             if image.shape[1] == 1:
                 return image
             weights = torch.tensor(GREY, dtype=image.dtype, device=image.device).view(1, 3, 1, 1)
-            return (image * weights).sum(1, keepdim=True).round()
+            return self._rounded((image * weights).sum(1, keepdim=True))
         if image.shape[1] == 1:
             return image.expand(-1, 3, -1, -1)
         return image if self.spec.channels == "rgb" else image.flip(1)
@@ -54,13 +78,38 @@ class Preprocess(nn.Module):
         height, width = image.shape[-2:]
         placed = self.spec.placement(height, width)
         if placed is None:
-            return resize(image, self.spec.working_size(height, width))
+            return self._rounded(resize(image, self.spec.working_size(height, width)))
         top, left, inner_h, inner_w = placed
         bottom, right = self.spec.size[0] - top - inner_h, self.spec.size[1] - left - inner_w
-        inner = resize(image, (inner_h, inner_w)).round()
+        inner = self._rounded(resize(image, (inner_h, inner_w)))
         if self.spec.scales_before_padding:
-            inner = (_percentile(inner.clamp(0, self.maximum)) * self.maximum).round()
+            inner = self._rounded(self._scaled(inner) * self.highest)
         return nn.functional.pad(inner, (left, right, top, bottom))
+
+    def _scaled(self, pixels: Tensor) -> Tensor:
+        """By the rule, each image by itself, to [0, 1]."""
+        low, high = self._limits(pixels)
+        least = torch.full_like(low, LEAST)
+        if not self.whole:
+            least = (LEAST * torch.maximum(low.abs(), high.abs())).clamp(min=torch.finfo(torch.float32).tiny)
+        span = torch.maximum(high - low, least)
+        zero, at = (low, 0.0) if self.spec.intensity == "percentile" else ((low + high) / 2, 0.5)
+        unit = (pixels - zero.float().view(-1, 1, 1, 1)) / span.float().view(-1, 1, 1, 1)
+        return (unit + at).clamp(0, 1)
+
+    def _limits(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Of each image over all channels, in double precision, since a large mean takes the digits of a small deviation."""
+        spec, values = self.spec, pixels.flatten(1)
+        if spec.intensity == "percentile":
+            ordered = values.sort(1).values
+            return _quantile(ordered, 0.005).double(), _quantile(ordered, 0.995).double()
+        if spec.intensity == "zscore":
+            mean, deviation = values.double().mean(1), values.double().std(1, correction=0)
+            reach = (spec.zscore_clip or USUAL_CLIP) * deviation
+            return mean - reach, mean + reach
+        window = spec.limits(np.zeros(1))
+        low, high = (torch.full((len(values),), limit, dtype=torch.float64, device=values.device) for limit in window)
+        return low, high
 
 
 def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
@@ -95,7 +144,9 @@ def _mixed(old: int, new: int) -> Tensor:
     growth = new / old
     target = torch.arange(new, dtype=torch.float64)
     first = (target * (1 / growth)).floor()  # not old / new: rounding decides where this is a whole number
-    blend = (target + 1) - (first + 1) * growth
+    blend = (
+        (target + 1) - (first + 1) * growth
+    ).float()  # whose rounding decides what is a whole number, and with it the pixel
     return _between((first + torch.where(blend <= 0, 0.0, blend - blend.floor())).clamp(0, old - 1), old)
 
 
@@ -104,15 +155,8 @@ def _between(position: Tensor, old: int) -> Tensor:
     return (1 - (position[:, None] - pixel).abs()).clamp(min=0)
 
 
-def _percentile(pixels: Tensor) -> Tensor:
-    """0.5th → 0 and 99.5th percentile → 1, per image over all channels, linear between order statistics (as numpy)."""
-    ordered = pixels.flatten(1).sort(1).values
-    low, high = (_quantile(ordered, share) for share in (0.005, 0.995))
-    span = (high - low).clamp(min=1e-6)
-    return ((pixels - low.view(-1, 1, 1, 1)) / span.view(-1, 1, 1, 1)).clamp(0, 1)
-
-
 def _quantile(ordered: Tensor, share: float) -> Tensor:
+    """Of each row, linear between order statistics (as numpy)."""
     place = share * (ordered.shape[1] - 1)
     below = int(place)
     above = min(below + 1, ordered.shape[1] - 1)

@@ -155,7 +155,12 @@ class Planner:
         return Decision("engine.batch_size", batch, why)
 
     def _intensity(self) -> Decision:
-        rule = {"range": "the type's range becomes 0…1", "percentile": "each image's 0.5–99.5 percentiles become 0…1"}
+        rule = {
+            "range": "the type's range becomes 0…1",
+            "percentile": "each image's 0.5–99.5 percentiles become 0…1",
+            "window": "the stated window becomes 0…1",
+            "zscore": "each image's mean ± the stated standard deviations become 0…1",
+        }
         return Decision(
             "input.intensity", self.seen.intensity, f"{self.seen.bits}-bit images: {rule[self.seen.intensity]}"
         )

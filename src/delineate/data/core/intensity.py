@@ -1,0 +1,118 @@
+"""Intensity rules: how the numbers of an image become [0, 1]. Each but `range` has two limits, the values that become 0 and 1.
+
+| rule | 0 and 1 are | has no meaning for |
+| --- | --- | --- |
+| `range` | 0 and the type's maximum | signed and float pixels, whose type says nothing of what is white |
+| `percentile` | the image's 0.5th and 99.5th percentile | – |
+| `window` | level ∓ width / 2, in the file's values | images of which the values have no unit |
+| `zscore` | the image's mean ∓ `zscore_clip` standard deviations | – |
+
+What is beyond the limits becomes 0 or 1.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.common.errors import DataError
+
+Pixels = NDArray[Any]
+"""An image in its source's own type: uint8, uint16, int16 or float32."""
+Rule = Literal["range", "percentile", "window", "zscore"]
+Limits = tuple[float, float]
+"""Pixel values that become 0 and 1."""
+
+USUAL_CLIP = 3.0
+"""Standard deviations on either side of the mean that `zscore` keeps where none are stated."""
+_TYPES = (np.uint8, np.uint16, np.int16, np.float32)
+LEAST = 1e-6
+"""The least distance of limits; of float pixels as a share of their size."""
+
+
+def usable(image: Pixels) -> Pixels:
+    """The image in one of the types that can be resized: others become float32. Raises `DataError` for NaN and infinities."""
+    if image.dtype not in _TYPES or not image.dtype.isnative:
+        wanted = image.dtype.newbyteorder("=")
+        image = image.astype(wanted if wanted in _TYPES else np.float32)
+    if image.dtype == np.float32 and not np.isfinite(image).all():
+        raise DataError("the image has pixels that are not numbers (NaN or infinite); replace them")
+    return image
+
+
+def percentiles(pixels: Pixels) -> Limits:
+    """The limits of the `percentile` rule, over all channels."""
+    low, high = np.percentile(pixels, (0.5, 99.5))
+    return float(low), float(high)
+
+
+def deviations(pixels: Pixels, clip: float) -> Limits:
+    """The limits of the `zscore` rule, over all channels."""
+    mean, reach = float(pixels.mean(dtype=np.float64)), clip * float(pixels.std(dtype=np.float64))
+    return mean - reach, mean + reach
+
+
+def whole_range(pixels: Pixels) -> Limits:
+    """The limits of the `range` rule. Raises `DataError` for pixels of which the type does not tell what is white."""
+    if pixels.dtype.kind != "u":
+        raise DataError(
+            f"input.intensity=range has no meaning for {pixels.dtype} pixels, whose type does not tell what is white; "
+            "use percentile, zscore, or window with its level and width"
+        )
+    return 0.0, float(np.iinfo(pixels.dtype).max)
+
+
+def of_range(pixels: Pixels) -> NDArray[np.float32]:
+    """The `range` rule. Raises `DataError` as `whole_range`."""
+    return np.divide(pixels, np.float32(whole_range(pixels)[1]), dtype=np.float32)
+
+
+def from_low(pixels: Pixels, limits: Limits) -> NDArray[np.float32]:
+    """Between the limits, measured from the lower one; equal limits make 0 of what is not above them."""
+    scale = 1.0 / distance(pixels, limits)
+    return np.clip((pixels.astype(np.float32) - np.float32(limits[0])) * np.float32(scale), 0, 1)
+
+
+def from_middle(pixels: Pixels, limits: Limits) -> NDArray[np.float32]:
+    """Between the limits, measured from their middle; equal limits make ½ of what is equal to them."""
+    scale = 1.0 / distance(pixels, limits)
+    unit = (pixels.astype(np.float32) - np.float32(sum(limits) / 2)) * np.float32(scale)
+    unit += np.float32(0.5)
+    return np.clip(unit, 0, 1, out=unit)
+
+
+def distance(pixels: Pixels, limits: Limits) -> float:
+    """Of the limits, but never so little that rounding would be seen."""
+    low, high = limits
+    least = LEAST
+    if pixels.dtype.kind == "f":
+        least = max(LEAST * max(abs(low), abs(high)), float(np.finfo(np.float32).tiny))
+    return max(high - low, least)
+
+
+def stored(unit: NDArray[np.float32], dtype: np.dtype[Any]) -> Pixels:
+    """[0, 1] → the type's 0 … maximum, which costs half a level by rounding; floats as they are."""
+    if dtype.kind == "f":
+        return unit
+    full = np.float32(np.iinfo(dtype).max)
+    return np.rint(unit * full).astype(dtype)
+
+
+def restored(pixels: Pixels) -> NDArray[np.float32]:
+    """What was `stored` → [0, 1]."""
+    if pixels.dtype.kind == "f":
+        return pixels.astype(np.float32, copy=False)
+    return np.divide(pixels, np.float32(np.iinfo(pixels.dtype).max), dtype=np.float32)
+
+
+def check_rule(rule: str, window_level: float | None, window_width: float | None, zscore_clip: float | None) -> None:
+    """`ValueError` where a rule lacks what it needs, or a number is stated that belongs to another rule. `rule`: or "auto"."""
+    numbers = {"window_level": window_level, "window_width": window_width, "zscore_clip": zscore_clip}
+    for key, value in numbers.items():
+        owner = key.partition("_")[0]
+        if value is not None and rule != owner:
+            raise ValueError(f"{key} is for intensity={owner} only (given: intensity={rule})")
+    if rule == "window" and (window_level is None or window_width is None):
+        raise ValueError("intensity=window needs window_level and window_width, in the values of the images")
