@@ -29,7 +29,9 @@ def explain(error: ValidationError, model: type[BaseModel], what: str) -> str:
         known = parent.model_fields if parent is not None else ()
         return f"{what}: unknown option '{where}': {did_you_mean(keys[-1], known)}"
     reason = fault["msg"].removeprefix("Value error, ")
-    section = isinstance(fault["input"], Mapping | BaseModel)  # too much for a line; the reason names what is wrong in it
+    section = isinstance(
+        fault["input"], Mapping | BaseModel
+    )  # too much for a line; the reason names what is wrong in it
     return f"{what}: {where or 'value'}: {reason}" + ("" if section else f" (given: {fault['input']!r})")
 
 
