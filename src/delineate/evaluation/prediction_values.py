@@ -62,10 +62,13 @@ def _name(classes: ClassTable, rule: LabelRule, value: int) -> str:
 
 
 def listed_rule(listed: PredictionList) -> LabelRule:
-    """The rule of masks that `predict` wrote. A list of the first version names no values: 0/255 or 0/1, or class indices."""
+    """The rule of masks that `predict` wrote. A list of the first version names no values: 0/255 or 0/1, or class indices.
+
+    Volumes hold class indices whatever is in the pictures beside them.
+    """
     names = listed.class_names
     if listed.values is not None:
-        values = {value: index for index, value in enumerate(listed.values)}
+        values = {index: index for index in range(len(names))} | {value: at for at, value in enumerate(listed.values)}
     elif len(names) == 2:
         values = {0: 0, 1: 1, WHITE: 1}
     else:

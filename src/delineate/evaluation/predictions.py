@@ -60,7 +60,8 @@ class PredictionList(BaseModel):
     """How the model was trained (`evaluation.training.Training`); None where that is not known."""
     class_names: tuple[str, ...]
     values: tuple[int, ...] | None = None
-    """The value of each class in the masks of this folder; None in lists of the first version: 0/255, or class indices."""
+    """The value of each class in the masks of this folder; None in lists of the first version: 0/255, or class indices. In a folder
+    of pictures and volumes, that of pictures: volumes hold class indices."""
     labels: LabelRule | None = None
     """Which values mean these classes in the masks that the model was trained on; None where that is not known."""
     knows_pictures: bool = False

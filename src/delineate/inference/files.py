@@ -5,34 +5,32 @@ inputs and probabilities at the working size. Where that is the image's own (`pa
 indices travel instead of probabilities.
 
 Output folder: `NAME.png` (binary 0/255, else class indices), `overlays/NAME.png`, `probabilities/[CLASS/]NAME.png` (16 bits:
-65535 is probability 1), `summary.csv` and `predictions.json` (which model made the masks; `evaluate` reads it).
+65535 is probability 1), `summary.csv` and `predictions.json` (which model made the masks; `evaluate` reads it). Of a volume:
+`NAME.nii.gz` (class indices) on the image's own grid, an overlay that shows its most telling slices, and probabilities as NIfTI of
+16 bits whose scaling says that 65535 is 1.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
-from delineate.common.errors import DataError
 from delineate.common.files import output_folder
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
-from delineate.data.formats.images import read_image
 from delineate.data.layouts.source import DataSource, as_source
 from delineate.inference import ownership
 from delineate.inference.beside import References
 from delineate.inference.earlier import remove_earlier
 from delineate.inference.executors import Executor, Threads
 from delineate.inference.inputs import Inputs, SplitChoice, find_inputs, find_split
-from delineate.inference.plan import Item, make_plan
+from delineate.inference.plan import Plan, make_plan
 from delineate.inference.predictor import Predictor
-from delineate.inference.results import FileResult, PredictionResult, write_lists
-from delineate.inference.segment import NO_MEMORY, Failure, Output, Prepared, Worker
-from delineate.inference.write import listed, write_class_map, write_maps, write_overlay
+from delineate.inference.results import PredictionResult, write_lists
+from delineate.inference.segment import Worker
+from delineate.inference.steps import FileSteps, Job, Part, Picture
+from delineate.inference.volumes import slices_of
 
 Progress = Callable[[int, int], None]
 """Called with (files done, files in all)."""
@@ -51,11 +49,13 @@ def predict_files(
     max_pixels: int = DEFAULT_MAX_PIXELS,
     progress: Progress | None = None,
     executor: Executor | None = None,
+    axis: int | None = None,
 ) -> PredictionResult:
-    """Predict every image of `inputs` (files, folders, patterns) into the folder `out`.
+    """Predict every image of `inputs` (files, folders, patterns) into the folder `out`: pictures, and volumes slice by slice.
 
     With `split`, the inputs are data sets (folders, manifests, sources) and only that split's images are predicted; overlays then
-    show the references, too (dashed). `executor`: who does the work; None: threads of this process.
+    show the references, too (dashed). `executor`: who does the work; None: threads of this process. `axis`: of volumes, across
+    the slices (0 right-left, 1 back-front, 2 feet-head); None: as the model was trained, else the coarsest.
 
     A file that cannot be read is in the result's `failures`, the others are done. Raises `DataError`, before anything is
     written: an input without images, outputs that clash, outputs that exist (unless `overwrite`) or are inputs;
@@ -71,14 +71,17 @@ def predict_files(
     _ = predictor.network  # made here, so that it does not count as the first images' time
     remove_earlier(plan.folder, plan.inputs)
     ownership.begin(plan.folder, plan.masks)
-    steps = _FileSteps(Worker(predictor, batch_size or 0, probabilities), plan.folder, references, max_pixels)
+    worker = Worker(predictor, batch_size or 0, probabilities)
+    job = Job(worker, plan.folder, references, max_pixels, axis)
     files = []
-    with closing((executor or Threads()).run(plan.items, steps)) as results:
+    with closing((executor or Threads()).run(_parts(plan, job), FileSteps(worker))) as results:
         for result in results:
+            if result is None:  # a slice of a volume that has more
+                continue
             files.append(result)
             if progress is not None:
                 progress(len(files), len(plan.items))
-    notes = (*plan.notes, *references.notes)
+    notes = (*plan.notes, *references.notes, *_axis_notes(plan, job))
     names = predictor.classes.names[1:]
     done = PredictionResult(plan.folder, names, tuple(files), time.perf_counter() - start, notes)
     write_lists(done, predictor)
@@ -92,101 +95,19 @@ def _find(predictor: Predictor, given: Sequence[Path | str | DataSource], split:
     return find_inputs(data.path if isinstance(data, DataSource) else data for data in given)
 
 
-@dataclass(frozen=True)
-class _Step:
-    """An item on its way: its result so far, and what the worker has made of it."""
-
-    item: Item
-    result: FileResult
-    made: Prepared | Output | None = None
-    """None: the result says why there is no mask."""
-
-    def failed(self, failure: Failure) -> _Step:
-        return _Step(self.item, replace(self.result, error=failure.line(self.item.image)))
+def _parts(plan: Plan, job: Job) -> Iterator[Part]:
+    """What the executor hands on: pictures, and the slices of volumes, one item after another."""
+    for item in plan.items:
+        if item.volume:
+            yield from slices_of(item, job)
+        else:
+            yield Picture(item, job)
 
 
-@dataclass(frozen=True)
-class _FileSteps:
-    """Joins files and worker: what an executor does to each item of a plan (`executors.Steps`)."""
-
-    worker: Worker
-    folder: Path
-    references: References
-    """What overlays show beside the predictions."""
-    max_pixels: int
-
-    @property
-    def batch(self) -> int:
-        return self.worker.images
-
-    def read(self, item: Item) -> _Step:
-        """Decode and prepare."""
-        start = time.perf_counter()
-        step = _Step(item, FileResult(item.image, item.name))
-        try:
-            ready = self.worker.prepare(read_image(item.image, max_pixels=self.max_pixels))
-        except DataError as error:
-            return step.failed(Failure("data", str(error)))
-        except NO_MEMORY as error:
-            return step.failed(Failure.of_memory(error))
-        if isinstance(ready, Failure):
-            return step.failed(ready)
-        facts = ready.facts
-        result = FileResult(
-            item.image,
-            item.name,
-            facts.height,
-            facts.width,
-            milliseconds=_ms(start),
-            remark=facts.remark,
-            seen=facts.seen,
-        )
-        return _Step(item, result, ready)
-
-    def compute(self, ready: Sequence[_Step]) -> list[_Step]:
-        """The forward pass of one batch."""
-        start = time.perf_counter()
-        inputs = [step.made for step in ready if isinstance(step.made, Prepared)]
-        outputs = iter(self.worker.forward(inputs))
-        share = _ms(start) / max(1, len(inputs))
-        made = []
-        for step in ready:
-            output = next(outputs) if step.made is not None else None
-            if isinstance(output, Failure):
-                step = step.failed(output)
-            elif output is not None:
-                spent = step.result.milliseconds + share
-                step = _Step(step.item, replace(step.result, milliseconds=spent), output)
-            made.append(step)
-        return made
-
-    def write(self, made: _Step) -> FileResult:
-        """Write all files of one image, or none of them."""
-        if not isinstance(made.made, Output):
-            return made.result
-        start = time.perf_counter()
-        try:
-            result = self._written(made, made.made)
-        except NO_MEMORY as error:
-            for path in made.item.files:
-                path.unlink(missing_ok=True)
-            return made.failed(Failure.of_memory(error)).result
-        return replace(result, milliseconds=result.milliseconds + _ms(start))
-
-    def _written(self, made: _Step, output: Output) -> FileResult:
-        """The result with the percentages of its foreground classes and with what was written."""
-        item, classes = made.item, self.worker.predictor.classes
-        indices = self.worker.classes(output)
-        counts = np.bincount(indices.ravel(), minlength=len(classes.names))
-        write_class_map(item.mask, indices, classes)
-        if item.overlay is not None:
-            image = read_image(item.image, max_pixels=self.max_pixels)
-            write_overlay(item.overlay, image, indices, classes, self.references.mask(item.name, indices.shape))
-        if item.maps:
-            write_maps(item.maps, self.worker.planes(output))
-        percent = tuple((100 * counts[1:] / indices.size).tolist())
-        return replace(made.result, percent=percent, written=listed(item, self.folder, made.result.seen))
-
-
-def _ms(start: float) -> float:
-    return 1000 * (time.perf_counter() - start)
+def _axis_notes(plan: Plan, job: Job) -> tuple[str, ...]:
+    if job.axis is not None or job.worker.predictor.spec.axis is not None or not any(i.volume for i in plan.items):
+        return ()
+    return (
+        "the model does not say across which axis its slices lay: each volume is cut across its coarsest; --axis says "
+        "otherwise",
+    )

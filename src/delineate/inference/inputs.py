@@ -15,11 +15,11 @@ from delineate.common.files import sha256
 from delineate.data.core.findings import some
 from delineate.data.core.manifest import Case, Manifest, Split
 from delineate.data.core.words import Role, normal, printable
-from delineate.data.formats.archives import Address, picture_name
-from delineate.data.formats.registry import image_suffix
+from delineate.data.formats.archives import Address
+from delineate.data.formats.registry import file_stem, image_suffix, reads_volume
 from delineate.data.layouts.roles import assign
 from delineate.data.layouts.source import DataSource
-from delineate.data.layouts.tree import File, image_files, lost_links, walk
+from delineate.data.layouts.tree import File, image_files, lost_links, volume_files, walk
 from delineate.data.splits.drawn import run_manifest, with_drawn_splits
 from delineate.inference.hints import where_images_are
 
@@ -92,13 +92,13 @@ def expand(inputs: Iterable[Path | str], notes: list[str] | None = None) -> list
 
 def name_outputs(images: Sequence[Path]) -> list[Input]:
     """Stems as names where all differ; else the path from the images' common folder. Raises `DataError` when those clash too."""
-    stems = Counter(map(picture_name, images))
+    stems = Counter(map(_name_of, images))
     if max(stems.values()) == 1:
-        return [Input(image, picture_name(image)) for image in images]
+        return [Input(image, _name_of(image)) for image in images]
     absolute = [Path(os.path.abspath(image)) for image in images]  # noqa: PTH100 - links stay what they are called
     common = Path(os.path.commonpath([path.parent for path in absolute]))
     named = [
-        Input(image, path.relative_to(common).with_name(picture_name(image)).as_posix())
+        Input(image, path.relative_to(common).with_name(_name_of(image)).as_posix())
         for image, path in zip(images, absolute, strict=True)
     ]
     counts = Counter(each.name for each in named)
@@ -106,7 +106,7 @@ def name_outputs(images: Sequence[Path]) -> list[Input]:
         if count > 1:
             same = [str(each.image) for each in named if each.name == name]
             raise DataError(
-                f"{' and '.join(same)} would both be predicted as {name}.png; predict them into different folders"
+                f"{' and '.join(same)} would both be predicted as '{name}'; predict them into different folders"
             )
     return named
 
@@ -129,6 +129,17 @@ def _checked(manifest: Manifest, case: Case) -> Path:
     return path
 
 
+def _is_read(path: Path) -> bool:
+    """Whether a file's name is that of a picture or a volume that can be read."""
+    return bool(image_suffix(path)) or reads_volume(path)
+
+
+def _name_of(image: Path) -> str:
+    """What an image is called, in a file of its own or in a packed one."""
+    address = Address.parse(image)
+    return file_stem(image) if address is None else address.name
+
+
 def _expand(given: str, notes: list[str]) -> list[Path]:
     path = Path(given)
     if path.is_dir():
@@ -143,7 +154,7 @@ def _expand(given: str, notes: list[str]) -> list[Path]:
         )
     if glob.has_magic(given):
         matches = [Path(match) for match in sorted(glob.glob(given, recursive=True))]  # noqa: PTH207 - absolute patterns
-        images = [match for match in matches if match.is_file() and image_suffix(match)]
+        images = [match for match in matches if match.is_file() and _is_read(match)]
         if not images:
             what = f", only {some([match.name for match in matches], 3)}" if matches else ""
             raise DataError(f"pattern '{given}' matches no images{what}; check the folder and the suffix")
@@ -155,8 +166,8 @@ def _of_folder(folder: Path, notes: list[str]) -> list[Path]:
     lost = lost_links(folder)
     if lost:
         raise DataError(f"{lost[0]} is a link that leads nowhere; restore its target, or remove it")
-    files = image_files(folder)
-    items = assign([File(path, (), normal(path.stem)) for path in files])
+    files = sorted([*image_files(folder), *filter(reads_volume, volume_files(folder))])
+    items = assign([File(path, (), normal(file_stem(path))) for path in files])
     images = [item.path for item in items if item.role in (Role.NONE, Role.IMAGE)]
     if images:
         left = sorted(set(files) - set(images))

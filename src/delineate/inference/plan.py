@@ -13,12 +13,15 @@ from pathlib import Path
 from delineate.common.errors import DataError
 from delineate.common.paths import too_long
 from delineate.data.core.manifest import ClassTable
+from delineate.data.formats.registry import reads_volume
 from delineate.inference import ownership
 from delineate.inference.inputs import Input, Inputs
 
 SUMMARY = "summary.csv"
 OVERLAYS, MAPS = "overlays", "probabilities"
 """Folders inside that of the masks."""
+PICTURE, VOLUME = ".png", ".nii.gz"
+"""What masks of pictures and of volumes are written as."""
 
 _UNSAFE = re.compile(r"[^\w-]+")
 """Characters of class names that do not belong into a folder's name."""
@@ -37,6 +40,8 @@ class Item:
     """None where overlays were not asked for."""
     maps: tuple[Path, ...] = ()
     """Of the probabilities, one per output channel; empty where they were not asked for."""
+    volume: bool = False
+    """Whether it is a volume, by its name: then masks and maps are volumes, too."""
 
     @property
     def files(self) -> list[Path]:
@@ -107,11 +112,13 @@ def relative(path: Path, folder: Path) -> str:
 
 
 def _item(found: Input, folder: Path, overlay: bool, maps: Sequence[Path]) -> Item:
-    file = f"{found.name}.png"
+    volume = reads_volume(found.image)
+    file = f"{found.name}{VOLUME if volume else PICTURE}"
     return Item(
         found.image,
         found.name,
         mask=folder / file,
-        overlay=folder / OVERLAYS / file if overlay else None,
+        overlay=folder / OVERLAYS / f"{found.name}{PICTURE}" if overlay else None,
         maps=tuple(inner / file for inner in maps),
+        volume=volume,
     )

@@ -9,15 +9,16 @@ from pathlib import Path
 from delineate.common.csv_text import csv_text
 from delineate.common.files import sha256, write_text
 from delineate.data.core.known import Role
+from delineate.data.core.manifest import ClassTable
 from delineate.evaluation.predictions import PredictedFile, PredictionList
 from delineate.inference.plan import SUMMARY
 from delineate.inference.predictor import Predictor
-from delineate.inference.write import mask_values
+from delineate.inference.write import mask_values, volume_values
 
 
 @dataclass(frozen=True)
 class FileResult:
-    """What became of one image. Sizes in pixels."""
+    """What became of one image. Sizes in pixels, or in voxels along the axes of a volume's file: width, height, depth."""
 
     image: Path
     name: str
@@ -35,6 +36,10 @@ class FileResult:
     """Why there is no mask."""
     written: PredictedFile | None = None
     """The files that were written of it, as the list names them."""
+    depth: int = 0
+    """0 of a picture."""
+    milliliters: tuple[float, ...] = ()
+    """Of a volume, what each foreground class takes up."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,16 @@ class PredictionResult:
     seconds: float
     notes: tuple[str, ...] = ()
     """What the caller should know of the inputs: masks that were left out, whose splits were taken."""
+
+    @property
+    def volumes(self) -> bool:
+        """Whether there are volumes among the images."""
+        return any(file.depth for file in self.files)
+
+    @property
+    def pictures(self) -> bool:
+        """Whether there are pictures, or images that could not be read."""
+        return any(not file.depth for file in self.files)
 
     @property
     def failures(self) -> tuple[FileResult, ...]:
@@ -70,20 +85,27 @@ def write_lists(done: PredictionResult, predictor: Predictor) -> None:
         seed=predictor.artefact.provenance.get("seed"),
         training=predictor.artefact.provenance.get("training"),
         class_names=predictor.classes.names,
-        values=mask_values(predictor.classes),
+        values=_values(done, predictor.classes),
         labels=predictor.classes.labels,
         knows_pictures=bool(predictor.known.roles),
         files=tuple(file.written for file in done.files if file.written is not None),
     ).save(done.folder)
 
 
+def _values(done: PredictionResult, classes: ClassTable) -> tuple[int, ...]:
+    """Of the masks in the folder; beside pictures, volumes have class indices all the same."""
+    return volume_values(classes) if done.volumes and not done.pictures else mask_values(classes)
+
+
 def _summary(done: PredictionResult) -> str:
+    """A line for each image; where there are volumes, with their depth and the milliliters of each class."""
+    head = ["image", "mask", "width", "height"] + ["depth"] * done.volumes + [f"{name} %" for name in done.classes]
+    head += [f"{name} mL" for name in done.classes] * done.volumes + ["ms", "remark", "error"]
     lines = []
-    shares = [f"{name} %" for name in done.classes]
     for file in done.files:
-        mask = "" if file.error else f"{file.name}.png"
-        values = [f"{value:.4f}" for value in file.percent] or [""] * len(done.classes)
-        lines.append(
-            [file.image, mask, file.width, file.height, *values, f"{file.milliseconds:.1f}", file.remark, file.error]
-        )
-    return csv_text(["image", "mask", "width", "height", *shares, "ms", "remark", "error"], lines)
+        line: list[object] = [file.image, "" if file.written is None else file.written.mask, file.width, file.height]
+        line += [file.depth or ""] * done.volumes
+        line += [f"{value:.4f}" for value in file.percent] or [""] * len(done.classes)
+        line += ([f"{value:.4f}" for value in file.milliliters] or [""] * len(done.classes)) * done.volumes
+        lines.append([*line, f"{file.milliseconds:.1f}", file.remark, file.error])
+    return csv_text(head, lines)

@@ -1,4 +1,7 @@
-"""The files that are written of one image: its mask, an overlay, probability maps. Each file is whole or absent."""
+"""The files that are written of one image: its mask, an overlay, probability maps. Each file is whole or absent.
+
+Which format a file has is told by its name (`data.formats.registry`): pictures get PNG, volumes NIfTI on their own grid.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,12 @@ from delineate.common.files import sha256, write_bytes
 from delineate.data.core.input_spec import Pixels
 from delineate.data.core.known import Role
 from delineate.data.core.manifest import ClassTable
-from delineate.data.formats.images import write_mask
+from delineate.data.formats.contract import FULL, ImageHandle
+from delineate.data.formats.registry import write_map, write_mask
 from delineate.evaluation.predictions import PredictedFile
 from delineate.inference.overlay import draw, palette
 from delineate.inference.plan import Item, relative
 from delineate.inference.tiles import Probabilities
-
-FULL = 65535
-"""The value of a probability map that stands for 1."""
 
 
 def mask_values(classes: ClassTable) -> tuple[int, ...]:
@@ -29,10 +30,20 @@ def mask_values(classes: ClassTable) -> tuple[int, ...]:
     return (0, 255) if len(classes.names) == 2 else tuple(range(len(classes.names)))
 
 
+def volume_values(classes: ClassTable) -> tuple[int, ...]:
+    """The same in label volumes: class indices, which viewers of volumes expect."""
+    return tuple(range(len(classes.names)))
+
+
 def write_class_map(path: Path, indices: NDArray[np.uint8], classes: ClassTable) -> None:
     """Write class indices H×W as a PNG mask, with what its values mean and, of several classes, their colors."""
     values = mask_values(classes)
-    write_mask(path, np.array(values, np.uint8)[indices], _names_of(classes, values), palette(classes))
+    write_mask(path, np.array(values, np.uint8)[indices], labels=_names_of(classes, values), palette=palette(classes))
+
+
+def write_class_volume(path: Path, indices: NDArray[np.uint8], classes: ClassTable, like: ImageHandle) -> None:
+    """Write class indices, in the order of axes of `like`, as a label volume on the grid of its file."""
+    write_mask(path, indices, like=like, labels=_names_of(classes, volume_values(classes)))
 
 
 def write_overlay(
@@ -49,7 +60,17 @@ def write_overlay(
 def write_maps(paths: Sequence[Path], planes: Iterable[Probabilities]) -> None:
     """Write one plane of probabilities H×W after another as PNG of 16 bits: 65535 is probability 1."""
     for path, plane in zip(paths, planes, strict=True):
-        write_png(path, np.rint(plane * FULL).astype(np.uint16))
+        write_map(path, fractions(plane))
+
+
+def write_map_volume(path: Path, values: NDArray[np.uint16], like: ImageHandle) -> None:
+    """Write probabilities as `fractions`, in the order of axes of `like`, on the grid of its file."""
+    write_map(path, values, like=like)
+
+
+def fractions(probabilities: Probabilities) -> NDArray[np.uint16]:
+    """Probabilities as maps hold them: whole numbers, 65535 for 1."""
+    return np.rint(probabilities * FULL).astype(np.uint16)
 
 
 def write_png(path: Path, image: NDArray[Any]) -> None:

@@ -65,6 +65,11 @@ class Geometry:
         """N×3 voxel indices → N×3 positions, LPS, mm."""
         return np.asarray(indices, np.float64) * np.array(self.spacing) @ self.direction.T + np.array(self.origin)
 
+    @property
+    def voxel_volume(self) -> float:
+        """Of one voxel, in mm³."""
+        return float(abs(np.linalg.det(self.direction * np.array(self.spacing))))
+
     def corners(self) -> NDArray[np.float64]:
         """8×3: positions of the outermost voxels' centers, LPS, mm."""
         return self.positions(list(product(*((0, size - 1) for size in self.shape))))

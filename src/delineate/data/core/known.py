@@ -62,7 +62,11 @@ class KnownPictures:
 
     def role_of(self, image: Pixels) -> Role | None:
         """What a decoded image was to the model; None for a new one."""
-        return self.roles.get(picture_digest(image)[:DIGITS]) if self.roles else None
+        return self.role_of_digest(picture_digest(image)) if self.roles else None
+
+    def role_of_digest(self, digest: str) -> Role | None:
+        """The same by its digest; a volume's is that of its file."""
+        return self.roles.get(digest[:DIGITS])
 
 
 def _first(found: Mapping[Role, set[str]]) -> dict[str, Role]:

@@ -28,6 +28,8 @@ Palette = Sequence[tuple[int, int, int]]
 
 DEFAULT_MAX_PIXELS = 400_000_000
 """Images with more pixels than this are refused unless the caller raises the limit."""
+FULL = 65535
+"""The number in a probability map that stands for 1."""
 GRAY, RGB, RGBA = ("gray",), ("red", "green", "blue"), ("red", "green", "blue", "alpha")
 """Names of the channels of pictures, by their number."""
 
@@ -132,6 +134,13 @@ class Writer(ABC):
         Raises:
             ValueError: another type or shape. `DataError`: `like` cannot be read.
         """
+
+    def write_map(self, path: Path, values: NDArray[np.uint16], *, like: ImageHandle | Geometry | None = None) -> None:
+        """Write probabilities atomically, as whole numbers of which 65535 (`FULL`) is 1; `path` and `like` as `write_mask`.
+
+        Raises `DataError` where the format has no maps.
+        """
+        raise DataError(f"probabilities cannot be written to {path}: its format has no maps of 16 bits")
 
 
 class Reader(ABC):

@@ -20,7 +20,7 @@ from delineate.common.errors import DataError
 from delineate.common.files import write_bytes
 from delineate.data.core.geometry import Geometry
 from delineate.data.core.input_spec import Pixels
-from delineate.data.formats.contract import DEFAULT_MAX_PIXELS, GRAY, ImageHandle, Palette, Reader, Writer
+from delineate.data.formats.contract import DEFAULT_MAX_PIXELS, FULL, GRAY, ImageHandle, Palette, Reader, Writer
 from delineate.data.formats.images import read_content
 from delineate.data.formats.nifti_header import (
     NIFTI_SUFFIXES,
@@ -121,14 +121,16 @@ class NiftiWriter(Writer):
         labels: str = "",
         palette: Palette | None = None,
     ) -> None:
-        if like is None or not (geometry := like if isinstance(like, Geometry) else like.geometry):
-            raise ValueError("a label volume needs to know where its voxels lie")
-        if mask.dtype not in (np.uint8, np.uint16) or mask.shape != geometry.shape:
-            raise ValueError(f"a mask to write is uint8 or uint16 {geometry.shape}, not {mask.dtype} {mask.shape}")
-        image = _like_file(like.header, mask) if isinstance(like, NiftiHandle) else _like_grid(geometry, mask)
+        image = _image(mask, like)
         image.header.set_intent("label")
-        content = image.to_bytes()
-        write_bytes(path, gzip.compress(content, 6, mtime=0) if is_packed(path) else content)
+        _write(path, image)
+
+    def write_map(self, path: Path, values: NDArray[np.uint16], *, like: ImageHandle | Geometry | None = None) -> None:
+        """The file says by its scaling that 65535 is 1, so that readers see the probabilities themselves."""
+        image = _image(values, like)
+        image.header.set_intent("estimate", name="probability")
+        image.header.set_slope_inter(1 / FULL, 0)
+        _write(path, image)
 
 
 class Nifti(Reader):
@@ -142,6 +144,20 @@ class Nifti(Reader):
     def open(self, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NiftiHandle:
         """`max_pixels` is of pictures: volumes have a limit of their own (`archive_sizes.MAX_VOXELS`)."""
         return NiftiHandle(path)
+
+
+def _image(array: NDArray[Any], like: ImageHandle | Geometry | None) -> Any:
+    """uint8 or uint16 on the grid of `like`."""
+    if like is None or not (geometry := like if isinstance(like, Geometry) else like.geometry):
+        raise ValueError("a volume to write needs to know where its voxels lie")
+    if array.dtype not in (np.uint8, np.uint16) or array.shape != geometry.shape:
+        raise ValueError(f"a volume to write is uint8 or uint16 {geometry.shape}, not {array.dtype} {array.shape}")
+    return _like_file(like.header, array) if isinstance(like, NiftiHandle) else _like_grid(geometry, array)
+
+
+def _write(path: Path, image: Any) -> None:
+    content = image.to_bytes()
+    write_bytes(path, gzip.compress(content, 6, mtime=0) if is_packed(path) else content)
 
 
 def _like_file(stated: Any, mask: NDArray[Any]) -> Any:

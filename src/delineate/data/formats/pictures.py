@@ -72,6 +72,9 @@ class PngWriter(Writer):
             raise ValueError(f"a mask to write has the shape {like.shape} of its image, not {mask.shape}")
         images.write_mask(path, mask, labels, palette)
 
+    def write_map(self, path: Path, values: NDArray[np.uint16], *, like: ImageHandle | Geometry | None = None) -> None:
+        images.write_image(path, values)
+
 
 class Raster(Reader):
     """PNG, JPEG, BMP and GIF; files of these kinds under other names, too."""

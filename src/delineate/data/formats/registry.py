@@ -159,6 +159,13 @@ def write_mask(
     writer_for(path).write_mask(path, mask, like=like, labels=labels, palette=palette)
 
 
+def write_map(path: Path, values: NDArray[Any], *, like: ImageHandle | Geometry | None = None) -> None:
+    """Write probabilities, uint16 of which 65535 is 1, as `write_mask` writes masks: `Writer.write_map`."""
+    if isinstance(like, ImageHandle):
+        values, like = like.as_stored(values), like.stored
+    writer_for(path).write_map(path, values, like=like)
+
+
 def _made(name: str) -> Reader:
     loaded = FORMATS.load(name)
     if not (isinstance(loaded, type) and issubclass(loaded, Reader)):

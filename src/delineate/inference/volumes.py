@@ -1,0 +1,233 @@
+"""Volumes on their way: slices out, and, when the last of them is done, one mask on the image's own grid.
+
+Slices are cut as in training: in the canonical order of axes (`data.formats.canonical`), whatever order the file has, and with gray
+values by the volume's own range. Held in memory: the volume's bytes and its mask; probabilities wait in a file without a name.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.common.errors import DataError, DelineateError
+from delineate.data.cases.volumes import windowed
+from delineate.data.core.input_spec import Pixels
+from delineate.data.core.manifest import ClassTable
+from delineate.data.formats.canonical import Canonical
+from delineate.data.formats.registry import open_image
+from delineate.inference.plan import Item
+from delineate.inference.results import FileResult
+from delineate.inference.segment import NO_MEMORY, Failure, Output, Worker
+from delineate.inference.sheet import draw_sheet
+from delineate.inference.steps import Job, Report
+from delineate.inference.tiles import Probabilities
+from delineate.inference.write import fractions, listed, write_class_volume, write_map_volume, write_png
+
+_LATER = "a slice before it failed"
+"""Why a slice of a volume that has no mask any more is not read."""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One slice of a volume (a `steps.Part`)."""
+
+    volume: Volume
+    index: int
+    """Across the canonical axis, from 0."""
+
+    def read(self) -> Pixels:
+        """As `Part.read`."""
+        return self.volume.slice(self.index)
+
+    def store(self, worker: Worker, output: Output, report: Report) -> FileResult | None:
+        """As `Part.store`."""
+        start = time.perf_counter()
+        self.volume.put(self.index, worker.classes(output))
+        if self.volume.maps is not None:
+            for channel, plane in enumerate(worker.planes(output)):
+                self.volume.maps.put(channel, self.index, plane)
+        return self.volume.done(report.later(start))
+
+    def fail(self, failure: Failure, report: Report) -> FileResult | None:
+        """As `Part.fail`: without one of its slices a volume has no mask."""
+        self.volume.spoil(self.index, failure)
+        return self.volume.done(report)
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A volume that could not be opened (a `steps.Part`)."""
+
+    item: Item
+    error: Exception
+
+    def read(self) -> Pixels:
+        """As `Part.read`."""
+        raise self.error
+
+    def store(self, worker: Worker, output: Output, report: Report) -> FileResult | None:
+        """Never called: nothing is read."""
+        raise NotImplementedError
+
+    def fail(self, failure: Failure, report: Report) -> FileResult:
+        """As `Part.fail`."""
+        return FileResult(self.item.image, self.item.name, error=failure.line(self.item.image))
+
+
+def slices_of(item: Item, job: Job) -> Iterator[Slice | Unreadable]:
+    """The parts of a volume. Reads its header alone."""
+    try:
+        volume = Volume(item, job)
+    except (DataError, *NO_MEMORY) as error:
+        yield Unreadable(item, error)
+        return
+    yield from (Slice(volume, index) for index in range(volume.depth))
+
+
+class Volume:
+    """A volume whose slices are being segmented, by several threads and in whatever order they are done."""
+
+    def __init__(self, item: Item, job: Job) -> None:
+        """Raises `DataError` for a file that is no volume, or does not tell where its voxels lie."""
+        self._item, self._job = item, job
+        handle = open_image(item.image)
+        if not handle.is_volume:
+            raise DataError(f"{item.image} holds a picture, although its name is that of a volume; rename it")
+        self._handle = Canonical(handle)
+        self.axis = job.axis_of(self._handle.geometry)
+        self.depth = self._handle.shape[self.axis]
+        self.maps = _Maps(job.folder, self.depth) if item.maps else None
+        self._bytes: NDArray[np.uint8] | None = None
+        self._indices = np.zeros(self._handle.shape, np.uint8)
+        self._counts = np.zeros(len(self._classes.names), np.int64)
+        self._reading, self._lock = Lock(), Lock()
+        self._left = self.depth
+        self._report = Report()
+        self._failed: tuple[int, Failure] | None = None
+
+    def slice(self, index: int) -> Pixels:
+        """H×W, as the network was trained on. Raises `DataError` for voxels that cannot be read."""
+        if self._failed is not None:
+            raise DataError(_LATER)
+        with self._reading:
+            if self._bytes is None:
+                self._bytes = self._handle.turn.apply(windowed(self._handle.stored.read(), self._item.image))
+        return np.ascontiguousarray(np.take(self._bytes, index, self.axis))
+
+    def put(self, index: int, indices: NDArray[np.uint8]) -> None:
+        """Class indices of a slice."""
+        np.moveaxis(self._indices, self.axis, 0)[index] = indices
+        counts = np.bincount(indices.ravel(), minlength=len(self._counts))
+        with self._lock:
+            self._counts += counts
+
+    def spoil(self, index: int, failure: Failure) -> None:
+        """A slice that has no mask; of several the first is told."""
+        with self._lock:
+            if failure.detail != _LATER and (self._failed is None or index < self._failed[0]):
+                self._failed = (index, failure)
+
+    def done(self, report: Report) -> FileResult | None:
+        """One more slice is done; with the last, the files are written and the result is there."""
+        with self._lock:
+            spent = self._report.milliseconds + report.milliseconds
+            self._report = Report(spent, self._report.facts or report.facts)
+            self._left -= 1
+            if self._left:
+                return None
+        start = time.perf_counter()
+        failed = self._failed
+        try:
+            result = self._written() if failed is None else self._refused(*failed)
+        except NO_MEMORY as error:
+            result = self._refused(0, Failure.of_memory(error))
+        return replace(result, milliseconds=self._report.later(start).milliseconds)
+
+    @property
+    def _classes(self) -> ClassTable:
+        return self._job.worker.predictor.classes
+
+    @property
+    def _result(self) -> FileResult:
+        width, height, depth = self._handle.stored.shape
+        facts = self._report.facts
+        said = None if facts is None else facts.remark
+        return FileResult(self._item.image, self._item.name, height, width, depth=depth, remark=said)
+
+    def _written(self) -> FileResult:
+        item, handle, classes = self._item, self._handle, self._classes
+        write_class_volume(item.mask, self._indices, classes, handle)
+        if item.overlay is not None:
+            write_png(item.overlay, self._sheet())
+        for channel, path in enumerate(item.maps):
+            assert self.maps is not None, "the worker was asked for them"
+            write_map_volume(path, np.moveaxis(self.maps.read(channel), 0, self.axis), handle)
+        seen = self._job.worker.predictor.known.role_of_digest(handle.digest())
+        return replace(
+            self._result,
+            percent=tuple((100 * self._counts[1:] / self._indices.size).tolist()),
+            milliliters=tuple((self._counts[1:] * handle.geometry.voxel_volume / 1000).tolist()),
+            seen=seen,
+            written=listed(item, self._job.folder, seen),
+        )
+
+    def _refused(self, index: int, failure: Failure) -> FileResult:
+        for path in self._item.files:
+            path.unlink(missing_ok=True)
+        image = str(self._item.image)
+        if failure.kind == "not finite":
+            image += f", slice {self._number(index)} of axis {self._handle.turn.axes[self.axis]}"
+        return replace(self._result, error=failure.line(image))
+
+    def _sheet(self) -> NDArray[np.uint8]:
+        handle = self._handle
+        reference = self._job.references.mask(self._item.name, handle.stored.shape)
+        shown = None if reference is None else handle.turn.apply(reference)
+        stacks = [
+            None if each is None else np.moveaxis(each, self.axis, 0) for each in (self._bytes, self._indices, shown)
+        ]
+        image, indices, expected = stacks
+        assert image is not None and indices is not None, "all slices were read"
+        numbers = [self._number(index) for index in range(self.depth)]
+        return draw_sheet(image, indices, self._classes, numbers, expected)
+
+    def _number(self, index: int) -> int:
+        """Of a slice, in the file's own order."""
+        return self._handle.turn.stored_slice(self.axis, index, self.depth)[1]
+
+
+class _Maps:
+    """Probabilities of all slices in a file without a name, which is gone when it is closed or the process ends: of many classes
+    they would not fit into memory. One channel at a time is read back."""
+
+    def __init__(self, folder: Path, depth: int) -> None:
+        self._folder, self._depth = folder, depth
+        self._shape: tuple[int, ...] = ()
+        self._lock = Lock()
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - it lives as long as the volume
+
+    def put(self, channel: int, index: int, plane: Probabilities) -> None:
+        """One plane H×W. Raises `DelineateError` where the disk is full."""
+        numbers = fractions(plane)
+        try:
+            with self._lock:
+                self._shape = numbers.shape
+                self._file.seek((channel * self._depth + index) * numbers.nbytes)
+                self._file.write(numbers.tobytes())
+        except OSError as error:
+            raise DelineateError(f"cannot keep probabilities in {self._folder}: {error.strerror or error}") from error
+
+    def read(self, channel: int) -> NDArray[np.uint16]:
+        """All slices of a channel, D×H×W."""
+        count = self._depth * int(np.prod(self._shape))
+        with self._lock:
+            self._file.seek(channel * count * 2)
+            content = self._file.read(count * 2)
+        return np.frombuffer(content, np.uint16).reshape(self._depth, *self._shape)
