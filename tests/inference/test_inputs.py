@@ -126,3 +126,8 @@ def test_the_words_of_the_table_are_known_as_folder_and_as_ending() -> None:
         found = ending(f"a_{word}")
         assert found is not None
         assert (found.role, found.base) == (Role.RATER, "a")
+
+
+def test_names_are_those_of_files_or_of_pictures_in_packed_ones():
+    paths = [Path("a/scan.nii.gz"), Path("a/x.y.png"), Path("test/case1.npy.h5#label.17"), Path("p.hdf5#img@signed")]
+    assert [found.name for found in name_outputs(paths)] == ["scan", "x.y", "case1_slice_017", "p"]

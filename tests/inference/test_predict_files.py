@@ -169,7 +169,7 @@ def test_equal_names_in_different_folders(tmp_path: Path):
 def test_names_that_cannot_be_told_apart(tmp_path: Path):
     image(tmp_path / "a.png")
     image(tmp_path / "a.jpg")
-    with pytest.raises(DataError, match=r"a\.jpg and .*a\.png would both be predicted as a\.png"):
+    with pytest.raises(DataError, match=r"a\.jpg and .*a\.png would both be predicted as .a."):
         predict_files(make(), [tmp_path], tmp_path / "out")
     image(tmp_path / "in" / "b.png")
     image(tmp_path / "in" / "overlays" / "b.png")
@@ -221,7 +221,7 @@ def test_unwritable_output(tmp_path: Path):
 
 
 def test_a_full_disk_stops_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def full(path: Path, *_: object) -> None:
+    def full(path: Path, *_: object, **__: object) -> None:
         raise DelineateError(f"cannot write {path}: the disk is full")
 
     monkeypatch.setattr(module, "write_mask", full)

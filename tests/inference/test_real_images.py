@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
-from PIL import Image
 
 from delineate.artefact.format import Artefact
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
+from delineate.data.formats.registry import open_image
 from delineate.evaluation.files import evaluate_folders
 from delineate.inference.files import predict_files
 from delineate.inference.predictor import Predictor
@@ -27,9 +28,13 @@ def test_odd_files_are_masked_or_named(shared_data: Path, tmp_path: Path):
     assert {file.image.name for file in result.failures} == {"img3d.tif", "mask3d.tif"}, "stacks are no 2-D images"
     for file in result.files:
         if file.error is None:
-            with Image.open(file.image) as image, Image.open(tmp_path / "out" / f"{file.name}.png") as mask:
-                assert mask.size == image.size
-                assert mask.mode == "L"
+            assert file.written is not None
+            image, mask = open_image(file.image), open_image(tmp_path / "out" / file.written.mask)
+            assert mask.shape == image.shape
+            assert mask.dtype == np.uint8
+            if image.geometry is not None and mask.geometry is not None:
+                assert np.array_equal(mask.geometry.to_ras(), image.geometry.to_ras())
+    assert sum(file.depth > 0 for file in result.files) == 5
 
 
 @pytest.mark.parametrize("name", ["DSB2018", "ACDC-slices", "BUSI"])

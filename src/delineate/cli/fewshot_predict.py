@@ -42,6 +42,7 @@ def predict(
     precision: options.PredictPrecision = options.Precision.full,
     batch_size: options.BatchSize = None,
     max_megapixels: options.MaxMegapixels = 400,
+    axis: options.PredictAxis = None,
 ) -> None:
     """Segment images as a few annotated ones show: a PNG mask of each query's exact size.
 
@@ -77,6 +78,7 @@ def predict(
             overwrite=overwrite,
             batch_size=batch_size,
             max_pixels=round(max_megapixels * 1e6),
+            axis=axis,
             progress=report,
         )
     print_predictions(result)

@@ -151,11 +151,22 @@ Init = Annotated[Path | None, typer.Option(help="Start from another model's weig
 Settings = Annotated[list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one setting.")]
 
 # Prediction
+PredictAxis = Annotated[
+    int | None,
+    typer.Option(
+        help="Of NIfTI volumes: the axis across slices: 0 right-left, 1 back-front, 2 feet-head.",
+        min=0,
+        max=2,
+        show_default="as in training, else the coarsest",
+    ),
+]
 MaskFolder = Annotated[Path, typer.Option(help="Folder for the masks.")]
 Overlay = Annotated[
     bool,
     typer.Option(
-        "--overlay", help="Also write the images with contours, to overlays/; of a split, the references too (dashed)."
+        "--overlay",
+        help="Also write the images with contours, to overlays/ (of a volume the most telling slices); of a split, the "
+        "references too (dashed).",
     ),
 ]
 Probabilities = Annotated[

@@ -31,7 +31,9 @@ def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model.safetensors, or a run folder.")],
     inputs: Annotated[
         list[str],
-        typer.Argument(metavar="INPUT...", help="Images, folders of images, or patterns like 'scans/**/*.png'."),
+        typer.Argument(
+            metavar="INPUT...", help="Images or NIfTI volumes, folders of them, or patterns like 'scans/**/*.png'."
+        ),
     ],
     out: options.MaskFolder,
     split: Annotated[
@@ -51,11 +53,14 @@ def predict(
     precision: options.PredictPrecision = options.Precision.full,
     batch_size: options.BatchSize = None,
     max_megapixels: options.MaxMegapixels = 400,
+    axis: options.PredictAxis = None,
 ) -> None:
     """Segment images with a trained model: a PNG mask of each image's exact size.
 
     Masks hold 0 and 255 for one foreground class, class indices for several.
-    A summary table goes to summary.csv. An image that cannot be read is
+    NIfTI volumes are segmented slice by slice; their masks are label volumes
+    (class indices) on the image's own grid. A summary table goes to
+    summary.csv, of volumes with milliliters. An image that cannot be read is
     reported, the others are done; the exit code is then 1.
 
     \b
@@ -63,6 +68,7 @@ def predict(
     delineate predict runs/condseg/model.safetensors scans/ --out masks --overlay
     delineate predict runs/condseg 'scans/**/*.png' --out masks --probabilities
     delineate predict runs/condseg polyps/ --split test --out masks
+    delineate predict runs/hearts scans/case1.nii.gz --out masks --overlay
     """
     from delineate.common.absent import refuse_absent_inputs, refuse_absent_model
     from delineate.common.errors import DataError
@@ -87,6 +93,7 @@ def predict(
             overwrite=overwrite,
             batch_size=batch_size,
             max_pixels=round(max_megapixels * 1e6),
+            axis=axis,
             progress=report,
         )
     print_predictions(result)
@@ -103,11 +110,15 @@ def print_predictions(result: PredictionResult) -> None:
     rows = []
     good = [file for file in result.files if file.error is None]
     for file in good[:SHOWN]:
+        size = "×".join(str(length) for length in (file.width, file.height, file.depth) if length)
         shares = [f"{value:.2f}" for value in file.percent]
-        rows.append([file.name, f"{file.width}×{file.height}", *shares, f"{file.milliseconds:.0f}"])
+        amounts = [f"{value:.2f}" for value in file.milliliters] or [""] * len(result.classes)
+        rows.append([file.name, size, *shares, *(amounts if result.volumes else []), f"{file.milliseconds:.0f}"])
     console = make_console()
     if good:
-        print_table(console, ("image", "size", *(f"{name} %" for name in result.classes), "ms"), rows)
+        shares = [f"{name} %" for name in result.classes]
+        amounts = [f"{name} mL" for name in result.classes] if result.volumes else []
+        print_table(console, ("image", "size", *shares, *amounts, "ms"), rows)
     if len(good) > SHOWN:
         console.print(f"… and {len(good) - SHOWN} more in {result.folder / 'summary.csv'}")
     for text in result.notes:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from delineate.common.errors import DataError
 from delineate.common.files import output_folder
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.layouts.source import DataSource, as_source
@@ -62,6 +63,8 @@ def predict_files(
     `DeviceError` when memory does not suffice; `DelineateError` when `out` cannot be written.
     """
     start = time.perf_counter()
+    if axis not in (None, 0, 1, 2):
+        raise DataError(f"axis {axis} is none of 0 (right-left), 1 (back-front) and 2 (feet-head)")
     given = list(inputs)
     found = _find(predictor, given, split)
     plan = make_plan(found, Path(out), predictor.classes, overlay=overlay, probabilities=probabilities)

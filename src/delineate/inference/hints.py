@@ -9,7 +9,7 @@ from pathlib import Path
 
 from delineate.data.core.findings import some
 from delineate.data.core.words import Role
-from delineate.data.formats.registry import image_suffix
+from delineate.data.formats.registry import reads_image
 from delineate.data.layouts.choice import quoted
 from delineate.data.layouts.roles import Item, assign
 from delineate.data.layouts.tree import Tree
@@ -40,7 +40,7 @@ def where_images_are(folder: Path, tree: Tree) -> str:
 
 def _alone(parent: Path, images: Sequence[Item]) -> bool:
     """Whether a folder's image files are the images, and nothing else."""
-    inside = {path for path in parent.iterdir() if image_suffix(path) and path.name[0] != "."}
+    inside = {path for path in parent.iterdir() if reads_image(path) and path.name[0] != "."}
     return inside == {item.path for item in images if item.path.parent == parent}
 
 
@@ -65,4 +65,4 @@ def _patterns(folder: Path, images: Sequence[Item]) -> Iterator[str]:
 
 def _matches(pattern: str) -> set[str]:
     paths = map(Path, glob.glob(pattern, recursive=True))  # noqa: PTH207 - absolute patterns
-    return {os.path.realpath(path) for path in paths if path.is_file() and image_suffix(path)}
+    return {os.path.realpath(path) for path in paths if path.is_file() and reads_image(path)}

@@ -16,7 +16,7 @@ from delineate.data.core.findings import some
 from delineate.data.core.manifest import Case, Manifest, Split
 from delineate.data.core.words import Role, normal, printable
 from delineate.data.formats.archives import Address
-from delineate.data.formats.registry import file_stem, image_suffix, reads_volume
+from delineate.data.formats.registry import file_stem, reads_image, reads_volume
 from delineate.data.layouts.roles import assign
 from delineate.data.layouts.source import DataSource
 from delineate.data.layouts.tree import File, image_files, lost_links, volume_files, walk
@@ -129,11 +129,6 @@ def _checked(manifest: Manifest, case: Case) -> Path:
     return path
 
 
-def _is_read(path: Path) -> bool:
-    """Whether a file's name is that of a picture or a volume that can be read."""
-    return bool(image_suffix(path)) or reads_volume(path)
-
-
 def _name_of(image: Path) -> str:
     """What an image is called, in a file of its own or in a packed one."""
     address = Address.parse(image)
@@ -154,7 +149,7 @@ def _expand(given: str, notes: list[str]) -> list[Path]:
         )
     if glob.has_magic(given):
         matches = [Path(match) for match in sorted(glob.glob(given, recursive=True))]  # noqa: PTH207 - absolute patterns
-        images = [match for match in matches if match.is_file() and _is_read(match)]
+        images = [match for match in matches if match.is_file() and reads_image(match)]
         if not images:
             what = f", only {some([match.name for match in matches], 3)}" if matches else ""
             raise DataError(f"pattern '{given}' matches no images{what}; check the folder and the suffix")
@@ -177,6 +172,7 @@ def _of_folder(folder: Path, notes: list[str]) -> list[Path]:
             )
         return images
     tree = walk(folder.resolve())
+    tree.images += [file for file in tree.volumes if reads_volume(file.path)]
     if tree.images:
         raise DataError(f"folder {folder} itself holds no images, {where_images_are(folder, tree)}")
     seen = sorted(path.name for path in folder.iterdir())

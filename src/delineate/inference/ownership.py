@@ -13,7 +13,7 @@ from delineate.common.errors import DataError
 from delineate.common.files import read_json, write_json
 from delineate.common.outputs import check_results_folder
 from delineate.data.formats.archives import Address
-from delineate.data.layouts.tree import image_files
+from delineate.data.layouts.tree import image_files, volume_files
 from delineate.evaluation.predictions import FILE_NAME, PredictionList
 
 UNFINISHED = "predictions.unfinished.json"
@@ -39,7 +39,8 @@ def check_existing(folder: Path, targets: Mapping[Path, str], lists: Iterable[Pa
     there = [path for path in (folder / FILE_NAME, *targets) if path.exists()]
     foreign = [path for path in there if path in targets and targets[path] not in made]
     if not known:  # also images of other names: in a folder of references, masks would be taken for references
-        foreign += [path for path in lists if path.exists()] + (image_files(folder) if folder.is_dir() else [])
+        foreign += [path for path in lists if path.exists()]
+        foreign += [*image_files(folder), *volume_files(folder)] if folder.is_dir() else []
     if foreign:
         raise DataError(f"{foreign[0]} is there already, and no earlier prediction; give another --out")
     if there and not overwrite:

@@ -190,11 +190,9 @@ class Volume:
         handle = self._handle
         reference = self._job.references.mask(self._item.name, handle.stored.shape)
         shown = None if reference is None else handle.turn.apply(reference)
-        stacks = [
-            None if each is None else np.moveaxis(each, self.axis, 0) for each in (self._bytes, self._indices, shown)
-        ]
-        image, indices, expected = stacks
-        assert image is not None and indices is not None, "all slices were read"
+        assert self._bytes is not None, "all slices were read"
+        image, indices = (np.moveaxis(each, self.axis, 0) for each in (self._bytes, self._indices))
+        expected = None if shown is None else np.moveaxis(shown, self.axis, 0)
         numbers = [self._number(index) for index in range(self.depth)]
         return draw_sheet(image, indices, self._classes, numbers, expected)
 

@@ -77,12 +77,6 @@ def packed_stem(path: Path) -> str:
     return path.name[: -len(suffix)] if suffix else ""
 
 
-def picture_name(path: Path) -> str:
-    """What an image is called, in a file of its own or in a packed one."""
-    address = Address.parse(path)
-    return path.stem if address is None else address.name
-
-
 def read_plane(address: Address, max_pixels: int | None = None) -> bytes:
     """A picture as the bytes of a .npy file, without axes of length 1 (H×W×1, 1×H×W).
 

@@ -72,6 +72,11 @@ def reads_volume(path: Path) -> bool:
     return bool(_ending(path.name, _suffixes("volume")))
 
 
+def reads_image(path: Path) -> bool:
+    """Whether a file's name is that of a picture or a volume that can be read; packed files are neither."""
+    return bool(image_suffix(path)) or reads_volume(path)
+
+
 def file_stem(path: Path) -> str:
     """A file's name without its suffix, `.nii.gz` being one: `case_01.nii.gz` → `case_01`."""
     suffix = volume_suffix(path) or image_suffix(path)

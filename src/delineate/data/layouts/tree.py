@@ -71,8 +71,8 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def lost_links(folder: Path) -> list[Path]:
-    """The links directly in a folder that are called images and lead nowhere."""
-    names = (path for path in sorted(folder.iterdir()) if image_suffix(path))
+    """The links directly in a folder that are called images or volumes and lead nowhere."""
+    names = (path for path in sorted(folder.iterdir()) if image_suffix(path) or volume_suffix(path))
     return [path for path in names if not path.exists() and not path.name.startswith(".")]
 
 
