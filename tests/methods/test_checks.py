@@ -11,9 +11,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from delineate.methods import registry
-from delineate.methods.contract import Batch, Context, Method, MethodInfo, MethodOptions, Panel, Stage
+from delineate.methods.contract import Batch, Context, Method, MethodInfo, MethodOptions, Panel, Stage, Update
 from delineate.methods.dense import DenseMethod, FeatureMaps
-from delineate.methods.testing.checks import CHECKS
+from delineate.methods.testing.checks import check
+from delineate.methods.testing.dense import CHECKS
 from delineate.nn.blocks import size_of
 from delineate.nn.segmentation_loss import LossOptions, segmentation_loss
 
@@ -167,6 +168,16 @@ class CoarsestFirst(Open):
         return self.head(maps.levels[1])
 
 
+class NoSuchObjective(Sound):
+    def stages(self) -> tuple[Stage, ...]:
+        return (Stage("one", updates=(Update(objective="loss"),)),)
+
+
+class NoSuchLogits(Sound):
+    def stages(self) -> tuple[Stage, ...]:
+        return (Stage("one", logits="logits"),)
+
+
 class HiddenRandomness(Sound):
     """Draws from a generator that recomputation knows nothing of."""
 
@@ -192,9 +203,9 @@ def register(monkeypatch: pytest.MonkeyPatch, cls: type[Method]) -> str:
     return "sound"
 
 
-@pytest.mark.parametrize("check", CHECKS)
-def test_a_sound_method_passes(monkeypatch: pytest.MonkeyPatch, check: str) -> None:
-    CHECKS[check](register(monkeypatch, Sound))
+@pytest.mark.parametrize("kept", CHECKS)
+def test_a_sound_method_passes(monkeypatch: pytest.MonkeyPatch, kept: str) -> None:
+    CHECKS[kept](register(monkeypatch, Sound))
 
 
 def test_a_sound_method_that_shows_its_inside_passes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,8 +214,15 @@ def test_a_sound_method_that_shows_its_inside_passes(monkeypatch: pytest.MonkeyP
     CHECKS["inside"](register(monkeypatch, Open))
 
 
+def test_a_method_without_the_small_preset_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = register(monkeypatch, Sound)
+    monkeypatch.setattr(registry, "presets", lambda name: {"paper": {}})
+    with pytest.raises(AssertionError, match="method 'sound' has no preset 'tiny'"):
+        check(name)
+
+
 @pytest.mark.parametrize(
-    ("cls", "check", "message"),
+    ("cls", "broken", "message"),
     [
         (Unused, "gradients", "no gradient reaches spare"),
         (WrongDeploy, "deploy", r"deploy\(\) differs by"),
@@ -218,6 +236,8 @@ def test_a_sound_method_that_shows_its_inside_passes(monkeypatch: pytest.MonkeyP
         (LearnsNothing, "overfit", "two images with 1 outputs"),
         (BadPanel, "panels", r"leaves \[0, 1\]"),
         (HalfTheSteps, "facts", "shares must sum to 1"),
+        (NoSuchObjective, "facts", "no function is called 'loss'"),
+        (NoSuchLogits, "facts", "no function is called 'logits'"),
         (HiddenRandomness, "recomputation", "differs"),
         (HalfOpen, "inside", "encode is there alone"),
         (DecodesOtherwise, "inside", "not forward.image. bit for bit"),
@@ -228,6 +248,6 @@ def test_a_sound_method_that_shows_its_inside_passes(monkeypatch: pytest.MonkeyP
         (CoarsestFirst, "inside", "from the finest to the coarsest"),
     ],
 )
-def test_a_broken_method_fails(monkeypatch: pytest.MonkeyPatch, cls: type[Method], check: str, message: str) -> None:
+def test_a_broken_method_fails(monkeypatch: pytest.MonkeyPatch, cls: type[Method], broken: str, message: str) -> None:
     with pytest.raises(AssertionError, match=message):
-        CHECKS[check](register(monkeypatch, cls))
+        CHECKS[broken](register(monkeypatch, cls))

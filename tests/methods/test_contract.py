@@ -14,7 +14,7 @@ from delineate.engine.recipe import resolve
 from delineate.methods import registry
 from delineate.methods.testing.checks import checks_of
 from delineate.methods.testing.examples import shake
-from delineate.methods.testing.task_examples import examples_of
+from delineate.methods.testing.kind_examples import examples_of
 
 METHODS = sorted(registry.BUILT_IN)
 CLASSES = {1: ClassTable(), 4: ClassTable(names=("background", "a", "b", "c"))}
@@ -22,7 +22,7 @@ CLASSES = {1: ClassTable(), 4: ClassTable(names=("background", "a", "b", "c"))}
 
 @pytest.mark.parametrize(("name", "check"), [(name, check) for name in METHODS for check in checks_of(name)])
 def test_promise(name: str, check: str) -> None:
-    checks_of(name)[check](name)
+    checks_of(name)[check]()
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -23,7 +23,7 @@ from delineate.engine.recipe import resolve
 from delineate.methods import registry
 from delineate.methods.smp import names
 from delineate.methods.smp.network import method_class
-from delineate.methods.testing.checks import CHECKS
+from delineate.methods.testing.dense import CHECKS
 from delineate.methods.testing.examples import context, example_batch
 
 INSTALLED = find_spec(names.PACKAGE) is not None

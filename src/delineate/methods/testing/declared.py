@@ -1,4 +1,4 @@
-"""What every method must declare, whatever its task: facts, presets, card, options."""
+"""What every method must declare, of whichever kind: facts, presets, card, options."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ def facts(name: str) -> None:
     method = tiny(name)
     info, stages = method.info, method.stages()
     assert info.name == name, f"registered as '{name}' but calls itself '{info.name}'"
-    assert info.title
-    assert info.paper
+    assert info.title, "info.title is empty"
+    assert info.paper, "info.paper is empty: say whose idea it is"
     assert info.min_size % info.divisor == 0, "the smallest size must be a multiple of the divisor"
     assert len({stage.name for stage in stages}) == len(stages), "two stages of one name"
     assert abs(sum(stage.share for stage in stages) - 1) < 1e-9, "the stages' shares must sum to 1"
     names = {parameter for parameter, _ in method.named_parameters()} | {module for module, _ in method.named_modules()}
     for stage, update, _ in updates(method):
-        assert callable(getattr(method, stage.logits))
+        assert callable(getattr(method, stage.logits, None)), (
+            f"stage '{stage.name}': no function is called '{stage.logits}'"
+        )
         for prefix in update.modules:
             assert prefix in names, f"stage '{stage.name}': no module or parameter is called '{prefix}'"
     for part in info.checkpoint_modules:

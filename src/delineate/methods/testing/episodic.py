@@ -1,4 +1,4 @@
-"""What every few-shot method must keep beyond the promises of all methods; the counterpart of `dense_checks`."""
+"""What every few-shot method must keep beyond the promises of all methods."""
 
 from __future__ import annotations
 

@@ -22,7 +22,9 @@ SIZE = 64
 def tiny(name: str, *, classes: int = 1, in_channels: int = 3, seed: int = 0) -> Method:
     """The method with its `tiny` options and seeded random weights."""
     torch.manual_seed(seed)
-    options = registry.presets(name)["tiny"].get("method", {})
+    presets = registry.presets(name)
+    assert "tiny" in presets, f"method '{name}' has no preset 'tiny'"
+    options = presets["tiny"].get("method", {})
     return registry.build(name, classes=classes, in_channels=in_channels, options=options)
 
 
@@ -63,7 +65,9 @@ def updates(method: Method) -> Iterator[tuple[Stage, Update, Callable[[Batch, Co
     """Every objective that training will call."""
     for stage in method.stages():
         for update in stage.updates:
-            yield stage, update, getattr(method, update.objective)
+            objective = getattr(method, update.objective, None)
+            assert objective is not None, f"stage '{stage.name}': no function is called '{update.objective}'"
+            yield stage, update, objective
 
 
 def probabilities(logits: Tensor) -> Tensor:

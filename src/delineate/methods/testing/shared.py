@@ -1,4 +1,4 @@
-"""What every method must keep, whatever its task: how it trains, is deployed and shows itself."""
+"""What every method must keep, of whichever kind: how it trains, is deployed and shows itself."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from delineate.methods.testing.examples import (
     sizes,
     updates,
 )
-from delineate.methods.testing.task_examples import examples_of
+from delineate.methods.testing.kind_examples import examples_of
 from delineate.nn.recompute import recompute
 
 
 def terms(name: str) -> None:
-    """An objective gives named scalars, finite and float32, in every variant of the task."""
+    """An objective gives named scalars, finite and float32, in every variant of its kind."""
     examples = examples_of(name)
     for variant in examples.variants:
         method = examples.method(name, variant).train()
@@ -170,7 +170,7 @@ def panels(name: str) -> None:
 
 
 def overfit(name: str) -> None:
-    """The stages, one after another, learn the task's lessons by heart."""
+    """The stages, one after another, learn their kind's lessons by heart."""
     examples = examples_of(name)
     for lesson in examples.lessons:
         method, batch = examples.method(name, lesson.variant), examples.batch(lesson.count, lesson.variant)
@@ -185,7 +185,7 @@ SHARED = (terms, gradients, determinism, sample_mean, deploy, recomputation, bf1
 
 def reads_no_ignored_label(method: Method, nothing: AnyBatch, labelled: AnyBatch, other: AnyBatch) -> None:
     """Where all pixels are ignored (`nothing`), a term is 0 or has nothing to do with labels: it is the same with any. Gradients
-    stay finite. The part of the tasks' checks `ignored` that they have in common."""
+    stay finite. The part of both kinds' checks `ignored` that they have in common."""
     for stage, _, objective in updates(method):
         a, b, c = (objective(batch, context(stage.name)) for batch in (nothing, labelled, other))
         for key, value in a.items():

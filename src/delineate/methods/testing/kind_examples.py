@@ -1,4 +1,4 @@
-"""What differs between tasks for a check that holds for all of them: how small methods and batches are made and called."""
+"""What differs between the kinds of methods for a check that holds for both: how small methods and batches are made and called."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Lesson:
 
 
 class Examples(ABC, Generic[AnyBatch]):
-    """A task's methods and batches. A `variant` is the number in which they differ: of classes, or of shots."""
+    """A kind's methods and batches. A `variant` is the number in which they differ: of classes, or of shots."""
 
     variants: ClassVar[tuple[int, int]]
     """One, and several."""
@@ -84,9 +84,9 @@ class EpisodicExamples(Examples[EpisodicBatch]):
         return segment(module, batch, stage)
 
 
-_BY_TASK: dict[str, Examples[Any]] = {"dense": DenseExamples(), "episodic": EpisodicExamples()}
+_BY_KIND: dict[str, Examples[Any]] = {"dense": DenseExamples(), "episodic": EpisodicExamples()}
 
 
 def examples_of(name: str) -> Examples[Any]:
-    """The examples for the task of the method registered as `name`."""
-    return _BY_TASK[registry.method_class(name).kind]
+    """The examples for the kind of the method registered as `name`."""
+    return _BY_KIND[registry.method_class(name).kind]
