@@ -1,1 +1,1 @@
-"""Building blocks that no single paper owns: encoders, conv blocks, attention, losses."""
+"""Building blocks that no single paper owns: encoders, conv blocks, attention, losses, views."""

@@ -146,16 +146,24 @@ def learn(
     steps: int,
     enough: float,
 ) -> float:
-    """Train one stage with Adam 1e-3 until the Dice of `logits` in eval mode is enough; the Dice reached."""
+    """Train one stage with Adam until the Dice of `logits` in eval mode is enough; the Dice reached. Rates are 1e-3 where an update
+    states none."""
     named = dict(method.named_parameters())
     optimisers = [
-        torch.optim.Adam([p for n, p in named.items() if moves(update, n)], 1e-3, fused=True)
+        torch.optim.Adam(
+            [p for n, p in named.items() if moves(update, n)],
+            update.lr or 1e-3,
+            betas=update.betas or (0.9, 0.999),
+            fused=True,
+        )
         for update in stage.updates
     ]
     score = 0.0
     for step in range(steps):
         method.train()
         for update, optimiser in zip(stage.updates, optimisers, strict=True):
+            if step % update.every:
+                continue
             ctx = Context(stage.name, step, steps, torch.Generator().manual_seed(step))
             backward(method, getattr(method, update.objective)(batch, ctx))
             optimiser.step()
