@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from delineate.nn.views.cutmix import CutMix
 from delineate.nn.views.strong import StrongView
@@ -52,6 +53,21 @@ def test_a_view_depends_on_its_generator_alone(view, channels):
 def test_equal_images_get_views_of_their_own(view):
     seen = view(images(1).expand(6, -1, -1, -1), 0)
     assert all(not torch.equal(seen[0], other) for other in seen[1:])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_no_view_asks_for_a_value(channels):
+    """On a GPU that would wait for the device. Tensors without values tell: asking one raises."""
+    with FakeTensorMode():
+        image = torch.rand(4, channels, 16, 16)
+        with pytest.raises(DataDependentOutputException):
+            image.sum().item()
+        StrongView.draw(image, None).image(image)
+        weak = WeakView.draw(image, None)
+        weak.back(weak.image(image))
+        weak.mask(image[:, 0].long())
+        weak.kept()
+        CutMix.draw(image, None)(image)
 
 
 def test_the_strong_view_draws_in_a_fixed_order():
