@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from delineate.artefact.rebuild import rebuild
 from delineate.artefact.tensors import not_finite, write_tensors
+from delineate.common.config import first_fault
 from delineate.common.errors import ArtefactError
 from delineate.data.core.findings import some
 from delineate.data.core.input_spec import InputSpec
@@ -192,7 +193,7 @@ def _header_of(artefact: Artefact, path: Path) -> Header:
     try:
         return Header.model_validate_json(json.dumps(content, allow_nan=False))
     except (TypeError, ValueError) as error:
-        raise ArtefactError(f"{path}: this does not fit an artefact's header: {_first_fault(error)}") from error
+        raise ArtefactError(f"{path}: this does not fit an artefact's header: {first_fault(error)}") from error
 
 
 def _header(text: str, file: Path) -> Header:
@@ -213,18 +214,11 @@ def _header(text: str, file: Path) -> Header:
     try:
         header = Header.model_validate_json(json.dumps(content, allow_nan=False))
     except ValueError as error:
-        raise ArtefactError(f"{file} has a damaged Delineate header: {_first_fault(error)}") from error
+        raise ArtefactError(f"{file} has a damaged Delineate header: {first_fault(error)}") from error
     table = ClassTable(names=header.class_names)
     if header.classes != table.outputs or header.in_channels != header.input.in_channels:
         raise ArtefactError(f"{file} has a Delineate header that contradicts itself: outputs and classes, or channels")
     return header
-
-
-def _first_fault(error: Exception) -> str:
-    if not isinstance(error, ValidationError):
-        return str(error)
-    fault = error.errors()[0]
-    return f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
 
 
 def _not_finite_words(bad: Sequence[str], tensors: Mapping[str, Tensor]) -> str:

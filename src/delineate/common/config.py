@@ -20,6 +20,15 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
+def first_fault(error: Exception) -> str:
+    """What a validation of a file that programs write found first, as "key.key: reason"; of other errors their own words."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    fault = error.errors()[0]
+    where, reason = ".".join(str(part) for part in fault["loc"]), _reason(fault["msg"])
+    return f"{where}: {reason}" if where else reason
+
+
 def explain(error: ValidationError, model: type[BaseModel], what: str) -> str:
     """One line for the first fault of a validation: the dotted key, the reason, the nearest known key."""
     fault = error.errors()[0]
@@ -28,11 +37,15 @@ def explain(error: ValidationError, model: type[BaseModel], what: str) -> str:
     if fault["type"] == "extra_forbidden":
         known = parent.model_fields if parent is not None else ()
         return f"{what}: unknown option '{where}': {did_you_mean(keys[-1], known)}"
-    reason = fault["msg"].removeprefix("Value error, ")
+    reason = _reason(fault["msg"])
     section = isinstance(
         fault["input"], Mapping | BaseModel
     )  # too much for a line; the reason names what is wrong in it
     return f"{what}: {where or 'value'}: {reason}" + ("" if section else f" (given: {fault['input']!r})")
+
+
+def _reason(message: str) -> str:
+    return message.removeprefix("Value error, ")
 
 
 def _walk(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel] | None]:

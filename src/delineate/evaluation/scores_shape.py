@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from delineate.common.config import first_fault
+
 Kind = Literal["overlap", "distance", "amount", "relative"]
 
 
@@ -57,8 +59,7 @@ def shape_fault(content: Any) -> str:
     try:
         read = _Scores.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+        return first_fault(error)
     tables = {"macro": read.macro, **{f"classes.{name}": table for name, table in read.classes.items()}}
     missing = next(
         (f"{where}.{name}" for where, table in tables.items() for name in read.metrics if name not in table), ""

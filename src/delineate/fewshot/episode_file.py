@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from delineate.common.config import first_fault
 from delineate.common.errors import DataError
 from delineate.common.files import sha256, write_json
 from delineate.common.paths import path_fault
@@ -122,9 +123,7 @@ class EpisodeFile(_Part):
                 f"cannot read episodes {path}: {error.strerror}; make them with `fewshot episodes`"
             ) from error
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "content"
-            raise DataError(f"{path} is no file of episodes: {where}: {first['msg']}; freeze them anew") from error
+            raise DataError(f"{path} is no file of episodes: {first_fault(error)}; freeze them anew") from error
         for file in found.files:
             if fault := path_fault(file):
                 raise DataError(f"{path} cannot be used: the file {file!r}: {fault}; freeze episodes anew")

@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from delineate.common.config import first_fault
 from delineate.common.errors import DataError
 from delineate.common.files import write_json
 from delineate.common.paths import name_fault, path_fault
@@ -174,9 +175,7 @@ class Manifest(BaseModel):
         except OSError as error:
             raise DataError(f"cannot read manifest {path}: {error.strerror}") from error
         except ValidationError as error:
-            first = error.errors()[0]
-            where = "".join(f"{part}: " for part in [".".join(str(part) for part in first["loc"])] if part)
-            raise DataError(f"{path} is not a manifest: {where}{first['msg']}") from error
+            raise DataError(f"{path} is not a manifest: {first_fault(error)}") from error
         manifest._check_names(path)
         return manifest
 
