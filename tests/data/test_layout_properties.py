@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from delineate.common.errors import DataError
 from delineate.common.paths import name_fault, too_long
 from delineate.data.core.naming import unique_names
-from delineate.data.layouts.discover import Match, discover, recognise
-from delineate.data.layouts.volume_sets import find_volumes
+from delineate.data.layouts.discover import Match, discover, find_volumes, recognise
 
 IMAGE_WORDS = ("images", "image", "imgs", "img", "Original", "input", "JPEGImages", "raw_images", "photos")
 MASK_WORDS = (

@@ -91,7 +91,10 @@ REFUSED: dict[str, tuple[Names, str]] = {
         r"labels/train holds text files \(1\.txt\) as YOLO writes outlines",
     ),
     "masks as .npy": (["images/1.png", "masks/1.npy"], r"masks holds no images, only 1\.npy; PNG, JPEG"),
-    "CAMUS": (spread("patient1/patient1_2CH_ED{,_gt}.nii.gz"), r"patient1 holds 2 volumes .*not readable yet"),
+    "ultrasound in another format": (
+        spread("patient1/patient1_2CH_ED{,_gt}.mhd"),
+        r"patient1 holds 2 volumes .*not readable yet; convert them to \.nii\.gz",
+    ),
     "an archive": (["set.zip"], r"holds an archive \(set\.zip\); unpack it"),
 }
 

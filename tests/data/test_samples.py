@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from delineate.common.errors import DataError
-from delineate.data.cases import volumes
+from delineate.data.cases import volume_facts
+from delineate.data.cases.volumes import widest
 from delineate.data.formats.registry import open_image
-from delineate.data.layouts.volume_sets import LAYOUT
+from delineate.data.layouts.discover import VOLUMES
 from delineate.data.loading.samples import SINGLE, open_samples
 from small_volumes import reorder
 
@@ -81,7 +82,7 @@ def test_volumes(volume_folder: Path, tmp_path: Path) -> None:
     slices = open_samples(volume_folder, cache_folder=tmp_path)
     assert slices.axis == 2
     assert len(slices.stacks) == 6
-    assert slices.manifest.layout == LAYOUT
+    assert slices.manifest.layout == VOLUMES
     stack = slices.stacks[1]
     assert (stack.volume, len(stack.slices)) == ("case_01", 7)
     for one in stack.slices:
@@ -104,11 +105,11 @@ def test_the_slice_axis_is_the_coarsest_or_given(make_volumes: Writer, tmp_path:
     assert len(slices.stacks[0].slices) == 7
     assert slices.manifest.cases[0].spacing == (5.0, 1.0, 1.0)
     assert len(open_samples(folder, axis=1, cache_folder=tmp_path).stacks[0].slices) == 48
-    assert volumes.widest([(1.0, 1.0, 1.0)]) == 2
+    assert widest([(1.0, 1.0, 1.0)]) == 2
 
 
 def test_an_axis_of_pictures_is_refused(slice_folder: Path) -> None:
-    with pytest.raises(DataError, match="holds no NIfTI volumes"):
+    with pytest.raises(DataError, match="holds no volumes"):
         open_samples(slice_folder, axis=2)
 
 
@@ -120,7 +121,7 @@ def test_the_index_is_kept_and_mended(volume_folder: Path, tmp_path: Path, monke
     second = open_samples(volume_folder, cache_folder=tmp_path)
     assert second.stacks == first.stacks
     assert json.loads(files[0].read_text())
-    monkeypatch.setattr(volumes, "read_raw_labels", lambda _: pytest.fail("decoded again"))
+    monkeypatch.setattr(volume_facts, "_counted", lambda *_: pytest.fail("decoded again"))
     assert open_samples(volume_folder, cache_folder=tmp_path).stacks == first.stacks
 
 
@@ -132,7 +133,7 @@ def test_a_saved_manifest_opens_the_same_volumes(make_volumes: Writer, tmp_path:
     assert again.manifest == first.manifest
     assert again.stacks == first.stacks
     shutil.copy(folder / "masks" / "case_01.nii.gz", folder / "masks" / "case_02.nii.gz")
-    with pytest.raises(DataError, match=r"case_02\.nii\.gz is not the file of the manifest"):
+    with pytest.raises(DataError, match=r"case_02\.nii\.gz is not the file that the manifest was made from"):
         open_samples(tmp_path / "manifest.json", cache_folder=tmp_path)
 
 

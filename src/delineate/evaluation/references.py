@@ -25,14 +25,13 @@ from delineate.data.core.manifest import Case, ClassTable, Manifest
 from delineate.data.core.words import Role, ending, folder_word, mask_base, normal
 from delineate.data.formats.archives import packed_stem
 from delineate.data.formats.registry import check_same_grid, file_stem, read_geometry, read_labels, reads_volume
-from delineate.data.layouts.discover import to_manifest
+from delineate.data.layouts.discover import find_volumes, to_manifest
 from delineate.data.layouts.groups import with_groups
 from delineate.data.layouts.pairing import merged
 from delineate.data.layouts.roles import Item, assign
 from delineate.data.layouts.source import DataSource, as_source
 from delineate.data.layouts.split_lists import apply_lists
 from delineate.data.layouts.tree import File, image_files, volume_files
-from delineate.data.layouts.volume_sets import find_volumes
 from delineate.data.splits.drawn import with_drawn_splits
 from delineate.evaluation.class_match import in_order, read_references
 from delineate.evaluation.evidence import count_files

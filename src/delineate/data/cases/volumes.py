@@ -1,4 +1,4 @@
-"""NIfTI volumes a slice at a time: which axis lies across the slices, their pixels as bytes, and what labels are in each.
+"""Volumes a slice at a time: which axis lies across the slices, and their pixels as bytes.
 
 All volumes are seen in one order of axes (`data.formats.canonical`), so that slice 3 is nearer to the head than slice 2 in each,
 and left is on the same side.
@@ -6,10 +6,8 @@ and left is on the same side.
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -17,17 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.common.errors import DataError, DelineateError
-from delineate.common.files import read_json, sha256, write_json
+from delineate.common.errors import DataError
+from delineate.common.files import sha256
 from delineate.data.core import labels
 from delineate.data.core.manifest import Case, Manifest
-from delineate.data.core.mask_values import count_values
-from delineate.data.formats.canonical import Turn
-from delineate.data.formats.registry import open_image, read_geometry, read_raw_labels
+from delineate.data.formats.canonical import Canonical
+from delineate.data.formats.registry import open_image, reads_volume
 
 _OPEN = 3
 """Cases whose voxels are kept in memory at a time."""
-_FORMAT = 2
 
 
 class Volumes:
@@ -51,21 +47,28 @@ class Volumes:
         with self._lock:
             key = (case.id, what)
             if key not in self._kept:
-                self._kept[key] = self._read(case, what)
+                self._kept[key] = (
+                    volume_image(self._manifest, case) if what == "image" else volume_mask(self._manifest, case)
+                )
             self._kept.move_to_end(key)
             while len(self._kept) > 2 * _OPEN:
                 self._kept.popitem(last=False)
             return np.ascontiguousarray(np.take(self._kept[key], plane, self._axis))
 
-    def _read(self, case: Case, what: str) -> NDArray[np.uint8]:
-        relative = case.images[0] if what == "image" else case.masks[0]
-        path = self._manifest.path(relative)
-        if case.hashes.get(relative, "") not in ("", sha256(path)):
-            raise DataError(f"{path} has changed since it was inspected; restore it or start from the folder anew")
-        turn = Turn.of(read_geometry(self._manifest.path(case.images[0])).to_ras())
-        if what == "mask":
-            return turn.apply(labels.apply(self._manifest.labels, read_raw_labels(path).pixels, path))
-        return turn.apply(windowed(open_image(path).read(), path))
+
+def volume_image(manifest: Manifest, case: Case) -> NDArray[np.uint8]:
+    """A case's voxels as bytes, in the canonical order. Raises `DataError` for files that are damaged or have changed."""
+    path = _unchanged(manifest, case, case.images[0])
+    return windowed(opened(path).read(), path)
+
+
+def volume_mask(manifest: Manifest, case: Case) -> NDArray[np.uint8]:
+    """A case's class indices, merged over its label volumes, in the canonical order. The case has some. Raises as its image."""
+    paths = [_unchanged(manifest, case, relative) for relative in case.masks]
+    # The image's order, so that both are seen alike even where rounding of two oblique affines would part them.
+    turn = opened(manifest.path(case.images[0])).turn
+    read = [labels.apply(manifest.labels, open_image(path).labels().pixels, path) for path in paths]
+    return turn.apply(labels.merge(read))
 
 
 def windowed(voxels: NDArray[Any], path: Path) -> NDArray[np.uint8]:
@@ -85,15 +88,21 @@ def widest(spacings: Sequence[tuple[float, float, float]]) -> int:
     return int(max(axis for axis in range(3) if typical[axis] >= 0.99 * typical.max()))
 
 
-def slice_values(path: Path, digest: str, axis: int, turn: Turn, folder: Path) -> list[dict[int, int]]:
-    """Of each slice, raw label value → pixels; kept in `folder` under the file's `digest`, so that it is decoded once."""
-    key = hashlib.sha256(f"{_FORMAT} {digest} {axis} {turn.axes} {turn.flips}".encode()).hexdigest()[:32]
-    index = folder / f"{key}.json"
-    try:
-        return [{int(value): int(count) for value, count in one.items()} for one in read_json(index)]
-    except (OSError, ValueError, TypeError, AttributeError):
-        voxels = np.moveaxis(turn.apply(read_raw_labels(path).pixels), axis, 0)
-        counted = [count_values(np.ascontiguousarray(one)) for one in voxels]
-        with suppress(DelineateError):  # saves time only: a cache that cannot be written is no reason to stop
-            write_json(index, [{str(value): count for value, count in one.items()} for one in counted])
-        return counted
+def is_volume(case: Case) -> bool:
+    """Whether the case's image is a volume, by its name."""
+    return reads_volume(Path(case.images[0]))
+
+
+def opened(path: Path) -> Canonical:
+    """A volume in the canonical order, its header read. Raises `DataError` for files that are no volumes."""
+    handle = open_image(path)
+    if not handle.is_volume:
+        raise DataError(f"{path} holds a picture, although its name is that of a volume; rename it")
+    return Canonical(handle)
+
+
+def _unchanged(manifest: Manifest, case: Case, relative: str) -> Path:
+    path = manifest.path(relative)
+    if case.hashes.get(relative, "") not in ("", sha256(path)):
+        raise DataError(f"{path} has changed since it was inspected; restore it or start from the folder anew")
+    return path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from delineate.common.errors import DataError
@@ -13,6 +13,7 @@ from delineate.data.core.findings import Finding, raise_errors, some
 from delineate.data.core.manifest import Case, Manifest
 from delineate.data.core.words import printable
 from delineate.data.formats.images import is_volume
+from delineate.data.formats.registry import reads_volume
 from delineate.data.layouts.archive_sets import LAYOUT as PACKED
 from delineate.data.layouts.archive_sets import find_packed
 from delineate.data.layouts.groups import with_groups
@@ -26,6 +27,8 @@ from delineate.data.layouts.unlabelled import add_unlabelled, unlabelled_files
 from delineate.data.layouts.unread import ARCHIVES, unread
 from delineate.data.layouts.unused import unused
 
+VOLUMES = "NIfTI volumes"
+"""The layout of volumes with label volumes."""
 _ISIC_FOLDER = re.compile(r"_groundtruth$", re.IGNORECASE)
 
 
@@ -74,15 +77,46 @@ def recognise(folder: Path, images: str | None = None, masks: str | None = None)
     """
     _check_folder(folder)
     tree = walk(folder.resolve())
+    if not tree.images or _names_volumes(tree, images, masks):
+        match = _volumes(tree, images, masks)
+        if match is not None:
+            return match
     selection = select(tree, images, masks)
-    bare = unlabelled_files(tree.images)
-    match = _pictures(tree, selection, bare)
+    match = _pairs(tree, tree.images, selection)
     if match is None and not selection.given:
         packed = find_packed(tree.root)
         if packed is not None:
             match = Match(PACKED, packed.cases, packed.findings, packed.split_origin, root=tree.root)
+            match = _complete(tree, match, unlabelled_files(tree.images))
+        else:
+            match = _volumes(tree, None, None)
     if match is None:
         raise unread(tree, selection)
+    return match
+
+
+def find_volumes(folder: Path, images: str | None = None, masks: str | None = None) -> Match | None:
+    """`recognise` for volumes alone, by the same words and rules as pictures; None where there are no images with labels."""
+    return _volumes(walk(folder.resolve()), images, masks)
+
+
+def _volumes(tree: Tree, images: str | None, masks: str | None) -> Match | None:
+    tree = replace(tree, volumes=[file for file in tree.volumes if reads_volume(file.path)])
+    if not tree.volumes:
+        return None
+    return _pairs(tree, tree.volumes, select(tree, images, masks, volumes=True))
+
+
+def _names_volumes(tree: Tree, images: str | None, masks: str | None) -> bool:
+    """Whether the folders that the user has named hold volumes, in a folder that holds pictures too."""
+    try:
+        return bool((images or masks) and tree.volumes and select(tree, images, masks, volumes=True).items)
+    except DataError:
+        return False
+
+
+def _complete(tree: Tree, match: Match, bare: Sequence[File]) -> Match:
+    """The match with the unlabelled cases, with groups, and with what the walk has found."""
     match.findings = [*tree.findings, *match.findings]
     match.cases, faults = add_unlabelled(match.root, bare, match.cases)
     match.findings += faults
@@ -91,10 +125,11 @@ def recognise(folder: Path, images: str | None = None, masks: str | None = None)
     return match
 
 
-def _pictures(tree: Tree, selection: Selection, bare: Sequence[File]) -> Match | None:
-    """The folder as images with masks beside them or in folders of their own; None where there are no masks."""
+def _pairs(tree: Tree, files: Sequence[File], selection: Selection) -> Match | None:
+    """Images, pictures or volumes, with masks beside them or in folders of their own; None where there are no masks."""
+    bare = unlabelled_files(files)
     left = set(bare) | selection.files
-    items = selection.with_others(assign([file for file in tree.images if file not in left]))
+    items = selection.with_others(assign([file for file in files if file not in left]))
     found = find_pictures(items, selection.root)
     if found is None:
         return None
@@ -113,10 +148,11 @@ def _pictures(tree: Tree, selection: Selection, bare: Sequence[File]) -> Match |
     if cases and not origin:
         cases, origin = found.split_by_name(cases)
     findings += unused(tree, found, bare)
-    if not any(finding.severity == "error" for finding in findings):
+    volumes = files is tree.volumes
+    if not volumes and not any(finding.severity == "error" for finding in findings):
         findings += _stacks(root, cases)
         findings += check_alike(root, cases, found, items)
-    return Match(_layout(found), cases, findings, origin, root=root)
+    return _complete(tree, Match(VOLUMES if volumes else _layout(found), cases, findings, origin, root=root), bare)
 
 
 def _layout(found: Pictures) -> str:

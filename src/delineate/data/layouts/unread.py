@@ -10,7 +10,7 @@ from delineate.data.core.findings import count, raise_errors, some
 from delineate.data.core.grouping import read_table
 from delineate.data.core.words import Role, ending, folder_word
 from delineate.data.formats.images import is_volume
-from delineate.data.formats.registry import volume_suffix
+from delineate.data.formats.registry import reads_volume, volume_suffix
 from delineate.data.layouts.selection import Selection
 from delineate.data.layouts.tree import Tree
 
@@ -119,9 +119,10 @@ def _volumes(tree: Tree) -> str:
 
 
 def _holds_volumes(folder: Path, names: list[str]) -> str:
-    text = f"{folder} holds {count(len(names), 'volume')} ({some(names, 2)}); this layout is not readable yet"
-    known = "; the few-shot verbs read NIfTI as it is" if all(".nii" in name for name in names) else ""
-    return f"{text}; save the slices as PNG or TIFF images{known}"
+    text = f"{folder} holds {count(len(names), 'volume')} ({some(names, 2)})"
+    if all(reads_volume(Path(name)) for name in names):
+        return f"{text} but no label volumes for them; put them into a folder masks/ with equal names"
+    return f"{text}; this layout is not readable yet; convert them to .nii.gz, or save the slices as PNG or TIFF images"
 
 
 def _stack(tree: Tree) -> str:

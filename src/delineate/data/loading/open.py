@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from delineate.common.errors import DataError
+from delineate.data.cache.place import cache_place
 from delineate.data.cases.census import Census, Progress
+from delineate.data.cases.volumes import is_volume
 from delineate.data.core.findings import raise_errors
 from delineate.data.core.manifest import Manifest
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
@@ -25,13 +27,17 @@ def open_data(
     max_pixels: int = DEFAULT_MAX_PIXELS,
     progress: Progress | None = None,
     watch: bool = False,
+    axis: int | None = None,
+    cache_folder: Path | None = None,
 ) -> tuple[Manifest, Census]:
     """Recognise, read, check and split a data set; what lies in more than one split is in the manifest's `leaks`.
 
     `data` may be a manifest's JSON file: then its files must be the very same (by SHA-256), and its label rule and splits hold.
     A manifest with folds needs `fold`: that one becomes the validation split, the others the training split. A split that is drawn
     keeps groups and copies of a picture together, as the source says. `watch`: look for near duplicates in given splits, too; among
-    more than `NEAR_LIMIT` cases nobody does, which is said.
+    more than `NEAR_LIMIT` cases nobody does, which is said. `axis`: of volumes, that across the slices (0 right-left, 1 back-front,
+    2 feet-head); None: that with the widest spacing, the last of equals. What labels their slices hold is kept in `cache_folder`
+    (None: the user's cache).
     Raises `DataError` with the first fault and the number of the others.
     """
     source = as_source(data)
@@ -44,9 +50,17 @@ def open_data(
         manifest = manifest.of_fold(fold)
     elif manifest.folds and not manifest.split("val"):
         raise DataError(f"{source.path} has {manifest.folds} folds; choose one with --fold 0 … {manifest.folds - 1}")
+    volumes = any(map(is_volume, manifest.cases))
+    if axis is not None and not volumes:
+        raise DataError(
+            f"{source.path} holds no volumes, so there is no slice axis to choose; leave out --axis (data.axis)"
+        )
+    remembered = cache_place(cache_folder) / "slices" if volumes else None
     wanted = source.join == "near" and ((watch and manifest.leaks is None) or not manifest.split("val"))
     near = wanted and len(manifest.cases) <= NEAR_LIMIT
-    result, copies = examine_copies(manifest, near=near, max_pixels=max_pixels, progress=progress)
+    result, copies = examine_copies(
+        manifest, near=near, max_pixels=max_pixels, progress=progress, axis=axis, remembered=remembered
+    )
     raise_errors(result.findings)
     census = result.census
     manifest, torn = divided(result.manifest, census, copies, source.join, seed)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +20,10 @@ from delineate.data.cases.sample_pixels import SamplePixels
 from delineate.data.core.input_spec import Pixels
 from delineate.data.core.joins import equal_pictures, join
 from delineate.data.core.manifest import IGNORE, ClassTable, Manifest, Split
-from delineate.data.core.samples import Sample, SliceStack, foreground
+from delineate.data.core.samples import Sample, SliceStack
 from delineate.data.core.stacks import AUTO, stack_names, tell_slices
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
-from delineate.data.layouts.source import DataSource, as_source
-from delineate.data.loading import volumes
+from delineate.data.layouts.source import DataSource
 from delineate.data.loading.open import open_data
 
 SINGLE = "none"
@@ -39,8 +39,21 @@ class SampleSet:
     census: Census
     stacks: tuple[SliceStack, ...]
     reader: SamplePixels
-    axis: int | None = None
-    """Across the slices of volumes, which are seen in the canonical order (`formats.canonical`); None where slices are files."""
+
+    @classmethod
+    def of(
+        cls, manifest: Manifest, census: Census, *, stack: str = AUTO, max_pixels: int = DEFAULT_MAX_PIXELS
+    ) -> SampleSet:
+        """What `open_data` gave, as `open_samples` gives it."""
+        stacks = _with_copies(list(_stacks(manifest, census, stack)))
+        reader = SamplePixels(manifest, census.axis, max_pixels)
+        return cls(manifest, census, stacks, reader)
+
+    @property
+    def axis(self) -> int | None:
+        """Across the slices of volumes, which are seen in the canonical order (`formats.canonical`); None where slices are
+        files."""
+        return self.census.axis
 
     @property
     def classes(self) -> ClassTable:
@@ -115,30 +128,28 @@ def open_samples(
     splits, where the data bring none. Raises `DataError` as `open_data`; when slices of one volume are in two splits or differ in
     size; for a regular expression that does not fit.
     """
-    source = as_source(data)
-    if volumes.recognises(source):
-        return _of_volumes(
-            volumes.open_volumes(source, axis=axis, fold=fold, seed=seed, cache_folder=cache_folder, progress=progress)
-        )
-    if axis is not None:
-        raise DataError(f"{source.path} holds no NIfTI volumes, so there is no slice axis to choose; leave --axis away")
-    manifest, census = open_data(source, fold=fold, seed=seed, max_pixels=max_pixels, progress=progress, watch=watch)
-    samples = {one.name: one for one in census.samples(manifest.cases, manifest.labels)}
-    stacks = [_checked(volume, [samples[name] for name in names]) for volume, names in _stacked(list(samples), stack)]
-    return SampleSet(manifest, census, _with_copies(stacks), SamplePixels(manifest, max_pixels=max_pixels))
+    manifest, census = open_data(
+        data,
+        fold=fold,
+        seed=seed,
+        max_pixels=max_pixels,
+        progress=progress,
+        watch=watch,
+        axis=axis,
+        cache_folder=cache_folder,
+    )
+    return SampleSet.of(manifest, census, stack=stack, max_pixels=max_pixels)
 
 
-def _of_volumes(opened: volumes.Opened) -> SampleSet:
-    manifest = opened.manifest
-    stacks = []
-    for case in manifest.cases:
-        facts = opened.census.facts[case.id]
-        slices = [
-            Sample(case, at, foreground(counts), (facts.height, facts.width))
-            for at, counts in enumerate(opened.pixels[case.id])
-        ]
-        stacks.append(_checked(case.id, slices))
-    return SampleSet(manifest, opened.census, _with_copies(stacks), SamplePixels(manifest, opened.axis), opened.axis)
+def _stacks(manifest: Manifest, census: Census, rule: str) -> Iterator[SliceStack]:
+    samples = census.samples(manifest.cases, manifest.labels)
+    if census.axis is not None:
+        for case, slices in groupby(samples, lambda one: one.case.id):
+            yield _checked(case, list(slices))
+        return
+    by_name = {one.name: one for one in samples}
+    for volume, names in _named(list(by_name), rule):
+        yield _checked(volume, [by_name[name] for name in names])
 
 
 def _with_copies(stacks: Sequence[SliceStack]) -> tuple[SliceStack, ...]:
@@ -150,7 +161,7 @@ def _with_copies(stacks: Sequence[SliceStack]) -> tuple[SliceStack, ...]:
     return tuple(replace(stack, group=joined[stack.slices[0].case.id] or stack.group) for stack in stacks)
 
 
-def _stacked(names: list[str], rule: str) -> list[tuple[str, tuple[str, ...]]]:
+def _named(names: list[str], rule: str) -> list[tuple[str, tuple[str, ...]]]:
     if rule == SINGLE or (rule == AUTO and not tell_slices(names)):
         return [(name, (name,)) for name in names]
     return [(stack.volume, stack.slices) for stack in stack_names(names, rule)]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
-from delineate.data.cases.census import Census, Examination, Progress, Watch, examine
+from delineate.data.cases.census import Census, Examination, Progress, examine
+from delineate.data.cases.facts import Watch
+from delineate.data.cases.volumes import is_volume
 from delineate.data.core.findings import Finding, count, some
 from delineate.data.core.input_spec import Pixels
 from delineate.data.core.joins import is_known, pairs_of, sharing
@@ -56,18 +59,27 @@ def examine_copies(
     max_pixels: int = DEFAULT_MAX_PIXELS,
     progress: Progress | None = None,
     watch: Watch | None = None,
+    axis: int | None = None,
+    remembered: Path | None = None,
 ) -> tuple[Examination, Copies]:
-    """`inspect.examine`, and the copies among the cases that could be read. `near`: whether to look for near duplicates, too."""
+    """`census.examine`, and the copies among the cases that could be read. `near`: whether to look for near duplicates, too.
+
+    Near duplicates are looked for among pictures alone: slices of two patients look more alike than two copies of a photograph.
+    """
     hashes: dict[str, PictureHash] = {}
+    pictures = {case.id for case in manifest.cases if not is_volume(case)} if near else set()
 
     def look(name: str, image: Pixels) -> None:
         if watch is not None:
             watch(name, image)
-        if near and (found := picture_hash(image)) is not None:
+        if name in pictures and (found := picture_hash(image)) is not None:
             hashes[name] = found
 
+    seen = look if watch is not None or pictures else None
     with single_threaded_opencv():
-        result = examine(manifest, max_pixels=max_pixels, progress=progress, watch=look)
+        result = examine(
+            manifest, max_pixels=max_pixels, progress=progress, watch=seen, axis=axis, remembered=remembered
+        )
         return result, find_copies(result.manifest, result.census, hashes, max_pixels=max_pixels)
 
 

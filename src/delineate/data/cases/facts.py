@@ -1,0 +1,107 @@
+"""What reading one case's files shows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from delineate.common.errors import DataError
+from delineate.data.core.input_spec import Pixels
+from delineate.data.core.known import picture_digest
+from delineate.data.core.manifest import Case, LabelRule, Manifest
+from delineate.data.core.mask_values import MaskValues, mask_values
+from delineate.data.formats.headers import stated_orientation
+from delineate.data.formats.images import decode_image, raw_mask, read_content
+
+Watch = Callable[[str, Pixels], None]
+"""Called with a case's id and its decoded image (of a volume: one of its slices), from several threads."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What reading one case showed."""
+
+    height: int
+    """Of the image, or of a volume's slices."""
+    width: int
+    channels: str
+    """'grey', 'RGB' or 'RGBA'."""
+    bits: int
+    values: dict[int, int]
+    """Raw mask value → pixels, over all masks of the case."""
+    pixels: str
+    """SHA-256 of the decoded image: equal pictures have equal hashes, whatever their file format. Of a volume, of its file."""
+    constant: bool = False
+    """Whether the image has one value throughout: such pictures are equal without being copies."""
+    turns: tuple[int, ...] = ()
+    """EXIF orientations that the image's file and those of its masks state (`data.formats.orientation`); 1 is upright."""
+    planes: tuple[Mapping[int, int], ...] = ()
+    """Of a volume: `values` of each of its slices. Pictures have none."""
+
+    def class_pixels(self, rule: LabelRule) -> dict[int, int]:
+        """Class index → pixels, as the rule reads the raw values; several masks of one image are counted each."""
+        return rule.class_pixels(self.values)
+
+
+@dataclass(frozen=True)
+class Read:
+    """A case that was read."""
+
+    case: Case
+    """With the hashes of its files, and of a volume the distances of its voxels."""
+    facts: Facts
+    masks: list[MaskValues]
+
+
+def read_picture(manifest: Manifest, case: Case, max_pixels: int, watch: Watch | None) -> Read:
+    """Decode a picture and its masks. Raises `DataError` for files that are damaged, differ in size or are not the manifest's."""
+    hashes: dict[str, str] = {}
+    turns: list[int] = []
+
+    def content(relative: str) -> bytes:
+        found = read_content(manifest.path(relative), max_pixels)
+        hashes[relative] = hashlib.sha256(found).hexdigest()
+        check_same_file(manifest, case, relative, hashes[relative])
+        turns.append(stated_orientation(found))
+        return found
+
+    image_path = manifest.path(case.images[0])
+    image = decode_image(content(case.images[0]), image_path, max_pixels=max_pixels)
+    masks = []
+    for relative in case.masks:
+        path = manifest.path(relative)
+        mask = raw_mask(content(relative), path, max_pixels=max_pixels)
+        if mask.pixels.shape[:2] != image.shape[:2]:
+            raise DataError(_differing(str(path), mask.pixels.shape[:2], str(image_path), image.shape[:2]))
+        masks.append(mask_values(mask, relative))
+    if watch is not None:
+        watch(case.id, image)
+    facts = replace(_facts(image), turns=tuple(turns))
+    seen = None if facts.constant else facts.pixels
+    return Read(case.model_copy(update={"hashes": hashes, "pixels": seen}), facts, masks)
+
+
+def check_same_file(manifest: Manifest, case: Case, relative: str, digest: str) -> None:
+    """Raise `DataError` where one of a case's files has another hash than the manifest says, if it says one."""
+    if case.hashes.get(relative, digest) != digest:
+        raise DataError(
+            f"{manifest.path(relative)} is not the file that the manifest was made from; restore it or start from the folder "
+            "anew"
+        )
+
+
+def _differing(mask_path: str, mask: tuple[int, ...], image_path: str, image: tuple[int, ...]) -> str:
+    turned = " (the image may be turned by its EXIF orientation, which the mask lacks)" if mask == image[::-1] else ""
+    return (
+        f"{mask_path} is {mask[1]}×{mask[0]} pixels but its image {image_path} is {image[1]}×{image[0]}{turned}; "
+        "export the mask at the image's size"
+    )
+
+
+def _facts(image: Pixels) -> Facts:
+    channels = "grey" if image.ndim == 2 else {3: "RGB", 4: "RGBA"}[image.shape[2]]
+    digest = picture_digest(image)
+    constant = bool((image[0] == image[0, 0]).all() and (image == image[0, 0]).all())  # a row first: it mostly tells
+    bits = image.dtype.itemsize * 8
+    return Facts(image.shape[0], image.shape[1], channels, bits, {}, digest, constant)

@@ -1,0 +1,105 @@
+"""What the census finds in volumes: whether image and labels lie on one grid, and what labels are in each slice."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from delineate.common.errors import DataError, DelineateError
+from delineate.common.files import read_json, sha256, write_json
+from delineate.data.cases.facts import Facts, Read, Watch, check_same_file
+from delineate.data.cases.volumes import is_volume, opened, widest, windowed
+from delineate.data.core.findings import Finding
+from delineate.data.core.manifest import Case, Manifest
+from delineate.data.core.mask_values import MaskValues, count_values
+from delineate.data.formats.canonical import Canonical
+from delineate.data.formats.registry import check_same_grid, open_image
+
+_FORMAT = 2
+
+
+def grids(manifest: Manifest, findings: list[Finding]) -> dict[str, Canonical]:
+    """The volumes among the cases, their headers read and compared with those of their masks; faults are added to `findings`."""
+    found = {}
+    for case in manifest.cases:
+        if is_volume(case):
+            try:
+                image = manifest.path(case.images[0])
+                found[case.id] = opened(image)
+                for mask in case.masks:
+                    check_same_grid(image, manifest.path(mask))
+            except DataError as error:
+                found.pop(case.id, None)
+                findings.append(Finding("error", str(error)))
+    return found
+
+
+def axis_across(grids: Iterable[Canonical], given: int | None) -> int | None:
+    """The axis that is given, or else the widest; None without volumes."""
+    spacings = [grid.geometry.spacing for grid in grids]
+    return (widest(spacings) if given is None else given) if spacings else None
+
+
+def read_volume(
+    manifest: Manifest, case: Case, grid: Canonical, axis: int, remembered: Path | None, watch: Watch | None
+) -> Read:
+    """Count the labels of a volume's slices. Its voxels are decoded only for `watch`, which is shown the slice with most labels.
+
+    Raises `DataError` for files that are damaged or not the manifest's.
+    """
+    hashes = {relative: sha256(manifest.path(relative)) for relative in (*case.images, *case.masks)}
+    for relative, digest in hashes.items():
+        check_same_file(manifest, case, relative, digest)
+    height, width = (int(size) for size in np.delete(grid.shape, axis))
+    counted = [_slice_values(manifest.path(mask), hashes[mask], axis, grid, remembered) for mask in case.masks]
+    planes = [_total(each) for each in zip(*counted, strict=True)] or [{}] * grid.shape[axis]
+    if watch is not None:
+        voxels = windowed(grid.read(), manifest.path(case.images[0]))
+        watch(case.id, np.ascontiguousarray(np.take(voxels, _fullest(planes), axis)))
+    spacing = grid.geometry.spacing
+    about = {
+        "hashes": hashes,
+        "pixels": hashes[case.images[0]],
+        "spacing": (spacing[axis], *np.delete(spacing, axis).tolist()),
+    }
+    facts = Facts(height, width, "grey", 8, {}, hashes[case.images[0]], planes=tuple(planes))
+    masks = [MaskValues(mask, _total(each)) for mask, each in zip(case.masks, counted, strict=True)]
+    return Read(case.model_copy(update=about), facts, masks)
+
+
+def _total(counted: Iterable[Mapping[int, int]]) -> dict[int, int]:
+    total: Counter[int] = Counter()
+    for one in counted:
+        total.update(one)
+    return dict(total)
+
+
+def _fullest(planes: Sequence[Mapping[int, int]]) -> int:
+    """The slice with most labelled pixels, the middle one where none has any."""
+    marked = [sum(pixels for value, pixels in each.items() if value) for each in planes]
+    return int(np.argmax(marked)) if any(marked) else len(planes) // 2
+
+
+def _slice_values(path: Path, digest: str, axis: int, grid: Canonical, remembered: Path | None) -> list[dict[int, int]]:
+    """Of each slice, raw label value → pixels; kept in `remembered` under the file's `digest`, so that it is decoded once."""
+    if remembered is None:
+        return _counted(path, axis, grid)
+    key = f"{_FORMAT} {digest} {axis} {grid.turn.axes} {grid.turn.flips}"
+    index = remembered / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
+    try:
+        return [{int(value): int(count) for value, count in one.items()} for one in read_json(index)]
+    except (OSError, ValueError, TypeError, AttributeError):
+        counted = _counted(path, axis, grid)
+        with suppress(DelineateError):  # saves time only: a cache that cannot be written is no reason to stop
+            write_json(index, [{str(value): count for value, count in one.items()} for one in counted])
+        return counted
+
+
+def _counted(path: Path, axis: int, grid: Canonical) -> list[dict[int, int]]:
+    voxels = grid.turn.apply(open_image(path).labels().pixels)
+    return [count_values(np.ascontiguousarray(one)) for one in np.moveaxis(voxels, axis, 0)]
