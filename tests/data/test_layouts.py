@@ -228,7 +228,9 @@ def test_names_that_occur_twice(touch: Touch) -> None:
 
 
 def test_volumes_without_labels_or_of_another_format_are_named(touch: Touch, tmp_path: Path) -> None:
-    fails(touch("images/a.nii.gz"), r"images holds 1 volume \(a\.nii\.gz\) but no label volumes for them; put them into")
+    fails(
+        touch("images/a.nii.gz"), r"images holds 1 volume \(a\.nii\.gz\) but no label volumes for them; put them into"
+    )
     (tmp_path / "dicom").mkdir()
     (tmp_path / "dicom" / "1.dcm").touch()
     fails(tmp_path / "dicom", r"dicom holds 1 volume .*1\.dcm.* not readable yet")
