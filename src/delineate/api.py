@@ -14,8 +14,8 @@ from delineate.common.errors import DelineateError
 if TYPE_CHECKING:
     from delineate.data.layouts.source import DataSource
     from delineate.engine.console import Reporter
+    from delineate.engine.data_module import DataKind
     from delineate.engine.run import RunResult
-    from delineate.engine.task import TaskKind
     from delineate.evaluation.comparison import Comparison
     from delineate.evaluation.files import Evaluation
     from delineate.fewshot.episode_file import EpisodeFile
@@ -61,7 +61,7 @@ def train(
     from delineate.engine.dense import DENSE
 
     return _train(
-        DENSE,
+        (DENSE,),
         reporter,
         data=data,
         method=method,
@@ -85,7 +85,7 @@ def train(
 
 
 def _train(
-    kind: TaskKind,
+    kinds: Sequence[DataKind],
     reporter: Reporter | None,
     *,
     data: Path | str | DataSource,
@@ -109,7 +109,7 @@ def _train(
         cache_limit_bytes=_bytes(cache_limit),
         **fields,
     )
-    return run(request, reporter, kind, report=write_run_report)
+    return run(request, reporter, kinds, report=write_run_report)
 
 
 def _bytes(gib: float) -> int:
@@ -183,7 +183,7 @@ def fewshot_train(
     }
     section = {name: value for name, value in given.items() if value is not None}
     return _train(
-        EPISODIC,
+        (EPISODIC,),
         reporter,
         data=data,
         method=method,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from delineate.engine.selection import Best, CaseCounts, Judgement, is_better, judge
-from delineate.engine.validation import count_cases, validate
+from delineate.engine.validation import ValidationJob, count_cases, validate
 from delineate.methods.contract import Context
 
 MASKS = hnp.arrays(np.int64, (3, 5, 6), elements=st.sampled_from([0, 1, 2, 255]))
@@ -134,7 +134,8 @@ def test_a_validation_that_is_not_finite_is_no_score(bad: str, words: str) -> No
         return {"loss": torch.tensor(torch.nan if bad == "term" else 1.0)}
 
     ctx = Context("train", 0, 1, torch.Generator())
-    result = validate(objective, logits, iter([batch]), ctx, torch.no_grad)  # type: ignore[arg-type, list-item]
+    job = ValidationJob(torch.nn.Identity(), objective, logits, ctx, 2, torch.device("cpu"), torch.no_grad)  # type: ignore[arg-type]
+    result = validate(job, iter([batch]))  # type: ignore[list-item]
     assert result.dice is None
     assert result.fault is not None
     assert words in result.fault

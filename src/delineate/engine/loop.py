@@ -18,6 +18,7 @@ from torch import nn
 from delineate.common.errors import Diverged, Interrupted
 from delineate.data.core.findings import some
 from delineate.engine.console import Validated
+from delineate.engine.data_module import PreparedData
 from delineate.engine.diverged import diverged, loss_fault, weights_fault
 from delineate.engine.memory import enough_values, out_of_memory
 from delineate.engine.ranks import agree, together
@@ -28,11 +29,10 @@ from delineate.engine.seeds import mix
 from delineate.engine.selection import WORDS, is_better
 from delineate.engine.sources import Source, divide, to_device
 from delineate.engine.state import OWN, State, named_below, snapshot
-from delineate.engine.task import Task
 from delineate.engine.term_sums import TermSums
 from delineate.engine.updates import Updates
-from delineate.engine.validation import ValidationResult
-from delineate.methods.contract import Batch, Context, Stage, Update
+from delineate.engine.validation import ValidationJob, ValidationResult
+from delineate.methods.contract import Batch, Context, Method, Stage, Update
 
 SMALLEST_SCALE = 2.0**-14
 """Of gradients in float16: it starts at 2^16 and is halved at each step that overflows. Nothing is learned below."""
@@ -41,8 +41,10 @@ SMALLEST_SCALE = 2.0**-14
 class StageRun:
     """One stage: its updates, schedule and source; trains, validates, saves, resumes."""
 
-    def __init__(self, run: Run, task: Task, stage: Stage, source: Source, total: int, resumed: State | None) -> None:
-        self.run, self.task, self.stage, self.source, self.total = run, task, stage, source, total
+    def __init__(
+        self, run: Run, data: PreparedData, stage: Stage, source: Source, total: int, resumed: State | None
+    ) -> None:
+        self.run, self.data, self.stage, self.source, self.total = run, data, stage, source, total
         self.settings: StageSettings = run.recipe.stage_settings(stage.name)
         self.strategy = run.strategy
         self.strategy.begin(stage, run.recipe.strategy_options(stage.name))
@@ -119,7 +121,7 @@ class StageRun:
                 if lost := self._lost():
                     raise self._diverged(f"after step {progress.step} of stage '{self.stage.name}': {lost}")
                 with torch.random.fork_rng(devices=[]):
-                    result = self.task.validate(run, self.stage, method, ctx)
+                    result = self.data.validate(self._validation_job(method, ctx))
         result = run.fabric.broadcast(result)
         assert result is not None
         better = result.fault is None and is_better(result.judgement, result.loss["total"], progress.best)
@@ -228,6 +230,17 @@ class StageRun:
             self.run.reporter.note(
                 f"validation at step {self.run.progress.step} is not finite ({fault}): such weights are not kept"
             )
+
+    def _validation_job(self, method: Method, ctx: Context) -> ValidationJob:
+        return ValidationJob(
+            module=method,
+            objective=getattr(method, self.stage.updates[0].objective),
+            logits=getattr(method, self.stage.logits),
+            ctx=ctx,
+            batch_size=self.settings.batch_size,
+            device=self.run.fabric.device,
+            autocast=self.run.fabric.autocast,
+        )
 
     def _context(self, step: int) -> Context:
         run = self.run

@@ -10,13 +10,13 @@ from lightning.fabric import Fabric
 from delineate.common.errors import RecipeError
 from delineate.data.cache.cache import Cache
 from delineate.data.core.input_spec import InputSpec
+from delineate.engine.data_module import PreparedData
 from delineate.engine.memory import check_memory, training_bytes
 from delineate.engine.optim import check_scales
 from delineate.engine.optimizers import OPTIMIZERS
 from delineate.engine.recipe import Recipe
 from delineate.engine.seeds import mix
 from delineate.engine.sources import Source, SourceRequest, make_source
-from delineate.engine.task import Task
 from delineate.methods import registry
 from delineate.methods.contract import Method, Stage
 from delineate.nn.recompute import recompute
@@ -83,7 +83,7 @@ def check_training_memory(recipe: Recipe, method: Method, spec: InputSpec, devic
     check_memory(training_bytes(build, batch, spec.size, moments=moments), device, batch, spec.size)
 
 
-def make_plan(recipe: Recipe, method: Method, task: Task, fabric: Fabric) -> list[Planned]:
+def make_plan(recipe: Recipe, method: Method, data: PreparedData, fabric: Fabric) -> list[Planned]:
     """Turn epochs into steps, once. Epochs are shared out among the stages; with `steps` given, the steps are."""
     stages = method.stages()
     shares = [recipe.share(stage) for stage in stages]
@@ -97,7 +97,7 @@ def make_plan(recipe: Recipe, method: Method, task: Task, fabric: Fabric) -> lis
             raise RecipeError(
                 f"engine.batch_size={settings.batch_size} cannot be divided among {fabric.world_size} processes"
             )
-        source = task.source(recipe, stage, index=index, rank=fabric.global_rank, world=fabric.world_size)
+        source = data.source(stage, index=index, rank=fabric.global_rank, world=fabric.world_size)
         total = recipe.engine.steps or (recipe.engine.epochs or 1) * source.steps_per_epoch
         steps = round(total * share / sum(shares))
         if steps > 0:

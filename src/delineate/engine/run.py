@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +19,10 @@ from delineate.common.files import read_json, write_json
 from delineate.common.occupied import occupied
 from delineate.data.core.manifest import Manifest
 from delineate.engine.console import ConsoleReporter, Reporter, Silent
+from delineate.engine.data_module import DataKind, PreparedData, kind_for
 from delineate.engine.dense import DENSE
 from delineate.engine.diverged import weights_fault
+from delineate.engine.finish import finish
 from delineate.engine.folder import RunFolder, changes, environment
 from delineate.engine.loop import StageRun
 from delineate.engine.plan import Planned, build_method, build_strategy, make_plan
@@ -32,7 +34,6 @@ from delineate.engine.run_state import Run
 from delineate.engine.same_data import check_same_data, description
 from delineate.engine.signals import raise_on_signals, stop_on_signals
 from delineate.engine.state import Progress, State, States
-from delineate.engine.task import Task, TaskKind
 from delineate.engine.tensorboard import TensorBoardReporter, check_installed
 from delineate.evaluation.stored import Stored
 from delineate.inference.device import resolve_device
@@ -55,17 +56,17 @@ class RunResult:
 def train(
     request: TrainRequest,
     reporter: Reporter | None = None,
-    kind: TaskKind = DENSE,
+    kinds: Sequence[DataKind] = (DENSE,),
     report: Callable[[Path], object] | None = None,
 ) -> RunResult:
-    """Train as asked and write the run folder. `kind`: what a batch is made of; single images, unless it is given.
+    """Train as asked and write the run folder. `kinds`: of data, of which the method's kind chooses one.
 
     `report`: writes the page of a run folder; a run is finished when it has done so. The folder is this process's alone meanwhile.
     Raises `DelineateError` subclasses with one line for everything a user can mend; before the first step nothing is
     written. `Interrupted` after a signal, with the state saved.
     """
     folder = RunFolder(request.out)
-    kind.check_method(request.method)
+    kind = kind_for(request.method, kinds)
     recipe = request.recipe(planned_sections(folder) if request.resume else None)
     fabric = make_fabric(recipe)
     first = fabric.is_global_zero
@@ -81,46 +82,46 @@ def train(
             check_installed()
         fabric.launch()
         with together(fabric):
-            run, task, plan = _open(request, recipe, fabric, folder, kind, reporter)
+            run, data, plan = _open(request, recipe, fabric, folder, kind, reporter)
         fabric.barrier()
         with _noted_end(run):
             state = _take_up(run, plan) if request.resume else None
             if fabric.world_size > 1:
                 _synchronise_batchnorm(run)
-            _run_stages(run, task, plan, state)
-            dice = _complete(run, task, report) if first else 0.0
+            _run_stages(run, data, plan, state)
+            dice = _complete(run, data, report) if first else 0.0
         if first:
             run.states.discard()
     return RunResult(folder.path, folder.model, dice, run.seconds / 60, first)
 
 
 def _open(
-    request: TrainRequest, recipe: Recipe, fabric: Fabric, folder: RunFolder, kind: TaskKind, reporter: Reporter
-) -> tuple[Run, Task, list[Planned]]:
+    request: TrainRequest, recipe: Recipe, fabric: Fabric, folder: RunFolder, kind: DataKind, reporter: Reporter
+) -> tuple[Run, PreparedData, list[Planned]]:
     """Read the data, build the method, plan the stages; of a new run, write what describes it."""
     if request.resume:
         recipe = Recipe.load(folder.recipe)
-    task = kind.open(request, folder, recipe, reporter)
-    recipe, spec, data_plan = task.settle(recipe)
-    method = build_method(recipe, task.outputs, spec)
+    opened = kind.open(request, folder, recipe, reporter.note)
+    recipe, spec, data_plan = opened.settle(recipe)
+    method = build_method(recipe, opened.outputs, spec)
     recipe.check_stages(method.stages())
-    task.check_memory(recipe, method, spec, fabric.device)
+    opened.check_method(recipe, method, spec, fabric.device)
     if not request.resume:
         _initial_weights(method, request.init, reporter)
         _check_weights(method)
     strategy = build_strategy(recipe, method)
-    task.prepare(recipe, spec)
-    plan = make_plan(recipe, method, task, fabric)
+    data = opened.prepare(recipe, spec)
+    plan = make_plan(recipe, method, data, fabric)
     if fabric.is_global_zero:
         if not request.resume:
             _note_init(folder, request.init)
-            _describe(folder, recipe, task.whole, fabric.device)
+            _describe(folder, recipe, opened.whole, fabric.device)
             if data_plan is not None:
                 data_plan.save(folder)
-        _summarise(folder, request, recipe, task.whole, method, plan)
+        _summarise(folder, request, recipe, opened.whole, method, plan)
         if recipe.engine.tensorboard:
             reporter = TensorBoardReporter(reporter, folder.path / "tensorboard")
-    return Run(fabric, recipe, strategy, spec, folder, States(folder.steps), reporter), task, plan
+    return Run(fabric, recipe, strategy, spec, folder, States(folder.steps), reporter), data, plan
 
 
 def _take_up(run: Run, plan: list[Planned]) -> State:
@@ -159,13 +160,13 @@ def _note_changes(run: Run) -> None:
         run.folder.update_summary(resumed_with=found)
 
 
-def _run_stages(run: Run, task: Task, plan: list[Planned], state: State | None) -> None:
+def _run_stages(run: Run, data: PreparedData, plan: list[Planned], state: State | None) -> None:
     with stop_on_signals() as request:
         run.stop_requested = request
         try:
             for index in range(run.progress.stage, len(plan)):
                 planned = plan[index]
-                stage_run = StageRun(run, task, planned.stage, planned.source, planned.steps, state)
+                stage_run = StageRun(run, data, planned.stage, planned.source, planned.steps, state)
                 state = None
                 stage_run.train()
                 if index + 1 < len(plan):
@@ -186,12 +187,12 @@ def _run_stages(run: Run, task: Task, plan: list[Planned], state: State | None) 
             run.reporter.close()
 
 
-def _complete(run: Run, task: Task, report: Callable[[Path], object] | None) -> float | None:
+def _complete(run: Run, data: PreparedData, report: Callable[[Path], object] | None) -> float | None:
     """Write all that belongs to a finished run, and say last that it is finished."""
     folder = run.folder
     folder.update_summary(status="completing")
     with raise_on_signals("all training is saved; the same command with --resume writes what is missing of the run"):
-        dice = task.finish(run)
+        dice = finish(run, data.ending())
         if report is not None:
             report(folder.path)
         folder.update_summary(status="finished")

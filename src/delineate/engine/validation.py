@@ -3,14 +3,14 @@
 Where the network sees windows, whole images are judged, blended from tiles; the terms are means over the tiles.
 
 This selects the best weights and steers plateau and early stopping (`engine.selection` says how). The figures that a run reports
-at its end are computed anew at each image's native resolution (`engine.finish`).
+at its end are computed anew at each image's native resolution (`engine.native_scores`).
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -54,31 +54,45 @@ class ValidationResult:
         return None if self.fault else self.judgement.dice
 
 
+@dataclass(frozen=True)
+class ValidationJob:
+    """What is validated, and how it is asked."""
+
+    module: nn.Module
+    """In eval mode meanwhile."""
+    objective: Callable[[Any, Context], Mapping[str, Tensor]]
+    logits: Callable[..., Tensor]
+    """What `Stage.logits` names."""
+    ctx: Context
+    batch_size: int
+    device: torch.device
+    autocast: Callable[[], AbstractContextManager[None]]
+    """Makes the context for the forward passes."""
+
+
 @torch.no_grad()
 def validate(
-    objective: Callable[[Batch, Context], dict[str, Tensor]],
-    logits: Callable[[Tensor], Tensor],
+    job: ValidationJob,
     batches: Iterator[Batch],
-    ctx: Context,
-    autocast: Callable[[], AbstractContextManager[None]],
     count: Callable[[Tensor, Tensor], list[CaseCounts]] | None = None,
 ) -> ValidationResult:
-    """One pass; the caller sets eval mode. `autocast` makes the context for the forward passes; `count` gives the pixels of the
-    cases that are complete with a batch's logits and masks (default: `count_cases`)."""
+    """One pass over batches on the job's device. `count` gives the pixels of the cases that are complete with a batch's logits
+    and masks (default: `count_cases`)."""
     count = count or count_cases
     counted: list[CaseCounts] = []
     sums: dict[str, float] = defaultdict(float)
     samples, faulty = 0, list[str]()
-    for batch in batches:
-        with autocast():
-            terms = objective(batch, ctx)
-            output = logits(batch["image"])
-        size = len(batch["sample_id"])
-        for name, term in terms.items():
-            sums[name] += float(term) * size
-        samples += size
-        faulty += not_finite_samples(output, batch["sample_id"])
-        counted += count(output.float(), batch["mask"])
+    with evaluating(job.module):
+        for batch in batches:
+            with job.autocast():
+                terms = job.objective(batch, job.ctx)
+                output = job.logits(batch["image"])
+            size = len(batch["sample_id"])
+            for name, term in terms.items():
+                sums[name] += float(term) * size
+            samples += size
+            faulty += not_finite_samples(output, batch["sample_id"])
+            counted += count(output.float(), batch["mask"])
     return ValidationResult.of(counted, {name: total / max(1, samples) for name, total in sums.items()}, faulty)
 
 

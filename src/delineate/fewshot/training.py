@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
 import torch
 
 from delineate.common.errors import RecipeError
@@ -9,53 +13,49 @@ from delineate.data.cache.store import Store
 from delineate.data.cases.turned import turned_apart
 from delineate.data.core.findings import count
 from delineate.data.core.input_spec import InputSpec
-from delineate.data.core.manifest import Manifest, Split
+from delineate.data.core.manifest import ClassTable, Manifest, Split
 from delineate.data.loading.samples import SampleSet, open_samples
 from delineate.data.loading.working import WorkingSlices, decode
-from delineate.engine.console import Reporter
-from delineate.engine.dense import check_splits, tell_groups
+from delineate.engine.data_module import DataKind
+from delineate.engine.dense import Note, check_splits, tell_groups
+from delineate.engine.finish import Ending
 from delineate.engine.folder import RunFolder
 from delineate.engine.input import settle_input
 from delineate.engine.planning import DataPlan
 from delineate.engine.recipe import EpisodesSection, Recipe
 from delineate.engine.request import TrainRequest
-from delineate.engine.run_state import Run
 from delineate.engine.sources import Source
-from delineate.engine.task import TaskKind
-from delineate.engine.validation import ValidationResult
+from delineate.engine.validation import ValidationJob, ValidationResult
 from delineate.fewshot.class_names import labels_named
-from delineate.fewshot.ending import Ending, finish
 from delineate.fewshot.episode_file import EpisodeFile
+from delineate.fewshot.episode_scores import judge
 from delineate.fewshot.episodes import EpisodeSource
 from delineate.fewshot.exclusion import allowed
 from delineate.fewshot.identity import excluded_section
 from delineate.fewshot.pools import LabelPool, Pool, SuperpixelPool, SupervoxelPool
 from delineate.fewshot.regions import slice_regions, volume_regions
 from delineate.fewshot.validation import FixedEpisodes, freeze
-from delineate.methods.contract import Context, Method, Stage
-from delineate.methods.episodic import EpisodicMethod
+from delineate.methods.contract import Method, Stage
 
 SOURCE = "episodes"
 """What an episodic method's stages name as their source."""
+VERB = "delineate fewshot evaluate"
+"""What scores such a model on a test set."""
 
 
-class EpisodicTask:
-    """The training and validation slices of a data set, and the episodes that are made of them."""
+class OpenedSlices:
+    """The training and validation slices of a data set, read and checked, and which of them are trained on."""
 
-    def __init__(self, request: TrainRequest, reporter: Reporter, data: SampleSet, section: EpisodesSection) -> None:
+    def __init__(self, request: TrainRequest, note: Note, data: SampleSet, section: EpisodesSection) -> None:
         """`data`: all of it. Raises `DataError`: unknown classes to exclude, or too few slices left."""
         self.whole: Manifest = data.manifest
-        self._request, self._reporter, self._section = request, reporter, section
+        self._request, self._note, self._section = request, note, section
         self._data = data.sealed()  # from here on nothing knows of a test slice
         self._excluded = labels_named(section.exclude, data.classes, data.manifest.root) if section.exclude else ()
         self._allowed = allowed(self._data.split("train"), self._excluded, section.exclude_rule)
-        self._pool: Pool
-        self._training: WorkingSlices
-        self._episodes: EpisodeFile
-        self._fixed: FixedEpisodes
 
     @classmethod
-    def open(cls, request: TrainRequest, folder: RunFolder, recipe: Recipe, reporter: Reporter) -> EpisodicTask:
+    def open(cls, request: TrainRequest, folder: RunFolder, recipe: Recipe, note: Note) -> OpenedSlices:
         """Read and check the data, or those of the run to go on with. Raises `DataError`."""
         section = recipe.episodes
         data = open_samples(
@@ -69,11 +69,11 @@ class EpisodicTask:
             watch=not request.resume,
         )
         check_splits(data.manifest)
-        task = cls(request, reporter, data, section)
-        for line in task._lines(data):
-            reporter.note(line)
-        tell_groups(data.manifest, reporter)
-        return task
+        opened = cls(request, note, data, section)
+        for line in opened._lines(data):
+            note(line)
+        tell_groups(data.manifest, note)
+        return opened
 
     @property
     def outputs(self) -> int:
@@ -87,10 +87,8 @@ class EpisodicTask:
             raise RecipeError("input.fit=patch: few-shot methods see whole images; use stretch or letterbox")
         return *settle_input(recipe, self._data.census), None
 
-    def check_memory(self, recipe: Recipe, method: Method, spec: InputSpec, device: torch.device) -> None:
-        """Nothing: what an episode takes depends on its masks, so that it cannot be estimated without data."""
-        if not isinstance(method, EpisodicMethod):
-            raise RecipeError(f"method '{recipe.name}' calls itself episodic but is no EpisodicMethod")
+    def check_method(self, recipe: Recipe, method: Method, spec: InputSpec, device: torch.device) -> None:
+        """Memory is not looked at: what an episode takes depends on its masks, so that it cannot be estimated without data."""
         for stage in method.stages():
             if stage.source != SOURCE:
                 raise RecipeError(
@@ -98,44 +96,36 @@ class EpisodicTask:
                     f"'{SOURCE}'"
                 )
 
-    def prepare(self, recipe: Recipe, spec: InputSpec) -> None:
+    def prepare(self, recipe: Recipe, spec: InputSpec) -> PreparedEpisodes:
         request, section = self._request, self._section
-        store = Store.at(request.cache_folder, request.cache_limit_bytes, self._reporter.note)
-        self._training = decode(self._data.split("train"), spec, store, max_pixels=request.max_pixels)
-        self._pool = self._make_pool(store, recipe.data.workers)
-        parts = (self._training, decode(self._data.split("val"), spec, store, max_pixels=request.max_pixels))
+        store = Store.at(request.cache_folder, request.cache_limit_bytes, self._note)
+        training = decode(self._data.split("train"), spec, store, max_pixels=request.max_pixels)
+        pool = self._make_pool(training, store, recipe.data.workers)
+        parts = (training, decode(self._data.split("val"), spec, store, max_pixels=request.max_pixels))
         labels = [label for label in self._data.labels if label not in self._excluded]
-        least = _scaled(section.least_labelled, self._training)
-        self._episodes = freeze(self._data, parts, labels, shots=section.shots, least=least, stack=section.stack)
-        self._fixed = FixedEpisodes(self._episodes, parts, most=section.validation)
-
-    def source(self, recipe: Recipe, stage: Stage, *, index: int, rank: int, world: int) -> Source:
-        return EpisodeSource(
-            self._training,
-            self._pool,
-            recipe.stage_augment(stage.name),
-            shots=self._section.shots,
-            sides=self._section.augment,
-            batch_size=recipe.stage_settings(stage.name).batch_size,
-            seed=recipe.engine.seed + 7919 * index,  # each stage sees the slices in an order of its own
-            workers=recipe.data.workers,
-            rank=rank,
-            world=world,
+        least = _scaled(section.least_labelled, training)
+        episodes = freeze(self._data, parts, labels, shots=section.shots, least=least, stack=section.stack)
+        return PreparedEpisodes(
+            recipe=recipe,
+            data=self._data,
+            training=training,
+            pool=pool,
+            episodes=episodes,
+            fixed=FixedEpisodes(episodes, parts, most=section.validation),
+            about=self._about(),
+            words=self._words(),
         )
 
-    def validate(self, run: Run, stage: Stage, method: Method, ctx: Context) -> ValidationResult:
-        return self._fixed.validate(run, stage, method, ctx)
-
-    def finish(self, run: Run) -> float | None:
-        section = self._section.model_dump(mode="json") | {
+    def _about(self) -> dict[str, Any]:
+        """What a model says of the episodes that it was trained on."""
+        return self._section.model_dump(mode="json") | {
             "exclude": [self._data.classes.names[label] for label in self._excluded],
             "axis": self._data.axis,
             **excluded_section(self.whole, self._excluded),
         }
-        return finish(run, Ending(self._data, self._episodes, section, self._words()))
 
-    def _make_pool(self, store: Store, workers: int) -> Pool:
-        section, training, usable = self._section, self._training, self._allowed
+    def _make_pool(self, training: WorkingSlices, store: Store, workers: int) -> Pool:
+        section, usable = self._section, self._allowed
         least = _scaled(section.least, training)
         if section.kind == "labels":
             labels = [label for label in self._data.labels if label not in self._excluded]
@@ -179,9 +169,56 @@ class EpisodicTask:
         return f"{text}, {sum(self._allowed)} of {len(self._allowed)} training slices: those with {held} are left out"
 
 
+@dataclass(frozen=True)
+class PreparedEpisodes:
+    """The same at the working size, for one recipe: what episodes are drawn from, and those that validate."""
+
+    recipe: Recipe
+    data: SampleSet
+    training: WorkingSlices
+    pool: Pool
+    episodes: EpisodeFile
+    """Of the validation patients."""
+    fixed: FixedEpisodes
+    """Those slices of them that each validation segments."""
+    about: dict[str, Any]
+    """What a model says of the episodes that it was trained on."""
+    words: str
+    """The same for the reader."""
+
+    def source(self, stage: Stage, *, index: int, rank: int, world: int) -> Source:
+        recipe, section = self.recipe, self.recipe.episodes
+        return EpisodeSource(
+            self.training,
+            self.pool,
+            recipe.stage_augment(stage.name),
+            shots=section.shots,
+            sides=section.augment,
+            batch_size=recipe.stage_settings(stage.name).batch_size,
+            seed=recipe.engine.seed + 7919 * index,  # each stage sees the slices in an order of its own
+            workers=recipe.data.workers,
+            rank=rank,
+            world=world,
+        )
+
+    def validate(self, job: ValidationJob) -> ValidationResult:
+        return self.fixed.validate(job)
+
+    def ending(self) -> Ending:
+        return Ending(
+            self.data.manifest,
+            partial(judge, self.data, self.episodes),
+            classes=ClassTable(),
+            provenance={"episodes": self.about},
+            summary={"episodes": self.words, "test_with": VERB},
+            about=lambda judged: [f"Episodes: {self.words}", f"Validated by: {judged.protocol}"],
+            verb=VERB,
+        )
+
+
 def _scaled(pixels: int, data: WorkingSlices) -> int:
     """Pixels at 256×256 → at the working size."""
     return max(1, round(pixels * data.area))
 
 
-EPISODIC = TaskKind("episodic", EpisodicTask.open)
+EPISODIC = DataKind("episodic", OpenedSlices.open)

@@ -21,15 +21,13 @@ from delineate.data.core.manifest import IGNORE
 from delineate.data.core.samples import SliceStack
 from delineate.data.loading.samples import SampleSet
 from delineate.data.loading.working import WorkingSlices
-from delineate.engine.run_state import Run
 from delineate.engine.selection import CaseCounts
 from delineate.engine.sources import to_device
-from delineate.engine.validation import ValidationResult, evaluating, not_finite_samples
+from delineate.engine.validation import ValidationJob, ValidationResult, evaluating, not_finite_samples
 from delineate.fewshot.episode_file import EpisodeFile
 from delineate.fewshot.episodes import Rendered, View, as_batch
 from delineate.fewshot.protocol import Plan, make_episodes
-from delineate.methods.contract import Context, Method, Stage
-from delineate.methods.episodic import EpisodicBatch
+from delineate.methods.episodic import EpisodicBatch, EpisodicMethod
 
 _SEED = 0
 """Of the supports and of the slices that are asked for: the same in all runs, so that runs can be compared."""
@@ -104,22 +102,22 @@ class FixedEpisodes:
             yield part, as_batch([_rendered(one) for one in part])
 
     @torch.no_grad()
-    def validate(self, run: Run, stage: Stage, method: Method, ctx: Context) -> ValidationResult:
+    def validate(self, job: ValidationJob) -> ValidationResult:
         """A case is one volume: its pixels of each class are counted over all slices asked for. Terms: means over slices."""
         counts: dict[str, dict[int, NDArray[np.int64]]] = defaultdict(
             lambda: defaultdict(lambda: np.zeros(4, np.int64))
         )
         faulty: list[str] = []
         sums: dict[str, float] = defaultdict(float)
-        objective, logits = getattr(method, stage.updates[0].objective), getattr(method, stage.logits)
-        batch_size = run.recipe.stage_settings(stage.name).batch_size
+        method = job.module
+        assert isinstance(method, EpisodicMethod)  # `DataKind.trains` says so
         with evaluating(method):
-            for asked, batch in self.batches(batch_size):
-                batch = to_device(batch, run.fabric.device)
-                with run.fabric.autocast():
-                    terms = objective(batch, ctx)
-                    state = method.condition(batch["support_image"], batch["support_mask"])  # type: ignore[operator]
-                    output = logits(batch["image"], state)
+            for asked, batch in self.batches(job.batch_size):
+                batch = to_device(batch, job.device)
+                with job.autocast():
+                    terms = job.objective(batch, job.ctx)
+                    state = method.condition(batch["support_image"], batch["support_mask"])
+                    output = job.logits(batch["image"], state)
                 for name, term in terms.items():
                     sums[name] += float(term) * len(asked)
                 faulty += not_finite_samples(output, batch["sample_id"])

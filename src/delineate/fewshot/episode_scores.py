@@ -1,0 +1,75 @@
+"""The validation episodes at the end of a few-shot run: scored as `delineate fewshot evaluate` does, the telling ones drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from delineate.data.loading.samples import SampleSet
+from delineate.engine.finish import Judged, Trained, selected
+from delineate.fewshot.candidates import Candidate
+from delineate.fewshot.episode_file import EpisodeFile
+from delineate.fewshot.evaluate import Job, Scored, evaluate_episodes
+from delineate.fewshot.pictures import Picture, Pictured
+from delineate.fewshot.segmenter import FewShotPredictor
+from delineate.inference.panels import render
+from delineate.inference.write import write_png
+
+_GAP = 4
+
+
+def judge(data: SampleSet, episodes: EpisodeFile, trained: Trained) -> Judged:
+    """Score the episodes, which are kept beside the scores. `data`: training and validation stacks."""
+    recipe, run = trained.recipe, trained.folder.parent
+    predictor = FewShotPredictor(trained.artefact, str(trained.device))
+    candidate = Candidate(str(run), recipe.name, predictor.condition_on, recipe.engine.seed)
+    job = Job(candidate, data, episodes)
+    evaluation, scored = evaluate_episodes(job)
+    episodes.save(trained.folder / "episodes.json")
+    return Judged(
+        evaluation.rows,
+        evaluation.summary,
+        evaluation.origin,
+        protocol=evaluation.origin.protocol_words,
+        draw=partial(_write_pictures, job, scored, trained.folder),
+    )
+
+
+def _write_pictures(job: Job, scored: Sequence[Scored], folder: Path) -> None:
+    """Of the worst, median and best cases: support and query of each class side by side, and the method's own pictures."""
+    cases: dict[str, list[Scored]] = {}
+    for one in scored:
+        cases.setdefault(one.row.case, []).append(one)
+    ranked = sorted(cases.items(), key=lambda item: float(np.mean([one.row.scores["dice"] for one in item[1]])))
+    for rank, (case, members) in selected(ranked).items():
+        pictured = [Pictured.of(job, one) for one in members]
+        rows = [_beside(each.draw_support(0), each.draw_query()) for each in pictured]
+        write_png(folder / "overlays" / f"{rank}_{case}.png", _stacked(rows))
+        for one, each in zip(members, pictured, strict=True):
+            label = f"{one.row.name} " if len(job.episodes.labels) > 1 else ""
+            for name, panel in each.panels.items():
+                write_png(folder / "panels" / case / f"{label}{name}.png", render(panel))
+
+
+def _beside(left: Picture, right: Picture) -> Picture:
+    """The left picture at the right one's height, with a white gap between."""
+    height = right.shape[0]
+    if left.shape[0] != height:
+        width = max(1, round(left.shape[1] * height / left.shape[0]))
+        left = cv2.resize(left, (width, height)).astype(np.uint8)
+    return np.hstack([left, np.full((height, _GAP, 3), 255, np.uint8), right])
+
+
+def _stacked(pictures: Sequence[Picture]) -> Picture:
+    """One below the other, on white."""
+    width = max(picture.shape[1] for picture in pictures)
+    rows: list[Picture] = []
+    for picture in pictures:
+        if rows:
+            rows.append(np.full((_GAP, width, 3), 255, np.uint8))
+        rows.append(np.pad(picture, ((0, 0), (0, width - picture.shape[1]), (0, 0)), constant_values=255))
+    return np.vstack(rows)
