@@ -58,7 +58,9 @@ class OpenedImages:
     def open(cls, request: TrainRequest, folder: RunFolder, recipe: Recipe, note: Note) -> OpenedImages:
         """Read and check the data, or those of the run to go on with. Raises `DataError`."""
         if recipe.episodes != EpisodesSection():
-            raise RecipeError(f"episodes: method '{recipe.name}' learns from single images; leave that section out")
+            raise RecipeError(
+                f"episodes: only for methods that learn from episodes; '{recipe.name}' learns from single images"
+            )
         return cls(request, recipe, note, *_open_data(request, folder, recipe.engine.seed, note))
 
     @property
