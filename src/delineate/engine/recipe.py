@@ -299,12 +299,14 @@ def resolve(
 ) -> Recipe:
     """Lay defaults, what the strategy wants, `planned` sections, preset, `changes` and `settings` on each other.
 
-    Raises `RecipeError` as `stated`, for an unknown key (naming the nearest) and for a value of the wrong type.
+    Raises `RecipeError` as `stated`, for an unknown key (naming the nearest), a value of the wrong type, and a strategy that does
+    not fit the method.
     """
     content = stated(method, preset, changes, settings)
     refuse_moved(content)
     content = merge(merge(_wanted(content.get("strategy")), planned or {}), content)
     recipe = _validated(Recipe, {"name": method, "preset": preset, **content}, "recipe")
+    strategies.refuse_unfit(recipe.strategy["name"], registry.method_class(method))
     _check_windows(recipe)
     return recipe
 

@@ -8,8 +8,9 @@ never comes into `model.safetensors`.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
@@ -34,9 +35,12 @@ class StrategyInfo:
     """Citation: authors, venue, identifier."""
     year: int
     reference: str = "supervised"
-    """The strategy that it must equal, bit for bit, where its `neutral` options are set."""
-    neutral: tuple[tuple[str, object], ...] = ()
-    """Options with which it does nothing beyond its reference, as (name, value); empty: it is its own reference."""
+    """The strategy that it equals bit for bit where the `neutral` options are set; one that changes more than it adds names another
+    than supervised training here, or options of it."""
+    reference_options: Mapping[str, Any] = field(default_factory=dict)
+    neutral: Mapping[str, Any] = field(default_factory=dict)
+    """Options with which nothing is added, such as {"weight": 0}: images without masks are then neither asked for nor passed
+    through a network, and no random number is drawn for them."""
     uses_unlabelled: bool = False
     """True where it learns from samples without masks (`Batch.labelled` false); then it may still say no by its options."""
     kinds: tuple[Kind, ...] = ("dense",)
@@ -122,7 +126,14 @@ class Strategy(nn.Module):
         return tuple(of_method(update) for update in stage.updates)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """The named scalar terms of `self.update`; the engine adds them up and logs each."""
+        """The named scalar terms of `self.update`; the engine adds them up and logs each. In eval mode nothing is drawn at random.
+
+        Args:
+            batch: This process's samples, on the device; some may have no mask, where `uses_unlabelled` says that they are used.
+
+        Returns:
+            Float32 scalars with a gradient, at least one; means over samples wherever possible.
+        """
         return self.method_terms(batch)
 
     def train(self, mode: bool = True) -> Self:

@@ -60,7 +60,7 @@ def build(name: str, method: Method, options: StrategyOptions | None = None) -> 
     Raises `RecipeError` for an unknown strategy, and for a method that lacks what the strategy needs.
     """
     cls = strategy_class(name)
-    _check_method(cls, method)
+    refuse_unfit(name, type(method))
     return cls(method, cls.Options() if options is None else options)
 
 
@@ -93,12 +93,13 @@ def card(name: str) -> str:
         raise DelineateError(f"strategy '{name}' has no readable card at {path}: {error}") from error
 
 
-def _check_method(cls: type[Strategy], method: Method) -> None:
-    info, name = cls.info, method.info.name
+def refuse_unfit(name: str, method: type[Method]) -> None:
+    """Raise `RecipeError` for a method that lacks what the strategy needs."""
+    info, its_name = strategy_class(name).info, method.info.name
     if method.kind not in info.kinds:
         kind = {"dense": "segments an image alone", "episodic": "learns from episodes"}[method.kind]
-        raise RecipeError(f"strategy '{info.name}' does not train methods of this kind: '{name}' {kind}")
-    if info.needs_inside and not (isinstance(method, DenseMethod) and method.has_inside()):
+        raise RecipeError(f"strategy '{name}' does not train methods of this kind: '{its_name}' {kind}")
+    if info.needs_inside and not (issubclass(method, DenseMethod) and method.has_inside()):
         raise RecipeError(
-            f"strategy '{info.name}' needs the inside of a method, and '{name}' has no `encode` and `decode`"
+            f"strategy '{name}' needs the inside of a method, and '{its_name}' has no `encode` and `decode`"
         )

@@ -58,7 +58,7 @@ class MeanTeacher(Strategy):
         "semi-supervised deep learning results, NeurIPS 2017, arXiv 1703.01780",
         year=2017,
         uses_unlabelled=True,
-        neutral=(("weight", 0.0),),
+        neutral={"weight": 0.0},
     )
     Options = MeanTeacherOptions
     options: MeanTeacherOptions
