@@ -28,6 +28,9 @@ class Numbers:
     batches: list[int] = field(default_factory=list)
     threads: set[str] = field(default_factory=set)
 
+    def parts(self, item: int) -> list[int]:
+        return [item]
+
     def read(self, item: int) -> int:
         with self.lock:
             self.begun += 1
@@ -94,3 +97,34 @@ def test_a_stop_finishes_what_is_being_written_and_begins_nothing(executor: Exec
     begun = steps.begun
     time.sleep(0.02)
     assert steps.begun == begun < 60
+
+
+@dataclass
+class Words:
+    """Spells words letter by letter; a word is done with whichever of its letters is written last."""
+
+    batch: int = 4
+    lock: Lock = field(default_factory=Lock)
+    written: dict[str, int] = field(default_factory=dict)
+
+    def parts(self, item: str) -> list[tuple[str, str]]:
+        return [(item, letter) for letter in item]
+
+    def read(self, part: tuple[str, str]) -> tuple[str, str]:
+        return part
+
+    def compute(self, ready: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        return list(ready)
+
+    def write(self, made: tuple[str, str]) -> str | None:
+        word, letter = made
+        time.sleep(0.001 * (letter in "aeiou"))
+        with self.lock:
+            self.written[word] = self.written.get(word, 0) + 1
+            return word if self.written[word] == len(word) else None
+
+
+@EACH
+def test_items_of_several_parts_have_one_result_each_in_order(executor: Executor):
+    words = ["a", "volume", "is", "more", "than", "x", "its", "slices", "oooooooooooooooo", "y"]
+    assert list(executor.run(words, Words())) == words

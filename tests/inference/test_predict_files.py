@@ -128,6 +128,23 @@ def test_an_image_beyond_memory_is_a_failure_of_that_file(tmp_path: Path, monkey
     assert not (tmp_path / "out" / "large.png").exists()
 
 
+def test_an_image_that_is_gone_when_its_overlay_is_drawn_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in "abc":
+        image(tmp_path / "in" / f"{name}.png")
+    classes = Worker.classes
+
+    def meanwhile(worker, output):
+        (tmp_path / "in" / "b.png").unlink(missing_ok=True)
+        return classes(worker, output)
+
+    monkeypatch.setattr(Worker, "classes", meanwhile)
+    result = predict_files(make(), [tmp_path / "in"], tmp_path / "out", overlay=True)
+    assert [str(file.error) for file in result.failures] == [
+        f"cannot read {tmp_path}/in/b.png: No such file or directory"
+    ]
+    assert {path.name for path in (tmp_path / "out").rglob("*.png")} == {"a.png", "c.png"}
+
+
 def test_remarks_are_counted(tmp_path: Path):
     image(tmp_path / "a.png", kind=np.uint16)
     image(tmp_path / "b.png", kind=np.uint16)

@@ -73,8 +73,7 @@ def bright(array: np.ndarray) -> np.ndarray:
     return np.rint(np.clip((array - low) * 255 / (high - low), 0, 255)) >= 128
 
 
-@pytest.mark.parametrize("suffix", [".nii.gz", ".nii"])
-@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize(("axis", "suffix"), [(0, ".nii.gz"), (1, ".nii"), (2, ".nii.gz")])
 def test_every_order_of_axes_gives_the_same_mask_at_the_same_places(tmp_path: Path, axis: int, suffix: str):
     """48 files of one oblique volume: the network sees the same slices, and each file gets its own order back."""
     array, affine, seen = voxels(), oblique(), []

@@ -13,8 +13,16 @@ import torch
 from delineate.artefact.format import Artefact, save
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
+from delineate.inference.beside import References
+from delineate.inference.executors import Serial
+from delineate.inference.files import predict_files
+from delineate.inference.inputs import find_inputs
+from delineate.inference.parts import Job
+from delineate.inference.plan import make_plan
 from delineate.inference.predictor import Predictor, load
 from delineate.inference.segment import Failure, Output, Prepared, Worker
+from delineate.inference.steps import FileSteps
+from delineate.inference.write import write_png
 from micro_method import brightness
 
 THREE = ClassTable(names=("background", "a", "b"))
@@ -52,6 +60,24 @@ def test_the_worker_itself_can_be_sent(micro: str, tmp_path: Path):
     twin = pickle.loads(pickle.dumps(worker))
     image = pictures(1)[0]
     assert np.array_equal(twin.predictor.predict(image), worker.predictor.predict(image))
+
+
+def test_shares_of_a_plan_can_be_done_elsewhere(tmp_path: Path, micro: str):
+    """What a pool of processes or a cluster does: steps and a share of the items are sent, and done there by `Serial`."""
+    save(tmp_path / "model.safetensors", make().artefact)
+    for number, image in enumerate(pictures(5)):
+        write_png(tmp_path / "in" / f"{number}.png", image)
+    predict_files(load(tmp_path / "model.safetensors", "cpu"), [tmp_path / "in"], tmp_path / "here", overlay=True)
+    plan = make_plan(find_inputs([tmp_path / "in"]), tmp_path / "there", ClassTable(), overlay=True)
+    steps = FileSteps(Job(Worker(load(tmp_path / "model.safetensors", "cpu"), 1), plan.folder, References(), 10**6))
+    done = []
+    for share in (plan.items[:2], plan.items[2:]):
+        items, sent = pickle.loads(pickle.dumps((share, steps)))
+        done += Serial().run(items, sent)
+    assert [result.name for result in pickle.loads(pickle.dumps(done))] == list("01234")
+    for item in plan.items:
+        for path in item.files:
+            assert path.read_bytes() == (tmp_path / "here" / path.relative_to(plan.folder)).read_bytes()
 
 
 def test_tiles_are_settled_at_once_unless_maps_are_asked_for():

@@ -1,7 +1,8 @@
 """Who does the steps of a prediction, and when. An executor knows neither images nor files: it hands items from step to step.
 
 `Threads` is what `predict` uses; `Serial` does one thing after another in the calling thread. A pool of processes, or a cluster, is
-one more class with the same `run`: it sends parts of the items to workers, each of which runs them with `Serial`.
+one more class with the same `run`: items and steps can be pickled, so it sends both to workers, each of which runs `Serial` on
+its share of the items.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from typing import Protocol, TypeVar
 
 ItemT = TypeVar("ItemT")
+PartT = TypeVar("PartT")
 ReadyT = TypeVar("ReadyT")
 MadeT = TypeVar("MadeT")
 DoneT = TypeVar("DoneT")
@@ -22,66 +25,86 @@ _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
 
-class Steps(Protocol[TakenT, ReadyT, MadeT, GivenT]):
+class Steps(Protocol[TakenT, PartT, ReadyT, MadeT, GivenT]):
     """What is done to each item. A fault of one item is part of what a step returns; what a step raises ends the run."""
 
     @property
     def batch(self) -> int:
-        """How many items `compute` takes at a time."""
+        """How many parts `compute` takes at a time."""
 
-    def read(self, item: TakenT) -> ReadyT:
+    def parts(self, item: TakenT) -> Iterable[PartT]:
+        """What is computed of an item, at least one part: a picture is one, a volume one for each slice. Called when the parts
+        before it are on their way, in the thread that consumes the results."""
+
+    def read(self, part: PartT) -> ReadyT:
         """Get ready for computing. Called from several threads."""
 
     def compute(self, ready: Sequence[ReadyT]) -> Sequence[MadeT]:
-        """At most `batch` items at once, in one thread, that which consumes the results. As many come out as went in."""
+        """At most `batch` parts at once, in the thread that consumes the results. As many come out as went in."""
 
-    def write(self, made: MadeT) -> GivenT:
-        """Bring the result to where it belongs. Called from several threads."""
+    def write(self, made: MadeT) -> GivenT | None:
+        """Bring the result to where it belongs; the item's result with the last of its parts, else None. Called from several
+        threads, in any order."""
 
 
 class Executor(Protocol):
     """Runs the steps over many items."""
 
-    def run(self, items: Iterable[ItemT], steps: Steps[ItemT, ReadyT, MadeT, DoneT]) -> Generator[DoneT, None, None]:
-        """Results in the order of the items. Closing the generator stops the run: what is being written is finished, and nothing
-        else is begun. Holds a bounded number of items at a time."""
+    def run(
+        self, items: Iterable[ItemT], steps: Steps[ItemT, PartT, ReadyT, MadeT, DoneT]
+    ) -> Generator[DoneT, None, None]:
+        """One result for each item, in their order. Closing the generator stops the run: what is being written is finished, and
+        nothing else is begun. Holds a bounded number of parts at a time."""
 
 
 @dataclass(frozen=True)
 class Serial:
     """One batch after another, all in the calling thread: for tests, and inside of workers of another executor."""
 
-    def run(self, items: Iterable[ItemT], steps: Steps[ItemT, ReadyT, MadeT, DoneT]) -> Generator[DoneT, None, None]:
+    def run(
+        self, items: Iterable[ItemT], steps: Steps[ItemT, PartT, ReadyT, MadeT, DoneT]
+    ) -> Generator[DoneT, None, None]:
         """As `Executor.run`."""
-        for batch in _batches((steps.read(item) for item in items), steps.batch):
-            yield from (steps.write(made) for made in steps.compute(batch))
+        parts = chain.from_iterable(map(steps.parts, items))
+        for batch in _batches(map(steps.read, parts), steps.batch):
+            for made in steps.compute(batch):
+                if (done := steps.write(made)) is not None:
+                    yield done
 
 
 @dataclass(frozen=True)
 class Threads:
     """Reads ahead and writes behind while the calling thread computes.
 
-    Held at a time: a batch and `workers` items that are read, a batch that is computed, and a batch that is written.
+    Held at a time: a batch and `workers` parts that are read, a batch that is computed, and a batch that is written.
     """
 
     workers: int = 2
     """Threads that read, and as many that write: computing has the rest of the machine."""
 
-    def run(self, items: Iterable[ItemT], steps: Steps[ItemT, ReadyT, MadeT, DoneT]) -> Generator[DoneT, None, None]:
+    def run(
+        self, items: Iterable[ItemT], steps: Steps[ItemT, PartT, ReadyT, MadeT, DoneT]
+    ) -> Generator[DoneT, None, None]:
         """As `Executor.run`."""
         with ThreadPoolExecutor(self.workers) as readers, ThreadPoolExecutor(self.workers) as writers:
             try:
-                ready = _ahead(readers, steps.read, items, depth=steps.batch + self.workers)
-                pending: deque[Future[DoneT]] = deque()
+                parts = chain.from_iterable(map(steps.parts, items))
+                ready = _ahead(readers, steps.read, parts, depth=steps.batch + self.workers)
+                pending: deque[Future[DoneT | None]] = deque()
                 for batch in _batches(ready, steps.batch):
                     pending.extend(writers.submit(steps.write, made) for made in steps.compute(batch))
-                    while len(pending) > steps.batch:
-                        yield pending.popleft().result()
-                while pending:
-                    yield pending.popleft().result()
+                    yield from _finished(pending, leave=steps.batch)
+                yield from _finished(pending, leave=0)
             finally:
                 readers.shutdown(wait=False, cancel_futures=True)
                 writers.shutdown(wait=False, cancel_futures=True)
+
+
+def _finished(pending: deque[Future[_Out | None]], leave: int) -> Iterator[_Out]:
+    """The results of what was written, in order, until so many are left. Waits for each."""
+    while len(pending) > leave:
+        if (done := pending.popleft().result()) is not None:
+            yield done
 
 
 def _ahead(pool: ThreadPoolExecutor, job: Callable[[_In], _Out], items: Iterable[_In], depth: int) -> Iterator[_Out]:

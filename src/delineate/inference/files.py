@@ -13,7 +13,7 @@ Output folder: `NAME.png` (binary 0/255, else class indices), `overlays/NAME.png
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -26,12 +26,12 @@ from delineate.inference.beside import References
 from delineate.inference.earlier import remove_earlier
 from delineate.inference.executors import Executor, Threads
 from delineate.inference.inputs import Inputs, SplitChoice, find_inputs, find_split
+from delineate.inference.parts import Job
 from delineate.inference.plan import Plan, make_plan
 from delineate.inference.predictor import Predictor
 from delineate.inference.results import PredictionResult, write_lists
 from delineate.inference.segment import Worker
-from delineate.inference.steps import FileSteps, Job, Part, Picture
-from delineate.inference.volumes import slices_of
+from delineate.inference.steps import FileSteps
 
 Progress = Callable[[int, int], None]
 """Called with (files done, files in all)."""
@@ -77,10 +77,8 @@ def predict_files(
     worker = Worker(predictor, batch_size or 0, probabilities)
     job = Job(worker, plan.folder, references, max_pixels, axis)
     files = []
-    with closing((executor or Threads()).run(_parts(plan, job), FileSteps(worker))) as results:
+    with closing((executor or Threads()).run(plan.items, FileSteps(job))) as results:
         for result in results:
-            if result is None:  # a slice of a volume that has more
-                continue
             files.append(result)
             if progress is not None:
                 progress(len(files), len(plan.items))
@@ -96,15 +94,6 @@ def _find(predictor: Predictor, given: Sequence[Path | str | DataSource], split:
     if split is not None:
         return find_split([as_source(data) for data in given], split, predictor.source)
     return find_inputs(data.path if isinstance(data, DataSource) else data for data in given)
-
-
-def _parts(plan: Plan, job: Job) -> Iterator[Part]:
-    """What the executor hands on: pictures, and the slices of volumes, one item after another."""
-    for item in plan.items:
-        if item.volume:
-            yield from slices_of(item, job)
-        else:
-            yield Picture(item, job)
 
 
 def _axis_notes(plan: Plan, job: Job) -> tuple[str, ...]:

@@ -6,29 +6,27 @@ values by the volume's own range. Held in memory: the volume's bytes and its mas
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.common.errors import DataError, DelineateError
+from delineate.common.errors import DataError
 from delineate.data.cases.volumes import windowed
 from delineate.data.core.input_spec import Pixels
 from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.canonical import Canonical
 from delineate.data.formats.registry import open_image
+from delineate.inference.map_store import MapStore
+from delineate.inference.parts import Job, Report
 from delineate.inference.plan import Item
 from delineate.inference.results import FileResult
 from delineate.inference.segment import NO_MEMORY, Failure, Output, Worker
 from delineate.inference.sheet import draw_sheet
-from delineate.inference.steps import Job, Report
-from delineate.inference.tiles import Probabilities
-from delineate.inference.write import fractions, listed, write_class_volume, write_map_volume, write_png
+from delineate.inference.write import listed, write_class_volume, write_map_volume, write_png
 
 _LATER = "a slice before it failed"
 """Why a slice of a volume that has no mask any more is not read."""
@@ -36,7 +34,7 @@ _LATER = "a slice before it failed"
 
 @dataclass(frozen=True)
 class Slice:
-    """One slice of a volume (a `steps.Part`)."""
+    """One slice of a volume (a `parts.Part`)."""
 
     volume: Volume
     index: int
@@ -63,7 +61,7 @@ class Slice:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A volume that could not be opened (a `steps.Part`)."""
+    """A volume that could not be opened (a `parts.Part`)."""
 
     item: Item
     error: Exception
@@ -103,7 +101,7 @@ class Volume:
         self._handle = Canonical(handle)
         self.axis = job.axis_of(self._handle.geometry)
         self.depth = self._handle.shape[self.axis]
-        self.maps = _Maps(job.folder, self.depth) if item.maps else None
+        self.maps = MapStore(job.folder, self.depth) if item.maps else None
         self._bytes: NDArray[np.uint8] | None = None
         self._indices = np.zeros(self._handle.shape, np.uint8)
         self._counts = np.zeros(len(self._classes.names), np.int64)
@@ -199,33 +197,3 @@ class Volume:
     def _number(self, index: int) -> int:
         """Of a slice, in the file's own order."""
         return self._handle.turn.stored_slice(self.axis, index, self.depth)[1]
-
-
-class _Maps:
-    """Probabilities of all slices in a file without a name, which is gone when it is closed or the process ends: of many classes
-    they would not fit into memory. One channel at a time is read back."""
-
-    def __init__(self, folder: Path, depth: int) -> None:
-        self._folder, self._depth = folder, depth
-        self._shape: tuple[int, ...] = ()
-        self._lock = Lock()
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - it lives as long as the volume
-
-    def put(self, channel: int, index: int, plane: Probabilities) -> None:
-        """One plane H×W. Raises `DelineateError` where the disk is full."""
-        numbers = fractions(plane)
-        try:
-            with self._lock:
-                self._shape = numbers.shape
-                self._file.seek((channel * self._depth + index) * numbers.nbytes)
-                self._file.write(numbers.tobytes())
-        except OSError as error:
-            raise DelineateError(f"cannot keep probabilities in {self._folder}: {error.strerror or error}") from error
-
-    def read(self, channel: int) -> NDArray[np.uint16]:
-        """All slices of a channel, D×H×W."""
-        count = self._depth * int(np.prod(self._shape))
-        with self._lock:
-            self._file.seek(channel * count * 2)
-            content = self._file.read(count * 2)
-        return np.frombuffer(content, np.uint16).reshape(self._depth, *self._shape)

@@ -1,0 +1,65 @@
+"""What an item of a plan is done in: a picture is one part, a volume has one for each of its slices."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from delineate.data.cases.volumes import widest
+from delineate.data.core.geometry import Geometry
+from delineate.data.core.input_spec import Pixels
+from delineate.inference.beside import References
+from delineate.inference.results import FileResult
+from delineate.inference.segment import Facts, Failure, Output, Worker
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all items of a prediction share."""
+
+    worker: Worker
+    folder: Path
+    """Of the outputs."""
+    references: References
+    """What overlays show beside the predictions."""
+    max_pixels: int
+    axis: int | None = None
+    """Across the slices of volumes, in the canonical order; None: as the model says, or else the coarsest."""
+
+    def axis_of(self, volume: Geometry) -> int:
+        """The axis for a volume in the canonical order."""
+        known = (self.axis, self.worker.predictor.spec.axis)
+        return next((axis for axis in known if axis is not None), widest([volume.spacing]))
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a part has to tell of its way: times in milliseconds, and what is known of its image."""
+
+    milliseconds: float = 0.0
+    facts: Facts | None = None
+    """None: it was not decoded."""
+
+    def later(self, start: float) -> Report:
+        """With the time since `start` added."""
+        return replace(self, milliseconds=self.milliseconds + since(start))
+
+
+class Part(Protocol):
+    """A picture, or a slice of a volume."""
+
+    def read(self) -> Pixels:
+        """Its pixels. Raises `DataError`, or one of `NO_MEMORY`."""
+
+    def store(self, worker: Worker, output: Output, report: Report) -> FileResult | None:
+        """Put away what was made of it; the item's result once its files are written. May raise as `read`."""
+
+    def fail(self, failure: Failure, report: Report) -> FileResult | None:
+        """There is no mask of it; the item's result once nothing more comes of it."""
+
+
+def since(start: float) -> float:
+    """Milliseconds since a value of `time.perf_counter`."""
+    return 1000 * (time.perf_counter() - start)

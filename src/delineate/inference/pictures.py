@@ -1,0 +1,59 @@
+"""A picture on its way from its file to those of its outputs."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from delineate.data.core.input_spec import Pixels
+from delineate.data.formats.images import read_image
+from delineate.inference.parts import Job, Report
+from delineate.inference.plan import Item
+from delineate.inference.results import FileResult
+from delineate.inference.segment import Failure, Output, Worker
+from delineate.inference.write import listed, write_class_map, write_maps, write_overlay
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A part that is an item of its own (`parts.Part`).
+
+    Its file is read again for its overlay, so that no pixels of native size are held meanwhile.
+    """
+
+    item: Item
+    job: Job
+
+    def read(self) -> Pixels:
+        """As `Part.read`."""
+        return read_image(self.item.image, max_pixels=self.job.max_pixels)
+
+    def store(self, worker: Worker, output: Output, report: Report) -> FileResult:
+        """As `Part.store`."""
+        start, item, classes = time.perf_counter(), self.item, worker.predictor.classes
+        indices = worker.classes(output)
+        counts = np.bincount(indices.ravel(), minlength=len(classes.names))
+        write_class_map(item.mask, indices, classes)
+        if item.overlay is not None:
+            reference = self.job.references.mask(item.name, indices.shape)
+            write_overlay(item.overlay, self.read(), indices, classes, reference)
+        if item.maps:
+            write_maps(item.maps, worker.planes(output))
+        percent = tuple((100 * counts[1:] / indices.size).tolist())
+        written = listed(item, self.job.folder, output.facts.seen)
+        return replace(self._result(report.later(start)), percent=percent, written=written)
+
+    def fail(self, failure: Failure, report: Report) -> FileResult:
+        """As `Part.fail`. What was written of the picture goes."""
+        for path in self.item.files:
+            path.unlink(missing_ok=True)
+        return replace(self._result(report), error=failure.line(self.item.image))
+
+    def _result(self, report: Report) -> FileResult:
+        result = FileResult(self.item.image, self.item.name, milliseconds=report.milliseconds)
+        if report.facts is None:
+            return result
+        facts = report.facts
+        return replace(result, height=facts.height, width=facts.width, remark=facts.remark, seen=facts.seen)
