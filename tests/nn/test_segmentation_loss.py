@@ -9,6 +9,7 @@ import torch
 from pydantic import Field, ValidationError
 from torch import Tensor
 
+from delineate.common.errors import RecipeError
 from delineate.methods import registry
 from delineate.methods.testing.examples import context, example_batch
 from delineate.nn import segmentation_loss as menu
@@ -76,6 +77,12 @@ def test_settings_of_the_boundary_loss_reach_it(options, loss):
 def test_faulty_options_are_refused(options, message):
     with pytest.raises(ValidationError, match=message):
         LossOptions(**options)
+
+
+@pytest.mark.parametrize(("classes", "weights"), [(1, [1, 2, 3]), (1, [1]), (4, [1, 2, 3]), (4, [1, 2, 3, 4, 5])])
+def test_class_weights_are_as_many_as_the_classes(classes, weights):
+    with pytest.raises(RecipeError, match=f"{len(weights)} weights given for {max(2, classes)} classes"):
+        segmentation_loss(*example(classes), LossOptions(class_weights=weights))
 
 
 def test_a_weight_of_zero_computes_nothing(monkeypatch):

@@ -15,6 +15,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 from torch import Tensor
 
+from delineate.common.errors import RecipeError
 from delineate.nn.boundary_loss import Gradient
 from delineate.nn.losses import Pool, boundary, cross_entropy, dice, focal, tversky
 
@@ -101,11 +102,18 @@ def segmentation_loss(logits: Tensor, target: Tensor, options: LossOptions) -> d
     Returns:
         Terms by name, each times its weight, without those of weight 0.
 
+    Raises:
+        RecipeError: `class_weights` are not as many as the classes. Here and not when a method is built, so that a model with such
+            options still loads.
+
     ```python
     terms = segmentation_loss(logits, batch["mask"], LossOptions(dice=1, boundary=0.5))
     loss = sum(terms.values())
     ```
     """
+    given, wanted = options.class_weights, max(2, logits.shape[1])
+    if given is not None and len(given) != wanted:
+        raise RecipeError(f"loss.class_weights: {len(given)} weights given for {wanted} classes (background first)")
     found: dict[str, Tensor] = {}
     for name, term in terms_of(type(options)).items():
         if weight := getattr(options, name):
