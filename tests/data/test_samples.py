@@ -6,14 +6,18 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
 from delineate.common.errors import DataError
+from delineate.data.cache.cache import open_cache
+from delineate.data.cache.store import Store
 from delineate.data.cases import volume_facts
 from delineate.data.cases.volumes import widest
+from delineate.data.core.input_spec import InputSpec
 from delineate.data.formats.registry import open_image
 from delineate.data.layouts.discover import VOLUMES
 from delineate.data.loading.samples import SINGLE, open_samples
@@ -96,6 +100,30 @@ def test_volumes(volume_folder: Path, tmp_path: Path) -> None:
     expected = np.clip((voxels[..., 3] - low) / (high - low), 0, 1) * 255
     assert np.abs(slices.image(stack.slices[3]) - expected).max() <= 0.51
     assert {stack.split for stack in slices.stacks} == {"train", "val", "test"}
+
+
+@pytest.mark.parametrize("fit", ["stretch", "letterbox", "patch"])
+def test_own_values_are_those_of_the_file(make_volumes: Writer, tmp_path: Path, fit: Any) -> None:
+    folder = make_volumes(tmp_path / "data", patients=3)
+    plain = open_samples(folder, cache_folder=tmp_path)
+    own = plain.with_own_values()
+    name, one = plain.stacks[1].volume, plain.stacks[1].slices[3]
+    voxels = np.asarray(open_image(folder / "images" / f"{name}.nii.gz").read())[..., 3]
+    assert own.image(one).dtype == np.float32
+    assert np.array_equal(own.image(one), voxels)
+    assert plain.image(one).dtype == np.uint8
+    spec = InputSpec(channels="grey", size=(30, 44), fit=fit, intensity="window", window_level=900, window_width=2000)
+    store = Store.at(tmp_path / "cache")
+    cache = open_cache(own.manifest, own.samples, spec, store, axis=own.axis)
+    at = own.samples.index(one)
+    assert cache.image(at).dtype == np.float32
+    assert np.array_equal(cache.image(at), spec.working_pixels(own.image(one)))
+    if fit == "patch":
+        assert np.allclose(spec.to_unit(cache.image(at))[..., 0], np.clip((voxels + 100) / 2000, 0, 1), atol=1e-6)
+    byte = open_cache(
+        own.manifest, own.samples, InputSpec(channels="grey", size=(30, 44), fit=fit), store, axis=own.axis
+    )
+    assert byte.image(at).dtype == np.uint8, "another entry"
 
 
 def test_the_slice_axis_is_the_coarsest_or_given(make_volumes: Writer, tmp_path: Path) -> None:

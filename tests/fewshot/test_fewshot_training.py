@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -18,6 +19,7 @@ from delineate.artefact import format as artefact_format
 from delineate.common.errors import DataError, Interrupted, RecipeError
 from delineate.data.cache.place import SUBFOLDER
 from delineate.data.cache.store import Store
+from delineate.data.cases.volumes import Volumes
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import Manifest
 from delineate.data.loading.samples import open_samples
@@ -175,6 +177,28 @@ def test_volumes_and_supervoxels(run: Train, volume_folder: Path) -> None:
     with pytest.raises(Killed):
         run("other", data=volume_folder, episodes="labels", reporter=Recorder(2))
     run("other", data=volume_folder, episodes="labels", resume=True)
+
+
+def test_volumes_by_a_window_are_shown_with_their_own_values(
+    run: Train, volume_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In training and in every evaluation: bytes between percentiles would be another picture in the same window."""
+    shown: list[np.dtype[Any]] = []
+    read = Volumes.image
+
+    def noted(*given: Any) -> Any:
+        image = read(*given)
+        shown.append(image.dtype)
+        return image
+
+    monkeypatch.setattr(Volumes, "image", noted)
+    window = ["input.intensity=window", "input.window_level=1500", "input.window_width=2000"]
+    result = run(data=volume_folder, settings=window)
+    assert artefact_format.load(result.model).spec.window_level == 1500
+    trained, measured = len(shown), result.folder / "validation" / "episodes.json"
+    delineate.fewshot_evaluate(result.folder, volume_folder, episodes=measured, out=tmp_path / "e", device="cpu")
+    assert 0 < trained < len(shown)
+    assert set(shown) == {np.dtype(np.float32)}
 
 
 def test_single_pictures(run: Train) -> None:

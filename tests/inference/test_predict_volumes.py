@@ -100,6 +100,24 @@ def test_every_order_of_axes_gives_the_same_mask_at_the_same_places(tmp_path: Pa
         assert np.array_equal(np.asarray(mask.dataobj), bright(kept))
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [{"intensity": "window", "window_level": 300.5, "window_width": 900}, {"intensity": "zscore", "zscore_clip": 2}],
+    ids=lambda rule: rule["intensity"],
+)
+@pytest.mark.parametrize("fit", ["stretch", "letterbox"])
+@pytest.mark.parametrize("kind", [np.int16, np.float32])
+def test_windows_and_scores_are_of_the_files_own_values(tmp_path: Path, rule: dict[str, object], fit: str, kind: type):
+    """What `brightness` marks is then above the window's level, or above its slice's mean."""
+    array = voxels().astype(kind)
+    save(tmp_path / "in" / "v.nii.gz", array)
+    result = predict_files(make(axis=2, fit=fit, **rule), [tmp_path / "in"], tmp_path / "out", overlay=True)
+    assert [file.remark for file in result.files] == [None]
+    expected = array > (300.5 if rule["intensity"] == "window" else array.mean((0, 1)))
+    assert np.array_equal(np.asarray(nib.load(tmp_path / "out" / "v.nii.gz").dataobj), expected)
+    assert cv2.imread(str(tmp_path / "out" / "overlays" / "v.png")).std() > 5
+
+
 def test_amounts_and_lists_of_a_folder_of_pictures_and_volumes(tmp_path: Path):
     save(tmp_path / "in" / "v.nii.gz", voxels(), oblique((2.0, 1.5, 4.0)))
     save(tmp_path / "in" / "v_mask.nii.gz", (voxels() > 500).astype(np.uint8), oblique((2.0, 1.5, 4.0)))
@@ -233,7 +251,7 @@ def test_a_damaged_volume_is_decoded_once(tmp_path: Path, monkeypatch: pytest.Mo
         calls.append(1)
         raise MemoryError("Unable to allocate 9 GiB")
 
-    monkeypatch.setattr(module, "windowed", broken)
+    monkeypatch.setattr(module, "as_numbers", broken)
     save(tmp_path / "v.nii.gz", voxels())
     result = predict_files(make(), [tmp_path / "v.nii.gz"], tmp_path / "out", executor=Serial(), batch_size=1)
     assert [file.error for file in result.files] == [

@@ -52,6 +52,8 @@ class Candidate:
     """The artefact's; empty for what was not trained."""
     tested: Mapping[str, ClassIdentity] = field(default_factory=dict)
     """Name of a tested class → what it is; empty where only names are known."""
+    own_values: bool = False
+    """Whether it is shown volumes with the values of their files (`InputSpec.own_values`)."""
 
     @property
     def sha256(self) -> str | None:
@@ -141,7 +143,15 @@ def open_candidate(
     model = load(name, device, precision)
     provenance = model.artefact.provenance
     info = model.artefact.method.info
-    return Candidate(name, info.name, model.condition_on, provenance.get("seed"), model.source, provenance)
+    return Candidate(
+        name,
+        info.name,
+        model.condition_on,
+        provenance.get("seed"),
+        model.source,
+        provenance,
+        own_values=model.spec.own_values,
+    )
 
 
 def check_unseen(candidate: Candidate, classes: ClassTable) -> None:
@@ -170,4 +180,4 @@ def _untrained(name: str, census: Census, device: str, precision: Precision, see
         torch.manual_seed(seed)
         built = registry.create(method, classes=1, in_channels=spec.in_channels, **recipe.method)
     model = FewShotPredictor(Artefact(built.eval(), spec, ClassTable()), device, precision)
-    return Candidate(name, f"{method}@{preset}, untrained", model.condition_on, seed)
+    return Candidate(name, f"{method}@{preset}, untrained", model.condition_on, seed, own_values=spec.own_values)

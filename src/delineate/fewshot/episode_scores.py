@@ -26,7 +26,9 @@ def judge(data: SampleSet, episodes: EpisodeFile, trained: Trained) -> Judged:
     """Score the episodes, which are kept beside the scores. `data`: training and validation stacks."""
     recipe, run = trained.recipe, trained.folder.parent
     predictor = FewShotPredictor(trained.artefact, str(trained.device))
-    candidate = Candidate(str(run), recipe.name, predictor.condition_on, recipe.engine.seed)
+    candidate = Candidate(
+        str(run), recipe.name, predictor.condition_on, recipe.engine.seed, own_values=predictor.spec.own_values
+    )
     job = Job(candidate, data, episodes)
     evaluation, scored = evaluate_episodes(job)
     episodes.save(trained.folder / "episodes.json")

@@ -66,6 +66,8 @@ class Job:
     """Of the class and drawing at hand."""
 
     def __post_init__(self) -> None:
+        if self.candidate.own_values:
+            self.data = self.data.with_own_values()
         self._stacks = {stack.volume: stack for stack in self.data.stacks}
 
     @property

@@ -169,7 +169,7 @@ class ConditionedPredictor(Predictor):
         """Class indices H×W of each image in turn, at its own size; one batch of images is held at a time."""
         remaining = iter(images)
         while batch := list(islice(remaining, batch_size or BATCH[self.device.type])):
-            pixels = [as_pixels(image) for image in batch]
+            pixels = [as_pixels(image, self.spec.intensity) for image in batch]
             working = self.working_probabilities([self.prepare(each) for each in pixels])
             yield from (self.to_classes(each, *image.shape[:2]) for each, image in zip(working, pixels, strict=True))
 

@@ -39,7 +39,7 @@ def remark(pixels: Pixels, spec: InputSpec) -> str | None:
     grey = pixels.ndim == 2 or pixels.shape[2] == 1
     wanted = "grey" if spec.channels == "grey" else "RGB"
     given = "grey" if grey else "RGB"
-    if bits != spec.source_bits:
+    if pixels.dtype.kind == "u" and bits != spec.source_bits:
         scale = f"0…{2**bits - 1}" if spec.intensity == "range" else spec.rule_words
         return (
             f"{bits}-bit {given} image given to a model trained on {spec.source_bits}-bit {wanted} images; "

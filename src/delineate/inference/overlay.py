@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.data.core.input_spec import Pixels
+from delineate.data.core.intensity import distance
 from delineate.data.core.manifest import ClassTable
 
 Colour = tuple[int, int, int]
@@ -94,14 +95,15 @@ def _named_colour(classes: ClassTable, index: int) -> Colour | None:
 
 
 def to_display(image: Pixels) -> NDArray[np.uint8]:
-    """Any readable image → a new RGB uint8 H×W×3; 16-bit images are stretched between their 0.5th and 99.5th percentile."""
+    """Any readable image → a new RGB uint8 H×W×3; images of other types than bytes between their 0.5th and 99.5th percentile."""
     if image.ndim == 2:
         image = image[..., None]
     image = image[..., :3] if image.shape[2] >= 3 else np.repeat(image[..., :1], 3, axis=2)
     if image.dtype == np.uint8:
         return np.array(image, order="C")
     low, high = np.percentile(image, (0.5, 99.5))
-    scaled = (image.astype(np.float32) - low) * (255 / max(high - low, 1))
+    span = distance(image, (low, high)) if image.dtype.kind == "f" else max(high - low, 1)
+    scaled = (image.astype(np.float32) - low) * (255 / span)
     return np.ascontiguousarray(np.clip(scaled, 0, 255).astype(np.uint8))
 
 

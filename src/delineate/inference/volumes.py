@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
-from delineate.data.cases.volumes import windowed
+from delineate.data.cases.volumes import as_numbers, windowed
 from delineate.data.core.input_spec import Pixels
 from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.canonical import Canonical
@@ -102,7 +102,7 @@ class Volume:
         self.axis = job.axis_of(self._handle.geometry)
         self.depth = self._handle.shape[self.axis]
         self.maps = MapStore(job.folder, self.depth) if item.maps else None
-        self._bytes: NDArray[np.uint8] | None = None
+        self._voxels: Pixels | None = None
         self._indices = np.zeros(self._handle.shape, np.uint8)
         self._counts = np.zeros(len(self._classes.names), np.int64)
         self._reading, self._lock = Lock(), Lock()
@@ -115,9 +115,10 @@ class Volume:
         if self._failed is not None:
             raise DataError(_LATER)
         with self._reading:
-            if self._bytes is None:
-                self._bytes = self._handle.turn.apply(windowed(self._handle.stored.read(), self._item.image))
-        return np.ascontiguousarray(np.take(self._bytes, index, self.axis))
+            if self._voxels is None:
+                own = self._job.worker.predictor.spec.own_values
+                self._voxels = self._handle.turn.apply(as_numbers(self._handle.stored.read(), self._item.image, own))
+        return np.ascontiguousarray(np.take(self._voxels, index, self.axis))
 
     def put(self, index: int, indices: NDArray[np.uint8]) -> None:
         """Class indices of a slice."""
@@ -188,8 +189,9 @@ class Volume:
         handle = self._handle
         reference = self._job.references.mask(self._item.name, handle.stored.shape)
         shown = None if reference is None else handle.turn.apply(reference)
-        assert self._bytes is not None, "all slices were read"
-        image, indices = (np.moveaxis(each, self.axis, 0) for each in (self._bytes, self._indices))
+        assert self._voxels is not None, "all slices were read"
+        shade = self._voxels if self._voxels.dtype == np.uint8 else windowed(self._voxels, self._item.image)
+        image, indices = (np.moveaxis(each, self.axis, 0) for each in (shade, self._indices))
         expected = None if shown is None else np.moveaxis(shown, self.axis, 0)
         numbers = [self._number(index) for index in range(self.depth)]
         return draw_sheet(image, indices, self._classes, numbers, expected)

@@ -79,14 +79,14 @@ def open_cache(
     size = "their own size" if windows else f"{spec.size[0]}×{spec.size[1]}"
 
     def records() -> Iterator[Record]:
-        pixels = SamplePixels(manifest, axis, max_pixels)
+        pixels = SamplePixels(manifest, axis, max_pixels, own_values=spec.own_values)
         for image, mask in _decoded(pixels, samples, spec):
             yield {"images": image, "masks": mask, **(_drawn_by(image, mask, spec, classes) if windows else {})}
 
     found = store.arrays(
         f"{count(len(samples), 'sample')} at {size}",
         content,
-        _columns(samples, spec, classes),
+        _columns(samples, spec, classes, volumes=axis is not None),
         records,
         "a smaller input.scale" if windows else "a smaller --size",
     )
@@ -109,20 +109,29 @@ def content_of(manifest: Manifest, samples: Sequence[Sample], spec: InputSpec, a
             [_hashes(manifest, one, one.case.images), _hashes(manifest, one, one.case.masks), one.plane]
             for one in samples
         ],
-    } | ({} if axis is None else {"axis": axis, "order": "canonical"})
+    } | (
+        {} if axis is None else {"axis": axis, "order": "canonical"} | ({"own_values": True} if spec.own_values else {})
+    )
 
 
-def _columns(samples: Sequence[Sample], spec: InputSpec, classes: int) -> dict[str, Column]:
+def _columns(samples: Sequence[Sample], spec: InputSpec, classes: int, *, volumes: bool) -> dict[str, Column]:
     number, sizes = len(samples), [spec.working_size(*one.size) for one in samples]
     images = tuple((*size, spec.in_channels) for size in sizes)
     columns = {
-        "images": Column(np.dtype(np.uint16 if spec.source_bits == 16 else np.uint8), images),
+        "images": Column(_type(spec, volumes), images),
         "masks": Column(np.dtype(np.uint8), tuple(sizes)),
     }
     if spec.fit == "patch":
         columns["limits"] = Column.of(np.float64, (2,), number)
         columns["rows"] = Column(np.dtype(np.int64), tuple((height, classes) for height, _ in sizes))
     return columns
+
+
+def _type(spec: InputSpec, volumes: bool) -> np.dtype[Any]:
+    """As `SamplePixels.image` has the pixels."""
+    if volumes and spec.own_values:
+        return np.dtype(np.float32)
+    return np.dtype(np.uint16 if spec.source_bits == 16 else np.uint8)
 
 
 def _drawn_by(image: Pixels, mask: NDArray[np.uint8], spec: InputSpec, classes: int) -> Record:

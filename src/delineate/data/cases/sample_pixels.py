@@ -19,18 +19,31 @@ from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 class SamplePixels:
     """Reads samples of a data set."""
 
-    def __init__(self, manifest: Manifest, axis: int | None = None, max_pixels: int = DEFAULT_MAX_PIXELS) -> None:
-        """`axis`: across the slices of volumes, in the canonical order; None where no case is a volume."""
-        self._manifest, self._axis, self._max_pixels = manifest, axis, max_pixels
+    def __init__(
+        self,
+        manifest: Manifest,
+        axis: int | None = None,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+        *,
+        own_values: bool = False,
+    ) -> None:
+        """`axis`: across the slices of volumes, in the canonical order; None where no case is a volume. `own_values`: as
+        `InputSpec.own_values`, which says what a network is to be shown."""
+        self._manifest, self._axis, self._max_pixels, self._own_values = manifest, axis, max_pixels, own_values
+
+    def with_own_values(self) -> SamplePixels:
+        """The same samples, slices of volumes with the values of their file."""
+        return SamplePixels(self._manifest, self._axis, self._max_pixels, own_values=True)
 
     def image(self, sample: Sample) -> Pixels:
-        """H×W or H×W×C: the file's own pixels, or of a volume's slice uint8 between its volume's 0.5th and 99.5th percentile.
+        """H×W or H×W×C: a picture's own pixels; a volume's slice as `Volumes.image` has it. Where volumes are floats, pictures are.
 
         Raises `DataError` for files that are damaged or have changed.
         """
         if sample.plane is not None:
             return self._volumes.image(sample.case, sample.plane)
-        return case_image(self._manifest, sample.case, max_pixels=self._max_pixels)
+        picture = case_image(self._manifest, sample.case, max_pixels=self._max_pixels)
+        return picture.astype(np.float32) if self._own_values and self._axis is not None else picture
 
     def mask(self, sample: Sample) -> NDArray[np.uint8] | None:
         """Class indices H×W; 255 = ignore. None where the case has no mask. Raises `DataError` as `image`."""
@@ -44,4 +57,4 @@ class SamplePixels:
     def _volumes(self) -> Volumes:
         if self._axis is None:
             raise DataError(f"{self._manifest.root}: slices of volumes without an axis across them")
-        return Volumes(self._manifest, self._axis)
+        return Volumes(self._manifest, self._axis, self._own_values)

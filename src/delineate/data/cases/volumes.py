@@ -1,4 +1,4 @@
-"""Volumes a slice at a time: which axis lies across the slices, and their pixels as bytes.
+"""Volumes a slice at a time: which axis lies across the slices, and their pixels, as bytes or with the file's own values.
 
 All volumes are seen in one order of axes (`data.formats.canonical`), so that slice 3 is nearer to the head than slice 2 in each,
 and left is on the same side.
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from delineate.common.errors import DataError
 from delineate.common.files import sha256
 from delineate.data.core import labels
+from delineate.data.core.input_spec import Pixels
 from delineate.data.core.manifest import Case, Manifest
 from delineate.data.formats.canonical import Canonical
 from delineate.data.formats.registry import open_image, reads_volume
@@ -29,37 +30,40 @@ _OPEN = 3
 class Volumes:
     """Slices of volumes, at native size; the volumes used last stay in memory. Safe to use from several threads."""
 
-    def __init__(self, manifest: Manifest, axis: int) -> None:
-        """`axis`: across the slices, in the canonical order."""
-        self._manifest, self._axis = manifest, axis
+    def __init__(self, manifest: Manifest, axis: int, own_values: bool = False) -> None:
+        """`axis`: across the slices, in the canonical order; `own_values`: as `InputSpec.own_values`."""
+        self._manifest, self._axis, self._own_values = manifest, axis, own_values
         self._kept: OrderedDict[tuple[str, str], NDArray[Any]] = OrderedDict()
         self._lock = Lock()
 
-    def image(self, case: Case, plane: int) -> NDArray[np.uint8]:
-        """One slice H×W: 0 and 255 are its volume's 0.5th and 99.5th percentile."""
+    def image(self, case: Case, plane: int) -> Pixels:
+        """One slice H×W: uint8, of which 0 and 255 are its volume's 0.5th and 99.5th percentile, or own values as float32."""
         return self._slice(case, "image", plane)
 
     def mask(self, case: Case, plane: int) -> NDArray[np.uint8]:
         """Class indices of one slice."""
         return self._slice(case, "mask", plane)
 
-    def _slice(self, case: Case, what: str, plane: int) -> NDArray[np.uint8]:
+    def _slice(self, case: Case, what: str, plane: int) -> Any:
         with self._lock:
             key = (case.id, what)
             if key not in self._kept:
-                self._kept[key] = (
-                    volume_image(self._manifest, case) if what == "image" else volume_mask(self._manifest, case)
-                )
+                self._kept[key] = self._read(case, what)
             self._kept.move_to_end(key)
             while len(self._kept) > 2 * _OPEN:
                 self._kept.popitem(last=False)
             return np.ascontiguousarray(np.take(self._kept[key], plane, self._axis))
 
+    def _read(self, case: Case, what: str) -> NDArray[Any]:
+        if what == "image":
+            return volume_image(self._manifest, case, self._own_values)
+        return volume_mask(self._manifest, case)
 
-def volume_image(manifest: Manifest, case: Case) -> NDArray[np.uint8]:
-    """A case's voxels as bytes, in the canonical order. Raises `DataError` for files that are damaged or have changed."""
+
+def volume_image(manifest: Manifest, case: Case, own_values: bool = False) -> Pixels:
+    """A case's voxels, in the canonical order. Raises `DataError` for files that are damaged or have changed."""
     path = _unchanged(manifest, case, case.images[0])
-    return windowed(opened(path).read(), path)
+    return as_numbers(opened(path).read(), path, own_values)
 
 
 def volume_mask(manifest: Manifest, case: Case) -> NDArray[np.uint8]:
@@ -71,11 +75,14 @@ def volume_mask(manifest: Manifest, case: Case) -> NDArray[np.uint8]:
     return turn.apply(labels.merge(read))
 
 
+def as_numbers(voxels: NDArray[Any], path: Path, own_values: bool) -> Pixels:
+    """What networks are shown of a volume: its own values as float32, or bytes (`windowed`). Raises as `windowed`."""
+    return _finite(voxels, path) if own_values else windowed(voxels, path)
+
+
 def windowed(voxels: NDArray[Any], path: Path) -> NDArray[np.uint8]:
     """A volume's voxels as bytes: its 0.5th percentile is 0, its 99.5th 255. Raises `DataError` for voxels that are not numbers."""
-    values = voxels.astype(np.float32)
-    if not np.isfinite(values).all():
-        raise DataError(f"{path} has voxels that are not numbers (NaN or infinite); replace them")
+    values = _finite(voxels, path)
     low, high = (float(limit) for limit in np.percentile(values, (0.5, 99.5)))
     values -= np.float32(low)
     values *= np.float32(255 / max(high - low, 1e-6))
@@ -99,6 +106,13 @@ def opened(path: Path) -> Canonical:
     if not handle.is_volume:
         raise DataError(f"{path} holds a picture, although its name is that of a volume; rename it")
     return Canonical(handle)
+
+
+def _finite(voxels: NDArray[Any], path: Path) -> NDArray[np.float32]:
+    values = voxels.astype(np.float32)
+    if not np.isfinite(values).all():
+        raise DataError(f"{path} has voxels that are not numbers (NaN or infinite); replace them")
+    return values
 
 
 def _unchanged(manifest: Manifest, case: Case, relative: str) -> Path:

@@ -73,6 +73,12 @@ class InputSpec(BaseModel):
         return self.fit == "letterbox" and self.intensity != "range" and not self.padding_counts
 
     @property
+    def own_values(self) -> bool:
+        """Whether slices of volumes come with the values of their file, as float32; else as bytes between their volume's 0.5th and
+        99.5th percentile."""
+        return self.intensity in ("window", "zscore")
+
+    @property
     def rule(self) -> dict[str, Any]:
         """The intensity rule with its numbers, in plain types: names what is derived from pixels in [0, 1]."""
         return {"intensity": self.intensity} | self.model_dump(include=set(_NUMBERS), exclude_none=True)

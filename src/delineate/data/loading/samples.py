@@ -94,6 +94,10 @@ class SampleSet:
         mask = self.reader.mask(one)
         return np.full(self.image(one).shape[:2], IGNORE, np.uint8) if mask is None else mask
 
+    def with_own_values(self) -> SampleSet:
+        """The same samples, slices of volumes with the values of their file (`InputSpec.own_values`)."""
+        return replace(self, reader=self.reader.with_own_values())
+
     def stack(self, volume: str) -> SliceStack:
         """The stack of a volume. Raises `DataError` when there is none of that name."""
         found = next((stack for stack in self.stacks if stack.volume == volume), None)
