@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from delineate.artefact.format import load
-from delineate.data.formats.images import read_image
+from delineate.data.formats.registry import read_image
 from delineate.methods import registry
 from delineate.methods.condseg.authors import fill
 from oracle import oracle

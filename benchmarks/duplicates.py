@@ -22,7 +22,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from delineate.data.formats.images import read_image
+from delineate.data.formats.registry import read_image
 from delineate.data.layouts.discover import discover
 from delineate.data.splits.duplicates import Twins, find_twins, picture_hash
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from delineate.data.cases.pixels import case_mask
-from delineate.data.formats.images import read_image
+from delineate.data.formats.registry import read_image
 from delineate.evaluation.predictions import read_prediction
 from delineate.evaluation.stored import Stored
 from delineate.inference.overlay import draw

@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 
 from delineate.common.errors import DataError
-from delineate.data.formats.images import read_image
-from delineate.data.formats.registry import read_raw_labels
+from delineate.data.formats.registry import read_image, read_raw_labels
 
 LIMIT = 120_000
 """KiB that reading may add to the process's largest size."""

@@ -14,7 +14,7 @@ from delineate.common.errors import DataError
 from delineate.data.cases.phantom import write_phantoms
 from delineate.data.doctor.check import CheckReport, check
 from delineate.data.doctor.quality import Light, agreement, constant_and_dark
-from delineate.data.formats.images import read_image
+from delineate.data.formats.registry import read_image
 from delineate.data.layouts.source import DataSource
 
 Write = Callable[[Path, Any], Path]

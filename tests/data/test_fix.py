@@ -13,7 +13,7 @@ import pytest
 from delineate.common.errors import DataError
 from delineate.data.doctor.check import check
 from delineate.data.doctor.fix import FILE_NAME, write_fixed
-from delineate.data.formats.images import read_image, read_mask
+from delineate.data.formats.registry import read_image, read_mask
 from delineate.data.loading.open import open_data
 
 Write = Callable[[Path, Any], Path]

@@ -17,9 +17,9 @@ from delineate.data.core.geometry import Geometry
 from delineate.data.formats import registry
 from delineate.data.formats.canonical import canonical
 from delineate.data.formats.contract import ImageHandle, Reader
-from delineate.data.formats.images import read_image, read_mask
 from delineate.data.formats.nifti import NiftiHandle
-from delineate.data.formats.registry import open_image, read_geometry, reader_of, write_mask
+from delineate.data.formats.registry import open_image, read_geometry, read_image, read_mask, reader_of, write_mask
+from delineate.data.formats.testing import check_format
 
 nib = pytest.importorskip("nibabel")
 VOXELS = np.arange(2 * 3 * 4, dtype=np.int16).reshape(2, 3, 4)
@@ -152,7 +152,7 @@ def test_the_canonical_view_and_its_masks(tmp_path: Path) -> None:
 def test_masks_of_many_classes_need_sixteen_bits(tmp_path: Path) -> None:
     mask = VOXELS.astype(np.uint16) * 1000
     write_mask(tmp_path / "mask.nii", mask, like=open_image(volume(tmp_path / "a.nii.gz")))
-    assert np.array_equal(registry.read_labels(tmp_path / "mask.nii"), mask)
+    assert np.array_equal(registry.read_mask(tmp_path / "mask.nii"), mask)
 
 
 @pytest.mark.parametrize("sheared", [False, True])
@@ -190,6 +190,16 @@ def test_a_packed_file_is_opened_by_its_addresses(tmp_path: Path) -> None:
         DataError, match=r"a\.npz is a packed file with the arrays image, label: give one, such as .*#image"
     ):
         open_image(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.bmp", "a.tif", "a.nii", "a.nii.gz"])
+def test_our_formats_keep_the_promises(tmp_path: Path, name: str) -> None:
+    (tmp_path / "scratch").mkdir()
+    if reader_of(Path(name)).kind == "volume":
+        file = volume(tmp_path / name, np.random.default_rng(0).integers(0, 999, (6, 5, 4)).astype(np.int16))
+    else:
+        file = picture(tmp_path / name, np.random.default_rng(0).integers(0, 255, (9, 8, 3), np.uint8))
+    check_format(reader_of(file).name, file, tmp_path / "scratch")
 
 
 class Foreign(Reader):

@@ -17,7 +17,8 @@ from PIL import Image, ImageOps
 from PIL.TiffImagePlugin import TiffImageFile
 
 from delineate.common.errors import DataError
-from delineate.data.formats.images import decode_image, decode_mask, is_volume, read_image, read_mask, write_mask
+from delineate.data.formats.images import decode_image, decode_mask, is_volume, write_mask
+from delineate.data.formats.registry import read_image, read_mask
 
 RGB = np.random.default_rng(0).integers(0, 256, (12, 20, 3), np.uint8)
 

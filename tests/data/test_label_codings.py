@@ -19,7 +19,8 @@ from delineate.data.core import labels
 from delineate.data.core.label_reading import Reading, read_by_evidence
 from delineate.data.core.manifest import IGNORE
 from delineate.data.core.mask_values import RawMask, mask_values
-from delineate.data.formats.images import raw_mask, read_mask
+from delineate.data.formats.images import raw_mask
+from delineate.data.formats.registry import read_mask
 
 Mask = NDArray[Any]
 seeds = st.integers(0, 2**32 - 1)

@@ -14,7 +14,8 @@ from delineate.data.core.manifest import Manifest
 from delineate.data.doctor.check import check
 from delineate.data.doctor.fix import write_fixed
 from delineate.data.formats.archives import Address, as_pixels, read_plane
-from delineate.data.formats.images import decode_image, read_content, read_image, read_mask
+from delineate.data.formats.images import decode_image, read_content
+from delineate.data.formats.registry import read_image, read_mask
 from delineate.data.layouts.discover import discover, recognise
 from delineate.data.loading.open import open_data
 from delineate.report.data import write_data_report

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from delineate.common.errors import DataError
-from delineate.data.formats.images import decode_image, decode_mask, read_image, read_mask
+from delineate.data.formats.images import decode_image, decode_mask
+from delineate.data.formats.registry import read_image, read_mask
 
 PATH = Path("x.png")
 ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))

@@ -9,7 +9,7 @@ import pytest
 
 from delineate.common.errors import DataError
 from delineate.data.doctor.check import check
-from delineate.data.formats.images import read_image
+from delineate.data.formats.registry import read_image
 from delineate.data.loading.open import open_data
 
 pytestmark = pytest.mark.data

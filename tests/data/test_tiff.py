@@ -19,7 +19,8 @@ from PIL import Image
 from delineate.common.errors import DataError
 from delineate.data.formats import tiff
 from delineate.data.formats.headers import read_header
-from delineate.data.formats.images import decode_image, decode_mask, is_volume, read_image, read_mask
+from delineate.data.formats.images import decode_image, decode_mask, is_volume
+from delineate.data.formats.registry import read_image, read_mask
 
 PATH = Path("x.tif")
 FULL = {1: 1, 2: 3, 4: 15, 8: 255, 16: 65535}

@@ -13,8 +13,8 @@ from PIL import Image
 from delineate.data.doctor.check import check
 from delineate.data.doctor.fix import write_fixed
 from delineate.data.formats.headers import stated_orientation
-from delineate.data.formats.images import read_image, read_mask
 from delineate.data.formats.orientation import exif_orientation, turned
+from delineate.data.formats.registry import read_image, read_mask
 from delineate.data.loading.open import open_data
 
 GRAY = (np.arange(6, dtype=np.uint8).reshape(2, 3) * 40) + 10

@@ -17,7 +17,7 @@ from delineate.data.formats.registry import (
     file_stem,
     open_image,
     read_geometry,
-    read_labels,
+    read_mask,
     write_mask,
 )
 
@@ -41,14 +41,14 @@ def save(path: Path, array: Any, *, affine: Any = None, edit: Callable[[Any], No
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32, np.float64])
 def test_labels_of_any_number_type_are_whole_numbers(tmp_path: Path, dtype: type):
     path = save(tmp_path / "x.nii.gz", LABELS.astype(dtype))
-    voxels = read_labels(path)
+    voxels = read_mask(path)
     assert voxels.dtype == np.uint8
     assert np.array_equal(voxels, LABELS)
     assert read_geometry(path).spacing == (2, 3, 4)
 
 
 def test_many_labels_need_sixteen_bits(tmp_path: Path):
-    voxels = read_labels(save(tmp_path / "x.nii", (LABELS * 1000).astype(np.int32)))
+    voxels = read_mask(save(tmp_path / "x.nii", (LABELS * 1000).astype(np.int32)))
     assert voxels.dtype == np.uint16
     assert voxels.max() == 2000
 
@@ -60,12 +60,12 @@ def test_scaled_values_are_scaled(tmp_path: Path):
     path = save(tmp_path / "x.nii.gz", LABELS.astype(np.int16), edit=half)
     assert np.allclose(open_image(path).read(), LABELS / 2 + 1)
     with pytest.raises(DataError, match=r"x\.nii\.gz is no label volume: it has 8 voxels with fractions, such as 1\.5"):
-        read_labels(path)
+        read_mask(path)
 
 
 def test_one_frame_counts_as_none_and_many_are_refused(tmp_path: Path):
     one = save(tmp_path / "one.nii.gz", LABELS[..., None].astype(np.uint8))
-    assert read_labels(one).shape == (2, 3, 4)
+    assert read_mask(one).shape == (2, 3, 4)
     many = save(tmp_path / "many.nii.gz", np.zeros((2, 3, 4, 5), np.uint8))
     with pytest.raises(DataError, match=r"many\.nii\.gz has 4 axes \(2×3×4×5\); save each frame"):
         read_geometry(many)
@@ -102,7 +102,7 @@ def _pixdim(*values: float) -> Callable[[Any], None]:
 def test_impossible_spacing_names_the_file(tmp_path: Path, edit: Callable[[Any], None], words: str):
     path = save(tmp_path / "x.nii.gz", LABELS.astype(np.uint8), edit=edit)
     with pytest.raises(DataError, match=rf"x\.nii\.gz .*{words}"):
-        read_labels(path)
+        read_mask(path)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_what_is_no_label(tmp_path: Path, value: float, words: str):
     array = LABELS.astype(np.float32)
     array[1, 2, 3] = value
     with pytest.raises(DataError, match=words):
-        read_labels(save(tmp_path / "x.nii.gz", array))
+        read_mask(save(tmp_path / "x.nii.gz", array))
 
 
 @pytest.mark.parametrize("keep", [0, 10, 200, -20, -1])
@@ -122,7 +122,7 @@ def test_truncated_files_are_one_line(tmp_path: Path, keep: int, suffix: str):
     path = save(tmp_path / f"x{suffix}", noise)
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(DataError, match=r"x\.nii") as caught:
-        read_labels(path)
+        read_mask(path)
     assert "\n" not in str(caught.value)
 
 
@@ -132,7 +132,7 @@ def test_a_flipped_bit_is_noticed(tmp_path: Path):
     content[len(content) // 2] ^= 16
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"x\.nii\.gz is damaged"):
-        read_labels(path)
+        read_mask(path)
 
 
 def test_other_files_under_its_name(tmp_path: Path):
@@ -160,7 +160,7 @@ def test_the_extra_is_named_where_nibabel_is_missing(tmp_path: Path, monkeypatch
     path = save(tmp_path / "x.nii.gz", LABELS.astype(np.uint8))
     monkeypatch.setitem(sys.modules, "nibabel", None)
     with pytest.raises(DataError, match=r"pip install nibabel"):
-        read_labels(path)
+        read_mask(path)
 
 
 def test_geometry_is_compared_in_millimetres(tmp_path: Path):
@@ -221,5 +221,5 @@ def test_real_label_volumes_have_few_labels_and_their_images_geometry(shared_dat
     masks = sorted((shared_data / "MSD-Hippocampus" / "masks").glob("*.nii.gz"))
     assert masks
     for mask in masks:
-        assert set(np.unique(read_labels(mask))) <= {0, 1, 2}
+        assert set(np.unique(read_mask(mask))) <= {0, 1, 2}
         check_same_grid(mask, mask.parents[1] / "images" / mask.name)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from delineate.common.errors import DataError
 from delineate.data.core.stacks import Stack, assemble, choose_spacing, parse_spacing, stack_names
-from delineate.data.formats.images import read_mask
+from delineate.data.formats.registry import read_mask
 
 RULE = r"(?P<volume>patient\d+_frame\d+)_slice_(?P<slice>\d+)"
 

@@ -19,7 +19,7 @@ from delineate.artefact.format import Artefact, save
 from delineate.common.errors import ArtefactError, DataError
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
-from delineate.data.formats.images import read_mask
+from delineate.data.formats.registry import read_mask
 from delineate.evaluation.predictions import PredictionList
 from delineate.fewshot.segmenter import FewShotPredictor
 from delineate.inference.predictor import Predictor

@@ -15,7 +15,8 @@ from delineate.artefact.format import Artefact
 from delineate.common.errors import DataError
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
-from delineate.data.formats.images import read_mask, write_mask
+from delineate.data.formats.images import write_mask
+from delineate.data.formats.registry import read_mask
 from delineate.evaluation.files import Evaluation, Options, evaluate_folders
 from delineate.evaluation.predictions import PredictionList
 from delineate.inference.files import predict_files

@@ -11,7 +11,7 @@ import pytest
 from delineate.artefact.format import Artefact
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
-from delineate.data.formats.images import read_image
+from delineate.data.formats.registry import read_image
 from delineate.data.layouts.source import DataSource
 from delineate.inference.files import predict_files
 from delineate.inference.overlay import PREDICTION, REFERENCE

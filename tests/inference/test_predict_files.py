@@ -16,7 +16,7 @@ from delineate.common.errors import DataError, DelineateError
 from delineate.data.cases.phantom import write_phantoms
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable, LabelRule
-from delineate.data.formats.images import read_mask
+from delineate.data.formats.registry import read_mask
 from delineate.data.layouts.discover import discover
 from delineate.data.layouts.source import DataSource
 from delineate.evaluation.predictions import PredictionList

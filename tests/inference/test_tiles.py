@@ -16,7 +16,7 @@ from delineate.artefact.format import Artefact, load, save
 from delineate.data.augment.windows import tiles
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
-from delineate.data.formats.images import read_mask
+from delineate.data.formats.registry import read_mask
 from delineate.inference import predictor as predictor_module
 from delineate.inference.files import predict_files
 from delineate.inference.predictor import Predictor

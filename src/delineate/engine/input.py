@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from delineate.common.errors import RecipeError
 from delineate.data.cases.census import Census
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.intensity import USUAL_CLIP
-from delineate.engine.recipe import Recipe
+from delineate.engine.recipe import Channels, Recipe
 
 
 def settle_input(recipe: Recipe, census: Census) -> tuple[Recipe, InputSpec]:
     """The recipe with each `auto` of its input replaced by what the data say, and the specification that follows.
 
-    Channels: gray if all images are. Intensity: images of 8 bits fill their range by convention, so `range`; deeper ones seldom
-    do (12 bits in 16), so `percentile`, which needs no unit. `window` and `zscore` are for who knows the values: never `auto`.
+    Channels: by name where they are files of their own; else gray if all images are. Intensity: images of 8 bits fill their range
+    by convention, so `range`; deeper ones seldom do (12 bits in 16), so `percentile`, which needs no unit. `window` and `zscore`
+    are for who knows the values: never `auto`.
     """
     wanted, bits = recipe.input, census.bits
-    channels = wanted.channels
-    if channels == "auto":
-        channels = "grey" if set(census.channels) == {"grey"} else "rgb"
+    channels = _channels(wanted.channels, census)
     intensity = wanted.intensity
     if intensity == "auto":
         intensity = "percentile" if bits > 8 else "range"
@@ -37,6 +38,20 @@ def settle_input(recipe: Recipe, census: Census) -> tuple[Recipe, InputSpec]:
     _check_windows(spec, census)
     settled = wanted.model_copy(update={"channels": channels, "intensity": intensity, "zscore_clip": clip})
     return recipe.model_copy(update={"input": settled}), spec
+
+
+def _channels(wanted: Channels, census: Census) -> Literal["rgb", "bgr", "grey"] | tuple[str, ...]:
+    """What the network sees. Raises `RecipeError` for channels that the data have not."""
+    named = census.named
+    if wanted == "auto":
+        return named or ("grey" if census.grey else "rgb")
+    if isinstance(wanted, str) and not named:
+        return wanted
+    if wanted == named:
+        return named
+    stated = wanted if isinstance(wanted, str) else ", ".join(wanted)
+    there = f"the channels {', '.join(named)}" if named else f"{' and '.join(sorted(census.channels))} pictures"
+    raise RecipeError(f"input.channels: {stated} cannot be had, since the data have {there}; leave it out")
 
 
 def _check_windows(spec: InputSpec, census: Census) -> None:

@@ -18,7 +18,7 @@ from delineate.common.errors import NotFiniteError
 from delineate.common.files import write_bytes
 from delineate.common.paths import fitting
 from delineate.data.augment.windows import cut, tiles
-from delineate.data.cases.pixels import case_image, case_mask
+from delineate.data.cases.pixels import case_mask, case_view, input_pixels, open_case
 from delineate.data.core.input_spec import InputSpec, Pixels
 from delineate.data.core.manifest import IGNORE, Case, Manifest
 from delineate.data.formats.images import write_mask
@@ -39,13 +39,14 @@ class _Pair:
 
     case: Case
     image: Pixels
+    """With the channels that the model takes."""
     reference: NDArray[np.uint8]
 
     @classmethod
-    def read(cls, manifest: Manifest, case: Case, max_pixels: int) -> _Pair:
+    def read(cls, manifest: Manifest, case: Case, spec: InputSpec, max_pixels: int) -> _Pair:
         reference = case_mask(manifest, case, max_pixels=max_pixels)
         assert reference is not None  # unlabelled cases were left out
-        return cls(case, case_image(manifest, case, max_pixels=max_pixels), reference)
+        return cls(case, input_pixels(open_case(manifest, case, max_pixels=max_pixels), spec), reference)
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def judge(manifest: Manifest, max_pixels: int, trained: Trained) -> Judged:
     """Score the validation cases by the predictor that `delineate predict` uses; their masks go into `masks/`."""
     predictor = Predictor(trained.artefact, device=str(trained.device))
     scored = [
-        _score(predictor, _Pair.read(manifest, case, max_pixels), manifest, trained.folder / "masks")
+        _score(predictor, _Pair.read(manifest, case, predictor.spec, max_pixels), manifest, trained.folder / "masks")
         for case in manifest.split("val")
         if case.masks
     ]
@@ -109,8 +110,9 @@ def _pictures(
     predictor: Predictor, manifest: Manifest, scored: Sequence[_Scored], folder: Path, max_pixels: int
 ) -> None:
     for rank, each in selected(sorted(scored, key=lambda one: one.dice)).items():
-        pair = _Pair.read(manifest, each.case, max_pixels)
-        drawn = draw(pair.image, predictor.predict(pair.image), pair.reference, classes=manifest.classes)
+        pair = _Pair.read(manifest, each.case, predictor.spec, max_pixels)
+        seen = case_view(manifest, each.case, max_pixels=max_pixels)
+        drawn = draw(seen, predictor.predict(pair.image), pair.reference, classes=manifest.classes)
         _write_png(folder / "overlays" / fitting(f"{rank}_{each.case.id}", ".png"), drawn)
         for name, panel in _panels(predictor.artefact, pair).items():
             _write_png(folder / "panels" / each.case.id / f"{name}.png", panel)

@@ -56,11 +56,17 @@ class DataSection(_Section):
     )
 
 
+Channels = Literal["auto", "rgb", "bgr", "grey"] | tuple[str, ...]
+
+
 class InputSection(_Section):
     """How pixels become the network's input; `auto` is settled by the data and then saved resolved."""
 
     size: tuple[int, int] = Field((256, 256), description="working height and width; patch: of the windows")
-    channels: Literal["auto", "rgb", "bgr", "grey"] = Field("auto", description="auto: grey if all images are grey")
+    channels: Channels = Field(
+        "auto",
+        description="auto: grey if all images are grey, and the channels by name where these are files of their own",
+    )
     fit: Fit = Field(
         "stretch",
         description="letterbox keeps the aspect ratio; patch shows windows of the image at its own resolution",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from delineate.data.core.group_words import KINDS, words_of
 from delineate.data.core.known import DIGITS
 from delineate.data.core.manifest import Case, Manifest
 from delineate.data.core.words import SPLIT_NAMES
-from delineate.data.formats.images import read_content
+from delineate.data.formats.registry import digest_of
 from delineate.data.layouts.split_lists import apply_lists
 
 
@@ -38,7 +37,7 @@ def mask_hashes(manifest: Manifest, cases: Sequence[Case]) -> list[str]:
         digest = case.hashes.get(case.masks[0], "")
         if not digest:
             try:
-                digest = hashlib.sha256(read_content(manifest.path(case.masks[0]))).hexdigest()
+                digest = digest_of(manifest.path(case.masks[0]))
             except DelineateError:
                 continue
         found.append(digest[:DIGITS])

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
 from delineate.data.core.findings import count, some
-from delineate.data.formats.registry import file_stem, read_labels
+from delineate.data.formats.registry import file_stem, read_mask
 from delineate.evaluation.references import mask_like_files
 
 
@@ -47,9 +47,9 @@ def instance_maps(folder: Path) -> dict[str, Path]:
 def read_instances(path: Path) -> NDArray[Any]:
     """Object numbers H×W (X×Y×Z of a volume), uint8 or uint16, 0 = background; numbers need not be consecutive.
 
-    Raises `DataError` as `read_labels`, and for a black and white mask, in which objects have no numbers.
+    Raises `DataError` as `read_mask`, and for a black and white mask, in which objects have no numbers.
     """
-    raw = read_labels(path)
+    raw = read_mask(path)
     if set(np.unique(raw).tolist()) in ({255}, {0, 255}):
         raise DataError(f"{path} is black and white (0 and 255); an instance map has another number for each object")
     return raw

@@ -20,7 +20,7 @@ from delineate.data.core import labels
 from delineate.data.core.findings import count, some
 from delineate.data.core.known import Role
 from delineate.data.core.manifest import ClassTable, LabelRule
-from delineate.data.formats.registry import check_same_grid, read_labels, reads_volume
+from delineate.data.formats.registry import check_same_grid, read_mask, reads_volume
 from delineate.evaluation.references import mask_like_files
 
 FILE_NAME = "predictions.json"
@@ -163,7 +163,7 @@ def read_prediction(path: Path, rule: LabelRule) -> NDArray[np.uint8]:
 
     Raises `DataError` naming the file and the values that the rule does not know.
     """
-    return labels.apply(rule, read_labels(path, rule.coding), path)
+    return labels.apply(rule, read_mask(path, rule.coding), path)
 
 
 def check_place(prediction: Path, reference: Path) -> None:

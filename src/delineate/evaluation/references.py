@@ -24,7 +24,7 @@ from delineate.data.core.label_table import find_labels
 from delineate.data.core.manifest import Case, ClassTable, Manifest
 from delineate.data.core.words import Role, ending, folder_word, mask_base, normal
 from delineate.data.formats.archives import packed_stem
-from delineate.data.formats.registry import check_same_grid, file_stem, read_geometry, read_labels, reads_volume
+from delineate.data.formats.registry import check_same_grid, file_stem, read_geometry, read_mask, reads_volume
 from delineate.data.layouts.discover import find_volumes, to_manifest
 from delineate.data.layouts.groups import with_groups
 from delineate.data.layouts.pairing import merged
@@ -90,7 +90,7 @@ def open_references(
 def read_reference(manifest: Manifest, case: Case) -> NDArray[np.uint8]:
     """A case's class indices (255 = ignore), merged over its mask files: H×W, or X×Y×Z of a volume.
 
-    Raises `DataError` as `read_labels`, for values that are no class of the manifest, and for masks of one case that do not
+    Raises `DataError` as `read_mask`, for values that are no class of the manifest, and for masks of one case that do not
     lie in the same place. The case has masks.
     """
     if not reads_volume(manifest.path(case.masks[0])):
@@ -100,7 +100,7 @@ def read_reference(manifest: Manifest, case: Case) -> NDArray[np.uint8]:
     paths = [manifest.path(mask) for mask in case.masks]
     for other in paths[1:]:
         check_same_grid(paths[0], other)
-    return labels.merge([labels.apply(manifest.labels, read_labels(path), path) for path in paths])
+    return labels.merge([labels.apply(manifest.labels, read_mask(path), path) for path in paths])
 
 
 def read_as(manifest: Manifest, cases: tuple[Case, ...]) -> Manifest:

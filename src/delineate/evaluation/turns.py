@@ -36,6 +36,6 @@ def turn_notes(manifest: Manifest, units: Sequence[Unit], folder: Path, listed: 
 def _shown(manifest: Manifest, case: Case) -> Shown | None:
     """None where the image is gone or cannot be read, which does no harm to scores."""
     try:
-        return stated(manifest.path(case.images[0]), [manifest.path(mask) for mask in case.masks])
+        return stated([manifest.path(image) for image in case.images], [manifest.path(mask) for mask in case.masks])
     except Exception:
         return None

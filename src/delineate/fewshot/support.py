@@ -26,7 +26,7 @@ from delineate.data.core.label_table import parse_labels
 from delineate.data.core.manifest import IGNORE, Case, ClassTable
 from delineate.data.core.mask_values import mask_values
 from delineate.data.formats.from_pillow import pillow_mask
-from delineate.data.formats.images import raw_mask, read_content, read_image, read_mask
+from delineate.data.formats.registry import read_image, read_mask, read_raw_labels
 from delineate.data.layouts.source import DataSource, as_source
 from delineate.inference.given import as_pixels
 
@@ -82,7 +82,7 @@ class Support:
 
         Raises `DataError`.
         """
-        raw = [raw_mask(read_content(mask), mask) for _, mask in pairs]
+        raw = [read_raw_labels(mask) for _, mask in pairs]
         files = [mask_values(one, str(mask)) for one, (_, mask) in zip(raw, pairs, strict=True)]
         for one, (image, mask) in zip(files, pairs, strict=True):
             if set(one.counts) == {0}:
@@ -112,6 +112,10 @@ class Support:
         """
         source = as_source(data)
         folder, manifest = source.path, source.manifest()
+        if manifest.channels:
+            raise DataError(
+                f"the images of {folder} lie in several files each ({', '.join(manifest.channels)}); in a support each is one"
+            )
         pairs = []
         for case in manifest.cases:
             if len(case.masks) > 1:
@@ -158,7 +162,7 @@ class Support:
 def _warn_of_turns(pairs: Sequence[tuple[Path, Path]]) -> None:
     """Warn of masks that EXIF turns otherwise than their images; sizes that do not fit are refused elsewhere."""
     cases = [Case(id=str(image), images=(str(image),), masks=(str(mask),)) for image, mask in pairs]
-    for finding in turned_apart(cases, {str(image): stated(image, [mask]) for image, mask in pairs}):
+    for finding in turned_apart(cases, {str(image): stated([image], [mask]) for image, mask in pairs}):
         warnings.warn(str(finding), stacklevel=4)
 
 

@@ -39,7 +39,7 @@ Progress = Callable[[int, int], None]
 
 def predict_files(
     predictor: Predictor,
-    inputs: Iterable[Path | str | DataSource],
+    inputs: Iterable[Path | str | DataSource] | Inputs,
     out: Path | str,
     *,
     split: SplitChoice | None = None,
@@ -52,7 +52,9 @@ def predict_files(
     executor: Executor | None = None,
     axis: int | None = None,
 ) -> PredictionResult:
-    """Predict every image of `inputs` (files, folders, patterns) into the folder `out`: pictures, and volumes slice by slice.
+    """Predict every image of `inputs` (files, folders, patterns; or what was found in them) into the folder `out`.
+
+    Pictures are predicted as they are, volumes slice by slice.
 
     With `split`, the inputs are data sets (folders, manifests, sources) and only that split's images are predicted; overlays then
     show the references, too (dashed). `executor`: who does the work; None: threads of this process. `axis`: of volumes, across
@@ -65,8 +67,8 @@ def predict_files(
     start = time.perf_counter()
     if axis not in (None, 0, 1, 2):
         raise DataError(f"axis {axis} is none of 0 (right-left), 1 (back-front) and 2 (feet-head)")
-    given = list(inputs)
-    found = _find(predictor, given, split)
+    given = [] if isinstance(inputs, Inputs) else list(inputs)
+    found = inputs if isinstance(inputs, Inputs) else _find(predictor, given, split)
     plan = make_plan(found, Path(out), predictor.classes, overlay=overlay, probabilities=probabilities)
     references = References.of(map(as_source, given), predictor.classes) if overlay and split else References()
     plan.check(overwrite)

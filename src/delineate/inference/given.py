@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from delineate.common.errors import DataError
+from delineate.data.cases.pixels import input_pixels
 from delineate.data.core.input_spec import InputSpec, Pixels
 from delineate.data.core.intensity import Rule, usable
 from delineate.data.formats.from_pillow import pillow_pixels
-from delineate.data.formats.images import read_image
+from delineate.data.formats.registry import read_image
+from delineate.data.formats.several import open_several
 
 
-def as_pixels(image: Any, rule: Rule = "range") -> Pixels:
+def as_pixels(image: Any, rule: Rule = "range", channels: str | tuple[str, ...] = "") -> Pixels:
     """An array, a Pillow image or a path → uint8 or uint16 H×W, H×W×3 or H×W×4; where the intensity `rule` is another than `range`,
-    arrays of other numbers are taken, too. Raises `DataError` for anything else."""
+    arrays of other numbers are taken, too. Raises `DataError` for anything else.
+
+    `channels`: those that the model takes. Where they are named, an image is H×W×channels in their order, or one image for each
+    by its name: `{"t1": "a_t1.png", "flair": "a_flair.png"}`.
+    """
+    if isinstance(image, Mapping):
+        return _stacked(image, rule, channels)
     if isinstance(image, str | Path):
         return read_image(Path(image))
     if hasattr(image, "convert"):
@@ -28,23 +37,56 @@ def as_pixels(image: Any, rule: Rule = "range") -> Pixels:
     elif not isinstance(image, np.ndarray) or image.dtype not in (np.uint8, np.uint16):
         kind = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
         raise DataError(f"an image to predict is uint8 or uint16, not {kind}; scale it to 0…255 or 0…65535 first")
-    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)) or image.size == 0:
+    known = (1, 3, 4) if isinstance(channels, str) else (len(channels),)
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in known) or image.size == 0:
         raise DataError(f"an image to predict is H×W, H×W×3 or H×W×4, not of shape {image.shape}")
     return image
+
+
+def read_input(path: Path, channels: Sequence[tuple[str, Path]], spec: InputSpec, max_pixels: int) -> Pixels:
+    """The pixels of an image's file or files, with the channels that the model takes.
+
+    Raises `DataError` as `read_image`, and for other channels than the model's.
+    """
+    if not channels and isinstance(spec.channels, str):
+        return read_image(path, max_pixels=max_pixels)
+    files = [file for _, file in channels] or [path]
+    handle = open_several(files, [name for name, _ in channels], max_pixels=max_pixels)
+    return input_pixels(handle, spec)
+
+
+def _stacked(images: Mapping[str, Any], rule: Rule, channels: str | tuple[str, ...]) -> Pixels:
+    if isinstance(channels, str) or set(images) != set(channels):
+        wanted = f"{channels} images" if isinstance(channels, str) else f"the channels {', '.join(channels)}"
+        raise DataError(f"the model takes {wanted}, and this image has {', '.join(images)}")
+    planes = [as_pixels(images[name], rule) for name in channels]
+    odd = next((name for name, one in zip(channels, planes, strict=True) if one.ndim > 2), None)
+    if odd is not None or len({(one.shape, one.dtype) for one in planes}) > 1:
+        kinds = ", ".join(f"{name} {one.dtype} {one.shape}" for name, one in zip(channels, planes, strict=True))
+        raise DataError(f"channels are gray and alike in size and type, not {kinds}")
+    return np.stack(planes, axis=-1)
 
 
 def remark(pixels: Pixels, spec: InputSpec) -> str | None:
     """What the user should know when an image is not of the kind that the model was trained on; None if it is."""
     bits = 8 * pixels.dtype.itemsize
+    if not isinstance(spec.channels, str):
+        if pixels.dtype.kind != "u" or bits == spec.source_bits:
+            return None
+        return f"{bits}-bit channels given to a model trained on {spec.source_bits}-bit ones; {_scale(bits, spec)}"
     grey = pixels.ndim == 2 or pixels.shape[2] == 1
     wanted = "grey" if spec.channels == "grey" else "RGB"
     given = "grey" if grey else "RGB"
     if pixels.dtype.kind == "u" and bits != spec.source_bits:
-        scale = f"0…{2**bits - 1}" if spec.intensity == "range" else spec.rule_words
         return (
             f"{bits}-bit {given} image given to a model trained on {spec.source_bits}-bit {wanted} images; "
-            f"{scale} is read as black to white"
+            f"{_scale(bits, spec)}"
         )
     if wanted == "grey" and not grey:
         return "RGB image given to a model trained on grey images; it is turned to grey"
     return None
+
+
+def _scale(bits: int, spec: InputSpec) -> str:
+    scale = f"0…{2**bits - 1}" if spec.intensity == "range" else spec.rule_words
+    return f"{scale} is read as black to white"

@@ -24,6 +24,8 @@ from delineate.data.splits.drawn import run_manifest, with_drawn_splits
 from delineate.inference.hints import where_images_are
 
 SplitChoice = Split | Literal["all"]
+Channel = tuple[str, Path]
+"""Name and file of a channel."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Input:
 
     image: Path
     name: str
+    channels: tuple[Channel, ...] = ()
+    """Where the image lies in several files, all of them; `image` is the first."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +69,20 @@ def find_split(data: Sequence[DataSource], split: SplitChoice, model: Path | Non
             known = sorted({case.split for case in manifest.cases if case.split})
             said = f"its splits are: {', '.join(known)}" if known else "it names none; give the manifest.json of a run"
             raise DataError(f"{source.path} has no images in split '{split}'; {said}")
-        images += [Input(_checked(manifest, case), case.id) for case in cases]
+        images += [_input(manifest, case) for case in cases]
         folders |= {manifest.path(file).parent for case in manifest.cases for file in case.images + case.masks}
     twice = next((name for name, number in Counter(found.name for found in images).items() if number > 1), None)
     if twice is not None:
         raise DataError(f"two of the data sets have a case '{twice}'; predict them into different folders")
     return Inputs(images, tuple(notes), frozenset(folders))
+
+
+def of_cases(manifest: Manifest, cases: Sequence[Case]) -> Inputs:
+    """The images of some cases, their files as they are. Outputs are named as `find_inputs` does, or by the cases where images lie
+    in several files."""
+    if manifest.channels:
+        return Inputs([_input(manifest, case) for case in cases])
+    return find_inputs(manifest.path(case.images[0]) for case in cases)
 
 
 def expand(inputs: Iterable[Path | str], notes: list[str] | None = None) -> list[Path]:
@@ -120,10 +132,15 @@ def _divided(source: DataSource, split: SplitChoice, model: Path | None) -> tupl
     return with_drawn_splits(manifest, saved), [f"{source.path} names no splits: split '{split}' as {saved} drew it"]
 
 
-def _checked(manifest: Manifest, case: Case) -> Path:
-    """The case's image. Raises `DataError` where it is another one than the run knew."""
-    path = manifest.path(case.images[0])
-    expected = case.hashes.get(case.images[0])
+def _input(manifest: Manifest, case: Case) -> Input:
+    files = [_checked(manifest, case, file) for file in case.images]
+    return Input(files[0], case.id, tuple(zip(manifest.channels, files, strict=True)) if manifest.channels else ())
+
+
+def _checked(manifest: Manifest, case: Case, file: str) -> Path:
+    """A file of the case's image. Raises `DataError` where it is another one than the run knew."""
+    path = manifest.path(file)
+    expected = case.hashes.get(file)
     if expected is not None and Address.parse(path) is None and path.is_file() and sha256(path) != expected:
         raise DataError(f"{path} is not the file that the manifest was made from; restore it")
     return path

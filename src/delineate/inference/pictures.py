@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from delineate.data.core.input_spec import Pixels
-from delineate.data.formats.images import read_image
+from delineate.data.formats.registry import read_image
+from delineate.inference.given import read_input
 from delineate.inference.parts import Job, Report
 from delineate.inference.plan import Item
 from delineate.inference.results import FileResult
@@ -28,7 +29,8 @@ class Picture:
 
     def read(self) -> Pixels:
         """As `Part.read`."""
-        return read_image(self.item.image, max_pixels=self.job.max_pixels)
+        spec = self.job.worker.predictor.spec
+        return read_input(self.item.image, self.item.channels, spec, self.job.max_pixels)
 
     def store(self, worker: Worker, output: Output, report: Report) -> FileResult:
         """As `Part.store`."""
@@ -38,7 +40,8 @@ class Picture:
         write_class_map(item.mask, indices, classes)
         if item.overlay is not None:
             reference = self.job.references.mask(item.name, indices.shape)
-            write_overlay(item.overlay, self.read(), indices, classes, reference)
+            image = read_image(item.image, max_pixels=self.job.max_pixels)
+            write_overlay(item.overlay, image, indices, classes, reference)
         if item.maps:
             write_maps(item.maps, worker.planes(output))
         percent = tuple((100 * counts[1:] / indices.size).tolist())

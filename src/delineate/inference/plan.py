@@ -15,7 +15,7 @@ from delineate.common.paths import too_long
 from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.registry import reads_volume
 from delineate.inference import ownership
-from delineate.inference.inputs import Input, Inputs
+from delineate.inference.inputs import Channel, Input, Inputs
 
 SUMMARY = "summary.csv"
 OVERLAYS, MAPS = "overlays", "probabilities"
@@ -32,10 +32,12 @@ class Item:
     """One image, and where what is made of it goes."""
 
     image: Path
-    """A file, or the address of a picture in a packed file (`data.formats.archives`)."""
+    """A file, or the address of a picture in a packed file (`data.formats.archives`); of several files the first."""
     name: str
     """Of its outputs, relative to the plan's folder, without suffix, in POSIX form."""
     mask: Path
+    channels: tuple[Channel, ...] = ()
+    """Where an image lies in several files, all of them."""
     overlay: Path | None = None
     """None where overlays were not asked for."""
     maps: tuple[Path, ...] = ()
@@ -62,8 +64,9 @@ class Plan:
 
     @property
     def inputs(self) -> set[Path]:
-        """The images, links resolved."""
-        return {item.image.resolve() for item in self.items}
+        """The images' files, links resolved."""
+        further = {path.resolve() for item in self.items for _, path in item.channels}
+        return {item.image.resolve() for item in self.items} | further
 
     @property
     def masks(self) -> list[str]:
@@ -121,4 +124,5 @@ def _item(found: Input, folder: Path, overlay: bool, maps: Sequence[Path]) -> It
         overlay=folder / OVERLAYS / f"{found.name}{PICTURE}" if overlay else None,
         maps=tuple(inner / file for inner in maps),
         volume=volume,
+        channels=found.channels,
     )

@@ -85,7 +85,8 @@ class Predictor:
     def predict(self, image: Any) -> NDArray[np.uint8]:
         """Class indices H×W at the image's own size (binary: 0 and 1).
 
-        `image`: uint8 or uint16 H×W, H×W×3 or H×W×4 (RGB order), a Pillow image, or a path. Raises `DataError` for others.
+        `image`: uint8 or uint16 H×W, H×W×3 or H×W×4 (RGB order), a Pillow image, or a path. For a model of named channels:
+        H×W×channels in the order of `spec.channels`, or one such image for each by its name. Raises `DataError` for others.
         """
         pixels = self._remarked(image)
         return self.classes_of(self.prepare(pixels), *pixels.shape[:2])
@@ -178,7 +179,7 @@ class Predictor:
                     top += values.shape[1]
 
     def _remarked(self, image: Any) -> Pixels:
-        pixels = as_pixels(image, self.spec.intensity)
+        pixels = as_pixels(image, self.spec.intensity, self.spec.channels)
         if said := remark(pixels, self.spec):
             warnings.warn(said, stacklevel=3)
         return pixels

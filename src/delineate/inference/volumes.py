@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
-from delineate.data.cases.volumes import as_numbers, windowed
+from delineate.data.cases.pixels import fitted
+from delineate.data.cases.volumes import as_numbers, opened, windowed
 from delineate.data.core.input_spec import Pixels
 from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.canonical import Canonical
-from delineate.data.formats.registry import open_image
 from delineate.inference.map_store import MapStore
 from delineate.inference.parts import Job, Report
 from delineate.inference.plan import Item
@@ -95,10 +95,9 @@ class Volume:
     def __init__(self, item: Item, job: Job) -> None:
         """Raises `DataError` for a file that is no volume, or does not tell where its voxels lie."""
         self._item, self._job = item, job
-        handle = open_image(item.image)
-        if not handle.is_volume:
-            raise DataError(f"{item.image} holds a picture, although its name is that of a volume; rename it")
-        self._handle = Canonical(handle)
+        files = [path for _, path in item.channels] or [item.image]
+        volume = opened(files, [name for name, _ in item.channels])
+        self._handle = Canonical(fitted(volume.stored, job.worker.predictor.spec))
         self.axis = job.axis_of(self._handle.geometry)
         self.depth = self._handle.shape[self.axis]
         self.maps = MapStore(job.folder, self.depth) if item.maps else None
@@ -111,13 +110,13 @@ class Volume:
         self._failed: tuple[int, Failure] | None = None
 
     def slice(self, index: int) -> Pixels:
-        """H×W, as the network was trained on. Raises `DataError` for voxels that cannot be read."""
+        """H×W(×channels), as the network was trained on. Raises `DataError` for voxels that cannot be read."""
         if self._failed is not None:
             raise DataError(_LATER)
         with self._reading:
             if self._voxels is None:
                 own = self._job.worker.predictor.spec.own_values
-                self._voxels = self._handle.turn.apply(as_numbers(self._handle.stored.read(), self._item.image, own))
+                self._voxels = as_numbers(self._handle, own)
         return np.ascontiguousarray(np.take(self._voxels, index, self.axis))
 
     def put(self, index: int, indices: NDArray[np.uint8]) -> None:
@@ -190,7 +189,8 @@ class Volume:
         reference = self._job.references.mask(self._item.name, handle.stored.shape)
         shown = None if reference is None else handle.turn.apply(reference)
         assert self._voxels is not None, "all slices were read"
-        shade = self._voxels if self._voxels.dtype == np.uint8 else windowed(self._voxels, self._item.image)
+        seen = self._voxels if self._voxels.ndim == 3 else self._voxels[..., 0]
+        shade = seen if seen.dtype == np.uint8 else windowed(seen, self._item.image)
         image, indices = (np.moveaxis(each, self.axis, 0) for each in (shade, self._indices))
         expected = None if shown is None else np.moveaxis(shown, self.axis, 0)
         numbers = [self._number(index) for index in range(self.depth)]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
-from delineate.data.cases.pixels import case_image, case_mask
+from delineate.data.cases.pixels import case_mask, case_view
 from delineate.data.core.findings import Finding, count
 from delineate.data.core.manifest import Case, Manifest
 from delineate.data.doctor.balance import SPLITS
@@ -175,7 +175,7 @@ def _samples(report: CheckReport, manifest: Manifest, cases: dict[str, Case]) ->
 
 def _picture(manifest: Manifest, case: Case) -> Html:
     try:
-        image = _eight_bits(case_image(manifest, case))
+        image = _eight_bits(case_view(manifest, case))
         mask = case_mask(manifest, case)
     except DataError as error:
         return element("p", str(error), class_="note")

@@ -13,8 +13,7 @@ from delineate.common.errors import DelineateError
 from delineate.common.files import parse_json
 from delineate.data.cases.pixels import case_mask
 from delineate.data.core.manifest import Case, ClassTable, LabelRule, Manifest
-from delineate.data.formats.images import read_image
-from delineate.data.formats.registry import reads_volume
+from delineate.data.formats.registry import read_image, reads_volume
 from delineate.evaluation.metrics.registry import INSTANCE_METRICS
 from delineate.evaluation.openings import FILE_NAME as OPENINGS
 from delineate.evaluation.pairing import by_name

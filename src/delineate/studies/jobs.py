@@ -20,6 +20,7 @@ from delineate.engine.request import TrainRequest, needs_report_only
 from delineate.engine.run import train
 from delineate.engine.state import DamagedState, States
 from delineate.inference.files import predict_files
+from delineate.inference.inputs import of_cases
 from delineate.inference.predictor import load
 from delineate.report.run import write_run_report
 from delineate.studies.memory import peak_memory, reset_peak
@@ -95,8 +96,8 @@ class Job:
         (scores_folder(self.folder, self.entrant, self.seed) / "scores.json").unlink(missing_ok=True)
         shutil.rmtree(self.predictions, ignore_errors=True)
         manifest = Manifest.load(self.manifest)
-        images = [manifest.path(case.images[0]) for case in manifest.split("test") if case.masks]
-        result = predict_files(load(self.run), images, self.predictions)
+        cases = [case for case in manifest.split("test") if case.masks]
+        result = predict_files(load(self.run), of_cases(manifest, cases), self.predictions)
         if result.failures:
             raise DelineateError(f"{self.name}: {result.failures[0].error}")
         minutes = RunFolder(self.run).read_summary()["minutes"]

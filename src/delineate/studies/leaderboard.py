@@ -14,8 +14,8 @@ import numpy as np
 
 from delineate.common.csv_text import csv_text
 from delineate.common.files import write_json, write_text
-from delineate.data.core.manifest import Manifest
-from delineate.data.formats.images import read_image
+from delineate.data.cases.pixels import input_pixels, open_case
+from delineate.data.core.manifest import Case, Manifest
 from delineate.evaluation.budgets import budget_words
 from delineate.evaluation.comparison import shared_tables
 from delineate.evaluation.models import Model
@@ -185,22 +185,22 @@ def _cost(jobs: Sequence[Job]) -> Cost | None:
     results = [job.result() for job in jobs]
     predictor = load(jobs[0].run)
     manifest = Manifest.load(jobs[0].manifest)
-    images = [manifest.path(case.images[0]) for case in manifest.split("test")[: TIMED_IMAGES + 1]]
+    timed = manifest.split("test")[: TIMED_IMAGES + 1]
     network = predictor.method.deploy().eval()
     counted = count_cost(network, in_channels=predictor.spec.in_channels, size=predictor.spec.size)
     peaks = [float(result["peak_mib"]) for result in results if result.get("peak_mib") is not None]
     return Cost(
         parameters=sum(parameter.numel() for parameter in predictor.method.parameters()),
         gigaflops=counted.gigaflops,
-        milliseconds=1000 * _seconds(predictor, images),
+        milliseconds=1000 * _seconds(predictor, manifest, timed),
         device=str(predictor.device),
         minutes=fmean(float(result["minutes"]) for result in results),
         peak_mib=max(peaks, default=None),
     )
 
 
-def _seconds(predictor: Predictor, images: Sequence[Path]) -> float:
-    pixels = [read_image(path) for path in images]
+def _seconds(predictor: Predictor, manifest: Manifest, cases: Sequence[Case]) -> float:
+    pixels = [input_pixels(open_case(manifest, case), predictor.spec) for case in cases]
     predictor.predict(pixels[0])
     times = []
     for image in pixels[1:] or pixels:

@@ -57,6 +57,11 @@ class Census:
         return 16 if 16 in self.depths else 8
 
     @property
+    def named(self) -> tuple[str, ...]:
+        """Names of the channels, where each is a file of its own; the same in all cases of a data set."""
+        return next(iter(self.facts.values())).named if self.facts else ()
+
+    @property
     def grey(self) -> bool:
         """Whether every image has a single channel."""
         return set(self.channels) == {"grey"}

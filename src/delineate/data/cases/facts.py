@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -11,11 +10,12 @@ from delineate.data.core.input_spec import Pixels
 from delineate.data.core.known import picture_digest
 from delineate.data.core.manifest import Case, LabelRule, Manifest
 from delineate.data.core.mask_values import MaskValues, mask_values
-from delineate.data.formats.headers import stated_orientation
-from delineate.data.formats.images import decode_image, raw_mask, read_content
+from delineate.data.formats.contract import ImageHandle
+from delineate.data.formats.registry import open_image
+from delineate.data.formats.several import joined
 
 Watch = Callable[[str, Pixels], None]
-"""Called with a case's id and its decoded image (of a volume: one of its slices), from several threads."""
+"""Called with a case's id and what people see of it (`cases.pixels.case_view`; of a volume: one slice), from several threads."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Facts:
     """Of the image, or of a volume's slices."""
     width: int
     channels: str
-    """'grey', 'RGB' or 'RGBA'."""
+    """'grey', 'RGB' or 'RGBA'; of channels in files of their own their names: 'T1 + FLAIR'."""
     bits: int
     values: dict[int, int]
     """Raw mask value → pixels, over all masks of the case."""
@@ -35,7 +35,9 @@ class Facts:
     constant: bool = False
     """Whether the image has one value throughout: such pictures are equal without being copies."""
     turns: tuple[int, ...] = ()
-    """EXIF orientations that the image's file and those of its masks state (`data.formats.orientation`); 1 is upright."""
+    """EXIF orientations that the image's files and those of its masks state (`data.formats.orientation`); 1 is upright."""
+    named: tuple[str, ...] = ()
+    """Names of the channels that are files of their own."""
     planes: tuple[Mapping[int, int], ...] = ()
     """Of a volume: `values` of each of its slices. Pictures have none."""
 
@@ -59,25 +61,25 @@ def read_picture(manifest: Manifest, case: Case, max_pixels: int, watch: Watch |
     hashes: dict[str, str] = {}
     turns: list[int] = []
 
-    def content(relative: str) -> bytes:
-        found = read_content(manifest.path(relative), max_pixels)
-        hashes[relative] = hashlib.sha256(found).hexdigest()
+    def opened(relative: str) -> ImageHandle:
+        found = open_image(manifest.path(relative), max_pixels=max_pixels)
+        hashes[relative] = found.digest()
         check_same_file(manifest, case, relative, hashes[relative])
-        turns.append(stated_orientation(found))
+        turns.append(found.orientation)
         return found
 
-    image_path = manifest.path(case.images[0])
-    image = decode_image(content(case.images[0]), image_path, max_pixels=max_pixels)
+    files = [opened(relative) for relative in case.images]
+    image = joined(files, manifest.channels).read()
     masks = []
     for relative in case.masks:
         path = manifest.path(relative)
-        mask = raw_mask(content(relative), path, max_pixels=max_pixels)
+        mask = opened(relative).labels()
         if mask.pixels.shape[:2] != image.shape[:2]:
-            raise DataError(_differing(str(path), mask.pixels.shape[:2], str(image_path), image.shape[:2]))
+            raise DataError(_differing(str(path), mask.pixels.shape[:2], str(files[0].path), image.shape[:2]))
         masks.append(mask_values(mask, relative))
     if watch is not None:
-        watch(case.id, image)
-    facts = replace(_facts(image), turns=tuple(turns))
+        watch(case.id, files[0].read())
+    facts = replace(_facts(image, manifest.channels), turns=tuple(turns))
     seen = None if facts.constant else facts.pixels
     return Read(case.model_copy(update={"hashes": hashes, "pixels": seen}), facts, masks)
 
@@ -99,9 +101,9 @@ def _differing(mask_path: str, mask: tuple[int, ...], image_path: str, image: tu
     )
 
 
-def _facts(image: Pixels) -> Facts:
-    channels = "grey" if image.ndim == 2 else {3: "RGB", 4: "RGBA"}[image.shape[2]]
+def _facts(image: Pixels, named: tuple[str, ...]) -> Facts:
+    channels = " + ".join(named) or ("grey" if image.ndim == 2 else {3: "RGB", 4: "RGBA"}[image.shape[2]])
     digest = picture_digest(image)
     constant = bool((image[0] == image[0, 0]).all() and (image == image[0, 0]).all())  # a row first: it mostly tells
     bits = image.dtype.itemsize * 8
-    return Facts(image.shape[0], image.shape[1], channels, bits, {}, digest, constant)
+    return Facts(image.shape[0], image.shape[1], channels, bits, {}, digest, constant, named=named)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from delineate.common.errors import DataError
 from delineate.data.core.manifest import Manifest
-from delineate.data.formats.images import read_content
+from delineate.data.formats.registry import digest_of
 
 
 def moved(manifest: Manifest, root: Path) -> Manifest:
@@ -30,6 +29,6 @@ def moved(manifest: Manifest, root: Path) -> Manifest:
 
 def _digest(path: Path) -> str | None:
     try:
-        return hashlib.sha256(read_content(path)).hexdigest()
+        return digest_of(path)
     except DataError:
         return None

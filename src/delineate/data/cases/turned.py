@@ -13,8 +13,7 @@ from typing import Protocol
 
 from delineate.data.core.findings import Finding, count, some
 from delineate.data.core.manifest import Case
-from delineate.data.formats.headers import read_header
-from delineate.data.formats.images import read_content
+from delineate.data.formats.registry import open_image
 
 _TURNS_BY_90 = (5, 6, 7, 8)
 
@@ -41,14 +40,14 @@ class _Stated:
     turns: tuple[int, ...]
 
 
-def stated(image: Path, masks: Sequence[Path]) -> Shown:
-    """What the headers of an image and its masks state: the files are read, but not decoded.
+def stated(images: Sequence[Path], masks: Sequence[Path]) -> Shown:
+    """What the headers of an image's files and its masks state: the files are read, but not decoded.
 
-    Raises whatever parsers raise on damaged headers, and `DataError` as `read_content`.
+    Raises `DataError` as `open_image`.
     """
-    headers = [header for path in (image, *masks) if (header := read_header(read_content(path))) is not None]
-    first = headers[0]
-    return _Stated(first.height, first.width, tuple(header.orientation for header in headers))
+    handles = [open_image(path) for path in (*images, *masks)]
+    height, width = handles[0].shape
+    return _Stated(height, width, tuple(handle.orientation for handle in handles))
 
 
 def turned_apart(cases: Sequence[Case], facts: Mapping[str, Shown]) -> list[Finding]:

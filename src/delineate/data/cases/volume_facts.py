@@ -13,7 +13,7 @@ import numpy as np
 from delineate.common.errors import DataError, DelineateError
 from delineate.common.files import read_json, sha256, write_json
 from delineate.data.cases.facts import Facts, Read, Watch, check_same_file
-from delineate.data.cases.volumes import is_volume, opened, widest, windowed
+from delineate.data.cases.volumes import as_numbers, is_volume, opened, widest
 from delineate.data.core.findings import Finding
 from delineate.data.core.manifest import Case, Manifest
 from delineate.data.core.mask_values import MaskValues, count_values
@@ -30,7 +30,7 @@ def grids(manifest: Manifest, findings: list[Finding]) -> dict[str, Canonical]:
         if is_volume(case):
             try:
                 image = manifest.path(case.images[0])
-                found[case.id] = opened(image)
+                found[case.id] = opened([manifest.path(file) for file in case.images], manifest.channels)
                 for mask in case.masks:
                     check_same_grid(image, manifest.path(mask))
             except DataError as error:
@@ -59,7 +59,7 @@ def read_volume(
     counted = [_slice_values(manifest.path(mask), hashes[mask], axis, grid, remembered) for mask in case.masks]
     planes = [_total(each) for each in zip(*counted, strict=True)] or [{}] * grid.shape[axis]
     if watch is not None:
-        voxels = windowed(grid.read(), manifest.path(case.images[0]))
+        voxels = as_numbers(opened([manifest.path(case.images[0])]), own_values=False)
         watch(case.id, np.ascontiguousarray(np.take(voxels, _fullest(planes), axis)))
     spacing = grid.geometry.spacing
     about = {
@@ -67,7 +67,9 @@ def read_volume(
         "pixels": hashes[case.images[0]],
         "spacing": (spacing[axis], *np.delete(spacing, axis).tolist()),
     }
-    facts = Facts(height, width, "grey", 8, {}, hashes[case.images[0]], planes=tuple(planes))
+    named = manifest.channels
+    channels = " + ".join(named) or "grey"
+    facts = Facts(height, width, channels, 8, {}, hashes[case.images[0]], named=named, planes=tuple(planes))
     masks = [MaskValues(mask, _total(each)) for mask, each in zip(case.masks, counted, strict=True)]
     return Read(case.model_copy(update=about), facts, masks)
 

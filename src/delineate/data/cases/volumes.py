@@ -22,6 +22,7 @@ from delineate.data.core.input_spec import Pixels
 from delineate.data.core.manifest import Case, Manifest
 from delineate.data.formats.canonical import Canonical
 from delineate.data.formats.registry import open_image, reads_volume
+from delineate.data.formats.several import Stacked, open_several
 
 _OPEN = 3
 """Cases whose voxels are kept in memory at a time."""
@@ -37,7 +38,8 @@ class Volumes:
         self._lock = Lock()
 
     def image(self, case: Case, plane: int) -> Pixels:
-        """One slice H×W: uint8, of which 0 and 255 are its volume's 0.5th and 99.5th percentile, or own values as float32."""
+        """One slice H×W(×channels): uint8, of which 0 and 255 are its volume's 0.5th and 99.5th percentile (of each channel its
+        own), or own values as float32."""
         return self._slice(case, "image", plane)
 
     def mask(self, case: Case, plane: int) -> NDArray[np.uint8]:
@@ -62,22 +64,30 @@ class Volumes:
 
 def volume_image(manifest: Manifest, case: Case, own_values: bool = False) -> Pixels:
     """A case's voxels, in the canonical order. Raises `DataError` for files that are damaged or have changed."""
-    path = _unchanged(manifest, case, case.images[0])
-    return as_numbers(opened(path).read(), path, own_values)
+    paths = [_unchanged(manifest, case, relative) for relative in case.images]
+    return as_numbers(opened(paths, manifest.channels), own_values)
 
 
 def volume_mask(manifest: Manifest, case: Case) -> NDArray[np.uint8]:
     """A case's class indices, merged over its label volumes, in the canonical order. The case has some. Raises as its image."""
     paths = [_unchanged(manifest, case, relative) for relative in case.masks]
     # The image's order, so that both are seen alike even where rounding of two oblique affines would part them.
-    turn = opened(manifest.path(case.images[0])).turn
+    turn = opened([manifest.path(case.images[0])]).turn
     read = [labels.apply(manifest.labels, open_image(path).labels().pixels, path) for path in paths]
     return turn.apply(labels.merge(read))
 
 
-def as_numbers(voxels: NDArray[Any], path: Path, own_values: bool) -> Pixels:
-    """What networks are shown of a volume: its own values as float32, or bytes (`windowed`). Raises as `windowed`."""
-    return _finite(voxels, path) if own_values else windowed(voxels, path)
+def as_numbers(volume: Canonical, own_values: bool) -> Pixels:
+    """What networks are shown of a volume, X×Y×Z(×channels) in the canonical order: its own values as float32, or bytes, each
+    channel `windowed` by itself.
+
+    Raises `DataError` as `windowed`, and for files that are damaged.
+    """
+    read = _finite if own_values else windowed
+    stored = volume.stored
+    if not isinstance(stored, Stacked):
+        return volume.turn.apply(read(stored.read(), stored.path))
+    return volume.turn.apply(np.stack([read(one.read(), one.path) for one in stored.handles], axis=-1))
 
 
 def windowed(voxels: NDArray[Any], path: Path) -> NDArray[np.uint8]:
@@ -100,11 +110,14 @@ def is_volume(case: Case) -> bool:
     return reads_volume(Path(case.images[0]))
 
 
-def opened(path: Path) -> Canonical:
-    """A volume in the canonical order, its header read. Raises `DataError` for files that are no volumes."""
-    handle = open_image(path)
+def opened(paths: Sequence[Path], channels: Sequence[str] = ()) -> Canonical:
+    """A volume in the canonical order, its header read; of named channels each is a file.
+
+    Raises `DataError` for files that are no volumes, and channels that do not lie on one grid.
+    """
+    handle = open_several(paths, channels)
     if not handle.is_volume:
-        raise DataError(f"{path} holds a picture, although its name is that of a volume; rename it")
+        raise DataError(f"{handle.path} holds a picture, although its name is that of a volume; rename it")
     return Canonical(handle)
 
 

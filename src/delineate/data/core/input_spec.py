@@ -34,7 +34,8 @@ class InputSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    channels: Literal["rgb", "bgr", "grey"] = "rgb"
+    channels: Literal["rgb", "bgr", "grey"] | tuple[str, ...] = "rgb"
+    """How pictures are seen; or the names of channels that are files of their own, in the network's order."""
     size: tuple[int, int] = (256, 256)
     """Working height and width in pixels; of a window with `patch`."""
     fit: Fit = "stretch"
@@ -65,7 +66,12 @@ class InputSpec(BaseModel):
 
     @property
     def in_channels(self) -> int:
-        return 1 if self.channels == "grey" else 3
+        return {"grey": 1, "rgb": 3, "bgr": 3}[self.channels] if isinstance(self.channels, str) else len(self.channels)
+
+    @property
+    def kind(self) -> str:
+        """The channels for people: 'rgb', or 'T1 + FLAIR'."""
+        return self.channels if isinstance(self.channels, str) else " + ".join(self.channels)
 
     @property
     def scales_before_padding(self) -> bool:
@@ -103,7 +109,7 @@ class InputSpec(BaseModel):
         return {"channels", "fit", "source_bits", "scale" if self.fit == "patch" else "size"} | scaled
 
     def working_pixels(self, image: Pixels) -> Pixels:
-        """H×W or H×W×C (1, 3 or 4, RGB order) → height×width×in_channels, same type."""
+        """H×W or H×W×C (1, 3 or 4, RGB order; or the named channels) → height×width×in_channels, same type."""
         pixels = _channels(intensity.usable(image), self.channels)
         placed = self.placement(image.shape[0], image.shape[1])
         if placed is None:
@@ -174,12 +180,18 @@ class InputSpec(BaseModel):
         return (self.size[0] - inner_h) // 2, (self.size[1] - inner_w) // 2, inner_h, inner_w
 
 
-def _channels(image: Pixels, wanted: str) -> Pixels:
+def _channels(image: Pixels, wanted: str | tuple[str, ...]) -> Pixels:
     if image.ndim == 2:
         image = image[..., None]
     count = image.shape[2]
+    if not isinstance(wanted, str):
+        if count != len(wanted):
+            raise DataError(f"the model takes the channels {', '.join(wanted)}, and this image has {count}")
+        return image
     if count not in (1, 3, 4):
-        raise DataError(f"images with {count} channels are not supported yet; use grey, RGB or RGBA")
+        raise DataError(
+            f"images with {count} channels are neither grey, RGB nor RGBA, and this model takes {wanted} images"
+        )
     image = image[..., : 3 if count == 4 else count]
     if wanted == "grey":
         return image if image.shape[2] == 1 else _gray(image)

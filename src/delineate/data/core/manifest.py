@@ -27,6 +27,7 @@ class Case(BaseModel):
 
     id: str
     images: tuple[str, ...]
+    """One file, or one for each of the manifest's channels, in their order."""
     masks: tuple[str, ...] = ()
     """Several files are merged (union of foregrounds); none means unlabelled."""
     raters: tuple[tuple[str, ...], ...] = ()
@@ -118,6 +119,8 @@ class Manifest(BaseModel):
     """What lies in more than one split, a line each; None: nobody looked."""
     classes: ClassTable = ClassTable()
     labels: LabelRule = LabelRule(threshold=128)
+    channels: tuple[str, ...] = ()
+    """Names of the channels, where each is a file of its own; none where an image is one file."""
     cases: tuple[Case, ...] = ()
     notes: tuple[str, ...] = ()
     """What its owner should know of how the folder was read: what was not used, what was merged."""
@@ -186,6 +189,11 @@ class Manifest(BaseModel):
             if fault:
                 raise DataError(f"{path} cannot be used: the case id {case.id!r}: {fault}; make the manifest anew")
             seen.add(case.id)
+            if len(case.images) != len(self.channels) and (self.channels or len(case.images) > 1):
+                names = f"one for each of {', '.join(self.channels)}" if self.channels else "one"
+                raise DataError(
+                    f"{path} cannot be used: the case {case.id!r} has {len(case.images)} image files, not {names}"
+                )
             for file in (*case.images, *case.masks, *(mask for rater in case.raters for mask in rater)):
                 if fault := path_fault(file):
                     raise DataError(f"{path} cannot be used: the path {file!r}: {fault}; make the manifest anew")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
 from delineate.data.cases.census import Census
-from delineate.data.cases.pixels import case_image, case_mask
+from delineate.data.cases.pixels import case_mask, input_pixels, open_case
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import IGNORE, Case, Manifest
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
@@ -87,7 +87,7 @@ def take_fingerprint(
         aspects=(float(np.percentile(aspects, 5)), float(np.percentile(aspects, 95))),
         spacing=_spacing(cases),
         bits=spec.source_bits,
-        channels=spec.channels,
+        channels=spec.kind,
         intensity=spec.intensity,
         mean=mean,
         std=std,
@@ -115,7 +115,7 @@ def _intensities(
     """Mean and standard deviation per channel of the images in [0, 1]; each image has the same weight."""
     means, squares = [], []
     for case in cases:
-        image = case_image(manifest, case, max_pixels=max_pixels)
+        image = input_pixels(open_case(manifest, case, max_pixels=max_pixels), spec)
         step = max(1, round((image.shape[0] * image.shape[1] / PIXELS) ** 0.5))
         native = spec.model_copy(update={"size": image.shape[:2], "fit": "stretch"})
         unit = native.to_unit(native.working_pixels(image))[::step, ::step].astype(np.float64)

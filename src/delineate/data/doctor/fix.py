@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,15 +15,14 @@ from numpy.typing import NDArray
 from delineate.common.csv_text import csv_text
 from delineate.common.errors import DataError
 from delineate.common.files import new_folder, write_text
-from delineate.data.cases.pixels import case_content, case_image, case_mask
+from delineate.data.cases.pixels import case_image, case_mask, open_file
 from delineate.data.core.findings import some
 from delineate.data.core.manifest import IGNORE, Case, ClassTable, LabelRule, Manifest, Split
 from delineate.data.core.mask_values import count_values
 from delineate.data.doctor.check import CheckReport
 from delineate.data.formats.archives import Address
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
-from delineate.data.formats.headers import stated_orientation
-from delineate.data.formats.images import decode_mask, write_image, write_mask
+from delineate.data.formats.images import write_image, write_mask
 from delineate.data.formats.orientation import UPRIGHT
 from delineate.data.formats.registry import image_suffix
 
@@ -73,6 +73,11 @@ def write_fixed(report: CheckReport, out: Path, *, max_pixels: int = DEFAULT_MAX
     if manifest is None or report.proposed is None:
         reason = next((str(finding) for finding in report.findings if finding.severity == "error"), "no masks")
         raise DataError(f"--fix: there is nothing to write a clean copy from: {reason}")
+    if manifest.channels:
+        raise DataError(
+            f"--fix: the images of {report.folder} lie in {len(manifest.channels)} files each ({', '.join(manifest.channels)}), "
+            "of which no clean copy can be written yet; mend the files that `delineate data check` names"
+        )
     manifest = manifest.model_copy(update={"labels": report.proposed})
     cases, changes = _chosen(report, manifest)
     if not cases:
@@ -152,12 +157,11 @@ def _write_image(manifest: Manifest, case: Case, out: Path, max_pixels: int) -> 
     source = case.images[0]
     folder = "images" if case.masks else "unlabelled"
     packed = Address.parse(source) is not None
-    content = case_content(manifest, case, source)
-    turned = stated_orientation(content) != UPRIGHT
+    turned = open_file(manifest, case, source, max_pixels=max_pixels).orientation != UPRIGHT
     image = f"{folder}/{case.id}{'.png' if packed or turned else Path(source).suffix}"
     (out / folder).mkdir(parents=True, exist_ok=True)
     if not packed and not turned:
-        (out / image).write_bytes(content)
+        shutil.copyfile(manifest.path(source), out / image)
         return _moved(source, image)
     write_image(out / image, case_image(manifest, case, max_pixels=max_pixels))
     why = (
@@ -184,8 +188,8 @@ def _written_values(manifest: Manifest, mask: NDArray[np.uint8]) -> NDArray[np.u
 def _difference(manifest: Manifest, case: Case, written: NDArray[np.uint8], max_pixels: int) -> str:
     """What writing has changed in a case's only mask; '' when nothing."""
     path = manifest.path(case.masks[0])
-    content = case_content(manifest, case, case.masks[0], max_pixels)
-    raw = decode_mask(content, path, max_pixels=max_pixels, coding=manifest.labels.coding)
+    file = open_file(manifest, case, case.masks[0], max_pixels=max_pixels)
+    raw = file.labels().as_coded(manifest.labels.coding, path)
     if not np.array_equal(raw, written):
         if manifest.labels.coding == "color":
             return "colors → class indices"

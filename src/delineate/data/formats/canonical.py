@@ -40,8 +40,8 @@ class Turn:
         return cls((axes[0], axes[1], axes[2]), (next(flips), next(flips), next(flips)))
 
     def apply(self, voxels: NDArray[Any]) -> NDArray[Any]:
-        """X×Y×Z of the file → canonical: a view."""
-        return np.flip(voxels.transpose(self.axes), self._flipped)
+        """X×Y×Z(×channels) of the file → canonical: a view."""
+        return np.flip(voxels.transpose(*self.axes, *range(3, voxels.ndim)), self._flipped)
 
     def undo(self, voxels: NDArray[Any]) -> NDArray[Any]:
         """Canonical → X×Y×Z of the file, as masks are written: a view."""

@@ -20,6 +20,7 @@ from delineate.data.core import labels
 from delineate.data.core.geometry import Geometry, sizes
 from delineate.data.core.input_spec import Pixels
 from delineate.data.core.mask_values import RawMask
+from delineate.data.formats.orientation import UPRIGHT
 
 Kind = Literal["picture", "volume", "packed"]
 """`packed`: files that hold pictures at addresses inside of them (`data.formats.archives`)."""
@@ -30,6 +31,8 @@ DEFAULT_MAX_PIXELS = 400_000_000
 """Images with more pixels than this are refused unless the caller raises the limit."""
 FULL = 65535
 """The number in a probability map that stands for 1."""
+ANY_SIZE = 1 << 62
+"""The limit where nothing is decoded."""
 GRAY, RGB, RGBA = ("gray",), ("red", "green", "blue"), ("red", "green", "blue", "alpha")
 """Names of the channels of pictures, by their number."""
 
@@ -41,6 +44,8 @@ class ImageHandle(ABC):
     """Of the file, folder or address that it was opened from; for messages, too."""
     shape: tuple[int, ...]
     """Pixels along each axis, channels not counted: (height, width) or (x, y, z)."""
+    orientation: int = UPRIGHT
+    """What the file says of how its picture is turned (EXIF, 1…8). It has been applied: shape and pixels are as they are seen."""
     geometry: Geometry | None = None
     """Where the voxels of a volume lie; None where the file does not tell."""
 

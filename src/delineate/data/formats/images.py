@@ -36,25 +36,6 @@ _JPEG_CHROMA = 24
 """Channels of a grey mask that was saved as a colour JPEG may differ by this much."""
 
 
-def read_image(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Pixels:
-    """Decode an image file → H×W (grey) or H×W×3/4 (RGB order), uint8 or uint16, EXIF orientation applied.
-
-    Palettes become RGB; the alpha of a grey image is dropped. Raises `DataError` naming the file when it is missing, empty,
-    truncated, not an image, a stack of pages, of another type than 8 or 16 bits, or larger than `max_pixels`.
-    """
-    return decode_image(read_content(path, max_pixels), path, max_pixels=max_pixels)
-
-
-def read_mask(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS, coding: Coding | None = None) -> NDArray[Any]:
-    """Decode a mask file → its raw label values, H×W, uint8 or uint16; colors as uint32.
-
-    `coding`: what a pixel says, as the data set's label rule knows. None: palette files give their indices, unless the palette
-    is gray: then its gray values. Three equal channels count as one. Raises `DataError` as `read_image` does, and for masks
-    painted in colors where no coding says so.
-    """
-    return decode_mask(read_content(path, max_pixels), path, max_pixels=max_pixels, coding=coding)
-
-
 def write_mask(
     path: Path,
     mask: NDArray[np.uint8],
@@ -109,8 +90,16 @@ def read_content(path: Path, max_pixels: int | None = None) -> bytes:
 
 
 def decode_image(content: bytes, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Pixels:
-    """`read_image` for bytes that were read already; `path` is for messages."""
-    header = checked_header(content, path, max_pixels)
+    """Decode the bytes of an image file → H×W (grey) or H×W×3/4 (RGB order), uint8 or uint16, EXIF orientation applied.
+
+    `path` is for messages. Palettes become RGB; the alpha of a grey image is dropped. Raises `DataError` naming the file when it is
+    empty, truncated, not an image, a stack of pages, of another type than 8 or 16 bits, or larger than `max_pixels`.
+    """
+    return pixels_in(content, checked_header(content, path, max_pixels), path)
+
+
+def pixels_in(content: bytes, header: Header, path: Path) -> Pixels:
+    """`decode_image` where the header has been read and checked."""
     with named(path):
         if header.format == "npy":
             return typed(as_pixels(decode_plane(content), path), path)
@@ -121,13 +110,22 @@ def decode_image(content: bytes, path: Path, *, max_pixels: int = DEFAULT_MAX_PI
 def decode_mask(
     content: bytes, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS, coding: Coding | None = None
 ) -> NDArray[Any]:
-    """`read_mask` for bytes that were read already; `path` is for messages."""
+    """Decode the bytes of a mask file → its raw label values, H×W, uint8 or uint16; colors as uint32.
+
+    `coding`: what a pixel says, as the data set's label rule knows. None: palette files give their indices, unless the palette
+    is gray: then its gray values. Three equal channels count as one. Raises `DataError` as `decode_image` does, and for masks
+    painted in colors where no coding says so.
+    """
     return raw_mask(content, path, max_pixels=max_pixels).as_coded(coding, path)
 
 
 def raw_mask(content: bytes, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> RawMask:
-    """A mask file before it is known what its pixels mean: gray values, palette indices or colors. Raises as `read_image` does."""
-    header = checked_header(content, path, max_pixels)
+    """A mask file before it is known what its pixels mean: gray values, palette indices or colors. Raises as `decode_image`."""
+    return labels_in(content, checked_header(content, path, max_pixels), path)
+
+
+def labels_in(content: bytes, header: Header, path: Path) -> RawMask:
+    """`raw_mask` where the header has been read and checked."""
     with named(path):
         if header.format == "npy":
             return RawMask(whole(decode_plane(content), path))
@@ -159,8 +157,6 @@ def named(path: Path) -> Iterator[None]:
 
 def checked_header(content: bytes, path: Path, max_pixels: int) -> Header:
     """The header of a single picture that is not too large. Raises `DataError` naming the file for everything else."""
-    if volume_suffix(path):
-        raise DataError(f"{path} is a volume; volumes are not readable yet: convert its slices to PNG or TIFF images")
     with named(path):
         header = read_header(content)
     if header is None:

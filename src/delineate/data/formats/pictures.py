@@ -23,13 +23,14 @@ class PictureHandle(ImageHandle):
 
     def __init__(self, path: Path, content: bytes, max_pixels: int) -> None:
         """Raises `DataError` as `images.decode_image`, for all that the header tells."""
-        self.path, self._content, self._max_pixels = path, content, max_pixels
-        header = images.checked_header(content, path, max_pixels)
+        self.path, self._content = path, content
+        header = self._header = images.checked_header(content, path, max_pixels)
         self.shape = (header.width, header.height) if header.orientation >= 5 else (header.height, header.width)
+        self.orientation = header.orientation
 
     @cached_property
     def _pixels(self) -> Pixels:
-        return images.decode_image(self._content, self.path, max_pixels=self._max_pixels)
+        return images.pixels_in(self._content, self._header, self.path)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -48,7 +49,7 @@ class PictureHandle(ImageHandle):
         return self._pixels
 
     def labels(self) -> RawMask:
-        return images.raw_mask(self._content, self.path, max_pixels=self._max_pixels)
+        return images.labels_in(self._content, self._header, self.path)
 
     def digest(self) -> str:
         return hashlib.sha256(self._content).hexdigest()

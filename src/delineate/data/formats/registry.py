@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from delineate.common.errors import DataError, DelineateError
 from delineate.common.plugins import Plugins
 from delineate.data.core.geometry import Geometry, check_same_geometry
+from delineate.data.core.input_spec import Pixels
 from delineate.data.core.manifest import Coding
 from delineate.data.core.mask_values import RawMask
-from delineate.data.formats.contract import DEFAULT_MAX_PIXELS, ImageHandle, Palette, Reader, Writer
+from delineate.data.formats.contract import ANY_SIZE, DEFAULT_MAX_PIXELS, ImageHandle, Palette, Reader, Writer
 
 FORMATS = Plugins(
     "format",
@@ -105,14 +106,36 @@ def open_image(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageHand
     return reader_of(path).open(path, max_pixels=max_pixels)
 
 
+def digest_of(path: Path) -> str:
+    """What a manifest knows a file by (`ImageHandle.digest`). Raises `DataError` as `open_image`."""
+    return open_image(path, max_pixels=ANY_SIZE).digest()
+
+
 def read_raw_labels(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> RawMask:
     """A mask of any format before it is known what its values mean. Raises `DataError` as `ImageHandle.labels`."""
     return open_image(path, max_pixels=max_pixels).labels()
 
 
-def read_labels(path: Path, coding: Coding | None = None) -> NDArray[Any]:
-    """Raw label values of a mask of any format, H×W or X×Y×Z, uint8 or uint16; colors as uint32. Raises `DataError`."""
-    return read_raw_labels(path).as_coded(coding, path)
+def read_image(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Pixels:
+    """The pixels of a picture of any format: H×W (grey) or H×W×3/4 (RGB order), uint8 or uint16, turned as it is to be seen.
+
+    Raises `DataError` naming the file when it is missing, empty, damaged, no image, a volume, or larger than `max_pixels`.
+    """
+    handle = open_image(path, max_pixels=max_pixels)
+    if handle.is_volume:
+        raise DataError(
+            f"{path} is a volume, and a picture is needed here: save the slice that is meant as PNG or TIFF"
+        )
+    return handle.read()
+
+
+def read_mask(path: Path, coding: Coding | None = None, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[Any]:
+    """Raw label values of a mask of any format, H×W or X×Y×Z, uint8 or uint16; colors as uint32.
+
+    `coding`: what a pixel says (`images.decode_mask`). Raises `DataError` as `ImageHandle.labels`, and for masks painted in
+    colors where no coding says so.
+    """
+    return read_raw_labels(path, max_pixels=max_pixels).as_coded(coding, path)
 
 
 def check_same_grid(one: Path, other: Path) -> None:
@@ -159,7 +182,7 @@ def write_mask(
 
     `mask` is in the order of axes of `like`, which need not be that of its file. Raises `DataError` for an unknown format.
     """
-    if isinstance(like, ImageHandle):
+    while isinstance(like, ImageHandle) and like.stored is not like:
         mask, like = like.as_stored(mask), like.stored
     writer_for(path).write_mask(path, mask, like=like, labels=labels, palette=palette)
 

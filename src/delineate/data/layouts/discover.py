@@ -45,6 +45,8 @@ class Match:
     """How the cases' groups were found, in words."""
     root: Path = Path()
     """What the cases' paths are relative to: the folder, or one above it where the user named another."""
+    channels: tuple[str, ...] = ()
+    """Names of the channels, where each is a file of its own."""
 
 
 def discover(folder: Path, images: str | None = None, masks: str | None = None) -> Manifest:
@@ -64,6 +66,7 @@ def to_manifest(match: Match) -> Manifest:
         layout=match.layout,
         split_origin=match.split_origin,
         grouping=match.grouping,
+        channels=match.channels,
         cases=cases,
         notes=notes,
     )

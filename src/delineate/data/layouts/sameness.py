@@ -13,8 +13,7 @@ from delineate.common.errors import DataError
 from delineate.data.core.findings import Finding
 from delineate.data.core.manifest import Case
 from delineate.data.core.words import Role
-from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
-from delineate.data.formats.images import decode_image, read_content, read_mask
+from delineate.data.formats.registry import read_image, read_mask
 from delineate.data.layouts.choice import quoted
 from delineate.data.layouts.pairing import pair
 from delineate.data.layouts.pictures import Pictures
@@ -84,7 +83,7 @@ def _other(found: Pictures, items: Sequence[Item]) -> str | None:
 def _could_be_mask(path: Path) -> bool:
     """Whether a file shows flat areas, as masks do: few values, or nearly all pixels black or white."""
     try:
-        image = decode_image(read_content(path, DEFAULT_MAX_PIXELS), path)
+        image = read_image(path)
     except DataError:
         return True
     gray = image if image.ndim == 2 else image[..., :3].reshape(-1, 3)

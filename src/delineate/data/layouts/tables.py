@@ -6,6 +6,11 @@
 
 Paths are relative to the table's folder, or absolute. Several masks of one image, with semicolons between, are merged. Without a
 mask, an image is for training with methods that learn from such.
+
+An image whose channels are files of their own has a column for each, and what follows `image_` is the channel's name:
+
+    image_t1,image_flair,mask
+    p1/t1.png,p1/flair.png,p1/tumor.png
 """
 
 from __future__ import annotations
@@ -13,6 +18,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 
 from delineate.common.errors import DataError
@@ -38,6 +44,10 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 }
 """What a column tells → what it may be called."""
 _SEVERAL = ";"
+_CHANNEL = "image_"
+"""What columns of channels begin with."""
+_SEPARATORS = "-_. "
+"""Between a case's name and what is added to it for each channel."""
 
 Row = dict[str, str]
 
@@ -51,36 +61,50 @@ def manifest_of_table(path: Path) -> Manifest:
 
 def match_table(path: Path) -> Match:
     """The cases of a table, with all its faults as findings. Raises `DataError`: no table, or no column of images."""
-    rows, unknown = _rows(path)
+    rows, channels, unknown = _rows(path)
     folder = path.resolve().parent
     findings = [Finding("note", f"columns of {path} that are not used: {some(unknown)}")] if unknown else []
-    files = [[_files(folder, row.get(what, "")) for what in ("image", "mask")] for row in rows]
+    wanted = [_CHANNEL + name for name in channels] or ["image"]
+    files = [
+        [[file for what in wanted for file in _files(folder, row.get(what, ""))], _files(folder, row.get("mask", ""))]
+        for row in rows
+    ]
     lost = [str(file) for pair in files for each in pair for file in each if not _there(file)]
     if lost:
         text = f"{path} names {count(len(lost), 'file')} that {'is' if len(lost) == 1 else 'are'} not there: {some(lost, 3)}"
         findings.append(Finding("error", text, f"paths are relative to {folder}; correct them or add the files"))
-    findings += _row_faults(path, rows, files)
+    findings += _row_faults(path, rows, wanted, files)
     everything = [file for pair in files for each in pair for file in each]
     root = Path(os.path.commonpath([folder, *(file.parent for file in everything)]))
     cases = [] if any(finding.severity == "error" for finding in findings) else _cases(root, rows, files)
     origin = "table" if any(case.split and case.masks for case in cases) else ""
     cases, grouping, more = _grouped(cases, path)
-    return Match(LAYOUT, cases, findings + more, origin, grouping, root)
+    return Match(LAYOUT, cases, findings + more, origin, grouping, root, channels)
 
 
-def _rows(path: Path) -> tuple[list[Row], list[str]]:
-    """The rows by the names of `COLUMNS`, and the columns that are none of these."""
+def _rows(path: Path) -> tuple[list[Row], tuple[str, ...], list[str]]:
+    """The rows by the names of `COLUMNS`, the channels that have a column each, and the columns that are none of these."""
     table = read_table(path)
     called = {name: name.strip().lower() for name in table[0]}
     meant = {
         name: next((what for what, words in COLUMNS.items() if word in words), "") for name, word in called.items()
     }
+    channels = {
+        name: name.strip()[len(_CHANNEL) :]
+        for name, what in meant.items()
+        if not what and called[name].startswith(_CHANNEL) and called[name] != _CHANNEL
+    }
+    meant |= {name: _CHANNEL + channel for name, channel in channels.items()}
     kept = [what for what in meant.values() if what]
     twice = next((what for what in kept if kept.count(what) > 1), None)
     if twice is not None:
         both = " and ".join(name for name, what in meant.items() if what == twice)
         raise DataError(f"{path} has several columns for the {twice}: {both}; keep one")
-    if "image" not in kept:
+    if channels and "image" in kept:
+        raise DataError(
+            f"{path} has a column for whole images beside some for channels ({', '.join(channels)}); keep the one or the others"
+        )
+    if "image" not in kept and not channels:
         raise DataError(
             f"{path} has no column 'image', only {', '.join(called)}; a table of cases has the columns image and mask, and if "
             "known group, split, domain, id"
@@ -88,7 +112,7 @@ def _rows(path: Path) -> tuple[list[Row], list[str]]:
     if "mask" not in kept:
         raise DataError(f"{path} has no column 'mask', only {', '.join(called)}; leave cells empty for images without")
     rows = [{meant[name]: value for name, value in row.items() if meant[name]} for row in table]
-    return rows, [name for name, what in meant.items() if not what]
+    return rows, tuple(channels.values()), [name for name, what in meant.items() if not what]
 
 
 def _files(folder: Path, cell: str) -> list[Path]:
@@ -116,11 +140,13 @@ def _there(path: Path) -> bool:
     return (path if address is None else address.file).is_file()
 
 
-def _row_faults(path: Path, rows: Sequence[Row], files: Sequence[list[list[Path]]]) -> list[Finding]:
+def _row_faults(
+    path: Path, rows: Sequence[Row], wanted: Sequence[str], files: Sequence[list[list[Path]]]
+) -> list[Finding]:
     findings = []
     images: dict[str, list[int]] = defaultdict(list)
     for number, (row, (image, masks)) in enumerate(zip(rows, files, strict=True), start=2):
-        problem = _fault(row, image, masks)
+        problem = _fault(row, wanted, image, masks)
         if problem:
             findings.append(Finding("error", f"{path}, row {number}: {problem}"))
         for file in image:
@@ -133,36 +159,45 @@ def _row_faults(path: Path, rows: Sequence[Row], files: Sequence[list[list[Path]
     return findings
 
 
-def _fault(row: Row, image: Sequence[Path], masks: Sequence[Path]) -> str:
+def _fault(row: Row, wanted: Sequence[str], images: Sequence[Path], masks: Sequence[Path]) -> str:
     split = row.get("split", "")
-    if len(image) != 1:
-        return "the image is missing" if not image else "several images in one cell; a case has one"
+    lacking = [what for what in wanted if not row.get(what)]
+    if lacking:
+        return "the image is missing" if lacking == ["image"] else f"nothing stands in column {some(lacking)}"
+    if len(images) != len(wanted):
+        return "several images in one cell; a case has one"
+    if len(set(images)) != len(images):
+        return f"{images[0].name} is more than one channel at once"
     if split and split.lower() not in SPLIT_NAMES:
         return f"unknown split '{split}'; {did_you_mean(split.lower(), SPLIT_NAMES)}"
-    for file in (*image, *masks):
+    for file in (*images, *masks):
         if not image_suffix(file) and not volume_suffix(file) and Address.parse(file) is None:
             return f"{file.name} is not an image that can be read; PNG, JPEG, BMP, GIF and TIFF are read"
-    if image[0] in masks:
-        return f"{image[0].name} is image and mask at once"
+    both = next((file for file in images if file in masks), None)
+    if both is not None:
+        return f"{both.name} is image and mask at once"
     return ""
 
 
 def _cases(root: Path, rows: Sequence[Row], files: Sequence[list[list[Path]]]) -> list[Case]:
-    images = [pair[0][0] for pair in files]
-    drawn = unique_names([(normal(_stem(image)), image.relative_to(root).parts[:-1]) for image in images])
+    first = [pair[0][0] for pair in files]
+    stems = [_common(pair[0]) for pair in files]
+    drawn = unique_names(
+        [(normal(stem), image.relative_to(root).parts[:-1]) for stem, image in zip(stems, first, strict=True)]
+    )
     given = [normal(row.get("id", "")) for row in rows]
     names = given if all(given) and len(set(given)) == len(given) else drawn
     listed = any(row.get("split") for row in rows)
     return [
         Case(
             id=name,
-            images=(image.relative_to(root).as_posix(),),
+            images=tuple(image.relative_to(root).as_posix() for image in images),
             masks=tuple(mask.relative_to(root).as_posix() for mask in masks),
             group=row.get("group") or None,
             split=_split(row, bool(masks), listed),
             domain=row.get("domain") or None,
         )
-        for name, row, image, (_, masks) in zip(names, rows, images, files, strict=True)
+        for name, row, (images, masks) in zip(names, rows, files, strict=True)
     ]
 
 
@@ -180,6 +215,18 @@ def _split(row: Row, labelled: bool, listed: bool) -> Split | None:
     if row.get("split"):
         return SPLIT_NAMES[row["split"].lower()]
     return "train" if listed and not labelled else None
+
+
+def _common(images: Sequence[Path]) -> str:
+    """What the names of a case's files begin with, up to a separator: `p1_t1.png`, `p1_t2.png` → p1. Of one file its stem."""
+    stems = [_stem(image) for image in images]
+    if len(set(stems)) == 1:
+        return stems[0]
+    alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*stems, strict=False))
+    shared = "".join(letters[0] for letters in alike)
+    if not all(stem[len(shared) : len(shared) + 1] in ("", *_SEPARATORS) for stem in stems):
+        shared = shared[: max(map(shared.rfind, _SEPARATORS)) + 1]
+    return shared.rstrip(_SEPARATORS)
 
 
 def _stem(path: Path) -> str:

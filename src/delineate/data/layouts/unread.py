@@ -61,7 +61,7 @@ def tables_of(tree: Tree) -> dict[Path, set[str]]:
             except DataError:
                 continue
             names = {name.lower() for name in rows[0]}
-            if names >= {"image", "mask"}:
+            if "mask" in names and any(name.partition("_")[0] == "image" for name in names):
                 found[path] = names
     return found
 

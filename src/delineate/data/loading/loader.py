@@ -172,7 +172,7 @@ class Loader:
             except Exception as error:
                 sample = self._cache.samples[items[place].sample]
                 raise DataError(
-                    f"sample {sample.name} ({sample.case.images[0]}): {type(error).__name__}: {error}"
+                    f"sample {sample.name} ({', '.join(sample.case.images)}): {type(error).__name__}: {error}"
                 ) from error
 
     def _one(self, item: Item, image: NDArray[np.float32], mask: NDArray[np.uint8]) -> None:

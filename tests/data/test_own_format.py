@@ -1,0 +1,101 @@
+"""The how-to's example is a format like any other: its files are taken from the page, installed, checked and used."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from delineate.artefact.format import Artefact
+from delineate.common.errors import DataError
+from delineate.data.cache.cache import open_cache
+from delineate.data.cache.store import Store
+from delineate.data.core.input_spec import InputSpec
+from delineate.data.formats import registry
+from delineate.data.formats.testing import check_format
+from delineate.data.loading.open import open_data
+from delineate.inference.files import predict_files
+from delineate.inference.predictor import Predictor
+from micro_method import brightness
+
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "own-format.md"
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The page's files, installed as pip would: on the import path, with their entry points registered."""
+    root = tmp_path_factory.mktemp("own-format")
+    for name, content in re.findall(
+        r"^`([\w./]+)`:\n\n```\w+\n(.*?)^```$", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE
+    ):
+        (root / name).write_text(content, "utf-8")
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    info = root / "thermal_format-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
+    points = project["entry-points"]["delineate.formats"]
+    lines = "".join(f"{name} = {target}\n" for name, target in points.items())
+    (info / "entry_points.txt").write_text(f"[delineate.formats]\n{lines}")
+    sys.path.insert(0, str(root))
+    registry.forget_other_packages()
+    yield root
+    sys.path.remove(str(root))
+    sys.modules.pop("thermal_format", None)
+    registry.forget_other_packages()
+
+
+@pytest.fixture
+def picture(package: Path) -> Callable[[Path, Any], None]:
+    """picture(path, pixels): a file of the page's format."""
+    header = runpy.run_path(str(package / "thermal_format.py"))["HEADER"]
+
+    def write(path: Path, pixels: Any) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(header.pack(b"THM1", *pixels.shape) + pixels.astype("<u2").tobytes())
+
+    return write
+
+
+def test_the_pages_own_test_passes(package: Path, tmp_path: Path) -> None:
+    runpy.run_path(str(package / "test_thermal.py"))["test_promises"](tmp_path)
+
+
+def test_a_format_that_breaks_a_promise_is_told(
+    package: Path, tmp_path: Path, picture: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture(tmp_path / "a.thm", np.arange(12).reshape(3, 4))
+    module = sys.modules[type(registry.readers()["thermal"]).__module__]
+    monkeypatch.setattr(module.ThermalPicture, "dtype", np.dtype(np.uint8))
+    with pytest.raises(AssertionError, match="read\\(\\) gives uint16, dtype says uint8"):
+        check_format("thermal", tmp_path / "a.thm", tmp_path)
+
+
+def test_it_is_read_and_predicted_like_any_other(package: Path, tmp_path: Path, picture: Callable[..., None]) -> None:
+    for number in range(6):
+        pixels = np.random.default_rng(number).integers(0, 400, (24, 32))
+        pixels[4:12, 6 + number : 14] += 60000
+        picture(tmp_path / "set" / "images" / f"{number}.thm", pixels)
+        registry.write_mask(
+            tmp_path / "set" / "masks" / f"{number}.png", np.where(pixels > 9000, 255, 0).astype(np.uint8)
+        )
+    manifest, census = open_data(tmp_path / "set")
+    assert (census.bits, census.grey) == (16, True)
+    spec = InputSpec(channels="grey", size=(24, 32), source_bits=16)
+    cache = open_cache(manifest, census.samples(manifest.cases, manifest.labels), spec, Store(tmp_path / "cache"))
+    assert np.array_equal(cache.image(0)[..., 0], registry.read_image(tmp_path / "set" / "images" / "0.thm"))
+    model = Predictor(Artefact(brightness(in_channels=1), spec, manifest.table), device="cpu")
+    done = predict_files(model, [tmp_path / "set" / "images"], tmp_path / "masks", overlay=True)
+    assert [file.error for file in done.files] == [None] * 6
+    for number in range(6):
+        found, reference = (registry.read_mask(tmp_path / at / f"{number}.png") for at in ("masks", "set/masks"))
+        assert np.array_equal(found, reference)
+    (tmp_path / "bad.thm").write_bytes(b"THM2")
+    with pytest.raises(DataError, match=r"bad\.thm is not a picture of the thermal camera"):
+        registry.read_image(tmp_path / "bad.thm")
