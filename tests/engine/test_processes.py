@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from delineate.engine.ranks import agree, gather, together
 from delineate.engine.recipe import resolve
 from delineate.engine.run import make_fabric
+from package_of_page import installed
 
 METHODS = '''
 import copy
@@ -94,8 +95,8 @@ RECIPE = (
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Path:
-    """A folder that, on the path, is an installed package with these methods."""
+def site(tmp_path: Path) -> Iterator[Path]:
+    """A folder that, on the path, is an installed package with these methods, and the one of the how-to's strategy."""
     site = tmp_path / "site"
     (site / "few_methods").mkdir(parents=True)
     (site / "few_methods" / "__init__.py").write_text(METHODS)
@@ -105,7 +106,8 @@ def site(tmp_path: Path) -> Path:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: few-methods\nVersion: 1\n")
     points = "".join(f"{name} = few_methods:{name.title()}\n" for name in NAMES)
     (info / "entry_points.txt").write_text(f"[delineate.methods]\n{points}")
-    return site
+    with installed("own-strategy.md", site):
+        yield site
 
 
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -136,20 +138,30 @@ def summary(run: Path) -> dict[str, Any]:
     return dict(json.loads((run / "run.json").read_text()))
 
 
+STRATEGIES = {
+    "supervised": [],
+    "shape-critic": ["strategy.weight=0.5"],
+    "mean-teacher": ["strategy.weight=5", "strategy.ramp=0", "strategy.view=none"],
+}
+"""Settings under which nothing is drawn at random: what a process draws depends on its rank."""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["plain", "judged"])
-def test_two_processes_equal_one(method: str, start: Start, tmp_path: Path) -> None:
-    """`judged`: each step has two optimisers, whose parameters take turns in being trained."""
+@pytest.mark.parametrize(("method", "strategy"), [("judged", "supervised"), *(("plain", name) for name in STRATEGIES)])
+def test_two_processes_equal_one(method: str, strategy: str, start: Start, tmp_path: Path) -> None:
+    """`judged`, and the strategy of the how-to: each step has two optimisers, whose parameters take turns in being trained."""
+    words = [word for setting in STRATEGIES[strategy] for word in ("--set", setting)]
     weights = []
     for devices in (1, 2):
         out = tmp_path / f"run{devices}"
-        process = start(method, out, devices=devices)
+        process = start(method, out, "--strategy", strategy, *words, devices=devices)
         told, said = process.communicate(timeout=300)
         assert process.returncode == 0, said
         assert told.count("report:") == 1, "one process tells the result"
         weights.append(load_file(out / "model.safetensors"))
         assert (out / "report.html").exists()
         assert summary(out)["status"] == "finished"
+        assert summary(out)["strategy"] == strategy
     assert weights[0].keys() == weights[1].keys()
     for name, one in weights[0].items():
         torch.testing.assert_close(one, weights[1][name], rtol=1e-5, atol=2e-6)

@@ -7,6 +7,8 @@ from typing import get_args
 
 import pytest
 import torch
+from lightning.fabric import Fabric
+from lightning.fabric.plugins import MixedPrecision
 from torch import nn
 
 from delineate.common.errors import RecipeError
@@ -106,3 +108,19 @@ def test_each_optimizer_keeps_what_its_row_says(name: str) -> None:
         value for value in optimiser.state[parameter].values() if isinstance(value, torch.Tensor) and value.dim() > 0
     ]
     assert len(kept) == row.state_tensors
+
+
+def test_an_overflow_in_float16_holds_back_its_own_optimizer_alone(judged: Strategy) -> None:
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    fabric = Fabric(accelerator="cpu", devices=1, plugins=MixedPrecision("16-mixed", "cpu", scaler=scaler))
+    updates = Updates(judged, STAGE, SETTINGS)
+    updates.wrap(fabric)
+    before = {name: value.detach().clone() for name, value in judged.named_parameters()}
+    for update in updates.due(0):
+        fabric.backward(sum(p.float().square().sum() for p in judged.parameters() if p.requires_grad))
+        if update.name == "critic":
+            judged.critic.weight.grad.mul_(torch.inf)  # type: ignore[union-attr, operator]
+        updates.optimiser(update).step()
+    moved = {name.split(".")[0] for name, value in judged.named_parameters() if not value.equal(before[name])}
+    assert moved == {"method"}
+    assert scaler.get_scale() == 512

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import sys
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,42 +19,17 @@ from delineate.methods.listing import list_methods
 from delineate.methods.testing.checks import checks_of
 from delineate.methods.testing.dense import CHECKS
 from delineate.methods.testing.examples import tiny
+from package_of_page import installed
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "own-method.md"
 NAME = "dilated-stack"
 
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The page's files, installed as pip would: on the import path, with their entry points registered."""
-    root = tmp_path_factory.mktemp("own-method")
-    for name, content in re.findall(
-        r"^`([\w./]+)`:\n\n```\w+\n(.*?)^```$", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE
-    ):
-        (root / name).parent.mkdir(exist_ok=True)
-        (root / name).write_text(content, "utf-8")
-    (root / "dilated_stack" / "__init__.py").touch()
-    further = re.search(
-        r"^Added to `pyproject.toml`:\n\n```toml\n(.*?)^```$", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE
-    )
-    assert further is not None
-    project = tomllib.loads((root / "pyproject.toml").read_text() + further[1])["project"]
-    info = root / "dilated_stack-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
-    assert project["entry-points"].keys() == {"delineate.methods", "delineate.checkpoints"}
-    lines = [
-        line
-        for group, points in project["entry-points"].items()
-        for line in (f"[{group}]", *(f"{name} = {target}" for name, target in points.items()))
-    ]
-    (info / "entry_points.txt").write_text("\n".join(lines))
-    sys.path.insert(0, str(root))
-    registry.forget_other_packages()
-    yield root
-    sys.path.remove(str(root))
-    for module in [name for name in sys.modules if name.split(".")[0] == "dilated_stack"]:
-        del sys.modules[module]
+    """The page's files as an installed package."""
+    with installed("own-method.md", tmp_path_factory.mktemp("own-method")) as root:
+        registry.forget_other_packages()
+        yield root
     registry.forget_other_packages()
 
 

@@ -102,8 +102,8 @@ class Strategy(nn.Module):
         self.register_module("average", None)
 
     @classmethod
-    def uses_unlabelled(cls, options: StrategyOptions) -> bool:
-        """Whether training with these options learns from images without masks. Asked only of a strategy whose `info` says that it
+    def uses_unlabelled(cls, options: Any) -> bool:
+        """Whether training with these options, of the class's `Options`, learns from images without masks. Asked only of a strategy whose `info` says that it
         can. Where neither the strategy nor the method does, they are left out of training."""
         return cls.info.uses_unlabelled
 

@@ -22,6 +22,11 @@ STRATEGIES = Plugins("strategy", ENTRY_POINT_GROUP, BUILT_IN)
 DEFAULT = "supervised"
 
 
+def forget_other_packages() -> None:
+    """Look for entry points anew at the next question: a package was installed or removed while the program runs."""
+    STRATEGIES.forget_others()
+
+
 def names() -> list[str]:
     """Names of all strategies, built-in and registered by other packages."""
     return STRATEGIES.names()

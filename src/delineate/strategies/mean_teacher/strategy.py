@@ -64,8 +64,8 @@ class MeanTeacher(Strategy):
     options: MeanTeacherOptions
 
     @classmethod
-    def uses_unlabelled(cls, options: StrategyOptions) -> bool:
-        return cls.Options.model_validate(options).weight > 0
+    def uses_unlabelled(cls, options: MeanTeacherOptions) -> bool:
+        return options.weight > 0
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         terms = self.method_terms(batch)
