@@ -103,8 +103,8 @@ class Strategy(nn.Module):
 
     @classmethod
     def uses_unlabelled(cls, options: Any) -> bool:
-        """Whether training with these options, of the class's `Options`, learns from images without masks. Asked only of a strategy whose `info` says that it
-        can. Where neither the strategy nor the method does, they are left out of training."""
+        """Whether training with these options (of the class's `Options`) learns from images without masks. Asked only of a strategy
+        whose `info` says that it can. Where neither the strategy nor the method does, they are left out of training."""
         return cls.info.uses_unlabelled
 
     def begin(self, stage: Stage, options: StrategyOptions) -> None:
