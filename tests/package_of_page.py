@@ -16,9 +16,11 @@ HOW_TO = Path(__file__).parents[1] / "docs" / "how-to"
 def installed(page: str, root: Path) -> Iterator[Path]:
     """Write the files of `page` into `root` and put it on the path; whoever has looked for entry points must look anew."""
     text = (HOW_TO / page).read_text("utf-8")
-    for name, content in re.findall(r"^`([\w./]+)`:\n\n```\w+\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+    blocks = r"^(Added to )?`([\w./]+)`:\n\n```\w+\n(.*?)^```$"
+    for added, name, content in re.findall(blocks, text, re.DOTALL | re.MULTILINE):
         (root / name).parent.mkdir(exist_ok=True)
-        (root / name).write_text(content, "utf-8")
+        before = (root / name).read_text("utf-8") if added else ""
+        (root / name).write_text(before + content, "utf-8")
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     package = project["name"].replace("-", "_")
     (root / package / "__init__.py").touch()
