@@ -18,7 +18,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "delineate"
 ROOMS = (
     *("common", "data", "nn", "methods", "strategies", "artefact", "evaluation", "inference", "engine", "fewshot"),
-    *("report", "studies", "serve", "api", "cli"),
+    *("report", "studies", "serve", "requests", "api", "cli"),
 )
 """Lowest first."""
 DATA_ROOMS = ("core", "formats", "cases", "layouts", "splits", "augment", "cache", "loading", "doctor")
@@ -148,13 +148,15 @@ def torch_imports(package: Path) -> list[str]:
 
 
 def heavy_verbs(package: Path) -> list[str]:
-    """Module-level imports of heavy libraries or of other rooms in the command line's files."""
+    """Module-level imports of heavy libraries or of other rooms in the files of the command line and of its requests."""
     offences = []
     for module, room, tree in sources(package):
-        if room == "cli":
+        if room in ("requests", "cli"):
             top = ast.Module([node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)], [])
             heavy = [name for name in imports(top, module) if name.split(".")[0] in HEAVY]
-            rooms = [name for name in imports(top, module) if room_of(name) not in (None, "", "common", "cli")]
+            rooms = [
+                name for name in imports(top, module) if room_of(name) not in (None, "", "common", "requests", "cli")
+            ]
             offences += [f"{module} imports {name}" for name in heavy + rooms]
     return offences
 

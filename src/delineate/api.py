@@ -7,9 +7,12 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from delineate.common.errors import DelineateError
+from delineate.requests.option import recipe_sections
+from delineate.requests.signature import takes
+from delineate.requests.train import TrainOptions
 
 if TYPE_CHECKING:
     from delineate.data.layouts.source import DataSource
@@ -25,77 +28,61 @@ if TYPE_CHECKING:
 GIB = 2**30
 
 
+@takes(TrainOptions)
 def train(
-    data: Path | str | DataSource,
-    *,
-    method: str,
-    out: Path | str,
-    preset: str = "paper",
-    strategy: str | None = None,
-    size: int | None = None,
-    epochs: int | None = None,
-    steps: int | None = None,
-    seed: int | None = None,
-    fold: int | None = None,
-    device: str | None = None,
-    resume: bool = False,
-    init: Path | str | None = None,
-    settings: Sequence[str] = (),
-    options: Mapping[str, Any] | None = None,
-    max_pixels: int = 400_000_000,
-    cache_dir: Path | str | None = None,
-    cache_limit: float = 20.0,
-    reporter: Reporter | None = None,
+    data: Path | str | DataSource, *, reporter: Reporter | None = None, **options: Unpack[TrainOptions]
 ) -> RunResult:
-    """Train `method` on the images and masks in `data` and write the run folder `out`, its report included.
+    """Train a method on the images and masks in `data` and write the run folder `out`, its report included.
 
-    `data`: a folder, a manifest, or a `DataSource` that says which folders, labels and groups are meant, as everywhere here.
-    `strategy`: the way of training (`delineate strategies` lists them); `size`: working height = width in pixels; `epochs` or
-    `steps` count all stages together; `fold`: the one that validates, of a manifest with folds; `settings` are texts
-    "section.key=value", `options` the same as a nested mapping; `cache_limit` is in GiB; `reporter` receives progress (default:
-    a progress bar on stderr). What is left None comes from the method's preset.
+    The method's kind decides what a batch is: single images, or episodes for few-shot methods. The frozen episodes that the
+    weights of a few-shot method were chosen and scored by are in `out/validation/episodes.json`.
 
-    Raises `DelineateError` (one line) for whatever a user can mend, before anything is written; `Interrupted` after Ctrl-C or
-    SIGTERM, with the state saved for `resume=True`.
+        delineate.train("polyps/", method="condseg", preset="tiny", out="runs/first")
+
+    Args:
+        data: A folder, a table or a manifest, or a `DataSource` that says which folders, labels and groups are meant.
+        reporter: Receives progress; by default a progress bar on stderr.
+
+    Returns:
+        Where everything lies and the Dice of the validation split.
+
+    Raises:
+        DelineateError: One line for whatever a user can mend, before anything is written.
+        Interrupted: After Ctrl-C or SIGTERM, with the state saved for `resume=True`.
     """
     from delineate.engine.dense import DENSE
+    from delineate.fewshot.training import EPISODIC
 
-    return _train(
-        (DENSE,),
-        reporter,
-        data=data,
-        method=method,
-        out=out,
-        preset=preset,
-        strategy=strategy,
-        size=size,
-        epochs=epochs,
-        steps=steps,
-        seed=seed,
-        fold=fold,
-        device=device,
-        resume=resume,
-        init=init,
-        settings=settings,
-        options=options or {},
-        max_pixels=max_pixels,
-        cache_dir=cache_dir,
-        cache_limit=cache_limit,
-    )
+    return _train(data, options, reporter, (DENSE, EPISODIC))
+
+
+@takes(TrainOptions)
+def fewshot_train(
+    data: Path | str | DataSource, *, reporter: Reporter | None = None, **options: Unpack[TrainOptions]
+) -> RunResult:
+    """`train` for few-shot methods alone.
+
+    Args:
+        data: Slices whose names tell volume and position, NIfTI volumes, or single images; otherwise as for `train`.
+        reporter: Receives progress; by default a progress bar on stderr.
+
+    Returns:
+        As `train`.
+
+    Raises:
+        DelineateError: As `train`, for a method that is no few-shot method, for classes that are not there, and for fewer than
+            50 slices left.
+    """
+    from delineate.fewshot.training import EPISODIC
+
+    return _train(data, options, reporter, (EPISODIC,))
 
 
 def _train(
-    kinds: Sequence[DataKind],
-    reporter: Reporter | None,
-    *,
-    data: Path | str | DataSource,
-    out: Path | str,
-    init: Path | str | None,
-    cache_dir: Path | str | None,
-    cache_limit: float,
-    **fields: Any,
+    data: Path | str | DataSource, options: TrainOptions, reporter: Reporter | None, kinds: Sequence[DataKind]
 ) -> RunResult:
-    """A run of that kind, with its report. `fields`: those of `TrainRequest` that are passed on as they are."""
+    """A run with its report."""
+    from delineate.common.config import merge
     from delineate.data.layouts.source import as_source
     from delineate.engine.request import TrainRequest
     from delineate.engine.run import train as run
@@ -103,13 +90,23 @@ def _train(
 
     request = TrainRequest(
         data=as_source(data),
-        out=Path(out),
-        init=None if init is None else Path(init),
-        cache_folder=None if cache_dir is None else Path(cache_dir),
-        cache_limit_bytes=_bytes(cache_limit),
-        **fields,
+        method=options["method"],
+        out=Path(options["out"]),
+        preset=options["preset"],
+        resume=options["resume"],
+        fold=options["fold"],
+        init=_path(options["init"]),
+        settings=options["settings"],
+        options=merge(recipe_sections(TrainOptions, options), options["options"] or {}),
+        max_pixels=options["max_pixels"],
+        cache_folder=_path(options["cache_dir"]),
+        cache_limit_bytes=_bytes(options["cache_limit"]),
     )
     return run(request, reporter, kinds, report=write_run_report)
+
+
+def _path(given: Path | str | None) -> Path | None:
+    return None if given is None else Path(given)
 
 
 def _bytes(gib: float) -> int:
@@ -134,75 +131,6 @@ def load(path: Path | str, device: str = "auto", precision: str = "32") -> Any:
     from delineate.fewshot.segmenter import FewShotPredictor
 
     return FewShotPredictor(artefact, device, precision, source)  # type: ignore[arg-type]
-
-
-def fewshot_train(
-    data: Path | str | DataSource,
-    *,
-    method: str,
-    out: Path | str,
-    preset: str = "paper",
-    episodes: str | None = None,
-    shots: int | None = None,
-    exclude_classes: Sequence[str] = (),
-    stack: str | None = None,
-    axis: int | None = None,
-    fold: int | None = None,
-    size: int | None = None,
-    epochs: int | None = None,
-    steps: int | None = None,
-    seed: int | None = None,
-    device: str | None = None,
-    resume: bool = False,
-    init: Path | str | None = None,
-    settings: Sequence[str] = (),
-    options: Mapping[str, Any] | None = None,
-    max_pixels: int = 400_000_000,
-    cache_dir: Path | str | None = None,
-    cache_limit: float = 20.0,
-    reporter: Reporter | None = None,
-) -> RunResult:
-    """Train a few-shot `method` on episodes from `data` and write the run folder `out`, its report included.
-
-    `episodes`: superpixel, supervoxel or labels; `shots`: support images of an episode; `exclude_classes`: names or indices of
-    classes, whose slices are not trained on; `stack` and `axis` say how slices make volumes
-    (`delineate.data.loading.samples.open_samples`). All else as for `train`; `epochs` count passes over the training slices. The
-    frozen     episodes that the weights were chosen and scored by are in `out/validation/episodes.json`.
-
-    Raises `DelineateError` (one line): as `train`, and for classes that are not there, or fewer than 50 slices left.
-    """
-    from delineate.common.config import merge
-    from delineate.fewshot.training import EPISODIC
-
-    given = {
-        "kind": episodes,
-        "shots": shots,
-        "exclude": list(exclude_classes) or None,
-        "stack": stack,
-        "axis": axis,
-    }
-    section = {name: value for name, value in given.items() if value is not None}
-    return _train(
-        (EPISODIC,),
-        reporter,
-        data=data,
-        method=method,
-        out=out,
-        preset=preset,
-        size=size,
-        epochs=epochs,
-        steps=steps,
-        seed=seed,
-        fold=fold,
-        device=device,
-        resume=resume,
-        init=init,
-        settings=settings,
-        options=merge({"episodes": section}, options or {}),
-        max_pixels=max_pixels,
-        cache_dir=cache_dir,
-        cache_limit=cache_limit,
-    )
 
 
 def fewshot_predict(

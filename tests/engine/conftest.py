@@ -12,6 +12,7 @@ import pytest
 
 from delineate.engine.console import Silent
 from delineate.engine.request import TrainRequest
+from train_request import train_request
 
 SMALL = [
     "method.encoder.name=resnet10t",
@@ -50,7 +51,7 @@ def request_for(discs: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFa
             "steps": 12,
             "device": "cpu",
         } | changes
-        return TrainRequest(
+        return train_request(
             data=discs, out=tmp_path / name, settings=[*SMALL, *(settings or [])], cache_folder=cache, **values
         )
 

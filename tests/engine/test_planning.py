@@ -15,6 +15,7 @@ from delineate.common.errors import RecipeError
 from delineate.engine.recipe import Recipe
 from delineate.engine.request import TrainRequest
 from delineate.engine.run import train
+from train_request import train_request
 
 Maker = Callable[..., TrainRequest]
 
@@ -36,7 +37,7 @@ def planned(discs: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactor
     def make(name: str = "run", *, settings: tuple[str, ...] = (), **changes: Any) -> TrainRequest:
         values = {"method": "resenc", "preset": "planned-tiny", "steps": 4, "device": "cpu"} | changes
         limits = ("plan.gflops=0.05", "engine.save_minutes=0.00001")
-        return TrainRequest(
+        return train_request(
             data=discs, out=tmp_path / name, settings=(*limits, *settings), cache_folder=cache, **values
         )
 

@@ -23,6 +23,7 @@ from delineate.evaluation.stored import Stored
 from delineate.inference.files import predict_files
 from delineate.inference.predictor import load
 from delineate.methods import registry
+from train_request import train_request
 
 SMALL = (
     "method.encoder.name=resnet10t",
@@ -72,7 +73,7 @@ def synapse(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def request_for(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., TrainRequest]:
     def make(data: Path, name: str = "run", *settings: str, **changes: Any) -> TrainRequest:
-        return TrainRequest(
+        return train_request(
             data=data,
             method="unet",
             preset="tiny",

@@ -93,12 +93,12 @@ def source(
     masks: str | None,
     labels: str | None = None,
     group_by: str | None = None,
-    join: Join = Join.near,
+    join: str = "near",
 ) -> DataSource:
     """The data set that these options describe."""
     from delineate.data.layouts.source import DataSource
 
-    return DataSource(data, images=images, masks=masks, labels=labels, group_by=group_by, join=join.value)
+    return DataSource(data, images=images, masks=masks, labels=labels, group_by=group_by, join=str(join))  # type: ignore[arg-type]
 
 
 MaxMegapixels = Annotated[

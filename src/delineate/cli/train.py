@@ -2,40 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from delineate.cli import options
+from delineate.cli.made import part, taking
+from delineate.requests.data import DataOptions
+from delineate.requests.train import TrainOptions
+
+if TYPE_CHECKING:
+    from delineate.engine.run import RunResult
 
 
+@taking(TrainOptions, DataOptions)
 def train(
     data: Annotated[
         Path,
         typer.Argument(help="Folder of images and masks (see `delineate data check`), a CSV file, or a manifest.json."),
     ],
-    method: Annotated[str, typer.Option(help="Name of a method; `delineate methods` lists them.")],
-    out: options.RunFolder,
-    preset: options.Preset = "paper",
-    strategy: options.StrategyName = None,
-    size: options.Size = None,
-    epochs: options.Epochs = None,
-    steps: options.Steps = None,
-    seed: options.Seed = None,
-    fold: options.Fold = None,
-    images: options.DataImages = None,
-    masks: options.DataMasks = None,
-    labels: options.DataLabels = None,
-    group_by: options.GroupBy = None,
-    join: options.JoinCopies = options.Join.near,
-    device: options.TrainDevice = None,
-    resume: options.Resume = False,
-    init: options.Init = None,
-    set_: options.Settings = None,
-    max_megapixels: options.MaxMegapixels = 400,
-    cache_dir: options.CacheDir = None,
-    cache_limit: options.CacheLimit = 20,
+    **given: Any,
 ) -> None:
     """Train a method on a folder of images and masks; write a run folder with model, scores and report.
 
@@ -44,32 +32,25 @@ def train(
     delineate train polyps/ --method unet --size 256 --epochs 50 --out runs/unet --set method.encoder.name=resnet34
     delineate train polyps/ --method unet --size 256 --epochs 50 --out runs/unet --set method.encoder.name=resnet34 --resume
     delineate train mine/ --method condseg --preset tiny --init runs/condseg --set engine.lr=1e-4 --out runs/fine-tuned
+    delineate train slices/ --method alpnet --preset tiny --exclude-classes 1 --out runs/without-class-1
     """
+    refuse_early(data, given)
+    from delineate.api import train as run
+
+    start(run, data, given)
+
+
+def refuse_early(data: Path, given: dict[str, Any]) -> None:
+    """Typos and absent files, before anything heavy is loaded."""
     from delineate.common.absent import refuse_absent
     from delineate.engine.early import refuse_typos
 
-    refuse_typos(method, preset, set_ or [], strategy)
-    refuse_absent(data, init)
-    from delineate.api import train as run
+    refuse_typos(given["method"], given["preset"], given["settings"], given["strategy"])
+    refuse_absent(data, given["init"])
+
+
+def start(run: Callable[..., RunResult], data: Path, given: dict[str, Any]) -> None:
+    """Train by one of the library's verbs and say how it went."""
     from delineate.cli.show import print_run
 
-    result = run(
-        options.source(data, images, masks, labels, group_by, join),
-        method=method,
-        out=out,
-        preset=preset,
-        strategy=strategy,
-        size=size,
-        epochs=epochs,
-        steps=steps,
-        seed=seed,
-        fold=fold,
-        device=None if device is None else device.value,
-        resume=resume,
-        init=init,
-        settings=set_ or [],
-        max_pixels=round(max_megapixels * 1e6),
-        cache_dir=cache_dir,
-        cache_limit=cache_limit,
-    )
-    print_run(result)
+    print_run(run(options.source(data, **part(DataOptions, given)), **part(TrainOptions, given)))

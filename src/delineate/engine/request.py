@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from delineate.common.config import merge
 from delineate.common.errors import RecipeError, TrainingError
 from delineate.data.cache.room import DEFAULT_LIMIT_BYTES
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
@@ -25,24 +24,18 @@ MAY_CHANGE_ON_RESUME = ("data.workers", "engine.save_minutes", "engine.memory_ch
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """What `train` is asked for. `settings` are "section.key=value" texts; None leaves a preset's value."""
+    """What training is asked for, made of the options that a user gave (`delineate.requests.train`)."""
 
     data: Path | DataSource
     method: str
     out: Path
     preset: str = "paper"
-    strategy: str | None = None
-    """Name of the way of training; None: the preset's, else supervised."""
-    size: int | None = None
-    epochs: int | None = None
-    steps: int | None = None
-    seed: int | None = None
-    device: str | None = None
     resume: bool = False
     fold: int | None = None
     """The fold that validates, where the data is a manifest with folds."""
     init: Path | None = None
     settings: Sequence[str] = ()
+    """Texts "section.key=value"."""
     max_pixels: int = DEFAULT_MAX_PIXELS
     cache_folder: Path | None = None
     cache_limit_bytes: int = DEFAULT_LIMIT_BYTES
@@ -55,21 +48,12 @@ class TrainRequest:
         return as_source(self.data)
 
     def recipe(self, planned: Mapping[str, Any] | None = None) -> Recipe:
-        """Preset, flags and settings resolved, on the sections of a plan."""
-        return resolve(self.method, self.preset, self._changes(), self.settings, planned=planned)
+        """Preset, options and settings resolved, on the sections of a plan."""
+        return resolve(self.method, self.preset, self.options, self.settings, planned=planned)
 
     def stated(self) -> dict[str, Any]:
-        """The sections as preset, flags and settings state them."""
-        return stated(self.method, self.preset, self._changes(), self.settings)
-
-    def _changes(self) -> dict[str, Any]:
-        engine = {"epochs": self.epochs, "steps": self.steps, "seed": self.seed, "device": self.device}
-        changes: dict[str, Any] = {"engine": {key: value for key, value in engine.items() if value is not None}}
-        if self.strategy is not None:
-            changes["strategy"] = {"name": self.strategy}
-        if self.size is not None:
-            changes["input"] = {"size": self.size}
-        return merge(changes, self.options)
+        """The sections as preset, options and settings state them."""
+        return stated(self.method, self.preset, self.options, self.settings)
 
 
 def check_folder(folder: RunFolder, recipe: Recipe, *, resume: bool, report: bool) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from traceback import format_exception
 from typing import Literal
 
+from delineate.common.config import merge
 from delineate.common.errors import DelineateError, TrainingError
 from delineate.common.files import read_json, write_json, write_text
 from delineate.common.occupied import holder
@@ -125,15 +126,18 @@ class Job:
             method=self.entrant.method,
             out=self.run,
             preset=self.entrant.preset,
-            epochs=plan.epochs if self.entrant.steps is None else None,
-            steps=self.entrant.steps,
-            seed=self.seed,
             resume=whole,
             settings=plan.settings,
-            options=self.entrant.options,
+            options=merge({"engine": {"seed": self.seed, **self._length(plan)}}, self.entrant.options),
             cache_folder=cache,
         )
         train(request, reporter, report=write_run_report)
+
+    def _length(self, plan: Plan) -> dict[str, int]:
+        """The budget as the recipe has it; nothing where it is the preset's."""
+        if self.entrant.steps is not None:
+            return {"steps": self.entrant.steps}
+        return {} if plan.epochs is None else {"epochs": plan.epochs}
 
 
 def all_jobs(folder: Path, plan: Plan) -> list[Job]:

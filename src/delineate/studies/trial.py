@@ -66,7 +66,10 @@ def frozen(entrant: Entrant, seconds: float, minutes: float) -> Entrant:
 def _stage_seconds(
     entrant: Entrant, manifest: Path, settings: tuple[str, ...], cache: Path | None, stage: str, stages: list[str]
 ) -> float:
-    alone: dict[str, Any] = {"stages": {name: {"share": float(name == stage)} for name in stages}}
+    alone: dict[str, Any] = {
+        "engine": {"steps": WARMUP + TIMED + 2},
+        "stages": {name: {"share": float(name == stage)} for name in stages},
+    }
     watch = _Stopwatch()
     with tempfile.TemporaryDirectory(prefix="delineate-trial-") as folder:
         request = TrainRequest(
@@ -74,7 +77,6 @@ def _stage_seconds(
             method=entrant.method,
             out=Path(folder) / "run",
             preset=entrant.preset,
-            steps=WARMUP + TIMED + 2,
             settings=(*settings, "engine.validate_every=1000000"),
             options=merge(entrant.options, alone),
             cache_folder=cache,

@@ -1,0 +1,59 @@
+"""What is said of a data set on the command line; Python's users give a `DataSource`."""
+
+from typing import Annotated, Literal, TypedDict
+
+from delineate.requests.option import Option
+
+# No `from __future__ import annotations` in requests: `Required` is not recognised in annotations that are text.
+
+PANEL = "Data"
+
+
+class FolderOptions(TypedDict, total=False):
+    """Which folders hold what."""
+
+    images: Annotated[
+        str | None,
+        Option(
+            help="The images, where DATA leaves it open: a folder in it, a path, a pattern.",
+            metavar="FOLDER",
+            panel=PANEL,
+        ),
+    ]
+    masks: Annotated[str | None, Option(help="The masks, likewise.", metavar="FOLDER", panel=PANEL)]
+
+
+class LabelledOptions(FolderOptions, total=False):
+    """The same, and what the masks hold."""
+
+    labels: Annotated[
+        str | None,
+        Option(
+            help="What mask values mean: 0=background,255=lesion, or a labels.yaml.",
+            metavar="TABLE",
+            shown="from the masks",
+            panel=PANEL,
+        ),
+    ]
+
+
+class DataOptions(LabelledOptions, total=False):
+    """The fields of `DataSource` but its path."""
+
+    group_by: Annotated[
+        str | None,
+        Option(
+            help="What belongs together: a regular expression on the names, a CSV (case,group), or none.",
+            metavar="RULE",
+            shown="what folders and names tell",
+            panel=PANEL,
+        ),
+    ]
+    join: Annotated[
+        Literal["near", "exact", "none"],
+        Option(
+            help="Copies of a picture that stay in one split: near ones too, equal ones, or none.",
+            default="near",
+            panel=PANEL,
+        ),
+    ]

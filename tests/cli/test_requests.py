@@ -1,0 +1,122 @@
+"""A request is the only list of a verb's options: the command line, Python's signatures and the engine agree with it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+import delineate
+from delineate import api
+from delineate.cli.root import app
+from delineate.common.fields import Place
+from delineate.common.fields import fields_of as keys_of
+from delineate.data.layouts.source import DataSource
+from delineate.engine.early import RECIPE
+from delineate.requests.data import DataOptions
+from delineate.requests.option import Field, completed, fields_of, recipe_sections
+from delineate.requests.train import TrainOptions
+
+VERBS: dict[str, tuple[Callable[..., Any], tuple[type, ...], set[str]]] = {
+    "train": (api.train, (TrainOptions, DataOptions), set()),
+    "fewshot train": (api.fewshot_train, (TrainOptions, DataOptions), set()),
+}
+"""Verb → the library's function, the requests of its options (the first is the function's), and what only the command line has."""
+
+
+def options_on_the_command_line(verb: str) -> dict[str, Any]:
+    command: Any = typer.main.get_command(app)
+    for word in verb.split():
+        command = command.commands[word]
+    return {one.name: one for one in command.params if one.param_type_name == "option" and one.name != "help"}
+
+
+def each_option() -> Iterator[Any]:
+    for verb, (_, requests, _) in VERBS.items():
+        for request in requests:
+            for field in fields_of(request):
+                yield pytest.param(verb, field, id=f"{verb}-{field.name}")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_command_line_has_the_options_of_the_requests_and_no_others(verb: str) -> None:
+    _, requests, only_here = VERBS[verb]
+    asked = {field.name for request in requests for field in fields_of(request) if field.flag}
+    assert options_on_the_command_line(verb).keys() == asked | only_here
+
+
+@pytest.mark.parametrize(("verb", "field"), list(each_option()))
+def test_an_option_is_said_alike_everywhere(verb: str, field: Field) -> None:
+    signature = inspect.signature(VERBS[verb][0])
+    if field.name in {one.name for one in fields_of(VERBS[verb][1][0])}:
+        told = signature.parameters[field.name]
+        assert told.kind is inspect.Parameter.KEYWORD_ONLY
+        assert told.default == (inspect.Parameter.empty if field.required else field.option.default)
+        assert f"{field.name}: " in (VERBS[verb][0].__doc__ or "")
+    if not field.flag:
+        return
+    option = options_on_the_command_line(verb)[field.name]
+    assert (option.opts, option.help, option.required) == ([field.flag], field.option.help, field.required)
+    default, factor = field.option.default, field.option.factor
+    shown = option.default if not callable(option.default) else option.default()
+    if not field.required:
+        assert shown == (None if default in (None, ()) else default / factor if factor != 1 else default)
+
+
+@pytest.mark.parametrize(("verb", "field"), list(each_option()))
+def test_what_an_option_cannot_take_is_refused_when_it_is_typed(verb: str, field: Field) -> None:
+    wrong = {
+        "below": None if field.option.least is None else field.option.least - 1,
+        "above": None if field.option.most is None else field.option.most + 1,
+        "choice": "no-such" if "Literal" in str(field.type) else None,
+        "number": "many" if field.type in (int, float, int | None, float | None) else None,
+    }
+    for value in (one for one in wrong.values() if one is not None):
+        typed = CliRunner().invoke(app, [*verb.split(), "data", f"{field.flag}={value}"])
+        assert typed.exit_code == 2
+        assert field.flag in typed.output.replace("│", "").split("Invalid value for", 1)[1]
+
+
+def test_data_options_are_those_of_a_data_source() -> None:
+    known = {field.name: field.default for field in fields(DataSource) if field.name != "path"}
+    assert {field.name: field.option.default for field in fields_of(DataOptions)} == known
+
+
+@pytest.mark.parametrize(
+    "field", [one for one in fields_of(TrainOptions) if one.option.recipe], ids=lambda one: one.name
+)
+def test_short_options_name_keys_of_the_recipe(field: Field) -> None:
+    place: Place | None = RECIPE
+    *sections, key = str(field.option.recipe).split(".")
+    for section in sections:
+        keys = keys_of(place) if place is not None else None
+        assert keys is not None
+        place = keys[section]
+    assert place is None or key in (keys_of(place) or ())
+
+
+def test_a_misspelt_keyword_names_the_nearest() -> None:
+    with pytest.raises(
+        TypeError, match=r"train\(\) got an unexpected keyword argument 'epoch': did you mean 'epochs'\?"
+    ):
+        delineate.train("x", method="unet", out="y", epoch=3)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"train\(\) lacks the keyword argument 'method' and 'out'"):
+        delineate.train("x")  # type: ignore[call-arg]
+
+
+def test_what_is_not_given_has_its_default() -> None:
+    full = completed("train", TrainOptions, {"method": "unet", "out": "run"})
+    assert full.keys() == {field.name for field in fields_of(TrainOptions)}
+    assert recipe_sections(TrainOptions, full) == {}
+    some = full | {"steps": 8, "size": 64, "exclude_classes": "1, spleen", "strategy": "mean-teacher"}
+    assert recipe_sections(TrainOptions, some) == {
+        "strategy": {"name": "mean-teacher"},
+        "input": {"size": 64},
+        "engine": {"steps": 8},
+        "episodes": {"exclude": ["1", "spleen"]},
+    }
