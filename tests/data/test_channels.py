@@ -10,6 +10,10 @@ import numpy as np
 import pytest
 
 from delineate.common.errors import DataError, RecipeError
+from delineate.data.augment.apply import apply
+from delineate.data.augment.settings import AugmentSettings, sample
+from delineate.data.cache.cache import open_cache
+from delineate.data.cache.store import Store
 from delineate.data.cases.pixels import case_image, case_view, input_pixels, open_case
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import Manifest
@@ -154,6 +158,40 @@ def test_other_channels_than_the_models_are_refused(table: Path, write: Write) -
         input_pixels(handle, InputSpec())
     with pytest.raises(DataError, match="give a table with the columns image_t1, image_flair and mask"):
         input_pixels(handle.handles[0], NAMED)  # type: ignore[attr-defined]
+
+
+def test_each_channel_has_limits_and_colors_of_its_own() -> None:
+    """Three named channels are no colors: neither one range nor hue, saturation and gray concern them together."""
+    rng = np.random.default_rng(0)
+    image = np.stack([rng.integers(0, top, (20, 24)) for top in (20, 90, 250)], axis=-1).astype(np.uint8)
+    names = ("t1", "t2", "flair")
+    for fit in ("stretch", "letterbox", "patch"):
+        for rule in ("percentile", "zscore"):
+            spec = InputSpec(channels=names, size=(20, 24), fit=fit, intensity=rule)  # type: ignore[arg-type]
+            working = spec.working_pixels(image)
+            single = InputSpec(channels="grey", size=(20, 24), fit=fit, intensity=rule)  # type: ignore[arg-type]
+            limits = spec.limits_for_windows(working)
+            unit = spec.to_unit(working, limits)
+            for at in range(3):
+                plane = single.working_pixels(image[..., at])
+                assert np.array_equal(unit[..., at], single.to_unit(plane)[..., 0])
+    settings = AugmentSettings(colour=1, brightness=0.2, saturation=0.9, hue=0.4, grey=1)
+    drawn = [sample(settings, np.random.default_rng(3), 20, 24, colors=colors) for colors in (True, False)]
+    changed = np.where(np.arange(3) == 1, 0, image).astype(np.uint8)
+    one, other = (apply(each, np.zeros((20, 24), np.uint8), drawn[1])[0] for each in (image, changed))
+    assert np.array_equal(one[..., ::2], other[..., ::2])
+    assert not np.array_equal(one, image)
+    assert not np.array_equal(apply(image, np.zeros((20, 24), np.uint8), drawn[0])[0], one)
+
+
+def test_windows_of_named_channels_have_the_whole_images_limits(table: Path, tmp_path: Path) -> None:
+    manifest, census = open_data(DataSource(table))
+    spec = InputSpec(channels=("t1", "flair"), size=(8, 8), fit="patch", intensity="percentile")
+    samples = census.samples(manifest.cases, manifest.labels)
+    for _ in range(2):  # made, and read again
+        cache = open_cache(manifest, samples, spec, Store(tmp_path / "cache"))
+        low, high = cache.contents[0].limits
+        assert np.allclose([low, high], np.percentile(cache.image(0), (0.5, 99.5), axis=(0, 1)))
 
 
 def test_what_reads_one_file_for_each_image_says_so(table: Path, tmp_path: Path) -> None:

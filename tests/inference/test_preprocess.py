@@ -71,6 +71,15 @@ def test_twin_of_measured_rules(kind, rule, height, width, channels, wanted, fit
     assert np.abs(numpy_result - torch_result).max() <= (0.04 if kind == "uint8" else 0.001)
 
 
+@pytest.mark.parametrize("rule", ["range", "percentile", "zscore"])
+def test_twin_of_named_channels(rule):
+    smooth = cv2.GaussianBlur(np.random.default_rng(0).random((40, 50, 5)), (0, 0), 3)
+    image = np.rint((smooth - smooth.min()) * np.array([1000, 20000, 60000, 5000, 100])).astype(np.uint16)
+    numpy_result, torch_result = both(image, InputSpec(channels=tuple("abcde"), size=(24, 30), intensity=rule))
+    assert numpy_result.shape == torch_result.shape == (24, 30, 5)
+    assert np.abs(numpy_result - torch_result).max() <= 0.02
+
+
 @pytest.mark.parametrize("rule", ["percentile", "zscore"])
 @pytest.mark.parametrize("kind", [np.uint8, np.float32])
 def test_flat_images_are_as_flat_in_both(rule, kind):

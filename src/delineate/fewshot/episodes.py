@@ -124,8 +124,10 @@ class EpisodeSource:
         of_query = bool(rng.integers(2))
         both = self._sides == "both"
         wanted = [both or of_query, both or not of_query, *[True] * (self._shots - 1)]
-        size = self._data.spec.size
-        return [augment.sample(self._settings, rng, *size) if one else None for one in wanted]
+        spec = self._data.spec
+        return [
+            augment.sample(self._settings, rng, *spec.size, colors=not spec.named) if one else None for one in wanted
+        ]
 
     def _view(self, index: int, foreground: int, parameters: AugmentParameters | None) -> View | None:
         """None when too little of the foreground stays in the picture."""

@@ -31,6 +31,9 @@ class Color(Chromatic):
         to_luma = np.tile(LUMA, (3, 1))
         return replace(color, mixing=to_luma + self.saturation * (_hue_rotation(self.hue) - to_luma))
 
+    def unmixed(self) -> Chromatic | None:
+        return self.model_copy(update={"saturation": 1.0, "hue": 0.0})
+
 
 class ColorSettings(Part):
     draws: ClassVar[type[Drawn]] = Color

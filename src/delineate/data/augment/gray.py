@@ -18,6 +18,9 @@ class Gray(Chromatic):
         # No mixing changes the luma, so what was mixed before does not matter; contrast and brightness are the same on either side.
         return replace(below, mixing=np.tile(LUMA, (3, 1)))
 
+    def unmixed(self) -> Chromatic | None:
+        return None
+
 
 class GraySettings(Part):
     draws: ClassVar[type[Drawn]] = Gray

@@ -96,6 +96,10 @@ class Chromatic(Drawn):
         """The map of what was before it and of itself."""
         raise NotImplementedError
 
+    def unmixed(self) -> Chromatic | None:
+        """What is left of it where channels are no colors, and must not be mixed; None for nothing."""
+        return self
+
 
 class Pixelwise(Drawn):
     """Changes the image alone, without moving its pixels, in a pass of its own."""

@@ -17,7 +17,7 @@ from delineate.data.augment.flips import FlipSettings
 from delineate.data.augment.gamma import GammaSettings
 from delineate.data.augment.gray import GraySettings
 from delineate.data.augment.noise import NoiseSettings
-from delineate.data.augment.part import CHANCE, Drawn, Part
+from delineate.data.augment.part import CHANCE, Chromatic, Drawn, Part
 from delineate.data.augment.quarter_turns import QuarterTurnSettings
 from delineate.data.augment.warp import WarpSettings
 
@@ -92,9 +92,14 @@ class AugmentParameters(BaseModel):
         return [one for one in self.drawn if isinstance(one, wanted)]
 
 
-def sample(settings: Part, rng: np.random.Generator, height: int, width: int) -> AugmentParameters:
-    """Draw the parameters for one image of height × width pixels."""
+def sample(
+    settings: Part, rng: np.random.Generator, height: int, width: int, *, colors: bool = True
+) -> AugmentParameters:
+    """Draw the parameters for one image of height × width pixels. `colors`: whether its channels may be mixed with each other; the
+    numbers drawn are the same."""
     kind, size = type(settings), (height, width)
     drawn = {part: part.draw(settings, rng, size) for part in _drawing(kind)}
     found = (drawn[part] for part in parts(kind))
+    if not colors:
+        found = (one.unmixed() if isinstance(one, Chromatic) else one for one in found)
     return AugmentParameters.model_construct(drawn=tuple(one for one in found if one is not None))

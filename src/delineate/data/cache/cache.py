@@ -22,6 +22,7 @@ from delineate.data.cache.store import Array, Column, Record, Store
 from delineate.data.cases.sample_pixels import SamplePixels
 from delineate.data.core.findings import count
 from delineate.data.core.input_spec import InputSpec, Pixels
+from delineate.data.core.intensity import Limits
 from delineate.data.core.manifest import IGNORE, Manifest
 from delineate.data.core.samples import Sample
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
@@ -95,7 +96,7 @@ def open_cache(
         tuple(samples),
         found["images"],
         found["masks"],
-        tuple(Contents((float(limits[0]), float(limits[1])), rows) for limits, rows in contents),
+        tuple(Contents(_limits(stored), rows) for stored, rows in contents),
     )
 
 
@@ -122,7 +123,7 @@ def _columns(samples: Sequence[Sample], spec: InputSpec, classes: int, *, volume
         "masks": Column(np.dtype(np.uint8), tuple(sizes)),
     }
     if spec.fit == "patch":
-        columns["limits"] = Column.of(np.float64, (2,), number)
+        columns["limits"] = Column.of(np.float64, (2, spec.in_channels) if spec.named else (2,), number)
         columns["rows"] = Column(np.dtype(np.int64), tuple((height, classes) for height, _ in sizes))
     return columns
 
@@ -132,6 +133,12 @@ def _type(spec: InputSpec, volumes: bool) -> np.dtype[Any]:
     if volumes and spec.own_values:
         return np.dtype(np.float32)
     return np.dtype(np.uint16 if spec.source_bits == 16 else np.uint8)
+
+
+def _limits(stored: NDArray[np.float64]) -> Limits:
+    """Of all channels, or one for each."""
+    low, high = stored
+    return (low, high) if stored.ndim > 1 else (float(low), float(high))
 
 
 def _drawn_by(image: Pixels, mask: NDArray[np.uint8], spec: InputSpec, classes: int) -> Record:

@@ -25,6 +25,8 @@ Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Value = Annotated[float, Field(allow_inf_nan=False)]
 
 
+_OPENCV_CHANNELS = 4
+"""As many as OpenCV resizes at a time."""
 _NUMBERS = ("window_level", "window_width", "zscore_clip")
 """What some intensity rules need."""
 
@@ -67,6 +69,11 @@ class InputSpec(BaseModel):
     @property
     def in_channels(self) -> int:
         return {"grey": 1, "rgb": 3, "bgr": 3}[self.channels] if isinstance(self.channels, str) else len(self.channels)
+
+    @property
+    def named(self) -> bool:
+        """Whether channels have names; each then has limits of its own."""
+        return not isinstance(self.channels, str)
 
     @property
     def kind(self) -> str:
@@ -141,16 +148,16 @@ class InputSpec(BaseModel):
     def limits(self, pixels: Pixels) -> Limits:
         """The values of an image h×w×C at the working size that become 0 and 1. Whoever cuts windows from it asks before."""
         if self.intensity == "percentile":
-            return intensity.percentiles(pixels)
+            return intensity.percentiles(pixels, each=self.named)
         if self.intensity == "zscore":
-            return intensity.deviations(pixels, self.zscore_clip or USUAL_CLIP)
+            return intensity.deviations(pixels, self.zscore_clip or USUAL_CLIP, each=self.named)
         if self.window_level is not None and self.window_width is not None:
             return self.window_level - self.window_width / 2, self.window_level + self.window_width / 2
         return intensity.whole_range(pixels)
 
     def limits_for_windows(self, pixels: Pixels) -> Limits:
         """What is kept of a whole image for its windows: its percentiles, which one cache has for all rules that need no others."""
-        return self.limits(pixels) if self.intensity == "zscore" else intensity.percentiles(pixels)
+        return self.limits(pixels) if self.intensity == "zscore" else intensity.percentiles(pixels, each=self.named)
 
     def to_unit(self, pixels: Pixels, limits: Limits | None = None) -> NDArray[np.float32]:
         """Working pixels → float32 in [0, 1], same shape. `limits`: those of the whole image that `pixels` are a window of
@@ -209,6 +216,9 @@ def _gray(image: Pixels) -> Pixels:
 def _area_or_linear(image: Pixels, size: tuple[int, int]) -> Pixels:
     if image.shape[:2] == size:
         return image
+    if image.shape[2] > _OPENCV_CHANNELS:
+        parts = range(0, image.shape[2], _OPENCV_CHANNELS)
+        return np.concatenate([_area_or_linear(image[..., at : at + _OPENCV_CHANNELS], size) for at in parts], axis=2)
     shrinking = size[0] < image.shape[0] or size[1] < image.shape[1]
     result = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
     return result.reshape(*size, image.shape[2])

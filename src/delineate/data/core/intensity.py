@@ -7,7 +7,8 @@
 | `window` | level ∓ width / 2, in the file's values | images of which the values have no unit |
 | `zscore` | the image's mean ∓ `zscore_clip` standard deviations | – |
 
-What is beyond the limits becomes 0 or 1.
+What is beyond the limits becomes 0 or 1. Where channels are named, percentiles and deviations are those of each channel; a window
+is the same for all.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from delineate.common.errors import DataError
 Pixels = NDArray[Any]
 """An image in its source's own type: uint8, uint16, int16 or float32."""
 Rule = Literal["range", "percentile", "window", "zscore"]
-Limits = tuple[float, float]
+Bound = float | NDArray[np.float64]
+"""One number for all channels, or one for each where these are named: T1 and FLAIR have nothing to do with each other."""
+Limits = tuple[Bound, Bound]
 """Pixel values that become 0 and 1."""
 
 USUAL_CLIP = 3.0
@@ -42,14 +45,20 @@ def usable(image: Pixels) -> Pixels:
     return image
 
 
-def percentiles(pixels: Pixels) -> Limits:
-    """The limits of the `percentile` rule, over all channels."""
+def percentiles(pixels: Pixels, *, each: bool = False) -> Limits:
+    """The limits of the `percentile` rule, over all channels of h×w×C pixels, or of `each` by itself."""
+    if each:
+        low, high = np.percentile(pixels, (0.5, 99.5), axis=(0, 1))
+        return low, high
     low, high = np.percentile(pixels, (0.5, 99.5))
     return float(low), float(high)
 
 
-def deviations(pixels: Pixels, clip: float) -> Limits:
-    """The limits of the `zscore` rule, over all channels."""
+def deviations(pixels: Pixels, clip: float, *, each: bool = False) -> Limits:
+    """The limits of the `zscore` rule, over all channels of h×w×C pixels, or of `each` by itself."""
+    if each:
+        middle, away = pixels.mean((0, 1), np.float64), clip * pixels.std((0, 1), np.float64)
+        return middle - away, middle + away
     mean, reach = float(pixels.mean(dtype=np.float64)), clip * float(pixels.std(dtype=np.float64))
     return mean - reach, mean + reach
 
@@ -78,18 +87,18 @@ def from_low(pixels: Pixels, limits: Limits) -> NDArray[np.float32]:
 def from_middle(pixels: Pixels, limits: Limits) -> NDArray[np.float32]:
     """Between the limits, measured from their middle; equal limits make ½ of what is equal to them."""
     scale = 1.0 / distance(pixels, limits)
-    unit = (pixels.astype(np.float32) - np.float32(sum(limits) / 2)) * np.float32(scale)
+    unit = (pixels.astype(np.float32) - np.float32((limits[0] + limits[1]) / 2)) * np.float32(scale)
     unit += np.float32(0.5)
     return np.clip(unit, 0, 1, out=unit)
 
 
-def distance(pixels: Pixels, limits: Limits) -> float:
-    """Of the limits, but never so little that rounding would be seen."""
+def distance(pixels: Pixels, limits: Limits) -> Any:
+    """Of the limits, a `Bound`, but never so little that rounding would be seen."""
     low, high = limits
-    least = LEAST
+    least: Any = LEAST
     if pixels.dtype.kind == "f":
-        least = max(LEAST * max(abs(low), abs(high)), float(np.finfo(np.float32).tiny))
-    return max(high - low, least)
+        least = np.maximum(LEAST * np.maximum(np.abs(low), np.abs(high)), float(np.finfo(np.float32).tiny))
+    return np.maximum(high - low, least)
 
 
 def stored(unit: NDArray[np.float32], dtype: np.dtype[Any]) -> Pixels:

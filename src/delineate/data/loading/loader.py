@@ -111,7 +111,7 @@ class Loader:
         if self._settings is None:
             return None
         rng = np.random.default_rng([self._seed, _AUGMENTATION, position])
-        return augment.sample(self._settings, rng, *self._spec.size)
+        return augment.sample(self._settings, rng, *self._spec.size, colors=not self._spec.named)
 
     def index(self, position: int) -> int:
         """The cache index of the stream's sample at `position`."""

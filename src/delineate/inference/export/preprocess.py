@@ -53,7 +53,8 @@ class Preprocess(nn.Module):
             whole_range(np.zeros(0, kind))
 
     def forward(self, image: Tensor) -> Tensor:
-        """B×C×H×W of numbers as `kind` has them, any type, C of 1, 3 or 4 (RGB order) → float32 B×in_channels×h×w in [0, 1]."""
+        """B×C×H×W of numbers as `kind` has them, any type, C of 1, 3 or 4 (RGB order; or the named channels, in the order of the
+        specification) → float32 B×in_channels×h×w in [0, 1]."""
         pixels = self._fit(self._channels(image.to(torch.float32)))
         if self.spec.intensity == "range" or self.spec.scales_before_padding:
             return pixels / self.highest
@@ -64,6 +65,8 @@ class Preprocess(nn.Module):
         return pixels.round().clamp(self.lowest, self.highest) if self.whole else pixels
 
     def _channels(self, image: Tensor) -> Tensor:
+        if self.spec.named:
+            return image
         image = image[:, :3] if image.shape[1] == 4 else image
         if self.spec.channels == "grey":
             if image.shape[1] == 1:
@@ -94,22 +97,25 @@ class Preprocess(nn.Module):
             least = (LEAST * torch.maximum(low.abs(), high.abs())).clamp(min=torch.finfo(torch.float32).tiny)
         span = torch.maximum(high - low, least)
         zero, at = (low, 0.0) if self.spec.intensity == "percentile" else ((low + high) / 2, 0.5)
-        unit = (pixels - zero.float().view(-1, 1, 1, 1)) / span.float().view(-1, 1, 1, 1)
+        unit = (pixels - zero.float()) / span.float()
         return (unit + at).clamp(0, 1)
 
     def _limits(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Of each image over all channels, in double precision, since a large mean takes the digits of a small deviation."""
-        spec, values = self.spec, pixels.flatten(1)
+        """B×1×1×1 of each image over all channels, or B×C×1×1 of each where they are named; in double precision, since a large
+        mean takes the digits of a small deviation."""
+        spec = self.spec
+        values = pixels.flatten(2) if spec.named else pixels.flatten(1)[:, None]
         if spec.intensity == "percentile":
-            ordered = values.sort(1).values
-            return _quantile(ordered, 0.005).double(), _quantile(ordered, 0.995).double()
-        if spec.intensity == "zscore":
-            mean, deviation = values.double().mean(1), values.double().std(1, correction=0)
+            ordered = values.sort(-1).values
+            low, high = _quantile(ordered, 0.005).double(), _quantile(ordered, 0.995).double()
+        elif spec.intensity == "zscore":
+            mean, deviation = values.double().mean(-1), values.double().std(-1, correction=0)
             reach = (spec.zscore_clip or USUAL_CLIP) * deviation
-            return mean - reach, mean + reach
-        window = spec.limits(np.zeros(1))
-        low, high = (torch.full((len(values),), limit, dtype=torch.float64, device=values.device) for limit in window)
-        return low, high
+            low, high = mean - reach, mean + reach
+        else:
+            window = (float(limit) for limit in spec.limits(np.zeros(1)))
+            low, high = (torch.full_like(values[..., 0], limit, dtype=torch.float64) for limit in window)
+        return low[..., None, None], high[..., None, None]
 
 
 def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
@@ -156,8 +162,8 @@ def _between(position: Tensor, old: int) -> Tensor:
 
 
 def _quantile(ordered: Tensor, share: float) -> Tensor:
-    """Of each row, linear between order statistics (as numpy)."""
-    place = share * (ordered.shape[1] - 1)
+    """Along the last axis, linear between order statistics (as numpy)."""
+    place = share * (ordered.shape[-1] - 1)
     below = int(place)
-    above = min(below + 1, ordered.shape[1] - 1)
-    return torch.lerp(ordered[:, below], ordered[:, above], place - below)
+    above = min(below + 1, ordered.shape[-1] - 1)
+    return torch.lerp(ordered[..., below], ordered[..., above], place - below)
