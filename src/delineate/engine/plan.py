@@ -80,6 +80,8 @@ def check_training_memory(recipe: Recipe, method: Method, spec: InputSpec, devic
     settings = [recipe.stage_settings(stage.name) for stage in method.stages()]
     batch = max(-(-each.batch_size // each.accumulate) for each in settings)
     moments = min(OPTIMIZERS[each.optimiser].state_tensors for each in settings)
+    if all(recipe.strategy_options(stage.name).ema for stage in method.stages()):
+        moments += 1  # the averaged weights
     check_memory(training_bytes(build, batch, spec.size, moments=moments), device, batch, spec.size)
 
 
