@@ -13,6 +13,7 @@ import torch
 from delineate.artefact.format import Artefact, save
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
+from delineate.data.formats.images import write_image
 from delineate.inference.beside import References
 from delineate.inference.executors import Serial
 from delineate.inference.files import predict_files
@@ -22,7 +23,6 @@ from delineate.inference.plan import make_plan
 from delineate.inference.predictor import Predictor, load
 from delineate.inference.segment import Failure, Output, Prepared, Worker
 from delineate.inference.steps import FileSteps
-from delineate.inference.write import write_png
 from micro_method import brightness
 
 THREE = ClassTable(names=("background", "a", "b"))
@@ -66,7 +66,7 @@ def test_shares_of_a_plan_can_be_done_elsewhere(tmp_path: Path, micro: str):
     """What a pool of processes or a cluster does: steps and a share of the items are sent, and done there by `Serial`."""
     save(tmp_path / "model.safetensors", make().artefact)
     for number, image in enumerate(pictures(5)):
-        write_png(tmp_path / "in" / f"{number}.png", image)
+        write_image(tmp_path / "in" / f"{number}.png", image)
     predict_files(load(tmp_path / "model.safetensors", "cpu"), [tmp_path / "in"], tmp_path / "here", overlay=True)
     plan = make_plan(find_inputs([tmp_path / "in"]), tmp_path / "there", ClassTable(), overlay=True)
     steps = FileSteps(Job(Worker(load(tmp_path / "model.safetensors", "cpu"), 1), plan.folder, References(), 10**6))

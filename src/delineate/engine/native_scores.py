@@ -8,20 +8,18 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from delineate.artefact.format import Artefact
 from delineate.common.errors import NotFiniteError
-from delineate.common.files import write_bytes
 from delineate.common.paths import fitting
 from delineate.data.augment.windows import cut, tiles
 from delineate.data.cases.pixels import case_mask, case_view, input_pixels, open_case
 from delineate.data.core.input_spec import InputSpec, Pixels
 from delineate.data.core.manifest import IGNORE, Case, Manifest
-from delineate.data.formats.images import write_mask
+from delineate.data.formats.images import write_image, write_mask
 from delineate.engine.finish import Judged, Trained, selected
 from delineate.evaluation.cases import Row, score_case
 from delineate.evaluation.scoring import content_hash, joint_hash
@@ -113,9 +111,9 @@ def _pictures(
         pair = _Pair.read(manifest, each.case, predictor.spec, max_pixels)
         seen = case_view(manifest, each.case, max_pixels=max_pixels)
         drawn = draw(seen, predictor.predict(pair.image), pair.reference, classes=manifest.classes)
-        _write_png(folder / "overlays" / fitting(f"{rank}_{each.case.id}", ".png"), drawn)
+        write_image(folder / "overlays" / fitting(f"{rank}_{each.case.id}", ".png"), drawn)
         for name, panel in _panels(predictor.artefact, pair).items():
-            _write_png(folder / "panels" / each.case.id / f"{name}.png", panel)
+            write_image(folder / "panels" / each.case.id / f"{name}.png", panel)
 
 
 def _panels(artefact: Artefact, pair: _Pair) -> dict[str, NDArray[np.uint8]]:
@@ -140,9 +138,3 @@ def _input(spec: InputSpec, pair: _Pair) -> tuple[NDArray[np.float32], NDArray[n
     masks = [cut(mask, corner, spec.size, IGNORE) for corner in corners]
     best = max(range(len(corners)), key=lambda index: np.count_nonzero((masks[index] > 0) & (masks[index] < IGNORE)))
     return spec.to_unit(cut(pixels, corners[best], spec.size), spec.limits(pixels)), masks[best]
-
-
-def _write_png(path: Path, rgb: NDArray[np.uint8]) -> None:
-    done, encoded = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
-    assert done
-    write_bytes(path, encoded.tobytes())

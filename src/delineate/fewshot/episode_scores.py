@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from delineate.data.formats.images import write_image
 from delineate.data.loading.samples import SampleSet
 from delineate.engine.finish import Judged, Trained, selected
 from delineate.fewshot.candidates import Candidate
@@ -17,7 +18,6 @@ from delineate.fewshot.evaluate import Job, Scored, evaluate_episodes
 from delineate.fewshot.pictures import Picture, Pictured
 from delineate.fewshot.segmenter import FewShotPredictor
 from delineate.inference.panels import render
-from delineate.inference.write import write_png
 
 _GAP = 4
 
@@ -50,11 +50,11 @@ def _write_pictures(job: Job, scored: Sequence[Scored], folder: Path) -> None:
     for rank, (case, members) in selected(ranked).items():
         pictured = [Pictured.of(job, one) for one in members]
         rows = [_beside(each.draw_support(0), each.draw_query()) for each in pictured]
-        write_png(folder / "overlays" / f"{rank}_{case}.png", _stacked(rows))
+        write_image(folder / "overlays" / f"{rank}_{case}.png", _stacked(rows))
         for one, each in zip(members, pictured, strict=True):
             label = f"{one.row.name} " if len(job.episodes.labels) > 1 else ""
             for name, panel in each.panels.items():
-                write_png(folder / "panels" / case / f"{label}{name}.png", render(panel))
+                write_image(folder / "panels" / case / f"{label}{name}.png", render(panel))
 
 
 def _beside(left: Picture, right: Picture) -> Picture:

@@ -12,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 
 from delineate.data.core.input_spec import Pixels
+from delineate.data.formats.images import write_image
 from delineate.fewshot.evaluate import Job, Labels, Scored
 from delineate.fewshot.segmenter import ConditionedPredictor
 from delineate.fewshot.support import Support
 from delineate.inference.overlay import draw
 from delineate.inference.panels import render
-from delineate.inference.write import write_png
 from delineate.methods.contract import Panel
 
 FOLDER = "pictures"
@@ -76,7 +76,7 @@ def write_pictures(job: Job, scored: Sequence[Scored], out: Path) -> list[dict[s
         files = []
         for at, (caption, picture) in enumerate(_of_episode(job, one)):
             relative = f"{FOLDER}/{number:02d}_{at}.png"
-            write_png(out / relative, picture)
+            write_image(out / relative, picture)
             files.append([caption, relative])
         about = {"rank": rank, "class": one.row.name, "case": one.row.case, "dice": one.row.scores["dice"]}
         listed.append({**about, "files": files})

@@ -20,13 +20,14 @@ from delineate.data.cases.volumes import as_numbers, opened, windowed
 from delineate.data.core.input_spec import Pixels
 from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.canonical import Canonical
+from delineate.data.formats.images import write_image
 from delineate.inference.map_store import MapStore
 from delineate.inference.parts import Job, Report
 from delineate.inference.plan import Item
 from delineate.inference.results import FileResult
 from delineate.inference.segment import NO_MEMORY, Failure, Output, Worker
 from delineate.inference.sheet import draw_sheet
-from delineate.inference.write import listed, write_class_volume, write_map_volume, write_png
+from delineate.inference.write import listed, write_class_volume, write_map_volume
 
 _LATER = "a slice before it failed"
 """Why a slice of a volume that has no mask any more is not read."""
@@ -163,7 +164,7 @@ class Volume:
         item, handle, classes = self._item, self._handle, self._classes
         write_class_volume(item.mask, self._indices, classes, handle)
         if item.overlay is not None:
-            write_png(item.overlay, self._sheet())
+            write_image(item.overlay, self._sheet())
         for channel, path in enumerate(item.maps):
             assert self.maps is not None, "the worker was asked for them"
             write_map_volume(path, np.moveaxis(self.maps.read(channel), 0, self.axis), handle)

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.common.files import sha256, write_bytes
+from delineate.common.files import sha256
 from delineate.data.core.input_spec import Pixels
 from delineate.data.core.known import Role
 from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.contract import FULL, ImageHandle
+from delineate.data.formats.images import write_image
 from delineate.data.formats.registry import write_map, write_mask
 from delineate.evaluation.predictions import PredictedFile
 from delineate.inference.overlay import draw, palette
@@ -54,7 +53,7 @@ def write_overlay(
     reference: NDArray[np.uint8] | None = None,
 ) -> None:
     """Write the image with the contours of its mask, and dashed ones of a reference."""
-    write_png(path, draw(image, indices, reference, classes=classes))
+    write_image(path, draw(image, indices, reference, classes=classes))
 
 
 def write_maps(paths: Sequence[Path], planes: Iterable[Probabilities]) -> None:
@@ -71,12 +70,6 @@ def write_map_volume(path: Path, values: NDArray[np.uint16], like: ImageHandle) 
 def fractions(probabilities: Probabilities) -> NDArray[np.uint16]:
     """Probabilities as maps hold them: whole numbers, 65535 for 1."""
     return np.rint(probabilities * FULL).astype(np.uint16)
-
-
-def write_png(path: Path, image: NDArray[Any]) -> None:
-    """Write grey H×W or RGB H×W×3, uint8 or uint16, as PNG, atomically."""
-    _, content = cv2.imencode(".png", image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    write_bytes(path, content.tobytes())
 
 
 def listed(item: Item, folder: Path, seen: Role | None) -> PredictedFile:
