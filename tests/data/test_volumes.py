@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from delineate.common.errors import DataError
+from delineate.data.formats.contract import plane_of
 from delineate.data.formats.registry import (
     check_same_grid,
     file_stem,
@@ -223,3 +225,18 @@ def test_real_label_volumes_have_few_labels_and_their_images_geometry(shared_dat
     for mask in masks:
         assert set(np.unique(read_mask(mask))) <= {0, 1, 2}
         check_same_grid(mask, mask.parents[1] / "images" / mask.name)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_slice_is_cut_without_copying_the_volume(axis: int, order: str):
+    voxels = np.asarray(np.arange(60**3, dtype=np.int32).reshape(60, 60, 60), order=order)  # type: ignore[call-overload]
+    tracemalloc.start()
+    try:
+        plane = plane_of(voxels, axis, 7)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert np.array_equal(plane, voxels.take(7, axis))
+    assert plane.flags.c_contiguous
+    assert peak < 2 * plane.nbytes

@@ -20,6 +20,7 @@ from delineate.data.cases.volumes import as_numbers, opened, windowed
 from delineate.data.core.input_spec import Pixels
 from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.canonical import Canonical
+from delineate.data.formats.contract import plane_of
 from delineate.data.formats.images import write_image
 from delineate.inference.map_store import MapStore
 from delineate.inference.parts import Job, Report
@@ -103,7 +104,8 @@ class Volume:
         self.depth = self._handle.shape[self.axis]
         self.maps = MapStore(job.folder, self.depth) if item.maps else None
         self._voxels: Pixels | None = None
-        self._indices = np.zeros(self._handle.shape, np.uint8)
+        planes = (self.depth, *np.delete(self._handle.shape, self.axis).tolist())
+        self._indices = np.moveaxis(np.zeros(planes, np.uint8), 0, self.axis)  # each slice in one piece
         self._counts = np.zeros(len(self._classes.names), np.int64)
         self._reading, self._lock = Lock(), Lock()
         self._left = self.depth
@@ -118,7 +120,7 @@ class Volume:
             if self._voxels is None:
                 own = self._job.worker.predictor.spec.own_values
                 self._voxels = as_numbers(self._handle, own)
-        return np.ascontiguousarray(np.take(self._voxels, index, self.axis))
+        return plane_of(self._voxels, self.axis, index)
 
     def put(self, index: int, indices: NDArray[np.uint8]) -> None:
         """Class indices of a slice."""

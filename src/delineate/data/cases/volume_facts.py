@@ -18,6 +18,7 @@ from delineate.data.core.findings import Finding
 from delineate.data.core.manifest import Case, Manifest
 from delineate.data.core.mask_values import MaskValues, count_values
 from delineate.data.formats.canonical import Canonical
+from delineate.data.formats.contract import plane_of
 from delineate.data.formats.registry import check_same_grid, open_image
 
 _FORMAT = 2
@@ -60,7 +61,7 @@ def read_volume(
     planes = [_total(each) for each in zip(*counted, strict=True)] or [{}] * grid.shape[axis]
     if watch is not None:
         voxels = as_numbers(opened([manifest.path(case.images[0])]), own_values=False)
-        watch(case.id, np.ascontiguousarray(np.take(voxels, _fullest(planes), axis)))
+        watch(case.id, plane_of(voxels, axis, _fullest(planes)))
     spacing = grid.geometry.spacing
     about = {
         "hashes": hashes,

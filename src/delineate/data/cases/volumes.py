@@ -21,6 +21,7 @@ from delineate.data.core import labels
 from delineate.data.core.input_spec import Pixels
 from delineate.data.core.manifest import Case, Manifest
 from delineate.data.formats.canonical import Canonical
+from delineate.data.formats.contract import plane_of
 from delineate.data.formats.registry import open_image, reads_volume
 from delineate.data.formats.several import Stacked, open_several
 
@@ -54,7 +55,7 @@ class Volumes:
             self._kept.move_to_end(key)
             while len(self._kept) > 2 * _OPEN:
                 self._kept.popitem(last=False)
-            return np.ascontiguousarray(np.take(self._kept[key], plane, self._axis))
+            return plane_of(self._kept[key], self._axis, plane)
 
     def _read(self, case: Case, what: str) -> NDArray[Any]:
         if what == "image":

@@ -20,7 +20,16 @@ from delineate.common.errors import DataError
 from delineate.common.files import write_bytes
 from delineate.data.core.geometry import Geometry
 from delineate.data.core.input_spec import Pixels
-from delineate.data.formats.contract import DEFAULT_MAX_PIXELS, FULL, GRAY, ImageHandle, Palette, Reader, Writer
+from delineate.data.formats.contract import (
+    DEFAULT_MAX_PIXELS,
+    FULL,
+    GRAY,
+    ImageHandle,
+    Palette,
+    Reader,
+    Writer,
+    plane_of,
+)
 from delineate.data.formats.images import read_content
 from delineate.data.formats.nifti_header import (
     NIFTI_SUFFIXES,
@@ -71,7 +80,7 @@ class NiftiHandle(ImageHandle):
         if not 0 <= index < self.shape[axis]:
             raise IndexError(f"{self.path} has {self.shape[axis]} slices across axis {axis}, none of number {index}")
         if is_packed(self.path):
-            return np.take(self._voxels, index, axis)
+            return plane_of(self._voxels, axis, index)
         self._check_numbers(self.header.get_data_dtype())
         where: list[Any] = [slice(None)] * 3 + [0] * (int(self.header["dim"][0]) - 3)
         where[axis] = index
