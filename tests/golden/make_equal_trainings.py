@@ -15,7 +15,7 @@ from pathlib import Path
 from small_trainings import GOLDEN, TRAININGS, Training, record
 
 FILE = GOLDEN / "equal_trainings.json"
-CALLED = {"strategy.ema": "engine.ema"}
+CALLED = {"strategy.ema": "engine.ema", "stages.reinforcement.strategy.ema": "stages.reinforcement.ema"}
 """Keys of today → what they were called then."""
 
 
