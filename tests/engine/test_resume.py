@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -137,3 +138,17 @@ def test_damaged_state(request_for: Maker, recorder: Any) -> None:
         path.write_bytes(b"broken")
     with pytest.raises(TrainingError, match="damaged"):
         train(request_for(resume=True), recorder())
+
+
+@pytest.mark.parametrize("lacking", ["plateau", "optimiser.main"])
+def test_a_state_that_lacks_what_this_version_needs(lacking: str, request_for: Maker, recorder: Any) -> None:
+    with pytest.raises(Killed):
+        train(request_for(), recorder(killer(2)))
+    for path in request_for().out.glob("steps/*/state.json"):
+        content = json.loads(path.read_text())
+        del content["values"][lacking], content["checksum"]
+        checksum = zlib.crc32(json.dumps(content, sort_keys=True).encode())
+        path.write_text(json.dumps({**content, "checksum": checksum}))
+    with pytest.raises(TrainingError, match=rf"steps: .*'{lacking}'.*go on with the version") as told:
+        train(request_for(resume=True), recorder())
+    assert "\n" not in str(told.value)

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from delineate.common.errors import Diverged, Interrupted
+from delineate.common.errors import Diverged, Interrupted, TrainingError
 from delineate.data.core.findings import some
 from delineate.engine.console import Validated
 from delineate.engine.data_module import PreparedData
@@ -306,6 +306,16 @@ class StageRun:
         self.run.method.load_state_dict(best)
 
     def _restore(self, state: State) -> None:
+        """Raises `TrainingError` for a state that this version would not have saved."""
+        try:
+            self._take_over(state)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise TrainingError(
+                f"{self.run.states.folder}: the resume state is not one that this version saves "
+                f"({str(error).splitlines()[0]}); go on with the version of Delineate that began the run"
+            ) from error
+
+    def _take_over(self, state: State) -> None:
         self.updates.unpack(state.tensors, state.values)
         self.strategy.load_own_state(named_below(OWN, state.tensors))
         self.plateau = Plateau.from_dict(state.values["plateau"])
