@@ -61,6 +61,18 @@ def write_volumes(folder: Path, *, patients: int = 6, depth: int = 7, axis: int 
     return folder
 
 
+def tilt(folder: Path) -> Path:
+    """Let all volumes lie oblique, by 15 and 10 degrees."""
+    nibabel = pytest.importorskip("nibabel")
+    (ca, sa), (cb, sb) = ((np.cos(angle), np.sin(angle)) for angle in np.radians([15, 10]))
+    turn = np.eye(4)
+    turn[:3, :3] = np.array([[1, 0, 0], [0, ca, -sa], [0, sa, ca]]) @ np.array([[cb, -sb, 0], [sb, cb, 0], [0, 0, 1]])
+    for path in folder.glob("*/*.nii.gz"):
+        image = nibabel.load(path)
+        nibabel.save(nibabel.Nifti1Image(np.asarray(image.dataobj), turn @ image.affine), path)
+    return folder
+
+
 def reorder(folder: Path, name: str, axes: tuple[int, int, int], flips: tuple[int, ...]) -> None:
     """Store a volume and its labels in another order of axes, with the affine that says so."""
     nibabel = pytest.importorskip("nibabel")

@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from delineate.common.errors import DataError, RecipeError
 from delineate.data.cache.cache import Cache, open_cache
 from delineate.data.cache.store import Store
 from delineate.data.cases.census import Census
 from delineate.data.cases.turned import turned_apart
+from delineate.data.cases.volumes import AXES
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import Manifest, Split
+from delineate.data.core.samples import Sample
 from delineate.data.layouts.source import DataSource
 from delineate.data.loading.open import open_data
 from delineate.data.loading.window_loader import make_loader
@@ -31,7 +36,14 @@ from delineate.engine.planning import DataPlan, plan_from_data
 from delineate.engine.recipe import EpisodesSection, Recipe
 from delineate.engine.request import TrainRequest
 from delineate.engine.sources import Source, to_device, to_torch
-from delineate.engine.validation import TiledCounts, ValidationJob, ValidationResult, count_cases, validate
+from delineate.engine.validation import (
+    TiledCounts,
+    ValidationJob,
+    ValidationResult,
+    VolumeCounts,
+    count_cases,
+    validate,
+)
 from delineate.methods import registry
 from delineate.methods.contract import Batch, Method, Stage
 from delineate.strategies import registry as strategies
@@ -61,7 +73,7 @@ class OpenedImages:
             raise RecipeError(
                 f"episodes: only for methods that learn from episodes; '{recipe.name}' learns from single images"
             )
-        return cls(request, recipe, note, *_open_data(request, folder, recipe.engine.seed, note))
+        return cls(request, recipe, note, *_open_data(request, folder, recipe, note))
 
     @property
     def outputs(self) -> int:
@@ -78,17 +90,29 @@ class OpenedImages:
         check_training_memory(recipe, method, spec, device)
 
     def prepare(self, recipe: Recipe, spec: InputSpec) -> PreparedImages:
-        training, validation = (self._cache(split, spec) for split in SPLITS)
-        masks = ((one.name, validation.mask(at)) for at, one in enumerate(validation.samples) if one.labelled)
-        for line in lacking(masks, self._manifest.classes.names):
+        training, validation = self._cache(self._training(recipe), spec), self._cache(self._samples("val"), spec)
+        for line in lacking(_masks_by_case(validation), self._manifest.classes.names):
             self._note(line)
         return PreparedImages(recipe, spec, self._manifest, training, validation, self._request.max_pixels)
 
-    def _cache(self, split: Split, spec: InputSpec) -> Cache:
-        request = self._request
+    def _samples(self, split: Split) -> tuple[Sample, ...]:
+        return self._census.samples(self._manifest.split(split), self._manifest.labels)
+
+    def _training(self, recipe: Recipe) -> tuple[Sample, ...]:
+        """What is trained on: all samples, or of volumes the slices with a class, and those of cases without masks."""
+        samples = self._samples("train")
+        if recipe.data.slices == "all":
+            return samples
+        kept = tuple(one for one in samples if one.has_foreground or not one.labelled)
+        if not any(one.labelled for one in kept):
+            raise DataError("data.slices=foreground: no slice of the training volumes has a class; train on all slices")
+        self._note(f"trained on {len(kept)} of {len(samples)} slices: those without any class are left out")
+        return kept
+
+    def _cache(self, samples: tuple[Sample, ...], spec: InputSpec) -> Cache:
+        request, axis = self._request, self._census.axis
         store = Store.at(request.cache_folder, request.cache_limit_bytes, self._note)
-        samples = self._census.samples(self._manifest.split(split), self._manifest.labels)
-        return open_cache(self._manifest, samples, spec, store, max_pixels=request.max_pixels)
+        return open_cache(self._manifest, samples, spec, store, axis=axis, max_pixels=request.max_pixels)
 
 
 @dataclass(frozen=True)
@@ -108,12 +132,20 @@ class PreparedImages:
     def validate(self, job: ValidationJob) -> ValidationResult:
         """At the working size over the validation split, of whole images also where the network sees windows."""
         cache, spec, workers = self.validation, self.spec, self.recipe.data.workers
+        count = TiledCounts(cache, spec.size) if spec.fit == "patch" else count_cases
         loader = make_loader(cache, spec, None, batch_size=job.batch_size, seed=0, workers=workers)
         batches: Iterator[Batch] = (to_device(to_torch(batch), job.device) for batch in loader.once())
-        return validate(job, batches, TiledCounts(cache, spec.size) if spec.fit == "patch" else count_cases)
+        return validate(job, batches, count if spec.axis is None else VolumeCounts(cache, count))
 
     def ending(self) -> Ending:
-        return Ending(self.manifest, partial(judge, self.manifest, self.max_pixels))
+        return Ending(self.manifest, partial(judge, self.manifest, self.spec.axis, self.max_pixels))
+
+
+def _masks_by_case(cache: Cache) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """The masks of labeled cases; of a volume all of its slices in one row."""
+    labeled = ((at, one) for at, one in enumerate(cache.samples) if one.labelled)
+    for name, members in groupby(labeled, lambda each: each[1].case.id):
+        yield name, np.concatenate([cache.mask(at).ravel() for at, _ in members])
 
 
 def _uses_unlabelled(recipe: Recipe) -> bool:
@@ -139,19 +171,34 @@ def check_splits(manifest: Manifest) -> None:
             )
 
 
-def _open_data(request: TrainRequest, folder: RunFolder, seed: int, note: Note) -> tuple[Manifest, Census]:
+def _open_data(request: TrainRequest, folder: RunFolder, recipe: Recipe, note: Note) -> tuple[Manifest, Census]:
     source: Path | DataSource = folder.manifest if request.resume else request.source
     fold = None if request.resume else request.fold
-    manifest, census = open_data(source, fold=fold, seed=seed, max_pixels=request.max_pixels, watch=not request.resume)
+    manifest, census = open_data(
+        source,
+        fold=fold,
+        seed=recipe.engine.seed,
+        max_pixels=request.max_pixels,
+        watch=not request.resume,
+        axis=recipe.data.axis,
+        cache_folder=request.cache_folder,
+    )
     if request.resume and request.fold is not None:
         _check_fold(manifest, request.fold)
     counts = ", ".join(f"{len(manifest.split(name))} {name}" for name in ("train", "val", "test"))
     note(f"data: {manifest.root} ({manifest.layout}; {counts}; splits: {manifest.split_origin})")
+    if census.axis is not None:
+        slices = [sum(len(census.facts[case.id].planes) for case in manifest.split(name)) for name in SPLITS]
+        note(
+            f"slices: {slices[0]} train, {slices[1]} val, across the axis {AXES[census.axis]} (data.axis={census.axis})"
+        )
     note(f"labels: {manifest.labels.reason}; classes: {', '.join(manifest.classes.names)}")
     for finding in turned_apart(manifest.cases, census.facts):
         note(f"{finding.severity}: {finding}")
     check_splits(manifest)
     tell_groups(manifest, note)
+    if recipe.data.slices != "all" and census.axis is None:
+        raise RecipeError("data.slices: only for volumes; leave that key out")
     facts = census.of(manifest.split("train")).facts.values()
     for line in nothing_to_learn(fact.class_pixels(manifest.labels) for fact in facts if fact.values):
         note(line)

@@ -21,6 +21,9 @@ def of_today(content: Mapping[str, Any]) -> dict[str, Any]:
         parted = _parted(engine)
         strategy = parted.pop("strategy")
         today |= {"engine": parted, "strategy": merge(strategy, content.get("strategy") or {})}
+    if isinstance(episodes := content.get("episodes"), Mapping) and "axis" in episodes:
+        today["episodes"] = {key: value for key, value in episodes.items() if key != "axis"}
+        today["data"] = {**(content.get("data") or {}), "axis": episodes["axis"]}
     return today
 
 
@@ -33,10 +36,14 @@ def refuse_moved(content: Mapping[str, Any]) -> None:
     for place, section in places.items():
         if isinstance(section, Mapping) and "ema" in section:
             refuse_key(f"{place}.ema")
+    if isinstance(episodes := content.get("episodes"), Mapping) and "axis" in episodes:
+        refuse_key("episodes.axis")
 
 
 def refuse_key(path: str) -> None:
     """The same for one dotted key."""
+    if path == "episodes.axis":
+        raise RecipeError(f"{path} is called data.axis now: all methods see volumes slice by slice")
     section, _, name = path.rpartition(".")
     if name == "ema" and (section == "engine" or (section.startswith("stages.") and section.count(".") == 1)):
         new = EMA if section == "engine" else f"{section}.{EMA}"

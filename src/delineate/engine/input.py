@@ -34,10 +34,12 @@ def settle_input(recipe: Recipe, census: Census) -> tuple[Recipe, InputSpec]:
         window_width=wanted.window_width,
         zscore_clip=clip,
         source_bits=bits,
+        axis=census.axis,
     )
     _check_windows(spec, census)
     settled = wanted.model_copy(update={"channels": channels, "intensity": intensity, "zscore_clip": clip})
-    return recipe.model_copy(update={"input": settled}), spec
+    data = recipe.data.model_copy(update={"axis": census.axis})
+    return recipe.model_copy(update={"input": settled, "data": data}), spec
 
 
 def _channels(wanted: Channels, census: Census) -> Literal["rgb", "bgr", "grey"] | tuple[str, ...]:

@@ -16,24 +16,32 @@ from delineate.artefact.format import Artefact
 from delineate.common.errors import NotFiniteError
 from delineate.common.paths import fitting
 from delineate.data.augment.windows import cut, tiles
-from delineate.data.cases.pixels import case_mask, case_view, input_pixels, open_case
+from delineate.data.cases.sample_pixels import SamplePixels
 from delineate.data.core.input_spec import InputSpec, Pixels
-from delineate.data.core.manifest import IGNORE, Case, Manifest
+from delineate.data.core.manifest import IGNORE, Case, ClassTable, Manifest
+from delineate.data.core.samples import Sample
 from delineate.data.formats.images import write_image, write_mask
 from delineate.engine.finish import Judged, Trained, selected
-from delineate.evaluation.cases import Row, score_case
+from delineate.engine.volume_scores import segment_volume
+from delineate.evaluation.cases import QUICK, Row, score_case
+from delineate.evaluation.metrics.registry import resolve
 from delineate.evaluation.scoring import content_hash, joint_hash
 from delineate.evaluation.stored import Origin
 from delineate.evaluation.table import summarise
 from delineate.inference.overlay import draw, palette
 from delineate.inference.panels import render
 from delineate.inference.predictor import Predictor
+from delineate.inference.segment import Worker
+from delineate.inference.sheet import SHORTER, turned
 from delineate.methods.contract import Batch
+
+OF_VOLUMES = (*QUICK, *resolve(["hd95_pooled"]))
+"""Metrics of volumes, whose voxels have a size in mm."""
 
 
 @dataclass(frozen=True)
 class _Pair:
-    """A labelled case's pixels at native size."""
+    """A labelled picture's or slice's pixels at native size."""
 
     case: Case
     image: Pixels
@@ -41,10 +49,11 @@ class _Pair:
     reference: NDArray[np.uint8]
 
     @classmethod
-    def read(cls, manifest: Manifest, case: Case, spec: InputSpec, max_pixels: int) -> _Pair:
-        reference = case_mask(manifest, case, max_pixels=max_pixels)
+    def read(cls, pixels: SamplePixels, case: Case, plane: int | None = None) -> _Pair:
+        sample = Sample(case, plane)
+        reference = pixels.mask(sample)
         assert reference is not None  # unlabelled cases were left out
-        return cls(case, input_pixels(open_case(manifest, case, max_pixels=max_pixels), spec), reference)
+        return cls(case, pixels.image(sample), reference)
 
 
 @dataclass(frozen=True)
@@ -55,30 +64,39 @@ class _Scored:
     """None for a case without a valid pixel."""
     reference: str = ""
     """SHA-256 of its content."""
+    plane: int | None = None
+    """Of a volume: the slice that shows most."""
 
 
-def judge(manifest: Manifest, max_pixels: int, trained: Trained) -> Judged:
-    """Score the validation cases by the predictor that `delineate predict` uses; their masks go into `masks/`."""
+def judge(manifest: Manifest, axis: int | None, max_pixels: int, trained: Trained) -> Judged:
+    """Score the validation cases by the predictor that `delineate predict` uses; their masks go into `masks/`.
+
+    `axis`: across the slices of volumes, which are scored as volumes, with lengths in mm; None where cases are pictures.
+    """
     predictor = Predictor(trained.artefact, device=str(trained.device))
-    scored = [
-        _score(predictor, _Pair.read(manifest, case, predictor.spec, max_pixels), manifest, trained.folder / "masks")
-        for case in manifest.split("val")
-        if case.masks
-    ]
+    pixels = SamplePixels(manifest, axis, max_pixels, own_values=predictor.spec.own_values)
+    masks, cases = trained.folder / "masks", [case for case in manifest.split("val") if case.masks]
+    if axis is None:
+        scored = [_score(predictor, _Pair.read(pixels, case), manifest, masks) for case in cases]
+    else:
+        worker = Worker(predictor)
+        scored = [_score_volume(worker, case, axis, manifest, masks) for case in cases]
     rows = tuple(row for each in scored for row in each.rows)
     valid = [each for each in scored if each.rows]
     return Judged(
         rows,
-        summarise(rows),
-        _origin(trained, manifest, {one.case.id: one.reference for one in valid}),
+        summarise(rows, QUICK if axis is None else OF_VOLUMES),
+        _origin(trained, manifest, {one.case.id: one.reference for one in valid}, volumes=axis is not None),
         protocol="native",
-        draw=partial(_pictures, predictor, manifest, valid, trained.folder, max_pixels),
+        draw=partial(_pictures, predictor, pixels, manifest.classes, valid, trained.folder),
     )
 
 
-def _origin(trained: Trained, manifest: Manifest, references: dict[str, str]) -> Origin:
+def _origin(trained: Trained, manifest: Manifest, references: dict[str, str], *, volumes: bool) -> Origin:
     grouped = any(case.group for case in manifest.split("val"))
     return Origin(
+        level="volume" if volumes else "image",
+        length="mm" if volumes else "px",
         grouping="groups of the data set" if grouped else "each case is its own group",
         references_sha256=joint_hash(references),
         method=trained.recipe.name,
@@ -98,19 +116,42 @@ def _score(predictor: Predictor, pair: _Pair, manifest: Manifest, masks: Path) -
     if not (pair.reference != IGNORE).any():
         return _Scored(pair.case, math.nan, [])
     rows = score_case(pair.case.id, prediction, pair.reference, manifest.classes, group=pair.case.group)
-    counted = rows if binary else [row for row in rows if row.present] or rows
-    return _Scored(
-        pair.case, float(np.mean([row.scores["dice"] for row in counted])), rows, content_hash(pair.reference)
+    return _Scored(pair.case, _dice(rows), rows, content_hash(pair.reference))
+
+
+def _score_volume(worker: Worker, case: Case, axis: int, manifest: Manifest, masks: Path) -> _Scored:
+    found = segment_volume(worker, manifest, case, axis, masks)
+    if (found.reference == IGNORE).all():
+        return _Scored(case, math.nan, [])
+    rows = score_case(
+        case.id,
+        found.prediction,
+        found.reference,
+        manifest.classes,
+        metrics=OF_VOLUMES,
+        spacing=found.spacing,
+        group=case.group,
     )
+    return _Scored(case, _dice(rows), rows, content_hash(found.reference), found.plane)
+
+
+def _dice(rows: Sequence[Row]) -> float:
+    """Mean over the classes that the reference has; of one class, or where it has none, over all."""
+    counted = [row for row in rows if row.present] or rows if len(rows) > 1 else rows
+    return float(np.mean([row.scores["dice"] for row in counted]))
 
 
 def _pictures(
-    predictor: Predictor, manifest: Manifest, scored: Sequence[_Scored], folder: Path, max_pixels: int
+    predictor: Predictor, pixels: SamplePixels, classes: ClassTable, scored: Sequence[_Scored], folder: Path
 ) -> None:
     for rank, each in selected(sorted(scored, key=lambda one: one.dice)).items():
-        pair = _Pair.read(manifest, each.case, predictor.spec, max_pixels)
-        seen = case_view(manifest, each.case, max_pixels=max_pixels)
-        drawn = draw(seen, predictor.predict(pair.image), pair.reference, classes=manifest.classes)
+        pair = _Pair.read(pixels, each.case, each.plane)
+        prediction, reference, shorter = predictor.predict(pair.image), pair.reference, 0
+        image = pixels.view(Sample(each.case, each.plane))
+        if each.plane is not None:
+            image, prediction, reference = turned(image), turned(prediction), turned(reference)
+            shorter = SHORTER
+        drawn = draw(image, prediction, reference, classes, shorter=shorter)
         write_image(folder / "overlays" / fitting(f"{rank}_{each.case.id}", ".png"), drawn)
         for name, panel in _panels(predictor.artefact, pair).items():
             write_image(folder / "panels" / each.case.id / f"{name}.png", panel)

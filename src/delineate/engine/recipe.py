@@ -54,6 +54,13 @@ class DataSection(_Section):
     labelled_share: float | None = Field(
         None, gt=0, lt=1, description="where some images have no masks: part of each batch that has; none: as they come"
     )
+    axis: Literal[0, 1, 2] | None = Field(
+        None,
+        description="volumes: the axis across slices (0 right-left, 1 back-front, 2 feet-head); none: the coarsest",
+    )
+    slices: Literal["all", "foreground"] = Field(
+        "all", description="volumes: which slices are trained on: all, or those in which some class is labeled"
+    )
 
 
 Channels = Literal["auto", "rgb", "bgr", "grey"] | tuple[str, ...]
@@ -117,12 +124,6 @@ class EpisodesSection(_Section):
         description="drop slices with any excluded class; legacy_all: only those with all of them (a known defect)",
     )
     stack: str = Field("auto", description="how names tell volume and slice: auto, none, or a regular expression")
-    axis: int | None = Field(
-        None,
-        ge=0,
-        le=2,
-        description="NIfTI: the axis across slices (0 right-left, 1 back-front, 2 feet-head); none: the coarsest",
-    )
     regions: Literal["felzenszwalb", "slic"] = Field("felzenszwalb", description="superpixel: how slices are divided")
     region_size: int = Field(
         400, ge=4, description="superpixel: least pixels (felzenszwalb) or their usual number (slic)"

@@ -120,4 +120,10 @@ def adopt(folder: RunFolder, saved: Recipe, asked: Recipe, changed: Sequence[str
 def _settled_like(recipe: Recipe, saved: Recipe) -> Recipe:
     given = recipe.input.model_dump()
     kept = {key: getattr(saved.input, key) for key, value in given.items() if value == "auto"}
-    return recipe.model_copy(update={"input": recipe.input.model_copy(update=kept)})
+    axis = saved.data.axis if recipe.data.axis is None else recipe.data.axis
+    return recipe.model_copy(
+        update={
+            "input": recipe.input.model_copy(update=kept),
+            "data": recipe.data.model_copy(update={"axis": axis}),
+        }
+    )

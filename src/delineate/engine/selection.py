@@ -13,7 +13,7 @@ Of equal values the lower validation loss wins, then the earlier weights.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -44,6 +44,12 @@ class CaseCounts:
     """In the reference."""
     valid: NDArray[Any]
     """All that are not ignored."""
+
+    @classmethod
+    def together(cls, parts: Sequence[CaseCounts]) -> CaseCounts:
+        """Of a case that was counted in parts, such as slices."""
+        tables = [np.stack([one.both, one.ours, one.theirs, one.valid]) for one in parts]
+        return cls(parts[0].labels, *np.sum(tables, axis=0))
 
     def rows(self) -> Iterator[tuple[int, ...]]:
         """(label, both, ours, theirs) of each class with a valid pixel."""

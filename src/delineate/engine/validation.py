@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -113,6 +114,28 @@ def count_cases(logits: Tensor, mask: Tensor) -> list[CaseCounts]:
         sums.append(torch.stack([part.sum((1, 2)) for part in (ours & theirs, ours, theirs, seen)]))
     table = torch.stack(sums).cpu().numpy()  # classes × (both, ours, theirs, valid) × cases
     return [CaseCounts(labels, *table[:, :, case].T) for case in range(table.shape[2])]
+
+
+class VolumeCounts:
+    """Counts of slices, given in the cache's order → of the volumes that they complete."""
+
+    def __init__(self, cache: Cache, count: Callable[[Tensor, Tensor], list[CaseCounts]]) -> None:
+        """`count`: gives those of slices."""
+        self._count = count
+        self._depths = iter([len(list(slices)) for _, slices in groupby(cache.samples, lambda one: one.case.id)])
+        self._slices: list[CaseCounts] = []
+        self._depth = 0
+
+    def __call__(self, logits: Tensor, mask: Tensor) -> list[CaseCounts]:
+        """Of the volumes whose last slices are among these."""
+        finished = []
+        for one in self._count(logits, mask):
+            self._depth = self._depth or next(self._depths)
+            self._slices.append(one)
+            if len(self._slices) == self._depth:
+                finished.append(CaseCounts.together(self._slices))
+                self._slices, self._depth = [], 0
+        return finished
 
 
 class TiledCounts:

@@ -64,7 +64,7 @@ def open_references(
     source = as_source(given)
     path = source.path
     if source.is_manifest:
-        manifest = _read_before(source.manifest(), classes)
+        manifest = _read_before(_with_spacings(source.manifest()), classes)
     elif source.masks is None and not source.is_table and is_mask_folder(path):
         manifest = _read_values(source.named(_mask_folder(path)), classes)
     elif (volumes := _volume_set(source)) is not None:
@@ -209,6 +209,19 @@ def _spacings(paths: Sequence[Path]) -> dict[Path, tuple[float, ...]]:
     volumes = [path for path in paths if reads_volume(path)]
     with ThreadPoolExecutor(4) as pool:
         return dict(zip(volumes, pool.map(lambda path: read_geometry(path).spacing, volumes), strict=True))
+
+
+def _with_spacings(manifest: Manifest) -> Manifest:
+    """The manifest with the distances of voxels along the axes of its label volumes, as they are scored; training notes those of
+    slice, row and column."""
+    known = _spacings([manifest.path(case.masks[0]) for case in manifest.cases if case.masks])
+    cases = [
+        case.model_copy(update={"spacing": known.get(manifest.path(case.masks[0]), case.spacing)})
+        if case.masks
+        else case
+        for case in manifest.cases
+    ]
+    return manifest.model_copy(update={"cases": tuple(cases)})
 
 
 def _read_before(manifest: Manifest, classes: ClassTable | None) -> Manifest:

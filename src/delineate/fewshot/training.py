@@ -61,7 +61,7 @@ class OpenedSlices:
         data = open_samples(
             folder.manifest if request.resume else request.source,
             stack=section.stack,
-            axis=section.axis,
+            axis=recipe.data.axis,
             fold=None if request.resume else request.fold,
             seed=recipe.engine.seed,
             max_pixels=request.max_pixels,

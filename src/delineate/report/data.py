@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
-from delineate.data.cases.pixels import case_mask, case_view
+from delineate.data.cases.sample_pixels import SamplePixels
 from delineate.data.core.findings import Finding, count
 from delineate.data.core.manifest import Case, Manifest
 from delineate.data.doctor.balance import SPLITS
@@ -21,6 +21,7 @@ from delineate.data.doctor.quality import agreement
 from delineate.data.splits.duplicates import ORIENTATIONS, Twins, oriented
 from delineate.data.splits.leakage import place
 from delineate.inference.overlay import REFERENCE
+from delineate.inference.sheet import turned
 from delineate.report.html import Html, element, facts, fold, join, number, table
 from delineate.report.images import drawn, figure_of
 from delineate.report.page import page, pictures, section, write_page
@@ -41,7 +42,7 @@ def write_data_report(report: CheckReport, path: Path) -> Path:
     if report.manifest is not None:
         cases = {case.id: case for case in report.manifest.cases}
         parts += [
-            _copies(report, report.manifest, cases),
+            _copies(report, cases),
             _overview(report),
             _balance(report),
             _sizes(report),
@@ -72,7 +73,7 @@ def _findings(findings: Sequence[Finding]) -> Html | None:
     return section("Findings", *parts)
 
 
-def _copies(report: CheckReport, manifest: Manifest, cases: dict[str, Case]) -> Html | None:
+def _copies(report: CheckReport, cases: dict[str, Case]) -> Html | None:
     exact = sorted(report.copies.exact, key=lambda members: len({case.split for case in members}) == 1)
     across = report.copies.across()
     near = [*across, *(pair for pair in report.copies.near if pair not in across)]
@@ -81,10 +82,10 @@ def _copies(report: CheckReport, manifest: Manifest, cases: dict[str, Case]) -> 
     parts: list[Html | None] = []
     if exact:
         words = [(members[0], members[1], 0, f"equal; {count(len(members), 'picture')} in all") for members in exact]
-        parts += [element("h3", f"Pixel for pixel equal ({len(exact)})"), _pairs(manifest, words)]
+        parts += [element("h3", f"Pixel for pixel equal ({len(exact)})"), _pairs(report, words)]
     if near:
         pairs = [(cases[one.first], cases[one.second], one.orientation, _likeness(one)) for one in near]
-        parts += [element("h3", f"Near duplicates ({len(near)})"), _pairs(manifest, pairs)]
+        parts += [element("h3", f"Near duplicates ({len(near)})"), _pairs(report, pairs)]
     lead = (
         "Two pictures each, with the reference's outline; those in different splits come first. Agreement is the Dice of the "
         "two reference masks: low values mean that one of them is wrong."
@@ -92,13 +93,13 @@ def _copies(report: CheckReport, manifest: Manifest, cases: dict[str, Case]) -> 
     return section("Equal and nearly equal pictures", *parts, lead=lead)
 
 
-def _pairs(manifest: Manifest, pairs: Sequence[tuple[Case, Case, int, str]]) -> Html:
+def _pairs(report: CheckReport, pairs: Sequence[tuple[Case, Case, int, str]]) -> Html:
     figures = []
     for first, second, orientation, words in pairs[:PAIRS]:
-        both = join(_picture(manifest, first), _picture(manifest, second))
+        both = join(_picture(report, first), _picture(report, second))
         crossing = " · different splits" if first.split != second.split else ""
         names = f"{first.id} ({place(first)}) and {second.id} ({place(second)})"
-        masks = _agreement(manifest, first, second, orientation)
+        masks = _agreement(report, first, second, orientation)
         caption = element("small", f"{words}{crossing}; masks agree {masks}")
         figures.append(figure_of(element("div", both, style=_SIDE_BY_SIDE), names, element("br"), caption))
     rest = len(pairs) - PAIRS
@@ -110,10 +111,10 @@ def _likeness(pair: Twins) -> str:
     return f"similarity {pair.similarity:.3f}{turned}"
 
 
-def _agreement(manifest: Manifest, first: Case, second: Case, orientation: int) -> str:
+def _agreement(report: CheckReport, first: Case, second: Case, orientation: int) -> str:
     """Dice of the two masks, the second brought to the first's size; a cropped copy agrees a little less than it should."""
     try:
-        one, other = case_mask(manifest, first), case_mask(manifest, second)
+        one, other = (pixels_of(report).mask(report.census.telling(case)) for case in (first, second))
     except DataError:
         return "unknown"
     if one is None or other is None:
@@ -167,19 +168,28 @@ def _samples(report: CheckReport, manifest: Manifest, cases: dict[str, Case]) ->
     for title, names in kinds.items():
         if names:
             figures = [
-                figure_of(_picture(manifest, cases[name]), f"{name} ({place(cases[name])})") for name in names[:SAMPLES]
+                figure_of(_picture(report, cases[name]), f"{name} ({place(cases[name])})") for name in names[:SAMPLES]
             ]
             parts.append(fold(f"{title} ({len(names)})", pictures(figures)))
     return section("To look at", *parts) if parts else None
 
 
-def _picture(manifest: Manifest, case: Case) -> Html:
+def _picture(report: CheckReport, case: Case) -> Html:
+    """The case's picture, or the slice of its volume with most labels, with the outline of its reference."""
+    pixels, sample = pixels_of(report), report.census.telling(case)
     try:
-        image = _eight_bits(case_view(manifest, case))
-        mask = case_mask(manifest, case)
+        image, mask = pixels.view(sample), pixels.mask(sample)
     except DataError as error:
         return element("p", str(error), class_="note")
-    return drawn(_outlined(image, mask), f"{case.id} with its reference", longest=_SIDE)
+    if sample.plane is not None:
+        image, mask = turned(image), None if mask is None else turned(mask)
+    return drawn(_outlined(_eight_bits(image), mask), f"{case.id} with its reference", longest=_SIDE)
+
+
+def pixels_of(report: CheckReport) -> SamplePixels:
+    """What reads the samples of a report's data set, which has cases."""
+    assert report.manifest is not None
+    return SamplePixels(report.manifest, report.census.axis)
 
 
 def _eight_bits(image: NDArray[Any]) -> NDArray[np.uint8]:

@@ -28,6 +28,16 @@ class TrainOptions(TypedDict, total=False):
         int | None,
         Option(help="Working size: images are brought to N×N pixels.", least=8, recipe="input.size"),
     ]
+    axis: Annotated[
+        int | None,
+        Option(
+            help="Of volumes: the axis across slices: 0 right-left, 1 back-front, 2 feet-head.",
+            least=0,
+            most=2,
+            shown="the coarsest",
+            recipe="data.axis",
+        ),
+    ]
     epochs: Annotated[
         int | None,
         Option(help="Passes over the training images or slices, all stages together.", least=1, recipe="engine.epochs"),
@@ -88,17 +98,6 @@ class TrainOptions(TypedDict, total=False):
             metavar="REGEX",
             shown="auto",
             recipe="episodes.stack",
-            panel=EPISODES,
-        ),
-    ]
-    axis: Annotated[
-        int | None,
-        Option(
-            help="Of NIfTI volumes: the axis across slices: 0 right-left, 1 back-front, 2 feet-head.",
-            least=0,
-            most=2,
-            shown="the coarsest",
-            recipe="episodes.axis",
             panel=EPISODES,
         ),
     ]

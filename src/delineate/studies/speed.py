@@ -100,7 +100,7 @@ def measure_speed(
     manifest, census = open_data(data, seed=recipe.engine.seed)
     recipe, spec = settle_input(recipe, census)
     samples = census.samples(manifest.split("train"), manifest.labels)
-    cache = open_cache(manifest, samples, spec, Store.at(cache_folder, announce=announce))
+    cache = open_cache(manifest, samples, spec, Store.at(cache_folder, announce=announce), axis=census.axis)
     stage = build_method(recipe, manifest.classes.outputs, spec).stages()[-1]
     loader = []
     for workers in dict.fromkeys((recipe.data.workers, *WORKERS)):

@@ -12,7 +12,7 @@ from typing import Literal
 
 from delineate.common.errors import DataError
 from delineate.data.cases import volume_facts
-from delineate.data.cases.facts import Facts, Read, Watch, read_picture
+from delineate.data.cases.facts import Facts, Read, Watch, fullest, read_picture
 from delineate.data.cases.volumes import is_volume
 from delineate.data.core.findings import Finding, raise_errors
 from delineate.data.core.label_reading import Reading, read_by_evidence, read_by_table
@@ -88,6 +88,11 @@ class Census:
         if not fact.planes:
             return [Sample(case, pixels=foreground(fact.class_pixels(rule)), size=size)]
         return [Sample(case, at, foreground(rule.class_pixels(counts)), size) for at, counts in enumerate(fact.planes)]
+
+    def telling(self, case: Case) -> Sample:
+        """The one sample of a case that is worth showing: the picture, or the slice with most labels."""
+        planes = self.facts[case.id].planes
+        return Sample(case, fullest(planes) if planes else None)
 
     def of(self, cases: Sequence[Case]) -> Census:
         """The census of some of the cases."""

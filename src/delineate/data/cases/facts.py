@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from delineate.common.errors import DataError
@@ -82,6 +82,12 @@ def read_picture(manifest: Manifest, case: Case, max_pixels: int, watch: Watch |
     facts = replace(_facts(image, manifest.channels), turns=tuple(turns))
     seen = None if facts.constant else facts.pixels
     return Read(case.model_copy(update={"hashes": hashes, "pixels": seen}), facts, masks)
+
+
+def fullest(planes: Sequence[Mapping[int, int]]) -> int:
+    """Of a volume's slices, raw value → pixels each: the one with most labels, the middle one where none has any."""
+    marked = [sum(pixels for value, pixels in each.items() if value) for each in planes]
+    return marked.index(max(marked)) if any(marked) else len(planes) // 2
 
 
 def check_same_file(manifest: Manifest, case: Case, relative: str, digest: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
-from delineate.data.cases.pixels import case_image, case_mask
+from delineate.data.cases.pixels import case_image, case_mask, case_view
 from delineate.data.cases.volumes import Volumes
 from delineate.data.core.input_spec import Pixels
 from delineate.data.core.manifest import Manifest
@@ -45,6 +45,13 @@ class SamplePixels:
         picture = case_image(self._manifest, sample.case, max_pixels=self._max_pixels)
         return picture.astype(np.float32) if self._own_values and self._axis is not None else picture
 
+    def view(self, sample: Sample) -> Pixels:
+        """What people are shown of a sample, H×W or H×W×3/4: of channels that are files, and of volumes, the first channel."""
+        if sample.plane is None:
+            return case_view(self._manifest, sample.case, max_pixels=self._max_pixels)
+        shown = self._shown.image(sample.case, sample.plane)
+        return shown if shown.ndim == 2 else np.ascontiguousarray(shown[..., 0])
+
     def mask(self, sample: Sample) -> NDArray[np.uint8] | None:
         """Class indices H×W; 255 = ignore. None where the case has no mask. Raises `DataError` as `image`."""
         if not sample.labelled:
@@ -55,6 +62,13 @@ class SamplePixels:
 
     @cached_property
     def _volumes(self) -> Volumes:
+        return self._opened(self._own_values)
+
+    @cached_property
+    def _shown(self) -> Volumes:
+        return self._opened(False) if self._own_values else self._volumes
+
+    def _opened(self, own_values: bool) -> Volumes:
         if self._axis is None:
             raise DataError(f"{self._manifest.root}: slices of volumes without an axis across them")
-        return Volumes(self._manifest, self._axis, self._own_values)
+        return Volumes(self._manifest, self._axis, own_values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from delineate.common.errors import DataError, DelineateError
 from delineate.common.files import read_json, sha256, write_json
-from delineate.data.cases.facts import Facts, Read, Watch, check_same_file
+from delineate.data.cases.facts import Facts, Read, Watch, check_same_file, fullest
 from delineate.data.cases.volumes import as_numbers, is_volume, opened, widest
 from delineate.data.core.findings import Finding
 from delineate.data.core.manifest import Case, Manifest
@@ -61,7 +61,7 @@ def read_volume(
     planes = [_total(each) for each in zip(*counted, strict=True)] or [{}] * grid.shape[axis]
     if watch is not None:
         voxels = as_numbers(opened([manifest.path(case.images[0])]), own_values=False)
-        watch(case.id, plane_of(voxels, axis, _fullest(planes)))
+        watch(case.id, plane_of(voxels, axis, fullest(planes)))
     spacing = grid.geometry.spacing
     about = {
         "hashes": hashes,
@@ -80,12 +80,6 @@ def _total(counted: Iterable[Mapping[int, int]]) -> dict[int, int]:
     for one in counted:
         total.update(one)
     return dict(total)
-
-
-def _fullest(planes: Sequence[Mapping[int, int]]) -> int:
-    """The slice with most labelled pixels, the middle one where none has any."""
-    marked = [sum(pixels for value, pixels in each.items() if value) for each in planes]
-    return int(np.argmax(marked)) if any(marked) else len(planes) // 2
 
 
 def _slice_values(path: Path, digest: str, axis: int, grid: Canonical, remembered: Path | None) -> list[dict[int, int]]:

@@ -25,6 +25,8 @@ from delineate.data.formats.contract import plane_of
 from delineate.data.formats.registry import open_image, reads_volume
 from delineate.data.formats.several import Stacked, open_several
 
+AXES = ("right-left", "back-front", "feet-head")
+"""What the axes of the canonical order are called."""
 _OPEN = 3
 """Cases whose voxels are kept in memory at a time."""
 

@@ -37,6 +37,7 @@ class Case(BaseModel):
     fold: int | None = None
     """Of a K-fold manifest: 0 … K-1. Cases with a fold are for training and validation, never for testing."""
     spacing: tuple[float, ...] | None = None
+    """Distances of pixels in mm, along row and column; of volumes along slice, row and column as they are cut."""
     modality: str | None = None
     domain: str | None = None
     """Where it comes from: a hospital, a scanner. None: not known."""

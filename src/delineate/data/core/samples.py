@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from delineate.data.core.manifest import Case, Split
+from delineate.data.core.manifest import IGNORE, Case, Split
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,11 @@ class Sample:
     @property
     def labelled(self) -> bool:
         return bool(self.case.masks)
+
+    @property
+    def has_foreground(self) -> bool:
+        """Whether it has a pixel of any class but the background, ignored ones not counted."""
+        return any(0 < label < IGNORE for label in self.pixels)
 
     def holds(self, label: int, least: int = 1) -> bool:
         """Whether it has at least so many pixels of a class."""

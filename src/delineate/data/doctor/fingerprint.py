@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
 from delineate.data.cases.census import Census
-from delineate.data.cases.pixels import case_mask, input_pixels, open_case
+from delineate.data.cases.sample_pixels import SamplePixels
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import IGNORE, Case, Manifest
+from delineate.data.core.samples import Sample
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 
 SAMPLED = 50
-"""Images whose pixels are read, evenly spaced through the training split; sizes are those of all."""
+"""Images, or slices of volumes, whose pixels are read, evenly spaced through the training split; sizes are those of all."""
 PIXELS = 65_536
 """About as many pixels of each of them enter the intensities."""
 
@@ -75,9 +76,14 @@ def take_fingerprint(
         raise DataError(f"{manifest.root}: the train split is empty, nothing can be planned from it")
     sizes = np.array([(census.facts[case.id].height, census.facts[case.id].width) for case in cases])
     areas, aspects = sizes.prod(1), sizes[:, 1] / sizes[:, 0]
-    chosen = [cases[i] for i in np.unique(np.linspace(0, len(cases) - 1, min(SAMPLED, len(cases))).round().astype(int))]
-    mean, std = _intensities(manifest, chosen, spec, max_pixels)
-    shares, foreground, thickness = _objects(manifest, chosen, max_pixels)
+    samples, pixels = (
+        census.samples(cases, manifest.labels),
+        SamplePixels(manifest, census.axis, max_pixels, own_values=spec.own_values),
+    )
+    places = np.linspace(0, len(samples) - 1, min(SAMPLED, len(samples))).round().astype(int)
+    chosen = [samples[place] for place in np.unique(places)]
+    mean, std = _intensities(pixels, chosen, spec)
+    shares, foreground, thickness = _objects(pixels, chosen, len(manifest.classes.names))
     return Fingerprint(
         cases=len(cases),
         empty=sum(case.id in census.empty for case in cases),
@@ -110,12 +116,12 @@ def thickness(mask: NDArray[np.bool_]) -> float:
 
 
 def _intensities(
-    manifest: Manifest, cases: Sequence[Case], spec: InputSpec, max_pixels: int
+    pixels: SamplePixels, samples: Sequence[Sample], spec: InputSpec
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation per channel of the images in [0, 1]; each image has the same weight."""
     means, squares = [], []
-    for case in cases:
-        image = input_pixels(open_case(manifest, case, max_pixels=max_pixels), spec)
+    for sample in samples:
+        image = pixels.image(sample)
         step = max(1, round((image.shape[0] * image.shape[1] / PIXELS) ** 0.5))
         native = spec.model_copy(update={"size": image.shape[:2], "fit": "stretch"})
         unit = native.to_unit(native.working_pixels(image))[::step, ::step].astype(np.float64)
@@ -127,13 +133,13 @@ def _intensities(
 
 
 def _objects(
-    manifest: Manifest, cases: Sequence[Case], max_pixels: int
+    pixels: SamplePixels, samples: Sequence[Sample], classes: int
 ) -> tuple[tuple[float, ...], tuple[float, float, float] | None, float | None]:
     """Pixel share by class; percentiles of the foreground's share; thickness of the thinnest class."""
-    counts = np.zeros(len(manifest.classes.names))
+    counts = np.zeros(classes)
     shares, thinnest = [], []
-    for case in cases:
-        mask = case_mask(manifest, case, max_pixels=max_pixels)
+    for sample in samples:
+        mask = pixels.mask(sample)
         if mask is None:
             continue
         found = np.bincount(mask[mask != IGNORE].ravel(), minlength=len(counts))

@@ -78,6 +78,10 @@ def write_fixed(report: CheckReport, out: Path, *, max_pixels: int = DEFAULT_MAX
             f"--fix: the images of {report.folder} lie in {len(manifest.channels)} files each ({', '.join(manifest.channels)}), "
             "of which no clean copy can be written yet; mend the files that `delineate data check` names"
         )
+    if report.census.axis is not None:
+        raise DataError(
+            f"--fix writes clean copies of pictures, and {report.folder} holds volumes: mend the files themselves"
+        )
     manifest = manifest.model_copy(update={"labels": report.proposed})
     cases, changes = _chosen(report, manifest)
     if not cases:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 from delineate.data.cases.census import Census
+from delineate.data.cases.volumes import AXES
 from delineate.data.core.findings import count, some
 from delineate.data.core.manifest import Case, ClassTable, LabelRule, Manifest
 from delineate.data.doctor.balance import Share
@@ -25,7 +28,8 @@ def overview(manifest: Manifest, census: Census, rule: LabelRule | None, shares:
         ("matched", f"{count(len(manifest.cases) - bare, 'image')} with masks, {examples}"),
         *([("without masks", f"{count(bare, 'image')}, for methods that learn from them")] if bare else []),
         ("sizes", _sizes(census)),
-        ("channels", f"{counted(census.channels)}, {counted(census.depths, ' bit')}"),
+        *_slices(manifest, census),
+        ("channels", f"{counted(census.channels)}, {_depths(census)}"),
         ("label values", _values(census, rule)),
     ]
     if rule is not None:
@@ -92,6 +96,24 @@ def _sizes(census: Census) -> str:
     return (
         f"{len(sizes)} sizes, widths {min(widths)}–{max(widths)}, heights {min(heights)}–{max(heights)}; most: {common}"
     )
+
+
+def _depths(census: Census) -> str:
+    if census.axis is not None:
+        return "read between each volume's 0.5th and 99.5th percentile"
+    return counted(census.depths, " bit")
+
+
+def _slices(manifest: Manifest, census: Census) -> list[Row]:
+    """Of volumes: how they are cut."""
+    if census.axis is None:
+        return []
+    depths = [len(fact.planes) for fact in census.facts.values()]
+    spacing = np.median([case.spacing for case in manifest.cases if case.spacing], axis=0)
+    distances = " × ".join(f"{value:.3g}" for value in spacing)
+    each = f"{min(depths)}" if min(depths) == max(depths) else f"{min(depths)}–{max(depths)}"
+    cut = f"{sum(depths)} across the axis {AXES[census.axis]}, {each} in a volume"
+    return [("slices", cut), ("voxels", f"{distances} mm (slice × row × column, median)")]
 
 
 def _values(census: Census, rule: LabelRule | None, most: int = 8) -> str:

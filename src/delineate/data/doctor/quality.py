@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
 from delineate.data.cases.pixels import case_mask
+from delineate.data.cases.volumes import is_volume
 from delineate.data.core.input_spec import Pixels
 from delineate.data.core.manifest import IGNORE, Case, Manifest
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
@@ -73,7 +74,7 @@ def constant_and_dark(lights: Mapping[str, Light]) -> tuple[list[str], list[str]
 
 
 def measure_objects(manifest: Manifest, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> dict[str, Objects]:
-    """Case id → its objects, of the cases with foreground. Masks that cannot be read by the manifest's rule are left out."""
+    """Case id → its objects, of the pictures with foreground. Masks that cannot be read by the manifest's rule are left out."""
 
     def measured(case: Case) -> Objects | None:
         try:
@@ -82,8 +83,9 @@ def measure_objects(manifest: Manifest, *, max_pixels: int = DEFAULT_MAX_PIXELS)
             return None
         return None if mask is None else _objects(mask)
 
+    pictures = [case for case in manifest.cases if not is_volume(case)]
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        found = zip(manifest.cases, pool.map(measured, manifest.cases), strict=True)
+        found = zip(pictures, pool.map(measured, pictures), strict=True)
         return {case.id: objects for case, objects in found if objects is not None}
 
 

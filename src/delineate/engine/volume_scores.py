@@ -1,0 +1,67 @@
+"""A validation volume at the end of a run: segmented slice by slice as `predict` does, its mask on the image's own grid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.common.errors import DataError, NotFiniteError
+from delineate.data.cases.volumes import opened, volume_image, volume_mask
+from delineate.data.core.input_spec import Pixels
+from delineate.data.core.manifest import IGNORE, Case, Manifest
+from delineate.inference.segment import Failure, Prepared, Worker
+from delineate.inference.write import write_class_volume
+
+
+@dataclass(frozen=True)
+class SegmentedVolume:
+    """Class indices in the order of axes of the image's file, as the command line scores them."""
+
+    prediction: NDArray[np.uint8]
+    reference: NDArray[np.uint8]
+    """255 = ignore."""
+    spacing: tuple[float, float, float]
+    """Along each axis, in mm."""
+    plane: int
+    """The slice with most of the reference, of equals with most of the prediction: its number across the axis, in the canonical
+    order."""
+
+
+def segment_volume(worker: Worker, manifest: Manifest, case: Case, axis: int, folder: Path) -> SegmentedVolume:
+    """Segment a labeled case across a canonical axis and write its label volume into `folder`.
+
+    Raises `NotFiniteError` or `DataError` naming the case and the slice.
+    """
+    handle = opened([manifest.path(case.images[0])])
+    image = volume_image(manifest, case, worker.predictor.spec.own_values)
+    reference = volume_mask(manifest, case)
+    slices = list(_segmented(worker, case.id, np.moveaxis(image, axis, 0)))
+    prediction = np.stack(slices, axis)
+    write_class_volume(folder / f"{case.id}.nii.gz", prediction, manifest.classes, handle)
+    marked = [_foreground(one).sum((1, 2)) for one in (np.moveaxis(reference, axis, 0), np.stack(slices))]
+    plane = int(np.lexsort((marked[1], marked[0]))[-1])
+    stored = handle.stored.geometry
+    assert stored is not None, "volumes without a place are not opened"
+    return SegmentedVolume(handle.turn.undo(prediction), handle.turn.undo(reference), stored.spacing, plane)
+
+
+def _segmented(worker: Worker, case: str, slices: Pixels) -> Iterator[NDArray[np.uint8]]:
+    for first in range(0, len(slices), worker.images):
+        ready: list[Prepared] = []
+        for one in slices[first : first + worker.images]:
+            prepared = worker.prepare(np.ascontiguousarray(one))
+            if isinstance(prepared, Failure):
+                raise DataError(prepared.line(f"validation case {case}"))
+            ready.append(prepared)
+        for number, output in enumerate(worker.forward(ready), start=first):
+            if isinstance(output, Failure):
+                raise NotFiniteError(f"validation case {case}, slice {number}: {output.detail}")
+            yield worker.classes(output)
+
+
+def _foreground(indices: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    return (indices > 0) & (indices != IGNORE)

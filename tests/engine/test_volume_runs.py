@@ -1,0 +1,207 @@
+"""Runs on volumes: slices are what is trained on, volumes what is split, validated, scored and written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from itertools import cycle, pairwise
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from delineate.api import evaluate
+from delineate.common.errors import DataError, DelineateError, RecipeError
+from delineate.data.cache.cache import Cache
+from delineate.data.cache.store import Store
+from delineate.data.core.manifest import Case, Manifest
+from delineate.data.core.samples import Sample
+from delineate.data.formats.canonical import Canonical
+from delineate.data.formats.registry import check_same_grid, open_image
+from delineate.data.loading.samples import open_samples
+from delineate.data.loading.working import decode
+from delineate.engine.console import Silent
+from delineate.engine.recipe import Recipe, resolve
+from delineate.engine.request import TrainRequest
+from delineate.engine.run import train
+from delineate.engine.validation import VolumeCounts, count_cases
+from delineate.inference.files import predict_files
+from delineate.inference.predictor import load
+from small_volumes import reorder, tilt, write_volumes
+from train_request import train_request
+
+pytest.importorskip("nibabel")
+Maker = Callable[..., TrainRequest]
+DEPTH = 5
+ORDERS = [((2, 0, 1), ()), ((0, 1, 2), (0, 1)), ((1, 0, 2), (2,)), ((2, 1, 0), (0, 2))]
+SMALL = ["method.encoder.name=resnet10t", "method.decoder_channels=[16, 16, 8, 8, 8]", "engine.batch_size=4"]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With `data`: six oblique volumes of five slices; no lists, so that one of them validates and one is for testing."""
+    folder = tmp_path_factory.mktemp("volumes")
+    tilt(write_volumes(folder / "data", depth=DEPTH))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ask(home: Path) -> Maker:
+    """A maker of requests for tiny runs on volumes."""
+
+    def make(name: str, *, data: Path = home / "data", settings: Sequence[str] = (), **changes: Any) -> TrainRequest:
+        about: dict[str, Any] = {"method": "unet", "preset": "tiny", "size": 32, "steps": 6, "device": "cpu"} | changes
+        return train_request(
+            data=data, out=home / name, settings=[*SMALL, *settings], cache_folder=home / "cache", **about
+        )
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def finished(ask: Maker) -> tuple[Path, list[str]]:
+    """A run, and what it said."""
+    said: list[str] = []
+    reporter = Silent()
+    reporter.note = said.append  # type: ignore[method-assign]
+    train(ask("run", steps=10), reporter)
+    return ask("run").out, said
+
+
+def voxels(path: Path) -> np.ndarray:
+    return Canonical(open_image(path)).read()
+
+
+def test_a_run_counts_slices_and_scores_volumes(finished: tuple[Path, list[str]], tmp_path: Path) -> None:
+    run, said = finished
+    assert f"slices: {4 * DEPTH} train, {DEPTH} val, across the axis feet-head (data.axis=2)" in said
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["step"], line["epoch"]) for line in lines] == [(5, 1.0), (10, 2.0)]
+    assert (load(run, device="cpu").spec.axis, Recipe.load(run / "recipe.yaml").data.axis) == (2, 2)
+    manifest = Manifest.load(run / "manifest.json")
+    assert {len(manifest.split(name)) for name in ("val", "test")} == {1}
+    (case,) = manifest.split("val")
+    image, mask = manifest.path(case.images[0]), run / "validation" / "masks" / f"{case.id}.nii.gz"
+    check_same_grid(image, mask)
+    predict_files(load(run, device="cpu"), [image], tmp_path / "again")
+    assert np.array_equal(voxels(tmp_path / "again" / mask.name), voxels(mask))
+    scored = evaluate(
+        mask.parent, run / "manifest.json", split="val", metrics=["dice", "hd95_pooled"], out=tmp_path / "scores"
+    )
+    stored = json.loads((run / "validation" / "scores.json").read_text())
+    assert (stored["level"], stored["length"]) == ("volume", "mm")
+    assert stored["references_sha256"] == scored.origin.references_sha256
+    assert [row.scores["dice"] for row in scored.rows] == pytest.approx(
+        [stored["classes"][name]["dice"]["all"]["mean"] for name in stored["classes"]]
+    )
+    assert stored["macro"]["hd95_pooled"] == scored.summary.to_json("mm")["macro"]["hd95_pooled"]
+    (overlay,) = (run / "validation" / "overlays").iterdir()
+    assert cv2.imread(str(overlay)).shape[0] > 48  # small slices are enlarged before they are drawn on
+
+
+def test_masks_lie_on_the_images_whatever_the_order_of_their_voxels(
+    ask: Maker, finished: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    folder = tilt(write_volumes(tmp_path / "turned", depth=DEPTH))
+    for at, (axes, flips) in zip(range(6), cycle(ORDERS), strict=False):
+        reorder(folder, f"case_{at:02d}", axes, flips)
+    train(ask("turned", data=folder, steps=10), Silent())
+    plain, turned = finished[0], ask("turned").out
+    ours, theirs = (load_file(run / "model.safetensors") for run in (plain, turned))
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    (case,) = Manifest.load(turned / "manifest.json").split("val")
+    name = f"validation/masks/{case.id}.nii.gz"
+    check_same_grid(folder / case.images[0], turned / name)
+    assert voxels(turned / name).any()
+    assert np.array_equal(voxels(plain / name), voxels(turned / name))
+    assert not np.array_equal(open_image(plain / name).read(), open_image(turned / name).read())
+
+
+def test_few_shot_finds_the_slices_that_training_has_decoded(ask: Maker, finished: tuple[Path, list[str]]) -> None:
+    said: list[str] = []
+    store = Store.at(ask("run").cache_folder, announce=said.append)
+    data, spec = open_samples(finished[0] / "manifest.json"), load(finished[0], device="cpu").spec
+    assert len(decode(data.split("train"), spec, store)) == 4 * DEPTH
+    assert said == []
+
+
+def test_a_killed_run_on_volumes_ends_with_the_same_bits(ask: Maker, recorder: Any) -> None:
+    class Killed(BaseException):
+        pass
+
+    def kill(step: int) -> None:
+        if step == 3:
+            raise Killed
+
+    settings = ["engine.save_minutes=0.00001", "data.slices=foreground"]
+    train(ask("whole", settings=settings), Silent())
+    with pytest.raises(Killed):
+        train(ask("killed", settings=settings), recorder(kill))
+    said = recorder()
+    train(ask("killed", settings=settings, resume=True), said)
+    assert "trained on 16 of 20 slices: those without any class are left out" in said.notes
+    ours, theirs = (load_file(ask(name).out / "model.safetensors") for name in ("whole", "killed"))
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_windows_of_slices_across_another_axis(ask: Maker) -> None:
+    train(ask("windows", steps=2, settings=["input.fit=patch", "data.axis=1", "input.scale=2"]), Silent())
+    run = ask("windows").out
+    (case,) = Manifest.load(run / "manifest.json").split("val")
+    assert case.spacing == pytest.approx((1, 1, 5))
+    assert load(run, device="cpu").spec.axis == 1
+    assert voxels(run / "validation" / "masks" / f"{case.id}.nii.gz").shape == (48, 48, DEPTH)
+
+
+@pytest.mark.parametrize(
+    ("pictures", "settings", "words"),
+    [
+        (True, ["data.axis=1"], r"holds no volumes, so there is no slice axis to choose"),
+        (True, ["data.slices=foreground"], r"data\.slices: only for volumes"),
+        (False, ["data.axis=3"], r"data\.axis"),
+    ],
+)
+def test_what_means_nothing_is_refused(
+    pictures: bool, settings: list[str], words: str, discs: Path, ask: Maker
+) -> None:
+    data = {"data": discs} if pictures else {}
+    with pytest.raises(DelineateError, match=words) as caught:
+        train(ask("refused", settings=settings, **data), Silent())
+    assert isinstance(caught.value, DataError | RecipeError)
+    assert "\n" not in str(caught.value)
+    assert not ask("refused").out.exists()
+
+
+def test_an_axis_of_episodes_is_one_of_the_data_now(tmp_path: Path) -> None:
+    recipe = resolve("unet", "tiny", {}).model_dump(mode="json")
+    recipe["episodes"]["axis"] = 1
+    del recipe["data"]["axis"]
+    (tmp_path / "recipe.yaml").write_text(json.dumps(recipe))
+    assert Recipe.load(tmp_path / "recipe.yaml").data.axis == 1
+    with pytest.raises(RecipeError, match=r"episodes\.axis is called data\.axis now"):
+        resolve("unet", "tiny", {}, ["episodes.axis=1"])
+
+
+def test_slices_are_judged_as_volumes() -> None:
+    rng = np.random.default_rng(0)
+    depths = [3, 1, 4]
+    cases = [Case(id=str(at), images=("x.nii",), masks=("m.nii",)) for at in range(len(depths))]
+    samples = tuple(Sample(case, plane) for case, depth in zip(cases, depths, strict=True) for plane in range(depth))
+    masks = rng.choice([0, 1, 2, 255], (sum(depths), 6, 5)).astype(np.uint8)
+    logits = torch.from_numpy(rng.normal(size=(sum(depths), 3, 6, 5)))
+    count = VolumeCounts(Cache(samples, masks[..., None], masks), count_cases)
+    targets = torch.from_numpy(masks).long()
+    found = [case for at in range(0, 8, 3) for case in count(logits[at : at + 3], targets[at : at + 3])]
+    edges = np.cumsum([0, *depths])
+    wide = [slice(*pair) for pair in pairwise(edges)]
+    expected = [
+        count_cases(logits[part].movedim(0, 1).reshape(1, 3, -1, 5), targets[part].reshape(1, -1, 5))[0]
+        for part in wide
+    ]
+    assert len(found) == len(depths)
+    for one, other in zip(found, expected, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(vars(one).values(), vars(other).values(), strict=True))
