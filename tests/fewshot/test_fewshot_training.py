@@ -245,7 +245,7 @@ REFUSED = {
     "class": ([], {"exclude_classes": ["RV"]}, "no foreground class 'RV'"),
     "too few": ([], {"exclude_classes": ["1"]}, "6 slices of 42 would be left"),
     "kind": ([], {"episodes": "superpixels"}, r"episodes\.kind"),
-    "axis": ([], {"axis": 1}, "holds no (NIfTI )?volumes"),
+    "axis": ([], {"axis": 1}, "holds no volumes"),
 }
 
 

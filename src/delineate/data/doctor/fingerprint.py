@@ -76,10 +76,8 @@ def take_fingerprint(
         raise DataError(f"{manifest.root}: the train split is empty, nothing can be planned from it")
     sizes = np.array([(census.facts[case.id].height, census.facts[case.id].width) for case in cases])
     areas, aspects = sizes.prod(1), sizes[:, 1] / sizes[:, 0]
-    samples, pixels = (
-        census.samples(cases, manifest.labels),
-        SamplePixels(manifest, census.axis, max_pixels, own_values=spec.own_values),
-    )
+    samples = census.samples(cases, manifest.labels)
+    pixels = SamplePixels(manifest, census.axis, max_pixels, own_values=spec.own_values)
     places = np.linspace(0, len(samples) - 1, min(SAMPLED, len(samples))).round().astype(int)
     chosen = [samples[place] for place in np.unique(places)]
     mean, std = _intensities(pixels, chosen, spec)
