@@ -28,7 +28,7 @@ class Killed(BaseException):
 
 
 def kill(step: int) -> None:
-    if step == 6:
+    if step == 3:
         raise Killed
 
 
@@ -55,15 +55,15 @@ def _training(state: Path) -> Path:
 
 def test_a_run_of_the_version_before_goes_on_exactly(request_for: Maker, recorder: Any) -> None:
     settings = ["strategy.ema=0.9", "engine.save_minutes=0.00001"]
-    train(request_for("whole", settings=settings), recorder())
+    train(request_for("whole", settings=settings, steps=6), recorder())
     with pytest.raises(Killed):
-        train(request_for("killed", settings=settings), recorder(kill))
+        train(request_for("killed", settings=settings, steps=6), recorder(kill))
     run = request_for("killed").out
     as_written_before(run)
     assert any(name.startswith("average.") for name in load_file(next(run.glob("steps/*/training.safetensors"))))
     resumed = recorder()
-    train(request_for("killed", settings=settings, resume=True), resumed)
-    assert resumed.steps < 12
+    train(request_for("killed", settings=settings, steps=6, resume=True), resumed)
+    assert resumed.steps < 6
     ours, theirs = (load_file(request_for(name).out / "model.safetensors") for name in ("whole", "killed"))
     assert all(ours[name].equal(theirs[name]) for name in ours)
 
