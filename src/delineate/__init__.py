@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         fewshot_predict,
         fewshot_train,
         load,
+        predict,
         train,
     )
     from delineate.data.layouts.source import DataSource
@@ -42,6 +43,7 @@ __all__ = [
     "fewshot_train",
     "list_methods",
     "load",
+    "predict",
     "train",
 ]
 
@@ -57,6 +59,7 @@ _HOME = {
     "fewshot_train": "delineate.api",
     "list_methods": "delineate.methods.listing",
     "load": "delineate.api",
+    "predict": "delineate.api",
     "train": "delineate.api",
 }
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from delineate import api
-from delineate.cli import options
 from delineate.evaluation.files import Options
 from delineate.evaluation.metrics.registry import DEFAULT, resolve
 from delineate.fewshot.evaluate import METRICS as FEWSHOT
+from delineate.requests.scores import BENCHMARK_METRICS, FEWSHOT_METRICS, METRICS
 from delineate.studies.benchmark import METRICS as BENCHMARK
 from delineate.studies.benchmark import BenchmarkRequest
 
@@ -19,9 +19,9 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 def test_help_and_code_name_the_same_metrics():
-    assert options.METRICS.split(",") == list(DEFAULT) == list(Options().metrics)
-    assert options.BENCHMARK_METRICS.split(",") == list(BENCHMARK)
-    assert options.FEWSHOT_METRICS.split(",") == list(FEWSHOT)
+    assert METRICS.split(",") == list(DEFAULT) == list(Options().metrics)
+    assert BENCHMARK_METRICS.split(",") == list(BENCHMARK)
+    assert FEWSHOT_METRICS.split(",") == list(FEWSHOT)
     default = {field.name: field.default for field in BenchmarkRequest.__dataclass_fields__.values()}["metrics"]
     assert default is BENCHMARK
     assert inspect.signature(api.fewshot_evaluate).parameters["metrics"].default is None, "the room's own list"
@@ -29,7 +29,7 @@ def test_help_and_code_name_the_same_metrics():
         assert len(resolve(names)) == len(names)
 
 
-@pytest.mark.parametrize("names", [options.METRICS, options.BENCHMARK_METRICS, options.FEWSHOT_METRICS])
+@pytest.mark.parametrize("names", [METRICS, BENCHMARK_METRICS, FEWSHOT_METRICS])
 def test_the_docs_name_them(names: str):
     assert names.replace(",", ", ") in (DOCS / "reference.md").read_text(encoding="utf-8")
 
@@ -40,7 +40,7 @@ def test_a_narrow_terminal_shows_all_of_them(monkeypatch: pytest.MonkeyPatch):
     from delineate.cli.root import app
 
     monkeypatch.setenv("COLUMNS", "80")
-    for verb, names in (("evaluate", options.METRICS), ("benchmark", options.BENCHMARK_METRICS)):
+    for verb, names in (("evaluate", METRICS), ("benchmark", BENCHMARK_METRICS)):
         text = CliRunner().invoke(app, [verb, "--help"]).output
         assert all(f" {name}" in text or f"({name}" in text for name in names.split(",")), text
 

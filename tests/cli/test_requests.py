@@ -18,15 +18,41 @@ from delineate.common.fields import Place
 from delineate.common.fields import fields_of as keys_of
 from delineate.data.layouts.source import DataSource
 from delineate.engine.early import RECIPE
-from delineate.requests.data import DataOptions
+from delineate.evaluation.files import Options
+from delineate.fewshot.protocol import Plan
+from delineate.requests.benchmark import BenchmarkOptions
+from delineate.requests.data import DataOptions, FolderOptions, LabelledOptions, ReadOptions
+from delineate.requests.fewshot import EpisodesOptions, FewshotEvaluateOptions
 from delineate.requests.option import Field, completed, fields_of, recipe_sections
+from delineate.requests.predict import FewshotPredictOptions, PredictOptions
+from delineate.requests.scores import CompareOptions, EvaluateOptions
 from delineate.requests.train import TrainOptions
+from delineate.studies.benchmark import BenchmarkRequest
 
-VERBS: dict[str, tuple[Callable[..., Any], tuple[type, ...], set[str]]] = {
+SPLIT_ALONE = {"out", "folds", "published", "labelled", "test_fraction", "seed"}
+VERBS: dict[str, tuple[Callable[..., Any] | None, tuple[type, ...], set[str]]] = {
     "train": (api.train, (TrainOptions, DataOptions), set()),
+    "predict": (api.predict, (PredictOptions, FolderOptions), set()),
+    "evaluate": (api.evaluate, (EvaluateOptions, LabelledOptions), set()),
+    "compare": (api.compare, (CompareOptions,), set()),
+    "benchmark": (api.benchmark, (BenchmarkOptions, DataOptions), {"status", "speed"}),
+    "data check": (None, (DataOptions, ReadOptions), {"fix", "report"}),
+    "data split": (None, (DataOptions, ReadOptions), SPLIT_ALONE),
     "fewshot train": (api.fewshot_train, (TrainOptions, DataOptions), set()),
+    "fewshot predict": (api.fewshot_predict, (FewshotPredictOptions, FolderOptions), {"support", "query"}),
+    "fewshot episodes": (api.fewshot_episodes, (EpisodesOptions, DataOptions), set()),
+    "fewshot evaluate": (api.fewshot_evaluate, (FewshotEvaluateOptions, LabelledOptions), set()),
 }
-"""Verb → the library's function, the requests of its options (the first is the function's), and what only the command line has."""
+"""Verb → the library's function, if any, the requests of its options (the first is the function's), and what only the command
+line has."""
+OTHERWISE = {("benchmark", "out")}
+"""Only with --status and --speed it is not needed, which Python's users do without."""
+INSIDE: dict[type, tuple[type, set[str]]] = {
+    EvaluateOptions: (Options, {"out", "overwrite", "classes", "progress"}),
+    BenchmarkOptions: (BenchmarkRequest, {"data"}),
+    EpisodesOptions: (Plan, {"out", "stack", "axis", "fold"}),
+}
+"""Request → the dataclass that the room below takes, and the fields that only one of them has."""
 
 
 def options_on_the_command_line(verb: str) -> dict[str, Any]:
@@ -52,13 +78,13 @@ def test_the_command_line_has_the_options_of_the_requests_and_no_others(verb: st
 
 @pytest.mark.parametrize(("verb", "field"), list(each_option()))
 def test_an_option_is_said_alike_everywhere(verb: str, field: Field) -> None:
-    signature = inspect.signature(VERBS[verb][0])
-    if field.name in {one.name for one in fields_of(VERBS[verb][1][0])}:
-        told = signature.parameters[field.name]
+    function, requests, _ = VERBS[verb]
+    if function is not None and field in fields_of(requests[0]):
+        told = inspect.signature(function).parameters[field.name]
         assert told.kind is inspect.Parameter.KEYWORD_ONLY
         assert told.default == (inspect.Parameter.empty if field.required else field.option.default)
-        assert f"{field.name}: " in (VERBS[verb][0].__doc__ or "")
-    if not field.flag:
+        assert f"{field.name}: " in (function.__doc__ or "")
+    if not field.flag or (verb, field.name) in OTHERWISE:
         return
     option = options_on_the_command_line(verb)[field.name]
     assert (option.opts, option.help, option.required) == ([field.flag], field.option.help, field.required)
@@ -80,6 +106,16 @@ def test_what_an_option_cannot_take_is_refused_when_it_is_typed(verb: str, field
         typed = CliRunner().invoke(app, [*verb.split(), "data", f"{field.flag}={value}"])
         assert typed.exit_code == 2
         assert field.flag in typed.output.replace("│", "").split("Invalid value for", 1)[1]
+
+
+@pytest.mark.parametrize("request_", INSIDE)
+def test_the_rooms_below_have_the_same_options(request_: type) -> None:
+    inner, apart = INSIDE[request_]
+    asked = {field.name: field.option.default for field in fields_of(request_)}
+    taken = {field.name: field.default for field in fields(inner)}
+    assert asked.keys() ^ taken.keys() == apart
+    for name in asked.keys() & taken.keys() - {"metrics", "methods", "out", "protocol"}:
+        assert asked[name] == taken[name], name
 
 
 def test_data_options_are_those_of_a_data_source() -> None:

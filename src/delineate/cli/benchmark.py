@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from delineate.cli import options
+from delineate.cli.made import part, taking
+from delineate.common.names import listed
+from delineate.requests.benchmark import BenchmarkOptions
+from delineate.requests.data import DataOptions
 
 if TYPE_CHECKING:
     from delineate.data.layouts.source import DataSource
@@ -15,6 +19,7 @@ if TYPE_CHECKING:
     from delineate.studies.speed import Speed
 
 
+@taking(BenchmarkOptions, DataOptions)
 def benchmark(
     data: Annotated[
         Path,
@@ -24,52 +29,11 @@ def benchmark(
         ),
     ],
     out: Annotated[Path | None, typer.Option(help="Folder of the benchmark; given again, it goes on.")] = None,
-    methods: Annotated[
-        str, typer.Option(metavar="NAMES", help="Methods with commas; NAME@PRESET for a preset of its own.")
-    ] = "unet,resenc",
-    preset: Annotated[str, typer.Option(help="Preset of the methods that name none.")] = "tiny",
-    folds: Annotated[
-        int | None, typer.Option(help="Deal the cases into so many folds, by group.", show_default="own test list")
-    ] = None,
-    images: options.DataImages = None,
-    masks: options.DataMasks = None,
-    labels: options.DataLabels = None,
-    group_by: options.GroupBy = None,
-    join: options.JoinCopies = options.Join.near,
-    seeds: Annotated[int, typer.Option(help="Trainings of each method and fold.", min=1)] = 1,
-    epochs: Annotated[
-        int | None,
-        typer.Option(help="Budget of each run in epochs: the same images for all.", min=1, show_default="preset's"),
-    ] = None,
-    budget_minutes: Annotated[
-        float | None,
-        typer.Option(
-            help="Budget of each run in minutes of training, turned into steps once.", min=0.01, callback=options.finite
-        ),
-    ] = None,
-    size: Annotated[int | None, typer.Option(help="Working size for all: N×N pixels.")] = None,
-    own_augment: Annotated[
-        bool, typer.Option("--own-augment", help="Each method with its own augmentation instead of one for all.")
-    ] = False,
-    metrics: Annotated[
-        str,
-        typer.Option(
-            metavar="NAMES", help="Metrics, with commas.", show_default=options.shown(options.BENCHMARK_METRICS)
-        ),
-    ] = options.BENCHMARK_METRICS,
-    stack: options.Volumes = None,
-    spacing: options.Spacing = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change one setting for all methods.")
-    ] = None,
-    cache_dir: options.CacheDir = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Only go on with a benchmark that is there; without it the same happens.")
-    ] = False,
     status: Annotated[bool, typer.Option("--status", help="Only tell how far the benchmark in DATA is.")] = False,
     speed: Annotated[
         bool, typer.Option("--speed", help="Only measure, in two minutes, what limits training here.")
     ] = False,
+    **given: Any,
 ) -> None:
     """Train methods on the same splits with the same budget, score and compare them: one table, with what may be said.
 
@@ -88,55 +52,33 @@ def benchmark(
     from delineate.common.errors import DelineateError
     from delineate.engine.early import refuse_typos
 
-    names = [name.strip() for name in methods.split(",") if name.strip()]
+    names = listed(given["methods"])
     for name in names:
         method, _, own_preset = name.partition("@")
-        refuse_typos(method, own_preset or preset, settings or [])
+        refuse_typos(method, own_preset or given["preset"], given["settings"])
     refuse_absent(data)
-    from delineate import api
-    from delineate.data.core.stacks import parse_spacing
+    from delineate.api import benchmark as run
 
     if status:
         _print_status(data)
         return
-    source = options.source(data, images, masks, labels, group_by, join)
+    source = options.source(data, **part(DataOptions, given))
     if speed:
-        _print_speed([_speed(source, name, preset, size, settings or [], cache_dir) for name in names])
+        _print_speed([_speed(source, name, given) for name in names])
         return
     if out is None:
         raise DelineateError("--out is missing: name the folder of the benchmark")
-    board = api.benchmark(
-        source,
-        out=out,
-        methods=names,
-        preset=preset,
-        folds=folds,
-        seeds=seeds,
-        epochs=epochs,
-        minutes=budget_minutes,
-        size=size,
-        own_augment=own_augment,
-        metrics=metrics or (),
-        stack=stack,
-        spacing=parse_spacing(spacing) if spacing else None,
-        settings=settings or (),
-        cache_folder=cache_dir,
-        resume=resume,
-        announce=_say,
-    )
+    board = run(source, **part(BenchmarkOptions, given), out=out, announce=_say)
     _print_board(board, out)
     if board.failures:
         raise typer.Exit(1)
 
 
-def _speed(
-    data: DataSource, method: str, preset: str, size: int | None, settings: list[str], cache: Path | None
-) -> Speed:
+def _speed(data: DataSource, method: str, given: dict[str, Any]) -> Speed:
     from delineate.studies.speed import measure_speed
 
-    return measure_speed(
-        data, method, preset=preset, size=size, settings=tuple(settings), cache_folder=cache, announce=_say
-    )
+    told = {name: given[name] for name in ("preset", "size", "settings", "cache_folder")}
+    return measure_speed(data, method, **told, announce=_say)
 
 
 def _say(text: str) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from delineate.cli import options
+from delineate.cli.made import taking
+from delineate.requests.scores import CompareOptions
 
 if TYPE_CHECKING:
     from delineate.evaluation.comparison import Comparison
 
 
+@taking(CompareOptions)
 def compare(
     evaluations: Annotated[
         list[str],
@@ -21,21 +23,7 @@ def compare(
             help="Run folders (validation scores) or folders of `evaluate`; NAME=FOLDER to name one.",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for report.html, comparison.json, pairs.csv and cases.csv.")],
-    metrics: Annotated[
-        str | None,
-        typer.Option(metavar="NAMES", help="Metrics to compare, with commas.", show_default="dice and hd95_pooled"),
-    ] = None,
-    target: Annotated[
-        float | None,
-        typer.Option(
-            help="A difference worth seeing, to count the cases it needs.",
-            min=0,
-            show_default=".01, 1 mm",
-            callback=options.finite,
-        ),
-    ] = None,
-    overwrite: options.Replace = False,
+    **given: Any,
 ) -> None:
     """Compare trained models case by case: differences with intervals, tests with Holm's correction, ranks.
 
@@ -53,8 +41,7 @@ def compare(
     refuse_absent(*(text if Path(text).exists() else text.rpartition("=")[2] for text in evaluations))
     from delineate.api import compare as run
 
-    comparison = run(evaluations, out=out, metrics=metrics, target=target, overwrite=overwrite)
-    _print(comparison, out)
+    _print(run(evaluations, **given), given["out"])
 
 
 def _print(comparison: Comparison, out: Path) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from delineate.cli import options
+from delineate.cli.made import part, taking
 from delineate.cli.progress import progress
 from delineate.cli.verb import Verb
+from delineate.requests.data import DataOptions, ReadOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,6 +28,7 @@ _COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
 
 @app.command(cls=Verb)
+@taking(DataOptions, ReadOptions)
 def check(
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="Folder of images and masks, a CSV file, or a manifest.json.")
@@ -37,12 +40,7 @@ def check(
     report: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a page (HTML) with pictures of what was found.")
     ] = None,
-    images: options.DataImages = None,
-    masks: options.DataMasks = None,
-    labels: options.DataLabels = None,
-    group_by: options.GroupBy = None,
-    join: options.JoinCopies = options.Join.near,
-    max_megapixels: options.MaxMegapixels = 400,
+    **given: Any,
 ) -> None:
     """Show what was matched, label values, duplicates, splits and balance; name every fault and how to mend it.
 
@@ -71,8 +69,8 @@ def check(
         from delineate.report.page import SIGNATURE
 
         check_result_file(report, [SIGNATURE], "page")
-    pixels = round(max_megapixels * 1e6)
-    source = options.source(folder, images, masks, labels, group_by, join)
+    pixels = given["max_pixels"]
+    source = options.source(folder, **part(DataOptions, given))
     with progress("reading") as told:
         found = examine_folder(source, max_pixels=pixels, progress=told)
     console = Console()
@@ -95,6 +93,7 @@ def check(
 
 
 @app.command(cls=Verb)
+@taking(DataOptions, ReadOptions)
 def split(
     folder: Annotated[
         Path,
@@ -114,11 +113,6 @@ def split(
             callback=options.finite,
         ),
     ] = None,
-    images: options.DataImages = None,
-    masks: options.DataMasks = None,
-    labels: options.DataLabels = None,
-    group_by: options.GroupBy = None,
-    join: options.JoinCopies = options.Join.near,
     test_fraction: Annotated[
         float | None,
         typer.Option(
@@ -128,7 +122,7 @@ def split(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the draw.", min=0, callback=options.check_seed)] = 0,
-    max_megapixels: options.MaxMegapixels = 400,
+    **given: Any,
 ) -> None:
     """Deal a data set into K folds and a test split: by group, copies together, stratified by class and foreground size.
 
@@ -163,8 +157,8 @@ def split(
             f"{out} exists already; a manifest of splits is never overwritten: give another --out or remove it"
         )
     with progress("reading") as told:
-        pixels = round(max_megapixels * 1e6)
-        source = options.source(folder, images, masks, labels, group_by, join)
+        pixels = given["max_pixels"]
+        source = options.source(folder, **part(DataOptions, given))
         if folds is None:
             found = resplit(
                 source,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from delineate.cli import options
+from delineate.cli.made import part, taking
 from delineate.cli.progress import progress
+from delineate.requests.data import LabelledOptions
+from delineate.requests.scores import EvaluateOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,15 +27,7 @@ MOST_CLASSES = 6
 """More classes than these are told in scores.csv and the report, not on the console."""
 
 
-class Split(StrEnum):
-    """Which of a data set's references."""
-
-    train = "train"
-    val = "val"
-    test = "test"
-    all = "all"
-
-
+@taking(EvaluateOptions, LabelledOptions)
 def evaluate(
     predictions: Annotated[Path, typer.Argument(metavar="PREDICTIONS", help="Folder of predicted masks.")],
     references: Annotated[
@@ -42,46 +36,11 @@ def evaluate(
             metavar="REFERENCES", help="Folder of reference masks, a data set's folder, or a run's manifest.json."
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for scores.csv, scores.json and report.html.")],
     raters: Annotated[
         list[Path] | None,
         typer.Argument(metavar="[MORE_RATERS]...", help="Folders with further raters' masks of the same cases."),
     ] = None,
-    split: Annotated[
-        Split | None,
-        typer.Option(help="Part of a data set to score.", show_default="test if there is one, else all"),
-    ] = None,
-    metrics: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAMES",
-            help="Metrics, families or 'all', with commas.",
-            show_default=options.shown(options.METRICS),
-        ),
-    ] = None,
-    spacing: options.Spacing = None,
-    stack: options.Volumes = None,
-    images: options.DataImages = None,
-    masks: options.DataMasks = None,
-    labels: options.DataLabels = None,
-    group_by: Annotated[
-        str | None,
-        typer.Option(
-            metavar="RULE",
-            help="Which cases belong together: a pattern on names, a CSV (case,group), or 'none'.",
-            show_default="as the data set knows",
-        ),
-    ] = None,
-    subgroups: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="Attributes of the cases (case, sex, site …): scores by each.")
-    ] = None,
-    protocol: Annotated[
-        str,
-        typer.Option(
-            help="native, or a paper's: condseg, vmunet-pooled, transunet-volume.",
-        ),
-    ] = "native",
-    overwrite: options.Replace = False,
+    **given: Any,
 ) -> None:
     """Score predicted masks: overlap, distances, lesions …, each mean with n and a 95 % interval.
 
@@ -101,25 +60,11 @@ def evaluate(
 
     refuse_absent(predictions, references)
     from delineate.api import evaluate as run
-    from delineate.data.core.stacks import parse_spacing
 
+    source = options.source(references, **part(LabelledOptions, given))
     with progress("scoring") as report:
-        evaluation = run(
-            predictions,
-            options.source(references, images, masks, labels),
-            out=out,
-            raters=raters or (),
-            split=None if split is None else split.value,
-            metrics=metrics or (),
-            spacing=parse_spacing(spacing) if spacing else None,
-            stack=stack,
-            group_by=group_by,
-            subgroups=subgroups,
-            protocol=protocol,
-            overwrite=overwrite,
-            progress=report,
-        )
-    print_evaluation(evaluation, out)
+        evaluation = run(predictions, source, **part(EvaluateOptions, given), raters=raters or (), progress=report)
+    print_evaluation(evaluation, given["out"])
 
 
 def print_evaluation(evaluation: Evaluation, out: Path) -> None:

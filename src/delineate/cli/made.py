@@ -63,7 +63,7 @@ def _parameter(field: Field) -> inspect.Parameter:
     )
     default = inspect.Parameter.empty if field.required else _default(field, kind, several)
     optional = several or default is None
-    shape: Any = list[str] if several else kind
+    shape: Any = _several(kind) if several else kind
     typed: Any = Annotated[Optional[shape] if optional else shape, told]  # noqa: UP045 - a type that is a value
     return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=typed)
 
@@ -76,12 +76,18 @@ def _kind(field: Field) -> tuple[Any, bool]:
     members = tuple(member for member in members if member is not NoneType)
     if Path in members:
         return Path, False
+    if members == (Sequence[Path | str],):
+        return Path, True
     if field.option.commas or members == (Sequence[str],):
         return str, True
     first = members[0]
     if get_origin(first) is Literal:
         return StrEnum(field.name, {choice: choice for choice in get_args(first)}), False
     return first, False
+
+
+def _several(kind: Any) -> Any:
+    return list[Path] if kind is Path else list[str]
 
 
 def _default(field: Field, kind: Any, several: bool) -> Any:

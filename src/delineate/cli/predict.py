@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from delineate.cli import options
+from delineate.cli.made import part, taking
 from delineate.cli.progress import progress
+from delineate.requests.data import FolderOptions
+from delineate.requests.predict import PredictOptions
 
 if TYPE_CHECKING:
     from delineate.inference.results import PredictionResult
@@ -18,15 +20,7 @@ SHOWN = 20
 """Rows of the table on the console; all are in summary.csv."""
 
 
-class Part(StrEnum):
-    """Of a data set, what to predict."""
-
-    train = "train"
-    val = "val"
-    test = "test"
-    all = "all"
-
-
+@taking(PredictOptions, FolderOptions)
 def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model.safetensors, or a run folder.")],
     inputs: Annotated[
@@ -35,25 +29,7 @@ def predict(
             metavar="INPUT...", help="Images or NIfTI volumes, folders of them, or patterns like 'scans/**/*.png'."
         ),
     ],
-    out: options.MaskFolder,
-    split: Annotated[
-        Part | None,
-        typer.Option(
-            help="INPUT is a data set, a table or a manifest.json; predict this part of it. Where the data name no splits: as "
-            "the model's run drew them.",
-            show_default=False,
-        ),
-    ] = None,
-    images: options.DataImages = None,
-    masks: options.DataMasks = None,
-    overlay: options.Overlay = False,
-    probabilities: options.Probabilities = False,
-    overwrite: options.Overwrite = False,
-    device: options.PredictDevice = options.Device.auto,
-    precision: options.PredictPrecision = options.Precision.full,
-    batch_size: options.BatchSize = None,
-    max_megapixels: options.MaxMegapixels = 400,
-    axis: options.PredictAxis = None,
+    **given: Any,
 ) -> None:
     """Segment images with a trained model: a PNG mask of each image's exact size.
 
@@ -73,29 +49,16 @@ def predict(
     from delineate.common.absent import refuse_absent_inputs, refuse_absent_model
     from delineate.common.errors import DataError
 
-    if split is None and (images or masks):
+    folders = part(FolderOptions, given)
+    if given["split"] is None and any(folders.values()):
         raise DataError("--images and --masks say what a data set's folders are; give --split with them")
     refuse_absent_model(model)
     refuse_absent_inputs(inputs)
-    from delineate.inference.files import predict_files
-    from delineate.inference.predictor import load
+    from delineate.api import predict as run
 
-    given = inputs if split is None else [options.source(Path(data), images, masks) for data in inputs]
-    predictor = load(model, device.value, precision.value)
+    asked = inputs if given["split"] is None else [options.source(Path(data), **folders) for data in inputs]
     with progress("predicting") as report:
-        result = predict_files(
-            predictor,
-            given,
-            out,
-            split=None if split is None else split.value,
-            overlay=overlay,
-            probabilities=probabilities,
-            overwrite=overwrite,
-            batch_size=batch_size,
-            max_pixels=round(max_megapixels * 1e6),
-            axis=axis,
-            progress=report,
-        )
+        result = run(model, asked, **part(PredictOptions, given), progress=report)
     print_predictions(result)
     if result.failures:
         raise typer.Exit(1)

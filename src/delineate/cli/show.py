@@ -38,8 +38,3 @@ def print_demo(result: DemoResult) -> None:
     print_table(console, ("method", "Dice", "IoU", "minutes"), rows, title=title)
     console.print("One seed each: this compares these two trained models, not the methods.")
     console.print(f"report: {result.report}")
-
-
-def names_of(given: list[str] | None) -> list[str]:
-    """Names that were given one by one or separated by commas."""
-    return [name.strip() for text in given or [] for name in text.split(",") if name.strip()]

@@ -3,6 +3,7 @@
 from typing import Annotated, Literal, TypedDict
 
 from delineate.requests.option import Option
+from delineate.requests.shared import MaxPixels
 
 # No `from __future__ import annotations` in requests: `Required` is not recognised in annotations that are text.
 
@@ -57,3 +58,9 @@ class DataOptions(LabelledOptions, total=False):
             panel=PANEL,
         ),
     ]
+
+
+class ReadOptions(TypedDict, total=False):
+    """How images are read, of verbs that look at data alone."""
+
+    max_pixels: MaxPixels

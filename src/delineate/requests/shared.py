@@ -27,7 +27,14 @@ CacheFolder = Annotated[
     Option(help="Where decoded images are kept; default: the user's cache.", flag="--cache-dir"),
 ]
 Fold = Annotated[int | None, Option(help="Of a manifest with folds: the one that validates, from 0 on.", least=0)]
-Overwrite = Annotated[bool, Option(help="Replace earlier results of this kind in --out.", default=False)]
+Overwrite = Annotated[
+    bool,
+    Option(
+        help="Replace earlier results of this kind in --out.",
+        python="Replace earlier results of this kind in `out`.",
+        default=False,
+    ),
+]
 Stack = Annotated[
     str | None,
     Option(help="Score volumes put together of slices: 'auto', or a pattern on names.", metavar="RULE"),

@@ -1,0 +1,24 @@
+"""The library's verbs, which join several rooms. The command line calls these; each loads what it needs when it is called."""
+
+from delineate.api.benchmarks import benchmark
+from delineate.api.demonstration import DemoResult, DemoRow, demo
+from delineate.api.fewshot import fewshot_episodes, fewshot_evaluate
+from delineate.api.prediction import fewshot_predict, load, predict
+from delineate.api.scores import compare, evaluate
+from delineate.api.training import fewshot_train, train
+
+__all__ = [
+    "DemoResult",
+    "DemoRow",
+    "benchmark",
+    "compare",
+    "demo",
+    "evaluate",
+    "fewshot_episodes",
+    "fewshot_evaluate",
+    "fewshot_predict",
+    "fewshot_train",
+    "load",
+    "predict",
+    "train",
+]

@@ -1,0 +1,68 @@
+"""`benchmark`: many runs under one plan, with their pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+from delineate.api.given import path, spacing
+from delineate.requests.benchmark import BenchmarkOptions
+from delineate.requests.signature import takes
+
+if TYPE_CHECKING:
+    from delineate.data.layouts.source import DataSource
+    from delineate.engine.console import Reporter
+    from delineate.studies.leaderboard import Leaderboard
+
+
+@takes(BenchmarkOptions)
+def benchmark(
+    data: Path | str | DataSource,
+    *,
+    announce: Callable[[str], None] = lambda _: None,
+    reporter: Reporter | None = None,
+    **options: Unpack[BenchmarkOptions],
+) -> Leaderboard:
+    """Train methods on the same splits with the same budget, score and compare them; write all of it and a report to `out`.
+
+    The same call goes on where an earlier one was stopped, and tries again what failed.
+
+    Args:
+        data: As for `train`.
+        announce: Receives lines worth knowing.
+        reporter: Receives the progress of each run; by default a progress bar on stderr.
+
+    Returns:
+        The table; a run that failed is in its `failures`.
+
+    Raises:
+        DelineateError: One line for whatever a user can mend.
+        Interrupted: After Ctrl-C or SIGTERM.
+    """
+    from delineate.common.occupied import occupied
+    from delineate.data.core.manifest import Manifest
+    from delineate.data.layouts.source import as_source
+    from delineate.engine.signals import raise_on_signals
+    from delineate.report.comparison import write_comparison_report
+    from delineate.report.evaluation import write_evaluation_report
+    from delineate.studies import benchmark as study
+    from delineate.studies.leaderboard import make_leaderboard, write_leaderboard
+    from delineate.studies.page import write_benchmark_report
+
+    folder = Path(options["out"])
+    typed: dict[str, Any] = {"out": folder, "spacing": spacing(options["spacing"])}
+    typed["cache_folder"] = path(options["cache_folder"])
+    request = study.BenchmarkRequest(data=as_source(data), **{**options, **typed})
+    kept = "what was done is kept; the same command goes on"
+    with occupied(folder, announce), raise_on_signals(kept):
+        plan = study.prepare(request, announce)
+        result = study.run(folder, plan, reporter, announce, request.cache_folder)
+        for stored in result.evaluations.values():
+            write_evaluation_report(stored.folder, Manifest.load(folder / study.SCORED))
+        if result.comparison is not None:
+            write_comparison_report(result.comparison, folder / study.COMPARISON)
+        board = make_leaderboard(result)
+        write_leaderboard(folder, board)
+        write_benchmark_report(result, board)
+    return board

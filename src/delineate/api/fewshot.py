@@ -1,0 +1,101 @@
+"""Frozen few-shot episodes: made, and models scored on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
+
+from delineate.requests.fewshot import EpisodesOptions, FewshotEvaluateOptions
+from delineate.requests.signature import takes
+
+if TYPE_CHECKING:
+    from delineate.data.layouts.source import DataSource
+    from delineate.evaluation.files import Evaluation
+    from delineate.fewshot.episode_file import EpisodeFile
+
+
+@takes(EpisodesOptions)
+def fewshot_episodes(data: Path | str | DataSource, **options: Unpack[EpisodesOptions]) -> EpisodeFile:
+    """Freeze few-shot episodes of a data set in the file `out`, which holds the SHA-256 of every image and mask they use.
+
+    Args:
+        data: As for `fewshot_train`.
+
+    Returns:
+        What was written.
+
+    Raises:
+        DataError: One line for whatever a user can mend.
+    """
+    from delineate.common.outputs import check_result_file
+    from delineate.data.layouts.source import as_source
+    from delineate.data.loading.samples import open_samples
+    from delineate.fewshot.protocol import Plan, make_episodes
+
+    out, stack, fold = Path(options["out"]), options["stack"], options["fold"]
+    check_result_file(out, ['"protocol"', '"episodes"', '"support_split"'], "file of episodes")
+    opened = open_samples(as_source(data), stack=stack, axis=options["axis"], fold=fold)
+    plan = Plan(
+        protocol=options["protocol"],
+        shots=options["shots"],
+        seed=options["seed"],
+        draws=options["draws"],
+        split=options["split"],
+        support_split=options["support_split"],
+        classes=options["classes"],
+    )
+    made = make_episodes(opened, plan, name=Path(opened.manifest.root).name, stack=stack)
+    made = made.model_copy(update={"fold": fold})
+    made.save(out)
+    return made
+
+
+@takes(FewshotEvaluateOptions)
+def fewshot_evaluate(
+    model: Path | str,
+    data: Path | str | DataSource,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    **options: Unpack[FewshotEvaluateOptions],
+) -> Evaluation:
+    """Score a few-shot model on frozen episodes; write scores, `episodes.csv`, pictures and `report.html` to `out`.
+
+    Args:
+        model: A run or model file, a baseline, or an untrained method (`delineate.fewshot.candidates`).
+        data: The data set that the episodes were frozen on.
+        progress: Called with (episodes done, episodes in all).
+
+    Returns:
+        Rows, means with intervals, and how they were made.
+
+    Raises:
+        DelineateError: One line: files that are not those of the episodes, unknown classes, a support that shows too little.
+    """
+    from delineate.common.files import output_folder
+    from delineate.common.outputs import check_new, check_results_folder
+    from delineate.data.layouts.source import as_source
+    from delineate.fewshot.candidates import check_unseen, open_candidate
+    from delineate.fewshot.episode_file import EpisodeFile
+    from delineate.fewshot.evaluate import METRICS, Job, evaluate_episodes, write_episodes
+    from delineate.fewshot.pictures import write_pictures
+    from delineate.report.evaluation import write_evaluation_report
+
+    out, source, classes = Path(options["out"]), as_source(data), options["classes"]
+    check_new(out, "scores.json", options["overwrite"])
+    check_results_folder(out, "scores.json", [source.path, Path(model)])
+    frozen = EpisodeFile.load(Path(options["episodes"]))
+    frozen = frozen.of_classes(classes) if classes else frozen
+    opened = frozen.open(source)
+    candidate = open_candidate(
+        str(model), opened.census, device=options["device"], precision=options["precision"], seed=options["seed"]
+    )
+    candidate = candidate.on(opened, frozen)
+    if options["setting"] == 2:
+        check_unseen(candidate, frozen.classes)
+    job = Job(candidate, opened, frozen, options["batch_size"])
+    evaluation, scored = evaluate_episodes(job, metrics=options["metrics"] or METRICS, progress=progress)
+    folder = output_folder(out)
+    evaluation = write_episodes(folder, job, evaluation, scored, write_pictures(job, scored, folder), source.path)
+    write_evaluation_report(folder)
+    return evaluation

@@ -1,0 +1,112 @@
+"""A trained model: loaded, or let loose on images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+from delineate.common.errors import DelineateError
+from delineate.requests.predict import FewshotPredictOptions, MaskOptions, PredictOptions
+from delineate.requests.signature import takes
+
+if TYPE_CHECKING:
+    from delineate.data.layouts.source import DataSource
+    from delineate.inference.results import PredictionResult
+
+
+def load(path: Path | str, device: str = "auto", precision: str = "32") -> Any:
+    """Read a `model.safetensors`, or the one in a run folder, ready to predict.
+
+    A dense method's model gives an `inference.predictor.Predictor` (`.predict(image)`), a few-shot one's a
+    `fewshot.segmenter.FewShotPredictor` (`.segment_like(support_images, support_masks, query)`). Raises `ArtefactError` for what
+    is not a usable model, `DeviceError` for an absent device.
+    """
+    from delineate.artefact import format as artefact_format
+    from delineate.inference.predictor import Predictor
+
+    artefact, source = artefact_format.load(path), artefact_format.locate(path)
+    if artefact.method.kind == "dense":
+        return Predictor(artefact, device, precision, source)  # type: ignore[arg-type]
+    from delineate.fewshot.segmenter import FewShotPredictor
+
+    return FewShotPredictor(artefact, device, precision, source)  # type: ignore[arg-type]
+
+
+@takes(PredictOptions)
+def predict(
+    model: Path | str,
+    inputs: Sequence[Path | str | DataSource],
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    **options: Unpack[PredictOptions],
+) -> PredictionResult:
+    """Segment images and volumes with a trained model: a mask of each image's own size, and tables, into the folder `out`.
+
+        result = delineate.predict("runs/first", ["scans/"], out="masks")
+
+    Args:
+        model: A `model.safetensors`, or a run folder.
+        inputs: Images, folders of images, or patterns; with `split`, data sets.
+        progress: Called with (images done, images in all).
+
+    Returns:
+        The images that were segmented and, in `failures`, those that could not be read.
+
+    Raises:
+        DelineateError: One line for whatever a user can mend, before anything is written.
+    """
+    from delineate.inference.files import predict_files
+    from delineate.inference.predictor import load as load_dense
+
+    predictor = load_dense(model, options["device"], options["precision"])
+    return predict_files(
+        predictor, inputs, options["out"], split=options["split"], progress=progress, **_written(options)
+    )
+
+
+@takes(FewshotPredictOptions)
+def fewshot_predict(
+    model: Path | str,
+    queries: Sequence[Path | str],
+    *,
+    support: Path | str | DataSource | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    **options: Unpack[FewshotPredictOptions],
+) -> PredictionResult:
+    """Segment images as a few annotated ones show: a mask of each query's own size, and tables, into the folder `out`.
+
+    Args:
+        model: A few-shot model's `model.safetensors`, or its run folder.
+        queries: Files, folders, or patterns.
+        support: A folder of annotated images in any layout that training reads, or else `support_images` and `support_masks`.
+        progress: Called with (images done, images in all).
+
+    Returns:
+        As `predict`.
+
+    Raises:
+        DelineateError: One line for whatever a user can mend.
+    """
+    from delineate.data.layouts.source import as_source
+    from delineate.fewshot.segmenter import load as load_fewshot
+    from delineate.fewshot.support import Support
+    from delineate.inference.files import predict_files
+
+    if not queries:
+        raise DelineateError("there is no query: give --query with image files, folders or patterns like 'scans/*.png'")
+    predictor = load_fewshot(model, options["device"], options["precision"])
+    folder = None if support is None else as_source(support)
+    images, masks = ([Path(path) for path in options[name]] for name in ("support_images", "support_masks"))
+    shown = Support.given(folder, images, masks, options["labels"])
+    result = predict_files(
+        predictor.condition_on(shown), queries, options["out"], progress=progress, **_written(options)
+    )
+    shown.save(Path(options["out"]))
+    return result
+
+
+def _written(options: MaskOptions) -> dict[str, Any]:
+    """Those options that say how masks are written."""
+    names = ("overlay", "probabilities", "overwrite", "batch_size", "max_pixels", "axis")
+    return {name: value for name, value in options.items() if name in names}
