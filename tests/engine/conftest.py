@@ -52,7 +52,11 @@ def request_for(discs: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFa
             "device": "cpu",
         } | changes
         return train_request(
-            data=discs, out=tmp_path / name, settings=[*SMALL, *(settings or [])], cache_folder=cache, **values
+            data=values.pop("data", discs),
+            out=tmp_path / name,
+            settings=[*SMALL, *(settings or [])],
+            cache_folder=cache,
+            **values,
         )
 
     return make

@@ -14,9 +14,10 @@ from torch import nn
 
 from delineate.artefact import format as artefact_format
 from delineate.artefact.inherit import inherit
-from delineate.common.errors import DelineateError, Diverged, Interrupted, RecipeError, TrainingError
+from delineate.common.errors import ArtefactError, DelineateError, Diverged, Interrupted, RecipeError, TrainingError
 from delineate.common.files import read_json, write_json
 from delineate.common.occupied import occupied
+from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import Manifest
 from delineate.engine.console import ConsoleReporter, Reporter, Silent
 from delineate.engine.data_module import DataKind, PreparedData, kind_for
@@ -107,7 +108,7 @@ def _open(
     recipe.check_stages(method.stages())
     opened.check_method(recipe, method, spec, fabric.device)
     if not request.resume:
-        _initial_weights(method, request.init, reporter)
+        _initial_weights(method, spec, request.init, reporter)
         _check_weights(method)
     strategy = build_strategy(recipe, method)
     data = opened.prepare(recipe, spec)
@@ -248,11 +249,18 @@ def make_fabric(recipe: Recipe) -> Fabric:
     )
 
 
-def _initial_weights(method: Method, init: Path | None, reporter: Reporter) -> None:
+def _initial_weights(method: Method, spec: InputSpec, init: Path | None, reporter: Reporter) -> None:
+    """Raises `ArtefactError` where the other model's weights would be given other channels than they have learned."""
     method.load_pretrained()
     if init is None:
         return
-    for line in inherit(method, artefact_format.load(init)).lines():
+    source = artefact_format.load(init)
+    if source.spec.channels != spec.channels and (source.spec.named and spec.named):
+        raise ArtefactError(
+            f"--init {init} has learned from {source.spec.kind}, and the data have {spec.kind}: name and order the columns of the "
+            "table as that model has them, or start anew"
+        )
+    for line in inherit(method, source).lines():
         reporter.note(f"--init {init}: {line}")
 
 
