@@ -126,6 +126,29 @@ def test_cases_that_are_called_alike_are_told_by_their_folders(table: Path, writ
     assert [case.id for case in manifest_of_table(table).cases] == ["a", "b"]
 
 
+@pytest.mark.parametrize(
+    ("description", "names"),
+    [
+        ('{"channel_names": {"0": "T1", "1": "FLAIR"}}', ("T1", "FLAIR")),
+        ('{"modality": {"0": "T1", "1": "T1"}}', ("0000", "0001")),
+        ("[]", ("0000", "0001")),
+    ],
+)
+def test_nnunets_folders_hold_channels(tmp_path: Path, write: Write, description: str, names: tuple[str, ...]) -> None:
+    for number in range(4):
+        planes = np.random.default_rng(number).integers(0, 255, (2, 12, 14), np.uint8)
+        for channel, plane in enumerate(planes):
+            write(tmp_path / "imagesTr" / f"h_{number}_{channel:04d}.png", plane)
+        write(tmp_path / "labelsTr" / f"h_{number}.png", np.eye(12, 14, dtype=np.uint8) * 255)
+    write(tmp_path / "imagesTs" / "h_9_0000.png", planes[0])
+    (tmp_path / "dataset.json").write_text(description)
+    manifest, census = open_data(tmp_path)
+    assert (manifest.channels, census.named) == (names, names)
+    assert [case.id for case in manifest.cases] == ["h_0", "h_1", "h_2", "h_3"]
+    assert manifest.cases[3].images == ("imagesTr/h_3_0000.png", "imagesTr/h_3_0001.png")
+    assert np.array_equal(case_image(manifest, manifest.cases[3]), np.moveaxis(planes, 0, -1))
+
+
 def test_a_folder_with_such_a_table_names_it(table: Path) -> None:
     with pytest.raises(DataError, match=r"give .*heads\.csv"):
         recognise(table.parent)

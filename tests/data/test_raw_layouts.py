@@ -77,9 +77,9 @@ REFUSED: dict[str, tuple[Names, str]] = {
         PER_CLASS,
         r"masks/cavity, masks/wall hold masks of the same images .*--masks masks/cavity; .*masks/cavity,masks/wall merges",
     ),
-    "nnU-Net with channels": (
-        spread("imagesTr/h{0,1}_000{0,1,2}.png", "labelsTr/h{0,1}.png"),
-        r"the images in .* are in several files, one for each channel, such as h0_0001\.png; .*RGB picture",
+    "nnU-Net without one of its channels": (
+        [*spread("imagesTr/h{0,1}_000{0,1}.png", "labelsTr/h{0,1}.png"), "imagesTr/h0_0002.png"],
+        r"the images in .* are in several files, one for each channel, of which some are not there: h1_0002; add them",
     ),
     "COCO": (
         ["images/1.jpg", "annotations.json"],

@@ -155,7 +155,11 @@ def _pairs(tree: Tree, files: Sequence[File], selection: Selection) -> Match | N
     if not volumes and not any(finding.severity == "error" for finding in findings):
         findings += _stacks(root, cases)
         findings += check_alike(root, cases, found, items)
-    return _complete(tree, Match(VOLUMES if volumes else _layout(found), cases, findings, origin, root=root), bare)
+    return _complete(
+        tree,
+        Match(VOLUMES if volumes else _layout(found), cases, findings, origin, root=root, channels=found.channels),
+        bare,
+    )
 
 
 def _layout(found: Pictures) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from delineate.data.core.findings import Finding, count, some
 from delineate.data.core.manifest import Split as SplitName
-from delineate.data.core.words import channel_of
+from delineate.data.layouts.channels import Channels
 from delineate.data.layouts.choice import Chosen, quoted
 from delineate.data.layouts.pairing import Split, merged
 from delineate.data.layouts.roles import CHOSEN, Item
@@ -18,25 +18,28 @@ _ADD = (
 )
 
 
-def faults(root: Path, chosen: Chosen, split: Split) -> list[Finding]:
+def without_masks(chosen: Chosen) -> list[Item]:
+    """The images that have no mask, and are not confused with others."""
+    paired = {image.path for kind in chosen.pairs for image, _ in kind.found}
+    doubled = {item.path for kind in chosen.pairs for items in kind.twice for item in items}
+    return [image for image in chosen.images if image.path not in paired | doubled]
+
+
+def faults(root: Path, chosen: Chosen, split: Split, channels: Channels) -> list[Finding]:
     """Names that occur twice, images without mask and masks without image; a split that has no masks at all is only noted."""
     pairs = [each for kind in chosen.pairs for each in kind.found]
-    paired = {image.path for image, _ in pairs}
-    if not paired:
+    if not pairs:
         return [_no_pairs(root, chosen)]
     findings = _twice(root, chosen)
-    doubled = {item.path for kind in chosen.pairs for items in kind.twice for item in items}
-    bare = [image for image in chosen.images if image.path not in paired | doubled]
+    bare = [image for image in without_masks(chosen) if image.path not in channels.used]
     alone = [mask for kind in chosen.pairs for mask in kind.alone]
     whole = {split(image) for image, _ in pairs}
     findings += _elsewhere(root, bare, whole, split, "images", "without masks")
     findings += _elsewhere(root, alone, whole, split, "masks", "without images")
     bare = [item for item in bare if split(item) is None or split(item) in whole]
     alone = [item for item in alone if split(item) is None or split(item) in whole]
-    channels = [item for item in bare if (found := channel_of(item.stem)) and found[1] > 0]
-    if channels and len(channels) == len(bare):
-        text = f"the images in {root} are in several files, one for each channel, such as {channels[0].path.name}"
-        return [*findings, Finding("error", text, "this is not readable yet: write the channels into one RGB picture")]
+    if channels.findings:
+        return findings + channels.findings
     if bare:
         number = count(len(chosen.images), "image")
         text = f"{len(bare)} of {number} in {root} without mask: {some(_names(bare))}"

@@ -13,8 +13,9 @@ from delineate.data.core.manifest import Case
 from delineate.data.core.manifest import Split as SplitName
 from delineate.data.core.naming import unique_names
 from delineate.data.core.words import split_in_stem, tokens_of
+from delineate.data.layouts.channels import Channels, find_channels
 from delineate.data.layouts.choice import Kinds, choose, folder_of
-from delineate.data.layouts.faults import faults
+from delineate.data.layouts.faults import faults, without_masks
 from delineate.data.layouts.pairing import Split, case_name, merged, pair
 from delineate.data.layouts.roles import CHOSEN, Item, split_levels, split_of
 
@@ -34,6 +35,8 @@ class Pictures:
     """All files of the cases."""
     stems: dict[str, str] = field(default_factory=dict)
     """Case id → stem of its image."""
+    channels: tuple[str, ...] = ()
+    """Names of the channels, where each is a file of its own."""
 
     def split_by_name(self, cases: list[Case]) -> tuple[list[Case], str]:
         """The splits that all names begin with (`train_1`, `testA_7`), where they name more than one."""
@@ -52,10 +55,13 @@ def find_pictures(items: Sequence[Item], root: Path) -> Pictures | None:
     if chosen is None:
         return None
     pairs = [pair for each in chosen.pairs for pair in each.found]
+    labelled = {split(image) for image, _ in pairs}
+    bare = [item for item in without_masks(chosen) if split(item) is None or split(item) in labelled]
+    channels = find_channels(root, [image for image, _ in pairs], bare)
     raters, findings = _raters(chosen.raters, chosen.images, split)
     pairs, skipped = _sorted_out(pairs)
-    findings += faults(root, chosen, split) + skipped
-    cases, stems = _cases(root, pairs, raters, split)
+    findings += faults(root, chosen, split, channels) + skipped
+    cases, stems = _cases(root, pairs, raters, channels, split)
     present = {case.split for case in cases} - {None}
     if present == {"train"} and all("tr" in tokens_of(mask.folder) for mask in chosen.masks):
         # imagesTr holds all cases with labels; that is no split.
@@ -65,7 +71,7 @@ def find_pictures(items: Sequence[Item], root: Path) -> Pictures | None:
         findings += more
     used = {root / file for case in cases for file in (*case.images, *case.masks, *(f for r in case.raters for f in r))}
     origin = "folders" if present else ""
-    return Pictures(cases, findings, origin, chosen.images, chosen.masks, chosen.rivals, used, stems)
+    return Pictures(cases, findings, origin, chosen.images, chosen.masks, chosen.rivals, used, stems, channels.names)
 
 
 def _split(levels: dict[tuple[str, ...], bool], item: Item) -> SplitName | None:
@@ -110,14 +116,18 @@ def _raters(kinds: Kinds, images: Sequence[Item], split: Split) -> tuple[dict[Pa
 
 
 def _cases(
-    root: Path, pairs: Sequence[tuple[Item, list[Item]]], raters: dict[Path, list[list[Item]]], split: Split
+    root: Path,
+    pairs: Sequence[tuple[Item, list[Item]]],
+    raters: dict[Path, list[list[Item]]],
+    channels: Channels,
+    split: Split,
 ) -> tuple[list[Case], dict[str, str]]:
     pairs = sorted(pairs, key=lambda each: (each[0].stem, each[0].kept))
     names = unique_names([(case_name(image, masks[0]), _places(image)) for image, masks in pairs])
     cases = [
         Case(
             id=name,
-            images=(_relative(root, image),),
+            images=tuple(_relative(root, one) for one in (image, *channels.further.get(image.path, ()))),
             masks=tuple(_relative(root, mask) for mask in masks),
             raters=tuple(tuple(_relative(root, mask) for mask in one) for one in raters.get(image.path, ())),
             split=split(image),
