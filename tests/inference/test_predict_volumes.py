@@ -24,6 +24,7 @@ from delineate.inference.files import predict_files
 from delineate.inference.predictor import Predictor
 from delineate.inference.segment import Worker
 from micro_method import brightness
+from small_volumes import reorder, write_volumes
 
 nib = pytest.importorskip("nibabel")
 
@@ -273,6 +274,21 @@ def test_a_stop_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.
     files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert {path.name for path in files} <= {"a.nii.gz", "b.nii.gz", "predictions.unfinished.json"}
     assert all(open_image(path).read().shape == SHAPE for path in files if path.name != "predictions.unfinished.json")
+
+
+def test_a_split_of_volumes_is_predicted_and_shown_with_its_references(tmp_path: Path):
+    data = write_volumes(tmp_path / "data", patients=5)
+    reorder(data, "case_01", (2, 0, 1), (1,))
+    (data / "test.txt").write_text("case_01\ncase_03\n")
+    (data / "train.txt").write_text("case_00\ncase_02\ncase_04\n")
+    predictor = make((48, 48), 4, axis=2)
+    names = {"overlays/case_01.png", "overlays/case_03.png"}
+    for split, inputs in (("test", [data]), (None, [data / "images" / f"case_0{at}.nii.gz" for at in (1, 3)])):
+        result = predict_files(predictor, inputs, tmp_path / str(split), split=split, overlay=True)  # type: ignore[arg-type]
+        assert [file.name for file in result.files] == ["case_01", "case_03"]
+        assert not result.notes
+    sheets = {name: [cv2.imread(str(tmp_path / out / name)) for out in ("test", "None")] for name in names}
+    assert all((with_reference != plain).any() for with_reference, plain in sheets.values())
 
 
 def test_few_volumes_are_held_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
