@@ -23,7 +23,8 @@ def installed(page: str, root: Path) -> Iterator[Path]:
         (root / name).write_text(before + content, "utf-8")
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     package = project["name"].replace("-", "_")
-    (root / package / "__init__.py").touch()
+    if (root / package).is_dir():
+        (root / package / "__init__.py").touch()
     info = root / f"{package}-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")

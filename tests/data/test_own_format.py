@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import runpy
 import sys
-import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,30 +22,15 @@ from delineate.data.loading.open import open_data
 from delineate.inference.files import predict_files
 from delineate.inference.predictor import Predictor
 from micro_method import brightness
-
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "own-format.md"
+from package_of_page import installed
 
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The page's files, installed as pip would: on the import path, with their entry points registered."""
-    root = tmp_path_factory.mktemp("own-format")
-    for name, content in re.findall(
-        r"^`([\w./]+)`:\n\n```\w+\n(.*?)^```$", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE
-    ):
-        (root / name).write_text(content, "utf-8")
-    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
-    info = root / "thermal_format-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
-    points = project["entry-points"]["delineate.formats"]
-    lines = "".join(f"{name} = {target}\n" for name, target in points.items())
-    (info / "entry_points.txt").write_text(f"[delineate.formats]\n{lines}")
-    sys.path.insert(0, str(root))
-    registry.forget_other_packages()
-    yield root
-    sys.path.remove(str(root))
-    sys.modules.pop("thermal_format", None)
+    """The page's files as an installed package."""
+    with installed("own-format.md", tmp_path_factory.mktemp("own-format")) as root:
+        registry.forget_other_packages()
+        yield root
     registry.forget_other_packages()
 
 

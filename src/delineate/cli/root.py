@@ -15,6 +15,7 @@ from delineate.cli import (
     fewshot,
     importing,
     methods,
+    metrics,
     predict,
     strategies,
     train,
@@ -38,6 +39,7 @@ app = typer.Typer(
 app.command("demo", cls=Verb)(demo.demo)
 app.command("methods", cls=Verb)(methods.methods)
 app.command("strategies", cls=Verb)(strategies.strategies)
+app.command("metrics", cls=Verb)(metrics.metrics)
 app.add_typer(data.app, name="data")
 app.command("train", cls=Verb)(train.train)
 app.command("predict", cls=Verb)(predict.predict)

@@ -23,9 +23,13 @@ class Plugins:
         return name in self.built_in or name in self.others
 
     @cached_property
-    def others(self) -> dict[str, EntryPoint]:
-        """Those of other packages. Looked for once: it reads the metadata of everything that is installed."""
-        return {point.name: point for point in entry_points(group=self.group)}
+    def others(self) -> dict[str, list[EntryPoint]]:
+        """Those of other packages by name, of which each should have one. Looked for once: it reads the metadata of everything that
+        is installed."""
+        found: dict[str, list[EntryPoint]] = {}
+        for point in entry_points(group=self.group):
+            found.setdefault(point.name, []).append(point)
+        return found
 
     def forget_others(self) -> None:
         """Look for entry points anew at the next question: a package was installed or removed while the program runs."""
@@ -38,14 +42,20 @@ class Plugins:
     def load(self, name: str) -> Any:
         """What is registered under `name`; this package's own comes first.
 
-        Raises `RecipeError` naming the nearest for an unknown name, `DelineateError` for a package that cannot be imported.
+        Raises `RecipeError` naming the nearest for an unknown name, `DelineateError` for a package that cannot be imported and
+        for two that have the same name for different things.
         """
         if name in self.built_in:
             module, _, attribute = self.built_in[name].partition(":")
             return getattr(import_module(module), attribute)
         if name not in self.others:
             raise RecipeError(f"unknown {self.kind} '{name}': {did_you_mean(name, self.names())}")
-        point = self.others[name]
+        point = self.others[name][0]
+        places = sorted({one.value for one in self.others[name]})
+        if len(places) > 1:
+            raise DelineateError(
+                f"{self.kind} '{name}' is registered more than once, as {' and as '.join(places)}; uninstall all but one"
+            )
         try:
             return point.load()
         except Exception as error:
@@ -53,4 +63,4 @@ class Plugins:
 
     def place(self, name: str) -> str:
         """Where a thing comes from, as "module:attribute"."""
-        return self.built_in[name] if name in self.built_in else self.others[name].value
+        return self.built_in[name] if name in self.built_in else self.others[name][0].value

@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.data.core.manifest import IGNORE, ClassTable
-from delineate.evaluation.metrics import registry
 from delineate.evaluation.metrics.calibration import Probabilities
 from delineate.evaluation.metrics.instances import Instances
 from delineate.evaluation.metrics.masks import Masks, Outcome
-from delineate.evaluation.metrics.registry import InstanceMetric, Metric, ProbabilityMetric
+from delineate.evaluation.metrics.metric import InstanceMetric, Metric, ProbabilityMetric
+from delineate.evaluation.metrics.registry import METRICS
 from delineate.evaluation.overlap import Labels
 
-QUICK = registry.resolve(("dice", "iou", "precision", "recall"))
+QUICK = tuple(METRICS[name] for name in ("dice", "iou", "precision", "recall"))
 """What training's own validation reports: overlap from counts alone."""
 
 

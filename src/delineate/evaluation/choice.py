@@ -9,7 +9,7 @@ from typing import TypeVar
 from delineate.common.errors import DataError
 from delineate.data.core.findings import count, some
 from delineate.evaluation.metrics import registry
-from delineate.evaluation.metrics.registry import Entry, InstanceMetric, Metric, ProbabilityMetric
+from delineate.evaluation.metrics.metric import Entry, InstanceMetric, Metric, ProbabilityMetric
 
 T = TypeVar("T", bound=Entry)
 

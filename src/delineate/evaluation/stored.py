@@ -19,13 +19,14 @@ from delineate.common.errors import DataError
 from delineate.common.files import read_json, write_json, write_text
 from delineate.evaluation.cases import Row
 from delineate.evaluation.metrics.masks import Outcome
+from delineate.evaluation.metrics.registry import TAKEN
 from delineate.evaluation.scores_shape import shape_fault
 from delineate.evaluation.table import COLUMNS, POLICY, Column, Summary, Values, column_values, headline_column
 
 FORMAT = 2
 CSV_NAME, JSON_NAME = "scores.csv", "scores.json"
 _KEYS = ("classes", "macro", "micro", "metrics", "headline", "outcomes")
-_FIXED = ("case", "group", "class", "outcome", "present", "found", "tp", "fp", "fn", "tn", "diagonal")
+_BEFORE = TAKEN.index("tp")
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def rows_csv(rows: Sequence[tuple[Mapping[str, str], Row]]) -> str:
         about = (row.case, row.group, row.name, row.outcome, int(row.present), int(row.found))
         counts = (row.tp, row.fp, row.fn, row.tn, f"{row.diagonal:.6f}")
         lines.append([*further.values(), *about, *cells, *counts])
-    return csv_text([*before, *_FIXED[:6], *scores, *_FIXED[6:]], lines)
+    return csv_text([*before, *TAKEN[:_BEFORE], *scores, *TAKEN[_BEFORE:]], lines)
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,7 @@ def _row(line: Mapping[str, str], classes: Sequence[str]) -> Row:
         label=classes.index(line["class"]) + 1,
         name=line["class"],
         outcome=outcome,
-        scores={name: float(text or "nan") for name, text in line.items() if name not in _FIXED},
+        scores={name: float(text or "nan") for name, text in line.items() if name not in TAKEN},
         tp=int(line["tp"]),
         fp=int(line["fp"]),
         fn=int(line["fn"]),

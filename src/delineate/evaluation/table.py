@@ -23,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.evaluation.cases import QUICK, Row
-from delineate.evaluation.metrics import registry
 from delineate.evaluation.metrics.masks import Outcome
-from delineate.evaluation.metrics.registry import Entry, Kind
+from delineate.evaluation.metrics.metric import POLICY as KINDS
+from delineate.evaluation.metrics.metric import Entry, Kind
 from delineate.evaluation.overlap import SCORES, Counts
 from delineate.evaluation.statistics.intervals import Interval, mean_interval
 
@@ -38,7 +38,7 @@ COLUMNS: Mapping[Kind, tuple[Column, ...]] = {
 }
 """The first one is quoted; for overlap see the module."""
 POLICY = {
-    **{f"{kind}, {column}": words for kind, columns in registry.POLICY.items() for column, words in columns.items()},
+    **{f"{kind}, {column}": words for kind, columns in KINDS.items() for column, words in columns.items()},
     "macro": "mean over cases per class, then the mean of the classes' means",
     "micro": "one value from the pixels of all cases together; large structures weigh more",
     "interval": "95 %: BCa cluster bootstrap from 20 groups, bootstrap-t from 6 to 19, none below 6; of overlap it reaches as low "

@@ -9,7 +9,7 @@ from typing import Any
 
 from delineate.data.core.manifest import Manifest
 from delineate.evaluation.cases import Row
-from delineate.evaluation.metrics.registry import Entry
+from delineate.evaluation.metrics.metric import Entry
 from delineate.evaluation.protocols import Protocol
 from delineate.evaluation.raters import Raters
 from delineate.evaluation.scoring import Roles, Scored

@@ -23,7 +23,7 @@ from delineate.data.loading.samples import SampleSet
 from delineate.evaluation.cases import Row, score_case
 from delineate.evaluation.choice import check_millimetres, choose
 from delineate.evaluation.files import Evaluation
-from delineate.evaluation.metrics.registry import Metric
+from delineate.evaluation.metrics.metric import Metric
 from delineate.evaluation.openings import Opening, Openings, note_opening
 from delineate.evaluation.seen import Seen, training_notes
 from delineate.evaluation.stored import Origin, write_scores

@@ -29,7 +29,11 @@ class EvaluateOptions(TypedDict, total=False):
     split: Annotated[Part | None, Option(help="Part of a data set to score.", shown="test if there is one, else all")]
     metrics: Annotated[
         str | Sequence[str] | None,
-        Option(help="Metrics, families or 'all', with commas.", metavar="NAMES", shown=shown(METRICS)),
+        Option(
+            help="Metrics, families or 'all', with commas; `delineate metrics` lists them.",
+            metavar="NAMES",
+            shown=shown(METRICS),
+        ),
     ]
     spacing: Spacing
     stack: Stack

@@ -1,101 +1,31 @@
 """Every metric by name: what it is called, what a table must know of it, how to choose some.
 
 `--metrics` takes names (`dice`), families (`boundary`), names with a parameter (`nsd@2`, or as the column is called: `nsd_2`) and
-`all`.
+`all`. Other packages add theirs by the entry point `delineate.metrics`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Literal
 
-from delineate.common.errors import DataError
+from delineate.common.errors import DataError, DelineateError
 from delineate.common.names import did_you_mean
 from delineate.evaluation.metrics import amount, boundary, calibration, instances, lesions, overlap, skeleton, surface
-from delineate.evaluation.metrics.calibration import Probabilities
-from delineate.evaluation.metrics.instances import Instances
-from delineate.evaluation.metrics.masks import Masks
+from delineate.evaluation.metrics.metric import LENGTH, InstanceMetric, Metric, Parameter, ProbabilityMetric
+from delineate.evaluation.metrics.others import OTHERS, other
 
-Kind = Literal["overlap", "distance", "amount", "relative"]
-"""Decides the columns of a table, by the empty-mask policy."""
-
-LENGTH = "{length}"
-"""Stands in a title for the unit of lengths."""
-
-POLICY: dict[Kind, dict[str, str]] = {
-    "overlap": {
-        "all": "every case; reference and prediction both empty = 1, a miss or a false positive = 0",
-        "present": "cases whose reference has the class; a miss = 0",
-    },
-    "distance": {
-        "found": "cases where reference and prediction both have the class, overlapping or not; others are left out",
-        "penalised": "as found, and a miss or a false positive = the image's diagonal; both empty are left out",
-    },
-    "amount": {"all": "every case; an empty mask has size 0"},
-    "relative": {"present": "cases whose reference has the class; a miss = −1"},
-}
-"""Kind → column → which cases count, and as what."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What a table must know of a metric."""
-
-    name: str
-    """Name of the column in scores.csv."""
-    title: str
-    kind: Kind
-    better: Literal["higher", "lower", "zero"]
-    unit: Literal["", "length", "size"]
-    """length: mm, or pixels where spacing is unknown; size: mm² or mm³, or pixels."""
-    family: str
-
-    def titled(self, length: str) -> str:
-        """The title with the unit of lengths where a number in it is a length: "NSD at 2 mm"."""
-        return self.title.replace(LENGTH, length)
-
-
-@dataclass(frozen=True)
-class Metric(Entry):
-    """A metric of the two masks of one class."""
-
-    value: Callable[[Masks], float]
-    """NaN: not scored. Of the kind overlap, the value of the column `all`; of the kind distance, that of `found`."""
-
-
-@dataclass(frozen=True)
-class InstanceMetric(Entry):
-    """A metric of two instance maps."""
-
-    value: Callable[[Instances], float]
-
-
-@dataclass(frozen=True)
-class ProbabilityMetric(Entry):
-    """A metric of probabilities and a reference; NaN without a valid pixel."""
-
-    value: Callable[[Probabilities], float]
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A number that a name may carry after `@`."""
-
-    keyword: str
-    default: float
-    lowest: float = 0.0
-    highest: float = math.inf
-    always: bool = False
-    """The column's name has the number also where it is the default."""
-    is_length: bool = False
-
+TAKEN = ("case", "group", "class", "outcome", "present", "found", "tp", "fp", "fn", "tn", "diagonal")
+"""Columns of scores.csv that are no metrics: in its order, those before `tp` stand before the metrics."""
 
 _OVERLAP = partial(Metric, kind="overlap", better="higher", unit="")
 _DISTANCE = partial(Metric, kind="distance", better="lower", unit="length", family="boundary")
 _SIZE = partial(Metric, kind="amount", unit="size", family="size")
+_LESION = partial(_OVERLAP, family="lesion", parameter=Parameter("share", 0.0, highest=1))
+_TOLERANCE = Parameter("tolerance", surface.TOLERANCE, always=True, is_length=True)
+_RATIO = Parameter("ratio", boundary.RATIO, highest=1)
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
@@ -126,26 +56,22 @@ METRICS: dict[str, Metric] = {
         _DISTANCE("assd", "ASSD (pooled)", value=surface.assd),
         _DISTANCE("assd_weighted", "ASSD (surface-weighted)", value=surface.assd_weighted),
         _DISTANCE("masd", "MASD (mean of directed)", value=surface.masd),
-        _OVERLAP("nsd", "NSD", family="boundary", value=surface.nsd),
-        _OVERLAP("nsd_weighted", "NSD (surface-weighted)", family="boundary", value=surface.nsd_weighted),
-        _OVERLAP("boundary_iou", "Boundary IoU", family="boundary", value=boundary.boundary_iou),
+        _OVERLAP("nsd", "NSD", family="boundary", value=surface.nsd, parameter=_TOLERANCE),
+        _OVERLAP(
+            "nsd_weighted",
+            "NSD (surface-weighted)",
+            family="boundary",
+            value=surface.nsd_weighted,
+            parameter=_TOLERANCE,
+        ),
+        _OVERLAP("boundary_iou", "Boundary IoU", family="boundary", value=boundary.boundary_iou, parameter=_RATIO),
         _OVERLAP("cldice", "clDice", family="topology", value=skeleton.cldice),
-        _OVERLAP("lesion_precision", "Lesion precision", family="lesion", value=lesions.lesion_precision),
-        _OVERLAP("lesion_recall", "Lesion recall", family="lesion", value=lesions.lesion_recall),
-        _OVERLAP("lesion_f1", "Lesion F1", family="lesion", value=lesions.lesion_f1),
+        _LESION("lesion_precision", "Lesion precision", value=lesions.lesion_precision),
+        _LESION("lesion_recall", "Lesion recall", value=lesions.lesion_recall),
+        _LESION("lesion_f1", "Lesion F1", value=lesions.lesion_f1),
     )
 }
-"""Name without parameter → metric, in the order of the tables."""
-PARAMETERS: dict[str, Parameter] = {
-    "nsd": Parameter("tolerance", surface.TOLERANCE, always=True, is_length=True),
-    "nsd_weighted": Parameter("tolerance", surface.TOLERANCE, always=True, is_length=True),
-    "boundary_iou": Parameter("ratio", boundary.RATIO, highest=1),
-    "lesion_precision": Parameter("share", 0.0, highest=1),
-    "lesion_recall": Parameter("share", 0.0, highest=1),
-    "lesion_f1": Parameter("share", 0.0, highest=1),
-}
-"""The names that take a parameter."""
-FAMILIES: tuple[str, ...] = tuple(dict.fromkeys(metric.family for metric in METRICS.values()))
+"""This package's own: name without parameter → metric, in the order of the tables."""
 DEFAULT: tuple[str, ...] = ("dice", "iou", "precision", "recall", "hd95_pooled", "assd", "nsd@2", "boundary_iou")
 INSTANCE_METRICS: dict[str, InstanceMetric] = {
     name: InstanceMetric(name, title, "overlap", "higher", "", "instances", value)
@@ -167,11 +93,24 @@ PROBABILITY_METRICS: dict[str, ProbabilityMetric] = {
 """For cases with probabilities."""
 
 
+FAMILIES = tuple(dict.fromkeys(metric.family for metric in METRICS.values()))
+_FAMILIES_OF_FILES = tuple(one.family for one in (*INSTANCE_METRICS.values(), *PROBABILITY_METRICS.values()))
+
+
+def every() -> dict[str, Metric]:
+    """All metrics of masks by name without parameter: this package's own in the order of the tables, then those of others by name.
+
+    Raises `DelineateError` for another package's that cannot be used, and for one with a name that is taken.
+    """
+    return {**METRICS, **{name: _other(name) for name in _names_of_others()}}
+
+
 def resolve(names: Sequence[str]) -> tuple[Metric, ...]:
     """The metrics of these names and families, each once, in the order asked for.
 
     A name may ask for millimetres (`hd95_pooled@mm`, `nsd@2mm`), see `in_millimetres`. Raises `DataError` for a name that is not
-    known, a parameter that is not a number of its range, and millimetres of what has no length.
+    known, a parameter that is not a number of its range, and millimetres of what has no length; `DelineateError` for another
+    package's metric that cannot be used.
     """
     chosen = (metric for name in names for metric in _resolve(name))
     return tuple({metric.name: metric for metric in chosen}.values())
@@ -195,14 +134,47 @@ def _resolve(asked: str) -> list[Metric]:
 
 
 def _named(name: str) -> list[Metric]:
-    if name == "all" or name in FAMILIES:
-        return [_parametrised(key, None) for key, metric in METRICS.items() if name in ("all", metric.family)]
     base, given = _split(name)
-    if base not in METRICS:
-        raise DataError(f"no metric or family '{name}'; {did_you_mean(base, {*METRICS, *FAMILIES, 'all'})}")
-    if given is not None and base not in PARAMETERS:
-        raise DataError(f"'{name}': {base} takes no parameter; only {', '.join(PARAMETERS)} do")
-    return [_parametrised(base, given)]
+    metric = _known(base)
+    if metric is None:
+        return _family(name, base)
+    if given is not None and metric.parameter is None:
+        able = ", ".join(key for key, one in every().items() if one.parameter is not None)
+        raise DataError(f"'{name}': {base} takes no parameter; only {able} do")
+    return [_parametrised(metric, given)]
+
+
+def _family(name: str, base: str) -> list[Metric]:
+    members = [metric for metric in every().values() if name in ("all", metric.family)]
+    if not members:
+        known = {"all", *every(), *(metric.family for metric in every().values())}
+        raise DataError(f"no metric or family '{name}'; {did_you_mean(base, known)}")
+    return [_parametrised(metric, None) for metric in members]
+
+
+def _known(name: str) -> Metric | None:
+    others = _names_of_others()  # told of a name that is taken also where this package's own is asked for
+    return METRICS.get(name) or (_other(name) if name in others else None)
+
+
+def _names_of_others() -> list[str]:
+    """Raises `DelineateError` for a name that is taken."""
+    ours = {"all", *METRICS, *INSTANCE_METRICS, *PROBABILITY_METRICS, *FAMILIES, *_FAMILIES_OF_FILES, *TAKEN}
+    for name in (names := OTHERS.names()):
+        base, _, number = name.rpartition("_")
+        with_parameter = base in METRICS and METRICS[base].parameter is not None and number.isdigit()
+        if name in ours or with_parameter:
+            raise DelineateError(
+                f"another package's metric '{name}' ({OTHERS.place(name)}) has a name that is taken here; rename or uninstall it"
+            )
+    return names
+
+
+def _other(name: str) -> Metric:
+    metric = other(name)
+    if metric.family in {"all", *METRICS, *_FAMILIES_OF_FILES}:
+        raise DelineateError(f"metric '{name}' ({OTHERS.place(name)}) has the family '{metric.family}', which is taken")
+    return metric
 
 
 def _split(name: str) -> tuple[str, str | None]:
@@ -211,19 +183,20 @@ def _split(name: str) -> tuple[str, str | None]:
     if mark:
         return base, given
     base, _, given = name.rpartition("_")
-    return (base, given) if base in PARAMETERS and name not in METRICS else (name, None)
+    metric = None if _known(name) else _known(base)
+    return (base, given) if metric is not None and metric.parameter is not None else (name, None)
 
 
-def _parametrised(base: str, given: str | None) -> Metric:
-    metric, parameter = METRICS[base], PARAMETERS.get(base)
+def _parametrised(metric: Metric, given: str | None) -> Metric:
+    parameter = metric.parameter
     if parameter is None:
         return metric
-    number = parameter.default if given is None else _number(base, given, parameter)
+    number = parameter.default if given is None else _number(metric.name, given, parameter)
     value = partial(metric.value, **{parameter.keyword: number})
     if number == parameter.default and not parameter.always:
         return replace(metric, value=value)
     title = f"{metric.title} at {number:g}{f' {LENGTH}' if parameter.is_length else ''}"
-    return replace(metric, name=f"{base}_{number:g}", title=title, value=value)
+    return replace(metric, name=f"{metric.name}_{number:g}", title=title, value=value)
 
 
 def _number(base: str, given: str, parameter: Parameter) -> float:

@@ -1,0 +1,61 @@
+"""Which metrics there are, as a table of declared facts."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from delineate.evaluation.metrics import registry
+from delineate.evaluation.metrics.metric import Entry, Metric
+from delineate.evaluation.metrics.others import OTHERS
+
+Of = Literal["masks", "probabilities", "instance maps"]
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """One metric."""
+
+    name: str
+    title: str
+    family: str
+    of: Of
+    """What it is computed from."""
+    kind: str
+    better: str
+    unit: str
+    parameter: str | None
+    """The number that its name may carry: what it is and its default."""
+    package: str | None
+    """Where another package's metric is, as "module:attribute"; None: this package's own."""
+
+    def to_json(self) -> dict[str, str | None]:
+        """Plain values."""
+        return asdict(self)
+
+
+def list_metrics() -> list[MetricRow]:
+    """All metrics: of masks in the order of the tables, then other packages', then those of probabilities and instance maps.
+
+    Raises `DelineateError` naming the metric when one of another package cannot be used.
+    """
+    return [
+        *(_row(metric, "masks") for metric in registry.every().values()),
+        *(_row(metric, "probabilities") for metric in registry.PROBABILITY_METRICS.values()),
+        *(_row(metric, "instance maps") for metric in registry.INSTANCE_METRICS.values()),
+    ]
+
+
+def _row(metric: Entry, of: Of) -> MetricRow:
+    parameter = metric.parameter if isinstance(metric, Metric) else None
+    return MetricRow(
+        name=metric.name,
+        title=metric.title,
+        family=metric.family,
+        of=of,
+        kind=metric.kind,
+        better=metric.better,
+        unit=metric.unit,
+        parameter=None if parameter is None else f"{parameter.keyword}={parameter.default:g}",
+        package=OTHERS.place(metric.name) if metric.name in OTHERS else None,
+    )

@@ -1,0 +1,94 @@
+"""What a metric declares of itself: a function of two masks with all that a table must know of its numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from delineate.evaluation.metrics.calibration import Probabilities
+from delineate.evaluation.metrics.instances import Instances
+
+Kind = Literal["overlap", "distance", "amount", "relative"]
+"""Decides the columns of a table, by the empty-mask policy."""
+Better = Literal["higher", "lower", "zero"]
+Unit = Literal["", "length", "size"]
+"""length: mm, or pixels where spacing is unknown; size: mm² or mm³, or pixels."""
+
+LENGTH = "{length}"
+"""Stands in a title for the unit of lengths."""
+
+POLICY: dict[Kind, dict[str, str]] = {
+    "overlap": {
+        "all": "every case; reference and prediction both empty = 1, a miss or a false positive = 0",
+        "present": "cases whose reference has the class; a miss = 0",
+    },
+    "distance": {
+        "found": "cases where reference and prediction both have the class, overlapping or not; others are left out",
+        "penalised": "as found, and a miss or a false positive = the image's diagonal; both empty are left out",
+    },
+    "amount": {"all": "every case; an empty mask has size 0"},
+    "relative": {"present": "cases whose reference has the class; a miss = −1"},
+}
+"""Kind → column → which cases count, and as what."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a table must know of a metric."""
+
+    name: str
+    """Name of the column in scores.csv."""
+    title: str
+    kind: Kind
+    better: Better
+    unit: Unit
+    family: str
+    """What `--metrics` takes to ask for all of them."""
+
+    def titled(self, length: str) -> str:
+        """The title with the unit of lengths where a number in it is a length: "NSD at 2 mm"."""
+        return self.title.replace(LENGTH, length)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A number that a name may carry after `@`."""
+
+    keyword: str
+    """Of the metric's function."""
+    default: float
+    lowest: float = 0.0
+    highest: float = math.inf
+    always: bool = False
+    """The column's name has the number also where it is the default."""
+    is_length: bool = False
+
+
+@dataclass(frozen=True)
+class Metric(Entry):
+    """A metric of the two masks of one class.
+
+    Example:
+        DICE = Metric("dice", "Dice", kind="overlap", better="higher", unit="", family="overlap", value=dice)
+    """
+
+    value: Callable[..., float]
+    """Of `Masks` (and the parameter, by its keyword). NaN: not scored. Of the kind overlap, the value of the column `all`; of the
+    kind distance, that of `found`."""
+    parameter: Parameter | None = None
+
+
+@dataclass(frozen=True)
+class InstanceMetric(Entry):
+    """A metric of two instance maps."""
+
+    value: Callable[[Instances], float]
+
+
+@dataclass(frozen=True)
+class ProbabilityMetric(Entry):
+    """A metric of probabilities and a reference; NaN without a valid pixel."""
+
+    value: Callable[[Probabilities], float]
