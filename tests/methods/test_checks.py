@@ -229,7 +229,7 @@ def test_a_method_without_the_small_preset_is_told(monkeypatch: pytest.MonkeyPat
         (DeployInPlace, "deploy", "changed the method's mode"),
         (RandomInEval, "determinism", "random in eval mode"),
         (OwnRandomness, "determinism", "not reproducible"),
-        (Coupled, "sample_mean", "term 'dice': batch"),
+        (Coupled, "sample_mean", "term 'dice' is not a mean over samples .*couples_samples=True"),
         (ReadsIgnored, "ignored", "without any label"),
         (FixedSize, "shapes", "at 65×97"),
         (NotFinite, "terms", "term 'loss' is not finite"),

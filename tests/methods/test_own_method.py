@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 import torch
+from pydantic import Field
 
 from delineate.artefact.foreign import import_checkpoint
 from delineate.artefact.format import Artefact, load, save
@@ -19,7 +23,8 @@ from delineate.methods.listing import list_methods
 from delineate.methods.testing.checks import checks_of
 from delineate.methods.testing.dense import CHECKS
 from delineate.methods.testing.examples import tiny
-from package_of_page import installed
+from delineate.nn.segmentation_loss import LossOptions, Term, segmentation_loss
+from package_of_page import HOW_TO, installed
 
 NAME = "dilated-stack"
 
@@ -50,6 +55,21 @@ def test_example_is_saved_and_loaded(package: Path, tmp_path: Path) -> None:
     again = load(tmp_path / "model.safetensors").method
     image = torch.rand(1, 3, 32, 32)
     assert torch.equal(method(image), again(image))
+
+
+def test_the_pages_loss_is_added_to_the_sum() -> None:
+    page = (HOW_TO / "own-method.md").read_text("utf-8")
+    (code,) = (
+        found
+        for found in re.findall(r"^  ```python\n(.*?)^  ```$", page, re.DOTALL | re.MULTILINE)
+        if "MyLosses" in found
+    )
+    names = {"Annotated": Annotated, "Field": Field, "LossOptions": LossOptions, "Tensor": torch.Tensor, "Term": Term}
+    exec(compile(textwrap.dedent(code), "own-method.md", "exec", dont_inherit=True), names)
+    mask = torch.tensor([[[0, 1, 255]]])
+    options = names["MyLosses"](cross_entropy=0, dice=0, square=3)  # type: ignore[operator]
+    terms = segmentation_loss(torch.zeros(1, 1, 1, 3), mask, options)
+    assert {name: float(term) for name, term in terms.items()} == {"square": pytest.approx(3 * (0.25 + 0.25) / 3)}
 
 
 def test_every_file_of_the_page_is_there(package: Path) -> None:

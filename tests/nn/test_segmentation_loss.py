@@ -123,3 +123,10 @@ def test_a_new_loss_is_a_function_and_a_field():
     assert torch.equal(found["size"], 3 * logits.sigmoid().mean())
     with pytest.raises(ValidationError, match="boundary and size must be above 0"):
         MoreLosses(cross_entropy=0, dice=0)
+
+
+def test_a_loss_that_is_hidden_by_its_field_is_told():
+    with pytest.raises(TypeError, match="hides a function of the same name"):
+
+        class Hidden(LossOptions):
+            example: Annotated[float, menu.Term(example)] = Field(0.0, ge=0)

@@ -16,7 +16,6 @@ KEPT = {
     "demo": "what was made so far is in --out; remove that folder to start again",
     "methods": "nothing was written",
     "strategies": "nothing was written",
-    "strategies": "nothing was written",
     "metrics": "nothing was written",
     "data check": "nothing was changed, and no clean copy was made",
     "data split": "no manifest was written",

@@ -27,6 +27,12 @@ class Term:
     of: Callable[[Tensor, Tensor, LossOptions], Tensor]
     """(logits, target, options) → a scalar."""
 
+    def __post_init__(self) -> None:
+        if not callable(self.of):
+            raise TypeError(
+                "Term takes a function; in a class, a field's name hides a function of the same name: give the function another"
+            )
+
 
 def _cross_entropy(logits: Tensor, target: Tensor, o: LossOptions) -> Tensor:
     return cross_entropy(logits, target, class_weights=o.class_weights)

@@ -88,7 +88,10 @@ def sample_mean(name: str) -> None:
             alone = [objective(part(batch, i), context(stage.name)) for i in range(3)]
         for key, value in whole.items():
             mean = torch.stack([one[key] for one in alone]).mean()
-            assert torch.allclose(value, mean, rtol=1e-4, atol=1e-5), f"term '{key}': batch {value}, mean {mean}"
+            assert torch.allclose(value, mean, rtol=1e-4, atol=1e-5), (
+                f"term '{key}' is not a mean over samples (of the batch {value}, mean of its samples {mean}): "
+                "make it one, or declare couples_samples=True"
+            )
 
 
 def deploy(name: str) -> None:
