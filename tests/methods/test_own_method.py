@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -60,12 +59,10 @@ def test_example_is_saved_and_loaded(package: Path, tmp_path: Path) -> None:
 def test_the_pages_loss_is_added_to_the_sum() -> None:
     page = (HOW_TO / "own-method.md").read_text("utf-8")
     (code,) = (
-        found
-        for found in re.findall(r"^  ```python\n(.*?)^  ```$", page, re.DOTALL | re.MULTILINE)
-        if "MyLosses" in found
+        found for found in re.findall(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE) if "MyLosses" in found
     )
     names = {"Annotated": Annotated, "Field": Field, "LossOptions": LossOptions, "Tensor": torch.Tensor, "Term": Term}
-    exec(compile(textwrap.dedent(code), "own-method.md", "exec", dont_inherit=True), names)
+    exec(compile(code, "own-method.md", "exec", dont_inherit=True), names)
     mask = torch.tensor([[[0, 1, 255]]])
     options = names["MyLosses"](cross_entropy=0, dice=0, square=3)  # type: ignore[operator]
     terms = segmentation_loss(torch.zeros(1, 1, 1, 3), mask, options)
