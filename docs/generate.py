@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import typer
 from pydantic import BaseModel
 
+from delineate import api
 from delineate.cli import app
 from delineate.data.augment.settings import AugmentSettings
 from delineate.engine.recipe import (
@@ -80,7 +81,24 @@ def strategies() -> str:
     return "".join(f"#### {name}\n\n{_fields(options, 'strategy.')}\n" for name, options in classes.items())
 
 
-PARTS = {"verbs": verbs, "recipe": recipe, "methods": methods, "strategies": strategies}
+def python() -> str:
+    """Each of the library's verbs that takes a request: its keywords and what it does."""
+    functions = [getattr(api, name) for name in api.__all__]
+    taking = [one for one in functions if inspect.isfunction(one) and hasattr(one, "__signature__")]
+    return _table(["", ""], [[f"`{_call(one)}`", str(inspect.getdoc(one)).partition("\n\n")[0]] for one in taking])
+
+
+PARTS = {"python": python, "verbs": verbs, "recipe": recipe, "methods": methods, "strategies": strategies}
+
+
+def _call(function: Any) -> str:
+    """The keywords of its request by name alone: types and defaults are in `help()`, and the command line's."""
+    given = inspect.signature(function).parameters.values()
+    needed = [one.name for one in given if one.default is inspect.Parameter.empty]
+    positional = [one.name for one in given if one.kind is not inspect.Parameter.KEYWORD_ONLY]
+    keywords = [name for name in needed if name not in positional]
+    optional = [f"{one.name}=" for one in given if one.name not in (*needed, *positional)]
+    return f"delineate.{function.__name__}({', '.join([*positional, '*', *keywords, *optional])})"
 
 
 def _commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from delineate.api import (
+        benchmark,
         compare,
         demo,
         evaluate,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "DataSource",
+    "benchmark",
     "compare",
     "create",
     "demo",
@@ -49,6 +51,7 @@ __all__ = [
 
 _HOME = {
     "DataSource": "delineate.data.layouts.source",
+    "benchmark": "delineate.api",
     "compare": "delineate.api",
     "create": "delineate.methods.registry",
     "demo": "delineate.api",
