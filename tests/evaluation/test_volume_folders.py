@@ -53,6 +53,13 @@ def test_a_folder_of_volumes_tells_classes_and_spacing(tmp_path: Path):
     assert mask.ravel()[:4].tolist() == [0, 1, 2, 0]
 
 
+def test_a_table_of_volumes_tells_spacing(tmp_path: Path):
+    dataset(tmp_path)
+    (tmp_path / "set.csv").write_text("image,mask\n" + "".join(f"images/{n}.nii.gz,masks/{n}.nii.gz\n" for n in "abc"))
+    found = open_references(tmp_path / "set.csv", None, None)
+    assert {case.spacing for case in found.cases} == {(1.0, 2.0, 3.0)}
+
+
 @pytest.mark.parametrize("masks", ["masks", "labelsTr"])
 def test_a_data_set_of_volumes_has_its_test_split(tmp_path: Path, masks: str):
     found = open_references(dataset(tmp_path, masks), None, THREE)

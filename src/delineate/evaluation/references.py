@@ -70,7 +70,7 @@ def open_references(
     elif (volumes := _volume_set(source)) is not None:
         manifest = _read_values(source.named(volumes), classes)
     else:
-        manifest = _read_values(source.manifest(), classes)
+        manifest = _read_values(_with_spacings(source.manifest()), classes)
     if split not in (None, "all") and run is not None and not any(case.split for case in manifest.cases):
         manifest = with_drawn_splits(manifest, run)
     split = split or ("test" if manifest.split("test") else "all")
