@@ -15,6 +15,7 @@ from delineate.data.cache.cache import open_cache
 from delineate.data.cache.store import Store
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.doctor.check import check
+from delineate.data.doctor.fingerprint import take_fingerprint
 from delineate.data.doctor.fix import write_fixed
 from delineate.data.layouts.source import DataSource
 from delineate.data.loading.open import open_data
@@ -131,6 +132,14 @@ def test_layouts_of_other_tools_are_read(sound: Path, tmp_path: Path) -> None:
     table, _ = open_data(root / "table.csv", cache_folder=tmp_path / "cache")
     assert {case.spacing for case in table.cases} == {(5.0, 1.0, 1.0)}
     assert census.axis == 2
+
+
+def test_a_plan_is_made_from_slices(sound: Path, tmp_path: Path) -> None:
+    manifest, census = open_data(sound, cache_folder=tmp_path / "cache")
+    found = take_fingerprint(manifest, census, InputSpec(channels="grey", axis=2))
+    assert (found.cases, found.sampled, found.median_size, found.spacing) == (6, 24, (48, 48), (5.0, 1.0, 1.0))
+    pixels = sum(one.pixels.get(2, 0) for one in census.samples(manifest.split("train"), manifest.labels))
+    assert found.class_share[2] == pytest.approx(pixels / (24 * 48 * 48), abs=1e-5)
 
 
 def test_pictures_beside_volumes_are_what_is_named(sound: Path, make_pairs: Any) -> None:

@@ -17,10 +17,9 @@ from delineate.common.config import first_fault
 from delineate.common.errors import DataError
 from delineate.common.files import sha256, write_json
 from delineate.common.paths import path_fault
+from delineate.data.cases.volumes import keeps_numbers
 from delineate.data.core.findings import count, some
 from delineate.data.core.manifest import ClassTable, Manifest, Split
-from delineate.data.formats.canonical import Turn
-from delineate.data.formats.registry import read_geometry
 from delineate.data.layouts.source import DataSource, as_source
 from delineate.data.loading.samples import SampleSet, open_samples
 from delineate.fewshot.class_names import old_name
@@ -181,8 +180,9 @@ class EpisodeFile(_Part):
         used = {shown.volume for episode in self.episodes for shown in episode.support}
         used |= {episode.query for episode in self.episodes}
         for volume in sorted(used):
-            path = opened.manifest.path(opened.stack(volume).slices[0].case.images[0])
-            if not Turn.of(read_geometry(path).to_ras()).keeps(self.axis):
+            case = opened.stack(volume).slices[0].case
+            if not keeps_numbers(opened.manifest, case, self.axis):
+                path = opened.manifest.path(case.images[0])
                 raise DataError(
                     f"the episodes number the slices of {path} in the order of the file, but volumes are now seen in one order "
                     "(RAS, by their affines), which is another one here; freeze episodes anew"

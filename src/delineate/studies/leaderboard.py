@@ -15,7 +15,10 @@ import numpy as np
 from delineate.common.csv_text import csv_text
 from delineate.common.files import write_json, write_text
 from delineate.data.cases.pixels import input_pixels, open_case
+from delineate.data.cases.volumes import volume_image
+from delineate.data.core.input_spec import InputSpec, Pixels
 from delineate.data.core.manifest import Case, Manifest
+from delineate.data.formats.contract import plane_of
 from delineate.evaluation.budgets import budget_words
 from delineate.evaluation.comparison import shared_tables
 from delineate.evaluation.models import Model
@@ -42,7 +45,7 @@ class Cost:
     gigaflops: float
     """Of one image at the working size (2 per multiply-add, convolutions and matrix products)."""
     milliseconds: float
-    """Of predicting one image at its own size, pre- and post-processing included."""
+    """Of predicting one image, or slice of a volume, at its own size, pre- and post-processing included."""
     device: str
     minutes: float | None
     """Mean of the runs."""
@@ -200,7 +203,7 @@ def _cost(jobs: Sequence[Job]) -> Cost | None:
 
 
 def _seconds(predictor: Predictor, manifest: Manifest, cases: Sequence[Case]) -> float:
-    pixels = [input_pixels(open_case(manifest, case), predictor.spec) for case in cases]
+    pixels = [_pixels(manifest, case, predictor.spec) for case in cases]
     predictor.predict(pixels[0])
     times = []
     for image in pixels[1:] or pixels:
@@ -208,6 +211,14 @@ def _seconds(predictor: Predictor, manifest: Manifest, cases: Sequence[Case]) ->
         predictor.predict(image)
         times.append(time.perf_counter() - start)
     return median(times)
+
+
+def _pixels(manifest: Manifest, case: Case, spec: InputSpec) -> Pixels:
+    """A case's image as the network is shown it; of a volume its middle slice."""
+    if spec.axis is None:
+        return input_pixels(open_case(manifest, case), spec)
+    voxels = volume_image(manifest, case, spec.own_values)
+    return plane_of(voxels, spec.axis, voxels.shape[spec.axis] // 2)
 
 
 def _cell(value: float | None) -> str:

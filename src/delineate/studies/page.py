@@ -154,7 +154,7 @@ def _notes(board: Leaderboard) -> Html:
     device = next((row.cost.device for row in board.rows if row.cost is not None), "cpu")
     lines = (
         "Scores are means over cases of the mean over seeds, ± the standard deviation of the mean from seed to seed; intervals are "
-        "over cases. GFLOP: one image at the working size. ms per image: one image at its own size on "
+        "over cases. GFLOP: one image at the working size. ms per image: one image, or slice of a volume, at its own size on "
         f"{device}, reading excepted. Peak: largest memory of the process (GPU: allocated) in training and prediction. Minutes are "
         "of training, mean of the runs."
     )

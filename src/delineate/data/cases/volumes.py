@@ -124,6 +124,11 @@ def opened(paths: Sequence[Path], channels: Sequence[str] = ()) -> Canonical:
     return Canonical(handle)
 
 
+def keeps_numbers(manifest: Manifest, case: Case, axis: int) -> bool:
+    """Whether slices of a volume across a canonical axis have the numbers that they have in the order of its file."""
+    return opened([manifest.path(case.images[0])]).turn.keeps(axis)
+
+
 def _finite(voxels: NDArray[Any], path: Path) -> NDArray[np.float32]:
     values = voxels.astype(np.float32)
     if not np.isfinite(values).all():
