@@ -237,9 +237,9 @@ def _chosen(models: Sequence[Model], metrics: Sequence[str]) -> list[str]:
             hint = did_you_mean(name, shared)
             raise DataError(f"{lacking[0]} has no metric '{name}'; {hint}, or evaluate again with --metrics {name}")
         if models[0].stored.metrics[name]["better"] == "zero":
-            raise DataError(
-                f"'{name}' is best at zero, neither high nor low; compare absolute_volume_difference instead"
-            )
+            known = name.endswith("volume_difference")
+            other = "absolute_volume_difference" if known else "a metric of which higher or lower values are better"
+            raise DataError(f"'{name}' is best at zero, neither high nor low; compare {other} instead")
     return list(dict.fromkeys(metrics))
 
 

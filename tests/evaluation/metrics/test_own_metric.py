@@ -116,6 +116,19 @@ def test_empty_masks_are_worth_what_the_kind_says(package: Path, declare: Any) -
     assert metric.value(Masks.of(np.zeros((4, 4)), np.eye(4))) == -0.5
 
 
+def test_what_is_best_at_zero_is_scored_and_not_compared(package: Path, declare: Any, tmp_path: Path) -> None:
+    declare(kind="amount", better="zero", unit="", value=lambda masks: float(masks.fp - masks.fn))
+    folder = pictures(tmp_path, {"truth": (5, 5), "one": (8, 9), "two": (7, -1)})
+    for name in ("one", "two"):
+        found = evaluate(folder / name, folder / "truth", out=folder / f"{name}-scores", metrics=NAME)
+    assert found.summary.macro[NAME]["all"].mean == -50
+    with pytest.raises(
+        DataError, match=r"best at zero, .* compare a metric of which higher or lower values are better"
+    ):
+        compare([folder / "one-scores", folder / "two-scores"], out=folder / "compared", metrics=[NAME])
+    assert not (folder / "compared").exists()
+
+
 def test_its_parameter(package: Path, declare: Any) -> None:
     declare(parameter=Parameter("power", 1.0, highest=3), value=lambda masks, power: 2.0**power, unit="", kind="amount")
     chosen = resolve([NAME, f"{NAME}@3", f"{NAME}_2"])
