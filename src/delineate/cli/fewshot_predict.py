@@ -31,7 +31,7 @@ def predict(
     ] = None,
     **given: Any,
 ) -> None:
-    """Segment images as a few annotated ones show: a PNG mask of each query's exact size.
+    """Segment images as a few annotated ones show: a mask of each query's exact size.
 
     The support's masks say what to look for: 0 and 255 for one class, label
     ids for several. Masks, names and tables are written as `delineate predict`

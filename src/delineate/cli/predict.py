@@ -31,7 +31,7 @@ def predict(
     ],
     **given: Any,
 ) -> None:
-    """Segment images with a trained model: a PNG mask of each image's exact size.
+    """Segment images with a trained model: a mask of each image's exact size.
 
     Masks hold 0 and 255 for one foreground class, class indices for several.
     NIfTI volumes are segmented slice by slice; their masks are label volumes

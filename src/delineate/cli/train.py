@@ -32,6 +32,7 @@ def train(
     delineate train polyps/ --method unet --size 256 --epochs 50 --out runs/unet --set method.encoder.name=resnet34
     delineate train polyps/ --method unet --size 256 --epochs 50 --out runs/unet --set method.encoder.name=resnet34 --resume
     delineate train mine/ --method condseg --preset tiny --init runs/condseg --set engine.lr=1e-4 --out runs/fine-tuned
+    delineate train polyps/ --method unet --preset tiny --strategy mean-teacher --set strategy.weight=1 --out runs/teacher
     delineate train slices/ --method alpnet --preset tiny --exclude-classes 1 --out runs/without-class-1
     """
     refuse_early(data, given)
