@@ -161,3 +161,19 @@ def test_a_recipe_is_settled(make_pairs: Any, stated: list[str], expected: dict[
     assert InputSpec.model_validate_json(spec.model_dump_json()) == spec
     recipe.save(tmp_path / "recipe.yaml")
     assert settle_input(Recipe.load(tmp_path / "recipe.yaml"), census)[1] == spec, "a saved recipe says the same"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({}, "the whole range of the type"),
+        ({"axis": 2}, "each volume's 0.5th to 99.5th percentile"),
+        (
+            {"axis": 0, "intensity": "percentile"},
+            "each volume's 0.5th to 99.5th percentile, then each slice's 0.5th to 99.5th percentile",
+        ),
+        ({"axis": 2, "intensity": "zscore", "zscore_clip": 4}, "each image's mean ± 4 standard deviations"),
+    ],
+)
+def test_the_card_tells_what_becomes_black_and_white(given: Any, words: str) -> None:
+    assert InputSpec(**given).rule_words == words

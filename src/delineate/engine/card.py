@@ -33,7 +33,7 @@ def model_card(
         f"- Strategy: {recipe.strategy['name']}",
         f"- Preset: {recipe.preset}, seed {recipe.engine.seed}, {parameters / 1e6:.2f} M parameters",
         f"- Input: {artefact.spec.kind}, {artefact.spec.size[0]}×{artefact.spec.size[1]} ({artefact.spec.fit}{scale}, "
-        f"intensity {artefact.spec.intensity}: {artefact.spec.rule_words} become 0…1)",
+        f"intensity {artefact.spec.intensity}: {artefact.spec.rule_words} → 0…1)",
         f"- Classes: {', '.join(artefact.classes.names)}",
         f"- Data: {len(manifest.split('train'))} training, {count(len(manifest.split('val')), 'validation case')}; splits: "
         f"{manifest.split_origin}",

@@ -98,9 +98,13 @@ class InputSpec(BaseModel):
 
     @property
     def rule_words(self) -> str:
-        """What becomes 0…1, for the user."""
+        """What becomes 0…1, for the user. Slices of volumes come as bytes, scaled by their volume (`own_values` says when not)."""
+        percentiles = "0.5th to 99.5th percentile"
+        if self.axis is not None and not self.own_values:
+            by_slice = f", then each slice's {percentiles}" if self.intensity == "percentile" else ""
+            return f"each volume's {percentiles}{by_slice}"
         if self.intensity == "percentile":
-            return "each image's 0.5th to 99.5th percentile"
+            return f"each image's {percentiles}"
         if self.intensity == "zscore":
             return f"each image's mean ± {self.zscore_clip or USUAL_CLIP:g} standard deviations"
         if self.window_level is not None and self.window_width is not None:
