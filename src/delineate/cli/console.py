@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 from rich.console import Console
+
+from delineate.common.terminal import one_line
 
 WIDTH_OF_FILES = 200
 
@@ -14,3 +18,8 @@ def make_console() -> Console:
     if not console.is_terminal:
         console.width = WIDTH_OF_FILES
     return console
+
+
+def warn(line: str) -> None:
+    """Say a line that stands beside the answer, on stderr."""
+    print(f"warning: {one_line(line)}", file=sys.stderr)

@@ -19,9 +19,10 @@ def methods(
     delineate methods
     delineate methods --json
     """
+    from delineate.cli.console import warn
     from delineate.methods.listing import list_methods
 
-    rows = list_methods()
+    rows = list_methods(warn)
     if as_json:
         import json
 

@@ -21,6 +21,7 @@ def strategies(
     delineate strategies mean-teacher
     delineate strategies --json
     """
+    from delineate.cli.console import warn
     from delineate.strategies.listing import list_strategies
     from delineate.strategies.registry import card
 
@@ -28,12 +29,12 @@ def strategies(
     if as_json:
         import json
 
-        rows = [row.to_json() for row in list_strategies() if name in (None, row.name)]
+        rows = [row.to_json() for row in list_strategies(warn) if name in (None, row.name)]
         typer.echo(json.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False))
     elif text is not None:
         typer.echo(text.rstrip())
     else:
-        _print_table(list_strategies())
+        _print_table(list_strategies(warn))
 
 
 def _print_table(rows: list[StrategyRow]) -> None:

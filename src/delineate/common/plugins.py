@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, TypeVar
 
 from delineate.common.errors import DelineateError, RecipeError
 from delineate.common.names import did_you_mean
+
+Made = TypeVar("Made")
 
 
 class Plugins:
@@ -64,3 +66,31 @@ class Plugins:
     def place(self, name: str) -> str:
         """Where a thing comes from, as "module:attribute"."""
         return self.built_in[name] if name in self.built_in else self.others[name][0].value
+
+    def hidden(self) -> list[str]:
+        """A line for each thing of another package that is never used, since one of ours has its name."""
+        return [
+            f"{self.kind} '{name}' ({points[0].value}) is never used: Delineate has its own of that name; give it another"
+            for name, points in self.others.items()
+            if name in self.built_in
+        ]
+
+    def usable(self, make: Callable[[str], Made], told: Callable[[str], object]) -> list[Made]:
+        """What `make` gives for each name: ours in their own order, then others.
+
+        One of another package that fails is left out, and `told` is given the line that says why: it must not take others with it.
+        """
+        for line in self.hidden():
+            told(line)
+        made = []
+        for name in (*self.built_in, *sorted(self.others.keys() - self.built_in.keys())):
+            try:
+                made.append(make(name))
+            except Exception as error:
+                if name in self.built_in:
+                    raise
+                told(str(error) if isinstance(error, DelineateError) else self._failed(name, error))
+        return made
+
+    def _failed(self, name: str, error: Exception) -> str:
+        return f"{self.kind} '{name}' ({self.place(name)}) cannot be used: {type(error).__name__}: {error}"

@@ -16,7 +16,7 @@ from delineate.data.core.findings import some
 from delineate.data.core.manifest import Case, Manifest, Split
 from delineate.data.core.words import Role, normal, printable
 from delineate.data.formats.archives import Address
-from delineate.data.formats.registry import file_stem, reads_image, reads_volume
+from delineate.data.formats.registry import and_faults, file_stem, reads_image, reads_volume
 from delineate.data.layouts.roles import assign
 from delineate.data.layouts.source import DataSource
 from delineate.data.layouts.tree import File, image_files, lost_links, volume_files, walk
@@ -193,4 +193,6 @@ def _of_folder(folder: Path, notes: list[str]) -> list[Path]:
     if tree.images:
         raise DataError(f"folder {folder} itself holds no images, {where_images_are(folder, tree)}")
     seen = sorted(path.name for path in folder.iterdir())
-    raise DataError(f"folder {folder} holds no images ({f'found {some(seen, 3)}' if seen else 'it is empty'})")
+    raise DataError(
+        f"folder {folder} holds no images ({f'found {some(seen, 3)}{and_faults()}' if seen else 'it is empty'})"
+    )

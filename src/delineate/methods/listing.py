@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -35,12 +36,12 @@ class MethodRow:
         return asdict(self)
 
 
-def list_methods() -> list[MethodRow]:
+def list_methods(left_out: Callable[[str], object] = lambda _: None) -> list[MethodRow]:
     """All methods, built-in and registered by other packages, by name.
 
-    Raises `DelineateError` naming the method when one of another package cannot be imported or has no recipe.
+    One of another package that cannot be imported or has no recipe is left out, and `left_out` is told why.
     """
-    return [_row(name) for name in registry.names()]
+    return sorted(registry.METHODS.usable(_row, left_out), key=attrgetter("name"))
 
 
 def _row(name: str) -> MethodRow:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from typing import Any
 
 from delineate.strategies import registry
@@ -31,12 +33,12 @@ class StrategyRow:
         return asdict(self)
 
 
-def list_strategies() -> list[StrategyRow]:
+def list_strategies(left_out: Callable[[str], object] = lambda _: None) -> list[StrategyRow]:
     """All strategies, built-in and registered by other packages, by name.
 
-    Raises `DelineateError` naming the strategy when one of another package cannot be imported.
+    One of another package that cannot be imported is left out, and `left_out` is told why.
     """
-    return [_row(name) for name in registry.names()]
+    return sorted(registry.STRATEGIES.usable(_row, left_out), key=attrgetter("name"))
 
 
 def _row(name: str) -> StrategyRow:

@@ -37,24 +37,42 @@ _SNIFFED = 1024
 """Bytes that a format is told by."""
 
 
-@cache
 def readers() -> dict[str, Reader]:
-    """All formats by name, ours first. Raises `DelineateError` for another package's that cannot be used."""
+    """All formats that can be used, by name, ours first."""
+    return _known()[0]
+
+
+def faults() -> tuple[str, ...]:
+    """A line for each format of another package that cannot be used. It matters only where a file is of no other format."""
+    return _known()[1]
+
+
+def and_faults() -> str:
+    """The same as the end of a message about files that are of no format; mostly ''."""
+    return "".join(f"; {line}" for line in faults())
+
+
+@cache
+def _known() -> tuple[dict[str, Reader], tuple[str, ...]]:
     found: dict[str, Reader] = {}
-    for name in (*FORMATS.built_in, *sorted(set(FORMATS.names()) - set(FORMATS.built_in))):
+    told: list[str] = []
+
+    def add(name: str) -> None:
         reader = _made(name)
         taken = {suffix: other for other, one in found.items() for suffix in one.suffixes}
         twice = next((suffix for suffix in reader.suffixes if suffix in taken), None)
         if twice is not None:
             raise DelineateError(f"format '{name}' ({FORMATS.place(name)}) reads {twice}, as '{taken[twice]}' does")
         found[name] = reader
-    return found
+
+    FORMATS.usable(add, told.append)
+    return found, tuple(told)
 
 
 def forget_other_packages() -> None:
     """Look for entry points anew at the next question: a package was installed or removed while the program runs."""
     FORMATS.forget_others()
-    readers.cache_clear()
+    _known.cache_clear()
     _suffixes.cache_clear()
 
 
@@ -87,7 +105,8 @@ def file_stem(path: Path) -> str:
 def reader_of(path: Path) -> Reader:
     """The format of a file, folder or address inside of a packed file (`FILE#ARRAY.17`).
 
-    Raises `DataError` for a volume that nothing here reads. What is unknown is left to the reader of pictures, which says so.
+    Raises `DataError` for a volume that nothing here reads, and for a file of no known format where a format cannot be used. What
+    else is unknown is left to the reader of pictures, which says so.
     """
     known = readers()
     if (name := next((name for name, one in known.items() if _ending(path.name, one.suffixes)), None)) is not None:
@@ -95,7 +114,10 @@ def reader_of(path: Path) -> Reader:
     if unread := _ending(path.name, UNREAD_VOLUMES):
         raise DataError(f"{path} is a volume of a format ({unread}) that is not readable yet: convert it to .nii.gz")
     first = _first_bytes(path)
-    return next((one for one in known.values() if one.sniff(path, first)), known["raster"])
+    told = next((one for one in known.values() if one.sniff(path, first)), None)
+    if told is None and first and faults():
+        raise DataError(f"{path} is of no format that can be read here{and_faults()}")
+    return known["raster"] if told is None else told
 
 
 def open_image(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageHandle:
@@ -156,7 +178,7 @@ def writer_of(name: str) -> Writer:
     reader = readers().get(name)
     if reader is None or reader.writer is None:
         able = ", ".join(one.name for one in readers().values() if one.writer is not None)
-        raise DataError(f"masks cannot be written as '{name}'; there are {able}")
+        raise DataError(f"masks cannot be written as '{name}'; there are {able}{and_faults()}")
     return reader.writer
 
 
@@ -166,7 +188,7 @@ def writer_for(path: Path) -> Writer:
     found = next((one for one in writers if _ending(path.name, one.suffixes)), None)
     if found is None:
         known = ", ".join(suffix for one in writers for suffix in one.suffixes)
-        raise DataError(f"masks cannot be written to {path}; its name must end in {known}")
+        raise DataError(f"masks cannot be written to {path}; its name must end in {known}{and_faults()}")
     return found
 
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from delineate.common.errors import DataError
 from delineate.data.core.findings import Finding, count, some
 from delineate.data.core.words import normal, printable
-from delineate.data.formats.registry import file_stem, image_suffix, volume_suffix
+from delineate.data.formats.registry import faults, file_stem, image_suffix, volume_suffix
 
+_TEXTS = (".txt", ".csv", ".tsv", ".json", ".md", ".yaml", ".yml", ".xml", ".html", ".pdf", ".xlsx")
+"""Endings of files that lie beside images and are none."""
 DEPTH = 7
 """Folders within folders that are looked into."""
 
@@ -39,7 +41,7 @@ class Tree:
     folders: list[tuple[str, ...]] = field(default_factory=list)
     """Folder names from the root, in the order of the walk."""
     findings: list[Finding] = field(default_factory=list)
-    """Links that lead nowhere and names that cannot be written down."""
+    """Links that lead nowhere, names that cannot be written down, and files that a format which fails may be for."""
 
 
 def walk(root: Path, depth: int = DEPTH) -> Tree:
@@ -61,7 +63,7 @@ def walk(root: Path, depth: int = DEPTH) -> Tree:
     except OSError as error:
         where = error.filename or root
         raise DataError(f"cannot read {where}: {error.strerror}; check the folder's permissions") from error
-    tree.findings = _findings(root, lost, strange)
+    tree.findings = [*_findings(root, lost, strange), *_of_broken_formats(tree)]
     return tree
 
 
@@ -114,6 +116,15 @@ def _findings(root: Path, lost: list[Path], strange: list[Path]) -> list[Finding
         text = f"{count(len(strange), 'name is', 'names are')} not UTF-8: {some(names, 3)}"
         findings.append(Finding("error", text, "rename them; manifests and tables are written in UTF-8"))
     return findings
+
+
+def _of_broken_formats(tree: Tree) -> list[Finding]:
+    """Formats of other packages that cannot be used, where there are files that may be theirs."""
+    passed = [str(path.relative_to(tree.root)) for path in tree.others if path.suffix.lower() not in ("", *_TEXTS)]
+    if not (passed and faults()):
+        return []
+    text = f"{count(len(passed), 'file')} of no format that can be read here ({some(passed, 3)}) passed over; {'; '.join(faults())}"
+    return [Finding("warning", text, "mend or uninstall the package that brings the format")]
 
 
 def _target(path: Path) -> str:
