@@ -47,6 +47,13 @@ def faults() -> tuple[str, ...]:
     return _known()[1]
 
 
+def what_is_read() -> str:
+    """For messages about files of no format: what could be read, other packages' formats too, and why one of these cannot."""
+    others = sorted(set(readers()) - set(FORMATS.built_in))
+    named = ["PNG", "JPEG", "BMP", "GIF", "TIFF", "NIfTI", *others]
+    return f"{', '.join(named[:-1])} and {named[-1]} are read{and_faults()}"
+
+
 def and_faults() -> str:
     """The same as the end of a message about files that are of no format; mostly ''."""
     return "".join(f"; {line}" for line in faults())

@@ -12,6 +12,7 @@ from delineate.common.errors import DataError
 from delineate.common.names import did_you_mean
 from delineate.data.core.findings import some
 from delineate.data.core.words import Role, normal
+from delineate.data.formats.registry import what_is_read
 from delineate.data.layouts.roles import Item, as_role
 from delineate.data.layouts.tree import File, Tree, walk
 
@@ -65,7 +66,7 @@ def _named(tree: Tree, among: Sequence[File], flag: str, role: Role, what: str) 
         folders = sorted({parts[-1] for parts in tree.folders})
         raise DataError(f"{flag}: there is no folder '{what}' in {tree.root}; {did_you_mean(what, folders)}")
     if not found:
-        raise DataError(f"{flag}: {what} has no images in {tree.root}; PNG, JPEG, BMP, GIF and TIFF are read")
+        raise DataError(f"{flag}: {what} has no images in {tree.root}; {what_is_read()}")
     return [as_role(file, role, folder) for file, folder in dict.fromkeys(found)]
 
 

@@ -29,7 +29,7 @@ from delineate.data.core.manifest import Case, Manifest, Split
 from delineate.data.core.naming import unique_names
 from delineate.data.core.words import SPLIT_NAMES, normal
 from delineate.data.formats.archives import Address
-from delineate.data.formats.registry import file_stem, image_suffix, volume_suffix
+from delineate.data.formats.registry import file_stem, image_suffix, volume_suffix, what_is_read
 from delineate.data.layouts.discover import Match, to_manifest
 from delineate.data.layouts.groups import with_groups
 
@@ -172,7 +172,7 @@ def _fault(row: Row, wanted: Sequence[str], images: Sequence[Path], masks: Seque
         return f"unknown split '{split}'; {did_you_mean(split.lower(), SPLIT_NAMES)}"
     for file in (*images, *masks):
         if not image_suffix(file) and not volume_suffix(file) and Address.parse(file) is None:
-            return f"{file.name} is not an image that can be read; PNG, JPEG, BMP, GIF and TIFF are read"
+            return f"{file.name} is not an image that can be read; {what_is_read()}"
     both = next((file for file in images if file in masks), None)
     if both is not None:
         return f"{both.name} is image and mask at once"

@@ -10,11 +10,10 @@ from delineate.data.core.findings import count, raise_errors, some
 from delineate.data.core.grouping import read_table
 from delineate.data.core.words import Role, ending, folder_word
 from delineate.data.formats.images import is_volume
-from delineate.data.formats.registry import and_faults, reads_volume, volume_suffix
+from delineate.data.formats.registry import reads_volume, volume_suffix, what_is_read
 from delineate.data.layouts.selection import Selection
 from delineate.data.layouts.tree import Tree
 
-READ = "PNG, JPEG, BMP, GIF and TIFF are read"
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
 
 
@@ -107,9 +106,7 @@ def _wrong_files(tree: Tree) -> str:
             return _holds_volumes(folder, volumes)
         seen = some([path.name for path in files], 3)
         if holding or seen:
-            return f"{folder} holds no images" + (
-                f", only {seen}; {READ}{and_faults()}" if seen else "; put them there"
-            )
+            return f"{folder} holds no images" + (f", only {seen}; {what_is_read()}" if seen else "; put them there")
     return ""
 
 
