@@ -22,9 +22,10 @@ def metrics(
     delineate metrics
     delineate metrics --json
     """
+    from delineate.cli.console import warn
     from delineate.evaluation.metrics.listing import list_metrics
 
-    rows = list_metrics()
+    rows = list_metrics(warn)
     if as_json:
         import json
 

@@ -69,7 +69,7 @@ class OpenedImages:
     @classmethod
     def open(cls, request: TrainRequest, folder: RunFolder, recipe: Recipe, note: Note) -> OpenedImages:
         """Read and check the data, or those of the run to go on with. Raises `DataError`."""
-        if recipe.episodes != EpisodesSection():
+        if recipe.episodes != EpisodesSection() or "episodes" in request.stated():
             raise RecipeError(
                 f"episodes: only for methods that learn from episodes; '{recipe.name}' learns from single images"
             )

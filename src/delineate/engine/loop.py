@@ -178,7 +178,7 @@ class StageRun:
             for index, part in enumerate(divide(batch, parts)):
                 unfinished = run.fabric.world_size > 1 and index + 1 < parts
                 with run.fabric.no_backward_sync(self.terms, enabled=unfinished):
-                    with enough_values(len(part["sample_id"]), run.spec.size):
+                    with enough_values(len(part["sample_id"]), run.spec.size, part["labelled"]):
                         terms = self.terms(part)
                     loss = torch.stack([term.float() for term in terms.values()]).sum()
                     weight = len(part["sample_id"]) / len(batch["sample_id"])

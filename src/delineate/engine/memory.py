@@ -76,17 +76,21 @@ def out_of_memory(device: torch.device, batch: int, size: tuple[int, int]) -> De
 
 
 @contextmanager
-def enough_values(batch: int, size: tuple[int, int]) -> Iterator[None]:
+def enough_values(batch: int, size: tuple[int, int], labelled: Tensor | None = None) -> Iterator[None]:
     """Raise `RecipeError` where BatchNorm gets one number per channel, of which there is no variance: a batch of one image at a
-    size that the network brings down to 1×1."""
+    size that the network brings down to 1×1. `labelled`: bool B, since some networks see the images with masks by themselves."""
     try:
         yield
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise
+        masks = batch if labelled is None else int(labelled.sum())
+        seen, share = f"a batch of {batch}", ""
+        if masks < batch:
+            seen, share = f"{seen}, {masks} with masks,", ", a larger data.labelled_share"
         raise RecipeError(
-            f"batch normalisation needs several values per channel, and a batch of {batch} at {size[0]}×{size[1]} gives it "
-            "one: use a larger engine.batch_size (engine.accumulate divides it) or a larger --size"
+            f"batch normalisation needs several values per channel, and {seen} at {size[0]}×{size[1]} gives it one: use a larger "
+            f"engine.batch_size (engine.accumulate divides it){share} or a larger --size"
         ) from error
 
 

@@ -169,8 +169,9 @@ class Strategy(nn.Module):
 
     def load_own_state(self, state: dict[str, Tensor]) -> None:
         """Inverse of `own_state`. Raises `TrainingError` for the state of another strategy."""
-        lacking = [name for name in self.own_state() if name not in state]
-        if strange := [name for name in state if name not in self.own_state()] + lacking:
+        ours = self.own_state()
+        fitting = [name for name in ours if name in state and state[name].shape == ours[name].shape]
+        if strange := sorted((ours.keys() | state.keys()) - set(fitting)):
             raise TrainingError(
                 f"the resume state does not fit strategy '{self.info.name}' ({some(strange, 3)}); go on with the version of "
                 "Delineate that began the run"

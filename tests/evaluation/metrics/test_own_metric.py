@@ -154,12 +154,12 @@ def test_its_parameter(package: Path, declare: Any) -> None:
 )
 def test_a_wrong_declaration_is_one_line(package: Path, declare: Any, facts: dict[str, Any], message: str) -> None:
     declare(**facts)
-    for names in ([NAME], ["all"]):
-        with pytest.raises(
-            DelineateError, match=rf"metric 'center_distance' \(center_distance:\w+\) {message}"
-        ) as told:
-            resolve(names)
-        assert "\n" not in str(told.value)
+    with pytest.raises(DelineateError, match=rf"metric 'center_distance' \(center_distance:\w+\) {message}") as told:
+        resolve([NAME])
+    assert "\n" not in str(told.value)
+    left_out: list[str] = []
+    assert NAME not in every(left_out.append)
+    assert left_out == [str(told.value)]
 
 
 @pytest.mark.parametrize(
@@ -180,12 +180,31 @@ def test_a_faulty_function_is_one_line(package: Path, declare: Any, tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", ["dice", "boundary", "pq", "ece", "all", "tp", "nsd_3"])
-def test_a_name_that_is_taken_is_one_line(package: Path, name: str) -> None:
+def test_a_name_that_is_taken_is_told_and_changes_nothing(package: Path, name: str) -> None:
     points = next(package.glob("*.dist-info")) / "entry_points.txt"
     points.write_text(points.read_text().replace(NAME, name, 1))
     others.forget_other_packages()
-    with pytest.raises(DelineateError, match=rf"metric '{name}' \(center_distance:\w+\) has a name that is taken here"):
-        resolve(["dice"])
+    told: list[str] = []
+    assert [*every(told.append)] == [*METRICS]
+    assert len(told) == 1
+    assert f"metric '{name}' (center_distance:CENTER_DISTANCE) has a name that is taken here" in told[0]
+    assert [metric.name for metric in resolve(["dice", "nsd@3"])] == ["dice", "nsd_3"]
+
+
+def test_a_broken_package_breaks_no_other_metric(package: Path) -> None:
+    points = next(package.glob("*.dist-info")) / "entry_points.txt"
+    points.write_text(points.read_text() + "gone = no_such_module:GONE\n")
+    others.forget_other_packages()
+    told: list[str] = []
+    assert [*every(told.append)] == [*METRICS, NAME]
+    assert told == ["metric 'gone' (no_such_module:GONE) cannot be imported: No module named 'no_such_module'"]
+    assert resolve(["all"])
+    listed = CliRunner().invoke(app, ["metrics", "--json"])
+    assert listed.exit_code == 0
+    assert NAME in {row["name"] for row in json.loads(listed.stdout)}
+    assert told[0] in listed.stderr
+    with pytest.raises(DelineateError, match="'gone'"):
+        resolve(["gone"])
 
 
 def test_two_packages_with_one_name_are_told(package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -34,13 +35,13 @@ class MetricRow:
         return asdict(self)
 
 
-def list_metrics() -> list[MetricRow]:
+def list_metrics(left_out: Callable[[str], object] = lambda _: None) -> list[MetricRow]:
     """All metrics: of masks in the order of the tables, then other packages', then those of probabilities and instance maps.
 
-    Raises `DelineateError` naming the metric when one of another package cannot be used.
+    One of another package that cannot be used is left out, and `left_out` is told why.
     """
     return [
-        *(_row(metric, "masks") for metric in registry.every().values()),
+        *(_row(metric, "masks") for metric in registry.every(left_out).values()),
         *(_row(metric, "probabilities") for metric in registry.PROBABILITY_METRICS.values()),
         *(_row(metric, "instance maps") for metric in registry.INSTANCE_METRICS.values()),
     ]

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -97,12 +97,12 @@ FAMILIES = tuple(dict.fromkeys(metric.family for metric in METRICS.values()))
 _FAMILIES_OF_FILES = tuple(one.family for one in (*INSTANCE_METRICS.values(), *PROBABILITY_METRICS.values()))
 
 
-def every() -> dict[str, Metric]:
+def every(left_out: Callable[[str], object] = lambda _: None) -> dict[str, Metric]:
     """All metrics of masks by name without parameter: this package's own in the order of the tables, then those of others by name.
 
-    Raises `DelineateError` for another package's that cannot be used, and for one with a name that is taken.
+    One of another package that cannot be used is left out, and `left_out` is told why.
     """
-    return {**METRICS, **{name: _other(name) for name in _names_of_others()}}
+    return {**METRICS, **{metric.name: metric for metric in OTHERS.usable(_other, left_out)}}
 
 
 def resolve(names: Sequence[str]) -> tuple[Metric, ...]:
@@ -153,24 +153,25 @@ def _family(name: str, base: str) -> list[Metric]:
 
 
 def _known(name: str) -> Metric | None:
-    others = _names_of_others()  # told of a name that is taken also where this package's own is asked for
-    return METRICS.get(name) or (_other(name) if name in others else None)
+    """This package's own comes first. Raises `DelineateError` where another package's was asked for and cannot be used."""
+    if _is_taken(name) or name not in OTHERS:
+        return METRICS.get(name)
+    return _other(name)
 
 
-def _names_of_others() -> list[str]:
-    """Raises `DelineateError` for a name that is taken."""
-    ours = {"all", *METRICS, *INSTANCE_METRICS, *PROBABILITY_METRICS, *FAMILIES, *_FAMILIES_OF_FILES, *TAKEN}
-    for name in (names := OTHERS.names()):
-        base, _, number = name.rpartition("_")
-        with_parameter = base in METRICS and METRICS[base].parameter is not None and number.isdigit()
-        if name in ours or with_parameter:
-            raise DelineateError(
-                f"another package's metric '{name}' ({OTHERS.place(name)}) has a name that is taken here; rename or uninstall it"
-            )
-    return names
+def _is_taken(name: str) -> bool:
+    """Whether no other package's metric can have this name: it means something here, `nsd_3` too."""
+    base, _, number = name.rpartition("_")
+    with_parameter = base in METRICS and METRICS[base].parameter is not None and number.isdigit()
+    ours = ("all", *METRICS, *INSTANCE_METRICS, *PROBABILITY_METRICS, *FAMILIES, *_FAMILIES_OF_FILES, *TAKEN)
+    return with_parameter or name in ours
 
 
 def _other(name: str) -> Metric:
+    if _is_taken(name):
+        raise DelineateError(
+            f"another package's metric '{name}' ({OTHERS.place(name)}) has a name that is taken here; rename or uninstall it"
+        )
     metric = other(name)
     if metric.family in {"all", *METRICS, *_FAMILIES_OF_FILES}:
         raise DelineateError(f"metric '{name}' ({OTHERS.place(name)}) has the family '{metric.family}', which is taken")
