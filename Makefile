@@ -1,6 +1,7 @@
-# Two commands, each of which does its own set-up (a virtual environment in .venv, with the versions of constraints.txt):
-#   make demo   train on embedded phantom images, then scores, overlays and a report in demo/
-#   make test   style, types and all tests
+# Each command does its own set-up (a virtual environment in .venv, with the versions of constraints.txt):
+#   make demo        train on embedded phantom images, then scores, overlays and a report in demo/
+#   make test        style, types and all tests that need nothing but Python
+#   make test-more   tests that need other programs too, such as a browser; a test whose program is absent is skipped
 
 VENV := .venv
 STAMP := $(VENV)/.installed
@@ -8,7 +9,7 @@ STAMP := $(VENV)/.installed
 PYTHONS := python3.13 python3.12 python3.11 python3 python
 USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help demo test
+.PHONY: help demo test test-more
 
 help:
 	@sed -n 's/^#   make/make/p' Makefile
@@ -23,7 +24,10 @@ test: $(STAMP)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/python -m pytest -n 2
+	$(VENV)/bin/python -m pytest -n 2 -m "not more"
+
+test-more: $(STAMP)
+	$(VENV)/bin/python -m pytest -n 2 -m more
 
 $(STAMP): pyproject.toml constraints.txt
 	@python=; if ! $(VENV)/bin/python -c '$(USABLE)' 2>/dev/null; then \
