@@ -2,14 +2,16 @@
 #   make demo        train on embedded phantom images, then scores, overlays and a report in demo/
 #   make test        style, types and all tests that need nothing but Python
 #   make test-more   tests that need other programs too, such as a browser; a test whose program is absent is skipped
+#   make docs        the documentation as a site in site/, with the reference made from the code; every link is followed
 
 VENV := .venv
 STAMP := $(VENV)/.installed
+DOCS_STAMP := $(VENV)/.installed-docs
 # Tried in this order; a name counts only if it runs, is 3.11 or newer and can make virtual environments.
 PYTHONS := python3.13 python3.12 python3.11 python3 python
 USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help demo test test-more
+.PHONY: help demo test test-more docs
 
 help:
 	@sed -n 's/^#   make/make/p' Makefile
@@ -26,8 +28,15 @@ test: $(STAMP)
 	$(VENV)/bin/mypy
 	$(VENV)/bin/python -m pytest -n 2 -m "not more"
 
-test-more: $(STAMP)
+test-more: $(DOCS_STAMP)
 	$(VENV)/bin/python -m pytest -n 2 -m more
+
+docs: $(DOCS_STAMP)
+	$(VENV)/bin/python docs/build_site.py site
+
+$(DOCS_STAMP): $(STAMP)
+	$(VENV)/bin/python -m pip install --quiet --no-input --editable '.[dev,docs]' --constraint constraints.txt
+	@touch $(DOCS_STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	@python=; if ! $(VENV)/bin/python -c '$(USABLE)' 2>/dev/null; then \

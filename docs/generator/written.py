@@ -1,0 +1,29 @@
+"""Pages that are written by hand: those of `docs/`, the cards of methods and strategies, and what stands beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from generator.page import DOCS, ROOT, Page
+
+HOME = DOCS / "README.md"
+
+
+def written_pages() -> Iterator[Page]:
+    """All of them."""
+    for path in sorted(DOCS.rglob("*.md")):
+        place = "index.md" if path == HOME else path.relative_to(DOCS).as_posix()
+        yield Page(place, path.read_text(encoding="utf-8"), path)
+    yield _page("changes.md", ROOT / "CHANGELOG.md")
+    license_text = (ROOT / "LICENSE").read_text(encoding="utf-8")
+    yield Page("license.md", f"# License\n\n```text\n{license_text}```\n", ROOT / "LICENSE")
+
+
+def pictures() -> list[Path]:
+    """Every picture that a page may show."""
+    return sorted(path for path in (DOCS / "images").iterdir() if path.suffix in (".jpg", ".png", ".svg"))
+
+
+def _page(place: str, path: Path) -> Page:
+    return Page(place, path.read_text(encoding="utf-8"), path)

@@ -1,0 +1,79 @@
+"""The site's own checks find what they are for: planted faults in small sites, pages and navigations."""
+
+from __future__ import annotations
+
+import pytest
+
+from generator.built import check_site
+from generator.navigation import navigation
+from generator.page import DOCS, ROOT, Page, SiteError
+from generator.rewriting import with_links_of_the_site
+
+GOOD = '<h1 id="top">A</h1><a href="b/c.html#there">c</a><a href="#top">up</a><img src="p.png" alt="a picture"/>'
+FAULTS = {
+    '<a href="none.html">x</a>': "a.html: no such page: none.html",
+    '<a href="b/c.html#nowhere">x</a>': "a.html: no such heading: b/c.html#nowhere",
+    '<a href="#nowhere">x</a>': "a.html: no such heading: #nowhere",
+    '<a href="../outside.html">x</a>': "a.html: no such page: ../outside.html",
+    '<img src="none.png" alt="a picture">': "a.html: no such file: none.png",
+    '<img src="p.png">': "a.html: a picture without words: p.png",
+    '<script src="https://cdn.example/x.js"></script>': "a.html: loads https://cdn.example/x.js",
+    '<link rel="stylesheet" href="//fonts.example/x.css">': "a.html: loads //fonts.example/x.css",
+}
+
+
+@pytest.fixture
+def site(tmp_path):
+    """Two pages and a picture, without a fault."""
+    (tmp_path / "b").mkdir()
+    (tmp_path / "a.html").write_text(GOOD)
+    (tmp_path / "b" / "c.html").write_text(
+        '<h2 id="there">C</h2><a href="../a.html">a</a><a href="https://d.example">d</a>'
+    )
+    (tmp_path / "p.png").touch()
+    return tmp_path
+
+
+def test_a_site_without_faults(site):
+    checked = check_site(site)
+    assert (checked.faults, checked.outside, checked.pages) == ([], {"https://d.example"}, 2)
+
+
+@pytest.mark.parametrize("planted", FAULTS)
+def test_a_planted_fault_is_found(site, planted):
+    (site / "a.html").write_text(GOOD + planted)
+    assert check_site(site).faults == [FAULTS[planted]]
+
+
+def test_style_that_loads_from_elsewhere_is_found(site):
+    (site / "s.css").write_text("@import 'https://fonts.example/a.css'; a { background: url(p.png) }")
+    assert check_site(site).faults == ["s.css: loads https://fonts.example/a.css"]
+
+
+def test_links_become_those_of_the_site():
+    text = "[home](../README.md#read-on) ![p](../images/p.png) [x](https://d.example)\n```\n[code](none.md)\n```\n"
+    pages = [Page("how-to/a.md", text, DOCS / "how-to" / "a.md"), Page("index.md", "", DOCS / "README.md")]
+    made = with_links_of_the_site(pages, [DOCS / "images" / "p.png"])
+    assert made[0].text == text.replace("../README.md", "../index.md")
+
+
+def test_a_link_to_what_is_no_page_is_refused():
+    page = Page("changes.md", "[code](src/delineate/cli/root.py)", ROOT / "CHANGELOG.md")
+    with pytest.raises(SiteError, match=r"CHANGELOG.md: src/delineate/cli/root.py is no page of the site"):
+        with_links_of_the_site([page], [])
+
+
+def test_navigation_names_every_page_once():
+    pages = [Page(path, "") for path in ("index.md", "methods/a.md", "methods/b.md", "how-to/new.md", "new.md")]
+    stated = [{"Home": "index.md"}, {"Methods": "methods"}, {"How-to": []}, {"Explanation": []}]
+    assert navigation(stated, pages) == [
+        {"Home": "index.md"},
+        {"Methods": ["methods/a.md", "methods/b.md"]},
+        {"How-to": ["how-to/new.md"]},
+        {"Explanation": ["new.md"]},
+    ]
+
+
+def test_navigation_refuses_what_is_no_page():
+    with pytest.raises(SiteError, match=r"names gone.md, which is no page"):
+        navigation(["gone.md"], [])
