@@ -90,7 +90,7 @@ REFUSED: dict[str, tuple[Names, str]] = {
         ["images/train/1.jpg", "labels/train/1.txt"],
         r"labels/train holds text files \(1\.txt\) as YOLO writes outlines",
     ),
-    "masks as .npy": (["images/1.png", "masks/1.npy"], r"masks holds no images, only 1\.npy; PNG, JPEG"),
+    "masks as .mat": (["images/1.png", "masks/1.mat"], r"masks holds no images, only 1\.mat; PNG, JPEG"),
     "ultrasound in another format": (
         spread("patient1/patient1_2CH_ED{,_gt}.mhd"),
         r"patient1 holds 2 volumes .*not readable yet; convert them to \.nii\.gz",

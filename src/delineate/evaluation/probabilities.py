@@ -166,7 +166,7 @@ def read_map(path: Path) -> NDArray[np.float32]:
 
 
 def _read(path: Path) -> NDArray[Any]:
-    if image_suffix(path):
+    if image_suffix(path) and path.suffix.lower() not in _ARRAYS:
         raw = read_mask(path)
         return raw / np.float32(np.iinfo(raw.dtype).max)
     if reads_volume(path):

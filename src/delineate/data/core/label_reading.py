@@ -25,7 +25,7 @@ from delineate.data.core.label_codings import (
     third_level,
 )
 from delineate.data.core.manifest import IGNORE, ClassTable, Coding, LabelRule
-from delineate.data.core.mask_values import NEAR, MaskValues, Values, choose_coding
+from delineate.data.core.mask_values import NEAR, MaskValues, Values, choose_coding, format_name
 
 WHITE = 255
 _BLURRED = 0.8
@@ -73,8 +73,9 @@ def read_by_evidence(files: Sequence[MaskValues], *, empty_ok: bool = False) -> 
         raise DataError(_unexpected(values, total))
     blurred = [file for file in files if file.lossy and not set(file.counts) <= {0, WHITE}]
     if blurred and reading.rule.threshold is None:
+        name = blurred[0].name
         raise DataError(
-            f"{blurred[0].name} is stored as JPEG, which blurs label values ({listed(total, 5)}); save masks as PNG, or "
+            f"{name} is stored as {format_name(name)}, which blurs label values ({listed(total, 5)}); save masks as PNG, or "
             "name the values with --labels where they are right"
         )
     rule = reading.rule.model_copy(update={"coding": values.coding, "reason": _said(reading)})
@@ -103,7 +104,11 @@ def read_by_table(table: ClassTable, files: Sequence[MaskValues]) -> Reading:
     first = bad[0]
     more = f" (and so do {count(len(bad) - 1, 'more mask')})" if len(bad) > 1 else ""
     found = listed(unknown[first], painted=coding == "color")
-    cure = "save masks as PNG: JPEG changes values" if files[first].lossy else "name them too, or mend the masks"
+    cure = (
+        f"save masks as PNG: {format_name(files[first].name)} changes values"
+        if files[first].lossy
+        else "name them too, or mend the masks"
+    )
     raise DataError(f"{files[first].name} has values that have no name: {found}{more}; {rule.reason}; {cure}")
 
 

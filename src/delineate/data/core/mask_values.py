@@ -35,7 +35,7 @@ class RawMask:
     colored: bool = False
     """Whether pixels are colors."""
     lossy: bool = False
-    """Whether the file's format keeps values only nearly (JPEG)."""
+    """Whether the file's format keeps values only nearly (JPEG, and mostly WebP, JPEG 2000, AVIF)."""
 
     @property
     def used(self) -> NDArray[Any]:
@@ -180,12 +180,23 @@ def painted(name: str, counts: Mapping[int, int], lossy: bool = False) -> str:
     often = sorted(counts, key=lambda color: -counts[color])
     shown = some([f"#{color:06x} ({counts[color]} px)" for color in often], 4)
     if lossy:
-        return f"{name} is a mask painted in colors and stored as JPEG, which changes them ({shown}); save masks as PNG"
+        kind = format_name(name)
+        return (
+            f"{name} is a mask painted in colors and stored as {kind}, which changes them ({shown}); save masks as PNG"
+        )
     example = next((color for color in often if color), 0xFF0000)
     return (
         f"{name} is a mask painted in colours: {shown}; name them with --labels '#{example:06x}=NAME,…', or save it with one value "
         "per class (0, 1, 2 …)"
     )
+
+
+def format_name(name: str) -> str:
+    """What people call the format of a mask that was stored with loss."""
+    suffix = Path(name).suffix.lower()
+    if suffix in (".webp", ".avif"):
+        return {".webp": "WebP", ".avif": "AVIF"}[suffix]
+    return "JPEG 2000" if suffix in (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx") else "JPEG"
 
 
 def _same_palettes(palettes: Sequence[MaskValues]) -> None:

@@ -35,7 +35,7 @@ _ADDRESS = re.compile(r"(?P<file>.+(?:\.npz|\.h5|\.hdf5))#(?P<array>[^#@/]+?)(?:
 _FULL = np.iinfo(np.uint16).max
 _HELD = 4
 """Volumes of .npz files that are kept: they cannot be read in part. Image and labels of two."""
-_PARSER = Lock()
+PARSER = Lock()
 """Held where NumPy parses a header: it does so as Python source, and Python 3.11's parser fails at times in several threads at once
 (CPython's issue 106905)."""
 
@@ -97,7 +97,7 @@ def array_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
 def decode_plane(content: bytes) -> NDArray[Any]:
     """The array of `read_plane`'s bytes."""
-    with _PARSER:
+    with PARSER:
         return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
 
 
@@ -105,7 +105,7 @@ def plane_size(content: bytes) -> tuple[int, int]:
     """Height and width, from the first bytes alone."""
     stream = io.BytesIO(content)
     np.lib.format.read_magic(stream)
-    with _PARSER:
+    with PARSER:
         shape = np.lib.format.read_array_header_1_0(stream)[0]
     return shape[0], shape[1]
 
@@ -162,7 +162,7 @@ def _held(path: Path, name: str, *_state: int) -> NDArray[Any]:
 
 
 def _npz_array(path: Path, name: str) -> NDArray[Any]:
-    with _PARSER, np.load(path, allow_pickle=False) as arrays:
+    with PARSER, np.load(path, allow_pickle=False) as arrays:
         return arrays[_known(name, arrays, path)]
 
 
@@ -177,7 +177,7 @@ def _npz_headers(path: Path) -> dict[str, tuple[tuple[int, ...], int]]:
         for member in (name for name in archive.namelist() if name.endswith(".npy")):
             with archive.open(member) as stream:
                 header = _HEADERS[np.lib.format.read_magic(stream)]
-                with _PARSER:
+                with PARSER:
                     shape, _, dtype = header(stream)
                 found[member.removesuffix(".npy")] = shape, dtype.itemsize
     return found

@@ -7,15 +7,18 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast, get_args
 
 from PIL import BmpImagePlugin, GifImagePlugin, ImageFile, JpegImagePlugin, PngImagePlugin, TiffImagePlugin
 
+from delineate.data.formats import codecs, pnm
 from delineate.data.formats.archives import plane_size
+from delineate.data.formats.codecs import Codec
 from delineate.data.formats.orientation import UPRIGHT, exif_orientation, jpeg_orientation, jpeg_segments
 from delineate.data.formats.tiff_directory import Directory, read_directory
+from delineate.data.formats.unreadable import UnreadableError as UnreadableError  # who decodes finds it here
 
-Format = Literal["png", "jpeg", "bmp", "gif", "tiff", "npy"]
+Format = Literal["png", "jpeg", "bmp", "gif", "tiff", "npy", "pnm"] | Codec
 
 _MAGIC: tuple[tuple[bytes, Format], ...] = (
     (b"\x89PNG\r\n\x1a\n", "png"),
@@ -37,10 +40,6 @@ _PLAIN_FRAMES = (0xC0, 0xC1, 0xC2, 0xC9, 0xCA)
 """JPEG's frames that are neither lossless nor hierarchical."""
 
 
-class UnreadableError(Exception):
-    """A file that is sound, but of a kind that cannot be read. The text goes on after the file's name: `is a TIFF of …`."""
-
-
 @dataclass(frozen=True)
 class Header:
     """What a file says of itself. Height and width are as stored, before any rotation by `orientation`."""
@@ -51,13 +50,17 @@ class Header:
     pages: int = 1
     palette: bool = False
     bits: int = 8
-    """Bits per sample, of PNG and TIFF."""
+    """Bits per sample, of PNG, TIFF, JPEG 2000 and Netpbm."""
     orientation: int = UPRIGHT
     """EXIF's, 1…8."""
     color: int = 0
     """PNG's color type."""
     directory: Directory | None = None
     """Of a TIFF."""
+    lossy: bool = False
+    """Whether the file keeps values only nearly."""
+    gray: bool = False
+    """Of WebP, JPEG 2000 and AVIF: whether there is one channel, whatever the decoder makes of it."""
 
 
 def read_header(content: bytes) -> Header | None:
@@ -74,6 +77,11 @@ def read_header(content: bytes) -> Header | None:
         return _tiff(content)
     if kind == "npy":
         return Header("npy", *plane_size(content))
+    if kind == "pnm":
+        stated = pnm.read_stated(content)
+        return Header("pnm", stated.height, stated.width, bits=stated.bits)
+    if kind in get_args(Codec):
+        return _coded(content, cast("Codec", kind))
     if kind == "jpeg":
         _check_jpeg(content)
     with open_pillow(content, kind) as image:
@@ -84,6 +92,7 @@ def read_header(content: bytes) -> Header | None:
             pages=getattr(image, "n_frames", 1) if kind == "gif" else 1,
             palette=image.mode in ("P", "PA"),
             orientation=jpeg_orientation(content) if kind == "jpeg" else UPRIGHT,
+            lossy=kind == "jpeg",
         )
 
 
@@ -93,6 +102,8 @@ def stated_orientation(content: bytes) -> int:
     try:
         if kind == "jpeg":
             return jpeg_orientation(content)
+        if kind in get_args(Codec):
+            return codecs.read_coded(content, cast("Codec", kind)).orientation
         found = _png(content) if kind == "png" else _tiff(content) if kind == "tiff" else None
     except Exception:
         return UPRIGHT
@@ -101,7 +112,8 @@ def stated_orientation(content: bytes) -> int:
 
 def sniff(content: bytes) -> Format | None:
     """The format that the first bytes promise, whatever the file is called."""
-    return next((kind for magic, kind in _MAGIC if content.startswith(magic)), None)
+    named = next((kind for magic, kind in _MAGIC if content.startswith(magic)), None)
+    return named or ("pnm" if pnm.is_pnm(content) else codecs.codec_of(content))
 
 
 def open_pillow(content: bytes, kind: Format) -> ImageFile.ImageFile:
@@ -110,6 +122,8 @@ def open_pillow(content: bytes, kind: Format) -> ImageFile.ImageFile:
     The format's class is called directly: `Image.open` would try every plugin it has, and has a size limit of its own
     that can only be changed for the whole process.
     """
+    if kind in get_args(Codec):
+        return codecs.open_coded(content, cast("Codec", kind))
     readers: dict[Format, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
         "png": PngImagePlugin.PngImageFile,
         "jpeg": JpegImagePlugin.JpegImageFile,
@@ -151,6 +165,21 @@ def _png(content: bytes) -> Header:
         if kind == b"acTL" and end - start >= 16:
             frames = int.from_bytes(content[start + 8 : start + 12])
     return Header("png", height, width, frames, color == PNG_PALETTE, bits, orientation, color)
+
+
+def _coded(content: bytes, kind: Codec) -> Header:
+    found = codecs.read_coded(content, kind)
+    return Header(
+        kind,
+        found.height,
+        found.width,
+        found.pages,
+        found.palette,
+        found.bits,
+        found.orientation,
+        lossy=found.lossy,
+        gray=found.gray,
+    )
 
 
 def _tiff(content: bytes) -> Header:

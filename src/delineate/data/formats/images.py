@@ -28,12 +28,12 @@ from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.formats.headers import Header, UnreadableError, read_header, with_text
 from delineate.data.formats.orientation import turned
 from delineate.data.formats.palettes import encode_palette
-from delineate.data.formats.registry import volume_suffix
+from delineate.data.formats.registry import PICTURES, volume_suffix
 
 READING = 2
 """Raised whenever a file comes to be read as other pixels than before, so that no cache holds what is read no more."""
-_JPEG_CHROMA = 24
-"""Channels of a grey mask that was saved as a colour JPEG may differ by this much."""
+_LOSSY_CHROMA = 24
+"""Channels of a grey mask that was saved as a colour JPEG (WebP, …) may differ by this much."""
 
 
 def write_mask(
@@ -138,8 +138,8 @@ def labels_in(content: bytes, header: Header, path: Path) -> RawMask:
         values = turned(values, header.orientation)
         if palette is not None:
             return RawMask(values, palette)
-        mask = single_channel(values, _JPEG_CHROMA if header.format == "jpeg" else 0)
-        return RawMask(mask, colored=mask.ndim == 3, lossy=header.format == "jpeg")
+        mask = single_channel(values, _LOSSY_CHROMA if header.lossy else 0)
+        return RawMask(mask, colored=mask.ndim == 3, lossy=header.lossy)
 
 
 @contextmanager
@@ -160,7 +160,7 @@ def checked_header(content: bytes, path: Path, max_pixels: int) -> Header:
     with named(path):
         header = read_header(content)
     if header is None:
-        raise DataError(f"{path} is not an image that can be read; known are PNG, JPEG, BMP, GIF and TIFF")
+        raise DataError(f"{path} is not an image that can be read; {PICTURES} are")
     if header.pages > 1:
         what = "a TIFF stack (a volume, or channels)" if header.format == "tiff" else "an animation"
         raise DataError(

@@ -1,4 +1,4 @@
-"""PNG, JPEG, BMP, GIF and TIFF as formats: one picture a file, decoded as a whole when its pixels are asked for."""
+"""PNG, JPEG, TIFF and the other kinds of pictures as formats: one picture a file, decoded when its pixels are asked for."""
 
 from __future__ import annotations
 
@@ -78,10 +78,14 @@ class PngWriter(Writer):
 
 
 class Raster(Reader):
-    """PNG, JPEG, BMP and GIF; files of these kinds under other names, too."""
+    """PNG, JPEG, BMP, GIF, WebP, JPEG 2000, AVIF and Netpbm; files of these kinds under other names, too."""
 
     name = "raster"
-    suffixes: ClassVar[tuple[str, ...]] = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
+    suffixes: ClassVar[tuple[str, ...]] = (
+        *(".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".avif"),
+        *(".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
+        *(".pbm", ".pgm", ".ppm", ".pnm"),
+    )
     writer: ClassVar[Writer | None] = PngWriter()
 
     def sniff(self, path: Path, first: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""PNG, JPEG, BMP and GIF files → pixels, by OpenCV where it is exact and else by Pillow; compared with what the header promises."""
+"""Picture files but TIFF → pixels, by OpenCV where it is exact and else by Pillow; compared with what the header promises."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.data.core.input_spec import Pixels
+from delineate.data.formats import codecs, pnm
 from delineate.data.formats.headers import (
     PNG_GRAY,
     PNG_GRAY_ALPHA,
@@ -27,7 +28,13 @@ _MEDDLING = frozenset({b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"eXIf", b"b
 
 
 def decode(content: bytes, header: Header) -> Pixels:
-    """The picture as it is stored, H×W or H×W×3/4. Raises whatever decoders raise on damaged bytes, `UnreadableError`."""
+    """The picture as it is stored, H×W or H×W×3/4. Raises whatever decoders raise on damaged bytes, `UnreadableError`.
+
+    Gray of fewer bits than 8 is stretched to 0…255; of 9 to 15 bits the numbers stay.
+    """
+    if header.format in ("pnm", "webp", "jpeg2000", "avif"):
+        numbers, white = _as_stored(content, header)
+        return numbers if white >= 255 else np.rint(numbers * np.float32(255 / white)).astype(np.uint8)
     if header.palette or header.format in ("bmp", "gif") or _looks_damaged(content, header):
         return _decode_pillow(content, header)
     return _decode_jpeg(content, header) if header.format == "jpeg" else _decode_png(content, header)
@@ -39,6 +46,9 @@ def values(content: bytes, header: Header) -> tuple[NDArray[Any], NDArray[np.uin
         with open_pillow(content, header.format) as lazy:
             lazy.load()
             return (np.asarray(lazy), palette_of(lazy)) if lazy.mode == "P" else (pixels_of(lazy), None)
+    if header.format in ("pnm", "webp", "jpeg2000", "avif"):
+        mask, white = _as_stored(content, header)
+        return (mask * np.uint8(255) if white == 1 else mask), None
     mask = decode(content, header)
     if header.color == PNG_GRAY_ALPHA and header.format == "png":
         with open_pillow(content, header.format) as lazy:
@@ -54,6 +64,19 @@ def check_alpha(shown: NDArray[Any], alpha: NDArray[Any]) -> None:
         raise UnreadableError(
             "has one color throughout, and its shape in the alpha channel (transparency): save that as a gray mask"
         )
+
+
+def _as_stored(content: bytes, header: Header) -> tuple[NDArray[Any], int]:
+    """The numbers of a file, and which of them is white."""
+    if header.format == "pnm":
+        stated = pnm.read_stated(content)
+        return pnm.read_numbers(content, stated), stated.most
+    if header.format == "jpeg2000" and header.bits > 8 and not header.gray:
+        return codecs.deep_colors(content), 2**header.bits - 1
+    pixels = _decode_pillow(content, header)
+    if header.gray:
+        pixels = codecs.as_stored(pixels if pixels.ndim == 2 else pixels[..., 0], header.bits)
+    return np.ascontiguousarray(pixels), 2**header.bits - 1
 
 
 def _decode_jpeg(content: bytes, header: Header) -> Pixels:

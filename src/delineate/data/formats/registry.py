@@ -26,12 +26,22 @@ FORMATS = Plugins(
     {
         "raster": "delineate.data.formats.pictures:Raster",
         "tiff": "delineate.data.formats.pictures:Tiff",
+        "npy": "delineate.data.formats.npy:Npy",
         "nifti": "delineate.data.formats.nifti:Nifti",
         "packed": "delineate.data.formats.packed:Packed",
     },
 )
-UNREAD_VOLUMES = (".dcm", ".npy", ".nrrd", ".mha", ".mhd")
+UNREAD_VOLUMES = (".dcm", ".nrrd", ".mha", ".mhd")
 """Endings of volumes that no reader is built in for; they are known, so that the user is told what they are."""
+UNREAD_PICTURES = {
+    ".heic": "a HEIC picture, as phones save them",
+    ".heif": "a HEIF picture, as phones save them",
+    ".jxl": "a JPEG XL picture",
+    ".psd": "a Photoshop picture",
+    ".xcf": "a GIMP picture",
+}
+"""Endings of pictures that no reader is built in for, likewise."""
+PICTURES = "PNG, JPEG, TIFF, BMP, GIF, WebP, JPEG 2000, AVIF, PGM/PPM and NumPy's .npy"
 
 _SNIFFED = 1024
 """Bytes that a format is told by."""
@@ -50,7 +60,7 @@ def faults() -> tuple[str, ...]:
 def what_is_read() -> str:
     """For messages about files of no format: what could be read, other packages' formats too, and why one of these cannot."""
     others = sorted(set(readers()) - set(FORMATS.built_in))
-    named = ["PNG", "JPEG", "BMP", "GIF", "TIFF", "NIfTI", *others]
+    named = [*PICTURES.replace(" and ", ", ").split(", "), "NIfTI", *others]
     return f"{', '.join(named[:-1])} and {named[-1]} are read{and_faults()}"
 
 
@@ -84,8 +94,8 @@ def forget_other_packages() -> None:
 
 
 def image_suffix(path: Path) -> str:
-    """The ending of a picture format that a file's name has, in lower case, or ''."""
-    return _ending(path.name, _suffixes("picture"))
+    """The ending of a picture format that a file's name has, in lower case, readable or not, or ''."""
+    return _ending(path.name, _suffixes("picture")) or _ending(path.name, tuple(UNREAD_PICTURES))
 
 
 def volume_suffix(path: Path) -> str:
@@ -100,7 +110,7 @@ def reads_volume(path: Path) -> bool:
 
 def reads_image(path: Path) -> bool:
     """Whether a file's name is that of a picture or a volume that can be read; packed files are neither."""
-    return bool(image_suffix(path)) or reads_volume(path)
+    return bool(_ending(path.name, _suffixes("picture"))) or reads_volume(path)
 
 
 def file_stem(path: Path) -> str:
@@ -120,6 +130,8 @@ def reader_of(path: Path) -> Reader:
         return known[name]
     if unread := _ending(path.name, UNREAD_VOLUMES):
         raise DataError(f"{path} is a volume of a format ({unread}) that is not readable yet: convert it to .nii.gz")
+    if unread := _ending(path.name, tuple(UNREAD_PICTURES)):
+        raise DataError(f"{path} is {UNREAD_PICTURES[unread]}, which is not readable: convert it to PNG or JPEG")
     first = _first_bytes(path)
     told = next((one for one in known.values() if one.sniff(path, first)), None)
     if told is None and first and faults():

@@ -27,7 +27,8 @@ from delineate.data.layouts.tree import File
 
 CHOSEN = "chosen"
 """The source of what the user has named."""
-_LOSSY = frozenset({".jpg", ".jpeg"})
+_LOSSY = frozenset({".jpg", ".jpeg", ".webp", ".avif", ".jp2"})
+_ARRAY = ".npy"
 
 
 @dataclass(frozen=True)
@@ -185,14 +186,15 @@ def _by_start(members: Sequence[File]) -> dict[File, tuple[Role, str]]:
 
 
 def _by_suffix(members: Sequence[File]) -> dict[File, tuple[Role, str]]:
-    """`a.jpg` and `a.png` in one folder, the same for most: what has lost detail is the image."""
+    """`a.jpg` and `a.png` in one folder, the same for most: what has lost detail is the image, and an array the mask."""
     by_stem: dict[str, list[str]] = defaultdict(list)
     for file in members:
         by_stem[file.stem].append(file.path.suffix.lower())
     kinds = Counter(tuple(sorted(suffixes)) for suffixes in by_stem.values())
     pair, number = kinds.most_common(1)[0] if kinds else ((), 0)
-    images = [suffix for suffix in pair if suffix in _LOSSY]
-    masks = [suffix for suffix in pair if suffix not in _LOSSY]
+    arrays = _ARRAY in pair
+    images = [suffix for suffix in pair if (suffix != _ARRAY if arrays else suffix in _LOSSY)]
+    masks = [suffix for suffix in pair if suffix not in images]
     # One that lacks its partner is told of later; another kind of pair is another kind of folder.
     clear = all(len(kind) == 1 or kind == pair for kind in kinds) and 2 * number > len(by_stem)
     if len(pair) != 2 or len(images) != 1 or len(by_stem) < 2 or not clear:
