@@ -11,7 +11,7 @@ from typing import Any
 from delineate.common.errors import DataError
 
 MAX_VOXELS = 2_000_000_000
-"""Of an array or a volume that is held as a whole."""
+"""Of an array or a slice that is held as a whole. Large arrays of many slices are not (`data.formats.npz`)."""
 _LARGEST_NUMBER = 16
 """Bytes of one number."""
 
@@ -25,7 +25,7 @@ def check_size(path: Path, shape: Sequence[int], itemsize: int, number: int | No
             f"{path} has {size} pixels, above the limit of {max_pixels / 1e6:g} megapixels; "
             "raise it with --max-megapixels if the machine's memory allows"
         )
-    if math.prod(shape) > MAX_VOXELS or itemsize > _LARGEST_NUMBER:
+    if (number is None and math.prod(shape) > MAX_VOXELS) or math.prod(plane) > MAX_VOXELS or itemsize > _LARGEST_NUMBER:
         raise DataError(f"{path} has an array of {size} numbers, above the limit of {MAX_VOXELS:,}; save it in parts")
 
 

@@ -11,20 +11,19 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
-from threading import Lock
 from typing import Any
-from zipfile import ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
+from delineate.data.formats import npz
 from delineate.data.formats.archive_sizes import check_chunks, check_size
+from delineate.data.formats.npz import PARSER
 
 PACKED_SUFFIXES = (".npy.h5", ".npz", ".h5", ".hdf5")
 """`.npy.h5` is what TransUNet calls its volumes."""
@@ -33,11 +32,6 @@ SLACK = 1e-3
 
 _ADDRESS = re.compile(r"(?P<file>.+(?:\.npz|\.h5|\.hdf5))#(?P<array>[^#@/]+?)(?:\.(?P<slice>\d+))?(?P<signed>@signed)?")
 _FULL = np.iinfo(np.uint16).max
-_HELD = 4
-"""Volumes of .npz files that are kept: they cannot be read in part. Image and labels of two."""
-PARSER = Lock()
-"""Held where NumPy parses a header: it does so as Python source, and Python 3.11's parser fails at times in several threads at once
-(CPython's issue 106905)."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +72,7 @@ def packed_stem(path: Path) -> str:
 
 
 def read_plane(address: Address, max_pixels: int | None = None) -> bytes:
-    """A picture as the bytes of a .npy file, without axes of length 1 (H×W×1, 1×H×W).
+    """A picture as the bytes of a .npy file, without axes of length 1 (H×W×1, 1×H×W), colors last.
 
     Sizes are known from headers before anything is unpacked. Raises `DataError` naming the file: missing, damaged, without that
     array or slice, larger than `max_pixels`; or h5py is missing.
@@ -143,50 +137,23 @@ def _without_single_axes(picture: NDArray[Any]) -> NDArray[Any]:
     picture = picture.reshape(trailing_dropped(picture.shape))
     while picture.ndim > 2 and picture.shape[0] == 1 and (picture.ndim > 3 or picture.shape[-1] not in (3, 4)):
         picture = picture[0]
+    if picture.ndim == 3 and picture.shape[0] in (3, 4) and picture.shape[2] not in (3, 4):
+        picture = np.moveaxis(picture, 0, -1)  # colors first, as networks take them
     return picture
 
 
 def _npz_plane(address: Address, max_pixels: int | None) -> NDArray[Any]:
-    headers = _npz_headers(address.file)
+    headers = npz.read_headers(address.file)
     shape, itemsize = headers[_known(address.array, headers, address.file)]
     check_size(address.file, shape, itemsize, address.slice, max_pixels)
     if address.slice is None:
-        return _npz_array(address.file, address.array)
-    state = address.file.stat()
-    return _of_slice(_held(address.file, address.array, state.st_mtime_ns, state.st_size), address)
-
-
-@lru_cache(maxsize=_HELD)
-def _held(path: Path, name: str, *_state: int) -> NDArray[Any]:
-    return _npz_array(path, name)
-
-
-def _npz_array(path: Path, name: str) -> NDArray[Any]:
-    with PARSER, np.load(path, allow_pickle=False) as arrays:
-        return arrays[_known(name, arrays, path)]
+        return npz.read_whole(address.file, address.array)
+    _check_slice(shape, address)
+    return npz.read_slice(address.file, address.array, address.slice)
 
 
 def _npz_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    return {name: shape for name, (shape, _) in _npz_headers(path).items()}
-
-
-def _npz_headers(path: Path) -> dict[str, tuple[tuple[int, ...], int]]:
-    """Array → its shape, and the bytes of one number."""
-    found: dict[str, tuple[tuple[int, ...], int]] = {}
-    with ZipFile(path) as archive:
-        for member in (name for name in archive.namelist() if name.endswith(".npy")):
-            with archive.open(member) as stream:
-                header = _HEADERS[np.lib.format.read_magic(stream)]
-                with PARSER:
-                    shape, _, dtype = header(stream)
-                found[member.removesuffix(".npy")] = shape, dtype.itemsize
-    return found
-
-
-_HEADERS: Mapping[tuple[int, int], Callable[..., Any]] = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
+    return {name: shape for name, (shape, _) in npz.read_headers(path).items()}
 
 
 def _hdf5_plane(address: Address, max_pixels: int | None) -> NDArray[Any]:
@@ -194,7 +161,10 @@ def _hdf5_plane(address: Address, max_pixels: int | None) -> NDArray[Any]:
         array = arrays[_known(address.array, arrays, address.file)]
         check_size(address.file, array.shape, array.dtype.itemsize, address.slice, max_pixels)
         check_chunks(address.file, array, address.slice)
-        return array[()] if address.slice is None else _of_slice(array, address)
+        if address.slice is None:
+            return array[()]
+        _check_slice(array.shape, address)
+        return array[address.slice]
 
 
 def _hdf5_shapes(path: Path) -> dict[str, tuple[int, ...]]:
@@ -208,12 +178,11 @@ def _known(name: str, arrays: Mapping[str, Any], path: Path) -> str:
     return name
 
 
-def _of_slice(array: Any, address: Address) -> NDArray[Any]:
+def _check_slice(shape: Sequence[int], address: Address) -> None:
     assert address.slice is not None
-    if len(array.shape) < 2 or address.slice >= array.shape[0]:
-        size = "×".join(map(str, array.shape))
+    if len(shape) < 2 or address.slice >= shape[0]:
+        size = "×".join(map(str, shape))
         raise DataError(f"{address.file} has no slice {address.slice} of '{address.array}' ({size}); restore the file")
-    return array[address.slice]
 
 
 def _guarded(path: Path, read: Callable[[], Any]) -> Any:

@@ -24,8 +24,8 @@ from delineate.data.core.labels import whole
 from delineate.data.core.mask_values import RawMask
 from delineate.data.formats import images
 from delineate.data.formats.archive_sizes import check_size
-from delineate.data.formats.archives import PARSER
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS, GRAY, RGB, RGBA, ImageHandle, Reader
+from delineate.data.formats.npz import PARSER
 
 _COLORS = (3, 4)
 _CURE = "save each picture as a file H×W or H×W×3, or all of them in one .npz as train_images and train_label (N×H×W)"
