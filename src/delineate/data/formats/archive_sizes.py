@@ -25,7 +25,11 @@ def check_size(path: Path, shape: Sequence[int], itemsize: int, number: int | No
             f"{path} has {size} pixels, above the limit of {max_pixels / 1e6:g} megapixels; "
             "raise it with --max-megapixels if the machine's memory allows"
         )
-    if (number is None and math.prod(shape) > MAX_VOXELS) or math.prod(plane) > MAX_VOXELS or itemsize > _LARGEST_NUMBER:
+    if (
+        (number is None and math.prod(shape) > MAX_VOXELS)
+        or math.prod(plane) > MAX_VOXELS
+        or itemsize > _LARGEST_NUMBER
+    ):
         raise DataError(f"{path} has an array of {size} numbers, above the limit of {MAX_VOXELS:,}; save it in parts")
 
 

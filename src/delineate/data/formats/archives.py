@@ -1,4 +1,5 @@
-"""Pictures inside of archives: NumPy's .npz and HDF5 files that hold an image and its labels, as single slices or whole volumes.
+"""Pictures inside of archives: NumPy's .npz and HDF5 files that hold an image and its labels, as single slices or whole volumes,
+and .npy files that hold many pictures each.
 
 A picture has an address, which stands wherever a path does: `FILE#ARRAY` is a whole array, `FILE#ARRAY.17` its slice 17 (the
 first axis counts slices, from 0); `@signed` at the end says that fractions go from -1 to 1. `read_plane` gives the bytes of a
@@ -27,10 +28,14 @@ from delineate.data.formats.npz import PARSER
 
 PACKED_SUFFIXES = (".npy.h5", ".npz", ".h5", ".hdf5")
 """`.npy.h5` is what TransUNet calls its volumes."""
+ONLY = "array"
+"""What the array of a .npy file is called in addresses."""
 SLACK = 1e-3
 """Fractions may lie this far outside of their range, as interpolated ones do; they are clipped."""
 
-_ADDRESS = re.compile(r"(?P<file>.+(?:\.npz|\.h5|\.hdf5))#(?P<array>[^#@/]+?)(?:\.(?P<slice>\d+))?(?P<signed>@signed)?")
+_ADDRESS = re.compile(
+    r"(?P<file>.+(?:\.npz|\.npy|\.h5|\.hdf5))#(?P<array>[^#@/]+?)(?:\.(?P<slice>\d+))?(?P<signed>@signed)?"
+)
 _FULL = np.iinfo(np.uint16).max
 
 
@@ -77,7 +82,7 @@ def read_plane(address: Address, max_pixels: int | None = None) -> bytes:
     Sizes are known from headers before anything is unpacked. Raises `DataError` naming the file: missing, damaged, without that
     array or slice, larger than `max_pixels`; or h5py is missing.
     """
-    read = _npz_plane if address.file.suffix.lower() == ".npz" else _hdf5_plane
+    read = {".npz": _npz_plane, ".npy": _npy_plane}.get(address.file.suffix.lower(), _hdf5_plane)
     array = _without_single_axes(_guarded(address.file, lambda: read(address, max_pixels)))
     stream = io.BytesIO()
     np.lib.format.write_array(stream, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
@@ -86,7 +91,8 @@ def read_plane(address: Address, max_pixels: int | None = None) -> bytes:
 
 def array_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     """The arrays of a packed file with their shapes, read from headers alone. Raises `DataError` as `read_plane`."""
-    return _guarded(path, lambda: _npz_shapes(path) if path.suffix.lower() == ".npz" else _hdf5_shapes(path))
+    shapes = {".npz": _npz_shapes, ".npy": _npy_shapes}.get(path.suffix.lower(), _hdf5_shapes)
+    return _guarded(path, lambda: shapes(path))
 
 
 def decode_plane(content: bytes) -> NDArray[Any]:
@@ -154,6 +160,23 @@ def _npz_plane(address: Address, max_pixels: int | None) -> NDArray[Any]:
 
 def _npz_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     return {name: shape for name, (shape, _) in npz.read_headers(path).items()}
+
+
+def _npy_plane(address: Address, max_pixels: int | None) -> NDArray[Any]:
+    """Of a file that is one array, which is called `ONLY`. It lies unpacked, so that a slice is read alone."""
+    with PARSER:
+        array = np.load(address.file, mmap_mode="r", allow_pickle=False)
+    _known(address.array, {ONLY: array}, address.file)
+    check_size(address.file, array.shape, array.dtype.itemsize, address.slice, max_pixels)
+    if address.slice is None:
+        return array
+    _check_slice(array.shape, address)
+    return array[address.slice]
+
+
+def _npy_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    with PARSER:
+        return {ONLY: np.load(path, mmap_mode="r", allow_pickle=False).shape}
 
 
 def _hdf5_plane(address: Address, max_pixels: int | None) -> NDArray[Any]:

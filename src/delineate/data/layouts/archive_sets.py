@@ -26,6 +26,7 @@ from delineate.data.core.findings import Finding, count, some
 from delineate.data.core.manifest import Case, Split
 from delineate.data.core.words import SPLIT_NAMES, UNLABELLED
 from delineate.data.formats.archives import (
+    ONLY,
     Address,
     array_shapes,
     decode_plane,
@@ -34,11 +35,12 @@ from delineate.data.formats.archives import (
     trailing_dropped,
 )
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
+from delineate.data.layouts.array_sets import find_arrays, unused_arrays
 from delineate.data.layouts.split_lists import drop_masks, read_lists
 
 IMAGE_ARRAYS = ("image", "img", "images", "data")
 LABEL_ARRAYS = ("label", "labels", "mask", "masks", "gt", "seg")
-LAYOUT = "packed slices and volumes"
+LAYOUT, PICTURES = "packed slices and volumes", "pictures in arrays"
 LOOKED_AT = 16
 """Pictures whose values are read to learn the range of a set's floats."""
 
@@ -55,21 +57,26 @@ class Found:
     cases: list[Case]
     findings: list[Finding]
     split_origin: str
+    layout: str = LAYOUT
 
 
 @dataclass(frozen=True)
 class _File:
-    """A packed file with the names of its arrays."""
+    """A packed file with the names of its arrays; one for each split, where arrays hold all pictures of a split."""
 
     path: Path
     image: str
     label: str | None
     slices: int | None
-    """Of a volume; None for a single picture."""
+    """Of a volume, or how many pictures; None for a single picture."""
     split: Split | None
     """As its folders' names tell."""
     slices_last: bool = False
     """Whether the shape looks as if the last axis counted slices: 512×512×148."""
+    pictures: bool = False
+    """Whether the first axis counts pictures that have nothing to do with each other."""
+    label_path: Path | None = None
+    """The file of the labels, where it is another."""
 
     def cases(self, root: Path, prefix: str, signed: bool) -> list[Case]:
         numbers = [None] if self.slices is None else range(self.slices)
@@ -78,29 +85,76 @@ class _File:
     def _case(self, root: Path, prefix: str, number: int | None, signed: bool) -> Case:
         relative = self.path.relative_to(root)
         image = Address(relative, self.image, number, signed)
-        masks = () if self.label is None else (str(Address(relative, self.label, number)),)
+        marked = (self.label_path or self.path).relative_to(root)
+        masks = () if self.label is None else (str(Address(marked, self.label, number)),)
+        if self.pictures:
+            name = "_".join([*self._words, f"{number:04d}"])
+            return Case(id=prefix + name, images=(str(image),), masks=masks, split=self.split)
         group = None if self.slices is None else packed_stem(self.path)
         return Case(id=prefix + image.name, images=(str(image),), masks=masks, group=group, split=self.split)
 
+    @property
+    def _words(self) -> list[str]:
+        """What pictures are called before their number."""
+        stem = packed_stem(self.path) or self.path.stem
+        return [stem] if self.split is None or self.split in _WORDS.split(stem.lower()) else [stem, self.split]
 
-def find_packed(root: Path) -> Found | None:
-    """The cases of the packed files in `root` and up to two folders below it; None where there are none.
+
+def find_packed(root: Path, paths: Sequence[Path] | None = None) -> Found | None:
+    """The cases of the packed files in `root` and up to two folders below it, or of `paths` alone; None where there are none.
 
     Reads headers, and the pixels of a few pictures for the range of floats. Raises `DataError` for a file that cannot be read.
     """
-    paths = packed_files(root)
+    paths = packed_files(root) if paths is None else paths
     if not paths:
         return None
     files, findings = _described(root, paths)
     signed, faults = _range(root, files)
-    findings += faults + _volumes(files)
-    twice = Counter(packed_stem(file.path) for file in files)
+    findings += faults + _volumes(files) + _pictures(files)
+    twice = Counter(packed_stem(path) for path in {file.path for file in files})
     named = {
         file: file.cases(root, f"{file.path.parent.name}_" if twice[packed_stem(file.path)] > 1 else "", signed)
         for file in files
     }
+    if files and all(file.pictures for file in files):
+        cases = [case for members in named.values() for case in members]
+        return Found(cases, findings, "names of arrays" if any(case.split for case in cases) else "", PICTURES)
     cases, origin, faults = _split(root, named)
     return Found(cases, findings + faults, origin)
+
+
+def find_array_files(files: Sequence[Path], root: Path) -> Found | None:
+    """The cases of .npy files that hold many pictures each (`X_train.npy`, `y_train.npy`); None where they are something else.
+
+    Files are of one folder. Reads headers, and a few pictures. Raises `DataError` for a file that cannot be read.
+    """
+    shapes = {path.stem: array_shapes(path)[ONLY] for path in files}
+    if any(len(trailing_dropped(shape)) < 3 for shape in shapes.values()):
+        return None
+    found, paths = find_arrays(shapes), {path.stem: path for path in files}
+    if found is None:
+        return None
+    if isinstance(found, str):
+        return Found([], [Finding("error", f"{files[0].parent}: {found}")], "", PICTURES)
+    members = [
+        _File(
+            paths[one.image],
+            ONLY,
+            ONLY if one.label else None,
+            one.number,
+            one.split,
+            pictures=True,
+            label_path=paths.get(one.label or ""),
+        )
+        for one in found
+    ]
+    signed, findings = _range(root, members)
+    unused = unused_arrays(shapes, found)
+    if unused:
+        findings.append(Finding("note", f"arrays that are not used: {some([f'{name}.npy' for name in unused])}"))
+    cases = [case for file in members for case in file.cases(root, "", signed)]
+    origin = "names of arrays" if any(case.split for case in cases) else ""
+    return Found(cases, findings + _pictures(members), origin, PICTURES)
 
 
 def packed_files(root: Path, depth: int = _DEPTH) -> list[Path]:
@@ -128,11 +182,14 @@ def _described(root: Path, paths: Sequence[Path]) -> tuple[list[_File], list[Fin
     files, findings = [], []
     with ThreadPoolExecutor(4) as pool:
         for path, shapes in zip(paths, pool.map(_shapes, paths), strict=True):
-            found = shapes if isinstance(shapes, str) else _describe(root, path, shapes)
-            if isinstance(found, _File):
-                files.append(found)
-            else:
+            found = shapes if isinstance(shapes, str) else _sets(root, path, shapes) or _describe(root, path, shapes)
+            if isinstance(found, str):
                 findings.append(Finding("error", found))
+                continue
+            members, unused = found if isinstance(found, tuple) else ([found], [])
+            files += members
+            if unused:
+                findings.append(Finding("note", f"{path.name}: arrays that are not used: {some(unused)}"))
     return files, findings
 
 
@@ -141,6 +198,18 @@ def _shapes(path: Path) -> dict[str, tuple[int, ...]] | str:
         return array_shapes(path)
     except DataError as error:
         return str(error)
+
+
+def _sets(root: Path, path: Path, shapes: dict[str, tuple[int, ...]]) -> tuple[list[_File], list[str]] | str | None:
+    """The arrays of a file that hold many pictures each, and the names of the others; or what is wrong; None: they do not."""
+    found = find_arrays(shapes)
+    if found is None or isinstance(found, str):
+        return found and f"{path}: {found}"
+    told = _split_in(path.stem) or folder_split(root, path.parent)
+    files = [
+        _File(path, one.image, one.label, one.number, one.split or told, pictures=True) for one in found if one.number
+    ]
+    return files, unused_arrays(shapes, found)
 
 
 def _describe(root: Path, path: Path, shapes: dict[str, tuple[int, ...]]) -> _File | str:
@@ -178,15 +247,11 @@ def _fitting(image: tuple[int, ...], label: tuple[int, ...]) -> tuple[tuple[int,
 
 def _range(root: Path, files: Sequence[_File]) -> tuple[bool, list[Finding]]:
     """Whether floats go below 0, from a few pictures all over the set, and a note of what was seen."""
-    chosen = sorted({round(at) for at in np.linspace(0, len(files) - 1, min(LOOKED_AT, len(files)))}) if files else []
     low, high, floats = 0.0, 0.0, 0
-    for at in chosen:
-        file = files[at]
-        if math.prod(array_shapes(file.path)[file.image][-2:]) > DEFAULT_MAX_PIXELS:
+    for address in _looked_at(files):
+        if math.prod(array_shapes(address.file)[address.array][-2:]) > DEFAULT_MAX_PIXELS:
             continue  # refused, or allowed, where the limit is known
-        array = decode_plane(
-            read_plane(Address(file.path, file.image, None if file.slices is None else file.slices // 2))
-        )
+        array = decode_plane(read_plane(address))
         if array.dtype.kind == "f":
             array = array[np.isfinite(array)]  # what is no number is refused where it is read, with the file's name
         if array.dtype.kind == "f" and array.size:
@@ -201,8 +266,25 @@ def _range(root: Path, files: Sequence[_File]) -> tuple[bool, list[Finding]]:
     return signed, [Finding("note", f"{seen}; read as 16-bit numbers, {'-1' if signed else '0'}…1 → 0…65535")]
 
 
+def _looked_at(files: Sequence[_File]) -> list[Address]:
+    """A few pictures all over a set: of each file the middle one, of arrays of many pictures several."""
+    pictures = sum(file.pictures for file in files)
+    each = max(1, LOOKED_AT // pictures) if pictures else 1
+    chosen = sorted({round(at) for at in np.linspace(0, len(files) - 1, min(LOOKED_AT, len(files)))}) if files else []
+    places = []
+    for file in (files[at] for at in chosen):
+        if file.slices is None:
+            places.append(Address(file.path, file.image))
+        elif not file.pictures:
+            places.append(Address(file.path, file.image, file.slices // 2))
+        else:
+            numbers = sorted({round(at) for at in np.linspace(0, file.slices - 1, each)})
+            places += [Address(file.path, file.image, number) for number in numbers]
+    return places
+
+
 def _volumes(files: Sequence[_File]) -> list[Finding]:
-    depths = [file.slices for file in files if file.slices is not None]
+    depths = [file.slices for file in files if file.slices is not None and not file.pictures]
     if not depths:
         return []
     span = f"{min(depths)}" if min(depths) == max(depths) else f"{min(depths)}…{max(depths)}"
@@ -213,6 +295,24 @@ def _volumes(files: Sequence[_File]) -> list[Finding]:
         findings.append(Finding("warning", text, "the first one is taken to; move that axis to the front"))
     text = f"{count(len(depths), 'volume')} of {span} slices, counted along the first axis: {sum(depths)} cases"
     return [*findings, Finding("note", text, "score them as volumes with --stack auto")]
+
+
+def _pictures(files: Sequence[_File]) -> list[Finding]:
+    """What arrays of many pictures were understood as, a line for each file."""
+    findings = []
+    for path in dict.fromkeys(file.path for file in files if file.pictures):
+        parts = [file for file in files if file.path == path]
+        counts = ", ".join(f"{file.slices} {file.split or ''}".strip() for file in parts if file.slices)
+        names = some([_arrays_of(file) for file in parts], 3)
+        said = "; the splits are its own" if any(file.split for file in parts) else ""
+        findings.append(Finding("note", f"{path.name}: arrays of pictures ({names}), {counts}{said}"))
+    return findings
+
+
+def _arrays_of(file: _File) -> str:
+    if file.label_path is not None:
+        return f"{file.path.name} + {file.label_path.name}"
+    return f"{file.image} + {file.label}" if file.label else file.image
 
 
 def _split(root: Path, named: dict[_File, list[Case]]) -> tuple[list[Case], str, list[Finding]]:

@@ -12,10 +12,10 @@ from delineate.common.paths import usable_names
 from delineate.data.core.findings import Finding, raise_errors, some
 from delineate.data.core.manifest import Case, Manifest
 from delineate.data.core.words import printable
+from delineate.data.formats.archives import packed_stem
 from delineate.data.formats.images import is_volume
 from delineate.data.formats.registry import reads_volume
-from delineate.data.layouts.archive_sets import LAYOUT as PACKED
-from delineate.data.layouts.archive_sets import find_packed
+from delineate.data.layouts.archive_sets import Found, find_array_files, find_packed
 from delineate.data.layouts.groups import with_groups
 from delineate.data.layouts.pictures import Pictures, find_pictures
 from delineate.data.layouts.roles import assign
@@ -29,6 +29,8 @@ from delineate.data.layouts.unused import unused
 
 VOLUMES = "NIfTI volumes"
 """The layout of volumes with label volumes."""
+_MOST_ARRAYS = 12
+"""More .npy files than these are a file for each picture."""
 _ISIC_FOLDER = re.compile(r"_groundtruth$", re.IGNORECASE)
 
 
@@ -78,23 +80,51 @@ def recognise(folder: Path, images: str | None = None, masks: str | None = None)
     `images`, `masks`: the folders that hold them, where their names leave that open: a name inside `folder`, a path, or a pattern.
     Raises `DataError` when the folder is missing, when nothing is recognised, and where two folders could be meant.
     """
+    if packed_stem(folder) and folder.is_file():
+        return _packed_file(folder.resolve(), images, masks)
     _check_folder(folder)
     tree = walk(folder.resolve())
     if not tree.images or _names_volumes(tree, images, masks):
         match = _volumes(tree, images, masks)
         if match is not None:
             return match
+    if not (images or masks) and (found := _array_files(tree)) is not None:
+        return _complete(tree, _packed(found, tree.root), [])
     selection = select(tree, images, masks)
     match = _pairs(tree, tree.images, selection)
     if match is None and not selection.given:
         packed = find_packed(tree.root)
         if packed is not None:
-            match = Match(PACKED, packed.cases, packed.findings, packed.split_origin, root=tree.root)
-            match = _complete(tree, match, unlabelled_files(tree.images))
+            match = _complete(tree, _packed(packed, tree.root), unlabelled_files(tree.images))
         else:
             match = _volumes(tree, None, None)
     if match is None:
         raise unread(tree, selection)
+    return match
+
+
+def _packed(found: Found, root: Path) -> Match:
+    return Match(found.layout, found.cases, found.findings, found.split_origin, root=root)
+
+
+def _array_files(tree: Tree) -> Found | None:
+    """The set that a folder of nothing but a few .npy files makes, where these hold many pictures each."""
+    files = [file.path for file in tree.images]
+    folders = {path.parent for path in files}
+    if len(folders) != 1 or len(files) > _MOST_ARRAYS or any(path.suffix.lower() != ".npy" for path in files):
+        return None
+    return find_array_files(files, tree.root)
+
+
+def _packed_file(path: Path, images: str | None, masks: str | None) -> Match:
+    """A packed file that is given in place of a folder."""
+    if images or masks:
+        raise DataError(f"{path} holds images and masks as arrays, not as folders; leave out --images and --masks")
+    found = find_packed(path.parent, [path])
+    assert found is not None, "a file was given"
+    match = _packed(found, path.parent)
+    match.cases, match.grouping, faults = with_groups(match.cases)
+    match.findings += faults
     return match
 
 
