@@ -13,6 +13,7 @@ from pathlib import Path
 
 import yaml
 
+from generator.api import api_pages
 from generator.built import check_site
 from generator.cards import card_pages
 from generator.navigation import navigation
@@ -35,11 +36,11 @@ def main(out: Path) -> int:
 def build(work: Path) -> Path:
     """Build the site inside of `work`, which is emptied first; gives its folder. Raises `SiteError` for any fault."""
     shutil.rmtree(work, ignore_errors=True)
-    pages = with_links_of_the_site([*written_pages(), *card_pages()], pictures())
+    pages = with_links_of_the_site([*written_pages(), *card_pages(), *api_pages()], pictures())
     gather(pages, work)
     command = [sys.executable, "-m", "zensical", "build", "--strict", "--config-file", str(work / "mkdocs.yml")]
     if subprocess.run(command, cwd=work, check=False).returncode:
-        raise SiteError("the site has faults, see above (the pages are gathered in build/docs/docs)")
+        raise SiteError(f"the site has faults, see above (its pages are in {work / 'docs'})")
     checked = check_site(work / "site")
     if checked.faults:
         raise SiteError("\n".join(checked.faults))
@@ -55,7 +56,8 @@ def gather(pages: list[Page], work: Path) -> None:
         path.write_text(page.text, encoding="utf-8")
     for folder in ("assets", "images"):
         shutil.copytree(DOCS / folder, work / "docs" / folder)
-    options = yaml.safe_load((DOCS / "site.yaml").read_text(encoding="utf-8"))
+    stated = (DOCS / "site.yaml").read_text(encoding="utf-8").replace("$ROOT", str(ROOT))
+    options = yaml.safe_load(stated)
     options["nav"] = navigation(options["nav"], pages)
     (work / "mkdocs.yml").write_text(yaml.safe_dump(options, sort_keys=False, allow_unicode=True), encoding="utf-8")
 

@@ -16,7 +16,7 @@ def navigation(stated: Sequence[Entry], pages: Collection[Page]) -> list[Any]:
     Raises `SiteError` for a page that is named and is not there.
     """
     known = [page.path for page in pages]
-    made = [_expanded(entry, known) for entry in stated]
+    made = list(_expanded(stated, known))
     named = set(_named(made))
     for missing in sorted(named - set(known)):
         raise SiteError(f"docs/site.yaml names {missing}, which is no page")
@@ -26,13 +26,18 @@ def navigation(stated: Sequence[Entry], pages: Collection[Page]) -> list[Any]:
     return made
 
 
-def _expanded(entry: Entry, known: Sequence[str]) -> Any:
-    if isinstance(entry, str):
-        return entry if entry.endswith(".md") else [path for path in known if path.startswith(f"{entry}/")]
-    ((title, inner),) = entry.items()
-    if isinstance(inner, list):
-        return {title: [_expanded(one, known) for one in inner]}
-    return {title: _expanded(inner, known)}
+def _expanded(entries: Sequence[Entry], known: Sequence[str]) -> Iterator[Any]:
+    for entry in entries:
+        if isinstance(entry, Mapping):
+            ((title, inner),) = entry.items()
+            if isinstance(inner, str) and inner.endswith(".md"):
+                yield {title: inner}
+            else:
+                yield {title: list(_expanded([inner] if isinstance(inner, str) else inner, known))}
+        elif entry.endswith(".md"):
+            yield entry
+        else:
+            yield from (path for path in known if path.startswith(f"{entry}/"))
 
 
 def _named(entries: Any) -> Iterator[str]:

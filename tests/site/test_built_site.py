@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import re
+
 import pytest
 
+import delineate
 from browser import open_page
 from generator.built import check_site
+from generator.page import DOCS
 
 pytestmark = pytest.mark.more
 
@@ -17,7 +23,7 @@ def site(tmp_path_factory):
 
     return build(
         tmp_path_factory.mktemp("docs")
-    )  # raises for a warning, a broken link or something loaded from elsewhere
+    )  # raises for a warning, a broken link, something loaded from elsewhere
 
 
 def test_a_broken_link_on_a_real_page_is_found(site):
@@ -37,3 +43,28 @@ def test_pages_ask_nobody_and_complain_of_nothing(site, tmp_path):
         complaints += [f"{page.name}: {line}" for line in [*opened.asked, *opened.console]]
         assert "md-content" in opened.html, page
     assert not complaints
+
+
+def test_every_name_that_is_told_of_is_explained(site):
+    """What the library gives, what its functions give back, and what how-to pages import has its place on a page of `api/`."""
+    explained = set()
+    for page in (site / "api").glob("*.html"):
+        explained |= set(re.findall(r' id="(delineate[\w.]*)"', page.read_text(encoding="utf-8")))
+    functions = [getattr(delineate, name) for name in delineate.__all__]
+    given_back = {
+        word for one in functions for word in re.findall(r"\w+", str(inspect.signature(one).return_annotation))
+    }
+    last_words = {name.rpartition(".")[2] for name in explained}
+    assert {f"delineate.{name}" for name in delineate.__all__} - explained == set()
+    assert {name for name in given_back if name[0].isupper()} - last_words - {"Any", "None"} == set()
+    assert imported_by_how_to_pages() - explained == set()
+
+
+def imported_by_how_to_pages() -> set[str]:
+    found = set()
+    for page in (DOCS / "how-to").glob("*.md"):
+        for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+            for node in ast.walk(ast.parse(block)):
+                if isinstance(node, ast.ImportFrom) and str(node.module).startswith("delineate."):
+                    found |= {f"{node.module}.{name.name}" for name in node.names}
+    return found

@@ -20,6 +20,7 @@ Size = tuple[int, int]
 CHANCE = "chance"
 """Marks the settings that are probabilities of doing something."""
 Probability = Annotated[float, Field(ge=0, le=1), CHANCE]
+"""A setting from 0 to 1: how often something is done."""
 
 
 def ordered(limits: tuple[float, float]) -> tuple[float, float]:

@@ -33,8 +33,12 @@ FULL = 65535
 """The number in a probability map that stands for 1."""
 ANY_SIZE = 1 << 62
 """The limit where nothing is decoded."""
-GRAY, RGB, RGBA = ("gray",), ("red", "green", "blue"), ("red", "green", "blue", "alpha")
-"""Names of the channels of pictures, by their number."""
+GRAY = ("gray",)
+"""Names of the channels of pictures that have one."""
+RGB = ("red", "green", "blue")
+"""The same of three."""
+RGBA = (*RGB, "alpha")
+"""The same of four."""
 
 
 class ImageHandle(ABC):

@@ -16,6 +16,7 @@ from delineate.evaluation.metrics.elements import surface_elements
 from delineate.evaluation.overlap import Counts
 
 Mask = NDArray[np.bool_]
+"""bool, of the image's shape."""
 Values = NDArray[np.float64]
 Outcome = Literal["found", "not_touched", "missed", "false_positive", "both_empty"]
 """Of a class in a case whose reference has it: found (the masks share a pixel), not touched (marked elsewhere only), missed

@@ -12,6 +12,7 @@ from delineate.strategies.testing.declared import DECLARED
 from delineate.strategies.testing.steps import STEPS
 
 CHECKS: dict[str, Callable[[str], None]] = {run.__name__: run for run in (*DECLARED, *STEPS)}
+"""Name → check. Each takes the name of a registered strategy and raises `AssertionError` where it breaks a promise."""
 
 
 def check(name: str) -> None:

@@ -1,0 +1,106 @@
+"""Pages of the library's names, for mkdocstrings to fill: what users call, and what authors of plugins build on.
+
+Whole modules stand here by themselves, so that a new name in one of them is on its page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import delineate
+from delineate.api import DemoResult
+from delineate.artefact.format import Artefact
+from delineate.common import errors
+from delineate.data.augment import part as augmentation
+from delineate.data.augment.pixels import full_scale
+from delineate.data.core import findings, geometry, input_spec, manifest, samples
+from delineate.data.formats import contract as formats
+from delineate.data.formats.testing import check_format
+from delineate.data.loading.open import open_data
+from delineate.engine.run import RunResult
+from delineate.evaluation.comparison import Comparison
+from delineate.evaluation.files import Evaluation
+from delineate.evaluation.metrics import masks, metric
+from delineate.evaluation.metrics.testing import check_metric
+from delineate.evaluation.statistics import intervals, paired
+from delineate.fewshot.episode_file import EpisodeFile
+from delineate.fewshot.segmenter import FewShotPredictor
+from delineate.inference.predictor import Predictor
+from delineate.inference.results import PredictionResult
+from delineate.methods import contract as methods
+from delineate.methods import dense, episodic
+from delineate.methods.listing import MethodRow
+from delineate.methods.testing.checks import checks_of
+from delineate.nn.blocks import ConvBNAct
+from delineate.nn.fuse import fold_batchnorm
+from delineate.nn.normalise import Normalise
+from delineate.nn.segmentation_loss import LossOptions, segmentation_loss
+from delineate.strategies import contract as strategies
+from delineate.strategies.batches import part_of
+from delineate.strategies.testing import checks as strategy_checks
+from delineate.studies.leaderboard import Leaderboard
+from generator.page import Page
+
+
+@dataclass(frozen=True)
+class Group:
+    """One page."""
+
+    place: str
+    title: str
+    words: str
+    things: Sequence[Any]
+    """Modules, of which all public names are shown, and single classes and functions."""
+
+
+def api_pages() -> Iterator[Page]:
+    """All pages, behind one that lists them."""
+    groups = _groups()
+    lines = "".join(f"- [{group.title}]({group.place}.md): {group.words}\n" for group in groups)
+    yield Page("api/index.md", f"# Names in Python\n\n{lines}")
+    for group in groups:
+        entries = "\n".join(_entry(thing) for thing in group.things)
+        yield Page(
+            f"api/{group.place}.md", f"# {group.title}\n\n{group.words[0].upper()}{group.words[1:]}\n\n{entries}"
+        )
+
+
+def _groups() -> list[Group]:
+    functions = [getattr(delineate, name) for name in delineate.__all__]
+    results = [
+        *(Predictor, FewShotPredictor, RunResult, PredictionResult, Evaluation, Comparison, Leaderboard),
+        *(EpisodeFile, DemoResult, MethodRow, Artefact),
+    ]
+    data = [open_data, manifest, samples, input_spec, geometry, findings]
+    blocks = [ConvBNAct, Normalise, fold_batchnorm, LossOptions, segmentation_loss]
+    own_method = [methods, dense, episodic, checks_of]
+    return [
+        Group("library", "The library", "what `import delineate` gives.", functions),
+        Group("results", "Results and models", "what the library's functions give back.", results),
+        Group("data", "Data", "cases, the manifest, and how pixels become the network's input.", data),
+        Group("methods", "Methods", "what a method of your own derives from and is given.", own_method),
+        Group("blocks", "Blocks and losses", "parts for networks of your own.", blocks),
+        Group(
+            "strategies",
+            "Ways of training",
+            "what a strategy of your own derives from.",
+            [strategies, part_of, strategy_checks],
+        ),
+        Group("metrics", "Metrics", "what a metric of your own is made of.", [metric, masks, check_metric]),
+        Group("formats", "File formats", "what a format of your own derives from.", [formats, check_format]),
+        Group("augmentation", "Augmentation", "what an augmentation is made of.", [augmentation, full_scale]),
+        Group("statistics", "Statistics", "intervals and tests on arrays.", [intervals, paired]),
+        Group("errors", "Errors", "what is raised for whatever a user can mend.", [errors]),
+    ]
+
+
+def _entry(thing: Any) -> str:
+    """What tells mkdocstrings to put a thing here."""
+    if isinstance(thing, ModuleType):
+        return f"::: {thing.__name__}\n    options:\n      show_root_heading: false\n      show_root_toc_entry: false\n"
+    name = thing.__qualname__
+    public = f"delineate.{name}" if name in delineate.__all__ else f"{thing.__module__}.{name}"
+    return f"::: {public}\n"

@@ -1,0 +1,43 @@
+"""What there is by name: options of methods and strategies, metrics, formats."""
+
+from __future__ import annotations
+
+from delineate.data.formats.registry import FORMATS
+from delineate.evaluation.metrics.listing import MetricRow, list_metrics
+from delineate.methods import registry as methods
+from delineate.strategies import registry as strategies
+from generator.settings import settings_table
+from generator.tables import table
+
+
+def method_options() -> str:
+    """A heading and a table for each method."""
+    options = {name: methods.method_class(name).Options for name in methods.BUILT_IN}
+    return "".join(f"#### {name}\n\n{settings_table(model, 'method.')}\n" for name, model in options.items())
+
+
+def strategy_options() -> str:
+    """A heading and a table for each strategy."""
+    options = {name: strategies.strategy_class(name).Options for name in strategies.BUILT_IN}
+    return "".join(f"#### {name}\n\n{settings_table(model, 'strategy.')}\n" for name, model in options.items())
+
+
+def metrics() -> str:
+    """The metrics of this package, in the order of the tables that `evaluate` writes."""
+    head = ["Name", "Title", "Family", "Of", "Kind", "Better", "Unit", "Parameter"]
+    return table(head, [_metric(row) for row in list_metrics() if row.package is None])
+
+
+def _metric(row: MetricRow) -> list[str]:
+    title = row.title.replace("{length}", "px")
+    return [f"`{row.name}`", title, row.family, row.of, row.kind, row.better, row.unit, row.parameter or ""]
+
+
+def formats() -> str:
+    """The formats of this package: how files are called, and whether masks are written in it."""
+    rows = []
+    for name in FORMATS.built_in:
+        reader = FORMATS.load(name)
+        suffixes = ", ".join(f"`{suffix}`" for suffix in reader.suffixes)
+        rows.append([f"`{name}`", suffixes, reader.kind, "yes" if reader.writer else "no"])
+    return table(["Name", "Files", "Kind", "Masks are written"], rows)
