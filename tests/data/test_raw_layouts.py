@@ -83,12 +83,12 @@ REFUSED: dict[str, tuple[Names, str]] = {
     ),
     "COCO": (
         ["images/1.jpg", "annotations.json"],
-        r"outlines in one JSON file \(annotations\.json\), which are not read yet; export them as masks",
+        r"a file beside them \(annotations\.json\) that holds no outlines of COCO or labelme, .* export them as COCO",
     ),
-    "labelme": (["1.jpg", "1.json"], r"outlines of a labelling tool, one file for each image \(1\.json\)"),
+    "labelme": (["1.jpg", "1.json"], r"images and a file for each \(1\.json\) that holds no outlines"),
     "YOLO": (
         ["images/train/1.jpg", "labels/train/1.txt"],
-        r"labels/train holds text files \(1\.txt\) as YOLO writes outlines",
+        r"labels/train holds text files \(1\.txt\) that are no outlines of YOLO",
     ),
     "masks as .mat": (["images/1.png", "masks/1.mat"], r"masks holds no images, only 1\.mat; PNG, JPEG"),
     "ultrasound in another format": (

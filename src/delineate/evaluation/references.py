@@ -63,6 +63,7 @@ def open_references(
         raise DataError(f"unknown split '{split}'; use {', '.join(get_args(SplitChoice))}")
     source = as_source(given)
     path = source.path
+    brings_names = False
     if source.is_manifest:
         manifest = _read_before(_with_spacings(source.manifest()), classes)
     elif source.masks is None and not source.is_table and is_mask_folder(path):
@@ -70,7 +71,9 @@ def open_references(
     elif (volumes := _volume_set(source)) is not None:
         manifest = _read_values(source.named(volumes), classes)
     else:
-        manifest = _read_values(_with_spacings(source.manifest()), classes)
+        manifest = _with_spacings(source.manifest())
+        brings_names = manifest.classes.labels is not None
+        manifest = _read_values(manifest, classes)
     if split not in (None, "all") and run is not None and not any(case.split for case in manifest.cases):
         manifest = with_drawn_splits(manifest, run)
     split = split or ("test" if manifest.split("test") else "all")
@@ -83,7 +86,7 @@ def open_references(
             f"the predictions have {len(classes.names)} classes ({', '.join(classes.names)}), the references in {path} have "
             f"{len(manifest.classes.names)} ({', '.join(manifest.classes.names)})"
         )
-    named = source.labels is not None or find_labels(Path(manifest.root)) is not None
+    named = brings_names or source.labels is not None or find_labels(Path(manifest.root)) is not None
     return References(manifest, cases, split, named)
 
 

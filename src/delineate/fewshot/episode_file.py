@@ -15,11 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from delineate.common.config import first_fault
 from delineate.common.errors import DataError
-from delineate.common.files import sha256, write_json
+from delineate.common.files import write_json
 from delineate.common.paths import path_fault
 from delineate.data.cases.volumes import keeps_numbers
 from delineate.data.core.findings import count, some
 from delineate.data.core.manifest import ClassTable, Manifest, Split
+from delineate.data.formats.registry import digest_of
 from delineate.data.layouts.source import DataSource, as_source
 from delineate.data.loading.samples import SampleSet, open_samples
 from delineate.fewshot.class_names import old_name
@@ -202,15 +203,24 @@ class EpisodeFile(_Part):
 
     def _check_files(self, source: DataSource) -> None:
         root = Path(Manifest.load(source.path).root) if source.is_manifest else source.path
-        missing = [name for name in self.files if not (root / name).is_file()]
+        found = {name: _digest(root / name) for name in self.files}
+        missing = [name for name, digest in found.items() if digest is None]
         if missing:
             raise DataError(
                 f"{root} lacks {count(len(missing), 'file')} of the episodes ({some(missing, 3)}), which were frozen on "
                 f"'{self.data}'; give that data set"
             )
-        changed = [name for name, digest in self.files.items() if sha256(root / name) != digest]
+        changed = [name for name, digest in self.files.items() if found[name] != digest]
         if changed:
             raise DataError(
                 f"{count(len(changed), 'file')} in {root} changed since the episodes were frozen ({some(changed, 3)}); restore "
                 "them, or freeze episodes anew"
             )
+
+
+def _digest(path: Path) -> str | None:
+    """What a file, or a place in one, is known by; None where it is not there or cannot be read."""
+    try:
+        return digest_of(path)
+    except DataError:
+        return None

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
-from delineate.common.files import sha256, write_json
+from delineate.common.files import write_json
 from delineate.data.cases.turned import stated, turned_apart
 from delineate.data.core import labels
 from delineate.data.core.findings import count
@@ -26,7 +26,7 @@ from delineate.data.core.label_table import parse_labels
 from delineate.data.core.manifest import IGNORE, Case, ClassTable
 from delineate.data.core.mask_values import mask_values
 from delineate.data.formats.from_pillow import pillow_mask
-from delineate.data.formats.registry import read_image, read_mask, read_raw_labels
+from delineate.data.formats.registry import digest_of, read_image, read_mask, read_raw_labels
 from delineate.data.layouts.source import DataSource, as_source
 from delineate.inference.given import as_pixels
 
@@ -131,7 +131,7 @@ class Support:
     def save(self, folder: Path) -> None:
         """Write `support.json`: which files were shown, by name and SHA-256, and the classes they show. Atomic."""
         shown = [
-            {"image": str(image), "image_sha256": sha256(image), "mask": str(mask), "mask_sha256": sha256(mask)}
+            {"image": str(image), "image_sha256": digest_of(image), "mask": str(mask), "mask_sha256": digest_of(mask)}
             for image, mask in self.files
         ]
         write_json(folder / FILE_NAME, {"classes": list(self.classes.names), "support": shown})

@@ -21,7 +21,17 @@ class FolderOptions(TypedDict, total=False):
             panel=PANEL,
         ),
     ]
-    masks: Annotated[str | None, Option(help="The masks, likewise.", metavar="FOLDER", panel=PANEL)]
+    masks: Annotated[
+        str | None, Option(help="The masks, likewise; or files of outlines (JSON).", metavar="FOLDER", panel=PANEL)
+    ]
+    unmarked: Annotated[
+        Literal["background", "unlabeled"] | None,
+        Option(
+            help="With files of outlines: images on which nothing is marked are all background, or unlabeled.",
+            shown="as such files mean it",
+            panel=PANEL,
+        ),
+    ]
 
 
 class LabelledOptions(FolderOptions, total=False):

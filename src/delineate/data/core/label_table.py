@@ -12,7 +12,7 @@ colors: {nucleus: "#ff8800"} # for overlays; not needed
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -104,6 +104,14 @@ def parse_labels(given: str | Path) -> LabelTable:
             raise DataError(f"--labels: '{part.strip()}' is no 'value=name'; {_EXAMPLE}")
         entries.append((name, values))
     return _table(entries, "--labels")
+
+
+def classes_of(entries: Sequence[tuple[str, int]], origin: str) -> ClassTable:
+    """The class table of names with their values, which a data set itself brings. Several values of one name are one class.
+
+    Raises `DataError` with the origin: names that cannot be used, too many of them, none beside the background.
+    """
+    return _table(entries, origin).classes
 
 
 def read_labels_file(path: Path) -> LabelTable:
@@ -207,7 +215,7 @@ def _pairs(labels: Mapping[Any, Any], path: Path) -> Iterable[tuple[str, Any]]:
             yield name, one
 
 
-def _table(entries: list[tuple[str, Any]], origin: str, colors: Any = None) -> LabelTable:
+def _table(entries: Sequence[tuple[str, Any]], origin: str, colors: Any = None) -> LabelTable:
     """Checked and put in order. Raises `DataError` with the origin."""
 
     def wrong(text: str) -> NoReturn:

@@ -106,7 +106,11 @@ def _opened(report: CheckReport, source: DataSource) -> Manifest:
     """As `DataSource.manifest`, with a folder's faults as findings."""
     if source.is_manifest:
         return Manifest.load(source.path)
-    match = match_table(source.path) if source.is_table else recognise(source.path, source.images, source.masks)
+    match = (
+        match_table(source.path)
+        if source.is_table
+        else recognise(source.path, source.images, source.masks, source.unmarked)
+    )
     report.findings += match.findings
     return to_manifest(match)
 

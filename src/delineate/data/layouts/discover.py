@@ -10,11 +10,13 @@ from pathlib import Path
 from delineate.common.errors import DataError
 from delineate.common.paths import usable_names
 from delineate.data.core.findings import Finding, raise_errors, some
-from delineate.data.core.manifest import Case, Manifest
+from delineate.data.core.manifest import Case, ClassTable, Manifest
 from delineate.data.core.words import printable
 from delineate.data.formats.archives import packed_stem
 from delineate.data.formats.images import is_volume
 from delineate.data.formats.registry import reads_volume
+from delineate.data.layouts.annotations.found import Unmarked
+from delineate.data.layouts.annotations.sets import find_annotated, named_files
 from delineate.data.layouts.archive_sets import Found, find_array_files, find_packed
 from delineate.data.layouts.groups import with_groups
 from delineate.data.layouts.pictures import Pictures, find_pictures
@@ -49,11 +51,15 @@ class Match:
     """What the cases' paths are relative to: the folder, or one above it where the user named another."""
     channels: tuple[str, ...] = ()
     """Names of the channels, where each is a file of its own."""
+    classes: ClassTable = field(default_factory=ClassTable)
+    """With raw values, where the files of the data set itself say what these mean."""
 
 
-def discover(folder: Path, images: str | None = None, masks: str | None = None) -> Manifest:
+def discover(
+    folder: Path, images: str | None = None, masks: str | None = None, unmarked: Unmarked | None = None
+) -> Manifest:
     """Recognise a folder's layout → its manifest, without hashes and label rule. Raises `DataError` on the first fault."""
-    match = recognise(folder, images, masks)
+    match = recognise(folder, images, masks, unmarked)
     raise_errors(match.findings)
     return to_manifest(match)
 
@@ -68,22 +74,31 @@ def to_manifest(match: Match) -> Manifest:
         layout=match.layout,
         split_origin=match.split_origin,
         grouping=match.grouping,
+        classes=match.classes,
         channels=match.channels,
         cases=cases,
         notes=notes,
     )
 
 
-def recognise(folder: Path, images: str | None = None, masks: str | None = None) -> Match:
+def recognise(
+    folder: Path, images: str | None = None, masks: str | None = None, unmarked: Unmarked | None = None
+) -> Match:
     """What the folder holds, with all faults as findings.
 
-    `images`, `masks`: the folders that hold them, where their names leave that open: a name inside `folder`, a path, or a pattern.
+    `images`, `masks`: the folders that hold them, where their names leave that open: a name inside `folder`, a path, or a pattern;
+    `masks` also names files of outlines. `unmarked`: what images are on which such files mark nothing.
     Raises `DataError` when the folder is missing, when nothing is recognised, and where two folders could be meant.
     """
     if packed_stem(folder) and folder.is_file():
         return _packed_file(folder.resolve(), images, masks)
     _check_folder(folder)
     tree = walk(folder.resolve())
+    named = named_files(tree, masks)
+    if named and (match := _annotated(tree, images, unmarked, named)) is not None:
+        return match
+    if named and named[0].suffix.lower() == ".json":
+        raise DataError(f"--masks: {named[0]} holds no outlines that are read (of COCO, labelme or YOLO)")
     if not tree.images or _names_volumes(tree, images, masks):
         match = _volumes(tree, images, masks)
         if match is not None:
@@ -92,6 +107,8 @@ def recognise(folder: Path, images: str | None = None, masks: str | None = None)
         return _complete(tree, _packed(found, tree.root), [])
     selection = select(tree, images, masks)
     match = _pairs(tree, tree.images, selection)
+    if match is None and not masks:
+        match = _annotated(tree, images, unmarked)
     if match is None and not selection.given:
         packed = find_packed(tree.root)
         if packed is not None:
@@ -148,6 +165,19 @@ def _names_volumes(tree: Tree, images: str | None, masks: str | None) -> bool:
         return False
 
 
+def _annotated(tree: Tree, images: str | None, unmarked: Unmarked | None, named: Sequence[Path] = ()) -> Match | None:
+    """Images whose masks are outlines in files of labeling tools; None where there are none."""
+    chosen = select(tree, images, None)
+    bare = unlabelled_files(tree.images)
+    files = [item.file for item in chosen.items] if images else [file for file in tree.images if file not in bare]
+    found = find_annotated(tree, files, unmarked, named)
+    if found is None:
+        return None
+    cases, origin, faults = _listed(tree, found.cases, found.split_origin)
+    match = Match(found.layout, cases, [*found.findings, *faults], origin, root=tree.root, classes=found.classes)
+    return _complete(tree, match, bare)
+
+
 def _complete(tree: Tree, match: Match, bare: Sequence[File]) -> Match:
     """The match with the unlabelled cases, with groups, and with what the walk has found."""
     match.findings = [*tree.findings, *match.findings]
@@ -166,18 +196,9 @@ def _pairs(tree: Tree, files: Sequence[File], selection: Selection) -> Match | N
     found = find_pictures(items, selection.root)
     if found is None:
         return None
-    findings = [*found.findings]
-    cases, origin, root = found.cases, found.split_origin, selection.root
-    if len({case.split for case in cases}) == 1 and has_lists(tree.root):
-        origin = ""  # one folder called `train` around all cases divides nothing; the lists do
-        cases = [case.model_copy(update={"split": None}) for case in cases]
-    if cases and not origin:
-        cases, faults = apply_lists(tree.root, cases)
-        findings += faults
-        listed = any(case.split and case.masks for case in cases)
-        origin = "files" if listed else ""
-    elif origin and (lists := has_lists(tree.root)):
-        findings.append(Finding("warning", f"{some(lists)} not used: the splits are those of the {origin}"))
+    root = selection.root
+    cases, origin, faults = _listed(tree, found.cases, found.split_origin)
+    findings = [*found.findings, *faults]
     if cases and not origin:
         cases, origin = found.split_by_name(cases)
     findings += unused(tree, found, bare)
@@ -190,6 +211,19 @@ def _pairs(tree: Tree, files: Sequence[File], selection: Selection) -> Match | N
         Match(VOLUMES if volumes else _layout(found), cases, findings, origin, root=root, channels=found.channels),
         bare,
     )
+
+
+def _listed(tree: Tree, cases: list[Case], origin: str) -> tuple[list[Case], str, list[Finding]]:
+    """The cases with the splits of lists beside them, where nothing else divides them; and where the splits come from then."""
+    if len({case.split for case in cases}) == 1 and has_lists(tree.root):
+        origin = ""  # one folder called `train` around all cases divides nothing; the lists do
+        cases = [case.model_copy(update={"split": None}) for case in cases]
+    if cases and not origin:
+        cases, findings = apply_lists(tree.root, cases)
+        return cases, "files" if any(case.split and case.masks for case in cases) else "", findings
+    if origin and (lists := has_lists(tree.root)):
+        return cases, origin, [Finding("warning", f"{some(lists)} not used: the splits are those of the {origin}")]
+    return cases, origin, []
 
 
 def _layout(found: Pictures) -> str:

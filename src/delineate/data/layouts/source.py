@@ -13,6 +13,7 @@ from delineate.data.core.findings import count
 from delineate.data.core.grouping import EACH, describe_rule, group_cases
 from delineate.data.core.label_table import find_labels, parse_labels
 from delineate.data.core.manifest import Manifest
+from delineate.data.layouts.annotations.found import Unmarked
 from delineate.data.layouts.discover import discover
 from delineate.data.layouts.tables import manifest_of_table
 
@@ -36,6 +37,8 @@ class DataSource:
     group_by: str | None = None
     """A rule of `data.core.grouping`: what belongs together. None: what folders and names tell."""
     join: Join = "near"
+    unmarked: Unmarked | None = None
+    """Of data sets whose masks are outlines in files: what an image is on which nothing is marked. None: as such files mean it."""
 
     def __post_init__(self) -> None:
         """Take paths as text and text as paths, as Python's users give them. Raises `DataError` for an unknown `join`."""
@@ -45,6 +48,10 @@ class DataSource:
             object.__setattr__(self, name, os.fspath(value) if isinstance(value, os.PathLike) else value)
         if self.join not in get_args(Join):
             raise DataError(f"unknown join '{self.join}': {did_you_mean(str(self.join), get_args(Join))}")
+        if self.unmarked is not None and self.unmarked not in get_args(Unmarked):
+            raise DataError(
+                f"unknown --unmarked '{self.unmarked}': {did_you_mean(str(self.unmarked), get_args(Unmarked))}"
+            )
 
     @property
     def is_manifest(self) -> bool:
@@ -67,7 +74,7 @@ class DataSource:
         elif self.is_table:
             manifest = manifest_of_table(self.path)
         else:
-            manifest = discover(self.path, self.images, self.masks)
+            manifest = discover(self.path, self.images, self.masks, self.unmarked)
         return self.named(self.grouped(manifest))
 
     def named(self, manifest: Manifest) -> Manifest:
@@ -100,7 +107,8 @@ class DataSource:
     def check(self) -> None:
         """Raise `DataError` for options that mean nothing with what `path` is."""
         if self.is_manifest or self.is_table:
-            given = [name for name, value in (("--images", self.images), ("--masks", self.masks)) if value]
+            said = {"--images": self.images, "--masks": self.masks, "--unmarked": self.unmarked}
+            given = [name for name, value in said.items() if value]
             if given:
                 what = "a manifest" if self.is_manifest else "a table"
                 raise DataError(f"{self.path} is {what}, which names every file; leave out {' and '.join(given)}")

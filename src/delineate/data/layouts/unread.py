@@ -14,6 +14,7 @@ from delineate.data.formats.registry import reads_volume, volume_suffix, what_is
 from delineate.data.layouts.selection import Selection
 from delineate.data.layouts.tree import Tree
 
+_EXPORT = "export them as COCO, or as masks: one PNG for each image, with its name, in a folder masks/"
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
 
 
@@ -74,16 +75,16 @@ def _polygons(tree: Tree) -> str:
     beside = [path for path in jsons if path.with_suffix("") in stems]
     outlines = beside or [path for path in jsons if "annotation" in path.name.lower() or "coco" in path.name.lower()]
     if outlines:
-        kind = "outlines of a labelling tool, one file for each image" if beside else "outlines in one JSON file"
+        kind = "a file for each" if beside else "a file beside them"
         return (
-            f"{tree.root} has images and {kind} ({outlines[0].name}), which are not read yet; "
-            "export them as masks: one PNG for each image, with its name, in a folder masks/"
+            f"{tree.root} has images and {kind} ({outlines[0].name}) that holds no outlines of COCO or labelme, which are read; "
+            f"{_EXPORT}"
         )
     texts = [path for path in tree.others if path.suffix.lower() == ".txt" and _is_masks(path, tree)]
     if texts:
         return (
-            f"{texts[0].parent} holds text files ({texts[0].name}) as YOLO writes outlines, which are not read yet; "
-            "export them as masks: one PNG for each image, with its name, in a folder masks/"
+            f"{texts[0].parent} holds text files ({texts[0].name}) that are no outlines of YOLO for the images beside them; "
+            f"{_EXPORT}"
         )
     return ""
 

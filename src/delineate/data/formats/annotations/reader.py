@@ -1,0 +1,87 @@
+"""Masks of labeling tools as a format: each has an address in a file of outlines, and is drawn when its pixels are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.common.errors import DataError
+from delineate.data.core.input_spec import Pixels
+from delineate.data.core.mask_values import RawMask
+from delineate.data.formats.annotations import coco, labelme, yolo
+from delineate.data.formats.annotations.address import NOTHING, AnnotationAddress
+from delineate.data.formats.annotations.drawing import Drawing
+from delineate.data.formats.annotations.outlines import painted
+from delineate.data.formats.contract import DEFAULT_MAX_PIXELS, GRAY, ImageHandle, Kind, Reader
+from delineate.data.formats.pictures import PictureHandle
+
+_DRAWINGS: Mapping[str, Callable[[AnnotationAddress], Drawing]] = {
+    coco.KIND: coco.coco_drawing,
+    labelme.KIND: labelme.labelme_drawing,
+    yolo.KIND: yolo.yolo_drawing,
+    NOTHING: lambda address: Drawing(address.size or (0, 0), ()),
+}
+
+
+class DrawnHandle(ImageHandle):
+    """A mask that is drawn from outlines."""
+
+    def __init__(self, path: Path, drawing: Drawing) -> None:
+        self.path, self.shape, self._drawing = path, drawing.size, drawing
+
+    @cached_property
+    def _pixels(self) -> NDArray[np.uint8] | NDArray[np.uint16]:
+        return painted(self._drawing.marks, self._drawing.size)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self._pixels.dtype
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        return GRAY
+
+    def read(self) -> Pixels:
+        return self._pixels
+
+    def slice(self, axis: int, index: int) -> Pixels:
+        if index:
+            raise IndexError(f"a picture has one slice, not a slice {index}")
+        return self._pixels
+
+    def labels(self) -> RawMask:
+        return RawMask(self._pixels)
+
+    def digest(self) -> str:
+        return self._drawing.digest()
+
+
+class Annotations(Reader):
+    """Addresses in files of outlines; the files themselves are many masks, or none, and not opened."""
+
+    name = "annotations"
+    suffixes = ()
+    kind: ClassVar[Kind] = "packed"
+
+    def sniff(self, path: Path, first: bytes) -> bool:
+        return AnnotationAddress.parse(path) is not None
+
+    def open(self, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageHandle:
+        address = AnnotationAddress.parse(path)
+        if address is not None and address.kind == labelme.EMBEDDED:
+            return PictureHandle(path, labelme.embedded_image(address.file), max_pixels)
+        if address is None or address.kind not in _DRAWINGS:
+            raise DataError(f"{path} is no mask in a file of outlines; start from the folder that holds it")
+        drawing = _DRAWINGS[address.kind](address)
+        height, width = drawing.size
+        if height * width > max_pixels:
+            raise DataError(
+                f"{path} has {width}×{height} pixels, above the limit of {max_pixels / 1e6:g} megapixels; "
+                "raise it with --max-megapixels if the machine's memory allows"
+            )
+        return DrawnHandle(path, drawing)

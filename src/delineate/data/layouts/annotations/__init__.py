@@ -1,0 +1,1 @@
+"""Folders whose masks are outlines in files of labeling tools → cases."""

@@ -1,0 +1,101 @@
+"""What files of outlines turned into, and what all kinds of them share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Literal, get_args
+
+from delineate.data.core.findings import Finding, count, some
+from delineate.data.core.manifest import Case, ClassTable
+from delineate.data.core.manifest import Split as SplitName
+from delineate.data.core.naming import unique_names
+from delineate.data.formats.annotations.drawing import Drawing
+from delineate.data.formats.annotations.outlines import hidden
+from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
+from delineate.data.layouts.tree import File
+
+Unmarked = Literal["background", "unlabeled"]
+"""What an image is on which nothing is marked: all background, or not looked at yet."""
+LOOKED_AT = 200
+"""Images with several classes in which overlaps are looked for."""
+RULE = "a pixel belongs to an outline when its center lies inside"
+
+
+@dataclass
+class AnnotatedSet:
+    """The cases of a data set whose masks are outlines."""
+
+    layout: str
+    cases: list[Case]
+    findings: list[Finding]
+    split_origin: str = ""
+    classes: ClassTable = field(default_factory=ClassTable)
+    """With the values that the masks have."""
+
+
+@dataclass(frozen=True)
+class Labeled:
+    """An image of such a data set."""
+
+    image: File
+    mask: str
+    """Its address, also where nothing is marked."""
+    split: SplitName | None = None
+    presumed: Unmarked | None = None
+    """Where nothing is marked: what that means, unless the user says otherwise. None: something is."""
+
+
+def cases_of(found: Sequence[Labeled], root: Path, unmarked: Unmarked | None) -> tuple[list[Case], list[Finding]]:
+    """The images as cases. What those are on which nothing is marked is said, and how to have them read the other way.
+
+    Where most of them are background only by presumption, the work may be unfinished: that is an error, which asks.
+    """
+    found = sorted(found, key=lambda one: (one.image.stem, one.image.parts))
+    names = unique_names([(one.image.stem, one.image.parts) for one in found])
+    cases: list[Case] = []
+    bare: dict[Unmarked, list[str]] = {"background": [], "unlabeled": []}
+    for name, one in zip(names, found, strict=True):
+        meaning = one.presumed and (unmarked or one.presumed)
+        if meaning is not None:
+            bare[meaning].append(name)
+        masks = () if meaning == "unlabeled" else (one.mask,)
+        split: SplitName | None = one.split if masks or one.split is None else "train"
+        cases.append(Case(id=name, images=(one.image.path.relative_to(root).as_posix(),), masks=masks, split=split))
+    if unmarked is None and 2 * len(bare["background"]) > len(found):
+        return cases, [_unclear(len(bare["background"]), len(found), root)]
+    return cases, [_told(meaning, bare[meaning], len(found), root) for meaning in get_args(Unmarked) if bare[meaning]]
+
+
+def _unclear(bare: int, number: int, root: Path) -> Finding:
+    text = f"{bare} of {count(number, 'image')} in {root} have nothing marked on them: background, or not labeled yet?"
+    mend = "say which: --unmarked background, or --unmarked unlabeled for methods that learn from images without masks"
+    return Finding("error", text, mend)
+
+
+def _told(meaning: Unmarked, bare: Sequence[str], number: int, root: Path) -> Finding:
+    other, what = ("unlabeled", "all background") if meaning == "background" else ("background", "unlabeled")
+    text = f"nothing is marked on {len(bare)} of {count(number, 'image')} in {root}, which are read as {what}: {some(bare, 3)}"
+    return Finding("note", text, f"--unmarked {other} reads them the other way")
+
+
+def overlaps(drawings: Iterable[tuple[str, Drawing]]) -> list[Finding]:
+    """A note of objects of different classes that lie over each other: which is on top is a rule. `drawings`: with their names."""
+    several = ((name, one) for name, one in drawings if len({mark.value for mark in one.marks}) > 1)
+    small = ((name, one) for name, one in several if one.size[0] * one.size[1] <= DEFAULT_MAX_PIXELS)
+    seen = list(islice(small, LOOKED_AT))
+    hit = [name for name, one in seen if hidden(one.marks, one.size)]
+    if not hit:
+        return []
+    among = f" of the {LOOKED_AT} looked at" if len(seen) == LOOKED_AT else ""
+    text = f"objects of different classes overlap in {count(len(hit), 'image')}{among} ({some(hit, 3)})"
+    return [Finding("note", f"{text}: the later in the file is on top")]
+
+
+def unused_images(root: Path, images: Sequence[File], used: Iterable[Path], why: str) -> list[Finding]:
+    """A note of images that no file of outlines is of."""
+    known = set(used)
+    rest = [file.path.relative_to(root).as_posix() for file in images if file.path not in known]
+    return [Finding("note", f"{count(len(rest), 'image')} {why}, not used: {some(rest, 3)}")] if rest else []
