@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from typer import BadParameter
@@ -52,8 +53,8 @@ class Verb(TyperCommand):
 
 def _kept(ctx: Any) -> str:
     kept = KEPT[_name(ctx)]
-    out = ctx.params.get("out")
-    return _STARTED if kept == _TRAINING and out is not None and (out / "run.json").is_file() else kept
+    out = ctx.params.get("out")  # a path, or with earlier versions of Typer still the word that was typed
+    return _STARTED if kept == _TRAINING and out is not None and Path(out, "run.json").is_file() else kept
 
 
 def _name(ctx: Any) -> str:
