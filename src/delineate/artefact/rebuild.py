@@ -13,6 +13,7 @@ from safetensors import safe_open
 from delineate.common.errors import ArtefactError, DelineateError
 from delineate.methods import registry
 from delineate.methods.contract import Method
+from delineate.nn.without_memory import without_memory
 
 Shapes = dict[str, tuple[int, ...]]
 """Of parameters and buffers, by name."""
@@ -46,7 +47,7 @@ def rebuild(file: Path, method: str, *, classes: int, in_channels: int, options:
 def _planned(build: Callable[[], Method]) -> Shapes | None:
     """The parameters that a method will have; None for one that cannot be built without memory."""
     try:
-        with torch.device("meta"):
+        with without_memory():
             return _shapes_of(build())
     except DelineateError:
         raise

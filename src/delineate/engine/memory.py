@@ -13,6 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from delineate.common.errors import DeviceError, RecipeError
 from delineate.methods.contract import Method
+from delineate.nn.without_memory import without_memory
 
 GIB = 2**30
 
@@ -29,7 +30,7 @@ def training_bytes(build: Callable[[], Method], batch: int, size: tuple[int, int
         kept[tensor.untyped_storage()._cdata] = tensor
         return tensor
 
-    with torch.device("meta"), torch.random.fork_rng(devices=[]):
+    with without_memory(), torch.random.fork_rng(devices=[]):
         method = build().train()
     # Built on the meta device, since some of timm's networks read numbers from tensors while they are built.
     with FakeTensorMode(allow_non_fake_inputs=True):

@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
-
 from delineate.common.config import merge
 from delineate.common.errors import RecipeError, TrainingError
 from delineate.common.files import read_json, write_json, write_text
@@ -27,6 +25,7 @@ from delineate.engine.request import TrainRequest
 from delineate.methods import registry
 from delineate.methods.contract import Budget, Decision, Method
 from delineate.nn.counting import count_cost
+from delineate.nn.without_memory import without_memory
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ def _budget(recipe: Recipe, classes: int, in_channels: int) -> Budget:
         return training_bytes(lambda: build(options), batch, size, moments=moments)
 
     def flops_of(options: Mapping[str, Any], size: tuple[int, int]) -> float:
-        with torch.device("meta"):
+        with without_memory():
             method = build(options)
         return float(count_cost(method, in_channels=in_channels, size=size).flops)
 

@@ -7,10 +7,9 @@ from dataclasses import asdict, dataclass
 from operator import attrgetter
 from typing import Any
 
-import torch
-
 from delineate.methods import registry
 from delineate.methods.contract import Method
+from delineate.nn.without_memory import without_memory
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def _row(name: str) -> MethodRow:
 
 def _skeleton(name: str, recipe: Mapping[str, Any]) -> Method:
     """The method as a preset makes it, without memory for its weights."""
-    with torch.device("meta"):
+    with without_memory():
         return registry.build(name, options=recipe.get("method"))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,6 +27,7 @@ from torch import Tensor, nn
 from delineate.common.errors import DelineateError, RecipeError
 from delineate.common.names import did_you_mean
 from delineate.nn.blocks import pad_to_multiple
+from delineate.nn.without_memory import without_memory
 
 
 class EncoderOptions(BaseModel):
@@ -110,10 +112,11 @@ class Encoder(nn.Module):
         return shaped
 
 
+@cache
 def pyramid(name: str) -> tuple[int, ...]:
     """Reductions of all feature maps that the encoder `name` can give, without building its weights. Raises as `Encoder`."""
     check_name(name)
-    with torch.device("meta"):
+    with without_memory():
         info: Any = _features(name, 3, 1, None, pretrained=False).feature_info
     return tuple(level["reduction"] for level in info.info)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
-import torch
-
 from delineate.common.errors import DataError, DelineateError, RecipeError
 from delineate.data.cases.census import Census
 from delineate.data.core.manifest import Manifest
@@ -15,6 +13,7 @@ from delineate.engine.plan import build_method
 from delineate.engine.recipe import Recipe, resolve
 from delineate.engine.run import make_fabric
 from delineate.methods import registry
+from delineate.nn.without_memory import without_memory
 from delineate.studies.plan import Entrant
 
 
@@ -57,7 +56,7 @@ def _check_fit(recipe: Recipe, manifest: Manifest, census: Census) -> None:
     with suppress(
         NotImplementedError, RuntimeError, TypeError, ValueError
     ):  # not every network can be built without memory
-        with torch.device("meta"):
+        with without_memory():
             method = build_method(settled, manifest.classes.outputs, spec)
         settled.check_stages(method.stages())
 
