@@ -95,7 +95,7 @@ REFUSED: dict[str, tuple[Names, str]] = {
         spread("patient1/patient1_2CH_ED{,_gt}.mhd"),
         r"patient1 holds 2 volumes .*not readable yet; convert them to \.nii\.gz",
     ),
-    "an archive": (["set.zip"], r"holds an archive \(set\.zip\); unpack it"),
+    "an archive": (["set.zip"], r"holds an archive \(set\.zip\): give it in place of the folder"),
 }
 
 

@@ -38,6 +38,12 @@ def check_seed(value: int | None) -> int | None:
 
 def source(data: Path, **said: str | None) -> DataSource:
     """The data set that its options (`delineate.requests.data`) describe."""
-    from delineate.data.layouts.source import DataSource
+    from rich.console import Console
 
-    return DataSource(data, **said)  # type: ignore[arg-type]
+    from delineate.data.layouts.source import DataSource, as_source
+
+    console = Console(stderr=True)
+    return as_source(
+        DataSource(data, **said),  # type: ignore[arg-type]
+        lambda line: console.print(line, highlight=False, soft_wrap=True, markup=False),
+    )

@@ -7,17 +7,15 @@ the folder when nothing else is in it; a link is never followed.
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from delineate.common.cache_folder import SUBFOLDER as SUBFOLDER  # who asks for the place finds its name here
+from delineate.common.cache_folder import user_cache_folder
 from delineate.common.errors import DelineateError
 
-SUBFOLDER = "delineate-cache"
-"""Of the folder that the user names, or of this system's cache folder."""
 INDEX = "index.json"
 MARKER = "made-by-delineate"
 
@@ -29,25 +27,6 @@ _TEXT = "A cache entry of Delineate. It may be deleted: it is made again when it
 def cache_place(folder: Path | None) -> Path:
     """The folder of all entries, below `folder` or the user's own cache."""
     return (folder or user_cache_folder()) / SUBFOLDER
-
-
-def user_cache_folder() -> Path:
-    """Where this system's users keep caches, with our name: `XDG_CACHE_HOME` is followed where it is an absolute path, as its
-    specification says. Raises `DelineateError` where the user has no home folder."""
-    named = os.environ.get("XDG_CACHE_HOME", "")
-    if sys.platform not in ("win32", "darwin") and Path(named).is_absolute():
-        return Path(named) / "delineate"
-    try:
-        home = Path.home()
-    except RuntimeError as error:
-        raise DelineateError(
-            "no folder is known for the cache, since this user has no home folder; name one with --cache-dir"
-        ) from error
-    if sys.platform == "win32":
-        return home / "AppData" / "Local" / "delineate" / "cache"
-    if sys.platform == "darwin":
-        return home / "Library" / "Caches" / "delineate"
-    return home / ".cache" / "delineate"
 
 
 def entries(place: Path) -> Iterator[Path]:

@@ -80,7 +80,8 @@ def check(
     """
     source = as_source(data)
     source.check()
-    report = CheckReport(source.path)
+    report = CheckReport(source.archive or source.path)
+    report.findings += [Finding("note", note) for note in source.notes]
     try:
         manifest = source.named(_opened(report, source))
     except DataError as error:

@@ -13,6 +13,7 @@ from delineate.data.core.findings import Finding, raise_errors, some
 from delineate.data.core.manifest import Case, ClassTable, Manifest
 from delineate.data.core.words import printable
 from delineate.data.formats.archives import packed_stem
+from delineate.data.formats.containers import is_unread_archive
 from delineate.data.formats.images import is_volume
 from delineate.data.formats.registry import reads_volume
 from delineate.data.layouts.annotations.found import Unmarked
@@ -26,7 +27,7 @@ from delineate.data.layouts.selection import Selection, select
 from delineate.data.layouts.split_lists import apply_lists, has_lists
 from delineate.data.layouts.tree import File, Tree, walk
 from delineate.data.layouts.unlabelled import add_unlabelled, unlabelled_files
-from delineate.data.layouts.unread import ARCHIVES, unread
+from delineate.data.layouts.unread import unread
 from delineate.data.layouts.unused import unused
 
 VOLUMES = "NIfTI volumes"
@@ -258,8 +259,10 @@ def _check_folder(folder: Path) -> None:
         raise DataError(
             f"the path {printable(folder.resolve())} is not UTF-8; rename the folder: manifests are written in UTF-8"
         )
-    if folder.suffix.lower() in ARCHIVES:
-        raise DataError(f"{folder} is an archive; unpack it and give the folder")
+    if is_unread_archive(folder) and folder.is_file():
+        raise DataError(
+            f"{folder} is an archive of a kind that is not read; unpack it and give the folder, or pack it as .zip"
+        )
     if not folder.is_dir():
         raise DataError(
             f"{folder} is a file; give the folder that holds images and masks, a manifest.json or a CSV file"

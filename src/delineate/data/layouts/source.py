@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -13,9 +14,11 @@ from delineate.data.core.findings import count
 from delineate.data.core.grouping import EACH, describe_rule, group_cases
 from delineate.data.core.label_table import find_labels, parse_labels
 from delineate.data.core.manifest import Manifest
+from delineate.data.formats.containers import is_archive
 from delineate.data.layouts.annotations.found import Unmarked
 from delineate.data.layouts.discover import discover
 from delineate.data.layouts.tables import manifest_of_table
+from delineate.data.layouts.unpacked import unpacked
 
 Join = Literal["near", "exact", "none"]
 """Which copies of a picture belong into one split: near duplicates too, equal pictures alone, or neither."""
@@ -26,7 +29,8 @@ class DataSource:
     """A data set, and how it is to be understood where its files leave that open."""
 
     path: Path
-    """A folder of images and masks, a manifest.json, or a CSV file with the columns `image` and `mask`."""
+    """A folder of images and masks, a packed file (.npz, HDF5), a manifest.json, a CSV file with the columns `image` and `mask`; or
+    a zip or tar file of one of these, until `as_source` has unpacked it."""
     images: str | None = None
     """The folder with the images: its name inside `path`, or a path. None: recognised by its name."""
     masks: str | None = None
@@ -39,6 +43,8 @@ class DataSource:
     join: Join = "near"
     unmarked: Unmarked | None = None
     """Of data sets whose masks are outlines in files: what an image is on which nothing is marked. None: as such files mean it."""
+    archive: Path | None = None
+    """What `path` was unpacked from."""
 
     def __post_init__(self) -> None:
         """Take paths as text and text as paths, as Python's users give them. Raises `DataError` for an unknown `join`."""
@@ -75,7 +81,13 @@ class DataSource:
             manifest = manifest_of_table(self.path)
         else:
             manifest = discover(self.path, self.images, self.masks, self.unmarked)
+        manifest = manifest.model_copy(update={"notes": (*self.notes, *manifest.notes)})
         return self.named(self.grouped(manifest))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How an archive was read, in a line; none of what is no archive."""
+        return () if self.archive is None else (f"{self.archive.name} was unpacked into {self.path}",)
 
     def named(self, manifest: Manifest) -> Manifest:
         """The manifest with what is said of its mask values: by `labels`, or by a table that lies beside masks not read yet.
@@ -114,6 +126,12 @@ class DataSource:
                 raise DataError(f"{self.path} is {what}, which names every file; leave out {' and '.join(given)}")
 
 
-def as_source(data: Path | str | DataSource) -> DataSource:
-    """A path as a source of which nothing is said; a source as it is."""
-    return data if isinstance(data, DataSource) else DataSource(Path(data))
+def as_source(data: Path | str | DataSource, announce: Callable[[str], None] = lambda _: None) -> DataSource:
+    """A path as a source of which nothing is said; a source as it is. A zip or tar file becomes the folder with its files.
+
+    `announce`: told before anything is unpacked. Raises `DataError` for an archive that cannot be unpacked.
+    """
+    source = data if isinstance(data, DataSource) else DataSource(Path(data))
+    if source.archive is None and is_archive(source.path) and source.path.is_file():
+        return replace(source, path=unpacked(source.path, announce), archive=source.path)
+    return source

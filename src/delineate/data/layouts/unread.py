@@ -9,13 +9,13 @@ from delineate.common.errors import DataError
 from delineate.data.core.findings import count, raise_errors, some
 from delineate.data.core.grouping import read_table
 from delineate.data.core.words import Role, ending, folder_word
+from delineate.data.formats.containers import is_archive, is_unread_archive
 from delineate.data.formats.images import is_volume
 from delineate.data.formats.registry import reads_volume, volume_suffix, what_is_read
 from delineate.data.layouts.selection import Selection
 from delineate.data.layouts.tree import Tree
 
 _EXPORT = "export them as COCO, or as masks: one PNG for each image, with its name, in a folder masks/"
-ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
 
 
 def unread(tree: Tree, selection: Selection) -> DataError:
@@ -153,9 +153,10 @@ def _other(tree: Tree) -> str:
     seen = sorted(
         path.name + ("/" if path.is_dir() else "") for path in root.iterdir() if not path.name.startswith(".")
     )
-    archives = [name for name in seen if name.lower().endswith(ARCHIVES)]
+    archives = [name for name in seen if is_archive(Path(name)) or is_unread_archive(Path(name))]
     if archives and not tree.images:
-        return f"{root} holds an archive ({archives[0]}); unpack it and give the folder"
+        cure = "give it in place of the folder" if is_archive(Path(archives[0])) else "unpack it and give the folder"
+        return f"{root} holds an archive ({archives[0]}): {cure}"
     found = f"found {some(seen)}" if seen else "it is empty"
     flags = ""
     if tree.images:
