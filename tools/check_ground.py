@@ -29,7 +29,7 @@ PYTHONS = ("3.11", "3.12", "3.13")
 OLDEST = "oldest"
 EXTRAS = "[medical,hdf5,tensorboard,smp,dev]"
 """What the tests need, all of it with its oldest version."""
-BESIDE = ("LICENSE", "README.md", "CHANGELOG.md", "pyproject.toml", "constraints.txt", "Makefile")
+BESIDE = ("LICENSE", "README.md", "CHANGELOG.md", "SECURITY.md", "pyproject.toml", "constraints.txt", "Makefile")
 """What the sdist holds besides `src/` and `tests/`."""
 USE = {
     "help": ["delineate --help"],

@@ -16,6 +16,7 @@ def written_pages() -> Iterator[Page]:
         place = "index.md" if path == HOME else path.relative_to(DOCS).as_posix()
         yield Page(place, path.read_text(encoding="utf-8"), path)
     yield _page("changes.md", ROOT / "CHANGELOG.md")
+    yield _page("security.md", ROOT / "SECURITY.md")
     license_text = (ROOT / "LICENSE").read_text(encoding="utf-8")
     yield Page("license.md", f"# License\n\n```text\n{license_text}```\n", ROOT / "LICENSE")
 
