@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from generator.page import ROOT, Page, SiteError
 
 FENCE = re.compile(r"^(`{3,}).*?^\1`*$", re.MULTILINE | re.DOTALL)
+CODE = re.compile(r"`[^`\n]+`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
@@ -23,6 +24,11 @@ def outside_of_code(change: Callable[[str], str], text: str) -> str:
     return "".join([*done, change(text[start:])])
 
 
+def change_links(change: Callable[[str], str], text: str) -> str:
+    """`text` with `change` made to the target of every link and picture."""
+    return outside_of_code(lambda part: LINK.sub(lambda found: f"]({change(found[1])})", part), text)
+
+
 def with_links_of_the_site(pages: Iterable[Page], pictures: Iterable[Path]) -> list[Page]:
     """The pages with links as they are on the site. Raises `SiteError` for a link to a file that is no page and no picture."""
     pages = list(pages)
@@ -32,20 +38,30 @@ def with_links_of_the_site(pages: Iterable[Page], pictures: Iterable[Path]) -> l
 
 
 def _rewritten(page: Page, places: dict[Path, str]) -> Page:
-    if page.source is None:
-        return page
     source = page.source
+    if source is None:
+        return replace(page, text=outside_of_code(_bars_in_code, page.text))
 
-    def link(found: re.Match[str]) -> str:
-        path, mark, anchor = found[1].partition("#")
+    def on_the_site(link: str) -> str:
+        path, mark, anchor = link.partition("#")
         if not path or "://" in path or path.startswith("mailto:"):
-            return found[0]
+            return link
         target = Path(os.path.normpath(source.parent / path))
         if target not in places:
-            raise SiteError(f"{source.relative_to(ROOT)}: {found[1]} is no page of the site")
-        return f"]({relative(places[target], page.path)}{mark}{anchor})"
+            raise SiteError(f"{source.relative_to(ROOT)}: {link} is no page of the site")
+        return f"{relative(places[target], page.path)}{mark}{anchor}"
 
-    return replace(page, text=outside_of_code(lambda text: LINK.sub(link, text), page.text))
+    return replace(page, text=outside_of_code(_bars_in_code, change_links(on_the_site, page.text)))
+
+
+def _bars_in_code(text: str) -> str:
+    """Within code in a table a bar needs a backslash on a forge, and here it would be seen."""
+    lines = text.splitlines(keepends=True)
+    return "".join(CODE.sub(_without_backslash, line) if line.startswith("|") else line for line in lines)
+
+
+def _without_backslash(code: re.Match[str]) -> str:
+    return code[0].replace("\\|", "|")
 
 
 def relative(target: str, page: str) -> str:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from generator.home import CONTENTS, home_page
 from generator.page import DOCS, ROOT, Page
-
-HOME = DOCS / "README.md"
 
 
 def written_pages() -> Iterator[Page]:
     """All of them."""
     for path in sorted(DOCS.rglob("*.md")):
-        place = "index.md" if path == HOME else path.relative_to(DOCS).as_posix()
-        yield Page(place, path.read_text(encoding="utf-8"), path)
+        if path != CONTENTS:
+            yield _page(path.relative_to(DOCS).as_posix(), path)
+    yield home_page()
     yield _page("changes.md", ROOT / "CHANGELOG.md")
     yield _page("security.md", ROOT / "SECURITY.md")
     license_text = (ROOT / "LICENSE").read_text(encoding="utf-8")

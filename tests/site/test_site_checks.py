@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from generator.built import check_site
+from generator.home import home_page
 from generator.navigation import navigation
 from generator.page import DOCS, ROOT, Page, SiteError
 from generator.rewriting import with_links_of_the_site
@@ -57,10 +58,24 @@ def test_links_become_those_of_the_site():
     assert made[0].text == text.replace("../README.md", "../index.md")
 
 
+def test_bars_in_code_of_a_table_lose_their_backslash():
+    made = with_links_of_the_site([Page("a.md", "| `a\\|b` | c\\|d |\n\n`a\\|b`\n", None)], [])
+    assert made[0].text == "| `a|b` | c\\|d |\n\n`a\\|b`\n"
+
+
 def test_a_link_to_what_is_no_page_is_refused():
     page = Page("changes.md", "[code](src/delineate/cli/root.py)", ROOT / "CHANGELOG.md")
     with pytest.raises(SiteError, match=r"CHANGELOG.md: src/delineate/cli/root.py is no page of the site"):
         with_links_of_the_site([page], [])
+
+
+def test_the_first_page_has_the_parts_of_the_readme_that_it_names(monkeypatch):
+    page = home_page()
+    assert "## Your own images\n" in page.text
+    assert "](how-to/own-data.md)" in page.text
+    monkeypatch.setattr("generator.home.SECTIONS", ("Gone",))
+    with pytest.raises(SiteError, match=r"README.md has no section 'Gone'"):
+        home_page()
 
 
 def test_navigation_names_every_page_once():
