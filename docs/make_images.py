@@ -1,56 +1,54 @@
-"""Makes `docs/images/outlines.jpg` from a demo's output: `python docs/make_images.py demo/`.
+"""Makes the pictures of `docs/images` from phantoms: `python docs/make_images.py DEMO`, with what `delineate demo --out DEMO` made.
 
-Four test cases in each column's place of the ranking by mean Dice (12, 37, 62 and 87 % from the worst), one row per network.
+It trains a small few-shot model (a few minutes on two cores) and needs Chromium for the pictures of pages.
 """
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from PIL import Image, ImageDraw, ImageFont
+import delineate
+from pictures.augmented import draw_augmented
+from pictures.few_shot import draw_few_shot
+from pictures.outlines import METHODS, draw_outlines
+from pictures.pages import photograph
 
-from delineate.data.cases.pixels import case_mask
-from delineate.data.formats.registry import read_image
-from delineate.evaluation.predictions import read_prediction
-from delineate.evaluation.stored import Stored
-from delineate.inference.overlay import draw
-from delineate.report.scores import case_values
-from delineate.report.source import read_run
-
-OUT = Path(__file__).with_name("images") / "outlines.jpg"
-TILE, GAP = 256, 6
-PLACES = (0.125, 0.375, 0.625, 0.875)
+OUT = Path(__file__).with_name("images")
 
 
 def main(demo: Path) -> None:
-    methods = ("condseg", "unet")
-    dice = {name: case_values(Stored.read(demo / f"{name}-test" / "evaluation"), "dice") for name in methods}
-    ranked = sorted(dice["unet"], key=lambda case: sum(dice[name][case] for name in methods))
-    chosen = [ranked[int(place * len(ranked))] for place in PLACES]
-    size = (len(chosen) * (TILE + GAP) - GAP, len(methods) * (TILE + GAP) - GAP)
-    sheet = Image.new("RGB", size, "white")
-    for row, name in enumerate(methods):
-        for column, case in enumerate(chosen):
-            tile = outlined(demo, name, case, dice[name][case])
-            sheet.paste(tile, (column * (TILE + GAP), row * (TILE + GAP)))
-    sheet.save(OUT, quality=86, optimize=True)
+    draw_outlines(demo, OUT / "outlines.jpg")
+    draw_augmented(OUT / "augmented.jpg")
+    draw_few_shot(OUT / "few-shot.jpg")
+    photograph(demo / "unet" / "report.html", OUT / "report.jpg")
+    photograph(demo / "unet-test" / "evaluation" / "report.html", OUT / "evaluation.jpg")
+    with TemporaryDirectory() as folder:
+        photograph(compared(demo, Path(folder) / "comparison"), OUT / "comparison.jpg")
+        photograph(checked(demo, Path(folder)), OUT / "data-check.jpg")
 
 
-def outlined(demo: Path, name: str, case: str, dice: float) -> Image.Image:
-    """One test image with the outlines of reference and prediction."""
-    record = read_run(demo / name)
-    assert record.manifest is not None
-    found = next(one for one in record.manifest.cases if one.id == case)
-    image = read_image(record.manifest.path(found.images[0]))
-    prediction = read_prediction(demo / f"{name}-test" / f"{case}.png", record.manifest.classes)
-    pixels = draw(image, prediction, case_mask(record.manifest, found), record.manifest.classes, shorter=2 * TILE)
-    tile = Image.fromarray(pixels).resize((TILE, TILE), Image.Resampling.LANCZOS)
-    pen, font = ImageDraw.Draw(tile, "RGBA"), ImageFont.load_default(13)
-    words = f"{record.summary.get('title', name)}   Dice {dice:.2f}"
-    pen.rectangle((0, TILE - 21, pen.textlength(words, font) + 14, TILE), fill=(0, 0, 0, 150))
-    pen.text((7, TILE - 19), words, font=font, fill="white")
-    return tile
+def compared(demo: Path, out: Path) -> Path:
+    delineate.compare([demo / f"{name}-test" / "evaluation" for name in METHODS], out=out)
+    return out / "report.html"
+
+
+def checked(demo: Path, folder: Path) -> Path:
+    """The data check of phantoms with faults: a training image that is a test image too, and one without a mask."""
+    data = shutil.copytree(demo / "phantoms", folder / "lesions")
+    names = sorted(path.name for path in (data / "images").iterdir())
+    tests = [f"{name}.png" for name in (data / "test.txt").read_text(encoding="utf-8").split()]
+    trained = next(name for name in names if name not in tests)
+    for kind in ("images", "masks"):
+        shutil.copy(data / kind / trained, data / kind / tests[0])
+    (data / "masks" / tests[1]).unlink()
+    page = folder / "check.html"
+    command = [sys.executable, "-m", "delineate", "data", "check", data.name, "--report", page.name]
+    subprocess.run(command, cwd=folder, check=False, capture_output=True)  # it ends with 2, since the data have faults
+    return page
 
 
 if __name__ == "__main__":

@@ -14,6 +14,19 @@ from generator.built import check_site
 from generator.page import DOCS
 
 pytestmark = pytest.mark.more
+SEARCH = """<script>
+addEventListener("load", () => setTimeout(() => {
+  document.querySelector(".md-search__button").click()
+  setTimeout(() => {
+    const shadow = [...document.querySelectorAll("*")].find((one) => one.shadowRoot).shadowRoot
+    const field = shadow.querySelector("input")
+    Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set.call(field, "boundary_iou")
+    field.dispatchEvent(new Event("input", { bubbles: true }))
+    setTimeout(() => { document.body.dataset.found = shadow.textContent }, 2000)
+  }, 1000)
+}, 1000))
+</script></body>"""
+"""Types a word into the search of a page, and leaves what is found on the page."""
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +56,20 @@ def test_pages_ask_nobody_and_complain_of_nothing(site, tmp_path):
         complaints += [f"{page.name}: {line}" for line in [*opened.asked, *opened.console]]
         assert "md-content" in opened.html, page
     assert not complaints
+
+
+def test_the_search_works_without_a_server(site, tmp_path):
+    page = site / "getting-started.html"
+    searched = page.with_name("searched.html")
+    try:
+        searched.write_text(page.read_text(encoding="utf-8").replace("</body>", SEARCH), encoding="utf-8")
+        opened = open_page(searched, tmp_path, milliseconds=10_000)
+    finally:
+        searched.unlink()
+    found = re.search(r'data-found="([^"]*)"', opened.html)
+    assert found, opened.html[-300:]
+    assert re.search(r"\b[1-9]\d* results?", found[1])
+    assert "boundary_iou" in found[1]
 
 
 def test_every_name_that_is_told_of_is_explained(site):
