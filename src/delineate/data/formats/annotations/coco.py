@@ -222,14 +222,18 @@ def _segments(given: Any, size: Size) -> list[Segment] | None:
         return [Runs(run_lengths.checked(counts, size))]
     if not isinstance(given, list):
         raise _no_shape(given)
-    if all(isinstance(number, int | float) for number in given):
-        return [outline(given)]
-    shapes: list[Segment] = []
-    for part in given:
-        if not isinstance(part, list) or not all(isinstance(number, int | float) for number in part):
-            raise _no_shape(part)
-        shapes.append(outline(part))
-    return shapes
+    nested = any(isinstance(part, list) for part in given)
+    return [_outline(part) for part in (given if nested else [given])]
+
+
+def _outline(part: Any) -> Outline:
+    try:
+        numbers = np.asarray(part, np.float64)
+    except (ValueError, TypeError):
+        raise _no_shape(part) from None
+    if numbers.ndim != 1:
+        raise _no_shape(part)
+    return outline(numbers)
 
 
 def _no_shape(given: Any) -> ValueError:

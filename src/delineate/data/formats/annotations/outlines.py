@@ -141,7 +141,7 @@ def rectangle(x0: float, y0: float, x1: float, y1: float) -> Outline:
     return Outline(np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], np.float64))
 
 
-def outline(numbers: Sequence[float]) -> Outline:
+def outline(numbers: Sequence[float] | NDArray[np.float64]) -> Outline:
     """A polygon from x, y, x, y … Raises `ValueError` for an odd number of them, and for what is no finite number."""
     if len(numbers) % 2:
         raise ValueError(f"an outline of {len(numbers)} numbers, which are no pairs of x and y")

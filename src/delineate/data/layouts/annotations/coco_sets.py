@@ -203,6 +203,8 @@ def _once(root: Path, listed: Sequence[_Listed]) -> tuple[list[_Listed], list[Fi
         members = [one for one in members if one.file.marks] or members
         members.sort(key=lambda one: splits[one.file.path] is None)
         kept.append(members[0])
+        if len(members) == 1:
+            continue
         marks = {_drawing(one).digest() for one in members}
         if len(marks) > 1 or len({splits[one.file.path] for one in members} - {None}) > 1:
             twice.append(members)
