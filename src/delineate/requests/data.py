@@ -22,7 +22,12 @@ class FolderOptions(TypedDict, total=False):
         ),
     ]
     masks: Annotated[
-        str | None, Option(help="The masks, likewise; or files of outlines (JSON).", metavar="FOLDER", panel=PANEL)
+        str | None,
+        Option(
+            help="The masks, likewise; or files of outlines; or name=FOLDER for each class.",
+            metavar="FOLDER",
+            panel=PANEL,
+        ),
     ]
     unmarked: Annotated[
         Literal["background", "unlabeled"] | None,

@@ -29,6 +29,7 @@ FORMATS = Plugins(
         "npy": "delineate.data.formats.npy:Npy",
         "nifti": "delineate.data.formats.nifti:Nifti",
         "packed": "delineate.data.formats.packed:Packed",
+        "classes": "delineate.data.formats.class_files:Classes",
         "annotations": "delineate.data.formats.annotations.reader:Annotations",
     },
 )

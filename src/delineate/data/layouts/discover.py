@@ -19,9 +19,11 @@ from delineate.data.formats.registry import reads_volume
 from delineate.data.layouts.annotations.found import Unmarked
 from delineate.data.layouts.annotations.sets import find_annotated, named_files
 from delineate.data.layouts.archive_sets import Found, find_array_files, find_packed
+from delineate.data.layouts.class_masks import LAYOUT as CLASS_FOLDERS
+from delineate.data.layouts.class_masks import called_as_images, with_classes
 from delineate.data.layouts.groups import with_groups
 from delineate.data.layouts.pictures import Pictures, find_pictures
-from delineate.data.layouts.roles import assign
+from delineate.data.layouts.roles import assign, split_levels, split_of
 from delineate.data.layouts.sameness import check_alike
 from delineate.data.layouts.selection import Selection, select
 from delineate.data.layouts.split_lists import apply_lists, has_lists
@@ -194,6 +196,9 @@ def _pairs(tree: Tree, files: Sequence[File], selection: Selection) -> Match | N
     bare = unlabelled_files(files)
     left = set(bare) | selection.files
     items = selection.with_others(assign([file for file in files if file not in left]))
+    if selection.classes:
+        levels = split_levels([item.file for item in items])
+        items = called_as_images(items, selection.classes, lambda item: split_of(item.file, levels))
     found = find_pictures(items, selection.root)
     if found is None:
         return None
@@ -203,6 +208,8 @@ def _pairs(tree: Tree, files: Sequence[File], selection: Selection) -> Match | N
     if cases and not origin:
         cases, origin = found.split_by_name(cases)
     findings += unused(tree, found, bare)
+    if selection.classes and not any(finding.severity == "error" for finding in findings):
+        return _by_class(tree, found, Match("", cases, findings, origin, root=root), selection, bare)
     volumes = files is tree.volumes
     if not volumes and not any(finding.severity == "error" for finding in findings):
         findings += _stacks(root, cases)
@@ -225,6 +232,19 @@ def _listed(tree: Tree, cases: list[Case], origin: str) -> tuple[list[Case], str
     if origin and (lists := has_lists(tree.root)):
         return cases, origin, [Finding("warning", f"{some(lists)} not used: the splits are those of the {origin}")]
     return cases, origin, []
+
+
+def _by_class(tree: Tree, found: Pictures, match: Match, selection: Selection, bare: Sequence[File]) -> Match:
+    """The match with the masks of each class as the classes of one mask."""
+    if any(map(reads_volume, found.used)):
+        raise DataError(
+            "--masks: folders of one class each are read of pictures only; give a mask with all classes as values"
+        )
+    merged = "several masks, which are merged"
+    match.layout = CLASS_FOLDERS
+    match.cases, match.classes, faults = with_classes(match.root, match.cases, selection.classes)
+    match.findings = [finding for finding in match.findings if merged not in finding.text] + faults
+    return _complete(tree, match, bare)
 
 
 def _layout(found: Pictures) -> str:

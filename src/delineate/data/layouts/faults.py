@@ -75,7 +75,11 @@ def _twice(root: Path, chosen: Chosen) -> list[Finding]:
             f"{some(folders)} hold masks of the same images ({some(_names(image for image, _ in apart), 3)}) in {root}"
         )
         every = quoted(",".join(folders))
-        mend = f"say which are meant, such as --masks {quoted(folders[0])}; --masks {every} merges them into one class"
+        named = quoted(",".join(f"{Path(folder).name}={folder}" for folder in folders))
+        mend = (
+            f"say what they are: --masks {named} makes them classes, --masks {every} merges them into one, and --masks "
+            f"{quoted(folders[0])} takes one of them"
+        )
         findings.append(Finding("error", text, mend))
     twice += [masks for each in rivals if each not in apart for masks in [each[1]]]
     if twice:

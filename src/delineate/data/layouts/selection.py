@@ -25,6 +25,8 @@ class Selection:
     """What holds the data set's folder and all that was named."""
     items: list[Item] = field(default_factory=list)
     given: bool = False
+    classes: dict[Path, str] = field(default_factory=dict)
+    """Mask → the name of its class, where the user says so: `--masks wall=FOLDER,cavity=FOLDER`."""
 
     @property
     def files(self) -> set[File]:
@@ -44,9 +46,13 @@ def select(tree: Tree, images: str | None, masks: str | None, *, volumes: bool =
     Raises `DataError` for a name that nothing has, or that has no image files, and for one file as both.
     """
     selection = Selection(tree.root, given=bool(images or masks))
-    for flag, role, what in (("--images", Role.IMAGE, images), ("--masks", Role.MASK, masks)):
-        if what:
-            selection.items += _named(tree, tree.volumes if volumes else tree.images, flag, role, what)
+    among = tree.volumes if volumes else tree.images
+    if images:
+        selection.items += _named(tree, among, "--images", Role.IMAGE, images)
+    for name, what in _by_class(tree, masks):
+        found = _named(tree, among, "--masks", Role.MASK, what)
+        selection.items += found
+        selection.classes |= {item.path: name for item in found if name}
     both = [item for item in selection.items if item.role is Role.IMAGE]
     twice = {item.file.path for item in both} & {item.file.path for item in selection.items if item.role is Role.MASK}
     if twice:
@@ -55,6 +61,20 @@ def select(tree: Tree, images: str | None, masks: str | None, *, volumes: bool =
     if outside:
         selection.root = Path(os.path.commonpath([tree.root, *(path.parent for path in outside)]))
     return selection
+
+
+def _by_class(tree: Tree, masks: str | None) -> list[tuple[str, str]]:
+    """The folders of masks with the names of their classes, as `wall=FOLDER,cavity=FOLDER` says; else all of them as one, without a
+    name. Raises `DataError` where some have a name and others none."""
+    parts = [part.partition("=") for part in masks.split(",")] if masks else []
+    if not masks or not any(sign for _, sign, _ in parts) or any(masks in folder for folder in tree.folders):
+        return [("", masks)] if masks else []
+    bare = next((name for name, sign, what in parts if not (sign and name.strip() and what.strip())), None)
+    if bare is not None:
+        raise DataError(
+            f"--masks: '{bare}' has no name of a class or no folder; write name=FOLDER for each, or for none"
+        )
+    return [(name.strip(), what.strip()) for name, _, what in parts]
 
 
 def _named(tree: Tree, among: Sequence[File], flag: str, role: Role, what: str) -> list[Item]:

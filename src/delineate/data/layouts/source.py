@@ -34,7 +34,7 @@ class DataSource:
     images: str | None = None
     """The folder with the images: its name inside `path`, or a path. None: recognised by its name."""
     masks: str | None = None
-    """The folder with the masks, likewise."""
+    """The folder with the masks, likewise; files of outlines; or folders by class: `wall=masks/wall,cavity=masks/cavity`."""
     labels: str | None = None
     """What the raw values of the masks mean: `0=background,255=lesion`, or the path of a labels.yaml. None: decided from the
     masks."""
