@@ -75,7 +75,7 @@ REFUSED: dict[str, tuple[Names, str]] = {
     ),
     "a folder for each class": (
         PER_CLASS,
-        r"masks/cavity, masks/wall hold masks of the same images .* cavity=masks/cavity,wall=masks/wall makes .*masks/cavity,masks/wall merges",
+        r"masks/cavity, masks/wall hold masks of the same .* cavity=masks/cavity,wall=masks/wall makes .*masks/cavity,masks/wall m",
     ),
     "nnU-Net without one of its channels": (
         [*spread("imagesTr/h{0,1}_000{0,1}.png", "labelsTr/h{0,1}.png"), "imagesTr/h0_0002.png"],
