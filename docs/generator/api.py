@@ -5,6 +5,7 @@ Whole modules stand here by themselves, so that a new name in one of them is on 
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -60,7 +61,7 @@ def api_pages() -> Iterator[Page]:
     """All pages, behind one that lists them."""
     groups = _groups()
     lines = "".join(f"- [{group.title}]({group.place}.md): {group.words}\n" for group in groups)
-    yield Page("api/index.md", f"# Names in Python\n\n{lines}")
+    yield Page("api/index.md", f"# Python API\n\n{lines}")
     for group in groups:
         entries = "\n".join(_entry(thing) for thing in group.things)
         yield Page(
@@ -69,7 +70,8 @@ def api_pages() -> Iterator[Page]:
 
 
 def _groups() -> list[Group]:
-    functions = [getattr(delineate, name) for name in delineate.__all__]
+    public = [getattr(delineate, name) for name in delineate.__all__]
+    functions_first = sorted(public, key=inspect.isclass)
     results = [
         *(Predictor, FewShotPredictor, RunResult, PredictionResult, Evaluation, Comparison, Leaderboard),
         *(EpisodeFile, DemoResult, MethodRow, Artefact),
@@ -78,7 +80,7 @@ def _groups() -> list[Group]:
     blocks = [ConvBNAct, Normalise, fold_batchnorm, LossOptions, segmentation_loss]
     own_method = [methods, dense, episodic, checks_of]
     return [
-        Group("library", "The library", "what `import delineate` gives.", functions),
+        Group("library", "The library", "what `import delineate` gives.", functions_first),
         Group("results", "Results and models", "what the library's functions give back.", results),
         Group("data", "Data", "cases, the manifest, and how pixels become the network's input.", data),
         Group("methods", "Methods", "what a method of your own derives from and is given.", own_method),

@@ -78,7 +78,7 @@ def _method_page(row: MethodRow) -> Page:
     presets = (folder / "recipe.yaml").read_text(encoding="utf-8")
     end = (
         f"## Presets\n\nWhat `--preset NAME` sets; all else keeps its default.\n\n```yaml\n{presets}```\n\n"
-        f"## Options\n\n{_options(methods.method_class(row.name).Options, 'method.')}"
+        f"## Options\n\n{_options(methods.method_class(row.name).Options, 'method')}"
     )
     return _page(f"methods/{row.name}.md", folder / "card.md", f"{table(['', ''], facts)}\n{first}", end)
 
@@ -90,7 +90,7 @@ def _strategy_page(row: StrategyRow) -> Page:
         ["Images without masks", _without_masks(row)],
     ]
     first = f"```bash\ndelineate train my-data/ --method unet --preset tiny --strategy {row.name} --out runs/{row.name}\n```\n"
-    end = f"## Options\n\n{_options(strategies.strategy_class(row.name).Options, 'strategy.')}"
+    end = f"## Options\n\n{_options(strategies.strategy_class(row.name).Options, 'strategy')}"
     card = strategies.folder(row.name) / "card.md"
     return _page(f"strategies/{row.name}.md", card, f"{table(['', ''], facts)}\n{first}", end)
 
@@ -101,17 +101,17 @@ def _page(place: str, card: Path, facts: str, end: str) -> Page:
     return Page(place, f"{head}{facts}\n{mark}{sections}\n{end}", card)
 
 
-def _options(model: type[BaseModel], prefix: str) -> str:
-    settings = list(settings_of(model, prefix))
-    rows = [
-        [f"`{one.key}`", f"`{one.type}`", f"`{one.default}`", "paper" if one.from_paper else "our reading", one.meaning]
-        for one in settings
-    ]
+def _options(model: type[BaseModel], section: str) -> str:
+    """A table of keys within the recipe's section."""
+    first = f"Each with `--set {section}.KEY=VALUE`, or in the section `{section}` of a recipe."
+    settings = list(settings_of(model))
+    rows = [[f"`{one.key}`", f"`{one.type}`", f"`{one.default}`", one.meaning] for one in settings]
     if not any(one.from_paper for one in settings):
-        return "None of these is stated by a paper.\n\n" + table(
-            ["Key", "Type", "Default", ""], [[*row[:3], row[4]] for row in rows]
-        )
-    return table(["Key", "Type", "Default", "Stated by", ""], rows)
+        return f"{first} None is stated by a paper.\n\n{table(['Key', 'Type', 'Default', ''], rows)}"
+    for row, one in zip(rows, settings, strict=True):
+        row.insert(3, "paper" if one.from_paper else "us")
+    words = f"{first} *By* says whether the paper states it or it is this project's reading."
+    return f"{words}\n\n{table(['Key', 'Type', 'Default', 'By', ''], rows)}"
 
 
 def _kind(row: MethodRow) -> str:
