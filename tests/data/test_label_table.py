@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from delineate.common.errors import DataError
 from delineate.data.cases.pixels import case_mask
+from delineate.data.core.label_files import find_labels
 from delineate.data.core.label_reading import read_by_table
-from delineate.data.core.label_table import find_labels, parse_labels
+from delineate.data.core.label_table import parse_labels
 from delineate.data.core.manifest import IGNORE, Manifest
 from delineate.data.core.mask_values import MaskValues
 from delineate.data.doctor.check import check

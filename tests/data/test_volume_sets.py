@@ -122,7 +122,7 @@ def test_layouts_of_other_tools_are_read(sound: Path, tmp_path: Path) -> None:
     manifest, census = open_data(root, cache_folder=tmp_path / "cache")
     assert manifest.classes.names == ("background", "liver", "spleen", "kidney")
     assert (manifest.cases[0].id, manifest.cases[0].images) == ("case_00", ("imagesTr/case_00_0000.nii.gz",))
-    assert manifest.notes == ("folders that are not used: imagesTs",)
+    assert manifest.notes == ("folders that are not used: imagesTs (images without masks; `predict` takes the folder)",)
     assert (
         open_data(DataSource(root, images="imagesTr", masks="labelsTr"), cache_folder=tmp_path)[0].cases
         == manifest.cases

@@ -19,8 +19,8 @@ from delineate.common.errors import DataError
 from delineate.data.cases.pixels import case_mask
 from delineate.data.core import labels
 from delineate.data.core.findings import raise_errors
+from delineate.data.core.label_files import find_labels
 from delineate.data.core.label_reading import Reading
-from delineate.data.core.label_table import find_labels
 from delineate.data.core.manifest import Case, ClassTable, Manifest
 from delineate.data.core.words import Role, ending, folder_word, mask_base, normal
 from delineate.data.formats.archives import packed_stem

@@ -1,4 +1,4 @@
-"""What the owner of the data says about mask values: `--labels`, a `labels.yaml` beside the data, or a challenge's `dataset.json`.
+"""What the owner of the data says about mask values: `--labels`, or a `labels.yaml`.
 
 0=background,128=cytoplasm,255=nucleus      1=lesion,255=lesion      1-65535=nucleus      #ff0000=wall,255=ignore
 
@@ -25,28 +25,12 @@ from delineate.common.files import parse_json
 from delineate.data.core.findings import some
 from delineate.data.core.manifest import IGNORE, ClassTable, LabelRule
 
-FILE_NAMES = ("labels.yaml", "labels.yml")
-CHALLENGE = "dataset.json"
-"""Where the Medical Segmentation Decathlon and nnU-Net keep the names of their labels."""
 MOST_CLASSES = 254
 LARGEST = 65535
 BACKGROUND, IGNORED = "background", "ignore"
 
 _VALUE = re.compile(r"(\d+)(?:\s*-\s*(\d+))?|#([0-9a-fA-F]{6})")
 _EXAMPLE = "write --labels 0=background,1=lesion"
-_INSIDE = (
-    "labels",
-    "label",
-    "mask",
-    "masks",
-    "labelstr",
-    "labelsts",
-    "annotations",
-    "gt",
-    "ground truth",
-    "groundtruth",
-)
-
 Span = tuple[int, int]
 """First and last raw value (or color, as 0xRRGGBB)."""
 
@@ -106,6 +90,11 @@ def parse_labels(given: str | Path) -> LabelTable:
     return _table(entries, "--labels")
 
 
+def table_of(entries: Sequence[tuple[str, Any]], origin: str) -> LabelTable:
+    """The table of names with their values, ranges or colors, as text or numbers. Raises `DataError` with the origin."""
+    return _table(entries, origin)
+
+
 def classes_of(entries: Sequence[tuple[str, int]], origin: str) -> ClassTable:
     """The class table of names with their values, which a data set itself brings. Several values of one name are one class.
 
@@ -135,49 +124,7 @@ def read_labels_file(path: Path) -> LabelTable:
     if "labels" in content and content.get("ignore") is not None and IGNORED not in labels:
         labels = {**labels, IGNORED: content["ignore"]}
     colors = content.get("colors") if "labels" in content else None
-    return _table(list(_pairs(labels, path)), str(path), colors)
-
-
-def find_labels(folder: Path) -> LabelTable | None:
-    """The table that lies beside the data, in a folder or above its masks; None where there is none.
-
-    Raises `DataError` for a `labels.yaml` that cannot be understood; a `dataset.json` without usable labels is passed over.
-    """
-    above = [folder.parent] if folder.name.lower() in _INSIDE else []
-    for place in (folder, *above):
-        for name in FILE_NAMES:
-            if (place / name).is_file():
-                return read_labels_file(place / name)
-        if (place / CHALLENGE).is_file():
-            return _challenge(place / CHALLENGE)
-    return None
-
-
-def _challenge(path: Path) -> LabelTable | None:
-    try:
-        content = parse_json(path.read_text(encoding="utf-8-sig"))
-        if not isinstance(content, Mapping) or not isinstance(content.get("labels"), Mapping):
-            return None
-        try:
-            return _table(list(_pairs(content["labels"], path)), str(path))
-        except DataError:
-            return _table(list(_regions(content["labels"])), f"{path} (regions that overlap: by value)")
-    except (OSError, ValueError, DataError):
-        return None
-
-
-def _regions(labels: Mapping[str, Any]) -> Iterable[tuple[str, int]]:
-    """nnU-Net's regions: a value that several of them hold, or that shares one, is no region and keeps its number as its name."""
-    names: dict[int, list[str]] = {}
-    parts = {name: given if isinstance(given, list) else [given] for name, given in labels.items()}
-    for name, values in parts.items():
-        for value in values:
-            if not isinstance(value, int):
-                raise DataError(f"{value!r} is no value")
-            names.setdefault(value, []).append(name)
-    for value, own in names.items():
-        alone = len(own) == 1 and (len(parts[own[0]]) == 1 or own[0].lower() in (BACKGROUND, IGNORED))
-        yield own[0] if alone else f"label {value}", value
+    return _table(list(pairs_of(labels, path)), str(path), colors)
 
 
 class _Loader(yaml.SafeLoader):
@@ -200,7 +147,7 @@ def _entry(one: Any, key: str, path: Path) -> Any:
     return found
 
 
-def _pairs(labels: Mapping[Any, Any], path: Path) -> Iterable[tuple[str, Any]]:
+def pairs_of(labels: Mapping[Any, Any], path: Path) -> Iterable[tuple[str, Any]]:
     """(name, values) of a table in either direction."""
     backwards = all(_VALUE.fullmatch(str(key).strip()) for key in labels)
     for key, value in labels.items():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from delineate.common.errors import DataError
 from delineate.common.paths import usable_names
-from delineate.data.core.findings import Finding, raise_errors, some
+from delineate.data.core.findings import Finding, count, raise_errors, some
 from delineate.data.core.manifest import Case, ClassTable, Manifest
 from delineate.data.core.words import printable
 from delineate.data.formats.archives import packed_stem
@@ -26,16 +26,20 @@ from delineate.data.layouts.pictures import Pictures, find_pictures
 from delineate.data.layouts.roles import assign, split_levels, split_of
 from delineate.data.layouts.sameness import check_alike
 from delineate.data.layouts.selection import Selection, select
-from delineate.data.layouts.split_lists import apply_lists, has_lists
+from delineate.data.layouts.split_lists import VOC_LISTS, apply_lists, has_lists, left_out_by_voc
 from delineate.data.layouts.tree import File, Tree, walk
 from delineate.data.layouts.unlabelled import add_unlabelled, unlabelled_files
 from delineate.data.layouts.unread import unread
 from delineate.data.layouts.unused import unused
+from delineate.data.layouts.zero_value import other_or_background
 
 VOLUMES = "NIfTI volumes"
 """The layout of volumes with label volumes."""
 _MOST_ARRAYS = 12
 """More .npy files than these are a file for each picture."""
+_VOC_IMAGES, _VOC_MASKS = "jpegimages", "segmentationclass"
+_OF_TOOLS = {_VOC_MASKS: "Pascal VOC", "labelstr": "nnU-Net", "ann_dir": "mmsegmentation"}
+"""Folders of masks whose names tell whose layout it is."""
 _ISIC_FOLDER = re.compile(r"_groundtruth$", re.IGNORECASE)
 
 
@@ -194,7 +198,8 @@ def _complete(tree: Tree, match: Match, bare: Sequence[File]) -> Match:
 def _pairs(tree: Tree, files: Sequence[File], selection: Selection) -> Match | None:
     """Images, pictures or volumes, with masks beside them or in folders of their own; None where there are no masks."""
     bare = unlabelled_files(files)
-    left = set(bare) | selection.files
+    other = _of_other_tasks(tree, files)
+    left = set(bare) | selection.files | other
     items = selection.with_others(assign([file for file in files if file not in left]))
     if selection.classes:
         levels = split_levels([item.file for item in items])
@@ -207,18 +212,29 @@ def _pairs(tree: Tree, files: Sequence[File], selection: Selection) -> Match | N
     findings = [*found.findings, *faults]
     if cases and not origin:
         cases, origin = found.split_by_name(cases)
-    findings += unused(tree, found, bare)
+    findings += unused(tree, found, [*bare, *other])
+    if other:
+        text = f"{count(len(other), 'image')} in no list of {VOC_LISTS} and without mask, not used"
+        findings.append(Finding("note", text))
     if selection.classes and not any(finding.severity == "error" for finding in findings):
         return _by_class(tree, found, Match("", cases, findings, origin, root=root), selection, bare)
     volumes = files is tree.volumes
     if not volumes and not any(finding.severity == "error" for finding in findings):
-        findings += _stacks(root, cases)
+        findings += _stacks(root, cases) + other_or_background(root, cases)
         findings += check_alike(root, cases, found, items)
     return _complete(
         tree,
         Match(VOLUMES if volumes else _layout(found), cases, findings, origin, root=root, channels=found.channels),
         bare,
     )
+
+
+def _of_other_tasks(tree: Tree, files: Sequence[File]) -> set[File]:
+    """Images of Pascal VOC that are in no list and have no mask: those of its other tasks."""
+    images = {file.stem for file in files if file.parts and file.parts[-1].lower() == _VOC_IMAGES}
+    masked = {file.stem for file in files if file.parts and file.parts[-1].lower() == _VOC_MASKS}
+    out = left_out_by_voc(tree.root, images) - masked if images and masked else set()
+    return {file for file in files if file.parts and file.parts[-1].lower() == _VOC_IMAGES and file.stem in out}
 
 
 def _listed(tree: Tree, cases: list[Case], origin: str) -> tuple[list[Case], str, list[Finding]]:
@@ -248,6 +264,9 @@ def _by_class(tree: Tree, found: Pictures, match: Match, selection: Selection, b
 
 
 def _layout(found: Pictures) -> str:
+    folders = {item.folder.lower() for item in found.masks}
+    if len(folders) == 1 and (name := _OF_TOOLS.get(folders.pop())):
+        return name
     if found.split_origin == "folders" and not any(_ISIC_FOLDER.search(item.folder) for item in found.masks):
         return "split folders"
     sources = {item.source.lower() for item in found.masks}

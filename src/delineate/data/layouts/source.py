@@ -12,7 +12,8 @@ from delineate.common.errors import DataError
 from delineate.common.names import did_you_mean
 from delineate.data.core.findings import count
 from delineate.data.core.grouping import EACH, describe_rule, group_cases
-from delineate.data.core.label_table import find_labels, parse_labels
+from delineate.data.core.label_files import find_labels
+from delineate.data.core.label_table import parse_labels
 from delineate.data.core.manifest import Manifest
 from delineate.data.formats.containers import is_archive
 from delineate.data.layouts.annotations.found import Unmarked

@@ -4,7 +4,7 @@ whose masks are not used."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from delineate.common.errors import DataError
@@ -17,8 +17,8 @@ from delineate.data.formats.registry import image_suffix, volume_suffix
 Names = Mapping[str, Sequence[str]]
 """What a list may say → ids of the cases it means."""
 
-_LIST_FOLDERS = (".", "ImageSets/Segmentation")
-"""Where lists lie: beside the images, or where Pascal VOC keeps them."""
+VOC_LISTS = "ImageSets/Segmentation"
+"""Where Pascal VOC keeps its lists."""
 _COLUMNS = re.compile(r"[\t,;]| (?=\S+$)")
 """What stands between the names of an image and its mask in one line."""
 
@@ -29,7 +29,7 @@ def apply_lists(root: Path, cases: Sequence[Case]) -> tuple[list[Case], list[Fin
     Without a train list, all cases that no list names are for training; with one, they are left out. Those that
     `unlabelled.txt` names are for training, without their masks.
     """
-    files = [path for inner in _LIST_FOLDERS for path in sorted((root / inner).glob("*.txt")) if path.is_file()]
+    files = [path for folder in (root, *voc_lists(root)) for path in sorted(folder.glob("*.txt")) if path.is_file()]
     lists = {path: split for path in files if (split := SPLIT_NAMES.get(path.stem.lower()))}
     names = names_of(cases)
     cases, findings = drop_masks([path for path in files if path.stem.lower() in UNLABELLED], cases, names)
@@ -44,6 +44,25 @@ def apply_lists(root: Path, cases: Sequence[Case]) -> tuple[list[Case], list[Fin
             Finding("note", f"{count(len(unlisted), 'case is', 'cases are')} in no list and not used: {some(unlisted)}")
         )
     return [case.model_copy(update={"split": splits[case.id]}) for case in cases], findings + faults
+
+
+def voc_lists(root: Path) -> list[Path]:
+    """The folder of Pascal VOC's lists, in the root or in one of its folders (`VOCdevkit/VOC2012`), if there is one alone."""
+    found = [path for above in ("", "*/", "*/*/") for path in root.glob(above + VOC_LISTS) if path.is_dir()]
+    return found if len(found) == 1 else []
+
+
+def left_out_by_voc(root: Path, stems: Iterable[str]) -> set[str]:
+    """Of images' names, those that no list of Pascal VOC has: most of its images are of other tasks and have no mask."""
+    names: set[str] = set()
+    for folder in voc_lists(root):
+        for path in folder.glob("*.txt"):
+            names.update(
+                line.split()[0]
+                for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+                if line.strip()
+            )
+    return {stem for stem in stems if stem not in names} if names else set()
 
 
 def names_of(cases: Sequence[Case]) -> Names:

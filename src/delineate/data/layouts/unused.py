@@ -16,6 +16,8 @@ _WORDS = {
     Role.RATER: " (second observer)",
     Role.INSTANCES: " (instance maps)",
 }
+_LISTS = "imagesets"
+"""Where Pascal VOC keeps its lists of names."""
 _SHOWN = 8
 _OFTEN = 3
 """Folders of one name in more places than these are told as one."""
@@ -27,7 +29,8 @@ def unused(tree: Tree, found: Pictures, bare: Sequence[File]) -> list[Finding]:
     above = {folder for path in used for folder in path.parents}
     idle: dict[tuple[str, ...], None] = {}
     for parts in tree.folders:
-        if tree.root.joinpath(*parts) not in above and not _inside(parts, idle):
+        lists = parts[-1].lower() == _LISTS or (len(parts) > 1 and parts[-2].lower() == _LISTS)
+        if tree.root.joinpath(*parts) not in above and not lists and not _inside(parts, idle):
             idle[parts] = None
     findings = []
     if idle:
@@ -65,7 +68,10 @@ def _named(root: Path, idle: Sequence[tuple[str, ...]], rivals: set[Path]) -> li
     names = []
     for (depth, name), members in groups.items():
         many = depth > 1 and len(members) > _OFTEN
-        what = _WORDS.get(folder_word(name).role, "")
+        word = folder_word(name)
+        what = _WORDS.get(word.role, "")
+        if word.role is Role.IMAGE and word.split == "test":
+            what = " (images without masks; `predict` takes the folder)"
         if any(root.joinpath(*parts) in rivals for parts in members):
             what = " (masks of the same images)"
         texts = [f"*/{name} ({len(members)} folders)"] if many else ["/".join(parts) for parts in members]
