@@ -318,14 +318,16 @@ def test_settings_are_checked() -> None:
 
 
 def test_recipes_of_before_draw_and_make_the_same() -> None:
-    """Pictures to one level, since processors round differently (golden/make_augment.py says how they were made)."""
+    """Pictures to one level, since processors round differently (golden/make_augment.py says how they were made). OpenCV 4 takes
+    the values between pixels at steps of 1/32 pixel, OpenCV 5 where they are."""
+    exact = int(cv2.__version__.partition(".")[0]) >= 5
     folder = Path(__file__).parents[1] / "golden"
     golden, script = np.load(folder / "augment.npz"), runpy.run_path(str(folder / "make_augment.py"))
     for seed in script["SEEDS"]:
         image, mask, following = script["augmented"](seed)
         assert following == golden["following"][seed], "other numbers are drawn"
-        assert np.abs(image.astype(int) - golden["image"][seed]).max() <= 1
-        assert np.array_equal(mask, golden["mask"][seed])
+        assert np.abs(image.astype(int) - golden["image"][seed]).max() <= (1 if exact else 8)
+        assert (mask != golden["mask"][seed]).sum() <= (0 if exact else 4)
 
 
 @pytest.mark.parametrize("part", parts())

@@ -285,10 +285,14 @@ def test_other_numbers_are_refused(dtype: Any) -> None:
                 decode(content, PATH)
 
 
+PREDICTOR = 317
+"""The number of the tag, which OpenCV takes as an option."""
+
+
 @pytest.mark.parametrize("predictor", [1, 2, 3])
 def test_floats_with_predictors(predictor: int) -> None:
     array = np.kron(numbers(9, (4, 3), 8), np.ones((4, 5), np.uint8)).astype(np.float32)
-    flags = [cv2.IMWRITE_TIFF_COMPRESSION, 5, cv2.IMWRITE_TIFF_PREDICTOR, predictor]
+    flags = [cv2.IMWRITE_TIFF_COMPRESSION, 5, PREDICTOR, predictor]
     _, content = cv2.imencode(".tif", array, flags)
     header = read_header(content.tobytes())
     assert header is not None
