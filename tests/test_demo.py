@@ -8,7 +8,7 @@ import pytest
 
 import delineate
 from delineate.common.errors import DelineateError
-from delineate.engine.console import Silent
+from delineate.engine.reporting import Silent
 
 
 @pytest.mark.slow

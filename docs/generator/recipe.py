@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from delineate.data.augment.settings import AugmentSettings
 from delineate.engine.recipe import Recipe, StageOverride, StageSettings
-from delineate.studies.plan import COMMON_AUGMENT
+from delineate.studies.setup import COMMON_AUGMENT
 from generator.settings import settings_of, settings_table
 from generator.tables import plain, table
 

@@ -22,21 +22,21 @@ from delineate.common.yaml_text import parse_yaml
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import Case, ClassTable, LabelRule, Manifest
 from delineate.data.layouts.source import DataSource
+from delineate.engine.checkpoint import Checkpoint, Checkpoints, Progress
 from delineate.engine.folder import RunFolder
 from delineate.engine.planning import planned_sections
 from delineate.engine.recipe import Recipe, resolve
-from delineate.engine.state import Progress, State, States
 from delineate.evaluation.cases import Row
-from delineate.evaluation.choice import choose
+from delineate.evaluation.metric_selection import select_metrics
 from delineate.evaluation.metrics.registry import DEFAULT
 from delineate.evaluation.predictions import PredictedFile, PredictionList
-from delineate.evaluation.stored import Origin, Stored, write_scores
-from delineate.evaluation.table import summarise
+from delineate.evaluation.scores_file import Origin, ScoresFile, write_scores
+from delineate.evaluation.summary import summarise
 from delineate.fewshot.episode_file import EpisodeFile
 from delineate.methods import registry
 from delineate.report.source import read_run
 from delineate.studies.jobs import RESULT, Job
-from delineate.studies.plan import Entrant, Plan
+from delineate.studies.setup import Entrant, Plan
 
 ROUNDS = 60
 VALUES: list[Any] = [None, True, -1, 0, 10**30, 1.5, float("nan"), "", "x", "../x", [], [1], ["x"], {}, {"x": 1}, [[]]]
@@ -83,7 +83,7 @@ def _episodes(folder: Path) -> Path:
 
 
 def _scores(folder: Path) -> Path:
-    entries = choose(DEFAULT).entries
+    entries = select_metrics(DEFAULT).entries
     scores = {entry.name: 0.5 for entry in entries}
     row = Row(
         case="a",
@@ -103,7 +103,7 @@ def _scores(folder: Path) -> Path:
 
 
 def _use_scores(path: Path) -> object:
-    stored = Stored.read(path.parent)
+    stored = ScoresFile.read(path.parent)
     return stored.origin, stored.classes, stored.metrics, stored.cases(), stored.groups()
 
 
@@ -177,8 +177,8 @@ def _read_weights(path: Path) -> object:
 
 
 def _state(folder: Path) -> Path:
-    state = State(Progress(), {"a": torch.zeros(3)}, {"optimiser.0.step": torch.zeros(1)}, {"best": 0.5})
-    States(folder / "steps").save(state)
+    state = Checkpoint(Progress(), {"a": torch.zeros(3)}, {"optimiser.0.step": torch.zeros(1)}, {"best": 0.5})
+    Checkpoints(folder / "steps").save(state)
     return next((folder / "steps").rglob("state.json"))
 
 
@@ -202,8 +202,8 @@ JSON_KINDS = {
     "benchmark": Kind(_benchmark, lambda path: Plan.load(path.parent)),
     "job": Kind(_job, _use_job),
     "plan": Kind(_data_plan, lambda path: planned_sections(RunFolder(path.parent))),
-    "state": Kind(_state, lambda path: States(path.parents[1]).load()),
-    "state's pointer": Kind(_state_pointer, lambda path: States(path.parent).load()),
+    "state": Kind(_state, lambda path: Checkpoints(path.parents[1]).load()),
+    "state's pointer": Kind(_state_pointer, lambda path: Checkpoints(path.parent).load()),
 }
 OTHER_KINDS = {
     "scores.csv": Kind(_scores_csv, _use_scores),

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from delineate.common import pace
 from delineate.common.pace import EVERY, FIRST, Pace
-from delineate.engine.console import ConsoleReporter
+from delineate.engine.reporting import ConsoleReporter
 
 
 class Clock:

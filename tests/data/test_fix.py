@@ -12,7 +12,7 @@ import pytest
 
 from delineate.common.errors import DataError
 from delineate.data.doctor.check import check
-from delineate.data.doctor.fix import FILE_NAME, write_fixed
+from delineate.data.doctor.fix import CHANGES_FILE, write_fixed
 from delineate.data.formats.registry import read_image, read_mask
 from delineate.data.loading.open import open_data
 
@@ -26,7 +26,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def log(folder: Path) -> list[tuple[str, ...]]:
-    with (folder / FILE_NAME).open(encoding="utf-8", newline="") as stream:
+    with (folder / CHANGES_FILE).open(encoding="utf-8", newline="") as stream:
         return [tuple(row) for row in csv.reader(stream)][1:]
 
 

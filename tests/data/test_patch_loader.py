@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from delineate.common.errors import DataError
-from delineate.data.augment import windows as patches
+from delineate.data.augment import patches
 from delineate.data.augment.settings import AugmentSettings
 from delineate.data.cache.cache import Cache, open_cache
 from delineate.data.cache.store import Store
@@ -22,7 +22,7 @@ from delineate.data.core.manifest import Manifest
 from delineate.data.core.samples import Sample
 from delineate.data.loading.loader import NumpyBatch
 from delineate.data.loading.open import open_data
-from delineate.data.loading.window_loader import PatchLoader, make_loader
+from delineate.data.loading.patch_loader import PatchLoader, make_loader
 
 SPEC = InputSpec(size=(24, 32), fit="patch")
 SIZES = [(60, 40), (33, 90), (70, 71), (10, 12), (24, 32), (100, 20)]

@@ -11,14 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from delineate.data.augment import geometry
+from delineate.data.augment import geometry, patches
 from delineate.data.augment import settings as augment
-from delineate.data.augment import windows as patches
 from delineate.data.augment.flips import Flip
+from delineate.data.augment.patches import Contents
 from delineate.data.augment.quarter_turns import QuarterTurn
 from delineate.data.augment.settings import AugmentParameters, AugmentSettings
 from delineate.data.augment.warp import Warp
-from delineate.data.augment.windows import Contents
 from delineate.data.core.input_spec import InputSpec
 
 NO_LIMITS = (0.0, 1.0)

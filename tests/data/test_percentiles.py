@@ -15,7 +15,7 @@ from delineate.data.cache.cache import open_cache
 from delineate.data.cache.store import Store
 from delineate.data.core.input_spec import Fit, InputSpec
 from delineate.data.loading.open import open_data
-from delineate.data.loading.window_loader import make_loader
+from delineate.data.loading.patch_loader import make_loader
 
 
 def blurred(seed: int, height: int, width: int, *, offset: int = 20000) -> Any:

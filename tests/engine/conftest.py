@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from delineate.engine.console import Silent
+from delineate.engine.reporting import Silent
 from delineate.engine.request import TrainRequest
 from train_request import train_request
 

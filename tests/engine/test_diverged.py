@@ -18,12 +18,12 @@ from safetensors.torch import load_file
 from delineate.artefact.tensors import not_finite
 from delineate.common.errors import Diverged, RecipeError, TrainingError
 from delineate.engine import run as running
+from delineate.engine.checkpoint import Checkpoints
 from delineate.engine.diverged import diverged
 from delineate.engine.loop import StageRun
 from delineate.engine.recipe import Recipe, resolve
 from delineate.engine.request import TrainRequest
 from delineate.engine.run import train
-from delineate.engine.state import States
 from delineate.methods.unet.network import UNet
 
 Maker = Callable[..., TrainRequest]
@@ -70,7 +70,7 @@ def test_an_infinite_gradient_is_kept_nowhere(
     run = request_for().out
     assert all_finite(run)
     assert json.loads((run / "run.json").read_text())["status"] == "diverged"
-    state = States(run / "steps").load()
+    state = Checkpoints(run / "steps").load()
     assert state is not None
     assert f"the state of step {state.progress.step} is kept" in str(caught.value)
     infinite_gradient[0] = False

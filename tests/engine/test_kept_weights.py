@@ -17,8 +17,8 @@ from delineate.engine.request import TrainRequest
 from delineate.engine.run import train
 from delineate.evaluation.cases import score_case
 from delineate.evaluation.caveats import caveats, headline_dice, headline_words
-from delineate.evaluation.stored import Stored
-from delineate.evaluation.table import summarise
+from delineate.evaluation.scores_file import ScoresFile
+from delineate.evaluation.summary import summarise
 from delineate.methods.unet.network import UNet
 from delineate.report.run import write_run_report
 
@@ -142,7 +142,7 @@ def test_validation_that_cannot_be_judged_is_said_and_not_scored(
     assert ended in page
     assert "<strong>–</strong>" in page
     assert "nan" not in page.lower().replace("finance", "")
-    assert Stored.read(out / "validation").content["cases"] == (2 if measure == "loss" else 0)
+    assert ScoresFile.read(out / "validation").content["cases"] == (2 if measure == "loss" else 0)
 
 
 def test_what_validation_lacks_is_told_before_training() -> None:
@@ -181,7 +181,7 @@ def test_a_prediction_beside_the_reference_is_not_found() -> None:
 
 
 def test_states_of_earlier_versions_load(tmp_path: Path) -> None:
-    from delineate.engine.state import Progress
+    from delineate.engine.checkpoint import Progress
 
     old = {"stage": 0, "step": 3, "best_dice": 0.5, "best_step": 2, "waited": 1, "seconds": 1.0, "images_seen": 4}
     assert Progress(**old, finished=False).best.dice == 0.5  # type: ignore[arg-type, union-attr]

@@ -69,7 +69,7 @@ def test_a_run_killed_at_its_end_is_completed(
     places: dict[str, tuple[Any, str]] = {
         "artefact": (finish, "save"),
         "card": (finish, "write_text"),
-        "removal of the states": (run.States, "discard"),
+        "removal of the states": (run.Checkpoints, "discard"),
     }
     report: Callable[[Path], object] = (lambda _: die()) if moment == "report" else write_run_report
     with monkeypatch.context() as patch:

@@ -16,7 +16,7 @@ from delineate.engine.run import train
 from delineate.evaluation.comparison import compare_models
 from delineate.evaluation.files import Options, evaluate_folders
 from delineate.evaluation.models import open_models
-from delineate.evaluation.stored import Stored
+from delineate.evaluation.scores_file import ScoresFile
 from delineate.evaluation.training import Training
 from delineate.inference.files import predict_files
 from delineate.inference.predictor import load
@@ -40,7 +40,7 @@ def test_what_a_run_was_goes_with_its_masks_and_scores(
         predict_files(load(run, "cpu"), [run / "manifest.json"], tmp_path / f"masks-{run.name}", split="val")
         out = tmp_path / f"scores-{run.name}"
         made = evaluate_folders(tmp_path / f"masks-{run.name}", run / "manifest.json", Options(split="val"), out=out)
-        assert made.origin.references_sha256 == Stored.read(run / "validation").origin.references_sha256
+        assert made.origin.references_sha256 == ScoresFile.read(run / "validation").origin.references_sha256
         scores.append(str(out))
     for given in (list(map(str, runs)), scores):
         assert list(compare_models(open_models(given)).seeds.values()) == [2, 1]

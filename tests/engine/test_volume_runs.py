@@ -22,10 +22,10 @@ from delineate.data.core.manifest import Case, Manifest
 from delineate.data.core.samples import Sample
 from delineate.data.formats.canonical import Canonical
 from delineate.data.formats.registry import check_same_grid, open_image
+from delineate.data.loading.cached_slices import decode
 from delineate.data.loading.samples import open_samples
-from delineate.data.loading.working import decode
-from delineate.engine.console import Silent
 from delineate.engine.recipe import Recipe, resolve
+from delineate.engine.reporting import Silent
 from delineate.engine.request import TrainRequest
 from delineate.engine.run import train
 from delineate.engine.validation import VolumeCounts, count_cases

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from delineate.common.errors import RecipeError
-from delineate.data.augment.windows import cut, tiles
+from delineate.data.augment.patches import cut, tiles
 from delineate.data.cache.cache import Cache
 from delineate.data.core.manifest import Case, Manifest
 from delineate.data.core.samples import Sample

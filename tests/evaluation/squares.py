@@ -12,8 +12,8 @@ from delineate.data.core.manifest import ClassTable
 from delineate.evaluation.cases import Row, score_case
 from delineate.evaluation.metrics.registry import resolve
 from delineate.evaluation.predictions import PredictedFile, PredictionList
-from delineate.evaluation.stored import Origin, write_scores
-from delineate.evaluation.table import summarise
+from delineate.evaluation.scores_file import Origin, write_scores
+from delineate.evaluation.summary import summarise
 from delineate.evaluation.training import Training
 
 SIZE = 24

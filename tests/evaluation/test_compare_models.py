@@ -13,8 +13,8 @@ from squares import evaluation
 from delineate.common.errors import DataError
 from delineate.evaluation.comparison import MethodResult, MetricComparison, compare_models, write_comparison_files
 from delineate.evaluation.models import open_models
+from delineate.evaluation.scores_file import Origin, ScoresFile
 from delineate.evaluation.statistics.mixed import MethodClaim, NoClaim
-from delineate.evaluation.stored import Origin, Stored
 
 CASES = [f"c{at:02d}" for at in range(24)]
 GOOD = {case: at % 3 for at, case in enumerate(CASES)}
@@ -27,7 +27,7 @@ def pair(tmp_path: Path) -> list[str]:
 
 
 def test_what_was_written_is_read_back(tmp_path: Path):
-    stored = Stored.read(evaluation(tmp_path / "one", {"a": 0, "b": 4, "c": 8}, method="unet", seed=1))
+    stored = ScoresFile.read(evaluation(tmp_path / "one", {"a": 0, "b": 4, "c": 8}, method="unet", seed=1))
     assert (stored.origin.method, stored.origin.seed, stored.classes) == ("unet", 1, ["foreground"])
     assert stored.values("dice")[:, 0] == pytest.approx([1, 0.5, 0])
     assert stored.mean("dice")["mean"] == pytest.approx(0.5)
@@ -65,8 +65,8 @@ def test_a_rightly_empty_mask_is_no_worse_than_an_invention(tmp_path: Path):
     from delineate.data.core.manifest import ClassTable
     from delineate.evaluation.cases import score_case
     from delineate.evaluation.metrics.registry import resolve
-    from delineate.evaluation.stored import write_scores
-    from delineate.evaluation.table import summarise
+    from delineate.evaluation.scores_file import write_scores
+    from delineate.evaluation.summary import summarise
 
     metrics, nothing = resolve(("dice", "hd95_pooled")), square(0, 0)
     folders = []
@@ -158,10 +158,10 @@ def test_wrong_folders_and_metrics(pair: list[str], tmp_path: Path):
 
 
 def test_pooled_protocols_have_no_cases_to_compare(tmp_path: Path):
-    from delineate.evaluation.stored import write_scores
-    from delineate.evaluation.table import summarise
+    from delineate.evaluation.scores_file import write_scores
+    from delineate.evaluation.summary import summarise
 
-    rows = Stored.read(evaluation(tmp_path / "a", GOOD)).rows
+    rows = ScoresFile.read(evaluation(tmp_path / "a", GOOD)).rows
     folders = []
     for name in ("b", "c"):
         (tmp_path / name).mkdir()

@@ -49,7 +49,7 @@ def test_plain_folders(tmp_path: Path):
     evaluation = evaluate_folders(tmp_path / "p", tmp_path / "r", out=tmp_path / "out")
     assert evaluation.headline("dice") == pytest.approx((2 / 3 + 0) / 2)
     assert evaluation.headline("iou") == pytest.approx(0.25)
-    assert (evaluation.split, evaluation.openings) == ("all", 0)
+    assert (evaluation.split, evaluation.test_accesses) == ("all", 0)
     rows = list(csv.DictReader((tmp_path / "out" / "scores.csv").open()))
     assert [(row["case"], row["dice"], row["present"], row["found"]) for row in rows] == [
         ("x", "0.666667", "1", "1"),
@@ -113,7 +113,7 @@ def test_data_set_scores_its_test_split_and_notes_it(tmp_path: Path):
     for count in (1, 2):
         evaluation = evaluate_folders(tmp_path / "p", data, out=tmp_path / f"out{count}")
         assert evaluation.split == "test"
-        assert evaluation.openings == count
+        assert evaluation.test_accesses == count
     assert evaluation.headline() == 1, "both empty counts as right"
     assert list(evaluation.summary.classes) == ["polyp"], "the model's names are used"
     notes = [json.loads(line) for line in (tmp_path / "p" / "evaluations.jsonl").read_text().splitlines()]
@@ -125,7 +125,7 @@ def test_data_set_scores_its_test_split_and_notes_it(tmp_path: Path):
 def test_other_splits_are_no_opening(tmp_path: Path):
     data = dataset(tmp_path / "data")
     write(tmp_path / "p" / "b.png", [0, 255, 255, 0])
-    assert evaluate_folders(tmp_path / "p", data, Options(split="val")).openings == 0
+    assert evaluate_folders(tmp_path / "p", data, Options(split="val")).test_accesses == 0
     with pytest.raises(DataError, match=r"1 prediction \(b\) .* split 'test'.*b is in split 'val'"):
         evaluate_folders(tmp_path / "p", data)
     with pytest.raises(DataError, match=r"3 references \(a, c, d\) in split 'all' .* without a prediction"):

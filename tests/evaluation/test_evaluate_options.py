@@ -13,7 +13,7 @@ from squares import SIZE, listing, square, write
 
 from delineate.common.errors import DataError
 from delineate.evaluation.files import Options, evaluate_folders
-from delineate.evaluation.stored import Stored
+from delineate.evaluation.scores_file import ScoresFile
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_several_raters_their_majority_and_each_other(two, tmp_path: Path):
     assert means["majority", "prediction", "majority"] == evaluation.headline(), "two of three agree everywhere"
     assert means["between raters", "r3", "r"] == 1
     assert means["rater against the others", "r2", "majority of the others"] == pytest.approx(0.5)
-    stored = Stored.read(tmp_path / "out").content["raters"]
+    stored = ScoresFile.read(tmp_path / "out").content["raters"]
     assert stored["names"] == ["r", "r2", "r3"]
     assert len(stored["tables"]) == len(means) == 3 + 1 + 3 + 3
     rows = list(csv.DictReader((tmp_path / "out" / "raters.csv").open()))
@@ -91,7 +91,7 @@ def test_subgroups_have_their_own_means_and_the_warning(two, tmp_path: Path):
     table = tmp_path / "sites.csv"
     table.write_text("case,site\np1_slice_0,A\np1_slice_1,A\np2_slice_0,B\np2_slice_1,B\n")
     evaluate_folders(*two, Options(subgroups=table), out=tmp_path / "out")
-    stored = Stored.read(tmp_path / "out").content["subgroups"]
+    stored = ScoresFile.read(tmp_path / "out").content["subgroups"]
     (site,) = stored["attributes"]
     found = {level["level"]: (level["cases"], level["means"]["dice"]["all"]["mean"]) for level in site["levels"]}
     assert found == {"A": (2, 0.75), "B": (2, 0.5)}
@@ -103,7 +103,7 @@ def test_protocols_replace_the_metrics_and_name_themselves(two, tmp_path: Path):
     assert evaluation.headline() == pytest.approx(0.625, abs=0.02), "resized to 256×256"
     assert evaluation.protocol is not None
     assert evaluation.headline() == pytest.approx(evaluation.protocol.macro["dice"], abs=1e-12)
-    stored = Stored.read(tmp_path / "out")
+    stored = ScoresFile.read(tmp_path / "out")
     assert stored.origin.protocol == "condseg"
     assert "256×256" in stored.origin.protocol_words
     assert "approximation" in stored.content["protocol_scores"]["label"]
@@ -146,6 +146,6 @@ def test_whose_predictions_they_are_is_stored(two, tmp_path: Path):
     predictions, references = two
     listing(predictions, "unet", 3, *(path.stem for path in references.iterdir()))
     evaluate_folders(predictions, references, out=tmp_path / "out")
-    origin = Stored.read(tmp_path / "out").origin
+    origin = ScoresFile.read(tmp_path / "out").origin
     assert (origin.method, origin.seed, origin.predictions) == ("unet", 3, str(predictions))
     assert json.loads((tmp_path / "out" / "scores.json").read_text())["metrics"]["dice"]["title"] == "Dice"

@@ -13,8 +13,8 @@ from delineate.data.core.manifest import ClassTable
 from delineate.evaluation.cases import score_case
 from delineate.evaluation.comparison import compare_models
 from delineate.evaluation.models import open_models
-from delineate.evaluation.stored import JSON_NAME, Origin, Stored, write_scores
-from delineate.evaluation.table import headline_column, summarise
+from delineate.evaluation.scores_file import JSON_NAME, Origin, ScoresFile, write_scores
+from delineate.evaluation.summary import headline_column, summarise
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_earlier_evaluations_that_quote_all_cases_are_compared_in_the_same_colum
     (dice, *_) = compare_models(open_models([one, two]), ["dice"]).metrics
     assert dice.column == "present"
     assert dice.pairs[0].result.difference.n == 8
-    assert Stored.read(Path(one)).mean("dice")["n"] == 8
+    assert ScoresFile.read(Path(one)).mean("dice")["n"] == 8
 
 
 def test_what_is_marked_in_cases_that_the_column_leaves_out_is_told(tmp_path: Path):

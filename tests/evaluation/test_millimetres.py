@@ -9,10 +9,10 @@ import pytest
 from squares import square, write
 
 from delineate.common.errors import DataError
-from delineate.evaluation.choice import check_millimetres
 from delineate.evaluation.files import Options, evaluate_folders
+from delineate.evaluation.metric_selection import check_millimetres
 from delineate.evaluation.metrics import registry
-from delineate.evaluation.stored import Stored
+from delineate.evaluation.scores_file import ScoresFile
 from delineate.report.scores import title_of
 
 
@@ -65,7 +65,7 @@ def test_every_table_says_its_unit(
         evaluation = evaluate_folders(*two, Options(metrics=asked, stack=stack, spacing=given), out=tmp_path / length)
         assert evaluation.headline("hd") == pytest.approx(4 * factor)
         assert (evaluation.headline("nsd_2") == 1) == bool(given), "4 pixels are 2 mm"
-        stored = Stored.read(tmp_path / length)
+        stored = ScoresFile.read(tmp_path / length)
         assert [title_of(stored, name) for name in stored.metrics] == [f"HD, {length}", f"NSD at 2 {length}"]
 
 

@@ -14,7 +14,7 @@ from delineate.data.core.manifest import ClassTable
 from delineate.evaluation.cases import score_case
 from delineate.evaluation.metrics.registry import resolve
 from delineate.evaluation.overlap import SCORES, confusion, counts
-from delineate.evaluation.table import summarise
+from delineate.evaluation.summary import summarise
 
 BINARY = ClassTable()
 FOUR = ClassTable(names=("background", "a", "b", "c"))

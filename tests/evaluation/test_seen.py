@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from squares import square, write
-from test_openings import data_set
+from test_access_log import data_set
 
 from delineate.artefact.format import Artefact, save
 from delineate.common.errors import DataError
@@ -53,13 +53,13 @@ def test_training_cases_are_told_in_the_first_place(tmp_path: Path, tells: bool)
     found = scored(run, everything, data / "masks", tmp_path / "all")
     assert found.notes[0].startswith("3 of 9 scored cases were used to train this very model: c0, c1, c2;")
     assert found.notes[1].startswith("3 of 9 scored cases were used to choose the model's weights: c3, c4, c5;")
-    assert found.openings == 1
+    assert found.test_accesses == 1
     assert json.loads((tmp_path / "all" / "s" / "scores.json").read_text())["notes"] == list(found.notes)
     page = write_evaluation_report(tmp_path / "all" / "s").read_text()
     assert page.index("train this very model") < page.index("What this allows to be said")
     tested = scored(run, everything[6:], data, tmp_path / "test")
     assert tested.notes == ()
-    assert tested.openings == 2
+    assert tested.test_accesses == 2
 
 
 def test_other_names_folders_and_formats_hide_nothing(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_other_names_folders_and_formats_hide_nothing(tmp_path: Path) -> None:
         shutil.copy(data / "masks" / f"c{number}.png", tmp_path / "marked" / f"new{number}.png")
     found = scored(run, sorted((tmp_path / "other").iterdir()), tmp_path / "marked", tmp_path / "e")
     assert "train this very model: new0, new1, new2" in found.notes[0]
-    assert found.openings == 1, "three of them are the model's own test cases"
+    assert found.test_accesses == 1, "three of them are the model's own test cases"
 
 
 def test_renamed_predictions_are_known_by_their_content(tmp_path: Path) -> None:

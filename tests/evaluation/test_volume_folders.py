@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from delineate.common.errors import DataError
 from delineate.data.core.manifest import ClassTable, LabelRule
 from delineate.evaluation.cases import score_case
-from delineate.evaluation.choice import choose
 from delineate.evaluation.files import Options, evaluate_folders
+from delineate.evaluation.metric_selection import select_metrics
 from delineate.evaluation.prediction_values import prediction_rule
 from delineate.evaluation.predictions import check_place, mask_files, read_prediction
 from delineate.evaluation.references import is_mask_folder, open_references, read_reference
@@ -155,7 +155,7 @@ def test_a_volume_of_one_slice_is_scored_as_its_picture(
     random = np.random.default_rng(seed)
     prediction, reference = (random.random(shape) < 0.4 for _ in range(2))
     plane = tuple(np.delete(spacing, axis))
-    metrics = choose(("dice", "hd95_pooled", "assd", "nsd@1", "nsd_weighted@1", "boundary_iou", "cldice")).masks
+    metrics = select_metrics(("dice", "hd95_pooled", "assd", "nsd@1", "nsd_weighted@1", "boundary_iou", "cldice")).masks
     volumes = [np.expand_dims(mask, axis).astype(np.uint8) for mask in (prediction, reference)]
     (as_volume,) = score_case("a", *volumes, ClassTable(), metrics=metrics, spacing=spacing)
     pictures = [mask.astype(np.uint8) for mask in (prediction, reference)]
@@ -166,7 +166,7 @@ def test_a_volume_of_one_slice_is_scored_as_its_picture(
 
 def test_the_only_slice_of_a_volume_keeps_its_thickness() -> None:
     mask = np.ones((2, 3, 1), np.uint8)
-    metrics = choose(("volume_difference",)).masks
+    metrics = select_metrics(("volume_difference",)).masks
     (row,) = score_case("a", mask, np.zeros_like(mask), ClassTable(), metrics=metrics, spacing=(1.0, 2.0, 5.0))
     assert row.scores["volume_difference"] == 60  # mm³
 

@@ -15,11 +15,11 @@ from delineate.common.errors import DataError
 from delineate.data.augment.settings import AugmentSettings
 from delineate.data.cache.store import Store
 from delineate.data.core.input_spec import InputSpec
+from delineate.data.loading.cached_slices import CachedSlices, decode
 from delineate.data.loading.samples import open_samples
-from delineate.data.loading.working import WorkingSlices, decode
 from delineate.fewshot import regions as region_room
 from delineate.fewshot.episodes import EpisodeSource
-from delineate.fewshot.pools import LabelPool, Pool, SuperpixelPool, SupervoxelPool
+from delineate.fewshot.foreground_pools import LabelPool, Pool, SuperpixelPool, SupervoxelPool
 from delineate.fewshot.regions import body_mask, slice_regions, superpixels, supervoxels, volume_regions
 
 GREY = InputSpec(channels="grey", size=(32, 32))
@@ -33,25 +33,25 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 @pytest.fixture(scope="module")
-def training(slice_folder: Path, store: Store) -> WorkingSlices:
+def training(slice_folder: Path, store: Store) -> CachedSlices:
     return decode(open_samples(slice_folder).split("train"), GREY, store)
 
 
 @pytest.fixture(scope="module")
-def superpixel(training: WorkingSlices, store: Store) -> np.ndarray:
+def superpixel(training: CachedSlices, store: Store) -> np.ndarray:
     return slice_regions(training, store, algorithm="felzenszwalb", size=1000, least=600)
 
 
-def everything(data: WorkingSlices) -> list[bool]:
+def everything(data: CachedSlices) -> list[bool]:
     return [True] * len(data)
 
 
-def source(data: WorkingSlices, pool: Pool, **changes: Any) -> EpisodeSource:
+def source(data: CachedSlices, pool: Pool, **changes: Any) -> EpisodeSource:
     values: dict[str, Any] = {"shots": 1, "sides": "one", "batch_size": 4, "seed": 3} | changes
     return EpisodeSource(data, pool, values.pop("settings", WARP), **values)
 
 
-def test_working_slices_know_where_they_belong(training: WorkingSlices) -> None:
+def test_working_slices_know_where_they_belong(training: CachedSlices) -> None:
     assert training.images.shape == (42, 32, 32, 1)
     assert training.volume.tolist() == np.repeat(range(6), 7).tolist()
     assert training.place()["patient002_frame01", 3] == 17
@@ -100,7 +100,7 @@ def test_supervoxels_go_through_slices() -> None:
 
 
 def test_regions_are_kept_on_disk_and_rebuilt_when_damaged(
-    training: WorkingSlices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    training: CachedSlices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
     kept = Store.at(tmp_path, announce=said.append)
@@ -118,12 +118,12 @@ def test_regions_are_kept_on_disk_and_rebuilt_when_damaged(
     assert (slice_regions(training, kept, algorithm="slic", size=400, least=100) != first).any()
 
 
-def test_an_entry_above_the_limit_is_refused(training: WorkingSlices, tmp_path: Path) -> None:
+def test_an_entry_above_the_limit_is_refused(training: CachedSlices, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"super-pixels of 42 slices needs 84 KiB, above the limit of 1 KiB"):
         slice_regions(training, Store.at(tmp_path, 1024), algorithm="slic", size=400, least=100)
 
 
-def test_superpixel_episodes_show_and_ask_for_the_same_slice(training: WorkingSlices, superpixel: np.ndarray) -> None:
+def test_superpixel_episodes_show_and_ask_for_the_same_slice(training: CachedSlices, superpixel: np.ndarray) -> None:
     permitted = [at % 2 == 0 for at in range(len(training))]
     pool = SuperpixelPool(superpixel, permitted, least=10)
     stream = source(training, pool, settings=AugmentSettings())
@@ -139,7 +139,7 @@ def test_superpixel_episodes_show_and_ask_for_the_same_slice(training: WorkingSl
     assert len(seen) == pool.anchors == sum(superpixel[at].any() for at in np.flatnonzero(permitted))
 
 
-def test_one_side_of_the_pair_is_augmented_or_both(training: WorkingSlices, superpixel: np.ndarray) -> None:
+def test_one_side_of_the_pair_is_augmented_or_both(training: CachedSlices, superpixel: np.ndarray) -> None:
     pool = SuperpixelPool(superpixel, everything(training), least=10)
     of_query, of_support = [], []
     one, both = source(training, pool), source(training, pool, sides="both")
@@ -154,13 +154,13 @@ def test_one_side_of_the_pair_is_augmented_or_both(training: WorkingSlices, supe
     assert sum(of_query) + sum(of_support) == 40
 
 
-def test_shots_differ(training: WorkingSlices, superpixel: np.ndarray) -> None:
+def test_shots_differ(training: CachedSlices, superpixel: np.ndarray) -> None:
     pool = SuperpixelPool(superpixel, everything(training), least=10)
     episode = source(training, pool, shots=3).episode(0)
     assert len({view.image.tobytes() for view in episode.support}) == 3
 
 
-def test_a_foreground_that_leaves_the_picture_is_drawn_anew(training: WorkingSlices, superpixel: np.ndarray) -> None:
+def test_a_foreground_that_leaves_the_picture_is_drawn_anew(training: CachedSlices, superpixel: np.ndarray) -> None:
     pool = SuperpixelPool(superpixel, everything(training), least=10)
     wild = AugmentSettings(warp=1.0, shift=1.0)
     stream = source(training, pool, settings=wild)
@@ -170,11 +170,11 @@ def test_a_foreground_that_leaves_the_picture_is_drawn_anew(training: WorkingSli
 
 
 @pytest.fixture(scope="module")
-def supervoxel(training: WorkingSlices, store: Store) -> np.ndarray:
+def supervoxel(training: CachedSlices, store: Store) -> np.ndarray:
     return volume_regions(training, store, size=12000, least=600)
 
 
-def test_supervoxel_episodes_go_to_a_neighbour(training: WorkingSlices, supervoxel: np.ndarray) -> None:
+def test_supervoxel_episodes_go_to_a_neighbour(training: CachedSlices, supervoxel: np.ndarray) -> None:
     permitted = [at % 7 != 3 for at in range(len(training))]  # the fourth slice of each volume is excluded
     pool = SupervoxelPool(supervoxel, training, permitted, least=5)
     stream = source(training, pool, shots=2, settings=AugmentSettings())
@@ -195,7 +195,7 @@ def test_supervoxels_need_volumes(slice_folder: Path, store: Store) -> None:
         volume_regions(single, store, size=1000, least=10)
 
 
-def test_label_episodes_are_of_two_patients(training: WorkingSlices) -> None:
+def test_label_episodes_are_of_two_patients(training: CachedSlices) -> None:
     permitted = [at % 5 != 0 for at in range(len(training))]
     pool = LabelPool(training, permitted, (2, 3), NAMES, least=4)
     stream = source(training, pool, shots=3, settings=AugmentSettings())
@@ -223,10 +223,10 @@ def test_labels_of_one_patient_come_from_other_slices(make_slices: Callable[...,
         LabelPool(one, [at == 2 for at in range(len(one))], (1, 2), NAMES, least=4)
 
 
-def test_ignored_pixels_stay_ignored(training: WorkingSlices) -> None:
+def test_ignored_pixels_stay_ignored(training: CachedSlices) -> None:
     masks = training.masks.copy()
     masks[:, :4] = 255
-    altered = WorkingSlices(training.stacks, training.images, masks, training.spec, training.content)
+    altered = CachedSlices(training.stacks, training.images, masks, training.spec, training.content)
     pool = LabelPool(altered, everything(altered), (1,), NAMES, least=4)
     assert (pool.mask(2, 1)[:4] == 255).all()
     assert set(np.unique(pool.mask(2, 1)[4:])) <= {0, 1}
@@ -239,7 +239,7 @@ def same(one: Any, other: Any) -> bool:
     )
 
 
-def test_batches_depend_on_seed_and_step_alone(training: WorkingSlices, superpixel: np.ndarray) -> None:
+def test_batches_depend_on_seed_and_step_alone(training: CachedSlices, superpixel: np.ndarray) -> None:
     pool = SuperpixelPool(superpixel, everything(training), least=10)
     stream = source(training, pool, shots=2)
     whole = list(stream.batches(0, 6))
@@ -256,7 +256,7 @@ def test_batches_depend_on_seed_and_step_alone(training: WorkingSlices, superpix
     assert first["labelled"].all()
 
 
-def test_processes_share_a_batch(training: WorkingSlices, superpixel: np.ndarray) -> None:
+def test_processes_share_a_batch(training: CachedSlices, superpixel: np.ndarray) -> None:
     pool = SuperpixelPool(superpixel, everything(training), least=10)
     whole = next(iter(source(training, pool).batches(5, 6)))
     halves = [next(iter(source(training, pool, rank=rank, world=2).batches(5, 6))) for rank in (0, 1)]
@@ -264,7 +264,7 @@ def test_processes_share_a_batch(training: WorkingSlices, superpixel: np.ndarray
     assert whole["sample_id"] == halves[0]["sample_id"] + halves[1]["sample_id"]
 
 
-def test_a_stream_that_is_left_ends_its_threads(training: WorkingSlices, superpixel: np.ndarray) -> None:
+def test_a_stream_that_is_left_ends_its_threads(training: CachedSlices, superpixel: np.ndarray) -> None:
     pool = SuperpixelPool(superpixel, everything(training), least=10)
     stream = source(training, pool).batches(0, 10**9)
     assert len(list(islice(stream, 3))) == 3

@@ -19,7 +19,7 @@ from delineate.common.errors import DataError, RecipeError
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
 from delineate.data.loading.samples import open_samples
-from delineate.evaluation.stored import Stored
+from delineate.evaluation.scores_file import ScoresFile
 from delineate.fewshot.baselines import BASELINES
 from delineate.fewshot.episode_file import EpisodeFile
 from delineate.fewshot.identity import data_digest, excluded_section
@@ -79,7 +79,7 @@ def test_dice_is_of_the_voxels_of_the_scored_slices_together(
 def test_what_is_written(slice_folder: Path, episodes: Path, model: Callable[..., Path], tmp_path: Path) -> None:
     out = tmp_path / "out"
     fewshot_evaluate(model(), slice_folder, episodes=episodes, out=out)
-    stored, frozen = Stored.read(out), EpisodeFile.load(episodes)
+    stored, frozen = ScoresFile.read(out), EpisodeFile.load(episodes)
     assert stored.classes == list(frozen.classes.names[1:])
     assert stored.origin.level == "volume"
     assert "few-shot protocol chunk3, 1-shot, 2 draws" in stored.origin.protocol_words
@@ -108,7 +108,7 @@ def test_baselines_and_comparisons(
         fewshot_evaluate(name, slice_folder, episodes=episodes, out=tmp_path / name)
     fewshot_evaluate(model(), slice_folder, episodes=episodes, out=tmp_path / "model-scores")
     folders = [tmp_path / name for name in ("copy-support-mask", "nearest-colour", "model-scores")]
-    copied, coloured, learnt = (Stored.read(folder).mean("dice")["mean"] for folder in folders)
+    copied, coloured, learnt = (ScoresFile.read(folder).mean("dice")["mean"] for folder in folders)
     assert copied > 0.6
     assert coloured == pytest.approx(learnt, abs=0.02)  # the test's method is a nearest mean colour itself
     compare(folders, out=tmp_path / "comparison")
@@ -165,7 +165,7 @@ def test_settings(slice_folder: Path, episodes: Path, model: Callable[..., Path]
     run = {"episodes": episodes, "out": tmp_path / "out", "setting": 2, "overwrite": True}
     blind = model(episodes={"kind": "superpixel", "exclude": [name], "exclude_rule": "any"})
     fewshot_evaluate(blind, slice_folder, classes=["2"], **run)
-    assert Stored.read(tmp_path / "out").content["fewshot"]["settings"] == {name: "2"}
+    assert ScoresFile.read(tmp_path / "out").content["fewshot"]["settings"] == {name: "2"}
     with pytest.raises(DataError, match="saw label 1, label 3"):
         fewshot_evaluate(blind, slice_folder, **run)
     leaking = model(episodes={"kind": "superpixel", "exclude": [name], "exclude_rule": "legacy_all"})
@@ -183,7 +183,7 @@ def test_setting_2_is_of_data_and_class_not_of_names(
     about = {"kind": "superpixel", "exclude_rule": "any"}
     other_name = model(episodes={**about, "exclude": ["spleen"], **excluded_section(manifest, (2,))})
     fewshot_evaluate(other_name, slice_folder, **run)
-    assert Stored.read(tmp_path / "out").content["fewshot"]["settings"] == {name: "2"}
+    assert ScoresFile.read(tmp_path / "out").content["fewshot"]["settings"] == {name: "2"}
     other_class = model(episodes={**about, "exclude": [name], **excluded_section(manifest, (1,))})
     with pytest.raises(DataError, match=f"saw {name}"):
         fewshot_evaluate(other_class, slice_folder, **run)
@@ -251,6 +251,6 @@ def test_the_verbs(
         assert code == 0, err
         assert "few-shot protocol middle, 1-shot" in said
         assert f"test cases opened {opening}×" in said
-    assert json.loads((out / "scores.json").read_text())["openings"] == 2
+    assert json.loads((out / "scores.json").read_text())["test_accesses"] == 2
     code, said, err = typed("evaluate", tmp_path, slice_folder, "--episodes", file, "--out", out, "--overwrite")
     assert (code, err.count("\n")) == (2, 1)

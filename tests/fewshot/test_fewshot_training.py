@@ -22,12 +22,12 @@ from delineate.data.cache.store import Store
 from delineate.data.cases.volumes import Volumes
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import Manifest
+from delineate.data.loading.cached_slices import CachedSlices, decode
 from delineate.data.loading.samples import open_samples
-from delineate.data.loading.working import WorkingSlices, decode
-from delineate.engine.console import Silent
 from delineate.engine.recipe import resolve
-from delineate.fewshot.candidates import open_candidate
+from delineate.engine.reporting import Silent
 from delineate.fewshot.episode_file import EpisodeFile
+from delineate.fewshot.evaluated_models import open_evaluated_model
 from delineate.fewshot.validation import FixedEpisodes, freeze
 
 Train = Callable[..., Any]
@@ -166,7 +166,7 @@ def test_excluded_slices_never_reach_the_method(
     assert any("50 of 70 training slices: those with any of label 3 are left out" in note for note in recorder.notes)
     artefact = artefact_format.load(result.model)
     assert artefact.provenance["episodes"]["exclude"] == ["label 3"]
-    candidate = open_candidate(str(result.folder), open_samples(data).census, device="cpu")
+    candidate = open_evaluated_model(str(result.folder), open_samples(data).census, device="cpu")
     assert [candidate.setting(name) for name in ("label 1", "label 3")] == ["1", "2"]
 
 
@@ -208,7 +208,7 @@ def test_single_pictures(run: Train) -> None:
     assert scores["level"] == "image"
 
 
-def parts(data: Path, store: Store) -> tuple[Any, tuple[WorkingSlices, ...]]:
+def parts(data: Path, store: Store) -> tuple[Any, tuple[CachedSlices, ...]]:
     opened, spec = open_samples(data).sealed(), InputSpec(channels="grey", size=(32, 32))
     return opened, tuple(decode(opened.split(name), spec, store) for name in ("train", "val"))
 

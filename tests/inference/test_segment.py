@@ -18,7 +18,7 @@ from delineate.inference.beside import References
 from delineate.inference.executors import Serial
 from delineate.inference.files import predict_files
 from delineate.inference.inputs import find_inputs
-from delineate.inference.parts import Job
+from delineate.inference.parts import PredictionContext
 from delineate.inference.plan import make_plan
 from delineate.inference.predictor import Predictor, load
 from delineate.inference.segment import Failure, Output, Prepared, Worker
@@ -69,7 +69,9 @@ def test_shares_of_a_plan_can_be_done_elsewhere(tmp_path: Path, micro: str):
         write_image(tmp_path / "in" / f"{number}.png", image)
     predict_files(load(tmp_path / "model.safetensors", "cpu"), [tmp_path / "in"], tmp_path / "here", overlay=True)
     plan = make_plan(find_inputs([tmp_path / "in"]), tmp_path / "there", ClassTable(), overlay=True)
-    steps = FileSteps(Job(Worker(load(tmp_path / "model.safetensors", "cpu"), 1), plan.folder, References(), 10**6))
+    steps = FileSteps(
+        PredictionContext(Worker(load(tmp_path / "model.safetensors", "cpu"), 1), plan.folder, References(), 10**6)
+    )
     done = []
     for share in (plan.items[:2], plan.items[2:]):
         items, sent = pickle.loads(pickle.dumps((share, steps)))

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from delineate.artefact.format import Artefact, load, save
-from delineate.data.augment.windows import tiles
+from delineate.data.augment.patches import tiles
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.registry import read_mask

@@ -6,7 +6,7 @@ from torch import nn
 
 from delineate.nn.blocks import ChannelAttention, ConvBNAct, SpatialAttention, UpSample, pad_to_multiple, resize_like
 from delineate.nn.counting import count_cost, count_parameters
-from delineate.nn.normalise import Normalise
+from delineate.nn.normalize import Normalise
 
 
 @pytest.mark.parametrize(("kernel", "dilation"), [(1, 1), (3, 1), (3, 6), (5, 2)])

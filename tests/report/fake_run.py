@@ -12,8 +12,8 @@ from delineate.common.files import write_json
 from delineate.data.core.manifest import Case, ClassTable, LabelRule, Manifest
 from delineate.evaluation.cases import score_case
 from delineate.evaluation.predictions import PredictedFile, PredictionList
-from delineate.evaluation.stored import Origin, write_scores
-from delineate.evaluation.table import summarise
+from delineate.evaluation.scores_file import Origin, write_scores
+from delineate.evaluation.summary import summarise
 from delineate.inference.overlay import draw
 
 SIZE = 96

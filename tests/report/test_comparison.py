@@ -16,14 +16,14 @@ from delineate.common.errors import DataError
 from delineate.evaluation.cases import score_case
 from delineate.evaluation.comparison import cases_csv, compare_models, pairs_csv
 from delineate.evaluation.models import Model
-from delineate.evaluation.stored import Origin, Stored, write_scores
-from delineate.evaluation.table import summarise
-from delineate.report.compare import Entry, write_comparison
-from delineate.report.comparison import write_comparison_report
+from delineate.evaluation.scores_file import Origin, ScoresFile, write_scores
+from delineate.evaluation.summary import summarise
+from delineate.report.comparison.cases import choose_cases
+from delineate.report.comparison.of_runs import ComparedRun, write_comparison
+from delineate.report.comparison.page import write_comparison_report
+from delineate.report.comparison.pairs import matrix, scatters, verdict
 from delineate.report.html import number, p_value
-from delineate.report.pairs import matrix, scatters, verdict
 from delineate.report.run import write_run_report
-from delineate.report.side_by_side import choose_cases
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 
@@ -35,7 +35,7 @@ def entries(fake, tmp_path):
         run = write_run(fake, tmp_path / name, method=name)
         write_run_report(run)
         predictions = write_predictions(fake, tmp_path / f"{name} test", shift)
-        result.append(Entry(name, run, predictions, predictions / "evaluation"))
+        result.append(ComparedRun(name, run, predictions, predictions / "evaluation"))
     return result
 
 
@@ -52,7 +52,7 @@ def models(fake, folder: Path, shifts: dict[str, float], methods: dict[str, str]
         out.mkdir()
         origin = Origin(split="test", method=(methods or {}).get(name, name), seed=len(made))
         write_scores(out, rows, summarise(rows), origin)
-        made.append(Model(name, Stored.read(out)))
+        made.append(Model(name, ScoresFile.read(out)))
     return made
 
 

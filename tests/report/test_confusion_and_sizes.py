@@ -14,7 +14,7 @@ from delineate.data.core.manifest import ClassTable
 from delineate.evaluation import cases
 from delineate.evaluation.cases import confusion, score_case
 from delineate.evaluation.files import Options, evaluate_folders
-from delineate.evaluation.stored import Stored
+from delineate.evaluation.scores_file import ScoresFile
 from delineate.report.confusion import confusion_table
 from delineate.report.evaluation import write_evaluation_report
 from delineate.report.scores import score_tables
@@ -42,7 +42,7 @@ def test_the_matrix_is_that_of_the_counts(prediction: np.ndarray, reference: np.
         assert row.fp == found[:, row.label].sum() - own
 
 
-def evaluated(folder: Path, *, empty: bool = False) -> Stored:
+def evaluated(folder: Path, *, empty: bool = False) -> ScoresFile:
     """Twelve cases of discs that grow, each predicted a little too small; one of them without any, if asked for."""
     for name, shrink in (("p", 1), ("r", 0)):
         (folder / name).mkdir(parents=True)
@@ -52,7 +52,7 @@ def evaluated(folder: Path, *, empty: bool = False) -> Stored:
                 cv2.circle(mask, (32, 32), 4 + 2 * at - shrink, 255, -1)
             cv2.imwrite(str(folder / name / f"c{at:02d}.png"), mask)
     evaluate_folders(folder / "p", folder / "r", Options(metrics=("dice", "hd95_pooled")), out=folder / "out")
-    return Stored.read(folder / "out")
+    return ScoresFile.read(folder / "out")
 
 
 def test_rows_that_are_equal_are_one_row(tmp_path: Path):

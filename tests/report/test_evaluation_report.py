@@ -17,8 +17,8 @@ from PIL import Image
 from delineate.data.core.manifest import ClassTable
 from delineate.evaluation.cases import score_case
 from delineate.evaluation.files import Options, evaluate_folders
-from delineate.evaluation.stored import Origin, write_scores
-from delineate.evaluation.table import summarise
+from delineate.evaluation.scores_file import Origin, write_scores
+from delineate.evaluation.summary import summarise
 from delineate.report.evaluation import write_evaluation_report
 from delineate.report.html import number
 
@@ -158,12 +158,12 @@ def test_a_large_set_stays_a_small_page(tmp_path):
     assert len(set(re.findall(r"case-\d{5}", document))) == 20
 
 
-@pytest.mark.parametrize("openings", [0, 1, 3])
-def test_openings_of_the_test_split_are_told(openings, tmp_path):
+@pytest.mark.parametrize("test_accesses", [0, 1, 3])
+def test_openings_of_the_test_split_are_told(test_accesses, tmp_path):
     mask = np.eye(8, dtype=np.uint8)
     folder = stored(tmp_path / "scores", ("polyp",), {"c": (mask, mask)}, split="test")
     content = json.loads((folder / "scores.json").read_text())
-    (folder / "scores.json").write_text(json.dumps({**content, "openings": openings}))
+    (folder / "scores.json").write_text(json.dumps({**content, "test_accesses": test_accesses}))
     words = text_of(report(folder))
-    assert (f"test cases opened {openings}×" in words) == (openings > 0)
-    assert ("its scores are too good" in words) == (openings > 1)
+    assert (f"test cases opened {test_accesses}×" in words) == (test_accesses > 0)
+    assert ("its scores are too good" in words) == (test_accesses > 1)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from markup import check_document, text_of
 
 from delineate.evaluation.statistics.ranks import rank_models
+from delineate.report.axes import ticks
 from delineate.report.charts import Mark, Series, histogram, line_chart
 from delineate.report.forest import WIDTH, Estimate, forest
-from delineate.report.frame import ticks
 from delineate.report.html import Html, element, table
 from delineate.report.page import page
 from delineate.report.ranks import rank_table

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from delineate import api
-from delineate.engine.console import Silent
+from delineate.engine.reporting import Silent
 
 SMALL = (
     "method.encoder.name=resnet10t",

@@ -17,12 +17,12 @@ from delineate.common.errors import DataError, DelineateError, RecipeError
 from delineate.data.core.manifest import Manifest
 from delineate.data.layouts.source import DataSource
 from delineate.data.splits.folds import split_data
-from delineate.engine.console import Silent
-from delineate.evaluation.stored import Stored
+from delineate.engine.reporting import Silent
+from delineate.evaluation.scores_file import ScoresFile
 from delineate.studies.benchmark import BenchmarkRequest, prepare
 from delineate.studies.folds import open_folds
 from delineate.studies.jobs import Job, all_jobs
-from delineate.studies.plan import Plan
+from delineate.studies.setup import BenchmarkSetup
 
 SMALL = (
     "method.encoder.name=resnet10t",
@@ -35,8 +35,8 @@ SMALL = (
 def test_every_case_is_scored_once_by_models_that_never_saw_it(run, tmp_path: Path):
     board = run()
     folder = tmp_path / "bench"
-    plan = Plan.load(folder)
-    assert plan.runs == 4
+    setup = BenchmarkSetup.load(folder)
+    assert setup.runs == 4
     seen: list[str] = []
     for fold in range(2):
         manifest = Manifest.load(folder / "folds" / f"fold{fold}.json")
@@ -49,7 +49,7 @@ def test_every_case_is_scored_once_by_models_that_never_saw_it(run, tmp_path: Pa
         assert {case.id for case in used.split("test")} == {case.id for case in manifest.split("test")}
     assert sorted(seen) == sorted(set(seen))
     assert len(seen) == 16
-    stored = Stored.read(folder / "scores" / "unet-seed0")
+    stored = ScoresFile.read(folder / "scores" / "unet-seed0")
     assert sorted(stored.cases()) == sorted(seen)
     assert len(set(stored.groups())) == 8
     by_label = {row.label: row for row in board.rows}
@@ -90,7 +90,7 @@ def test_a_killed_benchmark_goes_on_to_the_same_scores(run, tmp_path: Path):
     run("whole", **options)
     with pytest.raises(Killed):
         run("cut", reporter=PowerCut(at=4), **options)
-    states = [job.state for job in all_jobs(tmp_path / "cut", Plan.load(tmp_path / "cut"))]
+    states = [job.state for job in all_jobs(tmp_path / "cut", BenchmarkSetup.load(tmp_path / "cut"))]
     assert states == ["done", "begun", "waiting", "waiting"]
     board = run("cut", **options)
     assert board.rows[0].seeds == 2
@@ -101,15 +101,15 @@ def test_a_killed_benchmark_goes_on_to_the_same_scores(run, tmp_path: Path):
 
 def test_minutes_become_steps_once(run, tmp_path: Path):
     board = run(methods=["unet"], epochs=None, minutes=0.02, folds=2)
-    plan = Plan.load(tmp_path / "bench")
-    (entrant,) = plan.entrants
+    setup = BenchmarkSetup.load(tmp_path / "bench")
+    (entrant,) = setup.entrants
     assert entrant.seconds_per_step is not None
     assert entrant.steps == max(1, round(0.02 * 60 / entrant.seconds_per_step))
     assert board.words == ("One trained model: there is nothing to compare it with.",)
     summary = json.loads((tmp_path / "bench" / "runs" / "unet" / "fold0-seed0" / "run.json").read_text())
     assert summary["stages"] == [{"name": "train", "steps": entrant.steps}]
     run(methods=["unet"], epochs=None, minutes=0.02, folds=2)
-    assert Plan.load(tmp_path / "bench") == plan
+    assert BenchmarkSetup.load(tmp_path / "bench") == setup
 
 
 def test_a_method_that_fails_is_named_and_the_others_go_on(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -151,9 +151,9 @@ def test_wrong_plans_are_refused_before_anything_is_written(discs: Path, tmp_pat
         with pytest.raises(error, match=message):
             prepare(asked(**changes))
         assert not (tmp_path / "b").exists()
-    plan = prepare(asked())
-    assert prepare(asked()) == plan, "the same plan is taken up again"
-    with pytest.raises(DataError, match=r"another plan \(seeds 1 → 2; .*epochs 1 → 3"):
+    setup = prepare(asked())
+    assert prepare(asked()) == setup, "the same setup is taken up again"
+    with pytest.raises(DataError, match=r"another setup \(seeds 1 → 2; .*epochs 1 → 3"):
         prepare(asked(seeds=2, epochs=3))
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.txt").write_text("precious")

@@ -17,18 +17,18 @@ from delineate.common.errors import DataError, DelineateError, RecipeError
 from delineate.common.occupied import occupied
 from delineate.data.core.manifest import Manifest
 from delineate.data.layouts.source import DataSource
-from delineate.engine.console import Silent
+from delineate.engine.reporting import Silent
 from delineate.studies.benchmark import BenchmarkRequest, prepare
 from delineate.studies.folds import open_folds
 from delineate.studies.jobs import Job, all_jobs
-from delineate.studies.plan import Plan
+from delineate.studies.setup import BenchmarkSetup
 
 Start = Callable[..., Any]
 ONE = {"methods": ["unet"], "epochs": 1}
 
 
 def jobs_of(folder: Path) -> list[Job]:
-    return all_jobs(folder, Plan.load(folder))
+    return all_jobs(folder, BenchmarkSetup.load(folder))
 
 
 class FailingOnce(Silent):
@@ -119,7 +119,7 @@ def test_the_exit_code_tells_of_failed_runs(
     with monkeypatch.context() as patch:
         patch.setattr(Job, "_train", fail)
         run(epochs=1)
-        small = [word for setting in Plan.load(out).settings for word in ("--set", setting)]
+        small = [word for setting in BenchmarkSetup.load(out).settings for word in ("--set", setting)]
         words = ["benchmark", discs, "--methods", "unet,unet@paper", "--folds", 2, "--epochs", 1, "--size", 32]
         words += ["--metrics", "dice,hd95_pooled", "--out", out, *small]
         assert typed(patch, *words, "--resume") == 1
@@ -209,14 +209,14 @@ def _saved(manifest: Manifest, folder: Path) -> Path:
 
 def test_a_benchmark_goes_on_with_data_that_were_moved(discs: Path, tmp_path: Path) -> None:
     data = shutil.copytree(discs, tmp_path / "data")
-    plan = prepare(asked(data, tmp_path / "b"))
+    setup = prepare(asked(data, tmp_path / "b"))
     data.rename(tmp_path / "elsewhere")
     said: list[str] = []
     moved = prepare(asked(tmp_path / "elsewhere", tmp_path / "b"), said.append)
-    assert moved == plan.model_copy(update={"data": str(tmp_path / "elsewhere")})
+    assert moved == setup.model_copy(update={"data": str(tmp_path / "elsewhere")})
     assert any("all files are the same" in line for line in said)
     roots = {
-        json.loads(path.read_text())["root"] for path in (tmp_path / "b").rglob("*.json") if path.name != "plan.json"
+        json.loads(path.read_text())["root"] for path in (tmp_path / "b").rglob("*.json") if path.name != "setup.json"
     }
     assert roots == {str(tmp_path / "elsewhere")}
     next((tmp_path / "elsewhere" / "masks").iterdir()).unlink()

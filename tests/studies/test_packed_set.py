@@ -15,11 +15,11 @@ from delineate.common.errors import DataError
 from delineate.data.core.manifest import Manifest
 from delineate.data.layouts.discover import discover
 from delineate.data.splits.resplit import resplit
-from delineate.engine.console import Silent
+from delineate.engine.reporting import Silent
 from delineate.engine.request import TrainRequest
 from delineate.engine.run import train
 from delineate.evaluation.files import Options, evaluate_folders
-from delineate.evaluation.stored import Stored
+from delineate.evaluation.scores_file import ScoresFile
 from delineate.inference.files import predict_files
 from delineate.inference.predictor import load
 from delineate.methods import registry
@@ -101,7 +101,7 @@ def test_from_the_archive_to_scored_volumes(synapse: Path, request_for, tmp_path
         assert len({row.case for row in evaluation.rows}) == 12
         assert (evaluation.origin.level, evaluation.origin.length) == ("volume", "voxel")
     by_manifest = evaluate_folders(tmp_path / "masks", result.folder / "manifest.json", Options(stack="auto"))
-    assert by_manifest.headline() == pytest.approx(Stored.read(tmp_path / "native").mean("dice")["mean"])
+    assert by_manifest.headline() == pytest.approx(ScoresFile.read(tmp_path / "native").mean("dice")["mean"])
 
 
 def test_a_benchmark_on_its_own_lists(synapse: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -1,4 +1,4 @@
-"""`benchmark`: many runs under one plan, with their pages."""
+"""`benchmark`: many runs under one setup, with their pages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from delineate.requests.signature import takes
 
 if TYPE_CHECKING:
     from delineate.data.layouts.source import DataSource
-    from delineate.engine.console import Reporter
+    from delineate.engine.reporting import Reporter
     from delineate.studies.leaderboard import Leaderboard
 
 
@@ -44,7 +44,7 @@ def benchmark(
     from delineate.data.core.manifest import Manifest
     from delineate.data.layouts.source import as_source
     from delineate.engine.signals import raise_on_signals
-    from delineate.report.comparison import write_comparison_report
+    from delineate.report.comparison.page import write_comparison_report
     from delineate.report.evaluation import write_evaluation_report
     from delineate.studies import benchmark as study
     from delineate.studies.leaderboard import make_leaderboard, write_leaderboard
@@ -56,8 +56,8 @@ def benchmark(
     request = study.BenchmarkRequest(data=as_source(data), **{**options, **typed})
     kept = "what was done is kept; the same command goes on"
     with occupied(folder, announce), raise_on_signals(kept):
-        plan = study.prepare(request, announce)
-        result = study.run(folder, plan, reporter, announce, request.cache_folder)
+        setup = study.prepare(request, announce)
+        result = study.run(folder, setup, reporter, announce, request.cache_folder)
         for stored in result.evaluations.values():
             write_evaluation_report(stored.folder, Manifest.load(folder / study.SCORED))
         if result.comparison is not None:

@@ -13,7 +13,7 @@ from delineate.api.training import train
 from delineate.common.errors import DelineateError
 
 if TYPE_CHECKING:
-    from delineate.engine.console import Reporter
+    from delineate.engine.reporting import Reporter
 
 
 DEMO_METHODS = {"condseg": 16, "unet": 16}
@@ -49,7 +49,7 @@ def demo(
     from delineate.data.cases.phantom import write_phantoms
     from delineate.inference.files import predict_files
     from delineate.inference.predictor import load
-    from delineate.report.compare import Entry, write_comparison
+    from delineate.report.comparison.of_runs import ComparedRun, write_comparison
 
     folder = Path(out)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -76,7 +76,7 @@ def demo(
         predict_files(load(run), test_images, predicted, overlay=True)
         evaluation = evaluate(predicted, data, out=predicted / "evaluation")
         rows.append(DemoRow(method, evaluation.headline("dice"), evaluation.headline("iou"), result.minutes))
-        entries.append(Entry(method, run, predicted, predicted / "evaluation"))
+        entries.append(ComparedRun(method, run, predicted, predicted / "evaluation"))
     shutil.rmtree(folder / "cache", ignore_errors=True)
     report = write_comparison("Demo: tiny networks on phantom images", entries, folder / "report.html")
     return DemoResult(tuple(rows), len(test_images), report)

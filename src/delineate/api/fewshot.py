@@ -62,7 +62,7 @@ def fewshot_evaluate(
     """Score a few-shot model on frozen episodes; write scores, `episodes.csv`, pictures and `report.html` to `out`.
 
     Args:
-        model: A run or model file, a baseline, or an untrained method (`delineate.fewshot.candidates`).
+        model: A run or model file, a baseline, or an untrained method (`delineate.fewshot.evaluated_models`).
         data: The data set that the episodes were frozen on.
         progress: Called with (episodes done, episodes in all).
 
@@ -75,9 +75,9 @@ def fewshot_evaluate(
     from delineate.common.files import output_folder
     from delineate.common.outputs import check_new, check_results_folder
     from delineate.data.layouts.source import as_source
-    from delineate.fewshot.candidates import check_unseen, open_candidate
     from delineate.fewshot.episode_file import EpisodeFile
-    from delineate.fewshot.evaluate import METRICS, Job, evaluate_episodes, write_episodes
+    from delineate.fewshot.evaluate import METRICS, EpisodeTest, evaluate_episodes, write_episodes
+    from delineate.fewshot.evaluated_models import check_unseen, open_evaluated_model
     from delineate.fewshot.pictures import write_pictures
     from delineate.report.evaluation import write_evaluation_report
 
@@ -87,13 +87,13 @@ def fewshot_evaluate(
     frozen = EpisodeFile.load(Path(options["episodes"]))
     frozen = frozen.of_classes(classes) if classes else frozen
     opened = frozen.open(source)
-    candidate = open_candidate(
+    candidate = open_evaluated_model(
         str(model), opened.census, device=options["device"], precision=options["precision"], seed=options["seed"]
     )
     candidate = candidate.on(opened, frozen)
     if options["setting"] == 2:
         check_unseen(candidate, frozen.classes)
-    job = Job(candidate, opened, frozen, options["batch_size"])
+    job = EpisodeTest(candidate, opened, frozen, options["batch_size"])
     evaluation, scored = evaluate_episodes(job, metrics=options["metrics"] or METRICS, progress=progress)
     folder = output_folder(out)
     evaluation = write_episodes(folder, job, evaluation, scored, write_pictures(job, scored, folder), source.path)

@@ -88,7 +88,7 @@ def compare(evaluations: Sequence[Path | str], **options: Unpack[CompareOptions]
     from delineate.common.outputs import check_new, check_results_folder
     from delineate.evaluation.comparison import compare_models, write_comparison_files
     from delineate.evaluation.models import open_models
-    from delineate.report.comparison import write_comparison_report
+    from delineate.report.comparison.page import write_comparison_report
 
     out = Path(options["out"])
     check_new(out, "comparison.json", options["overwrite"])

@@ -15,8 +15,8 @@ from delineate.requests.train import TrainOptions
 
 if TYPE_CHECKING:
     from delineate.data.layouts.source import DataSource
-    from delineate.engine.console import Reporter
     from delineate.engine.data_module import DataKind
+    from delineate.engine.reporting import Reporter
     from delineate.engine.run import RunResult
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from delineate.artefact.format import FILE_NAME, Artefact, save
+from delineate.artefact.format import MODEL_FILE, Artefact, save
 from delineate.common.errors import ArtefactError, DelineateError
 from delineate.common.files import sha256
 from delineate.data.core.input_spec import InputSpec
@@ -42,7 +42,7 @@ def import_checkpoint(method_name: str, checkpoint: Path, out: Path) -> Imported
     recognise = registry.checkpoint_reader(method_name)
     if recognise is None:
         raise ArtefactError(f"method '{method_name}' has no released checkpoints that could be imported")
-    target = out if out.suffix == ".safetensors" else out / FILE_NAME
+    target = out if out.suffix == ".safetensors" else out / MODEL_FILE
     if target.exists():
         raise ArtefactError(
             f"{target} exists already, and a model is never overwritten; give another --out or remove it"

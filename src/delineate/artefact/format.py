@@ -27,7 +27,7 @@ from delineate.methods.contract import Method
 
 FORMAT: Final = 1
 ENTRY = "delineate"
-FILE_NAME = "model.safetensors"
+MODEL_FILE = "model.safetensors"
 
 
 @dataclass
@@ -151,14 +151,14 @@ def locate(path: Path | str) -> Path:
     """The artefact's file for a file or a run folder. Raises `ArtefactError` when there is none."""
     path = Path(path)
     if path.is_dir():
-        if not (path / FILE_NAME).is_file():
+        if not (path / MODEL_FILE).is_file():
             raise ArtefactError(
-                f"folder {path} holds no {FILE_NAME}; give a finished run's folder or a model file (a run writes it "
+                f"folder {path} holds no {MODEL_FILE}; give a finished run's folder or a model file (a run writes it "
                 f"when it ends)"
             )
-        return path / FILE_NAME
+        return path / MODEL_FILE
     if not path.is_file():
-        raise ArtefactError(f"model {path} does not exist; give a {FILE_NAME} or a run folder that holds one")
+        raise ArtefactError(f"model {path} does not exist; give a {MODEL_FILE} or a run folder that holds one")
     return path
 
 

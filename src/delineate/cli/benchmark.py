@@ -132,11 +132,11 @@ def _print_status(folder: Path) -> None:
     from delineate.data.core.findings import count
     from delineate.studies.benchmark import time_left
     from delineate.studies.jobs import all_jobs
-    from delineate.studies.plan import Plan
+    from delineate.studies.setup import BenchmarkSetup
 
-    plan = Plan.load(folder)
-    jobs = all_jobs(folder, plan)
-    parts = (count(len(plan.entrants), "method"), count(plan.folds, "fold"), count(plan.seeds, "seed"))
+    setup = BenchmarkSetup.load(folder)
+    jobs = all_jobs(folder, setup)
+    parts = (count(len(setup.entrants), "method"), count(setup.folds, "fold"), count(setup.seeds, "seed"))
     rows = []
     for job in jobs:
         state = job.state

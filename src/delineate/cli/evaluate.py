@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from delineate.evaluation.files import Evaluation
     from delineate.evaluation.protocols import ProtocolScores
     from delineate.evaluation.statistics.intervals import Interval
-    from delineate.evaluation.table import Column
+    from delineate.evaluation.summary import Column
 
 MOST_CLASSES = 6
 """More classes than these are told in scores.csv and the report, not on the console."""
@@ -104,9 +104,13 @@ def print_evaluation(evaluation: Evaluation, out: Path) -> None:
         names = some(evaluation.unscored)
         number = count(len(evaluation.unscored), "case has", "cases have")
         console.print(f"{number} only ignored pixels in the reference and count nowhere: {names}", markup=False)
-    if evaluation.openings:
-        in_all = f", {evaluation.openings_in_all}× in all" if evaluation.openings_in_all > evaluation.openings else ""
-        console.print(f"test cases opened {evaluation.openings}× with this model{in_all} (evaluations.jsonl)")
+    if evaluation.test_accesses:
+        in_all = (
+            f", {evaluation.test_accesses_in_all}× in all"
+            if evaluation.test_accesses_in_all > evaluation.test_accesses
+            else ""
+        )
+        console.print(f"test cases opened {evaluation.test_accesses}× with this model{in_all} (evaluations.jsonl)")
     console.print(f"scores: {out / 'scores.csv'}, {out / 'scores.json'}; report: {out / 'report.html'}")
 
 

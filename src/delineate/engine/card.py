@@ -9,7 +9,7 @@ from delineate.data.core.findings import count
 from delineate.data.core.manifest import Manifest
 from delineate.engine.recipe import Recipe
 from delineate.evaluation.caveats import caveats
-from delineate.evaluation.table import Summary
+from delineate.evaluation.summary import Summary
 
 
 def model_card(

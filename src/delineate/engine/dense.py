@@ -23,15 +23,15 @@ from delineate.data.core.manifest import Manifest, Split
 from delineate.data.core.samples import Sample
 from delineate.data.layouts.source import DataSource
 from delineate.data.loading.open import open_data
-from delineate.data.loading.window_loader import make_loader
+from delineate.data.loading.patch_loader import make_loader
 from delineate.data.splits.label_share import for_training
+from delineate.engine.build import check_training_memory, source_of
 from delineate.engine.data_module import DataKind
 from delineate.engine.finish import Ending
 from delineate.engine.folder import RunFolder
 from delineate.engine.input import settle_input
 from delineate.engine.lacking import lacking, nothing_to_learn
 from delineate.engine.native_scores import judge
-from delineate.engine.plan import check_training_memory, source_of
 from delineate.engine.planning import DataPlan, plan_from_data
 from delineate.engine.recipe import EpisodesSection, Recipe
 from delineate.engine.request import TrainRequest

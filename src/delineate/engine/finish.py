@@ -20,8 +20,8 @@ from delineate.engine.run_state import Run
 from delineate.engine.selection import WORDS
 from delineate.evaluation.cases import Row
 from delineate.evaluation.caveats import caveats, headline_dice, headline_json
-from delineate.evaluation.stored import Origin, write_scores
-from delineate.evaluation.table import Summary
+from delineate.evaluation.scores_file import Origin, write_scores
+from delineate.evaluation.summary import Summary
 from delineate.evaluation.training import Training
 from delineate.methods import registry
 

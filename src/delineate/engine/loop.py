@@ -17,18 +17,18 @@ from torch import nn
 
 from delineate.common.errors import Diverged, Interrupted, TrainingError
 from delineate.data.core.findings import some
-from delineate.engine.console import Validated
+from delineate.engine.checkpoint import OWN, Checkpoint, named_below, snapshot
 from delineate.engine.data_module import PreparedData
 from delineate.engine.diverged import diverged, loss_fault, weights_fault
 from delineate.engine.memory import enough_values, out_of_memory
 from delineate.engine.ranks import agree, together
 from delineate.engine.recipe import StageSettings
+from delineate.engine.reporting import Validated
 from delineate.engine.run_state import Run
 from delineate.engine.schedules import Plateau, learning_rate_factor
 from delineate.engine.seeds import mix
 from delineate.engine.selection import WORDS, is_better
 from delineate.engine.sources import Source, divide, to_device
-from delineate.engine.state import OWN, State, named_below, snapshot
 from delineate.engine.term_sums import TermSums
 from delineate.engine.updates import Updates
 from delineate.engine.validation import ValidationJob, ValidationResult
@@ -42,7 +42,7 @@ class StageRun:
     """One stage: its updates, schedule and source; trains, validates, saves, resumes."""
 
     def __init__(
-        self, run: Run, data: PreparedData, stage: Stage, source: Source, total: int, resumed: State | None
+        self, run: Run, data: PreparedData, stage: Stage, source: Source, total: int, resumed: Checkpoint | None
     ) -> None:
         self.run, self.data, self.stage, self.source, self.total = run, data, stage, source, total
         self.settings: StageSettings = run.recipe.stage_settings(stage.name)
@@ -155,7 +155,7 @@ class StageRun:
         progress = copy.copy(run.progress)
         progress.seconds = run.seconds
         best = run.states.best_name(self.stage.name, progress.best_step)
-        state = State(progress, snapshot(run.method), tensors, values, best)
+        state = Checkpoint(progress, snapshot(run.method), tensors, values, best)
         if bad := state.not_finite():
             where = f"after step {progress.step} of stage '{self.stage.name}'"
             raise self._diverged(f"{where}: weights or optimiser are not finite ({some(bad, 3)})")
@@ -305,7 +305,7 @@ class StageRun:
             )
         self.run.method.load_state_dict(best)
 
-    def _restore(self, state: State) -> None:
+    def _restore(self, state: Checkpoint) -> None:
         """Raises `TrainingError` for a state that this version would not have saved."""
         try:
             self._take_over(state)
@@ -315,7 +315,7 @@ class StageRun:
                 f"({str(error).splitlines()[0]}); go on with the version of Delineate that began the run"
             ) from error
 
-    def _take_over(self, state: State) -> None:
+    def _take_over(self, state: Checkpoint) -> None:
         self.updates.unpack(state.tensors, state.values)
         self.strategy.load_own_state(named_below(OWN, state.tensors))
         self.plateau = Plateau.from_dict(state.values["plateau"])

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from delineate.artefact.format import Artefact
 from delineate.common.errors import NotFiniteError
 from delineate.common.paths import fitting
-from delineate.data.augment.windows import cut, tiles
+from delineate.data.augment.patches import cut, tiles
 from delineate.data.cases.sample_pixels import SamplePixels
 from delineate.data.core.input_spec import InputSpec, Pixels
 from delineate.data.core.manifest import IGNORE, Case, ClassTable, Manifest
@@ -25,9 +25,9 @@ from delineate.engine.finish import Judged, Trained, selected
 from delineate.engine.volume_scores import segment_volume
 from delineate.evaluation.cases import QUICK, Row, score_case
 from delineate.evaluation.metrics.registry import resolve
+from delineate.evaluation.scores_file import Origin
 from delineate.evaluation.scoring import content_hash, joint_hash
-from delineate.evaluation.stored import Origin
-from delineate.evaluation.table import summarise
+from delineate.evaluation.summary import summarise
 from delineate.inference.overlay import draw, palette
 from delineate.inference.panels import render
 from delineate.inference.predictor import Predictor

@@ -11,9 +11,9 @@ from delineate.common.errors import RecipeError, TrainingError
 from delineate.data.cache.room import DEFAULT_LIMIT_BYTES
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.layouts.source import DataSource, as_source
+from delineate.engine.checkpoint import Checkpoints
 from delineate.engine.folder import RunFolder
 from delineate.engine.recipe import Recipe, differences, resolve, stated
-from delineate.engine.state import States
 
 DIVERGED = "diverged"
 """Status of a run that was stopped by numbers that are not finite."""
@@ -68,9 +68,9 @@ def check_folder(folder: RunFolder, recipe: Recipe, *, resume: bool, report: boo
         raise TrainingError(f"--resume: {folder.path} holds no run; start it without --resume")
     lacking = folder.lacking(report=report)
     if folder.read_summary().get("status") == "finished" and not lacking:
-        States(folder.steps).discard()  # where a kill came between
+        Checkpoints(folder.steps).discard()  # where a kill came between
         raise TrainingError(f"--resume: the run in {folder.path} is finished; nothing is left to do")
-    if not States(folder.steps).any() and not needs_report_only(folder):
+    if not Checkpoints(folder.steps).any() and not needs_report_only(folder):
         if folder.model.exists() or folder.read_summary().get("status") == "finished":
             gone = ", ".join(lacking) or folder.summary.name
             raise TrainingError(

@@ -19,24 +19,24 @@ from delineate.common.files import read_json, write_json
 from delineate.common.occupied import occupied
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import Manifest
-from delineate.engine.console import ConsoleReporter, Reporter, Silent
+from delineate.engine.build import PlannedStage, build_method, build_strategy, make_plan
+from delineate.engine.checkpoint import Checkpoint, Checkpoints, Progress
 from delineate.engine.data_module import DataKind, PreparedData, kind_for
 from delineate.engine.dense import DENSE
 from delineate.engine.diverged import weights_fault
 from delineate.engine.finish import finish
 from delineate.engine.folder import RunFolder, changes, environment
 from delineate.engine.loop import StageRun
-from delineate.engine.plan import Planned, build_method, build_strategy, make_plan
 from delineate.engine.planning import planned_sections
 from delineate.engine.ranks import agree, together
 from delineate.engine.recipe import Recipe
+from delineate.engine.reporting import ConsoleReporter, Reporter, Silent
 from delineate.engine.request import DIVERGED, TrainRequest, check_folder, needs_report_only
 from delineate.engine.run_state import Run
 from delineate.engine.same_data import check_same_data, description
 from delineate.engine.signals import raise_on_signals, stop_on_signals
-from delineate.engine.state import Progress, State, States
 from delineate.engine.tensorboard import TensorBoardReporter, check_installed
-from delineate.evaluation.stored import Stored
+from delineate.evaluation.scores_file import ScoresFile
 from delineate.inference.device import resolve_device
 from delineate.methods.contract import Method
 
@@ -98,7 +98,7 @@ def train(
 
 def _open(
     request: TrainRequest, recipe: Recipe, fabric: Fabric, folder: RunFolder, kind: DataKind, reporter: Reporter
-) -> tuple[Run, PreparedData, list[Planned]]:
+) -> tuple[Run, PreparedData, list[PlannedStage]]:
     """Read the data, build the method, plan the stages; of a new run, write what describes it."""
     if request.resume:
         recipe = Recipe.load(folder.recipe)
@@ -122,10 +122,10 @@ def _open(
         _summarise(folder, request, recipe, opened.whole, method, plan)
         if recipe.engine.tensorboard:
             reporter = TensorBoardReporter(reporter, folder.path / "tensorboard")
-    return Run(fabric, recipe, strategy, spec, folder, States(folder.steps), reporter), data, plan
+    return Run(fabric, recipe, strategy, spec, folder, Checkpoints(folder.steps), reporter), data, plan
 
 
-def _take_up(run: Run, plan: list[Planned]) -> State:
+def _take_up(run: Run, plan: list[PlannedStage]) -> Checkpoint:
     """Put the run back to where its newest whole state was saved."""
     with together(run.fabric):
         state = run.states.load(run.reporter.note)
@@ -161,7 +161,7 @@ def _note_changes(run: Run) -> None:
         run.folder.update_summary(resumed_with=found)
 
 
-def _run_stages(run: Run, data: PreparedData, plan: list[Planned], state: State | None) -> None:
+def _run_stages(run: Run, data: PreparedData, plan: list[PlannedStage], state: Checkpoint | None) -> None:
     with stop_on_signals() as request:
         run.stop_requested = request
         try:
@@ -206,7 +206,7 @@ def _report_only(folder: RunFolder, report: Callable[[Path], object], reporter: 
     report(folder.path)
     summary = folder.read_summary()
     headline = summary.get("headline")  # not there in runs of the first version
-    dice = Stored.read(folder.validation).mean("dice")["mean"] if headline is None else headline["dice"]
+    dice = ScoresFile.read(folder.validation).mean("dice")["mean"] if headline is None else headline["dice"]
     return RunResult(folder.path, folder.model, dice, float(summary.get("minutes", 0.0)))
 
 
@@ -285,7 +285,12 @@ def _describe(folder: RunFolder, recipe: Recipe, manifest: Manifest, device: tor
 
 
 def _summarise(
-    folder: RunFolder, request: TrainRequest, recipe: Recipe, manifest: Manifest, method: Method, plan: list[Planned]
+    folder: RunFolder,
+    request: TrainRequest,
+    recipe: Recipe,
+    manifest: Manifest,
+    method: Method,
+    plan: list[PlannedStage],
 ) -> None:
     started = folder.read_summary().get("started") or time.strftime("%Y-%m-%d %H:%M:%S")
     folder.update_summary(

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from lightning.fabric import Fabric
 
 from delineate.data.core.input_spec import InputSpec
-from delineate.engine.console import Reporter
+from delineate.engine.checkpoint import Checkpoints, Progress
 from delineate.engine.folder import RunFolder
 from delineate.engine.recipe import Recipe
-from delineate.engine.state import Progress, States
+from delineate.engine.reporting import Reporter
 from delineate.methods.contract import Method
 from delineate.strategies.contract import Strategy
 
@@ -26,7 +26,7 @@ class Run:
     strategy: Strategy
     spec: InputSpec
     folder: RunFolder
-    states: States
+    states: Checkpoints
     reporter: Reporter
     progress: Progress = field(default_factory=Progress)
     stop_requested: Callable[[], str | None] = lambda: None

@@ -17,7 +17,7 @@ from delineate.data.augment.settings import AugmentSettings
 from delineate.data.cache.cache import Cache
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.loading.loader import NumpyBatch
-from delineate.data.loading.window_loader import make_loader
+from delineate.data.loading.patch_loader import make_loader
 from delineate.methods.contract import Batch
 
 AnyBatch = TypeVar("AnyBatch", bound=Batch)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from delineate.common.errors import RecipeError
-from delineate.engine.console import Reporter, Validated
+from delineate.engine.reporting import Reporter, Validated
 
 
 def check_installed() -> None:

@@ -9,10 +9,10 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor
 
+from delineate.engine.checkpoint import pack_optimiser, unpack_optimiser
 from delineate.engine.optim import base_rate, make_optimiser, named_parameters, set_learning_rate
 from delineate.engine.ranks import allow_unused
 from delineate.engine.recipe import StageSettings
-from delineate.engine.state import pack_optimiser, unpack_optimiser
 from delineate.methods.contract import Stage, Update
 from delineate.strategies.contract import Strategy
 

@@ -17,15 +17,15 @@ from delineate.common.names import did_you_mean, listed
 from delineate.evaluation.budgets import budget_words
 from delineate.evaluation.kin import Kin, group_kin, kin_words
 from delineate.evaluation.models import Model, references_known
+from delineate.evaluation.scores_file import ScoresFile, plain
+from delineate.evaluation.statistics.interpretation import method_words, paired_words, rank_words
 from delineate.evaluation.statistics.mixed import MethodClaim, NoClaim, compare_methods
 from delineate.evaluation.statistics.paired import Paired, compare, holm
 from delineate.evaluation.statistics.power import groups_needed, least_detectable
 from delineate.evaluation.statistics.ranks import Ranks, rank_models
-from delineate.evaluation.statistics.words import method_words, paired_words, rank_words
-from delineate.evaluation.stored import Stored, plain
 from delineate.evaluation.strays import stray_words
-from delineate.evaluation.table import Column, Values
-from delineate.evaluation.table import bounds as score_bounds
+from delineate.evaluation.summary import Column, Values
+from delineate.evaluation.summary import bounds as score_bounds
 
 PREFERRED = ("dice", "hd95_pooled")
 """Compared unless others are asked for, where they were computed: one of overlap and one of distance, as is advised."""
@@ -285,7 +285,7 @@ def _within(claim: MethodClaim | NoClaim, bounds: tuple[float, float]) -> Method
     return replace(claim, difference=replace(found, low=low, high=high))
 
 
-def shared_tables(evaluations: Sequence[Stored], metric: str, cases: Sequence[str]) -> list[Values]:
+def shared_tables(evaluations: Sequence[ScoresFile], metric: str, cases: Sequence[str]) -> list[Values]:
     """cases×classes of each evaluation, in the order of `cases`, as comparisons and leaderboards count them.
 
     A distance is 0 where an evaluation rightly marks nothing and another one marks something (`_rightly_empty`).
@@ -294,7 +294,7 @@ def shared_tables(evaluations: Sequence[Stored], metric: str, cases: Sequence[st
     return _rightly_empty(tables) if evaluations[0].metrics[metric]["kind"] == "distance" else tables
 
 
-def _in_order(stored: Stored, metric: str, cases: Sequence[str]) -> Values:
+def _in_order(stored: ScoresFile, metric: str, cases: Sequence[str]) -> Values:
     place = {case: at for at, case in enumerate(stored.cases())}
     return np.asarray(stored.values(metric)[[place[case] for case in cases]])
 

@@ -18,28 +18,28 @@ from delineate.data.core.findings import count
 from delineate.data.core.manifest import Case, ClassTable, LabelRule, Manifest
 from delineate.data.layouts.source import DataSource, as_source
 from delineate.data.splits.drawn import run_manifest
-from delineate.evaluation import tables
+from delineate.evaluation import further_tables
 from delineate.evaluation.cases import Row
-from delineate.evaluation.choice import Choice, check_millimetres, choose
 from delineate.evaluation.held_out import listed_for_testing, mask_hashes
 from delineate.evaluation.instances import pair_instances
 from delineate.evaluation.known import lists_no_maps, notes_on
+from delineate.evaluation.metric_selection import MetricSelection, check_millimetres, select_metrics
 from delineate.evaluation.metrics import registry
-from delineate.evaluation.openings import Opening, Openings, note_opening
 from delineate.evaluation.pairing import pair
 from delineate.evaluation.prediction_values import prediction_rule
 from delineate.evaluation.predictions import PredictionList, mask_files
 from delineate.evaluation.probabilities import ProbabilityMaps, find_probabilities, listed_probabilities, unlisted_maps
-from delineate.evaluation.protocols import NATIVE, Protocol, ProtocolScores, find_protocol
+from delineate.evaluation.protocols import NATIVE, PaperProtocol, ProtocolScores, find_protocol
 from delineate.evaluation.raters import open_raters, raters_of_cases
 from delineate.evaluation.references import References, SplitChoice, open_references
-from delineate.evaluation.scoring import Job, Roles, Scored, joint_hash, length_unit
+from delineate.evaluation.scores_file import Origin, write_scores
+from delineate.evaluation.scoring import Roles, ScoredUnit, ScoringJob, joint_hash, length_unit
+from delineate.evaluation.scoring_units import ScoringUnit, make_units
 from delineate.evaluation.seen import Seen, seen_by_model, training_notes
-from delineate.evaluation.stored import Origin, write_scores
 from delineate.evaluation.subgroups import Subgroups, read_subgroups
-from delineate.evaluation.table import Summary, summarise
+from delineate.evaluation.summary import Summary, summarise
+from delineate.evaluation.test_access_log import Access, Accesses, note_access
 from delineate.evaluation.turns import turn_notes
-from delineate.evaluation.units import Unit, make_units
 
 INSTANCE_FOLDER = "instances"
 """Where a data set keeps its instance maps."""
@@ -53,10 +53,10 @@ class Evaluation:
     summary: Summary
     split: SplitChoice
     origin: Origin
-    openings: int = 0
+    test_accesses: int = 0
     """How often these test cases have been opened with this model (or these predictions, where none is known), this time included;
     0 when there are none among the cases."""
-    openings_in_all: int = 0
+    test_accesses_in_all: int = 0
     """The same with any model."""
     raters: Mapping[Roles, Summary] = field(default_factory=dict)
     """(kind, whose mask, against whose) → its table; empty with one rater."""
@@ -115,15 +115,15 @@ class _Opened:
     """All that is known before the first mask is compared."""
 
     found: References
-    units: list[Unit]
+    units: list[ScoringUnit]
     grouping: str
     subgroups: Subgroups | None
-    job: Job
+    job: ScoringJob
     notes: tuple[str, ...] = ()
     training: dict[str, Any] | None = None
     """How the model was trained, as the predictions tell."""
 
-    def without_unscored(self, scored: Sequence[Scored]) -> tuple[_Opened, tuple[str, ...]]:
+    def without_unscored(self, scored: Sequence[ScoredUnit]) -> tuple[_Opened, tuple[str, ...]]:
         """The same with those units alone that were scored, and the names of the others."""
         names = {one.unit for one in scored}
         kept = [unit for unit in self.units if unit.name in names]
@@ -142,7 +142,7 @@ def evaluate_folders(
     nothing together.
     """
     options, source = options or Options(), as_source(references)
-    lineage, choice = find_protocol(options.protocol), choose(options.metrics)
+    lineage, choice = find_protocol(options.protocol), select_metrics(options.metrics)
     _refuse_mixtures(options, lineage, choice)
     listed = PredictionList.find(predictions)
     listed = listed and listed.followed(predictions)
@@ -156,21 +156,21 @@ def evaluate_folders(
         scored, entries = job.run(opened.units, options.spacing), choice.entries
     else:
         scored, scores = job.run_protocol(opened.units, lineage)
-        entries = tables.protocol_entries(lineage) if scored[0].rows[0].scores else ()
+        entries = further_tables.protocol_entries(lineage) if scored[0].rows[0].scores else ()
     opened, unscored = opened.without_unscored(scored)
     rows = tuple(row for each in scored for row in each.rows)
-    panel = tables.gather(scored)
+    panel = further_tables.gather(scored)
     if out is not None:
         output_folder(out)
     seen = seen_by_model(predictions, listed, opened.units)
-    openings = _note_opening(predictions, source.path, out, listed, opened, seen)
+    test_accesses = _note_access(predictions, source.path, out, listed, opened, seen)
     evaluation = Evaluation(
         rows,
         summarise(rows, entries),
         opened.found.split,
         _origin(predictions, listed, opened, scored, scores),
-        openings=openings.own,
-        openings_in_all=openings.total,
+        test_accesses=test_accesses.own,
+        test_accesses_in_all=test_accesses.total,
         raters={roles: summarise(members, choice.masks) for roles, members in panel.items()},
         protocol=scores,
         references=opened.found.manifest,
@@ -179,7 +179,7 @@ def evaluate_folders(
         confusion=_confusion(scored),
         notes=(
             *training_notes(seen, len(opened.units)),
-            *openings.remarks,
+            *test_accesses.remarks,
             *turn_notes(opened.found.manifest, opened.units, predictions, listed),
             *opened.notes,
         ),
@@ -189,14 +189,14 @@ def evaluate_folders(
     return evaluation
 
 
-def _confusion(scored: Sequence[Scored]) -> NDArray[np.int64] | None:
+def _confusion(scored: Sequence[ScoredUnit]) -> NDArray[np.int64] | None:
     known = [one.confusion for one in scored if one.confusion is not None]
     return np.sum(known, axis=0) if known else None
 
 
-def _note_opening(
+def _note_access(
     predictions: Path, references: Path, out: Path | None, listed: PredictionList | None, opened: _Opened, seen: Seen
-) -> Openings:
+) -> Accesses:
     """Note that test cases were opened, if any of the scored ones is known to be one: by its split, by the lists beside a folder of
     masks, or by the model's own data."""
     cases = [case for unit in opened.units for _, case in unit.members]
@@ -205,9 +205,9 @@ def _note_opening(
     theirs = set(seen.get("test", ()))
     units = [unit for unit in opened.units if unit.name in theirs or tested & {case.id for _, case in unit.members}]
     if not units:
-        return Openings()
+        return Accesses()
     own = [case for unit in units for _, case in unit.members if unit.name in theirs or case.id in tested]
-    opening = Opening(
+    opening = Access(
         references,
         len(units),
         mask_hashes(manifest, own),
@@ -215,13 +215,13 @@ def _note_opening(
         None if listed is None or listed.model is None else Path(listed.model),
         None if listed is None else listed.model_sha256,
     )
-    return note_opening(opening, out)
+    return note_access(opening, out)
 
 
 def _write(out: Path, evaluation: Evaluation, opened: _Opened, panel: Mapping[Roles, Sequence[Row]]) -> None:
     extra: dict[str, Any] = {
-        "openings": evaluation.openings,
-        "openings_in_all": evaluation.openings_in_all,
+        "test_accesses": evaluation.test_accesses,
+        "test_accesses_in_all": evaluation.test_accesses_in_all,
         "unscored": list(evaluation.unscored),
         "notes": list(evaluation.notes),
     }
@@ -234,19 +234,21 @@ def _write(out: Path, evaluation: Evaluation, opened: _Opened, panel: Mapping[Ro
     if opened.training is not None:
         extra["training"] = opened.training
     if opened.job.raters is not None:
-        write_text(out / tables.RATERS_CSV, tables.raters_csv(panel))
-        extra["raters"] = tables.raters_json(opened.job.raters, evaluation.raters)
+        write_text(out / further_tables.RATERS_CSV, further_tables.raters_csv(panel))
+        extra["raters"] = further_tables.raters_json(opened.job.raters, evaluation.raters)
     else:
-        (out / tables.RATERS_CSV).unlink(missing_ok=True)
-    (out / tables.EPISODES_CSV).unlink(missing_ok=True)  # of an evaluation that was here before
+        (out / further_tables.RATERS_CSV).unlink(missing_ok=True)
+    (out / further_tables.EPISODES_CSV).unlink(missing_ok=True)  # of an evaluation that was here before
     if opened.subgroups is not None:
-        extra["subgroups"] = tables.subgroups_json(opened.subgroups, evaluation.rows, evaluation.summary.metrics)
+        extra["subgroups"] = further_tables.subgroups_json(
+            opened.subgroups, evaluation.rows, evaluation.summary.metrics
+        )
     if evaluation.protocol is not None:
         extra["protocol_scores"] = evaluation.protocol.to_json()
     write_scores(out, evaluation.rows, evaluation.summary, evaluation.origin, extra)
 
 
-def _refuse_mixtures(options: Options, lineage: Protocol | None, choice: Choice) -> None:
+def _refuse_mixtures(options: Options, lineage: PaperProtocol | None, choice: MetricSelection) -> None:
     """Raise `DataError` for options that mean nothing together."""
     if lineage is not None:
         what = f"protocol {lineage.name} has its own metrics, in pixels and against one reference"
@@ -274,8 +276,8 @@ def _open(
     source: DataSource,
     listed: PredictionList | None,
     options: Options,
-    lineage: Protocol | None,
-    choice: Choice,
+    lineage: PaperProtocol | None,
+    choice: MetricSelection,
 ) -> _Opened:
     predicted: LabelRule | None = None
     if choice.instances:
@@ -300,7 +302,7 @@ def _open(
     if panel is None and lineage is None and not choice.instances and found.manifest.layout != "masks":
         panel = raters_of_cases(found)
     training = listed.training if listed is not None else None
-    job = Job(found.manifest, choice, maps, panel, predicted, options.progress)
+    job = ScoringJob(found.manifest, choice, maps, panel, predicted, options.progress)
     return _Opened(found, units, grouping, table, job, tuple(notes), training)
 
 
@@ -323,7 +325,7 @@ def _instance_pairs(
         for name, (prediction, reference) in cases.items()
     ]
     if found is None:
-        found = References(tables.instance_manifest(folder), tuple(case for _, case in pairs), "all")
+        found = References(further_tables.instance_manifest(folder), tuple(case for _, case in pairs), "all")
     return found, pairs
 
 
@@ -355,7 +357,7 @@ def _origin(
     predictions: Path,
     listed: PredictionList | None,
     opened: _Opened,
-    scored: Sequence[Scored],
+    scored: Sequence[ScoredUnit],
     scores: ProtocolScores | None,
 ) -> Origin:
     origin = Origin(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from delineate.common.errors import DataError
 from delineate.data.core.findings import count, some
-from delineate.evaluation.predictions import FILE_NAME, PredictionList
+from delineate.evaluation.predictions import PREDICTIONS_FILE, PredictionList
 from delineate.evaluation.probabilities import FOLDER_NAME, unlisted_maps
 from delineate.evaluation.references import mask_like_files
 
@@ -24,17 +24,17 @@ def notes_on(folder: Path, listed: PredictionList) -> list[str]:
     named = set(listed.outputs())
     if strangers := [path.name for path in _masks(folder) if path.name not in named]:
         notes.append(
-            f"{_told(strangers, 'mask')} not listed in {folder / FILE_NAME}, so not of this model: not scored."
+            f"{_told(strangers, 'mask')} not listed in {folder / PREDICTIONS_FILE}, so not of this model: not scored."
         )
     stale = unlisted_maps(folder, listed)
     if stale and lists_no_maps(listed):
         notes.append(
-            f"{folder / FILE_NAME} was written by an earlier version and lists no probability maps: whether those in "
+            f"{folder / PREDICTIONS_FILE} was written by an earlier version and lists no probability maps: whether those in "
             f"{FOLDER_NAME}/ are of this model is not known."
         )
     elif stale:
         what = "probability map"
-        notes.append(f"{_told(stale, what)} not listed in {folder / FILE_NAME}, so not of this model: ignored.")
+        notes.append(f"{_told(stale, what)} not listed in {folder / PREDICTIONS_FILE}, so not of this model: ignored.")
     return notes
 
 

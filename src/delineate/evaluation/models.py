@@ -12,7 +12,7 @@ from typing import Any
 from delineate.common.errors import DataError
 from delineate.evaluation.cases import Row
 from delineate.evaluation.pairing import some
-from delineate.evaluation.stored import JSON_NAME, Stored
+from delineate.evaluation.scores_file import JSON_NAME, ScoresFile
 from delineate.evaluation.training import Training
 
 VALIDATION = "validation"
@@ -24,7 +24,7 @@ class Model:
     """One trained model's evaluation."""
 
     name: str
-    stored: Stored
+    stored: ScoresFile
     run: Path | None = None
     """Its run folder, where that was given."""
 
@@ -70,9 +70,9 @@ def check_comparable(models: Sequence[Model]) -> None:
             raise DataError(f"{first.name} and {other.name} cannot be compared: {'; '.join(differences)}{cure}")
 
 
-def _differences(first: Stored, second: Stored) -> list[str]:
+def _differences(first: ScoresFile, second: ScoresFile) -> list[str]:
     found = []
-    facts: tuple[tuple[str, Callable[[Stored], Any]], ...] = (
+    facts: tuple[tuple[str, Callable[[ScoresFile], Any]], ...] = (
         ("protocols", lambda one: one.origin.protocol_words),
         ("levels", lambda one: one.origin.level),
         ("units of length", lambda one: one.origin.length),
@@ -93,7 +93,7 @@ def _differences(first: Stored, second: Stored) -> list[str]:
     return found
 
 
-def _other_references(first: Stored, second: Stored) -> str | None:
+def _other_references(first: ScoresFile, second: ScoresFile) -> str | None:
     """That the references are not the same, with the cases in which that shows; their content is known by its hash."""
     sizes = [{(row.case, row.name): _sizes(row) for row in one.rows} for one in (first, second)]
     cases = sorted({key[0] for key, size in sizes[0].items() if sizes[1].get(key, size) != size})
@@ -133,7 +133,7 @@ def _open(name: str, path: Path) -> Model:
     if not path.is_dir():
         raise DataError(f"there is no folder {path}; give a run folder or one that `delineate evaluate` wrote")
     if (path / JSON_NAME).exists():
-        return Model(name, Stored.read(path))
+        return Model(name, ScoresFile.read(path))
     if (path / VALIDATION / JSON_NAME).exists():
-        return Model(name, Stored.read(path / VALIDATION), run=path)
+        return Model(name, ScoresFile.read(path / VALIDATION), run=path)
     raise DataError(f"{path} holds no scores.json; give a finished run or a folder that `delineate evaluate` wrote")

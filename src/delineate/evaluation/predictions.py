@@ -23,7 +23,7 @@ from delineate.data.core.manifest import ClassTable, LabelRule
 from delineate.data.formats.registry import check_same_grid, read_mask, reads_volume
 from delineate.evaluation.references import mask_like_files
 
-FILE_NAME = "predictions.json"
+PREDICTIONS_FILE = "predictions.json"
 _ROLES: tuple[Role | None, ...] = ("train", "before", "val", "test", None)
 
 
@@ -75,7 +75,7 @@ class PredictionList(BaseModel):
 
     def save(self, folder: Path) -> None:
         """Write `predictions.json`, atomically."""
-        write_json(folder / FILE_NAME, json.loads(self.model_dump_json()))
+        write_json(folder / PREDICTIONS_FILE, json.loads(self.model_dump_json()))
 
     def outputs(self) -> dict[str, str | None]:
         """All files that it lists: path in the folder → SHA-256, None where that was not noted."""
@@ -93,7 +93,9 @@ class PredictionList(BaseModel):
             try:
                 digest = sha256(folder / file.mask)
             except OSError as error:
-                raise DataError(f"cannot read {folder / file.mask}, which {FILE_NAME} lists; predict again") from error
+                raise DataError(
+                    f"cannot read {folder / file.mask}, which {PREDICTIONS_FILE} lists; predict again"
+                ) from error
             changed += [file.mask] if digest != file.mask_sha256 else []
         return changed
 
@@ -121,16 +123,18 @@ class PredictionList(BaseModel):
     def find(cls, folder: Path) -> PredictionList | None:
         """The list in a folder, or None if there is none. Raises `DataError` for a damaged one."""
         try:
-            found = cls.model_validate_json((folder / FILE_NAME).read_bytes())
+            found = cls.model_validate_json((folder / PREDICTIONS_FILE).read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValidationError) as error:
-            raise DataError(f"{folder / FILE_NAME} cannot be read; predict again or remove it") from error
+            raise DataError(f"{folder / PREDICTIONS_FILE} cannot be read; predict again or remove it") from error
         masks = {file.mask for file in found.files}
         for name in found.outputs():
             if fault := path_fault(name):
                 what = f"the {'mask' if name in masks else 'file'} {name!r}: {fault}"
-                raise DataError(f"{folder / FILE_NAME} cannot be used: {what}; remove the list and predict again")
+                raise DataError(
+                    f"{folder / PREDICTIONS_FILE} cannot be used: {what}; remove the list and predict again"
+                )
         return found
 
 
@@ -146,7 +150,7 @@ def mask_files(folder: Path, listed: PredictionList | None) -> list[Path]:
         lost = [file.name for file in files if not file.is_file()]
         if lost:
             raise DataError(
-                f"{count(len(lost), 'mask')} that {folder / FILE_NAME} lists {'is' if len(lost) == 1 else 'are'} not there: "
+                f"{count(len(lost), 'mask')} that {folder / PREDICTIONS_FILE} lists {'is' if len(lost) == 1 else 'are'} not there: "
                 f"{some(lost, 3)}; restore them or predict again"
             )
         return files

@@ -1,6 +1,6 @@
 """How published lineages compute their scores, by name, so that a number can be put beside theirs.
 
-None of them is this project's own way (`native`: masks at the reference's size, see `evaluation.table`); each says in its label
+None of them is this project's own way (`native`: masks at the reference's size, see `evaluation.summary`); each says in its label
 what it does. They differ from `native` and from each other in the size at which masks are compared, in what is averaged,
 and in what an empty mask is worth.
 """
@@ -47,7 +47,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Protocol:
+class PaperProtocol:
     """One lineage's way to a number, in words for tables and as functions."""
 
     name: str
@@ -97,7 +97,7 @@ class ProtocolRow:
 class ProtocolScores:
     """What a protocol makes of a set of predictions."""
 
-    protocol: Protocol
+    protocol: PaperProtocol
     source: Source
     rows: tuple[ProtocolRow, ...]
     classes: dict[str, Numbers]
@@ -119,7 +119,7 @@ class ProtocolScores:
         return {"protocol": protocol.name, "label": self.label, "source": self.source, **how, **numbers}
 
 
-def find_protocol(name: str) -> Protocol | None:
+def find_protocol(name: str) -> PaperProtocol | None:
     """The protocol of that name, None for `native`. Raises `DataError` for an unknown one."""
     if name == NATIVE:
         return None
@@ -128,7 +128,7 @@ def find_protocol(name: str) -> Protocol | None:
     return PROTOCOLS[name]
 
 
-def score_protocol(protocol: Protocol, pairs: Iterable[Pair], classes: ClassTable) -> ProtocolScores:
+def score_protocol(protocol: PaperProtocol, pairs: Iterable[Pair], classes: ClassTable) -> ProtocolScores:
     """Score cases, one at a time, as that lineage does.
 
     Raises `DataError` for what the lineage cannot compute: several foreground classes or volumes where it knows images of one
@@ -156,7 +156,7 @@ def score_protocol(protocol: Protocol, pairs: Iterable[Pair], classes: ClassTabl
     return ProtocolScores(protocol, sources.pop(), tuple(rows), table, macro, len(rows) // len(foreground))
 
 
-def _check(protocol: Protocol, pair: Pair) -> None:
+def _check(protocol: PaperProtocol, pair: Pair) -> None:
     if pair.reference.ndim != protocol.axes:
         hint = (
             "it needs volumes: NIfTI files, or slices with a rule that stacks them"
@@ -243,10 +243,10 @@ def _resize(plane: NDArray[Any]) -> NDArray[Any]:
     return cv2.resize(plane, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
 
 
-PROTOCOLS: dict[str, Protocol] = {
+PROTOCOLS: dict[str, PaperProtocol] = {
     protocol.name: protocol
     for protocol in (
-        Protocol(
+        PaperProtocol(
             name="condseg",
             title="condseg (256×256, mean over images)",
             prepared=(
@@ -263,7 +263,7 @@ PROTOCOLS: dict[str, Protocol] = {
             of_class=_condseg,
             combine=_mean,
         ),
-        Protocol(
+        PaperProtocol(
             name="vmunet-pooled",
             title="vmunet-pooled (256×256, all pixels of the set in one table)",
             prepared="prediction and reference resized to 256×256, bilinear without smoothing, then foreground from .5 on",
@@ -280,7 +280,7 @@ PROTOCOLS: dict[str, Protocol] = {
             of_class=_vmunet,
             combine=_pooled,
         ),
-        Protocol(
+        PaperProtocol(
             name="transunet-volume",
             title="transunet-volume (volumes at native size, HD95 pooled and in voxels)",
             prepared="label volumes at native size, as they are; spacing is not used",

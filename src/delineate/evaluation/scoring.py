@@ -16,12 +16,12 @@ from delineate.data.core.manifest import IGNORE, LabelRule, Manifest
 from delineate.data.core.stacks import assemble, choose_spacing
 from delineate.evaluation import raters as panel
 from delineate.evaluation.cases import Row, add_probabilities, confusion, score_case, score_instances
-from delineate.evaluation.choice import Choice
 from delineate.evaluation.instances import read_instances
+from delineate.evaluation.metric_selection import MetricSelection
 from delineate.evaluation.probabilities import ProbabilityMaps
-from delineate.evaluation.protocols import Pair, Protocol, ProtocolScores, score_protocol
+from delineate.evaluation.protocols import Pair, PaperProtocol, ProtocolScores, score_protocol
 from delineate.evaluation.raters import Raters
-from delineate.evaluation.units import Arrays, Unit, read_unit
+from delineate.evaluation.scoring_units import Arrays, ScoringUnit, read_unit
 
 WORKERS = 4
 """Units at a time; NumPy, OpenCV and SciPy let go of the interpreter while they compute."""
@@ -30,7 +30,7 @@ Roles = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredUnit:
     """A unit's rows, and what the table must know of its arrays."""
 
     unit: str
@@ -47,11 +47,11 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class Job:
+class ScoringJob:
     """How units are read and scored."""
 
     manifest: Manifest
-    choice: Choice
+    choice: MetricSelection
     probabilities: ProbabilityMaps | None = None
     raters: Raters | None = None
     predicted: LabelRule | None = None
@@ -59,22 +59,24 @@ class Job:
     progress: Callable[[int, int], None] | None = None
     """Called with (cases scored, cases in all)."""
 
-    def run(self, units: Sequence[Unit], spacing: Sequence[float] | None = None) -> list[Scored]:
+    def run(self, units: Sequence[ScoringUnit], spacing: Sequence[float] | None = None) -> list[ScoredUnit]:
         """Score all units that have something to score, in their order; `spacing` is the user's, in mm.
 
         Raises `DataError` as reading does, and when there is nothing to score at all.
         """
         score = self._objects if self.choice.instances else self._classes
-        scored: list[Scored] = []
+        scored: list[ScoredUnit] = []
         with ThreadPoolExecutor(WORKERS) as pool:
             for done, one in enumerate(pool.map(lambda unit: score(unit, spacing), units), start=1):
                 scored += [] if one is None else [one]
                 self._told(done, len(units))
         return _something(scored)
 
-    def run_protocol(self, units: Sequence[Unit], protocol: Protocol) -> tuple[list[Scored], ProtocolScores]:
+    def run_protocol(
+        self, units: Sequence[ScoringUnit], protocol: PaperProtocol
+    ) -> tuple[list[ScoredUnit], ProtocolScores]:
         """Score all units as a paper's lineage does: rows with that lineage's scores (none where it knows no scores of cases)."""
-        bases: list[Scored] = []
+        bases: list[ScoredUnit] = []
 
         def pairs() -> Iterator[Pair]:
             for done, unit in enumerate(units):
@@ -85,7 +87,7 @@ class Job:
                 rows = self._rows(unit, arrays.prediction, arrays.reference, None)
                 digest = content_hash(arrays.reference)
                 mixed = confusion(arrays.prediction, arrays.reference, self.manifest.classes)
-                bases.append(Scored(unit.name, rows, arrays.prediction.ndim, False, digest, confusion=mixed))
+                bases.append(ScoredUnit(unit.name, rows, arrays.prediction.ndim, False, digest, confusion=mixed))
                 stated = self._stated(unit, arrays) if self.probabilities is not None else None
                 yield Pair(unit.name, arrays.reference, arrays.prediction, stated)
 
@@ -105,18 +107,18 @@ class Job:
         if self.progress is not None:
             self.progress(done, total)
 
-    def _read(self, unit: Unit, spacing: Sequence[float] | None) -> Arrays | None:
+    def _read(self, unit: ScoringUnit, spacing: Sequence[float] | None) -> Arrays | None:
         assert self.predicted is not None, "only instance maps are read without a rule"
         return read_unit(unit, self.manifest, self.predicted, spacing)
 
-    def _classes(self, unit: Unit, given: Sequence[float] | None) -> Scored | None:
+    def _classes(self, unit: ScoringUnit, given: Sequence[float] | None) -> ScoredUnit | None:
         arrays = self._read(unit, given)
         if arrays is None:
             return None
         rows = self._rows(unit, arrays.prediction, arrays.reference, arrays.spacing)
         if self.choice.probabilities:
             rows = add_probabilities(rows, self._stated(unit, arrays), arrays.reference, self.choice.probabilities)
-        return Scored(
+        return ScoredUnit(
             unit.name,
             rows,
             arrays.prediction.ndim,
@@ -127,7 +129,11 @@ class Job:
         )
 
     def _rows(
-        self, unit: Unit, prediction: NDArray[np.uint8], reference: NDArray[np.uint8], spacing: Sequence[float] | None
+        self,
+        unit: ScoringUnit,
+        prediction: NDArray[np.uint8],
+        reference: NDArray[np.uint8],
+        spacing: Sequence[float] | None,
     ) -> list[Row]:
         return score_case(
             unit.name,
@@ -139,7 +145,7 @@ class Job:
             group=unit.group,
         )
 
-    def _stated(self, unit: Unit, arrays: Arrays) -> NDArray[np.float32]:
+    def _stated(self, unit: ScoringUnit, arrays: Arrays) -> NDArray[np.float32]:
         """The unit's probability map, checked to fit its reference."""
         assert self.probabilities is not None, "opened when they are needed"
         maps = [self.probabilities.read(case.id) for _, case in unit.members]
@@ -152,7 +158,7 @@ class Job:
             )
         return stated
 
-    def _raters(self, unit: Unit, arrays: Arrays) -> dict[Roles, list[Row]]:
+    def _raters(self, unit: ScoringUnit, arrays: Arrays) -> dict[Roles, list[Row]]:
         if self.raters is None:
             return {}
         read = [self.raters.read(case.id) for _, case in unit.members]
@@ -166,7 +172,7 @@ class Job:
             if not (one.reference == IGNORE).all()
         }
 
-    def _objects(self, unit: Unit, given: Sequence[float] | None) -> Scored:
+    def _objects(self, unit: ScoringUnit, given: Sequence[float] | None) -> ScoredUnit:
         ((prediction, case),) = unit.members
         reference = self.manifest.path(case.masks[0])
         ours, theirs = read_instances(prediction), read_instances(reference)
@@ -182,16 +188,16 @@ class Job:
             spacing=spacing,
             group=unit.group,
         )
-        return Scored(unit.name, [row], ours.ndim, spacing is not None, content_hash(theirs))
+        return ScoredUnit(unit.name, [row], ours.ndim, spacing is not None, content_hash(theirs))
 
 
-def _something(scored: list[Scored]) -> list[Scored]:
+def _something(scored: list[ScoredUnit]) -> list[ScoredUnit]:
     if not scored:
         raise DataError("all references have only ignored pixels (255): there is nothing to score")
     return scored
 
 
-def length_unit(units: Sequence[Unit], scored: Sequence[Scored]) -> str:
+def length_unit(units: Sequence[ScoringUnit], scored: Sequence[ScoredUnit]) -> str:
     """mm, px or voxel. Raises `DataError` when only some units know their spacing."""
     known = [one.known for one in scored]
     if any(known) and not all(known):

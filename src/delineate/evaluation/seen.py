@@ -13,7 +13,7 @@ from delineate.data.core.findings import count, some
 from delineate.data.core.known import Role
 from delineate.data.core.manifest import Manifest
 from delineate.evaluation.predictions import PredictionList
-from delineate.evaluation.units import Unit
+from delineate.evaluation.scoring_units import ScoringUnit
 
 Seen = dict[Role, list[str]]
 """Role → names of the scored cases."""
@@ -25,7 +25,7 @@ _WORDS: dict[Role, str] = {
 }
 
 
-def seen_by_model(folder: Path, listed: PredictionList | None, units: Sequence[Unit]) -> Seen:
+def seen_by_model(folder: Path, listed: PredictionList | None, units: Sequence[ScoringUnit]) -> Seen:
     """The units by what they were to the model that made the predictions in `folder`; new ones are left out."""
     roles = _roles_of(folder, listed)
     found: Seen = defaultdict(list)

@@ -10,10 +10,12 @@ from delineate.data.cases.turned import Shown, stated, turned_apart
 from delineate.data.core.manifest import Case, Manifest
 from delineate.data.formats.registry import reads_volume
 from delineate.evaluation.predictions import PredictionList
-from delineate.evaluation.units import Unit
+from delineate.evaluation.scoring_units import ScoringUnit
 
 
-def turn_notes(manifest: Manifest, units: Sequence[Unit], folder: Path, listed: PredictionList | None) -> list[str]:
+def turn_notes(
+    manifest: Manifest, units: Sequence[ScoringUnit], folder: Path, listed: PredictionList | None
+) -> list[str]:
     """A sentence where images and references of scored cases state different orientations and sizes do not tell who is right.
 
     Images are those of the data set, else those that the predictions in `folder` were made from; where neither is there, nothing

@@ -12,9 +12,9 @@ import numpy as np
 from delineate.data.formats.images import write_image
 from delineate.data.loading.samples import SampleSet
 from delineate.engine.finish import Judged, Trained, selected
-from delineate.fewshot.candidates import Candidate
 from delineate.fewshot.episode_file import EpisodeFile
-from delineate.fewshot.evaluate import Job, Scored, evaluate_episodes
+from delineate.fewshot.evaluate import EpisodeTest, ScoredEpisode, evaluate_episodes
+from delineate.fewshot.evaluated_models import EvaluatedModel
 from delineate.fewshot.pictures import Picture, Pictured
 from delineate.fewshot.segmenter import FewShotPredictor
 from delineate.inference.panels import render
@@ -26,10 +26,10 @@ def judge(data: SampleSet, episodes: EpisodeFile, trained: Trained) -> Judged:
     """Score the episodes, which are kept beside the scores. `data`: training and validation stacks."""
     recipe, run = trained.recipe, trained.folder.parent
     predictor = FewShotPredictor(trained.artefact, str(trained.device))
-    candidate = Candidate(
+    candidate = EvaluatedModel(
         str(run), recipe.name, predictor.condition_on, recipe.engine.seed, own_values=predictor.spec.own_values
     )
-    job = Job(candidate, data, episodes)
+    job = EpisodeTest(candidate, data, episodes)
     evaluation, scored = evaluate_episodes(job)
     episodes.save(trained.folder / "episodes.json")
     return Judged(
@@ -41,9 +41,9 @@ def judge(data: SampleSet, episodes: EpisodeFile, trained: Trained) -> Judged:
     )
 
 
-def _write_pictures(job: Job, scored: Sequence[Scored], folder: Path) -> None:
+def _write_pictures(job: EpisodeTest, scored: Sequence[ScoredEpisode], folder: Path) -> None:
     """Of the worst, median and best cases: support and query of each class side by side, and the method's own pictures."""
-    cases: dict[str, list[Scored]] = {}
+    cases: dict[str, list[ScoredEpisode]] = {}
     for one in scored:
         cases.setdefault(one.row.case, []).append(one)
     ranked = sorted(cases.items(), key=lambda item: float(np.mean([one.row.scores["dice"] for one in item[1]])))

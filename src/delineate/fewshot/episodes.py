@@ -23,8 +23,8 @@ from delineate.data.augment import apply as transform
 from delineate.data.augment import settings as augment
 from delineate.data.augment.settings import AugmentParameters, AugmentSettings
 from delineate.data.core.opencv_threads import single_threaded_opencv
-from delineate.data.loading.working import WorkingSlices
-from delineate.fewshot.pools import Mask, Pick, Pool
+from delineate.data.loading.cached_slices import CachedSlices
+from delineate.fewshot.foreground_pools import Mask, Pick, Pool
 from delineate.methods.episodic import EpisodicBatch
 
 _EPISODE = 2
@@ -58,7 +58,7 @@ class EpisodeSource:
 
     def __init__(
         self,
-        data: WorkingSlices,
+        data: CachedSlices,
         pool: Pool,
         settings: AugmentSettings,
         *,

@@ -21,17 +21,17 @@ from delineate.data.core.samples import Sample, SliceStack
 from delineate.data.core.stacks import Stack, assemble
 from delineate.data.loading.samples import SampleSet
 from delineate.evaluation.cases import Row, score_case
-from delineate.evaluation.choice import check_millimetres, choose
 from delineate.evaluation.files import Evaluation
+from delineate.evaluation.further_tables import EPISODES_CSV, RATERS_CSV
+from delineate.evaluation.metric_selection import check_millimetres, select_metrics
 from delineate.evaluation.metrics.metric import Metric
-from delineate.evaluation.openings import Opening, Openings, note_opening
+from delineate.evaluation.scores_file import Origin, write_scores
 from delineate.evaluation.seen import Seen, training_notes
-from delineate.evaluation.stored import Origin, write_scores
-from delineate.evaluation.table import summarise
-from delineate.evaluation.tables import EPISODES_CSV, RATERS_CSV
+from delineate.evaluation.summary import summarise
+from delineate.evaluation.test_access_log import Access, Accesses, note_access
 from delineate.fewshot.baselines import Conditioned
-from delineate.fewshot.candidates import Candidate
 from delineate.fewshot.episode_file import Chunk, Episode, EpisodeFile
+from delineate.fewshot.evaluated_models import EvaluatedModel
 from delineate.fewshot.support import Support
 
 METRICS = ("dice", "iou", "precision", "recall")
@@ -42,7 +42,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredEpisode:
     """One episode with its row of scores."""
 
     episode: Episode
@@ -54,10 +54,10 @@ class Scored:
 
 
 @dataclass
-class Job:
+class EpisodeTest:
     """One candidate and the episodes that it is tested on."""
 
-    candidate: Candidate
+    candidate: EvaluatedModel
     data: SampleSet
     episodes: EpisodeFile
     batch_size: int | None = None
@@ -125,7 +125,7 @@ class Job:
         volume = Stack(episode.query, tuple(slices[index].name for index in episode.scored))
         return assemble(volume, [found[index] for index in episode.scored]), assemble(volume, references)
 
-    def score(self, metrics: Sequence[Metric], progress: Progress | None = None) -> list[Scored]:
+    def score(self, metrics: Sequence[Metric], progress: Progress | None = None) -> list[ScoredEpisode]:
         """All episodes that have something to score, in the file's order. Raises `DataError` when none has."""
         scored = []
         for done, episode in enumerate(self.episodes.episodes, start=1):
@@ -137,7 +137,7 @@ class Job:
             raise DataError("all queries have only ignored pixels (255) in their references; freeze other episodes")
         return scored
 
-    def _score(self, episode: Episode, metrics: Sequence[Metric]) -> Scored | None:
+    def _score(self, episode: Episode, metrics: Sequence[Metric]) -> ScoredEpisode | None:
         prediction, reference = self.segment(episode)
         if (reference == IGNORE).all():
             return None
@@ -157,18 +157,18 @@ class Job:
             spacing=None if spacing is None else spacing[-reference.ndim :],
             group=stack.group,
         )
-        return Scored(episode, replace(row, label=self.episodes.labels.index(label) + 1), digest, fullest)
+        return ScoredEpisode(episode, replace(row, label=self.episodes.labels.index(label) + 1), digest, fullest)
 
 
 def evaluate_episodes(
-    job: Job, *, metrics: Sequence[str] = METRICS, progress: Progress | None = None
-) -> tuple[Evaluation, list[Scored]]:
+    job: EpisodeTest, *, metrics: Sequence[str] = METRICS, progress: Progress | None = None
+) -> tuple[Evaluation, list[ScoredEpisode]]:
     """Score a candidate on frozen episodes → the table, and each episode's row.
 
     Raises `DataError`: unreadable slices, a support that shows too little at the working size, metrics that are not of masks.
     """
     metrics = listed(metrics) or METRICS
-    choice = choose(metrics)
+    choice = select_metrics(metrics)
     if choice.instances or choice.probabilities:
         raise DataError(
             "few-shot episodes are scored by metrics of masks; leave out those of instances and probabilities"
@@ -186,9 +186,9 @@ def evaluate_episodes(
 
 def write_episodes(
     out: Path,
-    job: Job,
+    job: EpisodeTest,
     evaluation: Evaluation,
-    scored: Sequence[Scored],
+    scored: Sequence[ScoredEpisode],
     pictures: Sequence[dict[str, Any]],
     data: Path,
 ) -> Evaluation:
@@ -197,8 +197,8 @@ def write_episodes(
     `pictures`: what the page shows, as `fewshot.pictures` lists it.
     """
     output_folder(out)
-    openings = _note_opening(job, data, out, len({row.case for row in evaluation.rows}))
-    said = (*training_notes(_seen(job), len({row.case for row in evaluation.rows})), *openings.remarks)
+    test_accesses = _note_access(job, data, out, len({row.case for row in evaluation.rows}))
+    said = (*training_notes(_seen(job), len({row.case for row in evaluation.rows})), *test_accesses.remarks)
     (out / RATERS_CSV).unlink(missing_ok=True)  # of an evaluation that was here before
     write_text(out / EPISODES_CSV, _episodes_csv(job, scored))
     about = {
@@ -217,8 +217,8 @@ def write_episodes(
         evaluation.summary,
         evaluation.origin,
         {
-            "openings": openings.own,
-            "openings_in_all": openings.total,
+            "test_accesses": test_accesses.own,
+            "test_accesses_in_all": test_accesses.total,
             "notes": list(said),
             "references": str(data),
             "unscored": list(evaluation.unscored),
@@ -226,21 +226,21 @@ def write_episodes(
             "training": job.candidate.provenance.get("training"),
         },
     )
-    return replace(evaluation, openings=openings.own, openings_in_all=openings.total, notes=said)
+    return replace(evaluation, test_accesses=test_accesses.own, test_accesses_in_all=test_accesses.total, notes=said)
 
 
-def _note_opening(job: Job, data: Path, out: Path, cases: int) -> Openings:
+def _note_access(job: EpisodeTest, data: Path, out: Path, cases: int) -> Accesses:
     """Note that test cases were asked for, if they are such of the data set or of the model's own."""
     asked = {one.case.id: one.case for one in _asked(job)}
     tested = [case for case in asked.values() if case.split == "test" or job.candidate.role_of(case) == "test"]
     if not tested:
-        return Openings()
+        return Accesses()
     hashes = [case.hashes.get(case.masks[0], "") for case in tested if case.masks]
     source = job.candidate.source
-    return note_opening(Opening(data, cases, hashes, None, source, job.candidate.sha256), out)
+    return note_access(Access(data, cases, hashes, None, source, job.candidate.sha256), out)
 
 
-def _seen(job: Job) -> Seen:
+def _seen(job: EpisodeTest) -> Seen:
     """The cases that are asked for, by what they were to the model; new ones are left out."""
     found: Seen = {}
     for episode in job.episodes.episodes:
@@ -252,12 +252,12 @@ def _seen(job: Job) -> Seen:
     return found
 
 
-def _asked(job: Job) -> list[Sample]:
+def _asked(job: EpisodeTest) -> list[Sample]:
     """The slices that are asked about."""
     return [job.stack(one).slices[index] for one in job.episodes.episodes for index in one.scored]
 
 
-def _table(scored: Sequence[Scored], job: Job) -> list[Row]:
+def _table(scored: Sequence[ScoredEpisode], job: EpisodeTest) -> list[Row]:
     """A row for each case and class; where a class was not asked for in a case, a row that counts nowhere."""
     found = {(one.row.case, one.row.label): one.row for one in scored}
     groups = {row.case: row.group for row in found.values()}
@@ -283,7 +283,7 @@ def _not_asked(case: str, label: int, name: str, group: str, like: Row) -> Row:
     )
 
 
-def _origin(job: Job, scored: Sequence[Scored]) -> Origin:
+def _origin(job: EpisodeTest, scored: Sequence[ScoredEpisode]) -> Origin:
     episodes, level = job.episodes, "image" if job.flat else "volume"
     grouped = any(stack.slices[0].case.group for stack in map(job.stack, episodes.episodes))
     spaced = all(_spacing(job.stack(episode)) for episode in episodes.episodes)
@@ -303,7 +303,7 @@ def _origin(job: Job, scored: Sequence[Scored]) -> Origin:
     )
 
 
-def _episodes_csv(job: Job, scored: Sequence[Scored]) -> str:
+def _episodes_csv(job: EpisodeTest, scored: Sequence[ScoredEpisode]) -> str:
     lines = []
     for one in scored:
         shown = " ".join(f"{each.volume}#{each.slice}" for each in one.episode.support)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from delineate.data.core.input_spec import Pixels
 from delineate.data.formats.images import write_image
-from delineate.fewshot.evaluate import Job, Labels, Scored
+from delineate.fewshot.evaluate import EpisodeTest, Labels, ScoredEpisode
 from delineate.fewshot.segmenter import ConditionedPredictor
 from delineate.fewshot.support import Support
 from delineate.inference.overlay import draw
@@ -44,7 +44,7 @@ class Pictured:
     """The method's own pictures of the slice and its support; none of a baseline."""
 
     @classmethod
-    def of(cls, job: Job, one: Scored) -> Pictured:
+    def of(cls, job: EpisodeTest, one: ScoredEpisode) -> Pictured:
         episode, index = one.episode, one.fullest
         chunk = next(chunk for chunk in episode.chunks if index in chunk.slices)
         query = job.stack(episode).slices[index]
@@ -66,7 +66,7 @@ class Pictured:
         return draw(self.image, self.prediction, self.reference, shorter=SHORTER)
 
 
-def write_pictures(job: Job, scored: Sequence[Scored], out: Path) -> list[dict[str, Any]]:
+def write_pictures(job: EpisodeTest, scored: Sequence[ScoredEpisode], out: Path) -> list[dict[str, Any]]:
     """The worst, median and best episodes of each class, in `out/pictures/`.
 
     Returns for each, in plain types: `rank`, `class`, `case`, `dice`, and `files`, pairs of a caption and a path relative to `out`.
@@ -83,12 +83,12 @@ def write_pictures(job: Job, scored: Sequence[Scored], out: Path) -> list[dict[s
     return listed
 
 
-def _selected(scored: Sequence[Scored]) -> list[tuple[str, Scored]]:
+def _selected(scored: Sequence[ScoredEpisode]) -> list[tuple[str, ScoredEpisode]]:
     """Of each class the worst, the median and the best; with many classes the worst alone."""
-    by_class: dict[str, list[Scored]] = {}
+    by_class: dict[str, list[ScoredEpisode]] = {}
     for one in sorted(scored, key=lambda each: each.row.scores["dice"]):
         by_class.setdefault(one.row.name, []).append(one)
-    chosen: list[tuple[str, Scored]] = []
+    chosen: list[tuple[str, ScoredEpisode]] = []
     for members in by_class.values():
         places = {0: "worst", len(members) // 2: "median", len(members) - 1: "best"}
         if 3 * len(by_class) > MOST:
@@ -97,7 +97,7 @@ def _selected(scored: Sequence[Scored]) -> list[tuple[str, Scored]]:
     return chosen[:MOST]
 
 
-def _of_episode(job: Job, one: Scored) -> list[tuple[str, Picture]]:
+def _of_episode(job: EpisodeTest, one: ScoredEpisode) -> list[tuple[str, Picture]]:
     pictured = Pictured.of(job, one)
     shots = min(SHOTS, len(pictured.support.images))
     pictures = [(f"support {at + 1}", pictured.draw_support(at)) for at in range(shots)]

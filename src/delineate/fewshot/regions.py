@@ -20,7 +20,7 @@ from skimage.segmentation import felzenszwalb, slic
 
 from delineate.common.errors import DataError
 from delineate.data.cache.store import Column, Record, Store
-from delineate.data.loading.working import WorkingSlices
+from delineate.data.loading.cached_slices import CachedSlices
 
 Algorithm = Literal["felzenszwalb", "slic"]
 Regions = NDArray[np.uint16]
@@ -74,7 +74,7 @@ def supervoxels(
 
 
 def slice_regions(
-    data: WorkingSlices, store: Store, *, algorithm: Algorithm, size: int, least: int, workers: int = 2
+    data: CachedSlices, store: Store, *, algorithm: Algorithm, size: int, least: int, workers: int = 2
 ) -> Regions:
     """Super-pixels of all slices, N×H×W, kept on disk. Sizes are those at 256×256."""
     size, least = _scaled(size, data), _scaled(least, data)
@@ -86,7 +86,7 @@ def slice_regions(
     return _stored("super-pixels", content, data, store, lambda: _parallel(of, range(len(data)), workers))
 
 
-def volume_regions(data: WorkingSlices, store: Store, *, size: int, least: int, workers: int = 2) -> Regions:
+def volume_regions(data: CachedSlices, store: Store, *, size: int, least: int, workers: int = 2) -> Regions:
     """Super-voxels of all volumes, slice by slice N×H×W, kept on disk. Sizes are those at 256×256 in each slice.
 
     Raises `DataError` where no volume has two slices.
@@ -113,14 +113,12 @@ def volume_regions(data: WorkingSlices, store: Store, *, size: int, least: int, 
     return _stored("super-voxels", content, data, store, rows)
 
 
-def _stored(
-    what: str, content: Any, data: WorkingSlices, store: Store, make: Callable[[], Iterator[Record]]
-) -> Regions:
+def _stored(what: str, content: Any, data: CachedSlices, store: Store, make: Callable[[], Iterator[Record]]) -> Regions:
     columns = {"regions": Column.of(np.uint16, data.spec.size, len(data))}
     return np.asarray(store.arrays(f"{what} of {len(data)} slices", content, columns, make)["regions"])
 
 
-def _spacing(data: WorkingSlices, number: int) -> tuple[float, float, float] | None:
+def _spacing(data: CachedSlices, number: int) -> tuple[float, float, float] | None:
     """Distances of slices, rows and columns of a volume at the working size; None where the files do not tell."""
     first = data.stacks[number].slices[0]
     known = first.case.spacing
@@ -130,7 +128,7 @@ def _spacing(data: WorkingSlices, number: int) -> tuple[float, float, float] | N
     return known[0], rows, columns
 
 
-def _scaled(pixels: int, data: WorkingSlices) -> int:
+def _scaled(pixels: int, data: CachedSlices) -> int:
     return max(4, round(pixels * data.area))
 
 

@@ -30,7 +30,7 @@ from delineate.data.formats.registry import digest_of, read_image, read_mask, re
 from delineate.data.layouts.source import DataSource, as_source
 from delineate.inference.given import as_pixels
 
-FILE_NAME = "support.json"
+SUPPORT_FILE = "support.json"
 WHITE = 255
 
 
@@ -134,7 +134,7 @@ class Support:
             {"image": str(image), "image_sha256": digest_of(image), "mask": str(mask), "mask_sha256": digest_of(mask)}
             for image, mask in self.files
         ]
-        write_json(folder / FILE_NAME, {"classes": list(self.classes.names), "support": shown})
+        write_json(folder / SUPPORT_FILE, {"classes": list(self.classes.names), "support": shown})
 
     @classmethod
     def given(

@@ -14,8 +14,8 @@ from delineate.data.cases.turned import turned_apart
 from delineate.data.core.findings import count
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable, Manifest, Split
+from delineate.data.loading.cached_slices import CachedSlices, decode
 from delineate.data.loading.samples import SampleSet, open_samples
-from delineate.data.loading.working import WorkingSlices, decode
 from delineate.engine.data_module import DataKind
 from delineate.engine.dense import Note, check_splits, tell_groups
 from delineate.engine.finish import Ending
@@ -31,8 +31,8 @@ from delineate.fewshot.episode_file import EpisodeFile
 from delineate.fewshot.episode_scores import judge
 from delineate.fewshot.episodes import EpisodeSource
 from delineate.fewshot.exclusion import allowed
+from delineate.fewshot.foreground_pools import LabelPool, Pool, SuperpixelPool, SupervoxelPool
 from delineate.fewshot.identity import excluded_section
-from delineate.fewshot.pools import LabelPool, Pool, SuperpixelPool, SupervoxelPool
 from delineate.fewshot.regions import slice_regions, volume_regions
 from delineate.fewshot.validation import FixedEpisodes, freeze
 from delineate.methods.contract import Method, Stage
@@ -124,7 +124,7 @@ class OpenedSlices:
             **excluded_section(self.whole, self._excluded),
         }
 
-    def _make_pool(self, training: WorkingSlices, store: Store, workers: int) -> Pool:
+    def _make_pool(self, training: CachedSlices, store: Store, workers: int) -> Pool:
         section, usable = self._section, self._allowed
         least = _scaled(section.least, training)
         if section.kind == "labels":
@@ -175,7 +175,7 @@ class PreparedEpisodes:
 
     recipe: Recipe
     data: SampleSet
-    training: WorkingSlices
+    training: CachedSlices
     pool: Pool
     episodes: EpisodeFile
     """Of the validation patients."""
@@ -216,7 +216,7 @@ class PreparedEpisodes:
         )
 
 
-def _scaled(pixels: int, data: WorkingSlices) -> int:
+def _scaled(pixels: int, data: CachedSlices) -> int:
     """Pixels at 256×256 → at the working size."""
     return max(1, round(pixels * data.area))
 

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from delineate.common.errors import DataError
 from delineate.data.core.manifest import IGNORE
 from delineate.data.core.samples import SliceStack
+from delineate.data.loading.cached_slices import CachedSlices
 from delineate.data.loading.samples import SampleSet
-from delineate.data.loading.working import WorkingSlices
 from delineate.engine.selection import CaseCounts
 from delineate.engine.sources import to_device
 from delineate.engine.validation import ValidationJob, ValidationResult, evaluating, not_finite_samples
@@ -34,7 +34,7 @@ _SEED = 0
 
 
 def freeze(
-    data: SampleSet, parts: Sequence[WorkingSlices], labels: Sequence[int], *, shots: int, least: int, stack: str
+    data: SampleSet, parts: Sequence[CachedSlices], labels: Sequence[int], *, shots: int, least: int, stack: str
 ) -> EpisodeFile:
     """Episodes of the validation split: `chunk3` of volumes, `any2d` of pictures (see `fewshot.protocol`).
 
@@ -71,7 +71,7 @@ def freeze(
 class _Place(NamedTuple):
     """Where a slice is found at the working size."""
 
-    part: WorkingSlices
+    part: CachedSlices
     number: int
 
 
@@ -88,7 +88,7 @@ class _Asked:
 class FixedEpisodes:
     """Some of the slices of frozen episodes, the same in each validation."""
 
-    def __init__(self, episodes: EpisodeFile, parts: Sequence[WorkingSlices], *, most: int) -> None:
+    def __init__(self, episodes: EpisodeFile, parts: Sequence[CachedSlices], *, most: int) -> None:
         """At most `most` slices, shared out evenly among the classes; `parts` as for `freeze`."""
         self._asked = tuple(_chosen(list(_all(episodes, parts)), most))
 
@@ -137,12 +137,12 @@ def _view(place: _Place, label: int) -> View:
     return View(place.part.unit(place.number), target)
 
 
-def _places(parts: Sequence[WorkingSlices]) -> dict[tuple[str, int], _Place]:
+def _places(parts: Sequence[CachedSlices]) -> dict[tuple[str, int], _Place]:
     """(volume, index in it) → where the slice is."""
     return {key: _Place(part, number) for part in parts for key, number in part.place().items()}
 
 
-def _seen(data: SampleSet, parts: Sequence[WorkingSlices], least: int) -> SampleSet:
+def _seen(data: SampleSet, parts: Sequence[CachedSlices], least: int) -> SampleSet:
     """The same slices, holding a class only where enough of it is left at the working size: what is shown must be visible."""
     places = _places(parts)
 
@@ -158,7 +158,7 @@ def _seen(data: SampleSet, parts: Sequence[WorkingSlices], least: int) -> Sample
     return replace(data, stacks=tuple(map(visible, data.stacks)))
 
 
-def _all(episodes: EpisodeFile, parts: Sequence[WorkingSlices]) -> Iterator[_Asked]:
+def _all(episodes: EpisodeFile, parts: Sequence[CachedSlices]) -> Iterator[_Asked]:
     places = _places(parts)
     for episode in episodes.episodes:
         for chunk in episode.chunks:

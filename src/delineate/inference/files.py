@@ -26,7 +26,7 @@ from delineate.inference.beside import References
 from delineate.inference.earlier import remove_earlier
 from delineate.inference.executors import Executor, Threads
 from delineate.inference.inputs import Inputs, SplitChoice, find_inputs, find_split
-from delineate.inference.parts import Job
+from delineate.inference.parts import PredictionContext
 from delineate.inference.plan import Plan, make_plan
 from delineate.inference.predictor import Predictor
 from delineate.inference.results import PredictionResult, write_lists
@@ -77,7 +77,7 @@ def predict_files(
     remove_earlier(plan.folder, plan.inputs)
     ownership.begin(plan.folder, plan.masks)
     worker = Worker(predictor, batch_size or 0, probabilities)
-    job = Job(worker, plan.folder, references, max_pixels, axis)
+    job = PredictionContext(worker, plan.folder, references, max_pixels, axis)
     files = []
     with closing((executor or Threads()).run(plan.items, FileSteps(job))) as results:
         for result in results:
@@ -98,7 +98,7 @@ def _find(predictor: Predictor, given: Sequence[Path | str | DataSource], split:
     return find_inputs(data.path if isinstance(data, DataSource) else data for data in given)
 
 
-def _axis_notes(plan: Plan, job: Job) -> tuple[str, ...]:
+def _axis_notes(plan: Plan, job: PredictionContext) -> tuple[str, ...]:
     if job.axis is not None or job.worker.predictor.spec.axis is not None or not any(i.volume for i in plan.items):
         return ()
     return (

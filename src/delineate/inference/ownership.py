@@ -14,7 +14,7 @@ from delineate.common.files import read_json, write_json
 from delineate.common.outputs import check_results_folder
 from delineate.data.formats.archives import Address
 from delineate.data.layouts.tree import image_files, volume_files
-from delineate.evaluation.predictions import FILE_NAME, PredictionList
+from delineate.evaluation.predictions import PREDICTIONS_FILE, PredictionList
 
 UNFINISHED = "predictions.unfinished.json"
 
@@ -33,10 +33,10 @@ def check_existing(folder: Path, targets: Mapping[Path, str], lists: Iterable[Pa
     """Raise `DataError` when an output is there, unless it may be replaced. `targets`: output → the mask of the same image,
     relative to `folder`; `lists`: tables that are written beside the masks. Raises `DelineateError` for a folder of other results,
     such as a run."""
-    check_results_folder(folder, FILE_NAME, ())
+    check_results_folder(folder, PREDICTIONS_FILE, ())
     made = earlier_masks(folder)
-    known = any((folder / name).exists() for name in (FILE_NAME, UNFINISHED))
-    there = [path for path in (folder / FILE_NAME, *targets) if path.exists()]
+    known = any((folder / name).exists() for name in (PREDICTIONS_FILE, UNFINISHED))
+    there = [path for path in (folder / PREDICTIONS_FILE, *targets) if path.exists()]
     foreign = [path for path in there if path in targets and targets[path] not in made]
     if not known:  # also images of other names: in a folder of references, masks would be taken for references
         foreign += [path for path in lists if path.exists()]
@@ -61,7 +61,7 @@ def earlier_masks(folder: Path) -> set[str]:
 def begin(folder: Path, masks: Iterable[str]) -> None:
     """Note what is going to be written, then take the list of what was there away."""
     write_json(folder / UNFINISHED, {"masks": sorted(earlier_masks(folder) | set(masks))})
-    (folder / FILE_NAME).unlink(missing_ok=True)
+    (folder / PREDICTIONS_FILE).unlink(missing_ok=True)
 
 
 def finish(folder: Path) -> None:

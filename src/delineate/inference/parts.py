@@ -16,7 +16,7 @@ from delineate.inference.segment import Facts, Failure, Output, Worker
 
 
 @dataclass(frozen=True)
-class Job:
+class PredictionContext:
     """What all items of a prediction share."""
 
     worker: Worker

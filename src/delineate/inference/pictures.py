@@ -10,7 +10,7 @@ import numpy as np
 from delineate.data.core.input_spec import Pixels
 from delineate.data.formats.registry import read_image
 from delineate.inference.given import read_input
-from delineate.inference.parts import Job, Report
+from delineate.inference.parts import PredictionContext, Report
 from delineate.inference.plan import Item
 from delineate.inference.results import FileResult
 from delineate.inference.segment import Failure, Output, Worker
@@ -25,7 +25,7 @@ class Picture:
     """
 
     item: Item
-    job: Job
+    job: PredictionContext
 
     def read(self) -> Pixels:
         """As `Part.read`."""

@@ -20,7 +20,7 @@ from torch import nn
 from delineate.artefact import format as artefact_format
 from delineate.artefact.format import Artefact
 from delineate.common.errors import ArtefactError, NotFiniteError
-from delineate.data.augment.windows import cut
+from delineate.data.augment.patches import cut
 from delineate.data.core.input_spec import InputSpec, Pixels
 from delineate.data.core.known import KnownPictures
 from delineate.data.core.manifest import ClassTable

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from delineate.common.errors import DataError
-from delineate.inference.parts import Job, Part, Report, since
+from delineate.inference.parts import Part, PredictionContext, Report, since
 from delineate.inference.pictures import Picture
 from delineate.inference.plan import Item
 from delineate.inference.results import FileResult
@@ -28,7 +28,7 @@ class Step:
 class FileSteps:
     """The steps of a prediction (`executors.Steps`)."""
 
-    job: Job
+    job: PredictionContext
 
     @property
     def batch(self) -> int:

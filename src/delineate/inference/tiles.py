@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.data.augment.windows import Size, starts, tiles
+from delineate.data.augment.patches import Size, starts, tiles
 
 Probabilities = NDArray[np.float32]
 

@@ -23,7 +23,7 @@ from delineate.data.formats.canonical import Canonical
 from delineate.data.formats.contract import plane_of
 from delineate.data.formats.images import write_image
 from delineate.inference.map_store import MapStore
-from delineate.inference.parts import Job, Report
+from delineate.inference.parts import PredictionContext, Report
 from delineate.inference.plan import Item
 from delineate.inference.results import FileResult
 from delineate.inference.segment import NO_MEMORY, Failure, Output, Worker
@@ -81,7 +81,7 @@ class Unreadable:
         return FileResult(self.item.image, self.item.name, error=failure.line(self.item.image))
 
 
-def slices_of(item: Item, job: Job) -> Iterator[Slice | Unreadable]:
+def slices_of(item: Item, job: PredictionContext) -> Iterator[Slice | Unreadable]:
     """The parts of a volume. Reads its header alone."""
     try:
         volume = Volume(item, job)
@@ -94,7 +94,7 @@ def slices_of(item: Item, job: Job) -> Iterator[Slice | Unreadable]:
 class Volume:
     """A volume whose slices are being segmented, by several threads and in whatever order they are done."""
 
-    def __init__(self, item: Item, job: Job) -> None:
+    def __init__(self, item: Item, job: PredictionContext) -> None:
         """Raises `DataError` for a file that is no volume, or does not tell where its voxels lie."""
         self._item, self._job = item, job
         files = [path for _, path in item.channels] or [item.image]

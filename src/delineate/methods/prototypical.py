@@ -23,7 +23,7 @@ from delineate.nn.deep_features import DeepFeatures
 from delineate.nn.encoder import EncoderOptions
 from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.losses import bce
-from delineate.nn.normalise import NormaliseKind
+from delineate.nn.normalize import NormaliseKind
 
 PAPER: JsonDict = {"origin": "paper"}
 

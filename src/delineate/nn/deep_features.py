@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from delineate.nn.encoder import Encoder, EncoderOptions, pyramid
-from delineate.nn.normalise import Normalise, NormaliseKind
+from delineate.nn.normalize import Normalise, NormaliseKind
 
 
 class DeepFeatures(nn.Module):

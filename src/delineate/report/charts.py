@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from delineate.report.frame import BOTTOM, COLOURS, HEIGHT, LEFT, TOP, WIDTH, Frame, figure, legend, short, svg
+from delineate.report.axes import BOTTOM, COLOURS, HEIGHT, LEFT, TOP, WIDTH, Axes, figure, legend, short, svg
 from delineate.report.html import Html, element, join, number
 
 MARKED = 60
@@ -51,7 +51,7 @@ def line_chart(
     top = max(y for _, y in points)
     low, high = y_limits or (min(0.0, *(y for _, y in points)), top if top > 0 else 1.0)
     start, end = min(0.0, *(x for x, _ in points)), max(x for x, _ in points)
-    frame = Frame((start, end if end > start else start + 1), (low, high if high > low else low + 1), integers=True)
+    frame = Axes((start, end if end > start else start + 1), (low, high if high > low else low + 1), integers=True)
     lines = join(*(_line(one, at, frame) for at, one in enumerate(drawn)))
     pointers = join(*(_mark(mark, frame) for mark in marks))
     drawing = svg(title, frame.axes(x_label), lines, pointers)
@@ -75,7 +75,7 @@ def histogram(
     counts = [0] * bins
     for value in shown:
         counts[min(bins - 1, max(0, int((value - low) / (high - low) * bins)))] += 1
-    frame = Frame(limits, (0, max(counts)), integers=False, whole_y=True)
+    frame = Axes(limits, (0, max(counts)), integers=False, whole_y=True)
     step = (high - low) / bins
     bars = join(*(_bar(low + at * step, step, count, frame, colour) for at, count in enumerate(counts) if count))
     centres = {"mean": sum(shown) / len(shown), "median": median(shown)}
@@ -87,7 +87,7 @@ def histogram(
     return figure(title, key, svg(title, frame.axes(x_label), bars, rules))
 
 
-def _line(series: Series, index: int, frame: Frame) -> Html:
+def _line(series: Series, index: int, frame: Axes) -> Html:
     path = " ".join(f"{frame.at_x(x)},{frame.at_y(y)}" for x, y in series.points)
     line = element("polyline", points=path, class_=f"line s{index % COLOURS}")
     if len(series.points) > MARKED:
@@ -106,7 +106,7 @@ def _line(series: Series, index: int, frame: Frame) -> Html:
     return join(line, *dots)
 
 
-def _bar(left: float, width: float, count: int, frame: Frame, colour: int) -> Html:
+def _bar(left: float, width: float, count: int, frame: Axes, colour: int) -> Html:
     x, y = frame.at_x(left), frame.at_y(count)
     box = {
         "x": x + 0.75,
@@ -118,7 +118,7 @@ def _bar(left: float, width: float, count: int, frame: Frame, colour: int) -> Ht
     return element("rect", element("title", words), class_=f"bar s{colour % COLOURS}", rx=1.5, **box)
 
 
-def _mark(mark: Mark, frame: Frame) -> Html:
+def _mark(mark: Mark, frame: Axes) -> Html:
     x, y = frame.at_x(mark.x), frame.at_y(mark.y)
     late = x > (LEFT + WIDTH) / 2
     where = {"x": x - 9 if late else x + 9, "y": y + 20, "text_anchor": "end" if late else "start"}
@@ -126,7 +126,7 @@ def _mark(mark: Mark, frame: Frame) -> Html:
     return join(ring, element("text", mark.text, class_="strong", **where))
 
 
-def _rule(x: float, words: str, frame: Frame, kind: int) -> Html:
+def _rule(x: float, words: str, frame: Axes, kind: int) -> Html:
     """A vertical line at a value."""
     at = frame.at_x(x)
     return element("line", element("title", words), x1=at, x2=at, y1=TOP, y2=HEIGHT - BOTTOM, class_=f"rule r{kind}")

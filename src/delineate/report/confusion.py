@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from delineate.evaluation.stored import Stored
+from delineate.evaluation.scores_file import ScoresFile
 from delineate.report.html import Html, element, join, table
 
 
-def confusion_table(stored: Stored) -> Html | None:
+def confusion_table(stored: ScoresFile) -> Html | None:
     """Rows: classes of the reference; columns: of the prediction; each cell the share of its row. None where it is not stored."""
     content = stored.content.get("confusion")
     if not content:

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from delineate.evaluation.stored import Stored
+from delineate.evaluation.scores_file import ScoresFile
+from delineate.report.axes import COLOURS
 from delineate.report.charts import Series, histogram, line_chart
-from delineate.report.frame import COLOURS
 from delineate.report.html import Html, element, fold, join
 from delineate.report.scores import title_of
 
@@ -17,7 +17,7 @@ POINTS = 200
 """A curve of more cases is drawn through so many of them."""
 
 
-def distributions(stored: Stored) -> Html | None:
+def distributions(stored: ScoresFile) -> Html | None:
     """For each metric the cases that count in its quoted column, class by class; one metric of each kind is unfolded."""
     charts = {metric: chart for metric in stored.metrics if (chart := _charts(stored, metric)) is not None}
     if not charts:
@@ -28,7 +28,7 @@ def distributions(stored: Stored) -> Html | None:
     return join(_grid([chart for metric, chart in charts.items() if metric in first_of_kind.values()]), rest)
 
 
-def class_histograms(stored: Stored, metric: str) -> list[Html]:
+def class_histograms(stored: ScoresFile, metric: str) -> list[Html]:
     """One histogram per class."""
     columns = stored.values(metric).T
     return [
@@ -58,7 +58,7 @@ def ranked_curves(values: Mapping[str, Sequence[float]], *, title: str, higher: 
     return line_chart(lines, title=title, x_label="place among the cases, worst to best", y_limits=limits)
 
 
-def _charts(stored: Stored, metric: str) -> list[Html] | None:
+def _charts(stored: ScoresFile, metric: str) -> list[Html] | None:
     values = stored.values(metric)
     if not np.isfinite(values).any():
         return None
@@ -83,5 +83,5 @@ def _grid(charts: Sequence[Sequence[Html]]) -> Html:
     return element("div", *(chart for each in charts for chart in each), class_="grid")
 
 
-def _kind(stored: Stored, metric: str) -> str:
+def _kind(stored: ScoresFile, metric: str) -> str:
     return stored.metrics[metric]["kind"]

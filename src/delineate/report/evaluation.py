@@ -7,10 +7,10 @@ from typing import Any
 
 from delineate.data.core.findings import count, some
 from delineate.data.core.manifest import Manifest
+from delineate.evaluation.further_tables import EPISODES_CSV, RATERS_CSV
 from delineate.evaluation.protocols import NATIVE
-from delineate.evaluation.stored import CSV_NAME, Stored
-from delineate.evaluation.tables import EPISODES_CSV, RATERS_CSV
-from delineate.report.casework import case_table, ranked_pictures
+from delineate.evaluation.scores_file import CSV_NAME, ScoresFile
+from delineate.report.case_gallery import case_table, ranked_pictures
 from delineate.report.confusion import confusion_table
 from delineate.report.distribution import distributions
 from delineate.report.downloads import downloads, files_of
@@ -20,7 +20,7 @@ from delineate.report.overlays import Overlays
 from delineate.report.page import notice, page, section, write_page
 from delineate.report.protocol import protocol_part, score_titles
 from delineate.report.raters import raters_part
-from delineate.report.reading import openings_in_words, reading
+from delineate.report.reading import accesses_in_words, reading
 from delineate.report.scores import (
     SPLITS,
     headline_metric,
@@ -47,9 +47,9 @@ def write_evaluation_report(folder: Path, references: Manifest | None = None) ->
     """Write `report.html` into a folder that `evaluate` wrote, and return its path.
 
     `references`: the manifest that was scored against, for pictures; None: where the evaluation says they are. Raises
-    `DataError` as `Stored.read`.
+    `DataError` as `ScoresFile.read`.
     """
-    stored = Stored.read(folder)
+    stored = ScoresFile.read(folder)
     origin = stored.origin
     scored = Path(origin.predictions).name if origin.predictions else folder.resolve().name
     document = page(
@@ -80,17 +80,17 @@ def _part(title: str, content: Html | None) -> Html | None:
     return None if content is None else section(title, content)
 
 
-def _headline(stored: Stored) -> Html:
+def _headline(stored: ScoresFile) -> Html:
     lines, value = _quoted(stored)
     if stored.origin.protocol != NATIVE:
         lines.append(f"protocol {stored.origin.protocol}")
-    if stored.content.get("openings"):
-        lines.append(openings_in_words(stored))
+    if stored.content.get("test_accesses"):
+        lines.append(accesses_in_words(stored))
     score = element("div", element("strong", value), *(element("span", line) for line in lines), class_="score")
     return element("div", score, facts(_facts(stored)), class_="headline")
 
 
-def _quoted(stored: Stored) -> tuple[list[str], str]:
+def _quoted(stored: ScoresFile) -> tuple[list[str], str]:
     """The lines beneath the one value to quote, and the value."""
     metric = headline_metric(stored)
     if metric is None:
@@ -106,7 +106,7 @@ def _quoted(stored: Stored) -> tuple[list[str], str]:
     return [*lines, f"n = {count(entry['n'], 'case')}{grouped}"], number(entry["mean"])
 
 
-def _facts(stored: Stored) -> dict[str, Any]:
+def _facts(stored: ScoresFile) -> dict[str, Any]:
     origin = stored.origin
     found: dict[str, Any] = {
         "Cases": count(stored.content["cases"], origin.level),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from delineate.evaluation.stored import Stored
+from delineate.evaluation.scores_file import ScoresFile
 from delineate.report.html import Html, element, facts, join, number
 from delineate.report.images import contour_legend, embedded, figure_of
 from delineate.report.page import pictures
@@ -12,7 +12,7 @@ from delineate.report.page import pictures
 LONGEST = 300
 
 
-def fewshot_part(stored: Stored) -> Html | None:
+def fewshot_part(stored: ScoresFile) -> Html | None:
     """Facts and pictures of the episodes; nothing for other evaluations."""
     content = stored.content.get("fewshot")
     if not content:
@@ -35,7 +35,7 @@ def fewshot_part(stored: Stored) -> Html | None:
     return join(facts(told), element("p", meaning, class_="note"), legend, *shown)
 
 
-def _picture(stored: Stored, one: dict[str, Any]) -> Html:
+def _picture(stored: ScoresFile, one: dict[str, Any]) -> Html:
     """One episode: its support, the query with prediction and reference, the method's own pictures."""
     title = f"{one['class']}, {one['rank']}: Dice {number(one['dice'])}, {one['case']}"
     figures = [

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from delineate.report.frame import short, ticks
+from delineate.report.axes import short, ticks
 from delineate.report.html import Html, captioned, element, join, number
 
 WIDTH, HEIGHT, MARGIN = 340, 26, 14

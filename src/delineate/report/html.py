@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from delineate.evaluation.statistics import words
+from delineate.evaluation.statistics import interpretation
 
 VOID = {"img", "meta", "br", "hr"}
 
@@ -71,8 +71,8 @@ def fold(summary: str, *content: Any, open_: bool = False) -> Html:
 
 
 def number(value: float | None) -> str:
-    """A figure for reading (see `words.number`), or a dash when there is none."""
-    return "–" if value is None or not math.isfinite(value) else words.number(value)
+    """A figure for reading (see `interpretation.number`), or a dash when there is none."""
+    return "–" if value is None or not math.isfinite(value) else interpretation.number(value)
 
 
 def p_value(p: float | None) -> str:

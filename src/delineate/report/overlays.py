@@ -15,12 +15,12 @@ from delineate.data.cases.pixels import case_mask
 from delineate.data.core.manifest import Case, ClassTable, LabelRule, Manifest
 from delineate.data.formats.registry import read_image, reads_volume
 from delineate.evaluation.metrics.registry import INSTANCE_METRICS
-from delineate.evaluation.openings import FILE_NAME as OPENINGS
 from delineate.evaluation.pairing import by_name
 from delineate.evaluation.prediction_values import listed_rule
 from delineate.evaluation.predictions import PredictionList, mask_files, read_prediction
 from delineate.evaluation.references import open_references
-from delineate.evaluation.stored import Stored
+from delineate.evaluation.scores_file import ScoresFile
+from delineate.evaluation.test_access_log import ACCESS_LOG_FILE as OPENINGS
 from delineate.inference.overlay import draw
 from delineate.report.html import Html, element
 from delineate.report.images import drawn
@@ -42,7 +42,7 @@ class Overlays:
     """How the values of the predicted masks are read; None where there are no files."""
 
     @classmethod
-    def find(cls, stored: Stored, manifest: Manifest | None = None) -> Overlays:
+    def find(cls, stored: ScoresFile, manifest: Manifest | None = None) -> Overlays:
         """What lies about of an evaluation: the list beside its predictions; its references, unless they are given."""
         classes = ClassTable(names=("background", *stored.classes))
         folder = Path(stored.origin.predictions or "")
@@ -87,7 +87,7 @@ class Overlays:
         return case_mask(self.manifest, known[case]) if self.manifest and case in known else None
 
 
-def _noted(stored: Stored, classes: ClassTable) -> Manifest | None:
+def _noted(stored: ScoresFile, classes: ClassTable) -> Manifest | None:
     """The references that an evaluation names, where they are still there and of the same classes."""
     noted = stored.content.get("references") or _last_opening(stored.folder)
     if not noted:

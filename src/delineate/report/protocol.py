@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from delineate.data.core.findings import count
 from delineate.evaluation.protocols import find_protocol
-from delineate.evaluation.stored import Stored
+from delineate.evaluation.scores_file import ScoresFile
 from delineate.report.html import Html, element, facts, join, number, table
 from delineate.report.page import notice
 
 
-def protocol_part(stored: Stored) -> Html | None:
+def protocol_part(stored: ScoresFile) -> Html | None:
     """Its scores per class and over the classes; nothing for the native protocol."""
     content = stored.content.get("protocol_scores")
     if not content:
@@ -28,7 +28,7 @@ def protocol_part(stored: Stored) -> Html | None:
     )
 
 
-def score_titles(stored: Stored) -> dict[str, str]:
+def score_titles(stored: ScoresFile) -> dict[str, str]:
     """Score name → its title in that lineage; empty for the native protocol."""
     protocol = find_protocol(stored.origin.protocol)
     return {} if protocol is None else dict(protocol.scores)

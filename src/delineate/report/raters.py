@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from delineate.evaluation.statistics.words import interval_words
-from delineate.evaluation.stored import Stored
+from delineate.evaluation.scores_file import ScoresFile
+from delineate.evaluation.statistics.interpretation import interval_words
 from delineate.report.forest import Estimate, forest
 from delineate.report.html import Html, element, fold, join, table
 from delineate.report.scores import headline_metric, interval_of, interval_row, title_of
@@ -20,7 +20,7 @@ HEADINGS = {
 """Kind of comparison → heading."""
 
 
-def raters_part(stored: Stored) -> Html | None:
+def raters_part(stored: ScoresFile) -> Html | None:
     """Chart, reading and tables; nothing where there is one rater."""
     content, metric = stored.content.get("raters"), headline_metric(stored)
     if not content or metric is None:
@@ -56,7 +56,7 @@ def _pair(one: Mapping[str, Any]) -> str:
     return f"{one['prediction']} against {one['reference']}"
 
 
-def _reading(stored: Stored, tables: Sequence[Mapping[str, Any]], metric: str) -> str:
+def _reading(stored: ScoresFile, tables: Sequence[Mapping[str, Any]], metric: str) -> str:
     """What may and what may not be read from the ceiling."""
     column, title = stored.column_of(metric), title_of(stored, metric)
     among = [one["means"][metric][column] for one in tables if one["kind"] == "between raters"]

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from delineate.evaluation.statistics.words import interval_words, number
-from delineate.evaluation.stored import Stored
+from delineate.evaluation.scores_file import ScoresFile
+from delineate.evaluation.statistics.interpretation import interval_words, number
 from delineate.report.scores import case_values, headline_metric, interval_of, title_of
 
 SKEWED = 0.02
 """A mean and a median of an overlap score further apart than this are both worth saying."""
 
 
-def reading(stored: Stored) -> list[str]:
+def reading(stored: ScoresFile) -> list[str]:
     """Sentences, the most important first."""
     metric = headline_metric(stored)
     if metric is None:
@@ -23,7 +23,7 @@ def reading(stored: Stored) -> list[str]:
     return [*_mean(stored, metric), *_spread(stored, metric), *_failures(stored), *_limits(stored)]
 
 
-def _mean(stored: Stored, metric: str) -> Iterator[str]:
+def _mean(stored: ScoresFile, metric: str) -> Iterator[str]:
     entry = interval_of(stored.mean(metric))
     over = " over the classes" if len(stored.classes) > 1 else ""
     yield f"Mean {title_of(stored, metric)}{over}, column “{stored.column_of(metric)}”: {interval_words(entry)}."
@@ -37,7 +37,7 @@ def _mean(stored: Stored, metric: str) -> Iterator[str]:
         yield "Without an interval the mean describes these cases, and says little of others."
 
 
-def _spread(stored: Stored, metric: str) -> Iterator[str]:
+def _spread(stored: ScoresFile, metric: str) -> Iterator[str]:
     values = np.array(list(case_values(stored, metric).values()))
     if len(values) < 2:
         return
@@ -56,7 +56,7 @@ def _cases_that(number: int, verb: str) -> str:
     return f"the 1 case that {one}" if number == 1 else f"the {number} cases that {verb}"
 
 
-def _failures(stored: Stored) -> Iterator[str]:
+def _failures(stored: ScoresFile) -> Iterator[str]:
     """Misses and false positives; of several classes only those that have some."""
     several, none = len(stored.classes) > 1, True
     for name, counts in stored.outcomes().items():
@@ -80,19 +80,19 @@ def _failures(stored: Stored) -> Iterator[str]:
         yield "No class is missed altogether, marked only beside the reference, or marked where it is not, in any case."
 
 
-def openings_in_words(stored: Stored) -> str:
+def accesses_in_words(stored: ScoresFile) -> str:
     """How often the test cases were opened."""
-    own = int(stored.content.get("openings") or 0)
-    in_all = int(stored.content.get("openings_in_all") or own)
+    own = int(stored.content.get("test_accesses") or 0)
+    in_all = int(stored.content.get("test_accesses_in_all") or own)
     return f"test cases opened {own}× with this model" + (f", {in_all}× in all" if in_all > own else "")
 
 
-def _limits(stored: Stored) -> Iterator[str]:
+def _limits(stored: ScoresFile) -> Iterator[str]:
     origin = stored.origin
-    openings = int(stored.content.get("openings_in_all") or stored.content.get("openings") or 0)
-    if openings > 1:
+    test_accesses = int(stored.content.get("test_accesses_in_all") or stored.content.get("test_accesses") or 0)
+    if test_accesses > 1:
         yield (
-            f"The test cases were opened {openings} times: if anything was chosen by what it showed, "
+            f"The test cases were opened {test_accesses} times: if anything was chosen by what it showed, "
             "its scores are too good."
         )
     if origin.split == "val":

@@ -13,7 +13,7 @@ from typing import Any
 from delineate.data.core.findings import count
 from delineate.data.core.manifest import Manifest
 from delineate.evaluation.caveats import TITLE
-from delineate.evaluation.stored import Stored
+from delineate.evaluation.scores_file import ScoresFile
 from delineate.report.curves import curves
 from delineate.report.distribution import class_histograms
 from delineate.report.html import Html, element, facts, fold, join, number, table
@@ -157,7 +157,7 @@ def _splits(manifest: Manifest) -> dict[str, int]:
     return {name: counts[name] for name in ("train", "val", "test", "no split") if counts[name]}
 
 
-def _scores(stored: Stored | None, verb: str) -> Html | None:
+def _scores(stored: ScoresFile | None, verb: str) -> Html | None:
     """`verb`: the command that scores such a model on a test set."""
     if stored is None or (metric := headline_metric(stored)) is None:
         return None
@@ -193,7 +193,7 @@ def _overlays(record: RunRecord) -> Html | None:
     return section("Worst, median and best cases", contour_legend(names), *parts)
 
 
-def _dice_of_cases(stored: Stored | None) -> dict[str, float]:
+def _dice_of_cases(stored: ScoresFile | None) -> dict[str, float]:
     return case_values(stored, "dice") if stored is not None and "dice" in stored.metrics else {}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from delineate.report.frame import Frame, figure, legend, svg
+from delineate.report.axes import Axes, figure, legend, svg
 from delineate.report.html import Html, element, number
 
 Point = tuple[float, float, str]
@@ -35,7 +35,7 @@ def scatter(
     if not points:
         return figure(heading, None, element("p", "No case has a score of both.", class_="note"))
     low, high = limits or _limits(points)
-    frame = Frame((low, high), (low, high), integers=False, width=SIDE, height=SIDE)
+    frame = Axes((low, high), (low, high), integers=False, width=SIDE, height=SIDE)
     sides: dict[str, list[Point]] = {"above": [], "below": [], "equal": []}
     for point in points:
         sides[_side(point)].append(point)
@@ -67,13 +67,13 @@ def _side(point: Point) -> str:
     return "above" if point[1] > point[0] else "below"
 
 
-def _cloud(points: Sequence[Point], frame: Frame, side: str) -> Html:
+def _cloud(points: Sequence[Point], frame: Axes, side: str) -> Html:
     """All points of one side of the diagonal as one path of round dots."""
     path = "".join(f"M{frame.at_x(x)} {frame.at_y(y)}h0" for x, y, _ in points)
     return element("path", d=path, class_=f"cloud {side}")
 
 
-def _named(point: Point, frame: Frame, names: tuple[str, str]) -> Html:
+def _named(point: Point, frame: Axes, names: tuple[str, str]) -> Html:
     x, y, case = point
     words = f"{case}: {names[0]} {number(x)}, {names[1]} {number(y)}"
     return element("circle", element("title", words), cx=frame.at_x(x), cy=frame.at_y(y), r=5, class_="touch")

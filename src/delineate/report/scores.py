@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from delineate.evaluation.protocols import NATIVE
+from delineate.evaluation.scores_file import ScoresFile
 from delineate.evaluation.statistics.intervals import Interval
-from delineate.evaluation.stored import Stored
 from delineate.report.html import Html, element, facts, join, number, table
 
 SPLITS = {"train": "training split", "val": "validation split", "test": "test split", "all": "all cases"}
@@ -27,12 +27,12 @@ Means = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """Metric → column → the stored interval."""
 
 
-def headline_metric(stored: Stored) -> str | None:
+def headline_metric(stored: ScoresFile) -> str | None:
     """Dice, or else the first metric; None where no scores of cases are kept (a protocol that pools all pixels)."""
     return "dice" if "dice" in stored.metrics else next(iter(stored.metrics), None)
 
 
-def title_of(stored: Stored, metric: str) -> str:
+def title_of(stored: ScoresFile, metric: str) -> str:
     """The metric's title with its unit: "HD95 (pooled), mm"."""
     about, length = stored.metrics[metric], stored.origin.length
     area = {"image": "mm²", "volume": "mm³"}.get(stored.origin.level, "mm") if length == "mm" else length
@@ -52,7 +52,7 @@ def range_words(entry: Mapping[str, Any]) -> str:
     return f"{number(entry['low'])} to {number(entry['high'])}"
 
 
-def case_values(stored: Stored, metric: str) -> dict[str, float]:
+def case_values(stored: ScoresFile, metric: str) -> dict[str, float]:
     """Case id → mean over the classes that count in the metric's quoted column; cases where none counts are left out."""
     values = stored.values(metric)
     return {
@@ -62,12 +62,12 @@ def case_values(stored: Stored, metric: str) -> dict[str, float]:
     }
 
 
-def how_scored(stored: Stored) -> str:
+def how_scored(stored: ScoresFile) -> str:
     """Split and protocol in words."""
     return f"{SPLITS.get(stored.origin.split, 'cases')}, {stored.origin.protocol_words}"
 
 
-def score_tables(stored: Stored) -> Html:
+def score_tables(stored: ScoresFile) -> Html:
     """All metrics and columns with mean, interval and n: over the classes, then class by class; the quoted column bold."""
     classes, parts = stored.classes, []
     if len(classes) > 1:
@@ -85,7 +85,7 @@ def score_tables(stored: Stored) -> Html:
     return join(*parts)
 
 
-def notes(stored: Stored) -> Html:
+def notes(stored: ScoresFile) -> Html:
     """What mean, micro and intervals are, beneath the tables."""
     table_of = stored.content["macro"]
     grouping = stored.origin.grouping
@@ -100,14 +100,14 @@ def notes(stored: Stored) -> Html:
     return element("p", *lines, class_="note")
 
 
-def outcome_table(stored: Stored) -> Html:
+def outcome_table(stored: ScoresFile) -> Html:
     """How often each class was found, marked elsewhere only, missed, falsely marked, rightly absent."""
     rows = [[name, *(counts[kind] for kind in OUTCOMES)] for name, counts in stored.outcomes().items()]
     caption = "Cases by what happened to the class; not touched: marked, but nowhere on the reference"
     return table(["Class", *OUTCOMES.values()], rows, caption=caption)
 
 
-def policy(stored: Stored, *, whose: bool = True) -> Html:
+def policy(stored: ScoresFile, *, whose: bool = True) -> Html:
     """What each column counts, printed in each report, and where the scores came from; `whose`: which model's they are too."""
     origin = stored.origin
     made = {
@@ -132,7 +132,7 @@ def interval_row(entry: Mapping[str, Any]) -> list[Any]:
     return [number(entry["mean"]), range_words(entry), entry["n"], entry["groups"]]
 
 
-def _means_table(stored: Stored, means: Means, micro: Mapping[str, float] | None = None) -> Html:
+def _means_table(stored: ScoresFile, means: Means, micro: Mapping[str, float] | None = None) -> Html:
     head = ["Metric", "Column", "Mean", "95 % interval", "n", "Groups", *([] if micro is None else ["Pixels pooled"])]
     rows = []
     for metric, columns in means.items():
@@ -158,7 +158,7 @@ def _alike(columns: Mapping[str, Mapping[str, Any]]) -> list[tuple[list[str], Ma
     return found
 
 
-def _side_by_side(stored: Stored) -> Html:
+def _side_by_side(stored: ScoresFile) -> Html:
     """The quoted column of each metric, a column per class."""
 
     def cell(metric: str, name: str) -> Html:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from delineate.data.core.findings import count
-from delineate.evaluation.stored import Stored
-from delineate.report.frame import COLOURS, Frame, figure, legend, svg
+from delineate.evaluation.scores_file import ScoresFile
+from delineate.report.axes import COLOURS, Axes, figure, legend, svg
 from delineate.report.html import Html, element, join, number, table
 from delineate.report.scores import headline_metric, title_of
 
@@ -22,14 +22,14 @@ Point = tuple[float, float, str]
 """Size in pixels, score, case."""
 
 
-class _Decades(Frame):
+class _Decades(Axes):
     """A frame whose x axis is the logarithm of a number, with the number beneath."""
 
     def x_text(self, value: float) -> str:
         return f"{10**value:,.0f}".replace(",", "\u202f")
 
 
-def sizes_part(stored: Stored) -> Html | None:
+def sizes_part(stored: ScoresFile) -> Html | None:
     """The quoted overlap score of each structure against its pixels in the reference, and its mean over thirds by size.
 
     Nothing where scores are not of overlap, or too few structures are there.
@@ -47,7 +47,7 @@ def sizes_part(stored: Stored) -> Html | None:
     return join(element("div", _chart(points, title), class_="grid"), table(head, rows, numeric_from=2))
 
 
-def _points(stored: Stored, metric: str, name: str) -> list[Point]:
+def _points(stored: ScoresFile, metric: str, name: str) -> list[Point]:
     rows = [row for row in stored.rows if row.name == name and row.present]
     return [
         (float(row.tp + row.fn), row.scores[metric], row.case)
@@ -78,7 +78,7 @@ def _chart(points: dict[str, list[Point]], title: str) -> Html:
     return figure(heading, key, svg(heading, frame.axes("pixels in the reference"), *clouds))
 
 
-def _cloud(points: Sequence[Point], frame: Frame, at: int) -> Html:
+def _cloud(points: Sequence[Point], frame: Axes, at: int) -> Html:
     """All structures of a class as round dots; the lowest tell their names as tooltips."""
     color = f"s{at % COLOURS}"
     places = {point: (frame.at_x(math.log10(point[0])), frame.at_y(point[1])) for point in points}

@@ -11,7 +11,7 @@ from delineate.common.errors import ArtefactError, DelineateError
 from delineate.common.files import parse_json, read_json
 from delineate.data.core.manifest import Manifest
 from delineate.engine.folder import RunFolder
-from delineate.evaluation.stored import Stored
+from delineate.evaluation.scores_file import ScoresFile
 
 T = TypeVar("T")
 RANKS = ("worst", "median", "best")
@@ -34,7 +34,7 @@ class RunRecord:
     folder: Path
     summary: dict[str, Any] = field(default_factory=dict)
     metrics: list[dict[str, Any]] = field(default_factory=list)
-    scores: Stored | None = None
+    scores: ScoresFile | None = None
     recipe: str | None = None
     card: str | None = None
     manifest: Manifest | None = None
@@ -64,7 +64,7 @@ def read_run(folder: Path) -> RunRecord:
     record.card = _optional(folder / "card.md", _read_text, note) if (folder / "card.md").exists() else None
     validation = folder / "validation"
     if record.finished or validation.exists():
-        record.scores = _optional(validation / "scores.json", lambda path: Stored.read(path.parent), note)
+        record.scores = _optional(validation / "scores.json", lambda path: ScoresFile.read(path.parent), note)
         record.overlays = find_overlays(validation / "overlays")
         if not record.overlays:
             note("validation/overlays: no pictures")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from delineate.evaluation.stored import Stored
+from delineate.evaluation.scores_file import ScoresFile
 from delineate.report.forest import Estimate, forest
 from delineate.report.html import Html, element, fold, join, table
 from delineate.report.page import notice
 from delineate.report.scores import headline_metric, interval_row, title_of
 
 
-def subgroups_part(stored: Stored) -> Html | None:
+def subgroups_part(stored: ScoresFile) -> Html | None:
     """Warning, forest plot of the quoted metric, table of all; nothing where no attributes were given."""
     content, metric = stored.content.get("subgroups"), headline_metric(stored)
     if not content or metric is None:

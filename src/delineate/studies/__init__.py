@@ -1,1 +1,1 @@
-"""Studies: many runs under one plan, so that methods meet on the same splits with the same budget."""
+"""Studies: many runs under one setup, so that methods meet on the same splits with the same budget."""

@@ -11,21 +11,21 @@ from delineate.common.files import output_folder
 from delineate.common.names import listed
 from delineate.common.occupied import contents
 from delineate.data.layouts.source import DataSource, as_source
-from delineate.engine.console import Reporter
-from delineate.evaluation.choice import check_millimetres
+from delineate.engine.reporting import Reporter
 from delineate.evaluation.comparison import Comparison, compare_models, write_comparison_files
 from delineate.evaluation.files import Options, evaluate_folders
+from delineate.evaluation.metric_selection import check_millimetres
 from delineate.evaluation.metrics.registry import resolve as resolve_metrics
 from delineate.evaluation.models import Model
 from delineate.evaluation.predictions import PredictedFile, PredictionList
-from delineate.evaluation.stored import Stored
+from delineate.evaluation.scores_file import ScoresFile
 from delineate.evaluation.training import Training
 from delineate.studies import trial
 from delineate.studies.folds import open_folds
 from delineate.studies.jobs import Job, all_jobs, predictions_folder, scores_folder
 from delineate.studies.moved import move_data
-from delineate.studies.plan import FILE_NAME, Entrant, Plan, differences, entrants
 from delineate.studies.possible import check_entrants, check_fits, check_parts
+from delineate.studies.setup import BenchmarkSetup, Entrant, differences, entrants, setup_file
 
 METRICS = ("dice", "iou", "hd95_pooled", "nsd@2")
 MANIFEST = "manifest.json"
@@ -69,21 +69,21 @@ class Benchmark:
     """A finished benchmark."""
 
     folder: Path
-    plan: Plan
+    setup: BenchmarkSetup
     jobs: list[Job]
     comparison: Comparison | None
     """None with a single trained model: there is nothing to compare."""
-    evaluations: dict[tuple[str, int], Stored] = field(default_factory=dict)
+    evaluations: dict[tuple[str, int], ScoresFile] = field(default_factory=dict)
     """(label, seed) → scores over all folds."""
 
 
 Announce = Callable[[str], None]
 
 
-def prepare(request: BenchmarkRequest, announce: Announce = lambda _: None) -> Plan:
-    """Make the plan and write it, or find that the one in `out` is the same. Nothing is trained but short trials.
+def prepare(request: BenchmarkRequest, announce: Announce = lambda _: None) -> BenchmarkSetup:
+    """Make the setup and write it, or find that the one in `out` is the same. Nothing is trained but short trials.
 
-    Raises `DelineateError`: an unknown method or metric, what no run could do, folds that the data cannot give, another plan in
+    Raises `DelineateError`: an unknown method or metric, what no run could do, folds that the data cannot give, another setup in
     the folder.
     """
     if request.epochs is not None and request.minutes is not None:
@@ -100,12 +100,12 @@ def prepare(request: BenchmarkRequest, announce: Announce = lambda _: None) -> P
     )
     check_entrants(methods, request.settings)
     folder, source = request.out, as_source(request.data)
-    begun, there = (folder / FILE_NAME).exists(), {path.name for path in contents(folder)}
+    begun, there = setup_file(folder).exists(), {path.name for path in contents(folder)}
     if not begun and there - {MANIFEST, SCORED, FOLDS}:
         raise DataError(f"{folder} is not empty and holds no benchmark; give another --out")
     if request.resume and not there:
         raise DataError(f"--resume: {folder} holds no benchmark; begin it without --resume")
-    asked = Plan(
+    asked = BenchmarkSetup(
         data=str(source.path.resolve()),
         images=source.images,
         masks=source.masks,
@@ -126,13 +126,13 @@ def prepare(request: BenchmarkRequest, announce: Announce = lambda _: None) -> P
         entrants=methods,
     )
     if begun:
-        saved = Plan.load(folder)
+        saved = BenchmarkSetup.load(folder)
         if saved.data != asked.data and not differences(saved, asked.model_copy(update={"data": saved.data})):
             manifests = [folder / MANIFEST, folder / SCORED, *sorted((folder / FOLDS).glob("*.json"))]
             saved = move_data(folder, saved, source, manifests, announce)
         changed = differences(saved, asked)
         if changed:
-            raise DataError(f"{folder} holds a benchmark with another plan ({'; '.join(changed)}); give another --out")
+            raise DataError(f"{folder} holds a benchmark with another setup ({'; '.join(changed)}); give another --out")
         return saved
     folds = open_folds(source, request.folds, announce)
     parts = folds.training()
@@ -146,14 +146,14 @@ def prepare(request: BenchmarkRequest, announce: Announce = lambda _: None) -> P
     for at, manifest in enumerate(parts):
         manifest.save(folder / FOLDS / f"fold{at}.json")
     scored.save(folder / SCORED)
-    plan = _measured(asked.model_copy(update={"folds": folds.count}), folder, request, announce)
-    plan.save(folder)
-    return plan
+    setup = _measured(asked.model_copy(update={"folds": folds.count}), folder, request, announce)
+    setup.save(folder)
+    return setup
 
 
 def run(
     folder: Path,
-    plan: Plan,
+    setup: BenchmarkSetup,
     reporter: Reporter | None = None,
     announce: Announce = lambda _: None,
     cache: Path | None = None,
@@ -163,30 +163,30 @@ def run(
     A method that fails is named and left out; the others go on. `Interrupted` passes through; the same call goes on later.
     Raises `DelineateError` when nothing at all could be trained.
     """
-    jobs = all_jobs(folder, plan)
+    jobs = all_jobs(folder, setup)
     for at, job in enumerate(jobs):
         if job.state == "done":
             continue
         announce(f"run {at + 1} of {len(jobs)}: {job.name} ({time_left(jobs, jobs[at:])})")
         try:
-            job.do(plan, cache, reporter)
+            job.do(setup, cache, reporter)
         except Interrupted:
             raise
         except Exception as error:  # also a defect of one method must not cost the others' runs
             job.fail(error)
             announce(f"failed: {job.name}: {job.result()['error']}")
-    return finish(folder, plan)
+    return finish(folder, setup)
 
 
-def finish(folder: Path, plan: Plan) -> Benchmark:
+def finish(folder: Path, setup: BenchmarkSetup) -> Benchmark:
     """Score what is complete and compare it."""
-    jobs = all_jobs(folder, plan)
+    jobs = all_jobs(folder, setup)
     evaluations = {}
-    for entrant in plan.entrants:
-        for seed in range(plan.seeds):
+    for entrant in setup.entrants:
+        for seed in range(setup.seeds):
             mine = [job for job in jobs if job.entrant == entrant and job.seed == seed]
             if all(job.state == "done" for job in mine):
-                evaluations[entrant.label, seed] = _evaluate(folder, plan, entrant, seed, mine)
+                evaluations[entrant.label, seed] = _evaluate(folder, setup, entrant, seed, mine)
     if not evaluations:
         failed = [job for job in jobs if job.state == "failed"]
         more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
@@ -196,11 +196,11 @@ def finish(folder: Path, plan: Plan) -> Benchmark:
         raise DelineateError(f"nothing to compare in {folder}; {why}")
     comparison = None
     if len(evaluations) > 1:
-        names = {key: key[0] if plan.seeds == 1 else f"{key[0]} #{key[1]}" for key in evaluations}
+        names = {key: key[0] if setup.seeds == 1 else f"{key[0]} #{key[1]}" for key in evaluations}
         models = [Model(names[key], stored) for key, stored in evaluations.items()]
         comparison = compare_models(models)
         write_comparison_files(folder / COMPARISON, comparison)
-    return Benchmark(folder, plan, jobs, comparison, evaluations)
+    return Benchmark(folder, setup, jobs, comparison, evaluations)
 
 
 def time_left(jobs: Sequence[Job], todo: Sequence[Job]) -> str:
@@ -217,33 +217,33 @@ def time_left(jobs: Sequence[Job], todo: Sequence[Job]) -> str:
     return f"about {left:.0f} min left" if left >= 1 else "less than a minute left"
 
 
-def _measured(plan: Plan, folder: Path, request: BenchmarkRequest, announce: Announce) -> Plan:
-    """The plan with minutes turned into steps by a trial of each method."""
-    if plan.minutes is None:
-        return plan
+def _measured(setup: BenchmarkSetup, folder: Path, request: BenchmarkRequest, announce: Announce) -> BenchmarkSetup:
+    """The setup with minutes turned into steps by a trial of each method."""
+    if setup.minutes is None:
+        return setup
     measured = []
-    for entrant in plan.entrants:
-        seconds = trial.seconds_per_step(entrant, folder / "folds" / "fold0.json", plan.settings, request.cache_folder)
-        measured.append(trial.frozen(entrant, seconds, plan.minutes))
-        announce(f"{entrant.label}: {seconds:.3f} s a step, {measured[-1].steps} steps in {plan.minutes:g} min")
-    return plan.model_copy(update={"entrants": tuple(measured)})
+    for entrant in setup.entrants:
+        seconds = trial.seconds_per_step(entrant, folder / "folds" / "fold0.json", setup.settings, request.cache_folder)
+        measured.append(trial.frozen(entrant, seconds, setup.minutes))
+        announce(f"{entrant.label}: {seconds:.3f} s a step, {measured[-1].steps} steps in {setup.minutes:g} min")
+    return setup.model_copy(update={"entrants": tuple(measured)})
 
 
-def _evaluate(folder: Path, plan: Plan, entrant: Entrant, seed: int, jobs: Sequence[Job]) -> Stored:
+def _evaluate(folder: Path, setup: BenchmarkSetup, entrant: Entrant, seed: int, jobs: Sequence[Job]) -> ScoresFile:
     """Scores over the test cases of all folds; each case was predicted by a model that never saw it."""
     out = scores_folder(folder, entrant, seed)
     if not _is_whole(out):
         predictions = predictions_folder(folder, entrant, seed)
         _join_lists(predictions, [job.predictions for job in jobs], entrant, seed)
-        options = Options(split="all", metrics=plan.metrics, stack=plan.stack, spacing=plan.spacing)
+        options = Options(split="all", metrics=setup.metrics, stack=setup.stack, spacing=setup.spacing)
         evaluate_folders(predictions, folder / SCORED, options, out=out)
-    return Stored.read(out)
+    return ScoresFile.read(out)
 
 
 def _is_whole(scores: Path) -> bool:
     """Whether an evaluation is there and can be read; one that is damaged is made again."""
     try:
-        Stored.read(scores)
+        ScoresFile.read(scores)
     except DelineateError:
         return False
     return True

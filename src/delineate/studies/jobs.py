@@ -15,17 +15,17 @@ from delineate.common.errors import DelineateError, TrainingError
 from delineate.common.files import read_json, write_json, write_text
 from delineate.common.occupied import holder
 from delineate.data.core.manifest import Manifest
-from delineate.engine.console import Reporter
+from delineate.engine.checkpoint import Checkpoints, DamagedCheckpoint
 from delineate.engine.folder import RunFolder
+from delineate.engine.reporting import Reporter
 from delineate.engine.request import TrainRequest, needs_report_only
 from delineate.engine.run import train
-from delineate.engine.state import DamagedState, States
 from delineate.inference.files import predict_files
 from delineate.inference.inputs import of_cases
 from delineate.inference.predictor import load
 from delineate.report.run import write_run_report
 from delineate.studies.memory import peak_memory, reset_peak
-from delineate.studies.plan import Entrant, Plan
+from delineate.studies.setup import BenchmarkSetup, Entrant
 
 State = Literal["waiting", "begun", "running", "trained", "done", "failed"]
 RESULT, TRACEBACK = "job.json", "error.txt"
@@ -85,14 +85,14 @@ class Job:
         known = isinstance(content, dict) and ("error" in content or _is_number(content.get("minutes")))
         return content if known else {}
 
-    def do(self, plan: Plan, cache: Path | None, reporter: Reporter | None) -> None:
+    def do(self, setup: BenchmarkSetup, cache: Path | None, reporter: Reporter | None) -> None:
         """Train, going on where it was stopped, and predict the fold's test cases.
 
         A `DelineateError` of the method is noted as the job's failure; `Interrupted` passes through with the state saved.
         """
         reset_peak()
         if self._progress != "trained":
-            self._train(plan, cache, reporter)
+            self._train(setup, cache, reporter)
         # Scores of earlier masks must not be taken for those of the ones made now.
         (scores_folder(self.folder, self.entrant, self.seed) / "scores.json").unlink(missing_ok=True)
         shutil.rmtree(self.predictions, ignore_errors=True)
@@ -111,13 +111,13 @@ class Job:
         if not isinstance(error, DelineateError):
             write_text(self.run / TRACEBACK, "".join(format_exception(error)))
 
-    def _train(self, plan: Plan, cache: Path | None, reporter: Reporter | None) -> None:
+    def _train(self, setup: BenchmarkSetup, cache: Path | None, reporter: Reporter | None) -> None:
         try:
-            self._train_on(plan, cache, reporter, resume=States(self.run / "steps").any())
-        except DamagedState:
-            self._train_on(plan, cache, reporter, resume=False)
+            self._train_on(setup, cache, reporter, resume=Checkpoints(self.run / "steps").any())
+        except DamagedCheckpoint:
+            self._train_on(setup, cache, reporter, resume=False)
 
-    def _train_on(self, plan: Plan, cache: Path | None, reporter: Reporter | None, *, resume: bool) -> None:
+    def _train_on(self, setup: BenchmarkSetup, cache: Path | None, reporter: Reporter | None, *, resume: bool) -> None:
         whole = resume or needs_report_only(RunFolder(self.run))
         if not whole and RunFolder(self.run).recipe.is_file():
             shutil.rmtree(self.run, ignore_errors=True)  # a run that was killed before its first state: begin anew
@@ -127,26 +127,26 @@ class Job:
             out=self.run,
             preset=self.entrant.preset,
             resume=whole,
-            settings=plan.settings,
-            options=merge({"engine": {"seed": self.seed, **self._length(plan)}}, self.entrant.options),
+            settings=setup.settings,
+            options=merge({"engine": {"seed": self.seed, **self._length(setup)}}, self.entrant.options),
             cache_folder=cache,
         )
         train(request, reporter, report=write_run_report)
 
-    def _length(self, plan: Plan) -> dict[str, int]:
+    def _length(self, setup: BenchmarkSetup) -> dict[str, int]:
         """The budget as the recipe has it; nothing where it is the preset's."""
         if self.entrant.steps is not None:
             return {"steps": self.entrant.steps}
-        return {} if plan.epochs is None else {"epochs": plan.epochs}
+        return {} if setup.epochs is None else {"epochs": setup.epochs}
 
 
-def all_jobs(folder: Path, plan: Plan) -> list[Job]:
+def all_jobs(folder: Path, setup: BenchmarkSetup) -> list[Job]:
     """Seed by seed and fold by fold, the methods in turn, so that an early end leaves comparable runs."""
     return [
         Job(folder, entrant, fold, seed)
-        for seed in range(plan.seeds)
-        for fold in range(plan.folds)
-        for entrant in plan.entrants
+        for seed in range(setup.seeds)
+        for fold in range(setup.folds)
+        for entrant in setup.entrants
     ]
 
 

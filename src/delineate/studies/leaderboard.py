@@ -22,10 +22,10 @@ from delineate.data.formats.contract import plane_of
 from delineate.evaluation.budgets import budget_words
 from delineate.evaluation.comparison import shared_tables
 from delineate.evaluation.models import Model
+from delineate.evaluation.scores_file import ScoresFile, plain
 from delineate.evaluation.statistics.bootstrap import cluster, estimate
 from delineate.evaluation.statistics.intervals import Interval, mean_interval
-from delineate.evaluation.stored import Stored, plain
-from delineate.evaluation.table import Values, bounds
+from delineate.evaluation.summary import Values, bounds
 from delineate.inference.predictor import Predictor, load
 from delineate.nn.counting import count_cost
 from delineate.report.scores import title_of
@@ -94,7 +94,7 @@ def make_leaderboard(benchmark: Benchmark) -> Leaderboard:
         for name in metrics
     }
     rows = []
-    for entrant in benchmark.plan.entrants:
+    for entrant in benchmark.setup.entrants:
         stored = [one for (label, _), one in benchmark.evaluations.items() if label == entrant.label]
         if stored:
             jobs = [job for job in benchmark.jobs if job.entrant == entrant and job.state == "done"]
@@ -164,7 +164,11 @@ def _words(benchmark: Benchmark) -> tuple[str, ...]:
 
 
 def _row(
-    label: str, first: Stored, by_seed: Mapping[str, Sequence[Values]], metrics: Mapping[str, Any], cost: Cost | None
+    label: str,
+    first: ScoresFile,
+    by_seed: Mapping[str, Sequence[Values]],
+    metrics: Mapping[str, Any],
+    cost: Cost | None,
 ) -> Row:
     """`by_seed`: metric → cases×classes of each seed, as `shared_tables` counts them."""
     groups = first.groups()

@@ -9,13 +9,13 @@ from delineate.common.errors import DataError
 from delineate.data.cases.moved import moved
 from delineate.data.core.manifest import Manifest
 from delineate.data.layouts.source import DataSource
-from delineate.studies.plan import Plan
+from delineate.studies.setup import BenchmarkSetup
 
 
 def move_data(
-    folder: Path, plan: Plan, source: DataSource, manifests: Sequence[Path], announce: Callable[[str], None]
-) -> Plan:
-    """The plan with the data where `source` says that they are, as are then all `manifests` of the benchmark, the first of which
+    folder: Path, setup: BenchmarkSetup, source: DataSource, manifests: Sequence[Path], announce: Callable[[str], None]
+) -> BenchmarkSetup:
+    """The setup with the data where `source` says that they are, as are then all `manifests` of the benchmark, the first of which
     holds all files.
 
     Raises `DataError` where they are other data.
@@ -28,12 +28,12 @@ def move_data(
         there = moved(manifest, root)
     except DataError as error:
         raise DataError(
-            f"{folder} holds a benchmark on {plan.data}, and {source.path} holds other data (in {root}, {error}); give another "
+            f"{folder} holds a benchmark on {setup.data}, and {source.path} holds other data (in {root}, {error}); give another "
             "--out"
         ) from error
     for path in manifests:
         Manifest.load(path).model_copy(update={"root": there.root}).save(path)
-    changed = plan.model_copy(update={"data": str(source.path.resolve())})
+    changed = setup.model_copy(update={"data": str(source.path.resolve())})
     changed.save(folder)
     announce(f"the data are in {there.root} now (before: {manifest.root}); all files are the same")
     return changed

@@ -1,4 +1,4 @@
-"""The page of a benchmark: what may be said, the leaderboard, the plan, where each method fails."""
+"""The page of a benchmark: what may be said, the leaderboard, the setup, where each method fails."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from delineate.data.core.findings import count
 from delineate.data.core.manifest import Manifest
 from delineate.data.core.stacks import stack_names
 from delineate.evaluation.statistics.bootstrap import cluster, estimate
-from delineate.evaluation.table import Values
-from delineate.report.casework import worst_first
+from delineate.evaluation.summary import Values
+from delineate.report.case_gallery import worst_first
 from delineate.report.forest import Estimate, forest
 from delineate.report.html import Html, element, facts, join, number, table
 from delineate.report.images import contour_legend, figure_of
@@ -30,9 +30,9 @@ FAILURES = 3
 
 def write_benchmark_report(benchmark: Benchmark, board: Leaderboard) -> Path:
     """Write `report.html` into the benchmark's folder and return its path."""
-    plan = benchmark.plan
+    setup = benchmark.setup
     document = page(
-        f"Benchmark on {Path(plan.data).name}",
+        f"Benchmark on {Path(setup.data).name}",
         "benchmark",
         element("p", _lead(benchmark), class_="lead"),
         notice([f"{name}: {error}" for name, error in board.failures.items()], "Runs that failed"),
@@ -44,16 +44,16 @@ def write_benchmark_report(benchmark: Benchmark, board: Leaderboard) -> Path:
         section("What it costs", _costs(board), _notes(board)),
         _links(benchmark),
         section("Where each method fails", *_galleries(benchmark)),
-        section("The plan", _plan(benchmark)),
+        section("The setup", _setup(benchmark)),
     )
     return write_page(benchmark.folder / REPORT, document)
 
 
 def _lead(benchmark: Benchmark) -> str:
-    plan = benchmark.plan
-    folds = "the data set's own splits" if plan.folds == 1 else f"{plan.folds} folds"
+    setup = benchmark.setup
+    folds = "the data set's own splits" if setup.folds == 1 else f"{setup.folds} folds"
     return (
-        f"{count(len(plan.entrants), 'method')}, {folds}, {count(plan.seeds, 'seed')}: every case was scored by "
+        f"{count(len(setup.entrants), 'method')}, {folds}, {count(setup.seeds, 'seed')}: every case was scored by "
         "models that never saw it, at its own resolution."
     )
 
@@ -100,13 +100,13 @@ def _divisions(benchmark: Benchmark, metric: str) -> dict[str, dict[str, dict[st
 
 def _folds(benchmark: Benchmark) -> dict[str, int]:
     """Case or volume → the fold that tested it; empty where there is one fold, or volumes lie across folds."""
-    if benchmark.plan.folds == 1:
+    if benchmark.setup.folds == 1:
         return {}
     known = {case.id: case.fold for case in Manifest.load(benchmark.folder / SCORED).cases if case.fold is not None}
-    if benchmark.plan.stack is None:
+    if benchmark.setup.stack is None:
         return known
     found: dict[str, set[int]] = {}
-    for stack in stack_names(list(known), benchmark.plan.stack):
+    for stack in stack_names(list(known), benchmark.setup.stack):
         found[stack.volume] = {known[name] for name in stack.slices}
     return {volume: folds.pop() for volume, folds in found.items() if len(folds) == 1}
 
@@ -176,7 +176,7 @@ def _links(benchmark: Benchmark) -> Html | None:
     if benchmark.comparison is not None:
         pages.append(element("a", "all differences, tests and ranks", href=f"{COMPARISON}/report.html"))
     for label, seed in benchmark.evaluations:
-        entrant = next(one for one in benchmark.plan.entrants if one.label == label)
+        entrant = next(one for one in benchmark.setup.entrants if one.label == label)
         where = scores_folder(benchmark.folder, entrant, seed).relative_to(benchmark.folder)
         pages.append(element("a", f"{label}, seed {seed}", href=f"{where.as_posix()}/report.html"))
     return section("More pages", element("ul", *(element("li", link) for link in pages)))
@@ -200,26 +200,26 @@ def _galleries(benchmark: Benchmark) -> list[Html]:
     return parts
 
 
-def _plan(benchmark: Benchmark) -> Html:
-    plan = benchmark.plan
+def _setup(benchmark: Benchmark) -> Html:
+    setup = benchmark.setup
     budget = (
-        f"{plan.minutes:g} minutes of training steps" if plan.minutes else f"{plan.epochs or 'the preset’s'} epochs"
+        f"{setup.minutes:g} minutes of training steps" if setup.minutes else f"{setup.epochs or 'the preset’s'} epochs"
     )
-    steps = ", ".join(f"{one.label} {one.steps}" for one in plan.entrants if one.steps)
+    steps = ", ".join(f"{one.label} {one.steps}" for one in setup.entrants if one.steps)
     return facts(
         {
-            "Data": plan.data,
-            "Folds": "own lists" if plan.folds == 1 else plan.folds,
-            "Groups": plan.group_by or "as the data set knows",
-            "Seeds": plan.seeds,
+            "Data": setup.data,
+            "Folds": "own lists" if setup.folds == 1 else setup.folds,
+            "Groups": setup.group_by or "as the data set knows",
+            "Seeds": setup.seeds,
             "Budget of a run": budget,
             **({"Steps": steps} if steps else {}),
-            "Working size": plan.size or "the preset’s",
-            "Augmentation": "each method’s own" if plan.own_augment else "the same for all",
+            "Working size": setup.size or "the preset’s",
+            "Augmentation": "each method’s own" if setup.own_augment else "the same for all",
             "Weights": "best Dice on validation cases of the other folds"
-            if plan.folds > 1
+            if setup.folds > 1
             else "best Dice on validation",
-            "Presets": ", ".join(f"{one.label}: {one.preset}" for one in plan.entrants),
-            **({"Settings": ", ".join(plan.settings)} if plan.settings else {}),
+            "Presets": ", ".join(f"{one.label}: {one.preset}" for one in setup.entrants),
+            **({"Settings": ", ".join(setup.settings)} if setup.settings else {}),
         }
     )

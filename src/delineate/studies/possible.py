@@ -9,12 +9,12 @@ from delineate.common.errors import DataError, DelineateError, RecipeError
 from delineate.data.cases.census import Census
 from delineate.data.core.manifest import Manifest
 from delineate.engine.input import settle_input
-from delineate.engine.plan import build_method
+from delineate.engine.build import build_method
 from delineate.engine.recipe import Recipe, resolve
 from delineate.engine.run import make_fabric
 from delineate.methods import registry
 from delineate.nn.without_memory import without_memory
-from delineate.studies.plan import Entrant
+from delineate.studies.setup import Entrant
 
 
 def check_entrants(entrants: Sequence[Entrant], settings: Sequence[str]) -> None:

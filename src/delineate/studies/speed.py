@@ -16,9 +16,9 @@ from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import Manifest
 from delineate.data.layouts.source import DataSource
 from delineate.data.loading.open import open_data
+from delineate.engine.build import build_method, build_strategy, source_of
 from delineate.engine.input import settle_input
 from delineate.engine.optim import make_optimiser
-from delineate.engine.plan import build_method, build_strategy, source_of
 from delineate.engine.recipe import Recipe, resolve
 from delineate.engine.run import make_fabric
 from delineate.engine.sources import to_device

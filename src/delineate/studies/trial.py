@@ -11,12 +11,12 @@ from statistics import median
 from typing import Any
 
 from delineate.common.config import merge
-from delineate.engine.console import Silent
 from delineate.engine.recipe import resolve
+from delineate.engine.reporting import Silent
 from delineate.engine.request import TrainRequest
 from delineate.engine.run import train
 from delineate.methods import registry
-from delineate.studies.plan import Entrant
+from delineate.studies.setup import Entrant
 
 WARMUP, TIMED = 3, 8
 """Steps before the clock counts, and steps that it counts."""

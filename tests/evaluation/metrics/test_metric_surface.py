@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from pairs import SIZES, masks, patient, swapped
 
 from delineate.evaluation.metrics import distances
-from delineate.evaluation.metrics.elements import element_sizes, surface_elements
 from delineate.evaluation.metrics.masks import Masks
 from delineate.evaluation.metrics.registry import resolve
 from delineate.evaluation.metrics.surface import hd95_max, hd95_pooled, hd95_weighted, nsd, nsd_weighted
+from delineate.evaluation.metrics.surface_elements import element_sizes, surface_elements
 
 FAR = resolve(["hd", "hd95_max", "hd95_pooled", "hd95_weighted", "assd", "assd_weighted", "masd"])
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
-from delineate.data.augment.windows import Contents
+from delineate.data.augment.patches import Contents
 from delineate.data.cache.store import Array, Column, Record, Store
 from delineate.data.cases.sample_pixels import SamplePixels
 from delineate.data.core.findings import count

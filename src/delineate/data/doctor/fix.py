@@ -26,7 +26,7 @@ from delineate.data.formats.images import write_image, write_mask
 from delineate.data.formats.orientation import UPRIGHT
 from delineate.data.formats.registry import image_suffix
 
-FILE_NAME = "changes.csv"
+CHANGES_FILE = "changes.csv"
 LABELS = "labels.yaml"
 COLUMNS = ("file", "change", "to", "reason")
 _KEPT_FIRST: tuple[Split | None, ...] = ("test", "val", "train", None)
@@ -91,7 +91,7 @@ def write_fixed(report: CheckReport, out: Path, *, max_pixels: int = DEFAULT_MAX
             changes += _write_case(manifest, case, building, max_pixels)
         changes += _write_lists(manifest, cases, building)
         changes += _write_names(manifest, building)
-        _write_log(building / FILE_NAME, changes)
+        _write_log(building / CHANGES_FILE, changes)
     return Fixed(out, len(cases), changes)
 
 

@@ -28,7 +28,7 @@ from delineate.data.layouts.sameness import check_alike
 from delineate.data.layouts.selection import Selection, select
 from delineate.data.layouts.split_lists import VOC_LISTS, apply_lists, has_lists, left_out_by_voc
 from delineate.data.layouts.tree import File, Tree, walk
-from delineate.data.layouts.unlabelled import add_unlabelled, unlabelled_files
+from delineate.data.layouts.unlabeled import add_unlabelled, unlabelled_files
 from delineate.data.layouts.unread import unread
 from delineate.data.layouts.unused import unused
 from delineate.data.layouts.zero_value import other_or_background

@@ -18,7 +18,7 @@ from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.layouts.source import Join
 from delineate.data.splits.duplicates import SURE, PictureHash, Twins, find_twins, picture_hash
 from delineate.data.splits.mask_twins import masks_agree
-from delineate.data.splits.neighbours import neighbours
+from delineate.data.splits.neighbors import neighbours
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ def complete(manifest: Manifest, empty: Collection[str] = (), *, seed: int = 0, 
     A split that is there stays as it is. Without validation cases, a tenth of the training groups become them; without any split,
     a tenth each become validation and test. No draw divides a group, nor cases that are paired: `pairs` are ids of copies (None:
     of equal pictures). `empty`: ids of cases without foreground, spread evenly over the parts. Cases without masks are for
-    training alone (`data.layouts.unlabelled.settled`).
+    training alone (`data.layouts.unlabeled.settled`).
     Raises `DataError` when there are too few groups (`TooFewPictures` where only copies make them few), or no training cases.
     """
     present = {case.split for case in manifest.cases if case.split and case.masks}

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from delineate.evaluation.metrics import registry
-from delineate.evaluation.metrics.metric import Entry, Metric
+from delineate.evaluation.metrics.metric import Metric, MetricInfo
 from delineate.evaluation.metrics.others import OTHERS
 
 Of = Literal["masks", "probabilities", "instance maps"]
@@ -47,7 +47,7 @@ def list_metrics(left_out: Callable[[str], object] = lambda _: None) -> list[Met
     ]
 
 
-def _row(metric: Entry, of: Of) -> MetricRow:
+def _row(metric: MetricInfo, of: Of) -> MetricRow:
     parameter = metric.parameter if isinstance(metric, Metric) else None
     return MetricRow(
         name=metric.name,

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.evaluation.metrics.distances import Points, edge_points, nearest
-from delineate.evaluation.metrics.elements import surface_elements
+from delineate.evaluation.metrics.surface_elements import surface_elements
 from delineate.evaluation.overlap import Counts
 
 Mask = NDArray[np.bool_]

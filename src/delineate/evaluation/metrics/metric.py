@@ -35,7 +35,7 @@ POLICY: dict[Kind, dict[str, str]] = {
 
 
 @dataclass(frozen=True)
-class Entry:
+class MetricInfo:
     """What a table must know of a metric."""
 
     name: str
@@ -67,7 +67,7 @@ class Parameter:
 
 
 @dataclass(frozen=True)
-class Metric(Entry):
+class Metric(MetricInfo):
     """A metric of the two masks of one class.
 
     Example:
@@ -81,14 +81,14 @@ class Metric(Entry):
 
 
 @dataclass(frozen=True)
-class InstanceMetric(Entry):
+class InstanceMetric(MetricInfo):
     """A metric of two instance maps."""
 
     value: Callable[[Instances], float]
 
 
 @dataclass(frozen=True)
-class ProbabilityMetric(Entry):
+class ProbabilityMetric(MetricInfo):
     """A metric of probabilities and a reference; NaN without a valid pixel."""
 
     value: Callable[[Probabilities], float]

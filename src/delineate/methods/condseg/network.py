@@ -42,7 +42,7 @@ from delineate.methods.dense import DenseMethod, FeatureMaps
 from delineate.nn.blocks import size_of
 from delineate.nn.encoder import Encoder, EncoderOptions
 from delineate.nn.fuse import fold_batchnorm
-from delineate.nn.normalise import Normalise, NormaliseKind
+from delineate.nn.normalize import Normalise, NormaliseKind
 from delineate.nn.views.strong import StrongView
 
 LEVELS = 4

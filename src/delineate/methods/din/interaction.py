@@ -13,7 +13,7 @@ from pydantic.config import JsonDict
 from torch import Tensor, nn
 
 from delineate.nn.cross_attention import CrossAttention
-from delineate.nn.taps import Level
+from delineate.nn.two_level_encoder import Level
 
 PAPER: JsonDict = {"origin": "paper"}
 READING: JsonDict = {"origin": "reading"}

@@ -38,8 +38,8 @@ from delineate.nn.boundary_loss import edges
 from delineate.nn.encoder import EncoderOptions
 from delineate.nn.enhance import Enhance, EnhanceOptions
 from delineate.nn.fuse import fold_batchnorm
-from delineate.nn.normalise import NormaliseKind
-from delineate.nn.taps import LowTap
+from delineate.nn.normalize import NormaliseKind
+from delineate.nn.two_level_encoder import LowTap
 
 
 class DINOptions(MethodOptions):

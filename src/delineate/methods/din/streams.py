@@ -8,15 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from delineate.nn.encoder import EncoderOptions
-from delineate.nn.normalise import Normalise, NormaliseKind
-from delineate.nn.taps import Level, LowTap, TwoTapEncoder
+from delineate.nn.normalize import Normalise, NormaliseKind
+from delineate.nn.two_level_encoder import Level, LowTap, TwoLevelEncoder
 
 LEVELS = 4
 StreamKind = Literal["two", "shared", "one"]
 GreyInput = Literal["replicate", "learned"]
 
 
-class Entry(nn.Module):
+class InputLayer(nn.Module):
     """Mean and standard deviation taken off; one grey channel then becomes the three that encoders are trained with.
 
     `replicate`: three copies, before the statistics of each colour are taken off. `learned`: 1×1 convolution 1 → 3,
@@ -39,7 +39,7 @@ class Entry(nn.Module):
 
 
 class Stream(nn.Module):
-    """Entry → encoder with two taps: B×C×H×W → four levels."""
+    """InputLayer → encoder with two taps: B×C×H×W → four levels."""
 
     def __init__(
         self,
@@ -52,8 +52,8 @@ class Stream(nn.Module):
         layer_scale: float | None,
     ) -> None:
         super().__init__()
-        self.entry = Entry(in_channels, normalise, grey)
-        self.encoder = TwoTapEncoder(encoder.name, in_channels=self.entry.out_channels, levels=LEVELS, low=low)
+        self.entry = InputLayer(in_channels, normalise, grey)
+        self.encoder = TwoLevelEncoder(encoder.name, in_channels=self.entry.out_channels, levels=LEVELS, low=low)
         if layer_scale is not None:
             self.encoder.open_residuals(layer_scale)
 

@@ -11,7 +11,7 @@ from delineate.common.errors import RecipeError
 from delineate.methods.ipsl.encoding import EncodingKind, encoding
 from delineate.nn.blocks import pad_to_multiple, resize_like
 from delineate.nn.encoder import Encoder, EncoderOptions, pyramid
-from delineate.nn.normalise import Normalise, NormaliseKind
+from delineate.nn.normalize import Normalise, NormaliseKind
 
 Maps = dict[str, Tensor]
 """Feature maps by the kind of prototype that is taken from them: "mean" (middle level), "peak" (high level)."""

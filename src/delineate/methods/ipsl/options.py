@@ -11,7 +11,7 @@ from delineate.methods.ipsl.encoding import HEADS, EncodingKind
 from delineate.methods.ipsl.interaction import PeakKind
 from delineate.methods.ipsl.self_learning import PAPER, READING, SelfLearningOptions
 from delineate.nn.encoder import EncoderOptions
-from delineate.nn.normalise import NormaliseKind
+from delineate.nn.normalize import NormaliseKind
 
 
 class IPSLLossOptions(BaseModel):

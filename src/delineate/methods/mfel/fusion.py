@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from delineate.methods.mfel.options import FusionOptions
 from delineate.nn.blocks import ConvBNAct
-from delineate.nn.channel_attention import LinearCrossAttention
+from delineate.nn.linear_cross_attention import LinearCrossAttention
 
 GATE_REDUCTION = 4
 
@@ -78,7 +78,7 @@ class GatedExchange(nn.Module):
 
 
 class AttentionExchange(nn.Module):
-    """S' = S + LN(W·[S, S asks R]) and R' = R + LN(W·[R, R asks S]) with linear cross-attention (`nn.channel_attention`)."""
+    """S' = S + LN(W·[S, S asks R]) and R' = R + LN(W·[R, R asks S]) with linear cross-attention (`nn.linear_cross_attention`)."""
 
     def __init__(self, channels: int, *, both: bool, heads: int) -> None:
         super().__init__()

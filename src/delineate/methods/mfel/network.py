@@ -33,7 +33,7 @@ from delineate.methods.mfel.reconstruction import (
 from delineate.methods.mfel.segmentation import SegmentationDecoder, SegmentationEncoder
 from delineate.nn.blocks import cropped, pad_to_multiple, resize, resize_like, size_of
 from delineate.nn.fuse import fold_batchnorm
-from delineate.nn.normalise import Normalise
+from delineate.nn.normalize import Normalise
 
 STEP = 2 ** (LEVELS + 1)
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 from pydantic.config import JsonDict
 
 from delineate.methods.contract import MethodOptions
-from delineate.nn.normalise import NormaliseKind
+from delineate.nn.normalize import NormaliseKind
 from delineate.nn.segmentation_loss import LossOptions
 
 PAPER: JsonDict = {"origin": "paper"}

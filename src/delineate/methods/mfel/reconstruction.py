@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from delineate.methods.mfel.options import ModulationOptions, ReconstructionOptions
 from delineate.methods.mfel.segmentation import stem_width
 from delineate.nn.blocks import ConvBNAct
-from delineate.nn.doubling import Doubling
+from delineate.nn.upsample_block import UpsampleBlock
 
 
 class ReconstructionEncoder(nn.Module):
@@ -95,9 +95,9 @@ class ReconstructionDecoder(nn.Module):
 
     def __init__(self, widths: Sequence[int], channels: int) -> None:
         super().__init__()
-        self.levels = nn.ModuleList(Doubling(below, width, width) for width, below in pairwise(widths))
+        self.levels = nn.ModuleList(UpsampleBlock(below, width, width) for width, below in pairwise(widths))
         first = stem_width(widths)
-        self.last = Doubling(widths[0], 0, first)
+        self.last = UpsampleBlock(widths[0], 0, first)
         self.head = nn.Conv2d(first, 4 * channels, 3, padding=1, padding_mode="replicate")
         _start_without_squares(self.head)
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from delineate.methods.mfel.mamba import MultiBranchMamba
 from delineate.methods.mfel.options import MFELOptions
 from delineate.nn.blocks import ConvBNAct
-from delineate.nn.doubling import Doubling
+from delineate.nn.upsample_block import UpsampleBlock
 
 
 class SegmentationEncoder(nn.Module):
@@ -42,13 +42,13 @@ class SegmentationDecoder(nn.Module):
     def __init__(self, classes: int, options: MFELOptions) -> None:
         super().__init__()
         widths = options.widths
-        self.levels = nn.ModuleList(Doubling(below, width, width) for width, below in pairwise(widths))
+        self.levels = nn.ModuleList(UpsampleBlock(below, width, width) for width, below in pairwise(widths))
         self.mixers = nn.ModuleList(
             nn.Sequential(*_mixers(width, depth, options))
             for width, depth in zip(widths, options.decoder_depths, strict=False)
         )
         first = stem_width(widths)
-        self.last = Doubling(widths[0], first, first)
+        self.last = UpsampleBlock(widths[0], first, first)
         self.head = nn.Conv2d(first, classes, 1)
 
     def forward(self, stem: Tensor, fused: Sequence[Tensor]) -> Tensor:

@@ -30,7 +30,7 @@ from delineate.methods.mslkseg.synergy import SynergyBlock
 from delineate.nn.blocks import cropped, pad_to_multiple, size_of
 from delineate.nn.dynamic_conv import set_temperature
 from delineate.nn.fuse import fold_batchnorm
-from delineate.nn.normalise import Normalise, NormaliseKind
+from delineate.nn.normalize import Normalise, NormaliseKind
 from delineate.nn.segmentation_loss import LossOptions
 
 LEVELS = 5

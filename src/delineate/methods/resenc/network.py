@@ -33,7 +33,7 @@ from delineate.methods.resenc.planner import Planner
 from delineate.nn.blocks import cropped, pad_to_multiple, resize, size_of
 from delineate.nn.deep_supervision import deeply_supervised
 from delineate.nn.losses import IGNORE
-from delineate.nn.normalise import Normalise
+from delineate.nn.normalize import Normalise
 from delineate.nn.residual import ConvNormAct, ResidualBlock, initialise
 from delineate.nn.segmentation_loss import LossOptions, segmentation_loss
 from delineate.nn.standardise import Standardise

@@ -19,7 +19,7 @@ from delineate.methods.dense import DenseMethod
 from delineate.methods.smp.names import FIXED, PAPERS, arguments_of, package, parse
 from delineate.nn.blocks import pad_to_multiple
 from delineate.nn.fuse import fold_batchnorm
-from delineate.nn.normalise import Normalise, NormaliseKind
+from delineate.nn.normalize import Normalise, NormaliseKind
 from delineate.nn.segmentation_loss import LossOptions, segmentation_loss
 
 STEP = 32

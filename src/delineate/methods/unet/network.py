@@ -20,7 +20,7 @@ from delineate.methods.dense import DenseMethod, FeatureMaps
 from delineate.nn.blocks import ConvBNAct, cropped, pad_to_multiple, size_of
 from delineate.nn.encoder import Encoder, EncoderOptions, pyramid
 from delineate.nn.fuse import fold_batchnorm
-from delineate.nn.normalise import Normalise, NormaliseKind
+from delineate.nn.normalize import Normalise, NormaliseKind
 from delineate.nn.segmentation_loss import LossOptions, segmentation_loss
 from delineate.nn.upsampling import conv_of_doubled_and_skip
 

@@ -37,7 +37,7 @@ UNTRAINED = ":untrained"
 
 
 @dataclass(frozen=True)
-class Candidate:
+class EvaluatedModel:
     """Something that segments a query as a support shows."""
 
     name: str
@@ -93,7 +93,7 @@ class Candidate:
         found: dict[str, Any] = self.provenance.get("episodes") or {}
         return found
 
-    def on(self, data: SampleSet, episodes: EpisodeFile) -> Candidate:
+    def on(self, data: SampleSet, episodes: EpisodeFile) -> EvaluatedModel:
         """The same, about to be tested on the classes of these episodes."""
         names = episodes.classes.names[1:]
         return replace(
@@ -126,15 +126,15 @@ class Candidate:
         return same_data and tested.values in self._episodes.get("exclude_values", ())
 
 
-def open_candidate(
+def open_evaluated_model(
     name: str, census: Census, *, device: str = "auto", precision: Precision = "32", seed: int = 0
-) -> Candidate:
+) -> EvaluatedModel:
     """Find what a name stands for (see above). `census`: of the data, for the input of an untrained method; `seed`: of its weights.
 
     Raises `DelineateError`: no such model, a method that is not a few-shot one, an unknown preset.
     """
     if name in BASELINES:
-        return Candidate(name, name, BASELINES[name])
+        return EvaluatedModel(name, name, BASELINES[name])
     if name.endswith(UNTRAINED):
         return _untrained(name, census, device, precision, seed)
     if not Path(name).exists():
@@ -143,7 +143,7 @@ def open_candidate(
     model = load(name, device, precision)
     provenance = model.artefact.provenance
     info = model.artefact.method.info
-    return Candidate(
+    return EvaluatedModel(
         name,
         info.name,
         model.condition_on,
@@ -154,7 +154,7 @@ def open_candidate(
     )
 
 
-def check_unseen(candidate: Candidate, classes: ClassTable) -> None:
+def check_unseen(candidate: EvaluatedModel, classes: ClassTable) -> None:
     """Setting 2: raise `DataError` if training saw slices of a class that is tested."""
     seen = [name for name in classes.names[1:] if candidate.setting(name) != "2"]
     if seen and candidate.other_data:
@@ -169,7 +169,7 @@ def check_unseen(candidate: Candidate, classes: ClassTable) -> None:
         )
 
 
-def _untrained(name: str, census: Census, device: str, precision: Precision, seed: int) -> Candidate:
+def _untrained(name: str, census: Census, device: str, precision: Precision, seed: int) -> EvaluatedModel:
     method, _, preset = name.removesuffix(UNTRAINED).partition("@")
     preset = preset or "paper"
     if registry.method_class(method).kind != TASK:
@@ -180,4 +180,4 @@ def _untrained(name: str, census: Census, device: str, precision: Precision, see
         torch.manual_seed(seed)
         built = registry.create(method, classes=1, in_channels=spec.in_channels, **recipe.method)
     model = FewShotPredictor(Artefact(built.eval(), spec, ClassTable()), device, precision)
-    return Candidate(name, f"{method}@{preset}, untrained", model.condition_on, seed, own_values=spec.own_values)
+    return EvaluatedModel(name, f"{method}@{preset}, untrained", model.condition_on, seed, own_values=spec.own_values)

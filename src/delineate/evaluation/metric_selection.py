@@ -9,13 +9,13 @@ from typing import TypeVar
 from delineate.common.errors import DataError
 from delineate.data.core.findings import count, some
 from delineate.evaluation.metrics import registry
-from delineate.evaluation.metrics.metric import Entry, InstanceMetric, Metric, ProbabilityMetric
+from delineate.evaluation.metrics.metric import InstanceMetric, Metric, MetricInfo, ProbabilityMetric
 
-T = TypeVar("T", bound=Entry)
+T = TypeVar("T", bound=MetricInfo)
 
 
 @dataclass(frozen=True)
-class Choice:
+class MetricSelection:
     """Metrics by what they are computed from."""
 
     masks: tuple[Metric, ...]
@@ -23,12 +23,12 @@ class Choice:
     instances: tuple[InstanceMetric, ...] = ()
 
     @property
-    def entries(self) -> tuple[Entry, ...]:
+    def entries(self) -> tuple[MetricInfo, ...]:
         """All of them, in the order of the tables."""
         return (*self.masks, *self.probabilities, *self.instances)
 
 
-def choose(names: Sequence[str]) -> Choice:
+def select_metrics(names: Sequence[str]) -> MetricSelection:
     """Metrics by name or family; without any of masks, those that masks are scored by in any case (Dice and IoU).
 
     `all` means all metrics of masks: others need files that may not be there, and are asked for by name. Raises `DataError`
@@ -37,7 +37,7 @@ def choose(names: Sequence[str]) -> Choice:
     probabilities = [one for name in names for one in registry.PROBABILITY_METRICS.values() if _asked(one, name)]
     instances = [one for name in names for one in registry.INSTANCE_METRICS.values() if _asked(one, name)]
     rest = [name for name in names if not any(_asked(one, name) for one in (*probabilities, *instances))]
-    return Choice(registry.resolve(rest or ("dice", "iou")), _once(probabilities), _once(instances))
+    return MetricSelection(registry.resolve(rest or ("dice", "iou")), _once(probabilities), _once(instances))
 
 
 def check_millimetres(names: Sequence[str], bare: Sequence[str]) -> None:
@@ -51,7 +51,7 @@ def check_millimetres(names: Sequence[str], bare: Sequence[str]) -> None:
         )
 
 
-def _asked(metric: Entry, name: str) -> bool:
+def _asked(metric: MetricInfo, name: str) -> bool:
     return name in (metric.name, metric.family)
 
 

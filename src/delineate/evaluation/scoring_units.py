@@ -22,7 +22,7 @@ Level = Literal["image", "volume"]
 
 
 @dataclass(frozen=True)
-class Unit:
+class ScoringUnit:
     """One case of the table, with the files it is made of."""
 
     name: str
@@ -48,7 +48,7 @@ class Arrays:
 
 def make_units(
     pairs: Sequence[tuple[Path, Case]], *, stack: str | None = None, group_by: str | None = None
-) -> tuple[list[Unit], str]:
+) -> tuple[list[ScoringUnit], str]:
     """The units of the pairs, and in words what their groups are.
 
     `stack`: a slice rule (`data.core.stacks`); None: each pair is a unit. `group_by`: a group rule (`data.core.grouping`) on the
@@ -56,20 +56,20 @@ def make_units(
     """
     by_name = {case.id: (prediction, case) for prediction, case in pairs}
     if stack is None:
-        units = [Unit(name, case.group, ((prediction, case),)) for name, (prediction, case) in by_name.items()]
+        units = [ScoringUnit(name, case.group, ((prediction, case),)) for name, (prediction, case) in by_name.items()]
     else:
         stacks = stack_names(list(by_name), stack)
         units = [_stacked(one, [by_name[name] for name in one.slices]) for one in stacks]
     if group_by is not None:
         groups = group_cases(group_by, [unit.name for unit in units])
-        units = [Unit(unit.name, groups[unit.name], unit.members, unit.stack) for unit in units]
+        units = [ScoringUnit(unit.name, groups[unit.name], unit.members, unit.stack) for unit in units]
         return units, describe_rule(group_by)
     known = any(unit.group for unit in units)
     return units, "groups of the data set" if known else "each case is its own group"
 
 
 def read_unit(
-    unit: Unit, manifest: Manifest, predicted: LabelRule, spacing: Sequence[float] | None = None
+    unit: ScoringUnit, manifest: Manifest, predicted: LabelRule, spacing: Sequence[float] | None = None
 ) -> Arrays | None:
     """Read and assemble; None where the reference has only ignored pixels, so that there is nothing to score.
 
@@ -86,14 +86,14 @@ def read_unit(
     return Arrays(prediction, reference, choose_spacing(spacing, unit.spacing, prediction.ndim, case=unit.name))
 
 
-def _stacked(stack: Stack, members: Sequence[tuple[Path, Case]]) -> Unit:
+def _stacked(stack: Stack, members: Sequence[tuple[Path, Case]]) -> ScoringUnit:
     groups = {case.group for _, case in members}
     if len(groups) > 1:
         raise DataError(
             f"the slices of '{stack.volume}' belong to different groups ({', '.join(map(str, sorted(map(str, groups))))}); "
             "mend the slice rule"
         )
-    return Unit(stack.volume, groups.pop(), tuple(members), stack)
+    return ScoringUnit(stack.volume, groups.pop(), tuple(members), stack)
 
 
 def _read_pair(prediction: Path, case: Case, manifest: Manifest, rule: LabelRule) -> tuple[Labels, Labels]:

@@ -1,4 +1,4 @@
-"""Openings of a test split: noted wherever it belongs, and counted whatever the folders are called."""
+"""Accesses of a test split: noted wherever it belongs, and counted whatever the folders are called."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from squares import square, write
 
 from delineate.common.errors import DelineateError
 from delineate.common.files import sha256
-from delineate.evaluation import openings
+from delineate.evaluation import test_access_log
 from delineate.evaluation.files import Options, evaluate_folders
-from delineate.evaluation.openings import FILE_NAME, HEADING, USER_FILE, Opening, note_opening
 from delineate.evaluation.predictions import PredictedFile, PredictionList
+from delineate.evaluation.test_access_log import ACCESS_LOG_FILE, HEADING, USER_FILE, Access, note_access
 
 CARD = "# A model\n\nTrained on something.\n"
 MASKS = [f"{number:064x}" for number in range(10**9, 10**9 + 30)]
@@ -31,21 +31,21 @@ def run(tmp_path: Path) -> Path:
     return folder
 
 
-def opening(folder: Path, model: Path | None = None, digest: str | None = None, masks: list[str] = MASKS) -> Opening:
+def opening(folder: Path, model: Path | None = None, digest: str | None = None, masks: list[str] = MASKS) -> Access:
     folder.mkdir(exist_ok=True)
-    return Opening(folder.parent / "data", 7, [mask[::-1] for mask in masks], folder, model, digest)
+    return Access(folder.parent / "data", 7, [mask[::-1] for mask in masks], folder, model, digest)
 
 
 def test_every_opening_stands_in_the_card_and_counts(run: Path, tmp_path: Path) -> None:
     digest = sha256(run / "model.safetensors")
     for number, model in enumerate((run, run / "model.safetensors"), start=1):
-        found = note_opening(opening(tmp_path / f"p{number}", model, digest), None)
+        found = note_access(opening(tmp_path / f"p{number}", model, digest), None)
         assert (found.own, found.total) == (number, number), "new predictions of the model are no new start"
         lines = (run / "card.md").read_text().splitlines()
         assert lines[: len(CARD.splitlines())] == CARD.splitlines()
         assert lines.count(HEADING) == 1
         assert len([line for line in lines if "7 cases of" in line]) == number
-    other = note_opening(opening(tmp_path / "p3", None), None)
+    other = note_access(opening(tmp_path / "p3", None), None)
     assert (other.own, other.total) == (1, 3)
 
 
@@ -57,35 +57,35 @@ def test_cards_of_others_stay(run: Path, tmp_path: Path, fault: str) -> None:
         (run / "model.safetensors").unlink()
     if fault == "no run":
         (run / "recipe.yaml").unlink()
-    assert note_opening(asked, tmp_path / "p").own == 1
+    assert note_access(asked, tmp_path / "p").own == 1
     assert (run / "card.md").read_text() == CARD
 
 
 def test_a_part_of_the_cases_is_the_same_test_set_and_others_are_not(tmp_path: Path) -> None:
-    assert note_opening(opening(tmp_path / "p"), None).total == 1
-    assert note_opening(opening(tmp_path / "q", masks=MASKS[:12]), None).total == 2
-    assert note_opening(opening(tmp_path / "r", masks=[f"{number:064x}" for number in range(77, 99)]), None).total == 1
+    assert note_access(opening(tmp_path / "p"), None).total == 1
+    assert note_access(opening(tmp_path / "q", masks=MASKS[:12]), None).total == 2
+    assert note_access(opening(tmp_path / "r", masks=[f"{number:064x}" for number in range(77, 99)]), None).total == 1
 
 
 def test_places_that_cannot_be_written_are_told(
     tmp_path: Path, own_state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_line = openings.append_line
+    write_line = test_access_log.append_line
 
     def refuse(target: Path, line: str) -> None:
         if "locked" in str(target):
             raise DelineateError(f"cannot write {target}: read-only")
         write_line(target, line)
 
-    monkeypatch.setattr(openings, "append_line", refuse)
-    found = note_opening(opening(tmp_path / "locked"), tmp_path / "out")
+    monkeypatch.setattr(test_access_log, "append_line", refuse)
+    found = note_access(opening(tmp_path / "locked"), tmp_path / "out")
     assert found.total == 1
     assert "noted elsewhere alone: cannot write" in found.remarks[0]
-    assert (tmp_path / "out" / FILE_NAME).is_file()
+    assert (tmp_path / "out" / ACCESS_LOG_FILE).is_file()
     assert (own_state / "delineate" / USER_FILE).is_file()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "locked" / "state"))
     with pytest.raises(DelineateError, match="must be noted, but cannot write"):
-        note_opening(opening(tmp_path / "locked"), None)
+        note_access(opening(tmp_path / "locked"), None)
 
 
 def data_set(folder: Path) -> Path:
@@ -119,7 +119,7 @@ def test_no_way_of_asking_escapes_the_count(tmp_path: Path, monkeypatch: pytest.
         where = tmp_path / f"scores{next(folders)}"
         return evaluate_folders(
             predictions, references, Options(split=split, metrics=("dice",)), out=where
-        ).openings_in_all
+        ).test_accesses_in_all
 
     first = predicted(tmp_path / "p", data)
     assert asked(first, data) == next(count)
@@ -135,5 +135,5 @@ def test_no_way_of_asking_escapes_the_count(tmp_path: Path, monkeypatch: pytest.
     shutil.copytree(data / "masks", tmp_path / "copy" / "test" / "masks")
     assert asked(whole, tmp_path / "copy" / "test" / "masks") == next(count)
     assert asked(predicted(tmp_path / "training", data, range(3)), data, "train") == 0
-    assert len((tmp_path / "scores1" / FILE_NAME).read_text().splitlines()) == 1
+    assert len((tmp_path / "scores1" / ACCESS_LOG_FILE).read_text().splitlines()) == 1
     assert os.environ["XDG_STATE_HOME"]

@@ -13,7 +13,7 @@ COLOURS = 6
 """How many series colours and dashes the style sheet defines; more series use them again."""
 
 
-class Frame:
+class Axes:
     """Maps values to the drawing's coordinates and draws axes."""
 
     def __init__(

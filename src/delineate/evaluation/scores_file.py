@@ -21,9 +21,11 @@ from delineate.evaluation.cases import Row
 from delineate.evaluation.metrics.masks import Outcome
 from delineate.evaluation.metrics.registry import TAKEN
 from delineate.evaluation.scores_shape import shape_fault
-from delineate.evaluation.table import COLUMNS, POLICY, Column, Summary, Values, column_values, headline_column
+from delineate.evaluation.summary import COLUMNS, POLICY, Column, Summary, Values, column_values, headline_column
 
 FORMAT = 2
+_EARLIER_KEYS = {"openings": "test_accesses", "openings_in_all": "test_accesses_in_all"}
+"""Names that keys had in evaluations of earlier versions."""
 CSV_NAME, JSON_NAME = "scores.csv", "scores.json"
 _KEYS = ("classes", "macro", "micro", "metrics", "headline", "outcomes")
 _BEFORE = TAKEN.index("tp")
@@ -77,7 +79,7 @@ def rows_csv(rows: Sequence[tuple[Mapping[str, str], Row]]) -> str:
 
 
 @dataclass(frozen=True)
-class Stored:
+class ScoresFile:
     """An evaluation that was read back."""
 
     folder: Path
@@ -86,7 +88,7 @@ class Stored:
     rows: tuple[Row, ...]
 
     @classmethod
-    def read(cls, folder: Path) -> Stored:
+    def read(cls, folder: Path) -> ScoresFile:
         """Raises `DataError` naming the file when either is absent, malformed or of another format."""
         path = folder / JSON_NAME
         try:
@@ -96,6 +98,7 @@ class Stored:
             raise DataError(f"cannot read {path}: {error.strerror}; give a folder that `evaluate` wrote") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"{path} is not a table of scores; evaluate again") from error
+        content = {_EARLIER_KEYS.get(key, key): value for key, value in content.items()}
         if version != FORMAT:
             raise DataError(f"{path} has format {version}, this version reads format {FORMAT}; evaluate again")
         missing = [key for key in _KEYS if key not in content]

@@ -38,7 +38,7 @@ _BEING_WRITTEN = ".writing-"
 _FILES = ("model.safetensors", "training.safetensors")
 
 
-class DamagedState(TrainingError):  # noqa: N818 - it is what the file is
+class DamagedCheckpoint(TrainingError):  # noqa: N818 - it is what the file is
     """A resume state whose files are not those that were written."""
 
 
@@ -68,7 +68,7 @@ class Progress:
 
 
 @dataclass
-class State:
+class Checkpoint:
     """One resume state."""
 
     progress: Progress
@@ -85,7 +85,7 @@ class State:
         return not_finite(self.model) + not_finite(self.tensors)
 
 
-class States:
+class Checkpoints:
     """The `steps/` folder of one run."""
 
     def __init__(self, folder: Path) -> None:
@@ -95,7 +95,7 @@ class States:
         """Whether a state was saved, damaged or not."""
         return bool(self._saved())
 
-    def save(self, state: State) -> None:
+    def save(self, state: Checkpoint) -> None:
         """Write the state, move the pointer to it, remove all but the newest states and the best weights they name."""
         with self._alone():
             for left in self.folder.glob(f"{_BEING_WRITTEN}*"):
@@ -111,16 +111,16 @@ class States:
             write_json(self.folder / "latest.json", {"state": target.name})
             self._tidy()
 
-    def load(self, passed_over: Callable[[str], None] = lambda _: None) -> State | None:
+    def load(self, passed_over: Callable[[str], None] = lambda _: None) -> Checkpoint | None:
         """The newest state that is whole, or None where nothing was saved.
 
-        `passed_over` is told of each newer one that is damaged, with a line. Raises `DamagedState` when all are.
+        `passed_over` is told of each newer one that is damaged, with a line. Raises `DamagedCheckpoint` when all are.
         """
         faults = []
         for folder in self._saved():
             try:
                 state = self._read(folder)
-            except DamagedState as fault:
+            except DamagedCheckpoint as fault:
                 faults.append(str(fault))
                 continue
             for fault_line in faults:
@@ -128,7 +128,9 @@ class States:
             return state
         if faults:
             more = f" (and {len(faults) - 1} older, damaged too)" if len(faults) > 1 else ""
-            raise DamagedState(f"{faults[0]}{more}; there is no state to go on from: remove the folder and start again")
+            raise DamagedCheckpoint(
+                f"{faults[0]}{more}; there is no state to go on from: remove the folder and start again"
+            )
         return None
 
     def forget_after(self, progress: Progress) -> None:
@@ -149,7 +151,7 @@ class States:
         return next((name for name in names if (self.folder / name).exists()), None)
 
     def load_best(self, stage: str, step: int | None) -> dict[str, Tensor] | None:
-        """The best weights of a stage, if any were kept. Raises `DamagedState`."""
+        """The best weights of a stage, if any were kept. Raises `DamagedCheckpoint`."""
         name = self.best_name(stage, step)
         return None if name is None else _load_tensors(self.folder / name)
 
@@ -186,7 +188,7 @@ class States:
                     raise
             yield
 
-    def _write(self, folder: Path, state: State) -> None:
+    def _write(self, folder: Path, state: Checkpoint) -> None:
         for name, tensors in zip(_FILES, (state.model, state.tensors), strict=True):
             _save_tensors(folder / name, tensors)
         files = {name: checksum(folder / name) for name in _FILES}
@@ -196,7 +198,7 @@ class States:
         content["files"] = files
         write_json(folder / "state.json", {**content, "checksum": _checksum_of(content)})
 
-    def _read(self, folder: Path) -> State:
+    def _read(self, folder: Path) -> Checkpoint:
         try:
             content = read_json(folder / "state.json")
             if content["format"] != 1 and content.pop("checksum") != _checksum_of(content):
@@ -205,13 +207,13 @@ class States:
                 raise TrainingError(f"{folder} was written by a newer version of Delineate; update it to go on")
             progress = Progress(**content["progress"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DamagedState(f"the resume state {folder / 'state.json'} is damaged ({error})") from error
+            raise DamagedCheckpoint(f"the resume state {folder / 'state.json'} is damaged ({error})") from error
         for name, wanted in content.get("files", {}).items():
             _check(folder / name, wanted)
         model, tensors = (_load_tensors(folder / name) for name in _FILES)
         if content["format"] < 3:
             tensors = {f"{OWN}.{name}" if name.startswith("average.") else name: tensors[name] for name in tensors}
-        return State(progress, model, tensors, content["values"], content.get("best"))
+        return Checkpoint(progress, model, tensors, content["values"], content.get("best"))
 
     def _tidy(self) -> None:
         """Remove what no newest state needs."""
@@ -279,16 +281,16 @@ def _load_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise DamagedState(f"the resume state {path} is damaged ({error})") from error
+        raise DamagedCheckpoint(f"the resume state {path} is damaged ({error})") from error
 
 
 def _check(path: Path, wanted: int) -> None:
     try:
         found = checksum(path)
     except OSError as error:
-        raise DamagedState(f"the resume state {path} is damaged ({error.strerror})") from error
+        raise DamagedCheckpoint(f"the resume state {path} is damaged ({error.strerror})") from error
     if found != wanted:
-        raise DamagedState(f"the resume state {path} is damaged (its content has changed since it was written)")
+        raise DamagedCheckpoint(f"the resume state {path} is damaged (its content has changed since it was written)")
 
 
 def _checksum_of(content: Any) -> int:

@@ -16,16 +16,16 @@ from delineate.evaluation.comparison import CASES_CSV, PAIRS_CSV, Comparison, Me
 from delineate.evaluation.models import Model
 from delineate.evaluation.statistics.mixed import MethodClaim
 from delineate.report.claims import claims, seeds_words
+from delineate.report.comparison.cases import side_by_side
+from delineate.report.comparison.pairs import differences, matrix, pair_table, scatters
 from delineate.report.distribution import ranked_curves, spread_of
 from delineate.report.downloads import downloads
 from delineate.report.forest import Estimate, forest
 from delineate.report.html import Html, element, fold, join, number, table
 from delineate.report.overlays import Overlays
 from delineate.report.page import notice, page, section, write_page
-from delineate.report.pairs import differences, matrix, pair_table, scatters
 from delineate.report.ranks import rank_table
 from delineate.report.scores import how_scored, policy, range_words, title_of
-from delineate.report.side_by_side import side_by_side
 from delineate.report.source import RunRecord, read_run
 
 REPORT = "report.html"
@@ -97,7 +97,7 @@ def _cautions(comparison: Comparison) -> list[str]:
         lines.append(
             "Weights were chosen on the validation split: its scores do not say how the models do on new images."
         )
-    opened = {model.name: int(model.stored.content.get("openings") or 0) for model in comparison.models}
+    opened = {model.name: int(model.stored.content.get("test_accesses") or 0) for model in comparison.models}
     often = [f"{name} {count}×" for name, count in opened.items() if count > 1]
     if often:
         lines.append(f"The test split was opened more than once with the predictions of: {', '.join(often)}.")

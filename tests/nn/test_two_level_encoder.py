@@ -7,7 +7,7 @@ import torch
 
 from delineate.common.errors import RecipeError
 from delineate.nn.fuse import fold_batchnorm
-from delineate.nn.taps import TwoTapEncoder
+from delineate.nn.two_level_encoder import TwoLevelEncoder
 
 ENTERED = [
     ("convnext_zepto_rms", "stages_{}.blocks.0", (32, 64, 128, 256)),
@@ -21,7 +21,7 @@ ENTERED = [
 @pytest.mark.parametrize(("name", "block", "channels"), ENTERED)
 def test_first_block_and_last_of_each_stage(name: str, block: str, channels: tuple[int, ...]) -> None:
     torch.manual_seed(0)
-    taps = TwoTapEncoder(name).eval()
+    taps = TwoLevelEncoder(name).eval()
     assert taps.entered
     assert taps.channels == taps.low_channels == channels
     network, image, seen = taps.encoder.network, torch.rand(1, 3, 64, 64), []
@@ -40,7 +40,7 @@ def test_first_block_and_last_of_each_stage(name: str, block: str, channels: tup
 
 
 def test_after_the_downsampling() -> None:
-    taps = TwoTapEncoder("convnext_zepto_rms", low="downsampling").eval()
+    taps = TwoLevelEncoder("convnext_zepto_rms", low="downsampling").eval()
     seen = []
     for level in range(4):
         part = taps.encoder.network.get_submodule(f"stages_{level}.downsample")
@@ -55,7 +55,7 @@ def test_after_the_downsampling() -> None:
     [("pvt_v2_b0", (3, 32, 64, 160)), ("efficientnet_lite0", (16, 24, 40, 112)), ("vgg11_bn", (128, 256, 512, 512))],
 )
 def test_stages_that_cannot_be_entered_take_the_previous_level(name: str, low_channels: tuple[int, ...]) -> None:
-    taps = TwoTapEncoder(name).eval()
+    taps = TwoLevelEncoder(name).eval()
     assert not taps.entered
     assert taps.low_channels == low_channels
     image = torch.rand(1, 3, 64, 64)
@@ -71,7 +71,7 @@ def test_stages_that_cannot_be_entered_take_the_previous_level(name: str, low_ch
 @pytest.mark.parametrize("name", ["convnext_zepto_rms", "resnet18", "pvt_v2_b0"])
 @pytest.mark.parametrize("size", [(32, 32), (33, 70)])
 def test_any_size(name: str, size: tuple[int, int]) -> None:
-    taps = TwoTapEncoder(name).eval()
+    taps = TwoLevelEncoder(name).eval()
     with torch.no_grad():
         levels = taps(torch.rand(1, 3, *size))
     for (low, high), reduction in zip(levels, (4, 8, 16, 32), strict=True):
@@ -80,7 +80,7 @@ def test_any_size(name: str, size: tuple[int, int]) -> None:
 
 def test_folding_batchnorm_keeps_both_taps() -> None:
     torch.manual_seed(0)
-    taps = TwoTapEncoder("resnet18").eval()
+    taps = TwoLevelEncoder("resnet18").eval()
     image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         for before, after in zip(taps(image), fold_batchnorm(taps)(image), strict=True):
@@ -90,7 +90,7 @@ def test_folding_batchnorm_keeps_both_taps() -> None:
 
 def test_open_residuals_sets_every_layer_scale_and_nothing_else() -> None:
     torch.manual_seed(0)
-    taps = TwoTapEncoder("convnext_zepto_rms")
+    taps = TwoLevelEncoder("convnext_zepto_rms")
     before = {name: value.clone() for name, value in taps.state_dict().items()}
     taps.open_residuals(0.5)
     changed = {name for name, value in taps.state_dict().items() if not torch.equal(value, before[name])}
@@ -101,9 +101,9 @@ def test_open_residuals_sets_every_layer_scale_and_nothing_else() -> None:
 @pytest.mark.parametrize("name", ["resnet18", "resnetv2_50", "pvt_v2_b0"])
 def test_a_network_without_downsampling_layers_of_its_own_says_so(name: str) -> None:
     with pytest.raises(RecipeError, match=f"'{name}' does not show its down-sampling layers"):
-        TwoTapEncoder(name, low="downsampling")
+        TwoLevelEncoder(name, low="downsampling")
 
 
 def test_too_few_levels() -> None:
     with pytest.raises(RecipeError, match="fewer than the 9 feature maps"):
-        TwoTapEncoder("resnet18", levels=9)
+        TwoLevelEncoder("resnet18", levels=9)

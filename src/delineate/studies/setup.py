@@ -1,4 +1,4 @@
-"""A benchmark's plan: what is trained, on what, for how long. Frozen before the first run, so that resuming changes nothing."""
+"""A benchmark's setup: what is trained, on what, for how long. Frozen before the first run, so that resuming changes nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from delineate.data.augment.settings import AugmentSettings
 from delineate.data.layouts.source import Join
 from delineate.engine.recipe import resolve
 
-FILE_NAME = "plan.json"
+SETUP_FILE = "setup.json"
+_EARLIER_FILE = "plan.json"
+"""Its name in benchmarks of earlier versions."""
 COMMON_AUGMENT: Mapping[str, Any] = AugmentSettings(
     flip_horizontal=0.5,
     flip_vertical=0.5,
@@ -50,7 +52,7 @@ class Entrant(BaseModel):
     """Measured by the trial that turned minutes into steps."""
 
 
-class Plan(BaseModel):
+class BenchmarkSetup(BaseModel):
     """All runs of a benchmark: every entrant on every fold with every seed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -84,18 +86,24 @@ class Plan(BaseModel):
         return len(self.entrants) * self.folds * self.seeds
 
     def save(self, folder: Path) -> None:
-        write_json(folder / FILE_NAME, json.loads(self.model_dump_json()))
+        write_json(folder / SETUP_FILE, json.loads(self.model_dump_json()))
 
     @classmethod
-    def load(cls, folder: Path) -> Plan:
-        """Raises `DataError` when there is no plan in `folder`, or a damaged one."""
-        path = folder / FILE_NAME
+    def load(cls, folder: Path) -> BenchmarkSetup:
+        """Raises `DataError` when there is no setup in `folder`, or a damaged one."""
+        path = setup_file(folder)
         try:
             return cls.model_validate_json(path.read_bytes())
         except OSError as error:
-            raise DataError(f"{folder} holds no benchmark: there is no {FILE_NAME}") from error
+            raise DataError(f"{folder} holds no benchmark: there is no {SETUP_FILE}") from error
         except ValidationError as error:
-            raise DataError(f"{path} is not a benchmark's plan; use another --out") from error
+            raise DataError(f"{path} is not a benchmark's setup; use another --out") from error
+
+
+def setup_file(folder: Path) -> Path:
+    """Where the setup of a benchmark lies, or would lie."""
+    earlier = folder / _EARLIER_FILE
+    return earlier if earlier.exists() and not (folder / SETUP_FILE).exists() else folder / SETUP_FILE
 
 
 def entrants(
@@ -112,13 +120,13 @@ def entrants(
     return tuple(_entrant(label, preset, size, settings, own_augment) for label in labels)
 
 
-def differences(saved: Plan, asked: Plan) -> list[str]:
+def differences(saved: BenchmarkSetup, asked: BenchmarkSetup) -> list[str]:
     """What would change, a line each. What was measured or found (steps, number of folds) does not count."""
 
-    def plain(plan: Plan) -> dict[str, Any]:
-        content = plan.model_dump(exclude={"folds"})
+    def plain(setup: BenchmarkSetup) -> dict[str, Any]:
+        content = setup.model_dump(exclude={"folds"})
         content["entrants"] = {
-            entrant.label: (entrant.method, entrant.preset, entrant.options) for entrant in plan.entrants
+            entrant.label: (entrant.method, entrant.preset, entrant.options) for entrant in setup.entrants
         }
         return content
 

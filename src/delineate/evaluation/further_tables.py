@@ -9,20 +9,20 @@ from typing import Any
 
 from delineate.data.core.manifest import Manifest
 from delineate.evaluation.cases import Row
-from delineate.evaluation.metrics.metric import Entry
-from delineate.evaluation.protocols import Protocol
+from delineate.evaluation.metrics.metric import MetricInfo
+from delineate.evaluation.protocols import PaperProtocol
 from delineate.evaluation.raters import Raters
-from delineate.evaluation.scoring import Roles, Scored
-from delineate.evaluation.stored import rows_csv
+from delineate.evaluation.scores_file import rows_csv
+from delineate.evaluation.scoring import Roles, ScoredUnit
 from delineate.evaluation.subgroups import Subgroups
-from delineate.evaluation.table import Summary, summarise
+from delineate.evaluation.summary import Summary, summarise
 
 RATERS_CSV = "raters.csv"
 EPISODES_CSV = "episodes.csv"
 """A line for each few-shot episode."""
 
 
-def gather(scored: Sequence[Scored]) -> dict[Roles, list[Row]]:
+def gather(scored: Sequence[ScoredUnit]) -> dict[Roles, list[Row]]:
     """The rows of all units for each comparison with and among raters."""
     rows: dict[Roles, list[Row]] = {}
     for one in scored:
@@ -54,7 +54,7 @@ def raters_json(raters: Raters, summaries: Mapping[Roles, Summary]) -> dict[str,
     }
 
 
-def subgroups_json(subgroups: Subgroups, rows: Sequence[Row], metrics: Sequence[Entry]) -> dict[str, Any]:
+def subgroups_json(subgroups: Subgroups, rows: Sequence[Row], metrics: Sequence[MetricInfo]) -> dict[str, Any]:
     """For each attribute and level its cases, groups and means over the classes; and what so many looks mean."""
 
     def level(name: str, cases: Sequence[str]) -> dict[str, Any]:
@@ -76,10 +76,10 @@ def subgroups_json(subgroups: Subgroups, rows: Sequence[Row], metrics: Sequence[
     }
 
 
-def protocol_entries(protocol: Protocol) -> tuple[Entry, ...]:
+def protocol_entries(protocol: PaperProtocol) -> tuple[MetricInfo, ...]:
     """A protocol's scores as metrics of a table: every case counts, with the value that lineage gives it."""
     return tuple(
-        Entry(
+        MetricInfo(
             name=name,
             title=title,
             kind="amount",

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from delineate.evaluation.cases import QUICK, Row
 from delineate.evaluation.metrics.masks import Outcome
 from delineate.evaluation.metrics.metric import POLICY as KINDS
-from delineate.evaluation.metrics.metric import Entry, Kind
+from delineate.evaluation.metrics.metric import Kind, MetricInfo
 from delineate.evaluation.overlap import SCORES, Counts
 from delineate.evaluation.statistics.intervals import Interval, mean_interval
 
@@ -88,7 +88,7 @@ class Summary:
     micro: dict[str, dict[str, float]]
     """Foreground class name → overlap score → its value from the pixels of all cases together."""
     outcomes: dict[str, Outcomes]
-    metrics: tuple[Entry, ...] = field(default=QUICK)
+    metrics: tuple[MetricInfo, ...] = field(default=QUICK)
 
     @property
     def headline_column(self) -> Column:
@@ -128,7 +128,7 @@ class Summary:
         return {"headline": self.headline_column, "metrics": told, **content}
 
 
-def summarise(rows: Sequence[Row], metrics: Sequence[Entry] = QUICK) -> Summary:
+def summarise(rows: Sequence[Row], metrics: Sequence[MetricInfo] = QUICK) -> Summary:
     """Means over the rows of any number of cases; all cases must have the same classes."""
     by_class: dict[str, list[Row]] = {}
     for row in rows:
@@ -161,13 +161,13 @@ def column_values(rows: Sequence[Row], metric: str, column: Column) -> Values:
     return np.array([_COLUMN[column](row, row.scores[metric]) for row in rows], np.float64)
 
 
-def micro(rows: Sequence[Row], metrics: Sequence[Entry]) -> dict[str, float]:
+def micro(rows: Sequence[Row], metrics: Sequence[MetricInfo]) -> dict[str, float]:
     """Scores of the pixels of all rows together, for those metrics that are functions of counts."""
     totals = Counts(*(np.array([sum(getattr(row, name) for row in rows)]) for name in ("tp", "fp", "fn")))
     return {metric.name: float(SCORES[metric.name](totals)[0]) for metric in metrics if metric.name in SCORES}
 
 
-def _means(metrics: Sequence[Entry], by_class: Mapping[str, Sequence[Row]]) -> Means:
+def _means(metrics: Sequence[MetricInfo], by_class: Mapping[str, Sequence[Row]]) -> Means:
     """Means over cases, then over the classes given."""
     if not by_class:
         return {metric.name: dict.fromkeys(COLUMNS[metric.kind], _NOTHING) for metric in metrics}

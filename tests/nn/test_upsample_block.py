@@ -4,14 +4,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from delineate.nn.doubling import Doubling
 from delineate.nn.fuse import fold_batchnorm
+from delineate.nn.upsample_block import UpsampleBlock
 
 
 @pytest.mark.parametrize("skips", [0, 3])
 def test_is_nearest_doubling_a_join_and_a_convolution(skips: int) -> None:
     torch.manual_seed(0)
-    step = Doubling(5, skips, 4).train()
+    step = UpsampleBlock(5, skips, 4).train()
     x = torch.randn(2, 5, 3, 4)
     skip = torch.randn(2, skips, 6, 8) if skips else None
     doubled = F.interpolate(x, scale_factor=2.0, mode="nearest")

@@ -23,10 +23,10 @@ from delineate.common.files import append_line, parse_json, sha256
 from delineate.common.state_place import user_state_folder
 from delineate.data.core.findings import count
 
-FILE_NAME = "evaluations.jsonl"
+ACCESS_LOG_FILE = "evaluations.jsonl"
 USER_FILE = "openings.jsonl"
 """In the user's state folder."""
-HEADING = "## Openings of the test split"
+HEADING = "## Accesses of the test split"
 """In a run's card; a line for each opening follows."""
 
 _SKETCH = 256
@@ -37,7 +37,7 @@ _DIGITS = 12
 
 
 @dataclass(frozen=True)
-class Opening:
+class Access:
     """What is noted of one look at test cases."""
 
     references: Path
@@ -51,7 +51,7 @@ class Opening:
 
 
 @dataclass(frozen=True)
-class Openings:
+class Accesses:
     """How often these test cases were opened, this time included."""
 
     total: int = 0
@@ -69,7 +69,7 @@ class Openings:
         return [f"this opening of the test split is noted elsewhere alone: {self.faults[0]}{more}."]
 
 
-def note_opening(opening: Opening, out: Path | None) -> Openings:
+def note_access(opening: Access, out: Path | None) -> Accesses:
     """Note an opening wherever it belongs, and count.
 
     Raises `DelineateError` where no place at all can be written.
@@ -86,7 +86,7 @@ def note_opening(opening: Opening, out: Path | None) -> Openings:
         "masks": _sketch(opening.masks),
     }
     run = _run_of(opening)
-    places = [folder / FILE_NAME for folder in (out, opening.predictions, run) if folder is not None]
+    places = [folder / ACCESS_LOG_FILE for folder in (out, opening.predictions, run) if folder is not None]
     if (state := user_state_folder()) is not None:
         places.append(state / USER_FILE)
     places = list(dict.fromkeys(place.resolve() for place in places))
@@ -103,13 +103,13 @@ def note_opening(opening: Opening, out: Path | None) -> Openings:
     return _counted(note, places, tuple(faults))
 
 
-def _counted(note: dict[str, Any], places: Iterable[Path], faults: tuple[str, ...]) -> Openings:
+def _counted(note: dict[str, Any], places: Iterable[Path], faults: tuple[str, ...]) -> Accesses:
     """The notes of the same test cases, each once, though it is in several logs."""
     alike = {each["id"]: each for place in places for each in _read(place) if _is_same(each, note)}
     alike[note["id"]] = note
     key = "model_sha256" if note["model_sha256"] else "predictions"
     own = [each for each in alike.values() if each.get(key) is not None and each.get(key) == note[key]]
-    return Openings(len(alike), max(1, len(own)), faults)
+    return Accesses(len(alike), max(1, len(own)), faults)
 
 
 def _is_same(note: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -151,7 +151,7 @@ def _write(place: Path, line: str) -> str:
     return ""
 
 
-def _run_of(opening: Opening) -> Path | None:
+def _run_of(opening: Access) -> Path | None:
     """The run folder that still holds the very model."""
     if opening.model is None:
         return None

@@ -9,11 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from delineate.evaluation.statistics.intervals import mean_interval
-from delineate.evaluation.statistics.mixed import compare_methods
-from delineate.evaluation.statistics.paired import Better, Paired, compare
-from delineate.evaluation.statistics.ranks import rank_models
-from delineate.evaluation.statistics.words import (
+from delineate.evaluation.statistics.interpretation import (
     interval_words,
     method_words,
     number,
@@ -21,6 +17,10 @@ from delineate.evaluation.statistics.words import (
     rank_words,
     rounded,
 )
+from delineate.evaluation.statistics.intervals import mean_interval
+from delineate.evaluation.statistics.mixed import compare_methods
+from delineate.evaluation.statistics.paired import Better, Paired, compare
+from delineate.evaluation.statistics.ranks import rank_models
 
 NAN = float("nan")
 

@@ -19,7 +19,7 @@ from delineate.data.cache.store import Store
 from delineate.data.core.input_spec import Fit, InputSpec
 from delineate.data.loading.loader import Loader
 from delineate.data.loading.open import open_data
-from delineate.data.loading.window_loader import make_loader
+from delineate.data.loading.patch_loader import make_loader
 
 
 def measure(folder: Path, cache_folder: Path, size: int, rounds: int, batch: int, steps: int) -> None:

@@ -28,7 +28,7 @@ class Level(NamedTuple):
     high: Tensor
 
 
-class TwoTapEncoder(nn.Module):
+class TwoLevelEncoder(nn.Module):
     """The last `levels` feature maps of a timm network, each with a second one from earlier in the same stage.
 
     `low`: after the stage's `first_block`; after its `downsampling` (for a first stage without one: its input); or the `previous`

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.data.augment import windows as patches
+from delineate.data.augment import patches
+from delineate.data.augment.patches import Corner
 from delineate.data.augment.settings import AugmentParameters, AugmentSettings
-from delineate.data.augment.windows import Corner
 from delineate.data.cache.cache import Cache
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.loading.loader import Item, Loader

@@ -28,7 +28,7 @@ STRATEGY = 2
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedStage:
     """A stage with its batches and its number of steps."""
 
     stage: Stage
@@ -85,7 +85,7 @@ def check_training_memory(recipe: Recipe, method: Method, spec: InputSpec, devic
     check_memory(training_bytes(build, batch, spec.size, moments=moments), device, batch, spec.size)
 
 
-def make_plan(recipe: Recipe, method: Method, data: PreparedData, fabric: Fabric) -> list[Planned]:
+def make_plan(recipe: Recipe, method: Method, data: PreparedData, fabric: Fabric) -> list[PlannedStage]:
     """Turn epochs into steps, once. Epochs are shared out among the stages; with `steps` given, the steps are."""
     stages = method.stages()
     shares = [recipe.share(stage) for stage in stages]
@@ -103,7 +103,7 @@ def make_plan(recipe: Recipe, method: Method, data: PreparedData, fabric: Fabric
         total = recipe.engine.steps or (recipe.engine.epochs or 1) * source.steps_per_epoch
         steps = round(total * share / sum(shares))
         if steps > 0:
-            planned.append(Planned(stage, source, steps))
+            planned.append(PlannedStage(stage, source, steps))
     if not planned:
         raise RecipeError("engine.steps is too small: no stage gets a step")
     return planned

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from delineate.data.core.findings import count
-from delineate.evaluation.stored import Stored
+from delineate.evaluation.scores_file import ScoresFile
 from delineate.report.html import Html, element, fold, join, number, table
 from delineate.report.images import contour_legend, figure_of
 from delineate.report.overlays import Overlays
@@ -21,14 +21,14 @@ LISTED, ALL_LISTED = 20, 200
 """Evaluations of more than `ALL_LISTED` cases list the worst `LISTED` only."""
 
 
-def worst_first(stored: Stored, metric: str) -> list[str]:
+def worst_first(stored: ScoresFile, metric: str) -> list[str]:
     """Case ids by the metric."""
     values = case_values(stored, metric)
     sign = {"higher": 1, "lower": -1}.get(stored.metrics[metric]["better"])
     return sorted(values, key=lambda case: sign * values[case] if sign else -abs(values[case]))
 
 
-def ranked_pictures(stored: Stored, overlays: Overlays) -> Html | None:
+def ranked_pictures(stored: ScoresFile, overlays: Overlays) -> Html | None:
     """Worst, median and best by the quoted metric; nothing where the predictions list no images."""
     metric = headline_metric(stored)
     if metric is None or not overlays.files:
@@ -52,7 +52,7 @@ def ranked_pictures(stored: Stored, overlays: Overlays) -> Html | None:
     return join(contour_legend(overlays.names), unseen, *parts)
 
 
-def case_table(stored: Stored) -> Html | None:
+def case_table(stored: ScoresFile) -> Html | None:
     """Each case's scores, worst first, folded away."""
     metric = headline_metric(stored)
     if metric is None:
@@ -77,7 +77,7 @@ def case_table(stored: Stored) -> Html | None:
     )
 
 
-def outcome_words(stored: Stored) -> dict[str, list[str]]:
+def outcome_words(stored: ScoresFile) -> dict[str, list[str]]:
     """Case id → what was missed, falsely marked or (of one class) rightly left empty."""
     several = len(stored.classes) > 1
     said: dict[str, list[str]] = {}

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from delineate.nn.channel_attention import LinearCrossAttention
+from delineate.nn.linear_cross_attention import LinearCrossAttention
 
 
 def test_equals_the_formula_head_by_head() -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
 from delineate.data.core.manifest import IGNORE
-from delineate.data.loading.working import WorkingSlices
+from delineate.data.loading.cached_slices import CachedSlices
 from delineate.fewshot.regions import Regions
 
 Mask = NDArray[np.uint8]
@@ -89,7 +89,7 @@ class SupervoxelPool(_Regions):
     Analysis 78, 2022). Anchors are the allowed slices that share a region with an allowed neighbour; further shots come from the
     next nearest slices with the region, and repeat them where there are too few."""
 
-    def __init__(self, regions: Regions, data: WorkingSlices, allowed: Sequence[bool], *, least: int) -> None:
+    def __init__(self, regions: Regions, data: CachedSlices, allowed: Sequence[bool], *, least: int) -> None:
         """Raises `DataError` where no two neighbours share a region that is large enough."""
         super().__init__(regions, least)
         self._volume = data.volume
@@ -135,7 +135,7 @@ class LabelPool:
     else of another volume, else another slice. Anchors are the allowed slices that hold a class."""
 
     def __init__(
-        self, data: WorkingSlices, allowed: Sequence[bool], labels: Sequence[int], names: Sequence[str], *, least: int
+        self, data: CachedSlices, allowed: Sequence[bool], labels: Sequence[int], names: Sequence[str], *, least: int
     ) -> None:
         """`labels`: to learn from; `least`: pixels at the working size. Raises `DataError` where no class is in two slices."""
         self._data, self._names = data, names

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from delineate.evaluation.comparison import compare_models
 from delineate.evaluation.models import Model, check_comparable
-from delineate.evaluation.stored import Stored
-from delineate.report.comparison import comparison_page
+from delineate.evaluation.scores_file import ScoresFile
+from delineate.report.comparison.page import comparison_page
 from delineate.report.page import write_page
 
 
 @dataclass(frozen=True)
-class Entry:
+class ComparedRun:
     """One trained model in a comparison."""
 
     name: str
@@ -25,16 +25,16 @@ class Entry:
     """Folder with `scores.json` and `scores.csv` of those predictions."""
 
 
-def write_comparison(title: str, entries: list[Entry], out: Path) -> Path:
+def write_comparison(title: str, runs: list[ComparedRun], out: Path) -> Path:
     """Write the page to `out` and return that path.
 
     Raises `DataError` when an evaluation cannot be read, and for evaluations that cannot be compared.
     """
-    models = [Model(entry.name, _stored(entry), entry.run) for entry in entries]
+    models = [Model(entry.name, _stored(entry), entry.run) for entry in runs]
     check_comparable(models)
     return write_page(out, comparison_page(compare_models(models), title, out.parent))
 
 
-def _stored(entry: Entry) -> Stored:
-    stored = Stored.read(entry.evaluation)
+def _stored(entry: ComparedRun) -> ScoresFile:
+    stored = ScoresFile.read(entry.evaluation)
     return replace(stored, content={**stored.content, "predictions": str(entry.predictions)})

@@ -18,7 +18,7 @@ from delineate.data.loading.samples import SampleSet
 
 
 @dataclass(frozen=True)
-class WorkingSlices:
+class CachedSlices:
     """The N slices of a part of a data set, stack by stack."""
 
     stacks: tuple[SliceStack, ...]
@@ -65,8 +65,8 @@ class WorkingSlices:
         return {key: number for number, key in enumerate(keys)}
 
 
-def decode(data: SampleSet, spec: InputSpec, store: Store, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> WorkingSlices:
+def decode(data: SampleSet, spec: InputSpec, store: Store, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> CachedSlices:
     """All slices of `data` at the working size, from the cache where they are there. Raises as `data.cache.cache.open_cache`."""
     cache = open_cache(data.manifest, data.samples, spec, store, axis=data.axis, max_pixels=max_pixels)
     content = content_of(data.manifest, data.samples, spec, data.axis)
-    return WorkingSlices(data.stacks, np.asarray(cache.images), np.asarray(cache.masks), spec, content)
+    return CachedSlices(data.stacks, np.asarray(cache.images), np.asarray(cache.masks), spec, content)

@@ -16,19 +16,19 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from delineate.common.errors import TrainingError
-from delineate.engine.state import DamagedState, Progress, State, States
+from delineate.engine.checkpoint import Checkpoint, Checkpoints, DamagedCheckpoint, Progress
 
 STAGE = "train"
 
 
-def state(step: int, best: str | None = None) -> State:
+def state(step: int, best: str | None = None) -> Checkpoint:
     tensors = {"weight": torch.full((40,), float(step))}
-    return State(Progress(step=step, best_step=step if best else None), tensors, tensors, {"lr": 0.1 * step}, best)
+    return Checkpoint(Progress(step=step, best_step=step if best else None), tensors, tensors, {"lr": 0.1 * step}, best)
 
 
-def two_states(folder: Path) -> States:
-    """States of steps 4 and 8, each with best weights of its own."""
-    states = States(folder)
+def two_states(folder: Path) -> Checkpoints:
+    """Checkpoints of steps 4 and 8, each with best weights of its own."""
+    states = Checkpoints(folder)
     for step in (4, 8):
         states.save_best(STAGE, step, {"weight": torch.full((40,), float(-step))})
         states.save(state(step, states.best_name(STAGE, step)))
@@ -55,7 +55,7 @@ class state_equal:  # noqa: N801 - reads as a value
         self.step = step
 
     def __eq__(self, other: object) -> bool:
-        assert isinstance(other, State)
+        assert isinstance(other, Checkpoint)
         expected = state(self.step)
         return (
             other.progress.step == self.step
@@ -85,7 +85,7 @@ def test_a_damaged_file_is_named_and_the_state_before_it_used(
     assert line.endswith("going on from the state before it, 0-00000004")
     for file in FILES[:3]:
         damage(states.folder / "0-00000004" / file, at, bit, cut)
-    with pytest.raises(DamagedState, match=r"damaged.*1 older, damaged too.*remove the folder and start again"):
+    with pytest.raises(DamagedCheckpoint, match=r"damaged.*1 older, damaged too.*remove the folder and start again"):
         states.load()
 
 
@@ -124,7 +124,7 @@ def test_a_state_that_an_earlier_version_wrote(tmp_path: Path) -> None:
     (folder / "state.json").write_text(json.dumps(content))
     (tmp_path / "latest.json").write_text(json.dumps({"state": folder.name}))
     (tmp_path / "1-00000006").mkdir()  # a kill while it was written
-    states = States(tmp_path)
+    states = Checkpoints(tmp_path)
     found = states.load()
     assert found is not None
     assert (found.progress.step, found.progress.best_dice, found.values) == (3, 0.5, {"summed": 1})
@@ -152,7 +152,7 @@ def test_two_writers_that_are_killed_leave_a_whole_state(tmp_path: Path) -> None
     torch.set_num_threads(1)
     for trial in range(4):
         folder = tmp_path / str(trial)
-        States(folder).save(state(0))
+        Checkpoints(folder).save(state(0))
         children = []
         for first in (1, 2):
             if (child := os.fork()) == 0:
@@ -164,14 +164,14 @@ def test_two_writers_that_are_killed_leave_a_whole_state(tmp_path: Path) -> None
             os.kill(child, signal.SIGKILL)
             ends.append(os.waitpid(child, 0)[1])
         assert all(os.WIFSIGNALED(end) for end in ends), "one died of the other"
-        found = States(folder).load(lambda line: pytest.fail(line))
+        found = Checkpoints(folder).load(lambda line: pytest.fail(line))
         assert found == state_equal(found.progress.step)  # type: ignore[union-attr]
 
 
 def _write_for_ever(folder: Path, step: int) -> None:
     try:
         while True:
-            States(folder).save(state(step))
+            Checkpoints(folder).save(state(step))
             step += 2
     finally:
         os._exit(3)
@@ -181,5 +181,5 @@ def test_best_weights_that_are_damaged_are_named(tmp_path: Path) -> None:
     states = two_states(tmp_path)
     assert load_file(tmp_path / "best-train-00000008.safetensors")
     (tmp_path / "best-train-00000008.safetensors").write_bytes(b"\x01")
-    with pytest.raises(DamagedState, match="best-train-00000008"):
+    with pytest.raises(DamagedCheckpoint, match="best-train-00000008"):
         states.load_best(STAGE, 8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from delineate.evaluation.comparison import MetricComparison, PairResult
-from delineate.evaluation.statistics.words import rounded
+from delineate.evaluation.statistics.interpretation import rounded
 from delineate.report.forest import Estimate, forest
 from delineate.report.html import Html, captioned, element, number, p_value, table
 from delineate.report.scatter import scatter

@@ -1,0 +1,1 @@
+"""The page that compares trained models: its critical reading, scores, pairs and cases."""
