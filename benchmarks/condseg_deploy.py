@@ -62,7 +62,7 @@ def networks() -> tuple[nn.Module, nn.Module]:
         for _ in range(2):
             literal(torch.rand(2, 3, 64, 64))
     literal.eval()
-    ours = registry.build("condseg", options={"normalise": "none"})
+    ours = registry.build("condseg", options={"normalize": "none"})
     fill(ours, literal.state_dict(), first_stage=False)
     return literal, ours.deploy()
 

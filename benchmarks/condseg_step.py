@@ -59,7 +59,7 @@ def step(name: str, shape: tuple[int, ...]) -> Step:
             return Maps(*network(image))
 
     else:
-        network = registry.build("condseg", options={"normalise": "none"}).train()
+        network = registry.build("condseg", options={"normalize": "none"}).train()
         network.to(memory_format=torch.channels_last)
         if name.endswith("recomputing"):
             recompute(network, network.info.checkpoint_modules)

@@ -50,7 +50,7 @@ def measure(name: str, arguments: argparse.Namespace) -> None:
     options = registry.presets(name)[arguments.preset].get("method", {})
     torch.manual_seed(0)
     method = registry.build(name, classes=1, in_channels=1, options=options).eval()
-    spec = InputSpec(channels="grey", size=(arguments.size, arguments.size))
+    spec = InputSpec(channels="gray", size=(arguments.size, arguments.size))
     few = FewShotPredictor(Artefact(method, spec, ClassTable()), "cpu")
     image, mask = scene(0, arguments.size, arguments.classes)
     start = time.perf_counter()
@@ -80,15 +80,15 @@ def images(queries: int, arguments: argparse.Namespace) -> Iterator[NDArray[Any]
 
 
 def scene(seed: int, size: int, classes: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Noise with a bright square for each class, each in its own grey; class indices."""
+    """Noise with a bright square for each class, each in its own gray; class indices."""
     random = np.random.default_rng(seed)
     mask = np.zeros((size, size), np.uint8)
     side = size // (classes + 3)
     for label in range(1, classes + 1):
         top, left = random.integers(0, size - side), (label - 1) * (side + side // 2)
         mask[top : top + side, left : left + side] = label
-    grey = 40 + mask.astype(np.float32) * 180 / classes
-    return np.clip(grey + random.normal(0, 12, mask.shape), 0, 255).astype(np.uint8), mask
+    gray = 40 + mask.astype(np.float32) * 180 / classes
+    return np.clip(gray + random.normal(0, 12, mask.shape), 0, 255).astype(np.uint8), mask
 
 
 def peak() -> float:

@@ -31,7 +31,7 @@ def resampled(values: Floats, seed: int) -> Ends:
     clusters = bootstrap.cluster(values)
     if bootstrap.standard_error(clusters) == 0:
         return float(values.mean()), float(values.mean())
-    method = bootstrap.bca if len(values) >= MANY else bootstrap.studentised
+    method = bootstrap.bca if len(values) >= MANY else bootstrap.studentized
     low, high = np.clip(method(clusters, 1 - ALPHA, RESAMPLES, np.random.Generator(np.random.SFC64(seed))), 0, 1)
     return float(low), float(high)
 

@@ -244,8 +244,8 @@ def tipless() -> Mask:
     return ball((256, 256), (128, 128), (30, 90)) & (np.arange(256) < 200)
 
 
-def ball(shape: tuple[int, ...], centre: tuple[float, ...], radii: tuple[float, ...]) -> Mask:
-    away = [((np.arange(n) - c) / r) ** 2 for n, c, r in zip(shape, centre, radii, strict=True)]
+def ball(shape: tuple[int, ...], center: tuple[float, ...], radii: tuple[float, ...]) -> Mask:
+    away = [((np.arange(n) - c) / r) ** 2 for n, c, r in zip(shape, center, radii, strict=True)]
     return sum(np.meshgrid(*away, indexing="ij", sparse=True)) <= 1
 
 

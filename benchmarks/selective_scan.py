@@ -72,15 +72,15 @@ def contestants(options: argparse.Namespace) -> dict[str, Scan]:
     if options.device == "cuda":
         found["triton"] = ours("triton")
     found |= {"chunked": ours("chunked"), "chunked, time-major": ours("chunked"), "associative": ours("associative")}
-    found |= {"loop": ours("sequential"), "associative_scan": materialised(_associative_scan)}
+    found |= {"loop": ours("sequential"), "associative_scan": materialized(_associative_scan)}
     if options.compiled:
-        found["associative_scan, compiled"] = torch.compile(materialised(_associative_scan))
+        found["associative_scan, compiled"] = torch.compile(materialized(_associative_scan))
     try:
         from mambapy.pscan import pscan
     except ImportError:
         print("without mambapy's pscan (pip install mambapy)", file=sys.stderr)
     else:
-        found["pscan"] = materialised(pscan)
+        found["pscan"] = materialized(pscan)
     if options.mamba is not None:
         found["mamba's reference"] = published(options.mamba)
     if options.device == "cuda":
@@ -92,11 +92,11 @@ def ours(backend: str) -> Scan:
     return lambda given: selective_scan(**given, backend=backend, check=False)
 
 
-def materialised(scan: Callable[[Tensor, Tensor], Tensor]) -> Scan:
+def materialized(scan: Callable[[Tensor, Tensor], Tensor]) -> Scan:
     """A scan h_t = a_t h_{t−1} + b_t over dimension 1 of Batch × L × K·D × N, made into the selective scan."""
 
     def run(given: dict[str, Tensor]) -> Tensor:
-        decay, step_input, readout = _discretise(given)
+        decay, step_input, readout = _discretize(given)
         y = (scan(decay, step_input) * readout).sum(-1).transpose(1, 2)
         return y + given["D"][:, None] * given["u"]
 
@@ -111,7 +111,7 @@ def published(path: Path) -> Scan:
     return lambda given: reference(**given)
 
 
-def _discretise(given: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+def _discretize(given: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
     width = given["u"].shape[1] // GROUPS
     delta, u = (given[name].transpose(1, 2)[..., None] for name in ("delta", "u"))
     b, c = (given[name].permute(0, 3, 1, 2).repeat_interleave(width, 2) for name in "BC")
@@ -236,7 +236,7 @@ def _memory(field: str) -> float:
 
 def compare_errors(names: Sequence[str], options: argparse.Namespace) -> None:
     """y and the largest of all gradients, at L = 1024 and N = 16."""
-    scans = contestants(options) | {"division, chunks of 64": materialised(_by_division)}
+    scans = contestants(options) | {"division, chunks of 64": materialized(_by_division)}
     print("\nlargest error / largest value, of y and of the worst gradient, against float64 (N = 16, L = 1024)")
     print(f"{'Δ':24s}" + "".join(f"{step:>20g}" for step in STEPS))
     for name in [*names, "division, chunks of 64"]:

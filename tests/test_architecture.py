@@ -1,6 +1,6 @@
 """The house rules that a machine can check: which way imports run, what stays light, how long a file may be.
 
-Each check is a pure function from a source tree to a list of offences, so that it can be shown to catch a planted one.
+Each check is a pure function from a source tree to a list of offenses, so that it can be shown to catch a planted one.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def room_of(name: str) -> str | None:
 
 def upward_imports(package: Path) -> list[str]:
     """Imports of a room that is not named before the importing one. The package's face may import all below `cli`."""
-    offences = []
+    offenses = []
     for module, room, tree in sources(package):
         rank = ROOMS.index(room) if room else ROOMS.index("cli")
         for name in imports(tree, module):
@@ -72,24 +72,24 @@ def upward_imports(package: Path) -> list[str]:
             if target is None or name == "delineate.__version__":
                 continue
             if target == "" or (ROOMS.index(target) >= rank and target != room):
-                offences.append(f"{module} imports {name}")
-    return offences
+                offenses.append(f"{module} imports {name}")
+    return offenses
 
 
 def upward_in_data(package: Path) -> list[str]:
     """The same for the rooms inside of `data`, each of whose files lies in one of them."""
-    offences = []
+    offenses = []
     for module, room, tree in sources(package):
         if room != "data" or module == "delineate.data.__init__":
             continue
         inside = module.split(".")[2]
         if inside not in DATA_ROOMS:
-            offences.append(f"{module} lies in no room of data")
+            offenses.append(f"{module} lies in no room of data")
             continue
         below = DATA_ROOMS[: DATA_ROOMS.index(inside)]
         targets = [(name, name.split(".")[2]) for name in imports(tree, module) if room_of(name) == "data"]
-        offences += [f"{module} imports {name}" for name, target in targets if target not in (inside, *below)]
-    return offences
+        offenses += [f"{module} imports {name}" for name, target in targets if target not in (inside, *below)]
+    return offenses
 
 
 def circles(package: Path) -> list[str]:
@@ -123,7 +123,7 @@ def unknown_rooms(package: Path) -> list[str]:
 
 def known_papers(package: Path) -> list[str]:
     """Imports of the folder of one method or strategy from anywhere else: a paper lives in its own folder and nowhere else."""
-    offences = []
+    offenses = []
     for room in ("methods", "strategies"):
         folders = {path.parent.name for path in package.glob(f"{room}/*/__init__.py")} - {"testing"}
         for module, _, tree in sources(package):
@@ -132,8 +132,8 @@ def known_papers(package: Path) -> list[str]:
                 if parts[:2] != ["delineate", room] or len(parts) < 3 or parts[2] not in folders:
                     continue
                 if module.split(".")[:3] != parts[:3]:
-                    offences.append(f"{module} imports {name}")
-    return offences
+                    offenses.append(f"{module} imports {name}")
+    return offenses
 
 
 def torch_imports(package: Path) -> list[str]:
@@ -149,7 +149,7 @@ def torch_imports(package: Path) -> list[str]:
 
 def heavy_verbs(package: Path) -> list[str]:
     """Module-level imports of heavy libraries or of other rooms in the files of the command line and of its requests."""
-    offences = []
+    offenses = []
     for module, room, tree in sources(package):
         if room in ("requests", "cli"):
             top = ast.Module([node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)], [])
@@ -157,8 +157,8 @@ def heavy_verbs(package: Path) -> list[str]:
             rooms = [
                 name for name in imports(top, module) if room_of(name) not in (None, "", "common", "requests", "cli")
             ]
-            offences += [f"{module} imports {name}" for name in heavy + rooms]
-    return offences
+            offenses += [f"{module} imports {name}" for name in heavy + rooms]
+    return offenses
 
 
 def long_files(package: Path) -> list[str]:
@@ -205,7 +205,7 @@ PLANTED = [
 
 
 @pytest.mark.parametrize(("rule", "file", "source"), PLANTED)
-def test_planted_offence_is_caught(rule, file, source, tmp_path):
+def test_planted_offense_is_caught(rule, file, source, tmp_path):
     for name in (
         f"{room}/{folder}/__init__.py" for room in ("methods", "strategies") for folder in ("first", "second")
     ):
@@ -225,7 +225,7 @@ def test_downward_imports_are_allowed(tmp_path):
         "from delineate import __version__\nfrom delineate.data.core.manifest import Case\n"
     )
     (tmp_path / "__init__.py").write_text("from delineate.api import load\n")
-    assert [offence for rule in RULES for offence in rule(tmp_path)] == []
+    assert [offense for rule in RULES for offense in rule(tmp_path)] == []
 
 
 def modules_after(code: str) -> set[str]:

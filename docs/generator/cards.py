@@ -70,7 +70,7 @@ def _method_page(row: MethodRow) -> Page:
         ["Name", f"`{row.name}`"],
         ["Paper", row.paper],
         ["Segments", _kind(row)],
-        ["Images without masks", "used in training" if row.uses_unlabelled else "left out of training"],
+        ["Images without masks", "used in training" if row.uses_unlabeled else "left out of training"],
         ["Stages of training", ", ".join(f"`{stage}`" for stage in row.stages)],
         ["Parameters", ", ".join(f"{_parameters(row, preset)} (`{preset}`)" for preset in row.presets)],
     ]
@@ -123,4 +123,4 @@ def _parameters(row: MethodRow, preset: str) -> str:
 
 
 def _without_masks(row: StrategyRow) -> str:
-    return "used in training" if row.uses_unlabelled else "as the method does"
+    return "used in training" if row.uses_unlabeled else "as the method does"

@@ -1,4 +1,4 @@
-"""Foreign checkpoints: unwrapped, recognised by the method, saved as an artefact; a pickle is never executed."""
+"""Foreign checkpoints: unwrapped, recognized by the method, saved as an artefact; a pickle is never executed."""
 
 from __future__ import annotations
 

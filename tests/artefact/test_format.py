@@ -73,7 +73,7 @@ def test_contradictions_are_not_written(tmp_path: Path) -> None:
     with pytest.raises(ArtefactError, match="1 outputs but the class table"):
         artefacts.save(tmp_path / "m.safetensors", wrong)
     wrong = make()
-    wrong.spec = InputSpec(channels="grey")
+    wrong.spec = InputSpec(channels="gray")
     with pytest.raises(ArtefactError, match="3 channels"):
         artefacts.save(tmp_path / "m.safetensors", wrong)
     wrong = make()

@@ -85,7 +85,7 @@ def test_a_bad_image_gives_exit_code_1(tmp_path: Path, model: Path, typed: Typed
     assert code == 1
     assert "4 masks in" in out
     lines = err.splitlines()
-    assert lines[0].startswith("note: 16-bit grey image given to a model trained on 8-bit RGB images")
+    assert lines[0].startswith("note: 16-bit gray image given to a model trained on 8-bit RGB images")
     assert lines[0].endswith("(1 of 4 images)")
     assert lines[1].startswith("failed: ")
     assert "bad.png" in lines[1]

@@ -21,7 +21,7 @@ from delineate.engine.early import RECIPE
 from delineate.evaluation.files import Options
 from delineate.fewshot.protocol import Plan
 from delineate.requests.benchmark import BenchmarkOptions
-from delineate.requests.data import DataOptions, FolderOptions, LabelledOptions, ReadOptions
+from delineate.requests.data import DataOptions, FolderOptions, LabeledOptions, ReadOptions
 from delineate.requests.fewshot import EpisodesOptions, FewshotEvaluateOptions
 from delineate.requests.option import Field, completed, fields_of, recipe_sections
 from delineate.requests.predict import FewshotPredictOptions, PredictOptions
@@ -29,11 +29,11 @@ from delineate.requests.scores import CompareOptions, EvaluateOptions
 from delineate.requests.train import TrainOptions
 from delineate.studies.benchmark import BenchmarkRequest
 
-SPLIT_ALONE = {"out", "folds", "published", "labelled", "test_fraction", "seed"}
+SPLIT_ALONE = {"out", "folds", "published", "labeled", "test_fraction", "seed"}
 VERBS: dict[str, tuple[Callable[..., Any] | None, tuple[type, ...], set[str]]] = {
     "train": (api.train, (TrainOptions, DataOptions), set()),
     "predict": (api.predict, (PredictOptions, FolderOptions), set()),
-    "evaluate": (api.evaluate, (EvaluateOptions, LabelledOptions), set()),
+    "evaluate": (api.evaluate, (EvaluateOptions, LabeledOptions), set()),
     "compare": (api.compare, (CompareOptions,), set()),
     "benchmark": (api.benchmark, (BenchmarkOptions, DataOptions), {"status", "speed"}),
     "data check": (None, (DataOptions, ReadOptions), {"fix", "report"}),
@@ -41,7 +41,7 @@ VERBS: dict[str, tuple[Callable[..., Any] | None, tuple[type, ...], set[str]]] =
     "fewshot train": (api.fewshot_train, (TrainOptions, DataOptions), set()),
     "fewshot predict": (api.fewshot_predict, (FewshotPredictOptions, FolderOptions), {"support", "query"}),
     "fewshot episodes": (api.fewshot_episodes, (EpisodesOptions, DataOptions), set()),
-    "fewshot evaluate": (api.fewshot_evaluate, (FewshotEvaluateOptions, LabelledOptions), set()),
+    "fewshot evaluate": (api.fewshot_evaluate, (FewshotEvaluateOptions, LabeledOptions), set()),
 }
 """Verb → the library's function, if any, the requests of its options (the first is the function's), and what only the command
 line has."""
@@ -136,7 +136,7 @@ def test_short_options_name_keys_of_the_recipe(field: Field) -> None:
     assert place is None or key in (keys_of(place) or ())
 
 
-def test_a_misspelt_keyword_names_the_nearest() -> None:
+def test_a_misspelled_keyword_names_the_nearest() -> None:
     with pytest.raises(
         TypeError, match=r"train\(\) got an unexpected keyword argument 'epoch': did you mean 'epochs'\?"
     ):

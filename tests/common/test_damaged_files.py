@@ -31,12 +31,12 @@ from delineate.evaluation.metric_selection import select_metrics
 from delineate.evaluation.metrics.registry import DEFAULT
 from delineate.evaluation.predictions import PredictedFile, PredictionList
 from delineate.evaluation.scores_file import Origin, ScoresFile, write_scores
-from delineate.evaluation.summary import summarise
+from delineate.evaluation.summary import summarize
 from delineate.fewshot.episode_file import EpisodeFile
 from delineate.methods import registry
 from delineate.report.source import read_run
 from delineate.studies.jobs import RESULT, Job
-from delineate.studies.setup import Entrant, Plan
+from delineate.studies.setup import BenchmarkSetup, Entrant
 
 ROUNDS = 60
 VALUES: list[Any] = [None, True, -1, 0, 10**30, 1.5, float("nan"), "", "x", "../x", [], [1], ["x"], {}, {"x": 1}, [[]]]
@@ -98,7 +98,7 @@ def _scores(folder: Path) -> Path:
         diagonal=2.8,
         group="a",
     )
-    write_scores(folder, [row], summarise((row,), entries), Origin())
+    write_scores(folder, [row], summarize((row,), entries), Origin())
     return folder / "scores.json"
 
 
@@ -132,7 +132,7 @@ def _metrics(folder: Path) -> Path:
 def _benchmark(folder: Path) -> Path:
     one = Entrant(label="unet", method="unet", preset="tiny", options={})
     none = dict.fromkeys(("asked_folds", "group_by", "epochs", "minutes", "size"))
-    plan = Plan(data="d", folds=2, seeds=1, metrics=("dice",), entrants=(one,), **none)
+    plan = BenchmarkSetup(data="d", folds=2, seeds=1, metrics=("dice",), entrants=(one,), **none)
     plan.save(folder)
     return folder / "plan.json"
 
@@ -177,7 +177,7 @@ def _read_weights(path: Path) -> object:
 
 
 def _state(folder: Path) -> Path:
-    state = Checkpoint(Progress(), {"a": torch.zeros(3)}, {"optimiser.0.step": torch.zeros(1)}, {"best": 0.5})
+    state = Checkpoint(Progress(), {"a": torch.zeros(3)}, {"optimizer.0.step": torch.zeros(1)}, {"best": 0.5})
     Checkpoints(folder / "steps").save(state)
     return next((folder / "steps").rglob("state.json"))
 
@@ -199,7 +199,7 @@ JSON_KINDS = {
     "scores": Kind(_scores, _use_scores),
     "summary": Kind(_summary, lambda path: RunFolder(path.parent).read_summary()),
     "summary in a page": Kind(_summary, lambda path: read_run(path.parent)),
-    "benchmark": Kind(_benchmark, lambda path: Plan.load(path.parent)),
+    "benchmark": Kind(_benchmark, lambda path: BenchmarkSetup.load(path.parent)),
     "job": Kind(_job, _use_job),
     "plan": Kind(_data_plan, lambda path: planned_sections(RunFolder(path.parent))),
     "state": Kind(_state, lambda path: Checkpoints(path.parents[1]).load()),

@@ -1,4 +1,4 @@
-"""Names and paths that files bring never lead out of a folder, and names that would are changed where data are recognised."""
+"""Names and paths that files bring never lead out of a folder, and names that would are changed where data are recognized."""
 
 from __future__ import annotations
 

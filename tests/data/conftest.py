@@ -23,7 +23,7 @@ def shared_data() -> Path:
 
 @pytest.fixture
 def write() -> Callable[[Path, Any], Path]:
-    """write(path, array): an image file whose format its suffix tells; colours in RGB order."""
+    """write(path, array): an image file whose format its suffix tells; colors in RGB order."""
 
     def write_file(path: Path, array: Any) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)

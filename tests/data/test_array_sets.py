@@ -18,7 +18,7 @@ from delineate.data.core.manifest import Manifest
 from delineate.data.formats import npz
 from delineate.data.formats.registry import read_image
 from delineate.data.layouts.array_sets import find_arrays
-from delineate.data.layouts.discover import discover, recognise
+from delineate.data.layouts.discover import discover, recognize
 from delineate.data.loading.open import open_data
 
 Arrays = dict[str, np.ndarray]
@@ -196,4 +196,4 @@ def test_large_arrays_are_read_slice_by_slice_in_any_order(tmp_path: Path, monke
 def test_options_that_name_folders_mean_nothing_with_a_packed_file(tmp_path: Path) -> None:
     np.savez(tmp_path / "set.npz", **three_splits())
     with pytest.raises(DataError, match="leave out --images and --masks"):
-        recognise(tmp_path / "set.npz", masks="masks")
+        recognize(tmp_path / "set.npz", masks="masks")

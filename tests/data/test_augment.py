@@ -39,13 +39,13 @@ EVERYTHING = AugmentSettings(
     shift=0.1,
     shear=10,
     elastic=0.5,
-    colour=0.8,
+    color=0.8,
     brightness=0.2,
     contrast=0.3,
     saturation=0.4,
     hue=0.1,
     gamma=0.4,
-    grey=0.2,
+    gray=0.2,
     blur=0.3,
     noise=0.3,
     dropout=0.4,
@@ -156,7 +156,7 @@ def test_whole_pixels_go_where_the_matrix_says(
     assert np.array_equal(labels[y.astype(int), x.astype(int)], mask[rows, columns])
 
 
-def test_quarter_turns_are_anticlockwise_and_keep_the_shape() -> None:
+def test_quarter_turns_are_counterclockwise_and_keep_the_shape() -> None:
     image, mask = picture(0, 3, np.uint8, (6, 6))
     for turns in (1, 2, 3):
         found, labels = apply(image, mask, AugmentParameters.of(QuarterTurn(turns=turns)))
@@ -177,10 +177,10 @@ def test_quarter_turns_are_as_likely_as_each_other(shape: tuple[int, int], expec
         assert share == pytest.approx(expected.get(turns, 0), abs=0.04 if turns in expected else 0)
 
 
-def test_the_warp_turns_about_the_centre() -> None:
+def test_the_warp_turns_about_the_center() -> None:
     matrix = geometry.matrix(AugmentParameters.of(Warp(rotate=90, scale=2)), (11, 21))
     assert np.allclose(matrix @ [10, 5, 1], [10, 5])
-    assert np.allclose(matrix @ [11, 5, 1], [10, 3])  # to the right becomes upwards: anticlockwise
+    assert np.allclose(matrix @ [11, 5, 1], [10, 3])  # to the right becomes upwards: counterclockwise
     shifted = geometry.matrix(AugmentParameters.of(Warp(shift=(0.5, 0.1))), (10, 20))
     assert np.allclose(shifted, [[1, 0, 2], [0, 1, 5]])
 
@@ -210,31 +210,31 @@ def test_borders() -> None:
 
 
 @given(st.floats(-0.5, 0.5), st.floats(0, 2))
-def test_greys_keep_their_value_under_hue_and_saturation(hue: float, saturation: float) -> None:
+def test_grays_keep_their_value_under_hue_and_saturation(hue: float, saturation: float) -> None:
     matrix = Color(hue=hue, saturation=saturation).join(ColorMap()).matrix()
     assert np.allclose(matrix @ [0.3, 0.3, 0.3, 1], 0.3)
     assert np.allclose(LUMA @ matrix[:, :3], LUMA)
 
 
-def test_colour_by_known_values() -> None:
-    def coloured(rgb: list[int], *changes: Drawn) -> list[int]:
+def test_color_by_known_values() -> None:
+    def colored(rgb: list[int], *changes: Drawn) -> list[int]:
         image = np.array([[rgb]], np.uint8)
         byte, real = only(image, *changes)[0, 0], only(image / np.float32(255), *changes)[0, 0]
         assert np.abs(byte / 255 - real).max() < 0.004
         return byte.tolist()
 
-    assert coloured([100, 150, 200], Color(brightness=0.1)) == [126, 176, 226]  # 25.5 more, half to even
-    assert coloured([27, 127, 227], Color(contrast=0.5)) == [77, 127, 177]
-    assert coloured([100, 150, 200], Gray()) == [141, 141, 141]
-    assert coloured([100, 150, 200], Color(saturation=0.0)) == [141, 141, 141]
-    assert coloured([100, 150, 200], Color(brightness=0.1, contrast=0.5, hue=0.3), Gray()) == [160, 160, 160]
-    turned = coloured([150, 60, 60], Color(hue=1 / 3))
+    assert colored([100, 150, 200], Color(brightness=0.1)) == [126, 176, 226]  # 25.5 more, half to even
+    assert colored([27, 127, 227], Color(contrast=0.5)) == [77, 127, 177]
+    assert colored([100, 150, 200], Gray()) == [141, 141, 141]
+    assert colored([100, 150, 200], Color(saturation=0.0)) == [141, 141, 141]
+    assert colored([100, 150, 200], Color(brightness=0.1, contrast=0.5, hue=0.3), Gray()) == [160, 160, 160]
+    turned = colored([150, 60, 60], Color(hue=1 / 3))
     assert turned[1] > turned[0]
     assert turned[1] > turned[2]
-    assert coloured([10, 128, 250], Color(brightness=0.5)) == [138, 255, 255]
+    assert colored([10, 128, 250], Color(brightness=0.5)) == [138, 255, 255]
 
 
-def test_grey_pictures_have_brightness_and_contrast_only() -> None:
+def test_gray_pictures_have_brightness_and_contrast_only() -> None:
     image = np.array([[[40], [200]]], np.uint8)
     assert np.array_equal(only(image, Color(hue=0.2, saturation=0.1), Gray()), image)
     assert only(image, Color(contrast=0.5)).ravel().tolist() == [84, 164]
@@ -265,7 +265,7 @@ def test_an_elastic_deformation_moves_pixels_by_less_than_its_strength(seed: int
         "a uniform field of deviation .58, smoothed by σ = 4, leaves .58 / (2·4·√π) of it: 0.8 pixels"
     )
     assert np.abs(moved).max() < 20
-    assert np.abs(np.diff(moved, axis=0)).max() < 1.5, "neighbours move together"
+    assert np.abs(np.diff(moved, axis=0)).max() < 1.5, "neighbors move together"
     came_from = np.rint(96 * found[8:-8, 8:-8, 1]).astype(int)
     assert (labels[8:-8, 8:-8] == came_from // 8 % 2).mean() > 0.97, "image and mask move alike"
 

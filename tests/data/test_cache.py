@@ -51,7 +51,7 @@ def test_it_holds_what_the_input_specification_makes(manifest: Manifest, tmp_pat
         assert mask is not None
         assert np.array_equal(cache.image(index), SPEC.working_pixels(case_image(manifest, case)))
         assert np.array_equal(cache.mask(index), SPEC.working_mask(mask))
-        assert cache.labelled(index)
+        assert cache.labeled(index)
     assert said == [f"cache: 10 samples at 12×20, 9 KiB, in {next((tmp_path / 'c').rglob('index.json')).parent}"]
     with pytest.raises(ValueError, match="read-only"):
         cache.image(0)[0] = 1
@@ -73,7 +73,7 @@ def test_a_changed_source_or_rule_makes_another_entry(make_pairs: Pairs, write: 
     assert said != []
     assert first.image(0).max() > 9
     assert second.image(0).max() == 9
-    assert opened(open_data(root)[0], tmp_path / "c", SPEC.model_copy(update={"channels": "grey"}))[1] != []
+    assert opened(open_data(root)[0], tmp_path / "c", SPEC.model_copy(update={"channels": "gray"}))[1] != []
     assert opened(open_data(root)[0], tmp_path / "c", SPEC.model_copy(update={"intensity": "percentile"}))[1] == []
 
 
@@ -120,7 +120,7 @@ def test_16_bit_sources_stay_16_bit(write: Any, tmp_path: Path) -> None:
         write(tmp_path / "d" / "masks" / f"{number}.png", np.eye(8, dtype=np.uint8))
     write(tmp_path / "d" / "images" / "2.png", np.full((8, 8), 4, np.uint8))
     manifest, census = open_data(tmp_path / "d")
-    spec = InputSpec(size=(8, 8), channels="grey", source_bits=census.bits)
+    spec = InputSpec(size=(8, 8), channels="gray", source_bits=census.bits)
     cache, _ = opened(manifest, tmp_path / "c", spec)
     assert cache.images.dtype == np.uint16
     assert cache.images[:, 0, 0, 0].tolist() == [7, 307, 4 * 257]
@@ -128,12 +128,12 @@ def test_16_bit_sources_stay_16_bit(write: Any, tmp_path: Path) -> None:
     assert narrow.images[:, 0, 0, 0].tolist() == [0, 1, 4]
 
 
-def test_unlabelled_cases_are_all_ignore(manifest: Manifest, tmp_path: Path) -> None:
+def test_unlabeled_cases_are_all_ignore(manifest: Manifest, tmp_path: Path) -> None:
     case = manifest.cases[0]
     bare = case.model_copy(update={"masks": ()})
     cache = open_cache(manifest, [Sample(bare), Sample(case)], SPEC, Store.at(tmp_path))
     assert (cache.mask(0) == 255).all()
-    assert [cache.labelled(0), cache.labelled(1)] == [False, True]
+    assert [cache.labeled(0), cache.labeled(1)] == [False, True]
 
 
 def test_limits(manifest: Manifest, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import Manifest
 from delineate.data.doctor.check import check
 from delineate.data.doctor.fix import write_fixed
-from delineate.data.layouts.discover import recognise
+from delineate.data.layouts.discover import recognize
 from delineate.data.layouts.source import DataSource
 from delineate.data.layouts.tables import manifest_of_table
 from delineate.data.loading.open import open_data
@@ -151,7 +151,7 @@ def test_nnunets_folders_hold_channels(tmp_path: Path, write: Write, description
 
 def test_a_folder_with_such_a_table_names_it(table: Path) -> None:
     with pytest.raises(DataError, match=r"give .*heads\.csv"):
-        recognise(table.parent)
+        recognize(table.parent)
 
 
 def test_the_network_sees_the_channels_by_name(table: Path) -> None:
@@ -192,13 +192,13 @@ def test_each_channel_has_limits_and_colors_of_its_own() -> None:
         for rule in ("percentile", "zscore"):
             spec = InputSpec(channels=names, size=(20, 24), fit=fit, intensity=rule)  # type: ignore[arg-type]
             working = spec.working_pixels(image)
-            single = InputSpec(channels="grey", size=(20, 24), fit=fit, intensity=rule)  # type: ignore[arg-type]
+            single = InputSpec(channels="gray", size=(20, 24), fit=fit, intensity=rule)  # type: ignore[arg-type]
             limits = spec.limits_for_windows(working)
             unit = spec.to_unit(working, limits)
             for at in range(3):
                 plane = single.working_pixels(image[..., at])
                 assert np.array_equal(unit[..., at], single.to_unit(plane)[..., 0])
-    settings = AugmentSettings(colour=1, brightness=0.2, saturation=0.9, hue=0.4, grey=1)
+    settings = AugmentSettings(color=1, brightness=0.2, saturation=0.9, hue=0.4, gray=1)
     drawn = [sample(settings, np.random.default_rng(3), 20, 24, colors=colors) for colors in (True, False)]
     changed = np.where(np.arange(3) == 1, 0, image).astype(np.uint8)
     one, other = (apply(each, np.zeros((20, 24), np.uint8), drawn[1])[0] for each in (image, changed))

@@ -93,7 +93,7 @@ def test_masks_saved_as_jpeg(make_pairs: Pairs, write: Write) -> None:
         write(root / "masks" / f"{stem}.jpg", mask)
         (root / "masks" / f"{stem}.png").unlink()
     report = check(root)
-    assert "note: 10 masks hold grey between black and white" in texts(report)
+    assert "note: 10 masks hold gray between black and white" in texts(report)
     assert "note: 10 masks are stored as JPEG" in texts(report)
     assert dict(report.rows)["mapping"] == "0…127 → 0 background, 128…255 → 1 foreground"
 

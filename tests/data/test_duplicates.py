@@ -37,7 +37,7 @@ CHANGES: dict[str, Change] = {
     "recompressed": lambda image: jpeg(image, 30),
     "cropped by 5 %": lambda image: image[8:, :-8],
     "cropped, mirrored, smaller, recompressed": lambda image: jpeg(cv2.resize(image[4:-4, 152:0:-1], (90, 90)), 60),
-    "grey": lambda image: cv2.cvtColor(image, cv2.COLOR_RGB2GRAY),
+    "gray": lambda image: cv2.cvtColor(image, cv2.COLOR_RGB2GRAY),
     "16 bits": lambda image: image.astype(np.uint16) * 200,
 }
 

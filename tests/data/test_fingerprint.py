@@ -14,7 +14,7 @@ from delineate.data.loading.open import open_data
 
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory: pytest.TempPathFactory) -> tuple[Manifest, Census]:
-    """Eight grey images 40×60 with a strip 6 pixels wide, two of them without it; the test image is another: huge and white."""
+    """Eight gray images 40×60 with a strip 6 pixels wide, two of them without it; the test image is another: huge and white."""
     folder = tmp_path_factory.mktemp("strips")
     for name in ("images", "masks"):
         (folder / name).mkdir()
@@ -33,7 +33,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> tuple[Manifest, Census]:
 
 
 def test_only_training_images_are_described(opened: tuple[Manifest, Census]) -> None:
-    found = take_fingerprint(*opened, InputSpec(channels="grey"))
+    found = take_fingerprint(*opened, InputSpec(channels="gray"))
     assert (found.cases, found.sampled, found.empty) == (8, 8, 2)
     assert found.median_size == found.smallest == found.largest == (40, 60)
     assert found.aspects == (1.5, 1.5)

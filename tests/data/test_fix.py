@@ -115,7 +115,7 @@ def test_several_masks_are_merged_and_folders_become_lists(tmp_path: Path, write
     assert (tmp_path / "listed" / "test.txt").read_text() == "2\n"
 
 
-def test_class_indices_stay_and_grey_levels_become_indices(make_pairs: Pairs, write: Write, tmp_path: Path) -> None:
+def test_class_indices_stay_and_gray_levels_become_indices(make_pairs: Pairs, write: Write, tmp_path: Path) -> None:
     root = make_pairs(TEN)
     mask = np.zeros((16, 16), np.uint8)
     mask[2:5], mask[8:12] = 127, 255

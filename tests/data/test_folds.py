@@ -39,7 +39,7 @@ def made(contents: Any, groups: Any = None, **splits: Any) -> tuple[Manifest, Ce
         labels=LabelRule(values={0: 0, 1: 1, 2: 2}),
         cases=cases,
     )
-    facts = {name: Facts(8, 8, "grey", 8, values, name) for name, values in contents.items()}
+    facts = {name: Facts(8, 8, "gray", 8, values, name) for name, values in contents.items()}
     return manifest, Census(facts)
 
 

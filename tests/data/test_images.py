@@ -35,7 +35,7 @@ def test_lossless_rgb_is_read_exactly(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "gif"])
-def test_grey_is_read_exactly(tmp_path: Path, suffix: str) -> None:
+def test_gray_is_read_exactly(tmp_path: Path, suffix: str) -> None:
     path = save(tmp_path / f"a.{suffix}", Image.fromarray(RGB[..., 0]))
     found = read_image(path)
     assert np.array_equal(found if found.ndim == 2 else found[..., 1], RGB[..., 0])
@@ -59,7 +59,7 @@ def test_exif_orientation_is_applied(tmp_path: Path, orientation: int) -> None:
     assert np.abs(found.astype(int) - expected).max() <= 1
 
 
-def test_alpha_is_kept_for_colour_and_dropped_for_grey(tmp_path: Path) -> None:
+def test_alpha_is_kept_for_color_and_dropped_for_gray(tmp_path: Path) -> None:
     rgba = np.dstack([RGB, RGB[..., 0]])
     assert np.array_equal(read_image(save(tmp_path / "a.png", Image.fromarray(rgba))), rgba)
     assert np.array_equal(read_image(save(tmp_path / "b.png", Image.fromarray(rgba).convert("LA"))).ndim, 2)
@@ -68,14 +68,14 @@ def test_alpha_is_kept_for_colour_and_dropped_for_grey(tmp_path: Path) -> None:
 def test_a_palette_image_becomes_rgb_and_a_palette_mask_its_indices(tmp_path: Path) -> None:
     indices = np.array([[0, 1], [2, 1]], np.uint8)
     image = Image.fromarray(indices)
-    image.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0])  # Pascal VOC's first colours
+    image.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0])  # Pascal VOC's first colors
     for suffix in ("png", "gif", "bmp", "tif"):
         path = save(tmp_path / f"a.{suffix}", image)
         assert np.array_equal(read_mask(path), indices)
         assert read_image(path).tolist() == [[[0, 0, 0], [128, 0, 0]], [[0, 128, 0], [128, 0, 0]]]
 
 
-def test_a_grey_palette_mask_gives_its_grey_values(tmp_path: Path) -> None:
+def test_a_gray_palette_mask_gives_its_gray_values(tmp_path: Path) -> None:
     image = Image.fromarray(np.array([[0, 1]], np.uint8))
     image.putpalette([255, 255, 255, 0, 0, 0])  # white first: the index would turn the mask inside out
     assert read_mask(save(tmp_path / "a.png", image)).tolist() == [[255, 0]]
@@ -88,7 +88,7 @@ def test_one_bit_masks(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bits", [2, 4])
-def test_few_bit_grey_masks_give_label_ids(tmp_path: Path, bits: int) -> None:
+def test_few_bit_gray_masks_give_label_ids(tmp_path: Path, bits: int) -> None:
     labels = np.arange(8, dtype=np.uint8).reshape(2, 4) % 4
     rows = b"".join(b"\0" + bytes(_packed(row, bits)) for row in labels)
     path = tmp_path / "a.png"
@@ -123,9 +123,9 @@ def test_sixteen_bits_stay_sixteen_bits(tmp_path: Path, write: Any, suffix: str,
 
 
 def test_an_rgb_mask_with_equal_channels_is_one_channel(tmp_path: Path) -> None:
-    grey = np.repeat((RGB[..., :1] > 128) * np.uint8(255), 3, axis=2)
-    assert np.array_equal(read_mask(save(tmp_path / "a.png", Image.fromarray(grey))), grey[..., 0])
-    with pytest.raises(DataError, match=r"b\.png is a mask painted in colours"):
+    gray = np.repeat((RGB[..., :1] > 128) * np.uint8(255), 3, axis=2)
+    assert np.array_equal(read_mask(save(tmp_path / "a.png", Image.fromarray(gray))), gray[..., 0])
+    with pytest.raises(DataError, match=r"b\.png is a mask painted in colors"):
         read_mask(save(tmp_path / "b.png", Image.fromarray(RGB)))
 
 
@@ -205,7 +205,7 @@ def test_floating_point_pixels_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_tiff_that_pillow_refuses(tmp_path: Path) -> None:
-    """Three samples declared as grey, as some endoscopy sets have them."""
+    """Three samples declared as gray, as some endoscopy sets have them."""
     stream = io.BytesIO()
     Image.fromarray(RGB).save(stream, "TIFF")
     content = bytearray(stream.getvalue())

@@ -23,7 +23,7 @@ KINDS = [np.uint8, np.uint16, np.int16, np.float32]
 
 
 def spec_of(rule: dict[str, Any], size: tuple[int, int], **more: Any) -> InputSpec:
-    return InputSpec(channels="grey", size=size, **rule, **more)
+    return InputSpec(channels="gray", size=size, **rule, **more)
 
 
 def unit_of(image: Any, rule: dict[str, Any]) -> Any:
@@ -107,7 +107,7 @@ def test_pixels_that_are_not_numbers_are_refused(value: float) -> None:
 def test_colors_of_any_type_become_gray() -> None:
     image = np.random.default_rng(0).integers(-500, 500, (6, 7, 3))
     found = [
-        InputSpec(channels="grey", size=(6, 7)).working_pixels(image.astype(kind)) for kind in (np.int16, np.float32)
+        InputSpec(channels="gray", size=(6, 7)).working_pixels(image.astype(kind)) for kind in (np.int16, np.float32)
     ]
     assert found[0].dtype == np.int16
     assert np.abs(found[0] - found[1]).max() <= 0.5

@@ -88,7 +88,7 @@ def test_nothing_that_is_joined_is_divided(drawn: Drawn, test_fraction: float | 
     for case in cases:
         exact[case.pixels].append(case)
     copies = Copies(tuple(tuple(each) for each in exact.values() if len(each) > 1))
-    census = Census({case.id: Facts(8, 8, "grey", 8, {0: 60, 1: 4}, case.pixels or "") for case in cases})
+    census = Census({case.id: Facts(8, 8, "gray", 8, {0: 60, 1: 4}, case.pixels or "") for case in cases})
     dealt = [
         deal(manifest, census, copies, folds=3, test_fraction=test_fraction, seed=seed).manifest.cases for _ in range(2)
     ]

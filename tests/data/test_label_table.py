@@ -232,7 +232,7 @@ def test_masks_painted_in_colors(make_pairs: Pairs, write: Write) -> None:
         if at:  # one without color, which alone would pass for gray
             mask[2:6, 2:6], mask[8:12, 8:14] = (255, 0, 0), (0, 255, 0)
         write(root / "masks" / f"{stem}.png", mask)
-    with pytest.raises(DataError, match=r"painted in colours: #000000 \(216 px\), #00ff00 \(24 px\).*--labels"):
+    with pytest.raises(DataError, match=r"painted in colors: #000000 \(216 px\), #00ff00 \(24 px\).*--labels"):
         open_data(root)
     manifest, census = open_data(DataSource(root, labels="#ff0000=wall,#00ff00=lumen"))
     assert manifest.classes.names == ("background", "wall", "lumen")

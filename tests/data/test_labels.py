@@ -61,7 +61,7 @@ def test_ignored_pixels_without_a_class_are_fine_where_most_have_one() -> None:
 def test_jpeg_noise_is_thresholded_and_its_share_told() -> None:
     found = infer({0: 700, 1: 5, 3: 5, 130: 2, 253: 8, 255: 280})
     assert found.rule.threshold == 128
-    assert "2.00% grey" in found.rule.reason
+    assert "2.00% gray" in found.rule.reason
     assert found.classes.outputs == 1
 
 
@@ -74,7 +74,7 @@ def test_label_ids_become_classes_and_gaps_close() -> None:
     assert infer({0: 9, 65535: 1}).rule.values == {0: 0, 65535: 1}
 
 
-def test_evenly_spaced_grey_levels_are_classes() -> None:
+def test_evenly_spaced_gray_levels_are_classes() -> None:
     found = infer({0: 80, 128: 15, 255: 5})
     assert found.rule.values == {0: 0, 128: 1, 255: 2}
     assert found.classes.names == ("background", "label 128", "label 255")

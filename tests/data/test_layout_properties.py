@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from delineate.common.errors import DataError
 from delineate.common.paths import name_fault, too_long
 from delineate.data.core.naming import unique_names
-from delineate.data.layouts.discover import Match, discover, find_volumes, recognise
+from delineate.data.layouts.discover import Match, discover, find_volumes, recognize
 
 IMAGE_WORDS = ("images", "image", "imgs", "img", "Original", "input", "JPEGImages", "raw_images", "photos")
 MASK_WORDS = (
@@ -109,7 +109,7 @@ def test_a_lost_or_doubled_file_is_never_passed_over(
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.touch()
         with suppress(DataError):
-            match = recognise(Path(folder, "root"))
+            match = recognize(Path(folder, "root"))
     if match is None:
         return
     kept = {case.images[0]: case.masks for case in match.cases}

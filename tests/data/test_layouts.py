@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from delineate.common.errors import DataError
-from delineate.data.layouts.discover import discover, recognise
+from delineate.data.layouts.discover import discover, recognize
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_synonyms_and_mask_endings(touch: Touch) -> None:
 
 def test_extra_folders_and_hidden_files_are_left_alone(touch: Touch) -> None:
     root = touch("images/a.png", "images/.a.png", "images/Thumbs.db", "masks/a.png", "masks_2nd_observer/a.png")
-    match = recognise(root)
+    match = recognize(root)
     assert len(match.cases) == 1
     assert [finding.text for finding in match.findings] == [
         "masks_2nd_observer: a second observer's masks of 1 image, kept as a further rater's"
@@ -71,7 +71,7 @@ def test_lists_give_the_splits(touch: Touch) -> None:
     (root / "train.txt").write_text("\ufeffa\nimages/b.png\n\n# a remark\n", encoding="utf-8")
     (root / "valid.txt").write_text("c.png\r\n")
     (root / "test.txt").write_text("d\n")
-    match = recognise(root)
+    match = recognize(root)
     assert {case.id: case.split for case in match.cases} == {
         "a": "train",
         "b": "train",
@@ -216,7 +216,7 @@ def test_images_without_mask_and_the_reverse(touch: Touch) -> None:
     images, masks = [f"images/{number}.png" for number in range(9)], ["masks/0.png", "masks/x.png"]
     root = touch(*images, *masks)
     fails(root, r"8 of 9 images in .* without mask: 1, 2, 3, 4, 5 and 3 more; add their masks .*\(and 1 more fault")
-    texts = [finding.text for finding in recognise(root).findings]
+    texts = [finding.text for finding in recognize(root).findings]
     assert any(re.search(r"1 of 2 masks in .* without image: x", text) for text in texts)
 
 

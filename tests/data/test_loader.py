@@ -23,7 +23,7 @@ from delineate.data.loading.loader import Loader, NumpyBatch
 
 SPEC = InputSpec(size=(16, 24))
 BUSY = AugmentSettings(
-    flip_horizontal=0.5, warp=0.8, rotate=90, colour=0.8, brightness=0.2, hue=0.1, noise=0.3, dropout=0.3
+    flip_horizontal=0.5, warp=0.8, rotate=90, color=0.8, brightness=0.2, hue=0.1, noise=0.3, dropout=0.3
 )
 Make = Callable[..., Loader]
 
@@ -50,7 +50,7 @@ def make(cache: Cache) -> Make:
 
 def same(left: NumpyBatch, right: NumpyBatch) -> bool:
     return left.sample_id == right.sample_id and all(
-        np.array_equal(getattr(left, name), getattr(right, name)) for name in ("image", "mask", "labelled")
+        np.array_equal(getattr(left, name), getattr(right, name)) for name in ("image", "mask", "labeled")
     )
 
 
@@ -60,7 +60,7 @@ def test_batches_are_what_the_contract_says(make: Make) -> None:
     assert batch.image.flags.c_contiguous
     assert (batch.mask.shape, batch.mask.dtype) == ((4, 16, 24), np.uint8)
     assert 0 <= batch.image.min() <= batch.image.max() <= 1
-    assert batch.labelled.dtype == np.bool_
+    assert batch.labeled.dtype == np.bool_
 
 
 def test_any_range_of_steps_gives_the_same_batches(make: Make) -> None:
@@ -108,10 +108,10 @@ def test_once_is_plain_and_complete(make: Make, cache: Cache) -> None:
     assert np.array_equal(np.concatenate([batch.mask for batch in batches]), cache.masks)
 
 
-def test_unlabelled_samples_stay_unlabelled(make: Make) -> None:
+def test_unlabeled_samples_stay_unlabeled(make: Make) -> None:
     for batch in make().batches(0, 6):
         for place, name in enumerate(batch.sample_id):
-            assert batch.labelled[place] == (name != "c3")
+            assert batch.labeled[place] == (name != "c3")
             assert (batch.mask[place] == 255).all() == (name == "c3")
 
 
@@ -128,7 +128,7 @@ def test_sixteen_bits(intensity: Any) -> None:
         images,
         np.zeros((3, 8, 8), np.uint8),
     )
-    spec = InputSpec(size=(8, 8), channels="grey", intensity=intensity, source_bits=16)
+    spec = InputSpec(size=(8, 8), channels="gray", intensity=intensity, source_bits=16)
     (batch,) = Loader(cache, spec, AugmentSettings(flip_horizontal=1), batch_size=2, seed=0, shuffle=False).batches(
         0, 1
     )

@@ -36,7 +36,7 @@ def test_a_folder_becomes_a_split_and_hashed_manifest(make_pairs: Pairs) -> None
     )
     assert census.empty == {"s3"}
     assert census.sizes == {(16, 16): 10}
-    assert (census.bits, census.grey) == (8, False)
+    assert (census.bits, census.gray) == (8, False)
     assert census.values == {255: 9 * 24, 0: 10 * 256 - 9 * 24}
     assert seen[-1] == (10, 10)
 
@@ -203,7 +203,7 @@ def test_check_reports_everything_at_once(make_pairs: Pairs, write: Write) -> No
     assert "s5.png is empty" in texts
     assert "warning: 1 picture is in more than one split, pixel for pixel: s0 (train) = s9 (val)" in texts
     assert "warning: 8-bit (8) and 16-bit (1) images are mixed" in texts
-    assert "note: grey and colour images are mixed" in texts
+    assert "note: gray and color images are mixed" in texts
     assert dict(report.rows)["sizes"] == "all 16×16"
 
 

@@ -16,7 +16,7 @@ from delineate.data.doctor.fix import write_fixed
 from delineate.data.formats.archives import Address, as_pixels, read_plane
 from delineate.data.formats.images import decode_image, read_content
 from delineate.data.formats.registry import read_image, read_mask
-from delineate.data.layouts.discover import discover, recognise
+from delineate.data.layouts.discover import discover, recognize
 from delineate.data.loading.open import open_data
 from delineate.report.data import write_data_report
 
@@ -152,7 +152,7 @@ def test_signed_fractions_hold_for_the_whole_set(packed: Write) -> None:
     images = [pixels(12, 12, seed=1, low=-1), pixels(12, 12, seed=2)]
     for number, image in enumerate(images):
         root = packed(f"s{number}.npz", image, labels(12, 12))
-    match = recognise(root)
+    match = recognize(root)
     assert any(
         "from -1 to 1 in the 2 pictures looked at; read as 16-bit numbers, -1…1" in one.text for one in match.findings
     )
@@ -163,7 +163,7 @@ def test_signed_fractions_hold_for_the_whole_set(packed: Write) -> None:
 def test_bytes_stay_bytes(packed: Write) -> None:
     image = np.arange(144, dtype=np.uint8).reshape(12, 12)
     root = packed("a.npz", image, labels(12, 12))
-    case = recognise(root).cases[0]
+    case = recognize(root).cases[0]
     assert np.array_equal(read_image(root / case.images[0]), image)
     assert read_image(root / case.images[0]).dtype == np.uint8
 
@@ -214,7 +214,7 @@ def test_damaged_files_are_named(packed: Write) -> None:
     content = (root / "a.npz").read_bytes()
     (root / "a.npz").write_bytes(content[: len(content) // 2])
     (root / "b.npz").write_bytes(b"")
-    texts = [finding.text for finding in recognise(root).findings]
+    texts = [finding.text for finding in recognize(root).findings]
     assert any("a.npz is damaged or truncated" in text for text in texts)
     assert any("b.npz is empty" in text for text in texts)
     with pytest.raises(DataError, match=r"cannot read .*: No such file"):
@@ -253,14 +253,14 @@ def test_check_says_how_the_set_is_read(synapse: Path) -> None:
 def test_volumes_with_their_slices_last_are_suspected(packed: Write) -> None:
     volume = np.zeros((12, 12, 5), np.float32)
     warnings = [
-        one.text for one in recognise(packed("case1.npz", volume, volume)).findings if one.severity == "warning"
+        one.text for one in recognize(packed("case1.npz", volume, volume)).findings if one.severity == "warning"
     ]
     assert warnings[0] == "1 volume looks as if the last axis counted slices: case1.npz"
     assert "all 12 cases are called case1" in warnings[1], "slices of one volume are no groups to divide by"
 
 
 def test_the_page_shows_packed_pictures_and_those_without_masks(synapse: Path, packed: Write, tmp_path: Path) -> None:
-    packed("unlabelled/case0020_slice000.npz", pixels(12, 16, seed=99), None)
+    packed("unlabeled/case0020_slice000.npz", pixels(12, 16, seed=99), None)
     report = check(synapse)
     assert report.usable
     assert report.manifest is not None

@@ -26,7 +26,7 @@ from delineate.data.loading.patch_loader import PatchLoader, make_loader
 
 SPEC = InputSpec(size=(24, 32), fit="patch")
 SIZES = [(60, 40), (33, 90), (70, 71), (10, 12), (24, 32), (100, 20)]
-BUSY = AugmentSettings(flip_horizontal=0.5, warp=0.8, rotate=90, colour=0.8, brightness=0.2, hue=0.1, noise=0.3)
+BUSY = AugmentSettings(flip_horizontal=0.5, warp=0.8, rotate=90, color=0.8, brightness=0.2, hue=0.1, noise=0.3)
 Make = Callable[..., PatchLoader]
 
 
@@ -61,7 +61,7 @@ def make(manifest: Manifest, tmp_path: Path) -> Make:
 
 def same(left: NumpyBatch, right: NumpyBatch) -> bool:
     return left.sample_id == right.sample_id and all(
-        np.array_equal(getattr(left, name), getattr(right, name)) for name in ("image", "mask", "labelled")
+        np.array_equal(getattr(left, name), getattr(right, name)) for name in ("image", "mask", "labeled")
     )
 
 

@@ -84,12 +84,12 @@ def test_the_share_of_foreground_and_its_classes_are_as_asked() -> None:
     contents = Contents.of(NO_LIMITS, mask, 3)
     rng = np.random.default_rng(1)
     corners = [patches.draw(rng, mask, contents, (9, 9), 0.33) for _ in range(6000)]
-    centres = np.array([mask[top + 4, left + 4] for top, left in corners])
+    centers = np.array([mask[top + 4, left + 4] for top, left in corners])
     chance = (mask == 1).mean() * 0.67
-    assert (centres == 1).mean() == pytest.approx(0.165 + chance, abs=0.015)
-    assert (centres == 3).mean() == pytest.approx(0.165, abs=0.015)
-    assert not (centres == 2).any()
-    places = [corner[1] + 4 for corner, centre in zip(corners, centres, strict=True) if centre == 1]
+    assert (centers == 1).mean() == pytest.approx(0.165 + chance, abs=0.015)
+    assert (centers == 3).mean() == pytest.approx(0.165, abs=0.015)
+    assert not (centers == 2).any()
+    places = [corner[1] + 4 for corner, center in zip(corners, centers, strict=True) if center == 1]
     assert np.mean(places) == pytest.approx(199.5, abs=6), "every pixel of a class is as likely"
 
 

@@ -46,7 +46,7 @@ def by_percentiles(spec: InputSpec, image: Any) -> Any:
     width=st.integers(8, 120),
     size=st.tuples(st.integers(8, 64), st.integers(8, 64)),
     fit=st.sampled_from(["stretch", "letterbox"]),
-    channels=st.sampled_from(["grey", "rgb"]),
+    channels=st.sampled_from(["gray", "rgb"]),
 )
 @settings(max_examples=150, deadline=None)
 def test_percentiles_are_those_of_the_image(
@@ -63,7 +63,7 @@ def test_percentiles_are_those_of_the_image(
 def test_a_letterbox_without_padding_is_no_letterbox(dtype: Any) -> None:
     image = (blurred(3, 64, 64) / np.float64(65535) * np.iinfo(dtype).max).astype(dtype)
     plain, boxed = (
-        InputSpec(channels="grey", size=(32, 32), fit=fit, intensity="percentile") for fit in ("stretch", "letterbox")
+        InputSpec(channels="gray", size=(32, 32), fit=fit, intensity="percentile") for fit in ("stretch", "letterbox")
     )
     given, kept = (spec.to_unit(spec.working_pixels(image)) for spec in (plain, boxed))
     assert np.abs(given - kept).max() <= 0.51 / np.iinfo(dtype).max
@@ -71,7 +71,7 @@ def test_a_letterbox_without_padding_is_no_letterbox(dtype: Any) -> None:
 
 def test_models_of_the_first_release_go_on_as_they_learned() -> None:
     image = blurred(4, 128, 32)
-    new = InputSpec(channels="grey", size=(32, 32), fit="letterbox", intensity="percentile")
+    new = InputSpec(channels="gray", size=(32, 32), fit="letterbox", intensity="percentile")
     old = new.model_copy(update={"padding_counts": True})
     unit = inside(old, old.to_unit(old.working_pixels(image)), 128, 32)
     assert np.percentile(unit, 0.5) > 0.2  # the black bars were its darkest values
@@ -95,7 +95,7 @@ def test_training_sees_what_prediction_sees(tmp_path: Path, write: Any, fit: Fit
         mask[5:20, 5:15] = 255
         write(tmp_path / "set/masks" / f"{number}.png", mask)
     manifest, census = open_data(tmp_path / "set")
-    spec = InputSpec(channels="grey", size=(48, 48), fit=fit, source_bits=16, **rule)
+    spec = InputSpec(channels="gray", size=(48, 48), fit=fit, source_bits=16, **rule)
     samples = census.samples(manifest.cases, manifest.labels)
     cache = open_cache(manifest, samples, spec, Store.at(tmp_path / "cache"))
     batches = make_loader(cache, spec, None, batch_size=2, seed=0, workers=1).once()

@@ -97,4 +97,4 @@ def test_folds_are_not_divided_again(make_pairs: Callable[..., Path], tmp_path: 
     root, out = make_pairs([f"s{number}" for number in range(6)], size=8), tmp_path / "folds.json"
     CliRunner().invoke(data.app, ["split", str(root), "--folds", "2", "--out", str(out)], catch_exceptions=False)
     with pytest.raises(DataError, match="has folds"):
-        resplit(out, labelled=0.5)
+        resplit(out, labeled=0.5)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from delineate.common.errors import DataError
-from delineate.data.layouts.discover import discover, recognise
+from delineate.data.layouts.discover import discover, recognize
 from raw_sets import DRIVE, PAIRED, PER_CLASS, Names, spread
 
 
@@ -179,7 +179,7 @@ def test_what_is_not_used_is_named_in_every_layout(made: Made) -> None:
     for number, (names, _, _, _) in enumerate(PAIRED.values()):
         extra = [name.replace(name.split("/")[0], "sketches", 1) for name in ["sketches/odd.png"]]
         root = made([f"{number}/{name}" for name in [*names, *extra, "notes/readme.txt"]]) / str(number)
-        texts = [finding.text for finding in recognise(root).findings if "not used" in finding.text]
+        texts = [finding.text for finding in recognize(root).findings if "not used" in finding.text]
         assert any("notes" in text and "sketches" in text for text in texts), (names[0], texts)
 
 
@@ -187,7 +187,7 @@ def test_instance_maps_and_second_observers_are_told_as_such(made: Made) -> None
     root = made(
         [f"{folder}/{n}.png" for n in range(3) for folder in ("images", "masks", "instances", "gt", "observer2")]
     )
-    match = recognise(root)
+    match = recognize(root)
     assert match.cases[0].masks == ("masks/0.png",)
     assert match.cases[0].raters == (("observer2/0.png",),)
     texts = " | ".join(finding.text for finding in match.findings)
@@ -198,7 +198,7 @@ def test_instance_maps_and_second_observers_are_told_as_such(made: Made) -> None
 
 def test_pictures_beside_their_masks_of_the_same_stem(made: Made) -> None:
     """One without a partner is told, and the others are still pairs."""
-    found = recognise(made(spread("{0,1,2,3}.jpg", "{0,1,3}.png")))
+    found = recognize(made(spread("{0,1,2,3}.jpg", "{0,1,3}.png")))
     assert [case.id for case in found.cases] == ["0", "1", "3"]
     assert [finding.text.split(" in ")[0] for finding in found.findings] == ["1 of 4 images"]
 

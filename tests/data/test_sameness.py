@@ -11,7 +11,7 @@ import pytest
 
 from delineate.common.errors import DataError
 from delineate.data.doctor.check import check
-from delineate.data.layouts.discover import discover, recognise
+from delineate.data.layouts.discover import discover, recognize
 
 Write = Callable[[Path, Any], Path]
 SIZE = 48
@@ -33,7 +33,7 @@ def eyes(root: Path, write: Write, **folders: str) -> Path:
 
 def test_a_field_of_view_alone_is_a_warning(tmp_path: Path, write: Write) -> None:
     root = eyes(tmp_path, write, field="masks")
-    warnings = [str(finding) for finding in recognise(root).findings if finding.severity == "warning"]
+    warnings = [str(finding) for finding in recognize(root).findings if finding.severity == "warning"]
     assert warnings == [
         "the masks in masks are nearly the same in all cases; "
         "look whether they mark what is to be found, or a camera's field of view"
@@ -73,7 +73,7 @@ def test_names_that_are_equally_good_stop_before_a_pixel_is_read(
 )
 def test_masks_that_differ_are_taken_as_their_names_say(folders: dict[str, str], tmp_path: Path, write: Write) -> None:
     root = eyes(tmp_path, write, **folders)
-    match = recognise(root)
+    match = recognize(root)
     assert not [finding for finding in match.findings if finding.severity != "note"]
     assert match.cases[0].masks == (f"{folders['vessels']}/0.png",)
 
@@ -85,7 +85,7 @@ def test_pictures_in_another_folder_are_no_masks(suffix: str, tmp_path: Path, wr
     for number in range(6):
         image = np.random.default_rng(number).integers(0, 255, (SIZE, SIZE, 3), np.uint8)
         write(root / "enhanced" / f"{number}{suffix}", image)
-    assert [finding.severity for finding in recognise(root).findings] == ["note", "warning"]
+    assert [finding.severity for finding in recognize(root).findings] == ["note", "warning"]
 
 
 def test_jpeg_masks_in_another_folder_are_masks(tmp_path: Path, write: Write) -> None:

@@ -112,7 +112,7 @@ def test_own_values_are_those_of_the_file(make_volumes: Writer, tmp_path: Path, 
     assert own.image(one).dtype == np.float32
     assert np.array_equal(own.image(one), voxels)
     assert plain.image(one).dtype == np.uint8
-    spec = InputSpec(channels="grey", size=(30, 44), fit=fit, intensity="window", window_level=900, window_width=2000)
+    spec = InputSpec(channels="gray", size=(30, 44), fit=fit, intensity="window", window_level=900, window_width=2000)
     store = Store.at(tmp_path / "cache")
     cache = open_cache(own.manifest, own.samples, spec, store, axis=own.axis)
     at = own.samples.index(one)
@@ -121,7 +121,7 @@ def test_own_values_are_those_of_the_file(make_volumes: Writer, tmp_path: Path, 
     if fit == "patch":
         assert np.allclose(spec.to_unit(cache.image(at))[..., 0], np.clip((voxels + 100) / 2000, 0, 1), atol=1e-6)
     byte = open_cache(
-        own.manifest, own.samples, InputSpec(channels="grey", size=(30, 44), fit=fit), store, axis=own.axis
+        own.manifest, own.samples, InputSpec(channels="gray", size=(30, 44), fit=fit), store, axis=own.axis
     )
     assert byte.image(at).dtype == np.uint8, "another entry"
 

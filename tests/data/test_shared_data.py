@@ -69,7 +69,7 @@ def test_volumes_are_a_data_set_like_others(shared_data: Path, tmp_path: Path) -
 def test_jpeg_noised_masks(shared_data: Path) -> None:
     manifest, _ = open_data(shared_data / "IO-samples" / "kvasir_native")
     assert manifest.labels.threshold == 128
-    assert "grey pixels" in manifest.labels.reason
+    assert "gray pixels" in manifest.labels.reason
 
 
 def test_odd_tiffs(shared_data: Path) -> None:

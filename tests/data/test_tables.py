@@ -12,7 +12,7 @@ import pytest
 
 from delineate.common.errors import DataError
 from delineate.data.doctor.check import check
-from delineate.data.layouts.discover import recognise
+from delineate.data.layouts.discover import recognize
 from delineate.data.layouts.source import DataSource
 from delineate.data.layouts.tables import manifest_of_table
 from delineate.data.loading.open import open_data
@@ -122,16 +122,16 @@ def test_a_table_beside_folders_that_are_known_is_told(make_pairs: Callable[...,
     root = make_pairs(["a", "b"])
     rows = [f"images/{name}.png,masks/{name}.png" for name in "ab"]
     (root / "list.csv").write_text("\n".join(["image,mask", *rows]) + "\n")
-    assert [str(note).split("; ")[0] for note in recognise(root).findings] == [
+    assert [str(note).split("; ")[0] for note in recognize(root).findings] == [
         "list.csv lists images and masks, and is not used"
     ]
     (root / "list.csv").write_text("\n".join(["image,mask,split", *(f"{row},train" for row in rows)]) + "\n")
-    (told,) = recognise(root).findings
+    (told,) = recognize(root).findings
     assert told.severity == "warning"
     assert "with a split for each" in told.text
     assert "list.csv in place of the folder" in told.mend
     (root / "list.csv").write_text("case,group\na,1\n")
-    assert recognise(root).findings == []
+    assert recognize(root).findings == []
 
 
 def test_sources_take_paths_and_text(tmp_path: Path) -> None:

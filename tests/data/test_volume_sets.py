@@ -136,7 +136,7 @@ def test_layouts_of_other_tools_are_read(sound: Path, tmp_path: Path) -> None:
 
 def test_a_plan_is_made_from_slices(sound: Path, tmp_path: Path) -> None:
     manifest, census = open_data(sound, cache_folder=tmp_path / "cache")
-    found = take_fingerprint(manifest, census, InputSpec(channels="grey", axis=2))
+    found = take_fingerprint(manifest, census, InputSpec(channels="gray", axis=2))
     assert (found.cases, found.sampled, found.median_size, found.spacing) == (6, 24, (48, 48), (5.0, 1.0, 1.0))
     pixels = sum(one.pixels.get(2, 0) for one in census.samples(manifest.split("train"), manifest.labels))
     assert found.class_share[2] == pytest.approx(pixels / (24 * 48 * 48), abs=1e-5)
@@ -156,7 +156,7 @@ def test_folds_and_labeled_shares_keep_volumes_whole(sound: Path, tmp_path: Path
     assert sorted(case.fold for case in dealt.cases if case.fold is not None) == [0, 0, 0, 1, 1, 1]
     dealt.save(tmp_path / "folds.json")
     assert len(open_data(tmp_path / "folds.json", fold=1, cache_folder=tmp_path / "cache")[0].split("val")) == 3
-    shared = resplit(DataSource(sound), labelled=0.5).manifest
+    shared = resplit(DataSource(sound), labeled=0.5).manifest
     shared.save(tmp_path / "few.json")
     manifest, census = open_data(tmp_path / "few.json", cache_folder=tmp_path / "cache")
     bare = [case for case in manifest.split("train") if not case.masks]

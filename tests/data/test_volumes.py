@@ -76,11 +76,11 @@ def test_one_frame_counts_as_none_and_many_are_refused(tmp_path: Path):
         read_geometry(flat)
 
 
-def test_lengths_in_metres_become_millimetres(tmp_path: Path):
-    def metres(header: Any) -> None:
+def test_lengths_in_metres_become_millimeters(tmp_path: Path):
+    def meters(header: Any) -> None:
         header["xyzt_units"] = 1
 
-    path = save(tmp_path / "x.nii", LABELS.astype(np.uint8), affine=np.diag([0.002, 0.003, 0.004, 1]), edit=metres)
+    path = save(tmp_path / "x.nii", LABELS.astype(np.uint8), affine=np.diag([0.002, 0.003, 0.004, 1]), edit=meters)
     assert read_geometry(path).spacing == pytest.approx((2, 3, 4))
     assert read_geometry(path).to_ras()[2, 2] == pytest.approx(4)
 
@@ -165,7 +165,7 @@ def test_the_extra_is_named_where_nibabel_is_missing(tmp_path: Path, monkeypatch
         read_mask(path)
 
 
-def test_geometry_is_compared_in_millimetres(tmp_path: Path):
+def test_geometry_is_compared_in_millimeters(tmp_path: Path):
     here = save(tmp_path / "a.nii.gz", LABELS.astype(np.uint8))
     moved = np.diag([2.0, 3, 4, 1])
     moved[0, 3] = 0.02

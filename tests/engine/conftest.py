@@ -24,7 +24,7 @@ SMALL = [
 
 @pytest.fixture(scope="session")
 def discs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """20 grey images of a bright disc on noise, with masks; no lists, so the split is seeded."""
+    """20 gray images of a bright disc on noise, with masks; no lists, so the split is seeded."""
     folder = tmp_path_factory.mktemp("discs")
     for name in ("images", "masks"):
         (folder / name).mkdir()

@@ -117,7 +117,7 @@ def test_a_state_that_an_earlier_version_wrote(tmp_path: Path) -> None:
     folder = tmp_path / "1-00000003"
     folder.mkdir()
     save_file({"weight": torch.ones(3)}, folder / "model.safetensors")
-    save_file({"optimiser.main.0.exp_avg": torch.ones(3)}, folder / "training.safetensors")
+    save_file({"optimizer.main.0.exp_avg": torch.ones(3)}, folder / "training.safetensors")
     save_file({"weight": torch.zeros(3)}, tmp_path / "best-train.safetensors")
     progress = {"stage": 1, "step": 3, "best_dice": 0.5, "best_step": 2, "waited": 1, "seconds": 9.0, "images_seen": 12}
     content = {"format": 1, "progress": progress | {"finished": False}, "values": {"summed": 1}}

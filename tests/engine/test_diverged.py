@@ -27,7 +27,7 @@ from delineate.engine.run import train
 from delineate.methods.unet.network import UNet
 
 Maker = Callable[..., TrainRequest]
-SGD = ["engine.optimiser=sgd", "engine.schedule=constant"]
+SGD = ["engine.optimizer=sgd", "engine.schedule=constant"]
 
 
 def all_finite(folder: Path) -> bool:
@@ -188,13 +188,13 @@ def test_validations_that_are_not_finite_are_not_kept_and_training_goes_on(
 @pytest.mark.parametrize("overflow", [False, True])
 @pytest.mark.parametrize("kind", ["adamw", "sgd"])
 def test_clipping_leaves_an_overflow_in_float16_to_the_scaler(overflow: bool, kind: str) -> None:
-    """Such a step is skipped and the scale falls, whatever the optimiser; other steps are taken."""
+    """Such a step is skipped and the scale falls, whatever the optimizer; other steps are taken."""
     scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
     fabric = Fabric(accelerator="cpu", devices=1, plugins=MixedPrecision("16-mixed", "cpu", scaler=scaler))
     module = torch.nn.Linear(4, 1)
     makers = {"adamw": lambda p: torch.optim.AdamW(p, fused=True), "sgd": lambda p: torch.optim.SGD(p, lr=0.1)}
     raw = makers[kind](module.parameters())
-    wrapped, optimiser = fabric.setup(module, raw)
+    wrapped, optimizer = fabric.setup(module, raw)
     before = module.weight.detach().clone()
     fabric.backward(wrapped(torch.ones(2, 4)).float().mean())
     if overflow:
@@ -202,7 +202,7 @@ def test_clipping_leaves_an_overflow_in_float16_to_the_scaler(overflow: bool, ki
     stage = StageRun.__new__(StageRun)
     stage.run = type("Run", (), {"fabric": fabric})  # type: ignore[assignment]
     stage._clip(raw, 1.0, None)  # type: ignore[arg-type]
-    optimiser.step()
+    optimizer.step()
     assert torch.isfinite(module.weight).all()
     assert torch.equal(module.weight.detach(), before) == overflow
     assert scaler.get_scale() == (512 if overflow else 1024)

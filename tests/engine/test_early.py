@@ -1,4 +1,4 @@
-"""Misspelt words are refused before anything heavy is loaded, and nothing else is."""
+"""Misspelled words are refused before anything heavy is loaded, and nothing else is."""
 
 from __future__ import annotations
 

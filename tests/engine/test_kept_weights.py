@@ -18,7 +18,7 @@ from delineate.engine.run import train
 from delineate.evaluation.cases import score_case
 from delineate.evaluation.caveats import caveats, headline_dice, headline_words
 from delineate.evaluation.scores_file import ScoresFile
-from delineate.evaluation.summary import summarise
+from delineate.evaluation.summary import summarize
 from delineate.methods.unet.network import UNet
 from delineate.report.run import write_run_report
 
@@ -164,20 +164,20 @@ def test_caveats_of_several_classes() -> None:
     table = ClassTable(names=("background", "a", "b", "c"))
 
     def about(prediction: np.ndarray) -> Any:
-        return summarise(score_case("x", prediction, square(1, 2), table))
+        return summarize(score_case("x", prediction, square(1, 2), table))
 
     assert caveats(about(square(1, 2))) == ["1 class is in no validation case and not judged: c."]
     assert caveats(about(square(1)))[0] == "The network never marks b, although validation cases have it."
     assert "marks no class that it has in the only validation case" in caveats(about(square(3)))[0]
     assert headline_dice(about(square(1, 2))) == 1
-    assert headline_words(summarise([])) == "no case could be scored"
-    assert headline_dice(summarise([])) is None
+    assert headline_words(summarize([])) == "no case could be scored"
+    assert headline_dice(summarize([])) is None
 
 
 def test_a_prediction_beside_the_reference_is_not_found() -> None:
     (row,) = score_case("x", square(0, 1), square(1), BINARY)
     assert (row.outcome, row.scores["dice"]) == ("not_touched", 0)
-    assert caveats(summarise([row])) == [], "it marks something, which the outcomes tell"
+    assert caveats(summarize([row])) == [], "it marks something, which the outcomes tell"
 
 
 def test_states_of_earlier_versions_load(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from delineate.common.errors import RecipeError
-from delineate.engine.optim import check_scales, make_optimiser, set_learning_rate
+from delineate.engine.optim import check_scales, make_optimizer, set_learning_rate
 from delineate.engine.recipe import StageSettings
 from delineate.engine.schedules import Plateau, learning_rate_factor
 from delineate.methods.contract import Stage
@@ -24,11 +24,11 @@ def factor(step: int, total: int, **settings: object) -> float:
 
 @pytest.mark.parametrize("total", [7, 50, 333])
 def test_one_cycle_equals_torch(total: int) -> None:
-    optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    peer = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=1.0, total_steps=total, cycle_momentum=False)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    peer = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1.0, total_steps=total, cycle_momentum=False)
     for step in range(total):
-        assert factor(step, total, schedule="one-cycle") == pytest.approx(optimiser.param_groups[0]["lr"], abs=1e-9)
-        optimiser.step()
+        assert factor(step, total, schedule="one-cycle") == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-9)
+        optimizer.step()
         if step + 1 < total:
             peer.step()
 
@@ -53,12 +53,12 @@ def test_closed_forms() -> None:
 
 @pytest.mark.parametrize("every", [1, 10, 33])
 def test_step_equals_torch(every: int) -> None:
-    optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
-    peer = torch.optim.lr_scheduler.StepLR(optimiser, every, gamma=0.9)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    peer = torch.optim.lr_scheduler.StepLR(optimizer, every, gamma=0.9)
     for step in range(100):
         found = factor(step, 100, schedule="step", step_every=every, step_factor=0.9)
-        assert found == pytest.approx(optimiser.param_groups[0]["lr"])
-        optimiser.step()
+        assert found == pytest.approx(optimizer.param_groups[0]["lr"])
+        optimizer.step()
         peer.step()
     assert factor(14, 100, schedule="step", warmup=0.1, step_every=5, step_factor=0.5) == 1.0
     assert factor(15, 100, schedule="step", warmup=0.1, step_every=5, step_factor=0.5) == 0.5
@@ -82,9 +82,9 @@ def test_groups_scale_the_encoder_and_spare_biases() -> None:
     method = build("unet", options={"encoder": {"name": "resnet18"}})
     strategy = strategies.build("supervised", method)
     (update,) = strategy.updates(Stage("train"))
-    optimiser = make_optimiser(strategy, update, StageSettings(lr=1.0, lr_scale={"encoder": 0.1}, weight_decay=0.5))
-    set_learning_rate(optimiser, 2.0)
-    rates = {id(p): (g["lr"], g["weight_decay"]) for g in optimiser.param_groups for p in g["params"]}
+    optimizer = make_optimizer(strategy, update, StageSettings(lr=1.0, lr_scale={"encoder": 0.1}, weight_decay=0.5))
+    set_learning_rate(optimizer, 2.0)
+    rates = {id(p): (g["lr"], g["weight_decay"]) for g in optimizer.param_groups for p in g["params"]}
     for name, parameter in method.named_parameters():
         lr, decay = rates.pop(id(parameter))
         assert lr == pytest.approx(0.2 if name.startswith("encoder.") else 2.0)

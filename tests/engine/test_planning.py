@@ -50,7 +50,7 @@ def test_the_plan_is_in_the_recipe_and_readable(planned: Maker, recorder: Any) -
     out = planned().out
     recipe, plan = Recipe.load(out / "recipe.yaml"), json.loads((out / "plan.json").read_text())
     assert recipe.input.size == (48, 40)
-    assert recipe.input.channels == "grey"
+    assert recipe.input.channels == "gray"
     assert recipe.method.keys() == {"widths", "blocks", "mean", "std"}
     assert plan["recipe"]["method"] == recipe.method
     assert plan["recipe"]["engine"]["batch_size"] == recipe.engine.batch_size == 2

@@ -52,7 +52,7 @@ class Plain(DenseMethod):
 
 
 class Judged(Plain):
-    """Two stages; in the second a critic with an optimiser of its own learns to tell predictions from masks."""
+    """Two stages; in the second a critic with an optimizer of its own learns to tell predictions from masks."""
 
     info = MethodInfo(name="judged", title="Judged", paper="none", year=2026, min_size=8)
 
@@ -64,19 +64,19 @@ class Judged(Plain):
         net = Update("net", ("body",), "deceive")
         return Stage("warm", 0.4, (Update("net", ("body",)),)), Stage("both", 0.6, (net, Update("critic", ("critic",), "judge")))
 
-    def judgement(self, masks, real):
+    def judgment(self, masks, real):
         wanted = torch.full_like(found := self.critic(masks), real)
         return nn.functional.binary_cross_entropy_with_logits(found, wanted)
 
     def deceive(self, batch, ctx):
         logits = self(batch["image"])
-        return {"bce": bce(logits, batch["mask"]), "deceive": 0.1 * self.judgement(logits.sigmoid(), 1.0)}
+        return {"bce": bce(logits, batch["mask"]), "deceive": 0.1 * self.judgment(logits.sigmoid(), 1.0)}
 
     def judge(self, batch, ctx):
         with torch.no_grad():
             made = self(batch["image"]).sigmoid()
         real = (batch["mask"] == 1).float()[:, None]
-        return {"made": self.judgement(made, 0.0), "real": self.judgement(real, 1.0)}
+        return {"made": self.judgment(made, 0.0), "real": self.judgment(real, 1.0)}
 
 
 class Poisoned(Plain):
@@ -90,7 +90,7 @@ class Poisoned(Plain):
 '''
 NAMES = ("plain", "judged", "poisoned")
 RECIPE = (
-    "tiny: {input: {size: 32}, augment: {flip_horizontal: 0.5}, engine: {batch_size: 4, steps: 10, optimiser: adamw}}\n"
+    "tiny: {input: {size: 32}, augment: {flip_horizontal: 0.5}, engine: {batch_size: 4, steps: 10, optimizer: adamw}}\n"
 )
 
 
@@ -149,7 +149,7 @@ STRATEGIES = {
 @pytest.mark.slow
 @pytest.mark.parametrize(("method", "strategy"), [("judged", "supervised"), *(("plain", name) for name in STRATEGIES)])
 def test_two_processes_equal_one(method: str, strategy: str, start: Start, tmp_path: Path) -> None:
-    """`judged`, and the strategy of the how-to: each step has two optimisers, whose parameters take turns in being trained."""
+    """`judged`, and the strategy of the how-to: each step has two optimizers, whose parameters take turns in being trained."""
     words = [word for setting in STRATEGIES[strategy] for word in ("--set", setting)]
     weights = []
     for devices in (1, 2):

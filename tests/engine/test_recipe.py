@@ -47,7 +47,7 @@ def test_stage_overrides() -> None:
         ("engine.batch_size=0", "greater than or equal to 1"),
         ("engine.batch_size", "section.key=value"),
         ("=3", "section.key=value"),
-        ("engine.optimiser=adamx", "adamw"),
+        ("engine.optimizer=adamx", "adamw"),
         ("augment.rotat=3", "did you mean 'rotate'"),
     ],
 )

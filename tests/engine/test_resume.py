@@ -52,8 +52,8 @@ def killer(at: int, signal_number: int | None = None) -> Callable[[int], None]:
 
 
 VARIANTS = {
-    "adamw": ["engine.optimiser=adamw"],
-    "sgd-ema-accumulate": ["engine.optimiser=sgd", "engine.lr=0.01", "strategy.ema=0.9", "engine.accumulate=2"],
+    "adamw": ["engine.optimizer=adamw"],
+    "sgd-ema-accumulate": ["engine.optimizer=sgd", "engine.lr=0.01", "strategy.ema=0.9", "engine.accumulate=2"],
     "bf16": ["engine.precision=bf16"],
     "plateau-clip": ["engine.schedule=plateau", "engine.plateau_patience=1", "engine.clip_norm=1.0"],
 }
@@ -140,7 +140,7 @@ def test_damaged_state(request_for: Maker, recorder: Any) -> None:
         train(request_for(resume=True), recorder())
 
 
-@pytest.mark.parametrize("lacking", ["plateau", "optimiser.main"])
+@pytest.mark.parametrize("lacking", ["plateau", "optimizer.main"])
 def test_a_state_that_lacks_what_this_version_needs(lacking: str, request_for: Maker, recorder: Any) -> None:
     with pytest.raises(Killed):
         train(request_for(), recorder(killer(2)))

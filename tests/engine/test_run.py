@@ -29,7 +29,7 @@ def test_a_run_leaves_all_that_is_promised(request_for: Maker, recorder: Any) ->
     result = train(request, recorder())
     run = request.out
     assert json.loads((run / "run.json").read_text())["status"] == "finished"
-    assert Recipe.load(run / "recipe.yaml").input.channels == "grey"
+    assert Recipe.load(run / "recipe.yaml").input.channels == "gray"
     assert not (run / "steps").exists()
     manifest = Manifest.load(run / "manifest.json")
     assert [len(manifest.split(name)) for name in ("train", "val", "test")] == [16, 2, 2]
@@ -66,7 +66,7 @@ def test_early_stopping(request_for: Maker, recorder: Any) -> None:
 
 
 def test_a_loss_that_is_not_finite_stops_with_the_samples(request_for: Maker, recorder: Any) -> None:
-    settings = ["engine.optimiser=sgd", "engine.schedule=constant", "engine.lr=1e30"]
+    settings = ["engine.optimizer=sgd", "engine.schedule=constant", "engine.lr=1e30"]
     with pytest.raises(TrainingError, match=r"not finite at step \d+ of stage 'train'.*case\d\d, case\d\d"):
         train(request_for(settings=settings), recorder())
 
@@ -168,7 +168,7 @@ def test_training_memory_grows_with_the_batch() -> None:
 
 
 def test_recomputation_gives_the_same_first_loss(request_for: Maker, recorder: Any) -> None:
-    settings = ["engine.lr=1e-12", "engine.optimiser=sgd"]
+    settings = ["engine.lr=1e-12", "engine.optimizer=sgd"]
     losses = []
     for name, extra in (("plain", []), ("recomputed", ["engine.activation_checkpointing=true"])):
         train(request_for(name, steps=4, settings=[*settings, *extra]), recorder())

@@ -29,9 +29,9 @@ def partly(discs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The discs, 8 of them without masks."""
     folder = tmp_path_factory.mktemp("partly") / "discs"
     shutil.copytree(discs, folder)
-    (folder / "unlabelled").mkdir()
+    (folder / "unlabeled").mkdir()
     for index in range(8):
-        shutil.move(folder / "images" / f"case{index:02d}.png", folder / "unlabelled")
+        shutil.move(folder / "images" / f"case{index:02d}.png", folder / "unlabeled")
         (folder / "masks" / f"case{index:02d}.png").unlink()
     return folder
 

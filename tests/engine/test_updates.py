@@ -12,7 +12,7 @@ from lightning.fabric.plugins import MixedPrecision
 from torch import nn
 
 from delineate.common.errors import RecipeError
-from delineate.engine.optim import base_rate, make_optimiser
+from delineate.engine.optim import base_rate, make_optimizer
 from delineate.engine.optimizers import OPTIMIZERS, Optimizer
 from delineate.engine.recipe import StageSettings
 from delineate.engine.schedules import SCHEDULES
@@ -46,7 +46,7 @@ def judged() -> Strategy:
 
 
 def test_an_update_has_an_optimizer_of_its_own(judged: Strategy) -> None:
-    main, critic = (make_optimiser(judged, update, SETTINGS) for update in judged.updates(STAGE))
+    main, critic = (make_optimizer(judged, update, SETTINGS) for update in judged.updates(STAGE))
     assert isinstance(main, torch.optim.AdamW)
     assert type(critic) is torch.optim.Adam
     assert {group["lr"] for group in main.param_groups} == {0.1}
@@ -88,12 +88,12 @@ def test_the_schedule_moves_both_rates(judged: Strategy) -> None:
 def test_faulty_updates(change: dict[str, object], line: str, judged: Strategy) -> None:
     critic = replace(judged.updates(STAGE)[1], **change)  # type: ignore[arg-type]
     with pytest.raises(RecipeError, match=line):
-        make_optimiser(judged, critic, SETTINGS)
+        make_optimizer(judged, critic, SETTINGS)
 
 
 def test_tables_and_recipe_name_the_same() -> None:
     fields = StageSettings.model_fields
-    assert get_args(fields["optimiser"].annotation) == tuple(OPTIMIZERS)
+    assert get_args(fields["optimizer"].annotation) == tuple(OPTIMIZERS)
     assert get_args(fields["schedule"].annotation) == tuple(SCHEDULES)
 
 
@@ -101,11 +101,11 @@ def test_tables_and_recipe_name_the_same() -> None:
 def test_each_optimizer_keeps_what_its_row_says(name: str) -> None:
     row: Optimizer = OPTIMIZERS[name]
     parameter = nn.Parameter(torch.ones(3, 4))
-    optimiser = row.kind([parameter], lr=0.1, **row.arguments(0.9, None))
+    optimizer = row.kind([parameter], lr=0.1, **row.arguments(0.9, None))
     parameter.grad = torch.ones(3, 4)
-    optimiser.step()
+    optimizer.step()
     kept = [
-        value for value in optimiser.state[parameter].values() if isinstance(value, torch.Tensor) and value.dim() > 0
+        value for value in optimizer.state[parameter].values() if isinstance(value, torch.Tensor) and value.dim() > 0
     ]
     assert len(kept) == row.state_tensors
 
@@ -120,7 +120,7 @@ def test_an_overflow_in_float16_holds_back_its_own_optimizer_alone(judged: Strat
         fabric.backward(sum(p.float().square().sum() for p in judged.parameters() if p.requires_grad))
         if update.name == "critic":
             judged.critic.weight.grad.mul_(torch.inf)  # type: ignore[union-attr, operator]
-        updates.optimiser(update).step()
+        updates.optimizer(update).step()
     moved = {name.split(".")[0] for name, value in judged.named_parameters() if not value.equal(before[name])}
     assert moved == {"method"}
     assert scaler.get_scale() == 512

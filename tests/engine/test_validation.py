@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from delineate.engine.selection import Best, CaseCounts, Judgement, is_better, judge
+from delineate.engine.selection import Best, CaseCounts, Judgment, is_better, judge
 from delineate.engine.validation import ValidationJob, count_cases, validate
 from delineate.methods.contract import Context
 
@@ -110,15 +110,15 @@ DICE = st.sampled_from([0.0, 0.5, 0.7])
 def test_ties_are_broken_by_the_loss_then_by_time(seen: list[tuple[float, float]]) -> None:
     best, chosen = None, -1
     for at, (dice, loss) in enumerate(seen):
-        if is_better(Judgement(dice, "pooled", 1, 1, 1), loss, best):
+        if is_better(Judgment(dice, "pooled", 1, 1, 1), loss, best):
             best, chosen = Best(dice, loss, "pooled"), at
     assert chosen == min(range(len(seen)), key=lambda at: (-seen[at][0], seen[at][1], at))
 
 
 def test_a_best_of_an_earlier_version_gives_way_where_it_was_measured_otherwise() -> None:
     old = Best(0.684, None)
-    assert is_better(Judgement(0.1, "pooled", 1, 1, 1), 9, old)
-    assert not is_better(Judgement(0.684, "cases", 1, 1, 1), 0, old), "no loss is known to break the tie by"
+    assert is_better(Judgment(0.1, "pooled", 1, 1, 1), 9, old)
+    assert not is_better(Judgment(0.684, "cases", 1, 1, 1), 0, old), "no loss is known to break the tie by"
 
 
 @pytest.mark.parametrize(("bad", "words"), [("term", "terms: loss"), ("logits", "logits of b")])

@@ -13,7 +13,7 @@ from delineate.evaluation.cases import Row, score_case
 from delineate.evaluation.metrics.registry import resolve
 from delineate.evaluation.predictions import PredictedFile, PredictionList
 from delineate.evaluation.scores_file import Origin, write_scores
-from delineate.evaluation.summary import summarise
+from delineate.evaluation.summary import summarize
 from delineate.evaluation.training import Training
 
 SIZE = 24
@@ -57,5 +57,5 @@ def evaluation(
     folder.mkdir(parents=True)
     made = origin or Origin(**{"split": "test", **origin_of})  # type: ignore[arg-type]
     extra = {} if training is None else {"training": training.to_json()}
-    write_scores(folder, rows, summarise(rows, metrics), made, extra)
+    write_scores(folder, rows, summarize(rows, metrics), made, extra)
     return folder

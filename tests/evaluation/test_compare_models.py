@@ -66,7 +66,7 @@ def test_a_rightly_empty_mask_is_no_worse_than_an_invention(tmp_path: Path):
     from delineate.evaluation.cases import score_case
     from delineate.evaluation.metrics.registry import resolve
     from delineate.evaluation.scores_file import write_scores
-    from delineate.evaluation.summary import summarise
+    from delineate.evaluation.summary import summarize
 
     metrics, nothing = resolve(("dice", "hd95_pooled")), square(0, 0)
     folders = []
@@ -74,7 +74,7 @@ def test_a_rightly_empty_mask_is_no_worse_than_an_invention(tmp_path: Path):
         rows = score_case("empty", invented > 0, nothing, ClassTable(), metrics=metrics)
         rows += score_case("both", nothing, nothing, ClassTable(), metrics=metrics)
         (tmp_path / name).mkdir()
-        write_scores(tmp_path / name, rows, summarise(rows, metrics), Origin())
+        write_scores(tmp_path / name, rows, summarize(rows, metrics), Origin())
         folders.append(str(tmp_path / name))
     hd95 = compare_models(open_models(folders)).metrics[1]
     assert hd95.values["right"] == pytest.approx([0, np.nan], nan_ok=True)
@@ -159,13 +159,13 @@ def test_wrong_folders_and_metrics(pair: list[str], tmp_path: Path):
 
 def test_pooled_protocols_have_no_cases_to_compare(tmp_path: Path):
     from delineate.evaluation.scores_file import write_scores
-    from delineate.evaluation.summary import summarise
+    from delineate.evaluation.summary import summarize
 
     rows = ScoresFile.read(evaluation(tmp_path / "a", GOOD)).rows
     folders = []
     for name in ("b", "c"):
         (tmp_path / name).mkdir()
-        write_scores(tmp_path / name, rows, summarise(rows, ()), Origin(protocol="vmunet-pooled"))
+        write_scores(tmp_path / name, rows, summarize(rows, ()), Origin(protocol="vmunet-pooled"))
         folders.append(str(tmp_path / name))
     with pytest.raises(DataError, match="keeps no scores of cases"):
         compare_models(open_models(folders))

@@ -14,7 +14,7 @@ from delineate.evaluation.cases import score_case
 from delineate.evaluation.comparison import compare_models
 from delineate.evaluation.models import open_models
 from delineate.evaluation.scores_file import JSON_NAME, Origin, ScoresFile, write_scores
-from delineate.evaluation.summary import headline_column, summarise
+from delineate.evaluation.summary import headline_column, summarize
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def half_empty(folder: Path, *, strays: int, old: bool = False) -> str:
             reference, moved = square(0, 0) > 0, moved & (at - 8 < strays)
         rows += score_case(f"c{at:02d}", moved, reference, ClassTable())
     folder.mkdir()
-    write_scores(folder, rows, summarise(rows), Origin(split="test", references_sha256=None if old else "same"))
+    write_scores(folder, rows, summarize(rows), Origin(split="test", references_sha256=None if old else "same"))
     if old:
         path = folder / JSON_NAME
         path.write_text(json.dumps({**json.loads(path.read_text()), "headline": "all"}))

@@ -216,7 +216,7 @@ def test_masks_painted_in_colors(tmp_path: Path) -> None:
     colors = np.array([[0, 0, 0], [255, 0, 0], [0, 255, 0]], np.uint8)
     save(tmp_path / "r", a=colors[picture(1, 2)], b=colors[picture()])
     save(tmp_path / "p", a=picture(1, 2), b=picture())
-    with pytest.raises(DataError, match="painted in colours"):
+    with pytest.raises(DataError, match="painted in colors"):
         evaluate_folders(tmp_path / "p", tmp_path / "r", DICE)
     source = DataSource(tmp_path / "r", labels="#ff0000=wall,#00ff00=lumen")
     assert evaluate_folders(tmp_path / "p", source, DICE).headline() == 1

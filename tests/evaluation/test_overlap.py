@@ -14,7 +14,7 @@ from delineate.data.core.manifest import ClassTable
 from delineate.evaluation.cases import score_case
 from delineate.evaluation.metrics.registry import resolve
 from delineate.evaluation.overlap import SCORES, confusion, counts
-from delineate.evaluation.summary import summarise
+from delineate.evaluation.summary import summarize
 
 BINARY = ClassTable()
 FOUR = ClassTable(names=("background", "a", "b", "c"))
@@ -100,7 +100,7 @@ def test_table_of_one_class():
         *score_case("false", mask("1000"), mask("0000"), BINARY),
         *score_case("empty", mask("0000"), mask("0000"), BINARY),
     ]
-    summary = summarise(rows)
+    summary = summarize(rows)
     dice = summary.classes["foreground"]["dice"]
     assert (dice["all"].mean, dice["all"].n) == (pytest.approx((2 / 3 + 0 + 0 + 0 + 1) / 5), 5)
     assert (dice["present"].mean, dice["present"].n) == (pytest.approx((2 / 3 + 0 + 0) / 3), 3)
@@ -119,7 +119,7 @@ def test_found_is_when_the_masks_share_a_pixel(pairs):
         assert row.present == (row.tp + row.fn > 0)
         assert (row.outcome == "not_touched") == (row.tp == 0 and row.fp > 0 and row.fn > 0)
         assert row.both == (row.tp + row.fn > 0 and row.tp + row.fp > 0)
-    summary = summarise(rows)
+    summary = summarize(rows)
     for name, seen in summary.outcomes.items():
         assert seen.found == sum(row.found for row in rows if row.name == name)
         assert sum(vars(seen).values()) == len(pairs)
@@ -131,12 +131,12 @@ def test_empty_cases_do_not_move_the_headline(marked, empties):
     full, nothing = mask("1100"), mask("0000")
     rows = [row for at, hit in enumerate(marked) for row in score_case(f"{at}", full * hit, full, BINARY)]
     more = [row for at in range(empties) for row in score_case(f"empty{at}", nothing, nothing, BINARY)]
-    assert summarise(rows + more).headline() == summarise(rows).headline() == np.mean(marked)
+    assert summarize(rows + more).headline() == summarize(rows).headline() == np.mean(marked)
 
 
 def test_without_any_reference_false_positives_are_the_headline():
     rows = [*score_case("a", mask("0000"), mask("0000"), BINARY), *score_case("b", mask("1000"), mask("0000"), BINARY)]
-    assert (summarise(rows).headline_column, summarise(rows).headline()) == ("all", 0.5)
+    assert (summarize(rows).headline_column, summarize(rows).headline()) == ("all", 0.5)
 
 
 def test_table_of_several_classes():
@@ -144,7 +144,7 @@ def test_table_of_several_classes():
         *score_case("x", mask("1120"), mask("1122"), FOUR),
         *score_case("y", mask("1000"), mask("1000"), FOUR),
     ]
-    summary = summarise(rows)
+    summary = summarize(rows)
     assert summary.headline_column == "present"
     assert summary.classes["c"]["dice"]["all"].mean == 1
     assert summary.classes["c"]["dice"]["present"].mean is None
@@ -164,13 +164,13 @@ def test_no_interval_leaves_the_range_of_its_metric():
     rows = []
     for at in range(8):
         rows += score_case(f"c{at}", away if at == 0 else near, near, BINARY, metrics=metrics)
-    interval = summarise(rows, metrics).macro["hd95_pooled"]["penalised"]
+    interval = summarize(rows, metrics).macro["hd95_pooled"]["penalised"]
     assert interval.low == 0
     assert interval.high == 50, "of 30×40 pixels"
 
 
 def test_nothing_to_quote_is_not_a_number():
-    summary = summarise(score_case("x", mask("00"), mask("00"), FOUR))
+    summary = summarize(score_case("x", mask("00"), mask("00"), FOUR))
     assert math.isnan(summary.headline())
     with pytest.raises(KeyError):
         summary.headline("hausdorff")

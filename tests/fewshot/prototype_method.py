@@ -1,4 +1,4 @@
-"""The smallest few-shot method that there can be: a pixel is foreground where its colour is nearer to the support's foreground."""
+"""The smallest few-shot method that there can be: a pixel is foreground where its color is nearer to the support's foreground."""
 
 from __future__ import annotations
 

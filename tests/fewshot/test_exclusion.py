@@ -14,7 +14,7 @@ from delineate.data.loading.samples import SampleSet, open_samples
 from delineate.fewshot.exclusion import allowed, excluded
 
 Writer = Callable[..., Path]
-LABELLED = Case(id="one", images=("one.png",), masks=("one.png",))
+LABELED = Case(id="one", images=("one.png",), masks=("one.png",))
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +59,10 @@ def test_nothing_excluded_keeps_everything(training: SampleSet) -> None:
 
 
 def test_a_slice_without_mask_might_hold_anything() -> None:
-    bare = Sample(LABELLED.model_copy(update={"masks": ()}))
+    bare = Sample(LABELED.model_copy(update={"masks": ()}))
     assert excluded(bare, [1])
     assert not excluded(bare, [])
-    assert not excluded(Sample(LABELLED), [1])
+    assert not excluded(Sample(LABELED), [1])
 
 
 @pytest.mark.data

@@ -22,7 +22,7 @@ from delineate.fewshot.episodes import EpisodeSource
 from delineate.fewshot.foreground_pools import LabelPool, Pool, SuperpixelPool, SupervoxelPool
 from delineate.fewshot.regions import body_mask, slice_regions, superpixels, supervoxels, volume_regions
 
-GREY = InputSpec(channels="grey", size=(32, 32))
+GRAY = InputSpec(channels="gray", size=(32, 32))
 WARP = AugmentSettings(warp=1.0, rotate=10, shift=0.05, scale=(0.9, 1.1))
 NAMES = ("background", "label 1", "label 2", "label 3")
 
@@ -34,7 +34,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.fixture(scope="module")
 def training(slice_folder: Path, store: Store) -> CachedSlices:
-    return decode(open_samples(slice_folder).split("train"), GREY, store)
+    return decode(open_samples(slice_folder).split("train"), GRAY, store)
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +61,10 @@ def test_working_slices_know_where_they_belong(training: CachedSlices) -> None:
 
 def test_volumes_decode_as_slices_do(volume_folder: Path, store: Store) -> None:
     data = open_samples(volume_folder, cache_folder=store.folder).split("train")
-    found = decode(data, GREY, store)
+    found = decode(data, GRAY, store)
     for number, (_, one) in enumerate(data):
-        assert (found.images[number] == GREY.working_pixels(data.image(one))).all()
-        assert (found.masks[number] == GREY.working_mask(data.mask(one))).all()
+        assert (found.images[number] == GRAY.working_pixels(data.image(one))).all()
+        assert (found.masks[number] == GRAY.working_mask(data.mask(one))).all()
 
 
 def test_body_is_the_largest_bright_part_with_its_holes() -> None:
@@ -174,7 +174,7 @@ def supervoxel(training: CachedSlices, store: Store) -> np.ndarray:
     return volume_regions(training, store, size=12000, least=600)
 
 
-def test_supervoxel_episodes_go_to_a_neighbour(training: CachedSlices, supervoxel: np.ndarray) -> None:
+def test_supervoxel_episodes_go_to_a_neighbor(training: CachedSlices, supervoxel: np.ndarray) -> None:
     permitted = [at % 7 != 3 for at in range(len(training))]  # the fourth slice of each volume is excluded
     pool = SupervoxelPool(supervoxel, training, permitted, least=5)
     stream = source(training, pool, shots=2, settings=AugmentSettings())
@@ -190,7 +190,7 @@ def test_supervoxel_episodes_go_to_a_neighbour(training: CachedSlices, supervoxe
 
 
 def test_supervoxels_need_volumes(slice_folder: Path, store: Store) -> None:
-    single = decode(open_samples(slice_folder, stack="none").split("train"), GREY, store)
+    single = decode(open_samples(slice_folder, stack="none").split("train"), GRAY, store)
     with pytest.raises(DataError, match="super-voxels need volumes"):
         volume_regions(single, store, size=1000, least=10)
 
@@ -214,7 +214,7 @@ def test_label_episodes_are_of_two_patients(training: CachedSlices) -> None:
 
 def test_labels_of_one_patient_come_from_other_slices(make_slices: Callable[..., Path], tmp_path: Path) -> None:
     data = open_samples(make_slices(tmp_path / "data", patients=5)).split("train")
-    one = decode(data, GREY, Store.at(tmp_path / "cache"))
+    one = decode(data, GRAY, Store.at(tmp_path / "cache"))
     pool = LabelPool(one, everything(one), (1,), NAMES, least=4)
     picks = [pool.pick(0, 1, np.random.default_rng(seed)) for seed in range(20)]
     assert len(data.stacks) == 1
@@ -253,7 +253,7 @@ def test_batches_depend_on_seed_and_step_alone(training: CachedSlices, superpixe
     assert first["support_mask"].shape == (4, 2, 32, 32)
     assert first["mask"].dtype == first["support_mask"].dtype == torch.long
     assert 0 <= float(first["image"].min()) <= float(first["image"].max()) <= 1
-    assert first["labelled"].all()
+    assert first["labeled"].all()
 
 
 def test_processes_share_a_batch(training: CachedSlices, superpixel: np.ndarray) -> None:

@@ -41,7 +41,7 @@ def model(tmp_path: Path) -> Callable[..., Path]:
 
     def make(**provenance: object) -> Path:
         method = Prototype(MethodOptions(), classes=1, in_channels=1).eval()
-        spec = InputSpec(channels="grey", size=(SIZE, SIZE))
+        spec = InputSpec(channels="gray", size=(SIZE, SIZE))
         path = tmp_path / "model" / "model.safetensors"
         save(path, Artefact(method, spec, ClassTable(), provenance={"seed": 3, **provenance}))
         return path
@@ -102,20 +102,20 @@ def test_what_is_written(slice_folder: Path, episodes: Path, model: Callable[...
 def test_baselines_and_comparisons(
     slice_folder: Path, episodes: Path, model: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """Structures lie where they lay in the support, in a grey of their own: copying does well, colours tell nothing of two
+    """Structures lie where they lay in the support, in a gray of their own: copying does well, colors tell nothing of two
     classes against the rest."""
     for name in BASELINES:
         fewshot_evaluate(name, slice_folder, episodes=episodes, out=tmp_path / name)
     fewshot_evaluate(model(), slice_folder, episodes=episodes, out=tmp_path / "model-scores")
-    folders = [tmp_path / name for name in ("copy-support-mask", "nearest-colour", "model-scores")]
-    copied, coloured, learnt = (ScoresFile.read(folder).mean("dice")["mean"] for folder in folders)
+    folders = [tmp_path / name for name in ("copy-support-mask", "nearest-color", "model-scores")]
+    copied, colored, learned = (ScoresFile.read(folder).mean("dice")["mean"] for folder in folders)
     assert copied > 0.6
-    assert coloured == pytest.approx(learnt, abs=0.02)  # the test's method is a nearest mean colour itself
+    assert colored == pytest.approx(learned, abs=0.02)  # the test's method is a nearest mean color itself
     compare(folders, out=tmp_path / "comparison")
     other = fewshot_episodes(
         slice_folder, out=tmp_path / "other.json", protocol="chunk3", split="train", draws=2, seed=5
     )
-    fewshot_evaluate("nearest-colour", slice_folder, episodes=tmp_path / "other.json", out=tmp_path / "other")
+    fewshot_evaluate("nearest-color", slice_folder, episodes=tmp_path / "other.json", out=tmp_path / "other")
     with pytest.raises(DataError, match=f"different protocols .* {other.digest}"):
         compare([folders[0], tmp_path / "other"], out=tmp_path / "comparison", overwrite=True)
 
@@ -129,8 +129,8 @@ def test_baselines_by_hand() -> None:
     query[:, 4:] = 30
     (copied,) = BASELINES["copy-support-mask"](support).predict_each([query])
     assert np.array_equal(copied, np.kron(mask, np.ones((2, 2), np.uint8)))
-    colour = Support((image,), (mask,), ClassTable())
-    (nearest,) = BASELINES["nearest-colour"](colour).predict_each([np.dstack([query] * 3)])
+    color = Support((image,), (mask,), ClassTable())
+    (nearest,) = BASELINES["nearest-color"](color).predict_each([np.dstack([query] * 3)])
     assert np.array_equal(nearest, (query > 120).astype(np.uint8))
 
 
@@ -146,7 +146,7 @@ def test_any2d_scores_images(slice_folder: Path, model: Callable[..., Path], tmp
     assert all(row.case.endswith("slice_00") for row in empty)
 
 
-def test_volumes_are_scored_in_millimetres(volume_folder: Path, model: Callable[..., Path], tmp_path: Path) -> None:
+def test_volumes_are_scored_in_millimeters(volume_folder: Path, model: Callable[..., Path], tmp_path: Path) -> None:
     fewshot_episodes(volume_folder, out=tmp_path / "e.json", protocol="middle", split="train", classes=["2"])
     evaluation = fewshot_evaluate(
         model(), volume_folder, episodes=tmp_path / "e.json", out=tmp_path / "out", metrics=["dice", "assd"]

@@ -28,7 +28,7 @@ from delineate.methods.contract import MethodOptions
 from micro_method import brightness
 
 Typed = Callable[..., tuple[int, str]]
-GREYS = {0: 20, 1: 120, 2: 220}
+GRAYS = {0: 20, 1: 120, 2: 220}
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +54,7 @@ def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
 
 
 def model(**spec: object) -> FewShotPredictor:
-    details = InputSpec(**{"channels": "grey", "size": (32, 40)} | spec)
+    details = InputSpec(**{"channels": "gray", "size": (32, 40)} | spec)
     method = Prototype(MethodOptions(), classes=1, in_channels=details.in_channels).eval()
     return FewShotPredictor(Artefact(method, details, ClassTable()), "cpu")
 
@@ -65,13 +65,13 @@ def stored(folder: Path) -> Path:
 
 
 def scene(height: int = 40, width: int = 48, *, classes: int = 1, at: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Dark, with a square of its own grey for each class; class indices."""
+    """Dark, with a square of its own gray for each class; class indices."""
     mask = np.zeros((height, width), np.uint8)
     for label in range(1, classes + 1):
         left = 4 + at + (label - 1) * width // 2
         mask[height // 5 : height // 2, left : left + width // 4] = label
-    grey = {**GREYS, 1: 220} if classes == 1 else GREYS
-    return np.vectorize(grey.get)(mask).astype(np.uint8), mask
+    gray = {**GRAYS, 1: 220} if classes == 1 else GRAYS
+    return np.vectorize(gray.get)(mask).astype(np.uint8), mask
 
 
 def write(folder: Path, name: str, image: np.ndarray, mask: np.ndarray) -> Path:

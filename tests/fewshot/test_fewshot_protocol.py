@@ -25,7 +25,7 @@ from small_volumes import reorder
 
 PATIENTS, DEPTH = 10, 7
 EXTENT = {1: (1, 6), 2: (2, 5), 3: (5, 6)}
-"""Class → first and last labelled slice of each volume of `slice_folder` (see conftest)."""
+"""Class → first and last labeled slice of each volume of `slice_folder` (see conftest)."""
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_thirds_are_the_extent_in_three_nearly_equal_parts(first: int, number: i
     ("number", "chosen"),
     [(1, (0, 0, 0)), (2, (0, 1, 1)), (3, (0, 1, 2)), (6, (1, 3, 5)), (9, (1, 4, 7)), (30, (5, 15, 25))],
 )
-def test_support_slices_lie_at_the_fractions_of_the_labelled_slices(number: int, chosen: tuple[int, ...]) -> None:
+def test_support_slices_lie_at_the_fractions_of_the_labeled_slices(number: int, chosen: tuple[int, ...]) -> None:
     holding = range(10, 10 + number)
     assert support_slices(holding, "chunk3") == tuple(10 + index for index in chosen)
     assert support_slices(holding, "middle") == (10 + number // 2,)

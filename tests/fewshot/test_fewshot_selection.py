@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from delineate.engine.selection import CaseCounts, Judgement, judge
+from delineate.engine.selection import CaseCounts, Judgment, judge
 from delineate.fewshot.validation import _count
 
 
@@ -22,7 +22,7 @@ class Asked:
     volume: str
 
 
-def judged(asked: list[Asked], predicted: np.ndarray, reference: np.ndarray) -> Judgement:
+def judged(asked: list[Asked], predicted: np.ndarray, reference: np.ndarray) -> Judgment:
     """`predicted` 0 and 1, `reference` 0, 1 and 255 per slice."""
     counts = defaultdict(lambda: defaultdict(lambda: np.zeros(4, np.int64)))
     _count(counts, asked, torch.from_numpy(predicted)[:, None].float() - 0.5, torch.from_numpy(reference))  # type: ignore[arg-type]

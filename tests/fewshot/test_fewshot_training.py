@@ -209,7 +209,7 @@ def test_single_pictures(run: Train) -> None:
 
 
 def parts(data: Path, store: Store) -> tuple[Any, tuple[CachedSlices, ...]]:
-    opened, spec = open_samples(data).sealed(), InputSpec(channels="grey", size=(32, 32))
+    opened, spec = open_samples(data).sealed(), InputSpec(channels="gray", size=(32, 32))
     return opened, tuple(decode(opened.split(name), spec, store) for name in ("train", "val"))
 
 

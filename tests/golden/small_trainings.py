@@ -60,11 +60,11 @@ class Training:
 
 EVERY = ("data.workers=1", "engine.validate_every=0.1")
 WARPED = ("augment.flip_horizontal=0.5", "augment.warp=1.0", "augment.rotate=25", "augment.scale=[0.8, 1.25]")
-COLOURED = ("augment.colour=0.7", "augment.brightness=0.2", "augment.contrast=0.2", "augment.hue=0.05")
+COLORED = ("augment.color=0.7", "augment.brightness=0.2", "augment.contrast=0.2", "augment.hue=0.05")
 RARE = (
     "augment.elastic=0.5",
     "augment.gamma=0.5",
-    "augment.grey=0.3",
+    "augment.gray=0.3",
     "augment.blur=0.4",
     "augment.noise=0.5",
     "augment.dropout=0.5",
@@ -86,9 +86,9 @@ TRAININGS = {
         "unet",
         (
             *UNET,
-            *COLOURED,
+            *COLORED,
             "input.fit=patch",
-            "engine.optimiser=sgd",
+            "engine.optimizer=sgd",
             "engine.lr=0.02",
             "engine.schedule=plateau",
             "engine.plateau_patience=1",
@@ -102,7 +102,7 @@ TRAININGS = {
         (*CONDSEG, *WARPED, "stages.reinforcement.share=0.5", "stages.segmentation.share=0.5"),
         steps=4,
     ),
-    "unlabelled": Training("unlabelled", "mfel", (*MFEL, *COLOURED, "data.labelled_share=0.5"), steps=4),
+    "unlabeled": Training("unlabeled", "mfel", (*MFEL, *COLORED, "data.labeled_share=0.5"), steps=4),
     "few-shot": Training("slices", "alpnet", (*ALPNET, *REGIONS)),
 }
 """One of each kind: averaged weights, windows with a divided batch, two stages with a view of their own, images without masks,
@@ -125,14 +125,14 @@ def write_pictures(folder: Path, bare: int = 0) -> None:
     names = [f"picture_{index:02d}" for index in range(14)]
     for index, name in enumerate(names):
         image, mask = picture(index)
-        _write(folder / ("unlabelled" if index < bare else "images") / f"{name}.bmp", image[..., ::-1])
+        _write(folder / ("unlabeled" if index < bare else "images") / f"{name}.bmp", image[..., ::-1])
         if index >= bare:
             _write(folder / "masks" / f"{name}.bmp", mask)
     _write_lists(folder, names[bare:10], names[10:12], names[12:])
 
 
 def write_slices(folder: Path) -> None:
-    """Nine volumes of six grey slices with two classes, by name; the last two are for testing, the two before for validation."""
+    """Nine volumes of six gray slices with two classes, by name; the last two are for testing, the two before for validation."""
     splits: list[list[str]] = [[], [], []]
     for index in range(54):
         patient, place = divmod(index, 6)
@@ -150,7 +150,7 @@ def write_slices(folder: Path) -> None:
 
 DATA = {
     "pictures": write_pictures,
-    "unlabelled": lambda folder: write_pictures(folder, bare=5),
+    "unlabeled": lambda folder: write_pictures(folder, bare=5),
     "slices": write_slices,
 }
 

@@ -1,4 +1,4 @@
-"""Contours are drawn where the masks end, in colours that differ, on any kind of image."""
+"""Contours are drawn where the masks end, in colors that differ, on any kind of image."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from delineate.data.core.manifest import ClassTable
-from delineate.inference.overlay import CLASS_COLOURS, PREDICTION, REFERENCE, draw, to_display
+from delineate.inference.overlay import CLASS_COLORS, PREDICTION, REFERENCE, draw, to_display
 
 
 def disc(size: int = 80, radius: int = 20) -> np.ndarray:
@@ -14,8 +14,8 @@ def disc(size: int = 80, radius: int = 20) -> np.ndarray:
     return ((y - size // 2) ** 2 + (x - size // 2) ** 2 <= radius**2).astype(np.uint8)
 
 
-def has(picture: np.ndarray, colour: tuple[int, int, int]) -> bool:
-    return bool((np.abs(picture.astype(int) - colour).sum(-1) < 40).any())
+def has(picture: np.ndarray, color: tuple[int, int, int]) -> bool:
+    return bool((np.abs(picture.astype(int) - color).sum(-1) < 40).any())
 
 
 @pytest.mark.parametrize("shape", [(80, 80), (80, 80, 1), (80, 80, 3), (80, 80, 4)])
@@ -49,14 +49,14 @@ def test_holes_have_a_contour():
     assert not picture[40, 40].any()
 
 
-def test_classes_have_their_colours_and_ignored_pixels_none():
+def test_classes_have_their_colors_and_ignored_pixels_none():
     labels = disc(radius=30) * 2
     labels[:, :40][disc()[:, :40] > 0] = 1
     labels[:5] = 255
     table = ClassTable(names=("background", "a", "b"))
     picture = draw(np.zeros((80, 80), np.uint8), None, labels, table)
-    assert has(picture, CLASS_COLOURS[0])
-    assert has(picture, CLASS_COLOURS[1])
+    assert has(picture, CLASS_COLORS[0])
+    assert has(picture, CLASS_COLORS[1])
     assert not picture[:5].any()
 
 

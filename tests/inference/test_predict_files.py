@@ -152,7 +152,7 @@ def test_remarks_are_counted(tmp_path: Path):
     result = predict_files(make(), [tmp_path], tmp_path / "out")
     ((text, count),) = result.remarks.items()
     assert count == 2
-    assert "16-bit grey" in text
+    assert "16-bit gray" in text
 
 
 def test_existing_predictions_are_kept_unless_told(tmp_path: Path):

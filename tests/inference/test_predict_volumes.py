@@ -35,7 +35,7 @@ FOUR = ClassTable(names=("background", "a", "b", "c"))
 
 def make(size: tuple[int, int] = SHAPE[:2], classes: int = 1, **spec: object) -> Predictor:
     table = ClassTable() if classes == 1 else FOUR
-    details = InputSpec(size=size, channels="grey", **spec)  # type: ignore[arg-type]
+    details = InputSpec(size=size, channels="gray", **spec)  # type: ignore[arg-type]
     return Predictor(Artefact(brightness(classes, 1), details, table), "cpu")
 
 

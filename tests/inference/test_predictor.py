@@ -42,12 +42,12 @@ def square(height: int, width: int, kind: type = np.uint8) -> np.ndarray:
     width=st.integers(1, 90),
     fit=st.sampled_from(["stretch", "letterbox"]),
     classes=st.sampled_from([1, 4]),
-    kind=st.sampled_from(["grey", "one", "rgb", "rgba"]),
+    kind=st.sampled_from(["gray", "one", "rgb", "rgba"]),
 )
 def test_any_size_comes_back_at_its_own(height, width, fit, classes, kind):
     predictor = make(classes=classes, fit=fit)
-    grey = square(height, width)
-    image = {"grey": grey, "one": grey[..., None]}.get(kind, np.dstack([grey] * (3 if kind == "rgb" else 4)))
+    gray = square(height, width)
+    image = {"gray": gray, "one": gray[..., None]}.get(kind, np.dstack([gray] * (3 if kind == "rgb" else 4)))
     mask, probabilities = predictor.predict(image), predictor.probabilities(image)
     assert mask.shape == (height, width)
     assert mask.dtype == np.uint8
@@ -76,7 +76,7 @@ def test_classes_by_level():
 
 
 def test_upsampling_comes_before_the_threshold():
-    """A threshold at working size would leave 8×8 blocks; ours follows the slope between pixel centres."""
+    """A threshold at working size would leave 8×8 blocks; ours follows the slope between pixel centers."""
     predictor = make((4, 4))
     ramp = np.tile(np.linspace(0, 255, 32).astype(np.uint8), (32, 1))
     probabilities = predictor.probabilities(ramp)[..., 0]
@@ -96,16 +96,16 @@ def test_threshold_and_temperature():
     assert predictor.predict(image).sum() == 0
 
 
-def test_sixteen_bit_grey_is_remarked_on_and_scaled_by_its_range():
+def test_sixteen_bit_gray_is_remarked_on_and_scaled_by_its_range():
     predictor = make()
-    with pytest.warns(UserWarning, match=r"16-bit grey image given to a model trained on 8-bit RGB images; 0…65535"):
+    with pytest.warns(UserWarning, match=r"16-bit gray image given to a model trained on 8-bit RGB images; 0…65535"):
         mask = predictor.predict(square(32, 40, np.uint16))
     assert np.array_equal(mask, predictor.predict(square(32, 40)))
 
 
-def test_colour_given_to_a_grey_model():
-    predictor = make(channels="grey")
-    with pytest.warns(UserWarning, match="RGB image given to a model trained on grey"):
+def test_color_given_to_a_gray_model():
+    predictor = make(channels="gray")
+    with pytest.warns(UserWarning, match="RGB image given to a model trained on gray"):
         predictor.predict(np.dstack([square(8, 8)] * 3))
 
 

@@ -121,14 +121,14 @@ def test_scaled_images_come_back_at_their_own_size(scale: float, classes: int) -
 
 def test_percentiles_are_those_of_the_whole_image() -> None:
     ramp = np.tile(np.linspace(0, 65535, 160).astype(np.uint16), (64, 1))
-    spec = {"intensity": "percentile", "source_bits": 16, "channels": "grey"}
+    spec = {"intensity": "percentile", "source_bits": 16, "channels": "gray"}
     tiled, whole = make(**spec), make(size=(64, 160), fit="stretch", **spec)
     assert np.allclose(tiled.probabilities(ramp), whole.probabilities(ramp), atol=1e-5)
 
 
 def test_memory_of_a_very_large_image_is_that_of_a_row_of_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beside the image and its mask, both one byte a value; float probabilities of it all would be 4 × 4 bytes a pixel."""
-    predictor = make(4, size=(64, 64), channels="grey")
+    predictor = make(4, size=(64, 64), channels="gray")
     pixels = np.zeros((4000, 500), np.uint8)
 
     def flat(inputs: list[np.ndarray]) -> np.ndarray:

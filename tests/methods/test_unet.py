@@ -21,7 +21,7 @@ def test_size_is_that_of_the_usual_network() -> None:
         ({"encoder": {"name": "pvt_v2_b2"}}, (65, 97)),
         ({"encoder": {"name": "convnext_atto"}, "up": "bilinear"}, (64, 40)),
         ({"encoder": {"name": "vgg11_bn"}, "decoder_channels": [64, 32, 16, 8]}, (33, 64)),
-        ({"encoder": {"name": "resnet18"}, "decoder_channels": [32, 16, 8], "normalise": "none"}, (1, 7)),
+        ({"encoder": {"name": "resnet18"}, "decoder_channels": [32, 16, 8], "normalize": "none"}, (1, 7)),
     ],
 )
 def test_other_encoders_depths_and_sizes(options: dict[str, object], size: tuple[int, int]) -> None:

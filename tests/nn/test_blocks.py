@@ -6,7 +6,7 @@ from torch import nn
 
 from delineate.nn.blocks import ChannelAttention, ConvBNAct, SpatialAttention, UpSample, pad_to_multiple, resize_like
 from delineate.nn.counting import count_cost, count_parameters
-from delineate.nn.normalize import Normalise
+from delineate.nn.normalize import make_normalize
 
 
 @pytest.mark.parametrize(("kernel", "dilation"), [(1, 1), (3, 1), (3, 6), (5, 2)])
@@ -42,12 +42,12 @@ def test_sizes_of_resizing_and_padding() -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_normalisation(channels: int) -> None:
-    layer = Normalise(channels)
+def test_normalization(channels: int) -> None:
+    layer = make_normalize(channels)
     image = torch.full((1, channels, 2, 2), 0.449)
     assert layer(image).abs().max() < 0.3
     assert not layer.state_dict()
-    assert Normalise(channels, "none")(image) is image
+    assert make_normalize(channels, "none")(image) is image
 
 
 def test_cost_of_one_convolution() -> None:

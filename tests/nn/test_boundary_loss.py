@@ -56,8 +56,8 @@ def test_straight_edge(gradient: str, scale: int, columns: float) -> None:
 # Square, central differences. Horizontal ones are ±1 in rows 2–5 of columns 1, 2, 5, 6 (16 pixels), vertical ones in as many;
 # both in the square's 4 corners. Sum 24·1 + 4·√2 of 64. Pooled 2×2 a square of 2×2 in 4×4: 8 + 8 pixels, 4 of them (the square)
 # both: 8·1 + 4·√2 of 16. Pooled 4×4 every pixel is 1/4: nothing.
-# Laplacian. Scale 1: 16 outer neighbours have 1, 4 corners −2, 8 other rim pixels −1: 16 + 8 + 8 of 64. Scale 2: 8 outer
-# neighbours 1, 4 pixels −2: 16 of 16. Morphological. Scale 1: dilated 6×6, eroded 2×2: 36 − 4 of 64. Scale 2: dilated 4×4, eroded
+# Laplacian. Scale 1: 16 outer neighbors have 1, 4 corners −2, 8 other rim pixels −1: 16 + 8 + 8 of 64. Scale 2: 8 outer
+# neighbors 1, 4 pixels −2: 16 of 16. Morphological. Scale 1: dilated 6×6, eroded 2×2: 36 − 4 of 64. Scale 2: dilated 4×4, eroded
 # to nothing: 16 of 16.
 @pytest.mark.parametrize(
     ("gradient", "fine", "coarse"),

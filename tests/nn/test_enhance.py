@@ -17,7 +17,7 @@ KINDS = ["log", "gamma", "clahe", "equalize", "identity"]
 
 
 def pictures() -> dict[str, np.ndarray]:
-    """Grey 8-bit pictures: noise, a dark gradient with few levels, one level only, a bright spot."""
+    """Gray 8-bit pictures: noise, a dark gradient with few levels, one level only, a bright spot."""
     random = np.random.default_rng(0)
     ramp = np.linspace(0, 1, 96) ** 2 * np.ones((80, 1)) * 255
     ys, xs = np.mgrid[:128, :72]
@@ -31,7 +31,7 @@ def tensor(picture: np.ndarray) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", pictures())
-def test_equalisation_is_opencvs_before_its_rounding(name: str) -> None:
+def test_equalization_is_opencvs_before_its_rounding(name: str) -> None:
     picture = pictures()[name]
     gap = equalize(tensor(picture))[0, 0].numpy() * 255 - cv2.equalizeHist(picture)
     assert np.abs(gap).max() <= 0.5 + 1e-3
@@ -73,11 +73,11 @@ def test_gamma_is_a_power() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("colour", ["channels", "luminance"])
+@pytest.mark.parametrize("color", ["channels", "luminance"])
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_results_stay_in_range_and_do_not_depend_on_the_batch(kind: str, colour: str, channels: int) -> None:
+def test_results_stay_in_range_and_do_not_depend_on_the_batch(kind: str, color: str, channels: int) -> None:
     image = torch.rand(3, channels, 40, 33, generator=torch.Generator().manual_seed(0)) ** 2
-    enhance = Enhance(EnhanceOptions(kind=kind, colour=colour))
+    enhance = Enhance(EnhanceOptions(kind=kind, color=color))
     found = enhance(image)
     assert found.shape == image.shape
     assert 0 <= float(found.min()) <= float(found.max()) <= 1
@@ -94,9 +94,9 @@ def test_a_brighter_pixel_never_becomes_the_darker_one(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["log", "equalize", "clahe"])
-def test_luminance_keeps_colour_differences_and_channels_are_each_their_own(kind: str) -> None:
+def test_luminance_keeps_color_differences_and_channels_are_each_their_own(kind: str) -> None:
     image = 0.3 + 0.1 * torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    by_light = Enhance(EnhanceOptions(kind=kind, colour="luminance"))(image)
+    by_light = Enhance(EnhanceOptions(kind=kind, color="luminance"))(image)
     inside = ((by_light > 0) & (by_light < 1)).all(1)
     assert inside.any()
     before, after = image[:, 0] - image[:, 1], by_light[:, 0] - by_light[:, 1]

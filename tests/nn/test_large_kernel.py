@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from delineate.nn import large_kernel
-from delineate.nn.large_kernel import DepthwiseConv2d, LargeKernelFunction, ReparameterisedConv, depthwise_conv2d
+from delineate.nn.large_kernel import DepthwiseConv2d, LargeKernelFunction, ReparameterizedConv, depthwise_conv2d
 
 
 def plain(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -85,7 +85,7 @@ def test_a_graph_holds_the_plain_convolution() -> None:
 @pytest.mark.parametrize(("kernel", "small"), [(21, 3), (7, 5), (3, 1)])
 def test_merged_kernel_equals_both(kernel: int, small: int) -> None:
     torch.manual_seed(0)
-    module = ReparameterisedConv(6, kernel, small)
+    module = ReparameterizedConv(6, kernel, small)
     for _ in range(3):
         module(torch.randn(2, 6, 20, 13) + 1)
     for norm in (module.large_norm, module.small_norm):
@@ -104,4 +104,4 @@ def test_impossible_kernels_are_refused() -> None:
     with pytest.raises(ValueError, match="a kernel of 20 pixels has no middle"):
         DepthwiseConv2d(4, 20)
     with pytest.raises(ValueError, match=r"the small kernel \(21\) must be smaller"):
-        ReparameterisedConv(4, 21, 21)
+        ReparameterizedConv(4, 21, 21)

@@ -13,7 +13,7 @@ from delineate.data.core.manifest import Case, ClassTable, LabelRule, Manifest
 from delineate.evaluation.cases import score_case
 from delineate.evaluation.predictions import PredictedFile, PredictionList
 from delineate.evaluation.scores_file import Origin, write_scores
-from delineate.evaluation.summary import summarise
+from delineate.evaluation.summary import summarize
 from delineate.inference.overlay import draw
 
 SIZE = 96
@@ -70,7 +70,7 @@ class Fake:
             for row in score_case(case, predictions[case], self.references[case], self.classes)
         ]
         out.mkdir(parents=True, exist_ok=True)
-        write_scores(out, rows, summarise(rows), Origin(split=split))
+        write_scores(out, rows, summarize(rows), Origin(split=split))
 
 
 def write_run(

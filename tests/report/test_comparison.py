@@ -17,7 +17,7 @@ from delineate.evaluation.cases import score_case
 from delineate.evaluation.comparison import cases_csv, compare_models, pairs_csv
 from delineate.evaluation.models import Model
 from delineate.evaluation.scores_file import Origin, ScoresFile, write_scores
-from delineate.evaluation.summary import summarise
+from delineate.evaluation.summary import summarize
 from delineate.report.comparison.cases import choose_cases
 from delineate.report.comparison.of_runs import ComparedRun, write_comparison
 from delineate.report.comparison.page import write_comparison_report
@@ -51,7 +51,7 @@ def models(fake, folder: Path, shifts: dict[str, float], methods: dict[str, str]
         out = folder / str(len(made))
         out.mkdir()
         origin = Origin(split="test", method=(methods or {}).get(name, name), seed=len(made))
-        write_scores(out, rows, summarise(rows), origin)
+        write_scores(out, rows, summarize(rows), origin)
         made.append(Model(name, ScoresFile.read(out)))
     return made
 

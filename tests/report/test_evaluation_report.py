@@ -18,7 +18,7 @@ from delineate.data.core.manifest import ClassTable
 from delineate.evaluation.cases import score_case
 from delineate.evaluation.files import Options, evaluate_folders
 from delineate.evaluation.scores_file import Origin, write_scores
-from delineate.evaluation.summary import summarise
+from delineate.evaluation.summary import summarize
 from delineate.report.evaluation import write_evaluation_report
 from delineate.report.html import number
 
@@ -46,7 +46,7 @@ def stored(folder: Path, classes: tuple[str, ...], pairs: dict, **origin) -> Pat
     table = ClassTable(names=("background", *classes))
     rows = [row for case, (ours, theirs) in pairs.items() for row in score_case(case, ours, theirs, table)]
     folder.mkdir()
-    write_scores(folder, rows, summarise(rows), Origin(**origin))
+    write_scores(folder, rows, summarize(rows), Origin(**origin))
     return folder
 
 
@@ -114,7 +114,7 @@ def test_raters_and_subgroups(fake, tmp_path):
 
 
 @pytest.mark.parametrize("protocol", ["condseg", "vmunet-pooled"])
-def test_a_papers_protocol_is_labelled(protocol, fake, tmp_path):
+def test_a_papers_protocol_is_labeled(protocol, fake, tmp_path):
     folder = evaluated(fake, tmp_path, protocol=protocol)
     content = json.loads((folder / "scores.json").read_text())["protocol_scores"]
     words = text_of(report(folder))

@@ -49,7 +49,7 @@ def test_several_classes(heart, tmp_path):
         "over the foreground classes",
         "Dice of Myo, per case",
         "Mean of the classes",
-        "Colour is the class",
+        "Color is the class",
     ):
         assert expected in words
 

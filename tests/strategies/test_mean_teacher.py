@@ -57,10 +57,10 @@ def test_which_images_are_compared(on: str, images: int, monkeypatch: pytest.Mon
     place(strategy, strategy.updates(strategy.stage)[0])
     made = batch()
     strategy(made)
-    assert torch.equal(seen[0], made["image"] if on == "all" else made["image"][~made["labelled"]])
+    assert torch.equal(seen[0], made["image"] if on == "all" else made["image"][~made["labeled"]])
     assert len(seen[0]) == images
     if on == "unlabeled":
-        assert "consistency" not in strategy(batch(labelled="all"))
+        assert "consistency" not in strategy(batch(labeled="all"))
 
 
 def test_maps_of_a_turned_image_come_back() -> None:
@@ -89,7 +89,7 @@ def test_the_teacher_follows_and_is_validated() -> None:
     assert torch.equal(strategy.average.seen, strategy.method.seen)  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("options", [{"ema": 0}, {"weight": -1}, {"on": "unlabelled"}, {"ramp": 2}])
+@pytest.mark.parametrize("options", [{"ema": 0}, {"weight": -1}, {"on": "unlabeled"}, {"ramp": 2}])
 def test_options_out_of_range(options: dict[str, Any]) -> None:
     with pytest.raises(registry.RecipeError, match=f"strategy 'mean-teacher': {next(iter(options))}"):
         registry.checked_options("mean-teacher", options)

@@ -26,13 +26,13 @@ class Sound(Strategy):
     """Agreement with the average of the weights, on all images: keeps every promise."""
 
     info = StrategyInfo(
-        name="sound", title="Sound", paper="none", year=2026, uses_unlabelled=True, neutral={"weight": 0.0, "ema": 0.9}
+        name="sound", title="Sound", paper="none", year=2026, uses_unlabeled=True, neutral={"weight": 0.0, "ema": 0.9}
     )
     Options = Options
     options: Options
 
     @classmethod
-    def uses_unlabelled(cls, options: Any) -> bool:
+    def uses_unlabeled(cls, options: Any) -> bool:
         return bool(options.weight > 0)
 
     def begin(self, stage: Stage, options: StrategyOptions) -> None:
@@ -75,7 +75,7 @@ class Unbounded(Sound):
 
 class NothingWithoutMasks(Sound):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        return super().forward(batch) if batch["labelled"].any() else {}
+        return super().forward(batch) if batch["labeled"].any() else {}
 
 
 class Judged(Sound):
@@ -121,7 +121,7 @@ class DrawsForNothing(Sound):
 
 class AlwaysAsks(Sound):
     @classmethod
-    def uses_unlabelled(cls, options: Any) -> bool:
+    def uses_unlabeled(cls, options: Any) -> bool:
         return True
 
 

@@ -116,7 +116,7 @@ def test_a_benchmark_on_its_own_lists(synapse: Path, tmp_path: Path, tmp_path_fa
         "reporter": Silent(),
     }
     with pytest.raises(
-        DataError, match="'hd95_pooled@mm' asks for millimetres, but the spacing of 24 cases is not known"
+        DataError, match="'hd95_pooled@mm' asks for millimeters, but the spacing of 24 cases is not known"
     ):
         api.benchmark(synapse, out=tmp_path / "mm", metrics=("hd95_pooled@mm",), **options)
     assert not (tmp_path / "mm").exists()
@@ -130,21 +130,21 @@ def test_training_beside_images_without_masks(
     synapse: Path, request_for, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, uses: bool
 ) -> None:
     unet = registry.method_class("unet")
-    monkeypatch.setattr(unet, "info", replace(unet.info, uses_unlabelled=uses))
+    monkeypatch.setattr(unet, "info", replace(unet.info, uses_unlabeled=uses))
     seen: list[int] = []
     plain = unet.objective
 
     def objective(self: Any, batch: Any, ctx: Any) -> Any:
         if self.training:
-            seen.append(int(batch["labelled"].sum()))
-            assert (batch["mask"][~batch["labelled"]] == 255).all()
+            seen.append(int(batch["labeled"].sum()))
+            assert (batch["mask"][~batch["labeled"]] == 255).all()
         return plain(self, batch, ctx)
 
     monkeypatch.setattr(unet, "objective", objective)
-    division = resplit(synapse, published="synapse-transunet", labelled=0.25)
+    division = resplit(synapse, published="synapse-transunet", labeled=0.25)
     division.manifest.save(tmp_path / "quarter.json")
     notes = Notes()
-    result = train(request_for(tmp_path / "quarter.json", f"run{uses}", "data.labelled_share=0.5"), notes)
+    result = train(request_for(tmp_path / "quarter.json", f"run{uses}", "data.labeled_share=0.5"), notes)
     said = "12 training images without masks left out" if not uses else "12 training images of 16 without masks: used"
     assert any(said in note for note in notes.notes)
     assert seen == ([2] * 4 if uses else [4] * 4)

@@ -12,7 +12,7 @@ def path(given: Path | str | None) -> Path | None:
 
 
 def spacing(given: str | Sequence[float] | None) -> Sequence[float] | None:
-    """Millimetres as numbers, or as the command line's text."""
+    """Millimeters as numbers, or as the command line's text."""
     from delineate.data.core.stacks import parse_spacing
 
     return parse_spacing(given) if isinstance(given, str) else given

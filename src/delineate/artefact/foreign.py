@@ -25,7 +25,7 @@ WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "network",
 
 @dataclass(frozen=True)
 class Imported:
-    """What was recognised, and where it lies now."""
+    """What was recognized, and where it lies now."""
 
     path: Path
     description: str
@@ -39,8 +39,8 @@ def import_checkpoint(method_name: str, checkpoint: Path, out: Path) -> Imported
     Raises `RecipeError` for an unknown method; `ArtefactError` for a file that is absent, no checkpoint, holds more than
     weights, or does not fit the method (naming the parameter), and for a method that knows no foreign checkpoints.
     """
-    recognise = registry.checkpoint_reader(method_name)
-    if recognise is None:
+    recognize = registry.checkpoint_reader(method_name)
+    if recognize is None:
         raise ArtefactError(f"method '{method_name}' has no released checkpoints that could be imported")
     target = out if out.suffix == ".safetensors" else out / MODEL_FILE
     if target.exists():
@@ -49,7 +49,7 @@ def import_checkpoint(method_name: str, checkpoint: Path, out: Path) -> Imported
         )
     state = read_state(checkpoint)
     try:
-        model = recognise(state)
+        model = recognize(state)
     except DelineateError as error:
         raise ArtefactError(f"{checkpoint}: {error}") from error
     outputs = model.method.classes

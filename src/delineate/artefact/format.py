@@ -20,6 +20,7 @@ from delineate.artefact.rebuild import rebuild
 from delineate.artefact.tensors import not_finite, write_tensors
 from delineate.common.config import first_fault
 from delineate.common.errors import ArtefactError
+from delineate.common.spelling import respelled
 from delineate.data.core.findings import some
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable, LabelRule
@@ -206,7 +207,7 @@ def _header(text: str, file: Path) -> Header:
         raise ArtefactError(
             f"{file} has artefact format {found}, this version reads up to {FORMAT}; update delineate to use it"
         )
-    given = content.get("input")
+    given = content["input"] = respelled(content.get("input"))
     if isinstance(given, dict):
         given.setdefault(
             "padding_counts", True

@@ -32,7 +32,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str,
 def not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
     """Names of the tensors that hold NaN or infinity, in order.
 
-    A pass over all numbers where they lie, and one synchronisation per device: milliseconds for tens of millions of weights.
+    A pass over all numbers where they lie, and one synchronization per device: milliseconds for tens of millions of weights.
     """
     flags: dict[torch.device, dict[str, Tensor]] = defaultdict(dict)
     for name, tensor in tensors.items():

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Look at a data set before training on it, clean it, deal it into folds.")
 
-_COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
+_COLORS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
 
 @app.command(cls=Verb)
@@ -97,7 +97,7 @@ def check(
 def split(
     folder: Annotated[
         Path,
-        typer.Argument(metavar="DIR", help="Folder with images and masks; for --list and --labelled, a manifest too."),
+        typer.Argument(metavar="DIR", help="Folder with images and masks; for --list and --labeled, a manifest too."),
     ],
     out: Annotated[Path, typer.Option(metavar="MANIFEST", help="JSON file to write.")],
     folds: Annotated[int | None, typer.Option(metavar="K", help="Number of folds.")] = None,
@@ -105,11 +105,11 @@ def split(
         str | None,
         typer.Option("--list", metavar="NAME", help="A paper's division by patient: synapse-transunet or acdc-mtunet."),
     ] = None,
-    labelled: Annotated[
+    labeled: Annotated[
         float | None,
         typer.Option(
             metavar="F",
-            help="Share of the training groups that keep their masks; the others become unlabelled.",
+            help="Share of the training groups that keep their masks; the others become unlabeled.",
             callback=options.finite,
         ),
     ] = None,
@@ -127,7 +127,7 @@ def split(
     """Deal a data set into K folds and a test split: by group, copies together, stratified by class and foreground size.
 
     Or, without folds: apply a division that a paper has published (--list), and take the masks of most training cases away
-    (--labelled), to study methods that learn from images without.
+    (--labeled), to study methods that learn from images without.
 
     The manifest holds the hash of every file, so that the same folds are found again on the same files only.
 
@@ -137,7 +137,7 @@ def split(
 
         delineate train heart.json --fold 0 --method unet --out runs/heart-0
 
-        delineate data split ACDC/ --list acdc-mtunet --labelled 0.1 --out acdc-7-patients.json
+        delineate data split ACDC/ --list acdc-mtunet --labeled 0.1 --out acdc-7-patients.json
     """
     from rich.console import Console
 
@@ -148,8 +148,8 @@ def split(
     from delineate.data.splits.folds import split_data
     from delineate.data.splits.resplit import resplit
 
-    if (folds is None) == (published is None and labelled is None):
-        raise DataError("data split: give --folds, or else --list, --labelled or both")
+    if (folds is None) == (published is None and labeled is None):
+        raise DataError("data split: give --folds, or else --list, --labeled or both")
     if folds is None and test_fraction is not None:
         raise DataError("--test-fraction draws a test split beside folds; give --folds with it")
     if out.exists():
@@ -163,7 +163,7 @@ def split(
             found = resplit(
                 source,
                 published=published,
-                labelled=labelled,
+                labeled=labeled,
                 seed=seed,
                 max_pixels=pixels,
                 progress=told,
@@ -204,14 +204,14 @@ def _show_findings(findings: Iterable[Finding], console: Console) -> None:
     from rich.markup import escape
 
     for finding in findings:
-        colour = _COLOURS[finding.severity]
-        console.print(f"[{colour}]{finding.severity}:[/] {escape(finding.text)}", highlight=False, soft_wrap=True)
+        color = _COLORS[finding.severity]
+        console.print(f"[{color}]{finding.severity}:[/] {escape(finding.text)}", highlight=False, soft_wrap=True)
         if finding.mend:
             console.print(f"  → {escape(finding.mend)}", highlight=False, soft_wrap=True)
 
 
 def _show_parts(manifest: Manifest, console: Console) -> None:
-    """Folds, or else splits, and the unlabelled cases apart."""
+    """Folds, or else splits, and the unlabeled cases apart."""
     from delineate.cli.tables import print_table
 
     console.print(manifest.split_origin, highlight=False, soft_wrap=True, markup=False)
@@ -220,7 +220,7 @@ def _show_parts(manifest: Manifest, console: Console) -> None:
     if not parts:
         parts = [(name, [case for case in manifest.split(name) if case.masks]) for name in ("train", "val")]
     if bare := [case for case in manifest.split("train") if not case.masks]:
-        parts.append(("unlabelled", bare))
+        parts.append(("unlabeled", bare))
     for name, cases in [*parts, ("test", list(manifest.split("test")))]:
         groups = {case.group or f"case {case.id}" for case in cases}
         rows.append([name, str(len(cases)), str(len(groups))])

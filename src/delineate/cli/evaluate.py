@@ -10,7 +10,7 @@ import typer
 from delineate.cli import options
 from delineate.cli.made import part, taking
 from delineate.cli.progress import progress
-from delineate.requests.data import LabelledOptions
+from delineate.requests.data import LabeledOptions
 from delineate.requests.scores import EvaluateOptions
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ MOST_CLASSES = 6
 """More classes than these are told in scores.csv and the report, not on the console."""
 
 
-@taking(EvaluateOptions, LabelledOptions)
+@taking(EvaluateOptions, LabeledOptions)
 def evaluate(
     predictions: Annotated[Path, typer.Argument(metavar="PREDICTIONS", help="Folder of predicted masks.")],
     references: Annotated[
@@ -61,7 +61,7 @@ def evaluate(
     refuse_absent(predictions, references)
     from delineate.api import evaluate as run
 
-    source = options.source(references, **part(LabelledOptions, given))
+    source = options.source(references, **part(LabeledOptions, given))
     with progress("scoring") as report:
         evaluation = run(predictions, source, **part(EvaluateOptions, given), raters=raters or (), progress=report)
     print_evaluation(evaluation, given["out"])

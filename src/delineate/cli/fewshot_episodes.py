@@ -20,7 +20,7 @@ def episodes(
     """Freeze which slices are shown and which are asked for, with the hashes of all files they use.
 
     Support and query are never of the same patient. chunk3 takes the
-    query's labelled extent as known, as the literature does.
+    query's labeled extent as known, as the literature does.
 
     \b
     delineate fewshot episodes slices/ --protocol chunk3 --out chunk3.json

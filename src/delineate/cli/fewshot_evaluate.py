@@ -10,17 +10,17 @@ import typer
 from delineate.cli import options
 from delineate.cli.made import part, taking
 from delineate.cli.progress import progress
-from delineate.requests.data import LabelledOptions
+from delineate.requests.data import LabeledOptions
 from delineate.requests.fewshot import FewshotEvaluateOptions
 
 
-@taking(FewshotEvaluateOptions, LabelledOptions)
+@taking(FewshotEvaluateOptions, LabeledOptions)
 def evaluate(
     model: Annotated[
         str,
         typer.Argument(
             metavar="MODEL",
-            help="A run folder or model file; copy-support-mask or nearest-colour (baselines that learn nothing); or "
+            help="A run folder or model file; copy-support-mask or nearest-color (baselines that learn nothing); or "
             "METHOD@PRESET:untrained.",
         ),
     ],
@@ -46,7 +46,7 @@ def evaluate(
     from delineate.api import fewshot_evaluate as run
     from delineate.cli.evaluate import print_evaluation
 
-    source, out = options.source(data, **part(LabelledOptions, given)), given["out"]
+    source, out = options.source(data, **part(LabeledOptions, given)), given["out"]
     with progress("episodes") as report:
         evaluation = run(model, source, **part(FewshotEvaluateOptions, given), progress=report)
     about = json.loads((out / "scores.json").read_text(encoding="utf-8"))["fewshot"]

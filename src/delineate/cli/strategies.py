@@ -49,6 +49,6 @@ def _print_table(rows: list[StrategyRow]) -> None:
         table.add_column(heading, overflow="fold", no_wrap=heading == "name")
     for row in rows:
         options = ", ".join(f"{option}={value}" for option, value in row.options.items())
-        unlabelled = "used" if row.uses_unlabelled else "as the method"
-        table.add_row(row.name, row.paper, str(row.year), unlabelled, options)
+        unlabeled = "used" if row.uses_unlabeled else "as the method"
+        table.add_row(row.name, row.paper, str(row.year), unlabeled, options)
     make_console().print(table)

@@ -1,4 +1,4 @@
-"""The fields of settings classes, read from the source text: to refuse a misspelt key, nothing has to be imported.
+"""The fields of settings classes, read from the source text: to refuse a misspelled key, nothing has to be imported.
 
 Importing the classes themselves would load torch, which takes seconds.
 """

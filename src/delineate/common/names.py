@@ -1,4 +1,4 @@
-"""Lists of names, and suggestions for misspelt ones."""
+"""Lists of names, and suggestions for misspelled ones."""
 
 from __future__ import annotations
 

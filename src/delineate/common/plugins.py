@@ -15,7 +15,7 @@ Made = TypeVar("Made")
 
 
 class Plugins:
-    """Where the things of one kind are: text only, so that a misspelt name is known before anything is loaded."""
+    """Where the things of one kind are: text only, so that a misspelled name is known before anything is loaded."""
 
     def __init__(self, kind: str, group: str, built_in: Mapping[str, str]) -> None:
         """`kind`: what one is called in messages; `group`: of the entry points; `built_in`: name → "module:attribute"."""

@@ -79,7 +79,7 @@ def check_training_memory(recipe: Recipe, method: Method, spec: InputSpec, devic
 
     settings = [recipe.stage_settings(stage.name) for stage in method.stages()]
     batch = max(-(-each.batch_size // each.accumulate) for each in settings)
-    moments = min(OPTIMIZERS[each.optimiser].state_tensors for each in settings)
+    moments = min(OPTIMIZERS[each.optimizer].state_tensors for each in settings)
     if all(recipe.strategy_options(stage.name).ema for stage in method.stages()):
         moments += 1  # the averaged weights
     check_memory(training_bytes(build, batch, spec.size, moments=moments), device, batch, spec.size)
@@ -122,7 +122,7 @@ def source_of(
             batch_size=recipe.stage_settings(stage.name).batch_size,
             seed=recipe.engine.seed + 7919 * index,  # each stage sees the samples in an order of its own
             workers=recipe.data.workers,
-            labelled_share=recipe.data.labelled_share,
+            labeled_share=recipe.data.labeled_share,
             foreground=recipe.data.foreground,
             patches_per_image=recipe.data.patches_per_image,
             rank=rank,

@@ -39,8 +39,8 @@ def model_card(
         f"{manifest.split_origin}",
     ]
     lines += [f"- {line}" for line in about]
-    if info.licence_note:
-        lines.append(f"- Licence: {info.licence_note}")
+    if info.license_note:
+        lines.append(f"- License: {info.license_note}")
     lines += [
         "",
         f"## Validation scores (native resolution, {count(summary.cases, 'case')}, column `{column}`)",
@@ -55,7 +55,7 @@ def model_card(
         lines.append(f"| {name} | {shown} | {values[0].n} |")
     lines += [
         "",
-        "The best weights were chosen on these very cases, so the figures are somewhat optimistic; a test set that "
+        "The best weights were chosen on these very cases, so the figures are somewhat optimiztic; a test set that "
         f"was never used is scored with `{verb}`.",
         "",
         "## Limits",

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -27,9 +28,10 @@ from delineate.common.files import checksum, output_folder, read_json, write_jso
 from delineate.common.locks import UNSUPPORTED, locked
 from delineate.engine.selection import Best, Measure
 
-FORMAT = 3
+Named = TypeVar("Named")
+FORMAT = 4
 """1: without checksums, and with one file of best weights for each stage. 2: averaged weights as `average.*`, not among the
-strategy's own."""
+strategy's own. 3: what optimizers hold as `optimiser.*`."""
 OWN = "strategy"
 """What the names of the strategy's own tensors begin with."""
 KEPT = 2
@@ -74,9 +76,9 @@ class Checkpoint:
     progress: Progress
     model: dict[str, Tensor]
     tensors: dict[str, Tensor]
-    """Optimisers and what is the strategy's own, by dotted name."""
+    """Optimizers and what is the strategy's own, by dotted name."""
     values: dict[str, Any]
-    """JSON: optimiser scalars, schedule memory, gradient scaler."""
+    """JSON: optimizer scalars, schedule memory, gradient scaler."""
     best: str | None = None
     """Name of the file with the stage's best weights so far."""
 
@@ -213,7 +215,10 @@ class Checkpoints:
         model, tensors = (_load_tensors(folder / name) for name in _FILES)
         if content["format"] < 3:
             tensors = {f"{OWN}.{name}" if name.startswith("average.") else name: tensors[name] for name in tensors}
-        return Checkpoint(progress, model, tensors, content["values"], content.get("best"))
+        values = content["values"]
+        if content["format"] < 4:
+            tensors, values = _respelled(tensors), _respelled(values)
+        return Checkpoint(progress, model, tensors, values, content.get("best"))
 
     def _tidy(self) -> None:
         """Remove what no newest state needs."""
@@ -231,11 +236,11 @@ class Checkpoints:
                 path.unlink(missing_ok=True)
 
 
-def pack_optimiser(name: str, optimiser: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """An optimiser's state as tensors by dotted name, and its scalars."""
+def pack_optimizer(name: str, optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """An optimizer's state as tensors by dotted name, and its scalars."""
     tensors: dict[str, Tensor] = {}
     scalars: dict[str, Any] = {}
-    for index, entry in optimiser.state_dict()["state"].items():
+    for index, entry in optimizer.state_dict()["state"].items():
         for key, value in entry.items():
             if isinstance(value, Tensor):
                 tensors[f"{name}.{index}.{key}"] = value
@@ -244,17 +249,17 @@ def pack_optimiser(name: str, optimiser: torch.optim.Optimizer) -> tuple[dict[st
     return tensors, scalars
 
 
-def unpack_optimiser(
-    name: str, optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor], scalars: dict[str, Any]
+def unpack_optimizer(
+    name: str, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], scalars: dict[str, Any]
 ) -> None:
-    """Inverse of `pack_optimiser`; the groups' settings stay as the recipe made them."""
+    """Inverse of `pack_optimizer`; the groups' settings stay as the recipe made them."""
     state: dict[int, dict[str, Any]] = {}
     for path, value in (named_below(name, tensors) | scalars).items():
         index, _, key = path.partition(".")
         state.setdefault(int(index), {})[key] = value
-    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     # Fused kernels walk parameter and moments in memory order, so the moments must have the parameter's layout.
-    for parameter, entry in optimiser.state.items():
+    for parameter, entry in optimizer.state.items():
         for key, value in entry.items():
             if isinstance(value, Tensor) and value.shape == parameter.shape:
                 entry[key] = torch.empty_like(parameter).copy_(value)
@@ -269,6 +274,11 @@ def named_below(name: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def snapshot(module: torch.nn.Module) -> dict[str, Tensor]:
     """Parameters and buffers, detached, by name."""
     return {name: tensor.detach() for name, tensor in module.state_dict().items()}
+
+
+def _respelled(named: dict[str, Named]) -> dict[str, Named]:
+    """What optimizers hold, as it is called since format 4."""
+    return {re.sub(r"^optimiser\.", "optimizer.", name): value for name, value in named.items()}
 
 
 def _save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:

@@ -61,7 +61,7 @@ class OpenedImages:
         self.whole = whole
         self._request, self._note = request, note
         # From here on nothing knows of a test case.
-        self._manifest, said = for_training(whole.sealed(), uses_unlabelled=_uses_unlabelled(recipe))
+        self._manifest, said = for_training(whole.sealed(), uses_unlabeled=_uses_unlabeled(recipe))
         if said:
             note(said)
         self._census = census.of(self._manifest.cases)
@@ -103,8 +103,8 @@ class OpenedImages:
         samples = self._samples("train")
         if recipe.data.slices == "all":
             return samples
-        kept = tuple(one for one in samples if one.has_foreground or not one.labelled)
-        if not any(one.labelled for one in kept):
+        kept = tuple(one for one in samples if one.has_foreground or not one.labeled)
+        if not any(one.labeled for one in kept):
             raise DataError("data.slices=foreground: no slice of the training volumes has a class; train on all slices")
         self._note(f"trained on {len(kept)} of {len(samples)} slices: those without any class are left out")
         return kept
@@ -143,20 +143,20 @@ class PreparedImages:
 
 def _masks_by_case(cache: Cache) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     """The masks of labeled cases; of a volume all of its slices in one row."""
-    labeled = ((at, one) for at, one in enumerate(cache.samples) if one.labelled)
+    labeled = ((at, one) for at, one in enumerate(cache.samples) if one.labeled)
     for name, members in groupby(labeled, lambda each: each[1].case.id):
         yield name, np.concatenate([cache.mask(at).ravel() for at, _ in members])
 
 
-def _uses_unlabelled(recipe: Recipe) -> bool:
+def _uses_unlabeled(recipe: Recipe) -> bool:
     """Whether the strategy, in any stage, or the method learns from images without masks."""
     strategy = strategies.strategy_class(recipe.strategy["name"])
     options = (recipe.strategy_options(stage) for stage in ("", *recipe.stages))
-    if strategy.info.uses_unlabelled and any(map(strategy.uses_unlabelled, options)):
+    if strategy.info.uses_unlabeled and any(map(strategy.uses_unlabeled, options)):
         return True
     cls = registry.method_class(recipe.name)
     # The options are asked for only where they matter: those that are planned from the data are not all known before it.
-    return cls.info.uses_unlabelled and cls.uses_unlabelled(registry.checked_options(recipe.name, recipe.method))
+    return cls.info.uses_unlabeled and cls.uses_unlabeled(registry.checked_options(recipe.name, recipe.method))
 
 
 DENSE = DataKind("dense", OpenedImages.open)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def weights_fault(module: nn.Module) -> str | None:
-    """What is not finite in parameters and buffers; None where all is. One synchronisation."""
+    """What is not finite in parameters and buffers; None where all is. One synchronization."""
     bad = not_finite(module.state_dict())
     return f"weights are not finite ({some(bad, 3)})" if bad else None
 

@@ -1,20 +1,22 @@
-"""Keys of recipes that have moved: saved recipes are read as they were meant, and who types an old key is told the new one."""
+"""Recipes of earlier versions. Keys in another spelling are read as they were meant; so are keys that have moved, in saved recipes:
+who types one is told the new one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from delineate.common.config import merge
 from delineate.common.errors import RecipeError
+from delineate.common.spelling import respelled
 
 EMA = "strategy.ema"
 """Where the decay of the averaged weights is set, which was the engine's."""
 
 
-def of_today(content: Mapping[str, Any]) -> dict[str, Any]:
-    """A saved recipe of an earlier version, as it would be written today."""
-    today = dict(content)
+def of_today(content: Mapping[str, Any], options: Collection[str] = ()) -> dict[str, Any]:
+    """A saved recipe of an earlier version, as it would be written today; `options`: names of its method's options."""
+    content = today = in_todays_spelling(content, options)
     if isinstance(stages := content.get("stages"), Mapping):
         today["stages"] = {name: _parted(stage) for name, stage in stages.items()}
     if isinstance(engine := content.get("engine"), Mapping) and "ema" in engine:
@@ -24,6 +26,14 @@ def of_today(content: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(episodes := content.get("episodes"), Mapping) and "axis" in episodes:
         today["episodes"] = {key: value for key, value in episodes.items() if key != "axis"}
         today["data"] = {**(content.get("data") or {}), "axis": episodes["axis"]}
+    return today
+
+
+def in_todays_spelling(content: Mapping[str, Any], options: Collection[str]) -> dict[str, Any]:
+    """Sections of a recipe; `options`: names of its method's options, which may be anything."""
+    today = dict(respelled({key: value for key, value in content.items() if key != "method"}))
+    if "method" in content:
+        today["method"] = respelled(content["method"], options)
     return today
 
 

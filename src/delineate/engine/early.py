@@ -1,4 +1,4 @@
-"""What can be refused at once: a misspelt method, preset, strategy or setting.
+"""What can be refused at once: a misspelled method, preset, strategy or setting.
 
 Imports nothing that takes time; what it lets pass is checked again, and in full, by those who use it.
 """
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from delineate.common.errors import RecipeError
 from delineate.common.fields import Place, attribute_of, fields_of
 from delineate.common.names import did_you_mean
+from delineate.common.spelling import KEYS
 from delineate.engine.earlier_recipes import refuse_key
 from delineate.methods.built_in import BUILT_IN, FAMILIES, all_names, recipe_of
 from delineate.strategies import built_in as strategies
@@ -53,6 +54,7 @@ def _check_setting(method: str, strategy: str | None, setting: str) -> None:
     if not equals or not all(keys):
         raise RecipeError(f"--set {setting}: expected section.key=value, for example engine.lr=0.001")
     refuse_key(".".join(keys))
+    keys = [KEYS.get(key, key) for key in keys]
     if keys[0] == "strategy" and keys[1:] != ["name"]:
         _check_keys(f"strategy '{strategy}'", keys[1:], strategy_options_of(strategy))
     elif keys[0] == "method" and len(keys) > 1:

@@ -42,11 +42,11 @@ def settle_input(recipe: Recipe, census: Census) -> tuple[Recipe, InputSpec]:
     return recipe.model_copy(update={"input": settled, "data": data}), spec
 
 
-def _channels(wanted: Channels, census: Census) -> Literal["rgb", "bgr", "grey"] | tuple[str, ...]:
+def _channels(wanted: Channels, census: Census) -> Literal["rgb", "bgr", "gray"] | tuple[str, ...]:
     """What the network sees. Raises `RecipeError` for channels that the data have not."""
     named = census.named
     if wanted == "auto":
-        return named or ("grey" if census.grey else "rgb")
+        return named or ("gray" if census.gray else "rgb")
     if isinstance(wanted, str) and not named:
         return wanted
     if wanted == named:

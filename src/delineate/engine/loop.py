@@ -96,7 +96,7 @@ class StageRun:
         return time.perf_counter() - last_save > 60 * self.run.recipe.engine.save_minutes
 
     def step(self, batch: Batch) -> None:
-        """One optimiser step of each update that is due."""
+        """One optimizer step of each update that is due."""
         run, progress = self.run, self.run.progress
         factor = learning_rate_factor(progress.step, self.total, self.settings, self.plateau)
         ctx = self._context(progress.step)
@@ -124,10 +124,10 @@ class StageRun:
                     result = self.data.validate(self._validation_job(method, ctx))
         result = run.fabric.broadcast(result)
         assert result is not None
-        better = result.fault is None and is_better(result.judgement, result.loss["total"], progress.best)
+        better = result.fault is None and is_better(result.judgment, result.loss["total"], progress.best)
         if better:
             progress.best_dice, progress.best_loss = result.dice, result.loss["total"]
-            progress.best_step, progress.measure, progress.waited = progress.step, result.judgement.measure, 0
+            progress.best_step, progress.measure, progress.waited = progress.step, result.judgment.measure, 0
             with together(run.fabric):
                 if run.fabric.is_global_zero:
                     run.states.save_best(self.stage.name, progress.step, snapshot(self.strategy.validated()))
@@ -158,7 +158,7 @@ class StageRun:
         state = Checkpoint(progress, snapshot(run.method), tensors, values, best)
         if bad := state.not_finite():
             where = f"after step {progress.step} of stage '{self.stage.name}'"
-            raise self._diverged(f"{where}: weights or optimiser are not finite ({some(bad, 3)})")
+            raise self._diverged(f"{where}: weights or optimizer are not finite ({some(bad, 3)})")
         run.states.save(state)
         self.saved = progress.step
 
@@ -166,19 +166,19 @@ class StageRun:
         """Forward, backward and step of one update; returns the summed loss. Raises `Diverged` if it is not finite.
 
         A gradient that is not finite under a finite loss is not looked for where nothing clips it, since that would cost a
-        synchronisation: it ruins the weights, which the next loss, validation or state shows before anything is kept.
+        synchronization: it ruins the weights, which the next loss, validation or state shows before anything is kept.
         """
         run = self.run
         self.strategy.update, self.strategy.ctx = update, ctx
-        optimiser = self.updates.optimiser(update)
-        optimiser.zero_grad(set_to_none=True)
+        optimizer = self.updates.optimizer(update)
+        optimizer.zero_grad(set_to_none=True)
         parts = min(self.settings.accumulate, len(batch["sample_id"]))
         loss_sum = 0.0
         try:
             for index, part in enumerate(divide(batch, parts)):
                 unfinished = run.fabric.world_size > 1 and index + 1 < parts
                 with run.fabric.no_backward_sync(self.terms, enabled=unfinished):
-                    with enough_values(len(part["sample_id"]), run.spec.size, part["labelled"]):
+                    with enough_values(len(part["sample_id"]), run.spec.size, part["labeled"]):
                         terms = self.terms(part)
                     loss = torch.stack([term.float() for term in terms.values()]).sum()
                     weight = len(part["sample_id"]) / len(batch["sample_id"])
@@ -190,20 +190,20 @@ class StageRun:
                 loss_sum += value * weight
             if self.settings.clip_norm is not None:
                 self._clip(self.updates.raw(update), self.settings.clip_norm, ctx)
-            optimiser.step()
+            optimizer.step()
         except torch.OutOfMemoryError as error:
             raise out_of_memory(run.fabric.device, self.settings.batch_size, run.spec.size) from error
         return loss_sum
 
-    def _clip(self, optimiser: torch.optim.Optimizer, most: float, ctx: Context) -> None:
+    def _clip(self, optimizer: torch.optim.Optimizer, most: float, ctx: Context) -> None:
         """Clip by the norm. With float16 an infinite norm is no fault: the scaler has noted it, skips the step and scales down.
 
-        The norm is read back only where there is no scaler: one synchronisation, which clipping has cost anyway.
+        The norm is read back only where there is no scaler: one synchronization, which clipping has cost anyway.
         """
         scaler = self._scaler
         if scaler is not None:
-            scaler.unscale_(optimiser)
-        moved = (parameter for group in optimiser.param_groups for parameter in group["params"])
+            scaler.unscale_(optimizer)
+        moved = (parameter for group in optimizer.param_groups for parameter in group["params"])
         norm = nn.utils.clip_grad_norm_(moved, most)
         if scaler is None and not math.isfinite(float(norm)):
             raise self._diverged(f"the gradient is not finite at step {ctx.step + 1} of stage '{ctx.stage}'")
@@ -214,7 +214,7 @@ class StageRun:
         return getattr(self.run.fabric._precision, "scaler", None)
 
     def _lost(self) -> str | None:
-        """Why training cannot go on, if it cannot. Costs a pass over the weights and a synchronisation."""
+        """Why training cannot go on, if it cannot. Costs a pass over the weights and a synchronization."""
         if fault := weights_fault(self.strategy):
             return fault
         overflows = self._scaler is not None and self._scaler.get_scale() < SMALLEST_SCALE
@@ -255,8 +255,8 @@ class StageRun:
         epoch = progress.step / self.source.steps_per_epoch
         scalars = {
             "dice": result.dice,
-            "measure": result.judgement.measure,
-            "marked": result.judgement.marked,
+            "measure": result.judgment.measure,
+            "marked": result.judgment.marked,
             "loss": {name: value if math.isfinite(value) else None for name, value in result.loss.items()},
         }
         with together(run.fabric):
@@ -285,7 +285,7 @@ class StageRun:
                 validation_loss=result.loss,
                 lr=lr,
                 seconds=run.seconds,
-                words="Dice – (not finite)" if result.fault else result.judgement.words,
+                words="Dice – (not finite)" if result.fault else result.judgment.words,
             )
         )
 

@@ -19,7 +19,7 @@ GIB = 2**30
 
 
 def training_bytes(build: Callable[[], Method], batch: int, size: tuple[int, int], *, moments: int = 2) -> int:
-    """Bytes that `forward` alone keeps for its backward pass, plus weights, gradients and optimiser moments.
+    """Bytes that `forward` alone keeps for its backward pass, plus weights, gradients and optimizer moments.
 
     Computed without allocating anything (fake tensors). A lower bound: the objective's other heads and the operators'
     working memory come on top.
@@ -77,20 +77,20 @@ def out_of_memory(device: torch.device, batch: int, size: tuple[int, int]) -> De
 
 
 @contextmanager
-def enough_values(batch: int, size: tuple[int, int], labelled: Tensor | None = None) -> Iterator[None]:
+def enough_values(batch: int, size: tuple[int, int], labeled: Tensor | None = None) -> Iterator[None]:
     """Raise `RecipeError` where BatchNorm gets one number per channel, of which there is no variance: a batch of one image at a
-    size that the network brings down to 1×1. `labelled`: bool B, since some networks see the images with masks by themselves."""
+    size that the network brings down to 1×1. `labeled`: bool B, since some networks see the images with masks by themselves."""
     try:
         yield
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise
-        masks = batch if labelled is None else int(labelled.sum())
+        masks = batch if labeled is None else int(labeled.sum())
         seen, share = f"a batch of {batch}", ""
         if masks < batch:
-            seen, share = f"{seen}, {masks} with masks,", ", a larger data.labelled_share"
+            seen, share = f"{seen}, {masks} with masks,", ", a larger data.labeled_share"
         raise RecipeError(
-            f"batch normalisation needs several values per channel, and {seen} at {size[0]}×{size[1]} gives it one: use a larger "
+            f"batch normalization needs several values per channel, and {seen} at {size[0]}×{size[1]} gives it one: use a larger "
             f"engine.batch_size (engine.accumulate divides it){share} or a larger --size"
         ) from error
 

@@ -27,7 +27,7 @@ from delineate.evaluation.cases import QUICK, Row, score_case
 from delineate.evaluation.metrics.registry import resolve
 from delineate.evaluation.scores_file import Origin
 from delineate.evaluation.scoring import content_hash, joint_hash
-from delineate.evaluation.summary import summarise
+from delineate.evaluation.summary import summarize
 from delineate.inference.overlay import draw, palette
 from delineate.inference.panels import render
 from delineate.inference.predictor import Predictor
@@ -41,7 +41,7 @@ OF_VOLUMES = (*QUICK, *resolve(["hd95_pooled"]))
 
 @dataclass(frozen=True)
 class _Pair:
-    """A labelled picture's or slice's pixels at native size."""
+    """A labeled picture's or slice's pixels at native size."""
 
     case: Case
     image: Pixels
@@ -52,7 +52,7 @@ class _Pair:
     def read(cls, pixels: SamplePixels, case: Case, plane: int | None = None) -> _Pair:
         sample = Sample(case, plane)
         reference = pixels.mask(sample)
-        assert reference is not None  # unlabelled cases were left out
+        assert reference is not None  # unlabeled cases were left out
         return cls(case, pixels.image(sample), reference)
 
 
@@ -85,7 +85,7 @@ def judge(manifest: Manifest, axis: int | None, max_pixels: int, trained: Traine
     valid = [each for each in scored if each.rows]
     return Judged(
         rows,
-        summarise(rows, QUICK if axis is None else OF_VOLUMES),
+        summarize(rows, QUICK if axis is None else OF_VOLUMES),
         _origin(trained, manifest, {one.case.id: one.reference for one in valid}, volumes=axis is not None),
         protocol="native",
         draw=partial(_pictures, predictor, pixels, manifest.classes, valid, trained.folder),
@@ -163,7 +163,7 @@ def _panels(artefact: Artefact, pair: _Pair) -> dict[str, NDArray[np.uint8]]:
     batch: Batch = {
         "image": torch.from_numpy(image).permute(2, 0, 1)[None].to(parameter.device),
         "mask": torch.from_numpy(mask).long()[None].to(parameter.device),
-        "labelled": torch.ones(1, dtype=torch.bool, device=parameter.device),
+        "labeled": torch.ones(1, dtype=torch.bool, device=parameter.device),
         "sample_id": [pair.case.id],
     }
     with torch.no_grad():

@@ -35,11 +35,11 @@ def base_rate(update: Update, settings: StageSettings) -> float:
     return settings.lr if update.lr is None else update.lr
 
 
-def make_optimiser(strategy: Strategy, update: Update, settings: StageSettings) -> torch.optim.Optimizer:
-    """One optimiser with parameter groups by learning-rate factor and by whether weight decay applies.
+def make_optimizer(strategy: Strategy, update: Update, settings: StageSettings) -> torch.optim.Optimizer:
+    """One optimizer with parameter groups by learning-rate factor and by whether weight decay applies.
 
-    Weight decay spares biases and normalisation weights (all parameters of one dimension). Raises `RecipeError` for an update
-    that moves nothing, or whose settings its optimiser does not have.
+    Weight decay spares biases and normalization weights (all parameters of one dimension). Raises `RecipeError` for an update
+    that moves nothing, or whose settings its optimizer does not have.
     """
     parameters = named_parameters(strategy, update)
     if not parameters:
@@ -57,16 +57,16 @@ def make_optimiser(strategy: Strategy, update: Update, settings: StageSettings) 
     return _build(update, settings, described, lr)
 
 
-def set_learning_rate(optimiser: torch.optim.Optimizer, lr: float) -> None:
+def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """Set each group's rate to `lr` times its own scale."""
-    for group in optimiser.param_groups:
+    for group in optimizer.param_groups:
         group["lr"] = lr * group["scale"]
 
 
 def _build(
     update: Update, settings: StageSettings, groups: list[dict[str, object]], lr: float
 ) -> torch.optim.Optimizer:
-    name = settings.optimiser if update.optimizer is None else update.optimizer
+    name = settings.optimizer if update.optimizer is None else update.optimizer
     if name not in OPTIMIZERS:
         raise RecipeError(f"update '{update.name}': unknown optimizer '{name}': {did_you_mean(name, OPTIMIZERS)}")
     row = OPTIMIZERS[name]

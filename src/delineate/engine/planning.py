@@ -16,6 +16,7 @@ from delineate.common.files import read_json, write_json, write_text
 from delineate.data.cases.census import Census
 from delineate.data.core.manifest import Manifest
 from delineate.data.doctor.fingerprint import Fingerprint, take_fingerprint
+from delineate.engine.earlier_recipes import in_todays_spelling
 from delineate.engine.folder import RunFolder
 from delineate.engine.input import settle_input
 from delineate.engine.memory import GIB, training_bytes
@@ -109,7 +110,8 @@ def planned_sections(folder: RunFolder) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        return dict(read_json(path)["recipe"])
+        content = read_json(path)
+        return in_todays_spelling(content["recipe"], registry.option_names(content["method"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TrainingError(f"cannot read the run's plan {path}: {error}") from error
 
@@ -119,7 +121,7 @@ def _budget(recipe: Recipe, classes: int, in_channels: int) -> Budget:
         return registry.build(recipe.name, classes=classes, in_channels=in_channels, options=options)
 
     def bytes_of(options: Mapping[str, Any], batch: int, size: tuple[int, int]) -> int:
-        moments = OPTIMIZERS[recipe.engine.optimiser].state_tensors
+        moments = OPTIMIZERS[recipe.engine.optimizer].state_tensors
         return training_bytes(lambda: build(options), batch, size, moments=moments)
 
     def flops_of(options: Mapping[str, Any], size: tuple[int, int]) -> float:

@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, field_validator, model_validator
 
 from delineate.common.config import explain, merge
-from delineate.common.errors import RecipeError
+from delineate.common.errors import DelineateError, RecipeError
 from delineate.common.files import write_text
 from delineate.common.finite import first_not_finite
 from delineate.common.names import did_you_mean
@@ -21,7 +21,7 @@ from delineate.common.yaml_text import parse_yaml
 from delineate.data.augment.settings import AugmentSettings
 from delineate.data.core.input_spec import Fit, Scale
 from delineate.data.core.intensity import check_rule
-from delineate.engine.earlier_recipes import of_today, refuse_moved
+from delineate.engine.earlier_recipes import in_todays_spelling, of_today, refuse_moved
 from delineate.engine.optimizers import OPTIMIZERS
 from delineate.engine.schedules import SCHEDULES
 from delineate.methods import registry
@@ -51,7 +51,7 @@ class DataSection(_Section):
     patches_per_image: int | None = Field(
         None, ge=1, description="patch: windows per image in an epoch; none: as many as have about all images' pixels"
     )
-    labelled_share: float | None = Field(
+    labeled_share: float | None = Field(
         None, gt=0, lt=1, description="where some images have no masks: part of each batch that has; none: as they come"
     )
     axis: Literal[0, 1, 2] | None = Field(
@@ -63,7 +63,7 @@ class DataSection(_Section):
     )
 
 
-Channels = Literal["auto", "rgb", "bgr", "grey"] | tuple[str, ...]
+Channels = Literal["auto", "rgb", "bgr", "gray"] | tuple[str, ...]
 
 
 class InputSection(_Section):
@@ -72,7 +72,7 @@ class InputSection(_Section):
     size: tuple[int, int] = Field((256, 256), description="working height and width; patch: of the windows")
     channels: Channels = Field(
         "auto",
-        description="auto: grey if all images are grey, and the channels by name where these are files of their own",
+        description="auto: gray if all images are gray, and the channels by name where these are files of their own",
     )
     fit: Fit = Field(
         "stretch",
@@ -115,7 +115,7 @@ class EpisodesSection(_Section):
     are scaled with the area."""
 
     kind: Literal["superpixel", "supervoxel", "labels"] = Field(
-        "superpixel", description="foreground: a region of a slice, a region through neighbouring slices, or a class"
+        "superpixel", description="foreground: a region of a slice, a region through neighboring slices, or a class"
     )
     shots: int = Field(1, ge=1, description="support images of an episode")
     exclude: tuple[str, ...] = Field((), description="classes (name or index) whose slices are not trained on")
@@ -130,7 +130,7 @@ class EpisodesSection(_Section):
     )
     supervoxel_size: int = Field(5000, ge=8, description="supervoxel: usual number of voxels")
     least: int = Field(200, ge=1, description="pixels of a region in a slice; smaller ones are not drawn")
-    least_labelled: int = Field(50, ge=1, description="the same for a class")
+    least_labeled: int = Field(50, ge=1, description="the same for a class")
     augment: Literal["one", "both"] = Field("one", description="augment one side of the pair, drawn by lot, or both")
     validation: int = Field(60, ge=1, description="most slices that a validation segments")
 
@@ -140,19 +140,19 @@ class StageSettings(_Section):
 
     batch_size: int = Field(8, ge=1)
     accumulate: int = Field(1, ge=1, description="micro-batches per step; the batch is divided among them")
-    optimiser: OptimizerName = "adamw"
+    optimizer: OptimizerName = "adamw"
     lr: float = Field(1e-3, gt=0)
     lr_scale: dict[str, Annotated[float, Field(ge=0)]] = Field(
         default_factory=dict, description="submodule → factor on lr, e.g. {encoder: 0.1}; 0 = it stays as it is"
     )
-    weight_decay: float = Field(0.0, ge=0, description="not applied to biases and normalisation weights")
+    weight_decay: float = Field(0.0, ge=0, description="not applied to biases and normalization weights")
     momentum: float = Field(0.9, ge=0, lt=1, description="SGD only (Nesterov)")
     schedule: ScheduleName = "one-cycle"
     warmup: float = Field(
         0.0, ge=0, lt=1, description="share of the steps with linearly rising lr; one-cycle: its rise (0 = .3)"
     )
     poly_power: float = Field(0.9, gt=0)
-    step_every: int = Field(1000, ge=1, description="schedule step: optimiser steps between two falls of the rate")
+    step_every: int = Field(1000, ge=1, description="schedule step: optimizer steps between two falls of the rate")
     step_factor: float = Field(0.95, gt=0, lt=1, description="schedule step: what the rate is multiplied by")
     plateau_patience: int = Field(30, ge=1, description="validations without a lower validation loss")
     plateau_factor: float = Field(0.1, gt=0, lt=1)
@@ -181,7 +181,7 @@ class EngineSection(StageSettings):
     """How training goes. The fields of `StageSettings` hold for every stage unless `stages.<name>` overrides them."""
 
     epochs: int | None = Field(100, ge=1, description="turned into steps once, at the start")
-    steps: int | None = Field(None, ge=1, description="optimiser steps of all stages together; wins over epochs")
+    steps: int | None = Field(None, ge=1, description="optimizer steps of all stages together; wins over epochs")
     validate_every: float = Field(1.0, gt=0, description="epochs between validations")
     seed: int = Field(0, ge=0, le=MAX_SEED)
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -278,7 +278,15 @@ class Recipe(_Section):
             raise RecipeError(f"cannot read recipe {path}: {error}") from error
         if not isinstance(content, dict):
             raise RecipeError(f"{path} is not a recipe")
-        return _validated(cls, of_today(content), str(path))
+        return _validated(cls, of_today(content, _option_names(content.get("name"))), str(path))
+
+
+def _option_names(method: Any) -> set[str]:
+    """Those of a saved recipe's method; none where it is not installed, which whoever builds it will say."""
+    try:
+        return registry.option_names(str(method))
+    except DelineateError:
+        return set()
 
 
 def stated(method: str, preset: str, changes: Mapping[str, Any], settings: Iterable[str] = ()) -> dict[str, Any]:
@@ -289,9 +297,10 @@ def stated(method: str, preset: str, changes: Mapping[str, Any], settings: Itera
     presets = registry.presets(method)
     if preset not in presets:
         raise RecipeError(f"method '{method}' has no preset '{preset}': {did_you_mean(preset, presets)}")
-    content = merge(presets[preset], changes)
-    for setting in settings:
-        content = merge(content, parse_setting(setting))
+    content: dict[str, Any] = {}
+    options = registry.option_names(method)
+    for layer in (presets[preset], changes, *map(parse_setting, settings)):
+        content = merge(content, in_todays_spelling(layer, options))
     _prefer_given_length(content, changes, settings)
     return content
 

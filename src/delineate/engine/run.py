@@ -88,7 +88,7 @@ def train(
         with _noted_end(run):
             state = _take_up(run, plan) if request.resume else None
             if fabric.world_size > 1:
-                _synchronise_batchnorm(run)
+                _synchronize_batchnorm(run)
             _run_stages(run, data, plan, state)
             dice = _complete(run, data, report) if first else 0.0
         if first:
@@ -119,7 +119,7 @@ def _open(
             _describe(folder, recipe, opened.whole, fabric.device)
             if data_plan is not None:
                 data_plan.save(folder)
-        _summarise(folder, request, recipe, opened.whole, method, plan)
+        _summarize(folder, request, recipe, opened.whole, method, plan)
         if recipe.engine.tensorboard:
             reporter = TensorBoardReporter(reporter, folder.path / "tensorboard")
     return Run(fabric, recipe, strategy, spec, folder, Checkpoints(folder.steps), reporter), data, plan
@@ -284,7 +284,7 @@ def _describe(folder: RunFolder, recipe: Recipe, manifest: Manifest, device: tor
     recipe.save(folder.recipe)
 
 
-def _summarise(
+def _summarize(
     folder: RunFolder,
     request: TrainRequest,
     recipe: Recipe,
@@ -310,14 +310,14 @@ def _summarise(
     )
 
 
-def _synchronise_batchnorm(run: Run) -> None:
+def _synchronize_batchnorm(run: Run) -> None:
     """BatchNorm statistics over all processes, where the device can (CUDA)."""
     if not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in run.strategy.modules()):
         return
     if run.fabric.device.type == "cuda":
         nn.SyncBatchNorm.convert_sync_batchnorm(run.strategy)  # type: ignore[no-untyped-call]
-        run.reporter.note("BatchNorm is synchronised over the processes")
+        run.reporter.note("BatchNorm is synchronized over the processes")
     else:
         run.reporter.note(
-            f"BatchNorm cannot be synchronised on {run.fabric.device.type}: each process normalises its own share of the batch"
+            f"BatchNorm cannot be synchronized on {run.fabric.device.type}: each process normalizes its own share of the batch"
         )

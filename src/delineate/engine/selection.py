@@ -59,7 +59,7 @@ class CaseCounts:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Judgment:
     """What one validation says of the weights."""
 
     dice: float | None
@@ -86,7 +86,7 @@ class Judgement:
         return f"Dice {value} ({', '.join(said)})" if said else f"Dice {value}"
 
 
-def judge(cases: Iterable[CaseCounts]) -> Judgement:
+def judge(cases: Iterable[CaseCounts]) -> Judgment:
     """See the module. A case without valid pixels counts nowhere."""
     scored = [case for case in cases if case.valid.any()]
     rows = np.array([row for case in scored for row in case.rows()], np.int64).reshape(-1, 4)
@@ -102,7 +102,7 @@ def judge(cases: Iterable[CaseCounts]) -> Judgement:
             per_class.append(np.mean(2 * both[here] / (ours[here] + theirs[here])))
         else:
             per_class.append(2 * both[here].sum() / (ours[here].sum() + theirs[here].sum() + stray))
-    return Judgement(
+    return Judgment(
         dice=float(np.mean(per_class)) if per_class else None,
         measure=measure,
         cases=len(scored),
@@ -120,8 +120,8 @@ class Best:
     measure: Measure = "cases"
 
 
-def is_better(now: Judgement, loss: float, best: Best | None) -> bool:
-    """Whether weights with that judgement and validation loss take the place of the best."""
+def is_better(now: Judgment, loss: float, best: Best | None) -> bool:
+    """Whether weights with that judgment and validation loss take the place of the best."""
     if best is None or now.measure != best.measure or now.measure == "nothing":
         return True
     if now.dice is not None and best.dice is not None and now.dice != best.dice:

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a closed terminal become a request that the loop honours at the next step, after saving."""
+"""Ctrl-C, SIGTERM and a closed terminal become a request that the loop honors at the next step, after saving."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class SourceRequest:
     workers: int
     foreground: float = 0.0
     """Of windows: the share that lies about a pixel of foreground."""
-    labelled_share: float | None = None
+    labeled_share: float | None = None
     """Part of each batch that has masks, where some images have none; None: as they come."""
     patches_per_image: int | None = None
     """Windows of each image in an epoch; None: as many as have about all images' pixels."""
@@ -64,7 +64,7 @@ class Supervised:
             batch_size=request.batch_size,
             seed=request.seed,
             workers=request.workers,
-            labelled_share=request.labelled_share,
+            labeled_share=request.labeled_share,
             foreground=request.foreground,
             per_image=request.patches_per_image,
             rank=request.rank,
@@ -92,7 +92,7 @@ def to_torch(batch: NumpyBatch) -> Batch:
     return {
         "image": torch.from_numpy(batch.image).permute(0, 3, 1, 2),
         "mask": torch.from_numpy(batch.mask).long(),
-        "labelled": torch.from_numpy(batch.labelled),
+        "labeled": torch.from_numpy(batch.labeled),
         "sample_id": list(batch.sample_id),
     }
 

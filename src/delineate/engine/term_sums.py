@@ -18,7 +18,7 @@ class TermSums:
         self.steps = 0
 
     def add(self, terms: dict[str, Tensor], weight: float) -> None:
-        """Add a part of a batch's terms; one synchronisation for each."""
+        """Add a part of a batch's terms; one synchronization for each."""
         for name, term in terms.items():
             self.sums[name] += float(term.detach()) * weight
 

@@ -1,4 +1,4 @@
-"""The updates of a stage: what each moves, with which optimiser, and when."""
+"""The updates of a stage: what each moves, with which optimizer, and when."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor
 
-from delineate.engine.checkpoint import pack_optimiser, unpack_optimiser
-from delineate.engine.optim import base_rate, make_optimiser, named_parameters, set_learning_rate
+from delineate.engine.checkpoint import pack_optimizer, unpack_optimizer
+from delineate.engine.optim import base_rate, make_optimizer, named_parameters, set_learning_rate
 from delineate.engine.ranks import allow_unused
 from delineate.engine.recipe import StageSettings
 from delineate.methods.contract import Stage, Update
@@ -18,23 +18,23 @@ from delineate.strategies.contract import Strategy
 
 
 class Updates:
-    """The optimisers of one stage, one for each update of its strategy."""
+    """The optimizers of one stage, one for each update of its strategy."""
 
     def __init__(self, strategy: Strategy, stage: Stage, settings: StageSettings) -> None:
         self._strategy, self._settings = strategy, settings
         self._all = strategy.updates(stage)
         self._moved = {update.name: named_parameters(strategy, update) for update in self._all}
         self._train_only(name for names in self._moved.values() for name in names)
-        self._optimisers = {update.name: make_optimiser(strategy, update, settings) for update in self._all}
+        self._optimizers = {update.name: make_optimizer(strategy, update, settings) for update in self._all}
         self._wrapped: dict[str, Any] = {}
 
     def wrap(self, fabric: Fabric) -> Any:
-        """The strategy as this run's device, precision and processes want it; from here on its optimisers are, too."""
-        unlabelled = self._strategy.method.info.uses_unlabelled or self._strategy.info.uses_unlabelled
+        """The strategy as this run's device, precision and processes want it; from here on its optimizers are, too."""
+        unlabeled = self._strategy.method.info.uses_unlabeled or self._strategy.info.uses_unlabeled
         # A parameter that no loss of a step reaches would be waited for: that of another update, or of images without masks.
-        allow_unused(fabric, len(self._all) > 1 or unlabelled)
-        module, *optimisers = fabric.setup(self._strategy, *self._optimisers.values())
-        self._wrapped = dict(zip(self._optimisers, optimisers, strict=True))
+        allow_unused(fabric, len(self._all) > 1 or unlabeled)
+        module, *optimizers = fabric.setup(self._strategy, *self._optimizers.values())
+        self._wrapped = dict(zip(self._optimizers, optimizers, strict=True))
         return module
 
     def due(self, step: int) -> Iterable[Update]:
@@ -47,29 +47,29 @@ class Updates:
 
     def set_rate(self, update: Update, factor: float) -> None:
         """Learning rates of a step: the update's own or the recipe's, times the schedule's factor."""
-        set_learning_rate(self._optimisers[update.name], base_rate(update, self._settings) * factor)
+        set_learning_rate(self._optimizers[update.name], base_rate(update, self._settings) * factor)
 
-    def optimiser(self, update: Update) -> Any:
-        """The wrapped optimiser of an update."""
+    def optimizer(self, update: Update) -> Any:
+        """The wrapped optimizer of an update."""
         return self._wrapped[update.name]
 
     def raw(self, update: Update) -> torch.optim.Optimizer:
         """The same without wrapper, for what acts on its gradients."""
-        return self._optimisers[update.name]
+        return self._optimizers[update.name]
 
     def pack(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors and values of all optimisers, by dotted name."""
+        """Tensors and values of all optimizers, by dotted name."""
         tensors: dict[str, Tensor] = {}
         values: dict[str, Any] = {}
-        for name, optimiser in self._optimisers.items():
-            packed, values[f"optimiser.{name}"] = pack_optimiser(f"optimiser.{name}", optimiser)
+        for name, optimizer in self._optimizers.items():
+            packed, values[f"optimizer.{name}"] = pack_optimizer(f"optimizer.{name}", optimizer)
             tensors |= packed
         return tensors, values
 
     def unpack(self, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
         """Inverse of `pack`."""
-        for name, optimiser in self._optimisers.items():
-            unpack_optimiser(f"optimiser.{name}", optimiser, tensors, values[f"optimiser.{name}"])
+        for name, optimizer in self._optimizers.items():
+            unpack_optimizer(f"optimizer.{name}", optimizer, tensors, values[f"optimizer.{name}"])
 
     def _train_only(self, names: Iterable[str]) -> None:
         wanted = set(names)

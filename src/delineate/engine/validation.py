@@ -25,7 +25,7 @@ from delineate.data.augment.patches import Size
 from delineate.data.cache.cache import Cache
 from delineate.data.core.findings import some
 from delineate.data.core.manifest import IGNORE
-from delineate.engine.selection import CaseCounts, Judgement, judge
+from delineate.engine.selection import CaseCounts, Judgment, judge
 from delineate.inference.tiles import Blending
 from delineate.methods.contract import Batch, Context
 
@@ -34,11 +34,11 @@ from delineate.methods.contract import Batch, Context
 class ValidationResult:
     """What one validation showed."""
 
-    judgement: Judgement
+    judgment: Judgment
     loss: dict[str, float]
     """Mean of each term over batches, weighted by their size, and `total`."""
     fault: str | None = None
-    """What was not finite; such weights are not kept, whatever the judgement."""
+    """What was not finite; such weights are not kept, whatever the judgment."""
 
     @classmethod
     def of(cls, counted: list[CaseCounts], means: dict[str, float], faulty: list[str]) -> ValidationResult:
@@ -52,7 +52,7 @@ class ValidationResult:
     @property
     def dice(self) -> float | None:
         """What the weights are chosen by; None where it is not Dice, or not finite."""
-        return None if self.fault else self.judgement.dice
+        return None if self.fault else self.judgment.dice
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def validate(
 
 
 def not_finite_samples(logits: Tensor, names: list[str]) -> list[str]:
-    """Names of the samples with a logit that is not finite. One more synchronisation, in validation only."""
+    """Names of the samples with a logit that is not finite. One more synchronization, in validation only."""
     finite = logits.isfinite().flatten(1).all(1).tolist()
     return [name for name, good in zip(names, finite, strict=True) if not good]
 

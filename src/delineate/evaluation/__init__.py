@@ -1,1 +1,1 @@
-"""Masks → numbers → judgement. Works on arrays and files, knows no network."""
+"""Masks → numbers → judgment. Works on arrays and files, knows no network."""

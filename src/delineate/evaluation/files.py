@@ -23,7 +23,7 @@ from delineate.evaluation.cases import Row
 from delineate.evaluation.held_out import listed_for_testing, mask_hashes
 from delineate.evaluation.instances import pair_instances
 from delineate.evaluation.known import lists_no_maps, notes_on
-from delineate.evaluation.metric_selection import MetricSelection, check_millimetres, select_metrics
+from delineate.evaluation.metric_selection import MetricSelection, check_millimeters, select_metrics
 from delineate.evaluation.metrics import registry
 from delineate.evaluation.pairing import pair
 from delineate.evaluation.prediction_values import prediction_rule
@@ -37,7 +37,7 @@ from delineate.evaluation.scoring import Roles, ScoredUnit, ScoringJob, joint_ha
 from delineate.evaluation.scoring_units import ScoringUnit, make_units
 from delineate.evaluation.seen import Seen, seen_by_model, training_notes
 from delineate.evaluation.subgroups import Subgroups, read_subgroups
-from delineate.evaluation.summary import Summary, summarise
+from delineate.evaluation.summary import Summary, summarize
 from delineate.evaluation.test_access_log import Access, Accesses, note_access
 from delineate.evaluation.turns import turn_notes
 
@@ -88,7 +88,7 @@ class Options:
     """Of a data set; default: test where there is one, else all."""
     metrics: Sequence[str] = registry.DEFAULT
     """Names and families (`evaluation.metrics.registry`), one by one or with commas; none: the default. Those of instances take
-    both folders as instance maps. `hd95_pooled@mm` and `nsd@2mm` ask for millimetres: an error where the spacing is not known."""
+    both folders as instance maps. `hd95_pooled@mm` and `nsd@2mm` ask for millimeters: an error where the spacing is not known."""
     spacing: Sequence[float] | None = None
     """Size of a pixel in mm, as (row, column) or (slice, row, column); None: what the files know, else lengths are in pixels."""
     stack: str | None = None
@@ -166,12 +166,12 @@ def evaluate_folders(
     test_accesses = _note_access(predictions, source.path, out, listed, opened, seen)
     evaluation = Evaluation(
         rows,
-        summarise(rows, entries),
+        summarize(rows, entries),
         opened.found.split,
         _origin(predictions, listed, opened, scored, scores),
         test_accesses=test_accesses.own,
         test_accesses_in_all=test_accesses.total,
-        raters={roles: summarise(members, choice.masks) for roles, members in panel.items()},
+        raters={roles: summarize(members, choice.masks) for roles, members in panel.items()},
         protocol=scores,
         references=opened.found.manifest,
         unscored=unscored,
@@ -293,7 +293,7 @@ def _open(
     notes = [] if listed is None or choice.instances else notes_on(predictions, listed)
     units, grouping = make_units(pairs, stack=options.stack, group_by=options.group_by or source.group_by)
     names = [unit.name for unit in units]
-    check_millimetres(options.metrics, [] if options.spacing else [unit.name for unit in units if unit.spacing is None])
+    check_millimeters(options.metrics, [] if options.spacing else [unit.name for unit in units if unit.spacing is None])
     table = read_subgroups(options.subgroups, names) if options.subgroups is not None else None
     maps = None
     if choice.probabilities or (lineage is not None and lineage.reads_probabilities):

@@ -15,7 +15,7 @@ from delineate.evaluation.raters import Raters
 from delineate.evaluation.scores_file import rows_csv
 from delineate.evaluation.scoring import Roles, ScoredUnit
 from delineate.evaluation.subgroups import Subgroups
-from delineate.evaluation.summary import Summary, summarise
+from delineate.evaluation.summary import Summary, summarize
 
 RATERS_CSV = "raters.csv"
 EPISODES_CSV = "episodes.csv"
@@ -59,7 +59,7 @@ def subgroups_json(subgroups: Subgroups, rows: Sequence[Row], metrics: Sequence[
 
     def level(name: str, cases: Sequence[str]) -> dict[str, Any]:
         chosen = set(cases)
-        summary = summarise([row for row in rows if row.case in chosen], metrics)
+        summary = summarize([row for row in rows if row.case in chosen], metrics)
         return {"level": name, "cases": summary.cases, "groups": summary.groups, "means": _plain(summary)}
 
     return {

@@ -40,13 +40,13 @@ def select_metrics(names: Sequence[str]) -> MetricSelection:
     return MetricSelection(registry.resolve(rest or ("dice", "iou")), _once(probabilities), _once(instances))
 
 
-def check_millimetres(names: Sequence[str], bare: Sequence[str]) -> None:
-    """Raise `DataError` where one of these metrics asks for millimetres (`hd95_pooled@mm`) and there are `bare` cases: those whose
+def check_millimeters(names: Sequence[str], bare: Sequence[str]) -> None:
+    """Raise `DataError` where one of these metrics asks for millimeters (`hd95_pooled@mm`) and there are `bare` cases: those whose
     spacing is neither given nor told by their files."""
-    asked = next((name for name in names if registry.in_millimetres(name)[1]), None)
+    asked = next((name for name in names if registry.in_millimeters(name)[1]), None)
     if asked is not None and bare:
         raise DataError(
-            f"'{asked}' asks for millimetres, but the spacing of {count(len(bare), 'case')} is not known ({some(bare, 2)}); "
+            f"'{asked}' asks for millimeters, but the spacing of {count(len(bare), 'case')} is not known ({some(bare, 2)}); "
             "give it with --spacing, or leave mm out"
         )
 

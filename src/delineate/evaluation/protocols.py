@@ -239,7 +239,7 @@ def _black_and_white(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
 
 
 def _resize(plane: NDArray[Any]) -> NDArray[Any]:
-    """Bilinear between pixel centres, without smoothing when it shrinks."""
+    """Bilinear between pixel centers, without smoothing when it shrinks."""
     return cv2.resize(plane, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
 
 

@@ -128,7 +128,7 @@ class Summary:
         return {"headline": self.headline_column, "metrics": told, **content}
 
 
-def summarise(rows: Sequence[Row], metrics: Sequence[MetricInfo] = QUICK) -> Summary:
+def summarize(rows: Sequence[Row], metrics: Sequence[MetricInfo] = QUICK) -> Summary:
     """Means over the rows of any number of cases; all cases must have the same classes."""
     by_class: dict[str, list[Row]] = {}
     for row in rows:

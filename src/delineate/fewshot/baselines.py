@@ -41,14 +41,14 @@ class CopiedMask:
             yield votes.argmax(0).astype(np.uint8)
 
 
-class NearestColour:
-    """Each pixel by itself: the class whose mean colour in the support is nearest (values divided by the type's maximum)."""
+class NearestColor:
+    """Each pixel by itself: the class whose mean color in the support is nearest (values divided by the type's maximum)."""
 
     def __init__(self, support: Support) -> None:
-        colours = np.concatenate([_unit(image).reshape(-1, 3) for image in support.images])
+        colors = np.concatenate([_unit(image).reshape(-1, 3) for image in support.images])
         classes = np.concatenate([mask.ravel() for mask in support.masks])
         self._labels = np.array([label for label in range(IGNORE) if (classes == label).any()], np.uint8)
-        self._means = np.stack([colours[classes == label].mean(0) for label in self._labels])
+        self._means = np.stack([colors[classes == label].mean(0) for label in self._labels])
 
     def predict_each(self, images: Iterable[Pixels], batch_size: int | None = None) -> Iterator[NDArray[np.uint8]]:
         for image in images:
@@ -59,13 +59,13 @@ class NearestColour:
 
 BASELINES: dict[str, Callable[[Support], Conditioned]] = {
     "copy-support-mask": CopiedMask,
-    "nearest-colour": NearestColour,
+    "nearest-color": NearestColor,
 }
 """Name → what is made of a support."""
 
 
 def _unit(image: Pixels) -> NDArray[np.float32]:
-    """H×W or H×W×C → float32 H×W×3 in [0, 1]; grey is repeated, alpha dropped."""
+    """H×W or H×W×C → float32 H×W×3 in [0, 1]; gray is repeated, alpha dropped."""
     whole = image[..., None] if image.ndim == 2 else image
-    colour = whole[..., :3] if whole.shape[2] >= 3 else np.repeat(whole[..., :1], 3, axis=2)
-    return np.divide(colour, np.float32(np.iinfo(image.dtype).max), dtype=np.float32)
+    color = whole[..., :3] if whole.shape[2] >= 3 else np.repeat(whole[..., :1], 3, axis=2)
+    return np.divide(color, np.float32(np.iinfo(image.dtype).max), dtype=np.float32)

@@ -161,7 +161,7 @@ def as_batch(episodes: Sequence[Rendered]) -> EpisodicBatch:
     return {
         "image": _images([one.query.image for one in episodes]),
         "mask": _masks([one.query.mask for one in episodes]),
-        "labelled": torch.ones(len(episodes), dtype=torch.bool),
+        "labeled": torch.ones(len(episodes), dtype=torch.bool),
         "sample_id": [one.name for one in episodes],
         "support_image": _images([[view.image for view in one.support] for one in episodes]),
         "support_mask": _masks([[view.mask for view in one.support] for one in episodes]),

@@ -23,11 +23,11 @@ from delineate.data.loading.samples import SampleSet
 from delineate.evaluation.cases import Row, score_case
 from delineate.evaluation.files import Evaluation
 from delineate.evaluation.further_tables import EPISODES_CSV, RATERS_CSV
-from delineate.evaluation.metric_selection import check_millimetres, select_metrics
+from delineate.evaluation.metric_selection import check_millimeters, select_metrics
 from delineate.evaluation.metrics.metric import Metric
 from delineate.evaluation.scores_file import Origin, write_scores
 from delineate.evaluation.seen import Seen, training_notes
-from delineate.evaluation.summary import summarise
+from delineate.evaluation.summary import summarize
 from delineate.evaluation.test_access_log import Access, Accesses, note_access
 from delineate.fewshot.baselines import Conditioned
 from delineate.fewshot.episode_file import Chunk, Episode, EpisodeFile
@@ -174,10 +174,10 @@ def evaluate_episodes(
             "few-shot episodes are scored by metrics of masks; leave out those of instances and probabilities"
         )
     bare = [job.case(one) for one in job.episodes.episodes if not _spacing(job.stack(one))]
-    check_millimetres(metrics, bare)
+    check_millimeters(metrics, bare)
     scored = job.score(choice.masks, progress)
     rows = _table(scored, job)
-    summary = summarise(rows, choice.masks)
+    summary = summarize(rows, choice.masks)
     done = {(one.episode.draw, one.episode.query, one.episode.label) for one in scored}
     lost = [job.case(one) for one in job.episodes.episodes if (one.draw, one.query, one.label) not in done]
     origin = _origin(job, scored)

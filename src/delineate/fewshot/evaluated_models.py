@@ -1,6 +1,6 @@
 """What can be put to a test: a trained model, a baseline that learns nothing, or a method as its training starts.
 
-Names: a run folder or model file; `copy-support-mask`, `nearest-colour`; `METHOD@PRESET:untrained`, such as
+Names: a run folder or model file; `copy-support-mask`, `nearest-color`; `METHOD@PRESET:untrained`, such as
 `alpnet@tiny:untrained`, which tells what of a trained model's score comes from training.
 """
 

@@ -1,4 +1,4 @@
-"""Setting 2: what is to be segmented without having been seen must not be in the training slices, not even unlabelled.
+"""Setting 2: what is to be segmented without having been seen must not be in the training slices, not even unlabeled.
 
 A slice goes when it holds *any* excluded class (Ouyang et al., ECCV 2020). Public code has also combined the classes by "and", so
 that a slice went only when it held them all, which hides almost nothing; that form is here under the name `legacy_all`, to
@@ -24,7 +24,7 @@ def excluded(one: Sample, labels: Sequence[int], rule: Rule = "any") -> bool:
     """Whether a slice is not to be trained on. One without mask might hold anything, so it goes with the first class excluded."""
     if not labels:
         return False
-    if not one.labelled:
+    if not one.labeled:
         return True
     held = [one.holds(label) for label in labels]
     return all(held) if rule == "legacy_all" else any(held)

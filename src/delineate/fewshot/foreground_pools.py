@@ -85,23 +85,23 @@ class SuperpixelPool(_Regions):
 
 
 class SupervoxelPool(_Regions):
-    """Episodes between neighbouring slices: a region through both, seen in one and asked for in the other (ADNet, Medical Image
-    Analysis 78, 2022). Anchors are the allowed slices that share a region with an allowed neighbour; further shots come from the
+    """Episodes between neighboring slices: a region through both, seen in one and asked for in the other (ADNet, Medical Image
+    Analysis 78, 2022). Anchors are the allowed slices that share a region with an allowed neighbor; further shots come from the
     next nearest slices with the region, and repeat them where there are too few."""
 
     def __init__(self, regions: Regions, data: CachedSlices, allowed: Sequence[bool], *, least: int) -> None:
-        """Raises `DataError` where no two neighbours share a region that is large enough."""
+        """Raises `DataError` where no two neighbors share a region that is large enough."""
         super().__init__(regions, least)
         self._volume = data.volume
         self._ids = [self._large(index) if allowed[index] else np.empty(0, np.intp) for index in range(len(data))]
         anchors = []
         for index in range(len(data)):
-            shared = {near: ids for near in self._neighbours(index) if len(ids := self._shared(index, near))}
+            shared = {near: ids for near in self._neighbors(index) if len(ids := self._shared(index, near))}
             if shared:
                 anchors.append((index, shared))
         if not anchors:
             raise DataError(
-                "no two neighbouring training slices share a super-voxel that is large enough; lower episodes.least, or exclude "
+                "no two neighboring training slices share a super-voxel that is large enough; lower episodes.least, or exclude "
                 "fewer classes"
             )
         self._anchors = anchors
@@ -113,7 +113,7 @@ class SupervoxelPool(_Regions):
         region = int(rng.choice(shared[near]))
         return Pick(index, (near, *self._further(index, near, region, shots - 1)), region)
 
-    def _neighbours(self, index: int) -> list[int]:
+    def _neighbors(self, index: int) -> list[int]:
         """The slices before and after in the same volume."""
         around = (index - 1, index + 1)
         return [at for at in around if 0 <= at < len(self._volume) and self._volume[at] == self._volume[index]]
@@ -145,7 +145,7 @@ class LabelPool:
         if not self._holding:
             raise DataError(
                 "no class is in two of the training slices, so there are no episodes of labels; take --episodes superpixel, lower "
-                "episodes.least_labelled, or exclude fewer classes"
+                "episodes.least_labeled, or exclude fewer classes"
             )
         self._labels = list(self._holding)
         self.anchors = len(np.unique(np.concatenate(list(self._holding.values()))))

@@ -1,10 +1,10 @@
 """How few-shot methods are tested: which slices are shown, which are asked for, and which support slice serves which query slice.
 
 - `chunk3`: the field's usual protocol (Roy et al., Medical Image Analysis 59, 2020; Ouyang et al., ECCV 2020). Of each annotated
-  scan three slices are shown, at 1/6, 1/2 and 5/6 of the slices that hold the class. The query's labelled extent is cut in three,
+  scan three slices are shown, at 1/6, 1/2 and 5/6 of the slices that hold the class. The query's labeled extent is cut in three,
   each third is segmented by the support slice of its place, and nothing else is scored. So it is taken as known where the
   structure begins and ends in the query, which no user knows.
-- `middle`: the middle labelled slice of each annotated scan serves all slices of the query, all of which are scored.
+- `middle`: the middle labeled slice of each annotated scan serves all slices of the query, all of which are scored.
 - `any2d`: slices (or plain images) are cases by themselves: K random ones are shown, all others are asked for.
 
 Support and query are never of the same group (patient), nor the same picture.
@@ -32,9 +32,9 @@ LEAST_2D = 64
 THIRDS = 3
 
 WORDS = {
-    "chunk3": "support slices at 1/6, 1/2 and 5/6 of the labelled extent; each third of the query's labelled extent, which "
+    "chunk3": "support slices at 1/6, 1/2 and 5/6 of the labeled extent; each third of the query's labeled extent, which "
     "is taken as known, by its own; other slices are not scored",
-    "middle": "the middle labelled slice as support; all slices of the query are scored",
+    "middle": "the middle labeled slice as support; all slices of the query are scored",
     "any2d": "each slice or image is a case; random ones as support, all others are scored",
 }
 """Protocol → what it does."""
@@ -132,7 +132,7 @@ def _units(data: SampleSet, split: Split, plan: Plan) -> list[_Unit]:
     if not stacks:
         there = sorted({stack.split for stack in data.stacks if stack.split})
         raise DataError(
-            f"{data.manifest.root} has nothing labelled in its split '{split}'; there are: {', '.join(there)}"
+            f"{data.manifest.root} has nothing labeled in its split '{split}'; there are: {', '.join(there)}"
         )
     if plan.protocol == "any2d":
         return [_Unit(stack, (index,)) for stack in stacks for index in range(len(stack.slices))]

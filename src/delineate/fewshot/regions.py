@@ -1,4 +1,4 @@
-"""Regions that stand for objects where nothing is labelled: super-pixels of a slice, super-voxels of a volume.
+"""Regions that stand for objects where nothing is labeled: super-pixels of a slice, super-voxels of a volume.
 
 Super-pixels are those of Felzenszwalb & Huttenlocher (IJCV 59, 2004) or SLIC (Achanta et al., TPAMI 34, 2012); super-voxels are
 SLIC in three dimensions, where the field's code extends Felzenszwalb's graph to three. Both come from scikit-image. Only what lies

@@ -180,7 +180,7 @@ class ConditionedPredictor(Predictor):
         return {
             "image": as_batch([self.prepare(query)], torch.device("cpu")),
             "mask": torch.from_numpy(target)[None],
-            "labelled": torch.ones(1, dtype=torch.bool),
+            "labeled": torch.ones(1, dtype=torch.bool),
             "sample_id": [name],
             "support_image": shown.image.cpu(),
             "support_mask": shown.mask.cpu(),

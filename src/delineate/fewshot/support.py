@@ -106,7 +106,7 @@ class Support:
 
     @classmethod
     def of_folder(cls, data: Path | DataSource) -> Support:
-        """All labelled images of a folder in any layout that the data room reads (`images/` and `masks/`, …).
+        """All labeled images of a folder in any layout that the data room reads (`images/` and `masks/`, …).
 
         Raises `DataError`, also for an image whose mask lies in several files.
         """

@@ -103,7 +103,7 @@ class OpenedSlices:
         pool = self._make_pool(training, store, recipe.data.workers)
         parts = (training, decode(self._data.split("val"), spec, store, max_pixels=request.max_pixels))
         labels = [label for label in self._data.labels if label not in self._excluded]
-        least = _scaled(section.least_labelled, training)
+        least = _scaled(section.least_labeled, training)
         episodes = freeze(self._data, parts, labels, shots=section.shots, least=least, stack=section.stack)
         return PreparedEpisodes(
             recipe=recipe,
@@ -129,7 +129,7 @@ class OpenedSlices:
         least = _scaled(section.least, training)
         if section.kind == "labels":
             labels = [label for label in self._data.labels if label not in self._excluded]
-            least = _scaled(section.least_labelled, training)
+            least = _scaled(section.least_labeled, training)
             return LabelPool(training, usable, labels, self._data.classes.names, least=least)
         if section.kind == "supervoxel":
             size = section.supervoxel_size

@@ -74,16 +74,16 @@ def remark(pixels: Pixels, spec: InputSpec) -> str | None:
         if pixels.dtype.kind != "u" or bits == spec.source_bits:
             return None
         return f"{bits}-bit channels given to a model trained on {spec.source_bits}-bit ones; {_scale(bits, spec)}"
-    grey = pixels.ndim == 2 or pixels.shape[2] == 1
-    wanted = "grey" if spec.channels == "grey" else "RGB"
-    given = "grey" if grey else "RGB"
+    gray = pixels.ndim == 2 or pixels.shape[2] == 1
+    wanted = "gray" if spec.channels == "gray" else "RGB"
+    given = "gray" if gray else "RGB"
     if pixels.dtype.kind == "u" and bits != spec.source_bits:
         return (
             f"{bits}-bit {given} image given to a model trained on {spec.source_bits}-bit {wanted} images; "
             f"{_scale(bits, spec)}"
         )
-    if wanted == "grey" and not grey:
-        return "RGB image given to a model trained on grey images; it is turned to grey"
+    if wanted == "gray" and not gray:
+        return "RGB image given to a model trained on gray images; it is turned to gray"
     return None
 
 

@@ -1,4 +1,4 @@
-"""Contours of masks on their image. Colours stay apart for colour-blind readers (after Okabe & Ito, 2008)."""
+"""Contours of masks on their image. Colors stay apart for color-blind readers (after Okabe & Ito, 2008)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from delineate.data.core.input_spec import Pixels
 from delineate.data.core.intensity import distance
 from delineate.data.core.manifest import ClassTable
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
-PREDICTION: Colour = (255, 176, 0)
+PREDICTION: Color = (255, 176, 0)
 """RGB of a binary prediction's contour (solid)."""
-REFERENCE: Colour = (86, 180, 233)
+REFERENCE: Color = (86, 180, 233)
 """RGB of a binary reference's contour (dashed)."""
-CLASS_COLOURS: tuple[Colour, ...] = (
+CLASS_COLORS: tuple[Color, ...] = (
     (230, 159, 0),
     (86, 180, 233),
     (0, 158, 115),
@@ -45,8 +45,8 @@ def draw(
     `shorter`: an image whose shorter side has fewer pixels is first enlarged by a whole factor to at least so many, so that
     contours do not hide what they surround (for pages; files are drawn at the image's own size).
 
-    `image`: uint8 or uint16, grey, RGB or RGBA; `prediction` and `reference`: class indices H×W of the same size, or None.
-    The prediction is solid, the reference dashed on top. One foreground class: the two differ in colour; several: colour is class.
+    `image`: uint8 or uint16, gray, RGB or RGBA; `prediction` and `reference`: class indices H×W of the same size, or None.
+    The prediction is solid, the reference dashed on top. One foreground class: the two differ in color; several: color is class.
     """
     canvas = to_display(image)
     if (factor := -(-shorter // min(canvas.shape[:2]))) > 1:
@@ -58,36 +58,36 @@ def draw(
         if labels is None:
             continue
         for index in range(1, len(classes.names)):
-            colour = role if len(classes.names) == 2 else colour_of(classes, index)
-            _contours(canvas, labels == index, colour, width, dashed)
+            color = role if len(classes.names) == 2 else color_of(classes, index)
+            _contours(canvas, labels == index, color, width, dashed)
     return canvas
 
 
-def class_colour(index: int) -> Colour:
+def class_color(index: int) -> Color:
     """RGB of foreground class `index` (from 1) of a multi-class map; beyond the seven known ones further hues, all different."""
-    if index <= len(CLASS_COLOURS):
-        return CLASS_COLOURS[index - 1]
+    if index <= len(CLASS_COLORS):
+        return CLASS_COLORS[index - 1]
     turned = (index * 0.618034) % 1
     red, green, blue = colorsys.hsv_to_rgb(turned, 0.5 + 0.1 * (index % 5), 0.95 - 0.1 * (index % 4))
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
-def palette(classes: ClassTable) -> list[Colour] | None:
+def palette(classes: ClassTable) -> list[Color] | None:
     """The colors of a mask's values: black for the background, then each class's; None where one class makes it 0 and 255."""
     if len(classes.names) == 2:
         return None
     return [
-        _named_colour(classes, 0) or (0, 0, 0),
-        *(colour_of(classes, index) for index in range(1, len(classes.names))),
+        _named_color(classes, 0) or (0, 0, 0),
+        *(color_of(classes, index) for index in range(1, len(classes.names))),
     ]
 
 
-def colour_of(classes: ClassTable, index: int) -> Colour:
-    """RGB of a foreground class: the owner's, where the table names colors, else `class_colour`."""
-    return _named_colour(classes, index) or class_colour(index)
+def color_of(classes: ClassTable, index: int) -> Color:
+    """RGB of a foreground class: the owner's, where the table names colors, else `class_color`."""
+    return _named_color(classes, index) or class_color(index)
 
 
-def _named_colour(classes: ClassTable, index: int) -> Colour | None:
+def _named_color(classes: ClassTable, index: int) -> Color | None:
     if classes.colors is None:
         return None
     text = classes.colors[index].removeprefix("#")
@@ -111,12 +111,12 @@ def _repeated(labels: NDArray[np.uint8] | None, factor: int) -> NDArray[np.uint8
     return None if labels is None else labels.repeat(factor, 0).repeat(factor, 1)
 
 
-def _contours(canvas: NDArray[np.uint8], mask: NDArray[np.bool_], colour: Colour, width: int, dashed: bool) -> None:
+def _contours(canvas: NDArray[np.uint8], mask: NDArray[np.bool_], color: Color, width: int, dashed: bool) -> None:
     outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     lines = _dashes(outlines, 5 * width) if dashed else list(outlines)
     if width > 1:  # a dark casing keeps the line visible on any background
         cv2.polylines(canvas, lines, not dashed, (0, 0, 0), width + 2, cv2.LINE_AA)
-    cv2.polylines(canvas, lines, not dashed, colour, width, cv2.LINE_AA)
+    cv2.polylines(canvas, lines, not dashed, color, width, cv2.LINE_AA)
 
 
 def _dashes(outlines: Any, length: int) -> list[Any]:

@@ -61,9 +61,9 @@ def turned(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _lettered(tile: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
-    for colour, width in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+    for color, width in (((0, 0, 0), 3), ((255, 255, 255), 1)):
         place = (_MARGIN, tile.shape[0] - _MARGIN)
-        cv2.putText(tile, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, width, cv2.LINE_AA)
+        cv2.putText(tile, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, color, width, cv2.LINE_AA)
     return tile
 
 

@@ -1,4 +1,4 @@
-"""An image's probabilities from those of its tiles, which overlap by half: a mean, weighted by a Gaussian about each tile's centre.
+"""An image's probabilities from those of its tiles, which overlap by half: a mean, weighted by a Gaussian about each tile's center.
 
 The grid of tiles and the Gaussian are both products of one axis by the other, so the weights can be made to sum to 1 on each axis
 by itself. Where a single tile lies, its weight is exactly 1. Only the rows that later tiles still add to are held.

@@ -27,15 +27,15 @@ class Batch(TypedDict):
     image: Tensor
     """float B×C×H×W in [0, 1], after the InputSpec and before mean/std."""
     mask: Tensor
-    """long B×H×W class indices; 255 = ignore (all 255 where unlabelled)."""
-    labelled: Tensor
+    """long B×H×W class indices; 255 = ignore (all 255 where unlabeled)."""
+    labeled: Tensor
     """bool B."""
     sample_id: list[str]
 
 
 @dataclass(frozen=True)
 class Context:
-    """Where training stands. `step` counts optimiser steps from 0 within the stage, up to `total_steps`."""
+    """Where training stands. `step` counts optimizer steps from 0 within the stage, up to `total_steps`."""
 
     stage: str
     step: int
@@ -52,7 +52,7 @@ class Context:
 
 @dataclass(frozen=True)
 class Update:
-    """One optimiser of a stage: which submodules it moves and which of the method's functions gives its terms."""
+    """One optimizer of a stage: which submodules it moves and which of the method's functions gives its terms."""
 
     name: str = "main"
     modules: tuple[str, ...] = ("",)
@@ -60,7 +60,7 @@ class Update:
     objective: str = "objective"
     """Name of a method attribute with the signature of `Method.objective`."""
     optimizer: str | None = None
-    """As the recipe's `engine.optimiser` names them. Here and below None means what the recipe says of the stage."""
+    """As the recipe's `engine.optimizer` names them. Here and below None means what the recipe says of the stage."""
     lr: float | None = None
     """Base learning rate; the schedule's factor and `lr_scale` apply to it too."""
     betas: tuple[float, float] | None = None
@@ -111,11 +111,11 @@ class MethodInfo:
     exportable: bool = True
     couples_samples: bool = False
     """True where the paper's loss is not a mean over samples: a batch divided over processes then gives another gradient."""
-    licence_note: str = ""
+    license_note: str = ""
     checkpoint_modules: tuple[str, ...] = ()
     """Submodules whose activations may be recomputed in the backward pass (engine option `activation_checkpointing`)."""
-    uses_unlabelled: bool = False
-    """True where the objective learns from samples without masks (`Batch.labelled` false). They are left out of the training of
+    uses_unlabeled: bool = False
+    """True where the objective learns from samples without masks (`Batch.labeled` false). They are left out of the training of
     all other methods, whose supervised terms they would only dilute."""
 
 
@@ -142,7 +142,7 @@ class Budget:
     longest_side: int
     """Most pixels that the network's input may have along either side."""
     training_bytes: Callable[[Mapping[str, Any], int, tuple[int, int]], int]
-    """(options, batch, size) → bytes that are kept for the backward pass, and for weights, gradients and optimiser."""
+    """(options, batch, size) → bytes that are kept for the backward pass, and for weights, gradients and optimizer."""
     forward_flops: Callable[[Mapping[str, Any], tuple[int, int]], float]
     """(options, size) → operations of one image's forward pass."""
 
@@ -204,10 +204,10 @@ class Method(nn.Module):
         return []
 
     @classmethod
-    def uses_unlabelled(cls, options: MethodOptions) -> bool:
+    def uses_unlabeled(cls, options: MethodOptions) -> bool:
         """Whether training with these options learns from images without masks. Asked only of a method whose `info` says that it
         can; it may say here that with some options it does not."""
-        return cls.info.uses_unlabelled
+        return cls.info.uses_unlabeled
 
     def load_pretrained(self) -> None:
         """Load what the options ask for (encoder weights from timm or a local file). Called once when a model is
@@ -246,10 +246,10 @@ class ForeignModel:
     """What a foreign checkpoint turned into."""
 
     method: Method
-    channels: Literal["rgb", "bgr", "grey"]
+    channels: Literal["rgb", "bgr", "gray"]
     size: tuple[int, int]
     description: str
-    """One line: what was recognised."""
+    """One line: what was recognized."""
     complete: bool = True
     """False when the checkpoint holds only a part (an encoder, an early stage): good for `--init`, not for prediction."""
     extra: dict[str, Any] = field(default_factory=dict)

@@ -19,7 +19,7 @@ State = Mapping[str, Tensor]
 
 
 class EpisodicBatch(Batch):
-    """B episodes of one class. `image`, `mask` (0, 1, 255 = ignore), `labelled` and `sample_id` are the queries'."""
+    """B episodes of one class. `image`, `mask` (0, 1, 255 = ignore), `labeled` and `sample_id` are the queries'."""
 
     support_image: Tensor
     """float B×K×C×H×W in [0, 1], after the InputSpec and before mean/std."""

@@ -22,7 +22,7 @@ class MethodRow:
     """Citation."""
     year: int
     task: str
-    uses_unlabelled: bool
+    uses_unlabeled: bool
     """Whether it learns from images without masks."""
     stages: tuple[str, ...]
     """Names of the phases of training with the first preset's options."""
@@ -55,7 +55,7 @@ def _row(name: str) -> MethodRow:
         paper=info.paper,
         year=info.year,
         task=cls.kind,
-        uses_unlabelled=info.uses_unlabelled,
+        uses_unlabeled=info.uses_unlabeled,
         stages=tuple(stage.name for stage in first.stages()),
         presets=tuple(presets),
         parameters={preset: _count(method) for preset, method in built.items()},

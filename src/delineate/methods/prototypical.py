@@ -1,6 +1,6 @@
 """What few-shot methods have in common that compare each query pixel with prototypes of foreground and background.
 
-Features of support and query come from one network. `summarise` makes a state of the support's features and masks, `scores`
+Features of support and query come from one network. `summarize` makes a state of the support's features and masks, `scores`
 tells how like foreground and background each query pixel is, and training asks the same question both ways: the query
 by the support, and the support by the query as it was just segmented (prototype alignment, Wang et al., PANet, ICCV 2019,
 eqs. 4-8). A subclass says how masks come onto the feature map (`on_grid`), and those two functions.
@@ -23,7 +23,7 @@ from delineate.nn.deep_features import DeepFeatures
 from delineate.nn.encoder import EncoderOptions
 from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.losses import bce
-from delineate.nn.normalize import NormaliseKind
+from delineate.nn.normalize import NormalizeKind
 
 PAPER: JsonDict = {"origin": "paper"}
 
@@ -45,7 +45,7 @@ class PrototypicalOptions(MethodOptions):
     width: int | None = Field(
         256, ge=1, description="channels that a linear 1×1 convolution leaves of it; null: the encoder's own channels"
     )
-    normalise: NormaliseKind = Field("imagenet", description="mean and standard deviation taken off the image")
+    normalize: NormalizeKind = Field("imagenet", description="mean and standard deviation taken off the image")
     alignment: float = Field(
         1.0,
         ge=0,
@@ -75,14 +75,14 @@ class PrototypicalMethod(EpisodicMethod):
             output_stride=options.output_stride,
             levels=options.levels,
             width=options.width,
-            normalise=options.normalise,
+            normalize=options.normalize,
         )
 
     def on_grid(self, mask: Tensor, size: torch.Size) -> tuple[Tensor, Tensor]:
         """Long B×K×H×W → how much of each pixel of the feature map is foreground, and background: two of B×K×h×w."""
         raise NotImplementedError
 
-    def summarise(self, features: Tensor, foreground: Tensor, background: Tensor) -> State:
+    def summarize(self, features: Tensor, foreground: Tensor, background: Tensor) -> State:
         """B×K×C×h×w and two of B×K×h×w → the prototypes."""
         raise NotImplementedError
 
@@ -108,7 +108,7 @@ class PrototypicalMethod(EpisodicMethod):
         the query's predicted mask."""
         image, support = batch["image"], batch["support_image"]
         episodes, shots = support.shape[:2]
-        # One pass for all, so that batch normalisation sees support and query alike.
+        # One pass for all, so that batch normalization sees support and query alike.
         features = self.features(torch.cat((support.flatten(0, 1), image)))
         shown, asked = features.split((episodes * shots, episodes))
         scores = self.scores(asked, self._state(shown.view(episodes, shots, *shown.shape[1:]), batch["support_mask"]))
@@ -132,12 +132,12 @@ class PrototypicalMethod(EpisodicMethod):
         }
 
     def _state(self, features: Tensor, mask: Tensor) -> State:
-        return self.summarise(features, *self.on_grid(mask, features.shape[-2:]))
+        return self.summarize(features, *self.on_grid(mask, features.shape[-2:]))
 
     def _alignment(self, asked: Tensor, scores: Tensor, shown: Tensor, mask: Tensor) -> Tensor:
         """`asked` B×C×h×w with its `scores`, `shown` B·K×C×h×w with its `mask` B×K×H×W → one number."""
         found = scores.argmax(1, keepdim=True)
-        state = self.summarise(asked[:, None], (found == 1).float(), (found == 0).float())
+        state = self.summarize(asked[:, None], (found == 1).float(), (found == 0).float())
         state = {name: tensor.repeat_interleave(mask.shape[1], 0) for name, tensor in state.items()}
         back = _logit(self.scores(shown, state), mask.shape[-2:])
         return bce(back, self.alignment_target(mask, found).flatten(0, 1))
@@ -148,7 +148,7 @@ class PrototypicalMethod(EpisodicMethod):
 
 
 class Deployed(EpisodicModule):
-    """A method's two functions for inference, batch normalisation folded."""
+    """A method's two functions for inference, batch normalization folded."""
 
     def __init__(self, method: PrototypicalMethod) -> None:
         super().__init__()

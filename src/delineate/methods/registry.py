@@ -14,6 +14,7 @@ from delineate.common.errors import DelineateError, RecipeError
 from delineate.common.finite import first_not_finite
 from delineate.common.names import did_you_mean
 from delineate.common.plugins import Plugins
+from delineate.common.spelling import respelled
 from delineate.common.yaml_text import parse_yaml
 from delineate.methods.built_in import BUILT_IN, CHECKPOINT_GROUP, CHECKPOINTS, ENTRY_POINT_GROUP, FAMILIES
 from delineate.methods.contract import ForeignImport, Method, MethodOptions
@@ -102,13 +103,23 @@ def checked_options(name: str, options: Mapping[str, Any]) -> MethodOptions:
     """A method's options on its defaults. Raises `RecipeError` for unknown options or wrong types, naming the nearest."""
     cls = method_class(name)
     try:
-        checked = cls.Options.model_validate(_on_defaults(cls.Options, options))
+        checked = cls.Options.model_validate(_on_defaults(cls.Options, respelled(options, option_names(name))))
     except ValidationError as error:
         raise RecipeError(explain(error, cls.Options, f"method '{name}'")) from error
     # Here and not in each group of options, since methods of others bring their own.
     if (key := first_not_finite(checked.model_dump())) is not None:
         raise RecipeError(f"method '{name}': {key}: must be a finite number, neither infinite, NaN nor beyond 1.8e308")
     return checked
+
+
+def option_names(name: str) -> set[str]:
+    """Names of a method's options, and of those inside its groups of options. Raises `RecipeError` for an unknown method."""
+    return _names(method_class(name).Options)
+
+
+def _names(model: type[BaseModel]) -> set[str]:
+    inner = [field.get_default(call_default_factory=True) for field in model.model_fields.values()]
+    return set(model.model_fields).union(*(_names(type(group)) for group in inner if isinstance(group, BaseModel)))
 
 
 def create(name: str, classes: int = 1, in_channels: int = 3, *, preset: str | None = None, **options: Any) -> Method:

@@ -1,4 +1,4 @@
-"""Batch normalisation as what it is in eval mode: a factor and a summand per channel."""
+"""Batch normalization as what it is in eval mode: a factor and a summand per channel."""
 
 from __future__ import annotations
 

@@ -73,13 +73,13 @@ def _sobel(x: Tensor) -> Tensor:
 
 
 def _laplacian(x: Tensor) -> Tensor:
-    """Sum of the four neighbours − 4·centre, signed: a straight step of height 1 gives 1 at its foot and −1 on top."""
+    """Sum of the four neighbors − 4·center, signed: a straight step of height 1 gives 1 at its foot and −1 on top."""
     across, down = _framed(x, 3), _framed(x, 2)
     return across[..., 2:] + across[..., :-2] + down[..., 2:, :] + down[..., :-2, :] - 4 * x
 
 
 def _morphological(x: Tensor) -> Tensor:
-    """Maximum − minimum of each 3×3 neighbourhood."""
+    """Maximum − minimum of each 3×3 neighborhood."""
     return F.max_pool2d(x, 3, stride=1, padding=1) + F.max_pool2d(-x, 3, stride=1, padding=1)
 
 

@@ -1,7 +1,7 @@
 """Attention of one feature map to another: queries from the one, keys and values from the other.
 
 Vaswani et al., NeurIPS 2017; keys and values may come from a coarser grid (Wang et al., PVT, ICCV 2021). Maps are held
-channels-last here, B×H×W×C, so that linear layers and normalisations apply to them as they are.
+channels-last here, B×H×W×C, so that linear layers and normalizations apply to them as they are.
 """
 
 from __future__ import annotations

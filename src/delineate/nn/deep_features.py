@@ -5,11 +5,11 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from delineate.nn.encoder import Encoder, EncoderOptions, pyramid
-from delineate.nn.normalize import Normalise, NormaliseKind
+from delineate.nn.normalize import NormalizeKind, make_normalize
 
 
 class DeepFeatures(nn.Module):
-    """Normalisation → encoder → the last of its first `levels` maps (None: of all) → 1×1 convolution to `width` channels.
+    """Normalization → encoder → the last of its first `levels` maps (None: of all) → 1×1 convolution to `width` channels.
 
     The convolution is linear, so that cosines use both signs. B×in_channels×H×W in [0, 1] →
     B×channels×⌈H/reduction⌉×⌈W/reduction⌉. Without `width` the encoder's own channels are given. `output_stride` as `Encoder`
@@ -24,11 +24,11 @@ class DeepFeatures(nn.Module):
         output_stride: int | None = 8,
         levels: int | None = None,
         width: int | None = 256,
-        normalise: NormaliseKind = "imagenet",
+        normalize: NormalizeKind = "imagenet",
     ) -> None:
         super().__init__()
         self.source = options.pretrained
-        self.normalise = Normalise(in_channels, normalise)
+        self.normalize = make_normalize(in_channels, normalize)
         count = levels or len(pyramid(options.name))
         self.encoder = Encoder(options.name, in_channels=in_channels, levels=count, output_stride=output_stride)
         deep = self.encoder.channels[-1]
@@ -41,5 +41,5 @@ class DeepFeatures(nn.Module):
         self.encoder.load_pretrained(self.source)
 
     def forward(self, image: Tensor) -> Tensor:
-        result: Tensor = self.reduce(self.encoder(self.normalise(image))[-1])
+        result: Tensor = self.reduce(self.encoder(self.normalize(image))[-1])
         return result

@@ -200,7 +200,7 @@ def _features(name: str, in_channels: int, levels: int, output_stride: int | Non
 
 
 def _open_residuals(network: nn.Module) -> None:
-    """Start every residual branch open. timm starts many closed (last normalisation weight 0), which suits hundreds of epochs;
+    """Start every residual branch open. timm starts many closed (last normalization weight 0), which suits hundreds of epochs;
     from scratch over a few it costs: a ResNet-18 U-Net on Kvasir-SEG at 128² had test Dice .63 instead of .72 after 6 of 8.
     """
     for module in network.modules():

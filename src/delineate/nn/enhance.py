@@ -1,7 +1,7 @@
 """Contrast enhancement of images in [0, 1]: deterministic, batched on the images' device, part of the network's graph.
 
-The histogram methods quantise to 256 grey levels and follow OpenCV's `equalizeHist` and `CLAHE` step by step, except that
-their results are not rounded to grey levels again. On 8-bit images they differ from OpenCV's by at most half a level (global)
+The histogram methods quantize to 256 gray levels and follow OpenCV's `equalizeHist` and `CLAHE` step by step, except that
+their results are not rounded to gray levels again. On 8-bit images they differ from OpenCV's by at most half a level (global)
 and one level (CLAHE). Brightness that is not a multiple of 1/255 may fall to the other side of a histogram bin than in a
 computation with other rounding.
 """
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 EnhanceKind = Literal["log", "gamma", "clahe", "equalize", "identity"]
-ColourRule = Literal["channels", "luminance"]
+ColorRule = Literal["channels", "luminance"]
 BINS = 256
 LUMINANCE = (0.299, 0.587, 0.114)
 """ITU-R BT.601, for red, green, blue."""
@@ -32,9 +32,9 @@ class EnhanceOptions(BaseModel):
     gamma: float = Field(0.22, gt=0, description="exponent of kind gamma")
     clip: float = Field(2.0, gt=0, description="clip limit of CLAHE, in multiples of an even histogram")
     tiles: int = Field(8, ge=1, description="CLAHE's tiles along each axis")
-    colour: ColourRule = Field(
+    color: ColorRule = Field(
         "channels",
-        description="colour images: each channel by itself, or the luminance, with the colour differences kept",
+        description="color images: each channel by itself, or the luminance, with the color differences kept",
     )
 
 
@@ -42,7 +42,7 @@ class Enhance(nn.Module):
     """B×C×H×W in [0, 1] → the same, enhanced as the options say.
 
     `luminance` enhances Y (BT.601; with other than three channels their mean) and adds E(Y) − Y to every channel, bounded to
-    [0, 1]. For one channel both colour rules are the same.
+    [0, 1]. For one channel both color rules are the same.
     """
 
     def __init__(self, options: EnhanceOptions) -> None:
@@ -50,7 +50,7 @@ class Enhance(nn.Module):
         self.options = options
 
     def forward(self, image: Tensor) -> Tensor:
-        if self.options.colour == "channels" or image.shape[1] == 1:
+        if self.options.color == "channels" or image.shape[1] == 1:
             return self._enhanced(image)
         light = _luminance(image)
         return (image + self._enhanced(light) - light).clamp(0, 1)
@@ -76,7 +76,7 @@ def logarithm(image: Tensor) -> Tensor:
 
 
 def equalize(image: Tensor) -> Tensor:
-    """Histogram equalisation of each image and channel: B×C×H×W in [0, 1] → the same.
+    """Histogram equalization of each image and channel: B×C×H×W in [0, 1] → the same.
 
     (cdf − cdf₀) / (pixels − cdf₀) with cdf₀ the count of the darkest level that occurs; an image of one level stays.
     """
@@ -91,7 +91,7 @@ def equalize(image: Tensor) -> Tensor:
 
 
 def clahe(image: Tensor, *, clip: float = 2.0, tiles: int = 8) -> Tensor:
-    """Contrast-limited adaptive histogram equalisation (Zuiderveld, Graphics Gems IV, 1994) of each image and channel:
+    """Contrast-limited adaptive histogram equalization (Zuiderveld, Graphics Gems IV, 1994) of each image and channel:
     B×C×H×W in [0, 1] → the same, as OpenCV's `createCLAHE(clip, (tiles, tiles))`.
 
     Each tile's histogram is cut off at `clip` times its mean, what was cut off is spread evenly, and each pixel is mapped by its
@@ -153,8 +153,8 @@ def _clipped(histogram: Tensor, limit: int) -> Tensor:
 
 def _mixed(tables: Tensor, levels: Tensor, *, tile: tuple[int, int], tiles: int) -> Tensor:
     """Look each pixel up in its four nearest tiles: tables N×(tiles²·256), levels N×H×W → N×H×W."""
-    top, bottom, down = _neighbours(levels.shape[1], tile[0], tiles, levels.device)
-    left, right, across = _neighbours(levels.shape[2], tile[1], tiles, levels.device)
+    top, bottom, down = _neighbors(levels.shape[1], tile[0], tiles, levels.device)
+    left, right, across = _neighbors(levels.shape[2], tile[1], tiles, levels.device)
 
     def look_up(row: Tensor, column: Tensor) -> Tensor:
         place = (row[:, None] * tiles + column) * BINS + levels
@@ -165,8 +165,8 @@ def _mixed(tables: Tensor, levels: Tensor, *, tile: tuple[int, int], tiles: int)
     return torch.lerp(upper, lower, down[:, None])
 
 
-def _neighbours(length: int, tile: int, tiles: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Of each pixel along an axis: the tile centred before it, the one after it, and how far it is between the two."""
+def _neighbors(length: int, tile: int, tiles: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Of each pixel along an axis: the tile centered before it, the one after it, and how far it is between the two."""
     place = torch.arange(length, dtype=torch.float32, device=device) / tile - 0.5
     before = place.floor()
     index = before.long()

@@ -1,7 +1,7 @@
-"""Batch normalisation merged into the convolution before it, for inference.
+"""Batch normalization merged into the convolution before it, for inference.
 
-Only where it is certain that a BatchNorm receives the output of its convolution and that nothing else does: two neighbours in
-an `nn.Sequential`, two neighbours of timm's feature extractor, and the numbered pairs of timm's ResNet blocks. Everything
+Only where it is certain that a BatchNorm receives the output of its convolution and that nothing else does: two neighbors in
+an `nn.Sequential`, two neighbors of timm's feature extractor, and the numbered pairs of timm's ResNet blocks. Everything
 else stays as it is, which is slower but right.
 """
 
@@ -51,7 +51,7 @@ def _pairs(parent: nn.Module) -> Iterator[Pair]:
 
 
 def _certain(conv: nn.Conv2d, norm: nn.BatchNorm2d, uses: Counter[int]) -> bool:
-    """Exactly these types (subclasses may do more), used in one place, watched by no hook, normalising by running values."""
+    """Exactly these types (subclasses may do more), used in one place, watched by no hook, normalizing by running values."""
     plain = type(conv) is nn.Conv2d and type(norm) is nn.BatchNorm2d and norm.running_mean is not None
     alone = uses[id(conv)] == uses[id(norm)] == 1
     watched = any((m._forward_hooks or m._forward_pre_hooks) for m in (conv, norm))

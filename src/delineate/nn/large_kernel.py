@@ -11,7 +11,7 @@ that in x is the convolution of the incoming gradient g with the turned kernel, 
 a convolution of x with g as the kernel, whose result has k×k pixels. g is cut into vertical strips, each strip and image a
 channel of its own, which gives kernels of a width that the fast code is made for.
 
-`ReparameterisedConv` is the trainable form of Ding et al., RepLKNet, CVPR 2022: a small kernel learns beside the large one.
+`ReparameterizedConv` is the trainable form of Ding et al., RepLKNet, CVPR 2022: a small kernel learns beside the large one.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class DepthwiseConv2d(nn.Module):
         return depthwise_conv2d(x, self.weight, self.bias)
 
 
-class ReparameterisedConv(nn.Module):
+class ReparameterizedConv(nn.Module):
     """BN(depthwise k×k) + BN(depthwise s×s), s < k: B×C×H×W → the same shape. In eval mode it equals `merged()`."""
 
     def __init__(self, channels: int, kernel: int, small_kernel: int) -> None:

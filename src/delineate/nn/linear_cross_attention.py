@@ -2,7 +2,7 @@
 
 Keys and values of the context meet first, over all pixels, in a small matrix of channels against channels; the queries then
 read that. As used between two tasks by Liu et al., ICCV 2023 (arXiv 2308.02097); from its equation. Keys and values are
-normalised over the pixels and a temperature per head is learned (El-Nouby et al., "XCiT", NeurIPS 2021), so that the matrix does
+normalized over the pixels and a temperature per head is learned (El-Nouby et al., "XCiT", NeurIPS 2021), so that the matrix does
 not depend on the size of the image.
 """
 

@@ -26,7 +26,7 @@ PRIOR_EPS = 1e-7
 def resize_mask(mask: Tensor, size: tuple[int, int] | torch.Size, *, label: int = 1, soft: bool = True) -> Tensor:
     """Where `mask` says `label`, on the grid of a feature map: long B×K×H×W → float B×K×h×w in [0, 1].
 
-    Bilinear at the new pixels' centres; `soft=False` rounds it to 0 or 1. The background is `label=0`: ignored pixels (255)
+    Bilinear at the new pixels' centers; `soft=False` rounds it to 0 or 1. The background is `label=0`: ignored pixels (255)
     belong to neither, so that the two need not sum to 1.
     """
     inside = F.interpolate((mask == label).float(), size=tuple(size), mode="bilinear", align_corners=False)

@@ -1,4 +1,4 @@
-"""Plain residual blocks with instance normalisation and leaky ReLU.
+"""Plain residual blocks with instance normalization and leaky ReLU.
 
 He, Zhang, Ren, Sun: "Deep residual learning for image recognition", CVPR 2016; where a block changes the resolution its
 shortcut is averaged before the 1×1 convolution (He T. et al.: "Bag of tricks", CVPR 2019), so that no pixel is skipped.
@@ -16,7 +16,7 @@ SLOPE = 0.01
 class InstanceNorm(nn.GroupNorm):
     """Zero mean and unit variance per image and channel, then an affine map per channel: B×C×H×W → the same shape.
 
-    Group normalisation with one channel in each group is instance normalisation. It takes half the time of PyTorch's own on a
+    Group normalization with one channel in each group is instance normalization. It takes half the time of PyTorch's own on a
     processor. A map of a single pixel becomes the bias, where PyTorch's modules refuse to train on it.
     """
 
@@ -62,7 +62,7 @@ class ResidualBlock(nn.Module):
         return self.act(self.conv2(self.conv1(x)) + self.shortcut(x))
 
 
-def initialise(module: nn.Module) -> None:
+def initialize(module: nn.Module) -> None:
     """Draw the weights of all convolutions for leaky ReLU (He et al., ICCV 2015); biases become 0."""
     for part in module.modules():
         if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):

@@ -67,10 +67,10 @@ class SS2D(nn.Module):
         self.norm = nn.LayerNorm(inner)
         self.out_proj = nn.Linear(inner, width, bias=False)
         self.gate = gate
-        self._initialise()
+        self._initialize()
 
     @torch.no_grad()
-    def _initialise(self) -> None:
+    def _initialize(self) -> None:
         """Gu & Dao: projections as linear layers are, A_n = −n, D = 1, steps log-uniform (`dt_bias` is softplus⁻¹ of them)."""
         for weight in (self.x_proj, self.dt_proj):
             nn.init.uniform_(weight, -(weight.shape[2] ** -0.5), weight.shape[2] ** -0.5)

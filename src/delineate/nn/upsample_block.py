@@ -9,7 +9,7 @@ from delineate.nn.upsampling import conv_of_doubled_and_skip
 
 
 class UpsampleBlock(nn.Module):
-    """Nearest-neighbour ×2, joined with the skip → 3×3 convolution, BatchNorm, ReLU.
+    """Nearest-neighbor ×2, joined with the skip → 3×3 convolution, BatchNorm, ReLU.
 
     `forward(x, skip)`: B×in×h×w and B×skip×2h×2w (None where `skip_channels` is 0) → B×out×2h×2w.
     """

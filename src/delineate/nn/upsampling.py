@@ -1,6 +1,6 @@
 """A 3×3 convolution of an up-sampled map joined with a skip connection, without building either.
 
-Nearest-neighbour ×2 followed by a 3×3 convolution is one transposed convolution with a 4×4 kernel and stride 2: each of its
+Nearest-neighbor ×2 followed by a 3×3 convolution is one transposed convolution with a 4×4 kernel and stride 2: each of its
 entries is a sum of those 3×3 weights that would meet copies of the same pixel. That is 16 multiply-adds per input pixel and
 channel pair instead of 36. And a convolution of joined maps is the sum of the convolutions of each.
 """

@@ -8,7 +8,7 @@ the values, so together they are one 5×5 kernel per pixel q and head,
     K_d[q] = Σ_{j−k=d} A[k, j](q−k),        y[q] = Σ_d K_d[q] · v[q+d],
 
 nine slice-additions to build, 25 multiply-additions to apply, and nothing of an unfolded map's size in memory. Values
-outside the image are 0, and no windows are centred there.
+outside the image are 0, and no windows are centered there.
 
 Memory order: maps inside here are *planar*, C×B×H×W in memory (seen as B×C×H×W), so that every step runs along pixels;
 matrix products change between planar and channels-last at no cost.

@@ -15,7 +15,7 @@ FILLING = frozenset(
         *("fill_", "zero_", "clamp_", "erfinv_", "mul_", "add_"),
     )
 )
-"""What initialisation does to a weight in place; none of it changes a shape."""
+"""What initialization does to a weight in place; none of it changes a shape."""
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def without_memory() -> Iterator[None]:
 
 
 class _Unfilled(TorchFunctionMode):
-    """Leaves out initialisation. On the meta device torch runs it in Python, which takes most of the time to build a network."""
+    """Leaves out initialization. On the meta device torch runs it in Python, which takes most of the time to build a network."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

@@ -9,8 +9,8 @@ from delineate.report.html import Html, element, join
 
 WIDTH, HEIGHT = 540, 270
 LEFT, RIGHT, TOP, BOTTOM = 58, 14, 14, 42
-COLOURS = 6
-"""How many series colours and dashes the style sheet defines; more series use them again."""
+COLORS = 6
+"""How many series colors and dashes the style sheet defines; more series use them again."""
 
 
 class Axes:
@@ -80,7 +80,7 @@ def legend(names: Sequence[str], looks: Sequence[str | None] | None = None) -> H
         sample = element("svg", line, viewBox="0 0 30 10", width=30, height=10, aria_hidden="true")
         return element("li", sample if look else None, name)
 
-    looks = looks or [f"line s{at % COLOURS}" for at in range(len(names))]
+    looks = looks or [f"line s{at % COLORS}" for at in range(len(names))]
     return element("ul", *(entry(name, look) for name, look in zip(names, looks, strict=True)), class_="legend")
 
 

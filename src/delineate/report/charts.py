@@ -1,6 +1,6 @@
-"""Small charts as inline SVG that take their colours from the page, so that they follow its light and dark dress.
+"""Small charts as inline SVG that take their colors from the page, so that they follow its light and dark dress.
 
-Series differ in colour and in dash, so that they can be told apart without colour. Every mark carries its value as a
+Series differ in color and in dash, so that they can be told apart without color. Every mark carries its value as a
 tooltip (`<title>`), which screen readers read too.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from delineate.report.axes import BOTTOM, COLOURS, HEIGHT, LEFT, TOP, WIDTH, Axes, figure, legend, short, svg
+from delineate.report.axes import BOTTOM, COLORS, HEIGHT, LEFT, TOP, WIDTH, Axes, figure, legend, short, svg
 from delineate.report.html import Html, element, join, number
 
 MARKED = 60
@@ -65,7 +65,7 @@ def histogram(
     x_label: str,
     bins: int = 20,
     limits: tuple[float, float] = (0, 1),
-    colour: int = 0,
+    color: int = 0,
 ) -> Html:
     """Counts of values in equal bins over `limits` (the last bin includes its upper edge), with mean and median marked."""
     shown = [value for value in values if math.isfinite(value)]
@@ -77,19 +77,19 @@ def histogram(
         counts[min(bins - 1, max(0, int((value - low) / (high - low) * bins)))] += 1
     frame = Axes(limits, (0, max(counts)), integers=False, whole_y=True)
     step = (high - low) / bins
-    bars = join(*(_bar(low + at * step, step, count, frame, colour) for at, count in enumerate(counts) if count))
-    centres = {"mean": sum(shown) / len(shown), "median": median(shown)}
+    bars = join(*(_bar(low + at * step, step, count, frame, color) for at, count in enumerate(counts) if count))
+    centers = {"mean": sum(shown) / len(shown), "median": median(shown)}
     rules = join(
-        *(_rule(value, f"{name} {number(value)}", frame, at) for at, (name, value) in enumerate(centres.items()))
+        *(_rule(value, f"{name} {number(value)}", frame, at) for at, (name, value) in enumerate(centers.items()))
     )
-    names = [f"{name} {number(value)}" for name, value in centres.items()]
+    names = [f"{name} {number(value)}" for name, value in centers.items()]
     key = legend([*names, f"n = {len(shown)}"], ["rule r0", "rule r1", None])
     return figure(title, key, svg(title, frame.axes(x_label), bars, rules))
 
 
 def _line(series: Series, index: int, frame: Axes) -> Html:
     path = " ".join(f"{frame.at_x(x)},{frame.at_y(y)}" for x, y in series.points)
-    line = element("polyline", points=path, class_=f"line s{index % COLOURS}")
+    line = element("polyline", points=path, class_=f"line s{index % COLORS}")
     if len(series.points) > MARKED:
         return line
     dots = (
@@ -99,14 +99,14 @@ def _line(series: Series, index: int, frame: Axes) -> Html:
             cx=frame.at_x(x),
             cy=frame.at_y(y),
             r=2.6,
-            class_=f"dot s{index % COLOURS}",
+            class_=f"dot s{index % COLORS}",
         )
         for x, y in series.points
     )
     return join(line, *dots)
 
 
-def _bar(left: float, width: float, count: int, frame: Axes, colour: int) -> Html:
+def _bar(left: float, width: float, count: int, frame: Axes, color: int) -> Html:
     x, y = frame.at_x(left), frame.at_y(count)
     box = {
         "x": x + 0.75,
@@ -115,7 +115,7 @@ def _bar(left: float, width: float, count: int, frame: Axes, colour: int) -> Htm
         "height": round(frame.at_y(0) - y, 1),
     }
     words = f"{short(left)} to {short(left + width)}: {count}"
-    return element("rect", element("title", words), class_=f"bar s{colour % COLOURS}", rx=1.5, **box)
+    return element("rect", element("title", words), class_=f"bar s{color % COLORS}", rx=1.5, **box)
 
 
 def _mark(mark: Mark, frame: Axes) -> Html:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from delineate.evaluation.scores_file import ScoresFile
-from delineate.report.axes import COLOURS
+from delineate.report.axes import COLORS
 from delineate.report.charts import Series, histogram, line_chart
 from delineate.report.html import Html, element, fold, join
 from delineate.report.scores import title_of
@@ -37,14 +37,14 @@ def class_histograms(stored: ScoresFile, metric: str) -> list[Html]:
     ]
 
 
-def spread_of(values: Sequence[float], *, title: str, kind: str, colour: int = 0) -> Html:
+def spread_of(values: Sequence[float], *, title: str, kind: str, color: int = 0) -> Html:
     """A histogram whose axis fits the metric's kind: [0, 1] of overlap, else from the values."""
     shown = [value for value in values if math.isfinite(value)]
     limits = (0.0, 1.0)
     if kind != "overlap" and shown:
         low, high = min(0.0, min(shown)), max(0.0, max(shown))
         limits = (low, high if high > low else low + 1)
-    return histogram(shown, title=title, x_label="score of a case", limits=limits, colour=colour)
+    return histogram(shown, title=title, x_label="score of a case", limits=limits, color=color)
 
 
 def ranked_curves(values: Mapping[str, Sequence[float]], *, title: str, higher: bool, kind: str) -> Html:
@@ -70,12 +70,12 @@ def _charts(stored: ScoresFile, metric: str) -> list[Html] | None:
     names = list(by_class)
     return [
         ranked_curves(
-            {name: by_class[name] for name in names[at : at + COLOURS]},
+            {name: by_class[name] for name in names[at : at + COLORS]},
             title=f"{title}: cases from worst to best",
             higher=higher,
             kind=kind,
         )
-        for at in range(0, len(names), COLOURS)
+        for at in range(0, len(names), COLORS)
     ]
 
 

@@ -28,7 +28,7 @@ def fewshot_part(stored: ScoresFile) -> Html | None:
     }
     meaning = (
         "Setting 2: training left out every slice with the class, or there was no training; setting 1: the class may have been "
-        "there, unlabelled or labelled."
+        "there, unlabeled or labeled."
     )
     shown = [_picture(stored, one) for one in content["pictures"]]
     legend = contour_legend(["background", "foreground"]) if shown else None

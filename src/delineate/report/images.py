@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from delineate.inference.overlay import PREDICTION, REFERENCE, Colour, class_colour
+from delineate.inference.overlay import PREDICTION, REFERENCE, Color, class_color
 from delineate.report.html import Html, element, join
 
 
@@ -43,12 +43,12 @@ def figure_of(content: Html, *caption: Any) -> Html:
 def contour_legend(classes: Sequence[str]) -> Html:
     """Which contour is which. `classes` are the names by index, the background first.
 
-    One foreground class: prediction and reference differ in colour; several: colour is the class. The reference is dashed.
+    One foreground class: prediction and reference differ in color; several: color is the class. The reference is dashed.
     """
     if len(classes) <= 2:
         return _legend([("prediction (solid)", PREDICTION, "solid"), ("reference (dashed)", REFERENCE, "dashed")])
-    lines = [(name, class_colour(at), "solid") for at, name in enumerate(classes) if at > 0]
-    words = element("p", "Colour is the class; the prediction is solid, the reference dashed.", class_="note")
+    lines = [(name, class_color(at), "solid") for at, name in enumerate(classes) if at > 0]
+    words = element("p", "Color is the class; the prediction is solid, the reference dashed.", class_="note")
     return join(_legend(lines), words)
 
 
@@ -60,9 +60,9 @@ def _as_jpeg(picture: Image.Image, description: str, longest: int) -> Html:
     return element("img", src=source, alt=description, width=picture.width, height=picture.height)
 
 
-def _legend(lines: Sequence[tuple[str, Colour, str]]) -> Html:
-    def entry(name: str, colour: Colour, dash: str) -> Html:
-        style = f"border-top-style: {dash}; border-top-color: rgb{tuple(colour)}"
+def _legend(lines: Sequence[tuple[str, Color, str]]) -> Html:
+    def entry(name: str, color: Color, dash: str) -> Html:
+        style = f"border-top-style: {dash}; border-top-color: rgb{tuple(color)}"
         return element("li", element("b", style=style, aria_hidden="true"), name)
 
     return element("ul", *(entry(*line) for line in lines), class_="legend")

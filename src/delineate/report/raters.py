@@ -70,7 +70,7 @@ def _reading(stored: ScoresFile, tables: Sequence[Mapping[str, Any]], metric: st
         reach = f"The raters' pairs reach {title} from {interval_words(lowest)} to {interval_words(highest)}."
     return (
         f"{reach} A prediction that agrees with one rater more than the raters agree with each other is not better than they are: "
-        "it may have learnt that rater's habits."
+        "it may have learned that rater's habits."
     )
 
 

@@ -236,10 +236,10 @@ def _data(manifest: Manifest | None) -> Html | None:
         name: len({case.group or case.id for case in manifest.cases if (case.split or "no split") == name})
         for name in splits
     }
-    unlabelled = {
+    unlabeled = {
         name: sum(not case.masks for case in manifest.cases if (case.split or "no split") == name) for name in splits
     }
-    rows: list[list[Any]] = [[name, count, groups[name], unlabelled[name]] for name, count in splits.items()]
+    rows: list[list[Any]] = [[name, count, groups[name], unlabeled[name]] for name, count in splits.items()]
     about = {
         "Folder": manifest.root,
         "Layout": manifest.layout,
@@ -247,7 +247,7 @@ def _data(manifest: Manifest | None) -> Html | None:
         "Labels": manifest.labels.reason or "–",
         "Classes": ", ".join(f"{at} {name}" for at, name in enumerate(manifest.classes.names)),
     }
-    return section("Data", facts(about), table(["Split", "Cases", "Groups", "Unlabelled"], rows))
+    return section("Data", facts(about), table(["Split", "Cases", "Groups", "Unlabeled"], rows))
 
 
 def _details(record: RunRecord) -> Html:

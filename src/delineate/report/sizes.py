@@ -9,7 +9,7 @@ import numpy as np
 
 from delineate.data.core.findings import count
 from delineate.evaluation.scores_file import ScoresFile
-from delineate.report.axes import COLOURS, Axes, figure, legend, svg
+from delineate.report.axes import COLORS, Axes, figure, legend, svg
 from delineate.report.html import Html, element, join, number, table
 from delineate.report.scores import headline_metric, title_of
 
@@ -74,13 +74,13 @@ def _chart(points: dict[str, list[Point]], title: str) -> Html:
     heading = f"{title} against size, {count(len(logs), 'structure')}"
     clouds = [_cloud(found, frame, at) for at, found in enumerate(points.values())]
     names = list(points)
-    key = legend(names, [f"line s{at % COLOURS}" for at in range(len(names))]) if len(names) > 1 else None
+    key = legend(names, [f"line s{at % COLORS}" for at in range(len(names))]) if len(names) > 1 else None
     return figure(heading, key, svg(heading, frame.axes("pixels in the reference"), *clouds))
 
 
 def _cloud(points: Sequence[Point], frame: Axes, at: int) -> Html:
     """All structures of a class as round dots; the lowest tell their names as tooltips."""
-    color = f"s{at % COLOURS}"
+    color = f"s{at % COLORS}"
     places = {point: (frame.at_x(math.log10(point[0])), frame.at_y(point[1])) for point in points}
     path = "".join(f"M{x} {y}h0" for x, y in places.values())
     named = sorted(points, key=lambda point: point[1])[:NAMED]

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, TypedDict
 from delineate.requests.option import Option
 from delineate.requests.shared import MaxPixels
 
-# No `from __future__ import annotations` in requests: `Required` is not recognised in annotations that are text.
+# No `from __future__ import annotations` in requests: `Required` is not recognized in annotations that are text.
 
 PANEL = "Data"
 
@@ -39,7 +39,7 @@ class FolderOptions(TypedDict, total=False):
     ]
 
 
-class LabelledOptions(FolderOptions, total=False):
+class LabeledOptions(FolderOptions, total=False):
     """The same, and what the masks hold."""
 
     labels: Annotated[
@@ -53,7 +53,7 @@ class LabelledOptions(FolderOptions, total=False):
     ]
 
 
-class DataOptions(LabelledOptions, total=False):
+class DataOptions(LabeledOptions, total=False):
     """The fields of `DataSource` but its path."""
 
     group_by: Annotated[

@@ -17,7 +17,7 @@ class EpisodesOptions(TypedDict, total=False):
         Annotated[
             Literal["chunk3", "middle", "any2d"],
             Option(
-                help="chunk3: three slices of a scan, for the thirds of the query's labelled extent; middle: the middle slice, "
+                help="chunk3: three slices of a scan, for the thirds of the query's labeled extent; middle: the middle slice, "
                 "for all slices; any2d: slices and images by themselves."
             ),
         ]

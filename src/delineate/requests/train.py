@@ -42,7 +42,7 @@ class TrainOptions(TypedDict, total=False):
         int | None,
         Option(help="Passes over the training images or slices, all stages together.", least=1, recipe="engine.epochs"),
     ]
-    steps: Annotated[int | None, Option(help="Optimiser steps instead of epochs.", least=1, recipe="engine.steps")]
+    steps: Annotated[int | None, Option(help="Optimizer steps instead of epochs.", least=1, recipe="engine.steps")]
     seed: Annotated[int | None, Option(help="Seed of everything random.", least=0, recipe="engine.seed")]
     fold: Fold
     device: Annotated[Device | None, Option(help="Where to compute.", shown="auto", recipe="engine.device")]
@@ -66,7 +66,7 @@ class TrainOptions(TypedDict, total=False):
         Literal["superpixel", "supervoxel", "labels"] | None,
         Option(
             help="Foregrounds of training: superpixel: a region of a slice, without labels; supervoxel: a region through "
-            "neighbouring slices, without labels; labels: a class of the training masks.",
+            "neighboring slices, without labels; labels: a class of the training masks.",
             shown="the preset's",
             recipe="episodes.kind",
             panel=EPISODES,

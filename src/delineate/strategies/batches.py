@@ -15,7 +15,7 @@ AnyBatch = TypeVar("AnyBatch", bound=Batch)
 def part_of(batch: AnyBatch, chosen: Tensor) -> AnyBatch | None:
     """The samples where `chosen` (bool B) is true, in order: the batch itself where all are, None where none is.
 
-    Costs a synchronisation: how many samples there are is not known before.
+    Costs a synchronization: how many samples there are is not known before.
     """
     wanted = chosen.tolist()
     if all(wanted):

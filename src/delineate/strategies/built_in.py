@@ -1,4 +1,4 @@
-"""Where the strategies of this package are: text only, so that a misspelt name is known before anything is loaded."""
+"""Where the strategies of this package are: text only, so that a misspelled name is known before anything is loaded."""
 
 from __future__ import annotations
 

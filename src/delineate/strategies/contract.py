@@ -41,8 +41,8 @@ class StrategyInfo:
     neutral: Mapping[str, Any] = field(default_factory=dict)
     """Options with which nothing is added, such as {"weight": 0}: images without masks are then neither asked for nor passed
     through a network, and no random number is drawn for them."""
-    uses_unlabelled: bool = False
-    """True where it learns from samples without masks (`Batch.labelled` false); then it may still say no by its options."""
+    uses_unlabeled: bool = False
+    """True where it learns from samples without masks (`Batch.labeled` false); then it may still say no by its options."""
     kinds: tuple[Kind, ...] = ("dense",)
     """Kinds of methods that it can train."""
     needs_inside: bool = False
@@ -102,10 +102,10 @@ class Strategy(nn.Module):
         self.register_module("average", None)
 
     @classmethod
-    def uses_unlabelled(cls, options: Any) -> bool:
+    def uses_unlabeled(cls, options: Any) -> bool:
         """Whether training with these options (of the class's `Options`) learns from images without masks. Asked only of a strategy
         whose `info` says that it can. Where neither the strategy nor the method does, they are left out of training."""
-        return cls.info.uses_unlabelled
+        return cls.info.uses_unlabeled
 
     def begin(self, stage: Stage, options: StrategyOptions) -> None:
         """A stage starts, or is taken up again (`load_own_state` follows then). The method holds the weights that were handed on.
@@ -129,7 +129,7 @@ class Strategy(nn.Module):
         """The named scalar terms of `self.update`; the engine adds them up and logs each. In eval mode nothing is drawn at random.
 
         Args:
-            batch: This process's samples, on the device; some may have no mask, where `uses_unlabelled` says that they are used.
+            batch: This process's samples, on the device; some may have no mask, where `uses_unlabeled` says that they are used.
 
         Returns:
             Float32 scalars with a gradient, at least one; means over samples wherever possible.
@@ -149,8 +149,8 @@ class Strategy(nn.Module):
         Those without masks are left out, unless the method learns from them: they would dilute its means. Where no sample has a
         mask, the batch is passed on as it is, and the terms are 0: so every process has a gradient to exchange.
         """
-        if self.info.uses_unlabelled and not learns_from_unlabelled(self.method):
-            batch = part_of(batch, batch["labelled"]) or batch
+        if self.info.uses_unlabeled and not learns_from_unlabeled(self.method):
+            batch = part_of(batch, batch["labeled"]) or batch
         return dict(getattr(self.method, self.update.objective)(batch, self.ctx))
 
     def after_step(self, ctx: Context) -> None:
@@ -179,9 +179,9 @@ class Strategy(nn.Module):
         self.load_state_dict(state, strict=False)
 
 
-def learns_from_unlabelled(method: Method) -> bool:
+def learns_from_unlabeled(method: Method) -> bool:
     """Whether the method's own objective, with its options, uses images without masks."""
-    return method.info.uses_unlabelled and method.uses_unlabelled(method.options)
+    return method.info.uses_unlabeled and method.uses_unlabeled(method.options)
 
 
 def of_method(update: Update) -> Update:

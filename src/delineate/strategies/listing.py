@@ -19,7 +19,7 @@ class StrategyRow:
     paper: str
     """Citation."""
     year: int
-    uses_unlabelled: bool
+    uses_unlabeled: bool
     """Whether it learns from images without masks."""
     kinds: tuple[str, ...]
     """Of methods that it can train."""
@@ -49,7 +49,7 @@ def _row(name: str) -> StrategyRow:
         title=info.title,
         paper=info.paper,
         year=info.year,
-        uses_unlabelled=info.uses_unlabelled,
+        uses_unlabeled=info.uses_unlabeled,
         kinds=info.kinds,
         needs_inside=info.needs_inside,
         options=cls.Options().model_dump(mode="json"),

@@ -14,7 +14,7 @@ from delineate.data.layouts.source import DataSource, as_source
 from delineate.engine.reporting import Reporter
 from delineate.evaluation.comparison import Comparison, compare_models, write_comparison_files
 from delineate.evaluation.files import Options, evaluate_folders
-from delineate.evaluation.metric_selection import check_millimetres
+from delineate.evaluation.metric_selection import check_millimeters
 from delineate.evaluation.metrics.registry import resolve as resolve_metrics
 from delineate.evaluation.models import Model
 from delineate.evaluation.predictions import PredictedFile, PredictionList
@@ -140,7 +140,7 @@ def prepare(request: BenchmarkRequest, announce: Announce = lambda _: None) -> B
     check_fits(methods, request.settings, parts, folds.census)
     scored = folds.scored()
     bare = [case.id for case in scored.cases if request.stack is not None or case.spacing is None]
-    check_millimetres(request.metrics, [] if request.spacing else bare)
+    check_millimeters(request.metrics, [] if request.spacing else bare)
     output_folder(folder)
     folds.manifest.save(folder / MANIFEST)
     for at, manifest in enumerate(parts):

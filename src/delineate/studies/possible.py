@@ -8,8 +8,8 @@ from contextlib import suppress
 from delineate.common.errors import DataError, DelineateError, RecipeError
 from delineate.data.cases.census import Census
 from delineate.data.core.manifest import Manifest
-from delineate.engine.input import settle_input
 from delineate.engine.build import build_method
+from delineate.engine.input import settle_input
 from delineate.engine.recipe import Recipe, resolve
 from delineate.engine.run import make_fabric
 from delineate.methods import registry

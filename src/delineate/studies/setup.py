@@ -7,14 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from delineate.common.config import merge
 from delineate.common.errors import DataError, RecipeError
-from delineate.common.files import write_json
+from delineate.common.files import read_json, write_json
 from delineate.data.augment.settings import AugmentSettings
 from delineate.data.layouts.source import Join
+from delineate.engine.earlier_recipes import in_todays_spelling
 from delineate.engine.recipe import resolve
+from delineate.methods import registry
 
 SETUP_FILE = "setup.json"
 _EARLIER_FILE = "plan.json"
@@ -26,7 +28,7 @@ COMMON_AUGMENT: Mapping[str, Any] = AugmentSettings(
     rotate=30,
     scale=(0.9, 1.1),
     border="reflect",
-    colour=0.5,
+    color=0.5,
     brightness=0.2,
     contrast=0.2,
     saturation=0.2,
@@ -93,11 +95,18 @@ class BenchmarkSetup(BaseModel):
         """Raises `DataError` when there is no setup in `folder`, or a damaged one."""
         path = setup_file(folder)
         try:
-            return cls.model_validate_json(path.read_bytes())
+            return cls.model_validate(_of_today(read_json(path)))
         except OSError as error:
             raise DataError(f"{folder} holds no benchmark: there is no {SETUP_FILE}") from error
-        except ValidationError as error:
+        except (ValueError, KeyError, TypeError) as error:  # a ValidationError is a ValueError
             raise DataError(f"{path} is not a benchmark's setup; use another --out") from error
+
+
+def _of_today(content: dict[str, Any]) -> dict[str, Any]:
+    """The content of a setup's file, with the options of its entrants as they are spelled today."""
+    for entrant in content["entrants"]:
+        entrant["options"] = in_todays_spelling(entrant["options"], registry.option_names(entrant["method"]))
+    return content
 
 
 def setup_file(folder: Path) -> Path:

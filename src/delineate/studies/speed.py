@@ -18,7 +18,7 @@ from delineate.data.layouts.source import DataSource
 from delineate.data.loading.open import open_data
 from delineate.engine.build import build_method, build_strategy, source_of
 from delineate.engine.input import settle_input
-from delineate.engine.optim import make_optimiser
+from delineate.engine.optim import make_optimizer
 from delineate.engine.recipe import Recipe, resolve
 from delineate.engine.run import make_fabric
 from delineate.engine.sources import to_device
@@ -147,16 +147,16 @@ def _network_rate(
     strategy = build_strategy(recipe, method)
     strategy.begin(stage, strategy.options)
     strategy.update = strategy.updates(stage)[0]
-    optimiser = make_optimiser(strategy, strategy.update, recipe.stage_settings(stage.name))
-    terms, optimiser = fabric.setup(strategy, optimiser)
+    optimizer = make_optimizer(strategy, strategy.update, recipe.stage_settings(stage.name))
+    terms, optimizer = fabric.setup(strategy, optimizer)
     batch = to_device(batch, fabric.device)
 
     def step() -> None:
         generator = torch.Generator(fabric.device).manual_seed(0)
         strategy.ctx = Context(stage.name, 0, 1, generator)
         fabric.backward(sum(terms(batch).values()))
-        optimiser.step()
-        optimiser.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
 
     return len(batch["sample_id"]) / _seconds(step, fabric, seconds)
 

@@ -21,7 +21,7 @@ FAR = resolve(["hd", "hd95_max", "hd95_pooled", "hd95_weighted", "assd", "assd_w
 
 
 def boundary(mask):
-    """Indices of pixels with a face neighbour outside, one by one."""
+    """Indices of pixels with a face neighbor outside, one by one."""
     padded = np.pad(mask, 1)
     steps = [np.eye(mask.ndim, dtype=int)[axis] * side for axis in range(mask.ndim) for side in (-1, 1)]
     return [at for at in np.argwhere(mask) if not all(padded[tuple(at + 1 + step)] for step in steps)]
@@ -158,7 +158,7 @@ def test_contour_lengths_are_those_of_the_segments():
 @patient
 @given(shape=st.tuples(*[st.integers(1, 6)] * 3), spacing=st.tuples(SIZES, SIZES, SIZES))
 def test_area_of_a_cuboid(shape, spacing):
-    """Six faces between the outermost centres, 12 bevels of √2/2 a unit, 8 corners: exactly at any spacing."""
+    """Six faces between the outermost centers, 12 bevels of √2/2 a unit, 8 corners: exactly at any spacing."""
     _, sizes = surface_elements(np.pad(np.ones(shape, bool), 1), spacing)
     sides = [(n - 1) * size for n, size in zip(shape, spacing, strict=True)]
     a, b, c = spacing

@@ -62,7 +62,7 @@ def test_losses_equal_those_of_the_released_network(case: str) -> None:
         {
             "image": query,
             "mask": target,
-            "labelled": torch.ones(1, dtype=torch.bool),
+            "labeled": torch.ones(1, dtype=torch.bool),
             "sample_id": [case],
             "support_image": support[None],
             "support_mask": mask[None],

@@ -1,4 +1,4 @@
-"""The authors' state dicts: recognised whole, and refused by name when something is wrong."""
+"""The authors' state dicts: recognized whole, and refused by name when something is wrong."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def first():
 def test_stage_two(second):
     model = read(second.state_dict())
     assert (model.channels, model.size, model.complete) == ("bgr", (256, 256), True)
-    assert model.method.options.normalise == "none"
+    assert model.method.options.normalize == "none"
     image = torch.rand(1, 3, 64, 64)
     torch.testing.assert_close(model.method.eval()(image), second(image)[0], atol=1e-4, rtol=1e-4)
 

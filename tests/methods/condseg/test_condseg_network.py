@@ -12,7 +12,7 @@ from delineate.methods.condseg.cdfa import ContrastAggregation
 from delineate.nn.counting import count_cost, count_parameters
 from oracles.condseg_literal import LiteralBody, LiteralConDSeg, LiteralStageOne
 
-SMALL = {"width": 16, "heads": 4, "normalise": "none"}
+SMALL = {"width": 16, "heads": 4, "normalize": "none"}
 RESNET18 = {**SMALL, "encoder": {"name": "resnet18"}}
 
 

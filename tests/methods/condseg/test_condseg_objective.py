@@ -42,7 +42,7 @@ def batch(classes: int = 2, size: int = 32):
     return {
         "image": torch.rand(2, 3, size, size),
         "mask": mask,
-        "labelled": torch.ones(2).bool(),
+        "labeled": torch.ones(2).bool(),
         "sample_id": ["a", "b"],
     }
 
@@ -140,7 +140,7 @@ def test_each_stage_moves_exactly_its_parameters(classes, labels, beta):
     assert sum(stage.share for stage in method.stages()) == pytest.approx(1)
 
 
-def test_unlabelled_batches_train_nothing_but_consistency_and_complement():
+def test_unlabeled_batches_train_nothing_but_consistency_and_complement():
     method, data = registry.build("condseg", options=RESNET18), batch()
     data["mask"].fill_(255)
     first, second = (method.objective(data, context(stage.name)) for stage in method.stages())

@@ -39,7 +39,7 @@ def small(**options: object) -> Method:
 
 
 def test_interaction_equals_the_figures_formulas() -> None:
-    """A = softmax(Q·Kᵀ/√d)·V of the other stream, Y = A + Q, Z = FFN(Y), both ways, on normalised features."""
+    """A = softmax(Q·Kᵀ/√d)·V of the other stream, Y = A + Q, Z = FFN(Y), both ways, on normalized features."""
     torch.manual_seed(0)
     module = DualInteraction(8, AttentionOptions(), 0)
     image, enhanced = torch.randn(2, 2, 8, 3, 5)
@@ -95,7 +95,7 @@ def test_output_is_the_decoder_of_both_streams_gated_sum() -> None:
 
 
 def literal_decoder(method: Method, levels: list[Tensor], size: tuple[int, int]) -> Tensor:
-    """Project, up-sample, join, convolve, normalise, classify, up-sample: in the order of the equations."""
+    """Project, up-sample, join, convolve, normalize, classify, up-sample: in the order of the equations."""
     decoder = method.decoder
     up = [
         F.interpolate(project(x), levels[0].shape[2:], mode="bilinear")
@@ -185,15 +185,15 @@ def test_ablations_sizes() -> None:
     [
         {"streams": "shared", "enhance": {"kind": "equalize"}},
         {"attention": {"heads": [1, 2, 4, 8], "reduction": [8, 4, 2, 1], "scaled": False}},
-        {"merge_kernel": 3, "low": "downsampling", "enhance": {"kind": "clahe", "colour": "luminance"}},
+        {"merge_kernel": 3, "low": "downsampling", "enhance": {"kind": "clahe", "color": "luminance"}},
         {"encoder": {"name": "pvt_v2_b0"}, "decoder_width": 32, "dropout": 0},
-        {"encoder": {"name": "resnet18"}, "attention": {"ffn": "residual", "skip": "input"}, "normalise": "none"},
+        {"encoder": {"name": "resnet18"}, "attention": {"ffn": "residual", "skip": "input"}, "normalize": "none"},
     ],
 )
-@pytest.mark.parametrize(("in_channels", "grey"), [(1, "replicate"), (1, "learned"), (3, "replicate"), (4, "learned")])
-def test_variants_deploy_to_the_same_function(options: dict[str, object], in_channels: int, grey: str) -> None:
+@pytest.mark.parametrize(("in_channels", "gray"), [(1, "replicate"), (1, "learned"), (3, "replicate"), (4, "learned")])
+def test_variants_deploy_to_the_same_function(options: dict[str, object], in_channels: int, gray: str) -> None:
     torch.manual_seed(0)
-    everything = {"encoder": {"name": "convnext_zepto_rms"}, "grey": grey, **options}
+    everything = {"encoder": {"name": "convnext_zepto_rms"}, "gray": gray, **options}
     method = shake(registry.build("din", classes=3, in_channels=in_channels, options=everything)).eval()
     image = torch.rand(1, in_channels, 33, 64)
     with torch.no_grad():

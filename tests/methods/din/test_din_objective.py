@@ -64,7 +64,7 @@ def test_dice_pools_the_batch_or_each_image() -> None:
 
 @pytest.mark.parametrize("classes", [1, 4])
 @pytest.mark.parametrize("pool", ["batch", "image"])
-def test_unlabelled_images_and_ignored_pixels_add_nothing(classes: int, pool: str) -> None:
+def test_unlabeled_images_and_ignored_pixels_add_nothing(classes: int, pool: str) -> None:
     random = torch.Generator().manual_seed(0)
     logits = torch.randn(3, classes, 16, 16, generator=random, requires_grad=True)
     target = torch.randint(0, max(2, classes), (3, 16, 16), generator=random)

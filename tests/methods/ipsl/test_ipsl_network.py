@@ -147,7 +147,7 @@ def test_one_state_serves_many_queries_and_shots_have_no_order() -> None:
     [
         {"output_stride": 8, "self_learning": {"passes": 2}},
         {"encode_decode": "pyramid", "peak": "dense", "residual": False},
-        {"encode_decode": "transformer", "mean": False, "normalise": "none"},
+        {"encode_decode": "transformer", "mean": False, "normalize": "none"},
         {"bottleneck_attention": True, "low_level": False, "prototypes": "support"},
         {"encoder": {"name": "pvt_v2_b0"}, "peak": "none"},
     ],

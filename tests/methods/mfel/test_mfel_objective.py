@@ -40,14 +40,14 @@ def test_images_without_masks_train_the_reconstruction_alone() -> None:
     assert "coarse_head" not in grown
 
 
-def test_segmentation_terms_are_means_over_the_labelled() -> None:
+def test_segmentation_terms_are_means_over_the_labeled() -> None:
     batch = example_batch(3)
     logits = torch.randn(3, 1, 64, 64, requires_grad=True)
-    mask, labelled = batch["mask"].clone(), torch.tensor([True, False, True])
+    mask, labeled = batch["mask"].clone(), torch.tensor([True, False, True])
     mask[1] = 255
     for pool in ("image", "batch"):
-        found = segmentation_terms(logits, mask, labelled, LossOptions(pool=pool))
-        wanted = segmentation_terms(logits[::2], mask[::2], labelled[::2], LossOptions(pool=pool))
+        found = segmentation_terms(logits, mask, labeled, LossOptions(pool=pool))
+        wanted = segmentation_terms(logits[::2], mask[::2], labeled[::2], LossOptions(pool=pool))
         assert all(torch.equal(found[key], wanted[key]) for key in wanted)
     (gradient,) = torch.autograd.grad(sum(found.values()), logits)  # type: ignore[arg-type]
     assert not gradient[1].any()
@@ -63,7 +63,7 @@ def test_reconstruction_is_compared_with_the_clean_image() -> None:
     method, batch = small(loss={"reconstruction": 0.25}).eval(), example_batch(2)
     with torch.no_grad():
         term = method.objective(batch, context())["reconstruction"]
-        ready = method.normalise(batch["image"])
+        ready = method.normalize(batch["image"])
         made = method.reconstructed(method.features(ready, ready), batch["image"])
     torch.testing.assert_close(term, 0.25 * (made - batch["image"]).abs().mean())
 
@@ -124,4 +124,4 @@ def test_corruption_is_drawn_from_the_generator_and_only_in_training() -> None:
 @pytest.mark.parametrize(("weight", "uses"), [(0.5, True), (0, False)])
 def test_images_without_masks_are_for_those_who_reconstruct(weight: float, uses: bool):
     options = registry.checked_options("mfel", {"loss": {"reconstruction": weight}})
-    assert MFEL.uses_unlabelled(options) is uses
+    assert MFEL.uses_unlabeled(options) is uses

@@ -13,7 +13,7 @@ from delineate.methods.mslkseg.network import MSLKSeg, MSLKSegOptions
 from delineate.methods.testing.examples import as_batch, context, example_batch, shake, tiny
 from delineate.nn.counting import count_cost, count_parameters
 from delineate.nn.dynamic_conv import DynamicConv2d
-from delineate.nn.large_kernel import DepthwiseConv2d, ReparameterisedConv
+from delineate.nn.large_kernel import DepthwiseConv2d, ReparameterizedConv
 from delineate.nn.losses import bce, cross_entropy, dice
 
 ARITHMETIC = {
@@ -50,7 +50,7 @@ def test_cost_of_the_presets() -> None:
     [
         {"skip": "drawn", "up": "transposed", "merge": "add"},
         {"skip": "replknet", "kernels": 1, "heads": 8, "window": 3},
-        {"spatial_kernels": [3, 7], "large_kernel": 7, "small_kernel": 5, "normalise": "none"},
+        {"spatial_kernels": [3, 7], "large_kernel": 7, "small_kernel": 5, "normalize": "none"},
     ],
 )
 def test_variants_deploy_and_learn(options: dict[str, object]) -> None:
@@ -68,7 +68,7 @@ def test_variants_deploy_and_learn(options: dict[str, object]) -> None:
 def test_deployed_network_has_one_large_kernel_a_level_and_no_batchnorm() -> None:
     method = tiny("mslkseg")
     lean = method.deploy()
-    assert not any(isinstance(part, ReparameterisedConv) for part in lean.modules())
+    assert not any(isinstance(part, ReparameterizedConv) for part in lean.modules())
     assert sum(isinstance(part, DepthwiseConv2d) for part in lean.modules()) == 4
     assert not any(isinstance(part, nn.BatchNorm2d) for part in lean.modules())
     assert all(part.temperature == 1 for part in lean.modules() if isinstance(part, DynamicConv2d))
@@ -95,7 +95,7 @@ def test_binary_and_multi_class_losses() -> None:
         torch.testing.assert_close(terms["dice"], dice(logits, batch["mask"]))
 
 
-def test_unlabelled_images_do_not_pull() -> None:
+def test_unlabeled_images_do_not_pull() -> None:
     method, batch = tiny("mslkseg").eval(), example_batch(2)
     mask = batch["mask"].clone()
     mask[1] = 255

@@ -45,7 +45,7 @@ def test_the_loss_is_the_weighted_sum_over_the_levels() -> None:
     assert torch.allclose(found["cross_entropy"] + found["dice"], torch.as_tensor(expected), rtol=1e-5)
 
 
-def test_padding_is_not_learnt_from() -> None:
+def test_padding_is_not_learned_from() -> None:
     """What an odd size is padded with has no label: the loss is that of the padded image with ignored labels there."""
     method = tiny("resenc").eval()
     batch = example_batch(1, size=72)
@@ -98,7 +98,7 @@ def test_deployed_network_has_one_head_and_needs_no_labels() -> None:
 def test_given_statistics_are_taken_off() -> None:
     statistics = {"mean": [0.5], "std": [0.25]}
     method = registry.build("resenc", in_channels=1, options={**statistics, "widths": [4, 8], "blocks": [1, 1]})
-    assert method.get_submodule("normalise")(torch.tensor([[[[1.0]]]])).item() == 2
+    assert method.get_submodule("normalize")(torch.tensor([[[[1.0]]]])).item() == 2
 
 
 @pytest.mark.parametrize(

@@ -182,5 +182,5 @@ SLOW = {"overfit"}
 @pytest.mark.parametrize("name", ["smp:unetplusplus/resnet18", "smp:deeplabv3plus/mobilenet_v2"])
 def test_promise(name: str, check: str) -> None:
     if "deeplab" in name and check == "gradients":
-        pytest.skip("its pooled branch under batch normalisation cannot train on one image")
+        pytest.skip("its pooled branch under batch normalization cannot train on one image")
     CHECKS[check](name)

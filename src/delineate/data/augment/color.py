@@ -38,19 +38,19 @@ class Color(Chromatic):
 class ColorSettings(Part):
     draws: ClassVar[type[Drawn]] = Color
 
-    colour: Probability = 0.0
+    color: Probability = 0.0
     """Probability of the four that follow, drawn together."""
     brightness: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Added: up to this fraction of the full range, to either side."""
     contrast: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Factor 1 ± this, about mid-grey."""
+    """Factor 1 ± this, about mid-gray."""
     saturation: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Factor 1 ± this."""
     hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
-    """Turns of the colour circle, to either side."""
+    """Turns of the color circle, to either side."""
 
     def draw(self, rng: np.random.Generator, size: Size) -> Drawn | None:
-        if rng.random() >= self.colour:
+        if rng.random() >= self.color:
             return None
         brightness = rng.uniform(-self.brightness, self.brightness)
         contrast = rng.uniform(1 - self.contrast, 1 + self.contrast)

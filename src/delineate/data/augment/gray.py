@@ -25,8 +25,8 @@ class Gray(Chromatic):
 class GraySettings(Part):
     draws: ClassVar[type[Drawn]] = Gray
 
-    grey: Probability = 0.0
-    """Probability of turning colours into their luma."""
+    gray: Probability = 0.0
+    """Probability of turning colors into their luma."""
 
     def draw(self, rng: np.random.Generator, size: Size) -> Drawn | None:
-        return Gray() if rng.random() < self.grey else None
+        return Gray() if rng.random() < self.gray else None

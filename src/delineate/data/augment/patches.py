@@ -46,7 +46,7 @@ class Contents:
 
 
 def tiles(image: Size, window: Size) -> list[Corner]:
-    """Windows that cover an image, neighbours overlapping by half or a little more, row by row from its upper left corner."""
+    """Windows that cover an image, neighbors overlapping by half or a little more, row by row from its upper left corner."""
     rows, columns = (starts(length, side) for length, side in zip(image, window, strict=True))
     return [(top, left) for top in rows for left in columns]
 
@@ -133,11 +133,11 @@ def _mirrored(low: float, high: float, length: int) -> slice:
     return slice(min(start, last), max(stop, 1))
 
 
-def _inside(centre: int, length: int, window: int) -> int:
-    """The start of the window about `centre`, moved into the image."""
+def _inside(center: int, length: int, window: int) -> int:
+    """The start of the window about `center`, moved into the image."""
     if length <= window:
         return (length - window) // 2
-    return min(max(0, centre - window // 2), length - window)
+    return min(max(0, center - window // 2), length - window)
 
 
 def _shift(corner: Corner) -> NDArray[np.float64]:

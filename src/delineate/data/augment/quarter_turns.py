@@ -16,7 +16,7 @@ _COSINE_AND_SINE = {1: (0.0, 1.0), 2: (-1.0, 0.0), 3: (0.0, -1.0)}
 
 
 class QuarterTurn(Geometric):
-    """Turned anticlockwise by `turns` times 90 degrees."""
+    """Turned counterclockwise by `turns` times 90 degrees."""
 
     name: Literal["quarter_turn"] = "quarter_turn"
     turns: Literal[1, 2, 3]

@@ -16,7 +16,7 @@ from delineate.data.augment.part import Drawn, Probability, Range, Size
 class Warp(Bordered):
     name: Literal["warp"] = "warp"
     rotate: float = 0.0
-    """Degrees, anticlockwise."""
+    """Degrees, counterclockwise."""
     scale: float = 1.0
     shift: tuple[float, float] = (0.0, 0.0)
     """Down and right, as fractions of height and width."""

@@ -52,11 +52,11 @@ class Cache:
         return self.images[index]
 
     def mask(self, index: int) -> NDArray[np.uint8]:
-        """H×W view of one mask; all 255 where unlabelled."""
+        """H×W view of one mask; all 255 where unlabeled."""
         return self.masks[index]
 
-    def labelled(self, index: int) -> bool:
-        return self.samples[index].labelled
+    def labeled(self, index: int) -> bool:
+        return self.samples[index].labeled
 
 
 def open_cache(

@@ -33,7 +33,7 @@ class Census:
 
     facts: dict[str, Facts] = field(default_factory=dict)
     empty: frozenset[str] = frozenset()
-    """Ids of the labelled cases without any foreground."""
+    """Ids of the labeled cases without any foreground."""
     axis: int | None = None
     """Across the slices of volumes; None where no case is one."""
 
@@ -62,9 +62,9 @@ class Census:
         return next(iter(self.facts.values())).named if self.facts else ()
 
     @property
-    def grey(self) -> bool:
+    def gray(self) -> bool:
         """Whether every image has a single channel."""
-        return set(self.channels) == {"grey"}
+        return set(self.channels) == {"gray"}
 
     @property
     def values(self) -> Counter[int]:
@@ -108,7 +108,7 @@ class Examination:
     manifest: Manifest
     census: Census
     findings: list[Finding]
-    labelled: bool = True
+    labeled: bool = True
     """Whether the label rule of the manifest reads its masks."""
 
 
@@ -170,15 +170,15 @@ def examine(
                     progress(done, len(jobs))
         finally:
             pool.shutdown(cancel_futures=True)
-    rule, classes, labelled = manifest.labels, manifest.classes, True
+    rule, classes, labeled = manifest.labels, manifest.classes, True
     if classes.labels is not None or not any(case.hashes for case in manifest.cases):
         reading = _reading(manifest, masks, findings)
         rule, classes = (reading.rule, reading.classes) if reading else (rule, ClassTable())
-        labelled = reading is not None
+        labeled = reading is not None
     facts = {name: replace(fact, values=_sum(masks[name], rule)) for name, fact in facts.items()}
     census = Census(facts, axis=axis).read_by(rule)
     described = manifest.model_copy(update={"cases": tuple(cases), "labels": rule, "classes": classes})
-    return Examination(described, census, findings, labelled)
+    return Examination(described, census, findings, labeled)
 
 
 def _reading(manifest: Manifest, masks: Mapping[str, Sequence[MaskValues]], findings: list[Finding]) -> Reading | None:

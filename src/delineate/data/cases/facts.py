@@ -26,7 +26,7 @@ class Facts:
     """Of the image, or of a volume's slices."""
     width: int
     channels: str
-    """'grey', 'RGB' or 'RGBA'; of channels in files of their own their names: 'T1 + FLAIR'."""
+    """'gray', 'RGB' or 'RGBA'; of channels in files of their own their names: 'T1 + FLAIR'."""
     bits: int
     values: dict[int, int]
     """Raw mask value → pixels, over all masks of the case."""
@@ -108,7 +108,7 @@ def _differing(mask_path: str, mask: tuple[int, ...], image_path: str, image: tu
 
 
 def _facts(image: Pixels, named: tuple[str, ...]) -> Facts:
-    channels = " + ".join(named) or ("grey" if image.ndim == 2 else {3: "RGB", 4: "RGBA"}[image.shape[2]])
+    channels = " + ".join(named) or ("gray" if image.ndim == 2 else {3: "RGB", 4: "RGBA"}[image.shape[2]])
     digest = picture_digest(image)
     constant = bool((image[0] == image[0, 0]).all() and (image == image[0, 0]).all())  # a row first: it mostly tells
     bits = image.dtype.itemsize * 8

@@ -18,11 +18,11 @@ from delineate.common.files import write_bytes, write_text
 from delineate.data.formats.images import write_mask
 
 Plane = NDArray[Any]
-"""float32, size × size (× 3 for colour, RGB in [0, 1])."""
+"""float32, size × size (× 3 for color, RGB in [0, 1])."""
 
 MAX_CLASSES = 3
 _TINTS = ((1.18, 0.88, 0.80), (0.60, 0.52, 0.55), (1.25, 1.28, 1.05))
-"""What each kind of lesion does to the tissue's colour: raised and reddish, flat and dark, pale."""
+"""What each kind of lesion does to the tissue's color: raised and reddish, flat and dark, pale."""
 _EMPTY_EVERY = 80
 
 
@@ -80,8 +80,8 @@ def _lumen(rng: np.random.Generator, image: Plane) -> Plane:
     if rng.random() < 0.5:
         return image
     size = len(image)
-    centre = rng.uniform(-0.05, 1.05, 2) * size
-    depth, _ = _blob(rng, size, centre, rng.uniform(0.12, 0.3) * size, roughness=0.12)
+    center = rng.uniform(-0.05, 1.05, 2) * size
+    depth, _ = _blob(rng, size, center, rng.uniform(0.12, 0.3) * size, roughness=0.12)
     return image * (1 - 0.85 / (1 + np.exp((depth - 0.9) * 5)))[..., None]
 
 
@@ -90,10 +90,10 @@ def _residue(rng: np.random.Generator, image: Plane) -> Plane:
     size = len(image)
     depth, _ = _blob(rng, size, rng.uniform(0.05, 0.95, 2) * size, rng.uniform(0.03, 0.1) * size, roughness=0.35)
     alpha = 0.75 / (1 + np.exp((depth - 1) * 8))
-    colour = (
+    color = (
         np.array([0.72, 0.6, 0.25], np.float32) * rng.uniform(0.7, 1.1) * (1 + 0.15 * _clouds(rng, size, 30)[..., None])
     )
-    return image + (colour - image) * alpha[..., None]
+    return image + (color - image) * alpha[..., None]
 
 
 def _lesion(rng: np.random.Generator, image: Plane, labels: NDArray[np.uint8], kind: int, light: float) -> Plane:
@@ -131,8 +131,8 @@ def _free_place(rng: np.random.Generator, labels: NDArray[np.uint8], radius: flo
 def _bubble(rng: np.random.Generator, image: Plane) -> Plane:
     """A foam bubble: a thin bright ring with a glint."""
     size = len(image)
-    centre, radius = rng.uniform(0, 1, 2) * size, rng.uniform(0.015, 0.05) * size
-    depth, offset = _blob(rng, size, centre, radius, roughness=0.0)
+    center, radius = rng.uniform(0, 1, 2) * size, rng.uniform(0.015, 0.05) * size
+    depth, offset = _blob(rng, size, center, radius, roughness=0.0)
     ring = 0.25 * np.exp(-(((depth - 1) / 0.18) ** 2))
     glint = 0.7 * np.exp(-((np.hypot(offset[0] + 0.4, offset[1] + 0.4) / 0.25) ** 2))
     return image + (ring + glint)[..., None]
@@ -155,11 +155,11 @@ def _camera(rng: np.random.Generator, image: Plane, light: float) -> NDArray[np.
 
 
 def _blob(
-    rng: np.random.Generator, size: int, centre: Plane, radius: float, *, roughness: float
+    rng: np.random.Generator, size: int, center: Plane, radius: float, *, roughness: float
 ) -> tuple[Plane, tuple[Plane, Plane]]:
-    """An irregular star-shaped region: depth (0 at the centre, 1 on the outline) and the offset (y, x) in radii."""
+    """An irregular star-shaped region: depth (0 at the center, 1 on the outline) and the offset (y, x) in radii."""
     rows, columns = np.mgrid[0:size, 0:size].astype(np.float32)
-    y, x = (rows - centre[0]) / radius, (columns - centre[1]) / radius
+    y, x = (rows - center[0]) / radius, (columns - center[1]) / radius
     turn, stretch = rng.uniform(0, math.pi), 1 + 2.2 * roughness * rng.random()
     along = (x * math.cos(turn) + y * math.sin(turn)) / stretch
     across = (y * math.cos(turn) - x * math.sin(turn)) * stretch

@@ -68,7 +68,7 @@ def input_pixels(handle: ImageHandle, spec: InputSpec) -> Pixels:
 def fitted(handle: ImageHandle, spec: InputSpec) -> ImageHandle:
     """An image with the channels that a model takes, in the model's order.
 
-    Raises `DataError` for channels that are missing, too many or called otherwise. Grey and colors pass: the specification turns
+    Raises `DataError` for channels that are missing, too many or called otherwise. Gray and colors pass: the specification turns
     them into each other.
     """
     wanted = spec.channels

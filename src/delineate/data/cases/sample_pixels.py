@@ -54,7 +54,7 @@ class SamplePixels:
 
     def mask(self, sample: Sample) -> NDArray[np.uint8] | None:
         """Class indices H×W; 255 = ignore. None where the case has no mask. Raises `DataError` as `image`."""
-        if not sample.labelled:
+        if not sample.labeled:
             return None
         if sample.plane is not None:
             return self._volumes.mask(sample.case, sample.plane)

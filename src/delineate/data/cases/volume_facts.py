@@ -69,7 +69,7 @@ def read_volume(
         "spacing": (spacing[axis], *np.delete(spacing, axis).tolist()),
     }
     named = manifest.channels
-    channels = " + ".join(named) or "grey"
+    channels = " + ".join(named) or "gray"
     facts = Facts(height, width, channels, 8, {}, hashes[case.images[0]], named=named, planes=tuple(planes))
     masks = [MaskValues(mask, _total(each)) for mask, each in zip(case.masks, counted, strict=True)]
     return Read(case.model_copy(update=about), facts, masks)

@@ -1,6 +1,6 @@
 """Where the voxels of an image lie in the patient: one type for all formats, and its one way to and from NIfTI's affine.
 
-Positions are in millimetres in DICOM's axes (LPS): x grows to the patient's left, y to the back, z to the head. NIfTI's go to the
+Positions are in millimeters in DICOM's axes (LPS): x grows to the patient's left, y to the back, z to the head. NIfTI's go to the
 right and to the front (RAS), so the first two rows have the opposite sign.
 """
 

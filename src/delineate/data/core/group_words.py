@@ -38,9 +38,9 @@ VARYING = _set(
 """What is told of one picture of a patient or sequence among the others."""
 PICTURES = _set("image img im i picture pic photo scan run eye s n no nr c r")
 """Of those, the words that also stand before the number of the whole: `img_0012_t3`."""
-DIVIDED = _set("train training val valid validation test testing unlabelled unlabeled")
+DIVIDED = _set("train training val valid validation test testing unlabeled unlabelled")
 SPLITS = DIVIDED | _set(
-    "dev eval evaluation holdout labelled labeled fold folds split splits subset set part batch chunk shard round class classes "
+    "dev eval evaluation holdout labeled labelled fold folds split splits subset set part batch chunk shard round class classes "
     "category grade stage type label"
 )
 """Divisions whose parts may be numbered."""

@@ -36,7 +36,7 @@ class InputSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    channels: Literal["rgb", "bgr", "grey"] | tuple[str, ...] = "rgb"
+    channels: Literal["rgb", "bgr", "gray"] | tuple[str, ...] = "rgb"
     """How pictures are seen; or the names of channels that are files of their own, in the network's order."""
     size: tuple[int, int] = (256, 256)
     """Working height and width in pixels; of a window with `patch`."""
@@ -68,7 +68,7 @@ class InputSpec(BaseModel):
 
     @property
     def in_channels(self) -> int:
-        return {"grey": 1, "rgb": 3, "bgr": 3}[self.channels] if isinstance(self.channels, str) else len(self.channels)
+        return {"gray": 1, "rgb": 3, "bgr": 3}[self.channels] if isinstance(self.channels, str) else len(self.channels)
 
     @property
     def named(self) -> bool:
@@ -134,7 +134,7 @@ class InputSpec(BaseModel):
         return result
 
     def working_mask(self, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Class indices H×W → height×width, nearest neighbour; letterbox padding is ignored (255)."""
+        """Class indices H×W → height×width, nearest neighbor; letterbox padding is ignored (255)."""
         placed = self.placement(mask.shape[0], mask.shape[1])
         if placed is None:
             return _nearest(mask, self.working_size(mask.shape[0], mask.shape[1]))
@@ -201,10 +201,10 @@ def _channels(image: Pixels, wanted: str | tuple[str, ...]) -> Pixels:
         return image
     if count not in (1, 3, 4):
         raise DataError(
-            f"images with {count} channels are neither grey, RGB nor RGBA, and this model takes {wanted} images"
+            f"images with {count} channels are neither gray, RGB nor RGBA, and this model takes {wanted} images"
         )
     image = image[..., : 3 if count == 4 else count]
-    if wanted == "grey":
+    if wanted == "gray":
         return image if image.shape[2] == 1 else _gray(image)
     if image.shape[2] == 1:
         return np.repeat(image, 3, axis=2)

@@ -155,11 +155,11 @@ def _black_and_white(values: Values, total: Mapping[int, int]) -> Reading | None
                 f"the masks look black and white with noise, but many pixels are near {level}: {listed(total)}; save masks without "
                 "compression, one value per class"
             )
-        grey = 1 - (total.get(0, 0) + total.get(WHITE, 0)) / sum(total.values())
+        gray = 1 - (total.get(0, 0) + total.get(WHITE, 0)) / sum(total.values())
         reason = (
-            f"black and white with {grey:.2%} grey pixels (JPEG noise or interpolation): 128 and above is foreground"
+            f"black and white with {gray:.2%} gray pixels (JPEG noise or interpolation): 128 and above is foreground"
         )
-        note = f"{count(len(noisy), 'mask has', 'masks have')} grey between black and white"
+        note = f"{count(len(noisy), 'mask has', 'masks have')} gray between black and white"
         return Reading(LabelRule(threshold=128, reason=reason), ClassTable(), (note,))
     return None
 
@@ -206,7 +206,7 @@ def _levels(values: Values, total: Mapping[int, int]) -> Reading | None:
         raise DataError(_made_smaller(levels))
     _check_regions(values, total)
     _check_together(values, [*inner, WHITE])
-    reason = f"evenly spaced grey levels {_short(levels)}: read as classes 0…{len(levels) - 1} in this order"
+    reason = f"evenly spaced gray levels {_short(levels)}: read as classes 0…{len(levels) - 1} in this order"
     rule = LabelRule(values={value: index for index, value in enumerate(levels)}, reason=reason)
     return Reading(rule, named(levels), tuple(_rarities(values, total)))
 
@@ -248,7 +248,7 @@ def _check_regions(values: Values, total: Mapping[int, int]) -> None:
 
 def _made_smaller(values: Sequence[int]) -> str:
     return (
-        f"values {_short(values)}: the grey ones lie on edges only, so these are black and white masks that were made smaller, "
+        f"values {_short(values)}: the gray ones lie on edges only, so these are black and white masks that were made smaller, "
         "or thin classes; say which with --labels (0-127=background,128-255=NAME, or a name for each value)"
     )
 

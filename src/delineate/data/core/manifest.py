@@ -29,7 +29,7 @@ class Case(BaseModel):
     images: tuple[str, ...]
     """One file, or one for each of the manifest's channels, in their order."""
     masks: tuple[str, ...] = ()
-    """Several files are merged (union of foregrounds); none means unlabelled."""
+    """Several files are merged (union of foregrounds); none means unlabeled."""
     raters: tuple[tuple[str, ...], ...] = ()
     group: str | None = None
     """What must not straddle splits: patient, sequence. None: the case is its own group."""
@@ -111,7 +111,7 @@ class Manifest(BaseModel):
     format: int = 1
     root: str
     layout: str
-    """Name of the recognised layout, as `data.layouts.discover` lists them."""
+    """Name of the recognized layout, as `data.layouts.discover` lists them."""
     split_origin: str
     """Where the splits come from: 'files', 'folders', or 'seeded: …' with the rule."""
     grouping: str = ""

@@ -186,7 +186,7 @@ def painted(name: str, counts: Mapping[int, int], lossy: bool = False) -> str:
         )
     example = next((color for color in often if color), 0xFF0000)
     return (
-        f"{name} is a mask painted in colours: {shown}; name them with --labels '#{example:06x}=NAME,…', or save it with one value "
+        f"{name} is a mask painted in colors: {shown}; name them with --labels '#{example:06x}=NAME,…', or save it with one value "
         "per class (0, 1, 2 …)"
     )
 

@@ -32,7 +32,7 @@ class Sample:
         return self.case.id if self.plane is None else f"{self.case.id}#{self.plane}"
 
     @property
-    def labelled(self) -> bool:
+    def labeled(self) -> bool:
         return bool(self.case.masks)
 
     @property

@@ -107,7 +107,7 @@ def check_spacing(values: Sequence[float]) -> tuple[float, ...]:
             f"--spacing has {count(len(values), 'value')}; give 2 (row, column) or 3 (slice, row, column), in mm"
         )
     if not np.isfinite(values).all() or min(values) <= 0:
-        raise DataError(f"--spacing {_listed(values)} cannot be; distances are positive numbers of millimetres")
+        raise DataError(f"--spacing {_listed(values)} cannot be; distances are positive numbers of millimeters")
     return tuple(float(value) for value in values)
 
 

@@ -36,7 +36,7 @@ SPLIT_NAMES: dict[str, Split] = {
     "testing": "test",
 }
 """Names of lists and folders → the split they stand for."""
-UNLABELLED = ("unlabelled", "unlabeled")
+UNLABELED = ("unlabeled", "unlabelled")
 """What a list or a folder is called that holds training images to be used without masks."""
 FORMATS = frozenset({"png", "jpg", "jpeg", "tif", "tiff", "bmp", "gif"})
 """Folders of these names often hold one set several times."""
@@ -160,9 +160,9 @@ def printable(name: object) -> str:
     return str(name).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
-def is_unlabelled(name: str) -> bool:
+def is_unlabeled(name: str) -> bool:
     """Whether a folder's name says that its images are to be used without masks."""
-    return name.lower() in UNLABELLED
+    return name.lower() in UNLABELED
 
 
 @lru_cache(maxsize=50_000)

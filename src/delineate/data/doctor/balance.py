@@ -21,13 +21,13 @@ class Share:
     showing: int
     """Cases with at least one pixel of the class."""
     cases: int
-    """Labelled cases of the split."""
+    """Labeled cases of the split."""
     pixels: float
     """Share of the split's reference pixels (ignored ones left out)."""
 
 
 def class_balance(manifest: Manifest, census: Census) -> list[Share]:
-    """Of every class, the background too, in every split that has labelled cases."""
+    """Of every class, the background too, in every split that has labeled cases."""
     shares = []
     for split in SPLITS:
         counts = [census.facts[case.id].class_pixels(manifest.labels) for case in manifest.split(split) if case.masks]

@@ -17,7 +17,7 @@ from delineate.data.doctor.balance import Share, class_balance, unseen_classes
 from delineate.data.doctor.overview import Row, counted, overview
 from delineate.data.doctor.quality import SMALL, SPECK, Light, Objects, constant_and_dark, light_of, measure_objects
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
-from delineate.data.layouts.discover import recognise, to_manifest
+from delineate.data.layouts.discover import recognize, to_manifest
 from delineate.data.layouts.source import DataSource, Join, as_source
 from delineate.data.layouts.tables import match_table
 from delineate.data.loading.open import divided
@@ -32,7 +32,7 @@ class CheckReport:
 
     folder: Path
     layout: str = ""
-    """Empty when none was recognised."""
+    """Empty when none was recognized."""
     rows: list[Row] = field(default_factory=list)
     """The census, for people."""
     findings: list[Finding] = field(default_factory=list)
@@ -110,7 +110,7 @@ def _opened(report: CheckReport, source: DataSource) -> Manifest:
     match = (
         match_table(source.path)
         if source.is_table
-        else recognise(source.path, source.images, source.masks, source.unmarked)
+        else recognize(source.path, source.images, source.masks, source.unmarked)
     )
     report.findings += match.findings
     return to_manifest(match)
@@ -126,7 +126,7 @@ def _examined(
 ) -> None:
     """Fill the report from what reading has shown."""
     manifest, census = result.manifest, result.census
-    unmixed = None if result.labelled else _unmixed(census)
+    unmixed = None if result.labeled else _unmixed(census)
     if unmixed is not None:
         manifest, census = manifest.model_copy(update={"labels": unmixed}), census.read_by(unmixed)
     if not manifest.folds:
@@ -139,7 +139,7 @@ def _examined(
     report.copies = report.copies.placed(manifest)
     report.constant, report.dark = constant_and_dark({case.id: lights[case.id] for case in manifest.cases})
     report.findings += leaks(manifest, report.copies) + turned_apart(manifest.cases, census.facts)
-    if result.labelled or unmixed is not None:
+    if result.labeled or unmixed is not None:
         report.proposed = manifest.labels
         report.shares = class_balance(manifest, census)
         report.objects = measure_objects(manifest, max_pixels=max_pixels)
@@ -167,7 +167,7 @@ def _label_oddities(report: CheckReport, manifest: Manifest, census: Census) -> 
     findings = []
     if manifest.labels.threshold is not None:
         noisy = [name for name, fact in census.facts.items() if set(fact.values) - {0, 255}]
-        text = f"{count(len(noisy), 'mask holds', 'masks hold')} grey between black and white: {some(noisy)}"
+        text = f"{count(len(noisy), 'mask holds', 'masks hold')} gray between black and white: {some(noisy)}"
         findings.append(Finding("note", text, "read as foreground from 128 on; `--fix` writes them clean"))
     lossy = [mask for case in manifest.cases for mask in case.masks if Path(mask).suffix.lower() in LOSSY]
     if lossy:
@@ -198,9 +198,9 @@ def _image_oddities(report: CheckReport, census: Census) -> list[Finding]:
         findings.append(Finding("warning", text, "look whether anything can be seen"))
     if len(census.depths) > 1:
         text = f"8-bit ({census.depths[8]}) and 16-bit ({census.depths[16]}) images are mixed; all are read as 16-bit"
-        findings.append(Finding("warning", text, "check that their grey values mean the same"))
-    if "grey" in census.channels and len(census.channels) > 1:
+        findings.append(Finding("warning", text, "check that their gray values mean the same"))
+    if "gray" in census.channels and len(census.channels) > 1:
         findings.append(
-            Finding("note", f"grey and colour images are mixed ({counted(census.channels)}); all are read as RGB")
+            Finding("note", f"gray and color images are mixed ({counted(census.channels)}); all are read as RGB")
         )
     return findings

@@ -33,7 +33,7 @@ class Fingerprint:
 
     cases: int
     empty: int
-    """Labelled cases without any foreground."""
+    """Labeled cases without any foreground."""
     median_size: tuple[int, int]
     smallest: tuple[int, int]
     largest: tuple[int, int]
@@ -52,7 +52,7 @@ class Fingerprint:
     sampled: int
     classes: tuple[str, ...]
     class_share: tuple[float, ...]
-    """Share of the labelled pixels, by class."""
+    """Share of the labeled pixels, by class."""
     foreground: tuple[float, float, float] | None
     """Share of an image's pixels that any class takes, where it is not empty: 5th, 50th and 95th percentile."""
     thickness: float | None

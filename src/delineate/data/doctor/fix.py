@@ -159,7 +159,7 @@ def _write_case(manifest: Manifest, case: Case, out: Path, max_pixels: int) -> l
 def _write_image(manifest: Manifest, case: Case, out: Path, max_pixels: int) -> list[Change]:
     """The image's file as it is; one in a packed file, or turned by EXIF, as PNG with the pixels that training sees."""
     source = case.images[0]
-    folder = "images" if case.masks else "unlabelled"
+    folder = "images" if case.masks else "unlabeled"
     packed = Address.parse(source) is not None
     turned = open_file(manifest, case, source, max_pixels=max_pixels).orientation != UPRIGHT
     image = f"{folder}/{case.id}{'.png' if packed or turned else Path(source).suffix}"

@@ -19,9 +19,9 @@ Row = tuple[str, str]
 
 def overview(manifest: Manifest, census: Census, rule: LabelRule | None, shares: Sequence[Share]) -> list[Row]:
     """The census in a few lines. `rule`: how the masks are read, None when no rule fits; `shares` as `class_balance` gives."""
-    labelled = [case for case in manifest.cases if case.masks] or manifest.cases
+    labeled = [case for case in manifest.cases if case.masks] or manifest.cases
     bare = len(manifest.cases) - sum(bool(case.masks) for case in manifest.cases)
-    first, last = labelled[0], labelled[-1]
+    first, last = labeled[0], labeled[-1]
     examples = _pair(first) + (f" … {_pair(last)}" if last != first else "")
     rows = [
         ("layout", manifest.layout),

@@ -1,4 +1,4 @@
-"""Pictures that show nothing, and reference objects too small to be meant or to be learnt."""
+"""Pictures that show nothing, and reference objects too small to be meant or to be learned."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _DARKER = 0.25
 
 @dataclass(frozen=True)
 class Light:
-    """The grey values of a picture, in its own type."""
+    """The gray values of a picture, in its own type."""
 
     low: int
     high: int
@@ -47,7 +47,7 @@ class Objects:
     share: float
     """Of the picture's pixels."""
     parts: int
-    """Connected parts (8 neighbours), counted per class."""
+    """Connected parts (8 neighbors), counted per class."""
     specks: int
     """Those with fewer than `SPECK` pixels."""
 

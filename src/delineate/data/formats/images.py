@@ -1,7 +1,7 @@
 """Image and mask files ⇄ arrays. The size is checked from the header before anything is decoded.
 
 OpenCV decodes what it decodes exactly (8- and 16-bit PNG, JPEG); Pillow the rest (palettes, GIF, BMP, CMYK) and
-whatever looks damaged, because OpenCV fills the missing part of a picture with grey and says nothing. TIFF has a module of its own.
+whatever looks damaged, because OpenCV fills the missing part of a picture with gray and says nothing. TIFF has a module of its own.
 What comes out is compared with what the header promised; no decoder is believed. The orientation is applied here, for all formats.
 """
 
@@ -33,7 +33,7 @@ from delineate.data.formats.registry import PICTURES, volume_suffix
 READING = 2
 """Raised whenever a file comes to be read as other pixels than before, so that no cache holds what is read no more."""
 _LOSSY_CHROMA = 24
-"""Channels of a grey mask that was saved as a colour JPEG (WebP, …) may differ by this much."""
+"""Channels of a gray mask that was saved as a color JPEG (WebP, …) may differ by this much."""
 
 
 def write_mask(
@@ -42,7 +42,7 @@ def write_mask(
     labels: str = "",
     palette: Sequence[tuple[int, int, int]] | None = None,
 ) -> None:
-    """Write H×W uint8 values as a grey PNG, atomically; with a palette as one whose pixels still hold the values.
+    """Write H×W uint8 values as a gray PNG, atomically; with a palette as one whose pixels still hold the values.
 
     `labels`: what they mean, kept in the file as text (key `labels`). `palette`: the RGB color of each value from 0 on; a gray
     one is moved by one step, since a gray palette is read as gray values.
@@ -90,9 +90,9 @@ def read_content(path: Path, max_pixels: int | None = None) -> bytes:
 
 
 def decode_image(content: bytes, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Pixels:
-    """Decode the bytes of an image file → H×W (grey) or H×W×3/4 (RGB order), uint8 or uint16, EXIF orientation applied.
+    """Decode the bytes of an image file → H×W (gray) or H×W×3/4 (RGB order), uint8 or uint16, EXIF orientation applied.
 
-    `path` is for messages. Palettes become RGB; the alpha of a grey image is dropped. Raises `DataError` naming the file when it is
+    `path` is for messages. Palettes become RGB; the alpha of a gray image is dropped. Raises `DataError` naming the file when it is
     empty, truncated, not an image, a stack of pages, of another type than 8 or 16 bits, or larger than `max_pixels`.
     """
     return pixels_in(content, checked_header(content, path, max_pixels), path)
@@ -195,7 +195,7 @@ def typed(image: NDArray[Any], path: Path) -> Pixels:
             f"{path} has {image.dtype} pixels; only 8- and 16-bit unsigned integers are readable: convert it"
         )
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (3, 4)):
-        raise DataError(f"{path} has {image.shape[2:]} channels; only grey, RGB and RGBA images are readable")
+        raise DataError(f"{path} has {image.shape[2:]} channels; only gray, RGB and RGBA images are readable")
     return image
 
 

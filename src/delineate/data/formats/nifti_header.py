@@ -23,8 +23,8 @@ NIFTI_SUFFIXES = (".nii", ".nii.gz")
 
 _VERSIONS = {348: "Nifti1", 540: "Nifti2"}
 """Bytes of the header → nibabel's prefix of the classes for that version."""
-_MILLIMETRES = {1: 1000.0, 2: 1.0, 3: 0.001}
-"""NIfTI's code of the length unit (metre, millimetre, micrometre) → millimetres; an unknown unit is taken for millimetres."""
+_MILLIMETERS = {1: 1000.0, 2: 1.0, 3: 0.001}
+"""NIfTI's code of the length unit (meter, millimeter, micrometer) → millimeters; an unknown unit is taken for millimeters."""
 
 
 def is_nifti(path: Path) -> bool:
@@ -75,7 +75,7 @@ def geometry_of(path: Path, header: Any) -> Geometry:
         affine = np.asarray(header.get_best_affine(), np.float64)
     except Exception as error:
         raise broken(path, error) from error
-    unit = _MILLIMETRES.get(int(header["xyzt_units"]) & 7, 1.0)
+    unit = _MILLIMETERS.get(int(header["xyzt_units"]) & 7, 1.0)
     affine[:3] *= unit
     raw = tuple(float(value) for value in header["pixdim"][1:4])
     return Geometry.of_ras(affine, shape, _spacing(path, raw, unit, affine))

@@ -160,7 +160,7 @@ def read_raw_labels(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> RawM
 
 
 def read_image(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Pixels:
-    """The pixels of a picture of any format: H×W (grey) or H×W×3/4 (RGB order), uint8 or uint16, turned as it is to be seen.
+    """The pixels of a picture of any format: H×W (gray) or H×W×3/4 (RGB order), uint8 or uint16, turned as it is to be seen.
 
     Raises `DataError` naming the file when it is missing, empty, damaged, no image, a volume, or larger than `max_pixels`.
     """

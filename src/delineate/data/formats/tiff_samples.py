@@ -27,7 +27,7 @@ KINDS = {1: "u", 2: "i", 3: "f"}
 """SampleFormat → NumPy's kind."""
 
 _HORIZONTAL, _FLOATING = 2, 3
-"""Predictors: differences of neighbours; of floats, byte by byte."""
+"""Predictors: differences of neighbors; of floats, byte by byte."""
 _LARGEST_TILE = 1 << 26
 """Pixels of a tile that may be larger than its picture."""
 _REVERSED = 2

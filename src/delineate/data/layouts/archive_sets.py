@@ -24,7 +24,7 @@ import numpy as np
 from delineate.common.errors import DataError
 from delineate.data.core.findings import Finding, count, some
 from delineate.data.core.manifest import Case, Split
-from delineate.data.core.words import SPLIT_NAMES, UNLABELLED
+from delineate.data.core.words import SPLIT_NAMES, UNLABELED
 from delineate.data.formats.archives import (
     ONLY,
     Address,
@@ -47,7 +47,7 @@ LOOKED_AT = 16
 _DEPTH = 2
 """Folders below the root that are searched."""
 _WORDS = re.compile(r"[-_. ]")
-_COLOURS = (3, 4)
+_COLORS = (3, 4)
 
 
 @dataclass(frozen=True)
@@ -216,13 +216,13 @@ def _describe(root: Path, path: Path, shapes: dict[str, tuple[int, ...]]) -> _Fi
     """What the arrays of a file are, or what is wrong with them."""
     image = next((name for name in IMAGE_ARRAYS if name in shapes), None)
     label = next((name for name in LABEL_ARRAYS if name in shapes), None)
-    bare = any(part.lower() in UNLABELLED for part in path.relative_to(root).parts[:-1])
+    bare = any(part.lower() in UNLABELED for part in path.relative_to(root).parts[:-1])
     if image is None or (label is None and not bare):
         wanted = f"image ({', '.join(IMAGE_ARRAYS)}) and label ({', '.join(LABEL_ARRAYS)})"
         return f"{path} holds {some(sorted(shapes)) or 'no arrays'}; expected an {wanted}"
     label = None if bare else label
     shape, marked = _fitting(shapes[image], shapes.get(label or "", ()))
-    single = len(shape) == 2 or (len(shape) == 3 and shape[2] in _COLOURS and len(marked) == 2)
+    single = len(shape) == 2 or (len(shape) == 3 and shape[2] in _COLORS and len(marked) == 2)
     if not single and len(shape) != 3:
         return f"{path}: '{image}' has {len(shape)} axes ({_size(shape)}); a picture has two, a volume three"
     plane = shape[:2] if single else shape
@@ -236,7 +236,7 @@ def _describe(root: Path, path: Path, shapes: dict[str, tuple[int, ...]]) -> _Fi
 def _fitting(image: tuple[int, ...], label: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Both shapes without axes of length 1: at the end, and at the start of what the other shows to be a single picture."""
     image, label = trailing_dropped(image), trailing_dropped(label)
-    colors = image[-1:] and image[-1] in _COLOURS and len(image) > 2
+    colors = image[-1:] and image[-1] in _COLORS and len(image) > 2
     picture = image[: -1 if colors else None]
     if len(label) == 3 and label[0] == 1 and (colors or picture == label[1:]):
         label = label[1:]
@@ -324,7 +324,7 @@ def _split(root: Path, named: dict[_File, list[Case]]) -> tuple[list[Case], str,
         names |= {name: [name] for name in ids}
         names[packed_stem(file.path)] = list(dict.fromkeys(names.get(packed_stem(file.path), []) + ids))
     lists = {path: split for path in _lists(root) if (split := _split_in(path.stem))}
-    bare = [path for path in _lists(root) if path.stem.lower() in UNLABELLED]
+    bare = [path for path in _lists(root) if path.stem.lower() in UNLABELED]
     cases, findings = drop_masks(bare, cases, names)
     if not lists:
         return cases, "folders" if any(case.split for case in cases) else "", findings

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from delineate.data.core.findings import some
 from delineate.data.core.manifest import Split
-from delineate.data.core.words import SPLIT_NAMES, UNLABELLED
+from delineate.data.core.words import SPLIT_NAMES, UNLABELED
 from delineate.data.formats.archives import trailing_dropped
 
 Shape = tuple[int, ...]
@@ -85,7 +85,7 @@ def _said(name: str) -> _Name | None:
     tokens = [token for token in _WORDS.split(name.lower()) if token]
     roles = [token for token in tokens if token in _IMAGES | _LABELS]
     splits = [_SPLITS[token] for token in tokens if token in _SPLITS]
-    bare = [token for token in tokens if token in UNLABELLED]
+    bare = [token for token in tokens if token in UNLABELED]
     if len(roles) != 1 or len(roles) + len(splits) + len(bare) != len(tokens) or len(splits) > 1:
         return None
     return _Name(roles[0] in _IMAGES, splits[0] if splits else None, bool(bare))

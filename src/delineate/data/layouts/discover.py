@@ -28,7 +28,7 @@ from delineate.data.layouts.sameness import check_alike
 from delineate.data.layouts.selection import Selection, select
 from delineate.data.layouts.split_lists import VOC_LISTS, apply_lists, has_lists, left_out_by_voc
 from delineate.data.layouts.tree import File, Tree, walk
-from delineate.data.layouts.unlabeled import add_unlabelled, unlabelled_files
+from delineate.data.layouts.unlabeled import add_unlabeled, unlabeled_files
 from delineate.data.layouts.unread import unread
 from delineate.data.layouts.unused import unused
 from delineate.data.layouts.zero_value import other_or_background
@@ -45,7 +45,7 @@ _ISIC_FOLDER = re.compile(r"_groundtruth$", re.IGNORECASE)
 
 @dataclass
 class Match:
-    """What a folder was recognised as. `cases` are usable only if no finding is an error."""
+    """What a folder was recognized as. `cases` are usable only if no finding is an error."""
 
     layout: str
     cases: list[Case]
@@ -65,8 +65,8 @@ class Match:
 def discover(
     folder: Path, images: str | None = None, masks: str | None = None, unmarked: Unmarked | None = None
 ) -> Manifest:
-    """Recognise a folder's layout → its manifest, without hashes and label rule. Raises `DataError` on the first fault."""
-    match = recognise(folder, images, masks, unmarked)
+    """Recognize a folder's layout → its manifest, without hashes and label rule. Raises `DataError` on the first fault."""
+    match = recognize(folder, images, masks, unmarked)
     raise_errors(match.findings)
     return to_manifest(match)
 
@@ -88,14 +88,14 @@ def to_manifest(match: Match) -> Manifest:
     )
 
 
-def recognise(
+def recognize(
     folder: Path, images: str | None = None, masks: str | None = None, unmarked: Unmarked | None = None
 ) -> Match:
     """What the folder holds, with all faults as findings.
 
     `images`, `masks`: the folders that hold them, where their names leave that open: a name inside `folder`, a path, or a pattern;
     `masks` also names files of outlines. `unmarked`: what images are on which such files mark nothing.
-    Raises `DataError` when the folder is missing, when nothing is recognised, and where two folders could be meant.
+    Raises `DataError` when the folder is missing, when nothing is recognized, and where two folders could be meant.
     """
     if packed_stem(folder) and folder.is_file():
         return _packed_file(folder.resolve(), images, masks)
@@ -119,7 +119,7 @@ def recognise(
     if match is None and not selection.given:
         packed = find_packed(tree.root)
         if packed is not None:
-            match = _complete(tree, _packed(packed, tree.root), unlabelled_files(tree.images))
+            match = _complete(tree, _packed(packed, tree.root), unlabeled_files(tree.images))
         else:
             match = _volumes(tree, None, None)
     if match is None:
@@ -153,7 +153,7 @@ def _packed_file(path: Path, images: str | None, masks: str | None) -> Match:
 
 
 def find_volumes(folder: Path, images: str | None = None, masks: str | None = None) -> Match | None:
-    """`recognise` for volumes alone, by the same words and rules as pictures; None where there are no images with labels."""
+    """`recognize` for volumes alone, by the same words and rules as pictures; None where there are no images with labels."""
     return _volumes(walk(folder.resolve()), images, masks)
 
 
@@ -175,7 +175,7 @@ def _names_volumes(tree: Tree, images: str | None, masks: str | None) -> bool:
 def _annotated(tree: Tree, images: str | None, unmarked: Unmarked | None, named: Sequence[Path] = ()) -> Match | None:
     """Images whose masks are outlines in files of labeling tools; None where there are none."""
     chosen = select(tree, images, None)
-    bare = unlabelled_files(tree.images)
+    bare = unlabeled_files(tree.images)
     files = [item.file for item in chosen.items] if images else [file for file in tree.images if file not in bare]
     found = find_annotated(tree, files, unmarked, named)
     if found is None:
@@ -186,9 +186,9 @@ def _annotated(tree: Tree, images: str | None, unmarked: Unmarked | None, named:
 
 
 def _complete(tree: Tree, match: Match, bare: Sequence[File]) -> Match:
-    """The match with the unlabelled cases, with groups, and with what the walk has found."""
+    """The match with the unlabeled cases, with groups, and with what the walk has found."""
     match.findings = [*tree.findings, *match.findings]
-    match.cases, faults = add_unlabelled(match.root, bare, match.cases)
+    match.cases, faults = add_unlabeled(match.root, bare, match.cases)
     match.findings += faults
     match.cases, match.grouping, faults = with_groups(match.cases)
     match.findings += faults
@@ -197,7 +197,7 @@ def _complete(tree: Tree, match: Match, bare: Sequence[File]) -> Match:
 
 def _pairs(tree: Tree, files: Sequence[File], selection: Selection) -> Match | None:
     """Images, pictures or volumes, with masks beside them or in folders of their own; None where there are no masks."""
-    bare = unlabelled_files(files)
+    bare = unlabeled_files(files)
     other = _of_other_tasks(tree, files)
     left = set(bare) | selection.files | other
     items = selection.with_others(assign([file for file in files if file not in left]))

@@ -13,7 +13,7 @@ from delineate.data.layouts.pairing import Split, merged
 from delineate.data.layouts.roles import CHOSEN, Item
 
 _ADD = (
-    "add their masks (all 0 where there is nothing to mark), or move the images away: into a folder `unlabelled` to train on them "
+    "add their masks (all 0 where there is nothing to mark), or move the images away: into a folder `unlabeled` to train on them "
     "without masks"
 )
 

@@ -55,8 +55,8 @@ def find_pictures(items: Sequence[Item], root: Path) -> Pictures | None:
     if chosen is None:
         return None
     pairs = [pair for each in chosen.pairs for pair in each.found]
-    labelled = {split(image) for image, _ in pairs}
-    bare = [item for item in without_masks(chosen) if split(item) is None or split(item) in labelled]
+    labeled = {split(image) for image, _ in pairs}
+    bare = [item for item in without_masks(chosen) if split(item) is None or split(item) in labeled]
     channels = find_channels(root, [image for image, _ in pairs], bare)
     raters, findings = _raters(chosen.raters, chosen.images, split)
     pairs, skipped = _sorted_out(pairs)

@@ -31,8 +31,8 @@ _RIM, _SOLID = 0.1, 0.9
 
 def check_alike(root: Path, cases: Sequence[Case], found: Pictures, items: Sequence[Item]) -> list[Finding]:
     """A warning of masks that are nearly alike; an error where another folder pairs with the images, too, and none was named."""
-    labelled = [case for case in cases if case.masks]
-    if len(labelled) < 3 or not _alike(root, labelled):
+    labeled = [case for case in cases if case.masks]
+    if len(labeled) < 3 or not _alike(root, labeled):
         return []
     named = any(mask.source == CHOSEN for mask in found.masks)
     folder = next((mask.folder for mask in found.masks if mask.folder), "")

@@ -33,7 +33,7 @@ class DataSource:
     """A folder of images and masks, a packed file (.npz, HDF5), a manifest.json, a CSV file with the columns `image` and `mask`; or
     a zip or tar file of one of these, until `as_source` has unpacked it."""
     images: str | None = None
-    """The folder with the images: its name inside `path`, or a path. None: recognised by its name."""
+    """The folder with the images: its name inside `path`, or a path. None: recognized by its name."""
     masks: str | None = None
     """The folder with the masks, likewise; files of outlines; or folders by class: `wall=masks/wall,cavity=masks/cavity`."""
     labels: str | None = None
@@ -73,7 +73,7 @@ class DataSource:
     def manifest(self) -> Manifest:
         """The cases, not read yet: a manifest as it was saved, or the folder's, with what the user says of them.
 
-        Raises `DataError`: nothing that is recognised, a rule that does not fit, words that contradict a manifest.
+        Raises `DataError`: nothing that is recognized, a rule that does not fit, words that contradict a manifest.
         """
         self.check()
         if self.is_manifest:

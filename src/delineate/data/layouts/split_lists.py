@@ -1,4 +1,4 @@
-"""Lists beside the images, one case's name in each line: `train.txt`, `val.txt`, `test.txt` say who is where, `unlabelled.txt`
+"""Lists beside the images, one case's name in each line: `train.txt`, `val.txt`, `test.txt` say who is where, `unlabeled.txt`
 whose masks are not used."""
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 from delineate.common.errors import DataError
 from delineate.data.core.findings import Finding, count, some
 from delineate.data.core.manifest import Case, Split
-from delineate.data.core.words import SPLIT_NAMES, UNLABELLED, normal
+from delineate.data.core.words import SPLIT_NAMES, UNLABELED, normal
 from delineate.data.formats.archives import packed_stem
 from delineate.data.formats.registry import image_suffix, volume_suffix
 
@@ -27,12 +27,12 @@ def apply_lists(root: Path, cases: Sequence[Case]) -> tuple[list[Case], list[Fin
     """The cases with the splits of the lists in `root`; unchanged when there are none.
 
     Without a train list, all cases that no list names are for training; with one, they are left out. Those that
-    `unlabelled.txt` names are for training, without their masks.
+    `unlabeled.txt` names are for training, without their masks.
     """
     files = [path for folder in (root, *voc_lists(root)) for path in sorted(folder.glob("*.txt")) if path.is_file()]
     lists = {path: split for path in files if (split := SPLIT_NAMES.get(path.stem.lower()))}
     names = names_of(cases)
-    cases, findings = drop_masks([path for path in files if path.stem.lower() in UNLABELLED], cases, names)
+    cases, findings = drop_masks([path for path in files if path.stem.lower() in UNLABELED], cases, names)
     if not lists:
         return cases, findings
     found, faults = read_lists(lists, names, one_each=True)

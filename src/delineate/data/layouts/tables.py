@@ -211,10 +211,10 @@ def _grouped(cases: list[Case], path: Path) -> tuple[list[Case], str, list[Findi
     return cases, f"{count(len(groups), 'group')} of {path.name}{rest}", []
 
 
-def _split(row: Row, labelled: bool, listed: bool) -> Split | None:
+def _split(row: Row, labeled: bool, listed: bool) -> Split | None:
     if row.get("split"):
         return SPLIT_NAMES[row["split"].lower()]
-    return "train" if listed and not labelled else None
+    return "train" if listed and not labeled else None
 
 
 def _common(images: Sequence[Path]) -> str:

@@ -67,7 +67,7 @@ def tables_of(tree: Tree) -> dict[Path, set[str]]:
 
 
 def _polygons(tree: Tree) -> str:
-    """Outlines as numbers in text files, as labelling tools write them."""
+    """Outlines as numbers in text files, as labeling tools write them."""
     if not tree.images:
         return ""
     stems = {file.path.with_suffix("") for file in tree.images}

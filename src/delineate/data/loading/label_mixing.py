@@ -17,8 +17,8 @@ from delineate.data.cache.cache import Cache
 class Kind(Enum):
     """A row of samples; the value separates its random numbers from those of the other streams of a loader."""
 
-    LABELLED = 3
-    UNLABELLED = 4
+    LABELED = 3
+    UNLABELED = 4
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Mixture:
     members: Mapping[Kind, tuple[int, ...]]
     """Cache indices."""
     batch_size: int
-    labelled: int
+    labeled: int
 
     @classmethod
     def of(cls, cache: Cache, batch_size: int, share: float) -> Mixture | None:
@@ -37,23 +37,22 @@ class Mixture:
         Raises `DataError` for a batch without room for both.
         """
         members = {
-            kind: tuple(at for at in range(len(cache)) if cache.labelled(at) is (kind is Kind.LABELLED))
-            for kind in Kind
+            kind: tuple(at for at in range(len(cache)) if cache.labeled(at) is (kind is Kind.LABELED)) for kind in Kind
         }
         if not all(members.values()):
             return None
-        labelled = math.ceil(share * batch_size - 1e-9)
-        if labelled >= batch_size:
+        labeled = math.ceil(share * batch_size - 1e-9)
+        if labeled >= batch_size:
             raise DataError(
-                f"data.labelled_share {share:g} leaves no place in a batch of {batch_size} for images without masks; lower it or "
+                f"data.labeled_share {share:g} leaves no place in a batch of {batch_size} for images without masks; lower it or "
                 "raise the batch size"
             )
-        return cls(members, batch_size, labelled)
+        return cls(members, batch_size, labeled)
 
     def turn(self, position: int) -> tuple[Kind, int]:
         """A position of the stream of batches → the row that fills it, and the position there; spread evenly over a batch."""
         step, place = divmod(position, self.batch_size)
-        before, after = (at * self.labelled // self.batch_size for at in (place, place + 1))
+        before, after = (at * self.labeled // self.batch_size for at in (place, place + 1))
         if after > before:
-            return Kind.LABELLED, step * self.labelled + before
-        return Kind.UNLABELLED, step * (self.batch_size - self.labelled) + place - before
+            return Kind.LABELED, step * self.labeled + before
+        return Kind.UNLABELED, step * (self.batch_size - self.labeled) + place - before

@@ -37,7 +37,7 @@ class NumpyBatch:
     """In [0, 1]."""
     mask: NDArray[np.uint8]
     """B×H×W class indices; 255 = ignore."""
-    labelled: NDArray[np.bool_]
+    labeled: NDArray[np.bool_]
     sample_id: list[str]
 
 
@@ -71,10 +71,10 @@ class Loader:
         rank: int = 0,
         world: int = 1,
         shuffle: bool = True,
-        labelled_share: float | None = None,
+        labeled_share: float | None = None,
     ) -> None:
-        """`labelled_share`: part of each batch, of all processes together, that has masks (rounded up, at least one sample); the
-        labelled and the unlabelled samples are then two rows of epochs of their own. None: as they come."""
+        """`labeled_share`: part of each batch, of all processes together, that has masks (rounded up, at least one sample); the
+        labeled and the unlabeled samples are then two rows of epochs of their own. None: as they come."""
         if batch_size < 1 or batch_size % world:
             raise DataError(
                 f"a batch of {batch_size} cannot be shared by {world} processes; choose a multiple of {world}"
@@ -89,7 +89,7 @@ class Loader:
         self._shuffle = shuffle
         self._per_epoch = len(cache)
         self._permutations: dict[int, tuple[int, NDArray[np.intp]]] = {}
-        self._mixture = None if labelled_share is None else Mixture.of(cache, batch_size, labelled_share)
+        self._mixture = None if labeled_share is None else Mixture.of(cache, batch_size, labeled_share)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -159,7 +159,7 @@ class Loader:
         batch = NumpyBatch(
             np.empty((count, *self._spec.size, self._spec.in_channels), np.float32),
             np.empty((count, *self._spec.size), np.uint8),
-            np.array([self._cache.labelled(item.sample) for item in items]),
+            np.array([self._cache.labeled(item.sample) for item in items]),
             [self._cache.samples[item.sample].name for item in items],
         )
         parts = [range(part, count, self._workers) for part in range(min(self._workers, count))]
@@ -188,7 +188,7 @@ class Loader:
             np.divide(augmented, np.float32(255), out=image, dtype=np.float32)
         else:
             image[:], labels = transform.apply(self._spec.to_unit(pixels), labels, parameters)
-        mask[:] = labels if self._cache.labelled(item.sample) else IGNORE
+        mask[:] = labels if self._cache.labeled(item.sample) else IGNORE
 
 
 def _finished(started: tuple[NumpyBatch, list[Future[None]]]) -> NumpyBatch:

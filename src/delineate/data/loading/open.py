@@ -30,7 +30,7 @@ def open_data(
     axis: int | None = None,
     cache_folder: Path | None = None,
 ) -> tuple[Manifest, Census]:
-    """Recognise, read, check and split a data set; what lies in more than one split is in the manifest's `leaks`.
+    """Recognize, read, check and split a data set; what lies in more than one split is in the manifest's `leaks`.
 
     `data` may be a manifest's JSON file: then its files must be the very same (by SHA-256), and its label rule and splits hold.
     A manifest with folds needs `fold`: that one becomes the validation split, the others the training split. A split that is drawn

@@ -124,7 +124,7 @@ def open_samples(
     progress: Progress | None = None,
     watch: bool = False,
 ) -> SampleSet:
-    r"""Recognise a data set, a folder or a manifest.json that was saved before, and see it as stacks of slices.
+    r"""Recognize a data set, a folder or a manifest.json that was saved before, and see it as stacks of slices.
 
     `stack`: how names tell volume and slice: `auto` (names that end in `_slice_07`, `_z12` …; other pictures stand alone),
     `none`, or a regular expression with the groups `volume` and `slice`. `axis`: of NIfTI volumes, the one across the slices;

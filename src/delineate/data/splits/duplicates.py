@@ -39,7 +39,7 @@ ORIENTATIONS = (
 
 _FINE, _COARSE, _HASH = 128, 64, 16
 """Sides in pixels of the two copies and of the grid of the hash."""
-_NEIGHBOURS = 6
+_NEIGHBORS = 6
 """So many nearest hashes of each picture are looked at."""
 _LEAST_HASH, _LEAST_GLIMPSE, _LEAST_COARSE = 0.4, 0.4, 0.75
 _CROPS = (1.0, 0.95, 0.9)
@@ -81,10 +81,10 @@ class Twins:
 
 def picture_hash(image: Pixels) -> PictureHash | None:
     """Of H×W or H×W×3/4 pixels of any integer type; None for a picture without structure."""
-    grey = image if image.ndim == 2 else cv2.cvtColor(image[..., :3], cv2.COLOR_RGB2GRAY)
+    gray = image if image.ndim == 2 else cv2.cvtColor(image[..., :3], cv2.COLOR_RGB2GRAY)
     size = (_FINE, _FINE)
-    shrinking = min(grey.shape) > _FINE
-    fine = cv2.resize(grey, size, interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR).astype(np.float32)
+    shrinking = min(gray.shape) > _FINE
+    fine = cv2.resize(gray, size, interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR).astype(np.float32)
     seen = inside_frame(fine)
     if seen is not None:
         fine = continued(fine, seen)
@@ -138,7 +138,7 @@ def _distinct(hashes: Sequence[Plane]) -> list[Plane]:
     if len(hashes) < _SET:
         return list(hashes)
     common = np.mean(hashes, axis=0)
-    return [_normalised(one - common) for one in hashes]
+    return [_normalized(one - common) for one in hashes]
 
 
 def _telling(found: Sequence[PictureHash]) -> Plane:
@@ -171,7 +171,7 @@ def _candidates(hashes: Sequence[Plane]) -> list[tuple[int, int, int]]:
         for others in turned[1:]:
             np.maximum(nearest, block @ others.T, out=nearest)
         nearest[np.arange(len(block)), np.arange(start, start + len(block))] = -1
-        count = min(_NEIGHBOURS, len(rows) - 1)
+        count = min(_NEIGHBORS, len(rows) - 1)
         top = np.argpartition(-nearest, count - 1, axis=1)[:, :count]
         for row, columns in enumerate(top.tolist(), start=start):
             for column in columns:
@@ -265,10 +265,10 @@ def _band(plane: Plane, inner: float, outer: float) -> Plane:
 def _hash(plane: Plane) -> Plane:
     """Roots of the values, so that a single bright spot does not decide, then mean 0 and length 1."""
     rooted: Plane = np.sign(plane) * np.sqrt(np.abs(plane))
-    return _normalised(rooted - rooted.mean())
+    return _normalized(rooted - rooted.mean())
 
 
-def _normalised(plane: Plane) -> Plane:
+def _normalized(plane: Plane) -> Plane:
     return (plane / max(1e-9, float(np.linalg.norm(plane)))).astype(np.float32)
 
 

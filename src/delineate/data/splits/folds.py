@@ -95,9 +95,9 @@ def deal(
         raise DataError(f"a test fraction of {test_fraction:g} is not between 0 and 1")
     joined = join(manifest.cases, copies.pairs(join_copies))
     findings: list[Finding] = []
-    labelled = [case for case in manifest.cases if case.masks]
-    listed = any(case.split for case in labelled)
-    pool = [case for case in labelled if case.split or not listed]
+    labeled = [case for case in manifest.cases if case.masks]
+    listed = any(case.split for case in labeled)
+    pool = [case for case in labeled if case.split or not listed]
     if test_fraction is None:
         pool, twins = _without_test(pool, joined)
         if twins:

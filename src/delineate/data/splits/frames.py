@@ -30,7 +30,7 @@ _RIM = 2
 
 
 def inside_frame(plane: Plane) -> Seen | None:
-    """Where a grey picture is more than its frame, True there; None for a picture without one.
+    """Where a gray picture is more than its frame, True there; None for a picture without one.
 
     Values of a small copy (about 100×100 pixels) in any unit. A frame starts in a corner, is flat and is the darkest or the
     brightest that there is; what is written on it belongs to it.

@@ -16,7 +16,7 @@ from delineate.data.core.manifest import IGNORE, Case, Manifest
 
 
 def settled(manifest: Manifest) -> Manifest:
-    """Unlabelled cases in their place: for training, unless their group is validated or tested on; those for testing stay."""
+    """Unlabeled cases in their place: for training, unless their group is validated or tested on; those for testing stay."""
     held_out = {case.group for case in manifest.cases if case.masks and case.group and case.split in ("val", "test")}
 
     def placed(case: Case) -> Case:
@@ -28,8 +28,8 @@ def settled(manifest: Manifest) -> Manifest:
     return manifest.model_copy(update={"cases": tuple(map(placed, manifest.cases))})
 
 
-def for_training(manifest: Manifest, *, uses_unlabelled: bool) -> tuple[Manifest, str]:
-    """The manifest as a method trains on it, and a line about its unlabelled images; '' where there are none.
+def for_training(manifest: Manifest, *, uses_unlabeled: bool) -> tuple[Manifest, str]:
+    """The manifest as a method trains on it, and a line about its unlabeled images; '' where there are none.
 
     They are left out for a method that learns from masks alone. Raises `DataError` when no training case has masks.
     """
@@ -40,7 +40,7 @@ def for_training(manifest: Manifest, *, uses_unlabelled: bool) -> tuple[Manifest
     if not bare:
         return manifest, ""
     number = count(len(bare), "training image")
-    if uses_unlabelled:
+    if uses_unlabeled:
         return manifest, f"{number} of {len(training)} without masks: used by the terms that need none"
     out = set(bare)
     kept = tuple(case for case in manifest.cases if case.id not in out)
@@ -49,14 +49,14 @@ def for_training(manifest: Manifest, *, uses_unlabelled: bool) -> tuple[Manifest
     ), f"{number} without masks left out: method and strategy learn from masks only"
 
 
-def keep_labelled(manifest: Manifest, census: Census, share: float, *, seed: int) -> Manifest:
+def keep_labeled(manifest: Manifest, census: Census, share: float, *, seed: int) -> Manifest:
     """The manifest with the masks of a share of the training groups; those of the others it does not know any more.
 
     Groups are kept whole: `share` of the groups with masks, at least one. Of one seed, the smaller share is part of the larger.
     Raises `DataError` for a share that is not between 0 and 1, and when the kept masks lack a class that the others show.
     """
     if not 0 < share < 1:
-        raise DataError(f"--labelled {share:g} is not between 0 and 1; 0.1 keeps the masks of a tenth")
+        raise DataError(f"--labeled {share:g} is not between 0 and 1; 0.1 keeps the masks of a tenth")
     groups: dict[str, list[Case]] = defaultdict(list)
     for case in manifest.split("train"):
         if case.masks:
@@ -91,5 +91,5 @@ def _check_classes(manifest: Manifest, census: Census, kept: set[str], training:
     lacking = [manifest.classes.names[index] for index in sorted(shown(training) - shown(kept))]
     if lacking:
         raise DataError(
-            f"--labelled {share:g} keeps {count(len(kept), 'training mask')} without {some(lacking)}; raise it or change --seed"
+            f"--labeled {share:g} keeps {count(len(kept), 'training mask')} without {some(lacking)}; raise it or change --seed"
         )

@@ -18,7 +18,7 @@ from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.layouts.source import Join
 from delineate.data.splits.duplicates import SURE, PictureHash, Twins, find_twins, picture_hash
 from delineate.data.splits.mask_twins import masks_agree
-from delineate.data.splits.neighbors import neighbours
+from delineate.data.splits.neighbors import neighbors
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Copies:
     near: tuple[Twins, ...] = ()
     """Near duplicates of different groups; of pixel-equal pictures the first stands for all."""
     akin: int = 0
-    """Pairs of near duplicates within one group: neighbouring slices and frames, nothing to worry about."""
+    """Pairs of near duplicates within one group: neighboring slices and frames, nothing to worry about."""
     splits: Mapping[str, str] = field(default_factory=dict)
     """Case id → split ('unused' where it has none)."""
     hashes: Mapping[str, PictureHash] = field(default_factory=dict, repr=False, compare=False)
@@ -124,7 +124,7 @@ def leaks(manifest: Manifest, copies: Copies) -> list[Finding]:
         findings.append(
             Finding("warning", text, "look at them (--report) and move each pair into one split; `data split` does")
         )
-    findings += _torn_groups(manifest) + neighbours(manifest, copies.hashes)
+    findings += _torn_groups(manifest) + neighbors(manifest, copies.hashes)
     within = [cases for cases in copies.exact if len({case.split for case in cases}) == 1]
     if within:
         number = count(len(within), "picture occurs", "pictures occur")

@@ -10,7 +10,7 @@ from delineate.data.core.findings import Finding, raise_errors
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.layouts.source import DataSource, as_source
 from delineate.data.splits.folds import Folding
-from delineate.data.splits.label_share import keep_labelled
+from delineate.data.splits.label_share import keep_labeled
 from delineate.data.splits.leakage import examine_copies, leaks
 from delineate.data.splits.published import apply_list, find_list
 from delineate.data.splits.seeded import complete
@@ -20,22 +20,22 @@ def resplit(
     data: Path | DataSource,
     *,
     published: str | None = None,
-    labelled: float | None = None,
+    labeled: float | None = None,
     seed: int = 0,
     max_pixels: int = DEFAULT_MAX_PIXELS,
     progress: Progress | None = None,
 ) -> Folding:
     """Read a data set's folder, or a manifest, and divide it.
 
-    `published`: a list of `data.splits.published`, in place of the data's own splits. `labelled`: the share of the training
-    groups that keep their masks (`data.splits.label_share.keep_labelled`). Validation cases are drawn as `open_data`
+    `published`: a list of `data.splits.published`, in place of the data's own splits. `labeled`: the share of the training
+    groups that keep their masks (`data.splits.label_share.keep_labeled`). Validation cases are drawn as `open_data`
     does where there are none. Raises `DataError` as `open_data`, for an unknown list and for a share that does not fit.
     """
     source = as_source(data)
     manifest = source.manifest()
     if manifest.folds:
         raise DataError(
-            f"{source.path} has folds; --list and --labelled divide data without: give the data set's folder"
+            f"{source.path} has folds; --list and --labeled divide data without: give the data set's folder"
         )
     findings: list[Finding] = []
     if published is not None:
@@ -46,6 +46,6 @@ def resplit(
     census = result.census
     manifest = complete(result.manifest, census.empty, seed=seed, pairs=copies.pairs(source.join))
     findings += [finding for finding in leaks(manifest, copies.placed(manifest)) if finding.severity == "warning"]
-    if labelled is not None:
-        manifest = keep_labelled(manifest, census, labelled, seed=seed)
+    if labeled is not None:
+        manifest = keep_labeled(manifest, census, labeled, seed=seed)
     return Folding(manifest, findings)

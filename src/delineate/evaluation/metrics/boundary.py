@@ -26,7 +26,7 @@ def boundary_iou(masks: Masks, ratio: float = RATIO) -> float:
 
 
 def _eroded(mask: NDArray[np.bool_], widths: list[int]) -> NDArray[np.bool_]:
-    """Pixels whose whole neighbourhood, `widths` to each side of each axis, is in the mask and in the array."""
+    """Pixels whose whole neighborhood, `widths` to each side of each axis, is in the mask and in the array."""
     deep = mask
     for axis, width in enumerate(widths):
         deep = _runs(deep, axis, 2 * width + 1)

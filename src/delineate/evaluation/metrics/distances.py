@@ -20,7 +20,7 @@ spacing in 2-D only: boundaries are not that dense.)"""
 
 
 def edge_points(mask: NDArray[np.bool_]) -> Points:
-    """Pixels of `mask` with a face neighbour (4 in 2-D, 6 in 3-D) that is not; the array's rim must be background."""
+    """Pixels of `mask` with a face neighbor (4 in 2-D, 6 in 3-D) that is not; the array's rim must be background."""
     inner = (slice(1, -1),) * mask.ndim
     deep = mask[inner].copy()
     for axis in range(mask.ndim):

@@ -1,6 +1,6 @@
 """Lesions found, missed and made up: connected components of the masks, each counting once whatever its size.
 
-Pixels that touch, be it at a corner, belong to one lesion (8 neighbours in 2-D, 26 in 3-D). A lesion counts as met when a
+Pixels that touch, be it at a corner, belong to one lesion (8 neighbors in 2-D, 26 in 3-D). A lesion counts as met when a
 share of its pixels above `share` lies in the other mask; with the default 0 one pixel is enough. One component may meet several.
 
 All are in [0, 1] without unit, higher is better. Both masks empty → 1; a miss or a false positive → 0.

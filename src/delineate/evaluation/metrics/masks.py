@@ -154,7 +154,7 @@ class Masks:
 
     @cached_property
     def edges(self) -> tuple[Points, Points]:
-        """Indices n×axes of the boundary pixels of prediction and reference in the cropped arrays: those with a face neighbour
+        """Indices n×axes of the boundary pixels of prediction and reference in the cropped arrays: those with a face neighbor
         in the background."""
         prediction, reference = self.cropped
         return edge_points(prediction), edge_points(reference)
@@ -163,7 +163,7 @@ class Masks:
     def distances(self) -> tuple[Values, Values]:
         """Distance of each boundary pixel of the prediction to the nearest of the reference, and the reverse.
 
-        Between pixel centres, in the spacing's unit, exact. Raises `ValueError` unless both masks have pixels.
+        Between pixel centers, in the spacing's unit, exact. Raises `ValueError` unless both masks have pixels.
         """
         self._need_both()
         prediction, reference = self.edges

@@ -108,15 +108,15 @@ def every(left_out: Callable[[str], object] = lambda _: None) -> dict[str, Metri
 def resolve(names: Sequence[str]) -> tuple[Metric, ...]:
     """The metrics of these names and families, each once, in the order asked for.
 
-    A name may ask for millimetres (`hd95_pooled@mm`, `nsd@2mm`), see `in_millimetres`. Raises `DataError` for a name that is not
-    known, a parameter that is not a number of its range, and millimetres of what has no length; `DelineateError` for another
+    A name may ask for millimeters (`hd95_pooled@mm`, `nsd@2mm`), see `in_millimeters`. Raises `DataError` for a name that is not
+    known, a parameter that is not a number of its range, and millimeters of what has no length; `DelineateError` for another
     package's metric that cannot be used.
     """
     chosen = (metric for name in names for metric in _resolve(name))
     return tuple({metric.name: metric for metric in chosen}.values())
 
 
-def in_millimetres(name: str) -> tuple[str, bool]:
+def in_millimeters(name: str) -> tuple[str, bool]:
     """A name without `@mm` or the `mm` after its number, and whether it had one: then lengths in pixels will not do."""
     base, mark, given = name.partition("@")
     if not mark or not given.endswith("mm"):
@@ -126,9 +126,9 @@ def in_millimetres(name: str) -> tuple[str, bool]:
 
 
 def _resolve(asked: str) -> list[Metric]:
-    name, millimetres = in_millimetres(asked)
+    name, millimeters = in_millimeters(asked)
     metrics = _named(name)
-    if millimetres and not any(metric.unit or LENGTH in metric.title for metric in metrics):
+    if millimeters and not any(metric.unit or LENGTH in metric.title for metric in metrics):
         raise DataError(f"'{asked}': {name} has no length; leave mm out")
     return metrics
 
@@ -141,7 +141,7 @@ def _named(name: str) -> list[Metric]:
     if given is not None and metric.parameter is None:
         able = ", ".join(key for key, one in every().items() if one.parameter is not None)
         raise DataError(f"'{name}': {base} takes no parameter; only {able} do")
-    return [_parametrised(metric, given)]
+    return [_parametrized(metric, given)]
 
 
 def _family(name: str, base: str) -> list[Metric]:
@@ -149,7 +149,7 @@ def _family(name: str, base: str) -> list[Metric]:
     if not members:
         known = {"all", *every(), *(metric.family for metric in every().values())}
         raise DataError(f"no metric or family '{name}'; {did_you_mean(base, known)}")
-    return [_parametrised(metric, None) for metric in members]
+    return [_parametrized(metric, None) for metric in members]
 
 
 def _known(name: str) -> Metric | None:
@@ -188,7 +188,7 @@ def _split(name: str) -> tuple[str, str | None]:
     return (base, given) if metric is not None and metric.parameter is not None else (name, None)
 
 
-def _parametrised(metric: Metric, given: str | None) -> Metric:
+def _parametrized(metric: Metric, given: str | None) -> Metric:
     parameter = metric.parameter
     if parameter is None:
         return metric

@@ -1,4 +1,4 @@
-"""clDice: does a tubular structure's centre line lie in the other mask? For vessels, nerves, roads."""
+"""clDice: does a tubular structure's center line lie in the other mask? For vessels, nerves, roads."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Distances between the boundaries of two masks.
 
-Boundary: `Masks.edges`, pixels with a face neighbour in the background, each counting once (as MONAI and MedPy do); for the names
+Boundary: `Masks.edges`, pixels with a face neighbor in the background, each counting once (as MONAI and MedPy do); for the names
 that end in `weighted` the surface elements of `Masks.surfaces`, each counting by its length or area (as Nikolov et al. do,
 J. Med. Internet Res. 23 (2021) e26151, in the package surface-distance). What is outside the array counts as background.
 

@@ -1,6 +1,6 @@
-"""Surface elements of a mask: pieces of contour (2-D) or surface (3-D) between neighbouring pixels, with their sizes.
+"""Surface elements of a mask: pieces of contour (2-D) or surface (3-D) between neighboring pixels, with their sizes.
 
-Pixel centres are the corners of a dual grid. In each of its cells (2×2 or 2×2×2 pixels) the surface runs through the
+Pixel centers are the corners of a dual grid. In each of its cells (2×2 or 2×2×2 pixels) the surface runs through the
 midpoints of the edges that join a pixel of the mask with one of the background (Lorensen and Cline, Computer Graphics 21
 (1987) 163: marching cubes at level ½). A cell that has any surface is one element; its size is the length (area) of all
 pieces inside. Sizes follow from these rules:

@@ -93,7 +93,7 @@ def influence(clusters: Clusters) -> Floats:
 
 
 def standard_error(clusters: Clusters) -> float:
-    """Of the estimate, by linearisation over the groups (for one case per group: s/√n); 0 where it is mere rounding."""
+    """Of the estimate, by linearization over the groups (for one case per group: s/√n); 0 where it is mere rounding."""
     of = influence(clusters)
     error = float(np.sqrt(len(of) / (len(of) - 1) * (of**2).sum()))
     return error if error > NO_SPREAD * np.abs(clusters.sums).max() / clusters.counts.max() else 0.0
@@ -141,13 +141,13 @@ def bca(
     return float(low), float(high)
 
 
-def studentised(clusters: Clusters, level: float, resamples: int, rng: np.random.Generator) -> tuple[float, float]:
+def studentized(clusters: Clusters, level: float, resamples: int, rng: np.random.Generator) -> tuple[float, float]:
     """The bootstrap-t interval: estimate − t*·error, t* the quantiles of (resample's estimate − estimate) / its own error.
 
     A resample without spread counts as an infinite t*; where there are many of these an end is infinite.
     """
     point, error = estimate(clusters), standard_error(clusters)
-    blocks = [_studentise(clusters, block, point, error) for block in weights(clusters.groups, resamples, rng)]
+    blocks = [_studentize(clusters, block, point, error) for block in weights(clusters.groups, resamples, rng)]
     ordered = np.sort(np.concatenate(blocks))
     tail = (1 - level) / 2
     first = int(tail * len(ordered))
@@ -160,7 +160,7 @@ def _jackknife(clusters: Clusters) -> Floats:
     return ((sums.sum(0) - sums) / (counts.sum(0) - counts)).mean(1)
 
 
-def _studentise(clusters: Clusters, drawn: Floats, point: float, error: float) -> Floats:
+def _studentize(clusters: Clusters, drawn: Floats, point: float, error: float) -> Floats:
     """t* of resamples given as rows of weights. The influence of a group on a resample is taken at the resample's means."""
     sums, counts, groups = clusters.sums, clusters.counts, clusters.groups
     total = drawn @ counts

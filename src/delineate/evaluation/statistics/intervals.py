@@ -100,7 +100,7 @@ def _ends(
 def _resampled(clusters: Clusters, wanted: _Wanted) -> tuple[float, float, str]:
     rng = np.random.Generator(np.random.SFC64(wanted.seed))
     many = clusters.scarcest >= MANY
-    method = bootstrap.bca if many else bootstrap.studentised
+    method = bootstrap.bca if many else bootstrap.studentized
     return *method(clusters, wanted.level, wanted.resamples, rng), "BCa bootstrap" if many else "bootstrap-t"
 
 

@@ -135,10 +135,10 @@ def _residuals(runs: Floats) -> Floats:
     return runs - runs.mean(0) - runs.mean(1, keepdims=True) + runs.mean()
 
 
-def _variance_of_mean(centred: Floats, codes: NDArray[np.int64]) -> float:
+def _variance_of_mean(centered: Floats, codes: NDArray[np.int64]) -> float:
     """Variance of a mean over cases by the spread of its groups' sums, added up over the rows."""
     count = int(codes.max()) + 1
-    sums = np.stack([np.bincount(codes, row, count) for row in centred]) / centred.shape[1]
+    sums = np.stack([np.bincount(codes, row, count) for row in centered]) / centered.shape[1]
     return float(count / (count - 1) * (sums**2).sum())
 
 

@@ -101,7 +101,7 @@ def compare(
         permutation_p=test_p,
         permutation_how=how,
         rank_biserial=rank_biserial(means),
-        d_z=_standardised(means),
+        d_z=_standardized(means),
         least_p=0.5 ** (max(1, int((sums != 0).sum())) - 1),
     )
 
@@ -189,6 +189,6 @@ def _flipped(sums: Floats, draws: int, seed: int) -> Iterator[Floats]:
         yield 2 * (signs @ sums) - sums.sum()
 
 
-def _standardised(differences: Floats) -> float | None:
+def _standardized(differences: Floats) -> float | None:
     spread = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
     return float(differences.mean()) / spread if spread > 0 else None

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.intensity import LEAST, USUAL_CLIP, whole_range
 
-GREY = (0.299, 0.587, 0.114)
+GRAY = (0.299, 0.587, 0.114)
 """Weights of R, G, B in luma (ITU-R BT.601), as OpenCV has them."""
 
 
@@ -27,8 +27,8 @@ Kind = Literal["uint8", "uint16", "int16", "float32"]
 class Preprocess(nn.Module):
     """An image as it is → the network's input.
 
-    Equal to `InputSpec.to_unit(InputSpec.working_pixels(image))` up to OpenCV's fixed-point rounding: for `range` at most one grey
-    level of the source's depth (1/255 or 1/65535) per pixel, two where a colour image is turned to grey; for the other rules as
+    Equal to `InputSpec.to_unit(InputSpec.working_pixels(image))` up to OpenCV's fixed-point rounding: for `range` at most one gray
+    level of the source's depth (1/255 or 1/65535) per pixel, two where a color image is turned to gray; for the other rules as
     much of the distance between their limits.
 
     With `patch` it stops where that ends, too: the whole image at its resolution times `scale`, of any size. Cutting it into tiles,
@@ -68,10 +68,10 @@ class Preprocess(nn.Module):
         if self.spec.named:
             return image
         image = image[:, :3] if image.shape[1] == 4 else image
-        if self.spec.channels == "grey":
+        if self.spec.channels == "gray":
             if image.shape[1] == 1:
                 return image
-            weights = torch.tensor(GREY, dtype=image.dtype, device=image.device).view(1, 3, 1, 1)
+            weights = torch.tensor(GRAY, dtype=image.dtype, device=image.device).view(1, 3, 1, 1)
             return self._rounded((image * weights).sum(1, keepdim=True))
         if image.shape[1] == 1:
             return image.expand(-1, 3, -1, -1)
@@ -140,7 +140,7 @@ def _area(old: int, new: int) -> Tensor:
 
 
 def _linear(old: int, new: int) -> Tensor:
-    """new×old: weights of the two nearest pixel centres; constant beyond the outermost centres."""
+    """new×old: weights of the two nearest pixel centers; constant beyond the outermost centers."""
     position = ((torch.arange(new, dtype=torch.float64) + 0.5) * (old / new) - 0.5).clamp(0, old - 1)
     return _between(position, old)
 

@@ -59,7 +59,7 @@ class ALPNet(PrototypicalMethod):
         year=2020,
         min_size=32,
         exportable=False,
-        licence_note="Written anew; checked against the released code (MIT), of which nothing is contained.",
+        license_note="Written anew; checked against the released code (MIT), of which nothing is contained.",
         checkpoint_modules=("features",),
     )
     Options = ALPNetOptions
@@ -68,7 +68,7 @@ class ALPNet(PrototypicalMethod):
     def on_grid(self, mask: Tensor, size: torch.Size) -> tuple[Tensor, Tensor]:
         return resize_mask(mask, size), resize_mask(mask, size, label=0)
 
-    def summarise(self, features: Tensor, foreground: Tensor, background: Tensor) -> State:
+    def summarize(self, features: Tensor, foreground: Tensor, background: Tensor) -> State:
         window, threshold = self._window(features.shape[-2:]), self.options.threshold
         fore = foreground_prototypes(features, foreground, window, threshold)
         back = background_prototypes(features, background, window, threshold)

@@ -16,7 +16,7 @@ from delineate.methods.contract import ForeignModel
 from delineate.nn.window_attention import attention_rows
 
 SIZE = (256, 256)
-OPTIONS = {"encoder": {"name": "resnet50"}, "width": 128, "heads": 4, "normalise": "none", "beta": "batch_sum"}
+OPTIONS = {"encoder": {"name": "resnet50"}, "width": 128, "heads": 4, "normalize": "none", "beta": "batch_sum"}
 
 _SHORT = {"foreground": "fg", "background": "bg", "uncertainty": "uc"}
 _PLACES: tuple[tuple[str, str], ...] = (

@@ -42,7 +42,7 @@ from delineate.methods.dense import DenseMethod, FeatureMaps
 from delineate.nn.blocks import size_of
 from delineate.nn.encoder import Encoder, EncoderOptions
 from delineate.nn.fuse import fold_batchnorm
-from delineate.nn.normalize import Normalise, NormaliseKind
+from delineate.nn.normalize import NormalizeKind, make_normalize
 from delineate.nn.views.strong import StrongView
 
 LEVELS = 4
@@ -67,7 +67,7 @@ class ConDSegOptions(MethodOptions):
         "dead from the start",
         json_schema_extra=READING,
     )
-    normalise: NormaliseKind = Field(
+    normalize: NormalizeKind = Field(
         "imagenet",
         description="mean and standard deviation taken off the image; the authors' checkpoints expect none",
         json_schema_extra=READING,
@@ -108,7 +108,7 @@ class ConDSeg(DenseMethod):
         "Enhancement, AAAI 2025, arXiv 2412.08345",
         year=2025,
         min_size=32,
-        licence_note="Written from the paper. The authors' released checkpoints are for research and education only.",
+        license_note="Written from the paper. The authors' released checkpoints are for research and education only.",
         checkpoint_modules=(
             "encoder",
             *(f"{part}.{level}" for part in ("dilated", "aggregation") for level in range(LEVELS)),
@@ -121,7 +121,7 @@ class ConDSeg(DenseMethod):
     def __init__(self, options: ConDSegOptions, *, classes: int, in_channels: int) -> None:
         super().__init__(options, classes=classes, in_channels=in_channels)
         width = options.width
-        self.normalise = Normalise(in_channels, options.normalise)
+        self.normalize = make_normalize(in_channels, options.normalize)
         self.encoder = Encoder(options.encoder.name, in_channels=in_channels, levels=LEVELS)
         channels, deepest = self.encoder.channels, self.encoder.channels[-1]
         self.reinforcement = ReinforcementHead(channels, max(1, width // 2), classes)
@@ -144,7 +144,7 @@ class ConDSeg(DenseMethod):
         self.encoder.load_pretrained(self.options.encoder.pretrained)
 
     def encode(self, image: Tensor) -> FeatureMaps:
-        return FeatureMaps(self.encoder(self.normalise(image)), size_of(image))
+        return FeatureMaps(self.encoder(self.normalize(image)), size_of(image))
 
     def decode(self, maps: FeatureMaps) -> Tensor:
         """Stage II's mask; stage I has a head of its own (`encoder_logits`)."""
@@ -153,7 +153,7 @@ class ConDSeg(DenseMethod):
 
     def maps(self, image: Tensor) -> Maps:
         """The mask and the three auxiliary maps, as logits at the image's size."""
-        maps = self.encoder(self.normalise(image))
+        maps = self.encoder(self.normalize(image))
         features = {name: part(maps[-1]) for name, part in self.semantic.items()}
         mask = self._mask(maps, features["foreground"], features["background"], size_of(image))
         sizes = self._sizes_up(maps, image)
@@ -161,7 +161,7 @@ class ConDSeg(DenseMethod):
 
     def encoder_logits(self, image: Tensor) -> Tensor:
         """Stage I's prediction from the bare encoder: B×K×H×W."""
-        return self.reinforcement(self.encoder(self.normalise(image)), size_of(image))
+        return self.reinforcement(self.encoder(self.normalize(image)), size_of(image))
 
     def stages(self) -> tuple[Stage, ...]:
         second = tuple(name for name, _ in self.named_children() if name != "reinforcement")

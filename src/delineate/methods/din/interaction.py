@@ -86,7 +86,7 @@ class Branch(nn.Module):
         self.ffn = FeedForward(channels, options.ffn_ratio)
 
     def forward(self, own: Tensor, x: Tensor, context: Tensor) -> Tensor:
-        """`own`: the stream's features; `x`, `context`: both streams' features, normalised where that is chosen."""
+        """`own`: the stream's features; `x`, `context`: both streams' features, normalized where that is chosen."""
         y, queries = self.attention(x, context)
         if self.options.skip != "none":
             y = y + (queries if self.options.skip == "query" else own)

@@ -32,13 +32,13 @@ from delineate.methods.din.interaction import (
     spatial_attention,
 )
 from delineate.methods.din.objective import DINLossOptions, terms
-from delineate.methods.din.streams import LEVELS, GreyInput, Stream, StreamKind, Streams
+from delineate.methods.din.streams import LEVELS, GrayInput, Stream, StreamKind, Streams
 from delineate.nn.blocks import resize_like, size_of
 from delineate.nn.boundary_loss import edges
 from delineate.nn.encoder import EncoderOptions
 from delineate.nn.enhance import Enhance, EnhanceOptions
 from delineate.nn.fuse import fold_batchnorm
-from delineate.nn.normalize import NormaliseKind
+from delineate.nn.normalize import NormalizeKind
 from delineate.nn.two_level_encoder import LowTap
 
 
@@ -58,10 +58,10 @@ class DINOptions(MethodOptions):
     enhance: EnhanceOptions = Field(
         EnhanceOptions(), description="how the second stream's image is enhanced", json_schema_extra=READING
     )
-    grey: GreyInput = Field(
+    gray: GrayInput = Field(
         "replicate", description="how one channel becomes the encoder's three", json_schema_extra=READING
     )
-    normalise: NormaliseKind = Field(
+    normalize: NormalizeKind = Field(
         "imagenet", description="mean and standard deviation taken off both images", json_schema_extra=READING
     )
     layer_scale: float | None = Field(
@@ -104,7 +104,7 @@ class DIN(DenseMethod):
         year=2025,
         min_size=32,
         couples_samples=True,
-        licence_note="Written from the paper's abstract and figures; the authors published no code.",
+        license_note="Written from the paper's abstract and figures; the authors published no code.",
         checkpoint_modules=("streams", *(f"fusion.{level}" for level in range(LEVELS)), "decoder"),
     )
     Options = DINOptions
@@ -192,8 +192,8 @@ def _stream(options: DINOptions, in_channels: int) -> Stream:
     return Stream(
         options.encoder,
         in_channels=in_channels,
-        normalise=options.normalise,
-        grey=options.grey,
+        normalize=options.normalize,
+        gray=options.gray,
         low=options.low,
         layer_scale=options.layer_scale,
     )

@@ -8,33 +8,33 @@ import torch
 from torch import Tensor, nn
 
 from delineate.nn.encoder import EncoderOptions
-from delineate.nn.normalize import Normalise, NormaliseKind
+from delineate.nn.normalize import NormalizeKind, make_normalize
 from delineate.nn.two_level_encoder import Level, LowTap, TwoLevelEncoder
 
 LEVELS = 4
 StreamKind = Literal["two", "shared", "one"]
-GreyInput = Literal["replicate", "learned"]
+GrayInput = Literal["replicate", "learned"]
 
 
 class InputLayer(nn.Module):
-    """Mean and standard deviation taken off; one grey channel then becomes the three that encoders are trained with.
+    """Mean and standard deviation taken off; one gray channel then becomes the three that encoders are trained with.
 
-    `replicate`: three copies, before the statistics of each colour are taken off. `learned`: 1×1 convolution 1 → 3,
+    `replicate`: three copies, before the statistics of each color are taken off. `learned`: 1×1 convolution 1 → 3,
     BatchNorm, ReLU. B×C×H×W → B×(3 if C = 1 else C)×H×W.
     """
 
-    def __init__(self, in_channels: int, normalise: NormaliseKind, grey: GreyInput) -> None:
+    def __init__(self, in_channels: int, normalize: NormalizeKind, gray: GrayInput) -> None:
         super().__init__()
-        self.copies = in_channels == 1 and grey == "replicate"
+        self.copies = in_channels == 1 and gray == "replicate"
         self.out_channels = 3 if in_channels == 1 else in_channels
-        self.normalise = Normalise(3 if self.copies else in_channels, normalise)
-        if in_channels == 1 and grey == "learned":
+        self.normalize = make_normalize(3 if self.copies else in_channels, normalize)
+        if in_channels == 1 and gray == "learned":
             self.adapt = nn.Sequential(nn.Conv2d(1, 3, 1, bias=False), nn.BatchNorm2d(3), nn.ReLU())
 
     def forward(self, image: Tensor) -> Tensor:
         if self.copies:
-            return self.normalise(image.expand(-1, 3, -1, -1))
-        image = self.normalise(image)
+            return self.normalize(image.expand(-1, 3, -1, -1))
+        image = self.normalize(image)
         return self.adapt(image) if hasattr(self, "adapt") else image
 
 
@@ -46,13 +46,13 @@ class Stream(nn.Module):
         encoder: EncoderOptions,
         *,
         in_channels: int,
-        normalise: NormaliseKind,
-        grey: GreyInput,
+        normalize: NormalizeKind,
+        gray: GrayInput,
         low: LowTap,
         layer_scale: float | None,
     ) -> None:
         super().__init__()
-        self.entry = InputLayer(in_channels, normalise, grey)
+        self.entry = InputLayer(in_channels, normalize, gray)
         self.encoder = TwoLevelEncoder(encoder.name, in_channels=self.entry.out_channels, levels=LEVELS, low=low)
         if layer_scale is not None:
             self.encoder.open_residuals(layer_scale)

@@ -61,7 +61,7 @@ class IPSLNetwork(EpisodicModule):
             o.encoder,
             in_channels=in_channels,
             output_stride=o.output_stride,
-            normalise=o.normalise,
+            normalize=o.normalize,
             width=o.width,
             mean=o.mean,
             peak=high,

@@ -11,7 +11,7 @@ from delineate.common.errors import RecipeError
 from delineate.methods.ipsl.encoding import EncodingKind, encoding
 from delineate.nn.blocks import pad_to_multiple, resize_like
 from delineate.nn.encoder import Encoder, EncoderOptions, pyramid
-from delineate.nn.normalize import Normalise, NormaliseKind
+from delineate.nn.normalize import NormalizeKind, make_normalize
 
 Maps = dict[str, Tensor]
 """Feature maps by the kind of prototype that is taken from them: "mean" (middle level), "peak" (high level)."""
@@ -46,7 +46,7 @@ class Levels(nn.Module):
         *,
         in_channels: int,
         output_stride: int | None,
-        normalise: NormaliseKind,
+        normalize: NormalizeKind,
         width: int,
         mean: bool,
         peak: bool,
@@ -61,7 +61,7 @@ class Levels(nn.Module):
                 f"encoder '{encoder.name}' gives {count} feature maps, but ipsl needs {STAGES}; take another"
             )
         self.first = count - STAGES
-        self.normalise = Normalise(in_channels, normalise)
+        self.normalize = make_normalize(in_channels, normalize)
         self.encoder = Encoder(
             encoder.name, in_channels=in_channels, levels=count if peak else count - 1, output_stride=output_stride
         )
@@ -75,7 +75,7 @@ class Levels(nn.Module):
             self.encode_decode = encoding(encode_decode, width, attention=bottleneck_attention)
 
     def forward(self, image: Tensor) -> Features:
-        low, second, *deeper = self.encoder(self.normalise(pad_to_multiple(image, self.step)))[self.first :]
+        low, second, *deeper = self.encoder(self.normalize(pad_to_multiple(image, self.step)))[self.first :]
         maps: Maps = {}
         if hasattr(self, "middle"):
             maps["mean"] = self.middle(torch.cat((second, resize_like(deeper[0], second)), 1)).float()

@@ -33,7 +33,7 @@ class IPSL(EpisodicMethod):
         year=2025,
         min_size=32,
         exportable=False,
-        licence_note="Written from the paper's abstract; neither full text nor code could be had.",
+        license_note="Written from the paper's abstract; neither full text nor code could be had.",
         checkpoint_modules=("core.levels.encoder",),
     )
     Options = IPSLOptions

@@ -44,7 +44,7 @@ def terms(
     def masked(logits: Tensor, mask: Tensor) -> Tensor:
         return cross_entropy(core.enlarged(logits, mask.shape[-2:]), mask, class_weights=o.class_weights)
 
-    # One pass for all images, so that batch normalisation sees support and query alike.
+    # One pass for all images, so that batch normalization sees support and query alike.
     features = core.levels(torch.cat((batch["support_image"].flatten(0, 1), batch["image"])))
     shown, asked = features.split(len(shots))
     support = core.support(shown, batch["support_mask"])

@@ -11,7 +11,7 @@ from delineate.methods.ipsl.encoding import HEADS, EncodingKind
 from delineate.methods.ipsl.interaction import PeakKind
 from delineate.methods.ipsl.self_learning import PAPER, READING, SelfLearningOptions
 from delineate.nn.encoder import EncoderOptions
-from delineate.nn.normalize import NormaliseKind
+from delineate.nn.normalize import NormalizeKind
 
 
 class IPSLLossOptions(BaseModel):
@@ -54,7 +54,7 @@ class IPSLOptions(MethodOptions):
         description="the last stages dilated instead of strided, so that this resolution is kept; null: as the encoder is",
         json_schema_extra=READING,
     )
-    normalise: NormaliseKind = Field(
+    normalize: NormalizeKind = Field(
         "imagenet", description="mean and standard deviation taken off all images", json_schema_extra=READING
     )
     width: int = Field(256, ge=4, description="channels of the middle and the high level", json_schema_extra=READING)

@@ -33,7 +33,7 @@ from delineate.methods.mfel.reconstruction import (
 from delineate.methods.mfel.segmentation import SegmentationDecoder, SegmentationEncoder
 from delineate.nn.blocks import cropped, pad_to_multiple, resize, resize_like, size_of
 from delineate.nn.fuse import fold_batchnorm
-from delineate.nn.normalize import Normalise
+from delineate.nn.normalize import make_normalize
 
 STEP = 2 ** (LEVELS + 1)
 
@@ -64,13 +64,13 @@ class MFEL(DenseMethod):
         "(2025) 1661984, doi 10.3389/fmed.2025.1661984",
         year=2025,
         min_size=STEP,
-        licence_note="Written from the paper's abstract; no code by the authors is known.",
+        license_note="Written from the paper's abstract; no code by the authors is known.",
         checkpoint_modules=(
             "encoder.stem",
             *(f"encoder.levels.{level}" for level in range(LEVELS)),
             "decoder",
         ),
-        uses_unlabelled=True,
+        uses_unlabeled=True,
     )
     Options = MFELOptions
     options: MFELOptions
@@ -80,7 +80,7 @@ class MFEL(DenseMethod):
     def __init__(self, options: MFELOptions, *, classes: int, in_channels: int) -> None:
         super().__init__(options, classes=classes, in_channels=in_channels)
         widths = options.widths
-        self.normalise = Normalise(in_channels, options.normalise)
+        self.normalize = make_normalize(in_channels, options.normalize)
         self.encoder = SegmentationEncoder(in_channels, options)
         self.decoder = SegmentationDecoder(classes, options)
         self.reconstruction_encoder: ReconstructionEncoder | Adapters | None = None
@@ -100,7 +100,7 @@ class MFEL(DenseMethod):
         self.balance = DynamicWeights(options.loss.temperature) if dynamic else None
 
     @classmethod
-    def uses_unlabelled(cls, options: MethodOptions) -> bool:
+    def uses_unlabeled(cls, options: MethodOptions) -> bool:
         return cast("MFELOptions", options).reconstructs
 
     def encode(self, image: Tensor) -> FeatureMaps:
@@ -114,7 +114,7 @@ class MFEL(DenseMethod):
 
     def features(self, image: Tensor, shown: Tensor) -> Features:
         """Both encoders, modulation and fusion. `image`, `shown`: what the segmentation's and the reconstruction's encoder see,
-        normalised, B×C×H×W with sizes that are multiples of 32."""
+        normalized, B×C×H×W with sizes that are multiples of 32."""
         stem, maps = self.encoder(image)
         if self.reconstruction_encoder is None:
             return Features(stem, maps, [], None, None)
@@ -135,18 +135,18 @@ class MFEL(DenseMethod):
         return made[..., : image.shape[-2], : image.shape[-1]]
 
     def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
-        """Segmentation terms of the labelled samples, and the reconstruction's of all."""
-        image, mask, labelled, loss = batch["image"], batch["mask"], batch["labelled"], self.options.loss
+        """Segmentation terms of the labeled samples, and the reconstruction's of all."""
+        image, mask, labeled, loss = batch["image"], batch["mask"], batch["labeled"], self.options.loss
         features = self._seen(image, ctx)
-        found = segmentation_terms(self._logits(features, image), mask, labelled, loss.segmentation)
+        found = segmentation_terms(self._logits(features, image), mask, labeled, loss.segmentation)
         if features.coarse is not None and loss.coarse:
             enlarged = _enlarged(features.coarse, size_of(image))
-            coarse = segmentation_terms(enlarged, mask, labelled, loss.segmentation)
+            coarse = segmentation_terms(enlarged, mask, labeled, loss.segmentation)
             found["coarse"] = loss.coarse * torch.stack(list(coarse.values())).sum()
         if self.reconstruction_decoder is None:
             return found
         rebuilt = reconstruction_terms(self.reconstructed(features, image), image, loss)
-        weights = self._weights(found, rebuilt, labelled)
+        weights = self._weights(found, rebuilt, labeled)
         factor = strength((ctx.step + 1) / max(1, ctx.total_steps), loss)
         return {key: weights[0] * term for key, term in found.items()} | {
             key: factor * weights[1] * term for key, term in rebuilt.items()
@@ -213,27 +213,27 @@ class MFEL(DenseMethod):
         return torch.sigmoid(logits) if self.classes == 1 else 1 - logits.softmax(1)[:, :1]
 
     def _weights(
-        self, found: dict[str, Tensor], rebuilt: dict[str, Tensor], labelled: Tensor
+        self, found: dict[str, Tensor], rebuilt: dict[str, Tensor], labeled: Tensor
     ) -> Tensor | tuple[float, float]:
         """Of segmentation and reconstruction. In training their losses are taken note of."""
         if self.balance is None:
             return (1.0, 1.0)
         weights: Tensor = self.balance()
         if self.training:
-            if bool(labelled.any()):
+            if bool(labeled.any()):
                 self.balance.record(0, torch.stack(list(found.values())).sum())
             self.balance.record(1, torch.stack(list(rebuilt.values())).sum())
         return weights
 
     def _ready(self, image: Tensor) -> Tensor:
-        """Normalised, and padded to a multiple of the coarsest scale's step."""
+        """Normalized, and padded to a multiple of the coarsest scale's step."""
         height, width = image.shape[-2:]
         if min(height, width) < STEP:
             raise DataError(
                 f"method 'mfel': an image of {height}×{width} pixels is too small for {LEVELS} scales: the smallest size is "
                 f"{STEP}×{STEP}; choose a larger input.size"
             )
-        return self.normalise(pad_to_multiple(image, STEP))
+        return self.normalize(pad_to_multiple(image, STEP))
 
 
 def _read_by_decoder(features: Features, image: Tensor) -> FeatureMaps:
@@ -251,5 +251,5 @@ KEPT_ALONE = "the segmentation branch, which reads nothing of the reconstruction
 
 
 def _shown(image: Tensor) -> Tensor:
-    """As a picture: grey or colour as it is, other numbers of channels as their mean."""
+    """As a picture: gray or color as it is, other numbers of channels as their mean."""
     return image if image.shape[1] in (1, 3) else image.mean(1, keepdim=True)

@@ -11,13 +11,13 @@ from delineate.nn.segmentation_loss import LossOptions, segmentation_loss
 from delineate.nn.ssim import ssim
 
 
-def segmentation_terms(logits: Tensor, mask: Tensor, labelled: Tensor, options: LossOptions) -> dict[str, Tensor]:
-    """Weighted terms of B×K×H×W against B×H×W, as means over the labelled samples (bool B); 0 where there is none.
+def segmentation_terms(logits: Tensor, mask: Tensor, labeled: Tensor, options: LossOptions) -> dict[str, Tensor]:
+    """Weighted terms of B×K×H×W against B×H×W, as means over the labeled samples (bool B); 0 where there is none.
 
     With a batch divided over processes this weighs the samples of a part with few masks more than those of one with many.
     """
-    if bool(labelled.any()) and not bool(labelled.all()):
-        logits, mask = logits[labelled], mask[labelled]
+    if bool(labeled.any()) and not bool(labeled.all()):
+        logits, mask = logits[labeled], mask[labeled]
     return segmentation_loss(logits, mask, options)
 
 

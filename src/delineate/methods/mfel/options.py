@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 from pydantic.config import JsonDict
 
 from delineate.methods.contract import MethodOptions
-from delineate.nn.normalize import NormaliseKind
+from delineate.nn.normalize import NormalizeKind
 from delineate.nn.segmentation_loss import LossOptions
 
 PAPER: JsonDict = {"origin": "paper"}
@@ -178,7 +178,7 @@ class MFELOptions(MethodOptions):
     reconstruction: ReconstructionOptions = Field(
         ReconstructionOptions(), description="the branch that reconstructs the image", json_schema_extra=PAPER
     )
-    normalise: NormaliseKind = Field(
+    normalize: NormalizeKind = Field(
         "imagenet", description="mean and standard deviation taken off the image", json_schema_extra=READING
     )
     loss: MFELLossOptions = Field(

@@ -18,7 +18,7 @@ from delineate.nn.upsample_block import UpsampleBlock
 class ReconstructionEncoder(nn.Module):
     """A light encoder of plain convolutions: B×C×H×W → maps at 1/4, 1/8, 1/16, 1/32, as wide as the segmentation's.
 
-    Its map at 1/2 leaves it for nobody: over a skip that fine the image could be copied, and nothing would be learnt.
+    Its map at 1/2 leaves it for nobody: over a skip that fine the image could be copied, and nothing would be learned.
     """
 
     def __init__(self, in_channels: int, widths: Sequence[int], depth: int) -> None:

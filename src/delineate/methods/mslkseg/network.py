@@ -30,7 +30,7 @@ from delineate.methods.mslkseg.synergy import SynergyBlock
 from delineate.nn.blocks import cropped, pad_to_multiple, size_of
 from delineate.nn.dynamic_conv import set_temperature
 from delineate.nn.fuse import fold_batchnorm
-from delineate.nn.normalize import Normalise, NormaliseKind
+from delineate.nn.normalize import NormalizeKind, make_normalize
 from delineate.nn.segmentation_loss import LossOptions
 
 LEVELS = 5
@@ -76,7 +76,7 @@ class MSLKSegOptions(MethodOptions):
     )
     up: Up = Field("bilinear", description="how the decoder doubles the resolution", json_schema_extra=READING)
     merge: Merge = Field("concat", description="how the decoder takes the skip connection", json_schema_extra=READING)
-    normalise: NormaliseKind = Field(
+    normalize: NormalizeKind = Field(
         "imagenet", description="mean and standard deviation taken off the image", json_schema_extra=READING
     )
     loss: LossOptions | None = Field(
@@ -120,7 +120,7 @@ class MSLKSeg(DenseMethod):
         "for medical image segmentation, Biomedical Signal Processing and Control 112 (2025) 108635",
         year=2025,
         min_size=SMALLEST,
-        licence_note="Written from the authors' figures and abstract; they published no code and no weights.",
+        license_note="Written from the authors' figures and abstract; they published no code and no weights.",
         checkpoint_modules=(
             *(f"encoder.{level}" for level in range(LEVELS)),
             *(f"{part}.{level}" for part in ("skips", "decoder") for level in range(LEVELS - 1)),
@@ -132,7 +132,7 @@ class MSLKSeg(DenseMethod):
     def __init__(self, options: MSLKSegOptions, *, classes: int, in_channels: int) -> None:
         super().__init__(options, classes=classes, in_channels=in_channels)
         widths = options.widths
-        self.normalise = Normalise(in_channels, options.normalise)
+        self.normalize = make_normalize(in_channels, options.normalize)
         self.encoder = nn.ModuleList(
             _level(before, width, options) for before, width in pairwise((in_channels, *widths))
         )
@@ -194,14 +194,14 @@ class MSLKSeg(DenseMethod):
         }
 
     def _ready(self, image: Tensor) -> Tensor:
-        """Normalised, and padded to a multiple of the deepest level's step."""
+        """Normalized, and padded to a multiple of the deepest level's step."""
         height, width = image.shape[-2:]
         if min(height, width) < SMALLEST:
             raise DataError(
                 f"method 'mslkseg': an image of {height}×{width} pixels is too small for {LEVELS} levels: the smallest size is "
                 f"{SMALLEST}×{SMALLEST}; choose a larger input.size"
             )
-        return self.normalise(pad_to_multiple(image, STEP))
+        return self.normalize(pad_to_multiple(image, STEP))
 
 
 def _level(in_channels: int, width: int, options: MSLKSegOptions) -> nn.Sequential:

@@ -10,13 +10,13 @@ from torch.nn import functional as F
 
 from delineate.nn.batchnorm import scale_and_shift
 from delineate.nn.blocks import ConvBNAct
-from delineate.nn.large_kernel import DepthwiseConv2d, ReparameterisedConv
+from delineate.nn.large_kernel import DepthwiseConv2d, ReparameterizedConv
 
 SkipForm = Literal["normed", "drawn", "replknet"]
 
 
 class LargeKernelSkip(nn.Module):
-    """BN → 1×1 → re-parameterised depthwise k×k → ReLU → 1×1, added to the input: B×C×H×W → the same shape.
+    """BN → 1×1 → re-parameterized depthwise k×k → ReLU → 1×1, added to the input: B×C×H×W → the same shape.
 
     `form`: `drawn` is that to the letter; `normed` has a BatchNorm after each 1×1 convolution as well; `replknet` also a
     ReLU after the first (the block of RepLKNet, Ding et al., CVPR 2022).
@@ -26,7 +26,7 @@ class LargeKernelSkip(nn.Module):
         super().__init__()
         self.norm: nn.Module = nn.BatchNorm2d(channels)
         self.enter = _pointwise(channels, form, act=form == "replknet")
-        self.depthwise: ReparameterisedConv | DepthwiseConv2d = ReparameterisedConv(channels, kernel, small_kernel)
+        self.depthwise: ReparameterizedConv | DepthwiseConv2d = ReparameterizedConv(channels, kernel, small_kernel)
         self.leave = _pointwise(channels, form, act=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -38,7 +38,7 @@ class LargeKernelSkip(nn.Module):
 
     def merge(self) -> None:
         """Make both kernels one, and take the first BatchNorm into the 1×1 convolution; for inference, in place."""
-        if isinstance(self.depthwise, ReparameterisedConv):
+        if isinstance(self.depthwise, ReparameterizedConv):
             self.depthwise = self.depthwise.merged()
         if isinstance(self.norm, nn.BatchNorm2d):
             name, conv = next(iter(self.enter.named_children()))

@@ -34,7 +34,7 @@ class PANet(PrototypicalMethod):
         year=2019,
         min_size=32,
         exportable=False,
-        licence_note="Written from the paper's formulas; the authors' code names no licence and was not used.",
+        license_note="Written from the paper's formulas; the authors' code names no license and was not used.",
         checkpoint_modules=("features",),
     )
     Options = PANetOptions
@@ -44,7 +44,7 @@ class PANet(PrototypicalMethod):
         """Pooling by these weights is pooling of the features up-sampled to the mask's size (PANet eqs. 1 and 2)."""
         return upsampling_weights((mask == 1).float(), size), upsampling_weights((mask == 0).float(), size)
 
-    def summarise(self, features: Tensor, foreground: Tensor, background: Tensor) -> State:
+    def summarize(self, features: Tensor, foreground: Tensor, background: Tensor) -> State:
         """The mean over the shots of each shot's prototype, B×2×C, background first. A shot without the class adds 0, which
         leaves the direction of the mean to the others."""
         pixels = features.flatten(0, 1)

@@ -33,10 +33,9 @@ from delineate.methods.resenc.planner import Planner
 from delineate.nn.blocks import cropped, pad_to_multiple, resize, size_of
 from delineate.nn.deep_supervision import deeply_supervised
 from delineate.nn.losses import IGNORE
-from delineate.nn.normalize import Normalise
-from delineate.nn.residual import ConvNormAct, ResidualBlock, initialise
+from delineate.nn.normalize import Normalize, make_normalize
+from delineate.nn.residual import ConvNormAct, ResidualBlock, initialize
 from delineate.nn.segmentation_loss import LossOptions, segmentation_loss
-from delineate.nn.standardise import Standardise
 
 PAPER: dict[str, JsonValue] = {"origin": "paper"}
 
@@ -117,7 +116,7 @@ class Decoder(nn.Module):
 
 
 class ResEnc(DenseMethod):
-    """Standardisation → encoder → decoder → 1×1 convolutions to K logits. Any image size: padded inside, cropped again."""
+    """Standardization → encoder → decoder → 1×1 convolutions to K logits. Any image size: padded inside, cropped again."""
 
     info = MethodInfo(
         name="resenc",
@@ -133,13 +132,13 @@ class ResEnc(DenseMethod):
 
     def __init__(self, options: ResEncOptions, *, classes: int, in_channels: int) -> None:
         super().__init__(options, classes=classes, in_channels=in_channels)
-        self.normalise = _standardisation(options, in_channels)
+        self.normalize = _standardization(options, in_channels)
         self.encoder = Encoder(in_channels, options.widths, options.blocks)
         self.decoder = Decoder(options.widths)
         levels = max(1, len(options.widths) - 2) if options.deep_supervision else 1
         self.heads = nn.ModuleList(nn.Conv2d(width, classes, 1) for width in options.widths[:levels])
         self._step = 2 ** (len(options.widths) - 1)
-        initialise(self)
+        initialize(self)
 
     @classmethod
     def plan(cls, fingerprint: Fingerprint, budget: Budget, given: Mapping[str, Any]) -> list[Decision]:
@@ -148,7 +147,7 @@ class ResEnc(DenseMethod):
     def encode(self, image: Tensor) -> FeatureMaps:
         # The loader's images are channels-last in memory; contiguous ones leave the layout to the weights', which is faster.
         padded = pad_to_multiple(image, self._step).contiguous()
-        return FeatureMaps(self.encoder(self.normalise(padded)), size_of(image))
+        return FeatureMaps(self.encoder(self.normalize(padded)), size_of(image))
 
     def decode(self, maps: FeatureMaps) -> Tensor:
         return cropped(self.heads[0](self.decoder(maps.levels)[0]), maps.size)
@@ -189,12 +188,12 @@ class ResEnc(DenseMethod):
         return torch.sigmoid(logits) if self.classes == 1 else 1 - logits.softmax(1)[:, :1]
 
 
-def _standardisation(options: ResEncOptions, in_channels: int) -> nn.Module:
+def _standardization(options: ResEncOptions, in_channels: int) -> nn.Module:
     if options.mean is None or options.std is None:
-        return Normalise(in_channels, "imagenet")
+        return make_normalize(in_channels, "imagenet")
     if not len(options.mean) == len(options.std) == in_channels:
         raise RecipeError(
             f"method 'resenc': mean and std: {len(options.mean)} and {len(options.std)} values given for {in_channels} "
             f"channel{'s' if in_channels > 1 else ''}"
         )
-    return Standardise(options.mean, options.std)
+    return Normalize(options.mean, options.std)

@@ -1,4 +1,4 @@
-"""Any architecture of segmentation_models.pytorch (P. Iakubovskii, MIT licence) with any of its encoders, as a method.
+"""Any architecture of segmentation_models.pytorch (P. Iakubovskii, MIT license) with any of its encoders, as a method.
 
 The package is used through its public factory and is needed only when such a method is built or loaded.
 """
@@ -19,7 +19,7 @@ from delineate.methods.dense import DenseMethod
 from delineate.methods.smp.names import FIXED, PAPERS, arguments_of, package, parse
 from delineate.nn.blocks import pad_to_multiple
 from delineate.nn.fuse import fold_batchnorm
-from delineate.nn.normalize import Normalise, NormaliseKind
+from delineate.nn.normalize import NormalizeKind, make_normalize
 from delineate.nn.segmentation_loss import LossOptions, segmentation_loss
 
 STEP = 32
@@ -34,7 +34,7 @@ class SMPOptions(MethodOptions):
         default_factory=dict,
         description="further arguments of the architecture, e.g. {decoder_channels: [256, 128, 64, 32, 16]}",
     )
-    normalise: NormaliseKind = Field("imagenet", description="mean and standard deviation taken off the image")
+    normalize: NormalizeKind = Field("imagenet", description="mean and standard deviation taken off the image")
     loss: LossOptions = Field(LossOptions(), description="weighted sum of losses")
 
 
@@ -50,13 +50,13 @@ def method_class(member: str) -> type[DenseMethod]:
         paper=f"{paper} (as in segmentation_models.pytorch)",
         year=year,
         min_size=STEP,
-        licence_note="network code: segmentation_models.pytorch, MIT; pretrained weights: see there",
+        license_note="network code: segmentation_models.pytorch, MIT; pretrained weights: see there",
     )
     return type("SMPMethod", (SMP,), {"info": info, "arch": arch, "encoder": encoder, "__module__": __name__})
 
 
 class SMP(DenseMethod):
-    """Normalisation → the package's network with K output channels. Any image size: padded inside, cropped again."""
+    """Normalization → the package's network with K output channels. Any image size: padded inside, cropped again."""
 
     Options = SMPOptions
     options: SMPOptions
@@ -65,7 +65,7 @@ class SMP(DenseMethod):
 
     def __init__(self, options: SMPOptions, *, classes: int, in_channels: int) -> None:
         super().__init__(options, classes=classes, in_channels=in_channels)
-        self.normalise = Normalise(in_channels, options.normalise)
+        self.normalize = make_normalize(in_channels, options.normalize)
         self.network = self._create(None)
 
     def load_pretrained(self) -> None:
@@ -81,7 +81,7 @@ class SMP(DenseMethod):
 
     def forward(self, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]
-        logits: Tensor = self.network(self.normalise(pad_to_multiple(image, STEP)))
+        logits: Tensor = self.network(self.normalize(pad_to_multiple(image, STEP)))
         return logits[..., :height, :width]
 
     def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:

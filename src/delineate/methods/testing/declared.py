@@ -48,7 +48,7 @@ def card(name: str) -> None:
 
 
 def unknown_option(name: str) -> None:
-    """A misspelt option is an error that names the nearest."""
+    """A misspelled option is an error that names the nearest."""
     for option in registry.method_class(name).Options.model_fields:
         message = ""
         try:

@@ -17,7 +17,7 @@ from delineate.nn.blocks import size_of
 
 
 def shapes(name: str) -> None:
-    """Finite logits B×K×H×W at odd sizes and the smallest, for grey and colour, 1 and 4 classes, a batch of one, and any memory
+    """Finite logits B×K×H×W at odd sizes and the smallest, for gray and color, 1 and 4 classes, a batch of one, and any memory
     format."""
     for classes, in_channels in ((1, 3), (4, 1)):
         method = tiny(name, classes=classes, in_channels=in_channels).eval()
@@ -75,9 +75,9 @@ def ignored(name: str) -> None:
     """Where all pixels are ignored, a term is 0 or has nothing to do with labels; gradients stay finite. An ignored label is
     never read."""
     for classes in (1, 4):
-        labelled = example_batch(2, classes=classes)
-        nothing, other = (as_batch(labelled["image"], torch.full_like(labelled["mask"], v)) for v in (IGNORE, 0))
-        reads_no_ignored_label(shake(tiny(name, classes=classes)).eval(), nothing, labelled, other)
+        labeled = example_batch(2, classes=classes)
+        nothing, other = (as_batch(labeled["image"], torch.full_like(labeled["mask"], v)) for v in (IGNORE, 0))
+        reads_no_ignored_label(shake(tiny(name, classes=classes)).eval(), nothing, labeled, other)
 
 
 def export(name: str) -> None:

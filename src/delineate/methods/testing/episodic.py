@@ -30,7 +30,7 @@ def one_class(name: str) -> None:
 
 
 def shapes(name: str) -> None:
-    """Finite logits N×1×H×W at odd sizes and the smallest, grey and colour, one shot and five; a state's tensors count episodes
+    """Finite logits N×1×H×W at odd sizes and the smallest, gray and color, one shot and five; a state's tensors count episodes
     first."""
     for shots, in_channels in ((1, 3), (5, 1)):
         method = tiny_episodic(name, in_channels=in_channels).eval()
@@ -81,7 +81,7 @@ def order_of_shots(name: str) -> None:
 
 def ignored(name: str) -> None:
     """A shot whose pixels are all ignored (255) is as good as absent. Where all of a query's pixels are ignored, a term is 0 or has
-    nothing to do with its labels; with nothing labelled at all, terms are 0 and gradients finite."""
+    nothing to do with its labels; with nothing labeled at all, terms are 0 and gradients finite."""
     method, batch = shake(tiny_episodic(name)).eval(), example_episodes(2, shots=3)
     batch["support_mask"][:, 2] = IGNORE
     fewer = copy.copy(batch)

@@ -32,7 +32,7 @@ def example_episodes(
     return {
         "image": image[:, 0].contiguous(),
         "mask": mask[:, 0],
-        "labelled": torch.ones(count, dtype=torch.bool),
+        "labeled": torch.ones(count, dtype=torch.bool),
         "sample_id": [f"episode-{i}" for i in range(count)],
         "support_image": image[:, 1:].contiguous(),
         "support_mask": mask[:, 1:].contiguous(),
@@ -50,8 +50,8 @@ def _picture(height: int, width: int, random: torch.Generator) -> tuple[Tensor, 
     ys, xs = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     labels = torch.zeros(height, width, dtype=torch.long)
     sides = (1, 2) if torch.rand((), generator=random) < 0.5 else (2, 1)
-    for label, centre in zip(sides, (0.27, 0.73), strict=True):
-        x = (centre + 0.06 * (torch.rand((), generator=random) - 0.5)) * width
+    for label, center in zip(sides, (0.27, 0.73), strict=True):
+        x = (center + 0.06 * (torch.rand((), generator=random) - 0.5)) * width
         y = (0.4 + 0.2 * torch.rand((), generator=random)) * height
         labels[((xs - x) / (0.2 * width)) ** 2 + ((ys - y) / (0.28 * height)) ** 2 <= 1] = label
     brightness = torch.tensor([0.1, 0.9, 0.5])[labels]

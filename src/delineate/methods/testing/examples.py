@@ -86,7 +86,7 @@ def dice(logits: Tensor, mask: Tensor) -> float:
 
 
 def shake(method: AnyMethod, seed: int = 0) -> AnyMethod:
-    """Give every normalisation layer statistics and weights that make a difference, as training would."""
+    """Give every normalization layer statistics and weights that make a difference, as training would."""
     random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for module in method.modules():
@@ -101,9 +101,9 @@ def shake(method: AnyMethod, seed: int = 0) -> AnyMethod:
 
 
 def as_batch(image: Tensor, mask: Tensor) -> Batch:
-    """A batch of B×C×H×W images and B×H×W masks; a sample is labelled unless all its pixels are ignored."""
-    labelled = (mask != IGNORE).flatten(1).any(1)
-    return {"image": image, "mask": mask, "labelled": labelled, "sample_id": [f"example-{i}" for i in range(len(mask))]}
+    """A batch of B×C×H×W images and B×H×W masks; a sample is labeled unless all its pixels are ignored."""
+    labeled = (mask != IGNORE).flatten(1).any(1)
+    return {"image": image, "mask": mask, "labeled": labeled, "sample_id": [f"example-{i}" for i in range(len(mask))]}
 
 
 def part(batch: AnyBatch, index: int) -> AnyBatch:
@@ -149,7 +149,7 @@ def learn(
     """Train one stage with Adam until the Dice of `logits` in eval mode is enough; the Dice reached. Rates are 1e-3 where an update
     states none."""
     named = dict(method.named_parameters())
-    optimisers = [
+    optimizers = [
         torch.optim.Adam(
             [p for n, p in named.items() if moves(update, n)],
             update.lr or 1e-3,
@@ -161,12 +161,12 @@ def learn(
     score = 0.0
     for step in range(steps):
         method.train()
-        for update, optimiser in zip(stage.updates, optimisers, strict=True):
+        for update, optimizer in zip(stage.updates, optimizers, strict=True):
             if step % update.every:
                 continue
             ctx = Context(stage.name, step, steps, torch.Generator().manual_seed(step))
             backward(method, getattr(method, update.objective)(batch, ctx))
-            optimiser.step()
+            optimizer.step()
         method.after_step(Context(stage.name, step, steps, torch.Generator().manual_seed(step)))
         if step % 10 == 9:
             method.eval()

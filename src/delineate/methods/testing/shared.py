@@ -186,11 +186,11 @@ def overfit(name: str) -> None:
 SHARED = (terms, gradients, determinism, sample_mean, deploy, recomputation, bf16, panels, overfit)
 
 
-def reads_no_ignored_label(method: Method, nothing: AnyBatch, labelled: AnyBatch, other: AnyBatch) -> None:
+def reads_no_ignored_label(method: Method, nothing: AnyBatch, labeled: AnyBatch, other: AnyBatch) -> None:
     """Where all pixels are ignored (`nothing`), a term is 0 or has nothing to do with labels: it is the same with any. Gradients
     stay finite. The part of both kinds' checks `ignored` that they have in common."""
     for stage, _, objective in updates(method):
-        a, b, c = (objective(batch, context(stage.name)) for batch in (nothing, labelled, other))
+        a, b, c = (objective(batch, context(stage.name)) for batch in (nothing, labeled, other))
         for key, value in a.items():
             free = torch.equal(value, b[key]) and torch.equal(value, c[key])
             assert free or float(value.detach()) == 0, f"term '{key}' is {value.detach():.4g} without any label"

@@ -2,7 +2,7 @@
 
 Ronneberger, Fischer, Brox: "U-Net: Convolutional Networks for Biomedical Image Segmentation", MICCAI 2015,
 arXiv 1505.04597; in its present-day form: an encoder made for image classification, a decoder that doubles the resolution
-level by level, padded convolutions with batch normalisation.
+level by level, padded convolutions with batch normalization.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from delineate.methods.dense import DenseMethod, FeatureMaps
 from delineate.nn.blocks import ConvBNAct, cropped, pad_to_multiple, size_of
 from delineate.nn.encoder import Encoder, EncoderOptions, pyramid
 from delineate.nn.fuse import fold_batchnorm
-from delineate.nn.normalize import Normalise, NormaliseKind
+from delineate.nn.normalize import NormalizeKind, make_normalize
 from delineate.nn.segmentation_loss import LossOptions, segmentation_loss
 from delineate.nn.upsampling import conv_of_doubled_and_skip
 
@@ -38,7 +38,7 @@ class UNetOptions(MethodOptions):
         description="width of each decoder level, coarsest first; n of them reach down to 1/2^n of the image's size",
     )
     up: Up = Field("nearest", description="how the decoder doubles the resolution")
-    normalise: NormaliseKind = Field("imagenet", description="mean and standard deviation taken off the image")
+    normalize: NormalizeKind = Field("imagenet", description="mean and standard deviation taken off the image")
     loss: LossOptions = Field(LossOptions(), description="weighted sum of losses")
 
 
@@ -85,7 +85,7 @@ class Decoder(nn.Module):
 
 
 class UNet(DenseMethod):
-    """Normalisation → encoder → decoder → 3×3 convolution to K logits. Any image size: padded inside, cropped again."""
+    """Normalization → encoder → decoder → 3×3 convolution to K logits. Any image size: padded inside, cropped again."""
 
     info = MethodInfo(
         name="unet",
@@ -102,7 +102,7 @@ class UNet(DenseMethod):
         super().__init__(options, classes=classes, in_channels=in_channels)
         _check_weights(options.loss, classes)
         depth = len(options.decoder_channels)
-        self.normalise = Normalise(in_channels, options.normalise)
+        self.normalize = make_normalize(in_channels, options.normalize)
         self.encoder = Encoder(options.encoder.name, in_channels=in_channels, levels=_levels(options))
         self.decoder = Decoder(self.encoder, options.decoder_channels, options.up)
         self.head = nn.Conv2d(options.decoder_channels[-1], classes, 3, padding=1)
@@ -112,7 +112,7 @@ class UNet(DenseMethod):
         self.encoder.load_pretrained(self.options.encoder.pretrained)
 
     def encode(self, image: Tensor) -> FeatureMaps:
-        return FeatureMaps(self.encoder(self.normalise(pad_to_multiple(image, self._step))), size_of(image))
+        return FeatureMaps(self.encoder(self.normalize(pad_to_multiple(image, self._step))), size_of(image))
 
     def decode(self, maps: FeatureMaps) -> Tensor:
         x = self.decoder(dict(zip(self.encoder.reductions, maps.levels, strict=True)))

@@ -16,7 +16,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from delineate.nn.selective_scan.sequential import discretise
+from delineate.nn.selective_scan.sequential import discretize
 
 
 def scan(
@@ -30,7 +30,7 @@ def scan(
     softplus: bool,
 ) -> tuple[Tensor, Tensor]:
     """`Backend` of this module. L must be a number, not a symbol, when a graph is traced."""
-    decay, step_input, readout = discretise(u, delta, A, B, C, delta_bias, softplus)
+    decay, step_input, readout = discretize(u, delta, A, B, C, delta_bias, softplus)
     states = linear_recurrence(decay, step_input)
     y = (states * readout).sum(-1).flatten(2, 3).permute(1, 2, 0)
     return (y if D is None else y + D[:, None] * u), states[-1].flatten(1, 2)

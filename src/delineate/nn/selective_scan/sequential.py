@@ -3,7 +3,7 @@
     Δ_t = softplus(δ_t + bias),   h_t = exp(Δ_t A) h_{t−1} + Δ_t u_t B_t,   y_t = C_t · h_t + D u_t,   h_0 = 0
 
 (Gu & Dao, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces", 2023, Algorithm 2 and equations 2a–2b, with
-the input discretised as Δ B as in the authors' code). One step after another, gradients by autograd: short, and slow.
+the input discretized as Δ B as in the authors' code). One step after another, gradients by autograd: short, and slow.
 """
 
 # ruff: noqa: N803, N806
@@ -26,7 +26,7 @@ def scan(
     softplus: bool,
 ) -> tuple[Tensor, Tensor]:
     """`Backend` of this module."""
-    decay, step_input, readout = discretise(u, delta, A, B, C, delta_bias, softplus)
+    decay, step_input, readout = discretize(u, delta, A, B, C, delta_bias, softplus)
     state = torch.zeros_like(step_input[0])
     outputs = []
     # unbind, not an index per step: the gradient of each index would be as large as the whole.
@@ -37,7 +37,7 @@ def scan(
     return (y if D is None else y + D[:, None] * u), state.flatten(1, 2)
 
 
-def discretise(
+def discretize(
     u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, delta_bias: Tensor | None, softplus: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """exp(Δ A) and Δ u B, each L × Batch × K × D × N, and C as L × Batch × K × 1 × N."""

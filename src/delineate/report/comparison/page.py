@@ -192,7 +192,7 @@ def _metric(comparison: Comparison, one: MetricComparison) -> Html:
     methods = claims(one, title)
     values = {name: [float(value) for value in scores] for name, scores in one.values.items()}
     histograms = [
-        spread_of(scores, title=f"{title} of {name}", kind=kind, colour=at)
+        spread_of(scores, title=f"{title} of {name}", kind=kind, color=at)
         for at, (name, scores) in enumerate(values.items())
     ]
     ranked = ranked_curves(values, title=f"{title}, cases from worst to best", higher=one.better == "higher", kind=kind)

@@ -57,21 +57,21 @@ class MeanTeacher(Strategy):
         paper="Tarvainen, Valpola: Mean teachers are better role models: Weight-averaged consistency targets improve "
         "semi-supervised deep learning results, NeurIPS 2017, arXiv 1703.01780",
         year=2017,
-        uses_unlabelled=True,
+        uses_unlabeled=True,
         neutral={"weight": 0.0},
     )
     Options = MeanTeacherOptions
     options: MeanTeacherOptions
 
     @classmethod
-    def uses_unlabelled(cls, options: MeanTeacherOptions) -> bool:
+    def uses_unlabeled(cls, options: MeanTeacherOptions) -> bool:
         return options.weight > 0
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         terms = self.method_terms(batch)
         if self.options.weight == 0 or self.update != self.updates(self.stage)[0]:
             return terms
-        compared = batch if self.options.on == "all" else part_of(batch, ~batch["labelled"])
+        compared = batch if self.options.on == "all" else part_of(batch, ~batch["labeled"])
         if compared is not None:
             terms["consistency"] = self.weight() * self.consistency(compared["image"])
         return terms

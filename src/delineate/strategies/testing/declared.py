@@ -36,7 +36,7 @@ def card(name: str) -> None:
 
 
 def unknown_option(name: str) -> None:
-    """A misspelt option is an error that names the nearest."""
+    """A misspelled option is an error that names the nearest."""
     for option in registry.strategy_class(name).Options.model_fields:
         message = _refusal(lambda option=option: registry.checked_options(name, {option + "x": 1}))  # type: ignore[misc]
         assert f"'{option}'" in message, (

@@ -23,7 +23,7 @@ FIRST, TOTAL = 90, 100
 
 
 class Closed(DenseMethod):
-    """Two convolutions, normalised in groups, so that samples do not see each other; its inside is not open."""
+    """Two convolutions, normalized in groups, so that samples do not see each other; its inside is not open."""
 
     info = MethodInfo(name="closed", title="Closed", paper="none", year=2026, min_size=8)
     Options = MethodOptions
@@ -90,14 +90,14 @@ def build(name: str, options: Mapping[str, Any] | None = None, *, classes: int =
     return strategy.train()
 
 
-def batch(count: int = 4, *, labelled: str = "some", classes: int = 1, seed: int = 0) -> Batch:
-    """Pictures of ellipses in falling brightness; of each two neighbours the second has no mask, or ("all", "none") all or none
+def batch(count: int = 4, *, labeled: str = "some", classes: int = 1, seed: int = 0) -> Batch:
+    """Pictures of ellipses in falling brightness; of each two neighbors the second has no mask, or ("all", "none") all or none
     have."""
     made = example_batch(count, classes=classes, size=SIZE, seed=seed)
     made["image"] *= torch.linspace(1, 0.4, count).view(-1, 1, 1, 1)
-    bare = {"all": torch.zeros(count), "some": torch.arange(count) % 2, "none": torch.ones(count)}[labelled].bool()
+    bare = {"all": torch.zeros(count), "some": torch.arange(count) % 2, "none": torch.ones(count)}[labeled].bool()
     made["mask"][bare] = 255
-    made["labelled"] = ~bare
+    made["labeled"] = ~bare
     return made
 
 

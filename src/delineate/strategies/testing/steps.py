@@ -18,12 +18,12 @@ def terms(name: str) -> None:
     """Each update gives named scalars, finite and float32, for 1 class and 4, in float32 and under bfloat16, with images without
     masks among the batch, with these alone, and with none of them."""
     for classes in (1, 4):
-        for labelled in ("some", "none", "all"):
+        for labeled in ("some", "none", "all"):
             strategy = build(name, classes=classes)
             for update in strategy.updates(strategy.stage):
                 place(strategy, update)
-                made = batch(labelled=labelled, classes=classes)
-                _sound(strategy(made), f"update '{update.name}', {labelled} with masks")
+                made = batch(labeled=labeled, classes=classes)
+                _sound(strategy(made), f"update '{update.name}', {labeled} with masks")
                 with torch.autocast("cpu", torch.bfloat16):
                     found = strategy(made)
                 _sound(found, f"update '{update.name}' in bfloat16")
@@ -31,13 +31,13 @@ def terms(name: str) -> None:
 
 def gradients(name: str) -> None:
     """Every parameter that an update moves gets a finite gradient, also without any mask; the average is moved by none."""
-    for labelled in ("some", "none"):
+    for labeled in ("some", "none"):
         trainer = Trainer(build(name))
         names = {id(parameter): key for key, parameter in trainer.strategy.named_parameters()}
         for update in trainer.updates:
             moved = trainer.moved[update.name]
             assert moved, f"update '{update.name}' moves nothing"
-            trainer.backward(update, batch(labelled=labelled), FIRST, 0)
+            trainer.backward(update, batch(labeled=labeled), FIRST, 0)
             for parameter in moved:
                 key = names[id(parameter)]
                 assert not key.startswith("average."), f"update '{update.name}' moves the average"
@@ -70,8 +70,8 @@ def reference(name: str) -> None:
     shared = {key: value for key, value in neutral.model_dump().items() if key in known}
     other = registry.checked_options(info.reference, {**shared, **info.reference_options})
     wanted = registry.strategy_class(info.reference)
-    if not (wanted.info.uses_unlabelled and wanted.uses_unlabelled(other)):
-        uses = info.uses_unlabelled and cls.uses_unlabelled(neutral)
+    if not (wanted.info.uses_unlabeled and wanted.uses_unlabeled(other)):
+        uses = info.uses_unlabeled and cls.uses_unlabeled(neutral)
         assert not uses, f"with {dict(info.neutral)} it still asks for images without masks"
     mine = build(name, neutral.model_dump())
     theirs = build(info.reference, other.model_dump())
@@ -141,7 +141,7 @@ def learns(name: str) -> None:
     for optimizer in trainer.optimizers.values():
         for group in optimizer.param_groups:
             group["lr"] *= 5
-    seen, score = made["labelled"], 0.0
+    seen, score = made["labeled"], 0.0
     for first in range(FIRST, FIRST + 200, 20):
         train([trainer], dict.fromkeys(range(first, first + 20), made))
         with torch.no_grad():
@@ -167,7 +167,7 @@ def _trained(trainer: Trainer, step: int) -> tuple[int, list[bytes]]:
 
     hooks = [module.register_forward_hook(count) for module in strategy.modules() if not list(module.children())]
     for update in trainer.updates:
-        ctx = trainer.backward(update, batch(labelled="all", seed=step), step, 0)
+        ctx = trainer.backward(update, batch(labeled="all", seed=step), step, 0)
         trainer.optimizers[update.name].step()
         states += [bytes(state.tolist()) for state in (ctx.generator.get_state(), torch.get_rng_state())]
     strategy.after_step(ctx)

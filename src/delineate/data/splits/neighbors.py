@@ -22,17 +22,17 @@ _NUMBER = re.compile(r"^(.*?)(\d+)(\D*)$")
 _FRAMES = re.compile(r"(?:^|[\W_])(?:frames?|frm|slices?|slc|sl|z)[-_ ]?$", re.IGNORECASE)
 """What stands before the number of a frame or slice."""
 _LEAST = 12
-"""Fewer neighbours than this tell nothing."""
+"""Fewer neighbors than this tell nothing."""
 _RARE = 0.05
 """Pictures that are far apart in the row are as alike as the threshold in this share of the cases …"""
 _OFTEN = 0.3
-"""… and neighbours of one video or volume in more than this."""
+"""… and neighbors of one video or volume in more than this."""
 
 Pair = tuple[Case, Case]
 
 
-def neighbours(manifest: Manifest, hashes: Mapping[str, PictureHash]) -> list[Finding]:
-    """A warning where cases without a known group are numbered in a row, look or are called like neighbours, and lie in different
+def neighbors(manifest: Manifest, hashes: Mapping[str, PictureHash]) -> list[Finding]:
+    """A warning where cases without a known group are numbered in a row, look or are called like neighbors, and lie in different
     splits. `hashes`: of the pictures; none where nobody looked, and then the names alone decide."""
     series = _series([case for case in manifest.cases if not is_known(case.group)])
     pairs = [pair for members in series for pair in _in_a_row(members)]
@@ -48,7 +48,7 @@ def neighbours(manifest: Manifest, hashes: Mapping[str, PictureHash]) -> list[Fi
     else:
         return []
     examples = some([f"{one.id} ({one.split}), {other.id} ({other.split})" for one, other in torn], 2)
-    text = f"likely neighbours, frames of a video or slices of a volume ({seen}), lie in different splits: {examples}"
+    text = f"likely neighbors, frames of a video or slices of a volume ({seen}), lie in different splits: {examples}"
     mend = "say what belongs together with --group-by: a pattern on the names, or a CSV file with the columns case and group"
     return [Finding("warning", text, mend)]
 
@@ -82,7 +82,7 @@ def _apart(first: Case, second: Case) -> bool:
 
 
 def _alike(series: Sequence[Sequence[Case]], pairs: Sequence[Pair], hashes: Mapping[str, PictureHash]) -> float | None:
-    """The share of neighbours that are more alike than pictures far apart in the row are; None where nobody looked."""
+    """The share of neighbors that are more alike than pictures far apart in the row are; None where nobody looked."""
     near = _likeness(pairs, hashes)
     far = _likeness([pair for members in series for pair in _far_apart(members)], hashes)
     if len(near) < _LEAST or len(far) < _LEAST:

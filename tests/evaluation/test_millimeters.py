@@ -1,4 +1,4 @@
-"""Lengths in millimetres, where they are asked for: given, told by the files, or an error before anything is scored."""
+"""Lengths in millimeters, where they are asked for: given, told by the files, or an error before anything is scored."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from squares import square, write
 
 from delineate.common.errors import DataError
 from delineate.evaluation.files import Options, evaluate_folders
-from delineate.evaluation.metric_selection import check_millimetres
+from delineate.evaluation.metric_selection import check_millimeters
 from delineate.evaluation.metrics import registry
 from delineate.evaluation.scores_file import ScoresFile
 from delineate.report.scores import title_of
@@ -33,13 +33,13 @@ def two(tmp_path: Path) -> tuple[Path, Path]:
     ],
 )
 def test_names_that_ask_are_those_of_the_metric(name: str, plain: str, column: str) -> None:
-    assert registry.in_millimetres(name) == (plain, True)
-    assert registry.in_millimetres(plain) == (plain, False)
+    assert registry.in_millimeters(name) == (plain, True)
+    assert registry.in_millimeters(plain) == (plain, False)
     assert [metric.name for metric in registry.resolve([name])] == [column]
 
 
 @pytest.mark.parametrize("name", ["dice@mm", "overlap@mm", "boundary_iou@0.02mm", "lesion_f1@mm"])
-def test_what_has_no_length_has_no_millimetres(name: str) -> None:
+def test_what_has_no_length_has_no_millimeters(name: str) -> None:
     with pytest.raises(DataError, match="has no length; leave mm out"):
         registry.resolve([name])
 
@@ -50,7 +50,7 @@ def test_without_spacing_the_question_is_an_error(two, tmp_path: Path, stack: st
     out = tmp_path / "scores"
     number = "1 case" if stack else "2 cases"
     with pytest.raises(
-        DataError, match=rf"'{metric}' asks for millimetres, but the spacing of {number} is not known \(p1"
+        DataError, match=rf"'{metric}' asks for millimeters, but the spacing of {number} is not known \(p1"
     ):
         evaluate_folders(*two, Options(metrics=("dice", metric), stack=stack), out=out)
     assert not out.exists()
@@ -81,5 +81,5 @@ def test_volumes_tell_their_own(tmp_path: Path) -> None:
 
 
 def test_nobody_asks_and_nobody_is_bare() -> None:
-    check_millimetres(("dice", "hd"), ["a"])
-    check_millimetres(("hd@mm",), [])
+    check_millimeters(("dice", "hd"), ["a"])
+    check_millimeters(("hd@mm",), [])

@@ -33,7 +33,7 @@ def films(folder: Path, write: Write, name: str, *, moving: bool) -> Path:
 
 
 def told(data: Path | DataSource) -> list[str]:
-    return [str(finding) for finding in check(data).findings if "likely neighbours" in finding.text]
+    return [str(finding) for finding in check(data).findings if "likely neighbors" in finding.text]
 
 
 @pytest.mark.parametrize("name", ["frame_{:04d}.png", "{}.png", "scan{:03d}.png"])
@@ -47,7 +47,7 @@ def test_frames_in_a_row_are_told_with_the_cure(tmp_path: Path, write: Write, na
     assert told(DataSource(root, group_by=str(tmp_path / "films.csv"))) == []
 
 
-def test_pictures_of_their_own_are_no_neighbours(tmp_path: Path, write: Write) -> None:
+def test_pictures_of_their_own_are_no_neighbors(tmp_path: Path, write: Write) -> None:
     assert told(films(tmp_path / "set", write, "phantom_{:04d}.png", moving=False)) == []
     assert told(films(tmp_path / "named", write, "{}.png", moving=False)) == []
 
