@@ -134,7 +134,7 @@ def _benchmark(folder: Path) -> Path:
     none = dict.fromkeys(("asked_folds", "group_by", "epochs", "minutes", "size"))
     plan = BenchmarkSetup(data="d", folds=2, seeds=1, metrics=("dice",), entrants=(one,), **none)
     plan.save(folder)
-    return folder / "plan.json"
+    return folder / "setup.json"
 
 
 def _job(folder: Path) -> Path:
