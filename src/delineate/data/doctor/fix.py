@@ -20,11 +20,10 @@ from delineate.data.core.findings import some
 from delineate.data.core.manifest import IGNORE, Case, ClassTable, LabelRule, Manifest, Split
 from delineate.data.core.mask_values import count_values
 from delineate.data.doctor.check import CheckReport
-from delineate.data.formats.archives import Address
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.formats.images import write_image, write_mask
 from delineate.data.formats.orientation import UPRIGHT
-from delineate.data.formats.registry import image_suffix
+from delineate.data.formats.registry import image_suffix, reader_of
 
 CHANGES_FILE = "changes.csv"
 LABELS = "labels.yaml"
@@ -160,7 +159,7 @@ def _write_image(manifest: Manifest, case: Case, out: Path, max_pixels: int) -> 
     """The image's file as it is; one in a packed file, or turned by EXIF, as PNG with the pixels that training sees."""
     source = case.images[0]
     folder = "images" if case.masks else "unlabeled"
-    packed = Address.parse(source) is not None
+    packed = reader_of(manifest.path(source)).kind == "packed"
     turned = open_file(manifest, case, source, max_pixels=max_pixels).orientation != UPRIGHT
     image = f"{folder}/{case.id}{'.png' if packed or turned else Path(source).suffix}"
     (out / folder).mkdir(parents=True, exist_ok=True)
@@ -198,7 +197,7 @@ def _difference(manifest: Manifest, case: Case, written: NDArray[np.uint8], max_
         if manifest.labels.coding == "color":
             return "colors → class indices"
         return f"values {_span(count_values(raw))} → {_span(count_values(written))} ({_rule(manifest.labels)})"
-    if Address.parse(path) is not None:
+    if reader_of(path).kind == "packed":
         return "labels → .png, the same values"
     return "" if path.suffix.lower() == ".png" else f"{path.suffix} → .png, the same values"
 
