@@ -158,6 +158,15 @@ def test_a_category_0_is_not_taken_for_the_background_and_an_idle_supercategory_
     assert any("cells: a supercategory that nothing is of, and no class" in note for note in manifest.notes)
 
 
+def test_ids_of_images_may_be_names(root: Path) -> None:
+    path = write_coco(root / "annotations.json", NAMES, [coco_object(name, 0) for name in NAMES], {0: "polyp"})
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "images": [{**one, "id": one["file_name"]} for one in content["images"]]}))
+    manifest = opened(root)
+    assert manifest.cases[0].masks == ("annotations.json#coco:a.png,1",)
+    assert mask_of(manifest, "a").sum() == 100
+
+
 def test_categories_of_one_name_are_one_class(root: Path) -> None:
     objects = [coco_object(at, 3 + at % 2 * 6) for at in range(6)]
     write_coco(root / "annotations.json", NAMES, objects, {3: "cell", 9: "cell", 90: "wall"})

@@ -151,8 +151,8 @@ def test_what_is_wrong_in_a_file_is_refused_by_name(name: str, root: Path) -> No
 
 def test_files_without_images_and_images_with_two_files_are_refused(root: Path) -> None:
     write_labelme(root / "more" / "z.json", "z.png", [labelme_shape("polyp")])
-    with pytest.raises(DataError, match=r"1 file of labelme without an image in .*: more/z\.json"):
+    with pytest.raises(DataError, match=r"1 image of labelme that is not in .*: z\.png \(more/z\.json\)"):
         opened(root)
     write_labelme(root / "more" / "z.json", "a.png", [labelme_shape("polyp", SQUARE)])
-    with pytest.raises(DataError, match=r"1 image has several files of outlines, such as a\.json and more/z\.json"):
+    with pytest.raises(DataError, match=r"1 image has outlines in several places, such as a\.json and more/z\.json"):
         opened(root)

@@ -128,6 +128,10 @@ def reader_of(path: Path) -> Reader:
     else is unknown is left to the reader of pictures, which says so.
     """
     known = readers()
+    if "#" in path.name:  # an address may end as the name of an image does
+        inside = next((one for one in known.values() if one.kind == "packed" and one.sniff(path, b"")), None)
+        if inside is not None:
+            return inside
     if (name := next((name for name, one in known.items() if _ending(path.name, one.suffixes)), None)) is not None:
         return known[name]
     if unread := _ending(path.name, UNREAD_VOLUMES):

@@ -104,8 +104,10 @@ def recognize(
     named = named_files(tree, masks)
     if named and (match := _annotated(tree, images, unmarked, named)) is not None:
         return match
-    if named and named[0].suffix.lower() == ".json":
-        raise DataError(f"--masks: {named[0]} holds no outlines that are read (of COCO, labelme or YOLO)")
+    if named and named[0].suffix.lower() in (".json", ".xml"):
+        raise DataError(
+            f"--masks: {named[0]} holds no outlines that are read (of COCO, labelme, CVAT, VIA, Label Studio or YOLO)"
+        )
     if not tree.images or _names_volumes(tree, images, masks):
         match = _volumes(tree, images, masks)
         if match is not None:

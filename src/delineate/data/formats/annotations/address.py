@@ -4,10 +4,11 @@
     annotations/instances_train.json#coco:17,1    the same, and 1 is added to each id, since a category has the id 0
     labels/train/a.txt#yolo:640x480               width and height of the image, whose fractions the file holds; class 0 is value 1
     a.json#labelme:polyp=1,wall=2                 the values of the names that the file has
+    annotations.xml#cvat:a.png,polyp=1            the same for one image of several: by its name, as it is written
     a.json#image:                                 the image inside of the file
     a.json#nothing:640x480                        no file, and nothing marked on the image
 
-Words are percent-encoded, so that an address is one name in a path and never ends as the name of an image.
+Words are percent-encoded, so that an address is one name in a path.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-_ADDRESS = re.compile(r"(?P<file>.+\.(?:json|txt))#(?P<kind>[a-z]+):(?P<words>[^#/\\]*)", re.IGNORECASE)
+_ADDRESS = re.compile(r"(?P<file>.+\.(?:json|txt|xml))#(?P<kind>[a-z]+):(?P<words>[^#/\\]*)", re.IGNORECASE)
 _SIZE = re.compile(r"(\d+)x(\d+)")
 
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +16,16 @@ import cv2
 import numpy as np
 
 from delineate.common.errors import DataError
-from delineate.data.formats.annotations.address import AnnotationAddress
-from delineate.data.formats.annotations.drawing import Drawing
 from delineate.data.formats.annotations.outlines import (
     Bitmap,
     Circle,
-    Mark,
     Outline,
     Segment,
-    Size,
     checked_points,
     rectangle,
 )
 from delineate.data.formats.annotations.parsed import read_json_file
+from delineate.data.formats.annotations.shapes import Shape, ShapesOf
 
 KIND = "labelme"
 EMBEDDED = "image"
@@ -38,34 +34,12 @@ NO_AREA = ("point", "points", "line", "linestrip")
 """Kinds of shapes that mark no area."""
 
 
-@dataclass(frozen=True)
-class Shape:
-    """An object as the file has it. `segment`: None for one that marks no area."""
-
-    name: str
-    kind: str
-    segment: Segment | None
-
-
-@dataclass(frozen=True)
-class LabelmeFile:
-    """What a file says of its image."""
-
-    path: Path
-    image: str
-    """The path of the image as it was when it was labeled, relative to the file; '' where the file does not tell."""
-    size: Size | None
-    shapes: Sequence[Shape]
-    embedded: bool = False
-    """Whether the file holds the image, too."""
-
-
 def looks_like_labelme(content: Any) -> bool:
     """Whether a JSON's content is that of a labelme file."""
     return isinstance(content, Mapping) and isinstance(content.get("shapes"), list)
 
 
-def parse_labelme(path: Path) -> LabelmeFile:
+def parse_labelme(path: Path) -> ShapesOf:
     """Read a file. Raises `DataError` naming it, and the shape that is wrong."""
     content = read_json_file(path)
     if not looks_like_labelme(content):
@@ -79,11 +53,12 @@ def parse_labelme(path: Path) -> LabelmeFile:
         except (ValueError, TypeError, KeyError, OverflowError, binascii.Error, cv2.error) as error:
             raise DataError(f"{path}: shape {number} has {error}; mend or remove it") from error
     image = content.get("imagePath")
-    return LabelmeFile(
+    return ShapesOf(
         path,
+        KIND,
         image if isinstance(image, str) else "",
-        (height, width) if known else None,
         shapes,
+        (height, width) if known else None,
         embedded=bool(content.get("imageData")),
     )
 
@@ -96,29 +71,6 @@ def embedded_image(path: Path) -> bytes:
         return base64.b64decode(data or "", validate=True) or _nothing(path)
     except (ValueError, TypeError, binascii.Error) as error:
         raise DataError(f"{path} holds an image (imageData) that cannot be decoded; put the image beside it") from error
-
-
-def labelme_drawing(address: AnnotationAddress) -> Drawing:
-    """The marks of a file, by the values of the address.
-
-    Raises `DataError` as `parse_labelme`, and for a name that the address does not know.
-    """
-    return drawn(parse_labelme(address.file), dict(address.values), address.size)
-
-
-def drawn(file: LabelmeFile, values: Mapping[str, int], size: Size | None = None) -> Drawing:
-    """The marks of a file. `size`: of the image, where the file does not tell. Raises `DataError` as `labelme_drawing`."""
-    size = file.size or size
-    if size is None:
-        raise DataError(f"{file.path} does not tell the size of its image (imageHeight, imageWidth); add it")
-    marks = []
-    for shape in file.shapes:
-        if shape.segment is None:
-            continue
-        if shape.name not in values:
-            raise DataError(f"{file.path} has the class '{shape.name}', which is new; start from the folder anew")
-        marks.append(Mark(values[shape.name], (shape.segment,), shape.name))
-    return Drawing(size, marks)
 
 
 def _nothing(path: Path) -> bytes:

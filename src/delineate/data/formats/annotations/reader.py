@@ -13,16 +13,20 @@ from numpy.typing import NDArray
 from delineate.common.errors import DataError
 from delineate.data.core.input_spec import Pixels
 from delineate.data.core.mask_values import RawMask
-from delineate.data.formats.annotations import coco, labelme, yolo
+from delineate.data.formats.annotations import coco, cvat, label_studio, labelme, via, yolo
 from delineate.data.formats.annotations.address import NOTHING, AnnotationAddress
 from delineate.data.formats.annotations.drawing import Drawing
 from delineate.data.formats.annotations.outlines import painted
+from delineate.data.formats.annotations.shapes import shapes_drawing
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS, GRAY, ImageHandle, Kind, Reader
 from delineate.data.formats.pictures import PictureHandle
 
 _DRAWINGS: Mapping[str, Callable[[AnnotationAddress], Drawing]] = {
     coco.KIND: coco.coco_drawing,
-    labelme.KIND: labelme.labelme_drawing,
+    labelme.KIND: lambda address: shapes_drawing(address, [labelme.parse_labelme(address.file)]),
+    via.KIND: lambda address: shapes_drawing(address, via.read_via(address.file)),
+    cvat.KIND: lambda address: shapes_drawing(address, cvat.read_cvat(address.file)),
+    label_studio.KIND: lambda address: shapes_drawing(address, label_studio.read_label_studio(address.file)),
     yolo.KIND: yolo.yolo_drawing,
     NOTHING: lambda address: Drawing(address.size or (0, 0), ()),
 }

@@ -104,8 +104,7 @@ def find_coco(root: Path, files: Sequence[CocoFile], images: Sequence[File], unm
 
 
 def _address(one: _Listed, root: Path, shift: int) -> AnnotationAddress:
-    """An id that is no number may end as an image's name; so a shift, which is a number, follows it."""
-    words = (one.picture.id, str(shift)) if shift or not one.picture.id.isdecimal() else (one.picture.id,)
+    words = (one.picture.id, str(shift)) if shift else (one.picture.id,)
     return AnnotationAddress(one.file.path.relative_to(root), KIND, words)
 
 

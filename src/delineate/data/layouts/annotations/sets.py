@@ -1,4 +1,4 @@
-"""Which kind of outlines a folder holds, if any: COCO's, labelme's or YOLO's."""
+"""Which kind of outlines a folder holds, if any: COCO's, shapes with names (labelme, CVAT, …), or YOLO's."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from delineate.data.layouts.annotations.coco_sets import coco_files, find_coco
 from delineate.data.layouts.annotations.found import AnnotatedSet, Unmarked
-from delineate.data.layouts.annotations.labelme_sets import find_labelme, is_labelme
+from delineate.data.layouts.annotations.shape_sets import files_of_shapes, find_shapes
 from delineate.data.layouts.annotations.yolo_sets import find_yolo, label_files
 from delineate.data.layouts.tree import File, Tree
 
@@ -18,9 +18,11 @@ def named_files(tree: Tree, masks: str | None) -> list[Path]:
     for part in (masks or "").split(","):
         name = part.strip().replace("\\", "/").strip("/")
         inside = [path for path in tree.others if _is_called(path.relative_to(tree.root).as_posix(), name)]
-        outside = [Path(name)] if not inside and name.lower().endswith(".json") and Path(name).is_file() else []
+        outside = (
+            [Path(name)] if not inside and name.lower().endswith((".json", ".xml")) and Path(name).is_file() else []
+        )
         found += inside or outside
-    return [path for path in found if path.suffix.lower() in (".json", ".txt")]
+    return [path for path in found if path.suffix.lower() in (".json", ".txt", ".xml")]
 
 
 def find_annotated(
@@ -32,13 +34,11 @@ def find_annotated(
     Raises `DataError` for files that cannot be understood.
     """
     others = named or tree.others
-    jsons = [path for path in others if path.suffix.lower() == ".json"]
-    labelme = [path for path in jsons if is_labelme(path)]
-    if labelme:
-        return find_labelme(tree.root, labelme, images, unmarked)
-    coco = coco_files(jsons)
+    coco = coco_files([path for path in others if path.suffix.lower() == ".json"])
     if coco and images:
         return find_coco(tree.root, coco, images, unmarked)
+    if shapes := files_of_shapes(others):
+        return find_shapes(tree.root, shapes, images, unmarked)
     texts = label_files(tree, others, images)
     return find_yolo(tree, texts, images, unmarked) if texts else None
 
