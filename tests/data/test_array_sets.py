@@ -20,6 +20,7 @@ from delineate.data.formats.registry import read_image
 from delineate.data.layouts.array_sets import find_arrays
 from delineate.data.layouts.discover import discover, recognize
 from delineate.data.loading.open import open_data
+from delineate.inference.inputs import of_cases
 
 Arrays = dict[str, np.ndarray]
 
@@ -54,6 +55,9 @@ def test_medsegbench_is_read_by_its_own_splits(tmp_path: Path, given_as: str) ->
     assert [case.id for case in manifest.split("test")] == ["kvasir_16_test_0000", "kvasir_16_test_0001"]
     assert {case.group for case in manifest.cases} == {None}
     assert set(census.channels) == {"RGB"}
+    assert [one.name for one in of_cases(manifest, manifest.split("val")).images] == [
+        case.id for case in manifest.split("val")
+    ]
     for split in ("train", "val", "test"):
         for at, case in enumerate(manifest.split(split)):  # type: ignore[arg-type]
             assert np.array_equal(case_image(manifest, case), arrays[f"{split}_images"][at])

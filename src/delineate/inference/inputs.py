@@ -16,10 +16,12 @@ from delineate.data.core.findings import some
 from delineate.data.core.manifest import Case, Manifest, Split
 from delineate.data.core.words import Role, normal, printable
 from delineate.data.formats.archives import Address
+from delineate.data.formats.containers import is_archive
 from delineate.data.formats.registry import and_faults, file_stem, reads_image, reads_volume
 from delineate.data.layouts.roles import assign
 from delineate.data.layouts.source import DataSource
 from delineate.data.layouts.tree import File, image_files, lost_links, volume_files, walk
+from delineate.data.layouts.unpacked import unpacked
 from delineate.data.splits.drawn import run_manifest, with_drawn_splits
 from delineate.inference.hints import where_images_are
 
@@ -79,8 +81,8 @@ def find_split(data: Sequence[DataSource], split: SplitChoice, model: Path | Non
 
 def of_cases(manifest: Manifest, cases: Sequence[Case]) -> Inputs:
     """The images of some cases, their files as they are. Outputs are named as `find_inputs` does, or by the cases where images lie
-    in several files."""
-    if manifest.channels:
+    in several files, or in packed ones."""
+    if manifest.channels or any(Address.parse(case.images[0]) for case in cases):
         return Inputs([_input(manifest, case) for case in cases])
     return find_inputs(manifest.path(case.images[0]) for case in cases)
 
@@ -156,6 +158,10 @@ def _expand(given: str, notes: list[str]) -> list[Path]:
     path = Path(given)
     if path.is_dir():
         return _of_folder(path, notes)
+    if is_archive(path) and path.is_file():
+        folder = unpacked(path)
+        notes.append(f"{path.name} was unpacked into {folder}")
+        return _of_folder(folder, notes)
     if path.suffix.lower() in (".csv", ".json") and path.is_file():
         raise DataError(f"{given} lists a data set; say which part of it to predict, such as --split all")
     if path.exists() or Address.parse(path) is not None:

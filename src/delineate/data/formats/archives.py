@@ -57,7 +57,7 @@ class Address:
     @property
     def name(self) -> str:
         """What the picture is called: the file's name, and of a volume the slice's number: `case0001_slice_017`."""
-        stem = packed_stem(self.file)
+        stem = packed_stem(self.file) or self.file.stem
         return stem if self.slice is None else f"{stem}_slice_{self.slice:03d}"
 
     @classmethod

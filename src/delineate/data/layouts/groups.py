@@ -87,10 +87,14 @@ def with_groups(cases: Sequence[Case]) -> tuple[list[Case], str, list[Finding]]:
 
 
 def _path(case: Case) -> str:
-    """Of the image, or the case's name where there is none; of a picture in an archive, its folder and name."""
+    """Of the image, or the case's name where there is none; of a picture in an archive, its folder and name, or the case's where it is
+    one of many in an array."""
     file = (*case.images, case.id)[0]
     address = Address.parse(Path(file))
-    return file if address is None else (address.file.parent / address.name).as_posix()
+    if address is None:
+        return file
+    alone = address.slice is None or case.group is not None
+    return (address.file.parent / (address.name if alone else case.id)).as_posix()
 
 
 def _plain(path: str) -> str:
