@@ -197,13 +197,6 @@ def test_stacks_and_volumes_are_named_as_such(tmp_path: Path) -> None:
     assert not is_volume(save(tmp_path / "b.tif", pages[0]))
 
 
-def test_floating_point_pixels_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "a.tif"
-    Image.fromarray(RGB[..., 0].astype(np.float32)).save(path)
-    with pytest.raises(DataError, match=r"a\.tif has float32 pixels"):
-        read_image(path)
-
-
 def test_a_tiff_that_pillow_refuses(tmp_path: Path) -> None:
     """Three samples declared as gray, as some endoscopy sets have them."""
     stream = io.BytesIO()

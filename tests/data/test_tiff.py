@@ -270,19 +270,43 @@ def test_labels_of_signed_numbers_are_read() -> None:
     mask[0, 0] = -1
     with pytest.raises(DataError, match="labels are 0…65535"):
         decode_mask(written(mask), PATH)
-    with pytest.raises(DataError, match="int16"):
-        decode_image(written(mask), PATH)
+    assert np.array_equal(decode_image(written(mask), PATH), mask), "an image has the file's own values"
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint32, np.int32, np.float16, np.float32, np.float64])
-def test_other_numbers_are_refused(dtype: Any) -> None:
-    """Nothing tells what is black and what is white; a mask of such numbers holds objects, or no labels at all."""
-    labels = numbers(8, (6, 7), 4).astype(dtype)
+def test_other_numbers_are_own_values_and_labels_where_whole(dtype: Any) -> None:
+    array = numbers(8, (6, 7), 4).astype(dtype)
     for order in "<>":
-        content = written(labels, byteorder=order)
-        for decode in (decode_image, decode_mask):
-            with pytest.raises(DataError, match=rf"x\.tif has {np.dtype(dtype)} pixels; only 8- and 16-bit"):
-                decode(content, PATH)
+        content = written(array, byteorder=order)
+        image = decode_image(content, PATH)
+        assert image.dtype == np.float32
+        assert np.array_equal(image, array)
+        mask = decode_mask(content, PATH)
+        assert mask.dtype == np.uint8
+        assert np.array_equal(mask, array)
+
+
+@pytest.mark.parametrize(
+    ("value", "words", "image_words"),
+    [
+        (0.5, "pixels with fractions, such as 0.5", ""),
+        (-1.0, "labels are 0…65535", ""),
+        (70000.0, "labels are 0…65535", ""),
+        (np.nan, "not numbers", "pixels that are not numbers"),
+        (np.inf, "not numbers", "pixels that are not numbers"),
+        (1e300, "labels are 0…65535", "pixels that are not numbers"),
+    ],
+)
+def test_numbers_that_are_no_labels(value: float, words: str, image_words: str) -> None:
+    array = np.zeros((6, 7))
+    array[2, 3] = value
+    with pytest.raises(DataError, match=words):
+        decode_mask(written(array), PATH)
+    if image_words:
+        with pytest.raises(DataError, match=image_words):
+            decode_image(written(array), PATH)
+    else:
+        assert decode_image(written(array), PATH)[2, 3] == np.float32(value)
 
 
 PREDICTOR = 317

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from delineate.common.errors import RecipeError
-from delineate.data.cases.census import Census
+from delineate.data.cases.census import OWN_VALUES, Census
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.intensity import USUAL_CLIP
 from delineate.engine.recipe import Channels, Recipe
@@ -23,6 +23,11 @@ def settle_input(recipe: Recipe, census: Census) -> tuple[Recipe, InputSpec]:
     intensity = wanted.intensity
     if intensity == "auto":
         intensity = "percentile" if bits > 8 else "range"
+    if intensity == "range" and bits == OWN_VALUES:
+        raise RecipeError(
+            "input.intensity=range has no meaning for pictures of floats or signed numbers, whose type does not tell what is "
+            "white; use percentile, zscore, or window with its level and width"
+        )
     clip = USUAL_CLIP if intensity == "zscore" and wanted.zscore_clip is None else wanted.zscore_clip
     spec = InputSpec(
         channels=channels,

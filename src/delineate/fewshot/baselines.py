@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.data.core.input_spec import Pixels
+from delineate.data.core.intensity import from_low, percentiles
 from delineate.data.core.manifest import IGNORE
 from delineate.fewshot.support import Support
 
@@ -65,7 +66,9 @@ BASELINES: dict[str, Callable[[Support], Conditioned]] = {
 
 
 def _unit(image: Pixels) -> NDArray[np.float32]:
-    """H×W or H×W×C → float32 H×W×3 in [0, 1]; gray is repeated, alpha dropped."""
+    """H×W or H×W×C → float32 H×W×3 in [0, 1]; gray is repeated, alpha dropped. Own values by the image's percentiles."""
     whole = image[..., None] if image.ndim == 2 else image
     color = whole[..., :3] if whole.shape[2] >= 3 else np.repeat(whole[..., :1], 3, axis=2)
+    if color.dtype.kind == "f":
+        return from_low(color, percentiles(color))
     return np.divide(color, np.float32(np.iinfo(image.dtype).max), dtype=np.float32)

@@ -16,6 +16,8 @@ from delineate.data.formats.from_pillow import pillow_pixels
 from delineate.data.formats.registry import read_image
 from delineate.data.formats.several import open_several
 
+_KINDS = {8: "8-bit", 16: "16-bit", 32: "float"}
+
 
 def as_pixels(image: Any, rule: Rule = "range", channels: str | tuple[str, ...] = "") -> Pixels:
     """An array, a Pillow image or a path → uint8 or uint16 H×W, H×W×3 or H×W×4; where the intensity `rule` is another than `range`,
@@ -69,19 +71,17 @@ def _stacked(images: Mapping[str, Any], rule: Rule, channels: str | tuple[str, .
 
 def remark(pixels: Pixels, spec: InputSpec) -> str | None:
     """What the user should know when an image is not of the kind that the model was trained on; None if it is."""
-    bits = 8 * pixels.dtype.itemsize
+    bits = 32 if pixels.dtype.kind != "u" else 8 * pixels.dtype.itemsize
+    kind, trained = _KINDS[bits], _KINDS[spec.source_bits]
+    # Slices of volumes come as floats whatever their files hold.
+    other = bits != spec.source_bits and (bits != 32 or spec.axis is None)
     if not isinstance(spec.channels, str):
-        if pixels.dtype.kind != "u" or bits == spec.source_bits:
-            return None
-        return f"{bits}-bit channels given to a model trained on {spec.source_bits}-bit ones; {_scale(bits, spec)}"
+        return f"{kind} channels given to a model trained on {trained} ones; {_scale(bits, spec)}" if other else None
     gray = pixels.ndim == 2 or pixels.shape[2] == 1
     wanted = "gray" if spec.channels == "gray" else "RGB"
     given = "gray" if gray else "RGB"
-    if pixels.dtype.kind == "u" and bits != spec.source_bits:
-        return (
-            f"{bits}-bit {given} image given to a model trained on {spec.source_bits}-bit {wanted} images; "
-            f"{_scale(bits, spec)}"
-        )
+    if other:
+        return f"{kind} {given} image given to a model trained on {trained} {wanted} images; {_scale(bits, spec)}"
     if wanted == "gray" and not gray:
         return "RGB image given to a model trained on gray images; it is turned to gray"
     return None

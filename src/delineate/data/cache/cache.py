@@ -38,7 +38,7 @@ class Cache:
 
     samples: tuple[Sample, ...]
     images: Array
-    """N×H×W×C, uint8 or uint16; where sizes differ (fit `patch`): N of H×W×C."""
+    """N×H×W×C, uint8, uint16 or float32; where sizes differ (fit `patch`): N of H×W×C."""
     masks: Array
     """N×H×W class indices uint8, 255 = ignore; where sizes differ: N of H×W."""
     contents: tuple[Contents, ...] = ()
@@ -130,7 +130,7 @@ def _columns(samples: Sequence[Sample], spec: InputSpec, classes: int, *, volume
 
 def _type(spec: InputSpec, volumes: bool) -> np.dtype[Any]:
     """As `SamplePixels.image` has the pixels."""
-    if volumes and spec.own_values:
+    if (volumes and spec.own_values) or spec.source_bits == 32:
         return np.dtype(np.float32)
     return np.dtype(np.uint16 if spec.source_bits == 16 else np.uint8)
 

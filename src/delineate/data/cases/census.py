@@ -14,7 +14,7 @@ from delineate.common.errors import DataError
 from delineate.data.cases import volume_facts
 from delineate.data.cases.facts import Facts, Read, Watch, fullest, read_picture
 from delineate.data.cases.volumes import is_volume
-from delineate.data.core.findings import Finding, raise_errors
+from delineate.data.core.findings import Finding, raise_errors, some
 from delineate.data.core.label_reading import Reading, read_by_evidence, read_by_table
 from delineate.data.core.manifest import IGNORE, Case, ClassTable, LabelRule, Manifest
 from delineate.data.core.mask_values import MaskValues
@@ -23,6 +23,8 @@ from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 
 Progress = Callable[[int, int], None]
 """Called with (files done, files in all)."""
+OWN_VALUES: Literal[32] = 32
+"""Bits of pictures whose type does not tell what is white: floats and signed numbers."""
 _VOLUME_WORKERS = 2
 """Volumes that are decoded at a time: each takes much memory."""
 
@@ -52,9 +54,17 @@ class Census:
         return Counter(fact.bits for fact in self.facts.values())
 
     @property
-    def bits(self) -> Literal[8, 16]:
-        """The bit depth that holds every image: what `InputSpec.source_bits` should be."""
+    def bits(self) -> Literal[8, 16, 32]:
+        """The bit depth that holds every image: what `InputSpec.source_bits` should be. 32: pictures with values of their own."""
+        if OWN_VALUES in self.depths and self.axis is None:
+            return OWN_VALUES
         return 16 if 16 in self.depths else 8
+
+    @property
+    def span(self) -> tuple[float, float] | None:
+        """The least and the most of pictures with values of their own; None where there are none."""
+        spans = [fact.span for fact in self.facts.values() if fact.span is not None]
+        return (min(low for low, _ in spans), max(high for _, high in spans)) if spans else None
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -175,10 +185,20 @@ def examine(
         reading = _reading(manifest, masks, findings)
         rule, classes = (reading.rule, reading.classes) if reading else (rule, ClassTable())
         labeled = reading is not None
+    _check_kinds(facts, findings)
     facts = {name: replace(fact, values=_sum(masks[name], rule)) for name, fact in facts.items()}
     census = Census(facts, axis=axis).read_by(rule)
     described = manifest.model_copy(update={"cases": tuple(cases), "labels": rule, "classes": classes})
     return Examination(described, census, findings, labeled)
+
+
+def _check_kinds(facts: Mapping[str, Facts], findings: list[Finding]) -> None:
+    """An error for pictures with values of their own among others: nothing tells how they compare."""
+    own = [name for name, fact in facts.items() if fact.bits == OWN_VALUES and not fact.planes]
+    others = [name for name in facts if name not in set(own)]
+    if own and others:
+        text = f"pictures of floats or signed numbers ({some(own, 3)}) and other images ({some(others, 3)}) are mixed"
+        findings.append(Finding("error", text, "save all of them alike: nothing tells how their values compare"))
 
 
 def _reading(manifest: Manifest, masks: Mapping[str, Sequence[MaskValues]], findings: list[Finding]) -> Reading | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from delineate.common.errors import DataError
 from delineate.data.core.input_spec import Pixels
+from delineate.data.core.intensity import shown
 from delineate.data.core.known import picture_digest
 from delineate.data.core.manifest import Case, LabelRule, Manifest
 from delineate.data.core.mask_values import MaskValues, mask_values
@@ -28,6 +29,7 @@ class Facts:
     channels: str
     """'gray', 'RGB' or 'RGBA'; of channels in files of their own their names: 'T1 + FLAIR'."""
     bits: int
+    """8, 16, or 32 of pictures with values of their own (floats, signed numbers)."""
     values: dict[int, int]
     """Raw mask value → pixels, over all masks of the case."""
     pixels: str
@@ -40,6 +42,8 @@ class Facts:
     """Names of the channels that are files of their own."""
     planes: tuple[Mapping[int, int], ...] = ()
     """Of a volume: `values` of each of its slices. Pictures have none."""
+    span: tuple[float, float] | None = None
+    """Of pictures with values of their own: the least and the most."""
 
     def class_pixels(self, rule: LabelRule) -> dict[int, int]:
         """Class index → pixels, as the rule reads the raw values; several masks of one image are counted each."""
@@ -78,7 +82,7 @@ def read_picture(manifest: Manifest, case: Case, max_pixels: int, watch: Watch |
             raise DataError(_differing(str(path), mask.pixels.shape[:2], str(files[0].path), image.shape[:2]))
         masks.append(mask_values(mask, relative))
     if watch is not None:
-        watch(case.id, files[0].read())
+        watch(case.id, shown(files[0].read()))
     facts = replace(_facts(image, manifest.channels), turns=tuple(turns))
     seen = None if facts.constant else facts.pixels
     return Read(case.model_copy(update={"hashes": hashes, "pixels": seen}), facts, masks)
@@ -112,4 +116,5 @@ def _facts(image: Pixels, named: tuple[str, ...]) -> Facts:
     digest = picture_digest(image)
     constant = bool((image[0] == image[0, 0]).all() and (image == image[0, 0]).all())  # a row first: it mostly tells
     bits = image.dtype.itemsize * 8
-    return Facts(image.shape[0], image.shape[1], channels, bits, {}, digest, constant, named=named)
+    span = (float(image.min()), float(image.max())) if image.dtype.kind == "f" else None
+    return Facts(image.shape[0], image.shape[1], channels, bits, {}, digest, constant, named=named, span=span)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from delineate.common.errors import DataError
 from delineate.data.core import labels
 from delineate.data.core.input_spec import InputSpec, Pixels
+from delineate.data.core.intensity import shown
 from delineate.data.core.manifest import Case, Manifest
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS, ImageHandle
 from delineate.data.formats.registry import open_image
@@ -44,11 +45,12 @@ def case_image(manifest: Manifest, case: Case, *, max_pixels: int = DEFAULT_MAX_
 
 
 def case_view(manifest: Manifest, case: Case, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Pixels:
-    """What people are shown of a case, H×W or H×W×3/4: its image, or the first of its channels where these are files.
+    """What people are shown of a case, H×W or H×W×3/4: its image (`intensity.shown`), or the first of its channels where these are
+    files.
 
     Raises `DataError` as `case_image`.
     """
-    return open_file(manifest, case, case.images[0], max_pixels=max_pixels).read()
+    return shown(open_file(manifest, case, case.images[0], max_pixels=max_pixels).read())
 
 
 def case_mask(manifest: Manifest, case: Case, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NDArray[np.uint8] | None:

@@ -53,8 +53,9 @@ class InputSpec(BaseModel):
     window_width: Scale | None = None
     zscore_clip: Scale | None = None
     """With `zscore`; None: 3. Recipes state it once they are settled."""
-    source_bits: Literal[8, 16] = 8
-    """Bit depth of the training images, so that prediction can say when it is given another kind."""
+    source_bits: Literal[8, 16, 32] = 8
+    """Bit depth of the training images, so that prediction can say when it is given another kind. 32: pictures of floats or signed
+    numbers, with the values of their files."""
     padding_counts: bool = False
     """Whether percentiles count the letterbox's padding: models of the first release have learned so. False for all new ones."""
     axis: Literal[0, 1, 2] | None = None

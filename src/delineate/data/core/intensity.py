@@ -116,6 +116,14 @@ def restored(pixels: Pixels) -> NDArray[np.float32]:
     return np.divide(pixels, np.float32(np.iinfo(pixels.dtype).max), dtype=np.float32)
 
 
+def shown(pixels: Pixels) -> Pixels:
+    """What people are shown of pixels: own values as bytes, of which 0 and 255 are their 0.5th and 99.5th percentile; others as
+    they are."""
+    if pixels.dtype.kind != "f":
+        return pixels
+    return stored(from_low(pixels, percentiles(pixels)), np.dtype(np.uint8))
+
+
 def check_rule(rule: str, window_level: float | None, window_width: float | None, zscore_clip: float | None) -> None:
     """`ValueError` where a rule lacks what it needs, or a number is stated that belongs to another rule. `rule`: or "auto"."""
     numbers = {"window_level": window_level, "window_width": window_width, "zscore_clip": zscore_clip}

@@ -185,6 +185,16 @@ def _label_oddities(report: CheckReport, manifest: Manifest, census: Census) -> 
     return findings
 
 
+def _own_values(low: float, high: float) -> tuple[str, str]:
+    """How pictures of floats are read, and how to state a range."""
+    level, width = (low + high) / 2, (high - low) or 1
+    window = f"--set input.intensity=window --set input.window_level={level:g} --set input.window_width={width:g}"
+    text = (
+        f"the pictures hold values of their own, from {low:g} to {high:g}, and nothing says which are black and white"
+    )
+    return text, f"training takes each picture's percentiles; a range for all is stated so: {window}"
+
+
 def _image_oddities(report: CheckReport, census: Census) -> list[Finding]:
     findings = []
     if report.constant:
@@ -196,7 +206,9 @@ def _image_oddities(report: CheckReport, census: Census) -> list[Finding]:
         number = count(len(report.dark), "picture is", "pictures are")
         text = f"{number} much darker than the others: {some(report.dark)}"
         findings.append(Finding("warning", text, "look whether anything can be seen"))
-    if len(census.depths) > 1:
+    if census.span is not None:
+        findings.append(Finding("note", *_own_values(*census.span)))
+    elif len(census.depths) > 1:
         text = f"8-bit ({census.depths[8]}) and 16-bit ({census.depths[16]}) images are mixed; all are read as 16-bit"
         findings.append(Finding("warning", text, "check that their gray values mean the same"))
     if "gray" in census.channels and len(census.channels) > 1:

@@ -166,7 +166,10 @@ def _write_image(manifest: Manifest, case: Case, out: Path, max_pixels: int) -> 
     if not packed and not turned:
         shutil.copyfile(manifest.path(source), out / image)
         return _moved(source, image)
-    write_image(out / image, case_image(manifest, case, max_pixels=max_pixels))
+    pixels = case_image(manifest, case, max_pixels=max_pixels)
+    if pixels.dtype.kind == "f":
+        raise DataError(f"--fix: {source} is turned by its EXIF orientation, and PNG holds no floats; save it upright")
+    write_image(out / image, pixels)
     why = (
         "turned as its EXIF orientation says" if turned else "a picture of its own, with the pixels that training sees"
     )

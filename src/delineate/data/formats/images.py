@@ -90,10 +90,11 @@ def read_content(path: Path, max_pixels: int | None = None) -> bytes:
 
 
 def decode_image(content: bytes, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Pixels:
-    """Decode the bytes of an image file → H×W (gray) or H×W×3/4 (RGB order), uint8 or uint16, EXIF orientation applied.
+    """Decode the bytes of an image file → H×W (gray) or H×W×3/4 (RGB order), EXIF orientation applied.
 
+    uint8 or uint16; what has other numbers, whose type does not tell what is white, is float32 with the file's own values.
     `path` is for messages. Palettes become RGB; the alpha of a gray image is dropped. Raises `DataError` naming the file when it is
-    empty, truncated, not an image, a stack of pages, of another type than 8 or 16 bits, or larger than `max_pixels`.
+    empty, truncated, not an image, a stack of pages, has pixels that are not finite, or is larger than `max_pixels`.
     """
     return pixels_in(content, checked_header(content, path, max_pixels), path)
 
@@ -133,8 +134,7 @@ def labels_in(content: bytes, header: Header, path: Path) -> RawMask:
             tiff.read_values(content, header.directory) if header.directory else raster.values(content, header)
         )
         if palette is None:
-            # Masks of 32 bits and floats are maps of objects or of probabilities far more often than labels: they are refused.
-            values = whole(values, path) if values.dtype == np.int16 else typed(values, path)
+            values = whole(values, path) if values.dtype not in (np.uint8, np.uint16) else typed(values, path)
         values = turned(values, header.orientation)
         if palette is not None:
             return RawMask(values, palette)
@@ -189,11 +189,17 @@ def single_channel(mask: NDArray[Any], tolerance: int = 0) -> NDArray[Any]:
 
 
 def typed(image: NDArray[Any], path: Path) -> Pixels:
-    """The array itself. Raises `DataError` where it is not H×W or H×W×3/4 of 8 or 16 bits."""
+    """The array itself where it is uint8 or uint16, other numbers as float32.
+
+    Raises `DataError` where it is not H×W or H×W×3/4, and for numbers that are not finite.
+    """
     if image.dtype not in (np.uint8, np.uint16):
-        raise DataError(
-            f"{path} has {image.dtype} pixels; only 8- and 16-bit unsigned integers are readable: convert it"
-        )
+        if image.dtype.kind not in "iuf":
+            raise DataError(f"{path} has {image.dtype} pixels; only whole numbers and floats are readable: convert it")
+        with np.errstate(over="ignore"):
+            image = image.astype(np.float32)
+        if not np.isfinite(image).all():
+            raise DataError(f"{path} has pixels that are not numbers (NaN or infinite); replace them")
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (3, 4)):
         raise DataError(f"{path} has {image.shape[2:]} channels; only gray, RGB and RGBA images are readable")
     return image

@@ -43,7 +43,9 @@ def _check_pixels(handle: ImageHandle) -> None:
     assert pixels.shape == wanted, f"read() gives {pixels.shape}, not {wanted} as shape and channels say"
     assert pixels.dtype == handle.dtype, f"read() gives {pixels.dtype}, dtype says {handle.dtype}"
     if not handle.is_volume:
-        assert pixels.dtype in (np.uint8, np.uint16), f"pictures have 8 or 16 bits, not {pixels.dtype}"
+        assert pixels.dtype in (np.uint8, np.uint16, np.float32), (
+            f"pictures have 8 or 16 bits or own values as float32, not {pixels.dtype}"
+        )
         assert len(handle.channels) in (1, 3, 4), (
             f"pictures are gray, RGB or RGBA, not of {len(handle.channels)} channels"
         )

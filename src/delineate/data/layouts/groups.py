@@ -87,8 +87,8 @@ def with_groups(cases: Sequence[Case]) -> tuple[list[Case], str, list[Finding]]:
 
 
 def _path(case: Case) -> str:
-    """Of the image, or the case's name where there is none; of a picture in an archive, its folder and name, or the case's where it is
-    one of many in an array."""
+    """Of the image, or the case's name where there is none; of a picture in an archive, its folder and name, or the case's name
+    where it is one of many in an array."""
     file = (*case.images, case.id)[0]
     address = Address.parse(Path(file))
     if address is None:

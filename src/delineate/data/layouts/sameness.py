@@ -90,6 +90,8 @@ def _could_be_mask(path: Path) -> bool:
     values, counts = np.unique(gray, axis=None if image.ndim == 2 else 0, return_counts=True)
     if len(values) <= _FLAT_VALUES:
         return True
+    if image.dtype.kind == "f":
+        return False
     top = float(np.iinfo(image.dtype).max)
     levels = values if image.ndim == 2 else values.mean(axis=1)
     return bool(counts[(levels < _RIM * top) | (levels > (1 - _RIM) * top)].sum() >= _SOLID * counts.sum())
