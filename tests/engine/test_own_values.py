@@ -57,7 +57,7 @@ def test_a_stated_range_is_what_bytes_are(tmp_path: Path, kind: str, fit: Any) -
     floats, own = open_data(made(tmp_path / kind, kind))
     assert (census.bits, own.bits, own.span) == (8, 32, pytest.approx((20 / 255, 179 / 255)))
     stated = InputSpec(
-        channels="grey",
+        channels="gray",
         size=(SIZE, SIZE),
         fit=fit,
         intensity="window",
@@ -66,7 +66,7 @@ def test_a_stated_range_is_what_bytes_are(tmp_path: Path, kind: str, fit: Any) -
         source_bits=32,
     )
     found = units(floats, stated, tmp_path)
-    wanted = units(plain, InputSpec(channels="grey", size=(SIZE, SIZE), fit=fit), tmp_path)
+    wanted = units(plain, InputSpec(channels="gray", size=(SIZE, SIZE), fit=fit), tmp_path)
     assert np.abs(found - wanted).max() < 1e-6
 
 
@@ -82,7 +82,7 @@ def test_from_floats_to_masks(settings: list[str], request_for: Maker, recorder:
     assert len(done.files) == 12
     assert {file.remark for file in done.files} == {None}
     bytes_given = predict_files(model, [made(tmp_path / "png", "png") / "images" / "p0.png"], tmp_path / "other")
-    assert "8-bit grey image given to a model trained on float grey images" in str(bytes_given.files[0].remark)
+    assert "8-bit gray image given to a model trained on float gray images" in str(bytes_given.files[0].remark)
 
 
 def test_the_whole_range_of_floats_is_refused_before_training(
@@ -102,7 +102,7 @@ def test_a_model_of_bytes_refuses_floats_or_says_what_it_does(
     done = predict_files(load(request_for("run").out, device="cpu"), [floats], tmp_path / "out")
     assert "input.intensity=range has no meaning for float32 pixels" in str(done.files[0].error)
     spec = InputSpec(intensity="percentile")
-    assert "float grey image given to a model trained on 8-bit" in str(remark(np.zeros((4, 4), np.float32), spec))
+    assert "float gray image given to a model trained on 8-bit" in str(remark(np.zeros((4, 4), np.float32), spec))
 
 
 def test_floats_among_bytes_are_refused(tmp_path: Path) -> None:
