@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,18 @@ def discs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         image = np.clip(90 + 70 * (mask > 0) + rng.normal(0, 20, mask.shape), 0, 255).astype(np.uint8)
         cv2.imwrite(str(folder / "images" / f"case{index:02d}.png"), image)
         cv2.imwrite(str(folder / "masks" / f"case{index:02d}.png"), mask)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def partly(discs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The discs, 8 of them without masks."""
+    folder = tmp_path_factory.mktemp("partly") / "discs"
+    shutil.copytree(discs, folder)
+    (folder / "unlabeled").mkdir()
+    for index in range(8):
+        shutil.move(folder / "images" / f"case{index:02d}.png", folder / "unlabeled")
+        (folder / "masks" / f"case{index:02d}.png").unlink()
     return folder
 
 

@@ -117,8 +117,8 @@ Start = Callable[..., "subprocess.Popen[str]"]
 def start(site: Path, discs: Path, tmp_path: Path) -> Start:
     """Start `delineate train` in one process or two."""
 
-    def begin(method: str, out: Path, *words: str, devices: int = 2) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "delineate", "train", str(discs), "--method", method, "--preset", "tiny"]
+    def begin(method: str, out: Path, *words: str, devices: int = 2, data: Path = discs) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "delineate", "train", str(data), "--method", method, "--preset", "tiny"]
         command += ["--out", str(out), "--device", "cpu", "--set", f"engine.devices={devices}", *words]
         command += ["--cache-dir", str(tmp_path / "cache")]
         path = os.pathsep.join(filter(None, (str(site), os.environ.get("PYTHONPATH"))))
@@ -141,20 +141,24 @@ def summary(run: Path) -> dict[str, Any]:
 STRATEGIES = {
     "supervised": [],
     "shape-critic": ["strategy.weight=0.5"],
-    "mean-teacher": ["strategy.weight=5", "strategy.ramp=0", "strategy.view=none"],
+    "mean-teacher": ["strategy.weight=5", "strategy.ramp=0", "strategy.view=none", "data.labeled_share=0.25"],
 }
 """Settings under which nothing is drawn at random: what a process draws depends on its rank."""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("method", "strategy"), [("judged", "supervised"), *(("plain", name) for name in STRATEGIES)])
-def test_two_processes_equal_one(method: str, strategy: str, start: Start, tmp_path: Path) -> None:
-    """`judged`, and the strategy of the how-to: each step has two optimizers, whose parameters take turns in being trained."""
+def test_two_processes_equal_one(
+    method: str, strategy: str, start: Start, discs: Path, partly: Path, tmp_path: Path
+) -> None:
+    """`judged`, and the strategy of the how-to: each step has two optimizers, whose parameters take turns in being trained. The
+    mean teacher's batches have one image with a mask: the other process has none."""
+    data = partly if strategy == "mean-teacher" else discs
     words = [word for setting in STRATEGIES[strategy] for word in ("--set", setting)]
     weights = []
     for devices in (1, 2):
         out = tmp_path / f"run{devices}"
-        process = start(method, out, "--strategy", strategy, *words, devices=devices)
+        process = start(method, out, "--strategy", strategy, *words, devices=devices, data=data)
         told, said = process.communicate(timeout=300)
         assert process.returncode == 0, said
         assert told.count("report:") == 1, "one process tells the result"

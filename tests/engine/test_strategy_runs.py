@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -22,18 +21,6 @@ from delineate.methods import registry
 
 Maker = Callable[..., TrainRequest]
 TEACHER = ["strategy.weight=5", "strategy.ramp=0.5", "engine.save_minutes=0.00001"]
-
-
-@pytest.fixture(scope="module")
-def partly(discs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The discs, 8 of them without masks."""
-    folder = tmp_path_factory.mktemp("partly") / "discs"
-    shutil.copytree(discs, folder)
-    (folder / "unlabeled").mkdir()
-    for index in range(8):
-        shutil.move(folder / "images" / f"case{index:02d}.png", folder / "unlabeled")
-        (folder / "masks" / f"case{index:02d}.png").unlink()
-    return folder
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -63,6 +65,25 @@ def test_which_images_are_compared(on: str, images: int, monkeypatch: pytest.Mon
         assert "consistency" not in strategy(batch(labeled="all"))
 
 
+@pytest.mark.parametrize("on", ["all", "unlabeled"])
+@pytest.mark.parametrize("cuts", [(0, 1, 2, 4), (0, 3, 4)])
+def test_parts_of_a_batch_add_up_to_it(on: str, cuts: tuple[int, ...]) -> None:
+    """Also where a part (the second image, of the first cuts) has no masks, or has nothing but masks."""
+    strategy, made = teacher(on=on, view="none", weight=5, ramp=0), batch()
+    ctx = place(strategy, strategy.updates(strategy.stage)[0])
+    whole = strategy(made)
+    assert whole.keys() >= {"consistency"}
+    strategy.ctx = replace(ctx, labeled_share=0.5)
+    found = dict.fromkeys(whole, 0.0)
+    for first, last in pairwise(cuts):
+        inside = (torch.arange(4) >= first) & (torch.arange(4) < last)
+        part = part_of(made, inside)
+        assert part is not None
+        for name, term in strategy(part).items():
+            found[name] += float(term.detach()) * (last - first) / 4
+    assert found == pytest.approx({name: float(term.detach()) for name, term in whole.items()}, rel=1e-5)
+
+
 def test_maps_of_a_turned_image_come_back() -> None:
     """A network that looks at single pixels says the same of a turned image, once its map is turned back."""
     held = method()
@@ -89,7 +110,7 @@ def test_the_teacher_follows_and_is_validated() -> None:
     assert torch.equal(strategy.average.seen, strategy.method.seen)  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("options", [{"ema": 0}, {"weight": -1}, {"on": "unlabeled"}, {"ramp": 2}])
+@pytest.mark.parametrize("options", [{"ema": 0}, {"weight": -1}, {"on": "unlabelled"}, {"ramp": 2}])
 def test_options_out_of_range(options: dict[str, Any]) -> None:
     with pytest.raises(registry.RecipeError, match=f"strategy 'mean-teacher': {next(iter(options))}"):
         registry.checked_options("mean-teacher", options)

@@ -10,6 +10,7 @@ import copy
 import math
 import time
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -169,10 +170,11 @@ class StageRun:
         synchronization: it ruins the weights, which the next loss, validation or state shows before anything is kept.
         """
         run = self.run
+        parts = min(self.settings.accumulate, len(batch["sample_id"]))
+        ctx = replace(ctx, labeled_share=self._labeled_share(batch, parts))
         self.strategy.update, self.strategy.ctx = update, ctx
         optimizer = self.updates.optimizer(update)
         optimizer.zero_grad(set_to_none=True)
-        parts = min(self.settings.accumulate, len(batch["sample_id"]))
         loss_sum = 0.0
         try:
             for index, part in enumerate(divide(batch, parts)):
@@ -194,6 +196,14 @@ class StageRun:
         except torch.OutOfMemoryError as error:
             raise out_of_memory(run.fabric.device, self.settings.batch_size, run.spec.size) from error
         return loss_sum
+
+    def _labeled_share(self, batch: Batch, parts: int) -> float | None:
+        """Of the samples of all parts and processes; None where there is one part, or only samples with masks. It costs a
+        synchronization, and with several processes a small reduction."""
+        fabric = self.run.fabric
+        if not self.updates.unlabeled or parts * fabric.world_size == 1:
+            return None
+        return float(fabric.all_reduce(batch["labeled"].float().mean(), reduce_op="mean"))  # type: ignore[arg-type]
 
     def _clip(self, optimizer: torch.optim.Optimizer, most: float, ctx: Context) -> None:
         """Clip by the norm. With float16 an infinite norm is no fault: the scaler has noted it, skips the step and scales down.

@@ -27,12 +27,13 @@ class Updates:
         self._train_only(name for names in self._moved.values() for name in names)
         self._optimizers = {update.name: make_optimizer(strategy, update, settings) for update in self._all}
         self._wrapped: dict[str, Any] = {}
+        self.unlabeled = strategy.method.info.uses_unlabeled or strategy.info.uses_unlabeled
+        """Whether a batch may have samples without masks."""
 
     def wrap(self, fabric: Fabric) -> Any:
         """The strategy as this run's device, precision and processes want it; from here on its optimizers are, too."""
-        unlabeled = self._strategy.method.info.uses_unlabeled or self._strategy.info.uses_unlabeled
         # A parameter that no loss of a step reaches would be waited for: that of another update, or of images without masks.
-        allow_unused(fabric, len(self._all) > 1 or unlabeled)
+        allow_unused(fabric, len(self._all) > 1 or self.unlabeled)
         module, *optimizers = fabric.setup(self._strategy, *self._optimizers.values())
         self._wrapped = dict(zip(self._optimizers, optimizers, strict=True))
         return module

@@ -43,6 +43,21 @@ class Context:
     generator: torch.Generator
     """On the batch's device, seeded by (seed, stage, step, rank): all randomness of an objective comes from it, so that a
     resumed run draws the same numbers."""
+    labeled_share: float | None = None
+    """Of the whole batch, where an objective sees one part of it at a time (several processes, gradient accumulation): the share
+    of samples with masks. None: what it sees is the whole batch, or all of the data has masks."""
+
+    def weight_of_part(self, labeled: Tensor, *, with_masks: bool = True) -> float:
+        """What a mean over the samples with masks (`labeled`, bool B), or over those without, counts for, so that the parts' means
+        add up to the whole batch's. A part counts by its samples anyway; this is by how much more of them are of that kind.
+
+        Costs a synchronization, where there are parts.
+        """
+        if self.labeled_share is None:
+            return 1.0
+        whole = self.labeled_share if with_masks else 1 - self.labeled_share
+        part = (labeled if with_masks else ~labeled).float().mean()
+        return float(part) / whole if whole else 1.0
 
     @property
     def progress(self) -> float:

@@ -149,9 +149,12 @@ class Strategy(nn.Module):
         Those without masks are left out, unless the method learns from them: they would dilute its means. Where no sample has a
         mask, the batch is passed on as it is, and the terms are 0: so every process has a gradient to exchange.
         """
+        weight, ctx = 1.0, self.ctx
         if self.info.uses_unlabeled and not learns_from_unlabeled(self.method):
-            batch = part_of(batch, batch["labeled"]) or batch
-        return dict(getattr(self.method, self.update.objective)(batch, self.ctx))
+            weight = ctx.weight_of_part(batch["labeled"])
+            batch, ctx = part_of(batch, batch["labeled"]) or batch, replace(ctx, labeled_share=None)
+        terms = getattr(self.method, self.update.objective)(batch, ctx)
+        return {name: weight * term for name, term in terms.items()}
 
     def after_step(self, ctx: Context) -> None:
         """What changes with time, once per step after all updates. A subclass calls it of its base: the average is moved here."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from delineate.methods.mfel.reconstruction import corrupted
 from delineate.methods.testing.examples import as_batch, backward, context, example_batch
 from delineate.nn.segmentation_loss import LossOptions
 from delineate.nn.ssim import ssim
+from delineate.strategies import registry as strategies
 
 
 def small(**options: Any) -> MFEL:
@@ -51,6 +53,36 @@ def test_segmentation_terms_are_means_over_the_labeled() -> None:
         assert all(torch.equal(found[key], wanted[key]) for key in wanted)
     (gradient,) = torch.autograd.grad(sum(found.values()), logits)  # type: ignore[arg-type]
     assert not gradient[1].any()
+
+
+def test_parts_of_a_batch_add_up_to_it() -> None:
+    method, batch = small().eval(), example_batch(3)
+    batch["mask"][1:] = 255
+    whole = as_batch(batch["image"], batch["mask"])
+    assert whole["labeled"].tolist() == [True, False, False]
+    found = dict.fromkeys(wanted := method.objective(whole, context()), 0.0)
+    for samples in (slice(0, 2), slice(2, 3)):
+        part = as_batch(batch["image"][samples], batch["mask"][samples])
+        for name, term in method.objective(part, replace(context(), labeled_share=1 / 3)).items():
+            found[name] += float(term.detach()) * len(part["image"]) / 3
+    assert found == pytest.approx({name: float(term.detach()) for name, term in wanted.items()}, rel=1e-4)
+
+
+def test_a_mean_teacher_and_the_reconstruction_learn_from_the_same_images() -> None:
+    options = strategies.checked_options("mean-teacher", {"weight": 5, "ramp": 0, "on": "unlabeled"})
+    strategy = strategies.build("mean-teacher", method := small(), options).train()
+    strategy.begin(method.stages()[0], options)
+    strategy.update, strategy.ctx = strategy.updates(strategy.stage)[0], context()
+    batch = example_batch(3)
+    batch["mask"][1:] = 255
+    terms = strategy(as_batch(batch["image"], batch["mask"]))
+    assert terms.keys() > {"reconstruction", "consistency"}
+    assert all(float(term.detach()) > 0 for term in terms.values())
+    torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
+    grown = {name.split(".")[0] for name, p in method.named_parameters() if p.grad is not None and p.grad.abs().any()}
+    assert {"decoder", "reconstruction_decoder"} <= grown
+    assert strategy.average is not None
+    assert all(p.grad is None for p in strategy.average.parameters())
 
 
 def test_reconstruction_is_compared_with_the_clean_image() -> None:

@@ -148,7 +148,8 @@ class MFEL(DenseMethod):
         rebuilt = reconstruction_terms(self.reconstructed(features, image), image, loss)
         weights = self._weights(found, rebuilt, labeled)
         factor = strength((ctx.step + 1) / max(1, ctx.total_steps), loss)
-        return {key: weights[0] * term for key, term in found.items()} | {
+        share = ctx.weight_of_part(labeled)
+        return {key: share * weights[0] * term for key, term in found.items()} | {
             key: factor * weights[1] * term for key, term in rebuilt.items()
         }
 

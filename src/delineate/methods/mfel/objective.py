@@ -12,10 +12,7 @@ from delineate.nn.ssim import ssim
 
 
 def segmentation_terms(logits: Tensor, mask: Tensor, labeled: Tensor, options: LossOptions) -> dict[str, Tensor]:
-    """Weighted terms of B×K×H×W against B×H×W, as means over the labeled samples (bool B); 0 where there is none.
-
-    With a batch divided over processes this weighs the samples of a part with few masks more than those of one with many.
-    """
+    """Weighted terms of B×K×H×W against B×H×W, as means over the labeled samples (bool B); 0 where there is none."""
     if bool(labeled.any()) and not bool(labeled.all()):
         logits, mask = logits[labeled], mask[labeled]
     return segmentation_loss(logits, mask, options)

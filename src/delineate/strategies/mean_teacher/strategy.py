@@ -73,7 +73,8 @@ class MeanTeacher(Strategy):
             return terms
         compared = batch if self.options.on == "all" else part_of(batch, ~batch["labeled"])
         if compared is not None:
-            terms["consistency"] = self.weight() * self.consistency(compared["image"])
+            part = 1.0 if self.options.on == "all" else self.ctx.weight_of_part(batch["labeled"], with_masks=False)
+            terms["consistency"] = part * self.weight() * self.consistency(compared["image"])
         return terms
 
     def weight(self) -> float:
