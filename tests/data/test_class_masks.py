@@ -77,6 +77,33 @@ def test_names_may_end_with_the_class_and_lie_beside_the_images(tmp_path: Path, 
     assert np.bincount(mask_of(manifest, "c").ravel()).tolist()[1:] == [36, 36]
 
 
+def test_masks_of_the_same_names_in_a_folder_of_each_case_are_no_objects(tmp_path: Path, write: Write) -> None:
+    for number, name in enumerate(NAMES):
+        case = tmp_path / f"case_{name}"
+        write(case / "image.png", np.random.default_rng(number).integers(0, 255, (12, 16), np.uint8))
+        write(case / "masks" / "wall.png", square(0, 0))
+        write(case / "masks" / "cavity.png", square(6, 8))
+    with pytest.raises(
+        DataError, match=r"of each case: cavity\.png, wall\.png; --masks cavity=cavity\.png,wall=wall\.png"
+    ):
+        open_data(tmp_path)
+    both = opened(tmp_path, "wall=wall.png,cavity=cavity.png")
+    assert np.bincount(mask_of(both, "case_c").ravel()).tolist()[1:] == [36, 36]
+    assert opened(tmp_path, "cavity.png,wall.png").classes.names == ("background", "foreground")
+
+
+def test_folders_that_are_called_by_their_classes_are_asked_about(tmp_path: Path, write: Write) -> None:
+    for number, name in enumerate(NAMES):
+        write(tmp_path / "images" / f"{name}.png", np.random.default_rng(number).integers(0, 255, (12, 16), np.uint8))
+        write(tmp_path / "masks_wall" / f"{name}.png", square(0, 0))
+        write(tmp_path / "masks_cavity" / f"{name}.png", square(6, 8))
+    with pytest.raises(
+        DataError, match=r"if they are classes, --masks cavity=masks_cavity,wall=masks_wall; else say which"
+    ):
+        open_data(tmp_path)
+    assert opened(tmp_path, "cavity=masks_cavity,wall=masks_wall").classes.names == ("background", "cavity", "wall")
+
+
 def test_a_class_that_an_image_has_no_mask_of_is_not_in_it_and_overlaps_are_told(root: Path, write: Write) -> None:
     (root / "masks" / "wall" / "a.png").unlink()
     write(root / "masks" / "cavity" / "b.png", square(3, 3))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from annotated_sets import CORNER, HEIGHT, SQUARE, WIDTH, coco_object, write_coco, write_images
 from delineate.common.errors import DataError
@@ -133,6 +134,13 @@ def test_images_are_found_by_the_end_of_the_path_that_is_written(root: Path, wri
     assert len(opened(root).cases) == 6
 
 
+def test_numbers_may_be_written_as_text(root: Path) -> None:
+    path = write_coco(root / "annotations.json", NAMES)
+    text = path.read_text().replace('"category_id": 1', '"category_id": "1"')
+    path.write_text(text.replace('"id": 1, "name"', '"id": "1", "name"'))
+    assert opened(root).labels.values == {0: 0, 1: 1}
+
+
 def test_a_category_0_is_not_taken_for_the_background_and_an_idle_supercategory_is_no_class(root: Path) -> None:
     categories = [
         {"id": 0, "name": "cell", "supercategory": "none"},
@@ -241,6 +249,42 @@ def test_masks_names_the_file_that_holds(root: Path) -> None:
         opened(root, masks="info.json")
 
 
+def test_outlines_are_of_the_picture_as_its_orientation_shows_it(tmp_path: Path) -> None:
+    names = [name.replace("png", "jpg") for name in NAMES]
+    for number, name in enumerate(names):
+        pixels = np.random.default_rng(number).integers(
+            0, 255, (WIDTH, HEIGHT), np.uint8
+        )  # stored as it lies on its side
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        (tmp_path / "images").mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / "images" / name, exif=exif)
+    path = write_coco(tmp_path / "annotations.json", names)
+    assert mask_of(opened(tmp_path), "a")[5:15, 4:14].all()
+    path.write_text(
+        path.read_text().replace(f'"height": {HEIGHT}, "width": {WIDTH}', f'"height": {WIDTH}, "width": {HEIGHT}')
+    )
+    with pytest.raises(DataError, match=r"turned by its EXIF orientation, .* or remove the orientation from the image"):
+        opened(tmp_path)
+
+
+def test_a_file_of_outlines_is_no_manifest_but_belongs_to_a_folder(root: Path) -> None:
+    path = write_coco(root / "annotations.json", NAMES)
+    with pytest.raises(
+        DataError, match=r"holds outlines and is no manifest; give the folder .* --masks annotations\.json"
+    ):
+        opened(path)
+
+
+def test_tables_of_labels_that_tools_write_change_no_names_that_the_file_itself_has(root: Path) -> None:
+    write_coco(root / "annotations.json", NAMES)
+    (root / "_classes.csv").write_text("Pixel Value, Class\n0, background\n1, wall\n")
+    assert opened(root).classes.names == ("background", "polyp")
+    (root / "labels.yaml").write_text("labels: {background: 0, adenoma: 1}")
+    assert opened(root).classes.names == ("background", "adenoma")
+    assert opened(root, labels="1=lesion").classes.names == ("background", "lesion")
+
+
 def test_a_file_is_parsed_once_however_many_masks_are_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parsed = []
     monkeypatch.setattr(coco.read_coco, "_parse", lambda path: parsed.append(path) or coco.parse_coco(path))
@@ -291,6 +335,10 @@ WRONG: dict[str, tuple[Any, str]] = {
     "same file": (of_image(file_name="b.png"), r"1 image is listed twice in annotations\.json, such as b\.png"),
     "negative category": (
         lambda content: content["categories"][0].update(id=-1),
+        r"a category is .*; each has a name and an id",
+    ),
+    "numbers as text": (
+        lambda content: content["categories"][0].update(id="one"),
         r"a category is .*; each has a name and an id",
     ),
     "no category": (lambda content: content.update(categories=[]), r"has the category 1, which is not listed"),

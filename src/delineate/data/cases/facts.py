@@ -104,11 +104,13 @@ def check_same_file(manifest: Manifest, case: Case, relative: str, digest: str) 
 
 
 def _differing(mask_path: str, mask: tuple[int, ...], image_path: str, image: tuple[int, ...]) -> str:
-    turned = " (the image may be turned by its EXIF orientation, which the mask lacks)" if mask == image[::-1] else ""
-    return (
-        f"{mask_path} is {mask[1]}×{mask[0]} pixels but its image {image_path} is {image[1]}×{image[0]}{turned}; "
-        "export the mask at the image's size"
-    )
+    text = f"{mask_path} is {mask[1]}×{mask[0]} pixels but its image {image_path} is {image[1]}×{image[0]}"
+    if mask == image[::-1]:
+        return (
+            f"{text} (the image may be turned by its EXIF orientation, which the mask lacks); export the mask at the image's "
+            "size, or remove the orientation from the image where the mask was drawn on it as it is stored"
+        )
+    return f"{text}; export the mask at the image's size"
 
 
 def _facts(image: Pixels, named: tuple[str, ...]) -> Facts:

@@ -50,9 +50,10 @@ _SPLITS = ("train", "Train", "training")
 Entries = list[tuple[str, Any]]
 
 
-def find_labels(folder: Path) -> LabelTable | None:
+def find_labels(folder: Path, *, of_tools: bool = True) -> LabelTable | None:
     """The table that lies beside the data, in a folder or above its masks; None where there is none.
 
+    `of_tools`: whether files of challenges and tools count; not where the masks themselves bring names.
     Raises `DataError` for a `labels.yaml` that cannot be understood; a `dataset.json` or a tool's file without usable
     labels is passed over.
     """
@@ -61,9 +62,9 @@ def find_labels(folder: Path) -> LabelTable | None:
         for name in FILE_NAMES:
             if (place / name).is_file():
                 return read_labels_file(place / name)
-        if (place / CHALLENGE).is_file():
+        if of_tools and (place / CHALLENGE).is_file():
             return _challenge(place / CHALLENGE)
-    for place in (folder, *above, *(folder / name for name in _SPLITS)):
+    for place in (folder, *above, *(folder / name for name in _SPLITS)) if of_tools else ():
         for name, read in _OF_TOOLS.items():
             if (place / name).is_file():
                 return _of_tool(place / name, read)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from delineate.common.errors import DataError
-from delineate.data.core.words import FORMATS, Role, image_stem
+from delineate.data.core.words import FORMATS, Role, folder_word, image_stem
 from delineate.data.layouts.pairing import Pairs, Split, pair
 from delineate.data.layouts.roles import CHOSEN, Item
 
@@ -126,10 +126,12 @@ def _undecided(rivals: Sequence[Item], flag: str, what: str, root: Path) -> Data
     if len(names) == 1:
         names = sorted({item.path.parent.relative_to(root).as_posix() for item in rivals})
     both = "both" if len(names) == 2 else "all"
-    return DataError(
-        f"{' and '.join(sorted(names))} {both} hold {what} of the same names in {root}; "
-        f"say which are meant, such as {flag} {quoted(names[0])}"
-    )
+    text = f"{' and '.join(sorted(names))} {both} hold {what} of the same names in {root}; "
+    words = [folder_word(name) for name in names]
+    if flag == "--masks" and all(word.role is Role.MASK and word.rest for word in words):
+        classes = ",".join(f"{'_'.join(word.rest)}={name}" for word, name in zip(words, names, strict=True))
+        text += f"if they are classes, {flag} {quoted(classes)}; else "
+    return DataError(f"{text}say which are meant, such as {flag} {quoted(names[0])}")
 
 
 def quoted(name: str) -> str:

@@ -116,8 +116,8 @@ def recognize(
         return _complete(tree, _packed(found, tree.root), [])
     selection = select(tree, images, masks)
     match = _pairs(tree, tree.images, selection)
-    if match is None and not masks:
-        match = _annotated(tree, images, unmarked)
+    if (match is None or not match.cases) and not masks:
+        match = _annotated(tree, images, unmarked) or match
     if match is None and not selection.given:
         packed = find_packed(tree.root)
         if packed is not None:

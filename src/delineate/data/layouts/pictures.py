@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,8 +13,9 @@ from delineate.data.core.manifest import Case
 from delineate.data.core.manifest import Split as SplitName
 from delineate.data.core.naming import unique_names
 from delineate.data.core.words import split_in_stem, tokens_of
+from delineate.data.formats.registry import reads_volume
 from delineate.data.layouts.channels import Channels, find_channels
-from delineate.data.layouts.choice import Kinds, choose, folder_of
+from delineate.data.layouts.choice import Kinds, choose, folder_of, quoted
 from delineate.data.layouts.faults import faults, without_masks
 from delineate.data.layouts.pairing import Split, case_name, merged, pair
 from delineate.data.layouts.roles import CHOSEN, Item, split_levels, split_of
@@ -85,8 +86,13 @@ def _sorted_out(pairs: list[tuple[Item, list[Item]]]) -> tuple[list[tuple[Item, 
         if len(masks) > 1:
             reasons[CHOSEN if all(mask.source == CHOSEN for mask in masks) else merged(masks)].append(image)
     findings = []
+    if classes := _called_alike(pairs):
+        named = ",".join(f"{Path(name).stem}={name}" for name in classes)
+        text = f"masks of the same names lie in a folder of each case: {some(classes)}"
+        mend = f"--masks {quoted(named)} makes them classes, --masks {quoted(','.join(classes))} merges them into one"
+        findings.append(Finding("error", text, mend))
     for why, images in reasons.items():
-        if why:
+        if why and not classes:
             words = {CHOSEN: "all of them were named", "parts": "the left and the right part"}.get(why, why)
             names = some([image.stem for image in images], 3)
             text = (
@@ -94,6 +100,25 @@ def _sorted_out(pairs: list[tuple[Item, list[Item]]]) -> tuple[list[tuple[Item, 
             )
             findings.append(Finding("note", text))
     return [(image, masks) for image, masks in pairs if len(masks) == 1 or _together(masks)], findings
+
+
+def _called_alike(pairs: Sequence[tuple[Item, list[Item]]]) -> list[str]:
+    """The names of masks, where each case has several in a folder of its own and they are called alike: they may be classes.
+
+    Objects are called by numbers, or by names that occur once. Of volumes nothing is asked, since theirs are merged only.
+    """
+    open_ones = [masks for _, masks in pairs if not all(mask.source == CHOSEN for mask in masks)]
+    several = [masks for masks in open_ones if merged(masks) == "a mask for each object"]
+    held = Counter(mask.path.name for masks in several for mask in masks)
+    if len(several) < 2 or any(reads_volume(Path(name)) or not _is_word(name) for name in held):
+        return []
+    return sorted(held) if min(held.values()) > 1 and 2 * len(held) <= held.total() else []
+
+
+def _is_word(name: str) -> bool:
+    """Whether a name has letters and no number, as names of classes have."""
+    stem = Path(name).stem
+    return any(letter.isalpha() for letter in stem) and not any(letter.isdigit() for letter in stem)
 
 
 def _together(masks: Sequence[Item]) -> bool:

@@ -99,7 +99,8 @@ class DataSource:
             table = parse_labels(self.labels)
         else:
             read = any(case.hashes for case in manifest.cases)
-            found = None if read else find_labels(Path(manifest.root))
+            known = manifest.classes.labels is not None
+            found = None if read else find_labels(Path(manifest.root), of_tools=not known)
             if found is None:
                 return manifest
             table = found
@@ -118,7 +119,12 @@ class DataSource:
         return manifest.model_copy(update={"cases": cases, "grouping": words, "leaks": None})
 
     def check(self) -> None:
-        """Raise `DataError` for options that mean nothing with what `path` is."""
+        """Raise `DataError` for options that mean nothing with what `path` is, and for a file of outlines without its folder."""
+        if self.is_manifest and _is_of_outlines(self.path):
+            raise DataError(
+                f"{self.path} holds outlines and is no manifest; give the folder that holds it and the images, with --masks "
+                f"{self.path.name}"
+            )
         if self.is_manifest or self.is_table:
             said = {"--images": self.images, "--masks": self.masks, "--unmarked": self.unmarked}
             given = [name for name, value in said.items() if value]
@@ -136,3 +142,9 @@ def as_source(data: Path | str | DataSource, announce: Callable[[str], None] = l
     if source.archive is None and is_archive(source.path) and source.path.is_file():
         return replace(source, path=unpacked(source.path, announce), archive=source.path)
     return source
+
+
+def _is_of_outlines(path: Path) -> bool:
+    """Whether a JSON file is one of a labeling tool: a look at its bytes."""
+    content = path.read_bytes()
+    return b'"cases"' not in content and any(word in content for word in (b'"annotations"', b'"shapes"', b'"regions"'))

@@ -160,7 +160,10 @@ def _other(tree: Tree) -> str:
     found = f"found {some(seen)}" if seen else "it is empty"
     flags = ""
     if tree.images:
-        flags = " Other names: give --images FOLDER --masks FOLDER, or a CSV file with the columns image and mask"
+        flags = (
+            " Other names: give --images FOLDER --masks FOLDER (or name=FOLDER,name=FOLDER for classes), or a CSV file with the "
+            "columns image and mask"
+        )
     return (
         f"no pairs of images and masks in {root}: {found}. Expected images/ and masks/ with equal names, "
         f"train/images and train/masks, X_segmentation / X_mask files beside X, or .npz and HDF5 files that hold both.{flags}"

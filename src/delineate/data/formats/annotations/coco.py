@@ -150,10 +150,15 @@ class _WrongError(Exception):
 
 
 def _category(one: Any) -> Category:
-    number, name = (one.get("id"), one.get("name")) if isinstance(one, Mapping) else (None, None)
+    number, name = (_number(one.get("id")), one.get("name")) if isinstance(one, Mapping) else (None, None)
     if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < LARGEST or not name:
         raise _WrongError(f"a category is {one}; each has a name and an id from 0 to {LARGEST - 1}")
     return Category(number, str(name), str(one.get("supercategory") or ""))
+
+
+def _number(given: Any) -> Any:
+    """A number that some tools write as text."""
+    return int(given) if isinstance(given, str) and given.isdecimal() else given
 
 
 def _pictures(images: Sequence[Any]) -> dict[str, Picture]:
@@ -191,7 +196,7 @@ def _add(found: _Found, one: Any, categories: set[int], pictures: Mapping[str, P
         raise _WrongError(
             f"the annotation {name} is of the image {one.get('image_id')}, which is not listed; add or remove it"
         )
-    if one.get("category_id") not in categories:
+    if _number(one.get("category_id")) not in categories:
         raise _WrongError(
             f"the annotation {name} has the category {one.get('category_id')}, which is not listed; add or remove it"
         )
@@ -205,7 +210,7 @@ def _add(found: _Found, one: Any, categories: set[int], pictures: Mapping[str, P
     area = [each for each in segments if not isinstance(each, Outline) or len(each.points) > 2]
     found.flat += len(segments) - len(area)
     place = found.crowds if one.get("iscrowd") else found.marks
-    place.setdefault(picture.id, []).append(Mark(int(one["category_id"]), tuple(area), name))
+    place.setdefault(picture.id, []).append(Mark(_number(one["category_id"]), tuple(area), name))
 
 
 def _segments(given: Any, size: Size) -> list[Segment] | None:

@@ -17,8 +17,10 @@ class Pictures:
 
     def __init__(self, files: Sequence[File]) -> None:
         self._by_name: dict[str, list[File]] = defaultdict(list)
+        self._by_folded: dict[str, list[File]] = defaultdict(list)
         for file in files:
             self._by_name[normal(file.path.name)].append(file)
+            self._by_folded[normal(file.path.name).casefold()].append(file)
 
     def called(self, written: str, near: Path, split: SplitName | None = None) -> list[File]:
         """The images that a written path can mean: none, one, or several that cannot be told apart.
@@ -27,7 +29,7 @@ class Pictures:
         folder of the same split.
         """
         parts = tuple(part for part in normal(written).replace("\\", "/").split("/") if part not in ("", ".", ".."))
-        files = self._by_name.get(parts[-1], []) if parts else []
+        files = self._by_name.get(parts[-1]) or self._by_folded.get(parts[-1].casefold(), []) if parts else []
         if not files:
             return self.called(unquote(written), near, split) if unquote(written) != written else []
         files = _best(files, [_agreeing(file.parts, parts[:-1]) for file in files])
