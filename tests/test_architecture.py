@@ -28,6 +28,8 @@ WITHOUT_TORCH = ("common", "data", "evaluation", "report")
 HEAVY = TORCH | {"numpy", "scipy", "cv2", "PIL", "pydantic", "yaml", "safetensors"}
 """What no verb may import before it has parsed its arguments."""
 LONGEST = 500
+LISTED = ("", "requests")
+"""Rooms whose modules all say in `__all__` what is public."""
 
 
 def imports(tree: ast.AST, module: str) -> Iterator[str]:
@@ -167,7 +169,59 @@ def long_files(package: Path) -> list[str]:
     return [f"{path}: {count} lines" for path, count in lengths.items() if count > LONGEST]
 
 
-RULES = (upward_imports, upward_in_data, circles, unknown_rooms, known_papers, torch_imports, heavy_verbs, long_files)
+def unlisted_names(package: Path) -> list[str]:
+    """Public names that a module defines and that its `__all__` leaves out; names there that do not exist; an `__all__` that does not
+    stand right after the imports."""
+    offenses = []
+    for module, room, tree in sources(package):
+        if room not in LISTED:
+            continue
+        listed, is_first = _public_list(tree)
+        defined = set(_defined(tree.body))
+        missing = {name for name in defined if not name.startswith("_")} - listed
+        here = defined | {alias.asname or alias.name for node in _imports_at_top(tree) for alias in node.names}
+        offenses += [f"{module} defines {name}, which is not in its __all__" for name in sorted(missing)]
+        offenses += [f"{module} has {name} in its __all__ and does not define it" for name in sorted(listed - here)]
+        if not is_first:
+            offenses.append(f"{module} has its __all__ behind other statements than imports")
+    return offenses
+
+
+def _public_list(tree: ast.Module) -> tuple[set[str], bool]:
+    """The names in `__all__`, and whether nothing but the docstring, imports and names like `__version__` stand before it."""
+    only_imports = True
+    for node in tree.body:
+        names = list(_defined([node]))
+        if "__all__" in names:
+            return set(ast.literal_eval(node.value)), only_imports
+        is_docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        is_import = isinstance(node, ast.Import | ast.ImportFrom | ast.If | ast.Try) and not names
+        only_imports &= is_docstring or is_import or all(name.startswith("__") for name in names)
+    return set(), True
+
+
+def _defined(body: list[ast.stmt]) -> Iterator[str]:
+    """Names that statements give to functions, classes and values, in branches too."""
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            yield from (part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name))
+        elif isinstance(node, ast.If | ast.Try):
+            yield from _defined([*node.body, *node.orelse])
+
+
+def _imports_at_top(tree: ast.Module) -> Iterator[ast.Import | ast.ImportFrom]:
+    for node in tree.body:
+        inside = node.body if isinstance(node, ast.If | ast.Try) else [node]
+        yield from (one for one in inside if isinstance(one, ast.Import | ast.ImportFrom))
+
+
+RULES = (
+    *(upward_imports, upward_in_data, circles, unknown_rooms, known_papers, torch_imports, heavy_verbs, long_files),
+    unlisted_names,
+)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
@@ -201,6 +255,10 @@ PLANTED = [
     (heavy_verbs, "cli/predict.py", "import numpy as np"),
     (heavy_verbs, "cli/predict.py", "from delineate.inference.predictor import Predictor"),
     (long_files, "nn/everything.py", "x = 1\n" * 501),
+    (unlisted_names, "requests/train.py", "LEAST = 1\n"),
+    (unlisted_names, "requests/train.py", "__all__ = ['a']\n\ndef a(): ...\n\nif a():\n    b, _c = 1, 2\n"),
+    (unlisted_names, "requests/train.py", "from os import path\n__all__ = ['gone', 'path']\n"),
+    (unlisted_names, "requests/train.py", "_RANK = 1\n__all__ = ['a']\n\nclass a: ...\n"),
 ]
 
 

@@ -8,6 +8,8 @@ from delineate.requests.option import Option
 from delineate.requests.scores import BENCHMARK_METRICS, shown
 from delineate.requests.shared import CacheFolder, Spacing, Stack
 
+__all__ = ["BenchmarkOptions"]
+
 
 class BenchmarkOptions(TypedDict, total=False):
     """The fields of `BenchmarkRequest` but its data."""

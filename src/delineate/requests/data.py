@@ -5,6 +5,8 @@ from typing import Annotated, Literal, TypedDict
 from delineate.requests.option import Option
 from delineate.requests.shared import MaxPixels
 
+__all__ = ["PANEL", "DataOptions", "FolderOptions", "LabeledOptions", "ReadOptions"]
+
 # No `from __future__ import annotations` in requests: `Required` is not recognized in annotations that are text.
 
 PANEL = "Data"

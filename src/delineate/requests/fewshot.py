@@ -8,6 +8,8 @@ from delineate.requests.option import Option
 from delineate.requests.scores import FEWSHOT_METRICS, shown
 from delineate.requests.shared import Arithmetic, Axis, BatchSize, Compute, Fold, Overwrite, Split
 
+__all__ = ["EpisodesOptions", "FewshotEvaluateOptions"]
+
 
 class EpisodesOptions(TypedDict, total=False):
     """Of `fewshot episodes`: the fields of `Plan`, and how slices make volumes."""

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Required, get_args, get_origin, get_type_hint
 
 from delineate.common.names import did_you_mean, listed
 
+__all__ = ["Field", "Option", "completed", "fields_of", "recipe_sections"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Option:

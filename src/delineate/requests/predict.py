@@ -7,6 +7,8 @@ from typing import Annotated, Required, TypedDict
 from delineate.requests.option import Option
 from delineate.requests.shared import Arithmetic, BatchSize, Compute, MaxPixels, Part
 
+__all__ = ["FewshotPredictOptions", "MaskOptions", "PredictOptions"]
+
 
 class MaskOptions(TypedDict, total=False):
     """How masks are made and written, whatever makes them."""

@@ -7,6 +7,8 @@ from typing import Annotated, Required, TypedDict
 from delineate.requests.option import Option
 from delineate.requests.shared import Overwrite, Part, Spacing, Stack
 
+__all__ = ["BENCHMARK_METRICS", "FEWSHOT_METRICS", "METRICS", "CompareOptions", "EvaluateOptions", "shown"]
+
 # Written out, since help is shown without loading the library; a test compares it with the library's list.
 METRICS = "dice,iou,precision,recall,hd95_pooled,assd,nsd@2,boundary_iou"
 BENCHMARK_METRICS = "dice,iou,hd95_pooled,nsd@2"

@@ -6,6 +6,24 @@ from typing import Annotated, Literal
 
 from delineate.requests.option import Option
 
+__all__ = [
+    "Arithmetic",
+    "Axis",
+    "BatchSize",
+    "CacheFolder",
+    "Compute",
+    "Device",
+    "Fold",
+    "MaxPixels",
+    "Overwrite",
+    "Part",
+    "Precision",
+    "Settings",
+    "Spacing",
+    "Split",
+    "Stack",
+]
+
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["32", "bf16", "16"]
 Split = Literal["train", "val", "test"]

@@ -10,6 +10,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from delineate.requests.option import Field, completed, fields_of
 
+__all__ = ["Given", "Result", "takes"]
+
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
 

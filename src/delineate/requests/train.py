@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, Required, TypedDict
 from delineate.requests.option import Option
 from delineate.requests.shared import CacheFolder, Device, Fold, MaxPixels, Settings
 
+__all__ = ["EPISODES", "TrainOptions"]
+
 EPISODES = "Few-shot methods"
 
 
