@@ -170,7 +170,7 @@ def long_files(package: Path) -> list[str]:
 
 
 def unlisted_names(package: Path) -> list[str]:
-    """Public names that a module defines and that its `__all__` leaves out; names there that do not exist; an `__all__` that does not
+    """Public names that a module defines and its `__all__` leaves out; names there that do not exist; an `__all__` that does not
     stand right after the imports."""
     offenses = []
     for module, room, tree in sources(package):

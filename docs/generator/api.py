@@ -69,6 +69,22 @@ def api_pages() -> Iterator[Page]:
         )
 
 
+def public_names() -> dict[str, Any]:
+    """Each class and function on these pages, by its dotted name."""
+    named = {}
+    for group in _groups():
+        for thing in group.things:
+            inside = _inside(thing) if isinstance(thing, ModuleType) else [thing]
+            named |= {_name(one): one for one in inside}
+    return named
+
+
+def _inside(module: ModuleType) -> list[Any]:
+    """The public classes and functions that a module defines."""
+    public = [value for name, value in vars(module).items() if not name.startswith("_")]
+    return [value for value in public if getattr(value, "__module__", None) == module.__name__]
+
+
 def _groups() -> list[Group]:
     public = [getattr(delineate, name) for name in delineate.__all__]
     functions_first = sorted(public, key=inspect.isclass)
@@ -103,6 +119,13 @@ def _entry(thing: Any) -> str:
     """What tells mkdocstrings to put a thing here."""
     if isinstance(thing, ModuleType):
         return f"::: {thing.__name__}\n    options:\n      show_root_heading: false\n      show_root_toc_entry: false\n"
+    return f"::: {_name(thing)}\n"
+
+
+def _name(thing: Any) -> str:
     name = thing.__qualname__
-    public = f"delineate.{name}" if name in delineate.__all__ else f"{thing.__module__}.{name}"
-    return f"::: {public}\n"
+    return (
+        f"delineate.{name}"
+        if name in delineate.__all__ and getattr(delineate, name) is thing
+        else f"{thing.__module__}.{name}"
+    )
