@@ -99,6 +99,7 @@ NOT_DONE = {
     "delineate.inference.predictor.Predictor",
     "delineate.list_methods",
     "delineate.load",
+    "delineate.methods.contract.Context",
     "delineate.methods.contract.Decision",
     "delineate.methods.contract.ForeignModel",
     "delineate.methods.contract.Method",
