@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from delineate.methods.contract import Batch, Context, ForeignModel, MethodInfo, MethodOptions
+from delineate.methods.contract import Batch, Context, ImportedModel, MethodInfo, MethodOptions
 from delineate.methods.dense import DenseMethod
 
 
@@ -44,10 +44,10 @@ class Micro(DenseMethod):
         return copy.deepcopy(self).eval()
 
 
-def micro_checkpoint(state: Mapping[str, Tensor]) -> ForeignModel:
+def micro_checkpoint(state: Mapping[str, Tensor]) -> ImportedModel:
     method = Micro(MicroOptions(), classes=1, in_channels=3)
     method.load_state_dict({**method.state_dict(), **dict(state)})
-    return ForeignModel(method, channels="bgr", size=(32, 32), description="a micro checkpoint")
+    return ImportedModel(method, channels="bgr", size=(32, 32), description="a micro checkpoint")
 
 
 def brightness(classes: int = 1, in_channels: int = 3) -> Micro:

@@ -40,7 +40,7 @@ from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.normalize import Normalize
 from delineate.nn.segmentation_loss import LossOptions, segmentation_loss
 from delineate.strategies import contract as strategies
-from delineate.strategies.batches import part_of
+from delineate.strategies.batches import select_samples
 from delineate.strategies.testing import checks as strategy_checks
 from delineate.studies.leaderboard import Leaderboard
 from generator.page import Page
@@ -105,7 +105,7 @@ def _groups() -> list[Group]:
             "strategies",
             "Ways of training",
             "what a strategy of your own derives from.",
-            [strategies, part_of, strategy_checks],
+            [strategies, select_samples, strategy_checks],
         ),
         Group("metrics", "Metrics", "what a metric of your own is made of.", [metric, masks, check_metric]),
         Group("formats", "File formats", "what a format of your own derives from.", [formats, check_format]),

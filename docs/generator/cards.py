@@ -74,7 +74,7 @@ def _method_page(row: MethodRow) -> Page:
         ["Stages of training", ", ".join(f"`{stage}`" for stage in row.stages)],
         ["Parameters", ", ".join(f"{_parameters(row, preset)} (`{preset}`)" for preset in row.presets)],
     ]
-    first = f"```bash\n{TRAINED_BY[row.task]} my-data/ --method {row.name} --preset tiny --out runs/{row.name}\n```\n"
+    first = f"```bash\n{TRAINED_BY[row.kind]} my-data/ --method {row.name} --preset tiny --out runs/{row.name}\n```\n"
     presets = (folder / "recipe.yaml").read_text(encoding="utf-8")
     end = (
         f"## Presets\n\nWhat `--preset NAME` sets; all else keeps its default.\n\n```yaml\n{presets}```\n\n"
@@ -115,7 +115,7 @@ def _options(model: type[BaseModel], section: str) -> str:
 
 
 def _kind(row: MethodRow) -> str:
-    return "as a few annotated images show" if row.task == "episodic" else "an image by itself"
+    return "as a few annotated images show" if row.kind == "episodic" else "an image by itself"
 
 
 def _parameters(row: MethodRow, preset: str) -> str:

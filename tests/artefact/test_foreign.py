@@ -13,7 +13,7 @@ from delineate.artefact.foreign import import_checkpoint, read_state
 from delineate.artefact.format import load
 from delineate.common.errors import ArtefactError, RecipeError
 from delineate.methods import registry
-from delineate.methods.contract import ForeignModel
+from delineate.methods.contract import ImportedModel
 from micro_method import Micro, MicroOptions
 
 pytestmark = pytest.mark.usefixtures("micro")
@@ -57,9 +57,9 @@ def test_into_a_folder(tmp_path: Path):
 
 
 def test_a_part_of_a_model_is_marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def part(state: dict[str, torch.Tensor]) -> ForeignModel:
+    def part(state: dict[str, torch.Tensor]) -> ImportedModel:
         method = Micro(MicroOptions(), classes=3, in_channels=3)
-        return ForeignModel(method, "rgb", (16, 16), "an encoder", complete=False)
+        return ImportedModel(method, "rgb", (16, 16), "an encoder", complete=False)
 
     monkeypatch.setattr("micro_method.micro_checkpoint", part)
     torch.save(weights(), tmp_path / "theirs.pth")
@@ -71,7 +71,7 @@ def test_a_part_of_a_model_is_marked(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_the_methods_own_error_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def refuse(state: dict[str, torch.Tensor]) -> ForeignModel:
+    def refuse(state: dict[str, torch.Tensor]) -> ImportedModel:
         raise ArtefactError("parameter 'x' is missing")
 
     monkeypatch.setattr("micro_method.micro_checkpoint", refuse)

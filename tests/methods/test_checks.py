@@ -209,8 +209,8 @@ def test_a_sound_method_passes(monkeypatch: pytest.MonkeyPatch, kept: str) -> No
 
 
 def test_a_sound_method_that_shows_its_inside_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Open.has_inside()
-    assert not Sound.has_inside()
+    assert Open.has_encode_decode()
+    assert not Sound.has_encode_decode()
     CHECKS["inside"](register(monkeypatch, Open))
 
 

@@ -14,7 +14,7 @@ from delineate.methods import registry
 from delineate.methods.testing.examples import context, example_batch
 from delineate.nn import segmentation_loss as menu
 from delineate.nn.losses import boundary, cross_entropy, dice, focal, tversky
-from delineate.nn.segmentation_loss import LossOptions, segmentation_loss, terms_of
+from delineate.nn.segmentation_loss import LossOptions, loss_terms, segmentation_loss
 
 
 def example(classes: int = 4) -> tuple[Tensor, Tensor]:
@@ -40,7 +40,7 @@ def gradient(method) -> Tensor:
 def test_every_loss_has_its_weight(classes):
     logits, target = example(classes)
     plain = {"cross_entropy": cross_entropy, "dice": dice, "tversky": tversky, "focal": focal, "boundary": boundary}
-    assert plain.keys() == terms_of(LossOptions).keys()
+    assert plain.keys() == loss_terms(LossOptions).keys()
     for name, loss in plain.items():
         (found,) = segmentation_loss(logits, target, LossOptions(**{**dict.fromkeys(plain, 0), name: 2})).items()
         assert found[0] == name
@@ -66,7 +66,7 @@ def test_settings_of_the_boundary_loss_reach_it(options, loss):
     ("options", "message"),
     [
         (
-            dict.fromkeys(terms_of(LossOptions), 0),
+            dict.fromkeys(loss_terms(LossOptions), 0),
             "at least one of cross_entropy, .*focal and boundary must be above 0",
         ),
         ({"boundary": -1}, "boundary"),

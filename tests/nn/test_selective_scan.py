@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from delineate.nn.selective_scan import BACKENDS, chunks, selective_scan
-from delineate.nn.selective_scan.threads import run_apart
+from delineate.nn.selective_scan.threads import run_in_threads
 
 GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "selective_scan.npz")
 NAMES = ("u", "delta", "A", "B", "C", "D", "delta_bias")
@@ -242,7 +242,7 @@ def test_an_error_in_a_thread_is_heard() -> None:
     torch.set_num_threads(2)
     try:
         with pytest.raises(RuntimeError, match="unit 2"):
-            run_apart(work, range(4), 2)
+            run_in_threads(work, range(4), 2)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)

@@ -92,7 +92,7 @@ def test_open_residuals_sets_every_layer_scale_and_nothing_else() -> None:
     torch.manual_seed(0)
     taps = TwoLevelEncoder("convnext_zepto_rms")
     before = {name: value.clone() for name, value in taps.state_dict().items()}
-    taps.open_residuals(0.5)
+    taps.set_layer_scale(0.5)
     changed = {name for name, value in taps.state_dict().items() if not torch.equal(value, before[name])}
     assert len(changed) == 2 + 2 + 4 + 2
     assert all(name.endswith(".gamma") for name in changed)

@@ -14,7 +14,7 @@ from torch import nn
 from delineate.methods.contract import Batch, Context, Stage
 from delineate.strategies import registry
 from delineate.strategies.averaging import average, decay
-from delineate.strategies.batches import part_of
+from delineate.strategies.batches import select_samples
 from delineate.strategies.mean_teacher.strategy import MeanTeacher
 from delineate.strategies.testing.examples import TOTAL, Trainer, batch, build, method, place, train
 
@@ -77,7 +77,7 @@ def test_parts_of_a_batch_add_up_to_it(on: str, cuts: tuple[int, ...]) -> None:
     found = dict.fromkeys(whole, 0.0)
     for first, last in pairwise(cuts):
         inside = (torch.arange(4) >= first) & (torch.arange(4) < last)
-        part = part_of(made, inside)
+        part = select_samples(made, inside)
         assert part is not None
         for name, term in strategy(part).items():
             found[name] += float(term.detach()) * (last - first) / 4
@@ -118,9 +118,9 @@ def test_options_out_of_range(options: dict[str, Any]) -> None:
 
 def test_parts_of_a_batch() -> None:
     made: Batch = batch(4)
-    chosen = part_of(made, torch.tensor([False, True, True, False]))
+    chosen = select_samples(made, torch.tensor([False, True, True, False]))
     assert chosen is not None
     assert chosen["sample_id"] == made["sample_id"][1:3]
     assert torch.equal(chosen["image"], made["image"][1:3])
-    assert part_of(made, torch.ones(4, dtype=torch.bool)) is made
-    assert part_of(made, torch.zeros(4, dtype=torch.bool)) is None
+    assert select_samples(made, torch.ones(4, dtype=torch.bool)) is made
+    assert select_samples(made, torch.zeros(4, dtype=torch.bool)) is None

@@ -227,10 +227,10 @@ def test_a_broken_strategy_fails(
 
 def test_methods_of_another_kind_and_closed_ones_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     class Needing(Sound):
-        info = replace(Sound.info, needs_inside=True)
+        info = replace(Sound.info, needs_encode_decode=True)
 
     monkeypatch.setattr(sys.modules[__name__], "Needing", Needing, raising=False)
     CHECKS["needs"](register(monkeypatch, Needing))
-    monkeypatch.setattr(registry, "refuse_unfit", lambda name, method: None)
+    monkeypatch.setattr(registry, "check_fits", lambda name, method: None)
     with pytest.raises(AssertionError, match="without `encode` and `decode` must be refused"):
         CHECKS["needs"]("sound")

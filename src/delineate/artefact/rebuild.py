@@ -13,7 +13,7 @@ from safetensors import safe_open
 from delineate.common.errors import ArtefactError, DelineateError
 from delineate.methods import registry
 from delineate.methods.contract import Method
-from delineate.nn.without_memory import without_memory
+from delineate.nn.meta_device import on_meta_device
 
 Shapes = dict[str, tuple[int, ...]]
 """Of parameters and buffers, by name."""
@@ -47,7 +47,7 @@ def rebuild(file: Path, method: str, *, classes: int, in_channels: int, options:
 def _planned(build: Callable[[], Method]) -> Shapes | None:
     """The parameters that a method will have; None for one that cannot be built without memory."""
     try:
-        with without_memory():
+        with on_meta_device():
             return _shapes_of(build())
     except DelineateError:
         raise

@@ -21,8 +21,8 @@ def import_checkpoint(
     """Turn a checkpoint that a method's authors released into a portable model.
 
     \b
-    delineate import condseg stage2.pth --out condseg-authors.safetensors
-    delineate predict condseg-authors.safetensors image.jpg --out masks
+    delineate import condseg stage2.pth --out condseg.released_checkpoint.safetensors
+    delineate predict condseg.released_checkpoint.safetensors image.jpg --out masks
     """
     from delineate.common.errors import ArtefactError
     from delineate.engine.early import refuse_typos

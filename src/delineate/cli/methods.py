@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def methods(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """List the methods: name, paper, year, task, stages, parameters, presets.
+    """List the methods: name, paper, year, kind, stages, parameters, presets.
 
     \b
     delineate methods
@@ -37,11 +37,11 @@ def _print_table(rows: list[MethodRow]) -> None:
     from delineate.cli.console import make_console
 
     table = Table(caption="parameters: of the whole network, for RGB images and one foreground class")
-    for heading in ("name", "paper", "year", "task", "stages", "preset", "parameters"):
+    for heading in ("name", "paper", "year", "kind", "stages", "preset", "parameters"):
         justify: Literal["left", "right"] = "right" if heading in ("year", "parameters") else "left"
         table.add_column(heading, justify=justify, overflow="fold", no_wrap=heading in ("name", "preset"))
     for row in rows:
         presets = "\n".join(row.presets)
         counts = "\n".join(f"{row.parameters[preset] / 1e6:.2f} M" for preset in row.presets)
-        table.add_row(row.name, row.paper, str(row.year), row.task, " → ".join(row.stages), presets, counts)
+        table.add_row(row.name, row.paper, str(row.year), row.kind, " → ".join(row.stages), presets, counts)
     make_console().print(table)

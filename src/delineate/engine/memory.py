@@ -13,7 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from delineate.common.errors import DeviceError, RecipeError
 from delineate.methods.contract import Method
-from delineate.nn.without_memory import without_memory
+from delineate.nn.meta_device import on_meta_device
 
 GIB = 2**30
 
@@ -30,7 +30,7 @@ def training_bytes(build: Callable[[], Method], batch: int, size: tuple[int, int
         kept[tensor.untyped_storage()._cdata] = tensor
         return tensor
 
-    with without_memory(), torch.random.fork_rng(devices=[]):
+    with on_meta_device(), torch.random.fork_rng(devices=[]):
         method = build().train()
     # Built on the meta device, since some of timm's networks read numbers from tensors while they are built.
     with FakeTensorMode(allow_non_fake_inputs=True):

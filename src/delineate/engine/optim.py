@@ -10,7 +10,7 @@ from delineate.common.names import did_you_mean
 from delineate.engine.optimizers import OPTIMIZERS
 from delineate.engine.recipe import StageSettings
 from delineate.methods.contract import Method, Update
-from delineate.strategies.contract import OF_METHOD, Strategy
+from delineate.strategies.contract import METHOD_PREFIX, Strategy
 
 
 def named_parameters(strategy: Strategy, update: Update) -> dict[str, nn.Parameter]:
@@ -46,7 +46,7 @@ def make_optimizer(strategy: Strategy, update: Update, settings: StageSettings) 
         raise RecipeError(f"update '{update.name}': no parameter's name begins with {', '.join(update.modules)}")
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, parameter in parameters.items():
-        scale = _scale(name.removeprefix(OF_METHOD), settings.lr_scale)
+        scale = _scale(name.removeprefix(METHOD_PREFIX), settings.lr_scale)
         groups.setdefault((scale, parameter.ndim > 1), []).append(parameter)
     lr = base_rate(update, settings)
     weight_decay = settings.weight_decay if update.weight_decay is None else update.weight_decay

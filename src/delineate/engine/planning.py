@@ -26,7 +26,7 @@ from delineate.engine.request import TrainRequest
 from delineate.methods import registry
 from delineate.methods.contract import Budget, Decision, Method
 from delineate.nn.counting import count_cost
-from delineate.nn.without_memory import without_memory
+from delineate.nn.meta_device import on_meta_device
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def _budget(recipe: Recipe, classes: int, in_channels: int) -> Budget:
         return training_bytes(lambda: build(options), batch, size, moments=moments)
 
     def flops_of(options: Mapping[str, Any], size: tuple[int, int]) -> float:
-        with without_memory():
+        with on_meta_device():
             method = build(options)
         return float(count_cost(method, in_channels=in_channels, size=size).flops)
 

@@ -222,7 +222,7 @@ class Recipe(_Section):
     @field_validator("strategy")
     @classmethod
     def _settled(cls, value: dict[str, Any]) -> dict[str, Any]:
-        return strategies.settled(value)
+        return strategies.resolved_section(value)
 
     @field_serializer("stages")
     def _as_stated(self, stages: dict[str, StageOverride]) -> dict[str, dict[str, Any]]:
@@ -322,7 +322,7 @@ def resolve(
     refuse_moved(content)
     content = merge(merge(_wanted(content.get("strategy")), planned or {}), content)
     recipe = _validated(Recipe, {"name": method, "preset": preset, **content}, "recipe")
-    strategies.refuse_unfit(recipe.strategy["name"], registry.method_class(method))
+    strategies.check_fits(recipe.strategy["name"], registry.method_class(method))
     _check_windows(recipe)
     return recipe
 

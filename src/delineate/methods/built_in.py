@@ -16,8 +16,8 @@ BUILT_IN = {
     "resenc": "delineate.methods.resenc.network:ResEnc",
     "unet": "delineate.methods.unet.network:UNet",
 }
-CHECKPOINTS = {"condseg": "delineate.methods.condseg.authors:read"}
-"""Method → function from the tensors of its authors' released checkpoints to a `ForeignModel`."""
+CHECKPOINTS = {"condseg": "delineate.methods.condseg.released_checkpoint:read"}
+"""Method → function from the tensors of its authors' released checkpoints to a `ImportedModel`."""
 FAMILIES = {"smp": "delineate.methods.smp.network:method_class"}
 """Prefix of names "FAMILY:MEMBER" → function from the member to its class; `registry.names` does not list what they hold."""
 ENTRY_POINT_GROUP = "delineate.methods"

@@ -253,11 +253,11 @@ class Method(nn.Module):
         return {}
 
 
-ForeignImport = Callable[[Mapping[str, Tensor]], "ForeignModel"]
+CheckpointReader = Callable[[Mapping[str, Tensor]], "ImportedModel"]
 
 
 @dataclass(frozen=True)
-class ForeignModel:
+class ImportedModel:
     """What a foreign checkpoint turned into."""
 
     method: Method

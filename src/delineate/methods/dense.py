@@ -49,7 +49,7 @@ class DenseMethod(Method):
         raise NotImplementedError(f"{type(self).__name__} has no `decode`")
 
     @classmethod
-    def has_inside(cls) -> bool:
+    def has_encode_decode(cls) -> bool:
         """Whether the method has `encode` and `decode`. Whoever needs them asks first."""
         return cls.encode is not DenseMethod.encode and cls.decode is not DenseMethod.decode
 

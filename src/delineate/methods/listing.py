@@ -9,7 +9,7 @@ from typing import Any
 
 from delineate.methods import registry
 from delineate.methods.contract import Method
-from delineate.nn.without_memory import without_memory
+from delineate.nn.meta_device import on_meta_device
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class MethodRow:
     paper: str
     """Citation."""
     year: int
-    task: str
+    kind: str
+    """"dense": segments an image by itself; "episodic": segments as a few annotated images show (few-shot)."""
     uses_unlabeled: bool
     """Whether it learns from images without masks."""
     stages: tuple[str, ...]
@@ -54,7 +55,7 @@ def _row(name: str) -> MethodRow:
         title=info.title,
         paper=info.paper,
         year=info.year,
-        task=cls.kind,
+        kind=cls.kind,
         uses_unlabeled=info.uses_unlabeled,
         stages=tuple(stage.name for stage in first.stages()),
         presets=tuple(presets),
@@ -64,7 +65,7 @@ def _row(name: str) -> MethodRow:
 
 def _skeleton(name: str, recipe: Mapping[str, Any]) -> Method:
     """The method as a preset makes it, without memory for its weights."""
-    with without_memory():
+    with on_meta_device():
         return registry.build(name, options=recipe.get("method"))
 
 

@@ -17,7 +17,7 @@ from delineate.common.plugins import Plugins
 from delineate.common.spelling import respelled
 from delineate.common.yaml_text import parse_yaml
 from delineate.methods.built_in import BUILT_IN, CHECKPOINT_GROUP, CHECKPOINTS, ENTRY_POINT_GROUP, FAMILIES
-from delineate.methods.contract import ForeignImport, Method, MethodOptions
+from delineate.methods.contract import CheckpointReader, Method, MethodOptions
 from delineate.methods.dense import DenseMethod
 from delineate.methods.episodic import EpisodicMethod
 
@@ -53,8 +53,8 @@ def method_class(name: str) -> type[Method]:
     return loaded
 
 
-def checkpoint_reader(name: str) -> ForeignImport | None:
-    """What turns the tensors of a released checkpoint of the method `name` into a `ForeignModel`; None where nothing does.
+def checkpoint_reader(name: str) -> CheckpointReader | None:
+    """What turns the tensors of a released checkpoint of the method `name` into a `ImportedModel`; None where nothing does.
 
     Raises `RecipeError` for an unknown method.
     """

@@ -17,7 +17,7 @@ def level_weights(levels: int) -> tuple[float, ...]:
     return tuple(weight / sum(raw) for weight in raw)
 
 
-def deeply_supervised(
+def deep_supervision_loss(
     logits: Sequence[Tensor], mask: Tensor, loss: Callable[[Tensor, Tensor], dict[str, Tensor]]
 ) -> dict[str, Tensor]:
     """Weighted sums, term by term, of `loss(logits, mask)` over the levels.
@@ -27,11 +27,11 @@ def deeply_supervised(
     """
     total: dict[str, Tensor] = {}
     for level, (weight, each) in enumerate(zip(level_weights(len(logits)), logits, strict=True)):
-        for name, term in loss(each, thinned(mask, 2**level)).items():
+        for name, term in loss(each, subsampled(mask, 2**level)).items():
             total[name] = total[name] + weight * term if name in total else weight * term
     return total
 
 
-def thinned(mask: Tensor, step: int) -> Tensor:
+def subsampled(mask: Tensor, step: int) -> Tensor:
     """Every `step`-th row and column of B×H×W, from the middle of each cell."""
     return mask[:, step // 2 :: step, step // 2 :: step]

@@ -83,7 +83,7 @@ class LossOptions(BaseModel):
 
     @model_validator(mode="after")
     def _something_to_learn(self) -> Self:
-        losses = terms_of(type(self))
+        losses = loss_terms(type(self))
         if not any(getattr(self, name) for name in losses):
             *others, last = losses
             raise ValueError(f"at least one of {', '.join(others)} and {last} must be above 0")
@@ -91,7 +91,7 @@ class LossOptions(BaseModel):
 
 
 @cache
-def terms_of(options: type[LossOptions]) -> dict[str, Term]:
+def loss_terms(options: type[LossOptions]) -> dict[str, Term]:
     """All losses of a class of options, by the name of their weight."""
     fields = options.model_fields.items()
     return {name: mark for name, field in fields for mark in field.metadata if isinstance(mark, Term)}
@@ -121,7 +121,7 @@ def segmentation_loss(logits: Tensor, target: Tensor, options: LossOptions) -> d
     if given is not None and len(given) != wanted:
         raise RecipeError(f"loss.class_weights: {len(given)} weights given for {wanted} classes (background first)")
     found: dict[str, Tensor] = {}
-    for name, term in terms_of(type(options)).items():
+    for name, term in loss_terms(type(options)).items():
         if weight := getattr(options, name):
             found[name] = weight * term.of(logits, target, options)
     return found

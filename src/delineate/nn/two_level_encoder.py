@@ -16,7 +16,7 @@ from delineate.common.errors import RecipeError
 from delineate.nn.blocks import pad_to_multiple
 from delineate.nn.encoder import Encoder, pyramid
 
-LowTap = Literal["first_block", "downsampling", "previous"]
+LowFeature = Literal["first_block", "downsampling", "previous"]
 ENTERED = (ConvNeXtStage, ResNetStage, SwinTransformerStage)
 """Stages (exactly these types) that run `downsample`, where they have one, and then `blocks` in order."""
 
@@ -40,7 +40,7 @@ class TwoLevelEncoder(nn.Module):
     Raises `RecipeError` for an unknown name, too few levels, or `downsampling` where the network shows none.
     """
 
-    def __init__(self, name: str, *, in_channels: int = 3, levels: int = 4, low: LowTap = "first_block") -> None:
+    def __init__(self, name: str, *, in_channels: int = 3, levels: int = 4, low: LowFeature = "first_block") -> None:
         super().__init__()
         self.encoder = Encoder(name, in_channels=in_channels, levels=max(levels, len(pyramid(name))))
         self.levels = levels
@@ -48,7 +48,7 @@ class TwoLevelEncoder(nn.Module):
         self.reductions: tuple[int, ...] = self.encoder.reductions[-levels:]
         stages = _stages(self.encoder.network)[-levels:]
         self.entered = low != "previous" and len(stages) == levels and all(_parts(stage) for stage in stages)
-        self.low: LowTap = low if self.entered else "previous"
+        self.low: LowFeature = low if self.entered else "previous"
         if low == "downsampling" and not (self.entered and all(hasattr(stage, "downsample") for stage in stages)):
             raise RecipeError(
                 f"encoder '{name}' does not show its down-sampling layers; take low=first_block, or another encoder "
@@ -69,7 +69,7 @@ class TwoLevelEncoder(nn.Module):
         """As `Encoder.load_pretrained`."""
         self.encoder.load_pretrained(source)
 
-    def open_residuals(self, scale: float) -> None:
+    def set_layer_scale(self, scale: float) -> None:
         """Set every layer scale (the factor per channel on a residual branch, which timm starts at 1e-6 in ConvNeXt)."""
         for name, parameter in self.encoder.network.named_parameters():
             if name.rpartition(".")[2] == "gamma":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from delineate.nn.blocks import ConvBNAct
-from delineate.nn.upsampling import conv_of_doubled_and_skip
+from delineate.nn.upsample_conv import upsample_concat_conv
 
 
 class UpsampleBlock(nn.Module):
@@ -19,4 +19,4 @@ class UpsampleBlock(nn.Module):
         self.conv = ConvBNAct(in_channels + skip_channels, out_channels)
 
     def forward(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
-        return self.conv.act(self.conv.norm(conv_of_doubled_and_skip(self.conv.conv, x, skip)))
+        return self.conv.act(self.conv.norm(upsample_concat_conv(self.conv.conv, x, skip)))

@@ -12,7 +12,7 @@ from delineate.methods.contract import Batch
 AnyBatch = TypeVar("AnyBatch", bound=Batch)
 
 
-def part_of(batch: AnyBatch, chosen: Tensor) -> AnyBatch | None:
+def select_samples(batch: AnyBatch, chosen: Tensor) -> AnyBatch | None:
     """The samples where `chosen` (bool B) is true, in order: the batch itself where all are, None where none is.
 
     Costs a synchronization: how many samples there are is not known before.

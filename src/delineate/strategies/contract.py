@@ -19,9 +19,9 @@ from delineate.common.errors import TrainingError
 from delineate.data.core.findings import some
 from delineate.methods.contract import Batch, Context, Kind, Method, Stage, Update
 from delineate.strategies.averaging import average, decay
-from delineate.strategies.batches import part_of
+from delineate.strategies.batches import select_samples
 
-OF_METHOD = "method."
+METHOD_PREFIX = "method."
 """What the names of the method's parameters begin with, seen from the strategy."""
 
 
@@ -45,7 +45,7 @@ class StrategyInfo:
     """True where it learns from samples without masks (`Batch.labeled` false); then it may still say no by its options."""
     kinds: tuple[Kind, ...] = ("dense",)
     """Kinds of methods that it can train."""
-    needs_inside: bool = False
+    needs_encode_decode: bool = False
     """True where it calls `encode` and `decode`: methods without them are refused."""
     couples_samples: bool = False
     """True where its terms are no means over samples: a batch divided over processes then gives another gradient."""
@@ -123,7 +123,7 @@ class Strategy(nn.Module):
         Returns:
             Each with its `modules` as prefixes of the strategy's parameters: "method.encoder", "critic".
         """
-        return tuple(of_method(update) for update in stage.updates)
+        return tuple(with_method_prefix(update) for update in stage.updates)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """The named scalar terms of `self.update`; the engine adds them up and logs each. In eval mode nothing is drawn at random.
@@ -152,7 +152,7 @@ class Strategy(nn.Module):
         weight, ctx = 1.0, self.ctx
         if self.info.uses_unlabeled and not learns_from_unlabeled(self.method):
             weight = ctx.weight_of_part(batch["labeled"])
-            batch, ctx = part_of(batch, batch["labeled"]) or batch, replace(ctx, labeled_share=None)
+            batch, ctx = select_samples(batch, batch["labeled"]) or batch, replace(ctx, labeled_share=None)
         terms = getattr(self.method, self.update.objective)(batch, ctx)
         return {name: weight * term for name, term in terms.items()}
 
@@ -168,7 +168,7 @@ class Strategy(nn.Module):
 
     def own_state(self) -> dict[str, Tensor]:
         """Everything that training needs beyond the method, by name; saved with the run's resume states."""
-        return {name: value for name, value in self.state_dict().items() if not name.startswith(OF_METHOD)}
+        return {name: value for name, value in self.state_dict().items() if not name.startswith(METHOD_PREFIX)}
 
     def load_own_state(self, state: dict[str, Tensor]) -> None:
         """Inverse of `own_state`. Raises `TrainingError` for the state of another strategy."""
@@ -187,6 +187,6 @@ def learns_from_unlabeled(method: Method) -> bool:
     return method.info.uses_unlabeled and method.uses_unlabeled(method.options)
 
 
-def of_method(update: Update) -> Update:
+def with_method_prefix(update: Update) -> Update:
     """A method's update as the strategy sees it."""
-    return replace(update, modules=tuple(f"{OF_METHOD}{name}".removesuffix(".") for name in update.modules))
+    return replace(update, modules=tuple(f"{METHOD_PREFIX}{name}".removesuffix(".") for name in update.modules))

@@ -23,7 +23,7 @@ class StrategyRow:
     """Whether it learns from images without masks."""
     kinds: tuple[str, ...]
     """Of methods that it can train."""
-    needs_inside: bool
+    needs_encode_decode: bool
     """Whether it needs methods with `encode` and `decode`."""
     options: dict[str, Any]
     """Option → default."""
@@ -51,6 +51,6 @@ def _row(name: str) -> StrategyRow:
         year=info.year,
         uses_unlabeled=info.uses_unlabeled,
         kinds=info.kinds,
-        needs_inside=info.needs_inside,
+        needs_encode_decode=info.needs_encode_decode,
         options=cls.Options().model_dump(mode="json"),
     )

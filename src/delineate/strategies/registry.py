@@ -50,7 +50,7 @@ def checked_options(name: str, options: Mapping[str, Any]) -> StrategyOptions:
         raise RecipeError(explain(error, cls.Options, f"strategy '{name}'")) from error
 
 
-def settled(section: Mapping[str, Any]) -> dict[str, Any]:
+def resolved_section(section: Mapping[str, Any]) -> dict[str, Any]:
     """A recipe's section with its `name` and all options. Raises `RecipeError` as `checked_options` does."""
     name = section.get("name", DEFAULT)
     if not isinstance(name, str):
@@ -65,7 +65,7 @@ def build(name: str, method: Method, options: StrategyOptions | None = None) -> 
     Raises `RecipeError` for an unknown strategy, and for a method that lacks what the strategy needs.
     """
     cls = strategy_class(name)
-    refuse_unfit(name, type(method))
+    check_fits(name, type(method))
     return cls(method, cls.Options() if options is None else options)
 
 
@@ -98,13 +98,13 @@ def card(name: str) -> str:
         raise DelineateError(f"strategy '{name}' has no readable card at {path}: {error}") from error
 
 
-def refuse_unfit(name: str, method: type[Method]) -> None:
+def check_fits(name: str, method: type[Method]) -> None:
     """Raise `RecipeError` for a method that lacks what the strategy needs."""
     info, its_name = strategy_class(name).info, method.info.name
     if method.kind not in info.kinds:
         kind = {"dense": "segments an image alone", "episodic": "learns from episodes"}[method.kind]
         raise RecipeError(f"strategy '{name}' does not train methods of this kind: '{its_name}' {kind}")
-    if info.needs_inside and not (issubclass(method, DenseMethod) and method.has_inside()):
+    if info.needs_encode_decode and not (issubclass(method, DenseMethod) and method.has_encode_decode()):
         raise RecipeError(
             f"strategy '{name}' needs the inside of a method, and '{its_name}' has no `encode` and `decode`"
         )

@@ -13,7 +13,7 @@ from delineate.engine.input import settle_input
 from delineate.engine.recipe import Recipe, resolve
 from delineate.engine.run import make_fabric
 from delineate.methods import registry
-from delineate.nn.without_memory import without_memory
+from delineate.nn.meta_device import on_meta_device
 from delineate.studies.setup import Entrant
 
 
@@ -56,7 +56,7 @@ def _check_fit(recipe: Recipe, manifest: Manifest, census: Census) -> None:
     with suppress(
         NotImplementedError, RuntimeError, TypeError, ValueError
     ):  # not every network can be built without memory
-        with without_memory():
+        with on_meta_device():
             method = build_method(settled, manifest.classes.outputs, spec)
         settled.check_stages(method.stages())
 

@@ -9,7 +9,7 @@ from delineate.common.errors import RecipeError
 from delineate.methods import registry
 from delineate.methods.testing.examples import as_batch, context, example_batch, tiny
 from delineate.nn.counting import count_cost
-from delineate.nn.deep_supervision import level_weights, thinned
+from delineate.nn.deep_supervision import level_weights, subsampled
 from delineate.nn.losses import cross_entropy, dice
 from delineate.nn.residual import InstanceNorm, ResidualBlock
 
@@ -57,8 +57,8 @@ def test_padding_is_not_learned_from() -> None:
 
 def test_coarse_labels_come_from_the_middle_of_their_cells() -> None:
     mask = torch.arange(64).view(1, 8, 8)
-    assert torch.equal(thinned(mask, 1), mask)
-    assert thinned(mask, 4).tolist() == [[[18, 22], [50, 54]]]
+    assert torch.equal(subsampled(mask, 1), mask)
+    assert subsampled(mask, 4).tolist() == [[[18, 22], [50, 54]]]
 
 
 def test_instance_norm_is_pytorchs() -> None:

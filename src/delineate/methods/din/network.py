@@ -39,7 +39,7 @@ from delineate.nn.encoder import EncoderOptions
 from delineate.nn.enhance import Enhance, EnhanceOptions
 from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.normalize import NormalizeKind
-from delineate.nn.two_level_encoder import LowTap
+from delineate.nn.two_level_encoder import LowFeature
 
 
 class DINOptions(MethodOptions):
@@ -70,7 +70,7 @@ class DINOptions(MethodOptions):
         description="first value of the encoder's layer scales from random weights; null keeps timm's (1e-6)",
         json_schema_extra=READING,
     )
-    low: LowTap = Field(
+    low: LowFeature = Field(
         "first_block",
         description="where a stage's low feature map is taken; previous, the level before averaged to this one's size, is also "
         "what first_block means for encoders whose stages cannot be entered",

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from delineate.nn.encoder import EncoderOptions
 from delineate.nn.normalize import NormalizeKind, make_normalize
-from delineate.nn.two_level_encoder import Level, LowTap, TwoLevelEncoder
+from delineate.nn.two_level_encoder import Level, LowFeature, TwoLevelEncoder
 
 LEVELS = 4
 StreamKind = Literal["two", "shared", "one"]
@@ -48,14 +48,14 @@ class Stream(nn.Module):
         in_channels: int,
         normalize: NormalizeKind,
         gray: GrayInput,
-        low: LowTap,
+        low: LowFeature,
         layer_scale: float | None,
     ) -> None:
         super().__init__()
         self.entry = InputLayer(in_channels, normalize, gray)
         self.encoder = TwoLevelEncoder(encoder.name, in_channels=self.entry.out_channels, levels=LEVELS, low=low)
         if layer_scale is not None:
-            self.encoder.open_residuals(layer_scale)
+            self.encoder.set_layer_scale(layer_scale)
 
     def forward(self, image: Tensor) -> list[Level]:
         levels: list[Level] = self.encoder(self.entry(image))

@@ -31,7 +31,7 @@ from delineate.methods.contract import (
 from delineate.methods.dense import DenseMethod, FeatureMaps
 from delineate.methods.resenc.planner import Planner
 from delineate.nn.blocks import cropped, pad_to_multiple, resize, size_of
-from delineate.nn.deep_supervision import deeply_supervised
+from delineate.nn.deep_supervision import deep_supervision_loss
 from delineate.nn.losses import IGNORE
 from delineate.nn.normalize import Normalize, make_normalize
 from delineate.nn.residual import ConvNormAct, ResidualBlock, initialize
@@ -157,7 +157,7 @@ class ResEnc(DenseMethod):
             return segmentation_loss(logits, mask, self.options.loss)
 
         logits = [head(x) for head, x in zip(self.heads, self._features(batch["image"]), strict=False)]
-        return deeply_supervised(logits, self._padded(batch["mask"]), loss)
+        return deep_supervision_loss(logits, self._padded(batch["mask"]), loss)
 
     def deploy(self) -> nn.Module:
         """Without the heads of deep supervision. Instance norm takes its statistics from each image: nothing to fold."""

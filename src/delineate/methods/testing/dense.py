@@ -39,7 +39,7 @@ def inside(name: str) -> None:
     method = tiny(name)
     halves = [half for half in ("encode", "decode") if getattr(type(method), half) is not getattr(DenseMethod, half)]
     assert len(halves) != 1, f"{halves[0]} is there alone: encode and decode go together"
-    if not method.has_inside():
+    if not method.has_encode_decode():
         return
     for classes, in_channels in ((1, 3), (4, 1)):
         method = shake(tiny(name, classes=classes, in_channels=in_channels)).eval()

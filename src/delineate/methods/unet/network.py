@@ -22,7 +22,7 @@ from delineate.nn.encoder import Encoder, EncoderOptions, pyramid
 from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.normalize import NormalizeKind, make_normalize
 from delineate.nn.segmentation_loss import LossOptions, segmentation_loss
-from delineate.nn.upsampling import conv_of_doubled_and_skip
+from delineate.nn.upsample_conv import upsample_concat_conv
 
 Up = Literal["nearest", "bilinear"]
 
@@ -56,7 +56,7 @@ class DecoderBlock(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor | None) -> Tensor:
         if self.up == "nearest":
-            x = self.conv1.act(self.conv1.norm(conv_of_doubled_and_skip(self.conv1.conv, x, skip)))
+            x = self.conv1.act(self.conv1.norm(upsample_concat_conv(self.conv1.conv, x, skip)))
         else:
             x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
             x = self.conv1(x if skip is None else torch.cat((x, skip), 1))

@@ -36,7 +36,7 @@ from delineate.nn.selective_scan.chunks import (
     add_gradients,
     sum_of_products,
 )
-from delineate.nn.selective_scan.threads import run_apart
+from delineate.nn.selective_scan.threads import run_in_threads
 
 
 def scan(
@@ -87,7 +87,7 @@ def _forward(
             space.state[0] = state[-1]
         block.states(last).copy_(space.state[0])
 
-    run_plan(plan, run)
+    _run_blocks(plan, run)
     if D is not None:
         y.addcmul_(u, D)
     return y, last.flatten(2).permute(1, 2, 0).contiguous(), kept, steps
@@ -140,7 +140,7 @@ def _backward(
             space.state[0] = before
             add_gradients(space, (x, step, grad, b, c), a, back, Gradients(to_x, to_decay, to_b, to_c, to_a))
 
-    run_plan(plan, run)
+    _run_blocks(plan, run)
     grad_delta.addcmul_(grad_u, u)
     grad_u.mul_(delta)
     grad_d = torch.zeros_like(A[:, 0])
@@ -173,7 +173,7 @@ def _hand_back(ctx: Any, grad_y: Tensor | None, grad_last: Tensor | None, *_: An
     return (*grads, None if D is None else grad_d, grad_bias if ctx.has_bias else None, None)
 
 
-def run_plan(plan: Plan, run: Callable[[Block], None]) -> None:
+def _run_blocks(plan: Plan, run: Callable[[Block], None]) -> None:
     """`run` on every block."""
 
     def run_unit(blocks: list[Block]) -> None:
@@ -181,7 +181,7 @@ def run_plan(plan: Plan, run: Callable[[Block], None]) -> None:
             run(block)
 
     threads = plan.threads()
-    run_apart(run_unit, plan.units(threads), threads)
+    run_in_threads(run_unit, plan.units(threads), threads)
 
 
 def _register(name: str, run: Callable[..., Any], shapes: Callable[..., Any]) -> None:

@@ -16,7 +16,7 @@ import torch
 Unit = TypeVar("Unit")
 
 
-def run_apart(work: Callable[[Unit], None], units: Sequence[Unit], threads: int) -> None:
+def run_in_threads(work: Callable[[Unit], None], units: Sequence[Unit], threads: int) -> None:
     """`work(unit)` for each, on up to `threads` threads, with PyTorch's operations undivided. Units must not write to
     the same memory; no gradients are recorded."""
     allowed = torch.get_num_threads()

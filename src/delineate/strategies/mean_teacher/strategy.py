@@ -12,7 +12,7 @@ from torch import Tensor
 from delineate.methods.contract import Batch
 from delineate.nn.views.strong import StrongView
 from delineate.nn.views.weak import WeakView
-from delineate.strategies.batches import part_of
+from delineate.strategies.batches import select_samples
 from delineate.strategies.contract import Strategy, StrategyInfo, StrategyOptions
 
 PAPER: dict[str, Any] = {"origin": "paper"}
@@ -71,7 +71,7 @@ class MeanTeacher(Strategy):
         terms = self.method_terms(batch)
         if self.options.weight == 0 or self.update != self.updates(self.stage)[0]:
             return terms
-        compared = batch if self.options.on == "all" else part_of(batch, ~batch["labeled"])
+        compared = batch if self.options.on == "all" else select_samples(batch, ~batch["labeled"])
         if compared is not None:
             part = 1.0 if self.options.on == "all" else self.ctx.weight_of_part(batch["labeled"], with_masks=False)
             terms["consistency"] = part * self.weight() * self.consistency(compared["image"])

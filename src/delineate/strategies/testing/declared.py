@@ -49,7 +49,7 @@ def needs(name: str) -> None:
     info = registry.strategy_class(name).info
     if "dense" in info.kinds:
         closed = method(Closed)
-        if info.needs_inside:
+        if info.needs_encode_decode:
             _refused(name, closed, "a method without `encode` and `decode`")
         else:
             _train_once(name, closed)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from delineate.methods.contract import Batch
 from delineate.methods.testing.examples import dice
 from delineate.strategies import registry
-from delineate.strategies.contract import OF_METHOD
+from delineate.strategies.contract import METHOD_PREFIX
 from delineate.strategies.testing.examples import FIRST, Trainer, batch, build, place, train
 
 
@@ -98,7 +98,9 @@ def own_state(name: str) -> None:
     kept = strategy.validated()
     assert type(kept) is type(strategy.method), f"validated() gives a {type(kept).__name__}"
     assert _shapes(kept) == plain, "what is validated is not of the method's shape"
-    assert not [key for key in strategy.own_state() if key.startswith(OF_METHOD)], "own_state() holds the method too"
+    assert not [key for key in strategy.own_state() if key.startswith(METHOD_PREFIX)], (
+        "own_state() holds the method too"
+    )
 
 
 def resume(name: str) -> None:

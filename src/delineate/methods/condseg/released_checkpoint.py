@@ -12,7 +12,7 @@ from torch import Tensor
 
 from delineate.common.errors import ArtefactError
 from delineate.methods.condseg.network import ConDSeg
-from delineate.methods.contract import ForeignModel
+from delineate.methods.contract import ImportedModel
 from delineate.nn.window_attention import attention_rows
 
 SIZE = (256, 256)
@@ -52,7 +52,7 @@ _PLACES: tuple[tuple[str, str], ...] = (
 at 1."""
 
 
-def read(state: Mapping[str, Tensor]) -> ForeignModel:
+def read(state: Mapping[str, Tensor]) -> ImportedModel:
     """A ConDSeg with the checkpoint's weights. A stage I file fills the encoder and its head alone (`complete=False`).
 
     Raises `ArtefactError` naming a parameter that is missing, left over or misshapen, or for another kind of file.
@@ -61,7 +61,7 @@ def read(state: Mapping[str, Tensor]) -> ForeignModel:
     method = ConDSeg(ConDSeg.Options.model_validate(OPTIONS), classes=1, in_channels=3)
     fill(method, state, first_stage=first_stage)
     stage = "stage I (encoder and its head)" if first_stage else "stage II (the whole network)"
-    return ForeignModel(
+    return ImportedModel(
         method, channels="bgr", size=SIZE, description=f"ConDSeg with ResNet-50, {stage}", complete=not first_stage
     )
 
@@ -69,7 +69,7 @@ def read(state: Mapping[str, Tensor]) -> ForeignModel:
 def fill(method: ConDSeg, state: Mapping[str, Tensor], *, first_stage: bool) -> None:
     """Load a state dict with the authors' names into `method`. Raises `ArtefactError` as `read` does."""
     ours = method.state_dict()
-    names = {name: their_name(name) for name in ours if _in_stage(name, first_stage=first_stage)}
+    names = {name: released_name(name) for name in ours if _in_stage(name, first_stage=first_stage)}
     _check_names(state, set(names.values()))
     loaded = {name: state[theirs] for name, theirs in names.items() if theirs in state}
     _check_shapes(loaded, ours, names)
@@ -79,7 +79,7 @@ def fill(method: ConDSeg, state: Mapping[str, Tensor], *, first_stage: bool) -> 
     method.load_state_dict({**loaded, **permuted}, strict=False)
 
 
-def their_name(name: str) -> str:
+def released_name(name: str) -> str:
     """What the authors call our parameter or buffer `name`."""
     for pattern, place in _PLACES:
         match = re.match(pattern + r"(?=\.)", name)

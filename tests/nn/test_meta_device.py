@@ -7,7 +7,7 @@ import timm
 import torch
 from torch import nn
 
-from delineate.nn.without_memory import without_memory
+from delineate.nn.meta_device import on_meta_device
 
 
 def shapes(network: nn.Module) -> dict[str, tuple[int, ...]]:
@@ -16,14 +16,14 @@ def shapes(network: nn.Module) -> dict[str, tuple[int, ...]]:
 
 @pytest.mark.parametrize("name", ["resnet18", "convnext_atto", "pvt_v2_b0", "swin_tiny_patch4_window7_224"])
 def test_shapes_are_those_of_the_real_network(name: str) -> None:
-    with without_memory():
+    with on_meta_device():
         network = timm.create_model(name)
     assert all(value.is_meta for value in network.parameters())
     assert shapes(network) == shapes(timm.create_model(name))
 
 
 def test_weights_are_not_worked_out_but_other_numbers_are() -> None:
-    with without_memory():
+    with on_meta_device():
         layer = nn.Linear(3, 4)
         with pytest.raises(AssertionError, match="worked out"), _Refuse():
             layer.weight.data.erf_()

@@ -12,17 +12,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def conv_of_doubled_and_skip(conv: nn.Conv2d, x: Tensor, skip: Tensor | None) -> Tensor:
+def upsample_concat_conv(conv: nn.Conv2d, x: Tensor, skip: Tensor | None) -> Tensor:
     """`conv(cat(nearest ×2 of x, skip))` for a 3×3 convolution with padding 1; equal up to rounding, gradients too.
 
     `x` B×C×h×w, `skip` B×S×2h×2w or None, `conv` from C+S channels. Result: B×out×2h×2w.
     """
     channels = x.shape[1]
-    result = F.conv_transpose2d(x, _doubling_kernel(conv.weight[:, :channels]), conv.bias, stride=2, padding=1)
+    result = F.conv_transpose2d(x, _upsampling_kernel(conv.weight[:, :channels]), conv.bias, stride=2, padding=1)
     return result if skip is None else result + F.conv2d(skip, conv.weight[:, channels:], padding=1)
 
 
-def _doubling_kernel(weight: Tensor) -> Tensor:
+def _upsampling_kernel(weight: Tensor) -> Tensor:
     """Weights out×in×3×3 → in×out×4×4 of the transposed convolution: along each axis (c, b+c, a+b, a) for (a, b, c)."""
     rows = F.pad(weight, (0, 0, 1, 0)) + F.pad(weight, (0, 0, 0, 1))
     kernel = F.pad(rows, (1, 0)) + F.pad(rows, (0, 1))

@@ -19,7 +19,7 @@ FILLING = frozenset(
 
 
 @contextmanager
-def without_memory() -> Iterator[None]:
+def on_meta_device() -> Iterator[None]:
     """Networks built inside have weights on the meta device, which have a shape and nothing else."""
     with torch.device("meta"), _Unfilled():
         yield

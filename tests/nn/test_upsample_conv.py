@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from delineate.nn.upsampling import conv_of_doubled_and_skip
+from delineate.nn.upsample_conv import upsample_concat_conv
 
 
 @pytest.mark.parametrize("skips", [0, 4])
@@ -18,7 +18,7 @@ def test_equals_the_literal_form_with_gradients(skips: int, bias: bool) -> None:
 
     doubled = F.interpolate(x, scale_factor=2.0, mode="nearest")
     literal = conv(doubled if skip is None else torch.cat((doubled, skip), 1))
-    found = conv_of_doubled_and_skip(conv, x, skip)
+    found = upsample_concat_conv(conv, x, skip)
     assert torch.allclose(found, literal, atol=1e-12)
 
     inputs = [x, *conv.parameters(), *([] if skip is None else [skip])]
