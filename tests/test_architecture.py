@@ -232,7 +232,7 @@ def test_house_rule(rule):
 PLANTED = [
     (upward_imports, "data/core/reader.py", "from delineate.engine import loop"),
     (upward_imports, "nn/block.py", "def late():\n    from delineate.methods.registry import build"),
-    (upward_imports, "evaluation/summary.py", "from ..inference import predictor"),
+    (upward_imports, "evaluation/results/summary.py", "from ..inference import predictor"),
     (
         upward_imports,
         "artefact/reader.py",

@@ -22,10 +22,10 @@ from delineate.data.formats import contract as formats
 from delineate.data.formats.testing import check_format
 from delineate.data.loading.open import open_data
 from delineate.engine.run import RunResult
-from delineate.evaluation.comparison import Comparison
-from delineate.evaluation.files import Evaluation
+from delineate.evaluation.comparison.compare import Comparison
 from delineate.evaluation.metrics import masks, metric
 from delineate.evaluation.metrics.testing import check_metric
+from delineate.evaluation.results.evaluate import Evaluation
 from delineate.evaluation.statistics import intervals, paired
 from delineate.fewshot.episode_file import EpisodeFile
 from delineate.fewshot.segmenter import FewShotPredictor

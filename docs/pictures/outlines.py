@@ -11,8 +11,8 @@ from PIL import Image
 
 from delineate.data.cases.pixels import case_mask
 from delineate.data.formats.registry import read_image
-from delineate.evaluation.predictions import read_prediction
-from delineate.evaluation.scores_file import Stored
+from delineate.evaluation.inputs.predictions import read_prediction
+from delineate.evaluation.results.scores_file import Stored
 from delineate.inference.overlay import draw
 from delineate.report.scores import case_values
 from delineate.report.source import read_run

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from delineate import api
-from delineate.evaluation.files import Options
 from delineate.evaluation.metrics.registry import DEFAULT, resolve
+from delineate.evaluation.results.evaluate import Options
 from delineate.fewshot.evaluate import METRICS as FEWSHOT
 from delineate.requests.scores import BENCHMARK_METRICS, FEWSHOT_METRICS, METRICS
 from delineate.studies.benchmark import METRICS as BENCHMARK

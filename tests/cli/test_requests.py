@@ -18,7 +18,7 @@ from delineate.common.fields import Place
 from delineate.common.fields import fields_of as keys_of
 from delineate.data.layouts.source import DataSource
 from delineate.engine.early import RECIPE
-from delineate.evaluation.files import Options
+from delineate.evaluation.results.evaluate import Options
 from delineate.fewshot.protocol import Plan
 from delineate.requests.benchmark import BenchmarkOptions
 from delineate.requests.data import DataOptions, FolderOptions, LabeledOptions, ReadOptions

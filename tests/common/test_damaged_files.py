@@ -26,12 +26,12 @@ from delineate.engine.checkpoint import Checkpoint, Checkpoints, Progress
 from delineate.engine.folder import RunFolder
 from delineate.engine.planning import planned_sections
 from delineate.engine.recipe import Recipe, resolve
-from delineate.evaluation.cases import Row
-from delineate.evaluation.metric_selection import select_metrics
+from delineate.evaluation.inputs.predictions import PredictedFile, PredictionList
+from delineate.evaluation.metrics.metric_selection import select_metrics
 from delineate.evaluation.metrics.registry import DEFAULT
-from delineate.evaluation.predictions import PredictedFile, PredictionList
-from delineate.evaluation.scores_file import Origin, ScoresFile, write_scores
-from delineate.evaluation.summary import summarize
+from delineate.evaluation.results.case_scores import Row
+from delineate.evaluation.results.scores_file import Origin, ScoresFile, write_scores
+from delineate.evaluation.results.summary import summarize
 from delineate.fewshot.episode_file import EpisodeFile
 from delineate.methods import registry
 from delineate.report.source import read_run

@@ -14,7 +14,7 @@ from delineate.data.layouts.discover import discover
 from delineate.data.layouts.source import DataSource
 from delineate.data.loading.open import open_data
 from delineate.data.splits.drawn import run_manifest, with_drawn_splits
-from delineate.evaluation.references import open_references
+from delineate.evaluation.inputs.references import open_references
 from delineate.inference.inputs import find_split
 
 

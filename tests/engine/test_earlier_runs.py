@@ -10,7 +10,7 @@ import yaml
 from delineate.common.errors import RecipeError
 from delineate.engine.early import refuse_typos
 from delineate.engine.recipe import Recipe, resolve
-from delineate.evaluation.training import Training
+from delineate.evaluation.comparison.training_record import Training
 
 
 def test_saved_recipes_keep_their_average(tmp_path: Path) -> None:

@@ -15,10 +15,10 @@ from delineate.data.core.manifest import ClassTable
 from delineate.engine.lacking import lacking, nothing_to_learn
 from delineate.engine.request import TrainRequest
 from delineate.engine.run import train
-from delineate.evaluation.cases import score_case
-from delineate.evaluation.caveats import caveats, headline_dice, headline_words
-from delineate.evaluation.scores_file import ScoresFile
-from delineate.evaluation.summary import summarize
+from delineate.evaluation.results.case_scores import score_case
+from delineate.evaluation.results.scores_file import ScoresFile
+from delineate.evaluation.results.summary import summarize
+from delineate.evaluation.results.validation_warnings import caveats, headline_dice, headline_words
 from delineate.methods.unet.network import UNet
 from delineate.report.run import write_run_report
 

@@ -13,11 +13,11 @@ import pytest
 from delineate.common.errors import DataError
 from delineate.engine.request import TrainRequest
 from delineate.engine.run import train
-from delineate.evaluation.comparison import compare_models
-from delineate.evaluation.files import Options, evaluate_folders
-from delineate.evaluation.models import open_models
-from delineate.evaluation.scores_file import ScoresFile
-from delineate.evaluation.training import Training
+from delineate.evaluation.comparison.compare import compare_models
+from delineate.evaluation.comparison.models import open_models
+from delineate.evaluation.comparison.training_record import Training
+from delineate.evaluation.results.evaluate import Options, evaluate_folders
+from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.inference.files import predict_files
 from delineate.inference.predictor import load
 

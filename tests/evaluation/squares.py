@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 
 from delineate.data.core.manifest import ClassTable
-from delineate.evaluation.cases import Row, score_case
+from delineate.evaluation.comparison.training_record import Training
+from delineate.evaluation.inputs.predictions import PredictedFile, PredictionList
 from delineate.evaluation.metrics.registry import resolve
-from delineate.evaluation.predictions import PredictedFile, PredictionList
-from delineate.evaluation.scores_file import Origin, write_scores
-from delineate.evaluation.summary import summarize
-from delineate.evaluation.training import Training
+from delineate.evaluation.results.case_scores import Row, score_case
+from delineate.evaluation.results.scores_file import Origin, write_scores
+from delineate.evaluation.results.summary import summarize
 
 SIZE = 24
 

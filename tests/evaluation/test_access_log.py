@@ -12,10 +12,10 @@ from squares import square, write
 
 from delineate.common.errors import DelineateError
 from delineate.common.files import sha256
-from delineate.evaluation import test_access_log
-from delineate.evaluation.files import Options, evaluate_folders
-from delineate.evaluation.predictions import PredictedFile, PredictionList
-from delineate.evaluation.test_access_log import ACCESS_LOG_FILE, HEADING, USER_FILE, Access, note_access
+from delineate.evaluation.inputs import test_access_log
+from delineate.evaluation.inputs.predictions import PredictedFile, PredictionList
+from delineate.evaluation.inputs.test_access_log import ACCESS_LOG_FILE, HEADING, USER_FILE, Access, note_access
+from delineate.evaluation.results.evaluate import Options, evaluate_folders
 
 CARD = "# A model\n\nTrained on something.\n"
 MASKS = [f"{number:064x}" for number in range(10**9, 10**9 + 30)]

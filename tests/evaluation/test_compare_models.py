@@ -11,9 +11,14 @@ import pytest
 from squares import evaluation
 
 from delineate.common.errors import DataError
-from delineate.evaluation.comparison import MethodResult, MetricComparison, compare_models, write_comparison_files
-from delineate.evaluation.models import open_models
-from delineate.evaluation.scores_file import Origin, ScoresFile
+from delineate.evaluation.comparison.compare import (
+    MethodResult,
+    MetricComparison,
+    compare_models,
+    write_comparison_files,
+)
+from delineate.evaluation.comparison.models import open_models
+from delineate.evaluation.results.scores_file import Origin, ScoresFile
 from delineate.evaluation.statistics.mixed import MethodClaim, NoClaim
 
 CASES = [f"c{at:02d}" for at in range(24)]
@@ -63,10 +68,10 @@ def test_a_rightly_empty_mask_is_no_worse_than_an_invention(tmp_path: Path):
     from squares import square
 
     from delineate.data.core.manifest import ClassTable
-    from delineate.evaluation.cases import score_case
     from delineate.evaluation.metrics.registry import resolve
-    from delineate.evaluation.scores_file import write_scores
-    from delineate.evaluation.summary import summarize
+    from delineate.evaluation.results.case_scores import score_case
+    from delineate.evaluation.results.scores_file import write_scores
+    from delineate.evaluation.results.summary import summarize
 
     metrics, nothing = resolve(("dice", "hd95_pooled")), square(0, 0)
     folders = []
@@ -158,8 +163,8 @@ def test_wrong_folders_and_metrics(pair: list[str], tmp_path: Path):
 
 
 def test_pooled_protocols_have_no_cases_to_compare(tmp_path: Path):
-    from delineate.evaluation.scores_file import write_scores
-    from delineate.evaluation.summary import summarize
+    from delineate.evaluation.results.scores_file import write_scores
+    from delineate.evaluation.results.summary import summarize
 
     rows = ScoresFile.read(evaluation(tmp_path / "a", GOOD)).rows
     folders = []

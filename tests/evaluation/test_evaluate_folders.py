@@ -12,8 +12,8 @@ import pytest
 
 from delineate.common.errors import DataError
 from delineate.data.core.manifest import Case, ClassTable, LabelRule, Manifest
-from delineate.evaluation.files import Options, evaluate_folders
-from delineate.evaluation.predictions import PredictedFile, PredictionList
+from delineate.evaluation.inputs.predictions import PredictedFile, PredictionList
+from delineate.evaluation.results.evaluate import Options, evaluate_folders
 
 FOUR = ClassTable(names=("background", "a", "b", "c"))
 

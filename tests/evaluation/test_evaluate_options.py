@@ -12,8 +12,8 @@ import pytest
 from squares import SIZE, listing, square, write
 
 from delineate.common.errors import DataError
-from delineate.evaluation.files import Options, evaluate_folders
-from delineate.evaluation.scores_file import ScoresFile
+from delineate.evaluation.results.evaluate import Options, evaluate_folders
+from delineate.evaluation.results.scores_file import ScoresFile
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from squares import square
 
 from delineate.common.errors import DataError
 from delineate.data.core.manifest import ClassTable
-from delineate.evaluation.cases import score_case
-from delineate.evaluation.comparison import compare_models
-from delineate.evaluation.models import open_models
-from delineate.evaluation.scores_file import JSON_NAME, Origin, ScoresFile, write_scores
-from delineate.evaluation.summary import headline_column, summarize
+from delineate.evaluation.comparison.compare import compare_models
+from delineate.evaluation.comparison.models import open_models
+from delineate.evaluation.results.case_scores import score_case
+from delineate.evaluation.results.scores_file import JSON_NAME, Origin, ScoresFile, write_scores
+from delineate.evaluation.results.summary import headline_column, summarize
 
 
 @pytest.mark.parametrize(

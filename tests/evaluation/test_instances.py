@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from delineate.common.errors import DataError
-from delineate.evaluation.instances import instance_maps, pair_instances, read_instances
+from delineate.evaluation.inputs.instance_maps import instance_maps, pair_instances, read_instances
 
 
 def save(path: Path, *values: int, dtype: type = np.uint16) -> Path:

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from squares import evaluation
 
 from delineate.common.errors import DataError
-from delineate.evaluation.comparison import Comparison, compare_models
-from delineate.evaluation.models import open_models
+from delineate.evaluation.comparison.compare import Comparison, compare_models
+from delineate.evaluation.comparison.models import open_models
+from delineate.evaluation.comparison.training_record import Training, gain_at_end
 from delineate.evaluation.statistics.mixed import MethodClaim, NoClaim
-from delineate.evaluation.training import Training, gain_at_end
 
 CASES = [f"c{at:02d}" for at in range(12)]
 RECIPE = {"name": "unet", "engine.lr": 0.1, "engine.batch_size": 4}

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from delineate.common.errors import DataError
 from delineate.data.core.manifest import ClassTable, LabelRule
 from delineate.data.layouts.source import DataSource
-from delineate.evaluation.files import Evaluation, Options, evaluate_folders
-from delineate.evaluation.predictions import PredictedFile, PredictionList
+from delineate.evaluation.inputs.predictions import PredictedFile, PredictionList
+from delineate.evaluation.results.evaluate import Evaluation, Options, evaluate_folders
 from delineate.report.evaluation import write_evaluation_report
 
 DICE = Options(metrics=("dice",))

@@ -9,10 +9,10 @@ import pytest
 from squares import square, write
 
 from delineate.common.errors import DataError
-from delineate.evaluation.files import Options, evaluate_folders
-from delineate.evaluation.metric_selection import check_millimeters
 from delineate.evaluation.metrics import registry
-from delineate.evaluation.scores_file import ScoresFile
+from delineate.evaluation.metrics.metric_selection import check_millimeters
+from delineate.evaluation.results.evaluate import Options, evaluate_folders
+from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.report.scores import title_of
 
 

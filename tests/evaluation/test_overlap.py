@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from delineate.data.core.manifest import ClassTable
-from delineate.evaluation.cases import score_case
+from delineate.evaluation.metrics.pixel_counts import SCORES, confusion, counts
 from delineate.evaluation.metrics.registry import resolve
-from delineate.evaluation.overlap import SCORES, confusion, counts
-from delineate.evaluation.summary import summarize
+from delineate.evaluation.results.case_scores import score_case
+from delineate.evaluation.results.summary import summarize
 
 BINARY = ClassTable()
 FOUR = ClassTable(names=("background", "a", "b", "c"))

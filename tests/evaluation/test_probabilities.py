@@ -11,7 +11,7 @@ import pytest
 
 from delineate.common.errors import DataError
 from delineate.data.core.manifest import ClassTable
-from delineate.evaluation.probabilities import find_probabilities, open_probabilities, read_map
+from delineate.evaluation.inputs.probability_maps import find_probabilities, open_probabilities, read_map
 
 TWO, THREE = ClassTable(), ClassTable(names=("background", "left lung", "right"))
 MAP = np.array([[0, 0.25, 1], [0.5, 0.75, 0]], np.float32)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from delineate.common.errors import DataError
 from delineate.data.core.manifest import ClassTable
-from delineate.evaluation.protocols import PROTOCOLS, Pair, ProtocolScores, find_protocol, score_protocol
+from delineate.evaluation.results.protocols import PROTOCOLS, Pair, ProtocolScores, find_protocol, score_protocol
 
 TWO, THREE = ClassTable(), ClassTable(names=("background", "a", "b"))
 QUARTER = 256 * 256 / 4

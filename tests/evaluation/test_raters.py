@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from delineate.common.errors import DataError
-from delineate.evaluation.overlap import confusion, counts, dice
-from delineate.evaluation.raters import MAJORITY, OTHERS, comparisons, majority, open_raters
-from delineate.evaluation.references import open_references
+from delineate.evaluation.inputs.raters import MAJORITY, OTHERS, comparisons, majority, open_raters
+from delineate.evaluation.inputs.references import open_references
+from delineate.evaluation.metrics.pixel_counts import confusion, counts, dice
 
 
 def mask(text: str) -> np.ndarray:

@@ -21,7 +21,7 @@ from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.known import DIGITS, KnownPictures
 from delineate.data.core.manifest import Case, ClassTable, Manifest
 from delineate.data.loading.open import open_data
-from delineate.evaluation.files import Evaluation, Options, evaluate_folders
+from delineate.evaluation.results.evaluate import Evaluation, Options, evaluate_folders
 from delineate.inference.files import predict_files
 from delineate.inference.predictor import load
 from delineate.report.evaluation import write_evaluation_report

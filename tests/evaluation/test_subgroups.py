@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from delineate.common.errors import DataError
-from delineate.evaluation.subgroups import UNKNOWN, Subgroups, _tertiles, read_subgroups
+from delineate.evaluation.inputs.subgroups import UNKNOWN, Subgroups, _tertiles, read_subgroups
 
 CASES = [f"case{number}" for number in range(9)]
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from delineate.evaluation.files import Options, evaluate_folders
-from delineate.evaluation.predictions import PredictedFile, PredictionList
+from delineate.evaluation.inputs.predictions import PredictedFile, PredictionList
+from delineate.evaluation.results.evaluate import Options, evaluate_folders
 
 DICE = Options(metrics=("dice",))
 

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from delineate.common.errors import DataError
 from delineate.data.core.manifest import ClassTable, LabelRule
-from delineate.evaluation.cases import score_case
-from delineate.evaluation.files import Options, evaluate_folders
-from delineate.evaluation.metric_selection import select_metrics
-from delineate.evaluation.prediction_values import prediction_rule
-from delineate.evaluation.predictions import check_place, mask_files, read_prediction
-from delineate.evaluation.references import is_mask_folder, open_references, read_reference
+from delineate.evaluation.inputs.prediction_values import prediction_rule
+from delineate.evaluation.inputs.predictions import check_place, mask_files, read_prediction
+from delineate.evaluation.inputs.references import is_mask_folder, open_references, read_reference
+from delineate.evaluation.metrics.metric_selection import select_metrics
+from delineate.evaluation.results.case_scores import score_case
+from delineate.evaluation.results.evaluate import Options, evaluate_folders
 
 nib = pytest.importorskip("nibabel")
 

@@ -19,7 +19,7 @@ from delineate.common.errors import DataError, RecipeError
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
 from delineate.data.loading.samples import open_samples
-from delineate.evaluation.scores_file import ScoresFile
+from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.fewshot.baselines import BASELINES
 from delineate.fewshot.episode_file import EpisodeFile
 from delineate.fewshot.identity import data_digest, excluded_section

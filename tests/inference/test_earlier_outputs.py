@@ -17,8 +17,8 @@ from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.images import write_mask
 from delineate.data.formats.registry import read_mask
-from delineate.evaluation.files import Evaluation, Options, evaluate_folders
-from delineate.evaluation.predictions import PredictionList
+from delineate.evaluation.inputs.predictions import PredictionList
+from delineate.evaluation.results.evaluate import Evaluation, Options, evaluate_folders
 from delineate.inference.files import predict_files
 from delineate.inference.overlay import palette
 from delineate.inference.predictor import Predictor

@@ -19,7 +19,7 @@ from delineate.data.core.manifest import ClassTable, LabelRule
 from delineate.data.formats.registry import read_mask
 from delineate.data.layouts.discover import discover
 from delineate.data.layouts.source import DataSource
-from delineate.evaluation.predictions import PredictionList
+from delineate.evaluation.inputs.predictions import PredictionList
 from delineate.inference import write as module
 from delineate.inference.files import predict_files
 from delineate.inference.inputs import expand, find_split, name_outputs

@@ -17,7 +17,7 @@ from delineate.artefact.format import Artefact
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.registry import open_image, read_geometry
-from delineate.evaluation.predictions import PredictionList
+from delineate.evaluation.inputs.predictions import PredictionList
 from delineate.inference import volumes as module
 from delineate.inference.executors import Serial
 from delineate.inference.files import predict_files

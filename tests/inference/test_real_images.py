@@ -11,7 +11,7 @@ from delineate.artefact.format import Artefact
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.registry import open_image
-from delineate.evaluation.files import evaluate_folders
+from delineate.evaluation.results.evaluate import evaluate_folders
 from delineate.inference.files import predict_files
 from delineate.inference.predictor import Predictor
 from micro_method import brightness

@@ -10,10 +10,10 @@ from PIL import Image
 
 from delineate.common.files import write_json
 from delineate.data.core.manifest import Case, ClassTable, LabelRule, Manifest
-from delineate.evaluation.cases import score_case
-from delineate.evaluation.predictions import PredictedFile, PredictionList
-from delineate.evaluation.scores_file import Origin, write_scores
-from delineate.evaluation.summary import summarize
+from delineate.evaluation.inputs.predictions import PredictedFile, PredictionList
+from delineate.evaluation.results.case_scores import score_case
+from delineate.evaluation.results.scores_file import Origin, write_scores
+from delineate.evaluation.results.summary import summarize
 from delineate.inference.overlay import draw
 
 SIZE = 96

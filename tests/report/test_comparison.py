@@ -13,11 +13,11 @@ from fake_run import write_predictions, write_run
 from markup import check_document, text_of
 
 from delineate.common.errors import DataError
-from delineate.evaluation.cases import score_case
-from delineate.evaluation.comparison import cases_csv, compare_models, pairs_csv
-from delineate.evaluation.models import Model
-from delineate.evaluation.scores_file import Origin, ScoresFile, write_scores
-from delineate.evaluation.summary import summarize
+from delineate.evaluation.comparison.compare import cases_csv, compare_models, pairs_csv
+from delineate.evaluation.comparison.models import Model
+from delineate.evaluation.results.case_scores import score_case
+from delineate.evaluation.results.scores_file import Origin, ScoresFile, write_scores
+from delineate.evaluation.results.summary import summarize
 from delineate.report.comparison.cases import choose_cases
 from delineate.report.comparison.of_runs import ComparedRun, write_comparison
 from delineate.report.comparison.page import write_comparison_report

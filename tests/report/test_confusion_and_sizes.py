@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from delineate.data.core.manifest import ClassTable
-from delineate.evaluation import cases
-from delineate.evaluation.cases import confusion, score_case
-from delineate.evaluation.files import Options, evaluate_folders
-from delineate.evaluation.scores_file import ScoresFile
+from delineate.evaluation.results import case_scores as cases
+from delineate.evaluation.results.case_scores import confusion, score_case
+from delineate.evaluation.results.evaluate import Options, evaluate_folders
+from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.report.confusion import confusion_table
 from delineate.report.evaluation import write_evaluation_report
 from delineate.report.scores import score_tables

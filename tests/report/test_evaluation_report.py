@@ -15,10 +15,10 @@ from markup import check_document, text_of
 from PIL import Image
 
 from delineate.data.core.manifest import ClassTable
-from delineate.evaluation.cases import score_case
-from delineate.evaluation.files import Options, evaluate_folders
-from delineate.evaluation.scores_file import Origin, write_scores
-from delineate.evaluation.summary import summarize
+from delineate.evaluation.results.case_scores import score_case
+from delineate.evaluation.results.evaluate import Options, evaluate_folders
+from delineate.evaluation.results.scores_file import Origin, write_scores
+from delineate.evaluation.results.summary import summarize
 from delineate.report.evaluation import write_evaluation_report
 from delineate.report.html import number
 

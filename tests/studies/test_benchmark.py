@@ -18,7 +18,7 @@ from delineate.data.core.manifest import Manifest
 from delineate.data.layouts.source import DataSource
 from delineate.data.splits.folds import split_data
 from delineate.engine.reporting import Silent
-from delineate.evaluation.scores_file import ScoresFile
+from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.studies.benchmark import BenchmarkRequest, prepare
 from delineate.studies.folds import open_folds
 from delineate.studies.jobs import Job, all_jobs

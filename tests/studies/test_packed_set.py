@@ -18,8 +18,8 @@ from delineate.data.splits.resplit import resplit
 from delineate.engine.reporting import Silent
 from delineate.engine.request import TrainRequest
 from delineate.engine.run import train
-from delineate.evaluation.files import Options, evaluate_folders
-from delineate.evaluation.scores_file import ScoresFile
+from delineate.evaluation.results.evaluate import Options, evaluate_folders
+from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.inference.files import predict_files
 from delineate.inference.predictor import load
 from delineate.methods import registry

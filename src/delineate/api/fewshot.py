@@ -11,7 +11,7 @@ from delineate.requests.signature import takes
 
 if TYPE_CHECKING:
     from delineate.data.layouts.source import DataSource
-    from delineate.evaluation.files import Evaluation
+    from delineate.evaluation.results.evaluate import Evaluation
     from delineate.fewshot.episode_file import EpisodeFile
 
 

@@ -13,8 +13,8 @@ from delineate.requests.signature import takes
 if TYPE_CHECKING:
     from delineate.data.core.manifest import ClassTable
     from delineate.data.layouts.source import DataSource
-    from delineate.evaluation.comparison import Comparison
-    from delineate.evaluation.files import Evaluation
+    from delineate.evaluation.comparison.compare import Comparison
+    from delineate.evaluation.results.evaluate import Evaluation
 
 
 @takes(EvaluateOptions)
@@ -28,7 +28,7 @@ def evaluate(
 ) -> Evaluation:
     """Score a folder of masks against the reference masks; write `scores.csv`, `scores.json` and `report.html` to `out`.
 
-    How names are paired, and what is an error, says `delineate.evaluation.files.evaluate_folders`.
+    How names are paired, and what is an error, says `delineate.evaluation.results.evaluate.evaluate_folders`.
 
         scores = delineate.evaluate("masks/", "polyps/", split="test", out="scores")
         scores.headline("dice")
@@ -47,7 +47,7 @@ def evaluate(
     """
     from delineate.common.outputs import check_new
     from delineate.data.layouts.source import as_source
-    from delineate.evaluation.files import Options, evaluate_folders
+    from delineate.evaluation.results.evaluate import Options, evaluate_folders
     from delineate.report.evaluation import write_evaluation_report
 
     out = Path(options["out"])
@@ -86,8 +86,8 @@ def compare(evaluations: Sequence[Path | str], **options: Unpack[CompareOptions]
         DataError: Evaluations that cannot be compared; an earlier comparison in `out` unless `overwrite`.
     """
     from delineate.common.outputs import check_new, check_results_folder
-    from delineate.evaluation.comparison import compare_models, write_comparison_files
-    from delineate.evaluation.models import open_models
+    from delineate.evaluation.comparison.compare import compare_models, write_comparison_files
+    from delineate.evaluation.comparison.models import open_models
     from delineate.report.comparison.page import write_comparison_report
 
     out = Path(options["out"])

@@ -11,7 +11,7 @@ from delineate.cli.made import taking
 from delineate.requests.scores import CompareOptions
 
 if TYPE_CHECKING:
-    from delineate.evaluation.comparison import Comparison
+    from delineate.evaluation.comparison.compare import Comparison
 
 
 @taking(CompareOptions)

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from delineate.evaluation.files import Evaluation
-    from delineate.evaluation.protocols import ProtocolScores
+    from delineate.evaluation.results.evaluate import Evaluation
+    from delineate.evaluation.results.protocols import ProtocolScores
+    from delineate.evaluation.results.summary import Column
     from delineate.evaluation.statistics.intervals import Interval
-    from delineate.evaluation.summary import Column
 
 MOST_CLASSES = 6
 """More classes than these are told in scores.csv and the report, not on the console."""

@@ -8,8 +8,8 @@ from delineate.artefact.format import Artefact
 from delineate.data.core.findings import count
 from delineate.data.core.manifest import Manifest
 from delineate.engine.recipe import Recipe
-from delineate.evaluation.caveats import caveats
-from delineate.evaluation.summary import Summary
+from delineate.evaluation.results.summary import Summary
+from delineate.evaluation.results.validation_warnings import caveats
 
 
 def model_card(

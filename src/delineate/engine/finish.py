@@ -18,11 +18,11 @@ from delineate.engine.card import model_card
 from delineate.engine.recipe import Recipe
 from delineate.engine.run_state import Run
 from delineate.engine.selection import WORDS
-from delineate.evaluation.cases import Row
-from delineate.evaluation.caveats import caveats, headline_dice, headline_json
-from delineate.evaluation.scores_file import Origin, write_scores
-from delineate.evaluation.summary import Summary
-from delineate.evaluation.training import Training
+from delineate.evaluation.comparison.training_record import Training
+from delineate.evaluation.results.case_scores import Row
+from delineate.evaluation.results.scores_file import Origin, write_scores
+from delineate.evaluation.results.summary import Summary
+from delineate.evaluation.results.validation_warnings import caveats, headline_dice, headline_json
 from delineate.methods import registry
 
 SPLITS: tuple[Split, ...] = ("train", "val")

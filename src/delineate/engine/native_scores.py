@@ -23,11 +23,11 @@ from delineate.data.core.samples import Sample
 from delineate.data.formats.images import write_image, write_mask
 from delineate.engine.finish import Judged, Trained, selected
 from delineate.engine.volume_scores import segment_volume
-from delineate.evaluation.cases import QUICK, Row, score_case
 from delineate.evaluation.metrics.registry import resolve
-from delineate.evaluation.scores_file import Origin
-from delineate.evaluation.scoring import content_hash, joint_hash
-from delineate.evaluation.summary import summarize
+from delineate.evaluation.results.case_scores import QUICK, Row, score_case
+from delineate.evaluation.results.scores_file import Origin
+from delineate.evaluation.results.scoring import content_hash, joint_hash
+from delineate.evaluation.results.summary import summarize
 from delineate.inference.overlay import draw, palette
 from delineate.inference.panels import render
 from delineate.inference.predictor import Predictor

@@ -36,7 +36,7 @@ from delineate.engine.run_state import Run
 from delineate.engine.same_data import check_same_data, description
 from delineate.engine.signals import raise_on_signals, stop_on_signals
 from delineate.engine.tensorboard import TensorBoardReporter, check_installed
-from delineate.evaluation.scores_file import ScoresFile
+from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.inference.device import resolve_device
 from delineate.methods.contract import Method
 

@@ -20,15 +20,15 @@ from delineate.data.core.manifest import IGNORE, ClassTable
 from delineate.data.core.samples import Sample, SliceStack
 from delineate.data.core.stacks import Stack, assemble
 from delineate.data.loading.samples import SampleSet
-from delineate.evaluation.cases import Row, score_case
-from delineate.evaluation.files import Evaluation
-from delineate.evaluation.further_tables import EPISODES_CSV, RATERS_CSV
-from delineate.evaluation.metric_selection import check_millimeters, select_metrics
+from delineate.evaluation.inputs.test_access_log import Access, Accesses, note_access
+from delineate.evaluation.inputs.training_cases import Seen, training_notes
 from delineate.evaluation.metrics.metric import Metric
-from delineate.evaluation.scores_file import Origin, write_scores
-from delineate.evaluation.seen import Seen, training_notes
-from delineate.evaluation.summary import summarize
-from delineate.evaluation.test_access_log import Access, Accesses, note_access
+from delineate.evaluation.metrics.metric_selection import check_millimeters, select_metrics
+from delineate.evaluation.results.case_scores import Row, score_case
+from delineate.evaluation.results.evaluate import Evaluation
+from delineate.evaluation.results.further_tables import EPISODES_CSV, RATERS_CSV
+from delineate.evaluation.results.scores_file import Origin, write_scores
+from delineate.evaluation.results.summary import summarize
 from delineate.fewshot.baselines import Conditioned
 from delineate.fewshot.episode_file import Chunk, Episode, EpisodeFile
 from delineate.fewshot.evaluated_models import EvaluatedModel

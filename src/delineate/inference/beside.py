@@ -12,7 +12,7 @@ from delineate.common.errors import DataError
 from delineate.data.core.findings import some
 from delineate.data.core.manifest import Case, ClassTable, Manifest
 from delineate.data.layouts.source import DataSource
-from delineate.evaluation.references import open_references, read_reference
+from delineate.evaluation.inputs.references import open_references, read_reference
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from delineate.common.errors import DataError, DelineateError
-from delineate.evaluation.predictions import PredictionList
+from delineate.evaluation.inputs.predictions import PredictionList
 
 
 def remove_earlier(folder: Path, inputs: Collection[Path]) -> None:

@@ -14,7 +14,7 @@ from delineate.common.files import read_json, write_json
 from delineate.common.outputs import check_results_folder
 from delineate.data.formats.archives import Address
 from delineate.data.layouts.tree import image_files, volume_files
-from delineate.evaluation.predictions import PREDICTIONS_FILE, PredictionList
+from delineate.evaluation.inputs.predictions import PREDICTIONS_FILE, PredictionList
 
 UNFINISHED = "predictions.unfinished.json"
 

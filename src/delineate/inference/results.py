@@ -10,7 +10,7 @@ from delineate.common.csv_text import csv_text
 from delineate.common.files import sha256, write_text
 from delineate.data.core.known import Role
 from delineate.data.core.manifest import ClassTable
-from delineate.evaluation.predictions import PredictedFile, PredictionList
+from delineate.evaluation.inputs.predictions import PredictedFile, PredictionList
 from delineate.inference.plan import SUMMARY
 from delineate.inference.predictor import Predictor
 from delineate.inference.write import mask_values, volume_values

@@ -18,7 +18,7 @@ from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.contract import FULL, ImageHandle
 from delineate.data.formats.images import write_image
 from delineate.data.formats.registry import write_map, write_mask
-from delineate.evaluation.predictions import PredictedFile
+from delineate.evaluation.inputs.predictions import PredictedFile
 from delineate.inference.overlay import draw, palette
 from delineate.inference.plan import Item, relative
 from delineate.inference.tiles import Probabilities

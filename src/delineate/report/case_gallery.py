@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from delineate.data.core.findings import count
-from delineate.evaluation.scores_file import ScoresFile
+from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.report.html import Html, element, fold, join, number, table
 from delineate.report.images import contour_legend, figure_of
 from delineate.report.overlays import Overlays

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from delineate.evaluation.comparison import MetricComparison
+from delineate.evaluation.comparison.compare import MetricComparison
 from delineate.evaluation.statistics.mixed import MethodClaim
 from delineate.report.forest import Estimate, forest
 from delineate.report.html import Html, element, fold, join, number, p_value, table

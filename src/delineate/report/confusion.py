@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from delineate.evaluation.scores_file import ScoresFile
+from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.report.html import Html, element, join, table
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from delineate.evaluation.scores_file import ScoresFile
+from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.report.axes import COLORS
 from delineate.report.charts import Series, histogram, line_chart
 from delineate.report.html import Html, element, fold, join

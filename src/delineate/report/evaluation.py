@@ -7,9 +7,9 @@ from typing import Any
 
 from delineate.data.core.findings import count, some
 from delineate.data.core.manifest import Manifest
-from delineate.evaluation.further_tables import EPISODES_CSV, RATERS_CSV
-from delineate.evaluation.protocols import NATIVE
-from delineate.evaluation.scores_file import CSV_NAME, ScoresFile
+from delineate.evaluation.results.further_tables import EPISODES_CSV, RATERS_CSV
+from delineate.evaluation.results.protocols import NATIVE
+from delineate.evaluation.results.scores_file import CSV_NAME, ScoresFile
 from delineate.report.case_gallery import case_table, ranked_pictures
 from delineate.report.confusion import confusion_table
 from delineate.report.distribution import distributions

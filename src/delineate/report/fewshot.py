@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from delineate.evaluation.scores_file import ScoresFile
+from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.report.html import Html, element, facts, join, number
 from delineate.report.images import contour_legend, embedded, figure_of
 from delineate.report.page import pictures

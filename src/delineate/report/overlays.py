@@ -14,13 +14,13 @@ from delineate.common.files import parse_json
 from delineate.data.cases.pixels import case_mask
 from delineate.data.core.manifest import Case, ClassTable, LabelRule, Manifest
 from delineate.data.formats.registry import read_image, reads_volume
+from delineate.evaluation.inputs.pairing import by_name
+from delineate.evaluation.inputs.prediction_values import listed_rule
+from delineate.evaluation.inputs.predictions import PredictionList, mask_files, read_prediction
+from delineate.evaluation.inputs.references import open_references
+from delineate.evaluation.inputs.test_access_log import ACCESS_LOG_FILE as OPENINGS
 from delineate.evaluation.metrics.registry import INSTANCE_METRICS
-from delineate.evaluation.pairing import by_name
-from delineate.evaluation.prediction_values import listed_rule
-from delineate.evaluation.predictions import PredictionList, mask_files, read_prediction
-from delineate.evaluation.references import open_references
-from delineate.evaluation.scores_file import ScoresFile
-from delineate.evaluation.test_access_log import ACCESS_LOG_FILE as OPENINGS
+from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.inference.overlay import draw
 from delineate.report.html import Html, element
 from delineate.report.images import drawn

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from delineate.data.core.findings import count
-from delineate.evaluation.protocols import find_protocol
-from delineate.evaluation.scores_file import ScoresFile
+from delineate.evaluation.results.protocols import find_protocol
+from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.report.html import Html, element, facts, join, number, table
 from delineate.report.page import notice
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from delineate.evaluation.scores_file import ScoresFile
+from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.evaluation.statistics.interpretation import interval_words
 from delineate.report.forest import Estimate, forest
 from delineate.report.html import Html, element, fold, join, table

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from delineate.evaluation.scores_file import ScoresFile
+from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.evaluation.statistics.interpretation import interval_words, number
 from delineate.report.scores import case_values, headline_metric, interval_of, title_of
 

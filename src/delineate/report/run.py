@@ -12,8 +12,8 @@ from typing import Any
 
 from delineate.data.core.findings import count
 from delineate.data.core.manifest import Manifest
-from delineate.evaluation.caveats import TITLE
-from delineate.evaluation.scores_file import ScoresFile
+from delineate.evaluation.results.scores_file import ScoresFile
+from delineate.evaluation.results.validation_warnings import TITLE
 from delineate.report.curves import curves
 from delineate.report.distribution import class_histograms
 from delineate.report.html import Html, element, facts, fold, join, number, table

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from delineate.evaluation.protocols import NATIVE
-from delineate.evaluation.scores_file import ScoresFile
+from delineate.evaluation.results.protocols import NATIVE
+from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.evaluation.statistics.intervals import Interval
 from delineate.report.html import Html, element, facts, join, number, table
 

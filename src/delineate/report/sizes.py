@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from delineate.data.core.findings import count
-from delineate.evaluation.scores_file import ScoresFile
+from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.report.axes import COLORS, Axes, figure, legend, svg
 from delineate.report.html import Html, element, join, number, table
 from delineate.report.scores import headline_metric, title_of

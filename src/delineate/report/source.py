@@ -11,7 +11,7 @@ from delineate.common.errors import ArtefactError, DelineateError
 from delineate.common.files import parse_json, read_json
 from delineate.data.core.manifest import Manifest
 from delineate.engine.folder import RunFolder
-from delineate.evaluation.scores_file import ScoresFile
+from delineate.evaluation.results.scores_file import ScoresFile
 
 T = TypeVar("T")
 RANKS = ("worst", "median", "best")

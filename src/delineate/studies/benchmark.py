@@ -12,14 +12,14 @@ from delineate.common.names import listed
 from delineate.common.occupied import contents
 from delineate.data.layouts.source import DataSource, as_source
 from delineate.engine.reporting import Reporter
-from delineate.evaluation.comparison import Comparison, compare_models, write_comparison_files
-from delineate.evaluation.files import Options, evaluate_folders
-from delineate.evaluation.metric_selection import check_millimeters
+from delineate.evaluation.comparison.compare import Comparison, compare_models, write_comparison_files
+from delineate.evaluation.comparison.models import Model
+from delineate.evaluation.comparison.training_record import Training
+from delineate.evaluation.inputs.predictions import PredictedFile, PredictionList
+from delineate.evaluation.metrics.metric_selection import check_millimeters
 from delineate.evaluation.metrics.registry import resolve as resolve_metrics
-from delineate.evaluation.models import Model
-from delineate.evaluation.predictions import PredictedFile, PredictionList
-from delineate.evaluation.scores_file import ScoresFile
-from delineate.evaluation.training import Training
+from delineate.evaluation.results.evaluate import Options, evaluate_folders
+from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.studies import trial
 from delineate.studies.folds import open_folds
 from delineate.studies.jobs import Job, all_jobs, predictions_folder, scores_folder

@@ -19,13 +19,13 @@ from delineate.data.cases.volumes import volume_image
 from delineate.data.core.input_spec import InputSpec, Pixels
 from delineate.data.core.manifest import Case, Manifest
 from delineate.data.formats.contract import plane_of
-from delineate.evaluation.budgets import budget_words
-from delineate.evaluation.comparison import shared_tables
-from delineate.evaluation.models import Model
-from delineate.evaluation.scores_file import ScoresFile, plain
+from delineate.evaluation.comparison.budgets import budget_words
+from delineate.evaluation.comparison.compare import shared_tables
+from delineate.evaluation.comparison.models import Model
+from delineate.evaluation.results.scores_file import ScoresFile, plain
+from delineate.evaluation.results.summary import Values, bounds
 from delineate.evaluation.statistics.bootstrap import cluster, estimate
 from delineate.evaluation.statistics.intervals import Interval, mean_interval
-from delineate.evaluation.summary import Values, bounds
 from delineate.inference.predictor import Predictor, load
 from delineate.nn.counting import count_cost
 from delineate.report.scores import title_of

@@ -10,8 +10,8 @@ import numpy as np
 from delineate.data.core.findings import count
 from delineate.data.core.manifest import Manifest
 from delineate.data.core.stacks import stack_names
+from delineate.evaluation.results.summary import Values
 from delineate.evaluation.statistics.bootstrap import cluster, estimate
-from delineate.evaluation.summary import Values
 from delineate.report.case_gallery import worst_first
 from delineate.report.forest import Estimate, forest
 from delineate.report.html import Html, element, facts, join, number, table

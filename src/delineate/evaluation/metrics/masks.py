@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.evaluation.metrics.distances import Points, edge_points, nearest
+from delineate.evaluation.metrics.pixel_counts import Counts
 from delineate.evaluation.metrics.surface_elements import surface_elements
-from delineate.evaluation.overlap import Counts
 
 Mask = NDArray[np.bool_]
 """bool, of the image's shape."""

@@ -1,12 +1,12 @@
 """Overlap of two masks, by counting pixels.
 
-All are in [0, 1] without unit, higher is better, and spacing plays no part. Formulas and sources stand in `evaluation.overlap`.
+All are in [0, 1] without unit, higher is better, and spacing plays no part. Formulas and sources stand in `evaluation.metrics.pixel_counts`.
 Empty masks: reference and prediction both empty → 1; a miss or a false positive → 0 (except `specificity`).
 """
 
 from __future__ import annotations
 
-from delineate.evaluation import overlap
+from delineate.evaluation.metrics import pixel_counts as overlap
 from delineate.evaluation.metrics.masks import Masks
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from delineate.evaluation.comparison import compare_models
-from delineate.evaluation.models import Model, check_comparable
-from delineate.evaluation.scores_file import ScoresFile
+from delineate.evaluation.comparison.compare import compare_models
+from delineate.evaluation.comparison.models import Model, check_comparable
+from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.report.comparison.page import comparison_page
 from delineate.report.page import write_page
 

@@ -12,8 +12,15 @@ import numpy as np
 
 from delineate.common.errors import DelineateError
 from delineate.data.core.findings import count
-from delineate.evaluation.comparison import CASES_CSV, PAIRS_CSV, Comparison, MetricComparison, cases_csv, pairs_csv
-from delineate.evaluation.models import Model
+from delineate.evaluation.comparison.compare import (
+    CASES_CSV,
+    PAIRS_CSV,
+    Comparison,
+    MetricComparison,
+    cases_csv,
+    pairs_csv,
+)
+from delineate.evaluation.comparison.models import Model
 from delineate.evaluation.statistics.mixed import MethodClaim
 from delineate.report.claims import claims, seeds_words
 from delineate.report.comparison.cases import side_by_side

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from delineate.evaluation.comparison import MetricComparison, PairResult
+from delineate.evaluation.comparison.compare import MetricComparison, PairResult
 from delineate.evaluation.statistics.interpretation import rounded
 from delineate.report.forest import Estimate, forest
 from delineate.report.html import Html, captioned, element, number, p_value, table

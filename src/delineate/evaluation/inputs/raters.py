@@ -20,8 +20,8 @@ from delineate.common.errors import DataError
 from delineate.data.core.findings import count, some
 from delineate.data.core.manifest import IGNORE, Case, Manifest
 from delineate.data.layouts.source import DataSource, as_source
-from delineate.evaluation.overlap import Labels
-from delineate.evaluation.references import References, open_references, read_as, read_reference
+from delineate.evaluation.inputs.references import References, open_references, read_as, read_reference
+from delineate.evaluation.metrics.pixel_counts import Labels
 
 Kind = Literal["rater", "majority", "between raters", "rater against the others"]
 MAJORITY = "majority"

@@ -17,11 +17,19 @@ from delineate.common.csv_text import csv_text
 from delineate.common.csv_text import plain as plain_text
 from delineate.common.errors import DataError
 from delineate.common.files import read_json, write_json, write_text
-from delineate.evaluation.cases import Row
 from delineate.evaluation.metrics.masks import Outcome
 from delineate.evaluation.metrics.registry import TAKEN
-from delineate.evaluation.scores_shape import shape_fault
-from delineate.evaluation.summary import COLUMNS, POLICY, Column, Summary, Values, column_values, headline_column
+from delineate.evaluation.results.case_scores import Row
+from delineate.evaluation.results.scores_schema import shape_fault
+from delineate.evaluation.results.summary import (
+    COLUMNS,
+    POLICY,
+    Column,
+    Summary,
+    Values,
+    column_values,
+    headline_column,
+)
 
 FORMAT = 2
 _EARLIER_KEYS = {"openings": "test_accesses", "openings_in_all": "test_accesses_in_all"}

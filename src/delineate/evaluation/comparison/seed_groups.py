@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from delineate.data.core.findings import some
-from delineate.evaluation.models import Model
+from delineate.evaluation.comparison.models import Model
 
 SHOWN = 3
 """So many settings that differ are named."""

@@ -21,7 +21,7 @@ from delineate.data.core.findings import count, some
 from delineate.data.core.known import Role
 from delineate.data.core.manifest import ClassTable, LabelRule
 from delineate.data.formats.registry import check_same_grid, read_mask, reads_volume
-from delineate.evaluation.references import mask_like_files
+from delineate.evaluation.inputs.references import mask_like_files
 
 PREDICTIONS_FILE = "predictions.json"
 _ROLES: tuple[Role | None, ...] = ("train", "before", "val", "test", None)
@@ -57,7 +57,7 @@ class PredictionList(BaseModel):
     seed: int | None = None
     """Seed of the training; None where it is not known."""
     training: dict[str, Any] | None = None
-    """How the model was trained (`evaluation.training.Training`); None where that is not known."""
+    """How the model was trained (`evaluation.comparison.training_record.Training`); None where that is not known."""
     class_names: tuple[str, ...]
     values: tuple[int, ...] | None = None
     """The value of each class in the masks of this folder; None in lists of the first version: 0/255, or class indices. In a folder
@@ -163,7 +163,7 @@ def mask_files(folder: Path, listed: PredictionList | None) -> list[Path]:
 
 
 def read_prediction(path: Path, rule: LabelRule) -> NDArray[np.uint8]:
-    """A predicted mask → class indices, H×W or X×Y×Z of a volume, by the rule of its folder (`evaluation.prediction_values`).
+    """A predicted mask → class indices, H×W or X×Y×Z of a volume, by the rule of its folder (`evaluation.inputs.prediction_values`).
 
     Raises `DataError` naming the file and the values that the rule does not know.
     """

@@ -33,8 +33,8 @@ from delineate.data.layouts.source import DataSource, as_source
 from delineate.data.layouts.split_lists import apply_lists
 from delineate.data.layouts.tree import File, image_files, volume_files
 from delineate.data.splits.drawn import with_drawn_splits
-from delineate.evaluation.class_match import in_order, read_references
-from delineate.evaluation.evidence import count_files
+from delineate.evaluation.inputs.mask_contents import count_files
+from delineate.evaluation.inputs.reference_values import in_order, read_references
 
 SplitChoice = Literal["train", "val", "test", "all"]
 

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from delineate.common.errors import DataError
 from delineate.data.core.manifest import IGNORE, LabelRule, Manifest
 from delineate.data.core.stacks import assemble, choose_spacing
-from delineate.evaluation import raters as panel
-from delineate.evaluation.cases import Row, add_probabilities, confusion, score_case, score_instances
-from delineate.evaluation.instances import read_instances
-from delineate.evaluation.metric_selection import MetricSelection
-from delineate.evaluation.probabilities import ProbabilityMaps
-from delineate.evaluation.protocols import Pair, PaperProtocol, ProtocolScores, score_protocol
-from delineate.evaluation.raters import Raters
-from delineate.evaluation.scoring_units import Arrays, ScoringUnit, read_unit
+from delineate.evaluation.inputs import raters as panel
+from delineate.evaluation.inputs.instance_maps import read_instances
+from delineate.evaluation.inputs.probability_maps import ProbabilityMaps
+from delineate.evaluation.inputs.raters import Raters
+from delineate.evaluation.inputs.scoring_units import Arrays, ScoringUnit, read_unit
+from delineate.evaluation.metrics.metric_selection import MetricSelection
+from delineate.evaluation.results.case_scores import Row, add_probabilities, confusion, score_case, score_instances
+from delineate.evaluation.results.protocols import Pair, PaperProtocol, ProtocolScores, score_protocol
 
 WORKERS = 4
 """Units at a time; NumPy, OpenCV and SciPy let go of the interpreter while they compute."""

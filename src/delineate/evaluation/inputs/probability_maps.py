@@ -25,7 +25,7 @@ from delineate.common.files import sha256
 from delineate.data.core.findings import count, some
 from delineate.data.core.manifest import Case, ClassTable
 from delineate.data.formats.registry import file_stem, image_suffix, open_image, read_mask, reads_volume
-from delineate.evaluation.predictions import PredictionList
+from delineate.evaluation.inputs.predictions import PredictionList
 
 FOLDER_NAME = "probabilities"
 """Where `predict` puts them, inside its output folder."""

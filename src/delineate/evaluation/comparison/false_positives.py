@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from delineate.data.core.findings import some
-from delineate.evaluation.models import Model
+from delineate.evaluation.comparison.models import Model
 
 SHOWN = 6
 """So many models are named."""

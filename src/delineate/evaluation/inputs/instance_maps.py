@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from delineate.common.errors import DataError
 from delineate.data.core.findings import count, some
 from delineate.data.formats.registry import file_stem, read_mask
-from delineate.evaluation.references import mask_like_files
+from delineate.evaluation.inputs.references import mask_like_files
 
 
 def pair_instances(

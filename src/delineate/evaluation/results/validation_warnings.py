@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from delineate.data.core.findings import count
-from delineate.evaluation.summary import Outcomes, Summary
+from delineate.evaluation.results.summary import Outcomes, Summary
 
 TITLE = "Warnings"
 

@@ -18,28 +18,33 @@ from delineate.data.core.findings import count
 from delineate.data.core.manifest import Case, ClassTable, LabelRule, Manifest
 from delineate.data.layouts.source import DataSource, as_source
 from delineate.data.splits.drawn import run_manifest
-from delineate.evaluation import further_tables
-from delineate.evaluation.cases import Row
-from delineate.evaluation.held_out import listed_for_testing, mask_hashes
-from delineate.evaluation.instances import pair_instances
-from delineate.evaluation.known import lists_no_maps, notes_on
-from delineate.evaluation.metric_selection import MetricSelection, check_millimeters, select_metrics
+from delineate.evaluation.inputs.changed_predictions import lists_no_maps, notes_on
+from delineate.evaluation.inputs.held_out_cases import listed_for_testing, mask_hashes
+from delineate.evaluation.inputs.instance_maps import pair_instances
+from delineate.evaluation.inputs.orientation import turn_notes
+from delineate.evaluation.inputs.pairing import pair
+from delineate.evaluation.inputs.prediction_values import prediction_rule
+from delineate.evaluation.inputs.predictions import PredictionList, mask_files
+from delineate.evaluation.inputs.probability_maps import (
+    ProbabilityMaps,
+    find_probabilities,
+    listed_probabilities,
+    unlisted_maps,
+)
+from delineate.evaluation.inputs.raters import open_raters, raters_of_cases
+from delineate.evaluation.inputs.references import References, SplitChoice, open_references
+from delineate.evaluation.inputs.scoring_units import ScoringUnit, make_units
+from delineate.evaluation.inputs.subgroups import Subgroups, read_subgroups
+from delineate.evaluation.inputs.test_access_log import Access, Accesses, note_access
+from delineate.evaluation.inputs.training_cases import Seen, seen_by_model, training_notes
 from delineate.evaluation.metrics import registry
-from delineate.evaluation.pairing import pair
-from delineate.evaluation.prediction_values import prediction_rule
-from delineate.evaluation.predictions import PredictionList, mask_files
-from delineate.evaluation.probabilities import ProbabilityMaps, find_probabilities, listed_probabilities, unlisted_maps
-from delineate.evaluation.protocols import NATIVE, PaperProtocol, ProtocolScores, find_protocol
-from delineate.evaluation.raters import open_raters, raters_of_cases
-from delineate.evaluation.references import References, SplitChoice, open_references
-from delineate.evaluation.scores_file import Origin, write_scores
-from delineate.evaluation.scoring import Roles, ScoredUnit, ScoringJob, joint_hash, length_unit
-from delineate.evaluation.scoring_units import ScoringUnit, make_units
-from delineate.evaluation.seen import Seen, seen_by_model, training_notes
-from delineate.evaluation.subgroups import Subgroups, read_subgroups
-from delineate.evaluation.summary import Summary, summarize
-from delineate.evaluation.test_access_log import Access, Accesses, note_access
-from delineate.evaluation.turns import turn_notes
+from delineate.evaluation.metrics.metric_selection import MetricSelection, check_millimeters, select_metrics
+from delineate.evaluation.results import further_tables
+from delineate.evaluation.results.case_scores import Row
+from delineate.evaluation.results.protocols import NATIVE, PaperProtocol, ProtocolScores, find_protocol
+from delineate.evaluation.results.scores_file import Origin, write_scores
+from delineate.evaluation.results.scoring import Roles, ScoredUnit, ScoringJob, joint_hash, length_unit
+from delineate.evaluation.results.summary import Summary, summarize
 
 INSTANCE_FOLDER = "instances"
 """Where a data set keeps its instance maps."""
@@ -98,9 +103,9 @@ class Options:
     raters: Sequence[Path] = ()
     """Folders of further raters' masks of the same cases."""
     subgroups: Path | None = None
-    """A table of the cases' attributes (`evaluation.subgroups`)."""
+    """A table of the cases' attributes (`evaluation.inputs.subgroups`)."""
     protocol: str = NATIVE
-    """native, or a paper's (`evaluation.protocols`), which has its own metrics."""
+    """native, or a paper's (`evaluation.results.protocols`), which has its own metrics."""
     classes: ClassTable | None = None
     """Names of all classes, where neither predictions nor references tell."""
     progress: Callable[[int, int], None] | None = None

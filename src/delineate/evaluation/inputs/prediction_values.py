@@ -16,8 +16,8 @@ from delineate.data.core.label_codings import is_noisy, rises_evenly
 from delineate.data.core.label_reading import named_values
 from delineate.data.core.manifest import IGNORE, ClassTable, Coding, LabelRule
 from delineate.data.core.mask_values import MaskValues, Values, choose_coding
-from delineate.evaluation.evidence import count_files
-from delineate.evaluation.predictions import PredictionList
+from delineate.evaluation.inputs.mask_contents import count_files
+from delineate.evaluation.inputs.predictions import PredictionList
 
 WHITE = 255
 OWN = "the references' own values"

@@ -12,8 +12,8 @@ from delineate.common.files import sha256
 from delineate.data.core.findings import count, some
 from delineate.data.core.known import Role
 from delineate.data.core.manifest import Manifest
-from delineate.evaluation.predictions import PredictionList
-from delineate.evaluation.scoring_units import ScoringUnit
+from delineate.evaluation.inputs.predictions import PredictionList
+from delineate.evaluation.inputs.scoring_units import ScoringUnit
 
 Seen = dict[Role, list[str]]
 """Role → names of the scored cases."""

@@ -14,18 +14,18 @@ from delineate.common.csv_text import csv_text
 from delineate.common.errors import DataError
 from delineate.common.files import output_folder, write_json, write_text
 from delineate.common.names import did_you_mean, listed
-from delineate.evaluation.budgets import budget_words
-from delineate.evaluation.kin import Kin, group_kin, kin_words
-from delineate.evaluation.models import Model, references_known
-from delineate.evaluation.scores_file import ScoresFile, plain
+from delineate.evaluation.comparison.budgets import budget_words
+from delineate.evaluation.comparison.false_positives import stray_words
+from delineate.evaluation.comparison.models import Model, references_known
+from delineate.evaluation.comparison.seed_groups import Kin, group_kin, kin_words
+from delineate.evaluation.results.scores_file import ScoresFile, plain
+from delineate.evaluation.results.summary import Column, Values
+from delineate.evaluation.results.summary import bounds as score_bounds
 from delineate.evaluation.statistics.interpretation import method_words, paired_words, rank_words
 from delineate.evaluation.statistics.mixed import MethodClaim, NoClaim, compare_methods
 from delineate.evaluation.statistics.paired import Paired, compare, holm
 from delineate.evaluation.statistics.power import groups_needed, least_detectable
 from delineate.evaluation.statistics.ranks import Ranks, rank_models
-from delineate.evaluation.strays import stray_words
-from delineate.evaluation.summary import Column, Values
-from delineate.evaluation.summary import bounds as score_bounds
 
 PREFERRED = ("dice", "hd95_pooled")
 """Compared unless others are asked for, where they were computed: one of overlap and one of distance, as is advised."""

@@ -22,11 +22,11 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.evaluation.cases import QUICK, Row
 from delineate.evaluation.metrics.masks import Outcome
 from delineate.evaluation.metrics.metric import POLICY as KINDS
 from delineate.evaluation.metrics.metric import Kind, MetricInfo
-from delineate.evaluation.overlap import SCORES, Counts
+from delineate.evaluation.metrics.pixel_counts import SCORES, Counts
+from delineate.evaluation.results.case_scores import QUICK, Row
 from delineate.evaluation.statistics.intervals import Interval, mean_interval
 
 Column = Literal["all", "present", "found", "penalised"]

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from delineate.common.errors import DataError
-from delineate.evaluation.cases import Row
-from delineate.evaluation.pairing import some
-from delineate.evaluation.scores_file import JSON_NAME, ScoresFile
-from delineate.evaluation.training import Training
+from delineate.evaluation.comparison.training_record import Training
+from delineate.evaluation.inputs.pairing import some
+from delineate.evaluation.results.case_scores import Row
+from delineate.evaluation.results.scores_file import JSON_NAME, ScoresFile
 
 VALIDATION = "validation"
 """Where a run folder keeps the evaluation of its validation cases."""

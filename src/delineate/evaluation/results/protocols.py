@@ -1,6 +1,6 @@
 """How published lineages compute their scores, by name, so that a number can be put beside theirs.
 
-None of them is this project's own way (`native`: masks at the reference's size, see `evaluation.summary`); each says in its label
+None of them is this project's own way (`native`: masks at the reference's size, see `evaluation.results.summary`); each says in its label
 what it does. They differ from `native` and from each other in the size at which masks are compared, in what is averaged,
 and in what an empty mask is worth.
 """
@@ -20,7 +20,7 @@ from delineate.common.names import did_you_mean
 from delineate.data.core.manifest import IGNORE, ClassTable
 from delineate.evaluation.metrics import surface
 from delineate.evaluation.metrics.masks import Masks
-from delineate.evaluation.overlap import Labels
+from delineate.evaluation.metrics.pixel_counts import Labels
 
 NATIVE = "native"
 SIZE = 256

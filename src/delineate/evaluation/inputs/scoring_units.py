@@ -14,8 +14,8 @@ from delineate.common.errors import DataError
 from delineate.data.core.grouping import describe_rule, group_cases
 from delineate.data.core.manifest import IGNORE, Case, LabelRule, Manifest
 from delineate.data.core.stacks import Stack, assemble, choose_spacing, stack_names
-from delineate.evaluation.predictions import check_place, read_prediction
-from delineate.evaluation.references import read_reference
+from delineate.evaluation.inputs.predictions import check_place, read_prediction
+from delineate.evaluation.inputs.references import read_reference
 
 Labels = NDArray[np.uint8]
 Level = Literal["image", "volume"]

@@ -10,7 +10,7 @@ from delineate.common.errors import DataError
 from delineate.data.core.manifest import Case
 from delineate.data.core.words import Role, folder_word, image_stem, mask_stem, normal
 from delineate.data.formats.registry import file_stem
-from delineate.evaluation.references import References, case_name
+from delineate.evaluation.inputs.references import References, case_name
 
 
 def pair(folder: Path, files: Sequence[Path], found: References, references: Path) -> list[tuple[Path, Case]]:

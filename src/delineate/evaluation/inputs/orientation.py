@@ -9,8 +9,8 @@ from pathlib import Path
 from delineate.data.cases.turned import Shown, stated, turned_apart
 from delineate.data.core.manifest import Case, Manifest
 from delineate.data.formats.registry import reads_volume
-from delineate.evaluation.predictions import PredictionList
-from delineate.evaluation.scoring_units import ScoringUnit
+from delineate.evaluation.inputs.predictions import PredictionList
+from delineate.evaluation.inputs.scoring_units import ScoringUnit
 
 
 def turn_notes(

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from delineate.data.core.manifest import Manifest
-from delineate.evaluation.cases import Row
+from delineate.evaluation.inputs.raters import Raters
+from delineate.evaluation.inputs.subgroups import Subgroups
 from delineate.evaluation.metrics.metric import MetricInfo
-from delineate.evaluation.protocols import PaperProtocol
-from delineate.evaluation.raters import Raters
-from delineate.evaluation.scores_file import rows_csv
-from delineate.evaluation.scoring import Roles, ScoredUnit
-from delineate.evaluation.subgroups import Subgroups
-from delineate.evaluation.summary import Summary, summarize
+from delineate.evaluation.results.case_scores import Row
+from delineate.evaluation.results.protocols import PaperProtocol
+from delineate.evaluation.results.scores_file import rows_csv
+from delineate.evaluation.results.scoring import Roles, ScoredUnit
+from delineate.evaluation.results.summary import Summary, summarize
 
 RATERS_CSV = "raters.csv"
 EPISODES_CSV = "episodes.csv"

@@ -14,8 +14,8 @@ from delineate.evaluation.metrics.calibration import Probabilities
 from delineate.evaluation.metrics.instances import Instances
 from delineate.evaluation.metrics.masks import Masks, Outcome
 from delineate.evaluation.metrics.metric import InstanceMetric, Metric, ProbabilityMetric
+from delineate.evaluation.metrics.pixel_counts import Labels
 from delineate.evaluation.metrics.registry import METRICS
-from delineate.evaluation.overlap import Labels
 
 QUICK = tuple(METRICS[name] for name in ("dice", "iou", "precision", "recall"))
 """What training's own validation reports: overlap from counts alone."""

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from delineate.data.core.findings import some
-from delineate.evaluation.models import Model
-from delineate.evaluation.training import Training
+from delineate.evaluation.comparison.models import Model
+from delineate.evaluation.comparison.training_record import Training
 
 FACTS: tuple[tuple[str, Callable[[Training], Any]], ...] = (
     ("steps", lambda one: one.steps),
