@@ -21,8 +21,11 @@ ROOMS = (
     *("report", "studies", "serve", "requests", "api", "cli"),
 )
 """Lowest first."""
-DATA_ROOMS = ("core", "formats", "cases", "layouts", "splits", "augment", "cache", "loading", "doctor")
-"""Rooms inside of `data`, lowest first."""
+INNER_ROOMS = {
+    "data": ("core", "formats", "cases", "layouts", "splits", "augment", "cache", "loading", "doctor"),
+    "evaluation": ("metrics", "statistics", "inputs", "results", "comparison"),
+}
+"""Rooms inside of rooms, lowest first."""
 TORCH = {"torch", "torchvision", "timm", "lightning"}
 WITHOUT_TORCH = ("common", "data", "evaluation", "report")
 HEAVY = TORCH | {"numpy", "scipy", "cv2", "PIL", "pydantic", "yaml", "safetensors"}
@@ -78,19 +81,22 @@ def upward_imports(package: Path) -> list[str]:
     return offenses
 
 
-def upward_in_data(package: Path) -> list[str]:
-    """The same for the rooms inside of `data`, each of whose files lies in one of them."""
+def upward_inside(package: Path) -> list[str]:
+    """The same for the rooms inside of a room: each of its files lies in one of them."""
     offenses = []
     for module, room, tree in sources(package):
-        if room != "data" or module == "delineate.data.__init__":
+        if room not in INNER_ROOMS or module == f"delineate.{room}.__init__":
             continue
+        rooms = INNER_ROOMS[room]
         inside = module.split(".")[2]
-        if inside not in DATA_ROOMS:
-            offenses.append(f"{module} lies in no room of data")
+        if inside not in rooms:
+            offenses.append(f"{module} lies in no room of {room}")
             continue
-        below = DATA_ROOMS[: DATA_ROOMS.index(inside)]
-        targets = [(name, name.split(".")[2]) for name in imports(tree, module) if room_of(name) == "data"]
-        offenses += [f"{module} imports {name}" for name, target in targets if target not in (inside, *below)]
+        allowed = rooms[: rooms.index(inside) + 1]
+        for name in imports(tree, module):
+            parts = name.split(".")
+            if room_of(name) == room and len(parts) > 2 and parts[2] not in allowed:
+                offenses.append(f"{module} imports {name}")
     return offenses
 
 
@@ -219,7 +225,7 @@ def _imports_at_top(tree: ast.Module) -> Iterator[ast.Import | ast.ImportFrom]:
 
 
 RULES = (
-    *(upward_imports, upward_in_data, circles, unknown_rooms, known_papers, torch_imports, heavy_verbs, long_files),
+    *(upward_imports, upward_inside, circles, unknown_rooms, known_papers, torch_imports, heavy_verbs, long_files),
     unlisted_names,
 )
 
@@ -232,15 +238,17 @@ def test_house_rule(rule):
 PLANTED = [
     (upward_imports, "data/core/reader.py", "from delineate.engine import loop"),
     (upward_imports, "nn/block.py", "def late():\n    from delineate.methods.registry import build"),
-    (upward_imports, "evaluation/results/summary.py", "from ..inference import predictor"),
+    (upward_imports, "evaluation/results/summary.py", "from ...inference import predictor"),
     (
         upward_imports,
         "artefact/reader.py",
         "from importlib import import_module\nimport_module('delineate.engine.loop')",
     ),
     (upward_imports, "engine/loop.py", "import delineate"),
-    (upward_in_data, "data/core/case.py", "from delineate.data.formats.images import read_image"),
-    (upward_in_data, "data/reader.py", ""),
+    (upward_inside, "data/core/case.py", "from delineate.data.formats.images import read_image"),
+    (upward_inside, "data/reader.py", ""),
+    (upward_inside, "evaluation/results/table.py", "from delineate.evaluation.comparison.models import Model"),
+    (upward_inside, "evaluation/table.py", ""),
     (
         circles,
         "nn/ring.py",

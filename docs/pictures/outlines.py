@@ -12,7 +12,7 @@ from PIL import Image
 from delineate.data.cases.pixels import case_mask
 from delineate.data.formats.registry import read_image
 from delineate.evaluation.inputs.predictions import read_prediction
-from delineate.evaluation.results.scores_file import Stored
+from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.inference.overlay import draw
 from delineate.report.scores import case_values
 from delineate.report.source import read_run
@@ -24,7 +24,7 @@ SIDE = 256
 
 
 def draw_outlines(demo: Path, out: Path) -> None:
-    dice = {name: case_values(Stored.read(demo / f"{name}-test" / "evaluation"), "dice") for name in METHODS}
+    dice = {name: case_values(ScoresFile.read(demo / f"{name}-test" / "evaluation"), "dice") for name in METHODS}
     ranked = sorted(dice["unet"], key=lambda case: sum(dice[name][case] for name in METHODS))
     chosen = [ranked[int(place * len(ranked))] for place in PLACES]
     tiles = [_outlined(demo, name, case, dice[name][case]) for name in METHODS for case in chosen]

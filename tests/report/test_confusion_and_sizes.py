@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from delineate.data.core.manifest import ClassTable
-from delineate.evaluation.results import case_scores as cases
+from delineate.evaluation.results import case_scores
 from delineate.evaluation.results.case_scores import confusion, score_case
 from delineate.evaluation.results.evaluate import Options, evaluate_folders
 from delineate.evaluation.results.scores_file import ScoresFile
@@ -30,11 +30,11 @@ FOUR = ClassTable(names=("background", "a", "b", "c"))
     st.integers(1, 40),
 )
 def test_the_matrix_is_that_of_the_counts(prediction: np.ndarray, reference: np.ndarray, at_once: int):
-    usual, cases.AT_ONCE = cases.AT_ONCE, at_once
+    usual, case_scores.AT_ONCE = case_scores.AT_ONCE, at_once
     try:
         found = confusion(prediction, reference, FOUR)
     finally:
-        cases.AT_ONCE = usual
+        case_scores.AT_ONCE = usual
     assert found.sum() == (reference != 255).sum()
     for row in score_case("x", prediction, reference, FOUR):
         own = found[row.label, row.label]

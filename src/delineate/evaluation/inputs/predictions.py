@@ -163,7 +163,7 @@ def mask_files(folder: Path, listed: PredictionList | None) -> list[Path]:
 
 
 def read_prediction(path: Path, rule: LabelRule) -> NDArray[np.uint8]:
-    """A predicted mask → class indices, H×W or X×Y×Z of a volume, by the rule of its folder (`evaluation.inputs.prediction_values`).
+    """A predicted mask → class indices, H×W or X×Y×Z of a volume, by the rule of its folder (`inputs.prediction_values`).
 
     Raises `DataError` naming the file and the values that the rule does not know.
     """

@@ -1,6 +1,6 @@
 """How published lineages compute their scores, by name, so that a number can be put beside theirs.
 
-None of them is this project's own way (`native`: masks at the reference's size, see `evaluation.results.summary`); each says in its label
+None of them is this project's own way (`native`: masks at the reference's size, see `results.summary`); each says in its label
 what it does. They differ from `native` and from each other in the size at which masks are compared, in what is averaged,
 and in what an empty mask is worth.
 """

@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from delineate.common.errors import DataError
 from delineate.data.core.manifest import IGNORE, LabelRule, Manifest
 from delineate.data.core.stacks import assemble, choose_spacing
-from delineate.evaluation.inputs import raters as panel
 from delineate.evaluation.inputs.instance_maps import read_instances
 from delineate.evaluation.inputs.probability_maps import ProbabilityMaps
-from delineate.evaluation.inputs.raters import Raters
+from delineate.evaluation.inputs.raters import Raters, comparisons
 from delineate.evaluation.inputs.scoring_units import Arrays, ScoringUnit, read_unit
 from delineate.evaluation.metrics.metric_selection import MetricSelection
 from delineate.evaluation.results.case_scores import Row, add_probabilities, confusion, score_case, score_instances
@@ -168,7 +167,7 @@ class ScoringJob:
         }
         return {
             (one.kind, one.first, one.second): self._rows(unit, one.prediction, one.reference, arrays.spacing)
-            for one in panel.comparisons(arrays.prediction, masks)
+            for one in comparisons(arrays.prediction, masks)
             if not (one.reference == IGNORE).all()
         }
 
