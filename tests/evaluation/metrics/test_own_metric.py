@@ -99,7 +99,7 @@ def test_it_is_listed_with_its_package_and_chosen_by_its_family(package: Path) -
     assert [metric.name for metric in resolve(["position"])] == [NAME]
     assert [*every()] == [*METRICS, NAME] == [metric.name.removesuffix("_2") for metric in resolve(["all"])]
     with pytest.raises(DataError, match="did you mean 'center_distance'"):
-        resolve(["center_distance"])
+        resolve(["centre_distance"])
 
 
 def test_empty_masks_are_worth_what_the_kind_says(package: Path, declare: Any) -> None:
