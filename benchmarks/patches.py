@@ -1,8 +1,8 @@
-"""Augmented training windows per second (`input.fit=patch`), in turns with whole images shrunk to the same size.
+"""Augmented training patches per second (`input.fit=patch`), in turns with whole images shrunk to the same size.
 
-    python benchmarks/windows.py FOLDER [--size 256]      a folder of large images and their masks (CHASE_DB1 is meant)
+    python benchmarks/patches.py FOLDER [--size 256]      a folder of large images and their masks (CHASE_DB1 is meant)
 
-Both loaders give float32 batches with the same augmentation from the decode-once cache. A window costs more, as what is turned
+Both loaders give float32 batches with the same augmentation from the decode-once cache. A patch costs more, as what is turned
 into it must be read beyond its outline, from an image that is not small.
 """
 
@@ -31,7 +31,7 @@ def measure(folder: Path, cache_folder: Path, size: int, rounds: int, batch: int
         cache = open_cache(manifest, census.samples(cases, manifest.labels), spec, Store.at(cache_folder))
         return make_loader(cache, spec, TYPICAL, batch_size=batch, seed=0, workers=WORKERS)
 
-    loaders = {"windows": loader("patch"), "whole images": loader("stretch")}
+    loaders = {"patches": loader("patch"), "whole images": loader("stretch")}
     print(f"{len(cases)} training images, sizes {census.sizes.most_common(1)[0][0]} → {size}×{size}, batch {batch}")
     rates: dict[str, list[tuple[float, float]]] = {name: [] for name in loaders}
     for _ in range(rounds + 1):

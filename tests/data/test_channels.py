@@ -193,7 +193,7 @@ def test_each_channel_has_limits_and_colors_of_its_own() -> None:
             spec = InputSpec(channels=names, size=(20, 24), fit=fit, intensity=rule)  # type: ignore[arg-type]
             working = spec.working_pixels(image)
             single = InputSpec(channels="gray", size=(20, 24), fit=fit, intensity=rule)  # type: ignore[arg-type]
-            limits = spec.limits_for_windows(working)
+            limits = spec.limits_for_patches(working)
             unit = spec.to_unit(working, limits)
             for at in range(3):
                 plane = single.working_pixels(image[..., at])
@@ -207,7 +207,7 @@ def test_each_channel_has_limits_and_colors_of_its_own() -> None:
     assert not np.array_equal(apply(image, np.zeros((20, 24), np.uint8), drawn[0])[0], one)
 
 
-def test_windows_of_named_channels_have_the_whole_images_limits(table: Path, tmp_path: Path) -> None:
+def test_patches_of_named_channels_have_the_whole_images_limits(table: Path, tmp_path: Path) -> None:
     manifest, census = open_data(DataSource(table))
     spec = InputSpec(channels=("t1", "flair"), size=(8, 8), fit="patch", intensity="percentile")
     samples = census.samples(manifest.cases, manifest.labels)

@@ -138,7 +138,7 @@ def test_caches_go_by_the_rule_where_it_is_applied() -> None:
         numbers = set(rule)
         assert not spec_of(rule, (8, 8)).decisive & numbers, "applied after the cache"
         assert spec_of(rule, (8, 8), fit="letterbox").decisive >= numbers
-    assert spec_of(NEW[1], (8, 8), fit="patch").decisive >= set(NEW[1]), "windows are given the scores of their image"
+    assert spec_of(NEW[1], (8, 8), fit="patch").decisive >= set(NEW[1]), "patches are given the scores of their image"
     assert not spec_of(WINDOW, (8, 8), fit="patch").decisive & set(WINDOW)
 
 

@@ -1,4 +1,4 @@
-"""Batches of windows, from a cache of images of many sizes."""
+"""Batches of patches, from a cache of images of many sizes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Windows: where they lie, which are drawn, and that what is beyond them is used where it is turned or moved in."""
+"""Patches: where they lie, which are drawn, and that what is beyond them is used where it is turned or moved in."""
 
 from __future__ import annotations
 
@@ -41,34 +41,34 @@ def picture(height: int, width: int, seed: int = 0) -> tuple[np.ndarray, np.ndar
 
 
 @given(SIDES, st.tuples(st.integers(1, 60), st.integers(1, 60)))
-def test_tiles_cover_the_image_and_overlap_by_half(image: tuple[int, int], window: tuple[int, int]) -> None:
+def test_tiles_cover_the_image_and_overlap_by_half(image: tuple[int, int], size: tuple[int, int]) -> None:
     covered = np.zeros(image, int)
-    corners = patches.tiles(image, window)
+    corners = patches.tiles(image, size)
     for top, left in corners:
-        covered[max(0, top) : top + window[0], max(0, left) : left + window[1]] += 1
+        covered[max(0, top) : top + size[0], max(0, left) : left + size[1]] += 1
     assert covered.min() >= 1
     for axis in range(2):
         places = sorted({corner[axis] for corner in corners})
-        assert all(later - earlier <= max(1, window[axis] // 2) for earlier, later in pairwise(places))
-        if image[axis] >= window[axis]:
-            assert (places[0], places[-1]) == (0, image[axis] - window[axis])
+        assert all(later - earlier <= max(1, size[axis] // 2) for earlier, later in pairwise(places))
+        if image[axis] >= size[axis]:
+            assert (places[0], places[-1]) == (0, image[axis] - size[axis])
         else:
             assert len(places) == 1
 
 
 @given(SIDES, SIDES, st.integers(0, 9))
-def test_a_drawn_window_lies_inside_where_it_fits(image: tuple[int, int], window: tuple[int, int], seed: int) -> None:
+def test_a_drawn_patch_lies_inside_where_it_fits(image: tuple[int, int], size: tuple[int, int], seed: int) -> None:
     pixels, mask = picture(*image)
-    corner = patches.draw(np.random.default_rng(seed), mask, Contents.of(NO_LIMITS, mask, 2), window, 0.5)
-    for start, length, side in zip(corner, image, window, strict=True):
+    corner = patches.draw(np.random.default_rng(seed), mask, Contents.of(NO_LIMITS, mask, 2), size, 0.5)
+    for start, length, side in zip(corner, image, size, strict=True):
         assert 0 <= start <= length - side if length >= side else start == (length - side) // 2
-    assert patches.cut(pixels, corner, window).shape == (*window, 3)
-    ignored = patches.cut(mask, corner, window, 255) == 255
-    outside = window[0] * window[1] - min(window[0], image[0]) * min(window[1], image[1])
+    assert patches.cut(pixels, corner, size).shape == (*size, 3)
+    ignored = patches.cut(mask, corner, size, 255) == 255
+    outside = size[0] * size[1] - min(size[0], image[0]) * min(size[1], image[1])
     assert ignored.sum() == outside
 
 
-def test_windows_reach_every_pixel() -> None:
+def test_patches_reach_every_pixel() -> None:
     _, mask = picture(50, 70)
     contents, rng, seen = Contents.of(NO_LIMITS, mask, 2), np.random.default_rng(0), np.zeros((50, 70), int)
     for _ in range(400):
@@ -110,23 +110,23 @@ def test_what_is_beyond_the_image_is_mirrored() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(SIDES, SIDES, st.integers(0, 99))
-def test_the_part_within_reach_is_enough(image: tuple[int, int], window: tuple[int, int], seed: int) -> None:
+def test_the_part_within_reach_is_enough(image: tuple[int, int], size: tuple[int, int], seed: int) -> None:
     pixels, mask = picture(*image)
     rng = np.random.default_rng(seed)
-    corner = patches.draw(rng, mask, Contents.of(NO_LIMITS, mask, 2), window, 0.5)
-    parameters = augment.sample(WILD, rng, *window)
-    whole, labels = patches.augmented(pixels, mask, corner, window, parameters)
-    rows, columns = patches.reach(image, corner, window, parameters)
+    corner = patches.draw(rng, mask, Contents.of(NO_LIMITS, mask, 2), size, 0.5)
+    parameters = augment.sample(WILD, rng, *size)
+    whole, labels = patches.augmented(pixels, mask, corner, size, parameters)
+    rows, columns = patches.reach(image, corner, size, parameters)
     moved = (corner[0] - rows.start, corner[1] - columns.start)
-    part, part_labels = patches.augmented(pixels[rows, columns], mask[rows, columns], moved, window, parameters)
+    part, part_labels = patches.augmented(pixels[rows, columns], mask[rows, columns], moved, size, parameters)
     assert np.abs(whole.astype(int) - part).max() <= 1
     assert (labels != part_labels).mean() < 0.01
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 999))
-def test_pixels_beyond_the_window_are_turned_into_it(seed: int) -> None:
-    """No border of a warp is seen where the image goes on: as if the whole image had been warped, and the window cut then."""
+def test_pixels_beyond_the_patch_are_turned_into_it(seed: int) -> None:
+    """No border of a warp is seen where the image goes on: as if the whole image had been warped, and the patch cut then."""
     pixels, mask = picture(200, 180)
     pixels = cv2.GaussianBlur(pixels, (0, 0), 2)
     parameters = augment.sample(

@@ -1,4 +1,4 @@
-"""Intensity rules measure the image: never the letterbox's padding, nor what windows see beyond the image."""
+"""Intensity rules measure the image: never the letterbox's padding, nor what patches show beyond the image."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_training_sees_what_prediction_sees(tmp_path: Path, write: Any, fit: Fit
         image = blurred(int(case.id), 40, 20 + 4 * int(case.id))
         if fit != "patch":
             assert np.array_equal(seen[case.id], spec.to_unit(spec.working_pixels(image)))
-        else:  # one window around the whole image, mirrored beyond it
+        else:  # one patch around the whole image, mirrored beyond it
             top, left = (48 - image.shape[0]) // 2, (48 - image.shape[1]) // 2
             part = seen[case.id][top : top + image.shape[0], left : left + image.shape[1]]
             whole = spec.model_copy(update={"size": image.shape, "fit": "stretch"})

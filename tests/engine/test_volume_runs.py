@@ -148,9 +148,9 @@ def test_a_killed_run_on_volumes_ends_with_the_same_bits(ask: Maker, recorder: A
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-def test_windows_of_slices_across_another_axis(ask: Maker) -> None:
-    train(ask("windows", steps=2, settings=["input.fit=patch", "data.axis=1", "input.scale=2"]), Silent())
-    run = ask("windows").out
+def test_patches_of_slices_across_another_axis(ask: Maker) -> None:
+    train(ask("patches", steps=2, settings=["input.fit=patch", "data.axis=1", "input.scale=2"]), Silent())
+    run = ask("patches").out
     (case,) = Manifest.load(run / "manifest.json").split("val")
     assert case.spacing == pytest.approx((1, 1, 5))
     assert load(run, device="cpu").spec.axis == 1

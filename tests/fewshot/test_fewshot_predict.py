@@ -163,7 +163,7 @@ def test_what_python_is_told(tmp_path: Path) -> None:
     speck[1, 1] = 1
     with pytest.raises(DataError, match="shows too little"):
         few.condition(speck, speck)
-    with pytest.raises(ArtefactError, match="windows"):
+    with pytest.raises(ArtefactError, match="patches"):
         model(fit="patch")
     with pytest.raises(ArtefactError, match="fewshot predict"):
         Predictor(few.artefact, "cpu")

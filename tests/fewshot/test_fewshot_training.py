@@ -241,7 +241,7 @@ def test_validation_borrows_supports_where_patients_are_few(slice_folder: Path, 
 
 REFUSED = {
     "plan": (["plan.from_data=true"], {}, "few-shot methods do not plan"),
-    "windows": (["input.fit=patch"], {}, "few-shot methods see whole images"),
+    "patches": (["input.fit=patch"], {}, "few-shot methods see whole images"),
     "class": ([], {"exclude_classes": ["RV"]}, "no foreground class 'RV'"),
     "too few": ([], {"exclude_classes": ["1"]}, "6 slices of 42 would be left"),
     "kind": ([], {"episodes": "superpixels"}, r"episodes\.kind"),

@@ -81,7 +81,7 @@ TRAININGS = {
         "unet",
         (*UNET, *WARPED, *RARE, "strategy.ema=0.5", "engine.lr=0.01", "engine.schedule=poly", "input.fit=letterbox"),
     ),
-    "windows": Training(
+    "patches": Training(
         "pictures",
         "unet",
         (
@@ -105,7 +105,7 @@ TRAININGS = {
     "unlabeled": Training("unlabeled", "mfel", (*MFEL, *COLORED, "data.labeled_share=0.5"), steps=4),
     "few-shot": Training("slices", "alpnet", (*ALPNET, *REGIONS)),
 }
-"""One of each kind: averaged weights, windows with a divided batch, two stages with a view of their own, images without masks,
+"""One of each kind: averaged weights, patches with a divided batch, two stages with a view of their own, images without masks,
 episodes."""
 
 

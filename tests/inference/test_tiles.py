@@ -182,7 +182,7 @@ def test_an_image_beyond_memory_is_a_failure_of_that_file(tmp_path: Path, monkey
 
 
 @pytest.mark.usefixtures("micro")
-def test_the_artefact_knows_its_windows(tmp_path: Path) -> None:
+def test_the_artefact_knows_its_patches(tmp_path: Path) -> None:
     predictor, pixels = make(scale=0.5), noise(70, 80)
     save(tmp_path / "model.safetensors", predictor.artefact)
     again = Predictor(load(tmp_path / "model.safetensors"), "cpu")

@@ -164,7 +164,7 @@ IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
     ({"size": 16}, r"unet: input\.size"),
     (
         {"settings": ["input.fit=patch"], "size": 512},
-        "unet: input.size: windows of 512×512 are larger than every image",
+        "unet: input.size: patches of 512×512 are larger than every image",
     ),
     ({"settings": ["method.encoder.name=resnt10"]}, "unet: .*resnt10"),
     ({"settings": ["stages.warm.lr=1"]}, "unet: stages: method 'unet' has no stage 'warm'"),

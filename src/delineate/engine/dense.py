@@ -130,7 +130,7 @@ class PreparedImages:
         return source_of(self.recipe, stage, self.training, self.spec, index=index, rank=rank, world=world)
 
     def validate(self, job: ValidationJob) -> ValidationResult:
-        """At the working size over the validation split, of whole images also where the network sees windows."""
+        """At the working size over the validation split, of whole images also where the network sees patches."""
         cache, spec, workers = self.validation, self.spec, self.recipe.data.workers
         count = TiledCounts(cache, spec.size) if spec.fit == "patch" else count_cases
         loader = make_loader(cache, spec, None, batch_size=job.batch_size, seed=0, workers=workers)

@@ -41,7 +41,7 @@ def settle_input(recipe: Recipe, census: Census) -> tuple[Recipe, InputSpec]:
         source_bits=bits,
         axis=census.axis,
     )
-    _check_windows(spec, census)
+    _check_patches(spec, census)
     settled = wanted.model_copy(update={"channels": channels, "intensity": intensity, "zscore_clip": clip})
     data = recipe.data.model_copy(update={"axis": census.axis})
     return recipe.model_copy(update={"input": settled, "data": data}), spec
@@ -61,13 +61,13 @@ def _channels(wanted: Channels, census: Census) -> Literal["rgb", "bgr", "gray"]
     raise RecipeError(f"input.channels: {stated} cannot be had, since the data have {there}; leave it out")
 
 
-def _check_windows(spec: InputSpec, census: Census) -> None:
-    """Raise `RecipeError` for windows that are larger than every image on both axes: most of what they show is mirrored."""
+def _check_patches(spec: InputSpec, census: Census) -> None:
+    """Raise `RecipeError` for patches that are larger than every image on both axes: most of what they show is mirrored."""
     sizes = [spec.working_size(*size) for size in census.sizes]
     if spec.fit != "patch" or any(h >= spec.size[0] or w >= spec.size[1] for h, w in sizes):
         return
     height, width = max(sizes)
     raise RecipeError(
-        f"input.size: windows of {spec.size[0]}×{spec.size[1]} are larger than every image (the largest is {height}×{width} "
+        f"input.size: patches of {spec.size[0]}×{spec.size[1]} are larger than every image (the largest is {height}×{width} "
         f"at input.scale={spec.scale:g}); use a smaller --size, a larger input.scale, or input.fit=letterbox"
     )

@@ -46,10 +46,12 @@ class DataSection(_Section):
 
     workers: int = Field(2, ge=1, description="threads that prepare samples")
     foreground: float = Field(
-        0.33, ge=0, le=1, description="patch: share of the windows that lie about a pixel of a foreground class"
+        0.33, ge=0, le=1, description="fit=patch: share of patches centered on a pixel of a foreground class"
     )
     patches_per_image: int | None = Field(
-        None, ge=1, description="patch: windows per image in an epoch; none: as many as have about all images' pixels"
+        None,
+        ge=1,
+        description="fit=patch: patches per image in an epoch; none: as many as have about the pixels of all images",
     )
     labeled_share: float | None = Field(
         None, gt=0, lt=1, description="where some images have no masks: part of each batch that has; none: as they come"
@@ -69,16 +71,16 @@ Channels = Literal["auto", "rgb", "bgr", "gray"] | tuple[str, ...]
 class InputSection(_Section):
     """How pixels become the network's input; `auto` is settled by the data and then saved resolved."""
 
-    size: tuple[int, int] = Field((256, 256), description="working height and width; patch: of the windows")
+    size: tuple[int, int] = Field((256, 256), description="working height and width; with fit=patch, of a patch")
     channels: Channels = Field(
         "auto",
         description="auto: gray if all images are gray, and the channels by name where these are files of their own",
     )
     fit: Fit = Field(
         "stretch",
-        description="letterbox keeps the aspect ratio; patch shows windows of the image at its own resolution",
+        description="letterbox keeps the aspect ratio; patch trains on parts of the image at its own resolution",
     )
-    scale: Scale = Field(1.0, description="patch: factor on an image's height and width before windows are cut")
+    scale: Scale = Field(1.0, description="fit=patch: factor on an image's height and width before patches are cut")
     intensity: Literal["auto", "range", "percentile", "window", "zscore"] = Field(
         "auto", description="what becomes 0 and 1; auto: percentile for images of more than 8 bits, else range"
     )
@@ -323,7 +325,7 @@ def resolve(
     content = merge(merge(_wanted(content.get("strategy")), planned or {}), content)
     recipe = _validated(Recipe, {"name": method, "preset": preset, **content}, "recipe")
     strategies.check_fits(recipe.strategy["name"], registry.method_class(method))
-    _check_windows(recipe)
+    _check_patches(recipe)
     return recipe
 
 
@@ -374,8 +376,8 @@ def _wanted(section: Any) -> dict[str, Any]:
     return strategies.sections(name) if isinstance(name, str) else {}
 
 
-def _check_windows(recipe: Recipe) -> None:
-    """Raise `RecipeError` for what only windows have, where the network sees whole images."""
+def _check_patches(recipe: Recipe) -> None:
+    """Raise `RecipeError` for settings of patches where the network sees whole images."""
     if recipe.input.fit == "patch":
         return
     for key, given in {

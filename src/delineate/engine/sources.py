@@ -44,17 +44,17 @@ class SourceRequest:
     seed: int
     workers: int
     foreground: float = 0.0
-    """Of windows: the share that lies about a pixel of foreground."""
+    """Of patches: the share that lies about a pixel of foreground."""
     labeled_share: float | None = None
     """Part of each batch that has masks, where some images have none; None: as they come."""
     patches_per_image: int | None = None
-    """Windows of each image in an epoch; None: as many as have about all images' pixels."""
+    """Patches of each image in an epoch; None: as many as have about all images' pixels."""
     rank: int = 0
     world: int = 1
 
 
 class Supervised:
-    """Shuffled, augmented training samples with their masks: whole images, or windows of them."""
+    """Shuffled, augmented training samples with their masks: whole images, or patches of them."""
 
     def __init__(self, request: SourceRequest) -> None:
         self._loader = make_loader(

@@ -1,6 +1,6 @@
 """Validation during training, at the working size on the validation split: what the weights are judged by, and the terms.
 
-Where the network sees windows, whole images are judged, blended from tiles; the terms are means over the tiles.
+Where the network is trained on patches, whole images are judged, predicted by a sliding window; the terms are means over its tiles.
 
 This selects the best weights and steers plateau and early stopping (`engine.selection` says how). The figures that a run reports
 at its end are computed anew at each image's native resolution (`engine.native_scores`).

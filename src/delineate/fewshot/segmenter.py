@@ -47,7 +47,7 @@ class FewShotPredictor:
         check_usable(artefact, TASK)
         if artefact.spec.fit == "patch":
             raise ArtefactError(
-                f"this {artefact.method.info.name} model was trained on windows (input.fit=patch); few-shot models see whole "
+                f"this {artefact.method.info.name} model was trained on patches (input.fit=patch); few-shot models see whole "
                 "images: train with input.fit=stretch or letterbox"
             )
         self.artefact = artefact

@@ -18,7 +18,7 @@ SIGMA = 1 / 8
 
 
 class Blending:
-    """Takes the tiles of one image in the order of `data.augment.windows.tiles`, and gives back its rows as they are finished."""
+    """Takes the tiles of one image in the order of `data.augment.patches.tiles`, and gives back its rows as they are finished."""
 
     def __init__(self, image: Size, tile: Size) -> None:
         self.corners = tiles(image, tile)

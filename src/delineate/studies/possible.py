@@ -36,7 +36,7 @@ def check_entrants(entrants: Sequence[Entrant], settings: Sequence[str]) -> None
 def check_fits(
     entrants: Sequence[Entrant], settings: Sequence[str], manifests: Sequence[Manifest], census: Census
 ) -> None:
-    """Raise `RecipeError` for a method that cannot be built for these data: channels, sizes, windows, options, stages.
+    """Raise `RecipeError` for a method that cannot be built for these data: channels, sizes, patches, options, stages.
 
     Networks that are planned from the data are not known yet. Costs a network without memory for each entrant and fold.
     """

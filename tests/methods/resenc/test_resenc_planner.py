@@ -95,7 +95,7 @@ def test_the_batch_follows_memory_and_a_share_of_the_data() -> None:
 def test_windows_count_the_pixels_of_the_whole_images() -> None:
     large = replace(SEEN, cases=40, median_size=(1024, 1024), thickness=0.001)
     assert plan(large)["input.fit"] == "patch"
-    assert plan(large)["engine.batch_size"] == 8  # 5 % of 40 images of 4 windows each
+    assert plan(large)["engine.batch_size"] == 8  # 5 % of 40 images of 4 patches each
 
 
 def test_little_memory_makes_images_smaller_and_little_arithmetic_networks_narrower() -> None:

@@ -1,7 +1,8 @@
-"""Windows of images that are too large to shrink: where they lie, which are drawn, and their pixels.
+"""Patches of images that are too large to shrink: where they lie, which are drawn, and their pixels.
 
-A window of h×w pixels lies inside its image, moved there where need be; along an axis on which the image is the smaller of the two
-it lies around the image's middle. What it sees beyond the image is the mirror image, with the mask at 255 (ignore).
+Training draws patches at random. Prediction and validation cover an image by the tiles of a sliding window. Both have h×w pixels
+and lie inside the image, moved there if needed. Along an axis on which the image is smaller, they lie around its middle, and what
+they show beyond the image is its mirror image, with the mask at 255 (ignore).
 """
 
 from __future__ import annotations
@@ -21,20 +22,20 @@ from delineate.data.core.intensity import Limits
 from delineate.data.core.manifest import IGNORE
 
 Corner = tuple[int, int]
-"""Row and column of a window's upper left pixel; negative where the window is larger than the image."""
+"""Row and column of the upper left pixel of a patch or tile; negative where it is larger than the image."""
 Size = tuple[int, int]
 """Height and width."""
 
 _MARGIN = 2
-"""Pixels beyond a warped window's outline that linear interpolation may read."""
+"""Pixels beyond a warped patch's outline that linear interpolation may read."""
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What drawing windows of an image, and scaling their intensities, asks of the whole image."""
+    """What has to be known of a whole image to draw patches of it and to scale their intensities."""
 
     limits: Limits
-    """The values that become 0 and 1 (`InputSpec.limits_for_windows`)."""
+    """The values that become 0 and 1 (`InputSpec.limits_for_patches`)."""
     rows: NDArray[np.int64]
     """H×K: pixels of foreground class 1 … K in this row and all above it."""
 
@@ -45,24 +46,26 @@ class Contents:
         return cls(limits, np.cumsum(np.stack(counts, axis=1), axis=0, dtype=np.int64))
 
 
-def tiles(image: Size, window: Size) -> list[Corner]:
-    """Windows that cover an image, neighbors overlapping by half or a little more, row by row from its upper left corner."""
-    rows, columns = (starts(length, side) for length, side in zip(image, window, strict=True))
+def tiles(image: Size, tile: Size) -> list[Corner]:
+    """The tiles of a sliding window over an image, row by row. Neighbors overlap by half or a little more."""
+    rows, columns = (starts(length, side) for length, side in zip(image, tile, strict=True))
     return [(top, left) for top in rows for left in columns]
 
 
-def starts(length: int, window: int) -> list[int]:
-    """Where windows begin along one axis, evenly spread."""
-    excess = length - window
+def starts(length: int, tile: int) -> list[int]:
+    """Where tiles begin along one axis, evenly spread."""
+    excess = length - tile
     if excess <= 0:
         return [excess // 2]
-    gaps = -(-excess // max(1, window // 2))
+    gaps = -(-excess // max(1, tile // 2))
     return [excess * number // gaps for number in range(gaps + 1)]
 
 
-def draw(rng: np.random.Generator, mask: NDArray[np.uint8], contents: Contents, window: Size, share: float) -> Corner:
-    """A random window of an image: about any of its pixels, or, with probability `share`, about a pixel of one of the foreground
-    classes present, each class being as likely. Without foreground, about any pixel."""
+def draw(rng: np.random.Generator, mask: NDArray[np.uint8], contents: Contents, size: Size, share: float) -> Corner:
+    """The corner of a random patch: centered on any pixel, or, with probability `share`, on one of a foreground class.
+
+    The classes that are present are equally likely. Without foreground, any pixel is the center.
+    """
     height, width = mask.shape
     row, column = int(rng.integers(height)), int(rng.integers(width))
     totals = contents.rows[-1]
@@ -74,47 +77,47 @@ def draw(rng: np.random.Generator, mask: NDArray[np.uint8], contents: Contents, 
         row = int(np.searchsorted(upto, number, side="right"))
         before = int(upto[row - 1]) if row else 0
         column = int(np.flatnonzero(mask[row] == index + 1)[number - before])
-    return _inside(row, height, window[0]), _inside(column, width, window[1])
+    return _inside(row, height, size[0]), _inside(column, width, size[1])
 
 
-def cut(pixels: Any, corner: Corner, window: Size, outside: int | None = None) -> Any:
-    """The pixels H×W(×C) under a window, h×w(×C); beyond the image its mirror image, or the value `outside`."""
-    (top, left), (height, width) = corner, window
+def cut(pixels: Any, corner: Corner, size: Size, outside: int | None = None) -> Any:
+    """A patch h×w(×C) of an image H×W(×C); beyond the image its mirror image, or the value `outside`."""
+    (top, left), (height, width) = corner, size
     inner = pixels[max(0, top) : top + height, max(0, left) : left + width]
-    if inner.shape[:2] == window:
+    if inner.shape[:2] == size:
         return inner
     above, before = max(0, -top), max(0, -left)
     below, after = height - above - inner.shape[0], width - before - inner.shape[1]
     border = cv2.BORDER_REFLECT_101 if outside is None else cv2.BORDER_CONSTANT
     padded = cv2.copyMakeBorder(inner, above, below, before, after, border, value=outside or 0)
-    return padded.reshape(*window, *pixels.shape[2:])
+    return padded.reshape(*size, *pixels.shape[2:])
 
 
 def augmented(
-    image: Any, mask: NDArray[np.uint8], corner: Corner, window: Size, parameters: AugmentParameters
+    image: Any, mask: NDArray[np.uint8], corner: Corner, size: Size, parameters: AugmentParameters
 ) -> tuple[Any, NDArray[np.uint8]]:
-    """`transform.apply` to a window of an image, whose pixels outside the window are there to be turned or moved into it.
+    """`apply` to a patch of an image. Pixels of the image outside the patch can be turned or moved into it.
 
     The parameters' border is not used: see the top of this file.
     """
     if geometry.interpolates(parameters):
-        matrix = geometry.matrix(parameters, window) @ _shift(corner)
-        where = geometry.sampling(parameters, matrix, window)
-        image = geometry.warp(image, where, window, cv2.INTER_LINEAR, cv2.BORDER_REFLECT_101)
-        mask = geometry.warp(mask, where, window, cv2.INTER_NEAREST, cv2.BORDER_CONSTANT, IGNORE)
+        matrix = geometry.matrix(parameters, size) @ _shift(corner)
+        where = geometry.sampling(parameters, matrix, size)
+        image = geometry.warp(image, where, size, cv2.INTER_LINEAR, cv2.BORDER_REFLECT_101)
+        mask = geometry.warp(mask, where, size, cv2.INTER_NEAREST, cv2.BORDER_CONSTANT, IGNORE)
     else:
-        image, mask = cut(image, corner, window), cut(mask, corner, window, IGNORE)
+        image, mask = cut(image, corner, size), cut(mask, corner, size, IGNORE)
         image, mask = geometry.moved(image, mask, parameters)
     return transform.photometric(image, parameters), mask
 
 
-def reach(image: Size, corner: Corner, window: Size, parameters: AugmentParameters) -> tuple[slice, slice]:
-    """Rows and columns of the image that `augmented` reads. That part alone, with the corner moved along, gives the same window."""
-    low, high = np.array(corner, float), np.array(corner, float) + window - 1
+def reach(image: Size, corner: Corner, size: Size, parameters: AugmentParameters) -> tuple[slice, slice]:
+    """Rows and columns of the image that `augmented` reads. That part alone, with the corner moved along, gives the same patch."""
+    low, high = np.array(corner, float), np.array(corner, float) + size - 1
     if geometry.interpolates(parameters):
-        matrix = geometry.matrix(parameters, window) @ _shift(corner)
+        matrix = geometry.matrix(parameters, size) @ _shift(corner)
         moved = geometry.furthest(parameters)
-        left, top, right, bottom = -moved, -moved, window[1] - 1 + moved, window[0] - 1 + moved
+        left, top, right, bottom = -moved, -moved, size[1] - 1 + moved, size[0] - 1 + moved
         outline = np.array([[left, top], [right, top], [left, bottom], [right, bottom]], float)
         source = np.linalg.solve(matrix[:, :2], (outline - matrix[:, 2]).T)[::-1]
         low, high = source.min(1) - _MARGIN, source.max(1) + _MARGIN
@@ -133,13 +136,13 @@ def _mirrored(low: float, high: float, length: int) -> slice:
     return slice(min(start, last), max(stop, 1))
 
 
-def _inside(center: int, length: int, window: int) -> int:
-    """The start of the window about `center`, moved into the image."""
-    if length <= window:
-        return (length - window) // 2
-    return min(max(0, center - window // 2), length - window)
+def _inside(center: int, length: int, side: int) -> int:
+    """The start of a patch centered on `center`, moved into the image."""
+    if length <= side:
+        return (length - side) // 2
+    return min(max(0, center - side // 2), length - side)
 
 
 def _shift(corner: Corner) -> NDArray[np.float64]:
-    """3×3: from the image's frame to the window's."""
+    """3×3: from the image's pixel coordinates to the patch's."""
     return np.array([[1.0, 0.0, -corner[1]], [0.0, 1.0, -corner[0]], [0.0, 0.0, 1.0]])

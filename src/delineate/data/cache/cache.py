@@ -1,7 +1,7 @@
 """Decode once: samples at the working size, in the source's own type, as memory-mapped files in the user's cache folder.
 
-All samples have the working size, or, where windows are to be cut from them (fit `patch`), each has its own. Then the entry also
-holds what windows are drawn by (`data.augment.windows.Contents`).
+All samples have the working size, or, where patches are to be cut from them (fit `patch`), each has its own. Then the entry also
+holds what patches are drawn by (`data.augment.patches.Contents`).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Cache:
     masks: Array
     """N×H×W class indices uint8, 255 = ignore; where sizes differ: N of H×W."""
     contents: tuple[Contents, ...] = ()
-    """Of fit `patch`: what windows are drawn by, for each sample."""
+    """Of fit `patch`: what patches are drawn by, for each sample."""
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -74,24 +74,24 @@ def open_cache(
     """
     if not samples:
         raise DataError(f"{manifest.root}: there are no cases to cache")
-    windows = spec.fit == "patch"
+    own_size = spec.fit == "patch"
     classes = len(manifest.classes.names) - 1
-    content = content_of(manifest, samples, spec, axis) | ({"classes": classes} if windows else {})
-    size = "their own size" if windows else f"{spec.size[0]}×{spec.size[1]}"
+    content = content_of(manifest, samples, spec, axis) | ({"classes": classes} if own_size else {})
+    size = "their own size" if own_size else f"{spec.size[0]}×{spec.size[1]}"
 
     def records() -> Iterator[Record]:
         pixels = SamplePixels(manifest, axis, max_pixels, own_values=spec.own_values)
         for image, mask in _decoded(pixels, samples, spec):
-            yield {"images": image, "masks": mask, **(_drawn_by(image, mask, spec, classes) if windows else {})}
+            yield {"images": image, "masks": mask, **(_drawn_by(image, mask, spec, classes) if own_size else {})}
 
     found = store.arrays(
         f"{count(len(samples), 'sample')} at {size}",
         content,
         _columns(samples, spec, classes, volumes=axis is not None),
         records,
-        "a smaller input.scale" if windows else "a smaller --size",
+        "a smaller input.scale" if own_size else "a smaller --size",
     )
-    contents = zip(found["limits"], found["rows"], strict=True) if windows else ()
+    contents = zip(found["limits"], found["rows"], strict=True) if own_size else ()
     return Cache(
         tuple(samples),
         found["images"],
@@ -142,7 +142,7 @@ def _limits(stored: NDArray[np.float64]) -> Limits:
 
 
 def _drawn_by(image: Pixels, mask: NDArray[np.uint8], spec: InputSpec, classes: int) -> Record:
-    contents = Contents.of(spec.limits_for_windows(image), mask, classes)
+    contents = Contents.of(spec.limits_for_patches(image), mask, classes)
     return {"limits": np.array(contents.limits), "rows": contents.rows}
 
 

@@ -39,12 +39,12 @@ class InputSpec(BaseModel):
     channels: Literal["rgb", "bgr", "gray"] | tuple[str, ...] = "rgb"
     """How pictures are seen; or the names of channels that are files of their own, in the network's order."""
     size: tuple[int, int] = (256, 256)
-    """Working height and width in pixels; of a window with `patch`."""
+    """Working height and width in pixels; with `patch`, of a patch."""
     fit: Fit = "stretch"
     """`stretch`: to the working size whatever the aspect ratio (the literature's habit); `letterbox`: keep it and pad;
-    `patch`: the image stays at its own resolution times `scale`, and the network sees windows of `size` (`augment.windows`)."""
+    `patch`: the image stays at its own resolution times `scale`, and the network sees patches of `size` (`augment.patches`)."""
     scale: Scale = 1.0
-    """With `patch`: factor on the image's height and width before windows are cut."""
+    """With `patch`: factor on the image's height and width before patches are cut."""
     intensity: Rule = "range"
     """`range`: divide by the type's maximum (255, 65535); `percentile`: per image, 0.5th → 0 and 99.5th → 1; `window`: level ∓ half
     the width → 0 and 1; `zscore`: per image, mean ∓ `zscore_clip` standard deviations → 0 and 1 (`data.core.intensity`)."""
@@ -115,7 +115,7 @@ class InputSpec(BaseModel):
 
     @property
     def decisive(self) -> set[str]:
-        """The fields that `working_pixels`, `working_mask` and `limits_for_windows` depend on: what caches go by."""
+        """The fields that `working_pixels`, `working_mask` and `limits_for_patches` depend on: what caches go by."""
         measured = self.fit == "patch" and self.intensity == "zscore"
         scaled = set(self.rule) if self.scales_before_padding or measured else set()
         return {"channels", "fit", "source_bits", "scale" if self.fit == "patch" else "size"} | scaled
@@ -151,7 +151,7 @@ class InputSpec(BaseModel):
         return max(1, round(height * self.scale)), max(1, round(width * self.scale))
 
     def limits(self, pixels: Pixels) -> Limits:
-        """The values of an image h×w×C at the working size that become 0 and 1. Whoever cuts windows from it asks before."""
+        """The values of an image h×w×C at the working size that become 0 and 1. Whoever cuts patches from it asks before."""
         if self.intensity == "percentile":
             return intensity.percentiles(pixels, each=self.named)
         if self.intensity == "zscore":
@@ -160,13 +160,13 @@ class InputSpec(BaseModel):
             return self.window_level - self.window_width / 2, self.window_level + self.window_width / 2
         return intensity.whole_range(pixels)
 
-    def limits_for_windows(self, pixels: Pixels) -> Limits:
-        """What is kept of a whole image for its windows: its percentiles, which one cache has for all rules that need no others."""
+    def limits_for_patches(self, pixels: Pixels) -> Limits:
+        """What is kept of a whole image for its patches: its percentiles, which one cache has for all rules that need no others."""
         return self.limits(pixels) if self.intensity == "zscore" else intensity.percentiles(pixels, each=self.named)
 
     def to_unit(self, pixels: Pixels, limits: Limits | None = None) -> NDArray[np.float32]:
-        """Working pixels → float32 in [0, 1], same shape. `limits`: those of the whole image that `pixels` are a window of
-        (`limits_for_windows`).
+        """Working pixels → float32 in [0, 1], same shape. `limits`: those of the whole image that `pixels` are a patch of
+        (`limits_for_patches`).
 
         Raises `DataError` for pixels that the rule has no meaning for.
         """

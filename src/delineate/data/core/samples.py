@@ -1,7 +1,7 @@
 """What is counted, cached and batched: a sample is a case's picture, or one slice of its volume. Slices that belong together are
 a stack.
 
-A window is a place on a sample; loaders draw it (`data.loading.patch_loader`).
+A patch is a part of a sample; loaders draw it (`data.loading.patch_loader`).
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from delineate.data.core.opencv_threads import single_threaded_opencv
 from delineate.data.loading.label_mixing import Mixture
 
 _AUGMENTATION = 1
-"""Separates the random streams of augmentation from those of the permutations (0), of windows (2) and of mixtures (3, 4)."""
+"""Separates the random streams of augmentation from those of the permutations (0), of patches (2) and of mixtures (3, 4)."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Item(NamedTuple):
     position: int | None = None
     """In the stream; None: not augmented."""
     corner: tuple[int, int] = (0, 0)
-    """Of the window that is shown, where windows are shown and there is no position to draw it from."""
+    """Of the patch that is shown, where patches are shown and there is no position to draw it from."""
 
 
 class Loader:
@@ -119,8 +119,8 @@ class Loader:
             return self._drawn(0, position, self._per_epoch) % len(self._cache)
         kind, position = self._mixture.turn(position)
         members = self._mixture.members[kind]
-        windows = self._per_epoch // len(self._cache)
-        return members[self._drawn(kind.value, position, len(members) * windows) % len(members)]
+        per_image = self._per_epoch // len(self._cache)
+        return members[self._drawn(kind.value, position, len(members) * per_image) % len(members)]
 
     def _drawn(self, stream: int, position: int, per_epoch: int) -> int:
         """What stands at a position of an endless row of permutations, which is drawn from (seed, stream, epoch)."""

@@ -1,6 +1,6 @@
-"""Batches of windows, for images that are too large to shrink. As with all loaders, a pure function of (seed, position).
+"""Batches of patches, for images that are too large to shrink. As with all loaders, a pure function of (seed, position).
 
-An epoch shows each image `per_image` times; the window at position p is drawn from (seed, p), as its augmentation is.
+An epoch shows each image `per_image` times; the patch at position p is drawn from (seed, p), as its augmentation is.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from delineate.data.cache.cache import Cache
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.loading.loader import Item, Loader
 
-_WINDOW = 2
-"""Separates the random streams of windows from those of permutations (0) and augmentation (1)."""
+_PATCH = 2
+"""Separates the random streams of patches from those of permutations (0) and augmentation (1)."""
 _PLAIN = AugmentParameters()
 
 
 class PatchLoader(Loader):
-    """Windows of `spec.size` pixels, from a cache that was opened with `spec.fit` = "patch"."""
+    """Patches of `spec.size` pixels, from a cache that was opened with `spec.fit` = "patch"."""
 
     def __init__(
         self,
@@ -35,22 +35,22 @@ class PatchLoader(Loader):
         per_image: int | None = None,
         **options: Any,
     ) -> None:
-        """`foreground`: share of the windows that lie about a pixel of foreground, each class present being as likely as another.
-        `per_image`: windows of each image in an epoch; None: as many as have about the pixels of all images. `options`: as
+        """`foreground`: share of the patches that lie about a pixel of foreground, each class present being as likely as another.
+        `per_image`: patches of each image in an epoch; None: as many as have about the pixels of all images. `options`: as
         `Loader` takes them."""
         if spec.fit != "patch" or len(cache.contents) != len(cache):
-            raise ValueError("windows need a specification, and a cache, of fit 'patch'")
+            raise ValueError("patches need a specification, and a cache, of fit 'patch'")
         super().__init__(cache, spec, settings, **options)
         self._foreground = foreground
         self.per_image = per_image or covering(cache, spec)
         self._per_epoch = len(cache) * self.per_image
 
     def corner(self, position: int) -> Corner:
-        """The upper left corner of the window at `position` of the stream, in the image `index(position)`."""
+        """The upper left corner of the patch at `position` of the stream, in the image `index(position)`."""
         return self._corner(self.index(position), position)
 
     def _corner(self, index: int, position: int) -> Corner:
-        rng = np.random.default_rng([self._seed, _WINDOW, position])
+        rng = np.random.default_rng([self._seed, _PATCH, position])
         mask, contents = self._cache.mask(index), self._cache.contents[index]
         return patches.draw(rng, mask, contents, self._spec.size, self._foreground)
 
@@ -81,7 +81,7 @@ class PatchLoader(Loader):
 
 
 def covering(cache: Cache, spec: InputSpec) -> int:
-    """Windows per image that have, over the whole set, about as many pixels as the images; at least 1."""
+    """Patches per image that have, over the whole set, about as many pixels as the images; at least 1."""
     total = sum(cache.mask(index).size for index in range(len(cache)))
     return max(1, round(total / (len(cache) * spec.size[0] * spec.size[1])))
 
@@ -95,7 +95,7 @@ def make_loader(
     per_image: int | None = None,
     **options: Any,
 ) -> Loader:
-    """The loader that fits `spec`: of whole images, or of windows (only for these are `foreground` and `per_image`)."""
+    """The loader that fits `spec`: of whole images, or of patches (only for these are `foreground` and `per_image`)."""
     if spec.fit == "patch":
         return PatchLoader(cache, spec, settings, foreground=foreground, per_image=per_image, **options)
     return Loader(cache, spec, settings, **options)

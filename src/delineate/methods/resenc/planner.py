@@ -113,7 +113,7 @@ class Planner:
         if thick is not None and max(size) < max(height, width) and thick * max(size) < THIN:
             why = (
                 f"at {_text(size)} the thinnest class would be {thick * max(size):.1f} pixels thick instead of "
-                f"{thick * max(height, width):.1f}, below {THIN:g}: windows at the images' own resolution"
+                f"{thick * max(height, width):.1f}, below {THIN:g}: patches at the images' own resolution"
             )
             return Decision("input.fit", "patch", why)
         low, high = self.seen.aspects

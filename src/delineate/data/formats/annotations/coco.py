@@ -14,7 +14,7 @@ from delineate.common.errors import DataError
 from delineate.data.formats.annotations import run_lengths
 from delineate.data.formats.annotations.address import AnnotationAddress
 from delineate.data.formats.annotations.drawing import LARGEST, Drawing
-from delineate.data.formats.annotations.outlines import Mark, Outline, Patch, Segment, Size, outline
+from delineate.data.formats.annotations.outlines import Mark, Outline, Region, Segment, Size, outline
 from delineate.data.formats.annotations.parsed import Parsed, read_json_file
 
 KIND = "coco"
@@ -70,8 +70,8 @@ class Runs:
 
     lengths: NDArray[np.int64]
 
-    def on(self, size: Size) -> Patch:
-        return Patch(0, 0, run_lengths.drawn(self.lengths, size))
+    def on(self, size: Size) -> Region:
+        return Region(0, 0, run_lengths.drawn(self.lengths, size))
 
     def content(self) -> bytes:
         return b"runs" + self.lengths.tobytes()

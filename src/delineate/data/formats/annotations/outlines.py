@@ -20,26 +20,26 @@ Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Patch:
+class Region:
     """A rectangle of a picture, and which of its pixels are meant."""
 
     top: int
     left: int
     inside: NDArray[np.bool_]
 
-    def window(self) -> tuple[slice, slice]:
+    def slices(self) -> tuple[slice, slice]:
         """Where it lies in the picture."""
         height, width = self.inside.shape
         return slice(self.top, self.top + height), slice(self.left, self.left + width)
 
 
-NOWHERE = Patch(0, 0, np.zeros((0, 0), np.bool_))
+NOWHERE = Region(0, 0, np.zeros((0, 0), np.bool_))
 
 
 class Segment(Protocol):
     """A shape that can be put on the grid of a picture."""
 
-    def on(self, size: Size) -> Patch:
+    def on(self, size: Size) -> Region:
         """Its pixels within a picture of that size."""
 
     def content(self) -> bytes:
@@ -62,7 +62,7 @@ class Outline:
 
     points: NDArray[np.float64]
 
-    def on(self, size: Size) -> Patch:
+    def on(self, size: Size) -> Region:
         """By the crossings of each row's center line with the edges: between an odd one and the next, centers lie inside."""
         if len(self.points) < 3:
             return NOWHERE
@@ -88,7 +88,7 @@ class Outline:
         width = right - left + 1
         flips = np.bincount((row - top) * width + column - left, minlength=(bottom - top) * width)
         odd = np.cumsum(flips.reshape(-1, width)[:, :-1], axis=1, dtype=np.int32) & 1
-        return Patch(top, left, odd.astype(np.bool_))
+        return Region(top, left, odd.astype(np.bool_))
 
     def content(self) -> bytes:
         return b"outline" + self.points.tobytes()
@@ -102,14 +102,14 @@ class Circle:
     y: float
     radius: float
 
-    def on(self, size: Size) -> Patch:
+    def on(self, size: Size) -> Region:
         top, bottom = _centers(self.y - self.radius, self.y + self.radius, size[0], closed=True)
         left, right = _centers(self.x - self.radius, self.x + self.radius, size[1], closed=True)
         if top >= bottom or left >= right:
             return NOWHERE
         rows = np.arange(top, bottom)[:, None] + 0.5 - self.y
         columns = np.arange(left, right)[None, :] + 0.5 - self.x
-        return Patch(top, left, rows**2 + columns**2 <= self.radius**2)
+        return Region(top, left, rows**2 + columns**2 <= self.radius**2)
 
     def content(self) -> bytes:
         return b"circle" + np.array([self.x, self.y, self.radius]).tobytes()
@@ -123,13 +123,13 @@ class Bitmap:
     left: int
     inside: NDArray[np.bool_]
 
-    def on(self, size: Size) -> Patch:
+    def on(self, size: Size) -> Region:
         height, width = self.inside.shape
         top, left = max(0, self.top), max(0, self.left)
         bottom, right = min(size[0], self.top + height), min(size[1], self.left + width)
         if top >= bottom or left >= right:
             return NOWHERE
-        return Patch(top, left, self.inside[top - self.top : bottom - self.top, left - self.left : right - self.left])
+        return Region(top, left, self.inside[top - self.top : bottom - self.top, left - self.left : right - self.left])
 
     def content(self) -> bytes:
         where = np.array([self.top, self.left, *self.inside.shape], np.int64)
@@ -162,8 +162,8 @@ def painted(marks: Iterable[Mark], size: Size) -> NDArray[np.uint8] | NDArray[np
     mask = np.zeros(size, np.uint16 if wide else np.uint8)
     for mark in marks:
         for segment in mark.segments:
-            patch = segment.on(size)
-            mask[patch.window()][patch.inside] = mark.value
+            region = segment.on(size)
+            mask[region.slices()][region.inside] = mark.value
     return mask
 
 
@@ -172,10 +172,10 @@ def hidden(marks: Sequence[Mark], size: Size) -> int:
     seen, lost = np.zeros(size, np.uint32), np.zeros(size, np.bool_)
     for mark in marks:
         for segment in mark.segments:
-            patch = segment.on(size)
-            there = seen[patch.window()]
-            lost[patch.window()] |= patch.inside & (there > 0) & (there != mark.value + 1)
-            there[patch.inside] = mark.value + 1
+            region = segment.on(size)
+            there = seen[region.slices()]
+            lost[region.slices()] |= region.inside & (there > 0) & (there != mark.value + 1)
+            there[region.inside] = mark.value + 1
     return int(lost.sum())
 
 

@@ -1,4 +1,4 @@
-"""Runs on windows: what they leave, that they resume to the bit, how images are validated, and what is refused."""
+"""Runs on patches: what they leave, that they resume to the bit, how images are validated, and what is refused."""
 
 from __future__ import annotations
 
