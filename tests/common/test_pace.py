@@ -38,13 +38,26 @@ def test_lines_are_few_and_say_how_much_is_left() -> None:
 @given(st.lists(st.integers(0, 100), min_size=1, max_size=200), st.integers(0, 50))
 def test_they_are_never_closer_than_promised(waits: list[int], before: int) -> None:
     clock, times = Clock(), []
-    watch, total = Pace("x", done=before, clock=clock), before + len(waits)
+    watch, total = Pace("x", clock=clock), before + len(waits)
     for at, wait in enumerate(waits, start=before + 1):
         clock.now += wait
         if watch.line(at, total):
             times.append(clock.now)
     assert all(after - earlier >= EVERY for earlier, after in pairwise(times))
     assert not times or times[0] >= FIRST
+
+
+def test_the_first_item_does_not_count_for_the_time_left() -> None:
+    """Eight seconds of warm-up, then one a second: 90 more take 90 seconds, whatever the first took."""
+    clock = Clock()
+    watch = Pace("predict", clock=clock)
+    clock.now = 8.0
+    assert watch.line(1, 100) is None
+    clock.now = 17.0
+    assert watch.line(10, 100) == "predict: 10 of 100 (10 %), about 2 min left"
+    slow = Pace("predict", clock=clock)
+    clock.now += 300
+    assert slow.line(1, 100) == "predict: 1 of 100 (1 %)", "a first item alone says nothing of the others"
 
 
 def test_quick_work_says_nothing_and_the_end_is_not_told() -> None:
@@ -64,4 +77,3 @@ def test_training_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         reporter.step(0.5, 8)
     assert stream.getvalue().count("\n") == 1, "the first at once, the next after a minute"
     assert "train: 101 of 400 (25 %), loss 0.5000" in stream.getvalue()
-    assert "left" in stream.getvalue()

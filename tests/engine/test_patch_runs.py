@@ -34,7 +34,7 @@ class Killed(BaseException):
     """Stands for a kill."""
 
 
-def test_a_run_on_windows_is_complete(request_for: Maker, recorder: Any) -> None:
+def test_a_run_on_patches_is_complete(request_for: Maker, recorder: Any) -> None:
     result = train(request_for(steps=10, settings=[*PATCH, "engine.validate_every=0.5"]), recorder())
     run = request_for().out
     assert Recipe.load(run / "recipe.yaml").data.patches_per_image == 2
@@ -51,7 +51,7 @@ def test_a_run_on_windows_is_complete(request_for: Maker, recorder: Any) -> None
     assert 0 <= result.dice <= 1
 
 
-def test_a_killed_run_on_windows_ends_with_the_same_bits(request_for: Maker, recorder: Any) -> None:
+def test_a_killed_run_on_patches_ends_with_the_same_bits(request_for: Maker, recorder: Any) -> None:
     settings = [*PATCH, "input.scale=0.9", "engine.save_minutes=0.00001", "strategy.ema=0.9"]
 
     def kill(step: int) -> None:
@@ -110,7 +110,7 @@ def test_wrong_settings_are_one_line(settings: list[str], words: str) -> None:
         ({"settings": [*PATCH, "input.scale=0.5"]}, r"the largest is 24×20 at input.scale=0.5"),
     ],
 )
-def test_windows_that_cannot_be_write_nothing(
+def test_patches_that_cannot_be_write_nothing(
     changes: dict[str, Any], words: str, request_for: Maker, recorder: Any
 ) -> None:
     with pytest.raises(RecipeError, match=words):

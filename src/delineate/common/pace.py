@@ -1,4 +1,4 @@
-"""Progress as lines, where no terminal shows a bar: now and then a share and the time left."""
+"""Progress as lines, where no terminal shows a bar: from time to time the share that is done and the time left."""
 
 from __future__ import annotations
 
@@ -10,23 +10,30 @@ FIRST, EVERY = 10.0, 60.0
 
 
 class Pace:
-    """Watches work of which the total is known, and says now and then how far it is."""
+    """Watches work whose total is known, and says from time to time how far it is.
 
-    def __init__(self, what: str, *, done: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
-        """`done`: what was done before, by a run that goes on."""
-        self._what, self._begun, self._clock = what, done, clock
-        self._start = clock()
-        self._due = self._start + FIRST
+    The time left is reckoned from the second item on: the first one takes longer, since a device and a network warm up with it.
+    """
+
+    def __init__(self, what: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._what, self._clock = what, clock
+        self._due = clock() + FIRST
+        self._warm: tuple[float, int] | None = None
+        """When the first item was done, and how many were done then."""
 
     def line(self, done: int, total: int, more: str = "") -> str | None:
         """A line when one is due, else None: "train: 120 of 1000 (12 %), about 3 min left"."""
         now = self._clock()
+        if self._warm is None:
+            self._warm = now, done
         if now < self._due or not 0 < done < total:
             return None
         self._due = now + EVERY
         text = f"{self._what}: {done} of {total} ({100 * done // total} %){f', {more}' if more else ''}"
-        fresh = done - self._begun
-        return f"{text}, about {_words((now - self._start) / fresh * (total - done))} left" if fresh > 0 else text
+        since, before = self._warm
+        if done == before:
+            return text
+        return f"{text}, about {_words((now - since) / (done - before) * (total - done))} left"
 
 
 def _words(seconds: float) -> str:

@@ -80,7 +80,7 @@ class ConsoleReporter:
         self.close()
         self._rate, self._smooth = _Rate(), None
         if not self.console.is_terminal:
-            self._pace, self._done, self._total = Pace(stage, done=done), done, total
+            self._pace, self._done, self._total = Pace(stage), done, total
             return
         self._bar = Progress(
             TextColumn("{task.description}"),
