@@ -24,6 +24,7 @@ ROOMS = (
 INNER_ROOMS = {
     "data": ("core", "formats", "cases", "layouts", "splits", "augment", "cache", "loading", "doctor"),
     "evaluation": ("metrics", "statistics", "inputs", "results", "comparison"),
+    "report": ("html", "charts", "parts", "pages"),
 }
 """Rooms inside of rooms, lowest first."""
 TORCH = {"torch", "torchvision", "timm", "lightning"}

@@ -66,7 +66,9 @@ def test_it_runs_from_a_fresh_environment(wheel: Path, tmp_path: Path) -> None:
     command = str(scripts / "delineate")
     assert run([command, "--version"], cwd=tmp_path).split() == ["delineate", version]
     assert "train" in run([command, "--help"], cwd=tmp_path)
-    place = "import delineate; from delineate.report.page import page; page('t', 'k'); print(delineate.__file__)"
+    place = (
+        "import delineate; from delineate.report.html.document import page; page('t', 'k'); print(delineate.__file__)"
+    )
     assert Path(run([python, "-c", place], cwd=tmp_path).strip()).is_relative_to(site)
 
 

@@ -14,8 +14,8 @@ from delineate.data.formats.registry import read_image
 from delineate.evaluation.inputs.predictions import read_prediction
 from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.inference.overlay import draw
-from delineate.report.scores import case_values
-from delineate.report.source import read_run
+from delineate.report.parts.run_record import read_run
+from delineate.report.parts.scores import case_values
 from pictures.tiles import save_sheet, tile
 
 METHODS = ("condseg", "unet")

@@ -34,7 +34,7 @@ from delineate.evaluation.results.scores_file import Origin, ScoresFile, write_s
 from delineate.evaluation.results.summary import summarize
 from delineate.fewshot.episode_file import EpisodeFile
 from delineate.methods import registry
-from delineate.report.source import read_run
+from delineate.report.parts.run_record import read_run
 from delineate.studies.jobs import RESULT, Job
 from delineate.studies.setup import BenchmarkSetup, Entrant
 

@@ -18,7 +18,7 @@ from delineate.data.formats.images import decode_image, read_content
 from delineate.data.formats.registry import read_image, read_mask
 from delineate.data.layouts.discover import discover, recognize
 from delineate.data.loading.open import open_data
-from delineate.report.data import write_data_report
+from delineate.report.pages.data_check import write_data_report
 
 Write = Callable[..., Path]
 

@@ -21,7 +21,7 @@ from delineate.data.layouts.source import DataSource
 from delineate.data.loading.open import open_data
 from delineate.data.splits.folds import split_data
 from delineate.data.splits.resplit import resplit
-from delineate.report.data import write_data_report
+from delineate.report.pages.data_check import write_data_report
 from small_volumes import write_volumes
 
 nibabel = pytest.importorskip("nibabel")

@@ -20,7 +20,7 @@ from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.evaluation.results.summary import summarize
 from delineate.evaluation.results.validation_warnings import caveats, headline_dice, headline_words
 from delineate.methods.unet.network import UNet
-from delineate.report.run import write_run_report
+from delineate.report.pages.run import write_run_report
 
 Maker = Callable[..., TrainRequest]
 BINARY = ClassTable()

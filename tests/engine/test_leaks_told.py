@@ -15,7 +15,7 @@ from delineate.data.layouts.source import DataSource
 from delineate.engine.request import TrainRequest
 from delineate.engine.run import train
 from delineate.inference.predictor import load
-from delineate.report.run import write_run_report
+from delineate.report.pages.run import write_run_report
 from delineate.studies.folds import open_folds
 
 Maker = Callable[..., TrainRequest]

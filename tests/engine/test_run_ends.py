@@ -26,8 +26,8 @@ from delineate.engine import finish, run
 from delineate.engine.folder import RunFolder, changes
 from delineate.engine.request import TrainRequest
 from delineate.engine.run import train
-from delineate.report.run import write_run_report
-from delineate.report.source import read_run
+from delineate.report.pages.run import write_run_report
+from delineate.report.parts.run_record import read_run
 
 Maker = Callable[..., TrainRequest]
 
@@ -271,7 +271,9 @@ def test_the_library_writes_the_page_before_it_says_finished(
 ) -> None:
     request = request_for(steps=1)
     seen = []
-    monkeypatch.setattr("delineate.report.run.write_run_report", lambda path: seen.append(summary(path)["status"]))
+    monkeypatch.setattr(
+        "delineate.report.pages.run.write_run_report", lambda path: seen.append(summary(path)["status"])
+    )
     api.train(
         request.data,
         method="unet",

@@ -16,7 +16,7 @@ from delineate.data.core.manifest import ClassTable, LabelRule
 from delineate.data.layouts.source import DataSource
 from delineate.evaluation.inputs.predictions import PredictedFile, PredictionList
 from delineate.evaluation.results.evaluate import Evaluation, Options, evaluate_folders
-from delineate.report.evaluation import write_evaluation_report
+from delineate.report.pages.evaluation import write_evaluation_report
 
 DICE = Options(metrics=("dice",))
 BINARY = ("background", "polyp")

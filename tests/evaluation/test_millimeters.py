@@ -13,7 +13,7 @@ from delineate.evaluation.metrics import registry
 from delineate.evaluation.metrics.metric_selection import check_millimeters
 from delineate.evaluation.results.evaluate import Options, evaluate_folders
 from delineate.evaluation.results.scores_file import ScoresFile
-from delineate.report.scores import title_of
+from delineate.report.parts.scores import title_of
 
 
 @pytest.fixture

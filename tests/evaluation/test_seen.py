@@ -24,7 +24,7 @@ from delineate.data.loading.open import open_data
 from delineate.evaluation.results.evaluate import Evaluation, Options, evaluate_folders
 from delineate.inference.files import predict_files
 from delineate.inference.predictor import load
-from delineate.report.evaluation import write_evaluation_report
+from delineate.report.pages.evaluation import write_evaluation_report
 from micro_method import brightness
 
 pytestmark = pytest.mark.usefixtures("micro")

@@ -18,12 +18,12 @@ from delineate.evaluation.comparison.models import Model
 from delineate.evaluation.results.case_scores import score_case
 from delineate.evaluation.results.scores_file import Origin, ScoresFile, write_scores
 from delineate.evaluation.results.summary import summarize
-from delineate.report.comparison.cases import choose_cases
-from delineate.report.comparison.of_runs import ComparedRun, write_comparison
-from delineate.report.comparison.page import write_comparison_report
-from delineate.report.comparison.pairs import matrix, scatters, verdict
-from delineate.report.html import number, p_value
-from delineate.report.run import write_run_report
+from delineate.report.html.elements import number, p_value
+from delineate.report.pages.comparison import write_comparison_report
+from delineate.report.pages.comparison_of_runs import ComparedRun, write_comparison
+from delineate.report.pages.run import write_run_report
+from delineate.report.parts.cases_side_by_side import choose_cases
+from delineate.report.parts.pair_differences import matrix, scatters, verdict
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 

@@ -15,10 +15,10 @@ from delineate.evaluation.results import case_scores
 from delineate.evaluation.results.case_scores import confusion, score_case
 from delineate.evaluation.results.evaluate import Options, evaluate_folders
 from delineate.evaluation.results.scores_file import ScoresFile
-from delineate.report.confusion import confusion_table
-from delineate.report.evaluation import write_evaluation_report
-from delineate.report.scores import score_tables
-from delineate.report.sizes import sizes_part
+from delineate.report.pages.evaluation import write_evaluation_report
+from delineate.report.parts.confusion_table import confusion_table
+from delineate.report.parts.scores import score_tables
+from delineate.report.parts.scores_by_size import sizes_part
 
 FOUR = ClassTable(names=("background", "a", "b", "c"))
 

@@ -11,7 +11,7 @@ from markup import check_document, text_of
 
 from delineate.data.cases.phantom import write_phantoms
 from delineate.data.doctor.check import check
-from delineate.report.data import write_data_report
+from delineate.report.pages.data_check import write_data_report
 
 
 @pytest.fixture

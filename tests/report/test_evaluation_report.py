@@ -19,8 +19,8 @@ from delineate.evaluation.results.case_scores import score_case
 from delineate.evaluation.results.evaluate import Options, evaluate_folders
 from delineate.evaluation.results.scores_file import Origin, write_scores
 from delineate.evaluation.results.summary import summarize
-from delineate.report.evaluation import write_evaluation_report
-from delineate.report.html import number
+from delineate.report.html.elements import number
+from delineate.report.pages.evaluation import write_evaluation_report
 
 HOSTILE = "<script>alert('x')</script> & \"q\""
 

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from markup import check_document, text_of
 
 from delineate.evaluation.statistics.ranks import rank_models
-from delineate.report.axes import ticks
-from delineate.report.charts import Mark, Series, histogram, line_chart
-from delineate.report.forest import WIDTH, Estimate, forest
-from delineate.report.html import Html, element, table
-from delineate.report.page import page
-from delineate.report.ranks import rank_table
+from delineate.report.charts.axes import ticks
+from delineate.report.charts.forest import WIDTH, Estimate, forest
+from delineate.report.charts.plots import Mark, Series, histogram, line_chart
+from delineate.report.html.document import page
+from delineate.report.html.elements import Html, element, table
+from delineate.report.parts.rank_table import rank_table
 
 HOSTILE = "<script>alert('x')</script> & \"quoted\""
 

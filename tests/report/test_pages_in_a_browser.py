@@ -11,8 +11,8 @@ import pytest
 from browser import open_page
 from delineate.data.cases.phantom import write_phantoms
 from delineate.data.doctor.check import check
-from delineate.report.data import write_data_report
-from delineate.report.run import write_run_report
+from delineate.report.pages.data_check import write_data_report
+from delineate.report.pages.run import write_run_report
 
 pytestmark = pytest.mark.more
 

@@ -11,7 +11,7 @@ from markup import check_document, text_of
 
 from delineate.common.errors import ArtefactError
 from delineate.common.occupied import occupied
-from delineate.report.run import write_run_report
+from delineate.report.pages.run import write_run_report
 
 
 def report(run):

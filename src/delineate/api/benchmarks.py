@@ -44,8 +44,8 @@ def benchmark(
     from delineate.data.core.manifest import Manifest
     from delineate.data.layouts.source import as_source
     from delineate.engine.signals import raise_on_signals
-    from delineate.report.comparison.page import write_comparison_report
-    from delineate.report.evaluation import write_evaluation_report
+    from delineate.report.pages.comparison import write_comparison_report
+    from delineate.report.pages.evaluation import write_evaluation_report
     from delineate.studies import benchmark as study
     from delineate.studies.leaderboard import make_leaderboard, write_leaderboard
     from delineate.studies.page import write_benchmark_report

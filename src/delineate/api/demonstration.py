@@ -49,7 +49,7 @@ def demo(
     from delineate.data.cases.phantom import write_phantoms
     from delineate.inference.files import predict_files
     from delineate.inference.predictor import load
-    from delineate.report.comparison.of_runs import ComparedRun, write_comparison
+    from delineate.report.pages.comparison_of_runs import ComparedRun, write_comparison
 
     folder = Path(out)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

@@ -79,7 +79,7 @@ def fewshot_evaluate(
     from delineate.fewshot.evaluate import METRICS, EpisodeTest, evaluate_episodes, write_episodes
     from delineate.fewshot.evaluated_models import check_unseen, open_evaluated_model
     from delineate.fewshot.pictures import write_pictures
-    from delineate.report.evaluation import write_evaluation_report
+    from delineate.report.pages.evaluation import write_evaluation_report
 
     out, source, classes = Path(options["out"]), as_source(data), options["classes"]
     check_new(out, "scores.json", options["overwrite"])

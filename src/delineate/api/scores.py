@@ -48,7 +48,7 @@ def evaluate(
     from delineate.common.outputs import check_new
     from delineate.data.layouts.source import as_source
     from delineate.evaluation.results.evaluate import Options, evaluate_folders
-    from delineate.report.evaluation import write_evaluation_report
+    from delineate.report.pages.evaluation import write_evaluation_report
 
     out = Path(options["out"])
     check_new(out, "scores.json", options["overwrite"])
@@ -88,7 +88,7 @@ def compare(evaluations: Sequence[Path | str], **options: Unpack[CompareOptions]
     from delineate.common.outputs import check_new, check_results_folder
     from delineate.evaluation.comparison.compare import compare_models, write_comparison_files
     from delineate.evaluation.comparison.models import open_models
-    from delineate.report.comparison.page import write_comparison_report
+    from delineate.report.pages.comparison import write_comparison_report
 
     out = Path(options["out"])
     check_new(out, "comparison.json", options["overwrite"])

@@ -81,7 +81,7 @@ def _train(
     from delineate.data.layouts.source import as_source
     from delineate.engine.request import TrainRequest
     from delineate.engine.run import train as run
-    from delineate.report.run import write_run_report
+    from delineate.report.pages.run import write_run_report
 
     request = TrainRequest(
         data=as_source(data),

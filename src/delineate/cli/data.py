@@ -66,7 +66,7 @@ def check(
         check_target(folder, fix)
     if report is not None:
         from delineate.common.outputs import check_result_file
-        from delineate.report.page import SIGNATURE
+        from delineate.report.html.document import SIGNATURE
 
         check_result_file(report, [SIGNATURE], "page")
     pixels = given["max_pixels"]
@@ -76,7 +76,7 @@ def check(
     console = Console()
     _show(found, console)
     if report is not None:
-        from delineate.report.data import write_data_report
+        from delineate.report.pages.data_check import write_data_report
 
         console.print(f"report: {write_data_report(found, report)}", highlight=False, soft_wrap=True, markup=False)
     if fix is not None:

@@ -23,7 +23,7 @@ from delineate.engine.run import train
 from delineate.inference.files import predict_files
 from delineate.inference.inputs import of_cases
 from delineate.inference.predictor import load
-from delineate.report.run import write_run_report
+from delineate.report.pages.run import write_run_report
 from delineate.studies.memory import peak_memory, reset_peak
 from delineate.studies.setup import BenchmarkSetup, Entrant
 

@@ -28,7 +28,7 @@ from delineate.evaluation.statistics.bootstrap import cluster, estimate
 from delineate.evaluation.statistics.intervals import Interval, mean_interval
 from delineate.inference.predictor import Predictor, load
 from delineate.nn.counting import count_cost
-from delineate.report.scores import title_of
+from delineate.report.parts.scores import title_of
 from delineate.studies.benchmark import Benchmark
 from delineate.studies.jobs import Job
 

@@ -12,13 +12,13 @@ from delineate.data.core.manifest import Manifest
 from delineate.data.core.stacks import stack_names
 from delineate.evaluation.results.summary import Values
 from delineate.evaluation.statistics.bootstrap import cluster, estimate
-from delineate.report.case_gallery import worst_first
-from delineate.report.forest import Estimate, forest
-from delineate.report.html import Html, element, facts, join, number, table
-from delineate.report.images import contour_legend, figure_of
-from delineate.report.overlays import Overlays
-from delineate.report.page import notice, page, pictures, section, write_page
-from delineate.report.scores import case_values, title_of
+from delineate.report.charts.forest import Estimate, forest
+from delineate.report.html.document import notice, page, pictures, section, write_page
+from delineate.report.html.elements import Html, element, facts, join, number, table
+from delineate.report.html.images import contour_legend, figure_of
+from delineate.report.parts.case_gallery import worst_first
+from delineate.report.parts.overlays import Overlays
+from delineate.report.parts.scores import case_values, title_of
 from delineate.studies.benchmark import COMPARISON, MANIFEST, SCORED, Benchmark
 from delineate.studies.jobs import scores_folder
 from delineate.studies.leaderboard import Leaderboard, Row, seed_sd

@@ -1,1 +1,0 @@
-"""The page that compares trained models: its critical reading, scores, pairs and cases."""

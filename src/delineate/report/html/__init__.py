@@ -1,0 +1,1 @@
+"""HTML that is safe by construction, and the document around a page."""

@@ -1,0 +1,1 @@
+"""One page per file: run, evaluation, comparison, data check."""

@@ -1,0 +1,214 @@
+"""The page of `data check`: what was found, the gravest first, and the pictures that one must look at."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.common.errors import DataError
+from delineate.data.cases.sample_pixels import SamplePixels
+from delineate.data.core.findings import Finding, count
+from delineate.data.core.manifest import Case, Manifest
+from delineate.data.doctor.balance import SPLITS
+from delineate.data.doctor.check import CheckReport
+from delineate.data.doctor.quality import agreement
+from delineate.data.splits.duplicates import ORIENTATIONS, Twins, oriented
+from delineate.data.splits.leakage import place
+from delineate.inference.overlay import REFERENCE
+from delineate.inference.sheet import turned
+from delineate.report.html.document import page, pictures, section, write_page
+from delineate.report.html.elements import Html, element, facts, fold, join, number, table
+from delineate.report.html.images import drawn, figure_of
+
+PAIRS = 40
+"""Pairs of equal pictures shown of each kind; those in different splits come first."""
+SAMPLES = 12
+"""Pictures shown of every other kind."""
+_SIDE = 200
+_SIDE_BY_SIDE = "display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); align-items: center; gap: 2px"
+
+_WORDS = {"error": "Must be mended before training", "warning": "Makes scores doubtful", "note": "Worth knowing"}
+
+
+def write_data_report(report: CheckReport, path: Path) -> Path:
+    """Write the page and return its path. Raises `DelineateError` when it cannot be written."""
+    parts = [_verdict(report), _findings(report.findings)]
+    if report.manifest is not None:
+        cases = {case.id: case for case in report.manifest.cases}
+        parts += [
+            _copies(report, cases),
+            _overview(report),
+            _balance(report),
+            _sizes(report),
+            _samples(report, report.manifest, cases),
+        ]
+    return write_page(path, page(report.folder.resolve().name, "data check", *parts))
+
+
+def _verdict(report: CheckReport) -> Html:
+    counts = Counter(finding.severity for finding in report.findings)
+    told = ", ".join(count(counts[kind], kind) for kind in ("error", "warning", "note") if counts[kind])
+    ready = "Training can start" if report.usable else "Training cannot use these data yet"
+    return element("p", f"{ready}: {told or 'nothing to complain about'}. Folder: {report.folder}.", class_="lead")
+
+
+def _findings(findings: Sequence[Finding]) -> Html | None:
+    if not findings:
+        return None
+
+    def entry(finding: Finding) -> Html:
+        return element("li", finding.text, element("p", f"→ {finding.mend}", class_="note") if finding.mend else None)
+
+    parts = []
+    for severity, words in _WORDS.items():
+        own = [entry(finding) for finding in findings if finding.severity == severity]
+        if own:
+            parts += [element("h3", f"{words} ({len(own)})"), element("ul", *own)]
+    return section("Findings", *parts)
+
+
+def _copies(report: CheckReport, cases: dict[str, Case]) -> Html | None:
+    exact = sorted(report.copies.exact, key=lambda members: len({case.split for case in members}) == 1)
+    across = report.copies.across()
+    near = [*across, *(pair for pair in report.copies.near if pair not in across)]
+    if not exact and not near:
+        return None
+    parts: list[Html | None] = []
+    if exact:
+        words = [(members[0], members[1], 0, f"equal; {count(len(members), 'picture')} in all") for members in exact]
+        parts += [element("h3", f"Pixel for pixel equal ({len(exact)})"), _pairs(report, words)]
+    if near:
+        pairs = [(cases[one.first], cases[one.second], one.orientation, _likeness(one)) for one in near]
+        parts += [element("h3", f"Near duplicates ({len(near)})"), _pairs(report, pairs)]
+    lead = (
+        "Two pictures each, with the reference's outline; those in different splits come first. Agreement is the Dice of the "
+        "two reference masks: low values mean that one of them is wrong."
+    )
+    return section("Equal and nearly equal pictures", *parts, lead=lead)
+
+
+def _pairs(report: CheckReport, pairs: Sequence[tuple[Case, Case, int, str]]) -> Html:
+    figures = []
+    for first, second, orientation, words in pairs[:PAIRS]:
+        both = join(_picture(report, first), _picture(report, second))
+        crossing = " · different splits" if first.split != second.split else ""
+        names = f"{first.id} ({place(first)}) and {second.id} ({place(second)})"
+        masks = _agreement(report, first, second, orientation)
+        caption = element("small", f"{words}{crossing}; masks agree {masks}")
+        figures.append(figure_of(element("div", both, style=_SIDE_BY_SIDE), names, element("br"), caption))
+    rest = len(pairs) - PAIRS
+    return join(pictures(figures), element("p", f"… and {rest} more.", class_="note") if rest > 0 else None)
+
+
+def _likeness(pair: Twins) -> str:
+    turned = f", the second {ORIENTATIONS[pair.orientation]}" if pair.orientation else ""
+    return f"similarity {pair.similarity:.3f}{turned}"
+
+
+def _agreement(report: CheckReport, first: Case, second: Case, orientation: int) -> str:
+    """Dice of the two masks, the second brought to the first's size; a cropped copy agrees a little less than it should."""
+    try:
+        one, other = (pixels_of(report).mask(report.census.telling(case)) for case in (first, second))
+    except DataError:
+        return "unknown"
+    if one is None or other is None:
+        return "unknown"
+    turned = oriented(other, orientation)
+    return number(agreement(one, np.asarray(cv2.resize(turned, one.shape[::-1], interpolation=cv2.INTER_NEAREST))))
+
+
+def _overview(report: CheckReport) -> Html:
+    return section("The set", facts({name or "…": value for name, value in report.rows}))
+
+
+def _balance(report: CheckReport) -> Html | None:
+    if not report.shares:
+        return None
+    splits = [split for split in SPLITS if any(share.split == split for share in report.shares)]
+    head = ["class", *(f"{split}: {what}" for split in splits for what in ("cases", "pixels"))]
+    rows: list[list[Any]] = []
+    for index in sorted({share.index for share in report.shares}):
+        own = {share.split: share for share in report.shares if share.index == index}
+        cells = [f"{index} {next(iter(own.values())).name}"]
+        for split in splits:
+            cells += [f"{own[split].showing} of {own[split].cases}", f"{own[split].pixels:.2%}"]
+        rows.append(cells)
+    return section("Classes", table(head, rows), lead="Cases that show the class, and its share of the split's pixels.")
+
+
+def _sizes(report: CheckReport) -> Html:
+    census = report.census
+    sizes = [[f"{width}×{height}", str(cases)] for (height, width), cases in census.sizes.most_common()]
+    kinds = [[f"{bits} bit", str(cases)] for bits, cases in census.depths.items()]
+    kinds += [[name, str(cases)] for name, cases in census.channels.items()]
+    values = [[str(value), f"{pixels:,}".replace(",", " ")] for value, pixels in sorted(census.values.items())]
+    return section(
+        "Counts",
+        fold(f"{count(len(sizes), 'size')}", table(["size", "cases"], sizes)),
+        fold("Channels and bit depths", table(["kind", "cases"], kinds)),
+        fold(f"{count(len(values), 'mask value')}", table(["value", "pixels"], values)),
+    )
+
+
+def _samples(report: CheckReport, manifest: Manifest, cases: dict[str, Case]) -> Html | None:
+    kinds = {
+        "Pictures of one value": report.constant,
+        "Dark pictures": report.dark,
+        "Little foreground": report.small,
+        "Specks in the reference": report.speckled,
+        "Empty masks": [case.id for case in manifest.cases if case.id in report.census.empty],
+    }
+    parts = []
+    for title, names in kinds.items():
+        if names:
+            figures = [
+                figure_of(_picture(report, cases[name]), f"{name} ({place(cases[name])})") for name in names[:SAMPLES]
+            ]
+            parts.append(fold(f"{title} ({len(names)})", pictures(figures)))
+    return section("To look at", *parts) if parts else None
+
+
+def _picture(report: CheckReport, case: Case) -> Html:
+    """The case's picture, or the slice of its volume with most labels, with the outline of its reference."""
+    pixels, sample = pixels_of(report), report.census.telling(case)
+    try:
+        image, mask = pixels.view(sample), pixels.mask(sample)
+    except DataError as error:
+        return element("p", str(error), class_="note")
+    if sample.plane is not None:
+        image, mask = turned(image), None if mask is None else turned(mask)
+    return drawn(_outlined(_eight_bits(image), mask), f"{case.id} with its reference", longest=_SIDE)
+
+
+def pixels_of(report: CheckReport) -> SamplePixels:
+    """What reads the samples of a report's data set, which has cases."""
+    assert report.manifest is not None
+    return SamplePixels(report.manifest, report.census.axis)
+
+
+def _eight_bits(image: NDArray[Any]) -> NDArray[np.uint8]:
+    """RGB for the eye; 16-bit values are stretched to what occurs."""
+    image = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)
+    image = image[..., :3]
+    if image.dtype == np.uint8:
+        return np.ascontiguousarray(image)
+    low, high = int(image.min()), int(image.max())
+    return ((image.astype(np.float32) - low) * (255 / max(1, high - low))).astype(np.uint8)
+
+
+def _outlined(image: NDArray[np.uint8], mask: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+    """Shrunk to what the page shows, with the outline of the foreground drawn on it."""
+    scale = min(1.0, 2 * _SIDE / max(image.shape[:2]))
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+    if mask is None:
+        return small
+    binary = cv2.resize(((mask > 0) & (mask < 255)).astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    contours, _ = cv2.findContours(binary, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    return np.asarray(cv2.drawContours(small.copy(), contours, -1, REFERENCE, 2), np.uint8)

@@ -1,0 +1,102 @@
+"""Single cases of an evaluation: the worst, typical and best in pictures, and the worst as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from delineate.data.core.findings import count
+from delineate.evaluation.results.scores_file import ScoresFile
+from delineate.report.html.document import pictures
+from delineate.report.html.elements import Html, element, fold, join, number, table
+from delineate.report.html.images import contour_legend, figure_of
+from delineate.report.parts.overlays import Overlays
+from delineate.report.parts.scores import OUTCOMES, case_values, headline_metric, title_of
+
+PICTURED = 3
+"""Of each rank."""
+LISTED, ALL_LISTED = 20, 200
+"""Evaluations of more than `ALL_LISTED` cases list the worst `LISTED` only."""
+
+
+def worst_first(stored: ScoresFile, metric: str) -> list[str]:
+    """Case ids by the metric."""
+    values = case_values(stored, metric)
+    sign = {"higher": 1, "lower": -1}.get(stored.metrics[metric]["better"])
+    return sorted(values, key=lambda case: sign * values[case] if sign else -abs(values[case]))
+
+
+def ranked_pictures(stored: ScoresFile, overlays: Overlays) -> Html | None:
+    """Worst, median and best by the quoted metric; nothing where the predictions list no images."""
+    metric = headline_metric(stored)
+    if metric is None or not overlays.files:
+        return None
+    values, title = case_values(stored, metric), title_of(stored, metric)
+    ordered = [case for case in worst_first(stored, metric) if case in overlays.files]
+    odd, taken = outcome_words(stored), set[str]()
+    parts = []
+    for rank, cases in _ranks(ordered).items():
+        fresh = [case for case in cases if case not in taken]
+        taken.update(fresh)
+        figures = [
+            figure_of(overlays.picture(case), element("b", f"{title} {number(values[case])}"), case, _odd(odd, case))
+            for case in fresh
+        ]
+        if figures:
+            parts += [element("h3", f"{rank} by {title}"), pictures(figures)]
+    if not parts:
+        return None
+    unseen = None if overlays.manifest else element("p", "The references are not at hand and not drawn.", class_="note")
+    return join(contour_legend(overlays.names), unseen, *parts)
+
+
+def case_table(stored: ScoresFile) -> Html | None:
+    """Each case's scores, worst first, folded away."""
+    metric = headline_metric(stored)
+    if metric is None:
+        return None
+    cases = worst_first(stored, metric)
+    left_out = [case for case in stored.cases() if case not in set(cases)]
+    few = len(stored.cases()) <= ALL_LISTED
+    listed = [*cases, *left_out] if few else cases[:LISTED]
+    what = count(len(listed), "case") if few else f"the {len(listed)} worst of {len(stored.cases())} cases"
+    scores = {name: case_values(stored, name) for name in stored.metrics}
+    odd = outcome_words(stored)
+    rows: list[list[Any]] = [
+        [case, *(number(scores[name].get(case)) for name in scores), ", ".join(odd.get(case, []))] for case in listed
+    ]
+    head = ["Case", *(title_of(stored, name) for name in scores), "Outcome"]
+    lead = f"Each value is {'the mean over the classes that count in ' if len(stored.classes) > 1 else 'in '}"
+    lead += "the metric's quoted column; a dash: not scored there. All values are in scores.csv."
+    return fold(
+        f"Scores of {what}, worst by {stored.metrics[metric]['title']} first",
+        element("p", lead, class_="note"),
+        table(head, rows),
+    )
+
+
+def outcome_words(stored: ScoresFile) -> dict[str, list[str]]:
+    """Case id → what was missed, falsely marked or (of one class) rightly left empty."""
+    several = len(stored.classes) > 1
+    said: dict[str, list[str]] = {}
+    for row in stored.rows:
+        if row.outcome != "found" and not (several and row.outcome == "both_empty"):
+            words = OUTCOMES[row.outcome]
+            said.setdefault(row.case, []).append(f"{row.name} {words}" if several else words)
+    return said
+
+
+def _odd(odd: dict[str, list[str]], case: str) -> Html | None:
+    return element("small", f" {', '.join(odd[case])}") if case in odd else None
+
+
+def _ranks(ordered: Sequence[str]) -> dict[str, Sequence[str]]:
+    """Worst and best from the ends, median from the middle."""
+    middle = int(np.clip(len(ordered) // 2 - PICTURED // 2, 0, len(ordered)))
+    return {
+        "Worst": ordered[:PICTURED],
+        "Median": ordered[middle : middle + PICTURED],
+        "Best": ordered[-PICTURED:][::-1],
+    }
