@@ -104,6 +104,17 @@ def test_folders_that_are_called_by_their_classes_are_asked_about(tmp_path: Path
     assert opened(tmp_path, "cavity=masks_cavity,wall=masks_wall").classes.names == ("background", "cavity", "wall")
 
 
+def test_folders_that_no_word_tells_of_are_pointed_out(root: Path) -> None:
+    for name in ("wall", "cavity"):
+        (root / "masks" / name).rename(root / name)
+    (root / "masks").rmdir()
+    with pytest.raises(
+        DataError, match=r"same names as images; if they are masks, give --masks cavity=cavity,wall=wall"
+    ):
+        open_data(root)
+    assert opened(root, "cavity=cavity,wall=wall").classes.names == ("background", "cavity", "wall")
+
+
 def test_a_class_that_an_image_has_no_mask_of_is_not_in_it_and_overlaps_are_told(root: Path, write: Write) -> None:
     (root / "masks" / "wall" / "a.png").unlink()
     write(root / "masks" / "cavity" / "b.png", square(3, 3))

@@ -67,7 +67,7 @@ def test_polygons_run_lengths_and_crowds_become_masks_with_the_names_of_the_cate
         "annotations.json: 7 outlines drawn as masks (a pixel belongs to an outline when its center lies inside)"
         in told
     )
-    assert "1 crowd drawn as its class, below the others" in told
+    assert "1 crowd drawn as objects of their class, below the others" in told
     assert "objects of different classes overlap in 1 image (d): the later in the file is on top" in told
 
 
@@ -132,6 +132,21 @@ def test_one_file_whose_images_lie_in_folders_of_splits(tmp_path: Path) -> None:
 def test_images_are_found_by_the_end_of_the_path_that_is_written(root: Path, written: str) -> None:
     write_coco(root / "result.json", [written.format(name) for name in NAMES])
     assert len(opened(root).cases) == 6
+
+
+def test_outlines_that_leave_the_picture_are_cut_off_and_told(root: Path) -> None:
+    far = [[WIDTH + 5, 1, WIDTH + 9, 1, WIDTH + 9, 9]]
+    objects = [
+        coco_object(0, segmentation=[[-9, -9, 10, -9, 10, 10, -9, 10]]),
+        coco_object(1),
+        coco_object(1, segmentation=far),
+    ]
+    write_coco(root / "annotations.json", NAMES, [*objects, *(coco_object(at) for at in range(2, 6))])
+    manifest = opened(root)
+    assert mask_of(manifest, "a").sum() == 100
+    told = " | ".join(manifest.notes)
+    assert "1 outline lies outside of the picture: b; look whether they were drawn on pictures of another size" in told
+    assert "1 outline leaves the picture, cut off at its border: a" in told
 
 
 def test_numbers_may_be_written_as_text(root: Path) -> None:

@@ -12,6 +12,7 @@ from delineate.data.core.words import Role, ending, folder_word
 from delineate.data.formats.containers import is_archive, is_unread_archive
 from delineate.data.formats.images import is_volume
 from delineate.data.formats.registry import reads_volume, volume_suffix, what_is_read
+from delineate.data.layouts.choice import quoted
 from delineate.data.layouts.selection import Selection
 from delineate.data.layouts.tree import Tree
 
@@ -29,6 +30,7 @@ def unread(tree: Tree, selection: Selection) -> DataError:
         or _volumes(tree)
         or _stack(tree)
         or _several_images(tree)
+        or _by_class(tree)
         or _other(tree)
     )
 
@@ -146,6 +148,22 @@ def _several_images(tree: Tree) -> str:
         f"in {tree.root}, one mask ({masks[0]}) lies beside {len(images)} images ({some(sorted(images), 3)}) in each of "
         f"{len(folders)} folders; say which of them it belongs to, such as --images {min(images)} --masks {masks[0]}"
     )
+
+
+def _by_class(tree: Tree) -> str:
+    """Folders that no word tells of, beside one of images and with files of the same names: `images/`, `wall/`, `cavity/`."""
+    stems: dict[str, set[str]] = {}
+    for file in tree.images:
+        if len(file.parts) == 1:
+            stems.setdefault(file.parts[0], set()).add(file.stem)
+    images = [name for name in stems if folder_word(name).role is Role.IMAGE]
+    others = [name for name in stems if name not in images and len(images) == 1 and stems[name] <= stems[images[0]]]
+    if not others or len(others) + 1 < len(stems):
+        return ""
+    classes = ",".join(f"{name}={name}" for name in others)
+    what = "folder has" if len(others) == 1 else "folders have"
+    named = f"--masks {quoted(others[0])}" if len(others) == 1 else f"--masks {quoted(classes)} for classes"
+    return f"{some(others)} in {tree.root}: the {what} files of the same names as {images[0]}; if they are masks, give {named}"
 
 
 def _other(tree: Tree) -> str:

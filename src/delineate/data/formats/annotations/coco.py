@@ -15,7 +15,7 @@ from delineate.data.formats.annotations import run_lengths
 from delineate.data.formats.annotations.address import AnnotationAddress
 from delineate.data.formats.annotations.drawing import LARGEST, Drawing
 from delineate.data.formats.annotations.outlines import Mark, Outline, Region, Segment, Size, outline
-from delineate.data.formats.annotations.parsed import Parsed, read_json_file
+from delineate.data.formats.annotations.parsed import Parsed, as_written_by, read_json_file
 
 KIND = "coco"
 
@@ -104,15 +104,16 @@ def parse_coco(path: Path) -> CocoFile:
     content = read_json_file(path)
     if not looks_like_coco(content):
         raise NotCocoError(f"{path} is no COCO file: it has no list of images with one of annotations")
-    try:
-        categories = [_category(one) for one in content.get("categories") or []]
-        pictures = _pictures(content["images"])
-        annotations = content.get("annotations")
-        found = _Found()
-        for one in annotations or []:
-            _add(found, one, {each.id for each in categories}, pictures)
-    except _WrongError as fault:
-        raise DataError(f"{path}: {fault}") from fault
+    found = _Found()
+    with as_written_by("COCO", path):
+        try:
+            categories = [_category(one) for one in content.get("categories") or []]
+            pictures = _pictures(content["images"])
+            annotations = content.get("annotations")
+            for one in annotations or []:
+                _add(found, one, {each.id for each in categories}, pictures)
+        except _WrongError as fault:
+            raise DataError(f"{path}: {fault}") from fault
     marks = {name: [*found.crowds.get(name, []), *found.marks.get(name, [])] for name in pictures}
     return CocoFile(
         path,

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from delineate.common.errors import DataError
-from delineate.data.formats.annotations.outlines import Bitmap, Outline, Segment, checked_points
+from delineate.data.formats.annotations.outlines import Bitmap, Segment, checked_points, polygon
 from delineate.data.formats.annotations.parsed import Parsed
 from delineate.data.formats.annotations.shapes import Shape, ShapesOf, ellipse
 
@@ -77,7 +77,7 @@ def _segment(element: ElementTree.Element) -> Segment | None:
         return None
     if element.tag == "polygon":
         pairs = [pair.split(",") for pair in (element.get("points") or "").split(";")]
-        return Outline(checked_points(np.array(pairs, np.float64).reshape(-1, 2)))
+        return polygon(np.array(pairs, np.float64).reshape(-1, 2))
     if element.tag == "ellipse":
         numbers = [float(element.get(key) or "nan") for key in ("cx", "cy", "rx", "ry")]
         x, y, radius_x, radius_y = checked_points(np.array(numbers)).tolist()

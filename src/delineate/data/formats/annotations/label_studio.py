@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from delineate.common.errors import DataError
-from delineate.data.formats.annotations.outlines import Outline, Segment, Size, checked_points
+from delineate.data.formats.annotations.outlines import Segment, Size, checked_points, polygon
 from delineate.data.formats.annotations.parsed import Parsed, read_json_file
 from delineate.data.formats.annotations.shapes import Shape, ShapesOf, ellipse
 
@@ -38,7 +38,7 @@ def parse_label_studio(path: Path) -> list[ShapesOf]:
     for task in content:
         try:
             found.append(_task(path, task))
-        except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError) as error:
             raise DataError(f"{path}: task {task.get('id')} has {error}; mend or remove it") from error
     return found
 
@@ -56,6 +56,8 @@ def _task(path: Path, task: Mapping[str, Any]) -> ShapesOf:
     if len(sizes) > 1:
         raise ValueError("images of several sizes; export one image a task")
     size = sizes.pop() if sizes else None
+    if size is not None and min(size) < 1:
+        raise ValueError(f"a size of {size[1]}×{size[0]}")
     shapes = [_shape(one, size) for one in results if str(one.get("type", "")) != "choices"]
     return ShapesOf(path, KIND, _image(task), shapes, size, key=str(task.get("id")), seen=bool(kept))
 
@@ -87,7 +89,7 @@ def _shape(one: Mapping[str, Any], size: Size | None) -> Shape:
 def _segment(kind: str, value: Mapping[str, Any], size: Size) -> Segment:
     percent = np.array([size[1], size[0]], np.float64) / 100
     if kind == "polygonlabels":
-        return Outline(checked_points(np.asarray(value["points"], np.float64).reshape(-1, 2) * percent))
+        return polygon(np.asarray(value["points"], np.float64).reshape(-1, 2) * percent)
     if kind == "ellipselabels":
         numbers = [value[key] for key in ("x", "y", "radiusX", "radiusY")]
         x, y, radius_x, radius_y = checked_points(np.asarray(numbers, np.float64) * np.tile(percent, 2))

@@ -148,6 +148,13 @@ def outline(numbers: Sequence[float] | NDArray[np.float64]) -> Outline:
     return Outline(checked_points(np.asarray(numbers, np.float64).reshape(-1, 2)))
 
 
+def polygon(points: NDArray[np.float64]) -> Outline:
+    """A polygon of N×2 corners. Raises `ValueError` for fewer than three of them, and as `checked_points`."""
+    if len(points) < 3:
+        raise ValueError(f"an outline of {len(points)} corners")
+    return Outline(checked_points(points))
+
+
 def checked_points(points: NDArray[np.float64]) -> NDArray[np.float64]:
     """The points; raises `ValueError` where one is not finite."""
     if not np.isfinite(points).all():

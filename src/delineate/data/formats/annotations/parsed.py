@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Any, Generic, TypeVar
@@ -39,6 +40,16 @@ class Parsed(Generic[Content]):
                     self._held.popitem(last=False)
             self._held.move_to_end(key)
             return self._held[key]
+
+
+@contextmanager
+def as_written_by(tool: str, path: Path) -> Iterator[None]:
+    """Turn what Python raises on a file of unexpected form into a `DataError` that names the file and the tool."""
+    try:
+        yield
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{path} is not as {tool} writes it ({reason}); export it anew") from error
 
 
 def read_json_file(path: Path) -> Any:

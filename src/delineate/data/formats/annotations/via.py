@@ -11,8 +11,8 @@ import numpy as np
 
 from delineate.common.errors import DataError
 from delineate.data.core.findings import some
-from delineate.data.formats.annotations.outlines import Circle, Outline, Segment, checked_points, rectangle
-from delineate.data.formats.annotations.parsed import Parsed, read_json_file
+from delineate.data.formats.annotations.outlines import Circle, Segment, checked_points, polygon, rectangle
+from delineate.data.formats.annotations.parsed import Parsed, as_written_by, read_json_file
 from delineate.data.formats.annotations.shapes import Shape, ShapesOf, ellipse
 
 KIND = "via"
@@ -39,24 +39,24 @@ def parse_via(path: Path) -> list[ShapesOf]:
     content = read_json_file(path)
     if not looks_like_via(content):
         raise DataError(f"{path} is no file of the VGG Image Annotator")
-    entries = content.get(_PROJECT, content)
-    naming = _attribute(path, entries.values())
-    found = []
-    for key, one in entries.items():
-        shapes = []
-        for number, region in enumerate(_regions(one), start=1):
-            try:
-                shapes.append(_shape(region, naming))
-            except (ValueError, TypeError, KeyError, AttributeError) as error:
-                raise DataError(
-                    f"{path}: region {number} of {one['filename']} has {error}; mend or remove it"
-                ) from error
-        found.append(ShapesOf(path, KIND, str(one["filename"]), shapes, key=str(key)))
-    return found
+    with as_written_by("the VGG Image Annotator", path):
+        entries = content.get(_PROJECT, content)
+        naming = _attribute(path, entries.values())
+        return [_entry(path, str(key), one, naming) for key, one in entries.items()]
 
 
 read_via = Parsed(parse_via)
 """`parse_via`, once for each file."""
+
+
+def _entry(path: Path, key: str, one: Mapping[str, Any], naming: str) -> ShapesOf:
+    shapes = []
+    for number, region in enumerate(_regions(one), start=1):
+        try:
+            shapes.append(_shape(region, naming))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise DataError(f"{path}: region {number} of {one['filename']} has {error}; mend or remove it") from error
+    return ShapesOf(path, KIND, str(one["filename"]), shapes, key=key)
 
 
 def _regions(one: Mapping[str, Any]) -> list[Any]:
@@ -107,7 +107,7 @@ def _segment(kind: str, where: Mapping[str, Any]) -> Segment | None:
         numbers = {key: np.asarray(value, np.float64) for key, value in where.items() if key != "name"}
         checked_points(np.concatenate([value.ravel() for value in numbers.values()]))
     if kind == "polygon":
-        return Outline(np.stack([numbers["all_points_x"], numbers["all_points_y"]], axis=1))
+        return polygon(np.stack([numbers["all_points_x"], numbers["all_points_y"]], axis=1))
     if kind == "rect":
         x, y = float(numbers["x"]), float(numbers["y"])
         return rectangle(x, y, x + float(numbers["width"]), y + float(numbers["height"]))

@@ -35,6 +35,7 @@ from delineate.data.layouts.annotations.found import (
     Labeled,
     Unmarked,
     cases_of,
+    outside,
     overlaps,
     unused_images,
 )
@@ -96,8 +97,9 @@ def find_coco(root: Path, files: Sequence[CocoFile], images: Sequence[File], unm
         for one in listed
     ]
     cases, notes = cases_of(found, root, unmarked)
-    findings += notes + overlaps((one.image.stem, _drawing(one)) for one in listed)
-    findings.insert(0, _read_as(files, listed))
+    drawings = [(one.image.stem, _drawing(one)) for one in listed]
+    findings += notes + outside(drawings) + overlaps(drawings)
+    findings.insert(0, _read_as(root, files, listed))
     listing = any(_split(file.path.relative_to(root)) for file in files)
     origin = "files" if listing else "folders"
     return AnnotatedSet(LAYOUT, cases, findings, origin if any(case.split for case in cases) else "", classes)
@@ -225,11 +227,11 @@ def _split(path: Path) -> SplitName | None:
     return folder_word(path.stem).split or split_in(path.parts[:-1])
 
 
-def _read_as(files: Sequence[CocoFile], listed: Sequence[_Listed]) -> Finding:
+def _read_as(root: Path, files: Sequence[CocoFile], listed: Sequence[_Listed]) -> Finding:
     objects = sum(len(one.file.marks.get(one.picture.id, ())) for one in listed)
-    names = some([file.path.name for file in files], 3)
+    names = some([str(file.path.relative_to(root)) for file in files], 3)
     text = f"{names}: {count(objects, 'outline')} drawn as masks ({RULE})"
     crowds, flat = sum(file.crowds for file in files), sum(file.flat for file in files)
-    text += f"; {count(crowds, 'crowd')} drawn as its class, below the others" if crowds else ""
+    text += f"; {count(crowds, 'crowd')} drawn as objects of their class, below the others" if crowds else ""
     text += f"; {count(flat, 'outline has', 'outlines have')} fewer than three corners and no area" if flat else ""
     return Finding("note", text)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Literal, get_args
 
+import numpy as np
+
 from delineate.data.core.findings import Finding, count, some
 from delineate.data.core.manifest import Case, ClassTable
 from delineate.data.core.manifest import Split as SplitName
 from delineate.data.core.naming import unique_names
 from delineate.data.formats.annotations.drawing import Drawing
-from delineate.data.formats.annotations.outlines import hidden
+from delineate.data.formats.annotations.outlines import Outline, hidden
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.layouts.tree import File
 
@@ -21,6 +24,8 @@ Unmarked = Literal["background", "unlabeled"]
 """What an image is on which nothing is marked: all background, or not looked at yet."""
 LOOKED_AT = 200
 """Images with several classes in which overlaps are looked for."""
+_BESIDE = 1.0
+"""Pixels by which an outline may leave the picture without a word: so much is a matter of rounding."""
 RULE = "a pixel belongs to an outline when its center lies inside"
 
 
@@ -92,6 +97,32 @@ def overlaps(drawings: Iterable[tuple[str, Drawing]]) -> list[Finding]:
     among = f" of the {LOOKED_AT} looked at" if len(seen) == LOOKED_AT else ""
     text = f"objects of different classes overlap in {count(len(hit), 'image')}{among} ({some(hit, 3)})"
     return [Finding("note", f"{text}: the later in the file is on top")]
+
+
+def outside(drawings: Iterable[tuple[str, Drawing]]) -> list[Finding]:
+    """What is said of outlines that leave their picture: a note where they are cut off, a warning where nothing is left of them."""
+    cut: Counter[str] = Counter()
+    gone: Counter[str] = Counter()
+    for name, one in drawings:
+        limit = np.array(one.size[::-1])
+        outlines = [each.points for mark in one.marks for each in mark.segments if isinstance(each, Outline)]
+        corners = np.concatenate(outlines) if outlines else np.zeros((0, 2))
+        if not ((corners < 0) | (corners > limit)).any():
+            continue  # a look at all of them at once, since most pictures have no such outline
+        for points in outlines:
+            low, high = points.min(axis=0), points.max(axis=0)
+            gone[name] += bool((high <= 0).any() or (low >= limit).any())
+            cut[name] += bool((low < -_BESIDE).any() or (high > limit + _BESIDE).any())
+    findings = []
+    if number := gone.total():
+        names = some([name for name in gone if gone[name]], 3)
+        text = f"{count(number, 'outline lies', 'outlines lie')} outside of the picture: {names}"
+        findings.append(Finding("warning", text, "look whether they were drawn on pictures of another size"))
+    if number := cut.total() - gone.total():
+        names = some([name for name in cut if cut[name] > gone[name]], 3)
+        text = f"{count(number, 'outline leaves', 'outlines leave')} the picture, cut off at its border: {names}"
+        findings.append(Finding("note", text))
+    return findings
 
 
 def unused_images(root: Path, images: Sequence[File], used: Iterable[Path], why: str) -> list[Finding]:

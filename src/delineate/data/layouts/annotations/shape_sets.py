@@ -24,6 +24,7 @@ from delineate.data.layouts.annotations.found import (
     Labeled,
     Unmarked,
     cases_of,
+    outside,
     overlaps,
     unused_images,
 )
@@ -89,7 +90,8 @@ def find_shapes(
         findings += unused_images(root, images, used, f"in no file of {tool}")
     cases, notes = cases_of(found, root, unmarked)
     findings += notes + _without_area(root, entries)
-    findings += overlaps((one.image.stem, one.shapes.drawn(values)) for one in read if one.shapes.size)
+    drawings = [(one.image.stem, one.shapes.drawn(values)) for one in read if one.shapes.size]
+    findings += outside(drawings) + overlaps(drawings)
     findings.insert(0, _read_as(tool, entries))
     origin = "files" if any(entry.split for entry in entries) else "folders"
     return AnnotatedSet(

@@ -30,6 +30,8 @@ from delineate.data.layouts.tree import File, Tree
 LAYOUT = "YOLO outlines"
 _NAMES = ("classes.txt", "obj.names", "names.txt", "labels.txt")
 """Files with the name of a class in each line."""
+_DESCRIPTIONS = ("data", "dataset")
+"""What the file that describes a set is mostly called."""
 _FEWEST = 5
 """Numbers of a line, at least."""
 
@@ -140,6 +142,8 @@ def _described(tree: Tree) -> _Described:
         try:
             content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
         except (OSError, ValueError, yaml.YAMLError) as error:
+            if path.stem.lower() not in _DESCRIPTIONS:
+                continue  # a file of something else
             raise DataError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
         if isinstance(content, Mapping) and "names" in content:
             if "kpt_shape" in content:
