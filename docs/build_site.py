@@ -44,7 +44,8 @@ def build(work: Path) -> Path:
     checked = check_site(work / "site")
     if checked.faults:
         raise SiteError("\n".join(checked.faults))
-    print(f"{checked.pages} pages, {len(checked.outside)} links to other sites (not followed)")
+    outside = sorted(checked.outside)
+    print("\n".join([f"{checked.pages} pages; not followed, since they lead to other sites:", *outside]))
     return work / "site"
 
 

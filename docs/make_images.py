@@ -1,6 +1,9 @@
-"""Makes the pictures of `docs/images` from phantoms: `python docs/make_images.py DEMO`, with what `delineate demo --out DEMO` made.
+"""Makes the pictures of `docs/images` from phantoms.
 
-It trains a small few-shot model (a few minutes on two cores) and needs Chromium for the pictures of pages.
+    XDG_STATE_HOME=$(mktemp -d) delineate demo --out DEMO    (so that pages know of no earlier opening of the test images)
+    python docs/make_images.py DEMO
+
+The second trains a small few-shot model (a few minutes on two cores) and needs Chromium for the pictures of pages.
 """
 
 from __future__ import annotations
@@ -21,10 +24,10 @@ OUT = Path(__file__).with_name("images")
 
 
 def main(demo: Path) -> None:
-    draw_outlines(demo, OUT / "outlines.jpg")
+    draw_outlines(demo, OUT / "outlines.jpg", OUT / "methods")
     draw_augmented(OUT / "augmented.jpg")
-    draw_few_shot(OUT / "few-shot.jpg")
-    photograph(demo / "unet" / "report.html", OUT / "report.jpg")
+    draw_few_shot(OUT / "methods" / "alpnet.jpg")
+    photograph(demo / "unet" / "report.html", OUT / "report.jpg", height=1150)
     photograph(demo / "unet-test" / "evaluation" / "report.html", OUT / "evaluation.jpg")
     with TemporaryDirectory() as folder:
         photograph(compared(demo, Path(folder) / "comparison"), OUT / "comparison.jpg")
@@ -32,7 +35,7 @@ def main(demo: Path) -> None:
 
 
 def compared(demo: Path, out: Path) -> Path:
-    delineate.compare([demo / f"{name}-test" / "evaluation" for name in METHODS], out=out)
+    delineate.compare([f"{name}={demo / f'{name}-test' / 'evaluation'}" for name in METHODS], out=out)
     return out / "report.html"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -13,7 +14,7 @@ from delineate.methods.built_in import FAMILIES
 from delineate.methods.listing import MethodRow, list_methods
 from delineate.strategies import registry as strategies
 from delineate.strategies.listing import StrategyRow, list_strategies
-from generator.page import Page
+from generator.page import DOCS, Page
 from generator.settings import settings_of
 from generator.tables import table
 
@@ -80,7 +81,17 @@ def _method_page(row: MethodRow) -> Page:
         f"## Presets\n\nWhat `--preset NAME` sets; all else keeps its default.\n\n```yaml\n{presets}```\n\n"
         f"## Options\n\n{_options(methods.method_class(row.name).Options, 'method')}"
     )
-    return _page(f"methods/{row.name}.md", folder / "card.md", f"{table(['', ''], facts)}\n{first}", end)
+    start = f"{_picture(row, folder)}{table(['', ''], facts)}\n{first}"
+    return _page(f"methods/{row.name}.md", folder / "card.md", start, end)
+
+
+def _picture(row: MethodRow, folder: Path) -> str:
+    """What the method makes of phantoms, where there is a picture of it."""
+    picture = DOCS / "images" / "methods" / f"{row.name}.jpg"
+    words = f"Lesions in phantom images, outlined by {row.title} (solid) and by the reference (dashed)"
+    if row.task == "episodic":
+        words += "; the first image of each row is one of three that it was shown"
+    return f"![{words}]({os.path.relpath(picture, folder)})\n\n" if picture.exists() else ""
 
 
 def _strategy_page(row: StrategyRow) -> Page:

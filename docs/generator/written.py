@@ -23,7 +23,7 @@ def written_pages() -> Iterator[Page]:
 
 def pictures() -> list[Path]:
     """Every picture that a page may show."""
-    return sorted(path for path in (DOCS / "images").iterdir() if path.suffix in (".jpg", ".png", ".svg"))
+    return sorted(path for path in (DOCS / "images").rglob("*") if path.suffix in (".jpg", ".png", ".svg"))
 
 
 def _page(place: str, path: Path) -> Page:

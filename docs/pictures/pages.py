@@ -9,11 +9,11 @@ from tempfile import TemporaryDirectory
 
 from PIL import Image
 
-WIDTH, HEIGHT = 1200, 900
+WIDTH, HEIGHT = 1000, 920
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
-def photograph(page: Path, out: Path, height: int = HEIGHT) -> None:
+def photograph(page: Path, out: Path, *, height: int = HEIGHT) -> None:
     """Write the upper part of an HTML page as a JPEG."""
     browser = next(found for name in BROWSERS if (found := shutil.which(name)))
     with TemporaryDirectory() as folder:
