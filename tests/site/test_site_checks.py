@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 import pytest
 
 from generator.built import check_site
@@ -67,6 +69,10 @@ def test_a_link_to_what_is_no_page_is_refused():
     page = Page("changes.md", "[code](src/delineate/cli/root.py)", ROOT / "CHANGELOG.md")
     with pytest.raises(SiteError, match=r"CHANGELOG.md: src/delineate/cli/root.py is no page of the site"):
         with_links_of_the_site([page], [])
+
+
+def test_the_script_that_makes_the_pictures_still_fits_the_package():
+    import_module("make_images")
 
 
 def test_the_first_page_has_the_parts_of_the_readme_that_it_names(monkeypatch):
