@@ -17,6 +17,7 @@ from delineate.strategies.listing import StrategyRow, list_strategies
 from generator.page import DOCS, Page
 from generator.settings import settings_of
 from generator.tables import table
+from generator.written import OPTIONS
 
 METHODS = """# Methods
 
@@ -38,7 +39,7 @@ TRAINED_BY = {"dense": "delineate train", "episodic": "delineate fewshot train"}
 def card_pages() -> Iterator[Page]:
     """Those of this package, each kind behind a page that lists them; other packages have documentation of their own."""
     known = [row for row in list_methods() if row.name in methods.BUILT_IN]
-    yield Page("methods/index.md", _methods_index(known))
+    yield Page("methods/index.md", _methods_index(known), instead_of=OPTIONS)
     for row in known:
         yield _method_page(row)
     for family, place in FAMILIES.items():

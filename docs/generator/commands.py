@@ -31,7 +31,7 @@ def _verb(path: str, command: Any) -> str:
     options = [param for param in command.params if param.param_type_name == "option"]
     usage = " ".join([path, *(_metavar(param) for param in arguments), "[OPTIONS]"])
     words, examples = _words_and_examples(command.help)
-    parts = [f"### `{path}`", f"```text\n{usage}\n```", *words]
+    parts = [f"## `{path}`", f"```text\n{usage}\n```", *words]
     if examples:
         parts.append("```bash\n" + "\n".join(examples) + "\n```")
     rows = [[f"`{_metavar(param)}`", param.help or "", ""] for param in arguments]

@@ -22,3 +22,5 @@ class Page:
     text: str
     source: Path | None = None
     """The file that it is made from, to which its links are relative; None: it is made of several, with links of the site."""
+    instead_of: Path | None = None
+    """A file that is no page by itself: links to it lead here."""

@@ -13,13 +13,13 @@ from generator.tables import table
 def method_options() -> str:
     """A heading and a table for each method."""
     options = {name: methods.method_class(name).Options for name in methods.BUILT_IN}
-    return "".join(f"#### {name}\n\n{settings_table(model, 'method.')}\n" for name, model in options.items())
+    return "".join(f"### {name}\n\n{settings_table(model, 'method.')}\n" for name, model in options.items())
 
 
 def strategy_options() -> str:
     """A heading and a table for each strategy."""
     options = {name: strategies.strategy_class(name).Options for name in strategies.BUILT_IN}
-    return "".join(f"#### {name}\n\n{settings_table(model, 'strategy.')}\n" for name, model in options.items())
+    return "".join(f"### {name}\n\n{settings_table(model, 'strategy.')}\n" for name, model in options.items())
 
 
 def metrics() -> str:
@@ -38,6 +38,8 @@ def formats() -> str:
     rows = []
     for name in FORMATS.built_in:
         reader = FORMATS.load(name)
+        if not reader.suffixes:
+            continue  # not a kind of file: parts of files and folders, by addresses of our own
         suffixes = ", ".join(f"`{suffix}`" for suffix in reader.suffixes)
         rows.append([f"`{name}`", suffixes, reader.kind, "yes" if reader.writer else "no"])
     return table(["Name", "Files", "Kind", "Masks are written"], rows)

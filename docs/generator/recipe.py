@@ -21,7 +21,7 @@ def recipe() -> str:
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
     }
     text = "".join(
-        f"#### `{name}`\n\n{_words(model)}{settings_table(model, f'{name}.')}\n" for name, model in sections.items()
+        f"## `{name}`\n\n{_words(model)}{settings_table(model, f'{name}.')}\n" for name, model in sections.items()
     )
     return text + _stages()
 
@@ -41,10 +41,10 @@ def _stages() -> str:
         ["`stages.NAME.augment.KEY`", "in place of `augment.KEY`"],
         ["`stages.NAME.strategy.KEY`", "in place of `strategy.KEY`"],
     ]
-    return f"#### `stages`\n\n{_words(StageOverride)}{table(['Key', ''], own)}\n"
+    return f"## `stages`\n\n{_words(StageOverride)}{table(['Key', ''], own)}\n"
 
 
 def _words(model: type[BaseModel]) -> str:
-    """What the class says of itself."""
-    text = inspect.cleandoc(model.__dict__.get("__doc__") or "")
-    return f"{' '.join(text.split())}\n\n" if text else ""
+    """What the class says of itself first."""
+    first, _, _ = inspect.cleandoc(model.__dict__.get("__doc__") or "").partition("\n\n")
+    return f"{' '.join(first.split())}\n\n" if first else ""

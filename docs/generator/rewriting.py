@@ -33,6 +33,7 @@ def with_links_of_the_site(pages: Iterable[Page], pictures: Iterable[Path]) -> l
     """The pages with links as they are on the site. Raises `SiteError` for a link to a file that is no page and no picture."""
     pages = list(pages)
     places = {page.source: page.path for page in pages if page.source}
+    places |= {page.instead_of: page.path for page in pages if page.instead_of}
     places |= {picture: str(picture.relative_to(ROOT / "docs")) for picture in pictures}
     return [_rewritten(page, places) for page in pages]
 

@@ -8,12 +8,17 @@ from pathlib import Path
 from generator.home import CONTENTS, home_page
 from generator.page import DOCS, ROOT, Page
 
+REFERENCE = DOCS / "reference.md"
+OPTIONS = DOCS / "reference" / "options.md"
+"""All options on one page; the site has them on the pages of methods."""
+
 
 def written_pages() -> Iterator[Page]:
     """All of them."""
     for path in sorted(DOCS.rglob("*.md")):
-        if path != CONTENTS:
+        if path not in (CONTENTS, REFERENCE, OPTIONS):
             yield _page(path.relative_to(DOCS).as_posix(), path)
+    yield _page("reference/index.md", REFERENCE)
     yield home_page()
     yield _page("changes.md", ROOT / "CHANGELOG.md")
     yield _page("security.md", ROOT / "SECURITY.md")

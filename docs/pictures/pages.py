@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from PIL import Image
 
-WIDTH, HEIGHT = 1120, 920
+WIDTH, HEIGHT = 1200, 920
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 

@@ -43,7 +43,7 @@ def _print_table(rows: list[StrategyRow]) -> None:
     from delineate.cli.console import make_console
 
     table = Table(
-        caption="options: set with --set strategy.NAME=value; all of them with their meaning: docs/reference.md"
+        caption="options: set with --set strategy.NAME=value; all of them with their meaning: docs/reference/options.md"
     )
     for heading in ("name", "paper", "year", "images without masks", "options"):
         table.add_column(heading, overflow="fold", no_wrap=heading == "name")
