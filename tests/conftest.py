@@ -9,10 +9,15 @@ from pathlib import Path
 # One thread a process: several test processes that each take all cores hold each other up at every barrier.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import hypothesis
 import pytest
 
 from delineate.methods import registry
 from small_volumes import write_slices, write_volumes
+
+# No time limit for an example: on a busy computer a sound one takes long.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 
 @pytest.fixture(autouse=True)
