@@ -53,7 +53,7 @@ def test_boundary_iou_in_3d(of, factor):
 @patient
 @given(of=masks(longest=12))
 def test_cldice_is_the_papers(of):
-    lines = [skeletonize(np.pad(mask, 1)) for mask in (of.prediction, of.reference)]
+    lines = [skeletonize(np.pad(mask, 1)) > 0 for mask in (of.prediction, of.reference)]
     others = [np.pad(mask, 1) for mask in (of.reference, of.prediction)]
     if not all(line.any() for line in lines):
         return
