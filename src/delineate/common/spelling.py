@@ -28,3 +28,8 @@ def respelled(content: Any, kept: Collection[str] = ()) -> Any:
         name = key if key in kept else KEYS.get(key, key)
         today[name] = "gray" if name == "channels" and value == "grey" else respelled(value, kept)
     return today
+
+
+def respelled_path(path: str) -> str:
+    """One dotted key, the same way."""
+    return ".".join(KEYS.get(key, key) for key in path.split("."))

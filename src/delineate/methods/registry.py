@@ -114,12 +114,13 @@ def checked_options(name: str, options: Mapping[str, Any]) -> MethodOptions:
 
 def option_names(name: str) -> set[str]:
     """Names of a method's options, and of those inside its groups of options. Raises `RecipeError` for an unknown method."""
-    return _names(method_class(name).Options)
+    return names_of(method_class(name).Options)
 
 
-def _names(model: type[BaseModel]) -> set[str]:
+def names_of(model: type[BaseModel]) -> set[str]:
+    """Names of the fields of a group of options, and of those inside the groups in it."""
     inner = [field.get_default(call_default_factory=True) for field in model.model_fields.values()]
-    return set(model.model_fields).union(*(_names(type(group)) for group in inner if isinstance(group, BaseModel)))
+    return set(model.model_fields).union(*(names_of(type(group)) for group in inner if isinstance(group, BaseModel)))
 
 
 def create(name: str, classes: int = 1, in_channels: int = 3, *, preset: str | None = None, **options: Any) -> Method:

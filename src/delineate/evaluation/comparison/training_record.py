@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from delineate.common.errors import DataError
 from delineate.common.files import parse_json, read_json
+from delineate.common.spelling import respelled_path
 from delineate.data.core.manifest import Manifest
 
 LATE = 0.1
@@ -54,6 +55,7 @@ class Training(BaseModel):
     @classmethod
     def _with_strategy(cls, recipe: dict[str, Any]) -> dict[str, Any]:
         """In earlier versions all training was supervised, and the average of weights a setting of the engine."""
+        recipe = {respelled_path(key): value for key, value in recipe.items()}
         if not recipe or "strategy.name" in recipe:
             return recipe
         ema = recipe.get("engine.ema", 0.0)
