@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from delineate.evaluation.training import Training
 from pydantic import Field
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -19,7 +20,6 @@ from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
 from delineate.engine.early import refuse_typos
 from delineate.engine.recipe import Recipe, resolve
-from delineate.evaluation.training import Training
 from delineate.methods import registry
 from delineate.methods.contract import MethodOptions
 from delineate.studies.setup import BenchmarkSetup
