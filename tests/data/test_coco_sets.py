@@ -243,6 +243,12 @@ def test_a_test_list_without_marks_and_images_in_no_list_are_named_and_not_used(
     assert len(manifest.cases) == 4
 
 
+def test_images_in_a_folder_unlabeled_are_for_training_without_masks(root: Path) -> None:
+    write_images(root / "unlabeled", ["x.png"])
+    write_coco(root / "annotations.json", NAMES)
+    assert [case.id for case in opened(root).cases if not case.masks] == ["x"]
+
+
 def test_two_files_may_list_an_image_when_they_say_the_same(root: Path) -> None:
     write_coco(root / "all.json", NAMES)
     write_coco(root / "train.json", NAMES[:4])
@@ -259,6 +265,12 @@ def test_masks_names_the_file_that_holds(root: Path) -> None:
     ):
         opened(root)
     assert mask_of(opened(root, masks="second.json"), "a")[19, 19] == 1
+    assert len(opened(root, masks="sec*.json").cases) == len(opened(root, masks=str(root / "second.json")).cases) == 6
+    outside = write_coco(root.parent / "other.json", NAMES)
+    with pytest.raises(
+        DataError, match=r"other\.json lies outside of .*; give the folder that holds it and the images"
+    ):
+        opened(root, masks=str(outside))
     (root / "info.json").write_text("{}")
     with pytest.raises(DataError, match=r"info\.json holds no outlines that are read"):
         opened(root, masks="info.json")

@@ -95,6 +95,17 @@ def test_shapes_without_area_are_named_and_left_out(root: Path) -> None:
     assert any("shapes that mark no area are not used: 1 point (first in a.json)" in note for note in manifest.notes)
 
 
+def test_names_that_differ_in_a_number_are_warned_of(root: Path) -> None:
+    write_labelme(root / "a.json", "a.png", [labelme_shape("polyp-1"), labelme_shape("polyp-2", CORNER)])
+    manifest = opened(root)
+    assert manifest.classes.names == ("background", "polyp", "polyp-1", "polyp-2")
+    assert any(
+        "polyp-1, polyp-2; if they are objects of one class, --labels 2=polyp,3=polyp" in note
+        for note in manifest.notes
+    )
+    assert opened(root, labels="1=polyp,2=polyp,3=polyp").classes.names == ("background", "polyp")
+
+
 def test_files_in_a_folder_of_their_own_find_their_images(tmp_path: Path) -> None:
     write_images(tmp_path / "train" / "images", [f"{stem}.png" for stem in STEMS])
     for stem in STEMS:

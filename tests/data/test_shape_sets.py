@@ -215,3 +215,23 @@ def test_two_annotations_of_one_task_are_refused(root: Path) -> None:
     (root / "project.json").write_text(json.dumps(content))
     with pytest.raises(DataError, match=r"task 3 has 2 annotations; keep the one that holds"):
         opened(root)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("ann/a.png.json", '{"objects": [{"geometryType": "polygon"}]}', r"a\.png\.json holds objects of Supervisely"),
+        ("a.geojson", '{"type": "FeatureCollection"}', r"a\.geojson holds shapes in GeoJSON"),
+        (
+            "Annotations/a.xml",
+            "<annotation><object><bndbox></bndbox></object></annotation>",
+            r"boxes in Pascal VOC's XML",
+        ),
+    ],
+    ids=["Supervisely", "QuPath", "VOC boxes"],
+)
+def test_files_of_other_tools_are_refused_by_name(name: str, content: str, message: str, root: Path) -> None:
+    (root / name).parent.mkdir(exist_ok=True)
+    (root / name).write_text(content)
+    with pytest.raises(DataError, match=message + r".*export them as COCO"):
+        opened(root)

@@ -17,6 +17,15 @@ from delineate.data.layouts.selection import Selection
 from delineate.data.layouts.tree import Tree
 
 _EXPORT = "export them as COCO, or as masks: one PNG for each image, with its name, in a folder masks/"
+_TOOLS = {
+    b'"geometryType"': "objects of Supervisely, which are not read",
+    b'"FeatureCollection"': "shapes in GeoJSON, as QuPath writes them, which are not read",
+    b"<bndbox>": "boxes in Pascal VOC's XML, which mark no shape",
+    b"<polygon>": "outlines in XML that is not CVAT's, which are not read",
+}
+"""What is in files of other tools, and what these hold."""
+_LOOKED_AT = 8
+"""Files that are looked into."""
 
 
 def unread(tree: Tree, selection: Selection) -> DataError:
@@ -72,6 +81,8 @@ def _polygons(tree: Tree) -> str:
     """Outlines as numbers in text files, as labeling tools write them."""
     if not tree.images:
         return ""
+    if known := _of_other_tools(tree):
+        return known
     stems = {file.path.with_suffix("") for file in tree.images}
     jsons = [path for path in tree.others if path.suffix.lower() == ".json"]
     beside = [path for path in jsons if path.with_suffix("") in stems]
@@ -88,6 +99,19 @@ def _polygons(tree: Tree) -> str:
             f"{texts[0].parent} holds text files ({texts[0].name}) that are no outlines of YOLO for the images beside them; "
             f"{_EXPORT}"
         )
+    return ""
+
+
+def _of_other_tools(tree: Tree) -> str:
+    """The first file that holds outlines or boxes in a form that is known, and not read."""
+    for path in [path for path in tree.others if path.suffix.lower() in (".json", ".geojson", ".xml")][:_LOOKED_AT]:
+        try:
+            content = path.read_bytes()
+        except OSError:
+            continue
+        what = next((name for word, name in _TOOLS.items() if word in content), "")
+        if what:
+            return f"{path} holds {what}; {_EXPORT}"
     return ""
 
 

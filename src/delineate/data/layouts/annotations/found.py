@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -17,13 +16,14 @@ from delineate.data.core.manifest import Split as SplitName
 from delineate.data.core.naming import unique_names
 from delineate.data.formats.annotations.drawing import Drawing
 from delineate.data.formats.annotations.outlines import Outline, hidden
-from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.layouts.tree import File
 
 Unmarked = Literal["background", "unlabeled"]
 """What an image is on which nothing is marked: all background, or not looked at yet."""
 LOOKED_AT = 200
 """Images with several classes in which overlaps are looked for."""
+_PIXELS = 200_000_000
+"""Pixels of them, together."""
 _BESIDE = 1.0
 """Pixels by which an outline may leave the picture without a word: so much is a matter of rounding."""
 RULE = "a pixel belongs to an outline when its center lies inside"
@@ -89,12 +89,18 @@ def _told(meaning: Unmarked, bare: Sequence[str], number: int, root: Path) -> Fi
 def overlaps(drawings: Iterable[tuple[str, Drawing]]) -> list[Finding]:
     """A note of objects of different classes that lie over each other: which is on top is a rule. `drawings`: with their names."""
     several = ((name, one) for name, one in drawings if len({mark.value for mark in one.marks}) > 1)
-    small = ((name, one) for name, one in several if one.size[0] * one.size[1] <= DEFAULT_MAX_PIXELS)
-    seen = list(islice(small, LOOKED_AT))
-    hit = [name for name, one in seen if hidden(one.marks, one.size)]
+    hit = []
+    looked, pixels, all_seen = 0, 0, True
+    for name, one in several:
+        pixels += one.size[0] * one.size[1]
+        if looked == LOOKED_AT or pixels > _PIXELS:
+            all_seen = False
+            break
+        looked += 1
+        hit += [name] if hidden(one.marks, one.size) else []
     if not hit:
         return []
-    among = f" of the {LOOKED_AT} looked at" if len(seen) == LOOKED_AT else ""
+    among = "" if all_seen else f" of the {looked} looked at"
     text = f"objects of different classes overlap in {count(len(hit), 'image')}{among} ({some(hit, 3)})"
     return [Finding("note", f"{text}: the later in the file is on top")]
 

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import fnmatch
+import glob
 from collections.abc import Sequence
 from pathlib import Path
 
+from delineate.common.errors import DataError
 from delineate.data.layouts.annotations.coco_sets import coco_files, find_coco
 from delineate.data.layouts.annotations.found import AnnotatedSet, Unmarked
 from delineate.data.layouts.annotations.shape_sets import files_of_shapes, find_shapes
 from delineate.data.layouts.annotations.yolo_sets import find_yolo, label_files
 from delineate.data.layouts.tree import File, Tree
 
+_ENDINGS = (".json", ".xml")
+
 
 def named_files(tree: Tree, masks: str | None) -> list[Path]:
-    """The files of outlines that `--masks` names, by their paths or their folders; none where it names something else."""
+    """The files of outlines that `--masks` names by paths, folders or patterns; none where it names something else.
+
+    Raises `DataError` for a file outside of the data set's folder.
+    """
     found: list[Path] = []
     for part in (masks or "").split(","):
-        name = part.strip().replace("\\", "/").strip("/")
-        inside = [path for path in tree.others if _is_called(path.relative_to(tree.root).as_posix(), name)]
-        outside = (
-            [Path(name)] if not inside and name.lower().endswith((".json", ".xml")) and Path(name).is_file() else []
-        )
-        found += inside or outside
-    return [path for path in found if path.suffix.lower() in (".json", ".txt", ".xml")]
+        name = part.strip().replace("\\", "/")
+        inside = [path for path in tree.others if _is_called(path.relative_to(tree.root).as_posix(), name.strip("/"))]
+        if not inside and name.lower().endswith(_ENDINGS) and (path := Path(name).resolve()).is_file():
+            if path not in tree.others:
+                raise DataError(
+                    f"--masks: {path} lies outside of {tree.root}; give the folder that holds it and the images"
+                )
+            inside = [path]
+        found += inside
+    return [path for path in found if path.suffix.lower() in (*_ENDINGS, ".txt")]
 
 
 def find_annotated(
@@ -44,5 +55,7 @@ def find_annotated(
 
 
 def _is_called(path: str, name: str) -> bool:
-    """Whether a path within the data set is the one named, or in a folder of that name."""
+    """Whether a path within the data set is the one named, in a folder of that name, or one of a pattern."""
+    if glob.has_magic(name):
+        return fnmatch.fnmatch(path, name) or fnmatch.fnmatch(path, f"*/{name}")
     return bool(name) and (f"/{path}".endswith(f"/{name}") or f"/{name}/" in f"/{path}")

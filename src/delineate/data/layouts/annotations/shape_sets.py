@@ -3,6 +3,7 @@ those of CVAT, the VGG Image Annotator and Label Studio (one for all images)."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -39,6 +40,8 @@ _TOOLS = {
 }
 _SPECIAL = {"_background_": 0, BACKGROUND: 0, "__ignore__": IGNORE, IGNORED: IGNORE}
 """Names that are no classes."""
+
+_NUMBER = re.compile(r"(?P<base>.*[^\W\d_])[-_ ]?\d+")
 
 Values = dict[str, int]
 
@@ -89,7 +92,7 @@ def find_shapes(
     else:
         findings += unused_images(root, images, used, f"in no file of {tool}")
     cases, notes = cases_of(found, root, unmarked)
-    findings += notes + _without_area(root, entries)
+    findings += notes + _without_area(root, entries) + _numbered(values)
     drawings = [(one.image.stem, one.shapes.drawn(values)) for one in read if one.shapes.size]
     findings += outside(drawings) + overlaps(drawings)
     findings.insert(0, _read_as(tool, entries))
@@ -196,6 +199,23 @@ def _without_area(root: Path, files: Sequence[ShapesOf]) -> list[Finding]:
     what = some([f"{number} {kind}" for kind, number in kinds.most_common()])
     text = f"shapes that mark no area are not used: {what} (first in {first.path.relative_to(root)})"
     return [Finding("warning", text, "draw them as polygons if they matter")]
+
+
+def _numbered(values: Values) -> list[Finding]:
+    """A warning where names differ in a number at their end alone, as those of single objects do: each is a class of its own."""
+    bases: dict[str, list[str]] = defaultdict(list)
+    for name in values:
+        if match := _NUMBER.match(name):
+            bases[match["base"]].append(name)
+    alike = [(base, names) for base, names in bases.items() if len(names) > 1]
+    if not alike:
+        return []
+    base, names = alike[0]
+    joined = ",".join(f"{values[name]}={base}" for name in names)
+    text = f"names that differ in a number at their end are classes of their own: {some(names, 4)}"
+    return [
+        Finding("warning", text, f"if they are objects of one class, --labels {joined} (and the others) joins them")
+    ]
 
 
 def _read_as(tool: str, files: Sequence[ShapesOf]) -> Finding:
