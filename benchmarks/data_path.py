@@ -30,7 +30,7 @@ from delineate.data.cases.phantom import make_phantom
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import Case, Manifest
 from delineate.data.loading.loader import Loader
-from delineate.data.loading.open import open_data
+from delineate.data.loading.open_data import open_data
 
 TYPICAL = AugmentSettings(
     flip_horizontal=0.5,

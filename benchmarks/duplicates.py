@@ -24,7 +24,7 @@ import numpy as np
 
 from delineate.data.formats.registry import read_image
 from delineate.data.layouts.discover import discover
-from delineate.data.splits.duplicates import Twins, find_twins, picture_hash
+from delineate.data.splits.near_duplicates import DuplicatePair, find_near_duplicates, picture_hash
 
 EVERY = 4
 Image = Any
@@ -140,16 +140,16 @@ def measure(folder: Path, frame: str) -> None:
     with ThreadPoolExecutor(2) as pool:
         hashes = {name: one for each in pool.map(hashes_of, range(len(names))) for name, one in each if one is not None}
     wall, cpu = time.perf_counter(), time.process_time()
-    own = find_twins({name: hashes[name] for name in names if name in hashes}, workers=2)
+    own = find_near_duplicates({name: hashes[name] for name in names if name in hashes}, workers=2)
     spent = f"{time.perf_counter() - wall:.1f} s (processor {time.process_time() - cpu:.1f} s)"
     print(
         f"\n{folder.name} {frame}: {len(names)} pictures, {len(own)} pairs of their own, searched in {spent}",
         flush=True,
     )
-    report(hashes, find_twins(hashes, workers=2), own)
+    report(hashes, find_near_duplicates(hashes, workers=2), own)
 
 
-def report(hashes: dict[str, Any], twins: list[Twins], own: list[Twins]) -> None:
+def report(hashes: dict[str, Any], twins: list[DuplicatePair], own: list[DuplicatePair]) -> None:
     source = {name: name.partition("/")[0] for name in hashes}
     known = {frozenset((one.first, one.second)) for one in own}
     planted = Counter(name.partition("/")[2] for name in hashes if "/" in name)

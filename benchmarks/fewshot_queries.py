@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from delineate.artefact.format import Artefact
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
-from delineate.fewshot.segmenter import TASK, ConditionedPredictor, FewShotPredictor
+from delineate.fewshot.predictor import TASK, ConditionedPredictor, FewShotPredictor
 from delineate.methods import registry
 
 MIB = 2**20

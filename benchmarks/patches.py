@@ -18,7 +18,7 @@ from delineate.data.cache.cache import open_cache
 from delineate.data.cache.store import Store
 from delineate.data.core.input_spec import Fit, InputSpec
 from delineate.data.loading.loader import Loader
-from delineate.data.loading.open import open_data
+from delineate.data.loading.open_data import open_data
 from delineate.data.loading.patch_loader import make_loader
 
 

@@ -15,12 +15,12 @@ import delineate
 from delineate.api import DemoResult
 from delineate.artefact.format import Artefact
 from delineate.common import errors
-from delineate.data.augment import part as augmentation
+from delineate.data.augment import transform as augmentation
 from delineate.data.augment.pixels import full_scale
 from delineate.data.core import findings, geometry, input_spec, manifest, samples
 from delineate.data.formats import contract as formats
 from delineate.data.formats.testing import check_format
-from delineate.data.loading.open import open_data
+from delineate.data.loading.open_data import open_data
 from delineate.engine.run import RunResult
 from delineate.evaluation.comparison.compare import Comparison
 from delineate.evaluation.metrics import masks, metric
@@ -28,7 +28,7 @@ from delineate.evaluation.metrics.testing import check_metric
 from delineate.evaluation.results.evaluate import Evaluation
 from delineate.evaluation.statistics import intervals, paired
 from delineate.fewshot.episode_file import EpisodeFile
-from delineate.fewshot.segmenter import FewShotPredictor
+from delineate.fewshot.predictor import FewShotPredictor
 from delineate.inference.predictor import Predictor
 from delineate.inference.results import PredictionResult
 from delineate.methods import contract as methods

@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 from delineate.data.augment.apply import apply
-from delineate.data.augment.part import CHANCE, Part
 from delineate.data.augment.settings import AugmentSettings, parts, sample
+from delineate.data.augment.transform import CHANCE, TransformSettings
 from delineate.data.cases.phantom import make_phantom
 from pictures.tiles import save_sheet, tile
 
@@ -41,7 +41,7 @@ def draw_augmented(out: Path) -> None:
     save_sheet(tiles, COLUMNS, out)
 
 
-def _augmented(part: type[Part], image: Any, mask: Any) -> Image.Image:
+def _augmented(part: type[TransformSettings], image: Any, mask: Any) -> Image.Image:
     chances = [name for name, field in part.model_fields.items() if CHANCE in field.metadata]
     ranges = {name: value for name, value in STRONG.items() if name in part.model_fields}
     settings = AugmentSettings(**dict.fromkeys(chances, 1.0), **ranges)

@@ -19,7 +19,7 @@ from delineate.data.formats import npz
 from delineate.data.formats.registry import read_image
 from delineate.data.layouts.array_sets import find_arrays
 from delineate.data.layouts.discover import discover, recognize
-from delineate.data.loading.open import open_data
+from delineate.data.loading.open_data import open_data
 from delineate.inference.inputs import of_cases
 
 Arrays = dict[str, np.ndarray]

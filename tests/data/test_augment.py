@@ -24,9 +24,9 @@ from delineate.data.augment.flips import Flip
 from delineate.data.augment.gamma import Gamma
 from delineate.data.augment.gray import Gray
 from delineate.data.augment.noise import Noise
-from delineate.data.augment.part import Drawn, Geometric, Part
 from delineate.data.augment.quarter_turns import QuarterTurn
 from delineate.data.augment.settings import AugmentParameters, AugmentSettings, parts, sample
+from delineate.data.augment.transform import GeometricTransform, Transform, TransformSettings
 from delineate.data.augment.warp import Warp
 
 EVERYTHING = AugmentSettings(
@@ -67,7 +67,7 @@ def draw(options: AugmentSettings, seed: int, shape: tuple[int, int] = (24, 36))
     return sample(options, np.random.default_rng(seed), *shape)
 
 
-def only(image: Any, *drawn: Drawn, mask: Any = None) -> Any:
+def only(image: Any, *drawn: Transform, mask: Any = None) -> Any:
     """The picture after these alone."""
     mask = np.zeros(image.shape[:2], np.uint8) if mask is None else mask
     return apply(image, mask, AugmentParameters.of(*drawn))[0]
@@ -129,7 +129,7 @@ def test_image_and_mask_stay_aligned(seed: int) -> None:
     seeds, st.sampled_from([Flip(horizontal=True), QuarterTurn(turns=1), QuarterTurn(turns=3), QuarterTurn(turns=2)])
 )
 @settings(max_examples=40, deadline=None)
-def test_composed_movements_equal_separate_ones(seed: int, first: Geometric) -> None:
+def test_composed_movements_equal_separate_ones(seed: int, first: GeometricTransform) -> None:
     """A flip or quarter turn inside the warp's matrix is the same as doing it first."""
     image, mask = picture(seed, 3, np.uint8, (30, 30))
     warped = draw(WARP.model_copy(update={"flip_horizontal": 0}), seed)
@@ -187,11 +187,11 @@ def test_the_warp_turns_about_the_center() -> None:
 
 def test_nothing_drawn_returns_the_inputs_themselves() -> None:
     image, mask = picture(0, 3, np.uint8)
-    assert AugmentSettings().changes_nothing
+    assert AugmentSettings().is_identity
     parameters = draw(AugmentSettings(), 0)
     assert parameters == AugmentParameters()
-    assert not AugmentSettings(elastic=0.1).changes_nothing
-    assert AugmentSettings(rotate=90, brightness=1).changes_nothing, "without a probability, a range changes nothing"
+    assert not AugmentSettings(elastic=0.1).is_identity
+    assert AugmentSettings(rotate=90, brightness=1).is_identity, "without a probability, a range changes nothing"
     found, labels = apply(image, mask, parameters)
     assert found is image
     assert labels is mask
@@ -217,7 +217,7 @@ def test_grays_keep_their_value_under_hue_and_saturation(hue: float, saturation:
 
 
 def test_color_by_known_values() -> None:
-    def colored(rgb: list[int], *changes: Drawn) -> list[int]:
+    def colored(rgb: list[int], *changes: Transform) -> list[int]:
         image = np.array([[rgb]], np.uint8)
         byte, real = only(image, *changes)[0, 0], only(image / np.float32(255), *changes)[0, 0]
         assert np.abs(byte / 255 - real).max() < 0.004
@@ -331,7 +331,7 @@ def test_recipes_of_before_draw_and_make_the_same() -> None:
 
 
 @pytest.mark.parametrize("part", parts())
-def test_parts_that_came_later_draw_nothing_where_they_are_not_asked_for(part: type[Part]) -> None:
+def test_parts_that_came_later_draw_nothing_where_they_are_not_asked_for(part: type[TransformSettings]) -> None:
     rng = np.random.default_rng(0)
     before = rng.bit_generator.state
     assert part.draw(AugmentSettings(), rng, (8, 8)) is None

@@ -20,7 +20,7 @@ from delineate.data.cache.store import Store
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import Case, Manifest
 from delineate.data.core.samples import Sample
-from delineate.data.loading.open import open_data
+from delineate.data.loading.open_data import open_data
 
 Pairs = Callable[..., Path]
 SPEC = InputSpec(size=(12, 20))

@@ -22,7 +22,7 @@ from delineate.data.doctor.fix import write_fixed
 from delineate.data.layouts.discover import recognize
 from delineate.data.layouts.source import DataSource
 from delineate.data.layouts.tables import manifest_of_table
-from delineate.data.loading.open import open_data
+from delineate.data.loading.open_data import open_data
 from delineate.engine.input import settle_input
 from delineate.engine.recipe import resolve
 

@@ -36,7 +36,7 @@ def test_near_duplicates_across_splits_are_warnings(tmp_path: Path, write: Write
         (root / f"{name}.txt").write_text("\n".join(entries))
     report = check(root)
     assert report.usable
-    assert [(pair.first, pair.second) for pair in report.copies.across()] == [("copy", names[0])]
+    assert [(pair.first, pair.second) for pair in report.duplicates.across()] == [("copy", names[0])]
     assert report.findings[0].text.startswith("1 pair of near duplicates lies in different splits: copy (test) ≈")
 
 
@@ -52,8 +52,8 @@ def test_near_duplicates_within_a_patient_are_only_counted(tmp_path: Path, write
     for path in root.glob("*.txt"):
         path.unlink()
     report = check(root)
-    assert report.copies.akin == 1
-    assert report.copies.near == ()
+    assert report.duplicates.within_groups == 1
+    assert report.duplicates.near == ()
 
 
 def test_balance_counts_cases_and_pixels(make_pairs: Pairs) -> None:

@@ -14,7 +14,7 @@ from delineate.data.cases.pixels import case_mask
 from delineate.data.core.manifest import Manifest
 from delineate.data.formats.class_files import ClassFiles
 from delineate.data.layouts.source import DataSource
-from delineate.data.loading.open import open_data
+from delineate.data.loading.open_data import open_data
 
 NAMES = "abcdef"
 Write = Callable[[Path, Any], Path]

@@ -18,7 +18,7 @@ from delineate.data.core.manifest import Manifest
 from delineate.data.formats.annotations import coco
 from delineate.data.formats.annotations.run_lengths import encode, packed
 from delineate.data.layouts.source import DataSource
-from delineate.data.loading.open import open_data
+from delineate.data.loading.open_data import open_data
 
 NAMES = [f"{letter}.png" for letter in "abcdef"]
 

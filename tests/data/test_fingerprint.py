@@ -9,7 +9,7 @@ from delineate.data.cases.census import Census
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import Manifest
 from delineate.data.doctor.fingerprint import take_fingerprint, thickness
-from delineate.data.loading.open import open_data
+from delineate.data.loading.open_data import open_data
 
 
 @pytest.fixture(scope="module")

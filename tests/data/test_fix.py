@@ -14,7 +14,7 @@ from delineate.common.errors import DataError
 from delineate.data.doctor.check import check
 from delineate.data.doctor.fix import CHANGES_FILE, write_fixed
 from delineate.data.formats.registry import read_image, read_mask
-from delineate.data.loading.open import open_data
+from delineate.data.loading.open_data import open_data
 
 Write = Callable[[Path, Any], Path]
 Pairs = Callable[..., Path]

@@ -16,10 +16,10 @@ from delineate.common.errors import DataError
 from delineate.data.cases.census import Census, Facts
 from delineate.data.core.manifest import Case, ClassTable, LabelRule, Manifest
 from delineate.data.layouts.source import DataSource
-from delineate.data.loading.open import open_data
-from delineate.data.splits.duplicates import Twins
-from delineate.data.splits.folds import Folding, deal, split_data
-from delineate.data.splits.leakage import Copies
+from delineate.data.loading.open_data import open_data
+from delineate.data.splits.folds import SplitResult, deal, split_data
+from delineate.data.splits.leakage import Duplicates
+from delineate.data.splits.near_duplicates import DuplicatePair
 
 Pairs = Callable[..., Path]
 NAMES = ("background", "common", "rare")
@@ -43,9 +43,11 @@ def made(contents: Any, groups: Any = None, **splits: Any) -> tuple[Manifest, Ce
     return manifest, Census(facts)
 
 
-def dealt(data: tuple[Manifest, Census], copies: Copies | None = None, **options: Any) -> Folding:
+def dealt(data: tuple[Manifest, Census], duplicates: Duplicates | None = None, **options: Any) -> SplitResult:
     manifest, census = data
-    return deal(manifest, census, copies or Copies(), **{"folds": 3, "test_fraction": None, "seed": 0, **options})
+    return deal(
+        manifest, census, duplicates or Duplicates(), **{"folds": 3, "test_fraction": None, "seed": 0, **options}
+    )
 
 
 def parts(manifest: Manifest) -> dict[str, Any]:
@@ -95,9 +97,11 @@ def test_duplicates_stay_together() -> None:
     groups = {"04": "p", "05": "p"}
     data = made(contents, groups)
     cases = {case.id: case for case in data[0].cases}
-    copies = Copies(exact=((cases["01"], cases["02"]),), near=(Twins("02", "29", 0.9), Twins("03", "04", 0.95)))
+    duplicates = Duplicates(
+        exact=((cases["01"], cases["02"]),), near=(DuplicatePair("02", "29", 0.9), DuplicatePair("03", "04", 0.95))
+    )
     for seed in range(8):
-        found = dealt(data, copies, seed=seed, folds=5)
+        found = dealt(data, duplicates, seed=seed, folds=5)
         where = parts(found.manifest)
         assert where["01"] == where["02"] == where["29"]
         assert where["03"] == where["04"] == where["05"]
@@ -110,7 +114,7 @@ def test_duplicates_stay_together() -> None:
 def test_the_test_list_that_is_there_stays_and_its_duplicates_go() -> None:
     contents = {f"{at:02}": {0: 9, 1: 1, 2: 1} for at in range(12)}
     splits = {"00": "test", "01": "test", "02": "val", **{f"{at:02}": "train" for at in range(3, 11)}}
-    found = dealt(made(contents, **splits), Copies(near=(Twins("00", "05", 0.9),)))
+    found = dealt(made(contents, **splits), Duplicates(near=(DuplicatePair("00", "05", 0.9),)))
     where = parts(found.manifest)
     assert [name for name in where if where[name] == "test"] == ["00", "01"]
     assert where["05"] is None

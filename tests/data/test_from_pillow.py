@@ -17,7 +17,7 @@ from delineate.common.errors import DataError
 from delineate.data.formats.from_pillow import pillow_mask, pillow_pixels
 from delineate.data.formats.images import decode_image
 from delineate.data.formats.registry import read_image, read_mask
-from delineate.inference.given import as_pixels
+from delineate.inference.image_input import as_pixels
 
 RGB = np.random.default_rng(0).integers(0, 256, (8, 12, 3), np.uint8)
 GRAY16 = np.random.default_rng(1).integers(0, 65536, (8, 12)).astype(np.uint16)

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from delineate.common.errors import DataError, RecipeError
 from delineate.data.core.input_spec import InputSpec
-from delineate.data.loading.open import open_data
+from delineate.data.loading.open_data import open_data
 from delineate.engine.input import settle_input
 from delineate.engine.recipe import Recipe, resolve
 

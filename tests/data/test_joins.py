@@ -1,4 +1,4 @@
-"""Copies join groups: what is drawn or dealt divides neither."""
+"""Duplicates join groups: what is drawn or dealt divides neither."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from delineate.data.cases.census import Census, Facts
 from delineate.data.core.joins import described, equal_pictures, is_known, join, members_of
 from delineate.data.core.manifest import Case, ClassTable, LabelRule, Manifest
-from delineate.data.loading.open import divided
-from delineate.data.splits.duplicates import Twins
+from delineate.data.loading.open_data import divided
 from delineate.data.splits.folds import deal
-from delineate.data.splits.leakage import Copies
+from delineate.data.splits.leakage import Duplicates
+from delineate.data.splits.near_duplicates import DuplicatePair
 from delineate.data.splits.seeded import TooFewPictures, complete
 
 sets = st.integers(8, 40).flatmap(
@@ -87,10 +87,11 @@ def test_nothing_that_is_joined_is_divided(drawn: Drawn, test_fraction: float | 
     exact = defaultdict(list)
     for case in cases:
         exact[case.pixels].append(case)
-    copies = Copies(tuple(tuple(each) for each in exact.values() if len(each) > 1))
+    duplicates = Duplicates(tuple(tuple(each) for each in exact.values() if len(each) > 1))
     census = Census({case.id: Facts(8, 8, "gray", 8, {0: 60, 1: 4}, case.pixels or "") for case in cases})
     dealt = [
-        deal(manifest, census, copies, folds=3, test_fraction=test_fraction, seed=seed).manifest.cases for _ in range(2)
+        deal(manifest, census, duplicates, folds=3, test_fraction=test_fraction, seed=seed).manifest.cases
+        for _ in range(2)
     ]
     assert dealt[0] == dealt[1]
     parts = {case.id: (case.split, case.fold) for case in dealt[0]}
@@ -99,22 +100,22 @@ def test_nothing_that_is_joined_is_divided(drawn: Drawn, test_fraction: float | 
 
 def test_near_duplicates_join_as_the_option_says() -> None:
     cases = cases_of([None] * 12)
-    copies = Copies(exact=((cases[0], cases[1]),), near=(Twins("c02", "c03", 0.9),))
-    assert copies.pairs("near") == [("c00", "c01"), ("c02", "c03")]
-    assert copies.pairs("exact") == [("c00", "c01")]
-    assert copies.pairs("none") == []
+    duplicates = Duplicates(exact=((cases[0], cases[1]),), near=(DuplicatePair("c02", "c03", 0.9),))
+    assert duplicates.pairs("near") == [("c00", "c01"), ("c02", "c03")]
+    assert duplicates.pairs("exact") == [("c00", "c01")]
+    assert duplicates.pairs("none") == []
 
 
 def test_near_duplicates_are_divided_and_told_of_where_nothing_could_be_trained_otherwise() -> None:
     cases = cases_of([None] * 6)
     manifest = Manifest(root="r", layout="images and masks", split_origin="", cases=tuple(cases))
-    alike = Copies(near=tuple(Twins("c00", case.id, 0.9) for case in cases[1:]))
+    alike = Duplicates(near=tuple(DuplicatePair("c00", case.id, 0.9) for case in cases[1:]))
     found, torn = divided(manifest, Census(), alike, "near", 0)
     assert {case.split for case in found.cases} == {"train", "val", "test"}
     assert len(torn) == 1
     assert "near duplicates are divided between the splits" in torn[0]
-    assert divided(manifest, Census(), Copies(), "near", 0)[1] == []
-    equal = Copies(exact=(tuple(cases),))
+    assert divided(manifest, Census(), Duplicates(), "near", 0)[1] == []
+    equal = Duplicates(exact=(tuple(cases),))
     for join_ in ("near", "exact"):
         with pytest.raises(TooFewPictures, match="--join none"):
             divided(manifest, Census(), equal, join_, 0)

@@ -22,7 +22,7 @@ from delineate.data.core.manifest import IGNORE, Manifest
 from delineate.data.core.mask_values import MaskValues
 from delineate.data.doctor.check import check
 from delineate.data.layouts.source import DataSource
-from delineate.data.loading.open import open_data
+from delineate.data.loading.open_data import open_data
 
 Pairs = Callable[..., Path]
 Write = Callable[[Path, Any], Path]

@@ -15,7 +15,7 @@ from delineate.common.errors import DataError
 from delineate.data.cases.pixels import case_image, case_mask
 from delineate.data.core.manifest import Manifest
 from delineate.data.layouts.source import DataSource
-from delineate.data.loading.open import open_data
+from delineate.data.loading.open_data import open_data
 
 STEMS = "abcdef"
 

@@ -177,7 +177,7 @@ def loader_threads() -> int:
 def test_the_real_thing(make_pairs: Callable[..., Path], tmp_path: Path) -> None:
     from delineate.data.cache.cache import open_cache
     from delineate.data.cache.store import Store
-    from delineate.data.loading.open import open_data
+    from delineate.data.loading.open_data import open_data
 
     manifest, census = open_data(make_pairs([f"s{number}" for number in range(6)]))
     samples = census.samples(manifest.split("train"), manifest.labels)

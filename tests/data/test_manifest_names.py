@@ -12,7 +12,7 @@ import pytest
 from delineate.common.errors import DataError
 from delineate.data.core.manifest import Manifest
 from delineate.data.layouts.discover import discover
-from delineate.data.loading.open import open_data
+from delineate.data.loading.open_data import open_data
 
 
 @pytest.mark.parametrize("name", ["../../x", "/tmp/x", "a/b", "a\\b", "C:\\x", "..", "", "nul", "a\nb", "c1"])

@@ -17,7 +17,7 @@ from delineate.common.errors import DataError
 from delineate.data.cases.pixels import case_image, case_mask
 from delineate.data.core.manifest import Case, Manifest
 from delineate.data.doctor.check import check
-from delineate.data.loading.open import open_data
+from delineate.data.loading.open_data import open_data
 from delineate.data.splits.seeded import complete
 
 Write = Callable[[Path, Any], Path]

@@ -18,7 +18,7 @@ from delineate.data.cache.store import Store
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.formats import registry
 from delineate.data.formats.testing import check_format
-from delineate.data.loading.open import open_data
+from delineate.data.loading.open_data import open_data
 from delineate.inference.files import predict_files
 from delineate.inference.predictor import Predictor
 from micro_method import brightness

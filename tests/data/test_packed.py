@@ -17,7 +17,7 @@ from delineate.data.formats.archives import Address, as_pixels, read_plane
 from delineate.data.formats.images import decode_image, read_content
 from delineate.data.formats.registry import read_image, read_mask
 from delineate.data.layouts.discover import discover, recognize
-from delineate.data.loading.open import open_data
+from delineate.data.loading.open_data import open_data
 from delineate.report.pages.data_check import write_data_report
 
 Write = Callable[..., Path]

@@ -21,7 +21,7 @@ from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import Manifest
 from delineate.data.core.samples import Sample
 from delineate.data.loading.loader import NumpyBatch
-from delineate.data.loading.open import open_data
+from delineate.data.loading.open_data import open_data
 from delineate.data.loading.patch_loader import PatchLoader, make_loader
 
 SPEC = InputSpec(size=(24, 32), fit="patch")

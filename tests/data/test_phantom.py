@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from delineate.data.cases.phantom import make_phantom, write_phantoms
-from delineate.data.loading.open import open_data
+from delineate.data.loading.open_data import open_data
 
 
 @pytest.mark.parametrize("classes", [1, 3])

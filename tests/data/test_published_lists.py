@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from delineate.cli import data
 from delineate.common.errors import DataError
 from delineate.data.core.manifest import Case, Manifest
-from delineate.data.splits.published import PUBLISHED, apply_list, find_list
+from delineate.data.splits.published import PUBLISHED, apply_published_list, find_published_list
 from delineate.data.splits.resplit import resplit
 
 
@@ -22,7 +22,7 @@ def manifest(names: list[str]) -> Manifest:
 
 @pytest.mark.parametrize(("name", "sizes"), [("synapse-transunet", (18, 0, 12)), ("acdc-mtunet", (70, 10, 20))])
 def test_lists_are_whole_and_disjoint(name: str, sizes: tuple[int, int, int]) -> None:
-    chosen = find_list(name)
+    chosen = find_published_list(name)
     assert tuple(map(len, chosen.splits.values())) == sizes
     assert len(chosen.train | chosen.val | chosen.test) == sum(sizes)
     assert "arXiv" in chosen.source
@@ -30,7 +30,7 @@ def test_lists_are_whole_and_disjoint(name: str, sizes: tuple[int, int, int]) ->
 
 def test_unknown_lists_name_the_nearest() -> None:
     with pytest.raises(DataError, match="acdc-mtunet"):
-        find_list("acdc-mtunnet")
+        find_published_list("acdc-mtunnet")
     assert set(PUBLISHED) == {"synapse-transunet", "acdc-mtunet"}
 
 
@@ -38,7 +38,9 @@ def test_unknown_lists_name_the_nearest() -> None:
     "form", ["patient{:03}_frame01_slice_00", "case_{:03}_sliceED_0", "case{:04}_slice000", "img{:04}", "Patient-{}_x"]
 )
 def test_patients_are_read_from_names(form: str) -> None:
-    done, findings = apply_list(manifest([form.format(number) for number in range(1, 101)]), find_list("acdc-mtunet"))
+    done, findings = apply_published_list(
+        manifest([form.format(number) for number in range(1, 101)]), find_published_list("acdc-mtunet")
+    )
     assert [len(done.split(split)) for split in ("train", "val", "test")] == [70, 10, 20]
     assert not findings
     assert len({case.group for case in done.cases}) == 100
@@ -47,7 +49,7 @@ def test_patients_are_read_from_names(form: str) -> None:
 
 def test_who_is_missing_and_who_is_too_many_is_said() -> None:
     names = [f"patient{number:03}_frame01" for number in (*range(4, 103), 150)]
-    done, findings = apply_list(manifest([*names, "readme"]), find_list("acdc-mtunet"))
+    done, findings = apply_published_list(manifest([*names, "readme"]), find_published_list("acdc-mtunet"))
     texts = [finding.text for finding in findings]
     assert texts == [
         "1 of 70 train patients of acdc-mtunet are missing: 1",
@@ -64,7 +66,7 @@ def test_who_is_missing_and_who_is_too_many_is_said() -> None:
 )
 def test_other_data_sets_are_refused(names: list[str], words: str) -> None:
     with pytest.raises(DataError, match=words):
-        apply_list(manifest(names), find_list("synapse-transunet"))
+        apply_published_list(manifest(names), find_published_list("synapse-transunet"))
 
 
 def test_the_verb_writes_a_manifest(make_pairs: Callable[..., Path], tmp_path: Path) -> None:

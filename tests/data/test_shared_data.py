@@ -10,7 +10,7 @@ import pytest
 from delineate.common.errors import DataError
 from delineate.data.doctor.check import check
 from delineate.data.formats.registry import read_image
-from delineate.data.loading.open import open_data
+from delineate.data.loading.open_data import open_data
 
 pytestmark = pytest.mark.data
 
@@ -42,22 +42,22 @@ def test_duplicates_across_the_splits_of_isic_2017(shared_data: Path) -> None:
     report = check(shared_data / "ISIC2017")
     assert report.usable
     assert any(finding.severity == "warning" and finding.text.startswith("4 pictures") for finding in report.findings)
-    assert len([members for members in report.copies.exact if len({case.split for case in members}) > 1]) == 4
+    assert len([members for members in report.duplicates.exact if len({case.split for case in members}) > 1]) == 4
     # Two photographs of one lesion with different zoom (seen by eye).
-    assert {"test_0214", "train_1114"} in [{pair.first, pair.second} for pair in report.copies.across()]
+    assert {"test_0214", "train_1114"} in [{pair.first, pair.second} for pair in report.duplicates.across()]
 
 
 def test_duplicates_and_empty_masks_of_busi(shared_data: Path) -> None:
     report = check(shared_data / "BUSI")
     assert dict(report.rows)["empty masks"].startswith("133 (")
-    assert [{case.id for case in members} for members in report.copies.exact] == [{"benign_433", "malignant_145"}]
-    assert len(report.copies.near) > 200
-    assert len(report.copies.across()) > 90
+    assert [{case.id for case in members} for members in report.duplicates.exact] == [{"benign_433", "malignant_145"}]
+    assert len(report.duplicates.near) > 200
+    assert len(report.duplicates.across()) > 90
 
 
 def test_pictures_of_one_kind_are_no_duplicates(shared_data: Path) -> None:
     for name in ("Montgomery-CXR", "CHASE_DB1"):
-        assert check(shared_data / name).copies.near == ()
+        assert check(shared_data / name).duplicates.near == ()
 
 
 def test_volumes_are_a_data_set_like_others(shared_data: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from delineate.data.doctor.check import check
 from delineate.data.layouts.discover import recognize
 from delineate.data.layouts.source import DataSource
 from delineate.data.layouts.tables import manifest_of_table
-from delineate.data.loading.open import open_data
+from delineate.data.loading.open_data import open_data
 
 Write = Callable[[Path, Any], Path]
 

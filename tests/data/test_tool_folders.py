@@ -13,7 +13,7 @@ from PIL import Image
 from delineate.common.errors import DataError
 from delineate.data.core.manifest import Manifest
 from delineate.data.layouts.source import DataSource
-from delineate.data.loading.open import open_data
+from delineate.data.loading.open_data import open_data
 
 NAMES = "abcdef"
 Write = Callable[[Path, Any], Path]

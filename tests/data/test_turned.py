@@ -15,7 +15,7 @@ from delineate.data.doctor.fix import write_fixed
 from delineate.data.formats.headers import stated_orientation
 from delineate.data.formats.orientation import exif_orientation, turned
 from delineate.data.formats.registry import read_image, read_mask
-from delineate.data.loading.open import open_data
+from delineate.data.loading.open_data import open_data
 
 GRAY = (np.arange(6, dtype=np.uint8).reshape(2, 3) * 40) + 10
 UPRIGHT = {

@@ -22,9 +22,9 @@ from delineate.data.doctor.check import check
 from delineate.data.doctor.fix import write_fixed
 from delineate.data.layouts.discover import discover, recognize
 from delineate.data.loading.loader import Loader
-from delineate.data.loading.open import open_data
+from delineate.data.loading.open_data import open_data
 from delineate.data.splits.folds import split_data
-from delineate.data.splits.label_share import for_training, keep_labeled, settled
+from delineate.data.splits.label_share import for_training, keep_labeled, place_unlabeled
 from delineate.data.splits.resplit import resplit
 
 MakePairs = Callable[..., Path]
@@ -131,7 +131,7 @@ def test_folds_hold_labeled_cases_and_keep_the_others_out_of_their_groups(make_p
     folds = split_data(root, folds=4).manifest
     assert {case.fold for case in bare(folds)} == {None}
     for number in range(4):
-        manifest = settled(folds.of_fold(number))
+        manifest = place_unlabeled(folds.of_fold(number))
         held_out = {case.group for case in manifest.split("val")}
         assert all(case.masks for case in manifest.split("val"))
         assert {case.id for case in bare(manifest) if case.split == "train"} == {

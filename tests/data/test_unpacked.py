@@ -19,7 +19,7 @@ from delineate.data.doctor.check import check
 from delineate.data.formats import containers
 from delineate.data.layouts.source import as_source
 from delineate.data.layouts.unpacked import unpacked
-from delineate.data.loading.open import open_data
+from delineate.data.loading.open_data import open_data
 
 MakePairs = Callable[..., Path]
 

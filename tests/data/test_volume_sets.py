@@ -18,7 +18,7 @@ from delineate.data.doctor.check import check
 from delineate.data.doctor.fingerprint import take_fingerprint
 from delineate.data.doctor.fix import write_fixed
 from delineate.data.layouts.source import DataSource
-from delineate.data.loading.open import open_data
+from delineate.data.loading.open_data import open_data
 from delineate.data.splits.folds import split_data
 from delineate.data.splits.resplit import resplit
 from delineate.report.pages.data_check import write_data_report

@@ -17,11 +17,11 @@ from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import Manifest
 from delineate.data.core.samples import Sample
 from delineate.data.doctor.check import check
-from delineate.data.loading.open import open_data
+from delineate.data.loading.open_data import open_data
 from delineate.engine.request import TrainRequest
 from delineate.engine.run import train
 from delineate.inference.files import predict_files
-from delineate.inference.given import remark
+from delineate.inference.image_input import remark
 from delineate.inference.predictor import load
 
 Maker = Callable[..., TrainRequest]

@@ -20,7 +20,7 @@ from delineate.common.files import sha256
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.known import DIGITS, KnownPictures
 from delineate.data.core.manifest import Case, ClassTable, Manifest
-from delineate.data.loading.open import open_data
+from delineate.data.loading.open_data import open_data
 from delineate.evaluation.results.evaluate import Evaluation, Options, evaluate_folders
 from delineate.inference.files import predict_files
 from delineate.inference.predictor import load

@@ -18,7 +18,7 @@ from delineate.data.core.input_spec import InputSpec
 from delineate.data.loading.cached_slices import CachedSlices, decode
 from delineate.data.loading.samples import open_samples
 from delineate.fewshot import regions as region_room
-from delineate.fewshot.episodes import EpisodeSource
+from delineate.fewshot.episode_source import EpisodeSource
 from delineate.fewshot.foreground_pools import LabelPool, Pool, SuperpixelPool, SupervoxelPool
 from delineate.fewshot.regions import body_mask, slice_regions, superpixels, supervoxels, volume_regions
 

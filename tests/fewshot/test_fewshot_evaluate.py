@@ -21,8 +21,8 @@ from delineate.data.core.manifest import ClassTable
 from delineate.data.loading.samples import open_samples
 from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.fewshot.baselines import BASELINES
+from delineate.fewshot.class_identity import data_digest, excluded_section
 from delineate.fewshot.episode_file import EpisodeFile
-from delineate.fewshot.identity import data_digest, excluded_section
 from delineate.fewshot.support import Support
 from delineate.methods import registry
 from delineate.methods.contract import MethodOptions
@@ -60,7 +60,7 @@ def test_dice_is_of_the_voxels_of_the_scored_slices_together(
 ) -> None:
     """By hand for one episode: predict each chunk with its support through the library's front door, pool, compare."""
     evaluation = fewshot_evaluate(model(), slice_folder, episodes=episodes, out=tmp_path / "out")
-    from delineate.fewshot.segmenter import load
+    from delineate.fewshot.predictor import load
 
     data, one = open_samples(slice_folder), EpisodeFile.load(episodes).episodes[0]
     few, pooled = load(model(), "cpu"), [0, 0]

@@ -13,7 +13,7 @@ import pytest
 from delineate.common.errors import DataError
 from delineate.data.layouts.source import DataSource
 from delineate.data.loading.samples import open_samples
-from delineate.fewshot.class_names import labels_named
+from delineate.fewshot.class_names import labels_by_name
 from delineate.fewshot.support import Support
 
 
@@ -57,18 +57,18 @@ def test_volumes_take_the_names_of_their_challenge(volume_folder: Path, tmp_path
     (folder / "dataset.json").write_text(json.dumps({"labels": names}))
     data = open_samples(folder, cache_folder=tmp_path / "cache")
     assert data.classes.names == tuple(names.values()), "also a class that no volume shows"
-    assert labels_named(["spleen"], data.classes, "data") == (2,)
+    assert labels_by_name(["spleen"], data.classes, "data") == (2,)
     with pytest.raises(DataError, match="no name: 3"):
         open_samples(DataSource(folder, labels="1=liver,2=spleen"), cache_folder=tmp_path / "cache")
 
 
 def test_classes_may_be_asked_for_by_their_old_names(slice_folder: Path) -> None:
     classes = open_samples(slice_folder).classes
-    assert labels_named(["class 2"], classes, "data") == labels_named(["label 2"], classes, "data")
+    assert labels_by_name(["class 2"], classes, "data") == labels_by_name(["label 2"], classes, "data")
 
 
 def test_classes_by_name_or_index(slice_folder: Path) -> None:
     manifest = open_samples(slice_folder).manifest
-    assert labels_named(["label 2", "1"], manifest.classes, "data") == (1, 2)
+    assert labels_by_name(["label 2", "1"], manifest.classes, "data") == (1, 2)
     with pytest.raises(DataError, match=r"no foreground class 'RV'; there are 1 \(label 1\), 2 \(label 2\), 3"):
-        labels_named(["RV"], manifest.classes, "data")
+        labels_by_name(["RV"], manifest.classes, "data")

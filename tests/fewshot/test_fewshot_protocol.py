@@ -20,7 +20,7 @@ from delineate.data.layouts.source import DataSource
 from delineate.data.loading.samples import SampleSet, open_samples
 from delineate.data.splits.folds import split_data
 from delineate.fewshot.episode_file import EpisodeFile
-from delineate.fewshot.protocol import Plan, make_episodes, support_slices, thirds
+from delineate.fewshot.protocol import ProtocolSettings, make_episodes, support_slices, thirds
 from small_volumes import reorder
 
 PATIENTS, DEPTH = 10, 7
@@ -208,7 +208,7 @@ def test_episodes_of_the_first_release_are_refused_where_slices_have_other_numbe
     folder = make_volumes(tmp_path / "data", patients=6)
     reorder(folder, "case_02", (0, 1, 2), (2,))
     opened = open_samples(folder, cache_folder=tmp_path)
-    made = make_episodes(opened, Plan(split="train"), name="data", stack="auto")
+    made = make_episodes(opened, ProtocolSettings(split="train"), name="data", stack="auto")
     assert made.order == "canonical"
     made.open(folder)
     older = made.model_copy(update={"order": "file"})

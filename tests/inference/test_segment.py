@@ -14,10 +14,10 @@ from delineate.artefact.format import Artefact, save
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.images import write_image
-from delineate.inference.beside import References
 from delineate.inference.executors import Serial
 from delineate.inference.files import predict_files
 from delineate.inference.inputs import find_inputs
+from delineate.inference.overlay_references import References
 from delineate.inference.parts import PredictionContext
 from delineate.inference.plan import make_plan
 from delineate.inference.predictor import Predictor, load

@@ -31,12 +31,12 @@ def fewshot_episodes(data: Path | str | DataSource, **options: Unpack[EpisodesOp
     from delineate.common.outputs import check_result_file
     from delineate.data.layouts.source import as_source
     from delineate.data.loading.samples import open_samples
-    from delineate.fewshot.protocol import Plan, make_episodes
+    from delineate.fewshot.protocol import ProtocolSettings, make_episodes
 
     out, stack, fold = Path(options["out"]), options["stack"], options["fold"]
     check_result_file(out, ['"protocol"', '"episodes"', '"support_split"'], "file of episodes")
     opened = open_samples(as_source(data), stack=stack, axis=options["axis"], fold=fold)
-    plan = Plan(
+    plan = ProtocolSettings(
         protocol=options["protocol"],
         shots=options["shots"],
         seed=options["seed"],
@@ -76,9 +76,9 @@ def fewshot_evaluate(
     from delineate.common.outputs import check_new, check_results_folder
     from delineate.data.layouts.source import as_source
     from delineate.fewshot.episode_file import EpisodeFile
+    from delineate.fewshot.episode_images import write_pictures
     from delineate.fewshot.evaluate import METRICS, EpisodeTest, evaluate_episodes, write_episodes
     from delineate.fewshot.evaluated_models import check_unseen, open_evaluated_model
-    from delineate.fewshot.pictures import write_pictures
     from delineate.report.pages.evaluation import write_evaluation_report
 
     out, source, classes = Path(options["out"]), as_source(data), options["classes"]

@@ -19,7 +19,7 @@ def load(path: Path | str, device: str = "auto", precision: str = "32") -> Any:
     """Read a `model.safetensors`, or the one in a run folder, ready to predict.
 
     A dense method's model gives an `inference.predictor.Predictor` (`.predict(image)`), a few-shot one's a
-    `fewshot.segmenter.FewShotPredictor` (`.segment_like(support_images, support_masks, query)`). Raises `ArtefactError` for what
+    `fewshot.predictor.FewShotPredictor` (`.segment_like(support_images, support_masks, query)`). Raises `ArtefactError` for what
     is not a usable model, `DeviceError` for an absent device.
     """
     from delineate.artefact import format as artefact_format
@@ -28,7 +28,7 @@ def load(path: Path | str, device: str = "auto", precision: str = "32") -> Any:
     artefact, source = artefact_format.load(path), artefact_format.locate(path)
     if artefact.method.kind == "dense":
         return Predictor(artefact, device, precision, source)  # type: ignore[arg-type]
-    from delineate.fewshot.segmenter import FewShotPredictor
+    from delineate.fewshot.predictor import FewShotPredictor
 
     return FewShotPredictor(artefact, device, precision, source)  # type: ignore[arg-type]
 
@@ -89,7 +89,7 @@ def fewshot_predict(
         DelineateError: One line for whatever a user can mend.
     """
     from delineate.data.layouts.source import as_source
-    from delineate.fewshot.segmenter import load as load_fewshot
+    from delineate.fewshot.predictor import load as load_fewshot
     from delineate.fewshot.support import Support
     from delineate.inference.files import predict_files
 

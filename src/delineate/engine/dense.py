@@ -22,7 +22,7 @@ from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import Manifest, Split
 from delineate.data.core.samples import Sample
 from delineate.data.layouts.source import DataSource
-from delineate.data.loading.open import open_data
+from delineate.data.loading.open_data import open_data
 from delineate.data.loading.patch_loader import make_loader
 from delineate.data.splits.label_share import for_training
 from delineate.engine.build import check_training_memory, source_of

@@ -28,11 +28,11 @@ from delineate.evaluation.results.case_scores import QUICK, Row, score_case
 from delineate.evaluation.results.scores_file import Origin
 from delineate.evaluation.results.scoring import content_hash, joint_hash
 from delineate.evaluation.results.summary import summarize
+from delineate.inference.contact_sheet import SHORTER, turned
 from delineate.inference.overlay import draw, palette
 from delineate.inference.panels import render
 from delineate.inference.predictor import Predictor
 from delineate.inference.segment import Worker
-from delineate.inference.sheet import SHORTER, turned
 from delineate.methods.contract import Batch
 
 OF_VOLUMES = (*QUICK, *resolve(["hd95_pooled"]))

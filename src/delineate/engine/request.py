@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from delineate.common.errors import RecipeError, TrainingError
-from delineate.data.cache.room import DEFAULT_LIMIT_BYTES
+from delineate.data.cache.eviction import DEFAULT_LIMIT_BYTES
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.layouts.source import DataSource, as_source
 from delineate.engine.checkpoint import Checkpoints

@@ -26,7 +26,7 @@ from delineate.data.cache.cache import Cache
 from delineate.data.core.findings import some
 from delineate.data.core.manifest import IGNORE
 from delineate.engine.selection import CaseCounts, Judgment, judge
-from delineate.inference.tiles import Blending
+from delineate.inference.sliding_window import TileBlender
 from delineate.methods.contract import Batch, Context
 
 
@@ -166,7 +166,7 @@ class TiledCounts:
         if self._case < len(self._cache):
             self._reference = self._cache.mask(self._case)
             height, width = self._reference.shape
-            self._blending = Blending((height, width), self._tile)
+            self._blending = TileBlender((height, width), self._tile)
 
     def _count(self, rows: NDArray[np.float32]) -> None:
         """Add what these rows have: pixels in both masks, in ours, in the reference, and not ignored, per foreground class."""

@@ -19,7 +19,7 @@ from delineate.data.core.manifest import IGNORE
 from delineate.fewshot.support import Support
 
 
-class Conditioned(Protocol):
+class ConditionedModel(Protocol):
     """What has seen a support."""
 
     def predict_each(self, images: Iterable[Pixels], batch_size: int | None = None) -> Iterator[NDArray[np.uint8]]:
@@ -58,7 +58,7 @@ class NearestColor:
             yield self._labels[distance.argmin(0)]
 
 
-BASELINES: dict[str, Callable[[Support], Conditioned]] = {
+BASELINES: dict[str, Callable[[Support], ConditionedModel]] = {
     "copy-support-mask": CopiedMask,
     "nearest-color": NearestColor,
 }

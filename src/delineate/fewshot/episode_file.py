@@ -23,7 +23,7 @@ from delineate.data.core.manifest import ClassTable, Manifest, Split
 from delineate.data.formats.registry import digest_of
 from delineate.data.layouts.source import DataSource, as_source
 from delineate.data.loading.samples import SampleSet, open_samples
-from delineate.fewshot.class_names import old_name
+from delineate.fewshot.class_names import first_version_name
 
 FORMAT: Final = 1
 ProtocolName = Literal["chunk3", "middle", "any2d"]
@@ -33,7 +33,7 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Shown(_Part):
+class SupportSlice(_Part):
     """One annotated slice of the support."""
 
     volume: str
@@ -53,7 +53,7 @@ class Episode(_Part):
     """One class, a support, and one query volume. Slices of the volume that are in no chunk are not scored."""
 
     label: int = Field(ge=1)
-    support: tuple[Shown, ...] = Field(min_length=1)
+    support: tuple[SupportSlice, ...] = Field(min_length=1)
     query: str
     chunks: tuple[Chunk, ...] = Field(min_length=1)
     draw: int = Field(0, ge=0)
@@ -193,7 +193,8 @@ class EpisodeFile(_Part):
         """Raise `DataError` where the data's classes are not those that the episodes number."""
         frozen, found = self.class_names, opened.classes.names
         unnamed = any(
-            all(old_name(name) == f"class {name.split()[-1]}" for name in names[1:]) for names in (frozen, found)
+            all(first_version_name(name) == f"class {name.split()[-1]}" for name in names[1:])
+            for names in (frozen, found)
         )
         if len(frozen) != len(found) or (len(found) > 2 and frozen != found and not unnamed):
             raise DataError(

@@ -13,10 +13,10 @@ from delineate.data.formats.images import write_image
 from delineate.data.loading.samples import SampleSet
 from delineate.engine.finish import Judged, Trained, selected
 from delineate.fewshot.episode_file import EpisodeFile
+from delineate.fewshot.episode_images import EpisodeImages, Picture
 from delineate.fewshot.evaluate import EpisodeTest, ScoredEpisode, evaluate_episodes
 from delineate.fewshot.evaluated_models import EvaluatedModel
-from delineate.fewshot.pictures import Picture, Pictured
-from delineate.fewshot.segmenter import FewShotPredictor
+from delineate.fewshot.predictor import FewShotPredictor
 from delineate.inference.panels import render
 
 _GAP = 4
@@ -48,7 +48,7 @@ def _write_pictures(job: EpisodeTest, scored: Sequence[ScoredEpisode], folder: P
         cases.setdefault(one.row.case, []).append(one)
     ranked = sorted(cases.items(), key=lambda item: float(np.mean([one.row.scores["dice"] for one in item[1]])))
     for rank, (case, members) in selected(ranked).items():
-        pictured = [Pictured.of(job, one) for one in members]
+        pictured = [EpisodeImages.of(job, one) for one in members]
         rows = [_beside(each.draw_support(0), each.draw_query()) for each in pictured]
         write_image(folder / "overlays" / f"{rank}_{case}.png", _stacked(rows))
         for one, each in zip(members, pictured, strict=True):

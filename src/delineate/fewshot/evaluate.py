@@ -29,7 +29,7 @@ from delineate.evaluation.results.evaluate import Evaluation
 from delineate.evaluation.results.further_tables import EPISODES_CSV, RATERS_CSV
 from delineate.evaluation.results.scores_file import Origin, write_scores
 from delineate.evaluation.results.summary import summarize
-from delineate.fewshot.baselines import Conditioned
+from delineate.fewshot.baselines import ConditionedModel
 from delineate.fewshot.episode_file import Chunk, Episode, EpisodeFile
 from delineate.fewshot.evaluated_models import EvaluatedModel
 from delineate.fewshot.support import Support
@@ -62,7 +62,7 @@ class EpisodeTest:
     episodes: EpisodeFile
     batch_size: int | None = None
     _stacks: dict[str, SliceStack] = field(init=False)
-    _conditioned: dict[tuple[Any, ...], Conditioned] = field(init=False, default_factory=dict)
+    _conditioned: dict[tuple[Any, ...], ConditionedModel] = field(init=False, default_factory=dict)
     """Of the class and drawing at hand."""
 
     def __post_init__(self) -> None:
@@ -96,7 +96,7 @@ class EpisodeTest:
             ClassTable(names=("background", self.episodes.class_names[episode.label])),
         )
 
-    def conditioned(self, episode: Episode, chunk: Chunk) -> Conditioned:
+    def conditioned(self, episode: Episode, chunk: Chunk) -> ConditionedModel:
         """What has seen the chunk's support; made once for all queries of a class and drawing."""
         about = (episode.draw, episode.label)
         if any(key[:2] != about for key in self._conditioned):
@@ -194,7 +194,7 @@ def write_episodes(
 ) -> Evaluation:
     """Write `scores.csv`, `scores.json` and `episodes.csv`, and note the opening of a test split; the evaluation with their number.
 
-    `pictures`: what the page shows, as `fewshot.pictures` lists it.
+    `pictures`: what the page shows, as `fewshot.episode_images` lists it.
     """
     output_folder(out)
     test_accesses = _note_access(job, data, out, len({row.case for row in evaluation.rows}))

@@ -24,11 +24,11 @@ from delineate.data.core.manifest import Case, ClassTable
 from delineate.data.loading.samples import SampleSet
 from delineate.engine.input import settle_input
 from delineate.engine.recipe import resolve
-from delineate.fewshot.baselines import BASELINES, Conditioned
-from delineate.fewshot.class_names import old_name
+from delineate.fewshot.baselines import BASELINES, ConditionedModel
+from delineate.fewshot.class_identity import ClassIdentity, identity
+from delineate.fewshot.class_names import first_version_name
 from delineate.fewshot.episode_file import EpisodeFile
-from delineate.fewshot.identity import ClassIdentity, identity
-from delineate.fewshot.segmenter import TASK, FewShotPredictor, load
+from delineate.fewshot.predictor import TASK, FewShotPredictor, load
 from delineate.fewshot.support import Support
 from delineate.inference.device import Precision
 from delineate.methods import registry
@@ -44,7 +44,7 @@ class EvaluatedModel:
     """As it was asked for."""
     method: str
     """For tables."""
-    condition: Callable[[Support], Conditioned]
+    condition: Callable[[Support], ConditionedModel]
     seed: int | None = None
     source: Path | None = None
     """The model's file."""
@@ -113,7 +113,7 @@ class EvaluatedModel:
             return "1"
         if name in self.tested and self._episodes.get("data_sha256"):
             return "2" if self._left_out(self.tested[name]) else "1"
-        return "2" if {name, old_name(name)} & set(self.excluded) else "1"
+        return "2" if {name, first_version_name(name)} & set(self.excluded) else "1"
 
     @property
     def other_data(self) -> bool:

@@ -21,7 +21,7 @@ Mask = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Pick:
+class EpisodeIndices:
     """An episode before augmentation: slices by their number, and the foreground's number in its pool."""
 
     query: int
@@ -35,7 +35,7 @@ class Pool(Protocol):
     anchors: int
     """Episodes in an epoch."""
 
-    def pick(self, anchor: int, shots: int, rng: np.random.Generator) -> Pick:
+    def pick(self, anchor: int, shots: int, rng: np.random.Generator) -> EpisodeIndices:
         """An episode about the anchor with that number."""
         ...
 
@@ -79,9 +79,9 @@ class SuperpixelPool(_Regions):
         self._slices = list(found.items())
         self.anchors = len(self._slices)
 
-    def pick(self, anchor: int, shots: int, rng: np.random.Generator) -> Pick:
+    def pick(self, anchor: int, shots: int, rng: np.random.Generator) -> EpisodeIndices:
         index, ids = self._slices[anchor]
-        return Pick(int(index), (int(index),) * shots, int(rng.choice(ids)))
+        return EpisodeIndices(int(index), (int(index),) * shots, int(rng.choice(ids)))
 
 
 class SupervoxelPool(_Regions):
@@ -107,11 +107,11 @@ class SupervoxelPool(_Regions):
         self._anchors = anchors
         self.anchors = len(anchors)
 
-    def pick(self, anchor: int, shots: int, rng: np.random.Generator) -> Pick:
+    def pick(self, anchor: int, shots: int, rng: np.random.Generator) -> EpisodeIndices:
         index, shared = self._anchors[anchor]
         near = list(shared)[int(rng.integers(len(shared)))]
         region = int(rng.choice(shared[near]))
-        return Pick(index, (near, *self._further(index, near, region, shots - 1)), region)
+        return EpisodeIndices(index, (near, *self._further(index, near, region, shots - 1)), region)
 
     def _neighbors(self, index: int) -> list[int]:
         """The slices before and after in the same volume."""
@@ -155,12 +155,12 @@ class LabelPool:
         """The classes that episodes are drawn of."""
         return tuple(self._labels)
 
-    def pick(self, anchor: int, shots: int, rng: np.random.Generator) -> Pick:
+    def pick(self, anchor: int, shots: int, rng: np.random.Generator) -> EpisodeIndices:
         label = self._labels[int(rng.integers(len(self._labels)))]
         holding = self._holding[label]
         query = int(rng.choice(holding))
         others = self._others(query, holding)
-        return Pick(query, tuple(map(int, rng.choice(others, shots, replace=len(others) < shots))), label)
+        return EpisodeIndices(query, tuple(map(int, rng.choice(others, shots, replace=len(others) < shots))), label)
 
     def mask(self, index: int, foreground: int) -> Mask:
         mask = self._data.masks[index]

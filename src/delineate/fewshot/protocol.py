@@ -24,14 +24,14 @@ from delineate.data.core.findings import count
 from delineate.data.core.manifest import Split
 from delineate.data.core.samples import SliceStack
 from delineate.data.loading.samples import SampleSet
-from delineate.fewshot.class_names import labels_named
-from delineate.fewshot.episode_file import Chunk, Episode, EpisodeFile, ProtocolName, Shown
+from delineate.fewshot.class_names import labels_by_name
+from delineate.fewshot.episode_file import Chunk, Episode, EpisodeFile, ProtocolName, SupportSlice
 
 LEAST_2D = 64
 """Pixels of the class that a support of `any2d` has at least: a speck shows nothing."""
 THIRDS = 3
 
-WORDS = {
+DESCRIPTIONS = {
     "chunk3": "support slices at 1/6, 1/2 and 5/6 of the labeled extent; each third of the query's labeled extent, which "
     "is taken as known, by its own; other slices are not scored",
     "middle": "the middle labeled slice as support; all slices of the query are scored",
@@ -41,7 +41,7 @@ WORDS = {
 
 
 @dataclass(frozen=True)
-class Plan:
+class ProtocolSettings:
     """What episodes to make."""
 
     protocol: ProtocolName = "chunk3"
@@ -76,7 +76,7 @@ class _Unit:
         return tuple(index for index in self.slices if self.stack.slices[index].holds(label))
 
 
-def make_episodes(data: SampleSet, plan: Plan, *, name: str, stack: str) -> EpisodeFile:
+def make_episodes(data: SampleSet, plan: ProtocolSettings, *, name: str, stack: str) -> EpisodeFile:
     """Episodes of a data set; the same arguments give the same episodes on every machine.
 
     `name`, `stack`: the data set's name and the rule that it was opened with, noted in the file. Raises `DataError`: an unknown
@@ -86,7 +86,7 @@ def make_episodes(data: SampleSet, plan: Plan, *, name: str, stack: str) -> Epis
         raise DataError(f"unknown protocol '{plan.protocol}': {did_you_mean(plan.protocol, get_args(ProtocolName))}")
     if min(plan.shots, plan.draws) < 1:
         raise DataError(f"--shots and --draws count from 1 (given: {plan.shots} and {plan.draws})")
-    labels = labels_named(plan.classes, data.classes, data.manifest.root) if plan.classes else tuple(data.labels)
+    labels = labels_by_name(plan.classes, data.classes, data.manifest.root) if plan.classes else tuple(data.labels)
     source = plan.support_split or plan.split
     asked, shown = _units(data, plan.split, plan), _units(data, source, plan)
     episodes = [
@@ -105,7 +105,7 @@ def make_episodes(data: SampleSet, plan: Plan, *, name: str, stack: str) -> Epis
         order="file" if data.axis is None else "canonical",
         class_names=data.classes.names,
         labels=labels,
-        words=WORDS[plan.protocol],
+        words=DESCRIPTIONS[plan.protocol],
         files=_hashes(data, episodes),
         episodes=tuple(episodes),
     )
@@ -127,7 +127,7 @@ def thirds(first: int, last: int) -> tuple[tuple[int, ...], ...]:
     return tuple(map(tuple, parts))
 
 
-def _units(data: SampleSet, split: Split, plan: Plan) -> list[_Unit]:
+def _units(data: SampleSet, split: Split, plan: ProtocolSettings) -> list[_Unit]:
     stacks = [stack for stack in data.split(split).stacks if all(one.case.masks for one in stack.slices)]
     if not stacks:
         there = sorted({stack.split for stack in data.stacks if stack.split})
@@ -140,7 +140,12 @@ def _units(data: SampleSet, split: Split, plan: Plan) -> list[_Unit]:
 
 
 def _episodes_of_draw(
-    draw: int, asked: Sequence[_Unit], shown: Sequence[_Unit], labels: Sequence[int], data: SampleSet, plan: Plan
+    draw: int,
+    asked: Sequence[_Unit],
+    shown: Sequence[_Unit],
+    labels: Sequence[int],
+    data: SampleSet,
+    plan: ProtocolSettings,
 ) -> Iterable[Episode]:
     """Supports for each class, from as few patients as will do; queries are the cases of all other patients."""
     order = np.random.default_rng([plan.seed, draw]).permutation(len(shown))
@@ -164,7 +169,7 @@ def _episodes_of_draw(
                 yield episode
 
 
-def _support(drawn: Sequence[_Unit], label: int, data: SampleSet, plan: Plan) -> list[_Unit]:
+def _support(drawn: Sequence[_Unit], label: int, data: SampleSet, plan: ProtocolSettings) -> list[_Unit]:
     """The first K cases that hold the class, each of another patient."""
     found: dict[str, _Unit] = {}
     for unit in drawn:
@@ -179,16 +184,16 @@ def _support(drawn: Sequence[_Unit], label: int, data: SampleSet, plan: Plan) ->
     return list(found.values())[: plan.shots]
 
 
-def _shows(unit: _Unit, label: int, plan: Plan) -> bool:
+def _shows(unit: _Unit, label: int, plan: ProtocolSettings) -> bool:
     if plan.protocol == "any2d":
         return unit.stack.slices[unit.slices[0]].holds(label, LEAST_2D)
     return bool(unit.holding(label))
 
 
-def _episode(draw: int, label: int, support: Sequence[_Unit], query: _Unit, plan: Plan) -> Episode | None:
+def _episode(draw: int, label: int, support: Sequence[_Unit], query: _Unit, plan: ProtocolSettings) -> Episode | None:
     """One query's episode; None where `chunk3` has nothing to ask."""
     picked = [(unit, support_slices(unit.holding(label), plan.protocol)) for unit in support]
-    shown = tuple(Shown(volume=unit.stack.volume, slice=index) for unit, indices in picked for index in indices)
+    shown = tuple(SupportSlice(volume=unit.stack.volume, slice=index) for unit, indices in picked for index in indices)
     if plan.protocol != "chunk3":
         chunks: tuple[Chunk, ...] = (Chunk(slices=query.slices, support=tuple(range(len(shown)))),)
     else:

@@ -28,7 +28,7 @@ from delineate.data.core.mask_values import mask_values
 from delineate.data.formats.from_pillow import pillow_mask
 from delineate.data.formats.registry import digest_of, read_image, read_mask, read_raw_labels
 from delineate.data.layouts.source import DataSource, as_source
-from delineate.inference.given import as_pixels
+from delineate.inference.image_input import as_pixels
 
 SUPPORT_FILE = "support.json"
 WHITE = 255

@@ -26,13 +26,13 @@ from delineate.engine.recipe import EpisodesSection, Recipe
 from delineate.engine.request import TrainRequest
 from delineate.engine.sources import Source
 from delineate.engine.validation import ValidationJob, ValidationResult
-from delineate.fewshot.class_names import labels_named
+from delineate.fewshot.class_identity import excluded_section
+from delineate.fewshot.class_names import labels_by_name
 from delineate.fewshot.episode_file import EpisodeFile
 from delineate.fewshot.episode_scores import judge
-from delineate.fewshot.episodes import EpisodeSource
+from delineate.fewshot.episode_source import EpisodeSource
 from delineate.fewshot.exclusion import allowed
 from delineate.fewshot.foreground_pools import LabelPool, Pool, SuperpixelPool, SupervoxelPool
-from delineate.fewshot.identity import excluded_section
 from delineate.fewshot.regions import slice_regions, volume_regions
 from delineate.fewshot.validation import FixedEpisodes, freeze
 from delineate.methods.contract import Method, Stage
@@ -51,7 +51,7 @@ class OpenedSlices:
         self.whole: Manifest = data.manifest
         self._request, self._note, self._section = request, note, section
         self._data = data.sealed()  # from here on nothing knows of a test slice
-        self._excluded = labels_named(section.exclude, data.classes, data.manifest.root) if section.exclude else ()
+        self._excluded = labels_by_name(section.exclude, data.classes, data.manifest.root) if section.exclude else ()
         self._allowed = allowed(self._data.split("train"), self._excluded, section.exclude_rule)
 
     @classmethod

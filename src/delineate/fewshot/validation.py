@@ -25,8 +25,8 @@ from delineate.engine.selection import CaseCounts
 from delineate.engine.sources import to_device
 from delineate.engine.validation import ValidationJob, ValidationResult, evaluating, not_finite_samples
 from delineate.fewshot.episode_file import EpisodeFile
-from delineate.fewshot.episodes import Rendered, View, as_batch
-from delineate.fewshot.protocol import Plan, make_episodes
+from delineate.fewshot.episode_source import EpisodeArrays, MaskedImage, as_batch
+from delineate.fewshot.protocol import ProtocolSettings, make_episodes
 from delineate.methods.episodic import EpisodicBatch, EpisodicMethod
 
 _SEED = 0
@@ -52,7 +52,7 @@ def freeze(
         names = ", ".join(data.classes.names[label] for label in labels)
         raise DataError(f"{data.manifest.root}: no validation slice holds {names}; move some into the val split")
     flat = all(len(stack.slices) == 1 for stack in seen.split("val").stacks)
-    plan = Plan(
+    plan = ProtocolSettings(
         protocol="any2d" if flat else "chunk3",
         shots=shots,
         seed=_SEED,
@@ -126,15 +126,15 @@ class FixedEpisodes:
         return ValidationResult.of(cases, {name: total / len(self) for name, total in sums.items()}, faulty)
 
 
-def _rendered(one: _Asked) -> Rendered:
+def _rendered(one: _Asked) -> EpisodeArrays:
     query, *support = (_view(place, one.label) for place in (one.query, *one.support))
-    return Rendered(query, tuple(support), f"{one.query.part.slices[one.query.number].name} (class {one.label})")
+    return EpisodeArrays(query, tuple(support), f"{one.query.part.slices[one.query.number].name} (class {one.label})")
 
 
-def _view(place: _Place, label: int) -> View:
+def _view(place: _Place, label: int) -> MaskedImage:
     mask = place.part.masks[place.number]
     target = np.where(mask == IGNORE, np.uint8(IGNORE), (mask == label).astype(np.uint8))
-    return View(place.part.unit(place.number), target)
+    return MaskedImage(place.part.unit(place.number), target)
 
 
 def _places(parts: Sequence[CachedSlices]) -> dict[tuple[str, int], _Place]:

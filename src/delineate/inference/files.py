@@ -21,11 +21,11 @@ from delineate.common.errors import DataError
 from delineate.common.files import output_folder
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.layouts.source import DataSource, as_source
-from delineate.inference import ownership
-from delineate.inference.beside import References
-from delineate.inference.earlier import remove_earlier
+from delineate.inference import overwriting
+from delineate.inference.earlier_outputs import remove_earlier_outputs
 from delineate.inference.executors import Executor, Threads
 from delineate.inference.inputs import Inputs, SplitChoice, find_inputs, find_split
+from delineate.inference.overlay_references import References
 from delineate.inference.parts import PredictionContext
 from delineate.inference.plan import Plan, make_plan
 from delineate.inference.predictor import Predictor
@@ -74,8 +74,8 @@ def predict_files(
     plan.check(overwrite)
     output_folder(plan.folder)
     _ = predictor.network  # made here, so that it does not count as the first images' time
-    remove_earlier(plan.folder, plan.inputs)
-    ownership.begin(plan.folder, plan.masks)
+    remove_earlier_outputs(plan.folder, plan.inputs)
+    overwriting.begin(plan.folder, plan.masks)
     worker = Worker(predictor, batch_size or 0, probabilities)
     job = PredictionContext(worker, plan.folder, references, max_pixels, axis)
     files = []
@@ -88,7 +88,7 @@ def predict_files(
     names = predictor.classes.names[1:]
     done = PredictionResult(plan.folder, names, tuple(files), time.perf_counter() - start, notes)
     write_lists(done, predictor)
-    ownership.finish(plan.folder)
+    overwriting.finish(plan.folder)
     return done
 
 

@@ -22,8 +22,8 @@ from delineate.data.layouts.roles import assign
 from delineate.data.layouts.source import DataSource
 from delineate.data.layouts.tree import File, image_files, lost_links, volume_files, walk
 from delineate.data.layouts.unpacked import unpacked
-from delineate.data.splits.drawn import run_manifest, with_drawn_splits
-from delineate.inference.hints import where_images_are
+from delineate.data.splits.run_splits import run_manifest, with_run_splits
+from delineate.inference.folder_hints import where_images_are
 
 SplitChoice = Split | Literal["all"]
 Channel = tuple[str, Path]
@@ -131,7 +131,7 @@ def _divided(source: DataSource, split: SplitChoice, model: Path | None) -> tupl
     saved = run_manifest(model)
     if split == "all" or saved is None or any(case.split for case in manifest.cases if case.masks):
         return manifest, []
-    return with_drawn_splits(manifest, saved), [f"{source.path} names no splits: split '{split}' as {saved} drew it"]
+    return with_run_splits(manifest, saved), [f"{source.path} names no splits: split '{split}' as {saved} drew it"]
 
 
 def _input(manifest: Manifest, case: Case) -> Input:

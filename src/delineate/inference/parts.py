@@ -10,7 +10,7 @@ from typing import Protocol
 from delineate.data.cases.volumes import widest
 from delineate.data.core.geometry import Geometry
 from delineate.data.core.input_spec import Pixels
-from delineate.inference.beside import References
+from delineate.inference.overlay_references import References
 from delineate.inference.results import FileResult
 from delineate.inference.segment import Facts, Failure, Output, Worker
 
@@ -35,14 +35,14 @@ class PredictionContext:
 
 
 @dataclass(frozen=True)
-class Report:
+class PartInfo:
     """What a part has to tell of its way: times in milliseconds, and what is known of its image."""
 
     milliseconds: float = 0.0
     facts: Facts | None = None
     """None: it was not decoded."""
 
-    def later(self, start: float) -> Report:
+    def later(self, start: float) -> PartInfo:
         """With the time since `start` added."""
         return replace(self, milliseconds=self.milliseconds + since(start))
 
@@ -53,10 +53,10 @@ class Part(Protocol):
     def read(self) -> Pixels:
         """Its pixels. Raises `DataError`, or one of `NO_MEMORY`."""
 
-    def store(self, worker: Worker, output: Output, report: Report) -> FileResult | None:
+    def store(self, worker: Worker, output: Output, info: PartInfo) -> FileResult | None:
         """Put away what was made of it; the item's result once its files are written. May raise as `read`."""
 
-    def fail(self, failure: Failure, report: Report) -> FileResult | None:
+    def fail(self, failure: Failure, info: PartInfo) -> FileResult | None:
         """There is no mask of it; the item's result once nothing more comes of it."""
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from delineate.data.core.input_spec import Pixels
 from delineate.data.formats.registry import read_image
-from delineate.inference.given import read_input
-from delineate.inference.parts import PredictionContext, Report
+from delineate.inference.image_input import read_input
+from delineate.inference.parts import PartInfo, PredictionContext
 from delineate.inference.plan import Item
 from delineate.inference.results import FileResult
 from delineate.inference.segment import Failure, Output, Worker
@@ -32,7 +32,7 @@ class Picture:
         spec = self.job.worker.predictor.spec
         return read_input(self.item.image, self.item.channels, spec, self.job.max_pixels)
 
-    def store(self, worker: Worker, output: Output, report: Report) -> FileResult:
+    def store(self, worker: Worker, output: Output, info: PartInfo) -> FileResult:
         """As `Part.store`."""
         start, item, classes = time.perf_counter(), self.item, worker.predictor.classes
         indices = worker.classes(output)
@@ -46,17 +46,17 @@ class Picture:
             write_maps(item.maps, worker.planes(output))
         percent = tuple((100 * counts[1:] / indices.size).tolist())
         written = listed(item, self.job.folder, output.facts.seen)
-        return replace(self._result(report.later(start)), percent=percent, written=written)
+        return replace(self._result(info.later(start)), percent=percent, written=written)
 
-    def fail(self, failure: Failure, report: Report) -> FileResult:
+    def fail(self, failure: Failure, info: PartInfo) -> FileResult:
         """As `Part.fail`. What was written of the picture goes."""
         for path in self.item.files:
             path.unlink(missing_ok=True)
-        return replace(self._result(report), error=failure.line(self.item.image))
+        return replace(self._result(info), error=failure.line(self.item.image))
 
-    def _result(self, report: Report) -> FileResult:
-        result = FileResult(self.item.image, self.item.name, milliseconds=report.milliseconds)
-        if report.facts is None:
+    def _result(self, info: PartInfo) -> FileResult:
+        result = FileResult(self.item.image, self.item.name, milliseconds=info.milliseconds)
+        if info.facts is None:
             return result
-        facts = report.facts
+        facts = info.facts
         return replace(result, height=facts.height, width=facts.width, remark=facts.remark, seen=facts.seen)

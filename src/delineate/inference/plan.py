@@ -14,7 +14,7 @@ from delineate.common.errors import DataError
 from delineate.common.paths import too_long
 from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.registry import reads_volume
-from delineate.inference import ownership
+from delineate.inference import overwriting
 from delineate.inference.inputs import Channel, Input, Inputs
 
 SUMMARY = "summary.csv"
@@ -88,8 +88,8 @@ class Plan:
                 if too_long(target.name):
                     raise DataError(f"the name of {item.image} is too long for {target.suffix} files; shorten it")
                 owners[target], masks[target] = item.image, relative(item.mask, self.folder)
-        ownership.check_places(owners, self.data_folders)
-        ownership.check_existing(self.folder, masks, [self.folder / SUMMARY], overwrite)
+        overwriting.check_places(owners, self.data_folders)
+        overwriting.check_existing(self.folder, masks, [self.folder / SUMMARY], overwrite)
 
 
 def make_plan(

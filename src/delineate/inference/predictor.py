@@ -25,8 +25,8 @@ from delineate.data.core.input_spec import InputSpec, Pixels
 from delineate.data.core.known import KnownPictures
 from delineate.data.core.manifest import ClassTable
 from delineate.inference.device import Precision, arithmetic, checked_precision, resolve_device
-from delineate.inference.given import as_pixels, remark
-from delineate.inference.tiles import Blending, Probabilities
+from delineate.inference.image_input import as_pixels, remark
+from delineate.inference.sliding_window import Probabilities, TileBlender
 from delineate.methods.contract import Method
 
 BATCH = {"cpu": 4, "cuda": 16, "mps": 8}
@@ -168,7 +168,7 @@ class Predictor:
     def _rows(self, working: Pixels, batch: int | None) -> Iterator[tuple[slice, Probabilities]]:
         """An image's probabilities, from its blended tiles, a few rows K×r×w at a time."""
         size, limits = self.spec.size, self.spec.limits(working)
-        top, blending = 0, Blending((working.shape[0], working.shape[1]), size)
+        top, blending = 0, TileBlender((working.shape[0], working.shape[1]), size)
         batch = batch or BATCH[self.device.type]
         for first in range(0, len(blending.corners), batch):
             corners = blending.corners[first : first + batch]

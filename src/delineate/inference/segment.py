@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from delineate.common.errors import DataError, NotFiniteError
 from delineate.data.core.input_spec import Pixels
 from delineate.data.core.known import Role
-from delineate.inference.given import remark
+from delineate.inference.image_input import remark
 from delineate.inference.predictor import BATCH, Predictor
-from delineate.inference.tiles import Probabilities
+from delineate.inference.sliding_window import Probabilities
 
 NO_MEMORY = (MemoryError, cv2.error)
 """What NumPy and OpenCV raise where an array does not fit into memory."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from delineate.common.errors import DataError
-from delineate.inference.parts import Part, PredictionContext, Report, since
+from delineate.inference.parts import Part, PartInfo, PredictionContext, since
 from delineate.inference.pictures import Picture
 from delineate.inference.plan import Item
 from delineate.inference.results import FileResult
@@ -20,7 +20,7 @@ class Step:
     """A part on its way."""
 
     part: Part
-    report: Report = field(default_factory=Report)
+    info: PartInfo = field(default_factory=PartInfo)
     made: Prepared | Output | Failure | None = None
 
 
@@ -47,8 +47,8 @@ class FileSteps:
             return Step(part, made=Failure("data", str(error)))
         except NO_MEMORY as error:
             return Step(part, made=Failure.of_memory(error))
-        report = Report() if isinstance(ready, Failure) else Report(since(start), ready.facts)
-        return Step(part, report, ready)
+        info = PartInfo() if isinstance(ready, Failure) else PartInfo(since(start), ready.facts)
+        return Step(part, info, ready)
 
     def compute(self, ready: Sequence[Step]) -> list[Step]:
         """The forward pass of one batch. Its time is shared out equally."""
@@ -59,8 +59,8 @@ class FileSteps:
         made = []
         for step in ready:
             if isinstance(step.made, Prepared):
-                report = replace(step.report, milliseconds=step.report.milliseconds + share)
-                step = Step(step.part, report, next(outputs))
+                info = replace(step.info, milliseconds=step.info.milliseconds + share)
+                step = Step(step.part, info, next(outputs))
             made.append(step)
         return made
 
@@ -68,10 +68,10 @@ class FileSteps:
         """Write all files of an item once its last part is here."""
         if isinstance(made.made, Output):
             try:
-                return made.part.store(self.job.worker, made.made, made.report)
+                return made.part.store(self.job.worker, made.made, made.info)
             except DataError as error:  # an image that is gone when its overlay is drawn
-                return made.part.fail(Failure("data", str(error)), made.report)
+                return made.part.fail(Failure("data", str(error)), made.info)
             except NO_MEMORY as error:
-                return made.part.fail(Failure.of_memory(error), made.report)
+                return made.part.fail(Failure.of_memory(error), made.info)
         assert isinstance(made.made, Failure), "every prepared image has an output or a failure"
-        return made.part.fail(made.made, made.report)
+        return made.part.fail(made.made, made.info)

@@ -22,12 +22,12 @@ from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.canonical import Canonical
 from delineate.data.formats.contract import plane_of
 from delineate.data.formats.images import write_image
+from delineate.inference.contact_sheet import draw_contact_sheet
 from delineate.inference.map_store import MapStore
-from delineate.inference.parts import PredictionContext, Report
+from delineate.inference.parts import PartInfo, PredictionContext
 from delineate.inference.plan import Item
 from delineate.inference.results import FileResult
 from delineate.inference.segment import NO_MEMORY, Failure, Output, Worker
-from delineate.inference.sheet import draw_sheet
 from delineate.inference.write import listed, write_class_volume, write_map_volume
 
 _LATER = "a slice before it failed"
@@ -46,19 +46,19 @@ class Slice:
         """As `Part.read`."""
         return self.volume.slice(self.index)
 
-    def store(self, worker: Worker, output: Output, report: Report) -> FileResult | None:
+    def store(self, worker: Worker, output: Output, info: PartInfo) -> FileResult | None:
         """As `Part.store`."""
         start = time.perf_counter()
         self.volume.put(self.index, worker.classes(output))
         if self.volume.maps is not None:
             for channel, plane in enumerate(worker.planes(output)):
                 self.volume.maps.put(channel, self.index, plane)
-        return self.volume.done(report.later(start))
+        return self.volume.done(info.later(start))
 
-    def fail(self, failure: Failure, report: Report) -> FileResult | None:
+    def fail(self, failure: Failure, info: PartInfo) -> FileResult | None:
         """As `Part.fail`: without one of its slices a volume has no mask."""
         self.volume.spoil(self.index, failure)
-        return self.volume.done(report)
+        return self.volume.done(info)
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,11 @@ class Unreadable:
         """As `Part.read`."""
         raise self.error
 
-    def store(self, worker: Worker, output: Output, report: Report) -> FileResult | None:
+    def store(self, worker: Worker, output: Output, info: PartInfo) -> FileResult | None:
         """Never called: nothing is read."""
         raise NotImplementedError
 
-    def fail(self, failure: Failure, report: Report) -> FileResult:
+    def fail(self, failure: Failure, info: PartInfo) -> FileResult:
         """As `Part.fail`."""
         return FileResult(self.item.image, self.item.name, error=failure.line(self.item.image))
 
@@ -109,7 +109,7 @@ class Volume:
         self._counts = np.zeros(len(self._classes.names), np.int64)
         self._reading, self._lock = Lock(), Lock()
         self._left = self.depth
-        self._report = Report()
+        self._info = PartInfo()
         self._failed: tuple[int, Failure] | None = None
 
     def slice(self, index: int) -> Pixels:
@@ -135,11 +135,11 @@ class Volume:
             if failure.detail != _LATER and (self._failed is None or index < self._failed[0]):
                 self._failed = (index, failure)
 
-    def done(self, report: Report) -> FileResult | None:
+    def done(self, info: PartInfo) -> FileResult | None:
         """One more slice is done; with the last, the files are written and the result is there."""
         with self._lock:
-            spent = self._report.milliseconds + report.milliseconds
-            self._report = Report(spent, self._report.facts or report.facts)
+            spent = self._info.milliseconds + info.milliseconds
+            self._info = PartInfo(spent, self._info.facts or info.facts)
             self._left -= 1
             if self._left:
                 return None
@@ -149,7 +149,7 @@ class Volume:
             result = self._written() if failed is None else self._refused(*failed)
         except NO_MEMORY as error:
             result = self._refused(0, Failure.of_memory(error))
-        return replace(result, milliseconds=self._report.later(start).milliseconds)
+        return replace(result, milliseconds=self._info.later(start).milliseconds)
 
     @property
     def _classes(self) -> ClassTable:
@@ -158,7 +158,7 @@ class Volume:
     @property
     def _result(self) -> FileResult:
         width, height, depth = self._handle.stored.shape
-        facts = self._report.facts
+        facts = self._info.facts
         said = None if facts is None else facts.remark
         return FileResult(self._item.image, self._item.name, height, width, depth=depth, remark=said)
 
@@ -197,7 +197,7 @@ class Volume:
         image, indices = (np.moveaxis(each, self.axis, 0) for each in (shade, self._indices))
         expected = None if shown is None else np.moveaxis(shown, self.axis, 0)
         numbers = [self._number(index) for index in range(self.depth)]
-        return draw_sheet(image, indices, self._classes, numbers, expected)
+        return draw_contact_sheet(image, indices, self._classes, numbers, expected)
 
     def _number(self, index: int) -> int:
         """Of a slice, in the file's own order."""

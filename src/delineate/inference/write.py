@@ -21,7 +21,7 @@ from delineate.data.formats.registry import write_map, write_mask
 from delineate.evaluation.inputs.predictions import PredictedFile
 from delineate.inference.overlay import draw, palette
 from delineate.inference.plan import Item, relative
-from delineate.inference.tiles import Probabilities
+from delineate.inference.sliding_window import Probabilities
 
 
 def mask_values(classes: ClassTable) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ __all__ = ["EpisodesOptions", "FewshotEvaluateOptions"]
 
 
 class EpisodesOptions(TypedDict, total=False):
-    """Of `fewshot episodes`: the fields of `Plan`, and how slices make volumes."""
+    """Of `fewshot episodes`: the fields of `ProtocolSettings`, and how slices make volumes."""
 
     out: Required[Annotated[Path | str, Option(help="JSON file for the episodes.", metavar="FILE")]]
     protocol: Required[

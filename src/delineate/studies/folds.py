@@ -12,7 +12,7 @@ from delineate.common.errors import DataError
 from delineate.data.cases.census import Census, inspect
 from delineate.data.core.manifest import Case, Manifest
 from delineate.data.layouts.source import DataSource
-from delineate.data.loading.open import open_data
+from delineate.data.loading.open_data import open_data
 from delineate.data.splits.folds import split_data
 from delineate.data.splits.seeded import complete
 

@@ -15,7 +15,7 @@ from delineate.data.cache.store import Store
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import Manifest
 from delineate.data.layouts.source import DataSource
-from delineate.data.loading.open import open_data
+from delineate.data.loading.open_data import open_data
 from delineate.engine.build import build_method, build_strategy, source_of
 from delineate.engine.input import settle_input
 from delineate.engine.optim import make_optimizer

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from delineate.data.augment import geometry
 from delineate.data.augment.color_map import ColorMap
-from delineate.data.augment.part import Chromatic, Pixelwise
 from delineate.data.augment.settings import AugmentParameters
+from delineate.data.augment.transform import ColorTransform, PixelTransform
 from delineate.data.core.input_spec import Pixels
 
 
@@ -39,9 +39,9 @@ def apply(
 def photometric(image: Any, parameters: AugmentParameters) -> Any:
     """The part of `apply` that moves nothing."""
     color = ColorMap()
-    for change in parameters.kind(Chromatic):
+    for change in parameters.kind(ColorTransform):
         color = change.join(color)
     image = color.apply(image)
-    for part in parameters.kind(Pixelwise):
+    for part in parameters.kind(PixelTransform):
         image = part.apply(image)
     return image

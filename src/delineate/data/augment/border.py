@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Literal
 
-from delineate.data.augment.part import Geometric, Part
+from delineate.data.augment.transform import GeometricTransform, TransformSettings
 
 Border = Literal["constant", "reflect"]
 
 
-class Bordered(Geometric):
+class BorderedTransform(GeometricTransform):
     """Moves pixels to places between pixels, and some into the picture from beyond it."""
 
     border: Border = "constant"
 
 
-class BorderSettings(Part):
+class BorderSettings(TransformSettings):
     border: Border = "constant"
     """Outside the picture: black and background, or its mirror image."""

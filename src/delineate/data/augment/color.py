@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from delineate.data.augment.color_map import LUMA, ColorMap
-from delineate.data.augment.part import Chromatic, Drawn, Part, Probability, Size
+from delineate.data.augment.transform import ColorTransform, Probability, Size, Transform, TransformSettings
 
 
-class Color(Chromatic):
+class Color(ColorTransform):
     """Hue turns the chroma plane about the gray axis, saturation stretches it about the luma, contrast stretches everything about
     mid-gray, brightness adds. Images of one channel have contrast and brightness only."""
 
@@ -31,12 +31,12 @@ class Color(Chromatic):
         to_luma = np.tile(LUMA, (3, 1))
         return replace(color, mixing=to_luma + self.saturation * (_hue_rotation(self.hue) - to_luma))
 
-    def unmixed(self) -> Chromatic | None:
+    def without_mixing(self) -> ColorTransform | None:
         return self.model_copy(update={"saturation": 1.0, "hue": 0.0})
 
 
-class ColorSettings(Part):
-    draws: ClassVar[type[Drawn]] = Color
+class ColorSettings(TransformSettings):
+    transform: ClassVar[type[Transform]] = Color
 
     color: Probability = 0.0
     """Probability of the four that follow, drawn together."""
@@ -49,7 +49,7 @@ class ColorSettings(Part):
     hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     """Turns of the color circle, to either side."""
 
-    def draw(self, rng: np.random.Generator, size: Size) -> Drawn | None:
+    def draw(self, rng: np.random.Generator, size: Size) -> Transform | None:
         if rng.random() >= self.color:
             return None
         brightness = rng.uniform(-self.brightness, self.brightness)

@@ -7,13 +7,21 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import AfterValidator, PositiveInt
 
-from delineate.data.augment.part import Drawn, Part, Pixelwise, Probability, Range, Size, ordered
+from delineate.data.augment.transform import (
+    PixelTransform,
+    Probability,
+    Range,
+    Size,
+    Transform,
+    TransformSettings,
+    ordered,
+)
 
 Hole = tuple[int, int, int, int]
 """Top, left, height, width in pixels."""
 
 
-class Dropout(Pixelwise):
+class Dropout(PixelTransform):
     name: Literal["dropout"] = "dropout"
     holes: tuple[Hole, ...]
 
@@ -24,8 +32,8 @@ class Dropout(Pixelwise):
         return image
 
 
-class DropoutSettings(Part):
-    draws: ClassVar[type[Drawn]] = Dropout
+class DropoutSettings(TransformSettings):
+    transform: ClassVar[type[Transform]] = Dropout
 
     dropout: Probability = 0.0
     """Probability of black rectangles in the image; the mask keeps its labels."""
@@ -34,7 +42,7 @@ class DropoutSettings(Part):
     dropout_size: Range = (0.05, 0.15)
     """Sides as fractions of height and width."""
 
-    def draw(self, rng: np.random.Generator, size: Size) -> Drawn | None:
+    def draw(self, rng: np.random.Generator, size: Size) -> Transform | None:
         if rng.random() >= self.dropout:
             return None
         (height, width), (low, high) = size, self.dropout_size

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.data.augment.border import Bordered, BorderSettings
-from delineate.data.augment.part import Drawn, Positive, Probability, Size
+from delineate.data.augment.border import BorderedTransform, BorderSettings
+from delineate.data.augment.transform import Positive, Probability, Size, Transform
 
 
-class Elastic(Bordered):
+class Elastic(BorderedTransform):
     """The field is made anew from its seed: a log holds three numbers instead of a picture of them."""
 
     name: Literal["elastic"] = "elastic"
@@ -27,12 +27,12 @@ class Elastic(Bordered):
         return np.stack(smooth) * np.float32(self.alpha)
 
     @property
-    def furthest(self) -> float:
+    def max_displacement(self) -> float:
         return self.alpha
 
 
 class ElasticSettings(BorderSettings):
-    draws: ClassVar[type[Drawn]] = Elastic
+    transform: ClassVar[type[Transform]] = Elastic
     generation: ClassVar[int] = 1
 
     elastic: Probability = 0.0
@@ -42,7 +42,7 @@ class ElasticSettings(BorderSettings):
     elastic_sigma: Positive = 5.0
     """Standard deviation of the Gaussian that smooths the field, in pixels."""
 
-    def draw(self, rng: np.random.Generator, size: Size) -> Drawn | None:
+    def draw(self, rng: np.random.Generator, size: Size) -> Transform | None:
         if not self.elastic or rng.random() >= self.elastic:
             return None
         seed = int(rng.integers(2**31))

@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.data.augment.part import Drawn, Geometric, Part, Probability, Size
 from delineate.data.augment.pixels import shaped
+from delineate.data.augment.transform import GeometricTransform, Probability, Size, Transform, TransformSettings
 
 
-class Flip(Geometric):
+class Flip(GeometricTransform):
     """Mirrored along one axis, or both."""
 
     name: Literal["flip"] = "flip"
@@ -33,13 +33,13 @@ class Flip(Geometric):
         return np.diag([-1.0 if self.horizontal else 1.0, -1.0 if self.vertical else 1.0])
 
 
-class FlipSettings(Part):
-    draws: ClassVar[type[Drawn]] = Flip
+class FlipSettings(TransformSettings):
+    transform: ClassVar[type[Transform]] = Flip
 
     flip_horizontal: Probability = 0.0
     flip_vertical: Probability = 0.0
 
-    def draw(self, rng: np.random.Generator, size: Size) -> Drawn | None:
+    def draw(self, rng: np.random.Generator, size: Size) -> Transform | None:
         horizontal = bool(self.flip_horizontal and rng.random() < self.flip_horizontal)
         vertical = bool(self.flip_vertical and rng.random() < self.flip_vertical)
         return Flip(horizontal=horizontal, vertical=vertical) if horizontal or vertical else None

@@ -6,11 +6,11 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from delineate.data.augment.part import Drawn, Part, Pixelwise, Probability, Range, Size
 from delineate.data.augment.pixels import looked_up
+from delineate.data.augment.transform import PixelTransform, Probability, Range, Size, Transform, TransformSettings
 
 
-class Gamma(Pixelwise):
+class Gamma(PixelTransform):
     """Intensities in [0, 1] to the power of `power`."""
 
     name: Literal["gamma"] = "gamma"
@@ -24,8 +24,8 @@ class Gamma(Pixelwise):
         return image ** np.float32(self.power)
 
 
-class GammaSettings(Part):
-    draws: ClassVar[type[Drawn]] = Gamma
+class GammaSettings(TransformSettings):
+    transform: ClassVar[type[Transform]] = Gamma
     generation: ClassVar[int] = 1
 
     gamma: Probability = 0.0
@@ -33,7 +33,7 @@ class GammaSettings(Part):
     gamma_range: Range = (0.7, 1.5)
     """The power; drawn evenly."""
 
-    def draw(self, rng: np.random.Generator, size: Size) -> Drawn | None:
+    def draw(self, rng: np.random.Generator, size: Size) -> Transform | None:
         if not self.gamma or rng.random() >= self.gamma:
             return None
         return Gamma(power=rng.uniform(*self.gamma_range))

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.data.augment.border import Bordered
-from delineate.data.augment.part import Geometric, Size
+from delineate.data.augment.border import BorderedTransform
 from delineate.data.augment.settings import AugmentParameters
+from delineate.data.augment.transform import GeometricTransform, Size
 
 Sampling = NDArray[np.float64] | tuple[NDArray[np.float32], NDArray[np.float32]]
 """Where a result's pixels come from: a 2×3 matrix (source to result, x and y), or of each its place in the source, x and y."""
@@ -18,19 +18,19 @@ Sampling = NDArray[np.float64] | tuple[NDArray[np.float32], NDArray[np.float32]]
 
 def interpolates(parameters: AugmentParameters) -> bool:
     """Are pixels moved to places between pixels?"""
-    return not all(part.exact for part in parameters.kind(Geometric))
+    return not all(part.exact for part in parameters.kind(GeometricTransform))
 
 
 def moved(image: Any, mask: NDArray[np.uint8], parameters: AugmentParameters) -> tuple[Any, NDArray[np.uint8]]:
     """The pair with whole pixels moved, where nothing interpolates; the pair itself where nothing moves."""
-    for part in parameters.kind(Geometric):
+    for part in parameters.kind(GeometricTransform):
         image, mask = part.moved(image), part.moved(mask)
     return image, mask
 
 
 def border(parameters: AugmentParameters) -> int:
     """OpenCV's name for what is seen beyond the picture."""
-    mirrored = any(part.border == "reflect" for part in parameters.kind(Bordered))
+    mirrored = any(part.border == "reflect" for part in parameters.kind(BorderedTransform))
     return int(cv2.BORDER_REFLECT_101 if mirrored else cv2.BORDER_CONSTANT)
 
 
@@ -38,7 +38,7 @@ def matrix(parameters: AugmentParameters, size: Size) -> NDArray[np.float64]:
     """2×3 matrix from source to result pixels (x, y): each linear map about the center, each followed by its shift."""
     height, width = size
     linear, shift = np.eye(2), np.zeros(2)
-    for part in parameters.kind(Geometric):
+    for part in parameters.kind(GeometricTransform):
         own, (down, right) = part.linear(), part.offset()
         linear = own @ linear
         shift = own @ shift + np.array([right * width, down * height])
@@ -48,7 +48,7 @@ def matrix(parameters: AugmentParameters, size: Size) -> NDArray[np.float64]:
 
 def sampling(parameters: AugmentParameters, where: NDArray[np.float64], size: Size) -> Sampling:
     """The matrix `where` itself; with fields, which move the pixels of the result, their places."""
-    fields = [field for part in parameters.kind(Geometric) if (field := part.field(size)) is not None]
+    fields = [field for part in parameters.kind(GeometricTransform) if (field := part.field(size)) is not None]
     if not fields:
         return where
     x, y = sum(fields[1:], fields[0])
@@ -58,9 +58,9 @@ def sampling(parameters: AugmentParameters, where: NDArray[np.float64], size: Si
     return back[0, 0] * x + back[0, 1] * y + back[0, 2], back[1, 0] * x + back[1, 1] * y + back[1, 2]
 
 
-def furthest(parameters: AugmentParameters) -> float:
+def max_displacement(parameters: AugmentParameters) -> float:
     """No field moves a pixel by more, to any side."""
-    return sum(part.furthest for part in parameters.kind(Geometric))
+    return sum(part.max_displacement for part in parameters.kind(GeometricTransform))
 
 
 def warp(pixels: Any, where: Sampling, size: Size, interpolation: int, border: int, outside: int = 0) -> Any:

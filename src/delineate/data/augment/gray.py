@@ -8,25 +8,25 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from delineate.data.augment.color_map import LUMA, ColorMap
-from delineate.data.augment.part import Chromatic, Drawn, Part, Probability, Size
+from delineate.data.augment.transform import ColorTransform, Probability, Size, Transform, TransformSettings
 
 
-class Gray(Chromatic):
+class Gray(ColorTransform):
     name: Literal["gray"] = "gray"
 
     def join(self, below: ColorMap) -> ColorMap:
         # No mixing changes the luma, so what was mixed before does not matter; contrast and brightness are the same on either side.
         return replace(below, mixing=np.tile(LUMA, (3, 1)))
 
-    def unmixed(self) -> Chromatic | None:
+    def without_mixing(self) -> ColorTransform | None:
         return None
 
 
-class GraySettings(Part):
-    draws: ClassVar[type[Drawn]] = Gray
+class GraySettings(TransformSettings):
+    transform: ClassVar[type[Transform]] = Gray
 
     gray: Probability = 0.0
     """Probability of turning colors into their luma."""
 
-    def draw(self, rng: np.random.Generator, size: Size) -> Drawn | None:
+    def draw(self, rng: np.random.Generator, size: Size) -> Transform | None:
         return Gray() if rng.random() < self.gray else None

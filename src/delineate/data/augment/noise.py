@@ -6,11 +6,11 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from delineate.data.augment.part import Drawn, Part, Pixelwise, Probability, Range, Size
 from delineate.data.augment.pixels import full_scale
+from delineate.data.augment.transform import PixelTransform, Probability, Range, Size, Transform, TransformSettings
 
 
-class Noise(Pixelwise):
+class Noise(PixelTransform):
     """Made anew from its seed."""
 
     name: Literal["noise"] = "noise"
@@ -27,15 +27,15 @@ class Noise(Pixelwise):
         return np.rint(noise, out=noise).astype(np.uint8) if image.dtype == np.uint8 else noise
 
 
-class NoiseSettings(Part):
-    draws: ClassVar[type[Drawn]] = Noise
+class NoiseSettings(TransformSettings):
+    transform: ClassVar[type[Transform]] = Noise
 
     noise: Probability = 0.0
     """Probability of adding Gaussian noise."""
     noise_std: Range = (0.01, 0.05)
     """Its standard deviation as a fraction of the full range; drawn evenly."""
 
-    def draw(self, rng: np.random.Generator, size: Size) -> Drawn | None:
+    def draw(self, rng: np.random.Generator, size: Size) -> Transform | None:
         if rng.random() >= self.noise:
             return None
         return Noise(std=rng.uniform(*self.noise_std), seed=int(rng.integers(2**31)))

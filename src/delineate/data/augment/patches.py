@@ -116,7 +116,7 @@ def reach(image: Size, corner: Corner, size: Size, parameters: AugmentParameters
     low, high = np.array(corner, float), np.array(corner, float) + size - 1
     if geometry.interpolates(parameters):
         matrix = geometry.matrix(parameters, size) @ _shift(corner)
-        moved = geometry.furthest(parameters)
+        moved = geometry.max_displacement(parameters)
         left, top, right, bottom = -moved, -moved, size[1] - 1 + moved, size[0] - 1 + moved
         outline = np.array([[left, top], [right, top], [left, bottom], [right, bottom]], float)
         source = np.linalg.solve(matrix[:, :2], (outline - matrix[:, 2]).T)[::-1]

@@ -8,14 +8,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.data.augment.part import Drawn, Geometric, Part, Probability, Size
 from delineate.data.augment.pixels import shaped
+from delineate.data.augment.transform import GeometricTransform, Probability, Size, Transform, TransformSettings
 
 _CODES = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
 _COSINE_AND_SINE = {1: (0.0, 1.0), 2: (-1.0, 0.0), 3: (0.0, -1.0)}
 
 
-class QuarterTurn(Geometric):
+class QuarterTurn(GeometricTransform):
     """Turned counterclockwise by `turns` times 90 degrees."""
 
     name: Literal["quarter_turn"] = "quarter_turn"
@@ -37,15 +37,15 @@ class QuarterTurn(Geometric):
         return np.array([[cosine, sine], [-sine, cosine]])
 
 
-class QuarterTurnSettings(Part):
-    draws: ClassVar[type[Drawn]] = QuarterTurn
+class QuarterTurnSettings(TransformSettings):
+    transform: ClassVar[type[Transform]] = QuarterTurn
     generation: ClassVar[int] = 2
 
     quarter_turns: Probability = 0.0
     """Probability of a turn by 90, 180 or 270 degrees, each as likely; of 180 degrees where height and width of the network's input
     differ, since all images of a batch have one shape."""
 
-    def draw(self, rng: np.random.Generator, size: Size) -> Drawn | None:
+    def draw(self, rng: np.random.Generator, size: Size) -> Transform | None:
         if not self.quarter_turns or rng.random() >= self.quarter_turns:
             return None
         turns: Any = int(rng.integers(1, 4)) if size[0] == size[1] else 2

@@ -17,11 +17,11 @@ from delineate.data.augment.flips import FlipSettings
 from delineate.data.augment.gamma import GammaSettings
 from delineate.data.augment.gray import GraySettings
 from delineate.data.augment.noise import NoiseSettings
-from delineate.data.augment.part import CHANCE, Chromatic, Drawn, Part
 from delineate.data.augment.quarter_turns import QuarterTurnSettings
+from delineate.data.augment.transform import CHANCE, ColorTransform, Transform, TransformSettings
 from delineate.data.augment.warp import WarpSettings
 
-Kind = TypeVar("Kind", bound=Drawn)
+Kind = TypeVar("Kind", bound=Transform)
 
 
 class AugmentSettings(
@@ -43,19 +43,19 @@ class AugmentSettings(
     """
 
     @property
-    def changes_nothing(self) -> bool:
+    def is_identity(self) -> bool:
         fields = type(self).model_fields.items()
         return not any(getattr(self, name) for name, field in fields if CHANCE in field.metadata)
 
 
 @cache
-def parts(settings: type[Part] = AugmentSettings) -> tuple[type[Part], ...]:
+def parts(settings: type[TransformSettings] = AugmentSettings) -> tuple[type[TransformSettings], ...]:
     """The augmentations, in the order in which they are applied."""
-    return tuple(base for base in reversed(settings.__bases__) if issubclass(base, Part))
+    return tuple(base for base in reversed(settings.__bases__) if issubclass(base, TransformSettings))
 
 
 @cache
-def _drawing(settings: type[Part]) -> tuple[type[Part], ...]:
+def _drawing(settings: type[TransformSettings]) -> tuple[type[TransformSettings], ...]:
     """The augmentations, in the order in which they draw."""
     return tuple(sorted(parts(settings), key=lambda part: part.generation))
 
@@ -64,7 +64,7 @@ def _read(value: Any) -> Any:
     """What a log holds of one augmentation → an instance of its class."""
     if not isinstance(value, Mapping):
         return value
-    classes = {part.draws.model_fields["name"].default: part.draws for part in parts()}
+    classes = {part.transform.model_fields["name"].default: part.transform for part in parts()}
     if value.get("name") not in classes:
         raise ValueError(f"there is no augmentation {value.get('name')!r}; there are {', '.join(classes)}")
     return classes[value["name"]].model_validate(value)
@@ -80,11 +80,11 @@ class AugmentParameters(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    drawn: tuple[Annotated[SerializeAsAny[Drawn], BeforeValidator(_read)], ...] = ()
+    drawn: tuple[Annotated[SerializeAsAny[Transform], BeforeValidator(_read)], ...] = ()
     """In the order in which it is applied, but for all geometry coming first and all color second."""
 
     @classmethod
-    def of(cls, *drawn: Drawn) -> AugmentParameters:
+    def of(cls, *drawn: Transform) -> AugmentParameters:
         return cls(drawn=drawn)
 
     def kind(self, wanted: type[Kind]) -> list[Kind]:
@@ -93,7 +93,7 @@ class AugmentParameters(BaseModel):
 
 
 def sample(
-    settings: Part, rng: np.random.Generator, height: int, width: int, *, colors: bool = True
+    settings: TransformSettings, rng: np.random.Generator, height: int, width: int, *, colors: bool = True
 ) -> AugmentParameters:
     """Draw the parameters for one image of height × width pixels. `colors`: whether its channels may be mixed with each other; the
     numbers drawn are the same."""
@@ -101,5 +101,5 @@ def sample(
     drawn = {part: part.draw(settings, rng, size) for part in _drawing(kind)}
     found = (drawn[part] for part in parts(kind))
     if not colors:
-        found = (one.unmixed() if isinstance(one, Chromatic) else one for one in found)
+        found = (one.without_mixing() if isinstance(one, ColorTransform) else one for one in found)
     return AugmentParameters.model_construct(drawn=tuple(one for one in found if one is not None))

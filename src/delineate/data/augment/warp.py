@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from delineate.data.augment.border import Bordered, BorderSettings
-from delineate.data.augment.part import Drawn, Probability, Range, Size
+from delineate.data.augment.border import BorderedTransform, BorderSettings
+from delineate.data.augment.transform import Probability, Range, Size, Transform
 
 
-class Warp(Bordered):
+class Warp(BorderedTransform):
     name: Literal["warp"] = "warp"
     rotate: float = 0.0
     """Degrees, counterclockwise."""
@@ -40,7 +40,7 @@ class Warp(Bordered):
 
 
 class WarpSettings(BorderSettings):
-    draws: ClassVar[type[Drawn]] = Warp
+    transform: ClassVar[type[Transform]] = Warp
 
     warp: Probability = 0.0
     """Probability of the four that follow, drawn together."""
@@ -53,7 +53,7 @@ class WarpSettings(BorderSettings):
     shear: Annotated[float, Field(ge=0, le=60)] = 0.0
     """Degrees to either side."""
 
-    def draw(self, rng: np.random.Generator, size: Size) -> Drawn | None:
+    def draw(self, rng: np.random.Generator, size: Size) -> Transform | None:
         if rng.random() >= self.warp:
             return None
         rotate = rng.uniform(-self.rotate, self.rotate)

@@ -1,6 +1,6 @@
 """Arrays with a record for each sample, on disk in the user's cache: whole or absent, with checksums, and memory-mapped.
 
-An entry is a folder (`data.cache.place`) that is named by everything that its content depends on. It has a file for each column
+An entry is a folder (`data.cache.entries`) that is named by everything that its content depends on. It has a file for each column
 and an index with their checksums; it is built beside its place under a lock and renamed.
 """
 
@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from delineate.common.errors import DataError
 from delineate.common.files import checksum, read_json
 from delineate.common.locks import locked
-from delineate.data.cache.place import INDEX, begin_entry, cache_place, finish_entry, remove_entry
-from delineate.data.cache.room import DEFAULT_LIMIT_BYTES, amount, explain, lock_of, make_room
+from delineate.data.cache.entries import INDEX, begin_entry, entries_folder, finish_entry, remove_entry
+from delineate.data.cache.eviction import DEFAULT_LIMIT_BYTES, cache_error, evict, lock_of, readable_size
 
 Record = Mapping[str, NDArray[Any]]
 """What all columns hold of one sample."""
@@ -77,7 +77,7 @@ class Store:
         cls, folder: Path | None, limit_bytes: int = DEFAULT_LIMIT_BYTES, announce: Callable[[str], None] | None = None
     ) -> Store:
         """In `folder`, or in the user's cache."""
-        return cls(cache_place(folder), limit_bytes, announce or (lambda _: None))
+        return cls(entries_folder(folder), limit_bytes, announce or (lambda _: None))
 
     def arrays(
         self,
@@ -96,20 +96,20 @@ class Store:
         entry = _Entry(self.folder / _key(content, columns), columns)
         if entry.size > self.limit_bytes:
             raise DataError(
-                f"the cache of {what} needs {amount(entry.size)}, above the limit of {amount(self.limit_bytes)}; "
+                f"the cache of {what} needs {readable_size(entry.size)}, above the limit of {readable_size(self.limit_bytes)}; "
                 f"raise --cache-limit or choose {smaller}"
             )
         waiting = f"another process is writing the cache {entry.path}; waiting for it"
         try:
             with locked(lock_of(entry.path), lambda: self.announce(waiting)):
                 if not entry.sound():
-                    self.announce(f"cache: {what}, {amount(entry.size)}, in {entry.path}")
-                    make_room(entry.path, entry.size, self.limit_bytes)
+                    self.announce(f"cache: {what}, {readable_size(entry.size)}, in {entry.path}")
+                    evict(entry.path, entry.size, self.limit_bytes)
                     entry.build(make())
                 os.utime(entry.path / INDEX)
                 return {name: column.map(entry.file(name)) for name, column in columns.items()}
         except OSError as error:
-            raise explain(error, self.folder, entry.size) from error
+            raise cache_error(error, self.folder, entry.size) from error
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.layouts.discover import recognize, to_manifest
 from delineate.data.layouts.source import DataSource, Join, as_source
 from delineate.data.layouts.tables import match_table
-from delineate.data.loading.open import divided
-from delineate.data.splits.leakage import Copies, examine_copies, leaks
+from delineate.data.loading.open_data import divided
+from delineate.data.splits.leakage import Duplicates, examine_duplicates, leaks
 
 LOSSY = frozenset({".jpg", ".jpeg"})
 
@@ -42,7 +42,7 @@ class CheckReport:
     census: Census = field(default_factory=Census)
     proposed: LabelRule | None = None
     """How the masks should be read; None when no rule fits."""
-    copies: Copies = field(default_factory=Copies)
+    duplicates: Duplicates = field(default_factory=Duplicates)
     shares: list[Share] = field(default_factory=list)
     objects: dict[str, Objects] = field(default_factory=dict)
     constant: list[str] = field(default_factory=list)
@@ -94,7 +94,7 @@ def check(
     def watch(name: str, image: Pixels) -> None:
         lights[name] = light_of(image)
 
-    result, report.copies = examine_copies(manifest, max_pixels=max_pixels, progress=progress, watch=watch)
+    result, report.duplicates = examine_duplicates(manifest, max_pixels=max_pixels, progress=progress, watch=watch)
     report.findings += result.findings
     if result.manifest.cases:
         with single_threaded_opencv():
@@ -131,14 +131,14 @@ def _examined(
         manifest, census = manifest.model_copy(update={"labels": unmixed}), census.read_by(unmixed)
     if not manifest.folds:
         try:
-            manifest, torn = divided(manifest, census, report.copies, join, seed)
+            manifest, torn = divided(manifest, census, report.duplicates, join, seed)
             report.findings += [Finding("warning", line) for line in torn]
         except DataError as error:
             report.findings.append(Finding("error", str(error)))
     report.manifest, report.census = manifest, census
-    report.copies = report.copies.placed(manifest)
+    report.duplicates = report.duplicates.placed(manifest)
     report.constant, report.dark = constant_and_dark({case.id: lights[case.id] for case in manifest.cases})
-    report.findings += leaks(manifest, report.copies) + turned_apart(manifest.cases, census.facts)
+    report.findings += leaks(manifest, report.duplicates) + turned_apart(manifest.cases, census.facts)
     if result.labeled or unmixed is not None:
         report.proposed = manifest.labels
         report.shares = class_balance(manifest, census)

@@ -98,7 +98,7 @@ def _chosen(report: CheckReport, manifest: Manifest) -> tuple[list[Case], list[C
     """The cases to keep, and a line for every file that is left out."""
     changes = []
     out: dict[str, str] = {}
-    for members in report.copies.exact:
+    for members in report.duplicates.exact:
         first, *others = sorted(members, key=lambda case: (_KEPT_FIRST.index(case.split), case.id))
         for case in others:
             out[case.id] = (

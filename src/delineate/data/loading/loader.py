@@ -81,7 +81,7 @@ class Loader:
             )
         self._cache = cache
         self._spec = spec
-        self._settings = None if settings is None or settings.changes_nothing else settings
+        self._settings = None if settings is None or settings.is_identity else settings
         self._batch_size = batch_size
         self._seed = seed
         self._workers = max(1, workers)

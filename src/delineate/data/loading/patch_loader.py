@@ -42,7 +42,7 @@ class PatchLoader(Loader):
             raise ValueError("patches need a specification, and a cache, of fit 'patch'")
         super().__init__(cache, spec, settings, **options)
         self._foreground = foreground
-        self.per_image = per_image or covering(cache, spec)
+        self.per_image = per_image or default_patches_per_image(cache, spec)
         self._per_epoch = len(cache) * self.per_image
 
     def corner(self, position: int) -> Corner:
@@ -80,7 +80,7 @@ class PatchLoader(Loader):
             image[:], mask[:] = patches.augmented(unit, labels, corner, size, parameters)
 
 
-def covering(cache: Cache, spec: InputSpec) -> int:
+def default_patches_per_image(cache: Cache, spec: InputSpec) -> int:
     """Patches per image that have, over the whole set, about as many pixels as the images; at least 1."""
     total = sum(cache.mask(index).size for index in range(len(cache)))
     return max(1, round(total / (len(cache) * spec.size[0] * spec.size[1])))

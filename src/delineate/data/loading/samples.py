@@ -24,7 +24,7 @@ from delineate.data.core.samples import Sample, SliceStack
 from delineate.data.core.stacks import AUTO, stack_names, tell_slices
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.layouts.source import DataSource
-from delineate.data.loading.open import open_data
+from delineate.data.loading.open_data import open_data
 
 SINGLE = "none"
 """The stack rule by which every picture is a volume of its own."""

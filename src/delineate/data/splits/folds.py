@@ -21,8 +21,8 @@ from delineate.data.core.joins import described, join, joins_in_words, members_o
 from delineate.data.core.manifest import IGNORE, Case, Manifest
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.layouts.source import DataSource, Join, as_source
-from delineate.data.splits.label_share import settled
-from delineate.data.splits.leakage import Copies, examine_copies
+from delineate.data.splits.label_share import place_unlabeled
+from delineate.data.splits.leakage import Duplicates, examine_duplicates
 
 Counts = NDArray[np.float64]
 
@@ -39,7 +39,7 @@ _TOGETHER: dict[Join, str] = {
 
 
 @dataclass(frozen=True)
-class Folding:
+class SplitResult:
     """A manifest with folds, and what its owner should know about it."""
 
     manifest: Manifest
@@ -54,7 +54,7 @@ def split_data(
     seed: int = 0,
     max_pixels: int = DEFAULT_MAX_PIXELS,
     progress: Progress | None = None,
-) -> Folding:
+) -> SplitResult:
     """Read a data set and deal its cases into folds: each case gets a fold, or belongs to the test split.
 
     Groups are those of the source; exact and near duplicates join theirs, or those that its `join` says. `test_fraction` draws a
@@ -65,12 +65,12 @@ def split_data(
     source = as_source(data)
     manifest = source.manifest()
     near = source.join == "near"
-    result, copies = examine_copies(manifest, near=near, max_pixels=max_pixels, progress=progress)
+    result, duplicates = examine_duplicates(manifest, near=near, max_pixels=max_pixels, progress=progress)
     raise_errors(result.findings)
     return deal(
         result.manifest,
         result.census,
-        copies,
+        duplicates,
         folds=folds,
         test_fraction=test_fraction,
         seed=seed,
@@ -81,34 +81,35 @@ def split_data(
 def deal(
     manifest: Manifest,
     census: Census,
-    copies: Copies,
+    duplicates: Duplicates,
     *,
     folds: int,
     test_fraction: float | None,
     seed: int,
     join_copies: Join = "near",
-) -> Folding:
+) -> SplitResult:
     """`split_data` for a data set that was read already. Equal arguments give equal folds."""
     if folds < 2:
         raise DataError(f"{folds} folds are too few; give 2 or more")
     if test_fraction is not None and not 0 < test_fraction < 1:
         raise DataError(f"a test fraction of {test_fraction:g} is not between 0 and 1")
-    joined = join(manifest.cases, copies.pairs(join_copies))
+    joined = join(manifest.cases, duplicates.pairs(join_copies))
     findings: list[Finding] = []
     labeled = [case for case in manifest.cases if case.masks]
     listed = any(case.split for case in labeled)
     pool = [case for case in labeled if case.split or not listed]
     if test_fraction is None:
-        pool, twins = _without_test(pool, joined)
-        if twins:
-            text = f"{count(len(twins), 'case is a duplicate', 'cases are duplicates')} of test cases and left out: {some(twins)}"
+        pool, left_out = _without_test(pool, joined)
+        if left_out:
+            number = count(len(left_out), "case is a duplicate", "cases are duplicates")
+            text = f"{number} of test cases and left out: {some(left_out)}"
             findings.append(Finding("warning", text))
     parts = _dealt(pool, joined, manifest, census, folds, test_fraction, seed)
     cases = tuple(_placed(case, joined[case.id], parts, test_fraction) for case in manifest.cases)
     origin = f"{folds} folds{'' if test_fraction is None else f' and {test_fraction:.0%} test'}"
     origin += f" (by {described(manifest.cases)}, {_TOGETHER[join_copies]}, stratified by class and foreground size, seed {seed})"
-    found = settled(manifest.model_copy(update={"cases": cases, "split_origin": origin}))
-    return Folding(found, findings + _unseen(found, census, test_fraction))
+    found = place_unlabeled(manifest.model_copy(update={"cases": cases, "split_origin": origin}))
+    return SplitResult(found, findings + _unseen(found, census, test_fraction))
 
 
 def _without_test(pool: Sequence[Case], joined: Mapping[str, str | None]) -> tuple[list[Case], list[str]]:
@@ -123,8 +124,8 @@ def _without_test(pool: Sequence[Case], joined: Mapping[str, str | None]) -> tup
             "with --test-fraction, or give --group-by none where these are no patients"
         )
     taken = {joined[case.id] for case in test if joined[case.id]}
-    twins = [case.id for case in rest if joined[case.id] in taken]
-    return [case for case in rest if joined[case.id] not in taken], twins
+    left_out = [case.id for case in rest if joined[case.id] in taken]
+    return [case for case in rest if joined[case.id] not in taken], left_out
 
 
 def _dealt(

@@ -15,7 +15,7 @@ from delineate.data.core.findings import count, some
 from delineate.data.core.manifest import IGNORE, Case, Manifest
 
 
-def settled(manifest: Manifest) -> Manifest:
+def place_unlabeled(manifest: Manifest) -> Manifest:
     """Unlabeled cases in their place: for training, unless their group is validated or tested on; those for testing stay."""
     held_out = {case.group for case in manifest.cases if case.masks and case.group and case.split in ("val", "test")}
 
@@ -75,7 +75,7 @@ def keep_labeled(manifest: Manifest, census: Census, share: float, *, seed: int)
     chosen = f"masks of {number} of {len(names)} training {words} ({len(kept)} of {len(kept | dropped)} images)"
     cases = tuple(_bared(case) if case.id in dropped else case for case in manifest.cases)
     origin = f"{manifest.split_origin}; {chosen}, seed {seed}"
-    return settled(manifest.model_copy(update={"cases": cases, "split_origin": origin}))
+    return place_unlabeled(manifest.model_copy(update={"cases": cases, "split_origin": origin}))
 
 
 def _bared(case: Case) -> Case:

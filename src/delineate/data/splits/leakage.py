@@ -16,27 +16,27 @@ from delineate.data.core.manifest import Case, Manifest
 from delineate.data.core.opencv_threads import single_threaded_opencv
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.layouts.source import Join
-from delineate.data.splits.duplicates import SURE, PictureHash, Twins, find_twins, picture_hash
-from delineate.data.splits.mask_twins import masks_agree
-from delineate.data.splits.neighbors import neighbors
+from delineate.data.splits.mask_agreement import masks_agree
+from delineate.data.splits.near_duplicates import SURE, DuplicatePair, PictureHash, find_near_duplicates, picture_hash
+from delineate.data.splits.numbered_series import neighbors
 
 
 @dataclass(frozen=True)
-class Copies:
+class Duplicates:
     """Cases with the same picture."""
 
     exact: tuple[tuple[Case, ...], ...] = ()
     """Pixel for pixel (SHA-256 of the decoded pixels), two and more in each."""
-    near: tuple[Twins, ...] = ()
+    near: tuple[DuplicatePair, ...] = ()
     """Near duplicates of different groups; of pixel-equal pictures the first stands for all."""
-    akin: int = 0
+    within_groups: int = 0
     """Pairs of near duplicates within one group: neighboring slices and frames, nothing to worry about."""
     splits: Mapping[str, str] = field(default_factory=dict)
     """Case id → split ('unused' where it has none)."""
     hashes: Mapping[str, PictureHash] = field(default_factory=dict, repr=False, compare=False)
     """Of the pictures that were compared."""
 
-    def across(self) -> list[Twins]:
+    def across(self) -> list[DuplicatePair]:
         """The near duplicates that lie in different splits."""
         return [pair for pair in self.near if self.splits[pair.first] != self.splits[pair.second]]
 
@@ -45,14 +45,14 @@ class Copies:
         near = [(pair.first, pair.second) for pair in self.near] if join == "near" else []
         return [] if join == "none" else [*pairs_of(self.exact), *near]
 
-    def placed(self, manifest: Manifest) -> Copies:
+    def placed(self, manifest: Manifest) -> Duplicates:
         """The same copies in the splits of the manifest."""
         cases = {case.id: case for case in manifest.cases}
         exact = tuple(tuple(cases[case.id] for case in members) for members in self.exact)
         return replace(self, exact=exact, splits={case.id: place(case) for case in manifest.cases})
 
 
-def examine_copies(
+def examine_duplicates(
     manifest: Manifest,
     *,
     near: bool = True,
@@ -61,7 +61,7 @@ def examine_copies(
     watch: Watch | None = None,
     axis: int | None = None,
     remembered: Path | None = None,
-) -> tuple[Examination, Copies]:
+) -> tuple[Examination, Duplicates]:
     """`census.examine`, and the copies among the cases that could be read. `near`: whether to look for near duplicates, too.
 
     Near duplicates are looked for among pictures alone: slices of two patients look more alike than two copies of a photograph.
@@ -80,16 +80,16 @@ def examine_copies(
         result = examine(
             manifest, max_pixels=max_pixels, progress=progress, watch=seen, axis=axis, remembered=remembered
         )
-        return result, find_copies(result.manifest, result.census, hashes, max_pixels=max_pixels)
+        return result, find_duplicates(result.manifest, result.census, hashes, max_pixels=max_pixels)
 
 
-def find_copies(
+def find_duplicates(
     manifest: Manifest,
     census: Census,
     hashes: Mapping[str, PictureHash],
     *,
     max_pixels: int = DEFAULT_MAX_PIXELS,
-) -> Copies:
+) -> Duplicates:
     """Exact and near duplicates among the cases. `hashes`: case id → perceptual hash, of the pictures that have one.
 
     A pair whose pictures alone leave a doubt is none where the two masks mark different places.
@@ -98,17 +98,17 @@ def find_copies(
     facts = census.facts
     exact = sharing(manifest.cases, lambda case: None if facts[case.id].constant else facts[case.id].pixels)
     repeated = {case.id for members in exact for case in members[1:]}
-    twins = find_twins({name: hashes[name] for name in cases if name in hashes and name not in repeated})
-    twins = [pair for pair in twins if pair.similarity >= SURE or masks_agree(manifest, pair, max_pixels=max_pixels)]
-    near = [pair for pair in twins if _apart(cases[pair.first], cases[pair.second])]
+    pairs = find_near_duplicates({name: hashes[name] for name in cases if name in hashes and name not in repeated})
+    pairs = [pair for pair in pairs if pair.similarity >= SURE or masks_agree(manifest, pair, max_pixels=max_pixels)]
+    near = [pair for pair in pairs if _apart(cases[pair.first], cases[pair.second])]
     splits = {case.id: place(case) for case in manifest.cases}
-    return Copies(tuple(map(tuple, exact)), tuple(near), len(twins) - len(near), splits, hashes)
+    return Duplicates(tuple(map(tuple, exact)), tuple(near), len(pairs) - len(near), splits, hashes)
 
 
-def leaks(manifest: Manifest, copies: Copies) -> list[Finding]:
+def leaks(manifest: Manifest, duplicates: Duplicates) -> list[Finding]:
     """What lies in more than one split (warnings), and what occurs twice within one (notes)."""
     findings = []
-    apart = [cases for cases in copies.exact if len({case.split for case in cases}) > 1]
+    apart = [cases for cases in duplicates.exact if len({case.split for case in cases}) > 1]
     if apart:
         number = count(len(apart), "picture is", "pictures are")
         text = f"{number} in more than one split, pixel for pixel: {some([_places(cases) for cases in apart])}"
@@ -117,25 +117,27 @@ def leaks(manifest: Manifest, copies: Copies) -> list[Finding]:
                 "warning", text, "scores on them say nothing; `--fix` keeps one of each, or take them out of one list"
             )
         )
-    across = copies.across()
+    across = duplicates.across()
     if across:
         number = count(len(across), "pair of near duplicates lies", "pairs of near duplicates lie")
-        text = f"{number} in different splits: {some([_pair(pair, copies) for pair in across])}"
+        text = f"{number} in different splits: {some([_pair(pair, duplicates) for pair in across])}"
         findings.append(
             Finding("warning", text, "look at them (--report) and move each pair into one split; `data split` does")
         )
-    findings += _torn_groups(manifest) + neighbors(manifest, copies.hashes)
-    within = [cases for cases in copies.exact if len({case.split for case in cases}) == 1]
+    findings += _torn_groups(manifest) + neighbors(manifest, duplicates.hashes)
+    within = [cases for cases in duplicates.exact if len({case.split for case in cases}) == 1]
     if within:
         number = count(len(within), "picture occurs", "pictures occur")
         text = f"{number} more than once within a split: {some([_places(cases) for cases in within])}"
         findings.append(Finding("note", text, "`--fix` keeps one of each"))
-    beside = [pair for pair in copies.near if copies.splits[pair.first] == copies.splits[pair.second]]
+    beside = [pair for pair in duplicates.near if duplicates.splits[pair.first] == duplicates.splits[pair.second]]
     if beside:
         number = count(len(beside), "pair of near duplicates lies", "pairs of near duplicates lie")
-        findings.append(Finding("note", f"{number} within a split: {some([_pair(pair, copies) for pair in beside])}"))
-    if copies.akin:
-        number = count(copies.akin, "pair")
+        findings.append(
+            Finding("note", f"{number} within a split: {some([_pair(pair, duplicates) for pair in beside])}")
+        )
+    if duplicates.within_groups:
+        number = count(duplicates.within_groups, "pair")
         findings.append(
             Finding("note", f"{number} of near duplicates within one patient or sequence, as expected there")
         )
@@ -169,6 +171,6 @@ def _places(cases: Iterable[Case]) -> str:
     return " = ".join(f"{case.id} ({place(case)})" for case in cases)
 
 
-def _pair(pair: Twins, copies: Copies) -> str:
-    first, second = (f"{name} ({copies.splits[name]})" for name in (pair.first, pair.second))
+def _pair(pair: DuplicatePair, duplicates: Duplicates) -> str:
+    first, second = (f"{name} ({duplicates.splits[name]})" for name in (pair.first, pair.second))
     return f"{first} ≈ {second}, {pair.similarity:.2f}"

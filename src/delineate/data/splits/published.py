@@ -65,14 +65,14 @@ PUBLISHED: dict[str, PublishedList] = {
 }
 
 
-def find_list(name: str) -> PublishedList:
+def find_published_list(name: str) -> PublishedList:
     """The list of that name. Raises `DataError` naming the nearest for an unknown one."""
     if name not in PUBLISHED:
         raise DataError(f"unknown list '{name}': {did_you_mean(name, PUBLISHED)}")
     return PUBLISHED[name]
 
 
-def apply_list(manifest: Manifest, chosen: PublishedList) -> tuple[Manifest, list[Finding]]:
+def apply_published_list(manifest: Manifest, chosen: PublishedList) -> tuple[Manifest, list[Finding]]:
     """The manifest with the list's splits, whatever it had; patients become groups where the cases have none.
 
     Warns of listed patients that the data lack, and of patients that no list names: these are not used. Raises `DataError` when no

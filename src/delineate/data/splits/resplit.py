@@ -9,10 +9,10 @@ from delineate.data.cases.census import Progress
 from delineate.data.core.findings import Finding, raise_errors
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.layouts.source import DataSource, as_source
-from delineate.data.splits.folds import Folding
+from delineate.data.splits.folds import SplitResult
 from delineate.data.splits.label_share import keep_labeled
-from delineate.data.splits.leakage import examine_copies, leaks
-from delineate.data.splits.published import apply_list, find_list
+from delineate.data.splits.leakage import examine_duplicates, leaks
+from delineate.data.splits.published import apply_published_list, find_published_list
 from delineate.data.splits.seeded import complete
 
 
@@ -24,7 +24,7 @@ def resplit(
     seed: int = 0,
     max_pixels: int = DEFAULT_MAX_PIXELS,
     progress: Progress | None = None,
-) -> Folding:
+) -> SplitResult:
     """Read a data set's folder, or a manifest, and divide it.
 
     `published`: a list of `data.splits.published`, in place of the data's own splits. `labeled`: the share of the training
@@ -39,13 +39,13 @@ def resplit(
         )
     findings: list[Finding] = []
     if published is not None:
-        manifest, findings = apply_list(manifest, find_list(published))
+        manifest, findings = apply_published_list(manifest, find_published_list(published))
     near = source.join == "near"
-    result, copies = examine_copies(manifest, near=near, max_pixels=max_pixels, progress=progress)
+    result, duplicates = examine_duplicates(manifest, near=near, max_pixels=max_pixels, progress=progress)
     raise_errors(result.findings)
     census = result.census
-    manifest = complete(result.manifest, census.empty, seed=seed, pairs=copies.pairs(source.join))
-    findings += [finding for finding in leaks(manifest, copies.placed(manifest)) if finding.severity == "warning"]
+    manifest = complete(result.manifest, census.empty, seed=seed, pairs=duplicates.pairs(source.join))
+    findings += [finding for finding in leaks(manifest, duplicates.placed(manifest)) if finding.severity == "warning"]
     if labeled is not None:
         manifest = keep_labeled(manifest, census, labeled, seed=seed)
-    return Folding(manifest, findings)
+    return SplitResult(manifest, findings)

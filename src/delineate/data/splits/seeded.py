@@ -10,7 +10,7 @@ import numpy as np
 from delineate.common.errors import DataError
 from delineate.data.core.joins import Pairs, described, equal_pictures, join, joins_in_words, members_of, ways_apart
 from delineate.data.core.manifest import Case, Manifest, Split
-from delineate.data.splits.label_share import settled
+from delineate.data.splits.label_share import place_unlabeled
 
 VAL_SHARE = 0.1
 TEST_SHARE = 0.1
@@ -26,7 +26,7 @@ def complete(manifest: Manifest, empty: Collection[str] = (), *, seed: int = 0, 
     A split that is there stays as it is. Without validation cases, a tenth of the training groups become them; without any split,
     a tenth each become validation and test. No draw divides a group, nor cases that are paired: `pairs` are ids of copies (None:
     of equal pictures). `empty`: ids of cases without foreground, spread evenly over the parts. Cases without masks are for
-    training alone (`data.layouts.unlabeled.settled`).
+    training alone (`data.layouts.unlabeled.place_unlabeled`).
     Raises `DataError` when there are too few groups (`TooFewPictures` where only copies make them few), or no training cases.
     """
     present = {case.split for case in manifest.cases if case.split and case.masks}
@@ -39,7 +39,7 @@ def complete(manifest: Manifest, empty: Collection[str] = (), *, seed: int = 0, 
             f"{manifest.root} has no training cases, only {', '.join(sorted(present))}; add a train list or folder"
         )
     elif "val" in present:
-        return settled(manifest)
+        return place_unlabeled(manifest)
     else:
         shares, pool = {"val": VAL_SHARE}, [case for case in manifest.split("train") if case.masks]
         said = f"{manifest.split_origin}; val seeded: 10 % of the training cases"
@@ -51,7 +51,7 @@ def complete(manifest: Manifest, empty: Collection[str] = (), *, seed: int = 0, 
     together = ", copies together" if len(groups) < len(members_of(pool, join(pool, ()))) else ""
     origin = f"{said} by {described(pool)}{together}, seed {seed}"
     cases = tuple(case.model_copy(update={"split": assigned.get(case.id, case.split)}) for case in manifest.cases)
-    return settled(manifest.model_copy(update={"cases": cases, "split_origin": origin}))
+    return place_unlabeled(manifest.model_copy(update={"cases": cases, "split_origin": origin}))
 
 
 def _draw(

@@ -32,7 +32,7 @@ from delineate.data.layouts.roles import Item, assign
 from delineate.data.layouts.source import DataSource, as_source
 from delineate.data.layouts.split_lists import apply_lists
 from delineate.data.layouts.tree import File, image_files, volume_files
-from delineate.data.splits.drawn import with_drawn_splits
+from delineate.data.splits.run_splits import with_run_splits
 from delineate.evaluation.inputs.mask_contents import count_files
 from delineate.evaluation.inputs.reference_values import in_order, read_references
 
@@ -75,7 +75,7 @@ def open_references(
         brings_names = manifest.classes.labels is not None
         manifest = _read_values(manifest, classes)
     if split not in (None, "all") and run is not None and not any(case.split for case in manifest.cases):
-        manifest = with_drawn_splits(manifest, run)
+        manifest = with_run_splits(manifest, run)
     split = split or ("test" if manifest.split("test") else "all")
     cases = tuple(case for case in manifest.cases if case.masks and split in (case.split, "all"))
     if not cases:

@@ -17,7 +17,7 @@ from delineate.common.outputs import check_results_folder
 from delineate.data.core.findings import count
 from delineate.data.core.manifest import Case, ClassTable, LabelRule, Manifest
 from delineate.data.layouts.source import DataSource, as_source
-from delineate.data.splits.drawn import run_manifest
+from delineate.data.splits.run_splits import run_manifest
 from delineate.evaluation.inputs.changed_predictions import lists_no_maps, notes_on
 from delineate.evaluation.inputs.held_out_cases import listed_for_testing, mask_hashes
 from delineate.evaluation.inputs.instance_maps import pair_instances

@@ -32,7 +32,7 @@ class Preprocess(nn.Module):
     much of the distance between their limits.
 
     With `patch` it stops where that ends, too: the whole image at its resolution times `scale`, of any size. Cutting it into tiles,
-    mirroring what is smaller than a tile, and blending the tiles' probabilities are not part of it (`inference.tiles`).
+    mirroring what is smaller than a tile, and blending the tiles' probabilities are not part of it (`inference.sliding_window`).
     """
 
     def __init__(self, spec: InputSpec, kind: Kind = "uint8") -> None:

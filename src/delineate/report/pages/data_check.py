@@ -18,10 +18,10 @@ from delineate.data.core.manifest import Case, Manifest
 from delineate.data.doctor.balance import SPLITS
 from delineate.data.doctor.check import CheckReport
 from delineate.data.doctor.quality import agreement
-from delineate.data.splits.duplicates import ORIENTATIONS, Twins, oriented
 from delineate.data.splits.leakage import place
+from delineate.data.splits.near_duplicates import ORIENTATIONS, DuplicatePair, oriented
+from delineate.inference.contact_sheet import turned
 from delineate.inference.overlay import REFERENCE
-from delineate.inference.sheet import turned
 from delineate.report.html.document import page, pictures, section, write_page
 from delineate.report.html.elements import Html, element, facts, fold, join, number, table
 from delineate.report.html.images import drawn, figure_of
@@ -74,9 +74,9 @@ def _findings(findings: Sequence[Finding]) -> Html | None:
 
 
 def _copies(report: CheckReport, cases: dict[str, Case]) -> Html | None:
-    exact = sorted(report.copies.exact, key=lambda members: len({case.split for case in members}) == 1)
-    across = report.copies.across()
-    near = [*across, *(pair for pair in report.copies.near if pair not in across)]
+    exact = sorted(report.duplicates.exact, key=lambda members: len({case.split for case in members}) == 1)
+    across = report.duplicates.across()
+    near = [*across, *(pair for pair in report.duplicates.near if pair not in across)]
     if not exact and not near:
         return None
     parts: list[Html | None] = []
@@ -106,7 +106,7 @@ def _pairs(report: CheckReport, pairs: Sequence[tuple[Case, Case, int, str]]) ->
     return join(pictures(figures), element("p", f"… and {rest} more.", class_="note") if rest > 0 else None)
 
 
-def _likeness(pair: Twins) -> str:
+def _likeness(pair: DuplicatePair) -> str:
     turned = f", the second {ORIENTATIONS[pair.orientation]}" if pair.orientation else ""
     return f"similarity {pair.similarity:.3f}{turned}"
 

@@ -25,7 +25,7 @@ from delineate.data.core.input_spec import InputSpec, Pixels
 from delineate.data.core.manifest import IGNORE, ClassTable
 from delineate.fewshot.support import Support
 from delineate.inference.device import Precision, arithmetic, checked_precision, resolve_device
-from delineate.inference.given import as_pixels
+from delineate.inference.image_input import as_pixels
 from delineate.inference.predictor import BATCH, Predictor, as_batch, check_usable
 from delineate.methods.contract import Method
 from delineate.methods.episodic import EpisodicBatch, EpisodicModule, State
@@ -82,7 +82,7 @@ class FewShotPredictor:
 
     def condition_on(self, support: Support) -> ConditionedPredictor:
         """The same for a support that was read before."""
-        shown = {label: _Shown.of(support, label, self.spec, self.device) for label in support.labels}
+        shown = {label: _ClassSupport.of(support, label, self.spec, self.device) for label in support.labels}
         states: list[State | None] = [
             self._state(shown[label]) if label in shown else None for label in range(1, len(support.classes.names))
         ]
@@ -100,19 +100,19 @@ class FewShotPredictor:
         return ready.predict(query) if is_one(query) else ready.predict_each(query, batch_size)
 
     @torch.inference_mode()
-    def _state(self, shown: _Shown) -> State:
+    def _state(self, shown: _ClassSupport) -> State:
         with arithmetic(self.device, self.precision, shown.image.shape[1], self.spec.size):
             return self.network.condition(shown.image, shown.mask)
 
 
-class _Shown:
+class _ClassSupport:
     """The support of one class as tensors: 1×K×C×h×w and 1×K×h×w (1 = the class, 0 = all else, 255 = ignore)."""
 
     def __init__(self, image: Tensor, mask: Tensor) -> None:
         self.image, self.mask = image, mask
 
     @classmethod
-    def of(cls, support: Support, label: int, spec: InputSpec, device: torch.device) -> _Shown:
+    def of(cls, support: Support, label: int, spec: InputSpec, device: torch.device) -> _ClassSupport:
         """From those support images that show the class. Raises `DataError` when none of it is left at the working size."""
         images, masks = [], []
         for pixels, mask in zip(support.images, support.masks, strict=True):
@@ -129,7 +129,7 @@ class _Shown:
         return cls(as_batch(images, device)[None], torch.from_numpy(np.stack(masks)).to(device)[None])
 
 
-class _Merged(nn.Module):
+class _MergedClasses(nn.Module):
     """Image → logits of all classes; a class that the support does not show is never chosen."""
 
     def __init__(self, network: EpisodicModule, states: Sequence[State | None]) -> None:
@@ -153,11 +153,11 @@ class ConditionedPredictor(Predictor):
     task: ClassVar[str] = TASK
 
     def __init__(
-        self, model: FewShotPredictor, states: Sequence[State | None], support: Support, shown: dict[int, _Shown]
+        self, model: FewShotPredictor, states: Sequence[State | None], support: Support, shown: dict[int, _ClassSupport]
     ) -> None:
         super().__init__(model.artefact, str(model.device), model.precision, model.source)
         self.support = support
-        self.network = _Merged(model.network, states)
+        self.network = _MergedClasses(model.network, states)
         self._shown = shown
 
     @property

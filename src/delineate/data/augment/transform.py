@@ -1,7 +1,8 @@
-"""What an augmentation is made of: settings of which parameters are drawn, and a pure function that applies them.
+"""The base classes of augmentations: settings that draw random parameters, and a transform that applies them.
 
-Each has a file of its own with two classes. A `Part` holds its keys of the recipe's `augment` section and draws; what it draws is
-`Geometric`, `Chromatic` or `Pixelwise`, by how it is applied. `settings.AugmentSettings` lists the parts.
+Each augmentation is one file with two classes. Its `TransformSettings` holds its keys of the recipe's `augment` section and draws
+a transform. The transform is a `GeometricTransform`, a `ColorTransform` or a `PixelTransform`, depending on how it is applied.
+`settings.AugmentSettings` is the list of all augmentations.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ Positive = Annotated[float, Field(gt=0)]
 Range = Annotated[tuple[Positive, Positive], AfterValidator(ordered)]
 
 
-class Drawn(BaseModel):
+class Transform(BaseModel):
     """What a part drew for one sample. Goes through JSON unchanged."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,23 +44,23 @@ class Drawn(BaseModel):
     """The augmentation's name, by which it is read from a log: a `Literal` with itself as default."""
 
 
-class Part(BaseModel):
+class TransformSettings(BaseModel):
     """Some keys of the recipe's `augment` section. Their defaults change nothing."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    draws: ClassVar[type[Drawn]]
+    transform: ClassVar[type[Transform]]
     """The class of what is drawn."""
     generation: ClassVar[int] = 0
     """Parts draw in the order of their generations, and within one in that of their application. A new part takes a generation
     above all others, and draws no number where its probability is 0: then older recipes keep their random numbers."""
 
-    def draw(self, rng: np.random.Generator, size: Size) -> Drawn | None:
+    def draw(self, rng: np.random.Generator, size: Size) -> Transform | None:
         """The parameters for one image of `size`; None where nothing is to be done."""
         raise NotImplementedError
 
 
-class Geometric(Drawn):
+class GeometricTransform(Transform):
     """Moves pixels of image and mask. All geometry of a sample becomes one sampling of the picture (`geometry`), so a class of this
     kind moves nothing itself where pixels are interpolated: it tells how."""
 
@@ -85,24 +86,24 @@ class Geometric(Drawn):
         return None
 
     @property
-    def furthest(self) -> float:
+    def max_displacement(self) -> float:
         """No displacement of `field` is larger, in pixels."""
         return 0.0
 
 
-class Chromatic(Drawn):
+class ColorTransform(Transform):
     """Changes colors by an affine map. All color changes of a sample become one map (`color_map`)."""
 
     def join(self, below: ColorMap) -> ColorMap:
         """The map of what was before it and of itself."""
         raise NotImplementedError
 
-    def unmixed(self) -> Chromatic | None:
+    def without_mixing(self) -> ColorTransform | None:
         """What is left of it where channels are no colors, and must not be mixed; None for nothing."""
         return self
 
 
-class Pixelwise(Drawn):
+class PixelTransform(Transform):
     """Changes the image alone, without moving its pixels, in a pass of its own."""
 
     def apply(self, image: Any) -> Any:

@@ -24,7 +24,7 @@ _OURS = re.compile(r"index\.json|[a-z_]+\.bin")
 _TEXT = "A cache entry of Delineate. It may be deleted: it is made again when it is needed.\n"
 
 
-def cache_place(folder: Path | None) -> Path:
+def entries_folder(folder: Path | None) -> Path:
     """The folder of all entries, below `folder` or the user's own cache."""
     return (folder or user_cache_folder()) / SUBFOLDER
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from delineate.data.cases.phantom import make_phantom
-from delineate.data.splits.duplicates import NEAR, ORIENTATIONS, find_twins, oriented, picture_hash
+from delineate.data.splits.near_duplicates import NEAR, ORIENTATIONS, find_near_duplicates, oriented, picture_hash
 
 COUNT = 24
 Change = Callable[[Any], Any]
@@ -47,7 +47,7 @@ def test_changed_copies_are_found_and_nothing_else(
     phantoms: dict[str, Any], hashes: dict[str, Any], change: str
 ) -> None:
     copies = {f"copy of {name}": picture_hash(CHANGES[change](image)) for name, image in phantoms.items()}
-    found = {(pair.first, pair.second) for pair in find_twins({**hashes, **copies})}
+    found = {(pair.first, pair.second) for pair in find_near_duplicates({**hashes, **copies})}
     assert found == {(name, f"copy of {name}") for name in phantoms}
 
 
@@ -62,7 +62,7 @@ def test_orientations_say_how_to_see_the_first(
     )
     for names in (("copy", *hashes), (*hashes, "copy")):
         every = {**hashes, "copy": picture_hash(copy)}
-        (pair,) = find_twins({name: every[name] for name in names})
+        (pair,) = find_near_duplicates({name: every[name] for name in names})
         assert {pair.first, pair.second} == {"p5", "copy"}
         first, second = (copy if name == "copy" else phantoms["p5"] for name in (pair.first, pair.second))
         assert np.array_equal(oriented(second, pair.orientation), first)
@@ -77,5 +77,5 @@ def test_pictures_without_structure_have_no_hash() -> None:
 def test_few_pictures() -> None:
     one = picture_hash(make_phantom(0, size=64, seed=0)[0])
     assert one is not None
-    assert find_twins({}) == find_twins({"a": one}) == []
-    assert [(pair.first, pair.second) for pair in find_twins({"a": one, "b": one})] == [("a", "b")]
+    assert find_near_duplicates({}) == find_near_duplicates({"a": one}) == []
+    assert [(pair.first, pair.second) for pair in find_near_duplicates({"a": one, "b": one})] == [("a", "b")]

@@ -12,8 +12,8 @@ from delineate.common.errors import DataError
 from delineate.data.formats.images import write_image
 from delineate.data.layouts.discover import discover
 from delineate.data.layouts.source import DataSource
-from delineate.data.loading.open import open_data
-from delineate.data.splits.drawn import run_manifest, with_drawn_splits
+from delineate.data.loading.open_data import open_data
+from delineate.data.splits.run_splits import run_manifest, with_run_splits
 from delineate.evaluation.inputs.references import open_references
 from delineate.inference.inputs import find_split
 
@@ -53,7 +53,7 @@ def test_other_files_are_another_data_set(run: tuple[Path, Path], tmp_path: Path
     for folder in ("images", "masks"):
         write_image(data / folder / "new.png", np.zeros((16, 16), np.uint8))
     with pytest.raises(DataError, match=r"of other files \(1 file more: images/new\.png\); give that manifest instead"):
-        with_drawn_splits(discover(data), model.parent / "manifest.json")
+        with_run_splits(discover(data), model.parent / "manifest.json")
     for folder in ("images", "masks"):
         (data / folder / "new.png").unlink()
     for path in (data / "images").iterdir():

@@ -10,7 +10,7 @@ from delineate.common.errors import DataError
 from delineate.data.cases.pixels import case_mask
 from delineate.data.core.manifest import IGNORE, Case, Manifest
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
-from delineate.data.splits.duplicates import Twins, oriented
+from delineate.data.splits.near_duplicates import DuplicatePair, oriented
 
 AGREEING = 0.5
 """Least Dice of the masks of two pictures of one thing, drawn by two people, with a slight crop between them."""
@@ -20,7 +20,7 @@ _SIDE, _SHIFT = 64, 6
 Share = NDArray[np.float32]
 
 
-def masks_agree(manifest: Manifest, pair: Twins, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> bool:
+def masks_agree(manifest: Manifest, pair: DuplicatePair, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> bool:
     """False where both cases have a mask with foreground, or one has and the other is empty, and they mark different places."""
     cases = {case.id: case for case in manifest.cases if case.id in (pair.first, pair.second)}
     first = _foreground(manifest, cases[pair.first], 0, max_pixels)

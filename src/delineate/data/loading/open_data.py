@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from delineate.common.errors import DataError
-from delineate.data.cache.place import cache_place
+from delineate.data.cache.entries import entries_folder
 from delineate.data.cases.census import Census, Progress
 from delineate.data.cases.volumes import is_volume
 from delineate.data.core.findings import raise_errors
 from delineate.data.core.manifest import Manifest
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.layouts.source import DataSource, Join, as_source
-from delineate.data.splits.leakage import Copies, examine_copies, leaks
+from delineate.data.splits.leakage import Duplicates, examine_duplicates, leaks
 from delineate.data.splits.seeded import TooFewPictures, complete
 
 NEAR_LIMIT = 5000
@@ -55,18 +55,18 @@ def open_data(
         raise DataError(
             f"{source.path} holds no volumes, so there is no slice axis to choose; leave out --axis (data.axis)"
         )
-    remembered = cache_place(cache_folder) / "slices" if volumes else None
+    remembered = entries_folder(cache_folder) / "slices" if volumes else None
     wanted = source.join == "near" and ((watch and manifest.leaks is None) or not manifest.split("val"))
     near = wanted and len(manifest.cases) <= NEAR_LIMIT
-    result, copies = examine_copies(
+    result, duplicates = examine_duplicates(
         manifest, near=near, max_pixels=max_pixels, progress=progress, axis=axis, remembered=remembered
     )
     raise_errors(result.findings)
     census = result.census
-    manifest, torn = divided(result.manifest, census, copies, source.join, seed)
+    manifest, torn = divided(result.manifest, census, duplicates, source.join, seed)
     if manifest.leaks is None or near:
         found = [*torn]
-        found += [str(leak) for leak in leaks(manifest, copies.placed(manifest)) if leak.severity == "warning"]
+        found += [str(leak) for leak in leaks(manifest, duplicates.placed(manifest)) if leak.severity == "warning"]
         if wanted and not near:
             number = len(manifest.cases)
             found.append(f"near duplicates were not looked for among {number} cases; `delineate data check` does")
@@ -74,16 +74,18 @@ def open_data(
     return manifest, census
 
 
-def divided(manifest: Manifest, census: Census, copies: Copies, joined: Join, seed: int) -> tuple[Manifest, list[str]]:
+def divided(
+    manifest: Manifest, census: Census, duplicates: Duplicates, joined: Join, seed: int
+) -> tuple[Manifest, list[str]]:
     """The manifest with splits, and a line where near duplicates had to be divided, since nothing could be trained otherwise.
 
     Raises `DataError` as `data.splits.seeded.complete`.
     """
     try:
-        return complete(manifest, census.empty, seed=seed, pairs=copies.pairs(joined)), []
+        return complete(manifest, census.empty, seed=seed, pairs=duplicates.pairs(joined)), []
     except TooFewPictures as fault:
         if joined != "near":
             raise
         why = str(fault).partition("; give")[0]
-    torn = complete(manifest, census.empty, seed=seed, pairs=copies.pairs("exact"))
+    torn = complete(manifest, census.empty, seed=seed, pairs=duplicates.pairs("exact"))
     return torn, [f"near duplicates are divided between the splits: {why}"]

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.data.core.input_spec import Pixels
-from delineate.data.splits.frames import continued, inside_frame
+from delineate.data.splits.image_border import fill_border, inside_border
 
 NEAR = 0.88
 """Least correlation in detail of a near duplicate. Figures behind it: docs/data-doctor.md."""
@@ -69,7 +69,7 @@ class PictureHash:
 
 
 @dataclass(frozen=True)
-class Twins:
+class DuplicatePair:
     """Two pictures that look the same. `similarity`: correlation in detail, 1 for equal ones."""
 
     first: str
@@ -85,9 +85,9 @@ def picture_hash(image: Pixels) -> PictureHash | None:
     size = (_FINE, _FINE)
     shrinking = min(gray.shape) > _FINE
     fine = cv2.resize(gray, size, interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR).astype(np.float32)
-    seen = inside_frame(fine)
+    seen = inside_border(fine)
     if seen is not None:
-        fine = continued(fine, seen)
+        fine = fill_border(fine, seen)
     coarse = _shrunk(fine, _COARSE)
     middle = _band(coarse, 2, 8)
     if middle.std() <= _FLAT * max(1.0, float(fine.max())):
@@ -102,7 +102,7 @@ def picture_hash(image: Pixels) -> PictureHash | None:
     )
 
 
-def find_twins(hashes: Mapping[str, PictureHash], *, workers: int | None = None) -> list[Twins]:
+def find_near_duplicates(hashes: Mapping[str, PictureHash], *, workers: int | None = None) -> list[DuplicatePair]:
     """All pairs of near duplicates, the most similar first. Deterministic; cost grows with the square of the number of pictures.
 
     Of two pictures the one that comes first in `hashes` is `first`.
@@ -120,7 +120,7 @@ def find_twins(hashes: Mapping[str, PictureHash], *, workers: int | None = None)
     with ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1)) as pool:
         scores = pool.map(score, pairs)
         twins = [
-            Twins(names[first], names[second], score, orientation)
+            DuplicatePair(names[first], names[second], score, orientation)
             for (first, second, orientation), score in zip(pairs, scores, strict=True)
             if score >= NEAR
         ]

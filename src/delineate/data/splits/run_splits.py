@@ -17,7 +17,7 @@ def run_manifest(model: Path | None) -> Path | None:
     return path if path.is_file() else None
 
 
-def with_drawn_splits(manifest: Manifest, saved: Path) -> Manifest:
+def with_run_splits(manifest: Manifest, saved: Path) -> Manifest:
     """The manifest with the splits, folds and hashes of the run's, `saved`.
 
     Raises `DataError` when the run was trained on other files than these.

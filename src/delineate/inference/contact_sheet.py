@@ -18,7 +18,7 @@ SHORTER = 192
 _GAP, _MARGIN = 4, 6
 
 
-def draw_sheet(
+def draw_contact_sheet(
     image: NDArray[np.uint8],
     indices: NDArray[np.uint8],
     classes: ClassTable,
@@ -31,7 +31,7 @@ def draw_sheet(
     patient's right (of sagittal slices: the front) is to the left.
     """
     tiles = []
-    for at in telling_slices(indices, len(classes.names)):
+    for at in representative_slices(indices, len(classes.names)):
         planes = [turned(stack[at]) for stack in (image, indices)]
         expected = None if reference is None else turned(reference[at])
         tile = draw(planes[0], planes[1], expected, classes, shorter=SHORTER)
@@ -39,7 +39,7 @@ def draw_sheet(
     return _joined(tiles)
 
 
-def telling_slices(indices: NDArray[np.uint8], classes: int) -> list[int]:
+def representative_slices(indices: NDArray[np.uint8], classes: int) -> list[int]:
     """Which slices of D×H×W class indices to show, ascending: the widest of each class, then others evenly over the extent of all
     classes; of a volume without any, the middle one."""
     areas = np.array([np.bincount(one.ravel(), minlength=classes)[1:] for one in indices])

@@ -8,15 +8,15 @@ from pathlib import Path
 
 from delineate.common.errors import DelineateError
 from delineate.common.locks import lock_if_free
-from delineate.data.cache.place import INDEX, entries, remove_entry
+from delineate.data.cache.entries import INDEX, entries, remove_entry
 
 DEFAULT_LIMIT_BYTES = 20 * 1024**3
 """Room that all entries together may take."""
 
 
-def make_room(path: Path, size: int, limit_bytes: int) -> None:
+def evict(path: Path, size: int, limit_bytes: int) -> None:
     """Remove the entries used longest ago until one of `size` bytes at `path` fits among them; those that another process works
-    on stay, and so does every folder that is no entry (`data.cache.place`). An entry's lock is `locks/NAME.lock` beside it."""
+    on stay, and so does every folder that is no entry (`data.cache.entries`). An entry's lock is `locks/NAME.lock` beside it."""
     others = []
     for other in entries(path.parent):
         if other != path:
@@ -38,18 +38,18 @@ def lock_of(path: Path) -> Path:
     return path.parent / "locks" / f"{path.name}.lock"
 
 
-def amount(size: int) -> str:
+def readable_size(size: int) -> str:
     """Bytes for the reader."""
     if size < 1024**2:
         return f"{size / 1024:.0f} KiB"
     return f"{size / 1024**2:.0f} MiB" if size < 1024**3 else f"{size / 1024**3:.1f} GiB"
 
 
-def explain(error: OSError, folder: Path, size: int) -> DelineateError:
+def cache_error(error: OSError, folder: Path, size: int) -> DelineateError:
     """The error for an entry of `size` bytes that could not be written to or read from `folder`."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DelineateError(
-            f"no room for the cache: {amount(size)} are needed in {folder} and the disk is full; "
+            f"no room for the cache: {readable_size(size)} are needed in {folder} and the disk is full; "
             "free some space, choose a smaller --size, or another disk with --cache-dir"
         )
     return DelineateError(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from delineate.data.core.findings import Finding, some
 from delineate.data.core.joins import is_known
 from delineate.data.core.manifest import Case, Manifest
-from delineate.data.splits.duplicates import PictureHash
+from delineate.data.splits.near_duplicates import PictureHash
 
 _NUMBER = re.compile(r"^(.*?)(\d+)(\D*)$")
 _FRAMES = re.compile(r"(?:^|[\W_])(?:frames?|frm|slices?|slc|sl|z)[-_ ]?$", re.IGNORECASE)

@@ -9,7 +9,7 @@ from delineate.common.errors import DataError, DelineateError
 from delineate.evaluation.inputs.predictions import PredictionList
 
 
-def remove_earlier(folder: Path, inputs: Collection[Path]) -> None:
+def remove_earlier_outputs(folder: Path, inputs: Collection[Path]) -> None:
     """Remove the masks, probability maps and overlays that the list in `folder` names, and folders that this leaves empty.
 
     What the list does not name stays. A list that cannot be read names nothing. `inputs`: images that are about to be predicted,

@@ -17,7 +17,7 @@ SIGMA = 1 / 8
 """Of the Gaussian, in tile sides; half a tile off the middle its value is 0.0003, never 0."""
 
 
-class Blending:
+class TileBlender:
     """Takes the tiles of one image in the order of `data.augment.patches.tiles`, and gives back its rows as they are finished."""
 
     def __init__(self, image: Size, tile: Size) -> None:

@@ -18,10 +18,10 @@ from delineate.data.cases.phantom import make_phantom
 from delineate.data.doctor.check import check
 from delineate.data.layouts.discover import discover
 from delineate.data.layouts.source import DataSource
-from delineate.data.splits.duplicates import ORIENTATIONS, Twins, find_twins, picture_hash
 from delineate.data.splits.folds import split_data
-from delineate.data.splits.frames import continued, inside_frame
-from delineate.data.splits.mask_twins import masks_agree
+from delineate.data.splits.image_border import fill_border, inside_border
+from delineate.data.splits.mask_agreement import masks_agree
+from delineate.data.splits.near_duplicates import ORIENTATIONS, DuplicatePair, find_near_duplicates, picture_hash
 from delineate.studies.folds import open_folds
 
 Write = Callable[[Path, Any], Path]
@@ -97,12 +97,15 @@ SETS: dict[str, Callable[[int], Any]] = {
 def test_a_common_frame_makes_no_duplicates_and_hides_none(kind: str) -> None:
     pictures = {f"p{seed}": SETS[kind](seed) for seed in range(24)}
     hashes = {name: picture_hash(picture) for name, picture in pictures.items()}
-    assert find_twins({name: one for name, one in hashes.items() if one is not None}) == []
+    assert find_near_duplicates({name: one for name, one in hashes.items() if one is not None}) == []
     for number in range(0, 24, 4):
         smaller = cv2.resize(pictures[f"p{number}"], None, fx=0.8, fy=0.8, interpolation=cv2.INTER_AREA)
         _, content = cv2.imencode(".jpg", smaller, [cv2.IMWRITE_JPEG_QUALITY, 85])
         hashes[f"copy of p{number}"] = picture_hash(cv2.imdecode(content, cv2.IMREAD_COLOR))
-    found = {(pair.first, pair.second) for pair in find_twins({n: one for n, one in hashes.items() if one is not None})}
+    found = {
+        (pair.first, pair.second)
+        for pair in find_near_duplicates({n: one for n, one in hashes.items() if one is not None})
+    }
     assert found == {(f"p{number}", f"copy of p{number}") for number in range(0, 24, 4)}
 
 
@@ -115,11 +118,11 @@ def test_the_frame_is_found_and_its_edge_is_gone(seed: int, level: int, radius: 
     plane = cv2.GaussianBlur(rng.normal(0, 400, (128, 128)).astype(np.float32), (0, 0), 6) + 120
     plane = np.clip(plane, 40, 220).astype(np.float32)
     plane[ring] = level + (rng.normal(0, 0.5, int(ring.sum())) if noisy else 0)
-    seen = inside_frame(plane)
+    seen = inside_border(plane)
     assert seen is not None
     assert not (seen & ring).any()
     assert seen.sum() > 0.8 * (~ring).sum()
-    filled = continued(plane, seen)
+    filled = fill_border(plane, seen)
     assert np.array_equal(filled[seen], plane[seen])
     assert filled.min() >= plane[seen].min()
     assert filled.max() <= plane[seen].max()
@@ -137,7 +140,7 @@ def test_what_is_no_frame(kind: str) -> None:
         plane[:] = 7
     if kind == "thin":
         plane[:1] = 0
-    assert inside_frame(plane) is None
+    assert inside_border(plane) is None
 
 
 def eyes(folder: Path, write: Write, number: int = 16) -> Path:
@@ -152,7 +155,7 @@ def eyes(folder: Path, write: Write, number: int = 16) -> Path:
 def test_eyes_can_be_checked_split_and_benchmarked(tmp_path: Path, write: Write) -> None:
     root = eyes(tmp_path / "eyes", write)
     report = check(root)
-    assert report.copies.near == ()
+    assert report.duplicates.near == ()
     assert not [finding for finding in report.findings if finding.severity != "note"]
     folding = split_data(root, folds=4, test_fraction=0.25)
     assert all(2 <= len([case for case in folding.manifest.cases if case.fold == fold]) <= 4 for fold in range(4))
@@ -166,7 +169,7 @@ def test_masks_speak_only_where_pictures_leave_a_doubt(tmp_path: Path, write: Wr
     other = np.zeros((150, 150), np.uint8)
     other[100:, 100:] = 255
     write(root / "masks" / "40_training.png", other)
-    (pair,) = check(root).copies.near
+    (pair,) = check(root).duplicates.near
     assert {pair.first, pair.second} == {"24_training", "40_training"}
 
 
@@ -210,5 +213,5 @@ def test_masks_of_one_thing_agree_and_of_others_do_not(tmp_path: Path, write: Wr
         write(tmp_path / "masks" / f"{name}.png", each)
     manifest, _ = inspect(discover(tmp_path))
     turned = {"turned": ORIENTATIONS.index("mirrored left to right")}
-    agreeing = {name: masks_agree(manifest, Twins("first", name, 0.9, turned.get(name, 0))) for name in masks}
+    agreeing = {name: masks_agree(manifest, DuplicatePair("first", name, 0.9, turned.get(name, 0))) for name in masks}
     assert agreeing == {"same": True, "cropped": True, "turned": True, "elsewhere": False, "empty": False}

@@ -29,7 +29,7 @@ _RIM = 2
 """Pixels inside of the edge that still feel it."""
 
 
-def inside_frame(plane: Plane) -> Seen | None:
+def inside_border(plane: Plane) -> Seen | None:
     """Where a gray picture is more than its frame, True there; None for a picture without one.
 
     Values of a small copy (about 100×100 pixels) in any unit. A frame starts in a corner, is flat and is the darkest or the
@@ -52,7 +52,7 @@ def inside_frame(plane: Plane) -> Seen | None:
     return cv2.erode(seen.astype(np.uint8), np.ones((2 * _RIM + 1,) * 2, np.uint8), borderValue=1) > 0
 
 
-def continued(plane: Plane, seen: Seen) -> Plane:
+def fill_border(plane: Plane, seen: Seen) -> Plane:
     """The picture with its frame overpainted by the nearest pixels inside, so that nothing of the frame's edge is left."""
     outside = (~seen).astype(np.uint8)
     _, labels = cv2.distanceTransformWithLabels(outside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)

@@ -24,7 +24,7 @@ from delineate.data.augment import settings as augment
 from delineate.data.augment.settings import AugmentParameters, AugmentSettings
 from delineate.data.core.opencv_threads import single_threaded_opencv
 from delineate.data.loading.cached_slices import CachedSlices
-from delineate.fewshot.foreground_pools import Mask, Pick, Pool
+from delineate.fewshot.foreground_pools import EpisodeIndices, Mask, Pool
 from delineate.methods.episodic import EpisodicBatch
 
 _EPISODE = 2
@@ -37,7 +37,7 @@ _KEPT = 0.25
 Unit = NDArray[np.float32]
 
 
-class View(NamedTuple):
+class MaskedImage(NamedTuple):
     """One picture of an episode: image H×W×C in [0, 1] and mask H×W (1, 0, 255)."""
 
     image: Unit
@@ -45,11 +45,11 @@ class View(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Rendered:
+class EpisodeArrays:
     """An episode as arrays."""
 
-    query: View
-    support: tuple[View, ...]
+    query: MaskedImage
+    support: tuple[MaskedImage, ...]
     name: str
 
 
@@ -71,7 +71,7 @@ class EpisodeSource:
         world: int = 1,
     ) -> None:
         self._data, self._pool = data, pool
-        self._settings = None if settings.changes_nothing else settings
+        self._settings = None if settings.is_identity else settings
         self._shots, self._sides = shots, sides
         self._batch_size, self._seed, self._workers = batch_size, seed, max(1, workers)
         self._share = range(rank * batch_size // world, (rank + 1) * batch_size // world)
@@ -91,11 +91,11 @@ class EpisodeSource:
             finally:
                 threads.shutdown(cancel_futures=True)
 
-    def pick(self, position: int) -> Pick:
+    def pick(self, position: int) -> EpisodeIndices:
         """The episode at a position of the stream, before augmentation."""
         return self._drawn(position)[0]
 
-    def episode(self, position: int) -> Rendered:
+    def episode(self, position: int) -> EpisodeArrays:
         """The episode at a position of the stream. Support and query are augmented as `sides` says; of several shots, all but the
         first are in any case, so that they differ."""
         pick, rng = self._drawn(position)
@@ -107,10 +107,10 @@ class EpisodeSource:
             )
             if all(view is not None for view in (query, *support)):
                 name = f"{self._data.slices[pick.query].name} ({self._pool.words(pick.foreground)})"
-                return Rendered(query, tuple(support), name)  # type: ignore[arg-type]
+                return EpisodeArrays(query, tuple(support), name)  # type: ignore[arg-type]
         raise AssertionError("an episode that is not augmented keeps its foreground")
 
-    def _drawn(self, position: int) -> tuple[Pick, np.random.Generator]:
+    def _drawn(self, position: int) -> tuple[EpisodeIndices, np.random.Generator]:
         """The episode, and the generator that its augmentation goes on with."""
         epoch, place = divmod(position, self._pool.anchors)
         anchor = int(np.random.default_rng([self._seed, 0, epoch]).permutation(self._pool.anchors)[place])
@@ -129,11 +129,11 @@ class EpisodeSource:
             augment.sample(self._settings, rng, *spec.size, colors=not spec.named) if one else None for one in wanted
         ]
 
-    def _view(self, index: int, foreground: int, parameters: AugmentParameters | None) -> View | None:
+    def _view(self, index: int, foreground: int, parameters: AugmentParameters | None) -> MaskedImage | None:
         """None when too little of the foreground stays in the picture."""
         mask = self._pool.mask(index, foreground)
         if parameters is None:
-            return View(self._data.unit(index), mask)
+            return MaskedImage(self._data.unit(index), mask)
         before = np.count_nonzero(mask == 1)
         pixels, spec = self._data.images[index], self._data.spec
         if pixels.dtype == np.uint8 and spec.intensity == "range":
@@ -142,13 +142,13 @@ class EpisodeSource:
             image = spec.to_unit(augmented)
         else:
             image, mask = transform.apply(spec.to_unit(pixels), mask, parameters)
-        return View(image, mask) if np.count_nonzero(mask == 1) > _KEPT * before else None
+        return MaskedImage(image, mask) if np.count_nonzero(mask == 1) > _KEPT * before else None
 
     def _batch(self, step: int) -> EpisodicBatch:
         positions = [step * self._batch_size + place for place in self._share]
         return as_batch([self._named(position) for position in positions])
 
-    def _named(self, position: int) -> Rendered:
+    def _named(self, position: int) -> EpisodeArrays:
         try:
             return self.episode(position)
         except Exception as error:
@@ -156,7 +156,7 @@ class EpisodeSource:
             raise DataError(f"the episode about {name}: {type(error).__name__}: {error}") from error
 
 
-def as_batch(episodes: Sequence[Rendered]) -> EpisodicBatch:
+def as_batch(episodes: Sequence[EpisodeArrays]) -> EpisodicBatch:
     """Episodes with equal numbers of shots → the contract's batch, on the CPU, images channels-last in memory."""
     return {
         "image": _images([one.query.image for one in episodes]),

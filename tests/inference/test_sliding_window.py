@@ -20,7 +20,7 @@ from delineate.data.formats.registry import read_mask
 from delineate.inference import predictor as predictor_module
 from delineate.inference.files import predict_files
 from delineate.inference.predictor import Predictor
-from delineate.inference.tiles import Blending, weights
+from delineate.inference.sliding_window import TileBlender, weights
 from micro_method import Micro, MicroOptions, brightness
 
 FOUR = ClassTable(names=("background", "a", "b", "c"))
@@ -49,7 +49,7 @@ def test_weights_sum_to_one_and_are_never_zero(length: int, tile: int) -> None:
 @given(SIDES, SIDES, st.integers(1, 3))
 def test_rows_come_in_order_and_once(image: tuple[int, int], tile: tuple[int, int], channels: int) -> None:
     truth = np.random.default_rng(0).random((channels, *image)).astype(np.float32)
-    blending = Blending(image, tile)
+    blending = TileBlender(image, tile)
     bands = []
     for top, left in blending.corners:
         part = np.full((channels, *tile), np.nan, np.float32)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from delineate.data.core.manifest import ClassTable
-from delineate.inference.sheet import MOST, SHORTER, draw_sheet, telling_slices, turned
+from delineate.inference.contact_sheet import MOST, SHORTER, draw_contact_sheet, representative_slices, turned
 
 
 def block(depth: int, *parts: tuple[int, int, int, int]) -> np.ndarray:
@@ -27,7 +27,7 @@ def block(depth: int, *parts: tuple[int, int, int, int]) -> np.ndarray:
     ],
 )
 def test_telling_slices(indices: np.ndarray, shown: list[int]):
-    found = telling_slices(indices, 2)
+    found = representative_slices(indices, 2)
     assert found == sorted(set(found))
     assert len(found) <= MOST
     if len(shown) < MOST:
@@ -41,7 +41,7 @@ def test_the_widest_slice_of_each_class_is_shown():
     indices = block(60, *parts)
     for label in range(1, 8):
         indices[5 * label + 2, 0:12, 0:12] = label
-    assert {5 * label + 2 for label in range(1, 8)} <= set(telling_slices(indices, 8))
+    assert {5 * label + 2 for label in range(1, 8)} <= set(representative_slices(indices, 8))
 
 
 def test_the_front_is_above_and_the_right_is_to_the_left():
@@ -56,12 +56,12 @@ def test_a_sheet_shows_prediction_and_reference():
     indices, reference = block(10, (1, 2, 5, 8)), block(10, (1, 2, 5, 12))
     image = np.full(indices.shape, 40, np.uint8)
     before = image.copy()
-    plain, both = (draw_sheet(image, indices, ClassTable(), range(10), one) for one in (None, reference))
+    plain, both = (draw_contact_sheet(image, indices, ClassTable(), range(10), one) for one in (None, reference))
     assert plain.dtype == np.uint8
     assert min(plain.shape[:2]) >= 2 * SHORTER, "two rows of two slices"
     assert (plain != both).any()
     assert np.array_equal(image, before)
-    bare = draw_sheet(image, block(10), ClassTable(), range(10))
+    bare = draw_contact_sheet(image, block(10), ClassTable(), range(10))
     assert bare.shape[:2] == (200, 200)
     assert len(np.unique(bare[: bare.shape[0] // 2].reshape(-1, 3), axis=0)) == 1, "no contours, and the number below"
     assert (plain.max(-1) != plain.min(-1)).any(), "contours have colors"

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from delineate.common.errors import DelineateError
 from delineate.data.cache.cache import open_cache
-from delineate.data.cache.place import MARKER, SUBFOLDER, begin_entry, cache_place, finish_entry, remove_entry
-from delineate.data.cache.room import make_room
+from delineate.data.cache.entries import MARKER, SUBFOLDER, begin_entry, entries_folder, finish_entry, remove_entry
+from delineate.data.cache.eviction import evict
 from delineate.data.cache.store import Store
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.samples import Sample
-from delineate.data.loading.open import open_data
+from delineate.data.loading.open_data import open_data
 
 KEY = "0123456789abcdef" * 2
 OTHER = "f" * 32
@@ -61,35 +61,35 @@ def test_what_is_not_marked_by_us_is_never_touched(
 ) -> None:
     if name in (".", ".."):
         return
-    place = cache_place(tmp_path_factory.mktemp("place"))
+    place = entries_folder(tmp_path_factory.mktemp("place"))
     for file in files:
         (place / name / file).parent.mkdir(parents=True, exist_ok=True)
         (place / name / file).write_text("mine")
     before = sorted(place.rglob("*"))
     remove_entry(place / name)
-    make_room(place / OTHER, 10, 0)
+    evict(place / OTHER, 10, 0)
     assert sorted(path for path in place.rglob("*") if "locks" not in path.parts) == before
 
 
 def test_a_file_that_someone_put_into_an_entry_stays(tmp_path: Path) -> None:
-    path = entry(cache_place(tmp_path), KEY)
+    path = entry(entries_folder(tmp_path), KEY)
     (path / "notes.txt").write_text("mine")
     remove_entry(path)
     assert sorted(file.name for file in path.iterdir()) == [MARKER, "notes.txt"]
 
 
 def test_links_are_not_followed(tmp_path: Path) -> None:
-    real = entry(cache_place(tmp_path / "a"), KEY)
-    place = cache_place(tmp_path / "b")
+    real = entry(entries_folder(tmp_path / "a"), KEY)
+    place = entries_folder(tmp_path / "b")
     place.mkdir(parents=True)
     (place / KEY).symlink_to(real)
     remove_entry(place / KEY)
-    make_room(place / OTHER, 10, 0)
+    evict(place / OTHER, 10, 0)
     assert (real / "images.bin").exists()
 
 
 def test_a_foreign_folder_in_the_way_is_said(tmp_path: Path) -> None:
-    place = cache_place(tmp_path)
+    place = entries_folder(tmp_path)
     (place / f"{KEY}.building" / "x").mkdir(parents=True)
     with pytest.raises(DelineateError, match=r"in the cache's way and not of its making.*--cache-dir"):
         begin_entry(place / f"{KEY}.building")
@@ -102,7 +102,7 @@ def test_the_base_folder_of_the_desktop_specification(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", named)
     monkeypatch.setenv("HOME", "/home/u")
-    assert cache_place(None) == Path(expected or "/home/u/.cache/delineate") / SUBFOLDER
+    assert entries_folder(None) == Path(expected or "/home/u/.cache/delineate") / SUBFOLDER
 
 
 def test_entries_are_few_files(make_pairs: Callable[..., Path], tmp_path: Path) -> None:
@@ -110,5 +110,5 @@ def test_entries_are_few_files(make_pairs: Callable[..., Path], tmp_path: Path) 
     samples = [Sample(case) for case in manifest.cases]
     cache = open_cache(manifest, samples, InputSpec(size=(16, 16)), Store.at(tmp_path))
     assert np.asarray(cache.images).shape == (3, 16, 16, 3)
-    (made,) = [path for path in cache_place(tmp_path).iterdir() if path.name != "locks"]
+    (made,) = [path for path in entries_folder(tmp_path).iterdir() if path.name != "locks"]
     assert sorted(path.name for path in made.iterdir()) == ["images.bin", "index.json", MARKER, "masks.bin"]

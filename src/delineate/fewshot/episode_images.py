@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from delineate.data.core.input_spec import Pixels
 from delineate.data.formats.images import write_image
 from delineate.fewshot.evaluate import EpisodeTest, Labels, ScoredEpisode
-from delineate.fewshot.segmenter import ConditionedPredictor
+from delineate.fewshot.predictor import ConditionedPredictor
 from delineate.fewshot.support import Support
 from delineate.inference.overlay import draw
 from delineate.inference.panels import render
@@ -31,7 +31,7 @@ Picture = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Pictured:
+class EpisodeImages:
     """The slice of an episode with most of the class, segmented anew, and what it was segmented by."""
 
     support: Support
@@ -44,7 +44,7 @@ class Pictured:
     """The method's own pictures of the slice and its support; none of a baseline."""
 
     @classmethod
-    def of(cls, job: EpisodeTest, one: ScoredEpisode) -> Pictured:
+    def of(cls, job: EpisodeTest, one: ScoredEpisode) -> EpisodeImages:
         episode, index = one.episode, one.fullest
         chunk = next(chunk for chunk in episode.chunks if index in chunk.slices)
         query = job.stack(episode).slices[index]
@@ -98,7 +98,7 @@ def _selected(scored: Sequence[ScoredEpisode]) -> list[tuple[str, ScoredEpisode]
 
 
 def _of_episode(job: EpisodeTest, one: ScoredEpisode) -> list[tuple[str, Picture]]:
-    pictured = Pictured.of(job, one)
+    pictured = EpisodeImages.of(job, one)
     shots = min(SHOTS, len(pictured.support.images))
     pictures = [(f"support {at + 1}", pictured.draw_support(at)) for at in range(shots)]
     pictures.append((f"query {pictured.query}", pictured.draw_query()))
