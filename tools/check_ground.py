@@ -4,6 +4,7 @@ Run it before a release, from a clean checkout, with `uv` and the Pythons on the
 
     python tools/check_ground.py                     everything: about half an hour on two cores
     python tools/check_ground.py --only build 3.12   some of it: build, 3.11, 3.12, 3.13, oldest
+    python tools/check_ground.py --no-tests          without the test suite, which runs with the oldest dependencies
 
 It works on the commit HEAD, in a new folder outside the repository. Each environment gets the wheel and what the package
 index gives for it, without the pins of `constraints.txt`, and is removed afterwards. The table is printed and written to
@@ -123,7 +124,7 @@ def build(source: Path, dist: Path, log: Path) -> None:
     assert contents(again) == found, "the wheel made from the sdist is another one"
 
 
-def check_environment(ground: Ground, where: str, source: Path, wheel: Path) -> None:
+def check_environment(ground: Ground, where: str, source: Path, wheel: Path, *, tests: bool) -> None:
     """Install the wheel for one Python, or with the oldest dependencies, and use it."""
     environment, place = ground.work / "environment", ground.work / "place"
     place.mkdir()
@@ -155,7 +156,7 @@ def check_environment(ground: Ground, where: str, source: Path, wheel: Path) -> 
             ground.versions[where] = ", ".join(line for line in listed.stdout.split("\n") if line.startswith("torch"))
             for name, commands in USE.items():
                 ground.step(where, name, lambda log, commands=commands: use(commands, log))  # type: ignore[misc]
-            if oldest:
+            if oldest and tests:
                 ground.step(where, "tests", test)
     finally:
         shutil.rmtree(environment, ignore_errors=True)
@@ -168,6 +169,7 @@ def main() -> int:
     parser.add_argument(
         "--out", type=Path, default=ROOT / "build" / "ground", help="folder for the table and the output"
     )
+    parser.add_argument("--no-tests", action="store_true", help="leave out the test suite")
     given = parser.parse_args()
     if shutil.which("uv") is None:
         parser.error("the program uv is not on the PATH: pip install uv")
@@ -182,7 +184,7 @@ def main() -> int:
             (wheel,) = dist.glob("*.whl")
             for where in given.only:
                 if where != "build":
-                    check_environment(ground, where, source, wheel)
+                    check_environment(ground, where, source, wheel, tests=not given.no_tests)
         (out / "ground.md").write_text(ground.table())
         print("\n" + ground.table())
         return 0 if all(well for _, _, well, _ in ground.rows) else 1

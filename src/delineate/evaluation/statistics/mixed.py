@@ -16,6 +16,7 @@ too often with two or three seeds whose spread differs between the methods. With
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
@@ -149,9 +150,11 @@ def _p_value(size: float, error: float, *parts: Part) -> float:
     alone = [2 * float(stdtr(part.freedom, -size / error)) for part in parts]
     low, high = max(min(alone), 1e-300), max(alone)
 
-    def excess(p: float) -> float:
-        return critical(p, *parts) - size / error
+    def excess(log_p: float) -> float:
+        return critical(math.exp(log_p), *parts) - size / error
 
-    if high <= low or excess(low) <= 0:
+    # Searched by its logarithm: the ends may be hundreds of powers of ten apart.
+    ends = math.log(low), math.log(high)
+    if high <= low or excess(ends[0]) <= 0:
         return low
-    return high if excess(high) >= 0 else float(brentq(excess, low, high, xtol=1e-300, rtol=1e-9))
+    return high if excess(ends[1]) >= 0 else math.exp(brentq(excess, *ends, xtol=1e-9))
