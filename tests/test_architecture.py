@@ -22,7 +22,7 @@ ROOMS = (
 )
 """Lowest first."""
 INNER_ROOMS = {
-    "data": ("core", "formats", "cases", "layouts", "splits", "augment", "cache", "loading", "doctor"),
+    "data": ("core", "formats", "cases", "layouts", "splits", "augment", "cache", "loading", "doctor", "convert"),
     "evaluation": ("metrics", "statistics", "inputs", "results", "comparison"),
     "report": ("html", "charts", "parts", "pages"),
 }

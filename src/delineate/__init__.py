@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from delineate.api import (
         benchmark,
         compare,
+        convert_data,
         demo,
         evaluate,
         fewshot_episodes,
@@ -36,6 +37,7 @@ __all__ = [
     "DataSource",
     "benchmark",
     "compare",
+    "convert_data",
     "create",
     "demo",
     "evaluate",
@@ -53,6 +55,7 @@ _HOME = {
     "DataSource": "delineate.data.layouts.source",
     "benchmark": "delineate.api",
     "compare": "delineate.api",
+    "convert_data": "delineate.api",
     "create": "delineate.methods.registry",
     "demo": "delineate.api",
     "evaluate": "delineate.api",

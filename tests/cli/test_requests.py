@@ -21,7 +21,7 @@ from delineate.engine.early import RECIPE
 from delineate.evaluation.results.evaluate import Options
 from delineate.fewshot.protocol import Plan
 from delineate.requests.benchmark import BenchmarkOptions
-from delineate.requests.data import DataOptions, FolderOptions, LabeledOptions, ReadOptions
+from delineate.requests.data import ConvertOptions, DataOptions, FolderOptions, LabeledOptions, ReadOptions
 from delineate.requests.fewshot import EpisodesOptions, FewshotEvaluateOptions
 from delineate.requests.option import Field, completed, fields_of, recipe_sections
 from delineate.requests.predict import FewshotPredictOptions, PredictOptions
@@ -37,6 +37,7 @@ VERBS: dict[str, tuple[Callable[..., Any] | None, tuple[type, ...], set[str]]] =
     "compare": (api.compare, (CompareOptions,), set()),
     "benchmark": (api.benchmark, (BenchmarkOptions, DataOptions), {"status", "speed"}),
     "data check": (None, (DataOptions, ReadOptions), {"fix", "report"}),
+    "data convert": (api.convert_data, (ConvertOptions, LabeledOptions), set()),
     "data split": (None, (DataOptions, ReadOptions), SPLIT_ALONE),
     "fewshot train": (api.fewshot_train, (TrainOptions, DataOptions), set()),
     "fewshot predict": (api.fewshot_predict, (FewshotPredictOptions, FolderOptions), {"support", "query"}),
@@ -119,7 +120,7 @@ def test_the_rooms_below_have_the_same_options(request_: type) -> None:
 
 
 def test_data_options_are_those_of_a_data_source() -> None:
-    known = {field.name: field.default for field in fields(DataSource) if field.name != "path"}
+    known = {field.name: field.default for field in fields(DataSource) if field.name not in ("path", "archive")}
     assert {field.name: field.option.default for field in fields_of(DataOptions)} == known
 
 

@@ -1,6 +1,7 @@
 """The library's verbs, which join several rooms. The command line calls these; each loads what it needs when it is called."""
 
 from delineate.api.benchmarks import benchmark
+from delineate.api.data import convert_data
 from delineate.api.demonstration import DemoResult, DemoRow, demo
 from delineate.api.fewshot import fewshot_episodes, fewshot_evaluate
 from delineate.api.prediction import fewshot_predict, load, predict
@@ -12,6 +13,7 @@ __all__ = [
     "DemoRow",
     "benchmark",
     "compare",
+    "convert_data",
     "demo",
     "evaluate",
     "fewshot_episodes",

@@ -11,7 +11,7 @@ from delineate.cli import options
 from delineate.cli.made import part, taking
 from delineate.cli.progress import progress
 from delineate.cli.verb import Verb
-from delineate.requests.data import DataOptions, ReadOptions
+from delineate.requests.data import ConvertOptions, DataOptions, LabeledOptions, ReadOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -182,6 +182,46 @@ def split(
     _show_parts(found.manifest, console)
     _show_findings(found.findings, console)
     console.print(f"manifest: {out}", highlight=False, soft_wrap=True, markup=False)
+
+
+@app.command(cls=Verb)
+@taking(ConvertOptions, LabeledOptions)
+def convert(
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="Folder, packed file, zip or tar file, CSV file, or a manifest.json.")
+    ],
+    **given: Any,
+) -> None:
+    """Write a data set in a form that other tools read: the same masks bit for bit, names of classes and splits kept.
+
+    Images are copied byte for byte where the form allows. What it has no place for is told; masks that it cannot express
+    are refused. The folder appears when it is complete.
+
+    Examples:
+
+        delineate data convert kvasirseg_128.npz --to folders --out polyps/
+
+        delineate data convert heart/ --to nnunet --out nnUNet_raw/Dataset501_Heart
+
+        delineate data convert cells.zip --to coco --instances object --out cells-coco/
+    """
+    from rich.console import Console
+
+    from delineate.common.absent import refuse_absent
+
+    refuse_absent(data)
+    from delineate.api.data import convert_data
+    from delineate.data.core.findings import count
+
+    source = options.source(data, **part(LabeledOptions, given))
+    with progress("converting") as told:
+        made = convert_data(source, progress=told, **part(ConvertOptions, given))
+    console = Console()
+    parts = ", ".join(f"{number} {name}" for name, number in made.splits.items() if name != "none")
+    words = f"{count(made.cases, 'case')} ({made.layout}) written to {made.folder} as {made.to}"
+    console.print(f"{words}: {parts}" if parts else words, highlight=False, soft_wrap=True, markup=False)
+    for note in made.notes:
+        console.print(f"note: {note}", highlight=False, soft_wrap=True, markup=False)
 
 
 def _show(report: CheckReport, console: Console) -> None:

@@ -1,6 +1,7 @@
 """What is said of a data set on the command line; Python's users give a `DataSource`."""
 
-from typing import Annotated, Literal, TypedDict
+from pathlib import Path
+from typing import Annotated, Literal, Required, TypedDict
 
 from delineate.requests.option import Option
 from delineate.requests.shared import MaxPixels
@@ -75,6 +76,25 @@ class DataOptions(LabeledOptions, total=False):
             panel=PANEL,
         ),
     ]
+
+
+class ConvertOptions(TypedDict, total=False):
+    """Of `data convert`."""
+
+    to: Required[
+        Annotated[
+            Literal["folders", "nnunet", "coco"],
+            Option(help="The form: plain folders, nnU-Net's raw data, or COCO's JSON."),
+        ]
+    ]
+    out: Required[Annotated[Path | str, Option(help="New folder, outside of the data.", metavar="FOLDER")]]
+    instances: Annotated[
+        Literal["object", "class"],
+        Option(
+            help="Of COCO: an annotation for each connected region, or for each class of an image.", default="object"
+        ),
+    ]
+    max_pixels: MaxPixels
 
 
 class ReadOptions(TypedDict, total=False):

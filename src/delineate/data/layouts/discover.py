@@ -22,6 +22,7 @@ from delineate.data.layouts.archive_sets import Found, find_array_files, find_pa
 from delineate.data.layouts.class_masks import LAYOUT as CLASS_FOLDERS
 from delineate.data.layouts.class_masks import called_as_images, with_classes
 from delineate.data.layouts.groups import with_groups
+from delineate.data.layouts.nnunet_splits import apply_division
 from delineate.data.layouts.pictures import Pictures, find_pictures
 from delineate.data.layouts.roles import assign, split_levels, split_of
 from delineate.data.layouts.sameness import check_alike
@@ -211,7 +212,8 @@ def _pairs(tree: Tree, files: Sequence[File], selection: Selection) -> Match | N
         return None
     root = selection.root
     cases, origin, faults = _listed(tree, found.cases, found.split_origin)
-    findings = [*found.findings, *faults]
+    cases, origin, more = apply_division(tree.root, cases, origin)
+    findings = [*found.findings, *faults, *more]
     if cases and not origin:
         cases, origin = found.split_by_name(cases)
     findings += unused(tree, found, [*bare, *other])

@@ -1,0 +1,1 @@
+"""A data set that is readable here, written in a form that other tools read."""
