@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Required, TypedDict
 from delineate.requests.option import Option
 from delineate.requests.shared import MaxPixels
 
-__all__ = ["PANEL", "DataOptions", "FolderOptions", "LabeledOptions", "ReadOptions"]
+__all__ = ["PANEL", "ConvertOptions", "DataOptions", "FolderOptions", "LabeledOptions", "ReadOptions"]
 
 # No `from __future__ import annotations` in requests: `Required` is not recognized in annotations that are text.
 
