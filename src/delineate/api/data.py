@@ -23,9 +23,6 @@ def convert_data(
 ) -> Converted:
     """Write a data set in a form that other tools read: the same masks bit for bit, names of classes and splits kept.
 
-        made = delineate.convert_data("kvasirseg_128.npz", to="nnunet", out="nnUNet_raw/Dataset501_Polyps")
-        made.cases, made.notes
-
     Args:
         data: Folder, packed file, archive, table or manifest.json; or a `DataSource`, which says more of it.
         progress: Called with (steps done, steps in all): each case is read, then written.
@@ -35,6 +32,11 @@ def convert_data(
 
     Raises:
         DataError: Faults of the data; masks that the form cannot express; `out` that is not empty or lies in the data.
+
+    Example:
+        >>> made = delineate.convert_data("polyps", to="nnunet", out="nnUNet_raw/Dataset501_Polyps")
+        >>> made.cases, sorted(made.splits)
+        (8, ['test', 'train', 'val'])
     """
     from delineate.data.convert.convert import convert
 
