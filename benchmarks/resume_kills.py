@@ -24,7 +24,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from delineate.common.occupied import holder
+from delineate.common.folder_lock import folder_holder
 from delineate.data.cases.phantom import write_phantoms
 
 
@@ -118,7 +118,7 @@ def begun(setting: Setting, out: Path) -> bool:
 def wait_for_work(setting: Setting, out: Path, process: subprocess.Popen[bytes]) -> str:
     """Until a further state is saved (a run), or the benchmark has a plan."""
     if setting.benchmark:
-        while process.poll() is None and not (begun(setting, out) and holder(out)):
+        while process.poll() is None and not (begun(setting, out) and folder_holder(out)):
             time.sleep(0.02)
         return "benchmark"
     pointer = out / "steps" / "latest.json"

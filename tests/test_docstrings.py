@@ -42,97 +42,102 @@ from generator.api import public_names
 
 NAMES = public_names()
 NOT_DONE = {
+    "Artefact",
+    "Case",
+    "ClassTable",
+    "ColorTransform",
+    "Comparison",
+    "Context",
+    "ConvBNAct",
+    "Decision",
+    "DenseMethod",
+    "EpisodeFile",
+    "EpisodicMethod",
+    "EpisodicModule",
+    "Evaluation",
+    "FeatureMaps",
+    "FewShotPredictor",
+    "GeometricTransform",
+    "Geometry",
+    "ImageHandle",
+    "ImportedModel",
+    "InputSpec",
+    "InstanceMetric",
+    "LabelRule",
+    "LossOptions",
+    "Manifest",
+    "Masks",
+    "Method",
+    "MethodInfo",
+    "MethodOptions",
+    "MethodRow",
+    "MetricInfo",
+    "Normalize",
+    "Panel",
+    "Parameter",
+    "PixelTransform",
+    "Predictor",
+    "ProbabilityMetric",
+    "Reader",
+    "Sample",
+    "SliceStack",
+    "Stage",
+    "Strategy",
+    "StrategyInfo",
+    "StrategyOptions",
+    "Transform",
+    "TransformSettings",
+    "Update",
+    "Writer",
+    "check",
+    "check_format",
+    "check_same_geometry",
+    "checks_of",
+    "compare",
+    "count",
     "delineate.DataSource",
-    "delineate.artefact.format.Artefact",
     "delineate.benchmark",
     "delineate.compare",
     "delineate.create",
-    "delineate.data.augment.transform.ColorTransform",
-    "delineate.data.augment.transform.Transform",
-    "delineate.data.augment.transform.GeometricTransform",
-    "delineate.data.augment.transform.TransformSettings",
-    "delineate.data.augment.transform.PixelTransform",
-    "delineate.data.augment.transform.ordered",
-    "delineate.data.augment.pixels.full_scale",
-    "delineate.data.core.findings.count",
-    "delineate.data.core.findings.raise_errors",
-    "delineate.data.core.findings.some",
-    "delineate.data.core.geometry.Geometry",
-    "delineate.data.core.geometry.check_same_geometry",
-    "delineate.data.core.geometry.sizes",
-    "delineate.data.core.input_spec.InputSpec",
-    "delineate.data.core.manifest.Case",
-    "delineate.data.core.manifest.ClassTable",
-    "delineate.data.core.manifest.LabelRule",
-    "delineate.data.core.manifest.Manifest",
-    "delineate.data.core.samples.Sample",
-    "delineate.data.core.samples.SliceStack",
-    "delineate.data.core.samples.foreground",
-    "delineate.data.formats.contract.ImageHandle",
-    "delineate.data.formats.contract.Reader",
-    "delineate.data.formats.contract.Writer",
-    "delineate.data.formats.contract.plane_of",
-    "delineate.data.formats.testing.check_format",
-    "delineate.data.loading.open_data.open_data",
     "delineate.demo",
     "delineate.evaluate",
-    "delineate.evaluation.comparison.Comparison",
-    "delineate.evaluation.files.Evaluation",
-    "delineate.evaluation.metrics.masks.Masks",
-    "delineate.evaluation.metrics.masks.outcome_of",
-    "delineate.evaluation.metrics.metric.InstanceMetric",
-    "delineate.evaluation.metrics.metric.MetricInfo",
-    "delineate.evaluation.metrics.metric.Parameter",
-    "delineate.evaluation.metrics.metric.ProbabilityMetric",
-    "delineate.evaluation.statistics.intervals.mean_interval",
-    "delineate.evaluation.statistics.paired.compare",
-    "delineate.evaluation.statistics.paired.holm",
-    "delineate.evaluation.statistics.paired.permutation",
-    "delineate.evaluation.statistics.paired.rank_biserial",
-    "delineate.evaluation.statistics.paired.wilcoxon",
-    "delineate.fewshot.episode_file.EpisodeFile",
-    "delineate.fewshot.predictor.FewShotPredictor",
     "delineate.fewshot_episodes",
     "delineate.fewshot_evaluate",
     "delineate.fewshot_predict",
     "delineate.fewshot_train",
-    "delineate.inference.predictor.Predictor",
     "delineate.list_methods",
     "delineate.load",
-    "delineate.methods.contract.Context",
-    "delineate.methods.contract.Decision",
-    "delineate.methods.contract.ForeignModel",
-    "delineate.methods.contract.Method",
-    "delineate.methods.contract.MethodInfo",
-    "delineate.methods.contract.MethodOptions",
-    "delineate.methods.contract.Panel",
-    "delineate.methods.contract.Stage",
-    "delineate.methods.contract.Update",
-    "delineate.methods.dense.DenseMethod",
-    "delineate.methods.dense.FeatureMaps",
-    "delineate.methods.episodic.EpisodicMethod",
-    "delineate.methods.episodic.EpisodicModule",
-    "delineate.methods.episodic.expand",
-    "delineate.methods.listing.MethodRow",
-    "delineate.methods.testing.checks.checks_of",
-    "delineate.nn.blocks.ConvBNAct",
-    "delineate.nn.fuse.fold_batchnorm",
-    "delineate.nn.normalize.Normalize",
-    "delineate.nn.segmentation_loss.LossOptions",
-    "delineate.nn.segmentation_loss.segmentation_loss",
     "delineate.predict",
-    "delineate.strategies.batches.part_of",
-    "delineate.strategies.contract.Strategy",
-    "delineate.strategies.contract.StrategyInfo",
-    "delineate.strategies.contract.StrategyOptions",
-    "delineate.strategies.contract.learns_from_unlabeled",
-    "delineate.strategies.contract.of_method",
-    "delineate.strategies.testing.checks.check",
     "delineate.train",
+    "expand",
+    "fold_batchnorm",
+    "foreground",
+    "full_scale",
+    "holm",
+    "learns_from_unlabeled",
+    "mean_interval",
+    "open_data",
+    "ordered",
+    "outcome_of",
+    "permutation",
+    "plane_of",
+    "raise_errors",
+    "rank_biserial",
+    "segmentation_loss",
+    "select_samples",
+    "sizes",
+    "some",
+    "wilcoxon",
+    "with_method_prefix",
 }
-"""Names whose docstrings lack something. The list only gets shorter; at the end it goes."""
+"""Names whose docstrings lack something; those of `import delineate` are written `delineate.NAME`. The list only gets shorter."""
 SECTION = re.compile(r"^(Args|Returns|Yields|Raises|Examples?):\n((?:    .*\n|\n)+)", re.MULTILINE)
 BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
+
+
+def short(name: str) -> str:
+    """A name without its module, which `import delineate` gives with it."""
+    return name if name.count(".") == 1 else name.rpartition(".")[2]
 
 
 def sections(thing: Any) -> dict[str, str]:
@@ -189,7 +194,7 @@ def faults_of_class(name: str, cls: type) -> list[str]:
 def needs_example(name: str, cls: type) -> bool:
     """Errors, and records that users are given and do not make, are explained by their fields."""
     is_error = issubclass(cls, errors.DelineateError)
-    return not is_error and name not in GIVEN
+    return not is_error and short(name) not in GIVEN
 
 
 def faults(name: str) -> list[str]:
@@ -198,21 +203,21 @@ def faults(name: str) -> list[str]:
 
 
 GIVEN = {
-    "delineate.engine.run.RunResult",
-    "delineate.inference.results.PredictionResult",
-    "delineate.evaluation.files.Evaluation",
-    "delineate.studies.leaderboard.Leaderboard",
-    "delineate.api.demonstration.DemoResult",
-    "delineate.methods.listing.MethodRow",
-    "delineate.data.core.samples.Sample",
-    "delineate.data.core.samples.SliceStack",
-    "delineate.data.core.findings.Finding",
-    "delineate.methods.contract.Batch",
-    "delineate.methods.contract.Context",
-    "delineate.methods.contract.Budget",
-    "delineate.methods.episodic.EpisodicBatch",
-    "delineate.evaluation.statistics.intervals.Interval",
-    "delineate.evaluation.statistics.paired.Paired",
+    "RunResult",
+    "PredictionResult",
+    "Evaluation",
+    "Leaderboard",
+    "DemoResult",
+    "MethodRow",
+    "Sample",
+    "SliceStack",
+    "Finding",
+    "Batch",
+    "Context",
+    "Budget",
+    "EpisodicBatch",
+    "Interval",
+    "Paired",
 }
 """Records that users are given."""
 
@@ -220,14 +225,14 @@ GIVEN = {
 @pytest.mark.parametrize("name", NAMES)
 def test_what_users_call_is_explained(name):
     found = faults(name)
-    if name in NOT_DONE:
+    if short(name) in NOT_DONE:
         assert found, f"{name} is explained now: strike it from NOT_DONE"
     else:
         assert not found
 
 
 def test_lists_hold_names_that_are_there():
-    assert (NOT_DONE | GIVEN) - set(NAMES) == set()
+    assert (NOT_DONE | GIVEN) - set(map(short, NAMES)) == set()
 
 
 def explained(name: str) -> Iterator[tuple[str, Any]]:

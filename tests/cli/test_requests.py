@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 import delineate
 from delineate import api
 from delineate.cli.root import app
-from delineate.common.fields import Place
-from delineate.common.fields import fields_of as keys_of
+from delineate.common.class_fields import Place
+from delineate.common.class_fields import fields_of as keys_of
 from delineate.data.layouts.source import DataSource
-from delineate.engine.early import RECIPE
+from delineate.engine.typo_checks import RECIPE
 from delineate.evaluation.results.evaluate import Options
 from delineate.fewshot.protocol import Plan
 from delineate.requests.benchmark import BenchmarkOptions

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from delineate.cli import app
 from delineate.common.errors import RecipeError
-from delineate.engine.early import refuse_typos
+from delineate.engine.typo_checks import refuse_typos
 from delineate.strategies import registry
 from delineate.strategies.listing import list_strategies
 

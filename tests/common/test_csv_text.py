@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delineate.common.csv_text import csv_text, plain
+from delineate.common.csv_text import csv_text, plain_cell
 
 TEXT = st.one_of(
     st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x00\r"), max_size=20),
@@ -22,7 +22,7 @@ TEXT = st.one_of(
 def test_formulas_are_text(text: str) -> None:
     cell = next(csv.reader(io.StringIO(csv_text(["a"], [[text]]).partition("\n")[2])))[0]
     assert cell == f"'{text}"
-    assert plain(cell) == text
+    assert plain_cell(cell) == text
 
 
 @pytest.mark.parametrize("value", ["-0.5000", "+0.1", "1e-3", -1, 2.5, "-inf", None, "case01", "a=b", "-7"])
@@ -33,7 +33,7 @@ def test_numbers_and_names_stay(value: object) -> None:
 @given(st.lists(st.lists(TEXT, min_size=2, max_size=2), min_size=1, max_size=5))
 def test_what_is_read_back_is_what_was_written(rows: list[list[str]]) -> None:
     read = list(csv.reader(io.StringIO(csv_text(["a", "b"], rows), newline="")))[1:]
-    assert [[plain(cell) for cell in row] for row in read] == rows
+    assert [[plain_cell(cell) for cell in row] for row in read] == rows
     assert not [cell for row in read for cell in row if cell[:1] in "=+-@\t" and cell and not _number(cell)]
 
 

@@ -23,9 +23,9 @@ from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import Case, ClassTable, LabelRule, Manifest
 from delineate.data.layouts.source import DataSource
 from delineate.engine.checkpoint import Checkpoint, Checkpoints, Progress
-from delineate.engine.folder import RunFolder
 from delineate.engine.planning import planned_sections
 from delineate.engine.recipe import Recipe, resolve
+from delineate.engine.run_folder import RunFolder
 from delineate.evaluation.inputs.predictions import PredictedFile, PredictionList
 from delineate.evaluation.metrics.metric_selection import select_metrics
 from delineate.evaluation.metrics.registry import DEFAULT
@@ -150,7 +150,7 @@ def _use_job(path: Path) -> object:
 
 
 def _data_plan(folder: Path) -> Path:
-    (folder / "plan.json").write_text(json.dumps({"recipe": {"engine": {"lr": 0.1}}}))
+    (folder / "plan.json").write_text(json.dumps({"method": "unet", "recipe": {"engine": {"lr": 0.1}}}))
     return folder / "plan.json"
 
 

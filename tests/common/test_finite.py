@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import delineate
 from delineate.common.files import write_json
-from delineate.common.finite import first_not_finite
+from delineate.common.not_finite import first_not_finite
 
 SOURCE = Path(delineate.__file__).parent
 leaves = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3))

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from delineate.common import occupied as module
+from delineate.common import folder_lock as module
 from delineate.common.errors import DelineateError
-from delineate.common.occupied import contents, holder, occupied
+from delineate.common.folder_lock import folder_contents, folder_holder, hold_folder
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from delineate.common.occupied import occupied
-with occupied(Path(sys.argv[1])):
+from delineate.common.folder_lock import hold_folder
+with hold_folder(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -39,14 +39,14 @@ def test_a_second_process_is_refused_with_the_name_of_the_first(tmp_path: Path) 
     process = holding(folder)
     try:
         who = f"process {process.pid} on {socket.gethostname()}"
-        assert (holder(folder) or "").startswith(who)
-        with pytest.raises(DelineateError, match=f"run is in use by {who} since .*another --out"), occupied(folder):
+        assert (folder_holder(folder) or "").startswith(who)
+        with pytest.raises(DelineateError, match=f"run is in use by {who} since .*another --out"), hold_folder(folder):
             pass
         process.send_signal(signal.SIGKILL)
         process.wait()
-        assert holder(folder) is None
-        with occupied(folder):
-            assert holder(folder) is not None
+        assert folder_holder(folder) is None
+        with hold_folder(folder):
+            assert folder_holder(folder) is not None
         assert not folder.exists() or not list(folder.iterdir())
     finally:
         process.kill()
@@ -55,21 +55,21 @@ def test_a_second_process_is_refused_with_the_name_of_the_first(tmp_path: Path) 
 
 def test_the_same_process_is_refused_too(tmp_path: Path) -> None:
     with (
-        occupied(tmp_path),
+        hold_folder(tmp_path),
         pytest.raises(DelineateError, match=f"in use by process {os.getpid()}"),
-        occupied(tmp_path),
+        hold_folder(tmp_path),
     ):
         pass
-    assert holder(tmp_path) is None
+    assert folder_holder(tmp_path) is None
 
 
 def test_a_folder_that_was_made_in_vain_is_gone(tmp_path: Path) -> None:
     folder = tmp_path / "a" / "b"
-    with pytest.raises(ValueError, match="no"), occupied(folder):
+    with pytest.raises(ValueError, match="no"), hold_folder(folder):
         raise ValueError("no")
     assert not (tmp_path / "a").exists()
-    with occupied(folder):
-        assert contents(folder) == []
+    with hold_folder(folder):
+        assert folder_contents(folder) == []
         (folder / "file").touch()
     assert [path.name for path in folder.iterdir()] == ["file"]
 
@@ -81,6 +81,6 @@ def test_a_file_system_without_locks_is_said(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(module, "try_lock", refuse)
     said: list[str] = []
-    with occupied(tmp_path, said.append):
+    with hold_folder(tmp_path, said.append):
         assert "without locks" in said[0]
-    assert holder(tmp_path) is None
+    assert folder_holder(tmp_path) is None

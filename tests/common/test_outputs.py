@@ -8,7 +8,7 @@ import pytest
 
 from delineate.common.errors import DelineateError
 from delineate.common.files import new_folder
-from delineate.common.outputs import check_result_file, check_results_folder
+from delineate.common.output_checks import check_result_file, check_results_folder
 
 
 @pytest.mark.parametrize("spelling", ["in", "./x/../in", "link", "in/."])

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from delineate.common import pace
-from delineate.common.pace import EVERY, FIRST, Pace
+from delineate.common import progress_log
+from delineate.common.progress_log import EVERY, FIRST, ProgressLog
 from delineate.engine.reporting import ConsoleReporter
 
 
@@ -25,7 +25,7 @@ class Clock:
 
 def test_lines_are_few_and_say_how_much_is_left() -> None:
     clock = Clock()
-    watch, lines = Pace("train", clock=clock), []
+    watch, lines = ProgressLog("train", clock=clock), []
     for done in range(1, 1001):
         clock.now += 0.5
         lines.append(watch.line(done, 1000, "loss 0.5"))
@@ -38,7 +38,7 @@ def test_lines_are_few_and_say_how_much_is_left() -> None:
 @given(st.lists(st.integers(0, 100), min_size=1, max_size=200), st.integers(0, 50))
 def test_they_are_never_closer_than_promised(waits: list[int], before: int) -> None:
     clock, times = Clock(), []
-    watch, total = Pace("x", clock=clock), before + len(waits)
+    watch, total = ProgressLog("x", clock=clock), before + len(waits)
     for at, wait in enumerate(waits, start=before + 1):
         clock.now += wait
         if watch.line(at, total):
@@ -50,26 +50,26 @@ def test_they_are_never_closer_than_promised(waits: list[int], before: int) -> N
 def test_the_first_item_does_not_count_for_the_time_left() -> None:
     """Eight seconds of warm-up, then one a second: 90 more take 90 seconds, whatever the first took."""
     clock = Clock()
-    watch = Pace("predict", clock=clock)
+    watch = ProgressLog("predict", clock=clock)
     clock.now = 8.0
     assert watch.line(1, 100) is None
     clock.now = 17.0
     assert watch.line(10, 100) == "predict: 10 of 100 (10 %), about 2 min left"
-    slow = Pace("predict", clock=clock)
+    slow = ProgressLog("predict", clock=clock)
     clock.now += 300
     assert slow.line(1, 100) == "predict: 1 of 100 (1 %)", "a first item alone says nothing of the others"
 
 
 def test_quick_work_says_nothing_and_the_end_is_not_told() -> None:
     clock = Clock()
-    watch = Pace("x", clock=clock)
+    watch = ProgressLog("x", clock=clock)
     assert watch.line(1, 2) is None
     clock.now = 1000.0
     assert watch.line(2, 2) is None
 
 
 def test_training_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "FIRST", 0.0)
+    monkeypatch.setattr(progress_log, "FIRST", 0.0)
     stream = io.StringIO()
     reporter = ConsoleReporter(Console(file=stream, force_terminal=False))
     reporter.begin("train", 100, 400)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delineate.common.paths import name_fault, path_fault, usable_names
+from delineate.common.file_names import name_fault, path_fault, usable_names
 
 ODD = st.text(st.sampled_from("ab.:/\\\x00\n ~-…"), max_size=12)
 

@@ -38,7 +38,9 @@ def _text_files(tree: ast.AST) -> Iterator[ast.Call]:
             words = {keyword.arg for keyword in node.keywords}
             texts = [one.value for one in node.args if isinstance(one, ast.Constant) and isinstance(one.value, str)]
             reads = node.func.attr == "read_text" or (node.func.attr == "write_text" and len(node.args) == 1)
-            opens = node.func.attr == "open" and bool(texts) and not any("b" in mode or len(mode) > 3 for mode in texts)
+            # Of bytes ("b") or of an archive ("r:*") is no text.
+            binary = any(":" in mode or "b" in mode or len(mode) > 3 for mode in texts)
+            opens = node.func.attr == "open" and bool(texts) and not binary
             if (reads or opens) and "encoding" not in words:
                 yield node
 

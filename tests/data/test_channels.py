@@ -23,7 +23,7 @@ from delineate.data.layouts.discover import recognize
 from delineate.data.layouts.source import DataSource
 from delineate.data.layouts.tables import manifest_of_table
 from delineate.data.loading.open_data import open_data
-from delineate.engine.input import settle_input
+from delineate.engine.input_settings import settle_input
 from delineate.engine.recipe import resolve
 
 Write = Callable[[Path, Any], Path]

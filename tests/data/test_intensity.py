@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from delineate.common.errors import DataError, RecipeError
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.loading.open_data import open_data
-from delineate.engine.input import settle_input
+from delineate.engine.input_settings import settle_input
 from delineate.engine.recipe import Recipe, resolve
 
 WINDOW = {"intensity": "window", "window_level": 40, "window_width": 400}

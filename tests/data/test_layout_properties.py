@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from delineate.common.errors import DataError
-from delineate.common.paths import name_fault, too_long
+from delineate.common.file_names import name_fault, too_long
 from delineate.data.core.naming import unique_names
 from delineate.data.layouts.discover import Match, discover, find_volumes, recognize
 

@@ -14,7 +14,7 @@ import delineate
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "augmentation.md"
 USED = """
 import numpy as np
-from delineate.common.fields import Place, fields_of
+from delineate.common.class_fields import Place, fields_of
 from delineate.data.augment.apply import apply
 from delineate.data.augment.settings import AugmentParameters, AugmentSettings, parts, sample
 

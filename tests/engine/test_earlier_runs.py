@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from delineate.common.errors import RecipeError
-from delineate.engine.early import refuse_typos
 from delineate.engine.recipe import Recipe, resolve
+from delineate.engine.typo_checks import refuse_typos
 from delineate.evaluation.comparison.training_record import Training
 
 

@@ -18,8 +18,8 @@ from delineate.common.errors import RecipeError
 from delineate.common.spelling import KEYS, respelled
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
-from delineate.engine.early import refuse_typos
 from delineate.engine.recipe import Recipe, resolve
+from delineate.engine.typo_checks import refuse_typos
 from delineate.methods import registry
 from delineate.methods.contract import MethodOptions
 from delineate.studies.setup import BenchmarkSetup

@@ -9,11 +9,11 @@ from typing import get_args
 import pytest
 from pydantic import BaseModel
 
-from delineate.common.absent import refuse_absent
+from delineate.common.class_fields import Place, fields_of
 from delineate.common.errors import DataError, RecipeError
-from delineate.common.fields import Place, fields_of
-from delineate.engine.early import RECIPE, options_of, presets_of, refuse_typos
+from delineate.common.missing_paths import refuse_missing
 from delineate.engine.recipe import Recipe, resolve
+from delineate.engine.typo_checks import RECIPE, options_of, presets_of, refuse_typos
 from delineate.methods import registry
 from delineate.methods.built_in import BUILT_IN
 
@@ -93,9 +93,9 @@ def test_what_is_right_passes(setting: str) -> None:
 
 def test_files_that_are_not_there(tmp_path) -> None:
     (tmp_path / "polyps").mkdir()
-    refuse_absent(tmp_path, None)
+    refuse_missing(tmp_path, None)
     with pytest.raises(DataError, match=r"there is no folder .*polypp; .* has polyps"):
-        refuse_absent(tmp_path / "polypp")
+        refuse_missing(tmp_path / "polypp")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from delineate.data.core.manifest import ClassTable
-from delineate.engine.lacking import lacking, nothing_to_learn
+from delineate.engine.data_warnings import training_warnings, validation_warnings
 from delineate.engine.request import TrainRequest
 from delineate.engine.run import train
 from delineate.evaluation.results.case_scores import score_case
@@ -149,7 +149,7 @@ def test_what_validation_lacks_is_told_before_training() -> None:
     names = ("background", "a", "b")
 
     def told(*masks: np.ndarray) -> list[str]:
-        return lacking(((f"c{at}", mask) for at, mask in enumerate(masks)), names)
+        return validation_warnings(((f"c{at}", mask) for at, mask in enumerate(masks)), names)
 
     assert told(square(1, 2), square(1, 2)) == []
     assert [line.endswith("judged: b") for line in told(square(1), square(1))] == [True, False]
@@ -188,9 +188,9 @@ def test_states_of_earlier_versions_load(tmp_path: Path) -> None:
 
 
 def test_training_cases_without_anything_to_learn_are_told() -> None:
-    assert nothing_to_learn([]) == []
-    assert nothing_to_learn([{0: 9, 255: 1}, {0: 5, 2: 1}]) == []
-    (line,) = nothing_to_learn([{255: 9}, {255: 4}])
+    assert training_warnings([]) == []
+    assert training_warnings([{0: 9, 255: 1}, {0: 5, 2: 1}]) == []
+    (line,) = training_warnings([{255: 9}, {255: 4}])
     assert "every pixel of every training mask is ignored" in line
-    (line,) = nothing_to_learn([{0: 9, 255: 1}, {0: 4}])
+    (line,) = training_warnings([{0: 9, 255: 1}, {0: 4}])
     assert "no training case has foreground" in line

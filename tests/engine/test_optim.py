@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from delineate.common.errors import RecipeError
-from delineate.engine.optim import check_scales, make_optimizer, set_learning_rate
+from delineate.engine.lr_scheduler import Plateau, learning_rate_factor
+from delineate.engine.parameter_groups import check_scales, make_optimizer, set_learning_rate
 from delineate.engine.recipe import StageSettings
-from delineate.engine.schedules import Plateau, learning_rate_factor
 from delineate.methods.contract import Stage
 from delineate.methods.registry import build
 from delineate.strategies import registry as strategies

@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from delineate.engine.ranks import agree, gather, together
+from delineate.engine.distributed import agree_on, gather_objects, raise_together
 from delineate.engine.recipe import resolve
 from delineate.engine.run import make_fabric
 from package_of_page import installed
@@ -210,8 +210,8 @@ def until(condition: Callable[[], Any], process: subprocess.Popen[str], seconds:
 
 def test_one_process_agrees_with_itself() -> None:
     fabric = make_fabric(resolve("unet", "tiny", {"engine": {"device": "cpu"}}))
-    assert agree(fabric, None) is None
-    assert agree(fabric, "word") == "word"
-    assert gather(fabric, {"term": 1.0}) == [{"term": 1.0}]
-    with pytest.raises(ValueError, match="as it was"), together(fabric):
+    assert agree_on(fabric, None) is None
+    assert agree_on(fabric, "word") == "word"
+    assert gather_objects(fabric, {"term": 1.0}) == [{"term": 1.0}]
+    with pytest.raises(ValueError, match="as it was"), raise_together(fabric):
         raise ValueError("as it was")

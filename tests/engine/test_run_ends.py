@@ -19,13 +19,13 @@ from safetensors.torch import load_file
 
 from delineate import api
 from delineate.common.errors import DataError, DelineateError, Interrupted, TrainingError
-from delineate.common.occupied import occupied
+from delineate.common.folder_lock import hold_folder
 from delineate.data.core.manifest import Manifest
 from delineate.data.layouts.source import DataSource
 from delineate.engine import finish, run
-from delineate.engine.folder import RunFolder, changes
 from delineate.engine.request import TrainRequest
 from delineate.engine.run import train
+from delineate.engine.run_folder import RunFolder, environment_changes
 from delineate.report.pages.run import write_run_report
 from delineate.report.parts.run_record import read_run
 
@@ -161,7 +161,7 @@ def test_a_killed_run_is_told_as_interrupted_by_who_reads_it(request_for: Maker,
     folder.update_summary(status="running")
     assert folder.status() == "interrupted"
     assert read_run(folder.path).summary["status"] == "interrupted"
-    with occupied(folder.path):
+    with hold_folder(folder.path):
         assert folder.status() == "running"
         with pytest.raises(DelineateError, match=f"in use by process {os.getpid()}"):
             train(request_for(resume=True), recorder())
@@ -170,7 +170,7 @@ def test_a_killed_run_is_told_as_interrupted_by_who_reads_it(request_for: Maker,
 
 
 def test_a_new_run_is_refused_where_another_is_at_work(request_for: Maker, recorder: Any) -> None:
-    with occupied(request_for().out), pytest.raises(DelineateError, match="is in use by process"):
+    with hold_folder(request_for().out), pytest.raises(DelineateError, match="is in use by process"):
         train(request_for(), recorder())
     (request_for().out).mkdir()
     (request_for().out / ".lock").touch()  # of a process that was killed before it wrote anything
@@ -246,7 +246,7 @@ def test_other_versions_and_threads_are_said(request_for: Maker, recorder: Any) 
     assert "torch 1.0 → " in line
     assert "threads 64 → " in line
     assert len(summary(request_for().out)["resumed_with"]) == 2
-    assert changes(before, before) == []
+    assert environment_changes(before, before) == []
 
 
 def test_a_damaged_state_gives_way_to_the_one_before(request_for: Maker, recorder: Any) -> None:

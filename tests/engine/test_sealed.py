@@ -14,9 +14,9 @@ from delineate.data.cases.pixels import case_image
 from delineate.data.core.manifest import Manifest
 from delineate.data.splits.folds import split_data
 from delineate.engine import dense
-from delineate.engine.folder import RunFolder
 from delineate.engine.request import TrainRequest
 from delineate.engine.run import train
+from delineate.engine.run_folder import RunFolder
 
 Maker = Callable[..., TrainRequest]
 

@@ -12,10 +12,10 @@ from lightning.fabric.plugins import MixedPrecision
 from torch import nn
 
 from delineate.common.errors import RecipeError
-from delineate.engine.optim import base_rate, make_optimizer
+from delineate.engine.lr_scheduler import SCHEDULES
 from delineate.engine.optimizers import OPTIMIZERS, Optimizer
+from delineate.engine.parameter_groups import base_rate, make_optimizer
 from delineate.engine.recipe import StageSettings
-from delineate.engine.schedules import SCHEDULES
 from delineate.engine.updates import Updates
 from delineate.methods.contract import Stage, Update
 from delineate.methods.registry import build

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from delineate.engine.selection import Best, CaseCounts, Judgment, is_better, judge
+from delineate.engine.best_weights import BestScore, CaseCounts, Judgment, is_better, judge_validation
 from delineate.engine.validation import ValidationJob, count_cases, validate
 from delineate.methods.contract import Context
 
@@ -43,7 +43,9 @@ def test_counts_of_several_classes(reference: np.ndarray, predicted: np.ndarray)
 @given(hnp.arrays(np.int64, (4, 5, 6), elements=st.integers(0, 1)), hnp.arrays(np.bool_, (4, 5, 6)))
 def test_where_every_case_has_the_class_it_is_the_mean_over_cases(reference: np.ndarray, predicted: np.ndarray) -> None:
     reference[:, 0, 0] = 1
-    judged = judge(count_cases(torch.from_numpy(predicted)[:, None].float() - 0.5, torch.from_numpy(reference)))
+    judged = judge_validation(
+        count_cases(torch.from_numpy(predicted)[:, None].float() - 0.5, torch.from_numpy(reference))
+    )
     both = (predicted & (reference == 1)).sum((1, 2))
     assert judged.measure == "cases"
     assert judged.dice == pytest.approx(np.mean(2 * both / (predicted.sum((1, 2)) + reference.sum((1, 2)))))
@@ -52,9 +54,9 @@ def test_where_every_case_has_the_class_it_is_the_mean_over_cases(reference: np.
 @given(MASKS, PREDICTED)
 def test_the_right_masks_are_best_and_none_are_worst(reference: np.ndarray, predicted: np.ndarray) -> None:
     masks = torch.from_numpy(reference)
-    right = judge(count_cases(logits_of(np.where(reference == 255, 0, reference)), masks))
-    none = judge(count_cases(logits_of(np.zeros_like(reference)), masks))
-    any_ = judge(count_cases(logits_of(predicted), masks))
+    right = judge_validation(count_cases(logits_of(np.where(reference == 255, 0, reference)), masks))
+    none = judge_validation(count_cases(logits_of(np.zeros_like(reference)), masks))
+    any_ = judge_validation(count_cases(logits_of(predicted), masks))
     assert right.measure == none.measure == any_.measure
     if right.measure in ("loss", "nothing"):
         assert right.dice is none.dice is any_.dice is None
@@ -74,32 +76,32 @@ def test_empty_cases_change_nothing_unless_something_is_marked_in_them(
     marked[0, 0, :stray] = 2
     one = count_cases(logits_of(empty[:1]), torch.from_numpy(empty[:1]))
     before = [*one, *count_cases(logits_of(predicted), torch.from_numpy(reference))]
-    more = judge([*before, *count_cases(logits_of(empty), torch.from_numpy(empty))])
-    worse = judge([*before, *count_cases(logits_of(marked), torch.from_numpy(empty))])
+    more = judge_validation([*before, *count_cases(logits_of(empty), torch.from_numpy(empty))])
+    worse = judge_validation([*before, *count_cases(logits_of(marked), torch.from_numpy(empty))])
     assert more.dice is not None
     assert worse.dice is not None
-    assert more.dice == judge(before).dice
+    assert more.dice == judge_validation(before).dice
     told = not (reference == 2).any() or ((predicted == 2) & (reference == 2)).any()
     assert worse.dice < more.dice if stray and told else worse.dice <= more.dice
 
 
 def test_many_empty_cases_do_not_reward_a_network_that_marks_nothing() -> None:
     cases = [([0, 0, 0], [0, 0, 0])] * 13
-    nothing = judge(counted(*cases, *[([0, 0, 0], [0, 1, 1])] * 6))
-    something = judge(counted(*cases, *[([0, 0, 1], [0, 1, 1])] * 6))
+    nothing = judge_validation(counted(*cases, *[([0, 0, 0], [0, 1, 1])] * 6))
+    something = judge_validation(counted(*cases, *[([0, 0, 1], [0, 1, 1])] * 6))
     assert (nothing.dice, nothing.marked, nothing.cases, nothing.with_foreground) == (0, 0, 19, 6)
     assert something.dice == pytest.approx(2 / 3)
-    assert is_better(something, 2.0, Best(nothing.dice, 1.0, "pooled"))
+    assert is_better(something, 2.0, BestScore(nothing.dice, 1.0, "pooled"))
     assert nothing.words == "Dice 0.0000 (pooled, nothing marked)"
 
 
 def test_without_foreground_the_loss_decides_and_without_valid_pixels_nothing() -> None:
-    healthy, ignored = judge(counted(([0, 1], [0, 0]))), judge(counted(([0, 1], [255, 255])))
+    healthy, ignored = judge_validation(counted(([0, 1], [0, 0]))), judge_validation(counted(([0, 1], [255, 255])))
     assert (healthy.measure, healthy.dice, ignored.measure, ignored.dice) == ("loss", None, "nothing", None)
-    assert is_better(healthy, 0.5, Best(None, 0.6, "loss"))
-    assert not is_better(healthy, 0.6, Best(None, 0.6, "loss"))
-    assert is_better(ignored, 9.0, Best(None, 0.1, "nothing")), "the latest weights are as good as any"
-    mixed = judge(counted(([0, 1], [0, 1]), ([1, 1], [255, 255])))
+    assert is_better(healthy, 0.5, BestScore(None, 0.6, "loss"))
+    assert not is_better(healthy, 0.6, BestScore(None, 0.6, "loss"))
+    assert is_better(ignored, 9.0, BestScore(None, 0.1, "nothing")), "the latest weights are as good as any"
+    mixed = judge_validation(counted(([0, 1], [0, 1]), ([1, 1], [255, 255])))
     assert (mixed.measure, mixed.dice, mixed.cases) == ("cases", 1, 1)
 
 
@@ -111,12 +113,12 @@ def test_ties_are_broken_by_the_loss_then_by_time(seen: list[tuple[float, float]
     best, chosen = None, -1
     for at, (dice, loss) in enumerate(seen):
         if is_better(Judgment(dice, "pooled", 1, 1, 1), loss, best):
-            best, chosen = Best(dice, loss, "pooled"), at
+            best, chosen = BestScore(dice, loss, "pooled"), at
     assert chosen == min(range(len(seen)), key=lambda at: (-seen[at][0], seen[at][1], at))
 
 
 def test_a_best_of_an_earlier_version_gives_way_where_it_was_measured_otherwise() -> None:
-    old = Best(0.684, None)
+    old = BestScore(0.684, None)
     assert is_better(Judgment(0.1, "pooled", 1, 1, 1), 9, old)
     assert not is_better(Judgment(0.684, "cases", 1, 1, 1), 0, old), "no loss is known to break the tie by"
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from delineate.engine.selection import CaseCounts, Judgment, judge
+from delineate.engine.best_weights import CaseCounts, Judgment, judge_validation
 from delineate.fewshot.validation import _count
 
 
@@ -26,7 +26,7 @@ def judged(asked: list[Asked], predicted: np.ndarray, reference: np.ndarray) -> 
     """`predicted` 0 and 1, `reference` 0, 1 and 255 per slice."""
     counts = defaultdict(lambda: defaultdict(lambda: np.zeros(4, np.int64)))
     _count(counts, asked, torch.from_numpy(predicted)[:, None].float() - 0.5, torch.from_numpy(reference))  # type: ignore[arg-type]
-    return judge(CaseCounts(tuple(one), *np.stack(list(one.values()), 1)) for one in counts.values())
+    return judge_validation(CaseCounts(tuple(one), *np.stack(list(one.values()), 1)) for one in counts.values())
 
 
 SLICES = (4, 3, 3)

@@ -10,7 +10,7 @@ from fake_run import write_run
 from markup import check_document, text_of
 
 from delineate.common.errors import ArtefactError
-from delineate.common.occupied import occupied
+from delineate.common.folder_lock import hold_folder
 from delineate.report.pages.run import write_run_report
 
 
@@ -108,7 +108,7 @@ def test_run_before_its_first_validation(run):
     summary = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps({**summary, "status": "running"}))
     assert "It was interrupted: not validated yet" in text_of(report(run)), "nobody holds the folder"
-    with occupied(run):
+    with hold_folder(run):
         words = text_of(report(run))
     assert "It is not finished: not validated yet" in words
     assert "No validation was logged yet" in words

@@ -14,7 +14,7 @@ import pytest
 
 from delineate import cli
 from delineate.common.errors import DataError, DelineateError, RecipeError
-from delineate.common.occupied import occupied
+from delineate.common.folder_lock import hold_folder
 from delineate.data.core.manifest import Manifest
 from delineate.data.layouts.source import DataSource
 from delineate.engine.reporting import Silent
@@ -138,7 +138,7 @@ def test_the_exit_code_tells_of_failed_runs(
 
 
 def test_one_benchmark_at_a_time(run: Start, tmp_path: Path) -> None:
-    with occupied(tmp_path / "bench"), pytest.raises(DelineateError, match=f"in use by process {os.getpid()}"):
+    with hold_folder(tmp_path / "bench"), pytest.raises(DelineateError, match=f"in use by process {os.getpid()}"):
         run(**ONE)
 
 
@@ -146,7 +146,7 @@ def test_a_run_at_work_is_told(run: Start, tmp_path: Path) -> None:
     run(**ONE)
     job = jobs_of(tmp_path / "bench")[0]
     (job.run / "job.json").unlink()
-    with occupied(job.run):
+    with hold_folder(job.run):
         assert job.state == "running"
     assert job.state == "trained"
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from delineate.api.given import path, spacing
+from delineate.api.arguments import path, spacing
 from delineate.requests.benchmark import BenchmarkOptions
 from delineate.requests.signature import takes
 
@@ -40,7 +40,7 @@ def benchmark(
         DelineateError: One line for whatever a user can mend.
         Interrupted: After Ctrl-C or SIGTERM.
     """
-    from delineate.common.occupied import occupied
+    from delineate.common.folder_lock import hold_folder
     from delineate.data.core.manifest import Manifest
     from delineate.data.layouts.source import as_source
     from delineate.engine.signals import raise_on_signals
@@ -55,7 +55,7 @@ def benchmark(
     typed["cache_folder"] = path(options["cache_folder"])
     request = study.BenchmarkRequest(data=as_source(data), **{**options, **typed})
     kept = "what was done is kept; the same command goes on"
-    with occupied(folder, announce), raise_on_signals(kept):
+    with hold_folder(folder, announce), raise_on_signals(kept):
         setup = study.prepare(request, announce)
         result = study.run(folder, setup, reporter, announce, request.cache_folder)
         for stored in result.evaluations.values():

@@ -28,7 +28,7 @@ def fewshot_episodes(data: Path | str | DataSource, **options: Unpack[EpisodesOp
     Raises:
         DataError: One line for whatever a user can mend.
     """
-    from delineate.common.outputs import check_result_file
+    from delineate.common.output_checks import check_result_file
     from delineate.data.layouts.source import as_source
     from delineate.data.loading.samples import open_samples
     from delineate.fewshot.protocol import ProtocolSettings, make_episodes
@@ -73,7 +73,7 @@ def fewshot_evaluate(
         DelineateError: One line: files that are not those of the episodes, unknown classes, a support that shows too little.
     """
     from delineate.common.files import output_folder
-    from delineate.common.outputs import check_new, check_results_folder
+    from delineate.common.output_checks import check_new, check_results_folder
     from delineate.data.layouts.source import as_source
     from delineate.fewshot.episode_file import EpisodeFile
     from delineate.fewshot.episode_images import write_pictures

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from delineate.api.given import path, spacing
+from delineate.api.arguments import path, spacing
 from delineate.requests.scores import CompareOptions, EvaluateOptions
 from delineate.requests.signature import takes
 
@@ -45,7 +45,7 @@ def evaluate(
     Raises:
         DataError: One line for whatever a user can mend; an earlier evaluation in `out` unless `overwrite`.
     """
-    from delineate.common.outputs import check_new
+    from delineate.common.output_checks import check_new
     from delineate.data.layouts.source import as_source
     from delineate.evaluation.results.evaluate import Options, evaluate_folders
     from delineate.report.pages.evaluation import write_evaluation_report
@@ -85,7 +85,7 @@ def compare(evaluations: Sequence[Path | str], **options: Unpack[CompareOptions]
     Raises:
         DataError: Evaluations that cannot be compared; an earlier comparison in `out` unless `overwrite`.
     """
-    from delineate.common.outputs import check_new, check_results_folder
+    from delineate.common.output_checks import check_new, check_results_folder
     from delineate.evaluation.comparison.compare import compare_models, write_comparison_files
     from delineate.evaluation.comparison.models import open_models
     from delineate.report.pages.comparison import write_comparison_report

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from delineate.api.given import path
+from delineate.api.arguments import path
 from delineate.common.errors import DelineateError
 from delineate.requests.option import recipe_sections
 from delineate.requests.signature import takes

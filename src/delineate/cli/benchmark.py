@@ -48,15 +48,15 @@ def benchmark(
     delineate benchmark bench --status
     delineate benchmark polyps/ --methods condseg --speed
     """
-    from delineate.common.absent import refuse_absent
     from delineate.common.errors import DelineateError
-    from delineate.engine.early import refuse_typos
+    from delineate.common.missing_paths import refuse_missing
+    from delineate.engine.typo_checks import refuse_typos
 
     names = listed(given["methods"])
     for name in names:
         method, _, own_preset = name.partition("@")
         refuse_typos(method, own_preset or given["preset"], given["settings"])
-    refuse_absent(data)
+    refuse_missing(data)
     from delineate.api import benchmark as run
 
     if status:

@@ -36,9 +36,9 @@ def compare(
     delineate compare scores/unet scores/condseg --out comparison
     delineate compare A=runs/a B=runs/b --metrics dice,nsd_2 --out comparison
     """
-    from delineate.common.absent import refuse_absent
+    from delineate.common.missing_paths import refuse_missing
 
-    refuse_absent(*(text if Path(text).exists() else text.rpartition("=")[2] for text in evaluations))
+    refuse_missing(*(text if Path(text).exists() else text.rpartition("=")[2] for text in evaluations))
     from delineate.api import compare as run
 
     _print(run(evaluations, **given), given["out"])

@@ -56,16 +56,16 @@ def check(
     """
     from rich.console import Console
 
-    from delineate.common.absent import refuse_absent
+    from delineate.common.missing_paths import refuse_missing
 
-    refuse_absent(folder)
+    refuse_missing(folder)
     from delineate.data.doctor.check import check as examine_folder
     from delineate.data.doctor.fix import check_target, write_fixed
 
     if fix is not None:
         check_target(folder, fix)
     if report is not None:
-        from delineate.common.outputs import check_result_file
+        from delineate.common.output_checks import check_result_file
         from delineate.report.html.document import SIGNATURE
 
         check_result_file(report, [SIGNATURE], "page")
@@ -141,10 +141,10 @@ def split(
     """
     from rich.console import Console
 
-    from delineate.common.absent import refuse_absent
     from delineate.common.errors import DataError
+    from delineate.common.missing_paths import refuse_missing
 
-    refuse_absent(folder)
+    refuse_missing(folder)
     from delineate.data.splits.folds import split_data
     from delineate.data.splits.resplit import resplit
 

@@ -56,9 +56,9 @@ def evaluate(
     delineate evaluate masks/ vessels/masks vessels/masks_2nd_observer --out scores
     delineate evaluate masks/ polyps/ --group-by '^patient\\d+' --subgroups sites.csv --out scores
     """
-    from delineate.common.absent import refuse_absent
+    from delineate.common.missing_paths import refuse_missing
 
-    refuse_absent(predictions, references)
+    refuse_missing(predictions, references)
     from delineate.api import evaluate as run
 
     source = options.source(references, **part(LabeledOptions, given))

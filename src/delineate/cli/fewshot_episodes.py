@@ -27,9 +27,9 @@ def episodes(
     delineate fewshot episodes slices/ --protocol middle --shots 2 --seed 1 --support-split train --out middle.json
     delineate fewshot episodes polyps/ --protocol any2d --shots 5 --draws 3 --out polyps.json
     """
-    from delineate.common.absent import refuse_absent
+    from delineate.common.missing_paths import refuse_missing
 
-    refuse_absent(data)
+    refuse_missing(data)
     from delineate.api import fewshot_episodes as run
 
     made = run(options.source(data, **part(DataOptions, given)), **part(EpisodesOptions, given))

@@ -40,9 +40,9 @@ def evaluate(
     """
     import json
 
-    from delineate.common.absent import refuse_absent
+    from delineate.common.missing_paths import refuse_missing
 
-    refuse_absent(data, given["episodes"])
+    refuse_missing(data, given["episodes"])
     from delineate.api import fewshot_evaluate as run
     from delineate.cli.evaluate import print_evaluation
 

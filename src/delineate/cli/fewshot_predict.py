@@ -42,11 +42,11 @@ def predict(
     delineate fewshot predict runs/alpnet --support-image a.png --support-mask a_mask.png --query b.png --out masks
     delineate fewshot predict runs/alpnet --support examples/ --query 'scans/**/*.png' --out masks --overlay
     """
-    from delineate.common.absent import refuse_absent, refuse_absent_inputs, refuse_absent_model
+    from delineate.common.missing_paths import refuse_missing, refuse_missing_inputs, refuse_missing_model
 
-    refuse_absent_model(model)
-    refuse_absent(support, *given["support_images"], *given["support_masks"])
-    refuse_absent_inputs([*(query or []), *(more or [])])
+    refuse_missing_model(model)
+    refuse_missing(support, *given["support_images"], *given["support_masks"])
+    refuse_missing_inputs([*(query or []), *(more or [])])
     from delineate.api import fewshot_predict as run
 
     folders = {**part(FolderOptions, given), "labels": given["labels"]}

@@ -25,7 +25,7 @@ def import_checkpoint(
     delineate predict condseg.released_checkpoint.safetensors image.jpg --out masks
     """
     from delineate.common.errors import ArtefactError
-    from delineate.engine.early import refuse_typos
+    from delineate.engine.typo_checks import refuse_typos
 
     refuse_typos(method, "paper")
     if not checkpoint.is_file():

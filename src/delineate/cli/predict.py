@@ -46,14 +46,14 @@ def predict(
     delineate predict runs/condseg polyps/ --split test --out masks
     delineate predict runs/hearts scans/case1.nii.gz --out masks --overlay
     """
-    from delineate.common.absent import refuse_absent_inputs, refuse_absent_model
     from delineate.common.errors import DataError
+    from delineate.common.missing_paths import refuse_missing_inputs, refuse_missing_model
 
     folders = part(FolderOptions, given)
     if given["split"] is None and any(folders.values()):
         raise DataError("--images and --masks say what a data set's folders are; give --split with them")
-    refuse_absent_model(model)
-    refuse_absent_inputs(inputs)
+    refuse_missing_model(model)
+    refuse_missing_inputs(inputs)
     from delineate.api import predict as run
 
     asked = inputs if given["split"] is None else [options.source(Path(data), **folders) for data in inputs]

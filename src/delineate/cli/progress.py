@@ -12,11 +12,11 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from delineate.common.pace import Pace
+    from delineate.common.progress_log import ProgressLog
 
     errors = Console(stderr=True, highlight=False)
     if not errors.is_terminal:
-        pace = Pace(what)
+        pace = ProgressLog(what)
 
         def told(done: int, total: int) -> None:
             if line := pace.line(done, total):

@@ -52,7 +52,7 @@ app.command("import", cls=Verb)(importing.import_checkpoint)
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from delineate.common.about import version as of_this
+        from delineate.common.versions import version as of_this
 
         typer.echo(f"delineate {of_this()}")
         raise typer.Exit

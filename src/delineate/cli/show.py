@@ -17,7 +17,7 @@ def print_run(result: RunResult) -> None:
     if not result.first_process:
         return
     console = make_console()
-    from delineate.engine.folder import RunFolder
+    from delineate.engine.run_folder import RunFolder
 
     summary = RunFolder(result.folder).read_summary()
     dice = "–" if result.dice is None else f"{result.dice:.4f}"

@@ -43,11 +43,11 @@ def train(
 
 def refuse_early(data: Path, given: dict[str, Any]) -> None:
     """Typos and absent files, before anything heavy is loaded."""
-    from delineate.common.absent import refuse_absent
-    from delineate.engine.early import refuse_typos
+    from delineate.common.missing_paths import refuse_missing
+    from delineate.engine.typo_checks import refuse_typos
 
     refuse_typos(given["method"], given["preset"], given["settings"], given["strategy"])
-    refuse_absent(data, given["init"])
+    refuse_missing(data, given["init"])
 
 
 def start(run: Callable[..., RunResult], data: Path, given: dict[str, Any]) -> None:

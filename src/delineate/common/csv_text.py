@@ -1,7 +1,7 @@
 """The one writer of CSV tables, and what it takes to read one back.
 
 A spreadsheet runs a cell that starts like a formula, and names of files, classes and methods come from others. Such a text gets an
-apostrophe in front; `plain` takes it off again, so that reading what was written gives the same text.
+apostrophe in front; `plain_cell` takes it off again, so that reading what was written gives the same text.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def csv_text(head: Sequence[Any], rows: Iterable[Sequence[Any]]) -> str:
     return stream.getvalue()
 
 
-def plain(cell: str) -> str:
+def plain_cell(cell: str) -> str:
     """The text that was written as `cell`."""
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 

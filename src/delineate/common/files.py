@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from delineate.common.errors import DelineateError
-from delineate.common.finite import first_not_finite
+from delineate.common.not_finite import first_not_finite
 
 _LONGEST_SUFFIX = 16
 """Of a name that is kept: writers choose a format by it."""

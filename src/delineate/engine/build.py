@@ -10,13 +10,13 @@ from lightning.fabric import Fabric
 from delineate.common.errors import RecipeError
 from delineate.data.cache.cache import Cache
 from delineate.data.core.input_spec import InputSpec
+from delineate.engine.batch_source import BatchSource, BatchSourceRequest, make_batch_source
 from delineate.engine.data_module import PreparedData
 from delineate.engine.memory import check_memory, training_bytes
-from delineate.engine.optim import check_scales
 from delineate.engine.optimizers import OPTIMIZERS
+from delineate.engine.parameter_groups import check_scales
 from delineate.engine.recipe import Recipe
-from delineate.engine.seeds import mix
-from delineate.engine.sources import Source, SourceRequest, make_source
+from delineate.engine.seeds import mix_seed
 from delineate.methods import registry
 from delineate.methods.contract import Method, Stage
 from delineate.nn.recompute import recompute
@@ -32,7 +32,7 @@ class PlannedStage:
     """A stage with its batches and its number of steps."""
 
     stage: Stage
-    source: Source
+    source: BatchSource
     steps: int
 
 
@@ -57,7 +57,7 @@ def build_strategy(recipe: Recipe, method: Method) -> Strategy:
 
     Its own networks begin with other random numbers than the method.
     """
-    torch.manual_seed(mix(recipe.engine.seed, STRATEGY))
+    torch.manual_seed(mix_seed(recipe.engine.seed, STRATEGY))
     return strategies.build(recipe.strategy["name"], method, recipe.strategy_options())
 
 
@@ -111,11 +111,11 @@ def make_plan(recipe: Recipe, method: Method, data: PreparedData, fabric: Fabric
 
 def source_of(
     recipe: Recipe, stage: Stage, cache: Cache, spec: InputSpec, *, index: int = 0, rank: int = 0, world: int = 1
-) -> Source:
+) -> BatchSource:
     """The batches of the stage with that index, as the recipe wants them."""
-    return make_source(
+    return make_batch_source(
         stage.source,
-        SourceRequest(
+        BatchSourceRequest(
             cache=cache,
             spec=spec,
             augment=recipe.stage_augment(stage.name),

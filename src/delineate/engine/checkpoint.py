@@ -24,9 +24,9 @@ from torch import Tensor
 
 from delineate.artefact.tensors import not_finite, write_tensors
 from delineate.common.errors import TrainingError
+from delineate.common.file_lock import UNSUPPORTED, locked
 from delineate.common.files import checksum, output_folder, read_json, write_json
-from delineate.common.locks import UNSUPPORTED, locked
-from delineate.engine.selection import Best, Measure
+from delineate.engine.best_weights import BestScore, Measure
 
 Named = TypeVar("Named")
 FORMAT = 4
@@ -64,9 +64,9 @@ class Progress:
     finished: bool = False
 
     @property
-    def best(self) -> Best | None:
+    def best(self) -> BestScore | None:
         """What the best weights of the stage scored; None before the first."""
-        return None if self.best_step is None else Best(self.best_dice, self.best_loss, self.measure)
+        return None if self.best_step is None else BestScore(self.best_dice, self.best_loss, self.measure)
 
 
 @dataclass

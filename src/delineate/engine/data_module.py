@@ -16,12 +16,12 @@ import torch
 from delineate.common.errors import RecipeError
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import Manifest
-from delineate.engine.finish import Ending
-from delineate.engine.folder import RunFolder
+from delineate.engine.batch_source import BatchSource
+from delineate.engine.finish import FinishSpec
 from delineate.engine.planning import DataPlan
 from delineate.engine.recipe import Recipe
 from delineate.engine.request import TrainRequest
-from delineate.engine.sources import Source
+from delineate.engine.run_folder import RunFolder
 from delineate.engine.validation import ValidationJob, ValidationResult
 from delineate.methods import registry
 from delineate.methods.contract import Kind, Method, Stage
@@ -57,15 +57,15 @@ class OpenedData(Protocol):
 class PreparedData(Protocol):
     """Training and validation cases, decoded for one recipe and one input specification."""
 
-    def source(self, stage: Stage, *, index: int, rank: int, world: int) -> Source:
+    def source(self, stage: Stage, *, index: int, rank: int, world: int) -> BatchSource:
         """The batches of the stage with that index."""
         ...
 
     def validate(self, job: ValidationJob) -> ValidationResult:
-        """The same cases each time; the caller keeps the best weights (`engine.selection`)."""
+        """The same cases each time; the caller keeps the best weights (`engine.best_weights`)."""
         ...
 
-    def ending(self) -> Ending:
+    def finish_spec(self) -> FinishSpec:
         """How its runs are scored at their end, and what model and card say of the data."""
         ...
 

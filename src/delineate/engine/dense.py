@@ -25,17 +25,17 @@ from delineate.data.layouts.source import DataSource
 from delineate.data.loading.open_data import open_data
 from delineate.data.loading.patch_loader import make_loader
 from delineate.data.splits.label_share import for_training
+from delineate.engine.batch_source import BatchSource, to_device, to_torch
 from delineate.engine.build import check_training_memory, source_of
 from delineate.engine.data_module import DataKind
-from delineate.engine.finish import Ending
-from delineate.engine.folder import RunFolder
-from delineate.engine.input import settle_input
-from delineate.engine.lacking import lacking, nothing_to_learn
-from delineate.engine.native_scores import judge
+from delineate.engine.data_warnings import training_warnings, validation_warnings
+from delineate.engine.finish import FinishSpec
+from delineate.engine.input_settings import settle_input
+from delineate.engine.native_scores import score_validation_cases
 from delineate.engine.planning import DataPlan, plan_from_data
 from delineate.engine.recipe import EpisodesSection, Recipe
 from delineate.engine.request import TrainRequest
-from delineate.engine.sources import Source, to_device, to_torch
+from delineate.engine.run_folder import RunFolder
 from delineate.engine.validation import (
     TiledCounts,
     ValidationJob,
@@ -91,7 +91,7 @@ class OpenedImages:
 
     def prepare(self, recipe: Recipe, spec: InputSpec) -> PreparedImages:
         training, validation = self._cache(self._training(recipe), spec), self._cache(self._samples("val"), spec)
-        for line in lacking(_masks_by_case(validation), self._manifest.classes.names):
+        for line in validation_warnings(_masks_by_case(validation), self._manifest.classes.names):
             self._note(line)
         return PreparedImages(recipe, spec, self._manifest, training, validation, self._request.max_pixels)
 
@@ -126,7 +126,7 @@ class PreparedImages:
     validation: Cache
     max_pixels: int
 
-    def source(self, stage: Stage, *, index: int, rank: int, world: int) -> Source:
+    def source(self, stage: Stage, *, index: int, rank: int, world: int) -> BatchSource:
         return source_of(self.recipe, stage, self.training, self.spec, index=index, rank=rank, world=world)
 
     def validate(self, job: ValidationJob) -> ValidationResult:
@@ -137,8 +137,10 @@ class PreparedImages:
         batches: Iterator[Batch] = (to_device(to_torch(batch), job.device) for batch in loader.once())
         return validate(job, batches, count if spec.axis is None else VolumeCounts(cache, count))
 
-    def ending(self) -> Ending:
-        return Ending(self.manifest, partial(judge, self.manifest, self.spec.axis, self.max_pixels))
+    def finish_spec(self) -> FinishSpec:
+        return FinishSpec(
+            self.manifest, partial(score_validation_cases, self.manifest, self.spec.axis, self.max_pixels)
+        )
 
 
 def _masks_by_case(cache: Cache) -> Iterator[tuple[str, NDArray[np.uint8]]]:
@@ -200,7 +202,7 @@ def _open_data(request: TrainRequest, folder: RunFolder, recipe: Recipe, note: N
     if recipe.data.slices != "all" and census.axis is None:
         raise RecipeError("data.slices: only for volumes; leave that key out")
     facts = census.of(manifest.split("train")).facts.values()
-    for line in nothing_to_learn(fact.class_pixels(manifest.labels) for fact in facts if fact.values):
+    for line in training_warnings(fact.class_pixels(manifest.labels) for fact in facts if fact.values):
         note(line)
     return manifest, census
 

@@ -1,5 +1,5 @@
 """The end of a run: the portable model, its validation scores with pictures, the card. The same for every kind of data, which
-gives what differs (`Ending`)."""
+gives what differs (`FinishSpec`)."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import torch
 from delineate.artefact.format import Artefact, save
 from delineate.common.files import write_text
 from delineate.data.core.manifest import ClassTable, Manifest, Split
-from delineate.engine.card import model_card
+from delineate.engine.best_weights import MEASURE_WORDS
+from delineate.engine.model_card import model_card
 from delineate.engine.recipe import Recipe
 from delineate.engine.run_state import Run
-from delineate.engine.selection import WORDS
 from delineate.evaluation.comparison.training_record import Training
 from delineate.evaluation.results.case_scores import Row
 from delineate.evaluation.results.scores_file import Origin, write_scores
@@ -32,7 +32,7 @@ Ranked = TypeVar("Ranked")
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedModel:
     """A model with the best weights, and where its validation goes."""
 
     artefact: Artefact
@@ -43,7 +43,7 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class Judged:
+class ScoredValidation:
     """A trained model's validation cases, scored."""
 
     rows: Sequence[Row]
@@ -56,12 +56,12 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Ending:
+class FinishSpec:
     """What one kind of data gives to the end of a run."""
 
     manifest: Manifest
     """Training and validation cases."""
-    judge: Callable[[Trained], Judged]
+    judge: Callable[[TrainedModel], ScoredValidation]
     """Scores the validation cases as the command line would score test cases; writes what belongs to them into the folder."""
     classes: ClassTable | None = None
     """Of the model's output; None: the manifest's."""
@@ -69,21 +69,21 @@ class Ending:
     """What the model says of its data, besides what all do."""
     summary: Mapping[str, Any] = field(default_factory=dict)
     """Further entries of `run.json`."""
-    about: Callable[[Judged], Sequence[str]] = lambda _: ()
+    about: Callable[[ScoredValidation], Sequence[str]] = lambda _: ()
     """Further lines of the card."""
     verb: str = "delineate evaluate"
     """The command that scores such a model on a test set."""
 
 
-def finish(run: Run, ending: Ending) -> float | None:
+def finish_run(run: Run, spec: FinishSpec) -> float | None:
     """Write `validation/`, `model.safetensors`, `card.md`. Returns the headline Dice, if any.
 
     The method in `run` holds the best weights by validation. Every figure is measured by the predictor that the command line
     uses, at each image's native resolution.
     """
-    folder, manifest = run.folder, ending.manifest
-    artefact = _artefact(run, manifest, ending.classes, ending.provenance)
-    judged = ending.judge(Trained(artefact, run.recipe, run.fabric.device, folder.validation))
+    folder, manifest = run.folder, spec.manifest
+    artefact = _artefact(run, manifest, spec.classes, spec.provenance)
+    judged = spec.judge(TrainedModel(artefact, run.recipe, run.fabric.device, folder.validation))
     summary, training = judged.summary, artefact.provenance["training"]
     write_scores(folder.validation, judged.rows, summary, judged.origin, {"training": training})
     judged.draw()
@@ -94,14 +94,14 @@ def finish(run: Run, ending: Ending) -> float | None:
         minutes=run.seconds / 60,
         images_seen=run.progress.images_seen,
         **_kept_words(run, summary),
-        **ending.summary,
+        **spec.summary,
     )
-    lines = ending.about(judged)
-    write_text(folder.card, model_card(artefact, manifest, run.recipe, summary, about=lines, verb=ending.verb))
+    lines = spec.about(judged)
+    write_text(folder.card, model_card(artefact, manifest, run.recipe, summary, about=lines, verb=spec.verb))
     return headline_dice(summary)
 
 
-def selected(ranked: Sequence[Ranked]) -> dict[str, Ranked]:
+def worst_median_best(ranked: Sequence[Ranked]) -> dict[str, Ranked]:
     """The worst, the median and the best cases of those ranked by score, each case once; names like "worst1"."""
     count = min(PICTURES, len(ranked) // 3) or 1
     middle = max(0, (len(ranked) - count) // 2)
@@ -140,5 +140,5 @@ def _kept_words(run: Run, summary: Summary) -> dict[str, Any]:
     for line in said:
         run.reporter.note(f"WARNING: {line}")
     progress = run.progress
-    best = {"step": progress.best_step, "dice": progress.best_dice, "chosen_by": WORDS[progress.measure]}
+    best = {"step": progress.best_step, "dice": progress.best_dice, "chosen_by": MEASURE_WORDS[progress.measure]}
     return {"best": best, "headline": headline_json(summary), "warnings": said}

@@ -18,19 +18,19 @@ from torch import nn
 
 from delineate.common.errors import Diverged, Interrupted, TrainingError
 from delineate.data.core.findings import some
+from delineate.engine.batch_source import BatchSource, divide, to_device
+from delineate.engine.best_weights import MEASURE_WORDS, is_better
 from delineate.engine.checkpoint import OWN, Checkpoint, named_below, snapshot
 from delineate.engine.data_module import PreparedData
+from delineate.engine.distributed import agree_on, raise_together
 from delineate.engine.diverged import diverged, loss_fault, weights_fault
+from delineate.engine.loss_meter import LossMeter
+from delineate.engine.lr_scheduler import Plateau, learning_rate_factor
 from delineate.engine.memory import enough_values, out_of_memory
-from delineate.engine.ranks import agree, together
 from delineate.engine.recipe import StageSettings
 from delineate.engine.reporting import Validated
 from delineate.engine.run_state import Run
-from delineate.engine.schedules import Plateau, learning_rate_factor
-from delineate.engine.seeds import mix
-from delineate.engine.selection import WORDS, is_better
-from delineate.engine.sources import Source, divide, to_device
-from delineate.engine.term_sums import TermSums
+from delineate.engine.seeds import mix_seed
 from delineate.engine.updates import Updates
 from delineate.engine.validation import ValidationJob, ValidationResult
 from delineate.methods.contract import Batch, Context, Method, Stage, Update
@@ -43,7 +43,7 @@ class StageRun:
     """One stage: its updates, schedule and source; trains, validates, saves, resumes."""
 
     def __init__(
-        self, run: Run, data: PreparedData, stage: Stage, source: Source, total: int, resumed: Checkpoint | None
+        self, run: Run, data: PreparedData, stage: Stage, source: BatchSource, total: int, resumed: Checkpoint | None
     ) -> None:
         self.run, self.data, self.stage, self.source, self.total = run, data, stage, source, total
         self.settings: StageSettings = run.recipe.stage_settings(stage.name)
@@ -52,7 +52,7 @@ class StageRun:
         self.updates = Updates(self.strategy, stage, self.settings)
         self.plateau = Plateau()
         self.validate_steps = max(1, round(run.recipe.engine.validate_every * source.steps_per_epoch))
-        self.sums = TermSums()
+        self.sums = LossMeter()
         self.saved = None if resumed is None else run.progress.step
         """The step of the newest state on disk."""
         self.faults = 0
@@ -76,7 +76,7 @@ class StageRun:
                 if progress.step % self.validate_steps == 0 or progress.step == self.total:
                     self.validate()
                     if self._enough():
-                        what = WORDS[progress.measure].partition(",")[0]
+                        what = MEASURE_WORDS[progress.measure].partition(",")[0]
                         run.reporter.note(
                             f"{self.stage.name}: no better {what} in {progress.waited} validations, stopping early"
                         )
@@ -85,10 +85,10 @@ class StageRun:
                     last_save = time.perf_counter()
                     if progress.step >= self.total:
                         break
-                elif agree(run.fabric, self._is_due(last_save) or None):
+                elif agree_on(run.fabric, self._is_due(last_save) or None):
                     self.save()
                     last_save = time.perf_counter()
-                if reason := agree(run.fabric, run.stop_requested()):
+                if reason := agree_on(run.fabric, run.stop_requested()):
                     self.save()
                     raise Interrupted(reason)
         self._hand_on_best()
@@ -101,7 +101,7 @@ class StageRun:
         run, progress = self.run, self.run.progress
         factor = learning_rate_factor(progress.step, self.total, self.settings, self.plateau)
         ctx = self._context(progress.step)
-        torch.manual_seed(mix(run.recipe.engine.seed, progress.stage, progress.step, run.fabric.global_rank))
+        torch.manual_seed(mix_seed(run.recipe.engine.seed, progress.stage, progress.step, run.fabric.global_rank))
         total = 0.0
         for update in self.updates.due(progress.step):
             self.updates.set_rate(update, factor)
@@ -116,7 +116,7 @@ class StageRun:
         """Validate on the first process, tell the others; log; keep the best weights. Raises `Diverged` where these are lost."""
         run, progress = self.run, self.run.progress
         result: ValidationResult | None = None
-        with together(run.fabric):
+        with raise_together(run.fabric):
             if run.fabric.is_global_zero:
                 method, ctx = self.strategy.validated(), self._context(progress.step)
                 if lost := self._lost():
@@ -129,7 +129,7 @@ class StageRun:
         if better:
             progress.best_dice, progress.best_loss = result.dice, result.loss["total"]
             progress.best_step, progress.measure, progress.waited = progress.step, result.judgment.measure, 0
-            with together(run.fabric):
+            with raise_together(run.fabric):
                 if run.fabric.is_global_zero:
                     run.states.save_best(self.stage.name, progress.step, snapshot(self.strategy.validated()))
         else:
@@ -143,7 +143,7 @@ class StageRun:
     def save(self) -> None:
         """Write a resume state. The first process does; where it cannot, all processes raise why: `Diverged`, with the former
         state kept, for numbers that are lost."""
-        with together(self.run.fabric):
+        with raise_together(self.run.fabric):
             if self.run.fabric.is_global_zero:
                 self._save()
 
@@ -184,7 +184,7 @@ class StageRun:
                         terms = self.terms(part)
                     loss = torch.stack([term.float() for term in terms.values()]).sum()
                     weight = len(part["sample_id"]) / len(batch["sample_id"])
-                    with together(run.fabric):
+                    with raise_together(run.fabric):
                         if not math.isfinite(value := float(loss.detach())):
                             raise self._diverged(loss_fault(terms, part, ctx, run.method))
                     run.fabric.backward(loss * weight)
@@ -255,7 +255,7 @@ class StageRun:
     def _context(self, step: int) -> Context:
         run = self.run
         generator = torch.Generator(run.fabric.device)
-        generator.manual_seed(mix(run.recipe.engine.seed, run.progress.stage, step, run.fabric.global_rank) ^ 1)
+        generator.manual_seed(mix_seed(run.recipe.engine.seed, run.progress.stage, step, run.fabric.global_rank) ^ 1)
         return Context(self.stage.name, step, self.total, generator)
 
     def _log(self, result: ValidationResult, better: bool) -> None:
@@ -269,7 +269,7 @@ class StageRun:
             "marked": result.judgment.marked,
             "loss": {name: value if math.isfinite(value) else None for name, value in result.loss.items()},
         }
-        with together(run.fabric):
+        with raise_together(run.fabric):
             if run.fabric.is_global_zero:
                 run.folder.log(
                     {

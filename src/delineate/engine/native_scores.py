@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from delineate.artefact.format import Artefact
 from delineate.common.errors import NotFiniteError
-from delineate.common.paths import fitting
+from delineate.common.file_names import fitting_name
 from delineate.data.augment.patches import cut, tiles
 from delineate.data.cases.sample_pixels import SamplePixels
 from delineate.data.core.input_spec import InputSpec, Pixels
 from delineate.data.core.manifest import IGNORE, Case, ClassTable, Manifest
 from delineate.data.core.samples import Sample
 from delineate.data.formats.images import write_image, write_mask
-from delineate.engine.finish import Judged, Trained, selected
+from delineate.engine.finish import ScoredValidation, TrainedModel, worst_median_best
 from delineate.engine.volume_scores import segment_volume
 from delineate.evaluation.metrics.registry import resolve
 from delineate.evaluation.results.case_scores import QUICK, Row, score_case
@@ -68,7 +68,9 @@ class _Scored:
     """Of a volume: the slice that shows most."""
 
 
-def judge(manifest: Manifest, axis: int | None, max_pixels: int, trained: Trained) -> Judged:
+def score_validation_cases(
+    manifest: Manifest, axis: int | None, max_pixels: int, trained: TrainedModel
+) -> ScoredValidation:
     """Score the validation cases by the predictor that `delineate predict` uses; their masks go into `masks/`.
 
     `axis`: across the slices of volumes, which are scored as volumes, with lengths in mm; None where cases are pictures.
@@ -83,7 +85,7 @@ def judge(manifest: Manifest, axis: int | None, max_pixels: int, trained: Traine
         scored = [_score_volume(worker, case, axis, manifest, masks) for case in cases]
     rows = tuple(row for each in scored for row in each.rows)
     valid = [each for each in scored if each.rows]
-    return Judged(
+    return ScoredValidation(
         rows,
         summarize(rows, QUICK if axis is None else OF_VOLUMES),
         _origin(trained, manifest, {one.case.id: one.reference for one in valid}, volumes=axis is not None),
@@ -92,7 +94,7 @@ def judge(manifest: Manifest, axis: int | None, max_pixels: int, trained: Traine
     )
 
 
-def _origin(trained: Trained, manifest: Manifest, references: dict[str, str], *, volumes: bool) -> Origin:
+def _origin(trained: TrainedModel, manifest: Manifest, references: dict[str, str], *, volumes: bool) -> Origin:
     grouped = any(case.group for case in manifest.split("val"))
     return Origin(
         level="volume" if volumes else "image",
@@ -144,7 +146,7 @@ def _dice(rows: Sequence[Row]) -> float:
 def _pictures(
     predictor: Predictor, pixels: SamplePixels, classes: ClassTable, scored: Sequence[_Scored], folder: Path
 ) -> None:
-    for rank, each in selected(sorted(scored, key=lambda one: one.dice)).items():
+    for rank, each in worst_median_best(sorted(scored, key=lambda one: one.dice)).items():
         pair = _Pair.read(pixels, each.case, each.plane)
         prediction, reference, shorter = predictor.predict(pair.image), pair.reference, 0
         image = pixels.view(Sample(each.case, each.plane))
@@ -152,7 +154,7 @@ def _pictures(
             image, prediction, reference = turned(image), turned(prediction), turned(reference)
             shorter = SHORTER
         drawn = draw(image, prediction, reference, classes, shorter=shorter)
-        write_image(folder / "overlays" / fitting(f"{rank}_{each.case.id}", ".png"), drawn)
+        write_image(folder / "overlays" / fitting_name(f"{rank}_{each.case.id}", ".png"), drawn)
         for name, panel in _panels(predictor.artefact, pair).items():
             write_image(folder / "panels" / each.case.id / f"{name}.png", panel)
 

@@ -17,12 +17,12 @@ from delineate.data.cases.census import Census
 from delineate.data.core.manifest import Manifest
 from delineate.data.doctor.fingerprint import Fingerprint, take_fingerprint
 from delineate.engine.earlier_recipes import in_todays_spelling
-from delineate.engine.folder import RunFolder
-from delineate.engine.input import settle_input
+from delineate.engine.input_settings import settle_input
 from delineate.engine.memory import GIB, training_bytes
 from delineate.engine.optimizers import OPTIMIZERS
 from delineate.engine.recipe import PlanSection, Recipe
 from delineate.engine.request import TrainRequest
+from delineate.engine.run_folder import RunFolder
 from delineate.methods import registry
 from delineate.methods.contract import Budget, Decision, Method
 from delineate.nn.counting import count_cost
@@ -112,7 +112,7 @@ def planned_sections(folder: RunFolder) -> dict[str, Any]:
     try:
         content = read_json(path)
         return in_todays_spelling(content["recipe"], registry.option_names(content["method"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise TrainingError(f"cannot read the run's plan {path}: {error}") from error
 
 

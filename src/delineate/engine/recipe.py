@@ -15,15 +15,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serial
 from delineate.common.config import explain, merge
 from delineate.common.errors import DelineateError, RecipeError
 from delineate.common.files import write_text
-from delineate.common.finite import first_not_finite
 from delineate.common.names import did_you_mean
+from delineate.common.not_finite import first_not_finite
 from delineate.common.yaml_text import parse_yaml
 from delineate.data.augment.settings import AugmentSettings
 from delineate.data.core.input_spec import Fit, Scale
 from delineate.data.core.intensity import check_rule
 from delineate.engine.earlier_recipes import in_todays_spelling, of_today, refuse_moved
+from delineate.engine.lr_scheduler import SCHEDULES
 from delineate.engine.optimizers import OPTIMIZERS
-from delineate.engine.schedules import SCHEDULES
 from delineate.methods import registry
 from delineate.methods.contract import Stage
 from delineate.strategies import registry as strategies

@@ -10,7 +10,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from delineate.common.pace import Pace
+from delineate.common.progress_log import ProgressLog
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class ConsoleReporter:
         self._task: TaskID | None = None
         self._rate = _Rate()
         self._smooth: float | None = None
-        self._pace: Pace | None = None
+        self._pace: ProgressLog | None = None
         self._done = self._total = 0
 
     def note(self, text: str) -> None:
@@ -80,7 +80,7 @@ class ConsoleReporter:
         self.close()
         self._rate, self._smooth = _Rate(), None
         if not self.console.is_terminal:
-            self._pace, self._done, self._total = Pace(stage), done, total
+            self._pace, self._done, self._total = ProgressLog(stage), done, total
             return
         self._bar = Progress(
             TextColumn("{task.description}"),

@@ -12,8 +12,8 @@ from delineate.data.cache.eviction import DEFAULT_LIMIT_BYTES
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.layouts.source import DataSource, as_source
 from delineate.engine.checkpoint import Checkpoints
-from delineate.engine.folder import RunFolder
 from delineate.engine.recipe import Recipe, differences, resolve, stated
+from delineate.engine.run_folder import RunFolder
 
 DIVERGED = "diverged"
 """Status of a run that was stopped by numbers that are not finite."""
@@ -66,13 +66,13 @@ def check_folder(folder: RunFolder, recipe: Recipe, *, resume: bool, report: boo
         return
     if not folder.recipe.exists():
         raise TrainingError(f"--resume: {folder.path} holds no run; start it without --resume")
-    lacking = folder.lacking(report=report)
-    if folder.read_summary().get("status") == "finished" and not lacking:
+    missing = folder.missing_files(report=report)
+    if folder.read_summary().get("status") == "finished" and not missing:
         Checkpoints(folder.steps).discard()  # where a kill came between
         raise TrainingError(f"--resume: the run in {folder.path} is finished; nothing is left to do")
     if not Checkpoints(folder.steps).any() and not needs_report_only(folder):
         if folder.model.exists() or folder.read_summary().get("status") == "finished":
-            gone = ", ".join(lacking) or folder.summary.name
+            gone = ", ".join(missing) or folder.summary.name
             raise TrainingError(
                 f"--resume: the run in {folder.path} was finished, but {gone} is gone, and so are its resume states; "
                 "train again in another folder"
@@ -97,7 +97,9 @@ def check_folder(folder: RunFolder, recipe: Recipe, *, resume: bool, report: boo
 
 def needs_report_only(folder: RunFolder) -> bool:
     """Whether all that training gives is there, its states removed, and only the page is missing."""
-    return folder.read_summary().get("status") == "finished" and folder.lacking(report=True) == [folder.report.name]
+    return folder.read_summary().get("status") == "finished" and folder.missing_files(report=True) == [
+        folder.report.name
+    ]
 
 
 def is_gentler(difference: str) -> bool:

@@ -16,24 +16,24 @@ from delineate.artefact import format as artefact_format
 from delineate.artefact.inherit import inherit
 from delineate.common.errors import ArtefactError, DelineateError, Diverged, Interrupted, RecipeError, TrainingError
 from delineate.common.files import read_json, write_json
-from delineate.common.occupied import occupied
+from delineate.common.folder_lock import hold_folder
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import Manifest
 from delineate.engine.build import PlannedStage, build_method, build_strategy, make_plan
 from delineate.engine.checkpoint import Checkpoint, Checkpoints, Progress
 from delineate.engine.data_module import DataKind, PreparedData, kind_for
 from delineate.engine.dense import DENSE
+from delineate.engine.distributed import agree_on, raise_together
 from delineate.engine.diverged import weights_fault
-from delineate.engine.finish import finish
-from delineate.engine.folder import RunFolder, changes, environment
+from delineate.engine.finish import finish_run
 from delineate.engine.loop import StageRun
 from delineate.engine.planning import planned_sections
-from delineate.engine.ranks import agree, together
 from delineate.engine.recipe import Recipe
 from delineate.engine.reporting import ConsoleReporter, Reporter, Silent
 from delineate.engine.request import DIVERGED, TrainRequest, check_folder, needs_report_only
+from delineate.engine.resume_data import check_same_data, data_description
+from delineate.engine.run_folder import RunFolder, environment, environment_changes
 from delineate.engine.run_state import Run
-from delineate.engine.same_data import check_same_data, description
 from delineate.engine.signals import raise_on_signals, stop_on_signals
 from delineate.engine.tensorboard import TensorBoardReporter, check_installed
 from delineate.evaluation.results.scores_file import ScoresFile
@@ -72,7 +72,7 @@ def train(
     fabric = make_fabric(recipe)
     first = fabric.is_global_zero
     reporter = (reporter or ConsoleReporter()) if first else Silent()
-    with occupied(folder.path, reporter.note) if first else nullcontext():
+    with hold_folder(folder.path, reporter.note) if first else nullcontext():
         if first:
             check_folder(folder, recipe, resume=request.resume, report=report is not None)
         if request.resume and report is not None and needs_report_only(folder):
@@ -82,7 +82,7 @@ def train(
         if recipe.engine.tensorboard:
             check_installed()
         fabric.launch()
-        with together(fabric):
+        with raise_together(fabric):
             run, data, plan = _open(request, recipe, fabric, folder, kind, reporter)
         fabric.barrier()
         with _noted_end(run):
@@ -127,7 +127,7 @@ def _open(
 
 def _take_up(run: Run, plan: list[PlannedStage]) -> Checkpoint:
     """Put the run back to where its newest whole state was saved."""
-    with together(run.fabric):
+    with raise_together(run.fabric):
         state = run.states.load(run.reporter.note)
         assert state is not None  # `check_folder` has seen it
         try:
@@ -154,7 +154,7 @@ def _note_changes(run: Run) -> None:
         before = read_json(run.folder.environment)
     except (OSError, ValueError):
         return
-    if found := changes(before, environment(str(run.fabric.device), torch.get_num_threads())):
+    if found := environment_changes(before, environment(str(run.fabric.device), torch.get_num_threads())):
         run.reporter.note(
             f"since the run was started, {', '.join(found)}: it may not end with the bits of a run that was never stopped"
         )
@@ -173,7 +173,7 @@ def _run_stages(run: Run, data: PreparedData, plan: list[PlannedStage], state: C
                 if index + 1 < len(plan):
                     done = run.progress
                     run.progress = Progress(stage=index + 1, seconds=done.seconds, images_seen=done.images_seen)
-            if reason := agree(run.fabric, request()):  # it came during the last step or its validation
+            if reason := agree_on(run.fabric, request()):  # it came during the last step or its validation
                 raise Interrupted(reason)
         except Interrupted as stop:
             said = Interrupted(
@@ -193,7 +193,7 @@ def _complete(run: Run, data: PreparedData, report: Callable[[Path], object] | N
     folder = run.folder
     folder.update_summary(status="completing")
     with raise_on_signals("all training is saved; the same command with --resume writes what is missing of the run"):
-        dice = finish(run, data.ending())
+        dice = finish_run(run, data.finish_spec())
         if report is not None:
             report(folder.path)
         folder.update_summary(status="finished")
@@ -306,7 +306,7 @@ def _summarize(
         classes=list(manifest.classes.names),
         leaks=list(manifest.leaks or ()),
         started=started,
-        data=description(request),
+        data=data_description(request),
     )
 
 

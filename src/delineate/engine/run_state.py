@@ -10,9 +10,9 @@ from lightning.fabric import Fabric
 
 from delineate.data.core.input_spec import InputSpec
 from delineate.engine.checkpoint import Checkpoints, Progress
-from delineate.engine.folder import RunFolder
 from delineate.engine.recipe import Recipe
 from delineate.engine.reporting import Reporter
+from delineate.engine.run_folder import RunFolder
 from delineate.methods.contract import Method
 from delineate.strategies.contract import Strategy
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def mix(*numbers: int) -> int:
+def mix_seed(*numbers: int) -> int:
     """A well-spread 63-bit seed from small integers (splitmix64)."""
     value = 0
     for number in numbers:

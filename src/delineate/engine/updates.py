@@ -10,8 +10,8 @@ from lightning.fabric import Fabric
 from torch import Tensor
 
 from delineate.engine.checkpoint import pack_optimizer, unpack_optimizer
-from delineate.engine.optim import base_rate, make_optimizer, named_parameters, set_learning_rate
-from delineate.engine.ranks import allow_unused
+from delineate.engine.distributed import allow_unused
+from delineate.engine.parameter_groups import base_rate, make_optimizer, named_parameters, set_learning_rate
 from delineate.engine.recipe import StageSettings
 from delineate.methods.contract import Stage, Update
 from delineate.strategies.contract import Strategy

@@ -2,7 +2,7 @@
 
 Where the network is trained on patches, whole images are judged, predicted by a sliding window; the terms are means over its tiles.
 
-This selects the best weights and steers plateau and early stopping (`engine.selection` says how). The figures that a run reports
+This selects the best weights and steers plateau and early stopping (`engine.best_weights` says how). The figures that a run reports
 at its end are computed anew at each image's native resolution (`engine.native_scores`).
 """
 
@@ -25,7 +25,7 @@ from delineate.data.augment.patches import Size
 from delineate.data.cache.cache import Cache
 from delineate.data.core.findings import some
 from delineate.data.core.manifest import IGNORE
-from delineate.engine.selection import CaseCounts, Judgment, judge
+from delineate.engine.best_weights import CaseCounts, Judgment, judge_validation
 from delineate.inference.sliding_window import TileBlender
 from delineate.methods.contract import Batch, Context
 
@@ -47,7 +47,7 @@ class ValidationResult:
         bad = [name for name, value in means.items() if not math.isfinite(value)]
         said = [f"terms: {', '.join(bad)}"] if bad else []
         said += [f"logits of {some(faulty, 3)}"] if faulty else []
-        return cls(judge(counted), loss, "; ".join(said) or None)
+        return cls(judge_validation(counted), loss, "; ".join(said) or None)
 
     @property
     def dice(self) -> float | None:

@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from delineate.common.config import first_fault
 from delineate.common.errors import DataError
+from delineate.common.file_names import path_fault
 from delineate.common.files import write_json
-from delineate.common.paths import path_fault
 from delineate.data.cases.volumes import keeps_numbers
 from delineate.data.core.findings import count, some
 from delineate.data.core.manifest import ClassTable, Manifest, Split

@@ -11,7 +11,7 @@ import numpy as np
 
 from delineate.data.formats.images import write_image
 from delineate.data.loading.samples import SampleSet
-from delineate.engine.finish import Judged, Trained, selected
+from delineate.engine.finish import ScoredValidation, TrainedModel
 from delineate.fewshot.episode_file import EpisodeFile
 from delineate.fewshot.episode_images import EpisodeImages, Picture
 from delineate.fewshot.evaluate import EpisodeTest, ScoredEpisode, evaluate_episodes
@@ -22,7 +22,7 @@ from delineate.inference.panels import render
 _GAP = 4
 
 
-def judge(data: SampleSet, episodes: EpisodeFile, trained: Trained) -> Judged:
+def judge(data: SampleSet, episodes: EpisodeFile, trained: TrainedModel) -> ScoredValidation:
     """Score the episodes, which are kept beside the scores. `data`: training and validation stacks."""
     recipe, run = trained.recipe, trained.folder.parent
     predictor = FewShotPredictor(trained.artefact, str(trained.device))
@@ -32,7 +32,7 @@ def judge(data: SampleSet, episodes: EpisodeFile, trained: Trained) -> Judged:
     job = EpisodeTest(candidate, data, episodes)
     evaluation, scored = evaluate_episodes(job)
     episodes.save(trained.folder / "episodes.json")
-    return Judged(
+    return ScoredValidation(
         evaluation.rows,
         evaluation.summary,
         evaluation.origin,
@@ -47,7 +47,7 @@ def _write_pictures(job: EpisodeTest, scored: Sequence[ScoredEpisode], folder: P
     for one in scored:
         cases.setdefault(one.row.case, []).append(one)
     ranked = sorted(cases.items(), key=lambda item: float(np.mean([one.row.scores["dice"] for one in item[1]])))
-    for rank, (case, members) in selected(ranked).items():
+    for rank, (case, members) in worst_median_best(ranked).items():
         pictured = [EpisodeImages.of(job, one) for one in members]
         rows = [_beside(each.draw_support(0), each.draw_query()) for each in pictured]
         write_image(folder / "overlays" / f"{rank}_{case}.png", _stacked(rows))

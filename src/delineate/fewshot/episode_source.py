@@ -54,7 +54,7 @@ class EpisodeArrays:
 
 
 class EpisodeSource:
-    """Endless augmented episodes (an `engine.sources.Source`). `batch_size` counts those of all processes together."""
+    """Endless augmented episodes (an `engine.batch_source.Source`). `batch_size` counts those of all processes together."""
 
     def __init__(
         self,

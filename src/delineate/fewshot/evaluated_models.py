@@ -22,7 +22,7 @@ from delineate.data.cases.census import Census
 from delineate.data.core.known import DIGITS, KnownPictures, Role
 from delineate.data.core.manifest import Case, ClassTable
 from delineate.data.loading.samples import SampleSet
-from delineate.engine.input import settle_input
+from delineate.engine.input_settings import settle_input
 from delineate.engine.recipe import resolve
 from delineate.fewshot.baselines import BASELINES, ConditionedModel
 from delineate.fewshot.class_identity import ClassIdentity, identity

@@ -16,15 +16,15 @@ from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable, Manifest, Split
 from delineate.data.loading.cached_slices import CachedSlices, decode
 from delineate.data.loading.samples import SampleSet, open_samples
+from delineate.engine.batch_source import BatchSource
 from delineate.engine.data_module import DataKind
 from delineate.engine.dense import Note, check_splits, tell_groups
-from delineate.engine.finish import Ending
-from delineate.engine.folder import RunFolder
-from delineate.engine.input import settle_input
+from delineate.engine.finish import FinishSpec
+from delineate.engine.input_settings import settle_input
 from delineate.engine.planning import DataPlan
 from delineate.engine.recipe import EpisodesSection, Recipe
 from delineate.engine.request import TrainRequest
-from delineate.engine.sources import Source
+from delineate.engine.run_folder import RunFolder
 from delineate.engine.validation import ValidationJob, ValidationResult
 from delineate.fewshot.class_identity import excluded_section
 from delineate.fewshot.class_names import labels_by_name
@@ -186,7 +186,7 @@ class PreparedEpisodes:
     words: str
     """The same for the reader."""
 
-    def source(self, stage: Stage, *, index: int, rank: int, world: int) -> Source:
+    def source(self, stage: Stage, *, index: int, rank: int, world: int) -> BatchSource:
         recipe, section = self.recipe, self.recipe.episodes
         return EpisodeSource(
             self.training,
@@ -204,8 +204,8 @@ class PreparedEpisodes:
     def validate(self, job: ValidationJob) -> ValidationResult:
         return self.fixed.validate(job)
 
-    def ending(self) -> Ending:
-        return Ending(
+    def finish_spec(self) -> FinishSpec:
+        return FinishSpec(
             self.data.manifest,
             partial(judge, self.data, self.episodes),
             classes=ClassTable(),

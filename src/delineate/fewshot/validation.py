@@ -21,8 +21,8 @@ from delineate.data.core.manifest import IGNORE
 from delineate.data.core.samples import SliceStack
 from delineate.data.loading.cached_slices import CachedSlices
 from delineate.data.loading.samples import SampleSet
-from delineate.engine.selection import CaseCounts
-from delineate.engine.sources import to_device
+from delineate.engine.batch_source import to_device
+from delineate.engine.best_weights import CaseCounts
 from delineate.engine.validation import ValidationJob, ValidationResult, evaluating, not_finite_samples
 from delineate.fewshot.episode_file import EpisodeFile
 from delineate.fewshot.episode_source import EpisodeArrays, MaskedImage, as_batch

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from delineate.common.errors import DataError
 from delineate.common.files import read_json, write_json
-from delineate.common.outputs import check_results_folder
+from delineate.common.output_checks import check_results_folder
 from delineate.data.formats.archives import Address
 from delineate.data.layouts.tree import image_files, volume_files
 from delineate.evaluation.inputs.predictions import PREDICTIONS_FILE, PredictionList

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from delineate.common.errors import DataError
-from delineate.common.paths import too_long
+from delineate.common.file_names import too_long
 from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.registry import reads_volume
 from delineate.inference import overwriting

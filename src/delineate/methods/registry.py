@@ -11,8 +11,8 @@ from pydantic import BaseModel, ValidationError
 
 from delineate.common.config import explain, merge
 from delineate.common.errors import DelineateError, RecipeError
-from delineate.common.finite import first_not_finite
 from delineate.common.names import did_you_mean
+from delineate.common.not_finite import first_not_finite
 from delineate.common.plugins import Plugins
 from delineate.common.spelling import respelled
 from delineate.common.yaml_text import parse_yaml

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from delineate.common.errors import DataError, DelineateError, Interrupted
 from delineate.common.files import output_folder
+from delineate.common.folder_lock import folder_contents
 from delineate.common.names import listed
-from delineate.common.occupied import contents
 from delineate.data.layouts.source import DataSource, as_source
 from delineate.engine.reporting import Reporter
 from delineate.evaluation.comparison.compare import Comparison, compare_models, write_comparison_files
@@ -100,7 +100,7 @@ def prepare(request: BenchmarkRequest, announce: Announce = lambda _: None) -> B
     )
     check_entrants(methods, request.settings)
     folder, source = request.out, as_source(request.data)
-    begun, there = setup_file(folder).exists(), {path.name for path in contents(folder)}
+    begun, there = setup_file(folder).exists(), {path.name for path in folder_contents(folder)}
     if not begun and there - {MANIFEST, SCORED, FOLDS}:
         raise DataError(f"{folder} is not empty and holds no benchmark; give another --out")
     if request.resume and not there:

@@ -13,13 +13,13 @@ from typing import Literal
 from delineate.common.config import merge
 from delineate.common.errors import DelineateError, TrainingError
 from delineate.common.files import read_json, write_json, write_text
-from delineate.common.occupied import holder
+from delineate.common.folder_lock import folder_holder
 from delineate.data.core.manifest import Manifest
 from delineate.engine.checkpoint import Checkpoints, DamagedCheckpoint
-from delineate.engine.folder import RunFolder
 from delineate.engine.reporting import Reporter
 from delineate.engine.request import TrainRequest, needs_report_only
 from delineate.engine.run import train
+from delineate.engine.run_folder import RunFolder
 from delineate.inference.files import predict_files
 from delineate.inference.inputs import of_cases
 from delineate.inference.predictor import load
@@ -64,7 +64,7 @@ class Job:
         result = self.result()
         if result:
             return "failed" if "error" in result else "done"
-        return "running" if holder(self.run) else self._progress
+        return "running" if folder_holder(self.run) else self._progress
 
     @property
     def _progress(self) -> State:
@@ -72,7 +72,7 @@ class Job:
         if not run.recipe.exists():
             return "waiting"
         with suppress(TrainingError):  # a damaged summary: training says what to do
-            if run.read_summary().get("status") == "finished" and not run.lacking(report=True):
+            if run.read_summary().get("status") == "finished" and not run.missing_files(report=True):
                 return "trained"
         return "begun"
 

@@ -9,7 +9,7 @@ from delineate.common.errors import DataError, DelineateError, RecipeError
 from delineate.data.cases.census import Census
 from delineate.data.core.manifest import Manifest
 from delineate.engine.build import build_method
-from delineate.engine.input import settle_input
+from delineate.engine.input_settings import settle_input
 from delineate.engine.recipe import Recipe, resolve
 from delineate.engine.run import make_fabric
 from delineate.methods import registry

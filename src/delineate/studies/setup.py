@@ -98,7 +98,7 @@ class BenchmarkSetup(BaseModel):
             return cls.model_validate(_of_today(read_json(path)))
         except OSError as error:
             raise DataError(f"{folder} holds no benchmark: there is no {SETUP_FILE}") from error
-        except (ValueError, KeyError, TypeError) as error:  # a ValidationError is a ValueError
+        except (ValueError, KeyError, TypeError, AttributeError) as error:  # a ValidationError is a ValueError
             raise DataError(f"{path} is not a benchmark's setup; use another --out") from error
 
 

@@ -16,12 +16,12 @@ from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import Manifest
 from delineate.data.layouts.source import DataSource
 from delineate.data.loading.open_data import open_data
+from delineate.engine.batch_source import to_device
 from delineate.engine.build import build_method, build_strategy, source_of
-from delineate.engine.input import settle_input
-from delineate.engine.optim import make_optimizer
+from delineate.engine.input_settings import settle_input
+from delineate.engine.parameter_groups import make_optimizer
 from delineate.engine.recipe import Recipe, resolve
 from delineate.engine.run import make_fabric
-from delineate.engine.sources import to_device
 from delineate.methods.contract import Batch, Context, Stage
 
 SECONDS = 6.0

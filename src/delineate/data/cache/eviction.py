@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from delineate.common.errors import DelineateError
-from delineate.common.locks import lock_if_free
+from delineate.common.file_lock import lock_if_free
 from delineate.data.cache.entries import INDEX, entries, remove_entry
 
 DEFAULT_LIMIT_BYTES = 20 * 1024**3

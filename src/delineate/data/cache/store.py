@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
+from delineate.common.file_lock import locked
 from delineate.common.files import checksum, read_json
-from delineate.common.locks import locked
 from delineate.data.cache.entries import INDEX, begin_entry, entries_folder, finish_entry, remove_entry
 from delineate.data.cache.eviction import DEFAULT_LIMIT_BYTES, cache_error, evict, lock_of, readable_size
 

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from delineate.common.config import first_fault
 from delineate.common.errors import DataError
+from delineate.common.file_names import name_fault, path_fault
 from delineate.common.files import write_json
-from delineate.common.paths import name_fault, path_fault
 
 Split = Literal["train", "val", "test"]
 IGNORE = 255

@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Sequence
 
-from delineate.common.paths import ROOM, fitting
+from delineate.common.file_names import ROOM, fitting_name
 
 _JOINERS = ("_", "__", "-", "--")
 
@@ -23,13 +23,13 @@ def unique_names(names: Sequence[tuple[str, tuple[str, ...]]]) -> list[str]:
         found = [
             stem if stem in single else joiner.join((*folders, stem) if stem else folders) for stem, folders in names
         ]
-        found = [name if name in single else fitting(name, ROOM).removesuffix(ROOM) for name in found]
+        found = [name if name in single else fitting_name(name, ROOM).removesuffix(ROOM) for name in found]
         if len(set(found)) == len(found) and all(found):
             return found
     return [
         stem
         if stem in single
-        else fitting(f"{'_'.join(folders) or 'case'}_{_digest(stem, folders)}", ROOM).removesuffix(ROOM)
+        else fitting_name(f"{'_'.join(folders) or 'case'}_{_digest(stem, folders)}", ROOM).removesuffix(ROOM)
         for stem, folders in names
     ]
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
-from delineate.common.paths import path_fault
+from delineate.common.file_names import path_fault
 from delineate.data.core.findings import some
 from delineate.data.core.input_spec import Pixels
 from delineate.data.core.mask_values import NEAR, RawMask

@@ -16,7 +16,7 @@ from typing import IO, Any
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from delineate.common.errors import DataError
-from delineate.common.paths import path_fault
+from delineate.common.file_names import path_fault
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 UNREAD_SUFFIXES = (".7z", ".rar", ".tar.zst")

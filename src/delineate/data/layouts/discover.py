@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from delineate.common.errors import DataError
-from delineate.common.paths import usable_names
+from delineate.common.file_names import usable_names
 from delineate.data.core.findings import Finding, count, raise_errors, some
 from delineate.data.core.manifest import Case, ClassTable, Manifest
 from delineate.data.core.words import printable

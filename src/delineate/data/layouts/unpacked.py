@@ -16,9 +16,9 @@ from typing import Any
 
 from delineate.common.cache_folder import SUBFOLDER, user_cache_folder
 from delineate.common.errors import DataError
+from delineate.common.file_lock import locked
+from delineate.common.file_names import fitting_name
 from delineate.common.files import read_json, sha256, write_json
-from delineate.common.locks import locked
-from delineate.common.paths import fitting
 from delineate.data.core.words import folder_word
 from delineate.data.formats.containers import Unpacked, archive_stem, unpack
 
@@ -89,7 +89,7 @@ def _make(entry: Path, archive: Path) -> None:
     for old in (building, entry):
         if old.exists():
             shutil.rmtree(old)
-    target = building / fitting(archive_stem(archive))
+    target = building / fitting_name(archive_stem(archive))
     target.mkdir(parents=True)
     try:
         found: Unpacked = unpack(archive, target)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from delineate.common.errors import DataError
+from delineate.common.file_names import path_fault
 from delineate.common.files import sha256, write_json
-from delineate.common.paths import path_fault
 from delineate.data.core import labels
 from delineate.data.core.findings import count, some
 from delineate.data.core.known import Role

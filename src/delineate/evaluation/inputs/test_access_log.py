@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from delineate.common.errors import DelineateError
 from delineate.common.files import append_line, parse_json, sha256
-from delineate.common.state_place import user_state_folder
+from delineate.common.state_folder import user_state_folder
 from delineate.data.core.findings import count
 
 ACCESS_LOG_FILE = "evaluations.jsonl"

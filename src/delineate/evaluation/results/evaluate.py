@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from delineate.common.errors import DataError
 from delineate.common.files import output_folder, write_text
 from delineate.common.names import listed
-from delineate.common.outputs import check_results_folder
+from delineate.common.output_checks import check_results_folder
 from delineate.data.core.findings import count
 from delineate.data.core.manifest import Case, ClassTable, LabelRule, Manifest
 from delineate.data.layouts.source import DataSource, as_source

@@ -14,7 +14,7 @@ from typing import Any, get_args
 import numpy as np
 
 from delineate.common.csv_text import csv_text
-from delineate.common.csv_text import plain as plain_text
+from delineate.common.csv_text import plain_cell as plain_text
 from delineate.common.errors import DataError
 from delineate.common.files import read_json, write_json, write_text
 from delineate.evaluation.metrics.masks import Outcome

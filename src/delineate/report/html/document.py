@@ -6,9 +6,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from delineate.common.about import version
 from delineate.common.files import write_text
-from delineate.common.outputs import check_result_file
+from delineate.common.output_checks import check_result_file
+from delineate.common.versions import version
 from delineate.report.html.elements import Html, element, join
 
 SIGNATURE = "Written by Delineate"

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from delineate.common.errors import ArtefactError, DelineateError
 from delineate.common.files import parse_json, read_json
 from delineate.data.core.manifest import Manifest
-from delineate.engine.folder import RunFolder
+from delineate.engine.run_folder import RunFolder
 from delineate.evaluation.results.scores_file import ScoresFile
 
 T = TypeVar("T")

@@ -51,7 +51,7 @@ def too_long(name: str) -> bool:
     return len(os.fsencode(name)) > LONGEST
 
 
-def fitting(name: str, suffix: str = "") -> str:
+def fitting_name(name: str, suffix: str = "") -> str:
     """The name with the suffix, shortened in its middle where it would be too long; equal names stay equal, others differ."""
     if not too_long(name + suffix):
         return name + suffix
@@ -74,7 +74,7 @@ def usable_names(names: Sequence[str]) -> list[str]:
 
 def _mended(name: str) -> str:
     name = _CONTROL.sub("_", re.sub(r"[/\\]", "_", name))
-    name = fitting(name, _SPARE).removesuffix(_SPARE)
+    name = fitting_name(name, _SPARE).removesuffix(_SPARE)
     head, dot, rest = name.partition(".")
     if head.rstrip(" ").lower() in _DEVICES:
         name = f"{head}_{dot}{rest}"

@@ -23,7 +23,7 @@ from delineate.methods.contract import Batch
 AnyBatch = TypeVar("AnyBatch", bound=Batch)
 
 
-class Source(Protocol):
+class BatchSource(Protocol):
     """An endless, stateless stream: the batches of any range of steps can be had at any time."""
 
     steps_per_epoch: int
@@ -34,7 +34,7 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
-class SourceRequest:
+class BatchSourceRequest:
     """What a source may need to know."""
 
     cache: Cache
@@ -56,7 +56,7 @@ class SourceRequest:
 class Supervised:
     """Shuffled, augmented training samples with their masks: whole images, or patches of them."""
 
-    def __init__(self, request: SourceRequest) -> None:
+    def __init__(self, request: BatchSourceRequest) -> None:
         self._loader = make_loader(
             request.cache,
             request.spec,
@@ -77,14 +77,14 @@ class Supervised:
             yield to_torch(batch)
 
 
-SOURCES: dict[str, Callable[[SourceRequest], Source]] = {"supervised": Supervised}
+BATCH_SOURCES: dict[str, Callable[[BatchSourceRequest], BatchSource]] = {"supervised": Supervised}
 
 
-def make_source(name: str, request: SourceRequest) -> Source:
+def make_batch_source(name: str, request: BatchSourceRequest) -> BatchSource:
     """The source registered under `name`. Raises `RecipeError` for an unknown one."""
-    if name not in SOURCES:
-        raise RecipeError(f"unknown source of batches '{name}': {did_you_mean(name, SOURCES)}")
-    return SOURCES[name](request)
+    if name not in BATCH_SOURCES:
+        raise RecipeError(f"unknown source of batches '{name}': {did_you_mean(name, BATCH_SOURCES)}")
+    return BATCH_SOURCES[name](request)
 
 
 def to_torch(batch: NumpyBatch) -> Batch:

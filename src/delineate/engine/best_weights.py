@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Measure = Literal["cases", "pooled", "loss", "nothing"]
-WORDS: dict[str, str] = {
+MEASURE_WORDS: dict[str, str] = {
     "cases": "Dice, mean over cases",
     "pooled": "Dice of the pixels of all cases together",
     "loss": "loss, since no validation case has foreground",
@@ -86,7 +86,7 @@ class Judgment:
         return f"Dice {value} ({', '.join(said)})" if said else f"Dice {value}"
 
 
-def judge(cases: Iterable[CaseCounts]) -> Judgment:
+def judge_validation(cases: Iterable[CaseCounts]) -> Judgment:
     """See the module. A case without valid pixels counts nowhere."""
     scored = [case for case in cases if case.valid.any()]
     rows = np.array([row for case in scored for row in case.rows()], np.int64).reshape(-1, 4)
@@ -112,7 +112,7 @@ def judge(cases: Iterable[CaseCounts]) -> Judgment:
 
 
 @dataclass(frozen=True)
-class Best:
+class BestScore:
     """What the best weights so far scored. A run of an earlier version remembers neither loss nor measure."""
 
     dice: float | None
@@ -120,7 +120,7 @@ class Best:
     measure: Measure = "cases"
 
 
-def is_better(now: Judgment, loss: float, best: Best | None) -> bool:
+def is_better(now: Judgment, loss: float, best: BestScore | None) -> bool:
     """Whether weights with that judgment and validation loss take the place of the best."""
     if best is None or now.measure != best.measure or now.measure == "nothing":
         return True

@@ -12,7 +12,7 @@ from delineate.data.core.findings import count, some
 from delineate.data.core.manifest import IGNORE
 
 
-def lacking(references: Iterable[tuple[str, NDArray[Any]]], classes: Sequence[str]) -> list[str]:
+def validation_warnings(references: Iterable[tuple[str, NDArray[Any]]], classes: Sequence[str]) -> list[str]:
     """Sentences for the console; empty where every validation case can be judged and has every class.
 
     `references`: ids and class indices H×W (255 = ignored); `classes`: names, background first. Costs a pass over the masks.
@@ -32,7 +32,7 @@ def lacking(references: Iterable[tuple[str, NDArray[Any]]], classes: Sequence[st
     return [*_unscored(unseen, total), *(_without_foreground(empty, counts, total - len(unseen), classes))]
 
 
-def nothing_to_learn(training: Iterable[Mapping[int, int]]) -> list[str]:
+def training_warnings(training: Iterable[Mapping[int, int]]) -> list[str]:
     """A sentence where no training case shows any class; `training`: class index → pixels of each labeled training case."""
     shown = {index for pixels in training for index in pixels}
     if not shown or shown & set(range(1, IGNORE)):

@@ -1,4 +1,4 @@
-"""What the processes of a run must agree on: whether to stop, and that all fail where one does. Else the others wait for ever."""
+"""What the processes of a distributed run agree on: to stop, and that all fail where one does; else the others wait for ever."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from delineate.common.errors import DelineateError
 Word = TypeVar("Word")
 
 
-def agree(fabric: Fabric, word: Word | None) -> Word | None:
+def agree_on(fabric: Fabric, word: Word | None) -> Word | None:
     """The word of the first process that has one, in all processes; None if none has. All must call it at the same place.
 
     Costs one small reduction; the word itself is sent only when there is one.
@@ -27,7 +27,7 @@ def agree(fabric: Fabric, word: Word | None) -> Word | None:
     return None if first == fabric.world_size else fabric.broadcast(word, src=first)
 
 
-def gather(fabric: Fabric, value: Word) -> list[Word]:
+def gather_objects(fabric: Fabric, value: Word) -> list[Word]:
     """The value of each process, in the order of their ranks."""
     if fabric.world_size == 1:
         return [value]
@@ -37,7 +37,7 @@ def gather(fabric: Fabric, value: Word) -> list[Word]:
 
 
 @contextmanager
-def together(fabric: Fabric) -> Iterator[None]:
+def raise_together(fabric: Fabric) -> Iterator[None]:
     """A `DelineateError` of one process within the block is raised in all. The block itself must not exchange anything."""
     fault: DelineateError | None = None
     try:
@@ -46,7 +46,7 @@ def together(fabric: Fabric) -> Iterator[None]:
         if fabric.world_size == 1:
             raise
         fault = error
-    common = agree(fabric, fault)
+    common = agree_on(fabric, fault)
     if common is not None:
         common.told_elsewhere = not fabric.is_global_zero
         raise common

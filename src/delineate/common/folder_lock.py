@@ -16,21 +16,21 @@ from pathlib import Path
 from typing import IO
 
 from delineate.common.errors import DelineateError
+from delineate.common.file_lock import PAUSE, UNSUPPORTED, try_lock
 from delineate.common.files import output_folder
-from delineate.common.locks import PAUSE, UNSUPPORTED, try_lock
 
 LOCK = ".lock"
 _ATTEMPTS = 6
 """Who only asks whether a folder is in use holds its lock for a moment; that must not look like an owner."""
 
 
-def contents(folder: Path) -> list[Path]:
+def folder_contents(folder: Path) -> list[Path]:
     """What is in a folder, its lock file excepted; nothing where there is no folder."""
     return [path for path in folder.iterdir() if path.name != LOCK] if folder.is_dir() else []
 
 
 @contextmanager
-def occupied(folder: Path, note: Callable[[str], None] = lambda _: None) -> Iterator[None]:
+def hold_folder(folder: Path, note: Callable[[str], None] = lambda _: None) -> Iterator[None]:
     """Hold `folder` (made if absent) for the block; afterwards a folder that was made and is still empty is gone again.
 
     `note` is told where the file system has no locks: then nothing is held. Raises `DelineateError` with one line that names the
@@ -53,7 +53,7 @@ def occupied(folder: Path, note: Callable[[str], None] = lambda _: None) -> Iter
                 path.rmdir()
 
 
-def holder(folder: Path) -> str | None:
+def folder_holder(folder: Path) -> str | None:
     """Who holds a folder ("process 12 on host"), or None when nobody does."""
     try:
         with (folder / LOCK).open("rb") as stream:

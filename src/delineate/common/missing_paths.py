@@ -10,7 +10,7 @@ from delineate.common.errors import ArtefactError, DataError
 _SHOWN = 5
 
 
-def refuse_absent(*paths: Path | str | None) -> None:
+def refuse_missing(*paths: Path | str | None) -> None:
     """Raise `DataError` for the first path that is not there, naming what is beside it. None is no path."""
     for path in (Path(given) for given in paths if given is not None):
         if not path.exists():
@@ -18,13 +18,13 @@ def refuse_absent(*paths: Path | str | None) -> None:
             raise DataError(f"there is no {what} {path}{_beside(path)}")
 
 
-def refuse_absent_model(path: Path) -> None:
+def refuse_missing_model(path: Path) -> None:
     """Raise `ArtefactError` when a model's file or run folder is not there."""
     if not path.exists():
         raise ArtefactError(f"model {path} does not exist; give a model.safetensors or a run folder that holds one")
 
 
-def refuse_absent_inputs(inputs: Iterable[Path | str]) -> None:
+def refuse_missing_inputs(inputs: Iterable[Path | str]) -> None:
     """Raise `DataError` for the first image or folder that is not there; patterns and pictures in packed files are left alone."""
     for given in map(str, inputs):
         if not set("*?[#") & set(given) and not Path(given).exists():

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from delineate.common.class_fields import Place, attribute_of, fields_of
 from delineate.common.errors import RecipeError
-from delineate.common.fields import Place, attribute_of, fields_of
 from delineate.common.names import did_you_mean
 from delineate.common.spelling import KEYS
 from delineate.engine.earlier_recipes import refuse_key

@@ -7,10 +7,10 @@ from collections import defaultdict
 from lightning.fabric import Fabric
 from torch import Tensor
 
-from delineate.engine.ranks import gather
+from delineate.engine.distributed import gather_objects
 
 
-class TermSums:
+class LossMeter:
     """Each term added up over the steps since the last validation. What it holds is part of a resume state."""
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class TermSums:
 
     def means(self, fabric: Fabric) -> dict[str, float]:
         """Mean of each term over steps and processes, and their total; starts the sums anew."""
-        everywhere = gather(fabric, dict(self.sums))
+        everywhere = gather_objects(fabric, dict(self.sums))
         names = dict.fromkeys(name for sums in everywhere for name in sums)  # a process may have met no term of a kind
         count = len(everywhere) * max(1, self.steps)
         means = {name: sum(sums.get(name, 0.0) for sums in everywhere) / count for name in names}

@@ -9,7 +9,7 @@ FIRST, EVERY = 10.0, 60.0
 """Seconds until the first line, and between two: quick work says nothing, long work does not fill a log."""
 
 
-class Pace:
+class ProgressLog:
     """Watches work whose total is known, and says from time to time how far it is.
 
     The time left is reckoned from the second item on: the first one takes longer, since a device and a network warm up with it.

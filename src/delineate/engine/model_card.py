@@ -55,7 +55,7 @@ def model_card(
         lines.append(f"| {name} | {shown} | {values[0].n} |")
     lines += [
         "",
-        "The best weights were chosen on these very cases, so the figures are somewhat optimiztic; a test set that "
+        "The best weights were chosen on these very cases, so the figures are somewhat optimistic; a test set that "
         f"was never used is scored with `{verb}`.",
         "",
         "## Limits",

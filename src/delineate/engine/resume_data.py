@@ -9,11 +9,11 @@ from typing import Any
 from delineate.common.errors import DataError
 from delineate.data.cases.moved import moved
 from delineate.data.core.manifest import Case, Manifest
-from delineate.engine.folder import RunFolder
 from delineate.engine.request import TrainRequest
+from delineate.engine.run_folder import RunFolder
 
 
-def description(request: TrainRequest) -> dict[str, Any]:
+def data_description(request: TrainRequest) -> dict[str, Any]:
     """What was said of the data, for `run.json`."""
     source = request.source
     folders = {"images": _name(source.images), "masks": _name(source.masks)}
@@ -26,7 +26,7 @@ def check_same_data(folder: RunFolder, request: TrainRequest, note: Callable[[st
 
     Data that were moved are taken where they are now, after all their files were compared; `note` is told.
     """
-    before, now = folder.read_summary().get("data", {}), description(request)
+    before, now = folder.read_summary().get("data", {}), data_description(request)
     changed = [f"{key} {before[key]} → {value}" for key, value in now.items() if before.get(key, value) != value]
     changed = [line for line in changed if not line.startswith("path ")]
     if changed:

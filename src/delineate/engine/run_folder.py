@@ -10,10 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from delineate.common.about import version, version_of
 from delineate.common.errors import DelineateError, TrainingError
 from delineate.common.files import append_line, parse_json, read_json, write_json, write_text
-from delineate.common.occupied import contents, holder
+from delineate.common.folder_lock import folder_contents, folder_holder
+from delineate.common.versions import version, version_of
 from delineate.data.core.known import KnownPictures
 from delineate.data.core.manifest import Manifest
 
@@ -43,7 +43,7 @@ class RunFolder:
         """Raise `TrainingError` when the folder holds something already."""
         if self.recipe.exists():
             raise TrainingError(f"{self.path} already holds a run; give another --out, or --resume to go on with it")
-        if contents(self.path):
+        if folder_contents(self.path):
             raise TrainingError(f"{self.path} is not empty; give another --out")
 
     def read_summary(self) -> dict[str, Any]:
@@ -72,11 +72,11 @@ class RunFolder:
     def status(self) -> str | None:
         """What `run.json` says, but for a run that was killed: it could not write that, and nobody holds its lock."""
         status = self.read_summary().get("status")
-        if status in UNDER_WAY and holder(self.path) is None:
+        if status in UNDER_WAY and folder_holder(self.path) is None:
             return "interrupted"
         return None if status is None else str(status)
 
-    def lacking(self, *, report: bool) -> list[str]:
+    def missing_files(self, *, report: bool) -> list[str]:
         """The files that belong to a finished run and are not there; `report`: whether its page is one of them."""
         whole = (self.model, self.card, self.validation / "scores.json", *((self.report,) if report else ()))
         return [path.relative_to(self.path).as_posix() for path in whole if not path.exists()]
@@ -121,7 +121,7 @@ def environment(device: str, threads: int) -> dict[str, str]:
     }
 
 
-def changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+def environment_changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     """Versions and settings of the machine that differ and may change the last bits of a result, as "torch 2.4 → 2.5"."""
     differing = [name for name, value in now.items() if before.get(name, value) != value]
     return [f"{name} {before[name]} → {now[name]}" for name in differing if name != "platform"]
