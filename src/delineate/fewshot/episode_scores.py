@@ -11,7 +11,7 @@ import numpy as np
 
 from delineate.data.formats.images import write_image
 from delineate.data.loading.samples import SampleSet
-from delineate.engine.finish import ScoredValidation, TrainedModel
+from delineate.engine.finish import ScoredValidation, TrainedModel, worst_median_best
 from delineate.fewshot.episode_file import EpisodeFile
 from delineate.fewshot.episode_images import EpisodeImages, Picture
 from delineate.fewshot.evaluate import EpisodeTest, ScoredEpisode, evaluate_episodes
