@@ -207,9 +207,9 @@ def convert(
     """
     from rich.console import Console
 
-    from delineate.common.absent import refuse_absent
+    from delineate.common.missing_paths import refuse_missing
 
-    refuse_absent(data)
+    refuse_missing(data)
     from delineate.api.data import convert_data
     from delineate.data.core.findings import count
 
