@@ -36,8 +36,7 @@ def main(out: Path) -> int:
 def build(work: Path) -> Path:
     """Build the site inside of `work`, which is emptied first; gives its folder. Raises `SiteError` for any fault."""
     shutil.rmtree(work, ignore_errors=True)
-    pages = with_links_of_the_site([*written_pages(), *card_pages(), *api_pages()], pictures())
-    gather(pages, work)
+    write_pages(all_pages(), work)
     command = [sys.executable, "-m", "zensical", "build", "--strict", "--config-file", str(work / "mkdocs.yml")]
     if subprocess.run(command, cwd=work, check=False).returncode:
         raise SiteError(f"the site has faults, see above (its pages are in {work / 'docs'})")
@@ -49,7 +48,12 @@ def build(work: Path) -> Path:
     return work / "site"
 
 
-def gather(pages: list[Page], work: Path) -> None:
+def all_pages() -> list[Page]:
+    """Every page in Markdown, with links as they are on the site. Raises `SiteError` for a link to what is no page."""
+    return with_links_of_the_site([*written_pages(), *card_pages(), *api_pages()], pictures())
+
+
+def write_pages(pages: list[Page], work: Path) -> None:
     """Write the pages, the pictures and the options of the site."""
     for page in pages:
         path = work / "docs" / page.path

@@ -37,7 +37,7 @@ from delineate.methods.listing import MethodRow
 from delineate.methods.testing.checks import checks_of
 from delineate.nn.blocks import ConvBNAct
 from delineate.nn.fuse import fold_batchnorm
-from delineate.nn.normalize import Normalize
+from delineate.nn.normalize import Normalize, make_normalize
 from delineate.nn.segmentation_loss import LossOptions, segmentation_loss
 from delineate.strategies import contract as strategies
 from delineate.strategies.batches import select_samples
@@ -93,7 +93,7 @@ def _groups() -> list[Group]:
         *(EpisodeFile, DemoResult, MethodRow, Artefact),
     ]
     data = [open_data, manifest, samples, input_spec, geometry, findings]
-    blocks = [ConvBNAct, Normalize, fold_batchnorm, LossOptions, segmentation_loss]
+    blocks = [ConvBNAct, make_normalize, Normalize, fold_batchnorm, LossOptions, segmentation_loss]
     own_method = [methods, dense, episodic, checks_of]
     return [
         Group("library", "The library", "what `import delineate` gives.", functions_first),

@@ -90,7 +90,7 @@ def _picture(row: MethodRow, folder: Path) -> str:
     """What the method makes of phantoms, where there is a picture of it."""
     picture = DOCS / "images" / "methods" / f"{row.name}.jpg"
     words = f"Lesions in phantom images, outlined by {row.title} (solid) and by the reference (dashed)"
-    if row.task == "episodic":
+    if row.kind == "episodic":
         words += "; the first image of each row is one of three that it was shown"
     return f"![{words}]({os.path.relpath(picture, folder)})\n\n" if picture.exists() else ""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
 import re
 
@@ -11,7 +10,6 @@ import pytest
 import delineate
 from browser import open_page
 from generator.built import check_site
-from generator.page import DOCS
 
 pytestmark = pytest.mark.more
 SEARCH = """<script>
@@ -73,7 +71,7 @@ def test_the_search_works_without_a_server(site, tmp_path):
 
 
 def test_every_name_that_is_told_of_is_explained(site):
-    """What the library gives, what its functions give back, and what how-to pages import has its place on a page of `api/`."""
+    """What the library gives and what its functions give back has its place on a page of `api/`."""
     explained = set()
     for page in (site / "api").glob("*.html"):
         explained |= set(re.findall(r' id="(delineate[\w.]*)"', page.read_text(encoding="utf-8")))
@@ -84,14 +82,3 @@ def test_every_name_that_is_told_of_is_explained(site):
     last_words = {name.rpartition(".")[2] for name in explained}
     assert {f"delineate.{name}" for name in delineate.__all__} - explained == set()
     assert {name for name in given_back if name[0].isupper()} - last_words - {"Any", "None"} == set()
-    assert imported_by_how_to_pages() - explained == set()
-
-
-def imported_by_how_to_pages() -> set[str]:
-    found = set()
-    for page in (DOCS / "how-to").glob("*.md"):
-        for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
-            for node in ast.walk(ast.parse(block)):
-                if isinstance(node, ast.ImportFrom) and str(node.module).startswith("delineate."):
-                    found |= {f"{node.module}.{name.name}" for name in node.names}
-    return found

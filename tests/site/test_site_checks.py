@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from importlib import import_module
 
 import pytest
 
+from build_site import all_pages
+from delineate.methods import registry as methods
+from delineate.strategies import registry as strategies
+from generator.api import api_pages
 from generator.built import check_site
 from generator.home import home_page
 from generator.navigation import navigation
@@ -71,8 +77,34 @@ def test_a_link_to_what_is_no_page_is_refused():
         with_links_of_the_site([page], [])
 
 
+def test_what_how_to_pages_import_is_explained():
+    told = "".join(page.text for page in api_pages())
+    entries = set(re.findall(r"^::: ([\w.]+)", told, re.MULTILINE))
+    imported = imported_by_how_to_pages()
+    assert ("delineate.methods.dense", "DenseMethod") in imported
+    assert {(module, name) for module, name in imported if not {module, f"{module}.{name}"} & entries} == set()
+
+
+def imported_by_how_to_pages() -> set[tuple[str, str]]:
+    """(module, name) of every import of this package in a block of Python."""
+    found = set()
+    for page in (DOCS / "how-to").glob("*.md"):
+        for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
+            for node in ast.walk(ast.parse(block)):
+                if isinstance(node, ast.ImportFrom) and str(node.module).startswith("delineate."):
+                    found |= {(str(node.module), name.name) for name in node.names}
+    return found
+
+
 def test_the_script_that_makes_the_pictures_still_fits_the_package():
     import_module("make_images")
+
+
+def test_every_page_can_be_made_from_the_package_as_it_is():
+    pages = {page.path: page.text for page in all_pages()}
+    assert {f"methods/{name}.md" for name in methods.BUILT_IN} <= set(pages)
+    assert {f"strategies/{name}.md" for name in strategies.BUILT_IN} <= set(pages)
+    assert "`--set method.KEY=VALUE`" in pages["methods/unet.md"]
 
 
 def test_the_first_page_has_the_parts_of_the_readme_that_it_names(monkeypatch):
