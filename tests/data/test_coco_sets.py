@@ -149,6 +149,18 @@ def test_outlines_that_leave_the_picture_are_cut_off_and_told(root: Path) -> Non
     assert "1 outline leaves the picture, cut off at its border: a" in told
 
 
+def test_parts_inside_of_others_are_united_as_coco_means_it_and_told(root: Path) -> None:
+    hole = [6.0, 7.0, 9.0, 7.0, 9.0, 9.0]
+    beside = [20.0, 7.0, 23.0, 7.0, 23.0, 9.0]
+    objects = [coco_object(0, segmentation=[SQUARE, hole]), coco_object(1, segmentation=[SQUARE, beside])]
+    write_coco(root / "annotations.json", NAMES, [*objects, *(coco_object(at) for at in range(2, 6))])
+    manifest = opened(root)
+    assert mask_of(manifest, "a").sum() == 100
+    assert any(
+        "1 object has a part inside of another one, united with it: a; where holes" in note for note in manifest.notes
+    )
+
+
 def test_numbers_may_be_written_as_text(root: Path) -> None:
     path = write_coco(root / "annotations.json", NAMES)
     text = path.read_text().replace('"category_id": 1', '"category_id": "1"')

@@ -162,6 +162,15 @@ def checked_points(points: NDArray[np.float64]) -> NDArray[np.float64]:
     return points
 
 
+def encloses(points: NDArray[np.float64], point: NDArray[np.float64]) -> bool:
+    """Whether a point lies inside of an outline, by the even-odd rule."""
+    (x, y), ends = point, np.roll(points, -1, axis=0)
+    crossing = (points[:, 1] > y) != (ends[:, 1] > y)
+    start, end = points[crossing], ends[crossing]
+    at = start[:, 0] + (y - start[:, 1]) / (end[:, 1] - start[:, 1]) * (end[:, 0] - start[:, 0])
+    return bool((at > x).sum() % 2)
+
+
 def painted(marks: Iterable[Mark], size: Size) -> NDArray[np.uint8] | NDArray[np.uint16]:
     """The marks on an empty picture, 0 where there is none; where they overlap, the later one is on top."""
     marks = list(marks)

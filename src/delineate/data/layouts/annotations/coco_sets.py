@@ -35,6 +35,7 @@ from delineate.data.layouts.annotations.found import (
     Labeled,
     Unmarked,
     cases_of,
+    inner_parts,
     outside,
     overlaps,
     unused_images,
@@ -98,7 +99,7 @@ def find_coco(root: Path, files: Sequence[CocoFile], images: Sequence[File], unm
     ]
     cases, notes = cases_of(found, root, unmarked)
     drawings = [(one.image.stem, _drawing(one)) for one in listed]
-    findings += notes + outside(drawings) + overlaps(drawings)
+    findings += notes + outside(drawings) + inner_parts(drawings) + overlaps(drawings)
     findings.insert(0, _read_as(root, files, listed))
     listing = any(_split(file.path.relative_to(root)) for file in files)
     origin = "files" if listing else "folders"

@@ -15,12 +15,12 @@ from delineate.data.core.manifest import Case, ClassTable
 from delineate.data.core.manifest import Split as SplitName
 from delineate.data.core.naming import unique_names
 from delineate.data.formats.annotations.drawing import Drawing
-from delineate.data.formats.annotations.outlines import Outline, hidden
+from delineate.data.formats.annotations.outlines import Mark, Outline, encloses, hidden
 from delineate.data.layouts.tree import File
 
 Unmarked = Literal["background", "unlabeled"]
 """What an image is on which nothing is marked: all background, or not looked at yet."""
-LOOKED_AT = 200
+LOOKED_AT = 100
 """Images with several classes in which overlaps are looked for."""
 _PIXELS = 200_000_000
 """Pixels of them, together."""
@@ -129,6 +129,26 @@ def outside(drawings: Iterable[tuple[str, Drawing]]) -> list[Finding]:
         text = f"{count(number, 'outline leaves', 'outlines leave')} the picture, cut off at its border: {names}"
         findings.append(Finding("note", text))
     return findings
+
+
+def inner_parts(drawings: Iterable[tuple[str, Drawing]]) -> list[Finding]:
+    """A note of objects with a part inside of another part, as a hole may be written: the parts of an object are united."""
+    found = [name for name, one in drawings for mark in one.marks if _has_part_inside(mark)]
+    if not found:
+        return []
+    text = f"{count(len(found), 'object has', 'objects have')} a part inside of another one, united with it: {some(found, 3)}"
+    return [Finding("note", text, "where holes are meant, export run lengths (RLE) or masks")]
+
+
+def _has_part_inside(mark: Mark) -> bool:
+    """Whether the box of an outline lies in that of another one of the object, and its first corner inside of that."""
+    outlines = [each.points for each in mark.segments if isinstance(each, Outline)]
+    boxes = [(points.min(axis=0), points.max(axis=0)) for points in outlines] if len(outlines) > 1 else []
+    for at, (low, high) in enumerate(boxes):
+        for of, (lowest, highest) in enumerate(boxes):
+            if at != of and (low > lowest).all() and (high < highest).all() and encloses(outlines[of], outlines[at][0]):
+                return True
+    return False
 
 
 def unused_images(root: Path, images: Sequence[File], used: Iterable[Path], why: str) -> list[Finding]:
