@@ -10,12 +10,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from delineate.fewshot.segmenter import FewShotPredictor
 from numpy.typing import NDArray
 from PIL import Image
 
 import delineate
 from delineate.data.cases.phantom import make_phantom, write_phantoms
+from delineate.fewshot.predictor import FewShotPredictor
 from delineate.inference.overlay import draw
 from pictures.tiles import save_sheet, tile
 

@@ -195,5 +195,5 @@ def test_a_device_fills_its_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     original = predictor.working_probabilities
     monkeypatch.setattr(predictor, "working_probabilities", lambda inputs: seen.append(len(inputs)) or original(inputs))
     predictor.predict(noise(64, 100))
-    count, batch = len(tiles((64, 100), (32, 40))), predictor_module.BATCH["cpu"]
+    count, batch = len(tiles((64, 100), (32, 40))), predictor_module.BATCH_SIZE["cpu"]
     assert seen == [batch] * (count // batch) + [count % batch] * (count % batch > 0)

@@ -16,11 +16,26 @@ if TYPE_CHECKING:
 
 
 def load(path: Path | str, device: str = "auto", precision: str = "32") -> Any:
-    """Read a `model.safetensors`, or the one in a run folder, ready to predict.
+    """Load a trained model for prediction.
 
-    A dense method's model gives an `inference.predictor.Predictor` (`.predict(image)`), a few-shot one's a
-    `fewshot.predictor.FewShotPredictor` (`.segment_like(support_images, support_masks, query)`). Raises `ArtefactError` for what
-    is not a usable model, `DeviceError` for an absent device.
+    Args:
+        path: A `model.safetensors`, or a run folder that holds one.
+        device: `auto` (CUDA, else MPS, else CPU), `cpu`, `cuda`, `cuda:1` or `mps`.
+        precision: `32`, or mixed precision: `bf16` or `16`.
+
+    Returns:
+        For a dense method an `inference.predictor.Predictor` (`.predict(image)`). For a few-shot method a
+        `fewshot.predictor.FewShotPredictor` (`.segment_like(support_images, support_masks, query)`).
+
+    Raises:
+        ArtefactError: The file is not a model, or the model cannot predict.
+        DeviceError: This machine does not have the device or the precision.
+
+    Example:
+        >>> model = delineate.load("runs/first")
+        >>> mask = model.predict(np.zeros((48, 64, 3), np.uint8))  # a path or a Pillow image works as well
+        >>> mask.shape, mask.dtype
+        ((48, 64), dtype('uint8'))
     """
     from delineate.artefact import format as artefact_format
     from delineate.inference.predictor import Predictor

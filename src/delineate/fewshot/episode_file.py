@@ -1,6 +1,6 @@
-"""Frozen episodes: which slices are shown and which are asked for, in a file that knows the data by their hashes.
+"""Frozen episodes: a file that lists support and query slices, with the hashes of the data.
 
-Two models that were scored on the same file were asked the same questions and shown the same examples.
+Two models that were scored on the same file had the same supports and the same queries.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ class _Part(BaseModel):
 
 
 class SupportSlice(_Part):
-    """One annotated slice of the support."""
+    """One annotated slice of a support."""
 
     volume: str
     slice: int = Field(ge=0)
 
 
 class Chunk(_Part):
-    """Query slices with what they are segmented by."""
+    """Query slices with the support slices that they are segmented by."""
 
     slices: tuple[int, ...] = Field(min_length=1)
     """Indices in the query volume, ascending."""
@@ -57,7 +57,7 @@ class Episode(_Part):
     query: str
     chunks: tuple[Chunk, ...] = Field(min_length=1)
     draw: int = Field(0, ge=0)
-    """Which of several drawings of supports."""
+    """Number of the draw, where supports are drawn several times; from 0."""
 
     @property
     def scored(self) -> tuple[int, ...]:
@@ -66,7 +66,15 @@ class Episode(_Part):
 
 
 class EpisodeFile(_Part):
-    """Episodes with all that is needed to find the same slices again."""
+    """Frozen episodes, with everything that is needed to find the same slices again. `fewshot_episodes` makes and saves one.
+
+    Example:
+        >>> episodes = delineate.fewshot_episodes("polyps", protocol="any2d", shots=1, split="train", out="episodes.json")
+        >>> episodes.shots, episodes.classes.names[1:], len(episodes.digest)
+        (1, ('foreground',), 8)
+        >>> len(episodes.open("polyps").samples)
+        8
+    """
 
     format: Literal[1] = FORMAT
     data: str
@@ -105,7 +113,14 @@ class EpisodeFile(_Part):
         return hashlib.sha256(self._text().encode()).hexdigest()[:8]
 
     def save(self, path: Path) -> None:
-        """Write as JSON, atomically."""
+        """Write the file as JSON, whole or not at all.
+
+        Args:
+            path: The file.
+
+        Raises:
+            DelineateError: The file cannot be written.
+        """
         write_json(path, json.loads(self._text()))
 
     def _text(self) -> str:
@@ -115,7 +130,17 @@ class EpisodeFile(_Part):
 
     @classmethod
     def load(cls, path: Path) -> EpisodeFile:
-        """Raises `DataError` naming the file when it is absent, malformed, or refers to what it does not hold."""
+        """Read a file of episodes.
+
+        Args:
+            path: The file.
+
+        Returns:
+            The episodes.
+
+        Raises:
+            DataError: The file is absent or malformed, or refers to slices that it does not hold.
+        """
         try:
             found = cls.model_validate_json(path.read_bytes())
         except OSError as error:
@@ -136,7 +161,17 @@ class EpisodeFile(_Part):
         return found
 
     def of_classes(self, names: Sequence[str]) -> EpisodeFile:
-        """The episodes of some of the classes, by name or index. Raises `DataError` for a class that is not in the file."""
+        """The episodes of some of the classes.
+
+        Args:
+            names: Classes by name or index.
+
+        Returns:
+            The file with the episodes of these classes only.
+
+        Raises:
+            DataError: A class is not in the file.
+        """
         known = {self.class_names[label].lower(): label for label in self.labels}
         known |= {str(label): label for label in self.labels}
         unknown = next((name for name in names if name.strip().lower() not in known), None)
@@ -148,9 +183,16 @@ class EpisodeFile(_Part):
         return self.model_copy(update={"labels": kept, "episodes": episodes})
 
     def open(self, data: Path | DataSource) -> SampleSet:
-        """The data set, checked to hold the very files of the episodes, and no patient in support and query at once.
+        """Open the dataset. Its files must have the recorded hashes, and no patient may be in both support and query.
 
-        Raises `DataError` that names what has changed or is missing.
+        Args:
+            data: Folder of the dataset, its manifest, or a source with options.
+
+        Returns:
+            All samples of the dataset.
+
+        Raises:
+            DataError: A file has changed or is missing, classes differ, or a patient is in support and query.
         """
         source = as_source(data)
         self._check_files(source)

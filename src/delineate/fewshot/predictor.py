@@ -1,8 +1,8 @@
-"""A few-shot model at work: support images with masks → a predictor of what they show.
+"""Prediction with a few-shot model: support images with masks → a predictor of the classes that they show.
 
-A method knows one foreground. Several classes are conditioned one by one and merged here, by the same rule for every method: the
-background's logit is 0, and probabilities are softmax([0, z₁, …, z_N]) of the classes' logits (of one class: its sigmoid).
-They are brought to native size first and settled there, as those of a dense model.
+A few-shot method segments one foreground. Several classes are conditioned one by one and merged here, by the same rule for every
+method: the background's logit is 0, and probabilities are softmax([0, z₁, …, z_N]) of the classes' logits (for one class, its
+sigmoid). As with a dense model, they are resized to the image's own size before classes are decided.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from delineate.data.core.manifest import IGNORE, ClassTable
 from delineate.fewshot.support import Support
 from delineate.inference.device import Precision, arithmetic, checked_precision, resolve_device
 from delineate.inference.image_input import as_pixels
-from delineate.inference.predictor import BATCH, Predictor, as_batch, check_usable
+from delineate.inference.predictor import BATCH_SIZE, Predictor, as_batch, check_usable
 from delineate.methods.contract import Method
 from delineate.methods.episodic import EpisodicBatch, EpisodicModule, State
 
@@ -34,15 +34,31 @@ TASK = "episodic"
 
 
 class FewShotPredictor:
-    """A few-shot model that is ready to be shown examples. What `delineate.load` returns for one."""
+    """A few-shot model that segments images by examples. `delineate.load` returns one.
+
+    Example:
+        ```python
+        model = delineate.load("runs/alpnet")
+        mask = model.segment_like(["a.png"], ["a_mask.png"], "b.png")  # class indices H×W
+        ready = model.condition(["a.png"], ["a_mask.png"])  # process the support once …
+        for mask in ready.predict_each(["b.png", "c.png"]):  # … for any number of queries
+            print(mask.shape)
+        ```
+    """
 
     def __init__(
         self, artefact: Artefact, device: str = "auto", precision: Precision = "32", source: Path | None = None
     ) -> None:
-        """As `inference.predictor.Predictor`.
+        """
+        Args:
+            artefact: The trained few-shot method with its input specification.
+            device: As for `Predictor`.
+            precision: As for `Predictor`.
+            source: The file that the artefact was read from. It is named beside the predictions.
 
-        Raises `ArtefactError` for a model that cannot predict by examples, `DeviceError` for a device or precision that is not
-        there.
+        Raises:
+            ArtefactError: The model cannot predict by examples.
+            DeviceError: This machine does not have the device or the precision.
         """
         check_usable(artefact, TASK)
         if artefact.spec.fit == "patch":
@@ -72,16 +88,35 @@ class FewShotPredictor:
         return deployed.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def condition(self, images: Any, masks: Any, classes: ClassTable | None = None) -> ConditionedPredictor:
-        """Look at the support once → a predictor of the classes that it shows, for any number of queries.
+        """Process the support once, for any number of queries. A class is conditioned on the support images that show it.
 
-        `images`, `masks`: lists of equal length (or one bare pair) of arrays, Pillow images or paths; see `fewshot.support` for
-        what masks may hold. `classes`: names of the masks' class indices. A class is conditioned on those support images that
-        show it. Raises `DataError`: numbers or sizes that differ, empty masks, a class too small for the working size.
+        Args:
+            images: Support images: a list of arrays, Pillow images or paths, or a single one. Arrays as for `Predictor.predict`.
+            masks: As many masks H×W of the same sizes. They hold class indices (0 is the background, 255 is ignored), or are black
+                and white (0 and 255, or booleans) with one class.
+            classes: Names of the class indices. None: names are made from the indices.
+
+        Returns:
+            A predictor of the classes that the support shows.
+
+        Raises:
+            DataError: Numbers or sizes of images and masks differ, a mask is empty, or a class is too small at the working size.
+            DeviceError: The memory of the device does not suffice.
         """
         return self.condition_on(Support.of(images, masks, classes))
 
     def condition_on(self, support: Support) -> ConditionedPredictor:
-        """The same for a support that was read before."""
+        """As `condition`, for a support that was read before.
+
+        Args:
+            support: Images with their masks.
+
+        Returns:
+            A predictor of the classes that the support shows.
+
+        Raises:
+            DataError: A class is too small at the working size.
+        """
         shown = {label: _ClassSupport.of(support, label, self.spec, self.device) for label in support.labels}
         states: list[State | None] = [
             self._state(shown[label]) if label in shown else None for label in range(1, len(support.classes.names))
@@ -91,10 +126,23 @@ class FewShotPredictor:
     def segment_like(
         self, support_images: Any, support_masks: Any, query: Any, *, batch_size: int | None = None
     ) -> Any:
-        """Segment one image, or each of many, as the support shows: class indices H×W uint8 at the query's own size.
+        """Segment one image, or each of many, as the support shows.
 
-        One query (array, Pillow image, path) → one array; any other iterable → an iterator of arrays, which holds one batch of
-        queries at a time. To ask again later, keep what `condition` gives. Raises `DataError` as `condition`.
+        The support is processed at each call. For further queries keep what `condition` returns.
+
+        Args:
+            support_images: As `images` of `condition`.
+            support_masks: As `masks` of `condition`.
+            query: One image (an array, a Pillow image or a path), or an iterable of such.
+            batch_size: Queries in one forward pass, if there are many. None: as suits the device.
+
+        Returns:
+            For one query, class indices uint8 H×W at its own size. For an iterable, an iterator of such arrays, which holds one
+            batch of queries at a time.
+
+        Raises:
+            DataError: As `condition`, or a query cannot be read.
+            DeviceError: The memory of the device does not suffice.
         """
         ready = self.condition(support_images, support_masks)
         return ready.predict(query) if is_one(query) else ready.predict_each(query, batch_size)
@@ -148,7 +196,7 @@ class _MergedClasses(nn.Module):
 
 
 class ConditionedPredictor(Predictor):
-    """A few-shot model that has seen its support: a predictor like any other, of the classes that the support shows."""
+    """A few-shot model with its support: a `Predictor` of the classes that the support shows."""
 
     task: ClassVar[str] = TASK
 
@@ -166,9 +214,20 @@ class ConditionedPredictor(Predictor):
         return self.support.classes
 
     def predict_each(self, images: Iterable[Any], batch_size: int | None = None) -> Iterator[NDArray[np.uint8]]:
-        """Class indices H×W of each image in turn, at its own size; one batch of images is held at a time."""
+        """Segment many images, one batch in memory at a time.
+
+        Args:
+            images: Arrays, Pillow images or paths, as for `Predictor.predict`.
+            batch_size: Images in one forward pass. None: as suits the device.
+
+        Yields:
+            Class indices uint8 H×W of each image in turn, at its own size.
+
+        Raises:
+            DataError: An image cannot be read, or is of a kind that the model does not take.
+        """
         remaining = iter(images)
-        while batch := list(islice(remaining, batch_size or BATCH[self.device.type])):
+        while batch := list(islice(remaining, batch_size or BATCH_SIZE[self.device.type])):
             pixels = [as_pixels(image, self.spec.intensity) for image in batch]
             working = self.working_probabilities([self.prepare(each) for each in pixels])
             yield from (self.to_classes(each, *image.shape[:2]) for each, image in zip(working, pixels, strict=True))
@@ -188,15 +247,25 @@ class ConditionedPredictor(Predictor):
 
 
 def is_one(image: Any) -> bool:
-    """Whether this is one image (a path, an array H×W or H×W×C, a Pillow image), not a collection of images."""
+    """Whether this is one image (a path, an array H×W or H×W×C, a Pillow image) and not a collection of images."""
     if isinstance(image, np.ndarray):
         return image.ndim <= 3
     return isinstance(image, str | Path) or hasattr(image, "convert")
 
 
 def load(path: Path | str, device: str = "auto", precision: Precision = "32") -> FewShotPredictor:
-    """Read a few-shot `model.safetensors`, or the one in a run folder.
+    """Read a few-shot method's `model.safetensors`, or the one in a run folder.
 
-    Raises `ArtefactError` for what is not a usable few-shot model, `DeviceError` for an absent device.
+    Args:
+        path: The model file, or a run folder.
+        device: As for `Predictor`.
+        precision: As for `Predictor`.
+
+    Returns:
+        A predictor.
+
+    Raises:
+        ArtefactError: The file is not a model of a few-shot method that can predict.
+        DeviceError: This machine does not have the device or the precision.
     """
     return FewShotPredictor(artefact_format.load(path), device, precision, artefact_format.locate(path))

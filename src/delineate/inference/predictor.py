@@ -1,6 +1,7 @@
-"""A trained model at work: image → probabilities → mask, at the image's own size.
+"""Prediction with a trained model: image → probabilities → mask, at the image's own size.
 
-The order is the ruler's: probabilities are brought to native size first, and thresholded there.
+Probabilities are first resized to the image's own size and thresholded there, as the scores require. A model that was trained on
+patches is moved over the image as a sliding window (`inference.sliding_window`).
 """
 
 from __future__ import annotations
@@ -29,15 +30,25 @@ from delineate.inference.image_input import as_pixels, remark
 from delineate.inference.sliding_window import Probabilities, TileBlender
 from delineate.methods.contract import Method
 
-BATCH = {"cpu": 4, "cuda": 16, "mps": 8}
-"""Images, or tiles of one image, in a forward pass, by kind of device."""
+BATCH_SIZE = {"cpu": 4, "cuda": 16, "mps": 8}
+"""Images, or tiles of one image, in one forward pass, by kind of device."""
 
 
 class Predictor:
-    """A model that is ready to segment images. What `delineate.load` returns.
+    """A trained model that segments images. `delineate.load` returns one.
 
-    Nothing is kept from one image to the next. Several threads may share a predictor once `network` has been asked for; before
-    that, each of them would make one. A device is best used by one thread: let others decode, prepare and write.
+    Nothing is kept from one image to the next. Several threads can share a predictor, but read `network` once before they start:
+    otherwise each of them makes a copy. Use a device from one thread only, and let other threads decode, prepare and write.
+
+    Example:
+        >>> model = delineate.load("runs/first")
+        >>> image = np.zeros((48, 64, 3), np.uint8)
+        >>> model.predict(image).shape
+        (48, 64)
+        >>> model.probabilities(image).shape
+        (48, 64, 1)
+        >>> model.classes.names
+        ('background', 'polyp')
     """
 
     task: ClassVar[str] = "dense"
@@ -46,10 +57,16 @@ class Predictor:
     def __init__(
         self, artefact: Artefact, device: str = "auto", precision: Precision = "32", source: Path | None = None
     ) -> None:
-        """`precision`: of the network's arithmetic (autocast); probabilities are float32 in any case. `source`: the file that
-        the artefact was read from, to be named beside its predictions.
+        """
+        Args:
+            artefact: The trained method with its input specification and classes.
+            device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
+            precision: `32`, or mixed precision: `bf16` or `16` (autocast). Probabilities are float32 in any case.
+            source: The file that the artefact was read from. It is named beside the predictions.
 
-        Raises `ArtefactError` for a model that cannot predict, `DeviceError` for a device or precision that is not there.
+        Raises:
+            ArtefactError: The model cannot predict: it is only partly trained, or of another kind.
+            DeviceError: This machine does not have the device or the precision.
         """
         check_usable(artefact, self.task)
         self.artefact = artefact
@@ -74,35 +91,81 @@ class Predictor:
 
     @cached_property
     def known(self) -> KnownPictures:
-        """The pictures that the model was made from; none where the model does not tell."""
+        """The pictures that the model was trained, validated or tested on; empty if the model does not record them."""
         return KnownPictures.read(self.artefact.provenance.get("pictures"))
 
     @cached_property
     def network(self) -> nn.Module:
-        """The method's deployed form on the device: what prediction runs. Made once, at first use."""
+        """The method's deployed form on the device, which prediction runs. Made once, at first use: a copy of the weights."""
         return self.method.deploy().eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def predict(self, image: Any) -> NDArray[np.uint8]:
-        """Class indices H×W at the image's own size (binary: 0 and 1).
+        """Segment one image.
 
-        `image`: uint8 or uint16 H×W, H×W×3 or H×W×4 (RGB order), a Pillow image, or a path. For a model of named channels:
-        H×W×channels in the order of `spec.channels`, or one such image for each by its name. Raises `DataError` for others.
+        Args:
+            image: An array H×W, H×W×3 or H×W×4 (RGB order), a Pillow image, or a path. Arrays are uint8 or uint16, or any
+                numbers unless the model's intensity rule is `range`. For a model with named channels: H×W×channels in the order of
+                `spec.channels`, or a dictionary with one image H×W for each channel name.
+
+        Returns:
+            Class indices uint8 H×W at the image's own size. With one foreground class: 0 and 1.
+
+        Raises:
+            DataError: The image cannot be read, or is of a kind that the model does not take.
+            DeviceError: The memory of the device does not suffice.
+            NotFiniteError: The network's output holds NaN or infinity.
         """
-        pixels = self._remarked(image)
+        pixels = self._read(image)
         return self.classes_of(self.prepare(pixels), *pixels.shape[:2])
 
     def probabilities(self, image: Any) -> Probabilities:
-        """Float32 H×W×K at the image's own size: K = 1 (foreground) for binary, else one per class. Takes what `predict` takes."""
-        pixels = self._remarked(image)
+        """Probabilities of one image.
+
+        Args:
+            image: As for `predict`.
+
+        Returns:
+            Float32 H×W×K in [0, 1] at the image's own size. K is 1 (the foreground) with one foreground class. Otherwise K is the
+            number of classes, and the background is the first.
+
+        Raises:
+            DataError: As `predict`.
+            DeviceError: As `predict`.
+            NotFiniteError: As `predict`.
+        """
+        pixels = self._read(image)
         return self.to_native(self.probabilities_of(self.prepare(pixels)), *pixels.shape[:2])
 
     def prepare(self, pixels: Pixels) -> NDArray[Any]:
-        """h×w×C at the working size: the network's input, in [0, 1]; but what tiles will be cut from stays in its own type."""
+        """Bring pixels to the form that the network takes: the first step of `predict`.
+
+        Args:
+            pixels: H×W or H×W×C at the image's own size.
+
+        Returns:
+            h×w×C at the working size: float32 in [0, 1]. With `fit=patch`, the image at its own resolution times `scale`, in its
+            own number type: tiles are cut from it later.
+
+        Raises:
+            DataError: The image is of a kind that the model does not take.
+        """
         working = self.spec.working_pixels(pixels)
         return working if self.spec.fit == "patch" else self.spec.to_unit(working)
 
     def probabilities_of(self, prepared: NDArray[Any], batch: int | None = None) -> Probabilities:
-        """One prepared image → K×h×w at the working size. `batch`: tiles in a forward pass, where it is tiled."""
+        """Run the network on one prepared image.
+
+        Args:
+            prepared: What `prepare` returned.
+            batch: Tiles in one forward pass, with `fit=patch`. None: `BATCH_SIZE` of the device.
+
+        Returns:
+            Float32 K×h×w at the working size.
+
+        Raises:
+            DeviceError: As `predict`.
+            NotFiniteError: As `predict`.
+        """
         if self.spec.fit != "patch":
             return self.working_probabilities([prepared])[0]
         result = np.empty((self.classes.outputs, *prepared.shape[:2]), np.float32)
@@ -113,21 +176,45 @@ class Predictor:
     def classes_of(
         self, prepared: NDArray[Any], height: int, width: int, batch: int | None = None
     ) -> NDArray[np.uint8]:
-        """One prepared image → class indices H×W at its own size. A tiled image is settled row by row of tiles, so that it may be
-        very large; unless its probabilities must be enlarged or reduced as a whole (`spec.scale` ≠ 1)."""
+        """Segment one prepared image.
+
+        With `fit=patch`, classes are decided row by row of tiles, so that memory suffices for very large images. This is not
+        possible with `spec.scale` ≠ 1, since the probabilities of the whole image are resized then.
+
+        Args:
+            prepared: What `prepare` returned.
+            height: Of the image itself, in pixels.
+            width: Of the image itself, in pixels.
+            batch: As for `probabilities_of`.
+
+        Returns:
+            Class indices uint8 H×W at the image's own size.
+
+        Raises:
+            DeviceError: As `predict`.
+            NotFiniteError: As `predict`.
+        """
         if self.spec.fit != "patch" or prepared.shape[:2] != (height, width):
             return self.to_classes(self.probabilities_of(prepared, batch), height, width)
         result = np.empty((height, width), np.uint8)
         for rows, values in self._rows(prepared, batch):
-            result[rows] = self._settle(values)
+            result[rows] = self._class_indices(values)
         return result
 
     @torch.inference_mode()
     def working_probabilities(self, inputs: Sequence[NDArray[np.float32]]) -> Probabilities:
-        """B prepared inputs → B×K×h×w at the working size.
+        """Run the network on a batch.
 
-        Raises `DeviceError` when memory does not suffice, `NotFiniteError` when the network's output is not finite: infinity would
-        look like a sure probability, and NaN like background. Looking costs a pass over the logits and one more small transfer.
+        Args:
+            inputs: B prepared images or tiles h×w×C, float32 in [0, 1].
+
+        Returns:
+            Float32 B×K×h×w at the working size.
+
+        Raises:
+            DeviceError: The memory of the device does not suffice.
+            NotFiniteError: The network's output holds NaN or infinity. Unnoticed, infinity would look like a sure probability and
+                NaN like background. The check costs a pass over the logits and one more small transfer from the device.
         """
         with arithmetic(self.device, self.precision, len(inputs), self.spec.size):
             logits = self.network(as_batch(inputs, self.device))
@@ -141,19 +228,36 @@ class Predictor:
         return result
 
     def to_native(self, working: Probabilities, height: int, width: int) -> Probabilities:
-        """One image's K×h×w at the working size → H×W×K at its own size, letterbox padding removed."""
+        """Resize probabilities to the image's own size, without the padding of `fit=letterbox`.
+
+        Args:
+            working: K×h×w of one image at the working size.
+            height: Of the image itself, in pixels.
+            width: Of the image itself, in pixels.
+
+        Returns:
+            Float32 H×W×K.
+        """
         planes = [self._native_plane(plane, height, width) for plane in working]
         return np.stack(planes, axis=-1)
 
     def to_classes(self, working: Probabilities, height: int, width: int) -> NDArray[np.uint8]:
-        """One image's K×h×w at the working size → class indices H×W at its own size.
+        """Resize probabilities to the image's own size and decide the class of each pixel there.
 
-        Binary: 1 where probability ≥ threshold; else the most probable class (the lower index wins a tie). Holds two planes of
-        native size at a time, however many classes there are.
+        With one foreground class: 1 where the probability is at least the model's threshold. Otherwise the most probable class; the
+        lower index wins a tie. Holds two planes of the image's size at a time, however many classes there are.
+
+        Args:
+            working: K×h×w of one image at the working size.
+            height: Of the image itself, in pixels.
+            width: Of the image itself, in pixels.
+
+        Returns:
+            Class indices uint8 H×W.
         """
-        return self._settle(self._native_plane(plane, height, width) for plane in working)
+        return self._class_indices(self._native_plane(plane, height, width) for plane in working)
 
-    def _settle(self, planes: Iterable[Probabilities]) -> NDArray[np.uint8]:
+    def _class_indices(self, planes: Iterable[Probabilities]) -> NDArray[np.uint8]:
         """Probabilities of each output channel, H×W (the first is overwritten) → class indices."""
         planes = iter(planes)
         best = next(planes)
@@ -166,19 +270,19 @@ class Predictor:
         return result
 
     def _rows(self, working: Pixels, batch: int | None) -> Iterator[tuple[slice, Probabilities]]:
-        """An image's probabilities, from its blended tiles, a few rows K×r×w at a time."""
+        """Probabilities by a sliding window, a few rows K×r×w at a time: those that no later tile adds to."""
         size, limits = self.spec.size, self.spec.limits(working)
-        top, blending = 0, TileBlender((working.shape[0], working.shape[1]), size)
-        batch = batch or BATCH[self.device.type]
-        for first in range(0, len(blending.corners), batch):
-            corners = blending.corners[first : first + batch]
+        top, blender = 0, TileBlender((working.shape[0], working.shape[1]), size)
+        batch = batch or BATCH_SIZE[self.device.type]
+        for first in range(0, len(blender.corners), batch):
+            corners = blender.corners[first : first + batch]
             inputs = [self.spec.to_unit(cut(working, corner, size), limits) for corner in corners]
             for tile in self.working_probabilities(inputs):
-                if (values := blending.add(tile)) is not None:
+                if (values := blender.add(tile)) is not None:
                     yield slice(top, top + values.shape[1]), values
                     top += values.shape[1]
 
-    def _remarked(self, image: Any) -> Pixels:
+    def _read(self, image: Any) -> Pixels:
         pixels = as_pixels(image, self.spec.intensity, self.spec.channels)
         if said := remark(pixels, self.spec):
             warnings.warn(said, stacklevel=3)
@@ -196,9 +300,19 @@ class Predictor:
 
 
 def load(path: Path | str, device: str = "auto", precision: Precision = "32") -> Predictor:
-    """Read a `model.safetensors`, or the one in a run folder, ready to predict.
+    """Read a dense method's `model.safetensors`, or the one in a run folder.
 
-    Raises `ArtefactError` for what is not a usable model, `DeviceError` for an absent device.
+    Args:
+        path: The model file, or a run folder.
+        device: As for `Predictor`.
+        precision: As for `Predictor`.
+
+    Returns:
+        A predictor.
+
+    Raises:
+        ArtefactError: The file is not a model of a dense method that can predict.
+        DeviceError: This machine does not have the device or the precision.
     """
     return Predictor(artefact_format.load(path), device, precision, artefact_format.locate(path))
 

@@ -24,7 +24,7 @@ from delineate.common.errors import DataError, NotFiniteError
 from delineate.data.core.input_spec import Pixels
 from delineate.data.core.known import Role
 from delineate.inference.image_input import remark
-from delineate.inference.predictor import BATCH, Predictor
+from delineate.inference.predictor import BATCH_SIZE, Predictor
 from delineate.inference.sliding_window import Probabilities
 
 NO_MEMORY = (MemoryError, cv2.error)
@@ -87,7 +87,7 @@ class Worker:
 
     predictor: Predictor
     batch_size: int = 0
-    """Images, or tiles of one image, in a forward pass; 0: as the device likes it (`predictor.BATCH`)."""
+    """Images, or tiles of one image, in a forward pass; 0: as the device likes it (`predictor.BATCH_SIZE`)."""
     maps: bool = False
     """Whether `planes` will be asked for. If not, a tiled image is settled row by row and may be very large."""
 
@@ -103,7 +103,7 @@ class Worker:
 
     @property
     def _batch(self) -> int:
-        return self.batch_size or BATCH[self.predictor.device.type]
+        return self.batch_size or BATCH_SIZE[self.predictor.device.type]
 
     def prepare(self, image: Pixels) -> Prepared | Failure:
         """uint8 or uint16 H×W, H×W×3 or H×W×4 (RGB order) → the network's input."""

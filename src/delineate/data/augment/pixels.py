@@ -1,4 +1,4 @@
-"""What holds for bytes and for floats in [0, 1] alike."""
+"""Helpers that work on bytes and on floats in [0, 1]."""
 
 from __future__ import annotations
 
@@ -10,16 +10,28 @@ from numpy.typing import NDArray
 
 
 def full_scale(image: Any) -> float:
-    """The value of white: 255 for uint8, 1 for float32."""
+    """The value of white in an image.
+
+    Args:
+        image: H×W×C, uint8 or float32 in [0, 1].
+
+    Returns:
+        255 for uint8, 1 for float32.
+
+    Example:
+        >>> from delineate.data.augment.pixels import full_scale
+        >>> full_scale(np.zeros((4, 4, 3), np.uint8)), full_scale(np.zeros((4, 4, 3), np.float32))
+        (255.0, 1.0)
+    """
     return 255.0 if image.dtype == np.uint8 else 1.0
 
 
 def shaped(result: Any, like: Any) -> Any:
-    """OpenCV drops a single channel's axis."""
+    """The result in the shape of `like`: OpenCV drops the axis of a single channel."""
     return result.reshape(like.shape)
 
 
 def looked_up(image: Any, table: NDArray[Any]) -> Any:
-    """Bytes → what stands in the table at them, rounded and clipped; costs one read and one write of each."""
+    """Bytes → their entries in a table of 256 values, rounded and clipped. Costs one pass over the image."""
     rounded = np.clip(np.round(table), 0, 255).astype(np.uint8)
     return shaped(cv2.LUT(image, rounded), image)

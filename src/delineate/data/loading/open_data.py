@@ -1,4 +1,4 @@
-"""The data room's front door: a folder, or a manifest that was saved before → cases that are ready to train on."""
+"""Open a dataset: a folder, or a saved manifest → cases with splits, checked and ready to train on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from delineate.data.splits.leakage import Duplicates, examine_duplicates, leaks
 from delineate.data.splits.seeded import TooFewPictures, complete
 
 NEAR_LIMIT = 5000
-"""Near duplicates are looked for among so many cases at most: the time grows with the square of their number."""
+"""Near duplicates are searched among at most so many cases: the time grows with the square of their number."""
 
 
 def open_data(
@@ -30,15 +30,36 @@ def open_data(
     axis: int | None = None,
     cache_folder: Path | None = None,
 ) -> tuple[Manifest, Census]:
-    """Recognize, read, check and split a data set; what lies in more than one split is in the manifest's `leaks`.
+    """Recognize, read, check and split a dataset.
 
-    `data` may be a manifest's JSON file: then its files must be the very same (by SHA-256), and its label rule and splits hold.
-    A manifest with folds needs `fold`: that one becomes the validation split, the others the training split. A split that is drawn
-    keeps groups and copies of a picture together, as the source says. `watch`: look for near duplicates in given splits, too; among
-    more than `NEAR_LIMIT` cases nobody does, which is said. `axis`: of volumes, that across the slices (0 right-left, 1 back-front,
-    2 feet-head); None: that with the widest spacing, the last of equals. What labels their slices hold is kept in `cache_folder`
-    (None: the user's cache).
-    Raises `DataError` with the first fault and the number of the others.
+    Drawn splits keep groups and duplicates of a picture together, as the source says.
+
+    Args:
+        data: Folder of the dataset, a manifest's JSON file, or a source with options. The files of a manifest must have the
+            recorded SHA-256; its label rule and splits are used.
+        fold: Of a manifest with folds, the fold that becomes the validation split. The others become the training split.
+        seed: For drawing splits, if the dataset has none.
+        max_pixels: Larger images are refused.
+        progress: Called with (files read, files in all).
+        watch: Search near duplicates in given splits too. Among more than `NEAR_LIMIT` cases they are not searched, and
+            the manifest's `leaks` say so.
+        axis: Of volumes, the axis across the slices: 0 right-left, 1 back-front, 2 feet-head. None: the axis with the widest
+            spacing, the last one of equals.
+        cache_folder: Where the labels found in slices of volumes are kept. None: the user's cache folder.
+
+    Returns:
+        The manifest, and the census of what the files hold. Pictures and groups in more than one split are listed in
+        the manifest's `leaks`.
+
+    Raises:
+        DataError: The first fault, and the number of further ones.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from delineate.data.loading.open_data import open_data
+        >>> manifest, census = open_data(Path("polyps"))
+        >>> len(manifest.cases), manifest.classes.names
+        (8, ('background', 'foreground'))
     """
     source = as_source(data)
     manifest = source.manifest()
