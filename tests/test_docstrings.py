@@ -250,7 +250,9 @@ def example_folder(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("examples")
     write_phantoms(folder / "polyps", count=8, size=32, seed=0)
     torch.manual_seed(0)
-    method = delineate.create("unet", encoder={"name": "resnet10t", "pretrained": False}, decoder_channels=[16, 16, 8, 8])
+    method = delineate.create(
+        "unet", encoder={"name": "resnet10t", "pretrained": False}, decoder_channels=[16, 16, 8, 8]
+    )
     (folder / "runs" / "first").mkdir(parents=True)
     table = ClassTable(names=("background", "polyp"))
     save(folder / "runs" / "first" / MODEL_FILE, Artefact(method, InputSpec(size=(32, 32)), table))
