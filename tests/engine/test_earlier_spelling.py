@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import yaml
-from delineate.evaluation.training import Training
 from pydantic import Field
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -20,6 +19,7 @@ from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
 from delineate.engine.recipe import Recipe, resolve
 from delineate.engine.typo_checks import refuse_typos
+from delineate.evaluation.comparison.training_record import Training
 from delineate.methods import registry
 from delineate.methods.contract import MethodOptions
 from delineate.studies.setup import BenchmarkSetup

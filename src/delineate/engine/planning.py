@@ -111,7 +111,7 @@ def planned_sections(folder: RunFolder) -> dict[str, Any]:
         return {}
     try:
         content = read_json(path)
-        return in_todays_spelling(content["recipe"], registry.option_names(content["method"]))
+        return in_todays_spelling(content["recipe"], registry.option_names(str(content.get("method"))))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise TrainingError(f"cannot read the run's plan {path}: {error}") from error
 

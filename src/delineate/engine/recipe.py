@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, field_validator, model_validator
 
 from delineate.common.config import explain, merge
-from delineate.common.errors import DelineateError, RecipeError
+from delineate.common.errors import RecipeError
 from delineate.common.files import write_text
 from delineate.common.names import did_you_mean
 from delineate.common.not_finite import first_not_finite
@@ -280,15 +280,7 @@ class Recipe(_Section):
             raise RecipeError(f"cannot read recipe {path}: {error}") from error
         if not isinstance(content, dict):
             raise RecipeError(f"{path} is not a recipe")
-        return _validated(cls, of_today(content, _option_names(content.get("name"))), str(path))
-
-
-def _option_names(method: Any) -> set[str]:
-    """Those of a saved recipe's method; none where it is not installed, which whoever builds it will say."""
-    try:
-        return registry.option_names(str(method))
-    except DelineateError:
-        return set()
+        return _validated(cls, of_today(content, registry.option_names(str(content.get("name")))), str(path))
 
 
 def stated(method: str, preset: str, changes: Mapping[str, Any], settings: Iterable[str] = ()) -> dict[str, Any]:

@@ -113,8 +113,11 @@ def checked_options(name: str, options: Mapping[str, Any]) -> MethodOptions:
 
 
 def option_names(name: str) -> set[str]:
-    """Names of a method's options, and of those inside its groups of options. Raises `RecipeError` for an unknown method."""
-    return names_of(method_class(name).Options)
+    """Names of a method's options, and of those inside its groups of options; none where the method is not installed."""
+    try:
+        return names_of(method_class(name).Options)
+    except DelineateError:
+        return set()
 
 
 def names_of(model: type[BaseModel]) -> set[str]:
