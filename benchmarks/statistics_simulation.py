@@ -19,7 +19,7 @@ from scipy.stats import bootstrap as scipy_bootstrap
 
 from delineate.evaluation.statistics.intervals import mean_interval
 from delineate.evaluation.statistics.mixed import MethodClaim, compare_methods
-from delineate.evaluation.statistics.paired import compare, wilcoxon
+from delineate.evaluation.statistics.paired import compare_paired, wilcoxon
 from delineate.evaluation.statistics.power import least_detectable, least_detectable_by_methods
 from intervals_compared import CANDIDATES
 from turns import best_of_turns, print_times
@@ -202,7 +202,7 @@ def tests(replicates: int, draws: int) -> None:
                 for seed in range(replicates):
                     pair = _null_pair(rng, quantile, groups, members)
                     codes = np.repeat(np.arange(groups), members)
-                    result = compare(*pair, codes, resamples=draws, seed=seed)
+                    result = compare_paired(*pair, codes, resamples=draws, seed=seed)
                     found = (result.permutation_p, result.wilcoxon_p, wilcoxon(pair[0] - pair[1]))
                     hits += [p is not None and p <= 0.05 for p in found]
                 shares = " | ".join(f"{100 * hit / replicates:.1f} %" for hit in hits)
@@ -275,7 +275,7 @@ def power(replicates: int) -> None:
     for groups in (8, 20, 100):
         shift = least_detectable(0.1, groups)
         vectors = (rng.normal(shift, 0.1, groups) for _ in range(replicates))
-        hits = [(compare(of, 0 * of, resamples=1000).permutation_p or 0) <= 0.05 for of in vectors]
+        hits = [(compare_paired(of, 0 * of, resamples=1000).permutation_p or 0) <= 0.05 for of in vectors]
         print(f"| paired, {groups} cases, sd 0.1 | {shift:.3f} | {100 * np.mean(hits):.1f} % |  |", flush=True)
     for seeds in (2, 3, 5):
         shift = _typical_least(rng, seeds)
@@ -306,7 +306,7 @@ def speed() -> None:
         "scipy BCa": partial(scipy_bootstrap, (values,), np.mean, method="BCa", n_resamples=10_000, rng=0),
         "interval, 1000 cases": partial(mean_interval, values),
         "8 classes": partial(mean_interval, classes),
-        "paired comparison": partial(compare, values, other),
+        "paired comparison": partial(compare_paired, values, other),
         "interval, 10 000 cases": partial(mean_interval, np.tile(values, 10) + rng.normal(0, 0.01, 10_000)),
     }
     print_times(best_of_turns(contestants, rounds=5))

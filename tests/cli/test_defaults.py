@@ -9,7 +9,7 @@ import pytest
 
 from delineate import api
 from delineate.evaluation.metrics.registry import DEFAULT, resolve
-from delineate.evaluation.results.evaluate import Options
+from delineate.evaluation.results.evaluate import EvaluationOptions
 from delineate.fewshot.evaluate import METRICS as FEWSHOT
 from delineate.requests.scores import BENCHMARK_METRICS, FEWSHOT_METRICS, METRICS
 from delineate.studies.benchmark import METRICS as BENCHMARK
@@ -19,7 +19,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 def test_help_and_code_name_the_same_metrics():
-    assert METRICS.split(",") == list(DEFAULT) == list(Options().metrics)
+    assert METRICS.split(",") == list(DEFAULT) == list(EvaluationOptions().metrics)
     assert BENCHMARK_METRICS.split(",") == list(BENCHMARK)
     assert FEWSHOT_METRICS.split(",") == list(FEWSHOT)
     default = {field.name: field.default for field in BenchmarkRequest.__dataclass_fields__.values()}["metrics"]
@@ -47,10 +47,10 @@ def test_a_narrow_terminal_shows_all_of_them(monkeypatch: pytest.MonkeyPatch):
 
 @pytest.mark.parametrize("given", ["dice,iou", "dice, iou", " dice ,,iou,", ["dice", " iou"], ("dice", "iou")])
 def test_lists_of_metrics_are_read_alike_everywhere(given: str | list[str]):
-    assert Options(metrics=given).metrics == ("dice", "iou")
+    assert EvaluationOptions(metrics=given).metrics == ("dice", "iou")
     request = BenchmarkRequest(data=Path("x"), out=Path("y"), methods="unet, din", metrics=given)
     assert (request.metrics, request.methods) == (("dice", "iou"), ("unet", "din"))
 
 
 def test_no_metrics_are_the_default_ones():
-    assert (Options(metrics="").metrics, Options(metrics=()).metrics) == (DEFAULT, DEFAULT)
+    assert (EvaluationOptions(metrics="").metrics, EvaluationOptions(metrics=()).metrics) == (DEFAULT, DEFAULT)

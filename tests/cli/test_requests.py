@@ -18,7 +18,7 @@ from delineate.common.class_fields import Place
 from delineate.common.class_fields import fields_of as keys_of
 from delineate.data.layouts.source import DataSource
 from delineate.engine.typo_checks import RECIPE
-from delineate.evaluation.results.evaluate import Options
+from delineate.evaluation.results.evaluate import EvaluationOptions
 from delineate.fewshot.protocol import Plan
 from delineate.requests.benchmark import BenchmarkOptions
 from delineate.requests.data import ConvertOptions, DataOptions, FolderOptions, LabeledOptions, ReadOptions
@@ -49,7 +49,7 @@ line has."""
 OTHERWISE = {("benchmark", "out")}
 """Only with --status and --speed it is not needed, which Python's users do without."""
 INSIDE: dict[type, tuple[type, set[str]]] = {
-    EvaluateOptions: (Options, {"out", "overwrite", "classes", "progress"}),
+    EvaluateOptions: (EvaluationOptions, {"out", "overwrite", "classes", "progress"}),
     BenchmarkOptions: (BenchmarkRequest, {"data"}),
     EpisodesOptions: (Plan, {"out", "stack", "axis", "fold"}),
 }

@@ -10,7 +10,7 @@ import yaml
 from delineate.common.errors import RecipeError
 from delineate.engine.recipe import Recipe, resolve
 from delineate.engine.typo_checks import refuse_typos
-from delineate.evaluation.comparison.training_record import Training
+from delineate.evaluation.comparison.training_record import TrainingRecord
 
 
 def test_saved_recipes_keep_their_average(tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_who_types_the_old_key_is_told_the_new(key: str) -> None:
 
 
 def test_trainings_of_both_versions_are_the_same_one() -> None:
-    before = Training(recipe={"name": "unet", "engine.ema": 0.9, "engine.lr": 0.1})
+    before = TrainingRecord(recipe={"name": "unet", "engine.ema": 0.9, "engine.lr": 0.1})
     now = {
         "name": "unet",
         "engine.lr": 0.1,
@@ -45,5 +45,5 @@ def test_trainings_of_both_versions_are_the_same_one() -> None:
         "strategy.ema": 0.9,
         "strategy.ema_ramp": 0.0,
     }
-    assert before.settings == Training(recipe=now).settings
-    assert Training().recipe == {}
+    assert before.settings == TrainingRecord(recipe=now).settings
+    assert TrainingRecord().recipe == {}

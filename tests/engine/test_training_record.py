@@ -15,8 +15,8 @@ from delineate.engine.request import TrainRequest
 from delineate.engine.run import train
 from delineate.evaluation.comparison.compare import compare_models
 from delineate.evaluation.comparison.models import open_models
-from delineate.evaluation.comparison.training_record import Training
-from delineate.evaluation.results.evaluate import Options, evaluate_folders
+from delineate.evaluation.comparison.training_record import TrainingRecord
+from delineate.evaluation.results.evaluate import EvaluationOptions, evaluate_folders
 from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.inference.files import predict_files
 from delineate.inference.predictor import load
@@ -30,7 +30,7 @@ def test_what_a_run_was_goes_with_its_masks_and_scores(
         request = request_for(name, steps=8, seed=seed, settings=settings)
         train(replace(request, data=runs[0] / "manifest.json" if runs else request.data), recorder())
         runs.append(request.out)
-    told = Training.of_run(runs[0])
+    told = TrainingRecord.of_run(runs[0])
     assert told is not None
     assert (told.steps, told.size, told.preset, told.data_name) == (8, (32, 32), "tiny", request_for().data.name)
     assert told.images_seen == 32
@@ -39,7 +39,9 @@ def test_what_a_run_was_goes_with_its_masks_and_scores(
     for run in runs:
         predict_files(load(run, "cpu"), [run / "manifest.json"], tmp_path / f"masks-{run.name}", split="val")
         out = tmp_path / f"scores-{run.name}"
-        made = evaluate_folders(tmp_path / f"masks-{run.name}", run / "manifest.json", Options(split="val"), out=out)
+        made = evaluate_folders(
+            tmp_path / f"masks-{run.name}", run / "manifest.json", EvaluationOptions(split="val"), out=out
+        )
         assert made.origin.references_sha256 == ScoresFile.read(run / "validation").origin.references_sha256
         scores.append(str(out))
     for given in (list(map(str, runs)), scores):

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from delineate.data.core.manifest import ClassTable
-from delineate.evaluation.comparison.training_record import Training
+from delineate.evaluation.comparison.training_record import TrainingRecord
 from delineate.evaluation.inputs.predictions import PredictedFile, PredictionList
 from delineate.evaluation.metrics.registry import resolve
 from delineate.evaluation.results.case_scores import Row, score_case
@@ -46,7 +46,7 @@ def evaluation(
     shifts: Mapping[str, int],
     origin: Origin | None = None,
     *,
-    training: Training | None = None,
+    training: TrainingRecord | None = None,
     **origin_of: object,
 ) -> Path:
     """An evaluation of squares that are shifted against their references by so many pixels (of 8)."""

@@ -15,7 +15,7 @@ from delineate.common.files import sha256
 from delineate.evaluation.inputs import test_access_log
 from delineate.evaluation.inputs.predictions import PredictedFile, PredictionList
 from delineate.evaluation.inputs.test_access_log import ACCESS_LOG_FILE, HEADING, USER_FILE, Access, note_access
-from delineate.evaluation.results.evaluate import Options, evaluate_folders
+from delineate.evaluation.results.evaluate import EvaluationOptions, evaluate_folders
 
 CARD = "# A model\n\nTrained on something.\n"
 MASKS = [f"{number:064x}" for number in range(10**9, 10**9 + 30)]
@@ -118,7 +118,7 @@ def test_no_way_of_asking_escapes_the_count(tmp_path: Path, monkeypatch: pytest.
     def asked(predictions: Path, references: Path, split: str | None = None) -> int:
         where = tmp_path / f"scores{next(folders)}"
         return evaluate_folders(
-            predictions, references, Options(split=split, metrics=("dice",)), out=where
+            predictions, references, EvaluationOptions(split=split, metrics=("dice",)), out=where
         ).test_accesses_in_all
 
     first = predicted(tmp_path / "p", data)

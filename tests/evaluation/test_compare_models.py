@@ -32,12 +32,12 @@ def pair(tmp_path: Path) -> list[str]:
 
 
 def test_what_was_written_is_read_back(tmp_path: Path):
-    stored = ScoresFile.read(evaluation(tmp_path / "one", {"a": 0, "b": 4, "c": 8}, method="unet", seed=1))
-    assert (stored.origin.method, stored.origin.seed, stored.classes) == ("unet", 1, ["foreground"])
-    assert stored.values("dice")[:, 0] == pytest.approx([1, 0.5, 0])
-    assert stored.mean("dice")["mean"] == pytest.approx(0.5)
-    assert stored.column_of("hd95_pooled") == "penalised"
-    assert stored.mean("hd95_pooled", "found")["n"] == 3
+    scores_file = ScoresFile.read(evaluation(tmp_path / "one", {"a": 0, "b": 4, "c": 8}, method="unet", seed=1))
+    assert (scores_file.origin.method, scores_file.origin.seed, scores_file.classes) == ("unet", 1, ["foreground"])
+    assert scores_file.values("dice")[:, 0] == pytest.approx([1, 0.5, 0])
+    assert scores_file.mean("dice")["mean"] == pytest.approx(0.5)
+    assert scores_file.column_of("hd95_pooled") == "penalised"
+    assert scores_file.mean("hd95_pooled", "found")["n"] == 3
 
 
 def test_differences_are_those_of_the_cases(pair: list[str], tmp_path: Path):
@@ -58,8 +58,8 @@ def test_differences_are_those_of_the_cases(pair: list[str], tmp_path: Path):
     write_comparison_files(tmp_path / "out", comparison)
     rows = list(csv.DictReader((tmp_path / "out" / "cases.csv").open()))
     assert float(rows[5]["dice:worse"]) == pytest.approx(1 - WORSE[CASES[5]] / 8)
-    stored = json.loads((tmp_path / "out" / "comparison.json").read_text())
-    assert stored["metrics"][0]["pairs"][0]["result"]["difference"]["mean"] == pytest.approx(by_hand)
+    scores_file = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert scores_file["metrics"][0]["pairs"][0]["result"]["difference"]["mean"] == pytest.approx(by_hand)
     (line,) = [row for row in csv.DictReader((tmp_path / "out" / "pairs.csv").open()) if row["metric"] == "dice"]
     assert float(line["difference"]) == pytest.approx(by_hand, rel=1e-5)
 

@@ -13,7 +13,7 @@ import pytest
 from delineate.common.errors import DataError
 from delineate.data.core.manifest import Case, ClassTable, LabelRule, Manifest
 from delineate.evaluation.inputs.predictions import PredictedFile, PredictionList
-from delineate.evaluation.results.evaluate import Options, evaluate_folders
+from delineate.evaluation.results.evaluate import EvaluationOptions, evaluate_folders
 
 FOUR = ClassTable(names=("background", "a", "b", "c"))
 
@@ -125,13 +125,13 @@ def test_data_set_scores_its_test_split_and_notes_it(tmp_path: Path):
 def test_other_splits_are_no_opening(tmp_path: Path):
     data = dataset(tmp_path / "data")
     write(tmp_path / "p" / "b.png", [0, 255, 255, 0])
-    assert evaluate_folders(tmp_path / "p", data, Options(split="val")).test_accesses == 0
+    assert evaluate_folders(tmp_path / "p", data, EvaluationOptions(split="val")).test_accesses == 0
     with pytest.raises(DataError, match=r"1 prediction \(b\) .* split 'test'.*b is in split 'val'"):
         evaluate_folders(tmp_path / "p", data)
     with pytest.raises(DataError, match=r"3 references \(a, c, d\) in split 'all' .* without a prediction"):
-        evaluate_folders(tmp_path / "p", data, Options(split="all"))
+        evaluate_folders(tmp_path / "p", data, EvaluationOptions(split="all"))
     with pytest.raises(DataError, match="unknown split 'tset'"):
-        evaluate_folders(tmp_path / "p", data, Options(split="tset"))
+        evaluate_folders(tmp_path / "p", data, EvaluationOptions(split="tset"))
 
 
 def test_manifest_of_a_run(tmp_path: Path):
@@ -175,7 +175,10 @@ def test_several_classes_and_one_that_no_reference_has(tmp_path: Path):
     assert list(evaluation.summary.classes) == ["a", "b", "c"]
     assert evaluation.headline() == pytest.approx((1 + 2 / 3) / 2)
     assert evaluation.summary.outcomes["c"].false_positive == 1
-    assert evaluate_folders(tmp_path / "p", tmp_path / "r", Options(classes=FOUR)).headline() == evaluation.headline()
+    assert (
+        evaluate_folders(tmp_path / "p", tmp_path / "r", EvaluationOptions(classes=FOUR)).headline()
+        == evaluation.headline()
+    )
 
 
 def test_label_ids_with_gaps_become_the_classes_in_order(tmp_path: Path):

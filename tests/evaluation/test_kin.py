@@ -13,17 +13,17 @@ from squares import evaluation
 from delineate.common.errors import DataError
 from delineate.evaluation.comparison.compare import Comparison, compare_models
 from delineate.evaluation.comparison.models import open_models
-from delineate.evaluation.comparison.training_record import Training, gain_at_end
+from delineate.evaluation.comparison.training_record import TrainingRecord, gain_at_end
 from delineate.evaluation.statistics.mixed import MethodClaim, NoClaim
 
 CASES = [f"c{at:02d}" for at in range(12)]
 RECIPE = {"name": "unet", "engine.lr": 0.1, "engine.batch_size": 4}
-USUAL = Training(
+USUAL = TrainingRecord(
     recipe=RECIPE, data_name="set", data_sha256="1" * 64, preset="tiny", size=(64, 64), steps=100, images_seen=400
 )
 
 
-def compared(folder: Path, *models: tuple[str, int | None, Training | None], **origin: Any) -> Comparison:
+def compared(folder: Path, *models: tuple[str, int | None, TrainingRecord | None], **origin: Any) -> Comparison:
     """Models given as (method, seed, training)."""
     made = []
     for at, (method, seed, training) in enumerate(models):
@@ -32,7 +32,7 @@ def compared(folder: Path, *models: tuple[str, int | None, Training | None], **o
     return compare_models(open_models(made), ["dice"])
 
 
-def changed(**values: Any) -> Training:
+def changed(**values: Any) -> TrainingRecord:
     return USUAL.model_copy(update=values)
 
 
@@ -55,7 +55,7 @@ def test_seeds_of_one_recipe_and_data_are_a_method(tmp_path: Path):
         (changed(data_sha256=None), "unet (data set not know)"),
     ],
 )
-def test_other_recipes_budgets_and_data_are_no_seeds(tmp_path: Path, other: Training, label: str):
+def test_other_recipes_budgets_and_data_are_no_seeds(tmp_path: Path, other: TrainingRecord, label: str):
     made = compared(tmp_path, ("unet", 0, USUAL), ("unet", 1, other), ("fcn", 0, USUAL), ("fcn", 1, USUAL))
     assert label in made.seeds
     assert [isinstance(of.result, NoClaim) for of in made.metrics[0].methods] == [True] * 3
@@ -148,8 +148,8 @@ def test_a_gain_is_never_negative(dice: list[float]):
 
 def test_folds_taken_together_are_one_training():
     first, second = changed(data_sha256="a", gain=0.0), changed(data_sha256="b", gain=0.02)
-    joined = Training.joined([first, second])
+    joined = TrainingRecord.joined([first, second])
     assert joined is not None
     assert (joined.steps, joined.images_seen, joined.gain) == (200, 800, 0.02)
-    assert joined.data_sha256 == Training.joined([second, first]).data_sha256  # type: ignore[union-attr]
-    assert Training.joined([first, None]) is None
+    assert joined.data_sha256 == TrainingRecord.joined([second, first]).data_sha256  # type: ignore[union-attr]
+    assert TrainingRecord.joined([first, None]) is None

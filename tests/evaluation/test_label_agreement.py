@@ -15,10 +15,10 @@ from delineate.common.errors import DataError
 from delineate.data.core.manifest import ClassTable, LabelRule
 from delineate.data.layouts.source import DataSource
 from delineate.evaluation.inputs.predictions import PredictedFile, PredictionList
-from delineate.evaluation.results.evaluate import Evaluation, Options, evaluate_folders
+from delineate.evaluation.results.evaluate import Evaluation, EvaluationOptions, evaluate_folders
 from delineate.report.pages.evaluation import write_evaluation_report
 
-DICE = Options(metrics=("dice",))
+DICE = EvaluationOptions(metrics=("dice",))
 BINARY = ("background", "polyp")
 
 
@@ -231,7 +231,7 @@ def test_raters_who_never_marked_a_class(tmp_path: Path) -> None:
     save(tmp_path / "first", a=picture(1, 2), b=picture(1, 2))
     save(tmp_path / "second", a=picture(0, 2), b=picture(0, 2))
     save(tmp_path / "p", a=picture(1, 2), b=picture(1, 2))
-    options = Options(metrics=("dice",), raters=(tmp_path / "second",))
+    options = EvaluationOptions(metrics=("dice",), raters=(tmp_path / "second",))
     found = evaluate_folders(tmp_path / "p", tmp_path / "first", options)
     means = found.raters["rater", "prediction", "second"].classes
     assert means["label 1"]["dice"]["all"].mean == 0
@@ -242,7 +242,7 @@ def test_a_rater_who_saw_nothing(tmp_path: Path) -> None:
     save(tmp_path / "first", a=picture(255), b=picture(255))
     save(tmp_path / "second", a=picture(), b=picture())
     save(tmp_path / "p", a=picture(255), b=picture(255))
-    options = Options(metrics=("dice",), raters=(tmp_path / "second",))
+    options = EvaluationOptions(metrics=("dice",), raters=(tmp_path / "second",))
     found = evaluate_folders(tmp_path / "p", tmp_path / "first", options)
     assert found.raters["rater", "prediction", "second"].classes["foreground"]["dice"]["all"].mean == 0
 
@@ -256,7 +256,7 @@ def test_second_observers_of_a_data_set_have_a_coding_of_their_own(tmp_path: Pat
         save(tmp_path / "1st_manual", **{name: noisy})
         save(tmp_path / "2nd_manual", **{name: bar // 255})
         save(tmp_path / "p", **{name: bar})
-    found = evaluate_folders(tmp_path / "p", tmp_path, Options(metrics=("dice",), split="all"))
+    found = evaluate_folders(tmp_path / "p", tmp_path, EvaluationOptions(metrics=("dice",), split="all"))
     assert found.references is not None
     assert found.references.labels.threshold == 128
     (table,) = (one for (kind, _, rater), one in found.raters.items() if kind == "rater" and rater == "2nd_manual")
@@ -268,7 +268,7 @@ def test_cases_without_valid_pixels_are_told_and_not_scored(tmp_path: Path) -> N
     save(tmp_path / "r", a=picture(1), b=picture(1), lost=lost)
     save(tmp_path / "second", a=picture(1), b=lost, lost=picture(1))
     save(tmp_path / "p", a=picture(1), b=picture(1), lost=picture(1))
-    options = Options(metrics=("dice",), raters=(tmp_path / "second",))
+    options = EvaluationOptions(metrics=("dice",), raters=(tmp_path / "second",))
     found = evaluate_folders(tmp_path / "p", tmp_path / "r", options, out=tmp_path / "out")
     assert found.unscored == ("lost",)
     assert {row.case for row in found.rows} == {"a", "b"}

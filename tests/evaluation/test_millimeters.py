@@ -11,7 +11,7 @@ from squares import square, write
 from delineate.common.errors import DataError
 from delineate.evaluation.metrics import registry
 from delineate.evaluation.metrics.metric_selection import check_millimeters
-from delineate.evaluation.results.evaluate import Options, evaluate_folders
+from delineate.evaluation.results.evaluate import EvaluationOptions, evaluate_folders
 from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.report.parts.scores import title_of
 
@@ -52,7 +52,7 @@ def test_without_spacing_the_question_is_an_error(two, tmp_path: Path, stack: st
     with pytest.raises(
         DataError, match=rf"'{metric}' asks for millimeters, but the spacing of {number} is not known \(p1"
     ):
-        evaluate_folders(*two, Options(metrics=("dice", metric), stack=stack), out=out)
+        evaluate_folders(*two, EvaluationOptions(metrics=("dice", metric), stack=stack), out=out)
     assert not out.exists()
 
 
@@ -62,11 +62,13 @@ def test_every_table_says_its_unit(
 ) -> None:
     for length, given, factor in ((plain, None, 1), ("mm", spacing, 0.5)):
         asked = ("hd@mm", "nsd@2mm") if given else ("hd", "nsd@2")
-        evaluation = evaluate_folders(*two, Options(metrics=asked, stack=stack, spacing=given), out=tmp_path / length)
+        evaluation = evaluate_folders(
+            *two, EvaluationOptions(metrics=asked, stack=stack, spacing=given), out=tmp_path / length
+        )
         assert evaluation.headline("hd") == pytest.approx(4 * factor)
         assert (evaluation.headline("nsd_2") == 1) == bool(given), "4 pixels are 2 mm"
-        stored = ScoresFile.read(tmp_path / length)
-        assert [title_of(stored, name) for name in stored.metrics] == [f"HD, {length}", f"NSD at 2 {length}"]
+        scores_file = ScoresFile.read(tmp_path / length)
+        assert [title_of(scores_file, name) for name in scores_file.metrics] == [f"HD, {length}", f"NSD at 2 {length}"]
 
 
 def test_volumes_tell_their_own(tmp_path: Path) -> None:
@@ -76,7 +78,7 @@ def test_volumes_tell_their_own(tmp_path: Path) -> None:
         mask[1:4, 2:6, 2 + shift : 6 + shift] = 1
         (tmp_path / folder).mkdir()
         nibabel.Nifti1Image(mask, np.diag([3.0, 0.7, 0.7, 1])).to_filename(tmp_path / folder / "a.nii.gz")
-    evaluation = evaluate_folders(tmp_path / "p", tmp_path / "r", Options(metrics=("hd@mm",)))
+    evaluation = evaluate_folders(tmp_path / "p", tmp_path / "r", EvaluationOptions(metrics=("hd@mm",)))
     assert (evaluation.headline("hd"), evaluation.origin.length) == (pytest.approx(1.4), "mm")
 
 

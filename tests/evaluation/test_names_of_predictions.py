@@ -10,11 +10,11 @@ import pytest
 
 from delineate.common.errors import DataError
 from delineate.data.layouts.source import DataSource
-from delineate.evaluation.results.evaluate import Options, evaluate_folders
+from delineate.evaluation.results.evaluate import EvaluationOptions, evaluate_folders
 
 MASK = np.zeros((12, 12), np.uint8)
 MASK[2:7, 3:8] = 255
-OPTIONS = Options(metrics=("dice",))
+OPTIONS = EvaluationOptions(metrics=("dice",))
 
 
 def write(*paths: Path, value: int = 1) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from delineate.common.errors import DataError
-from delineate.evaluation.inputs.raters import MAJORITY, OTHERS, comparisons, majority, open_raters
+from delineate.evaluation.inputs.raters import MAJORITY, OTHERS, majority, open_raters, rater_comparisons
 from delineate.evaluation.inputs.references import open_references
 from delineate.evaluation.metrics.pixel_counts import confusion, counts, dice
 
@@ -47,7 +47,7 @@ def test_majority_by_counting(stack: np.ndarray):
 
 def test_all_comparisons_of_three_raters():
     raters = {"a": mask("0011"), "b": mask("0101"), "c": mask("0111")}
-    made = list(comparisons(mask("1111"), raters))
+    made = list(rater_comparisons(mask("1111"), raters))
     assert [(each.kind, each.first, each.second) for each in made] == [
         ("rater", "prediction", "a"),
         ("rater", "prediction", "b"),
@@ -67,15 +67,20 @@ def test_all_comparisons_of_three_raters():
 
 def test_two_raters_have_no_others_and_one_has_no_majority():
     two = {"a": mask("01"), "b": mask("11")}
-    assert [each.kind for each in comparisons(mask("01"), two)] == ["rater", "rater", "majority", "between raters"]
-    assert [each.kind for each in comparisons(None, two)] == ["between raters"]
-    assert [each.kind for each in comparisons(mask("01"), {"a": mask("01")})] == ["rater"]
+    assert [each.kind for each in rater_comparisons(mask("01"), two)] == [
+        "rater",
+        "rater",
+        "majority",
+        "between raters",
+    ]
+    assert [each.kind for each in rater_comparisons(None, two)] == ["between raters"]
+    assert [each.kind for each in rater_comparisons(mask("01"), {"a": mask("01")})] == ["rater"]
     with pytest.raises(ValueError, match="differ in shape"):
-        list(comparisons(mask("011"), two))
+        list(rater_comparisons(mask("011"), two))
 
 
 def test_what_either_ignores_is_not_scored():
-    (only,) = comparisons(None, {"a": mask("01-1"), "b": mask("-110")})
+    (only,) = rater_comparisons(None, {"a": mask("01-1"), "b": mask("-110")})
     assert only.prediction.tolist() == mask("0110").tolist()
     assert only.reference.tolist() == mask("-1-1").tolist()
 
@@ -125,6 +130,6 @@ def test_the_two_observers_of_real_vessels(shared_data: Path):
     found = open_references(folder / "masks", None, None)
     raters = open_raters(folder / "masks", [folder / "masks_2nd_observer"], found)
     assert raters.names == ("masks", "masks_2nd_observer")
-    (only,) = comparisons(None, raters.read("Image_11L"))
+    (only,) = rater_comparisons(None, raters.read("Image_11L"))
     assert (only.first, only.second) == ("masks_2nd_observer", "masks")
     assert 0.7 < dice(counts(confusion(only.prediction, only.reference, 2)))[1] < 0.9

@@ -21,7 +21,7 @@ from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.known import DIGITS, KnownPictures
 from delineate.data.core.manifest import Case, ClassTable, Manifest
 from delineate.data.loading.open_data import open_data
-from delineate.evaluation.results.evaluate import Evaluation, Options, evaluate_folders
+from delineate.evaluation.results.evaluate import Evaluation, EvaluationOptions, evaluate_folders
 from delineate.inference.files import predict_files
 from delineate.inference.predictor import load
 from delineate.report.pages.evaluation import write_evaluation_report
@@ -42,7 +42,7 @@ def model(folder: Path, data: Path, *, tells: bool = True) -> Path:
 
 def scored(run: Path, images: list[Path], references: Path, out: Path, split: str | None = None) -> Evaluation:
     predict_files(load(run), images, out / "p")
-    return evaluate_folders(out / "p", references, Options(split=split, metrics=("dice",)), out=out / "s")  # type: ignore[arg-type]
+    return evaluate_folders(out / "p", references, EvaluationOptions(split=split, metrics=("dice",)), out=out / "s")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("tells", [True, False])
@@ -84,11 +84,13 @@ def test_renamed_predictions_are_known_by_their_content(tmp_path: Path) -> None:
     for number in range(9):
         (tmp_path / "p" / f"c{number}.png").rename(tmp_path / "p" / f"new{number}.png")
         shutil.copy(data / "masks" / f"c{number}.png", tmp_path / "marked" / f"new{number}.png")
-    found = evaluate_folders(tmp_path / "p", tmp_path / "marked", Options(metrics=("dice",)), out=tmp_path / "s")
+    found = evaluate_folders(
+        tmp_path / "p", tmp_path / "marked", EvaluationOptions(metrics=("dice",)), out=tmp_path / "s"
+    )
     assert found.notes[0].startswith("3 of 9 scored cases were used to train this very model: new")
     (tmp_path / "p" / "new4.png").unlink()
     with pytest.raises(DataError, match=r"1 mask that .*predictions.json lists is not there: c\d.png; restore"):
-        evaluate_folders(tmp_path / "p", tmp_path / "marked", Options(metrics=("dice",)))
+        evaluate_folders(tmp_path / "p", tmp_path / "marked", EvaluationOptions(metrics=("dice",)))
 
 
 def test_new_cases_and_models_that_do_not_tell_say_nothing(tmp_path: Path) -> None:

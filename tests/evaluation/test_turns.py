@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from delineate.evaluation.inputs.predictions import PredictedFile, PredictionList
-from delineate.evaluation.results.evaluate import Options, evaluate_folders
+from delineate.evaluation.results.evaluate import EvaluationOptions, evaluate_folders
 
-DICE = Options(metrics=("dice",))
+DICE = EvaluationOptions(metrics=("dice",))
 
 
 def data_set(root: Path, orientation: int, mask_orientation: int = 1, size: tuple[int, int] = (32, 32)) -> Path:

@@ -17,7 +17,7 @@ from delineate.evaluation.inputs.predictions import check_place, mask_files, rea
 from delineate.evaluation.inputs.references import is_mask_folder, open_references, read_reference
 from delineate.evaluation.metrics.metric_selection import select_metrics
 from delineate.evaluation.results.case_scores import score_case
-from delineate.evaluation.results.evaluate import Options, evaluate_folders
+from delineate.evaluation.results.evaluate import EvaluationOptions, evaluate_folders
 
 nib = pytest.importorskip("nibabel")
 
@@ -183,7 +183,9 @@ def test_one_slice_in_a_file_as_a_picture(tmp_path: Path) -> None:
         nib.save(volume, tmp_path / "volumes" / kind / "x.nii.gz")
     metrics = ("dice", "hd95_pooled", "assd", "nsd@1", "boundary_iou")
     scores = [
-        evaluate_folders(root / "predictions", root / "references", Options(metrics=metrics, spacing=spacing)).rows[0]
+        evaluate_folders(
+            root / "predictions", root / "references", EvaluationOptions(metrics=metrics, spacing=spacing)
+        ).rows[0]
         for root, spacing in ((tmp_path / "pictures", (0.7, 0.8)), (tmp_path / "volumes", None))
     ]
     assert scores[0].scores == pytest.approx(scores[1].scores)
@@ -198,5 +200,5 @@ def test_a_probability_map_may_have_a_channel_axis(tmp_path: Path) -> None:
         cv2.imwrite(str(tmp_path / folder / "x.png"), mask)
     (tmp_path / "predictions/probabilities").mkdir()
     np.save(tmp_path / "predictions/probabilities/x.npy", (mask / np.float32(255))[..., None])
-    options = Options(metrics=("brier",))
+    options = EvaluationOptions(metrics=("brier",))
     assert evaluate_folders(tmp_path / "predictions", tmp_path / "references", options).rows[0].scores["brier"] == 0

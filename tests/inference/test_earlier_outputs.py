@@ -18,7 +18,7 @@ from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.images import write_mask
 from delineate.data.formats.registry import read_mask
 from delineate.evaluation.inputs.predictions import PredictionList
-from delineate.evaluation.results.evaluate import Evaluation, Options, evaluate_folders
+from delineate.evaluation.results.evaluate import Evaluation, EvaluationOptions, evaluate_folders
 from delineate.inference.files import predict_files
 from delineate.inference.overlay import palette
 from delineate.inference.predictor import Predictor
@@ -51,7 +51,7 @@ def files_in(folder: Path) -> set[str]:
 
 
 def score(data: Path, **options: object) -> Evaluation:
-    return evaluate_folders(data / "out", data / "masks", Options(**options))  # type: ignore[arg-type]
+    return evaluate_folders(data / "out", data / "masks", EvaluationOptions(**options))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("classes", [1, 4])

@@ -83,7 +83,7 @@ def test_numbers_and_tables_are_those_of_the_comparison(fake, tmp_path):
     (one,) = comparison.metrics
     assert one.rank_words in words
     for model in comparison.models:
-        entry = model.stored.mean("dice")
+        entry = model.scores_file.mean("dice")
         assert f"{number(entry['mean'])}{number(entry['low'])} to {number(entry['high'])}" in words
     for pair in one.pairs:
         gap = pair.result.difference

@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from delineate.data.core.manifest import ClassTable
 from delineate.evaluation.results import case_scores
 from delineate.evaluation.results.case_scores import confusion, score_case
-from delineate.evaluation.results.evaluate import Options, evaluate_folders
+from delineate.evaluation.results.evaluate import EvaluationOptions, evaluate_folders
 from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.report.pages.evaluation import write_evaluation_report
 from delineate.report.parts.confusion_table import confusion_table
@@ -51,7 +51,7 @@ def evaluated(folder: Path, *, empty: bool = False) -> ScoresFile:
             if not (empty and at == 5):
                 cv2.circle(mask, (32, 32), 4 + 2 * at - shrink, 255, -1)
             cv2.imwrite(str(folder / name / f"c{at:02d}.png"), mask)
-    evaluate_folders(folder / "p", folder / "r", Options(metrics=("dice", "hd95_pooled")), out=folder / "out")
+    evaluate_folders(folder / "p", folder / "r", EvaluationOptions(metrics=("dice", "hd95_pooled")), out=folder / "out")
     return ScoresFile.read(folder / "out")
 
 
@@ -63,24 +63,24 @@ def test_rows_that_are_equal_are_one_row(tmp_path: Path):
 
 
 def test_matrix_and_sizes_are_on_the_page(tmp_path: Path):
-    stored = evaluated(tmp_path)
-    matrix = confusion_table(stored)
+    scores_file = evaluated(tmp_path)
+    matrix = confusion_table(scores_file)
     assert matrix is not None
     assert "predicted foreground" in matrix
-    part = sizes_part(stored)
+    part = sizes_part(scores_file)
     assert part is not None
     for words in ("smallest third", "largest third", "12 structures", "pixels in the reference"):
         assert words in part
-    page = write_evaluation_report(stored.folder).read_text(encoding="utf-8")
+    page = write_evaluation_report(scores_file.folder).read_text(encoding="utf-8")
     assert "Which class was taken for which" in page
     assert "Scores and the size of structures" in page
     assert "12 images" in page
 
 
 def test_pages_of_earlier_evaluations_have_no_matrix(tmp_path: Path):
-    stored = evaluated(tmp_path)
-    del stored.content["confusion"]
-    assert confusion_table(stored) is None
+    scores_file = evaluated(tmp_path)
+    del scores_file.content["confusion"]
+    assert confusion_table(scores_file) is None
 
 
 def test_one_case_is_said_in_the_singular(tmp_path: Path):

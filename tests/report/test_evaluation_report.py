@@ -16,7 +16,7 @@ from PIL import Image
 
 from delineate.data.core.manifest import ClassTable
 from delineate.evaluation.results.case_scores import score_case
-from delineate.evaluation.results.evaluate import Options, evaluate_folders
+from delineate.evaluation.results.evaluate import EvaluationOptions, evaluate_folders
 from delineate.evaluation.results.scores_file import Origin, write_scores
 from delineate.evaluation.results.summary import summarize
 from delineate.report.html.elements import number
@@ -37,11 +37,11 @@ def report(folder: Path) -> str:
 def evaluated(fake: Fake, folder: Path, **options) -> Path:
     """Predictions in files, scored against the masks in files."""
     write_predictions(fake, folder / "predictions", 2)
-    evaluate_folders(folder / "predictions", fake.root / "masks", Options(**options), out=folder / "scores")
+    evaluate_folders(folder / "predictions", fake.root / "masks", EvaluationOptions(**options), out=folder / "scores")
     return folder / "scores"
 
 
-def stored(folder: Path, classes: tuple[str, ...], pairs: dict, **origin) -> Path:
+def scores_file(folder: Path, classes: tuple[str, ...], pairs: dict, **origin) -> Path:
     """Scores of arrays, case → (prediction, reference)."""
     table = ClassTable(names=("background", *classes))
     rows = [row for case, (ours, theirs) in pairs.items() for row in score_case(case, ours, theirs, table)]
@@ -128,7 +128,7 @@ def test_a_papers_protocol_is_labeled(protocol, fake, tmp_path):
 
 def test_one_case_has_no_interval(tmp_path):
     mask = np.eye(8, dtype=np.uint8)
-    words = text_of(report(stored(tmp_path / "one", ("polyp",), {"c": (mask, mask)})))
+    words = text_of(report(scores_file(tmp_path / "one", ("polyp",), {"c": (mask, mask)})))
     assert "no interval: fewer than 6" in words
     assert "says little of others" in words
 
@@ -136,7 +136,7 @@ def test_one_case_has_no_interval(tmp_path):
 def test_a_class_that_no_reference_has(tmp_path):
     empty, mask = np.zeros((8, 8), np.uint8), np.eye(8, dtype=np.uint8)
     pairs = {f"c{at}": (mask, mask) for at in range(7)} | {"f": (mask * 2, empty)}
-    words = text_of(report(stored(tmp_path / "scores", ("there", "absent"), pairs)))
+    words = text_of(report(scores_file(tmp_path / "scores", ("there", "absent"), pairs)))
     assert "“absent” is marked in 1 of the 8 cases that do not have it" in words
     assert "f" in words
 
@@ -145,14 +145,14 @@ def test_many_classes_and_hostile_names(tmp_path):
     random = np.random.default_rng(0)
     names = tuple(f"{HOSTILE} {at}" for at in range(15))
     pairs = {f"{HOSTILE}{at}": tuple(random.integers(0, 16, (2, 16, 16), np.uint8)) for at in range(6)}
-    words = text_of(report(stored(tmp_path / "scores", names, pairs, predictions=HOSTILE, split=HOSTILE)))
+    words = text_of(report(scores_file(tmp_path / "scores", names, pairs, predictions=HOSTILE, split=HOSTILE)))
     assert all(name in words for name in (*names, *pairs))
 
 
 def test_a_large_set_stays_a_small_page(tmp_path):
     random = np.random.default_rng(0)
     pairs = {f"case-{at:05d}": tuple(random.integers(0, 2, (2, 4, 4), np.uint8)) for at in range(900)}
-    document = report(stored(tmp_path / "scores", ("polyp",), pairs))
+    document = report(scores_file(tmp_path / "scores", ("polyp",), pairs))
     assert len(document) < 5_000_000
     assert "Scores of the 20 worst of 900 cases" in document
     assert len(set(re.findall(r"case-\d{5}", document))) == 20
@@ -161,7 +161,7 @@ def test_a_large_set_stays_a_small_page(tmp_path):
 @pytest.mark.parametrize("test_accesses", [0, 1, 3])
 def test_openings_of_the_test_split_are_told(test_accesses, tmp_path):
     mask = np.eye(8, dtype=np.uint8)
-    folder = stored(tmp_path / "scores", ("polyp",), {"c": (mask, mask)}, split="test")
+    folder = scores_file(tmp_path / "scores", ("polyp",), {"c": (mask, mask)}, split="test")
     content = json.loads((folder / "scores.json").read_text())
     (folder / "scores.json").write_text(json.dumps({**content, "test_accesses": test_accesses}))
     words = text_of(report(folder))

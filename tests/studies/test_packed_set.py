@@ -18,7 +18,7 @@ from delineate.data.splits.resplit import resplit
 from delineate.engine.reporting import Silent
 from delineate.engine.request import TrainRequest
 from delineate.engine.run import train
-from delineate.evaluation.results.evaluate import Options, evaluate_folders
+from delineate.evaluation.results.evaluate import EvaluationOptions, evaluate_folders
 from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.inference.files import predict_files
 from delineate.inference.predictor import load
@@ -96,11 +96,11 @@ def test_from_the_archive_to_scored_volumes(synapse: Path, request_for, tmp_path
     assert not done.failures
     assert {file.name for file in done.files} >= {"case0001_slice_000", "case0038_slice_001"}
     for protocol in ("native", "transunet-volume"):
-        options = Options(stack="auto", protocol=protocol)
+        options = EvaluationOptions(stack="auto", protocol=protocol)
         evaluation = evaluate_folders(tmp_path / "masks", synapse, options, out=tmp_path / protocol)
         assert len({row.case for row in evaluation.rows}) == 12
         assert (evaluation.origin.level, evaluation.origin.length) == ("volume", "voxel")
-    by_manifest = evaluate_folders(tmp_path / "masks", result.folder / "manifest.json", Options(stack="auto"))
+    by_manifest = evaluate_folders(tmp_path / "masks", result.folder / "manifest.json", EvaluationOptions(stack="auto"))
     assert by_manifest.headline() == pytest.approx(ScoresFile.read(tmp_path / "native").mean("dice")["mean"])
 
 

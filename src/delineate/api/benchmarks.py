@@ -58,8 +58,8 @@ def benchmark(
     with hold_folder(folder, announce), raise_on_signals(kept):
         setup = study.prepare(request, announce)
         result = study.run(folder, setup, reporter, announce, request.cache_folder)
-        for stored in result.evaluations.values():
-            write_evaluation_report(stored.folder, Manifest.load(folder / study.SCORED))
+        for scores_file in result.evaluations.values():
+            write_evaluation_report(scores_file.folder, Manifest.load(folder / study.SCORED))
         if result.comparison is not None:
             write_comparison_report(result.comparison, folder / study.COMPARISON)
         board = make_leaderboard(result)

@@ -47,12 +47,12 @@ def evaluate(
     """
     from delineate.common.output_checks import check_new
     from delineate.data.layouts.source import as_source
-    from delineate.evaluation.results.evaluate import Options, evaluate_folders
+    from delineate.evaluation.results.evaluate import EvaluationOptions, evaluate_folders
     from delineate.report.pages.evaluation import write_evaluation_report
 
     out = Path(options["out"])
     check_new(out, "scores.json", options["overwrite"])
-    asked = Options(
+    asked = EvaluationOptions(
         split=options["split"],
         metrics=options["metrics"] or (),
         spacing=spacing(options["spacing"]),
@@ -93,7 +93,7 @@ def compare(evaluations: Sequence[Path | str], **options: Unpack[CompareOptions]
     out = Path(options["out"])
     check_new(out, "comparison.json", options["overwrite"])
     models = open_models([str(one) for one in evaluations])
-    check_results_folder(out, "comparison.json", [model.run or model.stored.folder for model in models])
+    check_results_folder(out, "comparison.json", [model.run or model.scores_file.folder for model in models])
     comparison = compare_models(models, options["metrics"], target=options["target"])
     write_comparison_files(out, comparison)
     write_comparison_report(comparison, out)

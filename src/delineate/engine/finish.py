@@ -18,11 +18,11 @@ from delineate.engine.best_weights import MEASURE_WORDS
 from delineate.engine.model_card import model_card
 from delineate.engine.recipe import Recipe
 from delineate.engine.run_state import Run
-from delineate.evaluation.comparison.training_record import Training
+from delineate.evaluation.comparison.training_record import TrainingRecord
 from delineate.evaluation.results.case_scores import Row
 from delineate.evaluation.results.scores_file import Origin, write_scores
 from delineate.evaluation.results.summary import Summary
-from delineate.evaluation.results.validation_warnings import caveats, headline_dice, headline_json
+from delineate.evaluation.results.validation_warnings import headline_dice, headline_json, validation_warnings
 from delineate.methods import registry
 
 SPLITS: tuple[Split, ...] = ("train", "val")
@@ -120,7 +120,7 @@ def _artefact(run: Run, manifest: Manifest, classes: ClassTable | None, further:
         run.recipe.name, classes=run.method.classes, in_channels=run.method.in_channels, options=run.recipe.method
     )
     method.load_state_dict(run.method.state_dict())
-    training = Training.of_run(run.folder.path, run.progress.images_seen)
+    training = TrainingRecord.of_run(run.folder.path, run.progress.images_seen)
     provenance: dict[str, Any] = {
         "preset": run.recipe.preset,
         "seed": run.recipe.engine.seed,
@@ -136,7 +136,7 @@ def _artefact(run: Run, manifest: Manifest, classes: ClassTable | None, further:
 
 def _kept_words(run: Run, summary: Summary) -> dict[str, Any]:
     """What `run.json` says of the weights that were kept; what is doubtful about them is told at once."""
-    said = caveats(summary)
+    said = validation_warnings(summary)
     for line in said:
         run.reporter.note(f"WARNING: {line}")
     progress = run.progress

@@ -21,7 +21,7 @@ from delineate.data.core.samples import Sample, SliceStack
 from delineate.data.core.stacks import Stack, assemble
 from delineate.data.loading.samples import SampleSet
 from delineate.evaluation.inputs.test_access_log import Access, Accesses, note_access
-from delineate.evaluation.inputs.training_cases import Seen, training_notes
+from delineate.evaluation.inputs.training_cases import SeenCases, training_notes
 from delineate.evaluation.metrics.metric import Metric
 from delineate.evaluation.metrics.metric_selection import check_millimeters, select_metrics
 from delineate.evaluation.results.case_scores import Row, score_case
@@ -240,9 +240,9 @@ def _note_access(job: EpisodeTest, data: Path, out: Path, cases: int) -> Accesse
     return note_access(Access(data, cases, hashes, None, source, job.candidate.sha256), out)
 
 
-def _seen(job: EpisodeTest) -> Seen:
+def _seen(job: EpisodeTest) -> SeenCases:
     """The cases that are asked for, by what they were to the model; new ones are left out."""
-    found: Seen = {}
+    found: SeenCases = {}
     for episode in job.episodes.episodes:
         slices = job.stack(episode).slices
         roles = {job.candidate.role_of(slices[index].case) for index in episode.scored}

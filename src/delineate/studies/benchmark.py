@@ -14,11 +14,11 @@ from delineate.data.layouts.source import DataSource, as_source
 from delineate.engine.reporting import Reporter
 from delineate.evaluation.comparison.compare import Comparison, compare_models, write_comparison_files
 from delineate.evaluation.comparison.models import Model
-from delineate.evaluation.comparison.training_record import Training
+from delineate.evaluation.comparison.training_record import TrainingRecord
 from delineate.evaluation.inputs.predictions import PredictedFile, PredictionList
 from delineate.evaluation.metrics.metric_selection import check_millimeters
 from delineate.evaluation.metrics.registry import resolve as resolve_metrics
-from delineate.evaluation.results.evaluate import Options, evaluate_folders
+from delineate.evaluation.results.evaluate import EvaluationOptions, evaluate_folders
 from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.studies import trial
 from delineate.studies.folds import open_folds
@@ -197,7 +197,7 @@ def finish(folder: Path, setup: BenchmarkSetup) -> Benchmark:
     comparison = None
     if len(evaluations) > 1:
         names = {key: key[0] if setup.seeds == 1 else f"{key[0]} #{key[1]}" for key in evaluations}
-        models = [Model(names[key], stored) for key, stored in evaluations.items()]
+        models = [Model(names[key], scores_file) for key, scores_file in evaluations.items()]
         comparison = compare_models(models)
         write_comparison_files(folder / COMPARISON, comparison)
     return Benchmark(folder, setup, jobs, comparison, evaluations)
@@ -235,7 +235,7 @@ def _evaluate(folder: Path, setup: BenchmarkSetup, entrant: Entrant, seed: int, 
     if not _is_whole(out):
         predictions = predictions_folder(folder, entrant, seed)
         _join_lists(predictions, [job.predictions for job in jobs], entrant, seed)
-        options = Options(split="all", metrics=setup.metrics, stack=setup.stack, spacing=setup.spacing)
+        options = EvaluationOptions(split="all", metrics=setup.metrics, stack=setup.stack, spacing=setup.spacing)
         evaluate_folders(predictions, folder / SCORED, options, out=out)
     return ScoresFile.read(out)
 
@@ -254,14 +254,14 @@ def _join_lists(folder: Path, parts: Sequence[Path], entrant: Entrant, seed: int
     lists = [(part, PredictionList.find(part)) for part in parts]
     files: list[PredictedFile] = []
     classes: tuple[str, ...] = ()
-    trainings: list[Training | None] = []
+    trainings: list[TrainingRecord | None] = []
     for part, listing in lists:
         if listing is None:
             raise DataError(f"{part} has lost its predictions.json; remove that folder's job.json and go on")
         classes = listing.class_names
         files += [_moved(file, part.name) for file in listing.files]
-        trainings.append(Training.read(listing.training))
-    training = Training.joined(trainings)
+        trainings.append(TrainingRecord.read(listing.training))
+    training = TrainingRecord.joined(trainings)
     PredictionList(
         method=entrant.label,
         model=None,

@@ -19,7 +19,7 @@ from delineate.data.cases.volumes import volume_image
 from delineate.data.core.input_spec import InputSpec, Pixels
 from delineate.data.core.manifest import Case, Manifest
 from delineate.data.formats.contract import plane_of
-from delineate.evaluation.comparison.budgets import budget_words
+from delineate.evaluation.comparison.budgets import budget_notes
 from delineate.evaluation.comparison.compare import shared_tables
 from delineate.evaluation.comparison.models import Model
 from delineate.evaluation.results.scores_file import ScoresFile, plain
@@ -95,8 +95,8 @@ def make_leaderboard(benchmark: Benchmark) -> Leaderboard:
     }
     rows = []
     for entrant in benchmark.setup.entrants:
-        stored = [one for (label, _), one in benchmark.evaluations.items() if label == entrant.label]
-        if stored:
+        scores_file = [one for (label, _), one in benchmark.evaluations.items() if label == entrant.label]
+        if scores_file:
             jobs = [job for job in benchmark.jobs if job.entrant == entrant and job.state == "done"]
             mine = {name: [tables[name][key] for key in keys if key[0] == entrant.label] for name in metrics}
             rows.append(_row(entrant.label, first, mine, metrics, _cost(jobs)))
@@ -152,7 +152,7 @@ def seed_sd(means: Sequence[float]) -> float | None:
 def _cautions(benchmark: Benchmark) -> tuple[str, ...]:
     if benchmark.comparison is not None:
         return benchmark.comparison.cautions
-    return tuple(budget_words([Model(label, stored) for (label, _), stored in benchmark.evaluations.items()]))
+    return tuple(budget_notes([Model(label, scores_file) for (label, _), scores_file in benchmark.evaluations.items()]))
 
 
 def _words(benchmark: Benchmark) -> tuple[str, ...]:

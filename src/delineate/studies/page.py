@@ -87,11 +87,11 @@ def _divisions(benchmark: Benchmark, metric: str) -> dict[str, dict[str, dict[st
     """What the scores are divided by → column → method → the means of its seeds."""
     fold_of = _folds(benchmark)
     found: dict[str, dict[str, dict[str, list[float]]]] = {"By class": {}, "By fold": {}}
-    for (label, _), stored in benchmark.evaluations.items():
-        table = stored.values(metric)
-        for name, values in zip(stored.classes, table.T, strict=True):
+    for (label, _), scores_file in benchmark.evaluations.items():
+        table = scores_file.values(metric)
+        for name, values in zip(scores_file.classes, table.T, strict=True):
             found["By class"].setdefault(name, {}).setdefault(label, []).append(_mean(values[:, None]))
-        folds = [fold_of.get(case) for case in stored.cases()]
+        folds = [fold_of.get(case) for case in scores_file.cases()]
         for fold in sorted({fold for fold in folds if fold is not None}):
             chosen = table[[one == fold for one in folds]]
             found["By fold"].setdefault(f"fold {fold}", {}).setdefault(label, []).append(_mean(chosen))
@@ -186,14 +186,16 @@ def _galleries(benchmark: Benchmark) -> list[Html]:
     """The worst cases of the first seed of each method."""
     manifest = Manifest.load(benchmark.folder / SCORED)
     parts = [contour_legend(manifest.classes.names)]
-    for (label, seed), stored in benchmark.evaluations.items():
+    for (label, seed), scores_file in benchmark.evaluations.items():
         if seed:
             continue
-        metric = next(iter(stored.metrics))
-        values, overlays = case_values(stored, metric), Overlays.find(stored, manifest)
-        worst = [case for case in worst_first(stored, metric) if case in overlays.files][:FAILURES]
+        metric = next(iter(scores_file.metrics))
+        values, overlays = case_values(scores_file, metric), Overlays.find(scores_file, manifest)
+        worst = [case for case in worst_first(scores_file, metric) if case in overlays.files][:FAILURES]
         figures = [
-            figure_of(overlays.picture(case), element("b", f"{title_of(stored, metric)} {number(values[case])}"), case)
+            figure_of(
+                overlays.picture(case), element("b", f"{title_of(scores_file, metric)} {number(values[case])}"), case
+            )
             for case in worst
         ]
         parts += [element("h3", label), pictures(figures)]

@@ -18,11 +18,11 @@ from typer.testing import CliRunner
 from delineate.api import compare, evaluate
 from delineate.cli import app
 from delineate.common.errors import DataError, DelineateError
-from delineate.evaluation.metrics import others
+from delineate.evaluation.metrics import plugin_metrics
 from delineate.evaluation.metrics.masks import Masks
 from delineate.evaluation.metrics.metric import Metric, Parameter
 from delineate.evaluation.metrics.overlap import dice
-from delineate.evaluation.metrics.registry import METRICS, every, resolve
+from delineate.evaluation.metrics.registry import METRICS, all_metrics, resolve
 from delineate.evaluation.metrics.testing import check_metric
 from package_of_page import installed
 
@@ -33,9 +33,9 @@ NAME = "center_distance"
 def package(tmp_path: Path) -> Iterator[Path]:
     """The page's files as an installed package."""
     with installed("own-metric.md", tmp_path / "package") as root:
-        others.forget_other_packages()
+        plugin_metrics.forget_other_packages()
         yield root
-    others.forget_other_packages()
+    plugin_metrics.forget_other_packages()
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def declare(package: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         module = runpy.run_path(str(package / "center_distance.py"))
         content = replace(module["CENTER_DISTANCE"], **facts) if instead is None else instead
         monkeypatch.setattr("center_distance.CENTER_DISTANCE", content)
-        others.forget_other_packages()
+        plugin_metrics.forget_other_packages()
 
     return change
 
@@ -97,7 +97,7 @@ def test_it_is_listed_with_its_package_and_chosen_by_its_family(package: Path) -
     assert (row["of"], row["package"]) == ("masks", "center_distance:CENTER_DISTANCE")
     assert NAME in CliRunner().invoke(app, ["metrics"], env={"COLUMNS": "200"}).output
     assert [metric.name for metric in resolve(["position"])] == [NAME]
-    assert [*every()] == [*METRICS, NAME] == [metric.name.removesuffix("_2") for metric in resolve(["all"])]
+    assert [*all_metrics()] == [*METRICS, NAME] == [metric.name.removesuffix("_2") for metric in resolve(["all"])]
     with pytest.raises(DataError, match="did you mean 'center_distance'"):
         resolve(["centre_distance"])
 
@@ -158,7 +158,7 @@ def test_a_wrong_declaration_is_one_line(package: Path, declare: Any, facts: dic
         resolve([NAME])
     assert "\n" not in str(told.value)
     left_out: list[str] = []
-    assert NAME not in every(left_out.append)
+    assert NAME not in all_metrics(left_out.append)
     assert left_out == [str(told.value)]
 
 
@@ -183,20 +183,20 @@ def test_a_faulty_function_is_one_line(package: Path, declare: Any, tmp_path: Pa
 def test_a_name_that_is_taken_is_told_and_changes_nothing(package: Path, name: str) -> None:
     points = next(package.glob("*.dist-info")) / "entry_points.txt"
     points.write_text(points.read_text().replace(NAME, name, 1))
-    others.forget_other_packages()
+    plugin_metrics.forget_other_packages()
     told: list[str] = []
-    assert [*every(told.append)] == [*METRICS]
+    assert [*all_metrics(told.append)] == [*METRICS]
     assert len(told) == 1
-    assert f"metric '{name}' (center_distance:CENTER_DISTANCE) has a name that is taken here" in told[0]
+    assert f"metric '{name}' (center_distance:CENTER_DISTANCE) has a name that this package uses" in told[0]
     assert [metric.name for metric in resolve(["dice", "nsd@3"])] == ["dice", "nsd_3"]
 
 
 def test_a_broken_package_breaks_no_other_metric(package: Path) -> None:
     points = next(package.glob("*.dist-info")) / "entry_points.txt"
     points.write_text(points.read_text() + "gone = no_such_module:GONE\n")
-    others.forget_other_packages()
+    plugin_metrics.forget_other_packages()
     told: list[str] = []
-    assert [*every(told.append)] == [*METRICS, NAME]
+    assert [*all_metrics(told.append)] == [*METRICS, NAME]
     assert told == ["metric 'gone' (no_such_module:GONE) cannot be imported: No module named 'no_such_module'"]
     assert resolve(["all"])
     listed = CliRunner().invoke(app, ["metrics", "--json"])
@@ -213,7 +213,7 @@ def test_two_packages_with_one_name_are_told(package: Path, tmp_path: Path, monk
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: second\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(f"[delineate.metrics]\n{NAME} = second:CENTER\n")
     monkeypatch.syspath_prepend(str(tmp_path / "second"))
-    others.forget_other_packages()
+    plugin_metrics.forget_other_packages()
     with pytest.raises(
         DelineateError, match="registered more than once, as center_distance:CENTER_DISTANCE and as second"
     ):

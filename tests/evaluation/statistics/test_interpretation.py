@@ -19,7 +19,7 @@ from delineate.evaluation.statistics.interpretation import (
 )
 from delineate.evaluation.statistics.intervals import mean_interval
 from delineate.evaluation.statistics.mixed import compare_methods
-from delineate.evaluation.statistics.paired import Better, Paired, compare
+from delineate.evaluation.statistics.paired import Better, Paired, compare_paired
 from delineate.evaluation.statistics.ranks import rank_models
 
 NAN = float("nan")
@@ -28,7 +28,7 @@ NAN = float("nan")
 def paired(n: int, shift: float, better: Better = "higher") -> Paired:
     """A comparison with exactly this mean difference and nearly this spread."""
     noise = np.random.default_rng(n).normal(0, 0.1, n)
-    return compare(0.5 + shift + noise - noise.mean(), np.full(n, 0.5), better=better, bounds=(0, 1))
+    return compare_paired(0.5 + shift + noise - noise.mean(), np.full(n, 0.5), better=better, bounds=(0, 1))
 
 
 def methods(seeds: int, shift: float, seed_sd: float = 0.01):
@@ -49,7 +49,7 @@ def test_no_difference_found_is_not_equality():
 
 def test_cases_needed_are_those_of_the_power_calculation():
     exact = np.tile([0.634, 0.366], 50)
-    said = paired_words(compare(exact, np.full(100, 0.5)), "A", "B")
+    said = paired_words(compare_paired(exact, np.full(100, 0.5)), "A", "B")
     assert "about 1400 cases" in said, "sd .1347: (1.96 + .84)² · (.1347 / .01)² = 1424"
 
 
@@ -83,14 +83,14 @@ def test_few_groups_are_warned_of(n, warning):
 
 def test_tests_at_odds_and_dropped_cases_are_told():
     first = np.r_[np.full(30, 0.51), 0.0, 0.0, NAN]
-    said = paired_words(compare(first, np.full(33, 0.5)), "A", "B")
+    said = paired_words(compare_paired(first, np.full(33, 0.5)), "A", "B")
     assert "The Wilcoxon test (p < 0.001) disagrees" in said
     assert "1 case is left out" in said
 
 
 def test_without_pairs_or_differences_there_is_one_plain_sentence():
-    assert "cannot be compared" in paired_words(compare([NAN], [1.0]), "A", "B")
-    assert paired_words(compare([0.5] * 8, [0.5] * 8), "A", "B").endswith("score exactly alike on all 8 cases.")
+    assert "cannot be compared" in paired_words(compare_paired([NAN], [1.0]), "A", "B")
+    assert paired_words(compare_paired([0.5] * 8, [0.5] * 8), "A", "B").endswith("score exactly alike on all 8 cases.")
 
 
 @settings(max_examples=25, deadline=None)
@@ -98,7 +98,7 @@ def test_without_pairs_or_differences_there_is_one_plain_sentence():
 def test_one_model_each_is_never_called_the_method(n, shift, size):
     groups = np.arange(n) // size
     noise = np.random.default_rng(n).normal(0, 0.1, n)
-    said = paired_words(compare(0.5 + shift + noise, np.full(n, 0.5), groups, resamples=200), "A", "B")
+    said = paired_words(compare_paired(0.5 + shift + noise, np.full(n, 0.5), groups, resamples=200), "A", "B")
     assert "these two trained models" in said.lower()
     assert "The method" not in said
     assert "nan" not in said

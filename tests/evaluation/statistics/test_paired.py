@@ -10,7 +10,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from delineate.evaluation.statistics.paired import compare, holm, permutation, rank_biserial, wilcoxon
+from delineate.evaluation.statistics.paired import compare_paired, holm, permutation, rank_biserial, wilcoxon
 
 NAN = float("nan")
 
@@ -68,7 +68,7 @@ def test_holm_on_a_textbook_example():
 
 
 def test_scores_that_differ_by_rounding_only_are_equal():
-    result = compare([0.8, 0.9, 0.5, 0.1 + 0.2], [0.7, 0.8, 0.5, 0.3])
+    result = compare_paired([0.8, 0.9, 0.5, 0.1 + 0.2], [0.7, 0.8, 0.5, 0.3])
     assert (result.first_better, result.second_better, result.equal) == (2, 0, 2)
     assert result.wilcoxon_p == result.permutation_p == 0.5, "two ties of two: one pattern of signs in two"
 
@@ -76,7 +76,7 @@ def test_scores_that_differ_by_rounding_only_are_equal():
 def test_what_is_reported():
     first, second = pair(1, 30)
     first[3] = second[7] = NAN
-    result = compare(first, second, bounds=(0, 1))
+    result = compare_paired(first, second, bounds=(0, 1))
     both = first - second
     assert result.difference.mean == pytest.approx(np.nanmean(both))
     assert (result.difference.n, result.dropped) == (28, 2)
@@ -88,7 +88,7 @@ def test_what_is_reported():
 
 def test_lower_is_better_turns_counts_but_not_signs():
     first, second = pair(1, 30)
-    higher, lower = compare(first, second), compare(first, second, better="lower")
+    higher, lower = compare_paired(first, second), compare_paired(first, second, better="lower")
     assert (lower.first_better, lower.second_better) == (higher.second_better, higher.first_better)
     assert lower.difference == higher.difference
     assert lower.rank_biserial == higher.rank_biserial > 0
@@ -98,7 +98,7 @@ def test_lower_is_better_turns_counts_but_not_signs():
 @given(st.integers(0, 2**32 - 1), st.sampled_from([9, 40]))
 def test_swapping_the_models_flips_the_signs(seed, n):
     first, second = pair(seed, n)
-    one, other = compare(first, second), compare(second, first)
+    one, other = compare_paired(first, second), compare_paired(second, first)
     assert one.difference.mean == pytest.approx(-other.difference.mean)
     assert one.rank_biserial == pytest.approx(-other.rank_biserial)
     assert one.d_z == pytest.approx(-other.d_z)
@@ -112,7 +112,7 @@ def test_swapping_the_models_flips_the_signs(seed, n):
 def test_the_order_of_cases_changes_nothing(seed):
     first, second = pair(seed, 24)
     groups, order = np.arange(24) // 2, np.random.default_rng(seed).permutation(24)
-    one, other = compare(first, second, groups), compare(first[order], second[order], groups[order])
+    one, other = compare_paired(first, second, groups), compare_paired(first[order], second[order], groups[order])
     assert other.difference.low == pytest.approx(one.difference.low)
     assert other.wilcoxon_p == pytest.approx(one.wilcoxon_p)
     assert other.permutation_p == pytest.approx(one.permutation_p)
@@ -121,12 +121,12 @@ def test_the_order_of_cases_changes_nothing(seed):
 def test_copied_cases_in_their_group_bring_no_significance():
     first, second = pair(3, 16)
     groups = np.arange(16)
-    one = compare(first, second, groups)
-    many = compare(np.repeat(first, 9), np.repeat(second, 9), np.repeat(groups, 9))
+    one = compare_paired(first, second, groups)
+    many = compare_paired(np.repeat(first, 9), np.repeat(second, 9), np.repeat(groups, 9))
     assert many.wilcoxon_p == pytest.approx(one.wilcoxon_p)
     assert many.permutation_p == pytest.approx(one.permutation_p, abs=1e-9)
     assert many.sd == pytest.approx(one.sd)
-    assert compare(np.repeat(first, 9), np.repeat(second, 9)).wilcoxon_p < one.wilcoxon_p
+    assert compare_paired(np.repeat(first, 9), np.repeat(second, 9)).wilcoxon_p < one.wilcoxon_p
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_copied_cases_in_their_group_bring_no_significance():
     ids=["nothing", "no pair", "one case", "identical"],
 )
 def test_degenerate_pairs(first, second, p, least):
-    result = compare(first, second)
+    result = compare_paired(first, second)
     assert (result.wilcoxon_p, result.permutation_p, result.least_p, result.d_z) == (p, p, least, None)
 
 
@@ -148,4 +148,4 @@ def test_always_better_is_an_effect_of_one():
 @pytest.mark.parametrize(("first", "second"), [([1, 2], [1]), ([[1, 2]], [[1, 2]]), ([np.inf], [np.inf])])
 def test_senseless_vectors_are_refused(first, second):
     with pytest.raises(ValueError, match=r"compared|finite"):
-        compare(first, second)
+        compare_paired(first, second)

@@ -7,9 +7,9 @@ from typing import Any
 
 from delineate.data.core.findings import some
 from delineate.evaluation.comparison.models import Model
-from delineate.evaluation.comparison.training_record import Training
+from delineate.evaluation.comparison.training_record import TrainingRecord
 
-FACTS: tuple[tuple[str, Callable[[Training], Any]], ...] = (
+FACTS: tuple[tuple[str, Callable[[TrainingRecord], Any]], ...] = (
     ("steps", lambda one: one.steps),
     ("images seen", lambda one: one.images_seen),
     ("working size", lambda one: None if one.size is None else "×".join(map(str, one.size))),
@@ -19,7 +19,7 @@ FACTS: tuple[tuple[str, Callable[[Training], Any]], ...] = (
 SHOWN = 4
 
 
-def budget_words(models: Sequence[Model]) -> list[str]:
+def budget_notes(models: Sequence[Model]) -> list[str]:
     """Sentences; none where all is alike, or nothing is known."""
     known = {model.name: training for model in models if (training := model.training) is not None}
     lines = [words for what, of in FACTS if (words := _differing(what, of, known))]
@@ -33,7 +33,7 @@ def budget_words(models: Sequence[Model]) -> list[str]:
     return lines
 
 
-def _differing(what: str, of: Callable[[Training], Any], known: dict[str, Training]) -> str | None:
+def _differing(what: str, of: Callable[[TrainingRecord], Any], known: dict[str, TrainingRecord]) -> str | None:
     """ "Not the same steps: 12 (a, b), 24 (c)."."""
     values: dict[Any, list[str]] = {}
     for name, training in known.items():

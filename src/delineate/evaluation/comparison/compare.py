@@ -14,16 +14,16 @@ from delineate.common.csv_text import csv_text
 from delineate.common.errors import DataError
 from delineate.common.files import output_folder, write_json, write_text
 from delineate.common.names import did_you_mean, listed
-from delineate.evaluation.comparison.budgets import budget_words
-from delineate.evaluation.comparison.false_positives import stray_words
+from delineate.evaluation.comparison.budgets import budget_notes
+from delineate.evaluation.comparison.false_positives import false_positive_notes
 from delineate.evaluation.comparison.models import Model, references_known
-from delineate.evaluation.comparison.seed_groups import Kin, group_kin, kin_words
+from delineate.evaluation.comparison.seed_groups import SeedGroup, group_by_training, seed_group_notes
 from delineate.evaluation.results.scores_file import ScoresFile, plain
 from delineate.evaluation.results.summary import Column, Values
 from delineate.evaluation.results.summary import bounds as score_bounds
 from delineate.evaluation.statistics.interpretation import method_words, paired_words, rank_words
 from delineate.evaluation.statistics.mixed import MethodClaim, NoClaim, compare_methods
-from delineate.evaluation.statistics.paired import Paired, compare, holm
+from delineate.evaluation.statistics.paired import Paired, compare_paired, holm
 from delineate.evaluation.statistics.power import groups_needed, least_detectable
 from delineate.evaluation.statistics.ranks import Ranks, rank_models
 
@@ -110,7 +110,7 @@ class Comparison:
     @property
     def seeds(self) -> dict[str, int]:
         """Method (and way of training, where there are several) → how many trained models of it there are."""
-        return {kin.label: len(kin.members) for kin in group_kin(self.models)}
+        return {seed_group.label: len(seed_group.members) for seed_group in group_by_training(self.models)}
 
 
 @dataclass(frozen=True)
@@ -157,26 +157,26 @@ def compare_models(
     """
     if target is not None and not 0 < target < np.inf:
         raise DataError(f"--target {target:g}: a difference worth seeing is above 0")
-    first = models[0].stored
+    first = models[0].scores_file
     cases, groups = first.cases(), first.groups()
-    kins = group_kin(models)
-    prepared = [_prepare(models, kins, metric, cases, groups) for metric in _chosen(models, listed(metrics))]
+    seed_groups = group_by_training(models)
+    prepared = [_prepare(models, seed_groups, metric, cases, groups) for metric in _chosen(models, listed(metrics))]
     adjusted = _adjust(prepared)
     finished = tuple(_finish(models, one, groups, adjusted, target) for one in prepared)
-    cautions = _cautions(models, kins, [one.column for one in finished])
+    cautions = _cautions(models, seed_groups, [one.column for one in finished])
     return Comparison(tuple(models), tuple(cases), tuple(groups), finished, cautions)
 
 
-def _cautions(models: Sequence[Model], kins: Sequence[Kin], columns: Sequence[Column]) -> tuple[str, ...]:
-    lines = [*kin_words(kins), *budget_words(models)]
+def _cautions(models: Sequence[Model], seed_groups: Sequence[SeedGroup], columns: Sequence[Column]) -> tuple[str, ...]:
+    lines = [*seed_group_notes(seed_groups), *budget_notes(models)]
     if "present" in columns:
-        lines += stray_words(models)
+        lines += false_positive_notes(models)
     if not references_known(models):
         lines.append(
             "The references are known to be the same by their sizes in pixels only: evaluate again to be sure."
         )
     for model in models:
-        lines += [f"{model.name}: {note}" for note in model.stored.content.get("notes") or ()]
+        lines += [f"{model.name}: {note}" for note in model.scores_file.content.get("notes") or ()]
     return tuple(lines)
 
 
@@ -223,20 +223,22 @@ def pairs_csv(comparison: Comparison) -> str:
 
 
 def _chosen(models: Sequence[Model], metrics: Sequence[str]) -> list[str]:
-    shared = [name for name in models[0].stored.metrics if all(name in model.stored.metrics for model in models)]
+    shared = [
+        name for name in models[0].scores_file.metrics if all(name in model.scores_file.metrics for model in models)
+    ]
     if not shared:
-        pooled = models[0].stored.origin.protocol
+        pooled = models[0].scores_file.origin.protocol
         raise DataError(
-            f"{models[0].stored.folder} keeps no scores of cases (protocol {pooled} pools all pixels); evaluate with native"
+            f"{models[0].scores_file.folder} keeps no scores of cases (protocol {pooled} pools all pixels); evaluate with native"
         )
     if not metrics:
         return [name for name in PREFERRED if name in shared] or shared[:1]
     for name in metrics:
-        lacking = [model.stored.folder for model in models if name not in model.stored.metrics]
+        lacking = [model.scores_file.folder for model in models if name not in model.scores_file.metrics]
         if lacking:
             hint = did_you_mean(name, shared)
             raise DataError(f"{lacking[0]} has no metric '{name}'; {hint}, or evaluate again with --metrics {name}")
-        if models[0].stored.metrics[name]["better"] == "zero":
+        if models[0].scores_file.metrics[name]["better"] == "zero":
             known = name.endswith("volume_difference")
             other = "absolute_volume_difference" if known else "a metric of which higher or lower values are better"
             raise DataError(f"'{name}' is best at zero, neither high nor low; compare {other} instead")
@@ -244,16 +246,18 @@ def _chosen(models: Sequence[Model], metrics: Sequence[str]) -> list[str]:
 
 
 def _prepare(
-    models: Sequence[Model], kins: Sequence[Kin], metric: str, cases: Sequence[str], groups: Sequence[str]
+    models: Sequence[Model], seed_groups: Sequence[SeedGroup], metric: str, cases: Sequence[str], groups: Sequence[str]
 ) -> _Prepared:
-    about = models[0].stored.metrics[metric]
+    about = models[0].scores_file.metrics[metric]
     better: Any = about["better"]
-    bounds = score_bounds(about["kind"], max(row.diagonal for row in models[0].stored.rows))
+    bounds = score_bounds(about["kind"], max(row.diagonal for row in models[0].scores_file.rows))
     drawn = _own_groups(groups)
-    tables = shared_tables([model.stored for model in models], metric, cases)
+    tables = shared_tables([model.scores_file for model in models], metric, cases)
     values = {model.name: _mean_of_classes(table) for model, table in zip(models, tables, strict=True)}
-    by_method = {kin.label: np.stack([values[model.name] for model in kin.members]) for kin in kins}
-    refused = {kin.label: kin.refused for kin in kins}
+    by_method = {
+        seed_group.label: np.stack([values[model.name] for model in seed_group.members]) for seed_group in seed_groups
+    }
+    refused = {seed_group.label: seed_group.refused for seed_group in seed_groups}
     several = len({model.method for model in models}) < len(models)
 
     def claim(one: str, two: str) -> MethodClaim | NoClaim:
@@ -268,7 +272,7 @@ def _prepare(
         bounds[1] - bounds[0],
         values,
         {
-            (one, two): compare(values[one], values[two], drawn, better=better, bounds=bounds)
+            (one, two): compare_paired(values[one], values[two], drawn, better=better, bounds=bounds)
             for one, two in combinations(values, 2)
         },
         {(one, two): claim(one, two) for one, two in combinations(by_method, 2) if several},
@@ -294,9 +298,9 @@ def shared_tables(evaluations: Sequence[ScoresFile], metric: str, cases: Sequenc
     return _rightly_empty(tables) if evaluations[0].metrics[metric]["kind"] == "distance" else tables
 
 
-def _in_order(stored: ScoresFile, metric: str, cases: Sequence[str]) -> Values:
-    place = {case: at for at, case in enumerate(stored.cases())}
-    return np.asarray(stored.values(metric)[[place[case] for case in cases]])
+def _in_order(scores_file: ScoresFile, metric: str, cases: Sequence[str]) -> Values:
+    place = {case: at for at, case in enumerate(scores_file.cases())}
+    return np.asarray(scores_file.values(metric)[[place[case] for case in cases]])
 
 
 def _rightly_empty(tables: Sequence[Values]) -> list[Values]:
@@ -339,10 +343,10 @@ def _holm(p_values: Mapping[Key, float | None]) -> dict[Key, float | None]:
 def _finish(
     models: Sequence[Model], of: _Prepared, groups: Sequence[str], adjusted: _Adjusted, target: float | None
 ) -> MetricComparison:
-    stored = models[0].stored
-    about = stored.metrics[of.metric]
+    scores_file = models[0].scores_file
+    about = scores_file.metrics[of.metric]
     better: Any = about["better"]
-    unit = stored.origin.length if about["unit"] == "length" else ""
+    unit = scores_file.origin.length if about["unit"] == "length" else ""
     worth = target or TARGETS.get(of.kind)
     said: dict[str, Any] = {"score": f"{about['title']}{f' in {unit}' if unit else ''}", "reach": of.reach}
     if worth is not None:
@@ -371,7 +375,7 @@ def _finish(
     return MetricComparison(
         metric=of.metric,
         title=about["title"],
-        column=stored.column_of(of.metric),
+        column=scores_file.column_of(of.metric),
         better=better,
         unit=unit,
         target=worth,
@@ -404,8 +408,8 @@ def _to_json(comparison: Comparison) -> dict[str, Any]:
         {
             "name": model.name,
             "method": model.method,
-            "evaluation": str(model.stored.folder),
-            **vars(model.stored.origin),
+            "evaluation": str(model.scores_file.folder),
+            **vars(model.scores_file.origin),
         }
         for model in comparison.models
     ]

@@ -11,9 +11,9 @@ SHOWN = 6
 """So many models are named."""
 
 
-def stray_words(models: Sequence[Model]) -> list[str]:
+def false_positive_notes(models: Sequence[Model]) -> list[str]:
     """One sentence with the number of such cases of each model; none where no model marks anything there."""
-    lacking = {row.case for row in models[0].stored.rows if not row.present}
+    lacking = {row.case for row in models[0].scores_file.rows if not row.present}
     strays = {model.name: _strays(model) for model in models}
     if not any(strays.values()):
         return []
@@ -22,4 +22,4 @@ def stray_words(models: Sequence[Model]) -> list[str]:
 
 
 def _strays(model: Model) -> int:
-    return len({row.case for row in model.stored.rows if row.outcome == "false_positive"})
+    return len({row.case for row in model.scores_file.rows if row.outcome == "false_positive"})

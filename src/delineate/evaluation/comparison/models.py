@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from delineate.common.errors import DataError
-from delineate.evaluation.comparison.training_record import Training
+from delineate.evaluation.comparison.training_record import TrainingRecord
 from delineate.evaluation.inputs.pairing import some
 from delineate.evaluation.results.case_scores import Row
 from delineate.evaluation.results.scores_file import JSON_NAME, ScoresFile
@@ -24,20 +24,20 @@ class Model:
     """One trained model's evaluation."""
 
     name: str
-    stored: ScoresFile
+    scores_file: ScoresFile
     run: Path | None = None
     """Its run folder, where that was given."""
 
     @property
     def method(self) -> str:
         """The method that was trained. Unknown: the model's own name."""
-        return self.stored.origin.method or self.name
+        return self.scores_file.origin.method or self.name
 
     @cached_property
-    def training(self) -> Training | None:
+    def training(self) -> TrainingRecord | None:
         """How it was trained: as its scores tell, else its run folder; None where neither does."""
-        told = Training.read(self.stored.content.get("training"))
-        return told if told is not None or self.run is None else Training.of_run(self.run)
+        told = TrainingRecord.read(self.scores_file.content.get("training"))
+        return told if told is not None or self.run is None else TrainingRecord.of_run(self.run)
 
 
 def open_models(given: Sequence[str]) -> list[Model]:
@@ -63,9 +63,9 @@ def check_comparable(models: Sequence[Model]) -> None:
     """Raises `DataError` listing all ways in which the first model that does not fit differs from the first model."""
     first = models[0]
     for other in models[1:]:
-        differences = _differences(first.stored, other.stored)
+        differences = _differences(first.scores_file, other.scores_file)
         if differences:
-            old = [model.name for model in (first, other) if model.stored.origin.references_sha256 is None]
+            old = [model.name for model in (first, other) if model.scores_file.origin.references_sha256 is None]
             cure = f"; {' and '.join(old)}: written by an earlier version, evaluate again" if len(old) == 1 else ""
             raise DataError(f"{first.name} and {other.name} cannot be compared: {'; '.join(differences)}{cure}")
 
@@ -106,7 +106,7 @@ def _other_references(first: ScoresFile, second: ScoresFile) -> str | None:
 
 def references_known(models: Sequence[Model]) -> bool:
     """Whether the references are known to be the same by their content; else only their sizes in pixels were compared."""
-    return None not in {model.stored.origin.references_sha256 for model in models}
+    return None not in {model.scores_file.origin.references_sha256 for model in models}
 
 
 def _sizes(row: Row) -> tuple[int, int]:

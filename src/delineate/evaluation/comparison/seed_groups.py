@@ -14,7 +14,7 @@ SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Kin:
+class SeedGroup:
     """Models that are taken together in claims about methods."""
 
     label: str
@@ -26,28 +26,32 @@ class Kin:
     """Several models whose recipes and data are not known: that they are seeds of one training is taken on trust."""
 
 
-def group_kin(models: Sequence[Model]) -> list[Kin]:
+def group_by_training(models: Sequence[Model]) -> list[SeedGroup]:
     """The models by method, recipe and data, in the order of their first members."""
     by_method: dict[str, list[Model]] = {}
     for model in models:
         by_method.setdefault(model.method, []).append(model)
-    return [kin for method, members in by_method.items() for kin in _of_method(method, members)]
+    return [seed_group for method, members in by_method.items() for seed_group in _of_method(method, members)]
 
 
-def kin_words(kins: Sequence[Kin]) -> list[str]:
+def seed_group_notes(seed_groups: Sequence[SeedGroup]) -> list[str]:
     """What a reader must know of models of one method that are not seeds of one training, a sentence each."""
     lines = []
-    by_method: dict[str, list[Kin]] = {}
-    for kin in kins:
-        by_method.setdefault(kin.members[0].method, []).append(kin)
+    by_method: dict[str, list[SeedGroup]] = {}
+    for seed_group in seed_groups:
+        by_method.setdefault(seed_group.members[0].method, []).append(seed_group)
     for method, parts in by_method.items():
         if len(parts) > 1:
-            told = "; ".join(f"{kin.label}: {some([model.name for model in kin.members])}" for kin in parts)
+            told = "; ".join(
+                f"{seed_group.label}: {some([model.name for model in seed_group.members])}" for seed_group in parts
+            )
             lines.append(
                 f"{method} was trained in {len(parts)} ways, which are compared as such and not as seeds of one method ({told})."
             )
-    lines += [f"{kin.refused[:1].upper()}{kin.refused[1:]}." for kin in kins if kin.refused]
-    trusted = [kin.label for kin in kins if kin.trusted]
+    lines += [
+        f"{seed_group.refused[:1].upper()}{seed_group.refused[1:]}." for seed_group in seed_groups if seed_group.refused
+    ]
+    trusted = [seed_group.label for seed_group in seed_groups if seed_group.trusted]
     if trusted:
         lines.append(
             f"Recipe and data of the models of {', '.join(trusted)} are not known: that they are seeds of one training is taken on "
@@ -56,9 +60,9 @@ def kin_words(kins: Sequence[Kin]) -> list[str]:
     return lines
 
 
-def _of_method(method: str, members: Sequence[Model]) -> list[Kin]:
+def _of_method(method: str, members: Sequence[Model]) -> list[SeedGroup]:
     if len(members) == 1:
-        return [Kin(method, tuple(members))]
+        return [SeedGroup(method, tuple(members))]
     groups: dict[str, list[Model]] = {}
     for model in members:
         groups.setdefault(_key(model), []).append(model)
@@ -66,20 +70,22 @@ def _of_method(method: str, members: Sequence[Model]) -> list[Kin]:
     return [_kin(label, group) for label, group in zip(labels, groups.values(), strict=True)]
 
 
-def _kin(label: str, members: Sequence[Model]) -> Kin:
+def _kin(label: str, members: Sequence[Model]) -> SeedGroup:
     seen: dict[Any, Model] = {}
     for model in members:
-        seed = model.stored.origin.seed
+        seed = model.scores_file.origin.seed
         if seed is not None and seed in seen:
             twins = f"{seen[seed].name} and {model.name}"
-            return Kin(label, tuple(members), f"{twins} are trainings of {label} with one seed ({seed}), not two seeds")
+            return SeedGroup(
+                label, tuple(members), f"{twins} are trainings of {label} with one seed ({seed}), not two seeds"
+            )
         seen[seed if seed is not None else object()] = model
-    hashes = [model.stored.origin.model_sha256 for model in members]
+    hashes = [model.scores_file.origin.model_sha256 for model in members]
     twice = next((one for one in hashes if one is not None and hashes.count(one) > 1), None)
     if twice is not None:
         same = [model.name for model, digest in zip(members, hashes, strict=True) if digest == twice]
-        return Kin(label, tuple(members), f"{some(same)} are of one model file, not of several seeds of {label}")
-    return Kin(label, tuple(members), trusted=len(members) > 1 and members[0].training is None)
+        return SeedGroup(label, tuple(members), f"{some(same)} are of one model file, not of several seeds of {label}")
+    return SeedGroup(label, tuple(members), trusted=len(members) > 1 and members[0].training is None)
 
 
 def _key(model: Model) -> str:

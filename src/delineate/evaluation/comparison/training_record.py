@@ -33,7 +33,7 @@ _APART = {
 """What of a recipe does not tell one training from another, or is told in another way (steps): all of a section, or some keys."""
 
 
-class Training(BaseModel):
+class TrainingRecord(BaseModel):
     """What a run was. What is not known is None."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -73,7 +73,7 @@ class Training(BaseModel):
         return {**self.recipe, "steps": self.steps}
 
     @classmethod
-    def of_run(cls, folder: Path, images_seen: int | None = None) -> Training | None:
+    def of_run(cls, folder: Path, images_seen: int | None = None) -> TrainingRecord | None:
         """From the files of a run folder; None where it has no recipe that can be read."""
         try:
             recipe = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
@@ -93,7 +93,7 @@ class Training(BaseModel):
         )
 
     @classmethod
-    def read(cls, content: Any) -> Training | None:
+    def read(cls, content: Any) -> TrainingRecord | None:
         """From JSON that another file holds; None where there is none or it is not understood."""
         try:
             return None if content is None else cls.model_validate(content)
@@ -101,7 +101,7 @@ class Training(BaseModel):
             return None
 
     @classmethod
-    def joined(cls, parts: Sequence[Training | None]) -> Training | None:
+    def joined(cls, parts: Sequence[TrainingRecord | None]) -> TrainingRecord | None:
         """Of the runs of several folds, taken as one: their budgets are added up, and data are all of theirs."""
         known = [part for part in parts if part is not None]
         if not known or len(known) < len(parts):

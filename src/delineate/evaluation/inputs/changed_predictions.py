@@ -14,7 +14,7 @@ from delineate.evaluation.inputs.references import mask_like_files
 SHOWN = 3
 
 
-def notes_on(folder: Path, listed: PredictionList) -> list[str]:
+def prediction_notes(folder: Path, listed: PredictionList) -> list[str]:
     """What a reader of the scores must know, a sentence each. Raises `DataError` for a listed mask that is gone."""
     notes = []
     if changed := listed.changed_masks(folder):

@@ -14,7 +14,7 @@ from delineate.data.formats.registry import digest_of
 from delineate.data.layouts.split_lists import apply_lists
 
 
-def listed_for_testing(manifest: Manifest, cases: Sequence[Case]) -> set[str]:
+def held_out_ids(manifest: Manifest, cases: Sequence[Case]) -> set[str]:
     """Ids of the cases whose split is `test`; of a bare folder of masks, those that a list beside it names, or all if it is called
     so: `masks` beside `test.txt`, `test/masks`."""
     known = {case.id for case in cases if case.split == "test"}

@@ -10,7 +10,7 @@ from delineate.data.core.mask_values import MaskValues, mask_values
 from delineate.data.formats.registry import read_raw_labels
 
 
-def count_files(paths: Sequence[Path], names: Sequence[str]) -> list[MaskValues]:
+def read_mask_values(paths: Sequence[Path], names: Sequence[str]) -> list[MaskValues]:
     """Of each mask file, image or volume, its raw values; several files at a time. Raises `DataError` as reading does."""
     with ThreadPoolExecutor(4) as pool:
         return list(pool.map(lambda path, name: mask_values(read_raw_labels(path), name), paths, names))

@@ -13,7 +13,7 @@ from delineate.evaluation.inputs.predictions import PredictionList
 from delineate.evaluation.inputs.scoring_units import ScoringUnit
 
 
-def turn_notes(
+def orientation_notes(
     manifest: Manifest, units: Sequence[ScoringUnit], folder: Path, listed: PredictionList | None
 ) -> list[str]:
     """A sentence where images and references of scored cases state different orientations and sizes do not tell who is right.

@@ -16,7 +16,7 @@ from delineate.data.core.label_codings import is_noisy, rises_evenly
 from delineate.data.core.label_reading import named_values
 from delineate.data.core.manifest import IGNORE, ClassTable, Coding, LabelRule
 from delineate.data.core.mask_values import MaskValues, Values, choose_coding
-from delineate.evaluation.inputs.mask_contents import count_files
+from delineate.evaluation.inputs.mask_contents import read_mask_values
 from delineate.evaluation.inputs.predictions import PredictionList
 
 WHITE = 255
@@ -33,7 +33,7 @@ def prediction_rule(
     """
     if listed is not None:
         return listed_rule(listed)
-    masks = count_files(files, [file.as_posix() for file in files])
+    masks = read_mask_values(files, [file.as_posix() for file in files])
     fitting = [rule for rule in _candidates(masks, classes, labels) if None not in _reading(masks, rule).values()]
     certain = [rule for rule in fitting if IGNORE not in _reading(masks, rule).values()] or fitting
     if not certain:

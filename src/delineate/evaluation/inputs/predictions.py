@@ -57,7 +57,7 @@ class PredictionList(BaseModel):
     seed: int | None = None
     """Seed of the training; None where it is not known."""
     training: dict[str, Any] | None = None
-    """How the model was trained (`evaluation.comparison.training_record.Training`); None where that is not known."""
+    """How the model was trained (`evaluation.comparison.training_record.TrainingRecord`); None where that is not known."""
     class_names: tuple[str, ...]
     values: tuple[int, ...] | None = None
     """The value of each class in the masks of this folder; None in lists of the first version: 0/255, or class indices. In a folder

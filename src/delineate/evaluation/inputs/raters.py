@@ -65,7 +65,7 @@ class Raters:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class RaterComparison:
     """Two masks to be scored, and who made them. Where one of them ignores a pixel, the reference is 255 there."""
 
     kind: Kind
@@ -113,7 +113,7 @@ def raters_of_cases(found: References) -> Raters | None:
     return Raters(tuple(names), tuple(manifests), tuple(cases))
 
 
-def comparisons(prediction: Labels | None, raters: Mapping[str, Labels]) -> Iterator[Comparison]:
+def rater_comparisons(prediction: Labels | None, raters: Mapping[str, Labels]) -> Iterator[RaterComparison]:
     """All that is to be scored for one case, from class indices of equal shape.
 
     The prediction against each rater and (of two or more) their majority; then the raters against each other. Without a
@@ -147,13 +147,13 @@ def majority(masks: Sequence[Labels]) -> NDArray[np.uint8]:
     return chosen
 
 
-def _comparison(kind: Kind, first: str, second: str, prediction: Labels, reference: Labels) -> Comparison:
+def _comparison(kind: Kind, first: str, second: str, prediction: Labels, reference: Labels) -> RaterComparison:
     if prediction.shape != reference.shape:
         raise ValueError(f"{first} {prediction.shape} and {second} {reference.shape} differ in shape")
     ignored = prediction == IGNORE
     if ignored.any():
         prediction, reference = np.where(ignored, 0, prediction), np.where(ignored, IGNORE, reference)
-    return Comparison(kind, first, second, prediction, reference)
+    return RaterComparison(kind, first, second, prediction, reference)
 
 
 def _open(rater: DataSource, found: References) -> References:

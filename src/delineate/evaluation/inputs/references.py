@@ -33,7 +33,7 @@ from delineate.data.layouts.source import DataSource, as_source
 from delineate.data.layouts.split_lists import apply_lists
 from delineate.data.layouts.tree import File, image_files, volume_files
 from delineate.data.splits.run_splits import with_run_splits
-from delineate.evaluation.inputs.mask_contents import count_files
+from delineate.evaluation.inputs.mask_contents import read_mask_values
 from delineate.evaluation.inputs.reference_values import in_order, read_references
 
 SplitChoice = Literal["train", "val", "test", "all"]
@@ -238,7 +238,7 @@ def _read_before(manifest: Manifest, classes: ClassTable | None) -> Manifest:
 def _read_values(manifest: Manifest, classes: ClassTable | None) -> Manifest:
     """The manifest with its label rule and class table, from the values of all of its masks."""
     names = [mask for case in manifest.cases for mask in case.masks]
-    files = count_files([manifest.path(name) for name in names], names)
+    files = read_mask_values([manifest.path(name) for name in names], names)
     try:
         reading = read_references(files, manifest.classes, classes)
     except DataError as error:

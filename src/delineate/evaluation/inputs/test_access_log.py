@@ -69,7 +69,7 @@ class Accesses:
         return [f"this opening of the test split is noted elsewhere alone: {self.faults[0]}{more}."]
 
 
-def note_access(opening: Access, out: Path | None) -> Accesses:
+def note_access(access: Access, out: Path | None) -> Accesses:
     """Note an opening wherever it belongs, and count.
 
     Raises `DelineateError` where no place at all can be written.
@@ -78,15 +78,15 @@ def note_access(opening: Access, out: Path | None) -> Accesses:
         "id": uuid4().hex,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "split": "test",
-        "references": os.path.abspath(opening.references),  # noqa: PTH100 - links stay what they are called
-        "predictions": None if opening.predictions is None else os.path.abspath(opening.predictions),  # noqa: PTH100
-        "model": None if opening.model is None else str(opening.model),
-        "model_sha256": opening.model_sha256,
-        "cases": opening.cases,
-        "masks": _sketch(opening.masks),
+        "references": os.path.abspath(access.references),  # noqa: PTH100 - links stay what they are called
+        "predictions": None if access.predictions is None else os.path.abspath(access.predictions),  # noqa: PTH100
+        "model": None if access.model is None else str(access.model),
+        "model_sha256": access.model_sha256,
+        "cases": access.cases,
+        "masks": _sketch(access.masks),
     }
-    run = _run_of(opening)
-    places = [folder / ACCESS_LOG_FILE for folder in (out, opening.predictions, run) if folder is not None]
+    run = _run_of(access)
+    places = [folder / ACCESS_LOG_FILE for folder in (out, access.predictions, run) if folder is not None]
     if (state := user_state_folder()) is not None:
         places.append(state / USER_FILE)
     places = list(dict.fromkeys(place.resolve() for place in places))
@@ -151,14 +151,14 @@ def _write(place: Path, line: str) -> str:
     return ""
 
 
-def _run_of(opening: Access) -> Path | None:
+def _run_of(access: Access) -> Path | None:
     """The run folder that still holds the very model."""
-    if opening.model is None:
+    if access.model is None:
         return None
-    model = opening.model / "model.safetensors" if opening.model.is_dir() else opening.model
+    model = access.model / "model.safetensors" if access.model.is_dir() else access.model
     if not (model.is_file() and model.with_name("recipe.yaml").is_file()):
         return None
-    return model.parent if opening.model_sha256 in (None, sha256(model)) else None
+    return model.parent if access.model_sha256 in (None, sha256(model)) else None
 
 
 def _card_line(note: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from delineate.data.core.manifest import Manifest
 from delineate.evaluation.inputs.predictions import PredictionList
 from delineate.evaluation.inputs.scoring_units import ScoringUnit
 
-Seen = dict[Role, list[str]]
+SeenCases = dict[Role, list[str]]
 """Role → names of the scored cases."""
 
 _WORDS: dict[Role, str] = {
@@ -25,10 +25,10 @@ _WORDS: dict[Role, str] = {
 }
 
 
-def seen_by_model(folder: Path, listed: PredictionList | None, units: Sequence[ScoringUnit]) -> Seen:
+def seen_by_model(folder: Path, listed: PredictionList | None, units: Sequence[ScoringUnit]) -> SeenCases:
     """The units by what they were to the model that made the predictions in `folder`; new ones are left out."""
     roles = _roles_of(folder, listed)
-    found: Seen = defaultdict(list)
+    found: SeenCases = defaultdict(list)
     for unit in units:
         own = {roles[mask] for mask, _ in unit.members if mask in roles}
         first = next((role for role in get_args(Role) if role in own), None)
@@ -37,7 +37,7 @@ def seen_by_model(folder: Path, listed: PredictionList | None, units: Sequence[S
     return dict(found)
 
 
-def training_notes(seen: Seen, scored: int) -> list[str]:
+def training_notes(seen: SeenCases, scored: int) -> list[str]:
     """A line for each way in which the scores are not those of new cases."""
     lines = []
     for role, words in _WORDS.items():

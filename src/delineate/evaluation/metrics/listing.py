@@ -8,7 +8,7 @@ from typing import Literal
 
 from delineate.evaluation.metrics import registry
 from delineate.evaluation.metrics.metric import Metric, MetricInfo
-from delineate.evaluation.metrics.others import OTHERS
+from delineate.evaluation.metrics.plugin_metrics import PLUGIN_METRICS
 
 Of = Literal["masks", "probabilities", "instance maps"]
 
@@ -41,7 +41,7 @@ def list_metrics(left_out: Callable[[str], object] = lambda _: None) -> list[Met
     One of another package that cannot be used is left out, and `left_out` is told why.
     """
     return [
-        *(_row(metric, "masks") for metric in registry.every(left_out).values()),
+        *(_row(metric, "masks") for metric in registry.all_metrics(left_out).values()),
         *(_row(metric, "probabilities") for metric in registry.PROBABILITY_METRICS.values()),
         *(_row(metric, "instance maps") for metric in registry.INSTANCE_METRICS.values()),
     ]
@@ -58,5 +58,5 @@ def _row(metric: MetricInfo, of: Of) -> MetricRow:
         better=metric.better,
         unit=metric.unit,
         parameter=None if parameter is None else f"{parameter.keyword}={parameter.default:g}",
-        package=OTHERS.place(metric.name) if metric.name in OTHERS else None,
+        package=PLUGIN_METRICS.place(metric.name) if metric.name in PLUGIN_METRICS else None,
     )

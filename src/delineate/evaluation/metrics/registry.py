@@ -15,9 +15,9 @@ from delineate.common.errors import DataError, DelineateError
 from delineate.common.names import did_you_mean
 from delineate.evaluation.metrics import amount, boundary, calibration, instances, lesions, overlap, skeleton, surface
 from delineate.evaluation.metrics.metric import LENGTH, InstanceMetric, Metric, Parameter, ProbabilityMetric
-from delineate.evaluation.metrics.others import OTHERS, other
+from delineate.evaluation.metrics.plugin_metrics import PLUGIN_METRICS, load_plugin_metric
 
-TAKEN = ("case", "group", "class", "outcome", "present", "found", "tp", "fp", "fn", "tn", "diagonal")
+RESERVED_COLUMNS = ("case", "group", "class", "outcome", "present", "found", "tp", "fp", "fn", "tn", "diagonal")
 """Columns of scores.csv that are no metrics: in its order, those before `tp` stand before the metrics."""
 
 _OVERLAP = partial(Metric, kind="overlap", better="higher", unit="")
@@ -97,12 +97,12 @@ FAMILIES = tuple(dict.fromkeys(metric.family for metric in METRICS.values()))
 _FAMILIES_OF_FILES = tuple(one.family for one in (*INSTANCE_METRICS.values(), *PROBABILITY_METRICS.values()))
 
 
-def every(left_out: Callable[[str], object] = lambda _: None) -> dict[str, Metric]:
+def all_metrics(left_out: Callable[[str], object] = lambda _: None) -> dict[str, Metric]:
     """All metrics of masks by name without parameter: this package's own in the order of the tables, then those of others by name.
 
     One of another package that cannot be used is left out, and `left_out` is told why.
     """
-    return {**METRICS, **{metric.name: metric for metric in OTHERS.usable(_other, left_out)}}
+    return {**METRICS, **{metric.name: metric for metric in PLUGIN_METRICS.usable(_plugin_metric, left_out)}}
 
 
 def resolve(names: Sequence[str]) -> tuple[Metric, ...]:
@@ -139,42 +139,44 @@ def _named(name: str) -> list[Metric]:
     if metric is None:
         return _family(name, base)
     if given is not None and metric.parameter is None:
-        able = ", ".join(key for key, one in every().items() if one.parameter is not None)
+        able = ", ".join(key for key, one in all_metrics().items() if one.parameter is not None)
         raise DataError(f"'{name}': {base} takes no parameter; only {able} do")
     return [_parametrized(metric, given)]
 
 
 def _family(name: str, base: str) -> list[Metric]:
-    members = [metric for metric in every().values() if name in ("all", metric.family)]
+    members = [metric for metric in all_metrics().values() if name in ("all", metric.family)]
     if not members:
-        known = {"all", *every(), *(metric.family for metric in every().values())}
+        known = {"all", *all_metrics(), *(metric.family for metric in all_metrics().values())}
         raise DataError(f"no metric or family '{name}'; {did_you_mean(base, known)}")
     return [_parametrized(metric, None) for metric in members]
 
 
 def _known(name: str) -> Metric | None:
     """This package's own comes first. Raises `DelineateError` where another package's was asked for and cannot be used."""
-    if _is_taken(name) or name not in OTHERS:
+    if _is_taken(name) or name not in PLUGIN_METRICS:
         return METRICS.get(name)
-    return _other(name)
+    return _plugin_metric(name)
 
 
 def _is_taken(name: str) -> bool:
     """Whether no other package's metric can have this name: it means something here, `nsd_3` too."""
     base, _, number = name.rpartition("_")
     with_parameter = base in METRICS and METRICS[base].parameter is not None and number.isdigit()
-    ours = ("all", *METRICS, *INSTANCE_METRICS, *PROBABILITY_METRICS, *FAMILIES, *_FAMILIES_OF_FILES, *TAKEN)
+    ours = ("all", *METRICS, *INSTANCE_METRICS, *PROBABILITY_METRICS, *FAMILIES, *_FAMILIES_OF_FILES, *RESERVED_COLUMNS)
     return with_parameter or name in ours
 
 
-def _other(name: str) -> Metric:
+def _plugin_metric(name: str) -> Metric:
     if _is_taken(name):
         raise DelineateError(
-            f"another package's metric '{name}' ({OTHERS.place(name)}) has a name that is taken here; rename or uninstall it"
+            f"another package's metric '{name}' ({PLUGIN_METRICS.place(name)}) has a name that this package uses; rename it"
         )
-    metric = other(name)
+    metric = load_plugin_metric(name)
     if metric.family in {"all", *METRICS, *_FAMILIES_OF_FILES}:
-        raise DelineateError(f"metric '{name}' ({OTHERS.place(name)}) has the family '{metric.family}', which is taken")
+        raise DelineateError(
+            f"metric '{name}' ({PLUGIN_METRICS.place(name)}) has the family '{metric.family}', which is taken"
+        )
     return metric
 
 

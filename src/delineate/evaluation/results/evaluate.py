@@ -18,10 +18,10 @@ from delineate.data.core.findings import count
 from delineate.data.core.manifest import Case, ClassTable, LabelRule, Manifest
 from delineate.data.layouts.source import DataSource, as_source
 from delineate.data.splits.run_splits import run_manifest
-from delineate.evaluation.inputs.changed_predictions import lists_no_maps, notes_on
-from delineate.evaluation.inputs.held_out_cases import listed_for_testing, mask_hashes
+from delineate.evaluation.inputs.changed_predictions import lists_no_maps, prediction_notes
+from delineate.evaluation.inputs.held_out_cases import held_out_ids, mask_hashes
 from delineate.evaluation.inputs.instance_maps import pair_instances
-from delineate.evaluation.inputs.orientation import turn_notes
+from delineate.evaluation.inputs.orientation import orientation_notes
 from delineate.evaluation.inputs.pairing import pair
 from delineate.evaluation.inputs.prediction_values import prediction_rule
 from delineate.evaluation.inputs.predictions import PredictionList, mask_files
@@ -36,7 +36,7 @@ from delineate.evaluation.inputs.references import References, SplitChoice, open
 from delineate.evaluation.inputs.scoring_units import ScoringUnit, make_units
 from delineate.evaluation.inputs.subgroups import Subgroups, read_subgroups
 from delineate.evaluation.inputs.test_access_log import Access, Accesses, note_access
-from delineate.evaluation.inputs.training_cases import Seen, seen_by_model, training_notes
+from delineate.evaluation.inputs.training_cases import SeenCases, seen_by_model, training_notes
 from delineate.evaluation.metrics import registry
 from delineate.evaluation.metrics.metric_selection import MetricSelection, check_millimeters, select_metrics
 from delineate.evaluation.results import further_tables
@@ -86,7 +86,7 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class Options:
+class EvaluationOptions:
     """What may be asked for beside predictions and references."""
 
     split: SplitChoice | None = None
@@ -136,7 +136,11 @@ class _Opened:
 
 
 def evaluate_folders(
-    predictions: Path, references: Path | DataSource, options: Options | None = None, *, out: Path | None = None
+    predictions: Path,
+    references: Path | DataSource,
+    options: EvaluationOptions | None = None,
+    *,
+    out: Path | None = None,
 ) -> Evaluation:
     """Score the masks in `predictions` against `references`; with `out`, write the scores there.
 
@@ -146,22 +150,22 @@ def evaluate_folders(
     no reference with valid pixels, an unknown metric, a rule, a table or a spacing that does not fit, options that mean
     nothing together.
     """
-    options, source = options or Options(), as_source(references)
-    lineage, choice = find_protocol(options.protocol), select_metrics(options.metrics)
-    _refuse_mixtures(options, lineage, choice)
+    options, source = options or EvaluationOptions(), as_source(references)
+    paper_protocol, selection = find_protocol(options.protocol), select_metrics(options.metrics)
+    _refuse_mixtures(options, paper_protocol, selection)
     listed = PredictionList.find(predictions)
     listed = listed and listed.followed(predictions)
-    opened = _open(predictions, source, listed, options, lineage, choice)
+    opened = _open(predictions, source, listed, options, paper_protocol, selection)
     if out is not None:
         manifest = opened.found.manifest
         masks = {manifest.path(mask).parent for case in opened.found.cases for mask in case.masks}
         check_results_folder(out, "scores.json", [predictions, source.path, *masks])
     job, scores = opened.job, None
-    if lineage is None:
-        scored, entries = job.run(opened.units, options.spacing), choice.entries
+    if paper_protocol is None:
+        scored, entries = job.run(opened.units, options.spacing), selection.entries
     else:
-        scored, scores = job.run_protocol(opened.units, lineage)
-        entries = further_tables.protocol_entries(lineage) if scored[0].rows[0].scores else ()
+        scored, scores = job.run_protocol(opened.units, paper_protocol)
+        entries = further_tables.protocol_entries(paper_protocol) if scored[0].rows[0].scores else ()
     opened, unscored = opened.without_unscored(scored)
     rows = tuple(row for each in scored for row in each.rows)
     panel = further_tables.gather(scored)
@@ -176,7 +180,7 @@ def evaluate_folders(
         _origin(predictions, listed, opened, scored, scores),
         test_accesses=test_accesses.own,
         test_accesses_in_all=test_accesses.total,
-        raters={roles: summarize(members, choice.masks) for roles, members in panel.items()},
+        raters={roles: summarize(members, selection.masks) for roles, members in panel.items()},
         protocol=scores,
         references=opened.found.manifest,
         unscored=unscored,
@@ -185,7 +189,7 @@ def evaluate_folders(
         notes=(
             *training_notes(seen, len(opened.units)),
             *test_accesses.remarks,
-            *turn_notes(opened.found.manifest, opened.units, predictions, listed),
+            *orientation_notes(opened.found.manifest, opened.units, predictions, listed),
             *opened.notes,
         ),
     )
@@ -200,13 +204,18 @@ def _confusion(scored: Sequence[ScoredUnit]) -> NDArray[np.int64] | None:
 
 
 def _note_access(
-    predictions: Path, references: Path, out: Path | None, listed: PredictionList | None, opened: _Opened, seen: Seen
+    predictions: Path,
+    references: Path,
+    out: Path | None,
+    listed: PredictionList | None,
+    opened: _Opened,
+    seen: SeenCases,
 ) -> Accesses:
     """Note that test cases were opened, if any of the scored ones is known to be one: by its split, by the lists beside a folder of
     masks, or by the model's own data."""
     cases = [case for unit in opened.units for _, case in unit.members]
     manifest = opened.found.manifest
-    tested = listed_for_testing(manifest, cases)
+    tested = held_out_ids(manifest, cases)
     theirs = set(seen.get("test", ()))
     units = [unit for unit in opened.units if unit.name in theirs or tested & {case.id for _, case in unit.members}]
     if not units:
@@ -253,21 +262,23 @@ def _write(out: Path, evaluation: Evaluation, opened: _Opened, panel: Mapping[Ro
     write_scores(out, evaluation.rows, evaluation.summary, evaluation.origin, extra)
 
 
-def _refuse_mixtures(options: Options, lineage: PaperProtocol | None, choice: MetricSelection) -> None:
+def _refuse_mixtures(
+    options: EvaluationOptions, paper_protocol: PaperProtocol | None, selection: MetricSelection
+) -> None:
     """Raise `DataError` for options that mean nothing together."""
-    if lineage is not None:
-        what = f"protocol {lineage.name} has its own metrics, in pixels and against one reference"
+    if paper_protocol is not None:
+        what = f"protocol {paper_protocol.name} has its own metrics, in pixels and against one reference"
         given = {
             "--metrics": tuple(options.metrics) != registry.DEFAULT,
             "--spacing": options.spacing is not None,
             "more raters": bool(options.raters),
         }
-    elif choice.instances:
+    elif selection.instances:
         what = "instance maps are scored case by case against one reference"
         given = {
             "--stack": options.stack is not None,
             "more raters": bool(options.raters),
-            "ece and brier": bool(choice.probabilities),
+            "ece and brier": bool(selection.probabilities),
         }
     else:
         return
@@ -280,12 +291,12 @@ def _open(
     predictions: Path,
     source: DataSource,
     listed: PredictionList | None,
-    options: Options,
-    lineage: PaperProtocol | None,
-    choice: MetricSelection,
+    options: EvaluationOptions,
+    paper_protocol: PaperProtocol | None,
+    selection: MetricSelection,
 ) -> _Opened:
     predicted: LabelRule | None = None
-    if choice.instances:
+    if selection.instances:
         found, pairs = _instance_pairs(predictions, source, options.split)
     else:
         known = options.classes or (listed.classes if listed is not None else None)
@@ -295,19 +306,19 @@ def _open(
         predicted = prediction_rule(
             [path for path, _ in pairs], listed, found.manifest.classes, found.manifest.labels, said=found.named
         )
-    notes = [] if listed is None or choice.instances else notes_on(predictions, listed)
+    notes = [] if listed is None or selection.instances else prediction_notes(predictions, listed)
     units, grouping = make_units(pairs, stack=options.stack, group_by=options.group_by or source.group_by)
     names = [unit.name for unit in units]
     check_millimeters(options.metrics, [] if options.spacing else [unit.name for unit in units if unit.spacing is None])
     table = read_subgroups(options.subgroups, names) if options.subgroups is not None else None
     maps = None
-    if choice.probabilities or (lineage is not None and lineage.reads_probabilities):
-        maps = _probabilities(predictions, found, pairs, listed, needed=bool(choice.probabilities))
+    if selection.probabilities or (paper_protocol is not None and paper_protocol.reads_probabilities):
+        maps = _probabilities(predictions, found, pairs, listed, needed=bool(selection.probabilities))
     panel = open_raters(source, options.raters, found) if options.raters else None
-    if panel is None and lineage is None and not choice.instances and found.manifest.layout != "masks":
+    if panel is None and paper_protocol is None and not selection.instances and found.manifest.layout != "masks":
         panel = raters_of_cases(found)
     training = listed.training if listed is not None else None
-    job = ScoringJob(found.manifest, choice, maps, panel, predicted, options.progress)
+    job = ScoringJob(found.manifest, selection, maps, panel, predicted, options.progress)
     return _Opened(found, units, grouping, table, job, tuple(notes), training)
 
 

@@ -18,9 +18,9 @@ from delineate.common.csv_text import plain_cell as plain_text
 from delineate.common.errors import DataError
 from delineate.common.files import read_json, write_json, write_text
 from delineate.evaluation.metrics.masks import Outcome
-from delineate.evaluation.metrics.registry import TAKEN
+from delineate.evaluation.metrics.registry import RESERVED_COLUMNS
 from delineate.evaluation.results.case_scores import Row
-from delineate.evaluation.results.scores_schema import shape_fault
+from delineate.evaluation.results.scores_schema import schema_fault
 from delineate.evaluation.results.summary import (
     COLUMNS,
     POLICY,
@@ -36,7 +36,7 @@ _EARLIER_KEYS = {"openings": "test_accesses", "openings_in_all": "test_accesses_
 """Names that keys had in evaluations of earlier versions."""
 CSV_NAME, JSON_NAME = "scores.csv", "scores.json"
 _KEYS = ("classes", "macro", "micro", "metrics", "headline", "outcomes")
-_BEFORE = TAKEN.index("tp")
+_BEFORE = RESERVED_COLUMNS.index("tp")
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def rows_csv(rows: Sequence[tuple[Mapping[str, str], Row]]) -> str:
         about = (row.case, row.group, row.name, row.outcome, int(row.present), int(row.found))
         counts = (row.tp, row.fp, row.fn, row.tn, f"{row.diagonal:.6f}")
         lines.append([*further.values(), *about, *cells, *counts])
-    return csv_text([*before, *TAKEN[:_BEFORE], *scores, *TAKEN[_BEFORE:]], lines)
+    return csv_text([*before, *RESERVED_COLUMNS[:_BEFORE], *scores, *RESERVED_COLUMNS[_BEFORE:]], lines)
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class ScoresFile:
         missing = [key for key in _KEYS if key not in content]
         if missing:
             raise DataError(f"{path} is not a table of scores: it lacks {', '.join(missing)}; evaluate again")
-        if fault := shape_fault(content):
+        if fault := schema_fault(content):
             raise DataError(f"{path} is damaged: {fault}; evaluate again")
         return cls(folder, content, tuple(_rows(folder / CSV_NAME, classes)))
 
@@ -204,7 +204,7 @@ def _row(line: Mapping[str, str], classes: Sequence[str]) -> Row:
         label=classes.index(line["class"]) + 1,
         name=line["class"],
         outcome=outcome,
-        scores={name: float(text or "nan") for name, text in line.items() if name not in TAKEN},
+        scores={name: float(text or "nan") for name, text in line.items() if name not in RESERVED_COLUMNS},
         tp=int(line["tp"]),
         fp=int(line["fp"]),
         fn=int(line["fn"]),

@@ -54,7 +54,7 @@ class _Scores(_Part):
     model_sha256: str | None = None
 
 
-def shape_fault(content: Any) -> str:
+def schema_fault(content: Any) -> str:
     """What is wrong with the content of a `scores.json`; '' where nothing is."""
     try:
         read = _Scores.model_validate(content)

@@ -16,7 +16,7 @@ from delineate.data.core.manifest import IGNORE, LabelRule, Manifest
 from delineate.data.core.stacks import assemble, choose_spacing
 from delineate.evaluation.inputs.instance_maps import read_instances
 from delineate.evaluation.inputs.probability_maps import ProbabilityMaps
-from delineate.evaluation.inputs.raters import Raters, comparisons
+from delineate.evaluation.inputs.raters import Raters, rater_comparisons
 from delineate.evaluation.inputs.scoring_units import Arrays, ScoringUnit, read_unit
 from delineate.evaluation.metrics.metric_selection import MetricSelection
 from delineate.evaluation.results.case_scores import Row, add_probabilities, confusion, score_case, score_instances
@@ -50,7 +50,7 @@ class ScoringJob:
     """How units are read and scored."""
 
     manifest: Manifest
-    choice: MetricSelection
+    selection: MetricSelection
     probabilities: ProbabilityMaps | None = None
     raters: Raters | None = None
     predicted: LabelRule | None = None
@@ -63,13 +63,13 @@ class ScoringJob:
 
         Raises `DataError` as reading does, and when there is nothing to score at all.
         """
-        score = self._objects if self.choice.instances else self._classes
+        score = self._score_instance_maps if self.selection.instances else self._score_masks
         scored: list[ScoredUnit] = []
         with ThreadPoolExecutor(WORKERS) as pool:
             for done, one in enumerate(pool.map(lambda unit: score(unit, spacing), units), start=1):
                 scored += [] if one is None else [one]
-                self._told(done, len(units))
-        return _something(scored)
+                self._report_progress(done, len(units))
+        return _not_empty(scored)
 
     def run_protocol(
         self, units: Sequence[ScoringUnit], protocol: PaperProtocol
@@ -79,7 +79,7 @@ class ScoringJob:
 
         def pairs() -> Iterator[Pair]:
             for done, unit in enumerate(units):
-                self._told(done, len(units))
+                self._report_progress(done, len(units))
                 arrays = self._read(unit, None)
                 if arrays is None:
                     continue
@@ -87,13 +87,13 @@ class ScoringJob:
                 digest = content_hash(arrays.reference)
                 mixed = confusion(arrays.prediction, arrays.reference, self.manifest.classes)
                 bases.append(ScoredUnit(unit.name, rows, arrays.prediction.ndim, False, digest, confusion=mixed))
-                stated = self._stated(unit, arrays) if self.probabilities is not None else None
-                yield Pair(unit.name, arrays.reference, arrays.prediction, stated)
+                probabilities = self._probability_map(unit, arrays) if self.probabilities is not None else None
+                yield Pair(unit.name, arrays.reference, arrays.prediction, probabilities)
 
         try:
             scores = score_protocol(protocol, pairs(), self.manifest.classes)
         except ValueError:
-            _something(bases)
+            _not_empty(bases)
             raise
         numbers = iter(scores.rows)
         for base in bases:
@@ -102,7 +102,7 @@ class ScoringJob:
                 base.rows[at] = replace(row, scores={name: found[name] for name in protocol.scores if name in found})
         return bases, scores
 
-    def _told(self, done: int, total: int) -> None:
+    def _report_progress(self, done: int, total: int) -> None:
         if self.progress is not None:
             self.progress(done, total)
 
@@ -110,13 +110,15 @@ class ScoringJob:
         assert self.predicted is not None, "only instance maps are read without a rule"
         return read_unit(unit, self.manifest, self.predicted, spacing)
 
-    def _classes(self, unit: ScoringUnit, given: Sequence[float] | None) -> ScoredUnit | None:
+    def _score_masks(self, unit: ScoringUnit, given: Sequence[float] | None) -> ScoredUnit | None:
         arrays = self._read(unit, given)
         if arrays is None:
             return None
         rows = self._rows(unit, arrays.prediction, arrays.reference, arrays.spacing)
-        if self.choice.probabilities:
-            rows = add_probabilities(rows, self._stated(unit, arrays), arrays.reference, self.choice.probabilities)
+        if self.selection.probabilities:
+            rows = add_probabilities(
+                rows, self._probability_map(unit, arrays), arrays.reference, self.selection.probabilities
+            )
         return ScoredUnit(
             unit.name,
             rows,
@@ -139,23 +141,23 @@ class ScoringJob:
             prediction,
             reference,
             self.manifest.classes,
-            metrics=self.choice.masks,
+            metrics=self.selection.masks,
             spacing=spacing,
             group=unit.group,
         )
 
-    def _stated(self, unit: ScoringUnit, arrays: Arrays) -> NDArray[np.float32]:
+    def _probability_map(self, unit: ScoringUnit, arrays: Arrays) -> NDArray[np.float32]:
         """The unit's probability map, checked to fit its reference."""
         assert self.probabilities is not None, "opened when they are needed"
         maps = [self.probabilities.read(case.id) for _, case in unit.members]
-        stated = maps[0] if unit.stack is None else np.stack(maps, axis=maps[0].ndim - 2)
-        if stated.shape == (*arrays.reference.shape, 1):  # as `Predictor.probabilities` gives them
-            stated = stated[..., 0]
-        if stated.shape[stated.ndim - arrays.reference.ndim :] != arrays.reference.shape:
+        probabilities = maps[0] if unit.stack is None else np.stack(maps, axis=maps[0].ndim - 2)
+        if probabilities.shape == (*arrays.reference.shape, 1):  # as `Predictor.probabilities` gives them
+            probabilities = probabilities[..., 0]
+        if probabilities.shape[probabilities.ndim - arrays.reference.ndim :] != arrays.reference.shape:
             raise DataError(
-                f"the probability map of '{unit.name}' has the shape {stated.shape}, its reference {arrays.reference.shape}"
+                f"the probability map of '{unit.name}' has the shape {probabilities.shape}, its reference {arrays.reference.shape}"
             )
-        return stated
+        return probabilities
 
     def _raters(self, unit: ScoringUnit, arrays: Arrays) -> dict[Roles, list[Row]]:
         if self.raters is None:
@@ -167,11 +169,11 @@ class ScoringJob:
         }
         return {
             (one.kind, one.first, one.second): self._rows(unit, one.prediction, one.reference, arrays.spacing)
-            for one in comparisons(arrays.prediction, masks)
+            for one in rater_comparisons(arrays.prediction, masks)
             if not (one.reference == IGNORE).all()
         }
 
-    def _objects(self, unit: ScoringUnit, given: Sequence[float] | None) -> ScoredUnit:
+    def _score_instance_maps(self, unit: ScoringUnit, given: Sequence[float] | None) -> ScoredUnit:
         ((prediction, case),) = unit.members
         reference = self.manifest.path(case.masks[0])
         ours, theirs = read_instances(prediction), read_instances(reference)
@@ -182,15 +184,15 @@ class ScoringJob:
             unit.name,
             ours,
             theirs,
-            metrics=self.choice.instances,
-            mask_metrics=self.choice.masks,
+            metrics=self.selection.instances,
+            mask_metrics=self.selection.masks,
             spacing=spacing,
             group=unit.group,
         )
         return ScoredUnit(unit.name, [row], ours.ndim, spacing is not None, content_hash(theirs))
 
 
-def _something(scored: list[ScoredUnit]) -> list[ScoredUnit]:
+def _not_empty(scored: list[ScoredUnit]) -> list[ScoredUnit]:
     if not scored:
         raise DataError("all references have only ignored pixels (255): there is nothing to score")
     return scored

@@ -48,7 +48,7 @@ def paired_words(
     alpha: float = 0.05,
     reach: float = math.inf,
 ) -> str:
-    """The reading of `paired.compare(first, second)` about two trained models, for a test at level `alpha`.
+    """The reading of `compare_paired(first, second)` about two trained models, for a test at level `alpha`.
 
     `adjusted_p`: the permutation test's p after Holm, over `comparisons` comparisons. `target`: a difference worth seeing, in the
     unit of the score, for which the number of cases needed is told. `reach`: the largest difference that two scores can have.

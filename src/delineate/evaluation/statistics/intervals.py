@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from delineate.evaluation.statistics import bootstrap
 from delineate.evaluation.statistics.bootstrap import Clusters
-from delineate.evaluation.statistics.misses import take_apart, unseen
+from delineate.evaluation.statistics.misses import split_off_misses, unseen
 
 FEWEST = 6
 """Below so many groups there is no interval."""
@@ -110,7 +110,7 @@ def _with_misses(
     """The interval of the scores without their misses, and that of the misses' share, put together."""
     table = np.asarray(values, np.float64).reshape(len(np.asarray(values)), -1)
     table = table[:, ~np.isnan(table).all(0)]
-    parts = take_apart(table, bootstrap.group_codes(len(table), groups), wanted.level)
+    parts = split_off_misses(table, bootstrap.group_codes(len(table), groups), wanted.level)
     clusters = bootstrap.cluster(parts.filled, groups)
     middle = bootstrap.estimate(clusters)
     if bootstrap.standard_error(clusters) == 0:

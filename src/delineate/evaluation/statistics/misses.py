@@ -38,7 +38,7 @@ class Misses:
     """Of the two parts' errors over groups, from 0 on: hard groups have more misses and lower scores."""
 
 
-def take_apart(values: ArrayLike, codes: NDArray[np.int64], level: float) -> Misses:
+def split_off_misses(values: ArrayLike, codes: NDArray[np.int64], level: float) -> Misses:
     """`values`: (n, columns) of scores in [0, 1], NaN = not counted; every column has some; `codes`: (n,) numbers of the groups."""
     table = np.asarray(values, np.float64)
     counted = ~np.isnan(table)

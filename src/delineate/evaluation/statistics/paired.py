@@ -56,7 +56,7 @@ class Paired:
     """The smallest p the two tests could give with so many groups that differ."""
 
 
-def compare(
+def compare_paired(
     first: ArrayLike,
     second: ArrayLike,
     groups: Sequence[Hashable] | NDArray | None = None,

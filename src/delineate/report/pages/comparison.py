@@ -72,7 +72,7 @@ def comparison_page(comparison: Comparison, title: str, folder: Path) -> Html:
         section("Scores", _score_table(comparison), _class_table(comparison), _run_table(comparison, records, folder)),
         *(_metric(comparison, one) for one in comparison.metrics),
         _pictures(comparison, records),
-        section("How this was scored", policy(comparison.models[0].stored, whose=False)),
+        section("How this was scored", policy(comparison.models[0].scores_file, whose=False)),
         section(
             "Tables to take along",
             downloads({CASES_CSV: cases_csv(comparison).encode(), PAIRS_CSV: pairs_csv(comparison).encode()}, CONTENTS),
@@ -93,22 +93,22 @@ def _records(models: Sequence[Model]) -> dict[str, RunRecord]:
 def _lead(comparison: Comparison) -> str:
     groups = len(set(comparison.groups))
     grouped = f" in {count(groups, 'group')}" if groups < len(comparison.cases) else ""
-    how = how_scored(comparison.models[0].stored)
+    how = how_scored(comparison.models[0].scores_file)
     return f"{len(comparison.models)} trained models on {count(len(comparison.cases), 'case')}{grouped}: {how}."
 
 
 def _cautions(comparison: Comparison) -> list[str]:
     """What a reader must know before comparing the figures."""
     lines = [seeds_words(comparison.seeds), *comparison.cautions]
-    if comparison.models[0].stored.origin.split == "val":
+    if comparison.models[0].scores_file.origin.split == "val":
         lines.append(
             "Weights were chosen on the validation split: its scores do not say how the models do on new images."
         )
-    opened = {model.name: int(model.stored.content.get("test_accesses") or 0) for model in comparison.models}
+    opened = {model.name: int(model.scores_file.content.get("test_accesses") or 0) for model in comparison.models}
     often = [f"{name} {count}×" for name, count in opened.items() if count > 1]
     if often:
         lines.append(f"The test split was opened more than once with the predictions of: {', '.join(often)}.")
-    if len(comparison.models[0].stored.classes) > 1:
+    if len(comparison.models[0].scores_file.classes) > 1:
         lines.append(
             "A case's score is the mean over the classes that count in it; the means in the table of scores are means of the "
             "classes' means, so their differences need not agree to the last digit."
@@ -132,12 +132,12 @@ def _list(sentences: Sequence[str]) -> Html:
 def _score_table(comparison: Comparison) -> Html:
     """All metrics that every model has, in their quoted columns; the compared ones bold."""
     models = comparison.models
-    first = models[0].stored
+    first = models[0].scores_file
     compared = {one.metric for one in comparison.metrics}
-    shared = [name for name in first.metrics if all(name in model.stored.metrics for model in models)]
+    shared = [name for name in first.metrics if all(name in model.scores_file.metrics for model in models)]
 
     def cell(model: Model, metric: str) -> Html:
-        entry = model.stored.mean(metric)
+        entry = model.scores_file.mean(metric)
         mean = element("b", number(entry["mean"])) if metric in compared else number(entry["mean"])
         return join(mean, element("small", range_words(entry), class_="below"))
 
@@ -148,12 +148,12 @@ def _score_table(comparison: Comparison) -> Html:
 
 def _class_table(comparison: Comparison) -> Html | None:
     """The first metric class by class, where there are several."""
-    first, metric = comparison.models[0].stored, comparison.metrics[0].metric
+    first, metric = comparison.models[0].scores_file, comparison.metrics[0].metric
     if len(first.classes) < 2:
         return None
 
     def cell(model: Model, name: str) -> Html:
-        entry = model.stored.mean(metric, of=name)
+        entry = model.scores_file.mean(metric, of=name)
         return join(number(entry["mean"]), element("small", f"n {entry['n']}"))
 
     rows = [[model.name, *(cell(model, name) for name in first.classes)] for model in comparison.models]
@@ -165,7 +165,7 @@ def _run_table(comparison: Comparison, records: Records, folder: Path) -> Html:
     head, rows = ["Model", "Method", "Seed"], []
     head += ["Parameters", "Images seen", "Training", "Report"] if records else []
     for model in comparison.models:
-        record, origin = records.get(model.name), model.stored.origin
+        record, origin = records.get(model.name), model.scores_file.origin
         summary = record.summary if record else {}
         seed = summary.get("seed") if origin.seed is None else origin.seed
         cells = [model.name, summary.get("method") or origin.method or "–", "–" if seed is None else seed]
@@ -191,10 +191,12 @@ def _link(run: Path | None, folder: Path) -> Html | str:
 
 def _metric(comparison: Comparison, one: MetricComparison) -> Html:
     """All charts of one metric."""
-    title, kind = _title(comparison, one), comparison.models[0].stored.metrics[one.metric]["kind"]
+    title, kind = _title(comparison, one), comparison.models[0].scores_file.metrics[one.metric]["kind"]
     limits = (0.0, 1.0) if kind == "overlap" else None
     means = [
-        Estimate.of(of.name, entry, entry["n"]) for of in comparison.models for entry in [of.stored.mean(one.metric)]
+        Estimate.of(of.name, entry, entry["n"])
+        for of in comparison.models
+        for entry in [of.scores_file.mean(one.metric)]
     ]
     methods = claims(one, title)
     values = {name: [float(value) for value in scores] for name, scores in one.values.items()}
@@ -231,7 +233,7 @@ def _pictures(comparison: Comparison, records: Records) -> Html | None:
     overlays: dict[str, Overlays] = {}
     references = next((record.manifest for record in records.values() if record.manifest), None)
     for model in comparison.models:
-        overlays[model.name] = Overlays.find(model.stored, references)
+        overlays[model.name] = Overlays.find(model.scores_file, references)
         references = references or overlays[model.name].manifest
     scores = {
         name: {case: float(value) for case, value in zip(comparison.cases, values, strict=True) if np.isfinite(value)}
@@ -242,4 +244,4 @@ def _pictures(comparison: Comparison, records: Records) -> Html | None:
 
 
 def _title(comparison: Comparison, one: MetricComparison) -> str:
-    return title_of(comparison.models[0].stored, one.metric)
+    return title_of(comparison.models[0].scores_file, one.metric)

@@ -36,5 +36,5 @@ def write_comparison(title: str, runs: list[ComparedRun], out: Path) -> Path:
 
 
 def _stored(entry: ComparedRun) -> ScoresFile:
-    stored = ScoresFile.read(entry.evaluation)
-    return replace(stored, content={**stored.content, "predictions": str(entry.predictions)})
+    scores_file = ScoresFile.read(entry.evaluation)
+    return replace(scores_file, content={**scores_file.content, "predictions": str(entry.predictions)})

@@ -49,28 +49,28 @@ def write_evaluation_report(folder: Path, references: Manifest | None = None) ->
     `references`: the manifest that was scored against, for pictures; None: where the evaluation says they are. Raises
     `DataError` as `ScoresFile.read`.
     """
-    stored = ScoresFile.read(folder)
-    origin = stored.origin
+    scores_file = ScoresFile.read(folder)
+    origin = scores_file.origin
     scored = Path(origin.predictions).name if origin.predictions else folder.resolve().name
     document = page(
         scored,
         "evaluation",
-        notice(list(stored.content.get("notes") or ()), "Before the figures"),
-        element("p", f"{how_scored(stored)}.", class_="lead"),
-        _headline(stored),
-        section("What this allows to be said", element("ul", *(element("li", line) for line in reading(stored)))),
-        _part("Few-shot episodes", fewshot_part(stored)),
-        _part("Scores by a paper's protocol", protocol_part(stored)),
-        _part("All scores", join(score_tables(stored), notes(stored)) if stored.metrics else None),
-        section("Found and missed", outcome_table(stored)),
-        _part("Which class was taken for which", confusion_table(stored)),
-        _part("Scores and the size of structures", sizes_part(stored)),
-        _part("Several raters", raters_part(stored)),
-        _part("Subgroups", subgroups_part(stored)),
-        _part("How the scores are spread", distributions(stored)),
-        _part("Worst, median and best cases", ranked_pictures(stored, Overlays.find(stored, references))),
-        _part("Cases", case_table(stored)),
-        section("How this was scored", policy(stored)),
+        notice(list(scores_file.content.get("notes") or ()), "Before the figures"),
+        element("p", f"{how_scored(scores_file)}.", class_="lead"),
+        _headline(scores_file),
+        section("What this allows to be said", element("ul", *(element("li", line) for line in reading(scores_file)))),
+        _part("Few-shot episodes", fewshot_part(scores_file)),
+        _part("Scores by a paper's protocol", protocol_part(scores_file)),
+        _part("All scores", join(score_tables(scores_file), notes(scores_file)) if scores_file.metrics else None),
+        section("Found and missed", outcome_table(scores_file)),
+        _part("Which class was taken for which", confusion_table(scores_file)),
+        _part("Scores and the size of structures", sizes_part(scores_file)),
+        _part("Several raters", raters_part(scores_file)),
+        _part("Subgroups", subgroups_part(scores_file)),
+        _part("How the scores are spread", distributions(scores_file)),
+        _part("Worst, median and best cases", ranked_pictures(scores_file, Overlays.find(scores_file, references))),
+        _part("Cases", case_table(scores_file)),
+        section("How this was scored", policy(scores_file)),
         section("Tables to take along", downloads(files_of(folder, CSV_NAME, EPISODES_CSV, RATERS_CSV), CONTENTS)),
     )
     return write_page(folder / REPORT, document)
@@ -80,46 +80,49 @@ def _part(title: str, content: Html | None) -> Html | None:
     return None if content is None else section(title, content)
 
 
-def _headline(stored: ScoresFile) -> Html:
-    lines, value = _quoted(stored)
-    if stored.origin.protocol != NATIVE:
-        lines.append(f"protocol {stored.origin.protocol}")
-    if stored.content.get("test_accesses"):
-        lines.append(accesses_in_words(stored))
+def _headline(scores_file: ScoresFile) -> Html:
+    lines, value = _quoted(scores_file)
+    if scores_file.origin.protocol != NATIVE:
+        lines.append(f"protocol {scores_file.origin.protocol}")
+    if scores_file.content.get("test_accesses"):
+        lines.append(accesses_in_words(scores_file))
     score = element("div", element("strong", value), *(element("span", line) for line in lines), class_="score")
-    return element("div", score, facts(_facts(stored)), class_="headline")
+    return element("div", score, facts(_facts(scores_file)), class_="headline")
 
 
-def _quoted(stored: ScoresFile) -> tuple[list[str], str]:
+def _quoted(scores_file: ScoresFile) -> tuple[list[str], str]:
     """The lines beneath the one value to quote, and the value."""
-    metric = headline_metric(stored)
+    metric = headline_metric(scores_file)
     if metric is None:
-        pooled = stored.content["protocol_scores"]
+        pooled = scores_file.content["protocol_scores"]
         name = "dice" if "dice" in pooled["macro"] else next(iter(pooled["macro"]))
-        lines = [f"{score_titles(stored)[name]} of the pixels of all cases together", count(pooled["cases"], "case")]
+        lines = [
+            f"{score_titles(scores_file)[name]} of the pixels of all cases together",
+            count(pooled["cases"], "case"),
+        ]
         return lines, number(pooled["macro"][name])
-    entry = stored.mean(metric)
-    over = " over the classes" if len(stored.classes) > 1 else ""
-    lines = [f"mean {title_of(stored, metric)}{over}, column “{stored.column_of(metric)}”"]
+    entry = scores_file.mean(metric)
+    over = " over the classes" if len(scores_file.classes) > 1 else ""
+    lines = [f"mean {title_of(scores_file, metric)}{over}, column “{scores_file.column_of(metric)}”"]
     lines.append(f"95 % interval {range_words(entry)}" if entry["low"] is not None else entry["how"])
     grouped = f" in {count(entry['groups'], 'group')}" if entry["groups"] < entry["n"] else ""
     return [*lines, f"n = {count(entry['n'], 'case')}{grouped}"], number(entry["mean"])
 
 
-def _facts(stored: ScoresFile) -> dict[str, Any]:
-    origin = stored.origin
+def _facts(scores_file: ScoresFile) -> dict[str, Any]:
+    origin = scores_file.origin
     found: dict[str, Any] = {
-        "Cases": count(stored.content["cases"], origin.level),
-        "Groups": str(stored.content["groups"]),
+        "Cases": count(scores_file.content["cases"], origin.level),
+        "Groups": str(scores_file.content["groups"]),
         "Split": SPLITS.get(origin.split, origin.split),
         "Protocol": origin.protocol,
-        "Classes": ", ".join(stored.classes),
+        "Classes": ", ".join(scores_file.classes),
     }
-    if reason := (stored.content.get("labels") or {}).get("reason"):
+    if reason := (scores_file.content.get("labels") or {}).get("reason"):
         found["References read as"] = reason
-    if read := stored.content.get("predictions_read"):
+    if read := scores_file.content.get("predictions_read"):
         found["Predictions read as"] = read
-    if unscored := stored.content.get("unscored"):
+    if unscored := scores_file.content.get("unscored"):
         number = count(len(unscored), "case has", "cases have")
         found["Not scored"] = f"{number} only ignored pixels in the reference: {some(unscored)}"
     if origin.method:

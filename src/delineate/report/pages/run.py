@@ -99,9 +99,9 @@ def _headline(record: RunRecord) -> Html:
 
 
 def _headline_score(record: RunRecord) -> Html:
-    if (stored := record.scores) is not None and (metric := headline_metric(stored)) is not None:
-        entry, several = stored.mean(metric), len(stored.classes) > 1
-        what = f"mean {title_of(stored, metric)}, column “{stored.column_of(metric)}”"
+    if (scores_file := record.scores) is not None and (metric := headline_metric(scores_file)) is not None:
+        entry, several = scores_file.mean(metric), len(scores_file.classes) > 1
+        what = f"mean {title_of(scores_file, metric)}, column “{scores_file.column_of(metric)}”"
         lines = [what + (", over the foreground classes" if several else "")]
         lines += [f"95 % interval {range_words(entry)}"] if entry["low"] is not None else []
         words = record.summary.get("headline", {}).get("words")
@@ -157,9 +157,9 @@ def _splits(manifest: Manifest) -> dict[str, int]:
     return {name: counts[name] for name in ("train", "val", "test", "no split") if counts[name]}
 
 
-def _scores(stored: ScoresFile | None, verb: str) -> Html | None:
+def _scores(scores_file: ScoresFile | None, verb: str) -> Html | None:
     """`verb`: the command that scores such a model on a test set."""
-    if stored is None or (metric := headline_metric(stored)) is None:
+    if scores_file is None or (metric := headline_metric(scores_file)) is None:
         return None
     lead = join(
         "Means over the cases of the validation split at native resolution. The weights were chosen on this split, so these "
@@ -169,9 +169,9 @@ def _scores(stored: ScoresFile | None, verb: str) -> Html | None:
     )
     return section(
         "Validation scores",
-        score_tables(stored),
-        notes(stored),
-        element("div", *class_histograms(stored, metric), outcome_table(stored), class_="grid"),
+        score_tables(scores_file),
+        notes(scores_file),
+        element("div", *class_histograms(scores_file, metric), outcome_table(scores_file), class_="grid"),
         lead=lead,
     )
 
@@ -193,8 +193,8 @@ def _overlays(record: RunRecord) -> Html | None:
     return section("Worst, median and best cases", contour_legend(names), *parts)
 
 
-def _dice_of_cases(stored: ScoresFile | None) -> dict[str, float]:
-    return case_values(stored, "dice") if stored is not None and "dice" in stored.metrics else {}
+def _dice_of_cases(scores_file: ScoresFile | None) -> dict[str, float]:
+    return case_values(scores_file, "dice") if scores_file is not None and "dice" in scores_file.metrics else {}
 
 
 def _case_dice(dice: dict[str, float], case: str) -> str:

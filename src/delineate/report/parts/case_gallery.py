@@ -21,21 +21,21 @@ LISTED, ALL_LISTED = 20, 200
 """Evaluations of more than `ALL_LISTED` cases list the worst `LISTED` only."""
 
 
-def worst_first(stored: ScoresFile, metric: str) -> list[str]:
+def worst_first(scores_file: ScoresFile, metric: str) -> list[str]:
     """Case ids by the metric."""
-    values = case_values(stored, metric)
-    sign = {"higher": 1, "lower": -1}.get(stored.metrics[metric]["better"])
+    values = case_values(scores_file, metric)
+    sign = {"higher": 1, "lower": -1}.get(scores_file.metrics[metric]["better"])
     return sorted(values, key=lambda case: sign * values[case] if sign else -abs(values[case]))
 
 
-def ranked_pictures(stored: ScoresFile, overlays: Overlays) -> Html | None:
+def ranked_pictures(scores_file: ScoresFile, overlays: Overlays) -> Html | None:
     """Worst, median and best by the quoted metric; nothing where the predictions list no images."""
-    metric = headline_metric(stored)
+    metric = headline_metric(scores_file)
     if metric is None or not overlays.files:
         return None
-    values, title = case_values(stored, metric), title_of(stored, metric)
-    ordered = [case for case in worst_first(stored, metric) if case in overlays.files]
-    odd, taken = outcome_words(stored), set[str]()
+    values, title = case_values(scores_file, metric), title_of(scores_file, metric)
+    ordered = [case for case in worst_first(scores_file, metric) if case in overlays.files]
+    odd, taken = outcome_words(scores_file), set[str]()
     parts = []
     for rank, cases in _ranks(ordered).items():
         fresh = [case for case in cases if case not in taken]
@@ -52,36 +52,36 @@ def ranked_pictures(stored: ScoresFile, overlays: Overlays) -> Html | None:
     return join(contour_legend(overlays.names), unseen, *parts)
 
 
-def case_table(stored: ScoresFile) -> Html | None:
+def case_table(scores_file: ScoresFile) -> Html | None:
     """Each case's scores, worst first, folded away."""
-    metric = headline_metric(stored)
+    metric = headline_metric(scores_file)
     if metric is None:
         return None
-    cases = worst_first(stored, metric)
-    left_out = [case for case in stored.cases() if case not in set(cases)]
-    few = len(stored.cases()) <= ALL_LISTED
+    cases = worst_first(scores_file, metric)
+    left_out = [case for case in scores_file.cases() if case not in set(cases)]
+    few = len(scores_file.cases()) <= ALL_LISTED
     listed = [*cases, *left_out] if few else cases[:LISTED]
-    what = count(len(listed), "case") if few else f"the {len(listed)} worst of {len(stored.cases())} cases"
-    scores = {name: case_values(stored, name) for name in stored.metrics}
-    odd = outcome_words(stored)
+    what = count(len(listed), "case") if few else f"the {len(listed)} worst of {len(scores_file.cases())} cases"
+    scores = {name: case_values(scores_file, name) for name in scores_file.metrics}
+    odd = outcome_words(scores_file)
     rows: list[list[Any]] = [
         [case, *(number(scores[name].get(case)) for name in scores), ", ".join(odd.get(case, []))] for case in listed
     ]
-    head = ["Case", *(title_of(stored, name) for name in scores), "Outcome"]
-    lead = f"Each value is {'the mean over the classes that count in ' if len(stored.classes) > 1 else 'in '}"
+    head = ["Case", *(title_of(scores_file, name) for name in scores), "Outcome"]
+    lead = f"Each value is {'the mean over the classes that count in ' if len(scores_file.classes) > 1 else 'in '}"
     lead += "the metric's quoted column; a dash: not scored there. All values are in scores.csv."
     return fold(
-        f"Scores of {what}, worst by {stored.metrics[metric]['title']} first",
+        f"Scores of {what}, worst by {scores_file.metrics[metric]['title']} first",
         element("p", lead, class_="note"),
         table(head, rows),
     )
 
 
-def outcome_words(stored: ScoresFile) -> dict[str, list[str]]:
+def outcome_words(scores_file: ScoresFile) -> dict[str, list[str]]:
     """Case id → what was missed, falsely marked or (of one class) rightly left empty."""
-    several = len(stored.classes) > 1
+    several = len(scores_file.classes) > 1
     said: dict[str, list[str]] = {}
-    for row in stored.rows:
+    for row in scores_file.rows:
         if row.outcome != "found" and not (several and row.outcome == "both_empty"):
             words = OUTCOMES[row.outcome]
             said.setdefault(row.case, []).append(f"{row.name} {words}" if several else words)

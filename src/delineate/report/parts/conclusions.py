@@ -14,19 +14,19 @@ SKEWED = 0.02
 """A mean and a median of an overlap score further apart than this are both worth saying."""
 
 
-def reading(stored: ScoresFile) -> list[str]:
+def reading(scores_file: ScoresFile) -> list[str]:
     """Sentences, the most important first."""
-    metric = headline_metric(stored)
+    metric = headline_metric(scores_file)
     if metric is None:
         pooled = "This protocol pools all pixels: there are no scores of cases, so there is no interval and no spread."
-        return [pooled, *_failures(stored), *_limits(stored)]
-    return [*_mean(stored, metric), *_spread(stored, metric), *_failures(stored), *_limits(stored)]
+        return [pooled, *_failures(scores_file), *_limits(scores_file)]
+    return [*_mean(scores_file, metric), *_spread(scores_file, metric), *_failures(scores_file), *_limits(scores_file)]
 
 
-def _mean(stored: ScoresFile, metric: str) -> Iterator[str]:
-    entry = interval_of(stored.mean(metric))
-    over = " over the classes" if len(stored.classes) > 1 else ""
-    yield f"Mean {title_of(stored, metric)}{over}, column “{stored.column_of(metric)}”: {interval_words(entry)}."
+def _mean(scores_file: ScoresFile, metric: str) -> Iterator[str]:
+    entry = interval_of(scores_file.mean(metric))
+    over = " over the classes" if len(scores_file.classes) > 1 else ""
+    yield f"Mean {title_of(scores_file, metric)}{over}, column “{scores_file.column_of(metric)}”: {interval_words(entry)}."
     if entry.low is not None:
         drawn = "cases" if entry.groups == entry.n else f"groups ({entry.groups} of them, {entry.n} cases)"
         yield (
@@ -37,14 +37,14 @@ def _mean(stored: ScoresFile, metric: str) -> Iterator[str]:
         yield "Without an interval the mean describes these cases, and says little of others."
 
 
-def _spread(stored: ScoresFile, metric: str) -> Iterator[str]:
-    values = np.array(list(case_values(stored, metric).values()))
+def _spread(scores_file: ScoresFile, metric: str) -> Iterator[str]:
+    values = np.array(list(case_values(scores_file, metric).values()))
     if len(values) < 2:
         return
     low, middle, high = np.percentile(values, (25, 50, 75))
-    title = title_of(stored, metric)
+    title = title_of(scores_file, metric)
     words = f"Half of the cases lie between {number(low)} and {number(high)} in {title}, the median is {number(middle)}"
-    if stored.metrics[metric]["kind"] == "overlap" and abs(values.mean() - middle) > SKEWED:
+    if scores_file.metrics[metric]["kind"] == "overlap" and abs(values.mean() - middle) > SKEWED:
         side, which = ("below", "low") if values.mean() < middle else ("above", "high")
         words += f"; the mean lies {side} it, drawn there by the {which} cases"
     yield f"{words}."
@@ -56,10 +56,10 @@ def _cases_that(number: int, verb: str) -> str:
     return f"the 1 case that {one}" if number == 1 else f"the {number} cases that {verb}"
 
 
-def _failures(stored: ScoresFile) -> Iterator[str]:
+def _failures(scores_file: ScoresFile) -> Iterator[str]:
     """Misses and false positives; of several classes only those that have some."""
-    several, none = len(stored.classes) > 1, True
-    for name, counts in stored.outcomes().items():
+    several, none = len(scores_file.classes) > 1, True
+    for name, counts in scores_file.outcomes().items():
         there = counts["found"] + counts["not_touched"] + counts["missed"]
         absent = counts["false_positive"] + counts["both_empty"]
         said = []
@@ -80,16 +80,18 @@ def _failures(stored: ScoresFile) -> Iterator[str]:
         yield "No class is missed altogether, marked only beside the reference, or marked where it is not, in any case."
 
 
-def accesses_in_words(stored: ScoresFile) -> str:
+def accesses_in_words(scores_file: ScoresFile) -> str:
     """How often the test cases were opened."""
-    own = int(stored.content.get("test_accesses") or 0)
-    in_all = int(stored.content.get("test_accesses_in_all") or own)
+    own = int(scores_file.content.get("test_accesses") or 0)
+    in_all = int(scores_file.content.get("test_accesses_in_all") or own)
     return f"test cases opened {own}× with this model" + (f", {in_all}× in all" if in_all > own else "")
 
 
-def _limits(stored: ScoresFile) -> Iterator[str]:
-    origin = stored.origin
-    test_accesses = int(stored.content.get("test_accesses_in_all") or stored.content.get("test_accesses") or 0)
+def _limits(scores_file: ScoresFile) -> Iterator[str]:
+    origin = scores_file.origin
+    test_accesses = int(
+        scores_file.content.get("test_accesses_in_all") or scores_file.content.get("test_accesses") or 0
+    )
     if test_accesses > 1:
         yield (
             f"The test cases were opened {test_accesses} times: if anything was chosen by what it showed, "
@@ -97,7 +99,7 @@ def _limits(stored: ScoresFile) -> Iterator[str]:
         )
     if origin.split == "val":
         yield "Weights were chosen on the validation split: its scores are not an estimate for new images."
-    lengths = any(about["unit"] == "length" for about in stored.metrics.values())
+    lengths = any(about["unit"] == "length" for about in scores_file.metrics.values())
     if lengths and origin.length != "mm":
         unit = {"px": "pixels", "voxel": "voxels"}[origin.length]
         yield f"Distances are in {unit}, since no spacing is known: they compare only at the same resolution."

@@ -8,9 +8,9 @@ from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.report.html.elements import Html, element, join, table
 
 
-def confusion_table(stored: ScoresFile) -> Html | None:
+def confusion_table(scores_file: ScoresFile) -> Html | None:
     """Rows: classes of the reference; columns: of the prediction; each cell the share of its row. None where it is not stored."""
-    content = stored.content.get("confusion")
+    content = scores_file.content.get("confusion")
     if not content:
         return None
     names, pixels = content["classes"], content["pixels"]

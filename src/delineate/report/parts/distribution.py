@@ -17,23 +17,25 @@ POINTS = 200
 """A curve of more cases is drawn through so many of them."""
 
 
-def distributions(stored: ScoresFile) -> Html | None:
+def distributions(scores_file: ScoresFile) -> Html | None:
     """For each metric the cases that count in its quoted column, class by class; one metric of each kind is unfolded."""
-    charts = {metric: chart for metric in stored.metrics if (chart := _charts(stored, metric)) is not None}
+    charts = {metric: chart for metric in scores_file.metrics if (chart := _charts(scores_file, metric)) is not None}
     if not charts:
         return None
-    first_of_kind = {_kind(stored, metric): metric for metric in reversed(charts)}
+    first_of_kind = {_kind(scores_file, metric): metric for metric in reversed(charts)}
     hidden = [chart for metric, chart in charts.items() if metric not in first_of_kind.values()]
     rest = fold(f"{len(hidden)} more metrics", _grid(hidden)) if hidden else None
     return join(_grid([chart for metric, chart in charts.items() if metric in first_of_kind.values()]), rest)
 
 
-def class_histograms(stored: ScoresFile, metric: str) -> list[Html]:
+def class_histograms(scores_file: ScoresFile, metric: str) -> list[Html]:
     """One histogram per class."""
-    columns = stored.values(metric).T
+    columns = scores_file.values(metric).T
     return [
-        spread_of(of.tolist(), title=f"{title_of(stored, metric)} of {name}, per case", kind=_kind(stored, metric))
-        for name, of in zip(stored.classes, columns, strict=True)
+        spread_of(
+            of.tolist(), title=f"{title_of(scores_file, metric)} of {name}, per case", kind=_kind(scores_file, metric)
+        )
+        for name, of in zip(scores_file.classes, columns, strict=True)
     ]
 
 
@@ -58,15 +60,15 @@ def ranked_curves(values: Mapping[str, Sequence[float]], *, title: str, higher: 
     return line_chart(lines, title=title, x_label="place among the cases, worst to best", y_limits=limits)
 
 
-def _charts(stored: ScoresFile, metric: str) -> list[Html] | None:
-    values = stored.values(metric)
+def _charts(scores_file: ScoresFile, metric: str) -> list[Html] | None:
+    values = scores_file.values(metric)
     if not np.isfinite(values).any():
         return None
-    title, kind = title_of(stored, metric), _kind(stored, metric)
-    by_class = dict(zip(stored.classes, values.T.tolist(), strict=True))
+    title, kind = title_of(scores_file, metric), _kind(scores_file, metric)
+    by_class = dict(zip(scores_file.classes, values.T.tolist(), strict=True))
     if len(by_class) == 1:
-        return class_histograms(stored, metric)
-    higher = stored.metrics[metric]["better"] == "higher"
+        return class_histograms(scores_file, metric)
+    higher = scores_file.metrics[metric]["better"] == "higher"
     names = list(by_class)
     return [
         ranked_curves(
@@ -83,5 +85,5 @@ def _grid(charts: Sequence[Sequence[Html]]) -> Html:
     return element("div", *(chart for each in charts for chart in each), class_="grid")
 
 
-def _kind(stored: ScoresFile, metric: str) -> str:
-    return stored.metrics[metric]["kind"]
+def _kind(scores_file: ScoresFile, metric: str) -> str:
+    return scores_file.metrics[metric]["kind"]

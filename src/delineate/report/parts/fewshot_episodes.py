@@ -12,9 +12,9 @@ from delineate.report.html.images import contour_legend, embedded, figure_of
 LONGEST = 300
 
 
-def fewshot_part(stored: ScoresFile) -> Html | None:
+def fewshot_part(scores_file: ScoresFile) -> Html | None:
     """Facts and pictures of the episodes; nothing for other evaluations."""
-    content = stored.content.get("fewshot")
+    content = scores_file.content.get("fewshot")
     if not content:
         return None
     episodes = content["episodes"]
@@ -30,16 +30,16 @@ def fewshot_part(stored: ScoresFile) -> Html | None:
         "Setting 2: training left out every slice with the class, or there was no training; setting 1: the class may have been "
         "there, unlabeled or labeled."
     )
-    shown = [_picture(stored, one) for one in content["pictures"]]
+    shown = [_picture(scores_file, one) for one in content["pictures"]]
     legend = contour_legend(["background", "foreground"]) if shown else None
     return join(facts(told), element("p", meaning, class_="note"), legend, *shown)
 
 
-def _picture(stored: ScoresFile, one: dict[str, Any]) -> Html:
+def _picture(scores_file: ScoresFile, one: dict[str, Any]) -> Html:
     """One episode: its support, the query with prediction and reference, the method's own pictures."""
     title = f"{one['class']}, {one['rank']}: Dice {number(one['dice'])}, {one['case']}"
     figures = [
-        figure_of(embedded(stored.folder / path, f"{caption} of {one['case']}", longest=LONGEST), caption)
+        figure_of(embedded(scores_file.folder / path, f"{caption} of {one['case']}", longest=LONGEST), caption)
         for caption, path in one["files"]
     ]
     return join(element("h3", title), pictures(figures))

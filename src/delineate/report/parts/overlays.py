@@ -42,23 +42,23 @@ class Overlays:
     """How the values of the predicted masks are read; None where there are no files."""
 
     @classmethod
-    def find(cls, stored: ScoresFile, manifest: Manifest | None = None) -> Overlays:
+    def find(cls, scores_file: ScoresFile, manifest: Manifest | None = None) -> Overlays:
         """What lies about of an evaluation: the list beside its predictions; its references, unless they are given."""
-        classes = ClassTable(names=("background", *stored.classes))
-        folder = Path(stored.origin.predictions or "")
+        classes = ClassTable(names=("background", *scores_file.classes))
+        folder = Path(scores_file.origin.predictions or "")
         try:
-            listed = PredictionList.find(folder) if stored.origin.predictions else None
-            objects = any(name in INSTANCE_METRICS for name in stored.metrics)
-            if listed is None or objects or stored.origin.level == "volume":
+            listed = PredictionList.find(folder) if scores_file.origin.predictions else None
+            objects = any(name in INSTANCE_METRICS for name in scores_file.metrics)
+            if listed is None or objects or scores_file.origin.level == "volume":
                 return cls(classes, {}, None)
             listed = listed.followed(folder)
             masks = mask_files(folder, listed)
             image_of = {mask: Path(file.image) for mask, file in zip(masks, listed.files, strict=True)}
-            named = by_name(folder, masks, dict.fromkeys(stored.cases()))
+            named = by_name(folder, masks, dict.fromkeys(scores_file.cases()))
         except DelineateError:
             return cls(classes, {}, None)
         files = {case: (mask, image_of[mask]) for case, mask in named.items() if not reads_volume(mask)}
-        return cls(classes, files, (manifest or _noted(stored, classes)) if files else None, listed_rule(listed))
+        return cls(classes, files, (manifest or _noted(scores_file, classes)) if files else None, listed_rule(listed))
 
     @property
     def names(self) -> list[str]:
@@ -87,13 +87,13 @@ class Overlays:
         return case_mask(self.manifest, known[case]) if self.manifest and case in known else None
 
 
-def _noted(stored: ScoresFile, classes: ClassTable) -> Manifest | None:
+def _noted(scores_file: ScoresFile, classes: ClassTable) -> Manifest | None:
     """The references that an evaluation names, where they are still there and of the same classes."""
-    noted = stored.content.get("references") or _last_opening(stored.folder)
+    noted = scores_file.content.get("references") or _last_opening(scores_file.folder)
     if not noted:
         return None
     try:
-        labels = stored.content.get("labels")
+        labels = scores_file.content.get("labels")
         rule = None if labels is None else LabelRule.model_validate(labels)
         return open_references(Path(noted), "all", classes.model_copy(update={"labels": rule})).manifest
     except (DelineateError, ValueError):

@@ -9,12 +9,12 @@ from delineate.report.html.document import notice
 from delineate.report.html.elements import Html, element, facts, join, number, table
 
 
-def protocol_part(stored: ScoresFile) -> Html | None:
+def protocol_part(scores_file: ScoresFile) -> Html | None:
     """Its scores per class and over the classes; nothing for the native protocol."""
-    content = stored.content.get("protocol_scores")
+    content = scores_file.content.get("protocol_scores")
     if not content:
         return None
-    names, titles = list(content["macro"]), score_titles(stored)
+    names, titles = list(content["macro"]), score_titles(scores_file)
     rows = [[name, *(number(numbers.get(score)) for score in names)] for name, numbers in content["classes"].items()]
     if len(rows) > 1:
         rows.append(["mean of classes", *(number(content["macro"][score]) for score in names)])
@@ -28,7 +28,7 @@ def protocol_part(stored: ScoresFile) -> Html | None:
     )
 
 
-def score_titles(stored: ScoresFile) -> dict[str, str]:
+def score_titles(scores_file: ScoresFile) -> dict[str, str]:
     """Score name → its title in that lineage; empty for the native protocol."""
-    protocol = find_protocol(stored.origin.protocol)
+    protocol = find_protocol(scores_file.origin.protocol)
     return {} if protocol is None else dict(protocol.scores)

@@ -20,32 +20,32 @@ HEADINGS = {
 """Kind of comparison → heading."""
 
 
-def raters_part(stored: ScoresFile) -> Html | None:
+def raters_part(scores_file: ScoresFile) -> Html | None:
     """Chart, reading and tables; nothing where there is one rater."""
-    content, metric = stored.content.get("raters"), headline_metric(stored)
+    content, metric = scores_file.content.get("raters"), headline_metric(scores_file)
     if not content or metric is None:
         return None
     tables: Sequence[Mapping[str, Any]] = content["tables"]
-    column = stored.column_of(metric)
+    column = scores_file.column_of(metric)
     rows: dict[str, list[Estimate]] = {}
     for one in tables:
         entry = one["means"][metric][column]
         heading = HEADINGS.get(one["kind"], one["kind"])
         human = one["kind"] not in ("rater", "majority")
         rows.setdefault(heading, []).append(Estimate.of(_pair(one), entry, entry["n"], strong=human))
-    within = (0.0, 1.0) if stored.metrics[metric]["kind"] == "overlap" else None
+    within = (0.0, 1.0) if scores_file.metrics[metric]["kind"] == "overlap" else None
     chart = forest(
-        rows, title=f"{title_of(stored, metric)}, column “{column}”", head=["n"], first="Whose mask", within=within
+        rows, title=f"{title_of(scores_file, metric)}, column “{column}”", head=["n"], first="Whose mask", within=within
     )
     others = [
-        [_pair(one), title_of(stored, name), at, *interval_row(entry)]
+        [_pair(one), title_of(scores_file, name), at, *interval_row(entry)]
         for one in tables
         for name, columns in one["means"].items()
         for at, entry in columns.items()
     ]
     head = ["Whose mask", "Metric", "Column", "Mean", "95 % interval", "n", "Groups"]
     return join(
-        element("p", _reading(stored, tables, metric)),
+        element("p", _reading(scores_file, tables, metric)),
         chart,
         element("p", f"{content['rule']}.", class_="note"),
         fold("All metrics", table(head, others, numeric_from=3)),
@@ -56,9 +56,9 @@ def _pair(one: Mapping[str, Any]) -> str:
     return f"{one['prediction']} against {one['reference']}"
 
 
-def _reading(stored: ScoresFile, tables: Sequence[Mapping[str, Any]], metric: str) -> str:
+def _reading(scores_file: ScoresFile, tables: Sequence[Mapping[str, Any]], metric: str) -> str:
     """What may and what may not be read from the ceiling."""
-    column, title = stored.column_of(metric), title_of(stored, metric)
+    column, title = scores_file.column_of(metric), title_of(scores_file, metric)
     among = [one["means"][metric][column] for one in tables if one["kind"] == "between raters"]
     means = [entry["mean"] for entry in among if entry["mean"] is not None]
     if not means:

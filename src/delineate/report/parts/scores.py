@@ -27,15 +27,15 @@ Means = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """Metric → column → the stored interval."""
 
 
-def headline_metric(stored: ScoresFile) -> str | None:
+def headline_metric(scores_file: ScoresFile) -> str | None:
     """Dice, or else the first metric; None where no scores of cases are kept (a protocol that pools all pixels)."""
-    return "dice" if "dice" in stored.metrics else next(iter(stored.metrics), None)
+    return "dice" if "dice" in scores_file.metrics else next(iter(scores_file.metrics), None)
 
 
-def title_of(stored: ScoresFile, metric: str) -> str:
+def title_of(scores_file: ScoresFile, metric: str) -> str:
     """The metric's title with its unit: "HD95 (pooled), mm"."""
-    about, length = stored.metrics[metric], stored.origin.length
-    area = {"image": "mm²", "volume": "mm³"}.get(stored.origin.level, "mm") if length == "mm" else length
+    about, length = scores_file.metrics[metric], scores_file.origin.length
+    area = {"image": "mm²", "volume": "mm³"}.get(scores_file.origin.level, "mm") if length == "mm" else length
     unit = {"length": length, "size": area}.get(about["unit"])
     return f"{about['title']}, {unit}" if unit and unit not in about["title"] else about["title"]
 
@@ -52,43 +52,43 @@ def range_words(entry: Mapping[str, Any]) -> str:
     return f"{number(entry['low'])} to {number(entry['high'])}"
 
 
-def case_values(stored: ScoresFile, metric: str) -> dict[str, float]:
+def case_values(scores_file: ScoresFile, metric: str) -> dict[str, float]:
     """Case id → mean over the classes that count in the metric's quoted column; cases where none counts are left out."""
-    values = stored.values(metric)
+    values = scores_file.values(metric)
     return {
         case: float(np.mean(row[~np.isnan(row)]))
-        for case, row in zip(stored.cases(), values, strict=True)
+        for case, row in zip(scores_file.cases(), values, strict=True)
         if not np.isnan(row).all()
     }
 
 
-def how_scored(stored: ScoresFile) -> str:
+def how_scored(scores_file: ScoresFile) -> str:
     """Split and protocol in words."""
-    return f"{SPLITS.get(stored.origin.split, 'cases')}, {stored.origin.protocol_words}"
+    return f"{SPLITS.get(scores_file.origin.split, 'cases')}, {scores_file.origin.protocol_words}"
 
 
-def score_tables(stored: ScoresFile) -> Html:
+def score_tables(scores_file: ScoresFile) -> Html:
     """All metrics and columns with mean, interval and n: over the classes, then class by class; the quoted column bold."""
-    classes, parts = stored.classes, []
+    classes, parts = scores_file.classes, []
     if len(classes) > 1:
         parts += [
             element("h3", "Mean of the classes"),
-            _means_table(stored, stored.content["macro"]),
-            *([_side_by_side(stored)] if len(classes) <= WIDE else []),
+            _means_table(scores_file, scores_file.content["macro"]),
+            *([_side_by_side(scores_file)] if len(classes) <= WIDE else []),
         ]
     for name in classes:
-        means, micro = stored.content["classes"][name], stored.content.get("micro", {}).get(name, {})
-        made = _means_table(stored, means, micro)
+        means, micro = scores_file.content["classes"][name], scores_file.content.get("micro", {}).get(name, {})
+        made = _means_table(scores_file, means, micro)
         if len(classes) == 1:
             return made
         parts.append(element("details", element("summary", name), made))
     return join(*parts)
 
 
-def notes(stored: ScoresFile) -> Html:
+def notes(scores_file: ScoresFile) -> Html:
     """What mean, micro and intervals are, beneath the tables."""
-    table_of = stored.content["macro"]
-    grouping = stored.origin.grouping
+    table_of = scores_file.content["macro"]
+    grouping = scores_file.origin.grouping
     hows = [entry["how"] for columns in table_of.values() for entry in columns.values()]
     ways = dict.fromkeys(how if how.startswith("no ") else how.partition(" over ")[0] for how in hows)
     lines = [
@@ -100,16 +100,16 @@ def notes(stored: ScoresFile) -> Html:
     return element("p", *lines, class_="note")
 
 
-def outcome_table(stored: ScoresFile) -> Html:
+def outcome_table(scores_file: ScoresFile) -> Html:
     """How often each class was found, marked elsewhere only, missed, falsely marked, rightly absent."""
-    rows = [[name, *(counts[kind] for kind in OUTCOMES)] for name, counts in stored.outcomes().items()]
+    rows = [[name, *(counts[kind] for kind in OUTCOMES)] for name, counts in scores_file.outcomes().items()]
     caption = "Cases by what happened to the class; not touched: marked, but nowhere on the reference"
     return table(["Class", *OUTCOMES.values()], rows, caption=caption)
 
 
-def policy(stored: ScoresFile, *, whose: bool = True) -> Html:
+def policy(scores_file: ScoresFile, *, whose: bool = True) -> Html:
     """What each column counts, printed in each report, and where the scores came from; `whose`: which model's they are too."""
-    origin = stored.origin
+    origin = scores_file.origin
     made = {
         "Protocol": origin.protocol_words,
         "A case is": f"one {origin.level}",
@@ -122,7 +122,9 @@ def policy(stored: ScoresFile, *, whose: bool = True) -> Html:
         made["Predictions"] = origin.predictions or "–"
         made["Method"] = f"{origin.method or 'not known'}, seed {'not known' if origin.seed is None else origin.seed}"
     general = None if origin.protocol == NATIVE else ("macro", "interval")
-    rows = [[name, words] for name, words in stored.content["policy"].items() if general is None or name in general]
+    rows = [
+        [name, words] for name, words in scores_file.content["policy"].items() if general is None or name in general
+    ]
     counted = table(["Column", "What counts, and as what"], rows, numeric_from=2)
     return join(facts(made), element("div", counted, class_="prose"))
 
@@ -132,16 +134,16 @@ def interval_row(entry: Mapping[str, Any]) -> list[Any]:
     return [number(entry["mean"]), range_words(entry), entry["n"], entry["groups"]]
 
 
-def _means_table(stored: ScoresFile, means: Means, micro: Mapping[str, float] | None = None) -> Html:
+def _means_table(scores_file: ScoresFile, means: Means, micro: Mapping[str, float] | None = None) -> Html:
     head = ["Metric", "Column", "Mean", "95 % interval", "n", "Groups", *([] if micro is None else ["Pixels pooled"])]
     rows = []
     for metric, columns in means.items():
         for names, entry in _alike(columns):
-            quoted = stored.column_of(metric) in names
+            quoted = scores_file.column_of(metric) in names
             cells = interval_row(entry)
             if micro is not None:
                 cells.append(number(micro.get(metric)) if quoted else "")
-            first = [title_of(stored, metric), ", ".join(names), cells[0]]
+            first = [title_of(scores_file, metric), ", ".join(names), cells[0]]
             rows.append([*((element("b", cell) for cell in first) if quoted else first), *cells[1:]])
     return table(head, rows, numeric_from=2)
 
@@ -158,15 +160,19 @@ def _alike(columns: Mapping[str, Mapping[str, Any]]) -> list[tuple[list[str], Ma
     return found
 
 
-def _side_by_side(stored: ScoresFile) -> Html:
+def _side_by_side(scores_file: ScoresFile) -> Html:
     """The quoted column of each metric, a column per class."""
 
     def cell(metric: str, name: str) -> Html:
-        entry = stored.mean(metric, of=name)
+        entry = scores_file.mean(metric, of=name)
         return join(number(entry["mean"]), element("small", f"n {entry['n']}"))
 
     rows: Sequence[Sequence[Any]] = [
-        [title_of(stored, metric), stored.column_of(metric), *(cell(metric, name) for name in stored.classes)]
-        for metric in stored.metrics
+        [
+            title_of(scores_file, metric),
+            scores_file.column_of(metric),
+            *(cell(metric, name) for name in scores_file.classes),
+        ]
+        for metric in scores_file.metrics
     ]
-    return join(element("h3", "Classes"), table(["Metric", "Column", *stored.classes], rows, numeric_from=2))
+    return join(element("h3", "Classes"), table(["Metric", "Column", *scores_file.classes], rows, numeric_from=2))

@@ -29,26 +29,26 @@ class _Decades(Axes):
         return f"{10**value:,.0f}".replace(",", "\u202f")
 
 
-def sizes_part(stored: ScoresFile) -> Html | None:
+def sizes_part(scores_file: ScoresFile) -> Html | None:
     """The quoted overlap score of each structure against its pixels in the reference, and its mean over thirds by size.
 
     Nothing where scores are not of overlap, or too few structures are there.
     """
-    metric = headline_metric(stored)
-    if metric is None or stored.metrics[metric]["kind"] != "overlap":
+    metric = headline_metric(scores_file)
+    if metric is None or scores_file.metrics[metric]["kind"] != "overlap":
         return None
-    points = {name: _points(stored, metric, name) for name in stored.classes}
+    points = {name: _points(scores_file, metric, name) for name in scores_file.classes}
     points = {name: found for name, found in points.items() if len(found) >= FEWEST}
     if not points:
         return None
-    title = title_of(stored, metric)
+    title = title_of(scores_file, metric)
     rows = [row for name, found in points.items() for row in _thirds(name, found)]
     head = ["Class", "Structures", "Pixels", f"Mean {title}", "n"]
     return join(element("div", _chart(points, title), class_="grid"), table(head, rows, numeric_from=2))
 
 
-def _points(stored: ScoresFile, metric: str, name: str) -> list[Point]:
-    rows = [row for row in stored.rows if row.name == name and row.present]
+def _points(scores_file: ScoresFile, metric: str, name: str) -> list[Point]:
+    rows = [row for row in scores_file.rows if row.name == name and row.present]
     return [
         (float(row.tp + row.fn), row.scores[metric], row.case)
         for row in rows

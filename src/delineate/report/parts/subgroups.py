@@ -11,13 +11,13 @@ from delineate.report.html.elements import Html, element, fold, join, table
 from delineate.report.parts.scores import headline_metric, interval_row, title_of
 
 
-def subgroups_part(stored: ScoresFile) -> Html | None:
+def subgroups_part(scores_file: ScoresFile) -> Html | None:
     """Warning, forest plot of the quoted metric, table of all; nothing where no attributes were given."""
-    content, metric = stored.content.get("subgroups"), headline_metric(stored)
+    content, metric = scores_file.content.get("subgroups"), headline_metric(scores_file)
     if not content or metric is None:
         return None
-    column, attributes = stored.column_of(metric), content["attributes"]
-    whole = stored.mean(metric)
+    column, attributes = scores_file.column_of(metric), content["attributes"]
+    whole = scores_file.mean(metric)
     rows = {"": [Estimate.of("all cases", whole, whole["n"], whole["groups"], strong=True)]}
     for attribute in attributes:
         heading = f"{attribute['name']} ({attribute['cut']})" if attribute["cut"] else attribute["name"]
@@ -28,14 +28,14 @@ def subgroups_part(stored: ScoresFile) -> Html | None:
         ]
     chart = forest(
         rows,
-        title=f"{title_of(stored, metric)}, column “{column}”",
+        title=f"{title_of(scores_file, metric)}, column “{column}”",
         head=["n", "groups"],
         first="Subgroup",
         rule=None if whole["mean"] is None else (whole["mean"], "the mean of all cases"),
-        within=(0.0, 1.0) if stored.metrics[metric]["kind"] == "overlap" else None,
+        within=(0.0, 1.0) if scores_file.metrics[metric]["kind"] == "overlap" else None,
     )
     listed: list[list[Any]] = [
-        [attribute["name"], level["level"], title_of(stored, name), at, *interval_row(entry)]
+        [attribute["name"], level["level"], title_of(scores_file, name), at, *interval_row(entry)]
         for attribute in attributes
         for level in attribute["levels"]
         for name, columns in level["means"].items()

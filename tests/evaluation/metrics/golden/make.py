@@ -108,7 +108,7 @@ def write_instances() -> None:
         shape = (24, 30)
         reference = label(blobs(rng, shape))[0]
         moved = np.roll(reference, rng.integers(-2, 3, 2), (0, 1))
-        prediction = label((moved > 0) & (rng.random(shape) < rng.choice([0.9, 1])))[0]
+        prediction = label((moved > 0) & (rng.random(shape) < rng.selection([0.9, 1])))[0]
         cases.append((prediction, reference))
     values = [peers.instances(*case) for case in cases]
     maps = np.array(cases, np.uint8)

@@ -17,17 +17,17 @@ from delineate.common.plugins import Plugins
 from delineate.evaluation.metrics.masks import Masks
 from delineate.evaluation.metrics.metric import POLICY, Better, Metric, Unit
 
-OTHERS = Plugins("metric", "delineate.metrics", {})
+PLUGIN_METRICS = Plugins("metric", "delineate.metrics", {})
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 @cache
-def other(name: str) -> Metric:
+def load_plugin_metric(name: str) -> Metric:
     """The metric that another package registers under `name`.
 
     Raises `DelineateError` naming the package's object where it cannot be imported or is not what a metric must be.
     """
-    loaded, place = OTHERS.load(name), OTHERS.place(name)
+    loaded, place = PLUGIN_METRICS.load(name), PLUGIN_METRICS.place(name)
     if not isinstance(loaded, Metric):
         raise DelineateError(f"metric '{name}' ({place}) is not a delineate.evaluation.metrics.metric.Metric")
     if fault := _fault(name, loaded):
@@ -37,8 +37,8 @@ def other(name: str) -> Metric:
 
 def forget_other_packages() -> None:
     """Look for entry points anew at the next question: a package was installed or removed while the program runs."""
-    OTHERS.forget_others()
-    other.cache_clear()
+    PLUGIN_METRICS.forget_others()
+    load_plugin_metric.cache_clear()
 
 
 def _fault(name: str, metric: Metric) -> str:
