@@ -16,9 +16,9 @@ from delineate.engine.data_warnings import training_warnings, validation_warning
 from delineate.engine.request import TrainRequest
 from delineate.engine.run import train
 from delineate.evaluation.results.case_scores import score_case
+from delineate.evaluation.results.score_warnings import headline_dice, headline_words, score_warnings
 from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.evaluation.results.summary import summarize
-from delineate.evaluation.results.validation_warnings import headline_dice, headline_words, validation_warnings
 from delineate.methods.unet.network import UNet
 from delineate.report.pages.run import write_run_report
 
@@ -166,9 +166,9 @@ def test_caveats_of_several_classes() -> None:
     def about(prediction: np.ndarray) -> Any:
         return summarize(score_case("x", prediction, square(1, 2), table))
 
-    assert validation_warnings(about(square(1, 2))) == ["1 class is in no validation case and not judged: c."]
-    assert validation_warnings(about(square(1)))[0] == "The network never marks b, although validation cases have it."
-    assert "marks no class that it has in the only validation case" in validation_warnings(about(square(3)))[0]
+    assert score_warnings(about(square(1, 2))) == ["1 class is in no validation case and not judged: c."]
+    assert score_warnings(about(square(1)))[0] == "The network never marks b, although validation cases have it."
+    assert "marks no class that it has in the only validation case" in score_warnings(about(square(3)))[0]
     assert headline_dice(about(square(1, 2))) == 1
     assert headline_words(summarize([])) == "no case could be scored"
     assert headline_dice(summarize([])) is None
@@ -177,7 +177,7 @@ def test_caveats_of_several_classes() -> None:
 def test_a_prediction_beside_the_reference_is_not_found() -> None:
     (row,) = score_case("x", square(0, 1), square(1), BINARY)
     assert (row.outcome, row.scores["dice"]) == ("not_touched", 0)
-    assert validation_warnings(summarize([row])) == [], "it marks something, which the outcomes tell"
+    assert score_warnings(summarize([row])) == [], "it marks something, which the outcomes tell"
 
 
 def test_states_of_earlier_versions_load(tmp_path: Path) -> None:

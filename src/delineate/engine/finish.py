@@ -20,9 +20,9 @@ from delineate.engine.recipe import Recipe
 from delineate.engine.run_state import Run
 from delineate.evaluation.comparison.training_record import TrainingRecord
 from delineate.evaluation.results.case_scores import Row
+from delineate.evaluation.results.score_warnings import headline_dice, headline_json, score_warnings
 from delineate.evaluation.results.scores_file import Origin, write_scores
 from delineate.evaluation.results.summary import Summary
-from delineate.evaluation.results.validation_warnings import headline_dice, headline_json, validation_warnings
 from delineate.methods import registry
 
 SPLITS: tuple[Split, ...] = ("train", "val")
@@ -136,7 +136,7 @@ def _artefact(run: Run, manifest: Manifest, classes: ClassTable | None, further:
 
 def _kept_words(run: Run, summary: Summary) -> dict[str, Any]:
     """What `run.json` says of the weights that were kept; what is doubtful about them is told at once."""
-    said = validation_warnings(summary)
+    said = score_warnings(summary)
     for line in said:
         run.reporter.note(f"WARNING: {line}")
     progress = run.progress

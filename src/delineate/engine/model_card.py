@@ -8,8 +8,8 @@ from delineate.artefact.format import Artefact
 from delineate.data.core.findings import count
 from delineate.data.core.manifest import Manifest
 from delineate.engine.recipe import Recipe
+from delineate.evaluation.results.score_warnings import score_warnings
 from delineate.evaluation.results.summary import Summary
-from delineate.evaluation.results.validation_warnings import validation_warnings
 
 
 def model_card(
@@ -45,7 +45,7 @@ def model_card(
         "",
         f"## Validation scores (native resolution, {count(summary.cases, 'case')}, column `{column}`)",
         "",
-        *(line for said in validation_warnings(summary) for line in (f"**Warning.** {said}", "")),
+        *(line for said in score_warnings(summary) for line in (f"**Warning.** {said}", "")),
         "| class | Dice | IoU | precision | recall | n |",
         "|---|---|---|---|---|---|",
     ]

@@ -12,8 +12,8 @@ from typing import Any
 
 from delineate.data.core.findings import count
 from delineate.data.core.manifest import Manifest
+from delineate.evaluation.results.score_warnings import TITLE
 from delineate.evaluation.results.scores_file import ScoresFile
-from delineate.evaluation.results.validation_warnings import TITLE
 from delineate.report.html.document import notice, page, pictures, section, write_page
 from delineate.report.html.elements import Html, element, facts, fold, join, number, table
 from delineate.report.html.images import contour_legend, figure

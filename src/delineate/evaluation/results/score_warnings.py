@@ -11,7 +11,7 @@ from delineate.evaluation.results.summary import Outcomes, Summary
 TITLE = "Warnings"
 
 
-def validation_warnings(summary: Summary) -> list[str]:
+def score_warnings(summary: Summary) -> list[str]:
     """Of a run's end, the gravest first; empty where there are none."""
     if not summary.cases:
         return [
