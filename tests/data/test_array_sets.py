@@ -143,6 +143,10 @@ def test_images_without_masks_and_a_test_split_without_masks(tmp_path: Path) -> 
             {"train_images": pictures(4), "train_label": masks(3)},
             r"'train_images' is 4×16×20×3 but 'train_label' is 3×16×20",
         ),
+        (
+            {"train_images": np.array([{}, {}], object), "train_label": masks(2)},
+            "'train_images' is a list of 2 things.*lists of Python objects are never opened",
+        ),
         ({"train_images": pictures(4), "train_label": np.stack([masks(4)] * 2, -1)}, "a plane for each class"),
         ({"train_images": pictures(4, channels=5), "train_label": masks(4)}, "pictures of 5 channels"),
         ({"train_images": pictures(1)[0, ..., 0], "train_label": masks(1)}, "an array of pictures is N×H×W"),
@@ -195,6 +199,15 @@ def test_large_arrays_are_read_slice_by_slice_in_any_order(tmp_path: Path, monke
     assert np.array_equal(read_image(Path(f"{tmp_path}/set.npz#train_images.0")), arrays["train_images"][0])
     with pytest.raises(DataError, match="no slice 8"):
         read_image(Path(f"{tmp_path}/set.npz#train_images.8"))
+
+
+def test_a_file_for_each_picture_may_have_its_colors_first(tmp_path: Path) -> None:
+    for number in range(3):
+        image = pictures(1, number)[0].transpose(2, 0, 1)
+        np.savez(tmp_path / f"c{number}.npz", image=image, mask=masks(4)[number][None])
+    manifest, _ = open_data(tmp_path)
+    assert np.array_equal(case_image(manifest, manifest.cases[1]), pictures(1, 1)[0])
+    assert np.array_equal(case_mask(manifest, manifest.cases[1]), masks(4)[1])
 
 
 def test_options_that_name_folders_mean_nothing_with_a_packed_file(tmp_path: Path) -> None:

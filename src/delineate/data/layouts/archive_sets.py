@@ -234,8 +234,11 @@ def _describe(root: Path, path: Path, shapes: dict[str, tuple[int, ...]]) -> _Fi
 
 
 def _fitting(image: tuple[int, ...], label: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Both shapes without axes of length 1: at the end, and at the start of what the other shows to be a single picture."""
+    """Both shapes without axes of length 1: at the end, and at the start of what the other shows to be a picture; colors last."""
     image, label = trailing_dropped(image), trailing_dropped(label)
+    flat = label[1:] if len(label) == 3 and label[0] == 1 else label
+    if len(image) == 3 and len(flat) == 2 and image[0] in _COLORS and image[2] not in _COLORS and image[1:] == flat:
+        return (*flat, image[0]), flat
     colors = image[-1:] and image[-1] in _COLORS and len(image) > 2
     picture = image[: -1 if colors else None]
     if len(label) == 3 and label[0] == 1 and (colors or picture == label[1:]):

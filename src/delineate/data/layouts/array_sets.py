@@ -114,6 +114,11 @@ def _undivided(shapes: Mapping[str, Shape], names: Mapping[str, _Name]) -> list[
 def _paired(image: str, label: str | None, shapes: Mapping[str, Shape], split: Split | None) -> PictureArrays | str:
     """Two arrays whose shapes fit, or what is wrong with them."""
     shape = trailing_dropped(shapes[image])
+    if len(shape) == 1:
+        return (
+            f"'{image}' is a list of {shape[0]} things, as pictures of different sizes are kept; lists of Python objects are never "
+            "opened: save each picture as a file"
+        )
     if not 3 <= len(shape) <= 4:
         return f"'{image}' is {_size(shapes[image])}; an array of pictures is N×H×W, N×H×W×3 or N×3×H×W"
     if len(shape) == 4 and shape[3] not in _COLORS and shape[1] not in (1, *_COLORS):
