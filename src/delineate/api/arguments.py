@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+__all__ = ["path", "spacing"]
+
 
 def path(given: Path | str | None) -> Path | None:
     """Text or a path."""

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from delineate.engine.reporting import Reporter
     from delineate.studies.leaderboard import Leaderboard
 
+__all__ = ["benchmark"]
+
 
 @takes(BenchmarkOptions)
 def benchmark(

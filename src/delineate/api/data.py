@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from delineate.data.convert.convert import Converted
     from delineate.data.layouts.source import DataSource
 
+__all__ = ["convert_data"]
+
 
 @takes(ConvertOptions)
 def convert_data(

@@ -15,8 +15,10 @@ from delineate.common.errors import DelineateError
 if TYPE_CHECKING:
     from delineate.engine.reporting import Reporter
 
+__all__ = ["DemoResult", "DemoRow", "demo"]
 
-DEMO_METHODS = {"condseg": 16, "unet": 16}
+
+_DEMO_METHODS = {"condseg": 16, "unet": 16}
 """Method → epochs. Equal, so that both see the same number of images."""
 
 
@@ -56,7 +58,7 @@ def demo(
         raise DelineateError(f"{folder} is not empty; give another --out or remove it")
     data = write_phantoms(folder / "phantoms", count=160, size=128, seed=0)
     rows, entries = [], []
-    for method, count in (epochs or DEMO_METHODS).items():
+    for method, count in (epochs or _DEMO_METHODS).items():
         run = folder / method
         result = train(
             data,

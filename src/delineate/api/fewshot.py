@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from delineate.evaluation.results.evaluate import Evaluation
     from delineate.fewshot.episode_file import EpisodeFile
 
+__all__ = ["fewshot_episodes", "fewshot_evaluate"]
+
 
 @takes(EpisodesOptions)
 def fewshot_episodes(data: Path | str | DataSource, **options: Unpack[EpisodesOptions]) -> EpisodeFile:

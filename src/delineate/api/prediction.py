@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from delineate.data.layouts.source import DataSource
     from delineate.inference.results import PredictionResult
 
+__all__ = ["fewshot_predict", "load", "predict"]
+
 
 def load(path: Path | str, device: str = "auto", precision: str = "32") -> Any:
     """Load a trained model for prediction.

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from delineate.evaluation.comparison.compare import Comparison
     from delineate.evaluation.results.evaluate import Evaluation
 
+__all__ = ["compare", "evaluate"]
+
 
 @takes(EvaluateOptions)
 def evaluate(

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from delineate.engine.reporting import Reporter
     from delineate.engine.run import RunResult
 
+__all__ = ["fewshot_train", "train"]
 
-GIB = 2**30
+
+_GIB = 2**30
 
 
 @takes(TrainOptions)
@@ -103,4 +105,4 @@ def _train(
 def _bytes(gib: float) -> int:
     if not 0 <= gib < math.inf:
         raise DelineateError(f"cache_limit is a number of GiB from 0 on, not {gib}")
-    return round(gib * GIB)
+    return round(gib * _GIB)

@@ -19,7 +19,9 @@ from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
 from delineate.methods import registry
 
-WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "network", "net")
+__all__ = ["Imported", "import_checkpoint", "read_state"]
+
+_WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "network", "net")
 """Keys under which training scripts put the weights among other things."""
 
 
@@ -95,7 +97,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 def _unwrapped(content: Any) -> Mapping[str, Any]:
     while isinstance(content, Mapping):
-        inner = next((content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
         if inner is None:
             return content
         content = inner

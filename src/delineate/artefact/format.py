@@ -26,6 +26,19 @@ from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable, LabelRule
 from delineate.methods.contract import Method
 
+__all__ = [
+    "ENTRY",
+    "FORMAT",
+    "MODEL_FILE",
+    "Artefact",
+    "Header",
+    "load",
+    "locate",
+    "read_header",
+    "read_tensors",
+    "save",
+]
+
 FORMAT: Final = 1
 ENTRY = "delineate"
 MODEL_FILE = "model.safetensors"

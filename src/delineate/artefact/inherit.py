@@ -12,6 +12,8 @@ from delineate.artefact.format import Artefact
 from delineate.common.errors import ArtefactError
 from delineate.methods.contract import Method
 
+__all__ = ["Inheritance", "inherit"]
+
 
 @dataclass(frozen=True)
 class Inheritance:

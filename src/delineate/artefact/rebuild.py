@@ -15,7 +15,9 @@ from delineate.methods import registry
 from delineate.methods.contract import Method
 from delineate.nn.meta_device import on_meta_device
 
-Shapes = dict[str, tuple[int, ...]]
+__all__ = ["rebuild"]
+
+_Shapes = dict[str, tuple[int, ...]]
 """Of parameters and buffers, by name."""
 
 
@@ -44,7 +46,7 @@ def rebuild(file: Path, method: str, *, classes: int, in_channels: int, options:
     return built
 
 
-def _planned(build: Callable[[], Method]) -> Shapes | None:
+def _planned(build: Callable[[], Method]) -> _Shapes | None:
     """The parameters that a method will have; None for one that cannot be built without memory."""
     try:
         with on_meta_device():
@@ -55,16 +57,16 @@ def _planned(build: Callable[[], Method]) -> Shapes | None:
         return None
 
 
-def _shapes_of(method: Method) -> Shapes:
+def _shapes_of(method: Method) -> _Shapes:
     return {name: tuple(value.shape) for name, value in method.state_dict().items()}
 
 
-def _stored(file: Path) -> Shapes:
+def _stored(file: Path) -> _Shapes:
     with safe_open(file, framework="pt") as stream:
         return {name: tuple(stream.get_slice(name).get_shape()) for name in stream.keys()}  # noqa: SIM118 - not a mapping
 
 
-def _check_fit(own: Shapes, tensors: Shapes, method: str, file: Path) -> None:
+def _check_fit(own: _Shapes, tensors: _Shapes, method: str, file: Path) -> None:
     faults = [f"'{name}' is missing" for name in own if name not in tensors]
     faults += [f"'{name}' is left over" for name in tensors if name not in own]
     faults += [

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from delineate.common.files import atomic_path
 
+__all__ = ["not_finite", "write_tensors"]
+
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
     """Write contiguous CPU tensors that share no memory, atomically. Raises `DelineateError` when the disk is full or `path`

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from delineate.studies.leaderboard import Leaderboard
     from delineate.studies.speed import Speed
 
+__all__ = ["benchmark"]
+
 
 @taking(BenchmarkOptions, DataOptions)
 def benchmark(

@@ -13,6 +13,8 @@ from delineate.requests.scores import CompareOptions
 if TYPE_CHECKING:
     from delineate.evaluation.comparison.compare import Comparison
 
+__all__ = ["compare"]
+
 
 @taking(CompareOptions)
 def compare(

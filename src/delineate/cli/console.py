@@ -8,7 +8,9 @@ from rich.console import Console
 
 from delineate.common.terminal import one_line
 
-WIDTH_OF_FILES = 200
+__all__ = ["make_console", "warn"]
+
+_WIDTH_OF_FILES = 200
 
 
 def make_console() -> Console:
@@ -16,7 +18,7 @@ def make_console() -> Console:
     brackets are no markup."""
     console = Console(highlight=False, soft_wrap=True, markup=False)
     if not console.is_terminal:
-        console.width = WIDTH_OF_FILES
+        console.width = _WIDTH_OF_FILES
     return console
 
 

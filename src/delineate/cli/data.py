@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from delineate.data.core.manifest import Manifest
     from delineate.data.doctor.check import CheckReport
 
+__all__ = ["app", "check", "convert", "split"]
+
 app = typer.Typer(no_args_is_help=True, help="Look at a data set before training on it, clean it, deal it into folds.")
 
 _COLORS = {"error": "bold red", "warning": "yellow", "note": "cyan"}

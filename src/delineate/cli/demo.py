@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+__all__ = ["demo"]
+
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder to make.")] = Path("demo"),

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from delineate.evaluation.results.summary import Column
     from delineate.evaluation.statistics.intervals import Interval
 
-MOST_CLASSES = 6
+__all__ = ["evaluate", "print_evaluation"]
+
+_MOST_CLASSES = 6
 """More classes than these are told in scores.csv and the report, not on the console."""
 
 
@@ -124,7 +126,7 @@ def _print_means(console: Console, evaluation: Evaluation) -> None:
     title = f"{cases}, {origin.protocol_words}, means over {origin.level}s with 95 % intervals"
     rows: list[list[str]] = []
     bold: list[int] = []
-    several = {name: means for name, means in summary.classes.items() if 1 < len(summary.classes) <= MOST_CLASSES}
+    several = {name: means for name, means in summary.classes.items() if 1 < len(summary.classes) <= _MOST_CLASSES}
     for metric in summary.metrics:
         name = f"{metric.titled(origin.length)}{_unit(metric.unit, origin.length, origin.level)}"
         for columns, whole in _alike(summary.macro[metric.name]).items():

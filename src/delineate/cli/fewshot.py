@@ -13,6 +13,8 @@ from delineate.cli.verb import Verb
 from delineate.requests.data import DataOptions
 from delineate.requests.train import TrainOptions
 
+__all__ = ["app", "train"]
+
 app = typer.Typer(no_args_is_help=True, help="Few-shot segmentation: train on episodes, segment by a few examples.")
 app.command("predict", cls=Verb)(fewshot_predict.predict)
 app.command("episodes", cls=Verb)(fewshot_episodes.episodes)

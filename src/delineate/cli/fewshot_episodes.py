@@ -11,6 +11,8 @@ from delineate.cli.made import part, taking
 from delineate.requests.data import DataOptions
 from delineate.requests.fewshot import EpisodesOptions
 
+__all__ = ["episodes"]
+
 
 @taking(EpisodesOptions, DataOptions)
 def episodes(

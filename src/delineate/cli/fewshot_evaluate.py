@@ -13,6 +13,8 @@ from delineate.cli.progress import progress
 from delineate.requests.data import LabeledOptions
 from delineate.requests.fewshot import FewshotEvaluateOptions
 
+__all__ = ["evaluate"]
+
 
 @taking(FewshotEvaluateOptions, LabeledOptions)
 def evaluate(

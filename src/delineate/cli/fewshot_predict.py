@@ -14,6 +14,8 @@ from delineate.cli.progress import progress
 from delineate.requests.data import FolderOptions
 from delineate.requests.predict import FewshotPredictOptions
 
+__all__ = ["predict"]
+
 
 @taking(FewshotPredictOptions, FolderOptions)
 def predict(

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+__all__ = ["import_checkpoint"]
+
 
 def import_checkpoint(
     method: Annotated[

@@ -16,6 +16,8 @@ from delineate.cli.options import check_seed, finite
 from delineate.common.names import listed
 from delineate.requests.option import Field, fields_of
 
+__all__ = ["part", "taking"]
+
 
 def taking(*requests: type, without: Sequence[str] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Decorator of a verb with `**given`: it has the options of the requests (but `without` some), and receives their values as

@@ -9,6 +9,8 @@ import typer
 if TYPE_CHECKING:
     from delineate.methods.listing import MethodRow
 
+__all__ = ["methods"]
+
 
 def methods(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,

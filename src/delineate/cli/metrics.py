@@ -9,6 +9,8 @@ import typer
 if TYPE_CHECKING:
     from delineate.evaluation.metrics.listing import MetricRow
 
+__all__ = ["metrics"]
+
 
 def metrics(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,

@@ -13,6 +13,8 @@ from delineate.common.errors import RecipeError
 if TYPE_CHECKING:
     from delineate.data.layouts.source import DataSource
 
+__all__ = ["Slices", "check_seed", "finite", "source"]
+
 Slices = Annotated[
     Path,
     typer.Argument(

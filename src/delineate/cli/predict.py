@@ -16,7 +16,9 @@ from delineate.requests.predict import PredictOptions
 if TYPE_CHECKING:
     from delineate.inference.results import PredictionResult
 
-SHOWN = 20
+__all__ = ["predict", "print_predictions"]
+
+_SHOWN = 20
 """Rows of the table on the console; all are in summary.csv."""
 
 
@@ -72,7 +74,7 @@ def print_predictions(result: PredictionResult) -> None:
 
     rows = []
     good = [file for file in result.files if file.error is None]
-    for file in good[:SHOWN]:
+    for file in good[:_SHOWN]:
         size = "×".join(str(length) for length in (file.width, file.height, file.depth) if length)
         shares = [f"{value:.2f}" for value in file.percent]
         amounts = [f"{value:.2f}" for value in file.milliliters] or [""] * len(result.classes)
@@ -82,8 +84,8 @@ def print_predictions(result: PredictionResult) -> None:
         shares = [f"{name} %" for name in result.classes]
         amounts = [f"{name} mL" for name in result.classes] if result.volumes else []
         print_table(console, ("image", "size", *shares, *amounts, "ms"), rows)
-    if len(good) > SHOWN:
-        console.print(f"… and {len(good) - SHOWN} more in {result.folder / 'summary.csv'}")
+    if len(good) > _SHOWN:
+        console.print(f"… and {len(good) - _SHOWN} more in {result.folder / 'summary.csv'}")
     for text in result.notes:
         typer.echo(f"note: {text}", err=True)
     for text, count in result.remarks.items():

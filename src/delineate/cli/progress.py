@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+__all__ = ["progress"]
+
 
 @contextmanager
 def progress(what: str) -> Iterator[Callable[[int, int], None]]:

@@ -24,6 +24,8 @@ from delineate.cli.verb import Verb
 from delineate.common.errors import DelineateError
 from delineate.common.terminal import make_printable, one_line
 
+__all__ = ["app", "main"]
+
 app = typer.Typer(
     name="delineate",
     no_args_is_help=True,

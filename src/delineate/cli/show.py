@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from delineate.api import DemoResult
     from delineate.engine.run import RunResult
 
+__all__ = ["print_demo", "print_run"]
+
 
 def print_run(result: RunResult) -> None:
     """Where everything lies and how well it went on the validation split; of several processes, the first says it."""

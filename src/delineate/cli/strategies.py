@@ -9,6 +9,8 @@ import typer
 if TYPE_CHECKING:
     from delineate.strategies.listing import StrategyRow
 
+__all__ = ["strategies"]
+
 
 def strategies(
     name: Annotated[str | None, typer.Argument(help="A strategy whose card is to be shown.")] = None,

@@ -9,7 +9,9 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
-NARROW = 12
+__all__ = ["print_table"]
+
+_NARROW = 12
 """Columns of words are folded down to so many characters before numbers move below."""
 
 
@@ -34,7 +36,7 @@ def print_table(
         for column in columns:
             width = widths[column]
             if column < words:
-                table.add_column(head[column], overflow="fold", min_width=min(width, NARROW))
+                table.add_column(head[column], overflow="fold", min_width=min(width, _NARROW))
             else:
                 heading = "\n".join(textwrap.wrap(head[column], width))
                 table.add_column(heading, justify="right", no_wrap=True, min_width=width)
@@ -56,7 +58,7 @@ def _widths(head: Sequence[str], rows: Sequence[Sequence[str]], words: int, widt
 def _parts(widths: Sequence[int], words: int, width: int) -> list[list[int]]:
     """The columns of each table."""
     named = list(range(words))
-    least = 1 + sum(3 + min(widths[column], NARROW) for column in named)
+    least = 1 + sum(3 + min(widths[column], _NARROW) for column in named)
     parts: list[list[int]] = []
     taken = width
     for column in range(words, len(widths)):

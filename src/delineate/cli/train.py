@@ -16,6 +16,8 @@ from delineate.requests.train import TrainOptions
 if TYPE_CHECKING:
     from delineate.engine.run import RunResult
 
+__all__ = ["refuse_early", "start", "train"]
+
 
 @taking(TrainOptions, DataOptions)
 def train(

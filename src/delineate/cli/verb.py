@@ -10,6 +10,8 @@ from typer.core import TyperCommand
 
 from delineate.common.errors import Interrupted
 
+__all__ = ["KEPT", "Verb"]
+
 _TRAINING = "nothing is kept in --out; the same command starts again"
 _STARTED = "the same command with --resume goes on from the last state that was saved, or else from the start"
 _MASKS = "the masks written so far are in --out, which has no predictions.json; --overwrite makes all of them again"

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from delineate.common.errors import DelineateError
 
+__all__ = ["SUBFOLDER", "user_cache_folder"]
+
 SUBFOLDER = "delineate-cache"
 """Of the folder that the user names, or of this system's cache folder: all that we keep lies in it."""
 

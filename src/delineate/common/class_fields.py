@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+__all__ = ["Place", "attribute_of", "fields_of"]
+
 _ROOT = Path(__file__).parents[2]
 
 

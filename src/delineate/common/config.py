@@ -10,6 +10,8 @@ from pydantic import BaseModel, ValidationError
 
 from delineate.common.names import did_you_mean
 
+__all__ = ["explain", "first_fault", "merge"]
+
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     """`over` laid on `base`, mapping by mapping; neither is changed."""

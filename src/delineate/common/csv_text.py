@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+__all__ = ["csv_text", "plain_cell"]
+
 _FORMULA = re.compile(r"'*[=+\-@\t\n]")
 
 

@@ -6,6 +6,18 @@ anything that is not a `DelineateError` is a defect of this project and keeps it
 
 from __future__ import annotations
 
+__all__ = [
+    "ArtefactError",
+    "DataError",
+    "DelineateError",
+    "DeviceError",
+    "Diverged",
+    "Interrupted",
+    "NotFiniteError",
+    "RecipeError",
+    "TrainingError",
+]
+
 
 class DelineateError(Exception):
     """Base of all errors whose message is meant for the user."""

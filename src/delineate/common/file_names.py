@@ -10,7 +10,9 @@ import os
 import re
 from collections.abc import Sequence
 
-LONGEST = 255
+__all__ = ["ROOM", "fitting_name", "name_fault", "path_fault", "too_long", "usable_names"]
+
+_LONGEST = 255
 """Bytes that the usual file systems allow for one name."""
 ROOM = ".png"
 """What is put behind a case's name; names are kept short enough for it."""
@@ -30,7 +32,7 @@ def name_fault(name: str) -> str:
     if name.partition(".")[0].rstrip(" ").lower() in _DEVICES:
         return "it is the name of a device on Windows"
     if too_long(name + ROOM):
-        return f"it is longer than the {LONGEST} bytes of a file's name"
+        return f"it is longer than the {_LONGEST} bytes of a file's name"
     return path_fault(name)
 
 
@@ -48,7 +50,7 @@ def path_fault(path: str) -> str:
 
 def too_long(name: str) -> bool:
     """Whether the usual file systems refuse a name for its length."""
-    return len(os.fsencode(name)) > LONGEST
+    return len(os.fsencode(name)) > _LONGEST
 
 
 def fitting_name(name: str, suffix: str = "") -> str:
@@ -56,7 +58,7 @@ def fitting_name(name: str, suffix: str = "") -> str:
     if not too_long(name + suffix):
         return name + suffix
     digest = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:12]
-    room = LONGEST - len(suffix) - len(digest) - 1
+    room = _LONGEST - len(suffix) - len(digest) - 1
     return f"{os.fsencode(name)[:room].decode(errors='ignore')}_{digest}{suffix}"
 
 

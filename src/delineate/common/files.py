@@ -18,6 +18,20 @@ from typing import Any
 from delineate.common.errors import DelineateError
 from delineate.common.not_finite import first_not_finite
 
+__all__ = [
+    "append_line",
+    "atomic_path",
+    "checksum",
+    "new_folder",
+    "output_folder",
+    "parse_json",
+    "read_json",
+    "sha256",
+    "write_bytes",
+    "write_json",
+    "write_text",
+]
+
 _LONGEST_SUFFIX = 16
 """Of a name that is kept: writers choose a format by it."""
 

@@ -19,14 +19,16 @@ from delineate.common.errors import DelineateError
 from delineate.common.file_lock import PAUSE, UNSUPPORTED, try_lock
 from delineate.common.files import output_folder
 
-LOCK = ".lock"
+__all__ = ["folder_contents", "folder_holder", "hold_folder"]
+
+_LOCK = ".lock"
 _ATTEMPTS = 6
 """Who only asks whether a folder is in use holds its lock for a moment; that must not look like an owner."""
 
 
 def folder_contents(folder: Path) -> list[Path]:
     """What is in a folder, its lock file excepted; nothing where there is no folder."""
-    return [path for path in folder.iterdir() if path.name != LOCK] if folder.is_dir() else []
+    return [path for path in folder.iterdir() if path.name != _LOCK] if folder.is_dir() else []
 
 
 @contextmanager
@@ -46,7 +48,7 @@ def hold_folder(folder: Path, note: Callable[[str], None] = lambda _: None) -> I
         if stream is not None:
             # While it is held: whoever opened the file before finds that it is no longer the folder's, and opens it anew.
             with suppress(OSError):
-                (folder / LOCK).unlink()
+                (folder / _LOCK).unlink()
             stream.close()
         for path in absent:
             with suppress(OSError):
@@ -56,7 +58,7 @@ def hold_folder(folder: Path, note: Callable[[str], None] = lambda _: None) -> I
 def folder_holder(folder: Path) -> str | None:
     """Who holds a folder ("process 12 on host"), or None when nobody does."""
     try:
-        with (folder / LOCK).open("rb") as stream:
+        with (folder / _LOCK).open("rb") as stream:
             return None if try_lock(stream, shared=True) else _who(folder)
     except OSError:  # no lock file, or no locks here
         return None
@@ -68,7 +70,7 @@ def _take(folder: Path, note: Callable[[str], None]) -> IO[bytes] | None:
         if attempt:
             time.sleep(PAUSE)
         folder.mkdir(parents=True, exist_ok=True)
-        stream = (folder / LOCK).open("a+b")
+        stream = (folder / _LOCK).open("a+b")
         try:
             taken = try_lock(stream)
         except OSError as error:
@@ -77,7 +79,7 @@ def _take(folder: Path, note: Callable[[str], None]) -> IO[bytes] | None:
                 raise
             note(f"{folder} is on a file system without locks: see to it that no other process writes there")
             return None
-        if taken and _is_there(stream, folder / LOCK):
+        if taken and _is_there(stream, folder / _LOCK):
             _sign(stream)
             return stream
         stream.close()
@@ -101,7 +103,7 @@ def _sign(stream: IO[bytes]) -> None:
 
 def _who(folder: Path) -> str:
     try:
-        about = json.loads((folder / LOCK).read_bytes())
+        about = json.loads((folder / _LOCK).read_bytes())
         return f"process {about['pid']} on {about['host']} since {about['since']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from delineate.common.errors import ArtefactError, DataError
 
+__all__ = ["refuse_missing", "refuse_missing_inputs", "refuse_missing_model"]
+
 _SHOWN = 5
 
 

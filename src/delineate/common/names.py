@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
+__all__ = ["did_you_mean", "listed"]
+
 
 def listed(names: str | Sequence[str] | None) -> tuple[str, ...]:
     """Names given one by one or as a text with commas; blanks around them and empty ones are left out."""

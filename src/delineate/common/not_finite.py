@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+__all__ = ["first_not_finite"]
+
 
 def first_not_finite(content: Any, name: str = "") -> str | None:
     """The dotted key of the first number that is not finite; None where there is none. Items of lists count as their list."""

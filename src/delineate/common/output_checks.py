@@ -7,6 +7,8 @@ from pathlib import Path
 
 from delineate.common.errors import DelineateError
 
+__all__ = ["check_new", "check_result_file", "check_results_folder"]
+
 _MARKS = {
     "recipe.yaml": "a training run",
     "plan.json": "a plan or a benchmark",

@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 from delineate.common.errors import DelineateError, RecipeError
 from delineate.common.names import did_you_mean
 
-Made = TypeVar("Made")
+__all__ = ["Plugins"]
+
+_Made = TypeVar("_Made")
 
 
 class Plugins:
@@ -75,7 +77,7 @@ class Plugins:
             if name in self.built_in
         ]
 
-    def usable(self, make: Callable[[str], Made], told: Callable[[str], object]) -> list[Made]:
+    def usable(self, make: Callable[[str], _Made], told: Callable[[str], object]) -> list[_Made]:
         """What `make` gives for each name: ours in their own order, then others.
 
         One of another package that fails is left out, and `told` is given the line that says why: it must not take others with it.

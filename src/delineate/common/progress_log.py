@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+__all__ = ["EVERY", "FIRST", "ProgressLog"]
+
 FIRST, EVERY = 10.0, 60.0
 """Seconds until the first line, and between two: quick work says nothing, long work does not fill a log."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+__all__ = ["KEYS", "respelled", "respelled_path"]
+
 KEYS = {
     "colour": "color",
     "grey": "gray",

@@ -6,6 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+__all__ = ["user_state_folder"]
+
 
 def user_state_folder() -> Path | None:
     """`XDG_STATE_HOME` is followed where it is an absolute path, as its specification says; None for a user without a home."""

@@ -6,6 +6,8 @@ import codecs
 import sys
 from typing import TextIO
 
+__all__ = ["make_printable", "one_line"]
+
 _PLAIN = {
     **dict.fromkeys("×✕", "x"),
     **dict.fromkeys("–—−‑", "-"),

@@ -5,12 +5,14 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as _version_of
 
-DISTRIBUTION = "delineate-seg"
+__all__ = ["version", "version_of"]
+
+_DISTRIBUTION = "delineate-seg"
 
 
 def version() -> str:
     """The version, or words that say that the package was never installed (only put on the path)."""
-    return version_of(DISTRIBUTION)
+    return version_of(_DISTRIBUTION)
 
 
 def version_of(distribution: str) -> str:

@@ -6,6 +6,8 @@ from typing import Any
 
 import yaml
 
+__all__ = ["parse_yaml"]
+
 _DEEPEST = 100
 """Parts within parts."""
 _LARGEST = 100_000

@@ -20,7 +20,9 @@ from delineate.data.loading.loader import NumpyBatch
 from delineate.data.loading.patch_loader import make_loader
 from delineate.methods.contract import Batch
 
-AnyBatch = TypeVar("AnyBatch", bound=Batch)
+__all__ = ["BatchSource", "BatchSourceRequest", "divide", "make_batch_source", "to_device", "to_torch"]
+
+_AnyBatch = TypeVar("_AnyBatch", bound=Batch)
 
 
 class BatchSource(Protocol):
@@ -53,7 +55,7 @@ class BatchSourceRequest:
     world: int = 1
 
 
-class Supervised:
+class _Supervised:
     """Shuffled, augmented training samples with their masks: whole images, or patches of them."""
 
     def __init__(self, request: BatchSourceRequest) -> None:
@@ -77,14 +79,14 @@ class Supervised:
             yield to_torch(batch)
 
 
-BATCH_SOURCES: dict[str, Callable[[BatchSourceRequest], BatchSource]] = {"supervised": Supervised}
+_BATCH_SOURCES: dict[str, Callable[[BatchSourceRequest], BatchSource]] = {"supervised": _Supervised}
 
 
 def make_batch_source(name: str, request: BatchSourceRequest) -> BatchSource:
     """The source registered under `name`. Raises `RecipeError` for an unknown one."""
-    if name not in BATCH_SOURCES:
-        raise RecipeError(f"unknown source of batches '{name}': {did_you_mean(name, BATCH_SOURCES)}")
-    return BATCH_SOURCES[name](request)
+    if name not in _BATCH_SOURCES:
+        raise RecipeError(f"unknown source of batches '{name}': {did_you_mean(name, _BATCH_SOURCES)}")
+    return _BATCH_SOURCES[name](request)
 
 
 def to_torch(batch: NumpyBatch) -> Batch:
@@ -97,12 +99,12 @@ def to_torch(batch: NumpyBatch) -> Batch:
     }
 
 
-def to_device(batch: AnyBatch, device: torch.device) -> AnyBatch:
+def to_device(batch: _AnyBatch, device: torch.device) -> _AnyBatch:
     """The batch's tensors on `device`."""
     return _each(batch, lambda value: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value)
 
 
-def divide(batch: AnyBatch, parts: int) -> Iterator[AnyBatch]:
+def divide(batch: _AnyBatch, parts: int) -> Iterator[_AnyBatch]:
     """The batch in so many parts, as equal as they can be, in order."""
     if parts == 1:
         yield batch
@@ -113,5 +115,5 @@ def divide(batch: AnyBatch, parts: int) -> Iterator[AnyBatch]:
         yield _each(batch, itemgetter(slice(start, stop)))
 
 
-def _each(batch: AnyBatch, change: Callable[[Any], Any]) -> AnyBatch:
-    return cast(AnyBatch, {name: change(value) for name, value in batch.items()})
+def _each(batch: _AnyBatch, change: Callable[[Any], Any]) -> _AnyBatch:
+    return cast(_AnyBatch, {name: change(value) for name, value in batch.items()})

@@ -20,6 +20,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = ["MEASURE_WORDS", "BestScore", "CaseCounts", "Judgment", "Measure", "is_better", "judge_validation"]
+
 Measure = Literal["cases", "pooled", "loss", "nothing"]
 MEASURE_WORDS: dict[str, str] = {
     "cases": "Dice, mean over cases",

@@ -23,7 +23,9 @@ from delineate.nn.recompute import recompute
 from delineate.strategies import registry as strategies
 from delineate.strategies.contract import Strategy
 
-STRATEGY = 2
+__all__ = ["PlannedStage", "build_method", "build_strategy", "check_training_memory", "make_plan", "source_of"]
+
+_STRATEGY_SEED = 2
 """Tells the seed of a strategy's networks from others."""
 
 
@@ -57,7 +59,7 @@ def build_strategy(recipe: Recipe, method: Method) -> Strategy:
 
     Its own networks begin with other random numbers than the method.
     """
-    torch.manual_seed(mix_seed(recipe.engine.seed, STRATEGY))
+    torch.manual_seed(mix_seed(recipe.engine.seed, _STRATEGY_SEED))
     return strategies.build(recipe.strategy["name"], method, recipe.strategy_options())
 
 

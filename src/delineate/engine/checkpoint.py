@@ -28,13 +28,25 @@ from delineate.common.file_lock import UNSUPPORTED, locked
 from delineate.common.files import checksum, output_folder, read_json, write_json
 from delineate.engine.best_weights import BestScore, Measure
 
-Named = TypeVar("Named")
-FORMAT = 4
+__all__ = [
+    "OWN",
+    "Checkpoint",
+    "Checkpoints",
+    "DamagedCheckpoint",
+    "Progress",
+    "named_below",
+    "pack_optimizer",
+    "snapshot",
+    "unpack_optimizer",
+]
+
+_Value = TypeVar("_Value")
+_FORMAT = 4
 """1: without checksums, and with one file of best weights for each stage. 2: averaged weights as `average.*`, not among the
 strategy's own. 3: what optimizers hold as `optimiser.*`."""
 OWN = "strategy"
 """What the names of the strategy's own tensors begin with."""
-KEPT = 2
+_KEPT_STATES = 2
 """So many of the newest states."""
 _BEING_WRITTEN = ".writing-"
 _FILES = ("model.safetensors", "training.safetensors")
@@ -196,7 +208,7 @@ class Checkpoints:
         files = {name: checksum(folder / name) for name in _FILES}
         if state.best is not None:
             files[f"../{state.best}"] = checksum(self.folder / state.best)
-        content = {"format": FORMAT, "progress": asdict(state.progress), "values": state.values, "best": state.best}
+        content = {"format": _FORMAT, "progress": asdict(state.progress), "values": state.values, "best": state.best}
         content["files"] = files
         write_json(folder / "state.json", {**content, "checksum": _checksum_of(content)})
 
@@ -205,7 +217,7 @@ class Checkpoints:
             content = read_json(folder / "state.json")
             if content["format"] != 1 and content.pop("checksum") != _checksum_of(content):
                 raise ValueError("its content has changed since it was written")
-            if content["format"] > FORMAT:
+            if content["format"] > _FORMAT:
                 raise TrainingError(f"{folder} was written by a newer version of Delineate; update it to go on")
             progress = Progress(**content["progress"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -224,7 +236,7 @@ class Checkpoints:
         """Remove what no newest state needs."""
         needed = set()
         for at, folder in enumerate(self._saved()):
-            if at >= KEPT:
+            if at >= _KEPT_STATES:
                 shutil.rmtree(folder, ignore_errors=True)
                 continue
             try:
@@ -276,7 +288,7 @@ def snapshot(module: torch.nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach() for name, tensor in module.state_dict().items()}
 
 
-def _respelled(named: dict[str, Named]) -> dict[str, Named]:
+def _respelled(named: dict[str, _Value]) -> dict[str, _Value]:
     """What optimizers hold, as it is called since format 4."""
     return {re.sub(r"^optimiser\.", "optimizer.", name): value for name, value in named.items()}
 

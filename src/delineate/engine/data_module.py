@@ -26,6 +26,8 @@ from delineate.engine.validation import ValidationJob, ValidationResult
 from delineate.methods import registry
 from delineate.methods.contract import Kind, Method, Stage
 
+__all__ = ["DataKind", "OpenedData", "PreparedData", "kind_for"]
+
 
 class OpenedData(Protocol):
     """A data set that was read and checked. Apart from `whole`, it knows nothing of test cases."""

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from delineate.data.core.findings import count, some
 from delineate.data.core.manifest import IGNORE
 
+__all__ = ["training_warnings", "validation_warnings"]
+
 
 def validation_warnings(references: Iterable[tuple[str, NDArray[Any]]], classes: Sequence[str]) -> list[str]:
     """Sentences for the console; empty where every validation case can be judged and has every class.

@@ -48,9 +48,11 @@ from delineate.methods import registry
 from delineate.methods.contract import Batch, Method, Stage
 from delineate.strategies import registry as strategies
 
+__all__ = ["DENSE", "Note", "OpenedImages", "PreparedImages", "check_splits", "tell_groups"]
+
 Note = Callable[[str], None]
 """Is told what the user should know."""
-SPLITS: tuple[Split, Split] = ("train", "val")
+_SPLITS: tuple[Split, Split] = ("train", "val")
 """All that training ever opens."""
 
 
@@ -166,7 +168,7 @@ DENSE = DataKind("dense", OpenedImages.open)
 
 def check_splits(manifest: Manifest) -> None:
     """Raise `DataError` where there is nothing to train or to validate on."""
-    for name in SPLITS:
+    for name in _SPLITS:
         if not manifest.split(name):
             raise DataError(
                 f"{manifest.root}: the {name} split is empty; mend {name}.txt or remove the lists to get a seeded split"
@@ -190,7 +192,7 @@ def _open_data(request: TrainRequest, folder: RunFolder, recipe: Recipe, note: N
     counts = ", ".join(f"{len(manifest.split(name))} {name}" for name in ("train", "val", "test"))
     note(f"data: {manifest.root} ({manifest.layout}; {counts}; splits: {manifest.split_origin})")
     if census.axis is not None:
-        slices = [sum(len(census.facts[case.id].planes) for case in manifest.split(name)) for name in SPLITS]
+        slices = [sum(len(census.facts[case.id].planes) for case in manifest.split(name)) for name in _SPLITS]
         note(
             f"slices: {slices[0]} train, {slices[1]} val, across the axis {AXES[census.axis]} (data.axis={census.axis})"
         )

@@ -11,10 +11,12 @@ from lightning.fabric import Fabric
 
 from delineate.common.errors import DelineateError
 
-Word = TypeVar("Word")
+__all__ = ["agree_on", "allow_unused", "gather_objects", "raise_together"]
+
+_Value = TypeVar("_Value")
 
 
-def agree_on(fabric: Fabric, word: Word | None) -> Word | None:
+def agree_on(fabric: Fabric, word: _Value | None) -> _Value | None:
     """The word of the first process that has one, in all processes; None if none has. All must call it at the same place.
 
     Costs one small reduction; the word itself is sent only when there is one.
@@ -27,7 +29,7 @@ def agree_on(fabric: Fabric, word: Word | None) -> Word | None:
     return None if first == fabric.world_size else fabric.broadcast(word, src=first)
 
 
-def gather_objects(fabric: Fabric, value: Word) -> list[Word]:
+def gather_objects(fabric: Fabric, value: _Value) -> list[_Value]:
     """The value of each process, in the order of their ranks."""
     if fabric.world_size == 1:
         return [value]

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from delineate.engine.recipe import Recipe
     from delineate.methods.contract import Batch, Context
 
+__all__ = ["diverged", "loss_fault", "weights_fault"]
+
 
 def weights_fault(module: nn.Module) -> str | None:
     """What is not finite in parameters and buffers; None where all is. One synchronization."""

@@ -10,7 +10,9 @@ from delineate.common.config import merge
 from delineate.common.errors import RecipeError
 from delineate.common.spelling import respelled
 
-EMA = "strategy.ema"
+__all__ = ["in_todays_spelling", "of_today", "refuse_key", "refuse_moved"]
+
+_EMA = "strategy.ema"
 """Where the decay of the averaged weights is set, which was the engine's."""
 
 
@@ -56,7 +58,7 @@ def refuse_key(path: str) -> None:
         raise RecipeError(f"{path} is called data.axis now: all methods see volumes slice by slice")
     section, _, name = path.rpartition(".")
     if name == "ema" and (section == "engine" or (section.startswith("stages.") and section.count(".") == 1)):
-        new = EMA if section == "engine" else f"{section}.{EMA}"
+        new = _EMA if section == "engine" else f"{section}.{_EMA}"
         raise RecipeError(f"{path} is called {new} now: averaging the weights is a part of how a method is trained")
 
 

@@ -25,10 +25,12 @@ from delineate.evaluation.results.scores_file import Origin, write_scores
 from delineate.evaluation.results.summary import Summary
 from delineate.methods import registry
 
-SPLITS: tuple[Split, ...] = ("train", "val")
-PICTURES = 3
+__all__ = ["FinishSpec", "ScoredValidation", "TrainedModel", "finish_run", "worst_median_best"]
+
+_SPLITS: tuple[Split, ...] = ("train", "val")
+_PICTURES = 3
 """At each end and in the middle of the ranking."""
-Ranked = TypeVar("Ranked")
+_Ranked = TypeVar("_Ranked")
 
 
 @dataclass(frozen=True)
@@ -101,12 +103,12 @@ def finish_run(run: Run, spec: FinishSpec) -> float | None:
     return headline_dice(summary)
 
 
-def worst_median_best(ranked: Sequence[Ranked]) -> dict[str, Ranked]:
+def worst_median_best(ranked: Sequence[_Ranked]) -> dict[str, _Ranked]:
     """The worst, the median and the best cases of those ranked by score, each case once; names like "worst1"."""
-    count = min(PICTURES, len(ranked) // 3) or 1
+    count = min(_PICTURES, len(ranked) // 3) or 1
     middle = max(0, (len(ranked) - count) // 2)
     groups = {"worst": ranked[:count], "median": ranked[middle : middle + count], "best": ranked[::-1][:count]}
-    chosen: dict[str, Ranked] = {}
+    chosen: dict[str, _Ranked] = {}
     for name, members in groups.items():
         for number, member in enumerate(members, 1):
             if all(member is not other for other in chosen.values()):
@@ -125,7 +127,7 @@ def _artefact(run: Run, manifest: Manifest, classes: ClassTable | None, further:
         "preset": run.recipe.preset,
         "seed": run.recipe.engine.seed,
         "data": Path(manifest.root).name,
-        "cases": {split: len(manifest.split(split)) for split in SPLITS},
+        "cases": {split: len(manifest.split(split)) for split in _SPLITS},
         "date": date.today().isoformat(),
         "training": training.to_json() if training is not None else None,
         "pictures": run.folder.known_pictures().to_json(),

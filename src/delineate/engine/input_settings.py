@@ -10,6 +10,8 @@ from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.intensity import USUAL_CLIP
 from delineate.engine.recipe import Channels, Recipe
 
+__all__ = ["settle_input"]
+
 
 def settle_input(recipe: Recipe, census: Census) -> tuple[Recipe, InputSpec]:
     """The recipe with each `auto` of its input replaced by what the data say, and the specification that follows.

@@ -35,7 +35,9 @@ from delineate.engine.updates import Updates
 from delineate.engine.validation import ValidationJob, ValidationResult
 from delineate.methods.contract import Batch, Context, Method, Stage, Update
 
-SMALLEST_SCALE = 2.0**-14
+__all__ = ["StageRun"]
+
+_SMALLEST_SCALE = 2.0**-14
 """Of gradients in float16: it starts at 2^16 and is halved at each step that overflows. Nothing is learned below."""
 
 
@@ -227,7 +229,7 @@ class StageRun:
         """Why training cannot go on, if it cannot. Costs a pass over the weights and a synchronization."""
         if fault := weights_fault(self.strategy):
             return fault
-        overflows = self._scaler is not None and self._scaler.get_scale() < SMALLEST_SCALE
+        overflows = self._scaler is not None and self._scaler.get_scale() < _SMALLEST_SCALE
         return "gradients overflow in float16 at every step" if overflows else None
 
     def _diverged(self, fault: str) -> Diverged:

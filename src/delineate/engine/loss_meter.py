@@ -9,6 +9,8 @@ from torch import Tensor
 
 from delineate.engine.distributed import gather_objects
 
+__all__ = ["LossMeter"]
+
 
 class LossMeter:
     """Each term added up over the steps since the last validation. What it holds is part of a resume state."""

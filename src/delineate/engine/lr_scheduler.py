@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+__all__ = ["SCHEDULES", "Factor", "Plateau", "Schedule", "ScheduleSettings", "learning_rate_factor"]
+
 
 class ScheduleSettings(Protocol):
     """What of a stage's settings the schedules read; the recipe describes each."""

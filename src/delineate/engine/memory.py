@@ -15,6 +15,8 @@ from delineate.common.errors import DeviceError, RecipeError
 from delineate.methods.contract import Method
 from delineate.nn.meta_device import on_meta_device
 
+__all__ = ["GIB", "available_bytes", "check_memory", "enough_values", "out_of_memory", "training_bytes"]
+
 GIB = 2**30
 
 

@@ -11,6 +11,8 @@ from delineate.engine.recipe import Recipe
 from delineate.evaluation.results.score_warnings import score_warnings
 from delineate.evaluation.results.summary import Summary
 
+__all__ = ["model_card"]
+
 
 def model_card(
     artefact: Artefact,

@@ -35,7 +35,9 @@ from delineate.inference.predictor import Predictor
 from delineate.inference.segment import Worker
 from delineate.methods.contract import Batch
 
-OF_VOLUMES = (*QUICK, *resolve(["hd95_pooled"]))
+__all__ = ["score_validation_cases"]
+
+_OF_VOLUMES = (*QUICK, *resolve(["hd95_pooled"]))
 """Metrics of volumes, whose voxels have a size in mm."""
 
 
@@ -87,7 +89,7 @@ def score_validation_cases(
     valid = [each for each in scored if each.rows]
     return ScoredValidation(
         rows,
-        summarize(rows, QUICK if axis is None else OF_VOLUMES),
+        summarize(rows, QUICK if axis is None else _OF_VOLUMES),
         _origin(trained, manifest, {one.case.id: one.reference for one in valid}, volumes=axis is not None),
         protocol="native",
         draw=partial(_pictures, predictor, pixels, manifest.classes, valid, trained.folder),
@@ -130,7 +132,7 @@ def _score_volume(worker: Worker, case: Case, axis: int, manifest: Manifest, mas
         found.prediction,
         found.reference,
         manifest.classes,
-        metrics=OF_VOLUMES,
+        metrics=_OF_VOLUMES,
         spacing=found.spacing,
         group=case.group,
     )

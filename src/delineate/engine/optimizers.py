@@ -8,7 +8,9 @@ from typing import Any
 
 import torch
 
-Betas = tuple[float, float]
+__all__ = ["OPTIMIZERS", "Optimizer"]
+
+_Betas = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -18,16 +20,16 @@ class Optimizer:
     kind: Callable[..., torch.optim.Optimizer]
     state_tensors: int
     """Numbers that it keeps for each parameter, for the estimate of memory."""
-    arguments: Callable[[float, Betas | None], dict[str, Any]]
+    arguments: Callable[[float, _Betas | None], dict[str, Any]]
     """(the recipe's momentum, an update's betas or None) → further arguments of `kind`."""
     has_betas: bool = False
 
 
-def _adam(momentum: float, betas: Betas | None) -> dict[str, Any]:
+def _adam(momentum: float, betas: _Betas | None) -> dict[str, Any]:
     return {"fused": True} if betas is None else {"fused": True, "betas": betas}
 
 
-def _sgd(momentum: float, betas: Betas | None) -> dict[str, Any]:
+def _sgd(momentum: float, betas: _Betas | None) -> dict[str, Any]:
     return {"momentum": momentum, "nesterov": momentum > 0}
 
 

@@ -12,6 +12,8 @@ from delineate.engine.recipe import StageSettings
 from delineate.methods.contract import Method, Update
 from delineate.strategies.contract import METHOD_PREFIX, Strategy
 
+__all__ = ["base_rate", "check_scales", "make_optimizer", "named_parameters", "set_learning_rate"]
+
 
 def named_parameters(strategy: Strategy, update: Update) -> dict[str, nn.Parameter]:
     """The parameters an update moves, by their names in the strategy."""

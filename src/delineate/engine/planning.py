@@ -28,6 +28,8 @@ from delineate.methods.contract import Budget, Decision, Method
 from delineate.nn.counting import count_cost
 from delineate.nn.meta_device import on_meta_device
 
+__all__ = ["DataPlan", "plan_from_data", "planned_sections"]
+
 
 @dataclass(frozen=True)
 class DataPlan:

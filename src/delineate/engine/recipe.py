@@ -29,12 +29,28 @@ from delineate.methods.contract import Stage
 from delineate.strategies import registry as strategies
 from delineate.strategies.contract import StrategyOptions
 
-Model = TypeVar("Model", bound=BaseModel)
+__all__ = [
+    "Channels",
+    "DataSection",
+    "EngineSection",
+    "EpisodesSection",
+    "InputSection",
+    "PlanSection",
+    "Recipe",
+    "StageOverride",
+    "StageSettings",
+    "differences",
+    "parse_setting",
+    "resolve",
+    "stated",
+]
+
+_Model = TypeVar("_Model", bound=BaseModel)
 if TYPE_CHECKING:
-    OptimizerName: TypeAlias = str
-    ScheduleName: TypeAlias = str
-else:  # a new row of a table is a new word of the recipe
-    OptimizerName, ScheduleName = Literal[tuple(OPTIMIZERS)], Literal[tuple(SCHEDULES)]
+    _OptimizerName: TypeAlias = str
+    _ScheduleName: TypeAlias = str
+else:  # a new row of the table of optimizers or schedulers is a new value here
+    _OptimizerName, _ScheduleName = Literal[tuple(OPTIMIZERS)], Literal[tuple(SCHEDULES)]
 
 
 class _Section(BaseModel):
@@ -142,14 +158,14 @@ class StageSettings(_Section):
 
     batch_size: int = Field(8, ge=1)
     accumulate: int = Field(1, ge=1, description="micro-batches per step; the batch is divided among them")
-    optimizer: OptimizerName = "adamw"
+    optimizer: _OptimizerName = "adamw"
     lr: float = Field(1e-3, gt=0)
     lr_scale: dict[str, Annotated[float, Field(ge=0)]] = Field(
         default_factory=dict, description="submodule → factor on lr, e.g. {encoder: 0.1}; 0 = it stays as it is"
     )
     weight_decay: float = Field(0.0, ge=0, description="not applied to biases and normalization weights")
     momentum: float = Field(0.9, ge=0, lt=1, description="SGD only (Nesterov)")
-    schedule: ScheduleName = "one-cycle"
+    schedule: _ScheduleName = "one-cycle"
     warmup: float = Field(
         0.0, ge=0, lt=1, description="share of the steps with linearly rising lr; one-cycle: its rise (0 = .3)"
     )
@@ -175,7 +191,7 @@ class StageOverride(StageSettings):
         return self.model_dump(mode="json", exclude_unset=True)
 
 
-MAX_SEED = 2**63 - 1
+_MAX_SEED = 2**63 - 1
 """What every generator of random numbers takes."""
 
 
@@ -185,7 +201,7 @@ class EngineSection(StageSettings):
     epochs: int | None = Field(100, ge=1, description="turned into steps once, at the start")
     steps: int | None = Field(None, ge=1, description="optimizer steps of all stages together; wins over epochs")
     validate_every: float = Field(1.0, gt=0, description="epochs between validations")
-    seed: int = Field(0, ge=0, le=MAX_SEED)
+    seed: int = Field(0, ge=0, le=_MAX_SEED)
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     devices: int = Field(1, ge=1, description="processes, one device each (DDP)")
     precision: Literal["32", "bf16", "16"] = Field("32", description="bf16/16: autocast where the device has it")
@@ -380,7 +396,7 @@ def _check_patches(recipe: Recipe) -> None:
             raise RecipeError(f"{key}: only with input.fit=patch (given: input.fit={recipe.input.fit})")
 
 
-def _validated(model: type[Model], content: Mapping[str, Any], what: str) -> Model:
+def _validated(model: type[_Model], content: Mapping[str, Any], what: str) -> _Model:
     if (key := first_not_finite(content)) is not None:
         raise RecipeError(f"{what}: {key}: must be a finite number, neither infinite, NaN nor beyond 1.8e308")
     try:

@@ -12,6 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from delineate.common.progress_log import ProgressLog
 
+__all__ = ["ConsoleReporter", "Reporter", "Silent", "Validated"]
+
 
 @dataclass(frozen=True)
 class Validated:

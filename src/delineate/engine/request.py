@@ -15,11 +15,13 @@ from delineate.engine.checkpoint import Checkpoints
 from delineate.engine.recipe import Recipe, differences, resolve, stated
 from delineate.engine.run_folder import RunFolder
 
+__all__ = ["DIVERGED", "TrainRequest", "check_folder", "needs_report_only"]
+
 DIVERGED = "diverged"
 """Status of a run that was stopped by numbers that are not finite."""
-GENTLER = ("lr", "lr_scale", "clip_norm", "warmup", "precision")
+_GENTLER_SETTINGS = ("lr", "lr_scale", "clip_norm", "warmup", "precision")
 """What may be changed by `--resume` after such a stop, and only then: all else would make another experiment of the run."""
-MAY_CHANGE_ON_RESUME = ("data.workers", "engine.save_minutes", "engine.memory_check")
+_MAY_CHANGE_ON_RESUME = ("data.workers", "engine.save_minutes", "engine.memory_check")
 
 
 @dataclass(frozen=True)
@@ -83,11 +85,11 @@ def check_folder(folder: RunFolder, recipe: Recipe, *, resume: bool, report: boo
     saved = Recipe.load(folder.recipe)
     # The saved recipe is resolved by the data (auto → rgb); what the flags leave open is no change.
     asked = _settled_like(recipe, saved)
-    changed = [line for line in differences(saved, asked) if not line.startswith(MAY_CHANGE_ON_RESUME)]
+    changed = [line for line in differences(saved, asked) if not line.startswith(_MAY_CHANGE_ON_RESUME)]
     if folder.read_summary().get("status") == DIVERGED:
-        gentler = [line for line in changed if is_gentler(line)]
+        gentler = [line for line in changed if _is_gentler(line)]
         if gentler and gentler == changed:
-            adopt(folder, saved, asked, gentler)
+            _change_recipe(folder, saved, asked, gentler)
             return
     if changed:
         raise RecipeError(
@@ -102,16 +104,16 @@ def needs_report_only(folder: RunFolder) -> bool:
     ]
 
 
-def is_gentler(difference: str) -> bool:
+def _is_gentler(difference: str) -> bool:
     """Whether a difference ("engine.lr: 1 → 0.1") is one that a run which diverged may go on with."""
     section, *keys = difference.partition(":")[0].split(".")
     setting = keys[:1] if section == "engine" else keys[1:2] if section == "stages" else []
-    return any(key in GENTLER for key in setting)
+    return any(key in _GENTLER_SETTINGS for key in setting)
 
 
-def adopt(folder: RunFolder, saved: Recipe, asked: Recipe, changed: Sequence[str]) -> None:
+def _change_recipe(folder: RunFolder, saved: Recipe, asked: Recipe, changed: Sequence[str]) -> None:
     """Let a run that diverged go on with a gentler recipe: its own, with those settings changed. `run.json` keeps what was."""
-    engine = {name: getattr(asked.engine, name) for name in GENTLER}
+    engine = {name: getattr(asked.engine, name) for name in _GENTLER_SETTINGS}
     saved.model_copy(update={"engine": saved.engine.model_copy(update=engine), "stages": asked.stages}).save(
         folder.recipe
     )

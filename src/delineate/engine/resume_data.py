@@ -12,6 +12,8 @@ from delineate.data.core.manifest import Case, Manifest
 from delineate.engine.request import TrainRequest
 from delineate.engine.run_folder import RunFolder
 
+__all__ = ["check_same_data", "data_description"]
+
 
 def data_description(request: TrainRequest) -> dict[str, Any]:
     """What was said of the data, for `run.json`."""

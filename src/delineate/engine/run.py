@@ -40,6 +40,8 @@ from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.inference.device import resolve_device
 from delineate.methods.contract import Method
 
+__all__ = ["RunResult", "make_fabric", "train"]
+
 
 @dataclass(frozen=True)
 class RunResult:

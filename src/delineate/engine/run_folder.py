@@ -17,7 +17,9 @@ from delineate.common.versions import version, version_of
 from delineate.data.core.known import KnownPictures
 from delineate.data.core.manifest import Manifest
 
-UNDER_WAY = ("running", "completing")
+__all__ = ["RunFolder", "environment", "environment_changes"]
+
+_UNDER_WAY = ("running", "completing")
 """Statuses of a run at work: it trains, or it writes what belongs to its end."""
 
 
@@ -72,7 +74,7 @@ class RunFolder:
     def status(self) -> str | None:
         """What `run.json` says, but for a run that was killed: it could not write that, and nobody holds its lock."""
         status = self.read_summary().get("status")
-        if status in UNDER_WAY and folder_holder(self.path) is None:
+        if status in _UNDER_WAY and folder_holder(self.path) is None:
             return "interrupted"
         return None if status is None else str(status)
 

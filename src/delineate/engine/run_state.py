@@ -16,6 +16,8 @@ from delineate.engine.run_folder import RunFolder
 from delineate.methods.contract import Method
 from delineate.strategies.contract import Strategy
 
+__all__ = ["Run"]
+
 
 @dataclass
 class Run:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+__all__ = ["mix_seed"]
+
 
 def mix_seed(*numbers: int) -> int:
     """A well-spread 63-bit seed from small integers (splitmix64)."""

@@ -10,9 +10,11 @@ from types import FrameType
 
 from delineate.common.errors import Interrupted
 
-NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+__all__ = ["StopRequest", "raise_on_signals", "stop_on_signals"]
+
+_NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 if hasattr(signal, "SIGHUP"):
-    NAMES[signal.SIGHUP] = "SIGHUP (its terminal was closed)"
+    _NAMES[signal.SIGHUP] = "SIGHUP (its terminal was closed)"
 
 
 class StopRequest:
@@ -28,7 +30,7 @@ class StopRequest:
         """Signal handler."""
         if self.reason is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.reason = NAMES[signal.Signals(number)]
+        self.reason = _NAMES[signal.Signals(number)]
 
 
 @contextmanager
@@ -44,7 +46,7 @@ def raise_on_signals(kept: str) -> Iterator[None]:
     """Within the block a signal raises `Interrupted` at once, with what was kept; for work that may be broken off anywhere."""
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        raise Interrupted(f"stopped by {NAMES[signal.Signals(number)]}; {kept}")
+        raise Interrupted(f"stopped by {_NAMES[signal.Signals(number)]}; {kept}")
 
     with _handled_by(stop):
         yield
@@ -57,7 +59,7 @@ def _handled_by(handler: Callable[[int, FrameType | None], None]) -> Iterator[No
         yield
         return
     hangup = getattr(signal, "SIGHUP", None)
-    heard = [number for number in NAMES if number != hangup or signal.getsignal(number) != signal.SIG_IGN]  # nohup
+    heard = [number for number in _NAMES if number != hangup or signal.getsignal(number) != signal.SIG_IGN]  # nohup
     former = {number: signal.signal(number, handler) for number in heard}
     try:
         yield

@@ -9,6 +9,8 @@ from typing import Any
 from delineate.common.errors import RecipeError
 from delineate.engine.reporting import Reporter, Validated
 
+__all__ = ["TensorBoardReporter", "check_installed"]
+
 
 def check_installed() -> None:
     """Raise `RecipeError` with the install hint when TensorBoard is absent."""

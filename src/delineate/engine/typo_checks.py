@@ -15,6 +15,8 @@ from delineate.engine.earlier_recipes import refuse_key
 from delineate.methods.built_in import BUILT_IN, FAMILIES, all_names, recipe_of
 from delineate.strategies import built_in as strategies
 
+__all__ = ["RECIPE", "options_of", "presets_of", "refuse_typos"]
+
 RECIPE = Place("delineate.engine.recipe", "Recipe")
 
 
@@ -56,7 +58,7 @@ def _check_setting(method: str, strategy: str | None, setting: str) -> None:
     refuse_key(".".join(keys))
     keys = [KEYS.get(key, key) for key in keys]
     if keys[0] == "strategy" and keys[1:] != ["name"]:
-        _check_keys(f"strategy '{strategy}'", keys[1:], strategy_options_of(strategy))
+        _check_keys(f"strategy '{strategy}'", keys[1:], _strategy_options_of(strategy))
     elif keys[0] == "method" and len(keys) > 1:
         place = options_of(method)
         _check_keys(f"method '{method}'", keys[1:], place)
@@ -72,7 +74,7 @@ def options_of(method: str) -> Place | None:
     return attribute_of(Place(module, name), "Options")
 
 
-def strategy_options_of(strategy: str | None) -> Place | None:
+def _strategy_options_of(strategy: str | None) -> Place | None:
     """The same of a built-in strategy."""
     if strategy not in strategies.BUILT_IN:
         return None

@@ -16,6 +16,8 @@ from delineate.engine.recipe import StageSettings
 from delineate.methods.contract import Stage, Update
 from delineate.strategies.contract import Strategy
 
+__all__ = ["Updates"]
+
 
 class Updates:
     """The optimizers of one stage, one for each update of its strategy."""

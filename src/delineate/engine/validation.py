@@ -29,6 +29,17 @@ from delineate.engine.best_weights import CaseCounts, Judgment, judge_validation
 from delineate.inference.sliding_window import TileBlender
 from delineate.methods.contract import Batch, Context
 
+__all__ = [
+    "TiledCounts",
+    "ValidationJob",
+    "ValidationResult",
+    "VolumeCounts",
+    "count_cases",
+    "evaluating",
+    "not_finite_samples",
+    "validate",
+]
+
 
 @dataclass(frozen=True)
 class ValidationResult:

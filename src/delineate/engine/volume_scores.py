@@ -16,6 +16,8 @@ from delineate.data.core.manifest import IGNORE, Case, Manifest
 from delineate.inference.segment import Failure, Prepared, Worker
 from delineate.inference.write import write_class_volume
 
+__all__ = ["SegmentedVolume", "segment_volume"]
+
 
 @dataclass(frozen=True)
 class SegmentedVolume:

@@ -6,11 +6,11 @@ from typing import Annotated, Literal, Required, TypedDict
 from delineate.requests.option import Option
 from delineate.requests.shared import MaxPixels
 
-__all__ = ["PANEL", "ConvertOptions", "DataOptions", "FolderOptions", "LabeledOptions", "ReadOptions"]
+__all__ = ["ConvertOptions", "DataOptions", "FolderOptions", "LabeledOptions", "ReadOptions"]
 
 # No `from __future__ import annotations` in requests: `Required` is not recognized in annotations that are text.
 
-PANEL = "Data"
+_PANEL = "Data"
 
 
 class FolderOptions(TypedDict, total=False):
@@ -21,7 +21,7 @@ class FolderOptions(TypedDict, total=False):
         Option(
             help="The images, where DATA leaves it open: a folder in it, a path, a pattern.",
             metavar="FOLDER",
-            panel=PANEL,
+            panel=_PANEL,
         ),
     ]
     masks: Annotated[
@@ -29,7 +29,7 @@ class FolderOptions(TypedDict, total=False):
         Option(
             help="The masks, likewise; or files of outlines; or name=FOLDER for each class.",
             metavar="FOLDER",
-            panel=PANEL,
+            panel=_PANEL,
         ),
     ]
     unmarked: Annotated[
@@ -37,7 +37,7 @@ class FolderOptions(TypedDict, total=False):
         Option(
             help="With files of outlines: images on which nothing is marked are all background, or unlabeled.",
             shown="as such files mean it",
-            panel=PANEL,
+            panel=_PANEL,
         ),
     ]
 
@@ -51,7 +51,7 @@ class LabeledOptions(FolderOptions, total=False):
             help="What mask values mean: 0=background,255=lesion, or a labels.yaml.",
             metavar="TABLE",
             shown="from the masks",
-            panel=PANEL,
+            panel=_PANEL,
         ),
     ]
 
@@ -65,7 +65,7 @@ class DataOptions(LabeledOptions, total=False):
             help="What belongs together: a regular expression on the names, a CSV (case,group), or none.",
             metavar="RULE",
             shown="what folders and names tell",
-            panel=PANEL,
+            panel=_PANEL,
         ),
     ]
     join: Annotated[
@@ -73,7 +73,7 @@ class DataOptions(LabeledOptions, total=False):
         Option(
             help="Copies of a picture that stay in one split: near ones too, equal ones, or none.",
             default="near",
-            panel=PANEL,
+            panel=_PANEL,
         ),
     ]
 

@@ -10,25 +10,25 @@ from typing import Any, ParamSpec, TypeVar
 
 from delineate.requests.option import Field, completed, fields_of
 
-__all__ = ["Given", "Result", "takes"]
+__all__ = ["takes"]
 
-Given = ParamSpec("Given")
-Result = TypeVar("Result")
+_Given = ParamSpec("_Given")
+_Result = TypeVar("_Result")
 
 
-def takes(request: type) -> Callable[[Callable[Given, Result]], Callable[Given, Result]]:
+def takes(request: type) -> Callable[[Callable[_Given, _Result]], Callable[_Given, _Result]]:
     """Decorator of a function with `**options: Unpack[request]`: the function receives all of them, also those not given.
 
     Its signature and the `Args` of its docstring are completed from the request.
     """
 
-    def decorate(verb: Callable[Given, Result]) -> Callable[Given, Result]:
+    def decorate(verb: Callable[_Given, _Result]) -> Callable[_Given, _Result]:
         signature = inspect.signature(verb)
         own = [one for one in signature.parameters.values() if one.kind is not inspect.Parameter.VAR_KEYWORD]
         named = {one.name for one in own}
 
         @wraps(verb)
-        def call(*arguments: Given.args, **given: Given.kwargs) -> Result:
+        def call(*arguments: _Given.args, **given: _Given.kwargs) -> _Result:
             mine = {name: value for name, value in given.items() if name in named}
             theirs = {name: value for name, value in given.items() if name not in named}
             full: Any = {**mine, **completed(verb.__name__, request, theirs)}

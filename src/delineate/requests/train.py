@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal, Required, TypedDict
 from delineate.requests.option import Option
 from delineate.requests.shared import CacheFolder, Device, Fold, MaxPixels, Settings
 
-__all__ = ["EPISODES", "TrainOptions"]
+__all__ = ["TrainOptions"]
 
-EPISODES = "Few-shot methods"
+_EPISODES = "Few-shot methods"
 
 
 class TrainOptions(TypedDict, total=False):
@@ -71,13 +71,17 @@ class TrainOptions(TypedDict, total=False):
             "neighboring slices, without labels; labels: a class of the training masks.",
             shown="the preset's",
             recipe="episodes.kind",
-            panel=EPISODES,
+            panel=_EPISODES,
         ),
     ]
     shots: Annotated[
         int | None,
         Option(
-            help="Support images of an episode.", least=1, shown="the preset's", recipe="episodes.shots", panel=EPISODES
+            help="Support images of an episode.",
+            least=1,
+            shown="the preset's",
+            recipe="episodes.shots",
+            panel=_EPISODES,
         ),
     ]
     exclude_classes: Annotated[
@@ -90,7 +94,7 @@ class TrainOptions(TypedDict, total=False):
             metavar="CLASS",
             commas=True,
             recipe="episodes.exclude",
-            panel=EPISODES,
+            panel=_EPISODES,
         ),
     ]
     stack: Annotated[
@@ -100,6 +104,6 @@ class TrainOptions(TypedDict, total=False):
             metavar="REGEX",
             shown="auto",
             recipe="episodes.stack",
-            panel=EPISODES,
+            panel=_EPISODES,
         ),
     ]
