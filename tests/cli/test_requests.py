@@ -19,6 +19,7 @@ from delineate.common.class_fields import fields_of as keys_of
 from delineate.data.layouts.source import DataSource
 from delineate.engine.typo_checks import RECIPE
 from delineate.evaluation.results.evaluate import EvaluationOptions
+from delineate.fewshot.protocol import ProtocolSettings
 from delineate.requests.benchmark import BenchmarkOptions
 from delineate.requests.data import ConvertOptions, DataOptions, FolderOptions, LabeledOptions, ReadOptions
 from delineate.requests.fewshot import EpisodesOptions, FewshotEvaluateOptions
