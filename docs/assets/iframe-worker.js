@@ -14,6 +14,8 @@ if (location.protocol === "file:") {
     }
 
     set onmessage(listener) {
+      this.removeEventListener("message", this.listener)
+      this.listener = listener
       this.addEventListener("message", listener)
     }
 
@@ -26,8 +28,10 @@ if (location.protocol === "file:") {
       this.frame.remove()
     }
 
+    // A copy, as a worker would get, and later, as it would.
     tell(receiver, Kind, data) {
-      receiver.dispatchEvent(new Kind("message", { data }))
+      const copy = structuredClone(data)
+      setTimeout(() => receiver.dispatchEvent(new Kind("message", { data: copy })))
     }
 
     load(address) {

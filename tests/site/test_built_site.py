@@ -13,18 +13,23 @@ from generator.built import check_site
 
 pytestmark = pytest.mark.more
 SEARCH = """<script>
-addEventListener("load", () => setTimeout(() => {
+const later = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds))
+addEventListener("load", async () => {
+  await later(1000)
   document.querySelector(".md-search__button").click()
-  setTimeout(() => {
-    const shadow = [...document.querySelectorAll("*")].find((one) => one.shadowRoot).shadowRoot
-    const field = shadow.querySelector("input")
-    Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set.call(field, "boundary_iou")
+  await later(1000)
+  const shadow = [...document.querySelectorAll("*")].find((one) => one.shadowRoot).shadowRoot
+  const field = shadow.querySelector("input")
+  for (const typed of ["boundary", "boundary_iou"]) {
+    Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set.call(field, typed)
     field.dispatchEvent(new Event("input", { bubbles: true }))
-    setTimeout(() => { document.body.dataset.found = shadow.textContent }, 2000)
-  }, 1000)
-}, 1000))
+    await later(1500)
+  }
+  document.body.dataset.typed = field.value
+  document.body.dataset.found = shadow.textContent
+})
 </script></body>"""
-"""Types a word into the search of a page, and leaves what is found on the page."""
+"""Types a word into the search of a page, and leaves on the page what stands in its field then, and what is found."""
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +71,7 @@ def test_the_search_works_without_a_server(site, tmp_path):
         searched.unlink()
     found = re.search(r'data-found="([^"]*)"', opened.html)
     assert found, opened.html[-300:]
+    assert 'data-typed="boundary_iou"' in opened.html
     assert re.search(r"\b[1-9]\d* results?", found[1])
     assert "boundary_iou" in found[1]
 
