@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,6 @@ from PIL import Image
 
 import delineate
 from delineate.data.cases.phantom import make_phantom, write_phantoms
-from delineate.fewshot.predictor import FewShotPredictor
 from delineate.inference.overlay import draw
 from pictures.tiles import save_sheet, tile
 
@@ -39,7 +39,7 @@ def draw_few_shot(out: Path) -> None:
     save_sheet(tiles, 1 + ASKED, out)
 
 
-def _trained(folder: Path) -> FewShotPredictor:
+def _trained(folder: Path) -> Any:
     data = write_phantoms(folder / "phantoms", count=TRAINED, size=SIZE, seed=3, classes=len(KINDS))
     run = delineate.fewshot_train(
         data,
@@ -54,7 +54,7 @@ def _trained(folder: Path) -> FewShotPredictor:
     return delineate.load(run.model)
 
 
-def _row(model: FewShotPredictor, kind: int, shown: Sequence[int], asked: Sequence[int]) -> list[Image.Image]:
+def _row(model: Any, kind: int, shown: Sequence[int], asked: Sequence[int]) -> list[Image.Image]:
     images, masks = zip(*(_phantom(number, kind) for number in shown), strict=True)
     tiles = [tile(draw(images[0], masks[0], shorter=2 * SIDE), f"shown: {KINDS[kind]} lesions", SIDE)]
     for number in asked:
