@@ -14,7 +14,7 @@ from delineate.nn.losses import (
     cross_entropy,
     dice,
     focal,
-    foreground,
+    foreground_target,
     tversky,
 )
 
@@ -138,4 +138,4 @@ def test_focal_without_gamma_is_cross_entropy() -> None:
 
 
 def test_foreground_keeps_ignored_pixels() -> None:
-    assert foreground(torch.tensor([[0, 1, 3, IGNORE]])).tolist() == [[0, 1, 1, IGNORE]]
+    assert foreground_target(torch.tensor([[0, 1, 3, IGNORE]])).tolist() == [[0, 1, 1, IGNORE]]

@@ -99,21 +99,21 @@ def test_steps_of_any_size(step: float, backend: str) -> None:
 @pytest.mark.parametrize("length", [1, 7])
 def test_gradients_in_float64_however_it_is_cut(length: int, buffer: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of parts of a group, of groups, of images, and of all; chunks that end within and at the end."""
-    monkeypatch.setattr(chunks, "STEPS", 2)
+    monkeypatch.setattr(chunks, "MIN_STEPS", 2)
     monkeypatch.setattr(chunks, "BUFFER", buffer)
     inputs = draw(2, 2, 3, 2, length)
     assert max(map(error, everything(inputs, "chunked"), everything(inputs, "sequential"))) < 1e-13
 
 
 def test_blocks_cover_every_channel_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chunks, "STEPS", 2)
+    monkeypatch.setattr(chunks, "MIN_STEPS", 2)
     for buffer in (2, 12, 24, 60, 100, 10_000):
         monkeypatch.setattr(chunks, "BUFFER", buffer)
-        plan = chunks.Plan(torch.empty(3, 9, 10), torch.empty(3, 2, 4, 9))
-        seen = torch.zeros(plan.size)
+        partition = chunks.Partition(torch.empty(3, 9, 10), torch.empty(3, 2, 4, 9))
+        seen = torch.zeros(partition.size)
         for threads in (1, 2, 3, 100):
             seen.zero_()
-            units = plan.units(threads)
+            units = partition.units(threads)
             wider = 1 if threads == 1 else chunks.WIDER
             for block in itertools.chain(*units):
                 seen[block] += 1
@@ -136,14 +136,14 @@ def test_gradcheck(backend: str, length: int, states: int) -> None:
 
 def test_the_list_operation_of_pytorch_goes_in_order() -> None:
     """Should this fail, the scan is right all the same, by a loop, but slower for few channels."""
-    assert chunks._recurrence("cpu") is chunks._all_at_once
-    assert chunks._recurrence("cuda") is chunks._one_by_one
+    assert chunks._recurrence("cpu") is chunks._foreach_recurrence
+    assert chunks._recurrence("cuda") is chunks._loop_recurrence
 
 
 def test_the_loop_in_its_place_gives_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = draw(2, 2, 3, 2, 70, torch.float32)
     wanted = everything(inputs, "chunked")
-    monkeypatch.setattr(chunks, "_recurrence", lambda _: chunks._one_by_one)
+    monkeypatch.setattr(chunks, "_recurrence", lambda _: chunks._loop_recurrence)
     assert all(map(torch.equal, everything(inputs, "chunked"), wanted))
 
 
@@ -216,7 +216,7 @@ def test_the_same_bits_every_time() -> None:
 
 @pytest.mark.parametrize("mode", [torch.enable_grad, torch.no_grad, torch.inference_mode])
 def test_threads_change_nothing(mode, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chunks, "STEPS", 2)
+    monkeypatch.setattr(chunks, "MIN_STEPS", 2)
     monkeypatch.setattr(chunks, "BUFFER", 60)
     monkeypatch.setattr(chunks, "WORK_OF_A_THREAD", 1)
     inputs = draw(3, 2, 3, 4, 31, torch.float32)

@@ -93,8 +93,8 @@ def test_traces() -> None:
 
 
 def test_cpus_scan_in_chunks_and_strange_devices_by_a_tree() -> None:
-    assert interface.choose("cpu", 16) == interface.choose("meta", 1) == "chunked"
-    assert interface.choose("mps", 16) == "associative"
+    assert interface.choose_backend("cpu", 16) == interface.choose_backend("meta", 1) == "chunked"
+    assert interface.choose_backend("mps", 16) == "associative"
 
 
 @pytest.mark.parametrize("available", [False, True])
@@ -107,12 +107,12 @@ def test_cuda_without_a_fitting_kernel_warns_once(available: bool, monkeypatch: 
     with pytest.warns(
         UserWarning, match=f"up to N = {kernel.LIMIT_N}, not" if available else "Triton is not installed"
     ):
-        assert interface.choose("cuda", states) == "associative"
+        assert interface.choose_backend("cuda", states) == "associative"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert interface.choose("cuda", states) == "associative"
+        assert interface.choose_backend("cuda", states) == "associative"
     if available:
-        assert interface.choose("cuda", kernel.LIMIT_N) == "triton"
+        assert interface.choose_backend("cuda", kernel.LIMIT_N) == "triton"
 
 
 def test_triton_by_name_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

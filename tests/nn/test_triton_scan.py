@@ -19,7 +19,7 @@ from torch import Tensor
 
 from delineate.nn.selective_scan import sequential, triton_kernel, triton_launch
 from delineate.nn.selective_scan.triton_kernel import scan
-from delineate.nn.selective_scan.triton_launch import Inputs, Plan
+from delineate.nn.selective_scan.triton_launch import Inputs, Partition
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cuda" if triton_kernel.available() else "cpu"
@@ -160,7 +160,7 @@ def test_compiles_for_devices_that_are_not_here(capability, states, width, tmp_p
 
     from delineate.nn.selective_scan import triton_programs
 
-    options = plan(1, 4, width, states, 256).tile()
+    options = partition(1, 4, width, states, 256).tile()
     constants = {"SOFTPLUS": True, "STATES": options.pop("STATES"), "BLOCK": options.pop("BLOCK")}
     for name in KERNELS:
         kernel = getattr(triton_programs, name)
@@ -169,9 +169,9 @@ def test_compiles_for_devices_that_are_not_here(capability, states, width, tmp_p
         assert build(source, target=GPUTarget("cuda", capability, 32), options=options).asm["ptx"]
 
 
-def plan(batch: int, groups: int, width: int, states: int, length: int, *, keep: bool = True) -> Plan:
+def partition(batch: int, groups: int, width: int, states: int, length: int, *, keep: bool = True) -> Partition:
     u, b = torch.empty(batch, length, groups * width, device="meta"), torch.empty(batch, length, groups, states)
-    return Plan.of(Inputs(u, u, u, b, b, u, u), keep=keep)
+    return Partition.of(Inputs(u, u, u, b, b, u, u), keep=keep)
 
 
 @settings(max_examples=50, deadline=None)
@@ -183,13 +183,13 @@ def plan(batch: int, groups: int, width: int, states: int, length: int, *, keep:
     keep=st.booleans(),
 )
 def test_a_plan_covers_everything_once(batch, width, states, length, keep):
-    found = plan(batch, 4, width, states, length, keep=keep)
+    found = partition(batch, 4, width, states, length, keep=keep)
     assert (found.chunks - 1) * found.chunk < length <= found.chunks * found.chunk
     assert (found.segments - 1) * found.per_segment < found.chunks <= found.segments * found.per_segment
     assert (found.blocks - 1) * found.block < width <= found.blocks * found.block
     assert states <= found.padded < 2 * states
     if not keep:
-        assert found.chunks == found.segments == plan(batch, 4, width, states, length).segments
+        assert found.chunks == found.segments == partition(batch, 4, width, states, length).segments
 
 
 def test_why_not(monkeypatch):

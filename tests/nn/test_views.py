@@ -64,9 +64,9 @@ def test_no_view_asks_for_a_value(channels):
             image.sum().item()
         StrongView.draw(image, None).image(image)
         weak = WeakView.draw(image, None)
-        weak.back(weak.image(image))
+        weak.inverse(weak.image(image))
         weak.mask(image[:, 0].long())
-        weak.kept()
+        weak.visible()
         CutMix.draw(image, None)(image)
 
 
@@ -106,11 +106,11 @@ def test_a_strong_view_of_no_strength_is_the_image():
 def test_the_weak_view_comes_back(seed, size, channels, shift, turn):
     image = images(3, channels, *size)
     view = WeakView.draw(image, seeded(seed), turn=turn, shift=shift)
-    kept, back = view.kept()[:, None].expand_as(image), view.back(view.image(image))
-    assert torch.equal(back[kept], image[kept])
-    assert torch.equal(kept.sum((1, 2, 3)), view.seen().sum((1, 2)) * channels)
+    visible, back = view.visible()[:, None].expand_as(image), view.inverse(view.image(image))
+    assert torch.equal(back[visible], image[visible])
+    assert torch.equal(visible.sum((1, 2, 3)), view.valid().sum((1, 2)) * channels)
     if not shift:
-        assert kept.all()
+        assert visible.all()
 
 
 @given(seed=st.integers(0, 10_000), kind=st.sampled_from([torch.uint8, torch.int64]))
@@ -121,8 +121,8 @@ def test_a_mask_moves_with_its_image_and_keeps_its_classes(seed, kind):
     moved = view.mask(mask)
     assert moved.dtype == kind
     assert set(moved.unique().tolist()) <= {0, 1, 2, 255}
-    assert torch.equal(moved != 255, view.seen())
-    assert torch.equal(moved[view.seen()].float(), view.image(mask[:, None].float())[:, 0][view.seen()])
+    assert torch.equal(moved != 255, view.valid())
+    assert torch.equal(moved[view.valid()].float(), view.image(mask[:, None].float())[:, 0][view.valid()])
 
 
 def test_weak_views_are_all_eight_and_nothing_when_all_is_off():
@@ -138,14 +138,14 @@ def test_weak_views_are_all_eight_and_nothing_when_all_is_off():
 def test_gradients_come_back_from_a_shifted_view():
     maps = images(2).requires_grad_()
     view = WeakView.draw(maps, seeded(1), shift=0.4)
-    (view.back(view.maps(maps)) * view.kept()[:, None]).sum().backward()
-    assert torch.equal(maps.grad, view.kept()[:, None].expand_as(maps).float())
+    (view.inverse(view.maps(maps)) * view.visible()[:, None]).sum().backward()
+    assert torch.equal(maps.grad, view.visible()[:, None].expand_as(maps).float())
 
 
 @given(seed=st.integers(0, 10_000), size=st.sampled_from([(40, 40), (12, 50)]))
 @settings(max_examples=40, deadline=None)
 def test_boxes_are_rectangles_of_the_size_asked_for(seed, size):
-    inside = CutMix.draw(images(3, 1, *size), seeded(seed), probability=1, area=(0.1, 0.3)).inside
+    inside = CutMix.draw(images(3, 1, *size), seeded(seed), probability=1, area=(0.1, 0.3)).box
     for box in inside:
         rows, columns = box.any(1), box.any(0)
         assert torch.equal(box, rows[:, None] & columns)
@@ -162,12 +162,12 @@ def test_all_that_belongs_to_an_image_is_mixed_alike():
     seen, mask, maps = mix(image), mix(image[:, 0].to(torch.uint8)), mix(image[:, :, None])
     assert torch.equal(seen[:, 0], mask.float())
     assert torch.equal(seen, maps.squeeze(2))
-    assert torch.equal(mask.float(), torch.where(mix.inside, number.roll(1, 0)[:, 0], number[:, 0]))
+    assert torch.equal(mask.float(), torch.where(mix.box, number.roll(1, 0)[:, 0], number[:, 0]))
 
 
 def test_the_probability_of_a_box():
     image = images(400, 1, 8, 8)
-    boxes = [CutMix.draw(image, seeded(0), probability=p).inside.flatten(1).any(1).sum() for p in (0, 0.5, 1)]
+    boxes = [CutMix.draw(image, seeded(0), probability=p).box.flatten(1).any(1).sum() for p in (0, 0.5, 1)]
     assert boxes[0] == 0
     assert 160 < boxes[1] < 240
     assert boxes[2] == 400

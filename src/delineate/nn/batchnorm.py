@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+__all__ = ["scale_and_shift"]
+
 
 def scale_and_shift(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """(s, t), float64, C each, with BN(x) = s·x + t by the running statistics. Needs these and the affine weights."""

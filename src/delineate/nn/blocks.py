@@ -1,4 +1,4 @@
-"""Convolution blocks, bilinear resizing and attention gates that no single paper owns."""
+"""Convolution blocks, bilinear resizing, padding and attention gates that no single paper owns."""
 
 from __future__ import annotations
 
@@ -6,11 +6,37 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+__all__ = [
+    "ChannelAttention",
+    "ConvBNAct",
+    "SpatialAttention",
+    "UpSample",
+    "crop",
+    "pad_to_multiple",
+    "resize",
+    "resize_like",
+    "size_of",
+]
+
 
 class ConvBNAct(nn.Sequential):
-    """Conv k×k (no bias, padding that keeps the size at stride 1) → BatchNorm → ReLU (unless `act=False`).
+    """Conv k×k without bias → BatchNorm → ReLU: B×in×H×W → B×out×⌈H/stride⌉×⌈W/stride⌉.
 
-    B×in×H×W → B×out×H×W. Children: `conv`, `norm`, `act`; `nn.fuse.fold_batchnorm` merges the first two.
+    The padding keeps the size at stride 1. Children: `conv`, `norm`, `act`; `nn.fuse.fold_batchnorm` merges the first two.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        kernel: Side of the kernel in pixels, odd.
+        stride: 2 halves height and width.
+        dilation: Distance of the kernel's entries in pixels.
+        groups: As for `torch.nn.Conv2d`.
+        act: False leaves the ReLU out.
+
+    Example:
+        >>> from delineate.nn.blocks import ConvBNAct
+        >>> ConvBNAct(3, 16, stride=2)(torch.rand(2, 3, 32, 32)).shape
+        torch.Size([2, 16, 16, 16])
     """
 
     def __init__(
@@ -43,14 +69,14 @@ class ConvBNAct(nn.Sequential):
 class ChannelAttention(nn.Module):
     """Channel gate of CBAM (Woo et al., ECCV 2018): x · sigmoid(MLP(average pooled) + MLP(maximum pooled)).
 
-    One shared MLP C → C/reduction → C of 1×1 convolutions without bias, ReLU between; at least `least` hidden units. B×C×H×W →
-    the same shape. With a single hidden unit many gates are dead from the start: what is pooled is rarely negative, so the unit's
-    sign hangs on its weights alone, and behind the ReLU a negative one passes nothing, no gradient either.
+    One shared MLP C → C/reduction → C of 1×1 convolutions without bias, ReLU between; at least `min_hidden` hidden units.
+    B×C×H×W → the same shape. With a single hidden unit many gates are dead from the start: pooled values are rarely negative, so
+    the unit's sign depends on its weights alone, and behind the ReLU a negative one has neither output nor gradient.
     """
 
-    def __init__(self, channels: int, reduction: int = 16, *, least: int = 1) -> None:
+    def __init__(self, channels: int, reduction: int = 16, *, min_hidden: int = 1) -> None:
         super().__init__()
-        hidden = max(least, channels // reduction)
+        hidden = max(min_hidden, channels // reduction)
         self.fc1 = nn.Conv2d(channels, hidden, 1, bias=False)
         self.fc2 = nn.Conv2d(hidden, channels, 1, bias=False)
 
@@ -99,8 +125,8 @@ def size_of(image: Tensor) -> tuple[int, int]:
     return image.shape[-2], image.shape[-1]
 
 
-def cropped(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """What `pad_to_multiple` added is taken off again: B×C×H×W → B×C×size."""
+def crop(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Take off what `pad_to_multiple` added: B×C×H×W → B×C×size."""
     height, width = size
     return x[..., :height, :width]
 

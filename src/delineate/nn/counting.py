@@ -1,4 +1,4 @@
-"""How large a network is and how much arithmetic one image costs."""
+"""Parameters and FLOPs: how large a network is and how much arithmetic one image costs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+__all__ = ["Cost", "count_cost", "count_parameters"]
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -17,10 +19,6 @@ class Cost:
 
     parameters: int
     flops: int
-
-    @property
-    def megaparameters(self) -> float:
-        return self.parameters / 1e6
 
     @property
     def gigaflops(self) -> float:
@@ -37,8 +35,8 @@ def count_cost(module: nn.Module, *, in_channels: int, size: tuple[int, int]) ->
 
     Works on shapes alone (the meta device): no arithmetic is done and `module` is left as it was.
     """
-    twin = copy.deepcopy(module).eval().to("meta")
+    on_meta = copy.deepcopy(module).eval().to("meta")
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
-        twin(torch.empty(1, in_channels, *size, device="meta"))
+        on_meta(torch.empty(1, in_channels, *size, device="meta"))
     return Cost(count_parameters(module), counter.get_total_flops())

@@ -11,6 +11,8 @@ from torch.nn import functional as F
 
 from delineate.nn.blocks import pad_to_multiple
 
+__all__ = ["CrossAttention"]
+
 
 class CrossAttention(nn.Module):
     """softmax(q·kᵀ·scale)·v with q from `x`, k and v from `context`; no output projection, no skip.
@@ -35,15 +37,15 @@ class CrossAttention(nn.Module):
     def forward(self, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         queries = self.query(x)
         if self.reduction > 1:
-            context = self.norm(self._coarse(context))
-        q, k, v = (self._by_head(part) for part in (queries, self.key(context), self.value(context)))
+            context = self.norm(self._coarsened(context))
+        q, k, v = (self._split_heads(part) for part in (queries, self.key(context), self.value(context)))
         attended = F.scaled_dot_product_attention(q, k, v, scale=self.scale)
         return attended.transpose(1, 2).reshape(queries.shape), queries
 
-    def _coarse(self, context: Tensor) -> Tensor:
+    def _coarsened(self, context: Tensor) -> Tensor:
         image = pad_to_multiple(context.permute(0, 3, 1, 2), self.reduction)
         return self.coarsen(image).permute(0, 2, 3, 1)
 
-    def _by_head(self, x: Tensor) -> Tensor:
+    def _split_heads(self, x: Tensor) -> Tensor:
         """B×H×W×C → B×heads×H·W×C/heads."""
         return x.reshape(x.shape[0], -1, self.heads, x.shape[3] // self.heads).transpose(1, 2)

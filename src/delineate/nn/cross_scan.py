@@ -1,8 +1,8 @@
-"""A map as four sequences, and four sequences as a map: what lies between 2-D features and a 1-D recurrence.
+"""Cross-scan and cross-merge: a map as four sequences, and four sequences as a map, for a 1-D recurrence on 2-D features.
 
 Liu et al., VMamba, NeurIPS 2024, arXiv 2401.10166. The sequences visit the pixels (0) row by row, (1) column by column, (2) as 0
-backwards and (3) as 1 backwards. Merging lays each back onto the map and adds them up. Both are linear, and each is the other's
-adjoint, so the backward pass of the one is the other.
+backwards and (3) as 1 backwards. Merging adds the four up on the map. Both are linear and each is the adjoint of the other, so
+the backward pass of one is the other.
 
 Memory order: sequences are written time-major, B×L×4×C in memory (seen as B×4×C×L), where a pixel's channels stay together:
 copies move whole pixels, and each step of a recurrence finds its channels side by side.
@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+__all__ = ["DIRECTIONS", "cross_merge", "cross_scan"]
 
 DIRECTIONS = 4
 

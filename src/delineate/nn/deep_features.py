@@ -1,4 +1,4 @@
-"""The one feature map that prototype methods compare by: a deep one, held at a high resolution."""
+"""The feature map by which prototype methods compare pixels: a deep one, kept at a high resolution."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from torch import Tensor, nn
 
 from delineate.nn.encoder import Encoder, EncoderOptions, pyramid
 from delineate.nn.normalize import NormalizeKind, make_normalize
+
+__all__ = ["DeepFeatures"]
 
 
 class DeepFeatures(nn.Module):
@@ -27,7 +29,7 @@ class DeepFeatures(nn.Module):
         normalize: NormalizeKind = "imagenet",
     ) -> None:
         super().__init__()
-        self.source = options.pretrained
+        self.pretrained = options.pretrained
         self.normalize = make_normalize(in_channels, normalize)
         count = levels or len(pyramid(options.name))
         self.encoder = Encoder(options.name, in_channels=in_channels, levels=count, output_stride=output_stride)
@@ -37,8 +39,8 @@ class DeepFeatures(nn.Module):
         self.reduction = self.encoder.reductions[-1]
 
     def load_pretrained(self) -> None:
-        """Load the encoder's first weights, as its options say; raises as `Encoder.load_pretrained`."""
-        self.encoder.load_pretrained(self.source)
+        """Load the encoder's weights, as its options say; raises as `Encoder.load_pretrained`."""
+        self.encoder.load_pretrained(self.pretrained)
 
     def forward(self, image: Tensor) -> Tensor:
         result: Tensor = self.reduce(self.encoder(self.normalize(image))[-1])

@@ -1,4 +1,4 @@
-"""Deep supervision: the loss taken also of predictions at lower resolutions, against the mask brought to each.
+"""Deep supervision: the loss is also taken of predictions at lower resolutions, against the mask at each resolution.
 
 Lee et al.: "Deeply-supervised nets", AISTATS 2015; with the weights of Isensee et al., Nature Methods 2021: halved with
 each halving of the resolution, and their sum is 1.
@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from torch import Tensor
+
+__all__ = ["deep_supervision_loss", "level_weights", "subsampled"]
 
 
 def level_weights(levels: int) -> tuple[float, ...]:
@@ -26,12 +28,12 @@ def deep_supervision_loss(
     see every 2^l-th pixel of it.
     """
     total: dict[str, Tensor] = {}
-    for level, (weight, each) in enumerate(zip(level_weights(len(logits)), logits, strict=True)):
-        for name, term in loss(each, subsampled(mask, 2**level)).items():
+    for level, (weight, level_logits) in enumerate(zip(level_weights(len(logits)), logits, strict=True)):
+        for name, term in loss(level_logits, subsampled(mask, 2**level)).items():
             total[name] = total[name] + weight * term if name in total else weight * term
     return total
 
 
 def subsampled(mask: Tensor, step: int) -> Tensor:
-    """Every `step`-th row and column of B×H×W, from the middle of each cell."""
+    """Every `step`-th row and column of B×H×W, from the middle of each step×step square."""
     return mask[:, step // 2 :: step, step // 2 :: step]

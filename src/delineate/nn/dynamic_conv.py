@@ -5,9 +5,9 @@
 (Chen et al., "Dynamic Convolution: Attention over Convolution Kernels", CVPR 2020, arXiv 1912.03458.) A high temperature T
 makes all kernels learn at first; training brings it down to 1.
 
-Mixing kernels costs next to nothing, while a sum of K convolutions (the same numbers) costs K times as much: 3 to 4.5 times
+Mixing kernels costs next to nothing, while a sum of K convolutions (the same result) costs K times as much: 3 to 4.5 times
 the time of a training step, measured on a CPU. So each image is convolved with its own kernel, except in a graph to
-export, where the sum is what takes batches of any size.
+export: there the sum works for batches of any size.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from torch.nn import functional as F
 
 from delineate.nn.batchnorm import scale_and_shift
 
+__all__ = ["DynamicConv2d", "set_temperature"]
+
 
 class DynamicConv2d(nn.Module):
     """B×in×H×W → B×out×H×W, stride 1, odd kernel, padding that keeps the size. `kernels` = 1 is a plain convolution.
@@ -29,7 +31,7 @@ class DynamicConv2d(nn.Module):
     `reduction`: share of the input's channels in the hidden layer of the attention (at least as wide as there are kernels).
     `weight` is K × (out·k·k·in), a kernel a row, so that mixed kernels lie channels-last, at first normal with variance
     2/(k·k·in) (He et al., ICCV 2015); `bias` is (K·out), at first 0.
-    `temperature` is a buffer: it is saved with the weights, and whoever trains sets it.
+    `temperature` is a buffer: it is saved with the weights, and training sets it (`set_temperature`).
     """
 
     temperature: Tensor
@@ -54,9 +56,9 @@ class DynamicConv2d(nn.Module):
             return F.conv2d(x, self._shaped(weight)[0], bias[0], padding=padding)
         share = self.attention(x)
         if torch.compiler.is_exporting():
-            every = F.conv2d(x, self._shaped(weight).flatten(0, 1), bias.flatten(), padding=padding)
-            return (every.view(x.shape[0], self.kernels, -1, *x.shape[2:]) * share[:, :, None, None, None]).sum(1)
-        return _each_its_own(x, self._shaped(share @ weight), share @ bias, padding)
+            results = F.conv2d(x, self._shaped(weight).flatten(0, 1), bias.flatten(), padding=padding)
+            return (results.view(x.shape[0], self.kernels, -1, *x.shape[2:]) * share[:, :, None, None, None]).sum(1)
+        return _conv_per_image(x, self._shaped(share @ weight), share @ bias, padding)
 
     def attention(self, x: Tensor) -> Tensor:
         """π: B×in×H×W → B×K, each row summing to 1."""
@@ -91,12 +93,13 @@ def set_temperature(module: nn.Module, temperature: float) -> None:
             part.temperature.fill_(temperature)
 
 
-def _each_its_own(x: Tensor, weight: Tensor, bias: Tensor, padding: int) -> Tensor:
+def _conv_per_image(x: Tensor, weight: Tensor, bias: Tensor, padding: int) -> Tensor:
     """Image i convolved with kernel i: B×in×H×W, B×out×in×k×k, B×out → B×out×H×W."""
     if x.device.type == "cpu" or x.shape[0] == 1:
         images = zip(torch.split(x, 1), weight, bias, strict=True)
         return torch.cat([F.conv2d(image, w, b, padding=padding) for image, w, b in images])
     batch, _, height, width = x.shape
-    together = x.reshape(1, -1, height, width)
-    result = F.conv2d(together, weight.flatten(0, 1), bias.flatten(), padding=padding, groups=batch)
+    # One grouped convolution, the images side by side as channels: a single kernel launch.
+    as_channels = x.reshape(1, -1, height, width)
+    result = F.conv2d(as_channels, weight.flatten(0, 1), bias.flatten(), padding=padding, groups=batch)
     return result.view(batch, -1, height, width)

@@ -1,6 +1,6 @@
-"""Any timm network as an encoder: its first feature maps, and nothing of it that they do not need.
+"""Any timm network as an encoder (backbone): its first feature maps, and nothing of it that they do not need.
 
-Building one never touches the network; weights are fetched by `load_pretrained` alone, and a failure there is an error,
+Building one never downloads anything. Pretrained weights are fetched by `load_pretrained` alone, and a failure there is an error,
 never a silent random start.
 """
 
@@ -29,9 +29,17 @@ from delineate.common.names import did_you_mean
 from delineate.nn.blocks import pad_to_multiple
 from delineate.nn.meta_device import on_meta_device
 
+__all__ = ["Encoder", "EncoderOptions", "check_name", "pyramid", "read_weights"]
+
 
 class EncoderOptions(BaseModel):
-    """Which encoder a method is built on, and where its first weights come from."""
+    """Which encoder a method is built on, and where its first weights come from.
+
+    Example:
+        >>> from delineate.nn.encoder import EncoderOptions
+        >>> EncoderOptions(name="resnet18").pretrained
+        False
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -43,12 +51,29 @@ class EncoderOptions(BaseModel):
 
 
 class Encoder(nn.Module):
-    """The first `levels` feature maps of a timm network; later stages are dropped.
+    """The first feature maps of a timm network, with random weights; later stages are dropped.
 
     `forward`: B×in_channels×H×W → list of B×channels[i]×⌈H/reductions[i]⌉×⌈W/reductions[i]⌉, highest resolution first.
-    Sizes that are no multiple of the coarsest reduction are padded (edge values) and the maps cropped, since many architectures
-    take no others. `output_stride` (8 or 16) holds the resolution there, by dilation in place of the later strides; the weights
-    are the same. Raises `RecipeError` for an unknown name, one with too few levels, or one that cannot be dilated.
+    Images of other sizes than multiples of the coarsest reduction are padded (edge values) and the maps cropped, since many
+    architectures take no others.
+
+    Args:
+        name: Any timm network that gives feature maps, such as "resnet50" or "convnext_tiny".
+        in_channels: Channels of the images.
+        levels: How many feature maps.
+        output_stride: 8 or 16 keeps at least this resolution (1/8 or 1/16), by dilation instead of the later strides; the weights
+            stay the same. None: the network's own strides.
+
+    Raises:
+        RecipeError: timm has no network of that name, it has too few levels, or it cannot be dilated.
+
+    Example:
+        >>> from delineate.nn.encoder import Encoder
+        >>> encoder = Encoder("resnet18", levels=3)
+        >>> encoder.channels, encoder.reductions
+        ((64, 64, 128), (2, 4, 8))
+        >>> [tuple(x.shape) for x in encoder(torch.rand(1, 3, 64, 64))]
+        [(1, 64, 32, 32), (1, 64, 16, 16), (1, 128, 8, 8)]
     """
 
     def __init__(
@@ -73,9 +98,14 @@ class Encoder(nn.Module):
         return [x[..., : -(-height // r), : -(-width // r)] for x, r in zip(maps, self.reductions, strict=True)]
 
     def load_pretrained(self, source: bool | str) -> None:
-        """Load weights: `False` nothing, `True` timm's own (downloaded once), a string a local file with timm's names.
+        """Load pretrained weights.
 
-        Raises `DelineateError` when they cannot be had, naming every missing or misshapen tensor of a local file.
+        Args:
+            source: False: nothing is loaded. True: timm's weights, downloaded once. A path: a local .safetensors or torch file with
+                timm's names.
+
+        Raises:
+            DelineateError: The weights cannot be fetched or read, or do not fit; the message names missing and misshapen tensors.
         """
         if source is False:
             return
@@ -96,25 +126,30 @@ class Encoder(nn.Module):
 
     def _from_file(self, path: Path) -> dict[str, Tensor]:
         found = read_weights(path)
-        wanted = self.network.state_dict()
-        weights = {key: _pick(found, key, value, self.in_channels) for key, value in wanted.items()}
-        missing = [key for key, value in weights.items() if value is None]
+        weights: dict[str, Tensor] = {}
+        missing: list[str] = []
+        misshapen: list[str] = []
+        for key, own in self.network.state_dict().items():
+            value = _pick(found, key, own, self.in_channels)
+            if value is None:
+                missing.append(key)
+                continue
+            weights[key] = value
+            if value.shape != own.shape:
+                misshapen.append(f"{key} is {_shape(value)}, not {_shape(own)}")
         if missing:
             raise DelineateError(f"{path} does not fit the encoder '{self.name}': missing {_some(missing)}")
-        shaped = {key: value for key, value in weights.items() if value is not None}
-        wrong = [
-            f"{key} is {_shape(value)}, not {_shape(wanted[key])}"
-            for key, value in shaped.items()
-            if value.shape != wanted[key].shape
-        ]
-        if wrong:
-            raise DelineateError(f"{path} does not fit the encoder '{self.name}': {_some(wrong)}")
-        return shaped
+        if misshapen:
+            raise DelineateError(f"{path} does not fit the encoder '{self.name}': {_some(misshapen)}")
+        return weights
 
 
 @cache
 def pyramid(name: str) -> tuple[int, ...]:
-    """Reductions of all feature maps that the encoder `name` can give, without building its weights. Raises as `Encoder`."""
+    """Reductions of all feature maps that the encoder `name` can give: (2, 4, 8, 16, 32) for a ResNet.
+
+    No memory is taken for weights. Raises `RecipeError` as `Encoder` does.
+    """
     check_name(name)
     with on_meta_device():
         info: Any = _features(name, 3, 1, None, pretrained=False).feature_info
@@ -122,10 +157,14 @@ def pyramid(name: str) -> tuple[int, ...]:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Tensors by name from a `.safetensors` file or a torch file (read weights-only; `state_dict` and `model` wrappers and
-    a `module.` prefix are taken off). Raises `DelineateError` with the file's name when it cannot be read."""
+    """Tensors by name from a `.safetensors` file or a torch file, which is read weights-only: nothing in it is executed.
+
+    `state_dict` and `model` wrappers and a `module.` prefix are taken off. Raises `DelineateError` with the file's name when it
+    cannot be read.
+    """
     try:
-        content: Any = _raw(path)
+        is_safetensors = path.suffix == ".safetensors"
+        content: Any = load_file(path) if is_safetensors else torch.load(path, "cpu", weights_only=True)
     except FileNotFoundError as error:
         raise DelineateError(f"weights file {path} does not exist; check the path") from error
     except (OSError, SafetensorError) as error:
@@ -144,7 +183,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def check_name(name: str) -> None:
-    """Raise `RecipeError` unless timm itself holds an architecture of that name: addresses and folders are refused."""
+    """Raise `RecipeError` unless timm itself has an architecture of that name: addresses and folders, which timm also takes, are
+    refused."""
     if ":" in name or not timm.is_model(name):
         hint = did_you_mean(name, timm.list_models())
         hint = hint if hint.startswith("did") else "see timm.list_models() for the names"
@@ -165,15 +205,13 @@ def _check_reachable(name: str) -> None:
         pass
 
 
-def _raw(path: Path) -> Any:
-    return load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-
-
 def _features(name: str, in_channels: int, levels: int, output_stride: int | None, *, pretrained: bool) -> nn.Module:
     config = timm.get_pretrained_cfg(name)
-    more: dict[str, Any] = {"strict_img_size": False} if config is not None and config.fixed_input_size else {}
+    arguments: dict[str, Any] = {}
+    if config is not None and config.fixed_input_size:
+        arguments["strict_img_size"] = False
     if output_stride is not None:
-        more["output_stride"] = output_stride
+        arguments["output_stride"] = output_stride
     try:
         return timm.create_model(
             name,
@@ -181,7 +219,7 @@ def _features(name: str, in_channels: int, levels: int, output_stride: int | Non
             features_only=True,
             in_chans=in_channels,
             out_indices=tuple(range(levels)),
-            **more,
+            **arguments,
         )
     except (IndexError, AssertionError, KeyError) as error:
         raise RecipeError(
@@ -200,8 +238,10 @@ def _features(name: str, in_channels: int, levels: int, output_stride: int | Non
 
 
 def _enable_residual_branches(network: nn.Module) -> None:
-    """Start every residual branch open. timm starts many closed (last normalization weight 0), which suits hundreds of epochs;
-    from scratch over a few it costs: a ResNet-18 U-Net on Kvasir-SEG at 128² had test Dice .63 instead of .72 after 6 of 8.
+    """Undo timm's `zero_init_last`: many networks start with residual branches of weight 0 (their last normalization).
+
+    That suits hundreds of epochs. Over a few epochs from scratch it costs accuracy: a ResNet-18 U-Net on Kvasir-SEG at 128² had
+    test Dice .63 instead of .72 after 6 of 8 epochs.
     """
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d) and module.affine:
@@ -209,19 +249,22 @@ def _enable_residual_branches(network: nn.Module) -> None:
 
 
 def _pick(found: dict[str, Tensor], key: str, like: Tensor, in_channels: int) -> Tensor | None:
-    """The tensor of `found` for the encoder's `key`: timm's feature extractor joins the first two parts of some names by an
-    underscore. A counter that old files lack is taken from the network; a first convolution is adapted to the channels."""
-    value = next((found[name] for name in _spellings(key) if name in found), None)
+    """The tensor of `found` for the encoder's `key`, which is like the tensor `like`; None where there is none.
+
+    A step counter that old files lack is taken from the network. A first convolution is adapted to the channels.
+    """
+    value = next((found[name] for name in _names_in_files(key) if name in found), None)
     if value is None:
         return like if key.endswith("num_batches_tracked") else None
-    if value.ndim == 4 == like.ndim and value.shape[1] == 3 and like.shape[1] == in_channels != 3:
-        return adapt_input_conv(in_channels, value)
-    return value
+    is_first_conv = value.ndim == 4 == like.ndim and value.shape[1] == 3 and like.shape[1] == in_channels != 3
+    return adapt_input_conv(in_channels, value) if is_first_conv else value
 
 
-def _spellings(key: str) -> Iterator[str]:
+def _names_in_files(key: str) -> Iterator[str]:
+    """What files may call the encoder's `key`."""
     yield key
     yield f"backbone.{key}"  # torchvision's segmentation networks, whose ResNets have timm's names
+    # timm's feature extractor joins the first two parts of some names by an underscore.
     head, _, rest = key.partition(".")
     stem, _, index = head.rpartition("_")
     if stem and index.isdigit():

@@ -1,4 +1,5 @@
-"""Contrast enhancement of images in [0, 1]: deterministic, batched on the images' device, part of the network's graph.
+"""Contrast enhancement of images in [0, 1]: logarithm, gamma, CLAHE, histogram equalization. Deterministic, batched on the
+images' device, part of the network's graph.
 
 The histogram methods quantize to 256 gray levels and follow OpenCV's `equalizeHist` and `CLAHE` step by step, except that
 their results are not rounded to gray levels again. On 8-bit images they differ from OpenCV's by at most half a level (global)
@@ -16,11 +17,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-EnhanceKind = Literal["log", "gamma", "clahe", "equalize", "identity"]
-ColorRule = Literal["channels", "luminance"]
+from delineate.nn.luminance import luminance
+
+__all__ = ["BINS", "Enhance", "EnhanceOptions", "clahe", "equalize", "logarithm"]
+
+_EnhanceKind = Literal["log", "gamma", "clahe", "equalize", "identity"]
+_ColorRule = Literal["channels", "luminance"]
 BINS = 256
-LUMINANCE = (0.299, 0.587, 0.114)
-"""ITU-R BT.601, for red, green, blue."""
+"""Gray levels of the histogram methods."""
 
 
 class EnhanceOptions(BaseModel):
@@ -28,11 +32,11 @@ class EnhanceOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: EnhanceKind = Field("log", description="how the image is enhanced; identity leaves it as it is")
+    kind: _EnhanceKind = Field("log", description="how the image is enhanced; identity leaves it as it is")
     gamma: float = Field(0.22, gt=0, description="exponent of kind gamma")
     clip: float = Field(2.0, gt=0, description="clip limit of CLAHE, in multiples of an even histogram")
     tiles: int = Field(8, ge=1, description="CLAHE's tiles along each axis")
-    color: ColorRule = Field(
+    color: _ColorRule = Field(
         "channels",
         description="color images: each channel by itself, or the luminance, with the color differences kept",
     )
@@ -52,7 +56,7 @@ class Enhance(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         if self.options.color == "channels" or image.shape[1] == 1:
             return self._enhanced(image)
-        light = _luminance(image)
+        light = luminance(image)
         return (image + self._enhanced(light) - light).clamp(0, 1)
 
     def _enhanced(self, image: Tensor) -> Tensor:
@@ -71,7 +75,7 @@ class Enhance(nn.Module):
 
 
 def logarithm(image: Tensor) -> Tensor:
-    """ln(1 + 255·r) / ln 256 of each value: 0 and 1 stay, what is dark between is spread out."""
+    """ln(1 + 255·r) / ln 256 of each value r: 0 and 1 stay, dark values between are spread out."""
     return torch.log1p(255 * image.clamp(0, 1)) / math.log(256)
 
 
@@ -95,8 +99,11 @@ def clahe(image: Tensor, *, clip: float = 2.0, tiles: int = 8) -> Tensor:
     B×C×H×W in [0, 1] → the same, as OpenCV's `createCLAHE(clip, (tiles, tiles))`.
 
     Each tile's histogram is cut off at `clip` times its mean, what was cut off is spread evenly, and each pixel is mapped by its
-    four nearest tiles' cumulative histograms, mixed bilinearly. Sizes that `tiles` does not divide are mirrored to the next
-    that it does. Raises `ValueError` for images too small for that.
+    four nearest tiles' cumulative histograms, interpolated bilinearly. Sizes that `tiles` does not divide are mirrored to the
+    next size that it does.
+
+    Raises:
+        ValueError: The image is too small to be mirrored.
     """
     height, width = image.shape[-2:]
     levels = _levels(_to_tiles(image, tiles))
@@ -105,17 +112,10 @@ def clahe(image: Tensor, *, clip: float = 2.0, tiles: int = 8) -> Tensor:
     by_tile = levels.view(-1, tiles, tile[0], tiles, tile[1]).transpose(2, 3).reshape(-1, tile[0] * tile[1])
     histogram = _clipped(_histogram(by_tile), max(int(clip * by_tile.shape[1] / BINS), 1))
     tables = histogram.cumsum(1, dtype=torch.int32) / by_tile.shape[1]
-    mapped = _mixed(
+    mapped = _interpolated(
         tables.view(-1, tiles * tiles * BINS), levels[..., :height, :width].flatten(0, 1), tile=tile, tiles=tiles
     )
     return mapped.view(image.shape).to(image.dtype)
-
-
-def _luminance(image: Tensor) -> Tensor:
-    if image.shape[1] != len(LUMINANCE):
-        return image.mean(1, keepdim=True)
-    weights = torch.tensor(LUMINANCE, dtype=image.dtype, device=image.device)
-    return (image * weights.view(1, -1, 1, 1)).sum(1, keepdim=True)
 
 
 def _levels(image: Tensor) -> Tensor:
@@ -144,21 +144,21 @@ def _clipped(histogram: Tensor, limit: int) -> Tensor:
     """Cut counts off at `limit` and spread the surplus: the same to all bins, the remainder to bins at even steps."""
     surplus = (histogram - limit).clamp_min(0).sum(1, keepdim=True, dtype=torch.int32)
     share = surplus // BINS
-    left = surplus - share * BINS
-    step = (BINS // left.clamp_min(1)).clamp_min(1)
+    remainder = surplus - share * BINS
+    step = (BINS // remainder.clamp_min(1)).clamp_min(1)
     bins = torch.arange(BINS, dtype=torch.int32, device=histogram.device)
-    extra = (bins % step == 0) & (bins // step < left)
+    extra = (bins % step == 0) & (bins // step < remainder)
     return histogram.clamp_max(limit) + share + extra.to(torch.int32)
 
 
-def _mixed(tables: Tensor, levels: Tensor, *, tile: tuple[int, int], tiles: int) -> Tensor:
-    """Look each pixel up in its four nearest tiles: tables N×(tiles²·256), levels N×H×W → N×H×W."""
+def _interpolated(tables: Tensor, levels: Tensor, *, tile: tuple[int, int], tiles: int) -> Tensor:
+    """Look each pixel up in the tables of its four nearest tiles: tables N×(tiles²·256), levels N×H×W → N×H×W."""
     top, bottom, down = _neighbors(levels.shape[1], tile[0], tiles, levels.device)
     left, right, across = _neighbors(levels.shape[2], tile[1], tiles, levels.device)
 
     def look_up(row: Tensor, column: Tensor) -> Tensor:
-        place = (row[:, None] * tiles + column) * BINS + levels
-        return tables.gather(1, place.flatten(1)).view(levels.shape)
+        index = (row[:, None] * tiles + column) * BINS + levels
+        return tables.gather(1, index.flatten(1)).view(levels.shape)
 
     upper = torch.lerp(look_up(top, left), look_up(top, right), across)
     lower = torch.lerp(look_up(bottom, left), look_up(bottom, right), across)
@@ -167,7 +167,7 @@ def _mixed(tables: Tensor, levels: Tensor, *, tile: tuple[int, int], tiles: int)
 
 def _neighbors(length: int, tile: int, tiles: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """Of each pixel along an axis: the tile centered before it, the one after it, and how far it is between the two."""
-    place = torch.arange(length, dtype=torch.float32, device=device) / tile - 0.5
-    before = place.floor()
+    position = torch.arange(length, dtype=torch.float32, device=device) / tile - 0.5
+    before = position.floor()
     index = before.long()
-    return index.clamp_min(0), (index + 1).clamp_max(tiles - 1), place - before
+    return index.clamp_min(0), (index + 1).clamp_max(tiles - 1), position - before

@@ -2,14 +2,14 @@
 
     y[c](q) = Σ_d w[c](d) · x[c](q + d),        d over k×k offsets, values outside the image 0.
 
-PyTorch's depthwise convolution is quick for maps that lie channels-last in memory, and slow for planar ones; its gradient in
+PyTorch's depthwise convolution is fast for maps that lie channels-last in memory, and slow for planar ones; its gradient in
 the kernel is slow for both. So here maps are brought to channels-last, and the gradients are forward convolutions too:
-that in x is the convolution of the incoming gradient g with the turned kernel, and that in w is
+that in x is the convolution of the incoming gradient g with the flipped kernel, and that in w is
 
     dw[c](d) = Σ_q g[c](q) · x[c](q + d),
 
 a convolution of x with g as the kernel, whose result has k×k pixels. g is cut into vertical strips, each strip and image a
-channel of its own, which gives kernels of a width that the fast code is made for.
+channel of its own, which gives kernels of a width for which the fast code is made.
 
 `ReparameterizedConv` is the trainable form of Ding et al., RepLKNet, CVPR 2022: a small kernel learns beside the large one.
 """
@@ -24,20 +24,22 @@ from torch.nn import functional as F
 
 from delineate.nn.batchnorm import scale_and_shift
 
-FROM_KERNEL = 15
-"""Below, PyTorch's own convolution is left to do it (measured: benchmarks/large_kernel.py)."""
-STRIP = 48
-"""Widest strip of the gradient; narrower ones repeat more of their surroundings, wider ones are no faster."""
+__all__ = ["DepthwiseConv2d", "LargeKernelFunction", "ReparameterizedConv", "depthwise_conv2d"]
+
+_MIN_KERNEL = 15
+"""Below, PyTorch's own convolution is as fast (measured: benchmarks/large_kernel.py)."""
+_MAX_STRIP = 48
+"""Widest strip of the gradient, in pixels; narrower ones overlap more, wider ones are no faster."""
 
 
 def depthwise_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`F.conv2d` with one k×k kernel per channel (k odd) and padding that keeps the size.
 
     `x` B×C×H×W, `weight` C×1×k×k, `bias` C or None → B×C×H×W. Differentiable once. On CPUs large kernels take the fast
-    way, with a channels-last result, in float32 whatever the dtype (bfloat16 is no faster, and with few channels hundreds
-    of times slower); all else, and a graph to export or compile, is `F.conv2d`.
+    path, with a channels-last result, in float32 whatever the dtype (bfloat16 is no faster, and with few channels hundreds
+    of times slower); everything else, and a graph to export or compile, is `F.conv2d`.
     """
-    if not _fast(x, weight):
+    if not _has_fast_path(x, weight):
         return F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2, groups=len(weight))
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
     with torch.autocast("cpu", enabled=False):
@@ -63,10 +65,10 @@ class LargeKernelFunction(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
         gradient = gradient.contiguous(memory_format=torch.channels_last)
-        in_x, in_weight = ctx.needs_input_grad
+        needs_x, needs_weight = ctx.needs_input_grad
         return (
-            _convolve(gradient, weight.flip(2, 3)) if in_x else None,
-            _kernel_gradient(x, gradient, weight.shape[-1]) if in_weight else None,
+            _convolve(gradient, weight.flip(2, 3)) if needs_x else None,
+            _kernel_gradient(x, gradient, weight.shape[-1]) if needs_weight else None,
         )
 
 
@@ -77,7 +79,8 @@ class DepthwiseConv2d(nn.Module):
 
     def __init__(self, channels: int, kernel: int, *, bias: bool = False) -> None:
         super().__init__()
-        _check_odd(kernel)
+        if kernel < 1 or kernel % 2 == 0:
+            raise ValueError(f"a kernel of {kernel} pixels has no middle; choose an odd size")
         plain = nn.Conv2d(channels, channels, kernel, groups=channels, bias=bias)
         self.weight, self.bias = plain.weight, plain.bias
 
@@ -112,10 +115,10 @@ class ReparameterizedConv(nn.Module):
         return result.requires_grad_(False)
 
 
-def _fast(x: Tensor, weight: Tensor) -> bool:
+def _has_fast_path(x: Tensor, weight: Tensor) -> bool:
     return (
         x.device.type == "cpu"
-        and weight.shape[-1] >= FROM_KERNEL
+        and weight.shape[-1] >= _MIN_KERNEL
         and x.dtype in (torch.float32, torch.bfloat16)
         and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         and not torch.compiler.is_compiling()
@@ -130,21 +133,17 @@ def _convolve(x: Tensor, weight: Tensor) -> Tensor:
 def _kernel_gradient(x: Tensor, gradient: Tensor, kernel: int) -> Tensor:
     """dw as C×1×k×k, of maps B×C×H×W."""
     batch, channels, _, width = x.shape
-    strips = -(-width // STRIP)
-    wide, reach = -(-width // strips), kernel // 2
-    fill = strips * wide - width
-    source = F.pad(x, (reach, reach + fill, reach, reach)).permute(2, 3, 0, 1).unfold(1, wide + kernel - 1, wide)
-    kernels = F.pad(gradient, (0, fill)).permute(2, 3, 0, 1).unfold(1, wide, wide)
-    found = F.conv2d(_side_by_side(source), _side_by_side(kernels).transpose(0, 1), groups=batch * channels * strips)
-    return found.view(-1, channels, 1, kernel, kernel).sum(0)
+    strips = -(-width // _MAX_STRIP)
+    strip, margin = -(-width // strips), kernel // 2
+    padding = strips * strip - width
+    source = F.pad(x, (margin, margin + padding, margin, margin)).permute(2, 3, 0, 1)
+    source = source.unfold(1, strip + kernel - 1, strip)
+    kernels = F.pad(gradient, (0, padding)).permute(2, 3, 0, 1).unfold(1, strip, strip)
+    result = F.conv2d(_as_channels(source), _as_channels(kernels).transpose(0, 1), groups=batch * channels * strips)
+    return result.view(-1, channels, 1, kernel, kernel).sum(0)
 
 
-def _side_by_side(strips: Tensor) -> Tensor:
+def _as_channels(strips: Tensor) -> Tensor:
     """H × strips × B × C × width → 1 × (strips·B·C) × H × width, channels-last."""
     height, _, _, _, width = strips.shape
     return strips.permute(0, 4, 1, 2, 3).reshape(1, height, width, -1).permute(0, 3, 1, 2)
-
-
-def _check_odd(kernel: int) -> None:
-    if kernel < 1 or kernel % 2 == 0:
-        raise ValueError(f"a kernel of {kernel} pixels has no middle; choose an odd size")

@@ -1,7 +1,7 @@
-"""Attention of one map to another whose cost grows with the number of pixels, not with its square.
+"""Linear cross-attention: attention of one map to another whose cost grows with the number of pixels, not with its square.
 
-Keys and values of the context meet first, over all pixels, in a small matrix of channels against channels; the queries then
-read that. As used between two tasks by Liu et al., ICCV 2023 (arXiv 2308.02097); from its equation. Keys and values are
+Keys and values of the context are first multiplied, over all pixels, to a small matrix of channels by channels; the queries are
+multiplied by that. As used between two branches by Liu et al., ICCV 2023 (arXiv 2308.02097); from its equation. Keys and values are
 normalized over the pixels and a temperature per head is learned (El-Nouby et al., "XCiT", NeurIPS 2021), so that the matrix does
 not depend on the size of the image.
 """
@@ -11,6 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+__all__ = ["LinearCrossAttention"]
 
 
 class LinearCrossAttention(nn.Module):
@@ -29,11 +31,13 @@ class LinearCrossAttention(nn.Module):
         self.temperature = nn.Parameter(torch.ones(heads))
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        key, value = (F.normalize(self._by_head(part).float(), dim=3) for part in self.key_value(context).chunk(2, 1))
-        among_channels = (key @ value.transpose(2, 3) * self.temperature[:, None, None]).softmax(2)
-        query = self._by_head(self.query(x))
-        return (among_channels.to(query.dtype).transpose(2, 3) @ query).reshape(x.shape)
+        key, value = (
+            F.normalize(self._split_heads(part).float(), dim=3) for part in self.key_value(context).chunk(2, 1)
+        )
+        attention = (key @ value.transpose(2, 3) * self.temperature[:, None, None]).softmax(2)
+        query = self._split_heads(self.query(x))
+        return (attention.to(query.dtype).transpose(2, 3) @ query).reshape(x.shape)
 
-    def _by_head(self, x: Tensor) -> Tensor:
+    def _split_heads(self, x: Tensor) -> Tensor:
         """B×C×H×W → B×heads×C/heads×H·W."""
         return x.reshape(x.shape[0], self.heads, x.shape[1] // self.heads, -1)

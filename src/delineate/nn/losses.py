@@ -1,9 +1,9 @@
-"""Segmentation losses on logits.
+"""Segmentation losses on logits: cross-entropy (BCE), focal, Dice, Tversky and boundary loss.
 
 Conventions, shared by all functions: `logits` float B×K×H×W, `target` long B×H×W with 255 = ignore. K = 1 is binary with
 sigmoid (target 1 against 0), K > 1 softmax over classes. Each sample gets its own value and the result is their mean over
 all B samples, so a batch divided evenly over processes gives the same gradient. A sample without any valid pixel counts
-as 0. Everything is computed in float32, also under autocast.
+as 0. Everything is computed in float32, also in mixed precision.
 """
 
 from __future__ import annotations
@@ -17,16 +17,31 @@ from torch.nn import functional as F
 
 from delineate.nn.boundary_loss import Gradient, boundary_loss
 
+__all__ = ["IGNORE", "Pool", "bce", "boundary", "cross_entropy", "dice", "focal", "foreground_target", "tversky"]
+
 IGNORE = 255
 """Target value of pixels that do not count."""
 
 Pool = Literal["image", "batch"]
+"""Over which pixels Dice and Tversky sum: those of each image, or of the whole batch."""
 
 
 def bce(logits: Tensor, target: Tensor, *, class_weights: Sequence[float] | None = None) -> Tensor:
-    """Binary cross-entropy, mean over valid pixels of each sample. `class_weights`: (background, foreground).
+    """Binary cross-entropy, mean over the valid pixels of each sample.
 
-    `logits` B×1×H×W. A float `target` in [0, 1] (soft labels) is taken as it is; there, negative or > 1 means ignore.
+    Args:
+        logits: Float B×1×H×W.
+        target: Long B×H×W: 1 = foreground, 0 = background, 255 = ignore. Or soft labels, float in [0, 1]; then values below 0 or
+            above 1 are ignored.
+        class_weights: Weights of background and foreground.
+
+    Returns:
+        A float32 scalar.
+
+    Example:
+        >>> from delineate.nn.losses import bce
+        >>> float(bce(torch.zeros(2, 1, 8, 8), torch.ones(2, 8, 8, dtype=torch.long)))  # ln 2
+        0.693...
     """
     logits = logits.float().squeeze(1)
     valid, y = _binary(target)
@@ -38,7 +53,21 @@ def bce(logits: Tensor, target: Tensor, *, class_weights: Sequence[float] | None
 
 
 def cross_entropy(logits: Tensor, target: Tensor, *, class_weights: Sequence[float] | None = None) -> Tensor:
-    """Cross-entropy of K classes, (weighted) mean over the valid pixels of each sample. K = 1 is `bce`."""
+    """Cross-entropy of K classes, (weighted) mean over the valid pixels of each sample. K = 1 is `bce`.
+
+    Args:
+        logits: Float B×K×H×W.
+        target: Long B×H×W class indices, 255 = ignore.
+        class_weights: One per class, background first; two where K = 1. The mean is then divided by the sum of the weights.
+
+    Returns:
+        A float32 scalar.
+
+    Example:
+        >>> from delineate.nn.losses import cross_entropy
+        >>> float(cross_entropy(torch.zeros(2, 4, 8, 8), torch.ones(2, 8, 8, dtype=torch.long)))  # ln 4
+        1.386...
+    """
     if logits.shape[1] == 1:
         return bce(logits, target, class_weights=class_weights)
     loss = F.cross_entropy(logits.float(), target, ignore_index=IGNORE, reduction="none")
@@ -48,21 +77,49 @@ def cross_entropy(logits: Tensor, target: Tensor, *, class_weights: Sequence[flo
 def focal(
     logits: Tensor, target: Tensor, *, gamma: float = 2.0, class_weights: Sequence[float] | None = None
 ) -> Tensor:
-    """Focal loss (Lin et al., ICCV 2017): cross-entropy · (1 − p of the true class)^gamma, mean over valid pixels."""
+    """Focal loss (Lin et al., ICCV 2017): cross-entropy · (1 − p of the true class)^gamma, mean over the valid pixels.
+
+    Args:
+        logits: Float B×K×H×W.
+        target: Long B×H×W class indices, 255 = ignore.
+        gamma: 0 is cross-entropy; the larger, the less do pixels count that are right already.
+        class_weights: One per class, background first; two where K = 1.
+
+    Returns:
+        A float32 scalar.
+
+    Example:
+        >>> from delineate.nn.losses import focal
+        >>> float(focal(torch.zeros(2, 1, 8, 8), torch.ones(2, 8, 8, dtype=torch.long)))  # ln 2 / 4
+        0.173...
+    """
     if logits.shape[1] == 1:
         _, y = _binary(target)
         loss = F.binary_cross_entropy_with_logits(logits.float().squeeze(1), y, reduction="none")
     else:
         loss = F.cross_entropy(logits.float(), target, ignore_index=IGNORE, reduction="none")
-    # −expm1(−loss) is 1 − p without cancellation.
+    # −expm1(−loss) is 1 − p, exact also where p is close to 1.
     return _per_sample_mean(loss * (-torch.expm1(-loss)).pow(gamma), _pixel_weights(target, class_weights, logits))
 
 
 def dice(logits: Tensor, target: Tensor, *, smooth: float = 1.0, pool: Pool = "image") -> Tensor:
     """Soft Dice loss 1 − (2·Σpy + smooth) / (Σp + Σy + smooth), mean over foreground classes, then samples.
 
-    `pool="batch"` sums over the whole batch first (one value per class): steadier for small structures, but a batch
-    divided over processes then no longer gives the same gradient.
+    Args:
+        logits: Float B×K×H×W.
+        target: Long B×H×W class indices, 255 = ignore.
+        smooth: Added to both sides of the fraction, in pixels; also what an empty mask is compared by.
+        pool: "image": one value per image and class. "batch": sums over the whole batch first, one value per class. That is
+            steadier for small structures, but a batch divided over processes then gives another gradient.
+
+    Returns:
+        A float32 scalar in [0, 1].
+
+    Example:
+        >>> from delineate.nn.losses import dice
+        >>> mask = torch.ones(2, 8, 8, dtype=torch.long)
+        >>> round(float(dice(100.0 * mask[:, None].float(), mask)), 3)
+        0.0
     """
     return tversky(logits, target, alpha=0.5, beta=0.5, smooth=smooth / 2, pool=pool)
 
@@ -73,12 +130,29 @@ def tversky(
     """Tversky loss (Salehi et al., MLMI 2017): 1 − (TP + smooth) / (TP + alpha·FP + beta·FN + smooth), soft counts.
 
     Mean over foreground classes, then samples; alpha = beta = ½ is Dice (with half the smoothing constant).
+
+    Args:
+        logits: Float B×K×H×W.
+        target: Long B×H×W class indices, 255 = ignore.
+        alpha: Weight of false positives.
+        beta: Weight of false negatives; above `alpha` it favors recall.
+        smooth: Added to both sides of the fraction, in pixels.
+        pool: As for `dice`.
+
+    Returns:
+        A float32 scalar in [0, 1].
+
+    Example:
+        >>> from delineate.nn.losses import tversky
+        >>> mask = torch.ones(2, 8, 8, dtype=torch.long)
+        >>> round(float(tversky(100.0 * mask[:, None].float(), mask)), 3)
+        0.0
     """
     p, y, valid = _probabilities(logits, target)
     axes = (0, 2, 3) if pool == "batch" else (2, 3)
-    hit, predicted, wanted = (p * y).sum(axes), p.sum(axes), y.sum(axes)
-    wrong, missed = predicted - hit, wanted - hit
-    loss = 1 - (hit + smooth) / (hit + alpha * wrong + beta * missed + smooth)
+    true_positive = (p * y).sum(axes)
+    false_positive, false_negative = p.sum(axes) - true_positive, y.sum(axes) - true_positive
+    loss = 1 - (true_positive + smooth) / (true_positive + alpha * false_positive + beta * false_negative + smooth)
     if pool == "batch":
         return loss.mean() * valid.any()
     return (loss.mean(1) * valid.flatten(1).any(1)).mean()
@@ -87,13 +161,43 @@ def tversky(
 def boundary(
     logits: Tensor, target: Tensor, *, gradient: Gradient = "central", scales: Sequence[int] = (1, 2, 4)
 ) -> Tensor:
-    """`boundary_loss` of the foreground classes' probabilities: how far their edges are from the mask's, at several scales."""
+    """`nn.boundary_loss` of the foreground classes' probabilities: edges are compared with those of the mask, at several scales.
+
+    Args:
+        logits: Float B×K×H×W.
+        target: Long B×H×W class indices, 255 = ignore.
+        gradient: How edges are found, as for `boundary_loss`.
+        scales: Sides of the average pools at which edges are compared, in pixels.
+
+    Returns:
+        A float32 scalar, at least 0.
+
+    Example:
+        >>> from delineate.nn.losses import boundary
+        >>> mask = torch.zeros(1, 16, 16, dtype=torch.long)
+        >>> mask[:, 4:12, 4:12] = 1
+        >>> right = 100.0 * (2 * mask[:, None].float() - 1)
+        >>> float(boundary(right, mask)) < float(boundary(-right, mask[:, :, [0] * 16]))
+        True
+    """
     p, y, valid = _probabilities(logits, target)
     return boundary_loss(p, y, valid, gradient=gradient, scales=scales)
 
 
-def foreground(target: Tensor) -> Tensor:
-    """The union of all foreground classes as a binary target (1 against 0; 255 stays): long B×H×W → the same."""
+def foreground_target(target: Tensor) -> Tensor:
+    """All foreground classes as one.
+
+    Args:
+        target: Long B×H×W class indices, 255 = ignore.
+
+    Returns:
+        The same shape: 1 = any foreground class, 0 = background; 255 stays.
+
+    Example:
+        >>> from delineate.nn.losses import foreground_target
+        >>> foreground_target(torch.tensor([[[0, 1, 2, 255]]]))
+        tensor([[[  0,   1,   1, 255]]])
+    """
     return torch.where(target == IGNORE, target, (target > 0).to(target.dtype))
 
 
@@ -109,8 +213,8 @@ def _probabilities(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tens
         valid, y = _binary(target)
         return torch.sigmoid(logits.float()) * valid[:, None], y[:, None], valid
     valid = target != IGNORE
-    inside = torch.where(valid, target, torch.zeros_like(target))
-    y = F.one_hot(inside, logits.shape[1]).movedim(3, 1)[:, 1:].float()
+    known = torch.where(valid, target, torch.zeros_like(target))
+    y = F.one_hot(known, logits.shape[1]).movedim(3, 1)[:, 1:].float()
     return logits.float().softmax(1)[:, 1:] * valid[:, None], y * valid[:, None], valid
 
 

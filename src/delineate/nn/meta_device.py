@@ -1,4 +1,4 @@
-"""Build a network to ask for its shapes: no memory is taken for its weights, and no number is worked out for them."""
+"""Build a network for its shapes alone, on PyTorch's meta device: no memory for its weights, and no initialization."""
 
 from __future__ import annotations
 
@@ -9,29 +9,31 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-FILLING = frozenset(
+__all__ = ["on_meta_device"]
+
+_INITIALIZERS = frozenset(
     (
         *("uniform_", "normal_", "trunc_normal_", "kaiming_uniform_", "kaiming_normal_", "constant_"),
         *("fill_", "zero_", "clamp_", "erfinv_", "mul_", "add_"),
     )
 )
-"""What initialization does to a weight in place; none of it changes a shape."""
+"""Functions by which weights are initialized in place; none of them changes a shape."""
 
 
 @contextmanager
 def on_meta_device() -> Iterator[None]:
-    """Networks built inside have weights on the meta device, which have a shape and nothing else."""
-    with torch.device("meta"), _Unfilled():
+    """Networks built inside have weights on the meta device, which have a shape and no values."""
+    with torch.device("meta"), _SkipInitialization():
         yield
 
 
-class _Unfilled(TorchFunctionMode):
-    """Leaves out initialization. On the meta device torch runs it in Python, which takes most of the time to build a network."""
+class _SkipInitialization(TorchFunctionMode):
+    """On the meta device torch runs initialization in Python, which takes most of the time to build a network."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if getattr(func, "__name__", "") in FILLING:
+        if getattr(func, "__name__", "") in _INITIALIZERS:
             weight = args[0] if args else (kwargs or {})["tensor"]
             if weight.is_meta:
                 return weight

@@ -1,10 +1,12 @@
-"""Which precision autocast asks for, and how to do without it where rounding would show."""
+"""Mixed precision (autocast): which type is in use, and how to leave it where rounding would show."""
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
+
+__all__ = ["autocast_dtype", "without_autocast"]
 
 
 def autocast_dtype(device: str) -> torch.dtype | None:

@@ -1,4 +1,4 @@
-"""Prototypes: what a masked region looks like, as one vector; and how alike a pixel is to it.
+"""Prototypes: the features of a masked region as one vector, and the similarity of pixels to it.
 
 Shapes, shared by all functions: `features` B×C×h×w with a mask or weights B×h×w; or, of several images whose pixels are
 pooled as if they were one (the shots of an episode), B×K×C×h×w with B×K×h×w. Results are float32, also under autocast, since
@@ -15,16 +15,28 @@ from torch.nn import functional as F
 
 from delineate.nn.precision import without_autocast
 
-POOL_EPS = 1e-5
+__all__ = [
+    "NORM_EPS",
+    "channel_max",
+    "cosine_scores",
+    "mean_prototype",
+    "peak_location",
+    "prior_map",
+    "resize_mask",
+    "top_k_mean",
+    "upsampling_weights",
+]
+
+_POOL_EPS = 1e-5
 """Added to the sum of weights (PANet, ALPNet): an empty mask gives the zero vector."""
 NORM_EPS = 1e-4
-"""Least norm that a vector is divided by (ALPNet)."""
-PRIOR_EPS = 1e-7
+"""Smallest norm that a vector is divided by (ALPNet)."""
+_PRIOR_EPS = 1e-7
 """Added to the range of a prior map (PFENet)."""
 
 
 def resize_mask(mask: Tensor, size: tuple[int, int] | torch.Size, *, label: int = 1, soft: bool = True) -> Tensor:
-    """Where `mask` says `label`, on the grid of a feature map: long B×K×H×W → float B×K×h×w in [0, 1].
+    """Where `mask` equals `label`, on the grid of a feature map: long B×K×H×W → float B×K×h×w in [0, 1].
 
     Bilinear at the new pixels' centers; `soft=False` rounds it to 0 or 1. The background is `label=0`: ignored pixels (255)
     belong to neither, so that the two need not sum to 1.
@@ -54,55 +66,55 @@ def mean_prototype(features: Tensor, weights: Tensor) -> Tensor:
     """
     with without_autocast(features.device.type):
         pixels, flat = _pixels(features, weights)
-        return torch.einsum("bcn,bn->bc", pixels, flat) / (flat.sum(1, keepdim=True) + POOL_EPS)
+        return torch.einsum("bcn,bn->bc", pixels, flat) / (flat.sum(1, keepdim=True) + _POOL_EPS)
 
 
 def channel_max(features: Tensor, mask: Tensor) -> Tensor:
-    """The largest value of each channel where mask > ½: B×C. Where no pixel is, the pixels of the mask's largest value are
-    taken."""
+    """The largest value of each channel where mask > ½: B×C. Where no pixel is above ½, those of the mask's largest value count."""
     pixels, flat = _pixels(features, mask)
     return pixels.masked_fill(~_inside(flat)[:, None], -math.inf).amax(2)
 
 
 def top_k_mean(features: Tensor, mask: Tensor, share: float = 0.1) -> Tensor:
-    """Per channel the mean of its k largest values where mask > ½, k = max(1, ⌈share · pixels there⌉): B×C.
+    """Mean of the k largest values of each channel where mask > ½, k = max(1, ⌈share · pixels there⌉): B×C.
 
-    A share of 0 is `channel_max`, a share of 1 the mean over the hard mask. An empty mask is treated as `channel_max` does.
+    A share of 0 is `channel_max`, a share of 1 the mean over the hard mask. An empty mask is treated as in `channel_max`.
+    Reading the largest k waits for the GPU.
     """
     pixels, flat = _pixels(features, mask)
     inside = _inside(flat)
     # The small number keeps a product like .1·30 = 3.0000000000000004 from counting as 4.
     count = torch.ceil(share * inside.sum(1).double() - 1e-9).clamp_min(1)
     largest = pixels.masked_fill(~inside[:, None], -math.inf).topk(int(count.max()), dim=2).values
-    taken = torch.arange(largest.shape[2], device=count.device) < count[:, None]
-    return torch.where(taken[:, None], largest, 0.0).sum(2) / count[:, None].float()
+    is_counted = torch.arange(largest.shape[2], device=count.device) < count[:, None]
+    return torch.where(is_counted[:, None], largest, 0.0).sum(2) / count[:, None].float()
 
 
 def peak_location(features: Tensor, mask: Tensor, response: Tensor | None = None) -> Tensor:
     """The feature vector at the pixel of the largest response where mask > ½: B×C.
 
-    `response`: of the mask's shape; by default the features' Euclidean norm. An empty mask is treated as `channel_max` does.
+    `response`: of the mask's shape; by default the features' Euclidean norm. An empty mask is treated as in `channel_max`.
     """
     pixels, flat = _pixels(features, mask)
     strength = pixels.norm(dim=1) if response is None else response.flatten(1).float()
-    where = strength.masked_fill(~_inside(flat), -math.inf).argmax(1)
-    return pixels.take_along_dim(where[:, None, None], 2).squeeze(2)
+    index = strength.masked_fill(~_inside(flat), -math.inf).argmax(1)
+    return pixels.take_along_dim(index[:, None, None], 2).squeeze(2)
 
 
 def prior_map(query: Tensor, support: Tensor, mask: Tensor) -> Tensor:
-    """How like the support's foreground each query pixel is: its largest cosine with any support pixel where mask > ½,
-    stretched to [0, 1] over the query, B×C×h×w → B×1×h×w (Tian et al., PFENet, TPAMI 2020, eqs. 3-5).
+    """Similarity of each query pixel to the support's foreground: its largest cosine with any support pixel where mask > ½,
+    scaled to [0, 1] over the query, B×C×h×w → B×1×h×w (Tian et al., PFENet, TPAMI 2020, eqs. 3-5).
 
-    `support` and `mask` as all functions take them; several shots count as one set of pixels. An empty mask is treated as
-    `channel_max` does. A query without any contrast gives 0.
+    Shapes of `support` and `mask` as in all functions here; several shots count as one set of pixels. An empty mask is treated as
+    in `channel_max`. A query without any contrast gives 0. Takes memory for one number per pair of pixels.
     """
     with without_autocast(query.device.type):
         pixels, flat = _pixels(support, mask)
-        asked = F.normalize(query.float().flatten(2), dim=1, eps=NORM_EPS)
-        cosines = F.normalize(pixels, dim=1, eps=NORM_EPS).transpose(1, 2) @ asked
+        query_directions = F.normalize(query.float().flatten(2), dim=1, eps=NORM_EPS)
+        cosines = F.normalize(pixels, dim=1, eps=NORM_EPS).transpose(1, 2) @ query_directions
         best = cosines.masked_fill(~_inside(flat)[:, :, None], -math.inf).amax(1)
-        least, most = best.amin(1, keepdim=True), best.amax(1, keepdim=True)
-        return ((best - least) / (most - least + PRIOR_EPS)).view(query.shape[0], 1, *query.shape[2:])
+        low, high = best.amin(1, keepdim=True), best.amax(1, keepdim=True)
+        return ((best - low) / (high - low + _PRIOR_EPS)).view(query.shape[0], 1, *query.shape[2:])
 
 
 def cosine_scores(features: Tensor, prototypes: Tensor, scale: float = 20.0) -> Tensor:
@@ -112,8 +124,8 @@ def cosine_scores(features: Tensor, prototypes: Tensor, scale: float = 20.0) -> 
     """
     with without_autocast(features.device.type):
         pixels = F.normalize(features.float().flatten(2), dim=1, eps=NORM_EPS)
-        units = F.normalize(prototypes.float(), dim=2, eps=NORM_EPS)
-        cosines = units @ pixels
+        directions = F.normalize(prototypes.float(), dim=2, eps=NORM_EPS)
+        cosines = directions @ pixels
         return scale * cosines.view(*cosines.shape[:2], *features.shape[2:])
 
 

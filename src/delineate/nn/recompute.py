@@ -1,7 +1,8 @@
-"""Activation checkpointing: submodules that keep only their input and compute the rest again in the backward pass.
+"""Activation checkpointing (gradient checkpointing): submodules keep only their input and compute their activations again in the
+backward pass.
 
-Less memory for more time, with the same result: random numbers are drawn again as they were, and what a module keeps in
-buffers (BatchNorm's running statistics) changes once per step, not twice.
+Less memory for more time, with the same result: the same random numbers are drawn again, and buffers
+(BatchNorm's running statistics) change once per step, not twice.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+__all__ = ["recompute"]
+
 
 def recompute(module: nn.Module, names: Iterable[str]) -> None:
     """Make the submodules `names` of `module` recompute their activations while training; in eval mode nothing changes.
 
-    It holds from then on and survives `copy.deepcopy`. The submodules' inputs must not be changed in place afterwards.
+    It cannot be undone and survives `copy.deepcopy`. The submodules' inputs must not be changed in place afterwards.
     Raises `AttributeError` for a name that is not a submodule.
     """
     for name in names:
@@ -36,7 +39,8 @@ def _recomputing(kind: type[nn.Module]) -> type[nn.Module]:
             return kind.forward(self, *args, **kwargs)
 
         def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-            return nullcontext(), _on_copies_of_buffers(self)
+            """For the first forward pass, and for the one that recomputes."""
+            return nullcontext(), _discard_buffer_changes(self)
 
         def run(*inner: Any) -> Any:
             return kind.forward(self, *inner, **kwargs)
@@ -47,8 +51,8 @@ def _recomputing(kind: type[nn.Module]) -> type[nn.Module]:
 
 
 @contextmanager
-def _on_copies_of_buffers(module: nn.Module) -> Iterator[None]:
-    """While open, whatever `module` writes to its buffers goes to copies that are thrown away."""
+def _discard_buffer_changes(module: nn.Module) -> Iterator[None]:
+    """While open, `module` writes to copies of its buffers, which are thrown away."""
     kept = [(part, dict(part._buffers)) for part in module.modules() if part._buffers]
     try:
         for part, buffers in kept:

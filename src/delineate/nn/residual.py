@@ -9,15 +9,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-SLOPE = 0.01
+__all__ = ["ConvNormAct", "InstanceNorm", "ResidualBlock", "initialize"]
+
+_SLOPE = 0.01
 """Of leaky ReLU below zero."""
 
 
 class InstanceNorm(nn.GroupNorm):
     """Zero mean and unit variance per image and channel, then an affine map per channel: B×C×H×W → the same shape.
 
-    Group normalization with one channel in each group is instance normalization. It takes half the time of PyTorch's own on a
-    processor. A map of a single pixel becomes the bias, where PyTorch's modules refuse to train on it.
+    Group normalization with one channel in each group is instance normalization. On a CPU it takes half the time of PyTorch's
+    own. A map of a single pixel becomes the bias, where PyTorch's modules refuse to train on it.
     """
 
     def __init__(self, channels: int) -> None:
@@ -28,7 +30,7 @@ class InstanceNorm(nn.GroupNorm):
 
 
 class ConvNormAct(nn.Sequential):
-    """Conv k×k (no bias: the norm would take it off; padding that keeps the size at stride 1) → instance norm → leaky ReLU
+    """Conv k×k (no bias: the norm would subtract it; padding that keeps the size at stride 1) → instance norm → leaky ReLU
     (unless `act=False`). B×in×H×W → B×out×⌈H/stride⌉×⌈W/stride⌉."""
 
     def __init__(
@@ -38,7 +40,7 @@ class ConvNormAct(nn.Sequential):
         self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride=stride, padding=kernel // 2, bias=False)
         self.norm = InstanceNorm(out_channels)
         if act:
-            self.act = nn.LeakyReLU(SLOPE, inplace=True)
+            self.act = nn.LeakyReLU(_SLOPE, inplace=True)
 
 
 class ResidualBlock(nn.Module):
@@ -56,7 +58,7 @@ class ResidualBlock(nn.Module):
             self.shortcut.append(nn.AvgPool2d(stride))
         if in_channels != out_channels:
             self.shortcut.append(ConvNormAct(in_channels, out_channels, 1, act=False))
-        self.act = nn.LeakyReLU(SLOPE, inplace=True)
+        self.act = nn.LeakyReLU(_SLOPE, inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.act(self.conv2(self.conv1(x)) + self.shortcut(x))
@@ -66,6 +68,6 @@ def initialize(module: nn.Module) -> None:
     """Draw the weights of all convolutions for leaky ReLU (He et al., ICCV 2015); biases become 0."""
     for part in module.modules():
         if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.kaiming_normal_(part.weight, a=SLOPE)
+            nn.init.kaiming_normal_(part.weight, a=_SLOPE)
             if part.bias is not None:
                 nn.init.zeros_(part.bias)

@@ -1,4 +1,4 @@
-"""The two attentions of SCSA: spatial, by kernels of several lengths shared by both axes; then channels among themselves.
+"""The two attentions of SCSA: spatial attention, with kernels of several lengths shared by both axes, and channel self-attention.
 
 Si et al., "SCSA: Exploring the synergistic effects between spatial and channel attention", Neurocomputing 2025, arXiv
 2407.05128, where they are called SMSA and PCSA. Written anew; equal to the released modules (Apache-2.0) to rounding.
@@ -13,12 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+__all__ = ["ChannelSelfAttention", "SharedSpatialAttention"]
+
 
 class SharedSpatialAttention(nn.Module):
     """x · a_H · a_W: each row and each column weighs every channel. B×C×H×W → the same shape.
 
     Per axis: mean over the other axis → C split into as many parts as there are kernels → depthwise 1-D convolution of
-    each part with its kernel, the same weights for both axes → GroupNorm with as many groups, own for each axis →
+    each part with its kernel, the same weights for both axes → GroupNorm with as many groups, one for each axis →
     sigmoid. C must be a multiple of the number of kernels.
     """
 
@@ -37,12 +39,12 @@ class SharedSpatialAttention(nn.Module):
 
     def gates(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """a_H as B×C×H×1 and a_W as B×C×1×W, in [0, 1]."""
-        height = self.norm_height(self._shared(x.mean(3))).sigmoid()
-        width = self.norm_width(self._shared(x.mean(2))).sigmoid()
+        height = self.norm_height(self._convolve(x.mean(3))).sigmoid()
+        width = self.norm_width(self._convolve(x.mean(2))).sigmoid()
         return height.unsqueeze(3), width.unsqueeze(2)
 
-    def _shared(self, line: Tensor) -> Tensor:
-        """All convolutions as one, with every kernel brought to the longest's length by zeros: B×C×L → B×C×L.
+    def _convolve(self, line: Tensor) -> Tensor:
+        """All convolutions as one, every kernel padded with zeros to the longest: B×C×L → B×C×L.
 
         Written as products and a sum: PyTorch's 1-D depthwise convolution goes channel by channel for lines this short.
         """
@@ -55,7 +57,7 @@ class SharedSpatialAttention(nn.Module):
 
 
 class ChannelSelfAttention(nn.Module):
-    """x · a_C: channels attend to each other, and the mean of what each finds is its gate. B×C×H×W → the same shape.
+    """x · a_C: channels attend to each other, and the mean of what a channel attends to is its gate. B×C×H×W → the same shape.
 
     Average pooling (window×window, no overlap; the window is never larger than the map) → GroupNorm over everything →
     Q, K, V, each a factor per channel → softmax(Q Kᵀ / √d) V over the d = C/heads channels of a head, with pooled pixels as
@@ -76,12 +78,12 @@ class ChannelSelfAttention(nn.Module):
     def gate(self, x: Tensor) -> Tensor:
         """a_C as B×C×1×1, in [0, 1]."""
         pooled = self.norm(F.avg_pool2d(x, min(self.window, *x.shape[-2:])))
-        query, key, value = (self._heads(pooled * w[:, None, None]) for w in (self.query, self.key, self.value))
+        query, key, value = (self._split_heads(pooled * w[:, None, None]) for w in (self.query, self.key, self.value))
         attention = (query @ key.transpose(2, 3) * query.shape[2] ** -0.5).softmax(-1)
-        # The mean over pixels is linear, so it is taken of V before the product.
-        found = attention @ value.mean(3, keepdim=True)
-        return found.sigmoid().view(x.shape[0], -1, 1, 1)
+        # The mean over pixels is linear, so it is taken of V before the product: a vector instead of a map.
+        attended = attention @ value.mean(3, keepdim=True)
+        return attended.sigmoid().view(x.shape[0], -1, 1, 1)
 
-    def _heads(self, x: Tensor) -> Tensor:
+    def _split_heads(self, x: Tensor) -> Tensor:
         """B×C×h×w → B×heads×C/heads×(h·w)."""
         return x.reshape(x.shape[0], self.heads, -1, x.shape[2] * x.shape[3])

@@ -19,43 +19,63 @@ from delineate.common.errors import RecipeError
 from delineate.nn.boundary_loss import Gradient
 from delineate.nn.losses import Pool, boundary, cross_entropy, dice, focal, tversky
 
+__all__ = ["LossOptions", "Term", "loss_terms", "segmentation_loss"]
+
 
 @dataclass(frozen=True)
 class Term:
-    """Marks the weight of a loss, and computes it before the weight."""
+    """Marks a field of `LossOptions` as the weight of a loss, and names the function that computes it.
 
-    of: Callable[[Tensor, Tensor, LossOptions], Tensor]
-    """(logits, target, options) → a scalar."""
+    Example:
+        >>> from typing import Annotated
+        >>> from pydantic import Field
+        >>> from delineate.nn.segmentation_loss import LossOptions, Term
+        >>> def mean_square(logits, target, options):
+        ...     return ((logits[:, 0].sigmoid() - (target == 1)) ** 2)[target != 255].mean()
+        >>> class MyLossOptions(LossOptions):
+        ...     square: Annotated[float, Term(mean_square)] = Field(1.0, ge=0, description="weight of the squared error")
+    """
+
+    function: Callable[[Tensor, Tensor, LossOptions], Tensor]
+    """(logits B×K×H×W, target B×H×W, options) → a scalar, before the weight."""
 
     def __post_init__(self) -> None:
-        if not callable(self.of):
+        if not callable(self.function):
             raise TypeError(
                 "Term takes a function; in a class, a field's name hides a function of the same name: give the function another"
             )
 
 
-def _cross_entropy(logits: Tensor, target: Tensor, o: LossOptions) -> Tensor:
-    return cross_entropy(logits, target, class_weights=o.class_weights)
+def _cross_entropy(logits: Tensor, target: Tensor, options: LossOptions) -> Tensor:
+    return cross_entropy(logits, target, class_weights=options.class_weights)
 
 
-def _dice(logits: Tensor, target: Tensor, o: LossOptions) -> Tensor:
-    return dice(logits, target, smooth=o.smooth, pool=o.pool)
+def _dice(logits: Tensor, target: Tensor, options: LossOptions) -> Tensor:
+    return dice(logits, target, smooth=options.smooth, pool=options.pool)
 
 
-def _tversky(logits: Tensor, target: Tensor, o: LossOptions) -> Tensor:
-    return tversky(logits, target, alpha=o.tversky_alpha, beta=o.tversky_beta, smooth=o.smooth, pool=o.pool)
+def _tversky(logits: Tensor, target: Tensor, options: LossOptions) -> Tensor:
+    return tversky(
+        logits, target, alpha=options.tversky_alpha, beta=options.tversky_beta, smooth=options.smooth, pool=options.pool
+    )
 
 
-def _focal(logits: Tensor, target: Tensor, o: LossOptions) -> Tensor:
-    return focal(logits, target, gamma=o.focal_gamma, class_weights=o.class_weights)
+def _focal(logits: Tensor, target: Tensor, options: LossOptions) -> Tensor:
+    return focal(logits, target, gamma=options.focal_gamma, class_weights=options.class_weights)
 
 
-def _boundary(logits: Tensor, target: Tensor, o: LossOptions) -> Tensor:
-    return boundary(logits, target, gradient=o.boundary_gradient, scales=o.boundary_scales)
+def _boundary(logits: Tensor, target: Tensor, options: LossOptions) -> Tensor:
+    return boundary(logits, target, gradient=options.boundary_gradient, scales=options.boundary_scales)
 
 
 class LossOptions(BaseModel):
-    """A weighted sum of losses; a term with weight 0 is not computed."""
+    """A weighted sum of losses, as in the recipe's section `method.loss`; a loss with weight 0 is not computed.
+
+    Example:
+        >>> from delineate.nn.segmentation_loss import LossOptions
+        >>> LossOptions(cross_entropy=0.5, boundary=1.0).dice
+        1.0
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -75,7 +95,9 @@ class LossOptions(BaseModel):
     smooth: float = Field(1.0, ge=0, description="smoothing constant of Dice and Tversky")
     tversky_alpha: float = Field(0.3, ge=0, description="weight of false positives")
     tversky_beta: float = Field(0.7, ge=0, description="weight of false negatives")
-    focal_gamma: float = Field(2.0, ge=0, description="how much easy pixels are played down")
+    focal_gamma: float = Field(
+        2.0, ge=0, description="exponent of the focal loss: the larger, the less do easy pixels count"
+    )
     boundary_gradient: Gradient = Field("central", description="how the boundary loss finds edges")
     boundary_scales: tuple[PositiveInt, ...] = Field(
         (1, 2, 4), min_length=1, description="sides of the average pools at which the boundary loss compares, in pixels"
@@ -92,36 +114,56 @@ class LossOptions(BaseModel):
 
 @cache
 def loss_terms(options: type[LossOptions]) -> dict[str, Term]:
-    """All losses of a class of options, by the name of their weight."""
-    fields = options.model_fields.items()
-    return {name: mark for name, field in fields for mark in field.metadata if isinstance(mark, Term)}
+    """The losses of a class of options, by the name of their weight.
+
+    Args:
+        options: `LossOptions` or a subclass.
+
+    Returns:
+        Name of the field → its `Term`, in the order of the fields.
+
+    Example:
+        >>> from delineate.nn.segmentation_loss import LossOptions, loss_terms
+        >>> list(loss_terms(LossOptions))
+        ['cross_entropy', 'dice', 'tversky', 'focal', 'boundary']
+    """
+    found: dict[str, Term] = {}
+    for name, field in options.model_fields.items():
+        for mark in field.metadata:
+            if isinstance(mark, Term):
+                found[name] = mark
+    return found
 
 
 def segmentation_loss(logits: Tensor, target: Tensor, options: LossOptions) -> dict[str, Tensor]:
-    """The weighted sum's terms.
+    """The weighted losses of a prediction; their sum is what training minimizes.
 
     Args:
-        logits: B×K×H×W; K = 1 is binary with sigmoid, several are softmax.
-        target: long B×H×W, 255 = ignore.
-        options: the weights, and the losses' own settings.
+        logits: Float B×K×H×W; K = 1 is binary with sigmoid, several are softmax.
+        target: Long B×H×W class indices, 255 = ignore.
+        options: The weights, and the losses' own settings.
 
     Returns:
-        Terms by name, each times its weight, without those of weight 0.
+        Scalars by name, each times its weight, without those of weight 0. A method's `objective` can return them as they are.
 
     Raises:
-        RecipeError: `class_weights` are not as many as the classes. Here and not when a method is built, so that a model with such
-            options still loads.
+        RecipeError: There are not as many `class_weights` as classes. Raised here and not when a method is built, so that a model
+            with such options still loads.
 
-    ```python
-    terms = segmentation_loss(logits, batch["mask"], LossOptions(dice=1, boundary=0.5))
-    loss = sum(terms.values())
-    ```
+    Example:
+        >>> from delineate.nn.segmentation_loss import LossOptions, segmentation_loss
+        >>> logits = torch.zeros(2, 1, 8, 8, requires_grad=True)
+        >>> mask = torch.ones(2, 8, 8, dtype=torch.long)
+        >>> terms = segmentation_loss(logits, mask, LossOptions(dice=1, boundary=0.5))
+        >>> list(terms)
+        ['cross_entropy', 'dice', 'boundary']
+        >>> sum(terms.values()).backward()
     """
-    given, wanted = options.class_weights, max(2, logits.shape[1])
-    if given is not None and len(given) != wanted:
-        raise RecipeError(f"loss.class_weights: {len(given)} weights given for {wanted} classes (background first)")
+    given, needed = options.class_weights, max(2, logits.shape[1])
+    if given is not None and len(given) != needed:
+        raise RecipeError(f"loss.class_weights: {len(given)} weights given for {needed} classes (background first)")
     found: dict[str, Tensor] = {}
     for name, term in loss_terms(type(options)).items():
         if weight := getattr(options, name):
-            found[name] = weight * term.of(logits, target, options)
+            found[name] = weight * term.function(logits, target, options)
     return found

@@ -1,4 +1,4 @@
-"""The 2-D selective scan: every pixel is read with what came before it, along four ways over the map.
+"""The 2-D selective scan (SS2D, vision Mamba): a recurrence reads the pixels of a map in four orders.
 
 Liu et al., VMamba, NeurIPS 2024, arXiv 2401.10166, with the recurrence of Gu & Dao, Mamba, arXiv 2312.00752. Per direction k and
 pixel, with x a pixel's D = ratio·C features:
@@ -21,20 +21,39 @@ from delineate.nn.cross_scan import DIRECTIONS, cross_merge, cross_scan
 from delineate.nn.large_kernel import DepthwiseConv2d
 from delineate.nn.selective_scan import selective_scan
 
-STEP_RANGE = (1e-3, 1e-1)
+__all__ = ["SS2D"]
+
+_STEP_RANGE = (1e-3, 1e-1)
 """Steps Δ at the start of training are log-uniform between these (Gu & Dao, section 3.6 and their code)."""
-SMALLEST_STEP = 1e-4
+_SMALLEST_STEP = 1e-4
 
 
 class SS2D(nn.Module):
     """in_proj → SiLU(depthwise conv) → four scans, merged → LayerNorm → · SiLU(z) → out_proj. B×C×H×W → the same shape.
 
-    `width` C; `state` N per feature; `ratio` D/C; `rank` of δ, None = ⌈C/16⌉; `conv` with kernel `kernel` (odd), without
-    it SiLU alone; `gate`: in_proj gives z as well. Any memory order in, channels-last out. The scan, the merge and LayerNorm are in
-    float32 at least, under autocast too. Raises `ValueError` for an even kernel or sizes below 1.
+    Any memory order in, channels-last out. The scan, the merge and LayerNorm are in float32 at least, also in mixed precision.
 
-    Parameters of the scan are raw tensors, which no later pass over `nn.Linear` reaches. Those that weight decay must spare have
-    one dimension, by which the engine tells them: `dt_bias` 4·D, `D` 4·D and `A_log` 4·D·N (features slowest), A = −exp(A_log).
+    Parameters of the scan are raw tensors, so that an initialization of all `nn.Linear` does not change them. Weight decay must
+    leave out `dt_bias` (4·D), `D` (4·D) and `A_log` (4·D·N, features slowest; A = −exp(A_log)): they have one dimension, by which
+    the engine tells them.
+
+    Args:
+        width: C, channels of the map.
+        state: N, states for each feature.
+        ratio: D / C, inner width.
+        rank: Of δ; None: ⌈C / 16⌉.
+        conv: Depthwise convolution before the scan; false: SiLU alone.
+        gate: Multiply the result by SiLU(z), with z from `in_proj`.
+        kernel: Side of the depthwise convolution in pixels, odd.
+        backend: As for `selective_scan`.
+
+    Raises:
+        ValueError: The kernel is even, or a size is below 1.
+
+    Example:
+        >>> from delineate.nn.ss2d import SS2D
+        >>> SS2D(16, state=4)(torch.rand(2, 16, 8, 8)).shape
+        torch.Size([2, 16, 8, 8])
     """
 
     def __init__(
@@ -49,9 +68,9 @@ class SS2D(nn.Module):
         kernel: int = 3,
         backend: str = "auto",
     ) -> None:
-        """`backend`: of `selective_scan`."""
         super().__init__()
-        inner, rank = int(ratio * width), math.ceil(width / 16) if rank is None else rank
+        inner = int(ratio * width)
+        rank = math.ceil(width / 16) if rank is None else rank
         if min(width, state, inner, rank) < 1:
             raise ValueError(f"width {width}, state {state}, inner width {inner} and rank {rank} must be at least 1")
         self.sizes = [rank, state, state]
@@ -74,8 +93,8 @@ class SS2D(nn.Module):
         """Gu & Dao: projections as linear layers are, A_n = −n, D = 1, steps log-uniform (`dt_bias` is softplus⁻¹ of them)."""
         for weight in (self.x_proj, self.dt_proj):
             nn.init.uniform_(weight, -(weight.shape[2] ** -0.5), weight.shape[2] ** -0.5)
-        low, high = (math.log(step) for step in STEP_RANGE)
-        step = torch.empty_like(self.dt_bias).uniform_(low, high).exp_().clamp_(min=SMALLEST_STEP)
+        low, high = (math.log(step) for step in _STEP_RANGE)
+        step = torch.empty_like(self.dt_bias).uniform_(low, high).exp_().clamp_(min=_SMALLEST_STEP)
         self.dt_bias.copy_(step + torch.log(-torch.expm1(-step)))
         state = self.sizes[1]
         self.A_log.view(-1, state).copy_(torch.arange(1, state + 1).log())

@@ -12,9 +12,11 @@ from torch.nn import functional as F
 
 from delineate.nn.precision import without_autocast
 
+__all__ = ["SIGMA", "WINDOW", "ssim"]
+
 WINDOW = 11
 SIGMA = 1.5
-C1, C2 = 0.01**2, 0.03**2
+_C1, _C2 = 0.01**2, 0.03**2
 """(K1·L)² and (K2·L)² for the range L = 1."""
 
 
@@ -31,8 +33,8 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
         var_x = (_smoothed(x * x) - mean_x * mean_x).clamp_min(0)
         var_y = (_smoothed(y * y) - mean_y * mean_y).clamp_min(0)
         covariance = _smoothed(x * y) - mean_x * mean_y
-        luminance = (2 * mean_x * mean_y + C1) / (mean_x * mean_x + mean_y * mean_y + C1)
-        structure = (2 * covariance + C2) / (var_x + var_y + C2)
+        luminance = (2 * mean_x * mean_y + _C1) / (mean_x * mean_x + mean_y * mean_y + _C1)
+        structure = (2 * covariance + _C2) / (var_x + var_y + _C2)
         return (luminance * structure).mean((1, 2, 3))
 
 

@@ -1,4 +1,4 @@
-"""The step of a plain decoder: twice the resolution, a skip connection joined, one 3×3 convolution."""
+"""One level of a plain decoder: upsample to twice the resolution, concatenate the skip connection, one 3×3 convolution."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from torch import Tensor, nn
 from delineate.nn.blocks import ConvBNAct
 from delineate.nn.upsample_conv import upsample_concat_conv
 
+__all__ = ["UpsampleBlock"]
+
 
 class UpsampleBlock(nn.Module):
-    """Nearest-neighbor ×2, joined with the skip → 3×3 convolution, BatchNorm, ReLU.
+    """Nearest-neighbor ×2, concatenated with the skip → 3×3 convolution, BatchNorm, ReLU.
 
     `forward(x, skip)`: B×in×h×w and B×skip×2h×2w (None where `skip_channels` is 0) → B×out×2h×2w.
     """

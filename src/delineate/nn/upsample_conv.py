@@ -1,8 +1,8 @@
-"""A 3×3 convolution of an up-sampled map joined with a skip connection, without building either.
+"""Upsample, concatenate and convolve in one step: neither the upsampled nor the concatenated map is kept in memory.
 
 Nearest-neighbor ×2 followed by a 3×3 convolution is one transposed convolution with a 4×4 kernel and stride 2: each of its
-entries is a sum of those 3×3 weights that would meet copies of the same pixel. That is 16 multiply-adds per input pixel and
-channel pair instead of 36. And a convolution of joined maps is the sum of the convolutions of each.
+entries is a sum of the 3×3 weights that would see copies of the same pixel. That is 16 multiply-adds per input pixel and
+channel pair instead of 36. And a convolution of concatenated maps is the sum of the convolutions of each.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+__all__ = ["upsample_concat_conv"]
 
 
 def upsample_concat_conv(conv: nn.Conv2d, x: Tensor, skip: Tensor | None) -> Tensor:

@@ -1,13 +1,13 @@
 """Aggregation of overlapping attention windows, in its exact 25-offset form.
 
 Every pixel p attends, per head, within its own 3×3 window: a 9×9 matrix A (softmax over the source positions) multiplies
-the window's nine values, the nine results are laid back onto the window's positions, and overlapping results are summed
+the window's nine values, the nine results are added to the window's positions, where overlapping results are summed
 (unfold → product → fold; Yuan et al., VOLO, TPAMI 2022; used by ConDSeg, arXiv 2412.08345). All three steps are linear in
 the values, so together they are one 5×5 kernel per pixel q and head,
 
     K_d[q] = Σ_{j−k=d} A[k, j](q−k),        y[q] = Σ_d K_d[q] · v[q+d],
 
-nine slice-additions to build, 25 multiply-additions to apply, and nothing of an unfolded map's size in memory. Values
+nine additions of slices to build, 25 multiply-adds to apply, and nothing of the size of an unfolded map in memory. Values
 outside the image are 0, and no windows are centered there.
 
 Memory order: maps inside here are *planar*, C×B×H×W in memory (seen as B×C×H×W), so that every step runs along pixels;
@@ -25,17 +25,19 @@ from torch.nn import functional as F
 
 from delineate.nn.precision import autocast_dtype, without_autocast
 
-WINDOW = 3
-POSITIONS = WINDOW * WINDOW
-REACH = 2 * WINDOW - 1
-MARGIN = WINDOW - 1
+__all__ = ["WindowAggregation", "attention_rows", "pixel_linear", "planar_linear", "window_aggregate"]
+
+_WINDOW = 3
+_POSITIONS = _WINDOW * _WINDOW
+_KERNEL = 2 * _WINDOW - 1
+_MARGIN = _WINDOW - 1
 _PIXELS_AT_ONCE = {"cpu": 1 << 14}
 """Images go through the operator in groups of about this many pixels, so that its temporaries stay small."""
 _PIXELS_ELSEWHERE = 1 << 20
 
 
 class WindowAggregation(nn.Module):
-    """Mix `value` within overlapping 3×3 windows, by attention that is predicted from `guide` alone.
+    """Window attention: mix `value` within overlapping 3×3 windows, by attention that is predicted from `guide` alone.
 
     `forward(value, guide)`: B×C×H×W and B×G×H×W → B×C×H×W (planar). Differentiable in both and in the weights.
     The logits' linear layer (G → 81·heads) has its rows in the order (output position, source position, head), positions
@@ -47,7 +49,7 @@ class WindowAggregation(nn.Module):
         if channels % heads:
             raise ValueError(f"{channels} channels cannot be divided among {heads} heads")
         self.heads = heads
-        self.logits = nn.Linear(guide_channels, POSITIONS * POSITIONS * heads)
+        self.logits = nn.Linear(guide_channels, _POSITIONS * _POSITIONS * heads)
 
     def forward(self, value: Tensor, guide: Tensor) -> Tensor:
         return window_aggregate(value, guide, self.logits.weight, self.logits.bias, self.heads)
@@ -55,7 +57,7 @@ class WindowAggregation(nn.Module):
 
 def attention_rows(heads: int) -> Tensor:
     """Index that takes rows in the order (head, output position, source position) to (output, source, head)."""
-    return torch.arange(heads * POSITIONS * POSITIONS).view(heads, -1).T.flatten()
+    return torch.arange(heads * _POSITIONS * _POSITIONS).view(heads, -1).T.flatten()
 
 
 def window_aggregate(value: Tensor, guide: Tensor, weight: Tensor, bias: Tensor, heads: int) -> Tensor:
@@ -99,11 +101,11 @@ def pixel_linear(x: Tensor, layer: nn.Linear) -> Tensor:
 def _forward(value: Tensor, guide: Tensor, weight: Tensor, bias: Tensor, heads: int) -> Tensor:
     if torch.compiler.is_compiling():
         return _aggregate(value, guide, weight, bias, heads)
-    parts = [_aggregate(value[part], guide[part], weight, bias, heads) for part in _groups(value)]
+    parts = [_aggregate(value[part], guide[part], weight, bias, heads) for part in _image_groups(value)]
     return parts[0] if len(parts) == 1 else torch.cat([part.transpose(0, 1) for part in parts], 1).transpose(0, 1)
 
 
-def _groups(x: Tensor) -> list[slice]:
+def _image_groups(x: Tensor) -> list[slice]:
     limit = _PIXELS_AT_ONCE.get(x.device.type, _PIXELS_ELSEWHERE)
     step = max(1, limit // (x.shape[2] * x.shape[3]))
     return [slice(start, start + step) for start in range(0, x.shape[0], step)]
@@ -125,20 +127,20 @@ def _columns(x: Tensor) -> Tensor:
 
 
 def _attention(columns: Tensor, weight: Tensor, bias: Tensor) -> Iterator[Tensor]:
-    """A, one output position after another (each stays in cache): 9 (source) × heads·B·H·W, in float32 or wider."""
-    for rows, shift in zip(weight.chunk(POSITIONS), bias.chunk(POSITIONS), strict=True):
+    """A, one output position after another (each stays in the cache): 9 (source) × heads·B·H·W, in float32 or wider."""
+    for rows, shift in zip(weight.chunk(_POSITIONS), bias.chunk(_POSITIONS), strict=True):
         logits = torch.addmm(shift[:, None], rows, columns)
-        yield logits.view(POSITIONS, -1).softmax(0, dtype=_wide(logits))
+        yield logits.view(_POSITIONS, -1).softmax(0, dtype=_accumulation_dtype(logits))
 
 
-def _wide(x: Tensor) -> torch.dtype:
+def _accumulation_dtype(x: Tensor) -> torch.dtype:
     return torch.promote_types(x.dtype, torch.float32)
 
 
 def _planes(x: Tensor, heads: int) -> Tensor:
     """B×C×H×W → heads × C/heads × B×H×W, in float32 or wider."""
     batch, channels, height, width = x.shape
-    return x.transpose(0, 1).to(_wide(x)).reshape(heads, channels // heads, batch, height, width)
+    return x.transpose(0, 1).to(_accumulation_dtype(x)).reshape(heads, channels // heads, batch, height, width)
 
 
 def _kernels(attention: Iterable[Tensor], size: tuple[int, int, int, int]) -> Tensor:
@@ -147,34 +149,34 @@ def _kernels(attention: Iterable[Tensor], size: tuple[int, int, int, int]) -> Te
     kernels: Tensor | None = None
     for k, part in enumerate(attention):
         if kernels is None:
-            kernels = part.new_zeros(REACH, REACH, *many, height + MARGIN, width + MARGIN)
-        _source_offsets(kernels, k, height, width).add_(part.view(WINDOW, WINDOW, *size))
+            kernels = part.new_zeros(_KERNEL, _KERNEL, *many, height + _MARGIN, width + _MARGIN)
+        _source_offsets(kernels, k, height, width).add_(part.view(_WINDOW, _WINDOW, *size))
     assert kernels is not None
     return kernels[..., 1 : height + 1, 1 : width + 1]
 
 
 def _source_offsets(kernels: Tensor, k: int, height: int, width: int) -> Tensor:
     """The part of the (padded) kernels that output position k of every window adds to: 3×3 × heads × B×H×W."""
-    y, x = divmod(k, WINDOW)
-    offsets = kernels[MARGIN - y : REACH - y, MARGIN - x : REACH - x]
+    y, x = divmod(k, _WINDOW)
+    offsets = kernels[_MARGIN - y : _KERNEL - y, _MARGIN - x : _KERNEL - x]
     return offsets[..., y : y + height, x : x + width]
 
 
 def _apply(kernels: Tensor, planes: Tensor) -> Tensor:
     """y = Σ_d K_d · v shifted by d."""
     height, width = planes.shape[-2:]
-    padded = F.pad(planes, (MARGIN,) * 4)
+    padded = F.pad(planes, (_MARGIN,) * 4)
     result = torch.zeros_like(planes, memory_format=torch.contiguous_format)
     for heads in _head_groups(planes):
-        for y in range(REACH):
-            for x in range(REACH):
+        for y in range(_KERNEL):
+            for x in range(_KERNEL):
                 shifted = padded[heads, ..., y : y + height, x : x + width]
                 result[heads].addcmul_(kernels[y, x, heads, None], shifted)
     return result
 
 
 def _head_groups(planes: Tensor) -> list[slice]:
-    """On a CPU a head at a time, which stays in cache; elsewhere, and in a graph to export, all at once."""
+    """On a CPU one head at a time, which stays in the cache; elsewhere, and in a graph to export, all at once."""
     heads = planes.shape[0]
     if planes.device.type != "cpu" or torch.compiler.is_compiling():
         return [slice(0, heads)]
@@ -206,7 +208,7 @@ def _backward(
     d_weight, d_bias = torch.zeros_like(weight), torch.zeros_like(bias)
     scale = _scale(value, heads)
     scaled_weight, scaled_bias = scale * weight, scale * bias
-    for part in _groups(value):
+    for part in _image_groups(value):
         columns = _columns(guide[part])
         attention = list(_attention(columns, scaled_weight, scaled_bias))
         kernels = _kernels(attention, (heads, *d_guide[part].shape[:3]))
@@ -222,23 +224,23 @@ def _backward(
 def _apply_backward(kernels: Tensor, planes: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
     """Gradients of `_apply` in the planes and in the kernels (these padded by one pixel of zeros)."""
     height, width = planes.shape[-2:]
-    padded = F.pad(planes, (MARGIN,) * 4)
+    padded = F.pad(planes, (_MARGIN,) * 4)
     d_padded = torch.zeros_like(padded)
     d_kernels = F.pad(torch.empty_like(kernels, memory_format=torch.contiguous_format), (1,) * 4)
     for heads in _head_groups(planes):
-        for y in range(REACH):
-            for x in range(REACH):
+        for y in range(_KERNEL):
+            for x in range(_KERNEL):
                 window = (heads, ..., slice(y, y + height), slice(x, x + width))
                 d_padded[window].addcmul_(kernels[y, x, heads, None], gradient[heads])
                 d_kernels[y, x, heads, :, 1:-1, 1:-1] = (gradient[heads] * padded[window]).sum(1)
-    return d_padded[..., MARGIN:-MARGIN, MARGIN:-MARGIN], d_kernels
+    return d_padded[..., _MARGIN:-_MARGIN, _MARGIN:-_MARGIN], d_kernels
 
 
 def _attention_backward(attention: list[Tensor], d_kernels: Tensor) -> Tensor:
     """Gradient in the scaled logits: through the slice-additions, then the softmax. 81·heads × B·H·W."""
-    height, width = (size - MARGIN for size in d_kernels.shape[-2:])
-    result = torch.cat([_source_offsets(d_kernels, k, height, width).flatten() for k in range(POSITIONS)])
-    for part, gradient in zip(attention, result.view(POSITIONS, *attention[0].shape), strict=True):
+    height, width = (size - _MARGIN for size in d_kernels.shape[-2:])
+    result = torch.cat([_source_offsets(d_kernels, k, height, width).flatten() for k in range(_POSITIONS)])
+    for part, gradient in zip(attention, result.view(_POSITIONS, *attention[0].shape), strict=True):
         gradient *= part
         gradient.addcmul_(part, gradient.sum(0, keepdim=True), value=-1)
     return result.view(-1, attention[0].shape[1] // d_kernels.shape[2])

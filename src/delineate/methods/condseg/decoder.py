@@ -22,7 +22,7 @@ class SizeDecoder(nn.Module):
         self.c2 = ConvBNAct(width, width, 3, act=False)
         self.c3 = ConvBNAct(width, width, 3, act=False)
         self.c4 = ConvBNAct(width, width, 1, act=False)
-        self.channels = ChannelAttention(width, least=gate_units)
+        self.channels = ChannelAttention(width, min_hidden=gate_units)
         self.gate = SpatialAttention()
 
     def forward(self, deep: Tensor, shallow: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ class DilatedBlock(nn.Module):
         self.branches = nn.ModuleList(
             nn.Sequential(
                 ConvBNAct(in_channels, width, 1 if dilation == 1 else 3, dilation=dilation),
-                ChannelAttention(width, least=gate_units),
+                ChannelAttention(width, min_hidden=gate_units),
             )
             for dilation in DILATIONS
         )

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from delineate.nn.losses import IGNORE, cross_entropy, dice, foreground
+from delineate.nn.losses import IGNORE, cross_entropy, dice, foreground_target
 
 Beta = Literal["batch_sum", "per_image", "one"]
 Complement = Literal["logits", "probabilities"]
@@ -51,7 +51,7 @@ def segmentation_terms(
 ) -> dict[str, Tensor]:
     """Stage II: mask, weighted foreground and background maps (against the union of all classes and its complement), and
     the term that keeps the three maps apart."""
-    inside = foreground(target)
+    inside = foreground_target(target)
     outside = torch.where(inside == IGNORE, inside, 1 - inside)
 
     def weighted(logits: Tensor, against: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ from delineate.methods.mfel.reconstruction import (
     corrupted,
 )
 from delineate.methods.mfel.segmentation import SegmentationDecoder, SegmentationEncoder
-from delineate.nn.blocks import cropped, pad_to_multiple, resize, resize_like, size_of
+from delineate.nn.blocks import crop, pad_to_multiple, resize, resize_like, size_of
 from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.normalize import make_normalize
 
@@ -244,7 +244,7 @@ def _read_by_decoder(features: Features, image: Tensor) -> FeatureMaps:
 def _enlarged(x: Tensor, size: tuple[int, int]) -> Tensor:
     """A map of the padded image brought to that one's size, then cropped to the image's."""
     height, width = size
-    return cropped(resize(x, (height + -height % STEP, width + -width % STEP)), size)
+    return crop(resize(x, (height + -height % STEP, width + -width % STEP)), size)
 
 
 KEPT_BOTH = "the segmentation branch, and the reconstruction's encoder, modulation and fusion, which it reads"

@@ -27,7 +27,7 @@ from delineate.methods.mslkseg.decoder import DecoderBlock, Merge, Up
 from delineate.methods.mslkseg.objective import temperature, terms
 from delineate.methods.mslkseg.skip import LargeKernelSkip, SkipForm
 from delineate.methods.mslkseg.synergy import SynergyBlock
-from delineate.nn.blocks import cropped, pad_to_multiple, size_of
+from delineate.nn.blocks import crop, pad_to_multiple, size_of
 from delineate.nn.dynamic_conv import set_temperature
 from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.normalize import NormalizeKind, make_normalize
@@ -156,7 +156,7 @@ class MSLKSeg(DenseMethod):
         *finer, x = maps.levels
         for skip, block, features in reversed(list(zip(self.skips, self.decoder, finer, strict=True))):
             x = block(x, skip(features))
-        return cropped(self.head(x), maps.size)
+        return crop(self.head(x), maps.size)
 
     def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
         return terms(self(batch["image"]), batch["mask"], self.options.loss)

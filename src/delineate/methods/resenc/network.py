@@ -30,7 +30,7 @@ from delineate.methods.contract import (
 )
 from delineate.methods.dense import DenseMethod, FeatureMaps
 from delineate.methods.resenc.planner import Planner
-from delineate.nn.blocks import cropped, pad_to_multiple, resize, size_of
+from delineate.nn.blocks import crop, pad_to_multiple, resize, size_of
 from delineate.nn.deep_supervision import deep_supervision_loss
 from delineate.nn.losses import IGNORE
 from delineate.nn.normalize import Normalize, make_normalize
@@ -150,7 +150,7 @@ class ResEnc(DenseMethod):
         return FeatureMaps(self.encoder(self.normalize(padded)), size_of(image))
 
     def decode(self, maps: FeatureMaps) -> Tensor:
-        return cropped(self.heads[0](self.decoder(maps.levels)[0]), maps.size)
+        return crop(self.heads[0](self.decoder(maps.levels)[0]), maps.size)
 
     def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
         def loss(logits: Tensor, mask: Tensor) -> dict[str, Tensor]:

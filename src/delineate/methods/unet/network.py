@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from delineate.common.errors import RecipeError
 from delineate.methods.contract import Batch, Context, MethodInfo, MethodOptions, Panel
 from delineate.methods.dense import DenseMethod, FeatureMaps
-from delineate.nn.blocks import ConvBNAct, cropped, pad_to_multiple, size_of
+from delineate.nn.blocks import ConvBNAct, crop, pad_to_multiple, size_of
 from delineate.nn.encoder import Encoder, EncoderOptions, pyramid
 from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.normalize import NormalizeKind, make_normalize
@@ -116,7 +116,7 @@ class UNet(DenseMethod):
 
     def decode(self, maps: FeatureMaps) -> Tensor:
         x = self.decoder(dict(zip(self.encoder.reductions, maps.levels, strict=True)))
-        return cropped(self.head(x), maps.size)
+        return crop(self.head(x), maps.size)
 
     def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
         return segmentation_loss(self(batch["image"]), batch["mask"], self.options.loss)

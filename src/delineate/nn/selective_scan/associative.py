@@ -18,6 +18,8 @@ from torch import Tensor
 
 from delineate.nn.selective_scan.sequential import discretize
 
+__all__ = ["scan"]
+
 
 def scan(
     u: Tensor,
@@ -29,21 +31,21 @@ def scan(
     delta_bias: Tensor | None,
     softplus: bool,
 ) -> tuple[Tensor, Tensor]:
-    """`Backend` of this module. L must be a number, not a symbol, when a graph is traced."""
+    """As `Backend`. L must be a number, not a symbol, when a graph is traced."""
     decay, step_input, readout = discretize(u, delta, A, B, C, delta_bias, softplus)
-    states = linear_recurrence(decay, step_input)
+    states = _linear_recurrence(decay, step_input)
     y = (states * readout).sum(-1).flatten(2, 3).permute(1, 2, 0)
     return (y if D is None else y + D[:, None] * u), states[-1].flatten(1, 2)
 
 
-def linear_recurrence(a: Tensor, b: Tensor) -> Tensor:
+def _linear_recurrence(a: Tensor, b: Tensor) -> Tensor:
     """h_t = a_t h_{t−1} + b_t along dimension 0 from h = 0: both L × …, L ≥ 1 → L × …."""
     length = len(a)
     if length == 1:
         return b + 0 * a  # so that A has a gradient, of zero, where L = 1
     pairs = length // 2
     first, second = slice(0, 2 * pairs, 2), slice(1, 2 * pairs, 2)
-    odd = linear_recurrence(a[second] * a[first], a[second] * b[first] + b[second])
+    odd = _linear_recurrence(a[second] * a[first], a[second] * b[first] + b[second])
     even = torch.cat([b[:1], a[2::2] * odd[: (length - 1) // 2] + b[2::2]])
-    together = torch.stack([even[:pairs], odd], 1).flatten(0, 1)
-    return together if length == 2 * pairs else torch.cat([together, even[pairs:]])
+    joined = torch.stack([even[:pairs], odd], 1).flatten(0, 1)
+    return joined if length == 2 * pairs else torch.cat([joined, even[pairs:]])

@@ -1,4 +1,4 @@
-"""How the chunked scan is cut so that it stays in the cache, and what is done with one chunk there."""
+"""How the chunked scan is divided so that its data stay in the processor's cache, and what is done with one chunk there."""
 
 # ruff: noqa: N803, N806
 
@@ -11,15 +11,28 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+__all__ = [
+    "BUFFER",
+    "MIN_STEPS",
+    "WIDER",
+    "WORK_OF_A_THREAD",
+    "Block",
+    "Gradients",
+    "Partition",
+    "Workspace",
+    "add_gradients",
+    "sum_of_products",
+]
+
 BUFFER = 2**17
 """Most numbers of a chunk's states; the three buffers of the backward pass then fit 1.5 MB of cache (measured)."""
-STEPS = 32
-"""Least steps of a chunk: fewer would keep more states, and start more operations per state."""
+MIN_STEPS = 32
+"""Fewest steps of a chunk: with fewer, more states would be kept, and more operations started per state."""
 WIDER = 2
-"""How many times larger a block is where several threads work. They meet at Python's lock between operations; fewer and longer
-ones gain more (up to a third of the time, measured) than the cache loses."""
+"""How many times larger a block is where several threads work. They wait for Python's lock between operations; fewer and longer
+operations gain more (up to a third of the time, measured) than the cache loses."""
 WORK_OF_A_THREAD = 2**20
-"""Least states × steps of a thread: a millisecond forward."""
+"""Fewest states × steps that are worth a thread: a millisecond forward."""
 
 
 class Block(NamedTuple):
@@ -30,7 +43,7 @@ class Block(NamedTuple):
     channel: slice
 
     def channels(self, x: Tensor) -> Tensor:
-        """The block of L × Batch × K × D (u, Δ, y), see `Plan.by_step`."""
+        """The block of L × Batch × K × D (u, Δ, y), see `Partition.by_step`."""
         return x[:, self.batch, self.group, self.channel]
 
     def inputs(self, x: Tensor) -> Tensor:
@@ -46,8 +59,8 @@ class Block(NamedTuple):
         return x[..., self.batch, self.group, self.channel]
 
 
-class Plan:
-    """A scan cut into blocks of channels that go through time one after another, each in chunks of `steps`."""
+class Partition:
+    """A scan divided into blocks of channels, each of which goes through time in chunks of `steps`."""
 
     def __init__(self, u: Tensor, B: Tensor) -> None:
         """`u` Batch × L × K·D, `B` Batch × K × N × L. A block is whole images, else whole groups of one image, else a part
@@ -56,34 +69,34 @@ class Plan:
         _, groups, states, _ = B.shape
         channels //= groups
         self.size = batch, groups, channels
-        most = BUFFER // STEPS
-        self.images = min(batch, max(1, most // (groups * channels * states)))
-        self.groups = min(groups, max(1, most // (channels * states)))
-        self.channels = min(channels, max(1, most // states))
-        self.steps = min(length, max(STEPS, BUFFER // (self.images * self.groups * self.channels * states)))
+        largest = BUFFER // MIN_STEPS
+        self.images = min(batch, max(1, largest // (groups * channels * states)))
+        self.groups = min(groups, max(1, largest // (channels * states)))
+        self.channels = min(channels, max(1, largest // states))
+        self.steps = min(length, max(MIN_STEPS, BUFFER // (self.images * self.groups * self.channels * states)))
         self.chunks = -(-length // self.steps)
         self.work = batch * groups * channels * states * length
         self.state = states, batch, groups, channels
         """Shape of all channels' states at one step."""
 
     def units(self, threads: int) -> list[list[Block]]:
-        """The blocks, in units that share no gradient and may go their ways; as many as there are `threads`, if that can be.
-        The numbers that come out do not depend on it."""
+        """Lists of blocks that share no gradient, so that each list can run on a thread of its own: as many as `threads`, where
+        the sizes allow it. The result does not depend on the number of threads."""
         batch, groups, channels = self.size
         wider = WIDER if threads > 1 else 1
-        images = min(wider * self.images, max(1, batch // threads))
-        some = min(wider * self.groups, max(1, groups * -(-batch // images) // threads))
-        return [
-            [
-                Block(slice(b, b + images), slice(k, k + some), slice(d, d + self.channels))
-                for d in range(0, channels, self.channels)
-            ]
-            for b in range(0, batch, images)
-            for k in range(0, groups, some)
-        ]
+        images_each = min(wider * self.images, max(1, batch // threads))
+        groups_each = min(wider * self.groups, max(1, groups * -(-batch // images_each) // threads))
+        units: list[list[Block]] = []
+        for first_image in range(0, batch, images_each):
+            for first_group in range(0, groups, groups_each):
+                image = slice(first_image, first_image + images_each)
+                group = slice(first_group, first_group + groups_each)
+                starts = range(0, channels, self.channels)
+                units.append([Block(image, group, slice(start, start + self.channels)) for start in starts])
+        return units
 
     def threads(self) -> int:
-        """How many are worth their start, of those that PyTorch may use."""
+        """How many threads are worth starting, at most those that PyTorch may use."""
         return min(torch.get_num_threads(), max(1, self.work // WORK_OF_A_THREAD))
 
     def by_step(self, x: Tensor) -> Tensor:
@@ -121,8 +134,8 @@ class Workspace:
         return decay, state, x
 
     def run_back(self, grad_y: Tensor, C: Tensor, carried: Tensor) -> Tensor:
-        """The adjoint of a chunk's states, after `run`. `carried`: what the step after the chunk hands back to it; it is
-        overwritten with what the chunk hands back."""
+        """The adjoint of a chunk's states, after `run`. `carried`: the gradient that comes from the step after the chunk; it is
+        overwritten with the gradient for the step before the chunk."""
         steps = len(grad_y)
         adjoint, views = self.adjoint[:steps], self.step_adjoint[:steps][::-1]
         torch.mul(grad_y[:, None], C, out=adjoint)
@@ -133,7 +146,7 @@ class Workspace:
 
 
 class Gradients(NamedTuple):
-    """Views into the gradients of one block: what a chunk writes (x, decay) or adds to (all others)."""
+    """_Views into the gradients of one block: what a chunk writes (x, decay) or adds to (all others)."""
 
     x: Tensor
     """Of x = Δu."""
@@ -154,50 +167,50 @@ def add_gradients(
     """A chunk's part in the gradients. `inputs`: u, Δ, ȳ, B, C. `space.state[0]` is the state before the chunk."""
     u, delta, grad_y, B, C = inputs
     decay, state, x = space.run(u, delta, A, B)
-    free = space.adjoint[: len(u)]
-    gradients.C.add_(torch.mul(state[1:], grad_y[:, None], out=free).sum(-1, keepdim=True))
+    buffer = space.adjoint[: len(u)]
+    gradients.C.add_(torch.mul(state[1:], grad_y[:, None], out=buffer).sum(-1, keepdim=True))
     adjoint = space.run_back(grad_y, C, carried)
     e = decay.mul_(state[:-1]).mul_(adjoint)
-    free = state[1:]
-    gradients.B.add_(torch.mul(adjoint, x[:, None], out=free).sum(-1, keepdim=True))
-    sum_of_products(e, A, free, gradients.decay)
+    buffer = state[1:]
+    gradients.B.add_(torch.mul(adjoint, x[:, None], out=buffer).sum(-1, keepdim=True))
+    sum_of_products(e, A, buffer, gradients.decay)
     gradients.A.add_(torch.mul(e, delta[:, None], out=e).sum(0))
-    sum_of_products(adjoint, B, free, gradients.x)
+    sum_of_products(adjoint, B, buffer, gradients.x)
 
 
-def sum_of_products(a: Tensor, b: Tensor, free: Tensor, out: Tensor) -> None:
-    """out = Σ_n a·b over dimension 1 of a; `free` is overwritten (it may be `a`)."""
+def sum_of_products(a: Tensor, b: Tensor, buffer: Tensor, out: Tensor) -> None:
+    """out = Σ_n a·b over dimension 1 of a; `buffer` is overwritten (it may be `a`)."""
     if a.shape[1] == 1:
         torch.mul(a[:, 0], b[..., 0, :, :, :], out=out)
     else:
-        torch.sum(torch.mul(a, b, out=free), 1, out=out)
+        torch.sum(torch.mul(a, b, out=buffer), 1, out=out)
 
 
-Views = tuple[Tensor, ...]
-Recurrence = Callable[[Views, Views, Views], None]
+_Views = tuple[Tensor, ...]
+_Recurrence = Callable[[_Views, _Views, _Views], None]
 
 
-def _recur(into: Views, factors: Views, previous: Views) -> None:
+def _recur(into: _Views, factors: _Views, previous: _Views) -> None:
     """into[i] += factors[i]·previous[i], one after another: previous[i] is into[i − 1]."""
     if into:
         _recurrence(into[0].device.type)(into, factors, previous)
 
 
 @functools.cache
-def _recurrence(device: str) -> Recurrence:
-    """On CPUs PyTorch's list operation goes through its lists in order, at 0.5 µs a step; where it does not, a loop (0.9 µs)."""
+def _recurrence(device: str) -> _Recurrence:
+    """On CPUs PyTorch's list operation goes through its lists in order, at 0.5 µs a step. Should that change, a loop (0.9 µs)."""
     if device == "cpu":
         trial = torch.tensor([[0.0], [1.0], [1.0], [1.0]], device="cpu").unbind()
-        _all_at_once(trial[1:], (torch.tensor([2.0], device="cpu"),) * 3, trial[:-1])
+        _foreach_recurrence(trial[1:], (torch.tensor([2.0], device="cpu"),) * 3, trial[:-1])
         if [float(x) for x in trial] == [0, 1, 3, 7]:
-            return _all_at_once
-    return _one_by_one
+            return _foreach_recurrence
+    return _loop_recurrence
 
 
-def _all_at_once(into: Views, factors: Views, previous: Views) -> None:
+def _foreach_recurrence(into: _Views, factors: _Views, previous: _Views) -> None:
     torch._foreach_addcmul_(into, factors, previous)
 
 
-def _one_by_one(into: Views, factors: Views, previous: Views) -> None:
+def _loop_recurrence(into: _Views, factors: _Views, previous: _Views) -> None:
     for x, factor, before in zip(into, factors, previous, strict=True):
         x.addcmul_(factor, before)

@@ -1,4 +1,4 @@
-"""`selective_scan`: what callers see. Checks, number types, the gate and the choice of a back-end; the scan itself is theirs."""
+"""The public function `selective_scan`: checks, number types, the gate and the choice of a back-end, which does the scan."""
 
 # ruff: noqa: N803, N806
 
@@ -17,6 +17,8 @@ from delineate.common.errors import DeviceError
 from delineate.common.names import did_you_mean
 from delineate.nn.precision import without_autocast
 from delineate.nn.selective_scan import associative, chunked, sequential
+
+__all__ = ["BACKENDS", "Backend", "choose_backend", "selective_scan"]
 
 
 class Backend(Protocol):
@@ -61,8 +63,8 @@ BACKENDS: Mapping[str, Backend] = {
     "export": associative.scan,
     "triton": _triton,
 }
-"""By name: the definition step by step (the oracle of tests); CPUs; any device, by a tree; graphs that leave Python, which get the
-tree too, as it is made of standard operators; GPUs with Triton."""
+"""By name. `sequential`: the definition step by step, the reference of the tests. `chunked`: for CPUs. `associative`: a tree, for
+any device. `export`: for graphs that leave Python; the same tree, made of standard operators. `triton`: GPUs with Triton."""
 
 
 @overload
@@ -112,19 +114,42 @@ def selective_scan(
     backend: str = "auto",
     check: bool = True,
 ) -> Tensor | tuple[Tensor, Tensor]:
-    """Scan Batch × K groups of D channels over L steps; B and C are shared by the channels of a group.
+    """The selective scan of state-space models, h_t = exp(Δ_t A) h_{t−1} + Δ_t u_t B_t, y_t = C_t · h_t + D u_t, with h_0 = 0.
 
-    `u`, `delta`, `z`: Batch × K·D × L; `A`: K·D × N, real and ≤ 0; `B`, `C`: Batch × K × N × L; `D`, `delta_bias`: K·D. Returns
-    y, Batch × K·D × L, times SiLU(z) where `z` is given; with `return_last_state` also the state after step L,
-    Batch × K·D × N. Differentiable once.
+    Channels are in K groups of D (the four directions of a 2-D scan, say); B and C are shared by the channels of a group.
+    Differentiable once.
 
-    Computed and returned in float32 whatever the inputs' types and under autocast (float64 where `u` is), since half precision
+    Computed and returned in float32 whatever the inputs' types and also in mixed precision (float64 where `u` is): half precision
     loses the small steps of the recurrence and overflows in long ones. `u` and `delta` are read fastest where channels
     are innermost in memory (the transpose of Batch × L × K·D); y may lie so, too.
 
-    `backend`: a name of `BACKENDS`, or "auto". `check=False` leaves out the checks that look at values (they wait for the device).
-    Raises `ValueError` for shapes that do not agree, L = 0, steps Δ that are not finite or negative, A > 0, an unknown
-    back-end or one that cannot do it; `DeviceError` where Triton is asked for and absent.
+    Args:
+        u: Input, Batch × K·D × L.
+        delta: Steps before bias and softplus, Batch × K·D × L.
+        A: K·D × N, real and at most 0.
+        B: Batch × K × N × L.
+        C: Batch × K × N × L.
+        D: Weight of the input in the output, K·D; None: 0.
+        delta_bias: Added to `delta`, K·D.
+        softplus: Δ = softplus(delta + bias); else Δ = delta + bias, which must not be negative.
+        z: Batch × K·D × L; the result is multiplied by SiLU(z).
+        return_last_state: Also return the state after step L.
+        backend: "auto", or a name of `BACKENDS`.
+        check: False leaves out the checks of values, which wait for the GPU.
+
+    Returns:
+        y, Batch × K·D × L; with `return_last_state` (y, state Batch × K·D × N).
+
+    Raises:
+        ValueError: Shapes do not agree, a size is 0, Δ is negative or not finite, A > 0, or the back-end is unknown or unfit.
+        DeviceError: Triton is asked for and cannot run here.
+
+    Example:
+        >>> from delineate.nn.selective_scan import selective_scan
+        >>> u, delta = torch.rand(2, 8, 100), torch.rand(2, 8, 100)
+        >>> A, B, C = -torch.rand(8, 4), torch.rand(2, 1, 4, 100), torch.rand(2, 1, 4, 100)
+        >>> selective_scan(u, delta, A, B, C, softplus=True).shape
+        torch.Size([2, 8, 100])
     """
     _check_shapes(u, delta, A, B, C, D, delta_bias, z)
     dtype = torch.float64 if u.dtype == torch.float64 else torch.float32
@@ -133,18 +158,19 @@ def selective_scan(
         D, delta_bias = (None if x is None else x.to(dtype) for x in (D, delta_bias))
         if check and not (torch.compiler.is_compiling() or _tracing() or u.is_meta):
             _check_values(delta, A, delta_bias, softplus)
-        y, last = _find(backend, u, A.shape[1])(u, delta, A, B, C, D, delta_bias, softplus)
+        scan = _resolve_backend(backend, u, A.shape[1])
+        y, last = scan(u, delta, A, B, C, D, delta_bias, softplus)
         if z is not None:
             y = y * F.silu(z.to(dtype))
     return (y, last) if return_last_state else y
 
 
-def choose(device: str, states: int) -> str:
+def choose_backend(device: str, states: int) -> str:
     """The back-end for a device type and N states per channel (measured: benchmarks/selective_scan.py).
 
     A graph that leaves Python must hold standard operators only. On a CPU the chunked form is the fastest for every shape tried,
-    and needs the least memory. GPUs run the Triton kernel, up to the N that it holds in registers. What is left are
-    devices on which starting an operation per step costs most.
+    and needs the least memory. GPUs run the Triton kernel, up to the N that fits its registers. On all other devices the tree
+    runs: there it costs most to start an operation for each step.
     """
     if torch.compiler.is_exporting() or _tracing():
         return "export"
@@ -169,10 +195,10 @@ def _warn_of_slow_scan(why: str) -> None:
     )
 
 
-def _find(name: str, u: Tensor, states: int) -> Backend:
-    """The back-end of that name, or of `choose`."""
+def _resolve_backend(name: str, u: Tensor, states: int) -> Backend:
+    """The back-end of that name, or of `choose_backend`."""
     if name == "auto":
-        return BACKENDS[choose(u.device.type, states)]
+        return BACKENDS[choose_backend(u.device.type, states)]
     if name not in BACKENDS:
         raise ValueError(f"unknown back-end '{name}' of the selective scan: {did_you_mean(name, [*BACKENDS, 'auto'])}")
     if name == "triton":
@@ -217,7 +243,7 @@ def _check_shapes(
         raise ValueError(
             f"the {channels} channels of u {_shape(u)} cannot be divided among the {groups} groups of B {_shape(B)}"
         )
-    wanted: dict[str, tuple[Tensor | None, tuple[int, ...]]] = {
+    expected: dict[str, tuple[Tensor | None, tuple[int, ...]]] = {
         "delta": (delta, (batch, channels, length)),
         "A": (A, (channels, states)),
         "B": (B, (batch, groups, states, length)),
@@ -226,26 +252,28 @@ def _check_shapes(
         "delta_bias": (delta_bias, (channels,)),
         "z": (z, (batch, channels, length)),
     }
-    for name, (x, shape) in wanted.items():
+    for name, (x, shape) in expected.items():
         if x is not None and tuple(x.shape) != shape:
             raise ValueError(
-                f"{name} {_shape(x)} does not fit u {_shape(u)} with N = {states} and K = {groups}: it must be {_times(shape)}"
+                f"{name} {_shape(x)} does not fit u {_shape(u)} with N = {states} and K = {groups}: it must be {_sizes(shape)}"
             )
 
 
 @torch.no_grad()
 def _check_values(delta: Tensor, A: Tensor, delta_bias: Tensor | None, softplus: bool) -> None:
-    least, most = delta.aminmax()
-    if not (least.isfinite() and most.isfinite()):
+    smallest, largest = delta.aminmax()
+    if not (smallest.isfinite() and largest.isfinite()):
         raise ValueError("delta holds values that are not finite; look at what computes it")
     if A.max() > 0:
         raise ValueError(f"A holds {A.max():.3g} > 0, with which states grow without bound; use A = −exp(A_log)")
     if softplus:
         return
     if delta_bias is not None:
-        least = (delta + delta_bias[:, None]).min()
-    if least < 0:
-        raise ValueError(f"delta holds a step of {least:.3g} < 0; pass softplus=True, or steps that are not negative")
+        smallest = (delta + delta_bias[:, None]).min()
+    if smallest < 0:
+        raise ValueError(
+            f"delta holds a step of {smallest:.3g} < 0; pass softplus=True, or steps that are not negative"
+        )
 
 
 def _tracing() -> bool:
@@ -253,8 +281,8 @@ def _tracing() -> bool:
 
 
 def _shape(x: Tensor) -> str:
-    return f"({_times(x.shape)})"
+    return f"({_sizes(x.shape)})"
 
 
-def _times(shape: torch.Size | tuple[int, ...]) -> str:
+def _sizes(shape: torch.Size | tuple[int, ...]) -> str:
     return "×".join(map(str, shape))

@@ -1,4 +1,4 @@
-"""The selective scan as its definition says: the form that all others are compared with.
+"""The selective scan as its definition says: the reference that all others are tested against.
 
     Δ_t = softplus(δ_t + bias),   h_t = exp(Δ_t A) h_{t−1} + Δ_t u_t B_t,   y_t = C_t · h_t + D u_t,   h_0 = 0
 
@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+__all__ = ["discretize", "scan"]
+
 
 def scan(
     u: Tensor,
@@ -25,7 +27,7 @@ def scan(
     delta_bias: Tensor | None,
     softplus: bool,
 ) -> tuple[Tensor, Tensor]:
-    """`Backend` of this module."""
+    """As `Backend`."""
     decay, step_input, readout = discretize(u, delta, A, B, C, delta_bias, softplus)
     state = torch.zeros_like(step_input[0])
     outputs = []

@@ -17,7 +17,9 @@ import torch
 from torch import Tensor
 
 from delineate.nn.selective_scan import triton_launch
-from delineate.nn.selective_scan.triton_launch import Inputs, Plan
+from delineate.nn.selective_scan.triton_launch import Inputs, Partition
+
+__all__ = ["LIMIT_N", "available", "scan", "why_not"]
 
 LIMIT_N = 64
 """Most states per channel."""
@@ -84,13 +86,13 @@ def _forward(
 
 
 def _forward_shapes(u, delta, A, B, C, D, bias, softplus, keep):  # type: ignore[no-untyped-def]
-    plan = Plan.of(Inputs(u, delta, A, B, C, D, bias), keep=keep)
-    starts = u.new_empty(plan.batch, plan.chunks + 1, plan.states, plan.channels)
+    partition = Partition.of(Inputs(u, delta, A, B, C, D, bias), keep=keep)
+    starts = u.new_empty(partition.batch, partition.chunks + 1, partition.states, partition.channels)
     return (
         torch.empty_like(u),
-        u.new_empty(plan.batch, *A.shape),
+        u.new_empty(partition.batch, *A.shape),
         starts,
-        u.new_empty(plan.batch, plan.segments, len(A)),
+        u.new_empty(partition.batch, partition.segments, len(A)),
     )
 
 
@@ -116,12 +118,12 @@ def _backward_shapes(dy, d_last, starts, sums, u, delta, A, B, C, D, bias, softp
     return tuple(torch.empty_like(x) for x in (u, delta, A, B, C, D, bias))
 
 
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     *tensors, ctx.softplus, _ = inputs
     ctx.save_for_backward(*output[2:], *tensors)
 
 
-def _hand_back(ctx: Any, dy: Tensor, d_last: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+def _autograd_backward(ctx: Any, dy: Tensor, d_last: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
     given = dy.contiguous(), d_last, *ctx.saved_tensors, ctx.softplus
     return *torch.ops.delineate.selective_scan_triton_backward(*given), None, None
 
@@ -141,4 +143,6 @@ def _installed() -> bool:
 _LIBRARY = torch.library.Library("delineate", "FRAGMENT")  # type: ignore[no-untyped-call]
 _register("selective_scan_triton", _forward, _forward_shapes)
 _register("selective_scan_triton_backward", _backward, _backward_shapes)
-torch.library.register_autograd("delineate::selective_scan_triton", _hand_back, setup_context=_keep, lib=_LIBRARY)
+torch.library.register_autograd(
+    "delineate::selective_scan_triton", _autograd_backward, setup_context=_setup_context, lib=_LIBRARY
+)

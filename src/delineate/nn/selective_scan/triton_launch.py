@@ -1,4 +1,4 @@
-"""How the work of the Triton scan is divided among programs, and its launches.
+"""How the work of the Triton scan is divided among programs, and the launches of its kernels.
 
 Time is cut into segments, as many as fill the device together with batch, groups and blocks of channels. A recurrence with
 products of decays composes over segments without any division: a segment multiplies what enters it by exp(A·ΣΔ) and adds what it
@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+__all__ = ["CHUNK", "WARPS_PER_PROCESSOR", "Inputs", "Partition", "backward", "forward"]
 
 CHUNK = 32
 """Steps between states that are kept: 1/32 of what all states would take."""
@@ -44,8 +46,8 @@ class Inputs(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How the work is divided."""
+class Partition:
+    """How the work is divided among programs."""
 
     batch: int
     groups: int
@@ -61,7 +63,7 @@ class Plan:
     """Chunks of a segment; the last may have fewer."""
 
     @classmethod
-    def of(cls, inputs: Inputs, *, keep: bool) -> Plan:
+    def of(cls, inputs: Inputs, *, keep: bool) -> Partition:
         """`keep`: states are kept for the backward pass; else a segment is one chunk."""
         batch, length, groups, states = inputs.B.shape
         width = inputs.u.shape[2] // groups
@@ -118,17 +120,17 @@ def forward(inputs: Inputs, softplus: bool, *, keep: bool) -> tuple[Tensor, Tens
     from delineate.nn.selective_scan import triton_programs as programs
 
     u, delta, A, B, C, D, bias = inputs
-    plan = Plan.of(inputs, keep=keep)
+    partition = Partition.of(inputs, keep=keep)
     y = torch.empty_like(u)
-    starts = u.new_empty(plan.batch, plan.chunks + 1, plan.states, plan.channels)
-    sums = u.new_empty(plan.batch, plan.segments, plan.channels)
+    starts = u.new_empty(partition.batch, partition.chunks + 1, partition.states, partition.channels)
+    sums = u.new_empty(partition.batch, partition.segments, partition.channels)
     starts[:, 0] = 0
-    grid, options = (plan.programs,), {"SOFTPLUS": softplus, **plan.tile()}
+    grid, options = (partition.programs,), {"SOFTPLUS": softplus, **partition.tile()}
     with _on(u.device):
-        if plan.segments > 1:
-            programs.forward_carry[grid](u, delta, B, A, bias, starts, sums, *plan.sizes(), **options)
-            _combine(starts, sums, A, plan, first=0, step=plan.per_segment, sum_first=0, sum_step=1)
-        programs.forward[grid](u, delta, B, C, A, D, bias, starts, y, *plan.sizes(), **options)
+        if partition.segments > 1:
+            programs.forward_carry[grid](u, delta, B, A, bias, starts, sums, *partition.sizes(), **options)
+            _combine(starts, sums, A, partition, first=0, step=partition.per_segment, sum_first=0, sum_step=1)
+        programs.forward[grid](u, delta, B, C, A, D, bias, starts, y, *partition.sizes(), **options)
     # A copy always: results of an operator must not share memory.
     return y, starts[:, -1].mT.clone(memory_format=torch.contiguous_format), starts, sums
 
@@ -140,35 +142,45 @@ def backward(
     from delineate.nn.selective_scan import triton_programs as programs
 
     u, delta, A, B, C, D, bias = inputs
-    plan = Plan.of(inputs, keep=True)
+    partition = Partition.of(inputs, keep=True)
     du, ddelta = torch.empty_like(u), torch.empty_like(u)
-    db, dc = (u.new_empty(plan.blocks, *B.shape) for _ in range(2))
-    carries, da = (u.new_empty(plan.batch, plan.segments, plan.states, plan.channels) for _ in range(2))
+    db, dc = (u.new_empty(partition.blocks, *B.shape) for _ in range(2))
+    carries, da = (
+        u.new_empty(partition.batch, partition.segments, partition.states, partition.channels) for _ in range(2)
+    )
     dd, dbias = torch.empty_like(sums), torch.empty_like(sums)
-    scratch = u.new_empty(plan.programs, plan.chunk, plan.padded, plan.block)
+    scratch = u.new_empty(partition.programs, partition.chunk, partition.padded, partition.block)
     carries[:, -1] = d_last.mT
-    grid, options = (plan.programs,), {"SOFTPLUS": softplus, **plan.tile()}
+    grid, options = (partition.programs,), {"SOFTPLUS": softplus, **partition.tile()}
     with _on(u.device):
-        if plan.segments > 1:
-            programs.backward_carry[grid](delta, C, A, bias, dy, carries, *plan.sizes(), **options)
-            end = plan.segments - 1
-            _combine(carries, sums, A, plan, first=end, step=-1, sum_first=end, sum_step=-1)
+        if partition.segments > 1:
+            programs.backward_carry[grid](delta, C, A, bias, dy, carries, *partition.sizes(), **options)
+            end = partition.segments - 1
+            _combine(carries, sums, A, partition, first=end, step=-1, sum_first=end, sum_step=-1)
         given = (u, delta, B, C, A, D, bias, starts, carries, scratch, dy)
         found = (du, ddelta, db, dc, da, dd, dbias)
-        programs.backward[grid](*given, *found, plan.batch, *plan.sizes(), **options)
+        programs.backward[grid](*given, *found, partition.batch, *partition.sizes(), **options)
     return du, ddelta, da.sum((0, 1)).T.contiguous(), db.sum(0), dc.sum(0), dd.sum((0, 1)), dbias.sum((0, 1))
 
 
 def _combine(
-    values: Tensor, sums: Tensor, A: Tensor, plan: Plan, *, first: int, step: int, sum_first: int, sum_step: int
+    values: Tensor,
+    sums: Tensor,
+    A: Tensor,
+    partition: Partition,
+    *,
+    first: int,
+    step: int,
+    sum_first: int,
+    sum_step: int,
 ) -> None:
     """Add to each segment's boundary what reaches it through the segments before (step > 0) or after it."""
     from delineate.nn.selective_scan import triton_programs as programs
 
-    grid = (plan.batch * plan.groups * plan.blocks,)
+    grid = (partition.batch * partition.groups * partition.blocks,)
     where = (first, step, values.shape[1], sum_first, sum_step)
-    sizes = (plan.groups, plan.width, plan.states, plan.segments, plan.blocks)
-    programs.combine[grid](values, sums, A, *where, *sizes, **plan.tile())
+    sizes = (partition.groups, partition.width, partition.states, partition.segments, partition.blocks)
+    programs.combine[grid](values, sums, A, *where, *sizes, **partition.tile())
 
 
 def _power_of_two(number: int) -> int:

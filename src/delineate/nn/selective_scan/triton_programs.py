@@ -14,6 +14,8 @@ states at each segment's end.
 import triton
 import triton.language as tl
 
+__all__ = ["backward", "backward_carry", "combine", "forward", "forward_carry"]
+
 
 @triton.jit
 def forward_carry(

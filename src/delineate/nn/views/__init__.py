@@ -1,5 +1,6 @@
-"""Views of a batch on the device: the strong view (colors, blur), the weak one (flips, turns, shifts) and CutMix.
+"""Augmentation on the device, as consistency training needs it: a strong view (colors, blur), a weak one (flips, quarter turns,
+shifts) and CutMix.
 
-A view is drawn once, `view = StrongView.draw(image, generator)`, and is then a pure function of what it is shown: all its random
-numbers are in its fields, one per image, taken from the generator alone. Nothing here waits for the device.
+A view is drawn once, `view = StrongView.draw(image, generator)`. After that it is a pure function of what it is given: all its
+random numbers are in its fields, one for each image, drawn from the generator alone. Nothing here waits for the GPU.
 """

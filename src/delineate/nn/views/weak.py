@@ -1,4 +1,4 @@
-"""The weak view: flips, quarter turns and shifts by whole pixels, and the way back for a network's maps."""
+"""The weak view: flips, quarter turns and shifts by whole pixels, and their inverse for a network's maps."""
 
 from __future__ import annotations
 
@@ -9,30 +9,37 @@ import torch
 from torch import Tensor
 
 from delineate.nn.losses import IGNORE
-from delineate.nn.views.draws import Draws
+from delineate.nn.views.random_draws import RandomDraws
+
+__all__ = ["WeakView"]
 
 
 @dataclass(frozen=True)
 class WeakView:
-    """A turn and mirrorings of the frame, then a shift of what it shows. Values are moved, never interpolated.
+    """A quarter turn and flips, then a shift. Pixels are moved, never interpolated.
 
-    `back` undoes it exactly wherever `kept()` is true; that is everywhere when nothing is shifted. Fields are of length B.
+    `inverse` undoes it exactly wherever `visible()` is true; that is everywhere when nothing is shifted. Fields are of length B.
 
-        view = WeakView.draw(image, ctx.generator)
-        logits = view.back(self(view.image(image)))     # in the image's own frame
-        agree = (logits - teacher).square().mean(1)[view.kept()]
+    Example:
+        >>> from delineate.nn.views.weak import WeakView
+        >>> image = torch.rand(2, 3, 32, 32)
+        >>> view = WeakView.draw(image, torch.Generator().manual_seed(0))
+        >>> moved = view.image(image)
+        >>> back = view.inverse(moved)  # what a network finds in `moved`, at the image's own pixels
+        >>> torch.equal(back.movedim(1, 3)[view.visible()], image.movedim(1, 3)[view.visible()])
+        True
     """
 
     transposed: Tensor
-    """Bool: rows and columns change places, before the mirrorings."""
-    mirrored_rows: Tensor
+    """Bool: rows and columns change places, before the flips."""
+    flipped_rows: Tensor
     """Bool: upside down."""
-    mirrored_columns: Tensor
+    flipped_columns: Tensor
     """Bool: left to right."""
     shift: tuple[Tensor, Tensor] | None
     """Whole pixels down and to the right; None: no image is shifted."""
     size: tuple[int, int]
-    """Height and width of the frame."""
+    """Height and width of the images, in pixels."""
 
     @classmethod
     def draw(
@@ -49,78 +56,117 @@ class WeakView:
 
         Args:
             image: B×C×H×W; only its shape and its device are used.
-            generator: on the image's device; all random numbers come from it, the same number of them whatever the options.
-            flip_horizontal: mirror half of the images left to right.
-            flip_vertical: turn half of the images upside down.
-            turn: turn by 0, 1, 2 or 3 quarters. Frames of unequal sides, which a quarter turn would change, turn by halves.
-            shift: the most that an image is moved, as a part of its height and width, in all directions.
+            generator: On the image's device. All random numbers come from it, the same number of them whatever the options.
+            flip_horizontal: Flip half of the images left to right.
+            flip_vertical: Flip half of the images upside down.
+            turn: Turn by 0, 1, 2 or 3 quarters. Images that are not square turn by 0 or 2, so that their size stays.
+            shift: Largest shift in each direction, as a share of height and width.
+
+        Returns:
+            The view, whose random numbers are drawn.
         """
-        draws = Draws(image, generator)
+        draws = RandomDraws(image, generator)
         height, width = image.shape[-2:]
-        horizontal, vertical = (draws.chance(0.5).flatten() for _ in range(2))
+        horizontal, vertical = (draws.bernoulli(0.5).flatten() for _ in range(2))
         quarters = draws.choice((0, 1, 2, 3) if height == width else (0, 2)).flatten()
-        moves = [draws.between(-shift * side, shift * side).flatten().round().long() for side in (height, width)]
+        shifts = [draws.uniform(-shift * side, shift * side).flatten().round().long() for side in (height, width)]
         quarters, horizontal, vertical = quarters * turn, horizontal & flip_horizontal, vertical & flip_vertical
         return cls(
             transposed=quarters % 2 == 1,
-            mirrored_rows=vertical ^ ((quarters == 1) | (quarters == 2)),
-            mirrored_columns=horizontal ^ (quarters >= 2),
-            shift=(moves[0], moves[1]) if shift else None,
+            flipped_rows=vertical ^ ((quarters == 1) | (quarters == 2)),
+            flipped_columns=horizontal ^ (quarters >= 2),
+            shift=(shifts[0], shifts[1]) if shift else None,
             size=(height, width),
         )
 
     def image(self, image: Tensor) -> Tensor:
-        """The view of the images it was drawn for, B×C×H×W → the same; past their border the border is repeated."""
+        """The view of the images that it was drawn for.
+
+        Args:
+            image: B×C×H×W.
+
+        Returns:
+            The same shape; beyond the border of the image its border is repeated.
+        """
         return self.maps(image)
 
     def mask(self, mask: Tensor) -> Tensor:
-        """The masks that belong to it, B×H×W of any integer type → the same; past the border 255, which is ignored."""
-        return torch.where(self.seen(), self.maps(mask), IGNORE)
+        """The masks of the images that it was drawn for.
+
+        Args:
+            mask: B×H×W class indices of any integer type.
+
+        Returns:
+            The same shape; 255 (ignore) beyond the border of the image.
+        """
+        return torch.where(self.valid(), self.maps(mask), IGNORE)
 
     def maps(self, maps: Tensor) -> Tensor:
-        """Maps of the image (logits, say) → of the view: B×…×H×W → the same; past the border the border is repeated."""
-        maps = _where(self.transposed, maps.mT, maps) if self.size[0] == self.size[1] else maps
-        maps = _where(self.mirrored_rows, maps.flip(-2), maps)
-        maps = _where(self.mirrored_columns, maps.flip(-1), maps)
-        return maps if self.shift is None else _moved(maps, *self.shift)
+        """Maps of the images, such as a teacher's logits, brought to the view.
 
-    def back(self, maps: Tensor) -> Tensor:
-        """Maps of the view → of the image: B×…×H×W → the same. What the view does not show repeats its border."""
+        Args:
+            maps: B×…×H×W.
+
+        Returns:
+            The same shape; beyond the border of the image its border is repeated.
+        """
+        maps = _where(self.transposed, maps.mT, maps) if self.size[0] == self.size[1] else maps
+        maps = _where(self.flipped_rows, maps.flip(-2), maps)
+        maps = _where(self.flipped_columns, maps.flip(-1), maps)
+        return maps if self.shift is None else _shifted(maps, *self.shift)
+
+    def inverse(self, maps: Tensor) -> Tensor:
+        """Maps of the view, such as a student's logits, brought back to the image.
+
+        Args:
+            maps: B×…×H×W.
+
+        Returns:
+            The same shape. Pixels that the view does not show (`visible()` is false) repeat its border.
+        """
         if self.shift is not None:
-            maps = _moved(maps, -self.shift[0], -self.shift[1])
-        maps = _where(self.mirrored_columns, maps.flip(-1), maps)
-        maps = _where(self.mirrored_rows, maps.flip(-2), maps)
+            maps = _shifted(maps, -self.shift[0], -self.shift[1])
+        maps = _where(self.flipped_columns, maps.flip(-1), maps)
+        maps = _where(self.flipped_rows, maps.flip(-2), maps)
         return _where(self.transposed, maps.mT, maps) if self.size[0] == self.size[1] else maps
 
-    def seen(self) -> Tensor:
-        """Pixels of the view that show a pixel of the image: bool B×H×W."""
+    def valid(self) -> Tensor:
+        """Pixels of the view that show a pixel of the image, not its repeated border.
+
+        Returns:
+            Bool B×H×W.
+        """
         if self.shift is None:
             return self._everywhere()
         return _inside(self.size, *self.shift)
 
-    def kept(self) -> Tensor:
-        """Pixels of the image that the view shows, where `back` says what was said of them: bool B×H×W."""
+    def visible(self) -> Tensor:
+        """Pixels of the image that the view shows. Only there `inverse` gives what belongs to them.
+
+        Returns:
+            Bool B×H×W.
+        """
         if self.shift is None:
             return self._everywhere()
-        unshifted = WeakView(self.transposed, self.mirrored_rows, self.mirrored_columns, None, self.size)
-        return unshifted.back(_inside(self.size, -self.shift[0], -self.shift[1]))
+        unshifted = WeakView(self.transposed, self.flipped_rows, self.flipped_columns, None, self.size)
+        return unshifted.inverse(_inside(self.size, -self.shift[0], -self.shift[1]))
 
     def _everywhere(self) -> Tensor:
         return torch.ones(len(self.transposed), *self.size, dtype=torch.bool, device=self.transposed.device)
 
 
-def _where(chosen: Tensor, one: Tensor, other: Tensor) -> Tensor:
-    """Image by image, one or the other."""
-    return torch.where(chosen.view(-1, *[1] * (one.ndim - 1)), one, other)
+def _where(chosen: Tensor, true: Tensor, false: Tensor) -> Tensor:
+    """`torch.where` by image: `chosen` is of length B."""
+    return torch.where(chosen.view(-1, *[1] * (true.ndim - 1)), true, false)
 
 
-def _sources(length: int, move: Tensor) -> Tensor:
-    """Where each of `length` pixels comes from when all move by `move`: B×length, beyond 0 … length − 1 at the border."""
-    return torch.arange(length, device=move.device) - move[:, None]
+def _sources(length: int, shift: Tensor) -> Tensor:
+    """Index that each of `length` pixels is taken from after a shift: B×length, beyond 0 … length − 1 at the border."""
+    return torch.arange(length, device=shift.device) - shift[:, None]
 
 
-def _moved(maps: Tensor, down: Tensor, right: Tensor) -> Tensor:
-    """Indexing, unlike `gather`, is deterministic backwards on every device."""
+def _shifted(maps: Tensor, down: Tensor, right: Tensor) -> Tensor:
+    """By indexing: unlike `gather`, its backward pass is deterministic on every device."""
     height, width = maps.shape[-2:]
     rows = _sources(height, down).clamp(0, height - 1)[:, :, None]
     columns = _sources(width, right).clamp(0, width - 1)[:, None]
@@ -131,8 +177,6 @@ def _moved(maps: Tensor, down: Tensor, right: Tensor) -> Tensor:
 
 def _inside(size: tuple[int, int], down: Tensor, right: Tensor) -> Tensor:
     rows, columns = _sources(size[0], down), _sources(size[1], right)
-    return _within(rows, size[0])[:, :, None] & _within(columns, size[1])[:, None]
-
-
-def _within(at: Tensor, length: int) -> Tensor:
-    return (at >= 0) & (at < length)
+    in_height = (rows >= 0) & (rows < size[0])
+    in_width = (columns >= 0) & (columns < size[1])
+    return in_height[:, :, None] & in_width[:, None]

@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from delineate.methods.contract import Batch
+from delineate.nn.probabilities import probabilities
 from delineate.nn.views.strong import StrongView
 from delineate.nn.views.weak import WeakView
 from delineate.strategies.batches import select_samples
@@ -78,28 +79,23 @@ class MeanTeacher(Strategy):
         return terms
 
     def weight(self) -> float:
-        """Of the consistency at this step."""
+        """Of the consistency at this step, after the ramp."""
         ramp = self.options.ramp
-        risen = min(1.0, self.ctx.progress / ramp) if ramp else 1.0
-        return self.options.weight * math.exp(-5 * (1 - risen) ** 2)
+        ramp_done = min(1.0, self.ctx.progress / ramp) if ramp else 1.0
+        return self.options.weight * math.exp(-5 * (1 - ramp_done) ** 2)
 
     def consistency(self, image: Tensor) -> Tensor:
-        """Mean over B×C×H×W images of the squared difference of the two networks' probabilities."""
+        """Mean squared difference of the probabilities of student and teacher, over images B×C×H×W."""
         with torch.no_grad():
-            wanted = _probabilities(getattr(self.average, self.stage.logits)(image))
+            teacher_probabilities = probabilities(getattr(self.average, self.stage.logits)(image))
         student = getattr(self.method, self.stage.logits)
-        seen, generator = image, self.ctx.generator
+        student_image, generator = image, self.ctx.generator
         if self.training and self.options.view in ("both", "strong"):
-            seen = StrongView.draw(image, generator).image(seen)
+            student_image = StrongView.draw(image, generator).image(student_image)
         if not (self.training and self.options.view in ("both", "weak")):
-            return (_probabilities(student(seen)) - wanted).square().mean()
+            return (probabilities(student(student_image)) - teacher_probabilities).square().mean()
         weak = WeakView.draw(image, generator)
-        found, kept = weak.back(_probabilities(student(weak.image(seen)))), weak.kept()[:, None]
-        squares = ((found - wanted).square() * kept).mean((1, 2, 3))
-        return (squares / kept.float().mean((1, 2, 3))).mean()
-
-
-def _probabilities(logits: Tensor) -> Tensor:
-    """In float32, whatever the precision of training: differences of near numbers are taken."""
-    logits = logits.float()
-    return logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
+        student_probabilities = weak.inverse(probabilities(student(weak.image(student_image))))
+        visible = weak.visible()[:, None]
+        squares = ((student_probabilities - teacher_probabilities).square() * visible).mean((1, 2, 3))
+        return (squares / visible.float().mean((1, 2, 3))).mean()
