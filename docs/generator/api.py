@@ -33,13 +33,23 @@ from delineate.inference.predictor import Predictor
 from delineate.inference.results import PredictionResult
 from delineate.methods import contract as methods
 from delineate.methods import dense, episodic
+from delineate.methods import registry as method_registry
 from delineate.methods.listing import MethodRow
-from delineate.methods.testing.checks import checks_of
+from delineate.methods.testing import checks as method_checks
+from delineate.nn import losses
 from delineate.nn.blocks import ConvBNAct
+from delineate.nn.boundary_loss import boundary_loss
+from delineate.nn.encoder import Encoder, EncoderOptions
 from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.normalize import Normalize, make_normalize
-from delineate.nn.segmentation_loss import LossOptions, segmentation_loss
+from delineate.nn.segmentation_loss import LossOptions, Term, segmentation_loss
+from delineate.nn.selective_scan import selective_scan
+from delineate.nn.ss2d import SS2D
+from delineate.nn.views.cutmix import CutMix
+from delineate.nn.views.strong import StrongView
+from delineate.nn.views.weak import WeakView
 from delineate.strategies import contract as strategies
+from delineate.strategies import registry as strategy_registry
 from delineate.strategies.batches import select_samples
 from delineate.strategies.testing import checks as strategy_checks
 from delineate.studies.leaderboard import Leaderboard
@@ -93,8 +103,12 @@ def _groups() -> list[Group]:
         *(EpisodeFile, DemoResult, MethodRow, Artefact),
     ]
     data = [open_data, manifest, samples, input_spec, geometry, findings]
-    blocks = [ConvBNAct, make_normalize, Normalize, fold_batchnorm, LossOptions, segmentation_loss]
-    own_method = [methods, dense, episodic, checks_of]
+    blocks = [
+        *(Encoder, EncoderOptions, ConvBNAct, Normalize, make_normalize, fold_batchnorm),
+        *(LossOptions, segmentation_loss, Term, losses, boundary_loss),
+        *(StrongView, WeakView, CutMix, selective_scan, SS2D),
+    ]
+    own_method = [methods, dense, episodic, method_registry, method_checks]
     return [
         Group("library", "The library", "what `import delineate` gives.", functions_first),
         Group("results", "Results and models", "what the library's functions give back.", results),
@@ -105,7 +119,7 @@ def _groups() -> list[Group]:
             "strategies",
             "Ways of training",
             "what a strategy of your own derives from.",
-            [strategies, select_samples, strategy_checks],
+            [strategies, select_samples, strategy_registry, strategy_checks],
         ),
         Group("metrics", "Metrics", "what a metric of your own is made of.", [metric, masks, check_metric]),
         Group("formats", "File formats", "what a format of your own derives from.", [formats, check_format]),

@@ -92,6 +92,6 @@ def test_every_stage_has_a_teacher_and_the_model_its_plain_size(partly_for: Make
 
 def test_methods_of_another_kind_are_refused_at_once() -> None:
     with pytest.raises(
-        RecipeError, match="'mean-teacher' does not train methods of this kind: 'alpnet' learns from episodes"
+        RecipeError, match="'mean-teacher' does not train methods of kind 'episodic': 'alpnet' learns from episodes"
     ):
         resolve("alpnet", "tiny", {"strategy": {"name": "mean-teacher"}})

@@ -13,7 +13,7 @@ from torch import nn
 
 from delineate.methods.contract import Batch, Context, Stage
 from delineate.strategies import registry
-from delineate.strategies.averaging import average, decay
+from delineate.strategies.averaging import ema_decay, update_average
 from delineate.strategies.batches import select_samples
 from delineate.strategies.mean_teacher.strategy import MeanTeacher
 from delineate.strategies.testing.examples import TOTAL, Trainer, batch, build, method, place, train
@@ -32,14 +32,14 @@ def test_the_average_is_the_closed_form() -> None:
         kept.weight.fill_(3.0)
         for value in values:
             moving.weight.fill_(value)
-            average(kept, moving, 0.9)
+            update_average(kept, moving, 0.9)
     wanted = 0.9**3 * 3 + 0.1 * (0.81 * values[0] + 0.9 * values[1] + values[2])
     assert float(kept.weight.detach()) == pytest.approx(wanted, abs=1e-6)
 
 
 def test_the_decay_rises_to_its_value() -> None:
-    assert [decay(0.99, 10, step) for step in (0, 1, 10**6)] == [0.1, 2 / 11, 0.99]
-    assert {decay(0.9, 0, step) for step in (0, 1, 100)} == {0.9}
+    assert [ema_decay(0.99, 10, step) for step in (0, 1, 10**6)] == [0.1, 2 / 11, 0.99]
+    assert {ema_decay(0.9, 0, step) for step in (0, 1, 100)} == {0.9}
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,7 @@ class Unlearning(Sound):
 def register(monkeypatch: pytest.MonkeyPatch, cls: type[Strategy]) -> str:
     monkeypatch.setitem(registry.BUILT_IN, "sound", f"{cls.__module__}:{cls.__name__}")
     monkeypatch.setitem(sys.modules, cls.__module__, sys.modules[__name__])
-    monkeypatch.setattr(registry, "sections", lambda name: {})
+    monkeypatch.setattr(registry, "recipe_sections", lambda name: {})
     monkeypatch.setattr(registry, "card", lambda name: "# Sound\n## Facts\n## Readings\n## Results\n")
     return "sound"
 

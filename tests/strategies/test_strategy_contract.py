@@ -19,7 +19,7 @@ def test_contract(name: str, check: str) -> None:
 
 @pytest.mark.parametrize("name", registry.names())
 def test_its_recipe_is_laid_beneath_what_is_stated(name: str) -> None:
-    wanted = registry.sections(name)
+    wanted = registry.recipe_sections(name)
     recipe = resolve("unet", "tiny", {"strategy": {"name": name}}).model_dump(mode="json")
     for section, settings in wanted.items():
         assert {key: recipe[section][key] for key in settings} == settings

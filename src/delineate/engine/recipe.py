@@ -381,7 +381,7 @@ def _prefer_given_length(content: dict[str, Any], changes: Mapping[str, Any], se
 def _wanted(section: Any) -> dict[str, Any]:
     """What the named strategy wants of the other sections; what is no section is refused where the recipe is checked."""
     name = section.get("name") if isinstance(section, Mapping) else None
-    return strategies.sections(name) if isinstance(name, str) else {}
+    return strategies.recipe_sections(name) if isinstance(name, str) else {}
 
 
 def _check_patches(recipe: Recipe) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 from pathlib import Path
 
+__all__ = ["BUILT_IN", "CHECKPOINTS", "CHECKPOINT_GROUP", "ENTRY_POINT_GROUP", "FAMILIES", "all_names", "recipe_of"]
+
 BUILT_IN = {
     "alpnet": "delineate.methods.alpnet.network:ALPNet",
     "condseg": "delineate.methods.condseg.network:ConDSeg",

@@ -1,7 +1,7 @@
 """The method contract: an `nn.Module` that is both a network and what trains it.
 
-Everything the engine, the predictor and the report know of a paper goes through this page. It says what all methods have in common;
-`methods.dense` and `methods.episodic` say what is asked of the two kinds.
+The engine, the predictor and the report use a method only through the classes here. This page says what all methods have in
+common; `methods.dense` and `methods.episodic` say what the two kinds must define.
 """
 
 from __future__ import annotations
@@ -9,49 +9,83 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
-from typing import Any, ClassVar, Literal, TypedDict
+from typing import Any, ClassVar, Literal, Self, TypedDict
 
 import torch
 from pydantic import BaseModel, ConfigDict
+from pydantic.config import JsonDict
 from torch import Tensor, nn
 
 from delineate.data.doctor.fingerprint import Fingerprint
 
+__all__ = [
+    "PAPER",
+    "READING",
+    "Batch",
+    "Budget",
+    "CheckpointReader",
+    "Context",
+    "Decision",
+    "ImportedModel",
+    "Kind",
+    "Method",
+    "MethodInfo",
+    "MethodOptions",
+    "Panel",
+    "Stage",
+    "Update",
+]
+
 Kind = Literal["dense", "episodic"]
-"""Of a method: "dense" segments an image alone, "episodic" as a few annotated images show."""
+"""Of a method: "dense" segments an image by itself, "episodic" as a few annotated images show (few-shot)."""
+
+PAPER: JsonDict = {"origin": "paper"}
+"""`json_schema_extra` of an option that the paper states."""
+READING: JsonDict = {"origin": "reading"}
+"""`json_schema_extra` of an option that the paper leaves open: this project's reading."""
 
 
 class Batch(TypedDict):
     """What a dense method's objective is given, and nothing else."""
 
     image: Tensor
-    """float B×C×H×W in [0, 1], after the InputSpec and before mean/std."""
+    """Float B×C×H×W in [0, 1], after the InputSpec and before mean and standard deviation."""
     mask: Tensor
-    """long B×H×W class indices; 255 = ignore (all 255 where unlabeled)."""
+    """Long B×H×W class indices; 255 = ignore (all 255 where unlabeled)."""
     labeled: Tensor
-    """bool B."""
+    """Bool B: whether the sample has a mask."""
     sample_id: list[str]
 
 
 @dataclass(frozen=True)
 class Context:
-    """Where training stands. `step` counts optimizer steps from 0 within the stage, up to `total_steps`."""
+    """Where training stands, and the random numbers of this step."""
 
     stage: str
+    """Name of the current stage."""
     step: int
+    """Optimizer steps done in this stage: 0 at its first step."""
     total_steps: int
+    """Optimizer steps of this stage."""
     generator: torch.Generator
-    """On the batch's device, seeded by (seed, stage, step, rank): all randomness of an objective comes from it, so that a
-    resumed run draws the same numbers."""
+    """On the batch's device, seeded by (seed, stage, step, rank). All random numbers of an objective come from it, so that a
+    resumed run draws the same ones."""
     labeled_share: float | None = None
-    """Of the whole batch, where an objective sees one part of it at a time (several processes, gradient accumulation): the share
-    of samples with masks. None: what it sees is the whole batch, or all of the data has masks."""
+    """Share of samples with masks in the whole batch, where an objective sees one part of it at a time (several processes, gradient
+    accumulation). None: it sees the whole batch, or all of the data have masks."""
 
     def weight_of_part(self, labeled: Tensor, *, with_masks: bool = True) -> float:
-        """What a mean over the samples with masks (`labeled`, bool B), or over those without, counts for, so that the parts' means
-        add up to the whole batch's. A part counts by its samples anyway; this is by how much more of them are of that kind.
+        """Factor on a mean over the samples with masks of a part of the batch, so that the parts add up to the mean of the whole.
 
-        Costs a synchronization, where there are parts.
+        A part counts by its samples anyway; the factor is how many more of them have masks than in the whole batch. Costs a GPU
+        synchronization, where there are parts.
+
+        Args:
+            labeled: Bool B, the part's `Batch.labeled`.
+            with_masks: False: for a mean over the samples without masks.
+
+        Returns:
+            The factor; 1 where the part is the whole batch.
         """
         if self.labeled_share is None:
             return 1.0
@@ -61,101 +95,149 @@ class Context:
 
     @property
     def progress(self) -> float:
-        """0 at the stage's first step, towards 1 at its end."""
+        """Share of the stage that is done: 0 at its first step, towards 1 at its end."""
         return self.step / max(1, self.total_steps)
 
 
 @dataclass(frozen=True)
 class Update:
-    """One optimizer of a stage: which submodules it moves and which of the method's functions gives its terms."""
+    """One optimizer of a stage: which parameters it updates, by which objective. Where a value is None, the recipe decides.
+
+    Example:
+        >>> from delineate.methods.contract import Update
+        >>> Update("discriminator", modules=("discriminator",), objective="discriminator_loss", lr=2e-4, every=2).every
+        2
+    """
 
     name: str = "main"
     modules: tuple[str, ...] = ("",)
-    """Prefixes of parameter names; "" is all."""
+    """Prefixes of parameter names, such as "encoder"; "" is all."""
     objective: str = "objective"
-    """Name of a method attribute with the signature of `Method.objective`."""
+    """Name of the method's function that gives the loss terms; it has the signature of `Method.objective`."""
     optimizer: str | None = None
-    """As the recipe's `engine.optimizer` names them. Here and below None means what the recipe says of the stage."""
+    """One of the names of the recipe's `engine.optimizer`."""
     lr: float | None = None
-    """Base learning rate; the schedule's factor and `lr_scale` apply to it too."""
+    """Base learning rate; the scheduler's factor and `lr_scale` apply to it too."""
     betas: tuple[float, float] | None = None
     """Of the Adam family; None: torch's default."""
     weight_decay: float | None = None
     every: int = 1
-    """The update is made at each step that is a multiple of it, the first (0) included."""
+    """The update is made at each step that is a multiple of it, starting with step 0."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A phase of training. Weights (the best by validation) are handed on to the next."""
+    """A phase of training. Its best weights (by validation) are the first weights of the next stage.
+
+    Example:
+        >>> from delineate.methods.contract import Stage, Update
+        >>> warm_up = Stage("warm-up", share=0.25, updates=(Update(modules=("encoder", "head")),), logits="encoder_logits")
+        >>> warm_up.source
+        'supervised'
+    """
 
     name: str
     share: float = 1.0
-    """Part of the run's steps, unless the recipe says otherwise; the shares of a method's stages sum to 1."""
+    """Share of the run's steps, unless the recipe says otherwise; the shares of a method's stages sum to 1."""
     updates: tuple[Update, ...] = (Update(),)
+    """Made one after another at each step."""
     source: str = "supervised"
-    """Name of the source of batches, as the engine lists them."""
+    """Which batches: "supervised" (images with masks) or "episodes" (few-shot)."""
     logits: str = "forward"
-    """Name of the method attribute (image → logits) that validation uses during this stage."""
+    """Name of the method's function, image → logits, by which this stage is validated."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A picture worth showing in a report.
+    """A picture for the report.
 
-    `kind`: "image" (B×3×H×W or B×1×H×W in [0, 1]), "heat" (B×1×H×W in [0, 1]) or "mask" (B×H×W class indices).
+    Example:
+        >>> from delineate.methods.contract import Panel
+        >>> Panel("heat", torch.rand(2, 1, 64, 64)).kind
+        'heat'
     """
 
     kind: Literal["image", "heat", "mask"]
+    """"image": B×3×H×W or B×1×H×W in [0, 1]; "heat" (a heat map): B×1×H×W in [0, 1]; "mask": B×H×W class indices."""
     tensor: Tensor
+
+    @classmethod
+    def of_image(cls, image: Tensor) -> Self:
+        """A panel of kind "image".
+
+        Args:
+            image: B×C×H×W in [0, 1]; other numbers of channels than 1 and 3 are averaged.
+
+        Returns:
+            The panel.
+        """
+        return cls("image", image if image.shape[1] in (1, 3) else image.mean(1, keepdim=True))
 
 
 @dataclass(frozen=True)
 class MethodInfo:
-    """Declared facts, read by the command line, the contract tests and the model card."""
+    """Declared facts of a method, read by the command line, the checks and the model card.
+
+    Example:
+        >>> from delineate.methods.contract import MethodInfo
+        >>> MethodInfo(name="my-method", title="My method", paper="Doe: My paper, MICCAI 2026", year=2026).divisor
+        1
+    """
 
     name: str
+    """What users type after `--method`; equals the name of the entry point."""
     title: str
+    """For people, in tables and reports."""
     paper: str
-    """Citation: authors, venue, identifier. A baseline names its origin."""
+    """Citation: authors, title, venue, identifier. A baseline names its origin."""
     year: int
+    """Of publication."""
     min_size: int = 32
-    """Smallest height and width that `forward` takes."""
+    """Smallest height and width that `forward` takes, in pixels."""
     divisor: int = 1
-    """Height and width must be multiples of it; 1 = any size (the method pads or interpolates by itself)."""
+    """Height and width must be multiples of it, in pixels; 1: any size (the method pads or interpolates by itself)."""
     exportable: bool = True
+    """Whether `torch.export` takes the deployed network."""
     couples_samples: bool = False
-    """True where the paper's loss is not a mean over samples: a batch divided over processes then gives another gradient."""
+    """True where the loss is not a mean over samples: a batch divided over processes then gives another gradient."""
     license_note: str = ""
+    """Restrictions of the authors' code or weights; empty: none."""
     checkpoint_modules: tuple[str, ...] = ()
-    """Submodules whose activations may be recomputed in the backward pass (engine option `activation_checkpointing`)."""
+    """Names of submodules for activation checkpointing (the recipe's `engine.activation_checkpointing`)."""
     uses_unlabeled: bool = False
-    """True where the objective learns from samples without masks (`Batch.labeled` false). They are left out of the training of
-    all other methods, whose supervised terms they would only dilute."""
+    """True where the objective learns from samples without masks (`Batch.labeled` false). For all other methods, training leaves
+    such samples out."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """One setting that a planner has chosen."""
+    """One setting that a method has planned from the data (`Method.plan`).
+
+    Example:
+        >>> from delineate.methods.contract import Decision
+        >>> Decision("input.size", [512, 512], "the median image is 500×520").key
+        'input.size'
+    """
 
     key: str
     """Dotted, as in the recipe: "input.size", "method.widths"."""
     value: Any
     """As YAML would hold it."""
     why: str
-    """One sentence, with the figures it rests on."""
+    """One sentence, with the numbers that it rests on."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What a training step may take, and how to know what one would take. Options are the method's, sizes (height, width)."""
+    """What a training step may cost, and functions that tell what one would cost. Options are the method's, sizes (height, width)
+    in pixels."""
 
     memory: int
     """Bytes."""
     flops: float | None
     """Most floating-point operations of one image's forward pass (a multiply-add counts as two); None: no limit."""
     longest_side: int
-    """Most pixels that the network's input may have along either side."""
+    """Largest height and width of the network's input, in pixels."""
     training_bytes: Callable[[Mapping[str, Any], int, tuple[int, int]], int]
     """(options, batch, size) → bytes that are kept for the backward pass, and for weights, gradients and optimizer."""
     forward_flops: Callable[[Mapping[str, Any], tuple[int, int]], float]
@@ -163,46 +245,67 @@ class Budget:
 
 
 class MethodOptions(BaseModel):
-    """Base of every method's options: typed, closed, each field described.
+    """Base of every method's options: typed, each field described; an unknown name is an error.
 
     A field with `json_schema_extra={"origin": "paper"}` is stated by the paper; all others are this project's reading.
+
+    Example:
+        >>> from pydantic import Field
+        >>> from delineate.methods.contract import MethodOptions
+        >>> class MyOptions(MethodOptions):
+        ...     width: int = Field(32, ge=1, description="channels of every layer", json_schema_extra={"origin": "paper"})
+        >>> MyOptions().width
+        32
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-def _once(deploy: Callable[[Any], nn.Module]) -> Callable[[Any], nn.Module]:
-    """A `deploy` that gives a deployed network back as it is: what is folded or dropped cannot be so twice."""
+def _deploy_once(deploy: Callable[[Any], nn.Module]) -> Callable[[Any], nn.Module]:
+    """Of a deployed network, `deploy` returns the network itself: it cannot be folded twice."""
 
     @wraps(deploy)
-    def deploy_once(self: Any) -> nn.Module:
+    def wrapped(self: Any) -> nn.Module:
         if getattr(self, "deployed", False):
             return self
         lean: Any = deploy(self)
         lean.deployed = True
         return lean
 
-    return deploy_once
+    return wrapped
 
 
 class Method(nn.Module):
     """What all methods have in common. Derive from `DenseMethod` or `EpisodicMethod`, which say what `forward` is.
 
-    A subclass of theirs sets `info` and `Options`, builds itself and answers the questions below.
+    A subclass of these sets `info` and `Options`, builds its layers in `__init__` and defines `objective` and `deploy`; the other
+    functions have a default.
+
+    Args:
+        options: An instance of the class's `Options`.
+        classes: Output channels K; 1 = one foreground class with sigmoid.
+        in_channels: Channels of the images.
+
+    Example:
+        >>> method = delineate.create("unet", preset="tiny")
+        >>> method.info.title, method.kind
+        ('U-Net', 'dense')
+        >>> [stage.name for stage in method.stages()]
+        ['train']
     """
 
     kind: ClassVar[Kind]
-    """Set by the two classes, never by a method."""
+    """Set by `DenseMethod` and `EpisodicMethod`, never by a method."""
     info: ClassVar[MethodInfo]
     Options: ClassVar[type[MethodOptions]]
 
-    def __init_subclass__(cls, **further: Any) -> None:
-        super().__init_subclass__(**further)
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
         if "deploy" in cls.__dict__:
-            setattr(cls, "deploy", _once(cls.__dict__["deploy"]))  # noqa: B010 - no plain assignment to a method
+            setattr(cls, "deploy", _deploy_once(cls.__dict__["deploy"]))  # noqa: B010 - no plain assignment to a method
 
     def __init__(self, options: MethodOptions, *, classes: int, in_channels: int) -> None:
-        """`classes`: output channels K (1 = binary). Builds with random weights; `load_pretrained` fetches others."""
+        """Weights are random; `load_pretrained` loads others."""
         super().__init__()
         self.options = options
         self.classes = classes
@@ -210,61 +313,117 @@ class Method(nn.Module):
 
     @classmethod
     def plan(cls, fingerprint: Fingerprint, budget: Budget, given: Mapping[str, Any]) -> list[Decision]:
-        """Settings chosen by the data, for recipes that ask for it (`plan.from_data`); empty: the method does not plan.
+        """Settings chosen by the data, for recipes with `plan.from_data`. The same arguments must give the same decisions.
 
-        `given`: the recipe's sections as preset and user state them; those hold, whatever is decided here, and decisions must
-        agree with them. Deterministic: the same arguments give the same decisions on every machine. Raises `RecipeError`
-        when nothing fits the budget.
+        Args:
+            fingerprint: Sizes, intensities and classes of the training images.
+            budget: Limits of memory and arithmetic.
+            given: The recipe's sections as preset and user state them. These hold, and the decisions must agree with them.
+
+        Returns:
+            The decisions; empty: the method does not plan.
+
+        Raises:
+            RecipeError: Nothing fits the budget.
         """
         return []
 
     @classmethod
     def uses_unlabeled(cls, options: MethodOptions) -> bool:
-        """Whether training with these options learns from images without masks. Asked only of a method whose `info` says that it
-        can; it may say here that with some options it does not."""
+        """Whether training with these options learns from images without masks. Only asked where `info.uses_unlabeled` is true.
+
+        Args:
+            options: An instance of the class's `Options`.
+
+        Returns:
+            False with options that switch this off.
+        """
         return cls.info.uses_unlabeled
 
     def load_pretrained(self) -> None:
-        """Load what the options ask for (encoder weights from timm or a local file). Called once when a model is
-        created, never when one is read from disk. Raises `DelineateError` when the weights cannot be had."""
+        """Load the pretrained weights that the options ask for. Called once when a model is created, never when one is loaded.
+
+        Raises:
+            DelineateError: The weights cannot be fetched or read.
+        """
 
     def stages(self) -> tuple[Stage, ...]:
-        """The phases of training, in order."""
+        """The phases of training.
+
+        Returns:
+            One or more, in order.
+        """
         return (Stage("train"),)
 
     def objective(self, batch: Any, ctx: Context) -> dict[str, Tensor]:
-        """Named scalar terms; the engine adds them up and logs each. Deterministic in eval mode.
+        """The loss of a batch, as named terms; the engine minimizes their sum and logs each.
 
-        Terms are means over samples of per-sample values wherever the paper allows, so that a batch divided over
-        processes gives the same gradient. `batch`: the kind's, `Batch` or `EpisodicBatch`.
+        Terms are means over samples of per-sample values wherever the paper allows it, so that a batch divided over
+        processes gives the same gradient. In eval mode nothing is random.
+
+        Args:
+            batch: `Batch`, or `EpisodicBatch` for few-shot methods.
+            ctx: Where training stands. All random numbers come from `ctx.generator`.
+
+        Returns:
+            Float32 scalars by name, at least one.
         """
         raise NotImplementedError
 
     def after_step(self, ctx: Context) -> None:
-        """What changes with time (temperature, mean teacher …); its state lives in buffers, so it is saved."""
+        """What changes over time (a temperature, say), after each optimizer step. Keep it in buffers, so that it is saved.
+
+        Args:
+            ctx: Of the step that was made.
+        """
 
     def deploy(self) -> nn.Module:
-        """The same function as `forward` (probabilities equal to 1e-4 in float32 eval) as a lean inference module; `self`
-        is left as it was. Of a network that is deployed already: itself (the base class sees to that)."""
+        """The network for inference: the same function as `forward`, without what only training needs.
+
+        The probabilities agree to 1e-4 in float32. `self` is left as it was. Of a deployed network: itself (the base class sees
+        to that).
+
+        Returns:
+            A module in eval mode.
+        """
         raise NotImplementedError
 
     def panels(self, batch: Any) -> dict[str, Panel]:
-        """Pictures for the report; called in eval mode without gradients."""
+        """Pictures for the report; called in eval mode, without gradients.
+
+        Args:
+            batch: As for `objective`.
+
+        Returns:
+            Panels by title.
+        """
         return {}
 
 
 CheckpointReader = Callable[[Mapping[str, Tensor]], "ImportedModel"]
+"""The tensors of a checkpoint that the authors released → a method with these weights."""
 
 
 @dataclass(frozen=True)
 class ImportedModel:
-    """What a foreign checkpoint turned into."""
+    """What a checkpoint of other software turned into (`delineate import`).
+
+    Example:
+        >>> from delineate.methods.contract import ImportedModel
+        >>> method = delineate.create("unet", preset="tiny")
+        >>> ImportedModel(method, channels="rgb", size=(256, 256), description="U-Net as released").complete
+        True
+    """
 
     method: Method
+    """With the checkpoint's weights."""
     channels: Literal["rgb", "bgr", "gray"]
+    """Order of the channels of its input."""
     size: tuple[int, int]
+    """Height and width of its input, in pixels."""
     description: str
     """One line: what was recognized."""
     complete: bool = True
-    """False when the checkpoint holds only a part (an encoder, an early stage): good for `--init`, not for prediction."""
+    """False where the checkpoint holds only a part (an encoder, an early stage): good for `--init`, not for prediction."""
     extra: dict[str, Any] = field(default_factory=dict)
+    """Further facts for the model's metadata."""

@@ -2,44 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from operator import attrgetter
 from typing import Any
 
 from delineate.methods import registry
-from delineate.methods.contract import Method
+from delineate.nn.counting import count_parameters
 from delineate.nn.meta_device import on_meta_device
+
+__all__ = ["MethodRow", "list_methods"]
 
 
 @dataclass(frozen=True)
 class MethodRow:
-    """One method."""
+    """One method, as `delineate methods --json` prints it."""
 
     name: str
+    """What `--method` takes."""
     title: str
+    """For people."""
     paper: str
     """Citation."""
     year: int
+    """Of publication."""
     kind: str
     """"dense": segments an image by itself; "episodic": segments as a few annotated images show (few-shot)."""
     uses_unlabeled: bool
-    """Whether it learns from images without masks."""
+    """Whether it can learn from images without masks."""
     stages: tuple[str, ...]
-    """Names of the phases of training with the first preset's options."""
+    """Names of the phases of training, with the first preset's options."""
     presets: tuple[str, ...]
+    """What `--preset` takes."""
     parameters: dict[str, int]
-    """Preset → trainable numbers of the network for RGB images and one foreground class."""
+    """Name of the preset → parameters of the network that are trained, for RGB images and one foreground class."""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """The row as plain values.
+
+        Returns:
+            Name of the field → value.
+        """
         return asdict(self)
 
 
 def list_methods(left_out: Callable[[str], object] = lambda _: None) -> list[MethodRow]:
-    """All methods, built-in and registered by other packages, by name.
+    """All methods, built-in and of other packages. Their networks are built without memory, to count parameters.
 
-    One of another package that cannot be imported or has no recipe is left out, and `left_out` is told why.
+    Args:
+        left_out: Called with one line for each method of another package that cannot be imported or has no recipe.
+
+    Returns:
+        One row per method, sorted by name.
+
+    Example:
+        >>> [row.kind for row in delineate.list_methods() if row.name == "unet"]
+        ['dense']
     """
     return sorted(registry.METHODS.usable(_row, left_out), key=attrgetter("name"))
 
@@ -48,7 +66,8 @@ def _row(name: str) -> MethodRow:
     cls = registry.method_class(name)
     info = cls.info
     presets = registry.presets(name)
-    built = {preset: _skeleton(name, recipe) for preset, recipe in presets.items()}
+    with on_meta_device():
+        built = {preset: registry.build(name, options=recipe.get("method")) for preset, recipe in presets.items()}
     first = next(iter(built.values()))
     return MethodRow(
         name=name,
@@ -59,15 +78,5 @@ def _row(name: str) -> MethodRow:
         uses_unlabeled=info.uses_unlabeled,
         stages=tuple(stage.name for stage in first.stages()),
         presets=tuple(presets),
-        parameters={preset: _count(method) for preset, method in built.items()},
+        parameters={preset: count_parameters(method) for preset, method in built.items()},
     )
-
-
-def _skeleton(name: str, recipe: Mapping[str, Any]) -> Method:
-    """The method as a preset makes it, without memory for its weights."""
-    with on_meta_device():
-        return registry.build(name, options=recipe.get("method"))
-
-
-def _count(method: Method) -> int:
-    return sum(parameter.numel() for parameter in method.parameters())

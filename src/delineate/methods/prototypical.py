@@ -25,6 +25,8 @@ from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.losses import bce
 from delineate.nn.normalize import NormalizeKind
 
+__all__ = ["PAPER", "Deployed", "PrototypicalMethod", "PrototypicalOptions"]
+
 PAPER: JsonDict = {"origin": "paper"}
 
 

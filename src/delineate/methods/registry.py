@@ -21,23 +21,69 @@ from delineate.methods.contract import CheckpointReader, Method, MethodOptions
 from delineate.methods.dense import DenseMethod
 from delineate.methods.episodic import EpisodicMethod
 
+__all__ = [
+    "METHODS",
+    "build",
+    "card",
+    "checked_options",
+    "checkpoint_reader",
+    "create",
+    "folder",
+    "forget_other_packages",
+    "method_class",
+    "names",
+    "names_of",
+    "option_names",
+    "presets",
+]
+
 METHODS = Plugins("method", ENTRY_POINT_GROUP, BUILT_IN)
-CHECKPOINT_READERS = Plugins("reader of checkpoints for method", CHECKPOINT_GROUP, CHECKPOINTS)
+_CHECKPOINT_READERS = Plugins("reader of checkpoints for method", CHECKPOINT_GROUP, CHECKPOINTS)
 
 
 def forget_other_packages() -> None:
-    """Look for entry points anew at the next question: a package was installed or removed while the program runs."""
+    """Search for entry points again at the next call: a package was installed or removed while the program runs.
+
+    Example:
+        >>> from delineate.methods import registry
+        >>> registry.forget_other_packages()
+    """
     METHODS.forget_others()
-    CHECKPOINT_READERS.forget_others()
+    _CHECKPOINT_READERS.forget_others()
 
 
 def names() -> list[str]:
-    """Names of all methods, built-in and registered by other packages."""
+    """Names of all methods, built-in and of other packages.
+
+    Returns:
+        Sorted; without those of families such as "smp:unet/resnet34".
+
+    Example:
+        >>> from delineate.methods import registry
+        >>> "unet" in registry.names()
+        True
+    """
     return METHODS.names()
 
 
 def method_class(name: str) -> type[Method]:
-    """The class registered under `name`, or a family's member. Raises `RecipeError` naming the nearest for an unknown one."""
+    """The class of a method.
+
+    Args:
+        name: Under which the method is registered, or "smp:ARCH/ENCODER".
+
+    Returns:
+        A subclass of `DenseMethod` or `EpisodicMethod`.
+
+    Raises:
+        RecipeError: No method has this name; the message names the nearest.
+        DelineateError: The package of the method cannot be imported, or gives something else than a method.
+
+    Example:
+        >>> from delineate.methods import registry
+        >>> registry.method_class("unet").info.title
+        'U-Net'
+    """
     family, colon, member = name.partition(":")
     if family in FAMILIES:
         module, _, attribute = FAMILIES[family].partition(":")
@@ -54,22 +100,61 @@ def method_class(name: str) -> type[Method]:
 
 
 def checkpoint_reader(name: str) -> CheckpointReader | None:
-    """What turns the tensors of a released checkpoint of the method `name` into a `ImportedModel`; None where nothing does.
+    """The function that reads checkpoints which the authors of a method released.
 
-    Raises `RecipeError` for an unknown method.
+    Args:
+        name: Of the method.
+
+    Returns:
+        Tensors by name → `ImportedModel`; None: there is no such function.
+
+    Raises:
+        RecipeError: No method has this name.
+
+    Example:
+        >>> from delineate.methods import registry
+        >>> registry.checkpoint_reader("unet") is None
+        True
     """
     method_class(name)
-    return CHECKPOINT_READERS.load(name) if name in CHECKPOINT_READERS else None
+    return _CHECKPOINT_READERS.load(name) if name in _CHECKPOINT_READERS else None
 
 
 def folder(name: str) -> Path:
-    """The folder that holds a method's recipe and card."""
+    """The folder of a method, with `recipe.yaml` and `card.md`.
+
+    Args:
+        name: Of the method.
+
+    Returns:
+        The folder of the module that defines it.
+
+    Example:
+        >>> from delineate.methods import registry
+        >>> (registry.folder("unet") / "card.md").is_file()
+        True
+    """
     module = import_module(method_class(name).__module__)
     return Path(str(module.__file__)).parent
 
 
 def presets(name: str) -> dict[str, dict[str, Any]]:
-    """The method's `recipe.yaml`: preset name → recipe sections. Every method has `paper` and `tiny`."""
+    """The presets of a method, from its `recipe.yaml`. Every method has `paper` and `tiny`.
+
+    Args:
+        name: Of the method.
+
+    Returns:
+        Name of the preset → sections of a recipe.
+
+    Raises:
+        DelineateError: The file is missing or cannot be read.
+
+    Example:
+        >>> from delineate.methods import registry
+        >>> sorted(registry.presets("unet"))
+        ['paper', 'tiny']
+    """
     path = folder(name) / "recipe.yaml"
     try:
         content = parse_yaml(path.read_text(encoding="utf-8"))
@@ -81,7 +166,22 @@ def presets(name: str) -> dict[str, dict[str, Any]]:
 
 
 def card(name: str) -> str:
-    """The text of the method's `card.md`: facts, readings, results."""
+    """The card of a method: facts, what the paper leaves open, results.
+
+    Args:
+        name: Of the method.
+
+    Returns:
+        The text of its `card.md`.
+
+    Raises:
+        DelineateError: The file is missing or cannot be read.
+
+    Example:
+        >>> from delineate.methods import registry
+        >>> registry.card("unet").splitlines()[0]
+        '# U-Net'
+    """
     path = folder(name) / "card.md"
     try:
         return path.read_text(encoding="utf-8")
@@ -90,7 +190,26 @@ def card(name: str) -> str:
 
 
 def build(name: str, *, classes: int = 1, in_channels: int = 3, options: Mapping[str, Any] | None = None) -> Method:
-    """A method with random weights. Raises `RecipeError` for unknown options or wrong types, naming the nearest."""
+    """A method with random weights; nothing is downloaded. See `create` for pretrained ones.
+
+    Args:
+        name: Of the method.
+        classes: Output channels; 1 = one foreground class with sigmoid, more = softmax with the background first.
+        in_channels: Channels of the images.
+        options: The method's options, as in the recipe's section `method`; others keep their defaults.
+
+    Returns:
+        The method, in training mode, on the CPU.
+
+    Raises:
+        RecipeError: An unknown method or option (the message names the nearest), or a value of the wrong type.
+
+    Example:
+        >>> from delineate.methods import registry
+        >>> method = registry.build("unet", classes=4, options={"encoder": {"name": "resnet18"}})
+        >>> method(torch.rand(1, 3, 64, 64)).shape
+        torch.Size([1, 4, 64, 64])
+    """
     cls = method_class(name)
     if classes < 1 or in_channels < 1:
         raise RecipeError(
@@ -100,7 +219,23 @@ def build(name: str, *, classes: int = 1, in_channels: int = 3, options: Mapping
 
 
 def checked_options(name: str, options: Mapping[str, Any]) -> MethodOptions:
-    """A method's options on its defaults. Raises `RecipeError` for unknown options or wrong types, naming the nearest."""
+    """Check the options of a method and complete them with its defaults.
+
+    Args:
+        name: Of the method.
+        options: As in the recipe's section `method`, also in the British spelling of earlier versions.
+
+    Returns:
+        An instance of the method's `Options`.
+
+    Raises:
+        RecipeError: An unknown option (the message names the nearest), or a value of the wrong type or not finite.
+
+    Example:
+        >>> from delineate.methods import registry
+        >>> registry.checked_options("unet", {"up": "bilinear"}).normalize
+        'imagenet'
+    """
     cls = method_class(name)
     try:
         checked = cls.Options.model_validate(_on_defaults(cls.Options, respelled(options, option_names(name))))
@@ -113,7 +248,19 @@ def checked_options(name: str, options: Mapping[str, Any]) -> MethodOptions:
 
 
 def option_names(name: str) -> set[str]:
-    """Names of a method's options, and of those inside its groups of options; none where the method is not installed."""
+    """Names of a method's options, and of those inside its groups of options.
+
+    Args:
+        name: Of the method.
+
+    Returns:
+        The names; empty where the method is not installed.
+
+    Example:
+        >>> from delineate.methods import registry
+        >>> {"encoder", "pretrained"} <= registry.option_names("unet")
+        True
+    """
     try:
         return names_of(method_class(name).Options)
     except DelineateError:
@@ -121,16 +268,49 @@ def option_names(name: str) -> set[str]:
 
 
 def names_of(model: type[BaseModel]) -> set[str]:
-    """Names of the fields of a group of options, and of those inside the groups in it."""
-    inner = [field.get_default(call_default_factory=True) for field in model.model_fields.values()]
-    return set(model.model_fields).union(*(names_of(type(group)) for group in inner if isinstance(group, BaseModel)))
+    """Names of the fields of a group of options, and of those inside the groups in it.
+
+    Args:
+        model: A class of options.
+
+    Returns:
+        The names, without those of the groups that they are in.
+
+    Example:
+        >>> from delineate.methods.registry import names_of
+        >>> from delineate.nn.encoder import EncoderOptions
+        >>> sorted(names_of(EncoderOptions))
+        ['name', 'pretrained']
+    """
+    found = set(model.model_fields)
+    for field in model.model_fields.values():
+        default = field.get_default(call_default_factory=True)
+        if isinstance(default, BaseModel):
+            found |= names_of(type(default))
+    return found
 
 
 def create(name: str, classes: int = 1, in_channels: int = 3, *, preset: str | None = None, **options: Any) -> Method:
-    """Build a method and load the pretrained weights its options ask for.
+    """Build a method, and load the pretrained weights that its options ask for.
 
-    `classes` counts output channels (1 = one foreground class with sigmoid); `preset` takes the method options of a
-    named preset as a base. Options may be nested: `create("unet", encoder={"name": "resnet34"})`.
+    Args:
+        name: Of the method; `delineate.list_methods()` lists them.
+        classes: Output channels; 1 = one foreground class with sigmoid, more = softmax with the background first.
+        in_channels: Channels of the images.
+        preset: Start from the options of this preset, such as "tiny"; None: from the defaults.
+        **options: The method's options, as in the recipe's section `method`; groups of options are dictionaries.
+
+    Returns:
+        A `torch.nn.Module` in training mode, on the CPU. `method(image)` gives logits: B×C×H×W in [0, 1] → B×K×H×W.
+
+    Raises:
+        RecipeError: An unknown method, preset or option (the message names the nearest), or a value of the wrong type.
+        DelineateError: Pretrained weights cannot be downloaded or read.
+
+    Example:
+        >>> method = delineate.create("unet", encoder={"name": "resnet18"})
+        >>> method(torch.rand(1, 3, 64, 64)).shape
+        torch.Size([1, 1, 64, 64])
     """
     base: dict[str, Any] = {}
     if preset is not None:
@@ -144,7 +324,7 @@ def create(name: str, classes: int = 1, in_channels: int = 3, *, preset: str | N
 
 
 def _on_defaults(model: type[BaseModel], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay a group of options on the method's own default for it, not on the defaults of the group's class."""
+    """Complete a group of options by the method's own default for it, not by the defaults of the group's class."""
     result = dict(options)
     for key, field in model.model_fields.items():
         default = field.get_default(call_default_factory=True)

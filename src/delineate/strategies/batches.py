@@ -9,21 +9,39 @@ from torch import Tensor
 
 from delineate.methods.contract import Batch
 
+__all__ = ["AnyBatch", "select_samples"]
+
 AnyBatch = TypeVar("AnyBatch", bound=Batch)
 
 
 def select_samples(batch: AnyBatch, chosen: Tensor) -> AnyBatch | None:
-    """The samples where `chosen` (bool B) is true, in order: the batch itself where all are, None where none is.
+    """Some of the samples of a batch, in order. Costs a GPU synchronization, since the result's length depends on values.
 
-    Costs a synchronization: how many samples there are is not known before.
+    Args:
+        batch: `Batch` or `EpisodicBatch`, B samples.
+        chosen: Bool B.
+
+    Returns:
+        The batch itself where all are chosen, None where none is.
+
+    Example:
+        >>> from delineate.strategies.batches import select_samples
+        >>> batch = {
+        ...     "image": torch.rand(4, 3, 8, 8),
+        ...     "mask": torch.zeros(4, 8, 8, dtype=torch.long),
+        ...     "labeled": torch.tensor([True, False, True, False]),
+        ...     "sample_id": ["a", "b", "c", "d"],
+        ... }
+        >>> select_samples(batch, batch["labeled"])["sample_id"]
+        ['a', 'c']
     """
-    wanted = chosen.tolist()
-    if all(wanted):
+    is_chosen = chosen.tolist()
+    if all(is_chosen):
         return batch
-    if not any(wanted):
+    if not any(is_chosen):
         return None
 
-    def part(value: Any) -> Any:
-        return value[chosen] if isinstance(value, Tensor) else list(compress(value, wanted))
+    def select(value: Any) -> Any:
+        return value[chosen] if isinstance(value, Tensor) else list(compress(value, is_chosen))
 
-    return cast(AnyBatch, {name: part(value) for name, value in batch.items()})
+    return cast(AnyBatch, {name: select(value) for name, value in batch.items()})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from importlib.metadata import entry_points
 
+__all__ = ["BUILT_IN", "ENTRY_POINT_GROUP", "all_names"]
+
 BUILT_IN = {
     "mean-teacher": "delineate.strategies.mean_teacher.strategy:MeanTeacher",
     "supervised": "delineate.strategies.supervised.strategy:Supervised",

@@ -1,8 +1,8 @@
 """The strategy contract: an `nn.Module` that holds a method and whatever only training needs.
 
-A strategy is what the training loop steps and what several processes wrap. The method inside is what is validated, handed on and
-saved; all else (an averaged copy, a critic, a pool of images) is the strategy's own, is kept with the run's resume states and
-never comes into `model.safetensors`.
+The training loop steps a strategy, and several processes wrap it. The method inside is what is validated, passed to the next stage
+and saved as the model. All else (an averaged copy, a critic, a pool of images) is the strategy's own: it is kept in the run's
+checkpoints and never comes into `model.safetensors`.
 """
 
 from __future__ import annotations
@@ -18,43 +18,66 @@ from torch import Tensor, nn
 from delineate.common.errors import TrainingError
 from delineate.data.core.findings import some
 from delineate.methods.contract import Batch, Context, Kind, Method, Stage, Update
-from delineate.strategies.averaging import average, decay
+from delineate.strategies.averaging import ema_decay, update_average
 from delineate.strategies.batches import select_samples
 
+__all__ = ["METHOD_PREFIX", "Strategy", "StrategyInfo", "StrategyOptions", "learns_from_unlabeled"]
+
 METHOD_PREFIX = "method."
-"""What the names of the method's parameters begin with, seen from the strategy."""
+"""Prefix of the method's parameters among those of the strategy."""
 
 
 @dataclass(frozen=True)
 class StrategyInfo:
-    """Declared facts, read by the command line, the checks and the model card."""
+    """Declared facts of a strategy, read by the command line, the checks and the model card.
+
+    Example:
+        >>> from delineate.strategies.contract import StrategyInfo
+        >>> info = StrategyInfo(
+        ...     name="my-strategy", title="My strategy", paper="Doe: My paper, MICCAI 2026", year=2026, neutral={"weight": 0.0}
+        ... )
+        >>> info.reference
+        'supervised'
+    """
 
     name: str
+    """What users type after `--strategy`; equals the name of the entry point."""
     title: str
+    """For people, in tables and reports."""
     paper: str
-    """Citation: authors, venue, identifier."""
+    """Citation: authors, title, venue, identifier."""
     year: int
+    """Of publication."""
     reference: str = "supervised"
-    """The strategy that it equals bit for bit where the `neutral` options are set; one that changes more than it adds names another
-    than supervised training here, or options of it."""
+    """The strategy that this one equals bit for bit where the `neutral` options are set."""
     reference_options: Mapping[str, Any] = field(default_factory=dict)
+    """Options of the reference, where it needs others than its defaults to be equal."""
     neutral: Mapping[str, Any] = field(default_factory=dict)
-    """Options with which nothing is added, such as {"weight": 0}: images without masks are then neither asked for nor passed
+    """Options with which the strategy adds nothing, such as {"weight": 0}: images without masks are then neither loaded nor passed
     through a network, and no random number is drawn for them."""
     uses_unlabeled: bool = False
-    """True where it learns from samples without masks (`Batch.labeled` false); then it may still say no by its options."""
+    """True where it can learn from samples without masks (`Batch.labeled` false); `Strategy.uses_unlabeled` tells with which
+    options."""
     kinds: tuple[Kind, ...] = ("dense",)
     """Kinds of methods that it can train."""
     needs_encode_decode: bool = False
     """True where it calls `encode` and `decode`: methods without them are refused."""
     couples_samples: bool = False
-    """True where its terms are no means over samples: a batch divided over processes then gives another gradient."""
+    """True where its terms are not means over samples: a batch divided over processes then gives another gradient."""
 
 
 class StrategyOptions(BaseModel):
-    """Base of every strategy's options: typed, closed, each field described.
+    """Base of every strategy's options: typed, each field described; an unknown name is an error.
 
     A field with `json_schema_extra={"origin": "paper"}` is stated by the paper; all others are this project's reading.
+
+    Example:
+        >>> from pydantic import Field
+        >>> from delineate.strategies.contract import StrategyOptions
+        >>> class MyOptions(StrategyOptions):
+        ...     weight: float = Field(0.1, ge=0, description="of the added term; 0: plain supervised training")
+        >>> MyOptions().ema
+        0.0
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -70,9 +93,23 @@ class StrategyOptions(BaseModel):
 class Strategy(nn.Module):
     """Base class of all strategies, and by itself plain supervised training. A subclass sets `info` and `Options`.
 
-    The loop asks in this order: `begin(stage, options)` once per stage; at each step, for each of `updates(stage)` that is due,
-    `forward(batch)` with `ctx` and `update` set; then `after_step`. They are attributes, since under autocast Fabric walks
-    through all arguments of `forward`.
+    The training loop calls `begin(stage, options)` once per stage; at each step, for each of `updates(stage)` that is due,
+    `forward(batch)` with `ctx` and `update` set; then `after_step`. `ctx` and `update` are attributes and not arguments, since
+    in mixed precision Fabric converts all arguments of `forward`.
+
+    A strategy is built once per run, with seeded random numbers, before the device is known. Build networks of the strategy's own
+    (a critic, a second student) in `__init__`.
+
+    Args:
+        method: The network to be trained, with its initial weights.
+        options: An instance of the class's `Options`.
+
+    Example:
+        >>> from delineate.strategies import registry
+        >>> strategy = registry.build("supervised", delineate.create("unet", preset="tiny"))
+        >>> strategy.begin(strategy.method.stages()[0], strategy.options)
+        >>> [update.modules for update in strategy.updates(strategy.stage)]
+        [('method',)]
     """
 
     info: ClassVar[StrategyInfo]
@@ -81,21 +118,15 @@ class Strategy(nn.Module):
     options: StrategyOptions
     """Those of the current stage."""
     stage: Stage
+    """The method's current stage."""
     update: Update
-    """The one whose terms are asked for."""
+    """The update whose terms `forward` computes."""
     ctx: Context
-    """Where training stands; all randomness comes from its generator."""
+    """Where training stands; all random numbers come from its generator."""
     average: Method | None
     """The exponential moving average of the method's weights, with the option `ema`."""
 
     def __init__(self, method: Method, options: StrategyOptions) -> None:
-        """Args:
-        method: The network to be trained, with its initial weights.
-        options: An instance of the class's `Options`.
-
-        Built once per run, with seeded random numbers, before the device is known. A network of the strategy's own (a critic, a
-        second student) is made here.
-        """
         super().__init__()
         self.method = method
         self.options = options
@@ -103,51 +134,75 @@ class Strategy(nn.Module):
 
     @classmethod
     def uses_unlabeled(cls, options: Any) -> bool:
-        """Whether training with these options (of the class's `Options`) learns from images without masks. Asked only of a strategy
-        whose `info` says that it can. Where neither the strategy nor the method does, they are left out of training."""
+        """Whether training with these options learns from images without masks. Only asked where `info.uses_unlabeled` is true.
+
+        Where neither the strategy nor the method uses them, such images are left out of training.
+
+        Args:
+            options: An instance of the class's `Options`.
+
+        Returns:
+            False with options that switch this off.
+        """
         return cls.info.uses_unlabeled
 
     def begin(self, stage: Stage, options: StrategyOptions) -> None:
-        """A stage starts, or is taken up again (`load_own_state` follows then). The method holds the weights that were handed on.
+        """A stage starts or is resumed (then `load_own_state` follows). The method holds the first weights of the stage.
 
         Args:
             stage: The method's stage.
-            options: Those of the recipe, with what `stages.<name>.strategy` says of this one.
+            options: Those of the recipe, with what `stages.<name>.strategy` says of this stage.
         """
         self.stage, self.options = stage, options
         self.average = copy.deepcopy(self.method).requires_grad_(False) if options.ema else None
 
     def updates(self, stage: Stage) -> tuple[Update, ...]:
-        """The updates of a stage's step, in order: by default the method's own.
+        """The updates of each step, in order: by default the method's own.
+
+        Args:
+            stage: The method's stage.
 
         Returns:
             Each with its `modules` as prefixes of the strategy's parameters: "method.encoder", "critic".
         """
-        return tuple(with_method_prefix(update) for update in stage.updates)
+        return tuple(_with_method_prefix(update) for update in stage.updates)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """The named scalar terms of `self.update`; the engine adds them up and logs each. In eval mode nothing is drawn at random.
+        """The loss terms of `self.update`; the engine minimizes their sum and logs each. In eval mode nothing is random.
 
         Args:
-            batch: This process's samples, on the device; some may have no mask, where `uses_unlabeled` says that they are used.
+            batch: This process's samples, on the device; some may have no mask, if `uses_unlabeled` is true.
 
         Returns:
-            Float32 scalars with a gradient, at least one; means over samples wherever possible.
+            Float32 scalars with a gradient, by name, at least one; means over samples wherever possible.
         """
         return self.method_terms(batch)
 
     def train(self, mode: bool = True) -> Self:
-        """The average stays in eval mode."""
+        """As `torch.nn.Module.train`; the average stays in eval mode.
+
+        Args:
+            mode: False: eval mode.
+
+        Returns:
+            The strategy itself.
+        """
         super().train(mode)
         if self.average is not None:
             self.average.eval()
         return self
 
     def method_terms(self, batch: Batch) -> dict[str, Tensor]:
-        """The terms of the method's own objective that the current update names, on the samples that it learns from.
+        """The terms of the method's own objective, on the samples that the method learns from.
 
-        Those without masks are left out, unless the method learns from them: they would dilute its means. Where no sample has a
-        mask, the batch is passed on as it is, and the terms are 0: so every process has a gradient to exchange.
+        Samples without masks are left out, unless the method learns from them: they would make its means smaller. Where no sample
+        has a mask, the whole batch is used and the terms are 0, so that every process has a gradient to exchange.
+
+        Args:
+            batch: As for `forward`.
+
+        Returns:
+            Scalars by name: those of the method's function that `self.update.objective` names.
         """
         weight, ctx = 1.0, self.ctx
         if self.info.uses_unlabeled and not learns_from_unlabeled(self.method):
@@ -157,36 +212,68 @@ class Strategy(nn.Module):
         return {name: weight * term for name, term in terms.items()}
 
     def after_step(self, ctx: Context) -> None:
-        """What changes with time, once per step after all updates. A subclass calls it of its base: the average is moved here."""
+        """What changes over time, once per step after all updates. A subclass calls `super().after_step(ctx)`, which moves the
+        average.
+
+        Args:
+            ctx: Of the step that was made.
+        """
         self.method.after_step(ctx)
         if self.average is not None:
-            average(self.average, self.method, decay(self.options.ema, self.options.ema_ramp, ctx.step))
+            update_average(self.average, self.method, ema_decay(self.options.ema, self.options.ema_ramp, ctx.step))
 
     def validated(self) -> Method:
-        """Which network is validated, and handed on to the next stage and to the artefact: the average where there is one."""
+        """The network that is validated, passed to the next stage and saved as the model.
+
+        Returns:
+            The average where there is one, else the method.
+        """
         return self.method if self.average is None else self.average
 
     def own_state(self) -> dict[str, Tensor]:
-        """Everything that training needs beyond the method, by name; saved with the run's resume states."""
+        """What the strategy adds to a checkpoint of the run: everything that training needs beyond the method.
+
+        Returns:
+            Tensors by name.
+        """
         return {name: value for name, value in self.state_dict().items() if not name.startswith(METHOD_PREFIX)}
 
     def load_own_state(self, state: dict[str, Tensor]) -> None:
-        """Inverse of `own_state`. Raises `TrainingError` for the state of another strategy."""
+        """Inverse of `own_state`.
+
+        Args:
+            state: Of a checkpoint.
+
+        Raises:
+            TrainingError: The state is that of another strategy.
+        """
         ours = self.own_state()
         fitting = [name for name in ours if name in state and state[name].shape == ours[name].shape]
-        if strange := sorted((ours.keys() | state.keys()) - set(fitting)):
+        if others := sorted((ours.keys() | state.keys()) - set(fitting)):
             raise TrainingError(
-                f"the resume state does not fit strategy '{self.info.name}' ({some(strange, 3)}); go on with the version of "
-                "Delineate that began the run"
+                f"the checkpoint does not fit strategy '{self.info.name}' ({some(others, 3)}); resume with the version of "
+                "Delineate that started the run"
             )
         self.load_state_dict(state, strict=False)
 
 
 def learns_from_unlabeled(method: Method) -> bool:
-    """Whether the method's own objective, with its options, uses images without masks."""
+    """Whether the method's own objective, with its options, uses images without masks.
+
+    Args:
+        method: Built with its options.
+
+    Returns:
+        True if it does.
+
+    Example:
+        >>> from delineate.strategies.contract import learns_from_unlabeled
+        >>> learns_from_unlabeled(delineate.create("unet", preset="tiny"))
+        False
+    """
     return method.info.uses_unlabeled and method.uses_unlabeled(method.options)
 
 
-def with_method_prefix(update: Update) -> Update:
-    """A method's update as the strategy sees it."""
+def _with_method_prefix(update: Update) -> Update:
+    """A method's update, with its modules as prefixes of the strategy's parameters."""
     return replace(update, modules=tuple(f"{METHOD_PREFIX}{name}".removesuffix(".") for name in update.modules))

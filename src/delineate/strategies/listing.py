@@ -9,34 +9,47 @@ from typing import Any
 
 from delineate.strategies import registry
 
+__all__ = ["StrategyRow", "list_strategies"]
+
 
 @dataclass(frozen=True)
 class StrategyRow:
-    """One strategy."""
+    """One strategy, as `delineate strategies --json` prints it."""
 
     name: str
+    """What `--strategy` takes."""
     title: str
+    """For people."""
     paper: str
     """Citation."""
     year: int
+    """Of publication."""
     uses_unlabeled: bool
-    """Whether it learns from images without masks."""
+    """Whether it can learn from images without masks."""
     kinds: tuple[str, ...]
-    """Of methods that it can train."""
+    """Kinds of methods that it can train: "dense" (segment an image by itself), "episodic" (few-shot)."""
     needs_encode_decode: bool
     """Whether it needs methods with `encode` and `decode`."""
     options: dict[str, Any]
-    """Option → default."""
+    """Name of the option → default."""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """The row as plain values.
+
+        Returns:
+            Name of the field → value.
+        """
         return asdict(self)
 
 
 def list_strategies(left_out: Callable[[str], object] = lambda _: None) -> list[StrategyRow]:
-    """All strategies, built-in and registered by other packages, by name.
+    """All strategies, built-in and of other packages.
 
-    One of another package that cannot be imported is left out, and `left_out` is told why.
+    Args:
+        left_out: Called with one line for each strategy of another package that cannot be imported.
+
+    Returns:
+        One row per strategy, sorted by name.
     """
     return sorted(registry.STRATEGIES.usable(_row, left_out), key=attrgetter("name"))
 

@@ -23,7 +23,7 @@ def facts(name: str) -> None:
     assert issubclass(cls.Options, StrategyOptions), "Options must derive from StrategyOptions"
     registry.checked_options(name, info.neutral)
     registry.checked_options(info.reference, info.reference_options)
-    assert isinstance(registry.sections(name), dict)
+    assert isinstance(registry.recipe_sections(name), dict)
     for option, field in cls.Options.model_fields.items():
         assert field.description, f"option '{option}' has no description"
 
