@@ -39,7 +39,7 @@ VOLUMES = "NIfTI volumes"
 _MOST_ARRAYS = 12
 """More .npy files than these are a file for each picture."""
 _VOC_IMAGES, _VOC_MASKS = "jpegimages", "segmentationclass"
-_OF_TOOLS = {_VOC_MASKS: "Pascal VOC", "labelstr": "nnU-Net", "ann_dir": "mmsegmentation"}
+_OF_TOOLS = {_VOC_MASKS: "Pascal VOC", "labelstr": "nnU-Net", "labelsts": "nnU-Net", "ann_dir": "mmsegmentation"}
 """Folders of masks whose names tell whose layout it is."""
 _ISIC_FOLDER = re.compile(r"_groundtruth$", re.IGNORECASE)
 
@@ -269,7 +269,8 @@ def _by_class(tree: Tree, found: Pictures, match: Match, selection: Selection, b
 
 def _layout(found: Pictures) -> str:
     folders = {item.folder.lower() for item in found.masks}
-    if len(folders) == 1 and (name := _OF_TOOLS.get(folders.pop())):
+    tools = {_OF_TOOLS.get(folder, "") for folder in folders}
+    if len(tools) == 1 and (name := tools.pop()):
         return name
     if found.split_origin == "folders" and not any(_ISIC_FOLDER.search(item.folder) for item in found.masks):
         return "split folders"

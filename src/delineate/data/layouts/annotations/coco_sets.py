@@ -163,7 +163,7 @@ def _classes(root: Path, files: Sequence[CocoFile]) -> tuple[ClassTable, int, li
     if twice:
         text = f"{count(len(twice), 'name')} of several categories, read as one class each: {some(twice)}"
         findings.append(Finding("note", text))
-    names = some([str(file.path.relative_to(root)) for file in files], 3)
+    names = some(list(dict.fromkeys(file.path.name for file in files)), 3)
     return classes_of([(one.name, one.id + shift) for one in kept], names), shift, findings
 
 
