@@ -11,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from delineate.common.cache_folder import SUBFOLDER
 from delineate.common.errors import DelineateError
 from delineate.data.cache.cache import open_cache
-from delineate.data.cache.entries import MARKER, SUBFOLDER, begin_entry, entries_folder, finish_entry, remove_entry
+from delineate.data.cache.entries import MARKER, begin_entry, entries_folder, finish_entry, remove_entry
 from delineate.data.cache.eviction import evict
 from delineate.data.cache.store import Store
 from delineate.data.core.input_spec import InputSpec

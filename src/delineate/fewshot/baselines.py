@@ -18,6 +18,8 @@ from delineate.data.core.intensity import from_low, percentiles
 from delineate.data.core.manifest import IGNORE
 from delineate.fewshot.support import Support
 
+__all__ = ["BASELINES", "ConditionedModel", "CopiedMask", "NearestColor"]
+
 
 class ConditionedModel(Protocol):
     """What has seen a support."""

@@ -8,6 +8,8 @@ from typing import Any
 
 from delineate.data.core.manifest import LabelRule, Manifest
 
+__all__ = ["ClassIdentity", "data_digest", "excluded_section", "identity"]
+
 
 @dataclass(frozen=True)
 class ClassIdentity:
@@ -30,7 +32,7 @@ def data_digest(manifest: Manifest) -> str | None:
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest() if lines else None
 
 
-def raw_values(rule: LabelRule, label: int) -> str:
+def _raw_values(rule: LabelRule, label: int) -> str:
     """The raw values that a rule reads as a class, as text: "2", "1 255", "128-"; of colors `#ff0000`."""
     if rule.threshold is not None:
         return f"{rule.threshold}-" if label else f"-{rule.threshold - 1}"
@@ -42,12 +44,12 @@ def raw_values(rule: LabelRule, label: int) -> str:
 
 def identity(manifest: Manifest, label: int) -> ClassIdentity:
     """Of one class of a data set that was read."""
-    return ClassIdentity(data_digest(manifest), raw_values(manifest.labels, label))
+    return ClassIdentity(data_digest(manifest), _raw_values(manifest.labels, label))
 
 
 def excluded_section(manifest: Manifest, labels: tuple[int, ...]) -> dict[str, Any]:
     """What an artefact keeps of the classes whose slices training left out."""
     return {
         "data_sha256": data_digest(manifest),
-        "exclude_values": [raw_values(manifest.labels, label) for label in labels],
+        "exclude_values": [_raw_values(manifest.labels, label) for label in labels],
     }

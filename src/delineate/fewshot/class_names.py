@@ -9,6 +9,8 @@ from typing import Any
 from delineate.common.errors import DataError
 from delineate.data.core.manifest import ClassTable
 
+__all__ = ["first_version_name", "labels_by_name"]
+
 
 def first_version_name(name: str) -> str:
     """What the first version called a class without a name: "class 3" for "label 3"; other names as they are."""

@@ -25,7 +25,9 @@ from delineate.data.layouts.source import DataSource, as_source
 from delineate.data.loading.samples import SampleSet, open_samples
 from delineate.fewshot.class_names import first_version_name
 
-FORMAT: Final = 1
+__all__ = ["Chunk", "Episode", "EpisodeFile", "ProtocolName", "SupportSlice"]
+
+_FORMAT: Final = 1
 ProtocolName = Literal["chunk3", "middle", "any2d"]
 
 
@@ -76,7 +78,7 @@ class EpisodeFile(_Part):
         8
     """
 
-    format: Literal[1] = FORMAT
+    format: Literal[1] = _FORMAT
     data: str
     """Name of the data set's folder, for the reader."""
     protocol: ProtocolName

@@ -20,12 +20,14 @@ from delineate.inference.overlay import draw
 from delineate.inference.panels import render
 from delineate.methods.contract import Panel
 
-FOLDER = "pictures"
-MOST = 9
+__all__ = ["EpisodeImages", "Picture", "write_pictures"]
+
+_FOLDER = "pictures"
+_MAX_EPISODES = 9
 """Episodes in pictures."""
-SHOTS = 3
+_MAX_SHOTS = 3
 """Support slices in a picture."""
-SHORTER = 256
+_MIN_SIDE = 256
 """Pixels: small slices are enlarged before they are drawn on."""
 Picture = NDArray[np.uint8]
 
@@ -59,11 +61,11 @@ class EpisodeImages:
 
     def draw_support(self, at: int) -> Picture:
         """A support slice with its mask, as `inference.overlay` draws references."""
-        return draw(self.support.images[at], None, self.support.masks[at], shorter=SHORTER)
+        return draw(self.support.images[at], None, self.support.masks[at], shorter=_MIN_SIDE)
 
     def draw_query(self) -> Picture:
         """The slice with prediction and reference."""
-        return draw(self.image, self.prediction, self.reference, shorter=SHORTER)
+        return draw(self.image, self.prediction, self.reference, shorter=_MIN_SIDE)
 
 
 def write_pictures(job: EpisodeTest, scored: Sequence[ScoredEpisode], out: Path) -> list[dict[str, Any]]:
@@ -75,7 +77,7 @@ def write_pictures(job: EpisodeTest, scored: Sequence[ScoredEpisode], out: Path)
     for number, (rank, one) in enumerate(_selected(scored), start=1):
         files = []
         for at, (caption, picture) in enumerate(_of_episode(job, one)):
-            relative = f"{FOLDER}/{number:02d}_{at}.png"
+            relative = f"{_FOLDER}/{number:02d}_{at}.png"
             write_image(out / relative, picture)
             files.append([caption, relative])
         about = {"rank": rank, "class": one.row.name, "case": one.row.case, "dice": one.row.scores["dice"]}
@@ -91,15 +93,15 @@ def _selected(scored: Sequence[ScoredEpisode]) -> list[tuple[str, ScoredEpisode]
     chosen: list[tuple[str, ScoredEpisode]] = []
     for members in by_class.values():
         places = {0: "worst", len(members) // 2: "median", len(members) - 1: "best"}
-        if 3 * len(by_class) > MOST:
+        if 3 * len(by_class) > _MAX_EPISODES:
             places = {0: "worst"}
         chosen += [(rank, members[place]) for place, rank in sorted(places.items())]
-    return chosen[:MOST]
+    return chosen[:_MAX_EPISODES]
 
 
 def _of_episode(job: EpisodeTest, one: ScoredEpisode) -> list[tuple[str, Picture]]:
     pictured = EpisodeImages.of(job, one)
-    shots = min(SHOTS, len(pictured.support.images))
+    shots = min(_MAX_SHOTS, len(pictured.support.images))
     pictures = [(f"support {at + 1}", pictured.draw_support(at)) for at in range(shots)]
     pictures.append((f"query {pictured.query}", pictured.draw_query()))
     return pictures + [

@@ -19,6 +19,8 @@ from delineate.fewshot.evaluated_models import EvaluatedModel
 from delineate.fewshot.predictor import FewShotPredictor
 from delineate.inference.panels import render
 
+__all__ = ["judge"]
+
 _GAP = 4
 
 

@@ -27,6 +27,8 @@ from delineate.data.loading.cached_slices import CachedSlices
 from delineate.fewshot.foreground_pools import EpisodeIndices, Mask, Pool
 from delineate.methods.episodic import EpisodicBatch
 
+__all__ = ["EpisodeArrays", "EpisodeSource", "MaskedImage", "Unit", "as_batch"]
+
 _EPISODE = 2
 """Separates the random streams of episodes from those of the permutations."""
 _TRIES = 5

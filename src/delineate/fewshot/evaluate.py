@@ -34,6 +34,8 @@ from delineate.fewshot.episode_file import Chunk, Episode, EpisodeFile
 from delineate.fewshot.evaluated_models import EvaluatedModel
 from delineate.fewshot.support import Support
 
+__all__ = ["METRICS", "EpisodeTest", "Labels", "Progress", "ScoredEpisode", "evaluate_episodes", "write_episodes"]
+
 METRICS = ("dice", "iou", "precision", "recall")
 """From counts of voxels alone: cheap for volumes."""
 Labels = NDArray[np.uint8]

@@ -33,7 +33,9 @@ from delineate.fewshot.support import Support
 from delineate.inference.device import Precision
 from delineate.methods import registry
 
-UNTRAINED = ":untrained"
+__all__ = ["EvaluatedModel", "check_unseen", "open_evaluated_model"]
+
+_UNTRAINED = ":untrained"
 
 
 @dataclass(frozen=True)
@@ -135,10 +137,10 @@ def open_evaluated_model(
     """
     if name in BASELINES:
         return EvaluatedModel(name, name, BASELINES[name])
-    if name.endswith(UNTRAINED):
+    if name.endswith(_UNTRAINED):
         return _untrained(name, census, device, precision, seed)
     if not Path(name).exists():
-        known = f"a model file, a run folder, {', '.join(BASELINES)} or METHOD@PRESET{UNTRAINED}"
+        known = f"a model file, a run folder, {', '.join(BASELINES)} or METHOD@PRESET{_UNTRAINED}"
         raise DataError(f"there is no model '{name}'; give {known}")
     model = load(name, device, precision)
     provenance = model.artefact.provenance
@@ -170,7 +172,7 @@ def check_unseen(candidate: EvaluatedModel, classes: ClassTable) -> None:
 
 
 def _untrained(name: str, census: Census, device: str, precision: Precision, seed: int) -> EvaluatedModel:
-    method, _, preset = name.removesuffix(UNTRAINED).partition("@")
+    method, _, preset = name.removesuffix(_UNTRAINED).partition("@")
     preset = preset or "paper"
     if registry.method_class(method).kind != TASK:
         few = [known for known in registry.names() if registry.method_class(known).kind == TASK]

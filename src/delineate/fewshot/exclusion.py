@@ -15,8 +15,10 @@ from delineate.data.core.findings import count
 from delineate.data.core.samples import Sample
 from delineate.data.loading.samples import SampleSet
 
+__all__ = ["Rule", "allowed", "excluded"]
+
 Rule = Literal["any", "legacy_all"]
-LEAST = 50
+_MIN_SLICES = 50
 """With fewer slices left, training would be on a handful of pictures."""
 
 
@@ -30,7 +32,9 @@ def excluded(one: Sample, labels: Sequence[int], rule: Rule = "any") -> bool:
     return all(held) if rule == "legacy_all" else any(held)
 
 
-def allowed(training: SampleSet, labels: Sequence[int], rule: Rule = "any", *, least: int = LEAST) -> tuple[bool, ...]:
+def allowed(
+    training: SampleSet, labels: Sequence[int], rule: Rule = "any", *, least: int = _MIN_SLICES
+) -> tuple[bool, ...]:
     """Of each slice in turn, whether it may be trained on. Raises `DataError` when fewer than `least` are left."""
     kept = tuple(not excluded(one, labels, rule) for _, one in training)
     if labels and sum(kept) < least:

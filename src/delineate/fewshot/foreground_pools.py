@@ -17,6 +17,8 @@ from delineate.data.core.manifest import IGNORE
 from delineate.data.loading.cached_slices import CachedSlices
 from delineate.fewshot.regions import Regions
 
+__all__ = ["EpisodeIndices", "LabelPool", "Mask", "Pool", "SuperpixelPool", "SupervoxelPool"]
+
 Mask = NDArray[np.uint8]
 
 

@@ -30,6 +30,8 @@ from delineate.inference.predictor import BATCH_SIZE, Predictor, as_batch, check
 from delineate.methods.contract import Method
 from delineate.methods.episodic import EpisodicBatch, EpisodicModule, State
 
+__all__ = ["TASK", "ConditionedPredictor", "FewShotPredictor", "load"]
+
 TASK = "episodic"
 
 
@@ -145,7 +147,7 @@ class FewShotPredictor:
             DeviceError: The memory of the device does not suffice.
         """
         ready = self.condition(support_images, support_masks)
-        return ready.predict(query) if is_one(query) else ready.predict_each(query, batch_size)
+        return ready.predict(query) if _is_single_image(query) else ready.predict_each(query, batch_size)
 
     @torch.inference_mode()
     def _state(self, shown: _ClassSupport) -> State:
@@ -246,7 +248,7 @@ class ConditionedPredictor(Predictor):
         }
 
 
-def is_one(image: Any) -> bool:
+def _is_single_image(image: Any) -> bool:
     """Whether this is one image (a path, an array H×W or H×W×C, a Pillow image) and not a collection of images."""
     if isinstance(image, np.ndarray):
         return image.ndim <= 3

@@ -27,11 +27,13 @@ from delineate.data.loading.samples import SampleSet
 from delineate.fewshot.class_names import labels_by_name
 from delineate.fewshot.episode_file import Chunk, Episode, EpisodeFile, ProtocolName, SupportSlice
 
-LEAST_2D = 64
-"""Pixels of the class that a support of `any2d` has at least: a speck shows nothing."""
-THIRDS = 3
+__all__ = ["ProtocolSettings", "make_episodes", "support_slices", "thirds"]
 
-DESCRIPTIONS = {
+_MIN_PIXELS_2D = 64
+"""Pixels of the class that a support of `any2d` has at least: a speck shows nothing."""
+_THIRDS = 3
+
+_DESCRIPTIONS = {
     "chunk3": "support slices at 1/6, 1/2 and 5/6 of the labeled extent; each third of the query's labeled extent, which "
     "is taken as known, by its own; other slices are not scored",
     "middle": "the middle labeled slice as support; all slices of the query are scored",
@@ -105,7 +107,7 @@ def make_episodes(data: SampleSet, plan: ProtocolSettings, *, name: str, stack: 
         order="file" if data.axis is None else "canonical",
         class_names=data.classes.names,
         labels=labels,
-        words=DESCRIPTIONS[plan.protocol],
+        words=_DESCRIPTIONS[plan.protocol],
         files=_hashes(data, episodes),
         episodes=tuple(episodes),
     )
@@ -114,7 +116,7 @@ def make_episodes(data: SampleSet, plan: ProtocolSettings, *, name: str, stack: 
 def support_slices(holding: Sequence[int], protocol: ProtocolName) -> tuple[int, ...]:
     """Which of the slices that hold a class are shown: of `chunk3` those at 1/6, 1/2 and 5/6, else the middle one."""
     if protocol == "chunk3":
-        return tuple(holding[(2 * third + 1) * len(holding) // (2 * THIRDS)] for third in range(THIRDS))
+        return tuple(holding[(2 * third + 1) * len(holding) // (2 * _THIRDS)] for third in range(_THIRDS))
     return (holding[len(holding) // 2],)
 
 
@@ -123,7 +125,7 @@ def thirds(first: int, last: int) -> tuple[tuple[int, ...], ...]:
     number = last + 1 - first
     parts: tuple[list[int], ...] = ([], [], [])
     for at in range(number):
-        parts[THIRDS * (2 * at + 1) // (2 * number)].append(first + at)
+        parts[_THIRDS * (2 * at + 1) // (2 * number)].append(first + at)
     return tuple(map(tuple, parts))
 
 
@@ -186,7 +188,7 @@ def _support(drawn: Sequence[_Unit], label: int, data: SampleSet, plan: Protocol
 
 def _shows(unit: _Unit, label: int, plan: ProtocolSettings) -> bool:
     if plan.protocol == "any2d":
-        return unit.stack.slices[unit.slices[0]].holds(label, LEAST_2D)
+        return unit.stack.slices[unit.slices[0]].holds(label, _MIN_PIXELS_2D)
     return bool(unit.holding(label))
 
 
@@ -201,7 +203,7 @@ def _episode(draw: int, label: int, support: Sequence[_Unit], query: _Unit, plan
         if not holding:
             return None
         chunks = tuple(
-            Chunk(slices=part, support=tuple(range(third, len(shown), THIRDS)))
+            Chunk(slices=part, support=tuple(range(third, len(shown), _THIRDS)))
             for third, part in enumerate(thirds(holding[0], holding[-1]))
             if part
         )

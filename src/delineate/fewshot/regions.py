@@ -22,21 +22,23 @@ from delineate.common.errors import DataError
 from delineate.data.cache.store import Column, Record, Store
 from delineate.data.loading.cached_slices import CachedSlices
 
+__all__ = ["Algorithm", "Regions", "body_mask", "slice_regions", "superpixels", "supervoxels", "volume_regions"]
+
 Algorithm = Literal["felzenszwalb", "slic"]
 Regions = NDArray[np.uint16]
 """H×W (or D×H×W): 1, 2 … for the regions, 0 elsewhere."""
 
-BODY = 10 / 255
+_BODY = 10 / 255
 """Brightness above which a pixel is taken for body (`fg_thresh` 10 of 255 in ADNet's code)."""
 _SIGMA = 1.0
 _COMPACTNESS = 0.1
-_RULE = [2, BODY, _SIGMA, _COMPACTNESS]
+_RULE = [2, _BODY, _SIGMA, _COMPACTNESS]
 """Names what is kept on disk, after a version of this file's rules."""
 
 
 def body_mask(image: NDArray[np.float32]) -> NDArray[np.bool_]:
     """H×W×C in [0, 1] → the largest connected part brighter than the surrounding air, its holes filled; empty where all is dark."""
-    bright = (image.mean(axis=2) > BODY).astype(np.uint8)
+    bright = (image.mean(axis=2) > _BODY).astype(np.uint8)
     number, parts, stats, _ = cv2.connectedComponentsWithStats(bright, connectivity=4)
     if number < 2:
         return np.zeros(bright.shape, np.bool_)

@@ -30,8 +30,10 @@ from delineate.data.formats.registry import digest_of, read_image, read_mask, re
 from delineate.data.layouts.source import DataSource, as_source
 from delineate.inference.image_input import as_pixels
 
-SUPPORT_FILE = "support.json"
-WHITE = 255
+__all__ = ["Support"]
+
+_SUPPORT_FILE = "support.json"
+_WHITE = 255
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ class Support:
             {"image": str(image), "image_sha256": digest_of(image), "mask": str(mask), "mask_sha256": digest_of(mask)}
             for image, mask in self.files
         ]
-        write_json(folder / SUPPORT_FILE, {"classes": list(self.classes.names), "support": shown})
+        write_json(folder / _SUPPORT_FILE, {"classes": list(self.classes.names), "support": shown})
 
     @classmethod
     def given(
@@ -197,7 +199,7 @@ def _as_mask(mask: Any) -> NDArray[Any]:
 
 def _indices(masks: Sequence[NDArray[Any]]) -> list[NDArray[np.uint8]]:
     """Masks as given → class indices; black and white becomes 0 and 1."""
-    white = not any(np.isin(mask, (0, WHITE), invert=True).any() for mask in masks)
+    white = not any(np.isin(mask, (0, _WHITE), invert=True).any() for mask in masks)
     return [(mask > 0 if white else mask).astype(np.uint8) for mask in masks]
 
 

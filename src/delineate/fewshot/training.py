@@ -37,9 +37,11 @@ from delineate.fewshot.regions import slice_regions, volume_regions
 from delineate.fewshot.validation import FixedEpisodes, freeze
 from delineate.methods.contract import Method, Stage
 
-SOURCE = "episodes"
+__all__ = ["EPISODIC", "OpenedSlices", "PreparedEpisodes"]
+
+_SOURCE = "episodes"
 """What an episodic method's stages name as their source."""
-VERB = "delineate fewshot evaluate"
+_VERB = "delineate fewshot evaluate"
 """What scores such a model on a test set."""
 
 
@@ -90,10 +92,10 @@ class OpenedSlices:
     def check_method(self, recipe: Recipe, method: Method, spec: InputSpec, device: torch.device) -> None:
         """Memory is not looked at: what an episode takes depends on its masks, so that it cannot be estimated without data."""
         for stage in method.stages():
-            if stage.source != SOURCE:
+            if stage.source != _SOURCE:
                 raise RecipeError(
                     f"method '{recipe.name}': stage '{stage.name}' wants batches of '{stage.source}', and here are only "
-                    f"'{SOURCE}'"
+                    f"'{_SOURCE}'"
                 )
 
     def prepare(self, recipe: Recipe, spec: InputSpec) -> PreparedEpisodes:
@@ -210,9 +212,9 @@ class PreparedEpisodes:
             partial(judge, self.data, self.episodes),
             classes=ClassTable(),
             provenance={"episodes": self.about},
-            summary={"episodes": self.words, "test_with": VERB},
+            summary={"episodes": self.words, "test_with": _VERB},
             about=lambda judged: [f"Episodes: {self.words}", f"Validated by: {judged.protocol}"],
-            verb=VERB,
+            verb=_VERB,
         )
 
 

@@ -29,6 +29,8 @@ from delineate.fewshot.episode_source import EpisodeArrays, MaskedImage, as_batc
 from delineate.fewshot.protocol import ProtocolSettings, make_episodes
 from delineate.methods.episodic import EpisodicBatch, EpisodicMethod
 
+__all__ = ["FixedEpisodes", "freeze"]
+
 _SEED = 0
 """Of the supports and of the slices that are asked for: the same in all runs, so that runs can be compared."""
 

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from delineate.data.core.manifest import ClassTable
 from delineate.inference.overlay import draw
 
+__all__ = ["MOST", "SHORTER", "draw_contact_sheet", "representative_slices", "turned"]
+
 MOST = 9
 """Slices on a sheet."""
 SHORTER = 192

@@ -10,6 +10,8 @@ import torch
 
 from delineate.common.errors import DeviceError
 
+__all__ = ["Precision", "arithmetic", "checked_precision", "is_out_of_memory", "resolve_device"]
+
 Precision = Literal["32", "bf16", "16"]
 _AUTOCAST = {"32": None, "bf16": torch.bfloat16, "16": torch.float16}
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from delineate.common.errors import DataError, DelineateError
 from delineate.evaluation.inputs.predictions import PredictionList
 
+__all__ = ["remove_earlier_outputs"]
+
 
 def remove_earlier_outputs(folder: Path, inputs: Collection[Path]) -> None:
     """Remove the masks, probability maps and overlays that the list in `folder` names, and folders that this leaves empty.

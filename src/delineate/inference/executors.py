@@ -14,35 +14,37 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Protocol, TypeVar
 
-ItemT = TypeVar("ItemT")
-PartT = TypeVar("PartT")
-ReadyT = TypeVar("ReadyT")
-MadeT = TypeVar("MadeT")
-DoneT = TypeVar("DoneT")
-TakenT = TypeVar("TakenT", contravariant=True)
-GivenT = TypeVar("GivenT", covariant=True)
+__all__ = ["Executor", "Serial", "Steps", "Threads"]
+
+_ItemT = TypeVar("_ItemT")
+_PartT = TypeVar("_PartT")
+_ReadyT = TypeVar("_ReadyT")
+_MadeT = TypeVar("_MadeT")
+_DoneT = TypeVar("_DoneT")
+_TakenT = TypeVar("_TakenT", contravariant=True)
+_GivenT = TypeVar("_GivenT", covariant=True)
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
 
-class Steps(Protocol[TakenT, PartT, ReadyT, MadeT, GivenT]):
+class Steps(Protocol[_TakenT, _PartT, _ReadyT, _MadeT, _GivenT]):
     """What is done to each item. A fault of one item is part of what a step returns; what a step raises ends the run."""
 
     @property
     def batch(self) -> int:
         """How many parts `compute` takes at a time."""
 
-    def parts(self, item: TakenT) -> Iterable[PartT]:
+    def parts(self, item: _TakenT) -> Iterable[_PartT]:
         """What is computed of an item, at least one part: a picture is one, a volume one for each slice. Called when the parts
         before it are on their way, in the thread that consumes the results."""
 
-    def read(self, part: PartT) -> ReadyT:
+    def read(self, part: _PartT) -> _ReadyT:
         """Get ready for computing. Called from several threads."""
 
-    def compute(self, ready: Sequence[ReadyT]) -> Sequence[MadeT]:
+    def compute(self, ready: Sequence[_ReadyT]) -> Sequence[_MadeT]:
         """At most `batch` parts at once, in the thread that consumes the results. As many come out as went in."""
 
-    def write(self, made: MadeT) -> GivenT | None:
+    def write(self, made: _MadeT) -> _GivenT | None:
         """Bring the result to where it belongs; the item's result with the last of its parts, else None. Called from several
         threads, in any order."""
 
@@ -51,8 +53,8 @@ class Executor(Protocol):
     """Runs the steps over many items."""
 
     def run(
-        self, items: Iterable[ItemT], steps: Steps[ItemT, PartT, ReadyT, MadeT, DoneT]
-    ) -> Generator[DoneT, None, None]:
+        self, items: Iterable[_ItemT], steps: Steps[_ItemT, _PartT, _ReadyT, _MadeT, _DoneT]
+    ) -> Generator[_DoneT, None, None]:
         """One result for each item, in their order. Closing the generator stops the run: what is being written is finished, and
         nothing else is begun. Holds a bounded number of parts at a time."""
 
@@ -62,8 +64,8 @@ class Serial:
     """One batch after another, all in the calling thread: for tests, and inside of workers of another executor."""
 
     def run(
-        self, items: Iterable[ItemT], steps: Steps[ItemT, PartT, ReadyT, MadeT, DoneT]
-    ) -> Generator[DoneT, None, None]:
+        self, items: Iterable[_ItemT], steps: Steps[_ItemT, _PartT, _ReadyT, _MadeT, _DoneT]
+    ) -> Generator[_DoneT, None, None]:
         """As `Executor.run`."""
         parts = chain.from_iterable(map(steps.parts, items))
         for batch in _batches(map(steps.read, parts), steps.batch):
@@ -83,14 +85,14 @@ class Threads:
     """Threads that read, and as many that write: computing has the rest of the machine."""
 
     def run(
-        self, items: Iterable[ItemT], steps: Steps[ItemT, PartT, ReadyT, MadeT, DoneT]
-    ) -> Generator[DoneT, None, None]:
+        self, items: Iterable[_ItemT], steps: Steps[_ItemT, _PartT, _ReadyT, _MadeT, _DoneT]
+    ) -> Generator[_DoneT, None, None]:
         """As `Executor.run`."""
         with ThreadPoolExecutor(self.workers) as readers, ThreadPoolExecutor(self.workers) as writers:
             try:
                 parts = chain.from_iterable(map(steps.parts, items))
                 ready = _ahead(readers, steps.read, parts, depth=steps.batch + self.workers)
-                pending: deque[Future[DoneT | None]] = deque()
+                pending: deque[Future[_DoneT | None]] = deque()
                 for batch in _batches(ready, steps.batch):
                     pending.extend(writers.submit(steps.write, made) for made in steps.compute(batch))
                     yield from _finished(pending, leave=steps.batch)

@@ -33,6 +33,8 @@ from delineate.inference.results import PredictionResult, write_lists
 from delineate.inference.segment import Worker
 from delineate.inference.steps import FileSteps
 
+__all__ = ["Progress", "predict_files"]
+
 Progress = Callable[[int, int], None]
 """Called with (files done, files in all)."""
 

@@ -14,6 +14,8 @@ from delineate.data.layouts.choice import quoted
 from delineate.data.layouts.roles import Item, assign
 from delineate.data.layouts.tree import Tree
 
+__all__ = ["where_images_are"]
+
 _MOST = 3
 """Folders that are named one by one."""
 

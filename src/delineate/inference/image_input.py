@@ -16,6 +16,8 @@ from delineate.data.formats.from_pillow import pillow_pixels
 from delineate.data.formats.registry import read_image
 from delineate.data.formats.several import open_several
 
+__all__ = ["as_pixels", "read_input", "remark"]
+
 _KINDS = {8: "8-bit", 16: "16-bit", 32: "float"}
 
 

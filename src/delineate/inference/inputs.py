@@ -25,6 +25,18 @@ from delineate.data.layouts.unpacked import unpacked
 from delineate.data.splits.run_splits import run_manifest, with_run_splits
 from delineate.inference.folder_hints import where_images_are
 
+__all__ = [
+    "Channel",
+    "Input",
+    "Inputs",
+    "SplitChoice",
+    "expand",
+    "find_inputs",
+    "find_split",
+    "name_outputs",
+    "of_cases",
+]
+
 SplitChoice = Split | Literal["all"]
 Channel = tuple[str, Path]
 """Name and file of a channel."""

@@ -13,6 +13,8 @@ from delineate.common.errors import DelineateError
 from delineate.inference.sliding_window import Probabilities
 from delineate.inference.write import fractions
 
+__all__ = ["MapStore"]
+
 
 class MapStore:
     """Probabilities of all slices in a file without a name, which is gone when it is closed or the process ends: of many classes

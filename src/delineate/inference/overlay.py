@@ -13,6 +13,8 @@ from delineate.data.core.input_spec import Pixels
 from delineate.data.core.intensity import distance
 from delineate.data.core.manifest import ClassTable
 
+__all__ = ["CLASS_COLORS", "PREDICTION", "REFERENCE", "Color", "class_color", "draw", "palette", "to_display"]
+
 Color = tuple[int, int, int]
 
 PREDICTION: Color = (255, 176, 0)
@@ -58,7 +60,7 @@ def draw(
         if labels is None:
             continue
         for index in range(1, len(classes.names)):
-            color = role if len(classes.names) == 2 else color_of(classes, index)
+            color = role if len(classes.names) == 2 else _color_of(classes, index)
             _contours(canvas, labels == index, color, width, dashed)
     return canvas
 
@@ -78,11 +80,11 @@ def palette(classes: ClassTable) -> list[Color] | None:
         return None
     return [
         _named_color(classes, 0) or (0, 0, 0),
-        *(color_of(classes, index) for index in range(1, len(classes.names))),
+        *(_color_of(classes, index) for index in range(1, len(classes.names))),
     ]
 
 
-def color_of(classes: ClassTable, index: int) -> Color:
+def _color_of(classes: ClassTable, index: int) -> Color:
     """RGB of a foreground class: the owner's, where the table names colors, else `class_color`."""
     return _named_color(classes, index) or class_color(index)
 

@@ -14,6 +14,8 @@ from delineate.data.core.manifest import Case, ClassTable, Manifest
 from delineate.data.layouts.source import DataSource
 from delineate.evaluation.inputs.references import open_references, read_reference
 
+__all__ = ["References"]
+
 
 @dataclass(frozen=True)
 class References:

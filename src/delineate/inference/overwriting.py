@@ -16,7 +16,9 @@ from delineate.data.formats.archives import Address
 from delineate.data.layouts.tree import image_files, volume_files
 from delineate.evaluation.inputs.predictions import PREDICTIONS_FILE, PredictionList
 
-UNFINISHED = "predictions.unfinished.json"
+__all__ = ["begin", "check_existing", "check_places", "finish"]
+
+_UNFINISHED = "predictions.unfinished.json"
 
 
 def check_places(targets: Mapping[Path, Path], more: Iterable[Path] = ()) -> None:
@@ -34,8 +36,8 @@ def check_existing(folder: Path, targets: Mapping[Path, str], lists: Iterable[Pa
     relative to `folder`; `lists`: tables that are written beside the masks. Raises `DelineateError` for a folder of other results,
     such as a run."""
     check_results_folder(folder, PREDICTIONS_FILE, ())
-    made = earlier_masks(folder)
-    known = any((folder / name).exists() for name in (PREDICTIONS_FILE, UNFINISHED))
+    made = _earlier_masks(folder)
+    known = any((folder / name).exists() for name in (PREDICTIONS_FILE, _UNFINISHED))
     there = [path for path in (folder / PREDICTIONS_FILE, *targets) if path.exists()]
     foreign = [path for path in there if path in targets and targets[path] not in made]
     if not known:  # also images of other names: in a folder of references, masks would be taken for references
@@ -47,12 +49,12 @@ def check_existing(folder: Path, targets: Mapping[Path, str], lists: Iterable[Pa
         raise DataError(f"{there[0]} exists already; give another --out, or --overwrite to replace earlier predictions")
 
 
-def earlier_masks(folder: Path) -> set[str]:
+def _earlier_masks(folder: Path) -> set[str]:
     """The masks that predictions made in a folder, relative to it, also those of a prediction that was stopped."""
     listed = PredictionList.find(folder)
     masks = set() if listed is None else {file.mask for file in listed.files}
     try:
-        content = read_json(folder / UNFINISHED)
+        content = read_json(folder / _UNFINISHED)
         return masks | {str(mask) for mask in content["masks"]}
     except (OSError, ValueError, KeyError, TypeError):
         return masks
@@ -60,13 +62,13 @@ def earlier_masks(folder: Path) -> set[str]:
 
 def begin(folder: Path, masks: Iterable[str]) -> None:
     """Note what is going to be written, then take the list of what was there away."""
-    write_json(folder / UNFINISHED, {"masks": sorted(earlier_masks(folder) | set(masks))})
+    write_json(folder / _UNFINISHED, {"masks": sorted(_earlier_masks(folder) | set(masks))})
     (folder / PREDICTIONS_FILE).unlink(missing_ok=True)
 
 
 def finish(folder: Path) -> None:
     """The list of the finished masks is written; the note is not needed any more."""
-    (folder / UNFINISHED).unlink(missing_ok=True)
+    (folder / _UNFINISHED).unlink(missing_ok=True)
 
 
 def _file(image: Path) -> Path:

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from delineate.methods.contract import Panel
 
+__all__ = ["NOT_FINITE", "render"]
+
 NOT_FINITE = (255, 0, 255)
 """Magenta, which no panel has: what is not finite must not look like black or white."""
 

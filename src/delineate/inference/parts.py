@@ -14,6 +14,8 @@ from delineate.inference.overlay_references import References
 from delineate.inference.results import FileResult
 from delineate.inference.segment import Facts, Failure, Output, Worker
 
+__all__ = ["Part", "PartInfo", "PredictionContext", "since"]
+
 
 @dataclass(frozen=True)
 class PredictionContext:

@@ -16,6 +16,8 @@ from delineate.inference.results import FileResult
 from delineate.inference.segment import Failure, Output, Worker
 from delineate.inference.write import listed, write_class_map, write_maps, write_overlay
 
+__all__ = ["Picture"]
+
 
 @dataclass(frozen=True)
 class Picture:

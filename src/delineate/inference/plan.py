@@ -17,10 +17,12 @@ from delineate.data.formats.registry import reads_volume
 from delineate.inference import overwriting
 from delineate.inference.inputs import Channel, Input, Inputs
 
+__all__ = ["SUMMARY", "Item", "Plan", "make_plan", "relative"]
+
 SUMMARY = "summary.csv"
-OVERLAYS, MAPS = "overlays", "probabilities"
+_OVERLAYS, _MAPS = "overlays", "probabilities"
 """Folders inside that of the masks."""
-PICTURE, VOLUME = ".png", ".nii.gz"
+_PICTURE, _VOLUME = ".png", ".nii.gz"
 """What masks of pictures and of volumes are written as."""
 
 _UNSAFE = re.compile(r"[^\w-]+")
@@ -96,14 +98,14 @@ def make_plan(
     inputs: Inputs, folder: Path, classes: ClassTable, *, overlay: bool = False, probabilities: bool = False
 ) -> Plan:
     """The list of what predicting `inputs` into `folder` will write, in their order. Nothing is read or written."""
-    inner = map_folders(folder, classes) if probabilities else []
+    inner = _map_folders(folder, classes) if probabilities else []
     items = tuple(_item(found, folder, overlay, inner) for found in inputs.images)
     return Plan(folder, items, inputs.notes, inputs.folders)
 
 
-def map_folders(folder: Path, classes: ClassTable) -> list[Path]:
+def _map_folders(folder: Path, classes: ClassTable) -> list[Path]:
     """Where probability maps go: one folder, or of several classes one for each, named by its index and its name."""
-    base = folder / MAPS
+    base = folder / _MAPS
     if len(classes.names) == 2:
         return [base]
     return [base / f"{index}_{_UNSAFE.sub('_', name)}" for index, name in enumerate(classes.names)]
@@ -116,12 +118,12 @@ def relative(path: Path, folder: Path) -> str:
 
 def _item(found: Input, folder: Path, overlay: bool, maps: Sequence[Path]) -> Item:
     volume = reads_volume(found.image)
-    file = f"{found.name}{VOLUME if volume else PICTURE}"
+    file = f"{found.name}{_VOLUME if volume else _PICTURE}"
     return Item(
         found.image,
         found.name,
         mask=folder / file,
-        overlay=folder / OVERLAYS / f"{found.name}{PICTURE}" if overlay else None,
+        overlay=folder / _OVERLAYS / f"{found.name}{_PICTURE}" if overlay else None,
         maps=tuple(inner / file for inner in maps),
         volume=volume,
         channels=found.channels,

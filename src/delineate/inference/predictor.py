@@ -30,6 +30,8 @@ from delineate.inference.image_input import as_pixels, remark
 from delineate.inference.sliding_window import Probabilities, TileBlender
 from delineate.methods.contract import Method
 
+__all__ = ["BATCH_SIZE", "Predictor", "as_batch", "check_usable", "load"]
+
 BATCH_SIZE = {"cpu": 4, "cuda": 16, "mps": 8}
 """Images, or tiles of one image, in one forward pass, by kind of device."""
 

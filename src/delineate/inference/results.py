@@ -15,6 +15,8 @@ from delineate.inference.plan import SUMMARY
 from delineate.inference.predictor import Predictor
 from delineate.inference.write import mask_values, volume_values
 
+__all__ = ["FileResult", "PredictionResult", "write_lists"]
+
 
 @dataclass(frozen=True)
 class FileResult:

@@ -27,6 +27,8 @@ from delineate.inference.image_input import remark
 from delineate.inference.predictor import BATCH_SIZE, Predictor
 from delineate.inference.sliding_window import Probabilities
 
+__all__ = ["NO_MEMORY", "Facts", "Failure", "Output", "Prepared", "Worker"]
+
 NO_MEMORY = (MemoryError, cv2.error)
 """What NumPy and OpenCV raise where an array does not fit into memory."""
 

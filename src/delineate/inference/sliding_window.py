@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from delineate.data.augment.patches import Size, starts, tiles
 
+__all__ = ["Probabilities", "TileBlender", "weights"]
+
 Probabilities = NDArray[np.float32]
 
-SIGMA = 1 / 8
+_SIGMA = 1 / 8
 """Of the Gaussian, in tile sides; half a tile off the middle its value is 0.0003, never 0."""
 
 
@@ -67,7 +69,7 @@ def weights(length: int, tile: int) -> list[NDArray[np.float32]]:
 
 
 def _gaussian(tile: int) -> NDArray[np.float64]:
-    offset = (np.arange(tile) - (tile - 1) / 2) / (SIGMA * tile)
+    offset = (np.arange(tile) - (tile - 1) / 2) / (_SIGMA * tile)
     return np.exp(-0.5 * offset**2)
 
 

@@ -14,6 +14,8 @@ from delineate.inference.results import FileResult
 from delineate.inference.segment import NO_MEMORY, Failure, Output, Prepared
 from delineate.inference.volumes import slices_of
 
+__all__ = ["FileSteps", "Step"]
+
 
 @dataclass(frozen=True)
 class Step:

@@ -30,6 +30,8 @@ from delineate.inference.results import FileResult
 from delineate.inference.segment import NO_MEMORY, Failure, Output, Worker
 from delineate.inference.write import listed, write_class_volume, write_map_volume
 
+__all__ = ["Slice", "Unreadable", "Volume", "slices_of"]
+
 _LATER = "a slice before it failed"
 """Why a slice of a volume that has no mask any more is not read."""
 

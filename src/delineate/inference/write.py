@@ -23,6 +23,18 @@ from delineate.inference.overlay import draw, palette
 from delineate.inference.plan import Item, relative
 from delineate.inference.sliding_window import Probabilities
 
+__all__ = [
+    "fractions",
+    "listed",
+    "mask_values",
+    "volume_values",
+    "write_class_map",
+    "write_class_volume",
+    "write_map_volume",
+    "write_maps",
+    "write_overlay",
+]
+
 
 def mask_values(classes: ClassTable) -> tuple[int, ...]:
     """The value of each class in the masks that are written: 0 and 255 for one foreground class, else class indices."""

@@ -17,6 +17,8 @@ from delineate.data.augment.settings import AugmentParameters
 from delineate.data.augment.transform import ColorTransform, PixelTransform
 from delineate.data.core.input_spec import Pixels
 
+__all__ = ["apply", "photometric"]
+
 
 def apply(
     image: Pixels | NDArray[np.float32], mask: NDArray[np.uint8], parameters: AugmentParameters

@@ -10,6 +10,8 @@ import numpy as np
 from delineate.data.augment.pixels import shaped
 from delineate.data.augment.transform import PixelTransform, Probability, Range, Size, Transform, TransformSettings
 
+__all__ = ["Blur", "BlurSettings"]
+
 
 class Blur(PixelTransform):
     name: Literal["blur"] = "blur"

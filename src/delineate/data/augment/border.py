@@ -6,6 +6,8 @@ from typing import Literal
 
 from delineate.data.augment.transform import GeometricTransform, TransformSettings
 
+__all__ = ["Border", "BorderSettings", "BorderedTransform"]
+
 Border = Literal["constant", "reflect"]
 
 

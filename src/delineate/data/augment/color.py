@@ -13,6 +13,8 @@ from pydantic import Field
 from delineate.data.augment.color_map import LUMA, ColorMap
 from delineate.data.augment.transform import ColorTransform, Probability, Size, Transform, TransformSettings
 
+__all__ = ["Color", "ColorSettings"]
+
 
 class Color(ColorTransform):
     """Hue turns the chroma plane about the gray axis, saturation stretches it about the luma, contrast stretches everything about

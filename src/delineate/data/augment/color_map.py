@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from delineate.data.augment.pixels import full_scale, looked_up
 
+__all__ = ["LUMA", "ColorMap"]
+
 LUMA = np.array([0.299, 0.587, 0.114])
 """ITU-R BT.601."""
 

@@ -17,6 +17,8 @@ from delineate.data.augment.transform import (
     ordered,
 )
 
+__all__ = ["Dropout", "DropoutSettings", "Hole"]
+
 Hole = tuple[int, int, int, int]
 """Top, left, height, width in pixels."""
 

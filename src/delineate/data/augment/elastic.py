@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from delineate.data.augment.border import BorderedTransform, BorderSettings
 from delineate.data.augment.transform import Positive, Probability, Size, Transform
 
+__all__ = ["Elastic", "ElasticSettings"]
+
 
 class Elastic(BorderedTransform):
     """The field is made anew from its seed: a log holds three numbers instead of a picture of them."""

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from delineate.data.augment.pixels import shaped
 from delineate.data.augment.transform import GeometricTransform, Probability, Size, Transform, TransformSettings
 
+__all__ = ["Flip", "FlipSettings"]
+
 
 class Flip(GeometricTransform):
     """Mirrored along one axis, or both."""

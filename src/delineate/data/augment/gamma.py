@@ -9,6 +9,8 @@ import numpy as np
 from delineate.data.augment.pixels import looked_up
 from delineate.data.augment.transform import PixelTransform, Probability, Range, Size, Transform, TransformSettings
 
+__all__ = ["Gamma", "GammaSettings"]
+
 
 class Gamma(PixelTransform):
     """Intensities in [0, 1] to the power of `power`."""

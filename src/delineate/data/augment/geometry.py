@@ -12,6 +12,8 @@ from delineate.data.augment.border import BorderedTransform
 from delineate.data.augment.settings import AugmentParameters
 from delineate.data.augment.transform import GeometricTransform, Size
 
+__all__ = ["Sampling", "border", "interpolates", "matrix", "max_displacement", "moved", "sampling", "warp"]
+
 Sampling = NDArray[np.float64] | tuple[NDArray[np.float32], NDArray[np.float32]]
 """Where a result's pixels come from: a 2×3 matrix (source to result, x and y), or of each its place in the source, x and y."""
 

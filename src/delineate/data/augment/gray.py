@@ -10,6 +10,8 @@ import numpy as np
 from delineate.data.augment.color_map import LUMA, ColorMap
 from delineate.data.augment.transform import ColorTransform, Probability, Size, Transform, TransformSettings
 
+__all__ = ["Gray", "GraySettings"]
+
 
 class Gray(ColorTransform):
     name: Literal["gray"] = "gray"

@@ -9,6 +9,8 @@ import numpy as np
 from delineate.data.augment.pixels import full_scale
 from delineate.data.augment.transform import PixelTransform, Probability, Range, Size, Transform, TransformSettings
 
+__all__ = ["Noise", "NoiseSettings"]
+
 
 class Noise(PixelTransform):
     """Made anew from its seed."""

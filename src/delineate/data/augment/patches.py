@@ -21,6 +21,8 @@ from delineate.data.augment.settings import AugmentParameters
 from delineate.data.core.intensity import Limits
 from delineate.data.core.manifest import IGNORE
 
+__all__ = ["Contents", "Corner", "Size", "augmented", "cut", "draw", "reach", "starts", "tiles"]
+
 Corner = tuple[int, int]
 """Row and column of the upper left pixel of a patch or tile; negative where it is larger than the image."""
 Size = tuple[int, int]

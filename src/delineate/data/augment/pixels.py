@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = ["full_scale", "looked_up", "shaped"]
+
 
 def full_scale(image: Any) -> float:
     """The value of white in an image.

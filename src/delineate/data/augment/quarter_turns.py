@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from delineate.data.augment.pixels import shaped
 from delineate.data.augment.transform import GeometricTransform, Probability, Size, Transform, TransformSettings
 
+__all__ = ["QuarterTurn", "QuarterTurnSettings"]
+
 _CODES = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
 _COSINE_AND_SINE = {1: (0.0, 1.0), 2: (-1.0, 0.0), 3: (0.0, -1.0)}
 

@@ -21,7 +21,9 @@ from delineate.data.augment.quarter_turns import QuarterTurnSettings
 from delineate.data.augment.transform import CHANCE, ColorTransform, Transform, TransformSettings
 from delineate.data.augment.warp import WarpSettings
 
-Kind = TypeVar("Kind", bound=Transform)
+__all__ = ["AugmentParameters", "AugmentSettings", "parts", "sample"]
+
+_TransformT = TypeVar("_TransformT", bound=Transform)
 
 
 class AugmentSettings(
@@ -87,7 +89,7 @@ class AugmentParameters(BaseModel):
     def of(cls, *drawn: Transform) -> AugmentParameters:
         return cls(drawn=drawn)
 
-    def kind(self, wanted: type[Kind]) -> list[Kind]:
+    def kind(self, wanted: type[_TransformT]) -> list[_TransformT]:
         """Those of one class, or of one way to be applied."""
         return [one for one in self.drawn if isinstance(one, wanted)]
 

@@ -15,6 +15,20 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from delineate.data.augment.color_map import ColorMap
 
+__all__ = [
+    "CHANCE",
+    "ColorTransform",
+    "GeometricTransform",
+    "PixelTransform",
+    "Positive",
+    "Probability",
+    "Range",
+    "Size",
+    "Transform",
+    "TransformSettings",
+    "ordered",
+]
+
 Size = tuple[int, int]
 """Height and width in pixels."""
 

@@ -12,6 +12,8 @@ from pydantic import Field
 from delineate.data.augment.border import BorderedTransform, BorderSettings
 from delineate.data.augment.transform import Probability, Range, Size, Transform
 
+__all__ = ["Warp", "WarpSettings"]
+
 
 class Warp(BorderedTransform):
     name: Literal["warp"] = "warp"

@@ -28,6 +28,8 @@ from delineate.data.core.samples import Sample
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.formats.images import READING
 
+__all__ = ["Cache", "content_of", "open_cache"]
+
 _FORMAT = 2
 _WORKERS = max(1, min(8, os.cpu_count() or 1))
 

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from delineate.common.cache_folder import SUBFOLDER as SUBFOLDER  # who asks for the place finds its name here
-from delineate.common.cache_folder import user_cache_folder
+from delineate.common.cache_folder import SUBFOLDER, user_cache_folder
 from delineate.common.errors import DelineateError
+
+__all__ = ["INDEX", "MARKER", "begin_entry", "entries", "entries_folder", "finish_entry", "remove_entry"]
 
 INDEX = "index.json"
 MARKER = "made-by-delineate"
@@ -32,11 +33,11 @@ def entries_folder(folder: Path | None) -> Path:
 def entries(place: Path) -> Iterator[Path]:
     """The complete entries in `place`."""
     for index in place.glob(f"*/{INDEX}"):
-        if is_entry(index.parent):
+        if _is_entry(index.parent):
             yield index.parent
 
 
-def is_entry(path: Path) -> bool:
+def _is_entry(path: Path) -> bool:
     """Whether this project made the folder `path` as an entry."""
     if not _NAME.fullmatch(path.name) or path.parent.name != SUBFOLDER or path.is_symlink():
         return False
@@ -72,7 +73,7 @@ def finish_entry(building: Path, path: Path) -> None:
 
 def remove_entry(path: Path) -> None:
     """Remove an entry, its index first, so that a half-removed one is never taken for complete. Other folders stay as they are."""
-    if not is_entry(path):
+    if not _is_entry(path):
         return
     with suppress(OSError):
         (path / INDEX).unlink(missing_ok=True)

@@ -10,6 +10,8 @@ from delineate.common.errors import DelineateError
 from delineate.common.file_lock import lock_if_free
 from delineate.data.cache.entries import INDEX, entries, remove_entry
 
+__all__ = ["DEFAULT_LIMIT_BYTES", "cache_error", "evict", "lock_of", "readable_size"]
+
 DEFAULT_LIMIT_BYTES = 20 * 1024**3
 """Room that all entries together may take."""
 

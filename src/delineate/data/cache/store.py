@@ -25,10 +25,12 @@ from delineate.common.files import checksum, read_json
 from delineate.data.cache.entries import INDEX, begin_entry, entries_folder, finish_entry, remove_entry
 from delineate.data.cache.eviction import DEFAULT_LIMIT_BYTES, cache_error, evict, lock_of, readable_size
 
+__all__ = ["Array", "Column", "Record", "Store"]
+
 Record = Mapping[str, NDArray[Any]]
 """What all columns hold of one sample."""
 Array = NDArray[Any] | tuple[NDArray[Any], ...]
-Shape = tuple[int, ...]
+_Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,11 @@ class Column:
     """What the records of one file look like."""
 
     dtype: np.dtype[Any]
-    shapes: tuple[Shape, ...]
+    shapes: tuple[_Shape, ...]
     """Of each record."""
 
     @classmethod
-    def of(cls, dtype: Any, shape: Shape, count: int) -> Column:
+    def of(cls, dtype: Any, shape: _Shape, count: int) -> Column:
         """`count` records of one shape."""
         return cls(np.dtype(dtype), (shape,) * count)
 

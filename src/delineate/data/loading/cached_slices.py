@@ -16,6 +16,8 @@ from delineate.data.core.samples import Sample, SliceStack
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.loading.samples import SampleSet
 
+__all__ = ["CachedSlices", "decode"]
+
 
 @dataclass(frozen=True)
 class CachedSlices:

@@ -13,6 +13,8 @@ from enum import Enum
 from delineate.common.errors import DataError
 from delineate.data.cache.cache import Cache
 
+__all__ = ["Kind", "Mixture"]
+
 
 class Kind(Enum):
     """A row of samples; the value separates its random numbers from those of the other streams of a loader."""

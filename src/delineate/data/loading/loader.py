@@ -25,6 +25,8 @@ from delineate.data.core.manifest import IGNORE
 from delineate.data.core.opencv_threads import single_threaded_opencv
 from delineate.data.loading.label_mixing import Mixture
 
+__all__ = ["Item", "Loader", "NumpyBatch"]
+
 _AUGMENTATION = 1
 """Separates the random streams of augmentation from those of the permutations (0), of patches (2) and of mixtures (3, 4)."""
 

@@ -15,6 +15,8 @@ from delineate.data.layouts.source import DataSource, Join, as_source
 from delineate.data.splits.leakage import Duplicates, examine_duplicates, leaks
 from delineate.data.splits.seeded import TooFewPictures, complete
 
+__all__ = ["NEAR_LIMIT", "divided", "open_data"]
+
 NEAR_LIMIT = 5000
 """Near duplicates are searched among at most so many cases: the time grows with the square of their number."""
 

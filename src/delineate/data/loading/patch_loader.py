@@ -17,6 +17,8 @@ from delineate.data.cache.cache import Cache
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.loading.loader import Item, Loader
 
+__all__ = ["PatchLoader", "make_loader"]
+
 _PATCH = 2
 """Separates the random streams of patches from those of permutations (0) and augmentation (1)."""
 _PLAIN = AugmentParameters()
@@ -42,7 +44,7 @@ class PatchLoader(Loader):
             raise ValueError("patches need a specification, and a cache, of fit 'patch'")
         super().__init__(cache, spec, settings, **options)
         self._foreground = foreground
-        self.per_image = per_image or default_patches_per_image(cache, spec)
+        self.per_image = per_image or _default_patches_per_image(cache, spec)
         self._per_epoch = len(cache) * self.per_image
 
     def corner(self, position: int) -> Corner:
@@ -80,7 +82,7 @@ class PatchLoader(Loader):
             image[:], mask[:] = patches.augmented(unit, labels, corner, size, parameters)
 
 
-def default_patches_per_image(cache: Cache, spec: InputSpec) -> int:
+def _default_patches_per_image(cache: Cache, spec: InputSpec) -> int:
     """Patches per image that have, over the whole set, about as many pixels as the images; at least 1."""
     total = sum(cache.mask(index).size for index in range(len(cache)))
     return max(1, round(total / (len(cache) * spec.size[0] * spec.size[1])))

@@ -26,6 +26,8 @@ from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.layouts.source import DataSource
 from delineate.data.loading.open_data import open_data
 
+__all__ = ["SINGLE", "SampleSet", "open_samples"]
+
 SINGLE = "none"
 """The stack rule by which every picture is a volume of its own."""
 

@@ -24,7 +24,9 @@ from delineate.data.layouts.source import DataSource, Join, as_source
 from delineate.data.splits.label_share import place_unlabeled
 from delineate.data.splits.leakage import Duplicates, examine_duplicates
 
-Counts = NDArray[np.float64]
+__all__ = ["SplitResult", "deal", "split_data"]
+
+_Counts = NDArray[np.float64]
 
 _QUARTERS = 4
 _CASES_WEIGHT = 10.0
@@ -168,7 +170,7 @@ def _too_few(pool: Sequence[Case], members: Mapping[str, Sequence[Case]], needed
     )
 
 
-def _strata(pool: Sequence[Case], manifest: Manifest, census: Census) -> dict[str, Counts]:
+def _strata(pool: Sequence[Case], manifest: Manifest, census: Census) -> dict[str, _Counts]:
     """Case id → what is to be held level: 1 for the case, 1 for each class it shows, 1 in its quarter of foreground size."""
     classes = len(manifest.classes.names)
     pixels = {case.id: census.facts[case.id].class_pixels(manifest.labels) for case in pool}
@@ -188,7 +190,7 @@ def _strata(pool: Sequence[Case], manifest: Manifest, census: Census) -> dict[st
     return strata
 
 
-def _allocate(table: Counts, shares: Counts, rng: np.random.Generator) -> list[int]:
+def _allocate(table: _Counts, shares: _Counts, rng: np.random.Generator) -> list[int]:
     """A part for each group (row), so that each part's sums of the columns come near its share; no part stays empty.
 
     Each group goes where it lowers Σ (sum − target)² / (share · total²) most.

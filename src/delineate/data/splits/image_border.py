@@ -10,8 +10,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Plane = NDArray[np.float32]
-Seen = NDArray[np.bool_]
+__all__ = ["fill_border", "inside_border"]
+
+_Plane = NDArray[np.float32]
+_Seen = NDArray[np.bool_]
 
 _FLAT = 0.04
 """A frame's values lie within this share of the picture's range."""
@@ -29,7 +31,7 @@ _RIM = 2
 """Pixels inside of the edge that still feel it."""
 
 
-def inside_border(plane: Plane) -> Seen | None:
+def inside_border(plane: _Plane) -> _Seen | None:
     """Where a gray picture is more than its frame, True there; None for a picture without one.
 
     Values of a small copy (about 100×100 pixels) in any unit. A frame starts in a corner, is flat and is the darkest or the
@@ -52,7 +54,7 @@ def inside_border(plane: Plane) -> Seen | None:
     return cv2.erode(seen.astype(np.uint8), np.ones((2 * _RIM + 1,) * 2, np.uint8), borderValue=1) > 0
 
 
-def fill_border(plane: Plane, seen: Seen) -> Plane:
+def fill_border(plane: _Plane, seen: _Seen) -> _Plane:
     """The picture with its frame overpainted by the nearest pixels inside, so that nothing of the frame's edge is left."""
     outside = (~seen).astype(np.uint8)
     _, labels = cv2.distanceTransformWithLabels(outside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
@@ -61,7 +63,7 @@ def fill_border(plane: Plane, seen: Seen) -> Plane:
     return np.asarray(np.where(seen, plane, values[labels]), np.float32)
 
 
-def _hull_area(mask: Seen) -> float:
+def _hull_area(mask: _Seen) -> float:
     # The first and last pixels of the rows have the hull of all pixels, at a twentieth of the time.
     rows = np.flatnonzero(mask.any(axis=1))
     ends = mask[rows].argmax(axis=1), mask.shape[1] - 1 - mask[rows, ::-1].argmax(axis=1)
@@ -70,7 +72,7 @@ def _hull_area(mask: Seen) -> float:
     return float(filled.sum())
 
 
-def _connected(mask: Seen, rows: slice, columns: slice) -> Seen:
+def _connected(mask: _Seen, rows: slice, columns: slice) -> _Seen:
     """The connected parts of a mask that reach into a corner."""
     number, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
     chosen = np.zeros(number, bool)
@@ -79,7 +81,7 @@ def _connected(mask: Seen, rows: slice, columns: slice) -> Seen:
     return np.asarray(chosen[labels])
 
 
-def _without_lettering(mask: Seen) -> Seen:
+def _without_lettering(mask: _Seen) -> _Seen:
     """The large connected parts of a mask."""
     _, labels, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
     areas = statistics[1:, cv2.CC_STAT_AREA]

@@ -14,6 +14,8 @@ from delineate.data.cases.census import Census
 from delineate.data.core.findings import count, some
 from delineate.data.core.manifest import IGNORE, Case, Manifest
 
+__all__ = ["for_training", "keep_labeled", "place_unlabeled"]
+
 
 def place_unlabeled(manifest: Manifest) -> Manifest:
     """Unlabeled cases in their place: for training, unless their group is validated or tested on; those for testing stay."""

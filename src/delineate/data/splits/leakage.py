@@ -20,6 +20,8 @@ from delineate.data.splits.mask_agreement import masks_agree
 from delineate.data.splits.near_duplicates import SURE, DuplicatePair, PictureHash, find_near_duplicates, picture_hash
 from delineate.data.splits.numbered_series import neighbors
 
+__all__ = ["Duplicates", "examine_duplicates", "leaks", "place"]
+
 
 @dataclass(frozen=True)
 class Duplicates:
@@ -80,10 +82,10 @@ def examine_duplicates(
         result = examine(
             manifest, max_pixels=max_pixels, progress=progress, watch=seen, axis=axis, remembered=remembered
         )
-        return result, find_duplicates(result.manifest, result.census, hashes, max_pixels=max_pixels)
+        return result, _find_duplicates(result.manifest, result.census, hashes, max_pixels=max_pixels)
 
 
-def find_duplicates(
+def _find_duplicates(
     manifest: Manifest,
     census: Census,
     hashes: Mapping[str, PictureHash],

@@ -12,12 +12,14 @@ from delineate.data.core.manifest import IGNORE, Case, Manifest
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.splits.near_duplicates import DuplicatePair, oriented
 
-AGREEING = 0.5
+__all__ = ["masks_agree"]
+
+_MIN_DICE = 0.5
 """Least Dice of the masks of two pictures of one thing, drawn by two people, with a slight crop between them."""
 _SIDE, _SHIFT = 64, 6
 """Masks are compared at so many pixels a side, one moved over the other by up to so many."""
 
-Share = NDArray[np.float32]
+_Grid = NDArray[np.float32]
 
 
 def masks_agree(manifest: Manifest, pair: DuplicatePair, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> bool:
@@ -30,10 +32,10 @@ def masks_agree(manifest: Manifest, pair: DuplicatePair, *, max_pixels: int = DE
     padded = cv2.copyMakeBorder(second, *(_SHIFT,) * 4, cv2.BORDER_CONSTANT, value=0)
     moves = range(0, 2 * _SHIFT + 1, 3)
     best = max(_dice(first, padded[top : top + _SIDE, left : left + _SIDE]) for top in moves for left in moves)
-    return best >= AGREEING
+    return best >= _MIN_DICE
 
 
-def _foreground(manifest: Manifest, case: Case, orientation: int, max_pixels: int) -> Share | None:
+def _foreground(manifest: Manifest, case: Case, orientation: int, max_pixels: int) -> _Grid | None:
     """The share of foreground in each cell of a small grid; None without a mask that can be read."""
     try:
         mask = case_mask(manifest, case, max_pixels=max_pixels)
@@ -45,5 +47,5 @@ def _foreground(manifest: Manifest, case: Case, orientation: int, max_pixels: in
     return np.asarray(cv2.resize(turned, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA), np.float32)
 
 
-def _dice(first: Share, second: NDArray[np.generic]) -> float:
+def _dice(first: _Grid, second: NDArray[np.generic]) -> float:
     return float(2 * np.minimum(first, second).sum() / max(1e-9, float(first.sum() + second.sum())))

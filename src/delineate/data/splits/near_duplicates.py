@@ -21,6 +21,17 @@ from numpy.typing import NDArray
 from delineate.data.core.input_spec import Pixels
 from delineate.data.splits.image_border import fill_border, inside_border
 
+__all__ = [
+    "NEAR",
+    "ORIENTATIONS",
+    "SURE",
+    "DuplicatePair",
+    "PictureHash",
+    "find_near_duplicates",
+    "oriented",
+    "picture_hash",
+]
+
 NEAR = 0.88
 """Least correlation in detail of a near duplicate. Figures behind it: docs/data-doctor.md."""
 SURE = 0.94
@@ -53,14 +64,14 @@ _BLOCK = 1024
 _SET = 8
 """Fewer pictures than this do not tell what is common to all."""
 
-Plane = NDArray[np.float32]
+_Plane = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class PictureHash:
     """What is kept of a picture for the comparison, about 21 kB."""
 
-    hash: Plane
+    hash: _Plane
     """16×16, mean 0, length 1."""
     coarse: NDArray[np.int8]
     fine: NDArray[np.int8]
@@ -133,7 +144,7 @@ def oriented(array: NDArray[Any], orientation: int) -> NDArray[Any]:
     return np.ascontiguousarray(np.rot90(mirrored, orientation % 4))
 
 
-def _distinct(hashes: Sequence[Plane]) -> list[Plane]:
+def _distinct(hashes: Sequence[_Plane]) -> list[_Plane]:
     """Hashes without what all pictures of the set share."""
     if len(hashes) < _SET:
         return list(hashes)
@@ -141,7 +152,7 @@ def _distinct(hashes: Sequence[Plane]) -> list[Plane]:
     return [_normalized(one - common) for one in hashes]
 
 
-def _telling(found: Sequence[PictureHash]) -> Plane:
+def _telling(found: Sequence[PictureHash]) -> _Plane:
     """How much each pixel of the fine copies tells pictures of this set apart: 1, or near 0 where all show the same.
 
     Lettering, rulers and marks stand in the same place in all pictures of a device.
@@ -158,7 +169,7 @@ def _telling(found: Sequence[PictureHash]) -> Plane:
     return np.asarray((1 - common) ** 2, np.float32)
 
 
-def _candidates(hashes: Sequence[Plane]) -> list[tuple[int, int, int]]:
+def _candidates(hashes: Sequence[_Plane]) -> list[tuple[int, int, int]]:
     """(first, second, orientation of the second) of the pictures whose hashes are nearest to each other."""
     if len(hashes) < 2:
         return []
@@ -181,7 +192,7 @@ def _candidates(hashes: Sequence[Plane]) -> list[tuple[int, int, int]]:
     return [(first, second, at) for (first, second), at in sorted(pairs.items())]
 
 
-_Weighed = tuple[PictureHash, Plane]
+_Weighed = tuple[PictureHash, _Plane]
 """A picture, and how much each pixel of its fine copy tells."""
 
 
@@ -199,13 +210,13 @@ def _similarity(first: _Weighed, second: _Weighed) -> float:
     return _aligned(whole, part, start)
 
 
-def _glimpse(first: Plane, second: Plane) -> float:
+def _glimpse(first: _Plane, second: _Plane) -> float:
     """Best correlation of the second's middle with the first at half the size: cheap, and most candidates end here."""
     whole, part = _shrunk(first, _COARSE // 2), _shrunk(second, _COARSE // 2)[4:-4, 4:-4]
     return float(cv2.matchTemplate(whole, part, cv2.TM_CCOEFF_NORMED).max())
 
 
-def _placed(first: Plane, second: Plane) -> tuple[float, float, int, int, bool]:
+def _placed(first: _Plane, second: _Plane) -> tuple[float, float, int, int, bool]:
     """Where one of two coarse copies lies in the other: correlation, scale, left, top; whether the first lies in the second."""
     best = (-1.0, 1.0, 0, 0, False)
     for swapped, (whole, part) in enumerate(((first, second), (second, first))):
@@ -236,7 +247,7 @@ def _aligned(first: _Weighed, second: _Weighed, start: NDArray[np.float32]) -> f
     return _correlation(whole[inside], moved[inside].astype(np.float32), weights[inside])
 
 
-def _correlation(first: Plane, second: Plane, weights: Plane) -> float:
+def _correlation(first: _Plane, second: _Plane, weights: _Plane) -> float:
     weights = weights / max(1e-9, float(weights.sum()))
     one, other = first - float(weights @ first), second - float(weights @ second)
     power = float(weights @ one**2) * float(weights @ other**2)
@@ -255,34 +266,34 @@ def _oriented_hash(one: PictureHash, orientation: int) -> PictureHash:
     return PictureHash(hashed, coarse, fine, None if one.seen is None else oriented(one.seen, orientation))
 
 
-def _band(plane: Plane, inner: float, outer: float) -> Plane:
+def _band(plane: _Plane, inner: float, outer: float) -> _Plane:
     """Structure between two sizes, in pixels (standard deviations of Gaussians)."""
     return (cv2.GaussianBlur(plane, (0, 0), inner) - cv2.GaussianBlur(plane, (0, 0), outer)).astype(
         np.float32, copy=False
     )
 
 
-def _hash(plane: Plane) -> Plane:
+def _hash(plane: _Plane) -> _Plane:
     """Roots of the values, so that a single bright spot does not decide, then mean 0 and length 1."""
-    rooted: Plane = np.sign(plane) * np.sqrt(np.abs(plane))
+    rooted: _Plane = np.sign(plane) * np.sqrt(np.abs(plane))
     return _normalized(rooted - rooted.mean())
 
 
-def _normalized(plane: Plane) -> Plane:
+def _normalized(plane: _Plane) -> _Plane:
     return (plane / max(1e-9, float(np.linalg.norm(plane)))).astype(np.float32)
 
 
-def _compressed(plane: Plane, part: Plane) -> NDArray[np.int8]:
+def _compressed(plane: _Plane, part: _Plane) -> NDArray[np.int8]:
     """Values in standard deviations, bent so that outliers do not decide, as bytes; `part`: 1 inside the frame, 0 in it."""
     deviation = float(plane[part > 0.5].std())
     return np.round(127 * part * np.tanh(plane / max(1e-6, 2 * deviation))).astype(np.int8)
 
 
-def _unpacked(plane: NDArray[np.int8]) -> Plane:
+def _unpacked(plane: NDArray[np.int8]) -> _Plane:
     return plane.astype(np.float32) / np.float32(127)
 
 
-def _shrunk(plane: Plane, side: int) -> Plane:
+def _shrunk(plane: _Plane, side: int) -> _Plane:
     return (
         plane
         if len(plane) == side

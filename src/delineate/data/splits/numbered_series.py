@@ -18,6 +18,8 @@ from delineate.data.core.joins import is_known
 from delineate.data.core.manifest import Case, Manifest
 from delineate.data.splits.near_duplicates import PictureHash
 
+__all__ = ["neighbors"]
+
 _NUMBER = re.compile(r"^(.*?)(\d+)(\D*)$")
 _FRAMES = re.compile(r"(?:^|[\W_])(?:frames?|frm|slices?|slc|sl|z)[-_ ]?$", re.IGNORECASE)
 """What stands before the number of a frame or slice."""
@@ -28,7 +30,7 @@ _RARE = 0.05
 _OFTEN = 0.3
 """… and neighbors of one video or volume in more than this."""
 
-Pair = tuple[Case, Case]
+_Pair = tuple[Case, Case]
 
 
 def neighbors(manifest: Manifest, hashes: Mapping[str, PictureHash]) -> list[Finding]:
@@ -72,7 +74,7 @@ def _place(case: Case) -> str:
     return str(PurePosixPath(case.images[0]).parent) if case.images else ""
 
 
-def _in_a_row(members: Sequence[Case]) -> list[Pair]:
+def _in_a_row(members: Sequence[Case]) -> list[_Pair]:
     numbers = [_split(case)[1] for case in members]
     return [(members[at], members[at + 1]) for at in range(len(members) - 1) if numbers[at + 1] == numbers[at] + 1]
 
@@ -81,7 +83,7 @@ def _apart(first: Case, second: Case) -> bool:
     return None not in (first.split, second.split) and first.split != second.split
 
 
-def _alike(series: Sequence[Sequence[Case]], pairs: Sequence[Pair], hashes: Mapping[str, PictureHash]) -> float | None:
+def _alike(series: Sequence[Sequence[Case]], pairs: Sequence[_Pair], hashes: Mapping[str, PictureHash]) -> float | None:
     """The share of neighbors that are more alike than pictures far apart in the row are; None where nobody looked."""
     near = _likeness(pairs, hashes)
     far = _likeness([pair for members in series for pair in _far_apart(members)], hashes)
@@ -90,11 +92,11 @@ def _alike(series: Sequence[Sequence[Case]], pairs: Sequence[Pair], hashes: Mapp
     return float(np.mean(near > np.quantile(far, 1 - _RARE)))
 
 
-def _far_apart(members: Sequence[Case]) -> list[Pair]:
+def _far_apart(members: Sequence[Case]) -> list[_Pair]:
     half = len(members) // 2
     return [(members[at], members[at + half]) for at in range(len(members) - half)] if half > 1 else []
 
 
-def _likeness(pairs: Sequence[Pair], hashes: Mapping[str, PictureHash]) -> NDArray[np.float64]:
+def _likeness(pairs: Sequence[_Pair], hashes: Mapping[str, PictureHash]) -> NDArray[np.float64]:
     known = [(hashes[one.id], hashes[other.id]) for one, other in pairs if one.id in hashes and other.id in hashes]
     return np.array([float((one.hash * other.hash).sum()) for one, other in known])

@@ -14,6 +14,8 @@ from delineate.common.names import did_you_mean
 from delineate.data.core.findings import Finding, count, some
 from delineate.data.core.manifest import Case, Manifest, Split
 
+__all__ = ["PUBLISHED", "PublishedList", "apply_published_list", "find_published_list"]
+
 _PATIENT = re.compile(r"((?:patient|case|subject|img|image|label)[-_]?0*(\d+))(?!\d)", re.IGNORECASE)
 
 

@@ -15,6 +15,8 @@ from delineate.data.splits.leakage import examine_duplicates, leaks
 from delineate.data.splits.published import apply_published_list, find_published_list
 from delineate.data.splits.seeded import complete
 
+__all__ = ["resplit"]
+
 
 def resplit(
     data: Path | DataSource,

@@ -8,6 +8,8 @@ from delineate.common.errors import DataError
 from delineate.data.core.findings import count, some
 from delineate.data.core.manifest import Case, Manifest
 
+__all__ = ["run_manifest", "with_run_splits"]
+
 
 def run_manifest(model: Path | None) -> Path | None:
     """The manifest of the run that a model lies in; None for a model on its own."""

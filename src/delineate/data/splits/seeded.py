@@ -12,8 +12,10 @@ from delineate.data.core.joins import Pairs, described, equal_pictures, join, jo
 from delineate.data.core.manifest import Case, Manifest, Split
 from delineate.data.splits.label_share import place_unlabeled
 
-VAL_SHARE = 0.1
-TEST_SHARE = 0.1
+__all__ = ["TooFewPictures", "complete"]
+
+_VAL_SHARE = 0.1
+_TEST_SHARE = 0.1
 
 
 class TooFewPictures(DataError):  # noqa: N818 - it is what the data have
@@ -31,7 +33,7 @@ def complete(manifest: Manifest, empty: Collection[str] = (), *, seed: int = 0, 
     """
     present = {case.split for case in manifest.cases if case.split and case.masks}
     if not present:
-        shares: dict[Split, float] = {"val": VAL_SHARE, "test": TEST_SHARE}
+        shares: dict[Split, float] = {"val": _VAL_SHARE, "test": _TEST_SHARE}
         pool = [case for case in manifest.cases if case.masks]
         said = "seeded: train/val/test 80/10/10"
     elif "train" not in present:
@@ -41,7 +43,7 @@ def complete(manifest: Manifest, empty: Collection[str] = (), *, seed: int = 0, 
     elif "val" in present:
         return place_unlabeled(manifest)
     else:
-        shares, pool = {"val": VAL_SHARE}, [case for case in manifest.split("train") if case.masks]
+        shares, pool = {"val": _VAL_SHARE}, [case for case in manifest.split("train") if case.masks]
         said = f"{manifest.split_origin}; val seeded: 10 % of the training cases"
     pairs = equal_pictures(pool) if pairs is None else list(pairs)
     groups = members_of(pool, join(pool, pairs))

@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.intensity import LEAST, USUAL_CLIP, whole_range
 
-GRAY = (0.299, 0.587, 0.114)
+__all__ = ["Kind", "Preprocess"]
+
+_LUMA = (0.299, 0.587, 0.114)
 """Weights of R, G, B in luma (ITU-R BT.601), as OpenCV has them."""
 
 
@@ -71,7 +73,7 @@ class Preprocess(nn.Module):
         if self.spec.channels == "gray":
             if image.shape[1] == 1:
                 return image
-            weights = torch.tensor(GRAY, dtype=image.dtype, device=image.device).view(1, 3, 1, 1)
+            weights = torch.tensor(_LUMA, dtype=image.dtype, device=image.device).view(1, 3, 1, 1)
             return self._rounded((image * weights).sum(1, keepdim=True))
         if image.shape[1] == 1:
             return image.expand(-1, 3, -1, -1)
@@ -81,10 +83,10 @@ class Preprocess(nn.Module):
         height, width = image.shape[-2:]
         placed = self.spec.placement(height, width)
         if placed is None:
-            return self._rounded(resize(image, self.spec.working_size(height, width)))
+            return self._rounded(_resize(image, self.spec.working_size(height, width)))
         top, left, inner_h, inner_w = placed
         bottom, right = self.spec.size[0] - top - inner_h, self.spec.size[1] - left - inner_w
-        inner = self._rounded(resize(image, (inner_h, inner_w)))
+        inner = self._rounded(_resize(image, (inner_h, inner_w)))
         if self.spec.scales_before_padding:
             inner = self._rounded(self._scaled(inner) * self.highest)
         return nn.functional.pad(inner, (left, right, top, bottom))
@@ -118,7 +120,7 @@ class Preprocess(nn.Module):
         return low[..., None, None], high[..., None, None]
 
 
-def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
+def _resize(image: Tensor, size: tuple[int, int]) -> Tensor:
     """…×H×W float → …×h×w as OpenCV resizes it where `InputSpec` asks it to (see above)."""
     given = (image.shape[-2], image.shape[-1])
     if given == size:
