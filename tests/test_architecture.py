@@ -32,13 +32,22 @@ WITHOUT_TORCH = ("common", "data", "evaluation", "report")
 HEAVY = TORCH | {"numpy", "scipy", "cv2", "PIL", "pydantic", "yaml", "safetensors"}
 """What no verb may import before it has parsed its arguments."""
 LONGEST = 500
-<<<<<<< HEAD
-LISTED = ("__init__", "common", "artefact", "engine", "requests", "api", "cli")
+LISTED = (
+    "__init__",
+    "common",
+    "data.splits",
+    "data.augment",
+    "data.cache",
+    "data.loading",
+    "artefact",
+    "inference",
+    "engine",
+    "fewshot",
+    "requests",
+    "api",
+    "cli",
+)
 """Rooms, and rooms inside of them (`data.core`), whose modules all say in `__all__` what is public."""
-=======
-LISTED = ("", "fewshot", "inference", "requests")
-"""Rooms whose modules all say in `__all__` what is public."""
->>>>>>> 6fe48f4 (Modules of inference, few-shot, augmentation, cache, loading and splits list their public names; what nobody else uses is private)
 
 
 def imports(tree: ast.AST, module: str) -> Iterator[str]:
