@@ -26,21 +26,26 @@ def benchmark(
     reporter: Reporter | None = None,
     **options: Unpack[BenchmarkOptions],
 ) -> Leaderboard:
-    """Train methods on the same splits with the same budget, score and compare them; write all of it and a report to `out`.
+    """Train methods on the same splits with the same budget, score and compare them. Write everything and a report to `out`.
 
-    The same call goes on where an earlier one was stopped, and tries again what failed.
+    The same call continues a benchmark that was stopped, and repeats the runs that failed.
 
     Args:
         data: As for `train`.
-        announce: Receives lines worth knowing.
-        reporter: Receives the progress of each run; by default a progress bar on stderr.
+        announce: Called with lines worth showing.
+        reporter: Receives the progress of each run; default: a progress bar on stderr.
 
     Returns:
-        The table; a run that failed is in its `failures`.
+        The table of methods. Runs that failed are in its `failures`.
 
     Raises:
-        DelineateError: One line for whatever a user can mend.
-        Interrupted: After Ctrl-C or SIGTERM.
+        DelineateError: The data, the methods or `out` cannot be used.
+        Interrupted: Ctrl-C or SIGTERM. What was done is kept.
+
+    Example:
+        ```python
+        board = delineate.benchmark("polyps/", methods="unet,resenc,condseg", folds=3, epochs=20, out="bench")
+        ```
     """
     from delineate.common.folder_lock import hold_folder
     from delineate.data.core.manifest import Manifest

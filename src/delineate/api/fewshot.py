@@ -19,16 +19,23 @@ __all__ = ["fewshot_episodes", "fewshot_evaluate"]
 
 @takes(EpisodesOptions)
 def fewshot_episodes(data: Path | str | DataSource, **options: Unpack[EpisodesOptions]) -> EpisodeFile:
-    """Freeze few-shot episodes of a data set in the file `out`, which holds the SHA-256 of every image and mask they use.
+    """Draw few-shot episodes of a dataset and write them to the file `out`, with the SHA-256 of every image and mask they use.
+
+    Models that are scored on the same file see the same supports and queries.
 
     Args:
         data: As for `fewshot_train`.
 
     Returns:
-        What was written.
+        The episodes that were written.
 
     Raises:
-        DataError: One line for whatever a user can mend.
+        DataError: The data cannot be used, or have too few cases for the protocol.
+
+    Example:
+        ```python
+        episodes = delineate.fewshot_episodes("slices/", protocol="chunk3", shots=1, out="chunk3.json")
+        ```
     """
     from delineate.common.output_checks import check_result_file
     from delineate.data.layouts.source import as_source
@@ -61,18 +68,23 @@ def fewshot_evaluate(
     progress: Callable[[int, int], None] | None = None,
     **options: Unpack[FewshotEvaluateOptions],
 ) -> Evaluation:
-    """Score a few-shot model on frozen episodes; write scores, `episodes.csv`, pictures and `report.html` to `out`.
+    """Score a few-shot model on fixed episodes. Write scores, `episodes.csv`, pictures and `report.html` to `out`.
 
     Args:
-        model: A run or model file, a baseline, or an untrained method (`delineate.fewshot.evaluated_models`).
-        data: The data set that the episodes were frozen on.
-        progress: Called with (episodes done, episodes in all).
+        model: A run folder or model file; a baseline such as "copy-support-mask"; or an untrained method, "alpnet@tiny:untrained".
+        data: The dataset from which the episodes were drawn.
+        progress: Called with (episodes done, episodes in total).
 
     Returns:
-        Rows, means with intervals, and how they were made.
+        One row of scores per case and class, their means with 95 % intervals, and how they were computed.
 
     Raises:
-        DelineateError: One line: files that are not those of the episodes, unknown classes, a support that shows too little.
+        DelineateError: The files are not those of the episodes, a class is unknown, or a support has too little foreground.
+
+    Example:
+        ```python
+        scores = delineate.fewshot_evaluate("runs/alpnet", "slices/", episodes="chunk3.json", out="scores/alpnet")
+        ```
     """
     from delineate.common.files import output_folder
     from delineate.common.output_checks import check_new, check_results_folder

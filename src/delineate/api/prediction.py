@@ -58,20 +58,23 @@ def predict(
     progress: Callable[[int, int], None] | None = None,
     **options: Unpack[PredictOptions],
 ) -> PredictionResult:
-    """Segment images and volumes with a trained model: a mask of each image's own size, and tables, into the folder `out`.
-
-        result = delineate.predict("runs/first", ["scans/"], out="masks")
+    """Segment images and volumes with a trained model. Write one mask per image, at its own size, and tables to `out`.
 
     Args:
         model: A `model.safetensors`, or a run folder.
-        inputs: Images, folders of images, or patterns; with `split`, data sets.
-        progress: Called with (images done, images in all).
+        inputs: Image files, folders of images, or patterns such as "scans/*.png". With `split`: datasets.
+        progress: Called with (images done, images in total).
 
     Returns:
-        The images that were segmented and, in `failures`, those that could not be read.
+        The images that were segmented; in `failures`, those that could not be read.
 
     Raises:
-        DelineateError: One line for whatever a user can mend, before anything is written.
+        DelineateError: The model, the inputs or `out` cannot be used. Nothing has been written.
+
+    Example:
+        >>> result = delineate.predict("runs/first", ["polyps/images"], out="predicted", overwrite=True)
+        >>> len(result.files), len(result.failures)
+        (8, 0)
     """
     from delineate.inference.files import predict_files
     from delineate.inference.predictor import load as load_dense
@@ -91,19 +94,28 @@ def fewshot_predict(
     progress: Callable[[int, int], None] | None = None,
     **options: Unpack[FewshotPredictOptions],
 ) -> PredictionResult:
-    """Segment images as a few annotated ones show: a mask of each query's own size, and tables, into the folder `out`.
+    """Segment images by a few annotated examples. Write one mask per query, at its own size, and tables to `out`.
 
     Args:
-        model: A few-shot model's `model.safetensors`, or its run folder.
-        queries: Files, folders, or patterns.
-        support: A folder of annotated images in any layout that training reads, or else `support_images` and `support_masks`.
-        progress: Called with (images done, images in all).
+        model: The `model.safetensors` of a few-shot method, or its run folder.
+        queries: Image files, folders, or patterns.
+        support: A folder of annotated images, in any layout that training reads. Otherwise give `support_images` and
+            `support_masks`.
+        progress: Called with (images done, images in total).
 
     Returns:
-        As `predict`.
+        The same as `predict`.
 
     Raises:
-        DelineateError: One line for whatever a user can mend.
+        DelineateError: The model, the support, the queries or `out` cannot be used.
+
+    Example:
+        ```python
+        delineate.fewshot_predict("runs/alpnet", ["scans/"], support="examples/", out="masks")
+        delineate.fewshot_predict(
+            "runs/alpnet", ["b.png"], support_images=["a.png"], support_masks=["a_mask.png"], out="masks"
+        )
+        ```
     """
     from delineate.data.layouts.source import as_source
     from delineate.fewshot.predictor import load as load_fewshot

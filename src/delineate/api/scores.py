@@ -28,24 +28,26 @@ def evaluate(
     progress: Callable[[int, int], None] | None = None,
     **options: Unpack[EvaluateOptions],
 ) -> Evaluation:
-    """Score a folder of masks against the reference masks; write `scores.csv`, `scores.json` and `report.html` to `out`.
+    """Score a folder of masks against reference masks. Write `scores.csv`, `scores.json` and `report.html` to `out`.
 
-    How names are paired, and what is an error, says `delineate.evaluation.results.evaluate.evaluate_folders`.
-
-        scores = delineate.evaluate("masks/", "polyps/", split="test", out="scores")
-        scores.headline("dice")
+    Predictions and references are matched by file name. A reference without a prediction, and masks of different sizes, are errors.
 
     Args:
         predictions: Folder of predicted masks.
-        references: Folder of reference masks, a data set, a run's manifest.json, or a `DataSource`.
-        classes: Names of all classes, where neither predictions nor references tell.
-        progress: Called with (cases scored, cases in all).
+        references: Folder of reference masks, a dataset, the manifest.json of a run, or a `DataSource`.
+        classes: Names of all classes, if neither predictions nor references give them.
+        progress: Called with (cases scored, cases in total).
 
     Returns:
-        Rows, means with intervals, and how they were made.
+        One row of scores per case and class, their means with 95 % intervals, and how they were computed.
 
     Raises:
-        DataError: One line for whatever a user can mend; an earlier evaluation in `out` unless `overwrite`.
+        DataError: Masks do not match, or cannot be read; `out` holds an earlier evaluation and `overwrite` is false.
+
+    Example:
+        >>> scores = delineate.evaluate("masks", "polyps", metrics="dice,hd95_pooled", out="scores/first", overwrite=True)
+        >>> scores.headline("dice")  # mean over cases and classes; here the masks are the references
+        1.0
     """
     from delineate.common.output_checks import check_new
     from delineate.data.layouts.source import as_source
@@ -73,19 +75,24 @@ def evaluate(
 
 @takes(CompareOptions)
 def compare(evaluations: Sequence[Path | str], **options: Unpack[CompareOptions]) -> Comparison:
-    """Compare runs or evaluations case by case; write `report.html`, `comparison.json`, `pairs.csv` and `cases.csv` to `out`.
-
-        found = delineate.compare(["scores/unet", "scores/condseg"], out="comparison")
-        found.metrics[0].pairs[0].words
+    """Compare trained models case by case. Write `report.html`, `comparison.json`, `pairs.csv` and `cases.csv` to `out`.
 
     Args:
-        evaluations: Run folders (their validation scores), folders that `evaluate` wrote, or texts "NAME=FOLDER".
+        evaluations: Run folders (their validation scores), folders that `evaluate` wrote, or texts "NAME=FOLDER". At least two,
+            of the same cases.
 
     Returns:
-        Differences, tests, ranks, and what may be said of them.
+        For each metric: differences with intervals, paired tests, ranks, and what may be concluded.
 
     Raises:
-        DataError: Evaluations that cannot be compared; an earlier comparison in `out` unless `overwrite`.
+        DataError: The evaluations cannot be compared, for example because their references differ; `out` holds an earlier
+            comparison and `overwrite` is false.
+
+    Example:
+        ```python
+        found = delineate.compare(["scores/unet", "scores/condseg"], metrics="dice,hd95_pooled", out="comparison")
+        print(found.metrics[0].pairs[0].words)  # the conclusion about the first pair, as a sentence
+        ```
     """
     from delineate.common.output_checks import check_new, check_results_folder
     from delineate.evaluation.comparison.compare import compare_models, write_comparison_files

@@ -29,23 +29,31 @@ _GIB = 2**30
 def train(
     data: Path | str | DataSource, *, reporter: Reporter | None = None, **options: Unpack[TrainOptions]
 ) -> RunResult:
-    """Train a method on the images and masks in `data` and write the run folder `out`, its report included.
+    """Train a method on the images and masks in `data` and write the run folder `out`, including its report.
 
-    The method's kind decides what a batch is: single images, or episodes for few-shot methods. The frozen episodes that the
-    weights of a few-shot method were chosen and scored by are in `out/validation/episodes.json`.
-
-        delineate.train("polyps/", method="condseg", preset="tiny", out="runs/first")
+    Dense methods train on single images, few-shot methods on episodes. For a few-shot method, the fixed episodes on which the
+    weights were chosen and scored are in `out/validation/episodes.json`.
 
     Args:
-        data: A folder, a table or a manifest, or a `DataSource` that says which folders, labels and groups are meant.
-        reporter: Receives progress; by default a progress bar on stderr.
+        data: A dataset folder, a CSV table or a manifest.json; or a `DataSource`, which says more about it.
+        reporter: Receives the progress (`delineate.engine.reporting.Reporter`); default: a progress bar on stderr.
 
     Returns:
-        Where everything lies and the Dice of the validation split.
+        The paths of run folder and model, and the mean Dice of the validation split at native resolution.
 
     Raises:
-        DelineateError: One line for whatever a user can mend, before anything is written.
-        Interrupted: After Ctrl-C or SIGTERM, with the state saved for `resume=True`.
+        DelineateError: The data, the recipe or the device do not work. Nothing has been written.
+        Diverged: Loss or weights became NaN or infinite. The last good checkpoint is kept.
+        Interrupted: Ctrl-C or SIGTERM. The checkpoint is saved; `resume=True` continues.
+
+    Example:
+        ```python
+        run = delineate.train("polyps/", method="unet", preset="tiny", size=256, epochs=50, out="runs/first")
+        run.dice, run.model  # (0.87, Path("runs/first/model.safetensors"))
+        run = delineate.train(
+            "polyps/", method="unet", preset="tiny", out="runs/slow", settings=["engine.lr=3e-4", "engine.precision=bf16"]
+        )
+        ```
     """
     from delineate.engine.dense import DENSE
     from delineate.fewshot.training import EPISODIC
@@ -57,18 +65,24 @@ def train(
 def fewshot_train(
     data: Path | str | DataSource, *, reporter: Reporter | None = None, **options: Unpack[TrainOptions]
 ) -> RunResult:
-    """`train` for few-shot methods alone.
+    """Train a few-shot method; refuse other methods. Otherwise the same as `train`.
 
     Args:
-        data: Slices whose names tell volume and position, NIfTI volumes, or single images; otherwise as for `train`.
-        reporter: Receives progress; by default a progress bar on stderr.
+        data: Slices whose names give volume and position, NIfTI volumes, or single images; otherwise as for `train`.
+        reporter: Receives the progress; default: a progress bar on stderr.
 
     Returns:
-        As `train`.
+        The same as `train`.
 
     Raises:
-        DelineateError: As `train`, for a method that is no few-shot method, for classes that are not there, and for fewer than
-            50 slices left.
+        DelineateError: As `train`; also for a method that is not a few-shot method, unknown classes, or fewer than 50 slices left
+            to train on.
+        Interrupted: As `train`.
+
+    Example:
+        ```python
+        run = delineate.fewshot_train("slices/", method="alpnet", preset="tiny", episodes="superpixel", out="runs/alpnet")
+        ```
     """
     from delineate.fewshot.training import EPISODIC
 

@@ -46,7 +46,14 @@ MODEL_FILE = "model.safetensors"
 
 @dataclass
 class Artefact:
-    """A method with its weights, and what turns its outputs into masks."""
+    """A trained model: the method with its weights, and what turns its outputs into masks.
+
+    Example:
+        >>> from delineate.artefact.format import load
+        >>> artefact = load("runs/first")
+        >>> artefact.spec.size, artefact.classes.names
+        ((32, 32), ('background', 'polyp'))
+    """
 
     method: Method
     spec: InputSpec

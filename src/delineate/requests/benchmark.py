@@ -14,36 +14,46 @@ __all__ = ["BenchmarkOptions"]
 class BenchmarkOptions(TypedDict, total=False):
     """The fields of `BenchmarkRequest` but its data."""
 
-    out: Required[Annotated[Path | str, Option(help="Folder of the benchmark; given again, it goes on.")]]
+    out: Required[Annotated[Path | str, Option(help="Benchmark folder; a benchmark that is there is continued.")]]
     methods: Annotated[
         str | Sequence[str],
         Option(
-            help="Methods with commas; NAME@PRESET for a preset of its own.", default="unet,resenc", metavar="NAMES"
+            help="Methods, separated by commas; NAME@PRESET sets the preset of one method.",
+            default="unet,resenc",
+            metavar="NAMES",
         ),
     ]
-    preset: Annotated[str, Option(help="Preset of the methods that name none.", default="tiny")]
-    folds: Annotated[int | None, Option(help="Deal the cases into so many folds, by group.", shown="own test list")]
-    seeds: Annotated[int, Option(help="Trainings of each method and fold.", default=1, least=1)]
+    preset: Annotated[str, Option(help="Preset of the methods given without @PRESET.", default="tiny")]
+    folds: Annotated[
+        int | None,
+        Option(help="Number of folds, split by group.", shown="the test split"),
+    ]
+    seeds: Annotated[int, Option(help="Training runs per method and fold, with different seeds.", default=1, least=1)]
     epochs: Annotated[
         int | None,
-        Option(help="Budget of each run in epochs: the same images for all.", least=1, shown="preset's"),
+        Option(
+            help="Epochs of each run: all methods see the same number of images.", least=1, shown="that of the preset"
+        ),
     ]
     minutes: Annotated[
         float | None,
         Option(
-            help="Budget of each run in minutes of training, turned into steps once.",
+            help="Training time of each run in minutes; converted into steps once, at the start.",
             flag="--budget-minutes",
             least=0.01,
         ),
     ]
-    size: Annotated[int | None, Option(help="Working size for all: N×N pixels.")]
+    size: Annotated[int | None, Option(help="Input size for all methods: N×N pixels.")]
     own_augment: Annotated[
-        bool, Option(help="Each method with its own augmentation instead of one for all.", default=False)
+        bool, Option(help="Use the augmentation of each method instead of one for all.", default=False)
     ]
     metrics: Annotated[
         str | Sequence[str],
         Option(
-            help="Metrics, with commas.", default=BENCHMARK_METRICS, metavar="NAMES", shown=shown(BENCHMARK_METRICS)
+            help="Metrics, separated by commas.",
+            default=BENCHMARK_METRICS,
+            metavar="NAMES",
+            shown=shown(BENCHMARK_METRICS),
         ),
     ]
     stack: Stack
@@ -51,8 +61,8 @@ class BenchmarkOptions(TypedDict, total=False):
     settings: Annotated[
         Sequence[str],
         Option(
-            help="Change one setting for all methods.",
-            python='Texts "section.key=value", each of which changes one setting for all methods.',
+            help="Change one setting for all methods; repeatable.",
+            python='Texts "section.key=value"; each changes one setting for all methods.',
             default=(),
             flag="--set",
             metavar="KEY=VALUE",
@@ -61,5 +71,5 @@ class BenchmarkOptions(TypedDict, total=False):
     cache_folder: CacheFolder
     resume: Annotated[
         bool,
-        Option(help="Only go on with a benchmark that is there; without it the same happens.", default=False),
+        Option(help="Fail unless the folder already holds a benchmark to continue.", default=False),
     ]

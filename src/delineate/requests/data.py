@@ -19,7 +19,7 @@ class FolderOptions(TypedDict, total=False):
     images: Annotated[
         str | None,
         Option(
-            help="The images, where DATA leaves it open: a folder in it, a path, a pattern.",
+            help="Images, if DATA has several folders of them: a folder inside DATA, a path, or a pattern.",
             metavar="FOLDER",
             panel=_PANEL,
         ),
@@ -27,7 +27,7 @@ class FolderOptions(TypedDict, total=False):
     masks: Annotated[
         str | None,
         Option(
-            help="The masks, likewise; or files of outlines; or name=FOLDER for each class.",
+            help="Masks, likewise; or annotation files (COCO, YOLO …); or name=FOLDER for each class.",
             metavar="FOLDER",
             panel=_PANEL,
         ),
@@ -35,8 +35,8 @@ class FolderOptions(TypedDict, total=False):
     unmarked: Annotated[
         Literal["background", "unlabeled"] | None,
         Option(
-            help="With files of outlines: images on which nothing is marked are all background, or unlabeled.",
-            shown="as such files mean it",
+            help="For annotation files: whether images without any annotation are background or unlabeled.",
+            shown="as the format defines it",
             panel=_PANEL,
         ),
     ]
@@ -50,7 +50,7 @@ class LabeledOptions(FolderOptions, total=False):
         Option(
             help="What mask values mean: 0=background,255=lesion, or a labels.yaml.",
             metavar="TABLE",
-            shown="from the masks",
+            shown="read from the masks",
             panel=_PANEL,
         ),
     ]
@@ -62,16 +62,16 @@ class DataOptions(LabeledOptions, total=False):
     group_by: Annotated[
         str | None,
         Option(
-            help="What belongs together: a regular expression on the names, a CSV (case,group), or none.",
+            help="Which cases belong to one patient: a regular expression on names, a CSV (case,group), or none.",
             metavar="RULE",
-            shown="what folders and names tell",
+            shown="from folders and names",
             panel=_PANEL,
         ),
     ]
     join: Annotated[
         Literal["near", "exact", "none"],
         Option(
-            help="Copies of a picture that stay in one split: near ones too, equal ones, or none.",
+            help="Keep copies of an image in one split: near duplicates and equal images, equal images only, or none.",
             default="near",
             panel=_PANEL,
         ),
@@ -84,15 +84,13 @@ class ConvertOptions(TypedDict, total=False):
     to: Required[
         Annotated[
             Literal["folders", "nnunet", "coco"],
-            Option(help="The form: plain folders, nnU-Net's raw data, or COCO's JSON."),
+            Option(help="Output format: plain folders, nnU-Net raw data, or COCO JSON."),
         ]
     ]
-    out: Required[Annotated[Path | str, Option(help="New folder, outside of the data.", metavar="FOLDER")]]
+    out: Required[Annotated[Path | str, Option(help="New folder outside the data.", metavar="FOLDER")]]
     instances: Annotated[
         Literal["object", "class"],
-        Option(
-            help="Of COCO: an annotation for each connected region, or for each class of an image.", default="object"
-        ),
+        Option(help="COCO: one annotation for each connected region, or for each class of an image.", default="object"),
     ]
     max_pixels: MaxPixels
 

@@ -14,28 +14,28 @@ __all__ = ["EpisodesOptions", "FewshotEvaluateOptions"]
 class EpisodesOptions(TypedDict, total=False):
     """Of `fewshot episodes`: the fields of `ProtocolSettings`, and how slices make volumes."""
 
-    out: Required[Annotated[Path | str, Option(help="JSON file for the episodes.", metavar="FILE")]]
+    out: Required[Annotated[Path | str, Option(help="JSON file to write the episodes to.", metavar="FILE")]]
     protocol: Required[
         Annotated[
             Literal["chunk3", "middle", "any2d"],
             Option(
-                help="chunk3: three slices of a scan, for the thirds of the query's labeled extent; middle: the middle slice, "
-                "for all slices; any2d: slices and images by themselves."
+                help="chunk3: three support slices of a scan, one for each third of the query's labeled extent; middle: the middle "
+                "slice for all slices; any2d: single slices or images."
             ),
         ]
     ]
-    shots: Annotated[int, Option(help="Annotated scans; any2d: images.", default=1, least=1)]
-    seed: Annotated[int, Option(help="Draws the supports.", default=0, least=0)]
+    shots: Annotated[int, Option(help="Support scans per episode; any2d: support images.", default=1, least=1)]
+    seed: Annotated[int, Option(help="Seed for drawing the supports.", default=0, least=0)]
     draws: Annotated[
-        int, Option(help="How often supports are drawn; each time all else is asked for.", default=1, least=1)
+        int, Option(help="How often supports are drawn; each time all other cases are queries.", default=1, least=1)
     ]
-    split: Annotated[Split, Option(help="Of the queries.", default="test")]
-    support_split: Annotated[Split | None, Option(help="Of the supports.", shown="that of the queries")]
+    split: Annotated[Split, Option(help="Split of the queries.", default="test")]
+    support_split: Annotated[Split | None, Option(help="Split of the supports.", shown="that of the queries")]
     classes: Annotated[
         Sequence[str],
         Option(
-            help="Test these classes (name or index) only; repeat it or separate by commas.",
-            python="Names or indices of the classes to test; none: all.",
+            help="Test only these classes (name or index); repeatable, or separated by commas.",
+            python="Names or indices of the classes to test; empty: all.",
             default=(),
             metavar="CLASS",
             commas=True,
@@ -44,7 +44,7 @@ class EpisodesOptions(TypedDict, total=False):
     stack: Annotated[
         str,
         Option(
-            help="How slice names tell volume and position: auto, none, or groups `volume` and `slice`.",
+            help="How slice names give volume and position: auto, none, or a pattern with the groups `volume` and `slice`.",
             default="auto",
             metavar="REGEX",
         ),
@@ -57,30 +57,30 @@ class FewshotEvaluateOptions(TypedDict, total=False):
     """Of `fewshot evaluate`."""
 
     episodes: Required[
-        Annotated[Path | str, Option(help="Episodes that `delineate fewshot episodes` wrote.", metavar="FILE")]
+        Annotated[Path | str, Option(help="File of episodes that `delineate fewshot episodes` wrote.", metavar="FILE")]
     ]
     out: Required[
-        Annotated[Path | str, Option(help="Folder for scores.csv, scores.json, episodes.csv and report.html.")]
+        Annotated[Path | str, Option(help="Output folder for scores.csv, scores.json, episodes.csv and report.html.")]
     ]
     classes: Annotated[
         Sequence[str],
         Option(
-            help="Of the classes in FILE, these only; repeat it or separate by commas.",
-            python="Of the classes in the file, these only; none: all.",
+            help="Score only these classes of FILE; repeatable, or separated by commas.",
+            python="Score only these classes of the file; empty: all.",
             default=(),
             metavar="CLASS",
             commas=True,
         ),
     ]
     setting: Annotated[
-        int, Option(help="2: refuse classes of which training has seen a slice.", default=1, least=1, most=2)
+        int, Option(help="2: refuse classes that occur in a training slice.", default=1, least=1, most=2)
     ]
     metrics: Annotated[
         str | Sequence[str] | None,
-        Option(help="Metrics of masks, with commas.", metavar="NAMES", shown=shown(FEWSHOT_METRICS)),
+        Option(help="Metrics, separated by commas.", metavar="NAMES", shown=shown(FEWSHOT_METRICS)),
     ]
     device: Compute
     precision: Arithmetic
     batch_size: BatchSize
-    seed: Annotated[int, Option(help="Of an untrained method's weights.", default=0, least=0)]
+    seed: Annotated[int, Option(help="Seed for the weights of an untrained method.", default=0, least=0)]
     overwrite: Overwrite

@@ -13,17 +13,17 @@ __all__ = ["FewshotPredictOptions", "MaskOptions", "PredictOptions"]
 class MaskOptions(TypedDict, total=False):
     """How masks are made and written, whatever makes them."""
 
-    out: Required[Annotated[Path | str, Option(help="Folder for the masks.")]]
+    out: Required[Annotated[Path | str, Option(help="Output folder for the masks.")]]
     overlay: Annotated[
         bool,
         Option(
-            help="Also write the images with contours, to overlays/ (of a volume the most telling slices); of a split, the "
-            "references too (dashed).",
+            help="Also write the images with contours to overlays/ (for a volume, a few slices); with --split, also the "
+            "reference contours (dashed).",
             default=False,
         ),
     ]
     probabilities: Annotated[
-        bool, Option(help="Also write 16-bit probability maps (65535 = 1), to probabilities/.", default=False)
+        bool, Option(help="Also write 16-bit probability maps (65535 = 1) to probabilities/.", default=False)
     ]
     overwrite: Annotated[
         bool,
@@ -40,10 +40,10 @@ class MaskOptions(TypedDict, total=False):
     axis: Annotated[
         int | None,
         Option(
-            help="Of NIfTI volumes: the axis across slices: 0 right-left, 1 back-front, 2 feet-head.",
+            help="NIfTI volumes: axis to slice along: 0 right-left, 1 back-front, 2 feet-head.",
             least=0,
             most=2,
-            shown="as in training, else the coarsest",
+            shown="that of training, else the axis with the largest spacing",
         ),
     ]
 
@@ -54,10 +54,10 @@ class PredictOptions(MaskOptions, total=False):
     split: Annotated[
         Part | None,
         Option(
-            help="INPUT is a data set, a table or a manifest.json; predict this part of it. Where the data name no splits: as "
-            "the model's run drew them.",
-            python="The inputs are data sets, tables or manifests; predict this part of them. Where the data name no splits: as "
-            "the model's run drew them.",
+            help="INPUT is a dataset, a table or a manifest.json; predict this split of it. If the data define no splits, those "
+            "of the training run are used.",
+            python="The inputs are datasets, tables or manifests; predict this split of them. If the data define no splits, those "
+            "of the training run are used.",
             shown=False,
         ),
     ]
@@ -69,8 +69,8 @@ class FewshotPredictOptions(MaskOptions, total=False):
     support_images: Annotated[
         Sequence[Path | str],
         Option(
-            help="An annotated image; repeat it for more shots.",
-            python="Annotated images.",
+            help="Support image; repeat for more shots.",
+            python="Support images.",
             default=(),
             flag="--support-image",
             metavar="IMG",
@@ -79,8 +79,8 @@ class FewshotPredictOptions(MaskOptions, total=False):
     support_masks: Annotated[
         Sequence[Path | str],
         Option(
-            help="Its mask; as many as images, in the same order.",
-            python="Their masks; as many, in the same order.",
+            help="Mask of a support image; as many as images, in the same order.",
+            python="Masks of the support images, in the same order.",
             default=(),
             flag="--support-mask",
             metavar="MASK",
@@ -91,6 +91,6 @@ class FewshotPredictOptions(MaskOptions, total=False):
         Option(
             help="What mask values mean: 0=background,255=lesion, or a labels.yaml.",
             metavar="TABLE",
-            shown="from the masks",
+            shown="read from the masks",
         ),
     ]

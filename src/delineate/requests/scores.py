@@ -23,16 +23,16 @@ def shown(names: str) -> str:
 class EvaluateOptions(TypedDict, total=False):
     """Of `evaluate`."""
 
-    out: Required[Annotated[Path | str, Option(help="Folder for scores.csv, scores.json and report.html.")]]
+    out: Required[Annotated[Path | str, Option(help="Output folder for scores.csv, scores.json and report.html.")]]
     raters: Annotated[
         Sequence[Path | str],
-        Option(help="Folders with further raters' masks of the same cases.", default=(), flag=""),
+        Option(help="Folders with masks of the same cases by other raters.", default=(), flag=""),
     ]
-    split: Annotated[Part | None, Option(help="Part of a data set to score.", shown="test if there is one, else all")]
+    split: Annotated[Part | None, Option(help="Split of the dataset to score.", shown="test if there is one, else all")]
     metrics: Annotated[
         str | Sequence[str] | None,
         Option(
-            help="Metrics, families or 'all', with commas; `delineate metrics` lists them.",
+            help="Metrics, metric families or 'all', separated by commas; `delineate metrics` lists them.",
             metavar="NAMES",
             shown=shown(METRICS),
         ),
@@ -42,18 +42,21 @@ class EvaluateOptions(TypedDict, total=False):
     group_by: Annotated[
         str | None,
         Option(
-            help="Which cases belong together: a pattern on names, a CSV (case,group), or 'none'.",
+            help="Which cases belong to one patient: a regular expression on names, a CSV (case,group), or 'none'.",
             metavar="RULE",
-            shown="as the data set knows",
+            shown="groups of the dataset",
         ),
     ]
     subgroups: Annotated[
         Path | str | None,
-        Option(help="Attributes of the cases (case, sex, site …): scores by each.", metavar="CSV"),
+        Option(help="CSV of case attributes (case, sex, site …) to break scores down by.", metavar="CSV"),
     ]
     protocol: Annotated[
         str,
-        Option(help="native, or a paper's: condseg, vmunet-pooled, transunet-volume.", default="native"),
+        Option(
+            help="Scoring protocol: native, or that of a paper: condseg, vmunet-pooled, transunet-volume.",
+            default="native",
+        ),
     ]
     overwrite: Overwrite
 
@@ -62,14 +65,18 @@ class CompareOptions(TypedDict, total=False):
     """Of `compare`."""
 
     out: Required[
-        Annotated[Path | str, Option(help="Folder for report.html, comparison.json, pairs.csv and cases.csv.")]
+        Annotated[Path | str, Option(help="Output folder for report.html, comparison.json, pairs.csv and cases.csv.")]
     ]
     metrics: Annotated[
         str | Sequence[str] | None,
-        Option(help="Metrics to compare, with commas.", metavar="NAMES", shown="dice and hd95_pooled"),
+        Option(help="Metrics to compare, separated by commas.", metavar="NAMES", shown="dice and hd95_pooled"),
     ]
     target: Annotated[
         float | None,
-        Option(help="A difference worth seeing, to count the cases it needs.", least=0, shown=".01, 1 mm"),
+        Option(
+            help="Difference that matters to you; reports how many cases it takes to detect it.",
+            least=0,
+            shown=".01, 1 mm",
+        ),
     ]
     overwrite: Overwrite

@@ -42,9 +42,11 @@ MaxPixels = Annotated[
 ]
 CacheFolder = Annotated[
     Path | str | None,
-    Option(help="Where decoded images are kept; default: the user's cache.", flag="--cache-dir"),
+    Option(help="Folder for decoded images; default: the cache folder of this user.", flag="--cache-dir"),
 ]
-Fold = Annotated[int | None, Option(help="Of a manifest with folds: the one that validates, from 0 on.", least=0)]
+Fold = Annotated[
+    int | None, Option(help="For a manifest with folds: number of the fold to validate on, counted from 0.", least=0)
+]
 Overwrite = Annotated[
     bool,
     Option(
@@ -55,32 +57,34 @@ Overwrite = Annotated[
 ]
 Stack = Annotated[
     str | None,
-    Option(help="Score volumes put together of slices: 'auto', or a pattern on names.", metavar="RULE"),
+    Option(help="Join slices into volumes before scoring: 'auto', or a regular expression on names.", metavar="RULE"),
 ]
 Spacing = Annotated[
     str | Sequence[float] | None,
-    Option(help="Pixel size in mm: row,column or slice,row,column.", metavar="MM", shown="in pixels"),
+    Option(help="Pixel spacing in mm: row,column or slice,row,column.", metavar="MM", shown="in pixels"),
 ]
 Axis = Annotated[
     int | None,
     Option(
-        help="Of NIfTI volumes: the axis across slices: 0 right-left, 1 back-front, 2 feet-head.",
+        help="NIfTI volumes: axis to slice along: 0 right-left, 1 back-front, 2 feet-head.",
         least=0,
         most=2,
-        shown="the coarsest",
+        shown="the axis with the largest spacing",
     ),
 ]
-Compute = Annotated[Device, Option(help="Where to compute.", default="auto")]
+Compute = Annotated[Device, Option(help="Device to compute on.", default="auto")]
 Arithmetic = Annotated[
     Precision,
-    Option(help="The network's arithmetic; bf16 and 16 are faster where the device has them.", default="32"),
+    Option(help="32, or mixed precision (bf16, 16), which is faster where the device supports it.", default="32"),
 ]
-BatchSize = Annotated[int | None, Option(help="Images to segment per forward pass.", least=1, shown="by device")]
+BatchSize = Annotated[
+    int | None, Option(help="Batch size: images in one forward pass.", least=1, shown="depends on the device")
+]
 Settings = Annotated[
     Sequence[str],
     Option(
-        help="Change one setting.",
-        python='Texts "section.key=value", each of which changes one setting.',
+        help="Change one setting of the recipe; repeatable.",
+        python='Texts "section.key=value"; each changes one setting of the recipe.',
         default=(),
         flag="--set",
         metavar="SECTION.KEY=VALUE",

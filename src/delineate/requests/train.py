@@ -15,61 +15,69 @@ _EPISODES = "Few-shot methods"
 class TrainOptions(TypedDict, total=False):
     """What is left None comes from the method's preset."""
 
-    method: Required[Annotated[str, Option(help="Name of a method; `delineate methods` lists them.")]]
-    out: Required[Annotated[Path | str, Option(help="Run folder to make.")]]
-    preset: Annotated[str, Option(help="paper: the paper's settings; tiny: trains on two cores.", default="paper")]
+    method: Required[Annotated[str, Option(help="Method to train; `delineate methods` lists them.")]]
+    out: Required[Annotated[Path | str, Option(help="Run folder to create.")]]
+    preset: Annotated[
+        str, Option(help="paper: the settings of the paper; tiny: small enough for two CPU cores.", default="paper")
+    ]
     strategy: Annotated[
         str | None,
         Option(
-            help="Way of training; `delineate strategies` lists them.",
-            shown="the preset's, else supervised",
+            help="Training strategy; `delineate strategies` lists them.",
+            shown="that of the preset, else supervised",
             recipe="strategy.name",
         ),
     ]
     size: Annotated[
         int | None,
-        Option(help="Working size: images are brought to N×N pixels.", least=8, recipe="input.size"),
+        Option(help="Input size: images are resized to N×N pixels.", least=8, recipe="input.size"),
     ]
     axis: Annotated[
         int | None,
         Option(
-            help="Of volumes: the axis across slices: 0 right-left, 1 back-front, 2 feet-head.",
+            help="Volumes: axis to slice along: 0 right-left, 1 back-front, 2 feet-head.",
             least=0,
             most=2,
-            shown="the coarsest",
+            shown="the axis with the largest spacing",
             recipe="data.axis",
         ),
     ]
     epochs: Annotated[
         int | None,
-        Option(help="Passes over the training images or slices, all stages together.", least=1, recipe="engine.epochs"),
+        Option(
+            help="Epochs of all stages together: passes over the training images or slices.",
+            least=1,
+            recipe="engine.epochs",
+        ),
     ]
-    steps: Annotated[int | None, Option(help="Optimizer steps instead of epochs.", least=1, recipe="engine.steps")]
-    seed: Annotated[int | None, Option(help="Seed of everything random.", least=0, recipe="engine.seed")]
+    steps: Annotated[
+        int | None, Option(help="Number of optimizer steps; replaces --epochs.", least=1, recipe="engine.steps")
+    ]
+    seed: Annotated[int | None, Option(help="Random seed.", least=0, recipe="engine.seed")]
     fold: Fold
-    device: Annotated[Device | None, Option(help="Where to compute.", shown="auto", recipe="engine.device")]
+    device: Annotated[Device | None, Option(help="Device to compute on.", shown="auto", recipe="engine.device")]
     resume: Annotated[
         bool,
         Option(
-            help="Go on with the run in --out, exactly where it was.",
-            python="Go on with the run in `out`, exactly where it was.",
+            help="Continue the run in --out from its last checkpoint, exactly where it stopped.",
+            python="Continue the run in `out` from its last checkpoint, exactly where it stopped.",
             default=False,
         ),
     ]
-    init: Annotated[Path | str | None, Option(help="Start from another model's weights (fine-tuning).")]
+    init: Annotated[Path | str | None, Option(help="Start from the weights of another model (fine-tuning).")]
     settings: Settings
     options: Annotated[
-        Mapping[str, Any] | None, Option(help="Recipe sections as a nested mapping, laid below `settings`.", flag="")
+        Mapping[str, Any] | None, Option(help="Recipe sections as a nested mapping; `settings` override them.", flag="")
     ]
     max_pixels: MaxPixels
     cache_dir: CacheFolder
-    cache_limit: Annotated[float, Option(help="Most GiB that the cache may take.", default=20.0, least=0)]
+    cache_limit: Annotated[float, Option(help="Maximum size of the cache in GiB.", default=20.0, least=0)]
     episodes: Annotated[
         Literal["superpixel", "supervoxel", "labels"] | None,
         Option(
-            help="Foregrounds of training: superpixel: a region of a slice, without labels; supervoxel: a region through "
-            "neighboring slices, without labels; labels: a class of the training masks.",
-            shown="the preset's",
+            help="What the training foreground is: superpixel: a region of a slice, needs no labels; supervoxel: a region in "
+            "neighboring slices, needs no labels; labels: a class of the training masks.",
+            shown="that of the preset",
             recipe="episodes.kind",
             panel=_EPISODES,
         ),
@@ -77,9 +85,9 @@ class TrainOptions(TypedDict, total=False):
     shots: Annotated[
         int | None,
         Option(
-            help="Support images of an episode.",
+            help="Support images per episode.",
             least=1,
-            shown="the preset's",
+            shown="that of the preset",
             recipe="episodes.shots",
             panel=_EPISODES,
         ),
@@ -87,9 +95,9 @@ class TrainOptions(TypedDict, total=False):
     exclude_classes: Annotated[
         Sequence[str],
         Option(
-            help="Leave out every training slice that holds any of these classes (name or index); repeat it or separate by "
-            "commas.",
-            python="Leave out every training slice that holds any of these classes (names or indices).",
+            help="Leave out every training slice that contains one of these classes (name or index); repeatable, or separated "
+            "by commas.",
+            python="Leave out every training slice that contains one of these classes (names or indices).",
             default=(),
             metavar="CLASS",
             commas=True,
@@ -100,7 +108,7 @@ class TrainOptions(TypedDict, total=False):
     stack: Annotated[
         str | None,
         Option(
-            help="How slice names tell volume and position, with the groups `volume` and `slice`; none: single images.",
+            help="How slice names give volume and position: a pattern with the groups `volume` and `slice`; none: single images.",
             metavar="REGEX",
             shown="auto",
             recipe="episodes.stack",

@@ -27,23 +27,33 @@ Join = Literal["near", "exact", "none"]
 
 @dataclass(frozen=True)
 class DataSource:
-    """A data set, and how it is to be understood where its files leave that open."""
+    """A dataset, with what its files alone do not say. Every function of the library that takes `data` takes one of these.
+
+    Example:
+        >>> source = delineate.DataSource("polyps", labels="0=background,255=polyp")
+        >>> manifest = source.manifest()
+        >>> len(manifest.cases), manifest.classes.names
+        (8, ('background', 'polyp'))
+    """
 
     path: Path
-    """A folder of images and masks, a packed file (.npz, HDF5), a manifest.json, a CSV file with the columns `image` and `mask`; or
-    a zip or tar file of one of these, until `as_source` has unpacked it."""
+    """A folder of images and masks, a packed file (.npz, HDF5), a manifest.json, or a CSV file with the columns `image` and `mask`;
+    also a zip or tar file of one of these, which `as_source` unpacks."""
     images: str | None = None
-    """The folder with the images: its name inside `path`, or a path. None: recognized by its name."""
+    """The folder of images: its name inside `path`, or a path. None: found by its name."""
     masks: str | None = None
-    """The folder with the masks, likewise; files of outlines; or folders by class: `wall=masks/wall,cavity=masks/cavity`."""
+    """The folder of masks, likewise; or annotation files; or a folder for each class: `wall=masks/wall,cavity=masks/cavity`."""
     labels: str | None = None
-    """What the raw values of the masks mean: `0=background,255=lesion`, or the path of a labels.yaml. None: decided from the
+    """What the raw values of the masks mean: `0=background,255=lesion`, or the path of a labels.yaml. None: read from the
     masks."""
     group_by: str | None = None
-    """A rule of `data.core.grouping`: what belongs together. None: what folders and names tell."""
+    """Which cases belong to one patient: a regular expression on names, a CSV file (case,group), or "none". None: found from
+    folders and names."""
     join: Join = "near"
+    """Which copies of an image stay in one split: near duplicates and equal images, equal images only, or none."""
     unmarked: Unmarked | None = None
-    """Of data sets whose masks are outlines in files: what an image is on which nothing is marked. None: as such files mean it."""
+    """For annotation files: whether images without any annotation are `background` or `unlabeled`. None: as their format
+    defines it."""
     archive: Path | None = None
     """What `path` was unpacked from."""
 
@@ -71,9 +81,13 @@ class DataSource:
         return self.path.suffix.lower() == ".csv"
 
     def manifest(self) -> Manifest:
-        """The cases, not read yet: a manifest as it was saved, or the folder's, with what the user says of them.
+        """List the cases, without reading their pixels.
 
-        Raises `DataError`: nothing that is recognized, a rule that does not fit, words that contradict a manifest.
+        Returns:
+            The manifest that was saved, or that of the folder, with the labels and groups of this source.
+
+        Raises:
+            DataError: No known layout; labels or groups that do not fit; options that contradict a manifest or a table.
         """
         self.check()
         if self.is_manifest:
@@ -91,9 +105,16 @@ class DataSource:
         return () if self.archive is None else (f"{self.archive.name} was unpacked into {self.path}",)
 
     def named(self, manifest: Manifest) -> Manifest:
-        """The manifest with what is said of its mask values: by `labels`, or by a table that lies beside masks not read yet.
+        """Name the classes: by `labels`, or by a table of labels beside masks that were not read yet.
 
-        Raises `DataError` for a table that cannot be understood.
+        Args:
+            manifest: Cases of this source.
+
+        Returns:
+            The manifest with its class table.
+
+        Raises:
+            DataError: The table of labels cannot be read.
         """
         if self.labels is not None:
             table = parse_labels(self.labels)
@@ -107,7 +128,17 @@ class DataSource:
         return manifest.model_copy(update={"classes": table.classes})
 
     def grouped(self, manifest: Manifest) -> Manifest:
-        """The manifest with the groups of `group_by`; as it is without one. Raises `DataError` for a rule that does not fit."""
+        """Apply `group_by`.
+
+        Args:
+            manifest: Cases of this source.
+
+        Returns:
+            The manifest with its groups; unchanged without `group_by`.
+
+        Raises:
+            DataError: The rule does not fit the names of the cases.
+        """
         if self.group_by is None:
             return manifest
         groups: dict[str, str] = {}
@@ -119,7 +150,11 @@ class DataSource:
         return manifest.model_copy(update={"cases": cases, "grouping": words, "leaks": None})
 
     def check(self) -> None:
-        """Raise `DataError` for options that mean nothing with what `path` is, and for a file of outlines without its folder."""
+        """Check that the options fit what `path` is.
+
+        Raises:
+            DataError: An option has no meaning for a manifest or a table; an annotation file is given without its folder.
+        """
         if self.is_manifest and _is_of_outlines(self.path):
             raise DataError(
                 f"{self.path} holds outlines and is no manifest; give the folder that holds it and the images, with --masks "
