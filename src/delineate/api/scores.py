@@ -45,7 +45,7 @@ def evaluate(
         DataError: Masks do not match, or cannot be read; `out` holds an earlier evaluation and `overwrite` is false.
 
     Example:
-        >>> scores = delineate.evaluate("masks", "polyps", metrics="dice,hd95_pooled", out="scores/first", overwrite=True)
+        >>> scores = delineate.evaluate("masks", "polyps", split="all", metrics="dice,iou", out="scores/first", overwrite=True)
         >>> scores.headline("dice")  # mean over cases and classes; here the masks are the references
         1.0
     """
