@@ -82,6 +82,17 @@ def test_splits_are_those_of_the_yaml_or_of_the_folders(
     assert (len(manifest.split("train")), len(manifest.split("val"))) == (4, 2)
 
 
+def test_a_folder_that_is_named_for_two_splits_divides_nothing(tmp_path: Path) -> None:
+    made(tmp_path)
+    (tmp_path / "data.yaml").write_text("train: images\nval: images\nnames: [polyp]")
+    manifest = opened(tmp_path)
+    assert manifest.split_origin.startswith("seeded")
+    assert "data.yaml names one folder for several splits; these are drawn" in manifest.notes
+    made(tmp_path, "images/val", "labels/val", "xy")
+    (tmp_path / "data.yaml").write_text("train: images\nval: images/val\nnames: [polyp]")
+    assert {case.id for case in opened(tmp_path).split("val")} == {"x", "y"}
+
+
 def test_text_files_beside_their_images_with_a_list_of_names_and_of_cases(tmp_path: Path) -> None:
     made(tmp_path, "obj_train_data", "obj_train_data")
     (tmp_path / "obj.names").write_text("polyp\nwall\n")

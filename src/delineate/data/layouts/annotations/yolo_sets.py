@@ -98,6 +98,9 @@ def find_yolo(
     if idle:
         folders = some(sorted({"/".join(file.parts) or "." for file in idle}), 3)
         findings.append(Finding("note", f"{folders}: {count(len(idle), 'image')} without label files, not used"))
+    if any(len(_named_splits(file, said)) > 1 for file in used):
+        text = f"{said.origin} names one folder for several splits; these are drawn"
+        findings.append(Finding("note", text))
     findings += _corners(outlines)
     whole = (AnnotationAddress(root / each.file, each.kind, each.words) for each in addresses)
     findings += overlaps((file.stem, yolo_drawing(each)) for file, each in zip(used, whole, strict=True))
@@ -180,14 +183,24 @@ def _folders(value: Any) -> list[Key]:
 
 
 def _split(image: File, said: _Described) -> SplitName | None:
-    """As the data.yaml says, where one split alone is meant; else as the folders are called."""
-    found = {
-        split
-        for split, folders in said.folders.items()
-        for folder in folders
-        if any(image.parts[at : at + len(folder)] == folder for at in range(len(image.parts)))
-    }
+    """As the data.yaml says, or else as the folders are called; None where it names the image's folder for several splits."""
+    found = _named_splits(image, said)
     return found.pop() if len(found) == 1 else None if found else split_in(image.parts)
+
+
+def _named_splits(image: File, said: _Described) -> set[SplitName]:
+    """The splits for which the data.yaml names the folder of an image; the longest path counts (`images/val` before `images`)."""
+    depth = {
+        split: max((len(folder) for folder in folders if _has_run(image.parts, folder)), default=0)
+        for split, folders in said.folders.items()
+    }
+    deepest = max(depth.values(), default=0)
+    return {split for split, own in depth.items() if own == deepest > 0}
+
+
+def _has_run(parts: Key, run: Key) -> bool:
+    """Whether some names stand in a row among others."""
+    return any(parts[at : at + len(run)] == run for at in range(len(parts)))
 
 
 def _entries(said: _Described, outlines: Mapping[Path, Sequence[tuple[int, Any]]]) -> list[tuple[str, int]]:
