@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import delineate
 from delineate.common.errors import DataError
 from delineate.data.cases.pixels import case_image, case_mask
 from delineate.data.core.manifest import Manifest
@@ -20,6 +21,7 @@ from delineate.data.formats.registry import read_image
 from delineate.data.layouts.array_sets import find_arrays
 from delineate.data.layouts.discover import discover, recognize
 from delineate.data.loading.open_data import open_data
+from delineate.fewshot.episode_file import EpisodeFile
 from delineate.inference.inputs import of_cases
 
 Arrays = dict[str, np.ndarray]
@@ -208,6 +210,13 @@ def test_a_file_for_each_picture_may_have_its_colors_first(tmp_path: Path) -> No
     manifest, _ = open_data(tmp_path)
     assert np.array_equal(case_image(manifest, manifest.cases[1]), pictures(1, 1)[0])
     assert np.array_equal(case_mask(manifest, manifest.cases[1]), masks(4)[1])
+
+
+def test_episodes_of_a_packed_file_are_found_again(tmp_path: Path) -> None:
+    np.savez(tmp_path / "set.npz", **three_splits())
+    delineate.fewshot_episodes(tmp_path / "set.npz", protocol="any2d", split="val", out=tmp_path / "ep.json")
+    opened = EpisodeFile.load(tmp_path / "ep.json").open(tmp_path / "set.npz")
+    assert len(opened.manifest.cases) == 13
 
 
 def test_options_that_name_folders_mean_nothing_with_a_packed_file(tmp_path: Path) -> None:

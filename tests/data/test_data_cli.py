@@ -94,3 +94,18 @@ def test_splits_that_cannot_be_made_are_one_line(
     assert isinstance(result.exception, DataError)
     assert words in str(result.exception)
     assert not (tmp_path / "folds.json").exists()
+
+
+def test_data_are_converted(make_pairs: Callable[..., Path], tmp_path: Path) -> None:
+    root = make_pairs([f"s{number}" for number in range(4)])
+    arguments = ["convert", str(root), "--to", "coco", "--instances", "class", "--out", str(tmp_path / "coco")]
+    result = CliRunner().invoke(data.app, arguments)
+    assert result.exit_code == 0, result.output
+    assert f"4 cases (images and masks) written to {tmp_path / 'coco'} as coco" in result.output
+    assert "note: an annotation for each class of an image" in result.output
+    checked = CliRunner().invoke(data.app, ["check", str(tmp_path / "coco")], env={"COLUMNS": "200"})
+    assert checked.exit_code == 0
+    assert "COCO outlines" in checked.output
+    again = CliRunner().invoke(data.app, arguments)
+    assert isinstance(again.exception, DataError)
+    assert "not empty" in str(again.exception)

@@ -51,7 +51,7 @@ def _root(saved: Manifest, folder: RunFolder, request: TrainRequest) -> Path:
     """Where the request says that the files are. Raises `DataError` for a manifest of other cases."""
     source = request.source
     if not source.is_manifest:
-        return source.path.parent if source.is_table else source.path
+        return source.folder
     if source.path.resolve() == folder.manifest.resolve():
         return Path(saved.root)
     given = source.manifest()

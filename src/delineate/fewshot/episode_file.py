@@ -247,7 +247,7 @@ class EpisodeFile(_Part):
             )
 
     def _check_files(self, source: DataSource) -> None:
-        root = Path(Manifest.load(source.path).root) if source.is_manifest else source.path
+        root = Path(Manifest.load(source.path).root) if source.is_manifest else source.folder
         found = {name: _digest(root / name) for name in self.files}
         missing = [name for name, digest in found.items() if digest is None]
         if missing:

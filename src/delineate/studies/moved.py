@@ -21,9 +21,7 @@ def move_data(
     Raises `DataError` where they are other data.
     """
     manifest = Manifest.load(manifests[0])
-    root = (
-        Path(source.manifest().root) if source.is_manifest else source.path.parent if source.is_table else source.path
-    )
+    root = Path(source.manifest().root) if source.is_manifest else source.folder
     try:
         there = moved(manifest, root)
     except DataError as error:

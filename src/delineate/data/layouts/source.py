@@ -100,6 +100,11 @@ class DataSource:
         return self.named(self.grouped(manifest))
 
     @property
+    def folder(self) -> Path:
+        """What the paths of the cases are relative to: the folder, or that of a table or a packed file. A manifest says its own."""
+        return self.path if self.path.is_dir() else self.path.parent
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """How an archive was read, in a line; none of what is no archive."""
         return () if self.archive is None else (f"{self.archive.name} was unpacked into {self.path}",)
