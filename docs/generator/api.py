@@ -21,6 +21,9 @@ from delineate.data.core import findings, geometry, input_spec, manifest, sample
 from delineate.data.formats import contract as formats
 from delineate.data.formats.testing import check_format
 from delineate.data.loading.open_data import open_data
+from delineate.data.loading.samples import SampleSet, open_samples
+from delineate.data.splits.folds import split_data
+from delineate.data.splits.resplit import resplit
 from delineate.engine.run import RunResult
 from delineate.evaluation.comparison.compare import Comparison
 from delineate.evaluation.metrics import masks, metric
@@ -102,7 +105,7 @@ def _groups() -> list[Group]:
         *(Predictor, FewShotPredictor, RunResult, PredictionResult, Evaluation, Comparison, Leaderboard),
         *(EpisodeFile, DemoResult, MethodRow, Artefact),
     ]
-    data = [open_data, manifest, samples, input_spec, geometry, findings]
+    data = [open_data, open_samples, SampleSet, split_data, resplit, manifest, samples, input_spec, geometry, findings]
     blocks = [
         *(Encoder, EncoderOptions, ConvBNAct, Normalize, make_normalize, fold_batchnorm),
         *(LossOptions, segmentation_loss, Term, losses, boundary_loss),

@@ -1,7 +1,7 @@
-"""Any data set as samples: what training, episodes and protocols are made of.
+"""A dataset as samples, which training, episodes and few-shot protocols use.
 
-Three kinds of data come to one form: folders of slices whose names tell volume and position, folders of NIfTI volumes, and
-plain pictures, each a volume of one slice. Pixels are read when they are asked for.
+Folders of slices with volume and position in their names, folders of volumes, and plain pictures are all seen as stacks of slices;
+a picture is a stack of one slice. Pixels are read when they are needed.
 """
 
 from __future__ import annotations
@@ -29,12 +29,22 @@ from delineate.data.loading.open_data import open_data
 __all__ = ["SINGLE", "SampleSet", "open_samples"]
 
 SINGLE = "none"
-"""The stack rule by which every picture is a volume of its own."""
+"""The stack rule that makes every picture a volume of its own."""
 
 
 @dataclass(frozen=True)
 class SampleSet:
-    """A data set, or a part of it, as stacks of slices."""
+    """A dataset, or a part of it, as stacks of slices. `open_samples` makes one.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from delineate.data.loading.samples import open_samples
+        >>> data = open_samples(Path("polyps"))
+        >>> training = data.split("train")
+        >>> image, mask = training.image(training.samples[0]), training.mask(training.samples[0])
+        >>> image.shape, mask.shape
+        ((32, 32, 3), (32, 32))
+    """
 
     manifest: Manifest
     """Of the same part; the files' hashes are in its cases."""
@@ -46,7 +56,20 @@ class SampleSet:
     def of(
         cls, manifest: Manifest, census: Census, *, stack: str = AUTO, max_pixels: int = DEFAULT_MAX_PIXELS
     ) -> SampleSet:
-        """What `open_data` gave, as `open_samples` gives it."""
+        """Make a set of what `open_data` returned.
+
+        Args:
+            manifest: The cases.
+            census: What their files hold.
+            stack: As for `open_samples`.
+            max_pixels: Larger images are refused.
+
+        Returns:
+            All samples of the manifest.
+
+        Raises:
+            DataError: As `open_samples`.
+        """
         stacks = _with_copies(list(_stacks(manifest, census, stack)))
         reader = SamplePixels(manifest, census.axis, max_pixels)
         return cls(manifest, census, stacks, reader)
@@ -80,28 +103,73 @@ class SampleSet:
         return ((stack, one) for stack in self.stacks for one in stack.slices)
 
     def split(self, *names: Split) -> SampleSet:
-        """The stacks of one or several splits."""
+        """The stacks of one or several splits.
+
+        Args:
+            *names: `train`, `val` or `test`.
+
+        Returns:
+            A set of these stacks only.
+        """
         return self._part([stack for stack in self.stacks if stack.split in names])
 
     def sealed(self) -> SampleSet:
-        """Training and validation stacks alone: what training works on, so that it cannot reach a test case."""
+        """Training and validation stacks only, so that training cannot reach a test case.
+
+        Returns:
+            A set of these stacks only.
+        """
         return self.split("train", "val")
 
     def image(self, one: Sample) -> Pixels:
-        """Pixels H×W or H×W×C at native size. Raises `DataError` for files that are damaged or have changed."""
+        """Read the pixels of a sample.
+
+        Args:
+            one: One of `samples`.
+
+        Returns:
+            H×W or H×W×C at the image's own size.
+
+        Raises:
+            DataError: A file is damaged or has changed.
+        """
         return self.reader.image(one)
 
     def mask(self, one: Sample) -> NDArray[np.uint8]:
-        """Class indices H×W at native size; 255 = ignore, everywhere where the case has no mask."""
+        """Read the mask of a sample.
+
+        Args:
+            one: One of `samples`.
+
+        Returns:
+            Class indices uint8 H×W at the image's own size; 255 = ignore. Without a mask, 255 everywhere.
+
+        Raises:
+            DataError: A file is damaged or has changed.
+        """
         mask = self.reader.mask(one)
         return np.full(self.image(one).shape[:2], IGNORE, np.uint8) if mask is None else mask
 
     def with_own_values(self) -> SampleSet:
-        """The same samples, slices of volumes with the values of their file (`InputSpec.own_values`)."""
+        """The same samples, but slices of volumes keep the values of their file (`InputSpec.own_values`).
+
+        Returns:
+            The set with another reader.
+        """
         return replace(self, reader=self.reader.with_own_values())
 
     def stack(self, volume: str) -> SliceStack:
-        """The stack of a volume. Raises `DataError` when there is none of that name."""
+        """Find the stack of a volume.
+
+        Args:
+            volume: Its name.
+
+        Returns:
+            The stack.
+
+        Raises:
+            DataError: There is no volume of that name.
+        """
         found = next((stack for stack in self.stacks if stack.volume == volume), None)
         if found is None:
             raise DataError(f"{self.manifest.root} has no volume '{volume}'")
@@ -126,13 +194,31 @@ def open_samples(
     progress: Progress | None = None,
     watch: bool = False,
 ) -> SampleSet:
-    r"""Recognize a data set, a folder or a manifest.json that was saved before, and see it as stacks of slices.
+    """Open a dataset as stacks of slices.
 
-    `stack`: how names tell volume and slice: `auto` (names that end in `_slice_07`, `_z12` …; other pictures stand alone),
-    `none`, or a regular expression with the groups `volume` and `slice`. `axis`: of NIfTI volumes, the one across the slices;
-    None: that with the widest spacing, the last of equals. `fold`: of a manifest with folds, the one that validates. `seed`: of
-    splits, where the data bring none. Raises `DataError` as `open_data`; when slices of one volume are in two splits or differ in
-    size; for a regular expression that does not fit.
+    Args:
+        data: As for `open_data`.
+        stack: How names tell volume and slice: `auto` (names that end in `_slice_07`, `_z12` and the like; other pictures stand
+            alone), `none`, or a regular expression with the groups `volume` and `slice`.
+        axis: As for `open_data`.
+        fold: As for `open_data`.
+        seed: As for `open_data`.
+        max_pixels: As for `open_data`.
+        cache_folder: As for `open_data`.
+        progress: As for `open_data`.
+        watch: As for `open_data`.
+
+    Returns:
+        All samples of the dataset.
+
+    Raises:
+        DataError: As `open_data`; slices of one volume are in two splits or differ in size; the regular expression does not fit.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from delineate.data.loading.samples import open_samples
+        >>> len(open_samples(Path("polyps")))
+        8
     """
     manifest, census = open_data(
         data,

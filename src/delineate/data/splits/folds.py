@@ -1,8 +1,8 @@
-"""K folds and a held-out test split: by group, so that nothing leaks, and stratified, so that the parts resemble each other.
+"""K-fold cross-validation with a held-out test split: grouped, so that nothing leaks, and stratified, so that the parts are alike.
 
-Groups are dealt one after another, those with rare content and many cases first, each to the part that is shortest of what
-the group holds. What is held level: the number of cases, the cases that show each class, and the cases in each quarter of
-foreground size (and without foreground).
+Groups are assigned one after another, those with rare content and many cases first. Each goes to the part that lacks most of what
+the group holds. Balanced are the number of cases, the cases that show each class, and the cases in each quarter of foreground
+size (and without foreground).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _TOGETHER: dict[Join, str] = {
 
 @dataclass(frozen=True)
 class SplitResult:
-    """A manifest with folds, and what its owner should know about it."""
+    """A manifest with splits or folds, and warnings about them."""
 
     manifest: Manifest
     findings: list[Finding]
@@ -57,12 +57,32 @@ def split_data(
     max_pixels: int = DEFAULT_MAX_PIXELS,
     progress: Progress | None = None,
 ) -> SplitResult:
-    """Read a data set and deal its cases into folds: each case gets a fold, or belongs to the test split.
+    """Read a dataset and divide its cases into folds. Each case gets a fold, or belongs to the test split.
 
-    Groups are those of the source; exact and near duplicates join theirs, or those that its `join` says. `test_fraction` draws a
-    test split; None keeps the one that the data brings, if any, and leaves out cases that duplicate a test case. Raises `DataError`
-    as `open_data`, and when there are fewer groups than parts, when a kept test split shares groups with the rest, when the test
-    fraction leaves the test split or the folds without a class.
+    Groups are those of the source. Duplicates are put into one group, as its `join` says.
+
+    Args:
+        data: Folder of the dataset, or a source with options.
+        folds: Number of folds, at least 2.
+        test_fraction: Share of the cases for a new test split, between 0 and 1. None: keep the dataset's own test split, if
+            it has one, and leave out cases that duplicate a test case.
+        seed: For drawing.
+        max_pixels: Larger images are refused.
+        progress: Called with (files read, files in all).
+
+    Returns:
+        The manifest with folds, and warnings.
+
+    Raises:
+        DataError: As `open_data`; there are fewer groups than parts; a kept test split shares groups with the rest; a new test
+            split leaves itself or the folds without a class.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from delineate.data.splits.folds import split_data
+        >>> result = split_data(Path("polyps"), folds=2, test_fraction=0.25, seed=0)
+        >>> sorted({case.fold for case in result.manifest.cases if case.split != "test"})
+        [0, 1]
     """
     source = as_source(data)
     manifest = source.manifest()
@@ -90,7 +110,7 @@ def deal(
     seed: int,
     join_copies: Join = "near",
 ) -> SplitResult:
-    """`split_data` for a data set that was read already. Equal arguments give equal folds."""
+    """`split_data` for a dataset that was read already. Equal arguments give equal folds."""
     if folds < 2:
         raise DataError(f"{folds} folds are too few; give 2 or more")
     if test_fraction is not None and not 0 < test_fraction < 1:

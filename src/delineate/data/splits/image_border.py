@@ -1,7 +1,8 @@
-"""The flat frame about a picture: the black ring of a fundus camera, an endoscope's corners, the dark beside an ultrasound sector.
+"""The flat border around a picture: the black ring of a fundus camera, the corners of an endoscope, the dark around an
+ultrasound sector.
 
-All pictures of a device share it, and its sharp edge outweighs what they show. It is found in each picture by itself, and taken
-out before pictures are compared.
+All pictures of a device share it, and its sharp edge would dominate a comparison. It is found in each picture by itself and removed
+before pictures are compared.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Training cases without masks: where they may go, and taking the masks of a part of the cases away.
+"""Training cases without masks: which split they may be in, and removing the masks of a part of the cases.
 
-None may be of a group that is validated or tested on, since a network would then have seen those patients.
+Unlabeled cases of groups in the validation or test split are not trained on: the network would have seen those patients.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ __all__ = ["for_training", "keep_labeled", "place_unlabeled"]
 
 
 def place_unlabeled(manifest: Manifest) -> Manifest:
-    """Unlabeled cases in their place: for training, unless their group is validated or tested on; those for testing stay."""
+    """Put unlabeled cases into the training split, or into none if their group is validated or tested on. Test cases
+    stay."""
     held_out = {case.group for case in manifest.cases if case.masks and case.group and case.split in ("val", "test")}
 
     def placed(case: Case) -> Case:
@@ -31,9 +32,17 @@ def place_unlabeled(manifest: Manifest) -> Manifest:
 
 
 def for_training(manifest: Manifest, *, uses_unlabeled: bool) -> tuple[Manifest, str]:
-    """The manifest as a method trains on it, and a line about its unlabeled images; '' where there are none.
+    """The manifest as a method trains on it: without unlabeled training images, if the method learns only from masks.
 
-    They are left out for a method that learns from masks alone. Raises `DataError` when no training case has masks.
+    Args:
+        manifest: The cases with their splits.
+        uses_unlabeled: Whether method or strategy learns from images without masks.
+
+    Returns:
+        The manifest, and a line about its unlabeled images ('' if there are none).
+
+    Raises:
+        DataError: No training case has a mask.
     """
     training = manifest.split("train")
     bare = [case.id for case in training if not case.masks]
@@ -52,10 +61,21 @@ def for_training(manifest: Manifest, *, uses_unlabeled: bool) -> tuple[Manifest,
 
 
 def keep_labeled(manifest: Manifest, census: Census, share: float, *, seed: int) -> Manifest:
-    """The manifest with the masks of a share of the training groups; those of the others it does not know any more.
+    """Keep the masks of a share of the training groups, and remove the other masks from the manifest.
 
-    Groups are kept whole: `share` of the groups with masks, at least one. Of one seed, the smaller share is part of the larger.
-    Raises `DataError` for a share that is not between 0 and 1, and when the kept masks lack a class that the others show.
+    With the same seed, a smaller share is part of a larger one.
+
+    Args:
+        manifest: The cases with their splits.
+        census: What their files hold.
+        share: Share of the training groups with masks that keep them, between 0 and 1; at least one group does.
+        seed: For drawing.
+
+    Returns:
+        The manifest, in which the other training cases have no masks.
+
+    Raises:
+        DataError: The share is not between 0 and 1, or the kept masks lack a class that the others show.
     """
     if not 0 < share < 1:
         raise DataError(f"--labeled {share:g} is not between 0 and 1; 0.1 keeps the masks of a tenth")

@@ -1,4 +1,4 @@
-"""Pictures that a data set holds more than once, and groups that its splits tear apart."""
+"""Leakage between splits: pictures that a dataset holds more than once, and groups that lie in more than one split."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Duplicates:
     exact: tuple[tuple[Case, ...], ...] = ()
     """Pixel for pixel (SHA-256 of the decoded pixels), two and more in each."""
     near: tuple[DuplicatePair, ...] = ()
-    """Near duplicates of different groups; of pixel-equal pictures the first stands for all."""
+    """Near duplicates in different groups. Of pixel-equal pictures, only the first is listed."""
     within_groups: int = 0
-    """Pairs of near duplicates within one group: neighboring slices and frames, nothing to worry about."""
+    """Number of near duplicates within one group, such as neighboring slices and frames. They are expected."""
     splits: Mapping[str, str] = field(default_factory=dict)
     """Case id → split ('unused' where it has none)."""
     hashes: Mapping[str, PictureHash] = field(default_factory=dict, repr=False, compare=False)
@@ -43,7 +43,7 @@ class Duplicates:
         return [pair for pair in self.near if self.splits[pair.first] != self.splits[pair.second]]
 
     def pairs(self, join: Join = "near") -> list[tuple[str, str]]:
-        """Ids of the cases that a division keeps together."""
+        """Ids of the cases that a split keeps together."""
         near = [(pair.first, pair.second) for pair in self.near] if join == "near" else []
         return [] if join == "none" else [*pairs_of(self.exact), *near]
 

@@ -1,9 +1,9 @@
-"""Near duplicates: pictures that are one another's copy after resizing, recompression, turning, mirroring or a slight crop.
+"""Near duplicates: pictures that are copies of each other after resizing, recompression, rotation, mirroring or a slight crop.
 
-A picture is reduced to a perceptual hash (256 numbers: its structure of middle size on a 16×16 grid) and to two small
-band-passed copies. The nearest hashes under the eight turns and mirrorings are candidates; a candidate counts when the copies,
-laid over each other, agree in detail. What many pictures of one kind share (a dark spot in the middle, the outline of a
-chest) is coarse and filtered away, so that it makes nobody a duplicate.
+A picture is reduced to a perceptual hash (256 numbers: its medium-sized structure on a 16×16 grid) and to two small band-passed
+copies. The nearest hashes under the eight rotations and mirrorings are candidates. A candidate counts if the aligned copies agree
+in detail. Structure that many pictures of one kind share (a dark spot in the middle, the outline of a chest) is coarse and filtered
+out, so it causes no false duplicates.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Pictures that are numbered in a row and look like the ones before them: frames of a video, slices of a volume.
+"""Pictures that are numbered consecutively and look like their neighbors: frames of a video, slices of a volume.
 
-Nothing in their names says which belong together, so no split keeps them so; their owner is told.
+Their names do not say which belong together, so a split cannot keep them together. The user is warned.
 """
 
 from __future__ import annotations

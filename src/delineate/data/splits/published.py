@@ -1,7 +1,7 @@
-"""Divisions of public data sets that papers have published, by patient: which were trained, validated and tested on.
+"""Published splits of public datasets: the patients that papers used for training, validation and test.
 
-A paper's figures can only be compared with figures on the same patients. The lists hold numbers of patients; a case's patient
-is read from its name (`case0005_slice000`, `patient005_frame01`, `img0005`).
+Scores can be compared only on the same patients. The lists hold numbers of patients. The patient of a case is read from its name
+(`case0005_slice000`, `patient005_frame01`, `img0005`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PATIENT = re.compile(r"((?:patient|case|subject|img|image|label)[-_]?0*(\d+))(?
 
 @dataclass(frozen=True)
 class PublishedList:
-    """A division by patient. A split that a paper has not is empty."""
+    """A split by patient. A part that the paper does not have is empty."""
 
     name: str
     source: str
@@ -68,17 +68,34 @@ PUBLISHED: dict[str, PublishedList] = {
 
 
 def find_published_list(name: str) -> PublishedList:
-    """The list of that name. Raises `DataError` naming the nearest for an unknown one."""
+    """Find a list by its name.
+
+    Args:
+        name: `synapse-transunet` or `acdc-mtunet`.
+
+    Returns:
+        The list.
+
+    Raises:
+        DataError: There is no list of that name; the nearest is suggested.
+    """
     if name not in PUBLISHED:
         raise DataError(f"unknown list '{name}': {did_you_mean(name, PUBLISHED)}")
     return PUBLISHED[name]
 
 
 def apply_published_list(manifest: Manifest, chosen: PublishedList) -> tuple[Manifest, list[Finding]]:
-    """The manifest with the list's splits, whatever it had; patients become groups where the cases have none.
+    """Replace the splits of a manifest by those of a list. Patients become groups if the cases have none.
 
-    Warns of listed patients that the data lack, and of patients that no list names: these are not used. Raises `DataError` when no
-    name tells of a patient, or none of the patients of a split is there.
+    Args:
+        manifest: The cases.
+        chosen: The list.
+
+    Returns:
+        The manifest, and findings: listed patients that are missing, and patients that are not in the list and so not used.
+
+    Raises:
+        DataError: No name contains a patient's number, or all patients of a split are missing.
     """
     found = {case.id: match for case in manifest.cases if (match := _PATIENT.search(case.id))}
     if not found:

@@ -1,4 +1,4 @@
-"""`data split` without folds: a published division by patient, and masks kept for a part of the training cases only."""
+"""`data split` without folds: a published split by patient, and masks kept for only a part of the training cases."""
 
 from __future__ import annotations
 
@@ -27,17 +27,34 @@ def resplit(
     max_pixels: int = DEFAULT_MAX_PIXELS,
     progress: Progress | None = None,
 ) -> SplitResult:
-    """Read a data set's folder, or a manifest, and divide it.
+    """Read a dataset's folder, or a manifest, and split it. Validation cases are drawn if there are none, as by `open_data`.
 
-    `published`: a list of `data.splits.published`, in place of the data's own splits. `labeled`: the share of the training
-    groups that keep their masks (`data.splits.label_share.keep_labeled`). Validation cases are drawn as `open_data`
-    does where there are none. Raises `DataError` as `open_data`, for an unknown list and for a share that does not fit.
+    Args:
+        data: Folder of the dataset, a manifest without folds, or a source with options.
+        published: Name of a list in `data.splits.published`, in place of the dataset's own splits.
+        labeled: Share of the training groups that keep their masks, between 0 and 1.
+        seed: For drawing.
+        max_pixels: Larger images are refused.
+        progress: Called with (files read, files in all).
+
+    Returns:
+        The manifest with splits, and warnings.
+
+    Raises:
+        DataError: As `open_data`; the list is unknown or does not fit the dataset; the share leaves out a class.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from delineate.data.splits.resplit import resplit
+        >>> manifest = resplit(Path("polyps"), labeled=0.5).manifest
+        >>> [bool(case.masks) for case in manifest.split("train")].count(True) < len(manifest.split("train"))
+        True
     """
     source = as_source(data)
     manifest = source.manifest()
     if manifest.folds:
         raise DataError(
-            f"{source.path} has folds; --list and --labeled divide data without: give the data set's folder"
+            f"{source.path} has folds, and --list and --labeled split data without folds: give the data set's folder"
         )
     findings: list[Finding] = []
     if published is not None:

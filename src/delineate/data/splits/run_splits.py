@@ -1,4 +1,4 @@
-"""Splits that training drew, given back to the same data set: the run's manifest knows them, the folder does not."""
+"""The splits that a run has drawn, for the same dataset: they are in the run's manifest, not in the dataset's folder."""
 
 from __future__ import annotations
 

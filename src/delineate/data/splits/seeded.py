@@ -1,5 +1,5 @@
-"""Seeded splits for data that brings none, or no validation cases: groups and equal pictures stay whole, empty and non-empty masks
-are spread evenly."""
+"""Random splits for a dataset that has none, or has no validation cases. Groups and equal pictures stay together; cases with empty
+masks are spread evenly over the parts."""
 
 from __future__ import annotations
 
@@ -19,17 +19,28 @@ _TEST_SHARE = 0.1
 
 
 class TooFewPictures(DataError):  # noqa: N818 - it is what the data have
-    """There would be enough to divide if copies of a picture were not kept together."""
+    """There would be enough cases to split if duplicates of a picture were not kept together."""
 
 
 def complete(manifest: Manifest, empty: Collection[str] = (), *, seed: int = 0, pairs: Pairs | None = None) -> Manifest:
-    """The manifest with training and validation cases for certain.
+    """Draw the splits that are missing, so that there are training and validation cases.
 
-    A split that is there stays as it is. Without validation cases, a tenth of the training groups become them; without any split,
-    a tenth each become validation and test. No draw divides a group, nor cases that are paired: `pairs` are ids of copies (None:
-    of equal pictures). `empty`: ids of cases without foreground, spread evenly over the parts. Cases without masks are for
-    training alone (`data.layouts.unlabeled.place_unlabeled`).
-    Raises `DataError` when there are too few groups (`TooFewPictures` where only copies make them few), or no training cases.
+    Existing splits stay as they are. Without validation cases, a tenth of the training groups become validation cases. Without any
+    split, a tenth each become validation and test cases. Groups and duplicates are never divided. Cases without masks are used
+    for training only (`data.splits.label_share.place_unlabeled`).
+
+    Args:
+        manifest: The cases.
+        empty: Ids of cases without foreground, which are spread evenly over the parts.
+        seed: For drawing.
+        pairs: Pairs of ids of duplicates. None: those with equal pictures.
+
+    Returns:
+        The manifest with splits.
+
+    Raises:
+        TooFewPictures: There are too few groups, but only because duplicates are kept together.
+        DataError: There are too few groups, or no training cases.
     """
     present = {case.split for case in manifest.cases if case.split and case.masks}
     if not present:
