@@ -35,6 +35,9 @@ LONGEST = 500
 LISTED = (
     "__init__",
     "common",
+    "data.core",
+    "data.cases",
+    "data.doctor",
     "data.splits",
     "data.augment",
     "data.cache",

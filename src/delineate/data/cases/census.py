@@ -21,6 +21,8 @@ from delineate.data.core.mask_values import MaskValues
 from delineate.data.core.samples import Sample, foreground
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 
+__all__ = ["OWN_VALUES", "Census", "Examination", "Progress", "examine", "inspect"]
+
 Progress = Callable[[int, int], None]
 """Called with (files done, files in all)."""
 OWN_VALUES: Literal[32] = 32

@@ -15,6 +15,8 @@ from delineate.data.formats.contract import ImageHandle
 from delineate.data.formats.registry import open_image
 from delineate.data.formats.several import joined
 
+__all__ = ["Facts", "Read", "Watch", "check_same_file", "fullest", "read_picture"]
+
 Watch = Callable[[str, Pixels], None]
 """Called with a case's id and what people see of it (`cases.pixels.case_view`; of a volume: one slice), from several threads."""
 

@@ -10,6 +10,8 @@ from delineate.common.errors import DataError
 from delineate.data.core.manifest import Manifest
 from delineate.data.formats.registry import digest_of
 
+__all__ = ["moved"]
+
 
 def moved(manifest: Manifest, root: Path) -> Manifest:
     """The manifest with its files looked for under `root`. Reads them all.

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from delineate.common.files import write_bytes, write_text
 from delineate.data.formats.images import write_mask
 
+__all__ = ["MAX_CLASSES", "Plane", "make_phantom", "write_phantoms"]
+
 Plane = NDArray[Any]
 """float32, size × size (× 3 for color, RGB in [0, 1])."""
 

@@ -19,6 +19,8 @@ from delineate.data.formats.contract import DEFAULT_MAX_PIXELS, ImageHandle
 from delineate.data.formats.registry import open_image
 from delineate.data.formats.several import Stacked, joined
 
+__all__ = ["case_image", "case_mask", "case_view", "fitted", "input_pixels", "open_case", "open_file"]
+
 
 def open_case(manifest: Manifest, case: Case, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageHandle:
     """The case's image, whose channels are those of the manifest where it names some; its pixels are decoded when asked for.

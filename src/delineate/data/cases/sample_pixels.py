@@ -15,6 +15,8 @@ from delineate.data.core.manifest import Manifest
 from delineate.data.core.samples import Sample
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 
+__all__ = ["SamplePixels"]
+
 
 class SamplePixels:
     """Reads samples of a data set."""

@@ -15,6 +15,8 @@ from delineate.data.core.findings import Finding, count, some
 from delineate.data.core.manifest import Case
 from delineate.data.formats.registry import open_image
 
+__all__ = ["Shown", "stated", "turned_apart"]
+
 _TURNS_BY_90 = (5, 6, 7, 8)
 
 

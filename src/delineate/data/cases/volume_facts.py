@@ -21,6 +21,8 @@ from delineate.data.formats.canonical import Canonical
 from delineate.data.formats.contract import plane_of
 from delineate.data.formats.registry import check_same_grid, open_image
 
+__all__ = ["axis_across", "grids", "read_volume"]
+
 _FORMAT = 2
 
 

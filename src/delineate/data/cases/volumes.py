@@ -25,6 +25,19 @@ from delineate.data.formats.contract import plane_of
 from delineate.data.formats.registry import open_image, reads_volume
 from delineate.data.formats.several import Stacked, open_several
 
+__all__ = [
+    "AXES",
+    "Volumes",
+    "as_numbers",
+    "is_volume",
+    "keeps_numbers",
+    "opened",
+    "volume_image",
+    "volume_mask",
+    "widest",
+    "windowed",
+]
+
 AXES = ("right-left", "back-front", "feet-head")
 """What the axes of the canonical order are called."""
 _OPEN = 3

@@ -8,7 +8,9 @@ from typing import Literal
 
 from delineate.common.errors import DataError
 
-Severity = Literal["error", "warning", "note"]
+__all__ = ["Finding", "count", "raise_errors", "some"]
+
+_Severity = Literal["error", "warning", "note"]
 _SHOWN = 5
 
 
@@ -16,7 +18,7 @@ _SHOWN = 5
 class Finding:
     """One observation. Errors prevent the use of the data; warnings and notes do not."""
 
-    severity: Severity
+    severity: _Severity
     text: str
     mend: str = ""
     """What the user can do; empty where there is nothing to do."""

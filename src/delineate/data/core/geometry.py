@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
 
+__all__ = ["TOLERANCE", "Geometry", "Triple", "check_same_geometry", "sizes"]
+
 TOLERANCE = 0.05
 """Corners of two volumes of the same geometry lie closer than this share of the smallest spacing."""
 

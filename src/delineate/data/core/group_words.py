@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import re
 
+__all__ = [
+    "CENTERS",
+    "CLASSES",
+    "IDENTITY",
+    "KINDS",
+    "PICTURES",
+    "SEQUENCE",
+    "SPLITS",
+    "VARYING",
+    "is_dropped",
+    "names_no_patient",
+    "names_one",
+    "words_of",
+]
+
 
 def _set(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
-LETTERS = r"[^\W\d_]"
+_LETTERS = r"[^\W\d_]"
 """One letter of any alphabet, as part of a pattern."""
 
 _PEOPLE = "patients?|pat|pts?|pid|subjects?|subj|sub|person|volunteer|animal|mouse|donor|case"
@@ -20,13 +35,13 @@ _INITIALS = "[ps]|id"
 IDENTITY = re.compile(
     r"(?<![^\W_])TCGA[-_][A-Z0-9]{2}[-_][A-Z0-9]{4}(?![^\W_])"
     r"|LIDC-IDRI-\d+"
-    rf"|(?<!{LETTERS})(?:{_PEOPLE})[-_ .]?\d+"
+    rf"|(?<!{_LETTERS})(?:{_PEOPLE})[-_ .]?\d+"
     rf"|(?:(?<=/)|^)(?:{_PEOPLE})[-_ ][^\W_]+(?=/)"
     rf"|(?:(?<=/)|^)(?:{_INITIALS})[-_ ]?\d+(?=$|[/_. -]|(?:left|right|[lr]|o[ds])(?:$|[/_. -]))",
     re.IGNORECASE,
 )
 """A person by name: barcodes of archives, a word for people with a number, a folder `patient_A`."""
-SEQUENCE = re.compile(rf"(?<!{LETTERS})(?:{_SEQUENCES})[-_ .]?\d+", re.IGNORECASE)
+SEQUENCE = re.compile(rf"(?<!{_LETTERS})(?:{_SEQUENCES})[-_ .]?\d+", re.IGNORECASE)
 """A video, a volume, a slide, with its number."""
 
 VARYING = _set(
@@ -38,8 +53,8 @@ VARYING = _set(
 """What is told of one picture of a patient or sequence among the others."""
 PICTURES = _set("image img im i picture pic photo scan run eye s n no nr c r")
 """Of those, the words that also stand before the number of the whole: `img_0012_t3`."""
-DIVIDED = _set("train training val valid validation test testing unlabeled unlabelled")
-SPLITS = DIVIDED | _set(
+_DIVIDED = _set("train training val valid validation test testing unlabeled unlabelled")
+SPLITS = _DIVIDED | _set(
     "dev eval evaluation holdout labeled labelled fold folds split splits subset set part batch chunk shard round class classes "
     "category grade stage type label"
 )
@@ -68,7 +83,7 @@ _GATHERED = _set(
 
 def words_of(name: str) -> list[str]:
     """The words in a name, lower case: `TrainDataset_2` → train, dataset."""
-    parts = re.findall(rf"{LETTERS}+", re.sub(r"([a-z])([A-Z])", r"\1 \2", name))
+    parts = re.findall(rf"{_LETTERS}+", re.sub(r"([a-z])([A-Z])", r"\1 \2", name))
     return [part.lower() for part in parts]
 
 
@@ -89,7 +104,7 @@ def names_one(found: str) -> bool:
 def is_dropped(folder: str) -> bool:
     """Of such a folder: whether the same patient in two of its like is one patient (splits, classes), unlike in two centers."""
     words = set(words_of(folder))
-    named = words & DIVIDED and not re.search(
+    named = words & _DIVIDED and not re.search(
         r"[\W_]\d+$", folder
     )  # `ISIC-2017_Training_Data`, but not `BraTS_Training_001`
     return bool(named) or (names_no_patient(folder) and not words & CENTERS)

@@ -14,6 +14,8 @@ from delineate.common.errors import DataError
 from delineate.data.core.findings import count, some
 from delineate.data.core.words import normal
 
+__all__ = ["EACH", "compile_rule", "describe_rule", "group_cases", "read_table"]
+
 EACH = "none"
 """The rule by which every case is a group of its own."""
 

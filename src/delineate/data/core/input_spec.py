@@ -20,6 +20,8 @@ from delineate.data.core import intensity
 from delineate.data.core.intensity import USUAL_CLIP, Limits, Rule
 from delineate.data.core.intensity import Pixels as Pixels  # who uses images finds their type here
 
+__all__ = ["Fit", "InputSpec", "Pixels", "Scale", "Value"]
+
 Fit = Literal["stretch", "letterbox", "patch"]
 Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Value = Annotated[float, Field(allow_inf_nan=False)]

@@ -20,6 +20,27 @@ from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
 
+__all__ = [
+    "LEAST",
+    "USUAL_CLIP",
+    "Bound",
+    "Limits",
+    "Pixels",
+    "Rule",
+    "check_rule",
+    "deviations",
+    "distance",
+    "from_low",
+    "from_middle",
+    "of_range",
+    "percentiles",
+    "restored",
+    "shown",
+    "stored",
+    "usable",
+    "whole_range",
+]
+
 Pixels = NDArray[Any]
 """An image in its source's own type: uint8, uint16, int16 or float32."""
 Rule = Literal["range", "percentile", "window", "zscore"]

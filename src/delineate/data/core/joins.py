@@ -7,6 +7,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from delineate.data.core.manifest import Case
 
+__all__ = [
+    "Pairs",
+    "described",
+    "equal_pictures",
+    "is_known",
+    "join",
+    "joins_in_words",
+    "members_of",
+    "pairs_of",
+    "sharing",
+    "ways_apart",
+]
+
 Pairs = Iterable[tuple[str, str]]
 """Ids of two cases each that belong together."""
 _COPIES = " and copies"

@@ -16,6 +16,8 @@ import numpy as np
 from delineate.data.core.input_spec import Pixels
 from delineate.data.core.manifest import Case
 
+__all__ = ["DIGITS", "KnownPictures", "Role", "picture_digest"]
+
 Role = Literal["train", "before", "val", "test"]
 """What a picture was to a model: trained on, trained on by the model that it started from, weights chosen on, kept for testing."""
 DIGITS = 12

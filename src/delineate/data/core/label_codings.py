@@ -7,6 +7,20 @@ from collections.abc import Mapping, Sequence
 from delineate.data.core.manifest import IGNORE
 from delineate.data.core.mask_values import NEAR, Values
 
+__all__ = [
+    "MAX_CLASSES",
+    "SPECK",
+    "WHITE",
+    "components",
+    "counts_objects",
+    "is_dense",
+    "is_noisy",
+    "rare",
+    "rises_evenly",
+    "specks",
+    "third_level",
+]
+
 MAX_CLASSES = 128
 """More distinct values than this are taken for instance ids."""
 WHITE = 255

@@ -26,8 +26,10 @@ from delineate.data.core.label_table import (
     table_of,
 )
 
-FILE_NAMES = ("labels.yaml", "labels.yml")
-CHALLENGE = "dataset.json"
+__all__ = ["Entries", "find_labels"]
+
+_FILE_NAMES = ("labels.yaml", "labels.yml")
+_CHALLENGE = "dataset.json"
 """Where the Medical Segmentation Decathlon and nnU-Net keep the names of their labels."""
 _INSIDE = (
     "labels",
@@ -59,11 +61,11 @@ def find_labels(folder: Path, *, of_tools: bool = True) -> LabelTable | None:
     """
     above = [folder.parent] if folder.name.lower() in _INSIDE else []
     for place in (folder, *above):
-        for name in FILE_NAMES:
+        for name in _FILE_NAMES:
             if (place / name).is_file():
                 return read_labels_file(place / name)
-        if of_tools and (place / CHALLENGE).is_file():
-            return _challenge(place / CHALLENGE)
+        if of_tools and (place / _CHALLENGE).is_file():
+            return _challenge(place / _CHALLENGE)
     for place in (folder, *above, *(folder / name for name in _SPLITS)) if of_tools else ():
         for name, read in _OF_TOOLS.items():
             if (place / name).is_file():

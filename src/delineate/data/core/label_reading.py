@@ -27,6 +27,8 @@ from delineate.data.core.label_codings import (
 from delineate.data.core.manifest import IGNORE, ClassTable, Coding, LabelRule
 from delineate.data.core.mask_values import NEAR, MaskValues, Values, choose_coding, format_name
 
+__all__ = ["WHITE", "Reading", "check_ignored", "listed", "named", "named_values", "read_by_evidence", "read_by_table"]
+
 WHITE = 255
 _BLURRED = 0.8
 """Where more than this share of the gray pixels touch black and white, they are its edges."""
@@ -34,7 +36,7 @@ _LONELY = 0.1
 """Of a label map fewer of the marked pixels than this have no neighbor of their own value; of smooth grays, many more."""
 _SLIPS = 0.05
 """Ids that are slips have less than this share of the pixels that 255 has."""
-CURE = "mend that file, or say what the values mean with --labels"
+_CURE = "mend that file, or say what the values mean with --labels"
 
 
 @dataclass(frozen=True)
@@ -286,7 +288,7 @@ def _two_codings(values: Values, many: Sequence[int], few: Sequence[int], usual:
     names = [values.files[at].name for at in few]
     most = Counter(_short(sorted(values.each[at])) for at in many if set(values.each[at]) != {0})
     what = f"{count(len(many), 'mask holds', 'masks hold')} {most.most_common(1)[0][0]}, but " if most else ""
-    cure = CURE if len(few) == 1 else CURE.replace("that file", "those files")
+    cure = _CURE if len(few) == 1 else _CURE.replace("that file", "those files")
     return (
         f"the masks do not agree: {what}{some(names, 3)} {'holds' if len(few) == 1 else 'hold'} {listed(odd)}; {cure}"
     )

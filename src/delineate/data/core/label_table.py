@@ -25,13 +25,25 @@ from delineate.common.files import parse_json
 from delineate.data.core.findings import some
 from delineate.data.core.manifest import IGNORE, ClassTable, LabelRule
 
-MOST_CLASSES = 254
+__all__ = [
+    "BACKGROUND",
+    "IGNORED",
+    "LARGEST",
+    "LabelTable",
+    "classes_of",
+    "pairs_of",
+    "parse_labels",
+    "read_labels_file",
+    "table_of",
+]
+
+_MOST_CLASSES = 254
 LARGEST = 65535
 BACKGROUND, IGNORED = "background", "ignore"
 
 _VALUE = re.compile(r"(\d+)(?:\s*-\s*(\d+))?|#([0-9a-fA-F]{6})")
 _EXAMPLE = "write --labels 0=background,1=lesion"
-Span = tuple[int, int]
+_Span = tuple[int, int]
 """First and last raw value (or color, as 0xRRGGBB)."""
 
 
@@ -168,7 +180,7 @@ def _table(entries: Sequence[tuple[str, Any]], origin: str, colors: Any = None) 
     def wrong(text: str) -> NoReturn:
         raise DataError(f"{origin}: {text}")
 
-    spans: dict[Span, str] = {}
+    spans: dict[_Span, str] = {}
     painted = set()
     for name, text in entries:
         name = " ".join(name.split())
@@ -190,7 +202,7 @@ def _table(entries: Sequence[tuple[str, Any]], origin: str, colors: Any = None) 
     return _ordered(spans, painted.pop(), origin, colors, wrong)
 
 
-def _ordered(spans: dict[Span, str], painted: bool, origin: str, colors: Any, wrong: Any) -> LabelTable:
+def _ordered(spans: dict[_Span, str], painted: bool, origin: str, colors: Any, wrong: Any) -> LabelTable:
     order = list(spans) if painted else sorted(spans)
     for one, other in combinations(sorted(spans), 2):
         exception = one[0] < one[1] and other[0] == other[1]  # a single value inside of a range
@@ -206,8 +218,8 @@ def _ordered(spans: dict[Span, str], painted: bool, origin: str, colors: Any, wr
     names = [background, *(name for name in names if name != background)]
     if len(names) < 2:
         wrong("there is no class beside the background; name one")
-    if len(names) > MOST_CLASSES:
-        wrong(f"{len(names)} classes are more than {MOST_CLASSES}; give several values one name")
+    if len(names) > _MOST_CLASSES:
+        wrong(f"{len(names)} classes are more than {_MOST_CLASSES}; give several values one name")
     if len({name.lower() for name in names}) < len(names):
         wrong("two names differ only in upper and lower case; give each class a name of its own")
     index = {name: at for at, name in enumerate(names)}
@@ -215,7 +227,7 @@ def _ordered(spans: dict[Span, str], painted: bool, origin: str, colors: Any, wr
     return LabelTable(tuple(names), tuple(placed), painted, _colors(spans, names, painted, colors, wrong), origin)
 
 
-def _colors(spans: dict[Span, str], names: list[str], painted: bool, given: Any, wrong: Any) -> tuple[str, ...] | None:
+def _colors(spans: dict[_Span, str], names: list[str], painted: bool, given: Any, wrong: Any) -> tuple[str, ...] | None:
     """Colors for overlays: those given, or those that the masks are painted in."""
     if given is None and not painted:
         return None

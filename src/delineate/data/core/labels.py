@@ -14,7 +14,9 @@ from delineate.data.core.label_reading import listed
 from delineate.data.core.manifest import LabelRule
 from delineate.data.core.mask_values import count_values
 
-ROUNDING = 1e-3
+__all__ = ["apply", "merge", "whole"]
+
+_ROUNDING = 1e-3
 """Labels that lie this near to a whole number are that number: scaled integers come back as 0.99998."""
 
 
@@ -33,12 +35,12 @@ def apply(rule: LabelRule, raw: NDArray[Any], path: Path) -> NDArray[np.uint8]:
         painted = rule.coding == "color"
         unexpected = listed(count_values(raw[unknown]), painted=painted)
         raise DataError(
-            f"{path} has unexpected mask values: {unexpected}; the data set's values are {known_values(rule)}"
+            f"{path} has unexpected mask values: {unexpected}; the data set's values are {_known_values(rule)}"
         )
     return mask
 
 
-def known_values(rule: LabelRule) -> str:
+def _known_values(rule: LabelRule) -> str:
     """The raw values that a rule reads, for people."""
     shown = [f"#{value:06x}" if rule.coding == "color" else str(value) for value in sorted(rule.values or {})]
     return ", ".join(shown + [f"{first}-{last}" for first, last, _ in rule.ranges])
@@ -53,7 +55,7 @@ def whole(array: NDArray[Any], path: Path, kind: str = "image", unit: str = "pix
         if not np.isfinite(array).all():
             raise DataError(f"{path} has {unit} that are not numbers (NaN or infinite); labels are whole numbers")
         rounded = np.rint(array)
-        fractions = array[np.abs(array - rounded) > ROUNDING]
+        fractions = array[np.abs(array - rounded) > _ROUNDING]
         if fractions.size:
             raise DataError(
                 f"{path} is no label {kind}: it has {fractions.size} {unit} with fractions, such as {fractions[0]:g}"

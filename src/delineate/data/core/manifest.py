@@ -15,6 +15,8 @@ from delineate.common.errors import DataError
 from delineate.common.file_names import name_fault, path_fault
 from delineate.common.files import write_json
 
+__all__ = ["IGNORE", "Case", "ClassTable", "Coding", "LabelRule", "Manifest", "Split"]
+
 Split = Literal["train", "val", "test"]
 IGNORE = 255
 """Class index of pixels that are neither trained on nor scored."""

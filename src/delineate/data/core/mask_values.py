@@ -15,6 +15,18 @@ from delineate.common.errors import DataError
 from delineate.data.core.findings import some
 from delineate.data.core.manifest import Coding
 
+__all__ = [
+    "NEAR",
+    "MaskValues",
+    "RawMask",
+    "Values",
+    "choose_coding",
+    "count_values",
+    "format_name",
+    "mask_values",
+    "painted",
+]
+
 NEAR = 32
 """Noise of a black and white mask stays mostly within this distance from 0 and 255."""
 _SEVERAL = 4

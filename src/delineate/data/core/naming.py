@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 from delineate.common.file_names import ROOM, fitting_name
 
+__all__ = ["unique_names"]
+
 _JOINERS = ("_", "__", "-", "--")
 
 

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import cv2
 
+__all__ = ["single_threaded_opencv"]
+
 
 @contextmanager
 def single_threaded_opencv() -> Iterator[None]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 from delineate.data.core.manifest import IGNORE, Case, Split
 
+__all__ = ["Sample", "SliceStack", "foreground"]
+
 
 @dataclass(frozen=True)
 class Sample:

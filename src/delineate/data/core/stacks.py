@@ -18,6 +18,8 @@ from delineate.common.errors import DataError
 from delineate.data.core.findings import count, some
 from delineate.data.core.grouping import compile_rule
 
+__all__ = ["AUTO", "Stack", "assemble", "choose_spacing", "parse_spacing", "stack_names", "tell_slices"]
+
 AUTO = "auto"
 _FORMS = (
     re.compile(r"^(?P<volume>.+?)[-_. ](?:slice|slc|sl|z)[-_. ]?(?P<slice>\d+)$", re.IGNORECASE),
@@ -86,7 +88,7 @@ def choose_spacing(
     """
     if given is None:
         return None if known is None else tuple(known)
-    spacing = check_spacing(given)
+    spacing = _check_spacing(given)
     what = f" of '{case}'" if case else ""
     if len(spacing) != axes:
         order = "row and column" if axes == 2 else "slice, row and column"
@@ -100,7 +102,7 @@ def choose_spacing(
     return spacing
 
 
-def check_spacing(values: Sequence[float]) -> tuple[float, ...]:
+def _check_spacing(values: Sequence[float]) -> tuple[float, ...]:
     """The user's values as given. Raises `DataError` for NaN, infinity, zero, negative ones, or another number than 2 or 3."""
     if len(values) not in (2, 3):
         raise DataError(
@@ -112,9 +114,9 @@ def check_spacing(values: Sequence[float]) -> tuple[float, ...]:
 
 
 def parse_spacing(text: str) -> tuple[float, ...]:
-    """`1.5,0.8,0.8` → its numbers, checked as `check_spacing` does; commas, spaces or × may stand between them."""
+    """`1.5,0.8,0.8` → its numbers, checked as `_check_spacing` does; commas, spaces or × may stand between them."""
     try:
-        return check_spacing([float(part) for part in re.split(r"[,;x×\s]+", text.strip())])
+        return _check_spacing([float(part) for part in re.split(r"[,;x×\s]+", text.strip())])
     except ValueError as error:
         raise DataError(f"--spacing '{text}' is not understood; give distances in mm, such as 1.5,0.8,0.8") from error
 

@@ -13,6 +13,27 @@ from functools import lru_cache
 
 from delineate.data.core.manifest import Split
 
+__all__ = [
+    "FORMATS",
+    "PARTS",
+    "SPLIT_NAMES",
+    "UNLABELED",
+    "Role",
+    "Word",
+    "channel_of",
+    "ending",
+    "folder_word",
+    "image_stem",
+    "is_unlabeled",
+    "mask_base",
+    "mask_stem",
+    "normal",
+    "printable",
+    "split_in_stem",
+    "starts_as_mask",
+    "tokens_of",
+]
+
 
 class Role(Enum):
     """What the files of a folder, or those with an ending, are."""
@@ -140,7 +161,7 @@ class Word:
 
 
 @dataclass(frozen=True)
-class Ending:
+class _Ending:
     """What the end of a file's stem says."""
 
     role: Role
@@ -219,13 +240,13 @@ _PLAIN = _FILLERS | FORMATS | PARTS | _SPLITS.keys()
 
 
 @lru_cache(maxsize=200_000)
-def ending(stem: str) -> Ending | None:
+def ending(stem: str) -> _Ending | None:
     """What the end of a stem says: `a_mask`, `a_mask_1`, `a.ah`, `mask`; None for a stem without such an end."""
     for role, pattern in _ENDINGS:
         match = pattern.match(stem)
         if match and (match["base"] or not match["number"]):  # `mask_07` is a mask's name, not the end of one
             base = match["base"] or ""
-            return Ending(role, base, stem[len(base) : match.end("word")])
+            return _Ending(role, base, stem[len(base) : match.end("word")])
     return None
 
 

@@ -8,6 +8,8 @@ from delineate.data.cases.census import Census
 from delineate.data.core.findings import Finding, some
 from delineate.data.core.manifest import IGNORE, Manifest, Split
 
+__all__ = ["SPLITS", "Share", "class_balance", "unseen_classes"]
+
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 

@@ -23,7 +23,9 @@ from delineate.data.layouts.tables import match_table
 from delineate.data.loading.open_data import divided
 from delineate.data.splits.leakage import Duplicates, examine_duplicates, leaks
 
-LOSSY = frozenset({".jpg", ".jpeg"})
+__all__ = ["CheckReport", "check"]
+
+_LOSSY = frozenset({".jpg", ".jpeg"})
 
 
 @dataclass
@@ -169,7 +171,7 @@ def _label_oddities(report: CheckReport, manifest: Manifest, census: Census) -> 
         noisy = [name for name, fact in census.facts.items() if set(fact.values) - {0, 255}]
         text = f"{count(len(noisy), 'mask holds', 'masks hold')} gray between black and white: {some(noisy)}"
         findings.append(Finding("note", text, "read as foreground from 128 on; `--fix` writes them clean"))
-    lossy = [mask for case in manifest.cases for mask in case.masks if Path(mask).suffix.lower() in LOSSY]
+    lossy = [mask for case in manifest.cases for mask in case.masks if Path(mask).suffix.lower() in _LOSSY]
     if lossy:
         text = f"{count(len(lossy), 'mask is', 'masks are')} stored as JPEG, which blurs labels: {some(lossy, 3)}"
         findings.append(Finding("note", text, "`--fix` writes PNG"))

@@ -21,9 +21,11 @@ from delineate.data.core.manifest import IGNORE, Case, Manifest
 from delineate.data.core.samples import Sample
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 
-SAMPLED = 50
+__all__ = ["Fingerprint", "take_fingerprint", "thickness"]
+
+_SAMPLED = 50
 """Images, or slices of volumes, whose pixels are read, evenly spaced through the training split; sizes are those of all."""
-PIXELS = 65_536
+_PIXELS = 65_536
 """About as many pixels of each of them enter the intensities."""
 
 
@@ -78,7 +80,7 @@ def take_fingerprint(
     areas, aspects = sizes.prod(1), sizes[:, 1] / sizes[:, 0]
     samples = census.samples(cases, manifest.labels)
     pixels = SamplePixels(manifest, census.axis, max_pixels, own_values=spec.own_values)
-    places = np.linspace(0, len(samples) - 1, min(SAMPLED, len(samples))).round().astype(int)
+    places = np.linspace(0, len(samples) - 1, min(_SAMPLED, len(samples))).round().astype(int)
     chosen = [samples[place] for place in np.unique(places)]
     mean, std = _intensities(pixels, chosen, spec)
     shares, foreground, thickness = _objects(pixels, chosen, len(manifest.classes.names))
@@ -120,7 +122,7 @@ def _intensities(
     means, squares = [], []
     for sample in samples:
         image = pixels.image(sample)
-        step = max(1, round((image.shape[0] * image.shape[1] / PIXELS) ** 0.5))
+        step = max(1, round((image.shape[0] * image.shape[1] / _PIXELS) ** 0.5))
         native = spec.model_copy(update={"size": image.shape[:2], "fit": "stretch"})
         unit = native.to_unit(native.working_pixels(image))[::step, ::step].astype(np.float64)
         means.append(unit.mean((0, 1)))

@@ -25,6 +25,8 @@ from delineate.data.formats.images import write_image, write_mask
 from delineate.data.formats.orientation import UPRIGHT
 from delineate.data.formats.registry import image_suffix, reader_of
 
+__all__ = ["CHANGES_FILE", "COLUMNS", "LABELS", "Change", "Fixed", "check_target", "write_fixed"]
+
 CHANGES_FILE = "changes.csv"
 LABELS = "labels.yaml"
 COLUMNS = ("file", "change", "to", "reason")

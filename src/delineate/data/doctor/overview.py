@@ -13,6 +13,8 @@ from delineate.data.core.findings import count, some
 from delineate.data.core.manifest import Case, ClassTable, LabelRule, Manifest
 from delineate.data.doctor.balance import Share
 
+__all__ = ["Row", "counted", "overview"]
+
 Row = tuple[str, str]
 """What, and what was found."""
 
@@ -35,7 +37,7 @@ def overview(manifest: Manifest, census: Census, rule: LabelRule | None, shares:
     if rule is not None:
         rows += [
             ("read as", rule.reason),
-            ("mapping", mapping_in_words(rule, manifest.classes)),
+            ("mapping", _mapping_in_words(rule, manifest.classes)),
             *_balance_rows(shares),
             ("empty masks", _by_split(manifest, census.empty)),
         ]
@@ -47,7 +49,7 @@ def overview(manifest: Manifest, census: Census, rule: LabelRule | None, shares:
     return [*rows, ("splits", f"{counts} ({manifest.split_origin or 'none'})")]
 
 
-def mapping_in_words(rule: LabelRule, classes: ClassTable) -> str:
+def _mapping_in_words(rule: LabelRule, classes: ClassTable) -> str:
     """Which values become which class."""
     names = classes.names
     if rule.threshold is not None:

@@ -19,6 +19,8 @@ from delineate.data.core.input_spec import Pixels
 from delineate.data.core.manifest import IGNORE, Case, Manifest
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 
+__all__ = ["SMALL", "SPECK", "Light", "Objects", "agreement", "constant_and_dark", "light_of", "measure_objects"]
+
 SPECK = 10
 """Connected parts with fewer pixels than this are specks."""
 SMALL = 0.001
