@@ -1,7 +1,16 @@
 """The training loop: one stage of one run, from top to bottom.
 
-Everything random at a step is derived from (seed, stage, step), so that a run resumed from any saved step goes on exactly
-as it would have.
+Where things are made:
+
+- checkpoint: `StageRun.save_checkpoint`, written by `engine.checkpoint`;
+- learning-rate scheduler: `engine.lr_scheduler`, applied in `StageRun.step`;
+- gradient accumulation (micro-batches), gradient clipping, mixed precision: `StageRun._update`; devices, processes and autocast are
+  chosen in `engine.run.make_fabric`;
+- validation and the best weights: `StageRun.validate`, with `engine.validation` and `engine.best_weights`;
+- early stopping: `StageRun._stop_early`.
+
+Everything random in a step is derived from (seed, stage, step, process). A run that is resumed from a checkpoint therefore
+continues exactly as it would have, and no generator state is saved.
 """
 
 from __future__ import annotations
@@ -38,11 +47,11 @@ from delineate.methods.contract import Batch, Context, Method, Stage, Update
 __all__ = ["StageRun"]
 
 _SMALLEST_SCALE = 2.0**-14
-"""Of gradients in float16: it starts at 2^16 and is halved at each step that overflows. Nothing is learned below."""
+"""Gradient scale of float16 mixed precision below which nothing is learned. It starts at 2^16; each overflow halves it."""
 
 
 class StageRun:
-    """One stage: its updates, schedule and source; trains, validates, saves, resumes."""
+    """One stage: its optimizers, scheduler and batches. Trains, validates, saves checkpoints, resumes."""
 
     def __init__(
         self, run: Run, data: PreparedData, stage: Stage, source: BatchSource, total: int, resumed: Checkpoint | None
@@ -54,52 +63,45 @@ class StageRun:
         self.updates = Updates(self.strategy, stage, self.settings)
         self.plateau = Plateau()
         self.validate_steps = max(1, round(run.recipe.engine.validate_every * source.steps_per_epoch))
-        self.sums = LossMeter()
+        self.meter = LossMeter()
         self.saved = None if resumed is None else run.progress.step
-        """The step of the newest state on disk."""
+        """Step of the newest checkpoint on disk."""
+        self.saved_at = time.perf_counter()
         self.faults = 0
-        """Validations of which something was not finite."""
+        """Validations in which something was not finite."""
         if resumed is not None:
             self._restore(resumed)
         self.terms = self.updates.wrap(run.fabric)
         """The strategy, wrapped: batch → terms of its current update."""
 
     def train(self) -> None:
-        """Run to the stage's end, to early stopping, or until a stop is asked for (`Interrupted`, state saved)."""
+        """Train to the end of the stage, to early stopping, or until a signal asks to stop (`Interrupted`, checkpoint saved)."""
         run, progress = self.run, self.run.progress
         run.reporter.begin(self.stage.name, progress.step, self.total)
         self.strategy.train()
+        self.saved_at = time.perf_counter()
         if progress.step == 0:
-            self.save()
-        last_save = time.perf_counter()
-        with closing(self.source.batches(progress.step, self.total)) as batches:
+            self.save_checkpoint()
+        with closing(self.source.batches(progress.step, self.total)) as batches:  # ends the threads of the loader
             for batch in batches:
                 self.step(to_device(batch, run.fabric.device))
                 if progress.step % self.validate_steps == 0 or progress.step == self.total:
                     self.validate()
-                    if self._enough():
-                        what = MEASURE_WORDS[progress.measure].partition(",")[0]
-                        run.reporter.note(
-                            f"{self.stage.name}: no better {what} in {progress.waited} validations, stopping early"
-                        )
-                        progress.step = self.total
-                    self.save()
-                    last_save = time.perf_counter()
+                    if self.settings.early_stop is not None and progress.waited >= self.settings.early_stop:
+                        self._stop_early()
+                    self.save_checkpoint()
                     if progress.step >= self.total:
                         break
-                elif agree_on(run.fabric, self._is_due(last_save) or None):
-                    self.save()
-                    last_save = time.perf_counter()
+                # With several processes each of these two questions costs a small all-reduce in every step.
+                elif agree_on(run.fabric, self._checkpoint_is_due() or None):
+                    self.save_checkpoint()
                 if reason := agree_on(run.fabric, run.stop_requested()):
-                    self.save()
+                    self.save_checkpoint()
                     raise Interrupted(reason)
-        self._hand_on_best()
-
-    def _is_due(self, last_save: float) -> bool:
-        return time.perf_counter() - last_save > 60 * self.run.recipe.engine.save_minutes
+        self._load_best_weights()
 
     def step(self, batch: Batch) -> None:
-        """One optimizer step of each update that is due."""
+        """One optimizer step of each update that is due in this step."""
         run, progress = self.run, self.run.progress
         factor = learning_rate_factor(progress.step, self.total, self.settings, self.plateau)
         ctx = self._context(progress.step)
@@ -109,21 +111,25 @@ class StageRun:
             self.updates.set_rate(update, factor)
             total += self._update(update, batch, ctx)
         self.strategy.after_step(ctx)
-        self.sums.steps += 1
+        self.meter.steps += 1
         progress.step += 1
         progress.images_seen += len(batch["sample_id"]) * run.fabric.world_size
         run.reporter.step(total, len(batch["sample_id"]) * run.fabric.world_size)
 
     def validate(self) -> None:
-        """Validate on the first process, tell the others; log; keep the best weights. Raises `Diverged` where these are lost."""
+        """Validate on the first process and tell the others; log; keep the best weights. Raises `Diverged` if the weights are lost.
+
+        Costs a forward pass over the validation split, one synchronization for each batch and loss term, and a copy of the
+        weights to disk if they are the best so far.
+        """
         run, progress = self.run, self.run.progress
         result: ValidationResult | None = None
         with raise_together(run.fabric):
             if run.fabric.is_global_zero:
                 method, ctx = self.strategy.validated(), self._context(progress.step)
-                if lost := self._lost():
-                    raise self._diverged(f"after step {progress.step} of stage '{self.stage.name}': {lost}")
-                with torch.random.fork_rng(devices=[]):
+                if fault := self._fault_of_weights():
+                    raise self._diverged(f"after step {progress.step} of stage '{self.stage.name}': {fault}")
+                with torch.random.fork_rng(devices=[]):  # validation must not change what the next step draws
                     result = self.data.validate(self._validation_job(method, ctx))
         result = run.fabric.broadcast(result)
         assert result is not None
@@ -142,18 +148,25 @@ class StageRun:
             self._note_fault(result.fault)
         self._log(result, better)
 
-    def save(self) -> None:
-        """Write a resume state. The first process does; where it cannot, all processes raise why: `Diverged`, with the former
-        state kept, for numbers that are lost."""
+    def save_checkpoint(self) -> None:
+        """Write a checkpoint on the first process. If that fails, all processes raise the reason: `Diverged`, with the checkpoint
+        before it kept, if a number is not finite.
+
+        Copies weights and optimizer to the CPU and to disk (with Adam three times the size of the model); training waits meanwhile.
+        """
         with raise_together(self.run.fabric):
             if self.run.fabric.is_global_zero:
-                self._save()
+                self._write_checkpoint()
+        self.saved_at = time.perf_counter()
 
-    def _save(self) -> None:
+    def _checkpoint_is_due(self) -> bool:
+        return time.perf_counter() - self.saved_at > 60 * self.run.recipe.engine.save_minutes
+
+    def _write_checkpoint(self) -> None:
         run = self.run
         tensors, values = self.updates.pack()
         tensors |= {f"{OWN}.{name}": tensor.detach() for name, tensor in self.strategy.own_state().items()}
-        values |= {"plateau": self.plateau.as_dict(), "sums": dict(self.sums.sums), "summed": self.sums.steps}
+        values |= {"plateau": self.plateau.as_dict(), "sums": dict(self.meter.sums), "summed": self.meter.steps}
         values["scaler"] = run.fabric._precision.state_dict()
         progress = copy.copy(run.progress)
         progress.seconds = run.seconds
@@ -166,10 +179,12 @@ class StageRun:
         self.saved = progress.step
 
     def _update(self, update: Update, batch: Batch, ctx: Context) -> float:
-        """Forward, backward and step of one update; returns the summed loss. Raises `Diverged` if it is not finite.
+        """Forward, backward and optimizer step of one update, with gradient accumulation and mixed precision. Returns the loss.
 
-        A gradient that is not finite under a finite loss is not looked for where nothing clips it, since that would cost a
-        synchronization: it ruins the weights, which the next loss, validation or state shows before anything is kept.
+        The batch is divided into `accumulate` micro-batches, whose gradients add up: memory of one, gradient of all. Raises
+        `Diverged` if the loss is not finite. Gradients are not checked unless they are clipped, since that would cost a
+        synchronization: one that is not finite ruins the weights, which the next loss, validation or checkpoint shows before
+        anything is kept.
         """
         run = self.run
         parts = min(self.settings.accumulate, len(batch["sample_id"]))
@@ -180,6 +195,7 @@ class StageRun:
         loss_sum = 0.0
         try:
             for index, part in enumerate(divide(batch, parts)):
+                # Processes exchange gradients (all-reduce) once, with the last micro-batch.
                 unfinished = run.fabric.world_size > 1 and index + 1 < parts
                 with run.fabric.no_backward_sync(self.terms, enabled=unfinished):
                     with enough_values(len(part["sample_id"]), run.spec.size, part["labeled"]):
@@ -187,10 +203,11 @@ class StageRun:
                     loss = torch.stack([term.float() for term in terms.values()]).sum()
                     weight = len(part["sample_id"]) / len(batch["sample_id"])
                     with raise_together(run.fabric):
+                        # float() waits for the forward pass: a CPU-GPU synchronization in each micro-batch.
                         if not math.isfinite(value := float(loss.detach())):
                             raise self._diverged(loss_fault(terms, part, ctx, run.method))
                     run.fabric.backward(loss * weight)
-                self.sums.add(terms, weight)
+                self.meter.add(terms, weight)  # reads each term; the forward pass is done, so this costs little more
                 loss_sum += value * weight
             if self.settings.clip_norm is not None:
                 self._clip(self.updates.raw(update), self.settings.clip_norm, ctx)
@@ -200,17 +217,19 @@ class StageRun:
         return loss_sum
 
     def _labeled_share(self, batch: Batch, parts: int) -> float | None:
-        """Of the samples of all parts and processes; None where there is one part, or only samples with masks. It costs a
-        synchronization, and with several processes a small reduction."""
+        """Share of samples with masks over all micro-batches and processes; None if there is one part, or if all have masks.
+
+        Costs a synchronization, and with several processes a small all-reduce.
+        """
         fabric = self.run.fabric
         if not self.updates.unlabeled or parts * fabric.world_size == 1:
             return None
         return float(fabric.all_reduce(batch["labeled"].float().mean(), reduce_op="mean"))  # type: ignore[arg-type]
 
     def _clip(self, optimizer: torch.optim.Optimizer, most: float, ctx: Context) -> None:
-        """Clip by the norm. With float16 an infinite norm is no fault: the scaler has noted it, skips the step and scales down.
+        """Clip gradients by their norm. In float16 an infinite norm is normal: the scaler skips the step and lowers its scale.
 
-        The norm is read back only where there is no scaler: one synchronization, which clipping has cost anyway.
+        The norm is read only if there is no scaler: one synchronization.
         """
         scaler = self._scaler
         if scaler is not None:
@@ -222,11 +241,11 @@ class StageRun:
 
     @property
     def _scaler(self) -> Any:
-        """Of gradients, with float16; else None."""
+        """The gradient scaler of float16 mixed precision; else None."""
         return getattr(self.run.fabric._precision, "scaler", None)
 
-    def _lost(self) -> str | None:
-        """Why training cannot go on, if it cannot. Costs a pass over the weights and a synchronization."""
+    def _fault_of_weights(self) -> str | None:
+        """Why training cannot continue, or None. Costs a pass over the weights and a synchronization."""
         if fault := weights_fault(self.strategy):
             return fault
         overflows = self._scaler is not None and self._scaler.get_scale() < _SMALLEST_SCALE
@@ -236,7 +255,7 @@ class StageRun:
         return diverged(fault, self.run.recipe, self.stage.name, self.saved)
 
     def _note_fault(self, fault: str) -> None:
-        """Say it once; how often it was is said at the end of the stage."""
+        """Report the first one; the number of them is reported at the end of the stage."""
         self.faults += 1
         if self.faults == 1:
             self.run.reporter.note(
@@ -262,7 +281,7 @@ class StageRun:
 
     def _log(self, result: ValidationResult, better: bool) -> None:
         run, progress = self.run, self.run.progress
-        losses = self.sums.means(run.fabric)
+        losses = self.meter.means(run.fabric)
         lr = self.settings.lr * learning_rate_factor(progress.step - 1, self.total, self.settings, self.plateau)
         epoch = progress.step / self.source.steps_per_epoch
         scalars = {
@@ -301,10 +320,15 @@ class StageRun:
             )
         )
 
-    def _enough(self) -> bool:
-        return self.settings.early_stop is not None and self.run.progress.waited >= self.settings.early_stop
+    def _stop_early(self) -> None:
+        """Early stopping: end the stage here, since `early_stop` validations in a row were no better than the best."""
+        progress = self.run.progress
+        what = MEASURE_WORDS[progress.measure].partition(",")[0]
+        self.run.reporter.note(f"{self.stage.name}: no better {what} in {progress.waited} validations, stopping early")
+        progress.step = self.total
 
-    def _hand_on_best(self) -> None:
+    def _load_best_weights(self) -> None:
+        """Give the best weights of the stage to the next stage, or to the end of the run."""
         self.run.fabric.barrier()
         if self.faults > 1:
             self.run.reporter.note(
@@ -318,19 +342,16 @@ class StageRun:
         self.run.method.load_state_dict(best)
 
     def _restore(self, state: Checkpoint) -> None:
-        """Raises `TrainingError` for a state that this version would not have saved."""
+        """Put the stage back to where the checkpoint was saved. Raises `TrainingError` for one of another version's form."""
         try:
-            self._take_over(state)
+            self.updates.unpack(state.tensors, state.values)
+            self.strategy.load_own_state(named_below(OWN, state.tensors))
+            self.plateau = Plateau.from_dict(state.values["plateau"])
+            self.meter.sums.update(state.values["sums"])
+            self.meter.steps = state.values["summed"]
+            self.run.fabric._precision.load_state_dict(state.values["scaler"])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise TrainingError(
                 f"{self.run.states.folder}: the resume state is not one that this version saves "
                 f"({str(error).splitlines()[0]}); go on with the version of Delineate that began the run"
             ) from error
-
-    def _take_over(self, state: Checkpoint) -> None:
-        self.updates.unpack(state.tensors, state.values)
-        self.strategy.load_own_state(named_below(OWN, state.tensors))
-        self.plateau = Plateau.from_dict(state.values["plateau"])
-        self.sums.sums.update(state.values["sums"])
-        self.sums.steps = state.values["summed"]
-        self.run.fabric._precision.load_state_dict(state.values["scaler"])
