@@ -27,22 +27,22 @@ def benchmark(
         Path,
         typer.Argument(
             metavar="DATA",
-            help="Folder of images and masks, a CSV file of them, or a manifest.json; with --status, the benchmark.",
+            help="Folder of images and masks, a CSV file of them, or a manifest.json; with --status, a benchmark folder.",
         ),
     ],
-    out: Annotated[Path | None, typer.Option(help="Folder of the benchmark; given again, it goes on.")] = None,
-    status: Annotated[bool, typer.Option("--status", help="Only tell how far the benchmark in DATA is.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Benchmark folder; a benchmark that is there is continued.")] = None,
+    status: Annotated[bool, typer.Option("--status", help="Only show the progress of the benchmark in DATA.")] = False,
     speed: Annotated[
-        bool, typer.Option("--speed", help="Only measure, in two minutes, what limits training here.")
+        bool, typer.Option("--speed", help="Only measure, in two minutes, what limits training speed on this machine.")
     ] = False,
     **given: Any,
 ) -> None:
-    """Train methods on the same splits with the same budget, score and compare them: one table, with what may be said.
+    """Train methods on the same splits with the same budget, score and compare them in one table.
 
-    Killed at any moment, the same command goes on where it was, and tries
-    again what failed. The exit code is 1 when a run failed. Each fold is
-    scored by models that never saw it; their weights were chosen on other
-    cases. Folds and seeds count from 0.
+    A benchmark can be stopped at any time: the same command continues it and
+    repeats failed runs. The exit code is 1 if a run failed. Each fold is
+    scored by models that were not trained on it and whose weights were chosen
+    on other cases. Folds and seeds are numbered from 0.
 
     \b
     delineate benchmark polyps/ --methods unet,resenc,condseg --epochs 20 --out bench

@@ -29,10 +29,10 @@ def compare(
 ) -> None:
     """Compare trained models case by case: differences with intervals, tests with Holm's correction, ranks.
 
-    All must be evaluated on the same cases under the same protocol. Models of
-    one method with different seeds are taken together: then there are claims
-    about the methods, with seeds and cases as random effects. With one seed
-    each, what is compared are these trained models.
+    All must be evaluated on the same cases with the same protocol. Models of
+    one method with different seeds are grouped; the comparison is then about
+    the methods, with seeds and cases as random effects. With one seed each,
+    it is about these trained models only.
 
     \b
     delineate compare scores/unet scores/condseg --out comparison

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "check", "convert", "split"]
 
-app = typer.Typer(no_args_is_help=True, help="Look at a data set before training on it, clean it, deal it into folds.")
+app = typer.Typer(no_args_is_help=True, help="Check a dataset before training, clean it, split it into folds.")
 
 _COLORS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
@@ -44,9 +44,9 @@ def check(
     ] = None,
     **given: Any,
 ) -> None:
-    """Show what was matched, label values, duplicates, splits and balance; name every fault and how to mend it.
+    """Check a dataset: matched files, label values, duplicates, splits and balance; list every problem and how to fix it.
 
-    The exit code is 2 when training could not use the data.
+    The exit code is 2 if training could not use the data.
 
     Examples:
 
@@ -105,13 +105,13 @@ def split(
     folds: Annotated[int | None, typer.Option(metavar="K", help="Number of folds.")] = None,
     published: Annotated[
         str | None,
-        typer.Option("--list", metavar="NAME", help="A paper's division by patient: synapse-transunet or acdc-mtunet."),
+        typer.Option("--list", metavar="NAME", help="Published split by patient: synapse-transunet or acdc-mtunet."),
     ] = None,
     labeled: Annotated[
         float | None,
         typer.Option(
             metavar="F",
-            help="Share of the training groups that keep their masks; the others become unlabeled.",
+            help="Fraction of the training groups that keep their masks; the others become unlabeled.",
             callback=options.finite,
         ),
     ] = None,
@@ -119,14 +119,14 @@ def split(
         float | None,
         typer.Option(
             metavar="F",
-            help="Share of the cases to hold out for testing; default: the data's own test list, if any.",
+            help="Fraction of the cases to hold out for testing; default: the test list of the dataset, if any.",
             callback=options.finite,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the draw.", min=0, callback=options.check_seed)] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed.", min=0, callback=options.check_seed)] = 0,
     **given: Any,
 ) -> None:
-    """Deal a data set into K folds and a test split: by group, copies together, stratified by class and foreground size.
+    """Split a dataset into K folds and a test split: by group, with copies kept together, stratified by class and foreground size.
 
     Or, without folds: apply a division that a paper has published (--list), and take the masks of most training cases away
     (--labeled), to study methods that learn from images without.

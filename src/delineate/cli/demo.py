@@ -11,9 +11,9 @@ __all__ = ["demo"]
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder to make.")] = Path("demo"),
+    out: Annotated[Path, typer.Option(help="Folder to create.")] = Path("demo"),
 ) -> None:
-    """The main job on embedded phantom images, in a few minutes on two cores.
+    """Train, predict and score on synthetic phantom images; takes a few minutes on two CPU cores.
 
     Trains tiny ConDSeg and U-Net networks, predicts the test images, scores them, and writes overlays and reports.
 

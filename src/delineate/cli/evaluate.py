@@ -35,22 +35,23 @@ def evaluate(
     references: Annotated[
         Path,
         typer.Argument(
-            metavar="REFERENCES", help="Folder of reference masks, a data set's folder, or a run's manifest.json."
+            metavar="REFERENCES", help="Folder of reference masks, a dataset folder, or the manifest.json of a run."
         ),
     ],
     raters: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[MORE_RATERS]...", help="Folders with further raters' masks of the same cases."),
+        typer.Argument(metavar="[MORE_RATERS]...", help="Folders with masks of the same cases by other raters."),
     ] = None,
     **given: Any,
 ) -> None:
-    """Score predicted masks: overlap, distances, lesions …, each mean with n and a 95 % interval.
+    """Score predicted masks: overlap, distances, lesions and more; each mean has n and a 95 % interval.
 
-    Overlap has two columns: all cases (both empty = 1, miss or false positive
-    = 0), and those whose reference has the class. Distances too: a miss or
-    false positive costs the image's diagonal (penalised) or is left out
-    (found). A mask is matched with the reference of the same name. Each
-    opening of a test split is noted in evaluations.jsonl.
+    Overlap metrics have two columns: all cases (both masks empty = 1, a miss
+    or a false positive = 0), and the cases whose reference has the class.
+    Distances have two as well: a miss or a false positive counts as the
+    diagonal of the image (penalised), or is left out (found). Masks are
+    matched with references by name. Each use of a test split is recorded in
+    evaluations.jsonl.
 
     \b
     delineate evaluate masks/ polyps/ --split test --out scores

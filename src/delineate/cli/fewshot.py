@@ -24,7 +24,7 @@ app.command("evaluate", cls=Verb)(fewshot_evaluate.evaluate)
 @app.command(cls=Verb)
 @taking(TrainOptions, DataOptions)
 def train(data: options.Slices, **given: Any) -> None:
-    """Train a few-shot method on episodes: `delineate train` for such methods alone.
+    """Train a few-shot method on episodes. The same as `delineate train`, for few-shot methods only.
 
     \b
     delineate fewshot train slices/ --method alpnet --preset tiny --out runs/alpnet

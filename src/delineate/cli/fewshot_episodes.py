@@ -19,10 +19,10 @@ def episodes(
     data: options.Slices,
     **given: Any,
 ) -> None:
-    """Freeze which slices are shown and which are asked for, with the hashes of all files they use.
+    """Draw the support and query slices of a test and save them, with the hashes of all files they use.
 
-    Support and query are never of the same patient. chunk3 takes the
-    query's labeled extent as known, as the literature does.
+    Support and query never come from the same patient. chunk3 assumes that the
+    labeled extent of the query is known, as is usual in the literature.
 
     \b
     delineate fewshot episodes slices/ --protocol chunk3 --out chunk3.json

@@ -26,13 +26,13 @@ def evaluate(
             "METHOD@PRESET:untrained.",
         ),
     ],
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="The data set that the episodes were frozen on.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="The dataset from which the episodes were drawn.")],
     **given: Any,
 ) -> None:
-    """Score a few-shot model on frozen episodes: Dice of each query volume's voxels, means with 95 % intervals.
+    """Score a few-shot model on fixed episodes: Dice of the voxels of each query volume, means with 95 % intervals.
 
-    The protocol's name stands in every table. Folders written here can be
-    given to `delineate compare`, if their episodes are the same.
+    Every table names the protocol. The folders can be compared by `delineate
+    compare` if their episodes are the same.
 
     \b
     delineate fewshot evaluate runs/alpnet slices/ --episodes chunk3.json --out scores/alpnet

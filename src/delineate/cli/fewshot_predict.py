@@ -21,7 +21,7 @@ __all__ = ["predict"]
 def predict(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A few-shot model.safetensors, or a run folder.")],
     more: Annotated[
-        list[str] | None, typer.Argument(metavar="[QUERY]...", help="Further queries, as a shell's pattern gives them.")
+        list[str] | None, typer.Argument(metavar="[QUERY]...", help="More queries, for shell patterns.")
     ] = None,
     support: Annotated[
         Path | None,
@@ -33,11 +33,11 @@ def predict(
     ] = None,
     **given: Any,
 ) -> None:
-    """Segment images as a few annotated ones show: a mask of each query's exact size.
+    """Segment images by a few annotated examples. Writes one mask per query, at its own size.
 
-    The support's masks say what to look for: 0 and 255 for one class, label
-    ids for several. Masks, names and tables are written as `delineate predict`
-    writes them; support.json says which support was used.
+    The support masks show what to segment: 0 and 255 for one class, label ids
+    for several. The output is that of `delineate predict`; support.json lists
+    the support that was used.
 
     \b
     delineate fewshot predict runs/alpnet --support examples/ --query scans/ --out masks

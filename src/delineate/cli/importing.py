@@ -20,11 +20,11 @@ def import_checkpoint(
     ],
     out: Annotated[Path, typer.Option(help="The model.safetensors to write, or a folder for it.")],
 ) -> None:
-    """Turn a checkpoint that a method's authors released into a portable model.
+    """Convert a checkpoint released by the authors of a method into a model.safetensors.
 
     \b
-    delineate import condseg stage2.pth --out condseg.released_checkpoint.safetensors
-    delineate predict condseg.released_checkpoint.safetensors image.jpg --out masks
+    delineate import condseg stage2.pth --out condseg.safetensors
+    delineate predict condseg.safetensors image.jpg --out masks
     """
     from delineate.common.errors import ArtefactError
     from delineate.engine.typo_checks import refuse_typos

@@ -17,8 +17,8 @@ def metrics(
 ) -> None:
     """List the metrics (for `evaluate --metrics`): name, title, family, kind, which values are better, unit, parameter.
 
-    The kind decides what a case with an empty mask counts as. Formulas and
-    sources stand in docs/metrics.md.
+    The kind decides how a case with an empty mask counts. Formulas and
+    sources are in docs/metrics.md.
 
     \b
     delineate metrics

@@ -33,13 +33,13 @@ def predict(
     ],
     **given: Any,
 ) -> None:
-    """Segment images with a trained model: a mask of each image's exact size.
+    """Segment images with a trained model. Writes one mask per image, at its own size.
 
-    Masks hold 0 and 255 for one foreground class, class indices for several.
+    Masks contain 0 and 255 for one foreground class, class indices for more.
     NIfTI volumes are segmented slice by slice; their masks are label volumes
-    (class indices) on the image's own grid. A summary table goes to
-    summary.csv, of volumes with milliliters. An image that cannot be read is
-    reported, the others are done; the exit code is then 1.
+    (class indices) on the grid of the image. summary.csv lists all images;
+    for volumes also milliliters. An image that cannot be read is reported and
+    the others are processed; the exit code is then 1.
 
     \b
     delineate predict runs/condseg image.jpg --out masks

@@ -33,7 +33,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Train, compare and run medical image segmentation networks.",
+    help="Train, compare and run networks for medical image segmentation.",
     epilog="Start with [bold]delineate demo[/bold], or: [bold]delineate data check DIR[/bold], "
     "[bold]delineate train DIR --method condseg --preset tiny --out RUN[/bold], "
     "[bold]delineate predict RUN image.png --out masks[/bold].",

@@ -13,10 +13,10 @@ __all__ = ["strategies"]
 
 
 def strategies(
-    name: Annotated[str | None, typer.Argument(help="A strategy whose card is to be shown.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Show the card of this strategy.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """List the ways of training (for `train --strategy`): name, paper, year, images without masks, options; or show one's card.
+    """List the training strategies (for `train --strategy`) with paper, year and options; or show the card of one.
 
     \b
     delineate strategies

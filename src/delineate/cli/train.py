@@ -27,7 +27,7 @@ def train(
     ],
     **given: Any,
 ) -> None:
-    """Train a method on a folder of images and masks; write a run folder with model, scores and report.
+    """Train a method on images and masks. Writes a run folder with model, scores and report.
 
     \b
     delineate train polyps/ --method condseg --preset tiny --out runs/condseg

@@ -12,11 +12,11 @@ from delineate.common.errors import Interrupted
 
 __all__ = ["KEPT", "Verb"]
 
-_TRAINING = "nothing is kept in --out; the same command starts again"
-_STARTED = "the same command with --resume goes on from the last state that was saved, or else from the start"
+_TRAINING = "nothing was kept in --out; run the same command to start again"
+_STARTED = "run the same command with --resume to continue from the last checkpoint"
 _MASKS = "the masks written so far are in --out, which has no predictions.json; --overwrite makes all of them again"
 KEPT = {
-    "demo": "what was made so far is in --out; remove that folder to start again",
+    "demo": "the results so far are in --out; remove that folder to start again",
     "methods": "nothing was written",
     "strategies": "nothing was written",
     "metrics": "nothing was written",
@@ -26,7 +26,7 @@ KEPT = {
     "predict": _MASKS,
     "evaluate": "no new scores were written",
     "compare": "no new comparison was written",
-    "benchmark": "runs that are done are kept; the same command goes on",
+    "benchmark": "finished runs are kept; run the same command to continue",
     "fewshot train": _TRAINING,
     "fewshot predict": _MASKS,
     "fewshot evaluate": "no new scores were written",
