@@ -22,6 +22,7 @@ KEPT = {
     "metrics": "nothing was written",
     "data check": "nothing was changed, and no clean copy was made",
     "data split": "no manifest was written",
+    "data convert": "nothing was written to --out",
     "train": _TRAINING,
     "predict": _MASKS,
     "evaluate": "no new scores were written",
