@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,14 @@ def test_masks_beside_images_are_left_out_and_that_is_said(tmp_path: Path) -> No
     assert [task.name for task in planned.images] == ["a", "b"]
     assert planned.notes == (f"2 masks beside their images left out of {root}: a_mask.png, b_mask.png",)
     assert len(expand([str(root / "*.png")])) == 4  # a pattern is meant as it stands
+
+
+def test_an_archive_stands_for_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    made(tmp_path / "set", ["b.png", "b_mask.png", "a.png"])
+    found = find_inputs([shutil.make_archive(str(tmp_path / "scans"), "zip", tmp_path, "set")])
+    assert [one.name for one in found.images] == ["a", "b"]
+    assert found.notes[0].startswith("scans.zip was unpacked into ")
 
 
 def test_outputs_of_a_split_are_called_like_the_cases(tmp_path: Path) -> None:

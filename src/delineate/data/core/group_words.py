@@ -81,6 +81,10 @@ _GATHERED = _set(
 """After a word for people, the name of a whole: `patient_data`."""
 
 
+_NNUNET = re.compile(r"(?:images|labels)T[rs]", re.IGNORECASE)
+"""nnU-Net's folders of training and of test cases."""
+
+
 def words_of(name: str) -> list[str]:
     """The words in a name, lower case: `TrainDataset_2` → train, dataset."""
     parts = re.findall(rf"{_LETTERS}+", re.sub(r"([a-z])([A-Z])", r"\1 \2", name))
@@ -107,4 +111,4 @@ def is_dropped(folder: str) -> bool:
     named = words & _DIVIDED and not re.search(
         r"[\W_]\d+$", folder
     )  # `ISIC-2017_Training_Data`, but not `BraTS_Training_001`
-    return bool(named) or (names_no_patient(folder) and not words & CENTERS)
+    return bool(named or _NNUNET.fullmatch(folder)) or (names_no_patient(folder) and not words & CENTERS)
