@@ -97,7 +97,16 @@ class MetricComparison:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two or more trained models on the same cases."""
+    """What `delineate.compare` returns: two or more trained models on the same cases.
+
+    Example:
+        ```python
+        comparison = delineate.compare(["runs/unet", "runs/resenc"], out="comparison")
+        dice = comparison.metrics[0]
+        for pair in dice.pairs:
+            print(pair.first, pair.second, pair.result.difference.mean, pair.adjusted_p)
+        ```
+    """
 
     models: tuple[Model, ...]
     cases: tuple[str, ...]
@@ -149,11 +158,17 @@ def compare_models(
 ) -> Comparison:
     """Compare trained models case by case, and their methods where there are several seeds of each.
 
-    `models`: comparable ones (`models.open_models`). `metrics`: names of columns; default: Dice and pooled HD95 where they were
-    computed, else the first. `target`: a difference worth seeing (default .01 for overlap, 1 mm or pixel for distances).
+    Args:
+        models: Two or more that can be compared, as `open_models` gives them.
+        metrics: Names of columns of `scores.csv`. None: Dice and pooled HD95 where they were computed, else the first.
+        target: A difference worth seeing, in the metric's unit. None: .01 for overlap, 1 mm or pixel for distances.
 
-    Raises `DataError` for a `target` that is not above 0, for a metric that one of the evaluations lacks or that has no better and
-    worse, and for evaluations that keep no scores of cases.
+    Returns:
+        For each metric: every pair of models, every pair of methods, and the ranks.
+
+    Raises:
+        DataError: A `target` that is not above 0; a metric that one of the evaluations lacks, or of which neither high nor low
+            values are good; evaluations that keep no scores of cases.
     """
     if target is not None and not 0 < target < np.inf:
         raise DataError(f"--target {target:g}: a difference worth seeing is above 0")

@@ -24,7 +24,21 @@ Outcome = Literal["found", "not_touched", "missed", "false_positive", "both_empt
 
 
 def outcome_of(reference: int, prediction: int, shared: int) -> Outcome:
-    """From numbers of pixels (or objects) of each and of both."""
+    """What became of a class in a case, from counts of pixels (or objects).
+
+    Args:
+        reference: Pixels of the class in the reference.
+        prediction: Pixels of the class in the prediction.
+        shared: Pixels in both.
+
+    Returns:
+        The outcome, see `Outcome`.
+
+    Example:
+        >>> from delineate.evaluation.metrics.masks import outcome_of
+        >>> outcome_of(reference=50, prediction=0, shared=0)
+        'missed'
+    """
     if reference:
         return "missed" if not prediction else "found" if shared else "not_touched"
     return "false_positive" if prediction else "both_empty"
@@ -32,10 +46,22 @@ def outcome_of(reference: int, prediction: int, shared: int) -> Outcome:
 
 @dataclass(frozen=True, eq=False)
 class Masks:
-    """Prediction and reference of one foreground class, 2-D or 3-D, true where the class is; make them with `of`.
+    """Prediction and reference of one foreground class in one case, H×W or D×H×W, true where the class is.
 
-    Ignored pixels are true in neither mask. Everything derived is computed when it is first asked for, and kept. What lies
-    outside the array counts as background.
+    This is what every metric takes. Make it with `Masks.of`. Ignored pixels are true in neither mask. Everything that is derived
+    is computed when it is first asked for, and kept, so several metrics share counts and distances. What lies outside the array
+    counts as background.
+
+    Example:
+        >>> from delineate.evaluation.metrics.masks import Masks
+        >>> prediction, reference = np.zeros((2, 8, 8), bool)
+        >>> reference[2:6, 2:6] = True
+        >>> prediction[2:6, 3:7] = True
+        >>> masks = Masks.of(prediction, reference, spacing=(0.5, 0.5))
+        >>> masks.tp, masks.fp, masks.fn, masks.outcome
+        (12, 4, 4, 'found')
+        >>> float(masks.distances[0].max())  # mm
+        0.5
     """
 
     prediction: Mask
@@ -56,10 +82,19 @@ class Masks:
         spacing: Sequence[float] | None = None,
         valid: NDArray[np.bool_] | None = None,
     ) -> Masks:
-        """Arrays of any type (true where not 0) as `Masks`.
+        """Masks from arrays of any type.
 
-        Raises `ValueError` for arrays that differ in shape or are not 2-D or 3-D, and for a spacing that is not a positive
-        number per axis.
+        Args:
+            prediction: H×W or D×H×W, not 0 where the class is marked.
+            reference: The same shape, not 0 where the class is.
+            spacing: Size of a pixel along each axis of the arrays, in mm. None: 1, so lengths are in pixels.
+            valid: The same shape, false where pixels are ignored. None: all are valid.
+
+        Returns:
+            The masks, with ignored pixels cleared.
+
+        Raises:
+            ValueError: Arrays that differ in shape or are not 2-D or 3-D, or a spacing that is not a positive number per axis.
         """
         if not prediction.shape == reference.shape == (prediction if valid is None else valid).shape:
             raise ValueError(f"prediction {prediction.shape}, reference {reference.shape} or valid differ in shape")
@@ -74,9 +109,10 @@ class Masks:
         return cls(both[0], both[1], sizes, valid)
 
     def as_picture(self) -> Masks:
-        """A volume of a single slice as the picture that it is: its surface in 3-D is every pixel of it. Others as they are.
+        """A volume of a single slice as a 2-D image: in 3-D, every pixel of it would be surface.
 
-        Of several such axes the coarsest is left out.
+        Returns:
+            Masks of two axes without the axis of length 1 (of several, the coarsest); all other masks as they are.
         """
         single = [axis for axis, size in enumerate(self.prediction.shape) if size == 1]
         if self.prediction.ndim != 3 or not single:

@@ -36,7 +36,14 @@ POLICY: dict[Kind, dict[str, str]] = {
 
 @dataclass(frozen=True)
 class MetricInfo:
-    """What a table must know of a metric."""
+    """What a table must know of a metric.
+
+    Example:
+        >>> from delineate.evaluation.metrics.metric import MetricInfo
+        >>> info = MetricInfo("nsd", "NSD at 2 {length}", kind="overlap", better="higher", unit="", family="boundary")
+        >>> info.titled("mm")
+        'NSD at 2 mm'
+    """
 
     name: str
     """Name of the column in scores.csv."""
@@ -48,13 +55,26 @@ class MetricInfo:
     """What `--metrics` takes to ask for all of them."""
 
     def titled(self, length: str) -> str:
-        """The title with the unit of lengths where a number in it is a length: "NSD at 2 mm"."""
+        """The title for a table, with the unit where a number in it is a length.
+
+        Args:
+            length: Unit of lengths: mm, px or voxel.
+
+        Returns:
+            The title, such as "NSD at 2 mm".
+        """
         return self.title.replace(LENGTH, length)
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A number that a name may carry after `@`."""
+    """A number that a metric's name may carry after `@`, as in `nsd@2`.
+
+    Example:
+        >>> from delineate.evaluation.metrics.metric import Parameter
+        >>> Parameter("tolerance", default=2.0, always=True, is_length=True).keyword
+        'tolerance'
+    """
 
     keyword: str
     """Of the metric's function."""
@@ -71,24 +91,48 @@ class Metric(MetricInfo):
     """A metric of the two masks of one class.
 
     Example:
-        DICE = Metric("dice", "Dice", kind="overlap", better="higher", unit="", family="overlap", value=dice)
+        >>> from delineate.evaluation.metrics.masks import Masks
+        >>> from delineate.evaluation.metrics.metric import Metric
+        >>> from delineate.evaluation.metrics.overlap import dice
+        >>> metric = Metric("dice", "Dice", kind="overlap", better="higher", unit="", family="overlap", value=dice)
+        >>> mask = np.eye(4, dtype=bool)
+        >>> metric.value(Masks.of(mask, mask))
+        1.0
     """
 
     value: Callable[..., float]
-    """Of `Masks` (and the parameter, by its keyword). NaN: not scored. Of the kind overlap, the value of the column `all`; of the
-    kind distance, that of `found`."""
+    """Takes `Masks` (and the parameter, by its keyword) and returns a number; NaN: not scored. A metric of the kind overlap returns
+    the value of the column `all`, one of the kind distance that of the column `found`."""
     parameter: Parameter | None = None
 
 
 @dataclass(frozen=True)
 class InstanceMetric(MetricInfo):
-    """A metric of two instance maps."""
+    """A metric of two instance maps, in which each object has its own number.
+
+    Example:
+        >>> from delineate.evaluation.metrics.instances import Instances, panoptic_quality
+        >>> from delineate.evaluation.metrics.metric import InstanceMetric
+        >>> metric = InstanceMetric("pq", "PQ", "overlap", "higher", "", "instances", value=panoptic_quality)
+        >>> objects = np.array([[1, 1, 0, 2]])
+        >>> metric.value(Instances.of(objects, objects))
+        1.0
+    """
 
     value: Callable[[Instances], float]
 
 
 @dataclass(frozen=True)
 class ProbabilityMetric(MetricInfo):
-    """A metric of probabilities and a reference; NaN without a valid pixel."""
+    """A metric of probabilities and a reference. Its value is NaN where there is no valid pixel.
+
+    Example:
+        >>> from delineate.evaluation.metrics.calibration import Probabilities, brier
+        >>> from delineate.evaluation.metrics.metric import ProbabilityMetric
+        >>> metric = ProbabilityMetric("brier", "Brier score", "amount", "lower", "", "calibration", value=brier)
+        >>> foreground, reference = np.array([[0.5, 1.0]]), np.array([[1, 1]])
+        >>> metric.value(Probabilities.of(foreground, reference))
+        0.125
+    """
 
     value: Callable[[Probabilities], float]

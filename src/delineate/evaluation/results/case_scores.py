@@ -78,11 +78,31 @@ def score_case(
     spacing: Sequence[float] | None = None,
     group: str | None = None,
 ) -> list[Row]:
-    """Compare class indices with class indices, H×W or D×H×W (255 in the reference = ignored); rows in the order of the classes.
-    A volume of one slice is scored as the picture that it is.
+    """Score one case, class by class. A volume of one slice is scored as a 2-D image.
 
-    Binary predictions are 0/1. `spacing`: size of a pixel along each axis of the arrays, in mm; None: lengths are in
-    pixels. Raises `ValueError` when shapes differ or an index is not of the class table.
+    Args:
+        case: Name of the case.
+        prediction: Class indices, H×W or D×H×W; 0 is the background.
+        reference: Class indices of the same shape; 255 = ignored.
+        classes: Names of all classes, the background first.
+        metrics: What to compute; default: Dice, IoU, precision and recall.
+        spacing: Size of a pixel along each axis of the arrays, in mm. None: lengths are in pixels.
+        group: What belongs together in statistics, such as the patient. None: the case is its own group.
+
+    Returns:
+        A row for each foreground class, in the order of the classes.
+
+    Raises:
+        ValueError: Shapes that differ, or an index that is not in the class table.
+
+    Example:
+        >>> from delineate.data.core.manifest import ClassTable
+        >>> from delineate.evaluation.results.case_scores import score_case
+        >>> reference = np.zeros((8, 8), np.uint8)
+        >>> reference[2:6, 2:6] = 1
+        >>> (row,) = score_case("case 1", np.roll(reference, 1, axis=1), reference, ClassTable())
+        >>> row.scores["dice"], row.outcome
+        (0.75, 'found')
     """
     if prediction.shape != reference.shape:
         raise ValueError(f"prediction {prediction.shape} and reference {reference.shape} differ in shape")

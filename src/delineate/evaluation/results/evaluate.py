@@ -52,7 +52,7 @@ INSTANCE_FOLDER = "instances"
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The scores of a set of predictions."""
+    """What `delineate.evaluate` returns: the scores of a set of predictions."""
 
     rows: tuple[Row, ...]
     summary: Summary
@@ -79,7 +79,18 @@ class Evaluation:
     """What a reader must know of these predictions before the figures, a sentence each."""
 
     def headline(self, score: str = "dice") -> float:
-        """The mean to quote (see `Summary.headline`); of a protocol that pools all pixels, its one value."""
+        """The one number to quote of this evaluation.
+
+        Args:
+            score: Name of a metric, as in `scores.csv`.
+
+        Returns:
+            The mean over cases and classes in the metric's quoted column (`Summary.headline`); NaN where no case could be scored.
+            For a paper's protocol that pools all pixels, its one value.
+
+        Raises:
+            KeyError: The metric was not computed.
+        """
         if self.protocol is not None and not self.summary.metrics:
             return self.protocol.macro[score]
         return self.summary.headline(score)
@@ -142,13 +153,29 @@ def evaluate_folders(
     *,
     out: Path | None = None,
 ) -> Evaluation:
-    """Score the masks in `predictions` against `references`; with `out`, write the scores there.
+    """Score a folder of predicted masks against references.
 
-    `references`: a folder of masks (a mask may end in `_mask`, `_mask_1` or `_segmentation`), a data set's folder, or a
-    manifest.json. Names are matched without suffix. A reference that has only ignored pixels is not scored. Raises `DataError`: a
-    prediction without reference or the reverse, sizes or geometries that differ, values that are no class or could be several,
-    no reference with valid pixels, an unknown metric, a rule, a table or a spacing that does not fit, options that mean
-    nothing together.
+    Names are matched without their suffix. A reference in which all pixels are ignored is not scored.
+
+    Args:
+        predictions: Folder of masks, as `predict` or another tool wrote them.
+        references: A folder of masks (a name may end in `_mask`, `_mask_1` or `_segmentation`), a dataset, or its manifest.json.
+        options: Split, metrics, spacing, raters and so on.
+        out: Folder for `scores.csv` and `scores.json`. None: nothing is written.
+
+    Returns:
+        Scores of each case, the table of means, and what a reader must know of them.
+
+    Raises:
+        DataError: A prediction without reference or the reverse; sizes or geometries that differ; values that are no class or
+            could be several; no reference with valid pixels; an unknown metric; a rule, a table or a spacing that does not fit;
+            options that mean nothing together.
+
+    Example:
+        ```python
+        evaluation = evaluate_folders(Path("masks"), Path("polyps"), EvaluationOptions(split="test"), out=Path("scores"))
+        evaluation.headline("dice")
+        ```
     """
     options, source = options or EvaluationOptions(), as_source(references)
     paper_protocol, selection = find_protocol(options.protocol), select_metrics(options.metrics)

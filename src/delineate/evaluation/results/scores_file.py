@@ -88,7 +88,15 @@ def rows_csv(rows: Sequence[tuple[Mapping[str, str], Row]]) -> str:
 
 @dataclass(frozen=True)
 class ScoresFile:
-    """An evaluation that was read back."""
+    """An evaluation that was read back from its folder.
+
+    Example:
+        ```python
+        scores = ScoresFile.read(Path("scores"))
+        scores.mean("dice")["mean"], scores.column_of("dice")
+        scores.values("dice").shape  # (cases, classes)
+        ```
+    """
 
     folder: Path
     content: dict[str, Any]
@@ -97,7 +105,17 @@ class ScoresFile:
 
     @classmethod
     def read(cls, folder: Path) -> ScoresFile:
-        """Raises `DataError` naming the file when either is absent, malformed or of another format."""
+        """Read `scores.csv` and `scores.json`, also those of earlier versions.
+
+        Args:
+            folder: As `evaluate` wrote it.
+
+        Returns:
+            The evaluation.
+
+        Raises:
+            DataError: Naming the file that is absent, malformed or of another format.
+        """
         path = folder / JSON_NAME
         try:
             content = read_json(path)
@@ -144,7 +162,16 @@ class ScoresFile:
         return headline_column([present[name] for name in self.classes], len(self.cases()))
 
     def mean(self, metric: str, column: Column | None = None, of: str | None = None) -> dict[str, Any]:
-        """The stored interval (mean, low, high, n, groups, how) of a class, or of the mean of classes."""
+        """A mean with its interval.
+
+        Args:
+            metric: Name of a metric.
+            column: Which cases count. None: the quoted column.
+            of: Name of a class. None: the mean of the classes' means.
+
+        Returns:
+            `mean`, `low`, `high`, `n` (cases), `groups` and `how` the interval was made.
+        """
         table = self.content["macro"] if of is None else self.content["classes"][of]
         found: dict[str, Any] = table[metric][column or self.column_of(metric)]
         return found
@@ -165,7 +192,15 @@ class ScoresFile:
         return list({row.case: row.cluster for row in self.rows}.values())
 
     def values(self, metric: str, column: Column | None = None) -> Values:
-        """cases×classes: each case's value of a metric where it counts in the column, else NaN."""
+        """The score of each case.
+
+        Args:
+            metric: Name of a metric.
+            column: Which cases count. None: the quoted column.
+
+        Returns:
+            Shape (cases, classes), in the order of `cases()` and `classes`; NaN where the case does not count in the column.
+        """
         column = column or self.column_of(metric)
         by_class = [[row for row in self.rows if row.name == name] for name in self.classes]
         if not by_class:  # no case could be scored

@@ -129,7 +129,15 @@ class Summary:
 
 
 def summarize(rows: Sequence[Row], metrics: Sequence[MetricInfo] = QUICK) -> Summary:
-    """Means over the rows of any number of cases; all cases must have the same classes."""
+    """The table of means over any number of cases.
+
+    Args:
+        rows: Scores of all cases (`score_case`), of the same classes in each case.
+        metrics: The metrics to tell, each of which every row has.
+
+    Returns:
+        Means with intervals for each class and over the classes, in every column.
+    """
     by_class: dict[str, list[Row]] = {}
     for row in rows:
         by_class.setdefault(row.name, []).append(row)

@@ -74,10 +74,29 @@ def compare_methods(
     *,
     level: float = 0.95,
 ) -> MethodClaim | NoClaim:
-    """Compare two methods by scores seeds×cases each, over the same cases; NaN in any run drops the case.
+    """Compare two methods by several trained models (seeds) of each, on the same cases.
 
-    Seeds may differ in number (then, as with seed spreads that differ, the test is approximate). One seed of a method
-    or fewer than 6 groups give a `NoClaim`. Raises `ValueError` for shapes that do not fit.
+    The numbers of seeds may differ; then, as with seed spreads that differ, the test is approximate.
+
+    Args:
+        first: Scores of the first method, shape (seeds, n). A NaN in any run drops the case.
+        second: Scores of the second method, shape (seeds, n), over the same cases.
+        groups: Shape (n,): what was drawn independently, such as the patient. None: each case is its own group.
+        level: Confidence level of the interval of the difference.
+
+    Returns:
+        The difference of the methods with interval and p value; a `NoClaim` with the reason where a method has one seed only
+        or there are fewer than 6 groups.
+
+    Raises:
+        ValueError: Shapes that do not fit.
+
+    Example:
+        >>> from delineate.evaluation.statistics.mixed import compare_methods
+        >>> cases = np.linspace(0.5, 0.9, 8)
+        >>> claim = compare_methods([cases, cases + 0.01], [cases - 0.1, cases - 0.11])
+        >>> print(f"{claim.difference.mean:.2f} from {claim.seeds} seeds")
+        0.11 from (2, 2) seeds
     """
     one, two = np.atleast_2d(np.asarray(first, np.float64)), np.atleast_2d(np.asarray(second, np.float64))
     if one.ndim != 2 or two.ndim != 2 or one.shape[1] != two.shape[1]:

@@ -1,7 +1,7 @@
 """Two score vectors over the same cases: the mean difference, whether chance explains it, and how large it is.
 
-It is a comparison of two sets of predictions. What it says holds for these two trained models; a claim about the methods
-that trained them needs several seeds (see `mixed`).
+This compares two sets of predictions. The result holds for these two trained models; a claim about the methods that trained
+them needs several seeds (see `mixed`).
 """
 
 from __future__ import annotations
@@ -67,13 +67,36 @@ def compare_paired(
     resamples: int = 10_000,
     seed: int = 0,
 ) -> Paired:
-    """Compare two score vectors, (n,), NaN = no score; entry i of both belongs to case i.
+    """Compare two models by their scores on the same cases.
 
-    `groups`: as in `mean_interval`; tests and effect sizes work on whole groups. `better` says which scores are good, `bounds`
-    is the range of a score. Differences and effect sizes keep the sign of first − second in any case. `resamples` is also the
-    number of sign patterns that are drawn.
+    Cases without a score in one of the two are dropped and counted. Tests and effect sizes work on whole groups. Differences and
+    effect sizes have the sign of first − second, whichever scores are good.
 
-    Raises `ValueError` for vectors of different shape and infinite scores.
+    Args:
+        first: Scores of the first model, shape (n,); NaN: no score.
+        second: Scores of the second model, shape (n,); entry i belongs to the same case as entry i of `first`.
+        groups: Shape (n,): what was drawn independently, such as the patient. None: each case is its own group.
+        better: Whether higher or lower scores are good.
+        bounds: Lowest and highest possible score.
+        level: Confidence level of the interval of the difference.
+        resamples: Number of bootstrap resamples, and of sign patterns of the permutation test.
+        seed: Seed of both.
+
+    Returns:
+        Mean difference with its interval, p values of both tests, effect sizes, and how many cases each model is better on.
+
+    Raises:
+        ValueError: Vectors of different shapes, or infinite scores.
+
+    Example:
+        >>> from delineate.evaluation.statistics.paired import compare_paired
+        >>> first = [0.9, 0.8, 0.7, 0.95, 0.85, 0.6, 0.75, 0.9]
+        >>> second = [0.8, 0.8, 0.65, 0.9, 0.7, 0.5, 0.7, 0.85]
+        >>> result = compare_paired(first, second, bounds=(0, 1))
+        >>> print(f"{result.difference.mean:.3f}, p = {result.permutation_p:.3f} ({result.permutation_how})")
+        0.069, p = 0.016 (exact, 128 sign patterns)
+        >>> result.first_better, result.equal, result.second_better
+        (7, 1, 0)
     """
     one, two = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if one.shape != two.shape or one.ndim != 1:
@@ -107,10 +130,21 @@ def compare_paired(
 
 
 def wilcoxon(differences: Floats) -> float | None:
-    """Two-sided p of the signed-rank test (Wilcoxon, Biometrics Bulletin 1 (1945) 80); None without differences.
+    """Two-sided p of the signed-rank test (Wilcoxon, Biometrics Bulletin 1 (1945) 80).
 
     Zeros take part in the ranking and are then left out (Pratt, JASA 54 (1959) 655); ties share the average rank. Exact, given
     the ranks, for up to 60 that are not zero; beyond, the normal approximation with the ranks' own variance.
+
+    Args:
+        differences: First − second of each group, shape (groups,), without NaN.
+
+    Returns:
+        The p value; 1 where all differences are 0, None without differences.
+
+    Example:
+        >>> from delineate.evaluation.statistics.paired import wilcoxon
+        >>> wilcoxon(np.array([0.1, 0.2, 0.3, -0.1, 0.2, 0.4]))
+        0.09375
     """
     ranks = _signed_ranks(differences)
     if not len(differences):
@@ -127,11 +161,24 @@ def wilcoxon(differences: Floats) -> float | None:
 
 
 def permutation(sums: Floats, *, draws: int = 10_000, seed: int = 0) -> tuple[float | None, str]:
-    """Two-sided p of the sign-flip test of Σ sums, and how it was found; `sums`: the groups' summed differences.
+    """Two-sided p of the sign-flip permutation test.
 
     Under the hypothesis that first and second are exchangeable within a group, each sum is as likely with the other sign.
     All patterns are tried for up to 14 sums that are not zero; else patterns are drawn, and p = (1 + hits) / (1 + draws)
     (Phipson & Smyth, 2010), which is never 0.
+
+    Args:
+        sums: Sum of the differences of each group's cases, shape (groups,), without NaN.
+        draws: Number of sign patterns that are drawn where they are not all tried.
+        seed: Seed of the drawing.
+
+    Returns:
+        The p value (None without pairs), and in words how it was found.
+
+    Example:
+        >>> from delineate.evaluation.statistics.paired import permutation
+        >>> permutation(np.array([0.1, 0.2, 0.3, -0.1, 0.2, 0.4]))
+        (0.09375, 'exact, 64 sign patterns')
     """
     if not len(sums):
         return None, "no test: no pairs"
@@ -145,15 +192,36 @@ def permutation(sums: Floats, *, draws: int = 10_000, seed: int = 0) -> tuple[fl
 
 
 def rank_biserial(differences: Floats) -> float | None:
-    """(R⁺ − R⁻) / (R⁺ + R⁻) of Pratt's signed ranks, in [−1, 1]: 1 = always above; None where nothing differs."""
+    """Rank-biserial correlation (R⁺ − R⁻) / (R⁺ + R⁻), from Pratt's signed ranks.
+
+    Args:
+        differences: First − second of each group, shape (groups,), without NaN.
+
+    Returns:
+        From −1 (first is always below) to 1 (always above); None where nothing differs.
+
+    Example:
+        >>> from delineate.evaluation.statistics.paired import rank_biserial
+        >>> round(rank_biserial(np.array([0.1, 0.2, 0.3, -0.1])), 2)
+        0.7
+    """
     ranks = _signed_ranks(differences)
     return float(ranks.sum() / np.abs(ranks).sum()) if len(ranks) else None
 
 
 def holm(p_values: ArrayLike) -> Floats:
-    """P values adjusted for their number by Holm's step-down method (Scand. J. Statist. 6 (1979) 65), in the given order.
+    """P values adjusted for their number by Holm's step-down method (Scand. J. Statist. 6 (1979) 65).
 
-    NaN (no test) is not counted and stays NaN.
+    Args:
+        p_values: P values of one family of tests, shape (tests,). NaN: no test; it is not counted and stays NaN.
+
+    Returns:
+        Adjusted p values, shape (tests,), in the given order.
+
+    Example:
+        >>> from delineate.evaluation.statistics.paired import holm
+        >>> holm([0.01, 0.04, 0.03]).tolist()
+        [0.03, 0.06, 0.06]
     """
     p = np.asarray(p_values, dtype=np.float64)
     adjusted = np.full(p.shape, np.nan)
