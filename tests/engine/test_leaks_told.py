@@ -59,7 +59,7 @@ def test_nothing_is_said_where_nothing_leaks(discs: Path, request_for: Maker, re
     train(request, watching)
     assert not [note for note in watching.notes if note.startswith("warning:")]
     assert json.loads((request.out / "run.json").read_text())["leaks"] == []
-    assert "In more than one split" not in write_run_report(request.out).read_text()
+    assert "Images in more than one split" not in write_run_report(request.out).read_text()
 
 
 def test_the_model_knows_its_pictures(request_for: Maker, recorder: Any) -> None:

@@ -56,7 +56,7 @@ def test_training_cases_are_told_in_the_first_place(tmp_path: Path, tells: bool)
     assert found.test_accesses == 1
     assert json.loads((tmp_path / "all" / "s" / "scores.json").read_text())["notes"] == list(found.notes)
     page = write_evaluation_report(tmp_path / "all" / "s").read_text()
-    assert page.index("train this very model") < page.index("What this allows to be said")
+    assert page.index("train this very model") < page.index("What can be concluded")
     tested = scored(run, everything[6:], data, tmp_path / "test")
     assert tested.notes == ()
     assert tested.test_accesses == 2

@@ -72,8 +72,8 @@ def test_matrix_and_sizes_are_on_the_page(tmp_path: Path):
     for words in ("smallest third", "largest third", "12 structures", "pixels in the reference"):
         assert words in part
     page = write_evaluation_report(scores_file.folder).read_text(encoding="utf-8")
-    assert "Which class was taken for which" in page
-    assert "Scores and the size of structures" in page
+    assert "Confusion between classes" in page
+    assert "Scores by size of the structure" in page
     assert "12 images" in page
 
 

@@ -1,4 +1,4 @@
-"""The page of a benchmark: what may be said, the leaderboard, the setup, where each method fails."""
+"""The page of a benchmark: what can be concluded, the leaderboard, the setup, where each method fails."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def write_benchmark_report(benchmark: Benchmark, board: Leaderboard) -> Path:
         "benchmark",
         element("p", _lead(benchmark), class_="lead"),
         notice([f"{name}: {error}" for name, error in board.failures.items()], "Runs that failed"),
-        notice(list(board.cautions), "Before the figures"),
-        notice(list(Manifest.load(benchmark.folder / MANIFEST).leaks or ()), "In more than one split"),
-        section("What this allows to be said", element("ul", *(element("li", line) for line in board.words))),
+        notice(list(board.cautions), "Read this first"),
+        notice(list(Manifest.load(benchmark.folder / MANIFEST).leaks or ()), "Images in more than one split"),
+        section("What can be concluded", element("ul", *(element("li", line) for line in board.words))),
         section("Leaderboard", _scores(board), *(_forest(board, name) for name in board.metrics)),
         _parts(benchmark, board),
         section("What it costs", _costs(board), _notes(board)),
@@ -51,7 +51,7 @@ def write_benchmark_report(benchmark: Benchmark, board: Leaderboard) -> Path:
 
 def _lead(benchmark: Benchmark) -> str:
     setup = benchmark.setup
-    folds = "the data set's own splits" if setup.folds == 1 else f"{setup.folds} folds"
+    folds = "the dataset's own splits" if setup.folds == 1 else f"{setup.folds} folds"
     return (
         f"{count(len(setup.entrants), 'method')}, {folds}, {count(setup.seeds, 'seed')}: every case was scored by "
         "models that never saw it, at its own resolution."
@@ -155,8 +155,8 @@ def _notes(board: Leaderboard) -> Html:
     lines = (
         "Scores are means over cases of the mean over seeds, ± the standard deviation of the mean from seed to seed; intervals are "
         "over cases. GFLOP: one image at the working size. ms per image: one image, or slice of a volume, at its own size on "
-        f"{device}, reading excepted. Peak: largest memory of the process (GPU: allocated) in training and prediction. Minutes are "
-        "of training, mean of the runs."
+        f"{device}, without reading the file. Peak: largest memory of the process (GPU: allocated) in training and prediction. "
+        "Minutes are of training, mean of the runs."
     )
     return element("p", lines, class_="note")
 
@@ -212,7 +212,7 @@ def _setup(benchmark: Benchmark) -> Html:
         {
             "Data": setup.data,
             "Folds": "own lists" if setup.folds == 1 else setup.folds,
-            "Groups": setup.group_by or "as the data set knows",
+            "Groups": setup.group_by or "as the dataset states",
             "Seeds": setup.seeds,
             "Budget of a run": budget,
             **({"Steps": steps} if steps else {}),

@@ -18,7 +18,9 @@ def false_positive_notes(models: Sequence[Model]) -> list[str]:
     if not any(strays.values()):
         return []
     told = some([f"{name} in {number} of {len(lacking)}" for name, number in strays.items()], SHOWN)
-    return [f"The column present does not count cases without the class; it is marked in them all the same by: {told}."]
+    return [
+        f"The column present does not count cases without the class. These models mark the class in such cases: {told}."
+    ]
 
 
 def _strays(model: Model) -> int:

@@ -1,4 +1,4 @@
-"""Tables to take along: CSV inside the page, as links that need no server."""
+"""Tables to download: CSV inside the page, as links that need no server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of a comparison: its critical reading, then scores, differences, ranks, claims about methods, and the cases."""
+"""The page of a comparison: what can be concluded, then scores, differences, ranks, claims about methods, and the cases."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ CONTENTS = {
     PAIRS_CSV: "a line per score and pair: difference, interval, tests, effect sizes",
 }
 EMPTY = (
-    "Case by case a distance is 0 where a model rightly marks nothing and another one marks something; a model's own mean above "
-    "leaves such cases out, so the difference need not be that of the two means."
+    "In this part a distance is 0 where a model correctly marks nothing and another one marks something. A model's own mean above "
+    "leaves such cases out, so the difference can differ from that of the two means."
 )
 Records = Mapping[str, RunRecord]
 """Model → its run, where that is known."""
@@ -67,14 +67,14 @@ def comparison_page(comparison: Comparison, title: str, folder: Path) -> Html:
         title,
         "comparison",
         element("p", _lead(comparison), class_="lead"),
-        notice(_cautions(comparison), "How far this goes"),
-        section("What this allows to be said", *(_reading(comparison, one) for one in comparison.metrics)),
+        notice(_cautions(comparison), "Limits of this comparison"),
+        section("What can be concluded", *(_reading(comparison, one) for one in comparison.metrics)),
         section("Scores", _score_table(comparison), _class_table(comparison), _run_table(comparison, records, folder)),
         *(_metric(comparison, one) for one in comparison.metrics),
         _pictures(comparison, records),
         section("How this was scored", policy(comparison.models[0].scores_file, whose=False)),
         section(
-            "Tables to take along",
+            "Tables to download",
             downloads({CASES_CSV: cases_csv(comparison).encode(), PAIRS_CSV: pairs_csv(comparison).encode()}, CONTENTS),
         ),
     )
@@ -102,7 +102,7 @@ def _cautions(comparison: Comparison) -> list[str]:
     lines = [seeds_words(comparison.seeds), *comparison.cautions]
     if comparison.models[0].scores_file.origin.split == "val":
         lines.append(
-            "Weights were chosen on the validation split: its scores do not say how the models do on new images."
+            "Weights were chosen on the validation split: its scores do not say how good the models are on new images."
         )
     opened = {model.name: int(model.scores_file.content.get("test_accesses") or 0) for model in comparison.models}
     often = [f"{name} {count}×" for name, count in opened.items() if count > 1]
@@ -111,7 +111,7 @@ def _cautions(comparison: Comparison) -> list[str]:
     if len(comparison.models[0].scores_file.classes) > 1:
         lines.append(
             "A case's score is the mean over the classes that count in it; the means in the table of scores are means of the "
-            "classes' means, so their differences need not agree to the last digit."
+            "classes' means, so their differences may not agree in the last digits."
         )
     return [line for line in lines if line]
 
@@ -121,7 +121,7 @@ def _reading(comparison: Comparison, one: MetricComparison) -> Html:
     claimed = [of.words for of in one.methods if isinstance(of.result, MethodClaim)]
     sentences = [one.rank_words, *claimed, *(pair.words for pair in pairs)]
     shown, hidden = sentences[:READ], sentences[READ:]
-    rest = fold(f"{len(hidden)} more readings", _list(hidden)) if hidden else None
+    rest = fold(f"{len(hidden)} more statements", _list(hidden)) if hidden else None
     return join(element("h3", _title(comparison, one)), _list(shown), rest)
 
 
@@ -216,7 +216,7 @@ def _metric(comparison: Comparison, one: MetricComparison) -> Html:
         matrix(one),
         fold("Tests, effect sizes, and what could have been seen", pair_table(one)),
         *([element("h3", "Methods"), methods] if methods else []),
-        *([element("h3", "Ranks and how firm they are"), rank_table(one.ranks, title)] if one.ranks else []),
+        *([element("h3", "Ranks and how stable they are"), rank_table(one.ranks, title)] if one.ranks else []),
         element("h3", "Each case"),
         element("div", ranked, *drawn, class_="grid"),
         *([element("p", _undrawn(more), class_="note")] if more > 0 else []),

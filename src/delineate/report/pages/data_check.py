@@ -33,7 +33,7 @@ SAMPLES = 12
 _SIDE = 200
 _SIDE_BY_SIDE = "display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); align-items: center; gap: 2px"
 
-_WORDS = {"error": "Must be mended before training", "warning": "Makes scores doubtful", "note": "Worth knowing"}
+_WORDS = {"error": "Must be fixed before training", "warning": "Makes scores doubtful", "note": "Worth knowing"}
 
 
 def write_data_report(report: CheckReport, path: Path) -> Path:
@@ -55,7 +55,7 @@ def _verdict(report: CheckReport) -> Html:
     counts = Counter(finding.severity for finding in report.findings)
     told = ", ".join(count(counts[kind], kind) for kind in ("error", "warning", "note") if counts[kind])
     ready = "Training can start" if report.usable else "Training cannot use these data yet"
-    return element("p", f"{ready}: {told or 'nothing to complain about'}. Folder: {report.folder}.", class_="lead")
+    return element("p", f"{ready}: {told or 'no problems found'}. Folder: {report.folder}.", class_="lead")
 
 
 def _findings(findings: Sequence[Finding]) -> Html | None:
@@ -161,7 +161,7 @@ def _samples(report: CheckReport, manifest: Manifest, cases: dict[str, Case]) ->
         "Pictures of one value": report.constant,
         "Dark pictures": report.dark,
         "Little foreground": report.small,
-        "Specks in the reference": report.speckled,
+        "Small spots in the reference": report.speckled,
         "Empty masks": [case.id for case in manifest.cases if case.id in report.census.empty],
     }
     parts = []

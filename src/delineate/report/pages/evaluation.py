@@ -1,4 +1,4 @@
-"""The page of one evaluation: the headline and its reading, all means with intervals, the cases behind them, the policy."""
+"""The page of one evaluation: the headline, what can be concluded, all means with intervals, the cases behind them, the policy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from delineate.report.html.document import notice, page, section, write_page
 from delineate.report.html.downloads import downloads, files_of
 from delineate.report.html.elements import Html, element, facts, join, number
 from delineate.report.parts.case_gallery import case_table, ranked_pictures
-from delineate.report.parts.conclusions import accesses_in_words, reading
+from delineate.report.parts.conclusions import accesses_in_words, conclusions
 from delineate.report.parts.confusion_table import confusion_table
 from delineate.report.parts.distribution import distributions
 from delineate.report.parts.fewshot_episodes import fewshot_part
@@ -22,6 +22,7 @@ from delineate.report.parts.overlays import Overlays
 from delineate.report.parts.paper_protocol import protocol_part, score_titles
 from delineate.report.parts.raters import raters_part
 from delineate.report.parts.scores import (
+    COLUMN_WORDS,
     SPLITS,
     headline_metric,
     how_scored,
@@ -55,23 +56,23 @@ def write_evaluation_report(folder: Path, references: Manifest | None = None) ->
     document = page(
         scored,
         "evaluation",
-        notice(list(scores_file.content.get("notes") or ()), "Before the figures"),
+        notice(list(scores_file.content.get("notes") or ()), "Read this first"),
         element("p", f"{how_scored(scores_file)}.", class_="lead"),
         _headline(scores_file),
-        section("What this allows to be said", element("ul", *(element("li", line) for line in reading(scores_file)))),
+        section("What can be concluded", element("ul", *(element("li", line) for line in conclusions(scores_file)))),
         _part("Few-shot episodes", fewshot_part(scores_file)),
         _part("Scores by a paper's protocol", protocol_part(scores_file)),
         _part("All scores", join(score_tables(scores_file), notes(scores_file)) if scores_file.metrics else None),
         section("Found and missed", outcome_table(scores_file)),
-        _part("Which class was taken for which", confusion_table(scores_file)),
-        _part("Scores and the size of structures", sizes_part(scores_file)),
+        _part("Confusion between classes", confusion_table(scores_file)),
+        _part("Scores by size of the structure", sizes_part(scores_file)),
         _part("Several raters", raters_part(scores_file)),
         _part("Subgroups", subgroups_part(scores_file)),
-        _part("How the scores are spread", distributions(scores_file)),
+        _part("Distribution of the scores", distributions(scores_file)),
         _part("Worst, median and best cases", ranked_pictures(scores_file, Overlays.find(scores_file, references))),
         _part("Cases", case_table(scores_file)),
         section("How this was scored", policy(scores_file)),
-        section("Tables to take along", downloads(files_of(folder, CSV_NAME, EPISODES_CSV, RATERS_CSV), CONTENTS)),
+        section("Tables to download", downloads(files_of(folder, CSV_NAME, EPISODES_CSV, RATERS_CSV), CONTENTS)),
     )
     return write_page(folder / REPORT, document)
 
@@ -103,7 +104,8 @@ def _quoted(scores_file: ScoresFile) -> tuple[list[str], str]:
         return lines, number(pooled["macro"][name])
     entry = scores_file.mean(metric)
     over = " over the classes" if len(scores_file.classes) > 1 else ""
-    lines = [f"mean {title_of(scores_file, metric)}{over}, column “{scores_file.column_of(metric)}”"]
+    column = scores_file.column_of(metric)
+    lines = [f"mean {title_of(scores_file, metric)}{over}, column “{column}” ({COLUMN_WORDS[column]})"]
     lines.append(f"95 % interval {range_words(entry)}" if entry["low"] is not None else entry["how"])
     grouped = f" in {count(entry['groups'], 'group')}" if entry["groups"] < entry["n"] else ""
     return [*lines, f"n = {count(entry['n'], 'case')}{grouped}"], number(entry["mean"])

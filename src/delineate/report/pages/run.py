@@ -20,6 +20,7 @@ from delineate.report.html.images import contour_legend, figure
 from delineate.report.parts.distribution import class_histograms
 from delineate.report.parts.run_record import RunRecord, read_run
 from delineate.report.parts.scores import (
+    COLUMN_WORDS,
     case_values,
     headline_metric,
     notes,
@@ -44,7 +45,7 @@ def write_run_report(run: Path) -> Path:
         _lead(record),
         notice(_state(record), "About this run"),
         notice(_warnings(record), TITLE),
-        notice(list(map(str, record.summary.get("leaks", []))), "In more than one split"),
+        notice(list(map(str, record.summary.get("leaks", []))), "Images in more than one split"),
         notice(record.missing, "Missing from this run folder"),
         _headline(record),
         _scores(record.scores, str(record.summary.get("test_with", "delineate evaluate"))),
@@ -101,7 +102,8 @@ def _headline(record: RunRecord) -> Html:
 def _headline_score(record: RunRecord) -> Html:
     if (scores_file := record.scores) is not None and (metric := headline_metric(scores_file)) is not None:
         entry, several = scores_file.mean(metric), len(scores_file.classes) > 1
-        what = f"mean {title_of(scores_file, metric)}, column “{scores_file.column_of(metric)}”"
+        column = scores_file.column_of(metric)
+        what = f"mean {title_of(scores_file, metric)}, column “{column}” ({COLUMN_WORDS[column]})"
         lines = [what + (", over the foreground classes" if several else "")]
         lines += [f"95 % interval {range_words(entry)}"] if entry["low"] is not None else []
         words = record.summary.get("headline", {}).get("words")
@@ -218,8 +220,8 @@ def _panels(record: RunRecord) -> Html | None:
         if left > 0
         else None
     )
-    lead = "Pictures that the method itself offers, at the working size."
-    return section("Panels of the method", element("div", *sets, class_="panel-sets"), rest, lead=lead)
+    lead = "Images that the method makes on its way to the mask, at the working size."
+    return section("Images from inside the method", element("div", *sets, class_="panel-sets"), rest, lead=lead)
 
 
 def _panel_set(case: str, rank: str, paths: list[Path]) -> Html:

@@ -1,4 +1,4 @@
-"""What one evaluation allows to be said, and what not, in sentences."""
+"""What can be concluded from one evaluation, and what cannot, in sentences."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ SKEWED = 0.02
 """A mean and a median of an overlap score further apart than this are both worth saying."""
 
 
-def reading(scores_file: ScoresFile) -> list[str]:
+def conclusions(scores_file: ScoresFile) -> list[str]:
     """Sentences, the most important first."""
     metric = headline_metric(scores_file)
     if metric is None:
-        pooled = "This protocol pools all pixels: there are no scores of cases, so there is no interval and no spread."
+        pooled = "This protocol pools all pixels: there are no scores of single cases, and so no interval and no distribution."
         return [pooled, *_failures(scores_file), *_limits(scores_file)]
     return [*_mean(scores_file, metric), *_spread(scores_file, metric), *_failures(scores_file), *_limits(scores_file)]
 
@@ -30,11 +30,11 @@ def _mean(scores_file: ScoresFile, metric: str) -> Iterator[str]:
     if entry.low is not None:
         drawn = "cases" if entry.groups == entry.n else f"groups ({entry.groups} of them, {entry.n} cases)"
         yield (
-            f"The interval tells how far the mean would move with other {drawn} of the same source. It does not tell of other "
-            "sites or devices, nor of another training of the same method."
+            f"The interval says how far the mean would move with other {drawn} of the same source. It says nothing about other "
+            "sites or devices, or about another training of the same method."
         )
     elif entry.mean is not None:
-        yield "Without an interval the mean describes these cases, and says little of others."
+        yield "Without an interval the mean describes these cases only and says little about others."
 
 
 def _spread(scores_file: ScoresFile, metric: str) -> Iterator[str]:
@@ -46,7 +46,7 @@ def _spread(scores_file: ScoresFile, metric: str) -> Iterator[str]:
     words = f"Half of the cases lie between {number(low)} and {number(high)} in {title}, the median is {number(middle)}"
     if scores_file.metrics[metric]["kind"] == "overlap" and abs(values.mean() - middle) > SKEWED:
         side, which = ("below", "low") if values.mean() < middle else ("above", "high")
-        words += f"; the mean lies {side} it, drawn there by the {which} cases"
+        words += f"; the mean lies {side} it because of some {which} scores"
     yield f"{words}."
 
 
@@ -81,7 +81,7 @@ def _failures(scores_file: ScoresFile) -> Iterator[str]:
 
 
 def accesses_in_words(scores_file: ScoresFile) -> str:
-    """How often the test cases were opened."""
+    """How often the test cases were scored."""
     own = int(scores_file.content.get("test_accesses") or 0)
     in_all = int(scores_file.content.get("test_accesses_in_all") or own)
     return f"test cases opened {own}× with this model" + (f", {in_all}× in all" if in_all > own else "")
@@ -94,12 +94,12 @@ def _limits(scores_file: ScoresFile) -> Iterator[str]:
     )
     if test_accesses > 1:
         yield (
-            f"The test cases were opened {test_accesses} times: if anything was chosen by what it showed, "
-            "its scores are too good."
+            f"The test cases were scored {test_accesses} times. If a model or setting was chosen by these scores, "
+            "they are too good."
         )
     if origin.split == "val":
-        yield "Weights were chosen on the validation split: its scores are not an estimate for new images."
+        yield "Weights were chosen on the validation split: its scores do not estimate the quality on new images."
     lengths = any(about["unit"] == "length" for about in scores_file.metrics.values())
     if lengths and origin.length != "mm":
         unit = {"px": "pixels", "voxel": "voxels"}[origin.length]
-        yield f"Distances are in {unit}, since no spacing is known: they compare only at the same resolution."
+        yield f"Distances are in {unit}, since no spacing is known: compare them only between images of the same resolution."

@@ -33,7 +33,7 @@ def claims(one: MetricComparison, title: str) -> Html | None:
     refused = [element("p", of.words, class_="note") for of in one.methods if of not in made]
     if len(refused) > FEW:
         refused = [fold(f"{len(refused)} pairs of methods of which no claim can be made", *refused)]
-    spread = element("p", "What each method's scores spread by, in the unit of the score:", class_="note")
+    spread = element("p", "Standard deviations of each method's scores, in the unit of the score:", class_="note")
     return join(
         chart if rows else None,
         *([spread, _spreads(one)] if rows else []),

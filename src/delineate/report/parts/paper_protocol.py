@@ -19,16 +19,16 @@ def protocol_part(scores_file: ScoresFile) -> Html | None:
     if len(rows) > 1:
         rows.append(["mean of classes", *(number(content["macro"][score]) for score in names)])
     how = {"Masks": content["prepared"], "Averaged": content["averaged"], "Empty masks": content["empty"]}
-    words = f"These figures follow the {content['label']}. They compare with that lineage's figures only."
+    words = f"These figures follow the {content['label']}. Compare them only with figures of papers that compute in this way."
     return join(
         notice([words], "Not the native protocol"),
         table(["Class", *(titles[score] for score in names)], rows, caption=count(content["cases"], "case")),
-        element("h3", "How that lineage computes"),
+        element("h3", "How these papers compute"),
         facts(how),
     )
 
 
 def score_titles(scores_file: ScoresFile) -> dict[str, str]:
-    """Score name → its title in that lineage; empty for the native protocol."""
+    """Score name → its title in those papers; empty for the native protocol."""
     protocol = find_protocol(scores_file.origin.protocol)
     return {} if protocol is None else dict(protocol.scores)

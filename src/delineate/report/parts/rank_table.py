@@ -1,4 +1,4 @@
-"""Who comes first, and how firm each place is."""
+"""Which model comes first, and how stable each place is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several raters: the prediction against each and their majority, and the raters among themselves, which is the human ceiling."""
+"""Several raters: the prediction against each and their majority, and how well the raters agree with each other."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from delineate.report.parts.scores import headline_metric, interval_of, interval
 HEADINGS = {
     "rater": "The prediction against each rater",
     "majority": "The prediction against the raters' majority",
-    "between raters": "Raters against each other: the human ceiling",
+    "between raters": "Raters against each other: how well people agree",
     "rater against the others": "Each rater against the majority of the others",
 }
 """Kind of comparison → heading."""
@@ -57,7 +57,7 @@ def _pair(one: Mapping[str, Any]) -> str:
 
 
 def _reading(scores_file: ScoresFile, tables: Sequence[Mapping[str, Any]], metric: str) -> str:
-    """What may and what may not be read from the ceiling."""
+    """What the agreement of the raters says, and what it does not."""
     column, title = scores_file.column_of(metric), title_of(scores_file, metric)
     among = [one["means"][metric][column] for one in tables if one["kind"] == "between raters"]
     means = [entry["mean"] for entry in among if entry["mean"] is not None]

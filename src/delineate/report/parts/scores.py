@@ -9,16 +9,24 @@ import numpy as np
 
 from delineate.evaluation.results.protocols import NATIVE
 from delineate.evaluation.results.scores_file import ScoresFile
+from delineate.evaluation.results.summary import Column
 from delineate.evaluation.statistics.intervals import Interval
 from delineate.report.html.elements import Html, element, facts, join, number, table
 
 SPLITS = {"train": "training split", "val": "validation split", "test": "test split", "all": "all cases"}
+COLUMN_WORDS: dict[Column, str] = {
+    "all": "all cases",
+    "present": "cases that have the class",
+    "found": "cases in which both masks have the class",
+    "penalised": "a miss or a false positive counts as the image's diagonal",
+}
+"""Column → which cases count, in a few words."""
 OUTCOMES = {
     "found": "found",
     "not_touched": "not touched",
     "missed": "missed",
     "false_positive": "false positive",
-    "both_empty": "rightly empty",
+    "both_empty": "correctly empty",
 }
 """Outcome → in words. Not touched: marked, but nowhere on the reference."""
 WIDE = 12
@@ -91,7 +99,9 @@ def notes(scores_file: ScoresFile) -> Html:
     grouping = scores_file.origin.grouping
     hows = [entry["how"] for columns in table_of.values() for entry in columns.values()]
     ways = dict.fromkeys(how if how.startswith("no ") else how.partition(" over ")[0] for how in hows)
+    columns = dict.fromkeys(column for means in table_of.values() for column in means)
     lines = [
+        f"Columns: {'; '.join(f'{column}: {COLUMN_WORDS[column]}' for column in columns)}. ",
         join(element("b", "Mean"), " is over cases (macro); ", element("b", "pixels pooled"), " (micro) is one value "),
         "from the pixels of all cases together, in which large structures weigh more. ",
         f"Intervals at 95 %: {'; '.join(way.replace('no interval:', 'none,', 1) for way in ways)}. " if ways else None,
@@ -101,9 +111,9 @@ def notes(scores_file: ScoresFile) -> Html:
 
 
 def outcome_table(scores_file: ScoresFile) -> Html:
-    """How often each class was found, marked elsewhere only, missed, falsely marked, rightly absent."""
+    """How often each class was found, marked elsewhere only, missed, falsely marked, correctly left empty."""
     rows = [[name, *(counts[kind] for kind in OUTCOMES)] for name, counts in scores_file.outcomes().items()]
-    caption = "Cases by what happened to the class; not touched: marked, but nowhere on the reference"
+    caption = "Number of cases by outcome; not touched: marked, but nowhere on the reference"
     return table(["Class", *OUTCOMES.values()], rows, caption=caption)
 
 

@@ -43,7 +43,7 @@ def subgroups_part(scores_file: ScoresFile) -> Html | None:
     ]
     head = ["Attribute", "Level", "Metric", "Column", "Mean", "95 % interval", "n", "Groups"]
     return join(
-        notice([f"{content['warning']}."], "Against fishing"),
+        notice([f"{content['warning']}."], "Many subgroups"),
         chart,
         *(element("p", f"{note}.", class_="note") for note in content["notes"]),
         fold("All metrics", table(head, listed, numeric_from=4)),
