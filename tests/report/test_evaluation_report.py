@@ -98,7 +98,7 @@ def test_raters_and_subgroups(fake, tmp_path):
     document = report(folder)
     words = text_of(document)
     for expected in (
-        "human ceiling",
+        "how well people agree",
         "second observer against masks",
         "prediction against majority",
         "Many subgroups",
@@ -130,7 +130,7 @@ def test_one_case_has_no_interval(tmp_path):
     mask = np.eye(8, dtype=np.uint8)
     words = text_of(report(scores_file(tmp_path / "one", ("polyp",), {"c": (mask, mask)})))
     assert "no interval: fewer than 6" in words
-    assert "says little of others" in words
+    assert "says little about others" in words
 
 
 def test_a_class_that_no_reference_has(tmp_path):

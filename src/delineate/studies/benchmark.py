@@ -27,10 +27,24 @@ from delineate.studies.moved import move_data
 from delineate.studies.possible import check_entrants, check_fits, check_parts
 from delineate.studies.setup import BenchmarkSetup, Entrant, differences, entrants, setup_file
 
+__all__ = [
+    "COMPARISON",
+    "MANIFEST",
+    "METRICS",
+    "SCORED",
+    "Announce",
+    "Benchmark",
+    "BenchmarkRequest",
+    "finish",
+    "prepare",
+    "run",
+    "time_left",
+]
+
 METRICS = ("dice", "iou", "hd95_pooled", "nsd@2")
 MANIFEST = "manifest.json"
 SCORED = "scored.json"
-FOLDS = "folds"
+_FOLDS = "folds"
 COMPARISON = "comparison"
 
 
@@ -101,7 +115,7 @@ def prepare(request: BenchmarkRequest, announce: Announce = lambda _: None) -> B
     check_entrants(methods, request.settings)
     folder, source = request.out, as_source(request.data)
     begun, there = setup_file(folder).exists(), {path.name for path in folder_contents(folder)}
-    if not begun and there - {MANIFEST, SCORED, FOLDS}:
+    if not begun and there - {MANIFEST, SCORED, _FOLDS}:
         raise DataError(f"{folder} is not empty and holds no benchmark; give another --out")
     if request.resume and not there:
         raise DataError(f"--resume: {folder} holds no benchmark; begin it without --resume")
@@ -128,7 +142,7 @@ def prepare(request: BenchmarkRequest, announce: Announce = lambda _: None) -> B
     if begun:
         saved = BenchmarkSetup.load(folder)
         if saved.data != asked.data and not differences(saved, asked.model_copy(update={"data": saved.data})):
-            manifests = [folder / MANIFEST, folder / SCORED, *sorted((folder / FOLDS).glob("*.json"))]
+            manifests = [folder / MANIFEST, folder / SCORED, *sorted((folder / _FOLDS).glob("*.json"))]
             saved = move_data(folder, saved, source, manifests, announce)
         changed = differences(saved, asked)
         if changed:
@@ -144,7 +158,7 @@ def prepare(request: BenchmarkRequest, announce: Announce = lambda _: None) -> B
     output_folder(folder)
     folds.manifest.save(folder / MANIFEST)
     for at, manifest in enumerate(parts):
-        manifest.save(folder / FOLDS / f"fold{at}.json")
+        manifest.save(folder / _FOLDS / f"fold{at}.json")
     scored.save(folder / SCORED)
     setup = _measured(asked.model_copy(update={"folds": folds.count}), folder, request, announce)
     setup.save(folder)

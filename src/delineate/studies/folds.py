@@ -16,6 +16,8 @@ from delineate.data.loading.open_data import open_data
 from delineate.data.splits.folds import split_data
 from delineate.data.splits.seeded import complete
 
+__all__ = ["Folds", "open_folds"]
+
 
 @dataclass(frozen=True)
 class Folds:

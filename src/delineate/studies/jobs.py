@@ -27,8 +27,17 @@ from delineate.report.pages.run import write_run_report
 from delineate.studies.memory import peak_memory, reset_peak
 from delineate.studies.setup import BenchmarkSetup, Entrant
 
+__all__ = [
+    "RESULT",
+    "Job",
+    "State",
+    "all_jobs",
+    "predictions_folder",
+    "scores_folder",
+]
+
 State = Literal["waiting", "begun", "running", "trained", "done", "failed"]
-RESULT, TRACEBACK = "job.json", "error.txt"
+RESULT, _TRACEBACK = "job.json", "error.txt"
 
 
 @dataclass(frozen=True)
@@ -109,7 +118,7 @@ class Job:
         line = str(error) if isinstance(error, DelineateError) else f"{type(error).__name__}: {error}"
         write_json(self.run / RESULT, {"error": " ".join(line.split())})
         if not isinstance(error, DelineateError):
-            write_text(self.run / TRACEBACK, "".join(format_exception(error)))
+            write_text(self.run / _TRACEBACK, "".join(format_exception(error)))
 
     def _train(self, setup: BenchmarkSetup, cache: Path | None, reporter: Reporter | None) -> None:
         try:

@@ -32,8 +32,17 @@ from delineate.report.parts.scores import title_of
 from delineate.studies.benchmark import Benchmark
 from delineate.studies.jobs import Job
 
-CSV_NAME, JSON_NAME = "leaderboard.csv", "leaderboard.json"
-TIMED_IMAGES = 7
+__all__ = [
+    "Cost",
+    "Leaderboard",
+    "Row",
+    "make_leaderboard",
+    "seed_sd",
+    "write_leaderboard",
+]
+
+_CSV_NAME, _JSON_NAME = "leaderboard.csv", "leaderboard.json"
+_TIMED_IMAGES = 7
 """Predicted one by one after a first that is not timed; the median counts."""
 
 
@@ -115,11 +124,11 @@ def _place(mean: float | None, sign: int) -> float:
 
 def write_leaderboard(folder: Path, board: Leaderboard) -> None:
     """Write `leaderboard.csv` and `leaderboard.json`."""
-    write_text(folder / CSV_NAME, leaderboard_csv(board))
-    write_json(folder / JSON_NAME, plain(asdict(board)))
+    write_text(folder / _CSV_NAME, _leaderboard_csv(board))
+    write_json(folder / _JSON_NAME, plain(asdict(board)))
 
 
-def leaderboard_csv(board: Leaderboard) -> str:
+def _leaderboard_csv(board: Leaderboard) -> str:
     """A line per method."""
     lines = []
     head = ["method", "seeds", "n", "groups"]
@@ -192,7 +201,7 @@ def _cost(jobs: Sequence[Job]) -> Cost | None:
     results = [job.result() for job in jobs]
     predictor = load(jobs[0].run)
     manifest = Manifest.load(jobs[0].manifest)
-    timed = manifest.split("test")[: TIMED_IMAGES + 1]
+    timed = manifest.split("test")[: _TIMED_IMAGES + 1]
     network = predictor.method.deploy().eval()
     counted = count_cost(network, in_channels=predictor.spec.in_channels, size=predictor.spec.size)
     peaks = [float(result["peak_mib"]) for result in results if result.get("peak_mib") is not None]

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import torch
 
+__all__ = ["peak_memory", "reset_peak"]
+
 _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 

@@ -11,6 +11,8 @@ from delineate.data.core.manifest import Manifest
 from delineate.data.layouts.source import DataSource
 from delineate.studies.setup import BenchmarkSetup
 
+__all__ = ["move_data"]
+
 
 def move_data(
     folder: Path, setup: BenchmarkSetup, source: DataSource, manifests: Sequence[Path], announce: Callable[[str], None]

@@ -23,8 +23,10 @@ from delineate.studies.benchmark import COMPARISON, MANIFEST, SCORED, Benchmark
 from delineate.studies.jobs import scores_folder
 from delineate.studies.leaderboard import Leaderboard, Row, seed_sd
 
-REPORT = "report.html"
-FAILURES = 3
+__all__ = ["write_benchmark_report"]
+
+_REPORT = "report.html"
+_FAILURES = 3
 """Pictures of each method's worst cases."""
 
 
@@ -46,7 +48,7 @@ def write_benchmark_report(benchmark: Benchmark, board: Leaderboard) -> Path:
         section("Where each method fails", *_galleries(benchmark)),
         section("The setup", _setup(benchmark)),
     )
-    return write_page(benchmark.folder / REPORT, document)
+    return write_page(benchmark.folder / _REPORT, document)
 
 
 def _lead(benchmark: Benchmark) -> str:
@@ -191,7 +193,7 @@ def _galleries(benchmark: Benchmark) -> list[Html]:
             continue
         metric = next(iter(scores_file.metrics))
         values, overlays = case_values(scores_file, metric), Overlays.find(scores_file, manifest)
-        worst = [case for case in worst_first(scores_file, metric) if case in overlays.files][:FAILURES]
+        worst = [case for case in worst_first(scores_file, metric) if case in overlays.files][:_FAILURES]
         figures = [
             figure_of(
                 overlays.picture(case), element("b", f"{title_of(scores_file, metric)} {number(values[case])}"), case

@@ -16,6 +16,8 @@ from delineate.methods import registry
 from delineate.nn.meta_device import on_meta_device
 from delineate.studies.setup import Entrant
 
+__all__ = ["check_entrants", "check_fits", "check_parts"]
+
 
 def check_entrants(entrants: Sequence[Entrant], settings: Sequence[str]) -> None:
     """Raise `RecipeError` or `DeviceError` for what no benchmark could train here, whatever the data."""

@@ -18,7 +18,16 @@ from delineate.engine.earlier_recipes import in_todays_spelling
 from delineate.engine.recipe import resolve
 from delineate.methods import registry
 
-SETUP_FILE = "setup.json"
+__all__ = [
+    "COMMON_AUGMENT",
+    "BenchmarkSetup",
+    "Entrant",
+    "differences",
+    "entrants",
+    "setup_file",
+]
+
+_SETUP_FILE = "setup.json"
 _EARLIER_FILE = "plan.json"
 """Its name in benchmarks of earlier versions."""
 COMMON_AUGMENT: Mapping[str, Any] = AugmentSettings(
@@ -88,7 +97,7 @@ class BenchmarkSetup(BaseModel):
         return len(self.entrants) * self.folds * self.seeds
 
     def save(self, folder: Path) -> None:
-        write_json(folder / SETUP_FILE, json.loads(self.model_dump_json()))
+        write_json(folder / _SETUP_FILE, json.loads(self.model_dump_json()))
 
     @classmethod
     def load(cls, folder: Path) -> BenchmarkSetup:
@@ -97,7 +106,7 @@ class BenchmarkSetup(BaseModel):
         try:
             return cls.model_validate(_of_today(read_json(path)))
         except OSError as error:
-            raise DataError(f"{folder} holds no benchmark: there is no {SETUP_FILE}") from error
+            raise DataError(f"{folder} holds no benchmark: there is no {_SETUP_FILE}") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:  # a ValidationError is a ValueError
             raise DataError(f"{path} is not a benchmark's setup; use another --out") from error
 
@@ -112,7 +121,7 @@ def _of_today(content: dict[str, Any]) -> dict[str, Any]:
 def setup_file(folder: Path) -> Path:
     """Where the setup of a benchmark lies, or would lie."""
     earlier = folder / _EARLIER_FILE
-    return earlier if earlier.exists() and not (folder / SETUP_FILE).exists() else folder / SETUP_FILE
+    return earlier if earlier.exists() and not (folder / _SETUP_FILE).exists() else folder / _SETUP_FILE
 
 
 def entrants(

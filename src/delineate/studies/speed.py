@@ -24,11 +24,18 @@ from delineate.engine.recipe import Recipe, resolve
 from delineate.engine.run import make_fabric
 from delineate.methods.contract import Batch, Context, Stage
 
-SECONDS = 6.0
+__all__ = [
+    "Announce",
+    "Rate",
+    "Speed",
+    "measure_speed",
+]
+
+_SECONDS = 6.0
 """Of one measurement."""
-WORTH = 1.05
+_WORTH = 1.05
 """A setting is advised when it is faster by this factor."""
-WORKERS = (1, 2, 4)
+_WORKERS = (1, 2, 4)
 
 Announce = Callable[[str], None]
 
@@ -69,7 +76,7 @@ class Speed:
             lines.append(f"on the CPU both share the cores: about {both:.0f} images/s together if no core is idle")
         for rates in (self.network, self.loader) if self.limit == "network" else (self.loader, self.network):
             base, best = rates[0], max(rates, key=lambda rate: rate.images_per_second)
-            if best.images_per_second > WORTH * base.images_per_second:
+            if best.images_per_second > _WORTH * base.images_per_second:
                 gain = best.images_per_second / base.images_per_second
                 lines.append(
                     f"--set {best.setting} makes the {'network' if rates is self.network else 'loader'} {gain:.2f}× as fast"
@@ -94,7 +101,7 @@ def measure_speed(
 
     Raises what `train` raises before it starts.
     """
-    seconds = SECONDS if seconds is None else seconds
+    seconds = _SECONDS if seconds is None else seconds
     options = {} if size is None else {"input": {"size": size}}
     recipe = resolve(method, preset, options, settings)
     manifest, census = open_data(data, seed=recipe.engine.seed)
@@ -103,7 +110,7 @@ def measure_speed(
     cache = open_cache(manifest, samples, spec, Store.at(cache_folder, announce=announce), axis=census.axis)
     stage = build_method(recipe, manifest.classes.outputs, spec).stages()[-1]
     loader = []
-    for workers in dict.fromkeys((recipe.data.workers, *WORKERS)):
+    for workers in dict.fromkeys((recipe.data.workers, *_WORKERS)):
         announce(f"loader alone, {workers} threads")
         varied = recipe.model_copy(update={"data": recipe.data.model_copy(update={"workers": workers})})
         rate = _loader_rate(varied, stage, cache, spec, seconds)

@@ -18,7 +18,9 @@ from delineate.engine.run import train
 from delineate.methods import registry
 from delineate.studies.setup import Entrant
 
-WARMUP, TIMED = 3, 8
+__all__ = ["frozen", "seconds_per_step"]
+
+_WARMUP, _TIMED = 3, 8
 """Steps before the clock counts, and steps that it counts."""
 
 
@@ -34,13 +36,13 @@ class _Stopwatch(Silent):
 
     def step(self, loss: float, images: int) -> None:
         self.times.append(time.perf_counter())
-        if len(self.times) > WARMUP + TIMED:
+        if len(self.times) > _WARMUP + _TIMED:
             raise _Enough
 
     @property
     def seconds(self) -> float:
         """The median time between two steps; only fewer steps than wanted are all counted."""
-        times = self.times[WARMUP:] if len(self.times) > WARMUP + 1 else self.times
+        times = self.times[_WARMUP:] if len(self.times) > _WARMUP + 1 else self.times
         return median(after - before for before, after in pairwise(times))
 
 
@@ -67,7 +69,7 @@ def _stage_seconds(
     entrant: Entrant, manifest: Path, settings: tuple[str, ...], cache: Path | None, stage: str, stages: list[str]
 ) -> float:
     alone: dict[str, Any] = {
-        "engine": {"steps": WARMUP + TIMED + 2},
+        "engine": {"steps": _WARMUP + _TIMED + 2},
         "stages": {name: {"share": float(name == stage)} for name in stages},
     }
     watch = _Stopwatch()

@@ -9,27 +9,29 @@ from delineate.data.core.findings import some
 from delineate.evaluation.comparison.models import Model
 from delineate.evaluation.comparison.training_record import TrainingRecord
 
-FACTS: tuple[tuple[str, Callable[[TrainingRecord], Any]], ...] = (
+__all__ = ["budget_notes"]
+
+_FACTS: tuple[tuple[str, Callable[[TrainingRecord], Any]], ...] = (
     ("steps", lambda one: one.steps),
     ("images seen", lambda one: one.images_seen),
     ("working size", lambda one: None if one.size is None else "×".join(map(str, one.size))),
     ("preset", lambda one: one.preset),
     ("training data", lambda one: one.data_sha256 and f"{one.data_name} {one.data_sha256[:8]}"),
 )
-SHOWN = 4
+_SHOWN = 4
 
 
 def budget_notes(models: Sequence[Model]) -> list[str]:
     """Sentences; none where all is alike, or nothing is known."""
     known = {model.name: training for model in models if (training := model.training) is not None}
-    lines = [words for what, of in FACTS if (words := _differing(what, of, known))]
+    lines = [words for what, of in _FACTS if (words := _differing(what, of, known))]
     rising = [f"{name} (Dice +{one.gain:.3f})" for name, one in known.items() if one.rising]
     if rising:
         lines.append(
-            f"Validation was still rising when training ended: {some(rising, SHOWN)}. With more steps these would likely do better."
+            f"Validation was still rising when training ended: {some(rising, _SHOWN)}. More steps would likely improve these."
         )
     if known and (bare := [model.name for model in models if model.name not in known]):
-        lines.append(f"How {some(bare, SHOWN)} {'was' if len(bare) == 1 else 'were'} trained is not known here.")
+        lines.append(f"How {some(bare, _SHOWN)} {'was' if len(bare) == 1 else 'were'} trained is not known here.")
     return lines
 
 
@@ -41,5 +43,5 @@ def _differing(what: str, of: Callable[[TrainingRecord], Any], known: dict[str, 
             values.setdefault(of(training), []).append(name)
     if len(values) < 2:
         return None
-    told = [f"{value} ({some(names, SHOWN)})" for value, names in values.items()]
-    return f"Not the same {what}: {some(told, SHOWN)}."
+    told = [f"{value} ({some(names, _SHOWN)})" for value, names in values.items()]
+    return f"Not the same {what}: {some(told, _SHOWN)}."

@@ -27,11 +27,26 @@ from delineate.evaluation.statistics.paired import Paired, compare_paired, holm
 from delineate.evaluation.statistics.power import groups_needed, least_detectable
 from delineate.evaluation.statistics.ranks import Ranks, rank_models
 
-PREFERRED = ("dice", "hd95_pooled")
+__all__ = [
+    "CASES_CSV",
+    "PAIRS_CSV",
+    "Comparison",
+    "Key",
+    "MethodResult",
+    "MetricComparison",
+    "PairResult",
+    "cases_csv",
+    "compare_models",
+    "pairs_csv",
+    "shared_tables",
+    "write_comparison_files",
+]
+
+_PREFERRED = ("dice", "hd95_pooled")
 """Compared unless others are asked for, where they were computed: one of overlap and one of distance, as is advised."""
-TARGETS = {"overlap": 0.01, "distance": 1.0}
+_TARGETS = {"overlap": 0.01, "distance": 1.0}
 """Kind → a difference worth seeing, in the metric's unit, for which the number of cases needed is told."""
-JSON_NAME, CASES_CSV, PAIRS_CSV = "comparison.json", "cases.csv", "pairs.csv"
+_JSON_NAME, CASES_CSV, PAIRS_CSV = "comparison.json", "cases.csv", "pairs.csv"
 
 Key = tuple[str, str, str]
 """Metric, first, second."""
@@ -200,7 +215,7 @@ def write_comparison_files(folder: Path, comparison: Comparison) -> None:
     output_folder(folder)
     write_text(folder / CASES_CSV, cases_csv(comparison))
     write_text(folder / PAIRS_CSV, pairs_csv(comparison))
-    write_json(folder / JSON_NAME, plain(_to_json(comparison)))
+    write_json(folder / _JSON_NAME, plain(_to_json(comparison)))
 
 
 def cases_csv(comparison: Comparison) -> str:
@@ -247,7 +262,7 @@ def _chosen(models: Sequence[Model], metrics: Sequence[str]) -> list[str]:
             f"{models[0].scores_file.folder} keeps no scores of cases (protocol {pooled} pools all pixels); evaluate with native"
         )
     if not metrics:
-        return [name for name in PREFERRED if name in shared] or shared[:1]
+        return [name for name in _PREFERRED if name in shared] or shared[:1]
     for name in metrics:
         lacking = [model.scores_file.folder for model in models if name not in model.scores_file.metrics]
         if lacking:
@@ -362,7 +377,7 @@ def _finish(
     about = scores_file.metrics[of.metric]
     better: Any = about["better"]
     unit = scores_file.origin.length if about["unit"] == "length" else ""
-    worth = target or TARGETS.get(of.kind)
+    worth = target or _TARGETS.get(of.kind)
     said: dict[str, Any] = {"score": f"{about['title']}{f' in {unit}' if unit else ''}", "reach": of.reach}
     if worth is not None:
         said["target"] = worth

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from delineate.data.core.findings import some
 from delineate.evaluation.comparison.models import Model
 
-SHOWN = 6
+__all__ = ["false_positive_notes"]
+
+_SHOWN = 6
 """So many models are named."""
 
 
@@ -17,7 +19,7 @@ def false_positive_notes(models: Sequence[Model]) -> list[str]:
     strays = {model.name: _strays(model) for model in models}
     if not any(strays.values()):
         return []
-    told = some([f"{name} in {number} of {len(lacking)}" for name, number in strays.items()], SHOWN)
+    told = some([f"{name} in {number} of {len(lacking)}" for name, number in strays.items()], _SHOWN)
     return [
         f"The column present does not count cases without the class. These models mark the class in such cases: {told}."
     ]

@@ -15,7 +15,14 @@ from delineate.evaluation.inputs.pairing import some
 from delineate.evaluation.results.case_scores import Row
 from delineate.evaluation.results.scores_file import JSON_NAME, ScoresFile
 
-VALIDATION = "validation"
+__all__ = [
+    "Model",
+    "check_comparable",
+    "open_models",
+    "references_known",
+]
+
+_VALIDATION = "validation"
 """Where a run folder keeps the evaluation of its validation cases."""
 
 
@@ -134,6 +141,6 @@ def _open(name: str, path: Path) -> Model:
         raise DataError(f"there is no folder {path}; give a run folder or one that `delineate evaluate` wrote")
     if (path / JSON_NAME).exists():
         return Model(name, ScoresFile.read(path))
-    if (path / VALIDATION / JSON_NAME).exists():
-        return Model(name, ScoresFile.read(path / VALIDATION), run=path)
+    if (path / _VALIDATION / JSON_NAME).exists():
+        return Model(name, ScoresFile.read(path / _VALIDATION), run=path)
     raise DataError(f"{path} holds no scores.json; give a finished run or a folder that `delineate evaluate` wrote")

@@ -9,7 +9,9 @@ from typing import Any
 from delineate.data.core.findings import some
 from delineate.evaluation.comparison.models import Model
 
-SHOWN = 3
+__all__ = ["SeedGroup", "group_by_training", "seed_group_notes"]
+
+_SHOWN = 3
 """So many settings that differ are named."""
 
 
@@ -116,5 +118,5 @@ def _told(model: Model) -> dict[str, Any]:
 
 
 def _short(settings: Mapping[str, Any], names: Sequence[str]) -> str:
-    shown = [f"{name.removeprefix('engine.')} {settings.get(name)}" for name in names[:SHOWN]]
-    return ", ".join([*shown, *(["…"] if len(names) > SHOWN else [])])
+    shown = [f"{name.removeprefix('engine.')} {settings.get(name)}" for name in names[:_SHOWN]]
+    return ", ".join([*shown, *(["…"] if len(names) > _SHOWN else [])])

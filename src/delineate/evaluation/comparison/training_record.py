@@ -19,11 +19,13 @@ from delineate.common.files import parse_json, read_json
 from delineate.common.spelling import respelled_path
 from delineate.data.core.manifest import Manifest
 
-LATE = 0.1
+__all__ = ["TrainingRecord", "gain_at_end"]
+
+_LATE = 0.1
 """Curves rose to the end if the best validation lies in this last share of the steps, …"""
-WINDOW = 0.2
+_WINDOW = 0.2
 """… and the validations in this last share are better on average than those in as long a time before …"""
-GAIN = 0.005
+_GAIN = 0.005
 """… by this much Dice."""
 _APART = {
     "preset": (),
@@ -135,10 +137,10 @@ def gain_at_end(records: Sequence[Mapping[str, Any]]) -> float | None:
         return None
     total = float(last[-1].get("total_steps") or known[-1][0])
     best = max(known, key=lambda point: (point[1], -point[0]))
-    count = max(1, round(WINDOW * len(known)))
+    count = max(1, round(_WINDOW * len(known)))
     late, before = known[-count:], known[-2 * count : -count]
     gained = sum(dice for _, dice in late) / len(late) - sum(dice for _, dice in before) / len(before)
-    return gained if best[0] > (1 - LATE) * total and gained >= GAIN else 0.0
+    return gained if best[0] > (1 - _LATE) * total and gained >= _GAIN else 0.0
 
 
 def _kept(section: str, value: Any) -> Any:

@@ -11,7 +11,9 @@ from delineate.evaluation.inputs.predictions import PREDICTIONS_FILE, Prediction
 from delineate.evaluation.inputs.probability_maps import FOLDER_NAME, unlisted_maps
 from delineate.evaluation.inputs.references import mask_like_files
 
-SHOWN = 3
+__all__ = ["lists_no_maps", "prediction_notes"]
+
+_SHOWN = 3
 
 
 def prediction_notes(folder: Path, listed: PredictionList) -> list[str]:
@@ -44,7 +46,7 @@ def lists_no_maps(listed: PredictionList) -> bool:
 
 
 def _told(names: Sequence[str], what: str, verbs: tuple[str, str] = ("is", "are")) -> str:
-    return f"{count(len(names), what)} ({some(names, SHOWN)}) {verbs[0] if len(names) == 1 else verbs[1]}"
+    return f"{count(len(names), what)} ({some(names, _SHOWN)}) {verbs[0] if len(names) == 1 else verbs[1]}"
 
 
 def _masks(folder: Path) -> list[Path]:

@@ -13,6 +13,8 @@ from delineate.data.core.words import SPLIT_NAMES
 from delineate.data.formats.registry import digest_of
 from delineate.data.layouts.split_lists import apply_lists
 
+__all__ = ["held_out_ids", "mask_hashes"]
+
 
 def held_out_ids(manifest: Manifest, cases: Sequence[Case]) -> set[str]:
     """Ids of the cases whose split is `test`; of a bare folder of masks, those that a list beside it names, or all if it is called

@@ -14,6 +14,8 @@ from delineate.data.core.findings import count, some
 from delineate.data.formats.registry import file_stem, read_mask
 from delineate.evaluation.inputs.references import mask_like_files
 
+__all__ = ["instance_maps", "pair_instances", "read_instances"]
+
 
 def pair_instances(
     predictions: Path, references: Path, cases: Sequence[str] | None = None

@@ -9,6 +9,8 @@ from pathlib import Path
 from delineate.data.core.mask_values import MaskValues, mask_values
 from delineate.data.formats.registry import read_raw_labels
 
+__all__ = ["read_mask_values"]
+
 
 def read_mask_values(paths: Sequence[Path], names: Sequence[str]) -> list[MaskValues]:
     """Of each mask file, image or volume, its raw values; several files at a time. Raises `DataError` as reading does."""

@@ -12,6 +12,8 @@ from delineate.data.formats.registry import reads_volume
 from delineate.evaluation.inputs.predictions import PredictionList
 from delineate.evaluation.inputs.scoring_units import ScoringUnit
 
+__all__ = ["orientation_notes"]
+
 
 def orientation_notes(
     manifest: Manifest, units: Sequence[ScoringUnit], folder: Path, listed: PredictionList | None

@@ -12,6 +12,8 @@ from delineate.data.core.words import Role, folder_word, image_stem, mask_stem, 
 from delineate.data.formats.registry import file_stem
 from delineate.evaluation.inputs.references import References, case_name
 
+__all__ = ["by_name", "pair", "some"]
+
 
 def pair(folder: Path, files: Sequence[Path], found: References, references: Path) -> list[tuple[Path, Case]]:
     """Predictions with their cases, in the cases' order.

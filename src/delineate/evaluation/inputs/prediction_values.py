@@ -19,8 +19,10 @@ from delineate.data.core.mask_values import MaskValues, Values, choose_coding
 from delineate.evaluation.inputs.mask_contents import read_mask_values
 from delineate.evaluation.inputs.predictions import PredictionList
 
-WHITE = 255
-OWN = "the references' own values"
+__all__ = ["listed_rule", "prediction_rule"]
+
+_WHITE = 255
+_OWN = "the references' own values"
 
 
 def prediction_rule(
@@ -40,7 +42,7 @@ def prediction_rule(
         raise DataError(_unreadable(masks, classes, labels))
     first = certain[0]
     other = next((rule for rule in certain if _reading(masks, rule) != _reading(masks, first)), None)
-    if other is None or (said and first.reason == OWN):
+    if other is None or (said and first.reason == _OWN):
         return first
     seen = _reading(masks, first)
     odd = next(value for value, index in seen.items() if other.index_of(value) != index)
@@ -70,7 +72,7 @@ def listed_rule(listed: PredictionList) -> LabelRule:
     if listed.values is not None:
         values = {index: index for index in range(len(names))} | {value: at for at, value in enumerate(listed.values)}
     elif len(names) == 2:
-        values = {0: 0, 1: 1, WHITE: 1}
+        values = {0: 0, 1: 1, _WHITE: 1}
     else:
         values = {index: index for index in range(len(names))}
     return LabelRule(values=values, coding="index", reason="as predictions.json says")
@@ -80,16 +82,16 @@ def _candidates(masks: Sequence[MaskValues], classes: ClassTable, labels: LabelR
     """The readings that are tried, that of the references first."""
     number = len(classes.names)
     if labels.coding == "color":
-        yield labels.model_copy(update={"reason": OWN})
+        yield labels.model_copy(update={"reason": _OWN})
     if any(mask.colored for mask in masks):
         return
     coding = choose_coding(masks)
     if labels.coding != "color" and labels.threshold is None:
         own = coding if not any(mask.palette for mask in masks) else labels.coding or coding
-        yield labels.model_copy(update={"reason": OWN, "coding": own})
+        yield labels.model_copy(update={"reason": _OWN, "coding": own})
     yield LabelRule(values={index: index for index in range(number)}, coding=coding, reason="class indices")
     if number == 2:
-        yield LabelRule(values={0: 0, WHITE: 1}, coding=coding, reason="black and white")
+        yield LabelRule(values={0: 0, _WHITE: 1}, coding=coding, reason="black and white")
         return
     levels = list(Values(masks, coding).total())
     if len(levels) == number and rises_evenly(levels):

@@ -23,6 +23,15 @@ from delineate.data.core.manifest import ClassTable, LabelRule
 from delineate.data.formats.registry import check_same_grid, read_mask, reads_volume
 from delineate.evaluation.inputs.references import mask_like_files
 
+__all__ = [
+    "PREDICTIONS_FILE",
+    "PredictedFile",
+    "PredictionList",
+    "check_place",
+    "mask_files",
+    "read_prediction",
+]
+
 PREDICTIONS_FILE = "predictions.json"
 _ROLES: tuple[Role | None, ...] = ("train", "before", "val", "test", None)
 

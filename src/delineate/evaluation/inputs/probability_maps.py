@@ -27,12 +27,23 @@ from delineate.data.core.manifest import Case, ClassTable
 from delineate.data.formats.registry import file_stem, image_suffix, open_image, read_mask, reads_volume
 from delineate.evaluation.inputs.predictions import PredictionList
 
+__all__ = [
+    "FOLDER_NAME",
+    "Probabilities",
+    "ProbabilityMaps",
+    "find_probabilities",
+    "listed_probabilities",
+    "open_probabilities",
+    "read_map",
+    "unlisted_maps",
+]
+
 FOLDER_NAME = "probabilities"
 """Where `predict` puts them, inside its output folder."""
 
 _ARRAYS = (".npy", ".npz")
 _CLASS_FOLDER = re.compile(r"^(\d+)_")
-AGAIN = "predict again with --probabilities and --overwrite"
+_AGAIN = "predict again with --probabilities and --overwrite"
 _NPZ_KEYS = ("probabilities", "softmax")
 """Looked for in an archive of several arrays."""
 
@@ -68,10 +79,10 @@ class ProbabilityMaps:
         if path not in self.hashes:
             return
         if not path.is_file():
-            raise DataError(f"{path} is gone; {AGAIN}")
+            raise DataError(f"{path} is gone; {_AGAIN}")
         if sha256(path) != self.hashes[path]:
             raise DataError(
-                f"{path} is not the map that was written with the masks: it was changed or replaced; {AGAIN}"
+                f"{path} is not the map that was written with the masks: it was changed or replaced; {_AGAIN}"
             )
 
     def need(self, names: Sequence[str]) -> None:
@@ -100,7 +111,7 @@ def listed_probabilities(
         paths = [folder / name for name in sorted(maps, key=_class_index)]
         if len(paths) not in (1, len(classes.names)):
             raise DataError(
-                f"{prediction} has {count(len(paths), 'probability map')}, not {len(classes.names)}; {AGAIN}"
+                f"{prediction} has {count(len(paths), 'probability map')}, not {len(classes.names)}; {_AGAIN}"
             )
         files[case.id] = tuple(paths)
         hashes |= {folder / name: digest for name, digest in maps.items()}

@@ -23,14 +23,26 @@ from delineate.data.layouts.source import DataSource, as_source
 from delineate.evaluation.inputs.references import References, open_references, read_as, read_reference
 from delineate.evaluation.metrics.pixel_counts import Labels
 
+__all__ = [
+    "MAJORITY",
+    "OTHERS",
+    "Kind",
+    "RaterComparison",
+    "Raters",
+    "majority",
+    "open_raters",
+    "rater_comparisons",
+    "raters_of_cases",
+]
+
 Kind = Literal["rater", "majority", "between raters", "rater against the others"]
 MAJORITY = "majority"
 OTHERS = "majority of the others"
-MAJORITY_RULE = (
+_MAJORITY_RULE = (
     "a pixel has the class that more than half of the raters give it, else background (so a tie of an even number of raters is "
     "background, and of two raters both must agree); raters that ignore a pixel do not vote, where all do it is ignored"
 )
-CEILING_RULE = (
+_CEILING_RULE = (
     "raters against each other: each pair once, the later one scored against the earlier; with three raters or more also each "
     "against the majority of the others"
 )
@@ -61,7 +73,7 @@ class Raters:
 
     def describe(self) -> str:
         """One line for tables."""
-        return f"{len(self.names)} raters ({', '.join(self.names)}); {MAJORITY_RULE}; {CEILING_RULE}"
+        return f"{len(self.names)} raters ({', '.join(self.names)}); {_MAJORITY_RULE}; {_CEILING_RULE}"
 
 
 @dataclass(frozen=True)
@@ -133,7 +145,7 @@ def rater_comparisons(prediction: Labels | None, raters: Mapping[str, Labels]) -
 
 
 def majority(masks: Sequence[Labels]) -> NDArray[np.uint8]:
-    """The class that more than half of the raters give each pixel, else 0; see `MAJORITY_RULE`.
+    """The class that more than half of the raters give each pixel, else 0; see `_MAJORITY_RULE`.
 
     Class indices of any one shape, 255 = no vote. Raises `ValueError` for no masks or shapes that differ.
     """

@@ -11,6 +11,8 @@ from delineate.data.core.label_reading import Reading, check_ignored, read_by_ev
 from delineate.data.core.manifest import IGNORE, ClassTable, LabelRule
 from delineate.data.core.mask_values import MaskValues, Values, choose_coding
 
+__all__ = ["in_order", "read_references"]
+
 _UNNAMED = re.compile(r"(?:label|class) (\d+)")
 """What a class is called whose owner gave no name; the first version said "class"."""
 
@@ -56,7 +58,7 @@ def in_order(reading: Reading, known: ClassTable | None) -> Reading:
     )
 
 
-def old_values(names: Sequence[str]) -> LabelRule | None:
+def _old_values(names: Sequence[str]) -> LabelRule | None:
     """The raw values that unnamed classes carry in their names ("label 4"); None where there are other names."""
     found = [_UNNAMED.fullmatch(name) for name in names[1:]]
     if len(names) < 3 or not all(found):
@@ -67,7 +69,7 @@ def old_values(names: Sequence[str]) -> LabelRule | None:
 
 def _by_known(files: Sequence[MaskValues], known: ClassTable) -> Reading | None:
     """References in the predictions' raw values, or in class indices; None where they are neither."""
-    rule = known.labels or old_values(known.names)
+    rule = known.labels or _old_values(known.names)
     reading = None
     if rule is not None and rule.threshold is None:
         reading = _fitting(files, known, rule.model_copy(update={"reason": _as_trained(known, rule)}))
@@ -135,7 +137,7 @@ def _keys(classes: ClassTable, rule: LabelRule | None) -> list[str]:
 
 def _by_value(reading: Reading, known: ClassTable) -> Reading | None:
     """Classes matched by raw value, where only one side has names."""
-    rule = known.labels or old_values(known.names)
+    rule = known.labels or _old_values(known.names)
     if rule is None or rule.values is None or reading.rule.values is None:
         return None
     if (reading.rule.coding == "color") != (rule.coding == "color"):

@@ -36,6 +36,17 @@ from delineate.data.splits.run_splits import with_run_splits
 from delineate.evaluation.inputs.mask_contents import read_mask_values
 from delineate.evaluation.inputs.reference_values import in_order, read_references
 
+__all__ = [
+    "References",
+    "SplitChoice",
+    "case_name",
+    "is_mask_folder",
+    "mask_like_files",
+    "open_references",
+    "read_as",
+    "read_reference",
+]
+
 SplitChoice = Literal["train", "val", "test", "all"]
 
 

@@ -17,6 +17,15 @@ from delineate.data.core.stacks import Stack, assemble, choose_spacing, stack_na
 from delineate.evaluation.inputs.predictions import check_place, read_prediction
 from delineate.evaluation.inputs.references import read_reference
 
+__all__ = [
+    "Arrays",
+    "Labels",
+    "Level",
+    "ScoringUnit",
+    "make_units",
+    "read_unit",
+]
+
 Labels = NDArray[np.uint8]
 Level = Literal["image", "volume"]
 

@@ -20,9 +20,16 @@ from delineate.common.errors import DataError
 from delineate.data.core.findings import count, some
 from delineate.data.core.grouping import read_table
 
-MAX_LEVELS = 12
+__all__ = [
+    "UNKNOWN",
+    "Attribute",
+    "Subgroups",
+    "read_subgroups",
+]
+
+_MAX_LEVELS = 12
 """A column of text with more levels is no attribute but a name, a date or a comment."""
-FEW_NUMBERS = 5
+_FEW_NUMBERS = 5
 """A column of at most so many distinct numbers is a code or a grade: it is not cut."""
 UNKNOWN = "not stated"
 """The level of cases whose cell is empty (or says NA, NaN)."""
@@ -115,13 +122,13 @@ def _attribute(path: Path, name: str, cells: Mapping[str, str]) -> Attribute:
     numbers = {case: value for case, cell in stated.items() if (value := _number(cell)) is not None}
     cut = ""
     levels = _as_stated(stated)
-    if len(numbers) == len(stated) and len(set(numbers.values())) > FEW_NUMBERS:
+    if len(numbers) == len(stated) and len(set(numbers.values())) > _FEW_NUMBERS:
         cut, levels = _tertiles(numbers)
-    elif len(levels) > MAX_LEVELS:
+    elif len(levels) > _MAX_LEVELS:
         odd = next((cell for case, cell in stated.items() if case not in numbers), "")
         hint = f" ('{odd}' is no number)" if numbers else ""
         raise DataError(
-            f"the column '{name}' of {path} has {len(levels)} different texts{hint}; remove it, or give at most {MAX_LEVELS} levels"
+            f"the column '{name}' of {path} has {len(levels)} different texts{hint}; remove it, or give at most {_MAX_LEVELS} levels"
         )
     levels[UNKNOWN] = tuple(case for case in cells if case not in stated)
     return Attribute(name, {level: members for level, members in levels.items() if members}, cut)

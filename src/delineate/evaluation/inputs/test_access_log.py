@@ -23,6 +23,15 @@ from delineate.common.files import append_line, parse_json, sha256
 from delineate.common.state_folder import user_state_folder
 from delineate.data.core.findings import count
 
+__all__ = [
+    "ACCESS_LOG_FILE",
+    "HEADING",
+    "USER_FILE",
+    "Access",
+    "Accesses",
+    "note_access",
+]
+
 ACCESS_LOG_FILE = "evaluations.jsonl"
 USER_FILE = "openings.jsonl"
 """In the user's state folder."""

@@ -15,6 +15,8 @@ from delineate.data.core.manifest import Manifest
 from delineate.evaluation.inputs.predictions import PredictionList
 from delineate.evaluation.inputs.scoring_units import ScoringUnit
 
+__all__ = ["SeenCases", "seen_by_model", "training_notes"]
+
 SeenCases = dict[Role, list[str]]
 """Role → names of the scored cases."""
 

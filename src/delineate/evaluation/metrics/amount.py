@@ -9,6 +9,8 @@ import math
 
 from delineate.evaluation.metrics.masks import Masks
 
+__all__ = ["absolute_volume_difference", "relative_volume_difference", "volume_difference"]
+
 
 def volume_difference(masks: Masks) -> float:
     """|P| − |R|, any real number; above 0: too much was marked. Empty masks have size 0, so it is always defined."""

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from delineate.evaluation.metrics.masks import Masks
 
+__all__ = ["RATIO", "boundary_iou"]
+
 RATIO = 0.02
 """Width of the band as a share of the image's diagonal, as in the paper."""
 

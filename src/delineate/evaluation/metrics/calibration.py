@@ -14,6 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = [
+    "BINS",
+    "Probabilities",
+    "brier",
+    "expected_calibration_error",
+]
+
 BINS = 15
 """Bins of equal width, as in Guo et al."""
 

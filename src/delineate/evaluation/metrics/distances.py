@@ -10,9 +10,16 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
+__all__ = [
+    "Points",
+    "edge_points",
+    "nearest",
+    "points",
+]
+
 Points = NDArray[np.intp]
 """Indices n×axes."""
-DENSE = 0.1
+_DENSE = 0.1
 """Share of the array's pixels above which a distance transform of all pixels is faster than a tree of the points.
 
 (`benchmarks/metrics.py --routes` measures both, and OpenCV's transform, which is faster than the tree for dense points of equal
@@ -41,7 +48,7 @@ def nearest(queries: Points, targets: Points, shape: tuple[int, ...], spacing: S
 
     Both are indices into an array of `shape`; there is at least one target.
     """
-    if len(queries) + len(targets) > 2 * DENSE * math.prod(shape):
+    if len(queries) + len(targets) > 2 * _DENSE * math.prod(shape):
         away = np.ones(shape, bool)
         away[tuple(targets.T)] = False
         return distance_transform_edt(away, sampling=spacing)[tuple(queries.T)]

@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 
 from delineate.evaluation.metrics.masks import Outcome, outcome_of
 
-MATCH = 0.5
+__all__ = [
+    "Instances",
+    "aggregated_jaccard",
+    "panoptic_quality",
+    "recognition_quality",
+    "segmentation_quality",
+]
+
+_MATCH = 0.5
 """Two objects match if their IoU is above; at ½ or more no object can match two."""
 
 
@@ -97,7 +105,7 @@ def aggregated_jaccard(instances: Instances) -> float:
 
 def _matched(instances: Instances) -> NDArray[np.float64]:
     """IoUs of the pairs that match."""
-    return instances.iou[instances.iou > MATCH]
+    return instances.iou[instances.iou > _MATCH]
 
 
 def _consecutive(labels: NDArray[Any], valid: NDArray[np.bool_] | None) -> NDArray[np.int64]:

@@ -14,6 +14,8 @@ from scipy import ndimage
 
 from delineate.evaluation.metrics.masks import Masks
 
+__all__ = ["lesion_f1", "lesion_precision", "lesion_recall"]
+
 
 def lesion_precision(masks: Masks, share: float = 0.0) -> float:
     """Met components of the prediction / all its components."""

@@ -10,6 +10,8 @@ from delineate.evaluation.metrics import registry
 from delineate.evaluation.metrics.metric import Metric, MetricInfo
 from delineate.evaluation.metrics.plugin_metrics import PLUGIN_METRICS
 
+__all__ = ["MetricRow", "Of", "list_metrics"]
+
 Of = Literal["masks", "probabilities", "instance maps"]
 
 

@@ -15,6 +15,14 @@ from delineate.evaluation.metrics.distances import Points, edge_points, nearest
 from delineate.evaluation.metrics.pixel_counts import Counts
 from delineate.evaluation.metrics.surface_elements import surface_elements
 
+__all__ = [
+    "Mask",
+    "Masks",
+    "Outcome",
+    "Values",
+    "outcome_of",
+]
+
 Mask = NDArray[np.bool_]
 """bool, of the image's shape."""
 Values = NDArray[np.float64]

@@ -10,6 +10,19 @@ from typing import Literal
 from delineate.evaluation.metrics.calibration import Probabilities
 from delineate.evaluation.metrics.instances import Instances
 
+__all__ = [
+    "LENGTH",
+    "POLICY",
+    "Better",
+    "InstanceMetric",
+    "Kind",
+    "Metric",
+    "MetricInfo",
+    "Parameter",
+    "ProbabilityMetric",
+    "Unit",
+]
+
 Kind = Literal["overlap", "distance", "amount", "relative"]
 """Decides the columns of a table, by the empty-mask policy."""
 Better = Literal["higher", "lower", "zero"]

@@ -11,7 +11,9 @@ from delineate.data.core.findings import count, some
 from delineate.evaluation.metrics import registry
 from delineate.evaluation.metrics.metric import InstanceMetric, Metric, MetricInfo, ProbabilityMetric
 
-T = TypeVar("T", bound=MetricInfo)
+__all__ = ["MetricSelection", "check_millimeters", "select_metrics"]
+
+_T = TypeVar("_T", bound=MetricInfo)
 
 
 @dataclass(frozen=True)
@@ -55,5 +57,5 @@ def _asked(metric: MetricInfo, name: str) -> bool:
     return name in (metric.name, metric.family)
 
 
-def _once(metrics: Sequence[T]) -> tuple[T, ...]:
+def _once(metrics: Sequence[_T]) -> tuple[_T, ...]:
     return tuple({metric.name: metric for metric in metrics}.values())

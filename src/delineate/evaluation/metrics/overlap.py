@@ -10,6 +10,14 @@ from __future__ import annotations
 from delineate.evaluation.metrics import pixel_counts
 from delineate.evaluation.metrics.masks import Masks
 
+__all__ = [
+    "dice",
+    "iou",
+    "precision",
+    "recall",
+    "specificity",
+]
+
 
 def dice(masks: Masks) -> float:
     """2·TP / (2·TP + FP + FN)."""

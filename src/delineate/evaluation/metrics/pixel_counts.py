@@ -21,6 +21,19 @@ from numpy.typing import NDArray
 
 from delineate.data.core.manifest import IGNORE
 
+__all__ = [
+    "SCORES",
+    "Counts",
+    "Labels",
+    "Scores",
+    "confusion",
+    "counts",
+    "dice",
+    "iou",
+    "precision",
+    "recall",
+]
+
 Labels = NDArray[Any]
 """Class indices H×W (or any one shape) of an unsigned integer type."""
 Scores = NDArray[np.float64]

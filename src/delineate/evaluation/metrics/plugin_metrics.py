@@ -17,6 +17,8 @@ from delineate.common.plugins import Plugins
 from delineate.evaluation.metrics.masks import Masks
 from delineate.evaluation.metrics.metric import POLICY, Better, Metric, Unit
 
+__all__ = ["PLUGIN_METRICS", "forget_other_packages", "load_plugin_metric"]
+
 PLUGIN_METRICS = Plugins("metric", "delineate.metrics", {})
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 

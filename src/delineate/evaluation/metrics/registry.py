@@ -17,6 +17,18 @@ from delineate.evaluation.metrics import amount, boundary, calibration, instance
 from delineate.evaluation.metrics.metric import LENGTH, InstanceMetric, Metric, Parameter, ProbabilityMetric
 from delineate.evaluation.metrics.plugin_metrics import PLUGIN_METRICS, load_plugin_metric
 
+__all__ = [
+    "DEFAULT",
+    "FAMILIES",
+    "INSTANCE_METRICS",
+    "METRICS",
+    "PROBABILITY_METRICS",
+    "RESERVED_COLUMNS",
+    "all_metrics",
+    "in_millimeters",
+    "resolve",
+]
+
 RESERVED_COLUMNS = ("case", "group", "class", "outcome", "present", "found", "tp", "fp", "fn", "tn", "diagonal")
 """Columns of scores.csv that are no metrics: in its order, those before `tp` stand before the metrics."""
 

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from delineate.evaluation.metrics.masks import Masks
 
+__all__ = ["cldice"]
+
 
 def cldice(masks: Masks) -> float:
     """2·T·S / (T + S), T = |skeleton(P) ∩ R| / |skeleton(P)|, S = |skeleton(R) ∩ P| / |skeleton(R)|: Shit et al., CVPR 2021.

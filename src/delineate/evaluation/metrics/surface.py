@@ -18,7 +18,22 @@ import numpy as np
 
 from delineate.evaluation.metrics.masks import Masks, Values
 
-ROBUST = 95
+__all__ = [
+    "TOLERANCE",
+    "DirectedMeans",
+    "assd",
+    "assd_weighted",
+    "directed_means_weighted",
+    "hausdorff",
+    "hd95_max",
+    "hd95_pooled",
+    "hd95_weighted",
+    "masd",
+    "nsd",
+    "nsd_weighted",
+]
+
+_ROBUST = 95
 """Percentile of the HD95."""
 TOLERANCE = 2.0
 """Of the NSD where none is given, in the spacing's unit."""
@@ -35,14 +50,14 @@ def hd95_max(masks: Masks) -> float:
     """max(95th percentile of P→R, 95th percentile of R→P), percentiles interpolated linearly. (MONAI.)"""
     if not masks.both:
         return math.nan
-    return float(max(np.percentile(part, ROBUST) for part in masks.distances))
+    return float(max(np.percentile(part, _ROBUST) for part in masks.distances))
 
 
 def hd95_pooled(masks: Masks) -> float:
     """95th percentile of P→R and R→P taken together, interpolated linearly. (MedPy.)"""
     if not masks.both:
         return math.nan
-    return float(np.percentile(np.concatenate(masks.distances), ROBUST))
+    return float(np.percentile(np.concatenate(masks.distances), _ROBUST))
 
 
 def hd95_weighted(masks: Masks) -> float:
@@ -114,4 +129,4 @@ def directed_means_weighted(masks: Masks) -> DirectedMeans:
 def _weighted_percentile(far: Values, size: Values) -> float:
     order = np.lexsort((size, far))
     share = np.cumsum(size[order]) / np.sum(size)
-    return float(far[order][min(int(np.searchsorted(share, ROBUST / 100)), far.size - 1)])
+    return float(far[order][min(int(np.searchsorted(share, _ROBUST / 100)), far.size - 1)])

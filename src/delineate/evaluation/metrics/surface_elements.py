@@ -22,6 +22,15 @@ from numpy.typing import NDArray
 
 from delineate.evaluation.metrics.distances import Points, points
 
+__all__ = [
+    "Corner",
+    "Point",
+    "Segment",
+    "Vectors",
+    "element_sizes",
+    "surface_elements",
+]
+
 Corner = tuple[int, ...]
 Point = tuple[float, ...]
 Segment = tuple[Point, Point]

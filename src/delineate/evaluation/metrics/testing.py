@@ -11,6 +11,8 @@ from delineate.evaluation.metrics.masks import Masks
 from delineate.evaluation.metrics.metric import Metric
 from delineate.evaluation.metrics.registry import resolve
 
+__all__ = ["check_metric"]
+
 _EMPTY = {
     "overlap": {"both_empty": 1.0, "missed": 0.0, "false_positive": 0.0},
     "distance": dict.fromkeys(("both_empty", "missed", "false_positive"), math.nan),

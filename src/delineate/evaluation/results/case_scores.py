@@ -17,6 +17,16 @@ from delineate.evaluation.metrics.metric import InstanceMetric, Metric, Probabil
 from delineate.evaluation.metrics.pixel_counts import Labels
 from delineate.evaluation.metrics.registry import METRICS
 
+__all__ = [
+    "AT_ONCE",
+    "QUICK",
+    "Row",
+    "add_probabilities",
+    "confusion",
+    "score_case",
+    "score_instances",
+]
+
 QUICK = tuple(METRICS[name] for name in ("dice", "iou", "precision", "recall"))
 """What training's own validation reports: overlap from counts alone."""
 

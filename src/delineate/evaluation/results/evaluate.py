@@ -46,7 +46,9 @@ from delineate.evaluation.results.scores_file import Origin, write_scores
 from delineate.evaluation.results.scoring import Roles, ScoredUnit, ScoringJob, joint_hash, length_unit
 from delineate.evaluation.results.summary import Summary, summarize
 
-INSTANCE_FOLDER = "instances"
+__all__ = ["Evaluation", "EvaluationOptions", "evaluate_folders"]
+
+_INSTANCE_FOLDER = "instances"
 """Where a data set keeps its instance maps."""
 
 
@@ -357,7 +359,7 @@ def _instance_pairs(
     predictions: Path, source: DataSource, split: SplitChoice | None
 ) -> tuple[References, list[tuple[Path, Case]]]:
     """Predicted and reference instance maps: two folders of maps, or predictions and a data set with a folder `instances`."""
-    inner = source.path / INSTANCE_FOLDER
+    inner = source.path / _INSTANCE_FOLDER
     found = open_references(source, split, None) if inner.is_dir() else None
     folder = source.path if found is None else inner
     cases = pair_instances(predictions, folder, None if found is None else [case.id for case in found.cases])

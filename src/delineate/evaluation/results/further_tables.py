@@ -17,6 +17,17 @@ from delineate.evaluation.results.scores_file import rows_csv
 from delineate.evaluation.results.scoring import Roles, ScoredUnit
 from delineate.evaluation.results.summary import Summary, summarize
 
+__all__ = [
+    "EPISODES_CSV",
+    "RATERS_CSV",
+    "gather",
+    "instance_manifest",
+    "protocol_entries",
+    "raters_csv",
+    "raters_json",
+    "subgroups_json",
+]
+
 RATERS_CSV = "raters.csv"
 EPISODES_CSV = "episodes.csv"
 """A line for each few-shot episode."""

@@ -22,8 +22,21 @@ from delineate.evaluation.metrics import surface
 from delineate.evaluation.metrics.masks import Masks
 from delineate.evaluation.metrics.pixel_counts import Labels
 
+__all__ = [
+    "NATIVE",
+    "PROTOCOLS",
+    "Numbers",
+    "Pair",
+    "PaperProtocol",
+    "ProtocolRow",
+    "ProtocolScores",
+    "Source",
+    "find_protocol",
+    "score_protocol",
+]
+
 NATIVE = "native"
-SIZE = 256
+_SIZE = 256
 """Height and width at which `condseg` and `vmunet-pooled` compare."""
 
 Source = Literal["masks", "probabilities"]
@@ -76,10 +89,10 @@ class PaperProtocol:
         if not self.reads_probabilities:
             return f"protocol {self.title}"
         if source == "probabilities":
-            return f"protocol {self.title}; from probability maps, resized and thresholded at {SIZE}×{SIZE}"
+            return f"protocol {self.title}; from probability maps, resized and thresholded at {_SIZE}×{_SIZE}"
         return (
             f"protocol {self.title}; from masks thresholded at native size, then resized: an approximation (that lineage "
-            f"thresholds at {SIZE}×{SIZE}; `predict --probabilities` comes closer)"
+            f"thresholds at {_SIZE}×{_SIZE}; `predict --probabilities` comes closer)"
         )
 
 
@@ -240,7 +253,7 @@ def _black_and_white(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
 
 def _resize(plane: NDArray[Any]) -> NDArray[Any]:
     """Bilinear between pixel centers, without smoothing when it shrinks."""
-    return cv2.resize(plane, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
+    return cv2.resize(plane, (_SIZE, _SIZE), interpolation=cv2.INTER_LINEAR)
 
 
 PROTOCOLS: dict[str, PaperProtocol] = {

@@ -8,6 +8,14 @@ from typing import Any
 from delineate.data.core.findings import count
 from delineate.evaluation.results.summary import Outcomes, Summary
 
+__all__ = [
+    "TITLE",
+    "headline_dice",
+    "headline_json",
+    "headline_words",
+    "score_warnings",
+]
+
 TITLE = "Warnings"
 
 

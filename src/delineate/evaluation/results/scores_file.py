@@ -31,7 +31,17 @@ from delineate.evaluation.results.summary import (
     headline_column,
 )
 
-FORMAT = 2
+__all__ = [
+    "CSV_NAME",
+    "JSON_NAME",
+    "Origin",
+    "ScoresFile",
+    "plain",
+    "rows_csv",
+    "write_scores",
+]
+
+_FORMAT = 2
 _EARLIER_KEYS = {"openings": "test_accesses", "openings_in_all": "test_accesses_in_all"}
 """Names that keys had in evaluations of earlier versions."""
 CSV_NAME, JSON_NAME = "scores.csv", "scores.json"
@@ -64,12 +74,12 @@ def write_scores(
     folder: Path, rows: Sequence[Row], summary: Summary, origin: Origin, extra: Mapping[str, Any] | None = None
 ) -> None:
     """Write both files, each atomically. `extra`: further entries of `scores.json` (subgroups, raters)."""
-    write_text(folder / CSV_NAME, scores_csv(rows))
-    content = {"format": FORMAT, **vars(origin), "policy": POLICY, **summary.to_json(origin.length), **(extra or {})}
+    write_text(folder / CSV_NAME, _scores_csv(rows))
+    content = {"format": _FORMAT, **vars(origin), "policy": POLICY, **summary.to_json(origin.length), **(extra or {})}
     write_json(folder / JSON_NAME, plain(content))
 
 
-def scores_csv(rows: Iterable[Row]) -> str:
+def _scores_csv(rows: Iterable[Row]) -> str:
     """The rows as CSV; a metric that is not scored in a row leaves its cell empty."""
     return rows_csv([({}, row) for row in rows])
 
@@ -125,8 +135,8 @@ class ScoresFile:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"{path} is not a table of scores; evaluate again") from error
         content = {_EARLIER_KEYS.get(key, key): value for key, value in content.items()}
-        if version != FORMAT:
-            raise DataError(f"{path} has format {version}, this version reads format {FORMAT}; evaluate again")
+        if version != _FORMAT:
+            raise DataError(f"{path} has format {version}, this version reads format {_FORMAT}; evaluate again")
         missing = [key for key in _KEYS if key not in content]
         if missing:
             raise DataError(f"{path} is not a table of scores: it lacks {', '.join(missing)}; evaluate again")

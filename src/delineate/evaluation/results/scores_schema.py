@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from delineate.common.config import first_fault
 
+__all__ = ["Kind", "Means", "schema_fault"]
+
 Kind = Literal["overlap", "distance", "amount", "relative"]
 
 

@@ -22,7 +22,16 @@ from delineate.evaluation.metrics.metric_selection import MetricSelection
 from delineate.evaluation.results.case_scores import Row, add_probabilities, confusion, score_case, score_instances
 from delineate.evaluation.results.protocols import Pair, PaperProtocol, ProtocolScores, score_protocol
 
-WORKERS = 4
+__all__ = [
+    "Roles",
+    "ScoredUnit",
+    "ScoringJob",
+    "content_hash",
+    "joint_hash",
+    "length_unit",
+]
+
+_WORKERS = 4
 """Units at a time; NumPy, OpenCV and SciPy let go of the interpreter while they compute."""
 Roles = tuple[str, str, str]
 """What kind of comparison, whose mask was scored, against whose."""
@@ -65,7 +74,7 @@ class ScoringJob:
         """
         score = self._score_instance_maps if self.selection.instances else self._score_masks
         scored: list[ScoredUnit] = []
-        with ThreadPoolExecutor(WORKERS) as pool:
+        with ThreadPoolExecutor(_WORKERS) as pool:
             for done, one in enumerate(pool.map(lambda unit: score(unit, spacing), units), start=1):
                 scored += [] if one is None else [one]
                 self._report_progress(done, len(units))

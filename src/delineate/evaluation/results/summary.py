@@ -29,6 +29,21 @@ from delineate.evaluation.metrics.pixel_counts import SCORES, Counts
 from delineate.evaluation.results.case_scores import QUICK, Row
 from delineate.evaluation.statistics.intervals import Interval, mean_interval
 
+__all__ = [
+    "COLUMNS",
+    "POLICY",
+    "Column",
+    "Means",
+    "Outcomes",
+    "Summary",
+    "Values",
+    "bounds",
+    "column_values",
+    "headline_column",
+    "micro",
+    "summarize",
+]
+
 Column = Literal["all", "present", "found", "penalised"]
 COLUMNS: Mapping[Kind, tuple[Column, ...]] = {
     "overlap": ("all", "present"),

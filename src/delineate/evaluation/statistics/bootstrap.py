@@ -14,10 +14,23 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri, stdtrit
 
+__all__ = [
+    "Clusters",
+    "Floats",
+    "bca",
+    "cluster",
+    "estimate",
+    "group_codes",
+    "influence",
+    "standard_error",
+    "studentized",
+    "weights",
+]
+
 Floats = NDArray[np.float64]
-BLOCK = 30_000
+_BLOCK = 30_000
 """Drawn groups held at once: what stays in a processor's cache."""
-NO_SPREAD = 1e-9
+_NO_SPREAD = 1e-9
 """A standard error below this share of the values' size is rounding, not spread."""
 
 
@@ -96,13 +109,13 @@ def standard_error(clusters: Clusters) -> float:
     """Of the estimate, by linearization over the groups (for one case per group: s/√n); 0 where it is mere rounding."""
     of = influence(clusters)
     error = float(np.sqrt(len(of) / (len(of) - 1) * (of**2).sum()))
-    return error if error > NO_SPREAD * np.abs(clusters.sums).max() / clusters.counts.max() else 0.0
+    return error if error > _NO_SPREAD * np.abs(clusters.sums).max() / clusters.counts.max() else 0.0
 
 
 def weights(groups: int, resamples: int, rng: np.random.Generator) -> Iterator[Floats]:
     """How often each group is drawn: blocks of resamples×groups, each row of which adds up to `groups`."""
     small = np.uint16 if groups <= 1 << 16 else np.uint32
-    rows = max(1, min(resamples, BLOCK // groups))
+    rows = max(1, min(resamples, _BLOCK // groups))
     for start in range(0, resamples, rows):
         count = min(rows, resamples - start)
         drawn = rng.integers(0, groups, (count, groups), dtype=small)
@@ -110,7 +123,7 @@ def weights(groups: int, resamples: int, rng: np.random.Generator) -> Iterator[F
         yield np.bincount(cells.ravel(), minlength=count * groups).reshape(count, groups).astype(np.float64)
 
 
-def resampled(clusters: Clusters, resamples: int, rng: np.random.Generator) -> Floats:
+def _resampled(clusters: Clusters, resamples: int, rng: np.random.Generator) -> Floats:
     """The statistic of each resample; one that lost a column altogether is left out."""
     both = np.hstack([clusters.sums, clusters.counts])
     columns = clusters.sums.shape[1]
@@ -127,7 +140,7 @@ def bca(
     `expand`: normal quantiles give way to √(G/(G − 1))·t quantiles with G − 1 degrees of freedom, which mends the narrowness
     of percentile intervals (Hesterberg, The American Statistician 69 (2015) 371): 10 % wider at 20 groups, 2 % at 100.
     """
-    drawn = resampled(clusters, resamples, rng)
+    drawn = _resampled(clusters, resamples, rng)
     point, size = estimate(clusters), clusters.scarcest
     below = ((drawn < point).mean() + (drawn <= point).mean()) / 2
     bias = ndtri(np.clip(below, 0.5 / len(drawn), 1 - 0.5 / len(drawn)))

@@ -21,7 +21,16 @@ from delineate.evaluation.statistics.power import (
 )
 from delineate.evaluation.statistics.ranks import Ranks
 
-FIRM = 0.975
+__all__ = [
+    "interval_words",
+    "method_words",
+    "number",
+    "paired_words",
+    "rank_words",
+    "rounded",
+]
+
+_FIRM = 0.975
 """A first place is firm from this share of resamples on, which answers to a two-sided test at 5 %."""
 
 
@@ -113,7 +122,7 @@ def rank_words(result: Ranks) -> str:
     if result.frequencies is None:
         return f"{start}; fewer than {FEWEST} groups are too few to say how firm that is.{lost}"
     share = float(result.frequencies[index, 0])
-    firm = "firm" if share >= FIRM else "not firm: with other cases like these it may be another"
+    firm = "firm" if share >= _FIRM else "not firm: with other cases like these it may be another"
     first = "is" if len(tied) == 1 else f"{best} is"
     return f"{start}, and {first} first in {_percent(share)} of the resamples: the place is {firm}.{lost}"
 

@@ -12,11 +12,18 @@ from delineate.evaluation.statistics import bootstrap
 from delineate.evaluation.statistics.bootstrap import Clusters
 from delineate.evaluation.statistics.misses import split_off_misses, unseen
 
+__all__ = [
+    "FEWEST",
+    "MANY",
+    "Interval",
+    "mean_interval",
+]
+
 FEWEST = 6
 """Below so many groups there is no interval."""
 MANY = 20
 """From so many groups on BCa, below bootstrap-t."""
-OVERLAP = (0.0, 1.0)
+_OVERLAP = (0.0, 1.0)
 """The range of scores of which 0 is a miss."""
 
 
@@ -103,7 +110,7 @@ def _ends(
     point = bootstrap.estimate(clusters)
     if bootstrap.standard_error(clusters) == 0:
         return _without_spread(point, scarcest, wanted)
-    if wanted.bounds == OVERLAP:
+    if wanted.bounds == _OVERLAP:
         low, high, how = _with_misses(values, groups, point, wanted)
     else:
         low, high, how = _resampled(clusters, wanted)

@@ -19,8 +19,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betaincinv, stdtrit
 
+__all__ = [
+    "Floats",
+    "Misses",
+    "split_off_misses",
+    "unseen",
+]
+
 Floats = NDArray[np.float64]
-MISS = 1e-12
+_MISS = 1e-12
 """A score up to here is a miss."""
 
 
@@ -42,7 +49,7 @@ def split_off_misses(values: ArrayLike, codes: NDArray[np.int64], level: float) 
     """`values`: (n, columns) of scores in [0, 1], NaN = not counted; every column has some; `codes`: (n,) numbers of the groups."""
     table = np.asarray(values, np.float64)
     counted = ~np.isnan(table)
-    missed = counted & (np.where(counted, table, 1) <= MISS)
+    missed = counted & (np.where(counted, table, 1) <= _MISS)
     hit = counted & ~missed
     means = np.divide(np.where(hit, table, 0).sum(0), hit.sum(0), out=np.ones(table.shape[1]), where=hit.any(0))
     filled = np.where(missed, means, table)
@@ -94,7 +101,7 @@ def _errors(sums: Floats, counts: Floats) -> Floats:
 def _correlations(errors: Floats) -> Floats:
     """Of the columns over the groups, those below 0 set to 0; of a column without errors none."""
     size = np.sqrt((errors**2).sum(0))
-    unit = np.divide(errors, size, out=np.zeros_like(errors), where=size > MISS)
+    unit = np.divide(errors, size, out=np.zeros_like(errors), where=size > _MISS)
     found = np.clip(unit.T @ unit, 0, 1)
     np.fill_diagonal(found, 1.0)
     return found

@@ -28,6 +28,16 @@ from scipy.special import stdtr, stdtrit
 from delineate.evaluation.statistics.bootstrap import group_codes
 from delineate.evaluation.statistics.intervals import FEWEST, Interval
 
+__all__ = [
+    "Floats",
+    "MethodClaim",
+    "NoClaim",
+    "Part",
+    "compare_methods",
+    "critical",
+    "seed_part",
+]
+
 Floats = NDArray[np.float64]
 
 

@@ -18,13 +18,24 @@ from delineate.evaluation.statistics import bootstrap
 from delineate.evaluation.statistics.intervals import Interval, mean_interval
 from delineate.evaluation.statistics.ties import average_ranks_of_many, tidy
 
+__all__ = [
+    "Better",
+    "Floats",
+    "Paired",
+    "compare_paired",
+    "holm",
+    "permutation",
+    "rank_biserial",
+    "wilcoxon",
+]
+
 Floats = NDArray[np.float64]
 Better = Literal["higher", "lower"]
-ENUMERATED = 14
+_ENUMERATED = 14
 """Up to so many groups that differ, all patterns of signs are tried."""
-EXACT_RANKS = 60
+_EXACT_RANKS = 60
 """Up to so many groups that differ, the distribution of the signed ranks is counted out."""
-DRAWN_AT_ONCE = 1_000_000
+_DRAWN_AT_ONCE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -153,7 +164,7 @@ def wilcoxon(differences: Floats) -> float | None:
         return 1.0
     total = np.abs(ranks).sum()
     above = float(ranks[ranks > 0].sum())
-    if len(ranks) > EXACT_RANKS:
+    if len(ranks) > _EXACT_RANKS:
         return float(2 * ndtr(-abs(2 * above - total) / np.sqrt((ranks**2).sum())))
     ways = _rank_sums(np.abs(2 * ranks).round().astype(int))
     edge = round(2 * min(above, total - above))
@@ -184,7 +195,7 @@ def permutation(sums: Floats, *, draws: int = 10_000, seed: int = 0) -> tuple[fl
         return None, "no test: no pairs"
     apart = np.sort(sums[sums != 0])
     edge = abs(apart.sum()) - 1e-9 * np.abs(apart).sum()
-    if len(apart) <= ENUMERATED:
+    if len(apart) <= _ENUMERATED:
         signs = 1 - 2 * (np.arange(2 ** len(apart))[:, None] >> np.arange(len(apart)) & 1)
         return float((np.abs(signs @ apart) >= edge).mean()), f"exact, {2 ** len(apart)} sign patterns"
     hits = sum(int((np.abs(flipped) >= edge).sum()) for flipped in _flipped(apart, draws, seed))
@@ -249,7 +260,7 @@ def _rank_sums(doubled: NDArray[np.int64]) -> Floats:
 def _flipped(sums: Floats, draws: int, seed: int) -> Iterator[Floats]:
     """Totals under random signs, in blocks."""
     rng = np.random.Generator(np.random.SFC64(seed))
-    rows = max(1, DRAWN_AT_ONCE // len(sums))
+    rows = max(1, _DRAWN_AT_ONCE // len(sums))
     for start in range(0, draws, rows):
         count = min(rows, draws - start)
         bits = np.frombuffer(rng.bytes(count * -(-len(sums) // 8)), np.uint8).reshape(count, -1)

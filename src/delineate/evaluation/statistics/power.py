@@ -12,7 +12,15 @@ from scipy.special import nctdtrinc, stdtrit
 
 from delineate.evaluation.statistics.mixed import MethodClaim, Part, critical, seed_part
 
-MOST = 10_000_000
+__all__ = [
+    "groups_needed",
+    "groups_needed_by_methods",
+    "least_detectable",
+    "least_detectable_by_methods",
+    "seeds_needed",
+]
+
+_MOST = 10_000_000
 """More groups or seeds are not thought about."""
 
 
@@ -74,9 +82,9 @@ def _fewest(least: Callable[[int], float], difference: float) -> int | None:
     """The smallest number from 2 on whose least detectable difference is not above `difference`; it falls with the number."""
     if difference <= 0:
         raise ValueError(f"a difference above 0 is needed, not {difference}")
-    if least(MOST) > difference:
+    if least(_MOST) > difference:
         return None
-    low, high = 1, MOST
+    low, high = 1, _MOST
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if least(middle) <= difference else (middle, high)

@@ -13,6 +13,8 @@ from delineate.evaluation.statistics.intervals import FEWEST
 from delineate.evaluation.statistics.paired import Better
 from delineate.evaluation.statistics.ties import average_ranks, tidy
 
+__all__ = ["Floats", "Ranks", "rank_models"]
+
 Floats = NDArray[np.float64]
 
 

@@ -5,8 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = [
+    "Floats",
+    "average_ranks",
+    "average_ranks_of_many",
+    "tidy",
+]
+
 Floats = NDArray[np.float64]
-DIGITS = 12
+_DIGITS = 12
 """Compared digits, counted from the largest value's first."""
 
 
@@ -16,7 +23,7 @@ def tidy(values: Floats) -> Floats:
     if largest == 0:
         return values
     scale = 10.0 ** np.floor(np.log10(largest))
-    return np.round(values / scale, DIGITS) * scale
+    return np.round(values / scale, _DIGITS) * scale
 
 
 def average_ranks(values: Floats) -> Floats:

@@ -7,8 +7,23 @@ from collections.abc import Sequence
 
 from delineate.report.html.elements import Html, element, join
 
+__all__ = [
+    "BOTTOM",
+    "COLORS",
+    "HEIGHT",
+    "LEFT",
+    "TOP",
+    "WIDTH",
+    "Axes",
+    "figure",
+    "legend",
+    "short",
+    "svg",
+    "ticks",
+]
+
 WIDTH, HEIGHT = 540, 270
-LEFT, RIGHT, TOP, BOTTOM = 58, 14, 14, 42
+LEFT, _RIGHT, TOP, BOTTOM = 58, 14, 14, 42
 COLORS = 6
 """How many series colors and dashes the style sheet defines; more series use them again."""
 
@@ -32,7 +47,7 @@ class Axes:
         self.y_ticks = ticks(*y, 4, whole=whole_y)
 
     def at_x(self, value: float) -> float:
-        return round(LEFT + (value - self.x[0]) / (self.x[1] - self.x[0]) * (self.width - LEFT - RIGHT), 1)
+        return round(LEFT + (value - self.x[0]) / (self.x[1] - self.x[0]) * (self.width - LEFT - _RIGHT), 1)
 
     def at_y(self, value: float) -> float:
         return round(
@@ -40,7 +55,7 @@ class Axes:
         )
 
     def axes(self, x_label: str) -> Html:
-        base, right, middle = self.height - BOTTOM, self.width - RIGHT, (LEFT + self.width - RIGHT) / 2
+        base, right, middle = self.height - BOTTOM, self.width - _RIGHT, (LEFT + self.width - _RIGHT) / 2
         return join(
             *(self._level(value, right) for value in self.y_ticks),
             *(

@@ -13,7 +13,9 @@ from typing import Any, TypeGuard
 from delineate.report.charts.axes import short, ticks
 from delineate.report.html.elements import Html, captioned, element, join, number
 
-WIDTH, HEIGHT, MARGIN = 340, 26, 14
+__all__ = ["WIDTH", "Estimate", "forest"]
+
+WIDTH, _HEIGHT, _MARGIN = 340, 26, 14
 
 
 @dataclass(frozen=True)
@@ -88,17 +90,17 @@ class _Scale:
 
     def at(self, value: float) -> float:
         share = (min(max(value, self.low), self.high) - self.low) / (self.high - self.low)
-        return round(MARGIN + share * (WIDTH - 2 * MARGIN), 1)
+        return round(_MARGIN + share * (WIDTH - 2 * _MARGIN), 1)
 
     def lines(self) -> Iterator[Html]:
         for value in self.ticks:
-            yield element("line", x1=self.at(value), x2=self.at(value), y1=0, y2=HEIGHT, class_="grid")
+            yield element("line", x1=self.at(value), x2=self.at(value), y1=0, y2=_HEIGHT, class_="grid")
         if self.rule is not None:
-            yield element("line", x1=self.at(self.rule), x2=self.at(self.rule), y1=0, y2=HEIGHT, class_="axis")
+            yield element("line", x1=self.at(self.rule), x2=self.at(self.rule), y1=0, y2=_HEIGHT, class_="axis")
 
     def axis(self) -> Html:
         words = (element("text", short(value), x=self.at(value), y=14, text_anchor="middle") for value in self.ticks)
-        return _drawing(*words, element("line", x1=MARGIN, x2=WIDTH - MARGIN, y1=0.5, y2=0.5, class_="axis"))
+        return _drawing(*words, element("line", x1=_MARGIN, x2=WIDTH - _MARGIN, y1=0.5, y2=0.5, class_="axis"))
 
 
 def _row(row: Estimate, scale: _Scale, further: int) -> Html:
@@ -119,7 +121,7 @@ def _row(row: Estimate, scale: _Scale, further: int) -> Html:
 def _marks(row: Estimate, scale: _Scale) -> Iterator[Html]:
     if not _finite(row.mean):
         return
-    middle, x = HEIGHT / 2, scale.at(row.mean)
+    middle, x = _HEIGHT / 2, scale.at(row.mean)
     if _finite(row.low) and _finite(row.high):
         low, high = scale.at(row.low), scale.at(row.high)
         yield element("line", x1=low, x2=high, y1=middle, y2=middle, class_="reach")
@@ -137,9 +139,9 @@ def _drawing(*content: Html) -> Html:
     return element(
         "svg",
         *content,
-        viewBox=f"0 0 {WIDTH} {HEIGHT}",
+        viewBox=f"0 0 {WIDTH} {_HEIGHT}",
         width=WIDTH,
-        height=HEIGHT,
+        height=_HEIGHT,
         class_="chart",
         role="presentation",
     )

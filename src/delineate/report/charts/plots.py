@@ -14,7 +14,14 @@ from statistics import median
 from delineate.report.charts.axes import BOTTOM, COLORS, HEIGHT, LEFT, TOP, WIDTH, Axes, figure, legend, short, svg
 from delineate.report.html.elements import Html, element, join, number
 
-MARKED = 60
+__all__ = [
+    "Mark",
+    "Series",
+    "histogram",
+    "line_chart",
+]
+
+_MARKED = 60
 """Up to so many points are marked by dots."""
 
 
@@ -90,7 +97,7 @@ def histogram(
 def _line(series: Series, index: int, frame: Axes) -> Html:
     path = " ".join(f"{frame.at_x(x)},{frame.at_y(y)}" for x, y in series.points)
     line = element("polyline", points=path, class_=f"line s{index % COLORS}")
-    if len(series.points) > MARKED:
+    if len(series.points) > _MARKED:
         return line
     dots = (
         element(

@@ -8,10 +8,12 @@ from collections.abc import Iterable, Sequence
 from delineate.report.charts.axes import Axes, figure, legend, svg
 from delineate.report.html.elements import Html, element, number
 
+__all__ = ["Point", "scatter"]
+
 Point = tuple[float, float, str]
 """Of a case: its two scores and its name."""
-SIDE = 420
-NAMED = 40
+_SIDE = 420
+_NAMED = 40
 """So many cases, those furthest from the diagonal, tell their names as tooltips."""
 
 
@@ -35,7 +37,7 @@ def scatter(
     if not points:
         return figure(heading, None, element("p", "No case has a score of both.", class_="note"))
     low, high = limits or _limits(points)
-    frame = Axes((low, high), (low, high), integers=False, width=SIDE, height=SIDE)
+    frame = Axes((low, high), (low, high), integers=False, width=_SIDE, height=_SIDE)
     sides: dict[str, list[Point]] = {"above": [], "below": [], "equal": []}
     for point in points:
         sides[_side(point)].append(point)
@@ -46,7 +48,7 @@ def scatter(
         f"equal: {len(sides['equal'])}",
     ]
     ends = {"x1": frame.at_x(low), "y1": frame.at_y(low), "x2": frame.at_x(high), "y2": frame.at_y(high)}
-    far = sorted(points, key=lambda point: -abs(point[1] - point[0]))[:NAMED]
+    far = sorted(points, key=lambda point: -abs(point[1] - point[0]))[:_NAMED]
     drawing = svg(
         heading,
         frame.axes(names[0]),
@@ -54,8 +56,8 @@ def scatter(
         element("line", class_="rule", **ends),
         *(_cloud(members, frame, side) for side, members in sides.items() if members),
         *(_named(point, frame, names) for point in far),
-        width=SIDE,
-        height=SIDE,
+        width=_SIDE,
+        height=_SIDE,
     )
     return figure(heading, legend(words, [None, None, None]), drawing)
 

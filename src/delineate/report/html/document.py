@@ -11,6 +11,15 @@ from delineate.common.output_checks import check_result_file
 from delineate.common.versions import version
 from delineate.report.html.elements import Html, element, join
 
+__all__ = [
+    "SIGNATURE",
+    "notice",
+    "page",
+    "pictures",
+    "section",
+    "write_page",
+]
+
 SIGNATURE = "Written by Delineate"
 """In every page, and the sign that one may be replaced."""
 

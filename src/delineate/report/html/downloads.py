@@ -9,7 +9,9 @@ from urllib.parse import quote
 
 from delineate.report.html.elements import Html, element
 
-LARGEST = 750_000
+__all__ = ["downloads", "files_of"]
+
+_LARGEST = 750_000
 """Bytes; larger tables are linked to where they lie beside the page."""
 
 
@@ -25,6 +27,6 @@ def files_of(folder: Path, *names: str) -> dict[str, bytes]:
 
 
 def _link(name: str, content: bytes) -> Html:
-    if len(content) > LARGEST:
+    if len(content) > _LARGEST:
         return element("a", f"{name} (beside this page)", href=quote(name))
     return element("a", name, href=f"data:text/csv;base64,{b64encode(content).decode()}", download=name)

@@ -9,7 +9,19 @@ from typing import Any
 
 from delineate.evaluation.statistics import interpretation
 
-VOID = {"img", "meta", "br", "hr"}
+__all__ = [
+    "Html",
+    "captioned",
+    "element",
+    "facts",
+    "fold",
+    "join",
+    "number",
+    "p_value",
+    "table",
+]
+
+_VOID = {"img", "meta", "br", "hr"}
 
 
 class Html(str):
@@ -26,7 +38,7 @@ def element(name: str, /, *children: Any, **attributes: Any) -> Html:
     """
     inner = join(*children)
     opening = f"<{name}{''.join(_attribute(key, value) for key, value in attributes.items())}>"
-    return Html(opening if name in VOID else f"{opening}{inner}</{name}>")
+    return Html(opening if name in _VOID else f"{opening}{inner}</{name}>")
 
 
 def join(*children: Any) -> Html:

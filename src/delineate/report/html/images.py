@@ -15,6 +15,14 @@ from PIL import Image
 from delineate.inference.overlay import PREDICTION, REFERENCE, Color, class_color
 from delineate.report.html.elements import Html, element, join
 
+__all__ = [
+    "contour_legend",
+    "drawn",
+    "embedded",
+    "figure",
+    "figure_of",
+]
+
 
 def embedded(path: Path, description: str, *, longest: int) -> Html:
     """An `<img>` holding a JPEG of at most `longest` pixels a side; a sentence in its place when the file cannot be read."""

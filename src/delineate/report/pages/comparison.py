@@ -35,14 +35,16 @@ from delineate.report.parts.rank_table import rank_table
 from delineate.report.parts.run_record import RunRecord, read_run
 from delineate.report.parts.scores import how_scored, policy, range_words, title_of
 
-REPORT = "report.html"
-READ = 4
+__all__ = ["Records", "comparison_page", "write_comparison_report"]
+
+_REPORT = "report.html"
+_READ = 4
 """So many sentences of a metric are shown at once; further ones unfold. Pairs that were told apart come first."""
-CONTENTS = {
+_CONTENTS = {
     CASES_CSV: "a line per case: each compared score of each model",
     PAIRS_CSV: "a line per score and pair: difference, interval, tests, effect sizes",
 }
-EMPTY = (
+_EMPTY = (
     "In this part a distance is 0 where a model correctly marks nothing and another one marks something. A model's own mean above "
     "leaves such cases out, so the difference can differ from that of the two means."
 )
@@ -54,7 +56,7 @@ def write_comparison_report(comparison: Comparison, folder: Path, title: str | N
     """Write `report.html` into `folder` and return its path; `title`: default, the models' names."""
     names = [model.name for model in comparison.models]
     title = title or (" against ".join(names) if len(names) < 4 else f"{len(names)} trained models")
-    return write_page(folder / REPORT, comparison_page(comparison, title, folder))
+    return write_page(folder / _REPORT, comparison_page(comparison, title, folder))
 
 
 def comparison_page(comparison: Comparison, title: str, folder: Path) -> Html:
@@ -75,7 +77,9 @@ def comparison_page(comparison: Comparison, title: str, folder: Path) -> Html:
         section("How this was scored", policy(comparison.models[0].scores_file, whose=False)),
         section(
             "Tables to download",
-            downloads({CASES_CSV: cases_csv(comparison).encode(), PAIRS_CSV: pairs_csv(comparison).encode()}, CONTENTS),
+            downloads(
+                {CASES_CSV: cases_csv(comparison).encode(), PAIRS_CSV: pairs_csv(comparison).encode()}, _CONTENTS
+            ),
         ),
     )
 
@@ -120,7 +124,7 @@ def _reading(comparison: Comparison, one: MetricComparison) -> Html:
     pairs = sorted(one.pairs, key=lambda pair: 1.0 if pair.adjusted_p is None else pair.adjusted_p)
     claimed = [of.words for of in one.methods if isinstance(of.result, MethodClaim)]
     sentences = [one.rank_words, *claimed, *(pair.words for pair in pairs)]
-    shown, hidden = sentences[:READ], sentences[READ:]
+    shown, hidden = sentences[:_READ], sentences[_READ:]
     rest = fold(f"{len(hidden)} more statements", _list(hidden)) if hidden else None
     return join(element("h3", _title(comparison, one)), _list(shown), rest)
 
@@ -184,9 +188,9 @@ def _costs(summary: Mapping[str, Any], run: Path | None, folder: Path) -> list[A
 
 
 def _link(run: Path | None, folder: Path) -> Html | str:
-    if run is None or not (run / REPORT).exists():
+    if run is None or not (run / _REPORT).exists():
         return "–"
-    return element("a", "run report", href=quote(Path(os.path.relpath(run / REPORT, folder)).as_posix()))
+    return element("a", "run report", href=quote(Path(os.path.relpath(run / _REPORT, folder)).as_posix()))
 
 
 def _metric(comparison: Comparison, one: MetricComparison) -> Html:
@@ -211,7 +215,7 @@ def _metric(comparison: Comparison, one: MetricComparison) -> Html:
         f"{title}, column “{one.column}”",
         forest({"": means}, title=title, head=["n"], first="Model", within=limits),
         element("h3", "Differences, case by case"),
-        element("p", EMPTY, class_="note") if kind == "distance" else None,
+        element("p", _EMPTY, class_="note") if kind == "distance" else None,
         differences(one, title),
         matrix(one),
         fold("Tests, effect sizes, and what could have been seen", pair_table(one)),

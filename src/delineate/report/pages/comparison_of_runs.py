@@ -11,6 +11,8 @@ from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.report.html.document import write_page
 from delineate.report.pages.comparison import comparison_page
 
+__all__ = ["ComparedRun", "write_comparison"]
+
 
 @dataclass(frozen=True)
 class ComparedRun:

@@ -26,9 +26,11 @@ from delineate.report.html.document import page, pictures, section, write_page
 from delineate.report.html.elements import Html, element, facts, fold, join, number, table
 from delineate.report.html.images import drawn, figure_of
 
-PAIRS = 40
+__all__ = ["write_data_report"]
+
+_PAIRS = 40
 """Pairs of equal pictures shown of each kind; those in different splits come first."""
-SAMPLES = 12
+_SAMPLES = 12
 """Pictures shown of every other kind."""
 _SIDE = 200
 _SIDE_BY_SIDE = "display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); align-items: center; gap: 2px"
@@ -95,14 +97,14 @@ def _copies(report: CheckReport, cases: dict[str, Case]) -> Html | None:
 
 def _pairs(report: CheckReport, pairs: Sequence[tuple[Case, Case, int, str]]) -> Html:
     figures = []
-    for first, second, orientation, words in pairs[:PAIRS]:
+    for first, second, orientation, words in pairs[:_PAIRS]:
         both = join(_picture(report, first), _picture(report, second))
         crossing = " · different splits" if first.split != second.split else ""
         names = f"{first.id} ({place(first)}) and {second.id} ({place(second)})"
         masks = _agreement(report, first, second, orientation)
         caption = element("small", f"{words}{crossing}; masks agree {masks}")
         figures.append(figure_of(element("div", both, style=_SIDE_BY_SIDE), names, element("br"), caption))
-    rest = len(pairs) - PAIRS
+    rest = len(pairs) - _PAIRS
     return join(pictures(figures), element("p", f"… and {rest} more.", class_="note") if rest > 0 else None)
 
 
@@ -114,7 +116,7 @@ def _likeness(pair: DuplicatePair) -> str:
 def _agreement(report: CheckReport, first: Case, second: Case, orientation: int) -> str:
     """Dice of the two masks, the second brought to the first's size; a cropped copy agrees a little less than it should."""
     try:
-        one, other = (pixels_of(report).mask(report.census.telling(case)) for case in (first, second))
+        one, other = (_pixels_of(report).mask(report.census.telling(case)) for case in (first, second))
     except DataError:
         return "unknown"
     if one is None or other is None:
@@ -168,7 +170,7 @@ def _samples(report: CheckReport, manifest: Manifest, cases: dict[str, Case]) ->
     for title, names in kinds.items():
         if names:
             figures = [
-                figure_of(_picture(report, cases[name]), f"{name} ({place(cases[name])})") for name in names[:SAMPLES]
+                figure_of(_picture(report, cases[name]), f"{name} ({place(cases[name])})") for name in names[:_SAMPLES]
             ]
             parts.append(fold(f"{title} ({len(names)})", pictures(figures)))
     return section("To look at", *parts) if parts else None
@@ -176,7 +178,7 @@ def _samples(report: CheckReport, manifest: Manifest, cases: dict[str, Case]) ->
 
 def _picture(report: CheckReport, case: Case) -> Html:
     """The case's picture, or the slice of its volume with most labels, with the outline of its reference."""
-    pixels, sample = pixels_of(report), report.census.telling(case)
+    pixels, sample = _pixels_of(report), report.census.telling(case)
     try:
         image, mask = pixels.view(sample), pixels.mask(sample)
     except DataError as error:
@@ -186,7 +188,7 @@ def _picture(report: CheckReport, case: Case) -> Html:
     return drawn(_outlined(_eight_bits(image), mask), f"{case.id} with its reference", longest=_SIDE)
 
 
-def pixels_of(report: CheckReport) -> SamplePixels:
+def _pixels_of(report: CheckReport) -> SamplePixels:
     """What reads the samples of a report's data set, which has cases."""
     assert report.manifest is not None
     return SamplePixels(report.manifest, report.census.axis)

@@ -36,8 +36,10 @@ from delineate.report.parts.scores import (
 from delineate.report.parts.scores_by_size import sizes_part
 from delineate.report.parts.subgroups import subgroups_part
 
-REPORT = "report.html"
-CONTENTS = {
+__all__ = ["write_evaluation_report"]
+
+_REPORT = "report.html"
+_CONTENTS = {
     CSV_NAME: "a line per case and class: outcome, every metric, counts of pixels",
     EPISODES_CSV: "a line per few-shot episode: support, scored slices, Dice",
     RATERS_CSV: "the same for each comparison with and among the raters",
@@ -72,9 +74,9 @@ def write_evaluation_report(folder: Path, references: Manifest | None = None) ->
         _part("Worst, median and best cases", ranked_pictures(scores_file, Overlays.find(scores_file, references))),
         _part("Cases", case_table(scores_file)),
         section("How this was scored", policy(scores_file)),
-        section("Tables to download", downloads(files_of(folder, CSV_NAME, EPISODES_CSV, RATERS_CSV), CONTENTS)),
+        section("Tables to download", downloads(files_of(folder, CSV_NAME, EPISODES_CSV, RATERS_CSV), _CONTENTS)),
     )
-    return write_page(folder / REPORT, document)
+    return write_page(folder / _REPORT, document)
 
 
 def _part(title: str, content: Html | None) -> Html | None:

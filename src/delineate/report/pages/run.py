@@ -31,7 +31,9 @@ from delineate.report.parts.scores import (
 )
 from delineate.report.parts.training_curves import curves
 
-PANEL_CASES = 6
+__all__ = ["write_run_report"]
+
+_PANEL_CASES = 6
 """So many cases' panels are shown; further ones stay in the run folder."""
 
 
@@ -212,9 +214,9 @@ def _panels(record: RunRecord) -> Html | None:
     ordered += [case for case in record.panels if case not in ranks]
     sets = [
         _panel_set(case, ranks[case].rank if case in ranks else "", record.panels[case])
-        for case in ordered[:PANEL_CASES]
+        for case in ordered[:_PANEL_CASES]
     ]
-    left = len(ordered) - PANEL_CASES
+    left = len(ordered) - _PANEL_CASES
     rest = (
         element("p", f"{count(left, 'more case is', 'more cases are')} in validation/panels.", class_="note")
         if left > 0

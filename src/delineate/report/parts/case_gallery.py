@@ -15,10 +15,12 @@ from delineate.report.html.images import contour_legend, figure_of
 from delineate.report.parts.overlays import Overlays
 from delineate.report.parts.scores import OUTCOMES, case_values, headline_metric, title_of
 
-PICTURED = 3
+__all__ = ["case_table", "ranked_pictures", "worst_first"]
+
+_PICTURED = 3
 """Of each rank."""
-LISTED, ALL_LISTED = 20, 200
-"""Evaluations of more than `ALL_LISTED` cases list the worst `LISTED` only."""
+_LISTED, _ALL_LISTED = 20, 200
+"""Evaluations of more than `_ALL_LISTED` cases list the worst `_LISTED` only."""
 
 
 def worst_first(scores_file: ScoresFile, metric: str) -> list[str]:
@@ -35,7 +37,7 @@ def ranked_pictures(scores_file: ScoresFile, overlays: Overlays) -> Html | None:
         return None
     values, title = case_values(scores_file, metric), title_of(scores_file, metric)
     ordered = [case for case in worst_first(scores_file, metric) if case in overlays.files]
-    odd, taken = outcome_words(scores_file), set[str]()
+    odd, taken = _outcome_words(scores_file), set[str]()
     parts = []
     for rank, cases in _ranks(ordered).items():
         fresh = [case for case in cases if case not in taken]
@@ -59,11 +61,11 @@ def case_table(scores_file: ScoresFile) -> Html | None:
         return None
     cases = worst_first(scores_file, metric)
     left_out = [case for case in scores_file.cases() if case not in set(cases)]
-    few = len(scores_file.cases()) <= ALL_LISTED
-    listed = [*cases, *left_out] if few else cases[:LISTED]
+    few = len(scores_file.cases()) <= _ALL_LISTED
+    listed = [*cases, *left_out] if few else cases[:_LISTED]
     what = count(len(listed), "case") if few else f"the {len(listed)} worst of {len(scores_file.cases())} cases"
     scores = {name: case_values(scores_file, name) for name in scores_file.metrics}
-    odd = outcome_words(scores_file)
+    odd = _outcome_words(scores_file)
     rows: list[list[Any]] = [
         [case, *(number(scores[name].get(case)) for name in scores), ", ".join(odd.get(case, []))] for case in listed
     ]
@@ -77,7 +79,7 @@ def case_table(scores_file: ScoresFile) -> Html | None:
     )
 
 
-def outcome_words(scores_file: ScoresFile) -> dict[str, list[str]]:
+def _outcome_words(scores_file: ScoresFile) -> dict[str, list[str]]:
     """Case id → what was missed, falsely marked or (of one class) rightly left empty."""
     several = len(scores_file.classes) > 1
     said: dict[str, list[str]] = {}
@@ -94,9 +96,9 @@ def _odd(odd: dict[str, list[str]], case: str) -> Html | None:
 
 def _ranks(ordered: Sequence[str]) -> dict[str, Sequence[str]]:
     """Worst and best from the ends, median from the middle."""
-    middle = int(np.clip(len(ordered) // 2 - PICTURED // 2, 0, len(ordered)))
+    middle = int(np.clip(len(ordered) // 2 - _PICTURED // 2, 0, len(ordered)))
     return {
-        "Worst": ordered[:PICTURED],
-        "Median": ordered[middle : middle + PICTURED],
-        "Best": ordered[-PICTURED:][::-1],
+        "Worst": ordered[:_PICTURED],
+        "Median": ordered[middle : middle + _PICTURED],
+        "Best": ordered[-_PICTURED:][::-1],
     }

@@ -9,9 +9,11 @@ from delineate.report.html.elements import Html, element, join, number
 from delineate.report.html.images import contour_legend, figure_of
 from delineate.report.parts.overlays import Overlays
 
-HARD, TYPICAL, EASY, DISPUTED = 2, 2, 1, 2
+__all__ = ["choose_cases", "side_by_side"]
+
+_HARD, _TYPICAL, _EASY, _DISPUTED = 2, 2, 1, 2
 """How many cases of each kind are pictured."""
-MOST = 6
+_MOST = 6
 """Of more models, the first so many are pictured."""
 
 
@@ -19,7 +21,7 @@ def side_by_side(
     overlays: Mapping[str, Overlays], scores: Mapping[str, Mapping[str, float]], title: str, *, higher: bool = True
 ) -> Html | None:
     """Rows of pictures, a column per model; nothing where no model lists images. `scores`: model → case → score."""
-    shown = list(overlays)[:MOST]
+    shown = list(overlays)[:_MOST]
     chosen = choose_cases([scores[name] for name in shown], title, higher=higher)
     chosen = {case: why for case, why in chosen.items() if any(case in overlays[name].files for name in shown)}
     if not chosen:
@@ -42,15 +44,15 @@ def choose_cases(scores: Sequence[Mapping[str, float]], title: str = "Dice", *, 
     """Case → why it is shown: hard, typical and easy by the mean over the models, and where the models differ most."""
     shared = sorted(set.intersection(*(set(one) for one in scores))) if scores else []
     by_mean = sorted(shared, key=lambda case: fmean(one[case] for one in scores) * (1 if higher else -1))
-    middle = max(0, len(by_mean) // 2 - TYPICAL // 2)
+    middle = max(0, len(by_mean) // 2 - _TYPICAL // 2)
     spread = {case: max(one[case] for one in scores) - min(one[case] for one in scores) for case in shared}
     disputed = sorted((case for case in shared if spread[case] > 0), key=lambda case: -spread[case])
     chosen: dict[str, str] = {}
     for cases, why in (
-        (by_mean[:HARD], f"among the hardest by mean {title}"),
-        (disputed[:DISPUTED], "the models differ most"),
-        (by_mean[middle : middle + TYPICAL], f"in the middle by mean {title}"),
-        (by_mean[-EASY:], f"among the easiest by mean {title}"),
+        (by_mean[:_HARD], f"among the hardest by mean {title}"),
+        (disputed[:_DISPUTED], "the models differ most"),
+        (by_mean[middle : middle + _TYPICAL], f"in the middle by mean {title}"),
+        (by_mean[-_EASY:], f"among the easiest by mean {title}"),
     ):
         for case in cases:
             chosen.setdefault(case, why)

@@ -10,7 +10,9 @@ from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.evaluation.statistics.interpretation import interval_words, number
 from delineate.report.parts.scores import case_values, headline_metric, interval_of, title_of
 
-SKEWED = 0.02
+__all__ = ["accesses_in_words", "conclusions"]
+
+_SKEWED = 0.02
 """A mean and a median of an overlap score further apart than this are both worth saying."""
 
 
@@ -44,7 +46,7 @@ def _spread(scores_file: ScoresFile, metric: str) -> Iterator[str]:
     low, middle, high = np.percentile(values, (25, 50, 75))
     title = title_of(scores_file, metric)
     words = f"Half of the cases lie between {number(low)} and {number(high)} in {title}, the median is {number(middle)}"
-    if scores_file.metrics[metric]["kind"] == "overlap" and abs(values.mean() - middle) > SKEWED:
+    if scores_file.metrics[metric]["kind"] == "overlap" and abs(values.mean() - middle) > _SKEWED:
         side, which = ("below", "low") if values.mean() < middle else ("above", "high")
         words += f"; the mean lies {side} it because of some {which} scores"
     yield f"{words}."

@@ -7,6 +7,8 @@ from typing import Any
 from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.report.html.elements import Html, element, join, table
 
+__all__ = ["confusion_table"]
+
 
 def confusion_table(scores_file: ScoresFile) -> Html | None:
     """Rows: classes of the reference; columns: of the prediction; each cell the share of its row. None where it is not stored."""

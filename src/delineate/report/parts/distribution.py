@@ -13,7 +13,14 @@ from delineate.report.charts.plots import Series, histogram, line_chart
 from delineate.report.html.elements import Html, element, fold, join
 from delineate.report.parts.scores import title_of
 
-POINTS = 200
+__all__ = [
+    "class_histograms",
+    "distributions",
+    "ranked_curves",
+    "spread_of",
+]
+
+_POINTS = 200
 """A curve of more cases is drawn through so many of them."""
 
 
@@ -54,7 +61,7 @@ def ranked_curves(values: Mapping[str, Sequence[float]], *, title: str, higher: 
     lines = []
     for name, scores in values.items():
         ordered = sorted((float(score) for score in scores if math.isfinite(score)), reverse=not higher)
-        places = sorted({round(at) for at in np.linspace(0, len(ordered) - 1, min(POINTS, len(ordered)))})
+        places = sorted({round(at) for at in np.linspace(0, len(ordered) - 1, min(_POINTS, len(ordered)))})
         lines.append(Series(name, [(at + 1, ordered[at]) for at in places]))
     limits = (0.0, 1.0) if kind == "overlap" else None
     return line_chart(lines, title=title, x_label="place among the cases, worst to best", y_limits=limits)

@@ -9,7 +9,9 @@ from delineate.report.html.document import pictures
 from delineate.report.html.elements import Html, element, facts, join, number
 from delineate.report.html.images import contour_legend, embedded, figure_of
 
-LONGEST = 300
+__all__ = ["fewshot_part"]
+
+_LONGEST = 300
 
 
 def fewshot_part(scores_file: ScoresFile) -> Html | None:
@@ -39,7 +41,7 @@ def _picture(scores_file: ScoresFile, one: dict[str, Any]) -> Html:
     """One episode: its support, the query with prediction and reference, the method's own pictures."""
     title = f"{one['class']}, {one['rank']}: Dice {number(one['dice'])}, {one['case']}"
     figures = [
-        figure_of(embedded(scores_file.folder / path, f"{caption} of {one['case']}", longest=LONGEST), caption)
+        figure_of(embedded(scores_file.folder / path, f"{caption} of {one['case']}", longest=_LONGEST), caption)
         for caption, path in one["files"]
     ]
     return join(element("h3", title), pictures(figures))

@@ -10,7 +10,9 @@ from delineate.evaluation.statistics.mixed import MethodClaim
 from delineate.report.charts.forest import Estimate, forest
 from delineate.report.html.elements import Html, element, fold, join, number, p_value, table
 
-FEW = 2
+__all__ = ["claims", "seeds_words"]
+
+_FEW = 2
 """More refusals are folded away."""
 
 
@@ -31,7 +33,7 @@ def claims(one: MetricComparison, title: str) -> Html | None:
         rule=(0.0, "no difference"),
     )
     refused = [element("p", of.words, class_="note") for of in one.methods if of not in made]
-    if len(refused) > FEW:
+    if len(refused) > _FEW:
         refused = [fold(f"{len(refused)} pairs of methods of which no claim can be made", *refused)]
     spread = element("p", "Standard deviations of each method's scores, in the unit of the score:", class_="note")
     return join(

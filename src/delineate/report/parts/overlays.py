@@ -25,7 +25,9 @@ from delineate.inference.overlay import draw
 from delineate.report.html.elements import Html, element
 from delineate.report.html.images import drawn
 
-SHORTER, LONGEST = 400, 480
+__all__ = ["Overlays"]
+
+_SHORTER, _LONGEST = 400, 480
 """Pixels: small images are enlarged before they are drawn on, large ones shrunk afterwards."""
 
 
@@ -76,11 +78,11 @@ class Overlays:
                 read_prediction(mask, self.rule),
                 self._reference(case),
                 self.classes,
-                shorter=SHORTER,
+                shorter=_SHORTER,
             )
         except DelineateError as error:
             return element("p", str(error), class_="note")
-        return drawn(overlay, f"Contours of {whose} on {case}", longest=LONGEST)
+        return drawn(overlay, f"Contours of {whose} on {case}", longest=_LONGEST)
 
     def _reference(self, case: str) -> NDArray[np.uint8] | None:
         known: dict[str, Case] = {one.id: one for one in self.manifest.cases} if self.manifest else {}

@@ -10,8 +10,16 @@ from delineate.report.charts.forest import Estimate, forest
 from delineate.report.charts.scatter import scatter
 from delineate.report.html.elements import Html, captioned, element, number, p_value, table
 
-ALPHA = 0.05
-SCATTERED = 6
+__all__ = [
+    "differences",
+    "matrix",
+    "pair_table",
+    "scatters",
+    "verdict",
+]
+
+_ALPHA = 0.05
+_SCATTERED = 6
 """So many pairs are drawn case by case, those with the largest differences."""
 
 
@@ -56,7 +64,7 @@ def matrix(one: MetricComparison) -> Html | None:
 
     head = element("tr", element("th", "row is … than column"), *(element("th", name, scope="col") for name in names))
     rows = (element("tr", element("th", row, scope="row"), *(cell(row, column) for column in names)) for row in names)
-    caption = captioned(f"Permutation test of the mean difference, p after Holm; told apart at p ≤ {ALPHA:g}.")
+    caption = captioned(f"Permutation test of the mean difference, p after Holm; told apart at p ≤ {_ALPHA:g}.")
     content = element("table", caption, element("thead", head), element("tbody", *rows))
     return element("div", content, class_="scroll matrix")
 
@@ -85,7 +93,7 @@ def scatters(one: MetricComparison, cases: tuple[str, ...], title: str, *, overl
             limits=(0.0, 1.0) if overlap else None,
             lower_is_better=one.better == "lower",
         )
-        for pair in ordered[:SCATTERED]
+        for pair in ordered[:_SCATTERED]
     ]
 
 
@@ -93,7 +101,7 @@ def verdict(pair: PairResult, better: str, *, turned: bool = False) -> str:
     """ "▲ better", "▼ worse" or "○ unclear" of the first (`turned`: of the second); empty where there is no test."""
     if pair.adjusted_p is None:
         return ""
-    if pair.adjusted_p > ALPHA:
+    if pair.adjusted_p > _ALPHA:
         return "○ unclear"
     above = (pair.result.difference.mean or 0) > 0
     return "▲ better" if (above == (better == "higher")) != turned else "▼ worse"

@@ -8,6 +8,8 @@ from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.report.html.document import notice
 from delineate.report.html.elements import Html, element, facts, join, number, table
 
+__all__ = ["protocol_part", "score_titles"]
+
 
 def protocol_part(scores_file: ScoresFile) -> Html | None:
     """Its scores per class and over the classes; nothing for the native protocol."""

@@ -8,6 +8,8 @@ from delineate.data.core.findings import count
 from delineate.evaluation.statistics.ranks import Ranks
 from delineate.report.html.elements import Html, element, join, number, table
 
+__all__ = ["rank_table"]
+
 
 def rank_table(ranks: Ranks, title: str) -> Html:
     """Models by rank: mean, mean rank within the cases, and how often each place was theirs in resamples of the groups."""

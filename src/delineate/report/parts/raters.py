@@ -11,7 +11,9 @@ from delineate.report.charts.forest import Estimate, forest
 from delineate.report.html.elements import Html, element, fold, join, table
 from delineate.report.parts.scores import headline_metric, interval_of, interval_row, title_of
 
-HEADINGS = {
+__all__ = ["raters_part"]
+
+_HEADINGS = {
     "rater": "The prediction against each rater",
     "majority": "The prediction against the raters' majority",
     "between raters": "Raters against each other: how well people agree",
@@ -30,7 +32,7 @@ def raters_part(scores_file: ScoresFile) -> Html | None:
     rows: dict[str, list[Estimate]] = {}
     for one in tables:
         entry = one["means"][metric][column]
-        heading = HEADINGS.get(one["kind"], one["kind"])
+        heading = _HEADINGS.get(one["kind"], one["kind"])
         human = one["kind"] not in ("rater", "majority")
         rows.setdefault(heading, []).append(Estimate.of(_pair(one), entry, entry["n"], strong=human))
     within = (0.0, 1.0) if scores_file.metrics[metric]["kind"] == "overlap" else None

@@ -13,8 +13,10 @@ from delineate.data.core.manifest import Manifest
 from delineate.engine.run_folder import RunFolder
 from delineate.evaluation.results.scores_file import ScoresFile
 
-T = TypeVar("T")
-RANKS = ("worst", "median", "best")
+__all__ = ["Overlay", "RunRecord", "read_run"]
+
+_T = TypeVar("_T")
+_RANKS = ("worst", "median", "best")
 
 
 @dataclass(frozen=True)
@@ -65,22 +67,22 @@ def read_run(folder: Path) -> RunRecord:
     validation = folder / "validation"
     if record.finished or validation.exists():
         record.scores = _optional(validation / "scores.json", lambda path: ScoresFile.read(path.parent), note)
-        record.overlays = find_overlays(validation / "overlays")
+        record.overlays = _find_overlays(validation / "overlays")
         if not record.overlays:
             note("validation/overlays: no pictures")
         record.panels = _find_panels(validation / "panels")
     return record
 
 
-def find_overlays(folder: Path) -> list[Overlay]:
+def _find_overlays(folder: Path) -> list[Overlay]:
     """The ranked pictures of a folder: worst first, then median, then best, each in the order of their places."""
     found = []
     for path in folder.rglob("*.png"):
         rank_and_place, separator, case = path.relative_to(folder).with_suffix("").as_posix().partition("_")
         rank = rank_and_place.rstrip("0123456789")
-        if separator and rank in RANKS:
+        if separator and rank in _RANKS:
             found.append(Overlay(rank, int(rank_and_place.removeprefix(rank) or 1), case, path))
-    return sorted(found, key=lambda overlay: (RANKS.index(overlay.rank), overlay.place, overlay.case))
+    return sorted(found, key=lambda overlay: (_RANKS.index(overlay.rank), overlay.place, overlay.case))
 
 
 def _find_panels(folder: Path) -> dict[str, list[Path]]:
@@ -90,7 +92,7 @@ def _find_panels(folder: Path) -> dict[str, list[Path]]:
     return found
 
 
-def _optional(path: Path, read: Callable[[Path], T], note: Callable[[str], None]) -> T | None:
+def _optional(path: Path, read: Callable[[Path], _T], note: Callable[[str], None]) -> _T | None:
     """The content, or None with a note on why there is none."""
     try:
         return read(path)

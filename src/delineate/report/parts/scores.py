@@ -13,6 +13,24 @@ from delineate.evaluation.results.summary import Column
 from delineate.evaluation.statistics.intervals import Interval
 from delineate.report.html.elements import Html, element, facts, join, number, table
 
+__all__ = [
+    "COLUMN_WORDS",
+    "OUTCOMES",
+    "SPLITS",
+    "Means",
+    "case_values",
+    "headline_metric",
+    "how_scored",
+    "interval_of",
+    "interval_row",
+    "notes",
+    "outcome_table",
+    "policy",
+    "range_words",
+    "score_tables",
+    "title_of",
+]
+
 SPLITS = {"train": "training split", "val": "validation split", "test": "test split", "all": "all cases"}
 COLUMN_WORDS: dict[Column, str] = {
     "all": "all cases",
@@ -29,7 +47,7 @@ OUTCOMES = {
     "both_empty": "correctly empty",
 }
 """Outcome → in words. Not touched: marked, but nowhere on the reference."""
-WIDE = 12
+_WIDE = 12
 """Up to so many classes stand side by side in one table."""
 Means = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """Metric → column → the stored interval."""
@@ -82,7 +100,7 @@ def score_tables(scores_file: ScoresFile) -> Html:
         parts += [
             element("h3", "Mean of the classes"),
             _means_table(scores_file, scores_file.content["macro"]),
-            *([_side_by_side(scores_file)] if len(classes) <= WIDE else []),
+            *([_side_by_side(scores_file)] if len(classes) <= _WIDE else []),
         ]
     for name in classes:
         means, micro = scores_file.content["classes"][name], scores_file.content.get("micro", {}).get(name, {})

@@ -13,10 +13,12 @@ from delineate.report.charts.axes import COLORS, Axes, figure, legend, svg
 from delineate.report.html.elements import Html, element, join, number, table
 from delineate.report.parts.scores import headline_metric, title_of
 
-THIRDS = ("smallest third", "middle third", "largest third")
-NAMED = 10
+__all__ = ["Point", "sizes_part"]
+
+_THIRDS = ("smallest third", "middle third", "largest third")
+_NAMED = 10
 """So many of a class, the lowest, tell their names."""
-FEWEST = 6
+_FEWEST = 6
 """With fewer structures there is no trend to look at."""
 Point = tuple[float, float, str]
 """Size in pixels, score, case."""
@@ -38,7 +40,7 @@ def sizes_part(scores_file: ScoresFile) -> Html | None:
     if metric is None or scores_file.metrics[metric]["kind"] != "overlap":
         return None
     points = {name: _points(scores_file, metric, name) for name in scores_file.classes}
-    points = {name: found for name, found in points.items() if len(found) >= FEWEST}
+    points = {name: found for name, found in points.items() if len(found) >= _FEWEST}
     if not points:
         return None
     title = title_of(scores_file, metric)
@@ -59,7 +61,7 @@ def _points(scores_file: ScoresFile, metric: str, name: str) -> list[Point]:
 def _thirds(name: str, points: Sequence[Point]) -> list[list[str]]:
     ordered = sorted(points)
     rows = []
-    for which, part in zip(THIRDS, np.array_split(np.arange(len(ordered)), 3), strict=True):
+    for which, part in zip(_THIRDS, np.array_split(np.arange(len(ordered)), 3), strict=True):
         members = [ordered[at] for at in part]
         span = f"{members[0][0]:.0f} to {members[-1][0]:.0f}"
         mean = float(np.mean([score for _, score, _ in members]))
@@ -83,7 +85,7 @@ def _cloud(points: Sequence[Point], frame: Axes, at: int) -> Html:
     color = f"s{at % COLORS}"
     places = {point: (frame.at_x(math.log10(point[0])), frame.at_y(point[1])) for point in points}
     path = "".join(f"M{x} {y}h0" for x, y in places.values())
-    named = sorted(points, key=lambda point: point[1])[:NAMED]
+    named = sorted(points, key=lambda point: point[1])[:_NAMED]
     return join(
         element("path", d=path, class_=f"cloud {color}"),
         *(_named(point, *places[point]) for point in named),

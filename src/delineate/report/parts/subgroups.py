@@ -10,6 +10,8 @@ from delineate.report.html.document import notice
 from delineate.report.html.elements import Html, element, fold, join, table
 from delineate.report.parts.scores import headline_metric, interval_row, title_of
 
+__all__ = ["subgroups_part"]
+
 
 def subgroups_part(scores_file: ScoresFile) -> Html | None:
     """Warning, forest plot of the quoted metric, table of all; nothing where no attributes were given."""

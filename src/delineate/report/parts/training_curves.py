@@ -10,6 +10,8 @@ from delineate.report.charts.plots import Mark, Series, line_chart
 from delineate.report.html.document import section
 from delineate.report.html.elements import Html, element
 
+__all__ = ["Record", "curves"]
+
 Record = dict[str, Any]
 
 
