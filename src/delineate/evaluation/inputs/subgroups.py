@@ -128,7 +128,7 @@ def _attribute(path: Path, name: str, cells: Mapping[str, str]) -> Attribute:
         odd = next((cell for case, cell in stated.items() if case not in numbers), "")
         hint = f" ('{odd}' is no number)" if numbers else ""
         raise DataError(
-            f"the column '{name}' of {path} has {len(levels)} different texts{hint}; remove it, or give at most {_MAX_LEVELS} levels"
+            f"the column '{name}' of {path} has {len(levels)} different texts{hint}; remove it, or use at most {_MAX_LEVELS}"
         )
     levels[UNKNOWN] = tuple(case for case in cells if case not in stated)
     return Attribute(name, {level: members for level, members in levels.items() if members}, cut)
