@@ -91,7 +91,7 @@ def test_tables_that_do_not_fit_are_one_line(tmp_path: Path, columns: dict[str, 
 
 def test_names_and_dates_are_no_attributes(tmp_path: Path):
     cases = [f"c{number}" for number in range(14)]
-    with pytest.raises(DataError, match=r"column 'who' of .* has 14 different texts; remove it, or give at most 12"):
+    with pytest.raises(DataError, match=r"column 'who' of .* has 14 different texts; remove it, or use at most 12"):
         read_subgroups(table(tmp_path, case=cases, who=[f"Dr {name}" for name in cases]), cases)
     with pytest.raises(DataError, match=r"14 different texts \('12cm' is no number\)"):
         read_subgroups(table(tmp_path, case=cases, size=[*range(13), "12cm"]), cases)
