@@ -16,16 +16,19 @@ from delineate.report.pages.run import write_run_report
 
 pytestmark = pytest.mark.more
 
-PROBE = """<script>
+PROBE = """<style>td, th { padding: .5rem 3rem !important; }</style><script>
 const pictures = [...document.images];
+const right = each => each.getBoundingClientRect().right;
+const cut = box => [...box.querySelectorAll("caption span")].some(each => right(each) > right(box));
 const facts = {
   pictures: pictures.length,
   undrawn: pictures.filter(each => !each.naturalWidth).length,
+  cut: [...document.querySelectorAll(".scroll")].filter(cut).length,
   excess: document.documentElement.scrollWidth - window.innerWidth,
 };
 document.title = JSON.stringify(facts);
 </script>"""
-"""Added to a copy of the page: it measures what only a browser knows."""
+"""Added to a copy of the page: tables wider than their boxes, and a measure of what only a browser knows."""
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +39,7 @@ def pages(pristine: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 
 
 @pytest.mark.parametrize("name", ["run", "data"])
-@pytest.mark.parametrize("width", [500, 1400])
+@pytest.mark.parametrize("width", [500, 1000, 1400])
 def test_a_page_is_whole(pages: dict[str, Path], name: str, width: int, tmp_path: Path) -> None:
     copy = tmp_path / "page.html"
     copy.write_text(pages[name].read_text(encoding="utf-8") + PROBE, encoding="utf-8")
@@ -44,6 +47,7 @@ def test_a_page_is_whole(pages: dict[str, Path], name: str, width: int, tmp_path
     facts = json.loads(re.findall(r"<title>(.*?)</title>", opened.html)[0])
     assert facts["pictures"] > 0
     assert facts["undrawn"] == 0
+    assert facts["cut"] == 0, "a table's caption is cut"
     assert facts["excess"] <= 0, "the page scrolls sideways"
     assert opened.console == []
     assert opened.asked == []

@@ -170,8 +170,8 @@ def test_verbs(discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cap
         assert stop.value.code in (0, None), captured.err
         return captured.out
 
-    monkeypatch.setattr("delineate.studies.speed.SECONDS", 0.1)
-    monkeypatch.setattr("delineate.studies.speed.WORKERS", (1,))
+    monkeypatch.setattr("delineate.studies.speed._SECONDS", 0.1)
+    monkeypatch.setattr("delineate.studies.speed._WORKERS", (1,))
     small = [word for setting in SMALL for word in ("--set", setting)]
     shared = [discs, "--methods", "unet", "--size", 32, "--cache-dir", tmp_path / "cache", *small]
     assert "limits:" in typed(*shared, "--speed")

@@ -48,7 +48,7 @@ def test_tree_and_distance_transform_agree(of, even):
     found = []
     for share in (math.inf, -1):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(distances, "DENSE", share)
+            patch.setattr(distances, "_DENSE", share)
             found.append(Masks.of(of.prediction, of.reference, spacing=spacing).distances)
     for by_tree, by_transform in zip(*found, strict=True):
         np.testing.assert_allclose(by_tree, by_transform, rtol=0 if even else 1e-12)

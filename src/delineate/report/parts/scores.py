@@ -44,7 +44,7 @@ OUTCOMES = {
     "not_touched": "not touched",
     "missed": "missed",
     "false_positive": "false positive",
-    "both_empty": "correctly empty",
+    "both_empty": "both empty",
 }
 """Outcome → in words. Not touched: marked, but nowhere on the reference."""
 _WIDE = 12
