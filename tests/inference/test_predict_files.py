@@ -344,11 +344,11 @@ def test_only_earlier_predictions_are_replaced(tmp_path: Path):
     image(tmp_path / "in" / "b.png")
     out = tmp_path / "out"
     image(out / "b.png")
-    with pytest.raises(DataError, match=r"b\.png is there already, and no earlier prediction"):
+    with pytest.raises(DataError, match=r"b\.png exists already and is no earlier prediction"):
         predict_files(make(), [tmp_path / "in"], out, overwrite=True)
     (out / "b.png").unlink()
     (out / "summary.csv").write_text("mine")
-    with pytest.raises(DataError, match=r"summary\.csv is there already, and no earlier prediction"):
+    with pytest.raises(DataError, match=r"summary\.csv exists already and is no earlier prediction"):
         predict_files(make(), [tmp_path / "in"], out, overwrite=True)
     (out / "summary.csv").unlink()
     predict_files(make(), [tmp_path / "in" / "a.png"], out)

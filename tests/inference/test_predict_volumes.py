@@ -127,7 +127,7 @@ def test_amounts_and_lists_of_a_folder_of_pictures_and_volumes(tmp_path: Path):
     picture, volume = result.files
     assert [file.name for file in result.files] == ["p", "v"]
     assert "1 masks beside their images left out" in result.notes[0]
-    assert result.notes[1].startswith("the model does not say across which axis its slices lay")
+    assert result.notes[1].startswith("the model does not record the axis of its training slices")
     marked = int(bright(voxels()).sum())
     assert (volume.width, volume.height, volume.depth) == SHAPE
     assert volume.percent == (pytest.approx(100 * marked / np.prod(SHAPE)),)

@@ -1,4 +1,4 @@
-"""A volume at a look: its most telling slices on one picture, with the contours of their masks and their numbers."""
+"""A contact sheet of a volume: representative slices in one picture, with the contours of their masks and their numbers."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def draw_contact_sheet(
 ) -> NDArray[np.uint8]:
     """Slices D×H×W of a volume in canonical order, with their class indices and those of a reference → RGB.
 
-    `numbers`: what each slice is called. Slices are turned as radiologists look at them: the front or the head is above, and the
-    patient's right (of sagittal slices: the front) is to the left.
+    `numbers`: the number of each slice in the file. Slices have radiological orientation: the front or the head is above, and the
+    patient's right (in sagittal slices, the front) is on the left.
     """
     tiles = []
     for at in representative_slices(indices, len(classes.names)):
         planes = [turned(stack[at]) for stack in (image, indices)]
         expected = None if reference is None else turned(reference[at])
         tile = draw(planes[0], planes[1], expected, classes, shorter=SHORTER)
-        tiles.append(_lettered(tile, f"slice {numbers[at]}"))
+        tiles.append(_with_caption(tile, f"slice {numbers[at]}"))
     return _joined(tiles)
 
 
@@ -58,11 +58,11 @@ def representative_slices(indices: NDArray[np.uint8], classes: int) -> list[int]
 
 
 def turned(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A canonical slice, whose rows go to the right or the front and its columns to the front or the head → as it is looked at."""
+    """A canonical slice, with rows to the right or the front and columns to the front or the head → radiological orientation."""
     return np.ascontiguousarray(plane.T[::-1, ::-1])
 
 
-def _lettered(tile: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
+def _with_caption(tile: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
     for color, width in (((0, 0, 0), 3), ((255, 255, 255), 1)):
         place = (_MARGIN, tile.shape[0] - _MARGIN)
         cv2.putText(tile, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, color, width, cv2.LINE_AA)

@@ -1,4 +1,4 @@
-"""Where to compute, and how exactly."""
+"""The device, and the precision of the arithmetic: 32 bits, or mixed precision (autocast to bfloat16 or float16)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,17 @@ _AUTOCAST = {"32": None, "bf16": torch.bfloat16, "16": torch.float16}
 
 
 def resolve_device(name: str = "auto") -> torch.device:
-    """`auto` takes CUDA, then Apple's MPS, then the CPU. Raises `DeviceError` for a device that this machine lacks."""
+    """Find a device by its name.
+
+    Args:
+        name: `auto` (CUDA, else Apple's MPS, else the CPU), `cpu`, `cuda`, `cuda:1` or `mps`.
+
+    Returns:
+        The device.
+
+    Raises:
+        DeviceError: The name is unknown, or this machine does not have the device.
+    """
     has = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         name = next(kind for kind, there in has.items() if there)
@@ -28,14 +38,14 @@ def resolve_device(name: str = "auto") -> torch.device:
         built = (
             "this PyTorch is built without it" if kind == "cuda" and torch.version.cuda is None else "none was found"
         )
-        raise DeviceError(f"{kind} was asked for, but {built}; use --device cpu or auto")
+        raise DeviceError(f"{kind} is not available: {built}; use --device cpu or auto")
     if kind == "cuda" and index and int(index) >= torch.cuda.device_count():
         raise DeviceError(f"device {name} does not exist; this machine has {torch.cuda.device_count()} CUDA device(s)")
     return torch.device(name)
 
 
 def checked_precision(precision: Precision, device: torch.device) -> Precision:
-    """The precision itself. Raises `DeviceError` for one that is unknown, or that the device has not."""
+    """The precision itself. Raises `DeviceError` if it is unknown, or if the device does not support it."""
     if precision not in _AUTOCAST:
         raise DeviceError(f"unknown precision '{precision}'; use 32, bf16 or 16")
     if precision == "16" and device.type == "cpu":
@@ -47,9 +57,9 @@ def checked_precision(precision: Precision, device: torch.device) -> Precision:
 
 @contextmanager
 def arithmetic(device: torch.device, precision: Precision, images: int, size: tuple[int, int]) -> Iterator[None]:
-    """The context in which a network computes: autocast to the precision that was asked for.
+    """The context in which a network computes, with mixed precision if it was chosen.
 
-    Raises `DeviceError` that names the number of images and their size when memory does not suffice.
+    Raises `DeviceError` with the number of images and their size when memory does not suffice.
     """
     try:
         with torch.autocast(device.type, _AUTOCAST[precision], enabled=precision != "32"):
@@ -64,5 +74,5 @@ def arithmetic(device: torch.device, precision: Precision, images: int, size: tu
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch failed for want of memory, on a GPU or on the CPU."""
+    """Whether torch ran out of memory, on a GPU or on the CPU."""
     return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)

@@ -1,4 +1,4 @@
-"""What an earlier `predict` left in a folder goes before a new one writes there: the files of its list, and nothing else."""
+"""Remove the files of an earlier `predict` before a new one writes into its folder: those of its list, and nothing else."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def remove_earlier_outputs(folder: Path, inputs: Collection[Path]) -> None:
 
 
 def _earlier(folder: Path) -> list[Path]:
-    """The listed files that are there; names that lead out of the folder, or to a folder, are none of ours."""
+    """The listed files that exist. Names that lead out of the folder, or to a folder, are not ours."""
     try:
         listed = PredictionList.find(folder)
     except DataError:

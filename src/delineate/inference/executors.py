@@ -1,8 +1,8 @@
-"""Who does the steps of a prediction, and when. An executor knows neither images nor files: it hands items from step to step.
+"""Executors run the steps of a prediction. They know neither images nor files, and pass items from step to step.
 
-`Threads` is what `predict` uses; `Serial` does one thing after another in the calling thread. A pool of processes, or a cluster, is
-one more class with the same `run`: items and steps can be pickled, so it sends both to workers, each of which runs `Serial` on
-its share of the items.
+`predict` uses `Threads`. `Serial` does one thing after another in the calling thread. A pool of processes, or a cluster, is one
+more class with the same `run`: items and steps can be pickled, so it can send both to workers, each of which runs `Serial` on its
+share of the items.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""Predicting image files into a folder: make a plan, check it, let an executor do its items, write the lists.
+"""Predict image files into a folder: make a plan, check it, run its items by an executor, write the lists.
 
-At most a few images of native size are held at a time (one per thread), however many files there are: between the steps travel only
-inputs and probabilities at the working size. Where that is the image's own (`patch`), images are taken one by one, and class
-indices travel instead of probabilities.
+At most a few images of their own size are in memory at a time (one per thread), however many files there are. Only inputs and
+probabilities at the working size are passed between the steps. With `fit=patch`, where the working size is the image's own, images
+are done one by one by a sliding window, and class indices are passed on instead of probabilities.
 
-Output folder: `NAME.png` (binary 0/255, else class indices), `overlays/NAME.png`, `probabilities/[CLASS/]NAME.png` (16 bits:
-65535 is probability 1), `summary.csv` and `predictions.json` (which model made the masks; `evaluate` reads it). Of a volume:
-`NAME.nii.gz` (class indices) on the image's own grid, an overlay that shows its most telling slices, and probabilities as NIfTI of
-16 bits whose scaling says that 65535 is 1.
+Output folder: `NAME.png` (0 and 255 with one foreground class, else class indices), `overlays/NAME.png`,
+`probabilities/[CLASS/]NAME.png` (16 bits: 65535 means 1), `summary.csv` and `predictions.json` (which model made the masks;
+`evaluate` reads it). For a volume: `NAME.nii.gz` (class indices) on the image's own grid, an overlay of representative slices, and
+probabilities as 16-bit NIfTI with the scaling 1/65535.
 """
 
 from __future__ import annotations
@@ -54,17 +54,31 @@ def predict_files(
     executor: Executor | None = None,
     axis: int | None = None,
 ) -> PredictionResult:
-    """Predict every image of `inputs` (files, folders, patterns; or what was found in them) into the folder `out`.
+    """Predict images and volumes into a folder. Volumes are predicted slice by slice.
 
-    Pictures are predicted as they are, volumes slice by slice.
+    Args:
+        predictor: The model.
+        inputs: Files, folders and patterns, or what `inference.inputs` found in them. With `split`, datasets.
+        out: The output folder.
+        split: Predict only this split of the datasets. Overlays then also show the references (dashed).
+        overlay: Also write the images with contours.
+        probabilities: Also write probability maps.
+        overwrite: Replace earlier predictions in `out`.
+        batch_size: Images, or tiles of one image, in one forward pass. None: as suits the device.
+        max_pixels: Larger images are refused.
+        progress: Called with (images done, images in all).
+        executor: What runs the steps. None: threads of this process.
+        axis: Of volumes, the axis across the slices: 0 right-left, 1 back-front, 2 feet-head. None: as in training, else the
+            axis with the widest spacing.
 
-    With `split`, the inputs are data sets (folders, manifests, sources) and only that split's images are predicted; overlays then
-    show the references, too (dashed). `executor`: who does the work; None: threads of this process. `axis`: of volumes, across
-    the slices (0 right-left, 1 back-front, 2 feet-head); None: as the model was trained, else the coarsest.
+    Returns:
+        What was written. Images that could not be read are in `failures`; all others are done.
 
-    A file that cannot be read is in the result's `failures`, the others are done. Raises `DataError`, before anything is
-    written: an input without images, outputs that clash, outputs that exist (unless `overwrite`) or are inputs;
-    `DeviceError` when memory does not suffice; `DelineateError` when `out` cannot be written.
+    Raises:
+        DataError: Before anything is written: an input without images, outputs that clash, outputs that exist (unless
+            `overwrite`) or are inputs.
+        DeviceError: The memory of the device does not suffice.
+        DelineateError: `out` cannot be written.
     """
     start = time.perf_counter()
     if axis not in (None, 0, 1, 2):
@@ -75,23 +89,23 @@ def predict_files(
     references = References.of(map(as_source, given), predictor.classes) if overlay and split else References()
     plan.check(overwrite)
     output_folder(plan.folder)
-    _ = predictor.network  # made here, so that it does not count as the first images' time
+    _ = predictor.network  # built now, so that this does not count as the time of the first images
     remove_earlier_outputs(plan.folder, plan.inputs)
     overwriting.begin(plan.folder, plan.masks)
     worker = Worker(predictor, batch_size or 0, probabilities)
     job = PredictionContext(worker, plan.folder, references, max_pixels, axis)
     files = []
     with closing((executor or Threads()).run(plan.items, FileSteps(job))) as results:
-        for result in results:
-            files.append(result)
+        for file in results:
+            files.append(file)
             if progress is not None:
                 progress(len(files), len(plan.items))
     notes = (*plan.notes, *references.notes, *_axis_notes(plan, job))
     names = predictor.classes.names[1:]
-    done = PredictionResult(plan.folder, names, tuple(files), time.perf_counter() - start, notes)
-    write_lists(done, predictor)
+    result = PredictionResult(plan.folder, names, tuple(files), time.perf_counter() - start, notes)
+    write_lists(result, predictor)
     overwriting.finish(plan.folder)
-    return done
+    return result
 
 
 def _find(predictor: Predictor, given: Sequence[Path | str | DataSource], split: SplitChoice | None) -> Inputs:
@@ -104,6 +118,6 @@ def _axis_notes(plan: Plan, job: PredictionContext) -> tuple[str, ...]:
     if job.axis is not None or job.worker.predictor.spec.axis is not None or not any(i.volume for i in plan.items):
         return ()
     return (
-        "the model does not say across which axis its slices lay: each volume is cut across its coarsest; --axis says "
-        "otherwise",
+        "the model does not record the axis of its training slices: each volume is cut across the axis with the widest spacing; "
+        "choose another with --axis",
     )

@@ -1,4 +1,4 @@
-"""What to give instead of a folder that itself holds no images: folders or a pattern that reach its images, and no mask."""
+"""Advice for a folder that holds no images itself: sub-folders or a pattern that match its images and no masks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MOST = 3
 
 
 def where_images_are(folder: Path, tree: Tree) -> str:
-    """Words that follow "FOLDER itself holds no images, "; each advice was tried on the files before it is given."""
+    """The words after "FOLDER itself holds no images, ". Every advice was tried on the files before."""
     items = [item for item in assign(tree.images) if item.role in (Role.NONE, Role.IMAGE)]
     named = [item for item in items if item.role is Role.IMAGE]
     masks = len(items) < len(tree.images)

@@ -1,4 +1,4 @@
-"""What a caller gives as an image: brought to one form, and compared in kind with those that a model was trained on."""
+"""Images as callers give them (arrays, Pillow images, paths) → pixels; a remark if they are of another kind than in training."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _KINDS = {8: "8-bit", 16: "16-bit", 32: "float"}
 
 
 def as_pixels(image: Any, rule: Rule = "range", channels: str | tuple[str, ...] = "") -> Pixels:
-    """An array, a Pillow image or a path → uint8 or uint16 H×W, H×W×3 or H×W×4; where the intensity `rule` is another than `range`,
-    arrays of other numbers are taken, too. Raises `DataError` for anything else.
+    """An array, a Pillow image or a path → uint8 or uint16 H×W, H×W×3 or H×W×4. With another intensity `rule` than `range`,
+    arrays of other numbers are taken too. Raises `DataError` for anything else.
 
-    `channels`: those that the model takes. Where they are named, an image is H×W×channels in their order, or one image for each
-    by its name: `{"t1": "a_t1.png", "flair": "a_flair.png"}`.
+    `channels`: those of the model. If they are named, an image is H×W×channels in their order, or a dictionary with one image for
+    each name: `{"t1": "a_t1.png", "flair": "a_flair.png"}`.
     """
     if isinstance(image, Mapping):
         return _stacked(image, rule, channels)
@@ -72,7 +72,7 @@ def _stacked(images: Mapping[str, Any], rule: Rule, channels: str | tuple[str, .
 
 
 def remark(pixels: Pixels, spec: InputSpec) -> str | None:
-    """What the user should know when an image is not of the kind that the model was trained on; None if it is."""
+    """A remark for the user if an image is of another kind than the model's training images; None if it is of the same kind."""
     bits = 32 if pixels.dtype.kind != "u" else 8 * pixels.dtype.itemsize
     kind, trained = _KINDS[bits], _KINDS[spec.source_bits]
     # Slices of volumes come as floats whatever their files hold.

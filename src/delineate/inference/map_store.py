@@ -1,4 +1,4 @@
-"""Probabilities of a volume's slices until all of them are there."""
+"""Probabilities of a volume's slices, kept on disk until all of them are there."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ __all__ = ["MapStore"]
 
 
 class MapStore:
-    """Probabilities of all slices in a file without a name, which is gone when it is closed or the process ends: of many classes
-    they would not fit into memory. One channel at a time is read back."""
+    """Probabilities of all slices in a temporary file without a name, which disappears when it is closed or the process ends. With
+    many classes they would not fit into memory. They are read back one channel at a time."""
 
     def __init__(self, folder: Path, depth: int) -> None:
         self._folder, self._depth = folder, depth

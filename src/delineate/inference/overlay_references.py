@@ -1,4 +1,4 @@
-"""The references of a data set's split, drawn beside the predictions in overlays."""
+"""Reference masks of a dataset, which overlays show beside the predictions."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ __all__ = ["References"]
 
 @dataclass(frozen=True)
 class References:
-    """Reference masks by the name of the output. Those that cannot be drawn are left out and told (`notes`)."""
+    """Reference masks by the name of the output. Masks that cannot be drawn are left out and listed in `notes`."""
 
     known: dict[str, tuple[Manifest, Case]] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
-    """Why those of a data set are not drawn."""
+    """Why the masks of a dataset are not drawn."""
     lost: list[str] = field(default_factory=list)
     """Names of images whose reference could not be read, or is of another size."""
 
@@ -55,7 +55,7 @@ class References:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is not drawn, and why; empty where all is."""
+        """What is not drawn, and why; empty if all are."""
         lines = [f"references are not drawn: {reason}" for reason in self.refused]
         if self.lost:
             lines.append(

@@ -1,7 +1,7 @@
-"""What predictions may replace: files that predictions made before, and nothing else.
+"""What predictions may overwrite: files of earlier predictions, and nothing else.
 
-`predictions.json` lists the masks of a folder. While masks are written it is away, so that half a set is never taken for a whole
-one; a list of what is being written (`predictions.unfinished.json`) stands for it then, and stays behind after a kill.
+`predictions.json` lists the masks of a folder. It is removed while masks are written, so that an incomplete set is never taken for
+a complete one. Meanwhile `predictions.unfinished.json` lists what is being written; it remains if the process is killed.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def check_existing(folder: Path, targets: Mapping[Path, str], lists: Iterable[Pa
         foreign += [path for path in lists if path.exists()]
         foreign += [*image_files(folder), *volume_files(folder)] if folder.is_dir() else []
     if foreign:
-        raise DataError(f"{foreign[0]} is there already, and no earlier prediction; give another --out")
+        raise DataError(f"{foreign[0]} exists already and is no earlier prediction; give another --out")
     if there and not overwrite:
         raise DataError(f"{there[0]} exists already; give another --out, or --overwrite to replace earlier predictions")
 
@@ -61,13 +61,13 @@ def _earlier_masks(folder: Path) -> set[str]:
 
 
 def begin(folder: Path, masks: Iterable[str]) -> None:
-    """Note what is going to be written, then take the list of what was there away."""
+    """List what is going to be written, then remove the list of what was there."""
     write_json(folder / _UNFINISHED, {"masks": sorted(_earlier_masks(folder) | set(masks))})
     (folder / PREDICTIONS_FILE).unlink(missing_ok=True)
 
 
 def finish(folder: Path) -> None:
-    """The list of the finished masks is written; the note is not needed any more."""
+    """Remove the list of unfinished masks; the list of finished ones is there now."""
     (folder / _UNFINISHED).unlink(missing_ok=True)
 
 

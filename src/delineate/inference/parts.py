@@ -1,4 +1,4 @@
-"""What an item of a plan is done in: a picture is one part, a volume has one for each of its slices."""
+"""The parts of an item that are predicted one by one: a picture is one part, a volume has one for each slice."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class PredictionContext:
 
 @dataclass(frozen=True)
 class PartInfo:
-    """What a part has to tell of its way: times in milliseconds, and what is known of its image."""
+    """The time that a part has taken so far, in milliseconds, and facts about its image."""
 
     milliseconds: float = 0.0
     facts: Facts | None = None
@@ -56,10 +56,10 @@ class Part(Protocol):
         """Its pixels. Raises `DataError`, or one of `NO_MEMORY`."""
 
     def store(self, worker: Worker, output: Output, info: PartInfo) -> FileResult | None:
-        """Put away what was made of it; the item's result once its files are written. May raise as `read`."""
+        """Store its output; return the item's result once its files are written. May raise as `read`."""
 
     def fail(self, failure: Failure, info: PartInfo) -> FileResult | None:
-        """There is no mask of it; the item's result once nothing more comes of it."""
+        """It has no mask; return the item's result once all its parts are done."""
 
 
 def since(start: float) -> float:

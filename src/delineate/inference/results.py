@@ -1,4 +1,4 @@
-"""What became of the images of a prediction, and the lists that tell it: `summary.csv` and `predictions.json`."""
+"""The results of a prediction, and the lists of them: `summary.csv` and `predictions.json`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["FileResult", "PredictionResult", "write_lists"]
 
 @dataclass(frozen=True)
 class FileResult:
-    """What became of one image. Sizes in pixels, or in voxels along the axes of a volume's file: width, height, depth."""
+    """The result of one image. Sizes are in pixels, or in voxels along the axes of a volume's file: width, height, depth."""
 
     image: Path
     name: str
@@ -31,22 +31,22 @@ class FileResult:
     milliseconds: float = 0.0
     """Decoding, its part of the batch's forward pass, and encoding."""
     remark: str | None = None
-    """How the image differs in kind from those the model was trained on."""
+    """How the image differs in kind from the model's training images."""
     seen: Role | None = None
-    """What the image was to the model, if it was in its data set."""
+    """`train`, `val` or `test`, if the image was in the model's dataset."""
     error: str | None = None
     """Why there is no mask."""
     written: PredictedFile | None = None
     """The files that were written of it, as the list names them."""
     depth: int = 0
-    """0 of a picture."""
+    """Number of slices; 0 for a picture."""
     milliliters: tuple[float, ...] = ()
-    """Of a volume, what each foreground class takes up."""
+    """Of a volume, the size of each foreground class."""
 
 
 @dataclass(frozen=True)
 class PredictionResult:
-    """What `predict_files` did."""
+    """What a prediction has written. `predict` returns it."""
 
     folder: Path
     classes: tuple[str, ...]
@@ -54,7 +54,7 @@ class PredictionResult:
     files: tuple[FileResult, ...]
     seconds: float
     notes: tuple[str, ...] = ()
-    """What the caller should know of the inputs: masks that were left out, whose splits were taken."""
+    """Remarks about the inputs: masks that were left out, splits that were taken from a run."""
 
     @property
     def volumes(self) -> bool:

@@ -1,8 +1,8 @@
-"""The worker: decoded images → class maps and probabilities. It knows no files, keeps nothing between calls, and stops for no
-single image: what cannot be done comes back as a `Failure` in its image's place.
+"""The worker: decoded images → class maps and probabilities. It knows no files and keeps nothing between calls. An image that
+cannot be done does not stop the others: it comes back as a `Failure` in its place.
 
-Its three steps may run in different threads, and all that passes between them is plain arrays, so that images can also be sent to
-other processes or machines:
+Its steps may run in different threads. Only plain arrays are passed between them, so that images can also be sent to other
+processes or machines:
 
     prepare   an image → the network's input                 on any thread
     forward   a batch of inputs → the network's outputs       on the thread of the device
@@ -79,19 +79,19 @@ class Output:
     """What the network made of an image."""
 
     values: NDArray[Any]
-    """Probabilities K×h×w at the working size, or class indices H×W, settled row by row of tiles."""
+    """Probabilities K×h×w at the working size, or class indices H×W of a tiled image."""
     facts: Facts
 
 
 @dataclass(frozen=True)
 class Worker:
-    """A model at work on images. Holds the predictor and settings alone; see the top of this file for its steps."""
+    """Runs a model on images. It holds only the predictor and settings; the steps are listed at the top of this file."""
 
     predictor: Predictor
     batch_size: int = 0
-    """Images, or tiles of one image, in a forward pass; 0: as the device likes it (`predictor.BATCH_SIZE`)."""
+    """Images, or tiles of one image, in one forward pass; 0: as suits the device (`predictor.BATCH_SIZE`)."""
     maps: bool = False
-    """Whether `planes` will be asked for. If not, a tiled image is settled row by row and may be very large."""
+    """Whether `planes` will be called. If not, classes of a tiled image are decided row by row, and it may be very large."""
 
     @property
     def tiled(self) -> bool:

@@ -1,7 +1,8 @@
-"""An image's probabilities from those of its tiles, which overlap by half: a mean, weighted by a Gaussian about each tile's center.
+"""Sliding window inference: the probabilities of an image from those of its tiles, which overlap by half.
 
-The grid of tiles and the Gaussian are both products of one axis by the other, so the weights can be made to sum to 1 on each axis
-by itself. Where a single tile lies, its weight is exactly 1. Only the rows that later tiles still add to are held.
+They are averaged with Gaussian weights around the center of each tile. The grid of tiles and the Gaussian are both separable, so
+the weights are normalized to a sum of 1 on each axis. Where there is only one tile, its weight is exactly 1. Only the rows that
+later tiles still add to are kept in memory.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ __all__ = ["Probabilities", "TileBlender", "weights"]
 Probabilities = NDArray[np.float32]
 
 _SIGMA = 1 / 8
-"""Of the Gaussian, in tile sides; half a tile off the middle its value is 0.0003, never 0."""
+"""Standard deviation of the Gaussian, in tile sides. At the border of a tile its value is 0.0003, never 0."""
 
 
 class TileBlender:
-    """Takes the tiles of one image in the order of `data.augment.patches.tiles`, and gives back its rows as they are finished."""
+    """Blends the tiles of one image, given in the order of `data.augment.patches.tiles`; returns rows once they are complete."""
 
     def __init__(self, image: Size, tile: Size) -> None:
         self.corners = tiles(image, tile)
@@ -33,11 +34,11 @@ class TileBlender:
         self._open: Probabilities | None = None
 
     def add(self, tile: Probabilities) -> Probabilities | None:
-        """The next tile, K×h×w → the rows K×r×W that it was the last to add to, or None where there are none."""
+        """Add the next tile, K×h×w → the rows K×r×W that are complete now; None if there are none."""
         row, column = divmod(self._added, len(self._lefts))
         self._added += 1
         top, left = self._tops[row], self._lefts[column]
-        rows, columns = _seen(top, self._image[0], self._tile[0]), _seen(left, self._image[1], self._tile[1])
+        rows, columns = _covered(top, self._image[0], self._tile[0]), _covered(left, self._image[1], self._tile[1])
         part = tile[:, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
         if self._open is None:
             height = min(self._image[0], self._tile[0])
@@ -46,7 +47,7 @@ class TileBlender:
         return self._close(row) if column == len(self._lefts) - 1 else None
 
     def _close(self, row: int) -> Probabilities:
-        """The rows that no later row of tiles reaches; the others move up."""
+        """The rows that no later tile adds to; the others move up. Costs two copies of the open rows."""
         assert self._open is not None
         end = self._tops[row + 1] if row + 1 < len(self._tops) else self._image[0]
         count = end - self._finished
@@ -60,12 +61,12 @@ class TileBlender:
 
 def weights(length: int, tile: int) -> list[NDArray[np.float32]]:
     """For each tile along an axis, the weights of its pixels inside the image; over all tiles they sum to 1 at each pixel."""
-    places = [_seen(start, length, tile) for start in starts(length, tile)]
-    raw = [_gaussian(tile)[: seen.stop - seen.start] for seen in places]
+    places = [_covered(start, length, tile) for start in starts(length, tile)]
+    raw = [_gaussian(tile)[: covered.stop - covered.start] for covered in places]
     total = np.zeros(length)
-    for seen, values in zip(places, raw, strict=True):
-        total[seen] += values
-    return [(values / total[seen]).astype(np.float32) for seen, values in zip(places, raw, strict=True)]
+    for covered, values in zip(places, raw, strict=True):
+        total[covered] += values
+    return [(values / total[covered]).astype(np.float32) for covered, values in zip(places, raw, strict=True)]
 
 
 def _gaussian(tile: int) -> NDArray[np.float64]:
@@ -73,6 +74,6 @@ def _gaussian(tile: int) -> NDArray[np.float64]:
     return np.exp(-0.5 * offset**2)
 
 
-def _seen(start: int, length: int, tile: int) -> slice:
+def _covered(start: int, length: int, tile: int) -> slice:
     """The pixels of the image that a tile lies on."""
     return slice(max(0, start), min(length, start + tile))

@@ -1,4 +1,4 @@
-"""What an executor does to the items of a plan: pixels in, worker, files out. Files and worker do not know each other."""
+"""The steps that an executor runs on the items of a plan: read pixels, run the worker, write files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["FileSteps", "Step"]
 
 @dataclass(frozen=True)
 class Step:
-    """A part on its way."""
+    """A part between two steps."""
 
     part: Part
     info: PartInfo = field(default_factory=PartInfo)

@@ -1,7 +1,7 @@
-"""Volumes on their way: slices out, and, when the last of them is done, one mask on the image's own grid.
+"""Volumes: they are cut into slices, and after the last slice, one mask is written on the image's own grid.
 
 Slices are cut as in training: in the canonical order of axes (`data.formats.canonical`), whatever order the file has, and with gray
-values by the volume's own range. Held in memory: the volume's bytes and its mask; probabilities wait in a file without a name.
+values by the volume's own range. In memory are the volume's bytes and its mask. Probabilities wait in a temporary file.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Slice:
 
     def fail(self, failure: Failure, info: PartInfo) -> FileResult | None:
         """As `Part.fail`: without one of its slices a volume has no mask."""
-        self.volume.spoil(self.index, failure)
+        self.volume.mark_failed(self.index, failure)
         return self.volume.done(info)
 
 
@@ -110,7 +110,7 @@ class Volume:
         self._indices = np.moveaxis(np.zeros(planes, np.uint8), 0, self.axis)  # each slice in one piece
         self._counts = np.zeros(len(self._classes.names), np.int64)
         self._reading, self._lock = Lock(), Lock()
-        self._left = self.depth
+        self._slices_left = self.depth
         self._info = PartInfo()
         self._failed: tuple[int, Failure] | None = None
 
@@ -131,7 +131,7 @@ class Volume:
         with self._lock:
             self._counts += counts
 
-    def spoil(self, index: int, failure: Failure) -> None:
+    def mark_failed(self, index: int, failure: Failure) -> None:
         """A slice that has no mask; of several the first is told."""
         with self._lock:
             if failure.detail != _LATER and (self._failed is None or index < self._failed[0]):
@@ -142,15 +142,15 @@ class Volume:
         with self._lock:
             spent = self._info.milliseconds + info.milliseconds
             self._info = PartInfo(spent, self._info.facts or info.facts)
-            self._left -= 1
-            if self._left:
+            self._slices_left -= 1
+            if self._slices_left:
                 return None
         start = time.perf_counter()
         failed = self._failed
         try:
-            result = self._written() if failed is None else self._refused(*failed)
+            result = self._write_files() if failed is None else self._failure_result(*failed)
         except NO_MEMORY as error:
-            result = self._refused(0, Failure.of_memory(error))
+            result = self._failure_result(0, Failure.of_memory(error))
         return replace(result, milliseconds=self._info.later(start).milliseconds)
 
     @property
@@ -164,7 +164,7 @@ class Volume:
         said = None if facts is None else facts.remark
         return FileResult(self._item.image, self._item.name, height, width, depth=depth, remark=said)
 
-    def _written(self) -> FileResult:
+    def _write_files(self) -> FileResult:
         item, handle, classes = self._item, self._handle, self._classes
         write_class_volume(item.mask, self._indices, classes, handle)
         if item.overlay is not None:
@@ -181,7 +181,7 @@ class Volume:
             written=listed(item, self._job.folder, seen),
         )
 
-    def _refused(self, index: int, failure: Failure) -> FileResult:
+    def _failure_result(self, index: int, failure: Failure) -> FileResult:
         for path in self._item.files:
             path.unlink(missing_ok=True)
         image = str(self._item.image)
