@@ -1,9 +1,9 @@
-"""What few-shot methods have in common that compare each query pixel with prototypes of foreground and background.
+"""Base of few-shot methods that compare each query pixel with prototypes of foreground and background.
 
-Features of support and query come from one network. `summarize` makes a state of the support's features and masks, `scores`
-tells how like foreground and background each query pixel is, and training asks the same question both ways: the query
-by the support, and the support by the query as it was just segmented (prototype alignment, Wang et al., PANet, ICCV 2019,
-eqs. 4-8). A subclass says how masks come onto the feature map (`on_grid`), and those two functions.
+Features of support and query come from one network. `summarize` makes prototypes of the support's features and masks, and `scores`
+is the similarity of each query pixel to foreground and background. Training segments in both directions: the query by the
+support, and the support by the query as it was just segmented (prototype alignment, Wang et al., PANet, ICCV 2019, eqs. 4-8). A
+subclass defines these two functions, and how masks are brought to the size of the feature map (`on_grid`).
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from typing import Literal
 
 import torch
 from pydantic import Field
-from pydantic.config import JsonDict
 from torch import Tensor
 
 from delineate.common.errors import RecipeError
-from delineate.methods.contract import Context, MethodOptions, Panel, Stage
+from delineate.methods.contract import PAPER, Context, MethodOptions, Panel, Stage
 from delineate.methods.episodic import EpisodicBatch, EpisodicMethod, EpisodicModule, State
 from delineate.nn.blocks import resize
 from delineate.nn.deep_features import DeepFeatures
@@ -25,13 +24,11 @@ from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.losses import bce
 from delineate.nn.normalize import NormalizeKind
 
-__all__ = ["PAPER", "Deployed", "PrototypicalMethod", "PrototypicalOptions"]
-
-PAPER: JsonDict = {"origin": "paper"}
+__all__ = ["DeployedPrototypical", "PrototypicalMethod", "PrototypicalOptions"]
 
 
 class PrototypicalOptions(MethodOptions):
-    """The features, and the weights of the two terms."""
+    """Options of the features, and the weights of the two loss terms."""
 
     encoder: EncoderOptions = Field(
         EncoderOptions(name="resnet101"), description="timm network whose features are compared"
@@ -89,7 +86,7 @@ class PrototypicalMethod(EpisodicMethod):
         raise NotImplementedError
 
     def scores(self, features: Tensor, state: State) -> Tensor:
-        """N×C×h×w and the state of N episodes or of 1 → N×2×h×w: likeness to background and foreground, ±20 at most."""
+        """N×C×h×w and the state of N episodes or of 1 → N×2×h×w: similarity to background and foreground, ±20 at most."""
         raise NotImplementedError
 
     def stages(self) -> tuple[Stage, ...]:
@@ -112,23 +109,24 @@ class PrototypicalMethod(EpisodicMethod):
         episodes, shots = support.shape[:2]
         # One pass for all, so that batch normalization sees support and query alike.
         features = self.features(torch.cat((support.flatten(0, 1), image)))
-        shown, asked = features.split((episodes * shots, episodes))
-        scores = self.scores(asked, self._state(shown.view(episodes, shots, *shown.shape[1:]), batch["support_mask"]))
+        support_features, query_features = features.split((episodes * shots, episodes))
+        by_episode = support_features.view(episodes, shots, *support_features.shape[1:])
+        scores = self.scores(query_features, self._state(by_episode, batch["support_mask"]))
         query = bce(_logit(scores, image.shape[-2:]), batch["mask"], class_weights=self.options.class_weights)
         terms = {"query": query}
         if self.options.alignment:
-            terms["alignment"] = self.options.alignment * self._alignment(asked, scores, shown, batch["support_mask"])
+            alignment = self._alignment(query_features, scores, support_features, batch["support_mask"])
+            terms["alignment"] = self.options.alignment * alignment
         return terms
 
     def deploy(self) -> EpisodicModule:
-        return Deployed(self)
+        return DeployedPrototypical(self)
 
     def panels(self, batch: EpisodicBatch) -> dict[str, Panel]:
         """The first shot with its mask, and the query's probability of the foreground."""
         logits = self(batch["image"], self.condition(batch["support_image"], batch["support_mask"]))
-        shot = batch["support_image"][:, 0]
         return {
-            "support": Panel("image", shot if shot.shape[1] in (1, 3) else shot.mean(1, keepdim=True)),
+            "support": Panel.of_image(batch["support_image"][:, 0]),
             "support mask": Panel("mask", (batch["support_mask"][:, 0] == 1).long()),
             "probability": Panel("heat", torch.sigmoid(logits.float())),
         }
@@ -136,21 +134,22 @@ class PrototypicalMethod(EpisodicMethod):
     def _state(self, features: Tensor, mask: Tensor) -> State:
         return self.summarize(features, *self.on_grid(mask, features.shape[-2:]))
 
-    def _alignment(self, asked: Tensor, scores: Tensor, shown: Tensor, mask: Tensor) -> Tensor:
-        """`asked` B×C×h×w with its `scores`, `shown` B·K×C×h×w with its `mask` B×K×H×W → one number."""
-        found = scores.argmax(1, keepdim=True)
-        state = self.summarize(asked[:, None], (found == 1).float(), (found == 0).float())
+    def _alignment(self, query: Tensor, scores: Tensor, support: Tensor, mask: Tensor) -> Tensor:
+        """`query` features B×C×h×w with their `scores`, `support` B·K×C×h×w with its `mask` B×K×H×W → a scalar."""
+        query_mask = scores.argmax(1, keepdim=True)
+        state = self.summarize(query[:, None], (query_mask == 1).float(), (query_mask == 0).float())
         state = {name: tensor.repeat_interleave(mask.shape[1], 0) for name, tensor in state.items()}
-        back = _logit(self.scores(shown, state), mask.shape[-2:])
-        return bce(back, self.alignment_target(mask, found).flatten(0, 1))
+        support_logits = _logit(self.scores(support, state), mask.shape[-2:])
+        return bce(support_logits, self.alignment_target(mask, query_mask).flatten(0, 1))
 
-    def alignment_target(self, mask: Tensor, found: Tensor) -> Tensor:
-        """What the support B×K×H×W ought to be by prototypes of the query's mask `found` B×1×h×w; 255 counts not."""
+    def alignment_target(self, mask: Tensor, query_mask: Tensor) -> Tensor:
+        """Target for the support B×K×H×W when it is segmented by prototypes of the query's predicted mask B×1×h×w; 255 =
+        ignore."""
         return mask
 
 
-class Deployed(EpisodicModule):
-    """A method's two functions for inference, batch normalization folded."""
+class DeployedPrototypical(EpisodicModule):
+    """The two functions of a prototypical method for inference, with batch normalization folded."""
 
     def __init__(self, method: PrototypicalMethod) -> None:
         super().__init__()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from delineate.methods import registry
-from delineate.methods.alpnet.local import background_prototypes, foreground_prototypes, likeness
+from delineate.methods.alpnet.local import background_prototypes, foreground_prototypes, similarity
 from delineate.methods.alpnet.network import ALPNet
 from delineate.methods.testing.examples import context
 from delineate.nn.blocks import resize
@@ -81,7 +81,7 @@ def test_without_a_window_within_the_background_its_mean_stands_in() -> None:
     found = background_prototypes(features, mask, (2, 2), 0.95)
     assert found.kept.sum(1).tolist() == [1, 1]
     torch.testing.assert_close(found.vectors[0, -1], features[0, 0, :, 3, 3], atol=1e-4, rtol=1e-4)
-    scores = likeness(torch.randn(2, 5, 8, 8), found, 20.0)
+    scores = similarity(torch.randn(2, 5, 8, 8), found, 20.0)
     assert torch.equal(scores[1], torch.zeros(1, 8, 8)), "an empty class is like nothing"
 
 
@@ -92,7 +92,7 @@ def test_a_shot_without_the_class_has_no_prototype() -> None:
     both, one = (
         foreground_prototypes(x, m, (2, 2), 0.95) for x, m in ((features, mask), (features[:, 1:], mask[:, 1:]))
     )
-    torch.testing.assert_close(likeness(query, both, 20.0), likeness(query, one, 20.0))
+    torch.testing.assert_close(similarity(query, both, 20.0), similarity(query, one, 20.0))
 
 
 def test_a_small_foreground_is_one_prototype_and_a_large_one_has_local_ones_besides() -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from delineate.common.errors import RecipeError
 from delineate.methods import registry
-from delineate.methods.din.objective import DINLossOptions, maps, squared_dice, terms
+from delineate.methods.din.objective import DINLossOptions, probability_maps, squared_dice, terms
 from delineate.nn.losses import IGNORE
 
 HALF = math.log(3)
@@ -48,7 +48,7 @@ def test_one_channel_is_the_same_as_two_classes(gradient: str) -> None:
 def test_dice_is_the_mean_of_all_classes_with_the_background() -> None:
     target = torch.tensor([[[0, 0], [1, 2]]])
     logits = torch.nn.functional.one_hot(torch.tensor([[[0, 0], [1, 1]]]), 3).movedim(3, 1) * 100.0
-    assert float(squared_dice(*maps(logits, target))) == pytest.approx((0 + 1 / 3 + 1) / 3, abs=1e-4)
+    assert float(squared_dice(*probability_maps(logits, target))) == pytest.approx((0 + 1 / 3 + 1) / 3, abs=1e-4)
 
 
 # Image 1 all right (8 of 8 foreground), image 2 all wrong (0 of 8): over the batch foreground has Σpy = 8, Σp² = 16, Σy² = 8.
@@ -56,10 +56,10 @@ def test_dice_pools_the_batch_or_each_image() -> None:
     target = torch.stack((torch.ones(2, 4), torch.zeros(2, 4))).long()
     predicted = torch.full((2, 1, 2, 4), 100.0)
     batch = (1 - 16 / 24, 1.0)
-    assert float(squared_dice(*maps(predicted, target))) == pytest.approx(sum(batch) / 2, abs=1e-4)
+    assert float(squared_dice(*probability_maps(predicted, target))) == pytest.approx(sum(batch) / 2, abs=1e-4)
     images = ((0.0, 0.0), (1.0, 1.0))
     mean = sum(map(sum, images)) / 4
-    assert float(squared_dice(*maps(predicted, target), pool="image")) == pytest.approx(mean, abs=1e-4)
+    assert float(squared_dice(*probability_maps(predicted, target), pool="image")) == pytest.approx(mean, abs=1e-4)
 
 
 @pytest.mark.parametrize("classes", [1, 4])

@@ -1,4 +1,4 @@
-"""MFEL's objective: two tasks, images without masks, λ and weights that change, and a corrupted input."""
+"""MFEL's objective: two tasks, images without masks, λ and weights that change, and a corrupt input."""
 
 from __future__ import annotations
 
@@ -12,9 +12,14 @@ from delineate.common.config import merge
 from delineate.methods import registry
 from delineate.methods.contract import Context
 from delineate.methods.mfel.network import MFEL
-from delineate.methods.mfel.objective import DynamicWeights, reconstruction_terms, segmentation_terms, strength
+from delineate.methods.mfel.objective import (
+    DynamicWeights,
+    reconstruction_terms,
+    reconstruction_weight,
+    segmentation_terms,
+)
 from delineate.methods.mfel.options import MFELLossOptions, ReconstructionOptions
-from delineate.methods.mfel.reconstruction import corrupted
+from delineate.methods.mfel.reconstruction import corrupt
 from delineate.methods.testing.examples import as_batch, backward, context, example_batch
 from delineate.nn.segmentation_loss import LossOptions
 from delineate.nn.ssim import ssim
@@ -102,8 +107,8 @@ def test_reconstruction_is_compared_with_the_clean_image() -> None:
 
 def test_lambda_rises_where_asked() -> None:
     ramp = MFELLossOptions(reconstruction=0.8, schedule="ramp", ramp=0.5)
-    assert [strength(p, ramp) for p in (0.0, 0.25, 0.5, 1.0)] == pytest.approx([0, 0.4, 0.8, 0.8])
-    assert strength(0.01, MFELLossOptions(reconstruction=0.8)) == 0.8
+    assert [reconstruction_weight(p, ramp) for p in (0.0, 0.25, 0.5, 1.0)] == pytest.approx([0, 0.4, 0.8, 0.8])
+    assert reconstruction_weight(0.01, MFELLossOptions(reconstruction=0.8)) == 0.8
 
 
 def test_the_task_that_falls_slowly_gets_more_weight() -> None:
@@ -133,16 +138,16 @@ def test_dynamic_weights_follow_training_and_are_saved() -> None:
 
 def test_corruption_is_drawn_from_the_generator_and_only_in_training() -> None:
     image = torch.rand(2, 3, 20, 33)
-    assert corrupted(image, ReconstructionOptions(), torch.Generator()) is image
+    assert corrupt(image, ReconstructionOptions(), torch.Generator()) is image
     options = ReconstructionOptions(masked=0.5, patch=8)
-    first, again, other = (corrupted(image, options, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    first, again, other = (corrupt(image, options, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     kept = (first == image).all(1)
     blotted = (first == image.mean((2, 3), keepdim=True)).all(1)
     assert (kept | blotted).all()
     assert (kept[:, :8, :8].flatten(1).all(1) | blotted[:, :8, :8].flatten(1).all(1)).all()
-    noisy = corrupted(image, ReconstructionOptions(noise=0.1), torch.Generator().manual_seed(1))
+    noisy = corrupt(image, ReconstructionOptions(noise=0.1), torch.Generator().manual_seed(1))
     assert float((noisy - image).std()) == pytest.approx(0.1, rel=0.1)
 
     method, batch = small(reconstruction={"masked": 0.7}), example_batch(2)

@@ -121,11 +121,14 @@ def test_names_are_facts_of_the_method() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"arguments": {"width": 100}}, r"smp:unet/resnet18': the package refuses this: width is at most 64$"),
+        (
+            {"arguments": {"width": 100}},
+            r"smp:unet/resnet18': segmentation_models_pytorch refuses these options: width is at most 64$",
+        ),
         ({"arguments": {"widht": 1}}, "unknown .widht.: did you mean .width"),
         ({"arguments": {"checkpoint_path": "/etc/passwd"}}, "unknown 'checkpoint_path'"),
         ({"arguments": {"pretrained_cfg": {"hf_hub_id": "evil/repo"}}}, "unknown 'pretrained_cfg'"),
-        ({"arguments": {"classes": 3}}, "'classes' is not for options to set"),
+        ({"arguments": {"classes": 3}}, "'classes' is set by Delineate"),
         ({"argument": {}}, "did you mean 'arguments'"),
     ],
 )
@@ -144,7 +147,7 @@ def test_pretrained_weights_go_to_the_encoder_or_are_an_error() -> None:
         .eq(7)
         .any()
     )
-    with pytest.raises(DelineateError, match="ImageNet weights of 'resnet50' cannot be had: no route to host"):
+    with pytest.raises(DelineateError, match="ImageNet weights of 'resnet50' cannot be downloaded: no route to host"):
         registry.create("smp:unet/resnet50", pretrained=True)
 
 

@@ -13,8 +13,19 @@ from torch.nn import functional as F
 
 from delineate.nn.prototypes import cosine_scores, mean_prototype
 
-WHOLE = 4
-"""Side of the window that must lie within the foreground somewhere, or else local prototypes are not used for it."""
+__all__ = [
+    "WHOLE_WINDOW",
+    "Prototypes",
+    "Window",
+    "background_prototypes",
+    "clipped",
+    "foreground_prototypes",
+    "local_prototypes",
+    "similarity",
+]
+
+WHOLE_WINDOW = 4
+"""Side of a window, in pixels of the feature map. If none lies within the foreground, local prototypes are not used for it."""
 
 Window = tuple[int, int]
 
@@ -29,8 +40,8 @@ class Prototypes(NamedTuple):
 def local_prototypes(features: Tensor, mask: Tensor, window: Window, threshold: float) -> Prototypes:
     """Means over windows that do not overlap, of all shots; kept where the mask's mean in the window is above `threshold`.
 
-    B×K×C×h×w and B×K×h×w → P = K·⌊h/window⌋·⌊w/window⌋. A rest at the lower and right edge belongs to no window. All flags
-    may be unset.
+    B×K×C×h×w and B×K×h×w → P = K·⌊h/window⌋·⌊w/window⌋. What is left at the lower and right edge belongs to no window. All
+    flags may be unset.
     """
     batch, shots, channels = features.shape[:3]
     vectors = F.avg_pool2d(features.float().flatten(0, 1), window).view(batch, shots, channels, -1)
@@ -41,7 +52,7 @@ def local_prototypes(features: Tensor, mask: Tensor, window: Window, threshold: 
 def background_prototypes(features: Tensor, mask: Tensor, window: Window, threshold: float) -> Prototypes:
     """Local prototypes alone; where none is kept, the mean of the class."""
     vectors, kept = local_prototypes(features, mask, window, threshold)
-    mean = _of_each_shot(features, mask).mean(1, keepdim=True)
+    mean = _mean_of_each_shot(features, mask).mean(1, keepdim=True)
     return Prototypes(torch.cat((vectors, mean), 1), torch.cat((kept, ~kept.any(1, keepdim=True)), 1))
 
 
@@ -49,8 +60,12 @@ def foreground_prototypes(features: Tensor, mask: Tensor, window: Window, thresh
     """Local prototypes and each shot's mean; where no 4×4 window lies within the class, the mean over the shots alone. A shot
     without the class has no mean."""
     vectors, kept = local_prototypes(features, mask, window, threshold)
-    means = _of_each_shot(features, mask)
-    whole = F.avg_pool2d(mask.float(), clipped((WHOLE, WHOLE), mask.shape[-2:])).flatten(1).amax(1, keepdim=True)
+    means = _mean_of_each_shot(features, mask)
+    whole = (
+        F.avg_pool2d(mask.float(), clipped((WHOLE_WINDOW, WHOLE_WINDOW), mask.shape[-2:]))
+        .flatten(1)
+        .amax(1, keepdim=True)
+    )
     large, present = whole >= threshold, mask.flatten(2).any(2)
     return Prototypes(
         torch.cat((vectors, means, means.mean(1, keepdim=True)), 1),
@@ -58,10 +73,10 @@ def foreground_prototypes(features: Tensor, mask: Tensor, window: Window, thresh
     )
 
 
-def likeness(features: Tensor, prototypes: Prototypes, scale: float) -> Tensor:
+def similarity(features: Tensor, prototypes: Prototypes, scale: float) -> Tensor:
     """Σ_p softmax_p(s)·s with s = scale · cosine to prototype p: N×C×h×w → N×1×h×w.
 
-    Each pixel is judged by the prototypes that are most like it. The prototypes are those of N episodes or of 1.
+    The prototypes nearest to a pixel count most. The prototypes are those of N episodes or of 1.
     """
     scores = cosine_scores(features, prototypes.vectors, scale)
     share = scores.masked_fill(~prototypes.kept[:, :, None, None], -torch.inf).softmax(1)
@@ -73,5 +88,5 @@ def clipped(window: Window, size: torch.Size | Window) -> Window:
     return min(window[0], size[0]), min(window[1], size[1])
 
 
-def _of_each_shot(features: Tensor, mask: Tensor) -> Tensor:
+def _mean_of_each_shot(features: Tensor, mask: Tensor) -> Tensor:
     return mean_prototype(features.flatten(0, 1), mask.flatten(0, 1)).view(*features.shape[:3])

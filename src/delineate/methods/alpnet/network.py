@@ -1,4 +1,4 @@
-"""ALPNet, for training without labels (SSL-ALPNet): local prototypes keep what one mean per class would blur.
+"""ALPNet, for training without labels (SSL-ALPNet): local prototypes keep details that one mean per class averages out.
 
 Ouyang, Biffi, Chen, Kart, Qiu, Rueckert: "Self-supervision with superpixels: training few-shot medical image segmentation
 without annotation", ECCV 2020, arXiv 2007.09886. Scores and losses equal those of the released code (MIT) to rounding.
@@ -16,16 +16,18 @@ from delineate.methods.alpnet.local import (
     background_prototypes,
     clipped,
     foreground_prototypes,
-    likeness,
+    similarity,
 )
-from delineate.methods.contract import MethodInfo
+from delineate.methods.contract import PAPER, MethodInfo
 from delineate.methods.episodic import State
-from delineate.methods.prototypical import PAPER, PrototypicalMethod, PrototypicalOptions
+from delineate.methods.prototypical import PrototypicalMethod, PrototypicalOptions
 from delineate.nn.prototypes import resize_mask
+
+__all__ = ["ALPNet", "ALPNetOptions"]
 
 
 class ALPNetOptions(PrototypicalOptions):
-    """What may be chosen."""
+    """Options of ALPNet."""
 
     class_weights: tuple[float, float] = Field(
         (0.05, 1.0),
@@ -81,7 +83,7 @@ class ALPNet(PrototypicalMethod):
 
     def scores(self, features: Tensor, state: State) -> Tensor:
         back, fore = (Prototypes(state[name], state[f"{name}_kept"]) for name in ("background", "foreground"))
-        return torch.cat([likeness(features, each, self.options.scale) for each in (back, fore)], 1)
+        return torch.cat([similarity(features, prototypes, self.options.scale) for prototypes in (back, fore)], 1)
 
     def _window(self, size: torch.Size) -> Window:
         if self.training:

@@ -1,4 +1,4 @@
-"""Contrast-Driven Feature Aggregation (CDFA): a level's features mixed as foreground and background suggest."""
+"""Contrast-Driven Feature Aggregation (CDFA): a level's features aggregated by attention from foreground and background."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from delineate.nn.blocks import ConvBNAct, resize_like
 from delineate.nn.window_attention import WindowAggregation, pixel_linear, planar_linear
+
+__all__ = ["ContrastAggregation", "concat_deeper"]
 
 
 class ContrastAggregation(nn.Module):
@@ -30,6 +32,6 @@ class ContrastAggregation(nn.Module):
         return self.leave(pixel_linear(self.background(value, background), self.project))
 
 
-def with_deeper(x: Tensor, deeper: Tensor | None) -> Tensor:
+def concat_deeper(x: Tensor, deeper: Tensor | None) -> Tensor:
     """A level's own features beside the up-sampled result of the level below (none below the deepest)."""
     return x if deeper is None else torch.cat((x, resize_like(deeper, x, align_corners=True)), 1)

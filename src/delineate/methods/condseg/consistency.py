@@ -10,6 +10,8 @@ from torch.nn import functional as F
 
 from delineate.nn.blocks import ConvBNAct, resize
 
+__all__ = ["ReinforcementHead"]
+
 
 class ReinforcementHead(nn.Module):
     """Encoder maps → logits B×classes at the image's size.

@@ -1,4 +1,4 @@
-"""The Size-Aware Decoder: three decoders for small, middle and large structures, and what joins them into the mask."""
+"""The Size-Aware Decoder: three decoders for small, middle and large structures, and the layers that merge them into the mask."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from delineate.nn.blocks import ChannelAttention, ConvBNAct, SpatialAttention, resize, resize_like
+
+__all__ = ["SizeAwareDecoder", "SizeDecoder"]
 
 
 class SizeDecoder(nn.Module):

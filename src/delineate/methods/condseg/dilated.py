@@ -1,4 +1,4 @@
-"""The dilated block: what each level of the encoder goes through first."""
+"""The dilated block, the first block after each level of the encoder."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from delineate.nn.blocks import ChannelAttention, ConvBNAct, SpatialAttention
+
+__all__ = ["DILATIONS", "DilatedBlock"]
 
 DILATIONS = (1, 6, 12, 18)
 """The first branch is a 1×1 convolution, the others 3×3 with these dilations."""

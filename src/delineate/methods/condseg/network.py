@@ -14,10 +14,9 @@ from typing import Self
 
 import torch
 from pydantic import Field, model_validator
-from pydantic.config import JsonDict
 from torch import Tensor, nn
 
-from delineate.methods.condseg.cdfa import ContrastAggregation, with_deeper
+from delineate.methods.condseg.cdfa import ContrastAggregation, concat_deeper
 from delineate.methods.condseg.consistency import ReinforcementHead
 from delineate.methods.condseg.decoder import SizeAwareDecoder
 from delineate.methods.condseg.dilated import DilatedBlock
@@ -30,6 +29,8 @@ from delineate.methods.condseg.objective import (
 )
 from delineate.methods.condseg.sid import AuxiliaryHead, Preparation, Size, branch
 from delineate.methods.contract import (
+    PAPER,
+    READING,
     Batch,
     Context,
     MethodInfo,
@@ -45,13 +46,13 @@ from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.normalize import NormalizeKind, make_normalize
 from delineate.nn.views.strong import StrongView
 
+__all__ = ["LEVELS", "ConDSeg", "ConDSegOptions"]
+
 LEVELS = 4
-PAPER: JsonDict = {"origin": "paper"}
-READING: JsonDict = {"origin": "reading"}
 
 
 class ConDSegOptions(MethodOptions):
-    """What may be chosen. `origin` tells what the paper states from what this project reads into it."""
+    """Options of ConDSeg. `origin` says what the paper states and what is this project's reading."""
 
     encoder: EncoderOptions = Field(
         EncoderOptions(name="resnet50"), description="timm network with four levels or more", json_schema_extra=PAPER
@@ -156,7 +157,7 @@ class ConDSeg(DenseMethod):
         maps = self.encoder(self.normalize(image))
         features = {name: part(maps[-1]) for name, part in self.semantic.items()}
         mask = self._mask(maps, features["foreground"], features["background"], size_of(image))
-        sizes = self._sizes_up(maps, image)
+        sizes = self._upsampling_sizes(maps, image)
         return Maps(mask, **{name: head(features[name], sizes) for name, head in self.auxiliary.items()})
 
     def encoder_logits(self, image: Tensor) -> Tensor:
@@ -178,7 +179,7 @@ class ConDSeg(DenseMethod):
     def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
         image, target = batch["image"], batch["mask"]
         if ctx.stage == "reinforcement":
-            strong = _strong_view(image, ctx.generator) if self.training else _fixed_strong_view(image)
+            strong = StrongView.draw(image, ctx.generator).image(image) if self.training else _fixed_strong_view(image)
             return reinforcement_terms(self.encoder_logits(image), self.encoder_logits(strong), target)
         options = self.options
         return segmentation_terms(
@@ -206,15 +207,15 @@ class ConDSeg(DenseMethod):
         for level in reversed(range(LEVELS)):
             sizes = [size_of(x) for x in reversed(maps[level:-1])]
             deeper = self.aggregation[level](
-                with_deeper(self.dilated[level](maps[level]), deeper),
+                concat_deeper(self.dilated[level](maps[level]), deeper),
                 self.prepare_foreground[level](foreground, sizes),
                 self.prepare_background[level](background, sizes),
             )
             levels.insert(0, deeper)
         return self.decoder(levels, size)
 
-    def _sizes_up(self, maps: list[Tensor], image: Tensor) -> list[Size]:
-        """Sizes that the deepest map passes on its way up to the image's, one per doubling."""
+    def _upsampling_sizes(self, maps: list[Tensor], image: Tensor) -> list[Size]:
+        """Sizes to which the deepest map is upsampled until it has the image's, one per doubling."""
         height, width = size_of(image)
         sizes = [size_of(x) for x in reversed(maps[:-1])]
         step = self.encoder.reductions[0] // 2
@@ -224,11 +225,10 @@ class ConDSeg(DenseMethod):
         return [*sizes, (height, width)]
 
 
-def _strong_view(image: Tensor, generator: torch.Generator) -> Tensor:
-    return StrongView.draw(image, generator).image(image)
-
-
 def _fixed_strong_view(image: Tensor) -> Tensor:
     """The same draw for every image and call, so that validation losses can be compared and do not depend on the batches."""
-    views = [_strong_view(one, torch.Generator(image.device).manual_seed(0)) for one in torch.split(image, 1)]
+    views: list[Tensor] = []
+    for single in torch.split(image, 1):
+        generator = torch.Generator(image.device).manual_seed(0)
+        views.append(StrongView.draw(single, generator).image(single))
     return torch.cat(views)

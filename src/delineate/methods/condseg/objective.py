@@ -1,4 +1,4 @@
-"""What ConDSeg is trained by: the losses of both stages, on logits."""
+"""The losses of ConDSeg, for both stages, on logits."""
 
 from __future__ import annotations
 
@@ -10,14 +10,27 @@ from torch.nn import functional as F
 
 from delineate.nn.losses import IGNORE, cross_entropy, dice, foreground_target
 
+__all__ = [
+    "Beta",
+    "Complement",
+    "Maps",
+    "bce_dice",
+    "complement_loss",
+    "coverage_weight",
+    "hard_prediction",
+    "mask_loss",
+    "reinforcement_terms",
+    "segmentation_terms",
+]
+
 Beta = Literal["batch_sum", "per_image", "one"]
 Complement = Literal["logits", "probabilities"]
-LEAST_COVERAGE = 0.05
+_MIN_COVERAGE = 0.05
 """Bound of `per_image`: at most 1/tanh(.05) ≈ 20."""
 
 
 class Maps(NamedTuple):
-    """All that stage II looks at, as logits at the image's size."""
+    """The predictions of stage II, as logits at the image's size."""
 
     mask: Tensor
     """B×K×H×W."""
@@ -37,11 +50,11 @@ def reinforcement_terms(plain: Tensor, strong: Tensor, target: Tensor) -> dict[s
     return {
         "mask": mask_loss(plain, target),
         "mask_strong": mask_loss(strong, target),
-        "consistency": cross_entropy(plain, decided(strong)) + cross_entropy(strong, decided(plain)),
+        "consistency": cross_entropy(plain, hard_prediction(strong)) + cross_entropy(strong, hard_prediction(plain)),
     }
 
 
-def decided(logits: Tensor) -> Tensor:
+def hard_prediction(logits: Tensor) -> Tensor:
     """Logits B×K×H×W → class indices B×H×W, without gradient."""
     return (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(1)
 
@@ -87,7 +100,7 @@ def coverage_weight(logits: Tensor, beta: Beta, *, detach: bool) -> Tensor:
         coverage = coverage.detach()
     if beta == "one":
         return torch.ones_like(coverage)
-    return 1 / torch.tanh(coverage.sum() if beta == "batch_sum" else coverage.clamp_min(LEAST_COVERAGE))
+    return 1 / torch.tanh(coverage.sum() if beta == "batch_sum" else coverage.clamp_min(_MIN_COVERAGE))
 
 
 def complement_loss(maps: Maps, *, on: Complement) -> Tensor:

@@ -15,6 +15,8 @@ from delineate.methods.condseg.network import ConDSeg
 from delineate.methods.contract import ImportedModel
 from delineate.nn.window_attention import attention_rows
 
+__all__ = ["OPTIONS", "SIZE", "fill", "read", "released_name"]
+
 SIZE = (256, 256)
 OPTIONS = {"encoder": {"name": "resnet50"}, "width": 128, "heads": 4, "normalize": "none", "beta": "batch_sum"}
 

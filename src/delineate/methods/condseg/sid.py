@@ -1,7 +1,7 @@
-"""Semantic Information Decoupling (SID): foreground, background and uncertainty told apart at the deepest level.
+"""Semantic Information Decoupling (SID): the deepest level is split into foreground, background and uncertainty.
 
-`branch` makes one of the three features, `AuxiliaryHead` turns one into a full-size map while training, and
-`Preparation` carries one to the resolution of a level, where it steers the aggregation.
+`branch` makes one of the three features, `AuxiliaryHead` predicts a full-size map from one during training, and
+`Preparation` upsamples one to the resolution of a level, where it guides the aggregation.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from delineate.nn.blocks import ConvBNAct, resize
+
+__all__ = ["AuxiliaryHead", "Preparation", "Size", "branch"]
 
 Size = tuple[int, int]
 

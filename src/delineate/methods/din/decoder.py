@@ -16,6 +16,8 @@ from torch.nn import functional as F
 
 from delineate.nn.blocks import ConvBNAct, resize, resize_like
 
+__all__ = ["LeanMLPDecoder", "MLPDecoder"]
+
 
 class MLPDecoder(nn.Module):
     """`forward(levels, size)`: maps B×C_i×h_i×w_i, finest first → logits B×K×size."""

@@ -1,4 +1,4 @@
-"""What happens between the streams at one level: merging of low and high features, dual interactive fusion, global spatial
+"""The exchange between the streams at one level: merging of low and high features, dual interactive fusion, global spatial
 attention. The figure's panels (b), (c) and (d).
 """
 
@@ -9,14 +9,25 @@ from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
-from pydantic.config import JsonDict
 from torch import Tensor, nn
 
+from delineate.methods.contract import PAPER, READING
 from delineate.nn.cross_attention import CrossAttention
 from delineate.nn.two_level_encoder import Level
 
-PAPER: JsonDict = {"origin": "paper"}
-READING: JsonDict = {"origin": "reading"}
+__all__ = [
+    "AttentionOptions",
+    "Concatenation",
+    "CrossAttentionBranch",
+    "DualInteraction",
+    "FeedForward",
+    "FeedForwardKind",
+    "Merge",
+    "PerLevel",
+    "Skip",
+    "spatial_attention",
+]
+
 PerLevel = tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt]
 Skip = Literal["query", "input", "none"]
 FeedForwardKind = Literal["plain", "residual"]
@@ -72,8 +83,8 @@ class FeedForward(nn.Sequential):
         super().__init__(nn.Linear(channels, hidden), nn.GELU(), nn.Linear(hidden, channels))
 
 
-class Branch(nn.Module):
-    """One direction of panel (b): Y = attention(x asks context) + skip, Z = FFN(Y). Channels-last maps B×H×W×C."""
+class CrossAttentionBranch(nn.Module):
+    """One direction of panel (b): Y = attention of x to context + skip, Z = FFN(Y). Channels-last maps B×H×W×C."""
 
     def __init__(self, channels: int, options: AttentionOptions, level: int) -> None:
         super().__init__()
@@ -102,15 +113,15 @@ class DualInteraction(nn.Module):
     def __init__(self, channels: int, options: AttentionOptions, level: int) -> None:
         super().__init__()
         self.norms = nn.ModuleList(nn.LayerNorm(channels) if options.norm else nn.Identity() for _ in range(2))
-        self.branches = nn.ModuleList(Branch(channels, options, level) for _ in range(2))
+        self.branches = nn.ModuleList(CrossAttentionBranch(channels, options, level) for _ in range(2))
 
     def forward(self, image: Tensor, enhanced: Tensor) -> tuple[Tensor, ...]:
         own = [x.permute(0, 2, 3, 1) for x in (image, enhanced)]
         normed = [norm(x) for norm, x in zip(self.norms, own, strict=True)]
-        answers = (
+        exchanged = (
             branch(x, q, k) for branch, x, q, k in zip(self.branches, own, normed, reversed(normed), strict=True)
         )
-        return tuple(x.permute(0, 3, 1, 2) for x in answers)
+        return tuple(x.permute(0, 3, 1, 2) for x in exchanged)
 
 
 class Concatenation(nn.Module):

@@ -19,12 +19,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from delineate.common.errors import RecipeError
-from delineate.methods.contract import Batch, Context, MethodInfo, MethodOptions, Panel
+from delineate.methods.contract import PAPER, READING, Batch, Context, MethodInfo, MethodOptions, Panel
 from delineate.methods.dense import DenseMethod, FeatureMaps
 from delineate.methods.din.decoder import LeanMLPDecoder, MLPDecoder
 from delineate.methods.din.interaction import (
-    PAPER,
-    READING,
     AttentionOptions,
     Concatenation,
     DualInteraction,
@@ -39,11 +37,14 @@ from delineate.nn.encoder import EncoderOptions
 from delineate.nn.enhance import Enhance, EnhanceOptions
 from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.normalize import NormalizeKind
+from delineate.nn.probabilities import foreground_probability
 from delineate.nn.two_level_encoder import LowFeature
+
+__all__ = ["DIN", "DINOptions", "SingleStream"]
 
 
 class DINOptions(MethodOptions):
-    """What may be chosen. `origin` tells what the paper states or draws from what this project reads into it."""
+    """Options of DIN. `origin` says what the paper states or draws and what is this project's reading."""
 
     encoder: EncoderOptions = Field(
         EncoderOptions(name="convnext_base"),
@@ -73,7 +74,7 @@ class DINOptions(MethodOptions):
     low: LowFeature = Field(
         "first_block",
         description="where a stage's low feature map is taken; previous, the level before averaged to this one's size, is also "
-        "what first_block means for encoders whose stages cannot be entered",
+        "what first_block means for encoders whose stages are not plain sequences of blocks",
         json_schema_extra=READING,
     )
     merge_kernel: Literal[1, 3] = Field(
@@ -129,12 +130,12 @@ class DIN(DenseMethod):
         self.streams.load_pretrained(self.options.encoder.pretrained)
 
     def encode(self, image: Tensor) -> FeatureMaps:
-        return self._attended(self.exchanged(image), image)
+        return self._attended(self.fused(image), image)
 
     def decode(self, maps: FeatureMaps) -> Tensor:
         return self.decoder(maps.levels, maps.size)
 
-    def exchanged(self, image: Tensor) -> list[tuple[Tensor, ...]]:
+    def fused(self, image: Tensor) -> list[tuple[Tensor, ...]]:
         """The fused maps of every level, B×C_i×h_i×w_i, before global spatial attention: one for each stream (Z_I, Z_E), or one
         alone where there is one stream or fusion is by concatenation."""
         enhanced = image if self.options.streams == "one" else self.enhance(image)
@@ -157,17 +158,14 @@ class DIN(DenseMethod):
         streams, each image stretched to its own range (the gate itself stays near ½). `boundary`: edge strength of the
         foreground's probability, as the boundary loss sees it."""
         image = batch["image"]
-        maps = self.exchanged(image)
+        maps = self.fused(image)
         attention = torch.stack([spatial_attention(z.float()) for z in maps[0]]).mean(0)
-        logits = self.decode(self._attended(maps, image)).float()
-        probability = torch.sigmoid(logits) if self.classes == 1 else 1 - logits.softmax(1)[:, :1]
-        found = {
+        probability = foreground_probability(self.decode(self._attended(maps, image)))
+        panels = {
             "attention": Panel("heat", _stretched(resize_like(attention, image))),
             "boundary": Panel("heat", edges(probability, self.options.loss.gradient).abs().clamp(0, 1)),
         }
-        enhanced = self.enhance(image)
-        shown = enhanced if enhanced.shape[1] in (1, 3) else enhanced.mean(1, keepdim=True)
-        return found if self.options.streams == "one" else {"enhanced": Panel("image", shown), **found}
+        return panels if self.options.streams == "one" else {"enhanced": Panel.of_image(self.enhance(image)), **panels}
 
     def _attended(self, maps: list[tuple[Tensor, ...]], image: Tensor) -> FeatureMaps:
         """Global spatial attention, then the sum over the streams."""
@@ -176,16 +174,16 @@ class DIN(DenseMethod):
         return FeatureMaps([torch.stack(level).sum(0) for level in maps], size_of(image))
 
 
-class Alone(nn.Module):
-    """In place of a fusion where there is one stream."""
+class SingleStream(nn.Module):
+    """Instead of a fusion where there is one stream."""
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         return (x,)
 
 
 def _stretched(x: Tensor) -> Tensor:
-    least, most = x.amin((1, 2, 3), keepdim=True), x.amax((1, 2, 3), keepdim=True)
-    return ((x - least) / (most - least).clamp_min(torch.finfo(x.dtype).tiny)).clamp(0, 1)
+    low, high = x.amin((1, 2, 3), keepdim=True), x.amax((1, 2, 3), keepdim=True)
+    return ((x - low) / (high - low).clamp_min(torch.finfo(x.dtype).tiny)).clamp(0, 1)
 
 
 def _stream(options: DINOptions, in_channels: int) -> Stream:
@@ -201,7 +199,7 @@ def _stream(options: DINOptions, in_channels: int) -> Stream:
 
 def _fusion(options: DINOptions, channels: int, level: int) -> nn.Module:
     if options.streams == "one":
-        return Alone()
+        return SingleStream()
     if options.fusion == "concatenation":
         return Concatenation(channels)
     return DualInteraction(channels, options.attention, level)

@@ -1,22 +1,21 @@
-"""What DIN is trained by: α·cross-entropy + β·Dice + multi-scale boundary loss, on logits."""
+"""The loss of DIN: α·cross-entropy + β·Dice + multi-scale boundary loss, on logits."""
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
-from pydantic.config import JsonDict
 from torch import Tensor
 from torch.nn import functional as F
 
+from delineate.methods.contract import PAPER, READING
 from delineate.nn.boundary_loss import Gradient, boundary_loss
-from delineate.nn.losses import IGNORE, cross_entropy
+from delineate.nn.losses import IGNORE, Pool, cross_entropy
 
-PAPER: JsonDict = {"origin": "paper"}
-READING: JsonDict = {"origin": "reading"}
-SMOOTH = 1e-5
-Pool = Literal["batch", "image"]
+__all__ = ["DINLossOptions", "probability_maps", "squared_dice", "terms"]
+
+_SMOOTH = 1e-5
 
 
 class DINLossOptions(BaseModel):
@@ -50,7 +49,7 @@ def terms(logits: Tensor, target: Tensor, options: DINLossOptions) -> dict[str, 
     found: dict[str, Tensor] = {}
     if options.cross_entropy:
         found["cross_entropy"] = options.cross_entropy * cross_entropy(logits, target)
-    predicted, reference, valid = maps(logits, target)
+    predicted, reference, valid = probability_maps(logits, target)
     if options.dice:
         found["dice"] = options.dice * squared_dice(predicted, reference, valid, pool=options.pool)
     if options.boundary:
@@ -61,7 +60,7 @@ def terms(logits: Tensor, target: Tensor, options: DINLossOptions) -> dict[str, 
     return found
 
 
-def maps(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def probability_maps(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Probabilities and one-hot reference of all classes, background first, B×max(2, K)×H×W in float32, and the valid pixels
     B×H×W. One channel is binary: background 1 − p, foreground p; there labels above 1 count as to be ignored."""
     logits, valid = logits.float(), target != IGNORE
@@ -79,7 +78,7 @@ def squared_dice(predicted: Tensor, reference: Tensor, valid: Tensor, *, pool: P
     p, y = predicted * inside, reference * inside
     axes = (0, 2, 3) if pool == "batch" else (2, 3)
     hit, total = (p * y).sum(axes), (p.square() + y.square()).sum(axes)
-    loss = 1 - (2 * hit + SMOOTH) / (total + SMOOTH)
+    loss = 1 - (2 * hit + _SMOOTH) / (total + _SMOOTH)
     if pool == "batch":
         return loss.mean() * valid.any()
     return (loss.mean(1) * valid.flatten(1).any(1)).mean()

@@ -11,6 +11,8 @@ from delineate.nn.encoder import EncoderOptions
 from delineate.nn.normalize import NormalizeKind, make_normalize
 from delineate.nn.two_level_encoder import Level, LowFeature, TwoLevelEncoder
 
+__all__ = ["LEVELS", "GrayInput", "InputLayer", "Stream", "StreamKind", "Streams"]
+
 LEVELS = 4
 StreamKind = Literal["two", "shared", "one"]
 GrayInput = Literal["replicate", "learned"]
@@ -39,7 +41,7 @@ class InputLayer(nn.Module):
 
 
 class Stream(nn.Module):
-    """InputLayer → encoder with two taps: B×C×H×W → four levels."""
+    """InputLayer → encoder with a low and a high map of each level: B×C×H×W → four levels."""
 
     def __init__(
         self,

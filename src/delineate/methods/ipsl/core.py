@@ -1,4 +1,4 @@
-"""The network itself: what is kept of a support, and how a query is segmented by it, step by step."""
+"""The network of IPSL: the state that is kept of a support, and how a query is segmented by it, step by step."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ from delineate.nn.losses import IGNORE
 from delineate.nn.precision import without_autocast
 from delineate.nn.prototypes import cosine_scores, prior_map, resize_mask
 
+__all__ = ["SCALE", "IPSLNetwork", "Segmentation", "Support"]
+
 SCALE = 20.0
 """Factor on cosines (Wang et al., PANet, ICCV 2019)."""
 
@@ -36,7 +38,7 @@ class Support(NamedTuple):
 
 
 class Segmentation(NamedTuple):
-    """All that happens to N queries."""
+    """The segmentation of N queries, with its intermediate results."""
 
     steps: dict[str, Tensor]
     """Logits N×1×h×w by name, in the order in which they arise: "coarse" by the support's prototypes; "interactive" by those
@@ -44,7 +46,7 @@ class Segmentation(NamedTuple):
     final: Tensor
     """Logits N×1×H×W."""
     guidance: Tensor
-    """What the peaks tell, N×2×h×w in [0, 1]: prior map, probability by peak prototypes. N×0×h×w without a high level."""
+    """From the peaks, N×2×h×w in [0, 1]: prior map, probability by peak prototypes. N×0×h×w without a high level."""
     maps: Maps
     prototypes: Maps
     """The query's own, N×2×C each, background first."""
@@ -55,37 +57,40 @@ class IPSLNetwork(EpisodicModule):
 
     def __init__(self, options: IPSLOptions, *, in_channels: int) -> None:
         super().__init__()
-        o = self.options = options
-        high, fused = o.peak != "none", o.prototypes == "fused"
+        self.options = options
+        has_peak, is_fused = options.peak != "none", options.prototypes == "fused"
         self.levels = Levels(
-            o.encoder,
+            options.encoder,
             in_channels=in_channels,
-            output_stride=o.output_stride,
-            normalize=o.normalize,
-            width=o.width,
-            mean=o.mean,
-            peak=high,
-            encode_decode=o.encode_decode,
-            bottleneck_attention=o.bottleneck_attention,
+            output_stride=options.output_stride,
+            normalize=options.normalize,
+            width=options.width,
+            mean=options.mean,
+            peak=has_peak,
+            encode_decode=options.encode_decode,
+            bottleneck_attention=options.bottleneck_attention,
         )
-        self.own = "mean" if o.mean else "peak"
+        self.own = "mean" if options.mean else "peak"
         """The level on which the query learns from itself."""
-        self.learns = fused and o.self_learning.enabled
-        kinds = [kind for kind, there in (("mean", o.mean), ("peak", high)) if there]
+        self.learns = is_fused and options.self_learning.enabled
+        kinds = [kind for kind, there in (("mean", options.mean), ("peak", has_peak)) if there]
         if len(kinds) == 2:
             self.balance = nn.Parameter(torch.zeros(()))
-        if fused and o.interaction != "none":
+        if is_fused and options.interaction != "none":
             self.interaction = nn.ModuleDict(
-                {kind: Interaction(o.width, heads=o.heads, attention=o.interaction == "attention") for kind in kinds}
+                {
+                    kind: Interaction(options.width, heads=options.heads, attention=options.interaction == "attention")
+                    for kind in kinds
+                }
             )
         self.completion = Completion(
-            o.width,
-            guidance=2 if high else 0,
-            low_channels=self.levels.low_channels if o.low_level else 0,
-            low_width=o.low_width,
-            width=o.decoder_width,
-            separated=o.self_learning.enabled,
-            residual=o.residual,
+            options.width,
+            guidance=2 if has_peak else 0,
+            low_channels=self.levels.low_channels if options.low_level else 0,
+            low_width=options.low_width,
+            width=options.decoder_width,
+            separated=options.self_learning.enabled,
+            residual=options.residual,
         )
 
     def condition(self, support_image: Tensor, support_mask: Tensor) -> State:
@@ -122,21 +127,18 @@ class IPSLNetwork(EpisodicModule):
         return Segmentation(steps, self.enlarged(final, size), guidance, maps, prototypes)
 
     def query_prototypes(self, maps: Maps, probability: Tensor) -> Maps:
-        """Of pixels that are surely of a class, weighted by its probability N×h×w."""
-        o = self.options.self_learning
-        both = torch.stack((1 - probability, probability), 1)
-        sure = [
-            confident(each, threshold, o.fallback)
-            for each, threshold in zip(both.unbind(1), (o.background, o.foreground), strict=True)
-        ]
-        hard = torch.stack(sure, 1).float()
-        return self._pooled(maps, both * hard, hard)
+        """Prototypes of the query's confident pixels, weighted by the probability N×h×w of the foreground."""
+        options = self.options.self_learning
+        background = confident(1 - probability, options.background, options.fallback)
+        foreground = confident(probability, options.foreground, options.fallback)
+        both, is_sure = torch.stack((1 - probability, probability), 1), torch.stack((background, foreground), 1).float()
+        return self._pooled(maps, both * is_sure, is_sure)
 
     def segment_support(self, support: Support, prototypes: Maps) -> Tensor:
         """The support by prototypes of the query, B×2×C each: logits (B·K)×1×h×w."""
         shots = support.weights.shape[2]
         maps = {kind: x.flatten(0, 1) for kind, x in support.maps.items()}
-        return _margin(self._scores(maps, {kind: p.repeat_interleave(shots, 0) for kind, p in prototypes.items()}))
+        return _logit(self._scores(maps, {kind: p.repeat_interleave(shots, 0) for kind, p in prototypes.items()}))
 
     def enlarged(self, logits: Tensor, size: tuple[int, ...]) -> Tensor:
         """Maps N×C×h×w, bilinear at the size of the images that they are of, N×C×H×W; what is padding is cut off."""
@@ -145,12 +147,12 @@ class IPSLNetwork(EpisodicModule):
 
     def _match(self, maps: Maps, state: State) -> tuple[dict[str, Tensor], Tensor, Maps]:
         dense = nearest_scores(maps["peak"], state["high"], state["weights"], SCALE) if self._dense else None
-        steps = {"coarse": _margin(self._scores(maps, state, dense))}
+        steps = {"coarse": _logit(self._scores(maps, state, dense))}
         own = self.query_prototypes(maps, torch.sigmoid(steps["coarse"][:, 0]))
         given: Maps = {kind: state[kind] for kind in maps}
         if hasattr(self, "interaction"):
             given = {kind: self.interaction[kind](state[kind], own[kind]) for kind in maps}
-            steps["interactive"] = _margin(self._scores(maps, given, dense))
+            steps["interactive"] = _logit(self._scores(maps, given, dense))
         if self.learns:
             probability = torch.sigmoid(list(steps.values())[-1][:, 0])
             steps["refined"] = self_learned(maps[self.own], given[self.own], probability, self.options.self_learning)
@@ -177,19 +179,19 @@ class IPSLNetwork(EpisodicModule):
             return reference.new_zeros(reference.shape[0], 0, *reference.shape[2:])
         prior = prior_map(maps["peak"], state["high"], state["weights"][:, 1])
         scores = self._scores({"peak": maps["peak"]}, state, dense)
-        return torch.cat((prior, torch.sigmoid(_margin(scores))), 1)
+        return torch.cat((prior, torch.sigmoid(_logit(scores))), 1)
 
     def _pooled(self, maps: Maps, weights: Tensor, masks: Tensor) -> Maps:
         """Prototypes of both classes by kind: means by `weights`, peaks of `masks`."""
-        o = self.options
+        options = self.options
         found: Maps = {}
         if "mean" in maps:
             found["mean"] = mean_prototypes(maps["mean"], weights)
         if "peak" in maps:
-            found["peak"] = peak_prototypes(maps["peak"], masks, o.peak, o.peak_share)
+            found["peak"] = peak_prototypes(maps["peak"], masks, options.peak, options.peak_share)
         return found
 
 
-def _margin(scores: Tensor) -> Tensor:
+def _logit(scores: Tensor) -> Tensor:
     """Foreground's minus background's score: the logit of a softmax of both. N×2×h×w → N×1×h×w."""
     return scores[:, 1:] - scores[:, :1]

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from delineate.nn.blocks import ConvBNAct, resize_like
 from delineate.nn.cross_attention import CrossAttention
 
+__all__ = ["DILATIONS", "HEADS", "DeepU", "DilatedPyramid", "EncodingKind", "TokenBlock", "TokenCodec", "encoding"]
+
 EncodingKind = Literal["u", "pyramid", "transformer", "identity"]
 HEADS = 4
 DILATIONS = (1, 2, 4)

@@ -1,7 +1,7 @@
-"""Interactive prototype learning: prototypes of support and query, what they tell each other, and how they are told apart.
+"""Interactive prototype learning: prototypes of support and query, their exchange by attention, and the contrast between classes.
 
-Prototypes of one kind are held as B×2×C, background first. `support` and `query` never differ in how they are treated, so that
-exchanging the two changes nothing.
+Prototypes of one kind are held as B×2×C, background first. `support` and `query` are treated alike, so that exchanging the two
+changes nothing.
 """
 
 from __future__ import annotations
@@ -21,9 +21,21 @@ from delineate.nn.prototypes import (
     top_k_mean,
 )
 
+__all__ = [
+    "INIT_STD",
+    "Interaction",
+    "PeakKind",
+    "confident",
+    "contrast",
+    "mean_prototypes",
+    "nearest_scores",
+    "peak_prototypes",
+    "unit",
+]
+
 PeakKind = Literal["top_k", "channel_max", "location", "dense", "none"]
-START = 0.01
-"""Standard deviation of first weights of layers that correct what goes around them."""
+INIT_STD = 0.01
+"""Standard deviation of the first weights of the last layer of a residual branch: the branch starts near 0."""
 
 
 def unit(x: Tensor, dim: int) -> Tensor:
@@ -33,7 +45,7 @@ def unit(x: Tensor, dim: int) -> Tensor:
 
 def mean_prototypes(features: Tensor, weights: Tensor) -> Tensor:
     """B×(K×)C×h×w and weights of both classes B×2×(K×)h×w → B×2×C."""
-    return torch.stack([mean_prototype(features, each) for each in weights.unbind(1)], 1)
+    return torch.stack([mean_prototype(features, class_weights) for class_weights in weights.unbind(1)], 1)
 
 
 def peak_prototypes(features: Tensor, masks: Tensor, kind: PeakKind, share: float) -> Tensor:
@@ -90,7 +102,7 @@ class Interaction(nn.Module):
             self.norm = nn.LayerNorm(channels)
             self.attention = CrossAttention(channels, heads=heads)
             self.project = nn.Linear(channels, channels)
-            nn.init.normal_(self.project.weight, std=START)
+            nn.init.normal_(self.project.weight, std=INIT_STD)
             nn.init.zeros_(self.project.bias)
 
     def forward(self, support: Tensor, query: Tensor) -> Tensor:

@@ -13,6 +13,8 @@ from delineate.nn.blocks import pad_to_multiple, resize_like
 from delineate.nn.encoder import Encoder, EncoderOptions, pyramid
 from delineate.nn.normalize import NormalizeKind, make_normalize
 
+__all__ = ["STAGES", "Features", "Levels", "Maps"]
+
 Maps = dict[str, Tensor]
 """Feature maps by the kind of prototype that is taken from them: "mean" (middle level), "peak" (high level)."""
 STAGES = 4

@@ -1,7 +1,7 @@
 """IPSL: interactive prototype learning and self-learning for few-shot medical image segmentation.
 
 Song, Xu, Wang, Du, Chen, Zhang, Li, Artificial Intelligence in Medicine 167:103183 (2025). Written from the abstract; neither full
-text nor code could be had. Readings are named in `card.md`.
+text nor code was available. Readings are named in `card.md`.
 
 In the order in which data meets them: three levels of features (`levels`), deep encoding-decoding of the highest (`encoding`), mean
 and peak prototypes and their interaction (`interaction`), prototypes of the query's own and completion of the
@@ -21,9 +21,11 @@ from delineate.methods.ipsl.objective import Auxiliary, terms
 from delineate.methods.ipsl.options import IPSLOptions
 from delineate.nn.fuse import fold_batchnorm
 
+__all__ = ["IPSL"]
+
 
 class IPSL(EpisodicMethod):
-    """`core` is the network; beside it stands a head that only training needs. Any size ≥ 32 (padded inside, cropped again)."""
+    """The network is `core`; a further head is for training alone. Any size ≥ 32 (padded inside, cropped again)."""
 
     info = MethodInfo(
         name="ipsl",
@@ -33,7 +35,7 @@ class IPSL(EpisodicMethod):
         year=2025,
         min_size=32,
         exportable=False,
-        license_note="Written from the paper's abstract; neither full text nor code could be had.",
+        license_note="Written from the paper's abstract; neither full text nor code was available.",
         checkpoint_modules=("core.levels.encoder",),
     )
     Options = IPSLOptions
@@ -77,9 +79,8 @@ class IPSL(EpisodicMethod):
         size = image.shape[-2:]
         state = self.condition(batch["support_image"], batch["support_mask"])
         result = self.core.segment(self.core.levels(image), state, size)
-        shown = shot if shot.shape[1] in (1, 3) else shot.mean(1, keepdim=True)
         found = {
-            "support": Panel("image", shown),
+            "support": Panel.of_image(shot),
             "support mask": Panel("mask", (batch["support_mask"][:, 0] == 1).long()),
         }
         if result.guidance.shape[1]:

@@ -1,4 +1,4 @@
-"""What IPSL is trained by: the final mask, the masks on the way to it, the support by the query's prototypes, contrast."""
+"""The loss of IPSL: the final mask, the intermediate masks, the support by the query's prototypes, contrast."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from delineate.methods.ipsl.interaction import contrast, unit
 from delineate.methods.ipsl.options import IPSLLossOptions
 from delineate.nn.losses import cross_entropy, dice
 
-STEP_TERMS = ("coarse", "interactive", "refined")
+__all__ = ["Auxiliary", "terms"]
+
+_STEP_TERMS = ("coarse", "interactive", "refined")
 
 
 class Auxiliary(nn.Module):
@@ -38,34 +40,35 @@ def terms(
     core: IPSLNetwork, auxiliary: Auxiliary | None, batch: EpisodicBatch, options: IPSLLossOptions
 ) -> dict[str, Tensor]:
     """The terms by name, each times its weight: means over episodes; of the support over all its shots."""
-    o = options
     query, shots = batch["mask"], batch["support_mask"].flatten(0, 1)
 
     def masked(logits: Tensor, mask: Tensor) -> Tensor:
-        return cross_entropy(core.enlarged(logits, mask.shape[-2:]), mask, class_weights=o.class_weights)
+        return cross_entropy(core.enlarged(logits, mask.shape[-2:]), mask, class_weights=options.class_weights)
 
     # One pass for all images, so that batch normalization sees support and query alike.
     features = core.levels(torch.cat((batch["support_image"].flatten(0, 1), batch["image"])))
-    shown, asked = features.split(len(shots))
-    support = core.support(shown, batch["support_mask"])
+    support_features, query_features = features.split(len(shots))
+    support = core.support(support_features, batch["support_mask"])
     state = core.state(support)
-    result = core.segment(asked, state, query.shape[-2:])
-    found = {"cross_entropy": o.cross_entropy * cross_entropy(result.final, query, class_weights=o.class_weights)}
-    if o.dice:
-        found["dice"] = o.dice * dice(result.final, query)
-    for name, weight in zip(STEP_TERMS, (o.coarse, o.interactive, o.refined), strict=True):
+    result = core.segment(query_features, state, query.shape[-2:])
+    found = {
+        "cross_entropy": options.cross_entropy * cross_entropy(result.final, query, class_weights=options.class_weights)
+    }
+    if options.dice:
+        found["dice"] = options.dice * dice(result.final, query)
+    for name, weight in zip(_STEP_TERMS, (options.coarse, options.interactive, options.refined), strict=True):
         if weight and name in result.steps:
             found[name] = weight * masked(result.steps[name], query)
-    if o.alignment:
-        found["alignment"] = o.alignment * masked(core.segment_support(support, result.prototypes), shots)
-    if o.contrast:
-        each = [contrast(state[kind], own, o.temperature) for kind, own in result.prototypes.items()]
-        found["contrast"] = o.contrast * (torch.stack(each).sum(0) * _has_both(support)).mean()
+    if options.alignment:
+        found["alignment"] = options.alignment * masked(core.segment_support(support, result.prototypes), shots)
+    if options.contrast:
+        by_kind = [contrast(state[kind], own, options.temperature) for kind, own in result.prototypes.items()]
+        found["contrast"] = options.contrast * (torch.stack(by_kind).sum(0) * _has_both(support)).mean()
     if auxiliary is not None:
         high, peaks = support.maps["peak"].flatten(0, 1), state["peak"]
         of_shots = auxiliary(high, peaks.repeat_interleave(support.weights.shape[2], 0))
-        found["auxiliary"] = o.auxiliary / 2 * masked(auxiliary(result.maps["peak"], peaks), query)
-        found["auxiliary_support"] = o.auxiliary / 2 * masked(of_shots, shots)
+        found["auxiliary"] = options.auxiliary / 2 * masked(auxiliary(result.maps["peak"], peaks), query)
+        found["auxiliary_support"] = options.auxiliary / 2 * masked(of_shots, shots)
     return found
 
 

@@ -1,4 +1,4 @@
-"""What may be chosen of IPSL. `origin` tells what the paper's abstract states from what this project reads into it."""
+"""Options of IPSL. `origin` says what the paper's abstract states and what is this project's reading."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from delineate.methods.contract import MethodOptions
+from delineate.methods.contract import PAPER, READING, MethodOptions
 from delineate.methods.ipsl.encoding import HEADS, EncodingKind
 from delineate.methods.ipsl.interaction import PeakKind
-from delineate.methods.ipsl.self_learning import PAPER, READING, SelfLearningOptions
+from delineate.methods.ipsl.self_learning import SelfLearningOptions
 from delineate.nn.encoder import EncoderOptions
 from delineate.nn.normalize import NormalizeKind
+
+__all__ = ["IPSLLossOptions", "IPSLOptions"]
 
 
 class IPSLLossOptions(BaseModel):
@@ -42,7 +44,7 @@ class IPSLLossOptions(BaseModel):
 
 
 class IPSLOptions(MethodOptions):
-    """Whatever is switched off is not built."""
+    """Options of IPSL. Parts that are switched off are not built."""
 
     encoder: EncoderOptions = Field(
         EncoderOptions(name="resnet101"),

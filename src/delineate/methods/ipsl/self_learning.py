@@ -1,4 +1,4 @@
-"""Self-learning: the query's own pixels become prototypes, its two classes are separated, and low features draw the boundary."""
+"""Self-learning: the query's own pixels become prototypes, its two classes are separated, and low features refine the boundary."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic.config import JsonDict
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from delineate.methods.ipsl.interaction import START, confident, unit
+from delineate.methods.contract import PAPER, READING
+from delineate.methods.ipsl.interaction import INIT_STD, confident, unit
 from delineate.nn.blocks import ConvBNAct, resize, resize_like
 from delineate.nn.prototypes import cosine_scores, mean_prototype
 
-PAPER: JsonDict = {"origin": "paper"}
-READING: JsonDict = {"origin": "reading"}
-LOCAL_SCALE = 2.0
-SECOND_MIX = (0.5, 0.2, 0.3)
-SECOND_OUTPUT = 0.7
+__all__ = ["Completion", "SelfLearningOptions", "local_background", "self_learned"]
+
+_LOCAL_SCALE = 2.0
+"""Factor on the cosines of local background prototypes."""
+_SECOND_MIX = (0.5, 0.2, 0.3)
+"""Second pass: shares of the given, the first and the second prototypes."""
+_SECOND_OUTPUT = 0.7
+"""Share of the second pass in the output."""
 
 
 class SelfLearningOptions(BaseModel):
@@ -66,10 +69,10 @@ def self_learned(features: Tensor, given: Tensor, probability: Tensor, options: 
         return logits
     start = (directions[:, 1], directions[:, 0, :, None, None])
     second = _own(features, directions[:, 1], torch.sigmoid(logits[:, 0]), options)
-    a, b, c = SECOND_MIX
+    a, b, c = _SECOND_MIX
     foreground, background = (a * x + b * y + c * z for x, y, z in zip(start, first, second, strict=True))
     again = _logits(features, foreground, background, options.scale)
-    return SECOND_OUTPUT * again + (1 - SECOND_OUTPUT) * logits
+    return _SECOND_OUTPUT * again + (1 - _SECOND_OUTPUT) * logits
 
 
 def _own(features: Tensor, given: Tensor, probability: Tensor, o: SelfLearningOptions) -> tuple[Tensor, Tensor]:
@@ -86,20 +89,24 @@ def _own(features: Tensor, given: Tensor, probability: Tensor, o: SelfLearningOp
 
 
 def local_background(features: Tensor, outside: Tensor) -> Tensor:
-    """To each pixel the background that is like it: Σ_x softmax_x(2·cos(F(q), F(x)))·F(x) over the pixels x of `outside`, of
+    """For each pixel the background that resembles it: Σ_x softmax_x(2·cos(F(q), F(x)))·F(x) over the pixels x of `outside`, of
     length 1. B×C×h×w and bool B×h×w (at least one pixel each) → B×C×h×w."""
     pixels = features.flatten(2).transpose(1, 2)
-    asked = unit(pixels, 2)
+    directions = unit(pixels, 2)
     found = F.scaled_dot_product_attention(
-        asked[:, None], asked[:, None], pixels[:, None], attn_mask=outside.flatten(1)[:, None, None], scale=LOCAL_SCALE
+        directions[:, None],
+        directions[:, None],
+        pixels[:, None],
+        attn_mask=outside.flatten(1)[:, None, None],
+        scale=_LOCAL_SCALE,
     )
     return unit(found[:, 0], 2).transpose(1, 2).view(features.shape)
 
 
 def _logits(features: Tensor, foreground: Tensor, background: Tensor, scale: float) -> Tensor:
     """Difference of cosines: one foreground prototype B×C, a background prototype for each pixel B×C×h×w."""
-    alike = cosine_scores(features, foreground[:, None], scale)
-    return alike - scale * (unit(features, 1) * unit(background, 1)).sum(1, keepdim=True)
+    foreground_score = cosine_scores(features, foreground[:, None], scale)
+    return foreground_score - scale * (unit(features, 1) * unit(background, 1)).sum(1, keepdim=True)
 
 
 class Completion(nn.Module):
@@ -133,7 +140,7 @@ class Completion(nn.Module):
         self.body = nn.Sequential(ConvBNAct(joined, width), ConvBNAct(width, width))
         self.head = nn.Conv2d(width, 1, 1)
         if residual:
-            nn.init.normal_(self.head.weight, std=START)
+            nn.init.normal_(self.head.weight, std=INIT_STD)
             nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
 
     def forward(self, features: Tensor, logits: Tensor, guidance: Tensor, low: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""BFM, bi-directional fusion: segmentation and reconstruction features of one scale inform each other."""
+"""BFM, bi-directional fusion: segmentation and reconstruction features of one scale are exchanged."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from delineate.methods.mfel.options import FusionOptions
 from delineate.nn.blocks import ConvBNAct
 from delineate.nn.linear_cross_attention import LinearCrossAttention
+
+__all__ = ["GATE_REDUCTION", "AttentionExchange", "CrossAttentionExchange", "Fusion", "GatedExchange"]
 
 GATE_REDUCTION = 4
 
@@ -78,18 +80,18 @@ class GatedExchange(nn.Module):
 
 
 class AttentionExchange(nn.Module):
-    """S' = S + LN(W·[S, S asks R]) and R' = R + LN(W·[R, R asks S]) with linear cross-attention (`nn.linear_cross_attention`)."""
+    """S' = S + LN(W·[S, A(S, R)]) and R' = R + LN(W·[R, A(R, S)]), A linear cross-attention with its first argument's queries."""
 
     def __init__(self, channels: int, *, both: bool, heads: int) -> None:
         super().__init__()
-        self.directions = nn.ModuleList(Asking(channels, heads) for _ in range(2 if both else 1))
+        self.directions = nn.ModuleList(CrossAttentionExchange(channels, heads) for _ in range(2 if both else 1))
 
     def forward(self, s: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
         first, *second = self.directions
         return first(s, r), second[0](r, s) if second else r
 
 
-class Asking(nn.Module):
+class CrossAttentionExchange(nn.Module):
     """One direction of the exchange."""
 
     def __init__(self, channels: int, heads: int) -> None:

@@ -1,4 +1,4 @@
-"""MVM, multi-branch vision mamba: groups of channels, each scanned by itself at a scale of its own."""
+"""MVM, multi-branch vision mamba: groups of channels, each with a selective scan at its own scale."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from torch.nn import functional as F
 from delineate.methods.mfel.options import MambaOptions
 from delineate.nn.precision import without_autocast
 from delineate.nn.ss2d import SS2D
+
+__all__ = ["GATE_REDUCTION", "ChannelGate", "MultiBranchMamba"]
 
 GATE_REDUCTION = 4
 
@@ -38,16 +40,15 @@ class MultiBranchMamba(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         parts = self.norm(x).chunk(len(self.scans), 1)
-        y = torch.cat(
-            [scan(self._seen(scale, part)) for scale, scan, part in zip(self.scales, self.scans, parts, strict=True)], 1
-        )
+        branches = zip(self.scales, self.scans, parts, strict=True)
+        y = torch.cat([scan(self._convolve(scale, part)) for scale, scan, part in branches], 1)
         if self.gate is not None:
             y = y * self.gate(x)
         x = x + self.scale * y
         return x if self.feed_forward is None else x + self.feed_forward(x)
 
     @staticmethod
-    def _seen(scale: nn.Module, part: Tensor) -> Tensor:
+    def _convolve(scale: nn.Module, part: Tensor) -> Tensor:
         # In bfloat16 PyTorch's gradient of a dilated depthwise convolution is not always finite (2.15, CPU, channels-last).
         with without_autocast(part.device.type):
             return F.silu(scale(part.to(next(scale.parameters()).dtype)))

@@ -1,12 +1,12 @@
 """MFEL: multi-interactive feature embedding learning.
 
 Huang, Luo: "Multi-interactive feature embedding learning for medical image segmentation", Frontiers in Medicine 12 (2025) 1661984.
-Written from the abstract, which names the modules and draws none; `card.md` tells the readings. "MFEL" is this project's
+Written from the abstract, which names the modules and describes none; `card.md` tells the readings. "MFEL" is this project's
 short name.
 
 Two branches see the image. The reconstruction's features are refined by adaptive modulation (`reconstruction`), the
-segmentation's are mixed by multi-branch vision mamba (`segmentation`, `mamba`); at every scale both inform each other
-(`fusion`), and each goes to a decoder of its own. Training adds the two tasks' losses up (`objective`).
+segmentation's are mixed by multi-branch vision mamba (`segmentation`, `mamba`); at every scale both are exchanged
+(`fusion`), and each goes to a decoder of its own. Training adds the losses of both branches up (`objective`).
 """
 
 from __future__ import annotations
@@ -21,25 +21,33 @@ from delineate.common.errors import DataError
 from delineate.methods.contract import Batch, Context, MethodInfo, MethodOptions, Panel
 from delineate.methods.dense import DenseMethod, FeatureMaps
 from delineate.methods.mfel.fusion import Fusion
-from delineate.methods.mfel.objective import DynamicWeights, reconstruction_terms, segmentation_terms, strength
+from delineate.methods.mfel.objective import (
+    DynamicWeights,
+    reconstruction_terms,
+    reconstruction_weight,
+    segmentation_terms,
+)
 from delineate.methods.mfel.options import LEVELS, MFELOptions
 from delineate.methods.mfel.reconstruction import (
     Adapters,
     Modulation,
     ReconstructionDecoder,
     ReconstructionEncoder,
-    corrupted,
+    corrupt,
 )
 from delineate.methods.mfel.segmentation import SegmentationDecoder, SegmentationEncoder
 from delineate.nn.blocks import crop, pad_to_multiple, resize, resize_like, size_of
 from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.normalize import make_normalize
+from delineate.nn.probabilities import foreground_probability
 
-STEP = 2 ** (LEVELS + 1)
+__all__ = ["MFEL", "Features"]
+
+_STEP = 2 ** (LEVELS + 1)
 
 
 class Features(NamedTuple):
-    """What both decoders read; maps of the four scales, finest first."""
+    """Inputs of both decoders; maps of the four scales, finest first."""
 
     stem: Tensor
     """B×C/2×H/2×W/2, of the segmentation branch."""
@@ -63,7 +71,7 @@ class MFEL(DenseMethod):
         paper="Huang, Luo: Multi-interactive feature embedding learning for medical image segmentation, Frontiers in Medicine 12 "
         "(2025) 1661984, doi 10.3389/fmed.2025.1661984",
         year=2025,
-        min_size=STEP,
+        min_size=_STEP,
         license_note="Written from the paper's abstract; no code by the authors is known.",
         checkpoint_modules=(
             "encoder.stem",
@@ -104,8 +112,8 @@ class MFEL(DenseMethod):
         return cast("MFELOptions", options).reconstructs
 
     def encode(self, image: Tensor) -> FeatureMaps:
-        """The stem's map, then Z; what only the reconstruction reads is left out."""
-        ready = self._ready(image)
+        """The stem's map, then Z; without what only the reconstruction uses."""
+        ready = self._prepare(image)
         return _read_by_decoder(self.features(ready, ready), image)
 
     def decode(self, maps: FeatureMaps) -> Tensor:
@@ -147,14 +155,14 @@ class MFEL(DenseMethod):
             return found
         rebuilt = reconstruction_terms(self.reconstructed(features, image), image, loss)
         weights = self._weights(found, rebuilt, labeled)
-        factor = strength((ctx.step + 1) / max(1, ctx.total_steps), loss)
+        factor = reconstruction_weight((ctx.step + 1) / max(1, ctx.total_steps), loss)
         share = ctx.weight_of_part(labeled)
         return {key: share * weights[0] * term for key, term in found.items()} | {
             key: factor * weights[1] * term for key, term in rebuilt.items()
         }
 
     def after_step(self, ctx: Context) -> None:
-        """The losses that the next weights rest on."""
+        """Keep the losses from which the next weights are computed."""
         if self.balance is not None:
             self.balance.step()
 
@@ -166,35 +174,35 @@ class MFEL(DenseMethod):
         if self.options.bfm.kind == "none":
             lean.reconstruction_encoder = lean.coarse_head = None
             lean.modulation, lean.fusion = nn.ModuleList(), nn.ModuleList()
-        lean.kept = KEPT_ALONE if lean.reconstruction_encoder is None else KEPT_BOTH
+        lean.kept = _KEPT_ALONE if lean.reconstruction_encoder is None else _KEPT_BOTH
         return fold_batchnorm(lean).to(memory_format=torch.channels_last)
 
     def panels(self, batch: Batch) -> dict[str, Panel]:
         """`probability`: of any foreground class. `foreground`: the map by which the finest modulation tells foreground from
-        background. `reconstruction`: the image as the second branch paints it; `error`: five times its absolute error, mean over
+        background. `reconstruction`: the image from the second branch; `error`: five times its absolute error, mean over
         channels (one fifth of the range and more is shown at full strength)."""
         image = batch["image"]
-        ready = self._ready(image)
+        ready = self._prepare(image)
         features = self.features(ready, ready)
-        probability = self._probability(self._logits(features, image))
+        probability = foreground_probability(self._logits(features, image))
         found = {"probability": Panel("heat", probability)}
         if features.foreground is not None:
             found["foreground"] = Panel("heat", _enlarged(features.foreground.float(), size_of(image)).clamp(0, 1))
         if self.reconstruction_decoder is not None:
             made = self.reconstructed(features, image).float().clamp(0, 1)
             error = 5 * (made - image.float()).abs().mean(1, keepdim=True)
-            found["input"] = Panel("image", _shown(image))
-            found["reconstruction"] = Panel("image", _shown(made))
+            found["input"] = Panel.of_image(image)
+            found["reconstruction"] = Panel.of_image(made)
             found["error"] = Panel("heat", error.clamp(0, 1))
         return found
 
     def _seen(self, image: Tensor, ctx: Context) -> Features:
         """Features in training: the reconstruction's encoder may be shown less than the segmentation's."""
-        ready = self._ready(image)
+        ready = self._prepare(image)
         shown = ready
         if self.training and self.reconstruction_decoder is not None:
-            less = corrupted(image, self.options.reconstruction, ctx.generator)
-            shown = ready if less is image else self._ready(less)
+            corrupted = corrupt(image, self.options.reconstruction, ctx.generator)
+            shown = ready if corrupted is image else self._prepare(corrupted)
         return self.features(ready, shown)
 
     def _foregrounds(self, maps: list[Tensor], coarse: Tensor | None) -> list[Tensor]:
@@ -202,21 +210,16 @@ class MFEL(DenseMethod):
         if coarse is None:
             parts = cast("list[Modulation]", list(self.modulation))
             return [part.map(x) for part, x in zip(parts, maps, strict=True)]
-        given = self._probability(coarse.detach() if self.options.afm.detach else coarse)
-        return [resize_like(given, x) for x in maps]
+        foreground = foreground_probability(coarse.detach() if self.options.afm.detach else coarse)
+        return [resize_like(foreground, x) for x in maps]
 
     def _logits(self, features: Features, image: Tensor) -> Tensor:
         return self.decode(_read_by_decoder(features, image))
 
-    def _probability(self, logits: Tensor) -> Tensor:
-        """Of any foreground class: B×K×h×w → B×1×h×w in float32."""
-        logits = logits.float()
-        return torch.sigmoid(logits) if self.classes == 1 else 1 - logits.softmax(1)[:, :1]
-
     def _weights(
         self, found: dict[str, Tensor], rebuilt: dict[str, Tensor], labeled: Tensor
     ) -> Tensor | tuple[float, float]:
-        """Of segmentation and reconstruction. In training their losses are taken note of."""
+        """Weights of segmentation and reconstruction. In training their losses are recorded."""
         if self.balance is None:
             return (1.0, 1.0)
         weights: Tensor = self.balance()
@@ -226,15 +229,15 @@ class MFEL(DenseMethod):
             self.balance.record(1, torch.stack(list(rebuilt.values())).sum())
         return weights
 
-    def _ready(self, image: Tensor) -> Tensor:
+    def _prepare(self, image: Tensor) -> Tensor:
         """Normalized, and padded to a multiple of the coarsest scale's step."""
         height, width = image.shape[-2:]
-        if min(height, width) < STEP:
+        if min(height, width) < _STEP:
             raise DataError(
                 f"method 'mfel': an image of {height}×{width} pixels is too small for {LEVELS} scales: the smallest size is "
-                f"{STEP}×{STEP}; choose a larger input.size"
+                f"{_STEP}×{_STEP}; choose a larger input.size"
             )
-        return self.normalize(pad_to_multiple(image, STEP))
+        return self.normalize(pad_to_multiple(image, _STEP))
 
 
 def _read_by_decoder(features: Features, image: Tensor) -> FeatureMaps:
@@ -244,13 +247,8 @@ def _read_by_decoder(features: Features, image: Tensor) -> FeatureMaps:
 def _enlarged(x: Tensor, size: tuple[int, int]) -> Tensor:
     """A map of the padded image brought to that one's size, then cropped to the image's."""
     height, width = size
-    return crop(resize(x, (height + -height % STEP, width + -width % STEP)), size)
+    return crop(resize(x, (height + -height % _STEP, width + -width % _STEP)), size)
 
 
-KEPT_BOTH = "the segmentation branch, and the reconstruction's encoder, modulation and fusion, which it reads"
-KEPT_ALONE = "the segmentation branch, which reads nothing of the reconstruction's"
-
-
-def _shown(image: Tensor) -> Tensor:
-    """As a picture: gray or color as it is, other numbers of channels as their mean."""
-    return image if image.shape[1] in (1, 3) else image.mean(1, keepdim=True)
+_KEPT_BOTH = "the segmentation branch, and the reconstruction's encoder, modulation and fusion, which it reads"
+_KEPT_ALONE = "the segmentation branch, which reads nothing of the reconstruction's"

@@ -1,4 +1,4 @@
-"""What MFEL is trained by: L = segmentation + λ·reconstruction, and how λ and the weights of both may change with time."""
+"""The loss of MFEL: L = segmentation + λ·reconstruction, and how λ and the weights of both may change over time."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from torch.nn import functional as F
 from delineate.methods.mfel.options import MFELLossOptions
 from delineate.nn.segmentation_loss import LossOptions, segmentation_loss
 from delineate.nn.ssim import ssim
+
+__all__ = ["DynamicWeights", "reconstruction_terms", "reconstruction_weight", "segmentation_terms"]
 
 
 def segmentation_terms(logits: Tensor, mask: Tensor, labeled: Tensor, options: LossOptions) -> dict[str, Tensor]:
@@ -28,17 +30,17 @@ def reconstruction_terms(made: Tensor, image: Tensor, options: MFELLossOptions) 
     return found
 
 
-def strength(progress: float, options: MFELLossOptions) -> float:
+def reconstruction_weight(progress: float, options: MFELLossOptions) -> float:
     """λ when `progress` (0..1) of training is done."""
     rising = options.schedule == "ramp"
     return options.reconstruction * (min(1.0, progress / options.ramp) if rising else 1.0)
 
 
 class DynamicWeights(nn.Module):
-    """Dynamic weight averaging (Liu, Johns, Davison, CVPR 2019, equation 7), for two tasks and steps in place of epochs.
+    """Dynamic weight averaging (Liu, Johns, Davison, CVPR 2019, equation 7), for two losses and steps instead of epochs.
 
-    w_i = 2·softmax(r_i / T), r_i = L_i(t−1) / L_i(t−2): the task whose loss falls more slowly gets the larger weight. The losses
-    are kept in buffers, so that a resumed run goes on with them; before two steps are done both weights are 1.
+    w_i = 2·softmax(r_i / T), r_i = L_i(t−1) / L_i(t−2): the loss that falls more slowly gets the larger weight. The losses
+    are kept in buffers, so that a resumed run continues with them; before two steps are done both weights are 1.
     """
 
     sums: Tensor
@@ -58,15 +60,15 @@ class DynamicWeights(nn.Module):
         ratio = torch.where(earlier > 0, latest / earlier.clamp_min(torch.finfo(earlier.dtype).tiny), 1.0)
         return 2 * (ratio / self.temperature).softmax(0)
 
-    def record(self, task: int, loss: Tensor) -> None:
-        """Take note of a task's loss (0 or 1); several within one step are averaged."""
-        self.sums[task] += loss.detach()
-        self.counts[task] += 1
+    def record(self, index: int, loss: Tensor) -> None:
+        """Keep the value of a loss (index 0 or 1); several within one step are averaged."""
+        self.sums[index] += loss.detach()
+        self.counts[index] += 1
 
     def step(self) -> None:
-        """End of a step. A task that was not seen in it keeps its last two losses."""
-        seen = self.counts > 0
+        """End of a step. A loss that was not recorded in it keeps its last two values."""
+        is_recorded = self.counts > 0
         now = torch.stack((self.sums / self.counts.clamp_min(1), self.history[0]))
-        self.history.copy_(torch.where(seen, now, self.history))
+        self.history.copy_(torch.where(is_recorded, now, self.history))
         self.sums.zero_()
         self.counts.zero_()

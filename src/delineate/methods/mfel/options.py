@@ -1,18 +1,25 @@
-"""What may be chosen of MFEL. The abstract names the modules and draws none, so nearly all of it is this project's reading."""
+"""Options of MFEL. The abstract names the modules and describes none, so nearly all of it is this project's reading."""
 
 from __future__ import annotations
 
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
-from pydantic.config import JsonDict
 
-from delineate.methods.contract import MethodOptions
+from delineate.methods.contract import PAPER, READING, MethodOptions
 from delineate.nn.normalize import NormalizeKind
 from delineate.nn.segmentation_loss import LossOptions
 
-PAPER: JsonDict = {"origin": "paper"}
-READING: JsonDict = {"origin": "reading"}
+__all__ = [
+    "LEVELS",
+    "FusionOptions",
+    "MFELLossOptions",
+    "MFELOptions",
+    "MambaOptions",
+    "ModulationOptions",
+    "ReconstructionOptions",
+]
+
 LEVELS = 4
 
 
@@ -84,7 +91,7 @@ class FusionOptions(BaseModel):
 
 
 class ReconstructionOptions(BaseModel):
-    """The reconstruction branch, and what is done to the image that it sees during training."""
+    """The reconstruction branch, and noise or masks on the image that it sees during training."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -95,7 +102,7 @@ class ReconstructionOptions(BaseModel):
         0.0, ge=0, description="standard deviation of the noise on its input, in [0, 1]", json_schema_extra=READING
     )
     masked: float = Field(
-        0.0, ge=0, lt=1, description="share of its input's squares that are blotted out", json_schema_extra=READING
+        0.0, ge=0, lt=1, description="share of its input's squares that are masked", json_schema_extra=READING
     )
     patch: PositiveInt = Field(8, description="side of such a square in pixels", json_schema_extra=READING)
 
@@ -116,18 +123,18 @@ class MFELLossOptions(BaseModel):
         0.0, ge=0, description="α: adds α·(1 − structural similarity) to that error", json_schema_extra=READING
     )
     schedule: Literal["constant", "ramp"] = Field(
-        "constant", description="λ as it is, or risen to straight from 0", json_schema_extra=READING
+        "constant", description="λ as it is, or rising linearly from 0", json_schema_extra=READING
     )
     ramp: float = Field(
         0.3, gt=0, le=1, description="share of training after which λ is reached", json_schema_extra=READING
     )
     dynamic: bool = Field(
         False,
-        description="weigh both tasks by how their losses fell over the last two steps",
+        description="weight both losses by how they fell over the last two steps",
         json_schema_extra=READING,
     )
     temperature: float = Field(
-        2.0, gt=0, description="of that weighing's softmax: large = equal weights", json_schema_extra=READING
+        2.0, gt=0, description="temperature of those weights' softmax: large = equal weights", json_schema_extra=READING
     )
     coarse: float = Field(
         0.4,
@@ -138,7 +145,7 @@ class MFELLossOptions(BaseModel):
 
 
 class MFELOptions(MethodOptions):
-    """What may be chosen. `origin` tells what the authors state from what this project reads into it."""
+    """Options of MFEL. `origin` says what the authors state and what is this project's reading."""
 
     widths: tuple[PositiveInt, ...] = Field(
         (32, 64, 128, 256),
@@ -162,7 +169,7 @@ class MFELOptions(MethodOptions):
         json_schema_extra=READING,
     )
     encoder: Literal["separate", "shared"] = Field(
-        "separate", description="an encoder for each task, or the segmentation's for both", json_schema_extra=READING
+        "separate", description="an encoder for each branch, or the segmentation's for both", json_schema_extra=READING
     )
     mvm: MambaOptions = Field(
         MambaOptions(), description="multi-branch vision mamba, in the segmentation branch", json_schema_extra=PAPER
@@ -173,7 +180,7 @@ class MFELOptions(MethodOptions):
         json_schema_extra=PAPER,
     )
     bfm: FusionOptions = Field(
-        FusionOptions(), description="fusion of both tasks' features, at every scale", json_schema_extra=PAPER
+        FusionOptions(), description="fusion of both branches' features, at every scale", json_schema_extra=PAPER
     )
     reconstruction: ReconstructionOptions = Field(
         ReconstructionOptions(), description="the branch that reconstructs the image", json_schema_extra=PAPER
@@ -182,7 +189,7 @@ class MFELOptions(MethodOptions):
         "imagenet", description="mean and standard deviation taken off the image", json_schema_extra=READING
     )
     loss: MFELLossOptions = Field(
-        MFELLossOptions(), description="what both tasks are trained by", json_schema_extra=READING
+        MFELLossOptions(), description="weights of the losses of both branches", json_schema_extra=READING
     )
 
     @property

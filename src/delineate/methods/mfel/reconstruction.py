@@ -1,4 +1,4 @@
-"""The reconstruction branch: encoder, adaptive feature modulation (AFM), decoder, and what may be done to its input."""
+"""The reconstruction branch: encoder, adaptive feature modulation (AFM), decoder, and noise or masks on its input."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from delineate.methods.mfel.segmentation import stem_width
 from delineate.nn.blocks import ConvBNAct
 from delineate.nn.upsample_block import UpsampleBlock
 
+__all__ = ["Adapters", "Modulation", "ReconstructionDecoder", "ReconstructionEncoder", "corrupt"]
+
 
 class ReconstructionEncoder(nn.Module):
     """A light encoder of plain convolutions: B×C×H×W → maps at 1/4, 1/8, 1/16, 1/32, as wide as the segmentation's.
 
-    Its map at 1/2 leaves it for nobody: over a skip that fine the image could be copied, and nothing would be learned.
+    Its map at 1/2 is not used further: over such a fine skip connection the image could be copied, and nothing would be learned.
     """
 
     def __init__(self, in_channels: int, widths: Sequence[int], depth: int) -> None:
@@ -40,7 +42,7 @@ class ReconstructionEncoder(nn.Module):
 
 
 class Adapters(nn.ModuleList):
-    """In place of a second encoder: one 1×1 convolution (BatchNorm, ReLU) of each map of the shared one."""
+    """Instead of a second encoder: one 1×1 convolution (BatchNorm, ReLU) of each map of the shared one."""
 
     def __init__(self, widths: Sequence[int]) -> None:
         super().__init__(ConvBNAct(width, width, 1) for width in widths)
@@ -62,7 +64,7 @@ class Modulation(nn.Module):
         super().__init__()
         self.own = nn.Conv2d(channels, 1, 1) if options.source == "own" else None
         self.foreground, self.background = ConvBNAct(channels, channels), ConvBNAct(channels, channels)
-        self.film = _closed(channels) if options.kind == "film" else None
+        self.film = _zero_conv(channels) if options.kind == "film" else None
         if self.film is None:
             hidden = max(channels // 16, 32)
             self.choice = nn.Sequential(
@@ -99,7 +101,7 @@ class ReconstructionDecoder(nn.Module):
         first = stem_width(widths)
         self.last = UpsampleBlock(widths[0], 0, first)
         self.head = nn.Conv2d(first, 4 * channels, 3, padding=1, padding_mode="replicate")
-        _start_without_squares(self.head)
+        _init_icnr(self.head)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         *finer, x = maps
@@ -108,7 +110,7 @@ class ReconstructionDecoder(nn.Module):
         return F.pixel_shuffle(self.head(self.last(x)), 2)
 
 
-def _closed(channels: int) -> nn.Conv2d:
+def _zero_conv(channels: int) -> nn.Conv2d:
     """2·C → 2·C, all zeros: at first the features pass unchanged."""
     conv = nn.Conv2d(2 * channels, 2 * channels, 1)
     for parameter in conv.parameters():
@@ -117,21 +119,21 @@ def _closed(channels: int) -> nn.Conv2d:
 
 
 @torch.no_grad()
-def _start_without_squares(head: nn.Conv2d) -> None:
-    """The four pixels that one place is unfolded into begin alike (ICNR: Aitken et al., arXiv 1707.02937)."""
+def _init_icnr(head: nn.Conv2d) -> None:
+    """The four pixels that pixel shuffle makes of one start equal: no checkerboard (ICNR: Aitken et al., arXiv 1707.02937)."""
     assert head.bias is not None
     for parameter in (head.weight, head.bias):
         parameter.copy_(parameter[::4].repeat_interleave(4, 0))
 
 
-def corrupted(image: Tensor, options: ReconstructionOptions, generator: torch.Generator) -> Tensor:
-    """What the reconstruction's encoder is shown of B×C×H×W: squares (whole in all channels) filled with the image's mean,
-    then noise. Returns `image` itself where the options ask for neither."""
+def corrupt(image: Tensor, options: ReconstructionOptions, generator: torch.Generator) -> Tensor:
+    """The image B×C×H×W as the reconstruction's encoder sees it: some squares (in all channels) filled with the image's mean, then
+    noise. Returns `image` itself where the options ask for neither."""
     if options.masked:
         batch, _, height, width = image.shape
         rows, columns = -(-height // options.patch), -(-width // options.patch)
-        drawn = torch.rand(batch, 1, rows, columns, device=image.device, generator=generator)
-        squares = (drawn < options.masked).repeat_interleave(options.patch, 2).repeat_interleave(options.patch, 3)
+        random = torch.rand(batch, 1, rows, columns, device=image.device, generator=generator)
+        squares = (random < options.masked).repeat_interleave(options.patch, 2).repeat_interleave(options.patch, 3)
         image = torch.where(squares[..., :height, :width], image.mean((2, 3), keepdim=True), image)
     if options.noise:
         noise = torch.randn(image.shape, device=image.device, generator=generator, dtype=image.dtype)

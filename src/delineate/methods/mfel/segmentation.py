@@ -12,6 +12,8 @@ from delineate.methods.mfel.options import MFELOptions
 from delineate.nn.blocks import ConvBNAct
 from delineate.nn.upsample_block import UpsampleBlock
 
+__all__ = ["SegmentationDecoder", "SegmentationEncoder", "stem_width"]
+
 
 class SegmentationEncoder(nn.Module):
     """Convolutional stem to half the resolution; then per scale a 3×3 convolution with stride 2 and MVM blocks.

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from delineate.nn.blocks import ConvBNAct, UpSample
 
+__all__ = ["DecoderBlock", "Merge", "Up"]
+
 Up = Literal["bilinear", "transposed"]
 Merge = Literal["concat", "add"]
 

@@ -16,12 +16,11 @@ from typing import Self
 
 import torch
 from pydantic import Field, PositiveInt, field_validator, model_validator
-from pydantic.config import JsonDict
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from delineate.common.errors import DataError
-from delineate.methods.contract import Batch, Context, MethodInfo, MethodOptions, Panel
+from delineate.methods.contract import PAPER, READING, Batch, Context, MethodInfo, MethodOptions, Panel
 from delineate.methods.dense import DenseMethod, FeatureMaps
 from delineate.methods.mslkseg.decoder import DecoderBlock, Merge, Up
 from delineate.methods.mslkseg.objective import temperature, terms
@@ -31,17 +30,18 @@ from delineate.nn.blocks import crop, pad_to_multiple, size_of
 from delineate.nn.dynamic_conv import set_temperature
 from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.normalize import NormalizeKind, make_normalize
+from delineate.nn.probabilities import foreground_probability
 from delineate.nn.segmentation_loss import LossOptions
+
+__all__ = ["LEVELS", "SMALLEST", "STEP", "MSLKSeg", "MSLKSegOptions"]
 
 LEVELS = 5
 STEP = 2 ** (LEVELS - 1)
 SMALLEST = 2 * STEP
-PAPER: JsonDict = {"origin": "paper"}
-READING: JsonDict = {"origin": "reading"}
 
 
 class MSLKSegOptions(MethodOptions):
-    """What may be chosen. `origin` tells what the authors state from what this project reads into it."""
+    """Options of MS-LKSeg. `origin` says what the authors state and what is this project's reading."""
 
     widths: tuple[PositiveInt, ...] = Field(
         (32, 64, 128, 256, 512),
@@ -149,7 +149,7 @@ class MSLKSeg(DenseMethod):
     def encode(self, image: Tensor) -> FeatureMaps:
         levels: list[Tensor] = []
         for level in self.encoder:
-            levels.append(level(F.max_pool2d(levels[-1], 2) if levels else self._ready(image)))
+            levels.append(level(F.max_pool2d(levels[-1], 2) if levels else self._prepare(image)))
         return FeatureMaps(levels, size_of(image))
 
     def decode(self, maps: FeatureMaps) -> Tensor:
@@ -179,21 +179,20 @@ class MSLKSeg(DenseMethod):
         """`probability`: of any foreground class. `spatial_attention`: what the finest level's last MIE lets through, mean
         over channels. `large_kernel`: strength of what the finest skip's large kernel adds. Both over their own range."""
         image = batch["image"]
-        logits = self(image).float()
-        probability = torch.sigmoid(logits) if self.classes == 1 else 1 - logits.softmax(1)[:, :1]
+        probability = foreground_probability(self(image))
         (first, second), skip = self.encoder[0].children(), self.skips[0]
         assert isinstance(second, SynergyBlock)
         assert isinstance(skip, LargeKernelSkip)
-        before = first(self._ready(image))
+        before = first(self._prepare(image))
         rows, columns = second.spatial_gates(before)
         response = skip.response(second(before))
         return {
             "probability": Panel("heat", probability),
-            "spatial_attention": Panel("heat", _over_range((rows * columns).mean(1, keepdim=True), image)),
-            "large_kernel": Panel("heat", _over_range(response.abs().mean(1, keepdim=True), image)),
+            "spatial_attention": Panel("heat", _stretched((rows * columns).mean(1, keepdim=True), image)),
+            "large_kernel": Panel("heat", _stretched(response.abs().mean(1, keepdim=True), image)),
         }
 
-    def _ready(self, image: Tensor) -> Tensor:
+    def _prepare(self, image: Tensor) -> Tensor:
         """Normalized, and padded to a multiple of the deepest level's step."""
         height, width = image.shape[-2:]
         if min(height, width) < SMALLEST:
@@ -222,7 +221,7 @@ def _level(in_channels: int, width: int, options: MSLKSegOptions) -> nn.Sequenti
     )
 
 
-def _over_range(x: Tensor, image: Tensor) -> Tensor:
+def _stretched(x: Tensor, image: Tensor) -> Tensor:
     """B×1×h×w stretched per map to [0, 1], cropped to the image's size."""
     x = x.float()[..., : image.shape[-2], : image.shape[-1]]
     low, high = x.amin((1, 2, 3), keepdim=True), x.amax((1, 2, 3), keepdim=True)

@@ -12,6 +12,8 @@ from delineate.nn.batchnorm import scale_and_shift
 from delineate.nn.blocks import ConvBNAct
 from delineate.nn.large_kernel import DepthwiseConv2d, ReparameterizedConv
 
+__all__ = ["LargeKernelSkip", "SkipForm"]
+
 SkipForm = Literal["normed", "drawn", "replknet"]
 
 

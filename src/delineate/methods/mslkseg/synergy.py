@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from delineate.nn.dynamic_conv import DynamicConv2d
 from delineate.nn.scsa import ChannelSelfAttention, SharedSpatialAttention
 
+__all__ = ["SynergyBlock"]
+
 
 class SynergyBlock(nn.Module):
     """Dynamic convolution (with BatchNorm and ReLU) → MIE → MIDM, one after the other: B×in×H×W → B×out×H×W.

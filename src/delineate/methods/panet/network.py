@@ -1,4 +1,4 @@
-"""PANet: every pixel belongs to the mean prototype that it is nearest to.
+"""PANet: every pixel gets the class of the nearest mean prototype.
 
 Wang, Liew, Zou, Zhou, Feng: "PANet: Few-shot image semantic segmentation with prototype alignment", ICCV 2019,
 arXiv 1908.06391. Written from the formulas; readings are named in `card.md`.
@@ -10,15 +10,17 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from delineate.methods.contract import MethodInfo
+from delineate.methods.contract import PAPER, MethodInfo
 from delineate.methods.episodic import State
-from delineate.methods.prototypical import PAPER, PrototypicalMethod, PrototypicalOptions
+from delineate.methods.prototypical import PrototypicalMethod, PrototypicalOptions
 from delineate.nn.losses import IGNORE
 from delineate.nn.prototypes import cosine_scores, mean_prototype, upsampling_weights
 
+__all__ = ["PANet", "PANetOptions"]
+
 
 class PANetOptions(PrototypicalOptions):
-    """What may be chosen."""
+    """Options of PANet."""
 
     scale: float = Field(20.0, gt=0, description="factor on the cosines", json_schema_extra=PAPER)
 
@@ -54,6 +56,6 @@ class PANet(PrototypicalMethod):
     def scores(self, features: Tensor, state: State) -> Tensor:
         return cosine_scores(features, state["prototypes"], self.options.scale)
 
-    def alignment_target(self, mask: Tensor, found: Tensor) -> Tensor:
+    def alignment_target(self, mask: Tensor, query_mask: Tensor) -> Tensor:
         """Episodes without any predicted foreground are left out: there is no prototype to segment the support by."""
-        return torch.where(found.flatten(1).any(1)[:, None, None, None], mask, IGNORE)
+        return torch.where(query_mask.flatten(1).any(1)[:, None, None, None], mask, IGNORE)

@@ -13,13 +13,14 @@ from itertools import pairwise
 from typing import Any, Self
 
 import torch
-from pydantic import Field, JsonValue, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from delineate.common.errors import RecipeError
 from delineate.data.doctor.fingerprint import Fingerprint
 from delineate.methods.contract import (
+    PAPER,
     Batch,
     Budget,
     Context,
@@ -34,10 +35,11 @@ from delineate.nn.blocks import crop, pad_to_multiple, resize, size_of
 from delineate.nn.deep_supervision import deep_supervision_loss
 from delineate.nn.losses import IGNORE
 from delineate.nn.normalize import Normalize, make_normalize
+from delineate.nn.probabilities import foreground_probability
 from delineate.nn.residual import ConvNormAct, ResidualBlock, initialize
 from delineate.nn.segmentation_loss import LossOptions, segmentation_loss
 
-PAPER: dict[str, JsonValue] = {"origin": "paper"}
+__all__ = ["Decoder", "Encoder", "ResEnc", "ResEncOptions"]
 
 
 class ResEncOptions(MethodOptions):
@@ -132,7 +134,7 @@ class ResEnc(DenseMethod):
 
     def __init__(self, options: ResEncOptions, *, classes: int, in_channels: int) -> None:
         super().__init__(options, classes=classes, in_channels=in_channels)
-        self.normalize = _standardization(options, in_channels)
+        self.normalize = _normalization(options, in_channels)
         self.encoder = Encoder(in_channels, options.widths, options.blocks)
         self.decoder = Decoder(options.widths)
         levels = max(1, len(options.widths) - 2) if options.deep_supervision else 1
@@ -145,7 +147,7 @@ class ResEnc(DenseMethod):
         return Planner(fingerprint, budget, given).decide()
 
     def encode(self, image: Tensor) -> FeatureMaps:
-        # The loader's images are channels-last in memory; contiguous ones leave the layout to the weights', which is faster.
+        # The loader's images are channels-last in memory. Contiguous ones take the memory layout of the weights, which is faster.
         padded = pad_to_multiple(image, self._step).contiguous()
         return FeatureMaps(self.encoder(self.normalize(padded)), size_of(image))
 
@@ -169,9 +171,10 @@ class ResEnc(DenseMethod):
         """`probability` of any foreground class, and what the coarsest supervised level sees of it (`coarse`)."""
         height, width = batch["image"].shape[-2:]
         features = self._features(batch["image"])
-        panels = {"probability": Panel("heat", self._foreground(self.heads[0](features[0])[..., :height, :width]))}
+        probability = foreground_probability(self.heads[0](features[0])[..., :height, :width])
+        panels = {"probability": Panel("heat", probability)}
         if len(self.heads) > 1:
-            coarse = self._foreground(self.heads[-1](features[len(self.heads) - 1]))
+            coarse = foreground_probability(self.heads[-1](features[len(self.heads) - 1]))
             panels["coarse"] = Panel("heat", resize(coarse, features[0].shape[-2:])[..., :height, :width])
         return panels
 
@@ -183,12 +186,8 @@ class ResEnc(DenseMethod):
         height, width = mask.shape[-2:]
         return F.pad(mask, (0, -width % self._step, 0, -height % self._step), value=IGNORE)
 
-    def _foreground(self, logits: Tensor) -> Tensor:
-        logits = logits.float()
-        return torch.sigmoid(logits) if self.classes == 1 else 1 - logits.softmax(1)[:, :1]
 
-
-def _standardization(options: ResEncOptions, in_channels: int) -> nn.Module:
+def _normalization(options: ResEncOptions, in_channels: int) -> nn.Module:
     if options.mean is None or options.std is None:
         return make_normalize(in_channels, "imagenet")
     if not len(options.mean) == len(options.std) == in_channels:

@@ -1,4 +1,4 @@
-"""What `smp:ARCH/ENCODER` means: which architectures and encoders there are, and where the architectures come from."""
+"""Names `smp:ARCH/ENCODER`: architectures and encoders of segmentation_models.pytorch, and the papers of the architectures."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from delineate.common.errors import DelineateError, RecipeError
 from delineate.common.names import did_you_mean
 from delineate.nn.encoder import check_name
 
-PACKAGE = "segmentation_models_pytorch"
-FORM = "smp:ARCH/ENCODER, for example smp:unetplusplus/resnet34"
-TIMM = "tu-"
-"""Prefix by which the package takes any timm encoder. What follows must be an architecture that timm itself holds: timm also takes
-addresses (`hf-hub:…`, `local-dir:…`), and would fetch what the name of a model file says."""
+__all__ = ["FIXED", "PACKAGE", "PAPERS", "arguments_of", "package", "parse"]
 
-_OF_ENCODERS = {"drop_rate", "drop_path_rate", "img_size"}
+PACKAGE = "segmentation_models_pytorch"
+_FORM = "smp:ARCH/ENCODER, for example smp:unetplusplus/resnet34"
+_TIMM_PREFIX = "tu-"
+"""Prefix by which the package takes any timm encoder. What follows must be an architecture that timm itself holds: timm also takes
+addresses (`hf-hub:…`, `local-dir:…`), and would download what a model file names."""
+
+_ENCODER_ARGUMENTS = {"drop_rate", "drop_path_rate", "img_size"}
 FIXED = {"encoder_name", "encoder_weights", "in_channels", "classes", "aux_params", "activation"}
-"""What the method itself decides."""
+"""Arguments that the method itself sets."""
 
 PAPERS: dict[str, tuple[int, str]] = {
     "unet": (2015, "Ronneberger, Fischer, Brox: U-Net, MICCAI 2015, arXiv 1505.04597"),
@@ -53,15 +55,15 @@ def parse(member: str) -> tuple[str, str]:
     """
     arch, slash, encoder = member.partition("/")
     if not (arch and slash and encoder):
-        raise RecipeError(f"method 'smp:{member}': the name has the form {FORM}")
+        raise RecipeError(f"method 'smp:{member}': the name has the form {_FORM}")
     smp, arch = package(), arch.lower()
     if arch not in smp.MODEL_ARCHITECTURES_MAPPING:
         known = did_you_mean(arch, smp.MODEL_ARCHITECTURES_MAPPING)
         raise RecipeError(f"method 'smp:{member}': unknown architecture '{arch}': {known}")
     encoders = smp.encoders.get_encoder_names()
-    if encoder.startswith(TIMM):
+    if encoder.startswith(_TIMM_PREFIX):
         try:
-            check_name(encoder.removeprefix(TIMM))
+            check_name(encoder.removeprefix(_TIMM_PREFIX))
         except RecipeError as error:
             raise RecipeError(f"method 'smp:{member}': {error}") from error
     elif encoder not in encoders:
@@ -70,8 +72,8 @@ def parse(member: str) -> tuple[str, str]:
 
 
 def arguments_of(arch: str) -> set[str]:
-    """The arguments of an architecture that options may set: those it names, and harmless ones of its encoder. It hands all others
+    """The arguments of an architecture that options may set: its own, and harmless ones of its encoder. It passes all others
     to timm, which takes paths and addresses there."""
-    known = inspect.signature(package().MODEL_ARCHITECTURES_MAPPING[arch]).parameters.values()
-    named = {one.name for one in known if one.kind is not inspect.Parameter.VAR_KEYWORD}
-    return (named | _OF_ENCODERS) - FIXED
+    parameters = inspect.signature(package().MODEL_ARCHITECTURES_MAPPING[arch]).parameters.values()
+    own = {parameter.name for parameter in parameters if parameter.kind is not inspect.Parameter.VAR_KEYWORD}
+    return (own | _ENCODER_ARGUMENTS) - FIXED

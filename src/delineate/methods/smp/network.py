@@ -8,7 +8,6 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, ClassVar
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -20,14 +19,17 @@ from delineate.methods.smp.names import FIXED, PAPERS, arguments_of, package, pa
 from delineate.nn.blocks import pad_to_multiple
 from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.normalize import NormalizeKind, make_normalize
+from delineate.nn.probabilities import foreground_probability
 from delineate.nn.segmentation_loss import LossOptions, segmentation_loss
 
-STEP = 32
-"""Encoders halve the resolution up to five times."""
+__all__ = ["SMP", "SMPOptions", "method_class"]
+
+_STEP = 32
+"""Images are padded to multiples of it: encoders halve the resolution up to five times."""
 
 
 class SMPOptions(MethodOptions):
-    """What may be chosen beside architecture and encoder, which are in the name."""
+    """Options beside architecture and encoder, which are in the name."""
 
     pretrained: bool = Field(False, description="start from the encoder's ImageNet weights, downloaded once")
     arguments: dict[str, Any] = Field(
@@ -49,7 +51,7 @@ def method_class(member: str) -> type[DenseMethod]:
         title=title,
         paper=f"{paper} (as in segmentation_models.pytorch)",
         year=year,
-        min_size=STEP,
+        min_size=_STEP,
         license_note="network code: segmentation_models.pytorch, MIT; pretrained weights: see there",
     )
     return type("SMPMethod", (SMP,), {"info": info, "arch": arch, "encoder": encoder, "__module__": __name__})
@@ -75,13 +77,13 @@ class SMP(DenseMethod):
             weights = self._create("imagenet").encoder.state_dict()
         except Exception as error:  # whatever the package's download raises
             raise DelineateError(
-                f"method '{self.info.name}': ImageNet weights of '{self.encoder}' cannot be had: {_line(error)}"
+                f"method '{self.info.name}': ImageNet weights of '{self.encoder}' cannot be downloaded: {_first_line(error)}"
             ) from error
         self.network.encoder.load_state_dict(weights)
 
     def forward(self, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]
-        logits: Tensor = self.network(self.normalize(pad_to_multiple(image, STEP)))
+        logits: Tensor = self.network(self.normalize(pad_to_multiple(image, _STEP)))
         return logits[..., :height, :width]
 
     def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
@@ -92,16 +94,14 @@ class SMP(DenseMethod):
 
     def panels(self, batch: Batch) -> dict[str, Panel]:
         """`probability`: of any foreground class."""
-        logits = self(batch["image"]).float()
-        probability = torch.sigmoid(logits) if self.classes == 1 else 1 - logits.softmax(1)[:, :1]
-        return {"probability": Panel("heat", probability)}
+        return {"probability": Panel("heat", foreground_probability(self(batch["image"])))}
 
     def _create(self, weights: str | None) -> Any:
         """The package's network. Raises `RecipeError` for arguments that it refuses."""
         known = arguments_of(self.arch)
         for name in self.options.arguments:
             if name in FIXED:
-                raise RecipeError(f"method '{self.info.name}': arguments: '{name}' is not for options to set")
+                raise RecipeError(f"method '{self.info.name}': arguments: '{name}' is set by Delineate; leave it out")
             if name not in known:
                 raise RecipeError(
                     f"method '{self.info.name}': arguments: unknown '{name}': {did_you_mean(name, known)}"
@@ -118,8 +118,10 @@ class SMP(DenseMethod):
         except (TypeError, ValueError, KeyError, AttributeError, NotImplementedError, RuntimeError) as error:
             if weights is not None:
                 raise
-            raise RecipeError(f"method '{self.info.name}': the package refuses this: {_line(error)}") from error
+            raise RecipeError(
+                f"method '{self.info.name}': segmentation_models_pytorch refuses these options: {_first_line(error)}"
+            ) from error
 
 
-def _line(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0] or type(error).__name__

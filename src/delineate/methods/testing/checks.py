@@ -22,6 +22,8 @@ from functools import partial
 from delineate.methods import registry
 from delineate.methods.testing import dense, episodic
 
+__all__ = ["CHECKS", "check", "checks_of"]
+
 CHECKS = {"dense": dense.CHECKS, "episodic": episodic.CHECKS}
 """Kind of method → name of the check → the check, which takes the method's name."""
 

@@ -6,6 +6,8 @@ from delineate.common.errors import RecipeError
 from delineate.methods import registry
 from delineate.methods.testing.examples import tiny, updates
 
+__all__ = ["CARD_HEADINGS", "DECLARED", "card", "facts", "presets", "unknown_option"]
+
 CARD_HEADINGS = ("## Facts", "## Readings", "## Results")
 
 

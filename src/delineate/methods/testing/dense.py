@@ -15,6 +15,8 @@ from delineate.methods.testing.examples import tiny_dense as tiny
 from delineate.methods.testing.shared import SHARED, reads_no_ignored_label
 from delineate.nn.blocks import size_of
 
+__all__ = ["CHECKS", "export", "ignored", "inside", "shapes"]
+
 
 def shapes(name: str) -> None:
     """Finite logits B×K×H×W at odd sizes and the smallest, for gray and color, 1 and 4 classes, a batch of one, and any memory

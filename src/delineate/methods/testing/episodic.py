@@ -16,6 +16,8 @@ from delineate.methods.testing.episodic_examples import example_episodes, segmen
 from delineate.methods.testing.examples import IGNORE, backward, context, finite, part, shake, sizes, updates
 from delineate.methods.testing.shared import SHARED, reads_no_ignored_label
 
+__all__ = ["CHECKS", "empty_support", "ignored", "many_queries", "one_class", "order_of_shots", "own_support", "shapes"]
+
 
 def one_class(name: str) -> None:
     """One foreground class, trained on episodes; another number of classes is an error."""

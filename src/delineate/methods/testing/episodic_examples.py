@@ -9,6 +9,8 @@ from delineate.methods.contract import Stage
 from delineate.methods.episodic import EpisodicBatch, EpisodicMethod, EpisodicModule
 from delineate.methods.testing.examples import SIZE, tiny
 
+__all__ = ["example_episodes", "segment", "tiny_episodic"]
+
 
 def tiny_episodic(name: str, *, in_channels: int = 3, seed: int = 0) -> EpisodicMethod:
     """The few-shot method with its `tiny` options and seeded random weights."""

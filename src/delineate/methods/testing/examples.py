@@ -12,6 +12,27 @@ from delineate.methods import registry
 from delineate.methods.contract import Batch, Context, Method, Stage, Update
 from delineate.methods.dense import DenseMethod
 
+__all__ = [
+    "IGNORE",
+    "SIZE",
+    "AnyBatch",
+    "AnyMethod",
+    "as_batch",
+    "backward",
+    "context",
+    "dice",
+    "example_batch",
+    "finite",
+    "learn",
+    "moves",
+    "part",
+    "shake",
+    "sizes",
+    "tiny",
+    "tiny_dense",
+    "updates",
+]
+
 AnyMethod = TypeVar("AnyMethod", bound=Method)
 AnyBatch = TypeVar("AnyBatch", bound=Batch)
 
@@ -68,11 +89,6 @@ def updates(method: Method) -> Iterator[tuple[Stage, Update, Callable[[Batch, Co
             objective = getattr(method, update.objective, None)
             assert objective is not None, f"stage '{stage.name}': no function is called '{update.objective}'"
             yield stage, update, objective
-
-
-def probabilities(logits: Tensor) -> Tensor:
-    """Sigmoid of one channel, softmax of several; float32."""
-    return torch.sigmoid(logits.float()) if logits.shape[1] == 1 else logits.float().softmax(1)
 
 
 def dice(logits: Tensor, mask: Tensor) -> float:

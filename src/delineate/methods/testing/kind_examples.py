@@ -14,6 +14,8 @@ from delineate.methods.episodic import EpisodicBatch
 from delineate.methods.testing.episodic_examples import example_episodes, segment, tiny_episodic
 from delineate.methods.testing.examples import SIZE, AnyBatch, example_batch, tiny
 
+__all__ = ["DenseExamples", "EpisodicExamples", "Examples", "Lesson", "examples_of"]
+
 
 @dataclass(frozen=True)
 class Lesson:

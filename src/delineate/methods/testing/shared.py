@@ -18,13 +18,27 @@ from delineate.methods.testing.examples import (
     learn,
     moves,
     part,
-    probabilities,
     shake,
     sizes,
     updates,
 )
 from delineate.methods.testing.kind_examples import examples_of
+from delineate.nn.probabilities import probabilities
 from delineate.nn.recompute import recompute
+
+__all__ = [
+    "SHARED",
+    "bf16",
+    "deploy",
+    "determinism",
+    "gradients",
+    "overfit",
+    "panels",
+    "reads_no_ignored_label",
+    "recomputation",
+    "sample_mean",
+    "terms",
+]
 
 
 def terms(name: str) -> None:

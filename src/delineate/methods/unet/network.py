@@ -21,14 +21,17 @@ from delineate.nn.blocks import ConvBNAct, crop, pad_to_multiple, size_of
 from delineate.nn.encoder import Encoder, EncoderOptions, pyramid
 from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.normalize import NormalizeKind, make_normalize
+from delineate.nn.probabilities import foreground_probability
 from delineate.nn.segmentation_loss import LossOptions, segmentation_loss
 from delineate.nn.upsample_conv import upsample_concat_conv
 
-Up = Literal["nearest", "bilinear"]
+__all__ = ["Decoder", "DecoderBlock", "UNet", "UNetOptions"]
+
+_Up = Literal["nearest", "bilinear"]
 
 
 class UNetOptions(MethodOptions):
-    """What may be chosen; all of it is this project's reading, since the baseline follows no single paper."""
+    """Options of U-Net; all are this project's choice, since the baseline follows no single paper."""
 
     encoder: EncoderOptions = Field(EncoderOptions(name="resnet34"), description="timm network and its first weights")
     decoder_channels: tuple[PositiveInt, ...] = Field(
@@ -37,18 +40,18 @@ class UNetOptions(MethodOptions):
         max_length=6,
         description="width of each decoder level, coarsest first; n of them reach down to 1/2^n of the image's size",
     )
-    up: Up = Field("nearest", description="how the decoder doubles the resolution")
+    up: _Up = Field("nearest", description="how the decoder doubles the resolution")
     normalize: NormalizeKind = Field("imagenet", description="mean and standard deviation taken off the image")
     loss: LossOptions = Field(LossOptions(), description="weighted sum of losses")
 
 
 class DecoderBlock(nn.Module):
-    """Double the resolution, join the skip connection, convolve twice.
+    """Upsample to twice the resolution, concatenate the skip connection, convolve twice.
 
     `forward(x, skip)`: B×in×h×w and B×skip×2h×2w (None where `skip_channels` is 0) → B×out×2h×2w.
     """
 
-    def __init__(self, in_channels: int, skip_channels: int, out_channels: int, up: Up) -> None:
+    def __init__(self, in_channels: int, skip_channels: int, out_channels: int, up: _Up) -> None:
         super().__init__()
         self.up = up
         self.conv1 = ConvBNAct(in_channels + skip_channels, out_channels)
@@ -66,7 +69,7 @@ class DecoderBlock(nn.Module):
 class Decoder(nn.Module):
     """One block per doubling, from the coarsest feature map to full size; levels without an encoder map have no skip."""
 
-    def __init__(self, encoder: Encoder, widths: tuple[int, ...], up: Up) -> None:
+    def __init__(self, encoder: Encoder, widths: tuple[int, ...], up: _Up) -> None:
         super().__init__()
         skips = dict(zip(encoder.reductions[:-1], encoder.channels[:-1], strict=True))
         self.reductions = [2**level for level in reversed(range(len(widths)))]
@@ -126,9 +129,7 @@ class UNet(DenseMethod):
 
     def panels(self, batch: Batch) -> dict[str, Panel]:
         """`probability`: of any foreground class."""
-        logits = self(batch["image"]).float()
-        probability = torch.sigmoid(logits) if self.classes == 1 else 1 - logits.softmax(1)[:, :1]
-        return {"probability": Panel("heat", probability)}
+        return {"probability": Panel("heat", foreground_probability(self(batch["image"])))}
 
 
 def _levels(options: UNetOptions) -> int:
@@ -144,9 +145,9 @@ def _levels(options: UNetOptions) -> int:
 
 
 def _check_weights(loss: LossOptions, classes: int) -> None:
-    wanted = max(2, classes)
-    if loss.class_weights is not None and len(loss.class_weights) != wanted:
+    needed = max(2, classes)
+    if loss.class_weights is not None and len(loss.class_weights) != needed:
         raise RecipeError(
-            f"method 'unet': loss.class_weights: {len(loss.class_weights)} weights given for {wanted} classes "
+            f"method 'unet': loss.class_weights: {len(loss.class_weights)} weights given for {needed} classes "
             "(background first)"
         )

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from delineate.methods.contract import Batch
+from delineate.methods.contract import PAPER, READING, Batch
 from delineate.nn.probabilities import probabilities
 from delineate.nn.views.strong import StrongView
 from delineate.nn.views.weak import WeakView
 from delineate.strategies.batches import select_samples
 from delineate.strategies.contract import Strategy, StrategyInfo, StrategyOptions
 
-PAPER: dict[str, Any] = {"origin": "paper"}
-READING: dict[str, Any] = {"origin": "reading"}
+__all__ = ["MeanTeacher", "MeanTeacherOptions"]
 
 
 class MeanTeacherOptions(StrategyOptions):

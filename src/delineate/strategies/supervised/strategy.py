@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from delineate.strategies.contract import Strategy, StrategyInfo, StrategyOptions
 
+__all__ = ["Supervised"]
+
 
 class Supervised(Strategy):
     """The base class as it is."""

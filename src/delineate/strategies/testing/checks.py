@@ -11,6 +11,8 @@ from collections.abc import Callable
 from delineate.strategies.testing.declared import DECLARED
 from delineate.strategies.testing.steps import STEPS
 
+__all__ = ["CHECKS", "check"]
+
 CHECKS: dict[str, Callable[[str], None]] = {run.__name__: run for run in (*DECLARED, *STEPS)}
 """Name of the check → the check, which takes the name of a registered strategy and raises `AssertionError` where it fails."""
 

@@ -11,6 +11,8 @@ from delineate.strategies import registry
 from delineate.strategies.contract import StrategyOptions
 from delineate.strategies.testing.examples import Closed, Episodic, batch, method, place
 
+__all__ = ["DECLARED", "card", "facts", "needs", "unknown_option"]
+
 
 def facts(name: str) -> None:
     """The declared facts agree with each other, and every option is described."""

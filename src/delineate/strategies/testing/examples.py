@@ -17,6 +17,21 @@ from delineate.nn.segmentation_loss import LossOptions, segmentation_loss
 from delineate.strategies import registry
 from delineate.strategies.contract import Strategy
 
+__all__ = [
+    "FIRST",
+    "SIZE",
+    "TOTAL",
+    "Closed",
+    "Episodic",
+    "Open",
+    "Trainer",
+    "batch",
+    "build",
+    "method",
+    "place",
+    "train",
+]
+
 SIZE = 32
 FIRST, TOTAL = 90, 100
 """Checks begin late in a stage of so many steps: what rises with time is there."""

@@ -13,6 +13,8 @@ from delineate.strategies import registry
 from delineate.strategies.contract import METHOD_PREFIX
 from delineate.strategies.testing.examples import FIRST, Trainer, batch, build, place, train
 
+__all__ = ["STEPS", "determinism", "gradients", "learns", "own_state", "processes", "reference", "resume", "terms"]
+
 
 def terms(name: str) -> None:
     """Each update gives named scalars, finite and float32, for 1 class and 4, in float32 and under bfloat16, with images without
