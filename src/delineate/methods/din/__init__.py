@@ -1,1 +1,1 @@
-"""DIN: two encoders, of the image and of an enhanced copy, that ask each other at every level."""
+"""DIN: two encoders, of the image and of an enhanced copy, with cross-attention at every level."""

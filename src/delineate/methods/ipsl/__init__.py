@@ -1,1 +1,1 @@
-"""IPSL: prototypes of support and query that inform each other, and a query that then learns from itself."""
+"""IPSL: interacting prototypes of support and query, and a query that then learns from itself."""

@@ -1,1 +1,1 @@
-"""U-Net: the plain baseline that every other method has to beat."""
+"""U-Net: the plain baseline with which every other method is compared."""
