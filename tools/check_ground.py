@@ -136,7 +136,7 @@ def check_environment(ground: Ground, where: str, source: Path, wheel: Path, *, 
     wanted = f"delineate-seg{EXTRAS if oldest else ''} @ {wheel.as_uri()}"
 
     def install(log: Path) -> None:
-        run(["uv", "venv", "--clear", "--python", version, str(environment)], log, cwd=place)
+        run(["uv", "venv", "--clear", "--seed", "--python", version, str(environment)], log, cwd=place)
         run(["uv", "pip", "install", "--python", python, *options, wanted], log, cwd=place)
 
     def use(commands: list[str], log: Path) -> None:

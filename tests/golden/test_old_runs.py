@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from make_old_runs import ENDS, FOLDER, RUNS, answer
-from small_trainings import record, unlike
+from small_trainings import SAME_ROUNDING, record, unlike
 
 import delineate
 from delineate.common.errors import DelineateError
@@ -18,6 +18,7 @@ GOLDEN = json.loads(ENDS.read_text(encoding="utf-8"))
 MODELS = sorted(FOLDER.glob("*.safetensors"))
 
 
+@SAME_ROUNDING
 @pytest.mark.parametrize("name", GOLDEN)
 def test_a_run_goes_on_to_the_end_that_it_had(name: str, tmp_path: Path) -> None:
     """With its data at another place, and on another machine than it was begun on."""

@@ -11,8 +11,14 @@ __all__ = ["autocast_dtype", "without_autocast"]
 
 def autocast_dtype(device: str) -> torch.dtype | None:
     """The type that autocast computes in on this kind of device ("cpu", "cuda" …); None where it is off or unknown."""
-    active = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    active = _has_autocast(device) and torch.is_autocast_enabled(device)
     return torch.get_autocast_dtype(device) if active else None
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _has_autocast(device: str) -> bool:
+    """Asked while a network is compiled or exported, not in it: PyTorch 2.10 cannot trace the question."""
+    return torch.amp.is_autocast_available(device)
 
 
 def without_autocast(device: str) -> AbstractContextManager[None]:
