@@ -106,7 +106,7 @@ def test_errors_are_one_line_and_write_nothing(tmp_path: Path, model: Path, type
         "checkpoint": ("import", "micro", tmp_path / "x.pth", *out),
     }
     if not torch.cuda.is_available():
-        commands["cuda was asked for"] = ("predict", model, data / "images", *out, "--device", "cuda")
+        commands["cuda is not available"] = ("predict", model, data / "images", *out, "--device", "cuda")
     for words, command in commands.items():
         code, _, err = typed(*command)
         assert code == 2, command

@@ -1,7 +1,7 @@
-"""Two baselines that learn nothing: what few-shot methods must beat before their Dice says anything.
+"""Two baselines without training. The Dice of a few-shot method means little unless it is above theirs.
 
-Where organs lie at the same place in every scan, copying the support's mask goes far; where brightness tells them, so does
-a threshold.
+If organs lie at the same place in every scan, copying the support's mask scores well. If brightness distinguishes them, so does a
+threshold.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["BASELINES", "ConditionedModel", "CopiedMask", "NearestColor"]
 
 
 class ConditionedModel(Protocol):
-    """What has seen a support."""
+    """Segments images as a support shows."""
 
     def predict_each(self, images: Iterable[Pixels], batch_size: int | None = None) -> Iterator[NDArray[np.uint8]]:
         """Class indices H×W of each image in turn, at its own size."""
@@ -64,7 +64,7 @@ BASELINES: dict[str, Callable[[Support], ConditionedModel]] = {
     "copy-support-mask": CopiedMask,
     "nearest-color": NearestColor,
 }
-"""Name → what is made of a support."""
+"""Name → how a model is made from a support."""
 
 
 def _unit(image: Pixels) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Which data and which class, by content: names of data sets and of classes say nothing of what a model has seen."""
+"""Identify a dataset and a class by their content: their names do not say what a model has seen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of few-shot episodes: what was shown, what was found, and what the method looked at on the way."""
+"""Pictures of few-shot episodes: support, query with prediction and reference, and the method's own intermediate pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The validation episodes at the end of a few-shot run: scored as `delineate fewshot evaluate` does, the telling ones drawn."""
+"""Score the validation episodes at the end of a few-shot run, as `delineate fewshot evaluate` does, and draw some of them."""
 
 from __future__ import annotations
 

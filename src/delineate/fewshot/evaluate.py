@@ -57,7 +57,7 @@ class ScoredEpisode:
 
 @dataclass
 class EpisodeTest:
-    """One candidate and the episodes that it is tested on."""
+    """One model and the episodes that it is tested on."""
 
     candidate: EvaluatedModel
     data: SampleSet

@@ -1,7 +1,7 @@
-"""What can be put to a test: a trained model, a baseline that learns nothing, or a method as its training starts.
+"""What can be evaluated on episodes: a trained model, a baseline without training, or a method before its training.
 
 Names: a run folder or model file; `copy-support-mask`, `nearest-color`; `METHOD@PRESET:untrained`, such as
-`alpnet@tiny:untrained`, which tells what of a trained model's score comes from training.
+`alpnet@tiny:untrained`. The difference between a trained model and the untrained method is what training brought.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class EvaluatedModel:
     """Something that segments a query as a support shows."""
 
     name: str
-    """As it was asked for."""
+    """As the user wrote it."""
     method: str
     """For tables."""
     condition: Callable[[Support], ConditionedModel]

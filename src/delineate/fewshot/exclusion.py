@@ -1,8 +1,8 @@
-"""Setting 2: what is to be segmented without having been seen must not be in the training slices, not even unlabeled.
+"""Setting 2: a class that is tested as unseen must not appear in the training slices, not even without label.
 
-A slice goes when it holds *any* excluded class (Ouyang et al., ECCV 2020). Public code has also combined the classes by "and", so
-that a slice went only when it held them all, which hides almost nothing; that form is here under the name `legacy_all`, to
-repeat published figures and for nothing else.
+A slice is left out if it shows *any* excluded class (Ouyang et al., ECCV 2020). Some public code combined the classes by "and": a
+slice was left out only if it showed all of them, which hides almost nothing. That rule exists here as `legacy_all`, only to
+reproduce published scores.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["Rule", "allowed", "excluded"]
 
 Rule = Literal["any", "legacy_all"]
 _MIN_SLICES = 50
-"""With fewer slices left, training would be on a handful of pictures."""
+"""With fewer slices, there is too little to train on."""
 
 
 def excluded(one: Sample, labels: Sequence[int], rule: Rule = "any") -> bool:

@@ -1,6 +1,6 @@
-"""What episodes are drawn from: pools of foregrounds, each with the slices that show it.
+"""Pools of foregrounds, from which training episodes are drawn, with the slices that show each foreground.
 
-A pool knows which slice may be asked about what, and which slices may show it. Drawing is a pure function of the generator.
+A pool knows which slices can be the query and the support of a foreground. Drawing is a pure function of the generator.
 """
 
 from __future__ import annotations

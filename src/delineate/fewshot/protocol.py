@@ -1,11 +1,11 @@
-"""How few-shot methods are tested: which slices are shown, which are asked for, and which support slice serves which query slice.
+"""Test protocols for few-shot methods: the support slices, the query slices, and which support slice serves which query slice.
 
-- `chunk3`: the field's usual protocol (Roy et al., Medical Image Analysis 59, 2020; Ouyang et al., ECCV 2020). Of each annotated
-  scan three slices are shown, at 1/6, 1/2 and 5/6 of the slices that hold the class. The query's labeled extent is cut in three,
-  each third is segmented by the support slice of its place, and nothing else is scored. So it is taken as known where the
-  structure begins and ends in the query, which no user knows.
-- `middle`: the middle labeled slice of each annotated scan serves all slices of the query, all of which are scored.
-- `any2d`: slices (or plain images) are cases by themselves: K random ones are shown, all others are asked for.
+- `chunk3`: the usual protocol of the field (Roy et al., Medical Image Analysis 59, 2020; Ouyang et al., ECCV 2020). The support has
+  three slices of each annotated scan, at 1/6, 1/2 and 5/6 of the slices with the class. The query's labeled extent is cut in
+  three, each third is segmented with the support slice of the same third, and nothing else is scored. The protocol assumes that
+  the first and the last slice of the structure in the query are known, which is not the case in practice.
+- `middle`: the middle labeled slice of each annotated scan is the support for all slices of the query, which are all scored.
+- `any2d`: slices (or plain images) are cases by themselves: K random ones are the support, all others are queries.
 
 Support and query are never of the same group (patient), nor the same picture.
 """
@@ -30,7 +30,7 @@ from delineate.fewshot.episode_file import Chunk, Episode, EpisodeFile, Protocol
 __all__ = ["ProtocolSettings", "make_episodes", "support_slices", "thirds"]
 
 _MIN_PIXELS_2D = 64
-"""Pixels of the class that a support of `any2d` has at least: a speck shows nothing."""
+"""With `any2d`, a support has at least so many pixels of the class."""
 _THIRDS = 3
 
 _DESCRIPTIONS = {
@@ -44,7 +44,7 @@ _DESCRIPTIONS = {
 
 @dataclass(frozen=True)
 class ProtocolSettings:
-    """What episodes to make."""
+    """How to make episodes."""
 
     protocol: ProtocolName = "chunk3"
     shots: int = 1
@@ -52,11 +52,11 @@ class ProtocolSettings:
     seed: int = 0
     """Draws the supports."""
     draws: int = 1
-    """How often supports are drawn; each drawing asks for all queries."""
+    """How often supports are drawn; each draw has all queries."""
     split: Split = "test"
     """Of the queries."""
     support_split: Split | None = None
-    """Of the supports; None: that of the queries, whose supporting patients are then not asked for."""
+    """Of the supports. None: that of the queries; patients in the support are then no queries."""
     classes: Sequence[str] = ()
     """Names or indices of the classes to test; none: all."""
 
@@ -78,36 +78,43 @@ class _Unit:
         return tuple(index for index in self.slices if self.stack.slices[index].holds(label))
 
 
-def make_episodes(data: SampleSet, plan: ProtocolSettings, *, name: str, stack: str) -> EpisodeFile:
+def make_episodes(data: SampleSet, settings: ProtocolSettings, *, name: str, stack: str) -> EpisodeFile:
     """Episodes of a data set; the same arguments give the same episodes on every machine.
 
     `name`, `stack`: the data set's name and the rule that it was opened with, noted in the file. Raises `DataError`: an unknown
     protocol or class, an empty split, fewer annotated patients than shots, nothing left to ask for.
     """
-    if plan.protocol not in get_args(ProtocolName):
-        raise DataError(f"unknown protocol '{plan.protocol}': {did_you_mean(plan.protocol, get_args(ProtocolName))}")
-    if min(plan.shots, plan.draws) < 1:
-        raise DataError(f"--shots and --draws count from 1 (given: {plan.shots} and {plan.draws})")
-    labels = labels_by_name(plan.classes, data.classes, data.manifest.root) if plan.classes else tuple(data.labels)
-    source = plan.support_split or plan.split
-    asked, shown = _units(data, plan.split, plan), _units(data, source, plan)
+    if settings.protocol not in get_args(ProtocolName):
+        raise DataError(
+            f"unknown protocol '{settings.protocol}': {did_you_mean(settings.protocol, get_args(ProtocolName))}"
+        )
+    if min(settings.shots, settings.draws) < 1:
+        raise DataError(f"--shots and --draws count from 1 (given: {settings.shots} and {settings.draws})")
+    labels = (
+        labels_by_name(settings.classes, data.classes, data.manifest.root) if settings.classes else tuple(data.labels)
+    )
+    source = settings.support_split or settings.split
+    query_units = _units(data, settings.split, settings)
+    support_units = _units(data, source, settings)
     episodes = [
-        episode for draw in range(plan.draws) for episode in _episodes_of_draw(draw, asked, shown, labels, data, plan)
+        episode
+        for draw in range(settings.draws)
+        for episode in _episodes_of_draw(draw, query_units, support_units, labels, data, settings)
     ]
     return EpisodeFile(
         data=name,
-        protocol=plan.protocol,
-        shots=plan.shots,
-        seed=plan.seed,
-        draws=plan.draws,
-        split=plan.split,
+        protocol=settings.protocol,
+        shots=settings.shots,
+        seed=settings.seed,
+        draws=settings.draws,
+        split=settings.split,
         support_split=source,
         stack=stack,
         axis=data.axis,
         order="file" if data.axis is None else "canonical",
         class_names=data.classes.names,
         labels=labels,
-        words=_DESCRIPTIONS[plan.protocol],
+        words=_DESCRIPTIONS[settings.protocol],
         files=_hashes(data, episodes),
         episodes=tuple(episodes),
     )
@@ -129,74 +136,77 @@ def thirds(first: int, last: int) -> tuple[tuple[int, ...], ...]:
     return tuple(map(tuple, parts))
 
 
-def _units(data: SampleSet, split: Split, plan: ProtocolSettings) -> list[_Unit]:
+def _units(data: SampleSet, split: Split, settings: ProtocolSettings) -> list[_Unit]:
     stacks = [stack for stack in data.split(split).stacks if all(one.case.masks for one in stack.slices)]
     if not stacks:
         there = sorted({stack.split for stack in data.stacks if stack.split})
         raise DataError(
             f"{data.manifest.root} has nothing labeled in its split '{split}'; there are: {', '.join(there)}"
         )
-    if plan.protocol == "any2d":
+    if settings.protocol == "any2d":
         return [_Unit(stack, (index,)) for stack in stacks for index in range(len(stack.slices))]
     return [_Unit(stack, tuple(range(len(stack.slices)))) for stack in stacks]
 
 
 def _episodes_of_draw(
     draw: int,
-    asked: Sequence[_Unit],
-    shown: Sequence[_Unit],
+    query_units: Sequence[_Unit],
+    support_units: Sequence[_Unit],
     labels: Sequence[int],
     data: SampleSet,
-    plan: ProtocolSettings,
+    settings: ProtocolSettings,
 ) -> Iterable[Episode]:
     """Supports for each class, from as few patients as will do; queries are the cases of all other patients."""
-    order = np.random.default_rng([plan.seed, draw]).permutation(len(shown))
-    drawn = [shown[index] for index in order]
-    supports = {label: _support(drawn, label, data, plan) for label in labels}
+    order = np.random.default_rng([settings.seed, draw]).permutation(len(support_units))
+    drawn = [support_units[index] for index in order]
+    supports = {label: _support(drawn, label, data, settings) for label in labels}
     taken = {unit.stack.group for units in supports.values() for unit in units}
     copied = {picture for units in supports.values() for unit in units for picture in unit.pictures()}
-    queries = [unit for unit in asked if unit.stack.group not in taken and not copied & unit.pictures()]
-    if plan.protocol == "chunk3":
+    queries = [unit for unit in query_units if unit.stack.group not in taken and not copied & unit.pictures()]
+    if settings.protocol == "chunk3":
         queries = [unit for unit in queries if any(unit.holding(label) for label in labels)]
     if not queries:
+        patients = len({unit.stack.group for unit in query_units})
         raise DataError(
-            f"nothing is left to ask for in split '{plan.split}' of {data.manifest.root}: the support takes "
-            f"{count(len(taken), 'patient')} of {len({unit.stack.group for unit in asked})}; take the support from another split"
+            f"nothing is left to ask for in split '{settings.split}' of {data.manifest.root}: the support takes "
+            f"{count(len(taken), 'patient')} of {patients}; take the support from another split"
         )
     for label in labels:
         for query in queries:
-            episode = _episode(draw, label, supports[label], query, plan)
+            episode = _episode(draw, label, supports[label], query, settings)
             if episode is not None:
                 assert query.stack.group not in {unit.stack.group for unit in supports[label]}
                 yield episode
 
 
-def _support(drawn: Sequence[_Unit], label: int, data: SampleSet, plan: ProtocolSettings) -> list[_Unit]:
+def _support(drawn: Sequence[_Unit], label: int, data: SampleSet, settings: ProtocolSettings) -> list[_Unit]:
     """The first K cases that hold the class, each of another patient."""
     found: dict[str, _Unit] = {}
     for unit in drawn:
-        if _shows(unit, label, plan):
+        if _shows(unit, label, settings):
             found.setdefault(unit.stack.group, unit)
-    if len(found) < plan.shots:
-        split = plan.support_split or plan.split
+    if len(found) < settings.shots:
+        split, name = settings.support_split or settings.split, data.classes.names[label]
         raise DataError(
-            f"{count(plan.shots, 'shot')} asked for, but in split '{split}' class '{data.classes.names[label]}' is in the masks of "
+            f"{count(settings.shots, 'shot')} asked for, but in split '{split}' class '{name}' is in the masks of "
             f"{count(len(found), 'patient')}; ask for fewer --shots, or take the support from another split"
         )
-    return list(found.values())[: plan.shots]
+    return list(found.values())[: settings.shots]
 
 
-def _shows(unit: _Unit, label: int, plan: ProtocolSettings) -> bool:
-    if plan.protocol == "any2d":
+def _shows(unit: _Unit, label: int, settings: ProtocolSettings) -> bool:
+    if settings.protocol == "any2d":
         return unit.stack.slices[unit.slices[0]].holds(label, _MIN_PIXELS_2D)
     return bool(unit.holding(label))
 
 
-def _episode(draw: int, label: int, support: Sequence[_Unit], query: _Unit, plan: ProtocolSettings) -> Episode | None:
+def _episode(
+    draw: int, label: int, support: Sequence[_Unit], query: _Unit, settings: ProtocolSettings
+) -> Episode | None:
     """One query's episode; None where `chunk3` has nothing to ask."""
-    picked = [(unit, support_slices(unit.holding(label), plan.protocol)) for unit in support]
+    picked = [(unit, support_slices(unit.holding(label), settings.protocol)) for unit in support]
     shown = tuple(SupportSlice(volume=unit.stack.volume, slice=index) for unit, indices in picked for index in indices)
-    if plan.protocol != "chunk3":
+    if settings.protocol != "chunk3":
         chunks: tuple[Chunk, ...] = (Chunk(slices=query.slices, support=tuple(range(len(shown)))),)
     else:
         holding = query.holding(label)

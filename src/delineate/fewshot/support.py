@@ -1,4 +1,4 @@
-"""The support: a few images with masks, which show a model what to look for.
+"""The support: a few images with masks, which show a model what to segment.
 
 A mask holds class indices (0 = background, 255 = ignore), or is black and white: where all masks together hold only 0 and
 255, or are boolean, white is the one foreground class. Files are read by the data room's label rules.

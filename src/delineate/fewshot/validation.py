@@ -1,7 +1,7 @@
 """Validation during few-shot training: fixed episodes of the validation patients' labels, at the working size.
 
-They choose the best weights, also where training itself saw no label. Excluded classes are not among them: weights that were
-chosen by a class have seen it.
+They choose the best weights, even if training used no labels. Excluded classes are not among them: weights that were chosen with
+a class would have seen it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is seen beyond the picture, where pixels are moved from there into it."""
+"""What is beyond the picture, where pixels from there are moved into it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All geometry of a sample as one sampling of the picture: what is turned, scaled and deformed is interpolated once."""
+"""Combine all geometric transforms of a sample, so that the picture is interpolated only once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Sampling = NDArray[np.float64] | tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 def interpolates(parameters: AugmentParameters) -> bool:
-    """Are pixels moved to places between pixels?"""
+    """Whether pixels are moved to places between pixels."""
     return not all(part.exact for part in parameters.kind(GeometricTransform))
 
 
@@ -31,7 +31,7 @@ def moved(image: Any, mask: NDArray[np.uint8], parameters: AugmentParameters) ->
 
 
 def border(parameters: AugmentParameters) -> int:
-    """OpenCV's name for what is seen beyond the picture."""
+    """OpenCV's constant for what is beyond the picture."""
     mirrored = any(part.border == "reflect" for part in parameters.kind(BorderedTransform))
     return int(cv2.BORDER_REFLECT_101 if mirrored else cv2.BORDER_CONSTANT)
 
@@ -61,7 +61,7 @@ def sampling(parameters: AugmentParameters, where: NDArray[np.float64], size: Si
 
 
 def max_displacement(parameters: AugmentParameters) -> float:
-    """No field moves a pixel by more, to any side."""
+    """An upper limit of the displacement by fields, in pixels."""
     return sum(part.max_displacement for part in parameters.kind(GeometricTransform))
 
 

@@ -1,4 +1,4 @@
-"""Augmentation, first half: the one list of augmentations, what may be drawn, and what was. `apply` makes the pictures of it."""
+"""Augmentation, first half: the list of augmentations, their settings, and drawing their parameters. `apply` applies them."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class AugmentSettings(
 ):
     """The recipe's section `augment`: probabilities and ranges of all augmentations. The defaults change nothing.
 
-    The bases are the list of augmentations, and their order alone says in which they are applied: the last first, as in a product
-    of matrices. (Pydantic, and with it recipes and reference, has the fields in this order, too: those of the last base first.)
+    The bases are the list of augmentations, and their order is the order of application: the last is applied first, as in a product
+    of matrices. (Pydantic lists the fields in the same order, and so do recipes and the reference.)
     """
 
     @property
@@ -73,7 +73,7 @@ def _read(value: Any) -> Any:
 
 
 class AugmentParameters(BaseModel):
-    """What was drawn for one sample. Goes through JSON unchanged, so that any augmented picture can be made again from a log.
+    """What was drawn for one sample. It can be saved as JSON and read back, so that a log reproduces any augmented picture.
 
     Example:
         >>> AugmentParameters.of(Flip(horizontal=True), Gamma(power=1.2)).model_dump_json()
@@ -83,14 +83,14 @@ class AugmentParameters(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     drawn: tuple[Annotated[SerializeAsAny[Transform], BeforeValidator(_read)], ...] = ()
-    """In the order in which it is applied, but for all geometry coming first and all color second."""
+    """In the order of application, except that all geometry is applied first and all color second."""
 
     @classmethod
     def of(cls, *drawn: Transform) -> AugmentParameters:
         return cls(drawn=drawn)
 
     def kind(self, wanted: type[_TransformT]) -> list[_TransformT]:
-        """Those of one class, or of one way to be applied."""
+        """The transforms of one class or base class."""
         return [one for one in self.drawn if isinstance(one, wanted)]
 
 

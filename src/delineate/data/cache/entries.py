@@ -1,4 +1,4 @@
-"""Where decoded data are kept, and what may be removed there: only folders that this project made.
+"""The folders of cache entries. Only folders that this project made are ever removed.
 
 `--cache-dir` may be a folder that holds other things, so all entries lie in a sub-folder of ours. An entry is a folder whose
 name is 32 hex digits (`….building` while it is made) with our marker in it. Removing one removes the files that we write, and

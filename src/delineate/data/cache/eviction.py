@@ -1,4 +1,4 @@
-"""Room for the cache: what all entries may take, which go first, and what is said when the disk is full."""
+"""The size limit of the cache: the entries that were used longest ago are removed first. Messages for a full disk."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""How samples with and without masks share a batch: a fixed number of each, from two endless rows of epochs.
+"""Batches with a fixed number of samples with and without masks, from two endless streams of epochs.
 
-As all of the loader, a pure function of the position in the stream, so that a resumed run sees the same batches.
+Like everything in the loader, this is a pure function of the position in the stream, so a resumed run gets the same batches.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Mixture:
             )
         return cls(members, batch_size, labeled)
 
-    def turn(self, position: int) -> tuple[Kind, int]:
+    def locate(self, position: int) -> tuple[Kind, int]:
         """A position of the stream of batches → the row that fills it, and the position there; spread evenly over a batch."""
         step, place = divmod(position, self.batch_size)
         before, after = (at * self.labeled // self.batch_size for at in (place, place + 1))

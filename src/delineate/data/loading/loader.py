@@ -119,7 +119,7 @@ class Loader:
         """The cache index of the stream's sample at `position`."""
         if self._mixture is None:
             return self._drawn(0, position, self._per_epoch) % len(self._cache)
-        kind, position = self._mixture.turn(position)
+        kind, position = self._mixture.locate(position)
         members = self._mixture.members[kind]
         per_image = self._per_epoch // len(self._cache)
         return members[self._drawn(kind.value, position, len(members) * per_image) % len(members)]
@@ -170,14 +170,14 @@ class Loader:
     def _fill(self, batch: NumpyBatch, items: list[Item], places: Iterable[int]) -> None:
         for place in places:
             try:
-                self._one(items[place], batch.image[place], batch.mask[place])
+                self._fill_sample(items[place], batch.image[place], batch.mask[place])
             except Exception as error:
                 sample = self._cache.samples[items[place].sample]
                 raise DataError(
                     f"sample {sample.name} ({', '.join(sample.case.images)}): {type(error).__name__}: {error}"
                 ) from error
 
-    def _one(self, item: Item, image: NDArray[np.float32], mask: NDArray[np.uint8]) -> None:
+    def _fill_sample(self, item: Item, image: NDArray[np.float32], mask: NDArray[np.uint8]) -> None:
         """Write one sample into its place of the batch."""
         pixels, labels = self._cache.image(item.sample), self._cache.mask(item.sample)
         parameters = None if item.position is None else self.parameters(item.position)

@@ -37,9 +37,9 @@ class PatchLoader(Loader):
         per_image: int | None = None,
         **options: Any,
     ) -> None:
-        """`foreground`: share of the patches that lie about a pixel of foreground, each class present being as likely as another.
-        `per_image`: patches of each image in an epoch; None: as many as have about the pixels of all images. `options`: as
-        `Loader` takes them."""
+        """`foreground`: share of the patches that are centered on a foreground pixel; all classes present are equally likely.
+        `per_image`: patches of each image in an epoch; None: as many as have about the pixels of all images. `options`: those of
+        `Loader`."""
         if spec.fit != "patch" or len(cache.contents) != len(cache):
             raise ValueError("patches need a specification, and a cache, of fit 'patch'")
         super().__init__(cache, spec, settings, **options)
@@ -65,7 +65,7 @@ class PatchLoader(Loader):
             for corner in patches.tiles((height, width), self._spec.size)
         ]
 
-    def _one(self, item: Item, image: NDArray[np.float32], mask: NDArray[np.uint8]) -> None:
+    def _fill_sample(self, item: Item, image: NDArray[np.float32], mask: NDArray[np.uint8]) -> None:
         pixels, labels = self._cache.image(item.sample), self._cache.mask(item.sample)
         size, spec = self._spec.size, self._spec
         corner, parameters = item.corner, _PLAIN
