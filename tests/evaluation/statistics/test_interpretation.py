@@ -60,7 +60,7 @@ def test_a_finding_names_the_better_model_and_its_limits(shift, better, ahead):
     said = paired_words(paired(100, shift, better), "A", "B")
     other = {"A": "B", "B": "A"}[ahead]
     assert said.startswith(f"Of these two trained models {ahead} scores better in the score than {other} at n = 100")
-    assert said.endswith("whether the methods differ takes several seeds of each.")
+    assert said.endswith("to compare the methods, train several seeds of each.")
     assert "equal:" not in said
 
 
@@ -130,9 +130,10 @@ def test_how_firm_the_first_place_is():
     noise = np.random.default_rng(0).normal(0, 0.1, (2, 40))
     clear = rank_words(rank_models({"A": 0.5 + noise[0], "B": 0.9 + noise[1]}))
     assert (
-        clear == "B has the best mean of 2 models at n = 40, and is first in 100 % of the resamples: the place is firm."
+        clear
+        == "B has the best mean of 2 models at n = 40, and is first in 100 % of the resamples: the place is stable."
     )
-    assert "not firm" in rank_words(rank_models({"A": noise[0], "B": noise[1]}))
+    assert "not stable" in rank_words(rank_models({"A": noise[0], "B": noise[1]}))
     assert "A and B share the best mean" in rank_words(rank_models({"A": noise[0], "B": noise[0]}))
     assert "too few to say" in rank_words(rank_models({"A": [1.0, 2], "B": [1.0, 3]}))
 

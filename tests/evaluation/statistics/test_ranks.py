@@ -1,4 +1,4 @@
-"""Rank tables: order, ties, and how firm the places are."""
+"""Rank tables: order, ties, and how stable the places are."""
 
 from __future__ import annotations
 

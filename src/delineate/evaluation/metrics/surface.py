@@ -12,7 +12,6 @@ empty → 1, a miss or a false positive → 0. All are symmetric in prediction a
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 
@@ -20,10 +19,8 @@ from delineate.evaluation.metrics.masks import Masks, Values
 
 __all__ = [
     "TOLERANCE",
-    "DirectedMeans",
     "assd",
     "assd_weighted",
-    "directed_means_weighted",
     "hausdorff",
     "hd95_max",
     "hd95_pooled",
@@ -108,22 +105,6 @@ def nsd_weighted(masks: Masks, tolerance: float = TOLERANCE) -> float:
         return float(masks.outcome == "both_empty")
     within = sum(float(size[far <= tolerance].sum()) for far, size in masks.surfaces)
     return within / sum(float(size.sum()) for _, size in masks.surfaces)
-
-
-class DirectedMeans(NamedTuple):
-    """Mean distances of one boundary to the other, by surface elements."""
-
-    prediction: float
-    """Of the prediction's boundary to the reference's."""
-    reference: float
-    """Of the reference's boundary to the prediction's."""
-
-
-def directed_means_weighted(masks: Masks) -> DirectedMeans:
-    """Σ distance·size / Σ size over each mask's surface elements. (surface-distance's average surface distance.)"""
-    if not masks.both:
-        return DirectedMeans(math.nan, math.nan)
-    return DirectedMeans(*(float(far @ size / size.sum()) for far, size in masks.surfaces))
 
 
 def _weighted_percentile(far: Values, size: Values) -> float:

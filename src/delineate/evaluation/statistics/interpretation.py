@@ -1,4 +1,4 @@
-"""The critical reading: what the results allow to be said, in sentences.
+"""What can be concluded from the results, in sentences.
 
 Pure functions from results to text. A comparison that is not significant is never called equality; one trained model of each method
 is never called the method. Intervals of differences are taken to be at 95 %, as `compare` and `compare_methods` make them; they
@@ -30,8 +30,8 @@ __all__ = [
     "rounded",
 ]
 
-_FIRM = 0.975
-"""A first place is firm from this share of resamples on, which answers to a two-sided test at 5 %."""
+_STABLE = 0.975
+"""A first place is stable from this share of resamples on, which answers to a two-sided test at 5 %."""
 
 
 def interval_words(interval: Interval, *, level: float = 0.95) -> str:
@@ -76,7 +76,7 @@ def paired_words(
     said += [_paired_counts(result, first, second), _paired_warnings(result, alpha)]
     if p <= alpha:
         said.append(
-            "It is a finding about these two trained models; whether the methods differ takes several seeds of each."
+            "This is a result about these two trained models; to compare the methods, train several seeds of each."
         )
     return " ".join(part for part in said if part)
 
@@ -111,7 +111,7 @@ def method_words(
 
 
 def rank_words(result: Ranks) -> str:
-    """How firm the first place is."""
+    """How stable the first place is."""
     best = result.best()
     index = result.names.index(best)
     start = f"{best} has the best mean of {len(result.names)} models at n = {result.n}"
@@ -120,11 +120,11 @@ def rank_words(result: Ranks) -> str:
         start = f"{' and '.join(tied)} share the best mean of {len(result.names)} models at n = {result.n}"
     lost = f" {_left_out(result.dropped, 'all models')}" if result.dropped else ""
     if result.frequencies is None:
-        return f"{start}; fewer than {FEWEST} groups are too few to say how firm that is.{lost}"
+        return f"{start}; fewer than {FEWEST} groups are too few to say how stable that is.{lost}"
     share = float(result.frequencies[index, 0])
-    firm = "firm" if share >= _FIRM else "not firm: with other cases like these it may be another"
+    stable = "stable" if share >= _STABLE else "not stable: with other cases like these it may be another"
     first = "is" if len(tied) == 1 else f"{best} is"
-    return f"{start}, and {first} first in {_percent(share)} of the resamples: the place is {firm}.{lost}"
+    return f"{start}, and {first} first in {_percent(share)} of the resamples: the place is {stable}.{lost}"
 
 
 def number(value: float) -> str:
