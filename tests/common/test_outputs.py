@@ -19,7 +19,7 @@ def test_the_folder_that_is_read_is_refused_however_it_is_spelled(
     (tmp_path / "x").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "in")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DelineateError, match="is the folder that is read"):
+    with pytest.raises(DelineateError, match="is an input folder"):
         check_results_folder(Path(spelling), "scores.json", [Path("in")])
     check_results_folder(Path("in/scores"), "scores.json", [Path("in")])
 

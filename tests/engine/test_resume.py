@@ -112,7 +112,7 @@ def test_signals_save_and_say_how_to_go_on(number: int, request_for: Maker, reco
 
 
 def test_resume_without_a_run(request_for: Maker, recorder: Any) -> None:
-    with pytest.raises(TrainingError, match="holds no run"):
+    with pytest.raises(TrainingError, match="there is no run in"):
         train(request_for(resume=True), recorder())
     assert not request_for().out.exists()
 
@@ -149,6 +149,6 @@ def test_a_state_that_lacks_what_this_version_needs(lacking: str, request_for: M
         del content["values"][lacking], content["checksum"]
         checksum = zlib.crc32(json.dumps(content, sort_keys=True).encode())
         path.write_text(json.dumps({**content, "checksum": checksum}))
-    with pytest.raises(TrainingError, match=rf"steps: .*'{lacking}'.*go on with the version") as told:
+    with pytest.raises(TrainingError, match=rf"steps: .*'{lacking}'.*continue with the version") as told:
         train(request_for(resume=True), recorder())
     assert "\n" not in str(told.value)

@@ -125,7 +125,7 @@ def test_a_signal_at_the_end_says_what_is_kept(
     def interrupted(_: Path) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
-    with pytest.raises(Interrupted, match=r"stopped by SIGTERM; all training is saved.*--resume"):
+    with pytest.raises(Interrupted, match=r"stopped by SIGTERM; training is complete and saved.*--resume"):
         train(request, recorder(), report=interrupted)
     assert summary(request.out)["status"] == "interrupted"
     train(replace(request, resume=True), recorder(), report=write_run_report)

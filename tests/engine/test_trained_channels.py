@@ -73,7 +73,7 @@ def test_channels_go_by_name_from_the_table_to_the_mask(
     assert maps[0].min() < maps[0].max()
     alone = predict_files(model, [heads.parent / "scans" / f"p7_t1{suffix}"], tmp_path / "alone")
     assert "the model takes the channels t1, flair, each from a file of its own" in str(alone.files[0].error)
-    with pytest.raises(ArtefactError, match=r"has learned from t1 \+ flair, and the data have flair \+ t1"):
+    with pytest.raises(ArtefactError, match=r"was trained on t1 \+ flair, but the data have flair \+ t1"):
         train(request_for("second", steps=1, data=turned(heads), init=request_for("first").out), recorder())
     assert not request_for("second").out.exists()
     if suffix == ".png":

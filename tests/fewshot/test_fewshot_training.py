@@ -278,9 +278,7 @@ def test_a_few_shot_verb_and_few_shot_options_are_for_few_shot_methods(
 ) -> None:
     code, _, said = typed("fewshot", "train", slice_folder, "--method", "unet", "--out", tmp_path / "run")
     assert code == 2
-    assert said.strip() == (
-        "error: method 'unet' segments an image alone, without examples; train it with `delineate train`"
-    )
+    assert said.strip() == ("error: method 'unet' is not a few-shot method; train it with `delineate train`")
     for option in (["--set", "episodes.shots=2"], ["--shots", 2], ["--shots", 1]):
         code, _, said = typed("train", slice_folder, "--method", "unet", "--out", tmp_path / "run", *option)
         assert code == 2

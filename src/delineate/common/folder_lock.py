@@ -77,13 +77,13 @@ def _take(folder: Path, note: Callable[[str], None]) -> IO[bytes] | None:
             stream.close()
             if error.errno not in UNSUPPORTED:
                 raise
-            note(f"{folder} is on a file system without locks: see to it that no other process writes there")
+            note(f"{folder} is on a file system without locks: make sure that no other process writes there")
             return None
         if taken and _is_there(stream, folder / _LOCK):
             _sign(stream)
             return stream
         stream.close()
-    raise DelineateError(f"{folder} is in use by {_who(folder)}; wait until that has ended, or give another --out")
+    raise DelineateError(f"{folder} is in use by {_who(folder)}; wait until it has ended, or use another --out")
 
 
 def _is_there(stream: IO[bytes], path: Path) -> bool:

@@ -27,7 +27,7 @@ def check_results_folder(out: Path, own: str, inputs: Iterable[Path]) -> None:
     place = out.resolve()
     for given in inputs:
         if place == given.resolve():
-            raise DelineateError(f"--out {out} is the folder that is read ({given}); give another one")
+            raise DelineateError(f"--out {out} is an input folder ({given}); use another one")
     for name, kind in _MARKS.items():
         if name != own and (out / name).is_file() and not (out / own).is_file():
             raise DelineateError(f"--out {out} holds {kind} ({name}); give another folder")

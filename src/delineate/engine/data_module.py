@@ -89,5 +89,5 @@ def kind_for(method: str, kinds: Sequence[DataKind]) -> DataKind:
         if kind.trains == wanted:
             return kind
     if wanted == "episodic":
-        raise RecipeError(f"method '{method}' learns from episodes, and here are only single images")
-    raise RecipeError(f"method '{method}' segments an image alone, without examples; train it with `delineate train`")
+        raise RecipeError(f"method '{method}' is a few-shot method and learns from episodes, not from single images")
+    raise RecipeError(f"method '{method}' is not a few-shot method; train it with `delineate train`")

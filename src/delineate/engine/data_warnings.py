@@ -41,10 +41,10 @@ def training_warnings(training: Iterable[Mapping[int, int]]) -> list[str]:
         return []
     if shown == {IGNORE}:
         return [
-            "WARNING: every pixel of every training mask is ignored (255): there is nothing to learn from; mend the masks"
+            "WARNING: every pixel of every training mask is ignored (255): there is nothing to learn from; correct the masks"
         ]
     return [
-        "WARNING: no training case has foreground, so the network can learn background alone; bring cases that have some"
+        "WARNING: no training case has foreground, so the network can only learn background; add cases with foreground"
     ]
 
 
@@ -53,8 +53,8 @@ def _unscored(unseen: Sequence[str], total: int) -> list[str]:
         return []
     if len(unseen) == total:
         return [
-            "WARNING: every pixel of every validation mask is ignored (255), so nothing can be scored and no weights can be "
-            "preferred: the latest will be kept; mend the masks, or put other cases into the validation split"
+            "WARNING: every pixel of every validation mask is ignored (255), so nothing can be scored and the latest "
+            "weights are kept; correct the masks, or put other cases into the validation split"
         ]
     number = count(len(unseen), "validation case has", "validation cases have")
     return [f"WARNING: {number} no valid pixel (all 255) and will not be scored: {some(unseen, 3)}"]

@@ -171,7 +171,7 @@ def check_splits(manifest: Manifest) -> None:
     for name in _SPLITS:
         if not manifest.split(name):
             raise DataError(
-                f"{manifest.root}: the {name} split is empty; mend {name}.txt or remove the lists to get a seeded split"
+                f"{manifest.root}: the {name} split is empty; correct {name}.txt, or remove the lists to get a random split"
             )
 
 

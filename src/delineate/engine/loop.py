@@ -352,6 +352,6 @@ class StageRun:
             self.run.fabric._precision.load_state_dict(state.values["scaler"])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise TrainingError(
-                f"{self.run.states.folder}: the resume state is not one that this version saves "
-                f"({str(error).splitlines()[0]}); go on with the version of Delineate that began the run"
+                f"{self.run.states.folder}: the checkpoint was not saved by this version "
+                f"({str(error).splitlines()[0]}); continue with the version of Delineate that started the run"
             ) from error

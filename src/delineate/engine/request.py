@@ -67,7 +67,7 @@ def check_folder(folder: RunFolder, recipe: Recipe, *, resume: bool, report: boo
         folder.check_free()
         return
     if not folder.recipe.exists():
-        raise TrainingError(f"--resume: {folder.path} holds no run; start it without --resume")
+        raise TrainingError(f"--resume: there is no run in {folder.path}; start it without --resume")
     missing = folder.missing_files(report=report)
     if folder.read_summary().get("status") == "finished" and not missing:
         Checkpoints(folder.steps).discard()  # where a kill came between
@@ -93,7 +93,7 @@ def check_folder(folder: RunFolder, recipe: Recipe, *, resume: bool, report: boo
             return
     if changed:
         raise RecipeError(
-            f"--resume: the recipe differs from the run's ({'; '.join(changed)}); give the same options, or another --out"
+            f"--resume: the recipe differs from the run's ({'; '.join(changed)}); use the same options, or another --out"
         )
 
 

@@ -136,8 +136,8 @@ def _take_up(run: Run, plan: list[PlannedStage]) -> Checkpoint:
             run.method.load_state_dict(state.model)
         except RuntimeError as error:
             raise TrainingError(
-                f"{run.states.folder}: the resume state is of another network than method '{run.recipe.name}' builds here; go on "
-                "with the version of Delineate that began the run"
+                f"{run.states.folder}: the checkpoint does not fit the network that method '{run.recipe.name}' builds here; "
+                "continue with the version of Delineate that started the run"
             ) from error
     run.progress = state.progress
     run.fabric.barrier()  # all have read; now the first may tidy up
@@ -146,7 +146,7 @@ def _take_up(run: Run, plan: list[PlannedStage]) -> Checkpoint:
         run.folder.rewind_log([planned.stage.name for planned in plan], state.progress.stage, state.progress.step)
         _note_changes(run)
     at = plan[state.progress.stage].stage.name
-    run.reporter.note(f"going on with {run.folder.path} at step {state.progress.step} of stage '{at}'")
+    run.reporter.note(f"continuing {run.folder.path} at step {state.progress.step} of stage '{at}'")
     return state
 
 
@@ -158,7 +158,8 @@ def _note_changes(run: Run) -> None:
         return
     if found := environment_changes(before, environment(str(run.fabric.device), torch.get_num_threads())):
         run.reporter.note(
-            f"since the run was started, {', '.join(found)}: it may not end with the bits of a run that was never stopped"
+            f"changed since the run was started: {', '.join(found)}; the result may differ in the last bits from that of a run "
+            "that was never stopped"
         )
         run.folder.update_summary(resumed_with=found)
 
@@ -179,8 +180,8 @@ def _run_stages(run: Run, data: PreparedData, plan: list[PlannedStage], state: C
                 raise Interrupted(reason)
         except Interrupted as stop:
             said = Interrupted(
-                f"stopped by {stop} after step {run.progress.step} of stage '{planned.stage.name}'; the state is saved, go on "
-                "with the same command and --resume"
+                f"stopped by {stop} after step {run.progress.step} of stage '{planned.stage.name}'; the checkpoint is saved; "
+                "continue with the same command and --resume"
             )
             said.told_elsewhere = not run.fabric.is_global_zero
             _note_end(run, said)
@@ -194,7 +195,9 @@ def _complete(run: Run, data: PreparedData, report: Callable[[Path], object] | N
     """Write all that belongs to a finished run, and say last that it is finished."""
     folder = run.folder
     folder.update_summary(status="completing")
-    with raise_on_signals("all training is saved; the same command with --resume writes what is missing of the run"):
+    with raise_on_signals(
+        "training is complete and saved; run the same command with --resume to write the missing files"
+    ):
         dice = finish_run(run, data.finish_spec())
         if report is not None:
             report(folder.path)
@@ -259,8 +262,8 @@ def _initial_weights(method: Method, spec: InputSpec, init: Path | None, reporte
     source = artefact_format.load(init)
     if source.spec.channels != spec.channels and (source.spec.named and spec.named):
         raise ArtefactError(
-            f"--init {init} has learned from {source.spec.kind}, and the data have {spec.kind}: name and order the columns of the "
-            "table as that model has them, or start anew"
+            f"--init {init} was trained on {source.spec.kind}, but the data have {spec.kind}: name and order the columns of the "
+            "table as for that model, or train without --init"
         )
     for line in inherit(method, source).lines():
         reporter.note(f"--init {init}: {line}")
@@ -269,7 +272,7 @@ def _initial_weights(method: Method, spec: InputSpec, init: Path | None, reporte
 def _check_weights(method: Method) -> None:
     """Raise `TrainingError` for weights that are not finite before the first step: pretrained ones, or made so by the method."""
     if fault := weights_fault(method):
-        raise TrainingError(f"before the first step {fault}; give other pretrained weights, or none")
+        raise TrainingError(f"before the first step {fault}; use other pretrained weights, or none")
 
 
 def _note_init(folder: RunFolder, init: Path | None) -> None:
@@ -318,7 +321,7 @@ def _synchronize_batchnorm(run: Run) -> None:
         return
     if run.fabric.device.type == "cuda":
         nn.SyncBatchNorm.convert_sync_batchnorm(run.strategy)  # type: ignore[no-untyped-call]
-        run.reporter.note("BatchNorm is synchronized over the processes")
+        run.reporter.note("BatchNorm statistics are synchronized across processes")
     else:
         run.reporter.note(
             f"BatchNorm cannot be synchronized on {run.fabric.device.type}: each process normalizes its own share of the batch"

@@ -44,9 +44,9 @@ class RunFolder:
     def check_free(self) -> None:
         """Raise `TrainingError` when the folder holds something already."""
         if self.recipe.exists():
-            raise TrainingError(f"{self.path} already holds a run; give another --out, or --resume to go on with it")
+            raise TrainingError(f"{self.path} already holds a run; use another --out, or --resume to continue it")
         if folder_contents(self.path):
-            raise TrainingError(f"{self.path} is not empty; give another --out")
+            raise TrainingError(f"{self.path} is not empty; use another --out")
 
     def read_summary(self) -> dict[str, Any]:
         """`run.json`, empty when there is none. Raises `TrainingError` for a damaged one."""
