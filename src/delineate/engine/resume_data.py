@@ -33,7 +33,8 @@ def check_same_data(folder: RunFolder, request: TrainRequest, note: Callable[[st
     changed = [line for line in changed if not line.startswith("path ")]
     if changed:
         raise DataError(
-            f"--resume: the data options differ from those of the run ({'; '.join(changed)}); use the same options, or another --out"
+            f"--resume: the data options differ from those of the run ({'; '.join(changed)}); use the same options, or another "
+            "--out"
         )
     saved = Manifest.load(folder.manifest)
     root = _root(saved, folder, request)
