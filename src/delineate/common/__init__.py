@@ -1,1 +1,1 @@
-"""The ground floor: errors, atomic files and name suggestions that every room uses. Knows no images and no networks."""
+"""What every room needs: errors, atomic files, suggestions for misspelled names. Knows no images and no networks."""
