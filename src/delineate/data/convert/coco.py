@@ -18,6 +18,8 @@ from delineate.data.convert.target import DataSet, Target, part_of
 from delineate.data.core.findings import count, some
 from delineate.data.core.manifest import Case
 
+__all__ = ["KEPT", "Coco", "Instances"]
+
 Instances = Literal["object", "class"]
 KEPT = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 """Suffixes of pictures that tools for COCO read; others become PNG."""

@@ -23,6 +23,8 @@ from delineate.data.core.manifest import IGNORE, Case, Manifest
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.layouts.source import DataSource, as_source
 
+__all__ = ["Converted", "Progress", "To", "convert"]
+
 To = Literal["folders", "nnunet", "coco"]
 Progress = Callable[[int, int], None]
 _WORKERS = 4

@@ -30,6 +30,8 @@ from delineate.data.formats.registry import (
     write_mask,
 )
 
+__all__ = ["PACKED_VOLUME", "PNG", "read_classes", "write_classes", "write_picture", "write_png", "write_volume"]
+
 PNG, PACKED_VOLUME = ".png", ".nii.gz"
 
 

@@ -17,6 +17,8 @@ from delineate.data.convert.target import Target
 from delineate.data.core.findings import count
 from delineate.data.core.manifest import IGNORE, Case
 
+__all__ = ["COLUMNS", "Folders"]
+
 COLUMNS = ("case", "group", "split", "fold", "domain", "from_image", "from_mask")
 
 

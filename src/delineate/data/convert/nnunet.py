@@ -25,6 +25,8 @@ from delineate.data.core.findings import count
 from delineate.data.core.input_spec import Pixels
 from delineate.data.core.manifest import IGNORE, Case
 
+__all__ = ["NnUNet"]
+
 _MOST = 254
 """Labels that a uint8 holds beside the one for ignored pixels."""
 _RGB = ("R", "G", "B")

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from delineate.data.formats.annotations import run_lengths
 from delineate.data.formats.annotations.outlines import Mark, Outline, painted
 
+__all__ = ["Bits", "Region", "annotation_of", "objects_of", "polygons_of"]
+
 Bits = NDArray[np.bool_]
 _DIAGONAL, _STRAIGHT = 8, 4
 """Neighbors of a pixel that belong to its object; those that belong to its polygon."""

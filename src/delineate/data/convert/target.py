@@ -11,6 +11,8 @@ from typing import Any
 from delineate.data.core.findings import count
 from delineate.data.core.manifest import IGNORE, Case, Manifest, Split
 
+__all__ = ["DataSet", "Target", "Told", "part_of"]
+
 
 @dataclass(frozen=True)
 class DataSet:

@@ -10,6 +10,8 @@ from typing import Any
 
 from delineate.common.errors import DataError
 
+__all__ = ["MAX_VOXELS", "check_chunks", "check_size"]
+
 MAX_VOXELS = 2_000_000_000
 """Of an array or a slice that is held as a whole. Large arrays of many slices are not (`data.formats.npz`)."""
 _LARGEST_NUMBER = 16

@@ -26,11 +26,23 @@ from delineate.data.formats import npz
 from delineate.data.formats.archive_sizes import check_chunks, check_size
 from delineate.data.formats.npz import PARSER
 
-PACKED_SUFFIXES = (".npy.h5", ".npz", ".h5", ".hdf5")
+__all__ = [
+    "ONLY",
+    "Address",
+    "array_shapes",
+    "as_pixels",
+    "decode_plane",
+    "packed_stem",
+    "plane_size",
+    "read_plane",
+    "trailing_dropped",
+]
+
+_PACKED_SUFFIXES = (".npy.h5", ".npz", ".h5", ".hdf5")
 """`.npy.h5` is what TransUNet calls its volumes."""
 ONLY = "array"
 """What the array of a .npy file is called in addresses."""
-SLACK = 1e-3
+_SLACK = 1e-3
 """Fractions may lie this far outside of their range, as interpolated ones do; they are clipped."""
 
 _ADDRESS = re.compile(
@@ -72,7 +84,7 @@ class Address:
 
 def packed_stem(path: Path) -> str:
     """The name of a packed file without its suffix; '' for a file of another kind."""
-    suffix = next((suffix for suffix in PACKED_SUFFIXES if path.name.lower().endswith(suffix)), None)
+    suffix = next((suffix for suffix in _PACKED_SUFFIXES if path.name.lower().endswith(suffix)), None)
     return path.name[: -len(suffix)] if suffix else ""
 
 
@@ -123,7 +135,7 @@ def as_pixels(array: NDArray[Any], path: Path) -> NDArray[Any]:
     if not np.isfinite(array).all():
         raise DataError(f"{path} has pixels that are not numbers (NaN or infinite); mend the array")
     least, most = float(array.min(initial=np.inf)), float(array.max(initial=-np.inf))
-    if least < low - SLACK or most > 1 + SLACK:
+    if least < low - _SLACK or most > 1 + _SLACK:
         raise DataError(
             f"{path} has values from {least:g} to {most:g}, but floats are read as fractions from {low:g} to 1; "
             "scale the images of the whole set by one rule"

@@ -19,6 +19,8 @@ from delineate.data.core.input_spec import Pixels
 from delineate.data.core.mask_values import RawMask
 from delineate.data.formats.contract import ImageHandle
 
+__all__ = ["Axes", "Canonical", "Turn", "canonical"]
+
 Axes = tuple[int, int, int]
 
 

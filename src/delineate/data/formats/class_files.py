@@ -26,6 +26,8 @@ from delineate.data.core.mask_values import NEAR, RawMask
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS, GRAY, ImageHandle, Kind, Reader
 from delineate.data.formats.registry import open_image
 
+__all__ = ["ClassFiles", "Classes", "ClassesHandle"]
+
 _ADDRESS = re.compile(r"(?P<folder>.+)#classes:(?P<files>[^#/\\]+)")
 _WHITE = 255
 

@@ -22,6 +22,8 @@ from delineate.data.formats.orientation import TAG as ORIENTATION
 from delineate.data.formats.orientation import UPRIGHT
 from delineate.data.formats.unreadable import UnreadableError
 
+__all__ = ["Codec", "as_stored", "codec_of", "deep_colors", "open_coded", "read_coded"]
+
 Codec = Literal["webp", "jpeg2000", "avif", "heif"]
 
 _BOXED = b"\0\0\0\x0cjP  \r\n\x87\n"
@@ -42,7 +44,7 @@ _NAMES: dict[Codec, tuple[str, str, str]] = {
 
 
 @dataclass(frozen=True)
-class Coded:
+class _Coded:
     """What a file says of its picture."""
 
     height: int
@@ -72,7 +74,7 @@ def codec_of(content: bytes) -> Codec | None:
     return "heif" if any(brand in _HEIF for brand in brands) else None
 
 
-def read_coded(content: bytes, codec: Codec) -> Coded:
+def read_coded(content: bytes, codec: Codec) -> _Coded:
     """What the header says. Raises `UnreadableError` for what Pillow cannot decode truly, and whatever parsers raise on damage."""
     if codec == "heif":
         raise UnreadableError("is a HEIC picture, as phones save them, which is not readable: save it as PNG or JPEG")
@@ -81,7 +83,7 @@ def read_coded(content: bytes, codec: Codec) -> Coded:
         size = (image.height, image.width)
         if size != (stated.height or size[0], stated.width or size[1]):
             raise ValueError(f"{stated.width}×{stated.height} pixels are promised")
-        return Coded(
+        return _Coded(
             *size,
             bits=stated.bits,
             gray=stated.gray and image.mode not in ("P", "PA"),
@@ -126,7 +128,7 @@ def deep_colors(content: bytes) -> NDArray[np.uint16]:
     return turned
 
 
-def _webp(content: bytes) -> Coded:
+def _webp(content: bytes) -> _Coded:
     """WebP container specification: the first chunk is the picture's (`VP8 `, `VP8L`), or tells the size of the canvas (`VP8X`)."""
     kinds = {content[start : start + 4]: start + 8 for start in _riff_chunks(content)}
     lossy = b"VP8L" not in kinds
@@ -137,7 +139,7 @@ def _webp(content: bytes) -> Coded:
         width, height = 1 + (sizes & 0x3FFF), 1 + (sizes >> 14 & 0x3FFF)
     else:
         width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", content, kinds[b"VP8 "] + 6))
-    return Coded(height, width, lossy=lossy)
+    return _Coded(height, width, lossy=lossy)
 
 
 def _riff_chunks(content: bytes) -> Iterator[int]:
@@ -148,7 +150,7 @@ def _riff_chunks(content: bytes) -> Iterator[int]:
         at += 8 + size + size % 2
 
 
-def _jpeg2000(content: bytes) -> Coded:
+def _jpeg2000(content: bytes) -> _Coded:
     """ISO 15444-1, annex A.5: sizes, then depth of each channel; then other markers, of which one tells the wavelet."""
     start = content.index(_CODESTREAM) + 2
     right, bottom, left, top = struct.unpack_from(">IIII", content, start + 6)
@@ -162,7 +164,7 @@ def _jpeg2000(content: bytes) -> Coded:
         raise UnreadableError(
             "is a JPEG 2000 picture whose channels have 8 or 16 bits no longer: save it as PNG or TIFF"
         )
-    return Coded(bottom - top, right - left, bits, channels == 1, _wavelet(content, start) != _REVERSIBLE)
+    return _Coded(bottom - top, right - left, bits, channels == 1, _wavelet(content, start) != _REVERSIBLE)
 
 
 def _wavelet(content: bytes, at: int) -> int | None:
@@ -176,7 +178,7 @@ def _wavelet(content: bytes, at: int) -> int | None:
     return None
 
 
-def _avif(content: bytes) -> Coded:
+def _avif(content: bytes) -> _Coded:
     """AV1 in ISOBMFF, section 2.3.3: the third byte of the configuration tells depth and gray. Pillow knows the size."""
     at = content.find(b"av1C")
     told = content[at + 6] if 0 < at < len(content) - 6 else 0
@@ -184,4 +186,4 @@ def _avif(content: bytes) -> Coded:
         raise UnreadableError(
             f"is an AVIF picture of {12 if told & 0x20 else 10} bits, of which 8 would be kept: save it as PNG or TIFF"
         )
-    return Coded(0, 0, gray=bool(told & 0x10))
+    return _Coded(0, 0, gray=bool(told & 0x10))

@@ -18,10 +18,12 @@ from zipfile import BadZipFile, ZipFile, ZipInfo
 from delineate.common.errors import DataError
 from delineate.common.file_names import path_fault
 
-SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-UNREAD_SUFFIXES = (".7z", ".rar", ".tar.zst")
+__all__ = ["Read", "Unpacked", "archive_stem", "is_archive", "is_unread_archive", "unpack"]
+
+_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+_UNREAD_SUFFIXES = (".7z", ".rar", ".tar.zst")
 """Of archives that Python cannot unpack."""
-MOST_FILES = 2_000_000
+_MOST_FILES = 2_000_000
 _SPARE_BYTES, _MOST_RATIO = 1 << 30, 200
 """An archive may unpack to this many bytes, and to so many times its own size more. Pictures are packed already: 1 is usual."""
 _FREE_BYTES = 1 << 26
@@ -52,17 +54,17 @@ class _Member:
 
 def is_archive(path: Path) -> bool:
     """Whether a file's name is that of an archive that can be unpacked."""
-    return path.name.lower().endswith(SUFFIXES)
+    return path.name.lower().endswith(_SUFFIXES)
 
 
 def is_unread_archive(path: Path) -> bool:
     """Whether a file's name is that of an archive that cannot be unpacked here."""
-    return path.name.lower().endswith(UNREAD_SUFFIXES)
+    return path.name.lower().endswith(_UNREAD_SUFFIXES)
 
 
 def archive_stem(path: Path) -> str:
     """The name of an archive without its suffix."""
-    suffix = max((one for one in SUFFIXES if path.name.lower().endswith(one)), key=len)
+    suffix = max((one for one in _SUFFIXES if path.name.lower().endswith(one)), key=len)
     return path.name[: -len(suffix)] or "data"
 
 
@@ -156,7 +158,7 @@ def _check_name(archive: Path, name: str, seen: dict[str, str]) -> None:
 
 
 def _check_amount(archive: Path, files: int, total: int) -> None:
-    if total > _SPARE_BYTES + _MOST_RATIO * archive.stat().st_size or files > MOST_FILES:
+    if total > _SPARE_BYTES + _MOST_RATIO * archive.stat().st_size or files > _MOST_FILES:
         raise DataError(
             f"{archive} unpacks to far more than its size lets expect; unpack it yourself and give the folder"
         )

@@ -22,6 +22,21 @@ from delineate.data.core.input_spec import Pixels
 from delineate.data.core.mask_values import RawMask
 from delineate.data.formats.orientation import UPRIGHT
 
+__all__ = [
+    "ANY_SIZE",
+    "DEFAULT_MAX_PIXELS",
+    "FULL",
+    "GRAY",
+    "RGB",
+    "RGBA",
+    "ImageHandle",
+    "Kind",
+    "Palette",
+    "Reader",
+    "Writer",
+    "plane_of",
+]
+
 Kind = Literal["picture", "volume", "packed"]
 """`packed`: files that hold pictures at addresses inside of them (`data.formats.archives`)."""
 Palette = Sequence[tuple[int, int, int]]

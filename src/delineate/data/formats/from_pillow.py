@@ -17,6 +17,8 @@ from delineate.data.formats.images import decode_image, decode_mask, named, sing
 from delineate.data.formats.orientation import exif_orientation, turned
 from delineate.data.formats.palettes import palette_of, pixels_of
 
+__all__ = ["pillow_mask", "pillow_pixels"]
+
 
 def pillow_pixels(image: Any) -> Pixels:
     """A Pillow image → the pixels that `read_image` gives for its file, as far as Pillow has kept them.

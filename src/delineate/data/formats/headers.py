@@ -18,6 +18,23 @@ from delineate.data.formats.orientation import UPRIGHT, exif_orientation, jpeg_o
 from delineate.data.formats.tiff_directory import Directory, read_directory
 from delineate.data.formats.unreadable import UnreadableError as UnreadableError  # who decodes finds it here
 
+__all__ = [
+    "PNG_GRAY",
+    "PNG_GRAY_ALPHA",
+    "PNG_RGB",
+    "PNG_RGBA",
+    "Format",
+    "Header",
+    "UnreadableError",
+    "open_pillow",
+    "png_chunks",
+    "png_is_intact",
+    "read_header",
+    "sniff",
+    "stated_orientation",
+    "with_text",
+]
+
 Format = Literal["png", "jpeg", "bmp", "gif", "tiff", "npy", "pnm"] | Codec
 
 _MAGIC: tuple[tuple[bytes, Format], ...] = (
@@ -31,7 +48,7 @@ _MAGIC: tuple[tuple[bytes, Format], ...] = (
     (b"MM\0+", "tiff"),
     (b"\x93NUMPY", "npy"),
 )
-PNG_GRAY, PNG_RGB, PNG_PALETTE, PNG_GRAY_ALPHA, PNG_RGBA = 0, 2, 3, 4, 6
+PNG_GRAY, PNG_RGB, _PNG_PALETTE, PNG_GRAY_ALPHA, PNG_RGBA = 0, 2, 3, 4, 6
 """Color types of PNG."""
 _FRAMES = range(0xC0, 0xD0)
 _NO_FRAMES = (0xC4, 0xC8, 0xCC)
@@ -164,7 +181,7 @@ def _png(content: bytes) -> Header:
             orientation = exif_orientation(content[start + 8 : end - 4])
         if kind == b"acTL" and end - start >= 16:
             frames = int.from_bytes(content[start + 8 : start + 12])
-    return Header("png", height, width, frames, color == PNG_PALETTE, bits, orientation, color)
+    return Header("png", height, width, frames, color == _PNG_PALETTE, bits, orientation, color)
 
 
 def _coded(content: bytes, kind: Codec) -> Header:

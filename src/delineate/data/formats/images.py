@@ -30,6 +30,23 @@ from delineate.data.formats.orientation import turned
 from delineate.data.formats.palettes import encode_palette
 from delineate.data.formats.registry import PICTURES, volume_suffix
 
+__all__ = [
+    "READING",
+    "checked_header",
+    "decode_image",
+    "decode_mask",
+    "is_volume",
+    "labels_in",
+    "named",
+    "pixels_in",
+    "raw_mask",
+    "read_content",
+    "single_channel",
+    "typed",
+    "write_image",
+    "write_mask",
+]
+
 READING = 2
 """Raised whenever a file comes to be read as other pixels than before, so that no cache holds what is read no more."""
 _LOSSY_CHROMA = 24

@@ -42,6 +42,8 @@ from delineate.data.formats.nifti_header import (
     read_header,
 )
 
+__all__ = ["Nifti", "NiftiHandle"]
+
 _MOST_EXTENSIONS, _SLACK = 1 << 28, 1 << 20
 """Bytes before the voxels, and behind them."""
 _SCANNER = 1
@@ -116,7 +118,7 @@ class NiftiHandle(ImageHandle):
             raise DataError(f"{self.path} has {dtype} voxels; only single numbers are readable: convert it")
 
 
-class NiftiWriter(Writer):
+class _NiftiWriter(Writer):
     """Label volumes on the grid of another volume."""
 
     suffixes = (".nii.gz", ".nii")
@@ -148,7 +150,7 @@ class Nifti(Reader):
     name = "nifti"
     suffixes = NIFTI_SUFFIXES
     kind = "volume"
-    writer = NiftiWriter()
+    writer = _NiftiWriter()
 
     def open(self, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NiftiHandle:
         """`max_pixels` is of pictures: volumes have a limit of their own (`archive_sizes.MAX_VOXELS`)."""

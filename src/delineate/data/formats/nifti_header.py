@@ -19,6 +19,17 @@ from delineate.data.core.geometry import Geometry, Triple, sizes
 from delineate.data.formats.archive_sizes import MAX_VOXELS
 from delineate.data.formats.images import read_content
 
+__all__ = [
+    "NIFTI_SUFFIXES",
+    "broken",
+    "geometry_of",
+    "header_size",
+    "image_class",
+    "is_packed",
+    "nibabel",
+    "read_header",
+]
+
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 
 _VERSIONS = {348: "Nifti1", 540: "Nifti2"}
@@ -27,7 +38,7 @@ _MILLIMETERS = {1: 1000.0, 2: 1.0, 3: 0.001}
 """NIfTI's code of the length unit (meter, millimeter, micrometer) → millimeters; an unknown unit is taken for millimeters."""
 
 
-def is_nifti(path: Path) -> bool:
+def _is_nifti(path: Path) -> bool:
     """Whether a file's name is that of a NIfTI volume."""
     return path.name.lower().endswith(NIFTI_SUFFIXES)
 

@@ -27,11 +27,13 @@ from delineate.data.formats.archive_sizes import check_size
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS, GRAY, RGB, RGBA, ImageHandle, Reader
 from delineate.data.formats.npz import PARSER
 
+__all__ = ["Npy", "stated"]
+
 _COLORS = (3, 4)
 _CURE = "save each picture as a file H×W or H×W×3, or all of them in one .npz as train_images and train_label (N×H×W)"
 
 
-class NpyHandle(ImageHandle):
+class _NpyHandle(ImageHandle):
     """An array whose header has been read."""
 
     def __init__(self, path: Path, content: bytes, max_pixels: int) -> None:
@@ -97,7 +99,7 @@ class Npy(Reader):
     suffixes: ClassVar[tuple[str, ...]] = (".npy",)
 
     def open(self, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageHandle:
-        return NpyHandle(path, images.read_content(path), max_pixels)
+        return _NpyHandle(path, images.read_content(path), max_pixels)
 
 
 def stated(content: bytes, path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:

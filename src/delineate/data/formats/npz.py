@@ -17,6 +17,8 @@ from zipfile import ZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = ["PARSER", "Key", "read_headers", "read_slice", "read_whole"]
+
 PARSER = Lock()
 """Held where NumPy parses a header: it does so as Python source, and Python 3.11's parser fails at times in several threads at once
 (CPython's issue 106905)."""

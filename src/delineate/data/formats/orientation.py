@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = ["TAG", "UPRIGHT", "checked", "exif_orientation", "jpeg_orientation", "jpeg_segments", "turned"]
+
 TAG = 274
 """Of the orientation, in TIFF and in EXIF, which is a TIFF without pixels."""
 UPRIGHT = 1

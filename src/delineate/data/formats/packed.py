@@ -9,6 +9,8 @@ from delineate.data.formats.archives import Address, array_shapes, read_plane
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS, ImageHandle, Reader
 from delineate.data.formats.pictures import PictureHandle
 
+__all__ = ["Packed"]
+
 
 class Packed(Reader):
     """A picture in a packed file; the file itself is many of them, and opened by their addresses."""

@@ -12,6 +12,8 @@ from PIL import Image
 
 from delineate.data.formats.headers import UnreadableError
 
+__all__ = ["encode_palette", "palette_of", "pixels_of"]
+
 _CONVERSIONS = {
     "1": "L",
     "LA": "L",

@@ -17,6 +17,8 @@ from delineate.data.formats import images
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS, GRAY, RGB, RGBA, ImageHandle, Palette, Reader, Writer
 from delineate.data.formats.headers import sniff
 
+__all__ = ["PictureHandle", "Raster", "Tiff"]
+
 
 class PictureHandle(ImageHandle):
     """A picture whose file, or place in a packed file, has been read but not decoded. Turned as its orientation says."""
@@ -55,7 +57,7 @@ class PictureHandle(ImageHandle):
         return hashlib.sha256(self._content).hexdigest()
 
 
-class PngWriter(Writer):
+class _PngWriter(Writer):
     """Masks as gray PNGs, or with colors as palette PNGs whose pixels still hold the values."""
 
     suffixes = (".png",)
@@ -86,7 +88,7 @@ class Raster(Reader):
         *(".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
         *(".pbm", ".pgm", ".ppm", ".pnm"),
     )
-    writer: ClassVar[Writer | None] = PngWriter()
+    writer: ClassVar[Writer | None] = _PngWriter()
 
     def sniff(self, path: Path, first: bytes) -> bool:
         return sniff(first) not in (None, "npy")

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from delineate.data.formats.unreadable import UnreadableError
 
+__all__ = ["is_pnm", "read_numbers", "read_stated"]
+
 _FIELD = re.compile(rb"(?:\s|#[^\r\n]*[\r\n])+([0-9]+)")
 _BITMAPS, _COLORS = (b"P1", b"P4"), (b"P3", b"P6")
 _TEXT = (b"P1", b"P2", b"P3")
@@ -21,7 +23,7 @@ _KINDS = (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6")
 
 
 @dataclass(frozen=True)
-class Stated:
+class _Stated:
     """The header."""
 
     kind: bytes
@@ -47,7 +49,7 @@ def is_pnm(content: bytes) -> bool:
     return content[:2] in _KINDS and content[2:3] in (b" ", b"\t", b"\r", b"\n", b"#")
 
 
-def read_stated(content: bytes) -> Stated:
+def read_stated(content: bytes) -> _Stated:
     """The header. Raises `ValueError` where it is not whole, `UnreadableError` for numbers of more than 16 bits."""
     kind, at, numbers = content[:2], 2, []
     for _ in range(2 if kind in _BITMAPS else 3):
@@ -59,10 +61,10 @@ def read_stated(content: bytes) -> Stated:
     most = 1 if kind in _BITMAPS else numbers[2]
     if not 0 < most < 65536:
         raise UnreadableError(f"is a Netpbm picture with {most} for white; 1 to 65535 are readable")
-    return Stated(kind, numbers[0], numbers[1], most, at + 1)
+    return _Stated(kind, numbers[0], numbers[1], most, at + 1)
 
 
-def read_numbers(content: bytes, stated: Stated) -> NDArray[Any]:
+def read_numbers(content: bytes, stated: _Stated) -> NDArray[Any]:
     """H×W or H×W×3 numbers as stored, uint8 or uint16; of bitmaps 1 is white.
 
     Raises `ValueError` where some are missing or too large, `UnreadableError` for several pictures in a file.
@@ -93,7 +95,7 @@ def _check_end(content: bytes, end: int) -> None:
         raise UnreadableError("holds several pictures, one after the other: save each as a file")
 
 
-def _from_text(text: bytes, stated: Stated, number: int) -> NDArray[Any]:
+def _from_text(text: bytes, stated: _Stated, number: int) -> NDArray[Any]:
     text = re.sub(rb"#[^\r\n]*", b"", text)
     if stated.kind == b"P1":
         text = b" ".join(bytes([digit]) for digit in text if digit in b"01")  # digits may stand without spaces

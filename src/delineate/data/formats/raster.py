@@ -23,6 +23,8 @@ from delineate.data.formats.headers import (
 )
 from delineate.data.formats.palettes import palette_of, pixels_of
 
+__all__ = ["check_alpha", "decode", "values"]
+
 _MEDDLING = frozenset({b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"eXIf", b"bKGD", b"acTL", b"fcTL", b"fdAT"})
 """Chunks of PNG that OpenCV acts on, or may, and that change what it decodes."""
 

@@ -20,6 +20,32 @@ from delineate.data.core.manifest import Coding
 from delineate.data.core.mask_values import RawMask
 from delineate.data.formats.contract import ANY_SIZE, DEFAULT_MAX_PIXELS, ImageHandle, Palette, Reader, Writer
 
+__all__ = [
+    "FORMATS",
+    "PICTURES",
+    "and_faults",
+    "check_same_grid",
+    "digest_of",
+    "faults",
+    "file_stem",
+    "forget_other_packages",
+    "image_suffix",
+    "open_image",
+    "read_geometry",
+    "read_image",
+    "read_mask",
+    "read_raw_labels",
+    "reader_of",
+    "readers",
+    "reads_image",
+    "reads_volume",
+    "volume_suffix",
+    "what_is_read",
+    "write_map",
+    "write_mask",
+    "writer_of",
+]
+
 FORMATS = Plugins(
     "format",
     "delineate.formats",
@@ -33,9 +59,9 @@ FORMATS = Plugins(
         "annotations": "delineate.data.formats.annotations.reader:Annotations",
     },
 )
-UNREAD_VOLUMES = (".dcm", ".nrrd", ".mha", ".mhd")
+_UNREAD_VOLUMES = (".dcm", ".nrrd", ".mha", ".mhd")
 """Endings of volumes that no reader is built in for; they are known, so that the user is told what they are."""
-UNREAD_PICTURES = {
+_UNREAD_PICTURES = {
     ".heic": "a HEIC picture, as phones save them",
     ".heif": "a HEIF picture, as phones save them",
     ".jxl": "a JPEG XL picture",
@@ -97,12 +123,12 @@ def forget_other_packages() -> None:
 
 def image_suffix(path: Path) -> str:
     """The ending of a picture format that a file's name has, in lower case, readable or not, or ''."""
-    return _ending(path.name, _suffixes("picture")) or _ending(path.name, tuple(UNREAD_PICTURES))
+    return _ending(path.name, _suffixes("picture")) or _ending(path.name, tuple(_UNREAD_PICTURES))
 
 
 def volume_suffix(path: Path) -> str:
     """The ending of a format of volumes or packed files that a file's name has, in lower case, readable or not, or ''."""
-    return _ending(path.name, _suffixes("volume", "packed")) or _ending(path.name, UNREAD_VOLUMES)
+    return _ending(path.name, _suffixes("volume", "packed")) or _ending(path.name, _UNREAD_VOLUMES)
 
 
 def reads_volume(path: Path) -> bool:
@@ -134,10 +160,10 @@ def reader_of(path: Path) -> Reader:
             return inside
     if (name := next((name for name, one in known.items() if _ending(path.name, one.suffixes)), None)) is not None:
         return known[name]
-    if unread := _ending(path.name, UNREAD_VOLUMES):
+    if unread := _ending(path.name, _UNREAD_VOLUMES):
         raise DataError(f"{path} is a volume of a format ({unread}) that is not readable yet: convert it to .nii.gz")
-    if unread := _ending(path.name, tuple(UNREAD_PICTURES)):
-        raise DataError(f"{path} is {UNREAD_PICTURES[unread]}, which is not readable: convert it to PNG or JPEG")
+    if unread := _ending(path.name, tuple(_UNREAD_PICTURES)):
+        raise DataError(f"{path} is {_UNREAD_PICTURES[unread]}, which is not readable: convert it to PNG or JPEG")
     first = _first_bytes(path)
     told = next((one for one in known.values() if one.sniff(path, first)), None)
     if told is None and first and faults():
@@ -207,7 +233,7 @@ def writer_of(name: str) -> Writer:
     return reader.writer
 
 
-def writer_for(path: Path) -> Writer:
+def _writer_for(path: Path) -> Writer:
     """The writer for a file's name. Raises `DataError` where no format writes such files."""
     writers = [one.writer for one in readers().values() if one.writer is not None]
     found = next((one for one in writers if _ending(path.name, one.suffixes)), None)
@@ -231,14 +257,14 @@ def write_mask(
     """
     while isinstance(like, ImageHandle) and like.stored is not like:
         mask, like = like.as_stored(mask), like.stored
-    writer_for(path).write_mask(path, mask, like=like, labels=labels, palette=palette)
+    _writer_for(path).write_mask(path, mask, like=like, labels=labels, palette=palette)
 
 
 def write_map(path: Path, values: NDArray[Any], *, like: ImageHandle | Geometry | None = None) -> None:
     """Write probabilities, uint16 of which 65535 is 1, as `write_mask` writes masks: `Writer.write_map`."""
     if isinstance(like, ImageHandle):
         values, like = like.as_stored(values), like.stored
-    writer_for(path).write_map(path, values, like=like)
+    _writer_for(path).write_map(path, values, like=like)
 
 
 def _made(name: str) -> Reader:

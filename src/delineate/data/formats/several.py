@@ -17,6 +17,8 @@ from delineate.data.formats.contract import DEFAULT_MAX_PIXELS, ImageHandle
 from delineate.data.formats.images import named, single_channel
 from delineate.data.formats.registry import open_image
 
+__all__ = ["Stacked", "joined", "open_several"]
+
 
 class Stacked(ImageHandle):
     """Images of one channel each as the named channels of one. They have one size, one grid and one type of numbers."""

@@ -11,6 +11,8 @@ from delineate.data.formats.canonical import canonical
 from delineate.data.formats.contract import ImageHandle
 from delineate.data.formats.registry import open_image, reader_of, write_mask
 
+__all__ = ["check_format"]
+
 
 def check_format(name: str, file: Path, scratch: Path) -> None:
     """Assert what all of the house relies on, for one sound file of the format that is registered as `name`.

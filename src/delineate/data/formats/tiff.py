@@ -22,6 +22,8 @@ from delineate.data.formats.palettes import pixels_of
 from delineate.data.formats.tiff_directory import Directory
 from delineate.data.formats.tiff_samples import COMPRESSIONS, NONE, read_samples, sample_type
 
+__all__ = ["read_pixels", "read_values"]
+
 _WHITE_IS_0, _BLACK_IS_0, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
 _MEANINGS = {
     4: "a transparency mask",

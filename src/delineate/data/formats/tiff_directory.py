@@ -19,16 +19,53 @@ from delineate.common.files import parse_json
 from delineate.data.formats.orientation import TAG as ORIENTATION
 from delineate.data.formats.orientation import checked
 
-SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER, DESCRIPTION = 254, 256, 257, 258, 259, 262, 266, 270
+__all__ = [
+    "BITS",
+    "COLOR_MAP",
+    "COMPRESSION",
+    "DEPTH",
+    "EXTRA",
+    "FILL_ORDER",
+    "FORMAT",
+    "HEIGHT",
+    "PHOTOMETRIC",
+    "PLANAR",
+    "PREDICTOR",
+    "ROWS_PER_STRIP",
+    "SAMPLES",
+    "STRIP_COUNTS",
+    "STRIP_OFFSETS",
+    "TILE_COUNTS",
+    "TILE_HEIGHT",
+    "TILE_OFFSETS",
+    "TILE_WIDTH",
+    "UNCOMPRESSED",
+    "WIDTH",
+    "Directory",
+    "Order",
+    "Tag",
+    "read_directory",
+]
+
+_SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER, _DESCRIPTION = (
+    254,
+    256,
+    257,
+    258,
+    259,
+    262,
+    266,
+    270,
+)
 STRIP_OFFSETS, SAMPLES, ROWS_PER_STRIP, STRIP_COUNTS, PLANAR, PREDICTOR, COLOR_MAP = 273, 277, 278, 279, 284, 317, 320
 TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_COUNTS, EXTRA, FORMAT = 322, 323, 324, 325, 338, 339
-DEPTH, METAMORPH = 32997, 33629
+DEPTH, _METAMORPH = 32997, 33629
 """Planes of a picture (SGI); of a MetaMorph stack, whose entry counts its planes."""
 
 Order = Literal["<", ">"]
 UNCOMPRESSED = 1
 _REDUCED = 1
-"""Bit of `SUBFILE`: the page is a small copy of another."""
+"""Bit of `_SUBFILE`: the page is a small copy of another."""
 _KINDS = {1: "B", 2: "B", 3: "H", 4: "I", 6: "b", 7: "B", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 """Type of an entry → code of one value. Fractions and floats say nothing that is asked for here."""
 _MOST_VALUES = 10_000_000
@@ -96,11 +133,11 @@ class Directory:
 
     def _behind(self) -> int:
         """Planes behind a single directory, as a number of programs write them."""
-        if METAMORPH in self.tags:
-            return self.tags[METAMORPH].count
+        if _METAMORPH in self.tags:
+            return self.tags[_METAMORPH].count
         if self.one(DEPTH, 1) > 1:
             return self.one(DEPTH, 1)
-        planes = planes_in(bytes(value & 0xFF for value in self.all(DESCRIPTION)), self._values)
+        planes = _planes_in(bytes(value & 0xFF for value in self.all(_DESCRIPTION)), self._values)
         return planes if self._hold(planes) else 1
 
     @property
@@ -115,7 +152,7 @@ class Directory:
         return min(self.all(STRIP_OFFSETS)) + planes * plane <= self.size
 
 
-def planes_in(description: bytes, values: int) -> int:
+def _planes_in(description: bytes, values: int) -> int:
     """How many planes a description tells of: ImageJ's `images=N`, or tifffile's shape of all values. 1 where it tells none.
 
     `values`: numbers of one plane.
@@ -144,7 +181,7 @@ def read_directory(content: bytes) -> Directory:
         tags, following = _entries(content, offset, order, big, first=not seen)
         first = first or tags
         seen.add(offset)
-        reduced = bool(tags[SUBFILE].values[0] & _REDUCED) if SUBFILE in tags else False
+        reduced = bool(tags[_SUBFILE].values[0] & _REDUCED) if _SUBFILE in tags else False
         pages += pages == 0 or not reduced  # a small copy that comes first would be taken for the picture
         offset = following
     return Directory(order, first, pages, len(content))
@@ -158,7 +195,7 @@ def _entries(content: bytes, offset: int, order: Order, big: bool, *, first: boo
     tags = {}
     for place in range(start, start + number * size, size):
         (tag,) = struct.unpack_from(f"{order}H", content, place)
-        if first or tag == SUBFILE:
+        if first or tag == _SUBFILE:
             tags[tag] = _tag(content, place, order, big)
     return tags, following
 

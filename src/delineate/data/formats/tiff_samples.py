@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 from delineate.data.formats import tiff_directory as tags
 from delineate.data.formats.tiff_directory import Directory
 
+__all__ = ["COMPRESSIONS", "KINDS", "LZMA", "LZW", "NONE", "Bytes", "read_samples", "sample_type"]
+
 Bytes = NDArray[np.uint8]
 
-NONE, LZW, DEFLATE, OLD_DEFLATE, PACKBITS, LZMA = tags.UNCOMPRESSED, 5, 8, 32946, 32773, 34925
-COMPRESSIONS = frozenset({NONE, LZW, DEFLATE, OLD_DEFLATE, PACKBITS, LZMA})
+NONE, LZW, _DEFLATE, _OLD_DEFLATE, _PACKBITS, LZMA = tags.UNCOMPRESSED, 5, 8, 32946, 32773, 34925
+COMPRESSIONS = frozenset({NONE, LZW, _DEFLATE, _OLD_DEFLATE, _PACKBITS, LZMA})
 """What `read_samples` unpacks."""
 KINDS = {1: "u", 2: "i", 3: "f"}
 """SampleFormat → NumPy's kind."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+__all__ = ["UnreadableError"]
+
 
 class UnreadableError(Exception):
     """The text goes on after the file's name: `is a TIFF of …`."""

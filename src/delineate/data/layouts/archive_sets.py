@@ -38,8 +38,10 @@ from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.layouts.array_sets import find_arrays, unused_arrays
 from delineate.data.layouts.split_lists import drop_masks, read_lists
 
-IMAGE_ARRAYS = ("image", "img", "images", "data")
-LABEL_ARRAYS = ("label", "labels", "mask", "masks", "gt", "seg")
+__all__ = ["LAYOUT", "LOOKED_AT", "PICTURES", "Found", "find_array_files", "find_packed"]
+
+_IMAGE_ARRAYS = ("image", "img", "images", "data")
+_LABEL_ARRAYS = ("label", "labels", "mask", "masks", "gt", "seg")
 LAYOUT, PICTURES = "packed slices and volumes", "pictures in arrays"
 LOOKED_AT = 16
 """Pictures whose values are read to learn the range of a set's floats."""
@@ -105,7 +107,7 @@ def find_packed(root: Path, paths: Sequence[Path] | None = None) -> Found | None
 
     Reads headers, and the pixels of a few pictures for the range of floats. Raises `DataError` for a file that cannot be read.
     """
-    paths = packed_files(root) if paths is None else paths
+    paths = _packed_files(root) if paths is None else paths
     if not paths:
         return None
     files, findings = _described(root, paths)
@@ -157,21 +159,21 @@ def find_array_files(files: Sequence[Path], root: Path) -> Found | None:
     return Found(cases, findings + _pictures(members), origin, PICTURES)
 
 
-def packed_files(root: Path, depth: int = _DEPTH) -> list[Path]:
+def _packed_files(root: Path, depth: int = _DEPTH) -> list[Path]:
     """The packed files of a folder and of its folders, sorted; hidden ones are left out."""
     entries = sorted(path for path in root.iterdir() if not path.name.startswith((".", "__")))
     files = [path for path in entries if packed_stem(path) and path.is_file()]
     if depth:
-        files += [file for path in entries if path.is_dir() for file in packed_files(path, depth - 1)]
+        files += [file for path in entries if path.is_dir() for file in _packed_files(path, depth - 1)]
     return files
 
 
-def folder_split(root: Path, folder: Path) -> Split | None:
+def _folder_split(root: Path, folder: Path) -> Split | None:
     """The split that a folder's name, or one above it, tells of: `train_npz`, `ACDC_training_slices`, `test_vol_h5`."""
     if folder == root:
         return None
     split = _split_in(folder.name)
-    return split or folder_split(root, folder.parent)
+    return split or _folder_split(root, folder.parent)
 
 
 def _split_in(name: str) -> Split | None:
@@ -205,7 +207,7 @@ def _sets(root: Path, path: Path, shapes: dict[str, tuple[int, ...]]) -> tuple[l
     found = find_arrays(shapes)
     if found is None or isinstance(found, str):
         return found and f"{path}: {found}"
-    told = _split_in(path.stem) or folder_split(root, path.parent)
+    told = _split_in(path.stem) or _folder_split(root, path.parent)
     files = [
         _File(path, one.image, one.label, one.number, one.split or told, pictures=True) for one in found if one.number
     ]
@@ -214,11 +216,11 @@ def _sets(root: Path, path: Path, shapes: dict[str, tuple[int, ...]]) -> tuple[l
 
 def _describe(root: Path, path: Path, shapes: dict[str, tuple[int, ...]]) -> _File | str:
     """What the arrays of a file are, or what is wrong with them."""
-    image = next((name for name in IMAGE_ARRAYS if name in shapes), None)
-    label = next((name for name in LABEL_ARRAYS if name in shapes), None)
+    image = next((name for name in _IMAGE_ARRAYS if name in shapes), None)
+    label = next((name for name in _LABEL_ARRAYS if name in shapes), None)
     bare = any(part.lower() in UNLABELED for part in path.relative_to(root).parts[:-1])
     if image is None or (label is None and not bare):
-        wanted = f"image ({', '.join(IMAGE_ARRAYS)}) and label ({', '.join(LABEL_ARRAYS)})"
+        wanted = f"image ({', '.join(_IMAGE_ARRAYS)}) and label ({', '.join(_LABEL_ARRAYS)})"
         return f"{path} holds {some(sorted(shapes)) or 'no arrays'}; expected an {wanted}"
     label = None if bare else label
     shape, marked = _fitting(shapes[image], shapes.get(label or "", ()))
@@ -228,7 +230,7 @@ def _describe(root: Path, path: Path, shapes: dict[str, tuple[int, ...]]) -> _Fi
     plane = shape[:2] if single else shape
     if label is not None and marked != plane:
         return f"{path}: '{image}' is {_size(shape)} but '{label}' is {_size(shapes[label])}; export both alike"
-    split: Split | None = "train" if bare else folder_split(root, path.parent)
+    split: Split | None = "train" if bare else _folder_split(root, path.parent)
     last = not single and shape[0] == shape[1] > shape[2]
     return _File(path, image, label, None if single else shape[0], split, last)
 

@@ -17,6 +17,8 @@ from delineate.data.core.manifest import Split
 from delineate.data.core.words import SPLIT_NAMES, UNLABELED
 from delineate.data.formats.archives import trailing_dropped
 
+__all__ = ["Shape", "find_arrays", "unused_arrays"]
+
 Shape = tuple[int, ...]
 
 _IMAGES = frozenset({"image", "images", "img", "imgs", "data", "x", "picture", "pictures", "scan", "scans"})
@@ -32,7 +34,7 @@ _COLORS = (3, 4)
 
 
 @dataclass(frozen=True)
-class PictureArrays:
+class _PictureArrays:
     """An array of pictures, and that of their masks."""
 
     image: str
@@ -52,7 +54,7 @@ class _Name:
     """Whether its pictures are for training without masks."""
 
 
-def find_arrays(shapes: Mapping[str, Shape]) -> list[PictureArrays] | str | None:
+def find_arrays(shapes: Mapping[str, Shape]) -> list[_PictureArrays] | str | None:
     """The sets that arrays make; what is wrong with them; None where they are no sets, but a picture or a volume."""
     names = {name: said for name in shapes if (said := _said(name)) is not None}
     divided = {name: said for name, said in names.items() if said.split or said.bare}
@@ -75,7 +77,7 @@ def find_arrays(shapes: Mapping[str, Shape]) -> list[PictureArrays] | str | None
     return found
 
 
-def unused_arrays(shapes: Mapping[str, Shape], found: Sequence[PictureArrays]) -> list[str]:
+def unused_arrays(shapes: Mapping[str, Shape], found: Sequence[_PictureArrays]) -> list[str]:
     """Names of the arrays that are in none of the sets."""
     used = {name for one in found for name in (one.image, one.label)}
     return sorted(set(shapes) - used)
@@ -95,7 +97,7 @@ def _label_of(said: _Name, names: Mapping[str, _Name]) -> str | None:
     return next((name for name, one in names.items() if not one.is_image and one.split == said.split), None)
 
 
-def _undivided(shapes: Mapping[str, Shape], names: Mapping[str, _Name]) -> list[PictureArrays] | str | None:
+def _undivided(shapes: Mapping[str, Shape], names: Mapping[str, _Name]) -> list[_PictureArrays] | str | None:
     """All pictures in one array; None where it may as well be a volume."""
     images = [name for name, said in names.items() if said.is_image]
     labels = [name for name, said in names.items() if not said.is_image]
@@ -111,7 +113,7 @@ def _undivided(shapes: Mapping[str, Shape], names: Mapping[str, _Name]) -> list[
     return made if isinstance(made, str) else [made]
 
 
-def _paired(image: str, label: str | None, shapes: Mapping[str, Shape], split: Split | None) -> PictureArrays | str:
+def _paired(image: str, label: str | None, shapes: Mapping[str, Shape], split: Split | None) -> _PictureArrays | str:
     """Two arrays whose shapes fit, or what is wrong with them."""
     shape = trailing_dropped(shapes[image])
     if len(shape) == 1:
@@ -124,7 +126,7 @@ def _paired(image: str, label: str | None, shapes: Mapping[str, Shape], split: S
     if len(shape) == 4 and shape[3] not in _COLORS and shape[1] not in (1, *_COLORS):
         return f"'{image}' is {_size(shape)}: pictures of {shape[3]} channels; only gray, RGB and RGBA are readable in this form"
     if label is None:
-        return PictureArrays(image, None, shape[0], split)
+        return _PictureArrays(image, None, shape[0], split)
     marked = shapes[label]
     if len(marked) == 1 or (len(marked) == 2 and marked[1] == 1):
         return f"'{label}' has one number for each picture ({_size(marked)}): that is a classification, and masks are needed"
@@ -136,7 +138,7 @@ def _paired(image: str, label: str | None, shapes: Mapping[str, Shape], split: S
         return f"'{label}' is {_size(marked)}, a plane for each class: save the class of each pixel (argmax over that axis)"
     if len(masks) != 3 or masks[0] != shape[0] or masks[1:] not in planes:
         return f"'{image}' is {_size(shapes[image])} but '{label}' is {_size(marked)}; export both alike"
-    return PictureArrays(image, label, shape[0], split)
+    return _PictureArrays(image, label, shape[0], split)
 
 
 def _size(shape: Sequence[int]) -> str:

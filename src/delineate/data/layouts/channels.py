@@ -15,6 +15,8 @@ from delineate.data.core.findings import Finding, some
 from delineate.data.core.words import channel_of
 from delineate.data.layouts.roles import Item
 
+__all__ = ["Channels", "find_channels"]
+
 _DESCRIPTION = "dataset.json"
 
 

@@ -12,8 +12,10 @@ from delineate.data.core.words import FORMATS, Role, folder_word, image_stem
 from delineate.data.layouts.pairing import Pairs, Split, pair
 from delineate.data.layouts.roles import CHOSEN, Item
 
-PLAIN_IMAGES = ("images", "image", "imgs", "img")
-PLAIN_MASKS = ("masks", "labels")
+__all__ = ["Chosen", "Kinds", "choose", "folder_of", "quoted"]
+
+_PLAIN_IMAGES = ("images", "image", "imgs", "img")
+_PLAIN_MASKS = ("masks", "labels")
 """These win over all other words; where both are there, neither does."""
 _MOST = 6
 """More kinds of masks than these are folders that are named after patients, not kinds."""
@@ -79,7 +81,7 @@ def _chosen_images(images: Sequence[Item], root: Path) -> list[Item]:
     for item in images:
         kinds[item.source].append(item)
     keys = {name: {(item.kept, image_stem(item.stem)) for item in members} for name, members in kinds.items()}
-    taken = _winners(keys, PLAIN_IMAGES, kinds, "--images", "images", root)
+    taken = _winners(keys, _PLAIN_IMAGES, kinds, "--images", "images", root)
     return [item for name in kinds if name in taken for item in kinds[name]]
 
 
@@ -87,9 +89,9 @@ def _chosen_kinds(found: Mapping[str, Pairs], root: Path) -> list[str]:
     """The kinds of masks to take."""
     keys = {name: {image.path for image, _ in pairs.found} for name, pairs in found.items()}
     if not any(keys.values()):
-        return sorted(found, key=lambda name: _rank(name, PLAIN_MASKS))[:1]
+        return sorted(found, key=lambda name: _rank(name, _PLAIN_MASKS))[:1]
     members = {name: [mask for _, masks in pairs.found for mask in masks] for name, pairs in found.items()}
-    return _winners({name: own for name, own in keys.items() if own}, PLAIN_MASKS, members, "--masks", "masks", root)
+    return _winners({name: own for name, own in keys.items() if own}, _PLAIN_MASKS, members, "--masks", "masks", root)
 
 
 def _winners(
@@ -158,11 +160,11 @@ def _without_strangers(images: list[Item], pairs: list[Pairs]) -> tuple[list[Ite
     """Without those folders that no plain word calls images and in which no picture has a mask: they are something else."""
     known = {image.path.parent for each in pairs for image, _ in each.found}
     if not known:
-        plain = [item for item in images if _rank(item.source, PLAIN_IMAGES) < 1]
+        plain = [item for item in images if _rank(item.source, _PLAIN_IMAGES) < 1]
         return plain or images, pairs
 
     def wanted(item: Item) -> bool:
-        return item.path.parent in known or item.source in (*PLAIN_IMAGES, CHOSEN, "beside")
+        return item.path.parent in known or item.source in (*_PLAIN_IMAGES, CHOSEN, "beside")
 
     for each in pairs:
         kept = {key: [item for item in items if wanted(item)] for key, items in each.images.items()}

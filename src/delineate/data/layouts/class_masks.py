@@ -18,6 +18,8 @@ from delineate.data.formats.registry import open_image
 from delineate.data.layouts.pairing import Split, pair
 from delineate.data.layouts.roles import Item
 
+__all__ = ["LAYOUT", "LOOKED_AT", "called_as_images", "with_classes"]
+
 LAYOUT = "a folder of masks for each class"
 LOOKED_AT = 32
 """Cases in which overlaps are looked for."""

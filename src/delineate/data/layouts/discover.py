@@ -34,6 +34,8 @@ from delineate.data.layouts.unread import unread
 from delineate.data.layouts.unused import unused
 from delineate.data.layouts.zero_value import other_or_background
 
+__all__ = ["VOLUMES", "Match", "discover", "find_volumes", "recognize", "to_manifest"]
+
 VOLUMES = "NIfTI volumes"
 """The layout of volumes with label volumes."""
 _MOST_ARRAYS = 12

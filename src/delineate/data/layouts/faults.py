@@ -12,6 +12,8 @@ from delineate.data.layouts.choice import Chosen, quoted
 from delineate.data.layouts.pairing import Split, merged
 from delineate.data.layouts.roles import CHOSEN, Item
 
+__all__ = ["faults", "without_masks"]
+
 _ADD = (
     "add their masks (all 0 where there is nothing to mark), or move the images away: into a folder `unlabeled` to train on them "
     "without masks"

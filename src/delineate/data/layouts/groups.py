@@ -29,6 +29,8 @@ from delineate.data.core.group_words import (
 from delineate.data.core.manifest import Case
 from delineate.data.formats.archives import Address
 
+__all__ = ["Grouping", "find_groups", "with_groups"]
+
 _MANY = 10
 """Cases of a group on average, from which on few groups look like classes or centers."""
 _FEW = 3

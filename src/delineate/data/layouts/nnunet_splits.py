@@ -9,6 +9,8 @@ from delineate.common.files import read_json
 from delineate.data.core.findings import Finding, count, some
 from delineate.data.core.manifest import Case, Split
 
+__all__ = ["FILE", "apply_division"]
+
 FILE = "splits_final.json"
 
 

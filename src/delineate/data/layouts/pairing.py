@@ -12,6 +12,8 @@ from delineate.data.core.manifest import Split as SplitName
 from delineate.data.core.words import PARTS, channel_of, ending, folder_word, image_stem, mask_base, mask_stem
 from delineate.data.layouts.roles import Item
 
+__all__ = ["Key", "Pairs", "Place", "Split", "case_name", "merged", "pair"]
+
 _LAST_WORD = re.compile(r"[-_. ][^\W\d_]+$")
 
 Key = tuple[object, ...]

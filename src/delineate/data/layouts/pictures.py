@@ -20,6 +20,8 @@ from delineate.data.layouts.faults import faults, without_masks
 from delineate.data.layouts.pairing import Split, case_name, merged, pair
 from delineate.data.layouts.roles import CHOSEN, Item, split_levels, split_of
 
+__all__ = ["Pictures", "find_pictures"]
+
 
 @dataclass
 class Pictures:

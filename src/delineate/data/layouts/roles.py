@@ -25,6 +25,8 @@ from delineate.data.core.words import (
 )
 from delineate.data.layouts.tree import File
 
+__all__ = ["CHOSEN", "Item", "as_role", "assign", "split_levels", "split_of"]
+
 CHOSEN = "chosen"
 """The source of what the user has named."""
 _LOSSY = frozenset({".jpg", ".jpeg", ".webp", ".avif", ".jp2"})

@@ -19,9 +19,11 @@ from delineate.data.layouts.pairing import pair
 from delineate.data.layouts.pictures import Pictures
 from delineate.data.layouts.roles import CHOSEN, Item
 
+__all__ = ["LOOKED_AT", "check_alike"]
+
 LOOKED_AT = 16
 """Masks that are read, spread over the set."""
-ALIKE = 0.9
+_ALIKE = 0.9
 """Least Dice of each mask with what most of them mark."""
 _SIDE = 64
 _FLAT_VALUES = 32
@@ -57,7 +59,7 @@ def _alike(root: Path, cases: Sequence[Case]) -> bool:
     if not most.any() or most.all():
         return False
     dice = [2 * (mask & most).sum() / max(1, mask.sum() + most.sum()) for mask in masks]
-    return min(dice) >= ALIKE
+    return min(dice) >= _ALIKE
 
 
 def _small(path: Path) -> NDArray[np.bool_]:

@@ -16,6 +16,8 @@ from delineate.data.formats.registry import what_is_read
 from delineate.data.layouts.roles import Item, as_role
 from delineate.data.layouts.tree import File, Tree, walk
 
+__all__ = ["Selection", "select"]
+
 
 @dataclass
 class Selection:

@@ -21,6 +21,8 @@ from delineate.data.layouts.discover import discover
 from delineate.data.layouts.tables import manifest_of_table
 from delineate.data.layouts.unpacked import unpacked
 
+__all__ = ["DataSource", "Join", "as_source"]
+
 Join = Literal["near", "exact", "none"]
 """Which copies of a picture belong into one split: near duplicates too, equal pictures alone, or neither."""
 

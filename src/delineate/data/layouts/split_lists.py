@@ -14,6 +14,8 @@ from delineate.data.core.words import SPLIT_NAMES, UNLABELED, normal
 from delineate.data.formats.archives import packed_stem
 from delineate.data.formats.registry import image_suffix, volume_suffix
 
+__all__ = ["VOC_LISTS", "Names", "apply_lists", "drop_masks", "has_lists", "left_out_by_voc", "names_of", "read_lists"]
+
 Names = Mapping[str, Sequence[str]]
 """What a list may say → ids of the cases it means."""
 
@@ -29,7 +31,7 @@ def apply_lists(root: Path, cases: Sequence[Case]) -> tuple[list[Case], list[Fin
     Without a train list, all cases that no list names are for training; with one, they are left out. Those that
     `unlabeled.txt` names are for training, without their masks.
     """
-    files = [path for folder in (root, *voc_lists(root)) for path in sorted(folder.glob("*.txt")) if path.is_file()]
+    files = [path for folder in (root, *_voc_lists(root)) for path in sorted(folder.glob("*.txt")) if path.is_file()]
     lists = {path: split for path in files if (split := SPLIT_NAMES.get(path.stem.lower()))}
     names = names_of(cases)
     cases, findings = drop_masks([path for path in files if path.stem.lower() in UNLABELED], cases, names)
@@ -46,7 +48,7 @@ def apply_lists(root: Path, cases: Sequence[Case]) -> tuple[list[Case], list[Fin
     return [case.model_copy(update={"split": splits[case.id]}) for case in cases], findings + faults
 
 
-def voc_lists(root: Path) -> list[Path]:
+def _voc_lists(root: Path) -> list[Path]:
     """The folder of Pascal VOC's lists, in the root or in one of its folders (`VOCdevkit/VOC2012`), if there is one alone."""
     found = [path for above in ("", "*/", "*/*/") for path in root.glob(above + VOC_LISTS) if path.is_dir()]
     return found if len(found) == 1 else []
@@ -55,7 +57,7 @@ def voc_lists(root: Path) -> list[Path]:
 def left_out_by_voc(root: Path, stems: Iterable[str]) -> set[str]:
     """Of images' names, those that no list of Pascal VOC has: most of its images are of other tasks and have no mask."""
     names: set[str] = set()
-    for folder in voc_lists(root):
+    for folder in _voc_lists(root):
         for path in folder.glob("*.txt"):
             names.update(
                 line.split()[0]

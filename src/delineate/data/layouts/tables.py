@@ -33,6 +33,8 @@ from delineate.data.formats.registry import file_stem, image_suffix, volume_suff
 from delineate.data.layouts.discover import Match, to_manifest
 from delineate.data.layouts.groups import with_groups
 
+__all__ = ["COLUMNS", "LAYOUT", "Row", "manifest_of_table", "match_table"]
+
 LAYOUT = "table"
 COLUMNS: dict[str, tuple[str, ...]] = {
     "image": ("image", "images", "img", "image_path", "image_file"),

@@ -12,6 +12,8 @@ from delineate.data.core.findings import Finding, count, some
 from delineate.data.core.words import normal, printable
 from delineate.data.formats.registry import faults, file_stem, image_suffix, volume_suffix
 
+__all__ = ["DEPTH", "File", "Tree", "image_files", "lost_links", "volume_files", "walk"]
+
 _TEXTS = (".txt", ".csv", ".tsv", ".json", ".md", ".yaml", ".yml", ".xml", ".html", ".pdf", ".xlsx")
 """Endings of files that lie beside images and are none."""
 DEPTH = 7

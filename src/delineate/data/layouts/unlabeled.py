@@ -15,6 +15,8 @@ from delineate.data.core.naming import unique_names
 from delineate.data.core.words import Role, folder_word, is_unlabeled
 from delineate.data.layouts.tree import File
 
+__all__ = ["add_unlabeled", "unlabeled_files"]
+
 
 def unlabeled_files(files: Sequence[File]) -> list[File]:
     """Those in a folder `unlabeled`, but for what lies there in folders of masks and the like, and for parts to test on."""

@@ -22,6 +22,8 @@ from delineate.common.files import read_json, sha256, write_json
 from delineate.data.core.words import folder_word
 from delineate.data.formats.containers import Unpacked, archive_stem, unpack
 
+__all__ = ["Announce", "unpacked"]
+
 Announce = Callable[[str], None]
 _FROM = "from.json"
 

@@ -16,6 +16,8 @@ from delineate.data.layouts.choice import quoted
 from delineate.data.layouts.selection import Selection
 from delineate.data.layouts.tree import Tree
 
+__all__ = ["tables_of", "unread"]
+
 _EXPORT = "export them as COCO, or as masks: one PNG for each image, with its name, in a folder masks/"
 _TOOLS = {
     b'"geometryType"': "objects of Supervisely, which are not read",

@@ -12,6 +12,8 @@ from delineate.data.layouts.pictures import Pictures
 from delineate.data.layouts.tree import File, Tree
 from delineate.data.layouts.unread import tables_of
 
+__all__ = ["unused"]
+
 _WORDS = {
     Role.RATER: " (second observer)",
     Role.INSTANCES: " (instance maps)",

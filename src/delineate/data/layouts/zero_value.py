@@ -12,6 +12,8 @@ from delineate.data.core.findings import Finding
 from delineate.data.core.manifest import Case
 from delineate.data.formats.registry import read_mask
 
+__all__ = ["LOOKED_AT", "other_or_background"]
+
 LOOKED_AT = 8
 """Masks that are read."""
 _FORMS = (("annotations", "training"), ("ann_dir", "train"), ("ann_dir", "training"))

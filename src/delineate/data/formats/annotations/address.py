@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+__all__ = ["NOTHING", "AnnotationAddress", "size_word"]
+
 _ADDRESS = re.compile(r"(?P<file>.+\.(?:json|txt|xml))#(?P<kind>[a-z]+):(?P<words>[^#/\\]*)", re.IGNORECASE)
 _SIZE = re.compile(r"(\d+)x(\d+)")
 

@@ -17,6 +17,8 @@ from delineate.data.formats.annotations.drawing import LARGEST, Drawing
 from delineate.data.formats.annotations.outlines import Mark, Outline, Region, Segment, Size, outline
 from delineate.data.formats.annotations.parsed import Parsed, as_written_by, read_json_file
 
+__all__ = ["KIND", "Category", "CocoFile", "NotCocoError", "Picture", "Runs", "coco_drawing", "parse_coco", "read_coco"]
+
 KIND = "coco"
 
 
@@ -92,7 +94,7 @@ class NotCocoError(DataError):
     """A JSON file that holds something else."""
 
 
-def looks_like_coco(content: Any) -> bool:
+def _looks_like_coco(content: Any) -> bool:
     """Whether a JSON's content is that of a COCO file: it lists images, and annotations or categories."""
     if not isinstance(content, Mapping) or not isinstance(content.get("images"), list):
         return False
@@ -102,7 +104,7 @@ def looks_like_coco(content: Any) -> bool:
 def parse_coco(path: Path) -> CocoFile:
     """Read a file. Raises `DataError` naming it, and the annotation that is wrong; `NotCocoError`: it holds something else."""
     content = read_json_file(path)
-    if not looks_like_coco(content):
+    if not _looks_like_coco(content):
         raise NotCocoError(f"{path} is no COCO file: it has no list of images with one of annotations")
     found = _Found()
     with as_written_by("COCO", path):

@@ -12,6 +12,8 @@ from delineate.data.formats.annotations.outlines import Bitmap, Segment, checked
 from delineate.data.formats.annotations.parsed import Parsed
 from delineate.data.formats.annotations.shapes import Shape, ShapesOf, ellipse
 
+__all__ = ["KIND", "looks_like_cvat", "read_cvat"]
+
 KIND = "cvat"
 _SHAPES = ("polygon", "ellipse", "mask", "box", "cuboid", "polyline", "points", "skeleton")
 _NO_AREA = ("polyline", "points", "skeleton")
@@ -22,7 +24,7 @@ def looks_like_cvat(content: bytes) -> bool:
     return b"<annotations>" in content
 
 
-def parse_cvat(path: Path) -> list[ShapesOf]:
+def _parse_cvat(path: Path) -> list[ShapesOf]:
     """What a file says of its images. Raises `DataError` naming the file, and the shape that is wrong; for tracks of a video."""
     try:
         content = path.read_bytes()
@@ -40,8 +42,8 @@ def parse_cvat(path: Path) -> list[ShapesOf]:
     return [_image(path, element) for element in root.iter("image")]
 
 
-read_cvat = Parsed(parse_cvat)
-"""`parse_cvat`, once for each file."""
+read_cvat = Parsed(_parse_cvat)
+"""`_parse_cvat`, once for each file."""
 
 
 def _image(path: Path, element: ElementTree.Element) -> ShapesOf:

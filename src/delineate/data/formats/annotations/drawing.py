@@ -10,6 +10,8 @@ import numpy as np
 
 from delineate.data.formats.annotations.outlines import Mark, Size
 
+__all__ = ["LARGEST", "Drawing"]
+
 LARGEST = 65535
 """The highest value of a mask."""
 

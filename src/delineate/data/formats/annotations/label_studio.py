@@ -13,6 +13,8 @@ from delineate.data.formats.annotations.outlines import Segment, Size, checked_p
 from delineate.data.formats.annotations.parsed import Parsed, read_json_file
 from delineate.data.formats.annotations.shapes import Shape, ShapesOf, ellipse
 
+__all__ = ["KIND", "looks_like_label_studio", "read_label_studio"]
+
 KIND = "labelstudio"
 _NO_AREA = ("keypointlabels", "keypoint", "vectorlabels")
 _BRUSH = "a painted mask, which its JSON holds in a form of its own: export 'Brush labels to PNG', or outlines"
@@ -29,7 +31,7 @@ def looks_like_label_studio(content: Any) -> bool:
     )
 
 
-def parse_label_studio(path: Path) -> list[ShapesOf]:
+def _parse_label_studio(path: Path) -> list[ShapesOf]:
     """What a file says of its images. Raises `DataError` naming the file, and the task that is wrong."""
     content = read_json_file(path)
     if not looks_like_label_studio(content):
@@ -43,8 +45,8 @@ def parse_label_studio(path: Path) -> list[ShapesOf]:
     return found
 
 
-read_label_studio = Parsed(parse_label_studio)
-"""`parse_label_studio`, once for each file."""
+read_label_studio = Parsed(_parse_label_studio)
+"""`_parse_label_studio`, once for each file."""
 
 
 def _task(path: Path, task: Mapping[str, Any]) -> ShapesOf:

@@ -27,14 +27,16 @@ from delineate.data.formats.annotations.outlines import (
 from delineate.data.formats.annotations.parsed import read_json_file
 from delineate.data.formats.annotations.shapes import Shape, ShapesOf
 
+__all__ = ["EMBEDDED", "KIND", "embedded_image", "parse_labelme"]
+
 KIND = "labelme"
 EMBEDDED = "image"
 """The kind of address under which a file's own image lies."""
-NO_AREA = ("point", "points", "line", "linestrip")
+_NO_AREA = ("point", "points", "line", "linestrip")
 """Kinds of shapes that mark no area."""
 
 
-def looks_like_labelme(content: Any) -> bool:
+def _looks_like_labelme(content: Any) -> bool:
     """Whether a JSON's content is that of a labelme file."""
     return isinstance(content, Mapping) and isinstance(content.get("shapes"), list)
 
@@ -42,7 +44,7 @@ def looks_like_labelme(content: Any) -> bool:
 def parse_labelme(path: Path) -> ShapesOf:
     """Read a file. Raises `DataError` naming it, and the shape that is wrong."""
     content = read_json_file(path)
-    if not looks_like_labelme(content):
+    if not _looks_like_labelme(content):
         raise DataError(f"{path} is no file of labelme: it has no list 'shapes'")
     height, width = content.get("imageHeight"), content.get("imageWidth")
     known = all(isinstance(each, int) and each > 0 for each in (height, width))
@@ -83,7 +85,7 @@ def _shape(one: Any) -> Shape:
         raise ValueError("no label")
     kind = one.get("shape_type") or "polygon"
     name = one["label"].strip()
-    if kind in NO_AREA:
+    if kind in _NO_AREA:
         return Shape(name, kind, None)
     points = checked_points(np.asarray(one["points"], np.float64).reshape(-1, 2))
     return Shape(name, kind, _segment(kind, points, one))

@@ -15,6 +15,23 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = [
+    "Bitmap",
+    "Circle",
+    "Mark",
+    "Outline",
+    "Region",
+    "Segment",
+    "Size",
+    "checked_points",
+    "encloses",
+    "hidden",
+    "outline",
+    "painted",
+    "polygon",
+    "rectangle",
+]
+
 Size = tuple[int, int]
 """Height and width."""
 
@@ -33,7 +50,7 @@ class Region:
         return slice(self.top, self.top + height), slice(self.left, self.left + width)
 
 
-NOWHERE = Region(0, 0, np.zeros((0, 0), np.bool_))
+_NOWHERE = Region(0, 0, np.zeros((0, 0), np.bool_))
 
 
 class Segment(Protocol):
@@ -65,7 +82,7 @@ class Outline:
     def on(self, size: Size) -> Region:
         """By the crossings of each row's center line with the edges: between an odd one and the next, centers lie inside."""
         if len(self.points) < 3:
-            return NOWHERE
+            return _NOWHERE
         corners = np.stack([self.points, np.roll(self.points, -1, axis=0)])
         # Each edge from its upper end to its lower one: two outlines round its crossings alike, whichever way they go along it.
         corners = np.where(
@@ -75,7 +92,7 @@ class Outline:
         top, bottom = _centers(y0.min(), y1.max(), size[0])
         left, right = _centers(self.points[:, 0].min(), self.points[:, 0].max(), size[1])
         if top >= bottom or left >= right:
-            return NOWHERE
+            return _NOWHERE
         # Rows whose center line an edge crosses: from the first center at or below its upper end to the last above its lower end.
         first = np.clip(np.ceil(y0 - 0.5), top, bottom).astype(np.int64)
         last = np.clip(np.ceil(y1 - 0.5), top, bottom).astype(np.int64)
@@ -106,7 +123,7 @@ class Circle:
         top, bottom = _centers(self.y - self.radius, self.y + self.radius, size[0], closed=True)
         left, right = _centers(self.x - self.radius, self.x + self.radius, size[1], closed=True)
         if top >= bottom or left >= right:
-            return NOWHERE
+            return _NOWHERE
         rows = np.arange(top, bottom)[:, None] + 0.5 - self.y
         columns = np.arange(left, right)[None, :] + 0.5 - self.x
         return Region(top, left, rows**2 + columns**2 <= self.radius**2)
@@ -128,7 +145,7 @@ class Bitmap:
         top, left = max(0, self.top), max(0, self.left)
         bottom, right = min(size[0], self.top + height), min(size[1], self.left + width)
         if top >= bottom or left >= right:
-            return NOWHERE
+            return _NOWHERE
         return Region(top, left, self.inside[top - self.top : bottom - self.top, left - self.left : right - self.left])
 
     def content(self) -> bytes:

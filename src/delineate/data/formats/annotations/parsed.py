@@ -12,6 +12,8 @@ from typing import Any, Generic, TypeVar
 from delineate.common.errors import DataError
 from delineate.common.files import parse_json
 
+__all__ = ["Content", "Parsed", "as_written_by", "read_json_file"]
+
 Content = TypeVar("Content")
 
 _HELD = 8

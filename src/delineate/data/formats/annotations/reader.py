@@ -21,6 +21,8 @@ from delineate.data.formats.annotations.shapes import shapes_drawing
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS, GRAY, ImageHandle, Kind, Reader
 from delineate.data.formats.pictures import PictureHandle
 
+__all__ = ["Annotations"]
+
 _DRAWINGS: Mapping[str, Callable[[AnnotationAddress], Drawing]] = {
     coco.KIND: coco.coco_drawing,
     labelme.KIND: lambda address: shapes_drawing(address, [labelme.parse_labelme(address.file)]),
@@ -32,7 +34,7 @@ _DRAWINGS: Mapping[str, Callable[[AnnotationAddress], Drawing]] = {
 }
 
 
-class DrawnHandle(ImageHandle):
+class _DrawnHandle(ImageHandle):
     """A mask that is drawn from outlines."""
 
     def __init__(self, path: Path, drawing: Drawing) -> None:
@@ -88,4 +90,4 @@ class Annotations(Reader):
                 f"{path} has {width}×{height} pixels, above the limit of {max_pixels / 1e6:g} megapixels; "
                 "raise it with --max-megapixels if the machine's memory allows"
             )
-        return DrawnHandle(path, drawing)
+        return _DrawnHandle(path, drawing)

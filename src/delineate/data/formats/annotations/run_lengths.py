@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = ["checked", "decode", "drawn", "encode", "packed", "unpacked"]
+
 _ZERO = 48
 """Code of the character that stands for 0."""
 _MOST = 12

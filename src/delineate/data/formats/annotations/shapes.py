@@ -14,6 +14,8 @@ from delineate.data.formats.annotations.address import AnnotationAddress, size_w
 from delineate.data.formats.annotations.drawing import Drawing
 from delineate.data.formats.annotations.outlines import Mark, Outline, Segment, Size
 
+__all__ = ["Shape", "ShapesOf", "ellipse", "shapes_drawing"]
+
 _CORNERS = 180
 """Of the polygon that stands for an ellipse: it lies less than a fifth of a pixel inside of one of 1000 pixels."""
 

@@ -15,6 +15,8 @@ from delineate.data.formats.annotations.outlines import Circle, Segment, checked
 from delineate.data.formats.annotations.parsed import Parsed, as_written_by, read_json_file
 from delineate.data.formats.annotations.shapes import Shape, ShapesOf, ellipse
 
+__all__ = ["KIND", "looks_like_via", "read_via"]
+
 KIND = "via"
 _PROJECT = "_via_img_metadata"
 _CLASS = ("class", "label", "name", "type", "category")
@@ -34,7 +36,7 @@ def looks_like_via(content: Any) -> bool:
     )
 
 
-def parse_via(path: Path) -> list[ShapesOf]:
+def _parse_via(path: Path) -> list[ShapesOf]:
     """What a file says of its images. Raises `DataError` naming the file, and the region that is wrong."""
     content = read_json_file(path)
     if not looks_like_via(content):
@@ -45,8 +47,8 @@ def parse_via(path: Path) -> list[ShapesOf]:
         return [_entry(path, str(key), one, naming) for key, one in entries.items()]
 
 
-read_via = Parsed(parse_via)
-"""`parse_via`, once for each file."""
+read_via = Parsed(_parse_via)
+"""`_parse_via`, once for each file."""
 
 
 def _entry(path: Path, key: str, one: Mapping[str, Any], naming: str) -> ShapesOf:

@@ -11,6 +11,8 @@ from delineate.data.formats.annotations.address import AnnotationAddress
 from delineate.data.formats.annotations.drawing import LARGEST, Drawing
 from delineate.data.formats.annotations.outlines import Mark, Outline
 
+__all__ = ["BOX", "KIND", "parse_yolo", "yolo_drawing"]
+
 KIND = "yolo"
 BOX = 5
 """Numbers of a line that is a box: class, center, width and height."""

@@ -43,6 +43,8 @@ from delineate.data.layouts.annotations.found import (
 from delineate.data.layouts.annotations.pictures import Pictures, split_in
 from delineate.data.layouts.tree import File
 
+__all__ = ["LAYOUT", "coco_files", "find_coco"]
+
 LAYOUT = "COCO outlines"
 _SECONDARY = ("keypoints", "panoptic", "captions", "stuff")
 """Files of COCO's own sets that say the same images' marks again, or something else of them."""

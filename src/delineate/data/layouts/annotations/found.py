@@ -18,6 +18,19 @@ from delineate.data.formats.annotations.drawing import Drawing
 from delineate.data.formats.annotations.outlines import Mark, Outline, encloses, hidden
 from delineate.data.layouts.tree import File
 
+__all__ = [
+    "LOOKED_AT",
+    "RULE",
+    "AnnotatedSet",
+    "Labeled",
+    "Unmarked",
+    "cases_of",
+    "inner_parts",
+    "outside",
+    "overlaps",
+    "unused_images",
+]
+
 Unmarked = Literal["background", "unlabeled"]
 """What an image is on which nothing is marked: all background, or not looked at yet."""
 LOOKED_AT = 100

@@ -11,6 +11,8 @@ from delineate.data.core.manifest import Split as SplitName
 from delineate.data.core.words import folder_word, normal
 from delineate.data.layouts.tree import File
 
+__all__ = ["Pictures", "split_in"]
+
 
 class Pictures:
     """The images of a folder, found by the ends of their paths."""

@@ -14,6 +14,8 @@ from delineate.data.layouts.annotations.shape_sets import files_of_shapes, find_
 from delineate.data.layouts.annotations.yolo_sets import find_yolo, label_files
 from delineate.data.layouts.tree import File, Tree
 
+__all__ = ["find_annotated", "named_files"]
+
 _ENDINGS = (".json", ".xml")
 
 

@@ -32,6 +32,8 @@ from delineate.data.layouts.annotations.found import (
 from delineate.data.layouts.annotations.pictures import Pictures, split_in
 from delineate.data.layouts.tree import File
 
+__all__ = ["Values", "files_of_shapes", "find_shapes"]
+
 _TOOLS = {
     labelme.KIND: "labelme",
     cvat.KIND: "CVAT",

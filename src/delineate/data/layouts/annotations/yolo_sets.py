@@ -27,6 +27,8 @@ from delineate.data.layouts.annotations.found import RULE, AnnotatedSet, Labeled
 from delineate.data.layouts.annotations.pictures import split_in
 from delineate.data.layouts.tree import File, Tree
 
+__all__ = ["LAYOUT", "Key", "find_yolo", "label_files"]
+
 LAYOUT = "YOLO outlines"
 _NAMES = ("classes.txt", "obj.names", "names.txt", "labels.txt")
 """Files with the name of a class in each line."""
