@@ -211,7 +211,7 @@ def test_a_sound_method_passes(monkeypatch: pytest.MonkeyPatch, kept: str) -> No
 def test_a_sound_method_that_shows_its_inside_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Open.has_encode_decode()
     assert not Sound.has_encode_decode()
-    CHECKS["inside"](register(monkeypatch, Open))
+    CHECKS["encode_decode"](register(monkeypatch, Open))
 
 
 def test_a_method_without_the_small_preset_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,13 +239,13 @@ def test_a_method_without_the_small_preset_is_told(monkeypatch: pytest.MonkeyPat
         (NoSuchObjective, "facts", "no function is called 'loss'"),
         (NoSuchLogits, "facts", "no function is called 'logits'"),
         (HiddenRandomness, "recomputation", "differs"),
-        (HalfOpen, "inside", "encode is there alone"),
-        (DecodesOtherwise, "inside", "not forward.image. bit for bit"),
-        (TrainsOtherwise, "inside", "in training"),
-        (Remembers, "inside", "not forward.image. bit for bit"),
-        (ChangesTheMaps, "inside", "changes the maps"),
-        (SpareLevel, "inside", "level 1 of the maps does not change"),
-        (CoarsestFirst, "inside", "from the finest to the coarsest"),
+        (HalfOpen, "encode_decode", "encode is defined alone"),
+        (DecodesOtherwise, "encode_decode", "not forward.image. bit for bit"),
+        (TrainsOtherwise, "encode_decode", "in training"),
+        (Remembers, "encode_decode", "not forward.image. bit for bit"),
+        (ChangesTheMaps, "encode_decode", "changes the maps"),
+        (SpareLevel, "encode_decode", "level 1 of the maps does not change"),
+        (CoarsestFirst, "encode_decode", "from the finest to the coarsest"),
     ],
 )
 def test_a_broken_method_fails(monkeypatch: pytest.MonkeyPatch, cls: type[Method], broken: str, message: str) -> None:

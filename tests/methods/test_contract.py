@@ -13,7 +13,7 @@ from delineate.data.core.manifest import ClassTable
 from delineate.engine.recipe import resolve
 from delineate.methods import registry
 from delineate.methods.testing.checks import checks_of
-from delineate.methods.testing.examples import shake
+from delineate.methods.testing.examples import randomize_norms
 from delineate.methods.testing.kind_examples import examples_of
 
 METHODS = sorted(registry.BUILT_IN)
@@ -29,7 +29,7 @@ def test_promise(name: str, check: str) -> None:
 def test_saved_and_loaded_method_is_bit_equal(name: str, tmp_path: Path) -> None:
     examples = examples_of(name)
     several = max(examples.variants)
-    method = shake(examples.method(name, several)).eval()
+    method = randomize_norms(examples.method(name, several)).eval()
     path = tmp_path / "model.safetensors"
     save(path, Artefact(method, InputSpec(size=(64, 64)), CLASSES[method.classes]))
     again = load(path).method

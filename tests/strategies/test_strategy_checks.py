@@ -196,7 +196,7 @@ def test_a_card_without_headings_fails(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("cls", "check", "message"),
     [
-        (OtherName, "facts", "calls itself 'sounds'"),
+        (OtherName, "facts", "info.name is 'sounds'"),
         (Undescribed, "facts", "option 'more' has no description"),
         (AnyOption, "unknown_option", "does not name 'ema': none"),
         (SecretlyInside, "needs", "needs more of a method than it declares"),

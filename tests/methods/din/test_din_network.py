@@ -12,7 +12,7 @@ from delineate.common.errors import RecipeError
 from delineate.methods import registry
 from delineate.methods.contract import Method
 from delineate.methods.din.interaction import AttentionOptions, DualInteraction, spatial_attention
-from delineate.methods.testing.examples import backward, context, example_batch, shake, tiny
+from delineate.methods.testing.examples import backward, context, example_batch, randomize_norms, tiny
 from delineate.nn.counting import count_cost, count_parameters
 
 ABLATIONS = (
@@ -79,7 +79,7 @@ def test_spatial_attention_is_the_sigmoid_of_the_channels_mean() -> None:
 
 
 def test_output_is_the_decoder_of_both_streams_gated_sum() -> None:
-    method = shake(small()).eval()
+    method = randomize_norms(small()).eval()
     image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         first, second = method.streams(image, torch.log1p(255 * image) / torch.log(torch.tensor(256.0)))
@@ -194,7 +194,7 @@ def test_ablations_sizes() -> None:
 def test_variants_deploy_to_the_same_function(options: dict[str, object], in_channels: int, gray: str) -> None:
     torch.manual_seed(0)
     everything = {"encoder": {"name": "convnext_zepto_rms"}, "gray": gray, **options}
-    method = shake(registry.build("din", classes=3, in_channels=in_channels, options=everything)).eval()
+    method = randomize_norms(registry.build("din", classes=3, in_channels=in_channels, options=everything)).eval()
     image = torch.rand(1, in_channels, 33, 64)
     with torch.no_grad():
         expected, found = method(image).softmax(1), method.deploy()(image).softmax(1)

@@ -13,7 +13,7 @@ from delineate.methods import registry
 from delineate.methods.contract import Batch
 from delineate.methods.episodic import EpisodicBatch, EpisodicModule
 from delineate.methods.ipsl.network import IPSL
-from delineate.methods.testing.examples import backward, context, example_batch, shake
+from delineate.methods.testing.examples import backward, context, example_batch, randomize_norms
 
 ABLATIONS = {
     "tiny-no-encode-decode": set(),
@@ -115,7 +115,7 @@ def test_coarse_mask_is_the_formula() -> None:
 @pytest.mark.parametrize("peak", ["top_k", "channel_max", "location", "dense"])
 def test_support_and_query_are_treated_alike(peak: str) -> None:
     """Of the same image and mask, both give the same prototypes, and so each other's place can be taken: the logits stay."""
-    method, batch = shake(small(peak=peak)).eval(), episodes(1)
+    method, batch = randomize_norms(small(peak=peak)).eval(), episodes(1)
     assert isinstance(method, IPSL)
     core = method.core
     with torch.no_grad():
@@ -130,7 +130,7 @@ def test_support_and_query_are_treated_alike(peak: str) -> None:
 
 
 def test_one_state_serves_many_queries_and_shots_have_no_order() -> None:
-    method, batch = shake(small()).eval(), episodes(1, shots=3)
+    method, batch = randomize_norms(small()).eval(), episodes(1, shots=3)
     assert isinstance(method, IPSL)
     queries = example_batch(3)["image"]
     with torch.no_grad():
@@ -156,7 +156,7 @@ def test_variants_train_and_deploy_to_the_same_function(options: dict[str, objec
     method, batch = small(in_channels=1, **options), episodes(1, shots=2, in_channels=1)
     assert torch.isfinite(backward(method.train(), method.objective(batch, context())))
     assert all(parameter.grad is not None for parameter in method.parameters())
-    shake(method).eval()
+    randomize_norms(method).eval()
     lean = method.deploy()
     assert isinstance(lean, EpisodicModule)
     assert not any("auxiliary" in name for name, _ in lean.named_parameters())

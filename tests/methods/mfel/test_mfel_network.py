@@ -14,7 +14,7 @@ from delineate.methods import registry
 from delineate.methods.mfel.mamba import MultiBranchMamba
 from delineate.methods.mfel.network import MFEL
 from delineate.methods.mfel.options import MambaOptions
-from delineate.methods.testing.examples import as_batch, backward, context, example_batch, shake, tiny
+from delineate.methods.testing.examples import as_batch, backward, context, example_batch, randomize_norms, tiny
 from delineate.nn.counting import count_cost, count_parameters
 
 SMALL: dict[str, Any] = {
@@ -60,7 +60,7 @@ def test_cost_of_the_presets() -> None:
     ],
 )
 def test_variants_deploy_and_learn(options: dict[str, Any]) -> None:
-    method = shake(small(classes=3, **options))
+    method = randomize_norms(small(classes=3, **options))
     image = torch.rand(1, 3, 33, 64)
     with torch.no_grad():
         expected = method.eval()(image).softmax(1)

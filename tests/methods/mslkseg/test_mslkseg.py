@@ -10,7 +10,7 @@ from delineate.common.errors import DataError, RecipeError
 from delineate.methods import registry
 from delineate.methods.contract import Context
 from delineate.methods.mslkseg.network import MSLKSeg, MSLKSegOptions
-from delineate.methods.testing.examples import as_batch, context, example_batch, shake, tiny
+from delineate.methods.testing.examples import as_batch, context, example_batch, randomize_norms, tiny
 from delineate.nn.counting import count_cost, count_parameters
 from delineate.nn.dynamic_conv import DynamicConv2d
 from delineate.nn.large_kernel import DepthwiseConv2d, ReparameterizedConv
@@ -55,7 +55,7 @@ def test_cost_of_the_presets() -> None:
 )
 def test_variants_deploy_and_learn(options: dict[str, object]) -> None:
     torch.manual_seed(0)
-    method = shake(registry.build("mslkseg", options={"widths": [8, 8, 16, 16, 24], **options}))
+    method = randomize_norms(registry.build("mslkseg", options={"widths": [8, 8, 16, 16, 24], **options}))
     image = torch.rand(2, 3, 40, 56)
     with torch.no_grad():
         expected = method.eval()(image)

@@ -1,1 +1,1 @@
-"""What every method must keep, as checks that run on any of them, also on those of other packages."""
+"""Checks of the method contract, for any registered method, also of other packages."""

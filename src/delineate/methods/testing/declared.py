@@ -1,4 +1,4 @@
-"""What every method must declare, of whichever kind: facts, presets, card, options."""
+"""Checks of what every method declares: facts, presets, card, options."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def facts(name: str) -> None:
     """The declared facts agree with each other and with the network."""
     method = tiny(name)
     info, stages = method.info, method.stages()
-    assert info.name == name, f"registered as '{name}' but calls itself '{info.name}'"
+    assert info.name == name, f"registered as '{name}' but info.name is '{info.name}'"
     assert info.title, "info.title is empty"
-    assert info.paper, "info.paper is empty: say whose idea it is"
+    assert info.paper, "info.paper is empty: cite the origin"
     assert info.min_size % info.divisor == 0, "the smallest size must be a multiple of the divisor"
     assert len({stage.name for stage in stages}) == len(stages), "two stages of one name"
     assert abs(sum(stage.share for stage in stages) - 1) < 1e-9, "the stages' shares must sum to 1"

@@ -1,4 +1,4 @@
-"""What every dense method must keep beyond the promises of all methods."""
+"""Checks of dense methods, beyond those of all methods."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch import Tensor
 from delineate.methods import registry
 from delineate.methods.dense import DenseMethod, FeatureMaps
 from delineate.methods.testing.declared import DECLARED
-from delineate.methods.testing.examples import IGNORE, as_batch, example_batch, shake, sizes
+from delineate.methods.testing.examples import IGNORE, as_batch, example_batch, randomize_norms, sizes
 from delineate.methods.testing.examples import tiny_dense as tiny
 from delineate.methods.testing.shared import SHARED, reads_no_ignored_label
 from delineate.nn.blocks import size_of
 
-__all__ = ["CHECKS", "export", "ignored", "inside", "shapes"]
+__all__ = ["CHECKS", "encode_decode", "export", "ignored", "shapes"]
 
 
 def shapes(name: str) -> None:
@@ -35,16 +35,16 @@ def shapes(name: str) -> None:
                 assert torch.allclose(result, other, atol=1e-3), "the memory format changes the result"
 
 
-def inside(name: str) -> None:
+def encode_decode(name: str) -> None:
     """Of a method that has `encode` and `decode`: one after the other they are `forward`, bit for bit, in training too; the maps,
-    finest first, are all that `decode` goes by, and each level counts."""
+    finest first, are all that `decode` depends on, and each level matters."""
     method = tiny(name)
     halves = [half for half in ("encode", "decode") if getattr(type(method), half) is not getattr(DenseMethod, half)]
-    assert len(halves) != 1, f"{halves[0]} is there alone: encode and decode go together"
+    assert len(halves) != 1, f"{halves[0]} is defined alone: define encode and decode together"
     if not method.has_encode_decode():
         return
     for classes, in_channels in ((1, 3), (4, 1)):
-        method = shake(tiny(name, classes=classes, in_channels=in_channels)).eval()
+        method = randomize_norms(tiny(name, classes=classes, in_channels=in_channels)).eval()
         for height, width in sizes(method):
             with torch.no_grad():
                 _decodes_as_forward(method, torch.rand(2, in_channels, height, width))
@@ -79,7 +79,7 @@ def ignored(name: str) -> None:
     for classes in (1, 4):
         labeled = example_batch(2, classes=classes)
         nothing, other = (as_batch(labeled["image"], torch.full_like(labeled["mask"], v)) for v in (IGNORE, 0))
-        reads_no_ignored_label(shake(tiny(name, classes=classes)).eval(), nothing, labeled, other)
+        reads_no_ignored_label(randomize_norms(tiny(name, classes=classes)).eval(), nothing, labeled, other)
 
 
 def export(name: str) -> None:
@@ -95,5 +95,5 @@ def export(name: str) -> None:
 
 
 CHECKS: dict[str, Callable[[str], None]] = {
-    run.__name__: run for run in (*DECLARED, shapes, *SHARED, inside, ignored, export)
+    run.__name__: run for run in (*DECLARED, shapes, *SHARED, encode_decode, ignored, export)
 }

@@ -1,4 +1,4 @@
-"""What every few-shot method must keep beyond the promises of all methods."""
+"""Checks of few-shot methods, beyond those of all methods."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from delineate.methods import registry
 from delineate.methods.episodic import EpisodicModule
 from delineate.methods.testing.declared import DECLARED
 from delineate.methods.testing.episodic_examples import example_episodes, segment, tiny_episodic
-from delineate.methods.testing.examples import IGNORE, backward, context, finite, part, shake, sizes, updates
+from delineate.methods.testing.examples import IGNORE, backward, context, finite, part, randomize_norms, sizes, updates
 from delineate.methods.testing.shared import SHARED, reads_no_ignored_label
 
 __all__ = ["CHECKS", "empty_support", "ignored", "many_queries", "one_class", "order_of_shots", "own_support", "shapes"]
@@ -50,7 +50,7 @@ def shapes(name: str) -> None:
 
 def many_queries(name: str) -> None:
     """The state of one episode serves many queries as it serves each."""
-    method, batch = shake(tiny_episodic(name)).eval(), example_episodes(3, shots=2)
+    method, batch = randomize_norms(tiny_episodic(name)).eval(), example_episodes(3, shots=2)
     with torch.no_grad():
         state = method.condition(batch["support_image"][:1], batch["support_mask"][:1])
         together = method(batch["image"], state)
@@ -60,7 +60,7 @@ def many_queries(name: str) -> None:
 
 def own_support(name: str) -> None:
     """Episodes of one batch do not see each other's support, and a support that shows another class changes the logits."""
-    method, batch = shake(tiny_episodic(name)).eval(), example_episodes(3, shots=2)
+    method, batch = randomize_norms(tiny_episodic(name)).eval(), example_episodes(3, shots=2)
     other = copy.copy(batch)
     other["support_mask"] = 1 - batch["support_mask"]
     with torch.no_grad():
@@ -73,7 +73,7 @@ def own_support(name: str) -> None:
 
 def order_of_shots(name: str) -> None:
     """A permutation of the shots changes nothing."""
-    method, batch = shake(tiny_episodic(name)).eval(), example_episodes(2, shots=5)
+    method, batch = randomize_norms(tiny_episodic(name)).eval(), example_episodes(2, shots=5)
     order = torch.tensor([3, 0, 4, 1, 2])
     other = copy.copy(batch)
     other["support_image"], other["support_mask"] = batch["support_image"][:, order], batch["support_mask"][:, order]
@@ -84,7 +84,7 @@ def order_of_shots(name: str) -> None:
 def ignored(name: str) -> None:
     """A shot whose pixels are all ignored (255) is as good as absent. Where all of a query's pixels are ignored, a term is 0 or has
     nothing to do with its labels; with nothing labeled at all, terms are 0 and gradients finite."""
-    method, batch = shake(tiny_episodic(name)).eval(), example_episodes(2, shots=3)
+    method, batch = randomize_norms(tiny_episodic(name)).eval(), example_episodes(2, shots=3)
     batch["support_mask"][:, 2] = IGNORE
     fewer = copy.copy(batch)
     fewer["support_image"], fewer["support_mask"] = batch["support_image"][:, :2], batch["support_mask"][:, :2]

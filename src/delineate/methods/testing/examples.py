@@ -23,13 +23,13 @@ __all__ = [
     "dice",
     "example_batch",
     "finite",
-    "learn",
-    "moves",
     "part",
-    "shake",
+    "randomize_norms",
     "sizes",
     "tiny",
     "tiny_dense",
+    "train_stage",
+    "trains",
     "updates",
 ]
 
@@ -101,8 +101,8 @@ def dice(logits: Tensor, mask: Tensor) -> float:
     return sum(scores) / len(scores)
 
 
-def shake(method: AnyMethod, seed: int = 0) -> AnyMethod:
-    """Give every normalization layer statistics and weights that make a difference, as training would."""
+def randomize_norms(method: AnyMethod, seed: int = 0) -> AnyMethod:
+    """Random statistics and weights for every BatchNorm, as after training: fresh ones would hide faults of `deploy`."""
     random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for module in method.modules():
@@ -134,7 +134,7 @@ def sizes(method: Method) -> list[tuple[int, int]]:
     return [(-(-65 // step) * step, -(-97 // step) * step), (method.info.min_size, method.info.min_size)]
 
 
-def moves(update: Update, name: str) -> bool:
+def trains(update: Update, name: str) -> bool:
     """Does `update` train the parameter `name`?"""
     return any(not prefix or name == prefix or name.startswith(f"{prefix}.") for prefix in update.modules)
 
@@ -153,7 +153,7 @@ def finite(method: Method) -> bool:
     return all(p.grad is None or bool(torch.isfinite(p.grad).all()) for p in method.parameters())
 
 
-def learn(
+def train_stage(
     method: Method,
     stage: Stage,
     batch: AnyBatch,
@@ -167,7 +167,7 @@ def learn(
     named = dict(method.named_parameters())
     optimizers = [
         torch.optim.Adam(
-            [p for n, p in named.items() if moves(update, n)],
+            [p for n, p in named.items() if trains(update, n)],
             update.lr or 1e-3,
             betas=update.betas or (0.9, 0.999),
             fused=True,

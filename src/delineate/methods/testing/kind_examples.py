@@ -1,4 +1,4 @@
-"""What differs between the kinds of methods for a check that holds for both: how small methods and batches are made and called."""
+"""Differences between the kinds of methods, for checks of both: how small methods and batches are made and called."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from delineate.methods.episodic import EpisodicBatch
 from delineate.methods.testing.episodic_examples import example_episodes, segment, tiny_episodic
 from delineate.methods.testing.examples import SIZE, AnyBatch, example_batch, tiny
 
-__all__ = ["DenseExamples", "EpisodicExamples", "Examples", "Lesson", "examples_of"]
+__all__ = ["DenseExamples", "EpisodicExamples", "Examples", "OverfitCase", "examples_of"]
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """A batch that every method must learn by heart."""
+class OverfitCase:
+    """A batch that every method must overfit."""
 
     what: str
     count: int
@@ -35,7 +35,7 @@ class Examples(ABC, Generic[AnyBatch]):
     """One, and several."""
     usual: ClassVar[int]
     """The variant of promises that are checked on one alone."""
-    lessons: ClassVar[tuple[Lesson, ...]]
+    overfit_cases: ClassVar[tuple[OverfitCase, ...]]
 
     @abstractmethod
     def method(self, name: str, variant: int, in_channels: int = 3) -> Method:
@@ -47,7 +47,7 @@ class Examples(ABC, Generic[AnyBatch]):
 
     @abstractmethod
     def logits(self, module: nn.Module, batch: AnyBatch, stage: Stage | None = None) -> Tensor:
-        """What a method, or its deployed form, says of a batch; with `stage`, by the function that validates this stage."""
+        """The logits of a method, or of its deployed form; with `stage`, by the function that validates this stage."""
 
 
 class DenseExamples(Examples[Batch]):
@@ -55,7 +55,7 @@ class DenseExamples(Examples[Batch]):
 
     variants = (1, 4)
     usual = 1
-    lessons = tuple(Lesson(f"two images with {classes} outputs", 2, classes, 0.95) for classes in variants)
+    overfit_cases = tuple(OverfitCase(f"two images with {classes} outputs", 2, classes, 0.95) for classes in variants)
 
     def method(self, name: str, variant: int, in_channels: int = 3) -> Method:
         return tiny(name, classes=variant, in_channels=in_channels)
@@ -72,7 +72,7 @@ class EpisodicExamples(Examples[EpisodicBatch]):
 
     variants = (1, 3)
     usual = 2
-    lessons = (Lesson("four episodes", 4, 1, 0.9),)
+    overfit_cases = (OverfitCase("four episodes", 4, 1, 0.9),)
 
     def method(self, name: str, variant: int, in_channels: int = 3) -> Method:
         return tiny_episodic(name, in_channels=in_channels)

@@ -1,4 +1,4 @@
-"""What every method must keep, of whichever kind: how it trains, is deployed and shows itself."""
+"""Checks of all methods: how they train, are deployed and draw panels."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from delineate.methods.testing.examples import (
     backward,
     context,
     finite,
-    learn,
-    moves,
     part,
-    shake,
+    randomize_norms,
     sizes,
+    train_stage,
+    trains,
     updates,
 )
 from delineate.methods.testing.kind_examples import examples_of
@@ -67,7 +67,7 @@ def gradients(name: str) -> None:
             for parameter_name, parameter in method.named_parameters():
                 if parameter.grad is not None:
                     assert torch.isfinite(parameter.grad).all(), f"gradient of {parameter_name} is not finite"
-                    reached |= {parameter_name} if moves(update, parameter_name) else set()
+                    reached |= {parameter_name} if trains(update, parameter_name) else set()
         unused = [n for n, _ in method.named_parameters() if n not in reached]
         assert not unused, f"no gradient reaches {', '.join(unused[:5])}"
 
@@ -95,7 +95,7 @@ def sample_mean(name: str) -> None:
     if registry.method_class(name).info.couples_samples:
         return
     examples = examples_of(name)
-    method, batch = shake(examples.method(name, examples.usual)).eval(), examples.batch(3, examples.usual)
+    method, batch = randomize_norms(examples.method(name, examples.usual)).eval(), examples.batch(3, examples.usual)
     for stage, _, objective in updates(method):
         with torch.no_grad():
             whole = objective(batch, context(stage.name))
@@ -112,7 +112,7 @@ def deploy(name: str) -> None:
     """`deploy()` gives the same probabilities to 1e-4 and leaves the method as it was; deployed again, it is the same network."""
     examples = examples_of(name)
     for variant in examples.variants:
-        method = shake(examples.method(name, variant))
+        method = randomize_norms(examples.method(name, variant))
         before, modes = copy.deepcopy(method.state_dict()), [m.training for m in method.modules()]
         lean = method.deploy()
         assert not lean.training, "deploy() must return a module in eval mode"
@@ -187,14 +187,14 @@ def panels(name: str) -> None:
 
 
 def overfit(name: str) -> None:
-    """The stages, one after another, learn their kind's lessons by heart."""
+    """The stages, one after another, overfit a small batch."""
     examples = examples_of(name)
-    for lesson in examples.lessons:
-        method, batch = examples.method(name, lesson.variant), examples.batch(lesson.count, lesson.variant)
+    for case in examples.overfit_cases:
+        method, batch = examples.method(name, case.variant), examples.batch(case.count, case.variant)
         score = 0.0
         for stage in method.stages():
-            score = learn(method, stage, batch, examples.logits, steps=200, enough=lesson.dice)
-        assert score > lesson.dice, f"{lesson.what}: Dice {score:.3f} after 200 steps of each stage"
+            score = train_stage(method, stage, batch, examples.logits, steps=200, enough=case.dice)
+        assert score > case.dice, f"{case.what}: Dice {score:.3f} after 200 steps of each stage"
 
 
 SHARED = (terms, gradients, determinism, sample_mean, deploy, recomputation, bf16, panels, overfit)

@@ -1,1 +1,1 @@
-"""What every strategy must keep, as checks that run on any of them, also on those of other packages."""
+"""Checks of the strategy contract, for any registered strategy, also of other packages."""

@@ -1,4 +1,4 @@
-"""What every strategy must declare: facts, card, options, and what it needs of a method."""
+"""Checks of what every strategy declares: facts, card, options, and what it needs of a method."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def facts(name: str) -> None:
     """The declared facts agree with each other, and every option is described."""
     cls = registry.strategy_class(name)
     info = cls.info
-    assert info.name == name, f"registered as '{name}' but calls itself '{info.name}'"
+    assert info.name == name, f"registered as '{name}' but info.name is '{info.name}'"
     assert info.title
     assert info.paper
     assert info.kinds, "it trains no kind of method"

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from delineate.methods.contract import Batch, Context, MethodInfo, MethodOptions, Update
 from delineate.methods.dense import DenseMethod, FeatureMaps
 from delineate.methods.episodic import EpisodicMethod
-from delineate.methods.testing.examples import example_batch, moves
+from delineate.methods.testing.examples import example_batch, trains
 from delineate.nn.segmentation_loss import LossOptions, segmentation_loss
 from delineate.strategies import registry
 from delineate.strategies.contract import Strategy
@@ -130,7 +130,7 @@ class Trainer:
         self.strategy = strategy
         self.updates = strategy.updates(strategy.stage)
         self.moved = {
-            update.name: [p for name, p in strategy.named_parameters() if moves(update, name)]
+            update.name: [p for name, p in strategy.named_parameters() if trains(update, name)]
             for update in self.updates
         }
         self.optimizers = {

@@ -1,4 +1,4 @@
-"""What every strategy must keep while it trains: its terms, its reference, its state, and several processes."""
+"""Checks of training: terms, reference, state, and several processes."""
 
 from __future__ import annotations
 
