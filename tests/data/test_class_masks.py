@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 
@@ -84,7 +85,8 @@ def test_masks_of_the_same_names_in_a_folder_of_each_case_are_no_objects(tmp_pat
         write(case / "masks" / "wall.png", square(0, 0))
         write(case / "masks" / "cavity.png", square(6, 8))
     with pytest.raises(
-        DataError, match=r"of each case: cavity\.png, wall\.png; --masks cavity=cavity\.png,wall=wall\.png"
+        DataError,
+        match=r"of each case: cavity\.png, wall\.png; say what they are: --masks cavity=cavity\.png,wall=wall\.png",
     ):
         open_data(tmp_path)
     both = opened(tmp_path, "wall=wall.png,cavity=cavity.png")
@@ -165,3 +167,46 @@ def test_an_address_that_leads_out_of_the_folder_is_refused() -> None:
     for wrong in ("masks#classes:..%2Fa.png=1", "masks#classes:%2Fetc%2Fa.png=1", "masks#classes:a.png=x"):
         with pytest.raises(DataError, match="cannot be used"):
             ClassFiles.parse(wrong)
+
+
+def write_volume(path: Path, voxels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), path)
+
+
+def write_volume_classes(root: Path, names: Sequence[str]) -> None:
+    for number, name in enumerate(NAMES[:3]):
+        voxels = np.random.default_rng(number).normal(size=(8, 8, 4)).astype(np.float32)
+        write_volume(root / f"s{name}" / "ct.nii.gz", voxels)
+        for at, part in enumerate(names):
+            mask = np.zeros((8, 8, 4), np.uint8)
+            mask[2 * at : 2 * at + 2] = 1
+            write_volume(root / f"s{name}" / "segmentations" / f"{part}.nii.gz", mask)
+
+
+def test_volumes_of_one_class_each_are_not_merged_unasked_nor_promised_as_classes(tmp_path: Path) -> None:
+    write_volume_classes(tmp_path, ["liver", "spleen"])
+    with pytest.raises(
+        DataError, match=r"liver\.nii\.gz, spleen\.nii\.gz; --masks liver.*save one label volume"
+    ) as told:
+        open_data(tmp_path)
+    assert "makes them classes" not in str(told.value)
+    merged = opened(tmp_path, "liver.nii.gz,spleen.nii.gz")
+    assert merged.classes.names == ("background", "foreground")
+    assert any("sa/ct, sb/ct, sc/ct" in note for note in merged.notes)
+    assert all("spleen" not in mask for case in opened(tmp_path, "liver.nii.gz").cases for mask in case.masks)
+
+
+@pytest.mark.parametrize(
+    ("names", "asked"),
+    [(["rib_left_1", "vertebrae_L1"], True), (["1", "2"], False), (["cell_1", "cell_2"], False)],
+)
+def test_names_that_differ_in_a_number_alone_are_those_of_objects(
+    tmp_path: Path, names: list[str], asked: bool
+) -> None:
+    write_volume_classes(tmp_path, names)
+    if asked:
+        with pytest.raises(DataError, match="masks of the same names lie in a folder of each case"):
+            open_data(tmp_path)
+    else:
+        assert open_data(tmp_path)[0].classes.names == ("background", "foreground")

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from delineate.data.core.findings import Finding, count, some
 from delineate.data.core.manifest import Split as SplitName
+from delineate.data.formats.registry import reads_volume
 from delineate.data.layouts.channels import Channels
-from delineate.data.layouts.choice import Chosen, quoted
+from delineate.data.layouts.choice import Chosen, what_they_are
 from delineate.data.layouts.pairing import Split, merged
 from delineate.data.layouts.roles import CHOSEN, Item
 
@@ -76,12 +77,8 @@ def _twice(root: Path, chosen: Chosen) -> list[Finding]:
         text = (
             f"{some(folders)} hold masks of the same images ({some(_names(image for image, _ in apart), 3)}) in {root}"
         )
-        every = quoted(",".join(folders))
-        named = quoted(",".join(f"{Path(folder).name}={folder}" for folder in folders))
-        mend = (
-            f"say what they are: --masks {named} makes them classes, --masks {every} merges them into one, and --masks "
-            f"{quoted(folders[0])} takes one of them"
-        )
+        volumes = any(reads_volume(image.path) for image, _ in apart)
+        mend = what_they_are({Path(folder).name: folder for folder in folders}, volumes)
         findings.append(Finding("error", text, mend))
     twice += [masks for each in rivals if each not in apart for masks in [each[1]]]
     if twice:

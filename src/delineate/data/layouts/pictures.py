@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,9 +13,9 @@ from delineate.data.core.manifest import Case
 from delineate.data.core.manifest import Split as SplitName
 from delineate.data.core.naming import unique_names
 from delineate.data.core.words import split_in_stem, tokens_of
-from delineate.data.formats.registry import reads_volume
+from delineate.data.formats.registry import file_stem, reads_volume
 from delineate.data.layouts.channels import Channels, find_channels
-from delineate.data.layouts.choice import Kinds, choose, folder_of, quoted
+from delineate.data.layouts.choice import Kinds, choose, folder_of, what_they_are
 from delineate.data.layouts.faults import faults, without_masks
 from delineate.data.layouts.pairing import Split, case_name, merged, pair
 from delineate.data.layouts.roles import CHOSEN, Item, split_levels, split_of
@@ -89,14 +89,14 @@ def _sorted_out(pairs: list[tuple[Item, list[Item]]]) -> tuple[list[tuple[Item, 
             reasons[CHOSEN if all(mask.source == CHOSEN for mask in masks) else merged(masks)].append(image)
     findings = []
     if classes := _called_alike(pairs):
-        named = ",".join(f"{Path(name).stem}={name}" for name in classes)
         text = f"masks of the same names lie in a folder of each case: {some(classes)}"
-        mend = f"--masks {quoted(named)} makes them classes, --masks {quoted(','.join(classes))} merges them into one"
+        volumes = any(reads_volume(Path(name)) for name in classes)
+        mend = what_they_are({file_stem(Path(name)): name for name in classes}, volumes)
         findings.append(Finding("error", text, mend))
     for why, images in reasons.items():
         if why and not classes:
             words = {CHOSEN: "all of them were named", "parts": "the left and the right part"}.get(why, why)
-            names = some([image.stem for image in images], 3)
+            names = some(_told_apart(images), 3)
             text = (
                 f"{count(len(images), 'image has', 'images have')} several masks, which are merged ({words}): {names}"
             )
@@ -104,23 +104,29 @@ def _sorted_out(pairs: list[tuple[Item, list[Item]]]) -> tuple[list[tuple[Item, 
     return [(image, masks) for image, masks in pairs if len(masks) == 1 or _together(masks)], findings
 
 
+def _told_apart(images: Sequence[Item]) -> list[str]:
+    """The images' stems; with their folders where stems alone do not tell them apart: `s0001/ct`."""
+    stems = [image.stem for image in images]
+    return stems if len(set(stems)) == len(stems) else ["/".join((*image.kept, image.stem)) for image in images]
+
+
 def _called_alike(pairs: Sequence[tuple[Item, list[Item]]]) -> list[str]:
     """The names of masks, where each case has several in a folder of its own and they are called alike: they may be classes.
 
-    Objects are called by numbers, or by names that occur once. Of volumes nothing is asked, since theirs are merged only.
+    Objects are called by numbers, or by names that occur once; a name is in two cases or more on average where names are classes.
     """
     open_ones = [masks for _, masks in pairs if not all(mask.source == CHOSEN for mask in masks)]
     several = [masks for masks in open_ones if merged(masks) == "a mask for each object"]
     held = Counter(mask.path.name for masks in several for mask in masks)
-    if len(several) < 2 or any(reads_volume(Path(name)) or not _is_word(name) for name in held):
+    if len(several) < 2 or 2 * len(held) > held.total() or not _are_words(held):
         return []
-    return sorted(held) if min(held.values()) > 1 and 2 * len(held) <= held.total() else []
+    return sorted(held)
 
 
-def _is_word(name: str) -> bool:
-    """Whether a name has letters and no number, as names of classes have."""
-    stem = Path(name).stem
-    return any(letter.isalpha() for letter in stem) and not any(letter.isdigit() for letter in stem)
+def _are_words(names: Iterable[str]) -> bool:
+    """Whether names differ in more than a number: `liver`, `rib_left_1`, but not `1`, `2` or `cell_1`, `cell_2`."""
+    words = {"".join(letter for letter in name.split(".")[0].casefold() if letter.isalpha()) for name in names}
+    return len(words) > 1 and "" not in words
 
 
 def _together(masks: Sequence[Item]) -> bool:
