@@ -82,3 +82,23 @@ def test_a_wrong_choice_is_told_in_the_words_of_the_command_line(
     assert ended.value.code == 2
     assert "'tests' is not one of" in said
     assert "Value error" not in said
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("train d --method unet --out o --lr 1", "--lr is a setting of the recipe: --set engine.lr=VALUE"),
+        ("benchmark d --out o --learning-rate 1", "is a setting of the recipe: --set engine.lr=VALUE"),
+        ("train d --method unet --out o --reume", "No such option: --reume"),
+        ("predict m d --out o --lr 1", "No such option: --lr"),
+    ],
+)
+def test_a_setting_that_is_typed_as_an_option(
+    words: str, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["delineate", *words.split()])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = " ".join(capsys.readouterr().err.replace("│", " ").split())
+    assert ended.value.code == 2
+    assert message in said

@@ -62,6 +62,8 @@ def test_methods_are_read_right(method: str) -> None:
             "method.encodr.name=x",
             "method 'condseg': unknown option 'encodr': did you mean 'encoder'?",
         ),
+        ("unet", "tiny", "engine.learning_rate=1", "recipe: unknown option 'engine.learning_rate': did you mean 'lr'?"),
+        ("unet", "tiny", "engine.amp=1", "recipe: unknown option 'engine.amp': did you mean 'precision'?"),
         ("unet", "tiny", "engine.lr", "--set engine.lr: expected section.key=value, for example engine.lr=0.001"),
     ],
 )

@@ -104,7 +104,7 @@ def test_the_missing_page_of_a_finished_run_is_made(request_for: Maker, recorder
     result = train(replace(request, resume=True), recorder(), report=write_run_report)
     assert (request.out / "report.html").exists()
     assert result.dice == pytest.approx(first.dice, abs=1e-6)
-    with pytest.raises(TrainingError, match="nothing is left to do"):
+    with pytest.raises(TrainingError, match=r"nothing is left to do\. To train it further, .*: --init "):
         train(replace(request, resume=True), recorder(), report=write_run_report)
     (request.out / "run.json").rename(request.out / "kept.json")
     with pytest.raises(

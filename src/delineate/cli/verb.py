@@ -8,7 +8,9 @@ from typing import Any
 from typer import BadParameter
 from typer.core import TyperCommand
 
+from delineate.common.class_fields import Place, fields_of
 from delineate.common.errors import Interrupted
+from delineate.common.names import name_here
 
 __all__ = ["KEPT", "Verb"]
 
@@ -37,6 +39,9 @@ KEPT = {
 """Verb → what a stop at any moment leaves. Where more is known (training, benchmarks), the verb says it itself."""
 
 
+_ENGINE = Place("delineate.engine.recipe", "EngineSection")
+
+
 class Verb(TyperCommand):
     """A command of ours."""
 
@@ -46,6 +51,18 @@ class Verb(TyperCommand):
         except BadParameter as error:
             error.message = error.message.removeprefix("Value error, ")
             raise
+        except Exception as error:  # Typer's NoSuchOption, which has no public name in every version
+            if (setting := self._setting_called(getattr(error, "option_name", ""))) is not None:
+                error.message = f"{error.option_name} is a setting of the recipe: --set {setting}=VALUE"  # type: ignore[attr-defined]
+                error.possibilities = None  # type: ignore[attr-defined]
+            raise
+
+    def _setting_called(self, option: str) -> str | None:
+        """The key of the recipe's `engine` for an unknown option such as `--lr`, in commands that take `--set`."""
+        if not any("--set" in one.opts for one in self.params):
+            return None
+        key = name_here(option.lstrip("-").replace("-", "_"))
+        return f"engine.{key}" if key in (fields_of(_ENGINE) or {}) else None
 
     def invoke(self, ctx: Any) -> Any:
         try:

@@ -71,7 +71,10 @@ def check_folder(folder: RunFolder, recipe: Recipe, *, resume: bool, report: boo
     missing = folder.missing_files(report=report)
     if folder.read_summary().get("status") == "finished" and not missing:
         Checkpoints(folder.steps).discard()  # where a kill came between
-        raise TrainingError(f"--resume: the run in {folder.path} is finished; nothing is left to do")
+        raise TrainingError(
+            f"--resume: the run in {folder.path} is finished; nothing is left to do. To train it further, begin a "
+            f"run in another folder from its weights: --init {folder.path}"
+        )
     if not Checkpoints(folder.steps).any() and not needs_report_only(folder):
         if folder.model.exists() or folder.read_summary().get("status") == "finished":
             gone = ", ".join(missing) or folder.summary.name

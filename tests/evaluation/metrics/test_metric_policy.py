@@ -157,7 +157,7 @@ def test_a_column_can_be_asked_for_by_its_name(metric):
     ("name", "message"),
     [
         ("dise", "did you mean 'dice'"),
-        ("hd95", "did you mean 'hd95_"),
+        ("hd95", "did you mean 'hd95_max', 'hd95_pooled' or 'hd95_weighted'"),
         ("boundry", "did you mean 'boundary'"),
         ("nsd@wide", "tolerance must be a number from 0 on, as in 'nsd@2'"),
         ("nsd@-1", "tolerance"),

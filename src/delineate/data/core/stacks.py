@@ -106,7 +106,8 @@ def _check_spacing(values: Sequence[float]) -> tuple[float, ...]:
     """The user's values as given. Raises `DataError` for NaN, infinity, zero, negative ones, or another number than 2 or 3."""
     if len(values) not in (2, 3):
         raise DataError(
-            f"--spacing has {count(len(values), 'value')}; give 2 (row, column) or 3 (slice, row, column), in mm"
+            f"--spacing has {count(len(values), 'value')}; give 2 (row,column) or 3 (slice,row,column) "
+            "in mm, with commas and no blanks"
         )
     if not np.isfinite(values).all() or min(values) <= 0:
         raise DataError(f"--spacing {_listed(values)} cannot be; distances are positive numbers of millimeters")

@@ -77,7 +77,8 @@ class SMP(DenseMethod):
             weights = self._create("imagenet").encoder.state_dict()
         except Exception as error:  # whatever the package's download raises
             raise DelineateError(
-                f"method '{self.info.name}': ImageNet weights of '{self.encoder}' cannot be downloaded: {_first_line(error)}"
+                f"method '{self.info.name}': ImageNet weights of '{self.encoder}' cannot be downloaded: "
+                f"{_first_line(error)} (--set method.pretrained=false starts from random weights)"
             ) from error
         self.network.encoder.load_state_dict(weights)
 
