@@ -16,14 +16,14 @@ from raw_sets import DRIVE, PAIRED, PER_CLASS, Names, spread
 
 @pytest.fixture
 def made(tmp_path: Path) -> Callable[[Names], Path]:
-    """made(names): a folder with empty files of these names."""
+    """made(names): a folder with files of these names: JSON that says nothing, and empty ones."""
 
     def make(names: Names) -> Path:
         root = tmp_path / "set"
         for name in names:
             path = root / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
+            path.write_text("{}" if path.suffix == ".json" else "")
         return root
 
     return make

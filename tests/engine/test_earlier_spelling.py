@@ -19,10 +19,10 @@ from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
 from delineate.engine.recipe import Recipe, resolve
 from delineate.engine.typo_checks import refuse_typos
-from delineate.evaluation.comparison.training_record import Training
+from delineate.evaluation.comparison.training_record import TrainingRecord
 from delineate.methods import registry
 from delineate.methods.contract import MethodOptions
-from delineate.studies.setup import BenchmarkSetup
+from delineate.studies.setup import BenchmarkSetup, differences
 
 EARLIER = {today: earlier for earlier, today in KEYS.items()}
 SECTIONS: dict[str, Any] = {
@@ -72,7 +72,7 @@ def test_recipes_of_runs(tmp_path: Path) -> None:
     saved.write_text(yaml.safe_dump(in_earlier_spelling(recipe.model_dump(mode="json"))))
     assert "optimiser" in saved.read_text()
     assert Recipe.load(saved) == recipe
-    training = Training(recipe={"name": "unet", "strategy.name": "supervised", "engine.optimiser": "sgd"})
+    training = TrainingRecord(recipe={"name": "unet", "strategy.name": "supervised", "engine.optimiser": "sgd"})
     assert training.recipe["engine.optimizer"] == "sgd"
 
 
@@ -98,6 +98,16 @@ def test_benchmarks(tmp_path: Path) -> None:
     assert setup.entrants[0].options == SECTIONS
     setup.save(tmp_path)
     assert BenchmarkSetup.load(tmp_path) == setup
+
+
+def test_a_benchmark_goes_on_with_its_settings_in_either_spelling() -> None:
+    rest = dict.fromkeys(("asked_folds", "group_by", "epochs", "minutes", "size"))
+    content = {"data": "d", "folds": 2, "seeds": 1, "metrics": ["dice"], "entrants": [], **rest}
+    earlier = BenchmarkSetup(**content, settings=("engine.optimiser=sgd", "input.channels=grey"))
+    today = BenchmarkSetup(**content, settings=("engine.optimizer=sgd", "input.channels=gray"))
+    assert differences(earlier, today) == []
+    other = today.model_copy(update={"settings": ("engine.optimizer=adam", "input.channels=gray")})
+    assert len(differences(earlier, other)) == 1
 
 
 def test_options_of_other_packages_keep_their_names() -> None:

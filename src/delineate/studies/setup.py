@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from delineate.common.config import merge
 from delineate.common.errors import DataError, RecipeError
 from delineate.common.files import read_json, write_json
+from delineate.common.spelling import respelled_path
 from delineate.data.augment.settings import AugmentSettings
 from delineate.data.layouts.source import Join
 from delineate.engine.earlier_recipes import in_todays_spelling
@@ -143,6 +144,7 @@ def differences(saved: BenchmarkSetup, asked: BenchmarkSetup) -> list[str]:
 
     def plain(setup: BenchmarkSetup) -> dict[str, Any]:
         content = setup.model_dump(exclude={"folds"})
+        content["settings"] = tuple(map(_setting_of_today, setup.settings))
         content["entrants"] = {
             entrant.label: (entrant.method, entrant.preset, entrant.options) for entrant in setup.entrants
         }
@@ -157,6 +159,14 @@ def differences(saved: BenchmarkSetup, asked: BenchmarkSetup) -> list[str]:
             else:
                 found.append(f"{key} {value} → {theirs[key]}")
     return found
+
+
+def _setting_of_today(setting: str) -> str:
+    """A `--set` text as it is spelled today: `engine.optimiser=sgd` and `engine.optimizer=sgd` ask for the same."""
+    key, equals, value = setting.partition("=")
+    key = respelled_path(key)
+    value = "gray" if key == "input.channels" and value == "grey" else value
+    return f"{key}{equals}{value}"
 
 
 def _entrant(label: str, preset: str, size: int | None, settings: Sequence[str], own_augment: bool) -> Entrant:

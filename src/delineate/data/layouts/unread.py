@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from delineate.common.errors import DataError
 from delineate.data.core.findings import count, raise_errors, some
 from delineate.data.core.grouping import read_table
 from delineate.data.core.words import Role, ending, folder_word
+from delineate.data.formats.annotations.parsed import read_json_file
 from delineate.data.formats.containers import is_archive, is_unread_archive
 from delineate.data.formats.images import is_volume
 from delineate.data.formats.registry import reads_volume, volume_suffix, what_is_read
@@ -88,6 +90,8 @@ def _polygons(tree: Tree) -> str:
     stems = {file.path.with_suffix("") for file in tree.images}
     jsons = [path for path in tree.others if path.suffix.lower() == ".json"]
     beside = [path for path in jsons if path.with_suffix("") in stems]
+    if broken := _broken_json(jsons):
+        return broken
     outlines = beside or [path for path in jsons if "annotation" in path.name.lower() or "coco" in path.name.lower()]
     if outlines:
         kind = "a file for each" if beside else "a file beside them"
@@ -101,6 +105,16 @@ def _polygons(tree: Tree) -> str:
             f"{texts[0].parent} holds text files ({texts[0].name}) that are no outlines of YOLO for the images beside them; "
             f"{_EXPORT}"
         )
+    return ""
+
+
+def _broken_json(paths: Sequence[Path]) -> str:
+    """The first JSON file that is cut off or otherwise none: what it was meant to say cannot be known."""
+    for path in paths[:_LOOKED_AT]:
+        try:
+            read_json_file(path)
+        except DataError as error:
+            return f"{error}; export it anew"
     return ""
 
 
