@@ -13,7 +13,7 @@ from delineate.data.formats.registry import reads_volume
 from delineate.data.layouts.pairing import Pairs, Split, pair
 from delineate.data.layouts.roles import CHOSEN, Item
 
-__all__ = ["Chosen", "Kinds", "choose", "folder_of", "quoted"]
+__all__ = ["Chosen", "Kinds", "choose", "folder_of", "quoted", "what_they_are"]
 
 _PLAIN_IMAGES = ("images", "image", "imgs", "img")
 _PLAIN_MASKS = ("masks", "labels")
