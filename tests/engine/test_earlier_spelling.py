@@ -72,8 +72,10 @@ def test_recipes_of_runs(tmp_path: Path) -> None:
     saved.write_text(yaml.safe_dump(in_earlier_spelling(recipe.model_dump(mode="json"))))
     assert "optimiser" in saved.read_text()
     assert Recipe.load(saved) == recipe
-    training = TrainingRecord(recipe={"name": "unet", "strategy.name": "supervised", "engine.optimiser": "sgd"})
-    assert training.recipe["engine.optimizer"] == "sgd"
+    training = TrainingRecord(
+        recipe={"name": "unet", "strategy.name": "supervised", "engine.optimiser": "sgd", "input.channels": "grey"}
+    )
+    assert (training.recipe["engine.optimizer"], training.recipe["input.channels"]) == ("sgd", "gray")
 
 
 def test_models(tmp_path: Path) -> None:

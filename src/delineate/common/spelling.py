@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-__all__ = ["KEYS", "respelled", "respelled_path"]
+__all__ = ["KEYS", "respelled", "respelled_path", "respelled_setting"]
 
 KEYS = {
     "colour": "color",
@@ -35,3 +35,9 @@ def respelled(content: Any, kept: Collection[str] = ()) -> Any:
 def respelled_path(path: str) -> str:
     """One dotted key, the same way."""
     return ".".join(KEYS.get(key, key) for key in path.split("."))
+
+
+def respelled_setting(path: str, value: Any) -> tuple[str, Any]:
+    """A dotted key and its value, the same way."""
+    path = respelled_path(path)
+    return path, "gray" if path.endswith("input.channels") and value == "grey" else value

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from delineate.common.config import merge
 from delineate.common.errors import DataError, RecipeError
 from delineate.common.files import read_json, write_json
-from delineate.common.spelling import respelled_path
+from delineate.common.spelling import respelled_setting
 from delineate.data.augment.settings import AugmentSettings
 from delineate.data.layouts.source import Join
 from delineate.engine.earlier_recipes import in_todays_spelling
@@ -164,8 +164,7 @@ def differences(saved: BenchmarkSetup, asked: BenchmarkSetup) -> list[str]:
 def _setting_of_today(setting: str) -> str:
     """A `--set` text as it is spelled today: `engine.optimiser=sgd` and `engine.optimizer=sgd` ask for the same."""
     key, equals, value = setting.partition("=")
-    key = respelled_path(key)
-    value = "gray" if key == "input.channels" and value == "grey" else value
+    key, value = respelled_setting(key, value)
     return f"{key}{equals}{value}"
 
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from delineate.common.errors import DataError
 from delineate.common.files import parse_json, read_json
-from delineate.common.spelling import respelled_path
+from delineate.common.spelling import respelled_setting
 from delineate.data.core.manifest import Manifest
 
 __all__ = ["TrainingRecord", "gain_at_end"]
@@ -57,7 +57,7 @@ class TrainingRecord(BaseModel):
     @classmethod
     def _with_strategy(cls, recipe: dict[str, Any]) -> dict[str, Any]:
         """In earlier versions all training was supervised, and the average of weights a setting of the engine."""
-        recipe = {respelled_path(key): value for key, value in recipe.items()}
+        recipe = dict(respelled_setting(key, value) for key, value in recipe.items())
         if not recipe or "strategy.name" in recipe:
             return recipe
         ema = recipe.get("engine.ema", 0.0)
