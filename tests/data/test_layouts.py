@@ -128,13 +128,18 @@ def test_faulty_lists(touch: Touch) -> None:
 def test_split_folders(touch: Touch) -> None:
     names = [
         f"{split}/{kind}/{name}.png"
-        for split, name in (("train", "a"), ("validation", "a"), ("test", "b"))
+        for split, name in (("train", "a"), ("validation", "a"), ("dev", "c"), ("test", "b"))
         for kind in ("images", "masks")
     ]
     manifest = discover(touch(*names))
     assert manifest.layout == "split folders"
     assert manifest.split_origin == "folders"
-    assert {case.id: case.split for case in manifest.cases} == {"train_a": "train", "validation_a": "val", "b": "test"}
+    assert {case.id: case.split for case in manifest.cases} == {
+        "train_a": "train",
+        "validation_a": "val",
+        "c": "val",
+        "b": "test",
+    }
 
 
 def test_isic_folders(touch: Touch) -> None:

@@ -53,6 +53,7 @@ SPLIT_NAMES: dict[str, Split] = {
     "val": "val",
     "valid": "val",
     "validation": "val",
+    "dev": "val",
     "test": "test",
     "testing": "test",
 }
