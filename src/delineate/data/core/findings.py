@@ -28,7 +28,21 @@ class Finding:
 
 
 def raise_errors(findings: Iterable[Finding]) -> None:
-    """Raise `DataError` with the first error, saying how many more there are; return when there are none."""
+    """Stop at the first error, if there is one.
+
+    Args:
+        findings: of a check, of any severity.
+
+    Raises:
+        DataError: with the first error, and how many more there are.
+
+    Example:
+        >>> from delineate.data.core.findings import Finding, raise_errors
+        >>> raise_errors([Finding("note", "two pictures are equal")])
+        >>> raise_errors([Finding("error", "a.png has no mask", "add it")])
+        Traceback (most recent call last):
+        delineate.common.errors.DataError: a.png has no mask; add it
+    """
     errors = [finding for finding in findings if finding.severity == "error"]
     if not errors:
         return
@@ -37,11 +51,38 @@ def raise_errors(findings: Iterable[Finding]) -> None:
 
 
 def count(number: int, singular: str, plural: str = "") -> str:
-    """A number with its noun."""
+    """A number with its noun, for messages.
+
+    Args:
+        number: how many.
+        singular: the noun for one.
+        plural: for all other numbers; empty: `singular` with an s.
+
+    Returns:
+        The text.
+
+    Example:
+        >>> from delineate.data.core.findings import count
+        >>> count(1, "mask"), count(3, "mask"), count(2, "is", "are")
+        ('1 mask', '3 masks', '2 are')
+    """
     return f"{number} {singular if number == 1 else plural or singular + 's'}"
 
 
 def some(names: Sequence[str], most: int = _SHOWN) -> str:
-    """The first few of many names, with the number of the rest."""
+    """The first few of many names, for messages.
+
+    Args:
+        names: all of them.
+        most: how many are written out.
+
+    Returns:
+        Those with commas, and the number of the rest.
+
+    Example:
+        >>> from delineate.data.core.findings import some
+        >>> some(["a.png", "b.png", "c.png"], most=2)
+        'a.png, b.png and 1 more'
+    """
     rest = len(names) - most
     return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")

@@ -29,7 +29,17 @@ _RAS_OF_LPS = np.diag([-1.0, -1.0, 1.0])
 
 @dataclass(frozen=True, eq=False)
 class Geometry:
-    """The grid of an image: voxel (i, j, k) lies at `origin + direction @ (spacing * (i, j, k))`."""
+    """The grid of an image: voxel (i, j, k) lies at `origin + direction @ (spacing * (i, j, k))`.
+
+    Example:
+        >>> import numpy as np
+        >>> from delineate.data.core.geometry import Geometry
+        >>> grid = Geometry((10, 10, 4), (0.0, 0.0, 0.0), np.eye(3), (0.5, 0.5, 2.0))
+        >>> grid.positions([[1, 0, 3]]).tolist()
+        [[0.5, 0.0, 6.0]]
+        >>> grid.voxel_volume
+        0.5
+    """
 
     shape: tuple[int, int, int]
     """Voxels along each axis of the array."""
@@ -47,9 +57,15 @@ class Geometry:
 
     @classmethod
     def of_ras(cls, affine: NDArray[np.float64], shape: tuple[int, int, int], spacing: Triple | None = None) -> Self:
-        """From NIfTI's 4×4 affine: voxel index (i, j, k, 1) → position in mm, RAS.
+        """From NIfTI's affine.
 
-        `spacing`: as the file states it beside its affine; None: the lengths of the affine's columns.
+        Args:
+            affine: 4×4, voxel index (i, j, k, 1) → position in mm, RAS.
+            shape: voxels along each axis.
+            spacing: in mm, as the file states it beside its affine; None: the lengths of the affine's columns.
+
+        Returns:
+            The same grid in LPS.
         """
         columns = _RAS_OF_LPS @ affine[:3, :3]
         if spacing is None:
@@ -57,14 +73,25 @@ class Geometry:
         return cls(shape, _triple(_RAS_OF_LPS @ affine[:3, 3]), columns / np.array(spacing), spacing)
 
     def to_ras(self) -> NDArray[np.float64]:
-        """NIfTI's 4×4 affine: voxel index (i, j, k, 1) → position in mm, RAS. The inverse of `of_ras` but for rounding."""
+        """As NIfTI has it: the inverse of `of_ras` but for rounding.
+
+        Returns:
+            The 4×4 affine, voxel index (i, j, k, 1) → position in mm, RAS.
+        """
         affine = np.eye(4)
         affine[:3, :3] = _RAS_OF_LPS @ (self.direction * np.array(self.spacing))
         affine[:3, 3] = _RAS_OF_LPS @ np.array(self.origin)
         return affine
 
     def positions(self, indices: Sequence[Sequence[float]] | NDArray[np.float64]) -> NDArray[np.float64]:
-        """N×3 voxel indices → N×3 positions, LPS, mm."""
+        """Where voxels lie.
+
+        Args:
+            indices: N×3, along the array's axes; fractions lie between voxels.
+
+        Returns:
+            N×3 positions of centers, LPS, mm.
+        """
         return np.asarray(indices, np.float64) * np.array(self.spacing) @ self.direction.T + np.array(self.origin)
 
     @property
@@ -73,14 +100,36 @@ class Geometry:
         return float(abs(np.linalg.det(self.direction * np.array(self.spacing))))
 
     def corners(self) -> NDArray[np.float64]:
-        """8×3: positions of the outermost voxels' centers, LPS, mm."""
+        """Where the grid ends.
+
+        Returns:
+            8×3 positions of the outermost voxels' centers, LPS, mm.
+        """
         return self.positions(list(product(*((0, size - 1) for size in self.shape))))
 
 
 def check_same_geometry(
     one: Geometry, one_path: Path, other: Geometry, other_path: Path, *, tolerance: float = TOLERANCE
 ) -> None:
-    """Raise `DataError` naming both files when shapes differ, or a corner lies elsewhere by more than `tolerance` voxels."""
+    """Refuse two files that are not on one grid.
+
+    Args:
+        one: grid of the first file.
+        one_path: its name, for the message.
+        other: grid of the second file.
+        other_path: its name.
+        tolerance: how far corners may lie apart, as a share of the smallest spacing.
+
+    Raises:
+        DataError: naming both files; shapes differ, or a corner lies elsewhere.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> from delineate.data.core.geometry import Geometry, check_same_geometry
+        >>> grid = Geometry((10, 10, 4), (0.0, 0.0, 0.0), np.eye(3), (0.5, 0.5, 2.0))
+        >>> check_same_geometry(grid, Path("image.nii.gz"), grid, Path("mask.nii.gz"))
+    """
     if one.shape != other.shape:
         raise DataError(
             f"{one_path} has {sizes(one.shape)} voxels but {other_path} has {sizes(other.shape)}; "
@@ -95,7 +144,19 @@ def check_same_geometry(
 
 
 def sizes(values: Sequence[float]) -> str:
-    """Sizes for people: `512×512×0.7`."""
+    """Sizes for messages.
+
+    Args:
+        values: along each axis.
+
+    Returns:
+        Them with × between.
+
+    Example:
+        >>> from delineate.data.core.geometry import sizes
+        >>> sizes((512, 512, 0.7))
+        '512×512×0.7'
+    """
     return "×".join(f"{value:g}" for value in values)
 
 

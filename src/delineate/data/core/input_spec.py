@@ -34,7 +34,16 @@ _NUMBERS = ("window_level", "window_width", "zscore_clip")
 
 
 class InputSpec(BaseModel):
-    """The network's input, as stored in recipes and artefacts."""
+    """The network's input, as stored in recipes and artefacts.
+
+    Example:
+        >>> import numpy as np
+        >>> from delineate.data.core.input_spec import InputSpec
+        >>> spec = InputSpec(channels="gray", size=(64, 64), fit="letterbox")
+        >>> pixels = spec.working_pixels(np.zeros((480, 640, 3), np.uint8))
+        >>> pixels.shape, spec.to_unit(pixels).dtype
+        ((64, 64, 1), dtype('float32'))
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -123,7 +132,17 @@ class InputSpec(BaseModel):
         return {"channels", "fit", "source_bits", "scale" if self.fit == "patch" else "size"} | scaled
 
     def working_pixels(self, image: Pixels) -> Pixels:
-        """H×W or H×W×C (1, 3 or 4, RGB order; or the named channels) → height×width×in_channels, same type."""
+        """An image at the working size.
+
+        Args:
+            image: H×W or H×W×C (1, 3 or 4 in RGB order; or the named channels).
+
+        Returns:
+            height×width×in_channels, of the same type.
+
+        Raises:
+            DataError: a number of channels that the network cannot take.
+        """
         pixels = _channels(intensity.usable(image), self.channels)
         placed = self.placement(image.shape[0], image.shape[1])
         if placed is None:
@@ -137,7 +156,14 @@ class InputSpec(BaseModel):
         return result
 
     def working_mask(self, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Class indices H×W → height×width, nearest neighbor; letterbox padding is ignored (255)."""
+        """A mask at the working size, by nearest neighbor.
+
+        Args:
+            mask: class indices H×W.
+
+        Returns:
+            Class indices height×width; the padding of a letterbox is ignored (255).
+        """
         placed = self.placement(mask.shape[0], mask.shape[1])
         if placed is None:
             return _nearest(mask, self.working_size(mask.shape[0], mask.shape[1]))
@@ -147,13 +173,28 @@ class InputSpec(BaseModel):
         return result
 
     def working_size(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width that a height×width image is brought to: `size`, but with `patch` its own times `scale`."""
+        """What an image is brought to: `size`; with `patch`, its own size times `scale`.
+
+        Args:
+            height: of the image, in pixels.
+            width: of the image.
+
+        Returns:
+            Height and width in pixels.
+        """
         if self.fit != "patch":
             return self.size
         return max(1, round(height * self.scale)), max(1, round(width * self.scale))
 
     def limits(self, pixels: Pixels) -> Limits:
-        """The values of an image h×w×C at the working size that become 0 and 1. Whoever cuts patches from it asks before."""
+        """The values that become 0 and 1. Whoever cuts patches from an image asks before.
+
+        Args:
+            pixels: of the image at the working size, h×w×C.
+
+        Returns:
+            Low and high.
+        """
         if self.intensity == "percentile":
             return intensity.percentiles(pixels, each=self.named)
         if self.intensity == "zscore":
@@ -163,14 +204,28 @@ class InputSpec(BaseModel):
         return intensity.whole_range(pixels)
 
     def limits_for_patches(self, pixels: Pixels) -> Limits:
-        """What is kept of a whole image for its patches: its percentiles, which one cache has for all rules that need no others."""
+        """What is kept of a whole image for its patches: its percentiles, which one cache has for all rules that need no others.
+
+        Args:
+            pixels: of the image at the working size, h×w×C.
+
+        Returns:
+            Low and high.
+        """
         return self.limits(pixels) if self.intensity == "zscore" else intensity.percentiles(pixels, each=self.named)
 
     def to_unit(self, pixels: Pixels, limits: Limits | None = None) -> NDArray[np.float32]:
-        """Working pixels → float32 in [0, 1], same shape. `limits`: those of the whole image that `pixels` are a patch of
-        (`limits_for_patches`).
+        """Apply the intensity rule.
 
-        Raises `DataError` for pixels that the rule has no meaning for.
+        Args:
+            pixels: at the working size, h×w×C.
+            limits: of the whole image that `pixels` are a patch of (`limits_for_patches`); None: `pixels` are the image.
+
+        Returns:
+            float32 in [0, 1], of the same shape.
+
+        Raises:
+            DataError: pixels that the rule has no meaning for.
         """
         if self.scales_before_padding:
             return intensity.restored(pixels)
@@ -185,7 +240,15 @@ class InputSpec(BaseModel):
         return by(pixels, limits)
 
     def placement(self, height: int, width: int) -> tuple[int, int, int, int] | None:
-        """Where a height×width image lies in the working frame: (top, left, height, width); None when it fills it."""
+        """Where an image lies in the working frame.
+
+        Args:
+            height: of the image, in pixels.
+            width: of the image.
+
+        Returns:
+            (top, left, height, width) in pixels; None when it fills the frame.
+        """
         if self.fit != "letterbox":
             return None
         scale = min(self.size[0] / height, self.size[1] / width)

@@ -23,7 +23,14 @@ IGNORE = 255
 
 
 class Case(BaseModel):
-    """One image with its reference. Paths are relative to the manifest's root (POSIX form)."""
+    """One image with its reference. Paths are relative to the manifest's root (POSIX form).
+
+    Example:
+        >>> from delineate.data.core.manifest import Case
+        >>> case = Case(id="p1", images=("images/p1.png",), masks=("masks/p1.png",), group="patient1", split="train")
+        >>> case.group
+        'patient1'
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -58,6 +65,14 @@ class LabelRule(BaseModel):
 
     `threshold`: raw value ≥ threshold is foreground. `values`: raw value → class index (255 = ignore); `ranges`: the same for
     all values from a first to a last one, where `values` says nothing. Other values are errors.
+
+    Example:
+        >>> from delineate.data.core.manifest import LabelRule
+        >>> rule = LabelRule(values={0: 0, 128: 1, 255: 2})
+        >>> rule.index_of(128), rule.index_of(7)
+        (1, None)
+        >>> rule.class_pixels({0: 900, 255: 100})
+        {0: 900, 2: 100}
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -72,7 +87,14 @@ class LabelRule(BaseModel):
     """One line for the user: what was seen and how it is read."""
 
     def index_of(self, value: int) -> int | None:
-        """The class index of a raw value (255 = ignore); None where the rule does not know it."""
+        """What a raw value means.
+
+        Args:
+            value: of a mask file.
+
+        Returns:
+            Its class index (255 = ignore); None where the rule does not know it.
+        """
         if self.threshold is not None:
             return int(value >= self.threshold)
         if self.values is not None and value in self.values:
@@ -80,7 +102,14 @@ class LabelRule(BaseModel):
         return next((index for first, last, index in self.ranges if first <= value <= last), None)
 
     def class_pixels(self, counts: Mapping[int, int]) -> dict[int, int]:
-        """Raw value → pixels turned into class index → pixels; values that the rule does not know count as ignored."""
+        """Counts of raw values as counts of classes.
+
+        Args:
+            counts: raw value → pixels.
+
+        Returns:
+            Class index → pixels; values that the rule does not know count as ignored (255).
+        """
         found: Counter[int] = Counter()
         for value, number in counts.items():
             index = self.index_of(value)
@@ -89,7 +118,15 @@ class LabelRule(BaseModel):
 
 
 class ClassTable(BaseModel):
-    """Names of the classes by index; index 0 is the background."""
+    """Names of the classes by index; index 0 is the background.
+
+    Example:
+        >>> from delineate.data.core.manifest import ClassTable
+        >>> ClassTable(names=("background", "wall", "cavity")).outputs
+        3
+        >>> ClassTable(names=("background", "polyp")).outputs
+        1
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -106,7 +143,19 @@ class ClassTable(BaseModel):
 
 
 class Manifest(BaseModel):
-    """A list of cases with their class table: all that is needed to find the same data again, and to know that it is the same."""
+    """A list of cases with their class table: all that is needed to find the same data again, and to know that it is the same.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from delineate.data.core.manifest import Case, Manifest
+        >>> cases = (Case(id="a", images=("a.png",), split="train"), Case(id="b", images=("b.png",), split="test"))
+        >>> manifest = Manifest(root="polyps", layout="images and masks", split_origin="files", cases=cases)
+        >>> [case.id for case in manifest.split("test")]
+        ['b']
+        >>> manifest.save(Path("two.json"))
+        >>> Manifest.load(Path("two.json")) == manifest
+        True
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -134,7 +183,14 @@ class Manifest(BaseModel):
         return self.classes.model_copy(update={"labels": self.labels})
 
     def split(self, name: Split) -> tuple[Case, ...]:
-        """The cases of one split, in the manifest's order."""
+        """The cases of one split.
+
+        Args:
+            name: of the split.
+
+        Returns:
+            Its cases, in the manifest's order.
+        """
         return tuple(case for case in self.cases if case.split == name)
 
     @property
@@ -143,9 +199,16 @@ class Manifest(BaseModel):
         return 1 + max((case.fold for case in self.cases if case.fold is not None), default=-1)
 
     def of_fold(self, fold: int) -> Manifest:
-        """The manifest whose fold `fold` is for validation and whose other folds are for training; the rest stays as it is.
+        """With one fold for validation and the others for training; cases without a fold stay as they are.
 
-        Raises `DataError` when there is no such fold.
+        Args:
+            fold: from 0 on.
+
+        Returns:
+            A new manifest.
+
+        Raises:
+            DataError: there is no such fold.
         """
         if not self.folds:
             raise DataError(f"the data in {self.root} have no folds; make them with `delineate data split`")
@@ -161,21 +224,46 @@ class Manifest(BaseModel):
         return self.model_copy(update={**update, "cases": tuple(map(placed, self.cases))})
 
     def sealed(self) -> Manifest:
-        """The training and validation cases alone: what training works on, so that it cannot reach a test case."""
+        """What training works on, so that it cannot reach a test case.
+
+        Returns:
+            A new manifest with the training and validation cases alone.
+        """
         return self.model_copy(update={"cases": tuple(case for case in self.cases if case.split in ("train", "val"))})
 
     def path(self, relative: str) -> Path:
-        """Absolute path of one of a case's files."""
+        """Where one of a case's files is.
+
+        Args:
+            relative: as the case names it.
+
+        Returns:
+            Its path below the manifest's root.
+        """
         return Path(self.root) / relative
 
     def save(self, path: Path) -> None:
-        """Write as JSON, atomically."""
+        """Write as JSON, atomically.
+
+        Args:
+            path: of the file.
+        """
         write_json(path, json.loads(self.model_dump_json()))
 
     @classmethod
     def load(cls, path: Path) -> Manifest:
-        """Read a manifest; raises `DataError` with the file's name when it is absent or malformed, and for ids and paths that
-        would lead out of the data set's folder or out of the folders that are written."""
+        """Read a manifest.
+
+        Args:
+            path: of the JSON file.
+
+        Returns:
+            The manifest.
+
+        Raises:
+            DataError: naming the file; it is absent or malformed, or has ids or paths that would lead out of the dataset's folder
+                or out of the folders that are written.
+        """
         try:
             manifest = cls.model_validate_json(path.read_bytes())
         except OSError as error:

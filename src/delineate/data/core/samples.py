@@ -43,7 +43,15 @@ class Sample:
         return any(0 < label < IGNORE for label in self.pixels)
 
     def holds(self, label: int, least: int = 1) -> bool:
-        """Whether it has at least so many pixels of a class."""
+        """Whether it shows a class.
+
+        Args:
+            label: index of the class.
+            least: so many pixels at native size are enough.
+
+        Returns:
+            Whether it has as many or more.
+        """
         return self.pixels.get(label, 0) >= least
 
 
@@ -58,10 +66,30 @@ class SliceStack:
     slices: tuple[Sample, ...]
 
     def holding(self, label: int, least: int = 1) -> tuple[int, ...]:
-        """Indices of the slices with at least so many pixels of a class, ascending: first and last bound its extent."""
+        """The slices that show a class.
+
+        Args:
+            label: index of the class.
+            least: so many pixels at native size are enough.
+
+        Returns:
+            Indices, ascending: first and last bound the extent of the class.
+        """
         return tuple(at for at, one in enumerate(self.slices) if one.holds(label, least))
 
 
 def foreground(counts: Mapping[int, int]) -> dict[int, int]:
-    """Class index → pixels, without the background and what is not there, ascending."""
+    """Counts of pixels without the background and what is not there.
+
+    Args:
+        counts: class index → pixels.
+
+    Returns:
+        The same for the classes that are there, ascending.
+
+    Example:
+        >>> from delineate.data.core.samples import foreground
+        >>> foreground({2: 7, 0: 90, 1: 0})
+        {2: 7}
+    """
     return {int(label): int(number) for label, number in sorted(counts.items()) if label and number}

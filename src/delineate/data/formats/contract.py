@@ -57,7 +57,15 @@ RGBA = (*RGB, "alpha")
 
 
 class ImageHandle(ABC):
-    """An open image of any kind: a picture of two axes (rows, columns), or a volume of three, in the order of its file."""
+    """An open image of any kind: a picture of two axes (rows, columns), or a volume of three, in the order of its file.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from delineate.data.formats.registry import open_image
+        >>> handle = open_image(sorted(Path("polyps/images").iterdir())[0])
+        >>> handle.shape, handle.channels, handle.window(8, 8, 4, 6).shape
+        ((32, 32), ('red', 'green', 'blue'), (4, 6, 3))
+    """
 
     path: Path
     """Of the file, folder or address that it was opened from; for messages, too."""
@@ -80,20 +88,44 @@ class ImageHandle(ABC):
 
     @abstractmethod
     def read(self) -> Pixels:
-        """All pixels, in the shape of `shape`, with an axis of channels at the end where there are several.
+        """Decode all pixels.
 
-        Raises `DataError` naming the file where it is damaged.
+        Returns:
+            An array of the shape `shape`, with an axis of channels at the end where there are several.
+
+        Raises:
+            DataError: naming the file, where it is damaged.
         """
 
     @abstractmethod
     def slice(self, axis: int, index: int) -> Pixels:
-        """The plane number `index` across an axis of a volume, as H×W(×channels); its rows go along the earlier of the axes left.
+        """One plane of a volume. A picture is the one slice that it has: `slice(0, 0)`.
 
-        A picture is the one slice that it has: `slice(0, 0)`. Raises `DataError` as `read`.
+        Args:
+            axis: that the planes lie across: 0, 1 or 2.
+            index: of the plane, from 0 on.
+
+        Returns:
+            H×W or H×W×channels; rows go along the earlier of the two axes left.
+
+        Raises:
+            DataError: as `read`.
         """
 
     def window(self, y: int, x: int, height: int, width: int, *, axis: int = 0, index: int = 0) -> Pixels:
-        """The part of a slice whose first pixel is (y, x). Formats that can read a part of a plane do so."""
+        """A part of a slice. Formats that can read a part of a plane do so; others decode all of it.
+
+        Args:
+            y: first row.
+            x: first column.
+            height: rows of the part.
+            width: columns of the part.
+            axis: of the slice.
+            index: of the slice.
+
+        Returns:
+            height×width or height×width×channels.
+        """
         return self.slice(axis, index)[y : y + height, x : x + width]
 
     @property
@@ -102,13 +134,24 @@ class ImageHandle(ABC):
         return len(self.shape) == 3
 
     def depth(self, axis: int) -> int:
-        """Number of slices across an axis; 1 of a picture."""
+        """Number of slices.
+
+        Args:
+            axis: that they lie across.
+
+        Returns:
+            Their number; 1 of a picture.
+        """
         return self.shape[axis] if self.is_volume else 1
 
     def labels(self) -> RawMask:
         """The image as a mask before it is known what its values mean.
 
-        Raises `DataError` as `read`, and for what cannot be labels: several channels, fractions, values outside of 0…65535.
+        Returns:
+            Whole numbers of the shape `shape`.
+
+        Raises:
+            DataError: as `read`, and for what cannot be labels: several channels, fractions, values outside of 0…65535.
         """
         kind, unit = ("volume", "voxels") if self.is_volume else ("image", "pixels")
         array = self.read()
@@ -117,7 +160,14 @@ class ImageHandle(ABC):
         return RawMask(labels.whole(array, self.path, kind, unit))
 
     def digest(self) -> str:
-        """SHA-256 of what the image is stored as, by which a manifest knows it again. Raises `OSError`."""
+        """By which a manifest knows the image again.
+
+        Returns:
+            SHA-256 of what it is stored as, as hexadecimal text.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
         return sha256(self.path)
 
     @property
@@ -126,17 +176,50 @@ class ImageHandle(ABC):
         return self
 
     def as_stored(self, mask: NDArray[Any]) -> NDArray[Any]:
-        """A mask in this handle's order of axes → in that of the file."""
+        """Turn a mask into the order of axes of the file.
+
+        Args:
+            mask: of the shape `shape`.
+
+        Returns:
+            The same values in the file's order.
+        """
         return mask
 
 
 def plane_of(voxels: NDArray[Any], axis: int, index: int) -> NDArray[Any]:
-    """One slice across an axis, as an array of its own. `np.take` would first copy all voxels that are not stored row by row."""
+    """One slice across an axis, as an array of its own. `np.take` would first copy all voxels that are not stored row by row.
+
+    Args:
+        voxels: of a volume, with or without an axis of channels at the end.
+        axis: that the slices lie across.
+        index: of the slice.
+
+    Returns:
+        H×W or H×W×channels, contiguous.
+
+    Example:
+        >>> import numpy as np
+        >>> from delineate.data.formats.contract import plane_of
+        >>> plane_of(np.zeros((5, 6, 7)), 1, 3).shape
+        (5, 7)
+    """
     return np.ascontiguousarray(np.moveaxis(voxels, axis, 0)[index])
 
 
 class Writer(ABC):
-    """Writes masks of one format."""
+    """Writes masks of one format.
+
+    Example:
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> from delineate.data.formats.registry import read_mask, write_mask
+        >>> mask = np.zeros((4, 6), np.uint8)
+        >>> mask[1, 2] = 255
+        >>> write_mask(Path("small.png"), mask)  # the registry finds the writer by the name
+        >>> int(read_mask(Path("small.png")).max())
+        255
+    """
 
     suffixes: ClassVar[tuple[str, ...]]
     """With which its files' names may end; masks get the first where nobody asks for another."""
@@ -165,9 +248,15 @@ class Writer(ABC):
         """
 
     def write_map(self, path: Path, values: NDArray[np.uint16], *, like: ImageHandle | Geometry | None = None) -> None:
-        """Write probabilities atomically, as whole numbers of which 65535 (`FULL`) is 1; `path` and `like` as `write_mask`.
+        """Write probabilities atomically.
 
-        Raises `DataError` where the format has no maps.
+        Args:
+            path: ends with one of `suffixes`.
+            values: whole numbers, of which 65535 (`FULL`) is 1.
+            like: as in `write_mask`.
+
+        Raises:
+            DataError: the format has no maps.
         """
         raise DataError(f"probabilities cannot be written to {path}: its format has no maps of 16 bits")
 
@@ -176,6 +265,13 @@ class Reader(ABC):
     """Opens files of one format.
 
     Subclasses are registered by `name` and made without arguments. They import heavy libraries when a file is opened.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from delineate.data.formats.registry import reader_of
+        >>> reader = reader_of(sorted(Path("polyps/images").iterdir())[0])
+        >>> reader.kind
+        'picture'
     """
 
     name: ClassVar[str]
@@ -185,12 +281,28 @@ class Reader(ABC):
     writer: ClassVar[Writer | None] = None
 
     def sniff(self, path: Path, first: bytes) -> bool:
-        """Whether a path whose name ends as no format's does is of this one. `first`: the first bytes; none of a folder."""
+        """Whether a path whose name ends as no format's does is of this one.
+
+        Args:
+            path: a file or a folder.
+            first: the first bytes of the file; empty for a folder.
+
+        Returns:
+            Whether this reader opens it.
+        """
         return False
 
     @abstractmethod
     def open(self, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageHandle:
         """Read what the header tells. Pixels are decoded when they are asked for.
 
-        Raises `DataError` in one line that names the file: missing, empty, not of this format, above `max_pixels` in a slice.
+        Args:
+            path: of the file.
+            max_pixels: most pixels in a slice.
+
+        Returns:
+            The open image.
+
+        Raises:
+            DataError: in one line that names the file: missing, empty, not of this format, above `max_pixels`.
         """

@@ -24,6 +24,14 @@ def check_format(name: str, file: Path, scratch: Path) -> None:
 
     Raises:
         AssertionError: naming the promise that is not kept.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from delineate.data.formats.registry import reader_of
+        >>> from delineate.data.formats.testing import check_format
+        >>> file = sorted(Path("polyps/images").iterdir())[0]
+        >>> Path("scratch").mkdir()
+        >>> check_format(reader_of(file).name, file, Path("scratch"))
     """
     assert reader_of(file).name == name, f"{file} is opened by '{reader_of(file).name}', not by '{name}'"
     handle = open_image(file)
