@@ -1,4 +1,4 @@
-"""Recipes and resume states of earlier versions, in which the average of weights was the engine's."""
+"""Recipes and checkpoints of earlier versions, in which the average of weights was the engine's."""
 
 from __future__ import annotations
 

@@ -108,12 +108,12 @@ def test_the_missing_page_of_a_finished_run_is_made(request_for: Maker, recorder
         train(replace(request, resume=True), recorder(), report=write_run_report)
     (request.out / "run.json").rename(request.out / "kept.json")
     with pytest.raises(
-        TrainingError, match=r"run\.json is gone, and so are its resume states; train again in another folder"
+        TrainingError, match=r"run\.json is gone, and so are its checkpoints; train again in another folder"
     ):
         train(replace(request, resume=True), recorder(), report=write_run_report)
     (request.out / "kept.json").rename(request.out / "run.json")
     (request.out / "model.safetensors").unlink()
-    with pytest.raises(TrainingError, match=r"model\.safetensors is gone, and so are its resume states"):
+    with pytest.raises(TrainingError, match=r"model\.safetensors is gone, and so are its checkpoints"):
         train(replace(request, resume=True), recorder(), report=write_run_report)
 
 

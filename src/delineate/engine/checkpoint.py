@@ -1,4 +1,4 @@
-"""Resume states: `steps/<stage>-<step>/` (tensors in safetensors, the rest in JSON), the newest named by `steps/latest.json`.
+"""Checkpoints: `steps/<stage>-<step>/` (tensors in safetensors, the rest in JSON), the newest named by `steps/latest.json`.
 
 A state is written beside its place and renamed, and the one before it stays: a kill at any moment, or a file that is damaged
 later, leaves a state that can be used. Every file's checksum is kept, since a flipped byte in a tensor is seen by nothing else.
@@ -53,7 +53,7 @@ _FILES = ("model.safetensors", "training.safetensors")
 
 
 class DamagedCheckpoint(TrainingError):  # noqa: N818 - it is what the file is
-    """A resume state whose files are not those that were written."""
+    """A checkpoint whose files are not those that were written."""
 
 
 @dataclass
@@ -83,7 +83,7 @@ class Progress:
 
 @dataclass
 class Checkpoint:
-    """One resume state."""
+    """One checkpoint."""
 
     progress: Progress
     model: dict[str, Tensor]
@@ -221,7 +221,7 @@ class Checkpoints:
                 raise TrainingError(f"{folder} was written by a newer version of Delineate; update it to go on")
             progress = Progress(**content["progress"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DamagedCheckpoint(f"the resume state {folder / 'state.json'} is damaged ({error})") from error
+            raise DamagedCheckpoint(f"the checkpoint {folder / 'state.json'} is damaged ({error})") from error
         for name, wanted in content.get("files", {}).items():
             _check(folder / name, wanted)
         model, tensors = (_load_tensors(folder / name) for name in _FILES)
@@ -303,16 +303,16 @@ def _load_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise DamagedCheckpoint(f"the resume state {path} is damaged ({error})") from error
+        raise DamagedCheckpoint(f"the checkpoint {path} is damaged ({error})") from error
 
 
 def _check(path: Path, wanted: int) -> None:
     try:
         found = checksum(path)
     except OSError as error:
-        raise DamagedCheckpoint(f"the resume state {path} is damaged ({error.strerror})") from error
+        raise DamagedCheckpoint(f"the checkpoint {path} is damaged ({error.strerror})") from error
     if found != wanted:
-        raise DamagedCheckpoint(f"the resume state {path} is damaged (its content has changed since it was written)")
+        raise DamagedCheckpoint(f"the checkpoint {path} is damaged (its content has changed since it was written)")
 
 
 def _checksum_of(content: Any) -> int:

@@ -13,7 +13,7 @@ __all__ = ["LossMeter"]
 
 
 class LossMeter:
-    """Each term added up over the steps since the last validation. What it holds is part of a resume state."""
+    """Each term added up over the steps since the last validation. What it holds is part of a checkpoint."""
 
     def __init__(self) -> None:
         self.sums: dict[str, float] = defaultdict(float)

@@ -209,7 +209,7 @@ class EngineSection(StageSettings):
     activation_checkpointing: bool = Field(
         False, description="recompute activations in the backward pass: less memory, more time"
     )
-    save_minutes: float = Field(5.0, gt=0, description="between resume states; one is also saved at each validation")
+    save_minutes: float = Field(5.0, gt=0, description="between checkpoints; one is also saved at each validation")
     memory_check: bool = Field(True, description="refuse before the start when memory would surely not suffice")
     tensorboard: bool = Field(False, description="also log to RUN/tensorboard (extra `tensorboard`)")
 

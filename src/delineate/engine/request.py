@@ -79,7 +79,7 @@ def check_folder(folder: RunFolder, recipe: Recipe, *, resume: bool, report: boo
         if folder.model.exists() or folder.read_summary().get("status") == "finished":
             gone = ", ".join(missing) or folder.summary.name
             raise TrainingError(
-                f"--resume: the run in {folder.path} was finished, but {gone} is gone, and so are its resume states; "
+                f"--resume: the run in {folder.path} was finished, but {gone} is gone, and so are its checkpoints; "
                 "train again in another folder"
             )
         raise TrainingError(

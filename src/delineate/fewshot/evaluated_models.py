@@ -28,7 +28,7 @@ from delineate.fewshot.baselines import BASELINES, ConditionedModel
 from delineate.fewshot.class_identity import ClassIdentity, identity
 from delineate.fewshot.class_names import first_version_name
 from delineate.fewshot.episode_file import EpisodeFile
-from delineate.fewshot.predictor import TASK, FewShotPredictor, load
+from delineate.fewshot.predictor import KIND, FewShotPredictor, load
 from delineate.fewshot.support import Support
 from delineate.inference.device import Precision
 from delineate.methods import registry
@@ -174,8 +174,8 @@ def check_unseen(candidate: EvaluatedModel, classes: ClassTable) -> None:
 def _untrained(name: str, census: Census, device: str, precision: Precision, seed: int) -> EvaluatedModel:
     method, _, preset = name.removesuffix(_UNTRAINED).partition("@")
     preset = preset or "paper"
-    if registry.method_class(method).kind != TASK:
-        few = [known for known in registry.names() if registry.method_class(known).kind == TASK]
+    if registry.method_class(method).kind != KIND:
+        few = [known for known in registry.names() if registry.method_class(known).kind == KIND]
         raise RecipeError(f"method '{method}' does not segment by examples: {did_you_mean(method, few)}")
     recipe, spec = settle_input(resolve(method, preset, {}), census)
     with torch.random.fork_rng(devices=[]):

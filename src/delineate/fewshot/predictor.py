@@ -30,9 +30,9 @@ from delineate.inference.predictor import BATCH_SIZE, Predictor, as_batch, check
 from delineate.methods.contract import Method
 from delineate.methods.episodic import EpisodicBatch, EpisodicModule, State
 
-__all__ = ["TASK", "ConditionedPredictor", "FewShotPredictor", "load"]
+__all__ = ["KIND", "ConditionedPredictor", "FewShotPredictor", "load"]
 
-TASK = "episodic"
+KIND = "episodic"
 
 
 class FewShotPredictor:
@@ -62,7 +62,7 @@ class FewShotPredictor:
             ArtefactError: The model cannot predict by examples.
             DeviceError: This machine does not have the device or the precision.
         """
-        check_usable(artefact, TASK)
+        check_usable(artefact, KIND)
         if artefact.spec.fit == "patch":
             raise ArtefactError(
                 f"this {artefact.method.info.name} model was trained on patches (input.fit=patch); few-shot models see whole "
@@ -200,7 +200,7 @@ class _MergedClasses(nn.Module):
 class ConditionedPredictor(Predictor):
     """A few-shot model with its support: a `Predictor` of the classes that the support shows."""
 
-    task: ClassVar[str] = TASK
+    kind: ClassVar[str] = KIND
 
     def __init__(
         self, model: FewShotPredictor, states: Sequence[State | None], support: Support, shown: dict[int, _ClassSupport]

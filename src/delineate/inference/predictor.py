@@ -53,7 +53,7 @@ class Predictor:
         ('background', 'polyp')
     """
 
-    task: ClassVar[str] = "dense"
+    kind: ClassVar[str] = "dense"
     """Kind of method that this class predicts with (`Method.kind`)."""
 
     def __init__(
@@ -70,7 +70,7 @@ class Predictor:
             ArtefactError: The model cannot predict: it is only partly trained, or of another kind.
             DeviceError: This machine does not have the device or the precision.
         """
-        check_usable(artefact, self.task)
+        check_usable(artefact, self.kind)
         self.artefact = artefact
         self.source = source
         self.device = resolve_device(device)
@@ -324,15 +324,15 @@ def as_batch(inputs: Sequence[NDArray[np.float32]], device: torch.device) -> tor
     return torch.from_numpy(np.stack(inputs)).to(device).permute(0, 3, 1, 2)
 
 
-def check_usable(artefact: Artefact, task: str) -> None:
-    """Raise `ArtefactError` for a model that is only partly trained, or whose method is of another kind than `task`."""
+def check_usable(artefact: Artefact, kind: str) -> None:
+    """Raise `ArtefactError` for a model that is only partly trained, or whose method is of another kind than `kind`."""
     info = artefact.method.info
     if not artefact.complete:
         raise ArtefactError(
             f"this {info.name} model is only partly trained (an early stage or an encoder): train from it "
             f"with --init, then predict with the result"
         )
-    if artefact.method.kind != task:
+    if artefact.method.kind != kind:
         raise ArtefactError(_right_verb(artefact.method))
 
 
