@@ -156,26 +156,30 @@ class EpisodesSection(_Section):
 class StageSettings(_Section):
     """What may differ from stage to stage."""
 
-    batch_size: int = Field(8, ge=1)
-    accumulate: int = Field(1, ge=1, description="micro-batches per step; the batch is divided among them")
-    optimizer: _OptimizerName = "adamw"
-    lr: float = Field(1e-3, gt=0)
+    batch_size: int = Field(8, ge=1, description="samples of an optimizer step, over all micro-batches and processes")
+    accumulate: int = Field(
+        1, ge=1, description="gradient accumulation: micro-batches per step; the batch is divided among them"
+    )
+    optimizer: _OptimizerName = Field("adamw", description="moves the weights")
+    lr: float = Field(1e-3, gt=0, description="learning rate, the highest of the schedule")
     lr_scale: dict[str, Annotated[float, Field(ge=0)]] = Field(
         default_factory=dict, description="submodule → factor on lr, e.g. {encoder: 0.1}; 0 = it stays as it is"
     )
     weight_decay: float = Field(0.0, ge=0, description="not applied to biases and normalization weights")
     momentum: float = Field(0.9, ge=0, lt=1, description="SGD only (Nesterov)")
-    schedule: _ScheduleName = "one-cycle"
+    schedule: _ScheduleName = Field("one-cycle", description="learning rate scheduler")
     warmup: float = Field(
         0.0, ge=0, lt=1, description="share of the steps with linearly rising lr; one-cycle: its rise (0 = .3)"
     )
-    poly_power: float = Field(0.9, gt=0)
+    poly_power: float = Field(0.9, gt=0, description="schedule poly: the exponent")
     step_every: int = Field(1000, ge=1, description="schedule step: optimizer steps between two falls of the rate")
     step_factor: float = Field(0.95, gt=0, lt=1, description="schedule step: what the rate is multiplied by")
     plateau_patience: int = Field(30, ge=1, description="validations without a lower validation loss")
-    plateau_factor: float = Field(0.1, gt=0, lt=1)
-    clip_norm: float | None = Field(None, gt=0)
-    early_stop: int | None = Field(None, ge=1, description="validations without a better Dice")
+    plateau_factor: float = Field(0.1, gt=0, lt=1, description="schedule plateau: what the rate is multiplied by")
+    clip_norm: float | None = Field(None, gt=0, description="gradients are clipped to this norm; none: they are not")
+    early_stop: int | None = Field(
+        None, ge=1, description="early stopping: after so many validations without a better Dice; none: never"
+    )
 
 
 class StageOverride(StageSettings):
@@ -201,11 +205,15 @@ class EngineSection(StageSettings):
     epochs: int | None = Field(100, ge=1, description="turned into steps once, at the start")
     steps: int | None = Field(None, ge=1, description="optimizer steps of all stages together; wins over epochs")
     validate_every: float = Field(1.0, gt=0, description="epochs between validations")
-    seed: int = Field(0, ge=0, le=_MAX_SEED)
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    seed: int = Field(0, ge=0, le=_MAX_SEED, description="of everything random")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: CUDA, else MPS, else the CPU")
     devices: int = Field(1, ge=1, description="processes, one device each (DDP)")
-    precision: Literal["32", "bf16", "16"] = Field("32", description="bf16/16: autocast where the device has it")
-    channels_last: bool = True
+    precision: Literal["32", "bf16", "16"] = Field(
+        "32", description="mixed precision: bf16 and 16 compute in half width where the device can"
+    )
+    channels_last: bool = Field(
+        True, description="memory layout that is faster on most devices; results differ by rounding"
+    )
     activation_checkpointing: bool = Field(
         False, description="recompute activations in the backward pass: less memory, more time"
     )
