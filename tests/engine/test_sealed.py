@@ -63,7 +63,7 @@ def test_nothing_after_the_opening_is_given_a_test_case(
     request_for: Maker, recorder: Any, frozen: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Any] = []
-    for name in ("settle_input", "open_cache", "judge"):
+    for name in ("settle_input", "open_cache", "score_validation_cases"):
         original = getattr(dense, name)
 
         def spy(*arguments: Any, _original: Any = original, **options: Any) -> Any:
