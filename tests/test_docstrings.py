@@ -116,6 +116,7 @@ def faults(name: str) -> list[str]:
 GIVEN = {
     "Comparison",
     "RunResult",
+    "ConversionResult",
     "PredictionResult",
     "Evaluation",
     "Leaderboard",

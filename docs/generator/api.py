@@ -17,6 +17,7 @@ from delineate.artefact.format import Artefact
 from delineate.common import errors
 from delineate.data.augment import transform as augmentation
 from delineate.data.augment.pixels import full_scale
+from delineate.data.convert.convert import ConversionResult
 from delineate.data.core import findings, geometry, input_spec, manifest, samples
 from delineate.data.formats import contract as formats
 from delineate.data.formats.testing import check_format
@@ -102,7 +103,16 @@ def _groups() -> list[Group]:
     public = [getattr(delineate, name) for name in delineate.__all__]
     functions_first = sorted(public, key=inspect.isclass)
     results = [
-        *(Predictor, FewShotPredictor, RunResult, PredictionResult, Evaluation, Comparison, Leaderboard),
+        *(
+            Predictor,
+            FewShotPredictor,
+            RunResult,
+            PredictionResult,
+            Evaluation,
+            Comparison,
+            Leaderboard,
+            ConversionResult,
+        ),
         *(EpisodeFile, DemoResult, MethodRow, Artefact),
     ]
     data = [open_data, open_samples, SampleSet, split_data, resplit, manifest, samples, input_spec, geometry, findings]

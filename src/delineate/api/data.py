@@ -10,7 +10,7 @@ from delineate.requests.data import ConvertOptions
 from delineate.requests.signature import takes
 
 if TYPE_CHECKING:
-    from delineate.data.convert.convert import Converted
+    from delineate.data.convert.convert import ConversionResult
     from delineate.data.layouts.source import DataSource
 
 __all__ = ["convert_data"]
@@ -22,7 +22,7 @@ def convert_data(
     *,
     progress: Callable[[int, int], None] | None = None,
     **options: Unpack[ConvertOptions],
-) -> Converted:
+) -> ConversionResult:
     """Write a data set in a form that other tools read: the same masks bit for bit, names of classes and splits kept.
 
     Args:

@@ -23,7 +23,7 @@ from delineate.data.core.manifest import IGNORE, Case, Manifest
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.layouts.source import DataSource, as_source
 
-__all__ = ["Converted", "Progress", "To", "convert"]
+__all__ = ["ConversionResult", "Progress", "To", "convert"]
 
 To = Literal["folders", "nnunet", "coco"]
 Progress = Callable[[int, int], None]
@@ -31,7 +31,7 @@ _WORKERS = 4
 
 
 @dataclass(frozen=True)
-class Converted:
+class ConversionResult:
     """What was written."""
 
     folder: Path
@@ -53,7 +53,7 @@ def convert(
     instances: Instances = "object",
     max_pixels: int = DEFAULT_MAX_PIXELS,
     progress: Progress = lambda done, total: None,
-) -> Converted:
+) -> ConversionResult:
     """Write a data set in another form.
 
     Args:
@@ -84,7 +84,7 @@ def convert(
         written = _written(target, cases, building, progress, total)
         target.finish(written, building)
     splits: Counter[str] = Counter(part_of(case) or "none" for case in cases)
-    return Converted(out, to, len(cases), dict(splits), manifest.layout, tuple(target.told.notes))
+    return ConversionResult(out, to, len(cases), dict(splits), manifest.layout, tuple(target.told.notes))
 
 
 def _target(to: To, data: DataSet, instances: Instances) -> Target:
