@@ -10,9 +10,8 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 from urllib.parse import quote, unquote
 
 import numpy as np
@@ -21,9 +20,9 @@ from numpy.typing import NDArray
 from delineate.common.errors import DataError
 from delineate.common.file_names import path_fault
 from delineate.data.core.findings import some
-from delineate.data.core.input_spec import Pixels
-from delineate.data.core.mask_values import NEAR, RawMask
-from delineate.data.formats.contract import DEFAULT_MAX_PIXELS, GRAY, ImageHandle, Kind, Reader
+from delineate.data.core.mask_values import NEAR
+from delineate.data.formats.composed_mask import ComposedMask
+from delineate.data.formats.contract import DEFAULT_MAX_PIXELS, ImageHandle, Kind, Reader
 from delineate.data.formats.registry import open_image
 
 __all__ = ["ClassFiles", "Classes", "ClassesHandle"]
@@ -59,7 +58,7 @@ class ClassFiles:
         return cls(Path(match["folder"]), tuple(files))
 
 
-class ClassesHandle(ImageHandle):
+class ClassesHandle(ComposedMask):
     """Masks of one class each as one mask."""
 
     def __init__(self, path: Path, files: Sequence[Path], values: Sequence[int], max_pixels: int) -> None:
@@ -78,8 +77,7 @@ class ClassesHandle(ImageHandle):
                     f"{one.shape[1]}×{one.shape[0]}; save them at the image's size"
                 )
 
-    @cached_property
-    def _pixels(self) -> NDArray[np.uint8]:
+    def compose(self) -> NDArray[np.uint8]:
         mask = np.zeros(self.shape, np.uint8)
         for one, value in zip(self._handles, self._values, strict=True):
             mask[_foreground(one)] = value
@@ -95,25 +93,6 @@ class ClassesHandle(ImageHandle):
             for of, other in enumerate(marked[:at])
             if self._values[at] != self._values[of]
         )
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self._pixels.dtype
-
-    @property
-    def channels(self) -> tuple[str, ...]:
-        return GRAY
-
-    def read(self) -> Pixels:
-        return self._pixels
-
-    def slice(self, axis: int, index: int) -> Pixels:
-        if index:
-            raise IndexError(f"a picture has one slice, not a slice {index}")
-        return self._pixels
-
-    def labels(self) -> RawMask:
-        return RawMask(self._pixels)
 
     def digest(self) -> str:
         parts = [f"{value} {one.digest()}" for one, value in zip(self._handles, self._values, strict=True)]

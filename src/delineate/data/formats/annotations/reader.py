@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
-from delineate.data.core.input_spec import Pixels
-from delineate.data.core.mask_values import RawMask
 from delineate.data.formats.annotations import coco, cvat, label_studio, labelme, via, yolo
 from delineate.data.formats.annotations.address import NOTHING, AnnotationAddress
 from delineate.data.formats.annotations.drawing import Drawing
 from delineate.data.formats.annotations.outlines import painted
 from delineate.data.formats.annotations.shapes import shapes_drawing
-from delineate.data.formats.contract import DEFAULT_MAX_PIXELS, GRAY, ImageHandle, Kind, Reader
+from delineate.data.formats.composed_mask import ComposedMask
+from delineate.data.formats.contract import DEFAULT_MAX_PIXELS, ImageHandle, Kind, Reader
 from delineate.data.formats.pictures import PictureHandle
 
 __all__ = ["Annotations"]
@@ -34,34 +32,14 @@ _DRAWINGS: Mapping[str, Callable[[AnnotationAddress], Drawing]] = {
 }
 
 
-class _DrawnHandle(ImageHandle):
+class _DrawnHandle(ComposedMask):
     """A mask that is drawn from outlines."""
 
     def __init__(self, path: Path, drawing: Drawing) -> None:
         self.path, self.shape, self._drawing = path, drawing.size, drawing
 
-    @cached_property
-    def _pixels(self) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    def compose(self) -> NDArray[np.uint8] | NDArray[np.uint16]:
         return painted(self._drawing.marks, self._drawing.size)
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self._pixels.dtype
-
-    @property
-    def channels(self) -> tuple[str, ...]:
-        return GRAY
-
-    def read(self) -> Pixels:
-        return self._pixels
-
-    def slice(self, axis: int, index: int) -> Pixels:
-        if index:
-            raise IndexError(f"a picture has one slice, not a slice {index}")
-        return self._pixels
-
-    def labels(self) -> RawMask:
-        return RawMask(self._pixels)
 
     def digest(self) -> str:
         return self._drawing.digest()
