@@ -101,6 +101,22 @@ def test_a_position_can_be_replayed(make: Make, cache: Cache) -> None:
     assert np.array_equal(batch.mask[1], mask)
 
 
+def test_quarter_turned_batches_are_rot90_of_the_cache() -> None:
+    rng = np.random.default_rng(0)
+    samples = tuple(Sample(Case(id=f"v{number}", images=("v.nii",), masks=("m",)), plane=number) for number in range(6))
+    cache = Cache(samples, rng.integers(0, 256, (6, 16, 16, 1), np.uint8), rng.integers(0, 3, (6, 16, 16), np.uint8))
+    spec = InputSpec(size=(16, 16), channels="gray")
+    loader = Loader(cache, spec, AugmentSettings(quarter_turns=1), batch_size=6, seed=3, shuffle=False)
+    (batch,) = loader.batches(0, 1)
+    seen = set()
+    for place in range(6):
+        turns = loader.parameters(place).drawn[0].turns  # type: ignore[union-attr]
+        seen.add(turns)
+        assert np.array_equal(batch.image[place], np.rot90(spec.to_unit(cache.images[place]), turns))
+        assert np.array_equal(batch.mask[place], np.rot90(cache.masks[place], turns))
+    assert len(seen) > 1
+
+
 def test_once_is_plain_and_complete(make: Make, cache: Cache) -> None:
     batches = list(make().once())
     assert [len(batch.sample_id) for batch in batches] == [4, 4, 3]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
+from delineate.common.config import merge
 from delineate.common.errors import RecipeError
 from delineate.methods import registry
 from delineate.methods.din.objective import DINLossOptions, probability_maps, squared_dice, terms
+from delineate.methods.testing.examples import context, example_batch
 from delineate.nn.losses import IGNORE
 
 HALF = math.log(3)
@@ -90,6 +93,32 @@ def test_boundary_without_background_leaves_its_map_out() -> None:
 def test_a_term_of_weight_zero_is_not_computed() -> None:
     assert set(terms(*half_plane(), DINLossOptions(boundary=0))) == {"cross_entropy", "dice"}
     assert set(terms(*half_plane(), DINLossOptions(dice=0, cross_entropy=0))) == {"boundary"}
+
+
+@pytest.mark.parametrize(
+    ("ramp", "progress", "share"),
+    [(0, 0, 1), (0, 0.3, 1), (0.5, 0, 0), (0.5, 0.1, 0.2), (0.5, 0.5, 1), (0.5, 0.9, 1), (1, 0.75, 0.75)],
+)
+def test_the_boundarys_weight_rises(ramp: float, progress: float, share: float) -> None:
+    plain = terms(*half_plane(), DINLossOptions(boundary=2))
+    found = terms(*half_plane(), DINLossOptions(boundary=2, boundary_ramp=ramp), progress)
+    assert float(found.pop("boundary")) == pytest.approx(share * float(plain["boundary"]), abs=1e-7)
+    assert all(torch.equal(value, plain[name]) for name, value in found.items())
+
+
+def test_the_ramp_follows_the_steps_of_training_and_validation_has_the_final_loss() -> None:
+    torch.manual_seed(0)
+    options = merge(registry.presets("din")["tiny"]["method"], {"dropout": 0, "loss": {"boundary_ramp": 0.5}})
+    method, batch = registry.build("din", options=options), example_batch()
+
+    def boundary(step: int) -> float:
+        return float(method.objective(batch, replace(context(step=step), total_steps=40))["boundary"])
+
+    full = boundary(20)
+    assert full > 0
+    assert [boundary(step) / full for step in (0, 5, 10, 39)] == pytest.approx([0, 1 / 4, 1 / 2, 1])
+    method.eval()
+    assert boundary(0) == boundary(5) == boundary(20) > 0
 
 
 def test_nothing_to_learn_is_an_error() -> None:

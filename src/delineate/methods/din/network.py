@@ -144,7 +144,9 @@ class DIN(DenseMethod):
         return [fusion(*maps) for fusion, *maps in zip(self.fusion, *merged, strict=True)]
 
     def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
-        return terms(self(batch["image"]), batch["mask"], self.options.loss)
+        # Validation always uses the loss as it is in the end: a weight that rises would look like a loss that rises.
+        progress = ctx.progress if self.training else 1.0
+        return terms(self(batch["image"]), batch["mask"], self.options.loss, progress)
 
     def deploy(self) -> nn.Module:
         """BatchNorm folded, the decoder's linear steps multiplied out, channels-last."""

@@ -26,6 +26,13 @@ class DINLossOptions(BaseModel):
     cross_entropy: float = Field(0.3, ge=0, description="weight of cross-entropy", json_schema_extra=PAPER)
     dice: float = Field(0.7, ge=0, description="weight of Dice", json_schema_extra=PAPER)
     boundary: float = Field(1.0, ge=0, description="weight of the boundary loss", json_schema_extra=PAPER)
+    boundary_ramp: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of training in which the boundary loss's weight rises from 0; 0: full weight from the first step",
+        json_schema_extra=READING,
+    )
     scales: tuple[PositiveInt, ...] = Field(
         (1, 2, 4), min_length=1, description="average pools of the boundary loss", json_schema_extra=PAPER
     )
@@ -44,8 +51,11 @@ class DINLossOptions(BaseModel):
         return self
 
 
-def terms(logits: Tensor, target: Tensor, options: DINLossOptions) -> dict[str, Tensor]:
-    """The terms by name, each times its weight: logits B×K×H×W, target long B×H×W (255 = ignore)."""
+def terms(logits: Tensor, target: Tensor, options: DINLossOptions, progress: float = 1.0) -> dict[str, Tensor]:
+    """The terms by name, each times its weight: logits B×K×H×W, target long B×H×W (255 = ignore).
+
+    `progress`: share of training that is done, for `boundary_ramp`; by default the loss as it is in the end.
+    """
     found: dict[str, Tensor] = {}
     if options.cross_entropy:
         found["cross_entropy"] = options.cross_entropy * cross_entropy(logits, target)
@@ -54,10 +64,16 @@ def terms(logits: Tensor, target: Tensor, options: DINLossOptions) -> dict[str, 
         found["dice"] = options.dice * squared_dice(predicted, reference, valid, pool=options.pool)
     if options.boundary:
         first = 0 if options.background else 1
-        found["boundary"] = options.boundary * boundary_loss(
+        weight = options.boundary * _ramp(progress, options.boundary_ramp)
+        found["boundary"] = weight * boundary_loss(
             predicted[:, first:], reference[:, first:], valid, gradient=options.gradient, scales=options.scales
         )
     return found
+
+
+def _ramp(progress: float, share: float) -> float:
+    """From 0 straight up to 1, which is reached when `share` of training is done."""
+    return 1.0 if share == 0 else min(1.0, progress / share)
 
 
 def probability_maps(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
