@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from delineate.nn.blocks import ConvBNAct
-from delineate.nn.encoder import Encoder
+from delineate.nn.encoders.encoder import Encoder
 from delineate.nn.fuse import fold_batchnorm
 
 

@@ -19,7 +19,7 @@ from delineate.methods.contract import PAPER, Context, MethodOptions, Panel, Sta
 from delineate.methods.episodic import EpisodicBatch, EpisodicMethod, EpisodicModule, State
 from delineate.nn.blocks import resize
 from delineate.nn.deep_features import DeepFeatures
-from delineate.nn.encoder import EncoderOptions
+from delineate.nn.encoders.encoder import EncoderOptions
 from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.losses import bce
 from delineate.nn.normalize import NormalizeKind

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from delineate.nn.encoder import Encoder, EncoderOptions, pyramid
+from delineate.nn.encoders.encoder import Encoder, EncoderOptions, pyramid
 from delineate.nn.normalize import NormalizeKind, make_normalize
 
 __all__ = ["DeepFeatures"]

@@ -41,7 +41,7 @@ from delineate.methods.contract import (
 )
 from delineate.methods.dense import DenseMethod, FeatureMaps
 from delineate.nn.blocks import size_of
-from delineate.nn.encoder import Encoder, EncoderOptions
+from delineate.nn.encoders.encoder import Encoder, EncoderOptions
 from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.normalize import NormalizeKind, make_normalize
 from delineate.nn.views.strong import StrongView

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from delineate.methods.contract import PAPER, READING
 from delineate.nn.cross_attention import CrossAttention
-from delineate.nn.two_level_encoder import Level
+from delineate.nn.encoders.two_level import Level
 
 __all__ = [
     "AttentionOptions",

@@ -33,12 +33,12 @@ from delineate.methods.din.objective import DINLossOptions, terms
 from delineate.methods.din.streams import LEVELS, GrayInput, Stream, StreamKind, Streams
 from delineate.nn.blocks import resize_like, size_of
 from delineate.nn.boundary_loss import edges
-from delineate.nn.encoder import EncoderOptions
+from delineate.nn.encoders.encoder import EncoderOptions
+from delineate.nn.encoders.two_level import LowFeature
 from delineate.nn.enhance import Enhance, EnhanceOptions
 from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.normalize import NormalizeKind
 from delineate.nn.probabilities import foreground_probability
-from delineate.nn.two_level_encoder import LowFeature
 
 __all__ = ["DIN", "DINOptions", "SingleStream"]
 

@@ -7,9 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from delineate.nn.encoder import EncoderOptions
+from delineate.nn.encoders.encoder import EncoderOptions
+from delineate.nn.encoders.two_level import Level, LowFeature, TwoLevelEncoder
 from delineate.nn.normalize import NormalizeKind, make_normalize
-from delineate.nn.two_level_encoder import Level, LowFeature, TwoLevelEncoder
 
 __all__ = ["LEVELS", "GrayInput", "InputLayer", "Stream", "StreamKind", "Streams"]
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from delineate.common.errors import RecipeError
 from delineate.methods.ipsl.encoding import EncodingKind, encoding
 from delineate.nn.blocks import pad_to_multiple, resize_like
-from delineate.nn.encoder import Encoder, EncoderOptions, pyramid
+from delineate.nn.encoders.encoder import Encoder, EncoderOptions, pyramid
 from delineate.nn.normalize import NormalizeKind, make_normalize
 
 __all__ = ["STAGES", "Features", "Levels", "Maps"]

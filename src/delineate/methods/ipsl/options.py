@@ -10,7 +10,7 @@ from delineate.methods.contract import PAPER, READING, MethodOptions
 from delineate.methods.ipsl.encoding import HEADS, EncodingKind
 from delineate.methods.ipsl.interaction import PeakKind
 from delineate.methods.ipsl.self_learning import SelfLearningOptions
-from delineate.nn.encoder import EncoderOptions
+from delineate.nn.encoders.encoder import EncoderOptions
 from delineate.nn.normalize import NormalizeKind
 
 __all__ = ["IPSLLossOptions", "IPSLOptions"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from delineate.common.errors import DelineateError, RecipeError
 from delineate.common.names import did_you_mean
-from delineate.nn.encoder import check_name
+from delineate.nn.encoders.encoder import check_name
 
 __all__ = ["FIXED", "PACKAGE", "PAPERS", "arguments_of", "package", "parse"]
 

@@ -18,7 +18,7 @@ from delineate.common.errors import RecipeError
 from delineate.methods.contract import Batch, Context, MethodInfo, MethodOptions, Panel
 from delineate.methods.dense import DenseMethod, FeatureMaps
 from delineate.nn.blocks import ConvBNAct, crop, pad_to_multiple, size_of
-from delineate.nn.encoder import Encoder, EncoderOptions, pyramid
+from delineate.nn.encoders.encoder import Encoder, EncoderOptions, pyramid
 from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.normalize import NormalizeKind, make_normalize
 from delineate.nn.probabilities import foreground_probability

@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import save_file
 
 from delineate.common.errors import DelineateError, RecipeError
-from delineate.nn import encoder as encoder_module
-from delineate.nn.encoder import Encoder, EncoderOptions, pyramid
+from delineate.nn.encoders import encoder as encoder_module
+from delineate.nn.encoders.encoder import Encoder, EncoderOptions, pyramid
 
 
 @pytest.mark.parametrize(

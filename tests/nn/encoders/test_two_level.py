@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from delineate.common.errors import RecipeError
+from delineate.nn.encoders.two_level import TwoLevelEncoder
 from delineate.nn.fuse import fold_batchnorm
-from delineate.nn.two_level_encoder import TwoLevelEncoder
 
 SPLIT = [
     ("convnext_zepto_rms", "stages_{}.blocks.0", (32, 64, 128, 256)),

@@ -36,7 +36,7 @@ class EncoderOptions(BaseModel):
     """Which encoder a method is built on, and where its first weights come from.
 
     Example:
-        >>> from delineate.nn.encoder import EncoderOptions
+        >>> from delineate.nn.encoders.encoder import EncoderOptions
         >>> EncoderOptions(name="resnet18").pretrained
         False
     """
@@ -68,7 +68,7 @@ class Encoder(nn.Module):
         RecipeError: timm has no network of that name, it has too few levels, or it cannot be dilated.
 
     Example:
-        >>> from delineate.nn.encoder import Encoder
+        >>> from delineate.nn.encoders.encoder import Encoder
         >>> encoder = Encoder("resnet18", levels=3)
         >>> encoder.channels, encoder.reductions
         ((64, 64, 128), (2, 4, 8))

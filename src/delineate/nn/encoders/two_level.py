@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from delineate.common.errors import RecipeError
 from delineate.nn.blocks import pad_to_multiple
-from delineate.nn.encoder import Encoder, pyramid
+from delineate.nn.encoders.encoder import Encoder, pyramid
 
 __all__ = ["Level", "LowFeature", "TwoLevelEncoder"]
 
