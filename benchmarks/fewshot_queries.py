@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 from delineate.artefact.format import Artefact
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
-from delineate.fewshot.predictor import TASK, ConditionedPredictor, FewShotPredictor
+from delineate.fewshot.predictor import KIND, ConditionedPredictor, FewShotPredictor
 from delineate.methods import registry
 
 MIB = 2**20
 
 
 def main() -> None:
-    few = [name for name in registry.names() if registry.method_class(name).kind == TASK]
+    few = [name for name in registry.names() if registry.method_class(name).kind == KIND]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--methods", nargs="+", default=few)
     parser.add_argument("--preset", default="tiny")

@@ -209,7 +209,7 @@ def test_an_untrained_method_is_seeded(slice_folder: Path, tmp_path: Path) -> No
     values = [[row.scores["dice"] for row in each.rows] for each in (first, again, other)]
     assert values[0] == values[1]
     assert values[0] != values[2]
-    assert first.origin.method == f"{name}@tiny, untrained"
+    assert first.origin.method == f"{name}@tiny, untrained (resnet18; all weights random)"
 
 
 def test_what_is_refused(slice_folder: Path, episodes: Path, tmp_path: Path) -> None:

@@ -71,7 +71,8 @@ def fewshot_evaluate(
     """Score a few-shot model on fixed episodes. Write scores, `episodes.csv`, pictures and `report.html` to `out`.
 
     Args:
-        model: A run folder or model file; a baseline such as "copy-support-mask"; or an untrained method, "alpnet@tiny:untrained".
+        model: A run folder or model file; a baseline such as "copy-support-mask"; or an untrained method such as
+            "alpnet@tiny:untrained", whose recipe `settings` change.
         data: The dataset from which the episodes were drawn.
         progress: Called with (episodes done, episodes in total).
 
@@ -79,7 +80,8 @@ def fewshot_evaluate(
         One row of scores per case and class, their means with 95 % intervals, and how they were computed.
 
     Raises:
-        DelineateError: The files are not those of the episodes, a class is unknown, or a support has too little foreground.
+        DelineateError: There is no such model, a setting cannot be used, the files are not those of the episodes, a class is
+            unknown, or a support has too little foreground.
 
     Example:
         ```python
@@ -92,17 +94,23 @@ def fewshot_evaluate(
     from delineate.fewshot.episode_file import EpisodeFile
     from delineate.fewshot.episode_images import write_pictures
     from delineate.fewshot.evaluate import METRICS, EpisodeTest, evaluate_episodes, write_episodes
-    from delineate.fewshot.evaluated_models import check_unseen, open_evaluated_model
+    from delineate.fewshot.evaluated_models import check_model, check_unseen, open_evaluated_model
     from delineate.report.pages.evaluation import write_evaluation_report
 
     out, source, classes = Path(options["out"]), as_source(data), options["classes"]
     check_new(out, "scores.json", options["overwrite"])
     check_results_folder(out, "scores.json", [source.path, Path(model)])
+    check_model(str(model), options["settings"])
     frozen = EpisodeFile.load(Path(options["episodes"]))
     frozen = frozen.of_classes(classes) if classes else frozen
     opened = frozen.open(source)
     candidate = open_evaluated_model(
-        str(model), opened.census, device=options["device"], precision=options["precision"], seed=options["seed"]
+        str(model),
+        opened.census,
+        settings=options["settings"],
+        device=options["device"],
+        precision=options["precision"],
+        seed=options["seed"],
     )
     candidate = candidate.on(opened, frozen)
     if options["setting"] == 2:

@@ -23,7 +23,7 @@ def evaluate(
         typer.Argument(
             metavar="MODEL",
             help="A run folder or model file; copy-support-mask or nearest-color (baselines that learn nothing); or "
-            "METHOD@PRESET:untrained.",
+            "METHOD@PRESET:untrained (a method with its first weights).",
         ),
     ],
     data: Annotated[Path, typer.Argument(metavar="DATA", help="The dataset from which the episodes were drawn.")],
@@ -39,12 +39,15 @@ def evaluate(
     delineate fewshot evaluate runs/without-rv slices/ --episodes chunk3.json --classes RV --setting 2 --out scores/rv
     delineate fewshot evaluate copy-support-mask slices/ --episodes chunk3.json --out scores/copy
     delineate fewshot evaluate alpnet@tiny:untrained slices/ --episodes chunk3.json --out scores/untrained
+    delineate fewshot evaluate alpnet@tiny:untrained slices/ --episodes chunk3.json --out scores/pretrained \
+        --set method.encoder.name=tf_efficientnet_lite0 --set method.encoder.pretrained=lite0.safetensors --set method.width=null
     """
     import json
 
     from delineate.common.missing_paths import refuse_missing
 
     refuse_missing(data, given["episodes"])
+    _refuse_typos(model, given["settings"])
     from delineate.api import fewshot_evaluate as run
     from delineate.cli.evaluate import print_evaluation
 
@@ -55,3 +58,12 @@ def evaluate(
     settings = ", ".join(f"{name}: setting {which}" for name, which in about["settings"].items())
     print_evaluation(evaluation, out)
     typer.echo(f"{about['candidate']}: {about['training']}; {settings}")
+
+
+def _refuse_typos(model: str, settings: list[str]) -> None:
+    """What is misspelled of an untrained method, before anything that takes time is loaded."""
+    from delineate.common.untrained_name import UNTRAINED, method_and_preset
+    from delineate.engine.typo_checks import refuse_typos
+
+    if model.endswith(UNTRAINED):
+        refuse_typos(*method_and_preset(model), settings)

@@ -6,36 +6,29 @@ Names: a run folder or model file; `copy-support-mask`, `nearest-color`; `METHOD
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from delineate.artefact.format import Artefact
 from delineate.common.errors import DataError, RecipeError
 from delineate.common.files import sha256
-from delineate.common.names import did_you_mean
+from delineate.common.untrained_name import UNTRAINED
 from delineate.data.cases.census import Census
 from delineate.data.core.known import DIGITS, KnownPictures, Role
 from delineate.data.core.manifest import Case, ClassTable
 from delineate.data.loading.samples import SampleSet
-from delineate.engine.input_settings import settle_input
-from delineate.engine.recipe import resolve
 from delineate.fewshot.baselines import BASELINES, ConditionedModel
 from delineate.fewshot.class_identity import ClassIdentity, identity
 from delineate.fewshot.class_names import first_version_name
 from delineate.fewshot.episode_file import EpisodeFile
-from delineate.fewshot.predictor import KIND, FewShotPredictor, load
+from delineate.fewshot.predictor import FewShotPredictor, load
 from delineate.fewshot.support import Support
+from delineate.fewshot.untrained import Untrained
 from delineate.inference.device import Precision
-from delineate.methods import registry
 
-__all__ = ["EvaluatedModel", "check_unseen", "open_evaluated_model"]
-
-_UNTRAINED = ":untrained"
+__all__ = ["EvaluatedModel", "check_model", "check_unseen", "open_evaluated_model"]
 
 
 @dataclass(frozen=True)
@@ -128,26 +121,52 @@ class EvaluatedModel:
         return same_data and tested.values in self._episodes.get("exclude_values", ())
 
 
-def open_evaluated_model(
-    name: str, census: Census, *, device: str = "auto", precision: Precision = "32", seed: int = 0
-) -> EvaluatedModel:
-    """Find what a name stands for (see above). `census`: of the data, for the input of an untrained method; `seed`: of its weights.
+def check_model(name: str, settings: Sequence[str] = ()) -> None:
+    """Raise `DelineateError` for a name that stands for nothing, an untrained method that cannot be, and settings of what has its
+    weights already: at once, before data are read."""
+    if name.endswith(UNTRAINED):
+        Untrained.of(name, settings)
+        return
+    if name not in BASELINES and not Path(name).exists():
+        known = f"a model file, a run folder, {', '.join(BASELINES)} or METHOD@PRESET{UNTRAINED}"
+        raise DataError(f"there is no model '{name}'; give {known}")
+    if settings:
+        what = "is a baseline without settings" if name in BASELINES else "has its weights and settings already"
+        raise RecipeError(f"--set {settings[0]}: {name} {what}; --set is for METHOD@PRESET{UNTRAINED}")
 
-    Raises `DelineateError`: no such model, a method that is not a few-shot one, an unknown preset.
+
+def open_evaluated_model(
+    name: str,
+    census: Census,
+    *,
+    settings: Sequence[str] = (),
+    device: str = "auto",
+    precision: Precision = "32",
+    seed: int = 0,
+) -> EvaluatedModel:
+    """Find what a name stands for (see above).
+
+    `census`: of the data, for the input of an untrained method; `settings`: of its recipe; `seed`: of its random weights. Raises
+    `DelineateError` as `check_model`, and for a model that cannot be read or does not fit the data.
     """
+    check_model(name, settings)
     if name in BASELINES:
         return EvaluatedModel(name, name, BASELINES[name])
-    if name.endswith(_UNTRAINED):
-        return _untrained(name, census, device, precision, seed)
-    if not Path(name).exists():
-        known = f"a model file, a run folder, {', '.join(BASELINES)} or METHOD@PRESET{_UNTRAINED}"
-        raise DataError(f"there is no model '{name}'; give {known}")
+    if name.endswith(UNTRAINED):
+        untrained = Untrained.of(name, settings).build(census, seed)
+        model = FewShotPredictor(untrained.artefact, device, precision)
+        return EvaluatedModel(
+            name,
+            untrained.title,
+            model.condition_on,
+            seed if untrained.random else None,
+            own_values=model.spec.own_values,
+        )
     model = load(name, device, precision)
     provenance = model.artefact.provenance
-    info = model.artefact.method.info
     return EvaluatedModel(
         name,
-        info.name,
+        model.artefact.method.info.name,
         model.condition_on,
         provenance.get("seed"),
         model.source,
@@ -169,17 +188,3 @@ def check_unseen(candidate: EvaluatedModel, classes: ClassTable) -> None:
             f"setting 2 asks for classes that training has not seen, but {candidate.name} saw {', '.join(seen)} "
             f"({candidate.words}); train with --exclude-classes, test fewer --classes, or report setting 1"
         )
-
-
-def _untrained(name: str, census: Census, device: str, precision: Precision, seed: int) -> EvaluatedModel:
-    method, _, preset = name.removesuffix(_UNTRAINED).partition("@")
-    preset = preset or "paper"
-    if registry.method_class(method).kind != KIND:
-        few = [known for known in registry.names() if registry.method_class(known).kind == KIND]
-        raise RecipeError(f"method '{method}' does not segment by examples: {did_you_mean(method, few)}")
-    recipe, spec = settle_input(resolve(method, preset, {}), census)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        built = registry.create(method, classes=1, in_channels=spec.in_channels, **recipe.method)
-    model = FewShotPredictor(Artefact(built.eval(), spec, ClassTable()), device, precision)
-    return EvaluatedModel(name, f"{method}@{preset}, untrained", model.condition_on, seed, own_values=spec.own_values)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Required, TypedDict
 
 from delineate.requests.option import Option
 from delineate.requests.scores import FEWSHOT_METRICS, shown
-from delineate.requests.shared import Arithmetic, Axis, BatchSize, Compute, Fold, Overwrite, Split
+from delineate.requests.shared import Arithmetic, Axis, BatchSize, Compute, Fold, Overwrite, Split, UntrainedSettings
 
 __all__ = ["EpisodesOptions", "FewshotEvaluateOptions"]
 
@@ -79,8 +79,9 @@ class FewshotEvaluateOptions(TypedDict, total=False):
         str | Sequence[str] | None,
         Option(help="Metrics, separated by commas.", metavar="NAMES", shown=shown(FEWSHOT_METRICS)),
     ]
+    settings: UntrainedSettings
+    seed: Annotated[int, Option(help="Seed for the random weights of an untrained method.", default=0, least=0)]
     device: Compute
     precision: Arithmetic
     batch_size: BatchSize
-    seed: Annotated[int, Option(help="Seed for the weights of an untrained method.", default=0, least=0)]
     overwrite: Overwrite

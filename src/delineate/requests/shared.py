@@ -22,6 +22,7 @@ __all__ = [
     "Spacing",
     "Split",
     "Stack",
+    "UntrainedSettings",
 ]
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -85,6 +86,16 @@ Settings = Annotated[
     Option(
         help="Change one setting of the recipe; repeatable.",
         python='Texts "section.key=value"; each changes one setting of the recipe.',
+        default=(),
+        flag="--set",
+        metavar="SECTION.KEY=VALUE",
+    ),
+]
+UntrainedSettings = Annotated[
+    Sequence[str],
+    Option(
+        help="METHOD@PRESET:untrained: change one setting of its recipe; repeatable.",
+        python='Of an untrained method: texts "method.key=value" or "input.key=value"; each changes one setting of its recipe.',
         default=(),
         flag="--set",
         metavar="SECTION.KEY=VALUE",

@@ -1,0 +1,160 @@
+"""Methods before any training as candidates: what their rows say, what chance is in them, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+
+from delineate import cli
+from delineate.api import fewshot_episodes, fewshot_evaluate
+from delineate.artefact.format import Artefact, save
+from delineate.common.errors import DataError, RecipeError
+from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.manifest import ClassTable
+from delineate.evaluation.results.evaluate import Evaluation
+from delineate.methods import registry
+
+SMALL = ("method.encoder.name=resnet10t", "method.levels=2", "input.size=32")
+Score = Callable[..., Evaluation]
+
+
+@pytest.fixture
+def episodes(slice_folder: Path, tmp_path: Path) -> Path:
+    fewshot_episodes(slice_folder, out=tmp_path / "few.json", protocol="chunk3", support_split="val", classes=["2"])
+    return tmp_path / "few.json"
+
+
+@pytest.fixture
+def score(slice_folder: Path, episodes: Path, tmp_path: Path) -> Score:
+    def run(name: str, *settings: str, seed: int = 0) -> Evaluation:
+        run.out = tmp_path / f"{seed} {len(list(tmp_path.iterdir()))}"
+        return fewshot_evaluate(
+            name, slice_folder, settings=settings, seed=seed, episodes=episodes, out=run.out, device="cpu"
+        )
+
+    return run
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """As pretrained weights are: of the whole network, in a folder with a private name."""
+    torch.manual_seed(5)
+    folder = tmp_path / "private"
+    folder.mkdir()
+    torch.save(timm.create_model("resnet10t").state_dict(), folder / "mine.pt")
+    return folder / "mine.pt"
+
+
+def dice(evaluation: Evaluation) -> list[float]:
+    return [row.scores["dice"] for row in evaluation.rows]
+
+
+@pytest.mark.parametrize("method", ["alpnet", "panet"])
+def test_pretrained_features_as_they_are_have_no_chance_in_them(score: Score, weights: Path, method: str) -> None:
+    """Without the random projection, seeds change nothing, and the table names none."""
+    given = (*SMALL, f"method.encoder.pretrained={weights}", "method.width=null")
+    first, other = (score(f"{method}@tiny:untrained", *given, seed=seed) for seed in (0, 1))
+    assert dice(first) == dice(other)
+    assert first.origin.seed is None
+    assert first.origin.method == (
+        f"{method}@tiny, untrained (resnet10t, weights of mine.pt; method.levels=2; input.size=32; method.width=null)"
+    )
+    written = [file.read_text(encoding="utf-8") for file in score.out.iterdir() if file.suffix in (".json", ".html")]
+    assert len(written) > 1
+    assert not any(str(weights.parent) in text for text in written), "folders of this machine stay here"
+    assert json.loads((score.out / "scores.json").read_text())["fewshot"]["settings"] == {"label 2": "2"}
+
+
+def test_a_random_projection_of_pretrained_features_is_said(score: Score, weights: Path) -> None:
+    given = (*SMALL, f"method.encoder.pretrained={weights}")
+    first, other = (score("alpnet@tiny:untrained", *given, seed=seed) for seed in (0, 1))
+    assert dice(first) != dice(other)
+    assert (first.origin.seed, other.origin.seed) == (0, 1)
+    assert first.origin.method.startswith(
+        "alpnet@tiny, untrained (resnet10t, weights of mine.pt; features.reduce random;"
+    )
+
+
+def test_an_untrained_row_is_the_method_with_its_first_weights(
+    score: Score, weights: Path, slice_folder: Path, tmp_path: Path
+) -> None:
+    """The oracle: the same network, made by hand, saved and evaluated as a model file."""
+    options = {"encoder": {"name": "resnet10t", "pretrained": str(weights)}, "levels": 2, "width": None}
+    method = registry.create("panet", classes=1, in_channels=1, **options).eval()
+    save(tmp_path / "model.safetensors", Artefact(method, InputSpec(channels="gray", size=(32, 32)), ClassTable()))
+    by_hand = score(str(tmp_path / "model.safetensors"))
+    named = score("panet@tiny:untrained", *SMALL, f"method.encoder.pretrained={weights}", "method.width=null")
+    assert dice(named) == dice(by_hand)
+
+
+def test_methods_of_all_kinds_are_named(score: Score, few: str) -> None:
+    assert score("few@paper:untrained").origin.method == "few@paper, untrained (all weights random)"
+    assert score("few:untrained", "input.size=24").origin.method == (
+        "few@paper, untrained (all weights random; input.size=24)"
+    )
+    small = (*SMALL[2:], "method.encoder.name=resnet10t")
+    named = score("ipsl@tiny:untrained", *small).origin.method
+    assert named == "ipsl@tiny, untrained (resnet10t; all weights random; input.size=32)"
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "words"),
+    [
+        ("unet@tiny:untrained", "input.size=32", "'unet' does not segment by examples"),
+        ("alpnet@tniy:untrained", "method.levels=2", "no preset 'tniy': did you mean 'tiny'"),
+        ("alpnot@tiny:untrained", "method.levels=2", "unknown method 'alpnot': did you mean 'alpnet'"),
+        ("alpnet@tiny:untrained", "method.widht=8", "did you mean 'width'"),
+        ("alpnet@tiny:untrained", "inputs.size=8", "did you mean 'input'"),
+        ("alpnet@tiny:untrained", "method.width", "expected section.key=value"),
+        ("alpnet@tiny:untrained", "engine.lr=1", "is not trained, so that only its sections method and input count"),
+        ("alpnet@tiny:untrained", "method.width=wide", "width"),
+        ("alpnet@tiny:untrained", "method.encoder.pretrained=no/such.pt", "no/such.pt does not exist"),
+        ("alpnet@tiny:untrained", "input.fit=patch", "patches"),
+        (
+            "copy-support-mask",
+            "method.width=8",
+            "copy-support-mask is a baseline without settings; --set is for METHOD@",
+        ),
+        ("MODEL", "method.width=8", "has its weights and settings already; --set is for METHOD@PRESET:untrained"),
+        ("no-such-run", "method.width=8", "there is no model 'no-such-run'"),
+    ],
+)
+def test_wrong_settings_are_one_line(
+    slice_folder: Path,
+    episodes: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    setting: str,
+    words: str,
+) -> None:
+    (tmp_path / "run").mkdir()
+    name = str(tmp_path / "run") if name == "MODEL" else name
+    typed = ["evaluate", name, slice_folder, "--episodes", episodes, "--out", tmp_path / "out", "--set", setting]
+    monkeypatch.setattr(sys, "argv", ["delineate", "fewshot", *map(str, typed)])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    said = capsys.readouterr().err
+    assert (stop.value.code, said.count("\n")) == (2, 1), said
+    assert words in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_cannot_be_is_refused_before_data_are_read(
+    slice_folder: Path, episodes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from delineate.fewshot.episode_file import EpisodeFile
+
+    monkeypatch.setattr(EpisodeFile, "open", lambda *_: pytest.fail("data were read"))
+    run = {"episodes": episodes, "out": tmp_path / "out"}
+    with pytest.raises(RecipeError, match="did you mean 'width'"):
+        fewshot_evaluate("alpnet@tiny:untrained", slice_folder, settings=["method.widht=8"], **run)
+    with pytest.raises(DataError, match="there is no model 'copy-suport-mask'"):
+        fewshot_evaluate("copy-suport-mask", slice_folder, **run)
