@@ -43,7 +43,8 @@ from delineate.methods.testing import checks as method_checks
 from delineate.nn import losses
 from delineate.nn.blocks import ConvBNAct
 from delineate.nn.boundary_loss import boundary_loss
-from delineate.nn.encoders.encoder import Encoder, EncoderOptions
+from delineate.nn.encoders.encoder import Encoder
+from delineate.nn.encoders.options import EncoderOptions
 from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.normalize import Normalize, make_normalize
 from delineate.nn.segmentation_loss import LossOptions, Term, segmentation_loss

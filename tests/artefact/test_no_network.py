@@ -17,7 +17,7 @@ from delineate.common.errors import ArtefactError
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
 from delineate.methods import registry
-from delineate.nn.encoders.encoder import EncoderOptions
+from delineate.nn.encoders.options import EncoderOptions
 
 ADDRESSES = [
     "hf-hub:evil/repo",

@@ -171,7 +171,7 @@ def _weights(folder: Path) -> Path:
 
 
 def _read_weights(path: Path) -> object:
-    from delineate.nn.encoders.encoder import read_weights
+    from delineate.nn.encoders.weights import read_weights
 
     return read_weights(path)
 

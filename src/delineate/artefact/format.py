@@ -25,6 +25,7 @@ from delineate.data.core.findings import some
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable, LabelRule
 from delineate.methods.contract import Method
+from delineate.nn.encoders.options import PORTABLE
 
 __all__ = [
     "ENTRY",
@@ -197,7 +198,7 @@ def _header_of(artefact: Artefact, path: Path) -> Header:
         )
     content = {
         "method": method.info.name,
-        "options": method.options.model_dump(mode="json"),
+        "options": method.options.model_dump(mode="json", context=PORTABLE),
         "classes": method.classes,
         "in_channels": method.in_channels,
         "input": artefact.spec.model_dump(mode="json"),

@@ -131,6 +131,7 @@ def _artefact(run: Run, manifest: Manifest, classes: ClassTable | None, further:
         "date": date.today().isoformat(),
         "training": training.to_json() if training is not None else None,
         "pictures": run.folder.known_pictures().to_json(),
+        "pretrained": {name: origin.to_json() for name, origin in run.folder.pretrained_weights().items()},
         **further,
     }
     return Artefact(method.eval(), run.spec, classes or manifest.table, provenance=provenance)

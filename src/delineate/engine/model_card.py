@@ -10,6 +10,7 @@ from delineate.data.core.manifest import Manifest
 from delineate.engine.recipe import Recipe
 from delineate.evaluation.results.score_warnings import score_warnings
 from delineate.evaluation.results.summary import Summary
+from delineate.nn.encoders.weights import WeightsOrigin
 
 __all__ = ["model_card"]
 
@@ -40,7 +41,7 @@ def model_card(
         f"- Data: {len(manifest.split('train'))} training, {count(len(manifest.split('val')), 'validation case')}; splits: "
         f"{manifest.split_origin}",
     ]
-    lines += [f"- {line}" for line in about]
+    lines += [f"- {line}" for line in [*_first_weights(artefact), *about]]
     if info.license_note:
         lines.append(f"- License: {info.license_note}")
     lines += [
@@ -67,3 +68,12 @@ def model_card(
         "",
     ]
     return "\n".join(lines)
+
+
+def _first_weights(artefact: Artefact) -> list[str]:
+    """Where pretrained weights come from, and on which terms; that there are none."""
+    origins = artefact.provenance.get("pretrained") or {}
+    if not origins:
+        return ["First weights: random"]
+    said = [f"{name} pretrained, {WeightsOrigin.from_json(origin).words}" for name, origin in origins.items()]
+    return [f"First weights: {'; '.join(said)}; the terms of pretrained weights hold for this model too"]

@@ -304,7 +304,8 @@ class Recipe(_Section):
             raise RecipeError(f"cannot read recipe {path}: {error}") from error
         if not isinstance(content, dict):
             raise RecipeError(f"{path} is not a recipe")
-        return _validated(cls, of_today(content, registry.option_names(str(content.get("name")))), str(path))
+        options = registry.option_names(str(content.get("name")))
+        return _validated(cls, of_today(content, options), str(path))
 
 
 def stated(method: str, preset: str, changes: Mapping[str, Any], settings: Iterable[str] = ()) -> dict[str, Any]:
@@ -342,7 +343,7 @@ def resolve(
     recipe = _validated(Recipe, {"name": method, "preset": preset, **content}, "recipe")
     strategies.check_fits(recipe.strategy["name"], registry.method_class(method))
     _check_patches(recipe)
-    return recipe
+    return _with_statistics(recipe)
 
 
 def parse_setting(text: str) -> dict[str, Any]:
@@ -384,6 +385,15 @@ def _prefer_given_length(content: dict[str, Any], changes: Mapping[str, Any], se
         given |= parse_setting(setting).get("engine", {}) or {}
     if given.get("epochs") is not None and given.get("steps") is None:
         content["engine"] = {**content.get("engine", {}), "steps": None}
+
+
+def _with_statistics(recipe: Recipe) -> Recipe:
+    """The input statistics that `method.normalize: auto` means, stated: a resumed run does not depend on what a package, a file or
+    timm's table says by then."""
+    options = registry.checked_options(recipe.name, recipe.method).model_dump(mode="json")
+    if "pretrained" not in options.get("encoder", {}) or "normalize" not in options:
+        return recipe
+    return recipe.model_copy(update={"method": {**recipe.method, "normalize": options["normalize"]}})
 
 
 def _wanted(section: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +39,7 @@ from delineate.engine.tensorboard import TensorBoardReporter, check_installed
 from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.inference.device import resolve_device
 from delineate.methods.contract import Method
+from delineate.nn.encoders.weights import WeightsOrigin
 
 __all__ = ["RunResult", "make_fabric", "train"]
 
@@ -109,8 +110,9 @@ def _open(
     method = build_method(recipe, opened.outputs, spec)
     recipe.check_stages(method.stages())
     opened.check_method(recipe, method, spec, fabric.device)
+    origins: Mapping[str, WeightsOrigin] = {}
     if not request.resume:
-        _initial_weights(method, spec, request.init, reporter)
+        origins = _initial_weights(method, spec, request.init, reporter)
         _check_weights(method)
     strategy = build_strategy(recipe, method)
     data = opened.prepare(recipe, spec)
@@ -118,6 +120,8 @@ def _open(
     if fabric.is_global_zero:
         if not request.resume:
             _note_init(folder, request.init)
+            if origins:
+                write_json(folder.pretrained, {name: origin.to_json() for name, origin in origins.items()})
             _describe(folder, recipe, opened.whole, fabric.device)
             if data_plan is not None:
                 data_plan.save(folder)
@@ -254,11 +258,20 @@ def make_fabric(recipe: Recipe) -> Fabric:
     )
 
 
-def _initial_weights(method: Method, spec: InputSpec, init: Path | None, reporter: Reporter) -> None:
-    """Raises `ArtefactError` where the other model's weights would be given other channels than they have learned."""
-    method.load_pretrained()
+def _initial_weights(
+    method: Method, spec: InputSpec, init: Path | None, reporter: Reporter
+) -> Mapping[str, WeightsOrigin]:
+    """Load pretrained weights, then another model's. Returns where the pretrained ones come from.
+
+    Raises `ArtefactError` where the other model's weights would be given other channels than they have learned.
+    """
+    origins = method.load_pretrained() or {}  # methods of other packages may return nothing
+    for name, origin in origins.items():
+        reporter.note(f"{name}: pretrained weights {origin.words}")
+    for remark in method.options.remarks():
+        reporter.note(f"WARNING: {remark}")
     if init is None:
-        return
+        return origins
     source = artefact_format.load(init)
     if source.spec.channels != spec.channels and (source.spec.named and spec.named):
         raise ArtefactError(
@@ -267,6 +280,7 @@ def _initial_weights(method: Method, spec: InputSpec, init: Path | None, reporte
         )
     for line in inherit(method, source).lines():
         reporter.note(f"--init {init}: {line}")
+    return origins
 
 
 def _check_weights(method: Method) -> None:
@@ -276,10 +290,11 @@ def _check_weights(method: Method) -> None:
 
 
 def _note_init(folder: RunFolder, init: Path | None) -> None:
-    """Which pictures the weights have seen that the run starts from."""
+    """What the weights have seen that the run starts from: pictures, and the training of pretrained weights before them."""
     if init is not None:
-        known = artefact_format.read_header(init).provenance.get("pictures", {})
-        write_json(folder.started_from, {"model": str(init), "pictures": known})
+        known = artefact_format.read_header(init).provenance
+        before = {key: known.get(key, {}) for key in ("pictures", "pretrained")}
+        write_json(folder.started_from, {"model": str(init), **before})
 
 
 def _describe(folder: RunFolder, recipe: Recipe, manifest: Manifest, device: torch.device) -> None:

@@ -16,6 +16,7 @@ from delineate.common.folder_lock import folder_contents, folder_holder
 from delineate.common.versions import version, version_of
 from delineate.data.core.known import KnownPictures
 from delineate.data.core.manifest import Manifest
+from delineate.nn.encoders.weights import WeightsOrigin
 
 __all__ = ["RunFolder", "environment", "environment_changes"]
 
@@ -39,7 +40,9 @@ class RunFolder:
         self.report = path / "report.html"
         self.validation = path / "validation"
         self.started_from = path / "init.json"
-        """The model whose weights the run began with, and the pictures which that model knows."""
+        """The model whose weights the run began with, and what it knows: pictures, and pretrained weights before it."""
+        self.pretrained = path / "pretrained.json"
+        """Submodule → where its pretrained weights come from, of a run that began with such."""
 
     def check_free(self) -> None:
         """Raise `TrainingError` when the folder holds something already."""
@@ -88,6 +91,12 @@ class RunFolder:
         cases = Manifest.load(self.manifest).cases if self.manifest.exists() else ()
         before = read_json(self.started_from) if self.started_from.exists() else {}
         return KnownPictures.of(cases, KnownPictures.read(before.get("pictures")))
+
+    def pretrained_weights(self) -> dict[str, WeightsOrigin]:
+        """Submodule → where its pretrained weights come from: the run's own, and those of the model that it started from."""
+        before = read_json(self.started_from).get("pretrained", {}) if self.started_from.exists() else {}
+        own = read_json(self.pretrained) if self.pretrained.exists() else {}
+        return {name: WeightsOrigin.from_json(origin) for name, origin in {**before, **own}.items()}
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Append a line to `metrics.jsonl`."""

@@ -17,6 +17,7 @@ from pydantic.config import JsonDict
 from torch import Tensor, nn
 
 from delineate.data.doctor.fingerprint import Fingerprint
+from delineate.nn.encoders.weights import WeightsOrigin
 
 __all__ = [
     "PAPER",
@@ -260,6 +261,14 @@ class MethodOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    def remarks(self) -> list[str]:
+        """What a user should know of these options before training: settings that contradict each other, or had to be assumed.
+
+        Returns:
+            Lines, each a whole sentence; empty: nothing.
+        """
+        return []
+
 
 def _deploy_once(deploy: Callable[[Any], nn.Module]) -> Callable[[Any], nn.Module]:
     """Of a deployed network, `deploy` returns the network itself: it cannot be folded twice."""
@@ -340,12 +349,16 @@ class Method(nn.Module):
         """
         return cls.info.uses_unlabeled
 
-    def load_pretrained(self) -> None:
+    def load_pretrained(self) -> Mapping[str, WeightsOrigin]:
         """Load the pretrained weights that the options ask for. Called once when a model is created, never when one is loaded.
+
+        Returns:
+            Where they come from, by the submodule that has them; empty: all weights stay random.
 
         Raises:
             DelineateError: The weights cannot be fetched or read.
         """
+        return {}
 
     def stages(self) -> tuple[Stage, ...]:
         """The phases of training.

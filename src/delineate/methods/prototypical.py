@@ -8,6 +8,7 @@ subclass defines these two functions, and how masks are brought to the size of t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -15,19 +16,20 @@ from pydantic import Field
 from torch import Tensor
 
 from delineate.common.errors import RecipeError
-from delineate.methods.contract import PAPER, Context, MethodOptions, Panel, Stage
+from delineate.methods.contract import PAPER, Context, Panel, Stage
+from delineate.methods.encoder_options import EncoderMethodOptions
 from delineate.methods.episodic import EpisodicBatch, EpisodicMethod, EpisodicModule, State
 from delineate.nn.blocks import resize
 from delineate.nn.deep_features import DeepFeatures
-from delineate.nn.encoders.encoder import EncoderOptions
+from delineate.nn.encoders.options import EncoderOptions
+from delineate.nn.encoders.weights import WeightsOrigin
 from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.losses import bce
-from delineate.nn.normalize import NormalizeKind
 
 __all__ = ["DeployedPrototypical", "PrototypicalMethod", "PrototypicalOptions"]
 
 
-class PrototypicalOptions(MethodOptions):
+class PrototypicalOptions(EncoderMethodOptions):
     """Options of the features, and the weights of the two loss terms."""
 
     encoder: EncoderOptions = Field(
@@ -44,7 +46,6 @@ class PrototypicalOptions(MethodOptions):
     width: int | None = Field(
         256, ge=1, description="channels that a linear 1×1 convolution leaves of it; null: the encoder's own channels"
     )
-    normalize: NormalizeKind = Field("imagenet", description="mean and standard deviation taken off the image")
     alignment: float = Field(
         1.0,
         ge=0,
@@ -92,8 +93,9 @@ class PrototypicalMethod(EpisodicMethod):
     def stages(self) -> tuple[Stage, ...]:
         return (Stage("train", source="episodes"),)
 
-    def load_pretrained(self) -> None:
-        self.features.load_pretrained()
+    def load_pretrained(self) -> Mapping[str, WeightsOrigin]:
+        origin = self.features.load_pretrained()
+        return {} if origin is None else {"features.encoder": origin}
 
     def condition(self, support_image: Tensor, support_mask: Tensor) -> State:
         features = self.features(support_image.flatten(0, 1))

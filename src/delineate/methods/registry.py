@@ -278,7 +278,7 @@ def names_of(model: type[BaseModel]) -> set[str]:
 
     Example:
         >>> from delineate.methods.registry import names_of
-        >>> from delineate.nn.encoders.encoder import EncoderOptions
+        >>> from delineate.nn.encoders.options import EncoderOptions
         >>> sorted(names_of(EncoderOptions))
         ['name', 'pretrained']
     """

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from delineate.nn.encoders.encoder import Encoder, EncoderOptions, pyramid
-from delineate.nn.normalize import NormalizeKind, make_normalize
+from delineate.nn.encoders.encoder import Encoder, pyramid
+from delineate.nn.encoders.options import EncoderOptions
+from delineate.nn.encoders.weights import WeightsOrigin
+from delineate.nn.normalize import Normalization, make_normalize
 
 __all__ = ["DeepFeatures"]
 
@@ -26,7 +28,7 @@ class DeepFeatures(nn.Module):
         output_stride: int | None = 8,
         levels: int | None = None,
         width: int | None = 256,
-        normalize: NormalizeKind = "imagenet",
+        normalize: Normalization = "imagenet",
     ) -> None:
         super().__init__()
         self.pretrained = options.pretrained
@@ -38,9 +40,9 @@ class DeepFeatures(nn.Module):
         self.channels = deep if width is None else width
         self.reduction = self.encoder.reductions[-1]
 
-    def load_pretrained(self) -> None:
-        """Load the encoder's weights, as its options say; raises as `Encoder.load_pretrained`."""
-        self.encoder.load_pretrained(self.pretrained)
+    def load_pretrained(self) -> WeightsOrigin | None:
+        """Load the encoder's weights, as its options say; returns and raises as `Encoder.load_pretrained`."""
+        return self.encoder.load_pretrained(self.pretrained)
 
     def forward(self, image: Tensor) -> Tensor:
         result: Tensor = self.reduce(self.encoder(self.normalize(image))[-1])

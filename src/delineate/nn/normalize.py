@@ -3,17 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Self
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
-__all__ = ["Normalize", "NormalizeKind", "make_normalize"]
+from delineate.common.errors import RecipeError
 
-_IMAGENET_MEAN = (0.485, 0.456, 0.406)
-_IMAGENET_STD = (0.229, 0.224, 0.225)
+__all__ = ["IMAGENET", "ChannelStatistics", "Normalization", "Normalize", "in_words", "make_normalize", "statistics"]
 
-NormalizeKind = Literal["imagenet", "none"]
+
+class ChannelStatistics(BaseModel):
+    """Mean and standard deviation of each channel of images in [0, 1].
+
+    Example:
+        >>> from delineate.nn.normalize import ChannelStatistics
+        >>> ChannelStatistics(mean=[0.5, 0.5, 0.5], std=[0.5, 0.5, 0.5]).mean
+        (0.5, 0.5, 0.5)
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    mean: tuple[float, ...] = Field(min_length=1, description="of each channel (RGB order), or one for all")
+    std: tuple[float, ...] = Field(min_length=1, description="standard deviation of each channel, likewise")
+
+    @model_validator(mode="after")
+    def _of_images_in_0_1(self) -> Self:
+        if len(self.mean) != len(self.std):
+            raise ValueError(f"mean has {len(self.mean)} values and std {len(self.std)}; give one of each per channel")
+        if any(not 0 <= value <= 1 for value in self.mean):
+            raise ValueError("mean: images are in [0, 1] here; divide values of 8-bit images by 255")
+        if any(not 0 < value <= 1 for value in self.std):
+            raise ValueError("std: must be above 0 and at most 1, since images are in [0, 1] here")
+        return self
+
+
+IMAGENET = ChannelStatistics(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+"""What most of timm's weights were trained with, but not all: 379 of the 1151 default ones were not."""
+_NOTHING = ChannelStatistics(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+
+Normalization = Literal["auto", "imagenet", "none"] | ChannelStatistics
+"""A recipe's `method.normalize`: as the encoder's pretrained weights expect (ImageNet's without such), ImageNet's mean and standard
+deviation, the image as it is, or given ones."""
 
 
 class Normalize(nn.Module):
@@ -42,26 +74,50 @@ class Normalize(nn.Module):
         return (image - self.mean) / self.std
 
 
-def make_normalize(in_channels: int, kind: NormalizeKind = "imagenet") -> nn.Module:
+def make_normalize(in_channels: int, kind: Normalization = "imagenet") -> nn.Module:
     """The first layer of a network, by a recipe's key `method.normalize`.
 
     Args:
         in_channels: Channels of the images.
-        kind: "imagenet": the mean and standard deviation that timm's encoders were trained with, in RGB order; with any other
-            number of channels than three, each gets the mean of the three. "none": the image as it is.
+        kind: "imagenet" (and "auto"), "none" (the image as it is), or mean and standard deviation: one for all channels, one for
+            each, or three in RGB order, of which images with another number of channels get the mean.
 
     Returns:
         A module without parameters, B×C×H×W → the same shape.
+
+    Raises:
+        RecipeError: Statistics of another number of channels.
 
     Example:
         >>> from delineate.nn.normalize import make_normalize
         >>> make_normalize(3)(torch.rand(2, 3, 8, 8)).shape
         torch.Size([2, 3, 8, 8])
     """
-    if kind == "none":
+    given = statistics(kind)
+    if given == _NOTHING:
         return nn.Identity()
-    return Normalize(_per_channel(_IMAGENET_MEAN, in_channels), _per_channel(_IMAGENET_STD, in_channels))
+    return Normalize(_per_channel(given.mean, in_channels), _per_channel(given.std, in_channels))
 
 
-def _per_channel(values: tuple[float, float, float], channels: int) -> Sequence[float]:
-    return values if channels == 3 else (sum(values) / 3,) * channels
+def statistics(kind: Normalization) -> ChannelStatistics:
+    """Mean and standard deviation that `kind` means; 0 and 1 for "none"."""
+    if isinstance(kind, ChannelStatistics):
+        return kind
+    return _NOTHING if kind == "none" else IMAGENET
+
+
+def in_words(given: ChannelStatistics) -> Normalization:
+    """The shortest way to write statistics in a recipe: by name where they have one."""
+    if given == IMAGENET:
+        return "imagenet"
+    return "none" if given == _NOTHING else given
+
+
+def _per_channel(values: Sequence[float], channels: int) -> Sequence[float]:
+    if len(values) == channels:
+        return values
+    if len(values) not in (1, 3):
+        raise RecipeError(
+            f"method.normalize: {len(values)} values for images of {channels} channels; give one for all, or one for each"
+        )
+    return (sum(values) / len(values),) * channels

@@ -63,12 +63,30 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     module.__dict__.update(
         MODEL_ARCHITECTURES_MAPPING={"unet": Unet, "unetplusplus": Unet},
         create_model=create_model,
-        encoders=SimpleNamespace(get_encoder_names=lambda: ["resnet18", "resnet50", "mobilenet_v2"]),
+        encoders=SimpleNamespace(
+            get_encoder_names=lambda: ["resnet18", "resnet50", "mobilenet_v2"], get_preprocessing_params=stated_input
+        ),
+        __version__="0.5.0",
     )
     monkeypatch.setitem(sys.modules, names.PACKAGE, module)
     method_class.cache_clear()
     yield
     method_class.cache_clear()
+
+
+def stated_input(encoder: str, pretrained: str) -> dict[str, Any]:
+    """As the package says it: of one encoder in the values of 8-bit images."""
+    if encoder == "mobilenet_v2":
+        return {"input_range": [0, 255], "mean": [127.5, 127.5, 127.5], "std": [51.0, 51.0, 51.0]}
+    return {"input_range": [0, 1], "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+
+
+@pytest.mark.usefixtures("fake")
+def test_input_statistics_are_those_of_the_weights() -> None:
+    assert registry.build("smp:unet/resnet18").options.normalize == "imagenet"  # type: ignore[attr-defined]
+    assert registry.build("smp:unet/mobilenet_v2").options.normalize == "imagenet"  # type: ignore[attr-defined]
+    method = registry.build("smp:unet/mobilenet_v2", options={"pretrained": True})
+    assert method.options.model_dump()["normalize"] == {"mean": (0.5, 0.5, 0.5), "std": (0.2, 0.2, 0.2)}
 
 
 @pytest.fixture

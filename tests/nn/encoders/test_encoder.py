@@ -9,7 +9,9 @@ from safetensors.torch import save_file
 
 from delineate.common.errors import DelineateError, RecipeError
 from delineate.nn.encoders import encoder as encoder_module
-from delineate.nn.encoders.encoder import Encoder, EncoderOptions, pyramid
+from delineate.nn.encoders import hub
+from delineate.nn.encoders.encoder import Encoder, pyramid
+from delineate.nn.encoders.options import EncoderOptions
 
 
 @pytest.mark.parametrize(
@@ -124,7 +126,7 @@ def test_offline_is_an_error_that_says_what_to_do(monkeypatch: pytest.MonkeyPatc
         assert kwargs["pretrained"] is True
         raise OSError("no route to host")
 
-    monkeypatch.setattr(encoder_module, "_check_reachable", lambda name: None)
+    monkeypatch.setattr(hub, "_check_reachable", lambda name: None)
     monkeypatch.setattr(encoder_module.timm, "create_model", offline)
     with pytest.raises(DelineateError, match=r"'resnet18' \(no route to host\).*encoder\.pretrained=false"):
         encoder.load_pretrained(True)
@@ -135,9 +137,9 @@ def test_no_connection_is_noticed_at_once(monkeypatch: pytest.MonkeyPatch, tmp_p
     def no_connection(address: tuple[str, int], timeout: float) -> None:
         raise OSError(f"no route to {address[0]}")
 
-    monkeypatch.setattr(encoder_module.socket, "create_connection", no_connection)
-    monkeypatch.setattr(encoder_module, "getproxies", dict)
-    monkeypatch.setattr(encoder_module, "try_to_load_from_cache", lambda repository, file: None)
+    monkeypatch.setattr(hub.socket, "create_connection", no_connection)
+    monkeypatch.setattr(hub, "getproxies", dict)
+    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda repository, file: None)
     with pytest.raises(DelineateError, match=r"cannot fetch the pretrained weights of 'resnet18' \(no route to"):
         Encoder("resnet18", levels=2).load_pretrained(True)
 

@@ -7,6 +7,7 @@ A run folder tells it. It goes with the model (provenance), the masks (`predicti
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from delineate.data.core.manifest import Manifest
 
 __all__ = ["TrainingRecord", "gain_at_end"]
 
+_ENCODER, _PRETRAINED = "method.encoder.name", "method.encoder.pretrained"
 _LATE = 0.1
 """Curves rose to the end if the best validation lies in this last share of the steps, …"""
 _WINDOW = 0.2
@@ -56,8 +58,11 @@ class TrainingRecord(BaseModel):
     @field_validator("recipe")
     @classmethod
     def _with_strategy(cls, recipe: dict[str, Any]) -> dict[str, Any]:
-        """In earlier versions all training was supervised, and the average of weights a setting of the engine."""
+        """In earlier versions all training was supervised, the average of weights a setting of the engine, and the input statistics
+        ImageNet's where a recipe did not say them."""
         recipe = dict(respelled_setting(key, value) for key, value in recipe.items())
+        if _ENCODER in recipe and not any(key.startswith("method.normalize") for key in recipe):
+            recipe["method.normalize"] = "imagenet"
         if not recipe or "strategy.name" in recipe:
             return recipe
         ema = recipe.get("engine.ema", 0.0)
@@ -80,6 +85,7 @@ class TrainingRecord(BaseModel):
         try:
             recipe = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
             flat = dict(_flat({key: _kept(key, value) for key, value in recipe.items()}))
+            flat |= {_PRETRAINED: _without_folder(flat[_PRETRAINED])} if _PRETRAINED in flat else {}
         except (OSError, ValueError, AttributeError, yaml.YAMLError):
             return None
         summary, records = _json(folder / "run.json"), _records(folder / "metrics.jsonl")
@@ -184,6 +190,12 @@ def _steps(summary: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> 
     done = {str(one.get("stage")): int(one.get("step", 0)) for one in records}
     planned = [(str(stage["name"]), int(stage["steps"])) for stage in summary.get("stages", ())]
     return sum(done.get(name, steps) for name, steps in planned) if planned else sum(done.values()) or None
+
+
+def _without_folder(pretrained: Any) -> Any:
+    """A file of weights by its name alone: records go with models, and a path of somebody's machine must not."""
+    is_path = isinstance(pretrained, str) and not pretrained.startswith("package:")
+    return re.split(r"[/\\\\]", pretrained)[-1] if is_path else pretrained
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ Decoupling (`sid`), Contrast-Driven Feature Aggregation (`cdfa`), Size-Aware Dec
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Self
 
 import torch
@@ -34,16 +35,18 @@ from delineate.methods.contract import (
     Batch,
     Context,
     MethodInfo,
-    MethodOptions,
     Panel,
     Stage,
     Update,
 )
 from delineate.methods.dense import DenseMethod, FeatureMaps
+from delineate.methods.encoder_options import NORMALIZE, EncoderMethodOptions
 from delineate.nn.blocks import size_of
-from delineate.nn.encoders.encoder import Encoder, EncoderOptions
+from delineate.nn.encoders.encoder import Encoder
+from delineate.nn.encoders.options import EncoderOptions
+from delineate.nn.encoders.weights import WeightsOrigin
 from delineate.nn.fuse import fold_batchnorm
-from delineate.nn.normalize import NormalizeKind, make_normalize
+from delineate.nn.normalize import Normalization, make_normalize
 from delineate.nn.views.strong import StrongView
 
 __all__ = ["LEVELS", "ConDSeg", "ConDSegOptions"]
@@ -51,7 +54,7 @@ __all__ = ["LEVELS", "ConDSeg", "ConDSegOptions"]
 LEVELS = 4
 
 
-class ConDSegOptions(MethodOptions):
+class ConDSegOptions(EncoderMethodOptions):
     """Options of ConDSeg. `origin` says what the paper states and what is this project's reading."""
 
     encoder: EncoderOptions = Field(
@@ -68,9 +71,9 @@ class ConDSegOptions(MethodOptions):
         "dead from the start",
         json_schema_extra=READING,
     )
-    normalize: NormalizeKind = Field(
-        "imagenet",
-        description="mean and standard deviation taken off the image; the authors' checkpoints expect none",
+    normalize: Normalization = Field(
+        "auto",
+        description=f"{NORMALIZE}; the authors' code has none",
         json_schema_extra=READING,
     )
     beta: Beta = Field(
@@ -141,8 +144,9 @@ class ConDSeg(DenseMethod):
         )
         self.decoder = SizeAwareDecoder(width, classes, options.gate_units)
 
-    def load_pretrained(self) -> None:
-        self.encoder.load_pretrained(self.options.encoder.pretrained)
+    def load_pretrained(self) -> Mapping[str, WeightsOrigin]:
+        origin = self.encoder.load_pretrained(self.options.encoder.pretrained)
+        return {} if origin is None else {"encoder": origin}
 
     def encode(self, image: Tensor) -> FeatureMaps:
         return FeatureMaps(self.encoder(self.normalize(image)), size_of(image))

@@ -12,6 +12,7 @@ and high features, dual interactive fusion and global spatial attention at every
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -19,7 +20,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from delineate.common.errors import RecipeError
-from delineate.methods.contract import PAPER, READING, Batch, Context, MethodInfo, MethodOptions, Panel
+from delineate.methods.contract import PAPER, READING, Batch, Context, MethodInfo, Panel
 from delineate.methods.dense import DenseMethod, FeatureMaps
 from delineate.methods.din.decoder import LeanMLPDecoder, MLPDecoder
 from delineate.methods.din.interaction import (
@@ -31,19 +32,21 @@ from delineate.methods.din.interaction import (
 )
 from delineate.methods.din.objective import DINLossOptions, terms
 from delineate.methods.din.streams import LEVELS, GrayInput, Stream, StreamKind, Streams
+from delineate.methods.encoder_options import NORMALIZE, EncoderMethodOptions
 from delineate.nn.blocks import resize_like, size_of
 from delineate.nn.boundary_loss import edges
-from delineate.nn.encoders.encoder import EncoderOptions
+from delineate.nn.encoders.options import EncoderOptions
 from delineate.nn.encoders.two_level import LowFeature
+from delineate.nn.encoders.weights import WeightsOrigin
 from delineate.nn.enhance import Enhance, EnhanceOptions
 from delineate.nn.fuse import fold_batchnorm
-from delineate.nn.normalize import NormalizeKind
+from delineate.nn.normalize import Normalization
 from delineate.nn.probabilities import foreground_probability
 
 __all__ = ["DIN", "DINOptions", "SingleStream"]
 
 
-class DINOptions(MethodOptions):
+class DINOptions(EncoderMethodOptions):
     """Options of DIN. `origin` says what the paper states or draws and what is this project's reading."""
 
     encoder: EncoderOptions = Field(
@@ -62,9 +65,7 @@ class DINOptions(MethodOptions):
     gray: GrayInput = Field(
         "replicate", description="how one channel becomes the encoder's three", json_schema_extra=READING
     )
-    normalize: NormalizeKind = Field(
-        "imagenet", description="mean and standard deviation taken off both images", json_schema_extra=READING
-    )
+    normalize: Normalization = Field("auto", description=f"{NORMALIZE}; off both images", json_schema_extra=READING)
     layer_scale: float | None = Field(
         1.0,
         gt=0,
@@ -126,8 +127,8 @@ class DIN(DenseMethod):
         self.fusion = nn.ModuleList(_fusion(options, count, level) for level, count in enumerate(channels))
         self.decoder: nn.Module = MLPDecoder(channels, options.decoder_width, classes, options.dropout)
 
-    def load_pretrained(self) -> None:
-        self.streams.load_pretrained(self.options.encoder.pretrained)
+    def load_pretrained(self) -> Mapping[str, WeightsOrigin]:
+        return self.streams.load_pretrained(self.options.encoder.pretrained)
 
     def encode(self, image: Tensor) -> FeatureMaps:
         return self._attended(self.fused(image), image)

@@ -7,9 +7,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from delineate.nn.encoders.encoder import EncoderOptions
+from delineate.nn.encoders.options import EncoderOptions
 from delineate.nn.encoders.two_level import Level, LowFeature, TwoLevelEncoder
-from delineate.nn.normalize import NormalizeKind, make_normalize
+from delineate.nn.encoders.weights import WeightsOrigin
+from delineate.nn.normalize import Normalization, make_normalize
 
 __all__ = ["LEVELS", "GrayInput", "InputLayer", "Stream", "StreamKind", "Streams"]
 
@@ -25,7 +26,7 @@ class InputLayer(nn.Module):
     BatchNorm, ReLU. B×C×H×W → B×(3 if C = 1 else C)×H×W.
     """
 
-    def __init__(self, in_channels: int, normalize: NormalizeKind, gray: GrayInput) -> None:
+    def __init__(self, in_channels: int, normalize: Normalization, gray: GrayInput) -> None:
         super().__init__()
         self.copies = in_channels == 1 and gray == "replicate"
         self.out_channels = 3 if in_channels == 1 else in_channels
@@ -48,7 +49,7 @@ class Stream(nn.Module):
         encoder: EncoderOptions,
         *,
         in_channels: int,
-        normalize: NormalizeKind,
+        normalize: Normalization,
         gray: GrayInput,
         low: LowFeature,
         layer_scale: float | None,
@@ -86,8 +87,11 @@ class Streams(nn.Module):
         first, second = ([Level(low[i], high[i]) for low, high in both] for i in (0, 1))
         return first, second
 
-    def load_pretrained(self, source: bool | str) -> None:
-        """As `Encoder.load_pretrained`, for every encoder there is."""
-        for stream in self.children():
+    def load_pretrained(self, source: bool | str) -> dict[str, WeightsOrigin]:
+        """As `Encoder.load_pretrained`, for every encoder there is; their names → the weights' origin."""
+        origins: dict[str, WeightsOrigin] = {}
+        for name, stream in self.named_children():
             assert isinstance(stream, Stream)
-            stream.encoder.load_pretrained(source)
+            if origin := stream.encoder.load_pretrained(source):
+                origins[f"streams.{name}.encoder"] = origin
+        return origins

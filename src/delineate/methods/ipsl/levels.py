@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from delineate.common.errors import RecipeError
 from delineate.methods.ipsl.encoding import EncodingKind, encoding
 from delineate.nn.blocks import pad_to_multiple, resize_like
-from delineate.nn.encoders.encoder import Encoder, EncoderOptions, pyramid
-from delineate.nn.normalize import NormalizeKind, make_normalize
+from delineate.nn.encoders.encoder import Encoder, pyramid
+from delineate.nn.encoders.options import EncoderOptions
+from delineate.nn.normalize import Normalization, make_normalize
 
 __all__ = ["STAGES", "Features", "Levels", "Maps"]
 
@@ -48,7 +49,7 @@ class Levels(nn.Module):
         *,
         in_channels: int,
         output_stride: int | None,
-        normalize: NormalizeKind,
+        normalize: Normalization,
         width: int,
         mean: bool,
         peak: bool,

@@ -10,6 +10,8 @@ boundary (`self_learning`). `core` puts them together, `objective` trains them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -19,6 +21,7 @@ from delineate.methods.episodic import EpisodicBatch, EpisodicMethod, EpisodicMo
 from delineate.methods.ipsl.core import SCALE, IPSLNetwork
 from delineate.methods.ipsl.objective import Auxiliary, terms
 from delineate.methods.ipsl.options import IPSLOptions
+from delineate.nn.encoders.weights import WeightsOrigin
 from delineate.nn.fuse import fold_batchnorm
 
 __all__ = ["IPSL"]
@@ -51,8 +54,9 @@ class IPSL(EpisodicMethod):
         needed = options.loss.auxiliary and options.peak != "none"
         self.auxiliary = Auxiliary(options.width, SCALE) if needed else None
 
-    def load_pretrained(self) -> None:
-        self.core.levels.encoder.load_pretrained(self.options.encoder.pretrained)
+    def load_pretrained(self) -> Mapping[str, WeightsOrigin]:
+        origin = self.core.levels.encoder.load_pretrained(self.options.encoder.pretrained)
+        return {} if origin is None else {"core.levels.encoder": origin}
 
     def stages(self) -> tuple[Stage, ...]:
         return (Stage("train", source="episodes"),)

@@ -6,12 +6,13 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from delineate.methods.contract import PAPER, READING, MethodOptions
+from delineate.methods.contract import PAPER, READING
+from delineate.methods.encoder_options import NORMALIZE, EncoderMethodOptions
 from delineate.methods.ipsl.encoding import HEADS, EncodingKind
 from delineate.methods.ipsl.interaction import PeakKind
 from delineate.methods.ipsl.self_learning import SelfLearningOptions
-from delineate.nn.encoders.encoder import EncoderOptions
-from delineate.nn.normalize import NormalizeKind
+from delineate.nn.encoders.options import EncoderOptions
+from delineate.nn.normalize import Normalization
 
 __all__ = ["IPSLLossOptions", "IPSLOptions"]
 
@@ -43,7 +44,7 @@ class IPSLLossOptions(BaseModel):
     )
 
 
-class IPSLOptions(MethodOptions):
+class IPSLOptions(EncoderMethodOptions):
     """Options of IPSL. Parts that are switched off are not built."""
 
     encoder: EncoderOptions = Field(
@@ -56,9 +57,7 @@ class IPSLOptions(MethodOptions):
         description="the last stages dilated instead of strided, so that this resolution is kept; null: as the encoder is",
         json_schema_extra=READING,
     )
-    normalize: NormalizeKind = Field(
-        "imagenet", description="mean and standard deviation taken off all images", json_schema_extra=READING
-    )
+    normalize: Normalization = Field("auto", description=f"{NORMALIZE}; off all images", json_schema_extra=READING)
     width: int = Field(256, ge=4, description="channels of the middle and the high level", json_schema_extra=READING)
     encode_decode: EncodingKind = Field(
         "u",

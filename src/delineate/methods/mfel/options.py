@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
 
 from delineate.methods.contract import PAPER, READING, MethodOptions
-from delineate.nn.normalize import NormalizeKind
+from delineate.nn.normalize import Normalization
 from delineate.nn.segmentation_loss import LossOptions
 
 __all__ = [
@@ -185,7 +185,7 @@ class MFELOptions(MethodOptions):
     reconstruction: ReconstructionOptions = Field(
         ReconstructionOptions(), description="the branch that reconstructs the image", json_schema_extra=PAPER
     )
-    normalize: NormalizeKind = Field(
+    normalize: Normalization = Field(
         "imagenet", description="mean and standard deviation taken off the image", json_schema_extra=READING
     )
     loss: MFELLossOptions = Field(

@@ -29,7 +29,7 @@ from delineate.methods.mslkseg.synergy import SynergyBlock
 from delineate.nn.blocks import crop, pad_to_multiple, size_of
 from delineate.nn.dynamic_conv import set_temperature
 from delineate.nn.fuse import fold_batchnorm
-from delineate.nn.normalize import NormalizeKind, make_normalize
+from delineate.nn.normalize import Normalization, make_normalize
 from delineate.nn.probabilities import foreground_probability
 from delineate.nn.segmentation_loss import LossOptions
 
@@ -76,7 +76,7 @@ class MSLKSegOptions(MethodOptions):
     )
     up: Up = Field("bilinear", description="how the decoder doubles the resolution", json_schema_extra=READING)
     merge: Merge = Field("concat", description="how the decoder takes the skip connection", json_schema_extra=READING)
-    normalize: NormalizeKind = Field(
+    normalize: Normalization = Field(
         "imagenet", description="mean and standard deviation taken off the image", json_schema_extra=READING
     )
     loss: LossOptions | None = Field(

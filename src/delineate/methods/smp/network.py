@@ -5,6 +5,7 @@ The package is used through its public factory and is needed only when such a me
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, ClassVar
 
@@ -17,8 +18,9 @@ from delineate.methods.contract import Batch, Context, MethodInfo, MethodOptions
 from delineate.methods.dense import DenseMethod
 from delineate.methods.smp.names import FIXED, PAPERS, arguments_of, package, parse
 from delineate.nn.blocks import pad_to_multiple
+from delineate.nn.encoders.weights import WeightsOrigin
 from delineate.nn.fuse import fold_batchnorm
-from delineate.nn.normalize import NormalizeKind, make_normalize
+from delineate.nn.normalize import ChannelStatistics, Normalization, in_words, make_normalize, statistics
 from delineate.nn.probabilities import foreground_probability
 from delineate.nn.segmentation_loss import LossOptions, segmentation_loss
 
@@ -36,7 +38,11 @@ class SMPOptions(MethodOptions):
         default_factory=dict,
         description="further arguments of the architecture, e.g. {decoder_channels: [256, 128, 64, 32, 16]}",
     )
-    normalize: NormalizeKind = Field("imagenet", description="mean and standard deviation taken off the image")
+    normalize: Normalization = Field(
+        "auto",
+        description="mean and standard deviation taken off the image: auto (as the pretrained weights expect; imagenet from random "
+        "weights), imagenet, none, or {mean: [...], std: [...]} of images in [0, 1]",
+    )
     loss: LossOptions = Field(LossOptions(), description="weighted sum of losses")
 
 
@@ -66,13 +72,15 @@ class SMP(DenseMethod):
     encoder: ClassVar[str]
 
     def __init__(self, options: SMPOptions, *, classes: int, in_channels: int) -> None:
+        if options.normalize == "auto":  # settled here, so that a model file says what its network was trained with
+            options = options.model_copy(update={"normalize": self._expected(options)})
         super().__init__(options, classes=classes, in_channels=in_channels)
         self.normalize = make_normalize(in_channels, options.normalize)
         self.network = self._create(None)
 
-    def load_pretrained(self) -> None:
+    def load_pretrained(self) -> Mapping[str, WeightsOrigin]:
         if not self.options.pretrained:
-            return
+            return {}
         try:
             weights = self._create("imagenet").encoder.state_dict()
         except Exception as error:  # whatever the package's download raises
@@ -81,6 +89,16 @@ class SMP(DenseMethod):
                 f"{_first_line(error)} (--set method.pretrained=false starts from random weights)"
             ) from error
         self.network.encoder.load_state_dict(weights)
+        known = statistics(self._expected(self.options))
+        origin = WeightsOrigin(
+            source="segmentation_models.pytorch",
+            name=f"{self.encoder}, imagenet",
+            encoder=self.encoder,
+            version=package().__version__,
+            mean=known.mean,
+            std=known.std,
+        )
+        return {"network.encoder": origin}
 
     def forward(self, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]
@@ -96,6 +114,18 @@ class SMP(DenseMethod):
     def panels(self, batch: Batch) -> dict[str, Panel]:
         """`probability`: of any foreground class."""
         return {"probability": Panel("heat", foreground_probability(self(batch["image"])))}
+
+    @classmethod
+    def _expected(cls, options: SMPOptions) -> Normalization:
+        """What the package states for its weights; some are of images in [0, 255]."""
+        if not options.pretrained:
+            return "imagenet"
+        stated = package().encoders.get_preprocessing_params(cls.encoder, pretrained="imagenet")
+        if stated["mean"] is None:
+            return "none"
+        largest = max(stated["input_range"] or (0, 1))
+        mean, std = (tuple(value / largest for value in stated[key]) for key in ("mean", "std"))
+        return in_words(ChannelStatistics(mean=mean, std=std))
 
     def _create(self, weights: str | None) -> Any:
         """The package's network. Raises `RecipeError` for arguments that it refuses."""

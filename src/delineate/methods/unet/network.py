@@ -7,6 +7,7 @@ level by level, padded convolutions with batch normalization.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -15,12 +16,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from delineate.common.errors import RecipeError
-from delineate.methods.contract import Batch, Context, MethodInfo, MethodOptions, Panel
+from delineate.methods.contract import Batch, Context, MethodInfo, Panel
 from delineate.methods.dense import DenseMethod, FeatureMaps
+from delineate.methods.encoder_options import EncoderMethodOptions
 from delineate.nn.blocks import ConvBNAct, crop, pad_to_multiple, size_of
-from delineate.nn.encoders.encoder import Encoder, EncoderOptions, pyramid
+from delineate.nn.encoders.encoder import Encoder, pyramid
+from delineate.nn.encoders.options import EncoderOptions
+from delineate.nn.encoders.weights import WeightsOrigin
 from delineate.nn.fuse import fold_batchnorm
-from delineate.nn.normalize import NormalizeKind, make_normalize
+from delineate.nn.normalize import make_normalize
 from delineate.nn.probabilities import foreground_probability
 from delineate.nn.segmentation_loss import LossOptions, segmentation_loss
 from delineate.nn.upsample_conv import upsample_concat_conv
@@ -30,7 +34,7 @@ __all__ = ["Decoder", "DecoderBlock", "UNet", "UNetOptions"]
 _Up = Literal["nearest", "bilinear"]
 
 
-class UNetOptions(MethodOptions):
+class UNetOptions(EncoderMethodOptions):
     """Options of U-Net; all are this project's choice, since the baseline follows no single paper."""
 
     encoder: EncoderOptions = Field(EncoderOptions(name="resnet34"), description="timm network and its first weights")
@@ -41,7 +45,6 @@ class UNetOptions(MethodOptions):
         description="width of each decoder level, coarsest first; n of them reach down to 1/2^n of the image's size",
     )
     up: _Up = Field("nearest", description="how the decoder doubles the resolution")
-    normalize: NormalizeKind = Field("imagenet", description="mean and standard deviation taken off the image")
     loss: LossOptions = Field(LossOptions(), description="weighted sum of losses")
 
 
@@ -111,8 +114,9 @@ class UNet(DenseMethod):
         self.head = nn.Conv2d(options.decoder_channels[-1], classes, 3, padding=1)
         self._step = max(2**depth, self.encoder.step)
 
-    def load_pretrained(self) -> None:
-        self.encoder.load_pretrained(self.options.encoder.pretrained)
+    def load_pretrained(self) -> Mapping[str, WeightsOrigin]:
+        origin = self.encoder.load_pretrained(self.options.encoder.pretrained)
+        return {} if origin is None else {"encoder": origin}
 
     def encode(self, image: Tensor) -> FeatureMaps:
         return FeatureMaps(self.encoder(self.normalize(pad_to_multiple(image, self._step))), size_of(image))

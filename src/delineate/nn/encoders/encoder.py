@@ -6,48 +6,20 @@ never a silent random start.
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 import timm
-import torch
-from huggingface_hub import try_to_load_from_cache
-from huggingface_hub.constants import ENDPOINT
-from pydantic import BaseModel, ConfigDict, Field
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
-from delineate.common.errors import DelineateError, RecipeError
+from delineate.common.errors import RecipeError
 from delineate.common.names import did_you_mean
 from delineate.nn.blocks import pad_to_multiple
+from delineate.nn.encoders.sources import weights_source
+from delineate.nn.encoders.weights import WeightsOrigin, fit
 from delineate.nn.meta_device import on_meta_device
 
-__all__ = ["Encoder", "EncoderOptions", "check_name", "pyramid", "read_weights"]
-
-
-class EncoderOptions(BaseModel):
-    """Which encoder a method is built on, and where its first weights come from.
-
-    Example:
-        >>> from delineate.nn.encoders.encoder import EncoderOptions
-        >>> EncoderOptions(name="resnet18").pretrained
-        False
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str = Field("resnet50", description="any timm network that gives feature maps")
-    pretrained: bool | str = Field(
-        False,
-        description="true: timm's weights, downloaded once; a path: a local .safetensors or weights-only torch file",
-    )
+__all__ = ["Encoder", "check_name", "pyramid"]
 
 
 class Encoder(nn.Module):
@@ -97,51 +69,32 @@ class Encoder(nn.Module):
             maps = [x.permute(0, 3, 1, 2) for x in maps]
         return [x[..., : -(-height // r), : -(-width // r)] for x, r in zip(maps, self.reductions, strict=True)]
 
-    def load_pretrained(self, source: bool | str) -> None:
+    def load_pretrained(self, source: bool | str) -> WeightsOrigin | None:
         """Load pretrained weights.
 
         Args:
-            source: False: nothing is loaded. True: timm's weights, downloaded once. A path: a local .safetensors or torch file with
-                timm's names.
+            source: False: nothing is loaded. True: timm's weights, downloaded once. "package:NAME": those of an installed package.
+                A path: a local .safetensors or torch file with timm's names.
+
+        Returns:
+            Where they come from; None: nothing was loaded.
 
         Raises:
             DelineateError: The weights cannot be fetched or read, or do not fit; the message names missing and misshapen tensors.
         """
-        if source is False:
-            return
-        weights = self._from_timm() if source is True else self._from_file(Path(source))
+        place = weights_source(self.name, source, self._from_timm)
+        if place is None:
+            return None
+        place.check()
+        found, origin = place.read()
+        weights = fit(
+            found, self.network.state_dict(), in_channels=self.in_channels, encoder=self.name, where=str(source)
+        )
         self.network.load_state_dict(weights)
+        return origin
 
-    def _from_timm(self) -> dict[str, Tensor]:
-        try:
-            _check_reachable(self.name)
-            network = _features(self.name, self.in_channels, self.levels, self.output_stride, pretrained=True)
-            return dict(network.state_dict())
-        except Exception as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise DelineateError(
-                f"cannot fetch the pretrained weights of '{self.name}' ({reason}); go online once, give a local file "
-                "(--set method.encoder.pretrained=FILE), or --set method.encoder.pretrained=false to start from random weights"
-            ) from error
-
-    def _from_file(self, path: Path) -> dict[str, Tensor]:
-        found = read_weights(path)
-        weights: dict[str, Tensor] = {}
-        missing: list[str] = []
-        misshapen: list[str] = []
-        for key, own in self.network.state_dict().items():
-            value = _pick(found, key, own, self.in_channels)
-            if value is None:
-                missing.append(key)
-                continue
-            weights[key] = value
-            if value.shape != own.shape:
-                misshapen.append(f"{key} is {_shape(value)}, not {_shape(own)}")
-        if missing:
-            raise DelineateError(f"{path} does not fit the encoder '{self.name}': missing {_some(missing)}")
-        if misshapen:
-            raise DelineateError(f"{path} does not fit the encoder '{self.name}': {_some(misshapen)}")
-        return weights
+    def _from_timm(self) -> nn.Module:
+        return _features(self.name, self.in_channels, self.levels, self.output_stride, pretrained=True)
 
 
 @cache
@@ -156,32 +109,6 @@ def pyramid(name: str) -> tuple[int, ...]:
     return tuple(level["reduction"] for level in info.info)
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Tensors by name from a `.safetensors` file or a torch file, which is read weights-only: nothing in it is executed.
-
-    `state_dict` and `model` wrappers and a `module.` prefix are taken off. Raises `DelineateError` with the file's name when it
-    cannot be read.
-    """
-    try:
-        is_safetensors = path.suffix == ".safetensors"
-        content: Any = load_file(path) if is_safetensors else torch.load(path, "cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise DelineateError(f"weights file {path} does not exist; check the path") from error
-    except (OSError, SafetensorError) as error:
-        raise DelineateError(f"cannot read weights from {path}: {error}") from error
-    except Exception as error:
-        raise DelineateError(
-            f"cannot read weights from {path}: not a torch file of plain tensors ({type(error).__name__}); "
-            "save its state dict alone, or as .safetensors"
-        ) from error
-    for wrapper in ("state_dict", "model"):
-        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
-            content = content[wrapper]
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise DelineateError(f"{path} does not hold a state dict (names and tensors)")
-    return {str(key).removeprefix("module."): value for key, value in content.items()}
-
-
 def check_name(name: str) -> None:
     """Raise `RecipeError` unless timm itself has an architecture of that name: addresses and folders, which timm also takes, are
     refused."""
@@ -189,20 +116,6 @@ def check_name(name: str) -> None:
         hint = did_you_mean(name, timm.list_models())
         hint = hint if hint.startswith("did") else "see timm.list_models() for the names"
         raise RecipeError(f"unknown encoder '{name}': {hint}")
-
-
-def _check_reachable(name: str) -> None:
-    """Raise `OSError` at once where the hub is needed but cannot be reached; left to itself, timm tries for a minute."""
-    config = timm.get_pretrained_cfg(name)
-    repository = config.hf_hub_id if config is not None else None
-    if repository is None or getproxies():
-        return
-    files = ("model.safetensors", "pytorch_model.bin")
-    if any(isinstance(try_to_load_from_cache(repository, file), str) for file in files):
-        return
-    address = urlsplit(ENDPOINT)
-    with socket.create_connection((address.hostname or "", address.port or 443), timeout=10):
-        pass
 
 
 def _features(name: str, in_channels: int, levels: int, output_stride: int | None, *, pretrained: bool) -> nn.Module:
@@ -246,35 +159,3 @@ def _enable_residual_branches(network: nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d) and module.affine:
             nn.init.ones_(module.weight)
-
-
-def _pick(found: dict[str, Tensor], key: str, like: Tensor, in_channels: int) -> Tensor | None:
-    """The tensor of `found` for the encoder's `key`, which is like the tensor `like`; None where there is none.
-
-    A step counter that old files lack is taken from the network. A first convolution is adapted to the channels.
-    """
-    value = next((found[name] for name in _names_in_files(key) if name in found), None)
-    if value is None:
-        return like if key.endswith("num_batches_tracked") else None
-    is_first_conv = value.ndim == 4 == like.ndim and value.shape[1] == 3 and like.shape[1] == in_channels != 3
-    return adapt_input_conv(in_channels, value) if is_first_conv else value
-
-
-def _names_in_files(key: str) -> Iterator[str]:
-    """What files may call the encoder's `key`."""
-    yield key
-    yield f"backbone.{key}"  # torchvision's segmentation networks, whose ResNets have timm's names
-    # timm's feature extractor joins the first two parts of some names by an underscore.
-    head, _, rest = key.partition(".")
-    stem, _, index = head.rpartition("_")
-    if stem and index.isdigit():
-        yield f"{stem}.{index}.{rest}"
-
-
-def _shape(x: Tensor) -> str:
-    return "×".join(str(n) for n in x.shape)
-
-
-def _some(names: list[str], limit: int = 4) -> str:
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more

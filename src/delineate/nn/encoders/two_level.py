@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from delineate.common.errors import RecipeError
 from delineate.nn.blocks import pad_to_multiple
 from delineate.nn.encoders.encoder import Encoder, pyramid
+from delineate.nn.encoders.weights import WeightsOrigin
 
 __all__ = ["Level", "LowFeature", "TwoLevelEncoder"]
 
@@ -68,9 +69,9 @@ class TwoLevelEncoder(nn.Module):
         maps = list(self._all_levels(pad_to_multiple(image, self.encoder.step)))[-self.levels :]
         return [Level(low[..., :h, :w], high[..., :h, :w]) for (low, high), (h, w) in zip(maps, sizes, strict=True)]
 
-    def load_pretrained(self, source: bool | str) -> None:
+    def load_pretrained(self, source: bool | str) -> WeightsOrigin | None:
         """As `Encoder.load_pretrained`."""
-        self.encoder.load_pretrained(source)
+        return self.encoder.load_pretrained(source)
 
     def set_layer_scale(self, scale: float) -> None:
         """Set every layer scale (the factor per channel on a residual branch, which timm starts at 1e-6 in ConvNeXt)."""
