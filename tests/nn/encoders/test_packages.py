@@ -44,8 +44,8 @@ def test_all_tensors_have_timms_names_and_shapes(name: str) -> None:
 
 
 def test_real_pictures_say_which_statistics_are_right(shared_data: Path) -> None:
-    """Normalized as in training, pictures give the stem the means that its batch normalization has seen; with ImageNet's statistics,
-    which the package's own text names, they are farther away."""
+    """Normalized as in training, pictures give the stem the means that its batch normalization has seen; with ImageNet's, which
+    the package's own text names, they are farther away."""
     tensors, _ = require("efficientnet-lite0").read()
     files = sorted((shared_data / "ISIC2017" / "images").iterdir())[:24]
     image = torch.stack(

@@ -34,5 +34,6 @@ class EncoderOptions(BaseModel):
 
     @field_serializer("pretrained")
     def _without_folder(self, value: bool | str, info: SerializationInfo) -> bool | str:
-        is_path = isinstance(value, str) and not value.startswith(PACKAGE)
-        return Path(value).name if is_path and (info.context or {}).get("portable") else value
+        if isinstance(value, str) and not value.startswith(PACKAGE) and (info.context or {}).get("portable"):
+            return Path(value).name
+        return value
