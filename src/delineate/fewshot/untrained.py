@@ -24,7 +24,8 @@ from delineate.engine.recipe import Recipe, parse_setting, resolve
 from delineate.methods import registry
 from delineate.methods.contract import Method
 from delineate.methods.episodic import EpisodicMethod
-from delineate.nn.encoders.encoder import Encoder, EncoderOptions
+from delineate.nn.encoders.encoder import Encoder
+from delineate.nn.encoders.options import EncoderOptions
 
 __all__ = ["Untrained", "UntrainedModel"]
 
