@@ -28,6 +28,7 @@ ABLATIONS = {
     "tiny-peak-dense": set(),
     "tiny-parameter-free": set(),
     "tiny-support-only": {"interactive", "refined"},
+    "tiny-reference-query": set(),
 }
 """Preset → terms that it does without."""
 TERMS = {
@@ -168,9 +169,12 @@ def test_variants_train_and_deploy_to_the_same_function(options: dict[str, objec
     assert torch.allclose(found, expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("peak", ["top_k", "channel_max", "location", "dense"])
-def test_masks_without_foreground_background_or_labels_are_survived(peak: str) -> None:
-    method = small(peak=peak).train()
+@pytest.mark.parametrize(
+    "options",
+    [*({"peak": peak} for peak in ("top_k", "channel_max", "location", "dense")), {"query_prototypes": "reference"}],
+)
+def test_masks_without_foreground_background_or_labels_are_survived(options: dict[str, object]) -> None:
+    method = small(**options).train()
     for label in (0, 1, 255):
         batch = episodes()
         batch["support_mask"].fill_(label)

@@ -101,14 +101,18 @@ class IPSLNetwork(EpisodicModule):
 
     def support(self, features: Features, mask: Tensor) -> Support:
         """Features of B·K images and their masks B×K×H×W."""
+        return Support(
+            {kind: x.view(*mask.shape[:2], *x.shape[1:]) for kind, x in features.maps.items()},
+            self.weights(features.maps, mask),
+        )
+
+    def weights(self, maps: Maps, mask: Tensor) -> Tensor:
+        """Long B×K×H×W → B×2×K×h×w in [0, 1]: how much of a cell of the maps is background, foreground (ignored: neither)."""
         size = mask.shape[-2:]
         right, below = (large - small for large, small in zip(self.levels.padded(size)[::-1], size[::-1], strict=True))
         mask = F.pad(mask, (0, right, 0, below), value=IGNORE)
-        grid = next(iter(features.maps.values())).shape[-2:]
-        return Support(
-            {kind: x.view(*mask.shape[:2], *x.shape[1:]) for kind, x in features.maps.items()},
-            torch.stack([resize_mask(mask, grid, label=label) for label in (0, 1)], 1),
-        )
+        grid = next(iter(maps.values())).shape[-2:]
+        return torch.stack([resize_mask(mask, grid, label=label) for label in (0, 1)], 1)
 
     def state(self, support: Support) -> dict[str, Tensor]:
         """What queries need of it."""
@@ -117,22 +121,32 @@ class IPSLNetwork(EpisodicModule):
             state |= {"high": support.maps["peak"], "weights": support.weights}
         return state
 
-    def segment(self, features: Features, state: State, size: tuple[int, ...]) -> Segmentation:
-        """N queries, whose images are of this height and width, by the state of N episodes or of one."""
+    def segment(
+        self, features: Features, state: State, size: tuple[int, ...], reference: Tensor | None = None
+    ) -> Segmentation:
+        """N queries, whose images are of this height and width, by the state of N episodes or of one. `reference`: the masks
+        N×H×W from which the queries' prototypes are taken; None: from the coarse ones."""
         low, maps = features
+        known = None if reference is None else self.weights(maps, reference[:, None])[:, :, 0]
         with without_autocast(low.device.type):
-            steps, guidance, prototypes = self._match(maps, expand(state, low.shape[0]))
+            steps, guidance, prototypes = self._match(maps, expand(state, low.shape[0]), known)
         last = list(steps.values())[-1]
         final = self.completion(maps[self.own], last, guidance, low)
         return Segmentation(steps, self.enlarged(final, size), guidance, maps, prototypes)
 
-    def query_prototypes(self, maps: Maps, probability: Tensor) -> Maps:
-        """Prototypes of the query's confident pixels, weighted by the probability N×h×w of the foreground."""
+    def query_prototypes(self, maps: Maps, probability: Tensor, known: Tensor | None = None) -> Maps:
+        """Prototypes of the query's confident pixels, weighted by the probability N×h×w of the foreground.
+
+        `known`: how much of a cell is background, foreground, N×2×h×w. Classes that a query has are then pooled by this.
+        """
         options = self.options.self_learning
         background = confident(1 - probability, options.background, options.fallback)
         foreground = confident(probability, options.foreground, options.fallback)
         both, is_sure = torch.stack((1 - probability, probability), 1), torch.stack((background, foreground), 1).float()
-        return self._pooled(maps, both * is_sure, is_sure)
+        if known is None:
+            return self._pooled(maps, both * is_sure, is_sure)
+        has = known.flatten(2).any(2)[:, :, None, None]
+        return self._pooled(maps, torch.where(has, known, both * is_sure), torch.where(has, known, is_sure))
 
     def segment_support(self, support: Support, prototypes: Maps) -> Tensor:
         """The support by prototypes of the query, B×2×C each: logits (B·K)×1×h×w."""
@@ -145,10 +159,10 @@ class IPSLNetwork(EpisodicModule):
         height, width = size
         return resize(logits, self.levels.padded(size))[..., :height, :width]
 
-    def _match(self, maps: Maps, state: State) -> tuple[dict[str, Tensor], Tensor, Maps]:
+    def _match(self, maps: Maps, state: State, known: Tensor | None) -> tuple[dict[str, Tensor], Tensor, Maps]:
         dense = nearest_scores(maps["peak"], state["high"], state["weights"], SCALE) if self._dense else None
         steps = {"coarse": _logit(self._scores(maps, state, dense))}
-        own = self.query_prototypes(maps, torch.sigmoid(steps["coarse"][:, 0]))
+        own = self.query_prototypes(maps, torch.sigmoid(steps["coarse"][:, 0]), known)
         given: Maps = {kind: state[kind] for kind in maps}
         if hasattr(self, "interaction"):
             given = {kind: self.interaction[kind](state[kind], own[kind]) for kind in maps}

@@ -50,7 +50,9 @@ def terms(
     support_features, query_features = features.split(len(shots))
     support = core.support(support_features, batch["support_mask"])
     state = core.state(support)
-    result = core.segment(query_features, state, query.shape[-2:])
+    # In validation the network is as it will be used: it does not know the query's mask.
+    given = query if core.training and core.options.query_prototypes == "reference" else None
+    result = core.segment(query_features, state, query.shape[-2:], given)
     found = {
         "cross_entropy": options.cross_entropy * cross_entropy(result.final, query, class_weights=options.class_weights)
     }

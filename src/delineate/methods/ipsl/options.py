@@ -87,6 +87,12 @@ class IPSLOptions(EncoderMethodOptions):
         description="support: those of the support alone classify; the query's serve alignment and contrast only",
         json_schema_extra=READING,
     )
+    query_prototypes: Literal["predicted", "reference"] = Field(
+        "predicted",
+        description="in training: the query's prototypes are of the sure pixels of its coarse mask, or of its reference mask "
+        "(a class that this lacks: as predicted); inference knows the coarse mask alone",
+        json_schema_extra=READING,
+    )
     self_learning: SelfLearningOptions = Field(
         SelfLearningOptions(), description="how the query learns from itself", json_schema_extra=PAPER
     )
