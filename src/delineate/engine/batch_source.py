@@ -16,6 +16,7 @@ from delineate.common.names import did_you_mean
 from delineate.data.augment.settings import AugmentSettings
 from delineate.data.cache.cache import Cache
 from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.soft_mask import NO_TARGETS, Targets
 from delineate.data.loading.loader import NumpyBatch
 from delineate.data.loading.patch_loader import make_loader
 from delineate.methods.contract import Batch
@@ -51,6 +52,8 @@ class BatchSourceRequest:
     """Part of each batch that has masks, where some images have none; None: as they come."""
     patches_per_image: int | None = None
     """Patches of each image in an epoch; None: as many as have about all images' pixels."""
+    targets: Targets = NO_TARGETS
+    """What the method learns from beside masks."""
     rank: int = 0
     world: int = 1
 
@@ -69,6 +72,7 @@ class _Supervised:
             labeled_share=request.labeled_share,
             foreground=request.foreground,
             per_image=request.patches_per_image,
+            targets=request.targets,
             rank=request.rank,
             world=request.world,
         )
@@ -91,12 +95,17 @@ def make_batch_source(name: str, request: BatchSourceRequest) -> BatchSource:
 
 def to_torch(batch: NumpyBatch) -> Batch:
     """Numpy batch (image B×H×W×C) → the contract's batch (image B×C×H×W, channels-last in memory)."""
-    return {
+    result: Batch = {
         "image": torch.from_numpy(batch.image).permute(0, 3, 1, 2),
         "mask": torch.from_numpy(batch.mask).long(),
         "labeled": torch.from_numpy(batch.labeled),
         "sample_id": list(batch.sample_id),
     }
+    if batch.target is not None:
+        result["target"] = torch.from_numpy(batch.target)
+    if batch.unaugmented_target is not None:
+        result["unaugmented_target"] = torch.from_numpy(batch.unaugmented_target)
+    return result
 
 
 def to_device(batch: _AnyBatch, device: torch.device) -> _AnyBatch:

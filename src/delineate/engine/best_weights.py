@@ -1,7 +1,7 @@
 """Which weights are kept: one number from the pixels of the validation cases, and what it is a measure of.
 
-- Every case has every class: Dice of each case, mean over cases, then over classes.
-- Some case lacks a class: Dice of the pixels of all cases together, class by class, then the mean over the classes that some
+- Every case has every class: Dice (or IoU: `engine.select_by`) of each case, mean over cases, then over classes.
+- Some case lacks a class: that of the pixels of all cases together, class by class, then the mean over the classes that some
   reference has. A mean over cases would give 1 for each empty case in which nothing is marked, so that a network that marks
   nothing scores the share of empty cases; leaving these cases out would let false positives go unpunished. Pooled, they add to
   the denominator, in proportion to their size. Pixels of a class that no reference has are shared out among those that are there.
@@ -20,16 +20,31 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MEASURE_WORDS", "BestScore", "CaseCounts", "Judgment", "Measure", "is_better", "judge_validation"]
+__all__ = [
+    "SCORE_WORDS",
+    "BestScore",
+    "CaseCounts",
+    "Judgment",
+    "Measure",
+    "SelectBy",
+    "is_better",
+    "judge_validation",
+    "measure_words",
+]
 
 Measure = Literal["cases", "pooled", "loss", "nothing"]
-MEASURE_WORDS: dict[str, str] = {
-    "cases": "Dice, mean over cases",
-    "pooled": "Dice of the pixels of all cases together",
-    "loss": "loss, since no validation case has foreground",
-    "nothing": "nothing, since no validation case has a valid pixel: the latest weights are kept",
-}
-"""Measure → what chose the weights, for the reader."""
+SelectBy = Literal["dice", "miou"]
+SCORE_WORDS: dict[SelectBy, str] = {"dice": "Dice", "miou": "mIoU"}
+
+
+def measure_words(measure: Measure, by: SelectBy) -> str:
+    """What chose the weights, for the reader."""
+    return {
+        "cases": f"{SCORE_WORDS[by]}, mean over cases",
+        "pooled": f"{SCORE_WORDS[by]} of the pixels of all cases together",
+        "loss": "loss, since no validation case has foreground",
+        "nothing": "nothing, since no validation case has a valid pixel: the latest weights are kept",
+    }[measure]
 
 
 @dataclass(frozen=True)
@@ -65,7 +80,9 @@ class Judgment:
     """What one validation says of the weights."""
 
     dice: float | None
-    """None where the measure is none of Dice."""
+    """None where the measure is neither "cases" nor "pooled"."""
+    iou: float | None
+    """Intersection over union, likewise."""
     measure: Measure
     cases: int
     """Cases with a valid pixel."""
@@ -74,8 +91,11 @@ class Judgment:
     marked: int
     """Of them, those in which the network marks a class."""
 
-    @property
-    def words(self) -> str:
+    def score(self, by: SelectBy) -> float | None:
+        """What the weights are chosen by."""
+        return self.iou if by == "miou" else self.dice
+
+    def words(self, by: SelectBy) -> str:
         """For one line of progress: "Dice 0.8312", with what is unusual about it."""
         said = []
         if self.measure == "pooled":
@@ -84,8 +104,9 @@ class Judgment:
             said.append("nothing marked")
         if self.measure in ("loss", "nothing"):
             said.append("no foreground" if self.measure == "loss" else "all ignored")
-        value = "–" if self.dice is None else f"{self.dice:.4f}"
-        return f"Dice {value} ({', '.join(said)})" if said else f"Dice {value}"
+        score = self.score(by)
+        value = f"{SCORE_WORDS[by]} –" if score is None else f"{SCORE_WORDS[by]} {score:.4f}"
+        return f"{value} ({', '.join(said)})" if said else value
 
 
 def judge_validation(cases: Iterable[CaseCounts]) -> Judgment:
@@ -98,14 +119,16 @@ def judge_validation(cases: Iterable[CaseCounts]) -> Judgment:
     if not len(held):
         measure = "loss" if scored else "nothing"
     stray = ours[~np.isin(label, held)].sum() / max(1, len(held))
-    per_class = []
+    dice, iou = [], []
     for here in (label == one for one in held):
-        if measure == "cases":
-            per_class.append(np.mean(2 * both[here] / (ours[here] + theirs[here])))
-        else:
-            per_class.append(2 * both[here].sum() / (ours[here].sum() + theirs[here].sum() + stray))
+        shared, marked = both[here], ours[here] + theirs[here]
+        if measure == "pooled":
+            shared, marked = shared.sum(), marked.sum() + stray
+        dice.append(np.mean(2 * shared / marked))
+        iou.append(np.mean(shared / (marked - shared)))
     return Judgment(
-        dice=float(np.mean(per_class)) if per_class else None,
+        dice=float(np.mean(dice)) if dice else None,
+        iou=float(np.mean(iou)) if iou else None,
         measure=measure,
         cases=len(scored),
         with_foreground=sum(bool(case.theirs.any()) for case in scored),
@@ -120,12 +143,17 @@ class BestScore:
     dice: float | None
     loss: float | None
     measure: Measure = "cases"
+    iou: float | None = None
+
+    def score(self, by: SelectBy) -> float | None:
+        return self.iou if by == "miou" else self.dice
 
 
-def is_better(now: Judgment, loss: float, best: BestScore | None) -> bool:
+def is_better(now: Judgment, loss: float, best: BestScore | None, by: SelectBy = "dice") -> bool:
     """Whether weights with that judgment and validation loss take the place of the best."""
     if best is None or now.measure != best.measure or now.measure == "nothing":
         return True
-    if now.dice is not None and best.dice is not None and now.dice != best.dice:
-        return now.dice > best.dice
+    ours, theirs = now.score(by), best.score(by)
+    if ours is not None and theirs is not None and ours != theirs:
+        return ours > theirs
     return best.loss is not None and loss < best.loss

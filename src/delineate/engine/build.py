@@ -10,6 +10,7 @@ from lightning.fabric import Fabric
 from delineate.common.errors import RecipeError
 from delineate.data.cache.cache import Cache
 from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.soft_mask import NO_TARGETS, Targets
 from delineate.engine.batch_source import BatchSource, BatchSourceRequest, make_batch_source
 from delineate.engine.data_module import PreparedData
 from delineate.engine.memory import check_memory, training_bytes
@@ -19,11 +20,20 @@ from delineate.engine.recipe import Recipe
 from delineate.engine.seeds import mix_seed
 from delineate.methods import registry
 from delineate.methods.contract import Method, Stage
+from delineate.methods.dense import DenseMethod
 from delineate.nn.recompute import recompute
 from delineate.strategies import registry as strategies
 from delineate.strategies.contract import Strategy
 
-__all__ = ["PlannedStage", "build_method", "build_strategy", "check_training_memory", "make_plan", "source_of"]
+__all__ = [
+    "PlannedStage",
+    "build_method",
+    "build_strategy",
+    "check_training_memory",
+    "make_plan",
+    "source_of",
+    "targets_of",
+]
 
 _STRATEGY_SEED = 2
 """Tells the seed of a strategy's networks from others."""
@@ -111,6 +121,20 @@ def make_plan(recipe: Recipe, method: Method, data: PreparedData, fabric: Fabric
     return planned
 
 
+def targets_of(recipe: Recipe) -> Targets:
+    """What the method learns from beside masks. Raises `RecipeError` where there is no such thing: of patches."""
+    cls = registry.method_class(recipe.name)
+    if not issubclass(cls, DenseMethod):
+        return NO_TARGETS
+    targets = cls.targets(registry.checked_options(recipe.name, recipe.method))
+    if targets != NO_TARGETS and recipe.input.fit == "patch":
+        raise RecipeError(
+            f"input.fit=patch: with these options '{recipe.name}' learns from soft or unaugmented masks, which there are of whole "
+            "images only; choose stretch or letterbox, or other options of the method"
+        )
+    return targets
+
+
 def source_of(
     recipe: Recipe, stage: Stage, cache: Cache, spec: InputSpec, *, index: int = 0, rank: int = 0, world: int = 1
 ) -> BatchSource:
@@ -127,6 +151,7 @@ def source_of(
             labeled_share=recipe.data.labeled_share,
             foreground=recipe.data.foreground,
             patches_per_image=recipe.data.patches_per_image,
+            targets=targets_of(recipe),
             rank=rank,
             world=world,
         ),

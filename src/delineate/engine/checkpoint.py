@@ -64,6 +64,8 @@ class Progress:
     step: int = 0
     """Steps done within the stage."""
     best_dice: float | None = None
+    best_iou: float | None = None
+    """None, like the loss, in states of earlier versions."""
     best_loss: float | None = None
     """Validation loss of the best weights; None in states of earlier versions."""
     measure: Measure = "cases"
@@ -78,7 +80,9 @@ class Progress:
     @property
     def best(self) -> BestScore | None:
         """What the best weights of the stage scored; None before the first."""
-        return None if self.best_step is None else BestScore(self.best_dice, self.best_loss, self.measure)
+        return (
+            None if self.best_step is None else BestScore(self.best_dice, self.best_loss, self.measure, self.best_iou)
+        )
 
 
 @dataclass

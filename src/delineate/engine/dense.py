@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError, RecipeError
-from delineate.data.cache.cache import Cache, open_cache
+from delineate.data.cache.cache import Cache, open_cache, with_shares
 from delineate.data.cache.store import Store
 from delineate.data.cases.census import Census
 from delineate.data.cases.turned import turned_apart
@@ -26,7 +26,7 @@ from delineate.data.loading.open_data import open_data
 from delineate.data.loading.patch_loader import make_loader
 from delineate.data.splits.label_share import for_training
 from delineate.engine.batch_source import BatchSource, to_device, to_torch
-from delineate.engine.build import check_training_memory, source_of
+from delineate.engine.build import check_training_memory, source_of, targets_of
 from delineate.engine.data_module import DataKind
 from delineate.engine.data_warnings import training_warnings, validation_warnings
 from delineate.engine.finish import FinishSpec
@@ -92,7 +92,17 @@ class OpenedImages:
         check_training_memory(recipe, method, spec, device)
 
     def prepare(self, recipe: Recipe, spec: InputSpec) -> PreparedImages:
+        targets = targets_of(recipe)
         training, validation = self._cache(self._training(recipe), spec), self._cache(self._samples("val"), spec)
+        if targets.soft:
+            training = with_shares(
+                training,
+                self._manifest,
+                spec,
+                self._store,
+                axis=self._census.axis,
+                max_pixels=self._request.max_pixels,
+            )
         for line in validation_warnings(_masks_by_case(validation), self._manifest.classes.names):
             self._note(line)
         return PreparedImages(recipe, spec, self._manifest, training, validation, self._request.max_pixels)
@@ -113,8 +123,12 @@ class OpenedImages:
 
     def _cache(self, samples: tuple[Sample, ...], spec: InputSpec) -> Cache:
         request, axis = self._request, self._census.axis
-        store = Store.at(request.cache_folder, request.cache_limit_bytes, self._note)
-        return open_cache(self._manifest, samples, spec, store, axis=axis, max_pixels=request.max_pixels)
+        return open_cache(self._manifest, samples, spec, self._store, axis=axis, max_pixels=request.max_pixels)
+
+    @property
+    def _store(self) -> Store:
+        request = self._request
+        return Store.at(request.cache_folder, request.cache_limit_bytes, self._note)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import torch
 from delineate.artefact.format import Artefact, save
 from delineate.common.files import write_text
 from delineate.data.core.manifest import ClassTable, Manifest, Split
-from delineate.engine.best_weights import MEASURE_WORDS
+from delineate.engine.best_weights import measure_words
 from delineate.engine.model_card import model_card
 from delineate.engine.recipe import Recipe
 from delineate.engine.run_state import Run
@@ -143,5 +143,6 @@ def _kept_words(run: Run, summary: Summary) -> dict[str, Any]:
     for line in said:
         run.reporter.note(f"WARNING: {line}")
     progress = run.progress
-    best = {"step": progress.best_step, "dice": progress.best_dice, "chosen_by": MEASURE_WORDS[progress.measure]}
+    by = run.recipe.engine.select_by
+    best = {"step": progress.best_step, "dice": progress.best_dice, "chosen_by": measure_words(progress.measure, by)}
     return {"best": best, "headline": headline_json(summary), "warnings": said}

@@ -28,7 +28,7 @@ from torch import nn
 from delineate.common.errors import Diverged, Interrupted, TrainingError
 from delineate.data.core.findings import some
 from delineate.engine.batch_source import BatchSource, divide, to_device
-from delineate.engine.best_weights import MEASURE_WORDS, is_better
+from delineate.engine.best_weights import SCORE_WORDS, is_better, measure_words
 from delineate.engine.checkpoint import OWN, Checkpoint, named_below, snapshot
 from delineate.engine.data_module import PreparedData
 from delineate.engine.distributed import agree_on, raise_together
@@ -46,6 +46,8 @@ from delineate.methods.contract import Batch, Context, Method, Stage, Update
 
 __all__ = ["StageRun"]
 
+_FIRST = "first"
+"""What the names of a stage's first buffers begin with, in its checkpoints."""
 _SMALLEST_SCALE = 2.0**-14
 """Gradient scale of float16 mixed precision below which nothing is learned. It starts at 2^16; each overflow halves it."""
 
@@ -69,6 +71,8 @@ class StageRun:
         self.saved_at = time.perf_counter()
         self.faults = 0
         """Validations in which something was not finite."""
+        self.first_buffers = {} if stage.hands_on == "all" else _copied_buffers(run.method)
+        """Those that the stage began with, where the next one begins with them too."""
         if resumed is not None:
             self._restore(resumed)
         self.terms = self.updates.wrap(run.fabric)
@@ -99,6 +103,10 @@ class StageRun:
                     self.save_checkpoint()
                     raise Interrupted(reason)
         self._load_best_weights()
+
+    def hand_on(self) -> None:
+        """After `train`, where another stage follows: what that does not take of the best weights is as it was at first."""
+        self.run.method.load_state_dict(self.first_buffers, strict=False)
 
     def step(self, batch: Batch) -> None:
         """One optimizer step of each update that is due in this step."""
@@ -133,9 +141,12 @@ class StageRun:
                     result = self.data.validate(self._validation_job(method, ctx))
         result = run.fabric.broadcast(result)
         assert result is not None
-        better = result.fault is None and is_better(result.judgment, result.loss["total"], progress.best)
+        better = result.fault is None and is_better(
+            result.judgment, result.loss["total"], progress.best, run.recipe.engine.select_by
+        )
         if better:
-            progress.best_dice, progress.best_loss = result.dice, result.loss["total"]
+            progress.best_dice, progress.best_iou = result.dice, result.iou
+            progress.best_loss = result.loss["total"]
             progress.best_step, progress.measure, progress.waited = progress.step, result.judgment.measure, 0
             with raise_together(run.fabric):
                 if run.fabric.is_global_zero:
@@ -166,6 +177,7 @@ class StageRun:
         run = self.run
         tensors, values = self.updates.pack()
         tensors |= {f"{OWN}.{name}": tensor.detach() for name, tensor in self.strategy.own_state().items()}
+        tensors |= {f"{_FIRST}.{name}": tensor for name, tensor in self.first_buffers.items()}
         values |= {"plateau": self.plateau.as_dict(), "sums": dict(self.meter.sums), "summed": self.meter.steps}
         values["scaler"] = run.fabric._precision.state_dict()
         progress = copy.copy(run.progress)
@@ -284,8 +296,10 @@ class StageRun:
         losses = self.meter.means(run.fabric)
         lr = self.settings.lr * learning_rate_factor(progress.step - 1, self.total, self.settings, self.plateau)
         epoch = progress.step / self.source.steps_per_epoch
+        by = run.recipe.engine.select_by
         scalars = {
             "dice": result.dice,
+            **({} if by == "dice" else {"iou": result.iou, "select_by": by}),
             "measure": result.judgment.measure,
             "marked": result.judgment.marked,
             "loss": {name: value if math.isfinite(value) else None for name, value in result.loss.items()},
@@ -316,14 +330,14 @@ class StageRun:
                 validation_loss=result.loss,
                 lr=lr,
                 seconds=run.seconds,
-                words="Dice – (not finite)" if result.fault else result.judgment.words,
+                words=f"{SCORE_WORDS[by]} – (not finite)" if result.fault else result.judgment.words(by),
             )
         )
 
     def _stop_early(self) -> None:
         """Early stopping: end the stage here, since `early_stop` validations in a row were no better than the best."""
         progress = self.run.progress
-        what = MEASURE_WORDS[progress.measure].partition(",")[0]
+        what = measure_words(progress.measure, self.run.recipe.engine.select_by).partition(",")[0]
         self.run.reporter.note(f"{self.stage.name}: no better {what} in {progress.waited} validations, stopping early")
         progress.step = self.total
 
@@ -346,6 +360,7 @@ class StageRun:
         try:
             self.updates.unpack(state.tensors, state.values)
             self.strategy.load_own_state(named_below(OWN, state.tensors))
+            self.first_buffers = named_below(_FIRST, state.tensors)
             self.plateau = Plateau.from_dict(state.values["plateau"])
             self.meter.sums.update(state.values["sums"])
             self.meter.steps = state.values["summed"]
@@ -355,3 +370,9 @@ class StageRun:
                 f"{self.run.states.folder}: the checkpoint was not saved by this version "
                 f"({str(error).splitlines()[0]}); continue with the version of Delineate that started the run"
             ) from error
+
+
+def _copied_buffers(method: Method) -> dict[str, torch.Tensor]:
+    """The buffers that belong to the method's state, by name."""
+    buffers = {name for name, _ in method.named_buffers()}
+    return {name: tensor.clone() for name, tensor in snapshot(method).items() if name in buffers}

@@ -21,6 +21,7 @@ from delineate.common.yaml_text import parse_yaml
 from delineate.data.augment.settings import AugmentSettings
 from delineate.data.core.input_spec import Fit, Scale
 from delineate.data.core.intensity import check_rule
+from delineate.engine.best_weights import SelectBy
 from delineate.engine.earlier_recipes import in_todays_spelling, of_today, refuse_moved
 from delineate.engine.lr_scheduler import SCHEDULES
 from delineate.engine.optimizers import OPTIMIZERS
@@ -178,7 +179,7 @@ class StageSettings(_Section):
     plateau_factor: float = Field(0.1, gt=0, lt=1, description="schedule plateau: what the rate is multiplied by")
     clip_norm: float | None = Field(None, gt=0, description="gradients are clipped to this norm; none: they are not")
     early_stop: int | None = Field(
-        None, ge=1, description="early stopping: after so many validations without a better Dice; none: never"
+        None, ge=1, description="early stopping: after so many validations that are not better (select_by); none: never"
     )
 
 
@@ -205,6 +206,9 @@ class EngineSection(StageSettings):
     epochs: int | None = Field(100, ge=1, description="turned into steps once, at the start")
     steps: int | None = Field(None, ge=1, description="optimizer steps of all stages together; wins over epochs")
     validate_every: float = Field(1.0, gt=0, description="epochs between validations")
+    select_by: SelectBy = Field(
+        "dice", description="validation score that chooses the best weights and ends training early"
+    )
     seed: int = Field(0, ge=0, le=_MAX_SEED, description="of everything random")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: CUDA, else MPS, else the CPU")
     devices: int = Field(1, ge=1, description="processes, one device each (DDP)")

@@ -178,6 +178,7 @@ def _run_stages(run: Run, data: PreparedData, plan: list[PlannedStage], state: C
                 state = None
                 stage_run.train()
                 if index + 1 < len(plan):
+                    stage_run.hand_on()
                     done = run.progress
                     run.progress = Progress(stage=index + 1, seconds=done.seconds, images_seen=done.images_seen)
             if reason := agree_on(run.fabric, request()):  # it came during the last step or its validation

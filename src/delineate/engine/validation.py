@@ -62,8 +62,13 @@ class ValidationResult:
 
     @property
     def dice(self) -> float | None:
-        """What the weights are chosen by; None where it is not Dice, or not finite."""
+        """None where the measure has none, or something is not finite."""
         return None if self.fault else self.judgment.dice
+
+    @property
+    def iou(self) -> float | None:
+        """Likewise."""
+        return None if self.fault else self.judgment.iou
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
-from typing import Any, ClassVar, Literal, Self, TypedDict
+from typing import Any, ClassVar, Literal, NotRequired, Self, TypedDict
 
 import torch
 from pydantic import BaseModel, ConfigDict
@@ -47,7 +47,7 @@ READING: JsonDict = {"origin": "reading"}
 
 
 class Batch(TypedDict):
-    """What a dense method's objective is given, and nothing else."""
+    """What a dense method's objective is given, and nothing else. What is changed in a batch is changed in all of its entries."""
 
     image: Tensor
     """Float B×C×H×W in [0, 1], after the InputSpec and before mean and standard deviation."""
@@ -56,6 +56,11 @@ class Batch(TypedDict):
     labeled: Tensor
     """Bool B: whether the sample has a mask."""
     sample_id: list[str]
+    target: NotRequired[Tensor]
+    """Float B×H×W in training, where the method asks for it (`DenseMethod.targets`): soft masks, the share of each pixel that is
+    foreground, in [0, 1]; 255 = ignore."""
+    unaugmented_target: NotRequired[Tensor]
+    """The same before augmentation: it belongs to the image as it is in the file, not to `image`."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +151,9 @@ class Stage:
     """Which batches: "supervised" (images with masks) or "episodes" (few-shot)."""
     logits: str = "forward"
     """Name of the method's function, image → logits, by which this stage is validated."""
+    hands_on: Literal["all", "parameters"] = "all"
+    """What the next stage begins with: all of the best weights, or their parameters alone. Buffers, such as the statistics of
+    BatchNorm, are then as they were when this stage began."""
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor
 
+from delineate.data.core.soft_mask import NO_TARGETS, Targets
 from delineate.methods.contract import Batch, Context, Kind, Method, Panel
 
 __all__ = ["DenseMethod", "FeatureMaps"]
@@ -121,6 +122,18 @@ class DenseMethod(Method):
             True if both are defined.
         """
         return cls.encode is not DenseMethod.encode and cls.decode is not DenseMethod.decode
+
+    @classmethod
+    def targets(cls, options: Any) -> Targets:
+        """What training with these options learns from beside the masks. Of whole images only, not of patches.
+
+        Args:
+            options: An instance of the class's `Options`.
+
+        Returns:
+            The entries that training batches have (`Batch.target`, `Batch.unaugmented_target`); validation batches have none.
+        """
+        return NO_TARGETS
 
     def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
         raise NotImplementedError

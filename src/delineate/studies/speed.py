@@ -10,14 +10,14 @@ from pathlib import Path
 import torch
 from lightning.fabric import Fabric
 
-from delineate.data.cache.cache import Cache, open_cache
+from delineate.data.cache.cache import Cache, open_cache, with_shares
 from delineate.data.cache.store import Store
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import Manifest
 from delineate.data.layouts.source import DataSource
 from delineate.data.loading.open_data import open_data
 from delineate.engine.batch_source import to_device
-from delineate.engine.build import build_method, build_strategy, source_of
+from delineate.engine.build import build_method, build_strategy, source_of, targets_of
 from delineate.engine.input_settings import settle_input
 from delineate.engine.parameter_groups import make_optimizer
 from delineate.engine.recipe import Recipe, resolve
@@ -108,6 +108,8 @@ def measure_speed(
     recipe, spec = settle_input(recipe, census)
     samples = census.samples(manifest.split("train"), manifest.labels)
     cache = open_cache(manifest, samples, spec, Store.at(cache_folder, announce=announce), axis=census.axis)
+    if targets_of(recipe).soft:
+        cache = with_shares(cache, manifest, spec, Store.at(cache_folder, announce=announce), axis=census.axis)
     stage = build_method(recipe, manifest.classes.outputs, spec).stages()[-1]
     loader = []
     for workers in dict.fromkeys((recipe.data.workers, *_WORKERS)):

@@ -16,8 +16,10 @@ from delineate.data.augment.color_map import ColorMap
 from delineate.data.augment.settings import AugmentParameters
 from delineate.data.augment.transform import ColorTransform, PixelTransform
 from delineate.data.core.input_spec import Pixels
+from delineate.data.core.manifest import IGNORE
+from delineate.data.core.soft_mask import interpolated
 
-__all__ = ["apply", "photometric"]
+__all__ = ["apply", "apply_to_share", "photometric"]
 
 
 def apply(
@@ -36,6 +38,22 @@ def apply(
     else:
         image, mask = geometry.moved(image, mask, parameters)
     return photometric(image, parameters), mask
+
+
+def apply_to_share(
+    share: NDArray[np.uint8], mask: NDArray[np.uint8], parameters: AugmentParameters
+) -> NDArray[np.uint8]:
+    """What `apply` does to a mask, done to the shares of its soft mask (`data.core.soft_mask`) by linear interpolation."""
+    if not geometry.interpolates(parameters):
+        return geometry.moved(share, mask, parameters)[0]
+    size = (mask.shape[0], mask.shape[1])
+    where = geometry.sampling(parameters, geometry.matrix(parameters, size), size)
+    border = geometry.border(parameters)
+    return interpolated(
+        share,
+        mask != IGNORE,
+        lambda values, outside: geometry.warp(values, where, size, cv2.INTER_LINEAR, border, outside),
+    )
 
 
 def photometric(image: Any, parameters: AugmentParameters) -> Any:

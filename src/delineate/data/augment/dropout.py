@@ -36,6 +36,7 @@ class Dropout(PixelTransform):
 
 class DropoutSettings(TransformSettings):
     transform: ClassVar[type[Transform]] = Dropout
+    takes_zoom: ClassVar[bool] = True
 
     dropout: Probability = 0.0
     """Probability of black rectangles in the image; the mask keeps its labels."""
@@ -43,15 +44,19 @@ class DropoutSettings(TransformSettings):
     """Their number; each as likely."""
     dropout_size: Range = (0.05, 0.15)
     """Sides as fractions of height and width."""
+    dropout_pixels: PositiveInt | None = None
+    """In place of `dropout_size`: sides in pixels of the image at its own size, before it is brought to the network's."""
 
-    def draw(self, rng: np.random.Generator, size: Size) -> Transform | None:
+    def draw(self, rng: np.random.Generator, size: Size, zoom: tuple[float, float] = (1.0, 1.0)) -> Transform | None:
         if rng.random() >= self.dropout:
             return None
         (height, width), (low, high) = size, self.dropout_size
         count = int(rng.integers(self.dropout_holes[0], self.dropout_holes[1] + 1))
         holes: list[Hole] = []
         for tall, wide, down, right in zip(*(rng.random((4, count)).tolist()), strict=True):
-            hole_h = min(height, max(1, round((low + tall * (high - low)) * height)))
-            hole_w = min(width, max(1, round((low + wide * (high - low)) * width)))
+            tall, wide = (low + tall * (high - low)) * height, (low + wide * (high - low)) * width
+            if self.dropout_pixels is not None:
+                tall, wide = self.dropout_pixels * zoom[0], self.dropout_pixels * zoom[1]
+            hole_h, hole_w = min(height, max(1, round(tall))), min(width, max(1, round(wide)))
             holes.append((int(down * (height - hole_h + 1)), int(right * (width - hole_w + 1)), hole_h, hole_w))
         return Dropout(holes=tuple(holes))

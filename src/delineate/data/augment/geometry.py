@@ -65,7 +65,7 @@ def max_displacement(parameters: AugmentParameters) -> float:
     return sum(part.max_displacement for part in parameters.kind(GeometricTransform))
 
 
-def warp(pixels: Any, where: Sampling, size: Size, interpolation: int, border: int, outside: int = 0) -> Any:
+def warp(pixels: Any, where: Sampling, size: Size, interpolation: int, border: int, outside: float = 0) -> Any:
     """H×W(×C) → height × width(×C) of `size`, sampled as `where` says; `outside` fills a constant border.
 
     Color takes a detour over four channels: OpenCV's kernel for four is twice as fast as that for three, with equal results.

@@ -95,12 +95,21 @@ class AugmentParameters(BaseModel):
 
 
 def sample(
-    settings: TransformSettings, rng: np.random.Generator, height: int, width: int, *, colors: bool = True
+    settings: TransformSettings,
+    rng: np.random.Generator,
+    height: int,
+    width: int,
+    *,
+    colors: bool = True,
+    zoom: tuple[float, float] = (1.0, 1.0),
 ) -> AugmentParameters:
     """Draw the parameters for one image of height × width pixels. `colors`: whether its channels may be mixed with each other; the
-    numbers drawn are the same."""
+    numbers drawn are the same. `zoom`: `InputSpec.zoom` of the image's file."""
     kind, size = type(settings), (height, width)
-    drawn = {part: part.draw(settings, rng, size) for part in _drawing(kind)}
+    drawn: dict[Any, Transform | None] = {}
+    for part in _drawing(kind):
+        draw: Any = part.draw
+        drawn[part] = draw(settings, rng, size, zoom) if part.takes_zoom else draw(settings, rng, size)
     found = (drawn[part] for part in parts(kind))
     if not colors:
         found = (one.without_mixing() if isinstance(one, ColorTransform) else one for one in found)

@@ -100,6 +100,9 @@ class TransformSettings(BaseModel):
     generation: ClassVar[int] = 0
     """Settings draw in the order of their generations, and within one generation in the order of application. A new augmentation
     takes a generation above all others and draws no number at probability 0. Older recipes then keep their random numbers."""
+    takes_zoom: ClassVar[bool] = False
+    """Whether `draw` has a third argument `zoom`: pixels of the network's input per pixel of the image's file, along height and
+    width. For what is stated in pixels of the file."""
 
     def draw(self, rng: np.random.Generator, size: Size) -> Transform | None:
         """Draw a transform for one image.

@@ -7,11 +7,11 @@ holds what patches are drawn by (`data.augment.patches.Contents`).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +28,9 @@ from delineate.data.core.samples import Sample
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.formats.images import READING
 
-__all__ = ["Cache", "content_of", "open_cache"]
+__all__ = ["Cache", "content_of", "open_cache", "with_shares"]
 
+_Decoded = TypeVar("_Decoded")
 _FORMAT = 2
 _WORKERS = max(1, min(8, os.cpu_count() or 1))
 
@@ -45,6 +46,8 @@ class Cache:
     """N×H×W class indices uint8, 255 = ignore; where sizes differ: N of H×W."""
     contents: tuple[Contents, ...] = ()
     """Of fit `patch`: what patches are drawn by, for each sample."""
+    shares: Array | None = None
+    """N×H×W soft masks (`InputSpec.soft_mask`), where `with_shares` has added them; 0 where unlabeled."""
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -83,7 +86,7 @@ def open_cache(
 
     def records() -> Iterator[Record]:
         pixels = SamplePixels(manifest, axis, max_pixels, own_values=spec.own_values)
-        for image, mask in _decoded(pixels, samples, spec):
+        for image, mask in _decoded(lambda one: _working(pixels, one, spec), samples):
             yield {"images": image, "masks": mask, **(_drawn_by(image, mask, spec, classes) if own_size else {})}
 
     found = store.arrays(
@@ -100,6 +103,31 @@ def open_cache(
         found["masks"],
         tuple(Contents(_limits(stored), rows) for stored, rows in contents),
     )
+
+
+def with_shares(
+    cache: Cache,
+    manifest: Manifest,
+    spec: InputSpec,
+    store: Store,
+    *,
+    axis: int | None = None,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+) -> Cache:
+    """The same with soft masks, which are an entry of their own, so that nobody else pays for them. Raises as `open_cache`."""
+    pixels = SamplePixels(manifest, axis, max_pixels)
+
+    def share(sample: Sample) -> NDArray[np.uint8]:
+        mask = pixels.mask(sample)
+        return np.zeros(spec.working_size(*sample.size), np.uint8) if mask is None else spec.soft_mask(mask)
+
+    found = store.arrays(
+        f"{count(len(cache), 'soft mask')} at {spec.size[0]}×{spec.size[1]}",
+        content_of(manifest, cache.samples, spec, axis) | {"soft": 1},
+        {"shares": Column(np.dtype(np.uint8), tuple(spec.working_size(*one.size) for one in cache.samples))},
+        lambda: ({"shares": one} for one in _decoded(share, cache.samples)),
+    )
+    return replace(cache, shares=found["shares"])
 
 
 def content_of(manifest: Manifest, samples: Sequence[Sample], spec: InputSpec, axis: int | None) -> dict[str, Any]:
@@ -148,17 +176,15 @@ def _drawn_by(image: Pixels, mask: NDArray[np.uint8], spec: InputSpec, classes: 
     return {"limits": np.array(contents.limits), "rows": contents.rows}
 
 
-def _decoded(
-    pixels: SamplePixels, samples: Sequence[Sample], spec: InputSpec
-) -> Iterator[tuple[Pixels, NDArray[np.uint8]]]:
-    """Image and mask at the working size, in the samples' order; only a few are decoded ahead."""
+def _decoded(decode: Callable[[Sample], _Decoded], samples: Sequence[Sample]) -> Iterator[_Decoded]:
+    """What each sample is decoded to, in the samples' order; only a few are decoded ahead."""
     with ThreadPoolExecutor(_WORKERS) as pool:
-        waiting: list[Future[tuple[Pixels, NDArray[np.uint8]]]] = []
+        waiting: list[Future[_Decoded]] = []
         todo = iter(samples)
         try:
             while True:
                 ahead = islice(todo, 2 * _WORKERS - len(waiting))
-                waiting += [pool.submit(_working, pixels, one, spec) for one in ahead]
+                waiting += [pool.submit(decode, one) for one in ahead]
                 if not waiting:
                     return
                 yield waiting.pop(0).result()
@@ -167,6 +193,7 @@ def _decoded(
 
 
 def _working(pixels: SamplePixels, sample: Sample, spec: InputSpec) -> tuple[Pixels, NDArray[np.uint8]]:
+    """Image and mask at the working size."""
     image = _as_bits(spec.working_pixels(pixels.image(sample)), spec.source_bits)
     mask = pixels.mask(sample)
     working = np.full(image.shape[:2], IGNORE, np.uint8) if mask is None else spec.working_mask(mask)

@@ -19,6 +19,7 @@ from delineate.common.errors import DataError
 from delineate.data.core import intensity
 from delineate.data.core.intensity import USUAL_CLIP, Limits, Rule
 from delineate.data.core.intensity import Pixels as Pixels  # who uses images finds their type here
+from delineate.data.core.soft_mask import foreground_share, interpolated
 
 __all__ = ["Fit", "InputSpec", "Pixels", "Scale", "Value"]
 
@@ -171,6 +172,39 @@ class InputSpec(BaseModel):
         result = np.full(self.size, 255, np.uint8)
         result[top : top + height, left : left + width] = _nearest(mask, (height, width))
         return result
+
+    def soft_mask(self, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """A mask at the working size, by linear interpolation: the foreground's share of each pixel (`data.core.soft_mask`).
+
+        Args:
+            mask: class indices H×W.
+
+        Returns:
+            Shares height×width, 255 = all of the pixel; 0 in the padding of a letterbox.
+        """
+        top, left, *inner = self.placement(*mask.shape) or (0, 0, *self.working_size(*mask.shape))
+        size = (inner[1], inner[0])
+        share = interpolated(
+            foreground_share(mask),
+            mask != 255,
+            lambda values, _: cv2.resize(values, size, interpolation=cv2.INTER_LINEAR),
+        )
+        result = np.zeros(self.working_size(*mask.shape), np.uint8)
+        result[top : top + inner[0], left : left + inner[1]] = share
+        return result
+
+    def zoom(self, height: int, width: int) -> tuple[float, float]:
+        """By which factors an image's height and width become those at the working size.
+
+        Args:
+            height: of the image, in pixels.
+            width: of the image.
+
+        Returns:
+            Pixels of the network's input per pixel of the image, along height and width.
+        """
+        _, _, *inner = self.placement(height, width) or (0, 0, *self.working_size(height, width))
+        return inner[0] / height, inner[1] / width
 
     def working_size(self, height: int, width: int) -> tuple[int, int]:
         """What an image is brought to: `size`; with `patch`, its own size times `scale`.

@@ -23,6 +23,7 @@ from delineate.data.cache.cache import Cache
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import IGNORE
 from delineate.data.core.opencv_threads import single_threaded_opencv
+from delineate.data.core.soft_mask import NO_TARGETS, Targets, as_target, foreground_share
 from delineate.data.loading.label_mixing import Mixture
 
 __all__ = ["Item", "Loader", "NumpyBatch"]
@@ -41,6 +42,10 @@ class NumpyBatch:
     """B×H×W class indices; 255 = ignore."""
     labeled: NDArray[np.bool_]
     sample_id: list[str]
+    target: NDArray[np.float32] | None = None
+    """B×H×W soft masks in [0, 1], 255 = ignore; where the loader's `targets` ask for them."""
+    unaugmented_target: NDArray[np.float32] | None = None
+    """The same before augmentation; without `targets.soft` that of the mask, 0 or 1."""
 
 
 class Item(NamedTuple):
@@ -74,14 +79,19 @@ class Loader:
         world: int = 1,
         shuffle: bool = True,
         labeled_share: float | None = None,
+        targets: Targets = NO_TARGETS,
     ) -> None:
         """`labeled_share`: part of each batch, of all processes together, that has masks (rounded up, at least one sample); the
-        labeled and the unlabeled samples are then two rows of epochs of their own. None: as they come."""
+        labeled and the unlabeled samples are then two rows of epochs of their own. None: as they come. `targets`: what batches
+        have beside masks; for soft ones the cache has shares (`with_shares`)."""
         if batch_size < 1 or batch_size % world:
             raise DataError(
                 f"a batch of {batch_size} cannot be shared by {world} processes; choose a multiple of {world}"
             )
+        if targets.soft and cache.shares is None:
+            raise ValueError("soft targets need a cache with shares")
         self._cache = cache
+        self._targets = targets
         self._spec = spec
         self._settings = None if settings is None or settings.is_identity else settings
         self._batch_size = batch_size
@@ -113,7 +123,10 @@ class Loader:
         if self._settings is None:
             return None
         rng = np.random.default_rng([self._seed, _AUGMENTATION, position])
-        return augment.sample(self._settings, rng, *self._spec.size, colors=not self._spec.named)
+        zoom = (1.0, 1.0)
+        if self._settings.dropout_pixels is not None:
+            zoom = self._spec.zoom(*self._cache.samples[self.index(position)].size)
+        return augment.sample(self._settings, rng, *self._spec.size, colors=not self._spec.named, zoom=zoom)
 
     def index(self, position: int) -> int:
         """The cache index of the stream's sample at `position`."""
@@ -157,12 +170,17 @@ class Loader:
 
     def _start(self, submit: Callable[..., Future[None]], items: list[Item]) -> tuple[NumpyBatch, list[Future[None]]]:
         """Each worker fills its slice of the batch."""
-        count = len(items)
+        count, wanted = len(items), self._targets
+        further = [
+            np.empty((count, *self._spec.size), np.float32) if one else None
+            for one in (wanted.soft, wanted.unaugmented)
+        ]
         batch = NumpyBatch(
             np.empty((count, *self._spec.size, self._spec.in_channels), np.float32),
             np.empty((count, *self._spec.size), np.uint8),
             np.array([self._cache.labeled(item.sample) for item in items]),
             [self._cache.samples[item.sample].name for item in items],
+            *further,
         )
         parts = [range(part, count, self._workers) for part in range(min(self._workers, count))]
         return batch, [submit(self._fill, batch, items, part) for part in parts]
@@ -171,6 +189,7 @@ class Loader:
         for place in places:
             try:
                 self._fill_sample(items[place], batch.image[place], batch.mask[place])
+                self._fill_targets(items[place], batch, place)
             except Exception as error:
                 sample = self._cache.samples[items[place].sample]
                 raise DataError(
@@ -191,6 +210,19 @@ class Loader:
         else:
             image[:], labels = transform.apply(self._spec.to_unit(pixels), labels, parameters)
         mask[:] = labels if self._cache.labeled(item.sample) else IGNORE
+
+    def _fill_targets(self, item: Item, batch: NumpyBatch, place: int) -> None:
+        """Write what the batch has beside image and mask, which are there already."""
+        if batch.target is None and batch.unaugmented_target is None:
+            return
+        mask = self._cache.mask(item.sample)
+        share = foreground_share(mask) if self._cache.shares is None else self._cache.shares[item.sample]
+        if batch.unaugmented_target is not None:
+            batch.unaugmented_target[place] = as_target(share, mask)
+        if batch.target is not None:
+            parameters = None if item.position is None else self.parameters(item.position)
+            moved = share if parameters is None else transform.apply_to_share(share, mask, parameters)
+            batch.target[place] = as_target(moved, batch.mask[place])
 
 
 def _finished(started: tuple[NumpyBatch, list[Future[None]]]) -> NumpyBatch:

@@ -15,6 +15,7 @@ from delineate.data.augment.patches import Corner
 from delineate.data.augment.settings import AugmentParameters, AugmentSettings
 from delineate.data.cache.cache import Cache
 from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.soft_mask import NO_TARGETS
 from delineate.data.loading.loader import Item, Loader
 
 __all__ = ["PatchLoader", "make_loader"]
@@ -43,6 +44,8 @@ class PatchLoader(Loader):
         if spec.fit != "patch" or len(cache.contents) != len(cache):
             raise ValueError("patches need a specification, and a cache, of fit 'patch'")
         super().__init__(cache, spec, settings, **options)
+        if self._targets != NO_TARGETS:
+            raise ValueError("patches have no targets beside their masks")
         self._foreground = foreground
         self.per_image = per_image or _default_patches_per_image(cache, spec)
         self._per_epoch = len(cache) * self.per_image

@@ -11,20 +11,23 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Self
+from typing import Any, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from delineate.common.errors import RecipeError
+from delineate.data.core.soft_mask import NO_TARGETS, Targets
 from delineate.methods.condseg.cdfa import ContrastAggregation, concat_deeper
 from delineate.methods.condseg.consistency import ReinforcementHead
 from delineate.methods.condseg.decoder import SizeAwareDecoder
 from delineate.methods.condseg.dilated import DilatedBlock
 from delineate.methods.condseg.objective import (
     Beta,
-    Complement,
+    LossInput,
     Maps,
+    mask_loss,
     reinforcement_terms,
     segmentation_terms,
 )
@@ -46,6 +49,7 @@ from delineate.nn.encoders.encoder import Encoder
 from delineate.nn.encoders.options import EncoderOptions
 from delineate.nn.encoders.weights import WeightsOrigin
 from delineate.nn.fuse import fold_batchnorm
+from delineate.nn.losses import Pool
 from delineate.nn.normalize import Normalization, make_normalize
 from delineate.nn.views.strong import StrongView
 
@@ -85,11 +89,62 @@ class ConDSegOptions(EncoderMethodOptions):
     detach_coverage: bool = Field(
         False, description="keep gradients out of the coverage in beta", json_schema_extra=READING
     )
-    complement: Complement = Field(
+    complement: LossInput = Field(
         "logits",
         description="softmax of the complementarity loss over logits, or over sigmoided maps as in the released code",
         json_schema_extra=READING,
     )
+    loss_on: LossInput = Field(
+        "logits",
+        description="BCE and Dice of logits; or of probabilities as if they were logits, as in the released code: the sigmoid is "
+        "then applied twice, and pixels that are surely wrong have almost no gradient",
+        json_schema_extra=READING,
+    )
+    pool: Pool = Field(
+        "image",
+        description="Dice of each image, or of a whole batch (of each part of it that a process or micro-batch sees)",
+        json_schema_extra=READING,
+    )
+    soft_masks: bool = Field(
+        False,
+        description="train on masks that are resized and augmented by linear interpolation and stay soft, as in the released code",
+        json_schema_extra=READING,
+    )
+    background_target: Literal["augmented", "unaugmented"] = Field(
+        "augmented",
+        description="mask that the background map learns from; unaugmented: that of the image before augmentation, the released "
+        "code's slip",
+        json_schema_extra=READING,
+    )
+    strong_per: Literal["image", "batch"] = Field(
+        "image",
+        description="stage I's strong view is drawn for each image, or once per batch",
+        json_schema_extra=READING,
+    )
+    strong_blur: Literal["square", "vertical"] = Field(
+        "square",
+        description="blur of the strong view: a kernel of 1 to 7 pixels along both axes; or of 7 downwards and 1 across",
+        json_schema_extra=READING,
+    )
+    validation_loss: Literal["all", "mask"] = Field(
+        "all",
+        description="stage I's validation loss, which steers schedule plateau: all terms, or the mask's alone",
+        json_schema_extra=READING,
+    )
+    encoder_statistics: Literal["reinforcement", "initial"] = Field(
+        "reinforcement",
+        description="BatchNorm statistics with which the encoder begins stage II: those after stage I, or those before it, as in "
+        "the released code, which takes over parameters alone",
+        json_schema_extra=READING,
+    )
+
+    @model_validator(mode="after")
+    def _one_dice_one_weight(self) -> Self:
+        if self.pool == "batch" and self.beta == "per_image":
+            raise ValueError(
+                "pool: batch has one Dice for all images, which beta: per_image cannot weigh; choose another beta"
+            )
+        return self
 
     @model_validator(mode="after")
     def _divisible(self) -> Self:
@@ -123,6 +178,11 @@ class ConDSeg(DenseMethod):
     options: ConDSegOptions
 
     def __init__(self, options: ConDSegOptions, *, classes: int, in_channels: int) -> None:
+        if options.soft_masks and classes > 1:
+            raise RecipeError(
+                "method.soft_masks: soft masks are of one foreground class, and these data have several; give "
+                "--set method.soft_masks=false"
+            )
         super().__init__(options, classes=classes, in_channels=in_channels)
         width = options.width
         self.normalize = make_normalize(in_channels, options.normalize)
@@ -176,23 +236,53 @@ class ConDSeg(DenseMethod):
                 share=0.25,
                 updates=(Update(modules=("encoder", "reinforcement")),),
                 logits="encoder_logits",
+                hands_on="all" if self.options.encoder_statistics == "reinforcement" else "parameters",
             ),
             Stage("segmentation", share=0.75, updates=(Update(modules=second),)),
         )
 
+    @classmethod
+    def targets(cls, options: ConDSegOptions) -> Targets:
+        return Targets(soft=options.soft_masks, unaugmented=options.background_target == "unaugmented")
+
     def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
-        image, target = batch["image"], batch["mask"]
+        image, options = batch["image"], self.options
+        wanted = self.targets(options) if self.training else NO_TARGETS
+        target = batch["target"] if wanted.soft else batch["mask"]
         if ctx.stage == "reinforcement":
-            strong = StrongView.draw(image, ctx.generator).image(image) if self.training else _fixed_strong_view(image)
-            return reinforcement_terms(self.encoder_logits(image), self.encoder_logits(strong), target)
-        options = self.options
+            return self._reinforcement(image, target, ctx)
         return segmentation_terms(
             self.maps(image),
             target,
             beta=options.beta,
             detach_coverage=options.detach_coverage,
             complement=options.complement,
+            on=options.loss_on,
+            pool=options.pool,
+            against_background=batch["unaugmented_target"] if wanted.unaugmented else None,
         )
+
+    def _reinforcement(self, image: Tensor, target: Tensor, ctx: Context) -> dict[str, Tensor]:
+        loss_on, pool = self.options.loss_on, self.options.pool
+        plain = self.encoder_logits(image)
+        if not self.training and self.options.validation_loss == "mask":
+            return {"mask": mask_loss(plain, target, on=loss_on, pool=pool)}
+        strong = self.encoder_logits(self._strong_view(image, ctx))
+        return reinforcement_terms(plain, strong, target, on=loss_on, pool=pool)
+
+    def _strong_view(self, image: Tensor, ctx: Context) -> Tensor:
+        """In eval mode the same draw for every image and call, so that validation losses can be compared and do not depend on the
+        batches."""
+        drawn: dict[str, Any] = {"per": self.options.strong_per}
+        if self.options.strong_blur == "vertical":
+            drawn |= {"blur": "vertical", "sides": (7,)}
+        if self.training:
+            return StrongView.draw(image, ctx.generator, **drawn).image(image)
+        views: list[Tensor] = []
+        for single in torch.split(image, 1):
+            generator = torch.Generator(image.device).manual_seed(0)
+            views.append(StrongView.draw(single, generator, **drawn).image(single))
+        return torch.cat(views)
 
     def deploy(self) -> nn.Module:
         """Without what only training needs, BatchNorm folded, channels-last."""
@@ -227,12 +317,3 @@ class ConDSeg(DenseMethod):
             sizes.append((-(-height // step), -(-width // step)))
             step //= 2
         return [*sizes, (height, width)]
-
-
-def _fixed_strong_view(image: Tensor) -> Tensor:
-    """The same draw for every image and call, so that validation losses can be compared and do not depend on the batches."""
-    views: list[Tensor] = []
-    for single in torch.split(image, 1):
-        generator = torch.Generator(image.device).manual_seed(0)
-        views.append(StrongView.draw(single, generator).image(single))
-    return torch.cat(views)

@@ -1,4 +1,4 @@
-"""The losses of ConDSeg, for both stages, on logits."""
+"""The losses of ConDSeg, for both stages. Masks are long class indices or float shares of the foreground; 255 = ignore."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from delineate.nn.losses import IGNORE, cross_entropy, dice, foreground_target
+from delineate.nn.losses import IGNORE, Pool, cross_entropy, dice, foreground_target
+from delineate.nn.probabilities import probabilities
 
 __all__ = [
     "Beta",
-    "Complement",
+    "LossInput",
     "Maps",
     "bce_dice",
     "complement_loss",
@@ -24,7 +25,8 @@ __all__ = [
 ]
 
 Beta = Literal["batch_sum", "per_image", "one"]
-Complement = Literal["logits", "probabilities"]
+LossInput = Literal["logits", "probabilities"]
+"""What a loss that is meant for logits is given: these, or probabilities as if they were logits (the released code's slip)."""
 _MIN_COVERAGE = 0.05
 """Bound of `per_image`: at most 1/tanh(.05) ≈ 20."""
 
@@ -40,16 +42,20 @@ class Maps(NamedTuple):
     uncertainty: Tensor
 
 
-def mask_loss(logits: Tensor, target: Tensor) -> Tensor:
+def mask_loss(logits: Tensor, target: Tensor, *, on: LossInput = "logits", pool: Pool = "image") -> Tensor:
     """Binary cross-entropy + Dice (smooth 1); with several classes cross-entropy + Dice."""
-    return cross_entropy(logits, target) + dice(logits, target)
+    if on == "probabilities":
+        logits = probabilities(logits)
+    return cross_entropy(logits, target) + dice(logits, target, pool=pool)
 
 
-def reinforcement_terms(plain: Tensor, strong: Tensor, target: Tensor) -> dict[str, Tensor]:
+def reinforcement_terms(
+    plain: Tensor, strong: Tensor, target: Tensor, *, on: LossInput = "logits", pool: Pool = "image"
+) -> dict[str, Tensor]:
     """Stage I: both views against the mask, and each view against the other's hard prediction."""
     return {
-        "mask": mask_loss(plain, target),
-        "mask_strong": mask_loss(strong, target),
+        "mask": mask_loss(plain, target, on=on, pool=pool),
+        "mask_strong": mask_loss(strong, target, on=on, pool=pool),
         "consistency": cross_entropy(plain, hard_prediction(strong)) + cross_entropy(strong, hard_prediction(plain)),
     }
 
@@ -60,33 +66,46 @@ def hard_prediction(logits: Tensor) -> Tensor:
 
 
 def segmentation_terms(
-    maps: Maps, target: Tensor, *, beta: Beta, detach_coverage: bool, complement: Complement
+    maps: Maps,
+    target: Tensor,
+    *,
+    beta: Beta,
+    detach_coverage: bool,
+    complement: LossInput,
+    on: LossInput = "logits",
+    pool: Pool = "image",
+    against_background: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """Stage II: mask, weighted foreground and background maps (against the union of all classes and its complement), and
-    the term that keeps the three maps apart."""
-    inside = foreground_target(target)
-    outside = torch.where(inside == IGNORE, inside, 1 - inside)
+    the term that keeps the three maps apart. `against_background`: a mask of its own for the background map."""
 
     def weighted(logits: Tensor, against: Tensor) -> Tensor:
-        return (coverage_weight(logits, beta, detach=detach_coverage) * bce_dice(logits, against)).mean()
+        loss = bce_dice(logits, against, on=on, pool=pool)
+        return (coverage_weight(logits, beta, detach=detach_coverage) * loss).mean()
 
     return {
-        "mask": mask_loss(maps.mask, target),
-        "foreground": weighted(maps.foreground, inside),
-        "background": weighted(maps.background, outside),
+        "mask": mask_loss(maps.mask, target, on=on, pool=pool),
+        "foreground": weighted(maps.foreground, _union(target)),
+        "background": weighted(
+            maps.background, _complement(target if against_background is None else against_background)
+        ),
         "complement": complement_loss(maps, on=complement),
     }
 
 
-def bce_dice(logits: Tensor, target: Tensor) -> Tensor:
-    """Binary cross-entropy + Dice (smooth 1) of each image: B×1×H×W against B×H×W (255 = ignore) → B."""
+def bce_dice(logits: Tensor, target: Tensor, *, on: LossInput = "logits", pool: Pool = "image") -> Tensor:
+    """Binary cross-entropy + Dice (smooth 1) of each image: B×1×H×W against B×H×W (255 = ignore) → B. `pool` "batch": every
+    image has the Dice of all of them."""
     valid = (target != IGNORE).flatten(1).float()
     x, y = logits.float().flatten(1), target.flatten(1).float() * valid
+    if on == "probabilities":
+        x = x.sigmoid()
     count = valid.sum(1)
     bce = (F.binary_cross_entropy_with_logits(x, y, reduction="none") * valid).sum(1) / count.clamp_min(1)
     p = x.sigmoid() * valid
-    overlap = (2 * (p * y).sum(1) + 1) / (p.sum(1) + y.sum(1) + 1)
-    return bce + (1 - overlap) * (count > 0)
+    axes = 1 if pool == "image" else (0, 1)
+    overlap = (2 * (p * y).sum(axes) + 1) / (p.sum(axes) + y.sum(axes) + 1)
+    return bce + (1 - overlap) * (count > 0 if pool == "image" else valid.any())
 
 
 def coverage_weight(logits: Tensor, beta: Beta, *, detach: bool) -> Tensor:
@@ -103,9 +122,19 @@ def coverage_weight(logits: Tensor, beta: Beta, *, detach: bool) -> Tensor:
     return 1 / torch.tanh(coverage.sum() if beta == "batch_sum" else coverage.clamp_min(_MIN_COVERAGE))
 
 
-def complement_loss(maps: Maps, *, on: Complement) -> Tensor:
+def complement_loss(maps: Maps, *, on: LossInput) -> Tensor:
     """Mean over pixels of the pairwise products of softmax(foreground, background, uncertainty): 0 when every pixel
     belongs to one of them. `probabilities`: the softmax is taken of the sigmoided maps."""
     stacked = torch.cat((maps.foreground, maps.background, maps.uncertainty), 1).float()
     fg, bg, uc = (stacked.sigmoid() if on == "probabilities" else stacked).softmax(1).unbind(1)
     return (fg * bg + fg * uc + bg * uc).mean()
+
+
+def _union(target: Tensor) -> Tensor:
+    """Shares stay as they are; of class indices, all foreground classes as one."""
+    return target if target.is_floating_point() else foreground_target(target)
+
+
+def _complement(target: Tensor) -> Tensor:
+    inside = _union(target)
+    return torch.where(inside == IGNORE, inside, 1 - inside)

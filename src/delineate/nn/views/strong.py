@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 import torch
 from torch import Tensor
@@ -14,7 +14,9 @@ from torch.nn import functional as F
 from delineate.nn.luminance import luminance
 from delineate.nn.views.random_draws import RandomDraws, constant
 
-__all__ = ["StrongView"]
+__all__ = ["BlurAxes", "StrongView"]
+
+BlurAxes = Literal["both", "vertical"]
 
 _TO_YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
 
@@ -23,7 +25,8 @@ _TO_YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 
 class StrongView:
     """Color jitter (brightness, contrast, saturation, hue, in this order), gray, Gaussian blur.
 
-    Images without three channels have no color: they get brightness, contrast and blur. Every field but the last is B×1×1×1.
+    Images without three channels have no color: they get brightness, contrast and blur. Tensors are B×1×1×1, or 1×1×1×1 where all
+    images share one view.
 
     Example:
         >>> from delineate.nn.views.strong import StrongView
@@ -49,6 +52,8 @@ class StrongView:
     """Side of the blur's kernel, in pixels (odd; 1 = no blur)."""
     longest_side: int
     """Largest value that `side` may have. A number, since reading it from `side` would wait for the GPU."""
+    blur: BlurAxes = "both"
+    """Axes along which the blur's kernel has `side` pixels; along the other it has one."""
 
     @classmethod
     def draw(
@@ -61,22 +66,27 @@ class StrongView:
         gray: float = 0.5,
         sigma: tuple[float, float] = (0.1, 3.0),
         sides: Sequence[int] = (1, 3, 5, 7),
+        blur: BlurAxes = "both",
+        per: Literal["image", "batch"] = "image",
     ) -> Self:
         """Draw a view for each image. The defaults are ConDSeg's.
 
         Args:
             image: B×C×H×W; only its length and its device are used.
-            generator: On the image's device. All random numbers come from it, the same number of them whatever the options.
+            generator: On the image's device. All random numbers come from it, the same number of them whatever
+                the options but `per`.
             jitter: Brightness, contrast and saturation change by a factor of 1 ± this.
             hue: Largest change of hue to either side, in turns of the color circle (1 = all the way around).
             gray: Probability of an image without color.
             sigma: Smallest and largest standard deviation of the blur, in pixels.
             sides: The side of the blur's kernel is one of these; odd numbers of pixels.
+            blur: "vertical": the kernel is that long downwards and one pixel wide.
+            per: "batch": one view for all images.
 
         Returns:
             The view, whose random numbers are drawn.
         """
-        draws = RandomDraws(image, generator)
+        draws = RandomDraws(image if per == "image" else image[:1], generator)
         low, high = 1 - jitter, 1 + jitter
         return cls(
             brightness=draws.uniform(low, high),
@@ -87,6 +97,7 @@ class StrongView:
             sigma=draws.uniform(*sigma),
             side=draws.choice(sides),
             longest_side=max(sides),
+            blur=blur,
         )
 
     def image(self, image: Tensor) -> Tensor:
@@ -103,7 +114,7 @@ class StrongView:
         if image.shape[1] == 3:
             image = _blend(image, luminance(image), self.saturation)
             image = torch.where(self.gray, luminance(image), _rotate_hue(image, self.hue))
-        return _blur(image, self.sigma, self.side, self.longest_side)
+        return _blur(image, self.sigma, self.side, self.longest_side, self.blur)
 
 
 def _blend(image: Tensor, other: Tensor, factor: Tensor) -> Tensor:
@@ -125,7 +136,7 @@ def _rotate_hue(image: Tensor, angle: Tensor) -> Tensor:
     return torch.einsum("bij,bjhw->bihw", matrix, image).clamp(0, 1)
 
 
-def _blur(image: Tensor, sigma: Tensor, side: Tensor, longest_side: int) -> Tensor:
+def _blur(image: Tensor, sigma: Tensor, side: Tensor, longest_side: int, axes: BlurAxes) -> Tensor:
     """Gaussian blur, each image with its own sigma and kernel side; separable, borders reflected.
 
     All images go through one grouped convolution, so the kernels are padded with zeros to the longest side.
@@ -133,9 +144,11 @@ def _blur(image: Tensor, sigma: Tensor, side: Tensor, longest_side: int) -> Tens
     radius = min(longest_side // 2, min(image.shape[-2:]) - 1)
     offsets = torch.arange(-radius, radius + 1, device=image.device, dtype=image.dtype).view(1, -1)
     kernel = torch.exp(-0.5 * (offsets / sigma.flatten(1)) ** 2) * (offsets.abs() <= side.flatten(1) // 2)
-    kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(image.shape[1], 0)
     batch, channels, height, width = image.shape
-    flat = F.pad(image.reshape(1, -1, height, width), (radius,) * 4, mode="reflect")
+    kernel = (kernel / kernel.sum(1, keepdim=True)).expand(batch, -1).repeat_interleave(channels, 0)
+    beside = radius if axes == "both" else 0
+    flat = F.pad(image.reshape(1, -1, height, width), (beside, beside, radius, radius), mode="reflect")
     flat = F.conv2d(flat, kernel[:, None, :, None], groups=batch * channels)
-    flat = F.conv2d(flat, kernel[:, None, None, :], groups=batch * channels)
+    if axes == "both":
+        flat = F.conv2d(flat, kernel[:, None, None, :], groups=batch * channels)
     return flat.view_as(image)
