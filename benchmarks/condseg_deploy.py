@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from delineate.artefact.format import load
 from delineate.data.formats.registry import read_image
 from delineate.methods import registry
-from delineate.methods.condseg.released_checkpoint import fill
+from delineate.methods.condseg.authors_checkpoint import fill
 from oracle import oracle
 from turns import best_of_turns, print_times
 

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from delineate.common.errors import Interrupted, RecipeError, TrainingError
+from delineate.engine.loop import StageRun
 from delineate.engine.request import TrainRequest
 from delineate.engine.run import train
 
@@ -84,19 +85,52 @@ def test_a_kill_before_the_next_state_repeats_the_steps(request_for: Maker, reco
     assert same(request_for("whole").out, request_for("killed").out)
 
 
-def test_two_stages(request_for: Maker, recorder: Any) -> None:
+def test_two_stages(request_for: Maker, recorder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed in each. The second begins with the parameters of the first, and with the statistics from before it."""
     changes = {"method": "condseg", "steps": 8, "settings": []}
     small = ["engine.batch_size=4", "method.width=8", "method.encoder.name=resnet10t"]
+    small += ["method.encoder_statistics=initial", "method.soft_masks=true", "method.background_target=unaugmented"]
+    small += ["engine.select_by=miou"]
+    states = states_about_hand_on(monkeypatch)
     whole = request_for("whole", **changes)
     make = lambda name, resume: TrainRequest(  # noqa: E731
         **{**whole.__dict__, "out": whole.out.parent / name, "resume": resume, "settings": small}
     )
     train(make("whole", False), recorder())
+    first, best, handed = (states[key] for key in ("first", "best", "handed"))
+    learned = {name for name in first if not torch.equal(first[name], best[name])}
+    statistics = {name for name in learned if "running_" in name or "num_batches" in name}
+    assert {name.partition(".")[0] for name in learned} == {"encoder", "reinforcement"}
+    assert statistics
+    assert all(torch.equal(handed[name], (first if name in statistics else best)[name]) for name in first)
     for kill, resume in ((1, False), (3, True)):
         with pytest.raises(Killed):
             train(make("killed", resume), recorder(killer(kill)))
     train(make("killed", True), recorder())
     assert same(whole.out, whole.out.parent / "killed")
+    assert metrics(whole.out) == metrics(whole.out.parent / "killed")
+
+
+def states_about_hand_on(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, torch.Tensor]]:
+    """Filled by the next run: the method's state at the beginning of the first stage, at its end, and as it is handed on."""
+    states: dict[str, dict[str, torch.Tensor]] = {}
+    begin, hand_on = StageRun.train, StageRun.hand_on
+
+    def note(key: str, run: StageRun) -> None:
+        states.setdefault(key, {name: tensor.clone() for name, tensor in run.run.method.state_dict().items()})
+
+    def noting_first(run: StageRun) -> None:
+        note("first", run)
+        begin(run)
+
+    def noting_both(run: StageRun) -> None:
+        note("best", run)
+        hand_on(run)
+        note("handed", run)
+
+    monkeypatch.setattr(StageRun, "train", noting_first)
+    monkeypatch.setattr(StageRun, "hand_on", noting_both)
+    return states
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -92,7 +92,7 @@ def test_many_empty_cases_do_not_reward_a_network_that_marks_nothing() -> None:
     assert (nothing.dice, nothing.marked, nothing.cases, nothing.with_foreground) == (0, 0, 19, 6)
     assert something.dice == pytest.approx(2 / 3)
     assert is_better(something, 2.0, BestScore(nothing.dice, 1.0, "pooled"))
-    assert nothing.words == "Dice 0.0000 (pooled, nothing marked)"
+    assert nothing.words() == "Dice 0.0000 (pooled, nothing marked)"
 
 
 def test_without_foreground_the_loss_decides_and_without_valid_pixels_nothing() -> None:

@@ -82,7 +82,7 @@ def released(classes: int = 3) -> dict[str, torch.Tensor]:
     return {name.replace("layers.", "stack.").replace("head.", "out."): value for name, value in state.items()}
 
 
-def test_released_checkpoints_are_read(package: Path, tmp_path: Path) -> None:
+def test_authors_checkpoints_are_read(package: Path, tmp_path: Path) -> None:
     state = released()
     torch.save({"state_dict": state}, tmp_path / "theirs.pth")
     imported = import_checkpoint(NAME, tmp_path / "theirs.pth", tmp_path / "ours")

@@ -1,4 +1,4 @@
-"""Checkpoints that a method's authors released → artefacts. The only place where a pickle is opened, weights-only."""
+"""Checkpoints of the code of a method's authors → artefacts. The only place where a pickle is opened, weights-only."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ class Imported:
 
 
 def import_checkpoint(method_name: str, checkpoint: Path, out: Path) -> Imported:
-    """Read the authors' checkpoint of a method and save it as an artefact: the file `out`, or `model.safetensors` in the folder.
+    """Read a checkpoint of the authors' code and save it as an artefact: the file `out`, or `model.safetensors` in the folder.
 
     Raises `RecipeError` for an unknown method; `ArtefactError` for a file that is absent, no checkpoint, holds more than
     weights, or does not fit the method (naming the parameter), and for a method that knows no foreign checkpoints.
     """
     recognize = registry.checkpoint_reader(method_name)
     if recognize is None:
-        raise ArtefactError(f"method '{method_name}' has no released checkpoints that could be imported")
+        raise ArtefactError(f"method '{method_name}' knows no checkpoints of other code that could be imported")
     target = out if out.suffix == ".safetensors" else out / MODEL_FILE
     if target.exists():
         raise ArtefactError(

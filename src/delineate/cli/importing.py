@@ -16,11 +16,13 @@ def import_checkpoint(
     ],
     checkpoint: Annotated[
         Path,
-        typer.Argument(metavar="AUTHORS_CHECKPOINT", help="The authors' state dict (.pth, .pt), read weights-only."),
+        typer.Argument(
+            metavar="AUTHORS_CHECKPOINT", help="State dict (.pth, .pt) that the authors' code saved, read weights-only."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="The model.safetensors to write, or a folder for it.")],
 ) -> None:
-    """Convert a checkpoint released by the authors of a method into a model.safetensors.
+    """Convert a checkpoint of the code of a method's authors into a model.safetensors.
 
     \b
     delineate import condseg stage2.pth --out condseg.safetensors

@@ -81,8 +81,6 @@ class Judgment:
 
     dice: float | None
     """None where the measure is neither "cases" nor "pooled"."""
-    iou: float | None
-    """Intersection over union, likewise."""
     measure: Measure
     cases: int
     """Cases with a valid pixel."""
@@ -90,12 +88,14 @@ class Judgment:
     """Of them, those whose reference has a class."""
     marked: int
     """Of them, those in which the network marks a class."""
+    iou: float | None = None
+    """Intersection over union, None as `dice` is."""
 
     def score(self, by: SelectBy) -> float | None:
         """What the weights are chosen by."""
         return self.iou if by == "miou" else self.dice
 
-    def words(self, by: SelectBy) -> str:
+    def words(self, by: SelectBy = "dice") -> str:
         """For one line of progress: "Dice 0.8312", with what is unusual about it."""
         said = []
         if self.measure == "pooled":
@@ -128,11 +128,11 @@ def judge_validation(cases: Iterable[CaseCounts]) -> Judgment:
         iou.append(np.mean(shared / (marked - shared)))
     return Judgment(
         dice=float(np.mean(dice)) if dice else None,
-        iou=float(np.mean(iou)) if iou else None,
         measure=measure,
         cases=len(scored),
         with_foreground=sum(bool(case.theirs.any()) for case in scored),
         marked=sum(bool(case.ours.any()) for case in scored),
+        iou=float(np.mean(iou)) if iou else None,
     )
 
 

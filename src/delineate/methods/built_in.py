@@ -18,8 +18,8 @@ BUILT_IN = {
     "resenc": "delineate.methods.resenc.network:ResEnc",
     "unet": "delineate.methods.unet.network:UNet",
 }
-CHECKPOINTS = {"condseg": "delineate.methods.condseg.released_checkpoint:read"}
-"""Method → function from the tensors of its authors' released checkpoints to a `ImportedModel`."""
+CHECKPOINTS = {"condseg": "delineate.methods.condseg.authors_checkpoint:read"}
+"""Method → function from the tensors of a checkpoint of its authors' code to an `ImportedModel`."""
 FAMILIES = {"smp": "delineate.methods.smp.network:method_class"}
 """Prefix of names "FAMILY:MEMBER" → function from the member to its class; `registry.names` does not list what they hold."""
 ENTRY_POINT_GROUP = "delineate.methods"

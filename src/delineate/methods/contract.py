@@ -422,7 +422,7 @@ class Method(nn.Module):
 
 
 CheckpointReader = Callable[[Mapping[str, Tensor]], "ImportedModel"]
-"""The tensors of a checkpoint that the authors released → a method with these weights."""
+"""The tensors of a checkpoint of the authors' code → a method with these weights."""
 
 
 @dataclass(frozen=True)

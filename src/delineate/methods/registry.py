@@ -100,7 +100,7 @@ def method_class(name: str) -> type[Method]:
 
 
 def checkpoint_reader(name: str) -> CheckpointReader | None:
-    """The function that reads checkpoints which the authors of a method released.
+    """The function that reads checkpoints of the code of a method's authors.
 
     Args:
         name: Of the method.

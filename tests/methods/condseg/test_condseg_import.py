@@ -8,7 +8,7 @@ import torch
 from delineate.artefact.foreign import import_checkpoint
 from delineate.artefact.format import load
 from delineate.common.errors import ArtefactError
-from delineate.methods.condseg.released_checkpoint import read
+from delineate.methods.condseg.authors_checkpoint import read
 from oracles.condseg_literal import LiteralConDSeg, LiteralStageOne
 
 

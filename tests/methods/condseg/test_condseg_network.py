@@ -7,8 +7,8 @@ import torch
 
 from delineate.common.errors import RecipeError
 from delineate.methods import registry
+from delineate.methods.condseg.authors_checkpoint import fill
 from delineate.methods.condseg.cdfa import ContrastAggregation
-from delineate.methods.condseg.released_checkpoint import fill
 from delineate.nn.counting import count_cost, count_parameters
 from oracles.condseg_literal import LiteralBody, LiteralConDSeg, LiteralStageOne
 
@@ -92,7 +92,7 @@ def test_pvt_variant_equals_the_literal_body():
 
 def _names_of_pvt(ours, literal, state):
     """The released names, with the auxiliary heads' numbers of this variant (convolutions 0, 1, 3, 5, 7, 9 and 11)."""
-    from delineate.methods.condseg.released_checkpoint import released_name
+    from delineate.methods.condseg.authors_checkpoint import authors_name
     from delineate.nn.window_attention import attention_rows
 
     back = attention_rows(4).argsort()
@@ -108,7 +108,7 @@ def _names_of_pvt(ours, literal, state):
             tail = tail if rest[0] == "logit" else tail.replace("conv.", "conv.0.").replace("norm.", "conv.1.")
             result[f"aux_head.branch_{short}.{number}.{tail}"] = value
         else:
-            result[released_name(name)] = value[back] if ".logits." in name and "aggregation" in name else value
+            result[authors_name(name)] = value[back] if ".logits." in name and "aggregation" in name else value
     return result
 
 

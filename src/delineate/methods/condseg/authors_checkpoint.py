@@ -1,6 +1,6 @@
-"""The authors' released state dicts (ResNet-50, stages I and II) → a ConDSeg of this project.
+"""State dicts that the authors' code saves (ResNet-50, stages I and II) → a ConDSeg of this project.
 
-Their images are in BGR order, scaled to 0..1, without mean and standard deviation.
+The authors have released the code but no trained weights; these are files of users who trained with it. Their images are in BGR order, scaled to 0..1, without mean and standard deviation.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from delineate.methods.condseg.network import ConDSeg
 from delineate.methods.contract import ImportedModel
 from delineate.nn.window_attention import attention_rows
 
-__all__ = ["OPTIONS", "SIZE", "fill", "read", "released_name"]
+__all__ = ["OPTIONS", "SIZE", "authors_name", "fill", "read"]
 
 SIZE = (256, 256)
 OPTIONS = {"encoder": {"name": "resnet50"}, "width": 128, "heads": 4, "normalize": "none", "beta": "batch_sum"}
@@ -71,7 +71,7 @@ def read(state: Mapping[str, Tensor]) -> ImportedModel:
 def fill(method: ConDSeg, state: Mapping[str, Tensor], *, first_stage: bool) -> None:
     """Load a state dict with the authors' names into `method`. Raises `ArtefactError` as `read` does."""
     ours = method.state_dict()
-    names = {name: released_name(name) for name in ours if _in_stage(name, first_stage=first_stage)}
+    names = {name: authors_name(name) for name in ours if _in_stage(name, first_stage=first_stage)}
     _check_names(state, set(names.values()))
     loaded = {name: state[theirs] for name, theirs in names.items() if theirs in state}
     _check_shapes(loaded, ours, names)
@@ -81,7 +81,7 @@ def fill(method: ConDSeg, state: Mapping[str, Tensor], *, first_stage: bool) -> 
     method.load_state_dict({**loaded, **permuted}, strict=False)
 
 
-def released_name(name: str) -> str:
+def authors_name(name: str) -> str:
     """What the authors call our parameter or buffer `name`."""
     for pattern, place in _PLACES:
         match = re.match(pattern + r"(?=\.)", name)
