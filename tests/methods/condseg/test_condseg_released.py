@@ -155,7 +155,8 @@ def test_targets_go_through_micro_batches_and_strategies() -> None:
     data["labeled"] = torch.tensor([True, False, False, True])
     for key in ("mask", "target", "unaugmented_target"):
         data[key][~data["labeled"]] = 255
-    strategy = strategies.build("mean-teacher", released(loss_on="logits"), {"view": "none"})
+    options = strategies.checked_options("mean-teacher", {"view": "none"})
+    strategy = strategies.build("mean-teacher", released(loss_on="logits"), options)
     stage = strategy.method.stages()[1]
     strategy.begin(stage, strategy.options)
     strategy.update, strategy.ctx = strategy.updates(stage)[0], context("segmentation")

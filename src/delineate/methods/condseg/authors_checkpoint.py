@@ -1,6 +1,7 @@
 """State dicts that the authors' code saves (ResNet-50, stages I and II) → a ConDSeg of this project.
 
-The authors have released the code but no trained weights; these are files of users who trained with it. Their images are in BGR order, scaled to 0..1, without mean and standard deviation.
+The authors have released the code but no trained weights; these are files of users who trained with it. Their images are in BGR
+order, scaled to 0..1, without mean and standard deviation.
 """
 
 from __future__ import annotations
