@@ -106,9 +106,9 @@ def _print_board(board: Leaderboard, out: Path) -> None:
                 f"{row.cost.milliseconds:.0f}",
                 peak,
             ]
-        rows.append([row.label, str(next(iter(row.means.values())).n), str(row.seeds), *cells, *costs])
+        rows.append([row.label, row.first_weights or "–", str(next(iter(row.means.values())).n), str(row.seeds), *cells, *costs])
     console = make_console()
-    head = ("method", "n", "seeds", *titles, "min", "M par.", "GFLOP", "ms", "MiB")
+    head = ("method", "first weights", "n", "seeds", *titles, "min", "M par.", "GFLOP", "ms", "MiB")
     print_table(console, head, rows, title="mean over cases and seeds [95 % interval]")
     for words in board.cautions:
         console.print(f"note: {words}")

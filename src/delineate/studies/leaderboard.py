@@ -22,6 +22,7 @@ from delineate.data.formats.contract import plane_of
 from delineate.evaluation.comparison.budgets import budget_notes
 from delineate.evaluation.comparison.compare import shared_tables
 from delineate.evaluation.comparison.models import Model
+from delineate.evaluation.comparison.training_record import TrainingRecord
 from delineate.evaluation.results.scores_file import ScoresFile, plain
 from delineate.evaluation.results.summary import Values, bounds
 from delineate.evaluation.statistics.bootstrap import cluster, estimate
@@ -74,6 +75,8 @@ class Row:
     """Metric → the mean of each seed."""
     cost: Cost | None
     """None where no run is left to measure."""
+    first_weights: str | None = None
+    """Where training began: "random", or which pretrained weights; None: not known."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,9 @@ def make_leaderboard(benchmark: Benchmark) -> Leaderboard:
         if scores_file:
             jobs = [job for job in benchmark.jobs if job.entrant == entrant and job.state == "done"]
             mine = {name: [tables[name][key] for key in keys if key[0] == entrant.label] for name in metrics}
-            rows.append(_row(entrant.label, first, mine, metrics, _cost(jobs)))
+            training = TrainingRecord.read(scores_file[0].content.get("training"))
+            began = None if training is None else training.first_weights
+            rows.append(_row(entrant.label, first, mine, metrics, _cost(jobs), began))
     headline = next(iter(metrics))
     sign = -1 if metrics[headline]["better"] == "higher" else 1
     rows.sort(key=lambda row: _place(row.means[headline].mean, sign))
@@ -131,13 +136,13 @@ def write_leaderboard(folder: Path, board: Leaderboard) -> None:
 def _leaderboard_csv(board: Leaderboard) -> str:
     """A line per method."""
     lines = []
-    head = ["method", "seeds", "n", "groups"]
+    head = ["method", "first_weights", "seeds", "n", "groups"]
     for name in board.metrics:
         head += [name, f"{name}_low", f"{name}_high", f"{name}_seed_sd"]
     head += ["minutes", "parameters", "gigaflops", "ms_per_image", "peak_mib"]
     for row in board.rows:
         whole = next(iter(row.means.values()))
-        cells: list[Any] = [row.label, row.seeds, whole.n, whole.groups]
+        cells: list[Any] = [row.label, row.first_weights or "", row.seeds, whole.n, whole.groups]
         for name, interval in row.means.items():
             cells += [
                 _cell(interval.mean),
@@ -178,6 +183,7 @@ def _row(
     by_seed: Mapping[str, Sequence[Values]],
     metrics: Mapping[str, Any],
     cost: Cost | None,
+    first_weights: str | None,
 ) -> Row:
     """`by_seed`: metric → cases×classes of each seed, as `shared_tables` counts them."""
     groups = first.groups()
@@ -192,7 +198,7 @@ def _row(
         means[name] = mean_interval(over_seeds, drawn, bounds=bounds(metrics[name]["kind"], diagonal))
         known = (estimate(cluster(one)) for one in by_seed[name] if np.isfinite(one).any())
         seed_means[name] = tuple(known)
-    return Row(label, len(next(iter(by_seed.values()))), means, seed_means, cost)
+    return Row(label, len(next(iter(by_seed.values()))), means, seed_means, cost, first_weights)
 
 
 def _cost(jobs: Sequence[Job]) -> Cost | None:

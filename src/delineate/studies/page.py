@@ -134,16 +134,18 @@ def _by_column(of: dict[str, dict[str, list[float]]], board: Leaderboard, metric
 
 
 def _costs(board: Leaderboard) -> Html:
-    head = ["Method", "Minutes of training", "Parameters", "GFLOP", "ms per image", "Peak MiB"]
-    return table(head, [_cost_line(row) for row in board.rows])
+    head = ["Method", "First weights", "Minutes of training", "Parameters", "GFLOP", "ms per image", "Peak MiB"]
+    return table(head, [_cost_line(row) for row in board.rows], numeric_from=2)
 
 
 def _cost_line(row: Row) -> list[Any]:
     cost = row.cost
+    began = row.first_weights or "–"
     if cost is None:
-        return [row.label, *["–"] * 5]
+        return [row.label, began, *["–"] * 5]
     return [
         element("b", row.label),
+        began,
         number(cost.minutes),
         f"{cost.parameters / 1e6:.2f} M",
         f"{cost.gigaflops:.2f}",

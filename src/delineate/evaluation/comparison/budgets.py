@@ -16,6 +16,7 @@ _FACTS: tuple[tuple[str, Callable[[TrainingRecord], Any]], ...] = (
     ("images seen", lambda one: one.images_seen),
     ("working size", lambda one: None if one.size is None else "×".join(map(str, one.size))),
     ("preset", lambda one: one.preset),
+    ("first weights", lambda one: one.first_weights),
     ("training data", lambda one: one.data_sha256 and f"{one.data_name} {one.data_sha256[:8]}"),
 )
 _SHOWN = 4

@@ -22,7 +22,7 @@ from delineate.data.core.manifest import Manifest
 
 __all__ = ["TrainingRecord", "gain_at_end"]
 
-_ENCODER, _PRETRAINED = "method.encoder.name", "method.encoder.pretrained"
+_ENCODER, _PRETRAINED = "method.encoder.name", ("method.encoder.pretrained", "method.pretrained")
 _LATE = 0.1
 """Curves rose to the end if the best validation lies in this last share of the steps, …"""
 _WINDOW = 0.2
@@ -75,6 +75,15 @@ class TrainingRecord(BaseModel):
         return bool(self.gain)
 
     @property
+    def first_weights(self) -> str | None:
+        """Where training began: "random", or the pretrained weights that its recipe names; None where the recipe is not known."""
+        if not self.recipe:
+            return None
+        named = [self.recipe.get(key, False) for key in _PRETRAINED]
+        given = next((value for value in named if value is not False), None)
+        return "random" if given is None else "pretrained" if given is True else str(given)
+
+    @property
     def settings(self) -> dict[str, Any]:
         """All that two seeds of one training have in common."""
         return {**self.recipe, "steps": self.steps}
@@ -85,7 +94,7 @@ class TrainingRecord(BaseModel):
         try:
             recipe = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
             flat = dict(_flat({key: _kept(key, value) for key, value in recipe.items()}))
-            flat |= {_PRETRAINED: _without_folder(flat[_PRETRAINED])} if _PRETRAINED in flat else {}
+            flat |= {key: _without_folder(flat[key]) for key in _PRETRAINED if key in flat}
         except (OSError, ValueError, AttributeError, yaml.YAMLError):
             return None
         summary, records = _json(folder / "run.json"), _records(folder / "metrics.jsonl")

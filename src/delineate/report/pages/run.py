@@ -134,6 +134,8 @@ def _facts(record: RunRecord) -> dict[str, str]:
     summary, found = record.summary, {}
     if (count := summary.get("parameters")) is not None:
         found["Parameters"] = f"{count / 1e6:.2f} million"
+    if began := summary.get("first_weights"):
+        found["First weights"] = str(began)
     if stages := summary.get("stages"):
         found["Stages" if len(stages) > 1 else "Steps"] = ", ".join(
             f"{stage['name']} ({stage['steps']} steps)" if len(stages) > 1 else str(stage["steps"]) for stage in stages
