@@ -76,7 +76,7 @@ def _method_page(row: MethodRow) -> Page:
         ["Stages of training", ", ".join(f"`{stage}`" for stage in row.stages)],
         ["Parameters", ", ".join(f"{_parameters(row, preset)} (`{preset}`)" for preset in row.presets)],
     ]
-    first = f"```bash\n{TRAINED_BY[row.kind]} my-data/ --method {row.name} --preset tiny --out runs/{row.name}\n```\n"
+    first = f"```bash\n{TRAINED_BY[row.kind]} my-data/ --method {row.name} --preset small --out runs/{row.name}\n```\n"
     presets = (folder / "recipe.yaml").read_text(encoding="utf-8")
     end = (
         f"## Presets\n\nWhat `--preset NAME` sets; all else keeps its default.\n\n```yaml\n{presets}```\n\n"

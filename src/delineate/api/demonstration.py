@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from delineate.api.scores import evaluate
 from delineate.api.training import train
 from delineate.common.errors import DelineateError
+from delineate.common.names import did_you_mean
 
 if TYPE_CHECKING:
     from delineate.engine.reporting import Reporter
@@ -18,15 +19,19 @@ if TYPE_CHECKING:
 __all__ = ["DemoResult", "DemoRow", "demo"]
 
 
-_DEMO_METHODS = {"condseg": 16, "unet": 16}
-"""Method → epochs. Equal, so that both see the same number of images."""
+_PRETRAINED = "unet-pretrained"
+_RUNS = {"condseg": ("condseg", "tiny"), "unet": ("unet", "tiny"), _PRETRAINED: ("unet", "small")}
+"""Name of a run → method and preset: two from random weights, one with an encoder that has learned from ImageNet."""
+_EPOCHS = dict.fromkeys(_RUNS, 16)
+"""Equal, so that all see the same number of images."""
 
 
 @dataclass(frozen=True)
 class DemoRow:
-    """One method's result in the demo."""
+    """One run's result in the demo."""
 
     method: str
+    """Name of the run: that of its method, and "unet-pretrained"."""
     dice: float
     iou: float
     minutes: float
@@ -39,25 +44,28 @@ class DemoResult:
     rows: tuple[DemoRow, ...]
     cases: int
     report: Path
+    left_out: str | None = None
+    """Which run is missing, and why."""
 
 
 def demo(
     out: Path | str = "demo", *, epochs: Mapping[str, int] | None = None, reporter: Reporter | None = None
 ) -> DemoResult:
-    """Draw phantom images, train a tiny ConDSeg and a tiny U-Net on them, and write a page that compares their test predictions.
+    """Draw phantom images, train a ConDSeg and two U-Nets on them, and write a page that compares their test predictions.
 
-    Takes a few minutes on two CPU cores and downloads nothing.
+    One of the U-Nets starts from an encoder with pretrained weights, where the package with these (extra `encoders`) is installed;
+    it is left out, and that is said, where it is not. Takes a few minutes on two CPU cores and downloads nothing.
 
     Args:
         out: Folder to create; it must be absent or empty.
-        epochs: Method name → epochs. Default: ConDSeg and U-Net, 16 epochs each.
+        epochs: Name of a run ("condseg", "unet", "unet-pretrained") → epochs. Default: all three, 16 epochs each.
         reporter: Receives the progress of each run; default: a progress bar on stderr.
 
     Returns:
-        Test scores of each method and the path of the page.
+        Test scores of each run, the path of the page, and what was left out.
 
     Raises:
-        DelineateError: `out` is not empty.
+        DelineateError: `out` is not empty, or a run of `epochs` is unknown.
 
     Example:
         ```python
@@ -73,14 +81,21 @@ def demo(
     folder = Path(out)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DelineateError(f"{folder} is not empty; give another --out or remove it")
+    wanted = dict(epochs or _EPOCHS)
+    if unknown := next((name for name in wanted if name not in _RUNS), None):
+        raise DelineateError(f"epochs: the demo has no run '{unknown}': {did_you_mean(unknown, _RUNS)}")
+    left_out = None
+    if epochs is None and (left_out := _missing_weights()):
+        del wanted[_PRETRAINED]
     data = write_phantoms(folder / "phantoms", count=160, size=128, seed=0)
     rows, entries = [], []
-    for method, count in (epochs or _DEMO_METHODS).items():
-        run = folder / method
+    for name, count in wanted.items():
+        method, preset = _RUNS[name]
+        run = folder / name
         result = train(
             data,
             method=method,
-            preset="tiny",
+            preset=preset,
             size=96,
             epochs=count,
             seed=0,
@@ -91,11 +106,24 @@ def demo(
         test_images = [
             data / "images" / f"{stem}.png" for stem in (data / "test.txt").read_text(encoding="utf-8").split()
         ]
-        predicted = folder / f"{method}-test"
+        predicted = folder / f"{name}-test"
         predict_files(load(run), test_images, predicted, overlay=True)
         evaluation = evaluate(predicted, data, out=predicted / "evaluation")
-        rows.append(DemoRow(method, evaluation.headline("dice"), evaluation.headline("iou"), result.minutes))
-        entries.append(ComparedRun(method, run, predicted, predicted / "evaluation"))
+        rows.append(DemoRow(name, evaluation.headline("dice"), evaluation.headline("iou"), result.minutes))
+        entries.append(ComparedRun(name, run, predicted, predicted / "evaluation"))
     shutil.rmtree(folder / "cache", ignore_errors=True)
-    report = write_comparison("Demo: tiny networks on phantom images", entries, folder / "report.html")
-    return DemoResult(tuple(rows), len(test_images), report)
+    report = write_comparison("Demo: small networks on phantom images", entries, folder / "report.html")
+    return DemoResult(tuple(rows), len(test_images), report, left_out)
+
+
+def _missing_weights() -> str | None:
+    """Why the pretrained run cannot be trained; None: it can."""
+    from delineate.engine.recipe import resolve
+    from delineate.nn.encoders.options import EncoderOptions
+    from delineate.nn.encoders.sources import check_pretrained
+
+    try:
+        check_pretrained(EncoderOptions.model_validate(resolve("unet", "small", {}).method["encoder"]))
+    except DelineateError as error:
+        return f"left out {_PRETRAINED}: {error}"
+    return None

@@ -106,7 +106,9 @@ def _print_board(board: Leaderboard, out: Path) -> None:
                 f"{row.cost.milliseconds:.0f}",
                 peak,
             ]
-        rows.append([row.label, row.first_weights or "–", str(next(iter(row.means.values())).n), str(row.seeds), *cells, *costs])
+        rows.append(
+            [row.label, row.first_weights or "–", str(next(iter(row.means.values())).n), str(row.seeds), *cells, *costs]
+        )
     console = make_console()
     head = ("method", "first weights", "n", "seeds", *titles, "min", "M par.", "GFLOP", "ms", "MiB")
     print_table(console, head, rows, title="mean over cases and seeds [95 % interval]")

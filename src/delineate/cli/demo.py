@@ -15,7 +15,8 @@ def demo(
 ) -> None:
     """Train, predict and score on synthetic phantom images; takes a few minutes on two CPU cores.
 
-    Trains tiny ConDSeg and U-Net networks, predicts the test images, scores them, and writes overlays and reports.
+    Trains a ConDSeg and a U-Net from random weights, and a U-Net with a pretrained encoder where its weights are installed;
+    predicts the test images, scores them, and writes overlays and reports.
 
     \b
     delineate demo --out demo

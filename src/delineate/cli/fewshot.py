@@ -27,10 +27,10 @@ def train(data: options.Slices, **given: Any) -> None:
     """Train a few-shot method on episodes. The same as `delineate train`, for few-shot methods only.
 
     \b
-    delineate fewshot train slices/ --method alpnet --preset tiny --out runs/alpnet
-    delineate fewshot train slices/ --method alpnet --preset tiny --exclude-classes 1 --out runs/without-class-1
-    delineate fewshot train volumes/ --method panet --preset tiny --episodes supervoxel --out runs/panet
-    delineate fewshot train slices/ --method alpnet --preset tiny --out runs/alpnet --resume
+    delineate fewshot train slices/ --method alpnet --preset small --out runs/alpnet
+    delineate fewshot train slices/ --method alpnet --preset small --exclude-classes 1 --out runs/without-class-1
+    delineate fewshot train volumes/ --method panet --preset small --episodes supervoxel --out runs/panet
+    delineate fewshot train slices/ --method alpnet --preset small --out runs/alpnet --resume
     """
     refuse_early(data, given)
     from delineate.api import fewshot_train as run

@@ -35,7 +35,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Train, compare and run networks for medical image segmentation.",
     epilog="Start with [bold]delineate demo[/bold], or: [bold]delineate data check DIR[/bold], "
-    "[bold]delineate train DIR --method condseg --preset tiny --out RUN[/bold], "
+    "[bold]delineate train DIR --method condseg --preset small --out RUN[/bold], "
     "[bold]delineate predict RUN image.png --out masks[/bold].",
 )
 app.command("demo", cls=Verb)(demo.demo)

@@ -37,6 +37,8 @@ def print_demo(result: DemoResult) -> None:
     console = make_console()
     rows = [[row.method, f"{row.dice:.3f}", f"{row.iou:.3f}", f"{row.minutes:.1f}"] for row in result.rows]
     title = f"phantoms, {count(result.cases, 'test image')}, protocol native, mean over cases"
-    print_table(console, ("method", "Dice", "IoU", "minutes"), rows, title=title)
+    print_table(console, ("run", "Dice", "IoU", "minutes"), rows, title=title)
+    if result.left_out:
+        console.print(f"note: {result.left_out}", soft_wrap=True)
     console.print("One seed each: this compares these two trained models, not the methods.")
     console.print(f"report: {result.report}")

@@ -30,12 +30,12 @@ def train(
     """Train a method on images and masks. Writes a run folder with model, scores and report.
 
     \b
-    delineate train polyps/ --method condseg --preset tiny --out runs/condseg
+    delineate train polyps/ --method condseg --preset small --out runs/condseg
     delineate train polyps/ --method unet --size 256 --epochs 50 --out runs/unet --set method.encoder.name=resnet34
     delineate train polyps/ --method unet --size 256 --epochs 50 --out runs/unet --set method.encoder.name=resnet34 --resume
-    delineate train mine/ --method condseg --preset tiny --init runs/condseg --set engine.lr=1e-4 --out runs/fine-tuned
-    delineate train polyps/ --method unet --preset tiny --strategy mean-teacher --set strategy.weight=1 --out runs/teacher
-    delineate train slices/ --method alpnet --preset tiny --exclude-classes 1 --out runs/without-class-1
+    delineate train mine/ --method condseg --preset small --init runs/condseg --set engine.lr=1e-4 --out runs/fine-tuned
+    delineate train polyps/ --method unet --preset small --strategy mean-teacher --set strategy.weight=1 --out runs/teacher
+    delineate train slices/ --method alpnet --preset small --exclude-classes 1 --out runs/without-class-1
     """
     refuse_early(data, given)
     from delineate.api import train as run

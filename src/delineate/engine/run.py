@@ -38,6 +38,7 @@ from delineate.engine.signals import raise_on_signals, stop_on_signals
 from delineate.engine.tensorboard import TensorBoardReporter, check_installed
 from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.inference.device import resolve_device
+from delineate.methods import registry
 from delineate.methods.contract import Method
 from delineate.nn.encoders.weights import WeightsOrigin
 
@@ -72,6 +73,8 @@ def train(
     folder = RunFolder(request.out)
     kind = kind_for(request.method, kinds)
     recipe = request.recipe(planned_sections(folder) if request.resume else None)
+    if not request.resume:
+        registry.checked_options(recipe.name, recipe.method).check_available()
     fabric = make_fabric(recipe)
     first = fabric.is_global_zero
     reporter = (reporter or ConsoleReporter()) if first else Silent()

@@ -269,6 +269,13 @@ class MethodOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    def check_available(self) -> None:
+        """Called before a new run reads its data: refuse what surely cannot be had later, such as weights that are not installed.
+
+        Raises:
+            DelineateError: With the way out.
+        """
+
     def remarks(self) -> list[str]:
         """What a user should know of these options before training: settings that contradict each other, or had to be assumed.
 

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from delineate.methods.contract import MethodOptions
 from delineate.nn.encoders.options import EncoderOptions
-from delineate.nn.encoders.sources import expected_normalization, normalization_remarks
+from delineate.nn.encoders.sources import check_pretrained, expected_normalization, normalization_remarks
 from delineate.nn.normalize import Normalization
 
 __all__ = ["NORMALIZE", "EncoderMethodOptions"]
@@ -41,6 +41,9 @@ class EncoderMethodOptions(MethodOptions):
             # Options are frozen for their users; this is still their making.
             object.__setattr__(self, "normalize", expected_normalization(self.encoder))
         return self
+
+    def check_available(self) -> None:
+        check_pretrained(self.encoder)
 
     def remarks(self) -> list[str]:
         return normalization_remarks(self.encoder, self.normalize)

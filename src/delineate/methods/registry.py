@@ -139,7 +139,8 @@ def folder(name: str) -> Path:
 
 
 def presets(name: str) -> dict[str, dict[str, Any]]:
-    """The presets of a method, from its `recipe.yaml`. Every method has `paper` and `tiny`.
+    """The presets of a method, from its `recipe.yaml`. Every method has `paper` (as published) and `tiny` (for
+    tests); those of this project have `small` too, which gives a useful model on two processor cores.
 
     Args:
         name: Of the method.
@@ -153,7 +154,7 @@ def presets(name: str) -> dict[str, dict[str, Any]]:
     Example:
         >>> from delineate.methods import registry
         >>> sorted(registry.presets("unet"))
-        ['paper', 'tiny']
+        ['paper', 'small', 'tiny']
     """
     path = folder(name) / "recipe.yaml"
     try:
