@@ -7,17 +7,23 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import timm
 import torch
 
 from delineate import cli
-from delineate.api import fewshot_episodes, fewshot_evaluate
+from delineate.api import fewshot_episodes, fewshot_evaluate, fewshot_predict
 from delineate.artefact.format import Artefact, save
 from delineate.common.errors import DataError, RecipeError
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
+from delineate.evaluation.inputs.predictions import PredictionList
 from delineate.evaluation.results.evaluate import Evaluation
+from delineate.fewshot.predictor import FewShotPredictor
+from delineate.fewshot.support import Support
+from delineate.fewshot.untrained import Untrained
 from delineate.methods import registry
 
 SMALL = ("method.encoder.name=resnet10t", "method.levels=2", "input.size=32")
@@ -103,6 +109,58 @@ def test_methods_of_all_kinds_are_named(score: Score, few: str) -> None:
     assert named == "ipsl@tiny, untrained (resnet10t; all weights random; input.size=32)"
 
 
+def test_the_weights_origin_goes_with_the_model_and_it_stays_untrained_as_a_file(
+    score: Score, weights: Path, tmp_path: Path
+) -> None:
+    census = Support.of([np.zeros((40, 40), np.uint8)], [np.ones((40, 40), bool)]).census
+    settings = (*SMALL, f"method.encoder.pretrained={weights}")
+    artefact = Untrained.of("panet@tiny:untrained", settings).build(census, seed=3)
+    origin = artefact.provenance["pretrained"]["features.encoder"]
+    assert (origin["name"], origin["source"], artefact.provenance["seed"]) == ("mine.pt", "file", 3)
+    save(tmp_path / "model.safetensors", artefact)
+    assert str(weights.parent).encode() not in (tmp_path / "model.safetensors").read_bytes()
+    kept, named = score(str(tmp_path / "model.safetensors")), score("panet@tiny:untrained", *settings, seed=3)
+    assert (kept.origin.method, dice(kept)) == (named.origin.method, dice(named))
+    assert (
+        json.loads((score.out / "scores.json").read_text())["fewshot"]["training"] == "not trained: no class was seen"
+    )
+
+
+@pytest.mark.parametrize("channels", ["gray", "rgb"])
+def test_prediction_by_name_is_the_methods(tmp_path: Path, weights: Path, channels: str) -> None:
+    """The support alone settles the input; what is written says what made it."""
+    image = np.random.default_rng(0).integers(0, 256, (48, 40) if channels == "gray" else (48, 40, 3), dtype=np.uint8)
+    mask = np.zeros((48, 40), np.uint8)
+    mask[10:30, 10:30] = 255
+    for name, pixels in (("a.png", image), ("query.png", image[::-1]), ("a_mask.png", mask)):
+        assert cv2.imwrite(str(tmp_path / name), pixels[..., ::-1] if pixels.ndim == 3 else pixels)
+    settings = (*SMALL, f"method.encoder.pretrained={weights}", "method.width=null")
+    shown = {"support_images": [tmp_path / "a.png"], "support_masks": [tmp_path / "a_mask.png"]}
+    out = tmp_path / "out"
+    fewshot_predict("panet@tiny:untrained", [tmp_path / "query.png"], **shown, settings=settings, out=out, device="cpu")
+    options = {"encoder": {"name": "resnet10t", "pretrained": str(weights)}, "levels": 2, "width": None}
+    method = registry.create("panet", classes=1, in_channels=1 if channels == "gray" else 3, **options)
+    spec = InputSpec(channels=channels, size=(32, 32))
+    by_hand = FewShotPredictor(Artefact(method.eval(), spec, ClassTable()), "cpu")
+    expected = by_hand.segment_like(tmp_path / "a.png", tmp_path / "a_mask.png", tmp_path / "query.png")
+    assert np.array_equal(cv2.imread(str(out / "query.png"), cv2.IMREAD_UNCHANGED) > 0, expected > 0)
+    assert PredictionList.find(out).method.startswith("panet@tiny, untrained (resnet10t, weights of mine.pt;")
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "words"),
+    [
+        ("unet@tiny:untrained", ["input.size=32"], "'unet' does not segment by examples"),
+        ("panet@tiny:untrained", ["method.widht=8"], "did you mean 'width'"),
+        ("panet@tiny:untrained", ["engine.steps=8"], "only its sections method and input count"),
+        ("model.safetensors", ["method.width=8"], "--set is for METHOD@PRESET:untrained"),
+    ],
+)
+def test_prediction_refuses_what_evaluation_refuses(tmp_path: Path, name: str, settings: list[str], words: str) -> None:
+    with pytest.raises(RecipeError, match=words):
+        fewshot_predict(name, ["a.png"], settings=settings, out=tmp_path / "out", device="cpu")
+
+
 @pytest.mark.parametrize(
     ("name", "setting", "words"),
     [
@@ -119,9 +177,9 @@ def test_methods_of_all_kinds_are_named(score: Score, few: str) -> None:
         (
             "copy-support-mask",
             "method.width=8",
-            "copy-support-mask is a baseline without settings; --set is for METHOD@",
+            "copy-support-mask has no settings to change; --set is for METHOD@",
         ),
-        ("MODEL", "method.width=8", "has its weights and settings already; --set is for METHOD@PRESET:untrained"),
+        ("MODEL", "method.width=8", "has no settings to change; --set is for METHOD@PRESET:untrained"),
         ("no-such-run", "method.width=8", "there is no model 'no-such-run'"),
     ],
 )

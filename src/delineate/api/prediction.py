@@ -97,7 +97,8 @@ def fewshot_predict(
     """Segment images by a few annotated examples. Write one mask per query, at its own size, and tables to `out`.
 
     Args:
-        model: The `model.safetensors` of a few-shot method, or its run folder.
+        model: The `model.safetensors` of a few-shot method, or its run folder; or a method that was not trained, such as
+            "alpnet@tiny:untrained", whose recipe `settings` change: for pretrained encoders.
         queries: Image files, folders, or patterns.
         support: A folder of annotated images, in any layout that training reads. Otherwise give `support_images` and
             `support_masks`.
@@ -118,16 +119,23 @@ def fewshot_predict(
         ```
     """
     from delineate.data.layouts.source import as_source
-    from delineate.fewshot.predictor import load as load_fewshot
     from delineate.fewshot.support import Support
+    from delineate.fewshot.untrained import check_settings, open_model
     from delineate.inference.files import predict_files
 
     if not queries:
         raise DelineateError("there is no query: give --query with image files, folders or patterns like 'scans/*.png'")
-    predictor = load_fewshot(model, options["device"], options["precision"])
+    check_settings(str(model), options["settings"])
     folder = None if support is None else as_source(support)
     images, masks = ([Path(path) for path in options[name]] for name in ("support_images", "support_masks"))
     shown = Support.given(folder, images, masks, options["labels"])
+    predictor = open_model(
+        str(model),
+        shown.census,
+        settings=options["settings"],
+        device=options["device"],
+        precision=options["precision"],
+    )
     result = predict_files(
         predictor.condition_on(shown), queries, options["out"], progress=progress, **_written(options)
     )

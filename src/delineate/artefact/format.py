@@ -71,6 +71,11 @@ class Artefact:
     complete: bool = True
     """False: only a part of the weights is trained (an early stage); good for `--init`, not for prediction."""
 
+    @property
+    def title(self) -> str:
+        """Whose masks these are, for tables: the method; of one that was not trained, also what its first weights are."""
+        return str(self.provenance.get("untrained") or self.method.info.name)
+
 
 class Header(BaseModel):
     """What the safetensors header says: all of an `Artefact` except its weights."""

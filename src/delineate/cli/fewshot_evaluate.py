@@ -40,14 +40,18 @@ def evaluate(
     delineate fewshot evaluate copy-support-mask slices/ --episodes chunk3.json --out scores/copy
     delineate fewshot evaluate alpnet@tiny:untrained slices/ --episodes chunk3.json --out scores/untrained
     delineate fewshot evaluate alpnet@tiny:untrained slices/ --episodes chunk3.json --out scores/pretrained \
-        --set method.encoder.name=tf_efficientnet_lite0 --set method.encoder.pretrained=lite0.safetensors --set method.width=null
+        --set method.encoder.name=tf_efficientnet_lite0 --set method.encoder.pretrained=package:efficientnet-lite0 \
+        --set method.width=null
     """
     import json
 
     from delineate.common.missing_paths import refuse_missing
+    from delineate.common.untrained_name import UNTRAINED, method_and_preset
+    from delineate.engine.typo_checks import refuse_typos
 
     refuse_missing(data, given["episodes"])
-    _refuse_typos(model, given["settings"])
+    if model.endswith(UNTRAINED):
+        refuse_typos(*method_and_preset(model), given["settings"])
     from delineate.api import fewshot_evaluate as run
     from delineate.cli.evaluate import print_evaluation
 
@@ -58,12 +62,3 @@ def evaluate(
     settings = ", ".join(f"{name}: setting {which}" for name, which in about["settings"].items())
     print_evaluation(evaluation, out)
     typer.echo(f"{about['candidate']}: {about['training']}; {settings}")
-
-
-def _refuse_typos(model: str, settings: list[str]) -> None:
-    """What is misspelled of an untrained method, before anything that takes time is loaded."""
-    from delineate.common.untrained_name import UNTRAINED, method_and_preset
-    from delineate.engine.typo_checks import refuse_typos
-
-    if model.endswith(UNTRAINED):
-        refuse_typos(*method_and_preset(model), settings)

@@ -19,7 +19,13 @@ __all__ = ["predict"]
 
 @taking(FewshotPredictOptions, FolderOptions)
 def predict(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A few-shot model.safetensors, or a run folder.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A few-shot model.safetensors, or a run folder; or METHOD@PRESET:untrained (a method with its first weights).",
+        ),
+    ],
     more: Annotated[
         list[str] | None, typer.Argument(metavar="[QUERY]...", help="More queries, for shell patterns.")
     ] = None,
@@ -43,10 +49,18 @@ def predict(
     delineate fewshot predict runs/alpnet --support examples/ --query scans/ --out masks
     delineate fewshot predict runs/alpnet --support-image a.png --support-mask a_mask.png --query b.png --out masks
     delineate fewshot predict runs/alpnet --support examples/ --query 'scans/**/*.png' --out masks --overlay
+    delineate fewshot predict alpnet@tiny:untrained --support examples/ --query scans/ --out masks \
+        --set method.encoder.name=tf_efficientnet_lite0 --set method.encoder.pretrained=package:efficientnet-lite0 \
+        --set method.width=null
     """
     from delineate.common.missing_paths import refuse_missing, refuse_missing_inputs, refuse_missing_model
+    from delineate.common.untrained_name import UNTRAINED, method_and_preset
+    from delineate.engine.typo_checks import refuse_typos
 
-    refuse_missing_model(model)
+    if model.endswith(UNTRAINED):
+        refuse_typos(*method_and_preset(model), given["settings"])
+    else:
+        refuse_missing_model(Path(model))
     refuse_missing(support, *given["support_images"], *given["support_masks"])
     refuse_missing_inputs([*(query or []), *(more or [])])
     from delineate.api import fewshot_predict as run

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from delineate.common.errors import DataError, RecipeError
+from delineate.common.errors import DataError
 from delineate.common.files import sha256
 from delineate.common.untrained_name import UNTRAINED
 from delineate.data.cases.census import Census
@@ -23,9 +23,8 @@ from delineate.fewshot.baselines import BASELINES, ConditionedModel
 from delineate.fewshot.class_identity import ClassIdentity, identity
 from delineate.fewshot.class_names import first_version_name
 from delineate.fewshot.episode_file import EpisodeFile
-from delineate.fewshot.predictor import FewShotPredictor, load
 from delineate.fewshot.support import Support
-from delineate.fewshot.untrained import Untrained
+from delineate.fewshot.untrained import check_settings, open_model
 from delineate.inference.device import Precision
 
 __all__ = ["EvaluatedModel", "check_model", "check_unseen", "open_evaluated_model"]
@@ -44,7 +43,7 @@ class EvaluatedModel:
     source: Path | None = None
     """The model's file."""
     provenance: dict[str, Any] = field(default_factory=dict)
-    """The artefact's; empty for what was not trained."""
+    """The artefact's; empty for a baseline."""
     tested: Mapping[str, ClassIdentity] = field(default_factory=dict)
     """Name of a tested class → what it is; empty where only names are known."""
     own_values: bool = False
@@ -65,7 +64,9 @@ class EvaluatedModel:
     @property
     def excluded(self) -> tuple[str, ...] | None:
         """Names of the classes whose slices training left out; None: it was not trained, so it has seen none."""
-        return None if self.source is None else tuple(self._episodes.get("exclude", ()))
+        if self.source is None or "untrained" in self.provenance:
+            return None
+        return tuple(self._episodes.get("exclude", ()))
 
     @property
     def words(self) -> str:
@@ -122,17 +123,11 @@ class EvaluatedModel:
 
 
 def check_model(name: str, settings: Sequence[str] = ()) -> None:
-    """Raise `DelineateError` for a name that stands for nothing, an untrained method that cannot be, and settings of what has its
-    weights already: at once, before data are read."""
-    if name.endswith(UNTRAINED):
-        Untrained.of(name, settings)
-        return
-    if name not in BASELINES and not Path(name).exists():
+    """Raise `DelineateError` for a name that stands for nothing, and settings that cannot be: at once, before data are read."""
+    if name not in BASELINES and not name.endswith(UNTRAINED) and not Path(name).exists():
         known = f"a model file, a run folder, {', '.join(BASELINES)} or METHOD@PRESET{UNTRAINED}"
         raise DataError(f"there is no model '{name}'; give {known}")
-    if settings:
-        what = "is a baseline without settings" if name in BASELINES else "has its weights and settings already"
-        raise RecipeError(f"--set {settings[0]}: {name} {what}; --set is for METHOD@PRESET{UNTRAINED}")
+    check_settings(name, settings)
 
 
 def open_evaluated_model(
@@ -152,25 +147,15 @@ def open_evaluated_model(
     check_model(name, settings)
     if name in BASELINES:
         return EvaluatedModel(name, name, BASELINES[name])
-    if name.endswith(UNTRAINED):
-        untrained = Untrained.of(name, settings).build(census, seed)
-        model = FewShotPredictor(untrained.artefact, device, precision)
-        return EvaluatedModel(
-            name,
-            untrained.title,
-            model.condition_on,
-            seed if untrained.random else None,
-            own_values=model.spec.own_values,
-        )
-    model = load(name, device, precision)
-    provenance = model.artefact.provenance
+    model = open_model(name, census, settings=settings, device=device, precision=precision, seed=seed)
+    artefact = model.artefact
     return EvaluatedModel(
         name,
-        model.artefact.method.info.name,
+        artefact.title,
         model.condition_on,
-        provenance.get("seed"),
+        artefact.provenance.get("seed"),
         model.source,
-        provenance,
+        artefact.provenance,
         own_values=model.spec.own_values,
     )
 

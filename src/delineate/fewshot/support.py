@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
 from delineate.common.files import write_json
+from delineate.data.cases.census import OWN_VALUES, Census
+from delineate.data.cases.facts import Facts
 from delineate.data.cases.turned import stated, turned_apart
 from delineate.data.core import labels
 from delineate.data.core.findings import count
@@ -69,6 +71,17 @@ class Support:
     def labels(self) -> list[int]:
         """Indices of the classes that the masks show, ascending."""
         return _labels(self.masks)
+
+    @property
+    def census(self) -> Census:
+        """Of its images, as if they were a dataset: what settles the input of a method that was not trained."""
+        found = {}
+        for at, image in enumerate(self.images):
+            channels = "gray" if image.ndim == 2 or image.shape[2] == 1 else "RGB"
+            bits = 8 * image.dtype.itemsize if image.dtype.kind == "u" else OWN_VALUES
+            height, width = image.shape[:2]
+            found[str(at)] = Facts(height, width, channels, bits, values={}, pixels="")
+        return Census(found)
 
     @classmethod
     def of(cls, images: Any, masks: Any, classes: ClassTable | None = None) -> Support:

@@ -6,28 +6,30 @@ structures apart as they are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
 from delineate.artefact.format import Artefact
 from delineate.common.errors import RecipeError
 from delineate.common.names import did_you_mean
-from delineate.common.untrained_name import method_and_preset
+from delineate.common.untrained_name import UNTRAINED, method_and_preset
 from delineate.data.cases.census import Census
 from delineate.data.core.findings import some
 from delineate.data.core.manifest import ClassTable
 from delineate.engine.input_settings import settle_input
 from delineate.engine.recipe import Recipe, parse_setting, resolve
+from delineate.fewshot.predictor import FewShotPredictor, load
+from delineate.inference.device import Precision
 from delineate.methods import registry
 from delineate.methods.contract import Method
 from delineate.methods.episodic import EpisodicMethod
-from delineate.nn.encoders.encoder import Encoder
 from delineate.nn.encoders.options import EncoderOptions
+from delineate.nn.encoders.weights import WeightsOrigin
 
-__all__ = ["Untrained", "UntrainedModel"]
+__all__ = ["Untrained", "check_settings", "open_model"]
 
 _SECTIONS = ("method", "input")
 """Of a recipe: what there is without training."""
@@ -61,50 +63,68 @@ class Untrained:
                 )
         return cls(recipe, tuple(settings))
 
-    def build(self, census: Census, seed: int) -> UntrainedModel:
+    def build(self, census: Census, seed: int = 0) -> Artefact:
         """The method with its first weights. `census`: of the data that it will see; `seed`: of what is random in them.
 
-        Raises `DelineateError`: settings that do not fit the data, weights that cannot be had.
+        Its title tells the encoder, where the weights are from, what is random beside them, and the settings that were given. Its
+        provenance has the seed where chance is in the weights. Raises `DelineateError`: settings that do not fit the data, weights
+        that cannot be had.
         """
         recipe, spec = settle_input(self.recipe, census)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            method = registry.create(recipe.name, classes=1, in_channels=spec.in_channels, **recipe.method)
-        encoder, rest = _first_weights(method)
+            method = registry.build(recipe.name, classes=1, in_channels=spec.in_channels, options=recipe.method)
+            origins = method.load_pretrained() or {}  # methods of other packages may return nothing
+        for remark in method.options.remarks():
+            warnings.warn(remark, stacklevel=2)
+        rest = _random_parts(method, origins)
         further = [setting for setting in self.settings if not setting.startswith(_ENCODER)]
-        about = "; ".join(filter(None, [encoder, rest and f"{rest} random", *further]))
-        return UntrainedModel(
-            Artefact(method.eval(), spec, ClassTable()),
-            title=f"{recipe.name}@{recipe.preset}, untrained{f' ({about})' if about else ''}",
-            random=bool(rest),
+        about = "; ".join([*_encoder(method, origins), *([f"{rest} random"] if rest else []), *further])
+        provenance = {
+            "untrained": f"{recipe.name}@{recipe.preset}, untrained{f' ({about})' if about else ''}",
+            "seed": seed if rest else None,
+            "pretrained": {name: origin.to_json() for name, origin in origins.items()},
+        }
+        return Artefact(method.eval(), spec, ClassTable(), provenance=provenance)
+
+
+def check_settings(name: str, settings: Sequence[str]) -> None:
+    """Raise `RecipeError`, before data are read, for an untrained method that cannot be and for settings of any other model."""
+    if name.endswith(UNTRAINED):
+        Untrained.of(name, settings)
+    elif settings:
+        raise RecipeError(
+            f"--set {settings[0]}: {name} has no settings to change; --set is for METHOD@PRESET{UNTRAINED}"
         )
 
 
-@dataclass(frozen=True)
-class UntrainedModel:
-    """A method with its first weights."""
+def open_model(
+    name: str,
+    census: Census,
+    *,
+    settings: Sequence[str] = (),
+    device: str = "auto",
+    precision: Precision = "32",
+    seed: int = 0,
+) -> FewShotPredictor:
+    """A model's file or run folder, or what `Untrained.of(name, settings).build(census, seed)` makes. Raises as these do."""
+    if not name.endswith(UNTRAINED):
+        return load(name, device, precision)
+    return FewShotPredictor(Untrained.of(name, settings).build(census, seed), device, precision)
 
-    artefact: Artefact
-    title: str
-    """For tables: the encoder, where its weights are from, what is random beside it, and the settings that were given."""
-    random: bool
-    """Whether chance is in its weights."""
 
-
-def _first_weights(method: Method) -> tuple[str, str]:
-    """The encoder with the origin of its weights, and which other parts are random; "" where there are none."""
+def _encoder(method: Method, origins: Mapping[str, WeightsOrigin]) -> list[str]:
+    """The encoder with the origin of its weights; a method may have none."""
+    if origins:
+        return [f"{origin.encoder}, weights of {origin.name}" for origin in origins.values()]
     options = getattr(method.options, "encoder", None)
-    if not isinstance(options, EncoderOptions):
-        return "", "all weights" if any(True for _ in method.parameters()) else ""
-    if options.pretrained is False:
-        return options.name, "all weights"
-    inside = {
-        id(parameter) for module in method.modules() if isinstance(module, Encoder) for parameter in module.parameters()
-    }
-    rest = [name for name, parameter in method.named_parameters() if id(parameter) not in inside]
-    return f"{options.name}, {_source(options.pretrained)}", some([name.rpartition(".")[0] or name for name in rest])
+    return [options.name] if isinstance(options, EncoderOptions) else []
 
 
-def _source(pretrained: bool | str) -> str:
-    """Where weights come from, without the folders of this machine."""
-    return "timm's weights" if pretrained is True else f"weights of {Path(str(pretrained)).name}"
+def _random_parts(method: Method, origins: Mapping[str, WeightsOrigin]) -> str:
+    """Which parts have random weights, in words; "" where none has."""
+    loaded = tuple(f"{name}." for name in origins)
+    rest = [name for name, _ in method.named_parameters() if not name.startswith(loaded)]
+    if rest and not origins:
+        return "all weights"
+    return some(list(dict.fromkeys(name.rpartition(".")[0] or name for name in rest)))

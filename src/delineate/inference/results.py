@@ -81,7 +81,7 @@ def write_lists(done: PredictionResult, predictor: Predictor) -> None:
     """Write both lists into the result's folder: the table for people, the other for `evaluate`."""
     write_text(done.folder / SUMMARY, _summary(done))
     PredictionList(
-        method=predictor.method.info.name,
+        method=predictor.artefact.title,
         model=None if predictor.source is None else str(predictor.source),
         model_sha256=None if predictor.source is None else sha256(predictor.source),
         seed=predictor.artefact.provenance.get("seed"),

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Required, TypedDict
 
 from delineate.requests.option import Option
-from delineate.requests.shared import Arithmetic, BatchSize, Compute, MaxPixels, Part
+from delineate.requests.shared import Arithmetic, BatchSize, Compute, MaxPixels, Part, UntrainedSettings
 
 __all__ = ["FewshotPredictOptions", "MaskOptions", "PredictOptions"]
 
@@ -64,7 +64,7 @@ class PredictOptions(MaskOptions, total=False):
 
 
 class FewshotPredictOptions(MaskOptions, total=False):
-    """Of `fewshot predict`: the examples that are files."""
+    """Of `fewshot predict`: the examples that are files, and the recipe of a method that was not trained."""
 
     support_images: Annotated[
         Sequence[Path | str],
@@ -94,3 +94,4 @@ class FewshotPredictOptions(MaskOptions, total=False):
             shown="read from the masks",
         ),
     ]
+    settings: UntrainedSettings
