@@ -21,6 +21,7 @@ from delineate.engine.seeds import mix_seed
 from delineate.methods import registry
 from delineate.methods.contract import Method, Stage
 from delineate.methods.dense import DenseMethod
+from delineate.nn.encoders.encoder import Encoder
 from delineate.nn.recompute import recompute
 from delineate.strategies import registry as strategies
 from delineate.strategies.contract import Strategy
@@ -59,6 +60,9 @@ def build_method(recipe: Recipe, outputs: int, spec: InputSpec) -> Method:
         )
     if any(side % info.divisor for side in spec.size):
         raise RecipeError(f"input.size: {info.name} needs multiples of {info.divisor} (given: {spec.size})")
+    for module in method.modules():
+        if isinstance(module, Encoder):
+            module.check_size(spec.size)
     if recipe.engine.activation_checkpointing:
         _recompute(method)
     return method.to(memory_format=torch.channels_last) if recipe.engine.channels_last else method

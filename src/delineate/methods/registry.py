@@ -154,7 +154,7 @@ def presets(name: str) -> dict[str, dict[str, Any]]:
     Example:
         >>> from delineate.methods import registry
         >>> sorted(registry.presets("unet"))
-        ['paper', 'small', 'tiny']
+        ['paper', 'small', 'small-scratch', 'tiny']
     """
     path = folder(name) / "recipe.yaml"
     try:

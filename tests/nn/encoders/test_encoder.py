@@ -36,6 +36,28 @@ def test_maps_of_any_image_size(name: str, channels: tuple[int, ...], reductions
     ]
 
 
+def test_vision_transformers_take_multiples_of_their_patches() -> None:
+    """Position embeddings are interpolated; what does not divide is refused before a run, and padded after it, in prediction."""
+    encoder = Encoder("vit_tiny_patch16_224", levels=12).eval()
+    assert (encoder.patch, set(encoder.reductions)) == (16, {16})
+    with torch.no_grad():
+        assert encoder(torch.rand(1, 3, 96, 64))[-1].shape == (1, 192, 6, 4)
+        assert encoder(torch.rand(1, 3, 90, 64))[-1].shape == (1, 192, 6, 4)
+    encoder.check_size((96, 64))
+    with pytest.raises(
+        RecipeError, match=r"patches of 16×16 pixels, and 250×90 is no multiple of that; use 240×80 or 256×96"
+    ):
+        encoder.check_size((250, 90))
+    Encoder("resnet18").check_size((250, 90))
+
+
+def test_windows_that_do_not_fit_are_one_line() -> None:
+    with pytest.raises(
+        RecipeError, match=r"encoder 'maxvit_tiny_tf_224' cannot take images of 256×256 \(.*window.*--size"
+    ):
+        Encoder("maxvit_tiny_tf_224", levels=3)(torch.rand(1, 3, 256, 256))
+
+
 def test_later_stages_are_dropped() -> None:
     encoder = Encoder("resnet50", levels=4)
     whole = timm.create_model("resnet50", num_classes=0)
@@ -56,8 +78,8 @@ def test_wrong_names_and_too_few_levels() -> None:
         Encoder("hf-hub:someone/net")
     with pytest.raises(RecipeError, match=r"'pvt_v2_b2' gives fewer than the 5 feature maps"):
         Encoder("pvt_v2_b2", levels=5)
-    with pytest.raises(RecipeError, match="'vit_tiny_patch16_224' cannot be used"):
-        Encoder("vit_tiny_patch16_224")
+    with pytest.raises(RecipeError, match="'vit_tiny_patch16_224' cannot be dilated"):
+        Encoder("vit_tiny_patch16_224", output_stride=8)
 
 
 def test_options_are_closed() -> None:

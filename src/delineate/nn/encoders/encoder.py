@@ -27,7 +27,7 @@ class Encoder(nn.Module):
 
     `forward`: B×in_channels×H×W → list of B×channels[i]×⌈H/reductions[i]⌉×⌈W/reductions[i]⌉, highest resolution first.
     Images of other sizes than multiples of the coarsest reduction are padded (edge values) and the maps cropped, since many
-    architectures take no others.
+    architectures take no others. A vision transformer has maps of one resolution only: `patch` is then the side of its patches.
 
     Args:
         name: Any timm network that gives feature maps, such as "resnet50" or "convnext_tiny".
@@ -60,14 +60,41 @@ class Encoder(nn.Module):
         self.channels: tuple[int, ...] = tuple(info.channels())
         self.reductions: tuple[int, ...] = tuple(info.reduction())
         self.step: int = max(level["reduction"] for level in info.info)
+        self.patch: int | None = self.step if len(pyramid(name)) > 1 and len(set(pyramid(name))) == 1 else None
+        """Side in pixels of the patches that a network with maps of one resolution cuts images into; None for others."""
         self._channels_last = str(getattr(self.network, "output_fmt", "NCHW")).endswith("NHWC")
 
     def forward(self, image: Tensor) -> list[Tensor]:
         height, width = image.shape[-2:]
-        maps = self.network(pad_to_multiple(image, self.step))
+        try:
+            maps = self.network(pad_to_multiple(image, self.step))
+        except AssertionError as error:  # of networks whose windows must fit
+            raise RecipeError(
+                f"encoder '{self.name}' cannot take images of {height}×{width} ({error}); use another --size"
+            ) from error
         if self._channels_last:
             maps = [x.permute(0, 3, 1, 2) for x in maps]
         return [x[..., : -(-height // r), : -(-width // r)] for x, r in zip(maps, self.reductions, strict=True)]
+
+    def check_size(self, size: tuple[int, int]) -> None:
+        """Refuse a working size of the network whose sides are not multiples of the patches.
+
+        Such images could be padded, but then their last patches are mostly padding.
+
+        Args:
+            size: Height and width in pixels.
+
+        Raises:
+            RecipeError: Naming the nearest sizes that are.
+        """
+        if self.patch is None or not any(side % self.patch for side in size):
+            return
+        below = [max(1, side // self.patch) * self.patch for side in size]
+        above = [-(-side // self.patch) * self.patch for side in size]
+        raise RecipeError(
+            f"input.size: encoder '{self.name}' cuts images into patches of {self.patch}×{self.patch} pixels, and "
+            f"{size[0]}×{size[1]} is no multiple of that; use {below[0]}×{below[1]} or {above[0]}×{above[1]}"
+        )
 
     def load_pretrained(self, source: bool | str) -> WeightsOrigin | None:
         """Load pretrained weights.
@@ -119,10 +146,7 @@ def check_name(name: str) -> None:
 
 
 def _features(name: str, in_channels: int, levels: int, output_stride: int | None, *, pretrained: bool) -> nn.Module:
-    config = timm.get_pretrained_cfg(name)
-    arguments: dict[str, Any] = {}
-    if config is not None and config.fixed_input_size:
-        arguments["strict_img_size"] = False
+    arguments: dict[str, Any] = dict(_any_size(name))
     if output_stride is not None:
         arguments["output_stride"] = output_stride
     try:
@@ -148,6 +172,26 @@ def _features(name: str, in_channels: int, levels: int, output_stride: int | Non
         raise RecipeError(
             f"encoder '{name}' cannot be used: timm gives no feature maps of it at any size ({error})"
         ) from error
+
+
+@cache
+def _any_size(name: str) -> tuple[tuple[str, bool], ...]:
+    """timm's argument by which a network of a fixed size takes others: vision transformers have one word for it, Swin another, and
+    some have none."""
+    config = timm.get_pretrained_cfg(name)
+    if config is None or not config.fixed_input_size:
+        return ()
+    for argument in (("dynamic_img_size", True), ("strict_img_size", False)):
+        try:
+            with on_meta_device():
+                timm.create_model(name, **dict((argument,)))
+        except TypeError as error:
+            if argument[0] in str(error):
+                continue
+        except Exception:  # other faults show when the network is made in earnest
+            pass
+        return (argument,)
+    return ()
 
 
 def _enable_residual_branches(network: nn.Module) -> None:
