@@ -184,7 +184,8 @@ def _any_size(name: str) -> tuple[tuple[str, bool], ...]:
     for argument in (("dynamic_img_size", True), ("strict_img_size", False)):
         try:
             with on_meta_device():
-                timm.create_model(name, **dict((argument,)))
+                made: dict[str, Any] = dict((argument,))
+                timm.create_model(name, **made)
         except TypeError as error:
             if argument[0] in str(error):
                 continue
