@@ -9,9 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from delineate.common.errors import RecipeError
 from delineate.engine.lr_scheduler import Plateau, learning_rate_factor
-from delineate.engine.parameter_groups import check_scales, make_optimizer, set_learning_rate
+from delineate.engine.parameter_groups import make_optimizer, set_learning_rate
 from delineate.engine.recipe import StageSettings
 from delineate.methods.contract import Stage
 from delineate.methods.registry import build
@@ -90,9 +89,3 @@ def test_groups_scale_the_encoder_and_spare_biases() -> None:
         assert lr == pytest.approx(0.2 if name.startswith("encoder.") else 2.0)
         assert decay == (0.5 if parameter.ndim > 1 else 0.0)
     assert not rates
-
-
-def test_unknown_submodule_in_lr_scale() -> None:
-    method = build("unet", options={"encoder": {"name": "resnet18"}})
-    with pytest.raises(RecipeError, match="did you mean 'encoder'"):
-        check_scales(method, StageSettings(lr_scale={"encoderr": 0.1}))

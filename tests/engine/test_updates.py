@@ -60,7 +60,7 @@ def test_an_update_has_an_optimizer_of_its_own(judged: Strategy) -> None:
 
 
 def test_turns_and_gradients(judged: Strategy) -> None:
-    updates = Updates(judged, STAGE, SETTINGS)
+    updates = Updates(judged, STAGE, SETTINGS, 10)
     names = []
     for step in range(4):
         for update in updates.due(step):
@@ -71,7 +71,7 @@ def test_turns_and_gradients(judged: Strategy) -> None:
 
 
 def test_the_schedule_moves_both_rates(judged: Strategy) -> None:
-    updates = Updates(judged, STAGE, SETTINGS)
+    updates = Updates(judged, STAGE, SETTINGS, 10)
     for update in judged.updates(STAGE):
         updates.set_rate(update, 0.5)
         assert {group["lr"] for group in updates.raw(update).param_groups} == {0.5 * base_rate(update, SETTINGS)}
@@ -113,7 +113,7 @@ def test_each_optimizer_keeps_what_its_row_says(name: str) -> None:
 def test_an_overflow_in_float16_holds_back_its_own_optimizer_alone(judged: Strategy) -> None:
     scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
     fabric = Fabric(accelerator="cpu", devices=1, plugins=MixedPrecision("16-mixed", "cpu", scaler=scaler))
-    updates = Updates(judged, STAGE, SETTINGS)
+    updates = Updates(judged, STAGE, SETTINGS, 10)
     updates.wrap(fabric)
     before = {name: value.detach().clone() for name, value in judged.named_parameters()}
     for update in updates.due(0):

@@ -13,11 +13,12 @@ from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.soft_mask import NO_TARGETS, Targets
 from delineate.engine.batch_source import BatchSource, BatchSourceRequest, make_batch_source
 from delineate.engine.data_module import PreparedData
+from delineate.engine.freezing import check_something_learns, frozen_always
 from delineate.engine.memory import check_memory, training_bytes
 from delineate.engine.optimizers import OPTIMIZERS
-from delineate.engine.parameter_groups import check_scales
 from delineate.engine.recipe import Recipe
 from delineate.engine.seeds import mix_seed
+from delineate.engine.submodules import check_submodules
 from delineate.methods import registry
 from delineate.methods.contract import Method, Stage
 from delineate.methods.dense import DenseMethod
@@ -36,6 +37,8 @@ __all__ = [
     "targets_of",
 ]
 
+_OF_SUBMODULES = ("lr_scale", "layer_decay", "freeze", "freeze_batchnorm")
+"""Settings of a stage that name submodules of the method."""
 _STRATEGY_SEED = 2
 """Tells the seed of a strategy's networks from others."""
 
@@ -89,11 +92,15 @@ def check_training_memory(recipe: Recipe, method: Method, spec: InputSpec, devic
         return
 
     def build() -> Method:
-        return registry.build(
+        fresh = registry.build(
             recipe.name, classes=method.classes, in_channels=method.in_channels, options=recipe.method
         )
+        for name, parameter in fresh.named_parameters():
+            parameter.requires_grad_(name not in frozen)
+        return fresh
 
     settings = [recipe.stage_settings(stage.name) for stage in method.stages()]
+    frozen = frozen_always(method, [each.freeze for each in settings])
     batch = max(-(-each.batch_size // each.accumulate) for each in settings)
     moments = min(OPTIMIZERS[each.optimizer].state_tensors for each in settings)
     if all(recipe.strategy_options(stage.name).ema for stage in method.stages()):
@@ -110,7 +117,8 @@ def make_plan(recipe: Recipe, method: Method, data: PreparedData, fabric: Fabric
     planned = []
     for index, (stage, share) in enumerate(zip(stages, shares, strict=True)):
         settings = recipe.stage_settings(stage.name)
-        check_scales(method, settings)
+        for key in _OF_SUBMODULES:
+            check_submodules(method, recipe.stage_key(stage.name, key), getattr(settings, key))
         if settings.batch_size % fabric.world_size:
             raise RecipeError(
                 f"engine.batch_size={settings.batch_size} cannot be divided among {fabric.world_size} processes"
@@ -119,6 +127,8 @@ def make_plan(recipe: Recipe, method: Method, data: PreparedData, fabric: Fabric
         total = recipe.engine.steps or (recipe.engine.epochs or 1) * source.steps_per_epoch
         steps = round(total * share / sum(shares))
         if steps > 0:
+            key = recipe.stage_key(stage.name, "freeze")
+            check_something_learns(method, stage, settings.freeze, steps, key)
             planned.append(PlannedStage(stage, source, steps))
     if not planned:
         raise RecipeError("engine.steps is too small: no stage gets a step")

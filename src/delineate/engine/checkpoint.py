@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from delineate.artefact.tensors import not_finite, write_tensors
 from delineate.common.errors import TrainingError
@@ -41,9 +41,9 @@ __all__ = [
 ]
 
 _Value = TypeVar("_Value")
-_FORMAT = 4
+_FORMAT = 5
 """1: without checksums, and with one file of best weights for each stage. 2: averaged weights as `average.*`, not among the
-strategy's own. 3: what optimizers hold as `optimiser.*`."""
+strategy's own. 3: what optimizers hold as `optimiser.*`. 4: the same by the parameter's place in the optimizer's groups."""
 OWN = "strategy"
 """What the names of the strategy's own tensors begin with."""
 _KEPT_STATES = 2
@@ -252,27 +252,39 @@ class Checkpoints:
                 path.unlink(missing_ok=True)
 
 
-def pack_optimizer(name: str, optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """An optimizer's state as tensors by dotted name, and its scalars."""
+def pack_optimizer(
+    name: str, optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter]
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """An optimizer's state as tensors by dotted name, and its scalars. `parameters`: those that it moves, by name.
+
+    By names and not by place: a resumed run may have other learning rates, and with them other groups.
+    """
     tensors: dict[str, Tensor] = {}
     scalars: dict[str, Any] = {}
-    for index, entry in optimizer.state_dict()["state"].items():
-        for key, value in entry.items():
+    for parameter_name, parameter in parameters.items():
+        for key, value in optimizer.state.get(parameter, {}).items():
             if isinstance(value, Tensor):
-                tensors[f"{name}.{index}.{key}"] = value
+                tensors[f"{name}.{parameter_name}.{key}"] = value
             elif value is not None:
-                scalars[f"{index}.{key}"] = value
+                scalars[f"{parameter_name}.{key}"] = value
     return tensors, scalars
 
 
 def unpack_optimizer(
-    name: str, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], scalars: dict[str, Any]
+    name: str,
+    optimizer: torch.optim.Optimizer,
+    parameters: Mapping[str, nn.Parameter],
+    tensors: dict[str, Tensor],
+    scalars: dict[str, Any],
 ) -> None:
     """Inverse of `pack_optimizer`; the groups' settings stay as the recipe made them."""
+    grouped = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    place = {id(parameter): index for index, parameter in enumerate(grouped)}
     state: dict[int, dict[str, Any]] = {}
     for path, value in (named_below(name, tensors) | scalars).items():
-        index, _, key = path.partition(".")
-        state.setdefault(int(index), {})[key] = value
+        owner, _, key = path.rpartition(".")
+        index = int(owner) if owner.isdecimal() else place[id(parameters[owner])]  # format 4 gave the place
+        state.setdefault(index, {})[key] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     # Fused kernels walk parameter and moments in memory order, so the moments must have the parameter's layout.
     for parameter, entry in optimizer.state.items():

@@ -37,14 +37,10 @@ def loss_fault(terms: dict[str, Tensor], batch: Batch, ctx: Context, module: nn.
 
 def diverged(fault: str, recipe: Recipe, stage: str, saved: int | None) -> Diverged:
     """The error. `saved`: the step of the newest state."""
-    settings, own = recipe.stage_settings(stage), recipe.stage(stage).model_fields_set
-
-    def key(name: str) -> str:
-        return f"stages.{stage}.{name}" if name in own else f"engine.{name}"
-
-    ways = [f"--set {key('lr')}={settings.lr / 10:.6g}"]
+    settings = recipe.stage_settings(stage)
+    ways = [f"--set {recipe.stage_key(stage, 'lr')}={settings.lr / 10:.6g}"]
     if settings.clip_norm is None or settings.clip_norm > 1:
-        ways.append(f"--set {key('clip_norm')}=1")
+        ways.append(f"--set {recipe.stage_key(stage, 'clip_norm')}=1")
     if recipe.engine.precision != "32":
         ways.append("--set engine.precision=32")
     kept = "no state was saved" if saved is None else f"the state of step {saved} is kept"

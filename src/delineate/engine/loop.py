@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from delineate.common.errors import Diverged, Interrupted, TrainingError
+from delineate.common.errors import Diverged, Interrupted, RecipeError, TrainingError
 from delineate.data.core.findings import some
 from delineate.engine.batch_source import BatchSource, divide, to_device
 from delineate.engine.best_weights import SCORE_WORDS, is_better, measure_words
@@ -33,6 +33,7 @@ from delineate.engine.checkpoint import OWN, Checkpoint, named_below, snapshot
 from delineate.engine.data_module import PreparedData
 from delineate.engine.distributed import agree_on, raise_together
 from delineate.engine.diverged import diverged, loss_fault, weights_fault
+from delineate.engine.freezing import apply_frozen_statistics
 from delineate.engine.loss_meter import LossMeter
 from delineate.engine.lr_scheduler import Plateau, learning_rate_factor
 from delineate.engine.memory import enough_values, out_of_memory
@@ -40,6 +41,7 @@ from delineate.engine.recipe import StageSettings
 from delineate.engine.reporting import Validated
 from delineate.engine.run_state import Run
 from delineate.engine.seeds import mix_seed
+from delineate.engine.tuning_notes import tuning_notes
 from delineate.engine.updates import Updates
 from delineate.engine.validation import ValidationJob, ValidationResult
 from delineate.methods.contract import Batch, Context, Method, Stage, Update
@@ -62,7 +64,8 @@ class StageRun:
         self.settings: StageSettings = run.recipe.stage_settings(stage.name)
         self.strategy = run.strategy
         self.strategy.begin(stage, run.recipe.strategy_options(stage.name))
-        self.updates = Updates(self.strategy, stage, self.settings)
+        apply_frozen_statistics(run.method, self.settings.freeze_batchnorm)
+        self.updates = Updates(self.strategy, stage, self.settings, total)
         self.plateau = Plateau()
         self.validate_steps = max(1, round(run.recipe.engine.validate_every * source.steps_per_epoch))
         self.meter = LossMeter()
@@ -81,6 +84,8 @@ class StageRun:
     def train(self) -> None:
         """Train to the end of the stage, to early stopping, or until a signal asks to stop (`Interrupted`, checkpoint saved)."""
         run, progress = self.run, self.run.progress
+        for line in tuning_notes(run.method, self.settings, self.total):
+            run.reporter.note(f"{self.stage.name}: {line}")
         run.reporter.begin(self.stage.name, progress.step, self.total)
         self.strategy.train()
         self.saved_at = time.perf_counter()
@@ -215,6 +220,8 @@ class StageRun:
                     loss = torch.stack([term.float() for term in terms.values()]).sum()
                     weight = len(part["sample_id"]) / len(batch["sample_id"])
                     with raise_together(run.fabric):
+                        if not loss.requires_grad:
+                            raise self._nothing_learns(update)
                         # float() waits for the forward pass: a CPU-GPU synchronization in each micro-batch.
                         if not math.isfinite(value := float(loss.detach())):
                             raise self._diverged(loss_fault(terms, part, ctx, run.method))
@@ -265,6 +272,13 @@ class StageRun:
 
     def _diverged(self, fault: str) -> Diverged:
         return diverged(fault, self.run.recipe, self.stage.name, self.saved)
+
+    def _nothing_learns(self, update: Update) -> RecipeError:
+        key = self.run.recipe.stage_key(self.stage.name, "freeze")
+        return RecipeError(
+            f"{key}: no term of update '{update.name}' ({update.objective}) of stage '{self.stage.name}' depends on anything that "
+            "learns; freeze less"
+        )
 
     def _note_fault(self, fault: str) -> None:
         """Report the first one; the number of them is reported at the end of the stage."""

@@ -21,7 +21,8 @@ GIB = 2**30
 
 
 def training_bytes(build: Callable[[], Method], batch: int, size: tuple[int, int], *, moments: int = 2) -> int:
-    """Bytes that `forward` alone keeps for its backward pass, plus weights, gradients and optimizer moments.
+    """Bytes that `forward` alone keeps for its backward pass, plus weights, gradients and optimizer moments; of parameters that
+    need no gradient, the weights alone.
 
     Computed without allocating anything (fake tensors). A lower bound: the objective's other heads and the operators'
     working memory come on top.
@@ -41,9 +42,9 @@ def training_bytes(build: Callable[[], Method], batch: int, size: tuple[int, int
             output = method(torch.empty(batch, method.in_channels, *size))
     weights = {p.untyped_storage()._cdata for p in [*method.parameters(), *method.buffers()]}
     activations = sum(t.untyped_storage().nbytes() for key, t in kept.items() if key not in weights)
-    parameters = sum(p.numel() * p.element_size() for p in method.parameters())
     del output
-    return activations + parameters * (2 + moments)
+    copies = ((p, 2 + moments if p.requires_grad else 1) for p in method.parameters())
+    return activations + sum(p.numel() * p.element_size() * count for p, count in copies)
 
 
 def available_bytes(device: torch.device) -> int | None:

@@ -9,27 +9,38 @@ from delineate.common.errors import RecipeError
 from delineate.common.names import did_you_mean
 from delineate.engine.optimizers import OPTIMIZERS
 from delineate.engine.recipe import StageSettings
+from delineate.engine.submodules import is_within, nearest_setting
 from delineate.methods.contract import Method, Update
+from delineate.nn.layer_depths import layer_depths
 from delineate.strategies.contract import METHOD_PREFIX, Strategy
 
-__all__ = ["base_rate", "check_scales", "make_optimizer", "named_parameters", "set_learning_rate"]
+__all__ = ["base_rate", "make_optimizer", "named_parameters", "rate_factors", "set_learning_rate"]
 
 
 def named_parameters(strategy: Strategy, update: Update) -> dict[str, nn.Parameter]:
     """The parameters an update moves, by their names in the strategy."""
 
     def chosen(name: str) -> bool:
-        return any(not module or name == module or name.startswith(module + ".") for module in update.modules)
+        return any(not module or name == module or is_within(name, module) for module in update.modules)
 
     return {name: parameter for name, parameter in strategy.named_parameters() if chosen(name)}
 
 
-def check_scales(method: Method, settings: StageSettings) -> None:
-    """Raise `RecipeError` when `lr_scale` names no submodule of the method."""
-    known = [name for name, _ in method.named_children()]
-    for module in settings.lr_scale:
-        if not any(name.startswith(module + ".") for name, _ in method.named_parameters()):
-            raise RecipeError(f"lr_scale: method has no submodule '{module}': {did_you_mean(module, known)}")
+def rate_factors(method: Method, settings: StageSettings) -> dict[str, float]:
+    """Parameter of the method → factor on the learning rate: `lr_scale` times `layer_decay` to the power of its layer's depth.
+
+    The innermost submodule that a setting names decides; depths are counted from the top of that submodule.
+    """
+    depths = {module: layer_depths(method.get_submodule(module)) for module in settings.layer_decay}
+    factors = {}
+    for name, _ in method.named_parameters():
+        scale = nearest_setting(name, settings.lr_scale)
+        factors[name] = 1.0 if scale is None else scale[1]
+        decay = nearest_setting(name, settings.layer_decay)
+        if decay is not None:
+            module, each = decay
+            factors[name] *= each ** depths[module].get(name.removeprefix(f"{module}."), 0)
+    return factors
 
 
 def base_rate(update: Update, settings: StageSettings) -> float:
@@ -46,9 +57,10 @@ def make_optimizer(strategy: Strategy, update: Update, settings: StageSettings) 
     parameters = named_parameters(strategy, update)
     if not parameters:
         raise RecipeError(f"update '{update.name}': no parameter's name begins with {', '.join(update.modules)}")
+    factors = {METHOD_PREFIX + name: factor for name, factor in rate_factors(strategy.method, settings).items()}
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, parameter in parameters.items():
-        scale = _scale(name.removeprefix(METHOD_PREFIX), settings.lr_scale)
+        scale = factors.get(name, 1.0)
         groups.setdefault((scale, parameter.ndim > 1), []).append(parameter)
     lr = base_rate(update, settings)
     weight_decay = settings.weight_decay if update.weight_decay is None else update.weight_decay
@@ -75,10 +87,3 @@ def _build(
     if update.betas is not None and not row.has_betas:
         raise RecipeError(f"update '{update.name}': optimizer '{name}' has no betas")
     return row.kind(groups, lr=lr, **row.arguments(settings.momentum, update.betas))
-
-
-def _scale(name: str, scales: dict[str, float]) -> float:
-    for module, scale in scales.items():
-        if name.startswith(module + "."):
-            return scale
-    return 1.0

@@ -23,6 +23,7 @@ from delineate.data.core.input_spec import Fit, Scale
 from delineate.data.core.intensity import check_rule
 from delineate.engine.best_weights import SelectBy
 from delineate.engine.earlier_recipes import in_todays_spelling, of_today, refuse_moved
+from delineate.engine.freezing import FrozenFor
 from delineate.engine.lr_scheduler import SCHEDULES
 from delineate.engine.optimizers import OPTIMIZERS
 from delineate.methods import registry
@@ -164,7 +165,24 @@ class StageSettings(_Section):
     optimizer: _OptimizerName = Field("adamw", description="moves the weights")
     lr: float = Field(1e-3, gt=0, description="learning rate, the highest of the schedule")
     lr_scale: dict[str, Annotated[float, Field(ge=0)]] = Field(
-        default_factory=dict, description="submodule → factor on lr, e.g. {encoder: 0.1}; 0 = it stays as it is"
+        default_factory=dict,
+        description="submodule → factor on lr, e.g. {encoder: 0.1}; 0 = it stays as it is. Of several names that hold a "
+        "parameter, the innermost decides, here and in the next two",
+    )
+    layer_decay: dict[str, Annotated[float, Field(gt=0, le=1)]] = Field(
+        default_factory=dict,
+        description="submodule → factor on lr for each layer down from its top, e.g. {encoder: 0.75}: its last layer has .75 lr, "
+        "the one before .5625 lr; times lr_scale",
+    )
+    freeze: dict[str, FrozenFor] = Field(
+        default_factory=dict,
+        description="submodule → how long its weights stay as they are at the beginning of a stage: steps {encoder: 200}, a share "
+        "of the stage's steps {encoder: 0.1}, or {encoder: stage}, all of it. Its batch statistics move (freeze_batchnorm)",
+    )
+    freeze_batchnorm: tuple[str, ...] = Field(
+        (),
+        description="submodules whose BatchNorm normalizes by its running statistics and keeps them, e.g. [encoder]; scale and "
+        "shift still learn",
     )
     weight_decay: float = Field(0.0, ge=0, description="not applied to biases and normalization weights")
     momentum: float = Field(0.9, ge=0, lt=1, description="SGD only (Nesterov)")
@@ -181,6 +199,17 @@ class StageSettings(_Section):
     early_stop: int | None = Field(
         None, ge=1, description="early stopping: after so many validations that are not better (select_by); none: never"
     )
+
+    @field_validator("lr_scale", "layer_decay", "freeze", mode="before")
+    @classmethod
+    def _dotted(cls, value: Any) -> Any:
+        """A setting like lr_scale.streams.original=0.1 names the submodule "streams.original"."""
+        return _flat(value) if isinstance(value, dict) and value else value
+
+    @field_validator("freeze_batchnorm", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
 
 
 class StageOverride(StageSettings):
@@ -286,6 +315,10 @@ class Recipe(_Section):
         """Part of the run's steps that a stage gets."""
         own = self.stage(stage.name).share
         return stage.share if own is None else own
+
+    def stage_key(self, stage: str, setting: str) -> str:
+        """Where a setting of a stage is set: "engine.lr", or "stages.NAME.lr" where the stage has its own."""
+        return f"stages.{stage}.{setting}" if setting in self.stage(stage).model_fields_set else f"engine.{setting}"
 
     def check_stages(self, stages: Sequence[Stage]) -> None:
         """Raise `RecipeError` for an override of a stage that the method has not."""
