@@ -11,7 +11,7 @@ from delineate.engine.optimizers import OPTIMIZERS
 from delineate.engine.recipe import StageSettings
 from delineate.engine.submodules import is_within, nearest_setting
 from delineate.methods.contract import Method, Update
-from delineate.nn.layer_depths import layer_depths
+from delineate.nn.encoders.layer_depths import layer_depths
 from delineate.strategies.contract import METHOD_PREFIX, Strategy
 
 __all__ = ["base_rate", "make_optimizer", "named_parameters", "rate_factors", "set_learning_rate"]

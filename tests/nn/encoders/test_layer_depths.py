@@ -10,8 +10,8 @@ from timm.optim._param_groups import param_groups_layer_decay
 from torch import nn
 
 from delineate.methods.registry import build
-from delineate.nn.encoder import Encoder
-from delineate.nn.layer_depths import layer_depths
+from delineate.nn.encoders.encoder import Encoder
+from delineate.nn.encoders.layer_depths import layer_depths
 from delineate.nn.meta_device import on_meta_device
 
 NETWORKS = {

@@ -9,7 +9,7 @@ import timm
 from timm.models import group_parameters
 from torch import nn
 
-from delineate.nn.encoder import Encoder
+from delineate.nn.encoders.encoder import Encoder
 from delineate.nn.meta_device import on_meta_device
 
 __all__ = ["layer_depths"]
@@ -26,8 +26,8 @@ def layer_depths(module: nn.Module) -> dict[str, int]:
     which they are defined.
 
     Example:
-        >>> from delineate.nn.encoder import Encoder
-        >>> from delineate.nn.layer_depths import layer_depths
+        >>> from delineate.nn.encoders.encoder import Encoder
+        >>> from delineate.nn.encoders.layer_depths import layer_depths
         >>> depths = layer_depths(Encoder("resnet18", levels=5))
         >>> depths["network.layer4.1.conv2.weight"], depths["network.layer4.0.conv1.weight"], depths["network.conv1.weight"]
         (1, 2, 9)
