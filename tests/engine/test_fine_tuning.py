@@ -20,6 +20,7 @@ from delineate.engine.recipe import Recipe, StageSettings, resolve
 from delineate.engine.request import TrainRequest
 from delineate.engine.run import train
 from delineate.engine.submodules import nearest_setting
+from delineate.engine.tuning_notes import tuning_notes
 from delineate.engine.updates import Updates
 from delineate.methods.contract import Stage
 from delineate.methods.registry import build
@@ -207,21 +208,27 @@ def test_recomputed_activations_change_nothing() -> None:
     assert all(torch.equal(plain, found[1][name]) for name, plain in found[0].items())
 
 
-def test_stages_have_settings_of_their_own(request_for: Maker, recorder: Any) -> None:
-    request, seen = request_for(method="condseg", steps=8), recorder()
-    small = [
-        "engine.batch_size=4",
-        "method.width=8",
-        "method.encoder.name=resnet10t",
-        "engine.freeze_batchnorm=encoder",
-    ]
+def test_stages_have_settings_of_their_own() -> None:
+    options = ["method.width=8", "method.encoder.name=resnet10t", "engine.freeze_batchnorm=encoder"]
     own = ["stages.segmentation.freeze.encoder=stage", "stages.segmentation.freeze_batchnorm=[]"]
-    request = TrainRequest(**{**request.__dict__, "settings": [*small, *own]})
-    train(request, seen)
-    told = [note for note in seen.notes if note.startswith(("reinforcement: ", "segmentation: "))]
-    assert told[0].startswith("reinforcement: BatchNorm: ")
-    assert told[1] == "segmentation: frozen: encoder, for all 7 steps of the stage"
-    assert len(told) == 2
+    recipe = resolve("condseg", "tiny", {}, [*options, *own])
+    method = build("condseg", options=recipe.method)
+    first, second = (list(tuning_notes(method, recipe.stage_settings(one.name), 7)) for one in method.stages())
+    assert first == [f"BatchNorm: {sum(1 for _ in batchnorms(method.encoder))} layers of encoder keep their statistics"]  # type: ignore[arg-type]
+    assert second == ["frozen: encoder, for all 7 steps of the stage"]
+    assert recipe.stage_key("segmentation", "freeze") == "stages.segmentation.freeze"
+
+
+def test_rates_are_told() -> None:
+    method = build("unet", options={"encoder": {"name": "resnet10t"}})
+    settings = StageSettings(
+        lr=1e-3, lr_scale={"encoder": 0.1}, layer_decay={"encoder": 0.5}, freeze_batchnorm=("head",)
+    )
+    assert list(tuning_notes(method, settings, 7)) == [
+        "learning rates: encoder 5e-05 to 3.13e-06 (5 groups), the rest 0.001",
+        "BatchNorm: head has no such layer",
+    ]
+    assert list(tuning_notes(method, StageSettings(), 7)) == []
 
 
 @pytest.mark.parametrize(

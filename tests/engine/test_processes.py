@@ -147,6 +147,22 @@ STRATEGIES = {
 
 
 @pytest.mark.slow
+def test_two_processes_freeze_together(start: Start, tmp_path: Path) -> None:
+    """A part that thaws in step 4, and one that never does: processes exchange the gradients that there are, and no others."""
+    weights = []
+    for devices in (1, 2):
+        out = tmp_path / f"run{devices}"
+        process = start("plain", out, "--set", "engine.freeze={body.0: 4, body.1: stage}", devices=devices)
+        _, said = process.communicate(timeout=300)
+        assert process.returncode == 0, said
+        assert "frozen: body.0, for the first 4 of 10 steps" in said
+        weights.append(load_file(out / "model.safetensors"))
+    one, two = weights
+    assert all(torch.allclose(one[name], two[name], rtol=1e-5, atol=2e-6) for name in one)
+    assert torch.equal(two["body.1.weight"], torch.ones(8)), "frozen to the end"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "strategy"), [("judged", "supervised"), *(("plain", name) for name in STRATEGIES)])
 def test_two_processes_equal_one(
     method: str, strategy: str, start: Start, discs: Path, partly: Path, tmp_path: Path
