@@ -83,19 +83,24 @@ def _names_in_timm(name: str) -> Iterator[str]:
 def _blocks(module: nn.Module) -> dict[str, int]:
     """Parameters → number of the block. Containers of blocks are opened; what a module has besides its children comes first."""
     layers = {name: 0 for name, _ in module.named_parameters()}
-    for number, block in enumerate(_opened(module, ""), start=1):
+    for number, block in enumerate(_opened(*_unwrapped(module)), start=1):
         layers |= {name: number for name in layers if name.startswith(f"{block}.")}
     return layers
 
 
+def _unwrapped(module: nn.Module, prefix: str = "") -> tuple[nn.Module, str]:
+    """The module within that has more than one part, and what the names of its parameters begin with."""
+    children = _learning_children(module)
+    if len(children) != 1:
+        return module, prefix
+    ((name, child),) = children.items()
+    return _unwrapped(child, f"{prefix}{name}.")
+
+
 def _opened(module: nn.Module, prefix: str) -> Iterator[str]:
     """Names of the blocks of `module`, in order."""
-    children = _learning_children(module)
-    for name, child in children.items():
-        below = _learning_children(child)
-        is_only_a_wrapper = len(children) == 1 and bool(below)
-        holds_blocks = type(child) in _ORDERED and all(map(_learning_children, below.values()))
-        if is_only_a_wrapper or holds_blocks:
+    for name, child in _learning_children(module).items():
+        if type(child) in _ORDERED and all(map(_learning_children, _learning_children(child).values())):
             yield from _opened(child, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}"
