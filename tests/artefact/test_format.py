@@ -94,7 +94,7 @@ def rewrite(file: Path, **changes: object) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 99}, "format 99, this version reads up to 1; update"),
+        ({"format": 99}, "format 99, this version reads up to 2; update"),
         ({"format": None}, "damaged"),
         ({"method": "micrx"}, "unknown method 'micrx': did you mean 'micro'.*install the package"),
         ({"options": {"kernel": "many"}}, "kernel"),

@@ -189,6 +189,31 @@ def test_nnunet_is_told_labels_channels_and_divisions(tmp_path: Path) -> None:
     assert not any("nnUNet_raw" in note for note in made.notes)
 
 
+def test_regions_go_with_the_classes(tmp_path: Path) -> None:
+    data = pictures(tmp_path / "set", ignored=True)
+    with (data / "labels.yaml").open("a") as file:
+        file.write("regions: {heart: [wall, cavity], cavity: [cavity]}\n")
+    table = as_source(data).manifest().classes
+    for to in ("folders", "nnunet"):
+        delineate.convert_data(data, to=to, out=tmp_path / to)  # type: ignore[arg-type]
+    assert as_source(tmp_path / "folders").manifest().classes.regions == table.regions
+    description = json.loads((tmp_path / "nnunet" / "dataset.json").read_text())
+    assert description["labels"] == {"background": 0, "heart": [1, 2], "cavity": [2], "ignore": 3}
+    assert description["regions_class_order"] == [1, 2]
+    assert as_source(tmp_path / "nnunet").manifest().classes.regions == table.regions
+
+
+def test_a_region_that_others_fill_is_painted_as_what_is_around_it(tmp_path: Path) -> None:
+    data = pictures(tmp_path / "set")
+    with (data / "labels.yaml").open("a") as file:
+        file.write("regions: {heart: [wall, cavity], wall: [wall], cavity: [cavity]}\n")
+    delineate.convert_data(data, to="nnunet", out=tmp_path / "nnunet")
+    description = json.loads((tmp_path / "nnunet" / "dataset.json").read_text())
+    assert description["regions_class_order"] == [0, 1, 2]
+    found = as_source(tmp_path / "nnunet").manifest().classes
+    assert [region.paints for region in found.regions] == [None, 1, 2]
+
+
 def test_a_division_of_nnunet_that_does_not_fit_is_told(tmp_path: Path) -> None:
     out = tmp_path / "out"
     delineate.convert_data(pictures(tmp_path / "set"), to="nnunet", out=out)

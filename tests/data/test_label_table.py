@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -139,14 +140,79 @@ def test_names_of_challenges(tmp_path: Path) -> None:
     assert find_labels(tmp_path) is None
 
 
+REGIONS = {"background": 0, "liver": 4, "whole": [1, 2, 3], "core": [2, 3], "enhancing": [3], "ignore": 5}
+
+
 def test_regions_that_overlap_are_read_by_value(tmp_path: Path) -> None:
     """A region's name would be wrong for what is left of it beside the regions inside."""
-    regions = {"background": 0, "liver": 4, "whole": [1, 2, 3], "core": [2, 3], "enhancing": [3], "ignore": 5}
-    (tmp_path / "dataset.json").write_text(json.dumps({"labels": regions, "regions_class_order": [1, 2, 3, 4]}))
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": REGIONS}))
     assert (found := find_labels(tmp_path)) is not None
     assert found.names == ("background", "label 1", "label 2", "label 3", "liver")
     assert found.rule.values == {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: IGNORE}
     assert found.rule.reason.startswith("dataset.json (regions that overlap: by value): 0 background, 1 label 1")
+    assert not found.classes.regions
+
+
+def test_regions_of_nnunet_are_nested_and_in_its_order(tmp_path: Path) -> None:
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": REGIONS, "regions_class_order": [4, 1, 2, 3]}))
+    assert (found := find_labels(tmp_path)) is not None
+    assert found.classes.regions_by_name == {
+        "liver": ["liver"],
+        "whole": ["label 1", "label 2", "label 3"],
+        "core": ["label 2", "label 3"],
+        "enhancing": ["label 3"],
+    }
+    assert [region.paints for region in found.classes.regions] == [4, 1, 2, 3]
+
+
+def test_values_that_no_region_tells_apart_are_one_class(tmp_path: Path) -> None:
+    labels = {"background": 0, "whole": [1, 2, 3], "core": [2, 3]}
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": labels, "regions_class_order": [1, 2]}))
+    assert (found := find_labels(tmp_path)) is not None
+    assert found.rule.values == {0: 0, 1: 1, 2: 2, 3: 2}
+    assert found.classes.regions_by_name == {"whole": ["label 1", "label 2"], "core": ["label 2"]}
+
+
+@pytest.mark.parametrize(
+    ("changed", "order", "said"),
+    [
+        ({}, [1, 2, 3], "'regions_class_order' has 3 values for 4 regions (liver, whole, core, enhancing)"),
+        ({}, [1, 2, 3, 4], "'regions_class_order' paints 'liver' as 1, which is none of its values [4]"),
+        ({}, [4, 3, 2, 3], "region 'whole' must be painted in a class that is in it and in none inside it: 'label 1'"),
+        ({}, [4, "a", 2, 3], "paints 'whole' as 'a'"),
+        ({}, 3, "'regions_class_order' has no list of values"),
+        ({"core": [2, 4]}, [4, 1, 2, 3], "regions 'whole' and 'core' are not nested: both hold 'label 2'"),
+    ],
+)
+def test_regions_of_nnunet_that_do_not_fit_are_refused(
+    tmp_path: Path, changed: dict[str, list[int]], order: object, said: str
+) -> None:
+    content = {"labels": REGIONS | changed, "regions_class_order": order}
+    (tmp_path / "dataset.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match=re.escape(said)) as refused:
+        find_labels(tmp_path)
+    assert str(refused.value).startswith(str(tmp_path / "dataset.json"))
+    (tmp_path / "labels.yaml").write_text("liver: 4\nrest: [1, 2, 3]\n")
+    assert (found := find_labels(tmp_path)) is not None
+    assert found.names == ("background", "rest", "liver")
+
+
+def test_regions_in_labels_yaml(tmp_path: Path) -> None:
+    labels = "labels: {cytoplasm: 128, nucleus: 255}\n"
+    path = tmp_path / "labels.yaml"
+    path.write_text(labels + "regions: {cell: [cytoplasm, nucleus], nucleus: [nucleus]}\n")
+    assert (found := find_labels(tmp_path)) is not None
+    assert found.classes.structures == {"cell": (1, 2), "nucleus": (2,)}
+    for wrong, said in {
+        "regions: [cell]": "'regions' is no table",
+        "regions: {cell: nucleus}": "'regions' is no table",
+        "regions: {cell: [cytoplasm, nucleolus]}": "regions: region 'cell': unknown class 'nucleolus': did you mean",
+        "regions: {cell: [cytoplasm]}": "regions: class 'nucleus' is in no region",
+        "regions: {cell: [nucleus], cell: [cytoplasm]}": "'cell' is there twice",
+    }.items():
+        path.write_text(f"{labels}{wrong}\n")
+        with pytest.raises(DataError, match=re.escape(said)):
+            find_labels(tmp_path)
 
 
 def test_colors_that_jpeg_has_changed_are_not_to_be_named(make_pairs: Pairs) -> None:

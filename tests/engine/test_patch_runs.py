@@ -18,15 +18,18 @@ from safetensors.torch import load_file
 from delineate.common.errors import RecipeError
 from delineate.data.augment.patches import cut, tiles
 from delineate.data.cache.cache import Cache
-from delineate.data.core.manifest import Case, Manifest
+from delineate.data.core.manifest import Case, ClassTable, Manifest
 from delineate.data.core.samples import Sample
 from delineate.engine.recipe import Recipe, resolve
 from delineate.engine.request import TrainRequest
 from delineate.engine.run import train
 from delineate.engine.validation import TiledCounts, count_cases
 from delineate.inference.predictor import load
+from delineate.nn.output import Output
 
 Maker = Callable[..., TrainRequest]
+REGIONS = ClassTable(names=("background", "a", "b")).with_regions({"both": ["a", "b"], "b": ["b"]})
+OUTPUTS = [Output(1), Output(3), Output.of(REGIONS)]
 PATCH = ["input.fit=patch", "data.patches_per_image=2"]
 
 
@@ -119,14 +122,14 @@ def test_patches_that_cannot_be_write_nothing(
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(st.tuples(st.integers(1, 60), st.integers(1, 60)), min_size=1, max_size=3), st.sampled_from([1, 3]))
-def test_tiled_counts_are_those_of_whole_images(sizes: list[tuple[int, int]], channels: int) -> None:
+@given(st.lists(st.tuples(st.integers(1, 60), st.integers(1, 60)), min_size=1, max_size=3), st.sampled_from(OUTPUTS))
+def test_tiled_counts_are_those_of_whole_images(sizes: list[tuple[int, int]], output: Output) -> None:
     """For logits that are a function of the pixel, whichever tile it is seen in."""
-    tile, rng = (16, 24), np.random.default_rng(0)
+    tile, rng, channels = (16, 24), np.random.default_rng(0), output.channels
     logits = [rng.normal(size=(*size, channels)) for size in sizes]
     masks = [rng.choice([0, 1, max(1, channels - 1), 255], size).astype(np.uint8) for size in sizes]
     samples = tuple(Sample(Case(id=str(number), images=("x",), masks=("m",))) for number in range(len(sizes)))
-    count = TiledCounts(Cache(samples, tuple(logits), tuple(masks)), tile)
+    count = TiledCounts(Cache(samples, tuple(logits), tuple(masks)), tile, output)
     stream = [
         torch.from_numpy(cut(values, corner, tile)).permute(2, 0, 1)
         for values, size in zip(logits, sizes, strict=True)
@@ -136,7 +139,7 @@ def test_tiled_counts_are_those_of_whole_images(sizes: list[tuple[int, int]], ch
         case for at in range(0, len(stream), 4) for case in count(torch.stack(stream[at : at + 4]), torch.empty(0))
     ]
     whole = [
-        count_cases(torch.from_numpy(values).permute(2, 0, 1)[None], torch.from_numpy(mask)[None].long())[0]
+        count_cases(torch.from_numpy(values).permute(2, 0, 1)[None], torch.from_numpy(mask)[None].long(), output)[0]
         for values, mask in zip(logits, masks, strict=True)
     ]
     for tiled, one in zip(found, whole, strict=True):

@@ -9,12 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from delineate.engine import validation
 from delineate.engine.best_weights import BestScore, CaseCounts, Judgment, is_better, judge_validation
-from delineate.engine.validation import ValidationJob, count_cases, validate
+from delineate.engine.validation import ValidationJob, validate
 from delineate.methods.contract import Context
+from delineate.nn.output import Output
 
 MASKS = hnp.arrays(np.int64, (3, 5, 6), elements=st.sampled_from([0, 1, 2, 255]))
 PREDICTED = hnp.arrays(np.int64, (3, 5, 6), elements=st.integers(0, 2))
+
+
+def count_cases(logits: torch.Tensor, mask: torch.Tensor) -> list[CaseCounts]:
+    """Of classes."""
+    return validation.count_cases(logits, mask, Output(logits.shape[1]))
 
 
 def logits_of(predicted: np.ndarray, classes: int = 3) -> torch.Tensor:
@@ -137,7 +144,7 @@ def test_a_validation_that_is_not_finite_is_no_score(bad: str, words: str) -> No
 
     ctx = Context("train", 0, 1, torch.Generator())
     job = ValidationJob(torch.nn.Identity(), objective, logits, ctx, 2, torch.device("cpu"), torch.no_grad)  # type: ignore[arg-type]
-    result = validate(job, iter([batch]))  # type: ignore[list-item]
+    result = validate(job, iter([batch]), count_cases)  # type: ignore[list-item]
     assert result.dice is None
     assert result.fault is not None
     assert words in result.fault

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import cycle, pairwise
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from delineate.engine.run import train
 from delineate.engine.validation import VolumeCounts, count_cases
 from delineate.inference.files import predict_files
 from delineate.inference.predictor import load
+from delineate.nn.output import Output
 from small_volumes import reorder, tilt, write_volumes
 from train_request import train_request
 
@@ -193,13 +195,13 @@ def test_slices_are_judged_as_volumes() -> None:
     samples = tuple(Sample(case, plane) for case, depth in zip(cases, depths, strict=True) for plane in range(depth))
     masks = rng.choice([0, 1, 2, 255], (sum(depths), 6, 5)).astype(np.uint8)
     logits = torch.from_numpy(rng.normal(size=(sum(depths), 3, 6, 5)))
-    count = VolumeCounts(Cache(samples, masks[..., None], masks), count_cases)
+    count = VolumeCounts(Cache(samples, masks[..., None], masks), partial(count_cases, output=Output(3)))
     targets = torch.from_numpy(masks).long()
     found = [case for at in range(0, 8, 3) for case in count(logits[at : at + 3], targets[at : at + 3])]
     edges = np.cumsum([0, *depths])
     wide = [slice(*pair) for pair in pairwise(edges)]
     expected = [
-        count_cases(logits[part].movedim(0, 1).reshape(1, 3, -1, 5), targets[part].reshape(1, -1, 5))[0]
+        count_cases(logits[part].movedim(0, 1).reshape(1, 3, -1, 5), targets[part].reshape(1, -1, 5), Output(3))[0]
         for part in wide
     ]
     assert len(found) == len(depths)

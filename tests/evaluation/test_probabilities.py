@@ -62,7 +62,7 @@ def test_several_classes_are_read_from_their_folders(tmp_path: Path):
     for folder, plane in zip(("0_background", "1_left_lung", "2_right"), planes, strict=True):
         png(tmp_path / folder / "x.png", plane)
     assert np.allclose(open_probabilities(tmp_path, THREE).read("x"), planes, atol=1e-5)
-    with pytest.raises(DataError, match="classes 0_background, 1_left_lung, 2_right, but there are 2 classes"):
+    with pytest.raises(DataError, match="has maps of 0_background, 1_left_lung, 2_right, not of foreground"):
         open_probabilities(tmp_path, TWO)
     png(tmp_path / "1_left_lung" / "y.png", MAP)
     with pytest.raises(DataError, match="lacks maps of some classes for 1 case: y"):

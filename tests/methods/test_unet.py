@@ -37,12 +37,6 @@ def test_an_impossible_depth_says_what_the_encoder_gives() -> None:
         registry.build("unet", options={"encoder": {"name": "resnet18"}, "decoder_channels": [8] * 6})
 
 
-def test_class_weights_must_be_as_many_as_classes() -> None:
-    registry.build("unet", classes=4, options={"loss": {"class_weights": [1, 2, 3, 4]}})
-    with pytest.raises(RecipeError, match="3 weights given for 2 classes"):
-        registry.build("unet", classes=1, options={"loss": {"class_weights": [1, 2, 3]}})
-
-
 def test_multiples_of_the_step_are_not_padded_and_others_keep_their_pixels() -> None:
     method = tiny("unet").eval()
     image = example_batch(1, size=96)["image"]

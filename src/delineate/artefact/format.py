@@ -1,7 +1,8 @@
 """The portable artefact: one `model.safetensors` with the weights and everything that is needed to use them.
 
 Its safetensors header has one entry, "delineate": the JSON form of `Header`. Nothing in it is executed when it is read.
-An artefact of any earlier `FORMAT` stays readable: a change of meaning raises `FORMAT` and teaches `_header` the old form.
+An artefact of any earlier `FORMAT` stays readable: a change of meaning raises `FORMAT` and teaches `_header` the old form. Each is
+written in the lowest format that can say it: 2 is only for nested regions, which a reader of format 1 would take for classes.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -24,8 +25,10 @@ from delineate.common.spelling import respelled
 from delineate.data.core.findings import some
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable, LabelRule
+from delineate.data.core.regions import Region, regions_fault
 from delineate.methods.contract import Method
 from delineate.nn.encoders.options import PORTABLE
+from delineate.nn.output import Output
 
 __all__ = [
     "ENTRY",
@@ -40,7 +43,8 @@ __all__ = [
     "save",
 ]
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+"""The newest that is read."""
 ENTRY = "delineate"
 MODEL_FILE = "model.safetensors"
 
@@ -60,7 +64,7 @@ class Artefact:
     spec: InputSpec
     classes: ClassTable
     threshold: float = 0.5
-    """Binary: foreground where probability ≥ threshold. Not used with several classes."""
+    """Binary: foreground where probability ≥ threshold, and of each region the same. Not used with several classes."""
     temperature: float = 1.0
     """Logits are divided by it before sigmoid or softmax."""
     postprocess: dict[str, Any] = field(default_factory=dict)
@@ -82,23 +86,42 @@ class Header(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[1] = FORMAT
+    format: Literal[1, 2] = 1
     method: str
     options: dict[str, Any]
     classes: int = Field(ge=1)
-    """Output channels of the network: 1 = binary with sigmoid."""
+    """Output channels of the network: 1 = binary with sigmoid; with regions one for each, each with a sigmoid."""
     in_channels: int = Field(ge=1)
     input: InputSpec
     class_names: tuple[str, ...] = Field(min_length=2)
     labels: LabelRule | None = None
     """Which raw values of mask files meant these classes in the training data; None in models of the first version."""
     colors: tuple[str, ...] | None = None
+    regions: tuple[Region, ...] = ()
+    """Nested regions, one for each channel; only in format 2."""
     threshold: float = Field(0.5, ge=0, le=1, allow_inf_nan=False)
     temperature: float = Field(1.0, gt=0, allow_inf_nan=False)
     postprocess: dict[str, Any] = Field(default_factory=dict)
     scores: dict[str, Any] = Field(default_factory=dict)
     provenance: dict[str, Any] = Field(default_factory=dict)
     complete: bool = True
+
+    @model_validator(mode="after")
+    def _regions_fit(self) -> Self:
+        if self.regions and (fault := regions_fault(self.regions, self.class_names)):
+            raise ValueError(fault)
+        if self.regions and self.format == 1:
+            raise ValueError("regions in a file of format 1")
+        return self
+
+    @property
+    def table(self) -> ClassTable:
+        """The class table, with its regions."""
+        return ClassTable(names=self.class_names, labels=self.labels, colors=self.colors, regions=self.regions)
+
+    def to_json(self) -> str:
+        """As the file holds it; a file of format 1 has no word of what came later."""
+        return self.model_dump_json(exclude={"regions"} if self.format == 1 else None)
 
 
 def save(path: Path, artefact: Artefact) -> None:
@@ -107,7 +130,7 @@ def save(path: Path, artefact: Artefact) -> None:
     Raises `ArtefactError` for contents that contradict each other or are not JSON and for weights that are not finite,
     `DelineateError` when `path` cannot be written.
     """
-    text = _header_of(artefact, path).model_dump_json()
+    text = _header_of(artefact, path).to_json()
     tensors = _storable(artefact.method.state_dict())
     if bad := not_finite(tensors):
         raise ArtefactError(f"{path} is not written: {_not_finite_words(bad, tensors)}; such a model marks nothing")
@@ -125,7 +148,12 @@ def load(path: Path | str) -> Artefact:
     file = locate(path)
     header = read_header(file)
     method = rebuild(
-        file, header.method, classes=header.classes, in_channels=header.in_channels, options=header.options
+        file,
+        header.method,
+        classes=header.classes,
+        in_channels=header.in_channels,
+        options=header.options,
+        regions=Output.of(header.table).regions,
     )
     tensors = read_tensors(file)
     if bad := not_finite(tensors):
@@ -137,7 +165,7 @@ def load(path: Path | str) -> Artefact:
     return Artefact(
         method=method.eval(),
         spec=header.input,
-        classes=ClassTable(names=header.class_names, labels=header.labels, colors=header.colors),
+        classes=header.table,
         threshold=header.threshold,
         temperature=header.temperature,
         postprocess=header.postprocess,
@@ -191,6 +219,8 @@ def locate(path: Path | str) -> Path:
 
 def _header_of(artefact: Artefact, path: Path) -> Header:
     method = artefact.method
+    if method.output.regions != Output.of(artefact.classes).regions:
+        raise ArtefactError(f"{path}: the method's outputs are not the regions of the class table")
     if method.classes != artefact.classes.outputs:
         raise ArtefactError(
             f"{path}: the method has {method.classes} outputs but the class table "
@@ -202,6 +232,7 @@ def _header_of(artefact: Artefact, path: Path) -> Header:
             f"{artefact.spec.in_channels}"
         )
     content = {
+        "format": 2 if artefact.classes.regions else 1,
         "method": method.info.name,
         "options": method.options.model_dump(mode="json", context=PORTABLE),
         "classes": method.classes,
@@ -210,6 +241,7 @@ def _header_of(artefact: Artefact, path: Path) -> Header:
         "class_names": artefact.classes.names,
         "labels": None if artefact.classes.labels is None else artefact.classes.labels.model_dump(mode="json"),
         "colors": artefact.classes.colors,
+        "regions": [region.model_dump(mode="json") for region in artefact.classes.regions],
         "threshold": artefact.threshold,
         "temperature": artefact.temperature,
         "postprocess": artefact.postprocess,
@@ -242,8 +274,7 @@ def _header(text: str, file: Path) -> Header:
         header = Header.model_validate_json(json.dumps(content, allow_nan=False))
     except ValueError as error:
         raise ArtefactError(f"{file} has a damaged Delineate header: {first_fault(error)}") from error
-    table = ClassTable(names=header.class_names)
-    if header.classes != table.outputs or header.in_channels != header.input.in_channels:
+    if header.classes != header.table.outputs or header.in_channels != header.input.in_channels:
         raise ArtefactError(f"{file} has a Delineate header that contradicts itself: outputs and classes, or channels")
     return header
 

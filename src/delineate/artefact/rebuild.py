@@ -11,6 +11,7 @@ import torch
 from safetensors import safe_open
 
 from delineate.common.errors import ArtefactError, DelineateError
+from delineate.data.core.regions import Region
 from delineate.methods import registry
 from delineate.methods.contract import Method
 from delineate.nn.meta_device import on_meta_device
@@ -21,13 +22,21 @@ _Shapes = dict[str, tuple[int, ...]]
 """Of parameters and buffers, by name."""
 
 
-def rebuild(file: Path, method: str, *, classes: int, in_channels: int, options: dict[str, Any]) -> Method:
+def rebuild(
+    file: Path,
+    method: str,
+    *,
+    classes: int,
+    in_channels: int,
+    options: dict[str, Any],
+    regions: tuple[Region, ...] = (),
+) -> Method:
     """The method with random weights, whose parameters are those of the file by name and shape. Nothing is fetched.
 
     They are compared before any memory is taken for them: a made-up header may ask for sizes that no machine has. Raises
     `ArtefactError`.
     """
-    build = partial(registry.build, method, classes=classes, in_channels=in_channels, options=options)
+    build = partial(registry.build, method, classes=classes, in_channels=in_channels, options=options, regions=regions)
     try:
         with torch.random.fork_rng(devices=[]):
             planned = _planned(build)

@@ -40,6 +40,7 @@ def _measure(node: yaml.Node, known: dict[yaml.Node, tuple[int, int] | None]) ->
             raise ValueError("a part of it holds itself (*aliases)")
         return found
     known[node] = None
+    _refuse_repeated_keys(node)
     parts = [_measure(part, known) for part in _parts(node)]
     size = 1 + sum(part[0] for part in parts)
     depth = 1 + max((part[1] for part in parts), default=0)
@@ -49,6 +50,16 @@ def _measure(node: yaml.Node, known: dict[yaml.Node, tuple[int, int] | None]) ->
         raise ValueError("it is nested too deeply")
     known[node] = size, depth
     return size, depth
+
+
+def _refuse_repeated_keys(node: yaml.Node) -> None:
+    """YAML would let the last one win in silence."""
+    seen: set[tuple[str, str]] = set()
+    for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+        if isinstance(key, yaml.ScalarNode):
+            if (key.tag, key.value) in seen:
+                raise ValueError(f"'{key.value}' is there twice")
+            seen.add((key.tag, key.value))
 
 
 def _parts(node: yaml.Node) -> list[yaml.Node]:

@@ -23,6 +23,7 @@ from delineate.methods import registry
 from delineate.methods.contract import Method, Stage
 from delineate.methods.dense import DenseMethod
 from delineate.nn.encoders.encoder import Encoder
+from delineate.nn.output import Output
 from delineate.nn.recompute import recompute
 from delineate.strategies import registry as strategies
 from delineate.strategies.contract import Strategy
@@ -52,10 +53,17 @@ class PlannedStage:
     steps: int
 
 
-def build_method(recipe: Recipe, outputs: int, spec: InputSpec) -> Method:
-    """The method with `outputs` channels and seeded random weights. Raises `RecipeError` for a working size that it cannot take."""
+def build_method(recipe: Recipe, output: Output, spec: InputSpec) -> Method:
+    """The method with the channels of `output` and seeded random weights. Raises `RecipeError` for a working size, or regions, that
+    it cannot take."""
     torch.manual_seed(recipe.engine.seed)
-    method = registry.build(recipe.name, classes=outputs, in_channels=spec.in_channels, options=recipe.method)
+    method = registry.build(
+        recipe.name,
+        classes=output.channels,
+        in_channels=spec.in_channels,
+        options=recipe.method,
+        regions=output.regions,
+    )
     info = method.info
     if min(spec.size) < info.min_size:
         raise RecipeError(

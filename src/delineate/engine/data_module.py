@@ -25,6 +25,7 @@ from delineate.engine.run_folder import RunFolder
 from delineate.engine.validation import ValidationJob, ValidationResult
 from delineate.methods import registry
 from delineate.methods.contract import Kind, Method, Stage
+from delineate.nn.output import Output
 
 __all__ = ["DataKind", "OpenedData", "PreparedData", "kind_for"]
 
@@ -38,8 +39,8 @@ class OpenedData(Protocol):
         ...
 
     @property
-    def outputs(self) -> int:
-        """Channels of the network's output."""
+    def output(self) -> Output:
+        """What the channels of the network's output are."""
         ...
 
     def settle(self, recipe: Recipe) -> tuple[Recipe, InputSpec, DataPlan | None]:

@@ -34,6 +34,7 @@ from delineate.engine.input_settings import settle_input
 from delineate.engine.native_scores import score_validation_cases
 from delineate.engine.planning import DataPlan, plan_from_data
 from delineate.engine.recipe import EpisodesSection, Recipe
+from delineate.engine.region_settings import regions_in_words, settle_regions, with_regions
 from delineate.engine.request import TrainRequest
 from delineate.engine.run_folder import RunFolder
 from delineate.engine.validation import (
@@ -46,6 +47,7 @@ from delineate.engine.validation import (
 )
 from delineate.methods import registry
 from delineate.methods.contract import Batch, Method, Stage
+from delineate.nn.output import Output
 from delineate.strategies import registry as strategies
 
 __all__ = ["DENSE", "Note", "OpenedImages", "PreparedImages", "check_splits", "tell_groups"]
@@ -78,15 +80,15 @@ class OpenedImages:
         return cls(request, recipe, note, *_open_data(request, folder, recipe, note))
 
     @property
-    def outputs(self) -> int:
-        return self._manifest.classes.outputs
+    def output(self) -> Output:
+        return Output.of(self._manifest.classes)
 
     def settle(self, recipe: Recipe) -> tuple[Recipe, InputSpec, DataPlan | None]:
         data_plan = None
         if recipe.plan.from_data and not self._request.resume:
             recipe, data_plan = plan_from_data(self._request, recipe, self._manifest, self._census)
             self._note(data_plan.summary())
-        return *settle_input(recipe, self._census), data_plan
+        return *settle_input(settle_regions(recipe, self._manifest.classes), self._census), data_plan
 
     def check_method(self, recipe: Recipe, method: Method, spec: InputSpec, device: torch.device) -> None:
         check_training_memory(recipe, method, spec, device)
@@ -147,8 +149,13 @@ class PreparedImages:
 
     def validate(self, job: ValidationJob) -> ValidationResult:
         """At the working size over the validation split, of whole images also where the network sees patches."""
-        cache, spec, workers = self.validation, self.spec, self.recipe.data.workers
-        count = TiledCounts(cache, spec.size) if spec.fit == "patch" else count_cases
+        cache, spec, workers, output = (
+            self.validation,
+            self.spec,
+            self.recipe.data.workers,
+            Output.of(self.manifest.classes),
+        )
+        count = TiledCounts(cache, spec.size, output) if spec.fit == "patch" else partial(count_cases, output=output)
         loader = make_loader(cache, spec, None, batch_size=job.batch_size, seed=0, workers=workers)
         batches: Iterator[Batch] = (to_device(to_torch(batch), job.device) for batch in loader.once())
         return validate(job, batches, count if spec.axis is None else VolumeCounts(cache, count))
@@ -192,7 +199,7 @@ def check_splits(manifest: Manifest) -> None:
 def _open_data(request: TrainRequest, folder: RunFolder, recipe: Recipe, note: Note) -> tuple[Manifest, Census]:
     source: Path | DataSource = folder.manifest if request.resume else request.source
     fold = None if request.resume else request.fold
-    manifest, census = open_data(
+    opened, census = open_data(
         source,
         fold=fold,
         seed=recipe.engine.seed,
@@ -201,6 +208,7 @@ def _open_data(request: TrainRequest, folder: RunFolder, recipe: Recipe, note: N
         axis=recipe.data.axis,
         cache_folder=request.cache_folder,
     )
+    manifest = with_regions(opened, recipe)
     if request.resume and request.fold is not None:
         _check_fold(manifest, request.fold)
     counts = ", ".join(f"{len(manifest.split(name))} {name}" for name in ("train", "val", "test"))
@@ -211,6 +219,8 @@ def _open_data(request: TrainRequest, folder: RunFolder, recipe: Recipe, note: N
             f"slices: {slices[0]} train, {slices[1]} val, across the axis {AXES[census.axis]} (data.axis={census.axis})"
         )
     note(f"labels: {manifest.labels.reason}; classes: {', '.join(manifest.classes.names)}")
+    if manifest.classes.regions:
+        note(f"regions to learn: {regions_in_words(manifest.classes)}")
     for finding in turned_apart(manifest.cases, census.facts):
         note(f"{finding.severity}: {finding}")
     check_splits(manifest)

@@ -119,7 +119,11 @@ def worst_median_best(ranked: Sequence[_Ranked]) -> dict[str, _Ranked]:
 def _artefact(run: Run, manifest: Manifest, classes: ClassTable | None, further: Mapping[str, Any]) -> Artefact:
     """A fresh method with the run's weights: no wrapper of training (DDP, recomputation) goes with it."""
     method = registry.build(
-        run.recipe.name, classes=run.method.classes, in_channels=run.method.in_channels, options=run.recipe.method
+        run.recipe.name,
+        classes=run.method.classes,
+        in_channels=run.method.in_channels,
+        options=run.recipe.method,
+        regions=run.method.output.regions,
     )
     method.load_state_dict(run.method.state_dict())
     training = TrainingRecord.of_run(run.folder.path, run.progress.images_seen)

@@ -81,6 +81,10 @@ class DataSection(_Section):
     slices: Literal["all", "foreground"] = Field(
         "all", description="volumes: which slices are trained on: all, or those in which some class is labeled"
     )
+    regions: Literal["auto"] | dict[str, tuple[str, ...]] = Field(
+        "auto",
+        description="nested regions to learn instead of classes: name → classes; auto: those that the data's labels name; {}: none",
+    )
 
 
 Channels = Literal["auto", "rgb", "bgr", "gray"] | tuple[str, ...]

@@ -128,9 +128,10 @@ def _settled_like(recipe: Recipe, saved: Recipe) -> Recipe:
     given = recipe.input.model_dump()
     kept = {key: getattr(saved.input, key) for key, value in given.items() if value == "auto"}
     axis = saved.data.axis if recipe.data.axis is None else recipe.data.axis
+    regions = saved.data.regions if recipe.data.regions == "auto" else recipe.data.regions
     return recipe.model_copy(
         update={
             "input": recipe.input.model_copy(update=kept),
-            "data": recipe.data.model_copy(update={"axis": axis}),
+            "data": recipe.data.model_copy(update={"axis": axis, "regions": regions}),
         }
     )

@@ -110,7 +110,7 @@ def _open(
         recipe = Recipe.load(folder.recipe)
     opened = kind.open(request, folder, recipe, reporter.note)
     recipe, spec, data_plan = opened.settle(recipe)
-    method = build_method(recipe, opened.outputs, spec)
+    method = build_method(recipe, opened.output, spec)
     recipe.check_stages(method.stages())
     opened.check_method(recipe, method, spec, fabric.device)
     origins: Mapping[str, WeightsOrigin] = {}

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -25,9 +25,11 @@ from delineate.data.augment.patches import Size
 from delineate.data.cache.cache import Cache
 from delineate.data.core.findings import some
 from delineate.data.core.manifest import IGNORE
+from delineate.data.core.regions import is_one_of
 from delineate.engine.best_weights import CaseCounts, Judgment, judge_validation
 from delineate.inference.sliding_window import TileBlender
 from delineate.methods.contract import Batch, Context
+from delineate.nn.output import Output
 
 __all__ = [
     "TiledCounts",
@@ -39,6 +41,9 @@ __all__ = [
     "not_finite_samples",
     "validate",
 ]
+
+_ABOVE_HALF: Final = float(np.nextafter(np.float32(0.5), np.float32(1)))
+"""The least probability above ½, as logits above 0 have it."""
 
 
 @dataclass(frozen=True)
@@ -91,11 +96,10 @@ class ValidationJob:
 def validate(
     job: ValidationJob,
     batches: Iterator[Batch],
-    count: Callable[[Tensor, Tensor], list[CaseCounts]] | None = None,
+    count: Callable[[Tensor, Tensor], list[CaseCounts]],
 ) -> ValidationResult:
     """One pass over batches on the job's device. `count` gives the pixels of the cases that are complete with a batch's logits
-    and masks (default: `count_cases`)."""
-    count = count or count_cases
+    and masks."""
     counted: list[CaseCounts] = []
     sums: dict[str, float] = defaultdict(float)
     samples, faulty = 0, list[str]()
@@ -119,17 +123,16 @@ def not_finite_samples(logits: Tensor, names: list[str]) -> list[str]:
     return [name for name, good in zip(names, finite, strict=True) if not good]
 
 
-def count_cases(logits: Tensor, mask: Tensor) -> list[CaseCounts]:
-    """Pixels per case and foreground class, of B×K×H×W logits against B×H×W classes (255 ignored)."""
-    predicted = (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(1)
-    labels = tuple(range(1, max(2, logits.shape[1])))
+def count_cases(logits: Tensor, mask: Tensor, output: Output) -> list[CaseCounts]:
+    """Pixels per case and foreground class, or region, of B×K×H×W logits against B×H×W classes (255 ignored)."""
+    predicted = output.labels(logits)
     seen = mask != IGNORE
     sums = []
-    for label in labels:
-        ours, theirs = (predicted == label) & seen, mask == label
+    for classes in output.structures:
+        ours, theirs = is_one_of(predicted, classes) & seen, is_one_of(mask, classes)
         sums.append(torch.stack([part.sum((1, 2)) for part in (ours & theirs, ours, theirs, seen)]))
     table = torch.stack(sums).cpu().numpy()  # classes × (both, ours, theirs, valid) × cases
-    return [CaseCounts(labels, *table[:, :, case].T) for case in range(table.shape[2])]
+    return [CaseCounts(_labels(output), *table[:, :, case].T) for case in range(table.shape[2])]
 
 
 class VolumeCounts:
@@ -157,16 +160,15 @@ class VolumeCounts:
 class TiledCounts:
     """`count_cases` of whole images, given batch by batch the logits of their tiles, in the order of `PatchLoader.once`."""
 
-    def __init__(self, cache: Cache, tile: Size) -> None:
-        self._cache, self._tile = cache, tile
+    def __init__(self, cache: Cache, tile: Size, output: Output) -> None:
+        self._cache, self._tile, self._output = cache, tile, output
         self._case = -1
         self._next_case()
 
     def __call__(self, logits: Tensor, mask: Tensor) -> list[CaseCounts]:
         """Of the images that these tiles complete. `mask` is not used: the references are the cache's."""
-        probabilities = logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
         finished = []
-        for tile in probabilities.cpu().numpy():
+        for tile in self._output.probabilities(logits).cpu().numpy():
             rows = self._blending.add(tile)
             if rows is None:
                 continue
@@ -189,15 +191,21 @@ class TiledCounts:
         reference = self._reference[self._row : self._row + rows.shape[1]]
         self._row += rows.shape[1]
         seen = reference != IGNORE
-        predicted = np.where(seen, rows[0] > 0.5 if len(rows) == 1 else rows.argmax(0), IGNORE)
-        self._labels = tuple(range(1, max(2, len(rows))))
-        for_class = np.array(self._labels)[:, None, None]
-        ours, theirs = predicted == for_class, reference == for_class
+        predicted = self._output.class_map(rows, _ABOVE_HALF)
+        predicted[~seen] = IGNORE
+        ours, theirs = (
+            np.stack([is_one_of(map_, classes) for classes in self._output.structures])
+            for map_ in (predicted, reference)
+        )
         valid = np.broadcast_to(seen, ours.shape)
         self._counts = self._counts + np.stack([part.sum((1, 2)) for part in (ours & theirs, ours, theirs, valid)])
 
     def _finished(self) -> CaseCounts:
-        return CaseCounts(self._labels, *self._counts)
+        return CaseCounts(_labels(self._output), *self._counts)
+
+
+def _labels(output: Output) -> tuple[int, ...]:
+    return tuple(range(1, 1 + len(output.structures)))
 
 
 class evaluating:  # noqa: N801 - reads as a statement

@@ -36,6 +36,7 @@ from delineate.fewshot.foreground_pools import LabelPool, Pool, SuperpixelPool, 
 from delineate.fewshot.regions import slice_regions, volume_regions
 from delineate.fewshot.validation import FixedEpisodes, freeze
 from delineate.methods.contract import Method, Stage
+from delineate.nn.output import Output
 
 __all__ = ["EPISODIC", "OpenedSlices", "PreparedEpisodes"]
 
@@ -78,11 +79,13 @@ class OpenedSlices:
         return opened
 
     @property
-    def outputs(self) -> int:
+    def output(self) -> Output:
         """One foreground logit; several classes are conditioned one by one."""
-        return 1
+        return Output(1)
 
     def settle(self, recipe: Recipe) -> tuple[Recipe, InputSpec, DataPlan | None]:
+        if recipe.data.regions not in ("auto", {}):
+            raise RecipeError("data.regions: few-shot methods learn one class at a time; leave it out")
         if recipe.plan.from_data:
             raise RecipeError("plan.from_data: few-shot methods do not plan from the data; leave it false")
         if recipe.input.fit == "patch":

@@ -104,11 +104,11 @@ def make_plan(
 
 
 def _map_folders(folder: Path, classes: ClassTable) -> list[Path]:
-    """Where probability maps go: one folder, or of several classes one for each, named by its index and its name."""
+    """Where probability maps go: one folder, or of several classes or regions one for each, named by its number and its name."""
     base = folder / _MAPS
-    if len(classes.names) == 2:
+    if classes.outputs == 1:
         return [base]
-    return [base / f"{index}_{_UNSAFE.sub('_', name)}" for index, name in enumerate(classes.names)]
+    return [base / f"{index}_{_UNSAFE.sub('_', name)}" for index, name in enumerate(classes.channels)]
 
 
 def relative(path: Path, folder: Path) -> str:

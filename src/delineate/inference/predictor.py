@@ -7,7 +7,7 @@ patches is moved over the image as a sliding window (`inference.sliding_window`)
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -29,6 +29,7 @@ from delineate.inference.device import Precision, arithmetic, checked_precision,
 from delineate.inference.image_input import as_pixels, remark
 from delineate.inference.sliding_window import Probabilities, TileBlender
 from delineate.methods.contract import Method
+from delineate.nn.output import Output
 
 __all__ = ["BATCH_SIZE", "Predictor", "as_batch", "check_usable", "load"]
 
@@ -91,6 +92,10 @@ class Predictor:
         """Names of the classes that `predict` returns the indices of."""
         return self.artefact.classes
 
+    @property
+    def _output(self) -> Output:
+        return self.artefact.method.output
+
     @cached_property
     def known(self) -> KnownPictures:
         """The pictures that the model was trained, validated or tested on; empty if the model does not record them."""
@@ -128,7 +133,7 @@ class Predictor:
 
         Returns:
             Float32 H×W×K in [0, 1] at the image's own size. K is 1 (the foreground) with one foreground class. Otherwise K is the
-            number of classes, and the background is the first.
+            number of classes, and the background is the first; or the number of regions (`classes.regions`) where a model has some.
 
         Raises:
             DataError: As `predict`.
@@ -200,7 +205,7 @@ class Predictor:
             return self.to_classes(self.probabilities_of(prepared, batch), height, width)
         result = np.empty((height, width), np.uint8)
         for rows, values in self._rows(prepared, batch):
-            result[rows] = self._class_indices(values)
+            result[rows] = self._output.class_map(values, self.artefact.threshold)
         return result
 
     @torch.inference_mode()
@@ -222,8 +227,7 @@ class Predictor:
             logits = self.network(as_batch(inputs, self.device))
             finite = logits.isfinite().all()
             logits = logits.float() / self.artefact.temperature
-            result = logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
-            result = result.cpu().numpy()
+            result = self._output.probabilities(logits).cpu().numpy()
         if not finite:
             how = "use --precision 32" if self.precision != "32" else "the model is of no use for it; train again"
             raise NotFiniteError(f"the network's output is not finite (NaN or infinite); {how}")
@@ -246,8 +250,9 @@ class Predictor:
     def to_classes(self, working: Probabilities, height: int, width: int) -> NDArray[np.uint8]:
         """Resize probabilities to the image's own size and decide the class of each pixel there.
 
-        With one foreground class: 1 where the probability is at least the model's threshold. Otherwise the most probable class; the
-        lower index wins a tie. Holds two planes of the image's size at a time, however many classes there are.
+        With one foreground class: 1 where the probability is at least the model's threshold. With several: the most probable one;
+        the lower index wins a tie. With regions: those whose probability is at least the threshold are painted one upon the other,
+        the outer ones first. Holds two planes of the image's size at a time, however many classes there are.
 
         Args:
             working: K×h×w of one image at the working size.
@@ -257,19 +262,8 @@ class Predictor:
         Returns:
             Class indices uint8 H×W.
         """
-        return self._class_indices(self._native_plane(plane, height, width) for plane in working)
-
-    def _class_indices(self, planes: Iterable[Probabilities]) -> NDArray[np.uint8]:
-        """Probabilities of each output channel, H×W (the first is overwritten) → class indices."""
-        planes = iter(planes)
-        best = next(planes)
-        if self.classes.outputs == 1:
-            return (best >= self.artefact.threshold).astype(np.uint8)
-        result = np.zeros(best.shape, np.uint8)
-        for index, plane in enumerate(planes, start=1):
-            result[plane > best] = index
-            np.maximum(best, plane, out=best)
-        return result
+        planes = (self._native_plane(plane, height, width) for plane in working)
+        return self._output.class_map(planes, self.artefact.threshold)
 
     def _rows(self, working: Pixels, batch: int | None) -> Iterator[tuple[slice, Probabilities]]:
         """Probabilities by a sliding window, a few rows K×r×w at a time: those that no later tile adds to."""

@@ -89,6 +89,7 @@ def write_lists(done: PredictionResult, predictor: Predictor) -> None:
         class_names=predictor.classes.names,
         values=_values(done, predictor.classes),
         labels=predictor.classes.labels,
+        regions=predictor.classes.regions,
         knows_pictures=bool(predictor.known.roles),
         files=tuple(file.written for file in done.files if file.written is not None),
     ).save(done.folder)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from delineate.data.doctor.fingerprint import Fingerprint
 from delineate.nn.encoders.weights import WeightsOrigin
+from delineate.nn.output import Output
 
 __all__ = [
     "PAPER",
@@ -216,6 +217,9 @@ class MethodInfo:
     uses_unlabeled: bool = False
     """True where the objective learns from samples without masks (`Batch.labeled` false). For all other methods, training leaves
     such samples out."""
+    learns_regions: bool = False
+    """True where the output channels may be nested regions, each with a sigmoid of its own: the objective compares logits with
+    `self.output.target(mask)`, and nothing takes a softmax of them. Other methods learn classes alone."""
 
 
 @dataclass(frozen=True)
@@ -305,6 +309,8 @@ class Method(nn.Module):
     A subclass of these sets `info` and `Options`, builds its layers in `__init__` and defines `objective` and `deploy`; the other
     functions have a default.
 
+    `output` says what the K channels mean: K classes, unless it is told that they are regions (`registry.build`).
+
     Args:
         options: An instance of the class's `Options`.
         classes: Output channels K; 1 = one foreground class with sigmoid.
@@ -322,6 +328,8 @@ class Method(nn.Module):
     """Set by `DenseMethod` and `EpisodicMethod`, never by a method."""
     info: ClassVar[MethodInfo]
     Options: ClassVar[type[MethodOptions]]
+    output: Output
+    """How its logits become probabilities and class indices, and masks what the losses compare with."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -333,6 +341,7 @@ class Method(nn.Module):
         super().__init__()
         self.options = options
         self.classes = classes
+        self.output = Output(classes)
         self.in_channels = in_channels
 
     @classmethod

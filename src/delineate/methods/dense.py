@@ -46,7 +46,7 @@ class DenseMethod(Method):
 
     A method defines `forward`, or instead of it `encode` and `decode`: then ways of training that change feature maps
     (`StrategyInfo.needs_encode_decode`) work with it too. One output channel is binary with sigmoid; several are softmax, with the
-    background first.
+    background first. A method that leaves this to `self.output` can learn nested regions too (`MethodInfo.learns_regions`).
 
     Example:
         >>> import copy
@@ -62,7 +62,7 @@ class DenseMethod(Method):
         ...     def forward(self, image):
         ...         return self.conv(image)
         ...     def objective(self, batch, ctx):
-        ...         return segmentation_loss(self(batch["image"]), batch["mask"], LossOptions())
+        ...         return segmentation_loss(self(batch["image"]), self.output.target(batch["mask"]), LossOptions())
         ...     def deploy(self):
         ...         return copy.deepcopy(self).eval()
         >>> method = OneConvolution(MethodOptions(), classes=1, in_channels=3)

@@ -16,10 +16,12 @@ from delineate.common.not_finite import first_not_finite
 from delineate.common.plugins import Plugins
 from delineate.common.spelling import respelled
 from delineate.common.yaml_text import parse_yaml
+from delineate.data.core.regions import Region
 from delineate.methods.built_in import BUILT_IN, CHECKPOINT_GROUP, CHECKPOINTS, ENTRY_POINT_GROUP, FAMILIES
 from delineate.methods.contract import CheckpointReader, Method, MethodOptions
 from delineate.methods.dense import DenseMethod
 from delineate.methods.episodic import EpisodicMethod
+from delineate.nn.output import Output
 
 __all__ = [
     "METHODS",
@@ -190,7 +192,14 @@ def card(name: str) -> str:
         raise DelineateError(f"method '{name}' has no readable card at {path}: {error}") from error
 
 
-def build(name: str, *, classes: int = 1, in_channels: int = 3, options: Mapping[str, Any] | None = None) -> Method:
+def build(
+    name: str,
+    *,
+    classes: int = 1,
+    in_channels: int = 3,
+    options: Mapping[str, Any] | None = None,
+    regions: tuple[Region, ...] = (),
+) -> Method:
     """A method with random weights; nothing is downloaded. See `create` for pretrained ones.
 
     Args:
@@ -198,12 +207,14 @@ def build(name: str, *, classes: int = 1, in_channels: int = 3, options: Mapping
         classes: Output channels; 1 = one foreground class with sigmoid, more = softmax with the background first.
         in_channels: Channels of the images.
         options: The method's options, as in the recipe's section `method`; others keep their defaults.
+        regions: What the output channels are where they are nested regions, one for each; each then has a sigmoid of its own.
 
     Returns:
         The method, in training mode, on the CPU.
 
     Raises:
-        RecipeError: An unknown method or option (the message names the nearest), or a value of the wrong type.
+        RecipeError: An unknown method or option (the message names the nearest), or a value of the wrong type; regions for a method
+            that learns classes alone.
 
     Example:
         >>> from delineate.methods import registry
@@ -216,7 +227,11 @@ def build(name: str, *, classes: int = 1, in_channels: int = 3, options: Mapping
         raise RecipeError(
             f"method '{name}': classes and in_channels must be at least 1 (given: {classes}, {in_channels})"
         )
-    return cls(checked_options(name, options or {}), classes=classes, in_channels=in_channels)
+    if regions and not cls.info.learns_regions:
+        raise RecipeError(f"method '{name}' learns classes, not nested regions; train it with data.regions={{}}")
+    method = cls(checked_options(name, options or {}), classes=classes, in_channels=in_channels)
+    method.output = Output(classes, regions)
+    return method
 
 
 def checked_options(name: str, options: Mapping[str, Any]) -> MethodOptions:

@@ -24,8 +24,8 @@ def deep_supervision_loss(
 ) -> dict[str, Tensor]:
     """Weighted sums, term by term, of `loss(logits, mask)` over the levels.
 
-    `logits`: B×K×H/2^l×W/2^l, finest first. `mask`: long B×H×W at the finest level's size, 255 = ignore; coarser levels
-    see every 2^l-th pixel of it.
+    `logits`: B×K×H/2^l×W/2^l, finest first. `mask`: long B×H×W at the finest level's size, 255 = ignore (of regions
+    B×K×H×W); coarser levels see every 2^l-th pixel of it.
     """
     total: dict[str, Tensor] = {}
     for level, (weight, level_logits) in enumerate(zip(level_weights(len(logits)), logits, strict=True)):
@@ -35,5 +35,5 @@ def deep_supervision_loss(
 
 
 def subsampled(mask: Tensor, step: int) -> Tensor:
-    """Every `step`-th row and column of B×H×W, from the middle of each step×step square."""
-    return mask[:, step // 2 :: step, step // 2 :: step]
+    """Every `step`-th row and column of …×H×W, from the middle of each step×step square."""
+    return mask[..., step // 2 :: step, step // 2 :: step]

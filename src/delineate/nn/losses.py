@@ -1,9 +1,11 @@
 """Segmentation losses on logits: cross-entropy (BCE), focal, Dice, Tversky and boundary loss.
 
 Conventions, shared by all functions: `logits` float B×K×H×W, `target` long B×H×W with 255 = ignore. K = 1 is binary with
-sigmoid (target 1 against 0), K > 1 softmax over classes. Each sample gets its own value and the result is their mean over
-all B samples, so a batch divided evenly over processes gives the same gradient. A sample without any valid pixel counts
-as 0. Everything is computed in float32, also in mixed precision.
+sigmoid (target 1 against 0), K > 1 softmax over classes. A target long B×K×H×W has a map of 0 and 1 for each channel (nested
+regions: `nn.output.Output.target`): then each channel is a binary problem by itself, and counts as much as the others.
+
+Each sample gets its own value and the result is their mean over all B samples, so a batch divided evenly over processes gives the
+same gradient. A sample without any valid pixel counts as 0. Everything is computed in float32, also in mixed precision.
 """
 
 from __future__ import annotations
@@ -57,8 +59,9 @@ def cross_entropy(logits: Tensor, target: Tensor, *, class_weights: Sequence[flo
 
     Args:
         logits: Float B×K×H×W.
-        target: Long B×H×W class indices, 255 = ignore.
-        class_weights: One per class, background first; two where K = 1. The mean is then divided by the sum of the weights.
+        target: Long B×H×W class indices, 255 = ignore; or B×K×H×W.
+        class_weights: One per class, background first; two where K = 1; of regions one for what lies outside of a region, then one
+            for the inside of each. The mean is then divided by the sum of the weights.
 
     Returns:
         A float32 scalar.
@@ -68,10 +71,9 @@ def cross_entropy(logits: Tensor, target: Tensor, *, class_weights: Sequence[flo
         >>> float(cross_entropy(torch.zeros(2, 4, 8, 8), torch.ones(2, 8, 8, dtype=torch.long)))  # ln 4
         1.386...
     """
-    if logits.shape[1] == 1:
+    if logits.shape[1] == 1 and target.ndim == 3:
         return bce(logits, target, class_weights=class_weights)
-    loss = F.cross_entropy(logits.float(), target, ignore_index=IGNORE, reduction="none")
-    return _per_sample_mean(loss, _pixel_weights(target, class_weights, logits))
+    return _weighted_mean(_entropies(logits, target), target, class_weights, logits)
 
 
 def focal(
@@ -81,9 +83,9 @@ def focal(
 
     Args:
         logits: Float B×K×H×W.
-        target: Long B×H×W class indices, 255 = ignore.
+        target: Long B×H×W class indices, 255 = ignore; or B×K×H×W.
         gamma: 0 is cross-entropy; the larger, the less do pixels count that are right already.
-        class_weights: One per class, background first; two where K = 1.
+        class_weights: As for `cross_entropy`.
 
     Returns:
         A float32 scalar.
@@ -93,13 +95,9 @@ def focal(
         >>> float(focal(torch.zeros(2, 1, 8, 8), torch.ones(2, 8, 8, dtype=torch.long)))  # ln 2 / 4
         0.173...
     """
-    if logits.shape[1] == 1:
-        _, y = _binary(target)
-        loss = F.binary_cross_entropy_with_logits(logits.float().squeeze(1), y, reduction="none")
-    else:
-        loss = F.cross_entropy(logits.float(), target, ignore_index=IGNORE, reduction="none")
+    loss = _entropies(logits, target)
     # −expm1(−loss) is 1 − p, exact also where p is close to 1.
-    return _per_sample_mean(loss * (-torch.expm1(-loss)).pow(gamma), _pixel_weights(target, class_weights, logits))
+    return _weighted_mean(loss * (-torch.expm1(-loss)).pow(gamma), target, class_weights, logits)
 
 
 def dice(logits: Tensor, target: Tensor, *, smooth: float = 1.0, pool: Pool = "image") -> Tensor:
@@ -107,7 +105,7 @@ def dice(logits: Tensor, target: Tensor, *, smooth: float = 1.0, pool: Pool = "i
 
     Args:
         logits: Float B×K×H×W.
-        target: Long B×H×W class indices, 255 = ignore.
+        target: Long B×H×W class indices, 255 = ignore; or B×K×H×W.
         smooth: Added to both sides of the fraction, in pixels; also what an empty mask is compared by.
         pool: "image": one value per image and class. "batch": sums over the whole batch first, one value per class. That is
             steadier for small structures, but a batch divided over processes then gives another gradient.
@@ -133,7 +131,7 @@ def tversky(
 
     Args:
         logits: Float B×K×H×W.
-        target: Long B×H×W class indices, 255 = ignore.
+        target: Long B×H×W class indices, 255 = ignore; or B×K×H×W.
         alpha: Weight of false positives.
         beta: Weight of false negatives; above `alpha` it favors recall.
         smooth: Added to both sides of the fraction, in pixels.
@@ -165,7 +163,7 @@ def boundary(
 
     Args:
         logits: Float B×K×H×W.
-        target: Long B×H×W class indices, 255 = ignore.
+        target: Long B×H×W class indices, 255 = ignore; or B×K×H×W.
         gradient: How edges are found, as for `boundary_loss`.
         scales: Sides of the average pools at which edges are compared, in pixels.
 
@@ -185,19 +183,21 @@ def boundary(
 
 
 def foreground_target(target: Tensor) -> Tensor:
-    """All foreground classes as one.
+    """All foreground classes, or regions, as one.
 
     Args:
-        target: Long B×H×W class indices, 255 = ignore.
+        target: Long B×H×W class indices, 255 = ignore; or B×K×H×W.
 
     Returns:
-        The same shape: 1 = any foreground class, 0 = background; 255 stays.
+        B×H×W: 1 = any foreground class, 0 = background; 255 stays.
 
     Example:
         >>> from delineate.nn.losses import foreground_target
         >>> foreground_target(torch.tensor([[[0, 1, 2, 255]]]))
         tensor([[[  0,   1,   1, 255]]])
     """
+    if target.ndim == 4:
+        target = target.amax(1)
     return torch.where(target == IGNORE, target, (target > 0).to(target.dtype))
 
 
@@ -207,15 +207,35 @@ def _binary(target: Tensor) -> tuple[Tensor, Tensor]:
     return valid, torch.where(valid, target, torch.zeros_like(target)).float()
 
 
+def _entropies(logits: Tensor, target: Tensor) -> Tensor:
+    """Cross-entropy of each pixel, B×H×W; of a target for each channel B×K×H×W. What it is at ignored pixels does not matter."""
+    if target.ndim == 4 or logits.shape[1] == 1:
+        _, y = _binary(target)
+        return F.binary_cross_entropy_with_logits(logits.float().view_as(y), y, reduction="none")
+    return F.cross_entropy(logits.float(), target, ignore_index=IGNORE, reduction="none")
+
+
 def _probabilities(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Probabilities and one-hot target of the foreground classes, B×(K−1 or 1)×H×W, zero where ignored; valid pixels."""
-    if logits.shape[1] == 1:
-        valid, y = _binary(target)
-        return torch.sigmoid(logits.float()) * valid[:, None], y[:, None], valid
+    """Probabilities and one-hot target of the foreground classes, B×(K−1 or 1)×H×W (of a target for each channel B×K×H×W), zero
+    where ignored; valid pixels B×H×W."""
+    if target.ndim == 4 or logits.shape[1] == 1:
+        valid, y = _binary(target if target.ndim == 4 else target[:, None])
+        return torch.sigmoid(logits.float()) * valid, y, valid[:, 0]
     valid = target != IGNORE
     known = torch.where(valid, target, torch.zeros_like(target))
     y = F.one_hot(known, logits.shape[1]).movedim(3, 1)[:, 1:].float()
     return logits.float().softmax(1)[:, 1:] * valid[:, None], y * valid[:, None], valid
+
+
+def _weighted_mean(loss: Tensor, target: Tensor, class_weights: Sequence[float] | None, logits: Tensor) -> Tensor:
+    if target.ndim == 3:
+        return _per_sample_mean(loss, _pixel_weights(target, class_weights, logits))
+    valid, y = _binary(target)
+    weight = valid.float()
+    if class_weights is not None:
+        outside, *inside = class_weights
+        weight = weight * (outside + (torch.tensor(inside, device=loss.device).view(-1, 1, 1) - outside) * y)
+    return _per_sample_mean(loss.flatten(0, 1), weight.flatten(0, 1))  # each channel of a sample as one of its own
 
 
 def _pixel_weights(target: Tensor, class_weights: Sequence[float] | None, logits: Tensor) -> Tensor:

@@ -89,7 +89,9 @@ class LossOptions(BaseModel):
         0.0, ge=0, description="weight of the multi-scale boundary loss"
     )
     class_weights: tuple[float, ...] | None = Field(
-        None, description="one per class, background first (binary: two), for cross-entropy and focal"
+        None,
+        description="one per class, or per region after that of the background, background first (binary: two), for cross-entropy "
+        "and focal",
     )
     pool: Pool = Field("image", description="Dice and Tversky per image, or over the whole batch")
     smooth: float = Field(1.0, ge=0, description="smoothing constant of Dice and Tversky")
@@ -140,7 +142,8 @@ def segmentation_loss(logits: Tensor, target: Tensor, options: LossOptions) -> d
 
     Args:
         logits: Float B×K×H×W; K = 1 is binary with sigmoid, several are softmax.
-        target: Long B×H×W class indices, 255 = ignore.
+        target: Long B×H×W class indices, 255 = ignore. Long B×K×H×W: a map of 0, 1 and 255 for each channel, which are regions.
+            `Output.target` makes the one or the other.
         options: The weights, and the losses' own settings.
 
     Returns:
@@ -159,9 +162,11 @@ def segmentation_loss(logits: Tensor, target: Tensor, options: LossOptions) -> d
         ['cross_entropy', 'dice', 'boundary']
         >>> sum(terms.values()).backward()
     """
-    given, needed = options.class_weights, max(2, logits.shape[1])
+    given, regions = options.class_weights, target.ndim == 4
+    needed = logits.shape[1] + 1 if regions else max(2, logits.shape[1])
     if given is not None and len(given) != needed:
-        raise RecipeError(f"loss.class_weights: {len(given)} weights given for {needed} classes (background first)")
+        what = f"{needed - 1} regions and what lies outside" if regions else f"{needed} classes"
+        raise RecipeError(f"loss.class_weights: {len(given)} weights given for {what} (background first)")
     found: dict[str, Tensor] = {}
     for name, term in loss_terms(type(options)).items():
         if weight := getattr(options, name):

@@ -11,9 +11,11 @@ from delineate.data.core.manifest import Manifest
 from delineate.engine.build import build_method
 from delineate.engine.input_settings import settle_input
 from delineate.engine.recipe import Recipe, resolve
+from delineate.engine.region_settings import with_regions
 from delineate.engine.run import make_fabric
 from delineate.methods import registry
 from delineate.nn.meta_device import on_meta_device
+from delineate.nn.output import Output
 from delineate.studies.setup import Entrant
 
 __all__ = ["check_entrants", "check_fits", "check_parts"]
@@ -54,12 +56,13 @@ def check_fits(
 
 
 def _check_fit(recipe: Recipe, manifest: Manifest, census: Census) -> None:
+    manifest = with_regions(manifest, recipe)
     settled, spec = settle_input(recipe, census.of(manifest.sealed().cases))
     with suppress(
         NotImplementedError, RuntimeError, TypeError, ValueError
     ):  # not every network can be built without memory
         with on_meta_device():
-            method = build_method(settled, manifest.classes.outputs, spec)
+            method = build_method(settled, Output.of(manifest.classes), spec)
         settled.check_stages(method.stages())
 
 

@@ -21,8 +21,10 @@ from delineate.engine.build import build_method, build_strategy, source_of, targ
 from delineate.engine.input_settings import settle_input
 from delineate.engine.parameter_groups import make_optimizer
 from delineate.engine.recipe import Recipe, resolve
+from delineate.engine.region_settings import with_regions
 from delineate.engine.run import make_fabric
 from delineate.methods.contract import Batch, Context, Stage
+from delineate.nn.output import Output
 
 __all__ = [
     "Announce",
@@ -105,12 +107,13 @@ def measure_speed(
     options = {} if size is None else {"input": {"size": size}}
     recipe = resolve(method, preset, options, settings)
     manifest, census = open_data(data, seed=recipe.engine.seed)
+    manifest = with_regions(manifest, recipe)
     recipe, spec = settle_input(recipe, census)
     samples = census.samples(manifest.split("train"), manifest.labels)
     cache = open_cache(manifest, samples, spec, Store.at(cache_folder, announce=announce), axis=census.axis)
     if targets_of(recipe).soft:
         cache = with_shares(cache, manifest, spec, Store.at(cache_folder, announce=announce), axis=census.axis)
-    stage = build_method(recipe, manifest.classes.outputs, spec).stages()[-1]
+    stage = build_method(recipe, Output.of(manifest.classes), spec).stages()[-1]
     loader = []
     for workers in dict.fromkeys((recipe.data.workers, *_WORKERS)):
         announce(f"loader alone, {workers} threads")
@@ -152,7 +155,7 @@ def _network_rate(
     recipe: Recipe, manifest: Manifest, spec: InputSpec, stage: Stage, batch: Batch, seconds: float
 ) -> float:
     fabric = make_fabric(recipe)
-    method = build_method(recipe, manifest.classes.outputs, spec).train()
+    method = build_method(recipe, Output.of(manifest.classes), spec).train()
     strategy = build_strategy(recipe, method)
     strategy.begin(stage, strategy.options)
     strategy.update = strategy.updates(stage)[0]

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from delineate.data.core.regions import Region
 from delineate.methods import registry
 from delineate.methods.condseg.objective import (
     Maps,
@@ -19,6 +20,7 @@ from delineate.methods.condseg.objective import (
     segmentation_terms,
 )
 from delineate.methods.contract import Context
+from delineate.nn.output import Output
 
 RESNET18 = {"width": 16, "heads": 4, "encoder": {"name": "resnet18"}}
 
@@ -78,7 +80,7 @@ def test_bce_dice_is_the_mask_loss_image_by_image_and_skips_ignored_pixels():
     target[0, :2] = 255
     target[2] = 255
     values = bce_dice(logits, target)
-    assert float(values.mean()) == pytest.approx(float(mask_loss(logits, target)), abs=1e-6)
+    assert float(values.mean()) == pytest.approx(float(mask_loss(logits, target, Output(logits.shape[1]))), abs=1e-6)
     assert float(values[2]) == 0
     changed = logits.clone()
     changed[0, :, :2] = 50.0
@@ -101,7 +103,7 @@ def test_stage_two_terms_see_the_union_of_classes_and_its_complement():
     sure = torch.where(target == 0, -40.0, 40.0)[:, None]
     mask = 40.0 * F.one_hot(torch.where(target == 255, 0, target), 3).movedim(3, 1).float()
     maps = Maps(mask, sure, -sure, torch.full_like(sure, -40.0))
-    terms = segmentation_terms(maps, target, beta="one", detach_coverage=False, complement="logits")
+    terms = segmentation_terms(maps, target, Output(1), beta="one", detach_coverage=False, complement="logits")
     assert {name: round(float(value), 5) for name, value in terms.items()} == dict.fromkeys(
         ("mask", "foreground", "background", "complement"), 0.0
     )
@@ -110,7 +112,7 @@ def test_stage_two_terms_see_the_union_of_classes_and_its_complement():
 def test_stage_two_weights():
     torch.manual_seed(0)
     maps, target = Maps(*torch.randn(4, 2, 1, 8, 8)), torch.randint(0, 2, (2, 8, 8))
-    per_image = segmentation_terms(maps, target, beta="per_image", detach_coverage=True, complement="logits")
+    per_image = segmentation_terms(maps, target, Output(1), beta="per_image", detach_coverage=True, complement="logits")
     weights = coverage_weight(maps.background, "per_image", detach=True)
     assert float(per_image["background"]) == pytest.approx(
         float((weights * bce_dice(maps.background, 1 - target)).mean())
@@ -119,10 +121,27 @@ def test_stage_two_weights():
 
 def test_stage_one_consistency_follows_the_other_view():
     plain, strong = torch.randn(2, 2, 1, 4, 4)
-    terms = reinforcement_terms(plain, strong, torch.randint(0, 2, (2, 4, 4)))
+    terms = reinforcement_terms(plain, strong, torch.randint(0, 2, (2, 4, 4)), Output(1))
     bce = F.binary_cross_entropy_with_logits
     wanted = bce(plain, (strong > 0).float()) + bce(strong, (plain > 0).float())
     assert float(terms["consistency"]) == pytest.approx(float(wanted), abs=1e-6)
+
+
+def test_both_stages_learn_regions_by_their_binary_losses():
+    """The outer region is the foreground's map; each view follows the other's hard prediction of each region."""
+    output = Output(2, (Region(name="outer", classes=(1, 2), paints=1), Region(name="inner", classes=(2,), paints=2)))
+    mask = torch.randint(0, 3, (2, 4, 4))
+    target = output.target(mask)
+    plain, strong = torch.randn(2, 2, 2, 4, 4)
+    terms = reinforcement_terms(plain, strong, target, output)
+    bce = F.binary_cross_entropy_with_logits
+    wanted = bce(plain, (strong > 0).float()) + bce(strong, (plain > 0).float())
+    assert float(terms["consistency"]) == pytest.approx(float(wanted), abs=1e-6)
+    maps = Maps(plain, *torch.randn(3, 2, 1, 4, 4))
+    found = segmentation_terms(maps, target, output, beta="one", detach_coverage=False, complement="logits")
+    assert float(found["foreground"]) == pytest.approx(float(bce_dice(maps.foreground, (mask > 0).long()).mean()))
+    each = [mask_loss(plain[:, at : at + 1], target[:, at], Output(1)) for at in range(2)]
+    assert float(found["mask"]) == pytest.approx(float(torch.stack(each).mean()), abs=1e-6)
 
 
 @pytest.mark.parametrize(("classes", "labels"), [(1, 2), (4, 4)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from delineate.methods import registry
 from delineate.methods.condseg.network import ConDSeg
 from delineate.methods.condseg.objective import Maps, bce_dice, mask_loss, segmentation_terms
 from delineate.methods.contract import Batch, Context
+from delineate.nn.output import Output
 from delineate.nn.views.strong import StrongView
 from delineate.strategies import registry as strategies
 
@@ -61,9 +63,9 @@ def test_a_perfect_and_sure_mask_still_costs_1_309() -> None:
     f, one = 0.1535, 1 / (1 + math.exp(-1))
     bce = f * math.log(1 + math.exp(-1)) + (1 - f) * math.log(2)
     dice = 1 - (2 * one * f + 1e-4) / (one * f + 0.5 * (1 - f) + f + 1e-4)
-    found = mask_loss(sure, mask, on="probabilities", pool="batch")
+    found = mask_loss(sure, mask, Output(1), on="probabilities", pool="batch")
     assert float(found) == pytest.approx(bce + dice, abs=1e-5) == pytest.approx(1.309, abs=1e-3)
-    assert float(mask_loss(sure, mask)) < 1e-3
+    assert float(mask_loss(sure, mask, Output(1))) < 1e-3
 
 
 @pytest.mark.parametrize(("on", "wanted"), [("logits", -0.99), ("probabilities", -0.005)])
@@ -71,7 +73,7 @@ def test_a_missed_pixel_hardly_pulls(on: Any, wanted: float) -> None:
     """d BCE/dx at p = .01: p − 1 = −.99; applied twice (σ(p) − 1)·p(1 − p) = (.5025 − 1)·.0099 = −.0049."""
     logits = torch.full((1, 1, 1, 1), math.log(0.01 / 0.99), requires_grad=True)
     target = torch.ones(1, 1, 1, dtype=torch.long)
-    for loss in (mask_loss, bce_dice):
+    for loss in (partial(mask_loss, output=Output(1)), bce_dice):
         (both,) = torch.autograd.grad(loss(logits, target, on=on).sum(), logits)
         p = logits.sigmoid() if on == "logits" else logits.sigmoid().sigmoid()
         (dice,) = torch.autograd.grad((1 - (2 * p + 1) / (p + 2)).sum(), logits)
@@ -84,8 +86,12 @@ def test_dice_of_the_batch_by_hand() -> None:
     logits = torch.full((2, 1, 2, 2), -80.0)
     logits[0] = 80
     bce = 80 * 2 / 4 / 2
-    assert float(mask_loss(logits, target)) == pytest.approx(bce + (0 + 1 - 1 / 3) / 2, abs=1e-5)
-    assert float(mask_loss(logits, target, pool="batch")) == pytest.approx(bce + 1 - 9 / 11, abs=1e-5)
+    assert float(mask_loss(logits, target, Output(logits.shape[1]))) == pytest.approx(
+        bce + (0 + 1 - 1 / 3) / 2, abs=1e-5
+    )
+    assert float(mask_loss(logits, target, Output(logits.shape[1]), pool="batch")) == pytest.approx(
+        bce + 1 - 9 / 11, abs=1e-5
+    )
     each = bce_dice(logits, target, pool="batch")
     assert each.tolist() == pytest.approx([1 - 9 / 11, 40 + 1 - 9 / 11], abs=1e-5)
 
@@ -104,7 +110,9 @@ def test_ignored_pixels_and_images_take_no_part_in_the_dice_of_the_batch() -> No
 def test_soft_masks_are_learned_as_shares() -> None:
     """A pixel that is .75 foreground: BCE is least at p = .75."""
     target = torch.full((1, 4, 4), 0.75)
-    losses = [float(mask_loss(torch.full((1, 1, 4, 4), math.log(p / (1 - p))), target)) for p in (0.6, 0.75, 0.99)]
+    losses = [
+        float(mask_loss(torch.full((1, 1, 4, 4), math.log(p / (1 - p))), target, Output(1))) for p in (0.6, 0.75, 0.99)
+    ]
     bce = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
     dice = 1 - (2 * 16 * 0.75**2 + 1) / (16 * 1.5 + 1)
     assert losses[1] == pytest.approx(bce + dice, abs=1e-5)
@@ -118,8 +126,8 @@ def test_soft_masks_are_learned_as_shares() -> None:
 def test_the_background_map_learns_from_the_mask_before_augmentation() -> None:
     given = {"beta": "one", "detach_coverage": False, "complement": "logits"}
     here, before = torch.randint(0, 2, (2, 2, 8, 8))
-    terms = segmentation_terms(maps(), here, against_background=before.float(), **given)  # type: ignore[arg-type]
-    plain = segmentation_terms(maps(), here, **given)  # type: ignore[arg-type]
+    terms = segmentation_terms(maps(), here, Output(1), against_background=before.float(), **given)  # type: ignore[arg-type]
+    plain = segmentation_terms(maps(), here, Output(1), **given)  # type: ignore[arg-type]
     assert float(terms["background"]) == pytest.approx(float(bce_dice(maps().background, 1 - before).mean()))
     assert float(plain["background"]) == pytest.approx(float(bce_dice(maps().background, 1 - here).mean()))
     assert all(torch.equal(terms[name], plain[name]) for name in ("mask", "foreground", "complement"))
@@ -164,7 +172,9 @@ def test_targets_go_through_micro_batches_and_strategies() -> None:
     assert isinstance(method, ConDSeg)
     for part, alone in zip(divide(data, 2), (0, 3), strict=True):
         terms = strategy.train()(part)
-        wanted = mask_loss(method(data["image"][alone : alone + 1]), data["target"][alone : alone + 1], pool="batch")
+        wanted = mask_loss(
+            method(data["image"][alone : alone + 1]), data["target"][alone : alone + 1], method.output, pool="batch"
+        )
         assert float(terms["mask"]) == pytest.approx(float(wanted), rel=1e-4)
         assert {"foreground", "background", "complement", "consistency"} <= terms.keys()
 
@@ -173,7 +183,9 @@ def test_stage_one_is_validated_by_the_mask_alone() -> None:
     method, data = released().eval(), batch()
     with torch.no_grad():
         found = method.objective(data, context("reinforcement"))
-        wanted = mask_loss(method.encoder_logits(data["image"]), data["mask"], on="probabilities", pool="batch")
+        wanted = mask_loss(
+            method.encoder_logits(data["image"]), data["mask"], method.output, on="probabilities", pool="batch"
+        )
     assert list(found) == ["mask"]
     assert torch.equal(found["mask"], wanted)
     assert set(method.train().objective(data, context("reinforcement"))) == {"mask", "mask_strong", "consistency"}

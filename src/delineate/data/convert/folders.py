@@ -84,6 +84,12 @@ class Folders(Target):
                 f"  {_quoted(name)}: {_quoted(color)}\n"
                 for name, color in zip(classes.names, classes.colors, strict=True)
             ]
+        if classes.regions:
+            lines.append("regions:\n")
+            lines += [
+                f"  {_quoted(name)}: [{', '.join(map(_quoted, members))}]\n"
+                for name, members in classes.regions_by_name.items()
+            ]
         return "".join(["labels:\n", *lines])
 
 

@@ -24,6 +24,7 @@ from delineate.data.convert.target import Target
 from delineate.data.core.findings import count
 from delineate.data.core.input_spec import Pixels
 from delineate.data.core.manifest import IGNORE, Case
+from delineate.data.core.nnunet_regions import region_labels
 
 __all__ = ["NnUNet"]
 
@@ -66,12 +67,18 @@ class NnUNet(Target):
     def finish(self, written: Sequence[tuple[Case, Any]], folder: Path) -> None:
         cases = [case for case, _ in written]
         training = [case for case in cases if case.split != "test"]
+        classes, indices = self.data.manifest.classes, range(len(self.data.names))
+        told = (
+            region_labels(classes, indices)
+            if classes.regions
+            else {"labels": dict(zip(classes.names, indices, strict=True))}
+        )
+        told["labels"] |= {"ignore": len(self.data.names)} if self.data.ignores else {}
         write_json(
             folder / "dataset.json",
             {
                 "channel_names": {str(at): name for at, name in enumerate(self._channels)},
-                "labels": {name: index for index, name in enumerate(self.data.names)}
-                | ({"ignore": len(self.data.names)} if self.data.ignores else {}),
+                **told,
                 "numTraining": len(training),
                 "file_ending": PACKED_VOLUME if self.data.volumes else PNG,
             },

@@ -1,6 +1,7 @@
 """The table of labels that lies beside the data: a `labels.yaml`, or what challenges and labeling tools write.
 
-dataset.json      the Medical Segmentation Decathlon and nnU-Net: {"labels": {"background": 0, "tumor": 1}}
+dataset.json      the Medical Segmentation Decathlon and nnU-Net: {"labels": {"background": 0, "tumor": 1}}, or with regions
+                  (`data.core.nnunet_regions`)
 labelmap.txt      CVAT, beside masks in Pascal VOC's folders: background:0,0,0:: and so on, the colors of masks
 _classes.csv      Roboflow, beside masks: Pixel Value, Class
 class_dict.csv    CamVid's form: name,r,g,b
@@ -11,7 +12,8 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from delineate.data.core.label_table import (
     read_labels_file,
     table_of,
 )
+from delineate.data.core.nnunet_regions import ORDER, class_entries, regions_in_order
 
 __all__ = ["Entries", "find_labels"]
 
@@ -56,8 +59,8 @@ def find_labels(folder: Path, *, of_tools: bool = True) -> LabelTable | None:
     """The table that lies beside the data, in a folder or above its masks; None where there is none.
 
     `of_tools`: whether files of challenges and tools count; not where the masks themselves bring names.
-    Raises `DataError` for a `labels.yaml` that cannot be understood; a `dataset.json` or a tool's file without usable
-    labels is passed over.
+    Raises `DataError` for a `labels.yaml` that cannot be understood, and for regions of a `dataset.json` that are not nested or
+    whose order does not fit them; a `dataset.json` or a tool's file without usable labels is passed over.
     """
     above = [folder.parent] if folder.name.lower() in _INSIDE else []
     for place in (folder, *above):
@@ -78,26 +81,21 @@ def _challenge(path: Path) -> LabelTable | None:
         content = parse_json(path.read_text(encoding="utf-8-sig"))
         if not isinstance(content, Mapping) or not isinstance(content.get("labels"), Mapping):
             return None
+        labels = content["labels"]
+        ordered = ORDER in content and any(isinstance(values, list) and len(values) > 1 for values in labels.values())
         try:
-            return table_of(list(pairs_of(content["labels"], path)), str(path))
+            return table_of(list(pairs_of(labels, path)), str(path))
         except DataError:
-            return table_of(list(_regions(content["labels"])), f"{path} (regions that overlap: by value)")
+            by = "regions" if ordered else "regions that overlap: by value"
+            table = table_of(class_entries(labels, ordered=ordered), f"{path} ({by})")
     except (OSError, ValueError, DataError):
         return None
-
-
-def _regions(labels: Mapping[str, Any]) -> Iterable[tuple[str, int]]:
-    """nnU-Net's regions: a value that several of them hold, or that shares one, is no region and keeps its number as its name."""
-    names: dict[int, list[str]] = {}
-    parts = {name: given if isinstance(given, list) else [given] for name, given in labels.items()}
-    for name, values in parts.items():
-        for value in values:
-            if not isinstance(value, int):
-                raise DataError(f"{value!r} is no value")
-            names.setdefault(value, []).append(name)
-    for value, own in names.items():
-        alone = len(own) == 1 and (len(parts[own[0]]) == 1 or own[0].lower() in (BACKGROUND, IGNORED))
-        yield own[0] if alone else f"label {value}", value
+    if not ordered:
+        return table
+    try:
+        return replace(table, regions=regions_in_order(labels, content[ORDER], table.classes))
+    except ValueError as error:
+        raise DataError(f"{path}: {error}; mend it, or write a labels.yaml beside it, which is read instead") from error
 
 
 def _of_tool(path: Path, read: Callable[[Sequence[str]], Entries]) -> LabelTable | None:

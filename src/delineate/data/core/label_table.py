@@ -7,13 +7,14 @@ labels:                      # labels.yaml: name → value, values, range or col
   nucleus: [1, 2, 10-19]
   ignore: 255
 colors: {nucleus: "#ff8800"} # for overlays; not needed
+regions: {cell: [cytoplasm, nucleus], nucleus: [nucleus]} # what to learn and to score instead of classes; not needed
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,6 +25,7 @@ from delineate.common.errors import DataError
 from delineate.common.files import parse_json
 from delineate.data.core.findings import some
 from delineate.data.core.manifest import IGNORE, ClassTable, LabelRule
+from delineate.data.core.regions import Region, make_regions
 
 __all__ = [
     "BACKGROUND",
@@ -59,6 +61,7 @@ class LabelTable:
     """Values are colors, 0xRRGGBB."""
     colors: tuple[str, ...] | None = None
     origin: str = "--labels"
+    regions: tuple[Region, ...] = ()
 
     @property
     def rule(self) -> LabelRule:
@@ -71,7 +74,7 @@ class LabelTable:
     @property
     def classes(self) -> ClassTable:
         """The class table with its rule: what `label_reading.read_by_table` checks against the masks."""
-        return ClassTable(names=self.names, labels=self.rule, colors=self.colors)
+        return ClassTable(names=self.names, labels=self.rule, colors=self.colors, regions=self.regions)
 
     @property
     def words(self) -> str:
@@ -135,8 +138,18 @@ def read_labels_file(path: Path) -> LabelTable:
         raise DataError(f"{path}: 'labels' is no table; write 'name: value' lines below it")
     if "labels" in content and content.get("ignore") is not None and IGNORED not in labels:
         labels = {**labels, IGNORED: content["ignore"]}
-    colors = content.get("colors") if "labels" in content else None
-    return _table(list(pairs_of(labels, path)), str(path), colors)
+    colors, regions = (content.get(key) if "labels" in content else None for key in ("colors", "regions"))
+    table = _table(list(pairs_of(labels, path)), str(path), colors)
+    return table if regions is None else replace(table, regions=_regions(regions, table.names, path))
+
+
+def _regions(given: Any, names: Sequence[str], path: Path) -> tuple[Region, ...]:
+    if not isinstance(given, Mapping) or not all(isinstance(members, list) for members in given.values()):
+        raise DataError(f"{path}: 'regions' is no table; write 'name: [class, class]' lines below it")
+    try:
+        return make_regions({str(name): [str(one) for one in members] for name, members in given.items()}, names)
+    except ValueError as error:
+        raise DataError(f"{path}: regions: {error}") from error
 
 
 class _Loader(yaml.SafeLoader):

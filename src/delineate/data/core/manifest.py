@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from delineate.common.config import first_fault
 from delineate.common.errors import DataError
 from delineate.common.file_names import name_fault, path_fault
 from delineate.common.files import write_json
+from delineate.data.core.regions import Region, make_regions, regions_fault
 
 __all__ = ["IGNORE", "Case", "ClassTable", "Coding", "LabelRule", "Manifest", "Split"]
 
@@ -126,6 +127,10 @@ class ClassTable(BaseModel):
         3
         >>> ClassTable(names=("background", "polyp")).outputs
         1
+        >>> from delineate.data.core.regions import Region
+        >>> heart = Region(name="heart", classes=(1, 2), paints=1), Region(name="cavity", classes=(2,), paints=2)
+        >>> ClassTable(names=("background", "wall", "cavity"), regions=heart).outputs
+        2
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -135,11 +140,55 @@ class ClassTable(BaseModel):
     """Which raw values of mask files mean these classes; None where that is not known, or a manifest's own rule says it."""
     colors: tuple[str, ...] | None = None
     """A color for each class (`#rrggbb`), where the owner of the data has named some."""
+    regions: tuple[Region, ...] = ()
+    """Nested sets of classes that a network learns instead of the classes, in the order of painting; none: it learns classes."""
+
+    @model_validator(mode="after")
+    def _regions_fit(self) -> Self:
+        if self.regions and (fault := regions_fault(self.regions, self.names)):
+            raise ValueError(fault)
+        return self
 
     @property
     def outputs(self) -> int:
-        """Channels of the network's output: 1 (sigmoid) for one foreground class, else one per class (softmax)."""
+        """Channels of the network's output: one per region (sigmoid); else 1 (sigmoid) for one foreground class, or one per class,
+        the background first (softmax)."""
+        if self.regions:
+            return len(self.regions)
         return 1 if len(self.names) == 2 else len(self.names)
+
+    @property
+    def structures(self) -> dict[str, tuple[int, ...]]:
+        """What is scored: the regions, or without any the foreground classes. Name → indices of its classes."""
+        if self.regions:
+            return {region.name: region.classes for region in self.regions}
+        return {name: (index,) for index, name in enumerate(self.names) if index}
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """What each of the `outputs` channels is called: a region, a class (the background first), or the one foreground class."""
+        if self.regions:
+            return tuple(region.name for region in self.regions)
+        return self.names[1:] if len(self.names) == 2 else self.names
+
+    def with_regions(self, given: Mapping[str, Sequence[str]]) -> ClassTable:
+        """The same classes with other regions.
+
+        Args:
+            given: name of a region → names of its classes; empty: no regions.
+
+        Returns:
+            A new table.
+
+        Raises:
+            ValueError: the regions are not nested, a class is unknown or in none of them, or two classes are in the same ones.
+        """
+        return self.model_copy(update={"regions": make_regions(given, self.names)})
+
+    @property
+    def regions_by_name(self) -> dict[str, list[str]]:
+        """The regions with the names of their classes, as a recipe or `labels.yaml` states them."""
+        return {region.name: [self.names[index] for index in region.classes] for region in self.regions}
 
 
 class Manifest(BaseModel):

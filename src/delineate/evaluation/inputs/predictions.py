@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from delineate.common.errors import DataError
 from delineate.common.file_names import path_fault
@@ -20,6 +20,7 @@ from delineate.data.core import labels
 from delineate.data.core.findings import count, some
 from delineate.data.core.known import Role
 from delineate.data.core.manifest import ClassTable, LabelRule
+from delineate.data.core.regions import Region, regions_fault
 from delineate.data.formats.registry import check_same_grid, read_mask, reads_volume
 from delineate.evaluation.inputs.references import mask_like_files
 
@@ -73,14 +74,22 @@ class PredictionList(BaseModel):
     of pictures and volumes, that of pictures: volumes hold class indices."""
     labels: LabelRule | None = None
     """Which values mean these classes in the masks that the model was trained on; None where that is not known."""
+    regions: tuple[Region, ...] = ()
+    """The regions that the model has learned, from which the masks were painted; none: it has learned classes."""
     knows_pictures: bool = False
     """Whether the model knows the pictures that it was made from, so that `seen` tells."""
     files: tuple[PredictedFile, ...]
 
+    @model_validator(mode="after")
+    def _regions_fit(self) -> Self:
+        if self.regions and (fault := regions_fault(self.regions, self.class_names)):
+            raise ValueError(fault)
+        return self
+
     @property
     def classes(self) -> ClassTable:
-        """What the model knows: names, and the raw values of its training data."""
-        return ClassTable(names=self.class_names, labels=self.labels)
+        """What the model knows: names, the raw values of its training data, and regions."""
+        return ClassTable(names=self.class_names, labels=self.labels, regions=self.regions)
 
     def save(self, folder: Path) -> None:
         """Write `predictions.json`, atomically."""

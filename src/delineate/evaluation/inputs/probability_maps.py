@@ -48,7 +48,8 @@ _NPZ_KEYS = ("probabilities", "softmax")
 """Looked for in an archive of several arrays."""
 
 Probabilities = NDArray[np.float32]
-"""In [0, 1]: H×W (D×H×W) of the foreground for one foreground class, else K×H×W (K×D×H×W) of all K classes, background first."""
+"""In [0, 1]: H×W (D×H×W) of the foreground for one foreground class, else K×H×W (K×D×H×W) of all K classes, background first, or of
+all K regions."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class ProbabilityMaps:
     """The probability maps of a folder."""
 
     classes: ClassTable
+    """Its `channels` are what the maps are of."""
     files: Mapping[str, tuple[Path, ...]]
     """Name → one file, or a file for each class."""
     hashes: Mapping[Path, str] = field(default_factory=dict)
@@ -67,12 +69,28 @@ class ProbabilityMaps:
         for path in paths:
             self._check(path)
         if len(paths) == 1:
-            return _channels(read_map(paths[0]), len(self.classes.names), paths[0])
+            return _channels(read_map(paths[0]), self.classes, paths[0])
         planes = [read_map(path) for path in paths]
         odd = next((index for index, plane in enumerate(planes) if plane.shape != planes[0].shape), None)
         if odd is not None:
             raise DataError(f"{paths[0]} and {paths[odd]} differ in size: {planes[0].shape} and {planes[odd].shape}")
         return np.stack(planes)
+
+    def of_structures(self, values: Probabilities, scored: ClassTable) -> list[Probabilities]:
+        """The probability of each thing that is scored (`ClassTable.structures`), from a map of this folder: of a region, from maps
+        of classes, the sum over its classes. Raises `DataError` for what maps of other regions do not tell."""
+        if self.classes.outputs == 1:
+            return [values]
+        if not self.classes.regions:
+            return [values[list(members)].sum(0) for members in scored.structures.values()]
+        places = {region.classes: at for at, region in enumerate(self.classes.regions)}
+        untold = [name for name, members in scored.structures.items() if members not in places]
+        if untold:
+            raise DataError(
+                f"the probability maps are of {', '.join(self.classes.channels)}, which does not tell the probability of "
+                f"'{untold[0]}'; leave out ece and brier"
+            )
+        return [values[places[members]] for members in scored.structures.values()]
 
     def _check(self, path: Path) -> None:
         """Raise `DataError` for a map that is gone, or is not the one that was written."""
@@ -109,10 +127,8 @@ def listed_probabilities(
         if not maps:
             continue
         paths = [folder / name for name in sorted(maps, key=_class_index)]
-        if len(paths) not in (1, len(classes.names)):
-            raise DataError(
-                f"{prediction} has {count(len(paths), 'probability map')}, not {len(classes.names)}; {_AGAIN}"
-            )
+        if len(paths) not in (1, classes.outputs):
+            raise DataError(f"{prediction} has {count(len(paths), 'probability map')}, not {classes.outputs}; {_AGAIN}")
         files[case.id] = tuple(paths)
         hashes |= {folder / name: digest for name, digest in maps.items()}
     return ProbabilityMaps(classes, files, hashes) if files else None
@@ -147,9 +163,9 @@ def open_probabilities(folder: Path, classes: ClassTable) -> ProbabilityMaps:
     }
     if not parts:
         files: dict[str, tuple[Path, ...]] = {name: (path,) for name, path in _maps(folder).items()}
-    elif sorted(parts) != list(range(len(classes.names))):
+    elif sorted(parts) != list(range(classes.outputs)):
         found = ", ".join(parts[index].name for index in sorted(parts))
-        raise DataError(f"{folder} has maps of the classes {found}, but there are {len(classes.names)} classes")
+        raise DataError(f"{folder} has maps of {found}, not of {', '.join(classes.channels)}")
     else:
         planes = [_maps(parts[index]) for index in sorted(parts)]
         odd = sorted({name for plane in planes for name in plane if any(name not in other for other in planes)})
@@ -202,12 +218,15 @@ def _class_index(name: str) -> int:
     return int(match[1]) if match else 0
 
 
-def _channels(values: NDArray[np.float32], classes: int, path: Path) -> Probabilities:
-    """A file of one or all classes → the form of `Probabilities`."""
-    if values.ndim > 2 and values.shape[0] == classes:
-        return values[1] if classes == 2 else values
-    if classes > 2:
-        raise DataError(f"{path} has the shape {values.shape}; of {classes} classes it is {classes}×height×width")
+def _channels(values: NDArray[np.float32], classes: ClassTable, path: Path) -> Probabilities:
+    """A file of one or all classes, or regions → the form of `Probabilities`."""
+    if classes.outputs > 1:
+        if values.ndim > 2 and values.shape[0] == classes.outputs:
+            return values
+        what = f"{classes.outputs} {'regions' if classes.regions else 'classes'}"
+        raise DataError(f"{path} has the shape {values.shape}; of {what} it is {classes.outputs}×height×width")
+    if values.ndim > 2 and values.shape[0] == 2:
+        return values[1]
     return values[0] if values.ndim > 2 and values.shape[0] == 1 else values
 
 

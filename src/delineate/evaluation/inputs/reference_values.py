@@ -156,7 +156,7 @@ def _by_value(reading: Reading, known: ClassTable) -> Reading | None:
     if unnamed:
         for at, place in enumerate(places):
             names[place] = reading.classes.names[at]
-    return _renamed(permuted, ClassTable(names=tuple(names)))
+    return _renamed(permuted, ClassTable(names=tuple(names), regions=known.regions))
 
 
 def _permuted(reading: Reading, places: Sequence[int]) -> Reading:
@@ -168,9 +168,20 @@ def _permuted(reading: Reading, places: Sequence[int]) -> Reading:
 
     values = {value: moved(index) for value, index in (rule.values or {}).items()}
     ranges = tuple((first, last, moved(index)) for first, last, index in rule.ranges)
-    return Reading(rule.model_copy(update={"values": values, "ranges": ranges}), reading.classes, reading.notes)
+    regions = [
+        region.model_copy(
+            update={
+                "classes": tuple(sorted(map(moved, region.classes))),
+                "paints": None if region.paints is None else moved(region.paints),
+            }
+        )
+        for region in reading.classes.regions
+    ]
+    classes = reading.classes.model_copy(update={"regions": tuple(regions)})
+    return Reading(rule.model_copy(update={"values": values, "ranges": ranges}), classes, reading.notes)
 
 
 def _renamed(reading: Reading, classes: ClassTable) -> Reading:
     colors = classes.colors or reading.classes.colors
-    return Reading(reading.rule, ClassTable(names=classes.names, colors=colors), reading.notes)
+    regions = reading.classes.regions or classes.regions
+    return Reading(reading.rule, ClassTable(names=classes.names, colors=colors, regions=regions), reading.notes)

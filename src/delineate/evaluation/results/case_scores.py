@@ -1,4 +1,4 @@
-"""One case at a time: a predicted and a reference label map → a row of scores for each foreground class."""
+"""One case at a time: a predicted and a reference label map → a row of scores for each foreground class, or each region."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.data.core.manifest import IGNORE, ClassTable
+from delineate.data.core.regions import is_one_of
 from delineate.evaluation.metrics.calibration import Probabilities
 from delineate.evaluation.metrics.instances import Instances
 from delineate.evaluation.metrics.masks import Masks, Outcome
@@ -37,11 +38,11 @@ AT_ONCE = 1 << 22
 
 @dataclass(frozen=True)
 class Row:
-    """The scores of one case and one foreground class, at the resolution of the arrays that were compared."""
+    """The scores of one case and one foreground class or region, at the resolution of the arrays that were compared."""
 
     case: str
     label: int
-    """Class index, from 1."""
+    """Index of the class, or number of the region, from 1."""
     name: str
     outcome: Outcome
     """What became of the class, see `evaluation.metrics.masks`."""
@@ -88,19 +89,20 @@ def score_case(
     spacing: Sequence[float] | None = None,
     group: str | None = None,
 ) -> list[Row]:
-    """Score one case, class by class. A volume of one slice is scored as a 2-D image.
+    """Score one case, class by class; or region by region, where the class table has regions. A volume of one slice is scored as a
+    2-D image.
 
     Args:
         case: Name of the case.
         prediction: Class indices, H×W or D×H×W; 0 is the background.
         reference: Class indices of the same shape; 255 = ignored.
-        classes: Names of all classes, the background first.
+        classes: Names of all classes, the background first, and of the regions.
         metrics: What to compute; default: Dice, IoU, precision and recall.
         spacing: Size of a pixel along each axis of the arrays, in mm. None: lengths are in pixels.
         group: What belongs together in statistics, such as the patient. None: the case is its own group.
 
     Returns:
-        A row for each foreground class, in the order of the classes.
+        A row for each foreground class, or each region, in the order of the table.
 
     Raises:
         ValueError: Shapes that differ, or an index that is not in the class table.
@@ -121,8 +123,9 @@ def score_case(
         raise ValueError(f"class indices outside 0…{len(classes.names) - 1}")
     ignoring = None if valid.all() else valid
     rows = []
-    for label, name in enumerate(classes.names[1:], start=1):
-        masks = Masks.of(prediction == label, reference == label, valid=ignoring, spacing=spacing)
+    for label, (name, members) in enumerate(classes.structures.items(), start=1):
+        ours, theirs = is_one_of(prediction, members), is_one_of(reference, members)
+        masks = Masks.of(ours, theirs, valid=ignoring, spacing=spacing)
         rows.append(_row(case, label, name, masks.as_picture(), metrics, group))
     return rows
 
@@ -142,19 +145,19 @@ def confusion(prediction: Labels, reference: Labels, classes: ClassTable) -> NDA
 
 def add_probabilities(
     rows: Sequence[Row],
-    probabilities: NDArray[np.float32],
+    probabilities: Sequence[NDArray[np.float32]],
     reference: Labels,
     metrics: Sequence[ProbabilityMetric],
+    classes: ClassTable,
 ) -> list[Row]:
-    """The same rows with the calibration of each class against the rest.
+    """The same rows with the calibration of each class, or region, against the rest.
 
-    `probabilities`: of the foreground in the reference's shape, or classes first. Raises `ValueError` for shapes that differ.
+    `probabilities`: of each row in the reference's shape. Raises `ValueError` for shapes that differ.
     """
-    several = probabilities.ndim > reference.ndim
     added = []
-    for row in rows:
-        stated = probabilities[row.label] if several else probabilities
-        given = Probabilities.of(stated, reference == row.label, valid=reference != IGNORE)
+    for row, stated in zip(rows, probabilities, strict=True):
+        inside = is_one_of(reference, classes.structures[row.name])
+        given = Probabilities.of(stated, inside, valid=reference != IGNORE)
         added.append(replace(row, scores={**row.scores, **{one.name: float(one.value(given)) for one in metrics}}))
     return added
 

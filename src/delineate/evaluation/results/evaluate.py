@@ -383,10 +383,13 @@ def _probabilities(
     needed: bool,
 ) -> ProbabilityMaps | None:
     """The maps of the listed model, else those that lie about; None where there are none and they are not `needed`."""
+    classes = found.manifest.classes
+    if listed is not None:
+        classes = classes.model_copy(update={"regions": listed.regions})
     if listed is None or lists_no_maps(listed):
-        maps = find_probabilities(predictions, found.manifest.classes)
+        maps = find_probabilities(predictions, classes)
     else:
-        maps = listed_probabilities(predictions, found.manifest.classes, listed, pairs)
+        maps = listed_probabilities(predictions, classes, listed, pairs)
     if maps is None and needed:
         stale = unlisted_maps(predictions, listed) if listed is not None else []
         others = f" of these predictions ({count(len(stale), 'file')} there are not of this model)" if stale else ""

@@ -83,7 +83,13 @@ class ScoringJob:
     def run_protocol(
         self, units: Sequence[ScoringUnit], protocol: PaperProtocol
     ) -> tuple[list[ScoredUnit], ProtocolScores]:
-        """Score all units as a paper's lineage does: rows with that lineage's scores (none where it knows no scores of cases)."""
+        """Score all units as a paper's lineage does: rows with that lineage's scores (none where it knows no scores of cases).
+
+        It knows classes alone: regions are left out.
+        """
+        self = replace(
+            self, manifest=self.manifest.model_copy(update={"classes": self.manifest.classes.with_regions({})})
+        )
         bases: list[ScoredUnit] = []
 
         def pairs() -> Iterator[Pair]:
@@ -125,8 +131,10 @@ class ScoringJob:
             return None
         rows = self._rows(unit, arrays.prediction, arrays.reference, arrays.spacing)
         if self.selection.probabilities:
+            assert self.probabilities is not None, "opened when they are needed"
+            planes = self.probabilities.of_structures(self._probability_map(unit, arrays), self.manifest.classes)
             rows = add_probabilities(
-                rows, self._probability_map(unit, arrays), arrays.reference, self.selection.probabilities
+                rows, planes, arrays.reference, self.selection.probabilities, self.manifest.classes
             )
         return ScoredUnit(
             unit.name,

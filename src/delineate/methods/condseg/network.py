@@ -174,6 +174,7 @@ class ConDSeg(DenseMethod):
             *(f"{part}.{level}" for part in ("dilated", "aggregation") for level in range(LEVELS)),
             "decoder",
         ),
+        learns_regions=True,
     )
     Options = ConDSegOptions
     options: ConDSegOptions
@@ -249,12 +250,13 @@ class ConDSeg(DenseMethod):
     def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
         image, options = batch["image"], self.options
         wanted = self.targets(options) if self.training else NO_TARGETS
-        target = batch["target"] if wanted.soft else batch["mask"]
+        target = batch["target"] if wanted.soft else self.output.target(batch["mask"])
         if ctx.stage == "reinforcement":
             return self._reinforcement(image, target, ctx)
         return segmentation_terms(
             self.maps(image),
             target,
+            self.output,
             beta=options.beta,
             detach_coverage=options.detach_coverage,
             complement=options.complement,
@@ -267,9 +269,9 @@ class ConDSeg(DenseMethod):
         loss_on, pool = self.options.loss_on, self.options.pool
         plain = self.encoder_logits(image)
         if not self.training and self.options.validation_loss == "mask":
-            return {"mask": mask_loss(plain, target, on=loss_on, pool=pool)}
+            return {"mask": mask_loss(plain, target, self.output, on=loss_on, pool=pool)}
         strong = self.encoder_logits(self._strong_view(image, ctx))
-        return reinforcement_terms(plain, strong, target, on=loss_on, pool=pool)
+        return reinforcement_terms(plain, strong, target, self.output, on=loss_on, pool=pool)
 
     def _strong_view(self, image: Tensor, ctx: Context) -> Tensor:
         """In eval mode the same draw for every image and call, so that validation losses can be compared and do not depend on the

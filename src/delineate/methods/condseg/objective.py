@@ -1,4 +1,5 @@
-"""The losses of ConDSeg, for both stages. Masks are long class indices or float shares of the foreground; 255 = ignore."""
+"""The losses of ConDSeg, for both stages. Masks are what `Output.target` makes of class indices, or float shares of the foreground;
+255 = ignore."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from delineate.nn.losses import IGNORE, Pool, cross_entropy, dice, foreground_target
-from delineate.nn.probabilities import probabilities
+from delineate.nn.output import Output
 
 __all__ = [
     "Beta",
@@ -18,7 +19,6 @@ __all__ = [
     "bce_dice",
     "complement_loss",
     "coverage_weight",
-    "hard_prediction",
     "mask_loss",
     "reinforcement_terms",
     "segmentation_terms",
@@ -42,32 +42,37 @@ class Maps(NamedTuple):
     uncertainty: Tensor
 
 
-def mask_loss(logits: Tensor, target: Tensor, *, on: LossInput = "logits", pool: Pool = "image") -> Tensor:
-    """Binary cross-entropy + Dice (smooth 1); with several classes cross-entropy + Dice."""
+def mask_loss(
+    logits: Tensor, target: Tensor, output: Output, *, on: LossInput = "logits", pool: Pool = "image"
+) -> Tensor:
+    """Binary cross-entropy + Dice (smooth 1); with several classes cross-entropy + Dice; of regions both of each by itself."""
     if on == "probabilities":
-        logits = probabilities(logits)
+        logits = output.probabilities(logits)
     return cross_entropy(logits, target) + dice(logits, target, pool=pool)
 
 
 def reinforcement_terms(
-    plain: Tensor, strong: Tensor, target: Tensor, *, on: LossInput = "logits", pool: Pool = "image"
+    plain: Tensor,
+    strong: Tensor,
+    target: Tensor,
+    output: Output,
+    *,
+    on: LossInput = "logits",
+    pool: Pool = "image",
 ) -> dict[str, Tensor]:
     """Stage I: both views against the mask, and each view against the other's hard prediction."""
+    hard_target = output.hard_target
     return {
-        "mask": mask_loss(plain, target, on=on, pool=pool),
-        "mask_strong": mask_loss(strong, target, on=on, pool=pool),
-        "consistency": cross_entropy(plain, hard_prediction(strong)) + cross_entropy(strong, hard_prediction(plain)),
+        "mask": mask_loss(plain, target, output, on=on, pool=pool),
+        "mask_strong": mask_loss(strong, target, output, on=on, pool=pool),
+        "consistency": cross_entropy(plain, hard_target(strong)) + cross_entropy(strong, hard_target(plain)),
     }
-
-
-def hard_prediction(logits: Tensor) -> Tensor:
-    """Logits B×K×H×W → class indices B×H×W, without gradient."""
-    return (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(1)
 
 
 def segmentation_terms(
     maps: Maps,
     target: Tensor,
+    output: Output,
     *,
     beta: Beta,
     detach_coverage: bool,
@@ -76,15 +81,15 @@ def segmentation_terms(
     pool: Pool = "image",
     against_background: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """Stage II: mask, weighted foreground and background maps (against the union of all classes and its complement), and
-    the term that keeps the three maps apart. `against_background`: a mask of its own for the background map."""
+    """Stage II: mask, weighted foreground and background maps (against the union of all classes or regions, and its complement),
+    and the term that keeps the three maps apart. `against_background`: a mask of its own for the background map."""
 
     def weighted(logits: Tensor, against: Tensor) -> Tensor:
         loss = bce_dice(logits, against, on=on, pool=pool)
         return (coverage_weight(logits, beta, detach=detach_coverage) * loss).mean()
 
     return {
-        "mask": mask_loss(maps.mask, target, on=on, pool=pool),
+        "mask": mask_loss(maps.mask, target, output, on=on, pool=pool),
         "foreground": weighted(maps.foreground, _union(target)),
         "background": weighted(
             maps.background, _complement(target if against_background is None else against_background)

@@ -41,7 +41,6 @@ from delineate.nn.encoders.weights import WeightsOrigin
 from delineate.nn.enhance import Enhance, EnhanceOptions
 from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.normalize import Normalization
-from delineate.nn.probabilities import foreground_probability
 
 __all__ = ["DIN", "DINOptions", "SingleStream"]
 
@@ -108,6 +107,7 @@ class DIN(DenseMethod):
         couples_samples=True,
         license_note="Written from the paper's abstract and figures; the authors published no code.",
         checkpoint_modules=("streams", *(f"fusion.{level}" for level in range(LEVELS)), "decoder"),
+        learns_regions=True,
     )
     Options = DINOptions
     options: DINOptions
@@ -147,7 +147,7 @@ class DIN(DenseMethod):
     def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
         # Validation always uses the loss as it is in the end: a weight that rises would look like a loss that rises.
         progress = ctx.progress if self.training else 1.0
-        return terms(self(batch["image"]), batch["mask"], self.options.loss, progress)
+        return terms(self(batch["image"]), self.output.target(batch["mask"]), self.options.loss, progress)
 
     def deploy(self) -> nn.Module:
         """BatchNorm folded, the decoder's linear steps multiplied out, channels-last."""
@@ -163,7 +163,7 @@ class DIN(DenseMethod):
         image = batch["image"]
         maps = self.fused(image)
         attention = torch.stack([spatial_attention(z.float()) for z in maps[0]]).mean(0)
-        probability = foreground_probability(self.decode(self._attended(maps, image)))
+        probability = self.output.foreground(self.decode(self._attended(maps, image)))
         panels = {
             "attention": Panel("heat", _stretched(resize_like(attention, image))),
             "boundary": Panel("heat", edges(probability, self.options.loss.gradient).abs().clamp(0, 1)),

@@ -52,7 +52,7 @@ class DINLossOptions(BaseModel):
 
 
 def terms(logits: Tensor, target: Tensor, options: DINLossOptions, progress: float = 1.0) -> dict[str, Tensor]:
-    """The terms by name, each times its weight: logits B×K×H×W, target long B×H×W (255 = ignore).
+    """The terms by name, each times its weight: logits B×K×H×W, target long B×H×W (255 = ignore; of regions B×K×H×W).
 
     `progress`: share of training that is done, for `boundary_ramp`; by default the loss as it is in the end.
     """
@@ -63,7 +63,7 @@ def terms(logits: Tensor, target: Tensor, options: DINLossOptions, progress: flo
     if options.dice:
         found["dice"] = options.dice * squared_dice(predicted, reference, valid, pool=options.pool)
     if options.boundary:
-        first = 0 if options.background else 1
+        first = 0 if options.background or target.ndim == 4 else 1  # regions have no map of the background
         weight = options.boundary * _ramp(progress, options.boundary_ramp)
         found["boundary"] = weight * boundary_loss(
             predicted[:, first:], reference[:, first:], valid, gradient=options.gradient, scales=options.scales
@@ -78,8 +78,11 @@ def _ramp(progress: float, share: float) -> float:
 
 def probability_maps(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Probabilities and one-hot reference of all classes, background first, B×max(2, K)×H×W in float32, and the valid pixels
-    B×H×W. One channel is binary: background 1 − p, foreground p; there labels above 1 count as to be ignored."""
+    B×H×W. One channel is binary: background 1 − p, foreground p; there labels above 1 count as to be ignored. Of regions: those of
+    each, B×K×H×W, without a background."""
     logits, valid = logits.float(), target != IGNORE
+    if target.ndim == 4:
+        return logits.sigmoid(), (target * valid).float(), valid[:, 0]
     if logits.shape[1] == 1:
         # softmax of (0, x) is (1 − sigmoid x, sigmoid x), without cancellation.
         logits, valid = torch.cat((torch.zeros_like(logits), logits), 1), (target >= 0) & (target <= 1)

@@ -39,7 +39,6 @@ from delineate.methods.mfel.segmentation import SegmentationDecoder, Segmentatio
 from delineate.nn.blocks import crop, pad_to_multiple, resize, resize_like, size_of
 from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.normalize import make_normalize
-from delineate.nn.probabilities import foreground_probability
 
 __all__ = ["MFEL", "Features"]
 
@@ -79,6 +78,7 @@ class MFEL(DenseMethod):
             "decoder",
         ),
         uses_unlabeled=True,
+        learns_regions=True,
     )
     Options = MFELOptions
     options: MFELOptions
@@ -144,7 +144,8 @@ class MFEL(DenseMethod):
 
     def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
         """Segmentation terms of the labeled samples, and the reconstruction's of all."""
-        image, mask, labeled, loss = batch["image"], batch["mask"], batch["labeled"], self.options.loss
+        image, labeled, loss = batch["image"], batch["labeled"], self.options.loss
+        mask = self.output.target(batch["mask"])
         features = self._seen(image, ctx)
         found = segmentation_terms(self._logits(features, image), mask, labeled, loss.segmentation)
         if features.coarse is not None and loss.coarse:
@@ -184,7 +185,7 @@ class MFEL(DenseMethod):
         image = batch["image"]
         ready = self._prepare(image)
         features = self.features(ready, ready)
-        probability = foreground_probability(self._logits(features, image))
+        probability = self.output.foreground(self._logits(features, image))
         found = {"probability": Panel("heat", probability)}
         if features.foreground is not None:
             found["foreground"] = Panel("heat", _enlarged(features.foreground.float(), size_of(image)).clamp(0, 1))
@@ -210,7 +211,7 @@ class MFEL(DenseMethod):
         if coarse is None:
             parts = cast("list[Modulation]", list(self.modulation))
             return [part.map(x) for part, x in zip(parts, maps, strict=True)]
-        foreground = foreground_probability(coarse.detach() if self.options.afm.detach else coarse)
+        foreground = self.output.foreground(coarse.detach() if self.options.afm.detach else coarse)
         return [resize_like(foreground, x) for x in maps]
 
     def _logits(self, features: Features, image: Tensor) -> Tensor:

@@ -14,7 +14,8 @@ __all__ = ["DynamicWeights", "reconstruction_terms", "reconstruction_weight", "s
 
 
 def segmentation_terms(logits: Tensor, mask: Tensor, labeled: Tensor, options: LossOptions) -> dict[str, Tensor]:
-    """Weighted terms of B×K×H×W against B×H×W, as means over the labeled samples (bool B); 0 where there is none."""
+    """Weighted terms of B×K×H×W against B×H×W (of regions B×K×H×W), as means over the labeled samples (bool B); 0 where there is
+    none."""
     if bool(labeled.any()) and not bool(labeled.all()):
         logits, mask = logits[labeled], mask[labeled]
     return segmentation_loss(logits, mask, options)

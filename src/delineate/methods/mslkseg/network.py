@@ -30,7 +30,6 @@ from delineate.nn.blocks import crop, pad_to_multiple, size_of
 from delineate.nn.dynamic_conv import set_temperature
 from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.normalize import Normalization, make_normalize
-from delineate.nn.probabilities import foreground_probability
 from delineate.nn.segmentation_loss import LossOptions
 
 __all__ = ["LEVELS", "SMALLEST", "STEP", "MSLKSeg", "MSLKSegOptions"]
@@ -125,6 +124,7 @@ class MSLKSeg(DenseMethod):
             *(f"encoder.{level}" for level in range(LEVELS)),
             *(f"{part}.{level}" for part in ("skips", "decoder") for level in range(LEVELS - 1)),
         ),
+        learns_regions=True,
     )
     Options = MSLKSegOptions
     options: MSLKSegOptions
@@ -159,7 +159,7 @@ class MSLKSeg(DenseMethod):
         return crop(self.head(x), maps.size)
 
     def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
-        return terms(self(batch["image"]), batch["mask"], self.options.loss)
+        return terms(self(batch["image"]), self.output.target(batch["mask"]), self.options.loss)
 
     def after_step(self, ctx: Context) -> None:
         """The temperature of the next step."""
@@ -179,7 +179,7 @@ class MSLKSeg(DenseMethod):
         """`probability`: of any foreground class. `spatial_attention`: what the finest level's last MIE lets through, mean
         over channels. `large_kernel`: strength of what the finest skip's large kernel adds. Both over their own range."""
         image = batch["image"]
-        probability = foreground_probability(self(image))
+        probability = self.output.foreground(self(image))
         (first, second), skip = self.encoder[0].children(), self.skips[0]
         assert isinstance(second, SynergyBlock)
         assert isinstance(skip, LargeKernelSkip)

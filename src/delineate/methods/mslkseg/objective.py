@@ -13,7 +13,8 @@ _SEVERAL = LossOptions(cross_entropy=1.0, dice=1.0)
 
 
 def terms(logits: Tensor, target: Tensor, loss: LossOptions | None) -> dict[str, Tensor]:
-    """B×K×H×W against B×H×W (255 = ignore). Without `loss`: ½ BCE + Dice for K = 1, else cross-entropy + Dice."""
+    """B×K×H×W against B×H×W (255 = ignore; of regions B×K×H×W). Without `loss`: ½ BCE + Dice for K = 1, else
+    cross-entropy + Dice."""
     default = BINARY if logits.shape[1] == 1 else _SEVERAL
     return segmentation_loss(logits, target, loss or default)
 

@@ -35,7 +35,6 @@ from delineate.nn.blocks import crop, pad_to_multiple, resize, size_of
 from delineate.nn.deep_supervision import deep_supervision_loss
 from delineate.nn.losses import IGNORE
 from delineate.nn.normalize import Normalize, make_normalize
-from delineate.nn.probabilities import foreground_probability
 from delineate.nn.residual import ConvNormAct, ResidualBlock, initialize
 from delineate.nn.segmentation_loss import LossOptions, segmentation_loss
 
@@ -128,6 +127,7 @@ class ResEnc(DenseMethod):
         min_size=32,
         couples_samples=True,
         checkpoint_modules=("encoder", "decoder"),
+        learns_regions=True,
     )
     Options = ResEncOptions
     options: ResEncOptions
@@ -159,7 +159,7 @@ class ResEnc(DenseMethod):
             return segmentation_loss(logits, mask, self.options.loss)
 
         logits = [head(x) for head, x in zip(self.heads, self._features(batch["image"]), strict=False)]
-        return deep_supervision_loss(logits, self._padded(batch["mask"]), loss)
+        return deep_supervision_loss(logits, self.output.target(self._padded(batch["mask"])), loss)
 
     def deploy(self) -> nn.Module:
         """Without the heads of deep supervision. Instance norm takes its statistics from each image: nothing to fold."""
@@ -171,10 +171,10 @@ class ResEnc(DenseMethod):
         """`probability` of any foreground class, and what the coarsest supervised level sees of it (`coarse`)."""
         height, width = batch["image"].shape[-2:]
         features = self._features(batch["image"])
-        probability = foreground_probability(self.heads[0](features[0])[..., :height, :width])
+        probability = self.output.foreground(self.heads[0](features[0])[..., :height, :width])
         panels = {"probability": Panel("heat", probability)}
         if len(self.heads) > 1:
-            coarse = foreground_probability(self.heads[-1](features[len(self.heads) - 1]))
+            coarse = self.output.foreground(self.heads[-1](features[len(self.heads) - 1]))
             panels["coarse"] = Panel("heat", resize(coarse, features[0].shape[-2:])[..., :height, :width])
         return panels
 

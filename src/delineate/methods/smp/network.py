@@ -21,7 +21,6 @@ from delineate.nn.blocks import pad_to_multiple
 from delineate.nn.encoders.weights import WeightsOrigin
 from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.normalize import ChannelStatistics, Normalization, in_words, make_normalize, statistics
-from delineate.nn.probabilities import foreground_probability
 from delineate.nn.segmentation_loss import LossOptions, segmentation_loss
 
 __all__ = ["SMP", "SMPOptions", "method_class"]
@@ -59,6 +58,7 @@ def method_class(member: str) -> type[DenseMethod]:
         year=year,
         min_size=_STEP,
         license_note="network code: segmentation_models.pytorch, MIT; pretrained weights: see there",
+        learns_regions=True,
     )
     return type("SMPMethod", (SMP,), {"info": info, "arch": arch, "encoder": encoder, "__module__": __name__})
 
@@ -106,14 +106,14 @@ class SMP(DenseMethod):
         return logits[..., :height, :width]
 
     def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
-        return segmentation_loss(self(batch["image"]), batch["mask"], self.options.loss)
+        return segmentation_loss(self(batch["image"]), self.output.target(batch["mask"]), self.options.loss)
 
     def deploy(self) -> nn.Module:
         return fold_batchnorm(self)
 
     def panels(self, batch: Batch) -> dict[str, Panel]:
         """`probability`: of any foreground class."""
-        return {"probability": Panel("heat", foreground_probability(self(batch["image"])))}
+        return {"probability": Panel("heat", self.output.foreground(self(batch["image"])))}
 
     @classmethod
     def _expected(cls, options: SMPOptions) -> Normalization:

@@ -7,15 +7,27 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from delineate.common.errors import RecipeError
+from delineate.data.core.regions import Region
 from delineate.methods import registry
 from delineate.methods.dense import DenseMethod, FeatureMaps
 from delineate.methods.testing.declared import DECLARED
-from delineate.methods.testing.examples import IGNORE, as_batch, example_batch, randomize_norms, sizes
+from delineate.methods.testing.examples import (
+    IGNORE,
+    as_batch,
+    backward,
+    context,
+    example_batch,
+    finite,
+    randomize_norms,
+    sizes,
+    updates,
+)
 from delineate.methods.testing.examples import tiny_dense as tiny
 from delineate.methods.testing.shared import SHARED, reads_no_ignored_label
 from delineate.nn.blocks import size_of
 
-__all__ = ["CHECKS", "encode_decode", "export", "ignored", "shapes"]
+__all__ = ["CHECKS", "encode_decode", "export", "ignored", "regions", "shapes"]
 
 
 def shapes(name: str) -> None:
@@ -82,6 +94,37 @@ def ignored(name: str) -> None:
         reads_no_ignored_label(randomize_norms(tiny(name, classes=classes)).eval(), nothing, labeled, other)
 
 
+def regions(name: str) -> None:
+    """A method that learns nested regions does so by `self.output`: terms and gradients are finite, pixels of a region that changes
+    its classes change the terms, and panels stay in [0, 1]. Another method refuses regions."""
+    if not registry.method_class(name).info.learns_regions:
+        try:
+            _with_regions(name)
+        except RecipeError:
+            return
+        raise AssertionError("regions are taken although info.learns_regions is false")
+    method, batch = _with_regions(name).train(), example_batch(2, classes=4)
+    inner = as_batch(batch["image"], batch["mask"].where(batch["mask"] != 3, 2))
+    for stage, _, objective in updates(method):
+        found = objective(batch, context(stage.name))
+        assert torch.isfinite(backward(method, found)), f"stage '{stage.name}': not finite with regions"
+        assert finite(method), f"stage '{stage.name}': gradients are not finite with regions"
+        method.eval()
+        with torch.no_grad():
+            one, other = (objective(each, context(stage.name)) for each in (batch, inner))
+        assert one != other, f"stage '{stage.name}': a class that leaves the innermost region changes nothing"
+        method.train()
+    with torch.no_grad():
+        for key, panel in method.eval().panels(batch).items():
+            assert panel.kind == "mask" or 0 <= float(panel.tensor.min()) <= float(panel.tensor.max()) <= 1, key
+
+
+def _with_regions(name: str) -> DenseMethod:
+    """The tiny method with three nested regions of three classes."""
+    nested = tuple(Region(name=f"from {index}", classes=tuple(range(index, 4)), paints=index) for index in (1, 2, 3))
+    return tiny(name, classes=3, regions=nested)
+
+
 def export(name: str) -> None:
     """A method that says so can be exported: its deployed form as a graph of one size gives the same result."""
     if not registry.method_class(name).info.exportable:
@@ -95,5 +138,5 @@ def export(name: str) -> None:
 
 
 CHECKS: dict[str, Callable[[str], None]] = {
-    run.__name__: run for run in (*DECLARED, shapes, *SHARED, encode_decode, ignored, export)
+    run.__name__: run for run in (*DECLARED, shapes, *SHARED, encode_decode, ignored, regions, export)
 }

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
+from delineate.data.core.regions import Region
 from delineate.methods import registry
 from delineate.methods.contract import Batch, Context, Method, Stage, Update
 from delineate.methods.dense import DenseMethod
@@ -40,18 +41,20 @@ IGNORE = 255
 SIZE = 64
 
 
-def tiny(name: str, *, classes: int = 1, in_channels: int = 3, seed: int = 0) -> Method:
+def tiny(
+    name: str, *, classes: int = 1, in_channels: int = 3, seed: int = 0, regions: tuple[Region, ...] = ()
+) -> Method:
     """The method with its `tiny` options and seeded random weights."""
     torch.manual_seed(seed)
     presets = registry.presets(name)
     assert "tiny" in presets, f"method '{name}' has no preset 'tiny'"
     options = presets["tiny"].get("method", {})
-    return registry.build(name, classes=classes, in_channels=in_channels, options=options)
+    return registry.build(name, classes=classes, in_channels=in_channels, options=options, regions=regions)
 
 
-def tiny_dense(name: str, *, classes: int = 1, in_channels: int = 3, seed: int = 0) -> DenseMethod:
+def tiny_dense(name: str, **made: Any) -> DenseMethod:
     """`tiny` of a dense method."""
-    method = tiny(name, classes=classes, in_channels=in_channels, seed=seed)
+    method = tiny(name, **made)
     assert isinstance(method, DenseMethod), f"'{name}' is no DenseMethod"
     return method
 

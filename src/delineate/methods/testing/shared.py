@@ -23,7 +23,6 @@ from delineate.methods.testing.examples import (
     updates,
 )
 from delineate.methods.testing.kind_examples import examples_of
-from delineate.nn.probabilities import probabilities
 from delineate.nn.recompute import recompute
 
 __all__ = [
@@ -125,7 +124,9 @@ def deploy(name: str) -> None:
             batch = examples.batch(2, variant, size=(height, width))
             batch["image"] = torch.rand_like(batch["image"])  # noise leaves no border and no channel quiet
             with torch.no_grad():
-                expected, found = (probabilities(examples.logits(module, batch)) for module in (method, lean))
+                expected, found = (
+                    method.output.probabilities(examples.logits(module, batch)) for module in (method, lean)
+                )
             gap = float((expected - found).abs().max())
             assert gap <= 1e-4, f"deploy() differs by {gap:.1e} at {height}×{width}"
             assert float(expected.std()) > 1e-4, "the check is void: the method's output is constant"
@@ -162,9 +163,9 @@ def bf16(name: str) -> None:
         assert finite(method), f"stage '{stage.name}': gradients are not finite in bfloat16"
     method.eval()
     with torch.no_grad():
-        expected = probabilities(examples.logits(method, batch))
+        expected = method.output.probabilities(examples.logits(method, batch))
         with torch.autocast("cpu", torch.bfloat16):
-            found = probabilities(examples.logits(method, batch))
+            found = method.output.probabilities(examples.logits(method, batch))
     assert float((expected - found).abs().mean()) < 0.05
 
 

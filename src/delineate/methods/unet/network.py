@@ -25,7 +25,6 @@ from delineate.nn.encoders.options import EncoderOptions
 from delineate.nn.encoders.weights import WeightsOrigin
 from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.normalize import make_normalize
-from delineate.nn.probabilities import foreground_probability
 from delineate.nn.segmentation_loss import LossOptions, segmentation_loss
 from delineate.nn.upsample_conv import upsample_concat_conv
 
@@ -100,13 +99,13 @@ class UNet(DenseMethod):
         year=2015,
         min_size=32,
         checkpoint_modules=("encoder", "decoder"),
+        learns_regions=True,
     )
     Options = UNetOptions
     options: UNetOptions
 
     def __init__(self, options: UNetOptions, *, classes: int, in_channels: int) -> None:
         super().__init__(options, classes=classes, in_channels=in_channels)
-        _check_weights(options.loss, classes)
         depth = len(options.decoder_channels)
         self.normalize = make_normalize(in_channels, options.normalize)
         self.encoder = Encoder(options.encoder.name, in_channels=in_channels, levels=_levels(options))
@@ -126,14 +125,14 @@ class UNet(DenseMethod):
         return crop(self.head(x), maps.size)
 
     def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
-        return segmentation_loss(self(batch["image"]), batch["mask"], self.options.loss)
+        return segmentation_loss(self(batch["image"]), self.output.target(batch["mask"]), self.options.loss)
 
     def deploy(self) -> nn.Module:
         return fold_batchnorm(self)
 
     def panels(self, batch: Batch) -> dict[str, Panel]:
         """`probability`: of any foreground class."""
-        return {"probability": Panel("heat", foreground_probability(self(batch["image"])))}
+        return {"probability": Panel("heat", self.output.foreground(self(batch["image"])))}
 
 
 def _levels(options: UNetOptions) -> int:
@@ -146,12 +145,3 @@ def _levels(options: UNetOptions) -> int:
             f"encoder '{options.encoder.name}' gives {', '.join(f'1/{r}' for r in reductions)}"
         )
     return max(i for i, reduction in enumerate(reductions) if reduction == coarsest) + 1
-
-
-def _check_weights(loss: LossOptions, classes: int) -> None:
-    needed = max(2, classes)
-    if loss.class_weights is not None and len(loss.class_weights) != needed:
-        raise RecipeError(
-            f"method 'unet': loss.class_weights: {len(loss.class_weights)} weights given for {needed} classes "
-            "(background first)"
-        )

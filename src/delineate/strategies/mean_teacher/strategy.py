@@ -10,7 +10,6 @@ from pydantic import Field
 from torch import Tensor
 
 from delineate.methods.contract import PAPER, READING, Batch
-from delineate.nn.probabilities import probabilities
 from delineate.nn.views.strong import StrongView
 from delineate.nn.views.weak import WeakView
 from delineate.strategies.batches import select_samples
@@ -85,6 +84,7 @@ class MeanTeacher(Strategy):
 
     def consistency(self, image: Tensor) -> Tensor:
         """Mean squared difference of the probabilities of student and teacher, over images B×C×H×W."""
+        probabilities = self.method.output.probabilities
         with torch.no_grad():
             teacher_probabilities = probabilities(getattr(self.average, self.stage.logits)(image))
         student = getattr(self.method, self.stage.logits)

@@ -1,0 +1,35 @@
+"""Which regions a run learns: those of the recipe, or those that the data's own table of classes names."""
+
+from __future__ import annotations
+
+from delineate.common.errors import RecipeError
+from delineate.data.core.manifest import ClassTable, Manifest
+from delineate.engine.recipe import Recipe
+
+__all__ = ["regions_in_words", "settle_regions", "with_regions"]
+
+
+def with_regions(manifest: Manifest, recipe: Recipe) -> Manifest:
+    """The manifest with the regions that the recipe wants. Raises `RecipeError` for such as do not fit its classes."""
+    wanted = recipe.data.regions
+    if wanted == "auto":
+        return manifest
+    try:
+        classes = manifest.classes.with_regions(wanted)
+    except ValueError as error:
+        raise RecipeError(f"data.regions: {error}") from error
+    return manifest.model_copy(update={"classes": classes})
+
+
+def settle_regions(recipe: Recipe, classes: ClassTable) -> Recipe:
+    """The recipe with the regions that `auto` has found; it stays `auto` where there are none."""
+    if not classes.regions:
+        return recipe
+    found = {name: tuple(members) for name, members in classes.regions_by_name.items()}
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"regions": found})})
+
+
+def regions_in_words(classes: ClassTable) -> str:
+    """ "heart = wall + cavity; cavity"."""
+    found = classes.regions_by_name.items()
+    return "; ".join(name if members == [name] else f"{name} = {' + '.join(members)}" for name, members in found)
