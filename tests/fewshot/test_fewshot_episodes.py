@@ -212,6 +212,19 @@ def test_label_episodes_are_of_two_patients(training: CachedSlices) -> None:
     assert (episode.query.mask == (training.masks[stream.pick(0).query] == stream.pick(0).foreground)).all()
 
 
+def test_holes_are_in_pixels_of_the_slices_files(training: CachedSlices) -> None:
+    settings = AugmentSettings(dropout=1.0, dropout_holes=(2, 2), dropout_pixels=8)
+    pool = LabelPool(training, everything(training), (1,), NAMES, least=4)
+    drawn = source(training, pool, settings=settings, sides="both")._parameters(
+        np.random.default_rng(0), (0, 1), plain=False
+    )
+    height, width = training.slices[0].size
+    for one in drawn:
+        (dropout,) = one.drawn  # type: ignore[union-attr]
+        sides = {hole[2:] for hole in dropout.holes}  # type: ignore[attr-defined]
+        assert sides == {(round(8 * 32 / height), round(8 * 32 / width))}
+
+
 def test_labels_of_one_patient_come_from_other_slices(make_slices: Callable[..., Path], tmp_path: Path) -> None:
     data = open_samples(make_slices(tmp_path / "data", patients=5)).split("train")
     one = decode(data, GRAY, Store.at(tmp_path / "cache"))

@@ -197,3 +197,18 @@ def test_devices():
     if not torch.cuda.is_available():
         with pytest.raises(DeviceError, match=r"cuda is not available.*--device cpu"):
             resolve_device("cuda")
+
+
+def test_channels_in_bgr_order() -> None:
+    """A network that marks where its first channel is bright: blue, where it takes BGR."""
+    image = np.zeros((32, 32, 3), np.uint8)
+    image[:, :16, 2] = 255
+    method = brightness(1, 3)
+    with torch.no_grad():
+        method.conv.weight[:, 1:] = 0
+        method.conv.weight *= 3
+    for channels, marked in (("bgr", True), ("rgb", False)):
+        predictor = Predictor(Artefact(method, InputSpec(channels=channels, size=(32, 32)), ClassTable()), "cpu")
+        mask = predictor.predict(image)
+        assert mask[:, :16].all() == marked
+        assert not mask[:, 16:].any()

@@ -168,6 +168,23 @@ class Coupled(Sound):
         return super().agreement(image) + self.method(image).float().sigmoid().mean((1, 2, 3)).std()
 
 
+class ForgetsTargets(Sound):
+    def method_terms(self, batch: Batch) -> dict[str, Tensor]:
+        given: Any = {key: batch[key] for key in ("image", "mask", "labeled", "sample_id")}  # type: ignore[literal-required]
+        return super().method_terms(given)
+
+
+class MixesMasksAlone(Sound):
+    def method_terms(self, batch: Batch) -> dict[str, Tensor]:
+        mixed: Any = {
+            **batch,
+            "image": batch["image"].flip(0),
+            "mask": batch["mask"].flip(0),
+            "labeled": batch["labeled"].flip(0),
+        }
+        return super().method_terms(mixed)
+
+
 class Unlearning(Sound):
     def method_terms(self, batch: Batch) -> dict[str, Tensor]:
         return {key: -term for key, term in super().method_terms(batch).items()}
@@ -202,6 +219,8 @@ def test_a_card_without_headings_fails(monkeypatch: pytest.MonkeyPatch) -> None:
         (SecretlyInside, "needs", "needs more of a method than it declares"),
         (Unbounded, "terms", "term 'agreement' is not finite"),
         (NothingWithoutMasks, "terms", "none with masks: no term"),
+        (ForgetsTargets, "targets", "a batch without 'target'"),
+        (MixesMasksAlone, "targets", "masks are changed, and its 'target' not alike"),
         (Judged, "gradients", r"no gradient reaches critic\.weight"),
         (MovesTheAverage, "gradients", "moves the average"),
         (OwnRandomness, "determinism", "not reproducible"),

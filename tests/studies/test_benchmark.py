@@ -92,6 +92,9 @@ def test_a_killed_benchmark_goes_on_to_the_same_scores(run, tmp_path: Path):
         run("cut", reporter=PowerCut(at=4), **options)
     states = [job.state for job in all_jobs(tmp_path / "cut", BenchmarkSetup.load(tmp_path / "cut"))]
     assert states == ["done", "begun", "waiting", "waiting"]
+    plan = json.loads((tmp_path / "cut" / "setup.json").read_text())
+    del plan["entrants"][0]["options"]["augment"]["dropout_pixels"]  # as if begun before there was such an augmentation
+    (tmp_path / "cut" / "setup.json").write_text(json.dumps(plan))
     board = run("cut", **options)
     assert board.rows[0].seeds == 2
     for seed in range(2):

@@ -102,10 +102,10 @@ class EpisodeSource:
         first are in any case, so that they differ."""
         pick, rng = self._drawn(position)
         for attempt in range(_TRIES + 1):
-            parameters = self._parameters(rng, plain=attempt == _TRIES)
+            shown = (pick.query, *pick.support)
+            parameters = self._parameters(rng, shown, plain=attempt == _TRIES)
             query, *support = (
-                self._view(index, pick.foreground, one)
-                for index, one in zip((pick.query, *pick.support), parameters, strict=True)
+                self._view(index, pick.foreground, one) for index, one in zip(shown, parameters, strict=True)
             )
             if all(view is not None for view in (query, *support)):
                 name = f"{self._data.slices[pick.query].name} ({self._pool.words(pick.foreground)})"
@@ -119,17 +119,22 @@ class EpisodeSource:
         rng = np.random.default_rng([self._seed, _EPISODE, position])
         return self._pool.pick(anchor, self._shots, rng), rng
 
-    def _parameters(self, rng: np.random.Generator, *, plain: bool) -> list[AugmentParameters | None]:
-        """Of the query, then of each support image."""
+    def _parameters(
+        self, rng: np.random.Generator, shown: Sequence[int], *, plain: bool
+    ) -> list[AugmentParameters | None]:
+        """Of the slices of the query, then of each support image."""
         if self._settings is None or plain:
             return [None] * (1 + self._shots)
         of_query = bool(rng.integers(2))
         both = self._sides == "both"
         wanted = [both or of_query, both or not of_query, *[True] * (self._shots - 1)]
         spec = self._data.spec
-        return [
-            augment.sample(self._settings, rng, *spec.size, colors=not spec.named) if one else None for one in wanted
-        ]
+        parameters: list[AugmentParameters | None] = []
+        for index, one in zip(shown, wanted, strict=True):
+            zoom = spec.zoom(*self._data.slices[index].size) if self._settings.in_file_pixels else (1.0, 1.0)
+            drawn = augment.sample(self._settings, rng, *spec.size, colors=not spec.named, zoom=zoom) if one else None
+            parameters.append(drawn)
+        return parameters
 
     def _view(self, index: int, foreground: int, parameters: AugmentParameters | None) -> MaskedImage | None:
         """None when too little of the foreground stays in the picture."""

@@ -8,7 +8,7 @@ from contextlib import suppress
 from delineate.common.errors import DataError, DelineateError, RecipeError
 from delineate.data.cases.census import Census
 from delineate.data.core.manifest import Manifest
-from delineate.engine.build import build_method
+from delineate.engine.build import build_method, targets_of
 from delineate.engine.input_settings import settle_input
 from delineate.engine.recipe import Recipe, resolve
 from delineate.engine.region_settings import with_regions
@@ -63,6 +63,7 @@ def _check_fit(recipe: Recipe, manifest: Manifest, census: Census) -> None:
     ):  # not every network can be built without memory
         with on_meta_device():
             method = build_method(settled, Output.of(manifest.classes), spec)
+            targets_of(settled)
         settled.check_stages(method.stages())
 
 

@@ -113,9 +113,14 @@ class BenchmarkSetup(BaseModel):
 
 
 def _of_today(content: dict[str, Any]) -> dict[str, Any]:
-    """The content of a setup's file, with the options of its entrants as they are spelled today."""
+    """The content of a setup's file, with the options of its entrants as they are spelled today, and with the augmentations that
+    have come since: these do nothing by default."""
     for entrant in content["entrants"]:
-        entrant["options"] = in_todays_spelling(entrant["options"], registry.option_names(entrant["method"]))
+        options = in_todays_spelling(entrant["options"], registry.option_names(entrant["method"]))
+        for section in (options, *options.get("stages", {}).values()):
+            if "augment" in section:
+                section["augment"] = AugmentSettings.model_validate(section["augment"]).model_dump(mode="json")
+        entrant["options"] = options
     return content
 
 

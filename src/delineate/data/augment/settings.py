@@ -49,6 +49,11 @@ class AugmentSettings(
         fields = type(self).model_fields.items()
         return not any(getattr(self, name) for name, field in fields if CHANCE in field.metadata)
 
+    @property
+    def in_file_pixels(self) -> bool:
+        """Whether something is stated in pixels of the image's file, so that `sample` needs the zoom."""
+        return self.dropout_pixels is not None
+
 
 @cache
 def parts(settings: type[TransformSettings] = AugmentSettings) -> tuple[type[TransformSettings], ...]:

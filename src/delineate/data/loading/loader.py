@@ -124,7 +124,7 @@ class Loader:
             return None
         rng = np.random.default_rng([self._seed, _AUGMENTATION, position])
         zoom = (1.0, 1.0)
-        if self._settings.dropout_pixels is not None:
+        if self._settings.in_file_pixels:
             zoom = self._spec.zoom(*self._cache.samples[self.index(position)].size)
         return augment.sample(self._settings, rng, *self._spec.size, colors=not self._spec.named, zoom=zoom)
 

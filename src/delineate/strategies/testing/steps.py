@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
 
-from delineate.methods.contract import Batch
+from delineate.methods.contract import Batch, Context
 from delineate.methods.testing.examples import dice
 from delineate.strategies import registry
 from delineate.strategies.contract import METHOD_PREFIX
 from delineate.strategies.testing.examples import FIRST, Trainer, batch, build, place, train
 
-__all__ = ["STEPS", "determinism", "gradients", "learns", "own_state", "processes", "reference", "resume", "terms"]
+__all__ = [
+    "STEPS",
+    "determinism",
+    "gradients",
+    "learns",
+    "own_state",
+    "processes",
+    "reference",
+    "resume",
+    "targets",
+    "terms",
+]
+
+_Objective = Callable[[Batch, Context], dict[str, Tensor]]
 
 
 def terms(name: str) -> None:
@@ -29,6 +43,24 @@ def terms(name: str) -> None:
                 with torch.autocast("cpu", torch.bfloat16):
                     found = strategy(made)
                 _sound(found, f"update '{update.name}' in bfloat16")
+
+
+def targets(name: str) -> None:
+    """What a method asks for beside masks (`DenseMethod.targets`) reaches it, changed as masks are."""
+    strategy = build(name)
+    for update in strategy.updates(strategy.stage):
+        place(strategy, update)
+        made, seen = batch(), list[Batch]()
+        made["target"] = made["unaugmented_target"] = made["mask"].float()
+        with patch.object(strategy.method, "objective", _noting(strategy.method.objective, seen)):
+            strategy(made)
+        for one in seen:
+            for key in ("target", "unaugmented_target"):
+                assert key in one, f"the method is given a batch without '{key}', which it may have asked for"
+                assert len(one[key]) == len(one["mask"]), f"'{key}' of the batch is of other samples than the masks"
+            assert torch.equal(one["target"], one["mask"].float()), (
+                "the batch's masks are changed, and its 'target' not alike"
+            )
 
 
 def gradients(name: str) -> None:
@@ -155,11 +187,21 @@ def learns(name: str) -> None:
     raise AssertionError(f"Dice {score:.3f} on two images after 200 steps")
 
 
-STEPS = (terms, gradients, determinism, reference, own_state, resume, processes, learns)
+STEPS = (terms, targets, gradients, determinism, reference, own_state, resume, processes, learns)
 
 
 def _steps(count: int, first: int = FIRST) -> dict[int, Batch]:
     return {step: batch(seed=step) for step in range(first, first + count)}
+
+
+def _noting(objective: _Objective, seen: list[Batch]) -> _Objective:
+    """The objective, which notes its batches."""
+
+    def noting(batch: Batch, ctx: Context) -> dict[str, Tensor]:
+        seen.append(batch)
+        return objective(batch, ctx)
+
+    return noting
 
 
 def _trained(trainer: Trainer, step: int) -> tuple[int, list[bytes]]:
