@@ -113,14 +113,9 @@ class BenchmarkSetup(BaseModel):
 
 
 def _of_today(content: dict[str, Any]) -> dict[str, Any]:
-    """The content of a setup's file, with the options of its entrants as they are spelled today, and with the augmentations that
-    have come since: these do nothing by default."""
+    """The content of a setup's file, with the options of its entrants as they are spelled today."""
     for entrant in content["entrants"]:
-        options = in_todays_spelling(entrant["options"], registry.option_names(entrant["method"]))
-        for section in (options, *options.get("stages", {}).values()):
-            if "augment" in section:
-                section["augment"] = AugmentSettings.model_validate(section["augment"]).model_dump(mode="json")
-        entrant["options"] = options
+        entrant["options"] = in_todays_spelling(entrant["options"], registry.option_names(entrant["method"]))
     return content
 
 
@@ -151,7 +146,8 @@ def differences(saved: BenchmarkSetup, asked: BenchmarkSetup) -> list[str]:
         content = setup.model_dump(exclude={"folds"})
         content["settings"] = tuple(map(_setting_of_today, setup.settings))
         content["entrants"] = {
-            entrant.label: (entrant.method, entrant.preset, entrant.options) for entrant in setup.entrants
+            entrant.label: (entrant.method, entrant.preset, _with_all_augmentations(entrant.options))
+            for entrant in setup.entrants
         }
         return content
 
@@ -164,6 +160,16 @@ def differences(saved: BenchmarkSetup, asked: BenchmarkSetup) -> list[str]:
             else:
                 found.append(f"{key} {value} → {theirs[key]}")
     return found
+
+
+def _with_all_augmentations(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Also with those that have come since a setup was made, which do nothing by default."""
+    whole = dict(options)
+    if "augment" in whole:
+        whole["augment"] = AugmentSettings.model_validate(whole["augment"]).model_dump(mode="json")
+    if "stages" in whole:
+        whole["stages"] = {name: _with_all_augmentations(stage) for name, stage in whole["stages"].items()}
+    return whole
 
 
 def _setting_of_today(setting: str) -> str:
