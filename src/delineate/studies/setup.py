@@ -45,6 +45,7 @@ COMMON_AUGMENT: Mapping[str, Any] = AugmentSettings(
     hue=0.02,
 ).model_dump(mode="json")
 """What every method is trained with unless each may have its own."""
+_NO_AUGMENT: Mapping[str, Any] = AugmentSettings().model_dump(mode="json")
 
 
 class Entrant(BaseModel):
@@ -165,10 +166,11 @@ def differences(saved: BenchmarkSetup, asked: BenchmarkSetup) -> list[str]:
 def _with_all_augmentations(options: Mapping[str, Any]) -> dict[str, Any]:
     """Also with those that have come since a setup was made, which do nothing by default."""
     whole = dict(options)
-    if "augment" in whole:
-        whole["augment"] = AugmentSettings.model_validate(whole["augment"]).model_dump(mode="json")
-    if "stages" in whole:
-        whole["stages"] = {name: _with_all_augmentations(stage) for name, stage in whole["stages"].items()}
+    for key, value in whole.items():
+        if key == "augment" and isinstance(value, Mapping):
+            whole[key] = {**_NO_AUGMENT, **value}
+        elif isinstance(value, Mapping):
+            whole[key] = _with_all_augmentations(value)
     return whole
 
 
