@@ -91,6 +91,8 @@ def test_a_wrong_choice_is_told_in_the_words_of_the_command_line(
         ("benchmark d --out o --learning-rate 1", "is a setting of the recipe: --set engine.lr=VALUE"),
         ("train d --method unet --out o --reume", "No such option: --reume"),
         ("predict m d --out o --lr 1", "No such option: --lr"),
+        ("fewshot predict m d --out o --lr 1", "No such option: --lr"),
+        ("fewshot train d --method alpnet --out o --lr 1", "--lr is a setting of the recipe: --set engine.lr=VALUE"),
     ],
 )
 def test_a_setting_that_is_typed_as_an_option(

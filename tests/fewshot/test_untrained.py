@@ -16,7 +16,7 @@ import torch
 from delineate import cli
 from delineate.api import fewshot_episodes, fewshot_evaluate, fewshot_predict
 from delineate.artefact.format import Artefact, save
-from delineate.common.errors import DataError, RecipeError
+from delineate.common.errors import DataError, DelineateError, RecipeError
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
 from delineate.evaluation.inputs.predictions import PredictionList
@@ -25,6 +25,8 @@ from delineate.fewshot.predictor import FewShotPredictor
 from delineate.fewshot.support import Support
 from delineate.fewshot.untrained import Untrained
 from delineate.methods import registry
+from delineate.methods.encoder_options import EncoderMethodOptions
+from delineate.methods.prototypical import PrototypicalMethod
 
 SMALL = ("method.encoder.name=resnet10t", "method.levels=2", "input.size=32")
 Score = Callable[..., Evaluation]
@@ -97,6 +99,30 @@ def test_an_untrained_row_is_the_method_with_its_first_weights(
     by_hand = score(str(tmp_path / "model.safetensors"))
     named = score("panet@tiny:untrained", *SMALL, f"method.encoder.pretrained={weights}", "method.width=null")
     assert dice(named) == dice(by_hand)
+
+
+def test_statistics_that_contradict_the_weights_are_a_warning_of_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = np.zeros((32, 32), np.uint8)
+    image[8:24, 8:24] = 255
+    for name in ("a.png", "a_mask.png"):
+        cv2.imwrite(str(tmp_path / name), image)
+    typed = ["predict", "panet@small:untrained", tmp_path / "a.png", "--set", "method.normalize=imagenet"]
+    typed += [
+        "--support-image",
+        tmp_path / "a.png",
+        "--support-mask",
+        tmp_path / "a_mask.png",
+        "--out",
+        tmp_path / "out",
+    ]
+    monkeypatch.setattr(sys, "argv", ["delineate", "fewshot", *map(str, typed)])
+    monkeypatch.setattr(EncoderMethodOptions, "remarks", lambda _: ["these contradict"])
+    monkeypatch.setattr(PrototypicalMethod, "load_pretrained", lambda _: {})
+    monkeypatch.setattr(EncoderMethodOptions, "check_available", lambda _: None)
+    cli.main()
+    assert "warning: these contradict\n" in capsys.readouterr().err
 
 
 def test_methods_of_all_kinds_are_named(score: Score, few: str) -> None:
@@ -214,5 +240,9 @@ def test_what_cannot_be_is_refused_before_data_are_read(
     run = {"episodes": episodes, "out": tmp_path / "out"}
     with pytest.raises(RecipeError, match="did you mean 'width'"):
         fewshot_evaluate("alpnet@tiny:untrained", slice_folder, settings=["method.widht=8"], **run)
+    with pytest.raises(DelineateError, match="'efficientnet_lite0', which takes the same tensors but pads otherwise"):
+        fewshot_evaluate(
+            "alpnet@small:untrained", slice_folder, settings=["method.encoder.name=efficientnet_lite0"], **run
+        )
     with pytest.raises(DataError, match="there is no model 'copy-suport-mask'"):
         fewshot_evaluate("copy-suport-mask", slice_folder, **run)

@@ -39,9 +39,7 @@ def evaluate(
     delineate fewshot evaluate runs/without-rv slices/ --episodes chunk3.json --classes RV --setting 2 --out scores/rv
     delineate fewshot evaluate copy-support-mask slices/ --episodes chunk3.json --out scores/copy
     delineate fewshot evaluate alpnet@tiny:untrained slices/ --episodes chunk3.json --out scores/untrained
-    delineate fewshot evaluate alpnet@tiny:untrained slices/ --episodes chunk3.json --out scores/pretrained \
-        --set method.encoder.name=tf_efficientnet_lite0 --set method.encoder.pretrained=package:efficientnet-lite0 \
-        --set method.width=null
+    delineate fewshot evaluate alpnet@small:untrained slices/ --episodes chunk3.json --set method.width=null --out scores/features
     """
     import json
 

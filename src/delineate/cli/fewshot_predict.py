@@ -49,9 +49,7 @@ def predict(
     delineate fewshot predict runs/alpnet --support examples/ --query scans/ --out masks
     delineate fewshot predict runs/alpnet --support-image a.png --support-mask a_mask.png --query b.png --out masks
     delineate fewshot predict runs/alpnet --support examples/ --query 'scans/**/*.png' --out masks --overlay
-    delineate fewshot predict alpnet@tiny:untrained --support examples/ --query scans/ --out masks \
-        --set method.encoder.name=tf_efficientnet_lite0 --set method.encoder.pretrained=package:efficientnet-lite0 \
-        --set method.width=null
+    delineate fewshot predict alpnet@small:untrained --set method.width=null --support examples/ --query scans/ --out masks
     """
     from delineate.common.missing_paths import refuse_missing, refuse_missing_inputs, refuse_missing_model
     from delineate.common.untrained_name import UNTRAINED, method_and_preset

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import warnings
+from typing import Any
 
 import typer
 
@@ -67,11 +69,18 @@ def _options(
     pass
 
 
+def _show_warning(message: Warning | str, *_: Any) -> None:
+    """One line for the user, without the place in the code."""
+    print(f"warning: {one_line(str(message))}", file=sys.stderr)
+
+
 def main() -> None:
     """Entry point: a `DelineateError` becomes one line on stderr and its exit code (2; 130 after an interruption)."""
     make_printable()
     try:
-        app()
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            app()
     except DelineateError as error:
         if error.told_elsewhere:
             raise SystemExit(0) from None  # a code other than 0 would make the launcher kill the process that tells it

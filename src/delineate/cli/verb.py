@@ -40,6 +40,8 @@ KEPT = {
 
 
 _ENGINE = Place("delineate.engine.recipe", "EngineSection")
+_WITH_ENGINE = ("train", "benchmark")
+"""Commands whose `--set` reaches that section."""
 
 
 class Verb(TyperCommand):
@@ -58,8 +60,8 @@ class Verb(TyperCommand):
             raise
 
     def _setting_called(self, option: str) -> str | None:
-        """The key of the recipe's `engine` for an unknown option such as `--lr`, in commands that take `--set`."""
-        if not any("--set" in one.opts for one in self.params):
+        """The key of the recipe's `engine` for an unknown option such as `--lr`, in commands that train."""
+        if self.name not in _WITH_ENGINE:
             return None
         key = name_here(option.lstrip("-").replace("-", "_"))
         return f"engine.{key}" if key in (fields_of(_ENGINE) or {}) else None

@@ -46,14 +46,14 @@ class Untrained:
 
     @classmethod
     def of(cls, name: str, settings: Sequence[str] = ()) -> Untrained:
-        """Raises `RecipeError`: an unknown method, preset or key (naming the nearest), a method that is not a few-shot one, a
-        setting of training."""
+        """Raises `DelineateError`: an unknown method, preset or key (naming the nearest), a method that is not a few-shot one, a
+        setting of training, weights that surely cannot be had."""
         method, preset = method_and_preset(name)
         if registry.method_class(method).kind != EpisodicMethod.kind:
             few = [known for known in registry.names() if registry.method_class(known).kind == EpisodicMethod.kind]
             raise RecipeError(f"method '{method}' does not segment by examples: {did_you_mean(method, few)}")
         recipe = resolve(method, preset, {}, settings)
-        registry.checked_options(method, recipe.method)
+        registry.checked_options(method, recipe.method).check_available()
         for setting in settings:
             (section,) = parse_setting(setting)
             if section not in _SECTIONS:
@@ -89,7 +89,7 @@ class Untrained:
 
 
 def check_settings(name: str, settings: Sequence[str]) -> None:
-    """Raise `RecipeError`, before data are read, for an untrained method that cannot be and for settings of any other model."""
+    """Raise `DelineateError`, before data are read, for an untrained method that cannot be and for settings of any other model."""
     if name.endswith(UNTRAINED):
         Untrained.of(name, settings)
     elif settings:
