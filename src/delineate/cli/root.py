@@ -69,7 +69,7 @@ def _options(
     pass
 
 
-def _show_warning(message: Warning | str, *_: Any) -> None:
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     """One line for the user, without the place in the code."""
     print(f"warning: {one_line(str(message))}", file=sys.stderr)
 
