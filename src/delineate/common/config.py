@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -50,6 +50,13 @@ def _reason(message: str) -> str:
     return message.removeprefix("Value error, ")
 
 
+def _only_model(union: Any) -> type[BaseModel] | None:
+    """The one group of options among the types of a union; None: there is none, or which was meant is not known."""
+    kinds = [get_args(kind)[0] if get_origin(kind) is Annotated else kind for kind in get_args(union)]
+    models = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+    return models[0] if len(models) == 1 else None
+
+
 def _walk(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[list[str], type[BaseModel] | None]:
     """The user's keys on the way to a fault (pydantic adds the name of the tried type behind a union), and the model that
     the last of them was looked up in."""
@@ -58,7 +65,7 @@ def _walk(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[list
     parent: type[BaseModel] | None = None
     for part in location:
         if get_origin(here) in (Union, UnionType) and isinstance(part, str):
-            here = None
+            here = _only_model(here)
             continue
         keys.append(str(part))
         if get_origin(here) is dict:  # any key is one of the user's own

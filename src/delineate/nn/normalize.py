@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, Self
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 from torch import Tensor, nn
 
 from delineate.common.errors import RecipeError
@@ -43,7 +43,16 @@ IMAGENET = ChannelStatistics(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.22
 """What most of timm's weights were trained with, but not all: 379 of the 1151 default ones were not."""
 _NOTHING = ChannelStatistics(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
-Normalization = Literal["auto", "imagenet", "none"] | ChannelStatistics
+
+def _form(given: object) -> str:
+    """So that a fault in given statistics is told as such, and not as an unknown word."""
+    return "statistics" if isinstance(given, Mapping | BaseModel) else "word"
+
+
+Normalization = Annotated[
+    Annotated[Literal["auto", "imagenet", "none"], Tag("word")] | Annotated[ChannelStatistics, Tag("statistics")],
+    Discriminator(_form),
+]
 """A recipe's `method.normalize`: as the encoder's pretrained weights expect (ImageNet's without such), ImageNet's mean and standard
 deviation, the image as it is, or given ones."""
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from safetensors.torch import save_file
 
 from delineate.common.errors import DelineateError, RecipeError
+from delineate.methods import registry
 from delineate.methods.encoder_options import EncoderMethodOptions
 from delineate.methods.unet.network import UNetOptions
 from delineate.nn.encoders.hub import hub_statistics
@@ -112,6 +113,20 @@ def test_no_folder_leaves_the_machine(tmp_path: Path) -> None:
 def test_wrong_statistics(given: object, reason: str) -> None:
     with pytest.raises(ValidationError, match=reason):
         EncoderMethodOptions.model_validate({"normalize": given})
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"mean": [0.5]}, r"normalize\.std: Field required"),
+        ({"mean": [0.5], "std": [0.5], "stds": 1}, r"unknown option 'normalize\.stds': did you mean 'std'"),
+        ("imagnet", r"normalize: Input should be 'auto', 'imagenet' or 'none' \(given: 'imagnet'\)"),
+        (3, r"normalize: Input should be 'auto'"),
+    ],
+)
+def test_a_user_is_told_which_part_is_wrong(given: object, said: str) -> None:
+    with pytest.raises(RecipeError, match=said):
+        registry.checked_options("unet", {"normalize": given})
 
 
 def test_one_for_all_channels_or_one_for_each() -> None:
