@@ -27,6 +27,7 @@ from delineate.data.loading.patch_loader import make_loader
 from delineate.data.splits.label_share import for_training
 from delineate.engine.batch_source import BatchSource, to_device, to_torch
 from delineate.engine.build import check_training_memory, source_of, targets_of
+from delineate.engine.class_weights import settle_class_weights
 from delineate.engine.data_module import DataKind
 from delineate.engine.data_warnings import training_warnings, validation_warnings
 from delineate.engine.finish import FinishSpec
@@ -88,14 +89,20 @@ class OpenedImages:
         if recipe.plan.from_data and not self._request.resume:
             recipe, data_plan = plan_from_data(self._request, recipe, self._manifest, self._census)
             self._note(data_plan.summary())
-        return *settle_input(settle_regions(recipe, self._manifest.classes), self._census), data_plan
+        classes = self._manifest.classes
+        recipe = settle_regions(recipe, classes)
+        recipe = settle_class_weights(recipe, classes, self._training(recipe), self._note)
+        return *settle_input(recipe, self._census), data_plan
 
     def check_method(self, recipe: Recipe, method: Method, spec: InputSpec, device: torch.device) -> None:
         check_training_memory(recipe, method, spec, device)
 
     def prepare(self, recipe: Recipe, spec: InputSpec) -> PreparedImages:
         targets = targets_of(recipe)
-        training, validation = self._cache(self._training(recipe), spec), self._cache(self._samples("val"), spec)
+        samples, all_of_them = self._training(recipe), len(self._samples("train"))
+        if len(samples) < all_of_them:
+            self._note(f"trained on {len(samples)} of {all_of_them} slices: those without any class are left out")
+        training, validation = self._cache(samples, spec), self._cache(self._samples("val"), spec)
         if targets.soft:
             training = with_shares(
                 training,
@@ -120,7 +127,6 @@ class OpenedImages:
         kept = tuple(one for one in samples if one.has_foreground or not one.labeled)
         if not any(one.labeled for one in kept):
             raise DataError("data.slices=foreground: no slice of the training volumes has a class; train on all slices")
-        self._note(f"trained on {len(kept)} of {len(samples)} slices: those without any class are left out")
         return kept
 
     def _cache(self, samples: tuple[Sample, ...], spec: InputSpec) -> Cache:

@@ -12,6 +12,7 @@ from delineate.data.cache.eviction import DEFAULT_LIMIT_BYTES
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.layouts.source import DataSource, as_source
 from delineate.engine.checkpoint import Checkpoints
+from delineate.engine.class_weights import weights_like
 from delineate.engine.recipe import Recipe, differences, resolve, stated
 from delineate.engine.run_folder import RunFolder
 
@@ -87,7 +88,7 @@ def check_folder(folder: RunFolder, recipe: Recipe, *, resume: bool, report: boo
         )
     saved = Recipe.load(folder.recipe)
     # The saved recipe is resolved by the data (auto → rgb); what the flags leave open is no change.
-    asked = _settled_like(recipe, saved)
+    asked = _settled_like(recipe, saved, folder.read_summary().get("class_weights", {}))
     changed = [line for line in differences(saved, asked) if not line.startswith(_MAY_CHANGE_ON_RESUME)]
     if folder.read_summary().get("status") == DIVERGED:
         gentler = [line for line in changed if _is_gentler(line)]
@@ -124,7 +125,8 @@ def _change_recipe(folder: RunFolder, saved: Recipe, asked: Recipe, changed: Seq
     folder.update_summary(changes=[*before, *changed])
 
 
-def _settled_like(recipe: Recipe, saved: Recipe) -> Recipe:
+def _settled_like(recipe: Recipe, saved: Recipe, weight_rules: Mapping[str, str]) -> Recipe:
+    recipe = weights_like(recipe, saved, weight_rules)
     given = recipe.input.model_dump()
     kept = {key: getattr(saved.input, key) for key, value in given.items() if value == "auto"}
     axis = saved.data.axis if recipe.data.axis is None else recipe.data.axis

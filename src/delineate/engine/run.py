@@ -21,6 +21,7 @@ from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import Manifest
 from delineate.engine.build import PlannedStage, build_method, build_strategy, make_plan
 from delineate.engine.checkpoint import Checkpoint, Checkpoints, Progress
+from delineate.engine.class_weights import rules_of
 from delineate.engine.data_module import DataKind, PreparedData, kind_for
 from delineate.engine.dense import DENSE
 from delineate.engine.distributed import agree_on, raise_together
@@ -109,6 +110,7 @@ def _open(
     if request.resume:
         recipe = Recipe.load(folder.recipe)
     opened = kind.open(request, folder, recipe, reporter.note)
+    weight_rules = rules_of(recipe)
     recipe, spec, data_plan = opened.settle(recipe)
     method = build_method(recipe, opened.output, spec)
     recipe.check_stages(method.stages())
@@ -128,6 +130,8 @@ def _open(
             _describe(folder, recipe, opened.whole, fabric.device)
             if data_plan is not None:
                 data_plan.save(folder)
+            if weight_rules:
+                folder.update_summary(class_weights=weight_rules)
         _summarize(folder, request, recipe, opened.whole, method, plan)
         if recipe.engine.tensorboard:
             reporter = TensorBoardReporter(reporter, folder.path / "tensorboard")

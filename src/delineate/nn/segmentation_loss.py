@@ -15,8 +15,8 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 from torch import Tensor
 
-from delineate.common.errors import RecipeError
 from delineate.nn.boundary_loss import Gradient
+from delineate.nn.class_weights import DESCRIPTION, ClassWeights, weights_of
 from delineate.nn.losses import Pool, boundary, cross_entropy, dice, focal, tversky
 
 __all__ = ["LossOptions", "Term", "loss_terms", "segmentation_loss"]
@@ -46,8 +46,12 @@ class Term:
             )
 
 
+def _weights(logits: Tensor, target: Tensor, options: LossOptions) -> tuple[float, ...] | None:
+    return weights_of(options.class_weights, logits, target)
+
+
 def _cross_entropy(logits: Tensor, target: Tensor, options: LossOptions) -> Tensor:
-    return cross_entropy(logits, target, class_weights=options.class_weights)
+    return cross_entropy(logits, target, class_weights=_weights(logits, target, options))
 
 
 def _dice(logits: Tensor, target: Tensor, options: LossOptions) -> Tensor:
@@ -61,7 +65,7 @@ def _tversky(logits: Tensor, target: Tensor, options: LossOptions) -> Tensor:
 
 
 def _focal(logits: Tensor, target: Tensor, options: LossOptions) -> Tensor:
-    return focal(logits, target, gamma=options.focal_gamma, class_weights=options.class_weights)
+    return focal(logits, target, gamma=options.focal_gamma, class_weights=_weights(logits, target, options))
 
 
 def _boundary(logits: Tensor, target: Tensor, options: LossOptions) -> Tensor:
@@ -88,11 +92,7 @@ class LossOptions(BaseModel):
     boundary: Annotated[float, Term(_boundary)] = Field(
         0.0, ge=0, description="weight of the multi-scale boundary loss"
     )
-    class_weights: tuple[float, ...] | None = Field(
-        None,
-        description="one per class, or per region after that of the background, background first (binary: two), for cross-entropy "
-        "and focal",
-    )
+    class_weights: ClassWeights = Field(None, description=DESCRIPTION)
     pool: Pool = Field("image", description="Dice and Tversky per image, or over the whole batch")
     smooth: float = Field(1.0, ge=0, description="smoothing constant of Dice and Tversky")
     tversky_alpha: float = Field(0.3, ge=0, description="weight of false positives")
@@ -162,11 +162,7 @@ def segmentation_loss(logits: Tensor, target: Tensor, options: LossOptions) -> d
         ['cross_entropy', 'dice', 'boundary']
         >>> sum(terms.values()).backward()
     """
-    given, regions = options.class_weights, target.ndim == 4
-    needed = logits.shape[1] + 1 if regions else max(2, logits.shape[1])
-    if given is not None and len(given) != needed:
-        what = f"{needed - 1} regions and what lies outside" if regions else f"{needed} classes"
-        raise RecipeError(f"loss.class_weights: {len(given)} weights given for {what} (background first)")
+    _weights(logits, target, options)  # here too, since not every loss has them
     found: dict[str, Tensor] = {}
     for name, term in loss_terms(type(options)).items():
         if weight := getattr(options, name):

@@ -18,6 +18,7 @@ from delineate.data.layouts.source import DataSource
 from delineate.data.loading.open_data import open_data
 from delineate.engine.batch_source import to_device
 from delineate.engine.build import build_method, build_strategy, source_of, targets_of
+from delineate.engine.class_weights import settle_class_weights
 from delineate.engine.input_settings import settle_input
 from delineate.engine.parameter_groups import make_optimizer
 from delineate.engine.recipe import Recipe, resolve
@@ -110,6 +111,7 @@ def measure_speed(
     manifest = with_regions(manifest, recipe)
     recipe, spec = settle_input(recipe, census)
     samples = census.samples(manifest.split("train"), manifest.labels)
+    recipe = settle_class_weights(recipe, manifest.classes, samples, announce)
     cache = open_cache(manifest, samples, spec, Store.at(cache_folder, announce=announce), axis=census.axis)
     if targets_of(recipe).soft:
         cache = with_shares(cache, manifest, spec, Store.at(cache_folder, announce=announce), axis=census.axis)

@@ -23,6 +23,7 @@ from delineate.data.core.manifest import Manifest
 __all__ = ["TrainingRecord", "gain_at_end"]
 
 _ENCODER, _PRETRAINED = "method.encoder.name", ("method.encoder.pretrained", "method.pretrained")
+_REGIONS = "data.regions"
 _LATE = 0.1
 """Curves rose to the end if the best validation lies in this last share of the steps, …"""
 _WINDOW = 0.2
@@ -58,9 +59,11 @@ class TrainingRecord(BaseModel):
     @field_validator("recipe")
     @classmethod
     def _with_strategy(cls, recipe: dict[str, Any]) -> dict[str, Any]:
-        """In earlier versions all training was supervised, the average of weights a setting of the engine, and the input statistics
-        ImageNet's where a recipe did not say them."""
+        """In earlier versions all training was supervised, the average of weights a setting of the engine, the input statistics
+        ImageNet's where a recipe did not say them, and regions were not asked for."""
         recipe = dict(respelled_setting(key, value) for key, value in recipe.items())
+        if recipe and not any(key.startswith(_REGIONS) for key in recipe):
+            recipe[_REGIONS] = "auto"
         if _ENCODER in recipe and not any(key.startswith("method.normalize") for key in recipe):
             recipe["method.normalize"] = "imagenet"
         if not recipe or "strategy.name" in recipe:
@@ -98,6 +101,7 @@ class TrainingRecord(BaseModel):
         except (OSError, ValueError, AttributeError, yaml.YAMLError):
             return None
         summary, records = _json(folder / "run.json"), _records(folder / "metrics.jsonl")
+        flat |= summary.get("class_weights") or {}  # the rules: their numbers are the data's, and differ between folds
         size = (recipe.get("input") or {}).get("size")
         return cls(
             recipe={key: value for key, value in flat.items() if key != "input.size"},

@@ -45,6 +45,7 @@ from delineate.methods.contract import (
 from delineate.methods.dense import DenseMethod, FeatureMaps
 from delineate.methods.encoder_options import NORMALIZE, EncoderMethodOptions
 from delineate.nn.blocks import size_of
+from delineate.nn.class_weights import DESCRIPTION, ClassWeights
 from delineate.nn.encoders.encoder import Encoder
 from delineate.nn.encoders.options import EncoderOptions
 from delineate.nn.encoders.weights import WeightsOrigin
@@ -104,6 +105,9 @@ class ConDSegOptions(EncoderMethodOptions):
         "image",
         description="Dice of each image, or of a whole batch (of each part of it that a process or micro-batch sees)",
         json_schema_extra=READING,
+    )
+    class_weights: ClassWeights = Field(
+        None, description=f"of the mask's cross-entropy; {DESCRIPTION}", json_schema_extra=READING
     )
     soft_masks: bool = Field(
         False,
@@ -263,15 +267,20 @@ class ConDSeg(DenseMethod):
             on=options.loss_on,
             pool=options.pool,
             against_background=batch["unaugmented_target"] if wanted.unaugmented else None,
+            class_weights=options.class_weights,
         )
 
     def _reinforcement(self, image: Tensor, target: Tensor, ctx: Context) -> dict[str, Tensor]:
-        loss_on, pool = self.options.loss_on, self.options.pool
+        loss: dict[str, Any] = {
+            "on": self.options.loss_on,
+            "pool": self.options.pool,
+            "class_weights": self.options.class_weights,
+        }
         plain = self.encoder_logits(image)
         if not self.training and self.options.validation_loss == "mask":
-            return {"mask": mask_loss(plain, target, self.output, on=loss_on, pool=pool)}
+            return {"mask": mask_loss(plain, target, self.output, **loss)}
         strong = self.encoder_logits(self._strong_view(image, ctx))
-        return reinforcement_terms(plain, strong, target, self.output, on=loss_on, pool=pool)
+        return reinforcement_terms(plain, strong, target, self.output, **loss)
 
     def _strong_view(self, image: Tensor, ctx: Context) -> Tensor:
         """In eval mode the same draw for every image and call, so that validation losses can be compared and do not depend on the

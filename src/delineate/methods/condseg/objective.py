@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from delineate.nn.class_weights import ClassWeights, weights_of
 from delineate.nn.losses import IGNORE, Pool, cross_entropy, dice, foreground_target
 from delineate.nn.output import Output
 
@@ -43,12 +44,19 @@ class Maps(NamedTuple):
 
 
 def mask_loss(
-    logits: Tensor, target: Tensor, output: Output, *, on: LossInput = "logits", pool: Pool = "image"
+    logits: Tensor,
+    target: Tensor,
+    output: Output,
+    *,
+    on: LossInput = "logits",
+    pool: Pool = "image",
+    class_weights: ClassWeights = None,
 ) -> Tensor:
     """Binary cross-entropy + Dice (smooth 1); with several classes cross-entropy + Dice; of regions both of each by itself."""
     if on == "probabilities":
         logits = output.probabilities(logits)
-    return cross_entropy(logits, target) + dice(logits, target, pool=pool)
+    weights = weights_of(class_weights, logits, target)
+    return cross_entropy(logits, target, class_weights=weights) + dice(logits, target, pool=pool)
 
 
 def reinforcement_terms(
@@ -59,12 +67,13 @@ def reinforcement_terms(
     *,
     on: LossInput = "logits",
     pool: Pool = "image",
+    class_weights: ClassWeights = None,
 ) -> dict[str, Tensor]:
     """Stage I: both views against the mask, and each view against the other's hard prediction."""
     hard_target = output.hard_target
     return {
-        "mask": mask_loss(plain, target, output, on=on, pool=pool),
-        "mask_strong": mask_loss(strong, target, output, on=on, pool=pool),
+        "mask": mask_loss(plain, target, output, on=on, pool=pool, class_weights=class_weights),
+        "mask_strong": mask_loss(strong, target, output, on=on, pool=pool, class_weights=class_weights),
         "consistency": cross_entropy(plain, hard_target(strong)) + cross_entropy(strong, hard_target(plain)),
     }
 
@@ -80,6 +89,7 @@ def segmentation_terms(
     on: LossInput = "logits",
     pool: Pool = "image",
     against_background: Tensor | None = None,
+    class_weights: ClassWeights = None,
 ) -> dict[str, Tensor]:
     """Stage II: mask, weighted foreground and background maps (against the union of all classes or regions, and its complement),
     and the term that keeps the three maps apart. `against_background`: a mask of its own for the background map."""
@@ -89,7 +99,7 @@ def segmentation_terms(
         return (coverage_weight(logits, beta, detach=detach_coverage) * loss).mean()
 
     return {
-        "mask": mask_loss(maps.mask, target, output, on=on, pool=pool),
+        "mask": mask_loss(maps.mask, target, output, on=on, pool=pool, class_weights=class_weights),
         "foreground": weighted(maps.foreground, _union(target)),
         "background": weighted(
             maps.background, _complement(target if against_background is None else against_background)

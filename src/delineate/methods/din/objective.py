@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from delineate.methods.contract import PAPER, READING
 from delineate.nn.boundary_loss import Gradient, boundary_loss
+from delineate.nn.class_weights import DESCRIPTION, ClassWeights, weights_of
 from delineate.nn.losses import IGNORE, Pool, cross_entropy
 
 __all__ = ["DINLossOptions", "probability_maps", "squared_dice", "terms"]
@@ -26,6 +27,7 @@ class DINLossOptions(BaseModel):
     cross_entropy: float = Field(0.3, ge=0, description="weight of cross-entropy", json_schema_extra=PAPER)
     dice: float = Field(0.7, ge=0, description="weight of Dice", json_schema_extra=PAPER)
     boundary: float = Field(1.0, ge=0, description="weight of the boundary loss", json_schema_extra=PAPER)
+    class_weights: ClassWeights = Field(None, description=DESCRIPTION, json_schema_extra=READING)
     boundary_ramp: float = Field(
         0.0,
         ge=0,
@@ -58,7 +60,9 @@ def terms(logits: Tensor, target: Tensor, options: DINLossOptions, progress: flo
     """
     found: dict[str, Tensor] = {}
     if options.cross_entropy:
-        found["cross_entropy"] = options.cross_entropy * cross_entropy(logits, target)
+        found["cross_entropy"] = options.cross_entropy * cross_entropy(
+            logits, target, class_weights=weights_of(options.class_weights, logits, target)
+        )
     predicted, reference, valid = probability_maps(logits, target)
     if options.dice:
         found["dice"] = options.dice * squared_dice(predicted, reference, valid, pool=options.pool)
