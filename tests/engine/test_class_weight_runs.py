@@ -66,9 +66,10 @@ def test_weights_are_settled_once_from_the_training_masks(request_for: Maker, re
 def test_a_class_in_no_training_mask_is_named(request_for: Maker, recorder: Any, discs: Path, tmp_path: Path) -> None:
     labels = "0=background,255=disc,7=nucleus"
     noted = recorder()
-    settings = ["method.loss.class_weights=log_frequency"]
+    settings = ["method.loss.class_weights=log_frequency", "data.sampling=class_balanced"]
     train(request_for(data=DataSource(discs, labels=labels), settings=settings, steps=1), noted)
     assert any(line.startswith("warning: 'nucleus' is in no training mask") for line in noted.notes)
+    assert any(line.startswith("warning: 'nucleus' is in no training image: data.sampling") for line in noted.notes)
     first, second, third = Recipe.load(tmp_path / "run" / "recipe.yaml").method["loss"]["class_weights"]
     assert first == 1 < second == third
 

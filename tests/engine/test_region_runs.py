@@ -102,6 +102,7 @@ def test_volumes_and_patches(request_for: Maker, tmp_path: Path) -> None:
 
 def test_a_killed_run_ends_with_the_same_bits(ask: Maker, recorder: Any, tmp_path: Path) -> None:
     settings = ["strategy.name=mean-teacher", "engine.save_minutes=0.00001", "engine.validate_every=9"]
+    settings.append("data.sampling=class_balanced")
 
     def kill(step: int) -> None:
         if step == 2:

@@ -242,6 +242,8 @@ def test_validation_borrows_supports_where_patients_are_few(slice_folder: Path, 
 REFUSED = {
     "plan": (["plan.from_data=true"], {}, "few-shot methods do not plan"),
     "patches": (["input.fit=patch"], {}, "few-shot methods see whole images"),
+    "regions": (["data.regions={any: [big, small, end]}"], {}, "few-shot methods learn one class at a time"),
+    "sampling": (["data.sampling=class_balanced"], {}, "few-shot methods draw episodes"),
     "class": ([], {"exclude_classes": ["RV"]}, "no foreground class 'RV'"),
     "too few": ([], {"exclude_classes": ["1"]}, "6 slices of 42 would be left"),
     "kind": ([], {"episodes": "superpixels"}, r"episodes\.kind"),

@@ -17,7 +17,7 @@ from delineate.data.augment.settings import AugmentSettings
 from delineate.data.cache.cache import Cache
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.soft_mask import NO_TARGETS, Targets
-from delineate.data.loading.loader import NumpyBatch
+from delineate.data.loading.loader import NumpyBatch, Sampling
 from delineate.data.loading.patch_loader import make_loader
 from delineate.methods.contract import Batch
 
@@ -54,6 +54,8 @@ class BatchSourceRequest:
     """Patches of each image in an epoch; None: as many as have about all images' pixels."""
     targets: Targets = NO_TARGETS
     """What the method learns from beside masks."""
+    sampling: Sampling = "uniform"
+    """How labeled samples are drawn."""
     rank: int = 0
     world: int = 1
 
@@ -72,6 +74,7 @@ class _Supervised:
             labeled_share=request.labeled_share,
             foreground=request.foreground,
             per_image=request.patches_per_image,
+            sampling=request.sampling,
             targets=request.targets,
             rank=request.rank,
             world=request.world,

@@ -173,6 +173,7 @@ def source_of(
             labeled_share=recipe.data.labeled_share,
             foreground=recipe.data.foreground,
             patches_per_image=recipe.data.patches_per_image,
+            sampling=recipe.data.sampling,
             targets=targets_of(recipe),
             rank=rank,
             world=world,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -102,6 +102,8 @@ class OpenedImages:
         samples, all_of_them = self._training(recipe), len(self._samples("train"))
         if len(samples) < all_of_them:
             self._note(f"trained on {len(samples)} of {all_of_them} slices: those without any class are left out")
+        if recipe.data.sampling == "class_balanced":
+            self._tell_absent(samples)
         training, validation = self._cache(samples, spec), self._cache(self._samples("val"), spec)
         if targets.soft:
             training = with_shares(
@@ -128,6 +130,13 @@ class OpenedImages:
         if not any(one.labeled for one in kept):
             raise DataError("data.slices=foreground: no slice of the training volumes has a class; train on all slices")
         return kept
+
+    def _tell_absent(self, samples: Sequence[Sample]) -> None:
+        """Of classes that no training image shows."""
+        shown = {label for one in samples for label in one.pixels}
+        for label, name in enumerate(self._manifest.classes.names):
+            if label and label not in shown:
+                self._note(f"warning: '{name}' is in no training image: data.sampling=class_balanced never draws it")
 
     def _cache(self, samples: tuple[Sample, ...], spec: InputSpec) -> Cache:
         request, axis = self._request, self._census.axis

@@ -21,6 +21,7 @@ from delineate.common.yaml_text import parse_yaml
 from delineate.data.augment.settings import AugmentSettings
 from delineate.data.core.input_spec import Fit, Scale
 from delineate.data.core.intensity import check_rule
+from delineate.data.loading.loader import Sampling
 from delineate.engine.best_weights import SelectBy
 from delineate.engine.earlier_recipes import in_todays_spelling, of_today, refuse_moved
 from delineate.engine.freezing import FrozenFor
@@ -80,6 +81,11 @@ class DataSection(_Section):
     )
     slices: Literal["all", "foreground"] = Field(
         "all", description="volumes: which slices are trained on: all, or those in which some class is labeled"
+    )
+    sampling: Sampling = Field(
+        "uniform",
+        description="class_balanced: each class (the background is one) is drawn equally often, then an image that has it; with "
+        "fit=patch a patch about a pixel of it, whatever `foreground` says",
     )
     regions: Literal["auto"] | dict[str, tuple[str, ...]] = Field(
         "auto",

@@ -63,16 +63,24 @@ def starts(length: int, tile: int) -> list[int]:
     return [excess * number // gaps for number in range(gaps + 1)]
 
 
-def draw(rng: np.random.Generator, mask: NDArray[np.uint8], contents: Contents, size: Size, share: float) -> Corner:
+def draw(
+    rng: np.random.Generator,
+    mask: NDArray[np.uint8],
+    contents: Contents,
+    size: Size,
+    share: float,
+    *,
+    label: int | None = None,
+) -> Corner:
     """The corner of a random patch: centered on any pixel, or, with probability `share`, on one of a foreground class.
 
-    The classes that are present are equally likely. Without foreground, any pixel is the center.
+    That is the class `label`; without one, those that are present are equally likely. Without foreground, any pixel is the center.
     """
     height, width = mask.shape
     row, column = int(rng.integers(height)), int(rng.integers(width))
     totals = contents.rows[-1]
     if rng.random() < share and totals.any():
-        present = np.flatnonzero(totals)
+        present = np.flatnonzero(totals) if label is None else [label - 1]
         index = int(present[rng.integers(len(present))])
         number = int(rng.integers(totals[index]))
         upto = contents.rows[:, index]

@@ -1,7 +1,8 @@
 """Batches from the cache. The stream is a pure function of (seed, position), so that exact resume needs a step number only.
 
 The stream is an endless row of epochs, each a permutation drawn from (seed, epoch); the augmentation at position p is drawn from
-(seed, p). Step s takes positions s·B … (s+1)·B − 1, of which each process has its contiguous share.
+(seed, p). Step s takes positions s·B … (s+1)·B − 1, of which each process has its contiguous share. With class-balanced sampling
+the stream is an endless row of permutations of the classes, and each class one of permutations of the samples that show it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +25,18 @@ from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import IGNORE
 from delineate.data.core.opencv_threads import single_threaded_opencv
 from delineate.data.core.soft_mask import NO_TARGETS, Targets, as_target, foreground_share
+from delineate.data.loading.class_samples import samples_by_class
 from delineate.data.loading.label_mixing import Mixture
 
-__all__ = ["Item", "Loader", "NumpyBatch"]
+__all__ = ["Item", "Loader", "NumpyBatch", "Sampling"]
 
 _AUGMENTATION = 1
-"""Separates the random streams of augmentation from those of the permutations (0), of patches (2) and of mixtures (3, 4)."""
+"""Separates the random streams of augmentation from those of permutations (0), patches (2), mixtures (3, 4) and classes (5 …)."""
+_CLASSES, _OF_CLASS = 5, 6
+"""Streams of the order of classes, and of the samples of class 0; the others' follow."""
+
+Sampling = Literal["uniform", "class_balanced"]
+"""How labeled samples are drawn: each as often as any other, or so that each class is drawn as often as any other."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,8 @@ class Item(NamedTuple):
     """In the stream; None: not augmented."""
     corner: tuple[int, int] = (0, 0)
     """Of the patch that is shown, where patches are shown and there is no position to draw it from."""
+    label: int | None = None
+    """The class that it was drawn for, 0 = the background; None: for none."""
 
 
 class Loader:
@@ -80,10 +89,12 @@ class Loader:
         shuffle: bool = True,
         labeled_share: float | None = None,
         targets: Targets = NO_TARGETS,
+        sampling: Sampling = "uniform",
     ) -> None:
         """`labeled_share`: part of each batch, of all processes together, that has masks (rounded up, at least one sample); the
         labeled and the unlabeled samples are then two rows of epochs of their own. None: as they come. `targets`: what batches
-        have beside masks; for soft ones the cache has shares (`with_shares`)."""
+        have beside masks; for soft ones the cache has shares (`with_shares`). `sampling`: of the labeled samples; those without
+        masks come as they would."""
         if batch_size < 1 or batch_size % world:
             raise DataError(
                 f"a batch of {batch_size} cannot be shared by {world} processes; choose a multiple of {world}"
@@ -102,6 +113,7 @@ class Loader:
         self._per_epoch = len(cache)
         self._permutations: dict[int, tuple[int, NDArray[np.intp]]] = {}
         self._mixture = None if labeled_share is None else Mixture.of(cache, batch_size, labeled_share)
+        self._by_class = samples_by_class(cache) if sampling == "class_balanced" else None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -130,25 +142,33 @@ class Loader:
 
     def index(self, position: int) -> int:
         """The cache index of the stream's sample at `position`."""
+        return self._at(position).sample
+
+    def _at(self, position: int) -> Item:
         if self._mixture is None:
-            return self._drawn(0, position, self._per_epoch) % len(self._cache)
-        kind, position = self._mixture.locate(position)
-        members = self._mixture.members[kind]
-        per_image = self._per_epoch // len(self._cache)
-        return members[self._drawn(kind.value, position, len(members) * per_image) % len(members)]
+            number, sample = position, self._drawn(0, position, self._per_epoch) % len(self._cache)
+        else:
+            kind, number = self._mixture.locate(position)
+            members = self._mixture.members[kind]
+            per_image = self._per_epoch // len(self._cache)
+            sample = members[self._drawn(kind.value, number, len(members) * per_image) % len(members)]
+        if self._by_class is None or not self._cache.labeled(sample):
+            return Item(sample, position)
+        which = self._drawn(_CLASSES, number, len(self._by_class))
+        label, members = self._by_class[which]
+        nth = self._drawn(_OF_CLASS + label, number // len(self._by_class), len(members))
+        return Item(members[nth], position, label=label)
 
     def _drawn(self, stream: int, position: int, per_epoch: int) -> int:
         """What stands at a position of an endless row of permutations, which is drawn from (seed, stream, epoch)."""
         epoch, place = divmod(position, per_epoch)
         if not self._shuffle:
             return place
-        if stream not in self._permutations or self._permutations[stream][0] != epoch:
-            drawn = np.random.default_rng([self._seed, stream, epoch]).permutation(per_epoch)
-            self._permutations[stream] = epoch, drawn
-        return int(self._permutations[stream][1][place])
-
-    def _at(self, position: int) -> Item:
-        return Item(self.index(position), position)
+        known = self._permutations.get(stream)
+        if known is None or known[0] != epoch:
+            known = epoch, np.random.default_rng([self._seed, stream, epoch]).permutation(per_epoch)
+            self._permutations[stream] = known
+        return int(known[1][place])
 
     def _plain(self) -> list[Item]:
         """What `once` shows."""

@@ -38,7 +38,9 @@ class PatchLoader(Loader):
         per_image: int | None = None,
         **options: Any,
     ) -> None:
-        """`foreground`: share of the patches that are centered on a foreground pixel; all classes present are equally likely.
+        """`foreground`: share of the patches that are centered on a foreground pixel; all classes present are equally likely. With
+        class-balanced sampling it is not used: a patch is centered on a pixel of the class that it was drawn for, and that for the
+        background on any.
         `per_image`: patches of each image in an epoch; None: as many as have about the pixels of all images. `options`: those of
         `Loader`."""
         if spec.fit != "patch" or len(cache.contents) != len(cache):
@@ -52,12 +54,13 @@ class PatchLoader(Loader):
 
     def corner(self, position: int) -> Corner:
         """The upper left corner of the patch at `position` of the stream, in the image `index(position)`."""
-        return self._corner(self.index(position), position)
+        return self._corner(self._at(position), position)
 
-    def _corner(self, index: int, position: int) -> Corner:
+    def _corner(self, item: Item, position: int) -> Corner:
         rng = np.random.default_rng([self._seed, _PATCH, position])
-        mask, contents = self._cache.mask(index), self._cache.contents[index]
-        return patches.draw(rng, mask, contents, self._spec.size, self._foreground)
+        mask, contents = self._cache.mask(item.sample), self._cache.contents[item.sample]
+        share = self._foreground if item.label is None else float(item.label > 0)
+        return patches.draw(rng, mask, contents, self._spec.size, share, label=item.label)
 
     def _plain(self) -> list[Item]:
         """The tiles of all images."""
@@ -73,7 +76,7 @@ class PatchLoader(Loader):
         size, spec = self._spec.size, self._spec
         corner, parameters = item.corner, _PLAIN
         if item.position is not None:
-            corner, parameters = self._corner(item.sample, item.position), self.parameters(item.position) or _PLAIN
+            corner, parameters = self._corner(item, item.position), self.parameters(item.position) or _PLAIN
         rows, columns = patches.reach((labels.shape[0], labels.shape[1]), corner, size, parameters)
         pixels, labels = pixels[rows, columns], labels[rows, columns]
         corner = corner[0] - rows.start, corner[1] - columns.start

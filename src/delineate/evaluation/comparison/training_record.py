@@ -60,10 +60,12 @@ class TrainingRecord(BaseModel):
     @classmethod
     def _with_strategy(cls, recipe: dict[str, Any]) -> dict[str, Any]:
         """In earlier versions all training was supervised, the average of weights a setting of the engine, the input statistics
-        ImageNet's where a recipe did not say them, and regions were not asked for."""
+        ImageNet's where a recipe did not say them, and neither regions nor balanced classes were asked for."""
         recipe = dict(respelled_setting(key, value) for key, value in recipe.items())
         if recipe and not any(key.startswith(_REGIONS) for key in recipe):
             recipe[_REGIONS] = "auto"
+        if recipe:
+            recipe.setdefault("data.sampling", "uniform")
         if _ENCODER in recipe and not any(key.startswith("method.normalize") for key in recipe):
             recipe["method.normalize"] = "imagenet"
         if not recipe or "strategy.name" in recipe:
