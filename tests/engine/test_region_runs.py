@@ -79,6 +79,12 @@ def test_a_run_learns_predicts_and_is_scored_by_regions(
     folders = sorted(path.name for path in (tmp_path / "masks" / "probabilities").iterdir())
     assert folders == ["0_all", "1_inner", "2_end"]
     found = evaluate(tmp_path / "masks", slices, split="test", metrics="dice,ece", out=tmp_path / "scores")
+    assert (found.summary.of, found.by_class is not None) == ("regions", True)
+    page = (tmp_path / "scores" / "report.html").read_text()
+    assert "Mean of the regions" in page
+    assert "Single classes" in page
+    assert "- Regions: all = label 1 + label 2 + label 3;" in (run / "card.md").read_text()
+    assert "mean over the regions" in json.loads((run / "run.json").read_text())["headline"]["words"]
     assert [row.name for row in found.rows[:3]] == ["all", "inner", "end"]
     for row in found.rows[:6]:
         ours, theirs = (

@@ -66,6 +66,7 @@ def evaluate(
         subgroups=path(options["subgroups"]),
         protocol=options["protocol"],
         classes=classes,
+        regions=options["regions"],
         progress=progress,
     )
     evaluation = evaluate_folders(Path(predictions), as_source(references), asked, out=out)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from delineate.evaluation.results.evaluate import Evaluation
     from delineate.evaluation.results.protocols import ProtocolScores
-    from delineate.evaluation.results.summary import Column
+    from delineate.evaluation.results.summary import Column, Summary
     from delineate.evaluation.statistics.intervals import Interval
 
 __all__ = ["evaluate", "print_evaluation"]
@@ -83,6 +83,8 @@ def print_evaluation(evaluation: Evaluation, out: Path) -> None:
         _print_pooled(console, evaluation.protocol)
     else:
         _print_means(console, evaluation)
+    if evaluation.by_class is not None:
+        _print_by_class(console, evaluation.by_class)
     for name, seen in summary.outcomes.items():
         beside = f"{seen.not_touched} marked only beside the reference, " if seen.not_touched else ""
         console.print(
@@ -135,8 +137,17 @@ def _print_means(console: Console, evaluation: Evaluation) -> None:
             if summary.column_of(metric.name) in columns:
                 bold.append(len(rows))
             rows.append([name, ", ".join(columns), str(whole.n), *parts, _figure(whole.mean), _limits(whole)])
-    head = ("metric", "column", "n", *several, "mean of classes" if several else "mean", "95 %")
+    head = ("metric", "column", "n", *several, f"mean of {summary.of}" if several else "mean", "95 %")
     print_table(console, head, rows, title=title, words=2, bold=bold)
+
+
+def _print_by_class(console: Console, single: Summary) -> None:
+    """Dice of the single classes, where regions were scored."""
+    said = []
+    for name, means in single.classes.items():
+        whole = means["dice"][single.headline_column]
+        said.append(f"{name} {_figure(whole.mean)} (n = {whole.n})")
+    console.print(f"Dice of single classes: {', '.join(said)}", markup=False, highlight=False)
 
 
 def _alike(means: Mapping[Column, Interval]) -> dict[tuple[Column, ...], Interval]:

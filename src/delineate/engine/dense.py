@@ -35,7 +35,7 @@ from delineate.engine.input_settings import settle_input
 from delineate.engine.native_scores import score_validation_cases
 from delineate.engine.planning import DataPlan, plan_from_data
 from delineate.engine.recipe import EpisodesSection, Recipe
-from delineate.engine.region_settings import regions_in_words, settle_regions, with_regions
+from delineate.engine.region_settings import settle_regions, with_regions
 from delineate.engine.request import TrainRequest
 from delineate.engine.run_folder import RunFolder
 from delineate.engine.validation import (
@@ -235,7 +235,7 @@ def _open_data(request: TrainRequest, folder: RunFolder, recipe: Recipe, note: N
         )
     note(f"labels: {manifest.labels.reason}; classes: {', '.join(manifest.classes.names)}")
     if manifest.classes.regions:
-        note(f"regions to learn: {regions_in_words(manifest.classes)}")
+        note(f"regions to learn: {manifest.classes.regions_in_words}")
     for finding in turned_apart(manifest.cases, census.facts):
         note(f"{finding.severity}: {finding}")
     check_splits(manifest)

@@ -87,7 +87,9 @@ def finish_run(run: Run, spec: FinishSpec) -> float | None:
     artefact = _artefact(run, manifest, spec.classes, spec.provenance)
     judged = spec.judge(TrainedModel(artefact, run.recipe, run.fabric.device, folder.validation))
     summary, training = judged.summary, artefact.provenance["training"]
-    write_scores(folder.validation, judged.rows, summary, judged.origin, {"training": training})
+    classes = artefact.classes
+    extra = {"class_names": list(classes.names), "regions": classes.regions_by_name} if classes.regions else {}
+    write_scores(folder.validation, judged.rows, summary, judged.origin, {"training": training, **extra})
     judged.draw()
     about = {"split": "validation", "protocol": judged.protocol}
     artefact.scores = about | summary.to_json(judged.origin.length)

@@ -38,6 +38,7 @@ def model_card(
         f"- Input: {artefact.spec.kind}, {artefact.spec.size[0]}×{artefact.spec.size[1]} ({artefact.spec.fit}{scale}, "
         f"intensity {artefact.spec.intensity}: {artefact.spec.rule_words} → 0…1)",
         f"- Classes: {', '.join(artefact.classes.names)}",
+        *([f"- Regions: {artefact.classes.regions_in_words}"] if artefact.classes.regions else []),
         f"- Data: {len(manifest.split('train'))} training, {count(len(manifest.split('val')), 'validation case')}; splits: "
         f"{manifest.split_origin}",
     ]
@@ -49,10 +50,10 @@ def model_card(
         f"## Validation scores (native resolution, {count(summary.cases, 'case')}, column `{column}`)",
         "",
         *(line for said in score_warnings(summary) for line in (f"**Warning.** {said}", "")),
-        "| class | Dice | IoU | precision | recall | n |",
+        f"| {'region' if summary.of == 'regions' else 'class'} | Dice | IoU | precision | recall | n |",
         "|---|---|---|---|---|---|",
     ]
-    for name, means in [*summary.classes.items(), ("mean over classes", summary.macro)]:
+    for name, means in [*summary.classes.items(), (f"mean over {summary.of}", summary.macro)]:
         values = [means[score][column] for score in ("dice", "iou", "precision", "recall")]
         shown = " | ".join("–" if value.mean is None else f"{value.mean:.4f}" for value in values)
         lines.append(f"| {name} | {shown} | {values[0].n} |")

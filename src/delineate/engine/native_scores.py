@@ -89,7 +89,7 @@ def score_validation_cases(
     valid = [each for each in scored if each.rows]
     return ScoredValidation(
         rows,
-        summarize(rows, QUICK if axis is None else _OF_VOLUMES),
+        summarize(rows, QUICK if axis is None else _OF_VOLUMES, "regions" if manifest.classes.regions else "classes"),
         _origin(trained, manifest, {one.case.id: one.reference for one in valid}, volumes=axis is not None),
         protocol="native",
         draw=partial(_pictures, predictor, pixels, manifest.classes, valid, trained.folder),

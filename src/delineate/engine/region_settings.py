@@ -6,7 +6,7 @@ from delineate.common.errors import RecipeError
 from delineate.data.core.manifest import ClassTable, Manifest
 from delineate.engine.recipe import Recipe
 
-__all__ = ["regions_in_words", "settle_regions", "with_regions"]
+__all__ = ["settle_regions", "with_regions"]
 
 
 def with_regions(manifest: Manifest, recipe: Recipe) -> Manifest:
@@ -27,9 +27,3 @@ def settle_regions(recipe: Recipe, classes: ClassTable) -> Recipe:
         return recipe
     found = {name: tuple(members) for name, members in classes.regions_by_name.items()}
     return recipe.model_copy(update={"data": recipe.data.model_copy(update={"regions": found})})
-
-
-def regions_in_words(classes: ClassTable) -> str:
-    """ "heart = wall + cavity; cavity"."""
-    found = classes.regions_by_name.items()
-    return "; ".join(name if members == [name] else f"{name} = {' + '.join(members)}" for name, members in found)

@@ -37,6 +37,15 @@ class EvaluateOptions(TypedDict, total=False):
             shown=shown(METRICS),
         ),
     ]
+    regions: Annotated[
+        str,
+        Option(
+            help="Nested regions to score instead of classes: whole=edema+core,core; 'none': classes.",
+            default="auto",
+            metavar="REGIONS",
+            shown="as labels or model name them",
+        ),
+    ]
     spacing: Spacing
     stack: Stack
     group_by: Annotated[

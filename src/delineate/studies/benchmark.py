@@ -10,6 +10,7 @@ from delineate.common.errors import DataError, DelineateError, Interrupted
 from delineate.common.files import output_folder
 from delineate.common.folder_lock import folder_contents
 from delineate.common.names import listed
+from delineate.data.core.regions import Region
 from delineate.data.layouts.source import DataSource, as_source
 from delineate.engine.reporting import Reporter
 from delineate.evaluation.comparison.compare import Comparison, compare_models, write_comparison_files
@@ -268,11 +269,12 @@ def _join_lists(folder: Path, parts: Sequence[Path], entrant: Entrant, seed: int
     lists = [(part, PredictionList.find(part)) for part in parts]
     files: list[PredictedFile] = []
     classes: tuple[str, ...] = ()
+    regions: tuple[Region, ...] = ()
     trainings: list[TrainingRecord | None] = []
     for part, listing in lists:
         if listing is None:
             raise DataError(f"{part} has lost its predictions.json; remove that folder's job.json and go on")
-        classes = listing.class_names
+        classes, regions = listing.class_names, listing.regions
         files += [_moved(file, part.name) for file in listing.files]
         trainings.append(TrainingRecord.read(listing.training))
     training = TrainingRecord.joined(trainings)
@@ -283,6 +285,7 @@ def _join_lists(folder: Path, parts: Sequence[Path], entrant: Entrant, seed: int
         seed=seed,
         training=None if training is None else training.to_json(),
         class_names=classes,
+        regions=regions,
         files=tuple(files),
     ).save(folder)
 

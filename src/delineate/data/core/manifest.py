@@ -186,6 +186,12 @@ class ClassTable(BaseModel):
         return self.model_copy(update={"regions": make_regions(given, self.names)})
 
     @property
+    def regions_in_words(self) -> str:
+        """ "heart = wall + cavity; cavity"."""
+        found = self.regions_by_name.items()
+        return "; ".join(name if members == [name] else f"{name} = {' + '.join(members)}" for name, members in found)
+
+    @property
     def regions_by_name(self) -> dict[str, list[str]]:
         """The regions with the names of their classes, as a recipe or `labels.yaml` states them."""
         return {region.name: [self.names[index] for index in region.classes] for region in self.regions}

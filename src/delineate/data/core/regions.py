@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from delineate.common.names import did_you_mean
 
-__all__ = ["Region", "is_one_of", "make_regions", "regions_fault"]
+__all__ = ["Region", "is_one_of", "make_regions", "parse_regions", "regions_fault"]
 
 
 class Region(BaseModel):
@@ -59,6 +59,22 @@ def make_regions(given: Mapping[str, Sequence[str]], names: Sequence[str]) -> tu
     if regions and (fault := regions_fault(regions, names)):
         raise ValueError(fault)
     return regions
+
+
+def parse_regions(text: str) -> dict[str, list[str]]:
+    """ "whole=edema+core,core" → name of a region → names of its classes; a name alone is the region of that class.
+
+    Raises `ValueError`, also for a region that is given twice.
+    """
+    found: dict[str, list[str]] = {}
+    for part in text.split(","):
+        name, _, members = (side.strip() for side in part.partition("="))
+        if not name:
+            raise ValueError(f"'{part.strip()}' is no region; write name=class+class, with commas between regions")
+        if name in found:
+            raise ValueError(f"region '{name}' is there twice; name each once")
+        found[name] = [member.strip() for member in (members or name).split("+")]
+    return found
 
 
 def is_one_of(indices: Any, classes: Sequence[int]) -> Any:

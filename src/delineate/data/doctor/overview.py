@@ -38,6 +38,7 @@ def overview(manifest: Manifest, census: Census, rule: LabelRule | None, shares:
         rows += [
             ("read as", rule.reason),
             ("mapping", _mapping_in_words(rule, manifest.classes)),
+            *([("regions", manifest.classes.regions_in_words)] if manifest.classes.regions else []),
             *_balance_rows(shares),
             ("empty masks", _by_split(manifest, census.empty)),
         ]

@@ -16,6 +16,7 @@ from delineate.common.names import listed
 from delineate.common.output_checks import check_results_folder
 from delineate.data.core.findings import count
 from delineate.data.core.manifest import Case, ClassTable, LabelRule, Manifest
+from delineate.data.core.regions import parse_regions
 from delineate.data.layouts.source import DataSource, as_source
 from delineate.data.splits.run_splits import run_manifest
 from delineate.evaluation.inputs.changed_predictions import lists_no_maps, prediction_notes
@@ -44,7 +45,7 @@ from delineate.evaluation.results.case_scores import Row
 from delineate.evaluation.results.protocols import NATIVE, PaperProtocol, ProtocolScores, find_protocol
 from delineate.evaluation.results.scores_file import Origin, write_scores
 from delineate.evaluation.results.scoring import Roles, ScoredUnit, ScoringJob, joint_hash, length_unit
-from delineate.evaluation.results.summary import Summary, summarize
+from delineate.evaluation.results.summary import Of, Summary, summarize
 
 __all__ = ["Evaluation", "EvaluationOptions", "evaluate_folders"]
 
@@ -77,6 +78,8 @@ class Evaluation:
     """How the values of another tool's masks were read; None for masks that `predict` listed."""
     confusion: NDArray[np.int64] | None = None
     """Pixels of all cases by class of the reference (row) and the prediction (column); None of instance maps."""
+    by_class: Summary | None = None
+    """Where regions are scored: the same masks class by class, without distances."""
     notes: tuple[str, ...] = ()
     """What a reader must know of these predictions before the figures, a sentence each."""
 
@@ -121,6 +124,9 @@ class EvaluationOptions:
     """native, or a paper's (`evaluation.results.protocols`), which has its own metrics."""
     classes: ClassTable | None = None
     """Names of all classes, where neither predictions nor references tell."""
+    regions: str = "auto"
+    """Nested regions to score instead of classes (`data.core.regions.parse_regions`); auto: those that the references name, else
+    those that the model has learned; none: classes."""
     progress: Callable[[int, int], None] | None = None
     """Called with (cases scored, cases in all)."""
 
@@ -204,7 +210,7 @@ def evaluate_folders(
     test_accesses = _note_access(predictions, source.path, out, listed, opened, seen)
     evaluation = Evaluation(
         rows,
-        summarize(rows, entries),
+        summarize(rows, entries, "classes" if paper_protocol is not None else _scored(opened.found.manifest)),
         opened.found.split,
         _origin(predictions, listed, opened, scored, scores),
         test_accesses=test_accesses.own,
@@ -215,6 +221,7 @@ def evaluate_folders(
         unscored=unscored,
         predictions_read=None if job.predicted is None or listed is not None else job.predicted.reason,
         confusion=_confusion(scored),
+        by_class=further_tables.by_class(scored),
         notes=(
             *training_notes(seen, len(opened.units)),
             *test_accesses.remarks,
@@ -271,6 +278,8 @@ def _write(out: Path, evaluation: Evaluation, opened: _Opened, panel: Mapping[Ro
     if evaluation.confusion is not None:
         names = list(opened.found.manifest.classes.names)
         extra["confusion"] = {"classes": names, "pixels": evaluation.confusion.tolist()}
+    if evaluation.by_class is not None:
+        extra |= further_tables.regions_json(opened.found.manifest.classes, evaluation.by_class)
     if opened.job.predicted is not None:
         extra["labels"] = opened.found.manifest.labels.model_dump(mode="json")
         extra["predictions_read"] = opened.job.predicted.reason
@@ -330,6 +339,7 @@ def _open(
     else:
         known = options.classes or (listed.classes if listed is not None else None)
         found = open_references(source, options.split, known, run=run_manifest(_model(listed)))
+        found = _with_regions(found, options.regions)
         files = mask_files(predictions, listed)
         pairs = pair(predictions, files, found, source.path)
         predicted = prediction_rule(
@@ -349,6 +359,21 @@ def _open(
     training = listed.training if listed is not None else None
     job = ScoringJob(found.manifest, selection, maps, panel, predicted, options.progress)
     return _Opened(found, units, grouping, table, job, tuple(notes), training)
+
+
+def _scored(manifest: Manifest) -> Of:
+    return "regions" if manifest.classes.regions else "classes"
+
+
+def _with_regions(found: References, wanted: str) -> References:
+    """The references with the regions that are wanted. Raises `DataError`."""
+    if wanted == "auto":
+        return found
+    try:
+        classes = found.manifest.classes.with_regions({} if wanted == "none" else parse_regions(wanted))
+    except ValueError as error:
+        raise DataError(f"--regions: {error}") from error
+    return replace(found, manifest=found.manifest.model_copy(update={"classes": classes}))
 
 
 def _model(listed: PredictionList | None) -> Path | None:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from delineate.data.core.manifest import Manifest
+from delineate.data.core.manifest import ClassTable, Manifest
 from delineate.evaluation.inputs.raters import Raters
 from delineate.evaluation.inputs.subgroups import Subgroups
 from delineate.evaluation.metrics.metric import MetricInfo
@@ -20,11 +20,13 @@ from delineate.evaluation.results.summary import Summary, summarize
 __all__ = [
     "EPISODES_CSV",
     "RATERS_CSV",
+    "by_class",
     "gather",
     "instance_manifest",
     "protocol_entries",
     "raters_csv",
     "raters_json",
+    "regions_json",
     "subgroups_json",
 ]
 
@@ -40,6 +42,21 @@ def gather(scored: Sequence[ScoredUnit]) -> dict[Roles, list[Row]]:
         for roles, members in one.raters.items():
             rows.setdefault(roles, []).extend(members)
     return rows
+
+
+def by_class(scored: Sequence[ScoredUnit]) -> Summary | None:
+    """Overlap of the single classes where regions were scored; None where classes were."""
+    rows = [row for one in scored for row in one.by_class]
+    return summarize(rows) if rows else None
+
+
+def regions_json(classes: ClassTable, single: Summary) -> dict[str, Any]:
+    """What the regions are made of, and for each single class its means (metric → column → interval)."""
+    means = {
+        name: {metric: {column: asdict(one) for column, one in of.items()} for metric, of in metrics.items()}
+        for name, metrics in single.classes.items()
+    }
+    return {"class_names": list(classes.names), "regions": classes.regions_by_name, "by_class": means}
 
 
 def raters_csv(rows: Mapping[Roles, Sequence[Row]]) -> str:

@@ -44,7 +44,7 @@ def headline_words(summary: Summary) -> str:
     if not summary.with_foreground:
         return "no validation case has foreground"
     if len(summary.outcomes) > 1:
-        return f"mean over the classes, each over the cases that have it; {count(summary.cases, 'case')}"
+        return f"mean over the {summary.of}, each over the cases that have it; {count(summary.cases, 'case')}"
     if summary.with_foreground < summary.cases:
         return f"mean over the {summary.with_foreground} of {summary.cases} cases with foreground"
     return f"mean over {count(summary.cases, 'case')}"

@@ -153,6 +153,11 @@ class ScoresFile:
         return list(self.content["classes"])
 
     @property
+    def of(self) -> str:
+        """What `classes` are: "classes", or "regions"."""
+        return str(self.content.get("of", "classes"))
+
+    @property
     def metrics(self) -> dict[str, dict[str, str]]:
         """Metric name → its title, kind, better and unit."""
         return dict(self.content["metrics"])

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from delineate.common.config import first_fault
+from delineate.evaluation.results.summary import Of
 
 __all__ = ["Kind", "Means", "schema_fault"]
 
@@ -54,6 +55,10 @@ class _Scores(_Part):
     method: str | None = None
     seed: int | None = None
     model_sha256: str | None = None
+    of: Of = "classes"
+    class_names: list[str] | None = None
+    regions: dict[str, list[str]] | None = None
+    by_class: dict[str, Means] | None = None
 
 
 def schema_fault(content: Any) -> str:

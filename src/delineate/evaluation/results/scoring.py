@@ -50,6 +50,8 @@ class ScoredUnit:
     """SHA-256 of the reference."""
     raters: dict[Roles, list[Row]] = field(default_factory=dict)
     """The rows of each comparison with and among further raters."""
+    by_class: list[Row] = field(default_factory=list)
+    """Where regions are scored: overlap of the single classes."""
     confusion: NDArray[np.int64] | None = None
     """Pixels by class of the reference (row) and the prediction (column); None of instance maps."""
 
@@ -143,6 +145,7 @@ class ScoringJob:
             arrays.spacing is not None,
             content_hash(arrays.reference),
             self._raters(unit, arrays),
+            self._by_class(unit, arrays),
             confusion(arrays.prediction, arrays.reference, self.manifest.classes),
         )
 
@@ -162,6 +165,13 @@ class ScoringJob:
             spacing=spacing,
             group=unit.group,
         )
+
+    def _by_class(self, unit: ScoringUnit, arrays: Arrays) -> list[Row]:
+        classes = self.manifest.classes
+        if not classes.regions:
+            return []
+        plain = classes.with_regions({})
+        return score_case(unit.name, arrays.prediction, arrays.reference, plain, group=unit.group)
 
     def _probability_map(self, unit: ScoringUnit, arrays: Arrays) -> NDArray[np.float32]:
         """The unit's probability map, checked to fit its reference."""

@@ -34,6 +34,7 @@ __all__ = [
     "POLICY",
     "Column",
     "Means",
+    "Of",
     "Outcomes",
     "Summary",
     "Values",
@@ -60,6 +61,7 @@ POLICY = {
     "as misses would bring the mean that are too rare to be in the sample; of skewed distances it covers about 90 %, not 95 %",
     "ignore": "pixels with reference label 255 are not scored",
 }
+Of = Literal["classes", "regions"]
 Values = NDArray[np.float64]
 Means = dict[str, dict[Column, Interval]]
 """Metric name → column → mean with its interval."""
@@ -104,6 +106,8 @@ class Summary:
     """Foreground class name → overlap score → its value from the pixels of all cases together."""
     outcomes: dict[str, Outcomes]
     metrics: tuple[MetricInfo, ...] = field(default=QUICK)
+    of: Of = "classes"
+    """What is scored, and what `classes` and the other tables name."""
 
     @property
     def headline_column(self) -> Column:
@@ -130,7 +134,8 @@ class Summary:
 
     def to_json(self, length: str = "px") -> dict[str, Any]:
         """As stored in `scores.json`; `length` is the unit of lengths."""
-        content = {name: value for name, value in asdict(self).items() if name != "metrics"}
+        content = {name: value for name, value in asdict(self).items() if name not in ("metrics", "of")}
+        content |= {} if self.of == "classes" else {"of": self.of}
         told = {
             metric.name: {
                 "title": metric.titled(length),
@@ -143,12 +148,13 @@ class Summary:
         return {"headline": self.headline_column, "metrics": told, **content}
 
 
-def summarize(rows: Sequence[Row], metrics: Sequence[MetricInfo] = QUICK) -> Summary:
+def summarize(rows: Sequence[Row], metrics: Sequence[MetricInfo] = QUICK, of: Of = "classes") -> Summary:
     """The table of means over any number of cases.
 
     Args:
         rows: Scores of all cases (`score_case`), of the same classes in each case.
         metrics: The metrics to tell, each of which every row has.
+        of: What rows are of: of classes, or of nested regions.
 
     Returns:
         Means with intervals for each class and over the classes, in every column.
@@ -164,6 +170,7 @@ def summarize(rows: Sequence[Row], metrics: Sequence[MetricInfo] = QUICK) -> Sum
         micro={name: micro(members, metrics) for name, members in by_class.items()},
         outcomes={name: _outcomes(members) for name, members in by_class.items()},
         metrics=tuple(metrics),
+        of=of,
     )
 
 

@@ -34,6 +34,7 @@ from delineate.report.parts.scores import (
     title_of,
 )
 from delineate.report.parts.scores_by_size import sizes_part
+from delineate.report.parts.single_classes import single_classes
 from delineate.report.parts.subgroups import subgroups_part
 
 __all__ = ["write_evaluation_report"]
@@ -65,6 +66,7 @@ def write_evaluation_report(folder: Path, references: Manifest | None = None) ->
         _part("Few-shot episodes", fewshot_part(scores_file)),
         _part("Scores by a paper's protocol", protocol_part(scores_file)),
         _part("All scores", join(score_tables(scores_file), notes(scores_file)) if scores_file.metrics else None),
+        _part("Single classes", single_classes(scores_file)),
         section("Found and missed", outcome_table(scores_file)),
         _part("Confusion between classes", confusion_table(scores_file)),
         _part("Scores by size of the structure", sizes_part(scores_file)),
@@ -105,7 +107,7 @@ def _quoted(scores_file: ScoresFile) -> tuple[list[str], str]:
         ]
         return lines, number(pooled["macro"][name])
     entry = scores_file.mean(metric)
-    over = " over the classes" if len(scores_file.classes) > 1 else ""
+    over = f" over the {scores_file.of}" if len(scores_file.classes) > 1 else ""
     column = scores_file.column_of(metric)
     lines = [f"mean {title_of(scores_file, metric)}{over}, column “{column}” ({COLUMN_WORDS[column]})"]
     lines.append(f"95 % interval {range_words(entry)}" if entry["low"] is not None else entry["how"])
@@ -120,7 +122,7 @@ def _facts(scores_file: ScoresFile) -> dict[str, Any]:
         "Groups": str(scores_file.content["groups"]),
         "Split": SPLITS.get(origin.split, origin.split),
         "Protocol": origin.protocol,
-        "Classes": ", ".join(scores_file.classes),
+        scores_file.of.capitalize(): ", ".join(scores_file.classes),
     }
     if reason := (scores_file.content.get("labels") or {}).get("reason"):
         found["References read as"] = reason

@@ -106,7 +106,8 @@ def _headline_score(record: RunRecord) -> Html:
         entry, several = scores_file.mean(metric), len(scores_file.classes) > 1
         column = scores_file.column_of(metric)
         what = f"mean {title_of(scores_file, metric)}, column “{column}” ({COLUMN_WORDS[column]})"
-        lines = [what + (", over the foreground classes" if several else "")]
+        of = "foreground classes" if scores_file.of == "classes" else scores_file.of
+        lines = [what + (f", over the {of}" if several else "")]
         lines += [f"95 % interval {range_words(entry)}"] if entry["low"] is not None else []
         words = record.summary.get("headline", {}).get("words")
         lines += [
@@ -154,6 +155,7 @@ def _facts(record: RunRecord) -> dict[str, str]:
         found["Device"] = str(device)
     if manifest := record.manifest:
         found["Classes"] = ", ".join(manifest.classes.names[1:])
+        found |= {"Regions": manifest.classes.regions_in_words} if manifest.classes.regions else {}
         found["Cases"] = ", ".join(f"{count} {name}" for name, count in _splits(manifest).items())
     return found or {"Run": record.folder.name}
 
@@ -253,6 +255,7 @@ def _data(manifest: Manifest | None) -> Html | None:
         "Labels": manifest.labels.reason or "–",
         "Classes": ", ".join(f"{at} {name}" for at, name in enumerate(manifest.classes.names)),
     }
+    about |= {"Regions": manifest.classes.regions_in_words} if manifest.classes.regions else {}
     return section("Data", facts(about), table(["Split", "Cases", "Groups", "Unlabeled"], rows))
 
 

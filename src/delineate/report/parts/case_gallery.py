@@ -70,7 +70,7 @@ def case_table(scores_file: ScoresFile) -> Html | None:
         [case, *(number(scores[name].get(case)) for name in scores), ", ".join(odd.get(case, []))] for case in listed
     ]
     head = ["Case", *(title_of(scores_file, name) for name in scores), "Outcome"]
-    lead = f"Each value is {'the mean over the classes that count in ' if len(scores_file.classes) > 1 else 'in '}"
+    lead = f"Each value is {f'the mean over the {scores_file.of} that count in ' if len(scores_file.classes) > 1 else 'in '}"
     lead += "the metric's quoted column; a dash: not scored there. All values are in scores.csv."
     return fold(
         f"Scores of {what}, worst by {scores_file.metrics[metric]['title']} first",

@@ -46,7 +46,8 @@ class Overlays:
     @classmethod
     def find(cls, scores_file: ScoresFile, manifest: Manifest | None = None) -> Overlays:
         """What lies about of an evaluation: the list beside its predictions; its references, unless they are given."""
-        classes = ClassTable(names=("background", *scores_file.classes))
+        names = scores_file.content.get("class_names") or ("background", *scores_file.classes)
+        classes = ClassTable(names=tuple(names))
         folder = Path(scores_file.origin.predictions or "")
         try:
             listed = PredictionList.find(folder) if scores_file.origin.predictions else None

@@ -94,11 +94,11 @@ def how_scored(scores_file: ScoresFile) -> str:
 
 
 def score_tables(scores_file: ScoresFile) -> Html:
-    """All metrics and columns with mean, interval and n: over the classes, then class by class; the quoted column bold."""
+    """All metrics and columns with mean, interval and n: over the classes or regions, then one by one; the quoted column bold."""
     classes, parts = scores_file.classes, []
     if len(classes) > 1:
         parts += [
-            element("h3", "Mean of the classes"),
+            element("h3", f"Mean of the {scores_file.of}"),
             _means_table(scores_file, scores_file.content["macro"]),
             *([_side_by_side(scores_file)] if len(classes) <= _WIDE else []),
         ]
@@ -203,4 +203,7 @@ def _side_by_side(scores_file: ScoresFile) -> Html:
         ]
         for metric in scores_file.metrics
     ]
-    return join(element("h3", "Classes"), table(["Metric", "Column", *scores_file.classes], rows, numeric_from=2))
+    return join(
+        element("h3", scores_file.of.capitalize()),
+        table(["Metric", "Column", *scores_file.classes], rows, numeric_from=2),
+    )
