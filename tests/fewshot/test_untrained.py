@@ -144,6 +144,10 @@ def test_the_weights_origin_goes_with_the_model_and_it_stays_untrained_as_a_file
     settings = (*SMALL, f"method.encoder.pretrained={weights}")
     artefact = Untrained.of("panet@tiny:untrained", settings).build(census, seed=3)
     origin = artefact.provenance["pretrained"]["features.encoder"]
+    group = ("method.levels=2", f"method={{encoder: {{name: resnet10t, pretrained: {weights}}}}}", "input={size: 32}")
+    assert Untrained.of("panet@tiny:untrained", group).build(census).title == (
+        "panet@tiny, untrained (resnet10t, weights of mine.pt; features.reduce random; method.levels=2; input.size=32)"
+    )
     assert (origin["name"], origin["source"], artefact.provenance["seed"]) == ("mine.pt", "file", 3)
     save(tmp_path / "model.safetensors", artefact)
     assert str(weights.parent).encode() not in (tmp_path / "model.safetensors").read_bytes()

@@ -6,9 +6,11 @@ structures apart as they are.
 
 from __future__ import annotations
 
+import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -33,8 +35,8 @@ __all__ = ["Untrained", "check_settings", "open_model"]
 
 _SECTIONS = ("method", "input")
 """Of a recipe: what there is without training."""
-_ENCODER = ("method.encoder.name=", "method.encoder.pretrained=")
-"""Settings that are told in words."""
+_ENCODER = "method.encoder."
+"""What these settings say is told in words, without the folders of this machine."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Untrained:
         for remark in method.options.remarks():
             warnings.warn(remark, stacklevel=2)
         rest = _random_parts(method, origins)
-        further = [setting for setting in self.settings if not setting.startswith(_ENCODER)]
+        further = [one for setting in self.settings for one in _told(parse_setting(setting))]
         about = "; ".join([*_encoder(method, origins), *([f"{rest} random"] if rest else []), *further])
         provenance = {
             "untrained": f"{recipe.name}@{recipe.preset}, untrained{f' ({about})' if about else ''}",
@@ -111,6 +113,15 @@ def open_model(
     if not name.endswith(UNTRAINED):
         return load(name, device, precision)
     return FewShotPredictor(Untrained.of(name, settings).build(census, seed), device, precision)
+
+
+def _told(content: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """{"method": {"width": None}} → "method.width=null"; nothing of the encoder."""
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            yield from _told(value, f"{above}{key}.")
+        elif not above.startswith(_ENCODER):
+            yield f"{above}{key}={value if isinstance(value, str) else json.dumps(value)}"
 
 
 def _encoder(method: Method, origins: Mapping[str, WeightsOrigin]) -> list[str]:
