@@ -10,7 +10,7 @@ from delineate.data.core.manifest import Manifest
 from delineate.engine.recipe import Recipe
 from delineate.evaluation.results.score_warnings import score_warnings
 from delineate.evaluation.results.summary import Summary
-from delineate.nn.encoders.weights import WeightsOrigin
+from delineate.nn.encoders.origin import WeightsOrigin
 
 __all__ = ["model_card"]
 

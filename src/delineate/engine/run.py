@@ -41,7 +41,7 @@ from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.inference.device import resolve_device
 from delineate.methods import registry
 from delineate.methods.contract import Method
-from delineate.nn.encoders.weights import WeightsOrigin
+from delineate.nn.encoders.origin import WeightsOrigin
 
 __all__ = ["RunResult", "make_fabric", "train"]
 

@@ -16,7 +16,7 @@ from delineate.common.folder_lock import folder_contents, folder_holder
 from delineate.common.versions import version, version_of
 from delineate.data.core.known import KnownPictures
 from delineate.data.core.manifest import Manifest
-from delineate.nn.encoders.weights import WeightsOrigin
+from delineate.nn.encoders.origin import WeightsOrigin
 
 __all__ = ["RunFolder", "environment", "environment_changes"]
 

@@ -29,7 +29,7 @@ from delineate.methods import registry
 from delineate.methods.contract import Method
 from delineate.methods.episodic import EpisodicMethod
 from delineate.nn.encoders.options import EncoderOptions
-from delineate.nn.encoders.weights import WeightsOrigin
+from delineate.nn.encoders.origin import WeightsOrigin
 
 __all__ = ["Untrained", "check_settings", "open_model"]
 

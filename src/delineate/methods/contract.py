@@ -17,7 +17,7 @@ from pydantic.config import JsonDict
 from torch import Tensor, nn
 
 from delineate.data.doctor.fingerprint import Fingerprint
-from delineate.nn.encoders.weights import WeightsOrigin
+from delineate.nn.encoders.origin import WeightsOrigin
 from delineate.nn.output import Output
 
 __all__ = [

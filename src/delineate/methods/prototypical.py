@@ -22,7 +22,7 @@ from delineate.methods.episodic import EpisodicBatch, EpisodicMethod, EpisodicMo
 from delineate.nn.blocks import resize
 from delineate.nn.deep_features import DeepFeatures
 from delineate.nn.encoders.options import EncoderOptions
-from delineate.nn.encoders.weights import WeightsOrigin
+from delineate.nn.encoders.origin import WeightsOrigin
 from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.losses import bce
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from delineate.nn.encoders.encoder import Encoder, pyramid
 from delineate.nn.encoders.options import EncoderOptions
-from delineate.nn.encoders.weights import WeightsOrigin
+from delineate.nn.encoders.origin import WeightsOrigin
 from delineate.nn.normalize import Normalization, make_normalize
 
 __all__ = ["DeepFeatures"]

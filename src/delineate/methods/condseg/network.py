@@ -48,7 +48,7 @@ from delineate.nn.blocks import size_of
 from delineate.nn.class_weights import DESCRIPTION, ClassWeights
 from delineate.nn.encoders.encoder import Encoder
 from delineate.nn.encoders.options import EncoderOptions
-from delineate.nn.encoders.weights import WeightsOrigin
+from delineate.nn.encoders.origin import WeightsOrigin
 from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.losses import Pool
 from delineate.nn.normalize import Normalization, make_normalize

@@ -36,8 +36,8 @@ from delineate.methods.encoder_options import NORMALIZE, EncoderMethodOptions
 from delineate.nn.blocks import resize_like, size_of
 from delineate.nn.boundary_loss import edges
 from delineate.nn.encoders.options import EncoderOptions
+from delineate.nn.encoders.origin import WeightsOrigin
 from delineate.nn.encoders.two_level import LowFeature
-from delineate.nn.encoders.weights import WeightsOrigin
 from delineate.nn.enhance import Enhance, EnhanceOptions
 from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.normalize import Normalization

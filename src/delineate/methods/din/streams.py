@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from delineate.nn.encoders.options import EncoderOptions
+from delineate.nn.encoders.origin import WeightsOrigin
 from delineate.nn.encoders.two_level import Level, LowFeature, TwoLevelEncoder
-from delineate.nn.encoders.weights import WeightsOrigin
 from delineate.nn.normalize import Normalization, make_normalize
 
 __all__ = ["LEVELS", "GrayInput", "InputLayer", "Stream", "StreamKind", "Streams"]

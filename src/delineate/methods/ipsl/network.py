@@ -21,7 +21,7 @@ from delineate.methods.episodic import EpisodicBatch, EpisodicMethod, EpisodicMo
 from delineate.methods.ipsl.core import SCALE, IPSLNetwork
 from delineate.methods.ipsl.objective import Auxiliary, terms
 from delineate.methods.ipsl.options import IPSLOptions
-from delineate.nn.encoders.weights import WeightsOrigin
+from delineate.nn.encoders.origin import WeightsOrigin
 from delineate.nn.fuse import fold_batchnorm
 
 __all__ = ["IPSL"]

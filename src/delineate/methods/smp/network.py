@@ -18,7 +18,7 @@ from delineate.methods.contract import Batch, Context, MethodInfo, MethodOptions
 from delineate.methods.dense import DenseMethod
 from delineate.methods.smp.names import FIXED, PAPERS, arguments_of, package, parse
 from delineate.nn.blocks import pad_to_multiple
-from delineate.nn.encoders.weights import WeightsOrigin
+from delineate.nn.encoders.origin import WeightsOrigin
 from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.normalize import ChannelStatistics, Normalization, in_words, make_normalize, statistics
 from delineate.nn.segmentation_loss import LossOptions, segmentation_loss

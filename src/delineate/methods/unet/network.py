@@ -22,7 +22,7 @@ from delineate.methods.encoder_options import EncoderMethodOptions
 from delineate.nn.blocks import ConvBNAct, crop, pad_to_multiple, size_of
 from delineate.nn.encoders.encoder import Encoder, pyramid
 from delineate.nn.encoders.options import EncoderOptions
-from delineate.nn.encoders.weights import WeightsOrigin
+from delineate.nn.encoders.origin import WeightsOrigin
 from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.normalize import make_normalize
 from delineate.nn.segmentation_loss import LossOptions, segmentation_loss

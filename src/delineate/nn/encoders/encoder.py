@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from delineate.common.errors import RecipeError
 from delineate.common.names import did_you_mean
 from delineate.nn.blocks import pad_to_multiple
+from delineate.nn.encoders.origin import WeightsOrigin
 from delineate.nn.encoders.sources import weights_source
-from delineate.nn.encoders.weights import WeightsOrigin, fit
+from delineate.nn.encoders.weights import fit
 from delineate.nn.meta_device import on_meta_device
 
 __all__ = ["Encoder", "check_name", "pyramid"]

@@ -14,7 +14,8 @@ from huggingface_hub.constants import ENDPOINT
 from torch import Tensor, nn
 
 from delineate.common.errors import DelineateError
-from delineate.nn.encoders.weights import WeightsOrigin, sha256_of
+from delineate.nn.encoders.origin import WeightsOrigin
+from delineate.nn.encoders.weights import sha256_of
 from delineate.nn.normalize import ChannelStatistics
 
 __all__ = ["HubWeights", "hub_statistics"]

@@ -19,7 +19,8 @@ from torch import Tensor
 from delineate.common.errors import DelineateError
 from delineate.common.names import did_you_mean
 from delineate.nn.encoders.options import PACKAGE
-from delineate.nn.encoders.weights import WeightsOrigin, of_state_dict
+from delineate.nn.encoders.origin import WeightsOrigin
+from delineate.nn.encoders.weights import of_state_dict
 from delineate.nn.normalize import ChannelStatistics
 
 __all__ = ["PACKAGES", "PackagedWeights", "WeightsPackage"]

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from delineate.common.errors import RecipeError
 from delineate.nn.blocks import pad_to_multiple
 from delineate.nn.encoders.encoder import Encoder, pyramid
-from delineate.nn.encoders.weights import WeightsOrigin
+from delineate.nn.encoders.origin import WeightsOrigin
 
 __all__ = ["Level", "LowFeature", "TwoLevelEncoder"]
 

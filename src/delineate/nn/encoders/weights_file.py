@@ -12,7 +12,8 @@ from torch import Tensor
 
 from delineate.common.errors import DelineateError
 from delineate.nn.encoders.hub import hub_statistics
-from delineate.nn.encoders.weights import WeightsOrigin, read_weights, sha256_of
+from delineate.nn.encoders.origin import WeightsOrigin
+from delineate.nn.encoders.weights import read_weights, sha256_of
 from delineate.nn.normalize import IMAGENET, ChannelStatistics
 
 __all__ = ["FileWeights"]
