@@ -31,7 +31,7 @@ from delineate.studies.benchmark import BenchmarkRequest
 
 SPLIT_ALONE = {"out", "folds", "published", "labeled", "test_fraction", "seed"}
 VERBS: dict[str, tuple[Callable[..., Any] | None, tuple[type, ...], set[str]]] = {
-    "train": (api.train, (TrainOptions, DataOptions), set()),
+    "train": (api.train, (TrainOptions, DataOptions), {"dry_run"}),
     "predict": (api.predict, (PredictOptions, FolderOptions), set()),
     "evaluate": (api.evaluate, (EvaluateOptions, LabeledOptions), set()),
     "compare": (api.compare, (CompareOptions,), set()),
@@ -39,7 +39,7 @@ VERBS: dict[str, tuple[Callable[..., Any] | None, tuple[type, ...], set[str]]] =
     "data check": (None, (DataOptions, ReadOptions), {"fix", "report"}),
     "data convert": (api.convert_data, (ConvertOptions, LabeledOptions), set()),
     "data split": (None, (DataOptions, ReadOptions), SPLIT_ALONE),
-    "fewshot train": (api.fewshot_train, (TrainOptions, DataOptions), set()),
+    "fewshot train": (api.fewshot_train, (TrainOptions, DataOptions), {"dry_run"}),
     "fewshot predict": (api.fewshot_predict, (FewshotPredictOptions, FolderOptions), {"support", "query"}),
     "fewshot episodes": (api.fewshot_episodes, (EpisodesOptions, DataOptions), set()),
     "fewshot evaluate": (api.fewshot_evaluate, (FewshotEvaluateOptions, LabeledOptions), set()),

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from delineate.artefact.tensors import not_finite
 from delineate.common.errors import Diverged, RecipeError, TrainingError
-from delineate.engine import run as running
+from delineate.engine import prepare as preparing
 from delineate.engine.checkpoint import Checkpoints
 from delineate.engine.diverged import diverged
 from delineate.engine.loop import StageRun
@@ -151,13 +151,13 @@ def test_the_advice_names_the_stage_where_that_decides() -> None:
 def test_weights_that_are_not_finite_from_the_start_write_nothing(
     request_for: Maker, recorder: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = running._initial_weights
+    original = preparing._initial_weights
 
     def spoiled(method: Any, *rest: Any) -> None:
         original(method, *rest)
         next(method.parameters()).data.fill_(math.inf)
 
-    monkeypatch.setattr(running, "_initial_weights", spoiled)
+    monkeypatch.setattr(preparing, "_initial_weights", spoiled)
     with pytest.raises(TrainingError, match="before the first step weights are not finite"):
         train(request_for(), recorder())
     assert not request_for().out.exists()

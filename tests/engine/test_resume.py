@@ -80,7 +80,10 @@ def test_a_kill_before_the_next_state_repeats_the_steps(request_for: Maker, reco
     with pytest.raises(Killed):
         train(request_for("killed"), recorder(killer(2)))
     resumed = recorder()
+    summary = request_for("killed").out / "run.json"
+    summary.write_text(json.dumps(json.loads(summary.read_text()) | {"status": "running"}))  # as a kill leaves it
     train(request_for("killed", resume=True), resumed)
+    assert any("was killed before" in note and "--set engine.accumulate=2" in note for note in resumed.notes)
     assert resumed.steps == 12  # the only state was that of step 0
     assert same(request_for("whole").out, request_for("killed").out)
 

@@ -6,7 +6,7 @@ from delineate.api.demonstration import DemoResult, DemoRow, demo
 from delineate.api.fewshot import fewshot_episodes, fewshot_evaluate
 from delineate.api.prediction import fewshot_predict, load, predict
 from delineate.api.scores import compare, evaluate
-from delineate.api.training import fewshot_train, train
+from delineate.api.training import estimate_training, fewshot_train, train
 
 __all__ = [
     "DemoResult",
@@ -15,6 +15,7 @@ __all__ = [
     "compare",
     "convert_data",
     "demo",
+    "estimate_training",
     "evaluate",
     "fewshot_episodes",
     "fewshot_evaluate",

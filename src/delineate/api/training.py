@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -16,10 +16,12 @@ from delineate.requests.train import TrainOptions
 if TYPE_CHECKING:
     from delineate.data.layouts.source import DataSource
     from delineate.engine.data_module import DataKind
+    from delineate.engine.dry_run import TrainingEstimate
     from delineate.engine.reporting import Reporter
+    from delineate.engine.request import TrainRequest
     from delineate.engine.run import RunResult
 
-__all__ = ["fewshot_train", "train"]
+__all__ = ["estimate_training", "fewshot_train", "train"]
 
 
 _GIB = 2**30
@@ -89,17 +91,55 @@ def fewshot_train(
     return _train(data, options, reporter, (EPISODIC,))
 
 
+@takes(TrainOptions)
+def estimate_training(
+    data: Path | str | DataSource, *, note: Callable[[str], None] | None = None, **options: Unpack[TrainOptions]
+) -> TrainingEstimate:
+    """Tell how long `train` with the same arguments would take and how much memory, from a few steps of each of its stages.
+
+    The steps are made on the real data, and forgotten: nothing is written to `out`. Decoded images stay in the cache, where the
+    training finds them.
+
+    Args:
+        data: As for `train`.
+        note: Is told, line by line, what `train` says of data and plan.
+
+    Returns:
+        Seconds of every stage, and of all together; the most memory that was used so far.
+
+    Raises:
+        DelineateError: As `train` before its first step; also where memory does not suffice, with options that need less.
+
+    Example:
+        ```python
+        cost = delineate.estimate_training("polyps/", method="unet", preset="small", out="runs/first")
+        cost.seconds / 60, cost.peak_bytes / 2**30  # (38.0, 2.1)
+        print("\n".join(cost.lines()))
+        ```
+    """
+    from delineate.engine.dense import DENSE
+    from delineate.engine.dry_run import estimate_training as estimate
+    from delineate.fewshot.training import EPISODIC
+
+    return estimate(_request(data, options), note or (lambda _: None), (DENSE, EPISODIC))
+
+
 def _train(
     data: Path | str | DataSource, options: TrainOptions, reporter: Reporter | None, kinds: Sequence[DataKind]
 ) -> RunResult:
     """A run with its report."""
-    from delineate.common.config import merge
-    from delineate.data.layouts.source import as_source
-    from delineate.engine.request import TrainRequest
     from delineate.engine.run import train as run
     from delineate.report.pages.run import write_run_report
 
-    request = TrainRequest(
+    return run(_request(data, options), reporter, kinds, report=write_run_report)
+
+
+def _request(data: Path | str | DataSource, options: TrainOptions) -> TrainRequest:
+    from delineate.common.config import merge
+    from delineate.data.layouts.source import as_source
+    from delineate.engine.request import TrainRequest
+
+    return TrainRequest(
         data=as_source(data),
         method=options["method"],
         out=Path(options["out"]),
@@ -113,7 +153,6 @@ def _train(
         cache_folder=path(options["cache_dir"]),
         cache_limit_bytes=_bytes(options["cache_limit"]),
     )
-    return run(request, reporter, kinds, report=write_run_report)
 
 
 def _bytes(gib: float) -> int:

@@ -8,7 +8,7 @@ import typer
 
 from delineate.cli import fewshot_episodes, fewshot_evaluate, fewshot_predict, options
 from delineate.cli.made import taking
-from delineate.cli.train import refuse_early, start
+from delineate.cli.train import refuse_early, rehearse, start
 from delineate.cli.verb import Verb
 from delineate.requests.data import DataOptions
 from delineate.requests.train import TrainOptions
@@ -23,7 +23,7 @@ app.command("evaluate", cls=Verb)(fewshot_evaluate.evaluate)
 
 @app.command(cls=Verb)
 @taking(TrainOptions, DataOptions)
-def train(data: options.Slices, **given: Any) -> None:
+def train(data: options.Slices, dry_run: options.DryRun = False, **given: Any) -> None:
     """Train a few-shot method on episodes. The same as `delineate train`, for few-shot methods only.
 
     \b
@@ -33,6 +33,9 @@ def train(data: options.Slices, **given: Any) -> None:
     delineate fewshot train slices/ --method alpnet --preset small --out runs/alpnet --resume
     """
     refuse_early(data, given)
+    if dry_run:
+        rehearse(data, given)
+        return
     from delineate.api import fewshot_train as run
 
     start(run, data, given)

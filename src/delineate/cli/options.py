@@ -13,13 +13,20 @@ from delineate.common.errors import RecipeError
 if TYPE_CHECKING:
     from delineate.data.layouts.source import DataSource
 
-__all__ = ["Slices", "check_seed", "finite", "source"]
+__all__ = ["DryRun", "Slices", "check_seed", "finite", "source"]
 
 Slices = Annotated[
     Path,
     typer.Argument(
         help="Folder of images and masks: slices whose names tell volume and position, NIfTI volumes, or single images; "
         "or a manifest.json."
+    ),
+]
+
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", help="Make only a few steps, say how long training takes and how much memory, and keep nothing."
     ),
 ]
 

@@ -16,7 +16,7 @@ from delineate.requests.train import TrainOptions
 if TYPE_CHECKING:
     from delineate.engine.run import RunResult
 
-__all__ = ["refuse_early", "start", "train"]
+__all__ = ["refuse_early", "rehearse", "start", "train"]
 
 
 @taking(TrainOptions, DataOptions)
@@ -25,6 +25,7 @@ def train(
         Path,
         typer.Argument(help="Folder of images and masks (see `delineate data check`), a CSV file, or a manifest.json."),
     ],
+    dry_run: options.DryRun = False,
     **given: Any,
 ) -> None:
     """Train a method on images and masks. Writes a run folder with model, scores and report.
@@ -33,11 +34,15 @@ def train(
     delineate train polyps/ --method condseg --preset small --out runs/condseg
     delineate train polyps/ --method unet --size 256 --epochs 50 --out runs/unet --set method.encoder.name=resnet34
     delineate train polyps/ --method unet --size 256 --epochs 50 --out runs/unet --set method.encoder.name=resnet34 --resume
+    delineate train polyps/ --method unet --preset tiny --out runs/unet --dry-run
     delineate train mine/ --method condseg --preset small --init runs/condseg --set engine.lr=1e-4 --out runs/fine-tuned
     delineate train polyps/ --method unet --preset small --strategy mean-teacher --set strategy.weight=1 --out runs/teacher
     delineate train slices/ --method alpnet --preset small --exclude-classes 1 --out runs/without-class-1
     """
     refuse_early(data, given)
+    if dry_run:
+        rehearse(data, given)
+        return
     from delineate.api import train as run
 
     start(run, data, given)
@@ -57,3 +62,19 @@ def start(run: Callable[..., RunResult], data: Path, given: dict[str, Any]) -> N
     from delineate.cli.show import print_run
 
     print_run(run(options.source(data, **part(DataOptions, given)), **part(TrainOptions, given)))
+
+
+def rehearse(data: Path, given: dict[str, Any]) -> None:
+    """A dry run: say what training would take."""
+    from delineate.api import estimate_training
+    from delineate.cli.console import make_console
+    from delineate.engine.reporting import ConsoleReporter
+
+    cost = estimate_training(
+        options.source(data, **part(DataOptions, given)),
+        note=ConsoleReporter().note,
+        **part(TrainOptions, given),
+    )
+    if cost.first_process:  # of several, one says it
+        for line in cost.lines():
+            make_console().print(line)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-__all__ = ["EVERY", "FIRST", "ProgressLog"]
+__all__ = ["EVERY", "FIRST", "ProgressLog", "in_words"]
 
 FIRST, EVERY = 10.0, 60.0
 """Seconds until the first line, and between two: quick work says nothing, long work does not fill a log."""
@@ -35,10 +35,11 @@ class ProgressLog:
         since, before = self._warm
         if done == before:
             return text
-        return f"{text}, about {_words((now - since) / (done - before) * (total - done))} left"
+        return f"{text}, about {in_words((now - since) / (done - before) * (total - done))} left"
 
 
-def _words(seconds: float) -> str:
+def in_words(seconds: float) -> str:
+    """A time as people say it: seconds, minutes or hours."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -15,6 +15,7 @@ from delineate.engine.batch_source import BatchSource, BatchSourceRequest, make_
 from delineate.engine.data_module import PreparedData
 from delineate.engine.freezing import check_something_learns, frozen_always
 from delineate.engine.memory import check_memory, training_bytes
+from delineate.engine.memory_advice import ways_to_save_memory
 from delineate.engine.optimizers import OPTIMIZERS
 from delineate.engine.recipe import Recipe
 from delineate.engine.seeds import mix_seed
@@ -109,11 +110,19 @@ def check_training_memory(recipe: Recipe, method: Method, spec: InputSpec, devic
 
     settings = [recipe.stage_settings(stage.name) for stage in method.stages()]
     frozen = frozen_always(method, [each.freeze for each in settings])
-    batch = max(-(-each.batch_size // each.accumulate) for each in settings)
+    batch = max(_images_at_once(recipe, stage) for stage in method.stages())
     moments = min(OPTIMIZERS[each.optimizer].state_tensors for each in settings)
     if all(recipe.strategy_options(stage.name).ema for stage in method.stages()):
         moments += 1  # the averaged weights
-    check_memory(training_bytes(build, batch, spec.size, moments=moments), device, batch, spec.size)
+    largest = max(method.stages(), key=lambda stage: _images_at_once(recipe, stage))
+    ways = ways_to_save_memory(recipe, largest.name, method.info, spec.size, device)
+    need = training_bytes(build, batch, spec.size, moments=moments, half=recipe.engine.precision != "32")
+    check_memory(need, device, batch, spec.size, ways)
+
+
+def _images_at_once(recipe: Recipe, stage: Stage) -> int:
+    settings = recipe.stage_settings(stage.name)
+    return -(-settings.batch_size // settings.accumulate)
 
 
 def make_plan(recipe: Recipe, method: Method, data: PreparedData, fabric: Fabric) -> list[PlannedStage]:

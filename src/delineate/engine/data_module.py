@@ -64,6 +64,11 @@ class PreparedData(Protocol):
         """The batches of the stage with that index."""
         ...
 
+    @property
+    def validation_size(self) -> int:
+        """How many images (slices, tiles) one validation passes through the network."""
+        ...
+
     def validate(self, job: ValidationJob) -> ValidationResult:
         """The same cases each time; the caller keeps the best weights (`engine.best_weights`)."""
         ...

@@ -22,6 +22,7 @@ from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import Manifest, Split
 from delineate.data.core.samples import Sample
 from delineate.data.layouts.source import DataSource
+from delineate.data.loading.loader import Loader
 from delineate.data.loading.open_data import open_data
 from delineate.data.loading.patch_loader import make_loader
 from delineate.data.splits.label_share import for_training
@@ -162,18 +163,21 @@ class PreparedImages:
     def source(self, stage: Stage, *, index: int, rank: int, world: int) -> BatchSource:
         return source_of(self.recipe, stage, self.training, self.spec, index=index, rank=rank, world=world)
 
+    @property
+    def validation_size(self) -> int:
+        return len(self._validation_loader(1))
+
     def validate(self, job: ValidationJob) -> ValidationResult:
         """At the working size over the validation split, of whole images also where the network sees patches."""
-        cache, spec, workers, output = (
-            self.validation,
-            self.spec,
-            self.recipe.data.workers,
-            Output.of(self.manifest.classes),
-        )
+        cache, spec, output = self.validation, self.spec, Output.of(self.manifest.classes)
         count = TiledCounts(cache, spec.size, output) if spec.fit == "patch" else partial(count_cases, output=output)
-        loader = make_loader(cache, spec, None, batch_size=job.batch_size, seed=0, workers=workers)
-        batches: Iterator[Batch] = (to_device(to_torch(batch), job.device) for batch in loader.once())
+        loaded = self._validation_loader(job.batch_size).once()
+        batches: Iterator[Batch] = (to_device(to_torch(batch), job.device) for batch in loaded)
         return validate(job, batches, count if spec.axis is None else VolumeCounts(cache, count))
+
+    def _validation_loader(self, batch_size: int) -> Loader:
+        workers = self.recipe.data.workers
+        return make_loader(self.validation, self.spec, None, batch_size=batch_size, seed=0, workers=workers)
 
     def finish_spec(self) -> FinishSpec:
         return FinishSpec(

@@ -7,7 +7,9 @@ Where things are made:
 - gradient accumulation (micro-batches), gradient clipping, mixed precision: `StageRun._update`; devices, processes and autocast are
   chosen in `engine.run.make_fabric`;
 - validation and the best weights: `StageRun.validate`, with `engine.validation` and `engine.best_weights`;
-- early stopping: `StageRun._stop_early`.
+- early stopping: `StageRun._stop_early`;
+- parts that are frozen: `engine.updates` gives them no gradient; frozen batch statistics: `engine.freezing`;
+- time and memory that are told after the first steps: `engine.estimate`, measured in `StageRun.train`.
 
 Everything random in a step is derived from (seed, stage, step, process). A run that is resumed from a checkpoint therefore
 continues exactly as it would have, and no generator state is saved.
@@ -17,15 +19,19 @@ from __future__ import annotations
 
 import copy
 import math
+import sys
 import time
-from contextlib import closing
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, closing
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import nn
 
 from delineate.common.errors import Diverged, Interrupted, RecipeError, TrainingError
+from delineate.common.progress_log import FIRST
 from delineate.data.core.findings import some
 from delineate.engine.batch_source import BatchSource, divide, to_device
 from delineate.engine.best_weights import SCORE_WORDS, is_better, measure_words
@@ -33,17 +39,19 @@ from delineate.engine.checkpoint import OWN, Checkpoint, named_below, snapshot
 from delineate.engine.data_module import PreparedData
 from delineate.engine.distributed import agree_on, raise_together
 from delineate.engine.diverged import diverged, loss_fault, weights_fault
+from delineate.engine.estimate import StageClock, StageCost, memory_words
 from delineate.engine.freezing import apply_frozen_statistics
 from delineate.engine.loss_meter import LossMeter
 from delineate.engine.lr_scheduler import Plateau, learning_rate_factor
-from delineate.engine.memory import enough_values, out_of_memory
+from delineate.engine.memory import enough_values
+from delineate.engine.memory_advice import told_of_memory
 from delineate.engine.recipe import StageSettings
 from delineate.engine.reporting import Validated
 from delineate.engine.run_state import Run
 from delineate.engine.seeds import mix_seed
 from delineate.engine.tuning_notes import tuning_notes
 from delineate.engine.updates import Updates
-from delineate.engine.validation import ValidationJob, ValidationResult
+from delineate.engine.validation import ValidationJob, ValidationResult, forward_seconds
 from delineate.methods.contract import Batch, Context, Method, Stage, Update
 
 __all__ = ["StageRun"]
@@ -68,6 +76,7 @@ class StageRun:
         self.updates = Updates(self.strategy, stage, self.settings, total)
         self.plateau = Plateau()
         self.validate_steps = max(1, round(run.recipe.engine.validate_every * source.steps_per_epoch))
+        self.clock = self._new_clock(self.updates.thaws)
         self.meter = LossMeter()
         self.saved = None if resumed is None else run.progress.step
         """Step of the newest checkpoint on disk."""
@@ -91,16 +100,22 @@ class StageRun:
         self.saved_at = time.perf_counter()
         if progress.step == 0:
             self.save_checkpoint()
-        with closing(self.source.batches(progress.step, self.total)) as batches:  # ends the threads of the loader
-            for batch in batches:
-                self.step(to_device(batch, run.fabric.device))
+        # Leaving `batches` ends the threads of the loader.
+        with self._told_of_memory(), closing(self.source.batches(progress.step, self.total)) as batches:
+            for loaded in batches:
+                self.step(batch := to_device(loaded, run.fabric.device))
+                if self.clock.stepped(progress.step):
+                    self._tell_cost(batch)
                 if progress.step % self.validate_steps == 0 or progress.step == self.total:
+                    started, step = time.perf_counter(), progress.step
                     self.validate()
                     if self.settings.early_stop is not None and progress.waited >= self.settings.early_stop:
                         self._stop_early()
                     self.save_checkpoint()
                     if progress.step >= self.total:
                         break
+                    if self.clock.validated(time.perf_counter() - started, step):
+                        self._tell_cost()
                 # With several processes each of these two questions costs a small all-reduce in every step.
                 elif agree_on(run.fabric, self._checkpoint_is_due() or None):
                     self.save_checkpoint()
@@ -108,6 +123,23 @@ class StageRun:
                     self.save_checkpoint()
                     raise Interrupted(reason)
         self._load_best_weights()
+
+    def rehearse(self) -> StageCost:
+        """Make as many steps as tell what the stage costs, some for each part of it in which as much is frozen. Writes nothing."""
+        self.strategy.train()
+        seconds = 0.0
+        for start, stop in pairwise([0, *self.updates.thaws, self.total]):
+            clock = self._new_clock()
+            with self._told_of_memory(), closing(self.source.batches(start, sys.maxsize)) as batches:
+                for number, loaded in enumerate(batches, 1):
+                    self.run.progress.step = start
+                    self.step(batch := to_device(loaded, self.run.fabric.device))
+                    if clock.stepped(number):
+                        break
+            assert clock.step is not None
+            seconds += clock.step * (stop - start)
+        clock.expect(self._expected_validation(batch))
+        return replace(clock.cost(0), step=seconds / self.total)
 
     def hand_on(self) -> None:
         """After `train`, where another stage follows: what that does not take of the best weights is as it was at first."""
@@ -174,6 +206,32 @@ class StageRun:
             if self.run.fabric.is_global_zero:
                 self._write_checkpoint()
         self.saved_at = time.perf_counter()
+        self.clock.mark()
+
+    def _new_clock(self, thaws: Sequence[int] = ()) -> StageClock:
+        return StageClock(
+            self.total, self.validate_steps, may_end_early=self.settings.early_stop is not None, thaws=thaws
+        )
+
+    def _tell_cost(self, batch: Batch | None = None) -> None:
+        """Say what is left of the stage; `batch`: one on which a validation's forward pass is timed, where none was yet."""
+        if not self.run.fabric.is_global_zero:
+            return
+        if batch is not None:
+            self.clock.expect(self._expected_validation(batch))
+        cost = self.clock.cost(self.run.progress.step)
+        if cost.seconds >= FIRST:  # quick work says nothing
+            self.run.reporter.note(f"{self.stage.name}: {cost.words()}{memory_words(self.run.fabric)}")
+
+    def _expected_validation(self, batch: Batch) -> float:
+        """Seconds of a validation, reckoned from a batch. No more than a validation does it change what the next step finds."""
+        job = self._validation_job(self.strategy.validated(), self._context(self.run.progress.step))
+        with torch.random.fork_rng(devices=[]):
+            return forward_seconds(job, batch) * self.data.validation_size / len(batch["sample_id"])
+
+    def _told_of_memory(self) -> AbstractContextManager[None]:
+        run = self.run
+        return told_of_memory(run.fabric.device, run.recipe, self.stage.name, run.method.info, run.spec.size)
 
     def _checkpoint_is_due(self) -> bool:
         return time.perf_counter() - self.saved_at > 60 * self.run.recipe.engine.save_minutes
@@ -210,29 +268,26 @@ class StageRun:
         optimizer = self.updates.optimizer(update)
         optimizer.zero_grad(set_to_none=True)
         loss_sum = 0.0
-        try:
-            for index, part in enumerate(divide(batch, parts)):
-                # Processes exchange gradients (all-reduce) once, with the last micro-batch.
-                unfinished = run.fabric.world_size > 1 and index + 1 < parts
-                with run.fabric.no_backward_sync(self.terms, enabled=unfinished):
-                    with enough_values(len(part["sample_id"]), run.spec.size, part["labeled"]):
-                        terms = self.terms(part)
-                    loss = torch.stack([term.float() for term in terms.values()]).sum()
-                    weight = len(part["sample_id"]) / len(batch["sample_id"])
-                    with raise_together(run.fabric):
-                        if not loss.requires_grad:
-                            raise self._nothing_learns(update)
-                        # float() waits for the forward pass: a CPU-GPU synchronization in each micro-batch.
-                        if not math.isfinite(value := float(loss.detach())):
-                            raise self._diverged(loss_fault(terms, part, ctx, run.method))
-                    run.fabric.backward(loss * weight)
-                self.meter.add(terms, weight)  # reads each term; the forward pass is done, so this costs little more
-                loss_sum += value * weight
-            if self.settings.clip_norm is not None:
-                self._clip(self.updates.raw(update), self.settings.clip_norm, ctx)
-            optimizer.step()
-        except torch.OutOfMemoryError as error:
-            raise out_of_memory(run.fabric.device, self.settings.batch_size, run.spec.size) from error
+        for index, part in enumerate(divide(batch, parts)):
+            # Processes exchange gradients (all-reduce) once, with the last micro-batch.
+            unfinished = run.fabric.world_size > 1 and index + 1 < parts
+            with run.fabric.no_backward_sync(self.terms, enabled=unfinished):
+                with enough_values(len(part["sample_id"]), run.spec.size, part["labeled"]):
+                    terms = self.terms(part)
+                loss = torch.stack([term.float() for term in terms.values()]).sum()
+                weight = len(part["sample_id"]) / len(batch["sample_id"])
+                with raise_together(run.fabric):
+                    if not loss.requires_grad:
+                        raise self._nothing_learns(update)
+                    # float() waits for the forward pass: a CPU-GPU synchronization in each micro-batch.
+                    if not math.isfinite(value := float(loss.detach())):
+                        raise self._diverged(loss_fault(terms, part, ctx, run.method))
+                run.fabric.backward(loss * weight)
+            self.meter.add(terms, weight)  # reads each term; the forward pass is done, so this costs little more
+            loss_sum += value * weight
+        if self.settings.clip_norm is not None:
+            self._clip(self.updates.raw(update), self.settings.clip_norm, ctx)
+        optimizer.step()
         return loss_sum
 
     def _labeled_share(self, batch: Batch, parts: int) -> float | None:

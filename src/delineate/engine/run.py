@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,22 +13,21 @@ from lightning.fabric import Fabric
 from torch import nn
 
 from delineate.artefact import format as artefact_format
-from delineate.artefact.inherit import inherit
-from delineate.common.errors import ArtefactError, DelineateError, Diverged, Interrupted, RecipeError, TrainingError
+from delineate.common.errors import DelineateError, Diverged, Interrupted, RecipeError, TrainingError
 from delineate.common.files import read_json, write_json
 from delineate.common.folder_lock import hold_folder
-from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import Manifest
-from delineate.engine.build import PlannedStage, build_method, build_strategy, make_plan
+from delineate.engine.build import PlannedStage
 from delineate.engine.checkpoint import Checkpoint, Checkpoints, Progress
 from delineate.engine.class_weights import rules_of
 from delineate.engine.data_module import DataKind, PreparedData, kind_for
 from delineate.engine.dense import DENSE
 from delineate.engine.distributed import agree_on, raise_together
-from delineate.engine.diverged import weights_fault
 from delineate.engine.finish import finish_run
 from delineate.engine.loop import StageRun
+from delineate.engine.memory_advice import ways_to_save_memory
 from delineate.engine.planning import planned_sections
+from delineate.engine.prepare import prepare
 from delineate.engine.recipe import Recipe
 from delineate.engine.reporting import ConsoleReporter, Reporter, Silent
 from delineate.engine.request import DIVERGED, TrainRequest, check_folder, needs_report_only
@@ -41,7 +40,6 @@ from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.inference.device import resolve_device
 from delineate.methods import registry
 from delineate.methods.contract import Method
-from delineate.nn.encoders.origin import WeightsOrigin
 
 __all__ = ["RunResult", "make_fabric", "train"]
 
@@ -88,12 +86,16 @@ def train(
             check_same_data(folder, request, reporter.note)
         if recipe.engine.tensorboard:
             check_installed()
+        # A process that can end by itself notes how; the lock is ours, so that no other one runs.
+        killed = request.resume and folder.read_summary().get("status") == "running"
         fabric.launch()
         with raise_together(fabric):
             run, data, plan = _open(request, recipe, fabric, folder, kind, reporter)
         fabric.barrier()
         with _noted_end(run):
             state = _take_up(run, plan) if request.resume else None
+            if killed:
+                _note_kill(run, plan)
             if fabric.world_size > 1:
                 _synchronize_batchnorm(run)
             _run_stages(run, data, plan, state)
@@ -106,36 +108,27 @@ def train(
 def _open(
     request: TrainRequest, recipe: Recipe, fabric: Fabric, folder: RunFolder, kind: DataKind, reporter: Reporter
 ) -> tuple[Run, PreparedData, list[PlannedStage]]:
-    """Read the data, build the method, plan the stages; of a new run, write what describes it."""
+    """Prepare a run; of a new one, write what describes it."""
     if request.resume:
         recipe = Recipe.load(folder.recipe)
-    opened = kind.open(request, folder, recipe, reporter.note)
     weight_rules = rules_of(recipe)
-    recipe, spec, data_plan = opened.settle(recipe)
-    method = build_method(recipe, opened.output, spec)
-    recipe.check_stages(method.stages())
-    opened.check_method(recipe, method, spec, fabric.device)
-    origins: Mapping[str, WeightsOrigin] = {}
-    if not request.resume:
-        origins = _initial_weights(method, spec, request.init, reporter)
-        _check_weights(method)
-    strategy = build_strategy(recipe, method)
-    data = opened.prepare(recipe, spec)
-    plan = make_plan(recipe, method, data, fabric)
+    prepared = prepare(request, recipe, fabric, folder, kind, reporter.note)
+    recipe, whole = prepared.recipe, prepared.opened.whole
     if fabric.is_global_zero:
         if not request.resume:
             _note_init(folder, request.init)
-            if origins:
-                write_json(folder.pretrained, {name: origin.to_json() for name, origin in origins.items()})
-            _describe(folder, recipe, opened.whole, fabric.device)
-            if data_plan is not None:
-                data_plan.save(folder)
+            if prepared.origins:
+                write_json(folder.pretrained, {name: origin.to_json() for name, origin in prepared.origins.items()})
+            _describe(folder, recipe, whole, fabric.device)
+            if prepared.data_plan is not None:
+                prepared.data_plan.save(folder)
             if weight_rules:
                 folder.update_summary(class_weights=weight_rules)
-        _summarize(folder, request, recipe, opened.whole, method, plan)
+        _summarize(folder, request, recipe, whole, prepared.strategy.method, prepared.plan)
         if recipe.engine.tensorboard:
             reporter = TensorBoardReporter(reporter, folder.path / "tensorboard")
-    return Run(fabric, recipe, strategy, spec, folder, Checkpoints(folder.steps), reporter), data, plan
+    run = Run(fabric, recipe, prepared.strategy, prepared.spec, folder, Checkpoints(folder.steps), reporter)
+    return run, prepared.data, prepared.plan
 
 
 def _take_up(run: Run, plan: list[PlannedStage]) -> Checkpoint:
@@ -159,6 +152,15 @@ def _take_up(run: Run, plan: list[PlannedStage]) -> Checkpoint:
     at = plan[state.progress.stage].stage.name
     run.reporter.note(f"continuing {run.folder.path} at step {state.progress.step} of stage '{at}'")
     return state
+
+
+def _note_kill(run: Run, plan: list[PlannedStage]) -> None:
+    """What kills a process without a word is most often the system, where memory runs out."""
+    stage = plan[run.progress.stage].stage.name
+    ways = ways_to_save_memory(run.recipe, stage, run.method.info, run.spec.size, run.fabric.device)
+    run.reporter.note(
+        f"the run was killed before; if that happens again, and memory was short, a new run needs less of it with {', '.join(ways)}"
+    )
 
 
 def _note_changes(run: Run) -> None:
@@ -264,37 +266,6 @@ def make_fabric(recipe: Recipe) -> Fabric:
         strategy="ddp" if devices > 1 else "auto",
         precision=precision,  # type: ignore[arg-type]
     )
-
-
-def _initial_weights(
-    method: Method, spec: InputSpec, init: Path | None, reporter: Reporter
-) -> Mapping[str, WeightsOrigin]:
-    """Load pretrained weights, then another model's. Returns where the pretrained ones come from.
-
-    Raises `ArtefactError` where the other model's weights would be given other channels than they have learned.
-    """
-    origins = method.load_pretrained() or {}  # methods of other packages may return nothing
-    for name, origin in origins.items():
-        reporter.note(f"{name}: pretrained weights {origin.words}")
-    for remark in method.options.remarks():
-        reporter.note(f"WARNING: {remark}")
-    if init is None:
-        return origins
-    source = artefact_format.load(init)
-    if source.spec.channels != spec.channels and (source.spec.named and spec.named):
-        raise ArtefactError(
-            f"--init {init} was trained on {source.spec.kind}, but the data have {spec.kind}: name and order the columns of the "
-            "table as for that model, or train without --init"
-        )
-    for line in inherit(method, source).lines():
-        reporter.note(f"--init {init}: {line}")
-    return origins
-
-
-def _check_weights(method: Method) -> None:
-    """Raise `TrainingError` for weights that are not finite before the first step: pretrained ones, or made so by the method."""
-    if fault := weights_fault(method):
-        raise TrainingError(f"before the first step {fault}; use other pretrained weights, or none")
 
 
 def _note_init(folder: RunFolder, init: Path | None) -> None:

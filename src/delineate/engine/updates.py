@@ -25,12 +25,14 @@ class Updates:
 
     def __init__(self, strategy: Strategy, stage: Stage, settings: StageSettings, total: int) -> None:
         """`total`: steps of the stage."""
-        self._strategy, self._settings, self._total = strategy, settings, total
+        self._strategy, self._settings = strategy, settings
         self._all = strategy.updates(stage)
         self._moved = {update.name: named_parameters(strategy, update) for update in self._all}
         frozen = first_steps(strategy.method, settings.freeze, total)
         self._learns_from = {METHOD_PREFIX + name: step for name, step in frozen.items()}
         """Parameters that are frozen at first → the step at which they begin to learn."""
+        self.thaws = sorted({step for step in frozen.values() if step < total})
+        """The steps at which frozen parameters begin to learn."""
         # What is frozen to the end has no gradient before it is wrapped, so that processes never wait for it.
         self._train_only(
             name for names in self._moved.values() for name in names if not self._is_frozen(name, total - 1)
@@ -44,8 +46,7 @@ class Updates:
         """The strategy as this run's device, precision and processes want it; from here on its optimizers are, too."""
         # A parameter that no loss of a step reaches would be waited for: that of another update, of images without masks, or one
         # that is frozen for a while. The same in all steps of a stage, also of a resumed one: the order of additions depends on it.
-        thaws = any(step < self._total for step in self._learns_from.values())
-        allow_unused(fabric, len(self._all) > 1 or self.unlabeled or thaws)
+        allow_unused(fabric, len(self._all) > 1 or self.unlabeled or bool(self.thaws))
         module, *optimizers = fabric.setup(self._strategy, *self._optimizers.values())
         self._wrapped = dict(zip(self._optimizers, optimizers, strict=True))
         return module

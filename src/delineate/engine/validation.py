@@ -9,6 +9,7 @@ at its end are computed anew at each image's native resolution (`engine.native_s
 from __future__ import annotations
 
 import math
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -38,6 +39,7 @@ __all__ = [
     "VolumeCounts",
     "count_cases",
     "evaluating",
+    "forward_seconds",
     "not_finite_samples",
     "validate",
 ]
@@ -115,6 +117,16 @@ def validate(
             faulty += not_finite_samples(output, batch["sample_id"])
             counted += count(output.float(), batch["mask"])
     return ValidationResult.of(counted, {name: total / max(1, samples) for name, total in sums.items()}, faulty)
+
+
+@torch.no_grad()
+def forward_seconds(job: ValidationJob, batch: Batch) -> float:
+    """How long a validation takes for a batch, reckoned from the pass of its objective: another one gives the logits."""
+    started = time.perf_counter()
+    with evaluating(job.module), job.autocast():
+        for term in job.objective(batch, job.ctx).values():
+            float(term)  # waits for the device
+    return 2 * (time.perf_counter() - started)
 
 
 def not_finite_samples(logits: Tensor, names: list[str]) -> list[str]:

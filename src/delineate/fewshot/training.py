@@ -208,6 +208,10 @@ class PreparedEpisodes:
             world=world,
         )
 
+    @property
+    def validation_size(self) -> int:
+        return len(self.fixed)
+
     def validate(self, job: ValidationJob) -> ValidationResult:
         return self.fixed.validate(job)
 

@@ -73,6 +73,9 @@ def arithmetic(device: torch.device, precision: Precision, images: int, size: tu
         ) from error
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch ran out of memory, on a GPU or on the CPU."""
-    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether memory ran out: torch's, on a GPU or on the CPU, or Python's and NumPy's."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    said = str(error)
+    return any(words in said for words in ("allocate memory", "not enough memory", "out of memory"))

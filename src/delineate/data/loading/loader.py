@@ -125,6 +125,10 @@ class Loader:
         steps = ([self._at(step * self._batch_size + place) for place in self._share] for step in range(start, stop))
         return self._stream(steps)
 
+    def __len__(self) -> int:
+        """How many samples `once` shows."""
+        return len(self._plain())
+
     def once(self) -> Generator[NumpyBatch]:
         """All samples once, in the cache's order, without augmentation; the last batch may be smaller."""
         size, items = self._batch_size, self._plain()
