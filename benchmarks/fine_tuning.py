@@ -1,11 +1,11 @@
 """How an encoder that comes pretrained should be fine-tuned: training runs that differ in nothing but that, one after another.
 
-    python benchmarks/fine_tuning.py DATA --out runs/tuning [--method unet] [--part encoder] [--steps 300] [--seeds 0 1] [--arms full rate-.1]
+    python benchmarks/fine_tuning.py DATA --out runs/tuning [--method unet] [--part encoder] [--steps 300] [--seeds 0 1]
     python benchmarks/fine_tuning.py DATA --out runs/tuning --table      # of the runs that are done
 
-Every run is an ordinary one, by `delineate train`, in `OUT/ARM-SEED`; a run that is finished is not made again, one that was stopped goes on.
-Runs of the same seed see the same batches. Dice is that of the validation split at native resolution, of the weights that are best by it;
-"processor" is the training's own time, of this process and its threads.
+Every run is an ordinary one, by `delineate train`, in `OUT/ARM-SEED`; a finished one is not made again, one that was stopped goes on.
+Runs of the same seed see the same batches. Dice is that of the validation split at native resolution, of the weights that are best
+by it; "processor" is the time of this process and its threads, with reading and scoring.
 """
 
 from __future__ import annotations
