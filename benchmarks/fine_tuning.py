@@ -3,8 +3,8 @@
     python benchmarks/fine_tuning.py DATA --out runs/tuning [--method unet] [--part encoder] [--steps 300] [--seeds 0 1]
     python benchmarks/fine_tuning.py DATA --out runs/tuning --table      # of the runs that are done
 
-Every run is an ordinary one, by `delineate train`, in `OUT/ARM-SEED`; a finished one is not made again, one that was stopped goes on.
-Runs of the same seed see the same batches. Dice is that of the validation split at native resolution, of the weights that are best
+Every run is an ordinary one, in `OUT/ARM-SEED`; a finished one is not made again, one that was stopped goes on.
+Runs of one seed see the same batches. Dice is that of the validation split at native resolution, of the weights that are best
 by it; "processor" is the time of this process and its threads, with reading and scoring.
 """
 
