@@ -14,11 +14,11 @@ from delineate.methods.contract import MethodInfo
 
 __all__ = ["told_of_memory", "ways_to_save_memory"]
 
-Size = tuple[int, int]
+_Size = tuple[int, int]
 
 
 @contextmanager
-def told_of_memory(device: torch.device, recipe: Recipe, stage: str, info: MethodInfo, size: Size) -> Iterator[None]:
+def told_of_memory(device: torch.device, recipe: Recipe, stage: str, info: MethodInfo, size: _Size) -> Iterator[None]:
     """Within the block, memory that does not suffice, on any device, is a `DeviceError` that names what helps."""
     try:
         yield
@@ -32,7 +32,7 @@ def told_of_memory(device: torch.device, recipe: Recipe, stage: str, info: Metho
         ) from error
 
 
-def ways_to_save_memory(recipe: Recipe, stage: str, info: MethodInfo, size: Size, device: torch.device) -> list[str]:
+def ways_to_save_memory(recipe: Recipe, stage: str, info: MethodInfo, size: _Size, device: torch.device) -> list[str]:
     """Options with values, those first that change the result least."""
     settings, devices = recipe.stage_settings(stage), recipe.engine.devices
     batch, parts = settings.batch_size, settings.accumulate
@@ -57,7 +57,7 @@ def _half_precision(device: torch.device) -> str | None:
     return "bf16" if device.type == "cpu" else None
 
 
-def _smaller(size: Size, info: MethodInfo) -> Size | None:
+def _smaller(size: _Size, info: MethodInfo) -> _Size | None:
     """About three quarters of each side, if the method can take that."""
     height, width = (side * 3 // 4 // info.divisor * info.divisor for side in size)
     return (height, width) if min(height, width) >= max(1, info.min_size) else None
