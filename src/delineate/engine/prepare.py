@@ -20,7 +20,7 @@ from delineate.engine.recipe import Recipe
 from delineate.engine.request import TrainRequest
 from delineate.engine.run_folder import RunFolder
 from delineate.methods.contract import Method
-from delineate.nn.encoders.weights import WeightsOrigin
+from delineate.nn.encoders.origin import WeightsOrigin
 from delineate.strategies.contract import Strategy
 
 __all__ = ["Prepared", "prepare"]
