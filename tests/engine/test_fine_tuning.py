@@ -26,6 +26,7 @@ from delineate.methods.contract import Stage
 from delineate.methods.registry import build
 from delineate.methods.unet.network import UNet
 from delineate.nn.frozen_batchnorm import batchnorms
+from delineate.nn.output import Output
 from delineate.nn.recompute import recompute
 from delineate.strategies import registry as strategies
 from delineate.strategies.contract import Strategy
@@ -124,7 +125,7 @@ def test_optimizers_know_nothing_of_what_is_frozen(
     for name, parameter in method.named_parameters():
         made = optimizer.state[parameter].get("step", 0)
         assert made == (2 if name.startswith("encoder.") else 0 if name.startswith("decoder.blocks.0.") else 5), name
-    fresh = build_method(Recipe.load(request_for().out / "recipe.yaml"), method.classes, runs[0].run.spec)
+    fresh = build_method(Recipe.load(request_for().out / "recipe.yaml"), Output(method.classes), runs[0].run.spec)
     still = {name for name, p in fresh.named_parameters() if torch.equal(p, method.get_parameter(name))}
     assert {name for name, _ in fresh.named_parameters() if name.startswith("decoder.blocks.0.")} <= still
     assert not any(name.startswith("encoder.") for name in still)

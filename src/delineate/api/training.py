@@ -114,7 +114,8 @@ def estimate_training(
         ```python
         cost = delineate.estimate_training("polyps/", method="unet", preset="small", out="runs/first")
         cost.seconds / 60, cost.peak_bytes / 2**30  # (38.0, 2.1)
-        print("\n".join(cost.lines()))
+        for line in cost.lines():
+            print(line)
         ```
     """
     from delineate.engine.dense import DENSE
