@@ -3,13 +3,13 @@
     y[c](q) = Σ_d w[c](d) · x[c](q + d),        d over k×k offsets, values outside the image 0.
 
 PyTorch's depthwise convolution is fast for maps that lie channels-last in memory, and slow for planar ones; its gradient in
-the kernel is slow for both. So here maps are brought to channels-last, and the gradients are forward convolutions too:
-that in x is the convolution of the incoming gradient g with the flipped kernel, and that in w is
+the kernel is slow for both. So here maps are brought to channels-last, and the gradient in x is a forward convolution too, that
+of the incoming gradient g with the flipped kernel. The gradient in w,
 
     dw[c](d) = Σ_q g[c](q) · x[c](q + d),
 
-a convolution of x with g as the kernel, whose result has k×k pixels. g is cut into vertical strips, each strip and image a
-channel of its own, which gives kernels of a width for which the fast code is made.
+is a correlation of two whole maps of which few offsets are wanted: the product of their Fourier transforms, transformed back
+once for all images.
 
 `ReparameterizedConv` is the trainable form of Ding et al., RepLKNet, CVPR 2022: a small kernel learns beside the large one.
 """
@@ -28,8 +28,8 @@ __all__ = ["DepthwiseConv2d", "LargeKernelFunction", "ReparameterizedConv", "dep
 
 _MIN_KERNEL = 15
 """Below, PyTorch's own convolution is as fast (measured: benchmarks/large_kernel.py)."""
-_MAX_STRIP = 48
-"""Widest strip of the gradient, in pixels; narrower ones overlap more, wider ones are no faster."""
+_NUMBERS_AT_ONCE = 1 << 18
+"""Images are transformed in groups of about this many numbers, which stay in the cache."""
 
 
 def depthwise_conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -132,18 +132,27 @@ def _convolve(x: Tensor, weight: Tensor) -> Tensor:
 
 def _kernel_gradient(x: Tensor, gradient: Tensor, kernel: int) -> Tensor:
     """dw as C×1×k×k, of maps B×C×H×W."""
-    batch, channels, _, width = x.shape
-    strips = -(-width // _MAX_STRIP)
-    strip, margin = -(-width // strips), kernel // 2
-    padding = strips * strip - width
-    source = F.pad(x, (margin, margin + padding, margin, margin)).permute(2, 3, 0, 1)
-    source = source.unfold(1, strip + kernel - 1, strip)
-    kernels = F.pad(gradient, (0, padding)).permute(2, 3, 0, 1).unfold(1, strip, strip)
-    result = F.conv2d(_as_channels(source), _as_channels(kernels).transpose(0, 1), groups=batch * channels * strips)
-    return result.view(-1, channels, 1, kernel, kernel).sum(0)
+    margin = kernel // 2
+    # Long enough that no wanted offset meets another one on the circle.
+    height, width = (_transform_length(max(size + margin, kernel)) for size in x.shape[-2:])
+    step = max(1, _NUMBERS_AT_ONCE // (x.shape[1] * height * width))
+    spectrum: Tensor | None = None
+    for source, weights in zip(x.split(step), gradient.split(step), strict=True):
+        product = (_transform(source, height, width) * _transform(weights, height, width).conj()).sum(0)
+        spectrum = product if spectrum is None else spectrum.add_(product)
+    assert spectrum is not None
+    correlation = torch.fft.irfft2(spectrum, (height, width)).roll((margin, margin), (1, 2))
+    return correlation[:, None, :kernel, :kernel]
 
 
-def _as_channels(strips: Tensor) -> Tensor:
-    """H × strips × B × C × width → 1 × (strips·B·C) × H × width, channels-last."""
-    height, _, _, _, width = strips.shape
-    return strips.permute(0, 4, 1, 2, 3).reshape(1, height, width, -1).permute(0, 3, 1, 2)
+def _transform(x: Tensor, height: int, width: int) -> Tensor:
+    return torch.fft.rfft2(x.contiguous(), (height, width))
+
+
+def _transform_length(least: int) -> int:
+    """The next product of 2s, 3s and 5s: lengths for which transforms are fast."""
+    rest = least
+    for factor in (2, 3, 5):
+        while rest % factor == 0:
+            rest //= factor
+    return least if rest == 1 else _transform_length(least + 1)
