@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from delineate.nn.blocks import ChannelAttention, ConvBNAct, SpatialAttention, resize, resize_like
+from delineate.nn.blocks import ChannelAttention, ConvBNAct, SpatialAttention, size_of
+from delineate.nn.joined_conv import convolve_joined
 
 __all__ = ["SizeAwareDecoder", "SizeDecoder"]
 
@@ -14,8 +14,7 @@ __all__ = ["SizeAwareDecoder", "SizeDecoder"]
 class SizeDecoder(nn.Module):
     """(deep B×width×h×w, shallow B×width×H×W) → B×width×H×W.
 
-    The first convolution is 1×1 over concat(up-sampled deep, shallow). It commutes with interpolation, so its deep half
-    is applied before up-sampling: the same numbers from a quarter of the arithmetic, and no concatenation.
+    The first convolution is 1×1 over concat(up-sampled deep, shallow).
     """
 
     def __init__(self, width: int, gate_units: int = 1) -> None:
@@ -28,16 +27,11 @@ class SizeDecoder(nn.Module):
         self.gate = SpatialAttention()
 
     def forward(self, deep: Tensor, shallow: Tensor) -> Tensor:
-        a = self._join(deep, shallow)
-        b = F.relu(self.c2(a) + a)
-        c = F.relu(self.c3(b) + b + a)
-        d = F.relu(self.c4(c) + c + b + a)
+        a = convolve_joined(self.c1, (deep, shallow), size_of(shallow))
+        b = F.relu_(self.c2(a).add_(a))
+        c = F.relu_(self.c3(b).add_(b).add_(a))
+        d = F.relu_(self.c4(c).add_(c).add_(b).add_(a))
         return self.gate(self.channels(d))
-
-    def _join(self, deep: Tensor, shallow: Tensor) -> Tensor:
-        conv, half = self.c1.conv, deep.shape[1]
-        below = resize_like(F.conv2d(deep, conv.weight[:, :half]), shallow, align_corners=True)
-        return self.c1.act(self.c1.norm(F.conv2d(shallow, conv.weight[:, half:], conv.bias) + below))
 
 
 class SizeAwareDecoder(nn.Module):
@@ -52,7 +46,6 @@ class SizeAwareDecoder(nn.Module):
 
     def forward(self, levels: list[Tensor], size: tuple[int, int]) -> Tensor:
         first, second, third, fourth = levels
-        small, middle, large = self.small(second, first), self.middle(third, second), self.large(fourth, third)
-        coarser = (resize_like(x, small, align_corners=True) for x in (middle, large))
-        joined = self.fuse(torch.cat((small, *coarser), 1))
-        return self.logits(self.refine(resize(joined, size, align_corners=True)))
+        scales = self.small(second, first), self.middle(third, second), self.large(fourth, third)
+        wide, narrow = self.refine
+        return self.logits(narrow(convolve_joined(wide, (convolve_joined(self.fuse, scales),), size)))

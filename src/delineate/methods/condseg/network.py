@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from delineate.common.errors import RecipeError
 from delineate.data.core.soft_mask import NO_TARGETS, Targets
-from delineate.methods.condseg.cdfa import ContrastAggregation, concat_deeper
+from delineate.methods.condseg.cdfa import ContrastAggregation
 from delineate.methods.condseg.consistency import ReinforcementHead
 from delineate.methods.condseg.decoder import SizeAwareDecoder
 from delineate.methods.condseg.dilated import DilatedBlock
@@ -313,9 +313,10 @@ class ConDSeg(DenseMethod):
         for level in reversed(range(LEVELS)):
             sizes = [size_of(x) for x in reversed(maps[level:-1])]
             deeper = self.aggregation[level](
-                concat_deeper(self.dilated[level](maps[level]), deeper),
+                self.dilated[level](maps[level]),
                 self.prepare_foreground[level](foreground, sizes),
                 self.prepare_background[level](background, sizes),
+                deeper,
             )
             levels.insert(0, deeper)
         return self.decoder(levels, size)

@@ -12,6 +12,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from delineate.nn.blocks import ConvBNAct, resize
+from delineate.nn.joined_conv import convolve_joined
 
 __all__ = ["AuxiliaryHead", "Preparation", "Size", "branch"]
 
@@ -62,5 +63,5 @@ class Preparation(nn.Module):
         """`sizes`: height and width of the levels passed, one per doubling."""
         x = self.convs[0](x)
         for conv, size in zip(self.convs[1:], sizes, strict=True):
-            x = conv(resize(x, size, align_corners=True))
+            x = convolve_joined(conv, (x,), size)
         return x
