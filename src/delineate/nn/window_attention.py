@@ -17,7 +17,7 @@ matrix products change between planar and channels-last at no cost.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,9 @@ _MARGIN = _WINDOW - 1
 _PIXELS_AT_ONCE = {"cpu": 1 << 14}
 """Images go through the operator in groups of about this many pixels, so that its temporaries stay small."""
 _PIXELS_ELSEWHERE = 1 << 20
+_COLUMNS_AT_ONCE = 1 << 11
+"""On a CPU the attention is computed in blocks of rows of about this many pixels: few enough to stay in the cache, many enough for
+one fast matrix product."""
 
 
 class WindowAggregation(nn.Module):
@@ -112,8 +115,8 @@ def _image_groups(x: Tensor) -> list[slice]:
 
 
 def _aggregate(value: Tensor, guide: Tensor, weight: Tensor, bias: Tensor, heads: int) -> Tensor:
-    scale, size = _scale(value, heads), (heads, guide.shape[0], *guide.shape[2:])
-    kernels = _kernels(_attention(_columns(guide), scale * weight, scale * bias), size)
+    scale = _scale(value, heads)
+    kernels = _kernels(_attention(guide, scale * weight, scale * bias, heads), guide, heads)
     return _apply(kernels, _planes(value, heads)).to(value.dtype).flatten(0, 1).transpose(0, 1)
 
 
@@ -121,16 +124,33 @@ def _scale(value: Tensor, heads: int) -> float:
     return (value.shape[1] // heads) ** -0.5
 
 
-def _columns(x: Tensor) -> Tensor:
-    """B×C×H×W → C×(B·H·W)."""
-    return x.transpose(0, 1).reshape(x.shape[1], -1)
+class _Block(NamedTuple):
+    """Some rows of a map: what the attention of their pixels is predicted from, and the attention."""
+
+    rows: slice
+    columns: Tensor
+    """C×(B·h·W)."""
+    attention: Tensor
+    """9 (output position) × 3×3 (source position) × heads × B×h×W, in float32 or wider."""
 
 
-def _attention(columns: Tensor, weight: Tensor, bias: Tensor) -> Iterator[Tensor]:
-    """A, one output position after another (each stays in the cache): 9 (source) × heads·B·H·W, in float32 or wider."""
-    for rows, shift in zip(weight.chunk(_POSITIONS), bias.chunk(_POSITIONS), strict=True):
-        logits = torch.addmm(shift[:, None], rows, columns)
-        yield logits.view(_POSITIONS, -1).softmax(0, dtype=_accumulation_dtype(logits))
+def _attention(guide: Tensor, weight: Tensor, bias: Tensor, heads: int) -> Iterator[_Block]:
+    """A, one block of rows after another."""
+    for rows in _row_blocks(guide):
+        part = guide[:, :, rows]
+        columns = part.transpose(0, 1).reshape(guide.shape[1], -1)
+        logits = torch.addmm(bias[:, None], weight, columns).view(_POSITIONS, _POSITIONS, -1)
+        attention = logits.softmax(1, dtype=_accumulation_dtype(logits))
+        size = (heads, part.shape[0], *part.shape[2:])
+        yield _Block(rows, columns, attention.view(_POSITIONS, _WINDOW, _WINDOW, *size))
+
+
+def _row_blocks(x: Tensor) -> list[slice]:
+    batch, _, height, width = x.shape
+    if x.device.type != "cpu" or torch.compiler.is_compiling():
+        return [slice(0, height)]
+    step = max(1, _COLUMNS_AT_ONCE // (batch * width))
+    return [slice(top, min(top + step, height)) for top in range(0, height, step)]
 
 
 def _accumulation_dtype(x: Tensor) -> torch.dtype:
@@ -143,23 +163,22 @@ def _planes(x: Tensor, heads: int) -> Tensor:
     return x.transpose(0, 1).to(_accumulation_dtype(x)).reshape(heads, channels // heads, batch, height, width)
 
 
-def _kernels(attention: Iterable[Tensor], size: tuple[int, int, int, int]) -> Tensor:
-    """A → K as 5×5 × heads × B×H×W; `size` is the last four."""
-    *many, height, width = size
-    kernels: Tensor | None = None
-    for k, part in enumerate(attention):
-        if kernels is None:
-            kernels = part.new_zeros(_KERNEL, _KERNEL, *many, height + _MARGIN, width + _MARGIN)
-        _source_offsets(kernels, k, height, width).add_(part.view(_WINDOW, _WINDOW, *size))
-    assert kernels is not None
+def _kernels(blocks: Iterable[_Block], guide: Tensor, heads: int) -> Tensor:
+    """A → K as 5×5 × heads × B×H×W."""
+    batch, _, height, width = guide.shape
+    size = (_KERNEL, _KERNEL, heads, batch, height + _MARGIN, width + _MARGIN)
+    kernels = guide.new_zeros(size, dtype=_accumulation_dtype(guide))
+    for block in blocks:
+        for k, part in enumerate(block.attention):
+            _source_offsets(kernels, k, block.rows, width).add_(part)
     return kernels[..., 1 : height + 1, 1 : width + 1]
 
 
-def _source_offsets(kernels: Tensor, k: int, height: int, width: int) -> Tensor:
-    """The part of the (padded) kernels that output position k of every window adds to: 3×3 × heads × B×H×W."""
+def _source_offsets(kernels: Tensor, k: int, rows: slice, width: int) -> Tensor:
+    """The part of the (padded) kernels that output position k of the windows in these rows adds to: 3×3 × heads × B×h×W."""
     y, x = divmod(k, _WINDOW)
     offsets = kernels[_MARGIN - y : _KERNEL - y, _MARGIN - x : _KERNEL - x]
-    return offsets[..., y : y + height, x : x + width]
+    return offsets[..., rows.start + y : rows.stop + y, x : x + width]
 
 
 def _apply(kernels: Tensor, planes: Tensor) -> Tensor:
@@ -209,15 +228,16 @@ def _backward(
     scale = _scale(value, heads)
     scaled_weight, scaled_bias = scale * weight, scale * bias
     for part in _image_groups(value):
-        columns = _columns(guide[part])
-        attention = list(_attention(columns, scaled_weight, scaled_bias))
-        kernels = _kernels(attention, (heads, *d_guide[part].shape[:3]))
+        blocks = list(_attention(guide[part], scaled_weight, scaled_bias, heads))
+        kernels = _kernels(blocks, guide[part], heads)
         d_planes, d_kernels = _apply_backward(kernels, _planes(value[part], heads), _planes(gradient[part], heads))
         d_value[part] = d_planes.flatten(0, 1).transpose(0, 1)
-        d_logits = _attention_backward(attention, d_kernels).to(weight.dtype)
-        torch.mm(d_logits.T, scaled_weight, out=d_guide[part].view(-1, features))
-        d_weight.addmm_(d_logits, columns.T, alpha=scale)
-        d_bias.add_(d_logits.sum(1), alpha=scale)
+        for rows, columns, attention in blocks:
+            d_logits = _attention_backward(attention, d_kernels, rows).to(weight.dtype)
+            d_rows = d_guide[part, rows]
+            d_rows.copy_((d_logits.T @ scaled_weight).view(d_rows.shape))
+            d_weight.addmm_(d_logits, columns.T, alpha=scale)
+            d_bias.add_(d_logits.sum(1), alpha=scale)
     return d_value, d_guide.permute(0, 3, 1, 2), d_weight, d_bias
 
 
@@ -236,11 +256,11 @@ def _apply_backward(kernels: Tensor, planes: Tensor, gradient: Tensor) -> tuple[
     return d_padded[..., _MARGIN:-_MARGIN, _MARGIN:-_MARGIN], d_kernels
 
 
-def _attention_backward(attention: list[Tensor], d_kernels: Tensor) -> Tensor:
-    """Gradient in the scaled logits: through the slice-additions, then the softmax. 81·heads × B·H·W."""
-    height, width = (size - _MARGIN for size in d_kernels.shape[-2:])
-    result = torch.cat([_source_offsets(d_kernels, k, height, width).flatten() for k in range(_POSITIONS)])
-    for part, gradient in zip(attention, result.view(_POSITIONS, *attention[0].shape), strict=True):
-        gradient *= part
-        gradient.addcmul_(part, gradient.sum(0, keepdim=True), value=-1)
-    return result.view(-1, attention[0].shape[1] // d_kernels.shape[2])
+def _attention_backward(attention: Tensor, d_kernels: Tensor, rows: slice) -> Tensor:
+    """Gradient in the scaled logits of a block: through the slice-additions, then the softmax. 81·heads × B·h·W."""
+    width = attention.shape[-1]
+    gradient = torch.stack([_source_offsets(d_kernels, k, rows, width) for k in range(_POSITIONS)])
+    gradient *= attention
+    total = gradient.sum((1, 2), keepdim=True)
+    gradient.addcmul_(attention, total, value=-1)
+    return gradient.view(_POSITIONS * _POSITIONS * attention.shape[3], -1)
