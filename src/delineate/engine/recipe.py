@@ -402,7 +402,7 @@ def parse_setting(text: str) -> dict[str, Any]:
     try:
         value: Any = parse_yaml(raw)
     except ValueError as error:
-        raise RecipeError(f"--set {text}: the value is not readable as YAML") from error
+        raise RecipeError(f"--set {text}: the value is not readable as YAML: {error}") from error
     if isinstance(value, str):
         value = _number(value)
     for key in reversed(keys):

@@ -15,6 +15,7 @@ from delineate.common.files import write_json, write_text
 from delineate.data.convert.files import read_classes, write_classes, write_picture, write_volume
 from delineate.data.convert.target import Target
 from delineate.data.core.findings import count
+from delineate.data.core.label_table import regions_text
 from delineate.data.core.manifest import IGNORE, Case
 
 __all__ = ["COLUMNS", "Folders"]
@@ -84,13 +85,7 @@ class Folders(Target):
                 f"  {_quoted(name)}: {_quoted(color)}\n"
                 for name, color in zip(classes.names, classes.colors, strict=True)
             ]
-        if classes.regions:
-            lines.append("regions:\n")
-            lines += [
-                f"  {_quoted(name)}: [{', '.join(map(_quoted, members))}]\n"
-                for name, members in classes.regions_by_name.items()
-            ]
-        return "".join(["labels:\n", *lines])
+        return "".join(["labels:\n", *lines, regions_text(classes)])
 
 
 def _quoted(text: str) -> str:

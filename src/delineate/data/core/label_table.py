@@ -12,6 +12,7 @@ regions: {cell: [cytoplasm, nucleus], nucleus: [nucleus]} # what to learn and to
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -36,6 +37,7 @@ __all__ = [
     "pairs_of",
     "parse_labels",
     "read_labels_file",
+    "regions_text",
     "table_of",
 ]
 
@@ -150,6 +152,19 @@ def _regions(given: Any, names: Sequence[str], path: Path) -> tuple[Region, ...]
         return make_regions({str(name): [str(one) for one in members] for name, members in given.items()}, names)
     except ValueError as error:
         raise DataError(f"{path}: regions: {error}") from error
+
+
+def regions_text(classes: ClassTable) -> str:
+    """The regions of a class table as `labels.yaml` has them; empty without any."""
+    lines = [
+        f"  {_quoted(name)}: [{', '.join(map(_quoted, members))}]\n"
+        for name, members in classes.regions_by_name.items()
+    ]
+    return "".join(["regions:\n", *lines]) if lines else ""
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False, allow_nan=False)
 
 
 class _Loader(yaml.SafeLoader):

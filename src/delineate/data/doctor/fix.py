@@ -17,6 +17,7 @@ from delineate.common.errors import DataError
 from delineate.common.files import new_folder, write_text
 from delineate.data.cases.pixels import case_image, case_mask, open_file
 from delineate.data.core.findings import some
+from delineate.data.core.label_table import regions_text
 from delineate.data.core.manifest import IGNORE, Case, ClassTable, LabelRule, Manifest, Split
 from delineate.data.core.mask_values import count_values
 from delineate.data.doctor.check import CheckReport
@@ -250,7 +251,7 @@ def _write_names(manifest: Manifest, out: Path) -> list[Change]:
         for at, name in enumerate(names)
     ]
     ignored = [] if binary else [f"  ignore: {IGNORE}\n"]
-    write_text(out / LABELS, "".join(["labels:\n", *lines, *ignored]))
+    write_text(out / LABELS, "".join(["labels:\n", *lines, *ignored, regions_text(manifest.classes)]))
     return [Change("", "added", LABELS, "what the values of the masks mean")]
 
 
