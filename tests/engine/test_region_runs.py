@@ -144,7 +144,7 @@ def test_wrong_regions_are_refused_before_anything_is_written(
 
 
 def test_regions_given_twice_are_refused(ask: Maker) -> None:
-    with pytest.raises(RecipeError, match="not readable as YAML: .a. is there twice"):
+    with pytest.raises(RecipeError, match=r"not readable as YAML: .a. is there twice"):
         train(ask("data.regions={a: [label 1], a: [label 2]}"))
 
 
