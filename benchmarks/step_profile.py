@@ -11,7 +11,8 @@ there), so that other work on the machine hardly shows. Columns are shares of th
 - convolution, matrix: convolutions and matrix products, the arithmetic that nobody can save without another network;
 - normalize, sample: batch, layer, group normalization; resizing, pooling and gathering;
 - own: inside this library's own operators (window attention, selective scan, large kernels), whatever they call;
-- layout: copies, concatenation, padding, fills; elementwise: all other arithmetic; optimizer; and PyTorch's own share between operators.
+- layout: copies, concatenation, padding, fills; elementwise: all other arithmetic; optimizer; and PyTorch's own share
+  between operators.
 - loss: what of all this (forward alone) lies outside the network's modules. data: making a batch, in one thread, beside
   the step and in percent of it.
 

@@ -40,7 +40,7 @@ def convolve_joined(block: ConvBNAct, maps: Sequence[Tensor], size: tuple[int, i
     if torch.compiler.is_compiling() and conv.kernel_size != (1, 1):
         return block(torch.cat([resize(x, size, align_corners=True) for x in maps], 1))
     bias, total = conv.bias, None
-    for x, weight in zip(maps, conv.weight.split([x.shape[1] for x in maps], 1), strict=True):
+    for x, weight in zip(maps, conv.weight.split([x.shape[1] for x in maps], 1), strict=True):  # type: ignore[no-untyped-call]
         part = _resized_conv(x, weight, bias, size)
         total, bias = part if total is None else total.add_(part), None
     assert total is not None

@@ -137,7 +137,7 @@ def _kernel_gradient(x: Tensor, gradient: Tensor, kernel: int) -> Tensor:
     height, width = (_transform_length(max(size + margin, kernel)) for size in x.shape[-2:])
     step = max(1, _NUMBERS_AT_ONCE // (x.shape[1] * height * width))
     spectrum: Tensor | None = None
-    for source, weights in zip(x.split(step), gradient.split(step), strict=True):
+    for source, weights in zip(x.split(step), gradient.split(step), strict=True):  # type: ignore[no-untyped-call]
         product = (_transform(source, height, width) * _transform(weights, height, width).conj()).sum(0)
         spectrum = product if spectrum is None else spectrum.add_(product)
     assert spectrum is not None

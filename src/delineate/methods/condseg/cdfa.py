@@ -29,6 +29,7 @@ class ContrastAggregation(nn.Module):
 
     def forward(self, x: Tensor, foreground: Tensor, background: Tensor, deeper: Tensor | None = None) -> Tensor:
         first, second = self.enter
+        assert isinstance(first, ConvBNAct)
         x = second(convolve_joined(first, (x,) if deeper is None else (x, deeper)))
         value = planar_linear(x, self.value)
         value = planar_linear(self.foreground(value, foreground), self.project)

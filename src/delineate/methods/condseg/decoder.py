@@ -48,4 +48,5 @@ class SizeAwareDecoder(nn.Module):
         first, second, third, fourth = levels
         scales = self.small(second, first), self.middle(third, second), self.large(fourth, third)
         wide, narrow = self.refine
+        assert isinstance(wide, ConvBNAct)
         return self.logits(narrow(convolve_joined(wide, (convolve_joined(self.fuse, scales),), size)))

@@ -63,5 +63,6 @@ class Preparation(nn.Module):
         """`sizes`: height and width of the levels passed, one per doubling."""
         x = self.convs[0](x)
         for conv, size in zip(self.convs[1:], sizes, strict=True):
+            assert isinstance(conv, ConvBNAct)
             x = convolve_joined(conv, (x,), size)
         return x
