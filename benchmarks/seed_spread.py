@@ -7,8 +7,8 @@
     python benchmarks/seed_spread.py --table spread.jsonl
 
 A training is one line of the file. One that is there is not repeated, so a study can be stopped and goes on where it was. Every
-seed draws other first weights, another order of the images and other augmentations. Settings are tried on one set of seeds and on the
-validation split; what seems better is confirmed on other seeds, on the test split and on another dataset.
+seed draws other first weights, another order of the images and other augmentations. Settings are tried on one set of seeds and on
+the validation split; what seems better is confirmed on other seeds, on the test split and on another dataset.
 
 It trains as `delineate train` does (preset, augmentation, optimizer, schedule), on one thread, and scores the last weights: those
 that validation chose would hide a part of the spread. The score is Dice of the pixels of all cases, mean over the classes.
