@@ -37,11 +37,21 @@ def agree(module: nn.Module, image: Tensor) -> nn.Module:
 
 
 @pytest.mark.parametrize(
-    "name", ["resnet18", "resnet50", "resnet50d", "seresnet50", "convnext_tiny", "efficientnet_b0"]
+    "name",
+    [
+        "resnet18",
+        "resnet50",
+        "resnet50d",
+        "seresnet50",
+        "convnext_tiny",
+        "efficientnet_b0",
+        "efficientnetv2_rw_t",
+        "tf_efficientnet_lite0",
+    ],
 )
 def test_encoders_give_the_same_maps(name: str) -> None:
     folded = agree(Encoder(name, levels=4), torch.rand(1, 3, 64, 64))
-    if name.startswith(("resnet", "seresnet")):
+    if name.startswith(("resnet", "seresnet", "efficientnet", "tf_efficientnet")):
         assert norms(folded) == (name == "resnet50d"), "all but the norm behind the deep stem of resnet50d"
 
 

@@ -28,8 +28,9 @@ def of_today(content: Mapping[str, Any], options: Collection[str] = ()) -> dict[
     if isinstance(episodes := content.get("episodes"), Mapping) and "axis" in episodes:
         today["episodes"] = {key: value for key, value in episodes.items() if key != "axis"}
         today["data"] = {**(content.get("data") or {}), "axis": episodes["axis"]}
-    if {"pretrained", "normalize"} <= set(options):  # a recipe that does not say it is older than `auto`
-        today["method"] = {"normalize": "imagenet", **(today.get("method") or {})}
+    method = today.get("method") or {}
+    if {"pretrained", "normalize"} <= set(options) and isinstance(method, Mapping):
+        today["method"] = {"normalize": "imagenet", **method}  # a recipe that does not say it is older than `auto`
     return today
 
 

@@ -437,8 +437,10 @@ def _prefer_given_length(content: dict[str, Any], changes: Mapping[str, Any], se
 def _with_statistics(recipe: Recipe) -> Recipe:
     """The input statistics that `method.normalize: auto` means, stated: a resumed run does not depend on what a package, a file or
     timm's table says by then."""
+    if not registry.option_names(recipe.name) >= {"encoder", "normalize"}:
+        return recipe  # others need not be checked yet: a plan may be still to come
     options = registry.checked_options(recipe.name, recipe.method).model_dump(mode="json")
-    if "pretrained" not in options.get("encoder", {}) or "normalize" not in options:
+    if "pretrained" not in options["encoder"]:
         return recipe
     return recipe.model_copy(update={"method": {**recipe.method, "normalize": options["normalize"]}})
 

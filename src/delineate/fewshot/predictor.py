@@ -29,6 +29,7 @@ from delineate.inference.image_input import as_pixels
 from delineate.inference.predictor import BATCH_SIZE, Predictor, as_batch, check_usable
 from delineate.methods.contract import Method
 from delineate.methods.episodic import EpisodicBatch, EpisodicModule, State
+from delineate.nn.output import Output
 
 __all__ = ["KIND", "ConditionedPredictor", "FewShotPredictor", "load"]
 
@@ -212,8 +213,12 @@ class ConditionedPredictor(Predictor):
 
     @property
     def classes(self) -> ClassTable:
-        """Names of the support's classes."""
-        return self.support.classes
+        """Names of the support's classes. Regions that overlap are not learned by examples, so there are none."""
+        return self.support.classes.with_regions({})
+
+    @property
+    def _output(self) -> Output:
+        return Output.of(self.classes)  # the method's own output is that of one class
 
     def predict_each(self, images: Iterable[Any], batch_size: int | None = None) -> Iterator[NDArray[np.uint8]]:
         """Segment many images, one batch in memory at a time.

@@ -121,7 +121,7 @@ def _told(content: Mapping[str, Any], above: str = "") -> Iterator[str]:
         if isinstance(value, Mapping):
             yield from _told(value, f"{above}{key}.")
         elif not above.startswith(_ENCODER):
-            yield f"{above}{key}={value if isinstance(value, str) else json.dumps(value)}"
+            yield f"{above}{key}={value if isinstance(value, str) else json.dumps(value, allow_nan=False)}"
 
 
 def _encoder(method: Method, origins: Mapping[str, WeightsOrigin]) -> list[str]:

@@ -1,8 +1,8 @@
 """Batch normalization folded (fused) into the convolution before it, for inference.
 
 Only where it is certain that a BatchNorm receives the output of its convolution and that nothing else does: two neighbors in
-an `nn.Sequential`, two neighbors of timm's feature extractor, and the numbered pairs of timm's ResNet blocks. Everything
-else stays as it is, which is slower but right.
+an `nn.Sequential`, two neighbors of timm's feature extractor, and the pairs of timm's ResNet and EfficientNet blocks.
+Everything else stays as it is, which is slower but right.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
+from timm.layers import BatchNormAct2d, Conv2dSame
+from timm.models._efficientnet_blocks import ConvBnAct, DepthwiseSeparableConv, EdgeResidual, InvertedResidual
 from timm.models._features import FeatureDictNet, FeatureListNet
+from timm.models.efficientnet import EfficientNetFeatures
 from timm.models.resnet import BasicBlock, Bottleneck
 from torch import nn
 
@@ -22,12 +25,21 @@ __all__ = ["fold_batchnorm"]
 _Pair = tuple[nn.Module, str, str]
 """A module and the names of its convolution and BatchNorm children."""
 
+_EFFICIENTNET: dict[type[nn.Module], tuple[tuple[str, str], ...]] = {
+    EfficientNetFeatures: (("conv_stem", "bn1"),),
+    ConvBnAct: (("conv", "bn1"),),
+    EdgeResidual: (("conv_exp", "bn1"), ("conv_pwl", "bn2")),
+    DepthwiseSeparableConv: (("conv_s2d", "bn_s2d"), ("conv_dw", "bn1"), ("conv_pw", "bn2")),
+    InvertedResidual: (("conv_s2d", "bn_s2d"), ("conv_pw", "bn1"), ("conv_dw", "bn2"), ("conv_pwl", "bn3")),
+}
+"""timm's blocks with the pairs in them; a block may lack some."""
+
 
 def fold_batchnorm(module: nn.Module) -> nn.Module:
     """Merge BatchNorm into the convolutions before it, which makes inference faster; batch normalization in eval mode is linear.
 
     w' = w · γ/√(σ²+ε), b' = β + (b − μ) · γ/√(σ²+ε), computed in float64. Only pairs that certainly follow each other are
-    merged: neighbors in `nn.Sequential`, in timm's feature extractors and in timm's ResNet blocks.
+    merged: neighbors in `nn.Sequential`, in timm's feature extractors and in timm's ResNet and EfficientNet blocks.
 
     Args:
         module: A network, on any device. It is left as it was.
@@ -53,7 +65,7 @@ def fold_batchnorm(module: nn.Module) -> nn.Module:
             conv, norm = getattr(owner, conv_name, None), getattr(owner, norm_name, None)
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d) and _is_certain(conv, norm, uses):
                 setattr(owner, conv_name, _merged(conv, norm))
-                setattr(owner, norm_name, nn.Identity())
+                setattr(owner, norm_name, norm.act if isinstance(norm, BatchNormAct2d) else nn.Identity())
     return result
 
 
@@ -68,11 +80,14 @@ def _pairs(parent: nn.Module) -> Iterator[_Pair]:
         yield from ((parent, first, second) for first, second in pairwise(names) if first not in returned)
     elif type(parent) in (BasicBlock, Bottleneck):
         yield from ((parent, f"conv{i}", f"bn{i}") for i in (1, 2, 3))
+    yield from ((parent, conv, norm) for conv, norm in _EFFICIENTNET.get(type(parent), ()))
 
 
 def _is_certain(conv: nn.Conv2d, norm: nn.BatchNorm2d, uses: Counter[int]) -> bool:
     """Exactly these types (subclasses may do more), used in one place, without hooks, with running statistics."""
-    plain = type(conv) is nn.Conv2d and type(norm) is nn.BatchNorm2d and norm.running_mean is not None
+    plain = type(conv) in (nn.Conv2d, Conv2dSame) and norm.running_mean is not None
+    with_act = type(norm) is BatchNormAct2d and type(norm.drop) is nn.Identity
+    plain = plain and (type(norm) is nn.BatchNorm2d or with_act)
     used_once = uses[id(conv)] == uses[id(norm)] == 1
     hooked = any((m._forward_hooks or m._forward_pre_hooks) for m in (conv, norm))
     return plain and used_once and not hooked
