@@ -61,6 +61,8 @@ def test_a_table_with_regions_has_a_channel_for_each(tmp_path: Path) -> None:
         ({**WHOLE, "Core": ["edema"]}, "two regions are called 'Core'"),
         ({**WHOLE, "none": []}, "region 'none' needs a name and at least one class"),
         ({"whole": ["edema", "edema"]}, "region 'whole' names 'edema' twice"),
+        ({"Background": ["edema", "core", "enhancing"]}, "a region cannot be called 'Background'"),
+        ({**WHOLE, "ignore": ["edema"]}, "a region cannot be called 'ignore'"),
         ({"whole": ["background", "edema"]}, "region 'whole' holds 'background', which is what lies outside"),
     ],
 )

@@ -13,15 +13,18 @@ import torch
 from safetensors.torch import load_file
 
 from delineate.common.errors import DeviceError, RecipeError, TrainingError
-from delineate.engine import estimate, loop
+from delineate.data.core.input_spec import InputSpec
+from delineate.engine import build, estimate, loop
 from delineate.engine.dry_run import estimate_training
 from delineate.engine.estimate import StageClock, StageCost
+from delineate.engine.loop import StageRun
 from delineate.engine.memory import peak_bytes, shown_bytes
 from delineate.engine.memory_advice import ways_to_save_memory
 from delineate.engine.recipe import resolve
 from delineate.engine.request import TrainRequest
 from delineate.engine.run import train
 from delineate.inference.device import is_out_of_memory
+from delineate.methods import registry
 from delineate.methods.contract import Stage
 from delineate.methods.unet.network import UNet
 
@@ -177,12 +180,44 @@ def test_a_dry_run_measures_every_stage_and_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_all_processes_of_a_dry_run_make_the_steps_that_the_first_one_wants(
+    request_for: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has a clock of its own: by these, some would make a step that the others do not, and wait in it for ever."""
+    made: list[int] = []
+    of_the_first = iter([None, None, None, None, None, 0.25])
+    step = StageRun.step
+
+    def noting(self: StageRun, batch: Any) -> None:
+        made.append(self.run.progress.step)
+        step(self, batch)
+
+    monkeypatch.setattr(StageRun, "step", noting)
+    monkeypatch.setattr(loop, "agree_on", lambda fabric, word: next(of_the_first))
+    cost = estimate_training(request_for(steps=4))
+    assert made == [0, 1, 2, 3, 0, 1], "as in training, so that updates that are due now and then are made now and then"
+    assert cost.stages["train"].step == 0.25
+
+
 def test_a_dry_run_is_one_of_a_new_run(request_for: Maker, recorder: Any) -> None:
     with pytest.raises(RecipeError, match="a dry run is one of a new run, without --resume"):
         estimate_training(request_for(resume=True))
     train(request_for(steps=1), recorder())
     with pytest.raises(TrainingError, match="already holds a run"):
         estimate_training(request_for())
+
+
+@pytest.mark.parametrize(("device", "images"), [("cpu", 6), ("cuda", 2)])
+def test_memory_is_that_of_the_images_in_it(device: str, images: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three processes with ten images in micro-batches of two: each GPU has its own memory, and the CPU's is shared."""
+    settings = ["engine.batch_size=10", "engine.devices=3", "engine.accumulate=2", "engine.precision=bf16"]
+    recipe = resolve("unet", "tiny", {}, settings)
+    asked: list[int] = []
+    monkeypatch.setattr(build, "training_bytes", lambda build, batch, size, **_: asked.append(batch))
+    monkeypatch.setattr(build, "check_memory", lambda *_: None)  # it asks the device
+    method, spec = registry.build("unet", options=recipe.method), InputSpec(size=(32, 32))
+    build.check_training_memory(recipe, method, spec, torch.device(device))
+    assert asked == [images]
 
 
 @pytest.mark.parametrize(

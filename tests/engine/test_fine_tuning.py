@@ -232,6 +232,16 @@ def test_rates_are_told() -> None:
     assert list(tuning_notes(method, StageSettings(), 7)) == []
 
 
+def test_what_is_frozen_is_told_part_by_part() -> None:
+    method = build("unet", options={"encoder": {"name": "resnet10t"}})
+    freeze = {"encoder": 2, "encoder.network.layer4": "stage", "head": 0, "decoder": 0.5}
+    assert list(tuning_notes(method, StageSettings(freeze=freeze), 8)) == [
+        "frozen: encoder, for the first 2 of 8 steps",
+        "frozen: encoder.network.layer4, for all 8 steps of the stage",
+        "frozen: decoder, for the first 4 of 8 steps",
+    ]
+
+
 @pytest.mark.parametrize(
     ("settings", "line"),
     [

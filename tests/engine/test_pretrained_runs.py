@@ -68,6 +68,30 @@ def test_origin_and_statistics_go_with_run_card_and_model(request_for: Maker, re
     assert json.loads((after / "run.json").read_text())["first_weights"].startswith(
         "of model.safetensors; mine.safetensors"
     )
+    assert "First weights: of the model model.safetensors; encoder pretrained, mine" in (after / "card.md").read_text()
+
+
+def test_where_training_began_is_told_of_another_model_too_and_after_resuming(
+    request_for: Maker, recorder: Any
+) -> None:
+    first = train(request_for("first", steps=1), recorder()).folder
+    assert "- First weights: random\n" in (first / "card.md").read_text()
+
+    def stop(step: int) -> None:
+        if step == 1:
+            raise KeyboardInterrupt
+
+    asked = {"steps": 2, "init": first}
+    with pytest.raises((KeyboardInterrupt, Interrupted)):
+        train(request_for("second", **asked), recorder(stop))
+    second = train(request_for("second", steps=2, resume=True), recorder()).folder
+    assert json.loads((second / "run.json").read_text())["first_weights"] == "of first"
+    assert "- First weights: of the model first\n" in (second / "card.md").read_text()
+    begun, random = TrainingRecord.of_run(second), TrainingRecord.of_run(first)
+    assert begun is not None
+    assert random is not None
+    assert (begun.first_weights, random.first_weights) == ("of first", "random")
+    assert begun.settings != random.settings, "no two seeds of one training"
 
 
 def test_a_resumed_run_needs_neither_file_nor_its_statistics(request_for: Maker, recorder: Any, weights: Path) -> None:

@@ -17,8 +17,10 @@ from delineate.api import evaluate
 from delineate.artefact import format as artefact_format
 from delineate.common.errors import ArtefactError, RecipeError
 from delineate.data.core.manifest import ClassTable, Manifest
+from delineate.data.core.regions import Region
 from delineate.data.formats.registry import read_mask
-from delineate.engine.recipe import Recipe
+from delineate.engine.recipe import Recipe, resolve
+from delineate.engine.region_settings import settle_regions, with_regions
 from delineate.engine.request import TrainRequest
 from delineate.engine.run import train
 from delineate.inference.files import predict_files
@@ -104,6 +106,16 @@ def test_volumes_and_patches(request_for: Maker, tmp_path: Path) -> None:
     scores = json.loads((tmp_path / "run" / "validation" / "scores.json").read_text())
     assert (scores["level"], list(scores["classes"])) == ("volume", ["rest", "one", "two", "end"])
     assert [region.paints for region in load(tmp_path / "run", device="cpu").classes.regions] == [None, 1, 2, 3]
+
+
+def test_what_the_data_say_of_painting_holds_for_a_resumed_run_too() -> None:
+    """nnU-Net's order may paint a region that its parts fill; a recipe says nothing of it."""
+    parts = Region(name="one", classes=(1,), paints=1), Region(name="two", classes=(2,), paints=2)
+    table = ClassTable(names=TABLE.names[:3], regions=(Region(name="rest", classes=(1, 2), paints=1), *parts))
+    manifest = Manifest(root="x", layout="masks", split_origin="", classes=table)
+    recipe = settle_regions(resolve("unet", "tiny", {}), table)
+    assert recipe.data.regions == {"rest": ("label 1", "label 2"), "one": ("label 1",), "two": ("label 2",)}
+    assert with_regions(manifest, recipe) == manifest
 
 
 def test_a_killed_run_ends_with_the_same_bits(ask: Maker, recorder: Any, tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def demo(
     if unknown := next((name for name in wanted if name not in _RUNS), None):
         raise DelineateError(f"epochs: the demo has no run '{unknown}': {did_you_mean(unknown, _RUNS)}")
     left_out = None
-    if epochs is None and (left_out := _missing_weights()):
+    if not epochs and (left_out := _missing_weights()):
         del wanted[_PRETRAINED]
     data = write_phantoms(folder / "phantoms", count=160, size=128, seed=0)
     rows, entries = [], []

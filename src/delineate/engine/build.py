@@ -110,19 +110,22 @@ def check_training_memory(recipe: Recipe, method: Method, spec: InputSpec, devic
 
     settings = [recipe.stage_settings(stage.name) for stage in method.stages()]
     frozen = frozen_always(method, [each.freeze for each in settings])
-    batch = max(_images_at_once(recipe, stage) for stage in method.stages())
+    largest = max(method.stages(), key=lambda stage: _images_at_once(recipe, stage, device))
+    batch = _images_at_once(recipe, largest, device)
     moments = min(OPTIMIZERS[each.optimizer].state_tensors for each in settings)
     if all(recipe.strategy_options(stage.name).ema for stage in method.stages()):
         moments += 1  # the averaged weights
-    largest = max(method.stages(), key=lambda stage: _images_at_once(recipe, stage))
     ways = ways_to_save_memory(recipe, largest.name, method.info, spec.size, device)
     need = training_bytes(build, batch, spec.size, moments=moments, half=recipe.engine.precision != "32")
     check_memory(need, device, batch, spec.size, ways)
 
 
-def _images_at_once(recipe: Recipe, stage: Stage) -> int:
-    settings = recipe.stage_settings(stage.name)
-    return -(-settings.batch_size // settings.accumulate)
+def _images_at_once(recipe: Recipe, stage: Stage, device: torch.device) -> int:
+    """How many images of a batch are in one memory: processes on the CPU share it, each GPU has its own."""
+    settings, devices = recipe.stage_settings(stage.name), recipe.engine.devices
+    of_a_process = -(-settings.batch_size // devices)
+    at_once = -(-of_a_process // settings.accumulate)
+    return at_once * devices if device.type == "cpu" else at_once
 
 
 def make_plan(recipe: Recipe, method: Method, data: PreparedData, fabric: Fabric) -> list[PlannedStage]:

@@ -123,12 +123,6 @@ def memory_words(fabric: Fabric) -> str:
 
 def _short(seconds: float) -> str:
     """Two digits, as many as the first steps can tell."""
-    if seconds >= 90:
+    if seconds >= 9.95:
         return in_words(seconds)
-    return (
-        f"{seconds:.0f} s"
-        if seconds >= 9.95
-        else f"{seconds:.1f} s"
-        if seconds >= 0.095
-        else f"{1000 * seconds:.2g} ms"
-    )
+    return f"{seconds:.1f} s" if seconds >= 0.095 else f"{1000 * seconds:.2g} ms"

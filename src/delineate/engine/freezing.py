@@ -12,7 +12,14 @@ from delineate.engine.submodules import is_within, nearest_setting
 from delineate.methods.contract import Method, Stage
 from delineate.nn.frozen_batchnorm import freeze_statistics, release_statistics
 
-__all__ = ["FrozenFor", "apply_frozen_statistics", "check_something_learns", "first_steps", "frozen_always"]
+__all__ = [
+    "FrozenFor",
+    "apply_frozen_statistics",
+    "check_something_learns",
+    "first_steps",
+    "frozen_always",
+    "frozen_steps",
+]
 
 
 def _checked(value: Any) -> Any:
@@ -32,7 +39,7 @@ def first_steps(method: Method, freeze: dict[str, FrozenFor], total: int) -> dic
     found = {}
     for name, _ in method.named_parameters():
         setting = nearest_setting(name, freeze)
-        if setting is not None and (steps := _steps(setting[1], total)):
+        if setting is not None and (steps := frozen_steps(setting[1], total)):
             found[name] = steps
     return found
 
@@ -67,7 +74,8 @@ def apply_frozen_statistics(method: Method, modules: Sequence[str]) -> None:
         freeze_statistics(method.get_submodule(module))
 
 
-def _steps(frozen_for: FrozenFor, total: int) -> int:
+def frozen_steps(frozen_for: FrozenFor, total: int) -> int:
+    """How many of the `total` steps of a stage that means, from the first on."""
     if frozen_for == "stage":
         return total
     assert not isinstance(frozen_for, str)

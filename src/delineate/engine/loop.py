@@ -131,10 +131,13 @@ class StageRun:
         for start, stop in pairwise([0, *self.updates.thaws, self.total]):
             clock = self._new_clock()
             with self._told_of_memory(), closing(self.source.batches(start, sys.maxsize)) as batches:
-                for number, loaded in enumerate(batches, 1):
-                    self.run.progress.step = start
+                for number, loaded in enumerate(batches):
+                    self.run.progress.step = start + number % (stop - start)
                     self.step(batch := to_device(loaded, self.run.fabric.device))
-                    if clock.stepped(number):
+                    clock.stepped(number)
+                    # By the first process's clock, or some would make one more step and wait in it for the others.
+                    clock.step = agree_on(self.run.fabric, clock.step if self.run.fabric.is_global_zero else None)
+                    if clock.step is not None:
                         break
             assert clock.step is not None
             seconds += clock.step * (stop - start)

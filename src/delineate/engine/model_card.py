@@ -72,9 +72,10 @@ def model_card(
 
 
 def _first_weights(artefact: Artefact) -> list[str]:
-    """Where pretrained weights come from, and on which terms; that there are none."""
+    """The model that training began with, where pretrained weights come from, and on which terms; that there are neither."""
+    began = (artefact.provenance.get("training") or {}).get("started_from")
+    said = [f"of the model {began}"] if began else []
     origins = artefact.provenance.get("pretrained") or {}
-    if not origins:
-        return ["First weights: random"]
-    said = [f"{name} pretrained, {WeightsOrigin.from_json(origin).words}" for name, origin in origins.items()]
-    return [f"First weights: {'; '.join(said)}; the terms of pretrained weights hold for this model too"]
+    said += [f"{name} pretrained, {WeightsOrigin.from_json(origin).words}" for name, origin in origins.items()]
+    terms = "; the terms of pretrained weights hold for this model too" if origins else ""
+    return [f"First weights: {'; '.join(said) or 'random'}{terms}"]

@@ -301,20 +301,13 @@ def _summarize(
         strategy=recipe.strategy["name"],
         seed=recipe.engine.seed,
         parameters=sum(p.numel() for p in method.parameters()),
-        first_weights=_first_weights(folder, request.init),
+        first_weights=folder.first_weights(),
         stages=[{"name": planned.stage.name, "steps": planned.steps} for planned in plan],
         classes=list(manifest.classes.names),
         leaks=list(manifest.leaks or ()),
         started=started,
         data=data_description(request),
     )
-
-
-def _first_weights(folder: RunFolder, init: Path | None) -> str:
-    """Where training began, in words."""
-    origins = dict.fromkeys(origin.words for origin in folder.pretrained_weights().values())
-    begun = [f"of {init.name}"] if init is not None else []
-    return "; ".join([*begun, *origins]) or "random"
 
 
 def _synchronize_batchnorm(run: Run) -> None:

@@ -98,6 +98,13 @@ class RunFolder:
         own = read_json(self.pretrained) if self.pretrained.exists() else {}
         return {name: WeightsOrigin.from_json(origin) for name, origin in {**before, **own}.items()}
 
+    def first_weights(self) -> str:
+        """Where training began, in words: with the weights of a model (`--init`), with pretrained ones, or with random ones."""
+        model = read_json(self.started_from).get("model") if self.started_from.exists() else None
+        begun = [f"of {Path(model).name}"] if model else []
+        origins = dict.fromkeys(origin.words for origin in self.pretrained_weights().values())
+        return "; ".join([*begun, *origins]) or "random"
+
     def log(self, record: Mapping[str, Any]) -> None:
         """Append a line to `metrics.jsonl`."""
         append_line(self.metrics, json.dumps(record, allow_nan=False))

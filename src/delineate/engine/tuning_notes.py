@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from delineate.data.core.findings import count
-from delineate.engine.freezing import first_steps
+from delineate.engine.freezing import frozen_steps
 from delineate.engine.parameter_groups import rate_factors
 from delineate.engine.recipe import StageSettings
 from delineate.engine.submodules import is_within
@@ -23,10 +23,9 @@ def tuning_notes(method: Method, settings: StageSettings, total: int) -> Iterato
         parts = [_rates_of(module, rates) for module in named]
         rest = {rate for name, rate in rates.items() if not any(is_within(name, module) for module in named)}
         yield f"learning rates: {', '.join(parts)}{f', the rest {settings.lr:.3g}' if rest else ''}"
-    frozen = first_steps(method, settings.freeze, total)
     for module, frozen_for in settings.freeze.items():
-        steps = max((step for name, step in frozen.items() if is_within(name, module)), default=0)
-        if frozen_for == "stage" or steps == total:
+        steps = frozen_steps(frozen_for, total)
+        if steps == total:
             yield f"frozen: {module}, for all {count(total, 'step')} of the stage"
         elif steps:
             yield f"frozen: {module}, for the first {steps} of {count(total, 'step')}"

@@ -38,6 +38,12 @@ class ChannelStatistics(BaseModel):
             raise ValueError("std: must be above 0 and at most 1, since images are in [0, 1] here")
         return self
 
+    @property
+    def words(self) -> str:
+        """ "mean 0.5, 0.5, 0.5, std 0.5, 0.5, 0.5"."""
+        mean, std = (", ".join(f"{value:g}" for value in values) for values in (self.mean, self.std))
+        return f"mean {mean}, std {std}"
+
 
 IMAGENET = ChannelStatistics(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 """What most of timm's weights were trained with, but not all: 379 of the 1151 default ones were not."""

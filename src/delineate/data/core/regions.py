@@ -91,6 +91,10 @@ def regions_fault(regions: Sequence[Region], names: Sequence[str]) -> str | None
     for region in regions:
         if not region.name or not region.classes:
             return f"region '{region.name}' needs a name and at least one class"
+        if region.name.lower() in (names[0].lower(), "ignore"):  # tables of labels mean something else by these
+            return (
+                f"a region cannot be called '{region.name}', which is no part of the foreground; give it another name"
+            )
         if 0 in region.classes:
             return f"region '{region.name}' holds '{names[0]}', which is what lies outside of all regions; leave it out"
         if list(region.classes) != sorted(set(region.classes)) or not 0 < region.classes[-1] < len(names):

@@ -7,7 +7,6 @@ A run folder tells it. It goes with the model (provenance), the masks (`predicti
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from delineate.common.errors import DataError
 from delineate.common.files import parse_json, read_json
 from delineate.common.spelling import respelled_setting
 from delineate.data.core.manifest import Manifest
+from delineate.nn.encoders.options import without_folder
 
 __all__ = ["TrainingRecord", "gain_at_end"]
 
@@ -53,6 +53,8 @@ class TrainingRecord(BaseModel):
     steps: int | None = None
     """Done, all stages together."""
     images_seen: int | None = None
+    started_from: str | None = None
+    """Name of the model whose weights it began with (`--init`)."""
     gain: float | None = None
     """Dice by which the last validations are better than those before, where the curve still rose at the end; 0: it did not."""
 
@@ -81,7 +83,10 @@ class TrainingRecord(BaseModel):
 
     @property
     def first_weights(self) -> str | None:
-        """Where training began: "random", or the pretrained weights that its recipe names; None where the recipe is not known."""
+        """Where training began: the model of `--init`, the pretrained weights that the recipe names, or "random"; None where the
+        recipe is not known."""
+        if self.started_from is not None:
+            return f"of {self.started_from}"
         if not self.recipe:
             return None
         named = [self.recipe.get(key, False) for key in _PRETRAINED]
@@ -91,7 +96,7 @@ class TrainingRecord(BaseModel):
     @property
     def settings(self) -> dict[str, Any]:
         """All that two seeds of one training have in common."""
-        return {**self.recipe, "steps": self.steps}
+        return {**self.recipe, "steps": self.steps, "init": self.started_from}
 
     @classmethod
     def of_run(cls, folder: Path, images_seen: int | None = None) -> TrainingRecord | None:
@@ -99,18 +104,19 @@ class TrainingRecord(BaseModel):
         try:
             recipe = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
             flat = dict(_flat({key: _kept(key, value) for key, value in recipe.items()}))
-            flat |= {key: _without_folder(flat[key]) for key in _PRETRAINED if key in flat}
+            flat |= {key: without_folder(flat[key]) for key in _PRETRAINED if key in flat}
         except (OSError, ValueError, AttributeError, yaml.YAMLError):
             return None
         summary, records = _json(folder / "run.json"), _records(folder / "metrics.jsonl")
         flat |= summary.get("class_weights") or {}  # the rules: their numbers are the data's, and differ between folds
-        size = (recipe.get("input") or {}).get("size")
+        size, init = (recipe.get("input") or {}).get("size"), _json(folder / "init.json").get("model")
         return cls(
             recipe={key: value for key, value in flat.items() if key != "input.size"},
             preset=recipe.get("preset"),
             size=None if size is None else (int(size[0]), int(size[1])),
             steps=_steps(summary, records),
             images_seen=images_seen if images_seen is not None else summary.get("images_seen"),
+            started_from=Path(init).name if isinstance(init, str) else None,
             gain=gain_at_end(records),
             **_data(folder / "manifest.json"),
         )
@@ -205,12 +211,6 @@ def _steps(summary: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> 
     done = {str(one.get("stage")): int(one.get("step", 0)) for one in records}
     planned = [(str(stage["name"]), int(stage["steps"])) for stage in summary.get("stages", ())]
     return sum(done.get(name, steps) for name, steps in planned) if planned else sum(done.values()) or None
-
-
-def _without_folder(pretrained: Any) -> Any:
-    """A file of weights by its name alone: records go with models, and a path of somebody's machine must not."""
-    is_path = isinstance(pretrained, str) and not pretrained.startswith("package:")
-    return re.split(r"[/\\\\]", pretrained)[-1] if is_path else pretrained
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -89,9 +89,10 @@ class ScoringJob:
 
         It knows classes alone: regions are left out.
         """
-        self = replace(
-            self, manifest=self.manifest.model_copy(update={"classes": self.manifest.classes.with_regions({})})
-        )
+        if self.manifest.classes.regions:
+            classes = self.manifest.classes.with_regions({})
+            plain = replace(self, manifest=self.manifest.model_copy(update={"classes": classes}))
+            return plain.run_protocol(units, protocol)
         bases: list[ScoredUnit] = []
 
         def pairs() -> Iterator[Pair]:

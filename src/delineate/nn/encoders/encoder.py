@@ -113,7 +113,6 @@ class Encoder(nn.Module):
         place = weights_source(self.name, source, self._from_timm)
         if place is None:
             return None
-        place.check()
         found, origin = place.read()
         weights = fit(
             found, self.network.state_dict(), in_channels=self.in_channels, encoder=self.name, where=str(source)

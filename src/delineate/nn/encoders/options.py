@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
 
 from pydantic import BaseModel, ConfigDict, Field, SerializationInfo, field_serializer
 
-__all__ = ["PACKAGE", "PORTABLE", "EncoderOptions"]
+__all__ = ["PACKAGE", "PORTABLE", "EncoderOptions", "without_folder"]
 
 PACKAGE = "package:"
 """What `pretrained` begins with where it names a Python package."""
@@ -34,6 +34,10 @@ class EncoderOptions(BaseModel):
 
     @field_serializer("pretrained")
     def _without_folder(self, value: bool | str, info: SerializationInfo) -> bool | str:
-        if isinstance(value, str) and not value.startswith(PACKAGE) and (info.context or {}).get("portable"):
-            return Path(value).name
-        return value
+        return without_folder(value) if (info.context or {}).get("portable") else value
+
+
+def without_folder(pretrained: bool | str) -> bool | str:
+    """What says where weights come from, a file by its name alone: it may leave the machine, of whichever system the path is."""
+    is_path = isinstance(pretrained, str) and not pretrained.startswith(PACKAGE)
+    return re.split(r"[/\\]", str(pretrained))[-1] if is_path else pretrained

@@ -159,7 +159,7 @@ class PackagedWeights:
         self._files()
 
     def read(self) -> tuple[_Tensors, WeightsOrigin]:
-        self._check_encoder()
+        self.check()
         package, files = self.package, self._files()
         try:
             content = b"".join(file.read_bytes() for file in files)

@@ -62,13 +62,8 @@ def normalization_remarks(options: EncoderOptions, chosen: Normalization) -> lis
     known, given = source.statistics(), statistics(chosen)
     if known is not None and given != known and source.assumption() is None:
         return [
-            f"method.normalize (mean {_values(given.mean)}, std {_values(given.std)}) contradicts the pretrained weights of "
-            f"'{options.name}', which were trained with mean {_values(known.mean)}, std {_values(known.std)}; "
-            "method.normalize=auto takes theirs"
+            f"method.normalize ({given.words}) contradicts the pretrained weights of '{options.name}', which were trained with "
+            f"{known.words}; method.normalize=auto takes theirs"
         ]
     assumed = source.assumption()
     return [assumed] if assumed is not None and in_words(given) == expected_normalization(options) else []
-
-
-def _values(numbers: tuple[float, ...]) -> str:
-    return ", ".join(f"{number:g}" for number in numbers)

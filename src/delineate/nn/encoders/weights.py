@@ -33,7 +33,7 @@ class WeightsSource(Protocol):
         """Raise `DelineateError` where the weights surely cannot be had, or are another encoder's. Cheap."""
 
     def read(self) -> tuple[dict[str, Tensor], WeightsOrigin]:
-        """Tensors by timm's names, and their origin. Raises `DelineateError`."""
+        """Tensors by timm's names, and their origin. Raises `DelineateError`, also as `check` does."""
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -35,10 +35,9 @@ class FileWeights:
             return None
         taken = self.statistics()
         like = f"those of timm's default weights of '{self.encoder}'" if taken is not None else "ImageNet's"
-        shown = taken or IMAGENET
         return (
             f"{self.path.name} does not say which mean and std its weights expect (no config.json beside it): {like} are taken "
-            f"(mean {_values(shown.mean)}, std {_values(shown.std)}); method.normalize says others"
+            f"({(taken or IMAGENET).words}); method.normalize says others"
         )
 
     def check(self) -> None:
@@ -89,7 +88,3 @@ class FileWeights:
             raise DelineateError(
                 f"{self.path.with_name('config.json')}: mean and std cannot be used; mend them, or give method.normalize"
             ) from error
-
-
-def _values(numbers: tuple[float, ...]) -> str:
-    return ", ".join(f"{number:g}" for number in numbers)
