@@ -19,6 +19,7 @@ from delineate.methods import registry
 from micro_method import Micro, MicroOptions
 
 pytestmark = pytest.mark.usefixtures("micro")
+TINY_UNET = {"encoder": {"name": "resnet10t"}, "decoder_channels": [8, 8, 8, 8, 8]}
 
 
 def make(**options: object) -> artefacts.Artefact:
@@ -187,6 +188,32 @@ def test_inherit_reports_what_fits() -> None:
     assert result.missing == ()
     assert torch.equal(target.conv.bias, source.method.conv.bias)
     assert result.lines()[1:] == ["not taken over, shape differs: conv (1)", "unused in the source: twin (2)"]
+
+
+def test_a_class_does_not_become_a_region() -> None:
+    """As many classes as regions: the outputs' weights would fit, and mean something else."""
+    names = ("background", "wall", "cavity")
+    table = ClassTable(names=names)
+    nested = table.with_regions({"heart": ["wall", "cavity"], "wall": ["wall"], "cavity": ["cavity"]})
+    source = make()
+    source.method, source.classes = registry.build("unet", classes=3, options=TINY_UNET), table
+    target = registry.build("unet", classes=3, options=TINY_UNET, regions=nested.regions)
+    result = inherit(target, source, nested)
+    assert result.other_meaning == ("head.weight", "head.bias")
+    assert not torch.equal(target.get_parameter("head.weight"), source.method.get_parameter("head.weight"))
+    key = "encoder.network.conv1.0.weight"
+    assert torch.equal(target.get_parameter(key), source.method.get_parameter(key))
+    (said,) = [line for line in result.lines() if "regions" in line]
+    assert said == "not taken over, classes there and regions here, or the other way round: head (2)"
+
+    swapped = ClassTable(names=("background", "cavity", "wall"))
+    result = inherit(registry.build("unet", classes=3, options=TINY_UNET), source, swapped)
+    assert "head.weight" in result.taken
+    assert result.lines()[-1] == (
+        "WARNING: its outputs are background, wall, cavity, and here they are background, cavity, wall: each begins with the "
+        "weights of the one in the same place"
+    )
+    assert not inherit(registry.build("unet", classes=3, options=TINY_UNET), source, table).renamed
 
 
 def test_inherit_refuses_a_stranger() -> None:

@@ -53,7 +53,9 @@ def test_origin_and_statistics_go_with_run_card_and_model(request_for: Maker, re
     assert header.provenance["pretrained"] == {"encoder": origin}
     assert header.options["normalize"] == {"mean": [0.3] * 3, "std": [0.4] * 3}
     assert header.options["encoder"]["pretrained"] == "mine.safetensors"
-    assert "encoder pretrained, mine.safetensors (resnet10t, license cc-by-4.0" in (run / "card.md").read_text()
+    card = (run / "card.md").read_text()
+    assert "encoder pretrained, mine.safetensors (resnet10t, license cc-by-4.0" in card
+    assert "mean 0.3, std 0.4" in card
     assert json.loads((run / "run.json").read_text())["first_weights"].startswith("mine.safetensors (resnet10t")
     assert "private-folder" not in header.model_dump_json()
     for name in ("card.md", "report.html", "validation/scores.json", "run.json", "pretrained.json"):
@@ -133,6 +135,15 @@ def test_a_contradiction_is_a_warning(request_for: Maker, recorder: Any, weights
     train(request_for(steps=1, **given), told)
     (said,) = [note for note in told.notes if "contradicts the pretrained weights" in note]
     assert said.startswith("WARNING: method.normalize (mean 0, 0, 0, std 1, 1, 1)")
+
+
+def test_weights_of_rgb_images_that_are_shown_bgr_are_a_warning(
+    request_for: Maker, recorder: Any, weights: Path
+) -> None:
+    told = recorder()
+    train(request_for(steps=1, settings=["input.channels=bgr"], **unet(weights)), told)
+    (said,) = [note for note in told.notes if "RGB order" in note]
+    assert said.startswith("WARNING: input.channels=bgr: pretrained weights")
 
 
 def test_recipes_from_before_auto_keep_imagenets_statistics(request_for: Maker, recorder: Any, weights: Path) -> None:

@@ -143,11 +143,14 @@ def test_a_killed_run_ends_with_the_same_bits(ask: Maker, recorder: Any, tmp_pat
         ),
         ({"a": ["lable 1"]}, "data.regions: region 'a': unknown class 'lable 1': did you mean 'label 1'"),
         ({"a": ["label 1"]}, "data.regions: class 'label 2' is in no region"),
-        ({"a": 3}, "data.regions"),
+        ({"a": 3}, "data.regions: write auto, none, or each region with the names of its classes"),
+        ("nothing", "data.regions: write auto, none, or"),
+        (["a"], "data.regions: write auto, none, or"),
+        ({"a": [1, 2]}, "data.regions: region 'a': unknown class '1'"),
     ],
 )
 def test_wrong_regions_are_refused_before_anything_is_written(
-    request_for: Maker, slices: Path, tmp_path: Path, regions: dict[str, Any], said: str
+    request_for: Maker, slices: Path, tmp_path: Path, regions: Any, said: str
 ) -> None:
     with pytest.raises(RecipeError, match=said) as refused:
         train(request_for(data=slices, settings=[f"data.regions={json.dumps(regions)}"]))

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from delineate.common.errors import DataError
+from delineate.engine.recipe import Recipe
 from delineate.engine.request import TrainRequest
 from delineate.engine.run import train
 from delineate.evaluation.comparison.compare import compare_models
@@ -54,3 +56,37 @@ def test_what_a_run_was_goes_with_its_masks_and_scores(
     )
     with pytest.raises(DataError, match="the reference masks have different content"):
         open_models([str(moved), str(runs[1])])
+
+
+FIRST = {
+    "augment": "blur blur_sigma border brightness color contrast dropout dropout_holes dropout_size elastic elastic_alpha "
+    "elastic_sigma flip_horizontal flip_vertical gamma gamma_range gray hue noise noise_std rotate saturation scale shear shift "
+    "warp",
+    "data": "foreground labeled_share patches_per_image workers",
+    "engine": "accumulate activation_checkpointing batch_size channels_last clip_norm device devices early_stop epochs lr "
+    "memory_check momentum optimizer plateau_factor plateau_patience poly_power precision save_minutes schedule seed step_every "
+    "step_factor steps tensorboard validate_every warmup weight_decay",
+    "episodes": "augment exclude exclude_rule kind least least_labeled region_size regions shots stack supervoxel_size validation",
+    "input": "channels fit intensity scale size",
+    "plan": "from_data gflops longest_side memory_gib",
+}
+"""Settings of the first recipes that were compared, under the names of today."""
+
+
+def test_seeds_from_before_a_setting_are_seeds_of_the_same_training(tmp_path: Path) -> None:
+    """A setting that is not in `FIRST` has its default where a recipe does not know it."""
+    today = Recipe(name="unet").model_dump(mode="json")
+    earlier = {
+        section: {key: value for key, value in today[section].items() if key in known.split()}
+        for section, known in FIRST.items()
+    }
+    records = []
+    for name, content in (("today", today), ("earlier", {"name": "unet", "method": {}, **earlier})):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "recipe.yaml").write_text(yaml.safe_dump(content))
+        records.append(TrainingRecord.of_run(tmp_path / name))
+    assert records[0] is not None
+    assert records[1] is not None
+    assert records[0].recipe == records[1].recipe, (
+        "new settings belong into the table of later ones, with their defaults"
+    )

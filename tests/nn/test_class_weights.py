@@ -16,7 +16,7 @@ from delineate.data.core.samples import Sample
 from delineate.engine.class_weights import frequencies
 from delineate.methods import registry
 from delineate.methods.testing.examples import context, example_batch
-from delineate.nn.class_weights import MOST, RULES, Frequency, weights_by_rule
+from delineate.nn.class_weights import MOST, RULES, Frequency, checked_weights, weights_by_rule
 from delineate.nn.segmentation_loss import LossOptions, segmentation_loss
 
 
@@ -76,6 +76,13 @@ def test_a_rule_that_nobody_settled_is_refused() -> None:
         segmentation_loss(torch.zeros(2, 1, 64, 64), batch["mask"], LossOptions(class_weights="median_frequency"))
     with pytest.raises(RecipeError, match="no rule is called 'median': did you mean 'median_frequency'"):
         registry.build("unet", options={"loss": {"class_weights": "median"}})
+
+
+@pytest.mark.parametrize("numbers", [(1.0, -1.0), (0.0, 0.0)])
+def test_numbers_that_are_no_weights_are_refused(numbers: tuple[float, ...]) -> None:
+    with pytest.raises(RecipeError, match="0 or more, at least one of them above 0"):
+        checked_weights(numbers, 1, regions=False)
+    assert checked_weights((0.0, 1.0), 1, regions=False) == (0, 1), "a background that does not count"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from delineate.artefact import format as artefact_format
 from delineate.artefact.inherit import inherit
 from delineate.common.errors import ArtefactError, TrainingError
 from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.manifest import ClassTable
 from delineate.engine.build import PlannedStage, build_method, build_strategy, make_plan
 from delineate.engine.data_module import DataKind, OpenedData, PreparedData
 from delineate.engine.diverged import weights_fault
@@ -57,7 +58,7 @@ def prepare(
     opened.check_method(recipe, method, spec, fabric.device)
     origins: Mapping[str, WeightsOrigin] = {}
     if not request.resume:
-        origins = _initial_weights(method, spec, request.init, note)
+        origins = _initial_weights(method, spec, opened.whole.classes, request.init, note)
         _check_weights(method)
     strategy = build_strategy(recipe, method)
     data = opened.prepare(recipe, spec)
@@ -66,7 +67,7 @@ def prepare(
 
 
 def _initial_weights(
-    method: Method, spec: InputSpec, init: Path | None, note: Callable[[str], None]
+    method: Method, spec: InputSpec, classes: ClassTable, init: Path | None, note: Callable[[str], None]
 ) -> Mapping[str, WeightsOrigin]:
     """Load pretrained weights, then another model's. Returns where the pretrained ones come from.
 
@@ -75,6 +76,11 @@ def _initial_weights(
     origins = method.load_pretrained() or {}  # methods of other packages may return nothing
     for name, origin in origins.items():
         note(f"{name}: pretrained weights {origin.words}")
+    if origins and spec.channels == "bgr":
+        note(
+            "WARNING: input.channels=bgr: pretrained weights and method.normalize are of images in RGB order; leave that key out, "
+            "unless it is meant"
+        )
     for remark in method.options.remarks():
         note(f"WARNING: {remark}")
     if init is None:
@@ -85,7 +91,7 @@ def _initial_weights(
             f"--init {init} was trained on {source.spec.kind}, but the data have {spec.kind}: name and order the columns of the "
             "table as for that model, or train without --init"
         )
-    for line in inherit(method, source).lines():
+    for line in inherit(method, source, classes).lines():
         note(f"--init {init}: {line}")
     return origins
 

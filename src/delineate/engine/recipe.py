@@ -21,6 +21,7 @@ from delineate.common.yaml_text import parse_yaml
 from delineate.data.augment.settings import AugmentSettings
 from delineate.data.core.input_spec import Fit, Scale
 from delineate.data.core.intensity import check_rule
+from delineate.data.core.regions import WantedRegions
 from delineate.data.loading.loader import Sampling
 from delineate.engine.best_weights import SelectBy
 from delineate.engine.earlier_recipes import in_todays_spelling, of_today, refuse_moved
@@ -87,9 +88,9 @@ class DataSection(_Section):
         description="class_balanced: each class (the background is one) is drawn equally often, then an image that has it; with "
         "fit=patch a patch about a pixel of it, whatever `foreground` says",
     )
-    regions: Literal["auto"] | dict[str, tuple[str, ...]] = Field(
+    regions: WantedRegions = Field(
         "auto",
-        description="nested regions to learn instead of classes: name → classes; auto: those that the data's labels name; {}: none",
+        description="nested regions to learn instead of classes: name → classes; auto: those that the data's labels name; or none",
     )
 
 

@@ -4,7 +4,7 @@ Each training image counts as much as any other, as it does in training. With f_
 
     inverse_frequency   1 / f_c
     median_frequency    median(g) / g_c, with g_c the mean share in those images that have class c (Eigen and Fergus, ICCV 2015)
-    log_frequency       1 / ln(1.02 + f_c) (Paszke et al.: ENet, 2016): gentle, however rare a class is
+    log_frequency       1 / ln(1.02 + f_c) (Paszke et al.: ENet, 2016): at most 36 times the smallest
 
 Weights are then divided by the smallest, since losses divide by their sum anyway, and bounded by `MOST`. "Effective numbers" (Cui
 et al., CVPR 2019) are left out: of as many pixels as masks have they are the inverse frequency, or all equal.
@@ -108,9 +108,12 @@ def weights_of(given: tuple[float, ...] | str | None, logits: Tensor, target: Te
 
 
 def checked_weights(given: tuple[float, ...] | None, channels: int, *, regions: bool) -> tuple[float, ...] | None:
-    """The same numbers. Raises `RecipeError` where they are not as many as so many channels need."""
+    """The same numbers. Raises `RecipeError` where they are not as many as so many channels need, or are no weights: one below 0
+    would reward mistakes, and with zeros alone nothing would be learned."""
     needed = channels + 1 if regions else max(2, channels)
     if given is not None and len(given) != needed:
         what = f"{channels} regions and what lies outside" if regions else f"{needed} classes"
         raise RecipeError(f"class_weights: {len(given)} weights given for {what} (background first)")
+    if given is not None and (min(given) < 0 or not any(given)):
+        raise RecipeError("class_weights: give numbers of 0 or more, at least one of them above 0")
     return given

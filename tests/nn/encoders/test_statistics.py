@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
@@ -89,6 +90,33 @@ def test_a_file_says_its_statistics_or_they_are_assumed(tmp_path: Path) -> None:
         settled("resnet18", str(path))
     (tmp_path / "config.json").write_text("not JSON")
     assert settled("resnet18", str(path)).normalize == "imagenet"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("efficientnet-lite0", "does not exist; the weights of an installed package are package:efficientnet-lite0"),
+        ("Package:efficientnet-lite0", "are package:efficientnet-lite0"),
+        ("none", "does not exist; false starts from random weights"),
+        ("{folder}", "is a folder; name the file in it"),
+        ("{folder}/absent.pth", "does not exist; check the path"),
+    ],
+)
+def test_a_path_that_leads_nowhere_is_answered_with_what_was_meant(tmp_path: Path, given: str, said: str) -> None:
+    with pytest.raises(DelineateError, match=said):
+        settled("resnet18", given.format(folder=tmp_path)).check_available()
+
+
+@pytest.mark.parametrize("given", ["", "package:", {"package": None}, None, 3])
+def test_what_is_no_source_of_weights_is_told_as_such(given: Any) -> None:
+    with pytest.raises(ValueError, match="say false, true, package:NAME or the path of a file"):
+        EncoderOptions(name="resnet18", pretrained=given)
+
+
+def test_the_home_folder_may_be_written_as_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    save_file({"x": torch.ones(1)}, tmp_path / "w.safetensors")
+    FileWeights(Path("~/w.safetensors"), "resnet18").check()
 
 
 def test_no_folder_leaves_the_machine(tmp_path: Path) -> None:

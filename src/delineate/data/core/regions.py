@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from delineate.common.names import did_you_mean
 
-__all__ = ["Region", "is_one_of", "make_regions", "parse_regions", "regions_fault"]
+__all__ = ["Region", "WantedRegions", "is_one_of", "make_regions", "parse_regions", "regions_fault"]
 
 
 class Region(BaseModel):
@@ -75,6 +75,27 @@ def parse_regions(text: str) -> dict[str, list[str]]:
             raise ValueError(f"region '{name}' is there twice; name each once")
         found[name] = [member.strip() for member in (members or name).split("+")]
     return found
+
+
+def _readable(value: Any) -> Any:
+    if value == "auto":
+        return value
+    if value == "none":
+        return {}
+    if isinstance(value, str) and "=" in value:
+        return parse_regions(value)
+    if isinstance(value, Mapping):
+        members = {str(name): (one,) if isinstance(one, str) else one for name, one in value.items()}
+        if all(isinstance(one, list | tuple) and one for one in members.values()):
+            return {name: tuple(map(str, one)) for name, one in members.items()}
+    raise ValueError(
+        "write auto, none, or each region with the names of its classes: {whole: [edema, core], core: [core]}"
+    )
+
+
+WantedRegions = Annotated[Literal["auto"] | dict[str, tuple[str, ...]], BeforeValidator(_readable)]
+"""A setting: "auto", or name of a region → names of its classes, which may also be written as for `parse_regions`; none: no
+regions."""
 
 
 def is_one_of(indices: Any, classes: Sequence[int]) -> Any:

@@ -24,6 +24,20 @@ __all__ = ["TrainingRecord", "gain_at_end"]
 
 _ENCODER, _PRETRAINED = "method.encoder.name", ("method.encoder.pretrained", "method.pretrained")
 _REGIONS = "data.regions"
+_LATER: dict[str, Any] = {
+    "augment.dropout_pixels": None,
+    "augment.quarter_turns": 0.0,
+    "data.axis": None,
+    "data.sampling": "uniform",
+    "data.slices": "all",
+    "engine.freeze_batchnorm": [],
+    "engine.select_by": "dice",
+    "input.window_level": None,
+    "input.window_width": None,
+    "input.zscore_clip": None,
+}
+"""Settings that recipes of earlier versions lack → what was done then. A new setting of the recipe comes here, too: else seeds that
+were trained before it and after it would count as two ways of training."""
 _LATE = 0.1
 """Curves rose to the end if the best validation lies in this last share of the steps, …"""
 _WINDOW = 0.2
@@ -62,12 +76,12 @@ class TrainingRecord(BaseModel):
     @classmethod
     def _with_strategy(cls, recipe: dict[str, Any]) -> dict[str, Any]:
         """In earlier versions all training was supervised, the average of weights a setting of the engine, the input statistics
-        ImageNet's where a recipe did not say them, and neither regions nor balanced classes were asked for."""
+        ImageNet's where a recipe did not say them, no regions were asked for, and other settings were not there yet."""
         recipe = dict(respelled_setting(key, value) for key, value in recipe.items())
         if recipe and not any(key.startswith(_REGIONS) for key in recipe):
             recipe[_REGIONS] = "auto"
         if recipe:
-            recipe.setdefault("data.sampling", "uniform")
+            recipe = _LATER | recipe
         if _ENCODER in recipe and not any(key.startswith("method.normalize") for key in recipe):
             recipe["method.normalize"] = "imagenet"
         if not recipe or "strategy.name" in recipe:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, SerializationInfo, field_serializer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializationInfo, field_serializer
 
 __all__ = ["PACKAGE", "PORTABLE", "EncoderOptions", "without_folder"]
 
@@ -12,6 +14,14 @@ PACKAGE = "package:"
 """What `pretrained` begins with where it names a Python package."""
 PORTABLE = {"portable": True}
 """Context of `model_dump` for what leaves the machine: no folder of this machine is in it."""
+
+
+def _checked(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, bool) or (isinstance(value, str) and value.strip() not in ("", PACKAGE)):
+        return value
+    raise ValueError("say false, true, package:NAME or the path of a file")
 
 
 class EncoderOptions(BaseModel):
@@ -26,7 +36,7 @@ class EncoderOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field("resnet50", description="any timm network that gives feature maps")
-    pretrained: bool | str = Field(
+    pretrained: Annotated[bool | str, BeforeValidator(_checked)] = Field(
         False,
         description="package:efficientnet-lite0 (or -lite1, -lite2, package:astra-resnet152): weights from an installed package; "
         "true: timm's, downloaded once; a path: a local .safetensors or weights-only torch file",

@@ -36,10 +36,12 @@ class WeightsOrigin:
 
     @property
     def words(self) -> str:
-        """One line: name, encoder, license, the start of the hash."""
+        """One line: name, encoder, license, the start of the hash, input statistics."""
         facts = [self.encoder, f"license {self.license}"]
         if self.sha256 is not None:
             facts.append(f"sha256 {self.sha256[:12]}…")
+        if self.mean is not None and self.std is not None:
+            facts.append(f"mean {_values(self.mean)}, std {_values(self.std)}")
         version = f" {self.version}" if self.version else ""
         return f"{self.name}{version} ({', '.join(facts)})"
 
@@ -52,3 +54,8 @@ class WeightsOrigin:
         """Inverse of `to_json`; keys of later versions are left out."""
         known = {key: value for key, value in content.items() if key in cls.__dataclass_fields__}
         return cls(**known)
+
+
+def _values(numbers: tuple[float, ...]) -> str:
+    """Few numbers in words, one for several that are equal."""
+    return ", ".join(f"{number:g}" for number in (numbers[:1] if len(set(numbers)) == 1 else numbers))

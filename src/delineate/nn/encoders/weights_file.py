@@ -10,9 +10,12 @@ from typing import Any
 import timm
 from torch import Tensor
 
+from delineate.common.config import first_fault
 from delineate.common.errors import DelineateError
 from delineate.nn.encoders.hub import hub_statistics
+from delineate.nn.encoders.options import PACKAGE
 from delineate.nn.encoders.origin import WeightsOrigin
+from delineate.nn.encoders.packages import PACKAGES
 from delineate.nn.encoders.weights import read_weights, sha256_of
 from delineate.nn.normalize import IMAGENET, ChannelStatistics
 
@@ -24,7 +27,7 @@ class FileWeights:
     network the weights are of, and their input statistics."""
 
     def __init__(self, path: Path, encoder: str) -> None:
-        self.path, self.encoder = path, encoder
+        self.path, self.encoder = path.expanduser(), encoder
 
     def statistics(self) -> ChannelStatistics | None:
         """Those of `config.json`; else those of timm's default weights of the encoder, which is said in `assumption`."""
@@ -36,19 +39,30 @@ class FileWeights:
         taken = self.statistics()
         like = f"those of timm's default weights of '{self.encoder}'" if taken is not None else "ImageNet's"
         return (
-            f"{self.path.name} does not say which mean and std its weights expect (no config.json beside it): {like} are taken "
-            f"({(taken or IMAGENET).words}); method.normalize says others"
+            f"{self.path.name} does not say which mean and std its weights expect (no config.json beside it does): {like} are "
+            f"taken ({(taken or IMAGENET).words}); method.normalize says others"
         )
 
     def check(self) -> None:
         if not self.path.is_file():
-            raise DelineateError(f"weights file {self.path} does not exist; check the path")
+            raise DelineateError(f"weights file {self.path} {self._missing()}")
         stated = self._config.get("architecture")
         if isinstance(stated, str) and timm.is_model(stated) and stated != self.encoder.partition(".")[0]:
             raise DelineateError(
                 f"{self.path} holds weights of '{stated}' (says {self.path.with_name('config.json')}), and the encoder is "
                 f"'{self.encoder}'; use --set method.encoder.name={stated}"
             )
+
+    def _missing(self) -> str:
+        """Why there is no such file, and what was meant."""
+        if self.path.is_dir():
+            return "is a folder; name the file in it"
+        name = self.path.name.lower().removeprefix(PACKAGE)
+        if name in PACKAGES:
+            return f"does not exist; the weights of an installed package are {PACKAGE}{name}"
+        if name in ("none", "no", "off", "random"):
+            return "does not exist; false starts from random weights"
+        return "does not exist; check the path"
 
     def read(self) -> tuple[dict[str, Tensor], WeightsOrigin]:
         self.check()
@@ -86,5 +100,5 @@ class FileWeights:
             return ChannelStatistics(mean=self._described["mean"], std=self._described["std"])
         except ValueError as error:
             raise DelineateError(
-                f"{self.path.with_name('config.json')}: mean and std cannot be used; mend them, or give method.normalize"
+                f"{self.path.with_name('config.json')}: mean and std cannot be used ({first_fault(error)}); mend or remove them"
             ) from error
