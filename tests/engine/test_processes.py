@@ -1,14 +1,19 @@
-"""Two processes (gloo, CPU) train to the weights of one, for networks without batch statistics; they stop and fail together."""
+"""Two processes (gloo, CPU) train to the weights of one, for networks without batch statistics; they stop and fail together.
+
+A process takes seconds to start: all that two train to its end is trained by the same two, and what one trains by the test's own.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +21,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from delineate.cli.root import app
 from delineate.engine.distributed import agree_on, gather_objects, raise_together
 from delineate.engine.recipe import resolve
 from delineate.engine.run import make_fabric
+from delineate.methods import registry as methods
+from delineate.strategies import registry as strategies
 from package_of_page import installed
 
 METHODS = '''
@@ -94,11 +102,46 @@ RECIPE = (
 )
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Path]:
+@dataclass(frozen=True)
+class Case:
+    """A training in which nothing is drawn at random: what a process draws depends on its rank."""
+
+    method: str = "plain"
+    strategy: str = "supervised"
+    settings: tuple[str, ...] = ()
+    partly: bool = False
+    """Whether some images have no mask."""
+
+
+CASES = {
+    "plain": Case(),
+    "two optimizers": Case("judged"),
+    "a strategy with a critic": Case(strategy="shape-critic", settings=("strategy.weight=0.5",)),
+    # Its batches have one image with a mask: the other process has none.
+    "a strategy with an average": Case(
+        strategy="mean-teacher",
+        settings=("strategy.weight=5", "strategy.ramp=0", "strategy.view=none", "data.labeled_share=0.25"),
+        partly=True,
+    ),
+    # A part that thaws in step 4, and one that never does: processes exchange the gradients that there are, and no others.
+    "frozen parts": Case(settings=("engine.freeze={body.0: 4, body.1: stage}",)),
+}
+ENDLESS = ("--steps", "100000", "--set", "engine.validate_every=100000")
+SEVERAL = """
+import json, sys
+from delineate.cli.root import app
+
+for words in json.loads(sys.argv[1]):
+    app(words, standalone_mode=False)
+"""
+"""A program that runs several commands in one process."""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder that, on the path, is an installed package with these methods, and the one of the how-to's strategy."""
-    site = tmp_path / "site"
-    (site / "few_methods").mkdir(parents=True)
+    site = tmp_path_factory.mktemp("site")
+    (site / "few_methods").mkdir()
     (site / "few_methods" / "__init__.py").write_text(METHODS)
     (site / "few_methods" / "recipe.yaml").write_text(RECIPE)
     info = site / "few_methods-1.dist-info"
@@ -107,25 +150,77 @@ def site(tmp_path: Path) -> Iterator[Path]:
     points = "".join(f"{name} = few_methods:{name.title()}\n" for name in NAMES)
     (info / "entry_points.txt").write_text(f"[delineate.methods]\n{points}")
     with installed("own-strategy.md", site):
+        methods.forget_other_packages()
+        strategies.forget_other_packages()
         yield site
+    sys.modules.pop("few_methods", None)
+    methods.forget_other_packages()
+    strategies.forget_other_packages()
 
 
+Words = Callable[..., list[str]]
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
-@pytest.fixture
-def start(site: Path, discs: Path, tmp_path: Path) -> Start:
-    """Start `delineate train` in one process or two."""
+@pytest.fixture(scope="module")
+def words(discs: Path, partly: Path, tmp_path_factory: pytest.TempPathFactory) -> Words:
+    """The words of a `train` command."""
+    cache = tmp_path_factory.mktemp("cache")
 
-    def begin(method: str, out: Path, *words: str, devices: int = 2, data: Path = discs) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "delineate", "train", str(data), "--method", method, "--preset", "tiny"]
-        command += ["--out", str(out), "--device", "cpu", "--set", f"engine.devices={devices}", *words]
-        command += ["--cache-dir", str(tmp_path / "cache")]
-        path = os.pathsep.join(filter(None, (str(site), os.environ.get("PYTHONPATH"))))
-        environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    def make(case: Case, out: Path, *more: str, devices: int = 2) -> list[str]:
+        data = partly if case.partly else discs
+        found = ["train", str(data), "--method", case.method, "--preset", "tiny", "--strategy", case.strategy]
+        found += ["--out", str(out), "--device", "cpu", "--cache-dir", str(cache)]
+        settings = (f"engine.devices={devices}", *case.settings)
+        return [*found, *(word for setting in settings for word in ("--set", setting)), *more]
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def start(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Start:
+    """Start Python with these words, the packages of `site` installed."""
+    path = os.pathsep.join(filter(None, (str(site), os.environ.get("PYTHONPATH"))))
+    known = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    known["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+
+    def begin(given: Sequence[str], **environment: str) -> subprocess.Popen[str]:
+        command = [sys.executable, *given]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, env=known | environment, stdout=pipe, stderr=pipe, text=True)
 
     return begin
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What two processes have trained."""
+
+    runs: dict[str, Path]
+    told: list[str]
+    """What each process has written to stdout."""
+    said: list[str]
+    """And to stderr."""
+
+
+@pytest.fixture(scope="module")
+def by_two(words: Words, start: Start, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """All cases, one after another, by two processes."""
+    folder = tmp_path_factory.mktemp("by-two")
+    runs = {name: folder / name.replace(" ", "-") for name in CASES}
+    (folder / "several.py").write_text(SEVERAL)
+    given = [str(folder / "several.py"), json.dumps([words(case, runs[name]) for name, case in CASES.items()])]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "NODE_RANK": "0"}
+    both = [start(given, **place, WORLD_SIZE="2", LOCAL_RANK=str(rank)) for rank in range(2)]
+    try:
+        ends = [process.communicate(timeout=300) for process in both]
+    finally:
+        for process in both:
+            process.kill()
+    assert [process.returncode for process in both] == [0, 0], ends
+    return Trained(runs, [told for told, _ in ends], [said for _, said in ends])
 
 
 def children_of(process: subprocess.Popen[str]) -> list[int]:
@@ -138,64 +233,45 @@ def summary(run: Path) -> dict[str, Any]:
     return dict(json.loads((run / "run.json").read_text()))
 
 
-STRATEGIES = {
-    "supervised": [],
-    "shape-critic": ["strategy.weight=0.5"],
-    "mean-teacher": ["strategy.weight=5", "strategy.ramp=0", "strategy.view=none", "data.labeled_share=0.25"],
-}
-"""Settings under which nothing is drawn at random: what a process draws depends on its rank."""
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_two_processes_equal_one(name: str, by_two: Trained, words: Words, tmp_path: Path) -> None:
+    """`judged`, and the strategy of the how-to: each step has two optimizers, whose parameters take turns in being trained."""
+    case, run = CASES[name], by_two.runs[name]
+    assert (run / "report.html").exists()
+    assert summary(run)["status"] == "finished"
+    assert summary(run)["strategy"] == case.strategy
+    app(words(case, tmp_path / "run", devices=1), standalone_mode=False)
+    one, two = (load_file(folder / "model.safetensors") for folder in (tmp_path / "run", run))
+    assert one.keys() == two.keys()
+    for key, weights in one.items():
+        torch.testing.assert_close(weights, two[key], rtol=1e-5, atol=2e-6)
 
 
 @pytest.mark.slow
-def test_two_processes_freeze_together(start: Start, tmp_path: Path) -> None:
-    """A part that thaws in step 4, and one that never does: processes exchange the gradients that there are, and no others."""
-    weights = []
-    for devices in (1, 2):
-        out = tmp_path / f"run{devices}"
-        process = start("plain", out, "--set", "engine.freeze={body.0: 4, body.1: stage}", devices=devices)
-        _, said = process.communicate(timeout=300)
-        assert process.returncode == 0, said
-        assert "frozen: body.0, for the first 4 of 10 steps" in said
-        weights.append(load_file(out / "model.safetensors"))
-    one, two = weights
-    assert all(torch.allclose(one[name], two[name], rtol=1e-5, atol=2e-6) for name in one)
-    assert torch.equal(two["body.1.weight"], torch.ones(8)), "frozen to the end"
+def test_one_process_tells_the_result(by_two: Trained) -> None:
+    assert [told.count("report:") for told in by_two.told] == [len(CASES), 0]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("method", "strategy"), [("judged", "supervised"), *(("plain", name) for name in STRATEGIES)])
-def test_two_processes_equal_one(
-    method: str, strategy: str, start: Start, discs: Path, partly: Path, tmp_path: Path
-) -> None:
-    """`judged`, and the strategy of the how-to: each step has two optimizers, whose parameters take turns in being trained. The
-    mean teacher's batches have one image with a mask: the other process has none."""
-    data = partly if strategy == "mean-teacher" else discs
-    words = [word for setting in STRATEGIES[strategy] for word in ("--set", setting)]
-    weights = []
-    for devices in (1, 2):
-        out = tmp_path / f"run{devices}"
-        process = start(method, out, "--strategy", strategy, *words, devices=devices, data=data)
-        told, said = process.communicate(timeout=300)
-        assert process.returncode == 0, said
-        assert told.count("report:") == 1, "one process tells the result"
-        weights.append(load_file(out / "model.safetensors"))
-        assert (out / "report.html").exists()
-        assert summary(out)["status"] == "finished"
-        assert summary(out)["strategy"] == strategy
-    assert weights[0].keys() == weights[1].keys()
-    for name, one in weights[0].items():
-        torch.testing.assert_close(one, weights[1][name], rtol=1e-5, atol=2e-6)
+def test_what_is_frozen_to_the_end_stays_as_it_was(by_two: Trained) -> None:
+    assert "frozen: body.0, for the first 4 of 10 steps" in by_two.said[0]
+    weights = load_file(by_two.runs["frozen parts"] / "model.safetensors")
+    assert torch.equal(weights["body.1.weight"], torch.ones(8))
+    assert not torch.equal(
+        weights["body.0.weight"], load_file(by_two.runs["plain"] / "model.safetensors")["body.0.weight"]
+    )
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the second process in /proc")
-def test_all_processes_stop_where_one_is_asked_to(start: Start, tmp_path: Path) -> None:
+def test_all_processes_stop_where_one_is_asked_to(words: Words, start: Start, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    process = start("plain", out, "--steps", "100000", "--set", "engine.validate_every=100000")
+    process = start(["-m", "delineate", *words(Case(), out, *ENDLESS)])
     until(lambda: (out / "steps" / "latest.json").exists() and children_of(process), process)
     time.sleep(0.5)
     os.kill(children_of(process)[0], signal.SIGTERM)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=300)
     assert process.returncode == 130, said
     assert said.count("stopped by SIGTERM after step") == 1, said
     noted = summary(out)
@@ -206,9 +282,9 @@ def test_all_processes_stop_where_one_is_asked_to(start: Start, tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_all_processes_fail_where_one_does(start: Start, tmp_path: Path) -> None:
-    process = start("poisoned", tmp_path / "run", "--steps", "100000", "--set", "engine.validate_every=100000")
-    _, said = process.communicate(timeout=120)
+def test_all_processes_fail_where_one_does(words: Words, start: Start, tmp_path: Path) -> None:
+    process = start(["-m", "delineate", *words(Case("poisoned"), tmp_path / "run", *ENDLESS)])
+    _, said = process.communicate(timeout=300)
     assert process.returncode == 2, said
     assert said.count("not finite") == 1, "one line, of whichever process"
     assert "case03" in said
@@ -216,7 +292,7 @@ def test_all_processes_fail_where_one_does(start: Start, tmp_path: Path) -> None
     assert summary(tmp_path / "run")["status"] == "diverged"
 
 
-def until(condition: Callable[[], Any], process: subprocess.Popen[str], seconds: float = 120) -> None:
+def until(condition: Callable[[], Any], process: subprocess.Popen[str], seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None, process.communicate()[1]

@@ -45,8 +45,8 @@ class TrainingEstimate:
     def lines(self) -> list[str]:
         """For the reader: each stage, then the whole."""
         told = [f"{name}: {cost.words()}" for name, cost in self.stages.items()]
-        least = "at most" if any(cost.may_end_early for cost in self.stages.values()) else "about"
-        return [*told, f"in all {least} {in_words(self.seconds)}, then scores and report{self.memory_words}"]
+        bound = "at most" if any(cost.may_end_early for cost in self.stages.values()) else "about"
+        return [*told, f"in all {bound} {in_words(self.seconds)}, then scores and report{self.memory_words}"]
 
 
 def estimate_training(

@@ -46,9 +46,9 @@ class StageCost:
         if self.validations:
             reckoned = "" if self.is_measured else "about "
             parts.append(f"{count(self.validations, 'validation')} of {reckoned}{_short(self.validation)}")
-        least = "at least " if self.thaws else "at most " if self.may_end_early else "about "
+        bound = "at least " if self.thaws else "at most " if self.may_end_early else "about "
         later = "; steps take longer once the frozen parts learn" if self.thaws else ""
-        return f"{least}{in_words(self.seconds)}: {', '.join(parts)}{later}"
+        return f"{bound}{in_words(self.seconds)}: {', '.join(parts)}{later}"
 
 
 class StageClock:

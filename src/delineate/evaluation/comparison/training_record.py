@@ -74,7 +74,7 @@ class TrainingRecord(BaseModel):
 
     @field_validator("recipe")
     @classmethod
-    def _with_strategy(cls, recipe: dict[str, Any]) -> dict[str, Any]:
+    def _of_today(cls, recipe: dict[str, Any]) -> dict[str, Any]:
         """In earlier versions all training was supervised, the average of weights a setting of the engine, the input statistics
         ImageNet's where a recipe did not say them, no regions were asked for, and other settings were not there yet."""
         recipe = dict(respelled_setting(key, value) for key, value in recipe.items())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,6 +24,7 @@ from delineate.methods.testing.examples import (
     updates,
 )
 from delineate.methods.testing.kind_examples import examples_of
+from delineate.nn.frozen_batchnorm import batchnorms
 from delineate.nn.recompute import recompute
 
 __all__ = [
@@ -192,6 +194,9 @@ def overfit(name: str) -> None:
     examples = examples_of(name)
     for case in examples.overfit_cases:
         method, batch = examples.method(name, case.variant), examples.batch(case.count, case.variant)
+        norm: Any
+        for norm in batchnorms(method):
+            norm.momentum = 0.3  # running statistics that lag behind would need twice the steps
         score = 0.0
         for stage in method.stages():
             score = train_stage(method, stage, batch, examples.logits, steps=200, enough=case.dice)

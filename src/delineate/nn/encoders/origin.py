@@ -51,9 +51,9 @@ class WeightsOrigin:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> WeightsOrigin:
-        """Inverse of `to_json`; keys of later versions are left out."""
+        """Inverse of `to_json`; keys of later versions are left out, and what a file lacks is unknown."""
         known = {key: value for key, value in content.items() if key in cls.__dataclass_fields__}
-        return cls(**known)
+        return cls(**{**dict.fromkeys(("source", "name", "encoder"), "unknown"), **known})
 
 
 def _values(numbers: tuple[float, ...]) -> str:
