@@ -56,7 +56,7 @@ def _metavar(param: Any) -> str:
 
 
 def _flags(param: Any) -> str:
-    names = ", ".join(f"`{name}`" for name in param.opts)
+    names = ", ".join(f"`{name}`" for name in [*param.opts, *param.secondary_opts])
     choices = _choices(param)
     return f"{names} `{'|'.join(choices)}`" if choices else names
 

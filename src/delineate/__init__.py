@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from delineate.api import (
         benchmark,
+        calibrate,
         compare,
         convert_data,
         demo,
@@ -37,6 +38,7 @@ __version__ = "0.1.0"
 __all__ = [
     "DataSource",
     "benchmark",
+    "calibrate",
     "compare",
     "convert_data",
     "create",
@@ -56,6 +58,7 @@ __all__ = [
 _HOME = {
     "DataSource": "delineate.data.layouts.source",
     "benchmark": "delineate.api",
+    "calibrate": "delineate.api",
     "compare": "delineate.api",
     "convert_data": "delineate.api",
     "create": "delineate.methods.registry",

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from delineate.artefact import format as artefacts
 from delineate.artefact.inherit import inherit
+from delineate.artefact.postprocessing import Postprocessing, StructureRule
 from delineate.common.errors import ArtefactError, DelineateError
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
@@ -31,7 +32,7 @@ def make(**options: object) -> artefacts.Artefact:
         classes=ClassTable(names=("background", "lésion")),
         threshold=0.4,
         temperature=1.5,
-        postprocess={"largest": True},
+        postprocessing=Postprocessing(dimensions=2, rules=(StructureRule(name="lésion", largest=True),)),
         scores={"dice": 0.91},
         provenance={"seed": 3},
     )
@@ -48,7 +49,7 @@ def test_round_trip_is_bit_equal(tmp_path: Path, options: dict[str, object]) -> 
             assert torch.equal(value, read.method.state_dict()[name])
         assert read.method.options == original.method.options
         assert not read.method.training
-        for attribute in ("spec", "classes", "threshold", "temperature", "postprocess", "scores", "provenance"):
+        for attribute in ("spec", "classes", "threshold", "temperature", "postprocessing", "scores", "provenance"):
             assert getattr(read, attribute) == getattr(original, attribute)
     assert torch.equal(state, torch.random.get_rng_state()), "loading must not disturb the caller's random numbers"
 
@@ -95,7 +96,7 @@ def rewrite(file: Path, **changes: object) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 99}, "format 99, this version reads up to 2; update"),
+        ({"format": 99}, "format 99, this version reads up to 3; update"),
         ({"format": None}, "damaged"),
         ({"method": "micrx"}, "unknown method 'micrx': did you mean 'micro'.*install the package"),
         ({"options": {"kernel": "many"}}, "kernel"),

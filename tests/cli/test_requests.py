@@ -21,6 +21,7 @@ from delineate.engine.typo_checks import RECIPE
 from delineate.evaluation.results.evaluate import EvaluationOptions
 from delineate.fewshot.protocol import ProtocolSettings
 from delineate.requests.benchmark import BenchmarkOptions
+from delineate.requests.calibrate import CalibrateOptions
 from delineate.requests.data import ConvertOptions, DataOptions, FolderOptions, LabeledOptions, ReadOptions
 from delineate.requests.fewshot import EpisodesOptions, FewshotEvaluateOptions
 from delineate.requests.option import Field, completed, fields_of, recipe_sections
@@ -32,6 +33,7 @@ from delineate.studies.benchmark import BenchmarkRequest
 SPLIT_ALONE = {"out", "folds", "published", "labeled", "test_fraction", "seed"}
 VERBS: dict[str, tuple[Callable[..., Any] | None, tuple[type, ...], set[str]]] = {
     "train": (api.train, (TrainOptions, DataOptions), {"dry_run"}),
+    "calibrate": (api.calibrate, (CalibrateOptions,), set()),
     "predict": (api.predict, (PredictOptions, FolderOptions), set()),
     "evaluate": (api.evaluate, (EvaluateOptions, LabeledOptions), set()),
     "compare": (api.compare, (CompareOptions,), set()),
@@ -88,7 +90,11 @@ def test_an_option_is_said_alike_everywhere(verb: str, field: Field) -> None:
     if not field.flag or (verb, field.name) in OTHERWISE:
         return
     option = options_on_the_command_line(verb)[field.name]
-    assert (option.opts, option.help, option.required) == ([field.flag], field.option.help, field.required)
+    assert (option.opts, option.help, option.required) == (
+        [field.flag.partition("/")[0]],
+        field.option.help,
+        field.required,
+    )
     default, factor = field.option.default, field.option.factor
     shown = option.default if not callable(option.default) else option.default()
     if not field.required:

@@ -4,7 +4,7 @@ from delineate.api.benchmarks import benchmark
 from delineate.api.data import convert_data
 from delineate.api.demonstration import DemoResult, DemoRow, demo
 from delineate.api.fewshot import fewshot_episodes, fewshot_evaluate
-from delineate.api.prediction import fewshot_predict, load, predict
+from delineate.api.prediction import calibrate, fewshot_predict, load, predict
 from delineate.api.scores import compare, evaluate
 from delineate.api.training import estimate_training, fewshot_train, train
 
@@ -12,6 +12,7 @@ __all__ = [
     "DemoResult",
     "DemoRow",
     "benchmark",
+    "calibrate",
     "compare",
     "convert_data",
     "demo",

@@ -2,7 +2,8 @@
 
 Its safetensors header has one entry, "delineate": the JSON form of `Header`. Nothing in it is executed when it is read.
 An artefact of any earlier `FORMAT` stays readable: a change of meaning raises `FORMAT` and teaches `_header` the old form. Each is
-written in the lowest format that can say it: 2 is only for nested regions, which a reader of format 1 would take for classes.
+written in the lowest format that can say it: 2 is only for nested regions, which a reader of format 1 would take for classes, and 3
+for a post-processing, which earlier readers would leave out.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from delineate.artefact.postprocessing import Postprocessing
 from delineate.artefact.rebuild import rebuild
 from delineate.artefact.tensors import not_finite, write_tensors
 from delineate.common.config import first_fault
@@ -43,7 +45,7 @@ __all__ = [
     "save",
 ]
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """The newest that is read."""
 ENTRY = "delineate"
 MODEL_FILE = "model.safetensors"
@@ -67,7 +69,8 @@ class Artefact:
     """Binary: foreground where probability ≥ threshold, and of each region the same. Not used with several classes."""
     temperature: float = 1.0
     """Logits are divided by it before sigmoid or softmax."""
-    postprocess: dict[str, Any] = field(default_factory=dict)
+    postprocessing: Postprocessing | None = None
+    """What is done to masks after the network (`delineate calibrate`); None: nothing."""
     scores: dict[str, Any] = field(default_factory=dict)
     """Validation scores of these weights, for the reader; nothing is computed from them."""
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -86,7 +89,7 @@ class Header(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[1, 2] = 1
+    format: Literal[1, 2, 3] = 1
     method: str
     options: dict[str, Any]
     classes: int = Field(ge=1)
@@ -98,10 +101,11 @@ class Header(BaseModel):
     """Which raw values of mask files meant these classes in the training data; None in models of the first version."""
     colors: tuple[str, ...] | None = None
     regions: tuple[Region, ...] = ()
-    """Nested regions, one for each channel; only in format 2."""
+    """Nested regions, one for each channel; from format 2 on."""
     threshold: float = Field(0.5, ge=0, le=1, allow_inf_nan=False)
     temperature: float = Field(1.0, gt=0, allow_inf_nan=False)
-    postprocess: dict[str, Any] = Field(default_factory=dict)
+    postprocessing: Postprocessing | None = None
+    """From format 3 on."""
     scores: dict[str, Any] = Field(default_factory=dict)
     provenance: dict[str, Any] = Field(default_factory=dict)
     complete: bool = True
@@ -112,6 +116,12 @@ class Header(BaseModel):
             raise ValueError(fault)
         if self.regions and self.format == 1:
             raise ValueError("regions in a file of format 1")
+        if self.postprocessing is not None:
+            if self.format < 3:
+                raise ValueError(f"post-processing in a file of format {self.format}")
+            thresholded = self.table.outputs == 1 or bool(self.regions)
+            if fault := self.postprocessing.fault(list(self.table.structures), thresholded=thresholded):
+                raise ValueError(fault)
         return self
 
     @property
@@ -120,8 +130,9 @@ class Header(BaseModel):
         return ClassTable(names=self.class_names, labels=self.labels, colors=self.colors, regions=self.regions)
 
     def to_json(self) -> str:
-        """As the file holds it; a file of format 1 has no word of what came later."""
-        return self.model_dump_json(exclude={"regions"} if self.format == 1 else None)
+        """As the file holds it; one of an earlier format has no word of what came later."""
+        later = [name for name, since in {"regions": 2, "postprocessing": 3}.items() if self.format < since]
+        return self.model_dump_json(exclude=set(later))
 
 
 def save(path: Path, artefact: Artefact) -> None:
@@ -168,7 +179,7 @@ def load(path: Path | str) -> Artefact:
         classes=header.table,
         threshold=header.threshold,
         temperature=header.temperature,
-        postprocess=header.postprocess,
+        postprocessing=header.postprocessing,
         scores=header.scores,
         provenance=header.provenance,
         complete=header.complete,
@@ -231,8 +242,9 @@ def _header_of(artefact: Artefact, path: Path) -> Header:
             f"{path}: the method takes {method.in_channels} channels, the input specification gives "
             f"{artefact.spec.in_channels}"
         )
+    postprocessing = artefact.postprocessing
     content = {
-        "format": 2 if artefact.classes.regions else 1,
+        "format": 3 if postprocessing is not None else 2 if artefact.classes.regions else 1,
         "method": method.info.name,
         "options": method.options.model_dump(mode="json", context=PORTABLE),
         "classes": method.classes,
@@ -244,7 +256,7 @@ def _header_of(artefact: Artefact, path: Path) -> Header:
         "regions": [region.model_dump(mode="json") for region in artefact.classes.regions],
         "threshold": artefact.threshold,
         "temperature": artefact.temperature,
-        "postprocess": artefact.postprocess,
+        "postprocessing": None if postprocessing is None else postprocessing.model_dump(mode="json"),
         "scores": artefact.scores,
         "provenance": artefact.provenance,
         "complete": artefact.complete,
@@ -265,6 +277,7 @@ def _header(text: str, file: Path) -> Header:
         raise ArtefactError(
             f"{file} has artefact format {found}, this version reads up to {FORMAT}; update delineate to use it"
         )
+    content.pop("postprocess", None)  # of the first versions, always empty
     given = content["input"] = respelled(content.get("input"))
     if isinstance(given, dict):
         given.setdefault(

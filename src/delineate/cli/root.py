@@ -10,6 +10,7 @@ import typer
 
 from delineate.cli import (
     benchmark,
+    calibrate,
     compare,
     data,
     demo,
@@ -46,6 +47,7 @@ app.command("strategies", cls=Verb)(strategies.strategies)
 app.command("metrics", cls=Verb)(metrics.metrics)
 app.add_typer(data.app, name="data")
 app.command("train", cls=Verb)(train.train)
+app.command("calibrate", cls=Verb)(calibrate.calibrate)
 app.command("predict", cls=Verb)(predict.predict)
 app.command("evaluate", cls=Verb)(evaluate.evaluate)
 app.command("compare", cls=Verb)(compare.compare)

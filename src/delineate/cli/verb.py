@@ -26,6 +26,7 @@ KEPT = {
     "data split": "no manifest was written",
     "data convert": "nothing was written to --out",
     "train": _TRAINING,
+    "calibrate": "the model is as it was",
     "predict": _MASKS,
     "evaluate": "no new scores were written",
     "compare": "no new comparison was written",

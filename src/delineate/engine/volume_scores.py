@@ -13,10 +13,10 @@ from delineate.common.errors import DataError, NotFiniteError
 from delineate.data.cases.volumes import opened, volume_image, volume_mask
 from delineate.data.core.input_spec import Pixels
 from delineate.data.core.manifest import IGNORE, Case, Manifest
-from delineate.inference.segment import Failure, Prepared, Worker
+from delineate.inference.segment import Failure, Output, Prepared, Worker
 from delineate.inference.write import write_class_volume
 
-__all__ = ["SegmentedVolume", "segment_volume"]
+__all__ = ["SegmentedVolume", "segment_volume", "slice_outputs"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def segment_volume(worker: Worker, manifest: Manifest, case: Case, axis: int, fo
     handle = opened([manifest.path(case.images[0])])
     image = volume_image(manifest, case, worker.predictor.spec.own_values)
     reference = volume_mask(manifest, case)
-    slices = list(_segmented(worker, case.id, np.moveaxis(image, axis, 0)))
+    slices = [worker.classes(output) for output in slice_outputs(worker, case.id, np.moveaxis(image, axis, 0))]
     prediction = np.stack(slices, axis)
     write_class_volume(folder / f"{case.id}.nii.gz", prediction, manifest.classes, handle)
     marked = [_foreground(one).sum((1, 2)) for one in (np.moveaxis(reference, axis, 0), np.stack(slices))]
@@ -51,7 +51,8 @@ def segment_volume(worker: Worker, manifest: Manifest, case: Case, axis: int, fo
     return SegmentedVolume(handle.turn.undo(prediction), handle.turn.undo(reference), stored.spacing, plane)
 
 
-def _segmented(worker: Worker, case: str, slices: Pixels) -> Iterator[NDArray[np.uint8]]:
+def slice_outputs(worker: Worker, case: str, slices: Pixels) -> Iterator[Output]:
+    """What the network makes of each slice of a validation case. Raises as `segment_volume`."""
     for first in range(0, len(slices), worker.images):
         ready: list[Prepared] = []
         for one in slices[first : first + worker.images]:
@@ -62,7 +63,7 @@ def _segmented(worker: Worker, case: str, slices: Pixels) -> Iterator[NDArray[np
         for number, output in enumerate(worker.forward(ready), start=first):
             if isinstance(output, Failure):
                 raise NotFiniteError(f"validation case {case}, slice {number}: {output.detail}")
-            yield worker.classes(output)
+            yield output
 
 
 def _foreground(indices: NDArray[np.uint8]) -> NDArray[np.bool_]:

@@ -206,7 +206,8 @@ class ConditionedPredictor(Predictor):
     def __init__(
         self, model: FewShotPredictor, states: Sequence[State | None], support: Support, shown: dict[int, _ClassSupport]
     ) -> None:
-        super().__init__(model.artefact, str(model.device), model.precision, model.source)
+        # Post-processing is chosen for the classes of a model; those here are the support's.
+        super().__init__(model.artefact, str(model.device), model.precision, model.source, postprocess=False)
         self.support = support
         self.network = _MergedClasses(model.network, states)
         self._shown = shown

@@ -100,7 +100,7 @@ def predict_files(
             files.append(file)
             if progress is not None:
                 progress(len(files), len(plan.items))
-    notes = (*plan.notes, *references.notes, *_axis_notes(plan, job))
+    notes = (*plan.notes, *references.notes, *_axis_notes(plan, job), *_postprocessing_notes(plan, predictor))
     names = predictor.classes.names[1:]
     result = PredictionResult(plan.folder, names, tuple(files), time.perf_counter() - start, notes)
     write_lists(result, predictor)
@@ -112,6 +112,19 @@ def _find(predictor: Predictor, given: Sequence[Path | str | DataSource], split:
     if split is not None:
         return find_split([as_source(data) for data in given], split, predictor.source)
     return find_inputs(data.path if isinstance(data, DataSource) else data for data in given)
+
+
+def _postprocessing_notes(plan: Plan, predictor: Predictor) -> list[str]:
+    """What is done to the masks after the network, and to which it is not."""
+    chosen = predictor.postprocessing
+    if chosen is None:
+        return []
+    volumes = chosen.dimensions == 3
+    notes = [f"post-processing of masks: {chosen.words} (--no-postprocess switches it off)"]
+    if any(rule.acts for rule in chosen.rules) and any(item.volume != volumes for item in plan.items):
+        here, there = ("volumes", "pictures") if volumes else ("pictures", "volumes")
+        notes.append(f"components and holes were chosen for {here}: masks of {there} keep theirs")
+    return notes
 
 
 def _axis_notes(plan: Plan, job: PredictionContext) -> tuple[str, ...]:

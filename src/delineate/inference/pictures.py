@@ -37,7 +37,7 @@ class Picture:
     def store(self, worker: Worker, output: Output, info: PartInfo) -> FileResult:
         """As `Part.store`."""
         start, item, classes = time.perf_counter(), self.item, worker.predictor.classes
-        indices = worker.classes(output)
+        indices = worker.predictor.postprocess(worker.classes(output))
         counts = np.bincount(indices.ravel(), minlength=len(classes.names))
         write_class_map(item.mask, indices, classes)
         if item.overlay is not None:

@@ -20,13 +20,14 @@ from torch import nn
 
 from delineate.artefact import format as artefact_format
 from delineate.artefact.format import Artefact
-from delineate.common.errors import ArtefactError, NotFiniteError
+from delineate.common.errors import ArtefactError, DataError, NotFiniteError
 from delineate.data.augment.patches import cut
 from delineate.data.core.input_spec import InputSpec, Pixels
 from delineate.data.core.known import KnownPictures
 from delineate.data.core.manifest import ClassTable
 from delineate.inference.device import Precision, arithmetic, checked_precision, resolve_device
 from delineate.inference.image_input import as_pixels, remark
+from delineate.inference.postprocess import postprocessed
 from delineate.inference.sliding_window import Probabilities, TileBlender
 from delineate.methods.contract import Method
 from delineate.nn.output import Output
@@ -58,7 +59,12 @@ class Predictor:
     """Kind of method that this class predicts with (`Method.kind`)."""
 
     def __init__(
-        self, artefact: Artefact, device: str = "auto", precision: Precision = "32", source: Path | None = None
+        self,
+        artefact: Artefact,
+        device: str = "auto",
+        precision: Precision = "32",
+        source: Path | None = None,
+        postprocess: bool = True,
     ) -> None:
         """
         Args:
@@ -66,6 +72,7 @@ class Predictor:
             device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
             precision: `32`, or mixed precision: `bf16` or `16` (autocast). Probabilities are float32 in any case.
             source: The file that the artefact was read from. It is named beside the predictions.
+            postprocess: Whether masks are post-processed as the model says. Probabilities never are.
 
         Raises:
             ArtefactError: The model cannot predict: it is only partly trained, or of another kind.
@@ -76,6 +83,13 @@ class Predictor:
         self.source = source
         self.device = resolve_device(device)
         self.precision = checked_precision(precision, self.device)
+        self.postprocessing = artefact.postprocessing if postprocess else None
+
+    @property
+    def threshold(self) -> float:
+        """From which probability on a pixel is foreground, or in a region. Not used where several classes compete."""
+        chosen = None if self.postprocessing is None else self.postprocessing.threshold
+        return self.artefact.threshold if chosen is None else chosen
 
     @property
     def method(self) -> Method:
@@ -115,7 +129,8 @@ class Predictor:
                 `spec.channels`, or a dictionary with one image H×W for each channel name.
 
         Returns:
-            Class indices uint8 H×W at the image's own size. With one foreground class: 0 and 1.
+            Class indices uint8 H×W at the image's own size, post-processed if the model says so (`postprocess`). With one
+            foreground class: 0 and 1.
 
         Raises:
             DataError: The image cannot be read, or is of a kind that the model does not take.
@@ -123,7 +138,29 @@ class Predictor:
             NotFiniteError: The network's output holds NaN or infinity.
         """
         pixels = self._read(image)
-        return self.classes_of(self.prepare(pixels), *pixels.shape[:2])
+        return self.postprocess(self.classes_of(self.prepare(pixels), *pixels.shape[:2]))
+
+    def postprocess(self, indices: NDArray[np.uint8], voxel_volume: float | None = None) -> NDArray[np.uint8]:
+        """Take components away and fill holes, as the model's post-processing says (`delineate calibrate`).
+
+        What was chosen on whole volumes is done to whole volumes only, and what was chosen on pictures to pictures: a slice does
+        not tell which parts belong together.
+
+        Args:
+            indices: Class indices H×W of a picture, or X×Y×Z of a volume whose slices were segmented.
+            voxel_volume: Of a volume, in mm³.
+
+        Returns:
+            The mask; as it was given where there is nothing to do.
+        """
+        chosen = self.postprocessing
+        if chosen is None or not chosen.rules or indices.ndim != chosen.dimensions:
+            return indices
+        if chosen.unit == "px":
+            return postprocessed(indices, self.classes, chosen.rules)
+        if voxel_volume is None:
+            raise DataError("sizes of the model's post-processing are in mm³; say how large a voxel is (voxel_volume)")
+        return postprocessed(indices, self.classes, chosen.rules, voxel_volume)
 
     def probabilities(self, image: Any) -> Probabilities:
         """Probabilities of one image.
@@ -205,7 +242,7 @@ class Predictor:
             return self.to_classes(self.probabilities_of(prepared, batch), height, width)
         result = np.empty((height, width), np.uint8)
         for rows, values in self._rows(prepared, batch):
-            result[rows] = self._output.class_map(values, self.artefact.threshold)
+            result[rows] = self._output.class_map(values, self.threshold)
         return result
 
     @torch.inference_mode()
@@ -263,7 +300,7 @@ class Predictor:
             Class indices uint8 H×W.
         """
         planes = (self._native_plane(plane, height, width) for plane in working)
-        return self._output.class_map(planes, self.artefact.threshold)
+        return self._output.class_map(planes, self.threshold)
 
     def _rows(self, working: Pixels, batch: int | None) -> Iterator[tuple[slice, Probabilities]]:
         """Probabilities by a sliding window, a few rows K×r×w at a time: those that no later tile adds to."""
@@ -295,13 +332,14 @@ class Predictor:
         return cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
 
 
-def load(path: Path | str, device: str = "auto", precision: Precision = "32") -> Predictor:
+def load(path: Path | str, device: str = "auto", precision: Precision = "32", *, postprocess: bool = True) -> Predictor:
     """Read a dense method's `model.safetensors`, or the one in a run folder.
 
     Args:
         path: The model file, or a run folder.
         device: As for `Predictor`.
         precision: As for `Predictor`.
+        postprocess: As for `Predictor`.
 
     Returns:
         A predictor.
@@ -310,7 +348,7 @@ def load(path: Path | str, device: str = "auto", precision: Precision = "32") ->
         ArtefactError: The file is not a model of a dense method that can predict.
         DeviceError: This machine does not have the device or the precision.
     """
-    return Predictor(artefact_format.load(path), device, precision, artefact_format.locate(path))
+    return Predictor(artefact_format.load(path), device, precision, artefact_format.locate(path), postprocess)
 
 
 def as_batch(inputs: Sequence[NDArray[np.float32]], device: torch.device) -> torch.Tensor:

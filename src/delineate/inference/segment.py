@@ -6,7 +6,7 @@ processes or machines:
 
     prepare   an image → the network's input                 on any thread
     forward   a batch of inputs → the network's outputs       on the thread of the device
-    classes   an output → class indices at the image's size   on any thread
+    classes   an output → class indices at the image's size   on any thread (not post-processed: slices are put together first)
     planes    an output → probabilities at that size          on any thread
 """
 

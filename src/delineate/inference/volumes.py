@@ -166,13 +166,17 @@ class Volume:
 
     def _write_files(self) -> FileResult:
         item, handle, classes = self._item, self._handle, self._classes
+        predictor = self._job.worker.predictor
+        kept = predictor.postprocess(self._indices, handle.geometry.voxel_volume)
+        if kept is not self._indices:
+            self._indices, self._counts = kept, np.bincount(kept.ravel(), minlength=len(self._counts))
         write_class_volume(item.mask, self._indices, classes, handle)
         if item.overlay is not None:
             write_image(item.overlay, self._sheet())
         for channel, path in enumerate(item.maps):
             assert self.maps is not None, "the worker was asked for them"
             write_map_volume(path, np.moveaxis(self.maps.read(channel), 0, self.axis), handle)
-        seen = self._job.worker.predictor.known.role_of_digest(handle.digest())
+        seen = predictor.known.role_of_digest(handle.digest())
         return replace(
             self._result,
             percent=tuple((100 * self._counts[1:] / self._indices.size).tolist()),

@@ -61,6 +61,15 @@ class PredictOptions(MaskOptions, total=False):
             shown=False,
         ),
     ]
+    postprocess: Annotated[
+        bool,
+        Option(
+            help="Post-process masks as the model says (`calibrate` chooses it); probability maps stay as they are.",
+            python="Post-process masks as the model says (`calibrate` chooses it). Probability maps stay as they are.",
+            default=True,
+            flag="--postprocess/--no-postprocess",
+        ),
+    ]
 
 
 class FewshotPredictOptions(MaskOptions, total=False):
