@@ -257,10 +257,11 @@ def test_what_is_frozen_is_told_part_by_part() -> None:
         (["engine.freeze.encoder=1.0"], "engine.freeze.encoder: say for how long"),
         (["engine.freeze.encoder=true"], "engine.freeze.encoder: say for how long"),
         (["engine.freeze.encoder=always"], "or stage"),
-        (["engine.freeze=encoder"], "engine.freeze: "),
+        (["engine.freeze=encoder"], "engine.freeze: name the part of the method that it is for: freeze.encoder=VALUE"),
+        (["engine.layer_decay=0.75"], "engine.layer_decay: name the part .* layer_decay.encoder=VALUE"),
         (["engine.layer_decay.encoder=0"], "engine.layer_decay.encoder: "),
         (["engine.layer_decay.encoder=1.5"], "engine.layer_decay.encoder: "),
-        (["engine.freeze_batchnorm=3"], "engine.freeze_batchnorm: "),
+        (["engine.freeze_batchnorm=true"], "engine.freeze_batchnorm: name the parts of the method"),
     ],
 )
 def test_wrong_settings(settings: list[str], line: str, request_for: Maker, recorder: Any) -> None:

@@ -156,6 +156,8 @@ def test_what_validation_lacks_is_told_before_training() -> None:
     assert told(square(1, 2), square(1)) == [
         "some cases lack a class: the weights are chosen by Dice of the pixels of all validation cases together"
     ]
+    (said,) = validation_warnings([("a", square(1, 2)), ("b", square(1))], names, "miou")
+    assert "chosen by mIoU of the pixels" in said
     ignored = np.full((4, 4), 255, np.uint8)
     assert told(square(1, 2), ignored)[0].startswith("WARNING: 1 validation case has no valid pixel")
 

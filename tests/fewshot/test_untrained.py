@@ -127,6 +127,23 @@ def test_statistics_that_contradict_the_weights_are_a_warning_of_one_line(
     assert "warning: these contradict\n" in capsys.readouterr().err
 
 
+def test_weights_of_rgb_images_that_are_shown_bgr_are_a_warning(weights: Path, tmp_path: Path) -> None:
+    image = np.zeros((32, 32, 3), np.uint8)
+    image[8:24, 8:24] = (9, 200, 90)
+    for name in ("a.png", "a_mask.png"):
+        cv2.imwrite(str(tmp_path / name), image[..., 1] if "mask" in name else image)
+    settings = [*SMALL, f"method.encoder.pretrained={weights}", "input.channels=bgr"]
+    given = {
+        "support_images": [tmp_path / "a.png"],
+        "support_masks": [tmp_path / "a_mask.png"],
+        "out": tmp_path / "out",
+    }
+    with pytest.warns(
+        UserWarning, match="input.channels=bgr: pretrained weights and method.normalize are of images in RGB"
+    ):
+        fewshot_predict("panet@tiny:untrained", [tmp_path / "a.png"], settings=settings, **given)
+
+
 def test_methods_of_all_kinds_are_named(score: Score, few: str) -> None:
     assert score("few@paper:untrained").origin.method == "few@paper, untrained (all weights random)"
     assert score("few:untrained", "input.size=24").origin.method == (
@@ -206,6 +223,7 @@ def test_prediction_refuses_what_evaluation_refuses(tmp_path: Path, name: str, s
         ("alpnet@tiny:untrained", "method.width=wide", "width"),
         ("alpnet@tiny:untrained", "method.encoder.pretrained=no/such.pt", "no/such.pt does not exist"),
         ("alpnet@tiny:untrained", "input.fit=patch", "patches"),
+        ("alpnet@tiny:untrained", "input.size=8", "input.size: alpnet needs at least"),
         (
             "copy-support-mask",
             "method.width=8",

@@ -13,6 +13,7 @@ from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.soft_mask import NO_TARGETS, Targets
 from delineate.engine.batch_source import BatchSource, BatchSourceRequest, make_batch_source
 from delineate.engine.data_module import PreparedData
+from delineate.engine.first_weights import check_size
 from delineate.engine.freezing import check_something_learns, frozen_always
 from delineate.engine.memory import check_memory, training_bytes
 from delineate.engine.memory_advice import ways_to_save_memory
@@ -23,7 +24,6 @@ from delineate.engine.submodules import check_submodules
 from delineate.methods import registry
 from delineate.methods.contract import Method, Stage
 from delineate.methods.dense import DenseMethod
-from delineate.nn.encoders.encoder import Encoder
 from delineate.nn.output import Output
 from delineate.nn.recompute import recompute
 from delineate.strategies import registry as strategies
@@ -65,16 +65,7 @@ def build_method(recipe: Recipe, output: Output, spec: InputSpec) -> Method:
         options=recipe.method,
         regions=output.regions,
     )
-    info = method.info
-    if min(spec.size) < info.min_size:
-        raise RecipeError(
-            f"input.size: {info.name} needs at least {info.min_size}×{info.min_size} pixels (given: {spec.size})"
-        )
-    if any(side % info.divisor for side in spec.size):
-        raise RecipeError(f"input.size: {info.name} needs multiples of {info.divisor} (given: {spec.size})")
-    for module in method.modules():
-        if isinstance(module, Encoder):
-            module.check_size(spec.size)
+    check_size(method, spec)
     if recipe.engine.activation_checkpointing:
         _recompute(method)
     return method.to(memory_format=torch.channels_last) if recipe.engine.channels_last else method

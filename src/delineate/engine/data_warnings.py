@@ -10,14 +10,18 @@ from numpy.typing import NDArray
 
 from delineate.data.core.findings import count, some
 from delineate.data.core.manifest import IGNORE
+from delineate.engine.best_weights import SCORE_WORDS, SelectBy
 
 __all__ = ["training_warnings", "validation_warnings"]
 
 
-def validation_warnings(references: Iterable[tuple[str, NDArray[Any]]], classes: Sequence[str]) -> list[str]:
+def validation_warnings(
+    references: Iterable[tuple[str, NDArray[Any]]], classes: Sequence[str], by: SelectBy = "dice"
+) -> list[str]:
     """Sentences for the console; empty where every validation case can be judged and has every class.
 
-    `references`: ids and class indices H×W (255 = ignored); `classes`: names, background first. Costs a pass over the masks.
+    `references`: ids and class indices H×W (255 = ignored); `classes`: names, background first; `by`: the score that chooses the
+    weights. Costs a pass over the masks.
     """
     unseen, counts, empty = list[str](), np.zeros(len(classes), np.int64), list[str]()
     total = 0
@@ -31,7 +35,10 @@ def validation_warnings(references: Iterable[tuple[str, NDArray[Any]]], classes:
         counts += there
         if not there[1:].any():
             empty.append(name)
-    return [*_unscored(unseen, total), *(_without_foreground(empty, counts, total - len(unseen), classes))]
+    return [
+        *_unscored(unseen, total),
+        *_without_foreground(empty, counts, total - len(unseen), classes, SCORE_WORDS[by]),
+    ]
 
 
 def training_warnings(training: Iterable[Mapping[int, int]]) -> list[str]:
@@ -60,7 +67,9 @@ def _unscored(unseen: Sequence[str], total: int) -> list[str]:
     return [f"WARNING: {number} no valid pixel (all 255) and will not be scored: {some(unseen, 3)}"]
 
 
-def _without_foreground(empty: Sequence[str], counts: NDArray[Any], scored: int, classes: Sequence[str]) -> list[str]:
+def _without_foreground(
+    empty: Sequence[str], counts: NDArray[Any], scored: int, classes: Sequence[str], score: str
+) -> list[str]:
     if not scored:
         return []
     if len(empty) == scored:
@@ -79,5 +88,5 @@ def _without_foreground(empty: Sequence[str], counts: NDArray[Any], scored: int,
             if len(classes) == 2
             else "some cases lack a class"
         )
-        lines.append(f"{which}: the weights are chosen by Dice of the pixels of all validation cases together")
+        lines.append(f"{which}: the weights are chosen by {score} of the pixels of all validation cases together")
     return lines

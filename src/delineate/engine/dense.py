@@ -115,7 +115,8 @@ class OpenedImages:
                 axis=self._census.axis,
                 max_pixels=self._request.max_pixels,
             )
-        for line in validation_warnings(_masks_by_case(validation), self._manifest.classes.names):
+        names, by = self._manifest.classes.names, recipe.engine.select_by
+        for line in validation_warnings(_masks_by_case(validation), names, by):
             self._note(line)
         return PreparedImages(recipe, spec, self._manifest, training, validation, self._request.max_pixels)
 

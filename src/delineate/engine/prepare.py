@@ -16,6 +16,7 @@ from delineate.data.core.manifest import ClassTable
 from delineate.engine.build import PlannedStage, build_method, build_strategy, make_plan
 from delineate.engine.data_module import DataKind, OpenedData, PreparedData
 from delineate.engine.diverged import weights_fault
+from delineate.engine.first_weights import first_weights_remarks
 from delineate.engine.planning import DataPlan
 from delineate.engine.recipe import Recipe
 from delineate.engine.request import TrainRequest
@@ -76,12 +77,7 @@ def _initial_weights(
     origins = method.load_pretrained() or {}  # methods of other packages may return nothing
     for name, origin in origins.items():
         note(f"{name}: pretrained weights {origin.words}")
-    if origins and spec.channels == "bgr":
-        note(
-            "WARNING: input.channels=bgr: pretrained weights and method.normalize are of images in RGB order; leave that key out, "
-            "unless it is meant"
-        )
-    for remark in method.options.remarks():
+    for remark in first_weights_remarks(method, spec, origins):
         note(f"WARNING: {remark}")
     if init is None:
         return origins

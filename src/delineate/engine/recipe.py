@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
 from delineate.common.config import explain, merge
 from delineate.common.errors import RecipeError
@@ -213,13 +222,17 @@ class StageSettings(_Section):
 
     @field_validator("lr_scale", "layer_decay", "freeze", mode="before")
     @classmethod
-    def _dotted(cls, value: Any) -> Any:
+    def _dotted(cls, value: Any, info: ValidationInfo) -> Any:
         """A setting like lr_scale.streams.original=0.1 names the submodule "streams.original"."""
+        if not isinstance(value, dict):
+            raise ValueError(f"name the part of the method that it is for: {info.field_name}.encoder=VALUE")
         return _flat(value) if isinstance(value, dict) and value else value
 
     @field_validator("freeze_batchnorm", mode="before")
     @classmethod
     def _several(cls, value: Any) -> Any:
+        if not isinstance(value, str | list | tuple):
+            raise ValueError("name the parts of the method that it is for: [encoder]")
         return (value,) if isinstance(value, str) else value
 
 

@@ -21,6 +21,7 @@ from delineate.common.untrained_name import UNTRAINED, method_and_preset
 from delineate.data.cases.census import Census
 from delineate.data.core.findings import some
 from delineate.data.core.manifest import ClassTable
+from delineate.engine.first_weights import check_size, first_weights_remarks
 from delineate.engine.input_settings import settle_input
 from delineate.engine.recipe import Recipe, parse_setting, resolve
 from delineate.fewshot.predictor import FewShotPredictor, load
@@ -76,8 +77,9 @@ class Untrained:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             method = registry.build(recipe.name, classes=1, in_channels=spec.in_channels, options=recipe.method)
+            check_size(method, spec)
             origins = method.load_pretrained() or {}  # methods of other packages may return nothing
-        for remark in method.options.remarks():
+        for remark in first_weights_remarks(method, spec, origins):
             warnings.warn(remark, stacklevel=2)
         rest = _random_parts(method, origins)
         further = [one for setting in self.settings for one in _told(parse_setting(setting))]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from delineate.common.errors import RecipeError
+from delineate.common.errors import RecipeError, TrainingError
 from delineate.data.core.soft_mask import Targets
 from delineate.engine.batch_source import divide
 from delineate.engine.recipe import resolve
@@ -240,6 +240,16 @@ def test_the_recipe_says_what_the_page_of_facts_says() -> None:
             32,
         )
     assert resolve("condseg", "paper", {}).stage_settings("segmentation").lr_scale == {"encoder": 0.1}
+
+
+@pytest.mark.parametrize("name", ["target", "unaugmented_target"])
+def test_a_strategy_that_loses_what_is_learned_from_is_told(name: str) -> None:
+    given = batch()
+    del given[name]  # type: ignore[misc]
+    with pytest.raises(
+        TrainingError, match=f"condseg: .* learns from '{name}', which the training strategy leaves out"
+    ):
+        released().objective(given, context("segmentation"))
 
 
 def test_wrong_options_are_refused() -> None:

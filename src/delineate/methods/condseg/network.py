@@ -17,7 +17,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from delineate.common.errors import RecipeError
+from delineate.common.errors import RecipeError, TrainingError
 from delineate.data.core.soft_mask import NO_TARGETS, Targets
 from delineate.methods.condseg.cdfa import ContrastAggregation
 from delineate.methods.condseg.consistency import ReinforcementHead
@@ -254,7 +254,7 @@ class ConDSeg(DenseMethod):
     def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
         image, options = batch["image"], self.options
         wanted = self.targets(options) if self.training else NO_TARGETS
-        target = batch["target"] if wanted.soft else self.output.target(batch["mask"])
+        target = _given(batch, "target") if wanted.soft else self.output.target(batch["mask"])
         if ctx.stage == "reinforcement":
             return self._reinforcement(image, target, ctx)
         return segmentation_terms(
@@ -266,7 +266,7 @@ class ConDSeg(DenseMethod):
             complement=options.complement,
             on=options.loss_on,
             pool=options.pool,
-            against_background=batch["unaugmented_target"] if wanted.unaugmented else None,
+            against_background=_given(batch, "unaugmented_target") if wanted.unaugmented else None,
             class_weights=options.class_weights,
         )
 
@@ -330,3 +330,13 @@ class ConDSeg(DenseMethod):
             sizes.append((-(-height // step), -(-width // step)))
             step //= 2
         return [*sizes, (height, width)]
+
+
+def _given(batch: Batch, name: Literal["target", "unaugmented_target"]) -> Tensor:
+    """What these options learn from beside the mask. A strategy that makes batches of its own may have lost it."""
+    if name not in batch:
+        raise TrainingError(
+            f"condseg: with these options it learns from '{name}', which the training strategy leaves out of its batches; use "
+            "another strategy, or --set method.soft_masks=false --set method.background_target=augmented"
+        )
+    return batch[name]

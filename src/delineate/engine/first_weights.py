@@ -1,0 +1,43 @@
+"""A method that was just built, against the images that it will be shown: their size, and what its first weights expect of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from delineate.common.errors import RecipeError
+from delineate.data.core.input_spec import InputSpec
+from delineate.methods.contract import Method
+from delineate.nn.encoders.origin import WeightsOrigin
+
+__all__ = ["check_size", "first_weights_remarks"]
+
+
+def check_size(method: Method, spec: InputSpec) -> None:
+    """Raise `RecipeError` for a working size that the method, or an encoder in it, cannot take."""
+    from delineate.nn.encoders.encoder import Encoder  # with timm, which prediction by a saved model need not wait for
+
+    info = method.info
+    if min(spec.size) < info.min_size:
+        raise RecipeError(
+            f"input.size: {info.name} needs at least {info.min_size}×{info.min_size} pixels (given: {spec.size})"
+        )
+    if any(side % info.divisor for side in spec.size):
+        raise RecipeError(f"input.size: {info.name} needs multiples of {info.divisor} (given: {spec.size})")
+    for module in method.modules():
+        if isinstance(module, Encoder):
+            module.check_size(spec.size)
+
+
+def first_weights_remarks(method: Method, spec: InputSpec, origins: Mapping[str, WeightsOrigin]) -> list[str]:
+    """What a user should know of pretrained weights: that images are shown to them otherwise than in their training.
+
+    `origins`: of what was loaded.
+    """
+    said = method.options.remarks()
+    if origins and spec.channels == "bgr":
+        said = [
+            *said,
+            "input.channels=bgr: pretrained weights and method.normalize are of images in RGB order; leave that key out, unless it "
+            "is meant",
+        ]
+    return said
