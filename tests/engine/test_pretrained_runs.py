@@ -13,10 +13,12 @@ import torch
 from safetensors.torch import save_file
 
 from delineate.artefact.format import read_header
-from delineate.common.errors import DelineateError, Interrupted
+from delineate.common.errors import DelineateError, Interrupted, RecipeError
 from delineate.engine.recipe import Recipe
 from delineate.engine.request import TrainRequest
+from delineate.engine.resume_data import check_same_start
 from delineate.engine.run import train
+from delineate.engine.run_folder import RunFolder
 from delineate.evaluation.comparison.training_record import TrainingRecord
 
 Maker = Callable[..., TrainRequest]
@@ -86,6 +88,12 @@ def test_where_training_began_is_told_of_another_model_too_and_after_resuming(
     asked = {"steps": 2, "init": first}
     with pytest.raises((KeyboardInterrupt, Interrupted)):
         train(request_for("second", **asked), recorder(stop))
+    second_folder = request_for("second").out
+    with pytest.raises(RecipeError, match=r"the run started from .*first, not from .*other; leave --init out"):
+        train(request_for("second", steps=2, resume=True, init=first.parent / "other"), recorder())
+    with pytest.raises(RecipeError, match="the run started from no other model, not from"):
+        check_same_start(RunFolder(first), first)
+    check_same_start(RunFolder(second_folder), first / "model.safetensors")
     second = train(request_for("second", steps=2, resume=True), recorder()).folder
     assert json.loads((second / "run.json").read_text())["first_weights"] == "of first"
     assert "- First weights: of the model first\n" in (second / "card.md").read_text()

@@ -1,4 +1,4 @@
-"""A run goes on with the data that it was started with: elsewhere if they were moved, but the same files."""
+"""A run goes on with the data and the model that it was started with: elsewhere if they were moved, but the same."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from delineate.common.errors import DataError
+from delineate.artefact.format import MODEL_FILE
+from delineate.common.errors import DataError, RecipeError
+from delineate.common.files import read_json
 from delineate.data.cases.moved import moved
 from delineate.data.core.manifest import Case, Manifest
 from delineate.engine.request import TrainRequest
 from delineate.engine.run_folder import RunFolder
 
-__all__ = ["check_same_data", "data_description"]
+__all__ = ["check_same_data", "check_same_start", "data_description"]
 
 
 def data_description(request: TrainRequest) -> dict[str, Any]:
@@ -46,6 +48,23 @@ def check_same_data(folder: RunFolder, request: TrainRequest, note: Callable[[st
         raise _other(saved, request.source.path, f"in {root}, {error}") from error
     found.save(folder.manifest)
     note(f"the data are in {found.root} now (before: {saved.root}); all files are the same")
+
+
+def check_same_start(folder: RunFolder, init: Path | None) -> None:
+    """Raise `RecipeError` where a run is to go on from another model (`--init`) than it has begun with. A model that was moved is
+    known by its name."""
+    if init is None:
+        return
+    before = read_json(folder.started_from).get("model") if folder.started_from.exists() else None
+    if before is None or _model_name(Path(before)) != _model_name(init):
+        began = "from no other model" if before is None else f"from {before}"
+        raise RecipeError(f"--resume: the run started {began}, not from {init}; leave --init out, or use another --out")
+
+
+def _model_name(path: Path) -> str:
+    """That of the run folder, also where its model file is named."""
+    whole = path.resolve()
+    return whole.parent.name if whole.name == MODEL_FILE else whole.name
 
 
 def _root(saved: Manifest, folder: RunFolder, request: TrainRequest) -> Path:

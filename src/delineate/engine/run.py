@@ -31,7 +31,7 @@ from delineate.engine.prepare import prepare
 from delineate.engine.recipe import Recipe
 from delineate.engine.reporting import ConsoleReporter, Reporter, Silent
 from delineate.engine.request import DIVERGED, TrainRequest, check_folder, needs_report_only
-from delineate.engine.resume_data import check_same_data, data_description
+from delineate.engine.resume_data import check_same_data, check_same_start, data_description
 from delineate.engine.run_folder import RunFolder, environment, environment_changes
 from delineate.engine.run_state import Run
 from delineate.engine.signals import raise_on_signals, stop_on_signals
@@ -84,6 +84,7 @@ def train(
             return _report_only(folder, report, reporter)
         if first and request.resume:
             check_same_data(folder, request, reporter.note)
+            check_same_start(folder, request.init)
         if recipe.engine.tensorboard:
             check_installed()
         # A process that can end by itself notes how; the lock is ours, so that no other one runs.
