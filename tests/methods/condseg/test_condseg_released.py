@@ -153,7 +153,7 @@ def test_what_training_takes_from_the_batch() -> None:
             "background",
             "complement",
         }
-    with pytest.raises(KeyError, match="target"):
+    with pytest.raises(TrainingError, match="learns from 'target'"):
         method.train().objective(data, context("segmentation"))
 
 
