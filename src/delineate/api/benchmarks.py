@@ -28,7 +28,8 @@ def benchmark(
 ) -> Leaderboard:
     """Train methods on the same splits with the same budget, score and compare them. Write everything and a report to `out`.
 
-    The same call continues a benchmark that was stopped, and repeats the runs that failed.
+    The same call continues a benchmark that was stopped, and repeats the runs that failed. Masks that other software made
+    (`predictions`) are scored and compared by the same rules; the table says that they were made elsewhere.
 
     Args:
         data: As for `train`.
@@ -64,7 +65,7 @@ def benchmark(
     kept = "what was done is kept; the same command goes on"
     with hold_folder(folder, announce), raise_on_signals(kept):
         setup = study.prepare(request, announce)
-        result = study.run(folder, setup, reporter, announce, request.cache_folder)
+        result = study.run(folder, setup, reporter, announce, request.cache_folder, request.predictions)
         for scores_file in result.evaluations.values():
             write_evaluation_report(scores_file.folder, Manifest.load(folder / study.SCORED))
         if result.comparison is not None:

@@ -42,11 +42,14 @@ def benchmark(
     A benchmark can be stopped at any time: the same command continues it and
     repeats failed runs. The exit code is 1 if a run failed. Each fold is
     scored by models that were not trained on it and whose weights were chosen
-    on other cases. Folds and seeds are numbered from 0.
+    on other cases. Folds and seeds are numbered from 0. Masks that other
+    software made are scored and compared along (--predictions); of those the
+    table shows scores alone, as made elsewhere.
 
     \b
     delineate benchmark polyps/ --methods unet,resenc,condseg --epochs 20 --out bench
     delineate benchmark hearts/ --folds 3 --seeds 2 --group-by 'patient\\d+' --stack auto --budget-minutes 10 --out bench
+    delineate benchmark split.json --methods unet,resenc --predictions nnunet=nnunet_masks/ --out bench
     delineate benchmark bench --status
     delineate benchmark polyps/ --methods condseg --speed
     """
@@ -107,7 +110,14 @@ def _print_board(board: Leaderboard, out: Path) -> None:
                 peak,
             ]
         rows.append(
-            [row.label, row.first_weights or "–", str(next(iter(row.means.values())).n), str(row.seeds), *cells, *costs]
+            [
+                row.label,
+                "made elsewhere" if row.made_elsewhere else row.first_weights or "–",
+                str(next(iter(row.means.values())).n),
+                "–" if row.made_elsewhere else str(row.seeds),
+                *cells,
+                *costs,
+            ]
         )
     console = make_console()
     head = ("method", "first weights", "n", "seeds", *titles, "min", "M par.", "GFLOP", "ms", "MiB")

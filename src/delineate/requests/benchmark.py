@@ -23,6 +23,15 @@ class BenchmarkOptions(TypedDict, total=False):
             metavar="NAMES",
         ),
     ]
+    predictions: Annotated[
+        Sequence[str],
+        Option(
+            help="Masks of all scored cases that other software made, as a candidate of the table; repeatable.",
+            python='Texts "NAME=FOLDER": masks of all scored cases that other software made; each is a candidate of the table.',
+            default=(),
+            metavar="NAME=FOLDER",
+        ),
+    ]
     preset: Annotated[str, Option(help="Preset of the methods given without @PRESET.", default="tiny")]
     folds: Annotated[
         int | None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,8 +10,11 @@ from delineate.common.errors import DataError, DelineateError, Interrupted
 from delineate.common.files import output_folder
 from delineate.common.folder_lock import folder_contents
 from delineate.common.names import listed
+from delineate.data.core.manifest import ClassTable, Manifest
 from delineate.data.core.regions import Region
 from delineate.data.layouts.source import DataSource, as_source
+from delineate.engine.recipe import resolve
+from delineate.engine.region_settings import with_regions
 from delineate.engine.reporting import Reporter
 from delineate.evaluation.comparison.compare import Comparison, compare_models, write_comparison_files
 from delineate.evaluation.comparison.models import Model
@@ -23,6 +26,7 @@ from delineate.evaluation.results.evaluate import EvaluationOptions, evaluate_fo
 from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.studies import trial
 from delineate.studies.folds import open_folds
+from delineate.studies.foreign import ELSEWHERE, Foreign, foreign_scores_folder, parse_foreign, score_foreign
 from delineate.studies.jobs import Job, all_jobs, predictions_folder, scores_folder
 from delineate.studies.moved import move_data
 from delineate.studies.possible import check_entrants, check_fits, check_parts
@@ -57,6 +61,8 @@ class BenchmarkRequest:
     out: Path
     methods: Sequence[str]
     """Names, or NAME@PRESET."""
+    predictions: Sequence[str] = ()
+    """NAME=FOLDER: masks of the scored cases that other software made. No part of the setup: each call names its own."""
     preset: str = "tiny"
     folds: int | None = None
     """None: the data set's own train, val and test lists, or those of a manifest with folds."""
@@ -89,7 +95,9 @@ class Benchmark:
     comparison: Comparison | None
     """None with a single trained model: there is nothing to compare."""
     evaluations: dict[tuple[str, int], ScoresFile] = field(default_factory=dict)
-    """(label, seed) → scores over all folds."""
+    """(label, seed) → scores over all folds; those made elsewhere are last, with seed 0."""
+    foreign: tuple[Foreign, ...] = ()
+    """Candidates that were made elsewhere."""
 
 
 Announce = Callable[[str], None]
@@ -114,6 +122,7 @@ def prepare(request: BenchmarkRequest, announce: Announce = lambda _: None) -> B
         own_augment=request.own_augment,
     )
     check_entrants(methods, request.settings)
+    parse_foreign(request.predictions, [entrant.label for entrant in methods])
     folder, source = request.out, as_source(request.data)
     begun, there = setup_file(folder).exists(), {path.name for path in folder_contents(folder)}
     if not begun and there - {MANIFEST, SCORED, _FOLDS}:
@@ -172,12 +181,18 @@ def run(
     reporter: Reporter | None = None,
     announce: Announce = lambda _: None,
     cache: Path | None = None,
+    predictions: Sequence[str] = (),
 ) -> Benchmark:
     """Do what is not done yet, score all and compare. What failed in an earlier call is tried again.
 
     A method that fails is named and left out; the others go on. `Interrupted` passes through; the same call goes on later.
-    Raises `DelineateError` when nothing at all could be trained.
+    Raises `DelineateError` when nothing at all could be trained, and for `predictions` that are no candidate: these are scored
+    before anything is trained.
     """
+    foreign = parse_foreign(predictions, [entrant.label for entrant in setup.entrants])
+    for one in foreign:
+        announce(f"scoring {one.name} ({ELSEWHERE}: {one.folder})")
+        _evaluate_foreign(folder, setup, one, _planned_classes(folder, setup))
     jobs = all_jobs(folder, setup)
     for at, job in enumerate(jobs):
         if job.state == "done":
@@ -190,10 +205,10 @@ def run(
         except Exception as error:  # also a defect of one method must not cost the others' runs
             job.fail(error)
             announce(f"failed: {job.name}: {job.result()['error']}")
-    return finish(folder, setup)
+    return finish(folder, setup, foreign)
 
 
-def finish(folder: Path, setup: BenchmarkSetup) -> Benchmark:
+def finish(folder: Path, setup: BenchmarkSetup, foreign: tuple[Foreign, ...] = ()) -> Benchmark:
     """Score what is complete and compare it."""
     jobs = all_jobs(folder, setup)
     evaluations = {}
@@ -209,13 +224,16 @@ def finish(folder: Path, setup: BenchmarkSetup) -> Benchmark:
             f"{failed[0].name}: {failed[0].result()['error']}{more}" if failed else "no method was trained on all folds"
         )
         raise DelineateError(f"nothing to compare in {folder}; {why}")
+    names = {key: key[0] if setup.seeds == 1 else f"{key[0]} #{key[1]}" for key in evaluations}
+    for one in foreign:
+        evaluations[one.name, 0] = _evaluate_foreign(folder, setup, one, _learned_classes(folder, setup, evaluations))
+        names[one.name, 0] = one.name
     comparison = None
     if len(evaluations) > 1:
-        names = {key: key[0] if setup.seeds == 1 else f"{key[0]} #{key[1]}" for key in evaluations}
         models = [Model(names[key], scores_file) for key, scores_file in evaluations.items()]
         comparison = compare_models(models)
         write_comparison_files(folder / COMPARISON, comparison)
-    return Benchmark(folder, setup, jobs, comparison, evaluations)
+    return Benchmark(folder, setup, jobs, comparison, evaluations, foreign)
 
 
 def time_left(jobs: Sequence[Job], todo: Sequence[Job]) -> str:
@@ -253,6 +271,27 @@ def _evaluate(folder: Path, setup: BenchmarkSetup, entrant: Entrant, seed: int, 
         options = EvaluationOptions(split="all", metrics=setup.metrics, stack=setup.stack, spacing=setup.spacing)
         evaluate_folders(predictions, folder / SCORED, options, out=out)
     return ScoresFile.read(out)
+
+
+def _evaluate_foreign(folder: Path, setup: BenchmarkSetup, foreign: Foreign, classes: ClassTable) -> ScoresFile:
+    options = EvaluationOptions(metrics=setup.metrics, stack=setup.stack, spacing=setup.spacing)
+    return score_foreign(foreign, foreign_scores_folder(folder, foreign), folder / SCORED, options, classes)
+
+
+def _planned_classes(folder: Path, setup: BenchmarkSetup) -> ClassTable:
+    """What the first method will learn, as its masks will be scored."""
+    first = setup.entrants[0]
+    recipe = resolve(first.method, first.preset, first.options, setup.settings)
+    known = with_regions(Manifest.load(folder / SCORED), recipe).classes
+    return ClassTable(names=known.names, regions=known.regions)
+
+
+def _learned_classes(folder: Path, setup: BenchmarkSetup, evaluations: Collection[tuple[str, int]]) -> ClassTable:
+    """What the models have learned; all of the benchmark have learned the same."""
+    label, seed = next(iter(evaluations))
+    entrant = next(one for one in setup.entrants if one.label == label)
+    listing = PredictionList.find(predictions_folder(folder, entrant, seed))
+    return _planned_classes(folder, setup) if listing is None else listing.classes
 
 
 def _is_whole(scores: Path) -> bool:

@@ -34,6 +34,7 @@ __all__ = [
     "all_jobs",
     "predictions_folder",
     "scores_folder",
+    "slug",
 ]
 
 State = Literal["waiting", "begun", "running", "trained", "done", "failed"]
@@ -56,7 +57,7 @@ class Job:
 
     @property
     def run(self) -> Path:
-        return self.folder / "runs" / _slug(self.entrant.label) / f"fold{self.fold}-seed{self.seed}"
+        return self.folder / "runs" / slug(self.entrant.label) / f"fold{self.fold}-seed{self.seed}"
 
     @property
     def predictions(self) -> Path:
@@ -161,18 +162,18 @@ def all_jobs(folder: Path, setup: BenchmarkSetup) -> list[Job]:
 
 def predictions_folder(folder: Path, entrant: Entrant, seed: int) -> Path:
     """Of one entrant and seed, all folds together."""
-    return folder / "predictions" / f"{_slug(entrant.label)}-seed{seed}"
+    return folder / "predictions" / f"{slug(entrant.label)}-seed{seed}"
 
 
 def scores_folder(folder: Path, entrant: Entrant, seed: int) -> Path:
     """The evaluation of these predictions."""
-    return folder / "scores" / f"{_slug(entrant.label)}-seed{seed}"
+    return folder / "scores" / f"{slug(entrant.label)}-seed{seed}"
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def _slug(label: str) -> str:
+def slug(label: str) -> str:
     """A label as a folder's name: `smp:unet/resnet18` has characters that paths have not."""
     return "".join(letter if letter.isalnum() or letter in "-_@." else "-" for letter in label)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -31,6 +31,7 @@ from delineate.inference.predictor import Predictor, load
 from delineate.nn.counting import count_cost
 from delineate.report.parts.scores import title_of
 from delineate.studies.benchmark import Benchmark
+from delineate.studies.foreign import foreign_notes
 from delineate.studies.jobs import Job
 
 __all__ = [
@@ -77,6 +78,8 @@ class Row:
     """None where no run is left to measure."""
     first_weights: str | None = None
     """Where training began: "random", or which pretrained weights; None: not known."""
+    made_elsewhere: bool = False
+    """Masks of other software: neither seeds nor costs nor first weights are known."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,9 @@ def make_leaderboard(benchmark: Benchmark) -> Leaderboard:
             training = TrainingRecord.read(scores_file[0].content.get("training"))
             began = None if training is None else training.first_weights
             rows.append(_row(entrant.label, first, mine, metrics, _cost(jobs), began))
+    for one in benchmark.foreign:
+        mine = {name: [tables[name][one.name, 0]] for name in metrics}
+        rows.append(replace(_row(one.name, first, mine, metrics, None, None), made_elsewhere=True))
     headline = next(iter(metrics))
     sign = -1 if metrics[headline]["better"] == "higher" else 1
     rows.sort(key=lambda row: _place(row.means[headline].mean, sign))
@@ -139,10 +145,11 @@ def _leaderboard_csv(board: Leaderboard) -> str:
     head = ["method", "first_weights", "seeds", "n", "groups"]
     for name in board.metrics:
         head += [name, f"{name}_low", f"{name}_high", f"{name}_seed_sd"]
-    head += ["minutes", "parameters", "gigaflops", "ms_per_image", "peak_mib"]
+    head += ["minutes", "parameters", "gigaflops", "ms_per_image", "peak_mib", "made_elsewhere"]
     for row in board.rows:
         whole = next(iter(row.means.values()))
-        cells: list[Any] = [row.label, row.first_weights or "", row.seeds, whole.n, whole.groups]
+        seeds = "" if row.made_elsewhere else row.seeds
+        cells: list[Any] = [row.label, row.first_weights or "", seeds, whole.n, whole.groups]
         for name, interval in row.means.items():
             cells += [
                 _cell(interval.mean),
@@ -154,7 +161,7 @@ def _leaderboard_csv(board: Leaderboard) -> str:
         cells += [""] * 5 if cost is None else [_cell(cost.minutes), cost.parameters, _cell(cost.gigaflops)]
         if cost is not None:
             cells += [_cell(cost.milliseconds), _cell(cost.peak_mib)]
-        lines.append(cells)
+        lines.append([*cells, "yes" if row.made_elsewhere else ""])
     return csv_text(head, lines)
 
 
@@ -165,16 +172,21 @@ def seed_sd(means: Sequence[float]) -> float | None:
 
 def _cautions(benchmark: Benchmark) -> tuple[str, ...]:
     if benchmark.comparison is not None:
-        return benchmark.comparison.cautions
+        return (*foreign_notes(benchmark.foreign), *benchmark.comparison.cautions)
     return tuple(budget_notes([Model(label, scores_file) for (label, _), scores_file in benchmark.evaluations.items()]))
 
 
 def _words(benchmark: Benchmark) -> tuple[str, ...]:
-    """Claims about methods where there are several seeds, else of these trained models."""
+    """Claims about methods where there are several seeds; else, and of masks made elsewhere always, of these trained models."""
     if benchmark.comparison is None:
         return ("One trained model: there is nothing to compare it with.",)
     one = benchmark.comparison.metrics[0]
-    return one.claims or (*(pair.words for pair in one.pairs), one.rank_words)
+    if not one.claims:
+        return (*(pair.words for pair in one.pairs), one.rank_words)
+    names = {foreign.name for foreign in benchmark.foreign}
+    between = [claim.words for claim in one.methods if not names & {claim.first, claim.second}]
+    claims = between if names else one.claims
+    return (*claims, *(pair.words for pair in one.pairs if names & {pair.first, pair.second}))
 
 
 def _row(

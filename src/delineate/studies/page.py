@@ -20,7 +20,7 @@ from delineate.report.parts.case_gallery import worst_first
 from delineate.report.parts.overlays import Overlays
 from delineate.report.parts.scores import case_values, title_of
 from delineate.studies.benchmark import COMPARISON, MANIFEST, SCORED, Benchmark
-from delineate.studies.jobs import scores_folder
+from delineate.studies.foreign import ELSEWHERE
 from delineate.studies.leaderboard import Leaderboard, Row, seed_sd
 
 __all__ = ["write_benchmark_report"]
@@ -56,8 +56,16 @@ def _lead(benchmark: Benchmark) -> str:
     folds = "the dataset's own splits" if setup.folds == 1 else f"{setup.folds} folds"
     return (
         f"{count(len(setup.entrants), 'method')}, {folds}, {count(setup.seeds, 'seed')}: every case was scored by "
-        "models that never saw it, at its own resolution."
+        f"models that never saw it, at its own resolution.{_foreign_words(benchmark)}"
     )
+
+
+def _foreign_words(benchmark: Benchmark) -> str:
+    foreign = benchmark.foreign
+    if not foreign:
+        return ""
+    number = count(len(foreign), "candidate was", "candidates were")
+    return f" {number} {ELSEWHERE}: {', '.join(f'{one.name} ({one.folder})' for one in foreign)}."
 
 
 def _scores(board: Leaderboard) -> Html:
@@ -68,12 +76,17 @@ def _scores(board: Leaderboard) -> Html:
 
 
 def _score_line(row: Row, board: Leaderboard) -> list[Any]:
-    cells: list[Any] = [element("b", row.label), row.seeds, next(iter(row.means.values())).n]
+    cells: list[Any] = [_name(row), "–" if row.made_elsewhere else row.seeds, next(iter(row.means.values())).n]
     for name in board.metrics:
         spread = seed_sd(row.seed_means[name])
         seeds = None if spread is None else element("small", f" ± {number(spread)}")
         cells.append(join(element("b", number(row.means[name].mean)), seeds))
     return cells
+
+
+def _name(row: Row) -> Html:
+    """The candidate, and that it was made elsewhere."""
+    return join(element("b", row.label), element("small", f" {ELSEWHERE}") if row.made_elsewhere else None)
 
 
 def _parts(benchmark: Benchmark, board: Leaderboard) -> Html | None:
@@ -142,9 +155,9 @@ def _cost_line(row: Row) -> list[Any]:
     cost = row.cost
     began = row.first_weights or "–"
     if cost is None:
-        return [row.label, began, *["–"] * 5]
+        return [_name(row), began, *["–"] * 5]
     return [
-        element("b", row.label),
+        _name(row),
         began,
         number(cost.minutes),
         f"{cost.parameters / 1e6:.2f} M",
@@ -179,10 +192,11 @@ def _links(benchmark: Benchmark) -> Html | None:
     pages = []
     if benchmark.comparison is not None:
         pages.append(element("a", "all differences, tests and ranks", href=f"{COMPARISON}/report.html"))
-    for label, seed in benchmark.evaluations:
-        entrant = next(one for one in benchmark.setup.entrants if one.label == label)
-        where = scores_folder(benchmark.folder, entrant, seed).relative_to(benchmark.folder)
-        pages.append(element("a", f"{label}, seed {seed}", href=f"{where.as_posix()}/report.html"))
+    elsewhere = {one.name for one in benchmark.foreign}
+    for (label, seed), scores_file in benchmark.evaluations.items():
+        where = scores_file.folder.relative_to(benchmark.folder)
+        which = f"{label}, {ELSEWHERE}" if label in elsewhere else f"{label}, seed {seed}"
+        pages.append(element("a", which, href=f"{where.as_posix()}/report.html"))
     return section("More pages", element("ul", *(element("li", link) for link in pages)))
 
 
