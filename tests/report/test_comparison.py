@@ -145,7 +145,8 @@ def test_different_cases_are_refused(entries, fake, tmp_path):
 def test_images_that_are_gone(entries, tmp_path):
     listed = entries[0].predictions / "predictions.json"
     listed.write_text(listed.read_text().replace("images/c", "gone/c"))
-    (entries[1].predictions / "predictions.json").unlink()
+    for path in [*entries[1].predictions.glob("*.png"), entries[1].predictions / "predictions.json"]:
+        path.unlink()
     words = text_of(write_comparison("t", entries, tmp_path / "report.html").read_text())
     assert "gone/c" in words
     assert "no prediction is listed" in words

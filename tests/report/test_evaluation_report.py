@@ -77,6 +77,9 @@ def test_pictures_show_worst_median_and_best(fake, tmp_path):
     document = write_evaluation_report(folder, manifest).read_text()
     assert document.count("<img") == 9
     assert "The references are not at hand" not in document
+    assert "The references are not at hand" not in report(folder), "the evaluation has noted them"
+    noted = json.loads((folder / "scores.json").read_text())
+    (folder / "scores.json").write_text(json.dumps(noted | {"references": str(tmp_path / "gone")}))
     assert "The references are not at hand" in report(folder)
     for image in (tmp_path / "predictions").glob("c0*.png"):
         image.write_bytes(b"gone")

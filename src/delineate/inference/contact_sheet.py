@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from delineate.data.core.manifest import ClassTable
 from delineate.inference.overlay import draw
 
-__all__ = ["MOST", "SHORTER", "draw_contact_sheet", "representative_slices", "turned"]
+__all__ = ["MOST", "SHORTER", "draw_contact_sheet", "representative_slices", "turned", "with_caption"]
 
 MOST = 9
 """Slices on a sheet."""
@@ -37,7 +37,7 @@ def draw_contact_sheet(
         planes = [turned(stack[at]) for stack in (image, indices)]
         expected = None if reference is None else turned(reference[at])
         tile = draw(planes[0], planes[1], expected, classes, shorter=SHORTER)
-        tiles.append(_with_caption(tile, f"slice {numbers[at]}"))
+        tiles.append(with_caption(tile, f"slice {numbers[at]}"))
     return _joined(tiles)
 
 
@@ -62,10 +62,11 @@ def turned(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(plane.T[::-1, ::-1])
 
 
-def _with_caption(tile: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
+def with_caption(tile: NDArray[np.uint8], text: str, scale: float = 0.45) -> NDArray[np.uint8]:
+    """Text at the lower edge of RGB pixels, which are changed."""
     for color, width in (((0, 0, 0), 3), ((255, 255, 255), 1)):
         place = (_MARGIN, tile.shape[0] - _MARGIN)
-        cv2.putText(tile, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, color, width, cv2.LINE_AA)
+        cv2.putText(tile, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, color, width, cv2.LINE_AA)
     return tile
 
 

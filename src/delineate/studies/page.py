@@ -216,7 +216,7 @@ def _galleries(benchmark: Benchmark) -> list[Html]:
             )
             for case in worst
         ]
-        parts += [element("h3", label), pictures(figures)]
+        parts += [element("h3", label), pictures(figures, wide=overlays.volumes)]
     return parts
 
 

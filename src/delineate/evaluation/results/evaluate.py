@@ -230,7 +230,7 @@ def evaluate_folders(
         ),
     )
     if out is not None:
-        _write(out, evaluation, opened, panel)
+        _write(out, evaluation, opened, panel, source.path)
     return evaluation
 
 
@@ -268,8 +268,11 @@ def _note_access(
     return note_access(opening, out)
 
 
-def _write(out: Path, evaluation: Evaluation, opened: _Opened, panel: Mapping[Roles, Sequence[Row]]) -> None:
+def _write(
+    out: Path, evaluation: Evaluation, opened: _Opened, panel: Mapping[Roles, Sequence[Row]], references: Path
+) -> None:
     extra: dict[str, Any] = {
+        "references": str(references.absolute()),
         "test_accesses": evaluation.test_accesses,
         "test_accesses_in_all": evaluation.test_accesses_in_all,
         "unscored": list(evaluation.unscored),

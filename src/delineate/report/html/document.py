@@ -68,6 +68,6 @@ def notice(lines: list[str], before: str) -> Html | None:
     return element("div", before, element("ul", *(element("li", line) for line in lines)), class_="notice", role="note")
 
 
-def pictures(figures: list[Html]) -> Html:
-    """A grid of figures, three in a row on a wide screen."""
-    return element("div", join(*figures), class_="pictures")
+def pictures(figures: list[Html], *, wide: bool = False) -> Html:
+    """A grid of figures, three in a row on a wide screen; of `wide` ones two."""
+    return element("div", join(*figures), class_="pictures wide" if wide else "pictures")

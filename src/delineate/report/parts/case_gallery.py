@@ -15,7 +15,7 @@ from delineate.report.html.images import contour_legend, figure_of
 from delineate.report.parts.overlays import Overlays
 from delineate.report.parts.scores import OUTCOMES, case_values, headline_metric, title_of
 
-__all__ = ["case_table", "ranked_pictures", "worst_first"]
+__all__ = ["case_table", "ranked_pictures", "volumes_note", "worst_first"]
 
 _PICTURED = 3
 """Of each rank."""
@@ -47,11 +47,25 @@ def ranked_pictures(scores_file: ScoresFile, overlays: Overlays) -> Html | None:
             for case in fresh
         ]
         if figures:
-            parts += [element("h3", f"{rank} by {title}"), pictures(figures)]
+            parts += [element("h3", f"{rank} by {title}"), pictures(figures, wide=overlays.volumes)]
     if not parts:
         return None
     unseen = None if overlays.manifest else element("p", "The references are not at hand and not drawn.", class_="note")
-    return join(contour_legend(overlays.names), unseen, *parts)
+    return join(contour_legend(overlays.names), volumes_note(overlays), unseen, *parts)
+
+
+def volumes_note(overlays: Overlays) -> Html | None:
+    """What the pictures of volumes show; nothing where there are none."""
+    if not overlays.volumes:
+        return None
+    words = (
+        "Of each volume: the axial, coronal and sagittal plane through the middle of the reference, and below the slices with the "
+        "most wrong voxels, none beside another. Millimeters are equal in all directions; the front or the head is above, the "
+        "patient's right on the left (in sagittal planes, the front)."
+    )
+    if any(image is None for _, image in overlays.files.values()):
+        words += " The images are not at hand: contours are on black."
+    return element("p", words, class_="note")
 
 
 def case_table(scores_file: ScoresFile) -> Html | None:

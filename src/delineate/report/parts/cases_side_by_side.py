@@ -7,6 +7,7 @@ from statistics import fmean
 
 from delineate.report.html.elements import Html, element, join, number
 from delineate.report.html.images import contour_legend, figure_of
+from delineate.report.parts.case_gallery import volumes_note
 from delineate.report.parts.overlays import Overlays
 
 __all__ = ["choose_cases", "side_by_side"]
@@ -37,7 +38,7 @@ def side_by_side(
         )
         heading = element("h3", case, element("small", f" · {why}", class_="lead"))
         rows += [element("div", heading, element("div", *figures, class_="versus pictures", style=style))]
-    return join(contour_legend(overlays[shown[0]].names), *rows)
+    return join(contour_legend(overlays[shown[0]].names), volumes_note(overlays[shown[0]]), *rows)
 
 
 def choose_cases(scores: Sequence[Mapping[str, float]], title: str = "Dice", *, higher: bool = True) -> dict[str, str]:

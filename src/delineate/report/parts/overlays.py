@@ -1,4 +1,7 @@
-"""The image of a case with the prediction that was scored, and with the reference where it can still be found."""
+"""The image of a case with the prediction that was scored, and with the reference where it can still be found.
+
+Of volumes, planes and slices (`inference.three_planes`).
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,9 @@ from delineate.common.files import parse_json
 from delineate.data.cases.pixels import case_mask
 from delineate.data.core.manifest import Case, ClassTable, LabelRule, Manifest
 from delineate.data.formats.registry import read_image, reads_volume
+from delineate.data.layouts.source import as_source
 from delineate.evaluation.inputs.pairing import by_name
-from delineate.evaluation.inputs.prediction_values import listed_rule
+from delineate.evaluation.inputs.prediction_values import listed_rule, prediction_rule
 from delineate.evaluation.inputs.predictions import PredictionList, mask_files, read_prediction
 from delineate.evaluation.inputs.references import open_references
 from delineate.evaluation.inputs.test_access_log import ACCESS_LOG_FILE as OPENINGS
@@ -24,20 +28,27 @@ from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.inference.overlay import draw
 from delineate.report.html.elements import Html, element
 from delineate.report.html.images import drawn
+from delineate.report.parts.volume_pictures import volume_picture
 
 __all__ = ["Overlays"]
 
 _SHORTER, _LONGEST = 400, 480
 """Pixels: small images are enlarged before they are drawn on, large ones shrunk afterwards."""
+_VOLUMES_ALONE = "label volumes"
+"""Layout of references that were found without their images."""
+_SHEET = 960
+"""Pixels of a volume's planes together, at most."""
 
 
 @dataclass(frozen=True)
 class Overlays:
-    """The pictures of one evaluation's cases; without files there are none, and none of volumes and instance maps."""
+    """The pictures of one evaluation's cases; without files there are none, and none of instance maps and of slices that were put
+    together to volumes."""
 
     classes: ClassTable
-    files: Mapping[str, tuple[Path, Path]]
-    """Case id → (predicted mask, image), as `predict` listed them."""
+    files: Mapping[str, tuple[Path, Path | None]]
+    """Case id → (predicted mask, image), as `predict` listed them, or as the data set has them; None: the image of a volume whose
+    references alone are known."""
     manifest: Manifest | None
     """Of the references."""
     rule: LabelRule | None = None
@@ -45,23 +56,51 @@ class Overlays:
 
     @classmethod
     def find(cls, scores_file: ScoresFile, manifest: Manifest | None = None) -> Overlays:
-        """What lies about of an evaluation: the list beside its predictions; its references, unless they are given."""
+        """What lies about of an evaluation: the list beside its predictions, or the images of its data set; its references, unless
+        they are given."""
         names = scores_file.content.get("class_names") or ("background", *scores_file.classes)
         classes = ClassTable(names=tuple(names))
         folder = Path(scores_file.origin.predictions or "")
         try:
             listed = PredictionList.find(folder) if scores_file.origin.predictions else None
             objects = any(name in INSTANCE_METRICS for name in scores_file.metrics)
-            if listed is None or objects or scores_file.origin.level == "volume":
+            if objects or scores_file.origin.predictions is None:
                 return cls(classes, {}, None)
+            if listed is None:
+                found = manifest or _noted(scores_file, classes)
+                return cls._unlisted(scores_file, found and _with_images(found), classes, folder)
             listed = listed.followed(folder)
             masks = mask_files(folder, listed)
             image_of = {mask: Path(file.image) for mask, file in zip(masks, listed.files, strict=True)}
             named = by_name(folder, masks, dict.fromkeys(scores_file.cases()))
         except DelineateError:
             return cls(classes, {}, None)
-        files = {case: (mask, image_of[mask]) for case, mask in named.items() if not reads_volume(mask)}
+        known = set(scores_file.cases())
+        files = {case: (mask, image_of[mask]) for case, mask in named.items() if case in known}
         return cls(classes, files, (manifest or _noted(scores_file, classes)) if files else None, listed_rule(listed))
+
+    @classmethod
+    def _unlisted(
+        cls, scores_file: ScoresFile, manifest: Manifest | None, classes: ClassTable, folder: Path
+    ) -> Overlays:
+        """Of masks that other software made: their images are those of the data set. Raises `DelineateError`."""
+        if manifest is None:
+            return cls(classes, {}, None)
+        known = {one.id: one for one in manifest.cases}
+        named = by_name(folder, mask_files(folder, None), dict.fromkeys(scores_file.cases()))
+        masks = {case: mask for case, mask in named.items() if case in known}
+        files: dict[str, tuple[Path, Path | None]] = {}
+        for case, mask in masks.items():
+            images = known[case].images
+            if images or reads_volume(mask):
+                files[case] = (mask, manifest.path(images[0]) if images else None)
+        rule = prediction_rule(list(masks.values()), None, manifest.classes, manifest.labels) if files else None
+        return cls(classes, files, manifest, rule)
+
+    @property
+    def volumes(self) -> bool:
+        """Whether they are of volumes."""
+        return any(reads_volume(mask) for mask, _ in self.files.values())
 
     @property
     def names(self) -> list[str]:
@@ -73,7 +112,12 @@ class Overlays:
         if case not in self.files or self.rule is None:
             return element("p", "no prediction is listed", class_="note")
         mask, image = self.files[case]
+        said = f"Contours of {whose} on {case}"
         try:
+            if reads_volume(mask):
+                sheet = volume_picture(image, mask, self.rule, self.classes, self.manifest, self._case(case))
+                return drawn(sheet, f"{said}: axial, coronal and sagittal plane, and the worst slices", longest=_SHEET)
+            assert image is not None, "only volumes are shown without"
             overlay = draw(
                 read_image(image),
                 read_prediction(mask, self.rule),
@@ -83,11 +127,26 @@ class Overlays:
             )
         except DelineateError as error:
             return element("p", str(error), class_="note")
-        return drawn(overlay, f"Contours of {whose} on {case}", longest=_LONGEST)
+        return drawn(overlay, said, longest=_LONGEST)
 
     def _reference(self, case: str) -> NDArray[np.uint8] | None:
-        known: dict[str, Case] = {one.id: one for one in self.manifest.cases} if self.manifest else {}
-        return case_mask(self.manifest, known[case]) if self.manifest and case in known else None
+        known = self._case(case)
+        return case_mask(self.manifest, known) if self.manifest and known is not None else None
+
+    def _case(self, case: str) -> Case | None:
+        return next((one for one in self.manifest.cases if one.id == case), None) if self.manifest else None
+
+
+def _with_images(manifest: Manifest) -> Manifest:
+    """The manifest with the images of the data set that its label volumes lie in: to score them, none was looked for."""
+    if any(case.images for case in manifest.cases) or manifest.layout != _VOLUMES_ALONE:
+        return manifest
+    try:
+        found = {case.id: case.images for case in as_source(Path(manifest.root)).manifest().cases}
+    except DelineateError:
+        return manifest
+    cases = [case.model_copy(update={"images": found.get(case.id, ())}) for case in manifest.cases]
+    return manifest.model_copy(update={"cases": tuple(cases)})
 
 
 def _noted(scores_file: ScoresFile, classes: ClassTable) -> Manifest | None:
