@@ -19,9 +19,12 @@ from delineate.api import evaluate
 from delineate.common.errors import DataError, DelineateError, RecipeError
 from delineate.data.cache.cache import Cache
 from delineate.data.cache.store import Store
+from delineate.data.cases.volumes import as_numbers
+from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import Case, Manifest
 from delineate.data.core.samples import Sample
 from delineate.data.formats.canonical import Canonical
+from delineate.data.formats.contract import slab_of
 from delineate.data.formats.registry import check_same_grid, open_image
 from delineate.data.loading.cached_slices import decode
 from delineate.data.loading.samples import open_samples
@@ -30,6 +33,7 @@ from delineate.engine.reporting import Silent
 from delineate.engine.request import TrainRequest
 from delineate.engine.run import train
 from delineate.engine.validation import VolumeCounts, count_cases
+from delineate.inference.export.preprocess import Preprocess
 from delineate.inference.files import predict_files
 from delineate.inference.predictor import load
 from delineate.nn.output import Output
@@ -207,3 +211,52 @@ def test_slices_are_judged_as_volumes() -> None:
     assert len(found) == len(depths)
     for one, other in zip(found, expected, strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(vars(one).values(), vars(other).values(), strict=True))
+
+
+@pytest.fixture(scope="module")
+def neighborly(ask: Maker) -> Path:
+    """A run whose network sees three slices at once."""
+    train(ask("neighborly", settings=["input.neighbors=1", "augment.color=1"], steps=4), Silent())
+    return ask("neighborly").out
+
+
+def test_a_network_of_neighbors_predicts_as_it_was_validated(neighborly: Path, home: Path, tmp_path: Path) -> None:
+    predictor = load(neighborly)
+    assert (predictor.spec.neighbors, predictor.spec.in_channels) == (1, 3)
+    assert Recipe.load(neighborly / "recipe.yaml").input.channels == "gray"
+    (validated,) = sorted((neighborly / "validation/masks").iterdir())
+    done = predict_files(predictor, [home / "data/images" / validated.name], tmp_path / "out")
+    assert [(file.error, file.remark) for file in done.files] == [(None, None)]
+    assert np.array_equal(voxels(validated), voxels(tmp_path / "out" / validated.name))
+
+
+def test_neighbors_are_those_of_the_volume(neighborly: Path, home: Path) -> None:
+    """By hand: a middle slice and the last one, each with the slices beside it."""
+    predictor = load(neighborly)
+    image = as_numbers(Canonical(open_image(home / "data/images/case_00.nii.gz")), own_values=False)
+    for index, around in ((2, (1, 2, 3)), (DEPTH - 1, (DEPTH - 2, DEPTH - 1, DEPTH - 1)), (0, (0, 0, 1))):
+        slab = slab_of(image, 2, index, 1)
+        assert np.array_equal(slab, np.stack([image[:, :, at] for at in around], 2))
+        assert predictor.prepare(slab).shape == (32, 32, 3)
+    twin = Preprocess(predictor.spec)
+    shown = torch.from_numpy(slab).permute(2, 0, 1)[None]
+    assert torch.allclose(twin(shown)[0].permute(1, 2, 0), torch.from_numpy(predictor.prepare(slab)), atol=1 / 255)
+
+
+def test_single_pictures_have_no_neighbors(neighborly: Path, ask: Maker, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((9, 9), np.uint8))
+    done = predict_files(load(neighborly), [tmp_path / "a.png"], tmp_path / "out")
+    assert "sees 3 neighboring slices of a volume at once" in str(done.files[0].error)
+    (tmp_path / "data/images").mkdir(parents=True)
+    (tmp_path / "data/masks").mkdir()
+    for name in "abcd":
+        cv2.imwrite(str(tmp_path / f"data/images/{name}.png"), np.full((9, 9), ord(name), np.uint8))
+        cv2.imwrite(str(tmp_path / f"data/masks/{name}.png"), np.eye(9, dtype=np.uint8) * 255)
+    with pytest.raises(RecipeError, match=r"input\.neighbors: only slices of volumes have neighbors"):
+        train(ask("pictures", data=tmp_path / "data", settings=["input.neighbors=1"]), Silent())
+
+
+def test_colors_are_not_made_of_slices(neighborly: Path) -> None:
+    """Saturation and hue would mix a slice with those beside it."""
+    assert not load(neighborly).spec.colored
+    assert InputSpec(channels="rgb").colored

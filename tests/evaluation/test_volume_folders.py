@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from delineate.common.errors import DataError
 from delineate.data.core.manifest import ClassTable, LabelRule
 from delineate.evaluation.inputs.prediction_values import prediction_rule
-from delineate.evaluation.inputs.predictions import check_place, mask_files, read_prediction
+from delineate.evaluation.inputs.predictions import mask_files, place_of, read_prediction
 from delineate.evaluation.inputs.references import is_mask_folder, open_references, read_reference
 from delineate.evaluation.metrics.metric_selection import select_metrics
 from delineate.evaluation.results.case_scores import score_case
@@ -111,12 +111,12 @@ def test_predicted_volumes(tmp_path: Path):
 
 def test_prediction_and_reference_must_lie_in_the_same_place(tmp_path: Path):
     here, there = save(tmp_path / "p.nii.gz", 1), save(tmp_path / "r.nii", 1, shift=4)
-    check_place(here, save(tmp_path / "same.nii", 1))
+    place_of(here, save(tmp_path / "same.nii", 1))
     with pytest.raises(DataError, match=r"p\.nii\.gz and .*r\.nii have the same shape but lie up to 4 mm apart"):
-        check_place(here, there)
+        place_of(here, there)
     with pytest.raises(DataError, match=r"p\.nii\.gz is a volume but its reference .*x\.png is an image"):
-        check_place(here, tmp_path / "x.png")
-    check_place(tmp_path / "a.png", tmp_path / "b.png")
+        place_of(here, tmp_path / "x.png")
+    place_of(tmp_path / "a.png", tmp_path / "b.png")
 
 
 def test_mixed_and_unread_formats_are_one_line(tmp_path: Path):
@@ -127,8 +127,8 @@ def test_mixed_and_unread_formats_are_one_line(tmp_path: Path):
     (tmp_path / "q").mkdir()
     with pytest.raises(DataError, match="holds no masks"):
         mask_files(tmp_path / "q", None)
-    (tmp_path / "q" / "a.nrrd").touch()
-    with pytest.raises(DataError, match=r"a\.nrrd is a volume in a format that is not read; convert"):
+    (tmp_path / "q" / "a.dcm").touch()
+    with pytest.raises(DataError, match=r"a\.dcm is a volume in a format that is not read; convert"):
         is_mask_folder(tmp_path / "q")
 
 

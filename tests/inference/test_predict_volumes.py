@@ -14,13 +14,15 @@ import torch
 
 from delineate.api import evaluate
 from delineate.artefact.format import Artefact
+from delineate.common.errors import DataError
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
-from delineate.data.formats.registry import open_image, read_geometry
+from delineate.data.formats.registry import open_image, read_geometry, read_mask
 from delineate.evaluation.inputs.predictions import PredictionList
 from delineate.inference import volumes as module
 from delineate.inference.executors import Serial
 from delineate.inference.files import predict_files
+from delineate.inference.plan import MaskFormat
 from delineate.inference.predictor import Predictor
 from delineate.inference.segment import Worker
 from micro_method import brightness
@@ -204,7 +206,7 @@ def test_the_axis_is_the_models_or_the_callers_or_the_coarsest(tmp_path: Path, m
             result = predict_files(make(axis=spec), [tmp_path / "v.nii.gz"], tmp_path / f"out{at}", axis=given)
         assert len(seen) == depth
         assert bool(result.notes) == (spec is None)
-    with pytest.raises(module.DataError, match="axis 3 is none of 0"):
+    with pytest.raises(module.DataError, match="axis 3 is not known; use auto"):
         predict_files(make(), [tmp_path / "v.nii.gz"], tmp_path / "out", axis=3)
 
 
@@ -327,3 +329,68 @@ def test_a_mask_has_the_headers_of_its_image(tmp_path: Path):
         assert mask.header[code] == image.header[code], code
     assert np.allclose(mask.get_qform(), oblique(), atol=1e-5)
     assert read_geometry(tmp_path / "out" / "v.nii.gz").spacing == pytest.approx((1, 1, 3))
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted", "suffix"),
+    [
+        (".mha", "auto", ".mha"),
+        (".mhd", "auto", ".mha"),
+        (".nrrd", "auto", ".nrrd"),
+        (".nhdr", "auto", ".nrrd"),
+        (".nii", "auto", ".nii.gz"),
+        (".mha", "nifti", ".nii.gz"),
+        (".nii.gz", "nrrd", ".nrrd"),
+    ],
+)
+def test_masks_have_the_format_of_the_image_or_the_one_that_is_asked_for(
+    tmp_path: Path, given: str, wanted: MaskFormat, suffix: str
+) -> None:
+    """The same voxels at the same places, whatever the format of image and mask."""
+    sitk = pytest.importorskip("SimpleITK")
+    source = save(tmp_path / "given/x.nii.gz", voxels())
+    image = tmp_path / f"scans/x{given}"
+    image.parent.mkdir()
+    sitk.WriteImage(sitk.ReadImage(str(source)), str(image))
+    done = predict_files(make(), [image.parent], tmp_path / "out", probabilities=True, format=wanted)
+    assert [file.error for file in done.files] == [None]
+    mask = open_image(tmp_path / f"out/x{suffix}")
+    assert np.array_equal(mask.read(), bright(voxels()))
+    assert mask.geometry is not None
+    assert np.abs(mask.geometry.corners() - read_geometry(source).corners()).max() < 1e-3
+    map_ = open_image(tmp_path / f"out/probabilities/x{suffix}").read()
+    assert np.array_equal(map_ > 0.5, mask.read() == 1)
+
+
+def test_a_mask_that_cannot_be_of_a_format_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    save(tmp_path / "scans/x.nii.gz", voxels())
+    with pytest.raises(DataError, match=r"x\.nii\.gz is a volume, whose mask can be nifti or mha or nrrd, not png"):
+        predict_files(make(), [tmp_path / "scans"], tmp_path / "out", format="png")
+    (tmp_path / "pictures").mkdir()
+    cv2.imwrite(str(tmp_path / "pictures/a.jpg"), np.zeros((7, 6), np.uint8))
+    with pytest.raises(DataError, match=r"a\.jpg is a picture, whose mask can be png or tiff, not mha"):
+        predict_files(make(), [tmp_path / "pictures"], tmp_path / "out", format="mha")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted", "mask"), [("a.tif", "auto", "a.tif"), ("a.jpg", "tiff", "a.tif"), ("a.tif", "png", "a.png")]
+)
+def test_masks_of_pictures_can_be_tiff(tmp_path: Path, name: str, wanted: MaskFormat, mask: str) -> None:
+    (tmp_path / "pictures").mkdir()
+    pixels = np.zeros((7, 6), np.uint8)
+    pixels[:3] = 255
+    cv2.imwrite(str(tmp_path / "pictures" / name), pixels)
+    predict_files(make(), [tmp_path / "pictures"], tmp_path / "out", probabilities=True, format=wanted)
+    assert np.array_equal(read_mask(tmp_path / "out" / mask), pixels)
+    assert read_mask(tmp_path / "out/probabilities" / mask).dtype == np.uint16
+
+
+def test_two_places_in_a_header_are_told(tmp_path: Path) -> None:
+    path = save(tmp_path / "x.nii.gz", voxels())
+    image = nib.load(path)
+    image.header.set_qform(np.diag([1.0, 1, 3, 1]), code=1)
+    nib.save(image, path)
+    done = predict_files(make(), [path], tmp_path / "out")
+    assert "two places for its voxels" in str(done.files[0].remark)
+    assert "the sform is used" in str(done.files[0].remark)

@@ -18,7 +18,7 @@ __all__ = ["DryRun", "Slices", "check_seed", "finite", "source"]
 Slices = Annotated[
     Path,
     typer.Argument(
-        help="Folder of images and masks: slices whose names tell volume and position, NIfTI volumes, or single images; "
+        help="Folder of images and masks: slices whose names tell volume and position, volumes, or single images; "
         "or a manifest.json."
     ),
 ]

@@ -196,7 +196,7 @@ class _Source:
         self.thresholded = predictor.artefact.method.output.independent
         self.thresholds = thresholds_around(predictor.artefact.threshold) if self.thresholded else None
         self._worker = Worker(predictor, batch_size or 0, maps=self.thresholded)
-        self._pixels = SamplePixels(manifest, self._axis, max_pixels, own_values=predictor.spec.own_values)
+        self._pixels = SamplePixels(manifest, self._axis, max_pixels, spec=predictor.spec)
 
     @property
     def volumes(self) -> bool:
@@ -258,7 +258,7 @@ class _Source:
         if self._axis is not None:
             own = self._predictor.spec.own_values
             image = volume_image(self._manifest, case, own)
-            yield from slice_outputs(self._worker, case.id, np.moveaxis(image, self._axis, 0))
+            yield from slice_outputs(self._worker, case.id, image, self._axis)
             return
         ready = self._worker.prepare(self._pixels.image(Sample(case)))
         if isinstance(ready, Failure):

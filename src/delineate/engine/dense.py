@@ -17,7 +17,7 @@ from delineate.data.cache.cache import Cache, open_cache, with_shares
 from delineate.data.cache.store import Store
 from delineate.data.cases.census import Census
 from delineate.data.cases.turned import turned_apart
-from delineate.data.cases.volumes import AXES
+from delineate.data.core.axes import AXES
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import Manifest, Split
 from delineate.data.core.samples import Sample

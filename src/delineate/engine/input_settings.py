@@ -42,7 +42,12 @@ def settle_input(recipe: Recipe, census: Census) -> tuple[Recipe, InputSpec]:
         zscore_clip=clip,
         source_bits=bits,
         axis=census.axis,
+        neighbors=wanted.neighbors,
     )
+    if spec.neighbors and spec.axis is None:
+        raise RecipeError(
+            "input.neighbors: only slices of volumes have neighbors, and the data are pictures; leave it out"
+        )
     _check_patches(spec, census)
     settled = wanted.model_copy(update={"channels": channels, "intensity": intensity, "zscore_clip": clip})
     data = recipe.data.model_copy(update={"axis": census.axis})

@@ -78,7 +78,7 @@ def score_validation_cases(
     `axis`: across the slices of volumes, which are scored as volumes, with lengths in mm; None where cases are pictures.
     """
     predictor = Predictor(trained.artefact, device=str(trained.device))
-    pixels = SamplePixels(manifest, axis, max_pixels, own_values=predictor.spec.own_values)
+    pixels = SamplePixels(manifest, axis, max_pixels, spec=predictor.spec)
     masks, cases = trained.folder / "masks", [case for case in manifest.split("val") if case.masks]
     if axis is None:
         scored = [_score(predictor, _Pair.read(pixels, case), manifest, masks) for case in cases]

@@ -22,12 +22,13 @@ from pydantic import (
 )
 
 from delineate.common.config import explain, merge
-from delineate.common.errors import RecipeError
+from delineate.common.errors import DataError, RecipeError
 from delineate.common.files import write_text
 from delineate.common.names import did_you_mean
 from delineate.common.not_finite import first_not_finite
 from delineate.common.yaml_text import parse_yaml
 from delineate.data.augment.settings import AugmentSettings
+from delineate.data.core.axes import axis_number
 from delineate.data.core.input_spec import Fit, Scale
 from delineate.data.core.intensity import check_rule
 from delineate.data.core.regions import WantedRegions
@@ -87,7 +88,7 @@ class DataSection(_Section):
     )
     axis: Literal[0, 1, 2] | None = Field(
         None,
-        description="volumes: the axis across slices (0 right-left, 1 back-front, 2 feet-head); none: the coarsest",
+        description="volumes: the axis across slices (0 or sagittal, 1 or coronal, 2 or axial); none or auto: the coarsest",
     )
     slices: Literal["all", "foreground"] = Field(
         "all", description="volumes: which slices are trained on: all, or those in which some class is labeled"
@@ -101,6 +102,14 @@ class DataSection(_Section):
         "auto",
         description="nested regions to learn instead of classes: name → classes; auto: those that the data's labels name; or none",
     )
+
+    @field_validator("axis", mode="before")
+    @classmethod
+    def _named_axis(cls, value: Any) -> Any:
+        try:
+            return axis_number(value)
+        except DataError as error:
+            raise ValueError(str(error)) from error
 
 
 Channels = Literal["auto", "rgb", "bgr", "gray"] | tuple[str, ...]
@@ -126,6 +135,9 @@ class InputSection(_Section):
     window_width: float | None = Field(None, gt=0, description="window: from the value that becomes 0 to that of 1")
     zscore_clip: float | None = Field(
         None, gt=0, description="zscore: standard deviations about the mean that become 0…1; none: 3"
+    )
+    neighbors: int = Field(
+        0, ge=0, le=8, description="volumes: slices before and behind each slice that are further channels of it"
     )
 
     @field_validator("size", mode="before")

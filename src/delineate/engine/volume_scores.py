@@ -13,6 +13,7 @@ from delineate.common.errors import DataError, NotFiniteError
 from delineate.data.cases.volumes import opened, volume_image, volume_mask
 from delineate.data.core.input_spec import Pixels
 from delineate.data.core.manifest import IGNORE, Case, Manifest
+from delineate.data.formats.contract import slab_of
 from delineate.inference.segment import Failure, Output, Prepared, Worker
 from delineate.inference.write import write_class_volume
 
@@ -41,7 +42,7 @@ def segment_volume(worker: Worker, manifest: Manifest, case: Case, axis: int, fo
     handle = opened([manifest.path(case.images[0])])
     image = volume_image(manifest, case, worker.predictor.spec.own_values)
     reference = volume_mask(manifest, case)
-    slices = [worker.classes(output) for output in slice_outputs(worker, case.id, np.moveaxis(image, axis, 0))]
+    slices = [worker.classes(output) for output in slice_outputs(worker, case.id, image, axis)]
     prediction = np.stack(slices, axis)
     write_class_volume(folder / f"{case.id}.nii.gz", prediction, manifest.classes, handle)
     marked = [_foreground(one).sum((1, 2)) for one in (np.moveaxis(reference, axis, 0), np.stack(slices))]
@@ -51,12 +52,13 @@ def segment_volume(worker: Worker, manifest: Manifest, case: Case, axis: int, fo
     return SegmentedVolume(handle.turn.undo(prediction), handle.turn.undo(reference), stored.spacing, plane)
 
 
-def slice_outputs(worker: Worker, case: str, slices: Pixels) -> Iterator[Output]:
-    """What the network makes of each slice of a validation case. Raises as `segment_volume`."""
-    for first in range(0, len(slices), worker.images):
+def slice_outputs(worker: Worker, case: str, image: Pixels, axis: int) -> Iterator[Output]:
+    """What the network makes of each slice of a validation case, across an axis. Raises as `segment_volume`."""
+    depth, neighbors = image.shape[axis], worker.predictor.spec.neighbors
+    for first in range(0, depth, worker.images):
         ready: list[Prepared] = []
-        for one in slices[first : first + worker.images]:
-            prepared = worker.prepare(np.ascontiguousarray(one))
+        for index in range(first, min(first + worker.images, depth)):
+            prepared = worker.prepare(slab_of(image, axis, index, neighbors))
             if isinstance(prepared, Failure):
                 raise DataError(prepared.line(f"validation case {case}"))
             ready.append(prepared)

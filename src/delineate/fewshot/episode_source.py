@@ -132,7 +132,7 @@ class EpisodeSource:
         parameters: list[AugmentParameters | None] = []
         for index, one in zip(shown, wanted, strict=True):
             zoom = spec.zoom(*self._data.slices[index].size) if self._settings.in_file_pixels else (1.0, 1.0)
-            drawn = augment.sample(self._settings, rng, *spec.size, colors=not spec.named, zoom=zoom) if one else None
+            drawn = augment.sample(self._settings, rng, *spec.size, colors=spec.colored, zoom=zoom) if one else None
             parameters.append(drawn)
         return parameters
 

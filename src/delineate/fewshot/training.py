@@ -86,6 +86,10 @@ class OpenedSlices:
     def settle(self, recipe: Recipe) -> tuple[Recipe, InputSpec, DataPlan | None]:
         if recipe.data.sampling != "uniform":
             raise RecipeError("data.sampling: few-shot methods draw episodes, not single images; leave it out")
+        if recipe.input.neighbors:
+            raise RecipeError(
+                "input.neighbors: few-shot methods see single slices, as their supports are; leave it out"
+            )
         if recipe.data.regions not in ("auto", {}):
             raise RecipeError("data.regions: few-shot methods learn one class at a time; leave it out")
         if recipe.plan.from_data:

@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from delineate.common.errors import DataError
 from delineate.common.files import output_folder
+from delineate.data.core.axes import axis_number
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.layouts.source import DataSource, as_source
 from delineate.inference import overwriting
@@ -27,7 +27,7 @@ from delineate.inference.executors import Executor, Threads
 from delineate.inference.inputs import Inputs, SplitChoice, find_inputs, find_split
 from delineate.inference.overlay_references import References
 from delineate.inference.parts import PredictionContext
-from delineate.inference.plan import Plan, make_plan
+from delineate.inference.plan import MaskFormat, Plan, make_plan
 from delineate.inference.predictor import Predictor
 from delineate.inference.results import PredictionResult, write_lists
 from delineate.inference.segment import Worker
@@ -52,7 +52,8 @@ def predict_files(
     max_pixels: int = DEFAULT_MAX_PIXELS,
     progress: Progress | None = None,
     executor: Executor | None = None,
-    axis: int | None = None,
+    axis: str | int | None = None,
+    format: MaskFormat = "auto",
 ) -> PredictionResult:
     """Predict images and volumes into a folder. Volumes are predicted slice by slice.
 
@@ -68,24 +69,24 @@ def predict_files(
         max_pixels: Larger images are refused.
         progress: Called with (images done, images in all).
         executor: What runs the steps. None: threads of this process.
-        axis: Of volumes, the axis across the slices: 0 right-left, 1 back-front, 2 feet-head. None: as in training, else the
-            axis with the widest spacing.
+        axis: Of volumes, the axis across the slices: 0 or "sagittal", 1 or "coronal", 2 or "axial". None or "auto": as in
+            training, else the axis with the widest spacing.
+        format: Of masks and probability maps.
 
     Returns:
         What was written. Images that could not be read are in `failures`; all others are done.
 
     Raises:
         DataError: Before anything is written: an input without images, outputs that clash, outputs that exist (unless
-            `overwrite`) or are inputs.
+            `overwrite`) or are inputs, images whose masks cannot be of that format.
         DeviceError: The memory of the device does not suffice.
         DelineateError: `out` cannot be written.
     """
     start = time.perf_counter()
-    if axis not in (None, 0, 1, 2):
-        raise DataError(f"axis {axis} is none of 0 (right-left), 1 (back-front) and 2 (feet-head)")
+    across = axis_number(axis)
     given = [] if isinstance(inputs, Inputs) else list(inputs)
     found = inputs if isinstance(inputs, Inputs) else _find(predictor, given, split)
-    plan = make_plan(found, Path(out), predictor.classes, overlay=overlay, probabilities=probabilities)
+    plan = make_plan(found, Path(out), predictor.classes, overlay=overlay, probabilities=probabilities, format=format)
     references = References.of(map(as_source, given), predictor.classes) if overlay and split else References()
     plan.check(overwrite)
     output_folder(plan.folder)
@@ -93,7 +94,7 @@ def predict_files(
     remove_earlier_outputs(plan.folder, plan.inputs)
     overwriting.begin(plan.folder, plan.masks)
     worker = Worker(predictor, batch_size or 0, probabilities)
-    job = PredictionContext(worker, plan.folder, references, max_pixels, axis)
+    job = PredictionContext(worker, plan.folder, references, max_pixels, across)
     files = []
     with closing((executor or Threads()).run(plan.items, FileSteps(job))) as results:
         for file in results:

@@ -21,12 +21,12 @@ __all__ = ["as_pixels", "read_input", "remark"]
 _KINDS = {8: "8-bit", 16: "16-bit", 32: "float"}
 
 
-def as_pixels(image: Any, rule: Rule = "range", channels: str | tuple[str, ...] = "") -> Pixels:
+def as_pixels(image: Any, rule: Rule = "range", channels: str | tuple[str, ...] = "", planes: int = 1) -> Pixels:
     """An array, a Pillow image or a path → uint8 or uint16 H×W, H×W×3 or H×W×4. With another intensity `rule` than `range`,
     arrays of other numbers are taken too. Raises `DataError` for anything else.
 
     `channels`: those of the model. If they are named, an image is H×W×channels in their order, or a dictionary with one image for
-    each name: `{"t1": "a_t1.png", "flair": "a_flair.png"}`.
+    each name: `{"t1": "a_t1.png", "flair": "a_flair.png"}`. `planes`: slices that the model sees at once (`InputSpec.planes`).
     """
     if isinstance(image, Mapping):
         return _stacked(image, rule, channels)
@@ -41,9 +41,10 @@ def as_pixels(image: Any, rule: Rule = "range", channels: str | tuple[str, ...] 
     elif not isinstance(image, np.ndarray) or image.dtype not in (np.uint8, np.uint16):
         kind = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
         raise DataError(f"an image to predict is uint8 or uint16, not {kind}; scale it to 0…255 or 0…65535 first")
-    known = (1, 3, 4) if isinstance(channels, str) else (len(channels),)
+    known = [each * planes for each in ((1, 3, 4) if isinstance(channels, str) else (len(channels),))]
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in known) or image.size == 0:
-        raise DataError(f"an image to predict is H×W, H×W×3 or H×W×4, not of shape {image.shape}")
+        wanted = f"H×W×{known[0]} ({planes} neighboring slices)" if planes > 1 else "H×W, H×W×3 or H×W×4"
+        raise DataError(f"an image to predict is {wanted}, not of shape {image.shape}")
     return image
 
 
@@ -79,7 +80,7 @@ def remark(pixels: Pixels, spec: InputSpec) -> str | None:
     other = bits != spec.source_bits and (bits != 32 or spec.axis is None)
     if not isinstance(spec.channels, str):
         return f"{kind} channels given to a model trained on {trained} ones; {_scale(bits, spec)}" if other else None
-    gray = pixels.ndim == 2 or pixels.shape[2] == 1
+    gray = pixels.ndim == 2 or pixels.shape[2] == spec.planes
     wanted = "gray" if spec.channels == "gray" else "RGB"
     given = "gray" if gray else "RGB"
     if other:

@@ -9,21 +9,29 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from delineate.common.errors import DataError
 from delineate.common.file_names import too_long
 from delineate.data.core.manifest import ClassTable
-from delineate.data.formats.registry import reads_volume
+from delineate.data.formats.registry import reads_volume, volume_suffix
 from delineate.inference import overwriting
 from delineate.inference.inputs import Channel, Input, Inputs
 
-__all__ = ["SUMMARY", "Item", "Plan", "make_plan", "relative"]
+__all__ = ["SUMMARY", "Item", "MaskFormat", "Plan", "make_plan", "relative"]
 
 SUMMARY = "summary.csv"
 _OVERLAYS, _MAPS = "overlays", "probabilities"
 """Folders inside that of the masks."""
-_PICTURE, _VOLUME = ".png", ".nii.gz"
-"""What masks of pictures and of volumes are written as."""
+_PICTURES: dict[str, str] = {"png": ".png", "tiff": ".tif"}
+_VOLUMES: dict[str, str] = {"nifti": ".nii.gz", "mha": ".mha", "nrrd": ".nrrd"}
+"""Format → the ending of masks in it: of pictures, and of volumes, whose masks lie on their grid."""
+_OF_SUFFIX = {".tif": "tiff", ".tiff": "tiff", ".mha": "mha", ".mhd": "mha", ".nrrd": "nrrd", ".nhdr": "nrrd"}
+"""Endings of images whose masks have their format where the user does not say; others get PNG or NIfTI."""
+_OVERLAY = ".png"
+
+MaskFormat = Literal["auto", "png", "tiff", "nifti", "mha", "nrrd"]
+"""`auto`: TIFF of a TIFF and PNG of other pictures; of a volume, its own format."""
 
 _UNSAFE = re.compile(r"[^\w-]+")
 """Characters of class names that do not belong into a folder's name."""
@@ -95,11 +103,20 @@ class Plan:
 
 
 def make_plan(
-    inputs: Inputs, folder: Path, classes: ClassTable, *, overlay: bool = False, probabilities: bool = False
+    inputs: Inputs,
+    folder: Path,
+    classes: ClassTable,
+    *,
+    overlay: bool = False,
+    probabilities: bool = False,
+    format: MaskFormat = "auto",
 ) -> Plan:
-    """The list of what predicting `inputs` into `folder` will write, in their order. Nothing is read or written."""
+    """The list of what predicting `inputs` into `folder` will write, in their order. Nothing is read or written.
+
+    Raises `DataError` for an image whose mask cannot be of that format.
+    """
     inner = _map_folders(folder, classes) if probabilities else []
-    items = tuple(_item(found, folder, overlay, inner) for found in inputs.images)
+    items = tuple(_item(found, folder, overlay, inner, format) for found in inputs.images)
     return Plan(folder, items, inputs.notes, inputs.folders)
 
 
@@ -116,15 +133,28 @@ def relative(path: Path, folder: Path) -> str:
     return path.relative_to(folder).as_posix()
 
 
-def _item(found: Input, folder: Path, overlay: bool, maps: Sequence[Path]) -> Item:
+def _item(found: Input, folder: Path, overlay: bool, maps: Sequence[Path], format: MaskFormat) -> Item:
     volume = reads_volume(found.image)
-    file = f"{found.name}{_VOLUME if volume else _PICTURE}"
+    file = f"{found.name}{_suffix(found.image, volume, format)}"
     return Item(
         found.image,
         found.name,
         mask=folder / file,
-        overlay=folder / _OVERLAYS / f"{found.name}{_PICTURE}" if overlay else None,
+        overlay=folder / _OVERLAYS / f"{found.name}{_OVERLAY}" if overlay else None,
         maps=tuple(inner / file for inner in maps),
         volume=volume,
         channels=found.channels,
     )
+
+
+def _suffix(image: Path, volume: bool, format: MaskFormat) -> str:
+    known = _VOLUMES if volume else _PICTURES
+    if format == "auto":
+        own = _OF_SUFFIX.get(volume_suffix(image) if volume else image.suffix.lower(), "")
+        return known.get(own) or next(iter(known.values()))
+    if format not in known:
+        kind = "volume" if volume else "picture"
+        raise DataError(
+            f"{image} is a {kind}, whose mask can be {' or '.join(known)}, not {format}: leave out --format"
+        )
+    return known[format]

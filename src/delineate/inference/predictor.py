@@ -316,7 +316,7 @@ class Predictor:
                     top += values.shape[1]
 
     def _read(self, image: Any) -> Pixels:
-        pixels = as_pixels(image, self.spec.intensity, self.spec.channels)
+        pixels = as_pixels(image, self.spec.intensity, self.spec.channels, self.spec.planes)
         if said := remark(pixels, self.spec):
             warnings.warn(said, stacklevel=3)
         return pixels

@@ -20,7 +20,7 @@ from delineate.data.cases.volumes import as_numbers, opened, windowed
 from delineate.data.core.input_spec import Pixels
 from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.canonical import Canonical
-from delineate.data.formats.contract import plane_of
+from delineate.data.formats.contract import slab_of
 from delineate.data.formats.images import write_image
 from delineate.inference.contact_sheet import draw_contact_sheet
 from delineate.inference.map_store import MapStore
@@ -122,7 +122,7 @@ class Volume:
             if self._voxels is None:
                 own = self._job.worker.predictor.spec.own_values
                 self._voxels = as_numbers(self._handle, own)
-        return plane_of(self._voxels, self.axis, index)
+        return slab_of(self._voxels, self.axis, index, self._job.worker.predictor.spec.neighbors)
 
     def put(self, index: int, indices: NDArray[np.uint8]) -> None:
         """Class indices of a slice."""
@@ -161,7 +161,8 @@ class Volume:
     def _result(self) -> FileResult:
         width, height, depth = self._handle.stored.shape
         facts = self._info.facts
-        said = None if facts is None else facts.remark
+        remark = () if facts is None or facts.remark is None else (facts.remark,)
+        said = "; ".join((*remark, *self._handle.notes)) or None
         return FileResult(self._item.image, self._item.name, height, width, depth=depth, remark=said)
 
     def _write_files(self) -> FileResult:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Required, TypedDict
+from typing import Annotated, Literal, Required, TypedDict
 
 from delineate.requests.option import Option
 from delineate.requests.shared import Arithmetic, BatchSize, Compute, MaxPixels, Part, UntrainedSettings
@@ -37,12 +37,20 @@ class MaskOptions(TypedDict, total=False):
     precision: Arithmetic
     batch_size: BatchSize
     max_pixels: MaxPixels
-    axis: Annotated[
-        int | None,
+    format: Annotated[
+        Literal["auto", "png", "tiff", "nifti", "mha", "nrrd"],
         Option(
-            help="NIfTI volumes: axis to slice along: 0 right-left, 1 back-front, 2 feet-head.",
-            least=0,
-            most=2,
+            help="Format of masks and probability maps. auto: TIFF for TIFF, PNG for other pictures; a volume's own format, on its "
+            "own grid.",
+            default="auto",
+        ),
+    ]
+    axis: Annotated[
+        str | int | None,
+        Option(
+            help="Volumes: the slices to take: axial (2, feet to head), coronal (1, back to front), sagittal (0, right to left) or "
+            "auto.",
+            metavar="AXIS",
             shown="that of training, else the axis with the largest spacing",
         ),
     ]

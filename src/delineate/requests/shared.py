@@ -65,11 +65,11 @@ Spacing = Annotated[
     Option(help="Pixel spacing in mm: row,column or slice,row,column.", metavar="MM", shown="in pixels"),
 ]
 Axis = Annotated[
-    int | None,
+    str | int | None,
     Option(
-        help="NIfTI volumes: axis to slice along: 0 right-left, 1 back-front, 2 feet-head.",
-        least=0,
-        most=2,
+        help="Volumes: the slices to take: axial (2, feet to head), coronal (1, back to front), sagittal (0, right to left) or "
+        "auto.",
+        metavar="AXIS",
         shown="the axis with the largest spacing",
     ),
 ]

@@ -33,11 +33,11 @@ class TrainOptions(TypedDict, total=False):
         Option(help="Input size: images are resized to N×N pixels.", least=8, recipe="input.size"),
     ]
     axis: Annotated[
-        int | None,
+        str | int | None,
         Option(
-            help="Volumes: axis to slice along: 0 right-left, 1 back-front, 2 feet-head.",
-            least=0,
-            most=2,
+            help="Volumes: the slices to take: axial (2, feet to head), coronal (1, back to front), sagittal (0, right to left) or "
+            "auto.",
+            metavar="AXIS",
             shown="the axis with the largest spacing",
             recipe="data.axis",
         ),

@@ -18,7 +18,7 @@ from delineate.data.cases.pixels import input_pixels, open_case
 from delineate.data.cases.volumes import volume_image
 from delineate.data.core.input_spec import InputSpec, Pixels
 from delineate.data.core.manifest import Case, Manifest
-from delineate.data.formats.contract import plane_of
+from delineate.data.formats.contract import slab_of
 from delineate.evaluation.comparison.budgets import budget_notes
 from delineate.evaluation.comparison.compare import shared_tables
 from delineate.evaluation.comparison.models import Model
@@ -249,7 +249,7 @@ def _pixels(manifest: Manifest, case: Case, spec: InputSpec) -> Pixels:
     if spec.axis is None:
         return input_pixels(open_case(manifest, case), spec)
     voxels = volume_image(manifest, case, spec.own_values)
-    return plane_of(voxels, spec.axis, voxels.shape[spec.axis] // 2)
+    return slab_of(voxels, spec.axis, voxels.shape[spec.axis] // 2, spec.neighbors)
 
 
 def _cell(value: float | None) -> str:

@@ -85,7 +85,7 @@ def open_cache(
     size = "their own size" if own_size else f"{spec.size[0]}×{spec.size[1]}"
 
     def records() -> Iterator[Record]:
-        pixels = SamplePixels(manifest, axis, max_pixels, own_values=spec.own_values)
+        pixels = SamplePixels(manifest, axis, max_pixels, spec=spec)
         for image, mask in _decoded(lambda one: _working(pixels, one, spec), samples):
             yield {"images": image, "masks": mask, **(_drawn_by(image, mask, spec, classes) if own_size else {})}
 

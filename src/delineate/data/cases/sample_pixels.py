@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from delineate.common.errors import DataError
 from delineate.data.cases.pixels import case_image, case_mask, case_view
 from delineate.data.cases.volumes import Volumes
-from delineate.data.core.input_spec import Pixels
+from delineate.data.core.input_spec import InputSpec, Pixels
 from delineate.data.core.manifest import Manifest
 from delineate.data.core.samples import Sample
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
@@ -27,11 +27,14 @@ class SamplePixels:
         axis: int | None = None,
         max_pixels: int = DEFAULT_MAX_PIXELS,
         *,
+        spec: InputSpec | None = None,
         own_values: bool = False,
     ) -> None:
-        """`axis`: across the slices of volumes, in the canonical order; None where no case is a volume. `own_values`: as
-        `InputSpec.own_values`, which says what a network is to be shown."""
-        self._manifest, self._axis, self._max_pixels, self._own_values = manifest, axis, max_pixels, own_values
+        """`axis`: across the slices of volumes, in the canonical order; None where no case is a volume. `spec`: of the network that
+        is to be shown them, which may want neighbors and own values; `own_values`: that alone."""
+        self._manifest, self._axis, self._max_pixels = manifest, axis, max_pixels
+        self._own_values = own_values if spec is None else spec.own_values
+        self._neighbors = 0 if spec is None else spec.neighbors
 
     def with_own_values(self) -> SamplePixels:
         """The same samples, slices of volumes with the values of their file."""
@@ -64,13 +67,13 @@ class SamplePixels:
 
     @cached_property
     def _volumes(self) -> Volumes:
-        return self._opened(self._own_values)
+        return self._opened(self._own_values, self._neighbors)
 
     @cached_property
     def _shown(self) -> Volumes:
-        return self._opened(False) if self._own_values else self._volumes
+        return self._opened(False, 0) if self._own_values or self._neighbors else self._volumes
 
-    def _opened(self, own_values: bool) -> Volumes:
+    def _opened(self, own_values: bool, neighbors: int) -> Volumes:
         if self._axis is None:
             raise DataError(f"{self._manifest.root}: slices of volumes without an axis across them")
-        return Volumes(self._manifest, self._axis, own_values)
+        return Volumes(self._manifest, self._axis, own_values, neighbors)

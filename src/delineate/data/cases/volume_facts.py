@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from delineate.common.errors import DataError, DelineateError
-from delineate.common.files import read_json, sha256, write_json
+from delineate.common.files import read_json, write_json
 from delineate.data.cases.facts import Facts, Read, Watch, check_same_file, fullest
 from delineate.data.cases.volumes import as_numbers, is_volume, opened, widest
 from delineate.data.core.findings import Finding
@@ -19,7 +19,7 @@ from delineate.data.core.manifest import Case, Manifest
 from delineate.data.core.mask_values import MaskValues, count_values
 from delineate.data.formats.canonical import Canonical
 from delineate.data.formats.contract import plane_of
-from delineate.data.formats.registry import check_same_grid, open_image
+from delineate.data.formats.registry import check_same_grid, digest_of, open_image
 
 __all__ = ["axis_across", "grids", "read_volume"]
 
@@ -27,8 +27,10 @@ _FORMAT = 2
 
 
 def grids(manifest: Manifest, findings: list[Finding]) -> dict[str, Canonical]:
-    """The volumes among the cases, their headers read and compared with those of their masks; faults are added to `findings`."""
-    found = {}
+    """The volumes among the cases, their headers read and compared with those of their masks; faults, and what the headers
+    contradict themselves in, are added to `findings`."""
+    found: dict[str, Canonical] = {}
+    told: list[str] = []
     for case in manifest.cases:
         if is_volume(case):
             try:
@@ -36,9 +38,13 @@ def grids(manifest: Manifest, findings: list[Finding]) -> dict[str, Canonical]:
                 found[case.id] = opened([manifest.path(file) for file in case.images], manifest.channels)
                 for mask in case.masks:
                     check_same_grid(image, manifest.path(mask))
+                told += found[case.id].notes
             except DataError as error:
                 found.pop(case.id, None)
                 findings.append(Finding("error", str(error)))
+    if told:
+        more = f" ({len(told) - 1} more files are like this)" if len(told) > 1 else ""
+        findings.append(Finding("warning", f"{told[0]}{more}"))
     return found
 
 
@@ -55,7 +61,7 @@ def read_volume(
 
     Raises `DataError` for files that are damaged or not the manifest's.
     """
-    hashes = {relative: sha256(manifest.path(relative)) for relative in (*case.images, *case.masks)}
+    hashes = {relative: digest_of(manifest.path(relative)) for relative in (*case.images, *case.masks)}
     for relative, digest in hashes.items():
         check_same_file(manifest, case, relative, digest)
     height, width = (int(size) for size in np.delete(grid.shape, axis))

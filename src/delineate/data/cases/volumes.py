@@ -16,17 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
-from delineate.common.files import sha256
 from delineate.data.core import labels
 from delineate.data.core.input_spec import Pixels
 from delineate.data.core.manifest import Case, Manifest
 from delineate.data.formats.canonical import Canonical
-from delineate.data.formats.contract import plane_of
-from delineate.data.formats.registry import open_image, reads_volume
+from delineate.data.formats.contract import slab_of
+from delineate.data.formats.registry import digest_of, open_image, reads_volume
 from delineate.data.formats.several import Stacked, open_several
 
 __all__ = [
-    "AXES",
     "Volumes",
     "as_numbers",
     "is_volume",
@@ -38,8 +36,6 @@ __all__ = [
     "windowed",
 ]
 
-AXES = ("right-left", "back-front", "feet-head")
-"""What the axes of the canonical order are called."""
 _OPEN = 3
 """Cases whose voxels are kept in memory at a time."""
 
@@ -47,22 +43,22 @@ _OPEN = 3
 class Volumes:
     """Slices of volumes, at native size; the volumes used last stay in memory. Safe to use from several threads."""
 
-    def __init__(self, manifest: Manifest, axis: int, own_values: bool = False) -> None:
-        """`axis`: across the slices, in the canonical order; `own_values`: as `InputSpec.own_values`."""
-        self._manifest, self._axis, self._own_values = manifest, axis, own_values
+    def __init__(self, manifest: Manifest, axis: int, own_values: bool = False, neighbors: int = 0) -> None:
+        """`axis`: across the slices, in the canonical order; `own_values`, `neighbors`: as in `InputSpec`."""
+        self._manifest, self._axis, self._own_values, self._neighbors = manifest, axis, own_values, neighbors
         self._kept: OrderedDict[tuple[str, str], NDArray[Any]] = OrderedDict()
         self._lock = Lock()
 
     def image(self, case: Case, plane: int) -> Pixels:
         """One slice H×W(×channels): uint8, of which 0 and 255 are its volume's 0.5th and 99.5th percentile (of each channel its
-        own), or own values as float32."""
-        return self._slice(case, "image", plane)
+        own), or own values as float32; with neighbors `slab_of` these."""
+        return self._slice(case, "image", plane, self._neighbors)
 
     def mask(self, case: Case, plane: int) -> NDArray[np.uint8]:
         """Class indices of one slice."""
-        return self._slice(case, "mask", plane)
+        return self._slice(case, "mask", plane, 0)
 
-    def _slice(self, case: Case, what: str, plane: int) -> Any:
+    def _slice(self, case: Case, what: str, plane: int, neighbors: int) -> Any:
         with self._lock:
             key = (case.id, what)
             if key not in self._kept:
@@ -70,7 +66,7 @@ class Volumes:
             self._kept.move_to_end(key)
             while len(self._kept) > 2 * _OPEN:
                 self._kept.popitem(last=False)
-            return plane_of(self._kept[key], self._axis, plane)
+            return slab_of(self._kept[key], self._axis, plane, neighbors)
 
     def _read(self, case: Case, what: str) -> NDArray[Any]:
         if what == "image":
@@ -151,6 +147,6 @@ def _finite(voxels: NDArray[Any], path: Path) -> NDArray[np.float32]:
 
 def _unchanged(manifest: Manifest, case: Case, relative: str) -> Path:
     path = manifest.path(relative)
-    if case.hashes.get(relative, "") not in ("", sha256(path)):
+    if case.hashes.get(relative, "") not in ("", digest_of(path)):
         raise DataError(f"{path} has changed since it was inspected; restore it or start from the folder anew")
     return path

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
 
-__all__ = ["TOLERANCE", "Geometry", "Triple", "check_same_geometry", "sizes"]
+__all__ = ["TOLERANCE", "Geometry", "Triple", "check_same_geometry", "check_spacing", "sizes"]
 
 TOLERANCE = 0.05
 """Corners of two volumes of the same geometry lie closer than this share of the smallest spacing."""
@@ -141,6 +141,32 @@ def check_same_geometry(
             f"{one_path} and {other_path} have the same shape but lie up to {distance:.3g} mm apart (their affines "
             "differ); resample one to the grid of the other, or correct the header that is wrong"
         )
+
+
+def check_spacing(path: Path, spacing: Sequence[float]) -> Triple:
+    """Refuse distances that cannot be.
+
+    Args:
+        path: of the file that states them, for the message.
+        spacing: of neighboring voxels along three axes, in mm.
+
+    Returns:
+        The same as a triple.
+
+    Raises:
+        DataError: a distance that is zero, negative or not a number.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from delineate.data.core.geometry import check_spacing
+        >>> check_spacing(Path("image.nii.gz"), [0.5, 0.5, 2])
+        (0.5, 0.5, 2.0)
+    """
+    if not np.isfinite(spacing).all():
+        raise DataError(f"{path} has a spacing or affine that is not a number ({sizes(spacing)}); correct its header")
+    if min(spacing) <= 0:
+        raise DataError(f"{path} has the spacing {sizes(spacing)}, which cannot be; correct its header")
+    return float(spacing[0]), float(spacing[1]), float(spacing[2])
 
 
 def sizes(values: Sequence[float]) -> str:

@@ -73,6 +73,8 @@ class InputSpec(BaseModel):
     axis: Literal[0, 1, 2] | None = None
     """Across the slices of volumes that the network was trained on, in the canonical order (`data.formats.canonical`); None: it
     was trained on pictures."""
+    neighbors: Annotated[int, Field(ge=0, le=8)] = 0
+    """Of volumes: so many slices before a slice, and as many behind it, are further channels; at the ends the last is repeated."""
 
     @model_validator(mode="after")
     def _rule_and_its_numbers(self) -> Self:
@@ -81,7 +83,18 @@ class InputSpec(BaseModel):
 
     @property
     def in_channels(self) -> int:
-        return {"gray": 1, "rgb": 3, "bgr": 3}[self.channels] if isinstance(self.channels, str) else len(self.channels)
+        each = {"gray": 1, "rgb": 3, "bgr": 3}[self.channels] if isinstance(self.channels, str) else len(self.channels)
+        return each * self.planes
+
+    @property
+    def planes(self) -> int:
+        """Slices that the network sees at once."""
+        return 2 * self.neighbors + 1
+
+    @property
+    def colored(self) -> bool:
+        """Whether channels are colors, which augmentation may mix."""
+        return not self.named and not self.neighbors
 
     @property
     def named(self) -> bool:
@@ -130,13 +143,13 @@ class InputSpec(BaseModel):
         """The fields that `working_pixels`, `working_mask` and `limits_for_patches` depend on: what caches go by."""
         measured = self.fit == "patch" and self.intensity == "zscore"
         scaled = set(self.rule) if self.scales_before_padding or measured else set()
-        return {"channels", "fit", "source_bits", "scale" if self.fit == "patch" else "size"} | scaled
+        return {"channels", "fit", "source_bits", "neighbors", "scale" if self.fit == "patch" else "size"} | scaled
 
     def working_pixels(self, image: Pixels) -> Pixels:
         """An image at the working size.
 
         Args:
-            image: H×W or H×W×C (1, 3 or 4 in RGB order; or the named channels).
+            image: H×W or H×W×C (1, 3 or 4 in RGB order; or the named channels). With `neighbors`, those of each slice in turn.
 
         Returns:
             height×width×in_channels, of the same type.
@@ -144,7 +157,7 @@ class InputSpec(BaseModel):
         Raises:
             DataError: a number of channels that the network cannot take.
         """
-        pixels = _channels(intensity.usable(image), self.channels)
+        pixels = _planes(intensity.usable(image), self.channels, self.planes)
         placed = self.placement(image.shape[0], image.shape[1])
         if placed is None:
             return _area_or_linear(pixels, self.working_size(image.shape[0], image.shape[1]))
@@ -289,6 +302,17 @@ class InputSpec(BaseModel):
         inner_h = min(self.size[0], max(1, round(height * scale)))
         inner_w = min(self.size[1], max(1, round(width * scale)))
         return (self.size[0] - inner_h) // 2, (self.size[1] - inner_w) // 2, inner_h, inner_w
+
+
+def _planes(image: Pixels, wanted: str | tuple[str, ...], number: int) -> Pixels:
+    """Of each of `number` slices its channels as the network takes them."""
+    if number == 1:
+        return _channels(image, wanted)
+    if image.ndim == 2 or image.shape[2] % number:
+        raise DataError(
+            f"the model sees {number} neighboring slices of a volume at once, and this image is a single one: give it volumes"
+        )
+    return np.concatenate([_channels(part, wanted) for part in np.split(image, number, axis=2)], axis=2)
 
 
 def _channels(image: Pixels, wanted: str | tuple[str, ...]) -> Pixels:

@@ -79,7 +79,7 @@ def take_fingerprint(
     sizes = np.array([(census.facts[case.id].height, census.facts[case.id].width) for case in cases])
     areas, aspects = sizes.prod(1), sizes[:, 1] / sizes[:, 0]
     samples = census.samples(cases, manifest.labels)
-    pixels = SamplePixels(manifest, census.axis, max_pixels, own_values=spec.own_values)
+    pixels = SamplePixels(manifest, census.axis, max_pixels, spec=spec)
     places = np.linspace(0, len(samples) - 1, min(_SAMPLED, len(samples))).round().astype(int)
     chosen = [samples[place] for place in np.unique(places)]
     mean, std = _intensities(pixels, chosen, spec)

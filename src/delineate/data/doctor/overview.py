@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from delineate.data.cases.census import Census
-from delineate.data.cases.volumes import AXES
+from delineate.data.core.axes import AXES
 from delineate.data.core.findings import count, some
 from delineate.data.core.manifest import Case, ClassTable, LabelRule, Manifest
 from delineate.data.doctor.balance import Share

@@ -111,6 +111,10 @@ class Canonical(ImageHandle):
         return self._handle.channels
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        return self._handle.notes
+
+    @property
     def stored(self) -> ImageHandle:
         return self._handle
 

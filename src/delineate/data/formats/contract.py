@@ -35,6 +35,7 @@ __all__ = [
     "Reader",
     "Writer",
     "plane_of",
+    "slab_of",
 ]
 
 Kind = Literal["picture", "volume", "packed"]
@@ -171,6 +172,11 @@ class ImageHandle(ABC):
         return sha256(self.path)
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What the owner of the image should know of how it is read: its header contradicts itself, for one."""
+        return ()
+
+    @property
     def stored(self) -> ImageHandle:
         """The handle of the file itself, where this one sees it in another order (`data.formats.canonical`)."""
         return self
@@ -205,6 +211,33 @@ def plane_of(voxels: NDArray[Any], axis: int, index: int) -> NDArray[Any]:
         (5, 7)
     """
     return np.ascontiguousarray(np.moveaxis(voxels, axis, 0)[index])
+
+
+def slab_of(voxels: NDArray[Any], axis: int, index: int, neighbors: int) -> NDArray[Any]:
+    """One slice with those around it as further channels; beyond the ends of the volume the last one is repeated.
+
+    Args:
+        voxels: of a volume, with or without an axis of channels at the end.
+        axis: that the slices lie across.
+        index: of the slice in the middle.
+        neighbors: slices on either side. 0: `plane_of`.
+
+    Returns:
+        H×W×((2·neighbors + 1)·channels), the channels of each slice in turn; without neighbors as `plane_of`.
+
+    Example:
+        >>> import numpy as np
+        >>> from delineate.data.formats.contract import slab_of
+        >>> slab_of(np.arange(3)[None, None].repeat(2, 0), 2, 0, 1).shape
+        (2, 1, 3)
+        >>> slab_of(np.arange(3)[None, None], 2, 0, 1).ravel().tolist()
+        [0, 0, 1]
+    """
+    if not neighbors:
+        return plane_of(voxels, axis, index)
+    last = voxels.shape[axis] - 1
+    planes = [plane_of(voxels, axis, min(max(at, 0), last)) for at in range(index - neighbors, index + neighbors + 1)]
+    return np.concatenate([plane.reshape(*plane.shape[:2], -1) for plane in planes], axis=2)
 
 
 class Writer(ABC):

@@ -7,6 +7,7 @@ What comes out is compared with what the header promised; no decoder is believed
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from delineate.common.errors import DataError
 from delineate.common.files import write_bytes
@@ -45,6 +47,7 @@ __all__ = [
     "typed",
     "write_image",
     "write_mask",
+    "write_tiff",
 ]
 
 READING = 2
@@ -75,6 +78,14 @@ def write_image(path: Path, image: Pixels) -> None:
     code = None if image.ndim == 2 else {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}[image.shape[2]]
     _, content = cv2.imencode(".png", image if code is None else cv2.cvtColor(image, code))
     write_bytes(path, content.tobytes())
+
+
+def write_tiff(path: Path, pixels: NDArray[np.uint8] | NDArray[np.uint16], labels: str = "") -> None:
+    """Write H×W gray values as TIFF, atomically, packed with deflate. `labels`: what they mean, as its description."""
+    content = io.BytesIO()
+    described = {"description": labels} if labels else {}
+    Image.fromarray(pixels).save(content, "TIFF", compression="tiff_adobe_deflate", **described)
+    write_bytes(path, content.getvalue())
 
 
 def is_volume(path: Path) -> bool:

@@ -7,6 +7,7 @@ is imported only when a volume is met (`data.formats.nifti_header`).
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import math
 from functools import cached_property
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
-from delineate.common.files import write_bytes
+from delineate.common.files import sha256, write_bytes
 from delineate.data.core.geometry import Geometry
 from delineate.data.core.input_spec import Pixels
 from delineate.data.formats.contract import (
@@ -30,9 +31,11 @@ from delineate.data.formats.contract import (
     Writer,
     plane_of,
 )
+from delineate.data.formats.frames import frame_address, frames_needed
 from delineate.data.formats.images import read_content
 from delineate.data.formats.nifti_header import (
     NIFTI_SUFFIXES,
+    axes_of,
     broken,
     geometry_of,
     header_size,
@@ -40,6 +43,7 @@ from delineate.data.formats.nifti_header import (
     is_packed,
     nibabel,
     read_header,
+    two_places,
 )
 
 __all__ = ["Nifti", "NiftiHandle"]
@@ -57,9 +61,11 @@ class NiftiHandle(ImageHandle):
     geometry: Geometry
 
     def __init__(self, path: Path) -> None:
-        """Raises `DataError` as `nifti_header.read_header` and `geometry_of`."""
+        """`path`: a file, or one of its frames. Raises `DataError` as `nifti_header` and `frames_needed`."""
         self.path = path
-        self.header = read_header(path)
+        self._file, frame = frame_address(path)
+        self.header = read_header(self._file)
+        self._frame = frames_needed(path, frame, axes_of(path, self.header)[1])
         self.geometry = geometry_of(path, self.header)
         self.shape = self.geometry.shape
 
@@ -75,30 +81,45 @@ class NiftiHandle(ImageHandle):
     def channels(self) -> tuple[str, ...]:
         return GRAY
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return two_places(self.path, self.header)
+
     def read(self) -> Pixels:
         return self._voxels if "_voxels" in self.__dict__ else self._decoded()
 
     def slice(self, axis: int, index: int) -> Pixels:
         if not 0 <= index < self.shape[axis]:
             raise IndexError(f"{self.path} has {self.shape[axis]} slices across axis {axis}, none of number {index}")
-        if is_packed(self.path):
+        if is_packed(self._file):
             return plane_of(self._voxels, axis, index)
         self._check_numbers(self.header.get_data_dtype())
-        where: list[Any] = [slice(None)] * 3 + [0] * (int(self.header["dim"][0]) - 3)
+        where: list[Any] = [slice(None)] * 3 + self._further
         where[axis] = index
         try:
             return np.asanyarray(self._proxy[tuple(where)])
         except Exception as error:
             raise broken(self.path, error) from error
 
+    def digest(self) -> str:
+        """Of the file, and of the frame where there are several."""
+        found = sha256(self._file)
+        return found if self._frame is None else hashlib.sha256(f"{found} {self._frame}".encode()).hexdigest()
+
+    @property
+    def _further(self) -> list[Any]:
+        """Where the frame lies along the axes behind the third."""
+        sizes = [int(size) for size in self.header["dim"][4 : 1 + int(self.header["dim"][0])]]
+        return [0 if size == 1 else self._frame for size in sizes]
+
     @cached_property
     def _voxels(self) -> Pixels:
         return self._decoded()
 
     def _decoded(self) -> Pixels:
-        image = _load(self.path)
+        image = _load(self._file)
         try:
-            array = np.asanyarray(image.dataobj).reshape(self.shape)
+            array = np.asanyarray(image.dataobj[(..., *self._further)])
         except Exception as error:
             raise broken(self.path, error) from error
         self._check_numbers(array.dtype)
@@ -109,7 +130,7 @@ class NiftiHandle(ImageHandle):
         """Voxels in the file, read where they are indexed."""
         kind = image_class(int(self.header["sizeof_hdr"]))
         try:
-            return kind.from_file_map(kind.make_file_map({"image": str(self.path)}), mmap=False).dataobj
+            return kind.from_file_map(kind.make_file_map({"image": str(self._file)}), mmap=False).dataobj
         except Exception as error:
             raise broken(self.path, error) from error
 

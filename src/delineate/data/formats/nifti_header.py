@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
-from delineate.data.core.geometry import Geometry, Triple, sizes
+from delineate.data.core.geometry import TOLERANCE, Geometry, Triple, check_spacing, sizes
 from delineate.data.formats.archive_sizes import MAX_VOXELS
 from delineate.data.formats.images import read_content
 
 __all__ = [
     "NIFTI_SUFFIXES",
+    "axes_of",
     "broken",
     "geometry_of",
     "header_size",
@@ -28,6 +29,7 @@ __all__ = [
     "is_packed",
     "nibabel",
     "read_header",
+    "two_places",
 ]
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
@@ -78,10 +80,10 @@ def header_size(content: bytes) -> int:
 def geometry_of(path: Path, header: Any) -> Geometry:
     """The geometry that a header tells.
 
-    Raises `DataError` naming the file: not three-dimensional (trailing axes of length one are dropped), too large, spacing that is
-    zero, negative, not a number or at odds with the affine.
+    Raises `DataError` naming the file: not of three or four axes, too large, spacing that is zero, negative, not a number or at
+    odds with the affine.
     """
-    shape = _three_axes(path, tuple(int(size) for size in header["dim"][1 : 1 + int(header["dim"][0])]))
+    shape, _ = axes_of(path, header)
     try:
         affine = np.asarray(header.get_best_affine(), np.float64)
     except Exception as error:
@@ -90,6 +92,26 @@ def geometry_of(path: Path, header: Any) -> Geometry:
     affine[:3] *= unit
     raw = tuple(float(value) for value in header["pixdim"][1:4])
     return Geometry.of_ras(affine, shape, _spacing(path, raw, unit, affine))
+
+
+def two_places(path: Path, header: Any) -> tuple[str, ...]:
+    """A line where a header's two affines disagree. Some viewers show such an image mirrored, since they use the other one."""
+    if not (int(header["sform_code"]) > 0 and int(header["qform_code"]) > 0):
+        return ()
+    try:
+        by_sform, by_qform = (np.asarray(form, np.float64) for form in (header.get_sform(), header.get_qform()))
+    except Exception:
+        return (f"{path} has a qform that is not readable beside its sform; the sform is used",)
+    unit = _MILLIMETERS.get(int(header["xyzt_units"]) & 7, 1.0)
+    shape, _ = axes_of(path, header)
+    grids = [Geometry.of_ras(np.diag([unit, unit, unit, 1]) @ form, shape) for form in (by_sform, by_qform)]
+    apart = float(np.abs(grids[0].corners() - grids[1].corners()).max())
+    if apart <= TOLERANCE * min(grids[0].spacing):
+        return ()
+    return (
+        f"{path} tells two places for its voxels, up to {apart:.3g} mm apart (sform and qform); the sform is used: see in a viewer "
+        "whether it is right, and save the file with both alike",
+    )
 
 
 def nibabel() -> Any:
@@ -117,22 +139,26 @@ def _first_bytes(path: Path, number: int) -> bytes:
         raise broken(path, error) from error
 
 
-def _three_axes(path: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:
-    while len(shape) > 3 and shape[-1] == 1:
-        shape = shape[:-1]
-    if len(shape) != 3:
-        hint = "save each frame as a file" if len(shape) > 3 else "volumes have three"
-        raise DataError(f"{path} has {len(shape)} axes ({sizes(shape)}); {hint}")
-    if np.prod(shape, dtype=np.float64) > MAX_VOXELS:
+def axes_of(path: Path, header: Any) -> tuple[tuple[int, int, int], int]:
+    """Voxels along the three axes, and how many volumes the file holds: frames over time, or channels (NIfTI's axes 4 and 5).
+
+    Axes of length one count as none. Raises `DataError` naming the file: other axes, or too large.
+    """
+    shape = tuple(int(size) for size in header["dim"][1 : 1 + int(header["dim"][0])])
+    further = [size for size in shape[3:] if size != 1]
+    if len(shape) < 3 or len(further) > 1:
+        raise DataError(
+            f"{path} has {len(shape)} axes ({sizes(shape)}); volumes have three, and a fourth of frames or channels"
+        )
+    if np.prod(shape[:3], dtype=np.float64) > MAX_VOXELS:
         raise DataError(f"{path} has {sizes(shape)} voxels, above the limit of {MAX_VOXELS:,}; crop or resample it")
-    return shape
+    return (shape[0], shape[1], shape[2]), further[0] if further else 1
 
 
 def _spacing(path: Path, raw: tuple[float, ...], unit: float, affine: NDArray[np.float64]) -> Triple:
-    if not (np.isfinite(raw).all() and np.isfinite(affine).all()):
+    if not np.isfinite(affine).all():
         raise DataError(f"{path} has a spacing or affine that is not a number ({sizes(raw)}); correct its header")
-    if min(raw) <= 0:
-        raise DataError(f"{path} has the spacing {sizes(raw)}, which cannot be; correct its header")
+    check_spacing(path, raw)
     spacing = (raw[0] * unit, raw[1] * unit, raw[2] * unit)
     by_affine = tuple(np.linalg.norm(affine[:3, :3], axis=0).tolist())
     if not np.allclose(spacing, by_affine, rtol=0.01):

@@ -19,6 +19,7 @@ from delineate.data.core.input_spec import Pixels
 from delineate.data.core.manifest import Coding
 from delineate.data.core.mask_values import RawMask
 from delineate.data.formats.contract import ANY_SIZE, DEFAULT_MAX_PIXELS, ImageHandle, Palette, Reader, Writer
+from delineate.data.formats.frames import without_frame
 
 __all__ = [
     "FORMATS",
@@ -54,12 +55,13 @@ FORMATS = Plugins(
         "tiff": "delineate.data.formats.pictures:Tiff",
         "npy": "delineate.data.formats.npy:Npy",
         "nifti": "delineate.data.formats.nifti:Nifti",
+        "itk": "delineate.data.formats.itk:Itk",
         "packed": "delineate.data.formats.packed:Packed",
         "classes": "delineate.data.formats.class_files:Classes",
         "annotations": "delineate.data.formats.annotations.reader:Annotations",
     },
 )
-_UNREAD_VOLUMES = (".dcm", ".nrrd", ".mha", ".mhd")
+_UNREAD_VOLUMES = (".dcm",)
 """Endings of volumes that no reader is built in for; they are known, so that the user is told what they are."""
 _UNREAD_PICTURES = {
     ".heic": "a HEIC picture, as phones save them",
@@ -88,7 +90,7 @@ def faults() -> tuple[str, ...]:
 def what_is_read() -> str:
     """For messages about files of no format: what could be read, other packages' formats too, and why one of these cannot."""
     others = sorted(set(readers()) - set(FORMATS.built_in))
-    named = [*PICTURES.replace(" and ", ", ").split(", "), "NIfTI", *others]
+    named = [*PICTURES.replace(" and ", ", ").split(", "), "NIfTI", "MetaImage", "NRRD", *others]
     return f"{', '.join(named[:-1])} and {named[-1]} are read{and_faults()}"
 
 
@@ -128,12 +130,16 @@ def image_suffix(path: Path) -> str:
 
 def volume_suffix(path: Path) -> str:
     """The ending of a format of volumes or packed files that a file's name has, in lower case, readable or not, or ''."""
-    return _ending(path.name, _suffixes("volume", "packed")) or _ending(path.name, _UNREAD_VOLUMES)
+    return (
+        _ending(without_frame(path.name), _suffixes("volume"))
+        or _ending(path.name, _suffixes("packed"))
+        or _ending(path.name, _UNREAD_VOLUMES)
+    )
 
 
 def reads_volume(path: Path) -> bool:
-    """Whether a file's name is that of a volume that can be read; packed files are none."""
-    return bool(_ending(path.name, _suffixes("volume")))
+    """Whether a file's name, or an address, is that of a volume that can be read; packed files are none."""
+    return bool(_ending(without_frame(path.name), _suffixes("volume")))
 
 
 def reads_image(path: Path) -> bool:
@@ -142,13 +148,14 @@ def reads_image(path: Path) -> bool:
 
 
 def file_stem(path: Path) -> str:
-    """A file's name without its suffix, `.nii.gz` being one: `case_01.nii.gz` → `case_01`."""
+    """A file's name without its suffix, `.nii.gz` being one: `case_01.nii.gz` and `case_01.nii.gz#2` → `case_01`."""
+    name = without_frame(path.name) if reads_volume(path) else path.name
     suffix = volume_suffix(path) or image_suffix(path)
-    return path.name[: -len(suffix)] if suffix else path.stem
+    return name[: -len(suffix)] if suffix else path.stem
 
 
 def reader_of(path: Path) -> Reader:
-    """The format of a file, folder or address inside of a packed file (`FILE#ARRAY.17`).
+    """The format of a file, a folder, or an address inside of a file (`FILE#ARRAY.17`, `VOLUME#2`).
 
     Raises `DataError` for a volume that nothing here reads, and for a file of no known format where a format cannot be used. What
     else is unknown is left to the reader of pictures, which says so.
@@ -158,8 +165,9 @@ def reader_of(path: Path) -> Reader:
         inside = next((one for one in known.values() if one.kind == "packed" and one.sniff(path, b"")), None)
         if inside is not None:
             return inside
-    if (name := next((name for name, one in known.items() if _ending(path.name, one.suffixes)), None)) is not None:
-        return known[name]
+    for one in known.values():
+        if _ending(without_frame(path.name) if one.kind == "volume" else path.name, one.suffixes):
+            return one
     if unread := _ending(path.name, _UNREAD_VOLUMES):
         raise DataError(f"{path} is a volume of a format ({unread}) that is not readable yet: convert it to .nii.gz")
     if unread := _ending(path.name, tuple(_UNREAD_PICTURES)):

@@ -44,6 +44,10 @@ class Stacked(ImageHandle):
         return self._names
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        return tuple(note for handle in self.handles for note in handle.notes)
+
+    @property
     def stored(self) -> ImageHandle:
         return self.handles[0].stored
 

@@ -142,7 +142,7 @@ class Loader:
         zoom = (1.0, 1.0)
         if self._settings.in_file_pixels:
             zoom = self._spec.zoom(*self._cache.samples[self.index(position)].size)
-        return augment.sample(self._settings, rng, *self._spec.size, colors=not self._spec.named, zoom=zoom)
+        return augment.sample(self._settings, rng, *self._spec.size, colors=self._spec.colored, zoom=zoom)
 
     def index(self, position: int) -> int:
         """The cache index of the stream's sample at `position`."""

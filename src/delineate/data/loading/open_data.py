@@ -8,6 +8,7 @@ from delineate.common.errors import DataError
 from delineate.data.cache.entries import entries_folder
 from delineate.data.cases.census import Census, Progress
 from delineate.data.cases.volumes import is_volume
+from delineate.data.core.axes import axis_number
 from delineate.data.core.findings import raise_errors
 from delineate.data.core.manifest import Manifest
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
@@ -29,7 +30,7 @@ def open_data(
     max_pixels: int = DEFAULT_MAX_PIXELS,
     progress: Progress | None = None,
     watch: bool = False,
-    axis: int | None = None,
+    axis: str | int | None = None,
     cache_folder: Path | None = None,
 ) -> tuple[Manifest, Census]:
     """Recognize, read, check and split a dataset.
@@ -45,8 +46,8 @@ def open_data(
         progress: Called with (files read, files in all).
         watch: Search near duplicates in given splits too. Among more than `NEAR_LIMIT` cases they are not searched, and
             the manifest's `leaks` say so.
-        axis: Of volumes, the axis across the slices: 0 right-left, 1 back-front, 2 feet-head. None: the axis with the widest
-            spacing, the last one of equals.
+        axis: Of volumes, the axis across the slices: 0 or "sagittal", 1 or "coronal", 2 or "axial". None or "auto": the axis with
+            the widest spacing, the last one of equals.
         cache_folder: Where the labels found in slices of volumes are kept. None: the user's cache folder.
 
     Returns:
@@ -63,6 +64,7 @@ def open_data(
         >>> len(manifest.cases), manifest.classes.names
         (8, ('background', 'foreground'))
     """
+    across = axis_number(axis)
     source = as_source(data)
     manifest = source.manifest()
     if not Path(manifest.root).is_dir():
@@ -74,7 +76,7 @@ def open_data(
     elif manifest.folds and not manifest.split("val"):
         raise DataError(f"{source.path} has {manifest.folds} folds; choose one with --fold 0 … {manifest.folds - 1}")
     volumes = any(map(is_volume, manifest.cases))
-    if axis is not None and not volumes:
+    if across is not None and not volumes:
         raise DataError(
             f"{source.path} holds no volumes, so there is no slice axis to choose; leave out --axis (data.axis)"
         )
@@ -82,7 +84,7 @@ def open_data(
     wanted = source.join == "near" and ((watch and manifest.leaks is None) or not manifest.split("val"))
     near = wanted and len(manifest.cases) <= NEAR_LIMIT
     result, duplicates = examine_duplicates(
-        manifest, near=near, max_pixels=max_pixels, progress=progress, axis=axis, remembered=remembered
+        manifest, near=near, max_pixels=max_pixels, progress=progress, axis=across, remembered=remembered
     )
     raise_errors(result.findings)
     census = result.census

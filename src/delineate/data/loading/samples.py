@@ -186,7 +186,7 @@ def open_samples(
     data: Path | DataSource,
     *,
     stack: str = AUTO,
-    axis: int | None = None,
+    axis: str | int | None = None,
     fold: int | None = None,
     seed: int = 0,
     max_pixels: int = DEFAULT_MAX_PIXELS,

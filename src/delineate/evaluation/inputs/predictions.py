@@ -21,15 +21,16 @@ from delineate.data.core.findings import count, some
 from delineate.data.core.known import Role
 from delineate.data.core.manifest import ClassTable, LabelRule
 from delineate.data.core.regions import Region, regions_fault
-from delineate.data.formats.registry import check_same_grid, read_mask, reads_volume
+from delineate.data.formats.registry import read_geometry, read_mask, reads_volume
+from delineate.data.formats.regrid import Regrid, regrid
 from delineate.evaluation.inputs.references import mask_like_files
 
 __all__ = [
     "PREDICTIONS_FILE",
     "PredictedFile",
     "PredictionList",
-    "check_place",
     "mask_files",
+    "place_of",
     "read_prediction",
 ]
 
@@ -157,7 +158,7 @@ class PredictionList(BaseModel):
 
 
 def mask_files(folder: Path, listed: PredictionList | None) -> list[Path]:
-    """The masks of a folder: those listed, or else all images or all NIfTI volumes directly in it.
+    """The masks of a folder: those listed, or else all images or all volumes directly in it.
 
     Raises `DataError` when there are none, or images and volumes are mixed.
     """
@@ -175,29 +176,33 @@ def mask_files(folder: Path, listed: PredictionList | None) -> list[Path]:
     files = mask_like_files(folder)
     if not files:
         raise DataError(
-            f"{folder} holds no masks (PNG or other images, or NIfTI volumes); give the folder that `delineate predict` wrote"
+            f"{folder} holds no masks (PNG or other images, or volumes); give the folder that `delineate predict` wrote"
         )
     return files
 
 
-def read_prediction(path: Path, rule: LabelRule) -> NDArray[np.uint8]:
+def read_prediction(path: Path, rule: LabelRule, reference: Path | None = None) -> NDArray[np.uint8]:
     """A predicted mask → class indices, H×W or X×Y×Z of a volume, by the rule of its folder (`inputs.prediction_values`).
 
-    Raises `DataError` naming the file and the values that the rule does not know.
+    `reference`: the volume on whose grid they are wanted (`data.formats.regrid`). Raises `DataError` naming the file and the values
+    that the rule does not know, and as `place_of`.
     """
-    return labels.apply(rule, read_mask(path, rule.coding), path)
+    indices = labels.apply(rule, read_mask(path, rule.coding), path)
+    way = None if reference is None else place_of(path, reference)
+    return indices if way is None else way.apply(indices)
 
 
-def check_place(prediction: Path, reference: Path) -> None:
-    """Raise `DataError` unless both files are images, or both are volumes whose voxels lie in the same places.
+def place_of(prediction: Path, reference: Path) -> Regrid | None:
+    """How a predicted volume comes to lie on its reference's grid; None of images, whose sizes are compared when they are decoded.
 
-    Reads the headers of volumes only; the sizes of images are compared when they are decoded.
+    Reads the headers of volumes only. Raises `DataError` unless both files are images, or both are volumes of one place.
     """
     kinds = (reads_volume(prediction), reads_volume(reference))
     if all(kinds):
-        check_same_grid(prediction, reference)
-    elif any(kinds):
+        return regrid(read_geometry(prediction), prediction, read_geometry(reference), reference)
+    if any(kinds):
         what = ["a volume" if volume else "an image" for volume in kinds]
         raise DataError(
             f"{prediction} is {what[0]} but its reference {reference} is {what[1]}; give both as the same kind"
         )
+    return None

@@ -24,7 +24,8 @@ from delineate.common.errors import DataError
 from delineate.common.files import sha256
 from delineate.data.core.findings import count, some
 from delineate.data.core.manifest import Case, ClassTable
-from delineate.data.formats.registry import file_stem, image_suffix, open_image, read_mask, reads_volume
+from delineate.data.formats.registry import file_stem, image_suffix, open_image, read_geometry, read_mask, reads_volume
+from delineate.data.formats.regrid import regrid
 from delineate.evaluation.inputs.predictions import PredictionList
 
 __all__ = [
@@ -63,14 +64,15 @@ class ProbabilityMaps:
     hashes: Mapping[Path, str] = field(default_factory=dict)
     """SHA-256 of the files as they were written, where that is known."""
 
-    def read(self, name: str) -> Probabilities:
-        """The map of one case. Raises `DataError` naming the file: damaged, of other classes, not a number, outside 0…1."""
+    def read(self, name: str, reference: Path | None = None) -> Probabilities:
+        """The map of one case, in the order of axes of its reference. Raises `DataError` naming the file: damaged, of other
+        classes, not a number, outside 0…1, on another grid."""
         paths = self.files[name]
         for path in paths:
             self._check(path)
         if len(paths) == 1:
-            return _channels(read_map(paths[0]), self.classes, paths[0])
-        planes = [read_map(path) for path in paths]
+            return _channels(_placed(read_map(paths[0]), paths[0], reference), self.classes, paths[0])
+        planes = [_placed(read_map(path), path, reference) for path in paths]
         odd = next((index for index, plane in enumerate(planes) if plane.shape != planes[0].shape), None)
         if odd is not None:
             raise DataError(f"{paths[0]} and {paths[odd]} differ in size: {planes[0].shape} and {planes[odd].shape}")
@@ -190,6 +192,19 @@ def read_map(path: Path) -> NDArray[np.float32]:
     if low < 0 or high > 1:
         raise DataError(f"{path} has probabilities outside 0…1 ({low:g} … {high:g}); are these logits or percentages?")
     return values.astype(np.float32)
+
+
+def _placed(values: NDArray[np.float32], path: Path, reference: Path | None) -> NDArray[np.float32]:
+    """Arrays and images are in the reference's order; volumes tell where they lie."""
+    if reference is None or not (reads_volume(path) and reads_volume(reference)):
+        return values
+    way = regrid(read_geometry(path), path, read_geometry(reference), reference)
+    if way.kind == "resampled":
+        raise DataError(
+            f"{path} is a probability map on another grid than its reference {reference}; leave out ece and brier"
+        )
+    turned: NDArray[np.float32] = way.apply(values)
+    return turned
 
 
 def _read(path: Path) -> NDArray[Any]:

@@ -20,6 +20,7 @@ from delineate.common.errors import DataError
 from delineate.data.core.findings import count, some
 from delineate.data.core.manifest import IGNORE, Case, Manifest
 from delineate.data.layouts.source import DataSource, as_source
+from delineate.evaluation.inputs.predictions import place_of
 from delineate.evaluation.inputs.references import References, open_references, read_as, read_reference
 from delineate.evaluation.metrics.pixel_counts import Labels
 
@@ -59,12 +60,14 @@ class Raters:
     """Per rater: case id → case."""
 
     def read(self, case: str) -> dict[str, NDArray[np.uint8]]:
-        """Rater → class indices of one case (255 = ignore). Raises `DataError` as `read_reference`, and for sizes that differ."""
-        masks = {
-            name: read_reference(manifest, cases[case])
-            for name, manifest, cases in zip(self.names, self.manifests, self.cases, strict=True)
-        }
-        first = self.names[0]
+        """Rater → class indices of one case (255 = ignore), on the first one's grid. Raises `DataError` as `read_reference` and
+        `place_of`, and for sizes that differ."""
+        masks = {}
+        first, place = self.names[0], self.manifests[0].path(self.cases[0][case].masks[0])
+        for name, manifest, cases in zip(self.names, self.manifests, self.cases, strict=True):
+            way = place_of(manifest.path(cases[case].masks[0]), place)
+            mask = read_reference(manifest, cases[case])
+            masks[name] = mask if way is None else way.apply(mask)
         odd = next((name for name in self.names if masks[name].shape != masks[first].shape), None)
         if odd is not None:
             sizes = [_size(masks[name]) for name in (first, odd)]

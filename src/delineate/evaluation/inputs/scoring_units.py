@@ -14,7 +14,7 @@ from delineate.common.errors import DataError
 from delineate.data.core.grouping import describe_rule, group_cases
 from delineate.data.core.manifest import IGNORE, Case, LabelRule, Manifest
 from delineate.data.core.stacks import Stack, assemble, choose_spacing, stack_names
-from delineate.evaluation.inputs.predictions import check_place, read_prediction
+from delineate.evaluation.inputs.predictions import read_prediction
 from delineate.evaluation.inputs.references import read_reference
 
 __all__ = [
@@ -107,9 +107,8 @@ def _stacked(stack: Stack, members: Sequence[tuple[Path, Case]]) -> ScoringUnit:
 
 def _read_pair(prediction: Path, case: Case, manifest: Manifest, rule: LabelRule) -> tuple[Labels, Labels]:
     where = manifest.path(case.masks[0])
-    check_place(prediction, where)
+    predicted = read_prediction(prediction, rule, where)
     reference = read_reference(manifest, case)
-    predicted = read_prediction(prediction, rule)
     if predicted.shape != reference.shape:
         raise DataError(
             f"{prediction} is {_size(predicted)} pixels but its reference {where} is {_size(reference)}; predict on the "

@@ -20,6 +20,7 @@ from delineate.data.core.regions import parse_regions
 from delineate.data.layouts.source import DataSource, as_source
 from delineate.data.splits.run_splits import run_manifest
 from delineate.evaluation.inputs.changed_predictions import lists_no_maps, prediction_notes
+from delineate.evaluation.inputs.grids import grid_notes
 from delineate.evaluation.inputs.held_out_cases import held_out_ids, mask_hashes
 from delineate.evaluation.inputs.instance_maps import pair_instances
 from delineate.evaluation.inputs.orientation import orientation_notes
@@ -226,6 +227,7 @@ def evaluate_folders(
             *training_notes(seen, len(opened.units)),
             *test_accesses.remarks,
             *orientation_notes(opened.found.manifest, opened.units, predictions, listed),
+            *grid_notes(opened.found.manifest, opened.units),
             *opened.notes,
         ),
     )

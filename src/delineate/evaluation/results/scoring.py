@@ -15,6 +15,7 @@ from delineate.common.errors import DataError
 from delineate.data.core.manifest import IGNORE, LabelRule, Manifest
 from delineate.data.core.stacks import assemble, choose_spacing
 from delineate.evaluation.inputs.instance_maps import read_instances
+from delineate.evaluation.inputs.predictions import place_of
 from delineate.evaluation.inputs.probability_maps import ProbabilityMaps
 from delineate.evaluation.inputs.raters import Raters, rater_comparisons
 from delineate.evaluation.inputs.scoring_units import Arrays, ScoringUnit, read_unit
@@ -177,7 +178,7 @@ class ScoringJob:
     def _probability_map(self, unit: ScoringUnit, arrays: Arrays) -> NDArray[np.float32]:
         """The unit's probability map, checked to fit its reference."""
         assert self.probabilities is not None, "opened when they are needed"
-        maps = [self.probabilities.read(case.id) for _, case in unit.members]
+        maps = [self.probabilities.read(case.id, self.manifest.path(case.masks[0])) for _, case in unit.members]
         probabilities = maps[0] if unit.stack is None else np.stack(maps, axis=maps[0].ndim - 2)
         if probabilities.shape == (*arrays.reference.shape, 1):  # as `Predictor.probabilities` gives them
             probabilities = probabilities[..., 0]
@@ -205,6 +206,8 @@ class ScoringJob:
         ((prediction, case),) = unit.members
         reference = self.manifest.path(case.masks[0])
         ours, theirs = read_instances(prediction), read_instances(reference)
+        if (way := place_of(prediction, reference)) is not None:
+            ours = way.apply(ours)
         if ours.shape != theirs.shape:
             raise DataError(f"{prediction} has the shape {ours.shape}, its reference {reference} {theirs.shape}")
         spacing = choose_spacing(given, case.spacing, ours.ndim, case=unit.name)

@@ -56,8 +56,9 @@ class Preprocess(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """B×C×H×W of numbers as `kind` has them, any type, C of 1, 3 or 4 (RGB order; or the named channels, in the order of the
-        specification) → float32 B×in_channels×h×w in [0, 1]."""
-        pixels = self._fit(self._channels(image.to(torch.float32)))
+        specification; of each slice in turn where the network sees several) → float32 B×in_channels×h×w in [0, 1]."""
+        parts = image.to(torch.float32).chunk(self.spec.planes, 1)
+        pixels = self._fit(torch.cat([self._channels(part) for part in parts], 1))
         if self.spec.intensity == "range" or self.spec.scales_before_padding:
             return pixels / self.highest
         return self._scaled(pixels)

@@ -1,0 +1,87 @@
+"""The text headers of MetaImage (.mha, .mhd) and NRRD (.nrrd, .nhdr) files: what ITK would otherwise fill in silently.
+
+SimpleITK reads a file without a spacing as one of 1 mm, and a header that names another data file opens whatever that is.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from delineate.common.errors import DataError
+from delineate.data.formats.images import read_content
+
+__all__ = ["ITK_SUFFIXES", "check_header", "data_file"]
+
+ITK_SUFFIXES = (".mha", ".mhd", ".nrrd", ".nhdr")
+_META = (".mha", ".mhd")
+_LARGEST_HEADER = 1 << 20
+_LAST_OF_META = "elementdatafile"
+_INSIDE = ("", "local")
+"""What a header says where the voxels follow it in the same file."""
+
+
+def check_header(path: Path) -> None:
+    """Raise `DataError` for a header that does not tell how far voxels lie apart, or that names other files for them."""
+    fields = _fields(path)
+    if not fields:
+        raise DataError(f"{path} is no MetaImage or NRRD file, or damaged in its first bytes; restore or remove it")
+    if _is_meta(path):
+        known = "elementspacing" in fields or "elementsize" in fields
+    else:
+        known = "space directions" in fields and ("space" in fields or "space dimension" in fields)
+    if not known:
+        what = "ElementSpacing" if _is_meta(path) else "space and space directions"
+        raise DataError(f"{path} does not tell where its voxels lie ({what}); add that to its header")
+    data_file(path)
+
+
+def data_file(path: Path) -> Path:
+    """The file with the voxels: the header's own, or the one beside it that it names.
+
+    Raises `DataError` where these are several files, or one in another folder.
+    """
+    fields = _fields(path)
+    named = fields.get(_LAST_OF_META, "") if _is_meta(path) else fields.get("data file", fields.get("datafile", ""))
+    if named.lower() in _INSIDE:
+        return path
+    if named.upper().startswith("LIST") or "%" in named or " " in named.strip():
+        raise DataError(f"{path} spreads its voxels over several files ({named}); convert it to .nii.gz or .mha")
+    if Path(named).name != named or named in (".", ".."):
+        raise DataError(f"{path} names a file in another folder ({named}) for its voxels; put both into one folder")
+    return path.with_name(named)
+
+
+def _is_meta(path: Path) -> bool:
+    return path.name.lower().endswith(_META)
+
+
+def _fields(path: Path) -> dict[str, str]:
+    """The header's fields in lower case; empty where there is none."""
+    first = read_content(path)[:_LARGEST_HEADER]
+    return _meta_fields(first) if _is_meta(path) else _nrrd_fields(first)
+
+
+def _meta_fields(content: bytes) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for line in content.split(b"\n"):
+        name, is_field, value = line.decode("latin-1").partition("=")
+        if not is_field:
+            break
+        found[name.strip().lower()] = value.strip()
+        if name.strip().lower() == _LAST_OF_META:
+            return found
+    return {}
+
+
+def _nrrd_fields(content: bytes) -> dict[str, str]:
+    if not content.startswith(b"NRRD"):
+        return {}
+    found: dict[str, str] = {}
+    for line in content.split(b"\n")[1:]:
+        text = line.decode("latin-1").strip()
+        if not text:
+            break
+        name, is_field, value = text.partition(":")
+        if is_field and not text.startswith("#"):
+            found[name.strip().lower()] = value.strip()
+    return found
