@@ -106,7 +106,7 @@ def test_volumes(volume_folder: Path, tmp_path: Path) -> None:
 def test_own_values_are_those_of_the_file(make_volumes: Writer, tmp_path: Path, fit: Any) -> None:
     folder = make_volumes(tmp_path / "data", patients=3)
     plain = open_samples(folder, cache_folder=tmp_path)
-    own = plain.with_own_values()
+    own = plain.with_numbers("own")
     name, one = plain.stacks[1].volume, plain.stacks[1].slices[3]
     voxels = np.asarray(open_image(folder / "images" / f"{name}.nii.gz").read())[..., 3]
     assert own.image(one).dtype == np.float32

@@ -233,7 +233,7 @@ def test_a_network_of_neighbors_predicts_as_it_was_validated(neighborly: Path, h
 def test_neighbors_are_those_of_the_volume(neighborly: Path, home: Path) -> None:
     """By hand: a middle slice and the last one, each with the slices beside it."""
     predictor = load(neighborly)
-    image = as_numbers(Canonical(open_image(home / "data/images/case_00.nii.gz")), own_values=False)
+    image = as_numbers(Canonical(open_image(home / "data/images/case_00.nii.gz")), "bytes")
     for index, around in ((2, (1, 2, 3)), (DEPTH - 1, (DEPTH - 2, DEPTH - 1, DEPTH - 1)), (0, (0, 0, 1))):
         slab = slab_of(image, 2, index, 1)
         assert np.array_equal(slab, np.stack([image[:, :, at] for at in around], 2))
@@ -260,3 +260,23 @@ def test_colors_are_not_made_of_slices(neighborly: Path) -> None:
     """Saturation and hue would mix a slice with those beside it."""
     assert not load(neighborly).spec.colored
     assert InputSpec(channels="rgb").colored
+
+
+def test_scores_are_over_the_volume_by_default(ask: Maker, home: Path, tmp_path: Path) -> None:
+    """By hand: what the network is shown of a slice is in the standard deviations of its volume, in training and in prediction."""
+    train(ask("scored", settings=["input.intensity=zscore", "input.zscore_clip=2"], steps=4), Silent())
+    folder = ask("scored").out
+    predictor = load(folder)
+    assert Recipe.load(folder / "recipe.yaml").input.zscore_over == "volume"
+    raw = Canonical(open_image(home / "data/images/case_01.nii.gz")).read().astype(np.float64)
+    expected = np.clip(((raw - raw.mean()) / raw.std() + 2) / 4, 0, 1)
+    shown = as_numbers(Canonical(open_image(home / "data/images/case_01.nii.gz")), predictor.spec.volume_numbers)
+    assert np.allclose(predictor.spec.to_unit(shown), expected, atol=1e-5)
+    (validated,) = sorted((folder / "validation/masks").iterdir())
+    predict_files(predictor, [home / "data/images" / validated.name], tmp_path / "out")
+    assert np.array_equal(voxels(validated), voxels(tmp_path / "out" / validated.name))
+
+
+def test_scores_over_volumes_are_for_volumes(ask: Maker) -> None:
+    with pytest.raises(RecipeError, match=r"input\.zscore_over=volume is for intensity=zscore and slices of volumes"):
+        train(ask("wrong", settings=["input.zscore_over=volume"]), Silent())

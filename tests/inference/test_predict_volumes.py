@@ -105,18 +105,23 @@ def test_every_order_of_axes_gives_the_same_mask_at_the_same_places(tmp_path: Pa
 
 @pytest.mark.parametrize(
     "rule",
-    [{"intensity": "window", "window_level": 300.5, "window_width": 900}, {"intensity": "zscore", "zscore_clip": 2}],
-    ids=lambda rule: rule["intensity"],
+    [
+        {"intensity": "window", "window_level": 300.5, "window_width": 900},
+        {"intensity": "zscore", "zscore_clip": 2},
+        {"intensity": "zscore", "zscore_over": "volume"},
+    ],
+    ids=["window", "zscore", "zscore-volume"],
 )
 @pytest.mark.parametrize("fit", ["stretch", "letterbox"])
 @pytest.mark.parametrize("kind", [np.int16, np.float32])
 def test_windows_and_scores_are_of_the_files_own_values(tmp_path: Path, rule: dict[str, object], fit: str, kind: type):
-    """What `brightness` marks is then above the window's level, or above its slice's mean."""
+    """What `brightness` marks is then above the window's level, or above the mean of its slice or its volume."""
     array = voxels().astype(kind)
     save(tmp_path / "in" / "v.nii.gz", array)
     result = predict_files(make(axis=2, fit=fit, **rule), [tmp_path / "in"], tmp_path / "out", overlay=True)
     assert [file.remark for file in result.files] == [None]
-    expected = array > (300.5 if rule["intensity"] == "window" else array.mean((0, 1)))
+    means = array.mean() if rule.get("zscore_over") == "volume" else array.mean((0, 1))
+    expected = array > (300.5 if rule["intensity"] == "window" else means)
     assert np.array_equal(np.asarray(nib.load(tmp_path / "out" / "v.nii.gz").dataobj), expected)
     assert cv2.imread(str(tmp_path / "out" / "overlays" / "v.png")).std() > 5
 

@@ -256,8 +256,7 @@ class _Source:
 
     def _outputs(self, case: Case) -> Iterator[Output]:
         if self._axis is not None:
-            own = self._predictor.spec.own_values
-            image = volume_image(self._manifest, case, own)
+            image = volume_image(self._manifest, case, self._predictor.spec.volume_numbers)
             yield from slice_outputs(self._worker, case.id, image, self._axis)
             return
         ready = self._worker.prepare(self._pixels.image(Sample(case)))

@@ -28,6 +28,11 @@ def of_today(content: Mapping[str, Any], options: Collection[str] = ()) -> dict[
     if isinstance(episodes := content.get("episodes"), Mapping) and "axis" in episodes:
         today["episodes"] = {key: value for key, value in episodes.items() if key != "axis"}
         today["data"] = {**(content.get("data") or {}), "axis": episodes["axis"]}
+    if isinstance(seen := today.get("input"), Mapping) and seen.get("intensity") == "zscore":
+        today["input"] = {
+            "zscore_over": "image",
+            **seen,
+        }  # a recipe that does not say it is older than scores over volumes
     method = today.get("method") or {}
     if {"pretrained", "normalize"} <= set(options) and isinstance(method, Mapping):
         today["method"] = {"normalize": "imagenet", **method}  # a recipe that does not say it is older than `auto`

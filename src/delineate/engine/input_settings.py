@@ -30,6 +30,11 @@ def settle_input(recipe: Recipe, census: Census) -> tuple[Recipe, InputSpec]:
             "input.intensity=range has no meaning for pictures of floats or signed numbers, whose type does not tell what is "
             "white; use percentile, zscore, or window with its level and width"
         )
+    over = wanted.zscore_over
+    if over == "auto":
+        over = "volume" if intensity == "zscore" and census.axis is not None else "image"
+    if over == "volume" and (intensity != "zscore" or census.axis is None):
+        raise RecipeError("input.zscore_over=volume is for intensity=zscore and slices of volumes; leave it out")
     clip = USUAL_CLIP if intensity == "zscore" and wanted.zscore_clip is None else wanted.zscore_clip
     spec = InputSpec(
         channels=channels,
@@ -40,6 +45,7 @@ def settle_input(recipe: Recipe, census: Census) -> tuple[Recipe, InputSpec]:
         window_level=wanted.window_level,
         window_width=wanted.window_width,
         zscore_clip=clip,
+        zscore_over=over,
         source_bits=bits,
         axis=census.axis,
         neighbors=wanted.neighbors,
@@ -49,7 +55,9 @@ def settle_input(recipe: Recipe, census: Census) -> tuple[Recipe, InputSpec]:
             "input.neighbors: only slices of volumes have neighbors, and the data are pictures; leave it out"
         )
     _check_patches(spec, census)
-    settled = wanted.model_copy(update={"channels": channels, "intensity": intensity, "zscore_clip": clip})
+    settled = wanted.model_copy(
+        update={"channels": channels, "intensity": intensity, "zscore_clip": clip, "zscore_over": over}
+    )
     data = recipe.data.model_copy(update={"axis": census.axis})
     return recipe.model_copy(update={"input": settled, "data": data}), spec
 

@@ -136,6 +136,10 @@ class InputSection(_Section):
     zscore_clip: float | None = Field(
         None, gt=0, description="zscore: standard deviations about the mean that become 0…1; none: 3"
     )
+    zscore_over: Literal["auto", "image", "volume"] = Field(
+        "auto",
+        description="zscore: what mean and deviation are of; auto: the volume, or the image where images are pictures",
+    )
     neighbors: int = Field(
         0, ge=0, le=8, description="volumes: slices before and behind each slice that are further channels of it"
     )

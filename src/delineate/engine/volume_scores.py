@@ -40,7 +40,7 @@ def segment_volume(worker: Worker, manifest: Manifest, case: Case, axis: int, fo
     Raises `NotFiniteError` or `DataError` naming the case and the slice.
     """
     handle = opened([manifest.path(case.images[0])])
-    image = volume_image(manifest, case, worker.predictor.spec.own_values)
+    image = volume_image(manifest, case, worker.predictor.spec.volume_numbers)
     reference = volume_mask(manifest, case)
     slices = [worker.classes(output) for output in slice_outputs(worker, case.id, image, axis)]
     prediction = np.stack(slices, axis)

@@ -29,7 +29,7 @@ def judge(data: SampleSet, episodes: EpisodeFile, trained: TrainedModel) -> Scor
     recipe, run = trained.recipe, trained.folder.parent
     predictor = FewShotPredictor(trained.artefact, str(trained.device))
     candidate = EvaluatedModel(
-        str(run), recipe.name, predictor.condition_on, recipe.engine.seed, own_values=predictor.spec.own_values
+        str(run), recipe.name, predictor.condition_on, recipe.engine.seed, numbers=predictor.spec.volume_numbers
     )
     job = EpisodeTest(candidate, data, episodes)
     evaluation, scored = evaluate_episodes(job)

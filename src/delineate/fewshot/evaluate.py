@@ -68,8 +68,8 @@ class EpisodeTest:
     """Of the class and drawing at hand."""
 
     def __post_init__(self) -> None:
-        if self.candidate.own_values:
-            self.data = self.data.with_own_values()
+        if self.candidate.numbers != "bytes":
+            self.data = self.data.with_numbers(self.candidate.numbers)
         self._stacks = {stack.volume: stack for stack in self.data.stacks}
 
     @property

@@ -16,6 +16,7 @@ from delineate.common.errors import DataError
 from delineate.common.files import sha256
 from delineate.common.untrained_name import UNTRAINED
 from delineate.data.cases.census import Census
+from delineate.data.core.intensity import VolumeNumbers
 from delineate.data.core.known import DIGITS, KnownPictures, Role
 from delineate.data.core.manifest import Case, ClassTable
 from delineate.data.loading.samples import SampleSet
@@ -46,8 +47,8 @@ class EvaluatedModel:
     """The artefact's; empty for a baseline."""
     tested: Mapping[str, ClassIdentity] = field(default_factory=dict)
     """Name of a tested class → what it is; empty where only names are known."""
-    own_values: bool = False
-    """Whether it is shown volumes with the values of their files (`InputSpec.own_values`)."""
+    numbers: VolumeNumbers = "bytes"
+    """What it is shown slices of volumes as (`InputSpec.volume_numbers`)."""
 
     @property
     def sha256(self) -> str | None:
@@ -156,7 +157,7 @@ def open_evaluated_model(
         artefact.provenance.get("seed"),
         model.source,
         artefact.provenance,
-        own_values=model.spec.own_values,
+        numbers=model.spec.volume_numbers,
     )
 
 

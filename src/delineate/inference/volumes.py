@@ -120,8 +120,7 @@ class Volume:
             raise DataError(_LATER)
         with self._reading:
             if self._voxels is None:
-                own = self._job.worker.predictor.spec.own_values
-                self._voxels = as_numbers(self._handle, own)
+                self._voxels = as_numbers(self._handle, self._job.worker.predictor.spec.volume_numbers)
         return slab_of(self._voxels, self.axis, index, self._job.worker.predictor.spec.neighbors)
 
     def put(self, index: int, indices: NDArray[np.uint8]) -> None:

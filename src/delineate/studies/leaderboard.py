@@ -248,7 +248,7 @@ def _pixels(manifest: Manifest, case: Case, spec: InputSpec) -> Pixels:
     """A case's image as the network is shown it; of a volume its middle slice."""
     if spec.axis is None:
         return input_pixels(open_case(manifest, case), spec)
-    voxels = volume_image(manifest, case, spec.own_values)
+    voxels = volume_image(manifest, case, spec.volume_numbers)
     return slab_of(voxels, spec.axis, voxels.shape[spec.axis] // 2, spec.neighbors)
 
 

@@ -140,9 +140,7 @@ def content_of(manifest: Manifest, samples: Sequence[Sample], spec: InputSpec, a
             [_hashes(manifest, one, one.case.images), _hashes(manifest, one, one.case.masks), one.plane]
             for one in samples
         ],
-    } | (
-        {} if axis is None else {"axis": axis, "order": "canonical"} | ({"own_values": True} if spec.own_values else {})
-    )
+    } | ({} if axis is None else {"axis": axis, "order": "canonical", "numbers": spec.volume_numbers})
 
 
 def _columns(samples: Sequence[Sample], spec: InputSpec, classes: int, *, volumes: bool) -> dict[str, Column]:
@@ -160,7 +158,7 @@ def _columns(samples: Sequence[Sample], spec: InputSpec, classes: int, *, volume
 
 def _type(spec: InputSpec, volumes: bool) -> np.dtype[Any]:
     """As `SamplePixels.image` has the pixels."""
-    if (volumes and spec.own_values) or spec.source_bits == 32:
+    if (volumes and spec.volume_numbers != "bytes") or spec.source_bits == 32:
         return np.dtype(np.float32)
     return np.dtype(np.uint16 if spec.source_bits == 16 else np.uint8)
 

@@ -68,7 +68,7 @@ def read_volume(
     counted = [_slice_values(manifest.path(mask), hashes[mask], axis, grid, remembered) for mask in case.masks]
     planes = [_total(each) for each in zip(*counted, strict=True)] or [{}] * grid.shape[axis]
     if watch is not None:
-        voxels = as_numbers(opened([manifest.path(case.images[0])]), own_values=False)
+        voxels = as_numbers(opened([manifest.path(case.images[0])]), "bytes")
         watch(case.id, plane_of(voxels, axis, fullest(planes)))
     spacing = grid.geometry.spacing
     about = {

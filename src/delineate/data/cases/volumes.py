@@ -7,7 +7,7 @@ and left is on the same side.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from delineate.common.errors import DataError
 from delineate.data.core import labels
 from delineate.data.core.input_spec import Pixels
+from delineate.data.core.intensity import LEAST, VolumeNumbers
 from delineate.data.core.manifest import Case, Manifest
 from delineate.data.formats.canonical import Canonical
 from delineate.data.formats.contract import slab_of
@@ -30,6 +31,7 @@ __all__ = [
     "is_volume",
     "keeps_numbers",
     "opened",
+    "standardized",
     "volume_image",
     "volume_mask",
     "widest",
@@ -43,9 +45,9 @@ _OPEN = 3
 class Volumes:
     """Slices of volumes, at native size; the volumes used last stay in memory. Safe to use from several threads."""
 
-    def __init__(self, manifest: Manifest, axis: int, own_values: bool = False, neighbors: int = 0) -> None:
-        """`axis`: across the slices, in the canonical order; `own_values`, `neighbors`: as in `InputSpec`."""
-        self._manifest, self._axis, self._own_values, self._neighbors = manifest, axis, own_values, neighbors
+    def __init__(self, manifest: Manifest, axis: int, numbers: VolumeNumbers = "bytes", neighbors: int = 0) -> None:
+        """`axis`: across the slices, in the canonical order; `numbers`: what images come as; `neighbors`: as in `InputSpec`."""
+        self._manifest, self._axis, self._numbers, self._neighbors = manifest, axis, numbers, neighbors
         self._kept: OrderedDict[tuple[str, str], NDArray[Any]] = OrderedDict()
         self._lock = Lock()
 
@@ -70,14 +72,14 @@ class Volumes:
 
     def _read(self, case: Case, what: str) -> NDArray[Any]:
         if what == "image":
-            return volume_image(self._manifest, case, self._own_values)
+            return volume_image(self._manifest, case, self._numbers)
         return volume_mask(self._manifest, case)
 
 
-def volume_image(manifest: Manifest, case: Case, own_values: bool = False) -> Pixels:
+def volume_image(manifest: Manifest, case: Case, numbers: VolumeNumbers = "bytes") -> Pixels:
     """A case's voxels, in the canonical order. Raises `DataError` for files that are damaged or have changed."""
     paths = [_unchanged(manifest, case, relative) for relative in case.images]
-    return as_numbers(opened(paths, manifest.channels), own_values)
+    return as_numbers(opened(paths, manifest.channels), numbers)
 
 
 def volume_mask(manifest: Manifest, case: Case) -> NDArray[np.uint8]:
@@ -89,13 +91,14 @@ def volume_mask(manifest: Manifest, case: Case) -> NDArray[np.uint8]:
     return turn.apply(labels.merge(read))
 
 
-def as_numbers(volume: Canonical, own_values: bool) -> Pixels:
-    """What networks are shown of a volume, X×Y×Z(×channels) in the canonical order: its own values as float32, or bytes, each
-    channel `windowed` by itself.
+def as_numbers(volume: Canonical, numbers: VolumeNumbers) -> Pixels:
+    """What networks are shown of a volume, X×Y×Z(×channels) in the canonical order; each channel is measured by itself.
 
     Raises `DataError` as `windowed`, and for files that are damaged.
     """
-    read = _finite if own_values else windowed
+    ways: dict[VolumeNumbers, Callable[[NDArray[Any], Path], NDArray[Any]]]
+    ways = {"bytes": windowed, "own": _finite, "standardized": standardized}
+    read = ways[numbers]
     stored = volume.stored
     if not isinstance(stored, Stacked):
         return volume.turn.apply(read(stored.read(), stored.path))
@@ -109,6 +112,15 @@ def windowed(voxels: NDArray[Any], path: Path) -> NDArray[np.uint8]:
     values -= np.float32(low)
     values *= np.float32(255 / max(high - low, 1e-6))
     return np.rint(np.clip(values, 0, 255)).astype(np.uint8)
+
+
+def standardized(voxels: NDArray[Any], path: Path) -> NDArray[np.float32]:
+    """A volume's voxels as float32, less their mean, in standard deviations; one of a single value is 0. Raises as `windowed`."""
+    values = _finite(voxels, path)
+    mean, deviation = float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64))
+    values -= np.float32(mean)
+    values /= np.float32(max(deviation, LEAST * max(abs(mean), 1.0)))
+    return values
 
 
 def widest(spacings: Sequence[tuple[float, float, float]]) -> int:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from delineate.common.errors import DataError
 from delineate.data.core import intensity
-from delineate.data.core.intensity import USUAL_CLIP, Limits, Rule
+from delineate.data.core.intensity import USUAL_CLIP, Limits, Rule, VolumeNumbers
 from delineate.data.core.intensity import Pixels as Pixels  # who uses images finds their type here
 from delineate.data.core.soft_mask import foreground_share, interpolated
 
@@ -64,6 +64,8 @@ class InputSpec(BaseModel):
     """With `window`: the middle, in the images' values, which becomes ½."""
     window_width: Scale | None = None
     zscore_clip: Scale | None = None
+    zscore_over: Literal["image", "volume"] = "image"
+    """With `zscore`: what mean and standard deviation are of, the slice or all of its volume."""
     """With `zscore`; None: 3. Recipes state it once they are settled."""
     source_bits: Literal[8, 16, 32] = 8
     """Bit depth of the training images, so that prediction can say when it is given another kind. 32: pictures of floats or signed
@@ -112,10 +114,11 @@ class InputSpec(BaseModel):
         return self.fit == "letterbox" and self.intensity != "range" and not self.padding_counts
 
     @property
-    def own_values(self) -> bool:
-        """Whether slices of volumes come with the values of their file, as float32; else as bytes between their volume's 0.5th and
-        99.5th percentile."""
-        return self.intensity in ("window", "zscore")
+    def volume_numbers(self) -> VolumeNumbers:
+        """What slices of volumes come as; all but bytes are float32."""
+        if self.intensity == "zscore" and self.zscore_over == "volume":
+            return "standardized"
+        return "own" if self.intensity in ("window", "zscore") else "bytes"
 
     @property
     def rule(self) -> dict[str, Any]:
@@ -124,15 +127,15 @@ class InputSpec(BaseModel):
 
     @property
     def rule_words(self) -> str:
-        """What becomes 0…1, for the user. Slices of volumes come as bytes, scaled by their volume (`own_values` says when not)."""
+        """What becomes 0…1, for the user. Slices of volumes mostly come as bytes, scaled by their volume (`volume_numbers`)."""
         percentiles = "0.5th to 99.5th percentile"
-        if self.axis is not None and not self.own_values:
+        if self.axis is not None and self.volume_numbers == "bytes":
             by_slice = f", then each slice's {percentiles}" if self.intensity == "percentile" else ""
             return f"each volume's {percentiles}{by_slice}"
         if self.intensity == "percentile":
             return f"each image's {percentiles}"
         if self.intensity == "zscore":
-            return f"each image's mean ± {self.zscore_clip or USUAL_CLIP:g} standard deviations"
+            return f"each {self.zscore_over}'s mean ± {self.zscore_clip or USUAL_CLIP:g} standard deviations"
         if self.window_level is not None and self.window_width is not None:
             half = self.window_width / 2
             return f"values from {self.window_level - half:g} to {self.window_level + half:g}"
@@ -245,7 +248,9 @@ class InputSpec(BaseModel):
         if self.intensity == "percentile":
             return intensity.percentiles(pixels, each=self.named)
         if self.intensity == "zscore":
-            return intensity.deviations(pixels, self.zscore_clip or USUAL_CLIP, each=self.named)
+            clip = self.zscore_clip or USUAL_CLIP
+            over_volume = self.zscore_over == "volume"  # then pixels are in standard deviations
+            return (-clip, clip) if over_volume else intensity.deviations(pixels, clip, each=self.named)
         if self.window_level is not None and self.window_width is not None:
             return self.window_level - self.window_width / 2, self.window_level + self.window_width / 2
         return intensity.whole_range(pixels)

@@ -5,7 +5,7 @@
 | `range` | 0 and the type's maximum | signed and float pixels, whose type says nothing of what is white |
 | `percentile` | the image's 0.5th and 99.5th percentile | – |
 | `window` | level ∓ width / 2, in the file's values | images of which the values have no unit |
-| `zscore` | the image's mean ∓ `zscore_clip` standard deviations | – |
+| `zscore` | the mean ∓ `zscore_clip` standard deviations of the image, or of the volume that a slice is of | – |
 
 What is beyond the limits becomes 0 or 1. Where channels are named, percentiles and deviations are those of each channel; a window
 is the same for all.
@@ -27,6 +27,7 @@ __all__ = [
     "Limits",
     "Pixels",
     "Rule",
+    "VolumeNumbers",
     "check_rule",
     "deviations",
     "distance",
@@ -44,6 +45,9 @@ __all__ = [
 Pixels = NDArray[Any]
 """An image in its source's own type: uint8, uint16, int16 or float32."""
 Rule = Literal["range", "percentile", "window", "zscore"]
+VolumeNumbers = Literal["bytes", "own", "standardized"]
+"""What slices of volumes come as: bytes between their volume's 0.5th and 99.5th percentile, the values of their file, or these less
+the volume's mean, in its standard deviations."""
 Bound = float | NDArray[np.float64]
 """One number for all channels, or one for each where these are named: T1 and FLAIR have nothing to do with each other."""
 Limits = tuple[Bound, Bound]

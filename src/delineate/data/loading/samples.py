@@ -18,6 +18,7 @@ from delineate.common.errors import DataError
 from delineate.data.cases.census import Census, Progress
 from delineate.data.cases.sample_pixels import SamplePixels
 from delineate.data.core.input_spec import Pixels
+from delineate.data.core.intensity import VolumeNumbers
 from delineate.data.core.joins import equal_pictures, join
 from delineate.data.core.manifest import IGNORE, ClassTable, Manifest, Split
 from delineate.data.core.samples import Sample, SliceStack
@@ -150,13 +151,16 @@ class SampleSet:
         mask = self.reader.mask(one)
         return np.full(self.image(one).shape[:2], IGNORE, np.uint8) if mask is None else mask
 
-    def with_own_values(self) -> SampleSet:
-        """The same samples, but slices of volumes keep the values of their file (`InputSpec.own_values`).
+    def with_numbers(self, numbers: VolumeNumbers) -> SampleSet:
+        """The same samples, but slices of volumes as a network is shown them.
+
+        Args:
+            numbers: What they come as (`InputSpec.volume_numbers`).
 
         Returns:
             The set with another reader.
         """
-        return replace(self, reader=self.reader.with_own_values())
+        return replace(self, reader=self.reader.with_numbers(numbers))
 
     def stack(self, volume: str) -> SliceStack:
         """Find the stack of a volume.
