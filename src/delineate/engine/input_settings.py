@@ -8,7 +8,8 @@ from delineate.common.errors import RecipeError
 from delineate.data.cases.census import OWN_VALUES, Census
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.intensity import USUAL_CLIP
-from delineate.engine.recipe import Channels, Recipe
+from delineate.engine.recipe import Recipe
+from delineate.engine.recipe_inputs import Channels
 
 __all__ = ["settle_input"]
 

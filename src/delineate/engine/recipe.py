@@ -7,48 +7,39 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
 
 import yaml
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Field,
     ValidationError,
     ValidationInfo,
     field_serializer,
     field_validator,
-    model_validator,
 )
 
 from delineate.common.config import explain, merge
-from delineate.common.errors import DataError, RecipeError
+from delineate.common.errors import RecipeError
 from delineate.common.files import write_text
 from delineate.common.names import did_you_mean
 from delineate.common.not_finite import first_not_finite
 from delineate.common.yaml_text import parse_yaml
 from delineate.data.augment.settings import AugmentSettings
-from delineate.data.core.axes import axis_number
-from delineate.data.core.input_spec import Fit, Scale
-from delineate.data.core.intensity import check_rule
-from delineate.data.core.regions import WantedRegions
-from delineate.data.loading.loader import Sampling
 from delineate.engine.best_weights import SelectBy
 from delineate.engine.earlier_recipes import in_todays_spelling, of_today, refuse_moved
 from delineate.engine.freezing import FrozenFor
 from delineate.engine.lr_scheduler import SCHEDULES
 from delineate.engine.optimizers import OPTIMIZERS
+from delineate.engine.recipe_inputs import DataSection, InputSection, Section
 from delineate.methods import registry
 from delineate.methods.contract import Stage
 from delineate.strategies import registry as strategies
 from delineate.strategies.contract import StrategyOptions
 
 __all__ = [
-    "Channels",
-    "DataSection",
     "EngineSection",
     "EpisodesSection",
-    "InputSection",
     "PlanSection",
     "Recipe",
     "StageOverride",
@@ -67,95 +58,7 @@ else:  # a new row of the table of optimizers or schedulers is a new value here
     _OptimizerName, _ScheduleName = Literal[tuple(OPTIMIZERS)], Literal[tuple(SCHEDULES)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class DataSection(_Section):
-    """Where samples come from."""
-
-    workers: int = Field(2, ge=1, description="threads that prepare samples")
-    foreground: float = Field(
-        0.33, ge=0, le=1, description="fit=patch: share of patches centered on a pixel of a foreground class"
-    )
-    patches_per_image: int | None = Field(
-        None,
-        ge=1,
-        description="fit=patch: patches per image in an epoch; none: as many as have about the pixels of all images",
-    )
-    labeled_share: float | None = Field(
-        None, gt=0, lt=1, description="where some images have no masks: part of each batch that has; none: as they come"
-    )
-    axis: Literal[0, 1, 2] | None = Field(
-        None,
-        description="volumes: the axis across slices (0 or sagittal, 1 or coronal, 2 or axial); none or auto: the coarsest",
-    )
-    slices: Literal["all", "foreground"] = Field(
-        "all", description="volumes: which slices are trained on: all, or those in which some class is labeled"
-    )
-    sampling: Sampling = Field(
-        "uniform",
-        description="class_balanced: each class (the background is one) is drawn equally often, then an image that has it; with "
-        "fit=patch a patch about a pixel of it, whatever `foreground` says",
-    )
-    regions: WantedRegions = Field(
-        "auto",
-        description="nested regions to learn instead of classes: name → classes; auto: those that the data's labels name; or none",
-    )
-
-    @field_validator("axis", mode="before")
-    @classmethod
-    def _named_axis(cls, value: Any) -> Any:
-        try:
-            return axis_number(value)
-        except DataError as error:
-            raise ValueError(str(error)) from error
-
-
-Channels = Literal["auto", "rgb", "bgr", "gray"] | tuple[str, ...]
-
-
-class InputSection(_Section):
-    """How pixels become the network's input; `auto` is settled by the data and then saved resolved."""
-
-    size: tuple[int, int] = Field((256, 256), description="working height and width; with fit=patch, of a patch")
-    channels: Channels = Field(
-        "auto",
-        description="auto: gray if all images are gray, and the channels by name where these are files of their own",
-    )
-    fit: Fit = Field(
-        "stretch",
-        description="letterbox keeps the aspect ratio; patch trains on parts of the image at its own resolution",
-    )
-    scale: Scale = Field(1.0, description="fit=patch: factor on an image's height and width before patches are cut")
-    intensity: Literal["auto", "range", "percentile", "window", "zscore"] = Field(
-        "auto", description="what becomes 0 and 1; auto: percentile for images of more than 8 bits, else range"
-    )
-    window_level: float | None = Field(None, description="window: the value in its middle, in those of the images")
-    window_width: float | None = Field(None, gt=0, description="window: from the value that becomes 0 to that of 1")
-    zscore_clip: float | None = Field(
-        None, gt=0, description="zscore: standard deviations about the mean that become 0…1; none: 3"
-    )
-    zscore_over: Literal["auto", "image", "volume"] = Field(
-        "auto",
-        description="zscore: what mean and deviation are of; auto: the volume, or the image where images are pictures",
-    )
-    neighbors: int = Field(
-        0, ge=0, le=8, description="volumes: slices before and behind each slice that are further channels of it"
-    )
-
-    @field_validator("size", mode="before")
-    @classmethod
-    def _square(cls, value: Any) -> Any:
-        return (value, value) if isinstance(value, int) else value
-
-    @model_validator(mode="after")
-    def _rule_and_its_numbers(self) -> Self:
-        check_rule(self.intensity, self.window_level, self.window_width, self.zscore_clip)
-        return self
-
-
-class PlanSection(_Section):
+class PlanSection(Section):
     """Whether the method chooses, by the training images, what neither preset nor user states; and within which limits."""
 
     from_data: bool = Field(False, description="plan once, at the start; the run's recipe holds what was decided")
@@ -166,7 +69,7 @@ class PlanSection(_Section):
     longest_side: int = Field(512, ge=32, description="most pixels of the network's input along either side")
 
 
-class EpisodesSection(_Section):
+class EpisodesSection(Section):
     """Of few-shot methods: what an episode of training is made of. Sizes in pixels are those at a working size of 256×256, and
     are scaled with the area."""
 
@@ -191,7 +94,7 @@ class EpisodesSection(_Section):
     validation: int = Field(60, ge=1, description="most slices that a validation segments")
 
 
-class StageSettings(_Section):
+class StageSettings(Section):
     """What may differ from stage to stage."""
 
     batch_size: int = Field(8, ge=1, description="samples of an optimizer step, over all micro-batches and processes")
@@ -300,7 +203,7 @@ class EngineSection(StageSettings):
         return str(value) if isinstance(value, int) else value
 
 
-class Recipe(_Section):
+class Recipe(Section):
     """One run, resolved."""
 
     name: str
