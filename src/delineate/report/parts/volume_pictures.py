@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from delineate.data.cases.volumes import as_numbers, opened
 from delineate.data.core import labels
 from delineate.data.core.manifest import Case, ClassTable, LabelRule, Manifest
-from delineate.data.formats.registry import check_same_grid, open_image
-from delineate.evaluation.inputs.predictions import read_prediction
+from delineate.data.formats.registry import open_image
+from delineate.evaluation.inputs.predictions import place_of, read_prediction
 from delineate.inference.three_planes import draw_three_planes
 
 __all__ = ["volume_picture"]
@@ -28,8 +28,8 @@ def volume_picture(
     masks = [] if manifest is None or case is None else [manifest.path(name) for name in case.masks]
     frame = image or next(iter(masks), mask)
     volume = opened([frame])
-    prediction = volume.turn.apply(_on_grid(read_prediction(mask, rule), mask, frame))
-    shown = np.zeros(prediction.shape, np.uint8) if image is None else as_numbers(volume, False)
+    prediction = volume.turn.apply(read_prediction(mask, rule, frame))
+    shown = np.zeros(prediction.shape, np.uint8) if image is None else as_numbers(volume, "bytes")
     reference = None
     if manifest is not None and masks:
         read = [labels.apply(manifest.labels, open_image(path).labels().pixels, path) for path in masks]
@@ -43,5 +43,5 @@ def volume_picture(
 
 
 def _on_grid(indices: NDArray[np.uint8], path: Path, frame: Path) -> NDArray[np.uint8]:
-    check_same_grid(path, frame)
-    return indices
+    way = place_of(path, frame)
+    return indices if way is None else way.apply(indices)
