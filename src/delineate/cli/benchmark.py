@@ -93,6 +93,7 @@ def _say(text: str) -> None:
 def _print_board(board: Leaderboard, out: Path) -> None:
     from delineate.cli.console import make_console
     from delineate.cli.tables import print_table
+    from delineate.report.parts.first_weights import briefly
 
     titles = [f"{about['title']} ({board.columns[name]})" for name, about in board.metrics.items()]
     rows = []
@@ -112,7 +113,7 @@ def _print_board(board: Leaderboard, out: Path) -> None:
         rows.append(
             [
                 row.label,
-                "made elsewhere" if row.made_elsewhere else row.first_weights or "–",
+                "made elsewhere" if row.made_elsewhere else briefly(row.first_weights),
                 str(next(iter(row.means.values())).n),
                 "–" if row.made_elsewhere else str(row.seeds),
                 *cells,

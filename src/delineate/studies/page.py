@@ -17,6 +17,7 @@ from delineate.report.html.document import notice, page, pictures, section, writ
 from delineate.report.html.elements import Html, element, facts, join, number, table
 from delineate.report.html.images import contour_legend, figure_of
 from delineate.report.parts.case_gallery import worst_first
+from delineate.report.parts.first_weights import briefly
 from delineate.report.parts.overlays import Overlays
 from delineate.report.parts.scores import case_values, title_of
 from delineate.studies.benchmark import COMPARISON, MANIFEST, SCORED, Benchmark
@@ -153,7 +154,7 @@ def _costs(board: Leaderboard) -> Html:
 
 def _cost_line(row: Row) -> list[Any]:
     cost = row.cost
-    began = row.first_weights or "–"
+    began = briefly(row.first_weights)
     if cost is None:
         return [_name(row), began, *["–"] * 5]
     return [

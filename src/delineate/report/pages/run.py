@@ -18,6 +18,7 @@ from delineate.report.html.document import notice, page, pictures, section, writ
 from delineate.report.html.elements import Html, element, facts, fold, join, number, table
 from delineate.report.html.images import contour_legend, figure
 from delineate.report.parts.distribution import class_histograms
+from delineate.report.parts.first_weights import briefly
 from delineate.report.parts.run_record import RunRecord, read_run
 from delineate.report.parts.scores import (
     COLUMN_WORDS,
@@ -136,7 +137,7 @@ def _facts(record: RunRecord) -> dict[str, str]:
     if (count := summary.get("parameters")) is not None:
         found["Parameters"] = f"{count / 1e6:.2f} million"
     if began := summary.get("first_weights"):
-        found["First weights"] = str(began)
+        found["First weights"] = briefly(str(began))
     if stages := summary.get("stages"):
         found["Stages" if len(stages) > 1 else "Steps"] = ", ".join(
             f"{stage['name']} ({stage['steps']} steps)" if len(stages) > 1 else str(stage["steps"]) for stage in stages
