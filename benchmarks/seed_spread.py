@@ -49,6 +49,7 @@ from delineate.engine.seeds import mix_seed
 from delineate.engine.validation import count_cases, evaluating
 from delineate.methods.contract import Context, Method, Stage
 from delineate.nn.blocks import SpatialAttention
+from delineate.nn.output import Output
 from delineate.nn.scsa import SharedSpatialAttention
 
 Edit = Callable[[Method, "Data"], None]
@@ -110,7 +111,7 @@ def study_one(arguments: argparse.Namespace, name: str, settings: list[str], see
     stated = [f"{key}={value}" for key, value in fixed.items()]
     recipe = resolve(arguments.method, arguments.preset, {}, [*stated, *(one for one in settings if one[0] != "@")])
     data = Data.open(arguments.data, recipe, arguments.split)
-    method = build_method(data.recipe, data.outputs, data.spec)
+    method = build_method(data.recipe, data.output, data.spec)
     for edit in (one[1:] for one in settings if one[0] == "@"):
         EDITS[edit](method, data)
     started = time.process_time()
@@ -128,7 +129,7 @@ class Data:
 
     recipe: Recipe
     spec: InputSpec
-    outputs: int
+    output: Output
     training: Cache
     scored: Cache
 
@@ -140,11 +141,11 @@ class Data:
             open_cache(manifest, census.samples(manifest.split(one), manifest.labels), spec, Store.at(None))
             for one in ("train", split)
         )
-        return cls(recipe, spec, manifest.classes.outputs, training, scored)
+        return cls(recipe, spec, Output.of(manifest.classes), training, scored)
 
     def class_shares(self) -> list[float]:
         """Of the pixels of the training masks, background first."""
-        counts = np.bincount(np.asarray(self.training.masks).ravel(), minlength=256)[: max(2, self.outputs)]
+        counts = np.bincount(np.asarray(self.training.masks).ravel(), minlength=256)[: max(2, self.output.channels)]
         return list(counts / counts.sum())
 
 
@@ -193,7 +194,7 @@ def score(method: Method, data: Data) -> dict[str, Any]:
     counted: list[CaseCounts] = []
     with evaluating(method):
         for batch in map(to_torch, Loader(data.scored, data.spec, None, batch_size=16, seed=0).once()):
-            counted += count_cases(method(batch["image"]), batch["mask"])
+            counted += count_cases(method(batch["image"]), batch["mask"], data.output)
     whole = CaseCounts.together(counted)
     classes = 2 * whole.both / np.maximum(1, whole.ours + whole.theirs)
     return {"dice": round(float(classes.mean()), 4), "classes": [round(float(one), 4) for one in classes]}
@@ -202,10 +203,12 @@ def score(method: Method, data: Data) -> dict[str, Any]:
 def _prior(method: Method, data: Data) -> None:
     """The last layer's bias such that every pixel begins with the classes' shares of the training masks."""
     logits = torch.tensor(data.class_shares(), dtype=torch.float32).clamp_min(1e-4).log()
-    (head,) = [one for one in method.modules() if isinstance(one, nn.Conv2d) and one.out_channels == data.outputs][-1:]
+    (head,) = [
+        one for one in method.modules() if isinstance(one, nn.Conv2d) and one.out_channels == data.output.channels
+    ][-1:]
     assert head.bias is not None
     with torch.no_grad():
-        head.bias.copy_(logits if data.outputs > 1 else logits[1:] - logits[:1])
+        head.bias.copy_(logits if data.output.channels > 1 else logits[1:] - logits[:1])
 
 
 def _open_gates(method: Method, data: Data) -> None:
