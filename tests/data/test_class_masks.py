@@ -184,13 +184,10 @@ def write_volume_classes(root: Path, names: Sequence[str]) -> None:
             write_volume(root / f"s{name}" / "segmentations" / f"{part}.nii.gz", mask)
 
 
-def test_volumes_of_one_class_each_are_not_merged_unasked_nor_promised_as_classes(tmp_path: Path) -> None:
+def test_volumes_of_one_class_each_are_classes_and_merged_where_that_is_said(tmp_path: Path) -> None:
     write_volume_classes(tmp_path, ["liver", "spleen"])
-    with pytest.raises(
-        DataError, match=r"liver\.nii\.gz, spleen\.nii\.gz; --masks liver.*save one label volume"
-    ) as told:
-        open_data(tmp_path)
-    assert "makes them classes" not in str(told.value)
+    assert open_data(tmp_path)[0].classes.names == ("background", "liver", "spleen")
+    assert opened(tmp_path, "organ=spleen.nii.gz").classes.names == ("background", "organ")
     merged = opened(tmp_path, "liver.nii.gz,spleen.nii.gz")
     assert merged.classes.names == ("background", "foreground")
     assert any("sa/ct, sb/ct, sc/ct" in note for note in merged.notes)
@@ -198,15 +195,12 @@ def test_volumes_of_one_class_each_are_not_merged_unasked_nor_promised_as_classe
 
 
 @pytest.mark.parametrize(
-    ("names", "asked"),
+    ("names", "classes"),
     [(["rib_left_1", "vertebrae_L1"], True), (["1", "2"], False), (["cell_1", "cell_2"], False)],
 )
 def test_names_that_differ_in_a_number_alone_are_those_of_objects(
-    tmp_path: Path, names: list[str], asked: bool
+    tmp_path: Path, names: list[str], classes: bool
 ) -> None:
     write_volume_classes(tmp_path, names)
-    if asked:
-        with pytest.raises(DataError, match="masks of the same names lie in a folder of each case"):
-            open_data(tmp_path)
-    else:
-        assert open_data(tmp_path)[0].classes.names == ("background", "foreground")
+    found = open_data(tmp_path)[0].classes.names
+    assert found == ("background", *(names if classes else ["foreground"]))

@@ -53,7 +53,9 @@ def test_the_pages_own_test_passes(package: Path, tmp_path: Path) -> None:
 def test_who_has_no_images_is_told_what_is_read(package: Path, tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "scan.xyz").write_bytes(b"?")
-    with pytest.raises(DataError, match=r"only scan\.xyz; PNG, JPEG, TIFF, .*, NIfTI and thermal are read"):
+    with pytest.raises(
+        DataError, match=r"only scan\.xyz; PNG, JPEG, TIFF, .*, NIfTI, MetaImage, NRRD and thermal are read"
+    ):
         open_data(tmp_path)
 
 

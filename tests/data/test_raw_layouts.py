@@ -92,7 +92,7 @@ REFUSED: dict[str, tuple[Names, str]] = {
     ),
     "masks as .mat": (["images/1.png", "masks/1.mat"], r"masks holds no images, only 1\.mat; PNG, JPEG"),
     "ultrasound in another format": (
-        spread("patient1/patient1_2CH_ED{,_gt}.mhd"),
+        spread("patient1/patient1_2CH_ED{,_gt}.dcm"),
         r"patient1 holds 2 volumes .*not readable yet; convert them to \.nii\.gz",
     ),
     "an archive": (["set.zip"], r"holds an archive \(set\.zip\): give it in place of the folder"),

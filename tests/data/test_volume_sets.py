@@ -43,7 +43,7 @@ def test_a_sound_set_is_ready(sound: Path, tmp_path: Path) -> None:
     assert report.usable
     assert report.findings == []
     rows = dict(report.rows)
-    assert (rows["layout"], rows["sizes"]) == ("NIfTI volumes", "all 48×48")
+    assert (rows["layout"], rows["sizes"]) == ("volumes", "all 48×48")
     assert rows["slices"] == "32 across the axis feet-head, 4 in a volume"
     assert rows["voxels"] == "5 × 1 × 1 mm (slice × row × column, median)"
     with pytest.raises(DataError, match="--fix writes clean copies of pictures"):
@@ -148,7 +148,7 @@ def test_pictures_beside_volumes_are_what_is_named(sound: Path, make_pairs: Any)
     shutil.copytree(sound / "masks", root / "labelsTr")
     assert len(DataSource(root).manifest().cases) == 6
     named = DataSource(root, images="imagesTr", masks="labelsTr").manifest()
-    assert (named.layout, len(named.cases)) == ("NIfTI volumes", 8)
+    assert (named.layout, len(named.cases)) == ("volumes", 8)
 
 
 def test_folds_and_labeled_shares_keep_volumes_whole(sound: Path, tmp_path: Path) -> None:

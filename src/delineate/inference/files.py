@@ -22,6 +22,7 @@ from delineate.data.core.axes import axis_number
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.layouts.source import DataSource, as_source
 from delineate.inference import overwriting
+from delineate.inference.channel_inputs import check_channels, find_channel_inputs
 from delineate.inference.earlier_outputs import remove_earlier_outputs
 from delineate.inference.executors import Executor, Threads
 from delineate.inference.inputs import Inputs, SplitChoice, find_inputs, find_split
@@ -110,9 +111,13 @@ def predict_files(
 
 
 def _find(predictor: Predictor, given: Sequence[Path | str | DataSource], split: SplitChoice | None) -> Inputs:
+    wanted = predictor.spec.channels
     if split is not None:
-        return find_split([as_source(data) for data in given], split, predictor.source)
-    return find_inputs(data.path if isinstance(data, DataSource) else data for data in given)
+        found = find_split([as_source(data) for data in given], split, predictor.source)
+        check_channels(found.images, wanted)
+        return found
+    paths = [data.path if isinstance(data, DataSource) else data for data in given]
+    return find_inputs(paths) if isinstance(wanted, str) else find_channel_inputs(paths, wanted)
 
 
 def _postprocessing_notes(plan: Plan, predictor: Predictor) -> list[str]:

@@ -17,6 +17,7 @@ from delineate.data.core.manifest import Case, Manifest, Split
 from delineate.data.core.words import Role, normal, printable
 from delineate.data.formats.archives import Address
 from delineate.data.formats.containers import is_archive
+from delineate.data.formats.frames import frame_address
 from delineate.data.formats.registry import and_faults, file_stem, reads_image, reads_volume
 from delineate.data.layouts.roles import assign
 from delineate.data.layouts.source import DataSource
@@ -176,7 +177,7 @@ def _expand(given: str, notes: list[str]) -> list[Path]:
         return _of_folder(folder, notes)
     if path.suffix.lower() in (".csv", ".json") and path.is_file():
         raise DataError(f"{given} lists a data set; say which part of it to predict, such as --split all")
-    if path.exists() or Address.parse(path) is not None:
+    if path.exists() or Address.parse(path) is not None or frame_address(path)[0].is_file():
         return [path]
     if path.is_symlink():
         raise DataError(

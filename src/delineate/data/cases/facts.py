@@ -15,10 +15,41 @@ from delineate.data.formats.contract import ImageHandle
 from delineate.data.formats.registry import open_image
 from delineate.data.formats.several import joined
 
-__all__ = ["Facts", "Read", "Watch", "check_same_file", "fullest", "read_picture"]
+__all__ = ["Facts", "Read", "Values", "VolumeFacts", "Watch", "check_same_file", "fullest", "read_picture"]
 
 Watch = Callable[[str, Pixels], None]
 """Called with a case's id and what people see of it (`cases.pixels.case_view`; of a volume: one slice), from several threads."""
+
+
+@dataclass(frozen=True)
+class Values:
+    """What values the voxels of a channel have."""
+
+    low: float
+    dark: float
+    """Of which 1 % are lower."""
+    bright: float
+    """Of which 1 % are higher."""
+    high: float
+
+
+@dataclass(frozen=True)
+class VolumeFacts:
+    """What a volume's header tells, and its voxels where they were decoded."""
+
+    shape: tuple[int, int, int]
+    """In the order of the file."""
+    orientation: str
+    """Where the file's axes go: `RAS`, `LPI` …"""
+    tilt: float
+    """By how many degrees they lie oblique at most."""
+    sizes: tuple[int, int, int]
+    """In the canonical order: right-left, back-front, feet-head."""
+    spacing: tuple[float, float, float]
+    """In millimeters, in the canonical order."""
+    dtype: str
+    values: tuple[Values, ...] = ()
+    """Of each channel; none where the voxels were not decoded."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +75,7 @@ class Facts:
     """Names of the channels that are files of their own."""
     planes: tuple[Mapping[int, int], ...] = ()
     """Of a volume: `values` of each of its slices. Pictures have none."""
+    volume: VolumeFacts | None = None
     span: tuple[float, float] | None = None
     """Of pictures with values of their own: the least and the most."""
 

@@ -7,13 +7,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from delineate.common.errors import DataError, DelineateError
 from delineate.common.files import read_json, write_json
-from delineate.data.cases.facts import Facts, Read, Watch, check_same_file, fullest
-from delineate.data.cases.volumes import as_numbers, is_volume, opened, widest
+from delineate.data.cases.facts import Facts, Read, Values, VolumeFacts, Watch, check_same_file, fullest
+from delineate.data.cases.volumes import is_volume, opened, widest, windowed
 from delineate.data.core.findings import Finding
 from delineate.data.core.manifest import Case, Manifest
 from delineate.data.core.mask_values import MaskValues, count_values
@@ -24,6 +26,8 @@ from delineate.data.formats.registry import check_same_grid, digest_of, open_ima
 __all__ = ["axis_across", "grids", "read_volume"]
 
 _FORMAT = 2
+_MANY = 1 << 20
+"""Voxels from which percentiles are taken: all, or as many spread over the volume."""
 
 
 def grids(manifest: Manifest, findings: list[Finding]) -> dict[str, Canonical]:
@@ -67,9 +71,14 @@ def read_volume(
     height, width = (int(size) for size in np.delete(grid.shape, axis))
     counted = [_slice_values(manifest.path(mask), hashes[mask], axis, grid, remembered) for mask in case.masks]
     planes = [_total(each) for each in zip(*counted, strict=True)] or [{}] * grid.shape[axis]
-    if watch is not None:
-        voxels = as_numbers(opened([manifest.path(case.images[0])]), "bytes")
-        watch(case.id, plane_of(voxels, axis, fullest(planes)))
+    values = []
+    for at, file in enumerate(case.images if watch is not None else ()):
+        stored = open_image(manifest.path(file))
+        voxels = stored.read()
+        values.append(_values(voxels, stored.path))
+        if watch is not None and at == 0:
+            seen = grid.turn.apply(windowed(voxels, stored.path))
+            watch(case.id, plane_of(seen, axis, fullest(planes)))
     spacing = grid.geometry.spacing
     about = {
         "hashes": hashes,
@@ -78,9 +87,35 @@ def read_volume(
     }
     named = manifest.channels
     channels = " + ".join(named) or "gray"
-    facts = Facts(height, width, channels, 8, {}, hashes[case.images[0]], named=named, planes=tuple(planes))
+    volume = _of_header(grid, tuple(values))
+    facts = Facts(
+        height, width, channels, 8, {}, hashes[case.images[0]], named=named, planes=tuple(planes), volume=volume
+    )
     masks = [MaskValues(mask, _total(each)) for mask, each in zip(case.masks, counted, strict=True)]
     return Read(case.model_copy(update=about), facts, masks)
+
+
+def _of_header(grid: Canonical, values: tuple[Values, ...]) -> VolumeFacts:
+    stored, turn = grid.stored, grid.turn
+    assert stored.geometry is not None, "it has an order of axes"
+    letters = [
+        ("L" if flip else "R", "P" if flip else "A", "I" if flip else "S")[at] for at, flip in enumerate(turn.flips)
+    ]
+    code = "".join(letters[turn.axes.index(axis)] for axis in range(3))
+    along = np.clip(np.abs(np.diag(grid.geometry.direction)), 0, 1)
+    tilt = float(np.degrees(np.arccos(along.min())))
+    sizes = (grid.geometry.shape[0], grid.geometry.shape[1], grid.geometry.shape[2])
+    return VolumeFacts(stored.geometry.shape, code, tilt, sizes, grid.geometry.spacing, str(grid.dtype), values)
+
+
+def _values(voxels: NDArray[Any], path: Path) -> Values:
+    """Raises `DataError` for voxels that are not numbers."""
+    low, high = float(voxels.min()), float(voxels.max())
+    if not np.isfinite((low, high)).all():
+        raise DataError(f"{path} has voxels that are not numbers (NaN or infinite); replace them")
+    step = max(1, voxels.size // _MANY)
+    dark, bright = np.percentile(voxels.ravel(order="K")[::step], (1, 99))
+    return Values(low, float(dark), float(bright), high)
 
 
 def _total(counted: Iterable[Mapping[int, int]]) -> dict[int, int]:

@@ -18,7 +18,10 @@ from delineate.data.convert.target import DataSet
 from delineate.data.core import labels
 from delineate.data.core.input_spec import Pixels
 from delineate.data.core.manifest import Case
+from delineate.data.formats.frames import frame_address
 from delineate.data.formats.images import write_image
+from delineate.data.formats.nifti import write_volume_image
+from delineate.data.formats.nifti_header import NIFTI_SUFFIXES
 from delineate.data.formats.orientation import UPRIGHT
 from delineate.data.formats.registry import (
     check_same_grid,
@@ -33,6 +36,8 @@ from delineate.data.formats.registry import (
 __all__ = ["PACKED_VOLUME", "PNG", "read_classes", "write_classes", "write_picture", "write_png", "write_volume"]
 
 PNG, PACKED_VOLUME = ".png", ".nii.gz"
+_WITH_DATA_BESIDE = (".mhd", ".nhdr")
+"""Files that are headers; their voxels lie in another one."""
 
 
 def write_picture(data: DataSet, case: Case, file: str, target: Path, kept: Collection[str] = ()) -> Path:
@@ -64,16 +69,20 @@ def write_png(pixels: Pixels, target: Path, file: str) -> Path:
 
 
 def write_volume(data: DataSet, case: Case, file: str, target: Path, *, packed: bool = False) -> Path:
-    """One of a case's volumes under a new name, byte for byte; `packed`: a `.nii` as `.nii.gz`, its bytes packed."""
+    """One of a case's volumes under a new name, which gets its suffix: byte for byte where that is possible, else as `.nii.gz` with
+    the same voxels on the same grid. `packed`: always as `.nii.gz`."""
     source = data.manifest.path(file)
-    open_file(data.manifest, case, file)
+    handle = open_file(data.manifest, case, file)
     suffix = volume_suffix(source)
-    if packed and suffix != PACKED_VOLUME:
-        path = target.with_name(target.name + PACKED_VOLUME)
+    path = target.with_name(target.name + PACKED_VOLUME)
+    if frame_address(source)[1] is not None or suffix in _WITH_DATA_BESIDE or (packed and suffix not in NIFTI_SUFFIXES):
+        assert handle.geometry is not None, "it was read as a volume"
+        write_volume_image(path, handle.read(), handle.geometry)
+    elif packed and suffix != PACKED_VOLUME:
         write_bytes(path, gzip.compress(source.read_bytes(), 6, mtime=0))
-        return path
-    path = target.with_name(target.name + suffix)
-    shutil.copyfile(source, path)
+    else:
+        path = target.with_name(target.name + suffix)
+        shutil.copyfile(source, path)
     return path
 
 

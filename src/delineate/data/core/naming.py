@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from itertools import takewhile
 
 from delineate.common.file_names import ROOM, fitting_name
 
-__all__ = ["unique_names"]
+__all__ = ["SEPARATORS", "common_start", "unique_names"]
 
+SEPARATORS = "-_. "
+"""Between a case's name and what is added to it for each of its files."""
 _JOINERS = ("_", "__", "-", "--")
 
 
@@ -38,3 +41,14 @@ def unique_names(names: Sequence[tuple[str, tuple[str, ...]]]) -> list[str]:
 
 def _digest(stem: str, folders: tuple[str, ...]) -> str:
     return hashlib.sha256("/".join((*folders, stem)).encode()).hexdigest()[:8]
+
+
+def common_start(stems: Sequence[str]) -> str:
+    """What the names of a case's files begin with, up to a separator: p1_t1, p1_t1ce → p1. Of one name all of it."""
+    if len(set(stems)) == 1:
+        return stems[0]
+    alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*stems, strict=False))
+    shared = "".join(letters[0] for letters in alike)
+    if not all(stem[len(shared) : len(shared) + 1] in ("", *SEPARATORS) for stem in stems):
+        shared = shared[: max(map(shared.rfind, SEPARATORS)) + 1]
+    return shared.rstrip(SEPARATORS)

@@ -9,6 +9,7 @@ from pathlib import Path
 from delineate.common.errors import DataError
 from delineate.data.cases.census import Census, Examination, Progress
 from delineate.data.cases.turned import turned_apart
+from delineate.data.cases.volumes import is_volume
 from delineate.data.core.findings import Finding, count, some
 from delineate.data.core.input_spec import Pixels
 from delineate.data.core.manifest import LabelRule, Manifest
@@ -16,7 +17,9 @@ from delineate.data.core.opencv_threads import single_threaded_opencv
 from delineate.data.doctor.balance import Share, class_balance, unseen_classes
 from delineate.data.doctor.overview import Row, counted, overview
 from delineate.data.doctor.quality import SMALL, SPECK, Light, Objects, constant_and_dark, light_of, measure_objects
+from delineate.data.doctor.volumes import odd_volumes, volume_rows
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
+from delineate.data.layouts.class_masks import overlaps
 from delineate.data.layouts.discover import recognize, to_manifest
 from delineate.data.layouts.source import DataSource, Join, as_source
 from delineate.data.layouts.tables import match_table
@@ -26,6 +29,8 @@ from delineate.data.splits.leakage import Duplicates, examine_duplicates, leaks
 __all__ = ["CheckReport", "check"]
 
 _LOSSY = frozenset({".jpg", ".jpeg"})
+_DECODED = 2
+"""Volumes with files of one class each whose overlaps are looked for: they may have a hundred files."""
 
 
 @dataclass
@@ -150,7 +155,11 @@ def _examined(
         text = "some masks hold 0 and 1, others 0 and 255"
         report.findings.append(Finding("note", text, "`--fix` writes them alike, if 1 and 255 mean the same"))
     report.findings += _image_oddities(report, census)
+    report.findings += odd_volumes(census)
+    if any(map(is_volume, manifest.cases)):
+        report.findings += overlaps(Path(manifest.root), manifest.cases, most=_DECODED)
     report.rows = overview(manifest, census, report.proposed, report.shares)
+    report.rows += volume_rows(census)
 
 
 def _unmixed(census: Census) -> LabelRule | None:

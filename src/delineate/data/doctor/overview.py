@@ -12,9 +12,12 @@ from delineate.data.core.axes import AXES
 from delineate.data.core.findings import count, some
 from delineate.data.core.manifest import Case, ClassTable, LabelRule, Manifest
 from delineate.data.doctor.balance import Share
+from delineate.data.formats.class_files import ClassFiles
 
 __all__ = ["Row", "counted", "overview"]
 
+_MOST_MASKS = 4
+"""Masks of one image that are named."""
 Row = tuple[str, str]
 """What, and what was found."""
 
@@ -86,7 +89,10 @@ def _groups(manifest: Manifest) -> str:
 
 
 def _pair(case: Case) -> str:
-    return " + ".join((*case.images[:1], *case.masks))
+    addresses = [ClassFiles.parse(mask) for mask in case.masks]
+    masks = [mask if one is None else one.in_words for mask, one in zip(case.masks, addresses, strict=True)]
+    shown = masks if len(masks) <= _MOST_MASKS else [*masks[:1], f"{len(masks) - 1} more"]
+    return " + ".join((*case.images[:1], *shown))
 
 
 def _sizes(census: Census) -> str:

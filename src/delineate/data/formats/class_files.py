@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from delineate.common.errors import DataError
 from delineate.common.file_names import path_fault
 from delineate.data.core.findings import some
+from delineate.data.core.geometry import check_same_geometry, sizes
 from delineate.data.core.mask_values import NEAR
 from delineate.data.formats.composed_mask import ComposedMask
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS, ImageHandle, Kind, Reader
-from delineate.data.formats.registry import open_image
+from delineate.data.formats.registry import open_image, reads_volume
 
 __all__ = ["ClassFiles", "Classes", "ClassesHandle"]
 
@@ -41,6 +42,12 @@ class ClassFiles:
     def __str__(self) -> str:
         files = ",".join(f"{quote(name, safe='')}={value}" for name, value in self.files)
         return f"{self.folder.as_posix()}#classes:{files}"
+
+    @property
+    def in_words(self) -> str:
+        """For people: the address of a hundred files is long."""
+        names = [name for name, _ in self.files]
+        return f"{self.folder.as_posix()}/ ({some(names, 2)})"
 
     @classmethod
     def parse(cls, path: Path | str) -> ClassFiles | None:
@@ -61,21 +68,21 @@ class ClassFiles:
 class ClassesHandle(ComposedMask):
     """Masks of one class each as one mask."""
 
-    def __init__(self, path: Path, files: Sequence[Path], values: Sequence[int], max_pixels: int) -> None:
-        """Raises `DataError` as `open_image`, for a volume, and naming two files of different size."""
-        self.path, self._values = path, tuple(values)
+    def __init__(self, folder: Path, files: Sequence[Path], values: Sequence[int], max_pixels: int) -> None:
+        """Raises `DataError` as `open_image`, and naming two files of different size, or of volumes at different places."""
+        self.path, self._values = folder, tuple(values)  # an address of a hundred files would hide what a message says
         self._handles = [open_image(file, max_pixels=max_pixels) for file in files]
-        self.shape = self._handles[0].shape
-        self.orientation = self._handles[0].orientation
-        for one in self._handles:
-            if one.is_volume:
-                raise DataError(f"{one.path} is a volume; masks of one class each are read of pictures only")
+        first = self._handles[0]
+        self.shape, self.orientation, self.geometry = first.shape, first.orientation, first.geometry
+        for one in self._handles[1:]:
             if one.shape != self.shape:
-                first = self._handles[0]
+                sides = slice(None) if first.is_volume else slice(None, None, -1)  # of pictures the width first
                 raise DataError(
-                    f"{first.path} is {first.shape[1]}×{first.shape[0]} pixels but {one.path}, another class of the same image, "
-                    f"{one.shape[1]}×{one.shape[0]}; save them at the image's size"
+                    f"{first.path} is {sizes(first.shape[sides])} pixels but {one.path}, another class of the same image, "
+                    f"{sizes(one.shape[sides])}; save them at the image's size"
                 )
+            if first.geometry is not None and one.geometry is not None:
+                check_same_geometry(first.geometry, first.path, one.geometry, one.path)
 
     def compose(self) -> NDArray[np.uint8]:
         mask = np.zeros(self.shape, np.uint8)
@@ -86,13 +93,14 @@ class ClassesHandle(ComposedMask):
     @property
     def overlapping(self) -> bool:
         """Whether files of different classes mark a pixel in common. Decodes them."""
-        marked = [_foreground(one) for one in self._handles]
-        return any(
-            (one & other).any()
-            for at, one in enumerate(marked)
-            for of, other in enumerate(marked[:at])
-            if self._values[at] != self._values[of]
-        )
+        taken = np.zeros(self.shape, np.bool_)
+        for value in dict.fromkeys(self._values):
+            files = [one for one, other in zip(self._handles, self._values, strict=True) if other == value]
+            marked = np.logical_or.reduce([_foreground(one) for one in files])
+            if (taken & marked).any():
+                return True
+            taken |= marked
+        return False
 
     def digest(self) -> str:
         parts = [f"{value} {one.digest()}" for one, value in zip(self._handles, self._values, strict=True)]
@@ -109,17 +117,24 @@ class Classes(Reader):
     def sniff(self, path: Path, first: bytes) -> bool:
         return _ADDRESS.fullmatch(str(path)) is not None
 
+    def volume_at(self, address: Path) -> bool:
+        found = ClassFiles.parse(address)
+        return found is not None and any(reads_volume(Path(name)) for name, _ in found.files)
+
     def open(self, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageHandle:
         address = ClassFiles.parse(path)
         if address is None:
             raise DataError(f"{path} names no files of one class each; start from the folder that holds them")
         files = [address.folder / name for name, _ in address.files]
-        return ClassesHandle(path, files, [value for _, value in address.files], max_pixels)
+        return ClassesHandle(address.folder, files, [value for _, value in address.files], max_pixels)
 
 
 def _foreground(handle: ImageHandle) -> NDArray[np.bool_]:
     """What a mask of one class marks. Raises `DataError` naming the file where its values are those of several."""
     pixels = handle.labels().as_coded(None, handle.path)
+    shown: NDArray[np.bool_] = pixels > 0
+    if np.array_equal(pixels == pixels.max(), shown) or not shown.any():
+        return shown  # one value beside 0; of volumes, sorting all values takes long
     values = np.unique(pixels).tolist()
     if len(values) < 2 or (len(values) == 2 and values[0] == 0):
         marked: NDArray[np.bool_] = pixels > 0

@@ -11,20 +11,20 @@ from numpy.typing import NDArray
 
 from delineate.data.core.input_spec import Pixels
 from delineate.data.core.mask_values import RawMask
-from delineate.data.formats.contract import GRAY, ImageHandle
+from delineate.data.formats.contract import GRAY, ImageHandle, plane_of
 
 __all__ = ["ComposedMask"]
 
 
 class ComposedMask(ImageHandle):
-    """A picture of class values. Its pixels are made when they are first asked for, and kept with the handle."""
+    """A picture or a volume of class values. Its pixels are made when they are first asked for, and kept with the handle."""
 
     @abstractmethod
     def compose(self) -> NDArray[np.uint8] | NDArray[np.uint16]:
         """Make the values.
 
         Returns:
-            H×W.
+            An array of the shape `shape`.
         """
 
     @cached_property
@@ -43,6 +43,8 @@ class ComposedMask(ImageHandle):
         return self._pixels
 
     def slice(self, axis: int, index: int) -> Pixels:
+        if self.is_volume:
+            return plane_of(self._pixels, axis, index)
         if index:
             raise IndexError(f"a picture has one slice, not a slice {index}")
         return self._pixels

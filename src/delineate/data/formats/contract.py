@@ -339,3 +339,28 @@ class Reader(ABC):
         Raises:
             DataError: in one line that names the file: missing, empty, not of this format, above `max_pixels`.
         """
+
+    def volume_at(self, address: Path) -> bool:
+        """Of a packed format: whether an address that it opens is that of a volume, told without reading a file.
+
+        Args:
+            address: of what lies inside of a file, or is made of several.
+
+        Returns:
+            False where it is a picture's.
+        """
+        return False
+
+    def frames(self, path: Path) -> int:
+        """How many volumes a file holds, by its header: frames over time or channels, which have addresses (`FILE#2`).
+
+        Args:
+            path: of the file.
+
+        Returns:
+            Their number; 1 of formats that have no such files.
+
+        Raises:
+            DataError: as `open`.
+        """
+        return 1

@@ -47,18 +47,9 @@ class ItkHandle(ImageHandle):
         self._file, self._frame = frame_address(path)
         check_header(self._file)
         self._header = _read_information(self._file, path)
-        size = tuple(int(one) for one in self._header.GetSize())
-        frames = self._header.GetNumberOfComponents()
-        while len(size) > 3 and size[-1] == 1:
-            size = size[:-1]
-        if len(size) == 4 and frames == 1:
-            frames = size[3]
-        elif len(size) != 3:
-            raise DataError(f"{path} has {len(size)} axes ({sizes(size)}); volumes have three")
-        if np.prod(size, dtype=np.float64) > MAX_VOXELS:
-            raise DataError(f"{path} has {sizes(size)} voxels, above the limit of {MAX_VOXELS:,}; crop or resample it")
+        size, frames = _axes(path, self._header)
         self._frame = frames_needed(path, self._frame, frames)
-        self.geometry = _geometry(path, self._header, size[:3])
+        self.geometry = _geometry(path, self._header, size)
         self.shape = self.geometry.shape
 
     @cached_property
@@ -142,6 +133,10 @@ class Itk(Reader):
         """`max_pixels` is of pictures: volumes have a limit of their own (`archive_sizes.MAX_VOXELS`)."""
         return ItkHandle(path)
 
+    def frames(self, path: Path) -> int:
+        check_header(path)
+        return _axes(path, _read_information(path, path))[1]
+
 
 def _package() -> Any:
     """SimpleITK, its warnings off: it prints them from C++ without the file's name. Raises `DataError` where it is missing."""
@@ -171,7 +166,25 @@ def _read_information(file: Path, path: Path) -> Any:
     return reader
 
 
-def _geometry(path: Path, header: Any, size: tuple[int, ...]) -> Geometry:
+def _axes(path: Path, header: Any) -> tuple[tuple[int, int, int], int]:
+    """Voxels along the three axes, and how many volumes the file holds: along a fourth axis, or as components of its voxels.
+
+    Raises `DataError` naming the file: other axes, or too large.
+    """
+    size = tuple(int(one) for one in header.GetSize())
+    frames = int(header.GetNumberOfComponents())
+    while len(size) > 3 and size[-1] == 1:
+        size = size[:-1]
+    if len(size) == 4 and frames == 1:
+        frames = size[3]
+    elif len(size) != 3:
+        raise DataError(f"{path} has {len(size)} axes ({sizes(size)}); volumes have three")
+    if np.prod(size, dtype=np.float64) > MAX_VOXELS:
+        raise DataError(f"{path} has {sizes(size)} voxels, above the limit of {MAX_VOXELS:,}; crop or resample it")
+    return (size[0], size[1], size[2]), frames
+
+
+def _geometry(path: Path, header: Any, size: tuple[int, int, int]) -> Geometry:
     axes = header.GetDimension()
     direction = np.array(header.GetDirection(), np.float64).reshape(axes, axes)[:3, :3]
     origin = np.array(header.GetOrigin()[:3], np.float64)
@@ -179,8 +192,7 @@ def _geometry(path: Path, header: Any, size: tuple[int, ...]) -> Geometry:
         raise DataError(f"{path} has axes or an origin that cannot be; correct its header")
     lengths = np.linalg.norm(direction, axis=0)
     spacing = check_spacing(path, tuple(np.array(header.GetSpacing()[:3]) * lengths))
-    shape = (size[0], size[1], size[2])
-    return Geometry(shape, (float(origin[0]), float(origin[1]), float(origin[2])), direction / lengths, spacing)
+    return Geometry(size, (float(origin[0]), float(origin[1]), float(origin[2])), direction / lengths, spacing)
 
 
 def _image(array: NDArray[Any], like: ImageHandle | Geometry | None) -> Any:

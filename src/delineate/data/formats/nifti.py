@@ -46,10 +46,11 @@ from delineate.data.formats.nifti_header import (
     two_places,
 )
 
-__all__ = ["Nifti", "NiftiHandle"]
+__all__ = ["Nifti", "NiftiHandle", "write_volume_image"]
 
 _MOST_EXTENSIONS, _SLACK = 1 << 28, 1 << 20
 """Bytes before the voxels, and behind them."""
+_COMMON = (np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.int32)
 _SCANNER = 1
 """NIfTI's code for positions in the scanner."""
 
@@ -176,6 +177,22 @@ class Nifti(Reader):
     def open(self, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> NiftiHandle:
         """`max_pixels` is of pictures: volumes have a limit of their own (`archive_sizes.MAX_VOXELS`)."""
         return NiftiHandle(path)
+
+    def frames(self, path: Path) -> int:
+        return axes_of(path, read_header(path))[1]
+
+
+def write_volume_image(path: Path, voxels: NDArray[Any], geometry: Geometry) -> None:
+    """Write an image, X×Y×Z numbers of any type, as NIfTI on a grid. Whole numbers of 64 bits, which few programs read, become
+    those of 32 bits, or float64 where these do not hold them.
+
+    Raises `OSError` where it cannot be written.
+    """
+    if voxels.dtype.kind in "iub" and voxels.dtype not in _COMMON:
+        limits = np.iinfo(np.int32)
+        fits = limits.min <= int(voxels.min(initial=0)) and int(voxels.max(initial=0)) <= limits.max
+        voxels = voxels.astype(np.int32 if fits else np.float64)
+    _write(path, _like_grid(geometry, voxels))
 
 
 def _image(array: NDArray[Any], like: ImageHandle | Geometry | None) -> Any:

@@ -28,6 +28,7 @@ __all__ = [
     "check_same_grid",
     "digest_of",
     "faults",
+    "file_frames",
     "file_stem",
     "forget_other_packages",
     "image_suffix",
@@ -139,6 +140,8 @@ def volume_suffix(path: Path) -> str:
 
 def reads_volume(path: Path) -> bool:
     """Whether a file's name, or an address, is that of a volume that can be read; packed files are none."""
+    if "#" in path.name and (inside := _packed_reader(path)) is not None:
+        return inside.volume_at(path)
     return bool(_ending(without_frame(path.name), _suffixes("volume")))
 
 
@@ -161,10 +164,8 @@ def reader_of(path: Path) -> Reader:
     else is unknown is left to the reader of pictures, which says so.
     """
     known = readers()
-    if "#" in path.name:  # an address may end as the name of an image does
-        inside = next((one for one in known.values() if one.kind == "packed" and one.sniff(path, b"")), None)
-        if inside is not None:
-            return inside
+    if "#" in path.name and (inside := _packed_reader(path)) is not None:
+        return inside
     for one in known.values():
         if _ending(without_frame(path.name) if one.kind == "volume" else path.name, one.suffixes):
             return one
@@ -179,12 +180,25 @@ def reader_of(path: Path) -> Reader:
     return known["raster"] if told is None else told
 
 
+def _packed_reader(path: Path) -> Reader | None:
+    """The format of an address, which may end as the name of an image does."""
+    return next((one for one in readers().values() if one.kind == "packed" and one.sniff(path, b"")), None)
+
+
 def open_image(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageHandle:
     """Open an image of any format: its size is known then, its pixels are decoded when they are asked for.
 
     Raises `DataError` as `Reader.open`.
     """
     return reader_of(path).open(path, max_pixels=max_pixels)
+
+
+def file_frames(path: Path) -> int:
+    """How many volumes a file holds, by its header (`Reader.frames`); 1 of what cannot be read, which reading it tells."""
+    try:
+        return reader_of(path).frames(path)
+    except DataError:
+        return 1
 
 
 def digest_of(path: Path) -> str:
@@ -221,15 +235,22 @@ def read_mask(path: Path, coding: Coding | None = None, *, max_pixels: int = DEF
 
 def check_same_grid(one: Path, other: Path) -> None:
     """Raise `DataError` naming both volumes where their voxels do not lie at the same places (`core.geometry`)."""
-    check_same_geometry(read_geometry(one), one, read_geometry(other), other)
+    (first, of_first), (second, of_second) = (_placed(path) for path in (one, other))
+    check_same_geometry(of_first, first.path, of_second, second.path)
 
 
 def read_geometry(path: Path) -> Geometry:
     """Where the voxels of a volume lie, from its header alone. Raises `DataError` as `open_image`, and where it does not tell."""
-    geometry = open_image(path).geometry
-    if geometry is None:
-        raise DataError(f"{path} does not tell where its voxels lie; convert it to a format that does, such as .nii.gz")
-    return geometry
+    return _placed(path)[1]
+
+
+def _placed(path: Path) -> tuple[ImageHandle, Geometry]:
+    handle = open_image(path)
+    if handle.geometry is None:
+        raise DataError(
+            f"{handle.path} does not tell where its voxels lie; convert it to a format that does, such as .nii.gz"
+        )
+    return handle, handle.geometry
 
 
 def writer_of(name: str) -> Writer:

@@ -63,6 +63,10 @@ class Stacked(ImageHandle):
     def labels(self) -> RawMask:
         raise DataError(f"{self.path} is one of {len(self.handles)} channels; a mask has one file of one channel")
 
+    def digest(self) -> str:
+        """Of the first channel: a case is known by its first file."""
+        return self.handles[0].digest()
+
     def _stacked(self, parts: Sequence[Pixels]) -> Pixels:
         planes = [_plane(part, handle) for part, handle in zip(parts, self.handles, strict=True)]
         odd = next((at for at, plane in enumerate(planes) if plane.dtype != planes[0].dtype), None)

@@ -10,14 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from delineate.common.files import read_json
-from delineate.data.core.findings import Finding, some
+from delineate.data.core.findings import Finding, count, some
 from delineate.data.core.words import channel_of
+from delineate.data.layouts.description import describe
 from delineate.data.layouts.roles import Item
 
 __all__ = ["Channels", "find_channels"]
-
-_DESCRIPTION = "dataset.json"
 
 
 @dataclass
@@ -64,7 +62,8 @@ def find_channels(root: Path, images: Sequence[Item], bare: Sequence[Item]) -> C
             findings=[Finding("error", text, "add them, or move the image's other files and its mask away")]
         )
     further = {first: [groups[first][number] for number in numbers] for first in firsts.values()}
-    return Channels(_names(root, [0, *numbers]), further)
+    names, findings = _names(root, [0, *numbers])
+    return Channels(names, further, findings)
 
 
 def _numbered(image: Item, number: int) -> tuple[str, int] | None:
@@ -72,14 +71,14 @@ def _numbered(image: Item, number: int) -> tuple[str, int] | None:
     return found if found and found[1] == number else None
 
 
-def _names(root: Path, numbers: Sequence[int]) -> tuple[str, ...]:
-    """As `dataset.json` has them by number (`channel_names`, or `modality` in older ones), if it names all, and none twice."""
-    try:
-        content = read_json(root / _DESCRIPTION)
-        named = content.get("channel_names") or content.get("modality") or {}
-        names = tuple(str(named[str(number)]).strip() for number in numbers)
-    except (OSError, ValueError, AttributeError, KeyError, TypeError):
-        names = ()
-    if names and all(names) and len(set(names)) == len(names):
-        return names
-    return tuple(f"{number:04d}" for number in numbers)
+def _names(root: Path, numbers: Sequence[int]) -> tuple[tuple[str, ...], list[Finding]]:
+    """As `dataset.json` has them by number, if it names them; an error where it names others than there are."""
+    called = tuple(f"{number:04d}" for number in numbers)
+    description = describe(root)
+    if description is None or not description.channels:
+        return called, []
+    if list(range(len(description.channels))) != list(numbers):
+        text = f"{description.in_words}, but each image has the files _{', _'.join(called)}"
+        cure = f"name {count(len(numbers), 'channel')} in it, or move the files of others away"
+        return called, [Finding("error", text, cure)]
+    return description.channels, []

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from delineate.common.errors import DataError
 from delineate.data.core.words import FORMATS, Role, folder_word, image_stem
-from delineate.data.formats.registry import reads_volume
 from delineate.data.layouts.pairing import Pairs, Split, pair
 from delineate.data.layouts.roles import CHOSEN, Item
 
@@ -131,8 +130,7 @@ def _undecided(rivals: Sequence[Item], flag: str, what: str, root: Path) -> Data
     both = "both" if len(names) == 2 else "all"
     text = f"{' and '.join(sorted(names))} {both} hold {what} of the same names in {root}; "
     words = [folder_word(name) for name in names]
-    volumes = any(reads_volume(item.path) for item in rivals)
-    if flag == "--masks" and not volumes and all(word.role is Role.MASK and word.rest for word in words):
+    if flag == "--masks" and all(word.role is Role.MASK and word.rest for word in words):
         classes = ",".join(f"{'_'.join(word.rest)}={name}" for word, name in zip(words, names, strict=True))
         text += f"if they are classes, {flag} {quoted(classes)}; else "
     return DataError(f"{text}say which are meant, such as {flag} {quoted(names[0])}")
@@ -143,15 +141,10 @@ def quoted(name: str) -> str:
     return f"'{name}'" if any(sign in name for sign in " *?[()&;#") else name
 
 
-def what_they_are(masks: Mapping[str, str], volumes: bool) -> str:
-    """How a user says what several masks of one image are. `masks`: class → the folder or file name of its masks.
-
-    Volumes are not read as classes from files of one class each, so that is not promised of them.
-    """
+def what_they_are(masks: Mapping[str, str]) -> str:
+    """How a user says what several masks of one image are. `masks`: class → the folder or file name of its masks."""
     every = ",".join(masks.values())
     others = f"--masks {quoted(every)} merges them into one, and --masks {quoted(next(iter(masks.values())))} takes one of them"
-    if volumes:
-        return f"{others}; to keep them as classes, save one label volume of each case, with a value for each class"
     named = ",".join(f"{name}={mask}" for name, mask in masks.items())
     return f"say what they are: --masks {quoted(named)} makes them classes, {others}"
 

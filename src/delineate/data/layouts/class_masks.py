@@ -14,15 +14,17 @@ from delineate.data.core.label_table import classes_of
 from delineate.data.core.manifest import Case, ClassTable
 from delineate.data.core.words import Role
 from delineate.data.formats.class_files import ClassesHandle, ClassFiles
-from delineate.data.formats.registry import open_image
+from delineate.data.formats.registry import open_image, reads_volume
 from delineate.data.layouts.pairing import Split, pair
 from delineate.data.layouts.roles import Item
 
-__all__ = ["LAYOUT", "LOOKED_AT", "called_as_images", "with_classes"]
+__all__ = ["LAYOUT", "LOOKED_AT", "called_as_images", "overlaps", "with_classes"]
 
 LAYOUT = "a folder of masks for each class"
 LOOKED_AT = 32
 """Cases in which overlaps are looked for."""
+_MANY = 6
+"""More classes than these are told of in one line."""
 
 
 def called_as_images(items: Sequence[Item], classes: Mapping[Path, str], split: Split) -> list[Item]:
@@ -43,14 +45,14 @@ def called_as_images(items: Sequence[Item], classes: Mapping[Path, str], split: 
 
 
 def with_classes(
-    root: Path, cases: Sequence[Case], classes: Mapping[Path, str]
+    root: Path, cases: Sequence[Case], classes: Mapping[Path, str], origin: str = "--masks"
 ) -> tuple[list[Case], ClassTable, list[Finding]]:
-    """The cases with one mask each, of all of their classes; the table of these, and what is to be said.
+    """The cases with one mask each, of all of their classes; the table of these, and what is to be said. `origin`: who says so.
 
     Raises `DataError` for names that cannot be used.
     """
     names = list(dict.fromkeys(classes.values()))
-    table = classes_of([(name, at) for at, name in enumerate(names, start=1)], "--masks")
+    table = classes_of([(name, at) for at, name in enumerate(names, start=1)], origin)
     values = {name: at for at, name in enumerate(names, start=1)}
     made = []
     lacking: dict[str, list[str]] = defaultdict(list)
@@ -63,14 +65,23 @@ def with_classes(
             if values[name] not in {value for _, value in files}:
                 lacking[name].append(case.id)
         made.append(case.model_copy(update={"masks": (_address(files),), "raters": ()}))
-    findings = [
+        volumes = bool(made) and reads_volume(Path(made[0].images[0]))
+    return made, table, [*_lacking(lacking), *([] if volumes else overlaps(root, made))]
+
+
+def _lacking(lacking: Mapping[str, Sequence[str]]) -> list[Finding]:
+    """Classes without a file in some images, a line each; of many, one line."""
+    if len(lacking) > _MANY:
+        names = [f"{name} ({len(ids)})" for name, ids in lacking.items()]
+        text = f"{len(names)} classes have no mask in some images, read as without them (in how many): {some(names)}"
+        return [Finding("note", text)]
+    return [
         Finding(
             "note",
             f"{count(len(ids), 'image has', 'images have')} no mask of {name}, read as without it: {some(ids, 3)}",
         )
         for name, ids in lacking.items()
     ]
-    return made, table, findings + _overlaps(root, made)
 
 
 def _moved(mask: Item, image: Item) -> Item:
@@ -85,10 +96,13 @@ def _address(files: Sequence[tuple[str, int]]) -> str:
     )
 
 
-def _overlaps(root: Path, cases: Sequence[Case]) -> list[Finding]:
+def overlaps(root: Path, cases: Sequence[Case], most: int = LOOKED_AT) -> list[Finding]:
+    """A note of masks of different classes that share pixels, in the first cases. Decodes their masks: of volumes, only the data
+    check takes that time."""
     several = [case for case in cases if case.masks and case.masks[0].count("=") > 1]
+    looked = several[:most]
     hit = []
-    for case in several[:LOOKED_AT]:
+    for case in looked:
         try:
             handle = open_image(root / case.masks[0])
         except DataError:
@@ -97,7 +111,5 @@ def _overlaps(root: Path, cases: Sequence[Case]) -> list[Finding]:
             hit.append(case.id)
     if not hit:
         return []
-    text = (
-        f"masks of different classes overlap in {count(len(hit), 'image')} of {min(len(several), LOOKED_AT)} looked at"
-    )
+    text = f"masks of different classes overlap in {count(len(hit), 'image')} of {len(looked)} looked at"
     return [Finding("note", f"{text} ({some(hit, 3)}): the class named later is on top")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -19,9 +19,15 @@ from delineate.data.formats.registry import reads_volume
 from delineate.data.layouts.annotations.found import Unmarked
 from delineate.data.layouts.annotations.sets import find_annotated, named_files
 from delineate.data.layouts.archive_sets import Found, find_array_files, find_packed
+from delineate.data.layouts.case_folders import LAYOUT as CASE_FOLDERS
+from delineate.data.layouts.case_folders import find_case_folders
+from delineate.data.layouts.choice import quoted
 from delineate.data.layouts.class_masks import LAYOUT as CLASS_FOLDERS
 from delineate.data.layouts.class_masks import called_as_images, with_classes
+from delineate.data.layouts.description import describe, unlisted
+from delineate.data.layouts.frame_channels import with_frames
 from delineate.data.layouts.groups import with_groups
+from delineate.data.layouts.meta_splits import apply_meta
 from delineate.data.layouts.nnunet_splits import apply_division
 from delineate.data.layouts.pictures import Pictures, find_pictures
 from delineate.data.layouts.roles import assign, split_levels, split_of
@@ -36,7 +42,7 @@ from delineate.data.layouts.zero_value import other_or_background
 
 __all__ = ["VOLUMES", "Match", "discover", "find_volumes", "recognize", "to_manifest"]
 
-VOLUMES = "NIfTI volumes"
+VOLUMES = "volumes"
 """The layout of volumes with label volumes."""
 _MOST_ARRAYS = 12
 """More .npy files than these are a file for each picture."""
@@ -158,15 +164,16 @@ def _packed_file(path: Path, images: str | None, masks: str | None) -> Match:
 
 
 def find_volumes(folder: Path, images: str | None = None, masks: str | None = None) -> Match | None:
-    """`recognize` for volumes alone, by the same words and rules as pictures; None where there are no images with labels."""
-    return _volumes(walk(folder.resolve()), images, masks)
+    """`recognize` for volumes alone, by the same words and rules as pictures; None where there are no images with labels. Images are
+    not opened, so that a file of four axes is one image: who asks wants the labels."""
+    return _volumes(walk(folder.resolve()), images, masks, opening=False)
 
 
-def _volumes(tree: Tree, images: str | None, masks: str | None) -> Match | None:
+def _volumes(tree: Tree, images: str | None, masks: str | None, opening: bool = True) -> Match | None:
     tree = replace(tree, volumes=[file for file in tree.volumes if reads_volume(file.path)])
     if not tree.volumes:
         return None
-    return _pairs(tree, tree.volumes, select(tree, images, masks, volumes=True))
+    return _pairs(tree, tree.volumes, select(tree, images, masks, volumes=True), opening)
 
 
 def _names_volumes(tree: Tree, images: str | None, masks: str | None) -> bool:
@@ -193,14 +200,14 @@ def _annotated(tree: Tree, images: str | None, unmarked: Unmarked | None, named:
 def _complete(tree: Tree, match: Match, bare: Sequence[File]) -> Match:
     """The match with the unlabeled cases, with groups, and with what the walk has found."""
     match.findings = [*tree.findings, *match.findings]
-    match.cases, faults = add_unlabeled(match.root, bare, match.cases)
+    match.cases, faults = add_unlabeled(match.root, bare, match.cases, match.channels)
     match.findings += faults
     match.cases, match.grouping, faults = with_groups(match.cases)
     match.findings += faults
     return match
 
 
-def _pairs(tree: Tree, files: Sequence[File], selection: Selection) -> Match | None:
+def _pairs(tree: Tree, files: Sequence[File], selection: Selection, opening: bool = True) -> Match | None:
     """Images, pictures or volumes, with masks beside them or in folders of their own; None where there are no masks."""
     bare = unlabeled_files(files)
     other = _of_other_tasks(tree, files)
@@ -209,30 +216,34 @@ def _pairs(tree: Tree, files: Sequence[File], selection: Selection) -> Match | N
     if selection.classes:
         levels = split_levels([item.file for item in items])
         items = called_as_images(items, selection.classes, lambda item: split_of(item.file, levels))
-    found = find_pictures(items, selection.root)
+    volumes, root = files is tree.volumes, selection.root
+    by_case = find_case_folders(items, root) if volumes else None
+    found = by_case or find_pictures(items, root)
     if found is None:
         return None
-    root = selection.root
+    if volumes and opening and not found.channels and not any(one.severity == "error" for one in found.findings):
+        described = describe(tree.root)
+        found.cases, found.channels, faults = with_frames(root, found.cases, described)
+        found.findings += [*faults, *([] if described is None or faults else unlisted(described, found.cases))]
     cases, origin, faults = _listed(tree, found.cases, found.split_origin)
     cases, origin, more = apply_division(tree.root, cases, origin)
-    findings = [*found.findings, *faults, *more]
+    cases, origin, also = apply_meta(tree.root, cases, origin)
+    findings = [*found.findings, *faults, *more, *also]
     if cases and not origin:
         cases, origin = found.split_by_name(cases)
-    findings += unused(tree, found, [*bare, *other])
+    findings += unused(tree, found, [*bare, *other], volumes)
     if other:
         text = f"{count(len(other), 'image')} in no list of {VOC_LISTS} and without mask, not used"
         findings.append(Finding("note", text))
-    if selection.classes and not any(finding.severity == "error" for finding in findings):
-        return _by_class(tree, found, Match("", cases, findings, origin, root=root), selection, bare)
-    volumes = files is tree.volumes
+    classes = selection.classes or found.classes
+    if classes and not any(finding.severity == "error" for finding in findings):
+        match = Match("", cases, findings, origin, root=root, channels=found.channels)
+        return _by_class(tree, match, classes, bare, called=not selection.classes)
     if not volumes and not any(finding.severity == "error" for finding in findings):
         findings += _stacks(root, cases) + other_or_background(root, cases)
         findings += check_alike(root, cases, found, items)
-    return _complete(
-        tree,
-        Match(VOLUMES if volumes else _layout(found), cases, findings, origin, root=root, channels=found.channels),
-        bare,
-    )
+    layout = CASE_FOLDERS if by_case else VOLUMES if volumes else _layout(found)
+    return _complete(tree, Match(layout, cases, findings, origin, root=root, channels=found.channels), bare)
 
 
 def _of_other_tasks(tree: Tree, files: Sequence[File]) -> set[File]:
@@ -256,16 +267,18 @@ def _listed(tree: Tree, cases: list[Case], origin: str) -> tuple[list[Case], str
     return cases, origin, []
 
 
-def _by_class(tree: Tree, found: Pictures, match: Match, selection: Selection, bare: Sequence[File]) -> Match:
-    """The match with the masks of each class as the classes of one mask."""
-    if any(map(reads_volume, found.used)):
-        raise DataError(
-            "--masks: folders of one class each are read of pictures only; give a mask with all classes as values"
-        )
+def _by_class(tree: Tree, match: Match, classes: Mapping[Path, str], bare: Sequence[File], called: bool) -> Match:
+    """The match with the masks of each class as the classes of one mask. `called`: whether the masks' own names say the classes."""
     merged = "several masks, which are merged"
     match.layout = CLASS_FOLDERS
-    match.cases, match.classes, faults = with_classes(match.root, match.cases, selection.classes)
+    origin = "names of the masks" if called else "--masks"
+    match.cases, match.classes, faults = with_classes(match.root, match.cases, classes, origin)
     match.findings = [finding for finding in match.findings if merged not in finding.text] + faults
+    if called:
+        names = list(dict.fromkeys(classes.values()))
+        text = f"{len(names)} masks in a folder of each case are read as classes in the order of their names: {some(names)}"
+        cure = f"to take some of them, or another order: --masks {quoted(f'{names[0]}={next(iter(classes)).name}')},…"
+        match.findings.append(Finding("note", text, cure))
     return _complete(tree, match, bare)
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from delineate.data.core.findings import Finding, count, some
 from delineate.data.core.manifest import Split as SplitName
-from delineate.data.formats.registry import reads_volume
 from delineate.data.layouts.channels import Channels
 from delineate.data.layouts.choice import Chosen, what_they_are
 from delineate.data.layouts.pairing import Split, merged
@@ -41,8 +40,9 @@ def faults(root: Path, chosen: Chosen, split: Split, channels: Channels) -> list
     findings += _elsewhere(root, alone, whole, split, "masks", "without images")
     bare = [item for item in bare if split(item) is None or split(item) in whole]
     alone = [item for item in alone if split(item) is None or split(item) in whole]
-    if channels.findings:
-        return findings + channels.findings
+    findings += channels.findings
+    if channels.findings and not channels.names:
+        return findings  # the images without masks are those that lack a channel
     if bare:
         number = count(len(chosen.images), "image")
         text = f"{len(bare)} of {number} in {root} without mask: {some(_names(bare))}"
@@ -77,8 +77,7 @@ def _twice(root: Path, chosen: Chosen) -> list[Finding]:
         text = (
             f"{some(folders)} hold masks of the same images ({some(_names(image for image, _ in apart), 3)}) in {root}"
         )
-        volumes = any(reads_volume(image.path) for image, _ in apart)
-        mend = what_they_are({Path(folder).name: folder for folder in folders}, volumes)
+        mend = what_they_are({Path(folder).name: folder for folder in folders})
         findings.append(Finding("error", text, mend))
     twice += [masks for each in rivals if each not in apart for masks in [each[1]]]
     if twice:

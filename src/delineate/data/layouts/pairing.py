@@ -10,11 +10,13 @@ from itertools import product
 
 from delineate.data.core.manifest import Split as SplitName
 from delineate.data.core.words import PARTS, channel_of, ending, folder_word, image_stem, mask_base, mask_stem
+from delineate.data.formats.registry import reads_volume
 from delineate.data.layouts.roles import Item
 
 __all__ = ["Key", "Pairs", "Place", "Split", "case_name", "merged", "pair"]
 
 _LAST_WORD = re.compile(r"[-_. ][^\W\d_]+$")
+_MODALITIES = frozenset({"ct", "mr", "mri"})
 
 Key = tuple[object, ...]
 Place = Callable[[Item], Key]
@@ -130,7 +132,10 @@ def merged(masks: Sequence[Item]) -> str:
         words = {(end.base, end.word.lower()) for end in ends if end}
         if all(ends) and len(words) == 1:
             return "numbered masks"
-        if not any(ends) and masks[0].kept:
+        bases = {end.base if end else mask.stem for end, mask in zip(ends, masks, strict=True)}
+        # `liver_seg`, `spleen_seg` beside one volume; of pictures, names with endings are mostly those of images.
+        alike = not any(ends) or reads_volume(masks[0].path)
+        if alike and len(bases) == len(masks) and masks[0].kept:
             return "a mask for each object"
     sides = {tuple(set(_words(mask)) & PARTS) for mask in masks}
     if len(sides) == len(masks) and () not in sides:
@@ -144,7 +149,7 @@ def _words(mask: Item) -> list[str]:
 
 def case_name(image: Item, mask: Item) -> str:
     """What a case is called: its image's stem, without a channel (`heart_01_0000`) that the mask's has not; '' where it says no
-    more than that it is an image (`image.png`)."""
+    more than that it is an image (`image.png`), or how it was taken (`ct.nii.gz`)."""
     channel = channel_of(image.stem)
     name = channel[0] if channel and channel[0] == mask.stem else image.stem
-    return "" if image_stem(name) == "" else name
+    return "" if image_stem(name) == "" or name.casefold() in _MODALITIES else name

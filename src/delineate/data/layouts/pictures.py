@@ -12,7 +12,7 @@ from delineate.data.core.findings import Finding, count, some
 from delineate.data.core.manifest import Case
 from delineate.data.core.manifest import Split as SplitName
 from delineate.data.core.naming import unique_names
-from delineate.data.core.words import split_in_stem, tokens_of
+from delineate.data.core.words import ending, mask_base, split_in_stem, tokens_of
 from delineate.data.formats.registry import file_stem, reads_volume
 from delineate.data.layouts.channels import Channels, find_channels
 from delineate.data.layouts.choice import Kinds, choose, folder_of, what_they_are
@@ -40,6 +40,8 @@ class Pictures:
     """Case id → stem of its image."""
     channels: tuple[str, ...] = ()
     """Names of the channels, where each is a file of its own."""
+    classes: dict[Path, str] = field(default_factory=dict)
+    """Mask → its class, where volumes have a mask for each class in a folder of the case, called by it; in the order of names."""
 
     def split_by_name(self, cases: list[Case]) -> tuple[list[Case], str]:
         """The splits that all names begin with (`train_1`, `testA_7`), where they name more than one."""
@@ -62,7 +64,8 @@ def find_pictures(items: Sequence[Item], root: Path) -> Pictures | None:
     bare = [item for item in without_masks(chosen) if split(item) is None or split(item) in labeled]
     channels = find_channels(root, [image for image, _ in pairs], bare)
     raters, findings = _raters(chosen.raters, chosen.images, split)
-    pairs, skipped = _sorted_out(pairs)
+    classes = _classes(pairs)
+    pairs, skipped = _sorted_out(pairs, told=bool(classes))
     findings += faults(root, chosen, split, channels) + skipped
     cases, stems = _cases(root, pairs, raters, channels, split)
     present = {case.split for case in cases} - {None}
@@ -74,27 +77,42 @@ def find_pictures(items: Sequence[Item], root: Path) -> Pictures | None:
         findings += more
     used = {root / file for case in cases for file in (*case.images, *case.masks, *(f for r in case.raters for f in r))}
     origin = "folders" if present else ""
-    return Pictures(cases, findings, origin, chosen.images, chosen.masks, chosen.rivals, used, stems, channels.names)
+    return Pictures(
+        cases, findings, origin, chosen.images, chosen.masks, chosen.rivals, used, stems, channels.names, classes
+    )
 
 
 def _split(levels: dict[tuple[str, ...], bool], item: Item) -> SplitName | None:
     return split_of(item.file, levels)
 
 
-def _sorted_out(pairs: list[tuple[Item, list[Item]]]) -> tuple[list[tuple[Item, list[Item]]], list[Finding]]:
-    """Pairs without those whose masks are rivals (`faults` names them), and a note of the masks that are merged."""
+def _classes(pairs: Sequence[tuple[Item, list[Item]]]) -> dict[Path, str]:
+    """Mask → its class, where volumes have several masks in a folder of each case that are called alike: TotalSegmentator's
+    `segmentations/liver.nii.gz`. Of pictures the owner says it (`_sorted_out`): there, such masks are often of objects."""
+    names = [name for name in _called_alike(pairs) if reads_volume(Path(name))]
+    masks = [mask for _, members in pairs for mask in members if mask.path.name in names]
+    ended = all(ending(mask.stem) for mask in masks)
+    named = {mask.path: mask_base(mask.stem) if ended else mask.stem for mask in masks}
+    return dict(sorted(named.items(), key=lambda one: (one[1].casefold(), one[0])))
+
+
+def _sorted_out(
+    pairs: list[tuple[Item, list[Item]]], told: bool
+) -> tuple[list[tuple[Item, list[Item]]], list[Finding]]:
+    """Pairs without those whose masks are rivals (`faults` names them), and a note of the masks that are merged. `told`: whether it
+    is known that several masks are classes."""
     reasons: dict[str, list[Item]] = defaultdict(list)
     for image, masks in pairs:
         if len(masks) > 1:
             reasons[CHOSEN if all(mask.source == CHOSEN for mask in masks) else merged(masks)].append(image)
     findings = []
-    if classes := _called_alike(pairs):
+    if not told and (classes := _called_alike(pairs)):
         text = f"masks of the same names lie in a folder of each case: {some(classes)}"
-        volumes = any(reads_volume(Path(name)) for name in classes)
-        mend = what_they_are({file_stem(Path(name)): name for name in classes}, volumes)
+        mend = what_they_are({file_stem(Path(name)): name for name in classes})
         findings.append(Finding("error", text, mend))
+        told = True
     for why, images in reasons.items():
-        if why and not classes:
+        if why and not told:
             words = {CHOSEN: "all of them were named", "parts": "the left and the right part"}.get(why, why)
             names = some(_told_apart(images), 3)
             text = (

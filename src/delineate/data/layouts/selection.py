@@ -80,7 +80,12 @@ def _by_class(tree: Tree, masks: str | None) -> list[tuple[str, str]]:
 
 
 def _named(tree: Tree, among: Sequence[File], flag: str, role: Role, what: str) -> list[Item]:
-    found = _files(tree, among, what)
+    try:
+        found = _files(tree, among, what)
+    except DataError:  # a pattern that matches nothing, which several with commas between are as a whole
+        if "," not in what:
+            raise
+        found = None
     if found is None and "," in what:
         parts = [_files(tree, among, part.strip()) for part in what.split(",")]
         found = None if any(part is None for part in parts) else [each for part in parts if part for each in part]

@@ -12,6 +12,7 @@ from delineate.data.core.findings import Finding, count, some
 from delineate.data.core.manifest import Case, Split
 from delineate.data.core.words import SPLIT_NAMES, UNLABELED, normal
 from delineate.data.formats.archives import packed_stem
+from delineate.data.formats.frames import without_frame
 from delineate.data.formats.registry import image_suffix, volume_suffix
 
 __all__ = ["VOC_LISTS", "Names", "apply_lists", "drop_masks", "has_lists", "left_out_by_voc", "names_of", "read_lists"]
@@ -165,7 +166,7 @@ def _tails(path: str) -> Iterator[str]:
 
 def _without_suffix(path: str) -> str:
     """Lists often hold file names or paths instead of stems."""
-    name = Path(path)
+    name = Path(path := without_frame(path))
     packed = packed_stem(name)
     if packed:
         return normal(name.with_name(packed).as_posix())

@@ -18,7 +18,6 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Sequence
-from itertools import takewhile
 from pathlib import Path
 
 from delineate.common.errors import DataError
@@ -26,7 +25,7 @@ from delineate.common.names import did_you_mean
 from delineate.data.core.findings import Finding, count, raise_errors, some
 from delineate.data.core.grouping import read_table
 from delineate.data.core.manifest import Case, Manifest, Split
-from delineate.data.core.naming import unique_names
+from delineate.data.core.naming import common_start, unique_names
 from delineate.data.core.words import SPLIT_NAMES, normal
 from delineate.data.formats.archives import Address
 from delineate.data.formats.registry import file_stem, image_suffix, volume_suffix, what_is_read
@@ -48,8 +47,6 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 _SEVERAL = ";"
 _CHANNEL = "image_"
 """What columns of channels begin with."""
-_SEPARATORS = "-_. "
-"""Between a case's name and what is added to it for each channel."""
 
 Row = dict[str, str]
 
@@ -221,14 +218,7 @@ def _split(row: Row, labeled: bool, listed: bool) -> Split | None:
 
 def _common(images: Sequence[Path]) -> str:
     """What the names of a case's files begin with, up to a separator: `p1_t1.png`, `p1_t2.png` → p1. Of one file its stem."""
-    stems = [_stem(image) for image in images]
-    if len(set(stems)) == 1:
-        return stems[0]
-    alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*stems, strict=False))
-    shared = "".join(letters[0] for letters in alike)
-    if not all(stem[len(shared) : len(shared) + 1] in ("", *_SEPARATORS) for stem in stems):
-        shared = shared[: max(map(shared.rfind, _SEPARATORS)) + 1]
-    return shared.rstrip(_SEPARATORS)
+    return common_start([_stem(image) for image in images])
 
 
 def _stem(path: Path) -> str:

@@ -25,8 +25,9 @@ _OFTEN = 3
 """Folders of one name in more places than these are told as one."""
 
 
-def unused(tree: Tree, found: Pictures, bare: Sequence[File]) -> list[Finding]:
-    """A note that names the folders in which nothing is used, and one for files beside those that are."""
+def unused(tree: Tree, found: Pictures, bare: Sequence[File], volumes: bool) -> list[Finding]:
+    """A note that names the folders in which nothing is used, and one for files beside those that are. `volumes`: whether the
+    set is one of volumes, so that others of them are told, too."""
     used = found.used | {item.path for item in (*found.images, *found.masks)} | {file.path for file in bare}
     above = {folder for path in used for folder in path.parents}
     idle: dict[tuple[str, ...], None] = {}
@@ -39,7 +40,8 @@ def unused(tree: Tree, found: Pictures, bare: Sequence[File]) -> list[Finding]:
         rivals = {item.path.parent for item in found.rivals}
         names = _named(tree.root, list(idle), rivals)
         findings.append(Finding("note", f"folders that are not used: {some(names, _SHOWN)}"))
-    over = [file.path for file in tree.images if file.path not in used and not _inside(file.parts, idle)]
+    files = [*tree.images, *(tree.volumes if volumes else ())]
+    over = [file.path for file in files if file.path not in used and not _inside(file.parts, idle)]
     if over:
         text = some([path.relative_to(tree.root).as_posix() for path in over], 3)
         findings.append(Finding("note", f"{count(len(over), 'image file')} not used: {text}"))

@@ -25,8 +25,9 @@ def with_run_splits(manifest: Manifest, saved: Path) -> Manifest:
     Raises `DataError` when the run was trained on other files than these.
     """
     trained = Manifest.load(saved)
-    known = {_files(case): case for case in trained.cases}
-    here = {_files(case) for case in manifest.cases}
+    masks = not any(case.images for case in manifest.cases)  # references of volumes: their images need not be there
+    known = {files: case for case in trained.cases if (files := _files(case, masks))}
+    here = {_files(case, masks) for case in manifest.cases}
     if here != known.keys():
         text = _difference(here, set(known))
         raise DataError(
@@ -34,7 +35,7 @@ def with_run_splits(manifest: Manifest, saved: Path) -> Manifest:
         )
 
     def placed(case: Case) -> Case:
-        drawn = known[_files(case)]
+        drawn = known[_files(case, masks)]
         update = {"split": drawn.split, "fold": drawn.fold, "hashes": drawn.hashes, "id": drawn.id}
         return case.model_copy(update=update)
 
@@ -42,8 +43,8 @@ def with_run_splits(manifest: Manifest, saved: Path) -> Manifest:
     return manifest.model_copy(update={"cases": cases, "split_origin": trained.split_origin})
 
 
-def _files(case: Case) -> tuple[str, ...]:
-    return case.images or case.masks
+def _files(case: Case, masks: bool) -> tuple[str, ...]:
+    return case.masks if masks else case.images or case.masks
 
 
 def _difference(here: set[tuple[str, ...]], trained: set[tuple[str, ...]]) -> str:

@@ -18,6 +18,7 @@ from delineate.data.core.manifest import Case, Manifest
 from delineate.data.doctor.balance import SPLITS
 from delineate.data.doctor.check import CheckReport
 from delineate.data.doctor.quality import agreement
+from delineate.data.doctor.volumes import HEAD, volume_table
 from delineate.data.splits.leakage import place
 from delineate.data.splits.near_duplicates import ORIENTATIONS, DuplicatePair, oriented
 from delineate.inference.contact_sheet import turned
@@ -47,6 +48,7 @@ def write_data_report(report: CheckReport, path: Path) -> Path:
             _copies(report, cases),
             _overview(report),
             _balance(report),
+            _volumes(report),
             _sizes(report),
             _samples(report, report.manifest, cases),
         ]
@@ -142,6 +144,14 @@ def _balance(report: CheckReport) -> Html | None:
             cells += [f"{own[split].showing} of {own[split].cases}", f"{own[split].pixels:.2%}"]
         rows.append(cells)
     return section("Classes", table(head, rows), lead="Cases that show the class, and its share of the split's pixels.")
+
+
+def _volumes(report: CheckReport) -> Html | None:
+    rows = volume_table(report.census)
+    if not rows:
+        return None
+    lead = "Sizes and spacings: right-left, back-front, feet-head. Orientation is that of the file's own axes."
+    return section("Volumes", fold(f"{count(len(rows), 'volume')}", table(HEAD, rows)), lead=lead)
 
 
 def _sizes(report: CheckReport) -> Html:

@@ -1,0 +1,200 @@
+"""What the volumes of a data set are like, and which of them stand out: size, spacing, orientation and values."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from delineate.data.cases.census import Census
+from delineate.data.cases.facts import VolumeFacts
+from delineate.data.core.axes import AXES
+from delineate.data.core.findings import Finding, count, some
+from delineate.data.core.geometry import sizes
+from delineate.data.doctor.overview import Row, counted
+
+__all__ = ["HEAD", "odd_volumes", "volume_rows", "volume_table"]
+
+_FEW = 3
+"""In fewer volumes than these, none stands out."""
+_SHARE = 1 / 3
+"""More of a set than this are no exceptions: the set varies."""
+_SPACING, _EXTENT, _CONTRAST = 2.0, 2.5, 10.0
+"""So many times the median, or less than one part of so many, stands out."""
+_FLAT = 1.5
+"""From this ratio of the widest to the narrowest spacing on, it matters across which axis slices are cut."""
+_AIR, _NO_AIR = -500.0, -10.0
+"""Computed tomography has values below the first in air; a file of such a set whose lowest is above the second was shifted."""
+_OBLIQUE = 1.0
+"""Degrees."""
+
+HEAD = ("case", "size", "spacing (mm)", "widest / narrowest", "orientation", "type", "values")
+
+Volumes = Mapping[str, VolumeFacts]
+
+
+def volume_rows(census: Census) -> list[Row]:
+    """Of a set of volumes: sizes, spacings, orientations and values in a line each; none for pictures."""
+    found = _volumes(census)
+    if not found:
+        return []
+    spacings = np.array([one.spacing for one in found.values()])
+    ratios = spacings.max(axis=1) / spacings.min(axis=1)
+    tilted = [one.tilt for one in found.values() if one.tilt >= _OBLIQUE]
+    oblique = f"; {len(tilted)} oblique by up to {max(tilted):.0f}°" if tilted else ""
+    ways = Counter(one.orientation for one in found.values())
+    return [
+        ("volume sizes", f"{_span(np.array([one.sizes for one in found.values()]))} voxels ({', '.join(AXES)})"),
+        ("spacing", f"{_span(spacings)} mm in the same order; widest / narrowest {_span(ratios[:, None])}"),
+        ("orientation", f"{counted(ways)}{oblique}"),
+        ("values", _values_in_words(census, found)),
+    ]
+
+
+def odd_volumes(census: Census) -> list[Finding]:
+    """What stands out, with the cases' names and figures."""
+    found = _volumes(census)
+    if not found:
+        return []
+    return [
+        *_orientations(found),
+        *_spacings(found),
+        *_cuts(census, found),
+        *_extents(found),
+        *_contrasts(census, found),
+    ]
+
+
+def volume_table(census: Census) -> list[list[str]]:
+    """A row for each volume, as `HEAD` says."""
+    rows = []
+    for name, one in _volumes(census).items():
+        ratio = max(one.spacing) / min(one.spacing)
+        values = "; ".join(
+            f"{each.low:g} … {each.high:g} (98 %: {each.dark:.4g} … {each.bright:.4g})" for each in one.values
+        )
+        way = one.orientation + (f", {one.tilt:.0f}° oblique" if one.tilt >= _OBLIQUE else "")
+        rows.append([name, sizes(one.sizes), _millimeters(one.spacing), f"{ratio:.3g}", way, one.dtype, values])
+    return rows
+
+
+def _volumes(census: Census) -> Volumes:
+    return {name: fact.volume for name, fact in census.facts.items() if fact.volume is not None}
+
+
+def _orientations(found: Volumes) -> list[Finding]:
+    ways: dict[str, list[str]] = defaultdict(list)
+    for name, one in found.items():
+        ways[one.orientation].append(name)
+    if len(ways) < 2:
+        return []
+    usual = max(ways, key=lambda way: len(ways[way]))
+    others = "; ".join(f"{way}: {some(names, 3)}" for way, names in ways.items() if way != usual)
+    text = f"volumes are stored in {len(ways)} orientations: {len(ways[usual])} in {usual}, {others}"
+    return [Finding("note", text, "all are seen in one, and masks are written in each file's own")]
+
+
+def _spacings(found: Volumes) -> list[Finding]:
+    usual, odd = _far({name: one.spacing for name, one in found.items()}, _SPACING)
+    if not odd:
+        return []
+    shown = some([f"{name} ({_millimeters(found[name].spacing)} mm)" for name in odd], 3)
+    number = count(len(odd), "volume has", "volumes have")
+    text = f"{number} a spacing far from the others' {_millimeters(usual)} mm: {shown}"
+    cure = (
+        "look whether the headers are right; resample these, or leave them out: a network sees pixels, not millimeters"
+    )
+    return [Finding("warning", text, cure)]
+
+
+def _cuts(census: Census, found: Volumes) -> list[Finding]:
+    """Volumes that are coarse along an axis within the slices."""
+    odd = []
+    for name, one in found.items():
+        widest = int(np.argmax(one.spacing))
+        if census.axis not in (None, widest) and max(one.spacing) >= _FLAT * one.spacing[census.axis or 0]:
+            odd.append(f"{name} ({_millimeters(one.spacing)} mm)")
+    if not odd or census.axis is None:
+        return []
+    number = count(len(odd), "volume has its", "volumes have their")
+    text = (
+        f"slices are cut across the axis {AXES[census.axis]}, but {number} widest spacing along another: {some(odd, 3)}"
+    )
+    return [Finding("warning", text, "train on volumes of one direction of scanning, or choose the axis with --axis")]
+
+
+def _extents(found: Volumes) -> list[Finding]:
+    usual, odd = _far({name: np.multiply(one.sizes, one.spacing).tolist() for name, one in found.items()}, _EXTENT)
+    if not odd:
+        return []
+    shown = [f"{name} ({sizes(found[name].sizes)} voxels of {_millimeters(found[name].spacing)} mm)" for name in odd]
+    number = count(len(odd), "volume shows", "volumes show")
+    text = f"{number} far more or less than the others ({_millimeters(usual)} mm): {some(shown, 3)}"
+    return [Finding("note", text, "look whether they are of the same part of the body")]
+
+
+def _contrasts(census: Census, found: Volumes) -> list[Finding]:
+    """Channels with values of another scale than those of the other volumes."""
+    findings = []
+    for at, channel in enumerate(census.named or ("",)):
+        own = {name: one.values[at] for name, one in found.items() if len(one.values) > at}
+        called = f" of {channel}" if channel else ""
+        flat = [name for name, values in own.items() if values.low == values.high]
+        if flat and channel:  # of one channel alone, `CheckReport.constant` tells
+            number = count(len(flat), "volume has", "volumes have")
+            findings.append(
+                Finding("warning", f"{number} one value throughout {channel}: {some(flat)}", "restore or remove them")
+            )
+        shifted = [name for name, values in own.items() if values.low > _NO_AIR]
+        air = [name for name, values in own.items() if values.low < _AIR]
+        if shifted and len(air) > 2 * len(shifted):
+            text = (
+                f"{count(len(shifted), 'volume has', 'volumes have')} no values below {_NO_AIR:g}{called}, but {len(air)} others "
+                f"go below {_AIR:g}, as air does in computed tomography: {some(shifted)}"
+            )
+            findings.append(Finding("warning", text, "look whether 1024 was added to them, or the air cut away"))
+        spans = {name: [values.bright - values.dark] for name, values in own.items() if name not in flat}
+        usual, odd = _far(spans, _CONTRAST)
+        if odd:
+            shown = some([f"{name} ({own[name].dark:.4g} … {own[name].bright:.4g})" for name in odd], 3)
+            number = count(len(odd), "volume has", "volumes have")
+            text = f"{number} values{called} of another scale than the others (98 % within a span of {usual[0]:.4g})"
+            cure = "nothing to do where each volume is scaled by its own percentiles, as by default"
+            findings.append(Finding("note", f"{text}: {shown}", cure))
+    return findings
+
+
+def _far(found: Mapping[str, Sequence[float]], factor: float) -> tuple[list[float], list[str]]:
+    """The medians of some numbers, and the volumes of which one is `factor` times its median or more, or as much less; none where
+    these are too many to be exceptions."""
+    if len(found) < _FEW:
+        return [], []
+    numbers = {name: np.maximum(each, 1e-9) for name, each in found.items()}
+    usual = np.median(np.array(list(numbers.values())), axis=0)
+    odd = [name for name, each in numbers.items() if np.maximum(each / usual, usual / each).max() >= factor]
+    return usual.tolist(), odd if len(odd) <= _SHARE * len(numbers) else []
+
+
+def _span(values: np.ndarray) -> str:
+    """The numbers along each axis, from the least to the most: `320–512 × 320–512 × 20`."""
+    lows, highs = values.min(axis=0), values.max(axis=0)
+    parts = [(f"{low:.3g}", f"{high:.3g}") for low, high in zip(lows, highs, strict=True)]
+    return " × ".join(low if low == high else f"{low}–{high}" for low, high in parts)
+
+
+def _millimeters(values: Sequence[float]) -> str:
+    return " × ".join(f"{value:.3g}" for value in values)
+
+
+def _values_in_words(census: Census, found: Volumes) -> str:
+    kinds = counted(Counter(one.dtype for one in found.values()))
+    parts = []
+    for at, channel in enumerate(census.named or ("",)):
+        own = [one.values[at] for one in found.values() if len(one.values) > at]
+        if own:
+            low, high = min(each.low for each in own), max(each.high for each in own)
+            dark, bright = np.median([(each.dark, each.bright) for each in own], axis=0)
+            name = f"{channel}: " if channel else ""
+            parts.append(f"{name}{low:g} … {high:g}, 98 % of a volume mostly within {dark:.4g} … {bright:.4g}")
+    return "; ".join([kinds, *parts])
