@@ -31,7 +31,7 @@ _OBLIQUE = 1.0
 
 HEAD = ("case", "size", "spacing (mm)", "widest / narrowest", "orientation", "type", "values")
 
-Volumes = Mapping[str, VolumeFacts]
+_Volumes = Mapping[str, VolumeFacts]
 
 
 def volume_rows(census: Census) -> list[Row]:
@@ -79,11 +79,11 @@ def volume_table(census: Census) -> list[list[str]]:
     return rows
 
 
-def _volumes(census: Census) -> Volumes:
+def _volumes(census: Census) -> _Volumes:
     return {name: fact.volume for name, fact in census.facts.items() if fact.volume is not None}
 
 
-def _orientations(found: Volumes) -> list[Finding]:
+def _orientations(found: _Volumes) -> list[Finding]:
     ways: dict[str, list[str]] = defaultdict(list)
     for name, one in found.items():
         ways[one.orientation].append(name)
@@ -95,7 +95,7 @@ def _orientations(found: Volumes) -> list[Finding]:
     return [Finding("note", text, "all are seen in one, and masks are written in each file's own")]
 
 
-def _spacings(found: Volumes) -> list[Finding]:
+def _spacings(found: _Volumes) -> list[Finding]:
     usual, odd = _far({name: one.spacing for name, one in found.items()}, _SPACING)
     if not odd:
         return []
@@ -108,7 +108,7 @@ def _spacings(found: Volumes) -> list[Finding]:
     return [Finding("warning", text, cure)]
 
 
-def _cuts(census: Census, found: Volumes) -> list[Finding]:
+def _cuts(census: Census, found: _Volumes) -> list[Finding]:
     """Volumes that are coarse along an axis within the slices."""
     odd = []
     for name, one in found.items():
@@ -124,7 +124,7 @@ def _cuts(census: Census, found: Volumes) -> list[Finding]:
     return [Finding("warning", text, "train on volumes of one direction of scanning, or choose the axis with --axis")]
 
 
-def _extents(found: Volumes) -> list[Finding]:
+def _extents(found: _Volumes) -> list[Finding]:
     usual, odd = _far({name: np.multiply(one.sizes, one.spacing).tolist() for name, one in found.items()}, _EXTENT)
     if not odd:
         return []
@@ -134,7 +134,7 @@ def _extents(found: Volumes) -> list[Finding]:
     return [Finding("note", text, "look whether they are of the same part of the body")]
 
 
-def _contrasts(census: Census, found: Volumes) -> list[Finding]:
+def _contrasts(census: Census, found: _Volumes) -> list[Finding]:
     """Channels with values of another scale than those of the other volumes."""
     findings = []
     for at, channel in enumerate(census.named or ("",)):
@@ -187,7 +187,7 @@ def _millimeters(values: Sequence[float]) -> str:
     return " × ".join(f"{value:.3g}" for value in values)
 
 
-def _values_in_words(census: Census, found: Volumes) -> str:
+def _values_in_words(census: Census, found: _Volumes) -> str:
     kinds = counted(Counter(one.dtype for one in found.values()))
     parts = []
     for at, channel in enumerate(census.named or ("",)):

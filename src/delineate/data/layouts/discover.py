@@ -164,8 +164,8 @@ def _packed_file(path: Path, images: str | None, masks: str | None) -> Match:
 
 
 def find_volumes(folder: Path, images: str | None = None, masks: str | None = None) -> Match | None:
-    """`recognize` for volumes alone, by the same words and rules as pictures; None where there are no images with labels. Images are
-    not opened, so that a file of four axes is one image: who asks wants the labels."""
+    """`recognize` for volumes alone, by the same words and rules as pictures; None where there are no images with labels.
+    Images are not opened, so that a file of four axes is one image: who asks wants the labels."""
     return _volumes(walk(folder.resolve()), images, masks, opening=False)
 
 
