@@ -18,6 +18,7 @@ from delineate.data.convert.convert import convert
 from delineate.data.core.geometry import check_same_geometry
 from delineate.data.core.manifest import Case
 from delineate.data.doctor.check import check
+from delineate.data.formats import nifti
 from delineate.data.formats.registry import open_image, write_mask
 from delineate.data.layouts.discover import Match, find_volumes, recognize
 from delineate.data.layouts.groups import with_groups
@@ -116,6 +117,20 @@ def test_frames_of_a_file_are_the_channels_that_the_description_names(tmp_path: 
     assert volume_image(manifest, case).shape == (*SHAPE, 3)
     manifest.save(tmp_path / "manifest.json")
     assert DataSource(tmp_path / "manifest.json").manifest().cases == manifest.cases
+
+
+def test_a_file_of_frames_is_unpacked_once_for_all_of_its_channels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest, _ = open_data(decathlon(tmp_path), cache_folder=tmp_path / "cache")
+    loads = []
+    load = nifti._load
+    monkeypatch.setattr(nifti, "_load", lambda path: loads.append(path) or load(path))
+    handle = open_case(manifest, manifest.cases[0])
+    first = handle.read()
+    assert len(loads) == 1
+    assert np.array_equal(handle.read(), first), "and again, the file having been let go"
+    assert len(loads) == 2
 
 
 def test_frames_without_names_are_refused_with_the_way_out(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from delineate.data.core.mask_values import MaskValues, count_values
 from delineate.data.formats.canonical import Canonical
 from delineate.data.formats.contract import plane_of
 from delineate.data.formats.registry import check_same_grid, digest_of, open_image
+from delineate.data.formats.several import Stacked
 
 __all__ = ["axis_across", "grids", "read_volume"]
 
@@ -72,8 +73,8 @@ def read_volume(
     counted = [_slice_values(manifest.path(mask), hashes[mask], axis, grid, remembered) for mask in case.masks]
     planes = [_total(each) for each in zip(*counted, strict=True)] or [{}] * grid.shape[axis]
     values = []
-    for at, file in enumerate(case.images if watch is not None else ()):
-        stored = open_image(manifest.path(file))
+    handles = grid.stored.handles if isinstance(grid.stored, Stacked) else (grid.stored,)
+    for at, stored in enumerate(handles if watch is not None else ()):
         voxels = stored.read()
         values.append(_values(voxels, stored.path))
         if watch is not None and at == 0:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from delineate.data.cases.census import Census
-from delineate.data.cases.facts import VolumeFacts
+from delineate.data.cases.facts import Values, VolumeFacts
 from delineate.data.core.axes import AXES
 from delineate.data.core.findings import Finding, count, some
 from delineate.data.core.geometry import sizes
@@ -71,9 +71,7 @@ def volume_table(census: Census) -> list[list[str]]:
     rows = []
     for name, one in _volumes(census).items():
         ratio = max(one.spacing) / min(one.spacing)
-        values = "; ".join(
-            f"{each.low:g} … {each.high:g} (98 %: {each.dark:.4g} … {each.bright:.4g})" for each in one.values
-        )
+        values = "; ".join(map(_range_in_words, census.named or [""] * len(one.values), one.values))
         way = one.orientation + (f", {one.tilt:.0f}° oblique" if one.tilt >= _OBLIQUE else "")
         rows.append([name, sizes(one.sizes), _millimeters(one.spacing), f"{ratio:.3g}", way, one.dtype, values])
     return rows
@@ -193,8 +191,12 @@ def _values_in_words(census: Census, found: _Volumes) -> str:
     for at, channel in enumerate(census.named or ("",)):
         own = [one.values[at] for one in found.values() if len(one.values) > at]
         if own:
-            low, high = min(each.low for each in own), max(each.high for each in own)
             dark, bright = np.median([(each.dark, each.bright) for each in own], axis=0)
-            name = f"{channel}: " if channel else ""
-            parts.append(f"{name}{low:g} … {high:g}, 98 % of a volume mostly within {dark:.4g} … {bright:.4g}")
+            low, high = min(each.low for each in own), max(each.high for each in own)
+            parts.append(_range_in_words(channel, Values(low, float(dark), float(bright), high)))
     return "; ".join([kinds, *parts])
+
+
+def _range_in_words(channel: str, values: Values) -> str:
+    name = f"{channel}: " if channel else ""
+    return f"{name}{values.low:g} … {values.high:g} (98 %: {values.dark:.4g} … {values.bright:.4g})"

@@ -160,6 +160,14 @@ class ImageHandle(ABC):
             raise DataError(f"{self.path} has no {unit} ({sizes(self.shape)})")
         return RawMask(labels.whole(array, self.path, kind, unit))
 
+    def read_with(self, others: Sequence[ImageHandle]) -> None:
+        """Learn which images are read together with this one, so that a file with several of them is unpacked once.
+
+        Args:
+            others: the handles, this one among them; each is read once.
+        """
+        return
+
     def digest(self) -> str:
         """By which a manifest knows the image again.
 

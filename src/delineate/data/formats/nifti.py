@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import io
 import math
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,22 @@ _SCANNER = 1
 """NIfTI's code for positions in the scanner."""
 
 
+class _Content:
+    """A file as nibabel's image, which is kept until all of its readers have read it."""
+
+    def __init__(self, path: Path, readers: int = 1) -> None:
+        self._path, self._readers = path, readers
+        self._image: Any = None
+        self._loads = 0
+
+    def load(self) -> Any:
+        """Raises `DataError` for a file that is damaged."""
+        image = _load(self._path) if self._image is None else self._image
+        self._loads += 1
+        self._image = None if self._loads % self._readers == 0 else image
+        return image
+
+
 class NiftiHandle(ImageHandle):
     """A volume whose header has been read. Slices of an unpacked file (`.nii`) are read one by one; a packed one is unpacked as a
     whole at the first slice, and its voxels are kept in the file's own type as long as the handle is."""
@@ -69,6 +86,7 @@ class NiftiHandle(ImageHandle):
         self._frame = frames_needed(path, frame, axes_of(path, self.header)[1])
         self.geometry = geometry_of(path, self.header)
         self.shape = self.geometry.shape
+        self._content = _Content(self._file)
 
     @cached_property
     def dtype(self) -> np.dtype[Any]:
@@ -107,6 +125,13 @@ class NiftiHandle(ImageHandle):
         found = sha256(self._file)
         return found if self._frame is None else hashlib.sha256(f"{found} {self._frame}".encode()).hexdigest()
 
+    def read_with(self, others: Sequence[ImageHandle]) -> None:
+        """Frames of one file share what it holds while they are read one after the other."""
+        frames = [one for one in others if isinstance(one, NiftiHandle) and one._file == self._file]
+        content = _Content(self._file, len(frames))
+        for one in frames:
+            one._content = content
+
     @property
     def _further(self) -> list[Any]:
         """Where the frame lies along the axes behind the third."""
@@ -118,7 +143,7 @@ class NiftiHandle(ImageHandle):
         return self._decoded()
 
     def _decoded(self) -> Pixels:
-        image = _load(self._file)
+        image = self._content.load()
         try:
             array = np.asanyarray(image.dataobj[(..., *self._further)])
         except Exception as error:

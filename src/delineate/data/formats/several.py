@@ -30,6 +30,7 @@ class Stacked(ImageHandle):
         self.path, self.shape, self.geometry = first.path, first.shape, first.geometry
         for other in self.handles[1:]:
             _check_alike(first, other)
+        first.read_with(self.handles)
 
     def ordered(self, names: Sequence[str]) -> Stacked:
         """The same channels in another order."""
