@@ -423,3 +423,55 @@ def test_lists_name_cases_of_frames_by_their_files(tmp_path: Path) -> None:
     for split, numbers in {"train": (0, 1), "val": (2,), "test": (3,)}.items():
         (root / f"{split}.txt").write_text("".join(f"imagesTr/BRATS_{number:03d}.nii.gz\n" for number in numbers))
     assert [case.split for case in recognize(root).cases] == ["train", "train", "val", "test"]
+
+
+def touched(root: Path, *names: str) -> Path:
+    """Empty files: layouts are told by names."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root
+
+
+@pytest.mark.parametrize(
+    ("names", "case", "images", "channels"),
+    [
+        (
+            [f"{kind}-{n}.nii" for n in range(3) for kind in ("volume", "segmentation")],
+            "volume-1",
+            ("volume-1.nii",),
+            (),
+        ),
+        (
+            [f"case_{n:05d}/{kind}.nii.gz" for n in range(3) for kind in ("imaging", "segmentation")],
+            "case_00001",
+            ("case_00001/imaging.nii.gz",),
+            (),
+        ),
+        (
+            [f"{n}/{kind}.nii.gz" for n in (60, 61) for kind in ("FLAIR", "T1", "mask")],
+            "61",
+            ("61/FLAIR.nii.gz", "61/T1.nii.gz"),
+            ("FLAIR", "T1"),
+        ),
+        (
+            [f"sub-{n}/anat/sub-{n}_{kind}.nii.gz" for n in (1, 2) for kind in ("T1w", "FLAIR", "label")],
+            "sub-2",
+            ("sub-2/anat/sub-2_FLAIR.nii.gz", "sub-2/anat/sub-2_T1w.nii.gz"),
+            ("FLAIR", "T1w"),
+        ),
+        (
+            [f"p{n}/p{n}_{kind}.nii.gz" for n in (1, 2) for kind in ("4d", "frame01", "frame01_gt")],
+            "p2_frame01",
+            ("p2/p2_frame01.nii.gz",),
+            (),
+        ),
+    ],
+    ids=["LiTS", "KiTS", "WMH", "BIDS-like", "ACDC"],
+)
+def test_names_of_other_challenges(
+    tmp_path: Path, names: list[str], case: str, images: tuple[str, ...], channels: tuple[str, ...]
+) -> None:
+    found = recognize(touched(tmp_path, *names))
+    assert (errors(found), found.channels) == ([], channels)
+    assert {one.id: one.images for one in found.cases}[case] == images

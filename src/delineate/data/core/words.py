@@ -138,7 +138,7 @@ _ENDINGS: tuple[tuple[Role, re.Pattern[str]], ...] = tuple(
     )
 )
 _MASK_START = re.compile(r"^(?:masks?|labels?|gt|seg|segmentation|annotation|m)[-_ ]?(?=\d|(?<=[-_ ]).)", re.IGNORECASE)
-_IMAGE_START = re.compile(r"^(?:images?|imgs?)[-_ ]?(?=\d|(?<=[-_ ]).)", re.IGNORECASE)
+_IMAGE_START = re.compile(r"^(?:images?|imgs?|volumes?)[-_ ]?(?=\d|(?<=[-_ ]).)", re.IGNORECASE)
 _IMAGE_END = re.compile(
     r"^(?:(?P<base>.*)[-_. ])?(?:image|img|orig|original|input|volume|ome|training|test|0000)$", re.IGNORECASE
 )

@@ -6,6 +6,7 @@ names do (`a.png`, `a_mask.png`), or their suffixes (`a.jpg`, `a.png`).
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ CHOSEN = "chosen"
 """The source of what the user has named."""
 _LOSSY = frozenset({".jpg", ".jpeg", ".webp", ".avif", ".jp2"})
 _ARRAY = ".npy"
+_SEQUENCE = re.compile(r"[-_ .]4d$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,9 @@ def _by_ending(members: Sequence[File], role: Role) -> dict[File, tuple[Role, st
         return found
     if role is Role.NONE and not any(one is Role.MASK for one, _ in found.values()):
         found |= _by_suffix([file for file in members if file not in found])
-    images = {file: (Role.IMAGE, "beside") for file in members if file not in found}
+    others = [file for file in members if file not in found]
+    # The whole sequence beside frames of it that have masks, as ACDC has it: `patient001_4d`.
+    images = {file: (Role.OTHER, "*_4d") if _SEQUENCE.search(file.stem) else (Role.IMAGE, "beside") for file in others}
     return found | images if any(one is Role.MASK for one, _ in found.values()) else found
 
 
