@@ -299,6 +299,20 @@ def test_nothing_is_adopted_for_less_than_the_margin() -> None:
     assert [(one.what, one.adopted) for one in found.trials][1] == ("foreground: components", False)
 
 
+def test_chance_is_not_taken_for_a_rule() -> None:
+    """A rule that helps in one case of eight and does nothing in the others is within its standard error."""
+    reference = np.zeros((20, 20), np.uint8)
+    reference[2:8, 2:8] = 1
+    clean, speck = reference.astype(np.float32), reference.astype(np.float32)
+    speck[14:16, 14:16] = 1
+    assert search_of([speck] * 8, [reference] * 8).rules != ()
+    found = search_of([speck, *[clean] * 7], [reference] * 8)
+    (tried,) = (one for one in found.trials if one.what == "foreground: components")
+    assert tried.gain > MARGIN
+    assert tried.gain == pytest.approx(tried.error)
+    assert found.rules == (), "one case alone never decides"
+
+
 def test_ignored_pixels_decide_nothing() -> None:
     """A speck that lies where the reference is ignored costs nothing, so no rule takes it away."""
     reference = np.zeros((20, 20), np.uint8)

@@ -37,6 +37,7 @@ from delineate.inference.export.preprocess import Preprocess
 from delineate.inference.files import predict_files
 from delineate.inference.predictor import load
 from delineate.nn.output import Output
+from delineate.report.pages.run import write_run_report
 from small_volumes import reorder, tilt, write_volumes
 from train_request import train_request
 
@@ -106,7 +107,10 @@ def test_a_run_counts_slices_and_scores_volumes(finished: tuple[Path, list[str]]
     )
     assert stored["macro"]["hd95_pooled"] == scored.summary.to_json("mm")["macro"]["hd95_pooled"]
     (overlay,) = (run / "validation" / "overlays").iterdir()
-    assert cv2.imread(str(overlay)).shape[0] > 48  # small slices are enlarged before they are drawn on
+    assert cv2.imread(str(overlay)).shape[1] > 600, "three planes beside each other"
+    write_run_report(run)
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "the axial, coronal and sagittal plane" in page
 
 
 def test_masks_lie_on_the_images_whatever_the_order_of_their_voxels(

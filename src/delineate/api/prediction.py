@@ -64,7 +64,8 @@ def calibrate(
 
     Tried are the threshold (of models with one foreground class, or with regions), and for each class or region: all components or
     the largest, none below a size, holes filled. A step is adopted only where it raises the mean Dice of the validation cases by
-    more than 0.001. No training or test case is looked at. Weights and probability maps stay as they are.
+    more than 0.001 and by more than its standard error. No training or test case is looked at. Weights and probability maps stay as
+    they are.
 
     Args:
         run: The folder of a finished run.

@@ -47,7 +47,7 @@ class ChosenOn(BaseModel):
     references_sha256: str
     """Of their masks, all together."""
     margin: float = Field(ge=0, allow_inf_nan=False)
-    """A rule was adopted only where it gained more Dice than this."""
+    """A rule was adopted only where it gained more Dice than this, and than the standard error of its gain."""
     before: dict[str, float]
     """Class or region → mean Dice over these cases (column `all`) of the network alone."""
     after: dict[str, float]

@@ -27,8 +27,8 @@ def calibrate(
     Tried are the threshold (one foreground class, or regions), and for each
     class or region: all components or the largest, none below a size, holes
     filled. A step is adopted where it raises the mean Dice of the validation
-    cases (column all) by more than 0.001. No training or test case is looked
-    at. The choice is stored in the model, where predict finds it; probability
+    cases (column all) by more than 0.001 and more than its standard error. No
+    training or test case is looked at. The choice is stored in the model, where predict finds it; probability
     maps stay as they are.
 
     \b
@@ -54,8 +54,17 @@ def _print(result: Calibration) -> None:
 
     console = make_console()
     if result.before is not None and result.after is not None:
-        rows = [[one.what, one.best, f"{one.gain:+.4f}", "yes" if one.adopted else "no"] for one in result.trials]
-        print_table(console, ("step", "best", "Dice", "adopted"), rows, title="steps", words=2)
+        rows = [
+            [one.what, one.best, f"{one.gain:+.4f} ± {one.error:.4f}", "yes" if one.adopted else "no"]
+            for one in result.trials
+        ]
+        print_table(
+            console,
+            ("step", "best", "Dice", "adopted"),
+            rows,
+            title="steps, each with what it gains ± its standard error over the cases",
+            words=2,
+        )
         rows = [[name, f"{dice:.4f}", f"{result.after[name]:.4f}"] for name, dice in result.before.items()]
         title = f"mean Dice, column all, {count(result.cases, 'validation case')}"
         print_table(console, ("class or region", "before", "after"), rows, title=title)

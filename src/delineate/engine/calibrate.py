@@ -303,7 +303,8 @@ def _section(chosen: Postprocessing) -> str:
         "`delineate calibrate RUN --remove` takes it out of the model.",
         "",
         f"Chosen on the {count(on.cases, 'validation case')} by mean Dice (column `all`), {on.date}; a step had to gain more than "
-        f"{on.margin:g}. The figures are of these very cases and therefore optimistic; those above are of the network alone.",
+        f"{on.margin:g} and than the standard error of its gain. The figures are of these very cases and therefore optimistic; "
+        "those above are of the network alone.",
         "",
         "| class or region | Dice before | Dice after |",
         "|---|---|---|",

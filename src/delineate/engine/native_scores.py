@@ -17,10 +17,12 @@ from delineate.common.errors import NotFiniteError
 from delineate.common.file_names import fitting_name
 from delineate.data.augment.patches import cut, tiles
 from delineate.data.cases.sample_pixels import SamplePixels
+from delineate.data.cases.volumes import opened, volume_image, volume_mask
 from delineate.data.core.input_spec import InputSpec, Pixels
-from delineate.data.core.manifest import IGNORE, Case, ClassTable, Manifest
+from delineate.data.core.manifest import IGNORE, Case, Manifest
 from delineate.data.core.samples import Sample
 from delineate.data.formats.images import write_image, write_mask
+from delineate.data.formats.registry import read_mask
 from delineate.engine.finish import ScoredValidation, TrainedModel, worst_median_best
 from delineate.engine.volume_scores import segment_volume
 from delineate.evaluation.metrics.registry import resolve
@@ -28,11 +30,11 @@ from delineate.evaluation.results.case_scores import QUICK, Row, score_case
 from delineate.evaluation.results.scores_file import Origin
 from delineate.evaluation.results.scoring import content_hash, joint_hash
 from delineate.evaluation.results.summary import summarize
-from delineate.inference.contact_sheet import SHORTER, turned
 from delineate.inference.overlay import draw, palette
 from delineate.inference.panels import render
 from delineate.inference.predictor import Predictor
 from delineate.inference.segment import Worker
+from delineate.inference.three_planes import draw_three_planes
 from delineate.methods.contract import Batch
 
 __all__ = ["score_validation_cases"]
@@ -92,7 +94,7 @@ def score_validation_cases(
         summarize(rows, QUICK if axis is None else _OF_VOLUMES, "regions" if manifest.classes.regions else "classes"),
         _origin(trained, manifest, {one.case.id: one.reference for one in valid}, volumes=axis is not None),
         protocol="native",
-        draw=partial(_pictures, predictor, pixels, manifest.classes, valid, trained.folder),
+        draw=partial(_pictures, predictor, pixels, manifest, valid, trained.folder),
     )
 
 
@@ -146,19 +148,31 @@ def _dice(rows: Sequence[Row]) -> float:
 
 
 def _pictures(
-    predictor: Predictor, pixels: SamplePixels, classes: ClassTable, scored: Sequence[_Scored], folder: Path
+    predictor: Predictor, pixels: SamplePixels, manifest: Manifest, scored: Sequence[_Scored], folder: Path
 ) -> None:
     for rank, each in worst_median_best(sorted(scored, key=lambda one: one.dice)).items():
         pair = _Pair.read(pixels, each.case, each.plane)
-        prediction, reference, shorter = predictor.predict(pair.image), pair.reference, 0
-        image = pixels.view(Sample(each.case, each.plane))
-        if each.plane is not None:
-            image, prediction, reference = turned(image), turned(prediction), turned(reference)
-            shorter = SHORTER
-        drawn = draw(image, prediction, reference, classes, shorter=shorter)
+        if each.plane is None:
+            image = pixels.view(Sample(each.case))
+            drawn = draw(image, predictor.predict(pair.image), pair.reference, manifest.classes)
+        else:
+            drawn = _planes(manifest, each.case, folder / "masks" / f"{each.case.id}.nii.gz")
         write_image(folder / "overlays" / fitting_name(f"{rank}_{each.case.id}", ".png"), drawn)
         for name, panel in _panels(predictor.artefact, pair).items():
             write_image(folder / "panels" / each.case.id / f"{name}.png", panel)
+
+
+def _planes(manifest: Manifest, case: Case, mask: Path) -> NDArray[np.uint8]:
+    """A volume with its reference and the mask that was written of it."""
+    volume = opened([manifest.path(case.images[0])])
+    return draw_three_planes(
+        volume_image(manifest, case),
+        volume.turn.apply(read_mask(mask).astype(np.uint8)),
+        manifest.classes,
+        volume.geometry.spacing,
+        volume_mask(manifest, case),
+        lambda axis, index: volume.turn.stored_slice(axis, index, volume.shape[axis])[1],
+    )
 
 
 def _panels(artefact: Artefact, pair: _Pair) -> dict[str, NDArray[np.uint8]]:

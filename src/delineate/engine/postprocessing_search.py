@@ -2,7 +2,8 @@
 
 Step by step, each on top of what was adopted before: the threshold, where masks come from one; then, class by class or from outer
 to inner regions, components (all, the largest, none below a size), then holes. A step is adopted only where it gains more than
-`MARGIN`; of equally good choices the one that changes least. Components are counted once: what a mask without some of them would
+`MARGIN`, and more than chance lets expect (the standard error of the gain over the cases); of equally good choices the one that
+changes least. Components are counted once: what a mask without some of them would
 score follows from their counts.
 """
 
@@ -32,7 +33,7 @@ from delineate.nn.output import Output
 __all__ = ["MARGIN", "CaseMask", "Choice", "Trial", "levels_of", "search", "thresholds_around"]
 
 MARGIN: Final = 0.001
-"""Dice that a step must gain: the mean over the cases, of its class or region, less what the others lose by it."""
+"""Dice that a step must gain at least: the mean over the cases, of its class or region, less what the others lose by it."""
 _Masks = NDArray[np.uint8]
 
 
@@ -46,6 +47,8 @@ class Trial:
     """The best choice; "as it is" where nothing is better."""
     gain: float
     """Of mean Dice, by that choice."""
+    error: float
+    """Its standard error over the cases."""
     adopted: bool
 
 
@@ -103,7 +106,7 @@ def search(
     """Find the post-processing of the best mean Dice over the cases.
 
     Args:
-        cases: With at least one valid pixel each.
+        cases: At least two, with at least one valid pixel each.
         table: The model's classes, with its regions.
         thresholds: Those of the cases' levels; None: their values are class indices.
         current: The model's own threshold.
@@ -143,17 +146,18 @@ class _Search:
         """Replace the masks by those of the best threshold, where it is better."""
         assert self._thresholds is not None
         levels = range(1, 1 + len(self._thresholds))
-        sums: Any = 0
+        totals = []
         for case in self._cases:
             values, reference = case.values, case.reference
             counts = [self._counted(self._at_level(values, level), reference) for level in levels]
-            sums = sums + self._dice(np.stack(counts)).sum(1)
-        means = sums / len(self._cases)
+            totals.append(self._dice(np.stack(counts)).sum(1))
+        means = np.mean(totals, axis=0)
         # What there is comes first: of equals it stays, and of others the one that is nearest to it.
         order = sorted(range(len(means)), key=lambda at: abs(at + 1 - self._level))
         best = max(order, key=lambda at: means[at])
         words = f"{self._thresholds[best]:g}"
-        if self._adopts("threshold", words, best + 1 == self._level, means[best] - means[self._level - 1]):
+        gains = [one[best] - one[self._level - 1] for one in totals]
+        if self._adopts("threshold", words, gains, same=best + 1 == self._level):
             self._level = best + 1
             self._take(self._network_mask)
 
@@ -163,29 +167,25 @@ class _Search:
         sizes = np.concatenate([each.sizes for each in tables])
         least = [0.0, *_round_sizes(sizes)]
         choices = [(largest, size) for largest in (False, True) for size in least]
-        sums: Any = 0
-        for each in tables:
-            sums = sums + self._dice(each.without(choices, structure.beneath)).sum(1)
-        means = sums / len(self._cases)
-        best = int(np.argmax(means))  # the first of equals, which changes least
+        totals = [self._dice(each.without(choices, structure.beneath)).sum(1) for each in tables]
+        best = int(np.argmax(np.mean(totals, axis=0)))  # the first of equals, which changes least
         largest, size = choices[best]
         words = ["largest alone"] * largest + [f"none below {size:g}"] * (size > 0)
-        if self._adopts(f"{structure.name}: components", ", ".join(words), best == 0, means[best] - means[0]):
+        gains = [one[best] - one[0] for one in totals]
+        if self._adopts(f"{structure.name}: components", ", ".join(words), gains, same=best == 0):
             self._set(structure, largest=largest, min_size=size)
 
     def choose_holes(self, structure: Structure) -> None:
         """Fill the holes of a structure, where that is better."""
         if structure.paints is None:
             return
-        gain, filled = 0.0, False
+        gains = []
         for at, case in enumerate(self._cases):
             mask, reference = self._mask(at), case.reference
             before = self._dice(self._counted(mask, reference)[None]).sum()
-            if fill_holes(mask, structure):
-                filled = True
-                gain += float(self._dice(self._counted(mask, reference)[None]).sum() - before)
-        gain /= len(self._cases)
-        if self._adopts(f"{structure.name}: holes", "filled", not filled or gain <= 0, gain):
+            fill_holes(mask, structure)
+            gains.append(float(self._dice(self._counted(mask, reference)[None]).sum() - before))
+        if self._adopts(f"{structure.name}: holes", "filled", gains, same=bool(np.mean(gains) <= 0)):
             self._set(structure, fill_holes=True)
 
     def choice(self) -> Choice:
@@ -198,9 +198,14 @@ class _Search:
         threshold = float(f"{self._thresholds[level - 1]:g}") if changed and self._thresholds is not None else None
         return Choice(threshold, rules, before, after, tuple(self._trials))
 
-    def _adopts(self, what: str, words: str, same: bool, gain: float) -> bool:
-        adopted = bool(not same and gain > MARGIN)
-        self._trials.append(Trial(what, "as it is" if same else words, 0.0 if same else float(gain), adopted))
+    def _adopts(self, what: str, words: str, gains: Sequence[float], *, same: bool) -> bool:
+        """`gains`: of each case, all classes or regions together; `same`: nothing is better than what there is."""
+        if same:
+            self._trials.append(Trial(what, "as it is", 0.0, 0.0, False))
+            return False
+        gain, error = float(np.mean(gains)), float(np.std(gains, ddof=1) / np.sqrt(len(gains)))
+        adopted = gain > max(MARGIN, error * (1 + 1e-9))  # what helps in one case alone gains just its standard error
+        self._trials.append(Trial(what, words, gain, error, adopted))
         return adopted
 
     def _set(self, structure: Structure, **chosen: Any) -> None:

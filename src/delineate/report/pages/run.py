@@ -17,6 +17,7 @@ from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.report.html.document import notice, page, pictures, section, write_page
 from delineate.report.html.elements import Html, element, facts, fold, join, number, table
 from delineate.report.html.images import contour_legend, figure
+from delineate.report.parts.case_gallery import VOLUMES_SHOWN
 from delineate.report.parts.distribution import class_histograms
 from delineate.report.parts.first_weights import briefly
 from delineate.report.parts.run_record import RunRecord, read_run
@@ -34,6 +35,8 @@ from delineate.report.parts.training_curves import curves
 
 __all__ = ["write_run_report"]
 
+_PICTURE, _SHEET = 480, 960
+"""Pixels a side of a case's picture, and of a volume's planes together, at most."""
 _PANEL_CASES = 6
 """So many cases' panels are shown; further ones stay in the run folder."""
 
@@ -189,17 +192,23 @@ def _overlays(record: RunRecord) -> Html | None:
     if not record.overlays:
         return None
     dice = _dice_of_cases(record.scores)
+    volumes = any((record.folder / "validation" / "masks").glob("*.nii.gz"))
     parts = []
     for rank, group in groupby(record.overlays, key=lambda overlay: overlay.rank):
         figures = [
             figure(
-                overlay.path, f"Contours on {overlay.case}", element("b", _case_dice(dice, overlay.case)), overlay.case
+                overlay.path,
+                f"Contours on {overlay.case}",
+                element("b", _case_dice(dice, overlay.case)),
+                overlay.case,
+                longest=_SHEET if volumes else _PICTURE,
             )
             for overlay in group
         ]
-        parts += [element("h3", f"{rank.capitalize()} by Dice"), pictures(figures)]
+        parts += [element("h3", f"{rank.capitalize()} by Dice"), pictures(figures, wide=volumes)]
     names = list(record.manifest.classes.names) if record.manifest else []
-    return section("Worst, median and best cases", contour_legend(names), *parts)
+    shown = element("p", VOLUMES_SHOWN, class_="note") if volumes else None
+    return section("Worst, median and best cases", contour_legend(names), shown, *parts)
 
 
 def _dice_of_cases(scores_file: ScoresFile | None) -> dict[str, float]:

@@ -15,8 +15,14 @@ from delineate.report.html.images import contour_legend, figure_of
 from delineate.report.parts.overlays import Overlays
 from delineate.report.parts.scores import OUTCOMES, case_values, headline_metric, title_of
 
-__all__ = ["case_table", "ranked_pictures", "volumes_note", "worst_first"]
+__all__ = ["VOLUMES_SHOWN", "case_table", "ranked_pictures", "volumes_note", "worst_first"]
 
+VOLUMES_SHOWN = (
+    "Of each volume: the axial, coronal and sagittal plane through the middle of the reference, and below the slices with the "
+    "most wrong voxels, none beside another. Millimeters are equal in all directions; the front or the head is above, the "
+    "patient's right on the left (in sagittal planes, the front)."
+)
+"""What their pictures show."""
 _PICTURED = 3
 """Of each rank."""
 _LISTED, _ALL_LISTED = 20, 200
@@ -58,11 +64,7 @@ def volumes_note(overlays: Overlays) -> Html | None:
     """What the pictures of volumes show; nothing where there are none."""
     if not overlays.volumes:
         return None
-    words = (
-        "Of each volume: the axial, coronal and sagittal plane through the middle of the reference, and below the slices with the "
-        "most wrong voxels, none beside another. Millimeters are equal in all directions; the front or the head is above, the "
-        "patient's right on the left (in sagittal planes, the front)."
-    )
+    words = VOLUMES_SHOWN
     if any(image is None for _, image in overlays.files.values()):
         words += " The images are not at hand: contours are on black."
     return element("p", words, class_="note")
