@@ -63,7 +63,9 @@ def turned(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def with_caption(tile: NDArray[np.uint8], text: str, scale: float = 0.45) -> NDArray[np.uint8]:
-    """Text at the lower edge of RGB pixels, which are changed."""
+    """Text at the lower edge of RGB pixels, which are changed; smaller where it would not fit."""
+    whole = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 1, 1)[0][0]
+    scale = min(scale, (tile.shape[1] - 2 * _MARGIN) / whole)
     for color, width in (((0, 0, 0), 3), ((255, 255, 255), 1)):
         place = (_MARGIN, tile.shape[0] - _MARGIN)
         cv2.putText(tile, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, color, width, cv2.LINE_AA)

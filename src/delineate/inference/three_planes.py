@@ -89,7 +89,7 @@ def draw_three_planes(
     if reference is not None:
         axis = int(max(range(3), key=lambda one: (spacing[one] >= 0.99 * max(spacing), one)))
         worst = worst_slices(prediction, reference, axis)
-        rows.append([volume.tile(axis, at, f"{name(axis, at)}: {wrong} voxels wrong") for at, wrong in worst])
+        rows.append([volume.tile(axis, at, f"{name(axis, at)}: {wrong} wrong") for at, wrong in worst])
     return _stacked(rows)
 
 
