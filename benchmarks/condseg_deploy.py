@@ -20,6 +20,7 @@ from delineate.artefact.format import load
 from delineate.data.formats.registry import read_image
 from delineate.methods import registry
 from delineate.methods.condseg.authors_checkpoint import fill
+from delineate.methods.condseg.network import ConDSeg
 from oracle import oracle
 from turns import best_of_turns, print_times
 
@@ -63,6 +64,7 @@ def networks() -> tuple[nn.Module, nn.Module]:
             literal(torch.rand(2, 3, 64, 64))
     literal.eval()
     ours = registry.build("condseg", options={"normalize": "none"})
+    assert isinstance(ours, ConDSeg)
     fill(ours, literal.state_dict(), first_stage=False)
     return literal, ours.deploy()
 

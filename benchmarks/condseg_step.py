@@ -20,7 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from delineate.methods import registry
+from delineate.methods.condseg.network import ConDSeg
 from delineate.methods.condseg.objective import Maps, segmentation_terms
+from delineate.nn.output import Output
 from delineate.nn.recompute import recompute
 from delineate.nn.window_attention import WindowAggregation, attention_rows
 from oracle import oracle
@@ -51,15 +53,13 @@ def main() -> None:
 def step(name: str, shape: tuple[int, ...]) -> Step:
     """One training step of a contestant; gradients are written and dropped."""
     torch.manual_seed(0)
+    maps: Callable[[Tensor], Maps]
     if name.startswith("literal"):
         network = oracle("condseg_literal").LiteralConDSeg().train()
-        layout = torch.contiguous_format
-
-        def maps(image: Tensor) -> Maps:
-            return Maps(*network(image))
-
+        maps, layout = lambda image: Maps(*network(image)), torch.contiguous_format
     else:
         network = registry.build("condseg", options={"normalize": "none"}).train()
+        assert isinstance(network, ConDSeg)
         network.to(memory_format=torch.channels_last)
         if name.endswith("recomputing"):
             recompute(network, network.info.checkpoint_modules)
@@ -70,9 +70,9 @@ def step(name: str, shape: tuple[int, ...]) -> Step:
 
     def run() -> None:
         with torch.autocast("cpu", torch.bfloat16) if half else nullcontext():
-            output = maps(image)
-        terms = segmentation_terms(output, target, beta="one", detach_coverage=False, complement="logits")
-        sum(terms.values()).backward()
+            found = maps(image)
+        terms = segmentation_terms(found, target, Output(1), beta="one", detach_coverage=False, complement="logits")
+        torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
         network.zero_grad()
 
     return run

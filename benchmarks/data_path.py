@@ -63,10 +63,12 @@ class DecodeEveryTime(Dataset):
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         image_file, mask_file = self.files[index]
-        image = cv2.cvtColor(cv2.imread(image_file), cv2.COLOR_BGR2RGB)
-        mask = (cv2.imread(mask_file, cv2.IMREAD_GRAYSCALE) > 127).astype(np.uint8)
-        image = cv2.resize(image, SIZE, interpolation=cv2.INTER_AREA)
-        mask = cv2.resize(mask, SIZE, interpolation=cv2.INTER_NEAREST)
+        colors, gray = cv2.imread(image_file), cv2.imread(mask_file, cv2.IMREAD_GRAYSCALE)
+        assert colors is not None
+        assert gray is not None
+        image = cv2.resize(cv2.cvtColor(colors, cv2.COLOR_BGR2RGB), SIZE, interpolation=cv2.INTER_AREA)
+        classes = np.asarray(gray > 127, np.uint8)
+        mask = np.asarray(cv2.resize(classes, SIZE, interpolation=cv2.INTER_NEAREST), np.uint8)
         parameters = augment.sample(TYPICAL, np.random.default_rng(), *SIZE)
         image, mask = transform.apply(image, mask, parameters)
         return torch.from_numpy(image.astype(np.float32) / 255).permute(2, 0, 1), torch.from_numpy(mask).long()

@@ -35,7 +35,8 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     print(f"depthwise {arguments.kernel}×{arguments.kernel}, {arguments.threads} threads; × = times as fast as default")
     for shape in arguments.shapes:
-        compare(*map(int, shape.split(",")), arguments.kernel, arguments.rounds)
+        batch, channels, side = map(int, shape.split(","))
+        compare(batch, channels, side, arguments.kernel, arguments.rounds)
 
 
 def compare(batch: int, channels: int, side: int, kernel: int, rounds: int) -> None:
@@ -80,7 +81,7 @@ def train(convolve: Convolution, x: Tensor, weight: Tensor) -> tuple[Tensor, Ten
     """The result and both gradients."""
     x, weight = x.detach().requires_grad_(), weight.detach().requires_grad_()
     y = convolve(x, weight)
-    y.backward(torch.ones_like(y))
+    y.backward(torch.ones_like(y))  # type: ignore[no-untyped-call]
     assert x.grad is not None
     assert weight.grad is not None
     return y.detach(), x.grad, weight.grad

@@ -68,7 +68,7 @@ def compare_libraries(rounds: int, threads: int) -> None:
         contestants = library_contestants(prediction, reference, spacing, threads)
         if prediction.ndim == 3:
             contestants.pop("MedPy", None)  # a minute a round
-        contestants["here"] = lambda masks=(prediction, reference), spacing=spacing: ours(*masks, spacing)
+        contestants["here"] = partial(ours, prediction, reference, spacing)
         best = best_of_turns(contestants, turns)
         print_times(best)
         for name, (wall, cpu) in list(best.items())[:-1]:
@@ -134,17 +134,26 @@ def compare_routes(rounds: int) -> None:
         for share in (0.003, 0.01, 0.03, 0.1, 0.3):
             one, other = (rng.random(shape) < share for _ in range(2))
             ways: dict[str, Callable[[], object]] = {
-                "tree": lambda one=one, other=other: cKDTree(
-                    np.argwhere(one) * 1.0, balanced_tree=False, compact_nodes=False
-                ).query(np.argwhere(other) * 1.0),
-                "transform": lambda one=one: distance_transform_edt(~one),
+                "tree": partial(by_tree, one, other),
+                "transform": partial(by_transform, one),
             }
             if one.ndim == 2:
-                ways["OpenCV"] = lambda one=one: cv2.distanceTransform(
-                    (~one).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE
-                )
+                ways["OpenCV"] = partial(by_opencv, one)
             times = [f"{best.wall * 1000:8.2f}" for best in best_of_turns(ways, rounds).values()]
             print(f"{'×'.join(map(str, shape)):14s} {share:7.1%} {one.sum():9d}{' '.join(times)}")
+
+
+def by_tree(one: Mask, other: Mask) -> object:
+    tree = cKDTree(np.argwhere(one) * 1.0, balanced_tree=False, compact_nodes=False)
+    return tree.query(np.argwhere(other) * 1.0)
+
+
+def by_transform(one: Mask) -> object:
+    return distance_transform_edt(~one)
+
+
+def by_opencv(one: Mask) -> object:
+    return cv2.distanceTransform((~one).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
 
 
 def print_disagreements() -> None:
@@ -246,7 +255,8 @@ def tipless() -> Mask:
 
 def ball(shape: tuple[int, ...], center: tuple[float, ...], radii: tuple[float, ...]) -> Mask:
     away = [((np.arange(n) - c) / r) ** 2 for n, c, r in zip(shape, center, radii, strict=True)]
-    return sum(np.meshgrid(*away, indexing="ij", sparse=True)) <= 1
+    distance: NDArray[np.float64] = sum(np.meshgrid(*away, indexing="ij", sparse=True), np.zeros(()))
+    return distance <= 1
 
 
 def box(shape: tuple[int, ...], low: tuple[int, ...], high: tuple[int, ...]) -> Mask:

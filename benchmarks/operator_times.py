@@ -84,9 +84,9 @@ def operator_times(run: Callable[[], object], rounds: int) -> list[Call]:
     return [min(same, key=lambda call: call.seconds) for same in zip(*found, strict=True)]
 
 
-class _Clock(TorchDispatchMode):
+class _Clock(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.calls: list[Call] = []
 
     def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -180,7 +180,7 @@ def train_stage(method: Method, strategy: Any, data: Data, stage: Stage, index: 
         torch.manual_seed(mix_seed(seed, index, step, 0))
         optimizer.zero_grad()
         loss = torch.stack(list(getattr(method, stage.updates[0].objective)(batch, ctx).values())).sum()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         if settings.clip_norm is not None:
             nn.utils.clip_grad_norm_(moved, settings.clip_norm)
         optimizer.step()

@@ -89,7 +89,11 @@ def contestants(options: argparse.Namespace) -> dict[str, Scan]:
 
 
 def ours(backend: str) -> Scan:
-    return lambda given: selective_scan(**given, backend=backend, check=False)
+    def run(given: dict[str, Tensor]) -> Tensor:
+        u, delta, a, b, c, d = (given[name] for name in ("u", "delta", "A", "B", "C", "D"))
+        return selective_scan(u, delta, a, b, c, d, backend=backend, check=False)
+
+    return run
 
 
 def materialized(scan: Callable[[Tensor, Tensor], Tensor]) -> Scan:
@@ -131,7 +135,7 @@ def _join(left: tuple[Tensor, Tensor], right: tuple[Tensor, Tensor]) -> tuple[Te
 def _by_division(decay: Tensor, step_input: Tensor, chunk: int = 64) -> Tensor:
     """h_t = P_t (h_0 + Σ_s b_s / P_s) within a chunk, P the product of its decays: what must not be done."""
     state, out = torch.zeros_like(step_input[:, 0]), []
-    for a, b in zip(decay.split(chunk, 1), step_input.split(chunk, 1), strict=True):
+    for a, b in zip(decay.split(chunk, 1), step_input.split(chunk, 1), strict=True):  # type: ignore[no-untyped-call]
         product = a.cumprod(1)
         out.append(product * (state[:, None] + (b / product).cumsum(1)))
         state = out[-1][:, -1]
@@ -196,7 +200,7 @@ def print_floor(sizes: Sequence[int], passes: int, wall: float) -> None:
     """What reading and writing tensors of u's size takes: u, Δ, y; and again with ȳ, ∂u and ∂Δ."""
     batch, channels, _, length = sizes
     x = torch.empty(2**28, device="cuda")
-    copy = best_of_turns({"copy": lambda: (torch.empty_like(x).copy_(x), torch.cuda.synchronize())}, 3)["copy"].wall
+    copy = best_of_turns({"copy": lambda: _wait(torch.empty_like(x).copy_(x))}, 3)["copy"].wall
     floor = passes * batch * channels * length / (2 * x.numel()) * copy
     print(f"memory alone would take {1e3 * floor:.3f} ms: {wall / floor:.1f} times that")
 

@@ -80,8 +80,8 @@ MISSES: dict[str, tuple[Quantile, float]] = {
     },
     "all 1": (np.ones_like, 1.0),
     "all 0.8": (lambda uniform: np.full_like(uniform, 0.8), 0.8),
-    "0 or 1, half each": (lambda uniform: (uniform > 0.5) * 1.0, 0.5),
-    "0 or 1, 5 % zeros": (lambda uniform: (uniform > 0.05) * 1.0, 0.95),
+    "0 or 1, half each": (lambda uniform: np.where(uniform > 0.5, 1.0, 0.0), 0.5),
+    "0 or 1, 5 % zeros": (lambda uniform: np.where(uniform > 0.05, 1.0, 0.0), 0.95),
 }
 """What the interval was chosen by: name → quantile function, true mean; scores from 0 to 1."""
 FRESH: dict[str, tuple[Quantile, float]] = {
@@ -91,7 +91,7 @@ FRESH: dict[str, tuple[Quantile, float]] = {
     "3 % Beta(1, 9), else Beta(30, 2)": (nearly_missed, 0.97 * 30 / 32 + 0.03 * 0.1),
     "uniform": (lambda uniform: uniform, 0.5),
     "Beta(2, 8)": (partial(betaincinv, 2, 8), 0.2),
-    "0 or 1, 20 % zeros": (lambda uniform: (uniform > 0.2) * 1.0, 0.8),
+    "0 or 1, 20 % zeros": (lambda uniform: np.where(uniform > 0.2, 1.0, 0.0), 0.8),
 }
 """What it was confirmed on, with other seeds."""
 
@@ -312,7 +312,7 @@ def speed() -> None:
     print_times(best_of_turns(contestants, rounds=5))
 
 
-PARTS = {
+PARTS: dict[str, Callable[[], None]] = {
     "coverage": partial(coverage, 2000, 1000),
     "misses": partial(misses, 1000, 1000),
     "candidates": partial(candidates, 400),

@@ -26,7 +26,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -98,7 +98,7 @@ def main() -> None:
 
 def hardware(threads: int) -> str:
     half = "in hardware" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "emulated: slower than float32"
-    capability = torch.backends.cpu.get_cpu_capability()  # type: ignore[no-untyped-call]
+    capability = torch.backends.cpu.get_cpu_capability()
     return f"PyTorch {torch.__version__}, {capability}, {threads} thread(s); bfloat16 {half}"
 
 
@@ -107,7 +107,7 @@ def prepare_step(request: TrainRequest) -> Step:
     recipe = request.recipe()
     opened = kind_for(request.method, (DENSE, EPISODIC)).open(request, RunFolder(request.out), recipe, lambda _: None)
     recipe, spec, _ = opened.settle(recipe)
-    method = build_method(recipe, opened.outputs, spec)
+    method = build_method(recipe, opened.output, spec)
     stages = method.stages()
     source = opened.prepare(recipe, spec).source(stages[-1], index=len(stages) - 1, rank=0, world=1)
     batch, seconds = timed_batch(source.batches(0, 10**6))
@@ -126,7 +126,7 @@ def timed_batch(batches: Iterator[Batch], count: int = 6) -> tuple[Batch, float]
 def step_of(recipe: Recipe, spec: InputSpec, method: Any, stage: Stage, batch: Batch) -> Callable[[], None]:
     strategy = build_strategy(recipe, method)
     strategy.begin(stage, strategy.options)
-    updates = Updates(strategy, stage, recipe.stage_settings(stage.name))
+    updates = Updates(strategy, stage, recipe.stage_settings(stage.name), total=1)
     fabric = make_fabric(recipe)
     terms = updates.wrap(fabric)
     strategy.train()
@@ -148,7 +148,7 @@ def print_profile(step: Step, rounds: int, *, operators: bool) -> None:
     spent = best_of_turns({"": step.run}, rounds)[""].cpu
     calls = operator_times(step.run, rounds)
     total = sum(call.seconds for call in calls)
-    seconds = Counter[str]()
+    seconds: defaultdict[str, float] = defaultdict(float)
     for call in calls:
         seconds[call.kind] += call.seconds
     parts = (*(seconds[kind] for kind in KINDS), sum(call.seconds for call in calls if call.loss))
@@ -160,11 +160,12 @@ def print_profile(step: Step, rounds: int, *, operators: bool) -> None:
 
 
 def print_operators(calls: list[Call], total: float, most: int = 14) -> None:
-    seconds, counts = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+    seconds: defaultdict[tuple[str, str], float] = defaultdict(float)
+    counts = Counter[tuple[str, str]]()
     for call in calls:
         seconds[call.kind, call.name] += call.seconds
         counts[call.kind, call.name] += 1
-    for (kind, name), spent in seconds.most_common(most):
+    for (kind, name), spent in sorted(seconds.items(), key=lambda item: -item[1])[:most]:
         print(f"    {100 * spent / total:5.1f} %  {counts[kind, name]:5d} calls  {kind:12s} {name}")
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +78,8 @@ def save(path: Path, array: NDArray[Any]) -> None:
     turn = np.array([[0.99, -0.1, 0], [0.1, 0.99, 0.05], [0, -0.05, 1]]) @ np.diag([-0.7, -0.7, 2.5])
     affine = np.eye(4)
     affine[:3, :3] = turn
-    image = nibabel.Nifti1Image(array, affine)
-    image.header.set_qform(affine, 0)
+    image = nibabel.Nifti1Image(array, affine)  # type: ignore[no-untyped-call]
+    image.header.set_qform(affine, 0)  # type: ignore[no-untyped-call]
     nibabel.save(image, path)
 
 
@@ -131,7 +132,7 @@ def train(folder: Path) -> None:
         for _ in one.batches(0, steps):
             pass
 
-    best = best_of_turns({name: lambda one=one: batches(one) for name, one in loaders.items()}, 5)
+    best = best_of_turns({name: partial(batches, one) for name, one in loaders.items()}, 5)
     print("train: batches of 16 augmented samples from the cache, 128×128", flush=True)
     print_times(best)
 
@@ -145,10 +146,11 @@ def loader(folder: Path, data: Path) -> Loader:
 
 
 def open_again(folder: Path, cases: int) -> None:
-    data, voxels = folder / "many", scan((96, 96, 60))
+    data = folder / "many"
+    pair: tuple[NDArray[Any], NDArray[Any]] = scan((96, 96, 60))
     for case in range(cases):
-        for name, array in zip(("images", "masks"), voxels, strict=True):
-            save(data / f"{name}/case{case:03d}.nii.gz", np.roll(array, case % 60, 2) + array.dtype.type(0))
+        for name, array in zip(("images", "masks"), pair, strict=True):
+            save(data / f"{name}/case{case:03d}.nii.gz", np.roll(array, case % 60, 2))
     seconds = [clocked(data, folder) for _ in range(3)]
     print(f"open: {cases} volumes first {seconds[0]:.2f} s, again {min(seconds[1:]):.2f} s", flush=True)
 

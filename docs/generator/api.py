@@ -86,7 +86,7 @@ def api_pages() -> Iterator[Page]:
 
 def public_names() -> dict[str, Any]:
     """Each class and function on these pages, by its dotted name."""
-    named = {}
+    named: dict[str, Any] = {}
     for group in _groups():
         for thing in group.things:
             inside = _inside(thing) if isinstance(thing, ModuleType) else [thing]

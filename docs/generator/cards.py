@@ -10,9 +10,10 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from delineate.methods import registry as methods
-from delineate.methods.built_in import FAMILIES
+from delineate.methods.built_in import BUILT_IN, FAMILIES
 from delineate.methods.listing import MethodRow, list_methods
 from delineate.strategies import registry as strategies
+from delineate.strategies.built_in import BUILT_IN as BUILT_IN_STRATEGIES
 from delineate.strategies.listing import StrategyRow, list_strategies
 from generator.page import DOCS, Page
 from generator.settings import settings_of
@@ -38,14 +39,14 @@ TRAINED_BY = {"dense": "delineate train", "episodic": "delineate fewshot train"}
 
 def card_pages() -> Iterator[Page]:
     """Those of this package, each kind behind a page that lists them; other packages have documentation of their own."""
-    known = [row for row in list_methods() if row.name in methods.BUILT_IN]
+    known = [row for row in list_methods() if row.name in BUILT_IN]
     yield Page("methods/index.md", _methods_index(known), instead_of=OPTIONS)
     for row in known:
         yield _method_page(row)
     for family, place in FAMILIES.items():
         module = import_module(place.partition(":")[0])
         yield _page(f"methods/{family}.md", Path(str(module.__file__)).with_name("card.md"), "", "")
-    ways = [row for row in list_strategies() if row.name in strategies.BUILT_IN]
+    ways = [row for row in list_strategies() if row.name in BUILT_IN_STRATEGIES]
     yield Page("strategies/index.md", _strategies_index(ways))
     for way in ways:
         yield _strategy_page(way)

@@ -65,7 +65,8 @@ def _choices(param: Any) -> list[str]:
     """The words that an option takes. Older versions of typer keep them elsewhere."""
     if hasattr(param, "type_descriptor"):
         kind = param.type_descriptor.annotation
-        return [str(one.value) for one in kind] if isinstance(kind, EnumType) else []
+        members: list[Any] = list(kind) if isinstance(kind, EnumType) else []
+        return [str(member.value) for member in members]
     return [str(getattr(one, "value", one)) for one in getattr(param.type, "choices", ())]
 
 

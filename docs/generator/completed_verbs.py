@@ -8,7 +8,7 @@ from typing import Any
 
 from griffe import Docstring, Extension, Function, Object, Parameter, ParameterKind, Parameters
 
-KINDS = {
+KINDS: dict[Any, ParameterKind] = {
     inspect.Parameter.POSITIONAL_ONLY: ParameterKind.positional_only,
     inspect.Parameter.POSITIONAL_OR_KEYWORD: ParameterKind.positional_or_keyword,
     inspect.Parameter.KEYWORD_ONLY: ParameterKind.keyword_only,

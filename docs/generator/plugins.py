@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from delineate.data.formats.registry import FORMATS
 from delineate.evaluation.metrics.listing import MetricRow, list_metrics
-from delineate.methods import registry as methods
-from delineate.strategies import registry as strategies
+from delineate.methods.built_in import BUILT_IN
+from delineate.methods.registry import method_class
+from delineate.strategies.built_in import BUILT_IN as BUILT_IN_STRATEGIES
+from delineate.strategies.registry import strategy_class
 from generator.settings import settings_table
 from generator.tables import table
 
 
 def method_options() -> str:
     """A heading and a table for each method."""
-    options = {name: methods.method_class(name).Options for name in methods.BUILT_IN}
+    options = {name: method_class(name).Options for name in BUILT_IN}
     return "".join(f"### {name}\n\n{settings_table(model, 'method.')}\n" for name, model in options.items())
 
 
 def strategy_options() -> str:
     """A heading and a table for each strategy."""
-    options = {name: strategies.strategy_class(name).Options for name in strategies.BUILT_IN}
+    options = {name: strategy_class(name).Options for name in BUILT_IN_STRATEGIES}
     return "".join(f"### {name}\n\n{settings_table(model, 'strategy.')}\n" for name, model in options.items())
 
 

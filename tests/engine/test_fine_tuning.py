@@ -242,6 +242,14 @@ def test_what_is_frozen_is_told_part_by_part() -> None:
     ]
 
 
+@pytest.mark.parametrize(("share", "total"), [(0.1, 4), (0.1, 5), (0.49, 1)])
+def test_a_share_that_rounds_to_no_step_is_told(share: float, total: int) -> None:
+    method = build("unet", options={"encoder": {"name": "resnet10t"}})
+    assert list(tuning_notes(method, StageSettings(freeze={"encoder": share}), total)) == [
+        f"not frozen: encoder, since a share of {share} of {total} step{'s' * (total > 1)} rounds to none"
+    ]
+
+
 @pytest.mark.parametrize(
     ("settings", "line"),
     [

@@ -63,7 +63,7 @@ def main() -> None:
         arrays[f"{case}/mask"] = mask.to(torch.uint8).numpy()
         if training:
             arrays[f"{case}/alignment"] = array(alignment)
-    np.savez_compressed(Path(__file__).with_name("alpnet.npz"), **arrays)
+    np.savez_compressed(Path(__file__).with_name("alpnet.npz"), **arrays)  # type: ignore[arg-type]
 
 
 def episode(shots: int, radius: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -107,7 +107,7 @@ def load(models: Path) -> ModuleType:
     sys.modules |= {module.__name__: module for module in (package, backbone, encoders, plots)}
     sys.modules.setdefault("matplotlib", ModuleType("matplotlib"))
     # A constant is moved to the GPU by name; there is none here.
-    torch.Tensor.cuda = lambda self: self  # type: ignore[method-assign, assignment]
+    torch.Tensor.cuda = lambda self: self  # type: ignore[method-assign, assignment, misc]
     return importlib.import_module("released_alpnet.grid_proto_fewshot")
 
 

@@ -41,7 +41,7 @@ def main() -> None:
         # Values of zeros make every channel's gate ½, which leaves twice the spatial half.
         nn.init.zeros_(module.v.weight)
         arrays[f"{case}/spatial"] = 2 * forward(module, x)
-    np.savez_compressed(Path(__file__).with_name("scsa.npz"), **arrays)
+    np.savez_compressed(Path(__file__).with_name("scsa.npz"), **arrays)  # type: ignore[arg-type]
 
 
 @torch.no_grad()

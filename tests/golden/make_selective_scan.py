@@ -13,6 +13,7 @@ import argparse
 import ast
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,10 +40,12 @@ def main() -> None:
         out, last = reference(**inputs, delta_softplus="delta_bias" in inputs, return_last_state=True)
         weights = {"weight/out": torch.randn_like(out), "weight/last": torch.randn_like(last)}
         ((out * weights["weight/out"]).sum() + (last * weights["weight/last"]).sum()).backward()
-        results = {"out": out, "last": last, **weights} | {f"grad/{name}": x.grad for name, x in inputs.items()}
+        results: dict[str, Any] = {"out": out, "last": last, **weights} | {
+            f"grad/{name}": x.grad for name, x in inputs.items()
+        }
         named = {f"in/{name}": x for name, x in inputs.items()} | results
         arrays |= {f"{case}/{name}": x.detach().numpy() for name, x in named.items()}
-    np.savez_compressed(Path(__file__).with_name("selective_scan.npz"), **arrays)
+    np.savez_compressed(Path(__file__).with_name("selective_scan.npz"), **arrays)  # type: ignore[arg-type]
 
 
 def draw(batch: int, groups: int, channels: int, states: int, length: int, extra: str) -> dict[str, Tensor]:
@@ -65,7 +68,7 @@ def wanted(name: str, extra: str) -> bool:
     return name in ("u", "delta", "A", "B", "C") or name in extra.split()
 
 
-def load(path: Path) -> Callable[..., tuple[Tensor, Tensor]]:
+def load(path: Path) -> Callable[..., Any]:
     """The function alone, since the file around it imports CUDA extensions."""
     from einops import rearrange, repeat
 

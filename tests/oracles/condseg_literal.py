@@ -3,6 +3,8 @@ unfold → softmax → product → fold. Written from the paper; parameter names
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -65,6 +67,10 @@ class Dilated(nn.Module):
 
 
 class Decouple(nn.Module):
+    cbr_fg: nn.Module
+    cbr_bg: nn.Module
+    cbr_uc: nn.Module
+
     def __init__(self, a: int, w: int) -> None:
         super().__init__()
         for name in ("fg", "bg", "uc"):
@@ -81,6 +87,10 @@ class Up2(nn.Module):
 
 class AuxHead(nn.Module):
     """`last` = 2: the ResNet-50 network's heads; 4: those of the PVTv2 network, with an up2 before the last five convs."""
+
+    branch_fg: nn.Module
+    branch_bg: nn.Module
+    branch_uc: nn.Module
 
     def __init__(self, w: int, last: int) -> None:
         super().__init__()
@@ -222,7 +232,7 @@ class LiteralStageOne(nn.Module):
     def __init__(self, w: int = 64) -> None:
         super().__init__()
         _resnet_layers(self)
-        self.head = nn.Module()
+        self.head: Any = nn.Module()
         for i, c in enumerate((64, 256, 512, 1024), 1):
             setattr(self.head, f"conv{i}", CBR(c, w, 1))
         self.head.conv_fuse = nn.Conv2d(4 * w, 1, 1, bias=False)
@@ -239,7 +249,7 @@ def _resnet_layers(module: nn.Module) -> None:
     module.layer2, module.layer3 = net.layer2, net.layer3
 
 
-def _encode(module: nn.Module, image: Tensor) -> list[Tensor]:
+def _encode(module: Any, image: Tensor) -> list[Tensor]:
     maps = [module.layer0(image)]
     for layer in (module.layer1, module.layer2, module.layer3):
         maps.append(layer(maps[-1]))

@@ -29,6 +29,8 @@ def tuning_notes(method: Method, settings: StageSettings, total: int) -> Iterato
             yield f"frozen: {module}, for all {count(total, 'step')} of the stage"
         elif steps:
             yield f"frozen: {module}, for the first {steps} of {count(total, 'step')}"
+        elif frozen_for:
+            yield f"not frozen: {module}, since a share of {frozen_for} of {count(total, 'step')} rounds to none"
     for module in settings.freeze_batchnorm:
         layers = sum(1 for _ in batchnorms(method.get_submodule(module)))
         what = (

@@ -124,3 +124,9 @@ def test_the_ramp_follows_the_steps_of_training_and_validation_has_the_final_los
 def test_nothing_to_learn_is_an_error() -> None:
     with pytest.raises(RecipeError, match="at least one of cross_entropy, dice and boundary"):
         registry.build("din", options={"loss": {"cross_entropy": 0, "dice": 0, "boundary": 0}})
+
+
+def test_a_ramp_of_no_boundary_loss_is_an_error() -> None:
+    with pytest.raises(RecipeError, match=r"boundary_ramp raises the weight .* boundary is 0") as caught:
+        registry.build("din", options={"loss": {"boundary": 0, "boundary_ramp": 0.5}})
+    assert "\n" not in str(caught.value)

@@ -47,9 +47,13 @@ class DINLossOptions(BaseModel):
     pool: Pool = Field("batch", description="Dice over the whole batch, or of each image", json_schema_extra=READING)
 
     @model_validator(mode="after")
-    def _something_to_learn(self) -> Self:
+    def _consistent(self) -> Self:
         if not (self.cross_entropy or self.dice or self.boundary):
             raise ValueError("at least one of cross_entropy, dice and boundary must be above 0")
+        if self.boundary_ramp and not self.boundary:
+            raise ValueError(
+                "boundary_ramp raises the weight of the boundary loss, and boundary is 0: leave one of them out"
+            )
         return self
 
 

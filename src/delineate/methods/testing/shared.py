@@ -196,7 +196,7 @@ def overfit(name: str) -> None:
         method, batch = examples.method(name, case.variant), examples.batch(case.count, case.variant)
         norm: Any
         for norm in batchnorms(method):
-            norm.momentum = 0.3  # running statistics that lag behind would need twice the steps
+            norm.momentum = 0.3  # running statistics that lag behind cost some methods steps, one twice as many
         score = 0.0
         for stage in method.stages():
             score = train_stage(method, stage, batch, examples.logits, steps=200, enough=case.dice)
