@@ -147,6 +147,24 @@ def test_frames_without_names_are_refused_with_the_way_out(tmp_path: Path) -> No
     assert "dataset.json names 1 channel (MRI)" in line
 
 
+def test_a_table_names_frames_by_their_addresses(tmp_path: Path) -> None:
+    root = decathlon(tmp_path)
+    rows = [
+        f"imagesTr/BRATS_00{n}.nii.gz#1,imagesTr/BRATS_00{n}.nii.gz#0,labelsTr/BRATS_00{n}.nii.gz\n" for n in range(4)
+    ]
+    (root / "table.csv").write_text("image_T1,image_FLAIR,mask\n" + "".join(rows))
+    manifest, _ = open_data(root / "table.csv", cache_folder=tmp_path / "cache")
+    assert manifest.channels == ("T1", "FLAIR")
+    case = next(case for case in manifest.cases if case.id == "BRATS_002")
+    assert np.array_equal(open_case(manifest, case).read(), np.stack([image(21), image(20)], axis=-1))
+    (root / "table.csv").write_text("image,mask\n" + "".join(row.partition(",")[2] for row in rows))
+    single, census = open_data(root / "table.csv", cache_folder=tmp_path / "cache")
+    assert (single.channels, census.gray) == ((), True)
+    (root / "table.csv").write_text("image,mask\n" + rows[0].partition(",")[2].replace("#0", "#7"))
+    line = next(str(one) for one in check(root / "table.csv").findings if one.severity == "error")
+    assert "BRATS_000.nii.gz#7 does not exist: the file holds 3 volumes" in line
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

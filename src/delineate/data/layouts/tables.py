@@ -28,6 +28,7 @@ from delineate.data.core.manifest import Case, Manifest, Split
 from delineate.data.core.naming import common_start, unique_names
 from delineate.data.core.words import SPLIT_NAMES, normal
 from delineate.data.formats.archives import Address
+from delineate.data.formats.frames import frame_address
 from delineate.data.formats.registry import file_stem, image_suffix, volume_suffix, what_is_read
 from delineate.data.layouts.discover import Match, to_manifest
 from delineate.data.layouts.groups import with_groups
@@ -136,7 +137,7 @@ def _found(path: Path) -> Path:
 
 def _there(path: Path) -> bool:
     address = Address.parse(path)
-    return (path if address is None else address.file).is_file()
+    return (frame_address(path)[0] if address is None else address.file).is_file()
 
 
 def _row_faults(
