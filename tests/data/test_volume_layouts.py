@@ -501,9 +501,9 @@ def test_a_table_names_the_frames_of_files(tmp_path: Path) -> None:
     for name in "abc":
         voxels = np.stack([np.full((6, 5, 4), 10), np.full((6, 5, 4), 20)], -1).astype(np.int16)
         nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), tmp_path / f"{name}.nii.gz")
-        nibabel.save(
-            nibabel.Nifti1Image((voxels[..., 0] > 0).astype(np.uint8), np.eye(4)), tmp_path / f"{name}_mask.nii.gz"
-        )
+        mask = np.zeros((6, 5, 4), np.uint8)
+        mask[2:4] = 1
+        nibabel.save(nibabel.Nifti1Image(mask, np.eye(4)), tmp_path / f"{name}_mask.nii.gz")
         rows.append(f"{name}.nii.gz#1,{name}.nii.gz#0,{name}_mask.nii.gz")
     (tmp_path / "set.csv").write_text("\n".join(rows))
     manifest, census = open_data(tmp_path / "set.csv", cache_folder=tmp_path / "cache")
