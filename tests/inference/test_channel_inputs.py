@@ -124,3 +124,10 @@ def test_files_that_are_no_channels_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "scans" / "a.nii.gz")
     with pytest.raises(DataError, match=r"no image has its channels in files of their own; the model takes T1, FLAIR"):
         find_channel_inputs([tmp_path / "scans"], ("T1", "FLAIR"))
+
+
+def test_a_data_set_with_masks_needs_a_part(tmp_path: Path) -> None:
+    numbered(tmp_path / "imagesTr")
+    write(tmp_path / "labelsTr" / "head_1.nii.gz")
+    with pytest.raises(DataError, match=r"holds a data set with masks \(labelsTr\): say which part .* --split all"):
+        find_channel_inputs([tmp_path], ("T1", "FLAIR"))

@@ -10,10 +10,11 @@ from delineate.common.errors import DataError
 from delineate.common.names import did_you_mean
 from delineate.data.core.findings import some
 from delineate.data.core.naming import unique_names
-from delineate.data.core.words import normal
+from delineate.data.core.words import Role, normal
 from delineate.data.formats.registry import file_stem, reads_image, reads_volume
 from delineate.data.layouts.channel_files import ChannelFiles, by_channels
 from delineate.data.layouts.description import FILE, description_near
+from delineate.data.layouts.roles import assign
 from delineate.data.layouts.tree import File, image_files, volume_files, walk
 from delineate.inference.inputs import Input, Inputs, expand
 
@@ -59,13 +60,21 @@ def check_channels(images: Sequence[Input], wanted: str | Sequence[str]) -> None
 
 
 def _files(folder: Path) -> list[File]:
-    """The images in a folder; where it has none itself, those in its folders."""
+    """The images in a folder; where it has none itself, those in its folders. Raises `DataError` for a data set with a folder of
+    masks: which part of it is meant, only the user knows."""
     own = sorted([*image_files(folder), *filter(reads_volume, volume_files(folder))])
     if own:
         name = folder.resolve().name
         return [File(path, (name,), _stem(path)) for path in own]
     tree = walk(folder.resolve())
-    return [file for file in (*tree.images, *tree.volumes) if reads_image(file.path)]
+    files = [file for file in (*tree.images, *tree.volumes) if reads_image(file.path)]
+    masks = next((item.folder for item in assign(files) if item.role is Role.MASK and item.folder), None)
+    if masks is not None:
+        raise DataError(
+            f"{folder} holds a data set with masks ({masks}): say which part of it to predict, such as --split all, or give its "
+            "folder of images"
+        )
+    return files
 
 
 def _stem(path: Path) -> str:
