@@ -45,7 +45,10 @@ def test_unknown_names_are_answered_by_the_nearest() -> None:
     [
         ({"encoder": {"nam": "resnet18"}}, r"method 'unet': unknown option 'encoder.nam': did you mean 'name'"),
         ({"decoder_channel": [1]}, r"unknown option 'decoder_channel': did you mean 'decoder_channels'"),
-        ({"encoder": {"pretrained": 3}}, r"method 'unet': encoder.pretrained: .*valid boolean.*given: 3"),
+        (
+            {"encoder": {"pretrained": 3}},
+            r"method 'unet': encoder.pretrained: say false, true, package:NAME .*given: 3",
+        ),
         ({"up": "cubic"}, r"method 'unet': up: .*'nearest' or 'bilinear'.*'cubic'"),
         ({"loss": {"cross_entropy": 0, "dice": 0}}, r"method 'unet': loss: at least one of"),
     ],

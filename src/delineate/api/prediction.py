@@ -79,8 +79,11 @@ def calibrate(
             then as it was.
 
     Example:
-        >>> delineate.calibrate("runs/first", remove=True).words
-        'none'
+        ```python
+        found = delineate.calibrate("runs/first")  # then `delineate.predict("runs/first", …)` applies it
+        print(found.words)
+        delineate.calibrate("runs/first", remove=True)
+        ```
     """
     from delineate.engine.calibrate import calibrate_run, remove_postprocessing
 

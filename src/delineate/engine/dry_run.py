@@ -12,6 +12,7 @@ from delineate.engine.data_module import DataKind, kind_for
 from delineate.engine.dense import DENSE
 from delineate.engine.distributed import raise_together
 from delineate.engine.estimate import StageCost, memory_words
+from delineate.engine.first_weights import check_available
 from delineate.engine.loop import StageRun
 from delineate.engine.memory import peak_bytes
 from delineate.engine.prepare import prepare
@@ -21,7 +22,6 @@ from delineate.engine.run import make_fabric
 from delineate.engine.run_folder import RunFolder
 from delineate.engine.run_state import Run
 from delineate.engine.tuning_notes import tuning_notes
-from delineate.methods import registry
 
 __all__ = ["TrainingEstimate", "estimate_training"]
 
@@ -63,7 +63,7 @@ def estimate_training(
         )
     folder, kind = RunFolder(request.out), kind_for(request.method, kinds)
     recipe = request.recipe()
-    registry.checked_options(recipe.name, recipe.method).check_available()
+    check_available(recipe)
     fabric = make_fabric(recipe)
     first = fabric.is_global_zero
     if first:

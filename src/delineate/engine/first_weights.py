@@ -6,10 +6,20 @@ from collections.abc import Mapping
 
 from delineate.common.errors import RecipeError
 from delineate.data.core.input_spec import InputSpec
+from delineate.engine.recipe import Recipe
+from delineate.methods import registry
 from delineate.methods.contract import Method
 from delineate.nn.encoders.origin import WeightsOrigin
 
-__all__ = ["check_size", "first_weights_remarks"]
+__all__ = ["check_available", "check_size", "first_weights_remarks"]
+
+
+def check_available(recipe: Recipe) -> None:
+    """Raise `RecipeError` where first weights that the recipe asks for cannot be had. Nothing is loaded."""
+    if "pretrained" in registry.option_names(
+        recipe.name
+    ):  # options of others need not be whole yet: a plan may be still to come
+        registry.checked_options(recipe.name, recipe.method).check_available()
 
 
 def check_size(method: Method, spec: InputSpec) -> None:

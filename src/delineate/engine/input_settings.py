@@ -32,8 +32,8 @@ def settle_input(recipe: Recipe, census: Census) -> tuple[Recipe, InputSpec]:
             "white; use percentile, zscore, or window with its level and width"
         )
     over = wanted.zscore_over
-    if over == "auto":
-        over = "volume" if intensity == "zscore" and census.axis is not None else "image"
+    if over == "auto" and intensity == "zscore":
+        over = "image" if census.axis is None else "volume"
     if over == "volume" and (intensity != "zscore" or census.axis is None):
         raise RecipeError("input.zscore_over=volume is for intensity=zscore and slices of volumes; leave it out")
     clip = USUAL_CLIP if intensity == "zscore" and wanted.zscore_clip is None else wanted.zscore_clip
@@ -46,7 +46,7 @@ def settle_input(recipe: Recipe, census: Census) -> tuple[Recipe, InputSpec]:
         window_level=wanted.window_level,
         window_width=wanted.window_width,
         zscore_clip=clip,
-        zscore_over=over,
+        zscore_over="image" if over == "auto" else over,
         source_bits=bits,
         axis=census.axis,
         neighbors=wanted.neighbors,

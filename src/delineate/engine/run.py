@@ -24,6 +24,7 @@ from delineate.engine.data_module import DataKind, PreparedData, kind_for
 from delineate.engine.dense import DENSE
 from delineate.engine.distributed import agree_on, raise_together
 from delineate.engine.finish import finish_run
+from delineate.engine.first_weights import check_available
 from delineate.engine.loop import StageRun
 from delineate.engine.memory_advice import ways_to_save_memory
 from delineate.engine.planning import planned_sections
@@ -38,7 +39,6 @@ from delineate.engine.signals import raise_on_signals, stop_on_signals
 from delineate.engine.tensorboard import TensorBoardReporter, check_installed
 from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.inference.device import resolve_device
-from delineate.methods import registry
 from delineate.methods.contract import Method
 
 __all__ = ["RunResult", "make_fabric", "train"]
@@ -73,7 +73,7 @@ def train(
     kind = kind_for(request.method, kinds)
     recipe = request.recipe(planned_sections(folder) if request.resume else None)
     if not request.resume:
-        registry.checked_options(recipe.name, recipe.method).check_available()
+        check_available(recipe)
     fabric = make_fabric(recipe)
     first = fabric.is_global_zero
     reporter = (reporter or ConsoleReporter()) if first else Silent()

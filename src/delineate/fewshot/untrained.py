@@ -21,7 +21,7 @@ from delineate.common.untrained_name import UNTRAINED, method_and_preset
 from delineate.data.cases.census import Census
 from delineate.data.core.findings import some
 from delineate.data.core.manifest import ClassTable
-from delineate.engine.first_weights import check_size, first_weights_remarks
+from delineate.engine.first_weights import check_available, check_size, first_weights_remarks
 from delineate.engine.input_settings import settle_input
 from delineate.engine.recipe import Recipe, parse_setting, resolve
 from delineate.fewshot.predictor import FewShotPredictor, load
@@ -56,7 +56,7 @@ class Untrained:
             few = [known for known in registry.names() if registry.method_class(known).kind == EpisodicMethod.kind]
             raise RecipeError(f"method '{method}' does not segment by examples: {did_you_mean(method, few)}")
         recipe = resolve(method, preset, {}, settings)
-        registry.checked_options(method, recipe.method).check_available()
+        check_available(recipe)
         for setting in settings:
             (section,) = parse_setting(setting)
             if section not in _SECTIONS:

@@ -32,9 +32,11 @@ _LATER: dict[str, Any] = {
     "data.slices": "all",
     "engine.freeze_batchnorm": [],
     "engine.select_by": "dice",
+    "input.neighbors": 0,
     "input.window_level": None,
     "input.window_width": None,
     "input.zscore_clip": None,
+    "input.zscore_over": "auto",
 }
 """Settings that recipes of earlier versions lack → what was done then. A new setting of the recipe comes here, too: else seeds that
 were trained before it and after it would count as two ways of training."""
@@ -81,7 +83,8 @@ class TrainingRecord(BaseModel):
         if recipe and not any(key.startswith(_REGIONS) for key in recipe):
             recipe[_REGIONS] = "auto"
         if recipe:
-            recipe = _LATER | recipe
+            over = {"input.zscore_over": "image"} if recipe.get("input.intensity") == "zscore" else {}
+            recipe = _LATER | over | recipe
         if _ENCODER in recipe and not any(key.startswith("method.normalize") for key in recipe):
             recipe["method.normalize"] = "imagenet"
         if not recipe or "strategy.name" in recipe:
