@@ -25,6 +25,8 @@ from delineate.data.loading.open_data import open_data
 from delineate.data.loading.samples import SampleSet, open_samples
 from delineate.data.splits.folds import split_data
 from delineate.data.splits.resplit import resplit
+from delineate.engine.calibrate import Calibration
+from delineate.engine.dry_run import TrainingEstimate
 from delineate.engine.run import RunResult
 from delineate.evaluation.comparison.compare import Comparison
 from delineate.evaluation.metrics import masks, metric
@@ -113,6 +115,8 @@ def _groups() -> list[Group]:
             Comparison,
             Leaderboard,
             ConversionResult,
+            Calibration,
+            TrainingEstimate,
         ),
         *(EpisodeFile, DemoResult, MethodRow, Artefact),
     ]

@@ -28,7 +28,14 @@ __all__ = ["TrainingEstimate", "estimate_training"]
 
 @dataclass(frozen=True)
 class TrainingEstimate:
-    """What a training will take; times in seconds."""
+    """What a training will take; times in seconds.
+
+    Example:
+        ```python
+        estimate = delineate.estimate_training("polyps/", method="unet", preset="small", out="runs/unet")
+        print(estimate.seconds / 60, "minutes")
+        ```
+    """
 
     stages: dict[str, StageCost]
     """By name, in order."""
@@ -43,7 +50,11 @@ class TrainingEstimate:
         return sum(cost.seconds for cost in self.stages.values())
 
     def lines(self) -> list[str]:
-        """For the reader: each stage, then the whole."""
+        """For the reader.
+
+        Returns:
+            A line for each stage, then one for the whole.
+        """
         told = [f"{name}: {cost.words()}" for name, cost in self.stages.items()]
         bound = "at most" if any(cost.may_end_early for cost in self.stages.values()) else "about"
         return [*told, f"in all {bound} {in_words(self.seconds)}, then scores and report{self.memory_words}"]
