@@ -13,7 +13,7 @@ import pytest
 
 from delineate.common.errors import DataError
 from delineate.data.cases.pixels import open_case
-from delineate.data.cases.volumes import opened, volume_image, volume_mask
+from delineate.data.cases.volumes import volume_image, volume_mask
 from delineate.data.convert.convert import convert
 from delineate.data.core.geometry import check_same_geometry
 from delineate.data.core.manifest import Case
@@ -493,23 +493,3 @@ def test_names_of_other_challenges(
     found = recognize(touched(tmp_path, *names))
     assert (errors(found), found.channels) == ([], channels)
     assert {one.id: one.images for one in found.cases}[case] == images
-
-
-def test_a_table_names_the_frames_of_files(tmp_path: Path) -> None:
-    """What the message about files of four axes advises."""
-    rows = ["image_T1,image_T2,mask"]
-    for name in "abc":
-        voxels = np.random.default_rng(ord(name)).integers(0, 99, (6, 5, 4, 2)).astype(np.int16)
-        nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), tmp_path / f"{name}.nii.gz")
-        mask = np.zeros((6, 5, 4), np.uint8)
-        mask[2:4] = 1
-        nibabel.save(nibabel.Nifti1Image(mask, np.eye(4)), tmp_path / f"{name}_mask.nii.gz")
-        rows.append(f"{name}.nii.gz#1,{name}.nii.gz#0,{name}_mask.nii.gz")
-    (tmp_path / "set.csv").write_text("\n".join(rows))
-    manifest, census = open_data(tmp_path / "set.csv", cache_folder=tmp_path / "cache")
-    assert manifest.channels == ("T1", "T2")
-    assert [case.id for case in manifest.cases] == ["a", "b", "c"]
-    assert manifest.cases[0].images == ("a.nii.gz#1", "a.nii.gz#0")
-    image = opened([manifest.path(file) for file in manifest.cases[0].images], manifest.channels).read()
-    assert np.array_equal(image, np.random.default_rng(ord("a")).integers(0, 99, (6, 5, 4, 2))[..., ::-1])
-    assert census.axis == 2

@@ -34,6 +34,7 @@ __all__ = [
     "Palette",
     "Reader",
     "Writer",
+    "grid_to_write",
     "plane_of",
     "slab_of",
 ]
@@ -246,6 +247,35 @@ def slab_of(voxels: NDArray[Any], axis: int, index: int, neighbors: int) -> NDAr
     last = voxels.shape[axis] - 1
     planes = [plane_of(voxels, axis, min(max(at, 0), last)) for at in range(index - neighbors, index + neighbors + 1)]
     return np.concatenate([plane.reshape(*plane.shape[:2], -1) for plane in planes], axis=2)
+
+
+def grid_to_write(like: ImageHandle | Geometry | None, array: NDArray[Any]) -> Geometry:
+    """Where the voxels of a volume to write lie.
+
+    Args:
+        like: as of `Writer.write_mask`.
+        array: X×Y×Z.
+
+    Returns:
+        The grid of `like`, of the shape of the array.
+
+    Raises:
+        ValueError: `like` does not tell, or the shape is another one.
+
+    Example:
+        >>> import numpy as np
+        >>> from delineate.data.core.geometry import Geometry
+        >>> from delineate.data.formats.contract import grid_to_write
+        >>> grid = Geometry((2, 3, 4), (0.0, 0.0, 0.0), np.eye(3), (1.0, 1.0, 2.0))
+        >>> grid_to_write(grid, np.zeros((2, 3, 4), np.uint8)) is grid
+        True
+    """
+    geometry = like.geometry if isinstance(like, ImageHandle) else like
+    if geometry is None:
+        raise ValueError("a volume to write needs to know where its voxels lie")
+    if array.shape != geometry.shape:
+        raise ValueError(f"a volume to write has the shape {geometry.shape} of its grid, not {array.shape}")
+    return geometry
 
 
 class Writer(ABC):

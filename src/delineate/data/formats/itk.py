@@ -28,6 +28,7 @@ from delineate.data.formats.contract import (
     Palette,
     Reader,
     Writer,
+    grid_to_write,
     plane_of,
 )
 from delineate.data.formats.frames import frame_address, frames_needed
@@ -196,10 +197,9 @@ def _geometry(path: Path, header: Any, size: tuple[int, int, int]) -> Geometry:
 
 
 def _image(array: NDArray[Any], like: ImageHandle | Geometry | None) -> Any:
-    if like is None or not (geometry := like if isinstance(like, Geometry) else like.geometry):
-        raise ValueError("a volume to write needs to know where its voxels lie")
-    if array.dtype not in (np.uint8, np.uint16, np.float32) or array.shape != geometry.shape:
-        raise ValueError(f"a volume to write is uint8 or uint16 {geometry.shape}, not {array.dtype} {array.shape}")
+    geometry = grid_to_write(like, array)
+    if array.dtype not in (np.uint8, np.uint16, np.float32):
+        raise ValueError(f"a volume to write is uint8, uint16 or float32, not {array.dtype}")
     image = _package().GetImageFromArray(np.ascontiguousarray(array.transpose()))
     image.SetSpacing(geometry.spacing)
     image.SetOrigin(geometry.origin)

@@ -57,7 +57,13 @@ def _is_meta(path: Path) -> bool:
 
 def _fields(path: Path) -> dict[str, str]:
     """The header's fields in lower case; empty where there is none."""
-    first = read_content(path)[:_LARGEST_HEADER]
+    try:
+        with path.open("rb") as stream:
+            first = stream.read(_LARGEST_HEADER)
+    except OSError:
+        first = b""
+    if not first:
+        read_content(path)  # a missing, unreadable or empty file has a line of its own
     return _meta_fields(first) if _is_meta(path) else _nrrd_fields(first)
 
 

@@ -30,6 +30,7 @@ from delineate.data.formats.contract import (
     Palette,
     Reader,
     Writer,
+    grid_to_write,
     plane_of,
 )
 from delineate.data.formats.frames import frame_address, frames_needed
@@ -222,10 +223,9 @@ def write_volume_image(path: Path, voxels: NDArray[Any], geometry: Geometry) -> 
 
 def _image(array: NDArray[Any], like: ImageHandle | Geometry | None) -> Any:
     """uint8 or uint16 on the grid of `like`."""
-    if like is None or not (geometry := like if isinstance(like, Geometry) else like.geometry):
-        raise ValueError("a volume to write needs to know where its voxels lie")
-    if array.dtype not in (np.uint8, np.uint16) or array.shape != geometry.shape:
-        raise ValueError(f"a volume to write is uint8 or uint16 {geometry.shape}, not {array.dtype} {array.shape}")
+    geometry = grid_to_write(like, array)
+    if array.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"a volume to write is uint8 or uint16, not {array.dtype}")
     return _like_file(like.header, array) if isinstance(like, NiftiHandle) else _like_grid(geometry, array)
 
 
