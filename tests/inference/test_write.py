@@ -57,8 +57,11 @@ def test_volumes_get_nifti_on_the_grid_of_their_image(tmp_path: Path, suffix: st
 
 def test_maps_of_the_wrong_type_shape_or_format_are_refused(tmp_path: Path):
     grid = Geometry.of_ras(np.eye(4), (2, 3, 4))
-    for values in (np.zeros((2, 3, 4), np.float32), np.zeros((3, 2, 4), np.uint16)):
-        with pytest.raises(ValueError, match="a volume to write is uint8 or uint16"):
+    for values, said in (
+        (np.zeros((2, 3, 4), np.float32), "a volume to write is uint8 or uint16"),
+        (np.zeros((3, 2, 4), np.uint16), r"has the shape \(2, 3, 4\) of its grid, not \(3, 2, 4\)"),
+    ):
+        with pytest.raises(ValueError, match=said):
             write_map(tmp_path / "x.nii.gz", values, like=grid)
     with pytest.raises(DataError, match=r"x\.bmp; its name must end in"):
         write_map(tmp_path / "x.bmp", np.zeros((2, 3), np.uint16))
