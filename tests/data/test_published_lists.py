@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from delineate.cli import data
 from delineate.common.errors import DataError
 from delineate.data.core.manifest import Case, Manifest
+from delineate.data.loading.open_data import open_data
 from delineate.data.splits.published import PUBLISHED, apply_published_list, find_published_list
 from delineate.data.splits.resplit import resplit
 
@@ -84,8 +85,9 @@ def test_the_verb_writes_a_manifest(make_pairs: Callable[..., Path], tmp_path: P
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "give --folds, or else"),
-        (["--folds", "2", "--list", "acdc-mtunet"], "give --folds, or else"),
+        (["--folds", "2", "--list", "acdc-mtunet"], "--folds deals all cases anew"),
+        (["--folds", "2", "--labeled", "0.5"], "--folds deals all cases anew"),
+        (["--test-fraction", "0.2"], "give --folds with it"),
         (["--list", "acdc-mtunet", "--test-fraction", "0.2"], "give --folds with it"),
     ],
 )
@@ -93,6 +95,30 @@ def test_what_does_not_go_together(arguments: list[str], words: str, tmp_path: P
     result = CliRunner().invoke(data.app, ["split", str(tmp_path), "--out", str(tmp_path / "m.json"), *arguments])
     assert isinstance(result.exception, DataError)
     assert words in str(result.exception)
+
+
+def test_without_options_the_division_of_the_data_is_written_down(
+    make_pairs: Callable[..., Path], tmp_path: Path
+) -> None:
+    root, out = make_pairs([f"s{number}" for number in range(12)], size=8), tmp_path / "split.json"
+    lists = {"train": range(8), "val": range(8, 10), "test": range(10, 12)}
+    for name, members in lists.items():
+        (root / f"{name}.txt").write_text("".join(f"s{number}\n" for number in members))
+    result = CliRunner().invoke(data.app, ["split", str(root), "--out", str(out)], catch_exceptions=False)
+    assert result.exit_code == 0
+    frozen = Manifest.load(out)
+    assert {name: {case.id for case in frozen.split(name)} for name in lists} == {
+        name: {f"s{number}" for number in members} for name, members in lists.items()
+    }
+    assert all(len(case.hashes) == 2 for case in frozen.cases)
+    assert not frozen.folds
+
+
+def test_without_options_and_lists_it_is_what_train_would_draw(make_pairs: Callable[..., Path], tmp_path: Path) -> None:
+    root, out = make_pairs([f"s{number}" for number in range(20)], size=8), tmp_path / "split.json"
+    CliRunner().invoke(data.app, ["split", str(root), "--out", str(out)], catch_exceptions=False)
+    drawn, _ = open_data(root)
+    assert {case.id: case.split for case in Manifest.load(out).cases} == {case.id: case.split for case in drawn.cases}
 
 
 def test_folds_are_not_divided_again(make_pairs: Callable[..., Path], tmp_path: Path) -> None:

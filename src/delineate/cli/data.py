@@ -129,7 +129,8 @@ def split(
     """Split a dataset into K folds and a test split: by group, with copies kept together, stratified by class and foreground size.
 
     Or, without folds: apply a division that a paper has published (--list), and take the masks of most training cases away
-    (--labeled), to study methods that learn from images without.
+    (--labeled), to study methods that learn from images without. With none of these, the division that `train` would use (the
+    lists of the dataset, or what --seed draws) is written down, so that others can train on it.
 
     The manifest holds the hash of every file, so that the same folds are found again on the same files only.
 
@@ -150,8 +151,10 @@ def split(
     from delineate.data.splits.folds import split_data
     from delineate.data.splits.resplit import resplit
 
-    if (folds is None) == (published is None and labeled is None):
-        raise DataError("data split: give --folds, or else --list, --labeled or both")
+    if folds is not None and not (published is None and labeled is None):
+        raise DataError(
+            "data split: --folds deals all cases anew; --list and --labeled are for a division without folds"
+        )
     if folds is None and test_fraction is not None:
         raise DataError("--test-fraction draws a test split beside folds; give --folds with it")
     if out.exists():

@@ -1,4 +1,4 @@
-"""`data split` without folds: a published split by patient, and masks kept for only a part of the training cases."""
+"""`data split` without folds: the division of the data or a published one; masks kept for only a part of the training cases."""
 
 from __future__ import annotations
 
