@@ -56,7 +56,7 @@ def test_content_tells_where_the_name_does_not(tmp_path: Path) -> None:
     (tmp_path / "notes").write_text("none")
     with pytest.raises(DataError, match="notes is not an image that can be read"):
         open_image(tmp_path / "notes")
-    with pytest.raises(DataError, match=r"a\.dcm is a volume of a format \(\.dcm\) that is not readable yet"):
+    with pytest.raises(DataError, match=r"cannot read .*a\.dcm: No such file"):
         open_image(tmp_path / "a.dcm")
 
 

@@ -17,6 +17,8 @@ from delineate.data.core.manifest import Case, Manifest, Split
 from delineate.data.core.words import Role, normal, printable
 from delineate.data.formats.archives import Address
 from delineate.data.formats.containers import is_archive
+from delineate.data.formats.dicom.address import DicomAddress
+from delineate.data.formats.dicom.files import is_dicom
 from delineate.data.formats.frames import frame_address
 from delineate.data.formats.registry import and_faults, file_stem, reads_image, reads_volume
 from delineate.data.layouts.roles import assign
@@ -24,6 +26,7 @@ from delineate.data.layouts.source import DataSource
 from delineate.data.layouts.tree import File, image_files, lost_links, volume_files, walk
 from delineate.data.layouts.unpacked import unpacked
 from delineate.data.splits.run_splits import run_manifest, with_run_splits
+from delineate.inference.dicom_inputs import dicom_of_file, dicom_of_folder
 from delineate.inference.folder_hints import where_images_are
 
 __all__ = [
@@ -118,7 +121,16 @@ def expand(inputs: Iterable[Path | str], notes: list[str] | None = None) -> list
 
 
 def name_outputs(images: Sequence[Path]) -> list[Input]:
-    """Stems as names where all differ; else the path from the images' common folder. Raises `DataError` when those clash too."""
+    """Stems as names where all differ; else the path from the images' common folder. Raises `DataError` when those clash too.
+
+    DICOM images are numbered: their files' and folders' names often tell who the patient is.
+    """
+    numbered = [image for image in images if DicomAddress.parse(image) is not None]
+    if numbered:
+        others = [image for image in images if image not in numbered]
+        names = {image: f"case_{number:04d}" for number, image in enumerate(numbered, 1)}
+        names |= {each.image: each.name for each in (name_outputs(others) if others else ())}
+        return [Input(image, names[image]) for image in images]
     stems = Counter(map(_name_of, images))
     if max(stems.values()) == 1:
         return [Input(image, _name_of(image)) for image in images]
@@ -177,7 +189,14 @@ def _expand(given: str, notes: list[str]) -> list[Path]:
         return _of_folder(folder, notes)
     if path.suffix.lower() in (".csv", ".json") and path.is_file():
         raise DataError(f"{given} lists a data set; say which part of it to predict, such as --split all")
-    if path.exists() or Address.parse(path) is not None or frame_address(path)[0].is_file():
+    if path.is_file() and (inside := dicom_of_file(path, notes)):
+        return inside
+    if (
+        path.exists()
+        or DicomAddress.parse(path) is not None
+        or Address.parse(path) is not None
+        or frame_address(path)[0].is_file()
+    ):
         return [path]
     if path.is_symlink():
         raise DataError(
@@ -185,7 +204,8 @@ def _expand(given: str, notes: list[str]) -> list[Path]:
         )
     if glob.has_magic(given):
         matches = [Path(match) for match in sorted(glob.glob(given, recursive=True))]  # noqa: PTH207 - absolute patterns
-        images = [match for match in matches if match.is_file() and reads_image(match)]
+        images = [match for match in matches if match.is_file() and (reads_image(match) or is_dicom(match))]
+        images = [inner for image in images for inner in dicom_of_file(image, notes) or [image]]
         if not images:
             what = f", only {some([match.name for match in matches], 3)}" if matches else ""
             raise DataError(f"pattern '{given}' matches no images{what}; check the folder and the suffix")
@@ -206,7 +226,9 @@ def _of_folder(folder: Path, notes: list[str]) -> list[Path]:
             notes.append(
                 f"{len(left)} masks beside their images left out of {folder}: {some([p.name for p in left], 3)}"
             )
-        return images
+        return images + dicom_of_folder(folder, notes, deep=False)
+    if found := dicom_of_folder(folder, notes):
+        return found
     tree = walk(folder.resolve())
     tree.images += [file for file in tree.volumes if reads_volume(file.path)]
     if tree.images:

@@ -97,7 +97,7 @@ class Canonical(ImageHandle):
         """Raises `DataError` for a volume that does not tell where it lies."""
         if handle.geometry is None:
             raise DataError(f"{handle.path} does not tell where its voxels lie, so its axes have no order")
-        self._handle, self.path = handle, handle.path
+        self._handle, self.path, self.modality = handle, handle.path, handle.modality
         self.turn = Turn.of(handle.geometry.to_ras())
         self.geometry = self.turn.geometry(handle.geometry)
         self.shape = self.geometry.shape

@@ -77,6 +77,8 @@ class ImageHandle(ABC):
     """What the file says of how its picture is turned (EXIF, 1…8). It has been applied: shape and pixels are as they are seen."""
     geometry: Geometry | None = None
     """Where the voxels of a volume lie; None where the file does not tell."""
+    modality: str | None = None
+    """What made the image, as DICOM names it (CT, MR), where the file tells; None where it does not."""
 
     @property
     @abstractmethod

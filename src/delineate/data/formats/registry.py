@@ -58,12 +58,11 @@ FORMATS = Plugins(
         "nifti": "delineate.data.formats.nifti:Nifti",
         "itk": "delineate.data.formats.itk:Itk",
         "packed": "delineate.data.formats.packed:Packed",
+        "dicom": "delineate.data.formats.dicom.reader:Dicom",
         "classes": "delineate.data.formats.class_files:Classes",
         "annotations": "delineate.data.formats.annotations.reader:Annotations",
     },
 )
-_UNREAD_VOLUMES = (".dcm",)
-"""Endings of volumes that no reader is built in for; they are known, so that the user is told what they are."""
 _UNREAD_PICTURES = {
     ".heic": "a HEIC picture, as phones save them",
     ".heif": "a HEIF picture, as phones save them",
@@ -71,7 +70,7 @@ _UNREAD_PICTURES = {
     ".psd": "a Photoshop picture",
     ".xcf": "a GIMP picture",
 }
-"""Endings of pictures that no reader is built in for, likewise."""
+"""Endings of pictures that no reader is built in for; they are known, so that the user is told what they are."""
 PICTURES = "PNG, JPEG, TIFF, BMP, GIF, WebP, JPEG 2000, AVIF, PGM/PPM and NumPy's .npy"
 
 _SNIFFED = 1024
@@ -91,7 +90,7 @@ def faults() -> tuple[str, ...]:
 def what_is_read() -> str:
     """For messages about files of no format: what could be read, other packages' formats too, and why one of these cannot."""
     others = sorted(set(readers()) - set(FORMATS.built_in))
-    named = [*PICTURES.replace(" and ", ", ").split(", "), "NIfTI", "MetaImage", "NRRD", *others]
+    named = [*PICTURES.replace(" and ", ", ").split(", "), "NIfTI", "MetaImage", "NRRD", "DICOM", *others]
     return f"{', '.join(named[:-1])} and {named[-1]} are read{and_faults()}"
 
 
@@ -131,11 +130,7 @@ def image_suffix(path: Path) -> str:
 
 def volume_suffix(path: Path) -> str:
     """The ending of a format of volumes or packed files that a file's name has, in lower case, readable or not, or ''."""
-    return (
-        _ending(without_frame(path.name), _suffixes("volume"))
-        or _ending(path.name, _suffixes("packed"))
-        or _ending(path.name, _UNREAD_VOLUMES)
-    )
+    return _ending(without_frame(path.name), _suffixes("volume")) or _ending(path.name, _suffixes("packed"))
 
 
 def reads_volume(path: Path) -> bool:
@@ -160,8 +155,8 @@ def file_stem(path: Path) -> str:
 def reader_of(path: Path) -> Reader:
     """The format of a file, a folder, or an address inside of a file (`FILE#ARRAY.17`, `VOLUME#2`).
 
-    Raises `DataError` for a volume that nothing here reads, and for a file of no known format where a format cannot be used. What
-    else is unknown is left to the reader of pictures, which says so.
+    Raises `DataError` for a file of no known format where a format cannot be used. What else is unknown is left to the reader of
+    pictures, which says so.
     """
     known = readers()
     if "#" in path.name and (inside := _packed_reader(path)) is not None:
@@ -169,8 +164,6 @@ def reader_of(path: Path) -> Reader:
     for one in known.values():
         if _ending(without_frame(path.name) if one.kind == "volume" else path.name, one.suffixes):
             return one
-    if unread := _ending(path.name, _UNREAD_VOLUMES):
-        raise DataError(f"{path} is a volume of a format ({unread}) that is not readable yet: convert it to .nii.gz")
     if unread := _ending(path.name, tuple(_UNREAD_PICTURES)):
         raise DataError(f"{path} is {_UNREAD_PICTURES[unread]}, which is not readable: convert it to PNG or JPEG")
     first = _first_bytes(path)

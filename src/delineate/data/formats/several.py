@@ -28,6 +28,7 @@ class Stacked(ImageHandle):
         first = handles[0]
         self.handles, self._names = tuple(handles), tuple(names)
         self.path, self.shape, self.geometry = first.path, first.shape, first.geometry
+        self.modality = first.modality
         for other in self.handles[1:]:
             _check_alike(first, other)
         first.read_with(self.handles)
