@@ -1,0 +1,1 @@
+"""DICOM files → images: series of slices, files of many frames, single pictures."""

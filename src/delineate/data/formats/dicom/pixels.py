@@ -1,0 +1,132 @@
+"""One frame of a DICOM file → its stored numbers, by decoders with permissive licenses only."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.common.errors import DataError
+from delineate.data.formats.dicom.files import read_dataset
+from delineate.data.formats.dicom.header import Frame
+from delineate.data.formats.dicom.package import pydicom
+
+__all__ = ["COLORS", "read_frame"]
+
+COLORS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT", "YBR_PARTIAL_420", "PALETTE COLOR")
+"""Photometric interpretations that become RGB."""
+_GRAYS = ("MONOCHROME1", "MONOCHROME2")
+_FIRST_CHOICE = {
+    "1.2.840.10008.1.2.4.50": "pillow",
+    "1.2.840.10008.1.2.4.80": "pyjpegls",
+    "1.2.840.10008.1.2.4.81": "pyjpegls",
+    "1.2.840.10008.1.2.4.90": "pylibjpeg",
+    "1.2.840.10008.1.2.4.91": "pylibjpeg",
+}
+"""Transfer syntax → decoder that is asked first; then all others are. pydicom would ask GDCM first, which checks less."""
+_J2K, _JPEG_LS, _GDCM = "pylibjpeg pylibjpeg-openjpeg", "pyjpegls", "python-gdcm"
+_PACKAGES = {
+    "1.2.840.10008.1.2.4.51": "imagecodecs",
+    "1.2.840.10008.1.2.4.57": _GDCM,
+    "1.2.840.10008.1.2.4.70": _GDCM,
+    "1.2.840.10008.1.2.4.80": _JPEG_LS,
+    "1.2.840.10008.1.2.4.81": _JPEG_LS,
+    "1.2.840.10008.1.2.4.90": _J2K,
+    "1.2.840.10008.1.2.4.91": _J2K,
+    "1.2.840.10008.1.2.4.201": _J2K,
+    "1.2.840.10008.1.2.4.202": _J2K,
+    "1.2.840.10008.1.2.4.203": _J2K,
+}
+"""Transfer syntax → what decodes it, where pydicom and Pillow do not."""
+
+
+def read_frame(frame: Frame) -> tuple[NDArray[Any], Any]:
+    """Decode one frame; of a file of many, the others are not decoded.
+
+    Args:
+        frame: of a file.
+
+    Returns:
+        Its stored numbers, H×W, or H×W×3 where they are colors (RGB), and the file's data set.
+
+    Raises:
+        DataError: in one line that names the file: truncated or damaged pixels, or a way of packing that no decoder here reads.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from pydicom.data import get_testdata_file
+        >>> from delineate.data.formats.dicom.pixels import read_frame
+        >>> from delineate.data.formats.dicom.scan import scan
+        >>> (_, series), = scan(Path(get_testdata_file("CT_small.dcm"))).series
+        >>> read_frame(series.frames[0])[0].shape
+        (128, 128)
+    """
+    header = frame.header
+    if header.photometric not in _GRAYS + COLORS:
+        raise DataError(f"{header.path} has {header.photometric} pixels, which are not readable; convert it to RGB")
+    dataset = read_dataset(header.path, pixels=header.frames == 1)
+    source: Any = dataset if header.frames == 1 else header.path
+    syntax = str(getattr(getattr(dataset, "file_meta", None), "TransferSyntaxUID", ""))
+    try:
+        pixels = _decoded(source, frame, syntax)
+    except MemoryError as error:
+        raise DataError(f"{header.path} does not fit into memory") from error
+    except Exception as error:
+        raise DataError(_refusal(frame, dataset, syntax, error)) from error
+    if header.photometric == "PALETTE COLOR":
+        try:
+            pixels = pydicom().pixels.apply_color_lut(pixels, dataset)
+        except Exception as error:
+            raise DataError(f"{header.path}: its table of colors is damaged; restore the file") from error
+        pixels = pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8)
+    wanted = (header.rows, header.columns) + ((3,) if header.photometric in COLORS else ())
+    if pixels.shape != wanted:
+        raise DataError(f"{header.path} has pixels of the shape {pixels.shape}, not {wanted} as its header says")
+    return pixels, dataset
+
+
+def _decoded(source: Any, frame: Frame, syntax: str) -> NDArray[Any]:
+    """`source`: a path, or the data set of a file of one frame."""
+    _add_decoder()
+    decode = pydicom().pixels.pixel_array
+    if first := _FIRST_CHOICE.get(syntax):
+        try:
+            return decode(source, index=frame.index, decoding_plugin=first)
+        except Exception:  # not installed, or a stream that it cannot read: the others are asked
+            return decode(source, index=frame.index)
+    return decode(source, index=frame.index)
+
+
+def _refusal(frame: Frame, dataset: Any, syntax: str, error: Exception) -> str:
+    """Why a frame was not decoded, without the words of decoders, which may quote the header."""
+    path, at = frame.path, f", frame {frame.index}" if frame.header.frames > 1 else ""
+    text = str(error)
+    if not syntax:
+        return f"{path} does not say how its pixels are packed (no Transfer Syntax UID); restore the file"
+    if "missing required dependencies" in text or "missing dependencies" in text:
+        cure = f"pip install {_PACKAGES[syntax]}" if syntax in _PACKAGES else "no decoder here reads that; convert it"
+        return f"{path}{at}: its pixels are packed as {_name(syntax)}: {cure}"
+    if frame.header.frames == 1 and not any(name in dataset for name in _PIXELS):
+        return f"{path} holds no pixels, only a header; restore the file"
+    if "less than expected" in text or "actual length" in text:
+        return f"{path}{at} is truncated: its pixels end too early; restore or remove it"
+    return f"{path}{at}: its pixels are damaged or truncated ({_name(syntax)}); restore or remove it"
+
+
+_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+
+
+def _name(syntax: str) -> str:
+    name = pydicom().uid.UID(syntax).name
+    return syntax if name == syntax else str(name)
+
+
+@cache
+def _add_decoder() -> None:
+    """Let imagecodecs, where it is installed, decode JPEG of 12 bits: none of pydicom's own decoders that may be used here can."""
+    uids = import_module("pydicom.uid")
+    decoder = import_module("pydicom.pixels").get_decoder(uids.JPEGExtended12Bit)
+    decoder.add_plugin("imagecodecs", ("delineate.data.formats.dicom.codecs", "_decode_frame"))

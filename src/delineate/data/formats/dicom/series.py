@@ -1,0 +1,178 @@
+"""Frames → series: stacks of parallel slices in the order of their positions, files of many frames, and single pictures.
+
+The rules, which docs/how-to/dicom.md tells users:
+
+- Slices belong together that have the same series UID, size, pixel spacing and orientation.
+- Where several lie at one place, they are parted by the first tag that parts them (echo, phase, acquisition, b-value, …).
+- A stack is sorted along its normal. It is refused, with positions, where two slices lie at one place or distances differ.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from delineate.data.core.geometry import Geometry
+from delineate.data.formats.dicom.grid import Grid, grid_of
+from delineate.data.formats.dicom.header import Frame
+
+__all__ = ["Kind", "Series", "series_of"]
+
+Kind = Literal["series", "image"]
+"""`series`: has slices or frames; `image`: a picture."""
+_ANGLE, _SPACING = 2e-3, 1e-3
+"""Orientations (cosines) and spacings (share) that differ less are the same."""
+_KEY = 10
+"""Characters of a series' name: a hash, so that it says nothing of a patient, and stays when other files are added."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """Frames that make one image."""
+
+    kind: Kind
+    key: str
+    """By which addresses name it."""
+    frames: tuple[Frame, ...]
+    """In the order of the image's slices."""
+    geometry: Geometry | None
+    """Of a stack; None of a picture, of frames without positions, and of a stack with a fault."""
+    notes: tuple[str, ...] = ()
+    """What its owner should know."""
+    fault: str = ""
+    """Why it cannot be read as a volume, with positions; mostly ''."""
+
+    @property
+    def modality(self) -> str:
+        """DICOM's code: CT, MR, US, …"""
+        return self.frames[0].header.modality
+
+    @property
+    def is_localizer(self) -> bool:
+        """Whether it is a scout, from which the real slices were planned."""
+        return "LOCALIZER" in self.frames[0].header.image_type.upper()
+
+
+def series_of(frames: Iterable[Frame]) -> list[Series]:
+    """Group and sort frames.
+
+    Args:
+        frames: of any files, in any order.
+
+    Returns:
+        The series, by their number in the study, then by their names.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from pydicom.data import get_testdata_file
+        >>> from delineate.data.formats.dicom.files import read_dataset
+        >>> from delineate.data.formats.dicom.header import read_frames
+        >>> from delineate.data.formats.dicom.series import series_of
+        >>> path = Path(get_testdata_file("CT_small.dcm"))
+        >>> [(one.kind, len(one.frames)) for one in series_of(read_frames(path, read_dataset(path)))]
+        [('series', 1)]
+    """
+    unique, copies = _without_copies(frames)
+    stacks: dict[str, list[list[Frame]]] = {}
+    found: list[Series] = []
+    alone: dict[str, list[Frame]] = {}
+    for frame in unique:
+        if frame.position and frame.orientation and frame.spacing:
+            _add(stacks.setdefault(frame.header.series or str(frame.path.parent), []), frame)
+        else:
+            alone.setdefault(frame.header.instance, []).append(frame)
+    for name, groups in stacks.items():
+        parts = [part for group in groups for part in _parted(group, "")]
+        for number, (part, how) in enumerate(parts):
+            notes = [f"{copies[name]} copies of slices are left out"] if name in copies and not number else []
+            if len(parts) > 1:
+                notes.append(f"one of {len(parts)} stacks of its series{how and f', parted by {how}'}")
+            grid = grid_of(part)
+            key = name if len(parts) == 1 else f"{name} {_signature(part)}"
+            found.append(Series("series", _hash(key), grid.frames, grid.geometry, (*notes, *grid.notes), grid.fault))
+    found += [_frames_of_file(part) for part in alone.values()]
+    return sorted(found, key=lambda one: (_number(one), one.key))
+
+
+def _without_copies(frames: Iterable[Frame]) -> tuple[list[Frame], dict[str, int]]:
+    """Frames, each once, in the order of files; and of each series how many were there again."""
+    seen: dict[tuple[str, int], Frame] = {}
+    copies: dict[str, int] = {}
+    for frame in sorted(frames, key=lambda one: (str(one.path), one.index)):
+        first = seen.setdefault((frame.header.instance, frame.index), frame)
+        if first is not frame:
+            name = frame.header.series or str(frame.path.parent)
+            copies[name] = copies.get(name, 0) + 1
+    return list(seen.values()), copies
+
+
+def _add(groups: list[list[Frame]], frame: Frame) -> None:
+    """To the group whose slices it is parallel to."""
+    for group in groups:
+        if _is_parallel(group[0], frame):
+            group.append(frame)
+            return
+    groups.append([frame])
+
+
+def _is_parallel(one: Frame, other: Frame) -> bool:
+    first, second = one.header, other.header
+    if (first.rows, first.columns, first.samples) != (second.rows, second.columns, second.samples):
+        return False
+    assert one.orientation and other.orientation and one.spacing and other.spacing, "checked by the caller"
+    turned = np.abs(np.subtract(one.orientation, other.orientation)).max()
+    spread = np.abs(np.subtract(one.spacing, other.spacing)).max()
+    return bool(turned <= _ANGLE and spread <= _SPACING * max(one.spacing))
+
+
+def _parted(group: list[Frame], how: str) -> list[tuple[list[Frame], str]]:
+    """A group as stacks without two slices at one place, each with the tag that parted it; as it is where no tag does so."""
+    grid = grid_of(group)
+    if not grid.fault:
+        return [(group, how)]
+    for mark in dict.fromkeys(mark for frame in group for mark in frame.marks):
+        parts: dict[str, list[Frame]] = {}
+        for frame in group:
+            parts.setdefault(frame.marks.get(mark, ""), []).append(frame)
+        if len(parts) < 2 or not _helps(grid, parts.values()):
+            continue
+        return [stack for part in parts.values() for stack in _parted(part, mark)]
+    return [(group, how)]
+
+
+def _helps(grid: Grid, parts: Iterable[Sequence[Frame]]) -> bool:
+    """Whether parting leaves fewer slices at one place; of slices at differing distances, whether each part is a stack."""
+    grids = [grid_of(part) for part in parts]
+    if any(len(one.frames) < 2 for one in grids) and grid.twice + 1 < len(grid.frames):
+        return False  # a tag that differs in each slice, such as a time
+    if grid.twice:
+        return sum(one.twice for one in grids) < grid.twice
+    return all(not one.fault for one in grids)
+
+
+def _frames_of_file(frames: list[Frame]) -> Series:
+    first = frames[0]
+    key = _hash(f"{first.header.series} {first.header.instance}")
+    return Series("image" if len(frames) == 1 else "series", key, tuple(frames), None)
+
+
+def _signature(part: Sequence[Frame]) -> str:
+    """What part of a series a stack is, the same however many slices it has."""
+    first = part[0]
+    assert first.orientation and first.spacing, "a stack has them"
+    marks = {mark: text for mark, text in first.marks.items() if all(one.marks.get(mark) == text for one in part)}
+    turned = [round(value, 2) + 0.0 for value in first.orientation]
+    return f"{first.header.rows} {first.header.columns} {first.spacing} {turned} {sorted(marks.items())}"
+
+
+def _number(one: Series) -> int:
+    number = one.frames[0].header.series_number
+    return 1 << 32 if number is None else number
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:_KEY]
