@@ -57,8 +57,9 @@ def set_pixels(image: Any, pixels: NDArray[Any], photometric: str = "MONOCHROME2
 
 
 def save(image: Any, path: Path, name: object) -> Path:
-    """Write a data set; `name`: what its instance UID is made from."""
-    image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = uid("instance", name)
+    """Write a data set; `name`: what its instance UID is made from, where it has none."""
+    image.SOPInstanceUID = image.get("SOPInstanceUID") or uid("instance", name)
+    image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save_as(path, enforce_file_format=True)
     return path

@@ -99,14 +99,16 @@ def read_dataset(path: Path, *, pixels: bool = False) -> Any:
 def _starts_with_tag(first: bytes) -> bool:
     """Whether the bytes begin with a tag of group 2 or 8, as files without a preamble do."""
     group = int.from_bytes(first[:2], "little")
-    return len(first) >= 8 and group in (0x0002, 0x0008) and first[2:4] != b"\0\0" or first[:4] == b"\x02\0\0\0"
+    return (len(first) >= 8 and group in (0x0002, 0x0008) and first[2:4] != b"\0\0") or first[:4] == b"\x02\0\0\0"
 
 
 def _check_deflated(path: Path, first: bytes) -> None:
     """Raise `DataError` for a file that unpacks to more than memory should give: pydicom unpacks without a limit."""
     content = path.read_bytes()
     start = _AT + 4
-    length = int.from_bytes(content[start + 8 : start + 12], "little")  # of the group before the packed part, which follows
+    length = int.from_bytes(
+        content[start + 8 : start + 12], "little"
+    )  # of the group before the packed part, which follows
     unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
         size = len(unpacker.decompress(content[start + 12 + length :], _MOST_DEFLATED + 1))

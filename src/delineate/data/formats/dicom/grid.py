@@ -87,14 +87,14 @@ def grid_of(frames: Sequence[Frame]) -> Grid:
 def _geometry(frames: Sequence[Frame], step: NDArray[np.float64]) -> Geometry:
     """Axes: columns, rows, slices."""
     first = frames[0]
-    assert first.orientation and first.position and first.spacing, "checked by the caller"
+    assert first.place is not None, "checked by the caller"
+    position, orientation, (between_rows, between_columns) = first.place
     usual = float(np.linalg.norm(step))
-    direction = np.column_stack([first.orientation[:3], first.orientation[3:], step / usual])
-    between_rows, between_columns = first.spacing
+    direction = np.column_stack([orientation[:3], orientation[3:], step / usual])
     spacing: Triple = (between_columns, between_rows, usual)
     return Geometry(
         (first.header.columns, first.header.rows, len(frames)),
-        first.position,
+        position,
         direction,
         spacing,
         frame=first.header.frame_of_reference,

@@ -27,8 +27,9 @@ __all__ = ["DicomHandle"]
 class DicomHandle(ImageHandle):
     """A series of slices, a file of many frames, or a picture. Headers have been read; one frame at a time is decoded.
 
-    Axes of a stack of slices with positions are (columns, rows, slices), as in NIfTI files, and values are the scanner's own. Frames
-    without positions, such as an ultrasound loop, are (rows, columns, frames), and look as a viewer shows them; so do pictures.
+    Axes of a stack of slices with positions are (columns, rows, slices), as in NIfTI files, and values are the scanner's own.
+    Frames without positions, such as an ultrasound loop, are (rows, columns, frames), and look as a viewer shows them; so do
+    pictures.
 
     Whoever writes DICOM of the same patient needs `frames`: file and frame of each slice, in order; `as_frames` brings a mask into
     that order, `from_frames` back. Headers are read again by `files.read_dataset(frame.path)`, which leaves out the pixels.
@@ -65,7 +66,9 @@ class DicomHandle(ImageHandle):
             self.geometry = _of_frames(series)
             self.shape = self.geometry.shape
         if np.prod(self.shape, dtype=np.float64) > MAX_VOXELS:
-            raise DataError(f"{path} has {sizes(self.shape)} voxels, above the limit of {MAX_VOXELS:,}; use fewer slices")
+            raise DataError(
+                f"{path} has {sizes(self.shape)} voxels, above the limit of {MAX_VOXELS:,}; use fewer slices"
+            )
 
     @property
     def frames(self) -> tuple[Frame, ...]:

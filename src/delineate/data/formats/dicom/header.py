@@ -11,7 +11,7 @@ import numpy as np
 
 from delineate.common.errors import DataError
 from delineate.data.core.geometry import Triple
-from delineate.data.formats.dicom.numbers import number, numbers, tag_of, whole
+from delineate.data.formats.dicom.numbers import numbers, tag_of, whole
 
 __all__ = ["Frame", "Header", "read_frames", "text_of"]
 
@@ -101,6 +101,13 @@ class Frame:
     slope: float
     intercept: float
     marks: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def place(self) -> tuple[Triple, tuple[float, ...], tuple[float, float]] | None:
+        """Position, orientation and spacing; None where one of them is missing."""
+        if self.position is None or self.orientation is None or self.spacing is None:
+            return None
+        return self.position, self.orientation, self.spacing
 
     @property
     def path(self) -> Path:

@@ -41,7 +41,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "Rows": (1, 65535),
     "SamplesPerPixel": (1, 4),
     "SeriesNumber": _COUNT,
-    "SliceThickness": _SPACING,
+    "SliceThickness": (1e-4, 1e4),
     "WindowCenter": (-1e7, 1e7),
     "WindowWidth": (1e-6, 1e8),
 }

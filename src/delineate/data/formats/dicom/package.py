@@ -25,7 +25,9 @@ def pydicom() -> Any:
     try:
         package = import_module("pydicom")
     except ImportError as error:
-        raise DataError("DICOM files need pydicom: pip install pydicom (the extra `dicom` also has the decoders of packed pixels)") from error
+        raise DataError(
+            "DICOM files need pydicom: pip install pydicom (the extra `dicom` has decoders of packed pixels, too)"
+        ) from error
     version = tuple(int(part) for part in package.__version__.split(".")[:3] if part.isdigit())
     if version < _LEAST:
         raise DataError(f"pydicom {package.__version__} has a known security fault: pip install --upgrade pydicom")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
+from delineate.data.formats.dicom.codecs import DECODER_DEPENDENCIES
 from delineate.data.formats.dicom.files import read_dataset
 from delineate.data.formats.dicom.header import Frame
 from delineate.data.formats.dicom.package import pydicom
@@ -19,19 +20,15 @@ __all__ = ["COLORS", "read_frame"]
 COLORS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT", "YBR_PARTIAL_420", "PALETTE COLOR")
 """Photometric interpretations that become RGB."""
 _GRAYS = ("MONOCHROME1", "MONOCHROME2")
-_FIRST_CHOICE = {
-    "1.2.840.10008.1.2.4.50": "pillow",
-    "1.2.840.10008.1.2.4.80": "pyjpegls",
-    "1.2.840.10008.1.2.4.81": "pyjpegls",
-    "1.2.840.10008.1.2.4.90": "pylibjpeg",
-    "1.2.840.10008.1.2.4.91": "pylibjpeg",
-}
-"""Transfer syntax → decoder that is asked first; then all others are. pydicom would ask GDCM first, which checks less."""
-_J2K, _JPEG_LS, _GDCM = "pylibjpeg pylibjpeg-openjpeg", "pyjpegls", "python-gdcm"
-_PACKAGES = {
-    "1.2.840.10008.1.2.4.51": "imagecodecs",
-    "1.2.840.10008.1.2.4.57": _GDCM,
-    "1.2.840.10008.1.2.4.70": _GDCM,
+_J2K = ("pylibjpeg", "pylibjpeg pylibjpeg-openjpeg")
+_JPEG_LS = ("pyjpegls", "pyjpegls")
+_LOSSLESS = ("imagecodecs", "imagecodecs")
+_DECODERS = {
+    "1.2.840.10008.1.2.5": ("pylibjpeg", ""),
+    "1.2.840.10008.1.2.4.50": ("pillow", "pillow"),
+    "1.2.840.10008.1.2.4.51": ("imagecodecs", "imagecodecs"),
+    "1.2.840.10008.1.2.4.57": _LOSSLESS,
+    "1.2.840.10008.1.2.4.70": _LOSSLESS,
     "1.2.840.10008.1.2.4.80": _JPEG_LS,
     "1.2.840.10008.1.2.4.81": _JPEG_LS,
     "1.2.840.10008.1.2.4.90": _J2K,
@@ -40,7 +37,12 @@ _PACKAGES = {
     "1.2.840.10008.1.2.4.202": _J2K,
     "1.2.840.10008.1.2.4.203": _J2K,
 }
-"""Transfer syntax → what decodes it, where pydicom and Pillow do not."""
+"""Transfer syntax → the decoder that is used, and what to install for it. GDCM, which pydicom would ask first, is never used: a
+damaged file makes it end the whole program."""
+_UNPACKED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2")
+_RLE = "1.2.840.10008.1.2.5"
+_EXTENDED, _PILLOW = "1.2.840.10008.1.2.4.51", "pillow"
+_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 
 def read_frame(frame: Frame) -> tuple[NDArray[Any], Any]:
@@ -72,9 +74,13 @@ def read_frame(frame: Frame) -> tuple[NDArray[Any], Any]:
     syntax = str(getattr(getattr(dataset, "file_meta", None), "TransferSyntaxUID", ""))
     try:
         pixels = _decoded(source, frame, syntax)
+    except DataError:
+        raise
     except MemoryError as error:
         raise DataError(f"{header.path} does not fit into memory") from error
-    except Exception as error:
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # the decoder of RLE is written in Rust, and what it panics with is no Exception
         raise DataError(_refusal(frame, dataset, syntax, error)) from error
     if header.photometric == "PALETTE COLOR":
         try:
@@ -90,33 +96,39 @@ def read_frame(frame: Frame) -> tuple[NDArray[Any], Any]:
 
 def _decoded(source: Any, frame: Frame, syntax: str) -> NDArray[Any]:
     """`source`: a path, or the data set of a file of one frame."""
-    _add_decoder()
     decode = pydicom().pixels.pixel_array
-    if first := _FIRST_CHOICE.get(syntax):
-        try:
-            return decode(source, index=frame.index, decoding_plugin=first)
-        except Exception:  # not installed, or a stream that it cannot read: the others are asked
-            return decode(source, index=frame.index)
-    return decode(source, index=frame.index)
+    if syntax in _UNPACKED or not syntax:
+        return decode(source, index=frame.index)
+    return decode(source, index=frame.index, decoding_plugin=_decoder(frame, syntax))
 
 
-def _refusal(frame: Frame, dataset: Any, syntax: str, error: Exception) -> str:
+def _decoder(frame: Frame, syntax: str) -> str:
+    """The decoder of a transfer syntax. Raises `DataError` where there is none, or it is not installed."""
+    _add_decoder()
+    if syntax not in _DECODERS:
+        raise DataError(f"{frame.path} has pixels packed as {_name(syntax)}, which is not readable; convert it")
+    name, package = _DECODERS[syntax]
+    if syntax == _EXTENDED and frame.header.bits <= 8:
+        name = _PILLOW
+    available = {one.casefold() for one in import_module("pydicom.pixels").get_decoder(syntax).available_plugins}
+    if name in available:
+        return name
+    if syntax == _RLE:
+        return "pydicom"  # its own, which is slower
+    raise DataError(f"{frame.path} has pixels packed as {_name(syntax)}: pip install {package}")
+
+
+def _refusal(frame: Frame, dataset: Any, syntax: str, error: BaseException) -> str:
     """Why a frame was not decoded, without the words of decoders, which may quote the header."""
     path, at = frame.path, f", frame {frame.index}" if frame.header.frames > 1 else ""
     text = str(error)
     if not syntax:
         return f"{path} does not say how its pixels are packed (no Transfer Syntax UID); restore the file"
-    if "missing required dependencies" in text or "missing dependencies" in text:
-        cure = f"pip install {_PACKAGES[syntax]}" if syntax in _PACKAGES else "no decoder here reads that; convert it"
-        return f"{path}{at}: its pixels are packed as {_name(syntax)}: {cure}"
     if frame.header.frames == 1 and not any(name in dataset for name in _PIXELS):
         return f"{path} holds no pixels, only a header; restore the file"
     if "less than expected" in text or "actual length" in text:
         return f"{path}{at} is truncated: its pixels end too early; restore or remove it"
     return f"{path}{at}: its pixels are damaged or truncated ({_name(syntax)}); restore or remove it"
-
-
-_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 
 def _name(syntax: str) -> str:
@@ -126,7 +138,7 @@ def _name(syntax: str) -> str:
 
 @cache
 def _add_decoder() -> None:
-    """Let imagecodecs, where it is installed, decode JPEG of 12 bits: none of pydicom's own decoders that may be used here can."""
-    uids = import_module("pydicom.uid")
-    decoder = import_module("pydicom.pixels").get_decoder(uids.JPEGExtended12Bit)
-    decoder.add_plugin("imagecodecs", ("delineate.data.formats.dicom.codecs", "_decode_frame"))
+    """Tell pydicom of the decoder that is ours (`codecs`)."""
+    for syntax in DECODER_DEPENDENCIES:
+        decoder = import_module("pydicom.pixels").get_decoder(syntax)
+        decoder.add_plugin("imagecodecs", ("delineate.data.formats.dicom.codecs", "_decode_frame"))

@@ -81,7 +81,7 @@ def series_of(frames: Iterable[Frame]) -> list[Series]:
     found: list[Series] = []
     alone: dict[str, list[Frame]] = {}
     for frame in unique:
-        if frame.position and frame.orientation and frame.spacing:
+        if frame.place is not None:
             _add(stacks.setdefault(frame.header.series or str(frame.path.parent), []), frame)
         else:
             alone.setdefault(frame.header.instance, []).append(frame)
@@ -123,10 +123,12 @@ def _is_parallel(one: Frame, other: Frame) -> bool:
     first, second = one.header, other.header
     if (first.rows, first.columns, first.samples) != (second.rows, second.columns, second.samples):
         return False
-    assert one.orientation and other.orientation and one.spacing and other.spacing, "checked by the caller"
-    turned = np.abs(np.subtract(one.orientation, other.orientation)).max()
-    spread = np.abs(np.subtract(one.spacing, other.spacing)).max()
-    return bool(turned <= _ANGLE and spread <= _SPACING * max(one.spacing))
+    if one.place is None or other.place is None:
+        return False
+    (_, direction, spacing), (_, other_direction, other_spacing) = one.place, other.place
+    turned = np.abs(np.subtract(direction, other_direction)).max()
+    spread = np.abs(np.subtract(spacing, other_spacing)).max()
+    return bool(turned <= _ANGLE and spread <= _SPACING * max(spacing))
 
 
 def _parted(group: list[Frame], how: str) -> list[tuple[list[Frame], str]]:
@@ -163,10 +165,11 @@ def _frames_of_file(frames: list[Frame]) -> Series:
 def _signature(part: Sequence[Frame]) -> str:
     """What part of a series a stack is, the same however many slices it has."""
     first = part[0]
-    assert first.orientation and first.spacing, "a stack has them"
+    assert first.place is not None, "a stack has places"
+    _, orientation, spacing = first.place
     marks = {mark: text for mark, text in first.marks.items() if all(one.marks.get(mark) == text for one in part)}
-    turned = [round(value, 2) + 0.0 for value in first.orientation]
-    return f"{first.header.rows} {first.header.columns} {first.spacing} {turned} {sorted(marks.items())}"
+    turned = [round(value, 2) + 0.0 for value in orientation]
+    return f"{first.header.rows} {first.header.columns} {spacing} {turned} {sorted(marks.items())}"
 
 
 def _number(one: Series) -> int:

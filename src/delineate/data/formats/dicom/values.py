@@ -76,7 +76,9 @@ def measured(stored: NDArray[Any], frame: Frame, dataset: Any, dtype: np.dtype[A
         values = values * frame.slope + frame.intercept
     outside = _outside(stored, frame.header)
     if outside is not None:
-        values = np.where(outside, _AIR if frame.header.modality == "CT" else values[~outside].min(initial=np.inf), values)
+        values = np.where(
+            outside, _AIR if frame.header.modality == "CT" else values[~outside].min(initial=np.inf), values
+        )
         values = np.where(np.isfinite(values), values, 0)
     return values.astype(dtype)
 
