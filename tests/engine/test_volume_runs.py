@@ -88,7 +88,10 @@ def test_a_run_counts_slices_and_scores_volumes(finished: tuple[Path, list[str]]
     assert f"slices: {4 * DEPTH} train, {DEPTH} val, across the axis feet-head (data.axis=2)" in said
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [(line["step"], line["epoch"]) for line in lines] == [(5, 1.0), (10, 2.0)]
-    assert (load(run, device="cpu").spec.axis, Recipe.load(run / "recipe.yaml").data.axis) == (2, 2)
+    spec = load(run, device="cpu").spec
+    assert (spec.axis, Recipe.load(run / "recipe.yaml").data.axis) == (2, 2)
+    assert spec.trained_spacing is not None
+    assert np.allclose(spec.trained_spacing, [(1, 1), (1, 1), (5, 5)])
     manifest = Manifest.load(run / "manifest.json")
     assert {len(manifest.split(name)) for name in ("val", "test")} == {1}
     (case,) = manifest.split("val")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from delineate.common.errors import RecipeError
 from delineate.data.cases.census import OWN_VALUES, Census
@@ -49,6 +49,7 @@ def settle_input(recipe: Recipe, census: Census) -> tuple[Recipe, InputSpec]:
         zscore_over="image" if over == "auto" else over,
         source_bits=bits,
         axis=census.axis,
+        trained_spacing=_spacings(census),
         neighbors=wanted.neighbors,
     )
     if spec.neighbors and spec.axis is None:
@@ -75,6 +76,12 @@ def _channels(wanted: Channels, census: Census) -> Literal["rgb", "bgr", "gray"]
     stated = wanted if isinstance(wanted, str) else ", ".join(wanted)
     there = f"the channels {', '.join(named)}" if named else f"{' and '.join(sorted(census.channels))} pictures"
     raise RecipeError(f"input.channels: {stated} cannot be had, since the data have {there}; leave it out")
+
+
+def _spacings(census: Census) -> Any:
+    """The narrowest and the widest along each axis, in the canonical order; None without volumes."""
+    found = [fact.volume.spacing for fact in census.facts.values() if fact.volume is not None]
+    return tuple((min(axis), max(axis)) for axis in zip(*found, strict=True)) or None
 
 
 def _check_patches(spec: InputSpec, census: Census) -> None:

@@ -33,6 +33,7 @@ from delineate.inference.predictor import Predictor
 from delineate.inference.results import PredictionResult, write_lists
 from delineate.inference.segment import Worker
 from delineate.inference.steps import FileSteps
+from delineate.inference.trained_spacing import spacing_notes
 
 __all__ = ["Progress", "predict_files"]
 
@@ -102,7 +103,8 @@ def predict_files(
             files.append(file)
             if progress is not None:
                 progress(len(files), len(plan.items))
-    notes = (*plan.notes, *references.notes, *_axis_notes(plan, job), *_postprocessing_notes(plan, predictor))
+    told = (*plan.notes, *references.notes, *spacing_notes(files, predictor.spec))
+    notes = (*told, *_axis_notes(plan, job), *_postprocessing_notes(plan, predictor))
     names = predictor.classes.names[1:]
     result = PredictionResult(plan.folder, names, tuple(files), time.perf_counter() - start, notes)
     write_lists(result, predictor)

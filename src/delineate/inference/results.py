@@ -40,6 +40,8 @@ class FileResult:
     """The files that were written of it, as the list names them."""
     depth: int = 0
     """Number of slices; 0 for a picture."""
+    spacing: tuple[float, float, float] | None = None
+    """Of a volume's voxels in mm: right-left, back-front, feet-head."""
     milliliters: tuple[float, ...] = ()
     """Of a volume, the size of each foreground class."""
 

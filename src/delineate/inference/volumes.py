@@ -162,7 +162,8 @@ class Volume:
         facts = self._info.facts
         remark = () if facts is None or facts.remark is None else (facts.remark,)
         said = "; ".join((*remark, *self._handle.notes)) or None
-        return FileResult(self._item.image, self._item.name, height, width, depth=depth, remark=said)
+        spacing = self._handle.geometry.spacing
+        return FileResult(self._item.image, self._item.name, height, width, depth=depth, remark=said, spacing=spacing)
 
     def _write_files(self) -> FileResult:
         item, handle, classes = self._item, self._handle, self._classes

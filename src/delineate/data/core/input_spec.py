@@ -26,7 +26,7 @@ __all__ = ["Fit", "InputSpec", "Pixels", "Scale", "Value"]
 Fit = Literal["stretch", "letterbox", "patch"]
 Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Value = Annotated[float, Field(allow_inf_nan=False)]
-
+_Spacings = tuple[Scale, Scale]
 
 _OPENCV_CHANNELS = 4
 """As many as OpenCV resizes at a time."""
@@ -75,6 +75,9 @@ class InputSpec(BaseModel):
     axis: Literal[0, 1, 2] | None = None
     """Across the slices of volumes that the network was trained on, in the canonical order (`data.formats.canonical`); None: it
     was trained on pictures."""
+    trained_spacing: tuple[_Spacings, _Spacings, _Spacings] | None = None
+    """Of the volumes that the network was trained on: the narrowest and the widest spacing along each axis in mm, in the canonical
+    order, so that prediction can say when it is given another kind. None: not known, or it was trained on pictures."""
     neighbors: Annotated[int, Field(ge=0, le=8)] = 0
     """Of volumes: so many slices before a slice, and as many behind it, are further channels; at the ends the last is repeated."""
 
