@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from delineate.common.errors import DataError, RecipeError
+from delineate.data.cases.volumes import standardized, windowed
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.loading.open_data import open_data
 from delineate.engine.input_settings import settle_input
@@ -98,7 +99,7 @@ def test_the_range_of_a_type_without_white_has_no_meaning(kind: Any) -> None:
             spec.to_unit(spec.working_pixels(np.ones((8, 8), kind)))
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -3.4e38])
 def test_pixels_that_are_not_numbers_are_refused(value: float) -> None:
     with pytest.raises(DataError, match="pixels that are not numbers"):
         unit_of(np.array([[1.0, value]], np.float32), WINDOW)
@@ -177,3 +178,26 @@ def test_a_recipe_is_settled(make_pairs: Any, stated: list[str], expected: dict[
 )
 def test_the_card_tells_what_becomes_black_and_white(given: Any, words: str) -> None:
     assert InputSpec(**given).rule_words == words
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-9, 1.0, 1e6, 1e20])
+def test_a_volume_becomes_bytes_whatever_its_unit(scale: float) -> None:
+    """Diffusion in m²/s has values of 1e-9."""
+    voxels = np.random.default_rng(0).normal(5, 1, (8, 8, 8))
+    expected = windowed(voxels, Path("x")).astype(int)
+    assert expected.std() > 30
+    assert np.abs(windowed(voxels * scale, Path("x")) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("value", [0.0, 7.0, -1e20])
+def test_a_volume_of_one_value_is_black(value: float) -> None:
+    assert not windowed(np.full((3, 3, 3), value), Path("x")).any()
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf, -3.4e38, 1e31])
+def test_voxels_that_stand_for_missing_ones_are_refused(value: float) -> None:
+    voxels = np.ones((3, 3, 3), np.float32)
+    voxels[1, 1, 1] = value
+    for change in (windowed, standardized):
+        with pytest.raises(DataError, match="x has voxels that are not numbers"):
+            change(voxels, Path("x"))

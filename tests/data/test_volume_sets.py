@@ -57,6 +57,11 @@ FAULTS: dict[str, tuple[str, Change | None, str]] = {
         lambda voxels, affine: (np.where(voxels > 1000, voxels, np.nan).astype(np.float32), affine),
         r"case_00\.nii\.gz has voxels that are not numbers",
     ),
+    "missing ones": (
+        "images",
+        lambda voxels, affine: (np.where(voxels > 1000, voxels, np.finfo(np.float32).min).astype(np.float32), affine),
+        r"case_00\.nii\.gz has voxels that are not numbers",
+    ),
     "elsewhere": (
         "masks",
         lambda voxels, affine: (voxels, affine + np.outer([9, 0, 0, 0], [0, 0, 0, 1])),
@@ -91,6 +96,33 @@ def test_each_fault_is_a_line_and_the_others_are_read(fault: str, sound: Path, t
     if folder == "masks":
         with pytest.raises(DataError, match=words):
             open_data(tmp_path / "set", cache_folder=tmp_path / "cache")
+
+
+def test_notes_of_one_kind_are_one_line(sound: Path, tmp_path: Path) -> None:
+    shutil.copytree(sound, tmp_path / "set")
+    for number, case in enumerate(sorted((tmp_path / "set" / "images").iterdir())[:5]):
+        image = nibabel.load(case)
+        if number < 3:
+            moved = image.affine.copy()
+            moved[0, 3] += 10 + number
+            image.set_qform(moved, 1)
+        else:
+            image.set_sform(np.diag([-1.0, 1, 5, 1]), 0)
+            image.set_qform(np.diag([-1.0, 1, 5, 1]), 0)
+            nibabel.save(
+                nibabel.Nifti1Image(np.zeros(image.shape, np.uint8), None, image.header),
+                tmp_path / "set/masks" / case.name,
+            )
+        nibabel.save(image, case)
+    lines = [
+        str(finding)
+        for finding in check(tmp_path / "set").findings
+        if "places" in str(finding) or "axes go" in str(finding)
+    ]
+    assert len(lines) == 2
+    assert "up to 10 mm apart" in lines[0]
+    assert lines[0].endswith("(2 more files are like this)")
+    assert lines[1].endswith("(1 more file is like this)")
 
 
 def test_a_volume_in_two_splits_and_one_of_a_single_value_are_told(sound: Path, tmp_path: Path) -> None:

@@ -108,6 +108,40 @@ def test_impossible_spacing_names_the_file(tmp_path: Path, edit: Callable[[Any],
 
 
 @pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("dim", [3, 2, -3, 4, 1, 1, 1, 1], "2×-3×4 voxels, which cannot be"),
+        ("dim", [3, 2, 0, 4, 1, 1, 1, 1], "2×0×4 voxels, which cannot be"),
+        ("vox_offset", float("nan"), "voxels begin at byte nan, which cannot be"),
+        ("vox_offset", -8, "voxels begin at byte -8, which cannot be"),
+        ("datatype", 9999, r"unknown type \(code 9999\)"),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_what_a_header_cannot_say_is_one_line(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], suffix: str, field: str, value: Any, words: str
+):
+    def change(header: Any) -> None:
+        header[field] = value
+
+    path = save(tmp_path / f"x{suffix}", LABELS.astype(np.uint8), edit=change)
+    capfd.readouterr()
+    with pytest.raises(DataError, match=rf"x\{suffix} .*{words}"):
+        read_mask(path)
+    assert capfd.readouterr().err == "", "nibabel has written lines of its own"
+
+
+def test_a_header_without_directions_is_told(tmp_path: Path):
+    def none(header: Any) -> None:
+        header["sform_code"] = header["qform_code"] = 0
+
+    (note,) = open_image(save(tmp_path / "x.nii", LABELS.astype(np.uint8), edit=none)).notes
+    assert note.startswith(f"{tmp_path / 'x.nii'} does not tell where its axes go")
+    affine = read_geometry(tmp_path / "x.nii").to_ras()
+    assert np.allclose(np.sign(np.diag(affine))[:3], (-1, 1, 1)), "to the left, the front and the head"
+
+
+@pytest.mark.parametrize(
     ("value", "words"), [(np.nan, "NaN"), (0.5, "fractions, such as 0.5"), (-1, "label -1"), (70000, "label 70000")]
 )
 def test_what_is_no_label(tmp_path: Path, value: float, words: str):

@@ -399,3 +399,13 @@ def test_two_places_in_a_header_are_told(tmp_path: Path) -> None:
     done = predict_files(make(), [path], tmp_path / "out")
     assert "two places for its voxels" in str(done.files[0].remark)
     assert "the sform is used" in str(done.files[0].remark)
+
+
+def test_a_volume_in_which_nothing_can_be_seen_is_told(tmp_path: Path) -> None:
+    scans = tmp_path / "scans"
+    save(scans / "seen.nii", voxels())
+    save(scans / "dark.nii", np.full(SHAPE, 3, np.int16))
+    done = predict_files(make(), [scans], tmp_path / "out")
+    told = {file.name: str(file.remark) for file in done.files}
+    assert "one value throughout" in told["dark"]
+    assert "one value" not in told["seen"]

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from delineate.common.errors import DataError
 from delineate.data.cases.pixels import fitted
 from delineate.data.cases.volumes import as_numbers, opened, windowed
+from delineate.data.core.findings import some
 from delineate.data.core.input_spec import Pixels
 from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.canonical import Canonical
@@ -106,6 +107,7 @@ class Volume:
         self.depth = self._handle.shape[self.axis]
         self.maps = MapStore(job.folder, self.depth) if item.maps else None
         self._voxels: Pixels | None = None
+        self._flat: tuple[str, ...] = ()
         planes = (self.depth, *np.delete(self._handle.shape, self.axis).tolist())
         self._indices = np.moveaxis(np.zeros(planes, np.uint8), 0, self.axis)  # each slice in one piece
         self._counts = np.zeros(len(self._classes.names), np.int64)
@@ -121,6 +123,7 @@ class Volume:
         with self._reading:
             if self._voxels is None:
                 self._voxels = as_numbers(self._handle, self._job.worker.predictor.spec.volume_numbers)
+                self._flat = _flat_words(self._voxels, self._job.worker.predictor.spec.channels)
         return slab_of(self._voxels, self.axis, index, self._job.worker.predictor.spec.neighbors)
 
     def put(self, index: int, indices: NDArray[np.uint8]) -> None:
@@ -161,7 +164,7 @@ class Volume:
         width, height, depth = self._handle.stored.shape
         facts = self._info.facts
         remark = () if facts is None or facts.remark is None else (facts.remark,)
-        said = "; ".join((*remark, *self._handle.notes)) or None
+        said = "; ".join((*remark, *self._flat, *self._handle.notes)) or None
         spacing = self._handle.geometry.spacing
         return FileResult(self._item.image, self._item.name, height, width, depth=depth, remark=said, spacing=spacing)
 
@@ -209,3 +212,14 @@ class Volume:
     def _number(self, index: int) -> int:
         """Of a slice, in the file's own order."""
         return self._handle.turn.stored_slice(self.axis, index, self.depth)[1]
+
+
+def _flat_words(voxels: Pixels, channels: str | tuple[str, ...]) -> tuple[str, ...]:
+    """A remark where there is nothing to be seen in a volume, or in one of its channels; a pass over the voxels."""
+    flat = np.atleast_1d(voxels.min((0, 1, 2)) == voxels.max((0, 1, 2)))
+    if not flat.any():
+        return ()
+    if flat.all() or isinstance(channels, str):
+        return ("the volume has one value throughout: nothing can be seen in it",)
+    named = some([name for name, one in zip(channels, flat, strict=True) if one])
+    return (f"the volume has one value throughout in the channel {named}: nothing can be seen there",)

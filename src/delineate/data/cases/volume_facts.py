@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+import re
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +17,8 @@ from delineate.common.errors import DataError, DelineateError
 from delineate.common.files import read_json, write_json
 from delineate.data.cases.facts import Facts, Read, Values, VolumeFacts, Watch, check_same_file, fullest
 from delineate.data.cases.volumes import is_volume, opened, widest, windowed
-from delineate.data.core.findings import Finding
+from delineate.data.core.findings import Finding, count
+from delineate.data.core.intensity import NO_NUMBERS, are_numbers
 from delineate.data.core.manifest import Case, Manifest
 from delineate.data.core.mask_values import MaskValues, count_values
 from delineate.data.formats.canonical import Canonical
@@ -27,6 +29,8 @@ from delineate.data.formats.several import Stacked
 __all__ = ["axis_across", "grids", "read_volume"]
 
 _FORMAT = 2
+_NUMBER = re.compile(r"[\d.]+(e[+-]?\d+)?")
+"""Notes that differ in their figures alone are of one kind."""
 _MANY = 1 << 20
 """Voxels from which percentiles are taken: all, or as many spread over the volume."""
 
@@ -35,7 +39,7 @@ def grids(manifest: Manifest, findings: list[Finding]) -> dict[str, Canonical]:
     """The volumes among the cases, their headers read and compared with those of their masks; faults, and what the headers
     contradict themselves in, are added to `findings`."""
     found: dict[str, Canonical] = {}
-    told: list[str] = []
+    told: dict[str, list[str]] = defaultdict(list)
     for case in manifest.cases:
         if is_volume(case):
             try:
@@ -43,13 +47,14 @@ def grids(manifest: Manifest, findings: list[Finding]) -> dict[str, Canonical]:
                 found[case.id] = opened([manifest.path(file) for file in case.images], manifest.channels)
                 for mask in case.masks:
                     check_same_grid(image, manifest.path(mask))
-                told += found[case.id].notes
+                for note in found[case.id].notes:
+                    told[_NUMBER.sub("", note.replace(str(image), ""))].append(note)
             except DataError as error:
                 found.pop(case.id, None)
                 findings.append(Finding("error", str(error)))
-    if told:
-        more = f" ({len(told) - 1} more files are like this)" if len(told) > 1 else ""
-        findings.append(Finding("warning", f"{told[0]}{more}"))
+    for notes in told.values():
+        more = f" ({count(len(notes) - 1, 'more file is', 'more files are')} like this)" if len(notes) > 1 else ""
+        findings.append(Finding("warning", f"{notes[0]}{more}"))
     return found
 
 
@@ -111,9 +116,9 @@ def _of_header(grid: Canonical, values: tuple[Values, ...]) -> VolumeFacts:
 
 def _values(voxels: NDArray[Any], path: Path) -> Values:
     """Raises `DataError` for voxels that are not numbers."""
+    if not are_numbers(voxels):
+        raise DataError(f"{path} has voxels {NO_NUMBERS}")
     low, high = float(voxels.min()), float(voxels.max())
-    if not np.isfinite((low, high)).all():
-        raise DataError(f"{path} has voxels that are not numbers (NaN or infinite); replace them")
     step = max(1, voxels.size // _MANY)
     dark, bright = np.percentile(voxels.ravel(order="K")[::step], (1, 99))
     return Values(low, float(dark), float(bright), high)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from delineate.common.errors import DataError
 from delineate.data.core import labels
 from delineate.data.core.input_spec import Pixels
-from delineate.data.core.intensity import LEAST, VolumeNumbers
+from delineate.data.core.intensity import LEAST, NO_NUMBERS, VolumeNumbers, are_numbers, distance
 from delineate.data.core.manifest import Case, Manifest
 from delineate.data.formats.canonical import Canonical
 from delineate.data.formats.contract import slab_of
@@ -110,7 +110,7 @@ def windowed(voxels: NDArray[Any], path: Path) -> NDArray[np.uint8]:
     values = _finite(voxels, path)
     low, high = (float(limit) for limit in np.percentile(values, (0.5, 99.5)))
     values -= np.float32(low)
-    values *= np.float32(255 / max(high - low, 1e-6))
+    values *= np.float32(255 / max(distance(values, (low, high)), 1e-30))
     return np.rint(np.clip(values, 0, 255)).astype(np.uint8)
 
 
@@ -152,8 +152,8 @@ def keeps_numbers(manifest: Manifest, case: Case, axis: int) -> bool:
 
 def _finite(voxels: NDArray[Any], path: Path) -> NDArray[np.float32]:
     values = voxels.astype(np.float32)
-    if not np.isfinite(values).all():
-        raise DataError(f"{path} has voxels that are not numbers (NaN or infinite); replace them")
+    if not are_numbers(values):
+        raise DataError(f"{path} has voxels {NO_NUMBERS}")
     return values
 
 

@@ -22,12 +22,14 @@ from delineate.common.errors import DataError
 
 __all__ = [
     "LEAST",
+    "NO_NUMBERS",
     "USUAL_CLIP",
     "Bound",
     "Limits",
     "Pixels",
     "Rule",
     "VolumeNumbers",
+    "are_numbers",
     "check_rule",
     "deviations",
     "distance",
@@ -58,6 +60,15 @@ USUAL_CLIP = 3.0
 _TYPES = (np.uint8, np.uint16, np.int16, np.float32)
 LEAST = 1e-6
 """The least distance of limits; of float pixels as a share of their size."""
+_MOST = 1e30
+"""No image has values beyond: what is there, such as -3.4e38, stands for values that are missing."""
+NO_NUMBERS = "that are not numbers (NaN, infinite or beyond ±1e30, which stand for missing values); replace them"
+"""What is wrong with voxels or pixels, for messages."""
+
+
+def are_numbers(values: NDArray[Any]) -> bool:
+    """Whether all values can be those of an image."""
+    return values.size == 0 or bool(values.min() >= -_MOST and values.max() <= _MOST)  # NaN is neither
 
 
 def usable(image: Pixels) -> Pixels:
@@ -65,8 +76,8 @@ def usable(image: Pixels) -> Pixels:
     if image.dtype not in _TYPES or not image.dtype.isnative:
         wanted = image.dtype.newbyteorder("=")
         image = image.astype(wanted if wanted in _TYPES else np.float32)
-    if image.dtype == np.float32 and not np.isfinite(image).all():
-        raise DataError("the image has pixels that are not numbers (NaN or infinite); replace them")
+    if image.dtype == np.float32 and not are_numbers(image):
+        raise DataError(f"the image has pixels {NO_NUMBERS}")
     return image
 
 

@@ -44,14 +44,14 @@ from delineate.data.formats.nifti_header import (
     image_class,
     is_packed,
     nibabel,
+    place_notes,
     read_header,
-    two_places,
 )
 
 __all__ = ["Nifti", "NiftiHandle", "write_volume_image"]
 
-_MOST_EXTENSIONS, _SLACK = 1 << 28, 1 << 20
-"""Bytes before the voxels, and behind them."""
+_SLACK = 1 << 20
+"""Bytes behind the voxels."""
 _COMMON = (np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.int32)
 _SCANNER = 1
 """NIfTI's code for positions in the scanner."""
@@ -103,7 +103,7 @@ class NiftiHandle(ImageHandle):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return two_places(self.path, self.header)
+        return place_notes(self.path, self.header)
 
     def read(self) -> Pixels:
         return self._voxels if "_voxels" in self.__dict__ else self._decoded()
@@ -274,8 +274,6 @@ def _unpacked(content: bytes, path: Path) -> bytes:
     try:
         voxels = math.prod(int(size) for size in header["dim"][1 : 1 + int(header["dim"][0])])
         start, item = float(header["vox_offset"]), header.get_data_dtype().itemsize
-        if not 0 <= start <= _MOST_EXTENSIONS:
-            raise DataError(f"{path} says that its voxels begin at byte {start:g}, which cannot be; correct its header")
         most = int(start) + voxels * item + _SLACK
         with gzip.open(io.BytesIO(content)) as stream:
             unpacked = stream.read(most + 1)

@@ -28,8 +28,8 @@ __all__ = [
     "image_class",
     "is_packed",
     "nibabel",
+    "place_notes",
     "read_header",
-    "two_places",
 ]
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
@@ -38,6 +38,8 @@ _VERSIONS = {348: "Nifti1", 540: "Nifti2"}
 """Bytes of the header → nibabel's prefix of the classes for that version."""
 _MILLIMETERS = {1: 1000.0, 2: 1.0, 3: 0.001}
 """NIfTI's code of the length unit (meter, millimeter, micrometer) → millimeters; an unknown unit is taken for millimeters."""
+_MOST_EXTENSIONS = 1 << 28
+"""Bytes before the voxels."""
 
 
 def _is_nifti(path: Path) -> bool:
@@ -63,7 +65,21 @@ def read_header(path: Path) -> Any:
         raise broken(path, error) from error
     if not bytes(header["magic"]).startswith((b"n+", b"ni")):
         raise DataError(f"{path} is not a NIfTI file (an Analyze header without orientation?); convert it to .nii.gz")
+    _check_voxels(path, header)
     return header
+
+
+def _check_voxels(path: Path, header: Any) -> None:
+    """Raise `DataError` for voxels of a type or at a place that cannot be: of these nibabel would write lines of its own."""
+    start, code = float(header["vox_offset"]), int(header["datatype"])
+    if not 0 <= start <= _MOST_EXTENSIONS:
+        raise DataError(f"{path} says that its voxels begin at byte {start:g}, which cannot be; correct its header")
+    try:
+        header.get_data_dtype()
+    except Exception as error:
+        raise DataError(
+            f"{path} has voxels of an unknown type (code {code}); correct its header, or convert it"
+        ) from error
 
 
 def image_class(size: int) -> Any:
@@ -94,9 +110,16 @@ def geometry_of(path: Path, header: Any) -> Geometry:
     return Geometry.of_ras(affine, shape, _spacing(path, raw, unit, affine))
 
 
-def two_places(path: Path, header: Any) -> tuple[str, ...]:
-    """A line where a header's two affines disagree. Some viewers show such an image mirrored, since they use the other one."""
-    if not (int(header["sform_code"]) > 0 and int(header["qform_code"]) > 0):
+def place_notes(path: Path, header: Any) -> tuple[str, ...]:
+    """A line where a header tells no directions, or its two affines disagree. Some viewers show the latter mirrored, since they use
+    the other one."""
+    codes = int(header["sform_code"]), int(header["qform_code"])
+    if max(codes) <= 0:
+        return (
+            f"{path} does not tell where its axes go (the codes of sform and qform are 0): they are taken to go to the left, the "
+            "front and the head; see in a viewer whether left is left",
+        )
+    if min(codes) <= 0:
         return ()
     try:
         by_sform, by_qform = (np.asarray(form, np.float64) for form in (header.get_sform(), header.get_qform()))
@@ -149,6 +172,10 @@ def axes_of(path: Path, header: Any) -> tuple[tuple[int, int, int], int]:
     if len(shape) < 3 or len(further) > 1:
         raise DataError(
             f"{path} has {len(shape)} axes ({sizes(shape)}); volumes have three, and a fourth of frames or channels"
+        )
+    if min(shape) < 1:
+        raise DataError(
+            f"{path} has {sizes(shape)} voxels, which cannot be; correct its header, or restore or remove it"
         )
     if np.prod(shape[:3], dtype=np.float64) > MAX_VOXELS:
         raise DataError(f"{path} has {sizes(shape)} voxels, above the limit of {MAX_VOXELS:,}; crop or resample it")
