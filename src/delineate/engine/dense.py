@@ -33,6 +33,7 @@ from delineate.engine.data_module import DataKind
 from delineate.engine.data_warnings import training_warnings, validation_warnings
 from delineate.engine.finish import FinishSpec
 from delineate.engine.input_settings import settle_input
+from delineate.engine.intensity_plan import plan_intensity
 from delineate.engine.native_scores import score_validation_cases
 from delineate.engine.planning import DataPlan, plan_from_data
 from delineate.engine.recipe import EpisodesSection, Recipe
@@ -87,13 +88,16 @@ class OpenedImages:
 
     def settle(self, recipe: Recipe) -> tuple[Recipe, InputSpec, DataPlan | None]:
         data_plan = None
+        planned = plan_intensity(recipe, self._manifest, self._census, self._request.cache_folder)
         if recipe.plan.from_data and not self._request.resume:
-            recipe, data_plan = plan_from_data(self._request, recipe, self._manifest, self._census)
+            recipe, data_plan = plan_from_data(self._request, planned.apply(recipe), self._manifest, self._census)
             self._note(data_plan.summary())
         classes = self._manifest.classes
         recipe = settle_regions(recipe, classes)
         recipe = settle_class_weights(recipe, classes, self._training(recipe), self._note)
-        return *settle_input(recipe, self._census), data_plan
+        recipe, spec = settle_input(planned.apply(recipe), self._census)
+        self._note(planned.line(spec))
+        return recipe, planned.complete(spec), data_plan
 
     def check_method(self, recipe: Recipe, method: Method, spec: InputSpec, device: torch.device) -> None:
         check_training_memory(recipe, method, spec, device)

@@ -18,8 +18,8 @@ def settle_input(recipe: Recipe, census: Census) -> tuple[Recipe, InputSpec]:
     """The recipe with each `auto` of its input replaced by what the data say, and the specification that follows.
 
     Channels: by name where they are files of their own; else gray if all images are. Intensity: images of 8 bits fill their range
-    by convention, so `range`; deeper ones seldom do (12 bits in 16), so `percentile`, which needs no unit. `window` and `zscore`
-    are for who knows the values: never `auto`.
+    by convention, so `range`; deeper ones seldom do (12 bits in 16), so `percentile`, which needs no unit. The window
+    of CT has been planned before (`engine.intensity_plan`); `zscore` is never `auto`.
     """
     wanted, bits = recipe.input, census.bits
     channels = _channels(wanted.channels, census)
@@ -30,6 +30,10 @@ def settle_input(recipe: Recipe, census: Census) -> tuple[Recipe, InputSpec]:
         raise RecipeError(
             "input.intensity=range has no meaning for pictures of floats or signed numbers, whose type does not tell what is "
             "white; use percentile, zscore, or window with its level and width"
+        )
+    if intensity == "window" and wanted.window_level is None:
+        raise RecipeError(
+            "input.intensity=window needs input.window_level and input.window_width here: only training measures them"
         )
     over = wanted.zscore_over
     if over == "auto" and intensity == "zscore":

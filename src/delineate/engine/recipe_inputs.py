@@ -80,9 +80,15 @@ class InputSection(Section):
     )
     scale: Scale = Field(1.0, description="fit=patch: factor on an image's height and width before patches are cut")
     intensity: Literal["auto", "range", "percentile", "window", "zscore"] = Field(
-        "auto", description="what becomes 0 and 1; auto: percentile for images of more than 8 bits, else range"
+        "auto",
+        description="what becomes 0 and 1; auto: of CT volumes a window, of other volumes their percentiles; of pictures with more "
+        "than 8 bits percentile, else range",
     )
-    window_level: float | None = Field(None, description="window: the value in its middle, in those of the images")
+    window_level: float | None = Field(
+        None,
+        description="window: the value in its middle, in those of the images; none: both are measured in the labeled voxels of "
+        "training volumes",
+    )
     window_width: float | None = Field(None, gt=0, description="window: from the value that becomes 0 to that of 1")
     zscore_clip: float | None = Field(
         None, gt=0, description="zscore: standard deviations about the mean that become 0…1; none: 3"
@@ -102,5 +108,7 @@ class InputSection(Section):
 
     @model_validator(mode="after")
     def _rule_and_its_numbers(self) -> Self:
-        check_rule(self.intensity, self.window_level, self.window_width, self.zscore_clip)
+        measured = self.intensity == "window" and self.window_level is None and self.window_width is None
+        if not measured:
+            check_rule(self.intensity, self.window_level, self.window_width, self.zscore_clip)
         return self

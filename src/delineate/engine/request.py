@@ -16,7 +16,7 @@ from delineate.engine.class_weights import weights_like
 from delineate.engine.recipe import Recipe, differences, resolve, stated
 from delineate.engine.run_folder import RunFolder
 
-__all__ = ["DIVERGED", "TrainRequest", "check_folder", "needs_report_only"]
+__all__ = ["DIVERGED", "TrainRequest", "check_folder", "needs_report_only", "settled_like"]
 
 DIVERGED = "diverged"
 """Status of a run that was stopped by numbers that are not finite."""
@@ -59,6 +59,10 @@ class TrainRequest:
         return stated(self.method, self.preset, self.options, self.settings)
 
 
+_NUMBERS = ("window_level", "window_width", "zscore_clip")
+"""Of intensity rules: the data or the rule decide what is not stated."""
+
+
 def check_folder(folder: RunFolder, recipe: Recipe, *, resume: bool, report: bool) -> None:
     """Raise `TrainingError` or `RecipeError` where the run folder does not allow what is asked for.
 
@@ -88,7 +92,7 @@ def check_folder(folder: RunFolder, recipe: Recipe, *, resume: bool, report: boo
         )
     saved = Recipe.load(folder.recipe)
     # The saved recipe is resolved by the data (auto → rgb); what the flags leave open is no change.
-    asked = _settled_like(recipe, saved, folder.read_summary().get("class_weights", {}))
+    asked = settled_like(recipe, saved, folder.read_summary().get("class_weights", {}))
     changed = [line for line in differences(saved, asked) if not line.startswith(_MAY_CHANGE_ON_RESUME)]
     if folder.read_summary().get("status") == DIVERGED:
         gentler = [line for line in changed if _is_gentler(line)]
@@ -125,10 +129,12 @@ def _change_recipe(folder: RunFolder, saved: Recipe, asked: Recipe, changed: Seq
     folder.update_summary(changes=[*before, *changed])
 
 
-def _settled_like(recipe: Recipe, saved: Recipe, weight_rules: Mapping[str, str]) -> Recipe:
+def settled_like(recipe: Recipe, saved: Recipe, weight_rules: Mapping[str, str]) -> Recipe:
+    """The recipe that was asked for, with what it leaves to the data as the saved one has it."""
     recipe = weights_like(recipe, saved, weight_rules)
     given = recipe.input.model_dump()
-    kept = {key: getattr(saved.input, key) for key, value in given.items() if value == "auto"}
+    left_open = [key for key, value in given.items() if value == "auto" or (key in _NUMBERS and value is None)]
+    kept = {key: getattr(saved.input, key) for key in left_open}
     axis = saved.data.axis if recipe.data.axis is None else recipe.data.axis
     regions = saved.data.regions if recipe.data.regions == "auto" else recipe.data.regions
     return recipe.model_copy(

@@ -25,6 +25,7 @@ from delineate.engine.dense import DENSE
 from delineate.engine.distributed import agree_on, raise_together
 from delineate.engine.finish import finish_run
 from delineate.engine.first_weights import check_available
+from delineate.engine.intensity_plan import planned_keys
 from delineate.engine.loop import StageRun
 from delineate.engine.memory_advice import ways_to_save_memory
 from delineate.engine.planning import planned_sections
@@ -112,7 +113,7 @@ def _open(
     """Prepare a run; of a new one, write what describes it."""
     if request.resume:
         recipe = Recipe.load(folder.recipe)
-    weight_rules = rules_of(recipe)
+    weight_rules, asked = rules_of(recipe), recipe
     prepared = prepare(request, recipe, fabric, folder, kind, reporter.note)
     recipe, whole = prepared.recipe, prepared.opened.whole
     if fabric.is_global_zero:
@@ -125,6 +126,8 @@ def _open(
                 prepared.data_plan.save(folder)
             if weight_rules:
                 folder.update_summary(class_weights=weight_rules)
+            if planned := planned_keys(asked, recipe):
+                folder.update_summary(planned_input=planned)
         _summarize(folder, request, recipe, whole, prepared.strategy.method, prepared.plan)
         if recipe.engine.tensorboard:
             reporter = TensorBoardReporter(reporter, folder.path / "tensorboard")

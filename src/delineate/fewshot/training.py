@@ -21,6 +21,7 @@ from delineate.engine.data_module import DataKind
 from delineate.engine.dense import Note, check_splits, tell_groups
 from delineate.engine.finish import FinishSpec
 from delineate.engine.input_settings import settle_input
+from delineate.engine.intensity_plan import plan_intensity
 from delineate.engine.planning import DataPlan
 from delineate.engine.recipe import EpisodesSection, Recipe
 from delineate.engine.request import TrainRequest
@@ -96,7 +97,10 @@ class OpenedSlices:
             raise RecipeError("plan.from_data: few-shot methods do not plan from the data; leave it false")
         if recipe.input.fit == "patch":
             raise RecipeError("input.fit=patch: few-shot methods see whole images; use stretch or letterbox")
-        return *settle_input(recipe, self._data.census), None
+        planned = plan_intensity(recipe, self._data.manifest, self._data.census, self._request.cache_folder)
+        recipe, spec = settle_input(planned.apply(recipe), self._data.census)
+        self._note(planned.line(spec))
+        return recipe, planned.complete(spec), None
 
     def check_method(self, recipe: Recipe, method: Method, spec: InputSpec, device: torch.device) -> None:
         """Memory is not looked at: what an episode takes depends on its masks, so that it cannot be estimated without data."""

@@ -29,6 +29,7 @@ from delineate.inference.parts import PartInfo, PredictionContext
 from delineate.inference.plan import Item
 from delineate.inference.results import FileResult
 from delineate.inference.segment import NO_MEMORY, Failure, Output, Worker
+from delineate.inference.trained_values import far_from_training
 from delineate.inference.write import listed, write_class_volume, write_map_volume
 
 __all__ = ["Slice", "Unreadable", "Volume", "slices_of"]
@@ -108,6 +109,7 @@ class Volume:
         self.maps = MapStore(job.folder, self.depth) if item.maps else None
         self._voxels: Pixels | None = None
         self._flat: tuple[str, ...] = ()
+        self._far: str | None = None
         planes = (self.depth, *np.delete(self._handle.shape, self.axis).tolist())
         self._indices = np.moveaxis(np.zeros(planes, np.uint8), 0, self.axis)  # each slice in one piece
         self._counts = np.zeros(len(self._classes.names), np.int64)
@@ -122,8 +124,10 @@ class Volume:
             raise DataError(_LATER)
         with self._reading:
             if self._voxels is None:
-                self._voxels = as_numbers(self._handle, self._job.worker.predictor.spec.volume_numbers)
-                self._flat = _flat_words(self._voxels, self._job.worker.predictor.spec.channels)
+                spec = self._job.worker.predictor.spec
+                self._voxels = as_numbers(self._handle, spec.volume_numbers)
+                self._flat = _flat_words(self._voxels, spec.channels)
+                self._far = far_from_training(self._voxels, spec, self._item.image)
         return slab_of(self._voxels, self.axis, index, self._job.worker.predictor.spec.neighbors)
 
     def put(self, index: int, indices: NDArray[np.uint8]) -> None:
@@ -164,7 +168,8 @@ class Volume:
         width, height, depth = self._handle.stored.shape
         facts = self._info.facts
         remark = () if facts is None or facts.remark is None else (facts.remark,)
-        said = "; ".join((*remark, *self._flat, *self._handle.notes)) or None
+        far = () if self._far is None else (self._far,)
+        said = "; ".join((*remark, *self._flat, *far, *self._handle.notes)) or None
         spacing = self._handle.geometry.spacing
         return FileResult(self._item.image, self._item.name, height, width, depth=depth, remark=said, spacing=spacing)
 

@@ -57,6 +57,9 @@ def check_fits(
 
 def _check_fit(recipe: Recipe, manifest: Manifest, census: Census) -> None:
     manifest = with_regions(manifest, recipe)
+    if recipe.input.intensity == "window":  # its numbers may be still to be measured, and change no shape
+        plain = {"intensity": "auto", "window_level": None, "window_width": None}
+        recipe = recipe.model_copy(update={"input": recipe.input.model_copy(update=plain)})
     settled, spec = settle_input(recipe, census.of(manifest.sealed().cases))
     with suppress(
         NotImplementedError, RuntimeError, TypeError, ValueError

@@ -20,6 +20,7 @@ from delineate.engine.batch_source import to_device
 from delineate.engine.build import build_method, build_strategy, source_of, targets_of
 from delineate.engine.class_weights import settle_class_weights
 from delineate.engine.input_settings import settle_input
+from delineate.engine.intensity_plan import plan_intensity
 from delineate.engine.parameter_groups import make_optimizer
 from delineate.engine.recipe import Recipe, resolve
 from delineate.engine.region_settings import with_regions
@@ -109,7 +110,7 @@ def measure_speed(
     recipe = resolve(method, preset, options, settings)
     manifest, census = open_data(data, seed=recipe.engine.seed)
     manifest = with_regions(manifest, recipe)
-    recipe, spec = settle_input(recipe, census)
+    recipe, spec = settle_input(plan_intensity(recipe, manifest, census, cache_folder).apply(recipe), census)
     samples = census.samples(manifest.split("train"), manifest.labels)
     recipe = settle_class_weights(recipe, manifest.classes, samples, announce)
     cache = open_cache(manifest, samples, spec, Store.at(cache_folder, announce=announce), axis=census.axis)

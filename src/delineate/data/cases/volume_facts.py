@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from delineate.common.errors import DataError, DelineateError
 from delineate.common.files import read_json, write_json
 from delineate.data.cases.facts import Facts, Read, Values, VolumeFacts, Watch, check_same_file, fullest
-from delineate.data.cases.volumes import is_volume, opened, widest, windowed
+from delineate.data.cases.volumes import is_volume, opened, percentiles_of, widest, windowed
 from delineate.data.core.findings import Finding, count
 from delineate.data.core.intensity import NO_NUMBERS, are_numbers
 from delineate.data.core.manifest import Case, Manifest
@@ -31,8 +31,6 @@ __all__ = ["axis_across", "grids", "read_volume"]
 _FORMAT = 2
 _NUMBER = re.compile(r"[\d.]+(e[+-]?\d+)?")
 """Notes that differ in their figures alone are of one kind."""
-_MANY = 1 << 20
-"""Voxels from which percentiles are taken: all, or as many spread over the volume."""
 
 
 def grids(manifest: Manifest, findings: list[Finding]) -> dict[str, Canonical]:
@@ -90,6 +88,7 @@ def read_volume(
         "hashes": hashes,
         "pixels": hashes[case.images[0]],
         "spacing": (spacing[axis], *np.delete(spacing, axis).tolist()),
+        "modality": case.modality or grid.stored.modality,
     }
     named = manifest.channels
     channels = " + ".join(named) or "gray"
@@ -119,9 +118,8 @@ def _values(voxels: NDArray[Any], path: Path) -> Values:
     if not are_numbers(voxels):
         raise DataError(f"{path} has voxels {NO_NUMBERS}")
     low, high = float(voxels.min()), float(voxels.max())
-    step = max(1, voxels.size // _MANY)
-    dark, bright = np.percentile(voxels.ravel(order="K")[::step], (1, 99))
-    return Values(low, float(dark), float(bright), high)
+    dark, bright = percentiles_of(voxels, path, (1, 99))
+    return Values(low, dark, bright, high)
 
 
 def _total(counted: Iterable[Mapping[int, int]]) -> dict[int, int]:

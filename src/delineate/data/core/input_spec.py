@@ -64,9 +64,14 @@ class InputSpec(BaseModel):
     """With `window`: the middle, in the images' values, which becomes ½."""
     window_width: Scale | None = None
     zscore_clip: Scale | None = None
+    """With `zscore`; None: 3. Recipes state it once they are settled."""
     zscore_over: Literal["image", "volume"] = "image"
     """With `zscore`: what mean and standard deviation are of, the slice or all of its volume."""
-    """With `zscore`; None: 3. Recipes state it once they are settled."""
+    trained_lows: tuple[float, float] | None = None
+    """With `window`, of volumes: the least and the greatest of the 0.5th percentiles of the training volumes, in the files' values,
+    so that prediction can say when it is given other values. None: not measured."""
+    trained_highs: tuple[float, float] | None = None
+    """The same of the 99.5th percentiles."""
     source_bits: Literal[8, 16, 32] = 8
     """Bit depth of the training images, so that prediction can say when it is given another kind. 32: pictures of floats or signed
     numbers, with the values of their files."""

@@ -49,6 +49,8 @@ class Case(BaseModel):
     spacing: tuple[float, ...] | None = None
     """Distances of pixels in mm, along row and column; of volumes along slice, row and column as they are cut."""
     modality: str | None = None
+    """What made the image ("CT"), as its file says it, or a `dataset.json` that names the one channel of the images; None: nothing
+    says it. Channels in files of their own are named by the manifest."""
     domain: str | None = None
     """Where it comes from: a hospital, a scanner. None: not known."""
     hashes: dict[str, str] = Field(default_factory=dict)

@@ -15,6 +15,7 @@ from delineate.data.core.input_spec import Pixels
 from delineate.data.core.manifest import LabelRule, Manifest
 from delineate.data.core.opencv_threads import single_threaded_opencv
 from delineate.data.doctor.balance import Share, class_balance, unseen_classes
+from delineate.data.doctor.intensities import taken_for_ct
 from delineate.data.doctor.overview import Row, counted, overview
 from delineate.data.doctor.quality import SMALL, SPECK, Light, Objects, constant_and_dark, light_of, measure_objects
 from delineate.data.doctor.volumes import odd_volumes, volume_rows
@@ -160,6 +161,17 @@ def _examined(
         report.findings += overlaps(Path(manifest.root), manifest.cases, most=_DECODED)
     report.rows = overview(manifest, census, report.proposed, report.shares)
     report.rows += volume_rows(census)
+    report.rows += _intensity_row(manifest, census)
+
+
+def _intensity_row(manifest: Manifest, census: Census) -> list[Row]:
+    """Of volumes: how training would show their values, and why."""
+    cases = [case for case in manifest.split("train") if case.masks and is_volume(case)]
+    if not cases:
+        return []
+    ct, why = taken_for_ct(manifest, census, cases)
+    rule = "a window, measured in the labeled voxels" if ct else "each volume's 0.5th to 99.5th percentile"
+    return [("intensity", f"{rule}: {why}")]
 
 
 def _unmixed(census: Census) -> LabelRule | None:

@@ -109,7 +109,7 @@ def _sizes(census: Census) -> str:
 
 def _depths(census: Census) -> str:
     if census.axis is not None:
-        return "read between each volume's 0.5th and 99.5th percentile"
+        return "of volumes"
     if census.span is not None:
         return f"values of their own, from {census.span[0]:g} to {census.span[1]:g}"
     return counted(census.depths, " bit")

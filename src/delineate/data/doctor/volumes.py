@@ -26,6 +26,8 @@ _FLAT = 1.5
 """From this ratio of the widest to the narrowest spacing on, it matters across which axis slices are cut."""
 _AIR, _NO_AIR = -500.0, -10.0
 """Computed tomography has values below the first in air; a file of such a set whose lowest is above the second was shifted."""
+_WAYS = 4
+"""Orders of axes that are listed with the cases."""
 _OBLIQUE = 1.0
 """Degrees."""
 
@@ -88,8 +90,10 @@ def _orientations(found: _Volumes) -> list[Finding]:
     if len(ways) < 2:
         return []
     usual = max(ways, key=lambda way: len(ways[way]))
-    others = "; ".join(f"{way}: {some(names, 3)}" for way, names in ways.items() if way != usual)
-    text = f"volumes are stored in {len(ways)} orientations: {len(ways[usual])} in {usual}, {others}"
+    others = [f"{way}: {some(names, 3)}" for way, names in ways.items() if way != usual]
+    more = f" and {len(others) - _WAYS} more" if len(others) > _WAYS else ""
+    shown = "; ".join(others[:_WAYS])
+    text = f"volumes are stored in {len(ways)} orientations: {len(ways[usual])} in {usual}, {shown}{more}"
     return [Finding("note", text, "all are seen in one, and masks are written in each file's own")]
 
 

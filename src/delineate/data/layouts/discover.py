@@ -225,6 +225,8 @@ def _pairs(tree: Tree, files: Sequence[File], selection: Selection, opening: boo
         described = describe(tree.root)
         found.cases, found.channels, faults = with_frames(root, found.cases, described)
         found.findings += [*faults, *([] if described is None or faults else unlisted(described, found.cases))]
+        if described is not None and len(described.channels) == 1:
+            found.cases = [one.model_copy(update={"modality": described.channels[0]}) for one in found.cases]
     cases, origin, faults = _listed(tree, found.cases, found.split_origin)
     cases, origin, more = apply_division(tree.root, cases, origin)
     cases, origin, also = apply_meta(tree.root, cases, origin)

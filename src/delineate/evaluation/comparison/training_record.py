@@ -125,7 +125,8 @@ class TrainingRecord(BaseModel):
         except (OSError, ValueError, AttributeError, yaml.YAMLError):
             return None
         summary, records = _json(folder / "run.json"), _records(folder / "metrics.jsonl")
-        flat |= summary.get("class_weights") or {}  # the rules: their numbers are the data's, and differ between folds
+        for rules in ("class_weights", "planned_input"):  # their numbers are the data's, and differ between folds
+            flat |= summary.get(rules) or {}
         size, init = (recipe.get("input") or {}).get("size"), _json(folder / "init.json").get("model")
         return cls(
             recipe={key: value for key, value in flat.items() if key != "input.size"},

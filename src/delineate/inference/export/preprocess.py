@@ -33,6 +33,8 @@ class Preprocess(nn.Module):
     level of the source's depth (1/255 or 1/65535) per pixel, two where a color image is turned to gray; for the other rules as
     much of the distance between their limits.
 
+    Slices of volumes are given as `spec.volume_numbers` says: where z-scores are over the volume, in its standard deviations.
+
     With `patch` it stops where that ends, too: the whole image at its resolution times `scale`, of any size. Cutting it into tiles,
     mirroring what is smaller than a tile, and blending the tiles' probabilities are not part of it (`inference.sliding_window`).
     """
@@ -111,13 +113,13 @@ class Preprocess(nn.Module):
         if spec.intensity == "percentile":
             ordered = values.sort(-1).values
             low, high = _quantile(ordered, 0.005).double(), _quantile(ordered, 0.995).double()
-        elif spec.intensity == "zscore":
+        elif spec.intensity == "zscore" and spec.zscore_over == "image":
             mean, deviation = values.double().mean(-1), values.double().std(-1, correction=0)
             reach = (spec.zscore_clip or USUAL_CLIP) * deviation
             low, high = mean - reach, mean + reach
         else:
-            window = (float(limit) for limit in spec.limits(np.zeros(1)))
-            low, high = (torch.full_like(values[..., 0], limit, dtype=torch.float64) for limit in window)
+            fixed = (float(limit) for limit in spec.limits(np.zeros(1)))
+            low, high = (torch.full_like(values[..., 0], limit, dtype=torch.float64) for limit in fixed)
         return low[..., None, None], high[..., None, None]
 
 

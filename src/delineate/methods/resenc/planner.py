@@ -166,7 +166,7 @@ class Planner:
         meaning = {
             "range": "the type's range becomes 0…1",
             "percentile": "each image's 0.5–99.5 percentiles become 0…1",
-            "window": "the stated window becomes 0…1",
+            "window": "one window in their own values becomes 0…1",
             "zscore": "each image's mean ± the stated standard deviations become 0…1",
         }
         rule = self.fingerprint.intensity
