@@ -126,7 +126,7 @@ def stored(
     for axis in backwards:
         affine[:3, 3] += affine[:3, axis] * (voxels.shape[axis] - 1)
         affine[:3, axis] *= -1
-    return np.flip(voxels, backwards).transpose(axes), affine[:, [*axes, 3]]
+    return np.flip(voxels, tuple(backwards)).transpose(axes), affine[:, [*axes, 3]]
 
 
 def save(path: Path, voxels: NDArray[Any], affine: NDArray[np.float64]) -> None:

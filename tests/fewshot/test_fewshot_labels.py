@@ -14,6 +14,7 @@ from delineate.common.errors import DataError
 from delineate.data.layouts.source import DataSource
 from delineate.data.loading.samples import open_samples
 from delineate.fewshot.class_names import labels_by_name
+from delineate.fewshot.given_support import given_support
 from delineate.fewshot.support import Support
 
 
@@ -36,8 +37,8 @@ def test_a_table_names_the_supports_classes(tmp_path: Path) -> None:
     assert shown.classes.labels is not None
     assert shown.classes.labels.values == {0: 0, 128: 1, 200: 2}
     files = [tmp_path / "images" / "a.png"], [tmp_path / "masks" / "a.png"]
-    assert Support.given(None, *files, "128=nucleus").classes.names == ("background", "nucleus")
-    assert Support.given(DataSource(tmp_path, labels="128-200=blob"), [], []).classes.names == ("background", "blob")
+    assert given_support(None, *files, "128=nucleus").classes.names == ("background", "nucleus")
+    assert given_support(DataSource(tmp_path, labels="128-200=blob"), [], []).classes.names == ("background", "blob")
 
 
 @pytest.mark.parametrize(("one", "other"), [((1,), (255,)), ((255, 77), (255,)), ((128,), (1,))])

@@ -167,7 +167,7 @@ def fewshot_predict(
         ```
     """
     from delineate.data.layouts.source import as_source
-    from delineate.fewshot.support import Support
+    from delineate.fewshot.given_support import given_support
     from delineate.fewshot.untrained import check_settings, open_model
     from delineate.inference.files import predict_files
 
@@ -176,14 +176,15 @@ def fewshot_predict(
     check_settings(str(model), options["settings"])
     folder = None if support is None else as_source(support)
     images, masks = ([Path(path) for path in options[name]] for name in ("support_images", "support_masks"))
-    shown = Support.given(folder, images, masks, options["labels"])
+    given = given_support(folder, images, masks, options["labels"])
     predictor = open_model(
         str(model),
-        shown.census,
+        given.census,
         settings=options["settings"],
         device=options["device"],
         precision=options["precision"],
     )
+    shown = given.for_model(predictor.spec)
     result = predict_files(
         predictor.condition_on(shown), queries, options["out"], progress=progress, **_written(options)
     )

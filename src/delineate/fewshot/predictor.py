@@ -106,7 +106,7 @@ class FewShotPredictor:
             DataError: Numbers or sizes of images and masks differ, a mask is empty, or a class is too small at the working size.
             DeviceError: The memory of the device does not suffice.
         """
-        return self.condition_on(Support.of(images, masks, classes))
+        return self.condition_on(Support.of(images, masks, classes, self.spec))
 
     def condition_on(self, support: Support) -> ConditionedPredictor:
         """As `condition`, for a support that was read before.
@@ -236,7 +236,7 @@ class ConditionedPredictor(Predictor):
         """
         remaining = iter(images)
         while batch := list(islice(remaining, batch_size or BATCH_SIZE[self.device.type])):
-            pixels = [as_pixels(image, self.spec.intensity) for image in batch]
+            pixels = [as_pixels(image, self.spec.intensity, self.spec.channels) for image in batch]
             working = self.working_probabilities([self.prepare(each) for each in pixels])
             yield from (self.to_classes(each, *image.shape[:2]) for each, image in zip(working, pixels, strict=True))
 

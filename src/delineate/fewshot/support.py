@@ -22,9 +22,8 @@ from delineate.data.cases.facts import Facts
 from delineate.data.cases.turned import stated, turned_apart
 from delineate.data.core import labels
 from delineate.data.core.findings import count
-from delineate.data.core.input_spec import Pixels
+from delineate.data.core.input_spec import InputSpec, Pixels
 from delineate.data.core.label_reading import named, read_by_evidence, read_by_table
-from delineate.data.core.label_table import parse_labels
 from delineate.data.core.manifest import IGNORE, Case, ClassTable
 from delineate.data.core.mask_values import mask_values
 from delineate.data.formats.from_pillow import pillow_mask
@@ -32,7 +31,7 @@ from delineate.data.formats.registry import digest_of, read_image, read_mask, re
 from delineate.data.layouts.source import DataSource, as_source
 from delineate.inference.image_input import as_pixels
 
-__all__ = ["Support"]
+__all__ = ["Support", "check_number"]
 
 _SUPPORT_FILE = "support.json"
 _WHITE = 255
@@ -48,6 +47,8 @@ class Support:
     classes: ClassTable
     files: tuple[tuple[Path, Path], ...] = ()
     """Image and mask of each, where they were read from files."""
+    planes: tuple[int, ...] = ()
+    """Of volumes: which slice each is, numbered as the file has it."""
 
     def __post_init__(self) -> None:
         names = [f"{image} and {mask}" for image, mask in self.files] or [
@@ -72,6 +73,10 @@ class Support:
         """Indices of the classes that the masks show, ascending."""
         return _labels(self.masks)
 
+    def for_model(self, spec: InputSpec) -> Support:
+        """The support that a model is shown; pictures are read alike for all (`fewshot.support_volumes` for what is not)."""
+        return self
+
     @property
     def census(self) -> Census:
         """Of its images, as if they were a dataset: what settles the input of a method that was not trained."""
@@ -84,11 +89,13 @@ class Support:
         return Census(found)
 
     @classmethod
-    def of(cls, images: Any, masks: Any, classes: ClassTable | None = None) -> Support:
-        """From arrays, Pillow images or paths: lists of equal length, or one bare pair. Raises `DataError`."""
-        pixels = [as_pixels(image) for image in _listed(images)]
+    def of(cls, images: Any, masks: Any, classes: ClassTable | None = None, spec: InputSpec | None = None) -> Support:
+        """From arrays, Pillow images or paths: lists of equal length, or one bare pair. `spec`: of the model, which says what numbers
+        and channels arrays may have. Raises `DataError`."""
+        taken = ("range", "") if spec is None else (spec.intensity, spec.channels)
+        pixels = [as_pixels(image, *taken) for image in _listed(images)]
         read = _indices([_as_mask(mask) for mask in _listed(masks)])
-        _check_number(len(pixels), len(read))
+        check_number(len(pixels), len(read))
         return cls(tuple(pixels), tuple(read), classes or _named(_labels(read)))
 
     @classmethod
@@ -149,29 +156,9 @@ class Support:
             {"image": str(image), "image_sha256": digest_of(image), "mask": str(mask), "mask_sha256": digest_of(mask)}
             for image, mask in self.files
         ]
+        for one, plane in zip(shown, self.planes, strict=False):
+            one["slice"] = plane
         write_json(folder / _SUPPORT_FILE, {"classes": list(self.classes.names), "support": shown})
-
-    @classmethod
-    def given(
-        cls,
-        folder: Path | DataSource | None,
-        images: Sequence[Path],
-        masks: Sequence[Path],
-        table: str | None = None,
-    ) -> Support:
-        """What a command line gives: a folder, or as many images as masks. Raises `DataError` for neither and for both.
-
-        `table`: what the values of such masks mean (`data.core.label_table`); a folder's source has its own.
-        """
-        if folder is not None and (images or masks):
-            raise DataError("give either --support or --support-image with --support-mask, not both")
-        if folder is not None:
-            return cls.of_folder(folder)
-        if not images and not masks:
-            raise DataError("there is no support: give --support DIR, or --support-image IMG with --support-mask MASK")
-        _check_number(len(images), len(masks))
-        described = None if table is None else parse_labels(table).classes
-        return cls.of_files(list(zip(images, masks, strict=True)), described)
 
 
 def _warn_of_turns(pairs: Sequence[tuple[Path, Path]]) -> None:
@@ -181,7 +168,8 @@ def _warn_of_turns(pairs: Sequence[tuple[Path, Path]]) -> None:
         warnings.warn(str(finding), stacklevel=4)
 
 
-def _check_number(images: int, masks: int) -> None:
+def check_number(images: int, masks: int) -> None:
+    """Raise `DataError` where there are not as many masks as images, or none."""
     if images != masks:
         raise DataError(
             f"the support has {count(images, 'image')} but {count(masks, 'mask')}; give one mask for each image"
