@@ -90,7 +90,7 @@ class Support:
 
     @classmethod
     def of(cls, images: Any, masks: Any, classes: ClassTable | None = None, spec: InputSpec | None = None) -> Support:
-        """From arrays, Pillow images or paths: lists of equal length, or one bare pair. `spec`: of the model, which says what numbers
+        """From arrays, Pillow images or paths: lists of equal length, or one bare pair. `spec`: of the model; it says what numbers
         and channels arrays may have. Raises `DataError`."""
         taken = ("range", "") if spec is None else (spec.intensity, spec.channels)
         pixels = [as_pixels(image, *taken) for image in _listed(images)]
