@@ -152,7 +152,7 @@ class Support:
 
     def save(self, folder: Path) -> None:
         """Write `support.json`: which files were shown, by name and SHA-256, and the classes they show. Atomic."""
-        shown = [
+        shown: list[dict[str, Any]] = [
             {"image": str(image), "image_sha256": digest_of(image), "mask": str(mask), "mask_sha256": digest_of(mask)}
             for image, mask in self.files
         ]
