@@ -1,10 +1,12 @@
 """Volumes: what reading, preparing and writing cost beside the network; training from their cache; opening a large set again.
 
-    python benchmarks/volumes.py [predict] [train] [open] [--threads 1] [--cases 200]
+    python benchmarks/volumes.py [predict] [train] [open] [memory] [--threads 1] [--cases 200]
 
 predict: a CT of 100 slices 512×512, int16, oblique, packed; U-Net `tiny` at 256×256. The share is of the network's time.
 train: batches from the cache of volumes against the cache of as many pictures of the same size, taking turns.
 open: a set of volumes is opened for the second time (headers, hashes and the labels found before).
+memory: the most memory that opening the set, planning its window and building its cache of slices take beyond the program itself,
+beside the size of its voxels. Pages of files that the system may drop at any time are not counted.
 Everything is made up, in a temporary folder. Processor time says more than the clock where the machine is not idle.
 """
 
@@ -15,6 +17,7 @@ import tempfile
 import time
 from functools import partial
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import cv2
@@ -32,6 +35,8 @@ from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
 from delineate.data.loading.loader import Loader
 from delineate.data.loading.open_data import open_data
+from delineate.engine.input_settings import settle_input
+from delineate.engine.intensity_plan import plan_intensity
 from delineate.engine.recipe import resolve
 from delineate.inference.executors import Serial
 from delineate.inference.files import predict_files
@@ -39,16 +44,18 @@ from delineate.inference.predictor import Predictor
 from delineate.methods import registry
 from turns import best_of_turns, print_times
 
+MANY = (96, 96, 60)
+"""Voxels of each volume of the large set."""
 CLASSES = ClassTable(names=("background", "organ", "lesion"))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", help="of predict, train, open; default: all")
+    parser.add_argument("parts", nargs="*", help="of predict, train, open, memory; default: all")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--cases", type=int, default=200)
     arguments = parser.parse_args()
-    parts = arguments.parts or ["predict", "train", "open"]
+    parts = arguments.parts or ["predict", "train", "open", "memory"]
     torch.set_num_threads(arguments.threads)
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as folder:
@@ -58,6 +65,8 @@ def main() -> None:
             train(Path(folder))
         if "open" in parts:
             open_again(Path(folder), arguments.cases)
+        if "memory" in parts:
+            memory(Path(folder), arguments.cases)
 
 
 def scan(shape: tuple[int, int, int], seed: int = 0) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
@@ -145,12 +154,50 @@ def loader(folder: Path, data: Path) -> Loader:
     return Loader(cache, spec, TYPICAL, batch_size=16, seed=0, workers=1)
 
 
-def open_again(folder: Path, cases: int) -> None:
+def many(folder: Path, cases: int) -> Path:
+    """A large set; made once."""
     data = folder / "many"
-    pair: tuple[NDArray[Any], NDArray[Any]] = scan((96, 96, 60))
-    for case in range(cases):
-        for name, array in zip(("images", "masks"), pair, strict=True):
-            save(data / f"{name}/case{case:03d}.nii.gz", np.roll(array, case % 60, 2))
+    if not data.exists():
+        pair: tuple[NDArray[Any], NDArray[Any]] = scan(MANY)
+        for case in range(cases):
+            for name, array in zip(("images", "masks"), pair, strict=True):
+                save(data / f"{name}/case{case:03d}.nii.gz", np.roll(array, (case // 60, case % 60), (0, 2)))
+    return data
+
+
+def memory(folder: Path, cases: int) -> None:
+    data, before = many(folder, cases), own_memory()
+    done, most = Event(), [before]
+
+    def watch() -> None:
+        while not done.wait(0.01):
+            most[0] = max(most[0], own_memory())
+
+    watcher = Thread(target=watch)
+    watcher.start()
+    manifest, census = open_data(data, cache_folder=folder / "fresh")
+    plan = plan_intensity(resolve("unet", "tiny", {}, []), manifest, census, folder / "fresh")
+    _, spec = settle_input(plan.apply(resolve("unet", "tiny", {}, ["input.size=96"])), census)
+    samples = census.samples(manifest.split("train"), manifest.labels)
+    open_cache(manifest, samples, spec, Store.at(folder / "fresh"), axis=census.axis)
+    done.set()
+    watcher.join()
+    voxels = cases * int(np.prod(MANY)) * 2
+    print(
+        f"memory: {cases} volumes of {voxels / 2**20:.0f} MiB (int16), shown as {spec.volume_numbers} values: at most "
+        f"{(most[0] - before) / 2**20:.0f} MiB more than the program itself ({before / 2**20:.0f} MiB)",
+        flush=True,
+    )
+
+
+def own_memory() -> int:
+    """Bytes that this process holds and no file backs."""
+    line = next(one for one in Path("/proc/self/status").read_text().splitlines() if one.startswith("RssAnon"))
+    return int(line.split()[1]) * 1024
+
+
+def open_again(folder: Path, cases: int) -> None:
+    data = many(folder, cases)
     seconds = [clocked(data, folder) for _ in range(3)]
     print(f"open: {cases} volumes first {seconds[0]:.2f} s, again {min(seconds[1:]):.2f} s", flush=True)
 

@@ -356,3 +356,25 @@ def test_the_counted_dice_is_that_of_the_masks(seed: int) -> None:
     gained = sum(found.after.values()) - sum(found.before.values())
     assert gained == pytest.approx(sum(one.gain for one in found.trials if one.adopted), abs=0.02)
     assert all(isinstance(one, StructureRule) and one.acts for one in found.rules)
+
+
+def test_slices_that_are_pictures_are_told_to_be_judged_in_two_dimensions(tmp_path: Path) -> None:
+    folder = dataset(tmp_path / "data")
+    for split, number in PARTS.items():
+        names = []
+        for at in range(number):
+            names.append(f"{split}{at // 3}_slice_{at}")
+            for kind in ("images", "masks"):
+                (folder / kind / f"{split}{at}.png").rename(folder / kind / f"{names[-1]}.png")
+        (folder / f"{split}.txt").write_text("\n".join(names) + "\n")
+    found = api.calibrate(finished(tmp_path / "run", folder))
+    assert found.remark is not None
+    assert found.remark.startswith(
+        "the 6 validation pictures are slices of 2 volumes by their names, but each is a case of its"
+    )
+    assert found.postprocessing is not None
+    assert found.postprocessing.dimensions == 2
+
+
+def test_pictures_that_stand_alone_have_no_remark(run: Path) -> None:
+    assert api.calibrate(run).remark is None

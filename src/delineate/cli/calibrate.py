@@ -70,6 +70,8 @@ def _print(result: Calibration) -> None:
         print_table(console, ("class or region", "before", "after"), rows, title=title)
         if not result.predicted:
             console.print("the masks are those that the run keeps; nothing was predicted", soft_wrap=True)
+    if result.remark is not None:
+        console.print(result.remark, soft_wrap=True, markup=False)
     if result.postprocessing is None and result.before is not None:
         console.print("no step gains enough: the model has no post-processing")
     else:

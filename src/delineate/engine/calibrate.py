@@ -27,6 +27,7 @@ from delineate.data.cases.volumes import opened, volume_image, volume_mask
 from delineate.data.core.findings import count
 from delineate.data.core.manifest import IGNORE, Case, Manifest
 from delineate.data.core.samples import Sample
+from delineate.data.core.stacks import stack_names, tell_slices
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.formats.registry import read_mask
 from delineate.engine.postprocessing_search import (
@@ -75,6 +76,8 @@ class Calibration:
     trials: tuple[Trial, ...] = ()
     predicted: bool = True
     """Whether the cases were predicted anew; else the masks that the run keeps were taken."""
+    remark: str | None = None
+    """What its owner should know of how masks were taken."""
 
     @property
     def words(self) -> str:
@@ -130,7 +133,7 @@ def calibrate_run(
         scored = [(case.id, one) for case, one in zip(cases, made, strict=True) if (one.reference != IGNORE).any()]
         _check_number(folder, len(scored))
         found = search([one for _, one in scored], predictor.classes, source.thresholds, artefact.threshold)
-        chosen = None
+        chosen, remark = None, None if source.volumes else _of_slices([case.id for case in cases])
         if found.rules or found.threshold is not None:
             on = ChosenOn(
                 cases=len(scored),
@@ -149,7 +152,7 @@ def calibrate_run(
                 chosen_on=on,
             )
         _store(folder, artefact, chosen)
-    return Calibration(folder.path, chosen, len(scored), found.before, found.after, found.trials, kept is None)
+    return Calibration(folder.path, chosen, len(scored), found.before, found.after, found.trials, kept is None, remark)
 
 
 def remove_postprocessing(path: Path) -> Calibration:
@@ -175,6 +178,18 @@ def _opened(path: Path) -> tuple[RunFolder, Artefact]:
             "only models that segment by themselves have a post-processing"
         )
     return folder, artefact
+
+
+def _of_slices(names: Sequence[str]) -> str | None:
+    """A remark where pictures are named as slices of volumes: `predict` sees each by itself, so that components are in 2-D."""
+    stacks = len(stack_names(names)) if tell_slices(names) else len(names)
+    if stacks == len(names):
+        return None
+    return (
+        f"the {len(names)} validation pictures are slices of {count(stacks, 'volume')} by their names, but each is a case of its "
+        "own, here and in predict: components and holes are those of a slice, in 2-D, and so is the Dice; for whole volumes in 3-D, "
+        "train on volumes (NIfTI, MetaImage, NRRD)"
+    )
 
 
 def _check_number(folder: RunFolder, number: int) -> None:

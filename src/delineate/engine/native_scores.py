@@ -185,7 +185,8 @@ def _panels(artefact: Artefact, pair: _Pair) -> dict[str, NDArray[np.uint8]]:
         "sample_id": [pair.case.id],
     }
     with torch.no_grad():
-        return {name: render(panel) for name, panel in artefact.method.panels(batch).items()}
+        found = artefact.method.panels(batch)
+    return {name: render(panel, artefact.spec.planes) for name, panel in found.items()}
 
 
 def _input(spec: InputSpec, pair: _Pair) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:

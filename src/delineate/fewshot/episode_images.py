@@ -44,6 +44,8 @@ class EpisodeImages:
     reference: Labels
     panels: dict[str, Panel]
     """The method's own pictures of the slice and its support; none of a baseline."""
+    named: bool = False
+    """Whether channels have names: people are shown the first one."""
 
     @classmethod
     def of(cls, job: EpisodeTest, one: ScoredEpisode) -> EpisodeImages:
@@ -57,15 +59,19 @@ class EpisodeImages:
         if isinstance(conditioned, ConditionedPredictor):
             with torch.inference_mode():
                 panels = conditioned.method.panels(conditioned.episode(1, image, reference, query.name))
-        return cls(job.support(episode, chunk), query.name, image, prediction, reference, panels)
+        named = bool(job.data.manifest.channels)
+        return cls(job.support(episode, chunk), query.name, image, prediction, reference, panels, named)
 
     def draw_support(self, at: int) -> Picture:
         """A support slice with its mask, as `inference.overlay` draws references."""
-        return draw(self.support.images[at], None, self.support.masks[at], shorter=_MIN_SIDE)
+        return draw(self._seen(self.support.images[at]), None, self.support.masks[at], shorter=_MIN_SIDE)
 
     def draw_query(self) -> Picture:
         """The slice with prediction and reference."""
-        return draw(self.image, self.prediction, self.reference, shorter=_MIN_SIDE)
+        return draw(self._seen(self.image), self.prediction, self.reference, shorter=_MIN_SIDE)
+
+    def _seen(self, image: Pixels) -> Pixels:
+        return np.ascontiguousarray(image[..., 0]) if self.named else image
 
 
 def write_pictures(job: EpisodeTest, scored: Sequence[ScoredEpisode], out: Path) -> list[dict[str, Any]]:

@@ -15,13 +15,25 @@ NOT_FINITE = (255, 0, 255)
 """Magenta, which no panel has: what is not finite must not look like black or white."""
 
 
-def render(panel: Panel) -> NDArray[np.uint8]:
-    """The first picture of a panel's batch as RGB H×W×3: masks spread over black to white, heat in viridis."""
+def render(panel: Panel, planes: int = 1) -> NDArray[np.uint8]:
+    """The first picture of a panel's batch as RGB H×W×3: masks spread over black to white, heat in viridis.
+
+    `planes`: slices that the network sees at once (`InputSpec.planes`); of its input, the one in the middle is shown.
+    """
     tensor = panel.tensor[0].float().cpu()
+    if panel.kind == "image":
+        tensor = _shown(tensor, planes)
     finite = tensor.isfinite().reshape(-1, *tensor.shape[-2:]).all(0).numpy()
     picture = _picture(panel.kind, tensor.nan_to_num(0, 0, 0))
     picture[~finite] = NOT_FINITE
     return picture
+
+
+def _shown(image: Tensor, planes: int) -> Tensor:
+    """One or three channels of an image C×H×W: the slice in the middle of several, and the mean of other numbers of channels."""
+    if planes > 1 and image.shape[0] % planes == 0:
+        image = image.chunk(planes)[planes // 2]
+    return image if image.shape[0] in (1, 3) else image.mean(0, keepdim=True)
 
 
 def _picture(kind: str, tensor: Tensor) -> NDArray[np.uint8]:

@@ -168,7 +168,8 @@ class Panel:
     """
 
     kind: Literal["image", "heat", "mask"]
-    """"image": B×3×H×W or B×1×H×W in [0, 1]; "heat" (a heat map): B×1×H×W in [0, 1]; "mask": B×H×W class indices."""
+    """"image": B×C×H×W in [0, 1], of one or three channels, or of those of the network's input; "heat" (a heat map): B×1×H×W in
+    [0, 1]; "mask": B×H×W class indices."""
     tensor: Tensor
 
     @classmethod
@@ -176,12 +177,13 @@ class Panel:
         """A panel of kind "image".
 
         Args:
-            image: B×C×H×W in [0, 1]; other numbers of channels than 1 and 3 are averaged.
+            image: B×C×H×W in [0, 1]. Where it has the channels of the network's input, which may be several slices, the one in the
+                middle is shown; other numbers of channels than 1 and 3 are averaged.
 
         Returns:
             The panel.
         """
-        return cls("image", image if image.shape[1] in (1, 3) else image.mean(1, keepdim=True))
+        return cls("image", image)
 
 
 @dataclass(frozen=True)

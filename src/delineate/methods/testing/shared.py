@@ -180,7 +180,7 @@ def panels(name: str) -> None:
         with torch.no_grad():
             found = method.panels(batch)
         for key, panel in found.items():
-            channels = {"image": (1, 3), "heat": (1,), "mask": ()}[panel.kind]
+            channels = {"image": (1, 3, in_channels), "heat": (1,), "mask": ()}[panel.kind]
             fits = panel.tensor.ndim == 3 if panel.kind == "mask" else panel.tensor.shape[1] in channels
             assert fits, f"panel '{key}' ({panel.kind}) has the shape {tuple(panel.tensor.shape)}"
             assert panel.tensor.shape[0] == 2
