@@ -186,9 +186,9 @@ def _of_slices(names: Sequence[str]) -> str | None:
     if stacks == len(names):
         return None
     return (
-        f"the {len(names)} validation pictures are slices of {count(stacks, 'volume')} by their names, but each is a case of "
-        "its own, here and in predict: components and holes are those of a slice, in 2-D, and so is the Dice; for whole volumes in 3-D, "
-        "train on volumes (NIfTI, MetaImage, NRRD)"
+        f"the {len(names)} validation pictures are slices of {count(stacks, 'volume')} by their names, but each is a case of its "
+        "own, here and in predict: components and holes are those of a slice, in 2-D, and so is the Dice; for whole volumes "
+        "in 3-D, train on volumes (NIfTI, MetaImage, NRRD)"
     )
 
 
