@@ -34,6 +34,7 @@ from delineate.inference.overlay import draw, palette
 from delineate.inference.panels import render
 from delineate.inference.predictor import Predictor
 from delineate.inference.segment import Worker
+from delineate.inference.shading import shaded
 from delineate.inference.three_planes import draw_three_planes
 from delineate.methods.contract import Batch
 
@@ -156,17 +157,17 @@ def _pictures(
             image = pixels.view(Sample(each.case))
             drawn = draw(image, predictor.predict(pair.image), pair.reference, manifest.classes)
         else:
-            drawn = _planes(manifest, each.case, folder / "masks" / f"{each.case.id}.nii.gz")
+            drawn = _planes(manifest, each.case, predictor.spec, folder / "masks" / f"{each.case.id}.nii.gz")
         write_image(folder / "overlays" / fitting_name(f"{rank}_{each.case.id}", ".png"), drawn)
         for name, panel in _panels(predictor.artefact, pair).items():
             write_image(folder / "panels" / each.case.id / f"{name}.png", panel)
 
 
-def _planes(manifest: Manifest, case: Case, mask: Path) -> NDArray[np.uint8]:
+def _planes(manifest: Manifest, case: Case, spec: InputSpec, mask: Path) -> NDArray[np.uint8]:
     """A volume with its reference and the mask that was written of it."""
     volume = opened([manifest.path(case.images[0])])
     return draw_three_planes(
-        volume_image(manifest, case),
+        shaded(volume_image(manifest, case, spec.volume_numbers), spec, volume.path),
         volume.turn.apply(read_mask(mask).astype(np.uint8)),
         manifest.classes,
         volume.geometry.spacing,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
 from delineate.data.cases.pixels import fitted
-from delineate.data.cases.volumes import as_numbers, opened, windowed
+from delineate.data.cases.volumes import as_numbers, opened
 from delineate.data.core.findings import some
 from delineate.data.core.input_spec import Pixels
 from delineate.data.core.manifest import ClassTable
@@ -29,6 +29,7 @@ from delineate.inference.parts import PartInfo, PredictionContext
 from delineate.inference.plan import Item
 from delineate.inference.results import FileResult
 from delineate.inference.segment import NO_MEMORY, Failure, Output, Worker
+from delineate.inference.shading import shaded
 from delineate.inference.trained_values import far_from_training
 from delineate.inference.write import listed, write_class_volume, write_map_volume
 
@@ -207,8 +208,7 @@ class Volume:
         reference = self._job.references.mask(self._item.name, handle.stored.shape)
         shown = None if reference is None else handle.turn.apply(reference)
         assert self._voxels is not None, "all slices were read"
-        seen = self._voxels if self._voxels.ndim == 3 else self._voxels[..., 0]
-        shade = seen if seen.dtype == np.uint8 else windowed(seen, self._item.image)
+        shade = shaded(self._voxels, self._job.worker.predictor.spec, self._item.image)
         image, indices = (np.moveaxis(each, self.axis, 0) for each in (shade, self._indices))
         expected = None if shown is None else np.moveaxis(shown, self.axis, 0)
         numbers = [self._number(index) for index in range(self.depth)]
