@@ -1,14 +1,15 @@
 """nnU-Net and MONAI really trained on our division, and their masks of the test cases: for `delineate benchmark --predictions`.
 
     delineate data split DATA --out split.json                        # the division that the data bring, with hashes
-    python benchmarks/nnunet_monai.py nnunet DATA OUT --configuration 2d --epochs 4 --iterations 30
+    python benchmarks/nnunet_monai.py nnunet DATA OUT --configuration 2d --epochs 4 --iterations 200 --batch 8
     python benchmarks/nnunet_monai.py monai split.json OUT --epochs 20
     delineate benchmark DATA --methods unet,resenc --predictions nnunet=OUT/nnunet-2d --predictions monai=OUT/monai --out bench
     python benchmarks/nnunet_monai.py check OUT/nnunet-2d split.json       # the numbers of `evaluate` against the peers' own
 
-nnU-Net (`pip install nnunetv2`) gets `data convert --to nnunet` and plans by itself; only the length of the training is cut. MONAI
-(`pip install monai`) is the 3-D U-Net of its tutorials, with the weights that are best on the validation cases. Both run in one
-process on one thread. The last line of each says how long: `processor` is what this process used, whoever else used the machine.
+nnU-Net (`pip install nnunetv2`) gets `data convert --to nnunet` and plans by itself; only the length of the training is cut, and
+with --batch the size of its steps. MONAI (`pip install monai`) is the 3-D U-Net of its tutorials, with the weights that are best on
+the validation cases. Both run in one process on one thread. What is printed at the end says how long: `processor` is what this
+process used, whoever else used the machine.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ def main() -> None:
     nnunet_.add_argument("out", type=Path)
     nnunet_.add_argument("--configuration", default="2d", choices=("2d", "3d_fullres"))
     nnunet_.add_argument("--epochs", type=int, default=4)
-    nnunet_.add_argument("--iterations", type=int, default=30, help="of an epoch")
+    nnunet_.add_argument("--iterations", type=int, default=200, help="of an epoch")
+    nnunet_.add_argument(
+        "--batch", type=int, help="patches in a step; default: as planned, which is made for long trainings"
+    )
     monai_ = commands.add_parser("monai")
     monai_.add_argument("split", type=Path)
     monai_.add_argument("out", type=Path)
@@ -50,7 +54,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     if given.command == "nnunet":
-        nnunet(given.data, given.out, given.configuration, given.epochs, given.iterations)
+        nnunet(given.data, given.out, given.configuration, given.epochs, given.iterations, given.batch)
     elif given.command == "monai":
         monai(given.split, given.out, given.epochs)
     else:
@@ -68,7 +72,7 @@ class Clock:
         return f"{wall / 60:.1f} minutes (processor {processor / 60:.1f})"
 
 
-def nnunet(data: Path, out: Path, configuration: str, epochs: int, iterations: int) -> None:
+def nnunet(data: Path, out: Path, configuration: str, epochs: int, iterations: int, batch: int | None) -> None:
     """Plan, preprocess, train on the one division of the data, segment the test cases."""
     raw, preprocessed = out / "raw", out / "preprocessed"
     folders = {"nnUNet_raw": raw, "nnUNet_preprocessed": preprocessed, "nnUNet_results": out / "results"}
@@ -87,23 +91,32 @@ def nnunet(data: Path, out: Path, configuration: str, epochs: int, iterations: i
         preprocess([NUMBER], configurations=("2d", "3d_fullres"), num_processes=(1, 1))
     shutil.copy(raw / NAME / "splits_final.json", preprocessed / NAME)
 
+    plans = preprocessed / NAME / "nnUNetPlans.json"
+    if batch is not None:
+        planned = json.loads(plans.read_text(encoding="utf-8"))
+        planned["configurations"][configuration]["batch_size"] = batch
+        plans.write_text(json.dumps(planned, indent=4), encoding="utf-8")
+
     cpu = torch.device("cpu")
     trainer = get_trainer_from_args(str(NUMBER), configuration, 0, device=cpu)
     trainer.num_epochs, trainer.num_iterations_per_epoch, trainer.num_val_iterations_per_epoch = epochs, iterations, 2
-    clock = Clock()
-    trainer.run_training()
-    trained = str(clock)
+    if not (Path(trainer.output_folder) / "checkpoint_final.pth").exists():
+        clock = Clock()
+        trainer.run_training()
+        seen = epochs * iterations * trainer.configuration_manager.batch_size
+        parameters = sum(one.numel() for one in trainer.network.parameters())
+        print(
+            f"nnU-Net {configuration}: {epochs * iterations} steps, {seen} patches of "
+            f"{trainer.configuration_manager.patch_size}, {parameters} parameters, trained {clock}",
+            flush=True,
+        )
     predictor = nnUNetPredictor(device=cpu, allow_tqdm=False)
     predictor.initialize_from_trained_model_folder(str(trainer.output_folder_base), (0,), "checkpoint_final.pth")
     masks = out / f"nnunet-{configuration}"
+    masks.mkdir(exist_ok=True)
     clock = Clock()
     predictor.predict_from_files_sequential(str(raw / NAME / "imagesTs"), str(masks))
-    seen = epochs * iterations * trainer.configuration_manager.batch_size
-    parameters = sum(one.numel() for one in trainer.network.parameters())
-    print(
-        f"nnU-Net {configuration}: {epochs * iterations} steps, {seen} patches of {trainer.configuration_manager.patch_size}, "
-        f"{parameters} parameters, trained {trained}, predicted {clock}"
-    )
+    print(f"{masks}: predicted {clock}")
 
 
 def monai(split: Path, out: Path, epochs: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,11 @@ def test_each_fault_is_a_line_and_the_others_are_read(fault: str, sound: Path, t
     if folder == "masks":
         with pytest.raises(DataError, match=words):
             open_data(tmp_path / "set", cache_folder=tmp_path / "cache")
+
+
+def test_a_missing_package_is_one_line(sound: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "nibabel", None)
+    assert [str(finding).count("pip install nibabel") for finding in check(sound).findings] == [1]
 
 
 def test_notes_of_one_kind_are_one_line(sound: Path, tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from delineate.common.errors import DataError
 from delineate.data.formats.several import open_several
-from delineate.inference.channel_inputs import check_channels, find_channel_inputs
-from delineate.inference.inputs import Input
+from delineate.inference.channel_inputs import check_channels, check_no_channels, find_channel_inputs
+from delineate.inference.inputs import Input, find_inputs
 
 nibabel = pytest.importorskip("nibabel")
 
@@ -60,9 +60,37 @@ def test_bare_numbers_count_the_models_channels_which_is_said(tmp_path: Path) ->
         "without a dataset.json, files are the model's channels by their numbers: _0000 T1, _0001 FLAIR",
     )
     with pytest.raises(
-        DataError, match=r"takes the channels T1, FLAIR, T2, and this image has 0000, 0001: T1, FLAIR, T2 are"
+        DataError, match=r"takes 3 channels, .*\(_0000 T1, _0001 FLAIR, _0002 T2\), and this image has _0000, _0001$"
     ):
         find_channel_inputs([tmp_path], ("T1", "FLAIR", "T2"))
+
+
+@pytest.mark.parametrize(
+    ("channels", "wanted", "words"),
+    [
+        (1, ("T1", "FLAIR"), r"the model takes 2 channels, .*\(_0000 T1, _0001 FLAIR\), and this image has _0000"),
+        (3, ("T1", "FLAIR"), r"and this image has _0000, _0001, _0002"),
+    ],
+)
+def test_other_numbers_than_the_models_are_refused(
+    tmp_path: Path, channels: int, wanted: tuple[str, ...], words: str
+) -> None:
+    with pytest.raises(DataError, match=rf"head_1 .*{words}"):
+        find_channel_inputs([numbered(tmp_path, channels)], wanted)
+
+
+def test_channels_for_a_model_without_names_are_noticed(tmp_path: Path) -> None:
+    (note,) = check_no_channels(find_inputs([numbered(tmp_path / "imagesTs")]).images)
+    assert "head_1_0000.nii.gz, head_1_0001.nii.gz could be channels of one case" in note
+    (tmp_path / "dataset.json").write_text(json.dumps({"channel_names": {"0": "T1", "1": "FLAIR"}}))
+    with pytest.raises(DataError, match=r"names 2 channels \(T1, FLAIR\)\), and the model takes images of one channel"):
+        check_no_channels(find_inputs([tmp_path / "imagesTs"]).images)
+    assert not check_no_channels(find_inputs([tmp_path / "imagesTs/*_0000.nii.gz"]).images)
+    assert not check_no_channels(find_inputs([numbered(tmp_path / "one", channels=1)]).images)
+    write(tmp_path / "mixed/b_0000.nii.gz")
+    write(tmp_path / "mixed/a_0000.nii.gz")
+    write(tmp_path / "mixed/a_0001.nii.gz")
+    assert not check_no_channels(find_inputs([tmp_path / "mixed"]).images), "these are numbered cases"
 
 
 def test_files_of_four_axes_have_the_channels_of_the_description(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from collections.abc import Sequence
 from itertools import permutations, product
 from pathlib import Path
@@ -20,7 +21,7 @@ from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.registry import open_image, read_geometry, read_mask
 from delineate.evaluation.inputs.predictions import PredictionList
 from delineate.inference import volumes as module
-from delineate.inference.executors import Serial
+from delineate.inference.executors import Executor, Serial, Threads
 from delineate.inference.files import predict_files
 from delineate.inference.plan import MaskFormat
 from delineate.inference.predictor import Predictor
@@ -376,6 +377,34 @@ def test_a_mask_that_cannot_be_of_a_format_is_refused_before_anything_is_written
     with pytest.raises(DataError, match=r"a\.jpg is a picture, whose mask can be png or tiff, not mha"):
         predict_files(make(), [tmp_path / "pictures"], tmp_path / "out", format="mha")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("format", "package"), [("mha", "SimpleITK"), ("nifti", "nibabel")])
+def test_a_package_that_is_missing_is_told_before_anything_is_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: MaskFormat, package: str
+) -> None:
+    save(tmp_path / "scans/x.nii.gz", voxels())
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(DataError, match=f"pip install {package}"):
+        predict_files(make(), [tmp_path / "scans"], tmp_path / "out", format=format)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("executor", [Serial(), Threads()])
+def test_a_volume_whose_mask_cannot_be_written_is_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, executor: Executor
+) -> None:
+    """It has a result all the same: none is lost without a word."""
+
+    def refuse(*_: object) -> None:
+        raise DataError("this grid cannot be written")
+
+    monkeypatch.setattr(module, "write_class_volume", refuse)
+    for name in ("a", "b"):
+        save(tmp_path / f"scans/{name}.nii.gz", voxels())
+    done = predict_files(make(), [tmp_path / "scans"], tmp_path / "out", executor=executor)
+    assert [file.error for file in done.failures] == ["this grid cannot be written"] * 2
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"predictions.json", "summary.csv"}
 
 
 @pytest.mark.parametrize(

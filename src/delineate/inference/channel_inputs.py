@@ -3,14 +3,15 @@ BraTS keep them."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from delineate.common.errors import DataError
 from delineate.common.names import did_you_mean
-from delineate.data.core.findings import some
+from delineate.data.core.findings import count, some
 from delineate.data.core.naming import unique_names
-from delineate.data.core.words import Role, normal
+from delineate.data.core.words import Role, channel_of, normal
 from delineate.data.formats.registry import file_stem, reads_image, reads_volume
 from delineate.data.layouts.channel_files import ChannelFiles, by_channels
 from delineate.data.layouts.description import FILE, description_near
@@ -18,7 +19,7 @@ from delineate.data.layouts.roles import assign
 from delineate.data.layouts.tree import File, image_files, volume_files, walk
 from delineate.inference.inputs import Input, Inputs, expand
 
-__all__ = ["check_channels", "find_channel_inputs"]
+__all__ = ["check_channels", "check_no_channels", "find_channel_inputs"]
 
 
 def find_channel_inputs(inputs: Iterable[Path | str], wanted: Sequence[str]) -> Inputs:
@@ -59,6 +60,27 @@ def check_channels(images: Sequence[Input], wanted: str | Sequence[str]) -> None
             raise DataError(f"{image.name} ({image.image.parent}): {_difference(given, wanted)}")
 
 
+def check_no_channels(images: Sequence[Input]) -> list[str]:
+    """Whether volumes for a model of one unnamed channel are the channels of fewer cases (`a_0000`, `a_0001`): a note where their
+    names alone look like it. Raises `DataError` where a `dataset.json` says so."""
+    held: dict[str, list[Input]] = defaultdict(list)
+    for image in images:
+        found = channel_of(_stem(image.image)) if reads_volume(image.image) else None
+        if found is not None:
+            held[found[0]].append(image)
+    several = [case for case in held.values() if len(case) > 1]
+    if not several or len(several) < len(held):
+        return []
+    names = some([image.image.name for image in several[0]])
+    told = description_near(several[0][0].image.parent)
+    if told is not None and len(told.channels) > 1:
+        raise DataError(
+            f"{names} are channels of one case ({told.in_words}), and the model takes images of one channel, which has no "
+            f"name: give the files of the channel that it was trained on, such as '{several[0][0].image.parent}/*_0000.nii.gz'"
+        )
+    return [f"by their names {names} could be channels of one case; each is segmented as an image of its own"]
+
+
 def _files(folder: Path) -> list[File]:
     """The images in a folder; where it has none itself, those in its folders. Raises `DataError` for a data set with a folder of
     masks: which part of it is meant, only the user knows."""
@@ -83,8 +105,14 @@ def _stem(path: Path) -> str:
 
 def _called(image: ChannelFiles, wanted: Sequence[str], notes: list[str]) -> ChannelFiles:
     """The image, its channels called as the model's: upper and lower case do not matter, and bare numbers count its channels."""
-    if image.counted and image.names == tuple(f"{number:04d}" for number in range(len(wanted))):
-        pairs = some([f"_{number} {name}" for number, name in zip(image.names, wanted, strict=True)])
+    if image.counted:
+        numbers = [f"{number:04d}" for number in range(len(wanted))]
+        pairs = some([f"_{number} {name}" for number, name in zip(numbers, wanted, strict=True)])
+        if image.names != tuple(numbers):
+            raise DataError(
+                f"{image.key[0]} ({image.files[0][1].parent}): the model takes {count(len(wanted), 'channel')}, without a {FILE} "
+                f"by their numbers ({pairs}), and this image has {some([f'_{number}' for number in image.names])}"
+            )
         notes.append(f"without a {FILE}, files are the model's channels by their numbers: {pairs}")
         return ChannelFiles(image.key, tuple(zip(wanted, (path for _, path in image.files), strict=True)))
     known = {name.casefold(): name for name in wanted}

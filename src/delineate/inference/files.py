@@ -15,14 +15,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from delineate.common.files import output_folder
 from delineate.data.core.axes import axis_number
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
+from delineate.data.formats.registry import check_writers
 from delineate.data.layouts.source import DataSource, as_source
 from delineate.inference import overwriting
-from delineate.inference.channel_inputs import check_channels, find_channel_inputs
+from delineate.inference.channel_inputs import check_channels, check_no_channels, find_channel_inputs
 from delineate.inference.earlier_outputs import remove_earlier_outputs
 from delineate.inference.executors import Executor, Threads
 from delineate.inference.inputs import Inputs, SplitChoice, find_inputs, find_split
@@ -91,6 +93,7 @@ def predict_files(
     plan = make_plan(found, Path(out), predictor.classes, overlay=overlay, probabilities=probabilities, format=format)
     references = References.of(map(as_source, given), predictor.classes) if overlay and split else References()
     plan.check(overwrite)
+    check_writers(item.mask for item in plan.items)
     output_folder(plan.folder)
     _ = predictor.network  # built now, so that this does not count as the time of the first images
     remove_earlier_outputs(plan.folder, plan.inputs)
@@ -103,6 +106,7 @@ def predict_files(
             files.append(file)
             if progress is not None:
                 progress(len(files), len(plan.items))
+    assert len(files) == len(plan.items), "each image has a mask or a failure"
     told = (*plan.notes, *references.notes, *spacing_notes(files, predictor.spec))
     notes = (*told, *_axis_notes(plan, job), *_postprocessing_notes(plan, predictor))
     names = predictor.classes.names[1:]
@@ -119,7 +123,10 @@ def _find(predictor: Predictor, given: Sequence[Path | str | DataSource], split:
         check_channels(found.images, wanted)
         return found
     paths = [data.path if isinstance(data, DataSource) else data for data in given]
-    return find_inputs(paths) if isinstance(wanted, str) else find_channel_inputs(paths, wanted)
+    if not isinstance(wanted, str):
+        return find_channel_inputs(paths, wanted)
+    found = find_inputs(paths)
+    return replace(found, notes=(*found.notes, *check_no_channels(found.images)))
 
 
 def _postprocessing_notes(plan: Plan, predictor: Predictor) -> list[str]:

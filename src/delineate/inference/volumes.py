@@ -156,6 +156,8 @@ class Volume:
         failed = self._failed
         try:
             result = self._write_files() if failed is None else self._failure_result(*failed)
+        except DataError as error:  # the volume has a result all the same, or it would be lost without a word
+            result = self._failure_result(0, Failure("data", str(error)))
         except NO_MEMORY as error:
             result = self._failure_result(0, Failure.of_memory(error))
         return replace(result, milliseconds=self._info.later(start).milliseconds)

@@ -49,7 +49,9 @@ def grids(manifest: Manifest, findings: list[Finding]) -> dict[str, Canonical]:
                     told[_NUMBER.sub("", note.replace(str(image), ""))].append(note)
             except DataError as error:
                 found.pop(case.id, None)
-                findings.append(Finding("error", str(error)))
+                fault = Finding("error", str(error))
+                if fault not in findings:  # a package that is missing is missing for all
+                    findings.append(fault)
     for notes in told.values():
         more = f" ({count(len(notes) - 1, 'more file is', 'more files are')} like this)" if len(notes) > 1 else ""
         findings.append(Finding("warning", f"{notes[0]}{more}"))

@@ -297,6 +297,9 @@ class Writer(ABC):
     suffixes: ClassVar[tuple[str, ...]]
     """With which its files' names may end; masks get the first where nobody asks for another."""
 
+    def check(self) -> None:  # noqa: B027 - most formats need no package of their own
+        """Raise `DataError` where a package that writing needs is missing: asked before hours of computing."""
+
     @abstractmethod
     def write_mask(
         self,

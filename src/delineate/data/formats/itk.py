@@ -103,6 +103,9 @@ class _ItkWriter(Writer):
 
     suffixes = (".mha", ".nrrd")
 
+    def check(self) -> None:
+        _package()
+
     def write_mask(
         self,
         path: Path,

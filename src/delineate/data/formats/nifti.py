@@ -171,6 +171,9 @@ class _NiftiWriter(Writer):
 
     suffixes = (".nii.gz", ".nii")
 
+    def check(self) -> None:
+        nibabel()
+
     def write_mask(
         self,
         path: Path,

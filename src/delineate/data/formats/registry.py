@@ -6,6 +6,7 @@ What is in a file decides where its name does not.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ __all__ = [
     "PICTURES",
     "and_faults",
     "check_same_grid",
+    "check_writers",
     "digest_of",
     "faults",
     "file_frames",
@@ -253,6 +255,12 @@ def writer_of(name: str) -> Writer:
         able = ", ".join(one.name for one in readers().values() if one.writer is not None)
         raise DataError(f"masks cannot be written as '{name}'; there are {able}{and_faults()}")
     return reader.writer
+
+
+def check_writers(paths: Iterable[Path]) -> None:
+    """Raise `DataError` where files of such names cannot be written: no format has them, or its package is missing."""
+    for suffix in sorted({"".join(path.suffixes[-2:]) for path in paths}):
+        _writer_for(Path(f"x{suffix}")).check()
 
 
 def _writer_for(path: Path) -> Writer:
