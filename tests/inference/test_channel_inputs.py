@@ -90,6 +90,7 @@ def test_channels_for_a_model_without_names_are_noticed(tmp_path: Path) -> None:
     write(tmp_path / "mixed/b_0000.nii.gz")
     write(tmp_path / "mixed/a_0000.nii.gz")
     write(tmp_path / "mixed/a_0001.nii.gz")
+    (tmp_path / "dataset.json").unlink()
     assert not check_no_channels(find_inputs([tmp_path / "mixed"]).images), "these are numbered cases"
 
 

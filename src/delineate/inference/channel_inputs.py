@@ -69,7 +69,7 @@ def check_no_channels(images: Sequence[Input]) -> list[str]:
         if found is not None:
             held[found[0]].append(image)
     several = [case for case in held.values() if len(case) > 1]
-    if not several or len(several) < len(held):
+    if not several:
         return []
     names = some([image.image.name for image in several[0]])
     told = description_near(several[0][0].image.parent)
@@ -78,6 +78,8 @@ def check_no_channels(images: Sequence[Input]) -> list[str]:
             f"{names} are channels of one case ({told.in_words}), and the model takes images of one channel, which has no "
             f"name: give the files of the channel that it was trained on, such as '{several[0][0].image.parent}/*_0000.nii.gz'"
         )
+    if len(several) < len(held):  # rather cases with numbers
+        return []
     return [f"by their names {names} could be channels of one case; each is segmented as an image of its own"]
 
 

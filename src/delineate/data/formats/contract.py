@@ -298,7 +298,11 @@ class Writer(ABC):
     """With which its files' names may end; masks get the first where nobody asks for another."""
 
     def check(self) -> None:  # noqa: B027 - most formats need no package of their own
-        """Raise `DataError` where a package that writing needs is missing: asked before hours of computing."""
+        """Whether files can be written here: asked before hours of computing.
+
+        Raises:
+            DataError: a package that writing needs is missing.
+        """
 
     @abstractmethod
     def write_mask(
