@@ -116,10 +116,10 @@ def test_an_image_beyond_memory_is_a_failure_of_that_file(tmp_path: Path, monkey
     image(tmp_path / "in" / "large.png", 100, 100)
     original = Predictor.to_classes
 
-    def to_classes(self, working, height, width):
+    def to_classes(self, working, height, width, spacing):
         if height == 100:
             raise MemoryError("Unable to allocate 9 GiB")
-        return original(self, working, height, width)
+        return original(self, working, height, width, spacing)
 
     monkeypatch.setattr(Predictor, "to_classes", to_classes)
     result = predict_files(make(), [tmp_path / "in"], tmp_path / "out")
@@ -257,11 +257,11 @@ def test_memory_does_not_grow_with_the_number_of_files(tmp_path: Path, monkeypat
     alive, most, largest = 0, 0, 0
     prepare, classes = Worker.prepare, Worker.classes
 
-    def counted_prepare(worker, pixels):
+    def counted_prepare(worker, pixels, spacing):
         nonlocal alive, most, largest
         alive += 1
         most = max(most, alive)
-        ready = prepare(worker, pixels)
+        ready = prepare(worker, pixels, spacing)
         assert ready.input.base is None
         largest = max(largest, ready.input.size)
         return ready

@@ -91,7 +91,9 @@ def test_every_order_of_axes_gives_the_same_mask_at_the_same_places(tmp_path: Pa
     predictor = make(size, axis=axis)  # type: ignore[arg-type]
     prepare = Worker.prepare
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Worker, "prepare", lambda worker, pixels: seen.append(pixels) or prepare(worker, pixels))
+        patch.setattr(
+            Worker, "prepare", lambda worker, pixels, spacing: seen.append(pixels) or prepare(worker, pixels, spacing)
+        )
         result = predict_files(predictor, [tmp_path / "in"], tmp_path / "out", executor=Serial())
     assert not result.failures
     slices = np.stack(seen).reshape(48, SHAPE[axis], *size)
@@ -208,7 +210,7 @@ def test_the_axis_is_the_models_or_the_callers_or_the_coarsest(tmp_path: Path, m
         seen: list[int] = []
         prepare = Worker.prepare
         with monkeypatch.context() as patch:
-            patch.setattr(Worker, "prepare", lambda worker, pixels: seen.append(1) or prepare(worker, pixels))  # noqa: B023
+            patch.setattr(Worker, "prepare", lambda worker, *given: seen.append(1) or prepare(worker, *given))  # noqa: B023
             result = predict_files(make(axis=spec), [tmp_path / "v.nii.gz"], tmp_path / f"out{at}", axis=given)
         assert len(seen) == depth
         assert bool(result.notes) == (spec is None)

@@ -49,6 +49,14 @@ def test_near_is_silent_and_far_along_any_axis_is_told(near: tuple[float, float,
     assert len(notes(far)) == 1
 
 
+def test_what_the_model_evens_out_does_not_count() -> None:
+    resampled = artefact(trained_spacing=TRAINED, spacing=(0.8, 0.8), fit="letterbox", axis=2).spec
+    small, thin = (FileResult(Path("a.nii"), "a", spacing=each) for each in ((0.2, 0.2, 2.5), (0.8, 0.8, 1.0)))
+    assert not spacing_notes([small], resampled)
+    assert len(spacing_notes([thin], resampled)) == 1
+    assert not spacing_notes([small, thin], resampled.model_copy(update={"all_axes": True}))
+
+
 def test_models_that_do_not_know_it_and_failures_have_nothing_to_compare() -> None:
     strange = FileResult(Path("a.nii"), "a", spacing=(9.0, 9.0, 9.0))
     assert not spacing_notes([strange], artefact().spec)

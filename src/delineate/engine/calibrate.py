@@ -25,6 +25,7 @@ from delineate.common.versions import version
 from delineate.data.cases.sample_pixels import SamplePixels
 from delineate.data.cases.volumes import opened, volume_image, volume_mask
 from delineate.data.core.findings import count
+from delineate.data.core.geometry import Geometry
 from delineate.data.core.manifest import IGNORE, Case, Manifest
 from delineate.data.core.samples import Sample
 from delineate.data.core.stacks import stack_names, tell_slices
@@ -39,7 +40,7 @@ from delineate.engine.postprocessing_search import (
     thresholds_around,
 )
 from delineate.engine.run_folder import RunFolder
-from delineate.engine.volume_scores import slice_outputs
+from delineate.engine.volume_scores import axes_average, slice_outputs
 from delineate.evaluation.results.case_scores import score_case
 from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.evaluation.results.scoring import content_hash, joint_hash
@@ -210,7 +211,7 @@ class _Source:
         self._axis = predictor.spec.axis
         self.thresholded = predictor.artefact.method.output.independent
         self.thresholds = thresholds_around(predictor.artefact.threshold) if self.thresholded else None
-        self._worker = Worker(predictor, batch_size or 0, maps=self.thresholded)
+        self._worker = Worker(predictor, batch_size or 0, maps=self.thresholded or predictor.spec.all_axes)
         self._pixels = SamplePixels(manifest, self._axis, max_pixels, spec=predictor.spec)
 
     @property
@@ -219,9 +220,13 @@ class _Source:
 
     def predicted(self, case: Case, at: int, number: int, progress: Callable[[int, int], None] | None) -> CaseMask:
         """Run the network on a case."""
-        reference, parts = self._reference(case), [self._values(output) for output in self._outputs(case)]
-        # Slices become a volume; with a threshold the axis of the channels lies before it.
-        values = parts[0] if self._axis is None else np.stack(parts, axis=self._axis - 3)
+        reference = self._reference(case)
+        if self._predictor.spec.all_axes:
+            values = self._averaged(case)
+        else:
+            parts = [self._values(output) for output in self._outputs(case)]
+            # Slices become a volume; with a threshold the axis of the channels lies before it.
+            values = parts[0] if self._axis is None else np.stack(parts, axis=self._axis - 3)
         if progress is not None:
             progress(at + 1, number)
         return CaseMask(reference, values, self._pixel_size(case))
@@ -267,14 +272,18 @@ class _Source:
     def _pixel_size(self, case: Case) -> float:
         if not self.volumes:
             return 1.0
-        return opened([self._manifest.path(case.images[0])]).geometry.voxel_volume
+        return self._grid(case).voxel_volume
+
+    def _grid(self, case: Case) -> Geometry:
+        """Of a volume, in the canonical order."""
+        return opened([self._manifest.path(case.images[0])]).geometry
 
     def _outputs(self, case: Case) -> Iterator[Output]:
         if self._axis is not None:
             image = volume_image(self._manifest, case, self._predictor.spec.volume_numbers)
-            yield from slice_outputs(self._worker, case.id, image, self._axis)
+            yield from slice_outputs(self._worker, case.id, image, self._axis, self._grid(case).spacing)
             return
-        ready = self._worker.prepare(self._pixels.image(Sample(case)))
+        ready = self._worker.prepare(self._pixels.image(Sample(case)), case.pixel_spacing)
         if isinstance(ready, Failure):
             raise DataError(ready.line(f"validation case {case.id}"))
         self._refuse_training(case, ready)
@@ -282,6 +291,15 @@ class _Source:
         if isinstance(output, Failure):
             raise NotFiniteError(f"validation case {case.id}: {output.detail}")
         yield output
+
+    def _averaged(self, case: Case) -> NDArray[np.uint8]:
+        """As `_values`, of a volume by a model that averages over axes."""
+        image = volume_image(self._manifest, case, self._predictor.spec.volume_numbers)
+        average = axes_average(self._worker, case.id, image, self._grid(case).spacing, self._folder.validation)
+        if self.thresholds is None:
+            return average.classes(self._predictor)
+        channels = range(self._predictor.classes.outputs)
+        return np.stack([levels_of(average.probabilities(channel), self.thresholds) for channel in channels])
 
     def _refuse_training(self, case: Case, ready: Prepared) -> None:
         if ready.facts.seen in ("train", "test"):

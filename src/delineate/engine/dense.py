@@ -95,7 +95,8 @@ class OpenedImages:
         classes = self._manifest.classes
         recipe = settle_regions(recipe, classes)
         recipe = settle_class_weights(recipe, classes, self._training(recipe), self._note)
-        recipe, spec = settle_input(planned.apply(recipe), self._census)
+        training = self._census.of(self._manifest.split("train"))
+        recipe, spec = settle_input(planned.apply(recipe), self._census, training)
         self._note(planned.line(spec))
         return recipe, planned.complete(spec), data_plan
 
@@ -238,9 +239,10 @@ def _open_data(request: TrainRequest, folder: RunFolder, recipe: Recipe, note: N
     counts = ", ".join(f"{len(manifest.split(name))} {name}" for name in ("train", "val", "test"))
     note(f"data: {manifest.root} ({manifest.layout}; {counts}; splits: {manifest.split_origin})")
     if census.axis is not None:
-        slices = [sum(len(census.facts[case.id].planes) for case in manifest.split(name)) for name in _SPLITS]
+        slices = [len(census.samples(manifest.split(name), manifest.labels)) for name in _SPLITS]
+        across = f"the axis {AXES[census.axis]} (data.axis={census.axis})"
         note(
-            f"slices: {slices[0]} train, {slices[1]} val, across the axis {AXES[census.axis]} (data.axis={census.axis})"
+            f"slices: {slices[0]} train, {slices[1]} val, across {'each of the three axes' if census.all_axes else across}"
         )
     note(f"labels: {manifest.labels.reason}; classes: {', '.join(manifest.classes.names)}")
     if manifest.classes.regions:

@@ -86,7 +86,7 @@ def score_validation_cases(
     if axis is None:
         scored = [_score(predictor, _Pair.read(pixels, case), manifest, masks) for case in cases]
     else:
-        worker = Worker(predictor)
+        worker = Worker(predictor, maps=predictor.spec.all_axes)
         scored = [_score_volume(worker, case, axis, manifest, masks) for case in cases]
     rows = tuple(row for each in scored for row in each.rows)
     valid = [each for each in scored if each.rows]
@@ -113,7 +113,7 @@ def _origin(trained: TrainedModel, manifest: Manifest, references: dict[str, str
 
 def _score(predictor: Predictor, pair: _Pair, manifest: Manifest, masks: Path) -> _Scored:
     try:
-        prediction = predictor.predict(pair.image)
+        prediction = predictor.predict(pair.image, pair.case.pixel_spacing)
     except NotFiniteError as error:
         raise NotFiniteError(f"validation case {pair.case.id}: {error}") from error
     binary = len(manifest.classes.names) == 2
@@ -155,7 +155,9 @@ def _pictures(
         pair = _Pair.read(pixels, each.case, each.plane)
         if each.plane is None:
             image = pixels.view(Sample(each.case))
-            drawn = draw(image, predictor.predict(pair.image), pair.reference, manifest.classes)
+            drawn = draw(
+                image, predictor.predict(pair.image, each.case.pixel_spacing), pair.reference, manifest.classes
+            )
         else:
             drawn = _planes(manifest, each.case, predictor.spec, folder / "masks" / f"{each.case.id}.nii.gz")
         write_image(folder / "overlays" / fitting_name(f"{rank}_{each.case.id}", ".png"), drawn)
@@ -192,7 +194,8 @@ def _panels(artefact: Artefact, pair: _Pair) -> dict[str, NDArray[np.uint8]]:
 
 def _input(spec: InputSpec, pair: _Pair) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """What the network is shown of a case: all of it, or the tile with the most foreground."""
-    pixels, mask = spec.working_pixels(pair.image), spec.working_mask(pair.reference)
+    spacing = pair.case.pixel_spacing
+    pixels, mask = spec.working_pixels(pair.image, spacing), spec.working_mask(pair.reference, spacing)
     if spec.fit != "patch":
         return spec.to_unit(pixels), mask
     corners = tiles((mask.shape[0], mask.shape[1]), spec.size)

@@ -93,6 +93,10 @@ def plan_from_data(
     Raises `RecipeError` when the method does not plan or nothing fits the limits.
     """
     method = registry.method_class(recipe.name)
+    if recipe.input.spacing is not None:
+        raise RecipeError(
+            "input.spacing: sizes are planned for images as they are; leave it out, or set plan.from_data=false and --size"
+        )
     # Channels and intensity rule do not depend on the sizes, which are still open.
     whole = recipe.input.model_copy(update={"fit": "stretch", "scale": 1.0})
     _, spec = settle_input(recipe.model_copy(update={"input": whole}), census)

@@ -7,8 +7,8 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from delineate.common.errors import DataError
-from delineate.data.core.axes import axis_number
-from delineate.data.core.input_spec import Fit, Scale
+from delineate.data.core.axes import AxisChoice, axis_choice
+from delineate.data.core.input_spec import Fit, Scale, check_spacing_rule
 from delineate.data.core.intensity import check_rule
 from delineate.data.core.regions import WantedRegions
 from delineate.data.loading.loader import Sampling
@@ -37,9 +37,10 @@ class DataSection(Section):
     labeled_share: float | None = Field(
         None, gt=0, lt=1, description="where some images have no masks: part of each batch that has; none: as they come"
     )
-    axis: Literal[0, 1, 2] | None = Field(
+    axis: AxisChoice | None = Field(
         None,
-        description="volumes: the axis across slices (0 or sagittal, 1 or coronal, 2 or axial); none or auto: the coarsest",
+        description="volumes: the axis across slices (0 or sagittal, 1 or coronal, 2 or axial); none or auto: the coarsest; all: "
+        "slices across each of the three, whose probabilities are averaged at prediction",
     )
     slices: Literal["all", "foreground"] = Field(
         "all", description="volumes: which slices are trained on: all, or those in which some class is labeled"
@@ -58,7 +59,7 @@ class DataSection(Section):
     @classmethod
     def _named_axis(cls, value: Any) -> Any:
         try:
-            return axis_number(value)
+            return axis_choice(value)
         except DataError as error:
             raise ValueError(str(error)) from error
 
@@ -79,6 +80,11 @@ class InputSection(Section):
         description="letterbox keeps the aspect ratio; patch trains on parts of the image at its own resolution",
     )
     scale: Scale = Field(1.0, description="fit=patch: factor on an image's height and width before patches are cut")
+    spacing: Literal["auto"] | tuple[Scale, Scale] | None = Field(
+        None,
+        description="fit=letterbox or patch: distance of pixels in mm (one, or from row to row and from column to column) that "
+        "each image is resampled to, so that anatomy has one scale; auto: the median of the training images",
+    )
     intensity: Literal["auto", "range", "percentile", "window", "zscore"] = Field(
         "auto",
         description="what becomes 0 and 1; auto: of CT volumes a window, of other volumes their percentiles; of pictures with more "
@@ -101,14 +107,15 @@ class InputSection(Section):
         0, ge=0, le=8, description="volumes: slices before and behind each slice that are further channels of it"
     )
 
-    @field_validator("size", mode="before")
+    @field_validator("size", "spacing", mode="before")
     @classmethod
     def _square(cls, value: Any) -> Any:
-        return (value, value) if isinstance(value, int) else value
+        return (value, value) if isinstance(value, int | float) else value
 
     @model_validator(mode="after")
     def _rule_and_its_numbers(self) -> Self:
         measured = self.intensity == "window" and self.window_level is None and self.window_width is None
         if not measured:
             check_rule(self.intensity, self.window_level, self.window_width, self.zscore_clip)
+        check_spacing_rule(self.spacing, self.fit, self.scale)
         return self

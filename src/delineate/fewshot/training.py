@@ -91,6 +91,8 @@ class OpenedSlices:
             raise RecipeError(
                 "input.neighbors: few-shot methods see single slices, as their supports are; leave it out"
             )
+        if recipe.input.spacing is not None:
+            raise RecipeError("input.spacing: few-shot methods see images at the size of their supports; leave it out")
         if recipe.data.regions not in ("auto", {}):
             raise RecipeError("data.regions: few-shot methods learn one class at a time; leave it out")
         if recipe.plan.from_data:

@@ -18,8 +18,9 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+from delineate.common.errors import DataError
 from delineate.common.files import output_folder
-from delineate.data.core.axes import axis_number
+from delineate.data.core.axes import ALL, AXES, axis_choice
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.formats.registry import check_writers
 from delineate.data.layouts.source import DataSource, as_source
@@ -74,7 +75,8 @@ def predict_files(
         progress: Called with (images done, images in all).
         executor: What runs the steps. None: threads of this process.
         axis: Of volumes, the axis across the slices: 0 or "sagittal", 1 or "coronal", 2 or "axial". None or "auto": as in
-            training, else the axis with the widest spacing.
+            training, else the axis with the widest spacing. "all": the probabilities of slices across each of the three are
+            averaged; only for a model that was trained so, which does it anyway.
         format: Of masks and probability maps.
 
     Returns:
@@ -82,12 +84,14 @@ def predict_files(
 
     Raises:
         DataError: Before anything is written: an input without images, outputs that clash, outputs that exist (unless
-            `overwrite`) or are inputs, images whose masks cannot be of that format.
+            `overwrite`) or are inputs, images whose masks cannot be of that format, axes that the model was not trained on.
         DeviceError: The memory of the device does not suffice.
         DelineateError: `out` cannot be written.
     """
     start = time.perf_counter()
-    across = axis_number(axis)
+    across = axis_choice(axis)
+    if across == ALL and not predictor.spec.all_axes:
+        raise DataError(_untrained_axes(predictor))
     given = [] if isinstance(inputs, Inputs) else list(inputs)
     found = inputs if isinstance(inputs, Inputs) else _find(predictor, given, split)
     plan = make_plan(found, Path(out), predictor.classes, overlay=overlay, probabilities=probabilities, format=format)
@@ -98,7 +102,8 @@ def predict_files(
     _ = predictor.network  # built now, so that this does not count as the time of the first images
     remove_earlier_outputs(plan.folder, plan.inputs)
     overwriting.begin(plan.folder, plan.masks)
-    worker = Worker(predictor, batch_size or 0, probabilities)
+    averages = across == ALL or (across is None and predictor.spec.all_axes)
+    worker = Worker(predictor, batch_size or 0, probabilities or averages)
     job = PredictionContext(worker, plan.folder, references, max_pixels, across)
     files = []
     with closing((executor or Threads()).run(plan.items, FileSteps(job))) as results:
@@ -140,6 +145,17 @@ def _postprocessing_notes(plan: Plan, predictor: Predictor) -> list[str]:
         here, there = ("volumes", "pictures") if volumes else ("pictures", "volumes")
         notes.append(f"components and holes were chosen for {here}: masks of {there} keep theirs")
     return notes
+
+
+def _untrained_axes(predictor: Predictor) -> str:
+    """Why `axis="all"` is refused: across axes that it has never seen a network guesses, and the average would hide it."""
+    axis = predictor.spec.axis
+    seen = (
+        "has not learned from slices across"
+        if axis is None
+        else f"was trained on slices across {AXES[axis]} alone, not"
+    )
+    return f"--axis all: the model {seen} all three axes; leave it out, or train with --axis all"
 
 
 def _axis_notes(plan: Plan, job: PredictionContext) -> tuple[str, ...]:

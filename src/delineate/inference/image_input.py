@@ -10,7 +10,7 @@ import numpy as np
 
 from delineate.common.errors import DataError
 from delineate.data.cases.pixels import input_pixels
-from delineate.data.core.input_spec import InputSpec, Pixels
+from delineate.data.core.input_spec import InputSpec, Pixels, PixelSpacing
 from delineate.data.core.intensity import Rule, usable
 from delineate.data.formats.from_pillow import pillow_pixels
 from delineate.data.formats.registry import read_image
@@ -72,8 +72,22 @@ def _stacked(images: Mapping[str, Any], rule: Rule, channels: str | tuple[str, .
     return np.stack(planes, axis=-1)
 
 
-def remark(pixels: Pixels, spec: InputSpec) -> str | None:
+def remark(pixels: Pixels, spec: InputSpec, spacing: PixelSpacing | None = None) -> str | None:
     """A remark for the user if an image is of another kind than the model's training images; None if it is of the same kind."""
+    return "; ".join(one for one in (_other_kind(pixels, spec), _too_large(pixels, spec, spacing)) if one) or None
+
+
+def _too_large(pixels: Pixels, spec: InputSpec, spacing: PixelSpacing | None) -> str | None:
+    wanted = spec.exceeds(pixels.shape[0], pixels.shape[1], spacing)
+    if wanted is None or spec.spacing is None:
+        return None
+    return (
+        f"an image of {wanted[0]}×{wanted[1]} pixels at the model's {spec.spacing[0]:g}×{spec.spacing[1]:g} mm is shrunk into the "
+        f"{spec.size[0]}×{spec.size[1]} that it sees: anatomy is smaller than in training"
+    )
+
+
+def _other_kind(pixels: Pixels, spec: InputSpec) -> str | None:
     bits = 32 if pixels.dtype.kind != "u" else 8 * pixels.dtype.itemsize
     kind, trained = _KINDS[bits], _KINDS[spec.source_bits]
     # Slices of volumes come as floats whatever their files hold.

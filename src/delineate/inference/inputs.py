@@ -13,6 +13,7 @@ from typing import Literal
 from delineate.common.errors import DataError
 from delineate.common.files import sha256
 from delineate.data.core.findings import some
+from delineate.data.core.input_spec import PixelSpacing
 from delineate.data.core.manifest import Case, Manifest, Split
 from delineate.data.core.words import Role, normal, printable
 from delineate.data.formats.archives import Address
@@ -54,6 +55,8 @@ class Input:
     name: str
     channels: tuple[Channel, ...] = ()
     """Where the image lies in several files, all of them; `image` is the first."""
+    spacing: PixelSpacing | None = None
+    """Of its pixels in mm, where its data set tells."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +164,8 @@ def _divided(source: DataSource, split: SplitChoice, model: Path | None) -> tupl
 
 def _input(manifest: Manifest, case: Case) -> Input:
     files = [_checked(manifest, case, file) for file in case.images]
-    return Input(files[0], case.id, tuple(zip(manifest.channels, files, strict=True)) if manifest.channels else ())
+    channels = tuple(zip(manifest.channels, files, strict=True)) if manifest.channels else ()
+    return Input(files[0], case.id, channels, case.pixel_spacing)
 
 
 def _checked(manifest: Manifest, case: Case, file: str) -> Path:

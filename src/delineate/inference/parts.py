@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Protocol
 
 from delineate.data.cases.volumes import widest
+from delineate.data.core.axes import ALL, AxisChoice
 from delineate.data.core.geometry import Geometry
-from delineate.data.core.input_spec import Pixels
+from delineate.data.core.input_spec import Pixels, PixelSpacing
 from delineate.inference.overlay_references import References
 from delineate.inference.results import FileResult
 from delineate.inference.segment import Facts, Failure, Output, Worker
@@ -27,13 +28,19 @@ class PredictionContext:
     references: References
     """What overlays show beside the predictions."""
     max_pixels: int
-    axis: int | None = None
+    axis: AxisChoice | None = None
     """Across the slices of volumes, in the canonical order; None: as the model says, or else the coarsest."""
 
-    def axis_of(self, volume: Geometry) -> int:
-        """The axis for a volume in the canonical order."""
-        known = (self.axis, self.worker.predictor.spec.axis)
-        return next((axis for axis in known if axis is not None), widest([volume.spacing]))
+    @property
+    def all_axes(self) -> bool:
+        """Whether probabilities of slices across all three axes are averaged."""
+        return self.axis == ALL or (self.axis is None and self.worker.predictor.spec.all_axes)
+
+    def axes_of(self, volume: Geometry) -> tuple[int, ...]:
+        """The axes for a volume in the canonical order. The first is the one that its pictures are of."""
+        known = (None if self.axis == ALL else self.axis, self.worker.predictor.spec.axis)
+        first = next((axis for axis in known if axis is not None), widest([volume.spacing]))
+        return (first, *(other for other in range(3) if other != first)) if self.all_axes else (first,)
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,10 @@ class PartInfo:
 
 class Part(Protocol):
     """A picture, or a slice of a volume."""
+
+    @property
+    def spacing(self) -> PixelSpacing | None:
+        """Of its pixels in mm; None where it is not known."""
 
     def read(self) -> Pixels:
         """Its pixels. Raises `DataError`, or one of `NO_MEMORY`."""

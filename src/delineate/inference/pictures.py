@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from delineate.data.core.input_spec import Pixels
+from delineate.data.core.input_spec import Pixels, PixelSpacing
 from delineate.data.formats.registry import read_image
 from delineate.inference.image_input import read_input
 from delineate.inference.parts import PartInfo, PredictionContext
@@ -28,6 +28,11 @@ class Picture:
 
     item: Item
     job: PredictionContext
+
+    @property
+    def spacing(self) -> PixelSpacing | None:
+        """As `Part.spacing`."""
+        return self.item.spacing
 
     def read(self) -> Pixels:
         """As `Part.read`."""

@@ -13,6 +13,7 @@ from typing import Literal
 
 from delineate.common.errors import DataError
 from delineate.common.file_names import too_long
+from delineate.data.core.input_spec import PixelSpacing
 from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.registry import reads_volume, volume_suffix
 from delineate.inference import overwriting
@@ -52,6 +53,8 @@ class Item:
     """None where overlays were not asked for."""
     maps: tuple[Path, ...] = ()
     """Of the probabilities, one per output channel; empty where they were not asked for."""
+    spacing: PixelSpacing | None = None
+    """Of a picture's pixels in mm, where its data set tells; a volume's file tells its own."""
     volume: bool = False
     """Whether it is a volume, by its name: then masks and maps are volumes, too."""
 
@@ -144,6 +147,7 @@ def _item(found: Input, folder: Path, overlay: bool, maps: Sequence[Path], forma
         maps=tuple(inner / file for inner in maps),
         volume=volume,
         channels=found.channels,
+        spacing=None if volume else found.spacing,
     )
 
 

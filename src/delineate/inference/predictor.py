@@ -7,7 +7,7 @@ patches is moved over the image as a sliding window (`inference.sliding_window`)
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,7 +22,7 @@ from delineate.artefact import format as artefact_format
 from delineate.artefact.format import Artefact
 from delineate.common.errors import ArtefactError, DataError, NotFiniteError
 from delineate.data.augment.patches import cut
-from delineate.data.core.input_spec import InputSpec, Pixels
+from delineate.data.core.input_spec import InputSpec, Pixels, PixelSpacing
 from delineate.data.core.known import KnownPictures
 from delineate.data.core.manifest import ClassTable
 from delineate.inference.device import Precision, arithmetic, checked_precision, resolve_device
@@ -120,13 +120,14 @@ class Predictor:
         """The method's deployed form on the device, which prediction runs. Made once, at first use: a copy of the weights."""
         return self.method.deploy().eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def predict(self, image: Any) -> NDArray[np.uint8]:
+    def predict(self, image: Any, spacing: PixelSpacing | None = None) -> NDArray[np.uint8]:
         """Segment one image.
 
         Args:
             image: An array H×W, H×W×3 or H×W×4 (RGB order), a Pillow image, or a path. Arrays are uint8 or uint16, or any
                 numbers unless the model's intensity rule is `range`. For a model with named channels: H×W×channels in the order of
                 `spec.channels`, or a dictionary with one image H×W for each channel name.
+            spacing: Of its pixels in mm, from row to row and from column to column; a model with `spec.spacing` needs it.
 
         Returns:
             Class indices uint8 H×W at the image's own size, post-processed if the model says so (`postprocess`). With one
@@ -137,8 +138,9 @@ class Predictor:
             DeviceError: The memory of the device does not suffice.
             NotFiniteError: The network's output holds NaN or infinity.
         """
-        pixels = self._read(image)
-        return self.postprocess(self.classes_of(self.prepare(pixels), *pixels.shape[:2]))
+        pixels = self._read(image, spacing)
+        prepared = self.prepare(pixels, spacing)
+        return self.postprocess(self.classes_of(prepared, *pixels.shape[:2], spacing=spacing))
 
     def postprocess(self, indices: NDArray[np.uint8], voxel_volume: float | None = None) -> NDArray[np.uint8]:
         """Take components away and fill holes, as the model's post-processing says (`delineate calibrate`).
@@ -162,11 +164,12 @@ class Predictor:
             raise DataError("sizes of the model's post-processing are in mm³; say how large a voxel is (voxel_volume)")
         return postprocessed(indices, self.classes, chosen.rules, voxel_volume)
 
-    def probabilities(self, image: Any) -> Probabilities:
+    def probabilities(self, image: Any, spacing: PixelSpacing | None = None) -> Probabilities:
         """Probabilities of one image.
 
         Args:
             image: As for `predict`.
+            spacing: As for `predict`.
 
         Returns:
             Float32 H×W×K in [0, 1] at the image's own size. K is 1 (the foreground) with one foreground class. Otherwise K is the
@@ -177,23 +180,25 @@ class Predictor:
             DeviceError: As `predict`.
             NotFiniteError: As `predict`.
         """
-        pixels = self._read(image)
-        return self.to_native(self.probabilities_of(self.prepare(pixels)), *pixels.shape[:2])
+        pixels = self._read(image, spacing)
+        height, width = pixels.shape[:2]
+        return self.to_native(self.probabilities_of(self.prepare(pixels, spacing)), height, width, spacing)
 
-    def prepare(self, pixels: Pixels) -> NDArray[Any]:
+    def prepare(self, pixels: Pixels, spacing: PixelSpacing | None = None) -> NDArray[Any]:
         """Bring pixels to the form that the network takes: the first step of `predict`.
 
         Args:
             pixels: H×W or H×W×C at the image's own size.
+            spacing: As for `predict`.
 
         Returns:
-            h×w×C at the working size: float32 in [0, 1]. With `fit=patch`, the image at its own resolution times `scale`, in its
-            own number type: tiles are cut from it later.
+            h×w×C at the working size: float32 in [0, 1]. With `fit=patch`, the image at its own resolution times `scale`, or at the
+            model's spacing, in its own number type: tiles are cut from it later.
 
         Raises:
-            DataError: The image is of a kind that the model does not take.
+            DataError: The image is of a kind that the model does not take, or its spacing is not known and matters.
         """
-        working = self.spec.working_pixels(pixels)
+        working = self.spec.working_pixels(pixels, spacing)
         return working if self.spec.fit == "patch" else self.spec.to_unit(working)
 
     def probabilities_of(self, prepared: NDArray[Any], batch: int | None = None) -> Probabilities:
@@ -218,18 +223,26 @@ class Predictor:
         return result
 
     def classes_of(
-        self, prepared: NDArray[Any], height: int, width: int, batch: int | None = None
+        self,
+        prepared: NDArray[Any],
+        height: int,
+        width: int,
+        batch: int | None = None,
+        *,
+        spacing: PixelSpacing | None = None,
     ) -> NDArray[np.uint8]:
         """Segment one prepared image.
 
         With `fit=patch`, classes are decided row by row of tiles, so that memory suffices for very large images. This is not
-        possible with `spec.scale` ≠ 1, since the probabilities of the whole image are resized then.
+        possible where the image was resampled (`spec.scale`, `spec.spacing`), since the probabilities of the whole image are
+        resized then.
 
         Args:
             prepared: What `prepare` returned.
             height: Of the image itself, in pixels.
             width: Of the image itself, in pixels.
             batch: As for `probabilities_of`.
+            spacing: As for `predict`.
 
         Returns:
             Class indices uint8 H×W at the image's own size.
@@ -239,7 +252,7 @@ class Predictor:
             NotFiniteError: As `predict`.
         """
         if self.spec.fit != "patch" or prepared.shape[:2] != (height, width):
-            return self.to_classes(self.probabilities_of(prepared, batch), height, width)
+            return self.to_classes(self.probabilities_of(prepared, batch), height, width, spacing)
         result = np.empty((height, width), np.uint8)
         for rows, values in self._rows(prepared, batch):
             result[rows] = self._output.class_map(values, self.threshold)
@@ -270,21 +283,26 @@ class Predictor:
             raise NotFiniteError(f"the network's output is not finite (NaN or infinite); {how}")
         return result
 
-    def to_native(self, working: Probabilities, height: int, width: int) -> Probabilities:
+    def to_native(
+        self, working: Probabilities, height: int, width: int, spacing: PixelSpacing | None = None
+    ) -> Probabilities:
         """Resize probabilities to the image's own size, without the padding of `fit=letterbox`.
 
         Args:
             working: K×h×w of one image at the working size.
             height: Of the image itself, in pixels.
             width: Of the image itself, in pixels.
+            spacing: As for `predict`.
 
         Returns:
             Float32 H×W×K.
         """
-        planes = [self._native_plane(plane, height, width) for plane in working]
+        planes = [self._native_plane(plane, height, width, spacing) for plane in working]
         return np.stack(planes, axis=-1)
 
-    def to_classes(self, working: Probabilities, height: int, width: int) -> NDArray[np.uint8]:
+    def to_classes(
+        self, working: Probabilities, height: int, width: int, spacing: PixelSpacing | None = None
+    ) -> NDArray[np.uint8]:
         """Resize probabilities to the image's own size and decide the class of each pixel there.
 
         With one foreground class: 1 where the probability is at least the model's threshold. With several: the most probable one;
@@ -295,11 +313,23 @@ class Predictor:
             working: K×h×w of one image at the working size.
             height: Of the image itself, in pixels.
             width: Of the image itself, in pixels.
+            spacing: As for `predict`.
 
         Returns:
             Class indices uint8 H×W.
         """
-        planes = (self._native_plane(plane, height, width) for plane in working)
+        planes = (self._native_plane(plane, height, width, spacing) for plane in working)
+        return self.decide(planes)
+
+    def decide(self, planes: Iterable[Probabilities]) -> NDArray[np.uint8]:
+        """Decide classes as `to_classes` does.
+
+        Args:
+            planes: Probabilities of each channel in turn, all of one shape. The first is overwritten.
+
+        Returns:
+            Class indices uint8 of that shape.
+        """
         return self._output.class_map(planes, self.threshold)
 
     def _rows(self, working: Pixels, batch: int | None) -> Iterator[tuple[slice, Probabilities]]:
@@ -315,14 +345,14 @@ class Predictor:
                     yield slice(top, top + values.shape[1]), values
                     top += values.shape[1]
 
-    def _read(self, image: Any) -> Pixels:
+    def _read(self, image: Any, spacing: PixelSpacing | None) -> Pixels:
         pixels = as_pixels(image, self.spec.intensity, self.spec.channels, self.spec.planes)
-        if said := remark(pixels, self.spec):
+        if said := remark(pixels, self.spec, spacing):
             warnings.warn(said, stacklevel=3)
         return pixels
 
-    def _native_plane(self, plane: Probabilities, height: int, width: int) -> Any:
-        placed = self.spec.placement(height, width)
+    def _native_plane(self, plane: Probabilities, height: int, width: int, spacing: PixelSpacing | None) -> Any:
+        placed = self.spec.placement(height, width, spacing)
         if placed is not None:
             top, left, inner_h, inner_w = placed
             plane = plane[top : top + inner_h, left : left + inner_w]

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError, NotFiniteError
-from delineate.data.core.input_spec import Pixels
+from delineate.data.core.input_spec import Pixels, PixelSpacing
 from delineate.data.core.known import Role
 from delineate.inference.image_input import remark
 from delineate.inference.predictor import BATCH_SIZE, Predictor
@@ -61,6 +61,8 @@ class Facts:
     width: int
     remark: str | None = None
     """How it differs in kind from the images that the model was trained on."""
+    spacing: PixelSpacing | None = None
+    """Of its pixels in mm; None where it is not known."""
     seen: Role | None = None
     """What it was to the model, if it was in its data set."""
 
@@ -107,17 +109,18 @@ class Worker:
     def _batch(self) -> int:
         return self.batch_size or BATCH_SIZE[self.predictor.device.type]
 
-    def prepare(self, image: Pixels) -> Prepared | Failure:
-        """uint8 or uint16 H×W, H×W×3 or H×W×4 (RGB order) → the network's input."""
+    def prepare(self, image: Pixels, spacing: PixelSpacing | None = None) -> Prepared | Failure:
+        """uint8 or uint16 H×W, H×W×3 or H×W×4 (RGB order), with the spacing of its pixels → the network's input."""
         predictor = self.predictor
         try:
-            ready = predictor.prepare(image)
+            ready = predictor.prepare(image, spacing)
         except DataError as error:
             return Failure("data", str(error))
         except NO_MEMORY as error:
             return Failure.of_memory(error)
         height, width = image.shape[:2]
-        return Prepared(ready, Facts(height, width, remark(image, predictor.spec), predictor.known.role_of(image)))
+        said, seen = remark(image, predictor.spec, spacing), predictor.known.role_of(image)
+        return Prepared(ready, Facts(height, width, said, spacing, seen))
 
     def forward(self, prepared: Sequence[Prepared]) -> list[Output | Failure]:
         """At most `images` inputs → an output or a failure for each, in order.
@@ -142,15 +145,17 @@ class Worker:
         """Class indices H×W at the image's own size (binary: 0 and 1). May raise one of `NO_MEMORY`."""
         if output.values.ndim == 2:
             return output.values
-        return self.predictor.to_classes(output.values, output.facts.height, output.facts.width)
+        facts = output.facts
+        return self.predictor.to_classes(output.values, facts.height, facts.width, facts.spacing)
 
     def planes(self, output: Output) -> Iterator[Probabilities]:
         """Probabilities H×W at the image's own size, of each output channel in turn: one plane is held at a time.
 
         Only of a worker with `maps`. May raise one of `NO_MEMORY`.
         """
+        facts = output.facts
         for plane in output.values:
-            yield self.predictor.to_native(plane[None], output.facts.height, output.facts.width)[..., 0]
+            yield self.predictor.to_native(plane[None], facts.height, facts.width, facts.spacing)[..., 0]
 
     def _outputs(self, prepared: Sequence[Prepared]) -> Iterator[Output]:
         predictor, size = self.predictor, self._batch
@@ -162,5 +167,6 @@ class Worker:
             if self.maps:
                 values: NDArray[Any] = predictor.probabilities_of(one.input, size)
             else:
-                values = predictor.classes_of(one.input, one.facts.height, one.facts.width, size)
+                facts = one.facts
+                values = predictor.classes_of(one.input, facts.height, facts.width, size, spacing=facts.spacing)
             yield Output(values, one.facts)

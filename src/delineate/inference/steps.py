@@ -44,7 +44,7 @@ class FileSteps:
         """Decode and prepare."""
         start = time.perf_counter()
         try:
-            ready = self.job.worker.prepare(part.read())
+            ready = self.job.worker.prepare(part.read(), part.spacing)
         except DataError as error:
             return Step(part, made=Failure("data", str(error)))
         except NO_MEMORY as error:

@@ -28,7 +28,8 @@ def spacing_notes(files: Sequence[FileResult], spec: InputSpec) -> list[str]:
     if trained is None:
         return []
     told = {file.name: file.spacing for file in files if file.spacing is not None and file.error is None}
-    far = [name for name, spacing in told.items() if _far(spacing, trained)]
+    axes = _axes(spec)
+    far = [name for name, spacing in told.items() if any(_far(spacing[at], trained[at]) for at in axes)]
     if not far:
         return []
     shown = some([f"{name} ({' × '.join(f'{length:.3g}' for length in told[name])} mm)" for name in far], 3)
@@ -42,5 +43,13 @@ def spacing_notes(files: Sequence[FileResult], spec: InputSpec) -> list[str]:
     ]
 
 
-def _far(spacing: Sequence[float], trained: Sequence[tuple[float, float]]) -> bool:
-    return any(length > FAR * high or length < low / FAR for length, (low, high) in zip(spacing, trained, strict=True))
+def _axes(spec: InputSpec) -> Sequence[int]:
+    """Those along which the size of voxels matters: where slices are resampled to one spacing, it does only across them."""
+    if spec.spacing is None:
+        return range(3)
+    return () if spec.axis is None or spec.all_axes else (spec.axis,)
+
+
+def _far(length: float, trained: tuple[float, float]) -> bool:
+    low, high = trained
+    return length > FAR * high or length < low / FAR

@@ -1,7 +1,8 @@
 """Volumes: they are cut into slices, and after the last slice, one mask is written on the image's own grid.
 
 Slices are cut as in training: in the canonical order of axes (`data.formats.canonical`), whatever order the file has, and with gray
-values by the volume's own range. In memory are the volume's bytes and its mask. Probabilities wait in a temporary file.
+values by the volume's own range. In memory are the volume's bytes and its mask. Probabilities wait in a temporary file, also where
+those across several axes are averaged.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ from delineate.common.errors import DataError
 from delineate.data.cases.pixels import fitted
 from delineate.data.cases.volumes import as_numbers, opened
 from delineate.data.core.findings import some
-from delineate.data.core.input_spec import Pixels
+from delineate.data.core.geometry import pixel_spacing
+from delineate.data.core.input_spec import Pixels, PixelSpacing
 from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.canonical import Canonical
 from delineate.data.formats.contract import slab_of
 from delineate.data.formats.images import write_image
+from delineate.inference.axes_average import AxesAverage
 from delineate.inference.contact_sheet import draw_contact_sheet
 from delineate.inference.map_store import MapStore
 from delineate.inference.parts import PartInfo, PredictionContext
@@ -31,7 +34,7 @@ from delineate.inference.results import FileResult
 from delineate.inference.segment import NO_MEMORY, Failure, Output, Worker
 from delineate.inference.shading import shaded
 from delineate.inference.trained_values import far_from_training
-from delineate.inference.write import listed, write_class_volume, write_map_volume
+from delineate.inference.write import fractions, listed, write_class_volume, write_map_volume
 
 __all__ = ["Slice", "Unreadable", "Volume", "slices_of"]
 
@@ -44,25 +47,29 @@ class Slice:
     """One slice of a volume (a `parts.Part`)."""
 
     volume: Volume
+    axis: int
+    """The canonical axis that it lies across."""
     index: int
-    """Across the canonical axis, from 0."""
+    """Across that axis, from 0."""
+
+    @property
+    def spacing(self) -> PixelSpacing:
+        """As `Part.spacing`."""
+        return self.volume.pixel_spacing(self.axis)
 
     def read(self) -> Pixels:
         """As `Part.read`."""
-        return self.volume.slice(self.index)
+        return self.volume.slice(self.axis, self.index)
 
     def store(self, worker: Worker, output: Output, info: PartInfo) -> FileResult | None:
         """As `Part.store`."""
         start = time.perf_counter()
-        self.volume.put(self.index, worker.classes(output))
-        if self.volume.maps is not None:
-            for channel, plane in enumerate(worker.planes(output)):
-                self.volume.maps.put(channel, self.index, plane)
+        self.volume.put(self.axis, self.index, worker, output)
         return self.volume.done(info.later(start))
 
     def fail(self, failure: Failure, info: PartInfo) -> FileResult | None:
         """As `Part.fail`: without one of its slices a volume has no mask."""
-        self.volume.mark_failed(self.index, failure)
+        self.volume.mark_failed(self.axis, self.index, failure)
         return self.volume.done(info)
 
 
@@ -72,6 +79,7 @@ class Unreadable:
 
     item: Item
     error: Exception
+    spacing: None = None
 
     def read(self) -> Pixels:
         """As `Part.read`."""
@@ -93,7 +101,7 @@ def slices_of(item: Item, job: PredictionContext) -> Iterator[Slice | Unreadable
     except (DataError, *NO_MEMORY) as error:
         yield Unreadable(item, error)
         return
-    yield from (Slice(volume, index) for index in range(volume.depth))
+    yield from (Slice(volume, axis, index) for axis in volume.axes for index in range(volume.depth(axis)))
 
 
 class Volume:
@@ -105,21 +113,30 @@ class Volume:
         files = [path for _, path in item.channels] or [item.image]
         volume = opened(files, [name for name, _ in item.channels])
         self._handle = Canonical(fitted(volume.stored, job.worker.predictor.spec))
-        self.axis = job.axis_of(self._handle.geometry)
-        self.depth = self._handle.shape[self.axis]
-        self.maps = MapStore(job.folder, self.depth) if item.maps else None
+        self.axes = job.axes_of(self._handle.geometry)
+        self.axis = self.axes[0]
+        depth = self.depth(self.axis)
+        self._average = AxesAverage(job.folder, self._classes.outputs, self._handle.shape) if job.all_axes else None
+        self._maps = MapStore(job.folder, depth) if item.maps and self._average is None else None
         self._voxels: Pixels | None = None
         self._flat: tuple[str, ...] = ()
         self._far: str | None = None
-        planes = (self.depth, *np.delete(self._handle.shape, self.axis).tolist())
+        planes = (depth, *np.delete(self._handle.shape, self.axis).tolist())
         self._indices = np.moveaxis(np.zeros(planes, np.uint8), 0, self.axis)  # each slice in one piece
-        self._counts = np.zeros(len(self._classes.names), np.int64)
         self._reading, self._lock = Lock(), Lock()
-        self._slices_left = self.depth
+        self._slices_left = sum(map(self.depth, self.axes))
         self._info = PartInfo()
-        self._failed: tuple[int, Failure] | None = None
+        self._failed: tuple[int, int, Failure] | None = None
 
-    def slice(self, index: int) -> Pixels:
+    def depth(self, axis: int) -> int:
+        """Number of slices across a canonical axis."""
+        return self._handle.shape[axis]
+
+    def pixel_spacing(self, axis: int) -> PixelSpacing:
+        """Of the pixels of slices across an axis, in mm."""
+        return pixel_spacing(self._handle.geometry.spacing, axis)
+
+    def slice(self, axis: int, index: int) -> Pixels:
         """H×W(×channels), as the network was trained on. Raises `DataError` for voxels that cannot be read."""
         if self._failed is not None:
             raise DataError(_LATER)
@@ -129,20 +146,24 @@ class Volume:
                 self._voxels = as_numbers(self._handle, spec.volume_numbers)
                 self._flat = _flat_words(self._voxels, spec.channels)
                 self._far = far_from_training(self._voxels, spec, self._item.image)
-        return slab_of(self._voxels, self.axis, index, self._job.worker.predictor.spec.neighbors)
+        return slab_of(self._voxels, axis, index, self._job.worker.predictor.spec.neighbors)
 
-    def put(self, index: int, indices: NDArray[np.uint8]) -> None:
-        """Class indices of a slice."""
-        np.moveaxis(self._indices, self.axis, 0)[index] = indices
-        counts = np.bincount(indices.ravel(), minlength=len(self._counts))
-        with self._lock:
-            self._counts += counts
+    def put(self, axis: int, index: int, worker: Worker, output: Output) -> None:
+        """What the network made of a slice."""
+        if self._average is not None:
+            self._average.add(axis, index, worker.planes(output))
+            return
+        np.moveaxis(self._indices, self.axis, 0)[index] = worker.classes(output)
+        if self._maps is not None:
+            for channel, plane in enumerate(worker.planes(output)):
+                self._maps.put(channel, index, plane)
 
-    def mark_failed(self, index: int, failure: Failure) -> None:
+    def mark_failed(self, axis: int, index: int, failure: Failure) -> None:
         """A slice that has no mask; of several the first is told."""
+        place = self.axes.index(axis), index
         with self._lock:
-            if failure.detail != _LATER and (self._failed is None or index < self._failed[0]):
-                self._failed = (index, failure)
+            if failure.detail != _LATER and (self._failed is None or place < self._failed[:2]):
+                self._failed = (*place, failure)
 
     def done(self, info: PartInfo) -> FileResult | None:
         """One more slice is done; with the last, the files are written and the result is there."""
@@ -157,9 +178,9 @@ class Volume:
         try:
             result = self._write_files() if failed is None else self._failure_result(*failed)
         except DataError as error:  # the volume has a result all the same, or it would be lost without a word
-            result = self._failure_result(0, Failure("data", str(error)))
+            result = self._failure_result(0, 0, Failure("data", str(error)))
         except NO_MEMORY as error:
-            result = self._failure_result(0, Failure.of_memory(error))
+            result = self._failure_result(0, 0, Failure.of_memory(error))
         return replace(result, milliseconds=self._info.later(start).milliseconds)
 
     @property
@@ -179,30 +200,38 @@ class Volume:
     def _write_files(self) -> FileResult:
         item, handle, classes = self._item, self._handle, self._classes
         predictor = self._job.worker.predictor
-        kept = predictor.postprocess(self._indices, handle.geometry.voxel_volume)
-        if kept is not self._indices:
-            self._indices, self._counts = kept, np.bincount(kept.ravel(), minlength=len(self._counts))
+        found = self._indices if self._average is None else self._average.classes(predictor)
+        self._indices = predictor.postprocess(found, handle.geometry.voxel_volume)
+        counts = np.bincount(self._indices.ravel(order="K"), minlength=len(classes.names))[1:]
         write_class_volume(item.mask, self._indices, classes, handle)
         if item.overlay is not None:
             write_image(item.overlay, self._sheet())
         for channel, path in enumerate(item.maps):
-            assert self.maps is not None, "the worker was asked for them"
-            write_map_volume(path, np.moveaxis(self.maps.read(channel), 0, self.axis), handle)
+            write_map_volume(path, self._map(channel), handle)
         seen = predictor.known.role_of_digest(handle.digest())
         return replace(
             self._result,
-            percent=tuple((100 * self._counts[1:] / self._indices.size).tolist()),
-            milliliters=tuple((self._counts[1:] * handle.geometry.voxel_volume / 1000).tolist()),
+            percent=tuple((100 * counts / self._indices.size).tolist()),
+            milliliters=tuple((counts * handle.geometry.voxel_volume / 1000).tolist()),
             seen=seen,
             written=listed(item, self._job.folder, seen),
         )
 
-    def _failure_result(self, index: int, failure: Failure) -> FileResult:
+    def _map(self, channel: int) -> NDArray[np.uint16]:
+        """Probabilities in the canonical order, as `write.fractions`."""
+        if self._average is not None:
+            return fractions(self._average.probabilities(channel))
+        assert self._maps is not None, "the worker was asked for them"
+        return np.moveaxis(self._maps.read(channel), 0, self.axis)
+
+    def _failure_result(self, place: int, index: int, failure: Failure) -> FileResult:
+        """`place`: among the axes."""
         for path in self._item.files:
             path.unlink(missing_ok=True)
         image = str(self._item.image)
         if failure.kind == "not finite":
-            image += f", slice {self._number(index)} of axis {self._handle.turn.axes[self.axis]}"
+            axis, number = self._stored(self.axes[place], index)
+            image += f", slice {number} of axis {axis}"
         return replace(self._result, error=failure.line(image))
 
     def _sheet(self) -> NDArray[np.uint8]:
@@ -213,12 +242,12 @@ class Volume:
         shade = shaded(self._voxels, self._job.worker.predictor.spec, self._item.image)
         image, indices = (np.moveaxis(each, self.axis, 0) for each in (shade, self._indices))
         expected = None if shown is None else np.moveaxis(shown, self.axis, 0)
-        numbers = [self._number(index) for index in range(self.depth)]
+        numbers = [self._stored(self.axis, index)[1] for index in range(self.depth(self.axis))]
         return draw_contact_sheet(image, indices, self._classes, numbers, expected)
 
-    def _number(self, index: int) -> int:
-        """Of a slice, in the file's own order."""
-        return self._handle.turn.stored_slice(self.axis, index, self.depth)[1]
+    def _stored(self, axis: int, index: int) -> tuple[int, int]:
+        """Axis and number of a slice in the file's own order."""
+        return self._handle.turn.stored_slice(axis, index, self.depth(axis))
 
 
 def _flat_words(voxels: Pixels, channels: str | tuple[str, ...]) -> tuple[str, ...]:

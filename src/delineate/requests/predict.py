@@ -48,8 +48,8 @@ class MaskOptions(TypedDict, total=False):
     axis: Annotated[
         str | int | None,
         Option(
-            help="Volumes: the slices to take: axial (2, feet to head), coronal (1, back to front), sagittal (0, right to left) or "
-            "auto.",
+            help="Volumes: the slices to take: axial (2, feet to head), coronal (1, back to front), sagittal (0, right to left), "
+            "auto, or all: the average over all three axes, of a model trained so.",
             metavar="AXIS",
             shown="that of training, else the axis with the largest spacing",
         ),

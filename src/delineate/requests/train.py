@@ -35,8 +35,8 @@ class TrainOptions(TypedDict, total=False):
     axis: Annotated[
         str | int | None,
         Option(
-            help="Volumes: the slices to take: axial (2, feet to head), coronal (1, back to front), sagittal (0, right to left) or "
-            "auto.",
+            help="Volumes: the slices to take: axial (2, feet to head), coronal (1, back to front), sagittal (0, right to left), "
+            "auto, or all: of each of the three axes.",
             metavar="AXIS",
             shown="the axis with the largest spacing",
             recipe="data.axis",

@@ -235,11 +235,12 @@ def _cost(jobs: Sequence[Job]) -> Cost | None:
 
 def _seconds(predictor: Predictor, manifest: Manifest, cases: Sequence[Case]) -> float:
     pixels = [_pixels(manifest, case, predictor.spec) for case in cases]
-    predictor.predict(pixels[0])
+    shown = [(image, case.pixel_spacing) for image, case in zip(pixels, cases, strict=True)]
+    predictor.predict(*shown[0])
     times = []
-    for image in pixels[1:] or pixels:
+    for image, spacing in shown[1:] or shown:
         start = time.perf_counter()
-        predictor.predict(image)
+        predictor.predict(image, spacing)
         times.append(time.perf_counter() - start)
     return median(times)
 

@@ -119,12 +119,20 @@ def with_shares(
 
     def share(sample: Sample) -> NDArray[np.uint8]:
         mask = pixels.mask(sample)
-        return np.zeros(spec.working_size(*sample.size), np.uint8) if mask is None else spec.soft_mask(mask)
+        return (
+            np.zeros(spec.working_size(*sample.size, sample.spacing), np.uint8)
+            if mask is None
+            else spec.soft_mask(mask, sample.spacing)
+        )
 
     found = store.arrays(
         f"{count(len(cache), 'soft mask')} at {spec.size[0]}×{spec.size[1]}",
         content_of(manifest, cache.samples, spec, axis) | {"soft": 1},
-        {"shares": Column(np.dtype(np.uint8), tuple(spec.working_size(*one.size) for one in cache.samples))},
+        {
+            "shares": Column(
+                np.dtype(np.uint8), tuple(spec.working_size(*one.size, one.spacing) for one in cache.samples)
+            )
+        },
         lambda: ({"shares": one} for one in _decoded(share, cache.samples)),
     )
     return replace(cache, shares=found["shares"])
@@ -137,14 +145,20 @@ def content_of(manifest: Manifest, samples: Sequence[Sample], spec: InputSpec, a
         "spec": spec.model_dump(mode="json", include=spec.decisive),
         "labels": manifest.labels.model_dump(mode="json", exclude={"reason"}),
         "samples": [
-            [_hashes(manifest, one, one.case.images), _hashes(manifest, one, one.case.masks), one.plane]
+            [
+                _hashes(manifest, one, one.case.images),
+                _hashes(manifest, one, one.case.masks),
+                one.plane,
+                *([] if one.axis is None else [one.axis]),
+                *([] if spec.spacing is None else [one.spacing]),
+            ]
             for one in samples
         ],
     } | ({} if axis is None else {"axis": axis, "order": "canonical", "numbers": spec.volume_numbers})
 
 
 def _columns(samples: Sequence[Sample], spec: InputSpec, classes: int, *, volumes: bool) -> dict[str, Column]:
-    number, sizes = len(samples), [spec.working_size(*one.size) for one in samples]
+    number, sizes = len(samples), [spec.working_size(*one.size, one.spacing) for one in samples]
     images = tuple((*size, spec.in_channels) for size in sizes)
     columns = {
         "images": Column(_type(spec, volumes), images),
@@ -192,9 +206,9 @@ def _decoded(decode: Callable[[Sample], _Decoded], samples: Sequence[Sample]) ->
 
 def _working(pixels: SamplePixels, sample: Sample, spec: InputSpec) -> tuple[Pixels, NDArray[np.uint8]]:
     """Image and mask at the working size."""
-    image = _as_bits(spec.working_pixels(pixels.image(sample)), spec.source_bits)
+    image = _as_bits(spec.working_pixels(pixels.image(sample), sample.spacing), spec.source_bits)
     mask = pixels.mask(sample)
-    working = np.full(image.shape[:2], IGNORE, np.uint8) if mask is None else spec.working_mask(mask)
+    working = np.full(image.shape[:2], IGNORE, np.uint8) if mask is None else spec.working_mask(mask, sample.spacing)
     return np.ascontiguousarray(image), np.ascontiguousarray(working)
 
 

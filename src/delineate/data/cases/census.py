@@ -14,6 +14,7 @@ from delineate.common.errors import DataError
 from delineate.data.cases import volume_facts
 from delineate.data.cases.facts import Facts, Read, Watch, fullest, read_picture
 from delineate.data.cases.volumes import is_volume
+from delineate.data.core.axes import ALL, AxisChoice
 from delineate.data.core.findings import Finding, raise_errors, some
 from delineate.data.core.label_reading import Reading, read_by_evidence, read_by_table
 from delineate.data.core.manifest import IGNORE, Case, ClassTable, LabelRule, Manifest
@@ -42,9 +43,14 @@ class Census:
     """Across the slices of volumes; None where no case is one."""
 
     @property
+    def all_axes(self) -> bool:
+        """Whether volumes are cut across all three axes; `axis` is then the first of them."""
+        return any(fact.further for fact in self.facts.values())
+
+    @property
     def sizes(self) -> Counter[tuple[int, int]]:
-        """(height, width) → cases."""
-        return Counter((fact.height, fact.width) for fact in self.facts.values())
+        """(height, width) → cases; of volumes cut across all axes, each counts for each of its sizes."""
+        return Counter(size for fact in self.facts.values() for size in fact.sizes)
 
     @property
     def channels(self) -> Counter[str]:
@@ -98,8 +104,17 @@ class Census:
         fact = self.facts[case.id]
         size = (fact.height, fact.width)
         if not fact.planes:
-            return [Sample(case, pixels=foreground(fact.class_pixels(rule)), size=size)]
-        return [Sample(case, at, foreground(rule.class_pixels(counts)), size) for at, counts in enumerate(fact.planes)]
+            return [Sample(case, None, foreground(fact.class_pixels(rule)), size, fact.spacing)]
+        found = [
+            Sample(case, at, foreground(rule.class_pixels(counts)), size, fact.spacing)
+            for at, counts in enumerate(fact.planes)
+        ]
+        for other in fact.further:
+            size = (other.height, other.width)
+            for at, counts in enumerate(other.values):
+                marked = foreground(rule.class_pixels(counts))
+                found.append(Sample(case, at, marked, size, other.spacing, other.axis))
+        return found
 
     def telling(self, case: Case) -> Sample:
         """The one sample of a case that is worth showing: the picture, or the slice with most labels."""
@@ -144,27 +159,29 @@ def examine(
     workers: int | None = None,
     progress: Progress | None = None,
     watch: Watch | None = None,
-    axis: int | None = None,
+    axis: AxisChoice | None = None,
     remembered: Path | None = None,
 ) -> Examination:
     """`inspect`, with faults as findings. A manifest with hashes keeps its label rule, and its files must match them.
 
     `watch` is shown each image while it is decoded, so that nobody needs to decode it again; without it, the images of volumes are
     not decoded. `axis`: across the slices of volumes, in the canonical order; None: that with the widest spacing, the last of
-    equals. `remembered`: a folder in which the label values of their slices are kept, so that a second look decodes nothing.
+    equals; all: this and the two others.
+    `remembered`: a folder in which the label values of their slices are kept, so that a second look decodes nothing.
     """
     cases: list[Case] = []
     facts: dict[str, Facts] = {}
     masks: dict[str, list[MaskValues]] = {}
     findings: list[Finding] = []
     grids = volume_facts.grids(manifest, findings)
-    axis = volume_facts.axis_across(grids.values(), axis)
+    across = volume_facts.axis_across(grids.values(), axis)
+    further = [one for one in range(3) if axis == ALL and one != across]
 
     def read(case: Case) -> Read:
         if (grid := grids.get(case.id)) is None:
             return read_picture(manifest, case, max_pixels, watch)
-        assert axis is not None, "volumes have been seen"
-        return volume_facts.read_volume(manifest, case, grid, axis, remembered, watch)
+        assert across is not None, "volumes have been seen"
+        return volume_facts.read_volume(manifest, case, grid, across, remembered, watch, further=further)
 
     broken = {case.id for case in manifest.cases if is_volume(case)} - grids.keys()
     todo = [case for case in manifest.cases if case.id not in broken]
@@ -189,7 +206,7 @@ def examine(
         labeled = reading is not None
     _check_kinds(facts, findings)
     facts = {name: replace(fact, values=_sum(masks[name], rule)) for name, fact in facts.items()}
-    census = Census(facts, axis=axis).read_by(rule)
+    census = Census(facts, axis=across).read_by(rule)
     described = manifest.model_copy(update={"cases": tuple(cases), "labels": rule, "classes": classes})
     return Examination(described, census, findings, labeled)
 

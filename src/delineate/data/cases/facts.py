@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from delineate.common.errors import DataError
-from delineate.data.core.input_spec import Pixels
+from delineate.data.core.input_spec import Pixels, PixelSpacing
 from delineate.data.core.intensity import shown
 from delineate.data.core.known import picture_digest
 from delineate.data.core.manifest import Case, LabelRule, Manifest
@@ -15,7 +15,7 @@ from delineate.data.formats.contract import ImageHandle
 from delineate.data.formats.registry import open_image
 from delineate.data.formats.several import joined
 
-__all__ = ["Facts", "Read", "Values", "VolumeFacts", "Watch", "check_same_file", "fullest", "read_picture"]
+__all__ = ["Facts", "Planes", "Read", "Values", "VolumeFacts", "Watch", "check_same_file", "fullest", "read_picture"]
 
 Watch = Callable[[str, Pixels], None]
 """Called with a case's id and what people see of it (`cases.pixels.case_view`; of a volume: one slice), from several threads."""
@@ -53,6 +53,19 @@ class VolumeFacts:
 
 
 @dataclass(frozen=True)
+class Planes:
+    """The slices of a volume across a canonical axis."""
+
+    axis: int
+    height: int
+    """Of each slice, in pixels, as is the width."""
+    width: int
+    spacing: PixelSpacing
+    values: tuple[Mapping[int, int], ...]
+    """Of each slice, raw mask value → pixels."""
+
+
+@dataclass(frozen=True)
 class Facts:
     """What reading one case showed."""
 
@@ -75,9 +88,23 @@ class Facts:
     """Names of the channels that are files of their own."""
     planes: tuple[Mapping[int, int], ...] = ()
     """Of a volume: `values` of each of its slices. Pictures have none."""
+    further: tuple[Planes, ...] = ()
+    """Of a volume of which slices across all axes were asked for: those across the two others."""
     volume: VolumeFacts | None = None
+    spacing: PixelSpacing | None = None
+    """Of its pixels, or of those of a volume's slices, in mm; None where it is not known."""
     span: tuple[float, float] | None = None
     """Of pictures with values of their own: the least and the most."""
+
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """Height and width of the image, or of the slices across each axis."""
+        return ((self.height, self.width), *((each.height, each.width) for each in self.further))
+
+    @property
+    def spacings(self) -> tuple[PixelSpacing | None, ...]:
+        """Of pixels, for each of `sizes`."""
+        return (self.spacing, *(each.spacing for each in self.further))
 
     def class_pixels(self, rule: LabelRule) -> dict[int, int]:
         """Class index → pixels, as the rule reads the raw values; several masks of one image are counted each."""
@@ -117,7 +144,7 @@ def read_picture(manifest: Manifest, case: Case, max_pixels: int, watch: Watch |
         masks.append(mask_values(mask, relative))
     if watch is not None:
         watch(case.id, shown(files[0].read()))
-    facts = replace(_facts(image, manifest.channels), turns=tuple(turns))
+    facts = replace(_facts(image, manifest.channels), turns=tuple(turns), spacing=case.pixel_spacing)
     seen = None if facts.constant else facts.pixels
     return Read(case.model_copy(update={"hashes": hashes, "pixels": seen}), facts, masks)
 

@@ -47,7 +47,7 @@ class SamplePixels:
         Raises `DataError` for files that are damaged or have changed.
         """
         if sample.plane is not None:
-            return self._volumes.image(sample.case, sample.plane)
+            return self._volumes.image(sample.case, sample.plane, sample.axis)
         picture = case_image(self._manifest, sample.case, max_pixels=self._max_pixels)
         return picture.astype(np.float32) if self._numbers != "bytes" and self._axis is not None else picture
 
@@ -55,7 +55,7 @@ class SamplePixels:
         """What people are shown of a sample, H×W or H×W×3/4: of channels that are files, and of volumes, the first channel."""
         if sample.plane is None:
             return case_view(self._manifest, sample.case, max_pixels=self._max_pixels)
-        shown = self._shown.image(sample.case, sample.plane)
+        shown = self._shown.image(sample.case, sample.plane, sample.axis)
         return shown if shown.ndim == 2 else np.ascontiguousarray(shown[..., 0])
 
     def mask(self, sample: Sample) -> NDArray[np.uint8] | None:
@@ -63,7 +63,7 @@ class SamplePixels:
         if not sample.labeled:
             return None
         if sample.plane is not None:
-            return self._volumes.mask(sample.case, sample.plane)
+            return self._volumes.mask(sample.case, sample.plane, sample.axis)
         return case_mask(self._manifest, sample.case, max_pixels=self._max_pixels)
 
     @cached_property

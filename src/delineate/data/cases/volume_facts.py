@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from numpy.typing import NDArray
 
 from delineate.common.errors import DataError, DelineateError
 from delineate.common.files import read_json, write_json
-from delineate.data.cases.facts import Facts, Read, Values, VolumeFacts, Watch, check_same_file, fullest
+from delineate.data.cases.facts import Facts, Planes, Read, Values, VolumeFacts, Watch, check_same_file, fullest
 from delineate.data.cases.volumes import is_volume, opened, percentiles_of, widest, windowed
+from delineate.data.core.axes import ALL, AxisChoice
 from delineate.data.core.findings import Finding, count
 from delineate.data.core.intensity import NO_NUMBERS, are_numbers
 from delineate.data.core.manifest import Case, Manifest
@@ -28,6 +30,8 @@ from delineate.data.formats.several import Stacked
 
 __all__ = ["axis_across", "grids", "read_volume"]
 
+_Slices = list[dict[int, int]]
+"""Of each slice of a mask, raw label value → pixels."""
 _FORMAT = 2
 _NUMBER = re.compile(r"[\d.]+(e[+-]?\d+)?")
 """Notes that differ in their figures alone are of one kind."""
@@ -58,25 +62,36 @@ def grids(manifest: Manifest, findings: list[Finding]) -> dict[str, Canonical]:
     return found
 
 
-def axis_across(grids: Iterable[Canonical], given: int | None) -> int | None:
-    """The axis that is given, or else the widest; None without volumes."""
+def axis_across(grids: Iterable[Canonical], given: AxisChoice | None) -> int | None:
+    """The axis that is given, or else (also of all) the widest; None without volumes."""
     spacings = [grid.geometry.spacing for grid in grids]
-    return (widest(spacings) if given is None else given) if spacings else None
+    if not spacings:
+        return None
+    return widest(spacings) if given is None or given == ALL else given
 
 
 def read_volume(
-    manifest: Manifest, case: Case, grid: Canonical, axis: int, remembered: Path | None, watch: Watch | None
+    manifest: Manifest,
+    case: Case,
+    grid: Canonical,
+    axis: int,
+    remembered: Path | None,
+    watch: Watch | None,
+    *,
+    further: Sequence[int] = (),
 ) -> Read:
-    """Count the labels of a volume's slices. Its voxels are decoded only for `watch`, which is shown the slice with most labels.
+    """Count the labels of a volume's slices, also across `further` axes. Its voxels are decoded only for `watch`, which is shown
+    the slice with most labels.
 
     Raises `DataError` for files that are damaged or not the manifest's.
     """
     hashes = {relative: digest_of(manifest.path(relative)) for relative in (*case.images, *case.masks)}
     for relative, digest in hashes.items():
         check_same_file(manifest, case, relative, digest)
-    height, width = (int(size) for size in np.delete(grid.shape, axis))
-    counted = [_slice_values(manifest.path(mask), hashes[mask], axis, grid, remembered) for mask in case.masks]
-    planes = [_total(each) for each in zip(*counted, strict=True)] or [{}] * grid.shape[axis]
+    axes = (axis, *further)
+    counted = [_slice_values(manifest.path(mask), hashes[mask], axes, grid, remembered) for mask in case.masks]
+    cut = [_planes(grid, each, [of_mask[at] for of_mask in counted]) for at, each in enumerate(axes)]
+    planes = cut[0].values
     values = []
     handles = grid.stored.handles if isinstance(grid.stored, Stacked) else (grid.stored,)
     for at, stored in enumerate(handles if watch is not None else ()):
@@ -96,9 +111,19 @@ def read_volume(
     channels = " + ".join(named) or "gray"
     volume = _of_header(grid, tuple(values))
     facts = Facts(
-        height, width, channels, 8, {}, hashes[case.images[0]], named=named, planes=tuple(planes), volume=volume
+        cut[0].height,
+        cut[0].width,
+        channels,
+        8,
+        {},
+        hashes[case.images[0]],
+        named=named,
+        planes=planes,
+        further=tuple(cut[1:]),
+        volume=volume,
+        spacing=cut[0].spacing,
     )
-    masks = [MaskValues(mask, _total(each)) for mask, each in zip(case.masks, counted, strict=True)]
+    masks = [MaskValues(mask, _total(each[0])) for mask, each in zip(case.masks, counted, strict=True)]
     return Read(case.model_copy(update=about), facts, masks)
 
 
@@ -131,21 +156,42 @@ def _total(counted: Iterable[Mapping[int, int]]) -> dict[int, int]:
     return dict(total)
 
 
-def _slice_values(path: Path, digest: str, axis: int, grid: Canonical, remembered: Path | None) -> list[dict[int, int]]:
-    """Of each slice, raw label value → pixels; kept in `remembered` under the file's `digest`, so that it is decoded once."""
+def _planes(grid: Canonical, axis: int, counted: Sequence[_Slices]) -> Planes:
+    """`counted`: of each mask the slices across this axis."""
+    height, width = (int(size) for size in np.delete(grid.shape, axis))
+    down, across = (float(step) for step in np.delete(grid.geometry.spacing, axis))
+    values = [_total(each) for each in zip(*counted, strict=True)] or [{}] * grid.shape[axis]
+    return Planes(axis, height, width, (down, across), tuple(values))
+
+
+def _slice_values(
+    path: Path, digest: str, axes: Sequence[int], grid: Canonical, remembered: Path | None
+) -> list[_Slices]:
+    """For each axis the slices' labels; the file is decoded once at most."""
+
+    @cache
+    def voxels() -> NDArray[Any]:
+        return grid.turn.apply(open_image(path).labels().pixels)
+
+    return [_across(voxels, digest, axis, grid, remembered) for axis in axes]
+
+
+def _across(
+    voxels: Callable[[], NDArray[Any]], digest: str, axis: int, grid: Canonical, remembered: Path | None
+) -> _Slices:
+    """Kept in `remembered` under the file's `digest`, so that it need not be decoded again."""
     if remembered is None:
-        return _counted(path, axis, grid)
+        return _counted(voxels(), axis)
     key = f"{_FORMAT} {digest} {axis} {grid.turn.axes} {grid.turn.flips}"
     index = remembered / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
     try:
         return [{int(value): int(count) for value, count in one.items()} for one in read_json(index)]
     except (OSError, ValueError, TypeError, AttributeError):
-        counted = _counted(path, axis, grid)
+        counted = _counted(voxels(), axis)
         with suppress(DelineateError):  # saves time only: a cache that cannot be written is no reason to stop
             write_json(index, [{str(value): count for value, count in one.items()} for one in counted])
         return counted
 
 
-def _counted(path: Path, axis: int, grid: Canonical) -> list[dict[int, int]]:
-    voxels = grid.turn.apply(open_image(path).labels().pixels)
+def _counted(voxels: NDArray[Any], axis: int) -> _Slices:
     return [count_values(np.ascontiguousarray(one)) for one in np.moveaxis(voxels, axis, 0)]

@@ -54,16 +54,16 @@ class Volumes:
         self._kept: OrderedDict[tuple[str, str], NDArray[Any]] = OrderedDict()
         self._lock = Lock()
 
-    def image(self, case: Case, plane: int) -> Pixels:
+    def image(self, case: Case, plane: int, axis: int | None = None) -> Pixels:
         """One slice H×W(×channels): uint8, of which 0 and 255 are its volume's 0.5th and 99.5th percentile (of each channel its
-        own), or own values as float32; with neighbors `slab_of` these."""
-        return self._slice(case, "image", plane, self._neighbors)
+        own), or own values as float32; with neighbors `slab_of` these. `axis`: another than that of all slices."""
+        return self._slice(case, "image", axis, plane, self._neighbors)
 
-    def mask(self, case: Case, plane: int) -> NDArray[np.uint8]:
+    def mask(self, case: Case, plane: int, axis: int | None = None) -> NDArray[np.uint8]:
         """Class indices of one slice."""
-        return self._slice(case, "mask", plane, 0)
+        return self._slice(case, "mask", axis, plane, 0)
 
-    def _slice(self, case: Case, what: str, plane: int, neighbors: int) -> Any:
+    def _slice(self, case: Case, what: str, axis: int | None, plane: int, neighbors: int) -> Any:
         with self._lock:
             key = (case.id, what)
             if key not in self._kept:
@@ -71,7 +71,7 @@ class Volumes:
             self._kept.move_to_end(key)
             while len(self._kept) > 2 * _OPEN:
                 self._kept.popitem(last=False)
-            return slab_of(self._kept[key], self._axis, plane, neighbors)
+            return slab_of(self._kept[key], self._axis if axis is None else axis, plane, neighbors)
 
     def _read(self, case: Case, what: str) -> NDArray[Any]:
         if what == "image":

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from delineate.common.errors import DataError
 
-__all__ = ["AXES", "Axis", "axis_number"]
+__all__ = ["ALL", "AXES", "Axis", "AxisChoice", "axis_choice", "axis_number"]
 
 Axis = Literal[0, 1, 2]
+AxisChoice = Literal[0, 1, 2, "all"]
+ALL: Final = "all"
+"""Slices across each of the three axes."""
 AXES = ("right-left", "back-front", "feet-head")
 """Along what each axis goes."""
 _PLANES: dict[str, Axis] = {"sagittal": 0, "coronal": 1, "axial": 2}
+_KNOWN = "auto, axial (2, slices from feet to head), coronal (1, back to front) or sagittal (0, right to left)"
 
 
 def axis_number(given: str | int | None) -> Axis | None:
@@ -35,9 +39,30 @@ def axis_number(given: str | int | None) -> Axis | None:
     if given is None or word == "auto":
         return None
     numbers: dict[str, Axis] = {"0": 0, "1": 1, "2": 2, **_PLANES}
-    if isinstance(given, bool) or word not in numbers:
+    if word == ALL:
         raise DataError(
-            f"axis {given!r} is not known; use auto, axial (2, slices from feet to head), coronal (1, back to front) or sagittal "
-            "(0, right to left)"
+            f"axis all is for `train` and `predict`, with methods that segment an image by itself; here use {_KNOWN}"
         )
+    if isinstance(given, bool) or word not in numbers:
+        raise DataError(f"axis {given!r} is not known; use {_KNOWN}")
     return numbers[word]
+
+
+def axis_choice(given: str | int | None) -> AxisChoice | None:
+    """The same where all three axes are a choice, too.
+
+    Args:
+        given: As for `axis_number`, or "all".
+
+    Returns:
+        As `axis_number`; "all" for "all".
+
+    Raises:
+        DataError: anything else.
+
+    Example:
+        >>> from delineate.data.core.axes import axis_choice
+        >>> axis_choice("all"), axis_choice("axial")
+        ('all', 2)
+    """
+    return ALL if str(given).strip().lower() == ALL else axis_number(given)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
 
-__all__ = ["TOLERANCE", "Geometry", "Triple", "check_same_geometry", "check_spacing", "sizes"]
+__all__ = ["TOLERANCE", "Geometry", "Triple", "check_same_geometry", "check_spacing", "pixel_spacing", "sizes"]
 
 TOLERANCE = 0.05
 """Corners of two volumes of the same geometry lie closer than this share of the smallest spacing."""
@@ -167,6 +167,25 @@ def check_spacing(path: Path, spacing: Sequence[float]) -> Triple:
     if min(spacing) <= 0:
         raise DataError(f"{path} has the spacing {sizes(spacing)}, which cannot be; correct its header")
     return float(spacing[0]), float(spacing[1]), float(spacing[2])
+
+
+def pixel_spacing(spacing: Triple, axis: int) -> tuple[float, float]:
+    """Of the pixels of a volume's slices.
+
+    Args:
+        spacing: of its voxels along each axis, in mm.
+        axis: across the slices.
+
+    Returns:
+        The distances from row to row and from column to column, in mm.
+
+    Example:
+        >>> from delineate.data.core.geometry import pixel_spacing
+        >>> pixel_spacing((0.5, 0.6, 3.0), 2)
+        (0.5, 0.6)
+    """
+    down, across = (step for at, step in enumerate(spacing) if at != axis)
+    return down, across
 
 
 def sizes(values: Sequence[float]) -> str:

@@ -21,12 +21,15 @@ from delineate.data.core.intensity import USUAL_CLIP, Limits, Rule, VolumeNumber
 from delineate.data.core.intensity import Pixels as Pixels  # who uses images finds their type here
 from delineate.data.core.soft_mask import foreground_share, interpolated
 
-__all__ = ["Fit", "InputSpec", "Pixels", "Scale", "Value"]
+__all__ = ["Fit", "InputSpec", "PixelSpacing", "Pixels", "Scale", "Value", "check_spacing_rule"]
 
 Fit = Literal["stretch", "letterbox", "patch"]
 Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Value = Annotated[float, Field(allow_inf_nan=False)]
+PixelSpacing = tuple[float, float]
+"""Distances of an image's pixels in mm: from row to row, and from column to column."""
 _Spacings = tuple[Scale, Scale]
+
 
 _OPENCV_CHANNELS = 4
 """As many as OpenCV resizes at a time."""
@@ -57,6 +60,10 @@ class InputSpec(BaseModel):
     `patch`: the image stays at its own resolution times `scale`, and the network sees patches of `size` (`augment.patches`)."""
     scale: Scale = 1.0
     """With `patch`: factor on the image's height and width before patches are cut."""
+    spacing: tuple[Scale, Scale] | None = None
+    """With `letterbox` and `patch`: the distances of pixels in mm, from row to row and from column to column, that each image is
+    resampled to, so that anatomy has one scale; None: pixels are seen as they are. With `letterbox` what is smaller than the frame
+    is not enlarged, and only what is larger than it is shrunk."""
     intensity: Rule = "range"
     """`range`: divide by the type's maximum (255, 65535); `percentile`: per image, 0.5th → 0 and 99.5th → 1; `window`: level ∓ half
     the width → 0 and 1; `zscore`: per image, mean ∓ `zscore_clip` standard deviations → 0 and 1 (`data.core.intensity`)."""
@@ -80,6 +87,8 @@ class InputSpec(BaseModel):
     axis: Literal[0, 1, 2] | None = None
     """Across the slices of volumes that the network was trained on, in the canonical order (`data.formats.canonical`); None: it
     was trained on pictures."""
+    all_axes: bool = False
+    """Whether slices across all three axes were trained on: prediction then averages the probabilities of the three."""
     trained_spacing: tuple[_Spacings, _Spacings, _Spacings] | None = None
     """Of the volumes that the network was trained on: the narrowest and the widest spacing along each axis in mm, in the canonical
     order, so that prediction can say when it is given another kind. None: not known, or it was trained on pictures."""
@@ -89,6 +98,7 @@ class InputSpec(BaseModel):
     @model_validator(mode="after")
     def _rule_and_its_numbers(self) -> Self:
         intensity.check_rule(self.intensity, self.window_level, self.window_width, self.zscore_clip)
+        check_spacing_rule(self.spacing, self.fit, self.scale)
         return self
 
     @property
@@ -154,24 +164,27 @@ class InputSpec(BaseModel):
         """The fields that `working_pixels`, `working_mask` and `limits_for_patches` depend on: what caches go by."""
         measured = self.fit == "patch" and self.intensity == "zscore"
         scaled = set(self.rule) if self.scales_before_padding or measured else set()
-        return {"channels", "fit", "source_bits", "neighbors", "scale" if self.fit == "patch" else "size"} | scaled
+        spaced = set() if self.spacing is None else {"spacing"}
+        size = "scale" if self.fit == "patch" else "size"
+        return {"channels", "fit", "source_bits", "neighbors", size} | scaled | spaced
 
-    def working_pixels(self, image: Pixels) -> Pixels:
+    def working_pixels(self, image: Pixels, spacing: PixelSpacing | None = None) -> Pixels:
         """An image at the working size.
 
         Args:
             image: H×W or H×W×C (1, 3 or 4 in RGB order; or the named channels). With `neighbors`, those of each slice in turn.
+            spacing: of the image's pixels, in mm; not used unless the specification has one.
 
         Returns:
             height×width×in_channels, of the same type.
 
         Raises:
-            DataError: a number of channels that the network cannot take.
+            DataError: a number of channels that the network cannot take, or an unknown spacing where it matters.
         """
         pixels = _planes(intensity.usable(image), self.channels, self.planes)
-        placed = self.placement(image.shape[0], image.shape[1])
+        placed = self.placement(image.shape[0], image.shape[1], spacing)
         if placed is None:
-            return _area_or_linear(pixels, self.working_size(image.shape[0], image.shape[1]))
+            return _area_or_linear(pixels, self.working_size(image.shape[0], image.shape[1], spacing))
         top, left, height, width = placed
         inner = _area_or_linear(pixels, (height, width))
         result = np.zeros((*self.size, inner.shape[2]), inner.dtype)
@@ -180,69 +193,92 @@ class InputSpec(BaseModel):
         result[top : top + height, left : left + width] = inner
         return result
 
-    def working_mask(self, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def working_mask(self, mask: NDArray[np.uint8], spacing: PixelSpacing | None = None) -> NDArray[np.uint8]:
         """A mask at the working size, by nearest neighbor.
 
         Args:
             mask: class indices H×W.
+            spacing: as for `working_pixels`.
 
         Returns:
             Class indices height×width; the padding of a letterbox is ignored (255).
         """
-        placed = self.placement(mask.shape[0], mask.shape[1])
+        placed = self.placement(mask.shape[0], mask.shape[1], spacing)
         if placed is None:
-            return _nearest(mask, self.working_size(mask.shape[0], mask.shape[1]))
+            return _nearest(mask, self.working_size(mask.shape[0], mask.shape[1], spacing))
         top, left, height, width = placed
         result = np.full(self.size, 255, np.uint8)
         result[top : top + height, left : left + width] = _nearest(mask, (height, width))
         return result
 
-    def soft_mask(self, mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def soft_mask(self, mask: NDArray[np.uint8], spacing: PixelSpacing | None = None) -> NDArray[np.uint8]:
         """A mask at the working size, by linear interpolation: the foreground's share of each pixel (`data.core.soft_mask`).
 
         Args:
             mask: class indices H×W.
+            spacing: as for `working_pixels`.
 
         Returns:
             Shares height×width, 255 = all of the pixel; 0 in the padding of a letterbox.
         """
-        top, left, *inner = self.placement(*mask.shape) or (0, 0, *self.working_size(*mask.shape))
+        height, width = mask.shape
+        top, left, *inner = self._placed(height, width, spacing)
         size = (inner[1], inner[0])
         share = interpolated(
             foreground_share(mask),
             mask != 255,
             lambda values, _: cv2.resize(values, size, interpolation=cv2.INTER_LINEAR),
         )
-        result = np.zeros(self.working_size(*mask.shape), np.uint8)
+        result = np.zeros(self.working_size(height, width, spacing), np.uint8)
         result[top : top + inner[0], left : left + inner[1]] = share
         return result
 
-    def zoom(self, height: int, width: int) -> tuple[float, float]:
+    def zoom(self, height: int, width: int, spacing: PixelSpacing | None = None) -> tuple[float, float]:
         """By which factors an image's height and width become those at the working size.
 
         Args:
             height: of the image, in pixels.
             width: of the image.
+            spacing: as for `working_pixels`.
 
         Returns:
             Pixels of the network's input per pixel of the image, along height and width.
         """
-        _, _, *inner = self.placement(height, width) or (0, 0, *self.working_size(height, width))
+        _, _, *inner = self._placed(height, width, spacing)
         return inner[0] / height, inner[1] / width
 
-    def working_size(self, height: int, width: int) -> tuple[int, int]:
-        """What an image is brought to: `size`; with `patch`, its own size times `scale`.
+    def working_size(self, height: int, width: int, spacing: PixelSpacing | None = None) -> tuple[int, int]:
+        """What an image is brought to: `size`; with `patch`, its own size times `scale`, or at the specification's spacing.
 
         Args:
             height: of the image, in pixels.
             width: of the image.
+            spacing: as for `working_pixels`.
 
         Returns:
             Height and width in pixels.
         """
         if self.fit != "patch":
             return self.size
-        return max(1, round(height * self.scale)), max(1, round(width * self.scale))
+        down, across = self._factors(spacing) or (self.scale, self.scale)
+        return max(1, round(height * down)), max(1, round(width * across))
+
+    def exceeds(self, height: int, width: int, spacing: PixelSpacing | None) -> tuple[int, int] | None:
+        """Whether an image at the specification's spacing is larger than the frame of `letterbox`.
+
+        Args:
+            height: of the image, in pixels.
+            width: of the image.
+            spacing: as for `working_pixels`.
+
+        Returns:
+            Height and width that it would have; None where it fits.
+        """
+        factors = self._factors(spacing)
+        if factors is None or self.fit != "letterbox":
+            return None
+        wanted = round(height * factors[0]), round(width * factors[1])
+        return wanted if wanted[0] > self.size[0] or wanted[1] > self.size[1] else None
 
     def limits(self, pixels: Pixels) -> Limits:
         """The values that become 0 and 1. Whoever cuts patches from an image asks before.
@@ -299,22 +335,68 @@ class InputSpec(BaseModel):
         by = intensity.from_low if self.intensity == "percentile" else intensity.from_middle
         return by(pixels, limits)
 
-    def placement(self, height: int, width: int) -> tuple[int, int, int, int] | None:
+    def placement(
+        self, height: int, width: int, spacing: PixelSpacing | None = None
+    ) -> tuple[int, int, int, int] | None:
         """Where an image lies in the working frame.
 
         Args:
             height: of the image, in pixels.
             width: of the image.
+            spacing: as for `working_pixels`.
 
         Returns:
             (top, left, height, width) in pixels; None when it fills the frame.
         """
         if self.fit != "letterbox":
             return None
-        scale = min(self.size[0] / height, self.size[1] / width)
-        inner_h = min(self.size[0], max(1, round(height * scale)))
-        inner_w = min(self.size[1], max(1, round(width * scale)))
+        factors = self._factors(spacing)
+        down, across = factors or (1.0, 1.0)
+        scale = min(self.size[0] / (height * down), self.size[1] / (width * across))
+        if factors is not None:
+            scale = min(scale, 1.0)
+        inner_h = min(self.size[0], max(1, round(height * down * scale)))
+        inner_w = min(self.size[1], max(1, round(width * across * scale)))
         return (self.size[0] - inner_h) // 2, (self.size[1] - inner_w) // 2, inner_h, inner_w
+
+    def _placed(self, height: int, width: int, spacing: PixelSpacing | None) -> tuple[int, int, int, int]:
+        return self.placement(height, width, spacing) or (0, 0, *self.working_size(height, width, spacing))
+
+    def _factors(self, spacing: PixelSpacing | None) -> tuple[float, float] | None:
+        """By which height and width become those at the specification's spacing; None where it has none."""
+        if self.spacing is None:
+            return None
+        if spacing is None:
+            raise DataError(
+                f"the model sees pixels of {self.spacing[0]:g}×{self.spacing[1]:g} mm, and this image does not tell how large its "
+                "own are: give it volumes, or use a model without input.spacing"
+            )
+        return spacing[0] / self.spacing[0], spacing[1] / self.spacing[1]
+
+
+def check_spacing_rule(spacing: object, fit: Fit, scale: float) -> None:
+    """Refuse a spacing that the size rule would undo, or that contradicts another factor.
+
+    Args:
+        spacing: of an input specification; None: there is none.
+        fit: its size rule.
+        scale: its factor on images.
+
+    Raises:
+        ValueError: `fit` is `stretch`, or `scale` is not 1.
+
+    Example:
+        >>> from delineate.data.core.input_spec import check_spacing_rule
+        >>> check_spacing_rule((0.8, 0.8), "letterbox", 1.0)
+    """
+    if spacing is None:
+        return
+    if fit == "stretch":
+        raise ValueError(
+            "spacing needs fit=letterbox or fit=patch: stretch brings every image to the same pixels, whatever their spacing"
+        )
+    if scale != 1:
+        raise ValueError("spacing and scale are both factors on the image's size; leave one out")
 
 
 def _planes(image: Pixels, wanted: str | tuple[str, ...], number: int) -> Pixels:

@@ -47,7 +47,8 @@ class Case(BaseModel):
     fold: int | None = None
     """Of a K-fold manifest: 0 … K-1. Cases with a fold are for training and validation, never for testing."""
     spacing: tuple[float, ...] | None = None
-    """Distances of pixels in mm, along row and column; of volumes along slice, row and column as they are cut."""
+    """Distances of pixels in mm, from row to row and from column to column; of volumes, before these, from slice to slice as they
+    are cut."""
     modality: str | None = None
     """What made the image ("CT"), as its file says it, or a `dataset.json` that names the one channel of the images; None: nothing
     says it. Channels in files of their own are named by the manifest."""
@@ -57,6 +58,11 @@ class Case(BaseModel):
     """SHA-256 per path."""
     pixels: str | None = None
     """SHA-256 of the decoded image (of a volume: of its file): equal pictures have equal ones. None: not read, or of one value."""
+
+    @property
+    def pixel_spacing(self) -> tuple[float, float] | None:
+        """Of the picture's pixels, or of those of a volume's slices, in mm."""
+        return None if self.spacing is None else (self.spacing[-2], self.spacing[-1])
 
 
 Coding = Literal["value", "index", "color"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from delineate.data.core.input_spec import PixelSpacing
 from delineate.data.core.manifest import IGNORE, Case, Split
 
 __all__ = ["Sample", "SliceStack", "foreground"]
@@ -27,11 +28,18 @@ class Sample:
     """Foreground class (and 255 = ignore) → pixels at native size; classes that it lacks are absent."""
     size: tuple[int, int] = (0, 0)
     """Native height and width."""
+    spacing: PixelSpacing | None = None
+    """Of its pixels in mm; None where it is not known."""
+    axis: int | None = None
+    """Across which canonical axis the slice lies, where that is another than the data set's own (`Census.axis`)."""
 
     @property
     def name(self) -> str:
-        """Unique in the data set: the case's id, or `id#plane`."""
-        return self.case.id if self.plane is None else f"{self.case.id}#{self.plane}"
+        """Unique in the data set: the case's id, `id#plane`, or across another axis than the data set's `id#plane@axis`."""
+        if self.plane is None:
+            return self.case.id
+        across = "" if self.axis is None else f"@{self.axis}"
+        return f"{self.case.id}#{self.plane}{across}"
 
     @property
     def labeled(self) -> bool:

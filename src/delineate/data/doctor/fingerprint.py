@@ -76,7 +76,7 @@ def take_fingerprint(
     cases = manifest.split("train")
     if not cases:
         raise DataError(f"{manifest.root}: the train split is empty, nothing can be planned from it")
-    sizes = np.array([(census.facts[case.id].height, census.facts[case.id].width) for case in cases])
+    sizes = np.array([size for case in cases for size in census.facts[case.id].sizes])
     areas, aspects = sizes.prod(1), sizes[:, 1] / sizes[:, 0]
     samples = census.samples(cases, manifest.labels)
     pixels = SamplePixels(manifest, census.axis, max_pixels, spec=spec)

@@ -141,7 +141,8 @@ class Loader:
         rng = np.random.default_rng([self._seed, _AUGMENTATION, position])
         zoom = (1.0, 1.0)
         if self._settings.in_file_pixels:
-            zoom = self._spec.zoom(*self._cache.samples[self.index(position)].size)
+            sample = self._cache.samples[self.index(position)]
+            zoom = self._spec.zoom(*sample.size, sample.spacing)
         return augment.sample(self._settings, rng, *self._spec.size, colors=self._spec.colored, zoom=zoom)
 
     def index(self, position: int) -> int:

@@ -8,7 +8,7 @@ from delineate.common.errors import DataError
 from delineate.data.cache.entries import entries_folder
 from delineate.data.cases.census import Census, Progress
 from delineate.data.cases.volumes import is_volume
-from delineate.data.core.axes import axis_number
+from delineate.data.core.axes import axis_choice
 from delineate.data.core.findings import raise_errors
 from delineate.data.core.manifest import Manifest
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
@@ -47,7 +47,7 @@ def open_data(
         watch: Search near duplicates in given splits too. Among more than `NEAR_LIMIT` cases they are not searched, and
             the manifest's `leaks` say so.
         axis: Of volumes, the axis across the slices: 0 or "sagittal", 1 or "coronal", 2 or "axial". None or "auto": the axis with
-            the widest spacing, the last one of equals.
+            the widest spacing, the last one of equals. "all": that and the two others.
         cache_folder: Where the labels found in slices of volumes are kept. None: the user's cache folder.
 
     Returns:
@@ -64,7 +64,7 @@ def open_data(
         >>> len(manifest.cases), manifest.classes.names
         (8, ('background', 'foreground'))
     """
-    across = axis_number(axis)
+    across = axis_choice(axis)
     source = as_source(data)
     manifest = source.manifest()
     if not Path(manifest.root).is_dir():

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from delineate.common.errors import DataError
 from delineate.data.cases.census import Census, Progress
 from delineate.data.cases.sample_pixels import SamplePixels
+from delineate.data.core.axes import axis_number
 from delineate.data.core.input_spec import Pixels
 from delineate.data.core.intensity import VolumeNumbers
 from delineate.data.core.joins import equal_pictures, join
@@ -231,7 +232,7 @@ def open_samples(
         max_pixels=max_pixels,
         progress=progress,
         watch=watch,
-        axis=axis,
+        axis=axis_number(axis),  # stacks are of one axis
         cache_folder=cache_folder,
     )
     return SampleSet.of(manifest, census, stack=stack, max_pixels=max_pixels)

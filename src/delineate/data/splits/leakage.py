@@ -9,6 +9,7 @@ from pathlib import Path
 from delineate.data.cases.census import Census, Examination, Progress, examine
 from delineate.data.cases.facts import Watch
 from delineate.data.cases.volumes import is_volume
+from delineate.data.core.axes import AxisChoice
 from delineate.data.core.findings import Finding, count, some
 from delineate.data.core.input_spec import Pixels
 from delineate.data.core.joins import is_known, pairs_of, sharing
@@ -61,7 +62,7 @@ def examine_duplicates(
     max_pixels: int = DEFAULT_MAX_PIXELS,
     progress: Progress | None = None,
     watch: Watch | None = None,
-    axis: int | None = None,
+    axis: AxisChoice | None = None,
     remembered: Path | None = None,
 ) -> tuple[Examination, Duplicates]:
     """`census.examine`, and the copies among the cases that could be read. `near`: whether to look for near duplicates, too.

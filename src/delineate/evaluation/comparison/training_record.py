@@ -33,6 +33,7 @@ _LATER: dict[str, Any] = {
     "engine.freeze_batchnorm": [],
     "engine.select_by": "dice",
     "input.neighbors": 0,
+    "input.spacing": None,
     "input.window_level": None,
     "input.window_width": None,
     "input.zscore_clip": None,

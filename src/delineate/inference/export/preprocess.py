@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.input_spec import InputSpec, PixelSpacing
 from delineate.data.core.intensity import LEAST, USUAL_CLIP, whole_range
 
 __all__ = ["Kind", "Preprocess"]
@@ -39,17 +39,20 @@ class Preprocess(nn.Module):
     mirroring what is smaller than a tile, and blending the tiles' probabilities are not part of it (`inference.sliding_window`).
     """
 
-    def __init__(self, spec: InputSpec, kind: Kind = "uint8") -> None:
+    def __init__(self, spec: InputSpec, kind: Kind = "uint8", spacing: PixelSpacing | None = None) -> None:
         """
         Args:
             spec: what the network's input is to be.
             kind: of the numbers in the images that will be given, whatever type they come in.
+            spacing: of the pixels of these images, in mm, where the specification has one.
 
         Raises:
-            DataError: the rule `range` for numbers whose type does not tell what is white.
+            DataError: the rule `range` for numbers whose type does not tell what is white; a spacing that is not known.
         """
         super().__init__()
-        self.spec = spec
+        spec.working_size(1, 1, spacing)
+        spec.placement(1, 1, spacing)
+        self.spec, self.spacing = spec, spacing
         self.whole = kind != "float32"
         self.lowest = float(np.iinfo(kind).min) if self.whole else -math.inf
         self.highest = float(np.iinfo(kind).max) if self.whole else 1.0
@@ -84,9 +87,9 @@ class Preprocess(nn.Module):
 
     def _fit(self, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]
-        placed = self.spec.placement(height, width)
+        placed = self.spec.placement(height, width, self.spacing)
         if placed is None:
-            return self._rounded(_resize(image, self.spec.working_size(height, width)))
+            return self._rounded(_resize(image, self.spec.working_size(height, width, self.spacing)))
         top, left, inner_h, inner_w = placed
         bottom, right = self.spec.size[0] - top - inner_h, self.spec.size[1] - left - inner_w
         inner = self._rounded(_resize(image, (inner_h, inner_w)))
