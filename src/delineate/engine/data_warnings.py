@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from delineate.data.augment.settings import AugmentSettings
 from delineate.data.core.findings import count, some
 from delineate.data.core.manifest import IGNORE
 from delineate.engine.best_weights import SCORE_WORDS, SelectBy
 
-__all__ = ["training_warnings", "validation_warnings"]
+__all__ = ["side_warnings", "training_warnings", "validation_warnings"]
+
+_SIDES = ({"left", "lt", "l"}, {"right", "rt", "r"})
+"""Words in names of classes that tell the side of the body."""
+_FLIPS = ("flip_horizontal", "flip_vertical")
 
 
 def validation_warnings(
@@ -52,6 +58,29 @@ def training_warnings(training: Iterable[Mapping[int, int]]) -> list[str]:
         ]
     return [
         "WARNING: no training case has foreground, so the network can only learn background; add cases with foreground"
+    ]
+
+
+def side_warnings(classes: Sequence[str], augment: AugmentSettings) -> list[str]:
+    """A sentence where classes differ by the side of the body alone and training flips images, so that they look alike.
+
+    `classes`: names, background first. Two are a pair where their names are equal but for left and right.
+    """
+    flips = [f"augment.{key}={getattr(augment, key):g}" for key in _FLIPS if getattr(augment, key)]
+    sides: dict[tuple[str, ...], dict[int, str]] = {}
+    for name in classes[1:]:
+        words = re.split(r"[^a-z0-9]+", name.lower())
+        found = [side for side, known in enumerate(_SIDES) if known & set(words)]
+        if len(found) == 1:
+            rest = tuple(word for word in words if word not in _SIDES[found[0]])
+            sides.setdefault(rest, {})[found[0]] = name
+    pairs = [" and ".join(pair.values()) for pair in sides.values() if len(pair) > 1]
+    if not flips or not pairs:
+        return []
+    without = " ".join(f"--set augment.{key}=0" for key in _FLIPS if getattr(augment, key))
+    return [
+        f"WARNING: {some(pairs, 3)} differ by their side, but training flips images ({', '.join(flips)}), so that a network can "
+        f"hardly tell them apart; train with {without}"
     ]
 
 

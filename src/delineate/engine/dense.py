@@ -30,7 +30,7 @@ from delineate.engine.batch_source import BatchSource, to_device, to_torch
 from delineate.engine.build import check_training_memory, source_of, targets_of
 from delineate.engine.class_weights import settle_class_weights
 from delineate.engine.data_module import DataKind
-from delineate.engine.data_warnings import training_warnings, validation_warnings
+from delineate.engine.data_warnings import side_warnings, training_warnings, validation_warnings
 from delineate.engine.finish import FinishSpec
 from delineate.engine.input_settings import settle_input
 from delineate.engine.intensity_plan import plan_intensity
@@ -98,6 +98,8 @@ class OpenedImages:
         training = self._census.of(self._manifest.split("train"))
         recipe, spec = settle_input(planned.apply(recipe), self._census, training)
         self._note(planned.line(spec))
+        for line in side_warnings(classes.names, recipe.augment):
+            self._note(line)
         return recipe, planned.complete(spec), data_plan
 
     def check_method(self, recipe: Recipe, method: Method, spec: InputSpec, device: torch.device) -> None:
