@@ -238,7 +238,7 @@ def test_volumes_without_labels_or_of_another_format_are_named(touch: Touch, tmp
     )
     (tmp_path / "dicom").mkdir()
     (tmp_path / "dicom" / "1.dcm").touch()
-    fails(tmp_path / "dicom", r"dicom holds 1 volume .*1\.dcm.* not readable yet")
+    fails(tmp_path / "dicom", r"dicom holds no image in DICOM: 1 DICOM file .* left out: .*1\.dcm is empty")
 
 
 def test_tiff_stacks_are_volumes(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
+from delineate.data.cases.volumes import volume_mask
 from delineate.data.core.findings import some
 from delineate.data.core.manifest import Case, ClassTable, Manifest
 from delineate.data.layouts.source import DataSource
@@ -46,6 +47,19 @@ class References:
             return None
         try:
             mask = read_reference(*self.known[name])
+        except DataError:
+            mask = None
+        if mask is None or mask.shape != shape:
+            self.lost.append(name)
+            return None
+        return mask
+
+    def volume(self, name: str, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
+        """The same of a volume, in the canonical order of its axes."""
+        if name not in self.known:
+            return None
+        try:
+            mask = volume_mask(*self.known[name])
         except DataError:
             mask = None
         if mask is None or mask.shape != shape:

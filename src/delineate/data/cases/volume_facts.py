@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from delineate.common.errors import DataError, DelineateError
 from delineate.common.files import read_json, write_json
 from delineate.data.cases.facts import Facts, Planes, Read, Values, VolumeFacts, Watch, check_same_file, fullest
-from delineate.data.cases.volumes import is_volume, opened, percentiles_of, widest, windowed
+from delineate.data.cases.volumes import is_volume, labels_on, opened, percentiles_of, widest, windowed
 from delineate.data.core.axes import ALL, AxisChoice
 from delineate.data.core.findings import Finding, count
 from delineate.data.core.intensity import NO_NUMBERS, are_numbers
@@ -25,7 +25,7 @@ from delineate.data.core.manifest import Case, Manifest
 from delineate.data.core.mask_values import MaskValues, count_values
 from delineate.data.formats.canonical import Canonical
 from delineate.data.formats.contract import plane_of
-from delineate.data.formats.registry import check_same_grid, digest_of, open_image
+from delineate.data.formats.registry import check_grid_of_labels, digest_of
 from delineate.data.formats.several import Stacked
 
 __all__ = ["axis_across", "grids", "read_volume"]
@@ -48,7 +48,7 @@ def grids(manifest: Manifest, findings: list[Finding]) -> dict[str, Canonical]:
                 image = manifest.path(case.images[0])
                 found[case.id] = opened([manifest.path(file) for file in case.images], manifest.channels)
                 for mask in case.masks:
-                    check_same_grid(image, manifest.path(mask))
+                    check_grid_of_labels(image, manifest.path(mask))
                 for note in found[case.id].notes:
                     told[_NUMBER.sub("", note.replace(str(image), ""))].append(note)
             except DataError as error:
@@ -171,7 +171,7 @@ def _slice_values(
 
     @cache
     def voxels() -> NDArray[Any]:
-        return grid.turn.apply(open_image(path).labels().pixels)
+        return grid.turn.apply(labels_on(grid, path))
 
     return [_across(voxels, digest, axis, grid, remembered) for axis in axes]
 
@@ -182,7 +182,8 @@ def _across(
     """Kept in `remembered` under the file's `digest`, so that it need not be decoded again."""
     if remembered is None:
         return _counted(voxels(), axis)
-    key = f"{_FORMAT} {digest} {axis} {grid.turn.axes} {grid.turn.flips}"
+    corners = grid.geometry.corners().round(3).tolist()  # the order of axes of the labels is found by them
+    key = f"{_FORMAT} {digest} {axis} {grid.turn.axes} {grid.turn.flips} {corners}"
     index = remembered / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
     try:
         return [{int(value): int(count) for value, count in one.items()} for one in read_json(index)]

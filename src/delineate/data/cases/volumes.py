@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
 from delineate.data.core import labels
+from delineate.data.core.geometry import check_same_geometry
 from delineate.data.core.input_spec import Pixels
 from delineate.data.core.intensity import LEAST, NO_NUMBERS, VolumeNumbers, are_numbers, distance
 from delineate.data.core.manifest import Case, Manifest
 from delineate.data.formats.canonical import Canonical
 from delineate.data.formats.contract import slab_of
 from delineate.data.formats.registry import digest_of, open_image, reads_volume
+from delineate.data.formats.regrid import regrid
 from delineate.data.formats.several import Stacked, open_several
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "as_numbers",
     "is_volume",
     "keeps_numbers",
+    "labels_on",
     "opened",
     "percentiles_of",
     "standardized",
@@ -89,9 +92,24 @@ def volume_mask(manifest: Manifest, case: Case) -> NDArray[np.uint8]:
     """A case's class indices, merged over its label volumes, in the canonical order. The case has some. Raises as its image."""
     paths = [_unchanged(manifest, case, relative) for relative in case.masks]
     # The image's order, so that both are seen alike even where rounding of two oblique affines would part them.
-    turn = opened([manifest.path(case.images[0])]).turn
-    read = [labels.apply(manifest.labels, open_image(path).labels().pixels, path) for path in paths]
-    return turn.apply(labels.merge(read))
+    volume = opened([manifest.path(case.images[0])])
+    read = [labels.apply(manifest.labels, labels_on(volume, path), path) for path in paths]
+    return volume.turn.apply(labels.merge(read))
+
+
+def labels_on(volume: Canonical, path: Path) -> NDArray[Any]:
+    """The raw values of a label volume in the order of the image's file: programs that make NIfTI of DICOM turn the axes.
+
+    Raises `DataError` where its voxels are not those of the image, and for a file that is damaged.
+    """
+    handle = open_image(path)
+    if handle.geometry is None:
+        raise DataError(f"{path} does not tell where its voxels lie, so it cannot be laid upon {volume.path}")
+    stored = volume.stored.geometry
+    assert stored is not None, "it has an order of axes"
+    if sorted(handle.geometry.shape) != sorted(stored.shape):
+        check_same_geometry(stored, volume.path, handle.geometry, path)
+    return regrid(handle.geometry, path, stored, volume.path).apply(handle.labels().pixels)
 
 
 def as_numbers(volume: Canonical, numbers: VolumeNumbers) -> Pixels:

@@ -21,11 +21,13 @@ from delineate.data.core.manifest import Coding
 from delineate.data.core.mask_values import RawMask
 from delineate.data.formats.contract import ANY_SIZE, DEFAULT_MAX_PIXELS, ImageHandle, Palette, Reader, Writer
 from delineate.data.formats.frames import without_frame
+from delineate.data.formats.regrid import regrid
 
 __all__ = [
     "FORMATS",
     "PICTURES",
     "and_faults",
+    "check_grid_of_labels",
     "check_same_grid",
     "check_writers",
     "digest_of",
@@ -232,6 +234,15 @@ def check_same_grid(one: Path, other: Path) -> None:
     """Raise `DataError` naming both volumes where their voxels do not lie at the same places (`core.geometry`)."""
     (first, of_first), (second, of_second) = (_placed(path) for path in (one, other))
     check_same_geometry(of_first, first.path, of_second, second.path)
+
+
+def check_grid_of_labels(image: Path, mask: Path) -> None:
+    """Raise `DataError` naming both where a label volume has not the voxels of an image, in whatever order of axes."""
+    (first, of_first), (second, of_second) = (_placed(path) for path in (image, mask))
+    if sorted(of_first.shape) == sorted(of_second.shape):
+        regrid(of_second, second.path, of_first, first.path)
+    else:
+        check_same_geometry(of_first, first.path, of_second, second.path)
 
 
 def read_geometry(path: Path) -> Geometry:

@@ -25,6 +25,7 @@ from delineate.data.layouts.choice import quoted
 from delineate.data.layouts.class_masks import LAYOUT as CLASS_FOLDERS
 from delineate.data.layouts.class_masks import called_as_images, with_classes
 from delineate.data.layouts.description import describe, unlisted
+from delineate.data.layouts.dicom_sets import LAYOUT, DicomSet, add_dicom
 from delineate.data.layouts.frame_channels import with_frames
 from delineate.data.layouts.groups import with_groups
 from delineate.data.layouts.meta_splits import apply_meta
@@ -110,6 +111,37 @@ def recognize(
         return _packed_file(folder.resolve(), images, masks)
     _check_folder(folder)
     tree = walk(folder.resolve())
+    scanned = add_dicom(tree)
+    return _recognized(tree, images, masks, unmarked) if scanned is None else _with_dicom(tree, scanned, images, masks)
+
+
+def _with_dicom(tree: Tree, scanned: DicomSet, images: str | None, masks: str | None) -> Match:
+    """DICOM with masks, or what is there of it without; cases are numbered."""
+    try:
+        match = _recognized(tree, images, masks, None)
+        bare = scanned.without_mask(match.root, match.cases)
+        if bare:  # other series of the same studies, as archives give them
+            scanned.leave_out(tree, bare)
+            match = _recognized(tree, images, masks, None)
+    except DataError:
+        if images or masks or any(file.path not in scanned.files for file in tree.images):
+            raise
+        if not scanned.files:
+            raise_errors(scanned.findings)
+            raise DataError(f"{tree.root} holds no image in DICOM: {'; '.join(map(str, scanned.findings))}") from None
+        root = select(tree, None, None).root
+        what = count(len(scanned.files), "image")
+        text = f"{tree.root} holds {what} in DICOM, and no masks that belong to them"
+        mend = "put label volumes beside them, called as the folder of the series, such as ct_mask.nii.gz; predict needs none"
+        match = Match(LAYOUT, scanned.cases(root), [*tree.findings, Finding("error", text, mend)], root=root)
+    match.findings = [*scanned.findings, *match.findings]
+    match.cases, words = scanned.numbered(match.root, match.cases)
+    match.grouping = words or match.grouping
+    return match
+
+
+def _recognized(tree: Tree, images: str | None, masks: str | None, unmarked: Unmarked | None) -> Match:
+    """Raises `DataError` where nothing is recognized."""
     named = named_files(tree, masks)
     if named and (match := _annotated(tree, images, unmarked, named)) is not None:
         return match

@@ -59,7 +59,8 @@ def select(tree: Tree, images: str | None, masks: str | None, *, volumes: bool =
     twice = {item.file.path for item in both} & {item.file.path for item in selection.items if item.role is Role.MASK}
     if twice:
         raise DataError(f"{min(twice)} is named as image and as mask; give --images and --masks that share no file")
-    outside = [item.path for item in selection.items if not item.path.is_relative_to(tree.root)]
+    files = [*(item.path for item in selection.items), *(file.path for file in (*tree.images, *tree.volumes))]
+    outside = [path for path in files if not path.is_relative_to(tree.root)]
     if outside:
         selection.root = Path(os.path.commonpath([tree.root, *(path.parent for path in outside)]))
     return selection

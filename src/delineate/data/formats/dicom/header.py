@@ -48,6 +48,19 @@ _MARKS = (
 )
 """Tags by which two slices of one place can be told apart, the plainest first. They are compared as text."""
 _ORTHONORMAL = 1e-3
+_IDENTIFYING = (
+    "PatientName",
+    "PatientBirthDate",
+    "PatientAddress",
+    "PatientTelephoneNumbers",
+    "OtherPatientIDs",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+    "InstitutionName",
+)
+"""Some of those that PS3.15 (Annex E) removes; an ID alone may be a pseudonym."""
+_OFTEN_BURNED_IN = ("US", "ES", "XC", "SC", "OT", "RF")
+"""Modalities whose pictures often show names and dates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +93,11 @@ class Header:
     number: int | None
     """InstanceNumber."""
     series_number: int | None
+    identifying: tuple[str, ...]
+    """Tags that tell who the patient is and are filled."""
+    burned_in: bool
+    """Whether the pixels may show text of the patient: the header says so, or it is a kind of picture that often does and says
+    nothing."""
     size: int
     """Bytes that the pixels take, unpacked; of an unpacked file these are there, or it is truncated."""
 
@@ -207,8 +225,15 @@ def _header(path: Path, dataset: Any) -> Header:
         image_type=text_of(dataset, "ImageType"),
         number=whole(dataset, "InstanceNumber", path),
         series_number=whole(dataset, "SeriesNumber", path),
+        identifying=tuple(keyword for keyword in _IDENTIFYING if text_of(dataset, keyword)),
+        burned_in=_burned_in(dataset),
         size=rows * columns * frames * samples * allocated // 8,
     )
+
+
+def _burned_in(dataset: Any) -> bool:
+    said = text_of(dataset, "BurnedInAnnotation").upper()
+    return said == "YES" or (said != "NO" and text_of(dataset, "Modality") in _OFTEN_BURNED_IN)
 
 
 def _padding(path: Path, dataset: Any) -> tuple[int, int] | None:

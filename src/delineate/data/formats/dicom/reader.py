@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from delineate.common.errors import DataError
@@ -25,7 +26,10 @@ class Dicom(Reader):
     def sniff(self, path: Path, first: bytes) -> bool:
         if first:
             return looks_like_dicom(path, first)
-        return DicomAddress.parse(path) is not None or (path.is_dir() and any(map(is_dicom, _few(path))))
+        if DicomAddress.parse(path) is not None:
+            return True
+        # Other formats' addresses come here, too, and may be too long for a path, which `Path.is_dir` raises for.
+        return os.path.isdir(path) and any(map(is_dicom, _few(path)))  # noqa: PTH112
 
     def volume_at(self, address: Path) -> bool:
         found = DicomAddress.parse(address)

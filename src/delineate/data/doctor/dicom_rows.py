@@ -1,0 +1,36 @@
+"""The DICOM images of a data set, in a line each."""
+
+from __future__ import annotations
+
+from delineate.data.core.findings import count
+from delineate.data.core.geometry import sizes
+from delineate.data.core.manifest import Case, Manifest
+from delineate.data.doctor.overview import Row
+from delineate.data.formats.dicom.address import DicomAddress
+from delineate.data.formats.dicom.handle import DicomHandle
+from delineate.data.formats.registry import open_image
+
+__all__ = ["dicom_rows"]
+
+_MOST = 20
+"""Images that are listed."""
+
+
+def dicom_rows(manifest: Manifest) -> list[Row]:
+    """What each DICOM image is: its address, modality, size and distances. Headers alone are read."""
+    cases = [case for case in manifest.cases if case.images and DicomAddress.parse(case.images[0]) is not None]
+    rows = [(case.id, _line(manifest, case)) for case in cases[:_MOST]]
+    if len(cases) > _MOST:
+        rows.append(("…", f"{count(len(cases) - _MOST, 'more DICOM image')}"))
+    return rows
+
+
+def _line(manifest: Manifest, case: Case) -> str:
+    handle = open_image(manifest.path(case.images[0]))
+    assert isinstance(handle, DicomHandle), "an address of DICOM"
+    files = len({frame.path for frame in handle.frames})
+    what = f"{handle.modality or 'unknown modality'}, {sizes(handle.shape)}, {count(files, 'file')}"
+    geometry = handle.series.geometry
+    apart = "" if geometry is None else f", {sizes([round(each, 3) for each in geometry.spacing])} mm"
+    told = f" ({'; '.join(handle.notes)})" if handle.notes else ""
+    return f"{case.images[0]}: {what}{apart}{told}"
