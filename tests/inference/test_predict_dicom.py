@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from delineate.artefact.format import Artefact
+from delineate.artefact.format import save as save_model
+from delineate.cli.root import app
 from delineate.common.errors import DataError
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
@@ -17,7 +21,7 @@ from delineate.inference.files import predict_files
 from delineate.inference.inputs import find_inputs
 from delineate.inference.predictor import Predictor
 from micro_method import brightness
-from scanner import ALONG_AXES, noise, oblique, patient, save, set_pixels, write_series
+from scanner import ALONG_AXES, PLANTED, noise, oblique, patient, save, set_pixels, write_series
 
 pytest.importorskip("pydicom")
 pytest.importorskip("nibabel")
@@ -74,3 +78,34 @@ def test_a_file_that_holds_no_image_is_refused(tmp_path: Path) -> None:
 
 def _as_scout(image: object, at: int) -> None:
     image.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]  # type: ignore[attr-defined]
+
+
+def test_names_are_kept_where_that_is_asked_for(tmp_path: Path) -> None:
+    write_series(tmp_path / "DOE" / "ct", VOXELS)
+    (numbered,) = find_inputs([tmp_path / "DOE"]).images
+    (kept,) = find_inputs([tmp_path / "DOE"], "keep").images
+    assert numbered.name == "case_0001"
+    assert kept.name.startswith("ct_")
+    assert kept.image == numbered.image
+
+
+def test_nothing_of_the_patient_is_in_any_output(tmp_path: Path, capfd: pytest.CaptureFixture[str], micro: str) -> None:
+    """Masks, maps, overlays, tables and what is printed, also where a file of the series is damaged."""
+    write_series(tmp_path / "study", VOXELS)
+    broken = tmp_path / "study" / "I99999"
+    broken.write_bytes(next((tmp_path / "study").iterdir()).read_bytes()[:500])
+    save_model(
+        tmp_path / "m.safetensors", Artefact(brightness(1, 1), InputSpec(size=(12, 10), channels="gray"), ClassTable())
+    )
+    given = [str(tmp_path / "m.safetensors"), str(tmp_path / "study"), "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, ["predict", *given, "--overlay", "--probabilities"])
+    assert done.exit_code == 0, done.output
+    out, err = capfd.readouterr()
+    assert "1 DICOM file without an image left out" in done.output
+    written = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert len(written) >= 5
+    content = b"".join(
+        gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes() for path in written
+    )
+    said = done.output + out + err + " ".join(map(str, written))
+    assert not [word for word in PLANTED if word in said or word.encode() in content]

@@ -129,7 +129,13 @@ def predict(
 
     predictor = load_dense(model, options["device"], options["precision"], postprocess=options["postprocess"])
     return predict_files(
-        predictor, inputs, options["out"], split=options["split"], progress=progress, **_written(options)
+        predictor,
+        inputs,
+        options["out"],
+        split=options["split"],
+        names=options["names"],
+        progress=progress,
+        **_written(options),
     )
 
 

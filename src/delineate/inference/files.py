@@ -28,7 +28,7 @@ from delineate.inference import overwriting
 from delineate.inference.channel_inputs import check_channels, check_no_channels, find_channel_inputs
 from delineate.inference.earlier_outputs import remove_earlier_outputs
 from delineate.inference.executors import Executor, Threads
-from delineate.inference.inputs import Inputs, SplitChoice, find_inputs, find_split
+from delineate.inference.inputs import Inputs, Names, SplitChoice, find_inputs, find_split
 from delineate.inference.overlay_references import References
 from delineate.inference.parts import PredictionContext
 from delineate.inference.plan import MaskFormat, Plan, make_plan
@@ -50,6 +50,7 @@ def predict_files(
     out: Path | str,
     *,
     split: SplitChoice | None = None,
+    names: Names = "numbered",
     overlay: bool = False,
     probabilities: bool = False,
     overwrite: bool = False,
@@ -67,6 +68,7 @@ def predict_files(
         inputs: Files, folders and patterns, or what `inference.inputs` found in them. With `split`, datasets.
         out: The output folder.
         split: Predict only this split of the datasets. Overlays then also show the references (dashed).
+        names: How outputs of DICOM images are called: by numbers, or as their files and folders. Cases of a dataset have their own.
         overlay: Also write the images with contours.
         probabilities: Also write probability maps.
         overwrite: Replace earlier predictions in `out`.
@@ -93,7 +95,7 @@ def predict_files(
     if across == ALL and not predictor.spec.all_axes:
         raise DataError(_untrained_axes(predictor))
     given = [] if isinstance(inputs, Inputs) else list(inputs)
-    found = inputs if isinstance(inputs, Inputs) else _find(predictor, given, split)
+    found = inputs if isinstance(inputs, Inputs) else _find(predictor, given, split, names)
     plan = make_plan(found, Path(out), predictor.classes, overlay=overlay, probabilities=probabilities, format=format)
     references = References.of(map(as_source, given), predictor.classes) if overlay and split else References()
     plan.check(overwrite)
@@ -121,7 +123,9 @@ def predict_files(
     return result
 
 
-def _find(predictor: Predictor, given: Sequence[Path | str | DataSource], split: SplitChoice | None) -> Inputs:
+def _find(
+    predictor: Predictor, given: Sequence[Path | str | DataSource], split: SplitChoice | None, names: Names
+) -> Inputs:
     wanted = predictor.spec.channels
     if split is not None:
         found = find_split([as_source(data) for data in given], split, predictor.source)
@@ -130,7 +134,7 @@ def _find(predictor: Predictor, given: Sequence[Path | str | DataSource], split:
     paths = [data.path if isinstance(data, DataSource) else data for data in given]
     if not isinstance(wanted, str):
         return find_channel_inputs(paths, wanted)
-    found = find_inputs(paths)
+    found = find_inputs(paths, names)
     return replace(found, notes=(*found.notes, *check_no_channels(found.images)))
 
 

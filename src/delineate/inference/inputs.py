@@ -34,6 +34,7 @@ __all__ = [
     "Channel",
     "Input",
     "Inputs",
+    "Names",
     "SplitChoice",
     "expand",
     "find_inputs",
@@ -43,6 +44,7 @@ __all__ = [
 ]
 
 SplitChoice = Split | Literal["all"]
+Names = Literal["numbered", "keep"]
 Channel = tuple[str, Path]
 """Name and file of a channel."""
 
@@ -69,10 +71,13 @@ class Inputs:
     """Those that the images and masks of data sets lie in."""
 
 
-def find_inputs(inputs: Iterable[Path | str]) -> Inputs:
-    """The images of files, folders and patterns, as `expand` finds them; masks that lie beside their images are left out."""
+def find_inputs(inputs: Iterable[Path | str], names: Names = "numbered") -> Inputs:
+    """The images of files, folders and patterns, as `expand` finds them; masks that lie beside their images are left out.
+
+    `names`: of outputs of DICOM images (`name_outputs`).
+    """
     notes: list[str] = []
-    return Inputs(name_outputs(expand(inputs, notes)), tuple(notes))
+    return Inputs(name_outputs(expand(inputs, notes), names), tuple(notes))
 
 
 def find_split(data: Sequence[DataSource], split: SplitChoice, model: Path | None = None) -> Inputs:
@@ -101,7 +106,7 @@ def find_split(data: Sequence[DataSource], split: SplitChoice, model: Path | Non
 def of_cases(manifest: Manifest, cases: Sequence[Case]) -> Inputs:
     """The images of some cases, their files as they are. Outputs are named as `find_inputs` does, or by the cases where images lie
     in several files, or in packed ones."""
-    if manifest.channels or any(Address.parse(case.images[0]) for case in cases):
+    if manifest.channels or any(_inside(case.images[0]) for case in cases):
         return Inputs([_input(manifest, case) for case in cases])
     return find_inputs(manifest.path(case.images[0]) for case in cases)
 
@@ -123,17 +128,17 @@ def expand(inputs: Iterable[Path | str], notes: list[str] | None = None) -> list
     return list({os.path.realpath(path): path for path in reversed(found)}.values())[::-1]
 
 
-def name_outputs(images: Sequence[Path]) -> list[Input]:
+def name_outputs(images: Sequence[Path], names: Names = "numbered") -> list[Input]:
     """Stems as names where all differ; else the path from the images' common folder. Raises `DataError` when those clash too.
 
-    DICOM images are numbered: their files' and folders' names often tell who the patient is.
+    DICOM images are numbered unless their names are to be kept: they often tell who the patient is.
     """
-    numbered = [image for image in images if DicomAddress.parse(image) is not None]
+    numbered = [image for image in images if DicomAddress.parse(image) is not None] if names == "numbered" else []
     if numbered:
         others = [image for image in images if image not in numbered]
-        names = {image: f"case_{number:04d}" for number, image in enumerate(numbered, 1)}
-        names |= {each.image: each.name for each in (name_outputs(others) if others else ())}
-        return [Input(image, names[image]) for image in images]
+        called = {image: f"case_{number:04d}" for number, image in enumerate(numbered, 1)}
+        called |= {each.image: each.name for each in (name_outputs(others) if others else ())}
+        return [Input(image, called[image]) for image in images]
     stems = Counter(map(_name_of, images))
     if max(stems.values()) == 1:
         return [Input(image, _name_of(image)) for image in images]
@@ -162,6 +167,11 @@ def _divided(source: DataSource, split: SplitChoice, model: Path | None) -> tupl
     return with_run_splits(manifest, saved), [f"{source.path} names no splits: split '{split}' as {saved} drew it"]
 
 
+def _inside(image: str) -> bool:
+    """Whether an image lies inside of a file or folder: then its name is that of its case."""
+    return Address.parse(image) is not None or DicomAddress.parse(image) is not None
+
+
 def _input(manifest: Manifest, case: Case) -> Input:
     files = [_checked(manifest, case, file) for file in case.images]
     channels = tuple(zip(manifest.channels, files, strict=True)) if manifest.channels else ()
@@ -178,7 +188,10 @@ def _checked(manifest: Manifest, case: Case, file: str) -> Path:
 
 
 def _name_of(image: Path) -> str:
-    """What an image is called, in a file of its own or in a packed one."""
+    """What an image is called, in a file of its own, in a packed one, or in DICOM: there by its place and its key."""
+    inside = DicomAddress.parse(image)
+    if inside is not None:
+        return f"{inside.place.name if inside.place.is_dir() else inside.place.stem}_{inside.key}"
     address = Address.parse(image)
     return file_stem(image) if address is None else address.name
 

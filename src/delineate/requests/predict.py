@@ -69,6 +69,14 @@ class PredictOptions(MaskOptions, total=False):
             shown=False,
         ),
     ]
+    names: Annotated[
+        Literal["numbered", "keep"],
+        Option(
+            help="Masks of DICOM images: numbered (case_0001), since names of files and folders often tell who the patient is, or "
+            "named as those.",
+            default="numbered",
+        ),
+    ]
     postprocess: Annotated[
         bool,
         Option(
