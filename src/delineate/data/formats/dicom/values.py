@@ -43,15 +43,21 @@ def measured_type(frames: Sequence[Frame]) -> np.dtype[Any]:
     if frames[0].header.photometric in COLORS:
         return np.dtype(np.uint8)
     low, high = 0.0, 0.0
-    for frame in {(one.slope, one.intercept, one.header.bits, one.header.signed): one for one in frames}.values():
+    for frame in {_scale(one): one for one in frames}.values():
         if frame.slope != int(frame.slope) or frame.intercept != int(frame.intercept) or frame.header.has_lookup:
             return np.dtype(np.float32)
         ends = [frame.slope * end + frame.intercept for end in _stored_range(frame.header)]
-        low, high = min(low, *ends), max(high, *ends)
+        air = [_AIR] if frame.header.padding is not None and frame.header.modality == "CT" else []
+        low, high = min(low, *ends, *air), max(high, *ends)
     for name in _WHOLE:
         if np.iinfo(name).min <= low and high <= np.iinfo(name).max:
             return np.dtype(name)
     return np.dtype(np.float32)
+
+
+def _scale(frame: Frame) -> tuple[object, ...]:
+    header = frame.header
+    return frame.slope, frame.intercept, header.bits, header.signed, header.padding, header.modality, header.has_lookup
 
 
 def measured(stored: NDArray[Any], frame: Frame, dataset: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -74,13 +80,12 @@ def measured(stored: NDArray[Any], frame: Frame, dataset: Any, dtype: np.dtype[A
     values = _looked_up(stored, frame, dataset)
     if frame.slope != 1 or frame.intercept != 0:
         values = values * frame.slope + frame.intercept
+    found: NDArray[Any] = values.astype(dtype)
     outside = _outside(stored, frame.header)
     if outside is not None:
-        values = np.where(
-            outside, _AIR if frame.header.modality == "CT" else values[~outside].min(initial=np.inf), values
-        )
-        values = np.where(np.isfinite(values), values, 0)
-    return values.astype(dtype)
+        inside = found[~outside]
+        found[outside] = _AIR if frame.header.modality == "CT" else inside.min() if inside.size else 0
+    return found
 
 
 def shown_type(header: Header) -> np.dtype[Any]:
