@@ -116,8 +116,8 @@ def predict_files(
     assert len(files) == len(plan.items), "each image has a mask or a failure"
     told = (*plan.notes, *references.notes, *spacing_notes(files, predictor.spec))
     notes = (*told, *_axis_notes(plan, job), *_postprocessing_notes(plan, predictor))
-    names = predictor.classes.names[1:]
-    result = PredictionResult(plan.folder, names, tuple(files), time.perf_counter() - start, notes)
+    foreground = predictor.classes.names[1:]
+    result = PredictionResult(plan.folder, foreground, tuple(files), time.perf_counter() - start, notes)
     write_lists(result, predictor)
     overwriting.finish(plan.folder)
     return result
