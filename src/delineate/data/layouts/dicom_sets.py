@@ -28,7 +28,7 @@ from delineate.data.formats.regrid import regrid
 from delineate.data.layouts.roles import assign
 from delineate.data.layouts.tree import File, Tree
 
-__all__ = ["LAYOUT", "DicomSet", "add_dicom"]
+__all__ = ["LAYOUT", "DicomSet", "add_dicom", "patient_group"]
 
 LAYOUT = "DICOM series"
 """The layout of DICOM without masks."""
