@@ -52,6 +52,11 @@ class OpenedData(Protocol):
         fit into memory."""
         ...
 
+    def set_first_weights(self, recipe: Recipe, method: Method) -> None:
+        """Set, in place, what of a new method's weights the recipe leaves to the data. Raises `RecipeError` for a method that
+        cannot be set so."""
+        ...
+
     def prepare(self, recipe: Recipe, spec: InputSpec) -> PreparedData:
         """Decode what training and validation read. `recipe`, `spec`: the settled ones. Raises `DataError`."""
         ...

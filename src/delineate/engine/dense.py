@@ -28,10 +28,11 @@ from delineate.data.loading.patch_loader import make_loader
 from delineate.data.splits.label_share import for_training
 from delineate.engine.batch_source import BatchSource, to_device, to_torch
 from delineate.engine.build import check_training_memory, source_of, targets_of
-from delineate.engine.class_weights import settle_class_weights
+from delineate.engine.class_weights import frequencies, settle_class_weights
 from delineate.engine.data_module import DataKind
 from delineate.engine.data_warnings import side_warnings, training_warnings, validation_warnings
 from delineate.engine.finish import FinishSpec
+from delineate.engine.first_weights import begin_at_shares
 from delineate.engine.input_settings import settle_input
 from delineate.engine.intensity_plan import plan_intensity
 from delineate.engine.native_scores import score_validation_cases
@@ -104,6 +105,10 @@ class OpenedImages:
 
     def check_method(self, recipe: Recipe, method: Method, spec: InputSpec, device: torch.device) -> None:
         check_training_memory(recipe, method, spec, device)
+
+    def set_first_weights(self, recipe: Recipe, method: Method) -> None:
+        if recipe.engine.output_bias == "class_shares":
+            begin_at_shares(method, frequencies(self.output.structures, self._training(recipe)), self.output)
 
     def prepare(self, recipe: Recipe, spec: InputSpec) -> PreparedImages:
         targets = targets_of(recipe)

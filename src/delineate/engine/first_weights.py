@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from delineate.common.errors import RecipeError
 from delineate.data.core.input_spec import InputSpec
 from delineate.engine.recipe import Recipe
 from delineate.methods import registry
 from delineate.methods.contract import Method
+from delineate.methods.dense import DenseMethod
+from delineate.nn.class_weights import Frequency
 from delineate.nn.encoders.origin import WeightsOrigin
+from delineate.nn.output import Output
+from delineate.nn.output_bias import output_bias, set_output_bias
 
-__all__ = ["check_available", "check_size", "first_weights_remarks"]
+__all__ = ["begin_at_shares", "check_available", "check_size", "first_weights_remarks"]
+
+
+def begin_at_shares(method: Method, seen: Sequence[Frequency], output: Output) -> None:
+    """Set the biases of the layers that make logits so that each pixel begins with the shares of the training masks. Raises
+    `RecipeError` for a method that does not tell these layers.
+
+    `seen`: what lies outside of all classes or regions, then each of these.
+    """
+    layers = method.output_layers() if isinstance(method, DenseMethod) else ()
+    if not layers:
+        raise RecipeError(
+            f"engine.output_bias=class_shares: method '{method.info.name}' does not tell its last layer (`output_layers`); leave "
+            "it out"
+        )
+    set_output_bias(layers, output_bias([one.share for one in seen], output))
 
 
 def check_available(recipe: Recipe) -> None:

@@ -59,6 +59,7 @@ def prepare(
     opened.check_method(recipe, method, spec, fabric.device)
     origins: Mapping[str, WeightsOrigin] = {}
     if not request.resume:
+        opened.set_first_weights(recipe, method)
         origins = _initial_weights(method, spec, opened.whole.classes, request.init, note)
         _check_weights(method)
     strategy = build_strategy(recipe, method)

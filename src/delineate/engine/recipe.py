@@ -193,6 +193,11 @@ class EngineSection(StageSettings):
     activation_checkpointing: bool = Field(
         False, description="recompute activations in the backward pass: less memory, more time"
     )
+    output_bias: Literal["default", "class_shares"] = Field(
+        "default",
+        description="first bias of the last layer: default (as the method draws it), class_shares (each pixel begins with the "
+        "probabilities that are right on average over the training masks)",
+    )
     save_minutes: float = Field(5.0, gt=0, description="between checkpoints; one is also saved at each validation")
     memory_check: bool = Field(True, description="refuse before the start when memory would surely not suffice")
     tensorboard: bool = Field(False, description="also log to RUN/tensorboard (extra `tensorboard`)")

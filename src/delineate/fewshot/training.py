@@ -87,6 +87,8 @@ class OpenedSlices:
     def settle(self, recipe: Recipe) -> tuple[Recipe, InputSpec, DataPlan | None]:
         if recipe.data.sampling != "uniform":
             raise RecipeError("data.sampling: few-shot methods draw episodes, not single images; leave it out")
+        if recipe.engine.output_bias != "default":
+            raise RecipeError("engine.output_bias: few-shot methods have no classes of their own; leave it out")
         if recipe.input.neighbors:
             raise RecipeError(
                 "input.neighbors: few-shot methods see single slices, as their supports are; leave it out"
@@ -112,6 +114,9 @@ class OpenedSlices:
                     f"method '{recipe.name}': stage '{stage.name}' wants batches of '{stage.source}', and here are only "
                     f"'{_SOURCE}'"
                 )
+
+    def set_first_weights(self, recipe: Recipe, method: Method) -> None:
+        """Nothing of them is left to the data."""
 
     def prepare(self, recipe: Recipe, spec: InputSpec) -> PreparedEpisodes:
         request, section = self._request, self._section

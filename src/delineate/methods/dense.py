@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from delineate.data.core.soft_mask import NO_TARGETS, Targets
 from delineate.methods.contract import Batch, Context, Kind, Method, Panel
@@ -113,6 +113,14 @@ class DenseMethod(Method):
             NotImplementedError: The method has no `decode`.
         """
         raise NotImplementedError(f"{type(self).__name__} has no `decode`")
+
+    def output_layers(self) -> tuple[nn.Conv2d, ...]:
+        """Optional: the layers that make logits, for `engine.output_bias`; of the classes alone, not of other maps.
+
+        Returns:
+            Convolutions with a bias and K outputs, that of the mask among them; none where the method does not tell.
+        """
+        return ()
 
     @classmethod
     def has_encode_decode(cls) -> bool:

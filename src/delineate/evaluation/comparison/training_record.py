@@ -31,6 +31,7 @@ _LATER: dict[str, Any] = {
     "data.sampling": "uniform",
     "data.slices": "all",
     "engine.freeze_batchnorm": [],
+    "engine.output_bias": "default",
     "engine.select_by": "dice",
     "input.neighbors": 0,
     "input.spacing": None,

@@ -251,6 +251,9 @@ class ConDSeg(DenseMethod):
     def targets(cls, options: ConDSegOptions) -> Targets:
         return Targets(soft=options.soft_masks, unaugmented=options.background_target == "unaugmented")
 
+    def output_layers(self) -> tuple[nn.Conv2d, ...]:
+        return (self.decoder.logits,)
+
     def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
         image, options = batch["image"], self.options
         wanted = self.targets(options) if self.training else NO_TARGETS

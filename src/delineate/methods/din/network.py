@@ -144,6 +144,9 @@ class DIN(DenseMethod):
         merged = [merge(levels) for merge, levels in zip(self.merge, streams, strict=True)]
         return [fusion(*maps) for fusion, *maps in zip(self.fusion, *merged, strict=True)]
 
+    def output_layers(self) -> tuple[nn.Conv2d, ...]:
+        return (self.decoder.head,) if isinstance(self.decoder, MLPDecoder) else ()
+
     def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
         # Validation always uses the loss as it is in the end: a weight that rises would look like a loss that rises.
         progress = ctx.progress if self.training else 1.0

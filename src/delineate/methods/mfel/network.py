@@ -142,6 +142,9 @@ class MFEL(DenseMethod):
         made: Tensor = self.reconstruction_decoder(features.returned)
         return made[..., : image.shape[-2], : image.shape[-1]]
 
+    def output_layers(self) -> tuple[nn.Conv2d, ...]:
+        return (self.decoder.head,) if self.coarse_head is None else (self.decoder.head, self.coarse_head)
+
     def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
         """Segmentation terms of the labeled samples, and the reconstruction's of all."""
         image, labeled, loss = batch["image"], batch["labeled"], self.options.loss

@@ -158,6 +158,9 @@ class MSLKSeg(DenseMethod):
             x = block(x, skip(features))
         return crop(self.head(x), maps.size)
 
+    def output_layers(self) -> tuple[nn.Conv2d, ...]:
+        return (self.head,)
+
     def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
         return terms(self(batch["image"]), self.output.target(batch["mask"]), self.options.loss)
 

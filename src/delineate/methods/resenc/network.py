@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import torch
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
@@ -153,6 +153,9 @@ class ResEnc(DenseMethod):
 
     def decode(self, maps: FeatureMaps) -> Tensor:
         return crop(self.heads[0](self.decoder(maps.levels)[0]), maps.size)
+
+    def output_layers(self) -> tuple[nn.Conv2d, ...]:
+        return tuple(cast(nn.Conv2d, head) for head in self.heads)
 
     def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
         def loss(logits: Tensor, mask: Tensor) -> dict[str, Tensor]:

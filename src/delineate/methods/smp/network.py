@@ -105,6 +105,10 @@ class SMP(DenseMethod):
         logits: Tensor = self.network(self.normalize(pad_to_multiple(image, _STEP)))
         return logits[..., :height, :width]
 
+    def output_layers(self) -> tuple[nn.Conv2d, ...]:
+        head = getattr(self.network, "segmentation_head", [None])[0]
+        return (head,) if isinstance(head, nn.Conv2d) else ()
+
     def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
         return segmentation_loss(self(batch["image"]), self.output.target(batch["mask"]), self.options.loss)
 

@@ -124,6 +124,9 @@ class UNet(DenseMethod):
         x = self.decoder(dict(zip(self.encoder.reductions, maps.levels, strict=True)))
         return crop(self.head(x), maps.size)
 
+    def output_layers(self) -> tuple[nn.Conv2d, ...]:
+        return (self.head,)
+
     def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
         return segmentation_loss(self(batch["image"]), self.output.target(batch["mask"]), self.options.loss)
 
