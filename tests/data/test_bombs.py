@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from delineate.common.errors import DataError
-from delineate.data.formats.registry import read_image, read_raw_labels
+from delineate.data.formats.registry import open_image, read_image, read_raw_labels
 
 LIMIT = 120_000
 """KiB that reading may add to the process's largest size."""
@@ -53,7 +53,7 @@ def test_npz_whose_header_claims_more_than_it_has(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"damaged or truncated \(its array 'image' ends at slice 0\)"):
         read_image(Path(f"{tmp_path}/a.npz#image.3"), max_pixels=10**13)
     with pytest.raises(DataError, match="above the limit"):
-        read_image(Path(f"{tmp_path}/a.npz#image"), max_pixels=10**13)
+        open_image(Path(f"{tmp_path}/a.npz#image@volume"), max_pixels=10**13).read()
 
 
 def test_hdf5(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from PIL import Image, ImageOps
 from PIL.TiffImagePlugin import TiffImageFile
 
 from delineate.common.errors import DataError
-from delineate.data.formats.images import decode_image, decode_mask, is_volume, write_mask
-from delineate.data.formats.registry import read_image, read_mask
+from delineate.data.formats.images import decode_image, decode_mask, write_mask
+from delineate.data.formats.registry import read_image, read_mask, reads_volume
 
 RGB = np.random.default_rng(0).integers(0, 256, (12, 20, 3), np.uint8)
 
@@ -184,17 +184,19 @@ def test_the_size_is_checked_before_decoding(tmp_path: Path) -> None:
 def test_stacks_and_volumes_are_named_as_such(tmp_path: Path) -> None:
     pages = [Image.fromarray(RGB[..., channel]) for channel in range(3)]
     stack = save(tmp_path / "a.tif", pages[0], save_all=True, append_images=pages[1:])
-    assert is_volume(stack)
-    with pytest.raises(DataError, match=r"stack .* 3 pages"):
+    assert reads_volume(stack)
+    with pytest.raises(DataError, match=r"a\.tif is a volume, and a picture is needed here"):
         read_image(stack)
+    with pytest.raises(DataError, match=r"stack is a TIFF stack of 3 pages under another name: call it \.tif"):
+        read_image(stack.rename(tmp_path / "stack"))
     animation = save(tmp_path / "a.gif", pages[0], save_all=True, append_images=pages[1:])
     with pytest.raises(DataError, match="animation of 3 pages"):
         read_image(animation)
     (tmp_path / "v.nii.gz").write_bytes(b"\x1f\x8b")
-    assert is_volume(tmp_path / "v.nii.gz")
+    assert reads_volume(tmp_path / "v.nii.gz")
     with pytest.raises(DataError, match="volume"):
         read_image(tmp_path / "v.nii.gz")
-    assert not is_volume(save(tmp_path / "b.tif", pages[0]))
+    assert not reads_volume(save(tmp_path / "b.tif", pages[0]))
 
 
 def test_a_tiff_that_pillow_refuses(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from delineate.common.errors import DataError
 from delineate.data.core.geometry import Geometry
 from delineate.data.formats.contract import FULL
 from delineate.data.formats.registry import digest_of, open_image, read_geometry, read_mask, write_map, write_mask
+from delineate.data.formats.several import open_several
 from delineate.data.formats.testing import check_format
 
 sitk = pytest.importorskip("SimpleITK")
@@ -149,6 +150,18 @@ def header(path: Path, old: bytes, new: bytes) -> Path:
         (".mha", b"ElementDataFile = LOCAL", b"ElementDataFile = /etc/x", "another folder"),
         (".mha", b"ElementDataFile = LOCAL", b"ElementDataFile = ../a.r", "another folder"),
         (".mha", b"ElementDataFile = LOCAL", b"ElementDataFile = LIST\n ", "several files"),
+        (
+            ".mha",
+            b"ElementDataFile = LOCAL",
+            b"ElementDataFile = LO\x00AL",
+            r"keeps its voxels in 'LO\\x00AL', which is not beside it",
+        ),
+        (
+            ".mha",
+            b"ElementDataFile = LOCAL",
+            b"ElementDataFile = a.raw",
+            r"keeps its voxels in 'a\.raw', which is not beside it",
+        ),
         (".mha", b"ElementDataFile", b"ElementDatafile ", "damaged|no MetaImage"),
         (".nrrd", b"NRRD0", b"PNGX0", "no MetaImage or NRRD"),
     ],
@@ -158,6 +171,27 @@ def test_what_is_refused(tmp_path: Path, suffix: str, old: bytes, new: bytes, wo
     with pytest.raises(DataError, match=rf"a\{suffix} .*({words})") as caught:
         open_image(file).read()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_truncated_voxels_are_called_that(tmp_path: Path, packed: bool) -> None:
+    file = save(tmp_path / "a.mha", packed=packed)
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(DataError, match=r"a\.mha is damaged or truncated \(its voxels are not all there\)"):
+        open_image(file).read()
+
+
+@pytest.mark.parametrize("suffix", [".mha", ".nrrd"])
+def test_frames_are_unpacked_once(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    voxels = np.random.default_rng(0).integers(0, 99, (3, 4, 5, 6)).astype(np.int16)
+    image = sitk.GetImageFromArray(np.moveaxis(voxels, 0, -1), isVector=True)
+    sitk.WriteImage(image, str(tmp_path / f"a{suffix}"), True)
+    image = open_several([tmp_path / f"a{suffix}#{frame}" for frame in range(3)], ["a", "b", "c"])
+    unpacked: list[int] = []
+    plain = sitk.GetArrayFromImage
+    monkeypatch.setattr(sitk, "GetArrayFromImage", lambda one: unpacked.append(1) or plain(one))
+    assert np.array_equal(image.read(), np.moveaxis(voxels, 0, -1).transpose(2, 1, 0, 3))
+    assert len(unpacked) == 1
 
 
 def test_detached_voxels_count_for_the_digest(tmp_path: Path) -> None:

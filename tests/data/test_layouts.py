@@ -246,4 +246,6 @@ def test_tiff_stacks_are_volumes(tmp_path: Path) -> None:
     for folder in ("images", "masks"):
         (tmp_path / folder).mkdir()
         page.save(tmp_path / folder / "a.tif", save_all=True, append_images=[page])
-    fails(tmp_path, r"images holds 1 volume .*a\.tif.* not readable yet")
+    match = recognize(tmp_path)
+    assert match.layout == "volumes"
+    assert [(case.images, case.masks) for case in match.cases] == [(("images/a.tif",), ("masks/a.tif",))]

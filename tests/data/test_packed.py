@@ -255,8 +255,7 @@ def test_volumes_with_their_slices_last_are_suspected(packed: Write) -> None:
     warnings = [
         one.text for one in recognize(packed("case1.npz", volume, volume)).findings if one.severity == "warning"
     ]
-    assert warnings[0] == "1 volume looks as if the last axis counted slices: case1.npz"
-    assert "all 12 cases are called case1" in warnings[1], "slices of one volume are no groups to divide by"
+    assert warnings == ["1 volume looks as if the last axis counted slices: case1.npz"]
 
 
 def test_the_page_shows_packed_pictures_and_those_without_masks(synapse: Path, packed: Write, tmp_path: Path) -> None:
@@ -336,6 +335,7 @@ def test_volumes_may_have_a_channel_axis(packed: Write, suffix: str, depth: int)
     marked = labels(depth, 12, 10)
     for number in range(4):
         root = packed(f"case{number}{suffix}", pixels(depth, 12, 10, 1, seed=number), marked)
+    packed(f"case4{suffix}", pixels(12, 10), labels(12, 10))
     manifest, _ = open_data(root)
     first = [case for case in manifest.cases if case.id.startswith("case0")]
     assert [case.id for case in first] == [f"case0_slice_{at:03d}" for at in range(depth)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -46,6 +47,7 @@ from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.evaluation.results.scoring import content_hash, joint_hash
 from delineate.inference.predictor import Predictor
 from delineate.inference.segment import Failure, Output, Prepared, Worker
+from delineate.inference.write import volume_mask_name
 
 __all__ = ["FEWEST_CASES", "Calibration", "calibrate_run", "remove_postprocessing"]
 
@@ -147,7 +149,7 @@ def calibrate_run(
             )
             chosen = Postprocessing(
                 dimensions=3 if source.volumes else 2,
-                unit="mm" if source.volumes else "px",
+                unit="mm" if source.millimeters else "px",
                 threshold=found.threshold,
                 rules=found.rules,
                 chosen_on=on,
@@ -218,6 +220,11 @@ class _Source:
     def volumes(self) -> bool:
         return self._axis is not None
 
+    @cached_property
+    def millimeters(self) -> bool:
+        """Whether sizes are in mm³: cases are volumes, and all of them tell the size of their voxels."""
+        return self.volumes and all(case.spacing for case in self._manifest.split("val") if case.masks)
+
     def predicted(self, case: Case, at: int, number: int, progress: Callable[[int, int], None] | None) -> CaseMask:
         """Run the network on a case."""
         reference = self._reference(case)
@@ -252,13 +259,14 @@ class _Source:
         return found
 
     def _kept(self, case: Case) -> NDArray[np.uint8] | None:
-        name = f"{case.id}.nii.gz" if self.volumes else f"{case.id}.png"
+        image = opened([self._manifest.path(case.images[0])]) if self.volumes else None
+        name = f"{case.id}.png" if image is None else volume_mask_name(case.id, image)
         path = self._folder.validation / "masks" / name
         if not path.is_file():
             return None
         try:
             raw = read_mask(path)
-            return opened([self._manifest.path(case.images[0])]).turn.apply(raw) if self.volumes else raw
+            return raw if image is None else image.turn.apply(raw)
         except DataError:
             return None
 
@@ -270,7 +278,7 @@ class _Source:
         return mask
 
     def _pixel_size(self, case: Case) -> float:
-        if not self.volumes:
+        if not self.millimeters:
             return 1.0
         return self._grid(case).voxel_volume
 

@@ -17,7 +17,6 @@ from delineate.data.cache.cache import Cache, open_cache, with_shares
 from delineate.data.cache.store import Store
 from delineate.data.cases.census import Census
 from delineate.data.cases.turned import turned_apart
-from delineate.data.core.axes import AXES
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import Manifest, Split
 from delineate.data.core.samples import Sample
@@ -247,7 +246,7 @@ def _open_data(request: TrainRequest, folder: RunFolder, recipe: Recipe, note: N
     note(f"data: {manifest.root} ({manifest.layout}; {counts}; splits: {manifest.split_origin})")
     if census.axis is not None:
         slices = [len(census.samples(manifest.split(name), manifest.labels)) for name in _SPLITS]
-        across = f"the axis {AXES[census.axis]} (data.axis={census.axis})"
+        across = f"the axis {census.across} (data.axis={census.axis})"
         note(
             f"slices: {slices[0]} train, {slices[1]} val, across {'each of the three axes' if census.all_axes else across}"
         )

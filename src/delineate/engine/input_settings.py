@@ -96,8 +96,9 @@ def _channels(wanted: Channels, census: Census) -> Literal["rgb", "bgr", "gray"]
 
 
 def _spacings(census: Census) -> Any:
-    """The narrowest and the widest along each axis, in the canonical order; None without volumes."""
-    found = [fact.volume.spacing for fact in census.facts.values() if fact.volume is not None]
+    """The narrowest and the widest along each axis, in the canonical order; None where no volume tells its spacing."""
+    volumes = [fact.volume for fact in census.facts.values() if fact.volume is not None]
+    found = [one.spacing for one in volumes if one.spacing is not None]
     return tuple((min(axis), max(axis)) for axis in zip(*found, strict=True)) or None
 
 

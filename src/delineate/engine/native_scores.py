@@ -36,12 +36,13 @@ from delineate.inference.predictor import Predictor
 from delineate.inference.segment import Worker
 from delineate.inference.shading import shaded
 from delineate.inference.three_planes import draw_three_planes
+from delineate.inference.write import volume_mask_name
 from delineate.methods.contract import Batch
 
 __all__ = ["score_validation_cases"]
 
 _OF_VOLUMES = (*QUICK, *resolve(["hd95_pooled"]))
-"""Metrics of volumes, whose voxels have a size in mm."""
+"""Metrics of volumes; lengths are in mm where all of them tell the size of their voxels."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def score_validation_cases(
 ) -> ScoredValidation:
     """Score the validation cases by the predictor that `delineate predict` uses; their masks go into `masks/`.
 
-    `axis`: across the slices of volumes, which are scored as volumes, with lengths in mm; None where cases are pictures.
+    `axis`: across the slices of volumes, which are scored as volumes; None where cases are pictures.
     """
     predictor = Predictor(trained.artefact, device=str(trained.device))
     pixels = SamplePixels(manifest, axis, max_pixels, spec=predictor.spec)
@@ -87,7 +88,8 @@ def score_validation_cases(
         scored = [_score(predictor, _Pair.read(pixels, case), manifest, masks) for case in cases]
     else:
         worker = Worker(predictor, maps=predictor.spec.all_axes)
-        scored = [_score_volume(worker, case, axis, manifest, masks) for case in cases]
+        told = all(case.spacing for case in cases)
+        scored = [_score_volume(worker, case, axis, manifest, masks, told) for case in cases]
     rows = tuple(row for each in scored for row in each.rows)
     valid = [each for each in scored if each.rows]
     return ScoredValidation(
@@ -103,7 +105,7 @@ def _origin(trained: TrainedModel, manifest: Manifest, references: dict[str, str
     grouped = any(case.group for case in manifest.split("val"))
     return Origin(
         level="volume" if volumes else "image",
-        length="mm" if volumes else "px",
+        length=("mm" if all(case.spacing for case in manifest.split("val")) else "voxel") if volumes else "px",
         grouping="groups of the data set" if grouped else "each case is its own group",
         references_sha256=joint_hash(references),
         method=trained.recipe.name,
@@ -126,7 +128,7 @@ def _score(predictor: Predictor, pair: _Pair, manifest: Manifest, masks: Path) -
     return _Scored(pair.case, _dice(rows), rows, content_hash(pair.reference))
 
 
-def _score_volume(worker: Worker, case: Case, axis: int, manifest: Manifest, masks: Path) -> _Scored:
+def _score_volume(worker: Worker, case: Case, axis: int, manifest: Manifest, masks: Path, millimeters: bool) -> _Scored:
     found = segment_volume(worker, manifest, case, axis, masks)
     if (found.reference == IGNORE).all():
         return _Scored(case, math.nan, [])
@@ -136,7 +138,7 @@ def _score_volume(worker: Worker, case: Case, axis: int, manifest: Manifest, mas
         found.reference,
         manifest.classes,
         metrics=_OF_VOLUMES,
-        spacing=found.spacing,
+        spacing=found.spacing if millimeters else None,
         group=case.group,
     )
     return _Scored(case, _dice(rows), rows, content_hash(found.reference), found.plane)
@@ -159,15 +161,16 @@ def _pictures(
                 image, predictor.predict(pair.image, each.case.pixel_spacing), pair.reference, manifest.classes
             )
         else:
-            drawn = _planes(manifest, each.case, predictor.spec, folder / "masks" / f"{each.case.id}.nii.gz")
+            drawn = _planes(manifest, each.case, predictor.spec, folder / "masks")
         write_image(folder / "overlays" / fitting_name(f"{rank}_{each.case.id}", ".png"), drawn)
         for name, panel in _panels(predictor.artefact, pair).items():
             write_image(folder / "panels" / each.case.id / f"{name}.png", panel)
 
 
-def _planes(manifest: Manifest, case: Case, spec: InputSpec, mask: Path) -> NDArray[np.uint8]:
+def _planes(manifest: Manifest, case: Case, spec: InputSpec, masks: Path) -> NDArray[np.uint8]:
     """A volume with its reference and the mask that was written of it."""
     volume = opened([manifest.path(case.images[0])])
+    mask = masks / volume_mask_name(case.id, volume)
     return draw_three_planes(
         shaded(volume_image(manifest, case, spec.volume_numbers), spec, volume.path),
         volume.turn.apply(read_mask(mask).astype(np.uint8)),
@@ -175,6 +178,7 @@ def _planes(manifest: Manifest, case: Case, spec: InputSpec, mask: Path) -> NDAr
         volume.geometry.spacing,
         volume_mask(manifest, case),
         lambda axis, index: volume.turn.stored_slice(axis, index, volume.shape[axis])[1],
+        placed=volume.geometry.tells == "place",
     )
 
 

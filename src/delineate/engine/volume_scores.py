@@ -17,7 +17,7 @@ from delineate.data.core.manifest import IGNORE, Case, Manifest
 from delineate.data.formats.contract import slab_of
 from delineate.inference.axes_average import AxesAverage
 from delineate.inference.segment import Failure, Output, Prepared, Worker
-from delineate.inference.write import write_class_volume
+from delineate.inference.write import volume_mask_name, write_class_volume
 
 __all__ = ["SegmentedVolume", "axes_average", "segment_volume", "slice_outputs"]
 
@@ -29,8 +29,8 @@ class SegmentedVolume:
     prediction: NDArray[np.uint8]
     reference: NDArray[np.uint8]
     """255 = ignore."""
-    spacing: tuple[float, float, float]
-    """Along each axis, in mm."""
+    spacing: Triple | None
+    """Along each axis, in mm; None where the file does not tell."""
     plane: int
     """The slice with most of the reference, of equals with most of the prediction: its number across the axis, in the canonical
     order."""
@@ -50,12 +50,12 @@ def segment_volume(worker: Worker, manifest: Manifest, case: Case, axis: int, fo
     else:
         slices = [worker.classes(output) for output in slice_outputs(worker, case.id, image, axis, spacing)]
         prediction = np.stack(slices, axis)
-    write_class_volume(folder / f"{case.id}.nii.gz", prediction, manifest.classes, handle)
+    write_class_volume(folder / volume_mask_name(case.id, handle), prediction, manifest.classes, handle)
     marked = [np.moveaxis(_foreground(one), axis, 0).sum((1, 2)) for one in (reference, prediction)]
     plane = int(np.lexsort((marked[1], marked[0]))[-1])
     stored = handle.stored.geometry
     assert stored is not None, "volumes without a place are not opened"
-    return SegmentedVolume(handle.turn.undo(prediction), handle.turn.undo(reference), stored.spacing, plane)
+    return SegmentedVolume(handle.turn.undo(prediction), handle.turn.undo(reference), stored.millimeters, plane)
 
 
 def axes_average(worker: Worker, case: str, image: Pixels, spacing: Triple, folder: Path) -> AxesAverage:

@@ -26,16 +26,20 @@ def draw_contact_sheet(
     classes: ClassTable,
     numbers: Sequence[int],
     reference: NDArray[np.uint8] | None = None,
+    *,
+    placed: bool = True,
 ) -> NDArray[np.uint8]:
     """Slices D×H×W of a volume in canonical order, with their class indices and those of a reference → RGB.
 
-    `numbers`: the number of each slice in the file. Slices have radiological orientation: the front or the head is above, and the
-    patient's right (in sagittal slices, the front) is on the left.
+    `numbers`: the number of each slice in the file. `placed`: as in `turned`.
+
+    Slices have radiological orientation: the front or the head is above, and the patient's right (in sagittal
+    slices, the front) is on the left.
     """
     tiles = []
     for at in representative_slices(indices, len(classes.names)):
-        planes = [turned(stack[at]) for stack in (image, indices)]
-        expected = None if reference is None else turned(reference[at])
+        planes = [turned(stack[at], placed) for stack in (image, indices)]
+        expected = None if reference is None else turned(reference[at], placed)
         tile = draw(planes[0], planes[1], expected, classes, shorter=SHORTER)
         tiles.append(with_caption(tile, f"slice {numbers[at]}"))
     return _joined(tiles)
@@ -57,9 +61,10 @@ def representative_slices(indices: NDArray[np.uint8], classes: int) -> list[int]
     return sorted(chosen)
 
 
-def turned(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A canonical slice, with rows to the right or the front and columns to the front or the head → radiological orientation."""
-    return np.ascontiguousarray(plane.T[::-1, ::-1])
+def turned(plane: NDArray[np.uint8], placed: bool = True) -> NDArray[np.uint8]:
+    """A canonical slice (also with colors), with rows to the right or the front and columns to the front or the head → radiological
+    orientation. Not `placed`: the file tells no place in the patient, and its pages are shown as they are."""
+    return np.ascontiguousarray(plane.swapaxes(0, 1)[::-1, ::-1] if placed else plane)
 
 
 def with_caption(tile: NDArray[np.uint8], text: str, scale: float = 0.45) -> NDArray[np.uint8]:

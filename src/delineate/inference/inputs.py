@@ -21,6 +21,7 @@ from delineate.data.formats.containers import is_archive
 from delineate.data.formats.dicom.address import DicomAddress
 from delineate.data.formats.dicom.files import is_dicom
 from delineate.data.formats.frames import frame_address
+from delineate.data.formats.packed_volume import as_volume
 from delineate.data.formats.registry import and_faults, file_stem, reads_image, reads_volume
 from delineate.data.layouts.roles import assign
 from delineate.data.layouts.source import DataSource
@@ -208,12 +209,9 @@ def _expand(given: str, notes: list[str]) -> list[Path]:
         raise DataError(f"{given} lists a data set; say which part of it to predict, such as --split all")
     if path.is_file() and (inside := dicom_of_file(path, notes)):
         return inside
-    if (
-        path.exists()
-        or DicomAddress.parse(path) is not None
-        or Address.parse(path) is not None
-        or frame_address(path)[0].is_file()
-    ):
+    if (address := Address.parse(path)) is not None:
+        return [Path(str(as_volume(address) or address))]
+    if path.exists() or DicomAddress.parse(path) is not None or frame_address(path)[0].is_file():
         return [path]
     if path.is_symlink():
         raise DataError(

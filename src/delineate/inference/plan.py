@@ -15,7 +15,8 @@ from delineate.common.errors import DataError
 from delineate.common.file_names import too_long
 from delineate.data.core.input_spec import PixelSpacing
 from delineate.data.core.manifest import ClassTable
-from delineate.data.formats.registry import reads_volume, volume_suffix
+from delineate.data.formats.archives import Address
+from delineate.data.formats.registry import image_suffix, reads_volume, volume_suffix
 from delineate.inference import overwriting
 from delineate.inference.inputs import Channel, Input, Inputs
 
@@ -26,13 +27,15 @@ _OVERLAYS, _MAPS = "overlays", "probabilities"
 """Folders inside that of the masks."""
 _PICTURES: dict[str, str] = {"png": ".png", "tiff": ".tif"}
 _VOLUMES: dict[str, str] = {"nifti": ".nii.gz", "mha": ".mha", "nrrd": ".nrrd"}
-"""Format → the ending of masks in it: of pictures, and of volumes, whose masks lie on their grid."""
+_STACKS: dict[str, str] = {"tiff": ".tif"}
+"""Format → the ending of masks in it: of pictures; of volumes, whose masks lie on their grid; and of those that tell no place in
+the patient: TIFF stacks, and arrays in packed files."""
 _OF_SUFFIX = {".tif": "tiff", ".tiff": "tiff", ".mha": "mha", ".mhd": "mha", ".nrrd": "nrrd", ".nhdr": "nrrd"}
 """Endings of images whose masks have their format where the user does not say; others get PNG or NIfTI."""
 _OVERLAY = ".png"
 
 MaskFormat = Literal["auto", "png", "tiff", "nifti", "mha", "nrrd"]
-"""`auto`: TIFF of a TIFF and PNG of other pictures; of a volume, its own format."""
+"""`auto`: TIFF of a TIFF and PNG of other pictures; of a volume, its own format; TIFF of an array in a packed file."""
 
 _UNSAFE = re.compile(r"[^\w-]+")
 """Characters of class names that do not belong into a folder's name."""
@@ -152,12 +155,13 @@ def _item(found: Input, folder: Path, overlay: bool, maps: Sequence[Path], forma
 
 
 def _suffix(image: Path, volume: bool, format: MaskFormat) -> str:
-    known = _VOLUMES if volume else _PICTURES
+    stack = volume and (bool(image_suffix(image)) or Address.parse(image) is not None)
+    known = _STACKS if stack else _VOLUMES if volume else _PICTURES
     if format == "auto":
-        own = _OF_SUFFIX.get(volume_suffix(image) if volume else image.suffix.lower(), "")
+        own = _OF_SUFFIX.get(volume_suffix(image) if volume else image_suffix(image), "")
         return known.get(own) or next(iter(known.values()))
     if format not in known:
-        kind = "volume" if volume else "picture"
+        kind = "volume without a place in the patient" if stack else "volume" if volume else "picture"
         raise DataError(
             f"{image} is a {kind}, whose mask can be {' or '.join(known)}, not {format}: leave out --format"
         )

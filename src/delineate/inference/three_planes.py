@@ -17,10 +17,12 @@ from delineate.data.core.manifest import IGNORE, ClassTable
 from delineate.inference.contact_sheet import turned, with_caption
 from delineate.inference.overlay import draw
 
-__all__ = ["PLANES", "center_of", "draw_three_planes", "worst_slices"]
+__all__ = ["PLANES", "STORED", "center_of", "draw_three_planes", "worst_slices"]
 
 PLANES: Final = ("sagittal", "coronal", "axial")
 """What slices across each canonical axis are called."""
+STORED: Final = ("row", "column", "plane")
+"""The same of volumes that tell no place in the patient."""
 _LONGEST = 320
 """Pixels of the volume's longest side."""
 _SHORTEST = 48
@@ -39,17 +41,17 @@ class _Volume:
     reference: NDArray[np.uint8] | None
     spacing: tuple[float, float, float]
     classes: ClassTable
+    placed: bool
 
     def tile(self, axis: int, index: int, caption: str) -> NDArray[np.uint8]:
         """A plane with contours, its pixels square."""
-        rows, columns = (self.image.shape[one] * self.spacing[one] for one in _plane_axes(axis))
+        rows, columns = (self.image.shape[one] * self.spacing[one] for one in _plane_axes(axis, self.placed))
         scale = _LONGEST / max(length * step for length, step in zip(self.image.shape, self.spacing, strict=False))
         height, width = (max(_SHORTEST, round(length * scale)) for length in (rows, columns))
 
         def plane(volume: NDArray[np.uint8], how: int) -> NDArray[np.uint8]:
             seen = np.take(volume, index, axis)
-            upright = turned(seen) if seen.ndim == 2 else np.ascontiguousarray(seen.swapaxes(0, 1)[::-1, ::-1])
-            return np.asarray(cv2.resize(upright, (width, height), interpolation=how), np.uint8)
+            return np.asarray(cv2.resize(turned(seen, self.placed), (width, height), interpolation=how), np.uint8)
 
         masks = [None if one is None else plane(one, cv2.INTER_NEAREST) for one in (self.prediction, self.reference)]
         drawn = draw(plane(self.image, cv2.INTER_LINEAR), masks[0], masks[1], self.classes)
@@ -63,6 +65,8 @@ def draw_three_planes(
     spacing: tuple[float, float, float],
     reference: NDArray[np.uint8] | None = None,
     number: Callable[[int, int], int] = lambda _, index: index,
+    *,
+    placed: bool = True,
 ) -> NDArray[np.uint8]:
     """Axial, coronal and sagittal plane through the middle of the reference; below, the slices with the most errors.
 
@@ -73,17 +77,18 @@ def draw_three_planes(
         spacing: Of its voxels in mm.
         reference: Class indices; 255 = ignore. None: the planes go through the middle of the prediction, and no errors are known.
         number: Axis and index of a slice → its number in the file, for the captions.
+        placed: Whether the file tells where in the patient the volume lies; else its pages are shown as they are.
 
     Returns:
         RGB.
     """
     if image.ndim == 4:  # pictures have one channel or three colors
         image = image[..., :3] if image.shape[3] >= 3 else image[..., 0]
-    volume = _Volume(image, prediction, reference, spacing, classes)
+    volume = _Volume(image, prediction, reference, spacing, classes, placed)
     center = center_of(prediction if reference is None else reference, prediction)
 
     def name(axis: int, index: int) -> str:
-        return f"{PLANES[axis]} {number(axis, index)}"
+        return f"{(PLANES if placed else STORED)[axis]} {number(axis, index)}"
 
     rows = [[volume.tile(axis, center[axis], name(axis, center[axis])) for axis in (2, 1, 0)]]
     if reference is not None:
@@ -117,10 +122,10 @@ def worst_slices(
     return [(at, int(wrong[at])) for at in sorted(chosen)]
 
 
-def _plane_axes(axis: int) -> tuple[int, int]:
+def _plane_axes(axis: int, placed: bool) -> tuple[int, int]:
     """The axes of the rows and of the columns of a slice as it is shown."""
     first, second = (one for one in range(3) if one != axis)
-    return second, first
+    return (second, first) if placed else (first, second)
 
 
 def _stacked(rows: Sequence[Sequence[NDArray[np.uint8]]]) -> NDArray[np.uint8]:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
+from delineate.artefact.postprocessing import Postprocessing
 from delineate.common.errors import DataError
 from delineate.data.cases.pixels import fitted
 from delineate.data.cases.volumes import as_numbers, opened
@@ -22,6 +24,7 @@ from delineate.data.core.findings import some
 from delineate.data.core.geometry import pixel_spacing
 from delineate.data.core.input_spec import Pixels, PixelSpacing
 from delineate.data.core.manifest import ClassTable
+from delineate.data.formats.archives import Address
 from delineate.data.formats.canonical import Canonical
 from delineate.data.formats.contract import slab_of
 from delineate.data.formats.images import write_image
@@ -113,6 +116,14 @@ class Volume:
         files = [path for _, path in item.channels] or [item.image]
         volume = opened(files, [name for name, _ in item.channels])
         self._handle = Canonical(fitted(volume.stored, job.worker.predictor.spec))
+        address = Address.parse(item.image)
+        if address is not None and job.worker.predictor.spec.axis is None:
+            raise DataError(
+                f"{item.image} is a volume, and the model was trained on pictures, whose values are read otherwise: give its "
+                f"slices, {address.file.name}#{address.array}.0 to .{self._handle.shape[2] - 1}"
+            )
+        if self._handle.geometry.millimeters is None:
+            _check_sizes_known(item.image, job.worker.predictor.postprocessing)
         self.axes = job.axes_of(self._handle.geometry)
         self.axis = self.axes[0]
         depth = self.depth(self.axis)
@@ -190,11 +201,13 @@ class Volume:
     @property
     def _result(self) -> FileResult:
         width, height, depth = self._handle.stored.shape
+        if self._handle.geometry.tells != "place":
+            width, height = height, width  # rows come first
         facts = self._info.facts
         remark = () if facts is None or facts.remark is None else (facts.remark,)
         far = () if self._far is None else (self._far,)
         said = "; ".join((*remark, *self._flat, *far, *self._handle.notes)) or None
-        spacing = self._handle.geometry.spacing
+        spacing = self._handle.geometry.millimeters
         return FileResult(self._item.image, self._item.name, height, width, depth=depth, remark=said, spacing=spacing)
 
     def _write_files(self) -> FileResult:
@@ -212,7 +225,7 @@ class Volume:
         return replace(
             self._result,
             percent=tuple((100 * counts / self._indices.size).tolist()),
-            milliliters=tuple((counts * handle.geometry.voxel_volume / 1000).tolist()),
+            milliliters=tuple((counts * handle.geometry.voxel_volume / 1000).tolist()) if handle.geometry.millimeters else (),
             seen=seen,
             written=listed(item, self._job.folder, seen),
         )
@@ -242,7 +255,8 @@ class Volume:
         image, indices = (np.moveaxis(each, self.axis, 0) for each in (shade, self._indices))
         expected = None if shown is None else np.moveaxis(shown, self.axis, 0)
         numbers = [self._stored(self.axis, index)[1] for index in range(self.depth(self.axis))]
-        return draw_contact_sheet(image, indices, self._classes, numbers, expected)
+        placed = handle.geometry.tells == "place"
+        return draw_contact_sheet(image, indices, self._classes, numbers, expected, placed=placed)
 
     def _stored(self, axis: int, index: int) -> tuple[int, int]:
         """Axis and number of a slice in the file's own order."""
@@ -258,3 +272,14 @@ def _flat_words(voxels: Pixels, channels: str | tuple[str, ...]) -> tuple[str, .
         return ("the volume has one value throughout: nothing can be seen in it",)
     named = some([name for name, one in zip(channels, flat, strict=True) if one])
     return (f"the volume has one value throughout in the channel {named}: nothing can be seen there",)
+
+
+def _check_sizes_known(image: Path, chosen: Postprocessing | None) -> None:
+    """Raise `DataError` for a volume that does not tell how large its voxels are, where the post-processing needs that."""
+    if chosen is None or chosen.dimensions != 3 or chosen.unit != "mm":
+        return
+    if any(rule.min_size for rule in chosen.rules):
+        raise DataError(
+            f"{image} does not tell how large its voxels are, and the model's post-processing has sizes in mm³: save it with its "
+            "spacing, or predict without (--no-postprocess)"
+        )

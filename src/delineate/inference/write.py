@@ -15,6 +15,7 @@ from delineate.common.files import sha256
 from delineate.data.core.input_spec import Pixels
 from delineate.data.core.known import Role
 from delineate.data.core.manifest import ClassTable
+from delineate.data.formats.canonical import Canonical
 from delineate.data.formats.contract import FULL, ImageHandle
 from delineate.data.formats.images import write_image
 from delineate.data.formats.registry import write_map, write_mask
@@ -27,6 +28,7 @@ __all__ = [
     "fractions",
     "listed",
     "mask_values",
+    "volume_mask_name",
     "volume_values",
     "write_class_map",
     "write_class_volume",
@@ -55,6 +57,11 @@ def write_class_map(path: Path, indices: NDArray[np.uint8], classes: ClassTable)
 def write_class_volume(path: Path, indices: NDArray[np.uint8], classes: ClassTable, like: ImageHandle) -> None:
     """Write class indices, in the order of axes of `like`, as a label volume on the grid of its file."""
     write_mask(path, indices, like=like, labels=_names_of(classes, volume_values(classes)))
+
+
+def volume_mask_name(case: str, like: Canonical) -> str:
+    """The file of a volume's mask in a run's folder: NIfTI, or TIFF where the image has no place in the patient."""
+    return f"{case}{'.nii.gz' if like.geometry.tells == 'place' else '.tif'}"
 
 
 def write_overlay(

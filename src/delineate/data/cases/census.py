@@ -12,9 +12,9 @@ from typing import Literal
 
 from delineate.common.errors import DataError
 from delineate.data.cases import volume_facts
-from delineate.data.cases.facts import Facts, Read, Watch, fullest, read_picture
+from delineate.data.cases.facts import AS_STORED, Facts, Read, Watch, fullest, read_picture
 from delineate.data.cases.volumes import is_volume
-from delineate.data.core.axes import ALL, AxisChoice
+from delineate.data.core.axes import ALL, AXES, STORED_AXES, AxisChoice
 from delineate.data.core.findings import Finding, raise_errors, some
 from delineate.data.core.label_reading import Reading, read_by_evidence, read_by_table
 from delineate.data.core.manifest import IGNORE, Case, ClassTable, LabelRule, Manifest
@@ -83,6 +83,13 @@ class Census:
     def gray(self) -> bool:
         """Whether every image has a single channel."""
         return set(self.channels) == {"gray"}
+
+    @property
+    def across(self) -> str:
+        """What the axis across the slices is called."""
+        assert self.axis is not None, "there are volumes"
+        ways = {fact.volume.orientation for fact in self.facts.values() if fact.volume is not None}
+        return (STORED_AXES if ways == {AS_STORED} else AXES)[self.axis]
 
     @property
     def values(self) -> Counter[int]:
@@ -183,7 +190,7 @@ def examine(
         assert across is not None, "volumes have been seen"
         return volume_facts.read_volume(manifest, case, grid, across, remembered, watch, further=further)
 
-    broken = {case.id for case in manifest.cases if is_volume(case)} - grids.keys()
+    broken = {case.id for case in manifest.cases if is_volume(manifest, case)} - grids.keys()
     todo = [case for case in manifest.cases if case.id not in broken]
     with ThreadPoolExecutor(workers or (_VOLUME_WORKERS if grids else min(8, os.cpu_count() or 1))) as pool:
         jobs = [pool.submit(read, case) for case in todo]

@@ -15,10 +15,25 @@ from delineate.data.formats.contract import ImageHandle
 from delineate.data.formats.registry import open_image
 from delineate.data.formats.several import joined
 
-__all__ = ["Facts", "Planes", "Read", "Values", "VolumeFacts", "Watch", "check_same_file", "fullest", "read_picture"]
+__all__ = [
+    "AS_STORED",
+    "Facts",
+    "Planes",
+    "Read",
+    "Values",
+    "VolumeFacts",
+    "Watch",
+    "check_same_file",
+    "fullest",
+    "read_picture",
+]
 
 Watch = Callable[[str, Pixels], None]
 """Called with a case's id and what people see of it (`cases.pixels.case_view`; of a volume: one slice), from several threads."""
+
+
+AS_STORED = "unknown"
+"""Orientation of a volume that does not tell its own: rows, columns and planes as they are stored."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +55,13 @@ class VolumeFacts:
     shape: tuple[int, int, int]
     """In the order of the file."""
     orientation: str
-    """Where the file's axes go: `RAS`, `LPI` …"""
+    """Where the file's axes go: `RAS`, `LPI` …, or `AS_STORED`."""
     tilt: float
     """By how many degrees they lie oblique at most."""
     sizes: tuple[int, int, int]
     """In the canonical order: right-left, back-front, feet-head."""
-    spacing: tuple[float, float, float]
-    """In millimeters, in the canonical order."""
+    spacing: tuple[float, float, float] | None
+    """In millimeters, in the canonical order; None where the file does not tell."""
     dtype: str
     values: tuple[Values, ...] = ()
     """Of each channel; none where the voxels were not decoded."""

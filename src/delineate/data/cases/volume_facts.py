@@ -16,7 +16,17 @@ from numpy.typing import NDArray
 
 from delineate.common.errors import DataError, DelineateError
 from delineate.common.files import read_json, write_json
-from delineate.data.cases.facts import Facts, Planes, Read, Values, VolumeFacts, Watch, check_same_file, fullest
+from delineate.data.cases.facts import (
+    AS_STORED,
+    Facts,
+    Planes,
+    Read,
+    Values,
+    VolumeFacts,
+    Watch,
+    check_same_file,
+    fullest,
+)
 from delineate.data.cases.volumes import is_volume, labels_on, opened, percentiles_of, widest, windowed
 from delineate.data.core.axes import ALL, AxisChoice
 from delineate.data.core.findings import Finding, count
@@ -43,7 +53,7 @@ def grids(manifest: Manifest, findings: list[Finding]) -> dict[str, Canonical]:
     found: dict[str, Canonical] = {}
     told: dict[str, list[str]] = defaultdict(list)
     for case in manifest.cases:
-        if is_volume(case):
+        if is_volume(manifest, case):
             try:
                 image = manifest.path(case.images[0])
                 found[case.id] = opened([manifest.path(file) for file in case.images], manifest.channels)
@@ -100,11 +110,11 @@ def read_volume(
         if watch is not None and at == 0:
             seen = grid.turn.apply(windowed(voxels, stored.path))
             watch(case.id, plane_of(seen, axis, fullest(planes)))
-    spacing = grid.geometry.spacing
+    spacing = grid.geometry.millimeters
     about = {
         "hashes": hashes,
         "pixels": hashes[case.images[0]],
-        "spacing": (spacing[axis], *np.delete(spacing, axis).tolist()),
+        "spacing": None if spacing is None else (spacing[axis], *np.delete(spacing, axis).tolist()),
         "modality": case.modality or grid.stored.modality,
     }
     named = manifest.channels
@@ -133,11 +143,12 @@ def _of_header(grid: Canonical, values: tuple[Values, ...]) -> VolumeFacts:
     letters = [
         ("L" if flip else "R", "P" if flip else "A", "I" if flip else "S")[at] for at, flip in enumerate(turn.flips)
     ]
-    code = "".join(letters[turn.axes.index(axis)] for axis in range(3))
+    placed = grid.geometry.tells == "place"
+    code = "".join(letters[turn.axes.index(axis)] for axis in range(3)) if placed else AS_STORED
     along = np.clip(np.abs(np.diag(grid.geometry.direction)), 0, 1)
     tilt = float(np.degrees(np.arccos(along.min())))
     sizes = (grid.geometry.shape[0], grid.geometry.shape[1], grid.geometry.shape[2])
-    return VolumeFacts(stored.geometry.shape, code, tilt, sizes, grid.geometry.spacing, str(grid.dtype), values)
+    return VolumeFacts(stored.geometry.shape, code, tilt, sizes, grid.geometry.millimeters, str(grid.dtype), values)
 
 
 def _values(voxels: NDArray[Any], path: Path) -> Values:

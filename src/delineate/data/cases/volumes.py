@@ -162,9 +162,9 @@ def widest(spacings: Sequence[tuple[float, float, float]]) -> int:
     return int(max(axis for axis in range(3) if typical[axis] >= 0.99 * typical.max()))
 
 
-def is_volume(case: Case) -> bool:
-    """Whether the case's image is a volume, by its name."""
-    return reads_volume(Path(case.images[0]))
+def is_volume(manifest: Manifest, case: Case) -> bool:
+    """Whether the case's image is a volume (`registry.reads_volume`)."""
+    return reads_volume(manifest.path(case.images[0]))
 
 
 def opened(paths: Sequence[Path], channels: Sequence[str] = ()) -> Canonical:

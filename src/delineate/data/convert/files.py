@@ -18,6 +18,7 @@ from delineate.data.convert.target import DataSet
 from delineate.data.core import labels
 from delineate.data.core.input_spec import Pixels
 from delineate.data.core.manifest import Case
+from delineate.data.formats.archives import Address
 from delineate.data.formats.frames import frame_address
 from delineate.data.formats.images import write_image
 from delineate.data.formats.nifti import write_volume_image
@@ -33,9 +34,18 @@ from delineate.data.formats.registry import (
     write_mask,
 )
 
-__all__ = ["PACKED_VOLUME", "PNG", "read_classes", "write_classes", "write_picture", "write_png", "write_volume"]
+__all__ = [
+    "PACKED_VOLUME",
+    "PNG",
+    "TIFF_STACK",
+    "read_classes",
+    "write_classes",
+    "write_picture",
+    "write_png",
+    "write_volume",
+]
 
-PNG, PACKED_VOLUME = ".png", ".nii.gz"
+PNG, PACKED_VOLUME, TIFF_STACK = ".png", ".nii.gz", ".tif"
 _WITH_DATA_BESIDE = (".mhd", ".nhdr")
 """Files that are headers; their voxels lie in another one."""
 
@@ -73,8 +83,13 @@ def write_volume(data: DataSet, case: Case, file: str, target: Path, *, packed: 
     the same voxels on the same grid. `packed`: always as `.nii.gz`."""
     source = data.manifest.path(file)
     handle = open_file(data.manifest, case, file)
-    suffix = volume_suffix(source)
+    suffix = volume_suffix(source) or image_suffix(source)
     path = target.with_name(target.name + PACKED_VOLUME)
+    placed = handle.geometry is not None and handle.geometry.tells == "place"
+    if not placed and (packed or Address.parse(source) is not None or frame_address(source)[1] is not None):
+        raise DataError(
+            f"{source} does not tell where its voxels lie, which .nii.gz needs: save it as a volume that does"
+        )
     if frame_address(source)[1] is not None or suffix in _WITH_DATA_BESIDE or (packed and suffix not in NIFTI_SUFFIXES):
         assert handle.geometry is not None, "it was read as a volume"
         write_volume_image(path, handle.read(), handle.geometry)
@@ -101,8 +116,9 @@ def read_classes(data: DataSet, case: Case) -> NDArray[np.uint8]:
 
 def write_classes(data: DataSet, case: Case, classes: NDArray[np.uint8], target: Path) -> Path:
     """Class indices as gray PNG, or as a volume on the grid of the case's image; the name gets its suffix."""
-    path = target.with_name(target.name + (PACKED_VOLUME if data.volumes else PNG))
     like = open_image(data.manifest.path(case.images[0])) if data.volumes else None
+    placed = like is not None and like.geometry is not None and like.geometry.tells == "place"
+    path = target.with_name(target.name + (PACKED_VOLUME if placed else TIFF_STACK if data.volumes else PNG))
     write_mask(path, classes, like=like)
     return path
 

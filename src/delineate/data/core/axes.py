@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from delineate.common.errors import DataError
 
-__all__ = ["ALL", "AXES", "Axis", "AxisChoice", "axis_choice", "axis_number"]
+__all__ = ["ALL", "AXES", "STORED_AXES", "Axis", "AxisChoice", "axis_choice", "axis_number"]
 
 Axis = Literal[0, 1, 2]
 AxisChoice = Literal[0, 1, 2, "all"]
@@ -14,6 +14,8 @@ ALL: Final = "all"
 """Slices across each of the three axes."""
 AXES = ("right-left", "back-front", "feet-head")
 """Along what each axis goes."""
+STORED_AXES = ("rows", "columns", "planes")
+"""The same of volumes that tell no place in the patient, such as TIFF stacks."""
 _PLANES: dict[str, Axis] = {"sagittal": 0, "coronal": 1, "axial": 2}
 _KNOWN = "auto, axial (2, slices from feet to head), coronal (1, back to front) or sagittal (0, right to left)"
 

@@ -10,19 +10,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
 
-__all__ = ["TOLERANCE", "Geometry", "Triple", "check_same_geometry", "check_spacing", "pixel_spacing", "sizes"]
+__all__ = [
+    "TOLERANCE",
+    "Geometry",
+    "Tells",
+    "Triple",
+    "check_same_geometry",
+    "check_spacing",
+    "pixel_spacing",
+    "sizes",
+]
 
 TOLERANCE = 0.05
 """Corners of two volumes of the same geometry lie closer than this share of the smallest spacing."""
 
 Triple = tuple[float, float, float]
+Tells = Literal["place", "distances", "nothing"]
+"""What a file says of its voxels: where in the patient they lie; how far apart alone, as stacks of microscopes; neither."""
 _RAS_OF_LPS = np.diag([-1.0, -1.0, 1.0])
 """Turns a position of one convention into that of the other."""
 
@@ -54,6 +65,33 @@ class Geometry:
     """Name of the coordinate system (DICOM's frame of reference); None where the file has no name for it."""
     sources: tuple[str, ...] = ()
     """Instances that the image was made from (DICOM's SOP instance UIDs), in the order of its slices."""
+    tells: Tells = "place"
+    """What of this the file says. Of the others' voxels the axes are taken as they come; where it says nothing, `spacing` is 1."""
+
+    @classmethod
+    def of_stack(cls, shape: tuple[int, int, int], spacing: Triple | None) -> Self:
+        """Of a file that tells no place in the patient, such as a TIFF stack.
+
+        Args:
+            shape: voxels along each axis.
+            spacing: in mm; None: the file does not tell.
+
+        Returns:
+            A grid whose axes are already in the canonical order (`data.formats.canonical`).
+
+        Example:
+            >>> from delineate.data.core.geometry import Geometry
+            >>> grid = Geometry.of_stack((64, 64, 20), None)
+            >>> grid.tells, grid.millimeters
+            ('nothing', None)
+        """
+        told: Tells = "nothing" if spacing is None else "distances"
+        return cls(shape, (0.0, 0.0, 0.0), _RAS_OF_LPS.copy(), spacing or (1.0, 1.0, 1.0), tells=told)
+
+    @property
+    def millimeters(self) -> Triple | None:
+        """`spacing` where the file tells it."""
+        return None if self.tells == "nothing" else self.spacing
 
     @classmethod
     def of_ras(cls, affine: NDArray[np.float64], shape: tuple[int, int, int], spacing: Triple | None = None) -> Self:
@@ -96,7 +134,7 @@ class Geometry:
 
     @property
     def voxel_volume(self) -> float:
-        """Of one voxel, in mm³."""
+        """Of one voxel, in mm³; 1 where the file tells no distances."""
         return float(abs(np.linalg.det(self.direction * np.array(self.spacing))))
 
     def corners(self) -> NDArray[np.float64]:
@@ -121,7 +159,8 @@ def check_same_geometry(
         tolerance: how far corners may lie apart, as a share of the smallest spacing.
 
     Raises:
-        DataError: naming both files; shapes differ, or a corner lies elsewhere.
+        DataError: naming both files; shapes differ, or a corner lies elsewhere; only one tells a place in the patient. Of files
+            that tell none, distances are compared where both tell them.
 
     Example:
         >>> from pathlib import Path
@@ -135,11 +174,31 @@ def check_same_geometry(
             f"{one_path} has {sizes(one.shape)} voxels but {other_path} has {sizes(other.shape)}; "
             "resample one to the grid of the other"
         )
+    if one.tells != "place" or other.tells != "place":
+        _check_stacks(one, one_path, other, other_path, tolerance)
+        return
     distance = float(np.linalg.norm(one.corners() - other.corners(), axis=1).max())
     if distance > tolerance * min(one.spacing + other.spacing):
         raise DataError(
             f"{one_path} and {other_path} have the same shape but lie up to {distance:.3g} mm apart (their affines "
             "differ); resample one to the grid of the other, or correct the header that is wrong"
+        )
+
+
+def _check_stacks(one: Geometry, one_path: Path, other: Geometry, other_path: Path, tolerance: float) -> None:
+    """`check_same_geometry` of grids of one shape, of which one at least has no place."""
+    if "place" in (one.tells, other.tells):
+        bare, placed = (other_path, one_path) if one.tells == "place" else (one_path, other_path)
+        raise DataError(
+            f"{bare} does not tell where in the patient its voxels lie, and {placed} does, so they cannot be laid upon each other; "
+            "save both in one format"
+        )
+    if "nothing" not in (one.tells, other.tells) and not np.allclose(
+        one.spacing, other.spacing, rtol=tolerance, atol=0
+    ):
+        raise DataError(
+            f"{one_path} has voxels of {sizes(one.spacing)} mm but {other_path} of {sizes(other.spacing)} mm; "
+            "correct the header that is wrong"
         )
 
 

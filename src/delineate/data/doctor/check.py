@@ -158,7 +158,7 @@ def _examined(
         report.findings.append(Finding("note", text, "`--fix` writes them alike, if 1 and 255 mean the same"))
     report.findings += _image_oddities(report, census)
     report.findings += odd_volumes(census)
-    if any(map(is_volume, manifest.cases)):
+    if any(is_volume(manifest, case) for case in manifest.cases):
         report.findings += overlaps(Path(manifest.root), manifest.cases, most=_DECODED)
     report.rows = overview(manifest, census, report.proposed, report.shares)
     report.rows += volume_rows(census)

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from delineate.data.cases.census import Census
-from delineate.data.core.axes import AXES
 from delineate.data.core.findings import count, some
 from delineate.data.core.manifest import Case, ClassTable, LabelRule, Manifest
 from delineate.data.doctor.balance import Share
@@ -120,11 +119,12 @@ def _slices(manifest: Manifest, census: Census) -> list[Row]:
     if census.axis is None:
         return []
     depths = [len(fact.planes) for fact in census.facts.values()]
-    spacing = np.median([case.spacing for case in manifest.cases if case.spacing], axis=0)
-    distances = " × ".join(f"{value:.3g}" for value in spacing)
+    told = [case.spacing for case in manifest.cases if case.spacing]
+    distances = " × ".join(f"{value:.3g}" for value in np.median(told, axis=0)) if told else ""
     each = f"{min(depths)}" if min(depths) == max(depths) else f"{min(depths)}–{max(depths)}"
-    cut = f"{sum(depths)} across the axis {AXES[census.axis]}, {each} in a volume"
-    return [("slices", cut), ("voxels", f"{distances} mm (slice × row × column, median)")]
+    cut = f"{sum(depths)} across the axis {census.across}, {each} in a volume"
+    size = f"{distances} mm (slice × row × column, median)" if told else "of unknown size"
+    return [("slices", cut), ("voxels", size)]
 
 
 def _values(census: Census, rule: LabelRule | None, most: int = 8) -> str:

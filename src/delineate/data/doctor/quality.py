@@ -85,7 +85,7 @@ def measure_objects(manifest: Manifest, *, max_pixels: int = DEFAULT_MAX_PIXELS)
             return None
         return None if mask is None else _objects(mask)
 
-    pictures = [case for case in manifest.cases if not is_volume(case)]
+    pictures = [case for case in manifest.cases if not is_volume(manifest, case)]
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         found = zip(pictures, pool.map(measured, pictures), strict=True)
         return {case.id: objects for case, objects in found if objects is not None}

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from delineate.data.cases.census import Census
-from delineate.data.cases.facts import Values, VolumeFacts
-from delineate.data.core.axes import AXES
+from delineate.data.cases.facts import AS_STORED, Values, VolumeFacts
+from delineate.data.core.axes import AXES, STORED_AXES
 from delineate.data.core.findings import Finding, count, some
-from delineate.data.core.geometry import sizes
+from delineate.data.core.geometry import Triple, sizes
 from delineate.data.doctor.overview import Row, counted
 
 __all__ = ["HEAD", "odd_volumes", "volume_rows", "volume_table"]
@@ -41,14 +41,13 @@ def volume_rows(census: Census) -> list[Row]:
     found = _volumes(census)
     if not found:
         return []
-    spacings = np.array([one.spacing for one in found.values()])
-    ratios = spacings.max(axis=1) / spacings.min(axis=1)
     tilted = [one.tilt for one in found.values() if one.tilt >= _OBLIQUE]
     oblique = f"; {len(tilted)} oblique by up to {max(tilted):.0f}°" if tilted else ""
     ways = Counter(one.orientation for one in found.values())
+    names = STORED_AXES if set(ways) == {AS_STORED} else AXES
     return [
-        ("volume sizes", f"{_span(np.array([one.sizes for one in found.values()]))} voxels ({', '.join(AXES)})"),
-        ("spacing", f"{_span(spacings)} mm in the same order; widest / narrowest {_span(ratios[:, None])}"),
+        ("volume sizes", f"{_span(np.array([one.sizes for one in found.values()]))} voxels ({', '.join(names)})"),
+        ("spacing", _spacings_in_words(found)),
         ("orientation", f"{counted(ways)}{oblique}"),
         ("values", _values_in_words(census, found)),
     ]
@@ -72,15 +71,30 @@ def volume_table(census: Census) -> list[list[str]]:
     """A row for each volume, as `HEAD` says."""
     rows = []
     for name, one in _volumes(census).items():
-        ratio = max(one.spacing) / min(one.spacing)
+        spacing = "unknown" if one.spacing is None else _millimeters(one.spacing)
+        ratio = "" if one.spacing is None else f"{max(one.spacing) / min(one.spacing):.3g}"
         values = "; ".join(map(_range_in_words, census.named or [""] * len(one.values), one.values))
         way = one.orientation + (f", {one.tilt:.0f}° oblique" if one.tilt >= _OBLIQUE else "")
-        rows.append([name, sizes(one.sizes), _millimeters(one.spacing), f"{ratio:.3g}", way, one.dtype, values])
+        rows.append([name, sizes(one.sizes), spacing, ratio, way, one.dtype, values])
     return rows
 
 
 def _volumes(census: Census) -> _Volumes:
     return {name: fact.volume for name, fact in census.facts.items() if fact.volume is not None}
+
+
+def _spacings_in_words(found: _Volumes) -> str:
+    told = np.array([one.spacing for one in found.values() if one.spacing is not None])
+    if not len(told):
+        return "not told by the files: lengths are in voxels"
+    ratios = told.max(axis=1) / told.min(axis=1)
+    lacking = f"; {len(found) - len(told)} files do not tell theirs" if len(told) < len(found) else ""
+    return f"{_span(told)} mm in the same order; widest / narrowest {_span(ratios[:, None])}{lacking}"
+
+
+def _told(found: _Volumes) -> dict[str, Triple]:
+    """Spacing of the volumes that tell theirs."""
+    return {name: one.spacing for name, one in found.items() if one.spacing is not None}
 
 
 def _orientations(found: _Volumes) -> list[Finding]:
@@ -98,10 +112,11 @@ def _orientations(found: _Volumes) -> list[Finding]:
 
 
 def _spacings(found: _Volumes) -> list[Finding]:
-    usual, odd = _far({name: one.spacing for name, one in found.items()}, _SPACING)
+    told = _told(found)
+    usual, odd = _far(told, _SPACING)
     if not odd:
         return []
-    shown = some([f"{name} ({_millimeters(found[name].spacing)} mm)" for name in odd], 3)
+    shown = some([f"{name} ({_millimeters(told[name])} mm)" for name in odd], 3)
     number = count(len(odd), "volume has", "volumes have")
     text = f"{number} a spacing far from the others' {_millimeters(usual)} mm: {shown}"
     cure = (
@@ -113,24 +128,23 @@ def _spacings(found: _Volumes) -> list[Finding]:
 def _cuts(census: Census, found: _Volumes) -> list[Finding]:
     """Volumes that are coarse along an axis within the slices."""
     odd = []
-    for name, one in found.items():
-        widest = int(np.argmax(one.spacing))
-        if census.axis not in (None, widest) and max(one.spacing) >= _FLAT * one.spacing[census.axis or 0]:
-            odd.append(f"{name} ({_millimeters(one.spacing)} mm)")
+    for name, spacing in _told(found).items():
+        widest = int(np.argmax(spacing))
+        if census.axis not in (None, widest) and max(spacing) >= _FLAT * spacing[census.axis or 0]:
+            odd.append(f"{name} ({_millimeters(spacing)} mm)")
     if not odd or census.axis is None:
         return []
     number = count(len(odd), "volume has its", "volumes have their")
-    text = (
-        f"slices are cut across the axis {AXES[census.axis]}, but {number} widest spacing along another: {some(odd, 3)}"
-    )
+    text = f"slices are cut across the axis {census.across}, but {number} widest spacing along another: {some(odd, 3)}"
     return [Finding("warning", text, "train on volumes of one direction of scanning, or choose the axis with --axis")]
 
 
 def _extents(found: _Volumes) -> list[Finding]:
-    usual, odd = _far({name: np.multiply(one.sizes, one.spacing).tolist() for name, one in found.items()}, _EXTENT)
+    told = _told(found)
+    usual, odd = _far({name: np.multiply(found[name].sizes, one).tolist() for name, one in told.items()}, _EXTENT)
     if not odd:
         return []
-    shown = [f"{name} ({sizes(found[name].sizes)} voxels of {_millimeters(found[name].spacing)} mm)" for name in odd]
+    shown = [f"{name} ({sizes(found[name].sizes)} voxels of {_millimeters(told[name])} mm)" for name in odd]
     number = count(len(odd), "volume shows", "volumes show")
     text = f"{number} far more or less than the others ({_millimeters(usual)} mm): {some(shown, 3)}"
     return [Finding("note", text, "look whether they are of the same part of the body")]

@@ -2,8 +2,9 @@
 and .npy files that hold many pictures each.
 
 A picture has an address, which stands wherever a path does: `FILE#ARRAY` is a whole array, `FILE#ARRAY.17` its slice 17 (the
-first axis counts slices, from 0); `@signed` at the end says that fractions go from -1 to 1. `read_plane` gives the bytes of a
-.npy file, so that a plane is hashed, cached and decoded as the content of any other file is.
+first axis counts slices, from 0); `@signed` at the end says that fractions go from -1 to 1, `@volume` that an array of three axes
+is one volume (`data.formats.packed_volume`). `read_plane` gives the bytes of a .npy file, so that a plane is hashed, cached and
+decoded as the content of any other file is.
 
 h5py reads HDF5; it is an extra (`pip install h5py`) and imported only when such a file is met.
 """
@@ -32,8 +33,10 @@ __all__ = [
     "array_shapes",
     "as_pixels",
     "decode_plane",
+    "element_size",
     "packed_stem",
     "plane_size",
+    "read_array",
     "read_plane",
     "trailing_dropped",
 ]
@@ -46,7 +49,7 @@ _SLACK = 1e-3
 """Fractions may lie this far outside of their range, as interpolated ones do; they are clipped."""
 
 _ADDRESS = re.compile(
-    r"(?P<file>.+(?:\.npz|\.npy|\.h5|\.hdf5))#(?P<array>[^#@/]+?)(?:\.(?P<slice>\d+))?(?P<signed>@signed)?"
+    r"(?P<file>.+(?:\.npz|\.npy|\.h5|\.hdf5))#(?P<array>[^#@/]+?)(?:\.(?P<slice>\d+))?(?P<how>@signed|@volume)?"
 )
 _FULL = np.iinfo(np.uint16).max
 
@@ -61,10 +64,13 @@ class Address:
     """None: the array is the picture."""
     signed: bool = False
     """Whether floats go from -1 to 1 instead of from 0 to 1."""
+    volume: bool = False
+    """Whether the array is one volume."""
 
     def __str__(self) -> str:
         part = "" if self.slice is None else f".{self.slice}"
-        return f"{self.file.as_posix()}#{self.array}{part}{'@signed' if self.signed else ''}"
+        how = "@volume" if self.volume else "@signed" if self.signed else ""
+        return f"{self.file.as_posix()}#{self.array}{part}{how}"
 
     @property
     def name(self) -> str:
@@ -79,7 +85,10 @@ class Address:
         if match is None:
             return None
         number = match["slice"]
-        return cls(Path(match["file"]), match["array"], None if number is None else int(number), bool(match["signed"]))
+        if number is not None and match["how"] == "@volume":
+            return None
+        place = None if number is None else int(number)
+        return cls(Path(match["file"]), match["array"], place, match["how"] == "@signed", match["how"] == "@volume")
 
 
 def packed_stem(path: Path) -> str:
@@ -94,11 +103,32 @@ def read_plane(address: Address, max_pixels: int | None = None) -> bytes:
     Sizes are known from headers before anything is unpacked. Raises `DataError` naming the file: missing, damaged, without that
     array or slice, larger than `max_pixels`; or h5py is missing.
     """
-    read = {".npz": _npz_plane, ".npy": _npy_plane}.get(address.file.suffix.lower(), _hdf5_plane)
-    array = _without_single_axes(_guarded(address.file, lambda: read(address, max_pixels)))
+    array = _without_single_axes(read_array(address, max_pixels))
     stream = io.BytesIO()
     np.lib.format.write_array(stream, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
     return stream.getvalue()
+
+
+def read_array(address: Address, max_pixels: int | None = None) -> NDArray[Any]:
+    """An array, or a slice of it, as it is stored. Raises `DataError` as `read_plane`."""
+    read = {".npz": _npz_plane, ".npy": _npy_plane}.get(address.file.suffix.lower(), _hdf5_plane)
+    array: NDArray[Any] = _guarded(address.file, lambda: read(address, max_pixels))
+    return array
+
+
+def element_size(address: Address) -> tuple[float, ...]:
+    """What an HDF5 array says of the distances of its voxels in micrometers (`element_size_um`, as ilastik and Fiji write it),
+    slices first; nothing where it does not. Raises `DataError` as `read_plane`."""
+    if address.file.suffix.lower() in (".npz", ".npy"):
+        return ()
+
+    def read() -> tuple[float, ...]:
+        with _h5py().File(address.file, "r") as arrays:
+            stated = arrays[_known(address.array, arrays, address.file)].attrs.get("element_size_um", ())
+            return tuple(float(size) for size in np.ravel(stated)[:4])
+
+    found: tuple[float, ...] = _guarded(address.file, read)
+    return found
 
 
 def array_shapes(path: Path) -> dict[str, tuple[int, ...]]:

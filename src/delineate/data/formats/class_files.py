@@ -117,9 +117,9 @@ class Classes(Reader):
     def sniff(self, path: Path, first: bytes) -> bool:
         return _ADDRESS.fullmatch(str(path)) is not None
 
-    def volume_at(self, address: Path) -> bool:
-        found = ClassFiles.parse(address)
-        return found is not None and any(reads_volume(Path(name)) for name, _ in found.files)
+    def volume_at(self, path: Path) -> bool:
+        found = ClassFiles.parse(path)
+        return found is not None and any(reads_volume(found.folder / name) for name, _ in found.files)
 
     def open(self, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageHandle:
         address = ClassFiles.parse(path)

@@ -359,6 +359,8 @@ class Reader(ABC):
     """With which names of its files end, in lower case, each with its dot: `(".nii", ".nii.gz")`."""
     kind: ClassVar[Kind] = "picture"
     writer: ClassVar[Writer | None] = None
+    framed: ClassVar[bool] = False
+    """Of a format of pictures: whether its files may hold several images, as volumes' may, with addresses (`FILE#2`)."""
 
     def sniff(self, path: Path, first: bytes) -> bool:
         """Whether a path whose name ends as no format's does is of this one.
@@ -387,16 +389,16 @@ class Reader(ABC):
             DataError: in one line that names the file: missing, empty, not of this format, above `max_pixels`.
         """
 
-    def volume_at(self, address: Path) -> bool:
-        """Of a packed format: whether an address that it opens is that of a volume, told without reading a file.
+    def volume_at(self, path: Path) -> bool:
+        """Whether what lies at a path or an address is a volume.
 
         Args:
-            address: of what lies inside of a file, or is made of several.
+            path: of a file of this format, or an address inside of one, or made of several.
 
         Returns:
-            False where it is a picture's.
+            By the kind of the format; where its files may be either, by their headers: False where these cannot be read.
         """
-        return False
+        return self.kind == "volume"
 
     def frames(self, path: Path) -> int:
         """How many volumes a file holds, by its header: frames over time or channels, which have addresses (`FILE#2`).
@@ -411,3 +413,14 @@ class Reader(ABC):
             DataError: as `open`.
         """
         return 1
+
+    def frame_names(self, path: Path) -> tuple[str, ...]:
+        """What the frames of a file are called, where it names them itself (OME-TIFF).
+
+        Args:
+            path: of the file.
+
+        Returns:
+            Names of channels, in their order; none where the file names none.
+        """
+        return ()

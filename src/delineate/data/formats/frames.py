@@ -54,13 +54,14 @@ def without_frame(name: str) -> str:
     return _FRAME.sub("", name)
 
 
-def frames_needed(path: Path, frame: int | None, number: int) -> int | None:
+def frames_needed(path: Path, frame: int | None, number: int, kind: str = "volume") -> int | None:
     """Check the frame of an address against how many a file has.
 
     Args:
         path: of the address, for messages.
         frame: its number; None where none is stated.
         number: frames in the file.
+        kind: what a frame is, for messages.
 
     Returns:
         `frame`; None where the file has one.
@@ -76,9 +77,9 @@ def frames_needed(path: Path, frame: int | None, number: int) -> int | None:
     """
     if frame is None and number > 1:
         raise DataError(
-            f"{path} holds {number} volumes (frames or channels): state one as {path.name}#0 … #{number - 1}, such as in a table "
+            f"{path} holds {number} {kind}s (frames or channels): state one as {path.name}#0 … #{number - 1}, such as in a table "
             "with a column for each channel (image_T1, image_FLAIR), or save each as a file"
         )
     if frame is not None and not 0 <= frame < number:
-        raise DataError(f"{path} does not exist: the file holds {number} volume{'s' * (number > 1)}, counted from 0")
+        raise DataError(f"{path} does not exist: the file holds {number} {kind}{'s' * (number > 1)}, counted from 0")
     return frame if number > 1 else None

@@ -7,7 +7,6 @@ What comes out is compared with what the header promised; no decoder is believed
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,6 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from delineate.common.errors import DataError
 from delineate.common.files import write_bytes
@@ -30,14 +28,14 @@ from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.formats.headers import Header, UnreadableError, read_header, with_text
 from delineate.data.formats.orientation import turned
 from delineate.data.formats.palettes import encode_palette
-from delineate.data.formats.registry import PICTURES, volume_suffix
+from delineate.data.formats.registry import PICTURES
 
 __all__ = [
     "READING",
+    "check_pixels",
     "checked_header",
     "decode_image",
     "decode_mask",
-    "is_volume",
     "labels_in",
     "named",
     "pixels_in",
@@ -47,7 +45,6 @@ __all__ = [
     "typed",
     "write_image",
     "write_mask",
-    "write_tiff",
 ]
 
 READING = 2
@@ -78,27 +75,6 @@ def write_image(path: Path, image: Pixels) -> None:
     code = None if image.ndim == 2 else {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}[image.shape[2]]
     _, content = cv2.imencode(".png", image if code is None else cv2.cvtColor(image, code))
     write_bytes(path, content.tobytes())
-
-
-def write_tiff(path: Path, pixels: NDArray[np.uint8] | NDArray[np.uint16], labels: str = "") -> None:
-    """Write H×W gray values as TIFF, atomically, packed with deflate. `labels`: what they mean, as its description."""
-    content = io.BytesIO()
-    described = {"description": labels} if labels else {}
-    Image.fromarray(pixels).save(content, "TIFF", compression="tiff_adobe_deflate", **described)
-    write_bytes(path, content.getvalue())
-
-
-def is_volume(path: Path) -> bool:
-    """Whether a file holds a volume: by its suffix, or a TIFF of several pages."""
-    if volume_suffix(path):
-        return True
-    if path.suffix.lower() not in (".tif", ".tiff"):
-        return False
-    try:
-        header = read_header(path.read_bytes())
-    except Exception:
-        return False
-    return header is not None and header.pages > 1
 
 
 def read_content(path: Path, max_pixels: int | None = None) -> bytes:
@@ -190,18 +166,23 @@ def checked_header(content: bytes, path: Path, max_pixels: int) -> Header:
     if header is None:
         raise DataError(f"{path} is not an image that can be read; {PICTURES} are")
     if header.pages > 1:
-        what = "a TIFF stack (a volume, or channels)" if header.format == "tiff" else "an animation"
+        if header.format == "tiff":
+            raise DataError(f"{path} is a TIFF stack of {header.pages} pages under another name: call it .tif")
+        raise DataError(f"{path} is an animation of {header.pages} pages, which is not readable: save each as a file")
+    check_pixels((header.height, header.width), path, max_pixels)
+    return header
+
+
+def check_pixels(size: tuple[int, int], path: Path, max_pixels: int) -> None:
+    """Raise `DataError` naming the file for a picture, or a slice, of height×width without pixels or with too many."""
+    height, width = size
+    if height * width == 0:
+        raise DataError(f"{path} has no pixels ({width}×{height})")
+    if height * width > max_pixels:
         raise DataError(
-            f"{path} is {what} of {header.pages} pages, which is not readable yet: save each page as a file"
-        )
-    if header.height * header.width == 0:
-        raise DataError(f"{path} has no pixels ({header.width}×{header.height})")
-    if header.height * header.width > max_pixels:
-        raise DataError(
-            f"{path} has {header.width}×{header.height} pixels, above the limit of {max_pixels / 1e6:g} megapixels; "
+            f"{path} has {width}×{height} pixels, above the limit of {max_pixels / 1e6:g} megapixels; "
             "raise it with --max-megapixels if the machine's memory allows"
         )
-    return header
 
 
 def single_channel(mask: NDArray[Any], tolerance: int = 0) -> NDArray[Any]:
@@ -237,4 +218,5 @@ def _broken(path: Path, error: Exception) -> DataError:
     """Parsers raise almost anything on damaged bytes; a lack of memory is not the file's fault."""
     if isinstance(error, MemoryError):
         return DataError(f"{path} does not fit into memory; make the image smaller")
-    return DataError(f"{path} is damaged or truncated ({error}); restore or remove it")
+    reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+    return DataError(f"{path} is damaged or truncated ({reason}); restore or remove it")

@@ -7,6 +7,7 @@ those of NIfTI volumes do.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -33,6 +34,7 @@ from delineate.data.formats.contract import (
 )
 from delineate.data.formats.frames import frame_address, frames_needed
 from delineate.data.formats.itk_header import ITK_SUFFIXES, check_header, data_file
+from delineate.data.formats.shared_content import SharedContent
 
 __all__ = ["Itk", "ItkHandle"]
 
@@ -52,6 +54,7 @@ class ItkHandle(ImageHandle):
         self._frame = frames_needed(path, self._frame, frames)
         self.geometry = _geometry(path, self._header, size)
         self.shape = self.geometry.shape
+        self._content = SharedContent(self._stored)
 
     @cached_property
     def dtype(self) -> np.dtype[Any]:
@@ -81,16 +84,28 @@ class ItkHandle(ImageHandle):
         found = [sha256(file) for file in files] + ([] if self._frame is None else [str(self._frame)])
         return found[0] if len(found) == 1 else hashlib.sha256(" ".join(found).encode()).hexdigest()
 
+    def read_with(self, others: Sequence[ImageHandle]) -> None:
+        """Frames of one file share what it holds while they are read one after the other."""
+        frames = [one for one in others if isinstance(one, ItkHandle) and one._file == self._file]
+        content = SharedContent(self._stored, len(frames))
+        for one in frames:
+            one._content = content
+
     @cached_property
     def _voxels(self) -> Pixels:
         return self._decoded()
 
-    def _decoded(self) -> Pixels:
-        dtype, package = self.dtype, _package()
+    def _stored(self) -> NDArray[Any]:
+        """All that the file holds, in the order of SimpleITK."""
+        package = _package()
         try:
-            stored = package.GetArrayFromImage(self._header.Execute())
+            stored: NDArray[Any] = package.GetArrayFromImage(self._header.Execute())
         except Exception as error:
             raise _broken(self.path, error) from error
+        return stored
+
+    def _decoded(self) -> Pixels:
+        dtype, stored = self.dtype, self._content.take()
         if self._header.GetNumberOfComponents() > 1:
             stored = stored[..., self._frame]
         elif self._frame is not None:
@@ -225,6 +240,9 @@ def _broken(path: Path, error: Exception) -> DataError:
 
 
 def _reason(error: Exception) -> str:
-    """The last line of what SimpleITK says: those before tell places in its code."""
+    """The last line of what SimpleITK says: those before tell places in its code. Of missing voxels it tells the last error of the
+    operating system, whatever that was."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if lines and lines[-1].startswith("Reason: "):
+        return "its voxels are not all there"
     return lines[-1] if lines else type(error).__name__

@@ -38,7 +38,7 @@ def check_header(path: Path) -> None:
 def data_file(path: Path) -> Path:
     """The file with the voxels: the header's own, or the one beside it that it names.
 
-    Raises `DataError` where these are several files, or one in another folder.
+    Raises `DataError` where these are several files, one in another folder, or one that is not there.
     """
     fields = _fields(path)
     named = fields.get(_LAST_OF_META, "") if _is_meta(path) else fields.get("data file", fields.get("datafile", ""))
@@ -48,6 +48,8 @@ def data_file(path: Path) -> Path:
         raise DataError(f"{path} spreads its voxels over several files ({named}); convert it to .nii.gz or .mha")
     if Path(named).name != named or named in (".", ".."):
         raise DataError(f"{path} names a file in another folder ({named}) for its voxels; put both into one folder")
+    if "\0" in named or not path.with_name(named).is_file():
+        raise DataError(f"{path} keeps its voxels in {named!a}, which is not beside it; restore that file")
     return path.with_name(named)
 
 

@@ -11,7 +11,7 @@ import hashlib
 import io
 import math
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,10 @@ from delineate.data.formats.nifti_header import (
     is_packed,
     nibabel,
     place_notes,
+    quiet,
     read_header,
 )
+from delineate.data.formats.shared_content import SharedContent
 
 __all__ = ["Nifti", "NiftiHandle", "write_volume_image"]
 
@@ -55,22 +57,6 @@ _SLACK = 1 << 20
 _COMMON = (np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.int32)
 _SCANNER = 1
 """NIfTI's code for positions in the scanner."""
-
-
-class _Content:
-    """A file as nibabel's image, which is kept until all of its readers have read it."""
-
-    def __init__(self, path: Path, readers: int = 1) -> None:
-        self._path, self._readers = path, readers
-        self._image: Any = None
-        self._loads = 0
-
-    def load(self) -> Any:
-        """Raises `DataError` for a file that is damaged."""
-        image = _load(self._path) if self._image is None else self._image
-        self._loads += 1
-        self._image = None if self._loads % self._readers == 0 else image
-        return image
 
 
 class NiftiHandle(ImageHandle):
@@ -87,7 +73,7 @@ class NiftiHandle(ImageHandle):
         self._frame = frames_needed(path, frame, axes_of(path, self.header)[1])
         self.geometry = geometry_of(path, self.header)
         self.shape = self.geometry.shape
-        self._content = _Content(self._file)
+        self._content = SharedContent(partial(_load, self._file))
 
     @cached_property
     def dtype(self) -> np.dtype[Any]:
@@ -129,7 +115,7 @@ class NiftiHandle(ImageHandle):
     def read_with(self, others: Sequence[ImageHandle]) -> None:
         """Frames of one file share what it holds while they are read one after the other."""
         frames = [one for one in others if isinstance(one, NiftiHandle) and one._file == self._file]
-        content = _Content(self._file, len(frames))
+        content = SharedContent(partial(_load, self._file), len(frames))
         for one in frames:
             one._content = content
 
@@ -144,7 +130,7 @@ class NiftiHandle(ImageHandle):
         return self._decoded()
 
     def _decoded(self) -> Pixels:
-        image = self._content.load()
+        image = self._content.take()
         try:
             array = np.asanyarray(image.dataobj[(..., *self._further)])
         except Exception as error:
@@ -157,7 +143,8 @@ class NiftiHandle(ImageHandle):
         """Voxels in the file, read where they are indexed."""
         kind = image_class(int(self.header["sizeof_hdr"]))
         try:
-            return kind.from_file_map(kind.make_file_map({"image": str(self._file)}), mmap=False).dataobj
+            with quiet():
+                return kind.from_file_map(kind.make_file_map({"image": str(self._file)}), mmap=False).dataobj
         except Exception as error:
             raise broken(self.path, error) from error
 
@@ -266,7 +253,8 @@ def _load(path: Path) -> Any:
     if is_packed(path):
         content = _unpacked(content, path)
     try:
-        return image_class(header_size(content)).from_bytes(content)
+        with quiet():
+            return image_class(header_size(content)).from_bytes(content)
     except Exception as error:
         raise broken(path, error) from error
 

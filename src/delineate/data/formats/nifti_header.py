@@ -29,6 +29,7 @@ __all__ = [
     "is_packed",
     "nibabel",
     "place_notes",
+    "quiet",
     "read_header",
 ]
 
@@ -143,6 +144,11 @@ def nibabel() -> Any:
         return import_module("nibabel")
     except ImportError as error:
         raise DataError("NIfTI volumes need nibabel: pip install nibabel") from error
+
+
+def quiet() -> Any:
+    """A context in which nibabel does not print what it mends in a header: what matters is checked here, with the file's name."""
+    return import_module("nibabel.imageglobals").LoggingOutputSuppressor()
 
 
 def broken(path: Path, error: Exception) -> DataError:

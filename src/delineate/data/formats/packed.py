@@ -1,12 +1,15 @@
-"""Pictures inside of .npz and HDF5 files as a format: each has an address, `FILE#ARRAY` or `FILE#ARRAY.17`."""
+"""Pictures and volumes inside of .npz and HDF5 files as a format, by their addresses: `FILE#ARRAY`, `FILE#ARRAY.17`,
+`FILE#ARRAY@volume`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from delineate.common.errors import DataError
+from delineate.data.core.geometry import sizes
 from delineate.data.formats.archives import Address, array_shapes, read_plane
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS, ImageHandle, Reader
+from delineate.data.formats.packed_volume import PackedVolume, as_volume
 from delineate.data.formats.pictures import PictureHandle
 
 __all__ = ["Packed"]
@@ -27,4 +30,16 @@ class Packed(Reader):
         if address is None:
             arrays = ", ".join(sorted(array_shapes(path))) or "none"
             raise DataError(f"{path} is a packed file with the arrays {arrays}: give one, such as {path}#image")
+        if address.volume:
+            return PackedVolume(path, address, max_pixels)
+        if as_volume(address) is not None:
+            shape = sizes(array_shapes(address.file)[address.array])
+            raise DataError(
+                f"{path} is an array of {shape}: as a volume it is {path.name}@volume, its slices {path.name}.0 …"
+            )
         return PictureHandle(path, read_plane(address, max_pixels), max_pixels)
+
+    def volume_at(self, path: Path) -> bool:
+        """As the address says, without reading a file."""
+        address = Address.parse(path)
+        return address is not None and address.volume

@@ -1,4 +1,4 @@
-"""PNG, JPEG, TIFF and the other kinds of pictures as formats: one picture a file, decoded when its pixels are asked for."""
+"""PNG, JPEG and the other kinds of pictures as formats: one picture a file, decoded when its pixels are asked for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from delineate.data.formats import images
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS, GRAY, RGB, RGBA, ImageHandle, Palette, Reader, Writer
 from delineate.data.formats.headers import sniff
 
-__all__ = ["PictureHandle", "Raster", "Tiff"]
+__all__ = ["PictureHandle", "Raster"]
 
 
 class PictureHandle(ImageHandle):
@@ -95,36 +95,3 @@ class Raster(Reader):
 
     def open(self, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageHandle:
         return PictureHandle(path, images.read_content(path), max_pixels)
-
-
-class _TiffWriter(Writer):
-    """Masks as gray TIFFs of one page, packed without loss."""
-
-    suffixes = (".tif", ".tiff")
-
-    def write_mask(
-        self,
-        path: Path,
-        mask: NDArray[Any],
-        *,
-        like: ImageHandle | Geometry | None = None,
-        labels: str = "",
-        palette: Palette | None = None,
-    ) -> None:
-        """`palette` is left out: viewers of TIFF show palettes as colors and lose the values."""
-        if isinstance(like, ImageHandle) and mask.shape != like.shape:
-            raise ValueError(f"a mask to write has the shape {like.shape} of its image, not {mask.shape}")
-        if mask.dtype != np.uint8 or mask.ndim != 2:
-            raise ValueError(f"a mask to write is uint8 H×W, not {mask.dtype} of shape {mask.shape}")
-        images.write_tiff(path, mask, labels)
-
-    def write_map(self, path: Path, values: NDArray[np.uint16], *, like: ImageHandle | Geometry | None = None) -> None:
-        images.write_tiff(path, values)
-
-
-class Tiff(Raster):
-    """TIFF pictures of one page. What is in the file counts, so its reader is that of the other pictures."""
-
-    name = "tiff"
-    suffixes = (".tif", ".tiff")
-    writer = _TiffWriter()

@@ -35,6 +35,7 @@ __all__ = [
     "file_frames",
     "file_stem",
     "forget_other_packages",
+    "frame_names",
     "image_suffix",
     "open_image",
     "read_geometry",
@@ -57,7 +58,7 @@ FORMATS = Plugins(
     "delineate.formats",
     {
         "raster": "delineate.data.formats.pictures:Raster",
-        "tiff": "delineate.data.formats.pictures:Tiff",
+        "tiff": "delineate.data.formats.tiff_files:Tiff",
         "npy": "delineate.data.formats.npy:Npy",
         "nifti": "delineate.data.formats.nifti:Nifti",
         "itk": "delineate.data.formats.itk:Itk",
@@ -125,11 +126,16 @@ def forget_other_packages() -> None:
     FORMATS.forget_others()
     _known.cache_clear()
     _suffixes.cache_clear()
+    _framed.cache_clear()
 
 
 def image_suffix(path: Path) -> str:
-    """The ending of a picture format that a file's name has, in lower case, readable or not, or ''."""
-    return _ending(path.name, _suffixes("picture")) or _ending(path.name, tuple(_UNREAD_PICTURES))
+    """The ending of a picture format that a file's name has, in lower case, readable or not, or ''. Of a TIFF stack, too."""
+    return (
+        _ending(path.name, _suffixes("picture"))
+        or _ending(without_frame(path.name), _framed())
+        or _ending(path.name, tuple(_UNREAD_PICTURES))
+    )
 
 
 def volume_suffix(path: Path) -> str:
@@ -138,20 +144,24 @@ def volume_suffix(path: Path) -> str:
 
 
 def reads_volume(path: Path) -> bool:
-    """Whether a file's name, or an address, is that of a volume that can be read; packed files are none."""
+    """Whether a file, or an address, is that of a volume that can be read: by its name, and of TIFF and packed files by its header.
+    Packed files themselves are none."""
     if "#" in path.name and (inside := _packed_reader(path)) is not None:
         return inside.volume_at(path)
-    return bool(_ending(without_frame(path.name), _suffixes("volume")))
+    found = _by_name(path)
+    return found is not None and found.kind != "packed" and found.volume_at(path)
 
 
 def reads_image(path: Path) -> bool:
     """Whether a file's name is that of a picture or a volume that can be read; packed files are neither."""
-    return bool(_ending(path.name, _suffixes("picture"))) or reads_volume(path)
+    found = _by_name(path)
+    return (found is not None and found.kind != "packed") or reads_volume(path)
 
 
 def file_stem(path: Path) -> str:
     """A file's name without its suffix, `.nii.gz` being one: `case_01.nii.gz` and `case_01.nii.gz#2` → `case_01`."""
-    name = without_frame(path.name) if reads_volume(path) else path.name
+    found = _by_name(path)
+    name = path.name if found is None else _file_name(path, found)
     suffix = volume_suffix(path) or image_suffix(path)
     return name[: -len(suffix)] if suffix else path.stem
 
@@ -165,9 +175,8 @@ def reader_of(path: Path) -> Reader:
     known = readers()
     if "#" in path.name and (inside := _packed_reader(path)) is not None:
         return inside
-    for one in known.values():
-        if _ending(without_frame(path.name) if one.kind == "volume" else path.name, one.suffixes):
-            return one
+    if (named := _by_name(path)) is not None:
+        return named
     if unread := _ending(path.name, tuple(_UNREAD_PICTURES)):
         raise DataError(f"{path} is {_UNREAD_PICTURES[unread]}, which is not readable: convert it to PNG or JPEG")
     first = _first_bytes(path)
@@ -175,6 +184,16 @@ def reader_of(path: Path) -> Reader:
     if told is None and first and faults():
         raise DataError(f"{path} is of no format that can be read here{and_faults()}")
     return known["raster"] if told is None else told
+
+
+def _by_name(path: Path) -> Reader | None:
+    """The format that a name ends as one of."""
+    return next((one for one in readers().values() if _ending(_file_name(path, one), one.suffixes)), None)
+
+
+def _file_name(path: Path, reader: Reader) -> str:
+    """What a file is called, without the number of a frame where its format has such."""
+    return without_frame(path.name) if reader.kind == "volume" or reader.framed else path.name
 
 
 def _packed_reader(path: Path) -> Reader | None:
@@ -188,6 +207,14 @@ def open_image(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageHand
     Raises `DataError` as `Reader.open`.
     """
     return reader_of(path).open(path, max_pixels=max_pixels)
+
+
+def frame_names(path: Path) -> tuple[str, ...]:
+    """What a file calls its frames (`Reader.frame_names`); none of what cannot be read."""
+    try:
+        return reader_of(path).frame_names(path)
+    except DataError:
+        return ()
 
 
 def file_frames(path: Path) -> int:
@@ -331,6 +358,12 @@ def _suffixes(*kinds: str) -> tuple[str, ...]:
     """Of all formats of these kinds, longest first."""
     found = {suffix for one in readers().values() if one.kind in kinds for suffix in one.suffixes}
     return tuple(sorted(found, key=len, reverse=True))
+
+
+@cache
+def _framed() -> tuple[str, ...]:
+    """Endings of pictures that may hold several."""
+    return tuple(suffix for one in readers().values() if one.framed for suffix in one.suffixes)
 
 
 def _ending(name: str, suffixes: tuple[str, ...]) -> str:

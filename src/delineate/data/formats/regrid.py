@@ -57,7 +57,8 @@ def regrid(one: Geometry, one_path: Path, other: Geometry, other_path: Path) -> 
     """Find how a label volume is moved to another grid.
 
     Grids of as many voxels are meant to be one: they have the same voxels, in whatever order, or are refused, since a wrong header
-    is likelier than a second grid. A grid of other sizes must cover the other one; labels are then those of the nearest voxel.
+    is likelier than a second grid; so are those of files that tell no place in the patient. A grid of other sizes must cover the
+    other one; labels are then those of the nearest voxel.
 
     Args:
         one: grid of the labels.
@@ -82,6 +83,9 @@ def regrid(one: Geometry, one_path: Path, other: Geometry, other_path: Path) -> 
         >>> way.kind, way.apply(np.arange(24).reshape(2, 3, 4))[0, 0, 0].item()
         ('turned', 12)
     """
+    if one.tells != "place" or other.tells != "place":
+        check_same_geometry(one, one_path, other, other_path)
+        return Regrid("same", np.eye(3), np.zeros(3), other.shape)
     to_index = np.linalg.inv(one.direction * np.array(one.spacing))
     matrix = to_index @ (other.direction * np.array(other.spacing))
     offset = to_index @ (np.array(other.origin) - np.array(one.origin))

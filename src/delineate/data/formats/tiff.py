@@ -19,10 +19,10 @@ from delineate.data.formats import tiff_directory as tags
 from delineate.data.formats.headers import UnreadableError, open_pillow
 from delineate.data.formats.orientation import TAG as ORIENTATION
 from delineate.data.formats.palettes import pixels_of
-from delineate.data.formats.tiff_directory import Directory
+from delineate.data.formats.tiff_directory import Content, Directory
 from delineate.data.formats.tiff_samples import COMPRESSIONS, NONE, read_samples, sample_type
 
-__all__ = ["read_pixels", "read_values"]
+__all__ = ["by_pillow", "read_pixels", "read_values"]
 
 _WHITE_IS_0, _BLACK_IS_0, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
 _MEANINGS = {
@@ -55,13 +55,13 @@ _PREMULTIPLIED, _STRAIGHT = 1, 2
 _CURE = "save it as an 8- or 16-bit gray or RGB picture"
 
 
-def read_pixels(content: bytes, directory: Directory) -> NDArray[Any]:
+def read_pixels(content: Content, directory: Directory) -> NDArray[Any]:
     """H×W (gray) or H×W×3/4 (RGB order) as stored, not yet turned by the orientation.
 
     1-, 2- and 4-bit gray is stretched to 0…255; of 9 to 15 bits the numbers stay. Raises `UnreadableError` with what the file is,
     or whatever unpacking raises on damaged bytes.
     """
-    if _by_pillow(directory):
+    if by_pillow(directory):
         return _pillow(content, directory)
     _check(directory)
     samples, bits = _checked_samples(content, directory), directory.bits
@@ -73,12 +73,12 @@ def read_pixels(content: bytes, directory: Directory) -> NDArray[Any]:
     return _channels(samples, directory)
 
 
-def read_values(content: bytes, directory: Directory) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
+def read_values(content: Content, directory: Directory) -> tuple[NDArray[Any], NDArray[np.uint8] | None]:
     """The numbers of a mask, H×W or H×W×3/4 of any type, and the palette N×3 that they are indices of, if they are.
 
     1 bit gives 0 and 255. Raises as `read_pixels`.
     """
-    if _by_pillow(directory):
+    if by_pillow(directory):
         return _pillow(content, directory), None
     _check(directory)
     samples = _checked_samples(content, directory)
@@ -88,7 +88,7 @@ def read_values(content: bytes, directory: Directory) -> tuple[NDArray[Any], NDA
     return _channels(samples * np.uint8(255) if directory.bits == 1 else samples, directory), None
 
 
-def _by_pillow(directory: Directory) -> bool:
+def by_pillow(directory: Directory) -> bool:
     """Faxes and JPEGs are a matter of libtiff, which has their tables and their colors."""
     compression, samples, bits = directory.one(tags.COMPRESSION, NONE), directory.samples, directory.bits
     meaning, extra = directory.one(tags.PHOTOMETRIC, _BLACK_IS_0), directory.all(tags.EXTRA)
@@ -99,9 +99,9 @@ def _by_pillow(directory: Directory) -> bool:
     return False
 
 
-def _pillow(content: bytes, directory: Directory) -> NDArray[Any]:
+def _pillow(content: Content, directory: Directory) -> NDArray[Any]:
     try:
-        with open_pillow(_untagged(content, directory), "tiff") as lazy:
+        with open_pillow(_untagged(bytes(content), directory), "tiff") as lazy:
             image: Image.Image = lazy
             pixels = pixels_of(image)
     except Exception as error:
@@ -166,7 +166,7 @@ def _check_samples(directory: Directory, meaning: int) -> None:
     )
 
 
-def _checked_samples(content: bytes, directory: Directory) -> NDArray[Any]:
+def _checked_samples(content: Content, directory: Directory) -> NDArray[Any]:
     samples = read_samples(content, directory)
     assert samples.shape == (directory.height, directory.width, directory.samples)
     return samples

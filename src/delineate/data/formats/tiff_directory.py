@@ -1,23 +1,22 @@
-"""What a TIFF file says of its pictures: the tags of its first directory, and how many pages there are.
+"""What a TIFF file says of its pictures: the tags of its first directory, and where those of its other pages are.
 
 TIFF 6.0 (1992) and BigTIFF, in both byte orders. Read here, since decoders refuse or misread what they do not expect.
 """
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from math import prod
-from typing import Any, Literal
+from mmap import mmap
+from typing import Literal
 
 import numpy as np
 
-from delineate.common.files import parse_json
 from delineate.data.formats.orientation import TAG as ORIENTATION
 from delineate.data.formats.orientation import checked
+from delineate.data.formats.tiff_description import Description, describe
 
 __all__ = [
     "BITS",
@@ -41,9 +40,11 @@ __all__ = [
     "TILE_WIDTH",
     "UNCOMPRESSED",
     "WIDTH",
+    "Content",
     "Directory",
     "Order",
     "Tag",
+    "page_directory",
     "read_directory",
 ]
 
@@ -58,18 +59,52 @@ _SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER, _DESCRIPTIO
     270,
 )
 STRIP_OFFSETS, SAMPLES, ROWS_PER_STRIP, STRIP_COUNTS, PLANAR, PREDICTOR, COLOR_MAP = 273, 277, 278, 279, 284, 317, 320
+_X_RESOLUTION, _Y_RESOLUTION = 282, 283
 TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_COUNTS, EXTRA, FORMAT = 322, 323, 324, 325, 338, 339
 DEPTH, _METAMORPH = 32997, 33629
 """Planes of a picture (SGI); of a MetaMorph stack, whose entry counts its planes."""
 
+_KNOWN = frozenset(
+    {
+        _SUBFILE,
+        WIDTH,
+        HEIGHT,
+        BITS,
+        COMPRESSION,
+        PHOTOMETRIC,
+        FILL_ORDER,
+        _DESCRIPTION,
+        STRIP_OFFSETS,
+        ORIENTATION,
+        SAMPLES,
+    }
+    | {
+        ROWS_PER_STRIP,
+        STRIP_COUNTS,
+        _X_RESOLUTION,
+        _Y_RESOLUTION,
+        PLANAR,
+        PREDICTOR,
+        COLOR_MAP,
+        TILE_WIDTH,
+        TILE_HEIGHT,
+    }
+    | {TILE_OFFSETS, TILE_COUNTS, EXTRA, FORMAT, DEPTH, _METAMORPH}
+)
+"""Tags that are read; others may be as many and as large as their programs like."""
+
+Content = bytes | mmap
+"""A file's bytes, or a view of them, of which only what is looked at is read."""
 Order = Literal["<", ">"]
 UNCOMPRESSED = 1
 _REDUCED = 1
 """Bit of `_SUBFILE`: the page is a small copy of another."""
-_KINDS = {1: "B", 2: "B", 3: "H", 4: "I", 6: "b", 7: "B", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
-"""Type of an entry → code of one value. Fractions and floats say nothing that is asked for here."""
+_KINDS = {1: "B", 2: "B", 3: "H", 4: "I", 5: "2I", 6: "b", 7: "B", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
+"""Type of an entry → code of one value; of a fraction, two numbers. Floats say nothing that is asked for here."""
 _MOST_VALUES = 10_000_000
-"""Values of one tag that are read: more strips than any picture has."""
+"""Values of the tags of a directory: more strips than any picture has."""
+_SMALLEST_ENTRY = 12
+"""Bytes. Directories do not overlap, so a file has no more entries than this allows."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +123,10 @@ class Directory:
     order: Order
     """Byte order."""
     tags: Mapping[int, Tag]
-    directories: int
-    """In the file, small copies of other pages left out."""
+    places: tuple[int, ...]
+    """Where in the file the directories of its pages are, the first too; small copies of other pages left out."""
+    big: bool
+    """Whether it is BigTIFF."""
     size: int
     """Bytes of the file."""
 
@@ -129,7 +166,20 @@ class Directory:
     @cached_property
     def pages(self) -> int:
         """Pictures of the file, those without a directory of their own included."""
-        return self.directories if self.directories > 1 else max(1, self._behind())
+        return len(self.places) if len(self.places) > 1 else max(1, self._behind())
+
+    @cached_property
+    def description(self) -> Description:
+        """What the programs that know of stacks have written into the file."""
+        return describe(bytes(value & 0xFF for value in self.all(_DESCRIPTION)))
+
+    @property
+    def per_unit(self) -> tuple[float, float] | None:
+        """Columns and rows of pixels in a unit of length, whatever that is; None where the file does not tell."""
+        found = [self.all(tag) for tag in (_X_RESOLUTION, _Y_RESOLUTION)]
+        if not all(len(one) == 2 and min(one) > 0 for one in found):
+            return None
+        return found[0][0] / found[0][1], found[1][0] / found[1][1]
 
     def _behind(self) -> int:
         """Planes behind a single directory, as a number of programs write them."""
@@ -137,7 +187,7 @@ class Directory:
             return self.tags[_METAMORPH].count
         if self.one(DEPTH, 1) > 1:
             return self.one(DEPTH, 1)
-        planes = _planes_in(bytes(value & 0xFF for value in self.all(_DESCRIPTION)), self._values)
+        planes = self.description.pages(self._values)
         return planes if self._hold(planes) else 1
 
     @property
@@ -152,55 +202,55 @@ class Directory:
         return min(self.all(STRIP_OFFSETS)) + planes * plane <= self.size
 
 
-def _planes_in(description: bytes, values: int) -> int:
-    """How many planes a description tells of: ImageJ's `images=N`, or tifffile's shape of all values. 1 where it tells none.
-
-    `values`: numbers of one plane.
-    """
-    text = description.decode("latin-1")
-    if text.startswith("ImageJ="):
-        found = re.search(r"^images=(\d+)", text, re.MULTILINE)
-        return int(found[1]) if found else 1
-    if text.startswith("{") and '"shape"' in text:
-        try:
-            shape: Any = parse_json(text.rstrip("\0"))["shape"]
-            return prod(int(size) for size in shape) // max(1, values)
-        except (ValueError, TypeError, KeyError):
-            return 1
-    return 1
-
-
-def read_directory(content: bytes) -> Directory:
-    """The first directory and the number of all. Raises whatever parsing raises on a damaged file."""
+def read_directory(content: Content) -> Directory:
+    """The first directory, and where the others are. Raises whatever parsing raises on a damaged file."""
     order: Order = "<" if content[:2] == b"II" else ">"
     big = content[2:4] in (b"+\0", b"\0+")
     (offset,) = struct.unpack_from(order + ("Q" if big else "I"), content, 8 if big else 4)
     first: dict[int, Tag] = {}
-    pages, seen = 0, set[int]()
+    places: list[int] = []
+    seen, entries = set[int](), 0
     while offset and offset not in seen:
-        tags, following = _entries(content, offset, order, big, first=not seen)
+        number, tags, following = _entries(content, offset, order, big, None if not seen else (_SUBFILE,))
+        entries += number + 1
+        if entries * _SMALLEST_ENTRY > len(content) + 2 * _SMALLEST_ENTRY:
+            raise ValueError("its directories overlap")
         first = first or tags
         seen.add(offset)
         reduced = bool(tags[_SUBFILE].values[0] & _REDUCED) if _SUBFILE in tags else False
-        pages += pages == 0 or not reduced  # a small copy that comes first would be taken for the picture
+        if not places or not reduced:  # a small copy that comes first would be taken for the picture
+            places.append(offset)
         offset = following
-    return Directory(order, first, pages, len(content))
+    return Directory(order, first, tuple(places), big, len(content))
 
 
-def _entries(content: bytes, offset: int, order: Order, big: bool, *, first: bool) -> tuple[dict[int, Tag], int]:
-    """The tags at `offset` (of further directories only what tells small copies), and where the next directory is."""
+def page_directory(content: Content, first: Directory, page: int, only: tuple[int, ...] | None = None) -> Directory:
+    """The directory of a page that has one of its own; `only`: the tags that are asked for. Raises as `read_directory`."""
+    place = first.places[page]
+    tags = _entries(content, place, first.order, first.big, only)[1] if page or only is not None else first.tags
+    return replace(first, tags=tags)
+
+
+def _entries(
+    content: Content, offset: int, order: Order, big: bool, only: tuple[int, ...] | None
+) -> tuple[int, dict[int, Tag], int]:
+    """Entries of the directory at `offset`, their tags (all, or `only` some), and where the next directory is."""
     (number,) = struct.unpack_from(order + ("Q" if big else "H"), content, offset)
     start, size = offset + (8 if big else 2), 20 if big else 12
     (following,) = struct.unpack_from(order + ("Q" if big else "I"), content, start + number * size)
-    tags = {}
+    tags: dict[int, Tag] = {}
+    values = 0
     for place in range(start, start + number * size, size):
         (tag,) = struct.unpack_from(f"{order}H", content, place)
-        if first or tag == _SUBFILE:
+        if tag in (_KNOWN if only is None else only):
             tags[tag] = _tag(content, place, order, big)
-    return tags, following
+            values += len(tags[tag].values)
+            if values > _MOST_VALUES:
+                raise ValueError("tags of more values than any picture has")
+    return number, tags, following
 
 
-def _tag(content: bytes, place: int, order: Order, big: bool) -> Tag:
+def _tag(content: Content, place: int, order: Order, big: bool) -> Tag:
     kind, count = struct.unpack_from(order + ("HQ" if big else "HI"), content, place + 2)
     inline, pointer = place + (12 if big else 8), "Q" if big else "I"
     code = _KINDS.get(kind)
@@ -208,5 +258,6 @@ def _tag(content: bytes, place: int, order: Order, big: bool) -> Tag:
         return Tag((), inline, count)
     length = count * struct.calcsize(order + code)
     position = inline if length <= struct.calcsize(pointer) else struct.unpack_from(order + pointer, content, inline)[0]
-    values = np.frombuffer(content, np.dtype(code).newbyteorder(order), count, position) if count else np.zeros(0, int)
+    number, each = count * int(code[:-1] or 1), np.dtype(code[-1]).newbyteorder(order)
+    values = np.frombuffer(content, each, number, position) if count else np.zeros(0, int)
     return Tag(tuple(values.tolist()), position, count)

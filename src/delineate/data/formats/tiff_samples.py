@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.data.formats import tiff_directory as tags
-from delineate.data.formats.tiff_directory import Directory
+from delineate.data.formats.tiff_directory import Content, Directory
 
 __all__ = ["COMPRESSIONS", "KINDS", "LZMA", "LZW", "NONE", "Bytes", "read_samples", "sample_type"]
 
@@ -54,7 +54,7 @@ def sample_type(directory: Directory) -> np.dtype[Any] | None:
     return np.dtype(f"{kind}{whole // 8}") if bits == whole else np.dtype(f"u{whole // 8}")
 
 
-def read_samples(content: bytes, directory: Directory) -> NDArray[Any]:
+def read_samples(content: Content, directory: Directory) -> NDArray[Any]:
     """H×W×S numbers in the machine's byte order. Raises whatever unpacking raises, `ValueError` for what is missing."""
     planes = directory.samples if directory.one(tags.PLANAR, 1) == 2 else 1
     offsets, counts, shape = _segments(directory)
@@ -78,7 +78,7 @@ def _segments(directory: Directory) -> tuple[tuple[int, ...], tuple[int, ...], t
 
 
 def _plane(
-    content: bytes, directory: Directory, offsets: Sequence[int], counts: Sequence[int], shape: tuple[int, int]
+    content: Content, directory: Directory, offsets: Sequence[int], counts: Sequence[int], shape: tuple[int, int]
 ) -> NDArray[Any]:
     """H×W×S of the segments that lie one below the other, tiles from left to right first."""
     height, width, (rows, columns) = directory.height, directory.width, shape
@@ -104,7 +104,7 @@ def _plane(
 
 
 def _packed(
-    content: bytes, directory: Directory, offsets: Sequence[int], counts: Sequence[int], lengths: Sequence[int]
+    content: Content, directory: Directory, offsets: Sequence[int], counts: Sequence[int], lengths: Sequence[int]
 ) -> list[Bytes]:
     """The bytes of each segment as they are stored, bits from high to low."""
     if directory.one(tags.COMPRESSION, NONE) == NONE:
@@ -160,7 +160,12 @@ def _by_opencv(packed: list[Bytes], total: int, compression: int, row: int, rows
             after = 8 + len(body)
     directory = struct.pack("<H", len(single) + len(listed)) + entries + struct.pack("<I", 0)
     picture = struct.pack("<2sHI", b"II", 42, after) + body + directory
-    decoded = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_UNCHANGED)
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # it prints faults without the file's name
+    try:
+        decoded = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_UNCHANGED)
+    finally:
+        cv2.utils.logging.setLogLevel(level)
     if decoded is None or decoded.shape != (height, row) or decoded.dtype != np.uint8:
         raise ValueError("its packed pixels end too early or are damaged")
     return np.ascontiguousarray(decoded, np.uint8).ravel()

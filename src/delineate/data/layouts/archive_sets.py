@@ -5,8 +5,9 @@
     Synapse/lists/lists_Synapse/train.txt          (optional) case0005_slice000 …
     ACDC/train|valid|test/case_001_sliceED_0.npz   img, label
 
-What is slices and what volumes, and which suffix they have, is free. A volume gives a case for each slice, whose name tells the
-volume and the number, so that `evaluate --stack auto` puts them together again.
+What is slices and what volumes, and which suffix they have, is free. Where all files are volumes, each is a case. Beside pictures a
+volume gives a case for each slice, whose name tells the volume and the number, so that `evaluate --stack auto` puts them together
+again.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -79,8 +80,16 @@ class _File:
     """Whether the first axis counts pictures that have nothing to do with each other."""
     label_path: Path | None = None
     """The file of the labels, where it is another."""
+    whole: bool = False
+    """Whether a volume is one case."""
 
     def cases(self, root: Path, prefix: str, signed: bool) -> list[Case]:
+        if self.whole:
+            relative = self.path.relative_to(root)
+            image, *masks = (
+                str(Address(relative, array, volume=True)) for array in (self.image, self.label) if array is not None
+            )
+            return [Case(id=prefix + packed_stem(self.path), images=(image,), masks=tuple(masks), split=self.split)]
         numbers = [None] if self.slices is None else range(self.slices)
         return [self._case(root, prefix, number, signed) for number in numbers]
 
@@ -111,6 +120,8 @@ def find_packed(root: Path, paths: Sequence[Path] | None = None) -> Found | None
     if not paths:
         return None
     files, findings = _described(root, paths)
+    if files and all((file.slices or 0) > 1 and not file.pictures for file in files):
+        files = [replace(file, whole=True) for file in files]
     signed, faults = _range(root, files)
     findings += faults + _volumes(files) + _pictures(files)
     twice = Counter(packed_stem(path) for path in {file.path for file in files})
@@ -226,7 +237,10 @@ def _describe(root: Path, path: Path, shapes: dict[str, tuple[int, ...]]) -> _Fi
     shape, marked = _fitting(shapes[image], shapes.get(label or "", ()))
     single = len(shape) == 2 or (len(shape) == 3 and shape[2] in _COLORS and len(marked) == 2)
     if not single and len(shape) != 3:
-        return f"{path}: '{image}' has {len(shape)} axes ({_size(shape)}); a picture has two, a volume three"
+        return (
+            f"{path}: '{image}' has {len(shape)} axes ({_size(shape)}); a picture has two, a volume three: save each channel as an "
+            f"array of its own, and give a table with a column for each (image_T1: {path.name}#T1@volume)"
+        )
     plane = shape[:2] if single else shape
     if label is not None and marked != plane:
         return f"{path}: '{image}' is {_size(shape)} but '{label}' is {_size(shapes[label])}; export both alike"
@@ -278,6 +292,8 @@ def _looked_at(files: Sequence[_File]) -> list[Address]:
     chosen = sorted({round(at) for at in np.linspace(0, len(files) - 1, min(LOOKED_AT, len(files)))}) if files else []
     places = []
     for file in (files[at] for at in chosen):
+        if file.whole:
+            continue  # a volume's numbers are its own, as in other formats
         if file.slices is None:
             places.append(Address(file.path, file.image))
         elif not file.pictures:
@@ -298,7 +314,10 @@ def _volumes(files: Sequence[_File]) -> list[Finding]:
     if odd:
         text = f"{count(len(odd), 'volume looks', 'volumes look')} as if the last axis counted slices: {some(odd, 3)}"
         findings.append(Finding("warning", text, "the first one is taken to; move that axis to the front"))
-    text = f"{count(len(depths), 'volume')} of {span} slices, counted along the first axis: {sum(depths)} cases"
+    text = f"{count(len(depths), 'volume')} of {span} slices, counted along the first axis"
+    if files[0].whole:
+        return [*findings, Finding("note", f"{text}; each volume is a case")]
+    text = f"{text}: {sum(depths)} cases"
     return [*findings, Finding("note", text, "score them as volumes with --stack auto")]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from delineate.common.errors import DataError
 from delineate.data.core.words import channel_of
 from delineate.data.formats.frames import frame_address
-from delineate.data.formats.registry import file_frames
+from delineate.data.formats.registry import file_frames, frame_names
 from delineate.data.layouts.case_folders import gather
 from delineate.data.layouts.description import Description
 from delineate.data.layouts.frame_channels import addresses, unnamed
@@ -69,7 +69,7 @@ def _numbered(files: Sequence[File], description: Description | None) -> list[Ch
 
 def _framed(file: File, description: Description | None) -> ChannelFiles:
     number = file_frames(file.path)
-    names = description.channels if description is not None else ()
+    names = description.channels if description is not None else frame_names(file.path)
     if not names:
         raise DataError("; ".join(unnamed(file.path, number, description)))
     if len(names) != number:

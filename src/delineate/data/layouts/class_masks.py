@@ -65,7 +65,7 @@ def with_classes(
             if values[name] not in {value for _, value in files}:
                 lacking[name].append(case.id)
         made.append(case.model_copy(update={"masks": (_address(files),), "raters": ()}))
-        volumes = bool(made) and reads_volume(Path(made[0].images[0]))
+        volumes = bool(made) and reads_volume(root / made[0].images[0])
     return made, table, [*_lacking(lacking), *([] if volumes else overlaps(root, made))]
 
 

@@ -14,7 +14,6 @@ from delineate.data.core.manifest import Case, ClassTable, Manifest
 from delineate.data.core.words import printable
 from delineate.data.formats.archives import packed_stem
 from delineate.data.formats.containers import is_unread_archive
-from delineate.data.formats.images import is_volume
 from delineate.data.formats.registry import reads_volume
 from delineate.data.layouts.annotations.found import Unmarked
 from delineate.data.layouts.annotations.sets import find_annotated, named_files
@@ -274,7 +273,7 @@ def _pairs(tree: Tree, files: Sequence[File], selection: Selection, opening: boo
         match = Match("", cases, findings, origin, root=root, channels=found.channels)
         return _by_class(tree, match, classes, bare, called=not selection.classes)
     if not volumes and not any(finding.severity == "error" for finding in findings):
-        findings += _stacks(root, cases) + other_or_background(root, cases)
+        findings += other_or_background(root, cases)
         findings += check_alike(root, cases, found, items)
     layout = CASE_FOLDERS if by_case else VOLUMES if volumes else _layout(found)
     return _complete(tree, Match(layout, cases, findings, origin, root=root, channels=found.channels), bare)
@@ -333,14 +332,6 @@ def _layout(found: Pictures) -> str:
     if all("*" in source for source in sources):
         return "masks beside images"
     return "images and masks"
-
-
-def _stacks(root: Path, cases: Sequence[Case]) -> list[Finding]:
-    """One look at the first image: the rest is met when the files are read."""
-    if cases and is_volume(first := root / cases[0].images[0]):
-        text = f"{first.parent} holds 1 volume ({first.name}); this layout is not readable yet"
-        return [Finding("error", text, "save the slices as PNG or TIFF images")]
-    return []
 
 
 def _check_folder(folder: Path) -> None:

@@ -1,6 +1,8 @@
-"""Channels that lie in one file of four axes: the Medical Segmentation Decathlon keeps T1, T2 and FLAIR of a head so.
+"""Channels that lie in one file of four axes: the Medical Segmentation Decathlon keeps T1, T2 and FLAIR of a head so, microscopes
+their stains.
 
-No header says which is which. `dataset.json` does, and a case's images are then the addresses `FILE#0`, `FILE#1` … under its names.
+OME-TIFF names its channels; no header of the other formats does, but `dataset.json`. A case's images are then the addresses
+`FILE#0`, `FILE#1` … under these names.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from pathlib import Path
 
 from delineate.data.core.findings import Finding, some
 from delineate.data.core.manifest import Case
-from delineate.data.formats.registry import file_frames
+from delineate.data.formats.registry import file_frames, frame_names
 from delineate.data.layouts.description import FILE, Description
 
 __all__ = ["addresses", "unnamed", "with_frames"]
@@ -29,6 +31,8 @@ def with_frames(
         first = root / cases[0].images[0] if cases else None
         if first is None or (number := file_frames(first)) == 1:
             return list(cases), (), []
+        if description is None and (own := frame_names(first)):
+            return _named_by_files(root, cases, own)
         text, cure = unnamed(first, number, description)
         return [], (), [Finding("error", text, cure)]
     held = {case.images[0]: file_frames(root / case.images[0]) for case in cases}
@@ -42,6 +46,22 @@ def with_frames(
         return [], (), [Finding("error", text, cure)]
     framed = [case.model_copy(update={"images": addresses(case.images[0], len(names))}) for case in cases]
     return framed, names, []
+
+
+def _named_by_files(
+    root: Path, cases: Sequence[Case], names: tuple[str, ...]
+) -> tuple[list[Case], tuple[str, ...], list[Finding]]:
+    """`with_frames` where the files name their channels, in whatever order."""
+    found = []
+    for case in cases:
+        own = frame_names(root / case.images[0])
+        if sorted(own) != sorted(names):
+            said = ", ".join(own) or "no names"
+            text = f"{root / cases[0].images[0]} has the channels {', '.join(names)}, but {case.images[0]} has {said}"
+            return [], (), [Finding("error", text, "give all images the same channels, under the same names")]
+        images = tuple(f"{case.images[0]}#{own.index(name)}" for name in names)
+        found.append(case.model_copy(update={"images": images}))
+    return found, names, []
 
 
 def addresses(file: str, number: int) -> tuple[str, ...]:

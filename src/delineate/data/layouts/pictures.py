@@ -89,8 +89,8 @@ def _split(levels: dict[tuple[str, ...], bool], item: Item) -> SplitName | None:
 def _classes(pairs: Sequence[tuple[Item, list[Item]]]) -> dict[Path, str]:
     """Mask → its class, where volumes have several masks in a folder of each case that are called alike: TotalSegmentator's
     `segmentations/liver.nii.gz`. Of pictures the owner says it (`_sorted_out`): there, such masks are often of objects."""
-    names = [name for name in _called_alike(pairs) if reads_volume(Path(name))]
-    masks = [mask for _, members in pairs for mask in members if mask.path.name in names]
+    names = _called_alike(pairs)
+    masks = [mask for _, members in pairs for mask in members if mask.path.name in names and reads_volume(mask.path)]
     ended = all(ending(mask.stem) for mask in masks)
     named = {mask.path: mask_base(mask.stem) if ended else mask.stem for mask in masks}
     return dict(sorted(named.items(), key=lambda one: (one[1].casefold(), one[0])))

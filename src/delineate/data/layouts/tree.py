@@ -10,7 +10,7 @@ from pathlib import Path
 from delineate.common.errors import DataError
 from delineate.data.core.findings import Finding, count, some
 from delineate.data.core.words import normal, printable
-from delineate.data.formats.registry import faults, file_stem, image_suffix, volume_suffix
+from delineate.data.formats.registry import faults, file_stem, image_suffix, reads_volume, volume_suffix
 
 __all__ = ["DEPTH", "File", "Tree", "image_files", "lost_links", "volume_files", "walk"]
 
@@ -70,8 +70,8 @@ def walk(root: Path, depth: int = DEPTH) -> Tree:
 
 
 def image_files(folder: Path) -> list[Path]:
-    """The image files directly in a folder, sorted by name; hidden files are left out."""
-    return sorted(path for path in folder.iterdir() if image_suffix(path) and _visible(path))
+    """The files of pictures directly in a folder, sorted by name; hidden files and stacks are left out."""
+    return sorted(path for path in folder.iterdir() if image_suffix(path) and _visible(path) and not reads_volume(path))
 
 
 def lost_links(folder: Path) -> list[Path]:
@@ -81,8 +81,8 @@ def lost_links(folder: Path) -> list[Path]:
 
 
 def volume_files(folder: Path) -> list[Path]:
-    """The files directly in a folder whose name is that of a volume format."""
-    return sorted(path for path in folder.iterdir() if volume_suffix(path) and _visible(path))
+    """The files directly in a folder whose name is that of a volume format, and TIFF stacks."""
+    return sorted(path for path in folder.iterdir() if (volume_suffix(path) or _is_stack(path)) and _visible(path))
 
 
 def _entries(
@@ -98,9 +98,9 @@ def _entries(
 
 
 def _add(tree: Tree, path: Path, parts: tuple[str, ...]) -> None:
-    if image_suffix(path):
+    if image_suffix(path) and not reads_volume(path):
         tree.images.append(File(path, parts, normal(path.stem)))
-    elif volume_suffix(path):
+    elif volume_suffix(path) or image_suffix(path):
         tree.volumes.append(File(path, parts, normal(file_stem(path))))
     else:
         tree.others.append(path)
@@ -142,6 +142,10 @@ def _is_utf8(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _is_stack(path: Path) -> bool:
+    return bool(image_suffix(path)) and reads_volume(path)
 
 
 def _visible(path: Path) -> bool:

@@ -12,7 +12,6 @@ from delineate.data.core.grouping import read_table
 from delineate.data.core.words import Role, ending, folder_word
 from delineate.data.formats.annotations.parsed import read_json_file
 from delineate.data.formats.containers import is_archive, is_unread_archive
-from delineate.data.formats.images import is_volume
 from delineate.data.formats.registry import reads_volume, volume_suffix, what_is_read
 from delineate.data.layouts.choice import quoted
 from delineate.data.layouts.selection import Selection
@@ -41,7 +40,6 @@ def unread(tree: Tree, selection: Selection) -> DataError:
         or _polygons(tree)
         or _wrong_files(tree)
         or _volumes(tree)
-        or _stack(tree)
         or _several_images(tree)
         or _by_class(tree)
         or _other(tree)
@@ -144,7 +142,7 @@ def _wrong_files(tree: Tree) -> str:
             continue
         folder = tree.root.joinpath(*parts)
         files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-        volumes = [path.name for path in files if volume_suffix(path)]
+        volumes = [path.name for path in files if volume_suffix(path) or reads_volume(path)]
         if volumes and not all(name.lower().endswith(".npy") for name in volumes):
             return _holds_volumes(folder, volumes)
         seen = some([path.name for path in files], 3)
@@ -162,15 +160,9 @@ def _volumes(tree: Tree) -> str:
 
 def _holds_volumes(folder: Path, names: list[str]) -> str:
     text = f"{folder} holds {count(len(names), 'volume')} ({some(names, 2)})"
-    if all(reads_volume(Path(name)) for name in names):
+    if all(reads_volume(folder / name) for name in names):
         return f"{text} but no label volumes for them; put them into a folder masks/ with equal names"
     return f"{text}; this layout is not readable yet; convert them to .nii.gz, or save the slices as PNG or TIFF images"
-
-
-def _stack(tree: Tree) -> str:
-    """One look at the first image: a stack of slices in one TIFF."""
-    first = next((file.path for file in tree.images), None)
-    return _holds_volumes(first.parent, [first.name]) if first is not None and is_volume(first) else ""
 
 
 def _several_images(tree: Tree) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from delineate.data.core.findings import Finding, count, some
 from delineate.data.core.words import Role, folder_word
+from delineate.data.formats.registry import reads_volume
 from delineate.data.layouts.pictures import Pictures
 from delineate.data.layouts.tree import File, Tree
 from delineate.data.layouts.unread import tables_of
@@ -45,6 +46,12 @@ def unused(tree: Tree, found: Pictures, bare: Sequence[File], volumes: bool) -> 
     if over:
         text = some([path.relative_to(tree.root).as_posix() for path in over], 3)
         findings.append(Finding("note", f"{count(len(over), 'image file')} not used: {text}"))
+    beside = [] if volumes else [file.path for file in tree.volumes if reads_volume(file.path)]
+    beside = [path for path in beside if path not in used and path.parent in above]
+    if beside:
+        shown = some([path.relative_to(tree.root).as_posix() for path in beside], 3)
+        text = f"{count(len(beside), 'volume')} beside the pictures not used: {shown}"
+        findings.append(Finding("warning", text, "pictures and volumes are sets of their own: give each its folder"))
     return findings + _tables(tree)
 
 

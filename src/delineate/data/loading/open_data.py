@@ -75,7 +75,7 @@ def open_data(
         manifest = manifest.of_fold(fold)
     elif manifest.folds and not manifest.split("val"):
         raise DataError(f"{source.path} has {manifest.folds} folds; choose one with --fold 0 … {manifest.folds - 1}")
-    volumes = any(map(is_volume, manifest.cases))
+    volumes = any(is_volume(manifest, case) for case in manifest.cases)
     if across is not None and not volumes:
         raise DataError(
             f"{source.path} holds no volumes, so there is no slice axis to choose; leave out --axis (data.axis)"

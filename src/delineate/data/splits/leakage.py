@@ -70,7 +70,7 @@ def examine_duplicates(
     Near duplicates are looked for among pictures alone: slices of two patients look more alike than two copies of a photograph.
     """
     hashes: dict[str, PictureHash] = {}
-    pictures = {case.id for case in manifest.cases if not is_volume(case)} if near else set()
+    pictures = {case.id for case in manifest.cases if not is_volume(manifest, case)} if near else set()
 
     def look(name: str, image: Pixels) -> None:
         if watch is not None:

@@ -170,10 +170,8 @@ def _volume_set(source: DataSource) -> Manifest | None:
     match = find_volumes(path, source.images, source.masks)
     if match is not None:
         raise_errors(match.findings)
-        cases = [case.model_copy(update={"images": (), "spacing": None}) for case in match.cases]
-        manifest = to_manifest(match).model_copy(update={"layout": "label volumes", "cases": tuple(cases)})
-        spacings = _spacings([manifest.path(case.masks[0]) for case in cases])
-        cases = [case.model_copy(update={"spacing": spacings.get(manifest.path(case.masks[0]))}) for case in cases]
+        manifest = _with_spacings(to_manifest(match).model_copy(update={"layout": "label volumes"}))
+        cases = [case.model_copy(update={"images": ()}) for case in manifest.cases]
         return manifest.model_copy(update={"cases": tuple(cases)})
     folders = sorted(folder for folder in path.iterdir() if folder.is_dir())
     masks = (folder for folder in folders if folder_word(folder.name).role is Role.MASK)
@@ -222,19 +220,25 @@ def _spacings(paths: Sequence[Path]) -> dict[Path, tuple[float, ...]]:
     """Spacing in mm of those files that tell theirs."""
     volumes = [path for path in paths if reads_volume(path)]
     with ThreadPoolExecutor(4) as pool:
-        return dict(zip(volumes, pool.map(lambda path: read_geometry(path).spacing, volumes), strict=True))
+        found = dict(zip(volumes, pool.map(lambda path: read_geometry(path).millimeters, volumes), strict=True))
+    return {path: spacing for path, spacing in found.items() if spacing is not None}
 
 
 def _with_spacings(manifest: Manifest) -> Manifest:
     """The manifest with the distances of voxels along the axes of its label volumes, as they are scored; training notes those of
     slice, row and column."""
-    known = _spacings([manifest.path(case.masks[0]) for case in manifest.cases if case.masks])
-    cases = [
-        case.model_copy(update={"spacing": known.get(manifest.path(case.masks[0]), case.spacing)})
-        if case.masks
-        else case
-        for case in manifest.cases
-    ]
+    volumes = {case.id: manifest.path(case.masks[0]) for case in manifest.cases if case.masks}
+    volumes = {name: path for name, path in volumes.items() if reads_volume(path)}
+    known = _spacings(list(volumes.values()))
+    bare = [case for case in manifest.cases if case.id in volumes and volumes[case.id] not in known and case.images]
+    images = {case.id: manifest.path(case.images[0]) for case in bare}  # masks of TIFF seldom tell what their images do
+    further = _spacings(list(images.values()))
+    cases = []
+    for case in manifest.cases:
+        if case.id in volumes:
+            told = known.get(volumes[case.id]) or further.get(images.get(case.id, Path()))
+            case = case.model_copy(update={"spacing": told})
+        cases.append(case)
     return manifest.model_copy(update={"cases": tuple(cases)})
 
 

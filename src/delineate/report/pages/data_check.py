@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
+from delineate.data.cases.facts import AS_STORED
 from delineate.data.cases.sample_pixels import SamplePixels
 from delineate.data.core.findings import Finding, count
 from delineate.data.core.manifest import Case, Manifest
@@ -194,7 +195,9 @@ def _picture(report: CheckReport, case: Case) -> Html:
     except DataError as error:
         return element("p", str(error), class_="note")
     if sample.plane is not None:
-        image, mask = turned(image), None if mask is None else turned(mask)
+        volume = report.census.facts[case.id].volume
+        placed = volume is None or volume.orientation != AS_STORED
+        image, mask = turned(image, placed), None if mask is None else turned(mask, placed)
     return drawn(_outlined(_eight_bits(image), mask), f"{case.id} with its reference", longest=_SIDE)
 
 

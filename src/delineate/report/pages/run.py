@@ -192,7 +192,7 @@ def _overlays(record: RunRecord) -> Html | None:
     if not record.overlays:
         return None
     dice = _dice_of_cases(record.scores)
-    volumes = any((record.folder / "validation" / "masks").glob("*.nii.gz"))
+    volumes = any(any((record.folder / "validation" / "masks").glob(f"*{end}")) for end in (".nii.gz", ".tif"))
     parts = []
     for rank, group in groupby(record.overlays, key=lambda overlay: overlay.rank):
         figures = [

@@ -39,7 +39,8 @@ def volume_picture(
     def number(axis: int, index: int) -> int:
         return volume.turn.stored_slice(axis, index, volume.shape[axis])[1]
 
-    return draw_three_planes(shown, prediction, classes, volume.geometry.spacing, reference, number)
+    placed = volume.geometry.tells == "place"
+    return draw_three_planes(shown, prediction, classes, volume.geometry.spacing, reference, number, placed=placed)
 
 
 def _on_grid(indices: NDArray[np.uint8], path: Path, frame: Path) -> NDArray[np.uint8]:
