@@ -68,7 +68,7 @@ def plan_intensity(recipe: Recipe, manifest: Manifest, census: Census, cache_fol
     """
     wanted = recipe.input
     bare = wanted.intensity == "window" and wanted.window_level is None
-    cases = [case for case in manifest.split("train") if case.masks and is_volume(case)]
+    cases = [case for case in manifest.split("train") if case.masks and is_volume(manifest, case)]
     if census.axis is None or not cases:
         if bare:
             raise RecipeError(

@@ -38,7 +38,7 @@ class SupportVolumes:
         Raises `DataError`: pictures among them, no labels, files that do not fit together.
         """
         cases = tuple(case for case in manifest.cases if case.masks)
-        if not all(map(is_volume, cases)):
+        if not all(is_volume(manifest, case) for case in cases):
             raise DataError("a support is of volumes or of pictures, not of both; give one kind")
         if not cases:
             raise DataError(f"{manifest.root} holds no volume with labels; a support needs one at least")
@@ -80,7 +80,7 @@ class SupportVolumes:
 def volumes_of_folder(manifest: Manifest) -> SupportVolumes | None:
     """The support of a data set; None where it has pictures alone. Raises as `SupportVolumes.of`."""
     labeled = [case for case in manifest.cases if case.masks]
-    return SupportVolumes.of(manifest) if any(map(is_volume, labeled)) else None
+    return SupportVolumes.of(manifest) if any(is_volume(manifest, case) for case in labeled) else None
 
 
 def volumes_given(

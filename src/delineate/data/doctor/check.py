@@ -167,7 +167,7 @@ def _examined(
 
 def _intensity_row(manifest: Manifest, census: Census) -> list[Row]:
     """Of volumes: how training would show their values, and why."""
-    cases = [case for case in manifest.split("train") if case.masks and is_volume(case)]
+    cases = [case for case in manifest.split("train") if case.masks and is_volume(manifest, case)]
     if not cases:
         return []
     ct, why = taken_for_ct(manifest, census, cases)
