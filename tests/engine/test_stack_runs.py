@@ -95,7 +95,7 @@ def test_a_volume_in_the_patient_is_no_reference_of_a_stack(stacks: Path, tmp_pa
     write_mask(tmp_path / "a" / "x.tif", mask, like=Geometry.of_stack((40, 48, DEPTH), None))
     grid = Geometry((40, 48, DEPTH), (0.0, 0.0, 0.0), np.eye(3), (1.0, 1.0, 1.0))
     write_mask(tmp_path / "b" / "x.nii.gz", mask, like=grid)
-    with pytest.raises(DataError, match="x.tif does not tell where in the patient its voxels lie"):
+    with pytest.raises(DataError, match=r"x\.tif does not tell where in the patient its voxels lie"):
         evaluate(tmp_path / "a", tmp_path / "b", out=tmp_path / "scores")
 
 
