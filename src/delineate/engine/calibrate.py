@@ -289,7 +289,7 @@ class _Source:
     def _outputs(self, case: Case) -> Iterator[Output]:
         if self._axis is not None:
             image = volume_image(self._manifest, case, self._predictor.spec.volume_numbers)
-            yield from slice_outputs(self._worker, case.id, image, self._axis, self._grid(case).spacing)
+            yield from slice_outputs(self._worker, case.id, image, self._axis, self._grid(case).millimeters)
             return
         ready = self._worker.prepare(self._pixels.image(Sample(case)), case.pixel_spacing)
         if isinstance(ready, Failure):
@@ -303,7 +303,7 @@ class _Source:
     def _averaged(self, case: Case) -> NDArray[np.uint8]:
         """As `_values`, of a volume by a model that averages over axes."""
         image = volume_image(self._manifest, case, self._predictor.spec.volume_numbers)
-        average = axes_average(self._worker, case.id, image, self._grid(case).spacing, self._folder.validation)
+        average = axes_average(self._worker, case.id, image, self._grid(case).millimeters, self._folder.validation)
         if self.thresholds is None:
             return average.classes(self._predictor)
         channels = range(self._predictor.classes.outputs)

@@ -44,7 +44,7 @@ def segment_volume(worker: Worker, manifest: Manifest, case: Case, axis: int, fo
     """
     handle = opened([manifest.path(case.images[0])])
     image = volume_image(manifest, case, worker.predictor.spec.volume_numbers)
-    reference, spacing = volume_mask(manifest, case), handle.geometry.spacing
+    reference, spacing = volume_mask(manifest, case), handle.geometry.millimeters
     if worker.predictor.spec.all_axes:
         prediction = axes_average(worker, case.id, image, spacing, folder).classes(worker.predictor)
     else:
@@ -58,9 +58,9 @@ def segment_volume(worker: Worker, manifest: Manifest, case: Case, axis: int, fo
     return SegmentedVolume(handle.turn.undo(prediction), handle.turn.undo(reference), stored.millimeters, plane)
 
 
-def axes_average(worker: Worker, case: str, image: Pixels, spacing: Triple, folder: Path) -> AxesAverage:
+def axes_average(worker: Worker, case: str, image: Pixels, spacing: Triple | None, folder: Path) -> AxesAverage:
     """Probabilities of a validation case, averaged over slices across each axis; they are kept in `folder`. The worker has `maps`.
-    `spacing`: of the voxels, in the order of axes of `image`.
+    `spacing`: of the voxels, in the order of axes of `image`; None where the file does not tell.
 
     Raises as `segment_volume`.
     """
@@ -73,9 +73,9 @@ def axes_average(worker: Worker, case: str, image: Pixels, spacing: Triple, fold
     return average
 
 
-def slice_outputs(worker: Worker, case: str, image: Pixels, axis: int, spacing: Triple) -> Iterator[Output]:
+def slice_outputs(worker: Worker, case: str, image: Pixels, axis: int, spacing: Triple | None) -> Iterator[Output]:
     """What the network makes of each slice of a validation case, across an axis. Raises as `segment_volume`."""
-    pixel = pixel_spacing(spacing, axis)
+    pixel = None if spacing is None else pixel_spacing(spacing, axis)
     depth, neighbors = image.shape[axis], worker.predictor.spec.neighbors
     for first in range(0, depth, worker.images):
         ready: list[Prepared] = []

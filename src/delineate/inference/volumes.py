@@ -56,7 +56,7 @@ class Slice:
     """Across that axis, from 0."""
 
     @property
-    def spacing(self) -> PixelSpacing:
+    def spacing(self) -> PixelSpacing | None:
         """As `Part.spacing`."""
         return self.volume.pixel_spacing(self.axis)
 
@@ -143,9 +143,10 @@ class Volume:
         """Number of slices across a canonical axis."""
         return self._handle.shape[axis]
 
-    def pixel_spacing(self, axis: int) -> PixelSpacing:
-        """Of the pixels of slices across an axis, in mm."""
-        return pixel_spacing(self._handle.geometry.spacing, axis)
+    def pixel_spacing(self, axis: int) -> PixelSpacing | None:
+        """Of the pixels of slices across an axis, in mm; None where the file does not tell."""
+        known = self._handle.geometry.millimeters
+        return None if known is None else pixel_spacing(known, axis)
 
     def slice(self, axis: int, index: int) -> Pixels:
         """H×W(×channels), as the network was trained on. Raises `DataError` for voxels that cannot be read."""
@@ -225,7 +226,9 @@ class Volume:
         return replace(
             self._result,
             percent=tuple((100 * counts / self._indices.size).tolist()),
-            milliliters=tuple((counts * handle.geometry.voxel_volume / 1000).tolist()) if handle.geometry.millimeters else (),
+            milliliters=tuple((counts * handle.geometry.voxel_volume / 1000).tolist())
+            if handle.geometry.millimeters
+            else (),
             seen=seen,
             written=listed(item, self._job.folder, seen),
         )
