@@ -13,14 +13,16 @@ from delineate.common.errors import DataError
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.registry import check_same_grid
+from delineate.data.loading.samples import open_samples
 from delineate.fewshot.given_support import given_support
 from delineate.fewshot.predictor import FewShotPredictor
+from delineate.fewshot.protocol import ProtocolSettings, make_episodes
 from delineate.fewshot.support import Support
 from delineate.fewshot.support_volumes import SupportVolumes
 from delineate.inference.files import predict_files
 from delineate.methods.contract import MethodOptions
 from fewshot.prototype_method import Prototype
-from small_volumes import reorder, write_volumes
+from small_volumes import reorder, slice_pixels, write_volumes
 
 nibabel = pytest.importorskip("nibabel")
 DEPTH = 7
@@ -91,3 +93,26 @@ def test_what_is_refused(folder: Path, tmp_path: Path) -> None:
     nibabel.save(nibabel.Nifti1Image(np.zeros(empty.shape, np.uint8), empty.affine), tmp_path / "none.nii.gz")
     with pytest.raises(DataError, match=r"no class is labeled|empty|only"):
         shown(given_support(None, image, [tmp_path / "none.nii.gz"]))
+
+
+def test_frames_of_a_patient_are_one_group(tmp_path: Path) -> None:
+    """Frames of a file of four axes are volumes; those of the patient in the support are no queries."""
+    (tmp_path / "set").mkdir()
+    rows = ["image,mask,group,id,split"]
+    for patient in range(4):
+        frames = [[slice_pixels(2 * patient + frame, at, 5) for at in range(5)] for frame in range(2)]
+        for name, which in (("", 0), ("_seg", 1)):
+            voxels = np.stack([np.stack([pair[which] for pair in one], 2) for one in frames], 3).astype(np.int16)
+            nibabel.save(nibabel.Nifti1Image(voxels, np.diag([1, 1, 5, 1])), tmp_path / f"set/p{patient}{name}.nii.gz")
+        split = ("train", "val", "test", "test")[patient]
+        rows += [
+            f"p{patient}.nii.gz#{at},p{patient}_seg.nii.gz#{at},p{patient},p{patient}_{at},{split}" for at in range(2)
+        ]
+    (tmp_path / "set/cases.csv").write_text("\n".join(rows) + "\n")
+    data = open_samples(tmp_path / "set/cases.csv", cache_folder=tmp_path / "cache")
+    made = make_episodes(data, ProtocolSettings(protocol="chunk3"), name="set", stack="auto")
+    shown = {one.volume[:2] for episode in made.episodes for one in episode.support}
+    asked = {episode.query[:2] for episode in made.episodes}
+    assert len(shown) == len(asked) == 1
+    assert shown | asked == {"p2", "p3"}
+    assert len(made.episodes) == 2 * len(made.labels), "both frames are queries"
