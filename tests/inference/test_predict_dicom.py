@@ -37,7 +37,7 @@ def test_a_series_gives_the_mask_of_its_voxels_as_nifti(tmp_path: Path, directio
     write_series(tmp_path / "study" / "deep" / "ct", VOXELS, direction=direction)
     handle = open_image(tmp_path / "study" / "deep" / "ct")
     write_volume_image(tmp_path / "same.nii.gz", VOXELS, handle.geometry)
-    done = predict_files(predictor(), [tmp_path / "study", tmp_path / "same.nii.gz"], tmp_path / "out")
+    done = predict_files(predictor(), [tmp_path / "study", tmp_path / "same.nii.gz"], tmp_path / "out", format="nifti")
     assert not done.failures
     one, other = (open_image(tmp_path / "out" / f"{name}.nii.gz") for name in ("case_0001", "same"))
     assert np.array_equal(one.read(), other.read())
@@ -60,8 +60,8 @@ def test_series_and_pictures_of_a_study_are_numbered(tmp_path: Path) -> None:
     assert any(note.startswith("1 scout image (LOCALIZER) left out of ") for note in found.notes)
     done = predict_files(predictor(), found, tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").iterdir() if "case" in path.name) == [
-        "case_0001.nii.gz",
-        "case_0002.png",
+        "case_0001.seg.dcm",
+        "case_0002.seg.dcm",
     ]
     assert not done.failures
 
@@ -90,7 +90,8 @@ def test_names_are_kept_where_that_is_asked_for(tmp_path: Path) -> None:
 
 
 def test_nothing_of_the_patient_is_in_any_output(tmp_path: Path, capfd: pytest.CaptureFixture[str], micro: str) -> None:
-    """Masks, maps, overlays, tables and what is printed, also where a file of the series is damaged."""
+    """Maps, overlays, tables and what is printed, also where a file of the series is damaged. The segmentation is DICOM: it belongs
+    to the patient's record."""
     write_series(tmp_path / "study", VOXELS)
     broken = tmp_path / "study" / "I99999"
     broken.write_bytes(next((tmp_path / "study").iterdir()).read_bytes()[:500])
@@ -105,7 +106,9 @@ def test_nothing_of_the_patient_is_in_any_output(tmp_path: Path, capfd: pytest.C
     written = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert len(written) >= 5
     content = b"".join(
-        gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes() for path in written
+        gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        for path in written
+        if path.suffix != ".dcm"
     )
     said = done.output + out + err + " ".join(map(str, written))
     assert not [word for word in PLANTED if word in said or word.encode() in content]

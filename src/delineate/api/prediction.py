@@ -200,5 +200,16 @@ def fewshot_predict(
 
 def _written(options: MaskOptions) -> dict[str, Any]:
     """Those options that say how masks are written."""
-    names = ("overlay", "probabilities", "overwrite", "batch_size", "max_pixels", "axis", "format")
+    names = (
+        "overlay",
+        "probabilities",
+        "overwrite",
+        "batch_size",
+        "max_pixels",
+        "axis",
+        "format",
+        "seg_type",
+        "codes",
+        "check",
+    )
     return {name: value for name, value in options.items() if name in names}

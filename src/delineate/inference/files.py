@@ -7,7 +7,7 @@ are done one by one by a sliding window, and class indices are passed on instead
 Output folder: `NAME.png` (0 and 255 with one foreground class, else class indices), `overlays/NAME.png`,
 `probabilities/[CLASS/]NAME.png` (16 bits: 65535 means 1), `summary.csv` and `predictions.json` (which model made the masks;
 `evaluate` reads it). For a volume: `NAME.nii.gz` (class indices) on the image's own grid, an overlay of representative slices, and
-probabilities as 16-bit NIfTI with the scaling 1/65535.
+probabilities as 16-bit NIfTI with the scaling 1/65535. For a DICOM image: a DICOM segmentation, `NAME.seg.dcm`.
 """
 
 from __future__ import annotations
@@ -22,10 +22,13 @@ from delineate.common.errors import DataError
 from delineate.common.files import output_folder
 from delineate.data.core.axes import ALL, AXES, axis_choice
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
+from delineate.data.formats.dicom_masks.segmentation import SegmentationType
 from delineate.data.formats.registry import check_writers
 from delineate.data.layouts.source import DataSource, as_source
 from delineate.inference import overwriting
 from delineate.inference.channel_inputs import check_channels, check_no_channels, find_channel_inputs
+from delineate.inference.dicom_formats import is_dicom_result
+from delineate.inference.dicom_results import DicomResults
 from delineate.inference.earlier_outputs import remove_earlier_outputs
 from delineate.inference.executors import Executor, Threads
 from delineate.inference.inputs import Inputs, Names, SplitChoice, find_inputs, find_split
@@ -60,6 +63,9 @@ def predict_files(
     executor: Executor | None = None,
     axis: str | int | None = None,
     format: MaskFormat = "auto",
+    seg_type: SegmentationType = "binary",
+    codes: Path | str | None = None,
+    check: bool = False,
 ) -> PredictionResult:
     """Predict images and volumes into a folder. Volumes are predicted slice by slice.
 
@@ -79,7 +85,10 @@ def predict_files(
         axis: Of volumes, the axis across the slices: 0 or "sagittal", 1 or "coronal", 2 or "axial". None or "auto": as in
             training, else the axis with the widest spacing. "all": the probabilities of slices across each of the three are
             averaged; only for a model that was trained so, which does it anyway.
-        format: Of masks and probability maps.
+        format: Of masks and probability maps; maps of DICOM images are NIfTI or PNG.
+        seg_type: Of DICOM segmentations.
+        codes: A file that says in codes what the classes are, for DICOM objects. None: SNOMED's codes of their names.
+        check: Read each mask again by another library; one that differs is a failure.
 
     Returns:
         What was written. Images that could not be read are in `failures`; all others are done.
@@ -97,16 +106,17 @@ def predict_files(
     given = [] if isinstance(inputs, Inputs) else list(inputs)
     found = inputs if isinstance(inputs, Inputs) else _find(predictor, given, split, names)
     plan = make_plan(found, Path(out), predictor.classes, overlay=overlay, probabilities=probabilities, format=format)
+    dicom = _dicom_results(plan, predictor, seg_type, codes)
     references = References.of(map(as_source, given), predictor.classes) if overlay and split else References()
     plan.check(overwrite)
-    check_writers(item.mask for item in plan.items)
+    check_writers(item.mask for item in plan.items if not is_dicom_result(item.mask))
     output_folder(plan.folder)
     _ = predictor.network  # built now, so that this does not count as the time of the first images
     remove_earlier_outputs(plan.folder, plan.inputs)
     overwriting.begin(plan.folder, plan.masks)
     averages = across == ALL or (across is None and predictor.spec.all_axes)
     worker = Worker(predictor, batch_size or 0, probabilities or averages)
-    job = PredictionContext(worker, plan.folder, references, max_pixels, across)
+    job = PredictionContext(worker, plan.folder, references, max_pixels, across, dicom, check)
     files = []
     with closing((executor or Threads()).run(plan.items, FileSteps(job))) as results:
         for file in results:
@@ -114,7 +124,8 @@ def predict_files(
             if progress is not None:
                 progress(len(files), len(plan.items))
     assert len(files) == len(plan.items), "each image has a mask or a failure"
-    told = (*plan.notes, *references.notes, *spacing_notes(files, predictor.spec))
+    made = () if dicom is None else dicom.notes
+    told = (*plan.notes, *made, *references.notes, *spacing_notes(files, predictor.spec))
     notes = (*told, *_axis_notes(plan, job), *_postprocessing_notes(plan, predictor))
     foreground = predictor.classes.names[1:]
     result = PredictionResult(plan.folder, foreground, tuple(files), time.perf_counter() - start, notes)
@@ -136,6 +147,19 @@ def _find(
         return find_channel_inputs(paths, wanted)
     found = find_inputs(paths, names)
     return replace(found, notes=(*found.notes, *check_no_channels(found.images)))
+
+
+def _dicom_results(
+    plan: Plan, predictor: Predictor, kind: SegmentationType, codes: Path | str | None
+) -> DicomResults | None:
+    """None where no mask will be a DICOM object. Raises `DataError` for codes that nobody asked for."""
+    if any(is_dicom_result(item.mask) for item in plan.items):
+        return DicomResults.of(predictor, kind, None if codes is None else Path(codes))
+    if codes is not None:
+        raise DataError(
+            "--codes is for DICOM segmentations and RTSTRUCT, and no mask of these images is one; leave it out"
+        )
+    return None
 
 
 def _postprocessing_notes(plan: Plan, predictor: Predictor) -> list[str]:

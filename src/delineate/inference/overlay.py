@@ -13,7 +13,17 @@ from delineate.data.core.input_spec import Pixels
 from delineate.data.core.intensity import distance
 from delineate.data.core.manifest import ClassTable
 
-__all__ = ["CLASS_COLORS", "PREDICTION", "REFERENCE", "Color", "class_color", "draw", "palette", "to_display"]
+__all__ = [
+    "CLASS_COLORS",
+    "PREDICTION",
+    "REFERENCE",
+    "Color",
+    "class_color",
+    "draw",
+    "foreground_colors",
+    "palette",
+    "to_display",
+]
 
 Color = tuple[int, int, int]
 
@@ -82,6 +92,11 @@ def palette(classes: ClassTable) -> list[Color] | None:
         _named_color(classes, 0) or (0, 0, 0),
         *(_color_of(classes, index) for index in range(1, len(classes.names))),
     ]
+
+
+def foreground_colors(classes: ClassTable) -> list[Color]:
+    """RGB of each foreground class: the owner's, or one that stays apart from the others."""
+    return [_color_of(classes, index) for index in range(1, len(classes.names))]
 
 
 def _color_of(classes: ClassTable, index: int) -> Color:

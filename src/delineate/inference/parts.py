@@ -11,6 +11,7 @@ from delineate.data.cases.volumes import widest
 from delineate.data.core.axes import ALL, AxisChoice
 from delineate.data.core.geometry import Geometry
 from delineate.data.core.input_spec import Pixels, PixelSpacing
+from delineate.inference.dicom_results import DicomResults
 from delineate.inference.overlay_references import References
 from delineate.inference.results import FileResult
 from delineate.inference.segment import Facts, Failure, Output, Worker
@@ -30,6 +31,10 @@ class PredictionContext:
     max_pixels: int
     axis: AxisChoice | None = None
     """Across the slices of volumes, in the canonical order; None: as the model says, or else the coarsest."""
+    dicom: DicomResults | None = None
+    """How DICOM objects are made; None where no mask is one."""
+    check: bool = False
+    """Whether each mask is read again by another library."""
 
     @property
     def all_axes(self) -> bool:

@@ -9,6 +9,8 @@ import numpy as np
 
 from delineate.data.core.input_spec import Pixels, PixelSpacing
 from delineate.data.formats.registry import read_image
+from delineate.inference.check_results import check_picture
+from delineate.inference.dicom_formats import is_dicom_result
 from delineate.inference.image_input import read_input
 from delineate.inference.parts import PartInfo, PredictionContext
 from delineate.inference.plan import Item
@@ -44,7 +46,13 @@ class Picture:
         start, item, classes = time.perf_counter(), self.item, worker.predictor.classes
         indices = worker.predictor.postprocess(worker.classes(output))
         counts = np.bincount(indices.ravel(), minlength=len(classes.names))
-        write_class_map(item.mask, indices, classes)
+        if is_dicom_result(item.mask):
+            assert self.job.dicom is not None, "the plan knows that there are DICOM objects"
+            self.job.dicom.write(item.mask, indices, item.image)
+        else:
+            write_class_map(item.mask, indices, classes)
+        if self.job.check:
+            check_picture(item.mask, indices, classes)
         if item.overlay is not None:
             reference = self.job.references.mask(item.name, indices.shape)
             image = read_image(item.image, max_pixels=self.job.max_pixels)

@@ -16,8 +16,10 @@ from delineate.common.file_names import too_long
 from delineate.data.core.input_spec import PixelSpacing
 from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.archives import Address
+from delineate.data.formats.dicom_masks.suffixes import SEGMENTATION_SUFFIX, STRUCTURE_SET_SUFFIX
 from delineate.data.formats.registry import image_suffix, reads_volume, volume_suffix
 from delineate.inference import overwriting
+from delineate.inference.dicom_formats import DicomFormat, why_not
 from delineate.inference.inputs import Channel, Input, Inputs
 
 __all__ = ["SUMMARY", "Item", "MaskFormat", "Plan", "make_plan", "relative"]
@@ -30,12 +32,15 @@ _VOLUMES: dict[str, str] = {"nifti": ".nii.gz", "mha": ".mha", "nrrd": ".nrrd"}
 _STACKS: dict[str, str] = {"tiff": ".tif"}
 """Format → the ending of masks in it: of pictures; of volumes, whose masks lie on their grid; and of those that tell no place in
 the patient: TIFF stacks, and arrays in packed files."""
+_OF_DICOM: dict[DicomFormat, str] = {"dicom-seg": SEGMENTATION_SUFFIX, "rtstruct": STRUCTURE_SET_SUFFIX}
+"""The same of DICOM images."""
 _OF_SUFFIX = {".tif": "tiff", ".tiff": "tiff", ".mha": "mha", ".mhd": "mha", ".nrrd": "nrrd", ".nhdr": "nrrd"}
 """Endings of images whose masks have their format where the user does not say; others get PNG or NIfTI."""
 _OVERLAY = ".png"
 
-MaskFormat = Literal["auto", "png", "tiff", "nifti", "mha", "nrrd"]
-"""`auto`: TIFF of a TIFF and PNG of other pictures; of a volume, its own format; TIFF of an array in a packed file."""
+MaskFormat = Literal["auto", "png", "tiff", "nifti", "mha", "nrrd", "dicom-seg", "rtstruct"]
+"""`auto`: TIFF of a TIFF and PNG of other pictures; of a volume, its own format; TIFF of an array in a packed file; a segmentation
+of a DICOM image."""
 
 _UNSAFE = re.compile(r"[^\w-]+")
 """Characters of class names that do not belong into a folder's name."""
@@ -117,7 +122,7 @@ def make_plan(
     probabilities: bool = False,
     format: MaskFormat = "auto",
 ) -> Plan:
-    """The list of what predicting `inputs` into `folder` will write, in their order. Nothing is read or written.
+    """The list of what predicting `inputs` into `folder` will write, in their order. Nothing is written; DICOM headers are read.
 
     Raises `DataError` for an image whose mask cannot be of that format.
     """
@@ -142,22 +147,29 @@ def relative(path: Path, folder: Path) -> str:
 def _item(found: Input, folder: Path, overlay: bool, maps: Sequence[Path], format: MaskFormat) -> Item:
     volume = reads_volume(found.image)
     file = f"{found.name}{_suffix(found.image, volume, format)}"
+    map_file = f"{found.name}{_suffix(found.image, volume, format, maps=True)}"
     return Item(
         found.image,
         found.name,
         mask=folder / file,
         overlay=folder / _OVERLAYS / f"{found.name}{_OVERLAY}" if overlay else None,
-        maps=tuple(inner / file for inner in maps),
+        maps=tuple(inner / map_file for inner in maps),
         volume=volume,
         channels=found.channels,
         spacing=None if volume else found.spacing,
     )
 
 
-def _suffix(image: Path, volume: bool, format: MaskFormat) -> str:
+def _suffix(image: Path, volume: bool, format: MaskFormat, *, maps: bool = False) -> str:
     stack = volume and (bool(image_suffix(image)) or Address.parse(image) is not None)
     known = _STACKS if stack else _VOLUMES if volume else _PICTURES
+    if format in ("dicom-seg", "rtstruct"):
+        if reason := why_not(image, format):
+            raise DataError(f"{image} {reason}; leave out --format, or give {' or '.join(known)}")
+        return next(iter(known.values())) if maps else _OF_DICOM[format]
     if format == "auto":
+        if not maps and not why_not(image, "dicom-seg"):
+            return SEGMENTATION_SUFFIX
         own = _OF_SUFFIX.get(volume_suffix(image) if volume else image_suffix(image), "")
         return known.get(own) or next(iter(known.values()))
     if format not in known:

@@ -29,7 +29,9 @@ from delineate.data.formats.canonical import Canonical
 from delineate.data.formats.contract import slab_of
 from delineate.data.formats.images import write_image
 from delineate.inference.axes_average import AxesAverage
+from delineate.inference.check_results import check_volume
 from delineate.inference.contact_sheet import draw_contact_sheet
+from delineate.inference.dicom_formats import is_dicom_result
 from delineate.inference.map_store import MapStore
 from delineate.inference.parts import PartInfo, PredictionContext
 from delineate.inference.plan import Item
@@ -217,7 +219,7 @@ class Volume:
         found = self._indices if self._average is None else self._average.classes(predictor)
         self._indices = predictor.postprocess(found, handle.geometry.voxel_volume)
         counts = np.bincount(self._indices.ravel(order="K"), minlength=len(classes.names))[1:]
-        write_class_volume(item.mask, self._indices, classes, handle)
+        self._write_mask()
         if item.overlay is not None:
             write_image(item.overlay, self._sheet())
         for channel, path in enumerate(item.maps):
@@ -239,6 +241,16 @@ class Volume:
             return fractions(self._average.probabilities(channel))
         assert self._maps is not None, "the worker was asked for them"
         return np.moveaxis(self._maps.read(channel), 0, self.axis)
+
+    def _write_mask(self) -> None:
+        mask, stored = self._item.mask, self._handle.as_stored(self._indices)
+        if is_dicom_result(mask):
+            assert self._job.dicom is not None, "the plan knows that there are DICOM objects"
+            self._job.dicom.write(mask, stored, self._item.image)
+        else:
+            write_class_volume(mask, self._indices, self._classes, self._handle)
+        if self._job.check:
+            check_volume(mask, stored, self._handle.stored)
 
     def _failure_result(self, place: int, index: int, failure: Failure) -> FileResult:
         """`place`: among the axes."""

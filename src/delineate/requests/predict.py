@@ -38,11 +38,33 @@ class MaskOptions(TypedDict, total=False):
     batch_size: BatchSize
     max_pixels: MaxPixels
     format: Annotated[
-        Literal["auto", "png", "tiff", "nifti", "mha", "nrrd"],
+        Literal["auto", "png", "tiff", "nifti", "mha", "nrrd", "dicom-seg", "rtstruct"],
         Option(
             help="Format of masks and probability maps. auto: TIFF for TIFF, PNG for other pictures; a volume's own format, on its "
-            "own grid.",
+            "own grid; a segmentation (dicom-seg) for DICOM.",
             default="auto",
+        ),
+    ]
+    seg_type: Annotated[
+        Literal["binary", "labelmap"],
+        Option(
+            help="Of DICOM segmentations: binary, which all viewers read, or labelmap, far smaller, which few read yet.",
+            default="binary",
+        ),
+    ]
+    codes: Annotated[
+        Path | str | None,
+        Option(
+            help="For DICOM results: a JSON or YAML file that says in codes what each class is; dcmqi's JSON is read, too.",
+            metavar="FILE",
+            shown="SNOMED CT by the classes' names",
+        ),
+    ]
+    check: Annotated[
+        bool,
+        Option(
+            help="Read each mask again by another library and compare it voxel by voxel; one that differs has failed.",
+            default=False,
         ),
     ]
     axis: Annotated[

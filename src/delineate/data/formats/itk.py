@@ -36,7 +36,7 @@ from delineate.data.formats.frames import frame_address, frames_needed
 from delineate.data.formats.itk_header import ITK_SUFFIXES, check_header, data_file
 from delineate.data.formats.shared_content import SharedContent
 
-__all__ = ["Itk", "ItkHandle"]
+__all__ = ["Itk", "ItkHandle", "by_simpleitk"]
 
 
 class ItkHandle(ImageHandle):
@@ -155,6 +155,26 @@ class Itk(Reader):
     def frames(self, path: Path) -> int:
         check_header(path)
         return _axes(path, _read_information(path, path))[1]
+
+
+def by_simpleitk(path: Path) -> tuple[NDArray[Any], Geometry]:
+    """A volume of any format that SimpleITK reads, to compare with what other libraries read.
+
+    Args:
+        path: of the file, NIfTI too.
+
+    Returns:
+        Its voxels, X×Y×Z, and its grid.
+
+    Raises:
+        DataError: naming the file, where SimpleITK cannot read it.
+    """
+    try:
+        image = _package().ReadImage(str(path))
+    except RuntimeError as error:
+        raise _broken(path, error) from error
+    voxels = _package().GetArrayFromImage(image).transpose()
+    return voxels, _geometry(path, image, voxels.shape)
 
 
 def _package() -> Any:

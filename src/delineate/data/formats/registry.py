@@ -63,6 +63,8 @@ FORMATS = Plugins(
         "nifti": "delineate.data.formats.nifti:Nifti",
         "itk": "delineate.data.formats.itk:Itk",
         "packed": "delineate.data.formats.packed:Packed",
+        "dicom_masks": "delineate.data.formats.dicom_masks.reader:DicomMasks",
+        "dicom_mask_addresses": "delineate.data.formats.dicom_masks.reader:DicomMaskAddresses",
         "dicom": "delineate.data.formats.dicom.reader:Dicom",
         "classes": "delineate.data.formats.class_files:Classes",
         "annotations": "delineate.data.formats.annotations.reader:Annotations",
