@@ -19,6 +19,7 @@ import json
 import os
 import shutil
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +232,7 @@ def check(masks: Path, split: Path) -> None:
         delineate.evaluate(masks, split, split="test", metrics="dice,iou,hd95_max,hd95_pooled,assd", out=scores)
         rows = list(csv.DictReader((Path(scores) / "scores.csv").open(encoding="utf-8")))
     worst: dict[str, float] = {}
+    apart: Counter[str] = Counter()
     references = {case["id"]: files(told, case)["label"] for case in told["cases"]}
     for row in rows:
         index, reference = names.index(row["class"]), references[row["case"]]
@@ -248,18 +250,20 @@ def check(masks: Path, split: Path) -> None:
             "MONAI iou": compute_iou(*tensors),
             "MONAI hd95_max": compute_hausdorff_distance(*tensors, percentile=95, **far),
             "MONAI assd": compute_average_surface_distance(*tensors, symmetric=True, **far),
-            "MedPy hd95_pooled": medpy.hd95(*pair, about["spacing"]),
+            "MedPy hd95_pooled": medpy.hd95(*pair, about["spacing"]) if all(mask.any() for mask in pair) else np.nan,
         }
         for name, value in said.items():
             ours = row[name.split()[1]]
             both = [float(ours) if ours else float("nan"), float(value)]
             if not np.isfinite(both).all():
-                print(f"{row['case']} {row['class']}: {name} {both[1]}, here {ours or 'nothing'} ({row['outcome']})")
+                apart[f"{name} is {both[1]} where the outcome here is '{row['outcome']}'"] += 1
                 continue
             worst[name] = max(worst.get(name, 0.0), abs(both[0] - both[1]))
     print(f"{len(rows)} structures in {len({row['case'] for row in rows})} cases; largest difference to")
     for name, difference in worst.items():
         print(f"  {name:20} {difference:.1e}")
+    for words, number in apart.items():
+        print(f"{number} structures: {words}")
 
 
 if __name__ == "__main__":
