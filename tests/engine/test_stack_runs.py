@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from delineate.api import evaluate
-from delineate.common.errors import DataError
+from delineate.common.errors import DataError, RecipeError
 from delineate.data.core.manifest import Manifest
 from delineate.data.doctor.check import check
 from delineate.data.formats.registry import open_image, write_mask
@@ -97,6 +97,13 @@ def test_a_volume_in_the_patient_is_no_reference_of_a_stack(stacks: Path, tmp_pa
     write_mask(tmp_path / "b" / "x.nii.gz", mask, like=grid)
     with pytest.raises(DataError, match=r"x\.tif does not tell where in the patient its voxels lie"):
         evaluate(tmp_path / "a", tmp_path / "b", out=tmp_path / "scores")
+
+
+def test_stacks_are_not_resampled_to_millimeters(stacks: Path, tmp_path: Path) -> None:
+    settings = [*SMALL, "input.spacing=[0.5, 0.5]"]
+    request = train_request(data=stacks, out=tmp_path / "run", method="unet", preset="tiny", size=32, settings=settings)
+    with pytest.raises(RecipeError, match="'cell_0' does not tell how large its pixels are"):
+        train(request, Silent())
 
 
 def test_the_check_tells_what_is_not_known(stacks: Path) -> None:

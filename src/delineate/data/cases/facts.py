@@ -75,7 +75,8 @@ class Planes:
     height: int
     """Of each slice, in pixels, as is the width."""
     width: int
-    spacing: PixelSpacing
+    spacing: PixelSpacing | None
+    """Of its pixels, in mm; None where the file does not tell."""
     values: tuple[Mapping[int, int], ...]
     """Of each slice, raw mask value → pixels."""
 

@@ -30,6 +30,7 @@ from delineate.data.cases.facts import (
 from delineate.data.cases.volumes import is_volume, labels_on, opened, percentiles_of, widest, windowed
 from delineate.data.core.axes import ALL, AxisChoice
 from delineate.data.core.findings import Finding, count
+from delineate.data.core.geometry import pixel_spacing
 from delineate.data.core.intensity import NO_NUMBERS, are_numbers
 from delineate.data.core.manifest import Case, Manifest
 from delineate.data.core.mask_values import MaskValues, count_values
@@ -170,9 +171,10 @@ def _total(counted: Iterable[Mapping[int, int]]) -> dict[int, int]:
 def _planes(grid: Canonical, axis: int, counted: Sequence[_Slices]) -> Planes:
     """`counted`: of each mask the slices across this axis."""
     height, width = (int(size) for size in np.delete(grid.shape, axis))
-    down, across = (float(step) for step in np.delete(grid.geometry.spacing, axis))
+    told = grid.geometry.millimeters
+    spacing = None if told is None else pixel_spacing(told, axis)
     values = [_total(each) for each in zip(*counted, strict=True)] or [{}] * grid.shape[axis]
-    return Planes(axis, height, width, (down, across), tuple(values))
+    return Planes(axis, height, width, spacing, tuple(values))
 
 
 def _slice_values(
