@@ -100,7 +100,7 @@ def test_a_volume_in_the_patient_is_no_reference_of_a_stack(stacks: Path, tmp_pa
 
 
 def test_stacks_are_not_resampled_to_millimeters(stacks: Path, tmp_path: Path) -> None:
-    settings = [*SMALL, "input.spacing=[0.5, 0.5]"]
+    settings = [*SMALL, "input.fit=letterbox", "input.spacing=[0.5, 0.5]"]
     request = train_request(data=stacks, out=tmp_path / "run", method="unet", preset="tiny", size=32, settings=settings)
     with pytest.raises(RecipeError, match="'cell_0' does not tell how large its pixels are"):
         train(request, Silent())
