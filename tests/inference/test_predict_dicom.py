@@ -80,6 +80,14 @@ def _as_scout(image: object, at: int) -> None:
     image.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]  # type: ignore[attr-defined]
 
 
+def test_another_modality_is_told(tmp_path: Path) -> None:
+    write_series(tmp_path / "a", VOXELS, modality="MR")
+    spec = InputSpec(size=(12, 10), channels="gray", modality="CT")
+    model = Predictor(Artefact(brightness(1, 1), spec, ClassTable()), "cpu")
+    (file,) = predict_files(model, [tmp_path / "a"], tmp_path / "out").files
+    assert "a MR image given to a model trained on CT" in (file.remark or "")
+
+
 def test_names_are_kept_where_that_is_asked_for(tmp_path: Path) -> None:
     write_series(tmp_path / "DOE" / "ct", VOXELS)
     (numbered,) = find_inputs([tmp_path / "DOE"]).images

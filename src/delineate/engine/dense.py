@@ -19,6 +19,7 @@ from delineate.data.cases.census import Census
 from delineate.data.cases.turned import turned_apart
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import Manifest, Split
+from delineate.data.core.modality import one_modality
 from delineate.data.core.samples import Sample
 from delineate.data.layouts.source import DataSource
 from delineate.data.loading.loader import Loader
@@ -100,6 +101,8 @@ class OpenedImages:
         self._note(planned.line(spec))
         for line in side_warnings(classes.names, recipe.augment):
             self._note(line)
+        trained = [case.modality for case in self._manifest.split("train") if case.masks]
+        spec = spec.model_copy(update={"modality": one_modality(trained)})
         return recipe, planned.complete(spec), data_plan
 
     def check_method(self, recipe: Recipe, method: Method, spec: InputSpec, device: torch.device) -> None:

@@ -24,6 +24,7 @@ from delineate.data.core.findings import some
 from delineate.data.core.geometry import pixel_spacing
 from delineate.data.core.input_spec import Pixels, PixelSpacing
 from delineate.data.core.manifest import ClassTable
+from delineate.data.core.modality import other_modality
 from delineate.data.formats.archives import Address
 from delineate.data.formats.canonical import Canonical
 from delineate.data.formats.contract import slab_of
@@ -209,7 +210,9 @@ class Volume:
         facts = self._info.facts
         remark = () if facts is None or facts.remark is None else (facts.remark,)
         far = () if self._far is None else (self._far,)
-        said = "; ".join((*remark, *self._flat, *far, *self._handle.notes)) or None
+        other = other_modality(self._handle.modality, self._job.worker.predictor.spec.modality)
+        foreign = () if other is None else (other,)
+        said = "; ".join((*foreign, *remark, *self._flat, *far, *self._handle.notes)) or None
         spacing = self._handle.geometry.millimeters
         return FileResult(self._item.image, self._item.name, height, width, depth=depth, remark=said, spacing=spacing)
 

@@ -14,7 +14,7 @@ from delineate.common.errors import DataError
 from delineate.data.formats.dicom import numbers, pixels
 from delineate.data.formats.dicom.scan import scan
 from delineate.data.formats.registry import open_image
-from mutated import outcomes
+from mutated import outcome, outcomes
 from scanner import noise, patient, save, set_pixels, write_enhanced, write_series
 
 pytest.importorskip("pydicom")
@@ -205,6 +205,19 @@ def test_without_a_decoder_the_package_is_named(tmp_path: Path, monkeypatch: pyt
         refused(tmp_path / "a.dcm", r"has pixels packed as JPEG Lossless.*: pip install imagecodecs")
     _forget_decoders()
     assert open_image(tmp_path / "a.dcm").read().max() > 0
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_every_test_file_of_pydicom_is_read_or_refused() -> None:
+    import pydicom
+
+    pytest.importorskip("imagecodecs")
+    folder = Path(pydicom.__file__).parent / "data" / "test_files"
+    found = {file: outcome(file) for file in sorted(folder.rglob("*.dcm"))}
+    assert set(found.values()) <= {"read", "refused", "no image"}
+    refused = {file.name for file, said in found.items() if said == "refused"}
+    assert refused == {"MR_truncated.dcm", "JPEG2000-embedded-sequence-delimiter.dcm"}
+    assert sum(said == "read" for said in found.values()) >= 50
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -79,6 +79,9 @@ class InputSpec(BaseModel):
     so that prediction can say when it is given other values. None: not measured."""
     trained_highs: tuple[float, float] | None = None
     """The same of the 99.5th percentiles."""
+    modality: str | None = None
+    """What made all of the training volumes (CT, MR), where their files or a `dataset.json` say it, so that prediction can say when
+    it is given another one. None: not known, several, or pictures."""
     source_bits: Literal[8, 16, 32] = 8
     """Bit depth of the training images, so that prediction can say when it is given another kind. 32: pictures of floats or signed
     numbers, with the values of their files."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-__all__ = ["of_ct", "said_of_ct"]
+__all__ = ["of_ct", "one_modality", "other_modality", "said_of_ct"]
 
+_CODES = {"ct": "CT", "mr": "MR", "mri": "MR", "pt": "PT", "pet": "PT", "us": "US", "nm": "NM"}
+"""Names of whole modalities → DICOM's codes."""
 _OTHERS = frozenset({"pet", "pt", "mr", "mri", "spect", "cbct"})
 
 
@@ -47,3 +49,46 @@ def of_ct(names: Sequence[str]) -> bool | None:
     """
     said = {said_of_ct(name) for name in names}
     return None if len(said) > 1 else said == {True}
+
+
+def one_modality(names: Sequence[str | None]) -> str | None:
+    """The modality of all images together.
+
+    Args:
+        names: of each, where it is known.
+
+    Returns:
+        DICOM's code; None where one is not known, or they are several.
+
+    Example:
+        >>> from delineate.data.core.modality import one_modality
+        >>> one_modality(["CT", "ct"]), one_modality(["MRI"]), one_modality(["CT", None]), one_modality(["T1"])
+        ('CT', 'MR', None, None)
+    """
+    codes = {_CODES.get((name or "").strip().lower()) for name in names}
+    return codes.pop() if len(codes) == 1 else None
+
+
+def other_modality(given: str | None, trained: str | None) -> str | None:
+    """A remark for an image that something else made than the training images.
+
+    Args:
+        given: what made the image, where it is known.
+        trained: what made the training images, likewise.
+
+    Returns:
+        The remark; None where they agree, or one is not known.
+
+    Example:
+        >>> from delineate.data.core.modality import other_modality
+        >>> other_modality("MR", "CT")
+        'a MR image given to a model trained on CT'
+        >>> other_modality("MR", None) is None
+        True
+    """
+    code = one_modality([given])
+    return (
+        None
+        if code is None or trained is None or code == trained
+        else f"a {code} image given to a model trained on {trained}"
+    )
