@@ -125,6 +125,18 @@ def test_a_loop_is_frames_as_they_are_seen(tmp_path: Path) -> None:
     assert handle.notes == ("frames without positions: no sizes in mm",)
 
 
+def test_the_region_of_an_ultrasound_loop_tells_the_size_of_pixels(tmp_path: Path) -> None:
+    image = patient("region", "US", "UltrasoundMultiFrameImageStorage")
+    set_pixels(image, np.zeros((3, 12, 10), np.uint8))
+    region = pydicom.Dataset()
+    region.PhysicalUnitsXDirection = region.PhysicalUnitsYDirection = 3
+    region.PhysicalDeltaX, region.PhysicalDeltaY = 0.02, 0.03
+    image.SequenceOfUltrasoundRegions = [region]
+    handle = open_image(save(image, tmp_path / "loop.dcm", "region"))
+    assert handle.geometry.millimeters is None
+    assert handle.notes == ("frames without positions: pixels are 0.3×0.2 mm (its ultrasound region)",)
+
+
 @pytest.mark.parametrize(
     "syntax",
     ["RLELossless", "JPEG2000Lossless", "JPEGLSLossless", "JPEGLosslessSV1", "DeflatedExplicitVRLittleEndian"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -85,9 +86,13 @@ class DicomHandle(ImageHandle):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        lacking = self.series.kind == "series" and self.series.geometry is None
-        said = ("frames without positions: no sizes in mm",) if lacking else ()
-        return (*self.series.notes, *said)
+        if self.series.kind == "image" or self._has_places:
+            return self.series.notes
+        header = self.frames[0].header
+        if header.pixel_size is None:
+            return (*self.series.notes, "frames without positions: no sizes in mm")
+        told = f"{sizes(header.pixel_size)} mm ({header.pixel_size_of})"
+        return (*self.series.notes, f"frames without positions: pixels are {told}")
 
     def read(self) -> Pixels:
         if not self.is_volume:
@@ -170,12 +175,7 @@ class DicomHandle(ImageHandle):
 
 
 def _of_frames(series: Series) -> Geometry:
-    """Of frames that have no positions: rows, columns and frames, 1 mm apart. Axes are such that pictures are seen upright."""
+    """Of frames that have no positions: rows, columns and frames, as they are seen."""
     header = series.frames[0].header
-    return Geometry(
-        (header.rows, header.columns, len(series.frames)),
-        (0.0, 0.0, 0.0),
-        np.diag([-1.0, -1.0, 1.0]),
-        (1.0, 1.0, 1.0),
-        sources=tuple(frame.header.instance for frame in series.frames),
-    )
+    grid = Geometry.of_stack((header.rows, header.columns, len(series.frames)), None)
+    return replace(grid, sources=tuple(frame.header.instance for frame in series.frames))

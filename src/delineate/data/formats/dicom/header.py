@@ -11,7 +11,7 @@ import numpy as np
 
 from delineate.common.errors import DataError
 from delineate.data.core.geometry import Triple
-from delineate.data.formats.dicom.numbers import numbers, tag_of, whole
+from delineate.data.formats.dicom.numbers import number, numbers, tag_of, whole
 
 __all__ = ["Frame", "Header", "read_frames", "text_of"]
 
@@ -59,6 +59,8 @@ _IDENTIFYING = (
     "InstitutionName",
 )
 """Some of those that PS3.15 (Annex E) removes; an ID alone may be a pseudonym."""
+_CENTIMETERS = "3"
+"""PhysicalUnitsXDirection of distances."""
 _OFTEN_BURNED_IN = ("US", "ES", "XC", "SC", "OT", "RF")
 """Modalities whose pictures often show names and dates."""
 
@@ -93,6 +95,10 @@ class Header:
     number: int | None
     """InstanceNumber."""
     series_number: int | None
+    pixel_size: tuple[float, float] | None
+    """Of frames without positions: between rows and between columns, mm, as an ultrasound region or the detector tells it."""
+    pixel_size_of: str
+    """Who tells it, in words; '' where nobody does."""
     identifying: tuple[str, ...]
     """Tags that tell who the patient is and are filled."""
     burned_in: bool
@@ -205,6 +211,7 @@ def _header(path: Path, dataset: Any) -> Header:
         raise DataError(f"{path}: {tag_of('BitsAllocated')} is missing; restore the file")
     frames, samples = whole(dataset, "NumberOfFrames", path) or 1, whole(dataset, "SamplesPerPixel", path) or 1
     patient = text_of(dataset, "PatientID")
+    pixel_size, pixel_size_of = _pixel_size(path, dataset)
     return Header(
         path,
         instance=text_of(dataset, "SOPInstanceUID") or str(path),
@@ -225,10 +232,29 @@ def _header(path: Path, dataset: Any) -> Header:
         image_type=text_of(dataset, "ImageType"),
         number=whole(dataset, "InstanceNumber", path),
         series_number=whole(dataset, "SeriesNumber", path),
+        pixel_size=pixel_size,
+        pixel_size_of=pixel_size_of,
         identifying=tuple(keyword for keyword in _IDENTIFYING if text_of(dataset, keyword)),
         burned_in=_burned_in(dataset),
         size=rows * columns * frames * samples * allocated // 8,
     )
+
+
+def _pixel_size(path: Path, dataset: Any) -> tuple[tuple[float, float] | None, str]:
+    """Between rows and between columns in mm, and who tells it."""
+    if spacing := numbers(dataset, "PixelSpacing", path, 2):
+        return (spacing[0], spacing[1]), "PixelSpacing"
+    regions = set()
+    for region in _items(dataset, "SequenceOfUltrasoundRegions"):
+        units = {text_of(region, "PhysicalUnitsXDirection"), text_of(region, "PhysicalUnitsYDirection")}
+        across, down = (number(region, f"PhysicalDelta{axis}", path) for axis in "XY")
+        if units == {_CENTIMETERS} and across and down:
+            regions.add((abs(down) * 10, abs(across) * 10))
+    if len(regions) == 1:
+        return regions.pop(), "its ultrasound region"
+    if spacing := numbers(dataset, "ImagerPixelSpacing", path, 2):
+        return (spacing[0], spacing[1]), "ImagerPixelSpacing, at the detector"
+    return None, ""
 
 
 def _burned_in(dataset: Any) -> bool:
