@@ -21,8 +21,9 @@ from delineate.data.core.findings import count, some
 from delineate.data.core.known import Role
 from delineate.data.core.manifest import ClassTable, LabelRule
 from delineate.data.core.regions import Region, regions_fault
-from delineate.data.formats.registry import read_geometry, read_mask, reads_volume
+from delineate.data.formats.registry import open_image, read_geometry, read_mask, reads_volume
 from delineate.data.formats.regrid import Regrid, regrid
+from delineate.data.formats.sparse_mask import SparseMask
 from delineate.evaluation.inputs.references import mask_like_files
 
 __all__ = [
@@ -199,6 +200,9 @@ def place_of(prediction: Path, reference: Path) -> Regrid | None:
     """
     kinds = (reads_volume(prediction), reads_volume(reference))
     if all(kinds):
+        handle = open_image(prediction)
+        if isinstance(handle, SparseMask) and handle.geometry is not None:
+            return regrid(handle.geometry, prediction, read_geometry(reference), reference, sparse=True)
         return regrid(read_geometry(prediction), prediction, read_geometry(reference), reference)
     if any(kinds):
         what = ["a volume" if volume else "an image" for volume in kinds]

@@ -19,6 +19,7 @@ from delineate.common.errors import DataError
 from delineate.data.cases.pixels import case_mask
 from delineate.data.core import labels
 from delineate.data.core.findings import raise_errors
+from delineate.data.core.geometry import Geometry
 from delineate.data.core.label_files import find_labels
 from delineate.data.core.label_reading import Reading
 from delineate.data.core.manifest import Case, ClassTable, Manifest
@@ -35,6 +36,7 @@ from delineate.data.layouts.tree import File, image_files, volume_files
 from delineate.data.splits.run_splits import with_run_splits
 from delineate.evaluation.inputs.mask_contents import read_mask_values
 from delineate.evaluation.inputs.reference_values import in_order, read_references
+from delineate.evaluation.inputs.sparse_masks import values_on
 
 __all__ = [
     "References",
@@ -101,17 +103,19 @@ def open_references(
     return References(manifest, cases, split, named)
 
 
-def read_reference(manifest: Manifest, case: Case) -> NDArray[np.uint8]:
+def read_reference(manifest: Manifest, case: Case, grid: Geometry | None = None) -> NDArray[np.uint8]:
     """A case's class indices (255 = ignore), merged over its mask files: H×W, or X×Y×Z of a volume.
 
-    Raises `DataError` as `read_mask`, for values that are no class of the manifest, and for masks of one case that do not
-    lie in the same place. The case has masks.
+    `grid`: that a volume is wanted on, where it is a DICOM mask. Raises `DataError` as `read_mask`, for values that are no class of
+    the manifest, and for masks of one case that do not lie in the same place. The case has masks.
     """
     if not reads_volume(manifest.path(case.masks[0])):
         mask = case_mask(manifest, case)
         assert mask is not None, "cases without masks are no references"
         return mask
     paths = [manifest.path(mask) for mask in case.masks]
+    if grid is not None:
+        return labels.merge([labels.apply(manifest.labels, values_on(path, grid, path), path) for path in paths])
     for other in paths[1:]:
         check_same_grid(paths[0], other)
     return labels.merge([labels.apply(manifest.labels, read_mask(path), path) for path in paths])

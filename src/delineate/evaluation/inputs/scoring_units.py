@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
+from delineate.data.core import labels
 from delineate.data.core.grouping import describe_rule, group_cases
 from delineate.data.core.manifest import IGNORE, Case, LabelRule, Manifest
 from delineate.data.core.stacks import Stack, assemble, choose_spacing, stack_names
 from delineate.evaluation.inputs.predictions import read_prediction
 from delineate.evaluation.inputs.references import read_reference
+from delineate.evaluation.inputs.sparse_masks import shared_grid, values_on
 
 __all__ = [
     "Arrays",
@@ -92,7 +94,11 @@ def read_unit(
         prediction, reference = (assemble(unit.stack, [part[which] for part in parts]) for which in (0, 1))
     if (reference == IGNORE).all():
         return None
-    return Arrays(prediction, reference, choose_spacing(spacing, unit.spacing, prediction.ndim, case=unit.name))
+    grid = (
+        None if unit.stack is not None else shared_grid(unit.members[0][0], manifest.path(unit.members[0][1].masks[0]))
+    )
+    own = unit.spacing if grid is None else grid.spacing
+    return Arrays(prediction, reference, choose_spacing(spacing, own, prediction.ndim, case=unit.name))
 
 
 def _stacked(stack: Stack, members: Sequence[tuple[Path, Case]]) -> ScoringUnit:
@@ -107,8 +113,12 @@ def _stacked(stack: Stack, members: Sequence[tuple[Path, Case]]) -> ScoringUnit:
 
 def _read_pair(prediction: Path, case: Case, manifest: Manifest, rule: LabelRule) -> tuple[Labels, Labels]:
     where = manifest.path(case.masks[0])
-    predicted = read_prediction(prediction, rule, where)
-    reference = read_reference(manifest, case)
+    grid = shared_grid(prediction, where)
+    if grid is None:
+        predicted, reference = read_prediction(prediction, rule, where), read_reference(manifest, case)
+    else:
+        predicted = labels.apply(rule, values_on(prediction, grid, where), prediction)
+        reference = read_reference(manifest, case, grid)
     if predicted.shape != reference.shape:
         raise DataError(
             f"{prediction} is {_size(predicted)} pixels but its reference {where} is {_size(reference)}; predict on the "

@@ -1,0 +1,157 @@
+"""Through a real archive: DICOM masks are stored in Orthanc on this machine, fetched by DICOMweb, and read by two libraries.
+
+Needs Debian's packages `orthanc` and `orthanc-dicomweb`; dcmqi, where it is installed, reads as a third.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from email.parser import BytesParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pydicom")
+pytest.importorskip("highdicom")
+
+import pydicom
+
+from delineate.data.formats.dicom_masks.objects import open_object
+from delineate.data.formats.dicom_masks.other_readers import by_highdicom
+from dicom_results import balls, opened, write_rtstruct, write_seg
+from scanner import noise, oblique, write_series
+
+pytestmark = pytest.mark.more
+SHAPE = (32, 28, 12)
+PLUGIN = "libOrthancDicomWeb.so"
+SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an Orthanc that is ours alone."""
+    program = shutil.which("Orthanc")
+    plugins = [
+        path for folder in ("/usr/share/orthanc/plugins", "/usr/lib/orthanc") for path in Path(folder).glob(PLUGIN)
+    ]
+    if program is None or not plugins:
+        pytest.skip("Orthanc is not installed: apt-get install orthanc orthanc-dicomweb")
+    folder = tmp_path_factory.mktemp("orthanc")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = {
+        "StorageDirectory": str(folder),
+        "IndexDirectory": str(folder),
+        "Plugins": [str(plugins[0])],
+        "HttpPort": port,
+        "RemoteAccessAllowed": False,
+        "AuthenticationEnabled": True,
+        "RegisteredUsers": {"t": "t"},
+        "DicomServerEnabled": False,
+        "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
+    }
+    (folder / "settings.json").write_text(json.dumps(settings))
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen([program, str(folder / "settings.json")], stdout=log, stderr=log)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        _wait(url, server, folder / "log")
+        yield url
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def test_masks_come_back_as_they_were(tmp_path: Path, archive: str) -> None:
+    series = write_series(tmp_path / "ct", noise(SHAPE), direction=oblique())
+    mask, image = balls(SHAPE), opened(series)
+    for path in series.iterdir():
+        _store(archive, path)
+    made = [
+        write_seg(tmp_path / "binary.dcm", mask, series),
+        write_seg(tmp_path / "labelmap.dcm", mask, series, "labelmap"),
+        write_rtstruct(tmp_path / "rtstruct.dcm", mask, series),
+    ]
+    for path in made:
+        _store(archive, path)
+        back = _fetched(archive, path, tmp_path / f"back_{path.name}")
+        assert np.array_equal(open_object(back).drawn(image.geometry, series), mask)
+        if path.name == "rtstruct.dcm":
+            continue
+        assert np.array_equal(by_highdicom(back, image.geometry), mask)
+        if (program := shutil.which("segimage2itkimage")) is not None:
+            assert np.array_equal(_by_dcmqi(program, back, tmp_path / f"dcmqi_{path.stem}", image.geometry), mask)
+
+
+def _call(url: str, data: bytes | None = None, **headers: str) -> tuple[bytes, str]:
+    secret = base64.b64encode(b"t:t").decode()
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    request = urllib.request.Request(url, data, {"Authorization": f"Basic {secret}", **named})
+    with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+        return answer.read(), answer.headers["Content-Type"]
+
+
+def _wait(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        assert server.poll() is None, log.read_text(errors="replace")[-2000:]
+        try:
+            _call(f"{url}/system")
+        except OSError:
+            time.sleep(0.2)
+        else:
+            return
+    raise AssertionError(f"Orthanc did not answer: {log.read_text(errors='replace')[-2000:]}")
+
+
+def _store(url: str, path: Path) -> None:
+    """STOW-RS."""
+    body = b"--part\r\nContent-Type: application/dicom\r\n\r\n" + path.read_bytes() + b"\r\n--part--\r\n"
+    _call(f"{url}/dicom-web/studies", body, Content_Type='multipart/related; type="application/dicom"; boundary=part')
+
+
+def _fetched(url: str, sent: Path, back: Path) -> Path:
+    """WADO-RS: the object itself."""
+    header = pydicom.dcmread(sent, stop_before_pixels=True)
+    place = f"studies/{header.StudyInstanceUID}/series/{header.SeriesInstanceUID}/instances/{header.SOPInstanceUID}"
+    content, kind = _call(f"{url}/dicom-web/{place}", Accept='multipart/related; type="application/dicom"')
+    parts = BytesParser().parsebytes(f"Content-Type: {kind}\r\n\r\n".encode() + content)
+    (part,) = parts.get_payload()
+    back.write_bytes(part.get_payload(decode=True))
+    return back
+
+
+def _by_dcmqi(program: str, path: Path, folder: Path, grid) -> np.ndarray:
+    nibabel = pytest.importorskip("nibabel")
+    folder.mkdir()
+    command = [
+        program,
+        "--inputDICOM",
+        path,
+        "--outputDirectory",
+        folder,
+        "--prefix",
+        "s",
+        "--outputType",
+        "nii",
+        "--mergeSegments",
+    ]
+    subprocess.run(list(map(str, command)), check=True, capture_output=True, timeout=SECONDS)
+    (made,) = folder.glob("*.nii*")
+    found = nibabel.load(made)
+    values = np.asarray(found.dataobj)
+    drawn = np.zeros(grid.shape, np.uint8)
+    marked = np.argwhere(values)
+    positions = (marked @ found.affine[:3, :3].T + found.affine[:3, 3]) * [-1, -1, 1]
+    there = np.rint((positions - np.array(grid.origin)) @ np.linalg.inv(grid.direction * np.array(grid.spacing)).T)
+    drawn[tuple(there.astype(int).T)] = values[tuple(marked.T)]
+    return drawn
