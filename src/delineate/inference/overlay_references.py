@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
-from delineate.data.cases.volumes import volume_mask
+from delineate.data.cases.volumes import labels_on
+from delineate.data.core import labels
 from delineate.data.core.findings import some
 from delineate.data.core.manifest import Case, ClassTable, Manifest
+from delineate.data.formats.canonical import Canonical
 from delineate.data.layouts.source import DataSource
 from delineate.evaluation.inputs.references import open_references, read_reference
 
@@ -54,18 +56,18 @@ class References:
             return None
         return mask
 
-    def volume(self, name: str, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
-        """The same of a volume, in the canonical order of its axes."""
+    def volume(self, name: str, volume: Canonical) -> NDArray[np.uint8] | None:
+        """The same of a volume, in the canonical order of its axes. Reference sets need not know their images."""
         if name not in self.known:
             return None
+        manifest, case = self.known[name]
+        paths = [manifest.path(mask) for mask in case.masks]
         try:
-            mask = volume_mask(*self.known[name])
+            read = [labels.apply(manifest.labels, labels_on(volume, path), path) for path in paths]
         except DataError:
-            mask = None
-        if mask is None or mask.shape != shape:
             self.lost.append(name)
             return None
-        return mask
+        return volume.turn.apply(labels.merge(read))
 
     @property
     def notes(self) -> tuple[str, ...]:

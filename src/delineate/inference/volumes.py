@@ -267,7 +267,7 @@ class Volume:
 
     def _sheet(self) -> NDArray[np.uint8]:
         handle = self._handle
-        shown = self._job.references.volume(self._item.name, handle.shape)
+        shown = self._job.references.volume(self._item.name, handle)
         assert self._voxels is not None, "all slices were read"
         shade = shaded(self._voxels, self._job.worker.predictor.spec, self._item.image)
         image, indices = (np.moveaxis(each, self.axis, 0) for each in (shade, self._indices))
