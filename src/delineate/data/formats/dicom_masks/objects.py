@@ -80,14 +80,14 @@ def series_near(path: Path, references: References, key: str | None = None) -> t
     Returns:
         Its address and the series; None where it is not there.
     """
-    folder = path.parent
+    folder = path.parent.resolve()
     for _ in range(_ABOVE):
+        if folder == folder.parent:  # the root: all of the machine would be read
+            return None
         for address, series in scan(folder).series:
             named = series.frames[0].header.series
             instances = {frame.header.instance for frame in series.frames}
             if key in (None, series.key) and references.fits(named, instances):
                 return Path(str(address)), series
-        if folder.resolve() == folder.resolve().parent:
-            return None
-        folder = folder.parent if folder.parent != folder else folder.resolve().parent
+        folder = folder.parent
     return None
