@@ -20,6 +20,7 @@ from delineate.data.augment.pixels import full_scale
 from delineate.data.convert.convert import ConversionResult
 from delineate.data.core import findings, geometry, input_spec, manifest, samples
 from delineate.data.formats import contract as formats
+from delineate.data.formats.registry import open_image
 from delineate.data.formats.testing import check_format
 from delineate.data.loading.open_data import open_data
 from delineate.data.loading.samples import SampleSet, open_samples
@@ -140,7 +141,12 @@ def _groups() -> list[Group]:
             [strategies, select_samples, strategy_registry, strategy_checks],
         ),
         Group("metrics", "Metrics", "what a metric of your own is made of.", [metric, masks, check_metric]),
-        Group("formats", "File formats", "what a format of your own derives from.", [formats, check_format]),
+        Group(
+            "formats",
+            "File formats",
+            "what images are opened by, and a format of your own derives from.",
+            [open_image, formats, check_format],
+        ),
         Group("augmentation", "Augmentation", "what an augmentation is made of.", [augmentation, full_scale]),
         Group("statistics", "Statistics", "intervals and tests on arrays.", [intervals, paired]),
         Group("errors", "Errors", "what is raised for whatever a user can mend.", [errors]),

@@ -91,9 +91,9 @@ REFUSED: dict[str, tuple[Names, str]] = {
         r"labels/train holds text files \(1\.txt\) that are no outlines of YOLO",
     ),
     "masks as .mat": (["images/1.png", "masks/1.mat"], r"masks holds no images, only 1\.mat; PNG, JPEG"),
-    "ultrasound in another format": (
+    "damaged DICOM files": (
         spread("patient1/patient1_2CH_ED{,_gt}.dcm"),
-        r"patient1 holds 2 volumes .*not readable yet; convert them to \.nii\.gz",
+        r"holds no image in DICOM: 2 DICOM files without an image, or damaged, left out",
     ),
     "an archive": (["set.zip"], r"holds an archive \(set\.zip\): give it in place of the folder"),
 }

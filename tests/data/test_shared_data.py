@@ -76,5 +76,5 @@ def test_odd_tiffs(shared_data: Path) -> None:
     samples = shared_data / "IO-samples"
     assert read_image(samples / "odd_tif" / "lgg_12.tif").shape == (256, 256, 3)
     assert read_image(samples / "stardist_tif" / "img2d.tif").dtype == "uint16"
-    with pytest.raises(DataError, match="stack"):
+    with pytest.raises(DataError, match="is a volume, and a picture is needed here"):
         read_image(samples / "stardist_tif" / "img3d.tif")

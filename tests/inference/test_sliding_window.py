@@ -170,10 +170,10 @@ def test_an_image_beyond_memory_is_a_failure_of_that_file(tmp_path: Path, monkey
         cv2.imwrite(str(tmp_path / f"{name}.png"), noise(height, 30))
     original = Predictor.classes_of
 
-    def classes_of(self, prepared, height, *rest):
+    def classes_of(self, prepared, height, *rest, **named):
         if height == 100:
             raise MemoryError("Unable to allocate 9 GiB")
-        return original(self, prepared, height, *rest)
+        return original(self, prepared, height, *rest, **named)
 
     monkeypatch.setattr(Predictor, "classes_of", classes_of)
     result = predict_files(make(), [tmp_path / "large.png", tmp_path / "small.png"], tmp_path / "out")
