@@ -206,7 +206,22 @@ def _packed_reader(path: Path) -> Reader | None:
 def open_image(path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageHandle:
     """Open an image of any format: its size is known then, its pixels are decoded when they are asked for.
 
-    Raises `DataError` as `Reader.open`.
+    Args:
+        path: a file, a folder with one series of DICOM, or an address in one of them, such as `head.nii.gz#2`.
+        max_pixels: larger pictures are refused.
+
+    Returns:
+        The image.
+
+    Raises:
+        DataError: as `Reader.open`: the file is damaged, or of a format that is not read.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from delineate.data.formats.registry import open_image
+        >>> handle = open_image(sorted(Path("polyps/images").iterdir())[0])
+        >>> handle.shape
+        (32, 32)
     """
     return reader_of(path).open(path, max_pixels=max_pixels)
 
