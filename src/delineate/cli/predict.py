@@ -36,7 +36,7 @@ def predict(
     """Segment images with a trained model. Writes one mask per image, at its own size.
 
     Masks contain 0 and 255 for one foreground class, class indices for more.
-    Volumes (NIfTI, MetaImage, NRRD) are segmented slice by slice; their masks are label volumes
+    Volumes (NIfTI, MetaImage, NRRD, DICOM, TIFF stacks) are segmented slice by slice; their masks are label volumes
     (class indices) on the grid of the image. summary.csv lists all images;
     for volumes also milliliters. An image that cannot be read is reported and
     the others are processed; the exit code is then 1.
