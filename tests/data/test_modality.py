@@ -57,7 +57,7 @@ def opened(folder: Path, cache: Path) -> tuple[Manifest, bool, str]:
 def test_the_channel_of_a_description_names_the_modality(ct: Path, tmp_path: Path) -> None:
     manifest, said, why = opened(ct, tmp_path)
     assert {case.modality for case in manifest.cases} == {"CT"}
-    assert (said, why) == (True, "the data name the modality CT, in Hounsfield units")
+    assert (said, why) == ((0,), "the data name the modality CT, in Hounsfield units")
     (tmp_path / "again.json").write_text(manifest.model_dump_json())
     assert Manifest.load(tmp_path / "again.json").cases == manifest.cases
 

@@ -10,9 +10,10 @@ from delineate.common.errors import RecipeError
 from delineate.data.cases.census import OWN_VALUES, Census
 from delineate.data.core.axes import ALL
 from delineate.data.core.input_spec import InputSpec, PixelSpacing
-from delineate.data.core.intensity import USUAL_CLIP
+from delineate.data.core.intensity import USUAL_CLIP, Rule
+from delineate.engine.channel_intensity import settled_rules
 from delineate.engine.recipe import Recipe
-from delineate.engine.recipe_inputs import Channels
+from delineate.engine.recipe_inputs import Channels, InputSection
 
 __all__ = ["settle_input"]
 
@@ -27,31 +28,24 @@ def settle_input(recipe: Recipe, census: Census, training: Census | None = None)
     """
     wanted, bits = recipe.input, census.bits
     channels = _channels(wanted.channels, census)
-    intensity = wanted.intensity
-    if intensity == "auto":
-        intensity = "percentile" if bits > 8 else "range"
-    if intensity == "range" and bits == OWN_VALUES:
-        raise RecipeError(
-            "input.intensity=range has no meaning for pictures of floats or signed numbers, whose type does not tell what is "
-            "white; use percentile, zscore, or window with its level and width"
-        )
-    if intensity == "window" and wanted.window_level is None:
-        raise RecipeError(
-            "input.intensity=window needs input.window_level and input.window_width here: only training measures them"
-        )
-    over = wanted.zscore_over
-    if over == "auto" and intensity == "zscore":
-        over = "image" if census.axis is None else "volume"
-    if over == "volume" and (intensity != "zscore" or census.axis is None):
-        raise RecipeError("input.zscore_over=volume is for intensity=zscore and slices of volumes; leave it out")
-    clip = USUAL_CLIP if intensity == "zscore" and wanted.zscore_clip is None else wanted.zscore_clip
+    over, clip = wanted.zscore_over, wanted.zscore_clip
+    if isinstance(wanted.intensity, str):
+        intensity: Any = _rule_of_all(wanted, census)
+        if intensity == "zscore":
+            clip = clip or USUAL_CLIP
+            if over == "auto":
+                over = "image" if census.axis is None else "volume"
+        if over == "volume" and (intensity != "zscore" or census.axis is None):
+            raise RecipeError("input.zscore_over=volume is for intensity=zscore and slices of volumes; leave it out")
+    else:
+        intensity = settled_rules(wanted.intensity, census)
     spec = InputSpec(
         channels=channels,
         size=wanted.size,
         fit=wanted.fit,
         scale=wanted.scale,
         spacing=_pixel_spacing(wanted.spacing, census, training or census),
-        intensity=intensity,
+        intensity=intensity if isinstance(intensity, str) else tuple(intensity.values()),
         window_level=wanted.window_level,
         window_width=wanted.window_width,
         zscore_clip=clip,
@@ -79,6 +73,24 @@ def settle_input(recipe: Recipe, census: Census, training: Census | None = None)
     )
     data = recipe.data.model_copy(update={"axis": ALL if census.all_axes else census.axis})
     return recipe.model_copy(update={"input": settled, "data": data}), spec
+
+
+def _rule_of_all(wanted: InputSection, census: Census) -> Rule:
+    """The intensity rule where it is one. Raises `RecipeError` for one that the data do not allow."""
+    rule = wanted.intensity
+    assert isinstance(rule, str), "not by channel"
+    if rule == "auto":
+        rule = "percentile" if census.bits > 8 else "range"
+    if rule == "range" and census.bits == OWN_VALUES:
+        raise RecipeError(
+            "input.intensity=range has no meaning for pictures of floats or signed numbers, whose type does not tell what is "
+            "white; use percentile, zscore, or window with its level and width"
+        )
+    if rule == "window" and wanted.window_level is None:
+        raise RecipeError(
+            "input.intensity=window needs input.window_level and input.window_width here: only training measures them"
+        )
+    return rule
 
 
 def _channels(wanted: Channels, census: Census) -> Literal["rgb", "bgr", "gray"] | tuple[str, ...]:

@@ -29,6 +29,7 @@ def model_card(
     parameters = sum(p.numel() for p in artefact.method.parameters())
     column = summary.headline_column
     scale = f" at scale {artefact.spec.scale:g}" if artefact.spec.scale != 1 else ""
+    rule = artefact.spec.intensity if isinstance(artefact.spec.intensity, str) else "by channel"
     lines = [
         f"# {info.title}, trained on {manifest.root.rstrip('/').rpartition('/')[2]}",
         "",
@@ -36,7 +37,7 @@ def model_card(
         f"- Strategy: {recipe.strategy['name']}",
         f"- Preset: {recipe.preset}, seed {recipe.engine.seed}, {parameters / 1e6:.2f} M parameters",
         f"- Input: {artefact.spec.kind}, {artefact.spec.size[0]}×{artefact.spec.size[1]} ({artefact.spec.fit}{scale}, "
-        f"intensity {artefact.spec.intensity}: {artefact.spec.rule_words} → 0…1)",
+        f"intensity {rule}: {artefact.spec.rule_words} → 0…1)",
         f"- Classes: {', '.join(artefact.classes.names)}",
         *([f"- Regions: {artefact.classes.regions_in_words}"] if artefact.classes.regions else []),
         f"- Data: {len(manifest.split('train'))} training, {count(len(manifest.split('val')), 'validation case')}; splits: "

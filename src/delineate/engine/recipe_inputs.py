@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from delineate.common.errors import DataError
 from delineate.data.core.axes import AxisChoice, axis_choice
+from delineate.data.core.channel_rules import ChannelRule, channel_rules
 from delineate.data.core.input_spec import Fit, Scale, check_spacing_rule
 from delineate.data.core.intensity import check_rule
 from delineate.data.core.regions import WantedRegions
@@ -85,10 +87,10 @@ class InputSection(Section):
         description="fit=letterbox or patch: distance of pixels in mm (one, or from row to row and from column to column) that "
         "each image is resampled to, so that anatomy has one scale; auto: the median of the training images",
     )
-    intensity: Literal["auto", "range", "percentile", "window", "zscore"] = Field(
+    intensity: Literal["auto", "range", "percentile", "window", "zscore"] | dict[str, ChannelRule] = Field(
         "auto",
         description="what becomes 0 and 1; auto: of CT volumes a window, of other volumes their percentiles; of pictures with more "
-        "than 8 bits percentile, else range",
+        "than 8 bits percentile, else range; or by the names of channels: {CT: window, PET: percentile}",
     )
     window_level: float | None = Field(
         None,
@@ -107,6 +109,11 @@ class InputSection(Section):
         0, ge=0, le=8, description="volumes: slices before and behind each slice that are further channels of it"
     )
 
+    @field_validator("intensity", mode="before")
+    @classmethod
+    def _by_channel(cls, value: Any) -> Any:
+        return channel_rules(value) if isinstance(value, Mapping) else value
+
     @field_validator("size", "spacing", mode="before")
     @classmethod
     def _square(cls, value: Any) -> Any:
@@ -115,7 +122,10 @@ class InputSection(Section):
     @model_validator(mode="after")
     def _rule_and_its_numbers(self) -> Self:
         measured = self.intensity == "window" and self.window_level is None and self.window_width is None
+        rule = self.intensity if isinstance(self.intensity, str) else "by channel"
         if not measured:
-            check_rule(self.intensity, self.window_level, self.window_width, self.zscore_clip)
+            check_rule(rule, self.window_level, self.window_width, self.zscore_clip)
+        if rule == "by channel" and self.zscore_over != "auto":
+            raise ValueError("zscore_over is for intensity=zscore only; by channel: {rule: zscore, over: image}")
         check_spacing_rule(self.spacing, self.fit, self.scale)
         return self

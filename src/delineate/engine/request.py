@@ -11,6 +11,7 @@ from delineate.common.errors import RecipeError, TrainingError
 from delineate.data.cache.eviction import DEFAULT_LIMIT_BYTES
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.layouts.source import DataSource, as_source
+from delineate.engine.channel_intensity import rules_like
 from delineate.engine.checkpoint import Checkpoints
 from delineate.engine.class_weights import weights_like
 from delineate.engine.recipe import Recipe, differences, resolve, stated
@@ -135,6 +136,9 @@ def settled_like(recipe: Recipe, saved: Recipe, weight_rules: Mapping[str, str])
     given = recipe.input.model_dump()
     left_open = [key for key, value in given.items() if value == "auto" or (key in _NUMBERS and value is None)]
     kept = {key: getattr(saved.input, key) for key in left_open}
+    if not isinstance(recipe.input.intensity, str):
+        kept["intensity"] = rules_like(recipe.input.intensity, saved.input.intensity)
+        kept["zscore_over"] = saved.input.zscore_over
     axis = saved.data.axis if recipe.data.axis is None else recipe.data.axis
     regions = saved.data.regions if recipe.data.regions == "auto" else recipe.data.regions
     return recipe.model_copy(

@@ -10,6 +10,7 @@ import numpy as np
 
 from delineate.common.errors import DataError
 from delineate.data.cases.pixels import input_pixels
+from delineate.data.core.channel_rules import ChannelRule
 from delineate.data.core.input_spec import InputSpec, Pixels, PixelSpacing
 from delineate.data.core.intensity import Rule, usable
 from delineate.data.formats.from_pillow import pillow_pixels
@@ -21,7 +22,9 @@ __all__ = ["as_pixels", "read_input", "remark"]
 _KINDS = {8: "8-bit", 16: "16-bit", 32: "float"}
 
 
-def as_pixels(image: Any, rule: Rule = "range", channels: str | tuple[str, ...] = "", planes: int = 1) -> Pixels:
+def as_pixels(
+    image: Any, rule: Rule | tuple[ChannelRule, ...] = "range", channels: str | tuple[str, ...] = "", planes: int = 1
+) -> Pixels:
     """An array, a Pillow image or a path → uint8 or uint16 H×W, H×W×3 or H×W×4. With another intensity `rule` than `range`,
     arrays of other numbers are taken too. Raises `DataError` for anything else.
 
@@ -60,7 +63,9 @@ def read_input(path: Path, channels: Sequence[tuple[str, Path]], spec: InputSpec
     return input_pixels(handle, spec)
 
 
-def _stacked(images: Mapping[str, Any], rule: Rule, channels: str | tuple[str, ...]) -> Pixels:
+def _stacked(
+    images: Mapping[str, Any], rule: Rule | tuple[ChannelRule, ...], channels: str | tuple[str, ...]
+) -> Pixels:
     if isinstance(channels, str) or set(images) != set(channels):
         wanted = f"{channels} images" if isinstance(channels, str) else f"the channels {', '.join(channels)}"
         raise DataError(f"the model takes {wanted}, and this image has {', '.join(images)}")

@@ -23,6 +23,9 @@ def shaded(voxels: Pixels, spec: InputSpec, path: Path) -> NDArray[np.uint8]:
     seen = voxels if voxels.ndim == 3 else voxels[..., 0]
     if seen.dtype == np.uint8:
         return seen
-    if spec.intensity != "window":
+    rule = spec.rule_of(0)
+    if rule.numbers == "bytes":  # beside a channel with values of its own
+        return np.rint(seen).astype(np.uint8)
+    if rule.rule != "window":
         return windowed(seen, path)
-    return stored(from_middle(seen, spec.limits(seen)), np.dtype(np.uint8))
+    return stored(from_middle(seen, rule.limits(seen, volume=True, each=False)), np.dtype(np.uint8))

@@ -22,10 +22,13 @@ def far_from_training(voxels: Pixels, spec: InputSpec, path: Path) -> str | None
     `voxels`: X×Y×Z(×channels), in the values of the files. Models without a window, or whose training volumes were not measured
     (`InputSpec.trained_lows`), have nothing to compare with.
     """
-    if spec.intensity != "window" or spec.trained_lows is None or spec.trained_highs is None:
+    if spec.trained_lows is None or spec.trained_highs is None:
         return None
     margin = _FAR * (spec.trained_highs[1] - spec.trained_lows[0])
-    for name, values in _channels(voxels, spec):
+    for at, (name, values) in enumerate(_channels(voxels, spec)):
+        if (rule := spec.rule_of(at)).rule != "window":
+            continue
+        seen = rule.words(volume=True)
         found = percentiles_of(values, path, (0.5, 99.5))
         trained = (spec.trained_lows, spec.trained_highs)
         if any(
@@ -33,7 +36,7 @@ def far_from_training(voxels: Pixels, spec: InputSpec, path: Path) -> str | None
         ):
             return (
                 f"its values{name} lie in {found[0]:.4g} … {found[1]:.4g}, but those of the training volumes began at "
-                f"{_range(spec.trained_lows)} and ended at {_range(spec.trained_highs)}, and the model sees {spec.rule_words}: the "
+                f"{_range(spec.trained_lows)} and ended at {_range(spec.trained_highs)}, and the model sees {seen}: the "
                 "mask is right only where the values have the same unit"
             )
     return None

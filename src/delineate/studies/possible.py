@@ -10,6 +10,7 @@ from delineate.data.cases.census import Census
 from delineate.data.core.manifest import Manifest
 from delineate.engine.build import build_method, targets_of
 from delineate.engine.input_settings import settle_input
+from delineate.engine.intensity_plan import without_windows
 from delineate.engine.recipe import Recipe, resolve
 from delineate.engine.region_settings import with_regions
 from delineate.engine.run import make_fabric
@@ -57,9 +58,7 @@ def check_fits(
 
 def _check_fit(recipe: Recipe, manifest: Manifest, census: Census) -> None:
     manifest = with_regions(manifest, recipe)
-    if recipe.input.intensity == "window":  # its numbers may be still to be measured, and change no shape
-        plain = {"intensity": "auto", "window_level": None, "window_width": None}
-        recipe = recipe.model_copy(update={"input": recipe.input.model_copy(update=plain)})
+    recipe = without_windows(recipe)  # their numbers may be still to be measured, and change no shape
     settled, spec = settle_input(recipe, census.of(manifest.sealed().cases))
     with suppress(
         NotImplementedError, RuntimeError, TypeError, ValueError

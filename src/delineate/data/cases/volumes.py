@@ -19,7 +19,7 @@ from delineate.common.errors import DataError
 from delineate.data.core import labels
 from delineate.data.core.geometry import check_same_geometry
 from delineate.data.core.input_spec import Pixels
-from delineate.data.core.intensity import LEAST, NO_NUMBERS, VolumeNumbers, are_numbers, distance
+from delineate.data.core.intensity import LEAST, NO_NUMBERS, SingleNumbers, VolumeNumbers, are_numbers, distance
 from delineate.data.core.manifest import Case, Manifest
 from delineate.data.formats.canonical import Canonical
 from delineate.data.formats.contract import slab_of
@@ -117,13 +117,15 @@ def as_numbers(volume: Canonical, numbers: VolumeNumbers) -> Pixels:
 
     Raises `DataError` as `windowed`, and for files that are damaged.
     """
-    ways: dict[VolumeNumbers, Callable[[NDArray[Any], Path], NDArray[Any]]]
+    ways: dict[SingleNumbers, Callable[[NDArray[Any], Path], NDArray[Any]]]
     ways = {"bytes": windowed, "own": _finite, "standardized": standardized}
-    read = ways[numbers]
     stored = volume.stored
     if not isinstance(stored, Stacked):
-        return volume.turn.apply(read(stored.read(), stored.path))
-    return volume.turn.apply(np.stack([read(one.read(), one.path) for one in stored.handles], axis=-1))
+        assert isinstance(numbers, str), "channels with names are files of their own"
+        return volume.turn.apply(ways[numbers](stored.read(), stored.path))
+    each = (numbers,) * len(stored.handles) if isinstance(numbers, str) else numbers
+    read = [ways[way](one.read(), one.path) for way, one in zip(each, stored.handles, strict=True)]
+    return volume.turn.apply(np.stack(read, axis=-1))  # float32 where one of them is
 
 
 def windowed(voxels: NDArray[Any], path: Path) -> NDArray[np.uint8]:

@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from delineate.common.errors import DataError
 from delineate.data.core import intensity
-from delineate.data.core.intensity import USUAL_CLIP, Limits, Rule, VolumeNumbers
+from delineate.data.core.channel_rules import ChannelRule, limits_of_channels
+from delineate.data.core.intensity import Limits, Rule, VolumeNumbers
 from delineate.data.core.intensity import Pixels as Pixels  # who uses images finds their type here
 from delineate.data.core.soft_mask import foreground_share, interpolated
 
@@ -64,9 +65,10 @@ class InputSpec(BaseModel):
     """With `letterbox` and `patch`: the distances of pixels in mm, from row to row and from column to column, that each image is
     resampled to, so that anatomy has one scale; None: pixels are seen as they are. With `letterbox` what is smaller than the frame
     is not enlarged, and only what is larger than it is shrunk."""
-    intensity: Rule = "range"
+    intensity: Rule | tuple[ChannelRule, ...] = "range"
     """`range`: divide by the type's maximum (255, 65535); `percentile`: per image, 0.5th → 0 and 99.5th → 1; `window`: level ∓ half
-    the width → 0 and 1; `zscore`: per image, mean ∓ `zscore_clip` standard deviations → 0 and 1 (`data.core.intensity`)."""
+    the width → 0 and 1; `zscore`: per image, mean ∓ `zscore_clip` standard deviations → 0 and 1 (`data.core.intensity`). Named
+    channels may have a rule each, in their order, with its own numbers."""
     window_level: Value | None = None
     """With `window`: the middle, in the images' values, which becomes ½."""
     window_width: Scale | None = None
@@ -100,7 +102,13 @@ class InputSpec(BaseModel):
 
     @model_validator(mode="after")
     def _rule_and_its_numbers(self) -> Self:
-        intensity.check_rule(self.intensity, self.window_level, self.window_width, self.zscore_clip)
+        rule = self.intensity if isinstance(self.intensity, str) else "by channel"
+        intensity.check_rule(rule, self.window_level, self.window_width, self.zscore_clip)
+        if not isinstance(self.intensity, str):
+            if not self.named or len(self.intensity) != len(self.channels):
+                raise ValueError(f"{len(self.intensity)} intensity rules for the channels {self.kind}")
+            if any(rule.open for rule in self.intensity):
+                raise ValueError("the intensity rule of each channel is settled, with the numbers of its window")
         check_spacing_rule(self.spacing, self.fit, self.scale)
         return self
 
@@ -135,37 +143,55 @@ class InputSpec(BaseModel):
         return self.fit == "letterbox" and self.intensity != "range" and not self.padding_counts
 
     @property
+    def rules(self) -> tuple[ChannelRule, ...]:
+        """Of each channel of a slice; one where they are alike."""
+        if not isinstance(self.intensity, str):
+            return self.intensity
+        over = self.zscore_over if self.intensity == "zscore" else None
+        return (
+            ChannelRule(
+                rule=self.intensity,
+                level=self.window_level,
+                width=self.window_width,
+                clip=self.zscore_clip,
+                over=over,
+            ),
+        )
+
+    def rule_of(self, channel: int) -> ChannelRule:
+        """The intensity rule of one channel.
+
+        Args:
+            channel: from 0.
+
+        Returns:
+            Its own, or that of all.
+        """
+        return self.rules[channel % len(self.rules)]
+
+    @property
     def volume_numbers(self) -> VolumeNumbers:
         """What slices of volumes come as; all but bytes are float32."""
-        if self.intensity == "zscore" and self.zscore_over == "volume":
-            return "standardized"
-        return "own" if self.intensity in ("window", "zscore") else "bytes"
+        numbers = tuple(rule.numbers for rule in self.rules)
+        return numbers[0] if len(set(numbers)) == 1 else numbers
 
     @property
     def rule(self) -> dict[str, Any]:
         """The intensity rule with its numbers, in plain types: names what is derived from pixels in [0, 1]."""
-        return {"intensity": self.intensity} | self.model_dump(include=set(_NUMBERS), exclude_none=True)
+        return self.model_dump(include={"intensity", *_NUMBERS}, exclude_none=True)
 
     @property
     def rule_words(self) -> str:
         """What becomes 0…1, for the user. Slices of volumes mostly come as bytes, scaled by their volume (`volume_numbers`)."""
-        percentiles = "0.5th to 99.5th percentile"
-        if self.axis is not None and self.volume_numbers == "bytes":
-            by_slice = f", then each slice's {percentiles}" if self.intensity == "percentile" else ""
-            return f"each volume's {percentiles}{by_slice}"
-        if self.intensity == "percentile":
-            return f"each image's {percentiles}"
-        if self.intensity == "zscore":
-            return f"each {self.zscore_over}'s mean ± {self.zscore_clip or USUAL_CLIP:g} standard deviations"
-        if self.window_level is not None and self.window_width is not None:
-            half = self.window_width / 2
-            return f"values from {self.window_level - half:g} to {self.window_level + half:g}"
-        return "the whole range of the type"
+        words = [rule.words(volume=self.axis is not None) for rule in self.rules]
+        if isinstance(self.intensity, str):
+            return words[0]
+        return "; ".join(f"{name}: {one}" for name, one in zip(self.channels, words, strict=True))
 
     @property
     def decisive(self) -> set[str]:
         """The fields that `working_pixels`, `working_mask` and `limits_for_patches` depend on: what caches go by."""
-        measured = self.fit == "patch" and self.intensity == "zscore"
+        measured = self.fit == "patch" and self._own_limits
         scaled = set(self.rule) if self.scales_before_padding or measured else set()
         spaced = set() if self.spacing is None else {"spacing"}
         size = "scale" if self.fit == "patch" else "size"
@@ -292,15 +318,14 @@ class InputSpec(BaseModel):
         Returns:
             Low and high.
         """
-        if self.intensity == "percentile":
-            return intensity.percentiles(pixels, each=self.named)
-        if self.intensity == "zscore":
-            clip = self.zscore_clip or USUAL_CLIP
-            over_volume = self.zscore_over == "volume"  # then pixels are in standard deviations
-            return (-clip, clip) if over_volume else intensity.deviations(pixels, clip, each=self.named)
-        if self.window_level is not None and self.window_width is not None:
-            return self.window_level - self.window_width / 2, self.window_level + self.window_width / 2
-        return intensity.whole_range(pixels)
+        if isinstance(self.intensity, str):
+            return self.rules[0].limits(pixels, volume=False, each=self.named)
+        return limits_of_channels(self.intensity * self.planes, pixels, volume=self.axis is not None)
+
+    @property
+    def _own_limits(self) -> bool:
+        """Whether patches need other limits of their image than its percentiles."""
+        return self.intensity == "zscore" or not isinstance(self.intensity, str)
 
     def limits_for_patches(self, pixels: Pixels) -> Limits:
         """What is kept of a whole image for its patches: its percentiles, which one cache has for all rules that need no others.
@@ -311,7 +336,7 @@ class InputSpec(BaseModel):
         Returns:
             Low and high.
         """
-        return self.limits(pixels) if self.intensity == "zscore" else intensity.percentiles(pixels, each=self.named)
+        return self.limits(pixels) if self._own_limits else intensity.percentiles(pixels, each=self.named)
 
     def to_unit(self, pixels: Pixels, limits: Limits | None = None) -> NDArray[np.float32]:
         """Apply the intensity rule.
@@ -335,6 +360,8 @@ class InputSpec(BaseModel):
         return self._scaled(pixels, limits)
 
     def _scaled(self, pixels: Pixels, limits: Limits) -> NDArray[np.float32]:
+        if not isinstance(self.intensity, str):
+            return intensity.by_channel(pixels, limits, [rule.from_low for rule in self.intensity] * self.planes)
         by = intensity.from_low if self.intensity == "percentile" else intensity.from_middle
         return by(pixels, limits)
 

@@ -8,11 +8,12 @@
 | `zscore` | the mean ∓ `zscore_clip` standard deviations of the image, or of the volume that a slice is of | – |
 
 What is beyond the limits becomes 0 or 1. Where channels are named, percentiles and deviations are those of each channel; a window
-is the same for all.
+is the same for all, unless each channel has a rule of its own (`data.core.channel_rules`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -28,8 +29,10 @@ __all__ = [
     "Limits",
     "Pixels",
     "Rule",
+    "SingleNumbers",
     "VolumeNumbers",
     "are_numbers",
+    "by_channel",
     "check_rule",
     "deviations",
     "distance",
@@ -47,9 +50,11 @@ __all__ = [
 Pixels = NDArray[Any]
 """An image in its source's own type: uint8, uint16, int16 or float32."""
 Rule = Literal["range", "percentile", "window", "zscore"]
-VolumeNumbers = Literal["bytes", "own", "standardized"]
+SingleNumbers = Literal["bytes", "own", "standardized"]
 """What slices of volumes come as: bytes between their volume's 0.5th and 99.5th percentile, the values of their file, or these less
 the volume's mean, in its standard deviations."""
+VolumeNumbers = SingleNumbers | tuple[SingleNumbers, ...]
+"""The same, or of each channel where they differ: all are float32 then, bytes from 0 to 255."""
 Bound = float | NDArray[np.float64]
 """One number for all channels, or one for each where these are named: T1 and FLAIR have nothing to do with each other."""
 Limits = tuple[Bound, Bound]
@@ -125,6 +130,15 @@ def from_middle(pixels: Pixels, limits: Limits) -> NDArray[np.float32]:
     scale = 1.0 / distance(pixels, limits)
     unit = (pixels.astype(np.float32) - np.float32((limits[0] + limits[1]) / 2)) * np.float32(scale)
     unit += np.float32(0.5)
+    return np.clip(unit, 0, 1, out=unit)
+
+
+def by_channel(pixels: Pixels, limits: Limits, from_low: Sequence[bool]) -> NDArray[np.float32]:
+    """Each channel as `from_low`, or as `from_middle`."""
+    scale = np.float32(1.0 / distance(pixels, limits))
+    zero = np.where(from_low, limits[0], (limits[0] + limits[1]) / 2).astype(np.float32)
+    unit = (pixels.astype(np.float32) - zero) * scale
+    unit += np.where(from_low, np.float32(0), np.float32(0.5))
     return np.clip(unit, 0, 1, out=unit)
 
 

@@ -171,8 +171,11 @@ def _intensity_row(manifest: Manifest, census: Census) -> list[Row]:
     if not cases:
         return []
     ct, why = taken_for_ct(manifest, census, cases)
-    rule = "a window, measured in the labeled voxels" if ct else "each volume's 0.5th to 99.5th percentile"
-    return [("intensity", f"{rule}: {why}")]
+    window, percentiles = "a window, measured in the labeled voxels", "each volume's 0.5th to 99.5th percentile"
+    if ct and len(ct) < len(manifest.channels):
+        others = ", ".join(name for at, name in enumerate(manifest.channels) if at not in ct)
+        return [("intensity", f"{window} ({why}); of {others} {percentiles}")]
+    return [("intensity", f"{window if ct else percentiles}: {why}")]
 
 
 def _unmixed(census: Census) -> LabelRule | None:

@@ -46,8 +46,8 @@ class Fingerprint:
     """Median over the cases that state one."""
     bits: int
     channels: str
-    intensity: str
-    """Rule by which pixels become [0, 1]; the two that follow are measured after it."""
+    intensity: str | dict[str, Any]
+    """Rule by which pixels become [0, 1], or that of each channel; the two that follow are measured after it."""
     mean: tuple[float, ...]
     std: tuple[float, ...]
     """Per channel, over the sampled images."""
@@ -94,7 +94,7 @@ def take_fingerprint(
         spacing=_spacing(cases),
         bits=spec.source_bits,
         channels=spec.kind,
-        intensity=spec.intensity,
+        intensity=_rules(spec),
         mean=mean,
         std=std,
         sampled=len(chosen),
@@ -103,6 +103,12 @@ def take_fingerprint(
         foreground=foreground,
         thickness=thickness,
     )
+
+
+def _rules(spec: InputSpec) -> str | dict[str, Any]:
+    if isinstance(spec.intensity, str):
+        return spec.intensity
+    return {name: rule.model_dump() for name, rule in zip(spec.channels, spec.intensity, strict=True)}
 
 
 def thickness(mask: NDArray[np.bool_]) -> float:

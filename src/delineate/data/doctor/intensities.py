@@ -21,7 +21,6 @@ from delineate.common.files import read_json, write_json
 from delineate.data.cache.entries import entries_folder
 from delineate.data.cases.census import Census
 from delineate.data.cases.volumes import opened, percentiles_of, volume_mask
-from delineate.data.core.findings import some
 from delineate.data.core.manifest import IGNORE, Case, Manifest
 from delineate.data.core.modality import of_ct, said_of_ct
 from delineate.data.formats.several import Stacked
@@ -59,13 +58,19 @@ class Intensities:
 
 
 def measure_intensities(
-    manifest: Manifest, cases: Sequence[Case], *, most: int = _MOST, cache_folder: Path | None = None
+    manifest: Manifest,
+    cases: Sequence[Case],
+    *,
+    channels: Sequence[int] = (),
+    most: int = _MOST,
+    cache_folder: Path | None = None,
 ) -> Intensities:
     """Decode volumes, one at a time, and look at their values. Those that were measured before are remembered.
 
     Args:
         manifest: With the hashes of all files and the label rule.
         cases: The training cases that are volumes, at least one.
+        channels: Which channels are looked at, from 0; none: all.
         most: So many of them are decoded at most.
         cache_folder: Where results are kept. None: the user's cache folder.
 
@@ -77,11 +82,11 @@ def measure_intensities(
     """
     places = np.linspace(0, len(cases) - 1, min(most, len(cases))).round().astype(int)
     chosen = [cases[at] for at in np.unique(places)]
-    index = entries_folder(cache_folder) / "intensities" / f"{_key(manifest, chosen)}.json"
+    index = entries_folder(cache_folder) / "intensities" / f"{_key(manifest, chosen, channels)}.json"
     try:
         return _restored(read_json(index))
     except (OSError, ValueError, TypeError, KeyError):
-        found = _measured(manifest, chosen)
+        found = _measured(manifest, chosen, channels)
         with suppress(DelineateError):  # saves time only: a cache that cannot be written is no reason to stop
             write_json(index, asdict(found))
         return found
@@ -89,8 +94,8 @@ def measure_intensities(
 
 def taken_for_ct(
     manifest: Manifest, census: Census, cases: Sequence[Case], *, cache_folder: Path | None = None
-) -> tuple[bool, str]:
-    """Whether volumes are computed tomography in Hounsfield units. Names decide; only where there are none, values do.
+) -> tuple[tuple[int, ...], str]:
+    """Which channels of volumes are computed tomography in Hounsfield units. Names decide; only where there are none, values do.
 
     Args:
         manifest: With the names of channels and the modalities of cases.
@@ -99,43 +104,41 @@ def taken_for_ct(
         cache_folder: As for `measure_intensities`.
 
     Returns:
-        The answer, and what says so, for people.
+        Their indices, (0,) where the one channel has no name; and what says so, for people.
 
     Raises:
         DataError: As `measure_intensities`.
     """
     if named := manifest.channels:
-        if (ct := of_ct(named)) is None:
-            odd = [name for name in named if not said_of_ct(name)]
-            return (
-                False,
-                f"a window would be one for all channels, and nothing says that the values of {some(odd)} have a unit",
-            )
-        if ct:
-            return True, f"the channels are called {', '.join(named)}: CT, in Hounsfield units"
+        those = tuple(at for at, name in enumerate(named) if said_of_ct(name))
+        if those:
+            of_all = "the channels are" if len(those) == len(named) else "a channel is"
+            of_all = "channels are" if 1 < len(those) < len(named) else of_all
+            return those, f"{of_all} called {', '.join(named[at] for at in those)}: CT, in Hounsfield units"
+    everything = tuple(range(max(1, len(manifest.channels))))
     stated = sorted({case.modality for case in cases if case.modality})
     if stated and all(case.modality for case in cases):
         if (ct := of_ct(stated)) is None:
             return (
-                False,
+                (),
                 f"the training volumes are of several modalities, {', '.join(stated)}: their values have no unit in common",
             )
         if ct:
-            return True, f"the data name the modality {', '.join(stated)}, in Hounsfield units"
+            return everything, f"the data name the modality {', '.join(stated)}, in Hounsfield units"
     if named or stated:
-        return False, f"nothing says that the values of {', '.join(named or stated)} have a unit"
+        return (), f"nothing says that the values of {', '.join(named or stated)} have a unit"
     about = (census.facts[case.id].volume for case in cases)
     if all(one is not None and not one.dtype.startswith("uint") for one in about):
         found = measure_intensities(manifest, cases, most=_PROBES, cache_folder=cache_folder)
         if _within(found.lows, _AIR) and _within(found.highs, _BODY):
-            return True, (
+            return everything, (
                 f"taken for CT in Hounsfield units, since the values of {found.volumes} training volumes begin at "
                 f"{found.lows[0]:g} … {found.lows[1]:g}, as air does"
             )
-    return False, "nothing says that the values have a unit"
+    return (), "nothing says that the values have a unit"
 
 
-def _measured(manifest: Manifest, cases: Sequence[Case]) -> Intensities:
+def _measured(manifest: Manifest, cases: Sequence[Case], channels: Sequence[int]) -> Intensities:
     spans: list[Pair] = []
     labeled: list[NDArray[Any]] = []
     for case in cases:
@@ -143,7 +146,8 @@ def _measured(manifest: Manifest, cases: Sequence[Case]) -> Intensities:
         mask = volume_mask(manifest, case) if case.masks else None
         marked = None if mask is None else (mask > 0) & (mask != IGNORE)
         stored = volume.stored
-        for handle in stored.handles if isinstance(stored, Stacked) else (stored,):
+        handles = stored.handles if isinstance(stored, Stacked) else (stored,)
+        for handle in [handles[at] for at in channels] or handles:
             voxels = handle.read()
             spans.append(_pair(percentiles_of(voxels, handle.path, (0.5, 99.5))))
             if marked is not None:
@@ -159,8 +163,9 @@ def _measured(manifest: Manifest, cases: Sequence[Case]) -> Intensities:
     )
 
 
-def _key(manifest: Manifest, cases: Sequence[Case]) -> str:
-    files = [[case.hashes.get(file) for file in (*case.images, *case.masks)] for case in cases]
+def _key(manifest: Manifest, cases: Sequence[Case], channels: Sequence[int]) -> str:
+    files: list[Any] = [[case.hashes.get(file) for file in (*case.images, *case.masks)] for case in cases]
+    files += [{"channels": list(channels)}] if channels else []
     rule = manifest.labels.model_dump_json(exclude={"reason"})
     return hashlib.sha256(f"{_FORMAT} {files} {rule}".encode()).hexdigest()[:32]
 

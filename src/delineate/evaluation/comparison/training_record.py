@@ -128,7 +128,9 @@ class TrainingRecord(BaseModel):
             return None
         summary, records = _json(folder / "run.json"), _records(folder / "metrics.jsonl")
         for rules in ("class_weights", "planned_input"):  # their numbers are the data's, and differ between folds
-            flat |= summary.get(rules) or {}
+            asked: dict[str, Any] = summary.get(rules) or {}
+            below = tuple(f"{key}." for key in asked)  # what was asked for in one word may have become several keys
+            flat = {key: value for key, value in flat.items() if not key.startswith(below)} | asked
         size, init = (recipe.get("input") or {}).get("size"), _json(folder / "init.json").get("model")
         return cls(
             recipe={key: value for key, value in flat.items() if key != "input.size"},

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from delineate.data.core.channel_rules import ChannelRule
 from delineate.data.core.input_spec import InputSpec, PixelSpacing
 from delineate.data.core.intensity import LEAST, USUAL_CLIP, whole_range
 
@@ -34,6 +35,7 @@ class Preprocess(nn.Module):
     much of the distance between their limits.
 
     Slices of volumes are given as `spec.volume_numbers` says: where z-scores are over the volume, in its standard deviations.
+    Where the channels of volumes have several rules, all are floats, and those without values of their own go from 0 to 255.
 
     With `patch` it stops where that ends, too: the whole image at its resolution times `scale`, of any size. Cutting it into tiles,
     mirroring what is smaller than a tile, and blending the tiles' probabilities are not part of it (`inference.sliding_window`).
@@ -52,11 +54,11 @@ class Preprocess(nn.Module):
         super().__init__()
         spec.working_size(1, 1, spacing)
         spec.placement(1, 1, spacing)
-        self.spec, self.spacing = spec, spacing
+        self.spec, self.spacing, self.kind = spec, spacing, kind
         self.whole = kind != "float32"
         self.lowest = float(np.iinfo(kind).min) if self.whole else -math.inf
         self.highest = float(np.iinfo(kind).max) if self.whole else 1.0
-        if spec.intensity == "range":
+        if any(rule.rule == "range" for rule in spec.rules) and (spec.intensity == "range" or spec.axis is None):
             whole_range(np.zeros(0, kind))
 
     def forward(self, image: Tensor) -> Tensor:
@@ -104,26 +106,42 @@ class Preprocess(nn.Module):
         if not self.whole:
             least = (LEAST * torch.maximum(low.abs(), high.abs())).clamp(min=torch.finfo(torch.float32).tiny)
         span = torch.maximum(high - low, least)
-        zero, at = (low, 0.0) if self.spec.intensity == "percentile" else ((low + high) / 2, 0.5)
+        from_low = torch.tensor([rule.from_low for rule in self._rules], device=pixels.device)[:, None, None]
+        zero, at = torch.where(from_low, low, (low + high) / 2), torch.where(from_low, 0.0, 0.5)
         unit = (pixels - zero.float()) / span.float()
         return (unit + at).clamp(0, 1)
+
+    @property
+    def _rules(self) -> tuple[ChannelRule, ...]:
+        """One for all channels of a slice and its neighbors, or one for each."""
+        rules = self.spec.rules
+        return rules if len(rules) == 1 else rules * self.spec.planes
 
     def _limits(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """B×1×1×1 of each image over all channels, or B×C×1×1 of each where they are named; in double precision, since a large
         mean takes the digits of a small deviation."""
-        spec = self.spec
-        values = pixels.flatten(2) if spec.named else pixels.flatten(1)[:, None]
-        if spec.intensity == "percentile":
-            ordered = values.sort(-1).values
-            low, high = _quantile(ordered, 0.005).double(), _quantile(ordered, 0.995).double()
-        elif spec.intensity == "zscore" and spec.zscore_over == "image":
-            mean, deviation = values.double().mean(-1), values.double().std(-1, correction=0)
-            reach = (spec.zscore_clip or USUAL_CLIP) * deviation
-            low, high = mean - reach, mean + reach
-        else:
-            fixed = (float(limit) for limit in spec.limits(np.zeros(1)))
-            low, high = (torch.full_like(values[..., 0], limit, dtype=torch.float64) for limit in fixed)
+        values = pixels.flatten(2) if self.spec.named else pixels.flatten(1)[:, None]
+        rules = self._rules
+        parts = values.chunk(len(rules), 1)
+        found = [self._limits_by(rule, part) for rule, part in zip(rules, parts, strict=True)]
+        low, high = (torch.cat(each, 1) for each in zip(*found, strict=True))
         return low[..., None, None], high[..., None, None]
+
+    def _limits_by(self, rule: ChannelRule, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Of B×C×pixels, each channel by itself."""
+        if rule.rule == "percentile":
+            ordered = values.sort(-1).values
+            return _quantile(ordered, 0.005).double(), _quantile(ordered, 0.995).double()
+        if rule.rule == "zscore" and rule.over != "volume":
+            mean, deviation = values.double().mean(-1), values.double().std(-1, correction=0)
+            reach = (rule.clip or USUAL_CLIP) * deviation
+            return mean - reach, mean + reach
+        sample = np.zeros((1, 1, 1), self.kind)
+        low, high = (float(limit) for limit in rule.limits(sample, volume=self.spec.axis is not None, each=False))
+        return (
+            torch.full_like(values[..., 0], low, dtype=torch.float64),
+            torch.full_like(values[..., 0], high, dtype=torch.float64),
+        )
 
 
 def _resize(image: Tensor, size: tuple[int, int]) -> Tensor:

@@ -170,6 +170,8 @@ class Planner:
             "zscore": "each image's mean ± the stated standard deviations become 0…1",
         }
         rule = self.fingerprint.intensity
+        if not isinstance(rule, str):
+            return Decision("input.intensity", rule, "each channel by its own rule becomes 0…1")
         return Decision("input.intensity", rule, f"{self.fingerprint.bits}-bit images: {meaning[rule]}")
 
     def _statistics(self) -> Iterator[Decision]:
