@@ -143,4 +143,6 @@ def _budget(recipe: Recipe, classes: int, in_channels: int) -> Budget:
 def _shown(value: Any) -> str:
     if isinstance(value, tuple | list):
         return ", ".join(_shown(each) for each in value)
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key} {_shown(each)}" for key, each in value.items())
     return f"{value:.4g}" if isinstance(value, float) else str(value)
