@@ -11,10 +11,8 @@ from delineate.data.core.intensity import USUAL_CLIP
 
 __all__ = ["by_name", "left_open", "rules_like", "settled_rules"]
 
-Rules = Mapping[str, ChannelRule]
 
-
-def by_name(given: Rules, channels: Sequence[str]) -> dict[str, ChannelRule]:
+def by_name(given: Mapping[str, ChannelRule], channels: Sequence[str]) -> dict[str, ChannelRule]:
     """A rule for each channel, in their order; `auto` where none is stated. Raises `RecipeError` for other names."""
     try:
         check_names(list(given), channels)
@@ -23,17 +21,17 @@ def by_name(given: Rules, channels: Sequence[str]) -> dict[str, ChannelRule]:
     return {name: given.get(name, ChannelRule(rule="auto")) for name in channels}
 
 
-def settled_rules(given: Rules, census: Census) -> dict[str, ChannelRule]:
+def settled_rules(given: Mapping[str, ChannelRule], census: Census) -> dict[str, ChannelRule]:
     """The rules with each `auto` replaced by what the data say. Raises `RecipeError` for rules that they do not allow."""
     return {name: _settled(name, rule, census) for name, rule in by_name(given, census.named).items()}
 
 
-def left_open(given: Rules) -> dict[str, str]:
+def left_open(given: Mapping[str, ChannelRule]) -> dict[str, str]:
     """Names and rules as they were asked for, if the data had to say some of them or their numbers; else none."""
     return {name: rule.rule for name, rule in given.items()} if any(rule.open for rule in given.values()) else {}
 
 
-def rules_like(given: Rules, saved: object) -> object:
+def rules_like(given: Mapping[str, ChannelRule], saved: object) -> object:
     """The rules asked for, with what they leave to the data as a saved recipe has it."""
     if not isinstance(saved, Mapping) or set(given) - set(saved):
         return given
