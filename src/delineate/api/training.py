@@ -138,6 +138,7 @@ def _train(
 def _request(data: Path | str | DataSource, options: TrainOptions) -> TrainRequest:
     from delineate.common.config import merge
     from delineate.data.layouts.source import as_source
+    from delineate.data.splits.label_budget import parse_budget
     from delineate.engine.request import TrainRequest
 
     return TrainRequest(
@@ -147,6 +148,9 @@ def _request(data: Path | str | DataSource, options: TrainOptions) -> TrainReque
         preset=options["preset"],
         resume=options["resume"],
         fold=options["fold"],
+        labels=parse_budget(
+            options["labeled"], options["labeled_cases"], options["labeled_groups"], options["labeled_draw"]
+        ),
         init=path(options["init"]),
         settings=options["settings"],
         options=merge(recipe_sections(TrainOptions, options), options["options"] or {}),

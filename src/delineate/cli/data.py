@@ -108,12 +108,18 @@ def split(
         typer.Option("--list", metavar="NAME", help="Published split by patient: synapse-transunet or acdc-mtunet."),
     ] = None,
     labeled: Annotated[
-        float | None,
+        str | None,
         typer.Option(
-            metavar="F",
-            help="Fraction of the training groups that keep their masks; the others become unlabeled.",
-            callback=options.finite,
+            metavar="F|FILE",
+            help="Fraction of the training groups that keep their masks, or a file that lists the cases; the others become "
+            "unlabeled.",
         ),
+    ] = None,
+    labeled_cases: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="The same as a number of cases, drawn by whole groups.")
+    ] = None,
+    labeled_groups: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="The same as a number of groups.")
     ] = None,
     test_fraction: Annotated[
         float | None,
@@ -149,9 +155,11 @@ def split(
 
     refuse_missing(folder)
     from delineate.data.splits.folds import split_data
+    from delineate.data.splits.label_budget import parse_budget
     from delineate.data.splits.resplit import resplit
 
-    if folds is not None and not (published is None and labeled is None):
+    budget = parse_budget(labeled, labeled_cases, labeled_groups, seed)
+    if folds is not None and not (published is None and budget is None):
         raise DataError(
             "data split: --folds deals all cases anew; --list and --labeled are for a division without folds"
         )
@@ -168,7 +176,7 @@ def split(
             found = resplit(
                 source,
                 published=published,
-                labeled=labeled,
+                labeled=budget,
                 seed=seed,
                 max_pixels=pixels,
                 progress=told,

@@ -37,6 +37,7 @@ def train(
     delineate train polyps/ --method unet --preset tiny --out runs/unet --dry-run
     delineate train mine/ --method condseg --preset small --init runs/condseg --set engine.lr=1e-4 --out runs/fine-tuned
     delineate train polyps/ --method unet --preset small --strategy mean-teacher --set strategy.weight=1 --out runs/teacher
+    delineate train polyps/ --method unet --preset small --strategy mean-teacher --labeled-cases 40 --out runs/40-labels
     delineate train slices/ --method alpnet --preset small --exclude-classes 1 --out runs/without-class-1
     """
     refuse_early(data, given)

@@ -8,7 +8,8 @@
 - No reference has a class: the validation loss alone.
 - All pixels are ignored: nothing; the latest weights are kept.
 
-Of equal values the lower validation loss wins, then the earlier weights.
+Of equal values the lower validation loss wins, then the earlier weights. With `engine.select_by=last` nothing is chosen: the
+weights after the last step are kept, so that training needs no validation cases.
 """
 
 from __future__ import annotations
@@ -33,12 +34,15 @@ __all__ = [
 ]
 
 Measure = Literal["cases", "pooled", "loss", "nothing"]
-SelectBy = Literal["dice", "miou"]
-SCORE_WORDS: dict[SelectBy, str] = {"dice": "Dice", "miou": "mIoU"}
+SelectBy = Literal["dice", "miou", "last"]
+SCORE_WORDS: dict[SelectBy, str] = {"dice": "Dice", "miou": "mIoU", "last": "Dice"}
+"""last: what validations show, where there are any."""
 
 
 def measure_words(measure: Measure, by: SelectBy) -> str:
     """What chose the weights, for the reader."""
+    if by == "last":
+        return "nothing: the weights after the last step are kept"
     return {
         "cases": f"{SCORE_WORDS[by]}, mean over cases",
         "pooled": f"{SCORE_WORDS[by]} of the pixels of all cases together",

@@ -71,7 +71,7 @@ class PreparedData(Protocol):
 
     @property
     def validation_size(self) -> int:
-        """How many images (slices, tiles) one validation passes through the network."""
+        """How many images (slices, tiles) one validation passes through the network; 0: there is no validation."""
         ...
 
     def validate(self, job: ValidationJob) -> ValidationResult:

@@ -25,7 +25,7 @@ from delineate.data.layouts.source import DataSource
 from delineate.data.loading.loader import Loader
 from delineate.data.loading.open_data import open_data
 from delineate.data.loading.patch_loader import make_loader
-from delineate.data.splits.label_share import for_training
+from delineate.data.splits.label_share import for_training, keep_labeled
 from delineate.engine.batch_source import BatchSource, to_device, to_torch
 from delineate.engine.build import check_training_memory, source_of, targets_of
 from delineate.engine.class_weights import frequencies, settle_class_weights
@@ -72,6 +72,11 @@ class OpenedImages:
         self._manifest, said = for_training(whole.sealed(), uses_unlabeled=_uses_unlabeled(recipe))
         if said:
             note(said)
+        elif _strategy_uses_unlabeled(recipe):
+            note(
+                f"warning: every training image has a mask: of strategy '{recipe.strategy['name']}' remain supervised training, "
+                "its averaged weights, and those of its terms that images with masks have too"
+            )
         self._census = census.of(self._manifest.cases)
 
     @classmethod
@@ -119,7 +124,8 @@ class OpenedImages:
             self._note(f"trained on {len(samples)} of {all_of_them} slices: those without any class are left out")
         if recipe.data.sampling == "class_balanced":
             self._tell_absent(samples)
-        training, validation = self._cache(samples, spec), self._cache(self._samples("val"), spec)
+        training, held_out = self._cache(samples, spec), self._samples("val")
+        validation = self._cache(held_out, spec) if held_out else None
         if targets.soft:
             training = with_shares(
                 training,
@@ -130,8 +136,9 @@ class OpenedImages:
                 max_pixels=self._request.max_pixels,
             )
         names, by = self._manifest.classes.names, recipe.engine.select_by
-        for line in validation_warnings(_masks_by_case(validation), names, by):
-            self._note(line)
+        if validation is not None:
+            for line in validation_warnings(_masks_by_case(validation), names, by):
+                self._note(line)
         return PreparedImages(recipe, spec, self._manifest, training, validation, self._request.max_pixels)
 
     def _samples(self, split: Split) -> tuple[Sample, ...]:
@@ -172,7 +179,8 @@ class PreparedImages:
     spec: InputSpec
     manifest: Manifest
     training: Cache
-    validation: Cache
+    validation: Cache | None
+    """None: there are no validation cases."""
     max_pixels: int
 
     def source(self, stage: Stage, *, index: int, rank: int, world: int) -> BatchSource:
@@ -180,19 +188,20 @@ class PreparedImages:
 
     @property
     def validation_size(self) -> int:
-        return len(self._validation_loader(1))
+        return 0 if self.validation is None else len(self._validation_loader(self.validation, 1))
 
     def validate(self, job: ValidationJob) -> ValidationResult:
         """At the working size over the validation split, of whole images also where the network sees patches."""
         cache, spec, output = self.validation, self.spec, Output.of(self.manifest.classes)
+        assert cache is not None  # else it is not asked for
         count = TiledCounts(cache, spec.size, output) if spec.fit == "patch" else partial(count_cases, output=output)
-        loaded = self._validation_loader(job.batch_size).once()
+        loaded = self._validation_loader(cache, job.batch_size).once()
         batches: Iterator[Batch] = (to_device(to_torch(batch), job.device) for batch in loaded)
         return validate(job, batches, count if spec.axis is None else VolumeCounts(cache, count))
 
-    def _validation_loader(self, batch_size: int) -> Loader:
+    def _validation_loader(self, cache: Cache, batch_size: int) -> Loader:
         workers = self.recipe.data.workers
-        return make_loader(self.validation, self.spec, None, batch_size=batch_size, seed=0, workers=workers)
+        return make_loader(cache, self.spec, None, batch_size=batch_size, seed=0, workers=workers)
 
     def finish_spec(self) -> FinishSpec:
         return FinishSpec(
@@ -207,11 +216,16 @@ def _masks_by_case(cache: Cache) -> Iterator[tuple[str, NDArray[np.uint8]]]:
         yield name, np.concatenate([cache.mask(at).ravel() for at, _ in members])
 
 
-def _uses_unlabeled(recipe: Recipe) -> bool:
-    """Whether the strategy, in any stage, or the method learns from images without masks."""
+def _strategy_uses_unlabeled(recipe: Recipe) -> bool:
+    """Whether the strategy, in any stage, learns from images without masks."""
     strategy = strategies.strategy_class(recipe.strategy["name"])
     options = (recipe.strategy_options(stage) for stage in ("", *recipe.stages))
-    if strategy.info.uses_unlabeled and any(map(strategy.uses_unlabeled, options)):
+    return strategy.info.uses_unlabeled and any(map(strategy.uses_unlabeled, options))
+
+
+def _uses_unlabeled(recipe: Recipe) -> bool:
+    """Whether the strategy or the method learns from images without masks."""
+    if _strategy_uses_unlabeled(recipe):
         return True
     cls = registry.method_class(recipe.name)
     # The options are asked for only where they matter: those that are planned from the data are not all known before it.
@@ -221,9 +235,9 @@ def _uses_unlabeled(recipe: Recipe) -> bool:
 DENSE = DataKind("dense", OpenedImages.open)
 
 
-def check_splits(manifest: Manifest) -> None:
-    """Raise `DataError` where there is nothing to train or to validate on."""
-    for name in _SPLITS:
+def check_splits(manifest: Manifest, *, validation: bool = True) -> None:
+    """Raise `DataError` where there is nothing to train or, if there must be `validation` cases, to validate on."""
+    for name in _SPLITS if validation else _SPLITS[:1]:
         if not manifest.split(name):
             raise DataError(
                 f"{manifest.root}: the {name} split is empty; correct {name}.txt, or remove the lists to get a random split"
@@ -241,7 +255,10 @@ def _open_data(request: TrainRequest, folder: RunFolder, recipe: Recipe, note: N
         watch=not request.resume,
         axis=recipe.data.axis,
         cache_folder=request.cache_folder,
+        validation=recipe.engine.select_by != "last",
     )
+    if request.labels is not None and not request.resume:
+        opened = keep_labeled(opened, census, request.labels, seed=0, cure="raise it, or take another --labeled-draw")
     manifest = with_regions(opened, recipe)
     if request.resume and request.fold is not None:
         _check_fold(manifest, request.fold)
@@ -258,7 +275,9 @@ def _open_data(request: TrainRequest, folder: RunFolder, recipe: Recipe, note: N
         note(f"regions to learn: {manifest.classes.regions_in_words}")
     for finding in turned_apart(manifest.cases, census.facts):
         note(f"{finding.severity}: {finding}")
-    check_splits(manifest)
+    check_splits(manifest, validation=recipe.engine.select_by != "last")
+    if not manifest.split("val"):
+        note("validation: none; the weights after the last step are the model (engine.select_by=last)")
     tell_groups(manifest, note)
     if recipe.data.slices != "all" and census.axis is None:
         raise RecipeError("data.slices: only for volumes; leave that key out")

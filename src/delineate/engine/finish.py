@@ -20,7 +20,7 @@ from delineate.engine.recipe import Recipe
 from delineate.engine.run_state import Run
 from delineate.evaluation.comparison.training_record import TrainingRecord
 from delineate.evaluation.results.case_scores import Row
-from delineate.evaluation.results.score_warnings import headline_dice, headline_json, score_warnings
+from delineate.evaluation.results.score_warnings import NO_VALIDATION, headline_dice, headline_json, score_warnings
 from delineate.evaluation.results.scores_file import Origin, write_scores
 from delineate.evaluation.results.summary import Summary
 from delineate.methods import registry
@@ -97,7 +97,7 @@ def finish_run(run: Run, spec: FinishSpec) -> float | None:
     folder.update_summary(
         minutes=run.seconds / 60,
         images_seen=run.progress.images_seen,
-        **_kept_words(run, summary),
+        **_kept_words(run, summary, validated=bool(manifest.split("val"))),
         **spec.summary,
     )
     lines = spec.about(judged)
@@ -143,9 +143,9 @@ def _artefact(run: Run, manifest: Manifest, classes: ClassTable | None, further:
     return Artefact(method.eval(), run.spec, classes or manifest.table, provenance=provenance)
 
 
-def _kept_words(run: Run, summary: Summary) -> dict[str, Any]:
+def _kept_words(run: Run, summary: Summary, *, validated: bool) -> dict[str, Any]:
     """What `run.json` says of the weights that were kept; what is doubtful about them is told at once."""
-    said = score_warnings(summary)
+    said = score_warnings(summary) if validated else [NO_VALIDATION]
     for line in said:
         run.reporter.note(f"WARNING: {line}")
     progress = run.progress

@@ -34,7 +34,7 @@ from delineate.common.errors import Diverged, Interrupted, RecipeError, Training
 from delineate.common.progress_log import FIRST
 from delineate.data.core.findings import some
 from delineate.engine.batch_source import BatchSource, divide, to_device
-from delineate.engine.best_weights import SCORE_WORDS, is_better, measure_words
+from delineate.engine.best_weights import is_better, measure_words
 from delineate.engine.checkpoint import OWN, Checkpoint, named_below, snapshot
 from delineate.engine.data_module import PreparedData
 from delineate.engine.distributed import agree_on, raise_together
@@ -75,7 +75,9 @@ class StageRun:
         apply_frozen_statistics(run.method, self.settings.freeze_batchnorm)
         self.updates = Updates(self.strategy, stage, self.settings, total)
         self.plateau = Plateau()
-        self.validate_steps = max(1, round(run.recipe.engine.validate_every * source.steps_per_epoch))
+        engine = run.recipe.engine
+        self.validate_steps = engine.validate_steps or max(1, round(engine.validate_every * source.steps_per_epoch))
+        self.keeps_last = engine.select_by == "last"
         self.clock = self._new_clock(self.updates.thaws)
         self.meter = LossMeter()
         self.saved = None if resumed is None else run.progress.step
@@ -168,7 +170,7 @@ class StageRun:
         """Validate on the first process and tell the others; log; keep the best weights. Raises `Diverged` if the weights are lost.
 
         Costs a forward pass over the validation split, one synchronization for each batch and loss term, and a copy of the
-        weights to disk if they are the best so far.
+        weights to disk if they are the best so far. Without validation cases (`engine.select_by=last`) it only logs the losses.
         """
         run, progress = self.run, self.run.progress
         result: ValidationResult | None = None
@@ -177,27 +179,35 @@ class StageRun:
                 method, ctx = self.strategy.validated(), self._context(progress.step)
                 if fault := self._fault_of_weights():
                     raise self._diverged(f"after step {progress.step} of stage '{self.stage.name}': {fault}")
-                with torch.random.fork_rng(devices=[]):  # validation must not change what the next step draws
-                    result = self.data.validate(self._validation_job(method, ctx))
+                if self.data.validation_size:
+                    with torch.random.fork_rng(devices=[]):  # validation must not change what the next step draws
+                        result = self.data.validate(self._validation_job(method, ctx))
         result = run.fabric.broadcast(result)
-        assert result is not None
-        better = result.fault is None and is_better(
-            result.judgment, result.loss["total"], progress.best, run.recipe.engine.select_by
-        )
+        better = self._is_better(result)
         if better:
-            progress.best_dice, progress.best_iou = result.dice, result.iou
-            progress.best_loss = result.loss["total"]
-            progress.best_step, progress.measure, progress.waited = progress.step, result.judgment.measure, 0
+            if result is not None:
+                progress.best_dice, progress.best_iou = result.dice, result.iou
+                progress.best_loss, progress.measure = result.loss["total"], result.judgment.measure
+            progress.best_step, progress.waited = progress.step, 0
             with raise_together(run.fabric):
                 if run.fabric.is_global_zero:
                     run.states.save_best(self.stage.name, progress.step, snapshot(self.strategy.validated()))
         else:
             progress.waited += 1
-        if result.fault is None:
+        if result is not None and result.fault is None:
             self.plateau.observe(result.loss["total"], self.settings)
-        else:
+        elif result is not None and result.fault is not None:
             self._note_fault(result.fault)
         self._log(result, better)
+
+    def _is_better(self, result: ValidationResult | None) -> bool:
+        """Whether the weights take the place of the best: by their validation, or by being the last of the stage."""
+        progress = self.run.progress
+        if result is not None and result.fault is not None:
+            return False
+        if self.keeps_last or result is None:
+            return progress.step == self.total
+        return is_better(result.judgment, result.loss["total"], progress.best, self.run.recipe.engine.select_by)
 
     def save_checkpoint(self) -> None:
         """Write a checkpoint on the first process. If that fails, all processes raise the reason: `Diverged`, with the checkpoint
@@ -228,6 +238,8 @@ class StageRun:
 
     def _expected_validation(self, batch: Batch) -> float:
         """Seconds of a validation, reckoned from a batch. No more than a validation does it change what the next step finds."""
+        if not self.data.validation_size:
+            return 0.0
         job = self._validation_job(self.strategy.validated(), self._context(self.run.progress.step))
         with torch.random.fork_rng(devices=[]):
             return forward_seconds(job, batch) * self.data.validation_size / len(batch["sample_id"])
@@ -363,19 +375,13 @@ class StageRun:
         generator.manual_seed(mix_seed(run.recipe.engine.seed, run.progress.stage, step, run.fabric.global_rank) ^ 1)
         return Context(self.stage.name, step, self.total, generator)
 
-    def _log(self, result: ValidationResult, better: bool) -> None:
+    def _log(self, result: ValidationResult | None, better: bool) -> None:
         run, progress = self.run, self.run.progress
         losses = self.meter.means(run.fabric)
         lr = self.settings.lr * learning_rate_factor(progress.step - 1, self.total, self.settings, self.plateau)
         epoch = progress.step / self.source.steps_per_epoch
         by = run.recipe.engine.select_by
-        scalars = {
-            "dice": result.dice,
-            **({} if by == "dice" else {"iou": result.iou, "select_by": by}),
-            "measure": result.judgment.measure,
-            "marked": result.judgment.marked,
-            "loss": {name: value if math.isfinite(value) else None for name, value in result.loss.items()},
-        }
+        scalars = None if result is None else result.to_json(by)
         with raise_together(run.fabric):
             if run.fabric.is_global_zero:
                 run.folder.log(
@@ -386,7 +392,7 @@ class StageRun:
                         "epoch": round(epoch, 3),
                         "lr": lr,
                         "loss": losses,
-                        "val": scalars,
+                        **({} if scalars is None else {"val": scalars}),
                         "images_per_second": progress.images_seen / max(1e-9, run.seconds),
                         "seconds": run.seconds,
                     }
@@ -396,13 +402,13 @@ class StageRun:
                 stage=self.stage.name,
                 epoch=epoch,
                 step=progress.step,
-                dice=result.dice,
-                best=better,
+                dice=None if result is None else result.dice,
+                best=better and not self.keeps_last,
                 loss=losses,
-                validation_loss=result.loss,
+                validation_loss={} if result is None else result.loss,
                 lr=lr,
                 seconds=run.seconds,
-                words=f"{SCORE_WORDS[by]} – (not finite)" if result.fault else result.judgment.words(by),
+                words="" if result is None else result.words(by),
             )
         )
 

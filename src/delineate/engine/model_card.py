@@ -8,7 +8,7 @@ from delineate.artefact.format import Artefact
 from delineate.data.core.findings import count
 from delineate.data.core.manifest import Manifest
 from delineate.engine.recipe import Recipe
-from delineate.evaluation.results.score_warnings import score_warnings
+from delineate.evaluation.results.score_warnings import NO_VALIDATION, score_warnings
 from delineate.evaluation.results.summary import Summary
 from delineate.nn.encoders.origin import WeightsOrigin
 
@@ -27,7 +27,6 @@ def model_card(
     """Markdown. `about`: further lines on data and training; `verb`: the command that scores such a model on a test set."""
     info = artefact.method.info
     parameters = sum(p.numel() for p in artefact.method.parameters())
-    column = summary.headline_column
     scale = f" at scale {artefact.spec.scale:g}" if artefact.spec.scale != 1 else ""
     rule = artefact.spec.intensity if isinstance(artefact.spec.intensity, str) else "by channel"
     lines = [
@@ -46,8 +45,24 @@ def model_card(
     lines += [f"- {line}" for line in [*_first_weights(artefact), *about]]
     if info.license_note:
         lines.append(f"- License: {info.license_note}")
+    lines += ["", *_validation(manifest, recipe, summary, verb)]
     lines += [
         "",
+        "## Limits",
+        "",
+        "A research model, not a medical device. It knows images like those it was trained on; on other scanners, sites or "
+        "patients its masks may be wrong without any sign of it.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _validation(manifest: Manifest, recipe: Recipe, summary: Summary, verb: str) -> list[str]:
+    """The scores of the validation cases and what they are worth; that there are none."""
+    if not manifest.split("val"):
+        return ["## Validation scores", "", NO_VALIDATION, "", f"A test set is scored with `{verb}`."]
+    column = summary.headline_column
+    lines = [
         f"## Validation scores (native resolution, {count(summary.cases, 'case')}, column `{column}`)",
         "",
         *(line for said in score_warnings(summary) for line in (f"**Warning.** {said}", "")),
@@ -58,18 +73,13 @@ def model_card(
         values = [means[score][column] for score in ("dice", "iou", "precision", "recall")]
         shown = " | ".join("–" if value.mean is None else f"{value.mean:.4f}" for value in values)
         lines.append(f"| {name} | {shown} | {values[0].n} |")
-    lines += [
-        "",
-        "The best weights were chosen on these very cases, so the figures are somewhat optimistic; a test set that "
-        f"was never used is scored with `{verb}`.",
-        "",
-        "## Limits",
-        "",
-        "A research model, not a medical device. It knows images like those it was trained on; on other scanners, sites or "
-        "patients its masks may be wrong without any sign of it.",
-        "",
-    ]
-    return "\n".join(lines)
+    chosen = (
+        "The weights are those after the last step: nothing was chosen on these cases by training (settings that were tried on "
+        "them may have been)"
+        if recipe.engine.select_by == "last"
+        else "The best weights were chosen on these very cases, so the figures are somewhat optimistic"
+    )
+    return [*lines, "", f"{chosen}; a test set that was never used is scored with `{verb}`."]
 
 
 def _first_weights(artefact: Artefact) -> list[str]:

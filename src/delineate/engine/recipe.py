@@ -178,8 +178,13 @@ class EngineSection(StageSettings):
     epochs: int | None = Field(100, ge=1, description="turned into steps once, at the start")
     steps: int | None = Field(None, ge=1, description="optimizer steps of all stages together; wins over epochs")
     validate_every: float = Field(1.0, gt=0, description="epochs between validations")
+    validate_steps: int | None = Field(
+        None, ge=1, description="optimizer steps between validations; none: validate_every decides"
+    )
     select_by: SelectBy = Field(
-        "dice", description="validation score that chooses the best weights and ends training early"
+        "dice",
+        description="validation score that chooses the best weights and ends training early; last: none does, the weights after "
+        "the last step are kept (the averaged ones, with strategy.ema), and no validation cases are needed",
     )
     seed: int = Field(0, ge=0, le=_MAX_SEED, description="of everything random")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: CUDA, else MPS, else the CPU")
@@ -328,6 +333,7 @@ def resolve(
     recipe = _validated(Recipe, {"name": method, "preset": preset, **content}, "recipe")
     strategies.check_fits(recipe.strategy["name"], registry.method_class(method))
     _check_patches(recipe)
+    _check_last(recipe)
     return _with_statistics(recipe)
 
 
@@ -399,6 +405,24 @@ def _check_patches(recipe: Recipe) -> None:
     }.items():
         if given:
             raise RecipeError(f"{key}: only with input.fit=patch (given: input.fit={recipe.input.fit})")
+
+
+def _check_last(recipe: Recipe) -> None:
+    """Raise `RecipeError` for what needs validations where none may have a say."""
+    if recipe.engine.select_by != "last":
+        return
+    for stage in ("", *recipe.stages):
+        settings = recipe.stage_settings(stage)
+        for key, given in {
+            "early_stop": settings.early_stop is not None,
+            "schedule": settings.schedule == "plateau",
+        }.items():
+            if given:
+                value = getattr(settings, key)
+                raise RecipeError(
+                    f"{recipe.stage_key(stage, key)}={value} needs validations, and with engine.select_by=last none has a say; "
+                    "leave one of them out"
+                )
 
 
 def _validated(model: type[_Model], content: Mapping[str, Any], what: str) -> _Model:

@@ -27,6 +27,7 @@ class Validated:
     best: bool
     loss: Mapping[str, float]
     validation_loss: Mapping[str, float]
+    """Empty where there are no validation cases."""
     lr: float
     seconds: float
     words: str
@@ -110,10 +111,14 @@ class ConsoleReporter:
 
     def validated(self, result: Validated) -> None:
         terms = " ".join(f"{name} {value:.3f}" for name, value in result.loss.items() if name != "total")
+        validation = ""
+        if result.validation_loss:
+            validation = (
+                f"validation loss {result.validation_loss['total']:.4f}  {result.words}{' ★' if result.best else ''}  "
+            )
         self.note(
             f"{result.stage}  epoch {result.epoch:5.1f}  step {result.step:6d}  loss {result.loss['total']:.4f} ({terms})  "
-            f"validation loss {result.validation_loss['total']:.4f}  {result.words}{' ★' if result.best else ''}  "
-            f"{self._rate.value:.0f} images/s  {result.seconds / 60:.1f} min"
+            f"{validation}{self._rate.value:.0f} images/s  {result.seconds / 60:.1f} min"
         )
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from delineate.common.errors import RecipeError, TrainingError
 from delineate.data.cache.eviction import DEFAULT_LIMIT_BYTES
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.layouts.source import DataSource, as_source
+from delineate.data.splits.label_budget import LabelBudget
 from delineate.engine.channel_intensity import rules_like
 from delineate.engine.checkpoint import Checkpoints
 from delineate.engine.class_weights import weights_like
@@ -37,6 +38,8 @@ class TrainRequest:
     resume: bool = False
     fold: int | None = None
     """The fold that validates, where the data is a manifest with folds."""
+    labels: LabelBudget | None = None
+    """The part of the training cases that keeps its masks; None: all of it."""
     init: Path | None = None
     settings: Sequence[str] = ()
     """Texts "section.key=value"."""

@@ -22,7 +22,8 @@ def data_description(request: TrainRequest) -> dict[str, Any]:
     source = request.source
     folders = {"images": _name(source.images), "masks": _name(source.masks)}
     said = {"labels": source.labels, "group_by": source.group_by, "join": source.join, "fold": request.fold}
-    return {"path": str(source.path.resolve()), **folders, **said}
+    labeled = None if request.labels is None else request.labels.to_json()
+    return {"path": str(source.path.resolve()), **folders, **said, "labeled": labeled}
 
 
 def check_same_data(folder: RunFolder, request: TrainRequest, note: Callable[[str], None]) -> None:
@@ -76,9 +77,18 @@ def _root(saved: Manifest, folder: RunFolder, request: TrainRequest) -> Path:
         return Path(saved.root)
     given = source.manifest()
     given = given if request.fold is None else given.of_fold(request.fold)
+    if request.labels is not None:
+        given = _with_masks_of(saved, given)
     if difference := _difference(saved, given):
         raise _other(saved, source.path, difference)
     return Path(given.root)
+
+
+def _with_masks_of(saved: Manifest, given: Manifest) -> Manifest:
+    """The manifest without the masks that the run had taken away (`--labeled`)."""
+    bare = {case.id for case in saved.cases if not case.masks}
+    cases = tuple(case.model_copy(update={"masks": ()}) if case.id in bare else case for case in given.cases)
+    return given.model_copy(update={"cases": cases})
 
 
 def _difference(saved: Manifest, given: Manifest) -> str | None:

@@ -27,7 +27,7 @@ from delineate.data.cache.cache import Cache
 from delineate.data.core.findings import some
 from delineate.data.core.manifest import IGNORE
 from delineate.data.core.regions import is_one_of
-from delineate.engine.best_weights import CaseCounts, Judgment, judge_validation
+from delineate.engine.best_weights import SCORE_WORDS, CaseCounts, Judgment, SelectBy, judge_validation
 from delineate.inference.sliding_window import TileBlender
 from delineate.methods.contract import Batch, Context
 from delineate.nn.output import Output
@@ -66,6 +66,20 @@ class ValidationResult:
         said = [f"terms: {', '.join(bad)}"] if bad else []
         said += [f"logits of {some(faulty, 3)}"] if faulty else []
         return cls(judge_validation(counted), loss, "; ".join(said) or None)
+
+    def words(self, by: SelectBy) -> str:
+        """For one line of progress."""
+        return f"{SCORE_WORDS[by]} – (not finite)" if self.fault else self.judgment.words(by)
+
+    def to_json(self, by: SelectBy) -> dict[str, Any]:
+        """As a line of `metrics.jsonl` has it."""
+        return {
+            "dice": self.dice,
+            **({"iou": self.iou, "select_by": by} if by == "miou" else {}),
+            "measure": self.judgment.measure,
+            "marked": self.judgment.marked,
+            "loss": {name: value if math.isfinite(value) else None for name, value in self.loss.items()},
+        }
 
     @property
     def dice(self) -> float | None:

@@ -61,6 +61,11 @@ class OpenedSlices:
     @classmethod
     def open(cls, request: TrainRequest, folder: RunFolder, recipe: Recipe, note: Note) -> OpenedSlices:
         """Read and check the data, or those of the run to go on with. Raises `DataError`."""
+        if request.labels is not None:
+            raise RecipeError(
+                f"{request.labels.words}: few-shot methods learn from episodes; leave it out (--exclude-classes leaves classes "
+                "out)"
+            )
         section = recipe.episodes
         data = open_samples(
             folder.manifest if request.resume else request.source,

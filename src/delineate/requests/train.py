@@ -55,6 +55,28 @@ class TrainOptions(TypedDict, total=False):
     ]
     seed: Annotated[int | None, Option(help="Random seed.", least=0, recipe="engine.seed")]
     fold: Fold
+    labeled: Annotated[
+        str | float | None,
+        Option(
+            help="Part of the training masks that is used: a share of the groups (0.1), or a file that lists the cases; the other "
+            "images count as unlabeled, and their masks are not read.",
+            metavar="SHARE|FILE",
+        ),
+    ]
+    labeled_cases: Annotated[
+        int | None,
+        Option(help="The same as a number of cases, drawn by whole groups.", least=1, metavar="N"),
+    ]
+    labeled_groups: Annotated[int | None, Option(help="The same as a number of groups.", least=1, metavar="N")]
+    labeled_draw: Annotated[
+        int,
+        Option(
+            help="Which draw of labeled groups. With one draw a smaller part is in a larger one; --seed does not change it.",
+            default=0,
+            least=0,
+            metavar="K",
+        ),
+    ]
     device: Annotated[Device | None, Option(help="Device to compute on.", shown="auto", recipe="engine.device")]
     resume: Annotated[
         bool,

@@ -32,6 +32,7 @@ def open_data(
     watch: bool = False,
     axis: str | int | None = None,
     cache_folder: Path | None = None,
+    validation: bool = True,
 ) -> tuple[Manifest, Census]:
     """Recognize, read, check and split a dataset.
 
@@ -49,6 +50,7 @@ def open_data(
         axis: Of volumes, the axis across the slices: 0 or "sagittal", 1 or "coronal", 2 or "axial". None or "auto": the axis with
             the widest spacing, the last one of equals. "all": that and the two others.
         cache_folder: Where the labels found in slices of volumes are kept. None: the user's cache folder.
+        validation: Whether there must be validation cases. False: none are drawn where the dataset has none.
 
     Returns:
         The manifest, and the census of what the files hold. Pictures and groups in more than one split are listed in
@@ -81,14 +83,15 @@ def open_data(
             f"{source.path} holds no volumes, so there is no slice axis to choose; leave out --axis (data.axis)"
         )
     remembered = entries_folder(cache_folder) / "slices" if volumes else None
-    wanted = source.join == "near" and ((watch and manifest.leaks is None) or not manifest.split("val"))
+    drawn = not manifest.split("val") and (validation or not manifest.split("train"))
+    wanted = source.join == "near" and ((watch and manifest.leaks is None) or drawn)
     near = wanted and len(manifest.cases) <= NEAR_LIMIT
     result, duplicates = examine_duplicates(
         manifest, near=near, max_pixels=max_pixels, progress=progress, axis=across, remembered=remembered
     )
     raise_errors(result.findings)
     census = result.census
-    manifest, torn = divided(result.manifest, census, duplicates, source.join, seed)
+    manifest, torn = divided(result.manifest, census, duplicates, source.join, seed, validation=validation)
     if manifest.leaks is None or near:
         found = [*torn]
         found += [str(leak) for leak in leaks(manifest, duplicates.placed(manifest)) if leak.severity == "warning"]
@@ -100,17 +103,17 @@ def open_data(
 
 
 def divided(
-    manifest: Manifest, census: Census, duplicates: Duplicates, joined: Join, seed: int
+    manifest: Manifest, census: Census, duplicates: Duplicates, joined: Join, seed: int, *, validation: bool = True
 ) -> tuple[Manifest, list[str]]:
     """The manifest with splits, and a line where near duplicates had to be divided, since nothing could be trained otherwise.
 
     Raises `DataError` as `data.splits.seeded.complete`.
     """
     try:
-        return complete(manifest, census.empty, seed=seed, pairs=duplicates.pairs(joined)), []
+        return complete(manifest, census.empty, seed=seed, pairs=duplicates.pairs(joined), validation=validation), []
     except TooFewPictures as fault:
         if joined != "near":
             raise
         why = str(fault).partition("; give")[0]
-    torn = complete(manifest, census.empty, seed=seed, pairs=duplicates.pairs("exact"))
+    torn = complete(manifest, census.empty, seed=seed, pairs=duplicates.pairs("exact"), validation=validation)
     return torn, [f"near duplicates are divided between the splits: {why}"]

@@ -5,16 +5,15 @@ Unlabeled cases of groups in the validation or test split are not trained on: th
 
 from __future__ import annotations
 
-from collections import defaultdict
-
-import numpy as np
+from collections.abc import Collection
 
 from delineate.common.errors import DataError
 from delineate.data.cases.census import Census
 from delineate.data.core.findings import count, some
 from delineate.data.core.manifest import IGNORE, Case, Manifest
+from delineate.data.splits.label_budget import LabelBudget, labeled_groups, list_hash
 
-__all__ = ["for_training", "keep_labeled", "place_unlabeled"]
+__all__ = ["for_training", "keep_labeled", "missing_classes", "place_unlabeled", "without_masks"]
 
 
 def place_unlabeled(manifest: Manifest) -> Manifest:
@@ -60,44 +59,48 @@ def for_training(manifest: Manifest, *, uses_unlabeled: bool) -> tuple[Manifest,
     ), f"{number} without masks left out: method and strategy learn from masks only"
 
 
-def keep_labeled(manifest: Manifest, census: Census, share: float, *, seed: int) -> Manifest:
-    """Keep the masks of a share of the training groups, and remove the other masks from the manifest.
+def keep_labeled(
+    manifest: Manifest,
+    census: Census,
+    wanted: float | LabelBudget,
+    *,
+    seed: int = 0,
+    cure: str = "raise it or change --seed",
+) -> Manifest:
+    """Keep the masks of a part of the training cases, and remove the other masks from the manifest: nothing reads them then.
 
-    With the same seed, a smaller share is part of a larger one.
+    With the same seed, a smaller part is in a larger one.
 
     Args:
         manifest: The cases with their splits.
         census: What their files hold.
-        share: Share of the training groups with masks that keep them, between 0 and 1; at least one group does.
-        seed: For drawing.
+        wanted: Share of the training groups with masks that keep them, between 0 and 1; at least one group does. Or a budget.
+        seed: For drawing, where `wanted` is a share.
+        cure: What to do where a class is left without masks.
 
     Returns:
         The manifest, in which the other training cases have no masks.
 
     Raises:
-        DataError: The share is not between 0 and 1, or the kept masks lack a class that the others show.
+        DataError: There is no such part of the training cases, or the kept masks lack a class that the others show.
     """
-    if not 0 < share < 1:
-        raise DataError(f"--labeled {share:g} is not between 0 and 1; 0.1 keeps the masks of a tenth")
-    groups: dict[str, list[Case]] = defaultdict(list)
-    for case in manifest.split("train"):
-        if case.masks:
-            groups[case.group or f"case {case.id}"].append(case)
-    names = sorted(groups)
-    if len(names) < 2:
-        raise DataError(
-            f"{manifest.root} has {count(len(names), 'training group')} with masks; there is nothing to choose from"
-        )
-    order = np.random.default_rng([seed, len(names)]).permutation(len(names))
-    number = min(len(names) - 1, max(1, round(share * len(names))))
-    kept = {case.id for at in order[:number] for case in groups[names[at]]}
-    dropped = {case.id for members in groups.values() for case in members} - kept
-    _check_classes(manifest, census, kept, kept | dropped, share)
+    budget = wanted if isinstance(wanted, LabelBudget) else LabelBudget(share=wanted, draw=seed)
+    kept = set(budget.chosen(manifest))
+    groups = labeled_groups(manifest)
+    labeled = {case.id for members in groups.values() for case in members}
+    _check_classes(manifest, census, kept, labeled, f"{budget.words} keeps", cure)
+    number = sum(any(case.id in kept for case in members) for members in groups.values())
     words = "cases" if all(len(members) == 1 for members in groups.values()) else "groups"
-    chosen = f"masks of {number} of {len(names)} training {words} ({len(kept)} of {len(kept | dropped)} images)"
-    cases = tuple(_bared(case) if case.id in dropped else case for case in manifest.cases)
-    origin = f"{manifest.split_origin}; {chosen}, seed {seed}"
-    return place_unlabeled(manifest.model_copy(update={"cases": cases, "split_origin": origin}))
+    chosen = f"masks of {number} of {len(groups)} training {words} ({len(kept)} of {len(labeled)} images)"
+    drawn = "" if budget.listed is not None else f"seed {budget.draw}, "
+    return without_masks(manifest, labeled - kept, f"{chosen}, {drawn}list {list_hash(kept)[:12]}")
+
+
+def without_masks(manifest: Manifest, cases: Collection[str], said: str) -> Manifest:
+    """The manifest without the masks of some training cases. `said`: of the split's origin."""
+    bared = tuple(_bared(case) if case.id in cases else case for case in manifest.cases)
+    origin = f"{manifest.split_origin}; {said}"
+    return place_unlabeled(manifest.model_copy(update={"cases": bared, "split_origin": origin}))
 
 
 def _bared(case: Case) -> Case:
@@ -105,13 +108,19 @@ def _bared(case: Case) -> Case:
     return case.model_copy(update={"masks": (), "raters": (), "hashes": hashes})
 
 
-def _check_classes(manifest: Manifest, census: Census, kept: set[str], training: set[str], share: float) -> None:
-    def shown(ids: set[str]) -> set[int]:
+def missing_classes(manifest: Manifest, census: Census, kept: Collection[str], training: Collection[str]) -> list[str]:
+    """Names of the classes that some training mask shows, and none of the kept ones."""
+
+    def shown(ids: Collection[str]) -> set[int]:
         found = (census.facts[name].class_pixels(manifest.labels) for name in ids)
         return {index for pixels in found for index in pixels if 0 < index < IGNORE}
 
-    lacking = [manifest.classes.names[index] for index in sorted(shown(training) - shown(kept))]
+    return [manifest.classes.names[index] for index in sorted(shown(training) - shown(kept))]
+
+
+def _check_classes(
+    manifest: Manifest, census: Census, kept: set[str], training: set[str], what: str, cure: str
+) -> None:
+    lacking = missing_classes(manifest, census, kept, training)
     if lacking:
-        raise DataError(
-            f"--labeled {share:g} keeps {count(len(kept), 'training mask')} without {some(lacking)}; raise it or change --seed"
-        )
+        raise DataError(f"{what} {count(len(kept), 'training mask')} without {some(lacking)}; {cure}")

@@ -10,6 +10,7 @@ from delineate.data.core.findings import Finding, raise_errors
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.layouts.source import DataSource, as_source
 from delineate.data.splits.folds import SplitResult
+from delineate.data.splits.label_budget import LabelBudget
 from delineate.data.splits.label_share import keep_labeled
 from delineate.data.splits.leakage import examine_duplicates, leaks
 from delineate.data.splits.published import apply_published_list, find_published_list
@@ -22,7 +23,7 @@ def resplit(
     data: Path | DataSource,
     *,
     published: str | None = None,
-    labeled: float | None = None,
+    labeled: float | LabelBudget | None = None,
     seed: int = 0,
     max_pixels: int = DEFAULT_MAX_PIXELS,
     progress: Progress | None = None,
@@ -32,7 +33,7 @@ def resplit(
     Args:
         data: Folder of the dataset, a manifest without folds, or a source with options.
         published: Name of a list in `data.splits.published`, in place of the dataset's own splits.
-        labeled: Share of the training groups that keep their masks, between 0 and 1.
+        labeled: Share of the training groups that keep their masks, between 0 and 1; or a budget.
         seed: For drawing.
         max_pixels: Larger images are refused.
         progress: Called with (files read, files in all).

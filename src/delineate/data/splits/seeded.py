@@ -22,7 +22,14 @@ class TooFewPictures(DataError):  # noqa: N818 - it is what the data have
     """There would be enough cases to split if duplicates of a picture were not kept together."""
 
 
-def complete(manifest: Manifest, empty: Collection[str] = (), *, seed: int = 0, pairs: Pairs | None = None) -> Manifest:
+def complete(
+    manifest: Manifest,
+    empty: Collection[str] = (),
+    *,
+    seed: int = 0,
+    pairs: Pairs | None = None,
+    validation: bool = True,
+) -> Manifest:
     """Draw the splits that are missing, so that there are training and validation cases.
 
     Existing splits stay as they are. Without validation cases, a tenth of the training groups become validation cases. Without any
@@ -34,6 +41,7 @@ def complete(manifest: Manifest, empty: Collection[str] = (), *, seed: int = 0, 
         empty: Ids of cases without foreground, which are spread evenly over the parts.
         seed: For drawing.
         pairs: Pairs of ids of duplicates. None: those with equal pictures.
+        validation: Whether there must be validation cases. False: none are drawn.
 
     Returns:
         The manifest with splits.
@@ -47,11 +55,13 @@ def complete(manifest: Manifest, empty: Collection[str] = (), *, seed: int = 0, 
         shares: dict[Split, float] = {"val": _VAL_SHARE, "test": _TEST_SHARE}
         pool = [case for case in manifest.cases if case.masks]
         said = "seeded: train/val/test 80/10/10"
+        if not validation:
+            shares, said = {"test": _TEST_SHARE}, "seeded: train/test 90/10"
     elif "train" not in present:
         raise DataError(
             f"{manifest.root} has no training cases, only {', '.join(sorted(present))}; add a train list or folder"
         )
-    elif "val" in present:
+    elif "val" in present or not validation:
         return place_unlabeled(manifest)
     else:
         shares, pool = {"val": _VAL_SHARE}, [case for case in manifest.split("train") if case.masks]

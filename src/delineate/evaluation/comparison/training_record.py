@@ -18,6 +18,7 @@ from delineate.common.errors import DataError
 from delineate.common.files import parse_json, read_json
 from delineate.common.spelling import respelled_setting
 from delineate.data.core.manifest import Manifest
+from delineate.data.splits.label_budget import list_hash
 from delineate.nn.encoders.options import without_folder
 
 __all__ = ["TrainingRecord", "gain_at_end"]
@@ -33,6 +34,7 @@ _LATER: dict[str, Any] = {
     "engine.freeze_batchnorm": [],
     "engine.output_bias": "default",
     "engine.select_by": "dice",
+    "engine.validate_steps": None,
     "input.neighbors": 0,
     "input.spacing": None,
     "input.window_level": None,
@@ -66,6 +68,10 @@ class TrainingRecord(BaseModel):
     data_name: str = ""
     data_sha256: str | None = None
     """Over images, masks and parts of the training and validation cases; their names and places do not count."""
+    labeled: int | None = None
+    """Training cases with masks, where others have none."""
+    labeled_sha256: str | None = None
+    """Over their ids (`data.splits.label_budget.list_hash`)."""
     preset: str | None = None
     size: tuple[int, int] | None = None
     steps: int | None = None
@@ -213,15 +219,19 @@ def _data(path: Path) -> dict[str, Any]:
         manifest = Manifest.load(path)
     except DataError:
         return {}
+    known: dict[str, Any] = {"data_name": Path(manifest.root).name}
+    labeled = [case.id for case in manifest.split("train") if case.masks]
+    if len(labeled) < len(manifest.split("train")):
+        known |= {"labeled": len(labeled), "labeled_sha256": list_hash(labeled)}
     lines = []
     for case in manifest.cases:
         if case.split not in ("train", "val"):
             continue
         hashes = [case.hashes.get(name) for name in (*case.images, *case.masks)]
         if None in hashes:
-            return {"data_name": Path(manifest.root).name}
+            return known
         lines.append(f"{case.split} {' '.join(map(str, hashes))}")
-    return {"data_name": Path(manifest.root).name, "data_sha256": _digest(sorted(lines))}
+    return known | {"data_sha256": _digest(sorted(lines))}
 
 
 def _digest(lines: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from delineate.data.core.findings import count
 from delineate.evaluation.results.summary import Outcomes, Summary
 
 __all__ = [
+    "NO_VALIDATION",
     "TITLE",
     "headline_dice",
     "headline_json",
@@ -17,6 +18,7 @@ __all__ = [
 ]
 
 TITLE = "Warnings"
+NO_VALIDATION = "There are no validation cases: the weights after the last step are the model; only a test set tells how good it is."
 
 
 def score_warnings(summary: Summary) -> list[str]:

@@ -54,7 +54,11 @@ def write_run_report(run: Path) -> Path:
         notice(list(map(str, record.summary.get("leaks", []))), "Images in more than one split"),
         notice(record.missing, "Missing from this run folder"),
         _headline(record),
-        _scores(record.scores, str(record.summary.get("test_with", "delineate evaluate"))),
+        _scores(
+            record.scores,
+            str(record.summary.get("test_with", "delineate evaluate")),
+            by_scores=_chosen_by_scores(record),
+        ),
         _overlays(record),
         _panels(record),
         curves(record.metrics, record.summary),
@@ -124,7 +128,8 @@ def _headline_score(record: RunRecord) -> Html:
     else:
         best = max((dice for line in record.metrics if (dice := _dice(line)) is not None), default=None)
         when = "" if record.finished else " so far"
-        lines = [f"best validation Dice{when}, at the working size"] if best is not None else ["no scores yet"]
+        none = "no validation cases" if record.finished else "no scores yet"
+        lines = [f"best validation Dice{when}, at the working size"] if best is not None else [none]
         value = number(best)
     return element("div", element("strong", value), *(element("span", line) for line in lines), class_="score")
 
@@ -133,6 +138,11 @@ def _dice(line: dict[str, Any]) -> float | None:
     """None where no reference has foreground, or something was not finite."""
     value = line.get("val", {}).get("dice")
     return None if value is None else float(value)
+
+
+def _chosen_by_scores(record: RunRecord) -> bool:
+    """Whether validation chose the weights; else they are those after the last step."""
+    return not str((record.summary.get("best") or {}).get("chosen_by", "")).startswith("nothing: the weights after")
 
 
 def _facts(record: RunRecord) -> dict[str, str]:
@@ -150,7 +160,7 @@ def _facts(record: RunRecord) -> dict[str, str]:
     if (minutes := summary.get("minutes")) is not None:
         found["Training time"] = f"{minutes:.1f} min"
     if best := summary.get("best"):
-        found["Best validation"] = f"step {best.get('step')}"
+        found["Best validation" if _chosen_by_scores(record) else "Weights of"] = f"step {best.get('step')}"
         if best.get("chosen_by"):
             found["Weights chosen by"] = str(best["chosen_by"])
     if episodes := summary.get("episodes"):
@@ -169,12 +179,13 @@ def _splits(manifest: Manifest) -> dict[str, int]:
     return {name: counts[name] for name in ("train", "val", "test", "no split") if counts[name]}
 
 
-def _scores(scores_file: ScoresFile | None, verb: str) -> Html | None:
-    """`verb`: the command that scores such a model on a test set."""
+def _scores(scores_file: ScoresFile | None, verb: str, *, by_scores: bool) -> Html | None:
+    """`verb`: the command that scores such a model on a test set; `by_scores`: whether the weights were chosen by such scores."""
     if scores_file is None or (metric := headline_metric(scores_file)) is None:
         return None
+    chosen = "The weights were chosen on this split" if by_scores else "Settings may have been chosen on this split"
     lead = join(
-        "Means over the cases of the validation split at native resolution. The weights were chosen on this split, so these "
+        f"Means over the cases of the validation split at native resolution. {chosen}, so these "
         "scores are not an estimate for new images; for that, predict a test set and use ",
         element("code", verb),
         ".",

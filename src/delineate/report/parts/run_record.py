@@ -65,7 +65,8 @@ def read_run(folder: Path) -> RunRecord:
     record.environment = _optional(folder / "environment.json", _read_object, note) or {}
     record.card = _optional(folder / "card.md", _read_text, note) if (folder / "card.md").exists() else None
     validation = folder / "validation"
-    if record.finished or validation.exists():
+    validated = record.manifest is None or bool(record.manifest.split("val"))
+    if validated and (record.finished or validation.exists()):
         record.scores = _optional(validation / "scores.json", lambda path: ScoresFile.read(path.parent), note)
         record.overlays = _find_overlays(validation / "overlays")
         if not record.overlays:
