@@ -18,7 +18,9 @@ __all__ = [
 ]
 
 TITLE = "Warnings"
-NO_VALIDATION = "There are no validation cases: the weights after the last step are the model; only a test set tells how good it is."
+NO_VALIDATION = (
+    "There are no validation cases: the model has the weights of the last step; only a test set tells how good it is."
+)
 
 
 def score_warnings(summary: Summary) -> list[str]:
