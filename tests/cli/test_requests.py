@@ -30,7 +30,7 @@ from delineate.requests.scores import CompareOptions, EvaluateOptions
 from delineate.requests.train import TrainOptions
 from delineate.studies.benchmark import BenchmarkRequest
 
-SPLIT_ALONE = {"out", "folds", "published", "labeled", "test_fraction", "seed"}
+SPLIT_ALONE = {"out", "folds", "published", "labeled", "labeled_cases", "labeled_groups", "test_fraction", "seed"}
 VERBS: dict[str, tuple[Callable[..., Any] | None, tuple[type, ...], set[str]]] = {
     "train": (api.train, (TrainOptions, DataOptions), {"dry_run"}),
     "calibrate": (api.calibrate, (CalibrateOptions,), set()),
