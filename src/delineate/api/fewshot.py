@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from delineate.data.layouts.source import DataSource
     from delineate.evaluation.results.evaluate import Evaluation
     from delineate.fewshot.episode_file import EpisodeFile
+from delineate.data.formats.dicom.names import data_name
 
 __all__ = ["fewshot_episodes", "fewshot_evaluate"]
 
@@ -54,7 +55,7 @@ def fewshot_episodes(data: Path | str | DataSource, **options: Unpack[EpisodesOp
         support_split=options["support_split"],
         classes=options["classes"],
     )
-    made = make_episodes(opened, plan, name=Path(opened.manifest.root).name, stack=stack)
+    made = make_episodes(opened, plan, name=data_name(opened.manifest), stack=stack)
     made = made.model_copy(update={"fold": fold})
     made.save(out)
     return made

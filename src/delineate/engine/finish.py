@@ -14,6 +14,7 @@ import torch
 from delineate.artefact.format import Artefact, save
 from delineate.common.files import write_text
 from delineate.data.core.manifest import ClassTable, Manifest, Split
+from delineate.data.formats.dicom.names import data_name
 from delineate.engine.best_weights import measure_words
 from delineate.engine.model_card import model_card
 from delineate.engine.recipe import Recipe
@@ -132,7 +133,7 @@ def _artefact(run: Run, manifest: Manifest, classes: ClassTable | None, further:
     provenance: dict[str, Any] = {
         "preset": run.recipe.preset,
         "seed": run.recipe.engine.seed,
-        "data": Path(manifest.root).name,
+        "data": data_name(manifest),
         "cases": {split: len(manifest.split(split)) for split in _SPLITS},
         "date": date.today().isoformat(),
         "training": training.to_json() if training is not None else None,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from delineate.artefact.format import Artefact
 from delineate.data.core.findings import count
 from delineate.data.core.manifest import Manifest
+from delineate.data.formats.dicom.names import data_name
 from delineate.engine.recipe import Recipe
 from delineate.evaluation.results.score_warnings import NO_VALIDATION, score_warnings
 from delineate.evaluation.results.summary import Summary
@@ -30,7 +31,7 @@ def model_card(
     scale = f" at scale {artefact.spec.scale:g}" if artefact.spec.scale != 1 else ""
     rule = artefact.spec.intensity if isinstance(artefact.spec.intensity, str) else "by channel"
     lines = [
-        f"# {info.title}, trained on {manifest.root.rstrip('/').rpartition('/')[2]}",
+        f"# {info.title}, trained on {data_name(manifest)}",
         "",
         f"- Method: {info.name} ({info.paper})",
         f"- Strategy: {recipe.strategy['name']}",

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from delineate.common.errors import DataError
 from delineate.data.core.manifest import IGNORE
 from delineate.data.core.samples import SliceStack
+from delineate.data.formats.dicom.names import data_name
 from delineate.data.loading.cached_slices import CachedSlices
 from delineate.data.loading.samples import SampleSet
 from delineate.engine.batch_source import to_device
@@ -62,12 +62,12 @@ def freeze(
         classes=[str(label) for label in sorted(held)],
     )
     try:
-        found = make_episodes(seen, plan, name=Path(data.manifest.root).name, stack=stack)
+        found = make_episodes(seen, plan, name=data_name(data.manifest), stack=stack)
         if {episode.label for episode in found.episodes} == held:
             return found
     except DataError:
         pass
-    return make_episodes(seen, replace(plan, support_split="train"), name=Path(data.manifest.root).name, stack=stack)
+    return make_episodes(seen, replace(plan, support_split="train"), name=data_name(data.manifest), stack=stack)
 
 
 class _Place(NamedTuple):

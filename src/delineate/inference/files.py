@@ -128,7 +128,7 @@ def predict_files(
     told = (*plan.notes, *made, *references.notes, *spacing_notes(files, predictor.spec))
     notes = (*told, *_axis_notes(plan, job), *_postprocessing_notes(plan, predictor))
     foreground = predictor.classes.names[1:]
-    result = PredictionResult(plan.folder, foreground, tuple(files), time.perf_counter() - start, notes)
+    result = PredictionResult(plan.folder, foreground, tuple(files), time.perf_counter() - start, notes, names)
     write_lists(result, predictor)
     overwriting.finish(plan.folder)
     return result

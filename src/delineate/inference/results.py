@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,10 @@ from delineate.common.csv_text import csv_text
 from delineate.common.files import sha256, write_text
 from delineate.data.core.known import Role
 from delineate.data.core.manifest import ClassTable
+from delineate.data.formats.dicom.address import DicomAddress
+from delineate.data.formats.dicom.names import CoveredNames, short_address
 from delineate.evaluation.inputs.predictions import PredictedFile, PredictionList
+from delineate.inference.inputs import Names
 from delineate.inference.plan import SUMMARY
 from delineate.inference.predictor import Predictor
 from delineate.inference.write import mask_values, volume_values
@@ -57,6 +61,8 @@ class PredictionResult:
     seconds: float
     notes: tuple[str, ...] = ()
     """Remarks about the inputs: masks that were left out, splits that were taken from a run."""
+    names: Names = "numbered"
+    """Numbered: the table holds no names of DICOM's folders and files."""
 
     @property
     def volumes(self) -> bool:
@@ -108,9 +114,17 @@ def _summary(done: PredictionResult) -> str:
     head += [f"{name} mL" for name in done.classes] * done.volumes + ["ms", "remark", "error"]
     lines = []
     for file in done.files:
-        line: list[object] = [file.image, "" if file.written is None else file.written.mask, file.width, file.height]
+        shown = str if done.names == "keep" else _cover(file.image)
+        image = str(file.image) if done.names == "keep" else short_address(file.image)
+        line: list[object] = [image, "" if file.written is None else file.written.mask, file.width, file.height]
         line += [file.depth or ""] * done.volumes
         line += [f"{value:.4f}" for value in file.percent] or [""] * len(done.classes)
         line += ([f"{value:.4f}" for value in file.milliliters] or [""] * len(done.classes)) * done.volumes
-        lines.append([*line, f"{file.milliseconds:.1f}", file.remark, file.error])
+        lines.append([*line, f"{file.milliseconds:.1f}", shown(file.remark or ""), shown(file.error or "")])
     return csv_text(head, lines)
+
+
+def _cover(image: Path) -> Callable[[str], str]:
+    """How texts about an image are shown in a table that others may see: of DICOM, without names of folders and files."""
+    address = DicomAddress.parse(image)
+    return str if address is None else CoveredNames(address.place, short_address(image))

@@ -10,6 +10,7 @@ import numpy as np
 from delineate.data.core.findings import count
 from delineate.data.core.manifest import Manifest
 from delineate.data.core.stacks import stack_names
+from delineate.data.formats.dicom.names import data_name, holds_dicom, shown_folder
 from delineate.evaluation.results.summary import Values
 from delineate.evaluation.statistics.bootstrap import cluster, estimate
 from delineate.report.charts.forest import Estimate, forest
@@ -33,21 +34,21 @@ _FAILURES = 3
 
 def write_benchmark_report(benchmark: Benchmark, board: Leaderboard) -> Path:
     """Write `report.html` into the benchmark's folder and return its path."""
-    setup = benchmark.setup
+    setup, manifest = benchmark.setup, Manifest.load(benchmark.folder / MANIFEST)
     document = page(
-        f"Benchmark on {Path(setup.data).name}",
+        f"Benchmark on {data_name(manifest) if holds_dicom(manifest) else Path(setup.data).name}",
         "benchmark",
         element("p", _lead(benchmark), class_="lead"),
         notice([f"{name}: {error}" for name, error in board.failures.items()], "Runs that failed"),
         notice(list(board.cautions), "Read this first"),
-        notice(list(Manifest.load(benchmark.folder / MANIFEST).leaks or ()), "Images in more than one split"),
+        notice(list(manifest.leaks or ()), "Images in more than one split"),
         section("What can be concluded", element("ul", *(element("li", line) for line in board.words))),
         section("Leaderboard", _scores(board), *(_forest(board, name) for name in board.metrics)),
         _parts(benchmark, board),
         section("What it costs", _costs(board), _notes(board)),
         _links(benchmark),
         section("Where each method fails", *_galleries(benchmark)),
-        section("The setup", _setup(benchmark)),
+        section("The setup", _setup(benchmark, manifest)),
     )
     return write_page(benchmark.folder / _REPORT, document)
 
@@ -221,7 +222,7 @@ def _galleries(benchmark: Benchmark) -> list[Html]:
     return parts
 
 
-def _setup(benchmark: Benchmark) -> Html:
+def _setup(benchmark: Benchmark, manifest: Manifest) -> Html:
     setup = benchmark.setup
     budget = (
         f"{setup.minutes:g} minutes of training steps" if setup.minutes else f"{setup.epochs or 'the preset’s'} epochs"
@@ -229,7 +230,7 @@ def _setup(benchmark: Benchmark) -> Html:
     steps = ", ".join(f"{one.label} {one.steps}" for one in setup.entrants if one.steps)
     return facts(
         {
-            "Data": setup.data,
+            "Data": shown_folder(manifest, setup.data),
             "Folds": "own lists" if setup.folds == 1 else setup.folds,
             "Groups": setup.group_by or "as the dataset states",
             "Seeds": setup.seeds,

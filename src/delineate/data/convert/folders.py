@@ -17,6 +17,7 @@ from delineate.data.convert.target import Target
 from delineate.data.core.findings import count
 from delineate.data.core.label_table import regions_text
 from delineate.data.core.manifest import IGNORE, Case
+from delineate.data.formats.dicom.names import cover_of
 
 __all__ = ["COLUMNS", "Folders"]
 
@@ -46,7 +47,7 @@ class Folders(Target):
             write_classes(self.data, case, read_classes(self.data, case), folder / "masks" / case.id)
 
     def finish(self, written: Sequence[tuple[Case, Any]], folder: Path) -> None:
-        cases = [case for case, _ in written]
+        cases, cover = [case for case, _ in written], cover_of(self.data.manifest)
         for split in ("train", "val", "test"):
             listed = [case.id for case in cases if case.split == split and case.masks]
             if listed:
@@ -59,8 +60,8 @@ class Folders(Target):
                 case.split or "",
                 "" if case.fold is None else case.fold,
                 case.domain or "",
-                ";".join(case.images),
-                ";".join(case.masks),
+                cover(";".join(case.images)),
+                cover(";".join(case.masks)),
             )
             for case in cases
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from delineate.data.core.manifest import IGNORE, Case, ClassTable, LabelRule, Ma
 from delineate.data.core.mask_values import count_values
 from delineate.data.doctor.check import CheckReport
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
+from delineate.data.formats.dicom.names import cover_of
 from delineate.data.formats.images import write_image, write_mask
 from delineate.data.formats.orientation import UPRIGHT
 from delineate.data.formats.registry import image_suffix, reader_of
@@ -93,7 +94,7 @@ def write_fixed(report: CheckReport, out: Path, *, max_pixels: int = DEFAULT_MAX
             changes += _write_case(manifest, case, building, max_pixels)
         changes += _write_lists(manifest, cases, building)
         changes += _write_names(manifest, building)
-        _write_log(building / CHANGES_FILE, changes)
+        _write_log(building / CHANGES_FILE, changes, cover_of(manifest))
     return Fixed(out, len(cases), changes)
 
 
@@ -255,5 +256,7 @@ def _write_names(manifest: Manifest, out: Path) -> list[Change]:
     return [Change("", "added", LABELS, "what the values of the masks mean")]
 
 
-def _write_log(path: Path, changes: Sequence[Change]) -> None:
-    write_text(path, csv_text(COLUMNS, ((one.file, one.change, one.to, one.reason) for one in changes)))
+def _write_log(path: Path, changes: Sequence[Change], cover: Callable[[str], str]) -> None:
+    """`cover`: hides the names of DICOM's folders and files."""
+    lines = ((cover(one.file), one.change, one.to, cover(one.reason)) for one in changes)
+    write_text(path, csv_text(COLUMNS, lines))

@@ -20,11 +20,11 @@ from delineate.data.core.manifest import Case
 from delineate.data.core.words import Role, ending, mask_base, normal
 from delineate.data.formats.dicom.address import DicomAddress
 from delineate.data.formats.dicom.files import is_dicom
-from delineate.data.formats.dicom.header import Header
 from delineate.data.formats.dicom.scan import scan
 from delineate.data.formats.dicom.series import Series
 from delineate.data.formats.registry import read_geometry
 from delineate.data.formats.regrid import regrid
+from delineate.data.layouts.dicom_people import people_findings
 from delineate.data.layouts.roles import assign
 from delineate.data.layouts.tree import File, Tree
 
@@ -208,25 +208,4 @@ def _about(series: Sequence[Series], faults: Sequence[str], directory: bool) -> 
         text = f"{count(len(faults), 'DICOM file')} without an image, or damaged, left out: {some(faults, _TOLD)}"
         findings.append(Finding("warning", text))
     headers = {frame.header.path: frame.header for one in series for frame in one.frames}.values()
-    findings += [*_identifying(list(headers)), *_burned_in(list(headers))]
-    return findings
-
-
-def _identifying(headers: Sequence[Header]) -> list[Finding]:
-    tags = sorted({tag for header in headers for tag in header.identifying})
-    number = sum(bool(header.identifying) for header in headers)
-    if not tags:
-        return []
-    text = f"{number} of {count(len(headers), 'DICOM file')} tell who the patient is ({', '.join(tags)})"
-    return [Finding("warning", text, "runs and models hold none of it; de-identify the files before you share them")]
-
-
-def _burned_in(headers: Sequence[Header]) -> list[Finding]:
-    marked = [header for header in headers if header.burned_in]
-    if not marked:
-        return []
-    text = (
-        f"{count(len(marked), 'DICOM file')} may show the patient's name or dates in the picture itself "
-        f"({marked[0].path.name}{', …' if len(marked) > 1 else ''})"
-    )
-    return [Finding("warning", text, "look at them; text in pictures goes into overlays and reports")]
+    return [*findings, *people_findings(list(headers))]

@@ -18,6 +18,7 @@ from delineate.common.errors import DataError
 from delineate.common.files import parse_json, read_json
 from delineate.common.spelling import respelled_setting
 from delineate.data.core.manifest import Manifest
+from delineate.data.formats.dicom.names import data_name
 from delineate.data.splits.label_budget import list_hash
 from delineate.nn.encoders.options import without_folder
 
@@ -219,7 +220,7 @@ def _data(path: Path) -> dict[str, Any]:
         manifest = Manifest.load(path)
     except DataError:
         return {}
-    known: dict[str, Any] = {"data_name": Path(manifest.root).name}
+    known: dict[str, Any] = {"data_name": data_name(manifest)}
     labeled = [case.id for case in manifest.split("train") if case.masks]
     if len(labeled) < len(manifest.split("train")):
         known |= {"labeled": len(labeled), "labeled_sha256": list_hash(labeled)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from delineate.data.doctor.balance import SPLITS
 from delineate.data.doctor.check import CheckReport
 from delineate.data.doctor.quality import agreement
 from delineate.data.doctor.volumes import HEAD, volume_table
+from delineate.data.formats.dicom.names import CoveredNames, cover_of, holds_dicom
+from delineate.data.formats.dicom.scan import dicom_files
 from delineate.data.splits.leakage import place
 from delineate.data.splits.near_duplicates import ORIENTATIONS, DuplicatePair, oriented
 from delineate.inference.contact_sheet import turned
@@ -37,12 +40,21 @@ _SAMPLES = 12
 _SIDE = 200
 _SIDE_BY_SIDE = "display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); align-items: center; gap: 2px"
 
+_COVERED = (
+    "not shown. Names of folders and files may tell who a patient is: on this page they are numbers (name-1); "
+    "the terminal shows them"
+)
 _WORDS = {"error": "Must be fixed before training", "warning": "Makes scores doubtful", "note": "Worth knowing"}
 
 
 def write_data_report(report: CheckReport, path: Path) -> Path:
-    """Write the page and return its path. Raises `DelineateError` when it cannot be written."""
-    parts = [_verdict(report), _findings(report.findings)]
+    """Write the page and return its path. Names of DICOM's folders and files are covered. Raises `DelineateError` when it cannot be
+    written."""
+    title, folder = report.folder.resolve().name, str(report.folder)
+    if _is_dicom(report):
+        title, folder = "DICOM images", _COVERED
+        report = _covered(report)
+    parts = [_verdict(report, folder), _findings(report.findings)]
     if report.manifest is not None:
         cases = {case.id: case for case in report.manifest.cases}
         parts += [
@@ -53,14 +65,28 @@ def write_data_report(report: CheckReport, path: Path) -> Path:
             _sizes(report),
             _samples(report, report.manifest, cases),
         ]
-    return write_page(path, page(report.folder.resolve().name, "data check", *parts))
+    return write_page(path, page(title, "data check", *parts))
 
 
-def _verdict(report: CheckReport) -> Html:
+def _is_dicom(report: CheckReport) -> bool:
+    """Whether the folder holds DICOM images; where nothing could be matched, whether it holds such files."""
+    if report.manifest is not None:
+        return holds_dicom(report.manifest)
+    return report.folder.is_dir() and bool(dicom_files(report.folder))
+
+
+def _covered(report: CheckReport) -> CheckReport:
+    """The same without names of folders and files, which may tell who a patient is."""
+    cover = cover_of(report.manifest) if report.manifest is not None else CoveredNames(report.folder, "DATA")
+    findings = [replace(one, text=cover(one.text), mend=cover(one.mend)) for one in report.findings]
+    return replace(report, rows=[(name, cover(text)) for name, text in report.rows], findings=findings)
+
+
+def _verdict(report: CheckReport, folder: str) -> Html:
     counts = Counter(finding.severity for finding in report.findings)
     told = ", ".join(count(counts[kind], kind) for kind in ("error", "warning", "note") if counts[kind])
     ready = "Training can start" if report.usable else "Training cannot use these data yet"
-    return element("p", f"{ready}: {told or 'no problems found'}. Folder: {report.folder}.", class_="lead")
+    return element("p", f"{ready}: {told or 'no problems found'}. Folder: {folder}.", class_="lead")
 
 
 def _findings(findings: Sequence[Finding]) -> Html | None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from delineate.data.core.findings import count
 from delineate.data.core.manifest import Manifest
+from delineate.data.formats.dicom.names import data_name, shown_folder
 from delineate.evaluation.results.score_warnings import TITLE
 from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.report.html.document import notice, page, pictures, section, write_page
@@ -44,7 +45,9 @@ _PANEL_CASES = 6
 def write_run_report(run: Path) -> Path:
     """Write `run/report.html` and return its path. Raises `ArtefactError` when `run` is not a run folder."""
     record = read_run(run)
-    title = " · ".join(part for part in (_method(record), _data_name(record.manifest)) if part)
+    title = " · ".join(
+        part for part in (_method(record), data_name(record.manifest) if record.manifest else "") if part
+    )
     document = page(
         title or run.name,
         "run report",
@@ -70,10 +73,6 @@ def write_run_report(run: Path) -> Path:
 
 def _method(record: RunRecord) -> str:
     return str(record.summary.get("title") or record.summary.get("method") or "")
-
-
-def _data_name(manifest: Manifest | None) -> str:
-    return Path(manifest.root).name if manifest else ""
 
 
 def _lead(record: RunRecord) -> Html | None:
@@ -270,7 +269,7 @@ def _data(manifest: Manifest | None) -> Html | None:
     }
     rows: list[list[Any]] = [[name, count, groups[name], unlabeled[name]] for name, count in splits.items()]
     about = {
-        "Folder": manifest.root,
+        "Folder": shown_folder(manifest),
         "Layout": manifest.layout,
         "Splits from": manifest.split_origin,
         "Labels": manifest.labels.reason or "–",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 from delineate.common.errors import DataError
 from delineate.data.core.geometry import Triple
 from delineate.data.formats.dicom.numbers import number, numbers, tag_of, whole
+from delineate.data.formats.dicom.people import has_private_tags, identifying_tags, may_show_a_face, may_show_text
 
 __all__ = ["Frame", "Header", "read_frames", "text_of"]
 
@@ -48,21 +50,11 @@ _MARKS = (
 )
 """Tags by which two slices of one place can be told apart, the plainest first. They are compared as text."""
 _ORTHONORMAL = 1e-3
-_IDENTIFYING = (
-    "PatientName",
-    "PatientBirthDate",
-    "PatientAddress",
-    "PatientTelephoneNumbers",
-    "OtherPatientIDs",
-    "AccessionNumber",
-    "ReferringPhysicianName",
-    "InstitutionName",
-)
-"""Some of those that PS3.15 (Annex E) removes; an ID alone may be a pseudonym."""
+_MODALITY = re.compile(r"[A-Z]{2,3}|RTIMAGE|IVOCT|IVUS|OPTENF|OPTBSV|STAIN")
+_PHOTOMETRIC = re.compile(r"(MONOCHROME|YBR_|RGB|PALETTE COLOR|ARGB|CMYK|HSV|XYB)[A-Z0-9_]*")
+"""The codes that are in use. Messages quote them, so that nothing else may be in their place, such as a name."""
 _CENTIMETERS = "3"
 """PhysicalUnitsXDirection of distances."""
-_OFTEN_BURNED_IN = ("US", "ES", "XC", "SC", "OT", "RF")
-"""Modalities whose pictures often show names and dates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +68,7 @@ class Header:
     """Series instance UID; '' where the file has none."""
     sop_class: str
     modality: str
+    """DICOM's code; '' where it is none."""
     patient: str
     """A hash of the patient's ID; '' where the file has none. Unsalted: it stays in memory (`data.layouts`)."""
     frame_of_reference: str | None
@@ -87,6 +80,7 @@ class Header:
     """Stored, of one sample."""
     signed: bool
     photometric: str
+    """'' where it is none that is known."""
     padding: tuple[int, int] | None
     """Stored values, from and to, that stand for no image."""
     has_lookup: bool
@@ -101,9 +95,12 @@ class Header:
     """Who tells it, in words; '' where nobody does."""
     identifying: tuple[str, ...]
     """Tags that tell who the patient is and are filled."""
+    private: bool
+    """Whether there are private tags."""
     burned_in: bool
-    """Whether the pixels may show text of the patient: the header says so, or it is a kind of picture that often does and says
-    nothing."""
+    """Whether the pixels may show text of the patient."""
+    face: bool
+    """Whether they may show a face."""
     size: int
     """Bytes that the pixels take, unpacked; of an unpacked file these are there, or it is truncated."""
 
@@ -217,7 +214,7 @@ def _header(path: Path, dataset: Any) -> Header:
         instance=text_of(dataset, "SOPInstanceUID") or str(path),
         series=text_of(dataset, "SeriesInstanceUID"),
         sop_class=sop_class,
-        modality=text_of(dataset, "Modality"),
+        modality=_code(text_of(dataset, "Modality"), _MODALITY),
         patient=hashlib.sha256(patient.encode()).hexdigest() if patient else "",
         frame_of_reference=text_of(dataset, "FrameOfReferenceUID") or None,
         rows=rows,
@@ -226,7 +223,7 @@ def _header(path: Path, dataset: Any) -> Header:
         samples=samples,
         bits=whole(dataset, "BitsStored", path) or allocated,
         signed=whole(dataset, "PixelRepresentation", path) == 1,
-        photometric=text_of(dataset, "PhotometricInterpretation") or "MONOCHROME2",
+        photometric=_code(text_of(dataset, "PhotometricInterpretation") or "MONOCHROME2", _PHOTOMETRIC),
         padding=_padding(path, dataset),
         has_lookup="ModalityLUTSequence" in dataset,
         image_type=text_of(dataset, "ImageType"),
@@ -234,8 +231,10 @@ def _header(path: Path, dataset: Any) -> Header:
         series_number=whole(dataset, "SeriesNumber", path),
         pixel_size=pixel_size,
         pixel_size_of=pixel_size_of,
-        identifying=tuple(keyword for keyword in _IDENTIFYING if text_of(dataset, keyword)),
-        burned_in=_burned_in(dataset),
+        identifying=identifying_tags(dataset),
+        private=has_private_tags(dataset),
+        burned_in=may_show_text(dataset),
+        face=may_show_a_face(dataset),
         size=rows * columns * frames * samples * allocated // 8,
     )
 
@@ -257,9 +256,8 @@ def _pixel_size(path: Path, dataset: Any) -> tuple[tuple[float, float] | None, s
     return None, ""
 
 
-def _burned_in(dataset: Any) -> bool:
-    said = text_of(dataset, "BurnedInAnnotation").upper()
-    return said == "YES" or (said != "NO" and text_of(dataset, "Modality") in _OFTEN_BURNED_IN)
+def _code(text: str, known: re.Pattern[str]) -> str:
+    return text if known.fullmatch(text) else ""
 
 
 def _padding(path: Path, dataset: Any) -> tuple[int, int] | None:

@@ -68,7 +68,8 @@ def read_frame(frame: Frame) -> tuple[NDArray[Any], Any]:
     """
     header = frame.header
     if header.photometric not in _GRAYS + COLORS:
-        raise DataError(f"{header.path} has {header.photometric} pixels, which are not readable; convert it to RGB")
+        kind = header.photometric or "an unknown kind of"
+        raise DataError(f"{header.path} has {kind} pixels, which are not readable; convert it to RGB")
     dataset = read_dataset(header.path, pixels=header.frames == 1)
     source: Any = dataset if header.frames == 1 else header.path
     syntax = str(getattr(getattr(dataset, "file_meta", None), "TransferSyntaxUID", ""))
