@@ -19,6 +19,7 @@ from delineate.data.core import labels
 from delineate.data.core.input_spec import Pixels
 from delineate.data.core.manifest import Case
 from delineate.data.formats.archives import Address
+from delineate.data.formats.dicom.address import DicomAddress
 from delineate.data.formats.frames import frame_address
 from delineate.data.formats.images import write_image
 from delineate.data.formats.nifti import write_volume_image
@@ -86,11 +87,12 @@ def write_volume(data: DataSet, case: Case, file: str, target: Path, *, packed: 
     suffix = volume_suffix(source) or image_suffix(source)
     path = target.with_name(target.name + PACKED_VOLUME)
     placed = handle.geometry is not None and handle.geometry.tells == "place"
-    if not placed and (packed or Address.parse(source) is not None or frame_address(source)[1] is not None):
+    inside = frame_address(source)[1] is not None or DicomAddress.parse(source) is not None
+    if not placed and (packed or inside or Address.parse(source) is not None):
         raise DataError(
             f"{source} does not tell where its voxels lie, which .nii.gz needs: save it as a volume that does"
         )
-    if frame_address(source)[1] is not None or suffix in _WITH_DATA_BESIDE or (packed and suffix not in NIFTI_SUFFIXES):
+    if inside or suffix in _WITH_DATA_BESIDE or (packed and suffix not in NIFTI_SUFFIXES):
         assert handle.geometry is not None, "it was read as a volume"
         write_volume_image(path, handle.read(), handle.geometry)
     elif packed and suffix != PACKED_VOLUME:
