@@ -55,7 +55,7 @@ def test_the_weight_rises(ramp: float, at: int, wanted: float) -> None:
 def test_which_images_are_compared(on: str, images: int, monkeypatch: pytest.MonkeyPatch) -> None:
     strategy = teacher(on=on)
     seen: list[torch.Tensor] = []
-    monkeypatch.setattr(strategy, "consistency", lambda image: seen.append(image) or image.mean())
+    monkeypatch.setattr(strategy, "added", lambda image: seen.append(image) or image.mean())
     place(strategy, strategy.updates(strategy.stage)[0])
     made = batch()
     strategy(made)
@@ -93,10 +93,10 @@ def test_maps_of_a_turned_image_come_back() -> None:
     strategy.begin(Stage("train"), strategy.options)
     image = torch.rand(6, 3, 32, 32)
     place(strategy, strategy.updates(strategy.stage)[0])
-    assert float(strategy.consistency(image).detach()) < 1e-12
+    assert float(strategy.added(image).detach()) < 1e-12
     with torch.no_grad():
         held.head.bias += 0.3
-    assert float(strategy.consistency(image).detach()) > 1e-4
+    assert float(strategy.added(image).detach()) > 1e-4
 
 
 def test_the_teacher_follows_and_is_validated() -> None:

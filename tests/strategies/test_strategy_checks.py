@@ -26,7 +26,7 @@ class Sound(Strategy):
     """Agreement with the average of the weights, on all images: keeps every promise."""
 
     info = StrategyInfo(
-        name="sound", title="Sound", paper="none", year=2026, uses_unlabeled=True, neutral={"weight": 0.0, "ema": 0.9}
+        name="sound", title="Sound", paper="none", year=2026, uses_unlabeled=True, step_cost=1.83, neutral={"weight": 0.0, "ema": 0.9}
     )
     Options = Options
     options: Options

@@ -16,7 +16,8 @@ def strategies(
     name: Annotated[str | None, typer.Argument(help="Show the card of this strategy.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """List the training strategies (for `train --strategy`) with paper, year and options; or show the card of one.
+    """List the training strategies (for `train --strategy`) with paper, what they need, what a step costs, and options; or show the
+    card of one.
 
     \b
     delineate strategies
@@ -45,12 +46,21 @@ def _print_table(rows: list[StrategyRow]) -> None:
     from delineate.cli.console import make_console
 
     table = Table(
-        caption="options: set with --set strategy.NAME=value; all of them with their meaning: docs/reference/options.md"
+        caption="cost: of a training step, supervised = 1, with masks for half of the batch; options: set with --set "
+        "strategy.NAME=value; all of them with their meaning: docs/reference/options.md"
     )
-    for heading in ("name", "paper", "year", "images without masks", "options"):
-        table.add_column(heading, overflow="fold", no_wrap=heading == "name")
+    for heading in ("name", "paper", "year", "images without masks", "needs of a method", "cost", "options"):
+        table.add_column(heading, overflow="fold", no_wrap=heading in ("name", "cost"))
     for row in rows:
         options = ", ".join(f"{option}={value}" for option, value in row.options.items())
         unlabeled = "used" if row.uses_unlabeled else "as the method"
-        table.add_row(row.name, row.paper, str(row.year), unlabeled, options)
+        table.add_row(row.name, row.paper, str(row.year), unlabeled, _needs(row), f"{row.step_cost:.3g}", options)
     make_console().print(table)
+
+
+def _needs(row: StrategyRow) -> str:
+    """What a method must have; memory for a second network among it."""
+    needs = [] if "episodic" in row.kinds else ["segments an image by itself"]
+    needs += ["encode and decode"] if row.needs_encode_decode else []
+    needs += [f"memory for {row.networks} networks"] if row.networks > 1 else []
+    return ", ".join(needs) or "any"

@@ -72,7 +72,8 @@ class StageRun:
         self.settings: StageSettings = run.recipe.stage_settings(stage.name)
         self.strategy = run.strategy
         self.strategy.begin(stage, run.recipe.strategy_options(stage.name))
-        apply_frozen_statistics(run.method, self.settings.freeze_batchnorm)
+        for network in self.strategy.learners().values():
+            apply_frozen_statistics(network, self.settings.freeze_batchnorm)
         self.updates = Updates(self.strategy, stage, self.settings, total)
         self.plateau = Plateau()
         engine = run.recipe.engine

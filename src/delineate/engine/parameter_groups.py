@@ -12,7 +12,7 @@ from delineate.engine.recipe import StageSettings
 from delineate.engine.submodules import is_within, nearest_setting
 from delineate.methods.contract import Method, Update
 from delineate.nn.encoders.layer_depths import layer_depths
-from delineate.strategies.contract import METHOD_PREFIX, Strategy
+from delineate.strategies.contract import Strategy
 
 __all__ = ["base_rate", "make_optimizer", "named_parameters", "rate_factors", "set_learning_rate"]
 
@@ -57,7 +57,11 @@ def make_optimizer(strategy: Strategy, update: Update, settings: StageSettings) 
     parameters = named_parameters(strategy, update)
     if not parameters:
         raise RecipeError(f"update '{update.name}': no parameter's name begins with {', '.join(update.modules)}")
-    factors = {METHOD_PREFIX + name: factor for name, factor in rate_factors(strategy.method, settings).items()}
+    factors = {
+        prefix + name: factor
+        for prefix, network in strategy.learners().items()
+        for name, factor in rate_factors(network, settings).items()
+    }
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, parameter in parameters.items():
         scale = factors.get(name, 1.0)

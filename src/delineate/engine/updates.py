@@ -15,7 +15,7 @@ from delineate.engine.freezing import first_steps
 from delineate.engine.parameter_groups import base_rate, make_optimizer, named_parameters, set_learning_rate
 from delineate.engine.recipe import StageSettings
 from delineate.methods.contract import Stage, Update
-from delineate.strategies.contract import METHOD_PREFIX, Strategy
+from delineate.strategies.contract import Strategy
 
 __all__ = ["Updates"]
 
@@ -29,7 +29,7 @@ class Updates:
         self._all = strategy.updates(stage)
         self._moved = {update.name: named_parameters(strategy, update) for update in self._all}
         frozen = first_steps(strategy.method, settings.freeze, total)
-        self._learns_from = {METHOD_PREFIX + name: step for name, step in frozen.items()}
+        self._learns_from = {prefix + name: step for prefix in strategy.learners() for name, step in frozen.items()}
         """Parameters that are frozen at first → the step at which they begin to learn."""
         self.thaws = sorted({step for step in frozen.values() if step < total})
         """The steps at which frozen parameters begin to learn."""

@@ -19,7 +19,18 @@ from torch.nn import functional as F
 
 from delineate.nn.boundary_loss import Gradient, boundary_loss
 
-__all__ = ["IGNORE", "Pool", "bce", "boundary", "cross_entropy", "dice", "focal", "foreground_target", "tversky"]
+__all__ = [
+    "IGNORE",
+    "Pool",
+    "bce",
+    "boundary",
+    "cross_entropy",
+    "dice",
+    "focal",
+    "foreground_target",
+    "pixel_cross_entropy",
+    "tversky",
+]
 
 IGNORE = 255
 """Target value of pixels that do not count."""
@@ -73,7 +84,7 @@ def cross_entropy(logits: Tensor, target: Tensor, *, class_weights: Sequence[flo
     """
     if logits.shape[1] == 1 and target.ndim == 3:
         return bce(logits, target, class_weights=class_weights)
-    return _weighted_mean(_entropies(logits, target), target, class_weights, logits)
+    return _weighted_mean(pixel_cross_entropy(logits, target), target, class_weights, logits)
 
 
 def focal(
@@ -95,7 +106,7 @@ def focal(
         >>> float(focal(torch.zeros(2, 1, 8, 8), torch.ones(2, 8, 8, dtype=torch.long)))  # ln 2 / 4
         0.173...
     """
-    loss = _entropies(logits, target)
+    loss = pixel_cross_entropy(logits, target)
     # −expm1(−loss) is 1 − p, exact also where p is close to 1.
     return _weighted_mean(loss * (-torch.expm1(-loss)).pow(gamma), target, class_weights, logits)
 
@@ -207,8 +218,21 @@ def _binary(target: Tensor) -> tuple[Tensor, Tensor]:
     return valid, torch.where(valid, target, torch.zeros_like(target)).float()
 
 
-def _entropies(logits: Tensor, target: Tensor) -> Tensor:
-    """Cross-entropy of each pixel, B×H×W; of a target for each channel B×K×H×W. What it is at ignored pixels does not matter."""
+def pixel_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """Cross-entropy of each pixel, for losses that weigh pixels themselves.
+
+    Args:
+        logits: Float B×K×H×W.
+        target: Long B×H×W class indices, 255 = ignore; or B×K×H×W.
+
+    Returns:
+        Float32 of the target's shape; what it is at ignored pixels does not matter.
+
+    Example:
+        >>> from delineate.nn.losses import pixel_cross_entropy
+        >>> float(pixel_cross_entropy(torch.zeros(1, 4, 1, 1), torch.ones(1, 1, 1, dtype=torch.long)))  # ln 4
+        1.386...
+    """
     if target.ndim == 4 or logits.shape[1] == 1:
         _, y = _binary(target)
         return F.binary_cross_entropy_with_logits(logits.float().view_as(y), y, reduction="none")

@@ -7,8 +7,14 @@ from importlib.metadata import entry_points
 __all__ = ["BUILT_IN", "ENTRY_POINT_GROUP", "all_names"]
 
 BUILT_IN = {
+    "bcp": "delineate.strategies.bcp.strategy:BidirectionalCopyPaste",
+    "cps": "delineate.strategies.cps.strategy:CrossPseudoSupervision",
+    "entropy": "delineate.strategies.entropy.strategy:EntropyMinimization",
+    "fixmatch": "delineate.strategies.fixmatch.strategy:FixMatch",
     "mean-teacher": "delineate.strategies.mean_teacher.strategy:MeanTeacher",
     "supervised": "delineate.strategies.supervised.strategy:Supervised",
+    "ua-mt": "delineate.strategies.ua_mt.strategy:UncertaintyAwareMeanTeacher",
+    "unimatch": "delineate.strategies.unimatch.strategy:UniMatch",
 }
 ENTRY_POINT_GROUP = "delineate.strategies"
 

@@ -8,7 +8,7 @@ checkpoints and never comes into `model.safetensors`.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
@@ -62,6 +62,11 @@ class StrategyInfo:
     """Kinds of methods that it can train."""
     needs_encode_decode: bool = False
     """True where it calls `encode` and `decode`: methods without them are refused."""
+    networks: int = 1
+    """Networks of the method's size that learn at the same time, and have their gradients and activations in memory."""
+    step_cost: float = 1.0
+    """Of a training step with the default options and masks for half of the batch, where supervised training with masks for all of it
+    costs 1. Counted in passes through a network: forward and backward as three, forward alone as one."""
     couples_samples: bool = False
     """True where its terms are not means over samples: a batch divided over processes then gives another gradient."""
 
@@ -204,12 +209,36 @@ class Strategy(nn.Module):
         Returns:
             Scalars by name: those of the method's function that `self.update.objective` names.
         """
+        return self.terms_of(self.method, batch)
+
+    def terms_of(self, network: Method, batch: Batch) -> dict[str, Tensor]:
+        """The same of another network of the method's form, such as a second student.
+
+        Args:
+            network: The method, or a network like it.
+            batch: As for `forward`.
+
+        Returns:
+            As `method_terms`.
+        """
         weight, ctx = 1.0, self.ctx
-        if self.info.uses_unlabeled and not learns_from_unlabeled(self.method):
+        if self.info.uses_unlabeled and not learns_from_unlabeled(network):
             weight = ctx.weight_of_part(batch["labeled"])
             batch, ctx = select_samples(batch, batch["labeled"]) or batch, replace(ctx, labeled_share=None)
-        terms = getattr(self.method, self.update.objective)(batch, ctx)
+        terms = getattr(network, self.update.objective)(batch, ctx)
         return {name: weight * term for name, term in terms.items()}
+
+    def logits_of(self, network: Method | None) -> Callable[[Tensor], Tensor]:
+        """What the current stage validates of a network.
+
+        Args:
+            network: The method, or another network of its form.
+
+        Returns:
+            Image B×C×H×W → logits B×K×H×W.
+        """
+        found: Callable[[Tensor], Tensor] = getattr(network, self.stage.logits)
+        return found
 
     def after_step(self, ctx: Context) -> None:
         """What changes over time, once per step after all updates. A subclass calls `super().after_step(ctx)`, which moves the
@@ -220,7 +249,26 @@ class Strategy(nn.Module):
         """
         self.method.after_step(ctx)
         if self.average is not None:
-            update_average(self.average, self.method, ema_decay(self.options.ema, self.options.ema_ramp, ctx.step))
+            update_average(self.average, self.method, self.decay(ctx))
+
+    def decay(self, ctx: Context) -> float:
+        """Of the average, after a step: 0 makes it the latest weights.
+
+        Args:
+            ctx: Of the step that was made.
+
+        Returns:
+            By default `ema`, once it has risen to that.
+        """
+        return ema_decay(self.options.ema, self.options.ema_ramp, ctx.step)
+
+    def learners(self) -> dict[str, Method]:
+        """The networks of the method's form that learn: settings of its parts (`engine.lr_scale`, `engine.freeze`) hold for each.
+
+        Returns:
+            Prefix of its parameters among those of the strategy → the network; by default the method alone.
+        """
+        return {METHOD_PREFIX: self.method}
 
     def validated(self) -> Method:
         """The network that is validated, passed to the next stage and saved as the model.
@@ -229,6 +277,14 @@ class Strategy(nn.Module):
             The average where there is one, else the method.
         """
         return self.method if self.average is None else self.average
+
+    def candidates(self) -> tuple[Method, ...]:
+        """The networks of which the best is kept at each validation; the first where they are equally good.
+
+        Returns:
+            By default `validated()` alone. Each costs a pass over the validation split.
+        """
+        return (self.validated(),)
 
     def own_state(self) -> dict[str, Tensor]:
         """What the strategy adds to a checkpoint of the run: everything that training needs beyond the method.

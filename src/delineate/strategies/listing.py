@@ -30,6 +30,10 @@ class StrategyRow:
     """Kinds of methods that it can train: "dense" (segment an image by itself), "episodic" (few-shot)."""
     needs_encode_decode: bool
     """Whether it needs methods with `encode` and `decode`."""
+    networks: int
+    """Networks of the method's size that learn at the same time."""
+    step_cost: float
+    """Of a training step against a supervised one (`StrategyInfo.step_cost`)."""
     options: dict[str, Any]
     """Name of the option → default."""
 
@@ -65,5 +69,7 @@ def _row(name: str) -> StrategyRow:
         uses_unlabeled=info.uses_unlabeled,
         kinds=info.kinds,
         needs_encode_decode=info.needs_encode_decode,
+        networks=info.networks,
+        step_cost=info.step_cost,
         options=cls.Options().model_dump(mode="json"),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 import torch
@@ -68,13 +68,14 @@ class StrongView:
         sides: Sequence[int] = (1, 3, 5, 7),
         blur: BlurAxes = "both",
         per: Literal["image", "batch"] = "image",
+        jitter_probability: float = 1.0,
     ) -> Self:
         """Draw a view for each image. The defaults are ConDSeg's.
 
         Args:
             image: B×C×H×W; only its length and its device are used.
             generator: On the image's device. All random numbers come from it, the same number of them whatever
-                the options but `per`.
+                the options but `per`, and one more where `jitter_probability` is below 1.
             jitter: Brightness, contrast and saturation change by a factor of 1 ± this.
             hue: Largest change of hue to either side, in turns of the color circle (1 = all the way around).
             gray: Probability of an image without color.
@@ -82,13 +83,14 @@ class StrongView:
             sides: The side of the blur's kernel is one of these; odd numbers of pixels.
             blur: "vertical": the kernel is that long downwards and one pixel wide.
             per: "batch": one view for all images.
+            jitter_probability: Of an image to get another brightness, contrast, saturation and hue at all.
 
         Returns:
             The view, whose random numbers are drawn.
         """
         draws = RandomDraws(image if per == "image" else image[:1], generator)
         low, high = 1 - jitter, 1 + jitter
-        return cls(
+        view = cls(
             brightness=draws.uniform(low, high),
             contrast=draws.uniform(low, high),
             saturation=draws.uniform(low, high),
@@ -99,6 +101,12 @@ class StrongView:
             longest_side=max(sides),
             blur=blur,
         )
+        return view if jitter_probability == 1 else view._jittered_where(draws.bernoulli(jitter_probability))
+
+    def _jittered_where(self, chosen: Tensor) -> Self:
+        """The view without another color where `chosen` is false."""
+        factors = {name: torch.where(chosen, getattr(self, name), 1.0) for name in ("brightness", "contrast", "saturation")}
+        return replace(self, hue=self.hue * chosen, **factors)
 
     def image(self, image: Tensor) -> Tensor:
         """The view of the images that it was drawn for.

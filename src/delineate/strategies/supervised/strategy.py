@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
-from delineate.strategies.contract import Strategy, StrategyInfo, StrategyOptions
+from pydantic import Field
+from torch import Tensor
 
-__all__ = ["Supervised"]
+from delineate.common.errors import RecipeError
+from delineate.methods.contract import Batch, Stage
+from delineate.strategies.contract import Strategy, StrategyInfo, StrategyOptions
+from delineate.strategies.views import Mix, ViewKind, Views, mixed
+
+__all__ = ["Supervised", "SupervisedOptions"]
+
+
+class SupervisedOptions(StrategyOptions):
+    view: ViewKind = Field(
+        "none",
+        description="what is shown of images and masks, beyond the data's augmentation, as other strategies show it; strong: other "
+        "colors and blur; weak: flipped, turned and shifted; both; none",
+    )
+    mix: Mix = Field(
+        "none",
+        description="boxes of one image pasted into another, with the mask; cutmix: half of the images, boxes of many sizes; "
+        "copy-paste: all of them, one box of two thirds of each side; none",
+    )
 
 
 class Supervised(Strategy):
-    """The base class as it is."""
+    """The base class, and views and mixing: with those of another strategy it is what that one is fairly compared with."""
 
     info = StrategyInfo(
         name="supervised",
@@ -17,4 +36,17 @@ class Supervised(Strategy):
         year=2026,
         kinds=("dense", "episodic"),
     )
-    Options = StrategyOptions
+    Options = SupervisedOptions
+    options: SupervisedOptions
+
+    def begin(self, stage: Stage, options: StrategyOptions) -> None:
+        super().begin(stage, options)
+        if self.method.kind == "episodic" and (self.options.view, self.options.mix) != ("none", "none"):
+            raise RecipeError("strategy.view and strategy.mix: few-shot methods have views of their own; leave them out")
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        view, mix = self.options.view, self.options.mix
+        if not self.training or (view == "none" and mix == "none"):
+            return self.method_terms(batch)
+        shown = Views.draw(batch["image"], view, self.ctx.generator).batch(batch)
+        return self.method_terms(mixed(shown, mix, self.ctx.generator))

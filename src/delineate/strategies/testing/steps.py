@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from delineate.methods.contract import Batch, Context
 from delineate.methods.testing.examples import dice
 from delineate.strategies import registry
-from delineate.strategies.contract import METHOD_PREFIX
+from delineate.strategies.contract import METHOD_PREFIX, Strategy
 from delineate.strategies.testing.examples import FIRST, Trainer, batch, build, place, train
 
 __all__ = [
     "STEPS",
+    "cost",
     "determinism",
     "gradients",
     "learns",
@@ -123,6 +124,13 @@ def reference(name: str) -> None:
     assert _same(mine.validated().state_dict(), theirs.validated().state_dict()), "another network is validated"
 
 
+def cost(name: str) -> None:
+    """A step costs what is declared (`StrategyInfo.step_cost`), late in a stage and with masks for half of the batch."""
+    wanted = registry.strategy_class(name).info.step_cost
+    found = _passed(build(name), "some") / _passed(build("supervised"), "all")
+    assert abs(found - wanted) < 0.01, f"a step costs {found:.2f} supervised ones, and {wanted} are declared (step_cost)"
+
+
 def own_state(name: str) -> None:
     """What is handed on is the method, no larger than it was; all else is the strategy's own, and is saved."""
     strategy = build(name)
@@ -187,7 +195,7 @@ def learns(name: str) -> None:
     raise AssertionError(f"Dice {score:.3f} on two images after 200 steps")
 
 
-STEPS = (terms, targets, gradients, determinism, reference, own_state, resume, processes, learns)
+STEPS = (terms, targets, gradients, determinism, reference, cost, own_state, resume, processes, learns)
 
 
 def _steps(count: int, first: int = FIRST) -> dict[int, Batch]:
@@ -220,6 +228,30 @@ def _trained(trainer: Trainer, step: int) -> tuple[int, list[bytes]]:
     for hook in hooks:
         hook.remove()
     return calls[0], states
+
+
+def _passed(strategy: Strategy, labeled: str) -> float:
+    """Images that a mean step passes through layers of networks of the method's form: with a gradient as three, without as one."""
+    passed, every = 0.0, 1
+
+    def count(_: nn.Module, images: tuple[Tensor, ...], found: Tensor) -> None:
+        nonlocal passed
+        passed += len(images[0]) * (3 if found.requires_grad else 1) / every
+
+    networks = [network for network in strategy.modules() if isinstance(network, type(strategy.method))]
+    hooks = [
+        layer.register_forward_hook(count)
+        for network in networks
+        for layer in network.modules()
+        if not list(layer.children())
+    ]
+    trainer = Trainer(strategy)
+    for update in trainer.updates:
+        every = update.every
+        trainer.backward(update, batch(labeled=labeled), FIRST, 0)
+    for hook in hooks:
+        hook.remove()
+    return passed
 
 
 def _sound(found: Mapping[str, Tensor], where: str) -> None:
