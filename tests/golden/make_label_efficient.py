@@ -48,7 +48,14 @@ def main() -> None:
 
 def mean_teacher(source: Path) -> dict[str, Any]:
     student, teacher = logits(2 * COUNT), logits(COUNT)
-    found = released(source / "code/train_mean_teacher_2D.py", "noise = ", "loss = supervised_loss", student, [teacher], iter_num=1000)
+    found = released(
+        source / "code/train_mean_teacher_2D.py",
+        "noise = ",
+        "loss = supervised_loss",
+        student,
+        [teacher],
+        iter_num=1000,
+    )
     return {"student": student[COUNT:], "teacher": teacher, **graded(found["consistency_loss"], student)}
 
 
@@ -84,7 +91,7 @@ def bcp(source: Path) -> dict[str, Any]:
     training (its Dice loss has squares below the line). The box is the one that the script draws."""
     script = (source / "code/ACDC_BCP_train.py").read_text(encoding="utf-8").replace(".cuda()", "")
     names = defined(script, source / "code/utils/losses.py")
-    np.random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 - that is what the script draws from
     teacher = [smooth(logits(COUNT)) for _ in range(2)]
     space: dict[str, Any] = {
         **names,
@@ -165,7 +172,9 @@ def handed_out(values: Sequence[Tensor]) -> Callable[..., Tensor]:
     return lambda *_, **__: next(left)
 
 
-def released(path: Path, first: str, last: str, student: Tensor, teacher: Sequence[Tensor], **more: Any) -> dict[str, Any]:
+def released(
+    path: Path, first: str, last: str, student: Tensor, teacher: Sequence[Tensor], **more: Any
+) -> dict[str, Any]:
     """Run the lines of an SSL4MIS script from the one that begins with `first` to before the one that begins with `last`."""
     torch.Tensor.cuda = lambda self: self  # type: ignore[assignment, method-assign]
     code = path.parent
@@ -213,9 +222,20 @@ def defined(script: str, losses: Path) -> dict[str, Any]:
 
     torch.Tensor.cuda = lambda self: self  # type: ignore[assignment, method-assign]
     module = load("released_bcp_losses", losses)
-    space: dict[str, Any] = {"torch": torch, "np": np, "nn": nn, "F": F, "random": random, "label": label, "losses": module}
+    space: dict[str, Any] = {
+        "torch": torch,
+        "np": np,
+        "nn": nn,
+        "F": F,
+        "random": random,
+        "label": label,
+        "losses": module,
+    }
     start = script.index("def get_ACDC_2DLargestCC")
-    functions = script[start : script.index("def patients_to_slices")].replace("torch.Tensor(batch_list)", "torch.as_tensor(np.array(batch_list))")
+    functions = script[start : script.index("def patients_to_slices")]
+    functions = functions.replace("torch.Tensor(batch_list)", "torch.as_tensor(np.array(batch_list))")
+        "torch.Tensor(batch_list)", "torch.as_tensor(np.array(batch_list))"
+    )
     exec(f"dice_loss = losses.DiceLoss(n_classes={CLASSES})\n", space)
     exec(functions, space)
     space["get_current_consistency_weight"] = lambda _: 0.0

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from delineate.nn.views.cutmix import CutMix
+from delineate.nn.views.noise import NoiseView
 from delineate.nn.views.strong import StrongView
 from delineate.nn.views.weak import WeakView
 
@@ -171,3 +172,22 @@ def test_the_probability_of_a_box():
     assert boxes[0] == 0
     assert 160 < boxes[1] < 240
     assert boxes[2] == 400
+
+
+def test_a_strong_view_of_some_images_alone() -> None:
+    image = images(64)
+    view = StrongView.draw(image, seeded(0), gray=0, sides=(1,), jitter_probability=0.5)
+    changed = (view.image(image) - image).abs().amax((1, 2, 3)) > 1e-3
+    assert 20 < int(changed.sum()) < 44
+    never = StrongView.draw(image, seeded(0), gray=0, sides=(1,), jitter_probability=0)
+    torch.testing.assert_close(never.image(image), image, rtol=0, atol=1e-5)
+
+
+def test_noise_is_cut_and_of_each_value() -> None:
+    image = images(8)
+    noise = NoiseView.draw(image, seeded(0)).image(image) - image
+    assert float(noise.abs().max()) <= 0.2 + 1e-6
+    assert float(noise.std()) == pytest.approx(0.088, abs=0.01)
+    assert torch.equal(NoiseView.draw(image, seeded(0)).noise, NoiseView.draw(image, seeded(0)).noise)
+    assert len(noise.unique()) > 0.9 * noise.numel()
+    assert torch.equal(NoiseView.draw(image, seeded(0), sigma=0).image(image), image)

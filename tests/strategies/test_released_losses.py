@@ -1,4 +1,4 @@
-"""Terms on images without masks against those of released training scripts, for given logits (`tests/golden/make_label_efficient.py`)."""
+"""Terms on images without masks against released training scripts, for given logits (`golden/make_label_efficient.py`)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def begun(name: str, options: Mapping[str, Any], *, step: int = 90) -> Any:
     return strategy
 
 
-def answering(strategy: Strategy, student: Tensor, teacher: Iterator[Tensor], monkeypatch: pytest.MonkeyPatch) -> Tensor:
+def answering(
+    strategy: Strategy, student: Tensor, teacher: Iterator[Tensor], monkeypatch: pytest.MonkeyPatch
+) -> Tensor:
     """Both networks answer with given logits; those of the student, to be differentiated."""
     student = student.clone().requires_grad_()
 

@@ -26,7 +26,13 @@ class Sound(Strategy):
     """Agreement with the average of the weights, on all images: keeps every promise."""
 
     info = StrategyInfo(
-        name="sound", title="Sound", paper="none", year=2026, uses_unlabeled=True, step_cost=1.83, neutral={"weight": 0.0, "ema": 0.9}
+        name="sound",
+        title="Sound",
+        paper="none",
+        year=2026,
+        uses_unlabeled=True,
+        step_cost=1.83,
+        neutral={"weight": 0.0, "ema": 0.9},
     )
     Options = Options
     options: Options
@@ -106,6 +112,10 @@ class OwnRandomness(Sound):
 class RandomInEval(Sound):
     def agreement(self, image: Tensor) -> Tensor:
         return super().agreement(image + 0.1 * torch.rand(image.shape, generator=self.ctx.generator))
+
+
+class CostsMore(Sound):
+    info = replace(Sound.info, step_cost=1.0)
 
 
 class TimesZero(Sound):
@@ -225,6 +235,7 @@ def test_a_card_without_headings_fails(monkeypatch: pytest.MonkeyPatch) -> None:
         (MovesTheAverage, "gradients", "moves the average"),
         (OwnRandomness, "determinism", "not reproducible"),
         (RandomInEval, "determinism", "random in eval mode"),
+        (CostsMore, "cost", r"a step costs 1\.83 supervised ones, and 1\.0 are declared"),
         (TimesZero, "reference", "a step passes 12 layers, where 'supervised' passes 4"),
         (DrawsForNothing, "reference", "draws other random numbers"),
         (AlwaysAsks, "reference", "still asks for images without masks"),

@@ -18,7 +18,9 @@ __all__ = ["AddedTerm", "AddedTermOptions", "EmaTeacherOptions"]
 class AddedTermOptions(StrategyOptions):
     """Options of a term that is added: its weight, and the images it is taken on. A strategy gives them its paper's defaults."""
 
-    weight: float = Field(0.1, ge=0, description="of the added term; 0: plain supervised training")
+    weight: float = Field(
+        0.1, ge=0, description="of the added term; 0: plain supervised training", json_schema_extra=READING
+    )
     ramp: float = Field(
         1.0,
         ge=0,
@@ -27,7 +29,9 @@ class AddedTermOptions(StrategyOptions):
         json_schema_extra=READING,
     )
     on: Literal["all", "unlabeled"] = Field(
-        "unlabeled", description="images that the term is taken on; all: those with masks too"
+        "unlabeled",
+        description="images that the term is taken on; all: those with masks too",
+        json_schema_extra=PAPER,
     )
 
 

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from delineate.methods.contract import PAPER, READING
+from delineate.methods.contract import PAPER
 from delineate.nn.certainty import confidence
 from delineate.nn.losses import pixel_cross_entropy
 from delineate.nn.views.cutmix import CutMix
@@ -61,7 +61,7 @@ class ConfidentLabelsOptions(EmaTeacherOptions):
 
 
 class ConfidentLabels(AddedTerm):
-    """The teacher sees the image as the data's augmentation gives it, the student strong views of it. See `FixMatch`, `UniMatch`."""
+    """The teacher sees the image as the data's augmentation gives it, the student strong views of it."""
 
     term = "confident"
     options: ConfidentLabelsOptions
@@ -109,8 +109,7 @@ class ConfidentLabels(AddedTerm):
 
 
 def confident_loss(logits: Tensor, target: Tensor, sure: Tensor) -> Tensor:
-    """Cross-entropy at pixels of which the teacher is sure, divided by the number of all pixels: where it is sure of few, they count
-    less.
+    """Cross-entropy at pixels of which the teacher is sure, divided by the number of all: where it is sure of few, they count less.
 
     Args:
         logits: B×K×H×W.

@@ -65,8 +65,8 @@ class StrategyInfo:
     networks: int = 1
     """Networks of the method's size that learn at the same time, and have their gradients and activations in memory."""
     step_cost: float = 1.0
-    """Of a training step with the default options and masks for half of the batch, where supervised training with masks for all of it
-    costs 1. Counted in passes through a network: forward and backward as three, forward alone as one."""
+    """Of a training step with the default options and masks for half of the batch, where supervised training with masks for all of
+    it costs 1. Counted in passes through a network: forward and backward as three, forward alone as one."""
     couples_samples: bool = False
     """True where its terms are not means over samples: a batch divided over processes then gives another gradient."""
 

@@ -1,4 +1,4 @@
-"""What a strategy shows a network instead of the image, and how maps come back from there; batches changed in all of their entries."""
+"""What a strategy shows a network instead of the image, how maps come back from there, and batches changed in all entries."""
 
 from __future__ import annotations
 

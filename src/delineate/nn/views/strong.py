@@ -105,7 +105,9 @@ class StrongView:
 
     def _jittered_where(self, chosen: Tensor) -> Self:
         """The view without another color where `chosen` is false."""
-        factors = {name: torch.where(chosen, getattr(self, name), 1.0) for name in ("brightness", "contrast", "saturation")}
+        factors = {
+            name: torch.where(chosen, getattr(self, name), 1.0) for name in ("brightness", "contrast", "saturation")
+        }
         return replace(self, hue=self.hue * chosen, **factors)
 
     def image(self, image: Tensor) -> Tensor:

@@ -142,5 +142,7 @@ class BidirectionalCopyPaste(Strategy):
 def _repeated(batch: Batch, count: int) -> Batch:
     """So many samples, in turn."""
     at = [index % len(batch["sample_id"]) for index in range(count)]
-    found = {key: value[at] if isinstance(value, Tensor) else [value[index] for index in at] for key, value in batch.items()}  # type: ignore[index]
+    found = {
+        key: value[at] if isinstance(value, Tensor) else [value[index] for index in at] for key, value in batch.items()
+    }  # type: ignore[index]
     return cast(Batch, found)

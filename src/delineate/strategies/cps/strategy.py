@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from delineate.common.errors import DelineateError, RecipeError
-from delineate.methods.contract import PAPER, READING, Batch, Context, Method, Stage, Update
+from delineate.methods.contract import READING, Batch, Context, Method, Stage, Update
 from delineate.nn.losses import cross_entropy
 from delineate.strategies.added_term import AddedTerm, AddedTermOptions
 from delineate.strategies.averaging import update_average
@@ -134,10 +135,8 @@ def _begun_anew(method: Method) -> Method:
     fresh = type(method)(method.options, classes=method.classes, in_channels=method.in_channels)
     # What cannot be loaded now could not be loaded into the first network either: then a run is resumed, and its checkpoint
     # has the weights of both.
-    try:
+    with suppress(DelineateError):
         fresh.load_pretrained()
-    except DelineateError:
-        pass
     second = copy.deepcopy(method)  # in the same memory format, and with the same checkpointing of activations
     with torch.no_grad():
         second.load_state_dict(fresh.state_dict())

@@ -42,7 +42,9 @@ class Supervised(Strategy):
     def begin(self, stage: Stage, options: StrategyOptions) -> None:
         super().begin(stage, options)
         if self.method.kind == "episodic" and (self.options.view, self.options.mix) != ("none", "none"):
-            raise RecipeError("strategy.view and strategy.mix: few-shot methods have views of their own; leave them out")
+            raise RecipeError(
+                "strategy.view and strategy.mix: few-shot methods have views of their own; leave them out"
+            )
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         view, mix = self.options.view, self.options.mix

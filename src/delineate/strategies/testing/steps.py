@@ -128,7 +128,9 @@ def cost(name: str) -> None:
     """A step costs what is declared (`StrategyInfo.step_cost`), late in a stage and with masks for half of the batch."""
     wanted = registry.strategy_class(name).info.step_cost
     found = _passed(build(name), "some") / _passed(build("supervised"), "all")
-    assert abs(found - wanted) < 0.01, f"a step costs {found:.2f} supervised ones, and {wanted} are declared (step_cost)"
+    assert abs(found - wanted) < 0.01, (
+        f"a step costs {found:.2f} supervised ones, and {wanted} are declared (step_cost)"
+    )
 
 
 def own_state(name: str) -> None:

@@ -35,9 +35,7 @@ class UncertaintyAwareOptions(EmaTeacherOptions):
         description="standard deviation of the noise on what the teacher sees; it is cut at twice as much",
         json_schema_extra=PAPER,
     )
-    dropout: bool = Field(
-        True, description="dropout of the teacher is active in these passes", json_schema_extra=PAPER
-    )
+    dropout: bool = Field(True, description="dropout of the teacher is active in these passes", json_schema_extra=PAPER)
     least: float = Field(
         0.75,
         ge=0,
