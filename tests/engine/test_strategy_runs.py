@@ -18,6 +18,8 @@ from delineate.engine.recipe import Recipe, resolve
 from delineate.engine.request import TrainRequest
 from delineate.engine.run import train
 from delineate.methods import registry
+from delineate.methods.contract import Context
+from delineate.strategies.cps.strategy import CrossPseudoSupervision
 
 Maker = Callable[..., TrainRequest]
 TEACHER = ["strategy.weight=5", "strategy.ramp=0.5", "engine.save_minutes=0.00001"]
@@ -67,6 +69,53 @@ def test_a_teacher_is_killed_and_goes_on(partly_for: Maker, recorder: Any) -> No
     assert all(line["consistency"] > 0 for line in lines)
     assert json.loads((whole / "run.json").read_text())["strategy"] == "mean-teacher"
     assert "- Strategy: mean-teacher" in (whole / "card.md").read_text().splitlines()
+
+
+OTHERS = {
+    "bcp": ["strategy.first_part=0.25"],
+    "cps": ["strategy.ema=0.9"],
+    "entropy": [],
+    "fixmatch": ["strategy.threshold=0.6"],
+    "supervised": ["strategy.view=both", "strategy.mix=cutmix", "strategy.ema=0.9"],
+    "ua-mt": ["strategy.passes=2", "strategy.least=1"],
+    "unimatch": ["strategy.threshold=0.6"],
+}
+
+
+@pytest.mark.parametrize("strategy", OTHERS)
+def test_killed_and_resumed_with_the_same_bits(strategy: str, partly_for: Maker, recorder: Any) -> None:
+    settings = [*OTHERS[strategy], "engine.save_minutes=0.00001"]
+    make = lambda name, **more: partly_for(name, settings=settings, strategy=strategy, steps=8, **more)  # noqa: E731
+    train(make("whole"), recorder())
+    with pytest.raises(Interrupted):
+        train(make("killed"), recorder(lambda step: os.kill(os.getpid(), signal.SIGTERM) if step == 5 else None))
+    train(make("killed", resume=True), recorder())
+    assert same(make("whole").out, make("killed").out)
+
+
+def test_the_better_of_two_networks_is_the_model(
+    partly_for: Maker, recorder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first is made useless before it is validated: what is kept is then the second, and the first where only that may be."""
+    after_step = CrossPseudoSupervision.after_step
+
+    def spoiled(self: CrossPseudoSupervision, ctx: Context) -> None:
+        after_step(self, ctx)
+        with torch.no_grad():
+            for parameter in self.method.parameters():
+                parameter.zero_()
+
+    monkeypatch.setattr(CrossPseudoSupervision, "after_step", spoiled)
+    better, first = (
+        partly_for(kept, settings=[f"strategy.kept={kept}"], strategy="cps", steps=4) for kept in ("better", "first")
+    )
+    for request in (better, first):
+        train(request, recorder())
+    zeros = [
+        not any(p.any() for name, p in weights(request.out).items() if name.endswith("conv.weight"))
+        for request in (better, first)
+    ]
+    assert zeros == [False, True]
 
 
 def test_every_stage_has_a_teacher_and_the_model_its_plain_size(partly_for: Maker, recorder: Any) -> None:

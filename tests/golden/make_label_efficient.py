@@ -234,8 +234,6 @@ def defined(script: str, losses: Path) -> dict[str, Any]:
     start = script.index("def get_ACDC_2DLargestCC")
     functions = script[start : script.index("def patients_to_slices")]
     functions = functions.replace("torch.Tensor(batch_list)", "torch.as_tensor(np.array(batch_list))")
-        "torch.Tensor(batch_list)", "torch.as_tensor(np.array(batch_list))"
-    )
     exec(f"dice_loss = losses.DiceLoss(n_classes={CLASSES})\n", space)
     exec(functions, space)
     space["get_current_consistency_weight"] = lambda _: 0.0

@@ -175,14 +175,13 @@ class StageRun:
         """
         run, progress = self.run, self.run.progress
         result: ValidationResult | None = None
+        network = self.strategy.validated()
         with raise_together(run.fabric):
             if run.fabric.is_global_zero:
-                method, ctx = self.strategy.validated(), self._context(progress.step)
                 if fault := self._fault_of_weights():
                     raise self._diverged(f"after step {progress.step} of stage '{self.stage.name}': {fault}")
                 if self.data.validation_size:
-                    with torch.random.fork_rng(devices=[]):  # validation must not change what the next step draws
-                        result = self.data.validate(self._validation_job(method, ctx))
+                    result, network = self._validate_candidates()
         result = run.fabric.broadcast(result)
         better = self._is_better(result)
         if better:
@@ -192,7 +191,7 @@ class StageRun:
             progress.best_step, progress.waited = progress.step, 0
             with raise_together(run.fabric):
                 if run.fabric.is_global_zero:
-                    run.states.save_best(self.stage.name, progress.step, snapshot(self.strategy.validated()))
+                    run.states.save_best(self.stage.name, progress.step, snapshot(network))
         else:
             progress.waited += 1
         if result is not None and result.fault is None:
@@ -200,6 +199,21 @@ class StageRun:
         elif result is not None and result.fault is not None:
             self._note_fault(result.fault)
         self._log(result, better)
+
+    def _validate_candidates(self) -> tuple[ValidationResult, Method]:
+        """The network that is best at this step, of those that may become the model, and what it scores."""
+        ctx, by = self._context(self.run.progress.step), self.run.recipe.engine.select_by
+        # Where nothing is chosen by validation, the first one is the model.
+        networks = (self.strategy.validated(),) if self.keeps_last else self.strategy.candidates()
+        found = []
+        for network in networks:
+            with torch.random.fork_rng(devices=[]):  # validation must not change what the next step draws
+                found.append((self.data.validate(self._validation_job(network, ctx)), network))
+        best, *others = found
+        for one in others:
+            if one[0].is_better_than(best[0], by):
+                best = one
+        return best
 
     def _is_better(self, result: ValidationResult | None) -> bool:
         """Whether the weights take the place of the best: by their validation, or by being the last of the stage."""

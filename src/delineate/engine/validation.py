@@ -27,7 +27,15 @@ from delineate.data.cache.cache import Cache
 from delineate.data.core.findings import some
 from delineate.data.core.manifest import IGNORE
 from delineate.data.core.regions import is_one_of
-from delineate.engine.best_weights import SCORE_WORDS, CaseCounts, Judgment, SelectBy, judge_validation
+from delineate.engine.best_weights import (
+    SCORE_WORDS,
+    BestScore,
+    CaseCounts,
+    Judgment,
+    SelectBy,
+    is_better,
+    judge_validation,
+)
 from delineate.inference.sliding_window import TileBlender
 from delineate.methods.contract import Batch, Context
 from delineate.nn.output import Output
@@ -80,6 +88,13 @@ class ValidationResult:
             "marked": self.judgment.marked,
             "loss": {name: value if math.isfinite(value) else None for name, value in self.loss.items()},
         }
+
+    def is_better_than(self, other: ValidationResult, by: SelectBy) -> bool:
+        """Whether the network is kept rather than another one of the same step; not where they are equally good."""
+        if self.fault or self.judgment.measure == "nothing":
+            return False
+        rival = BestScore(other.dice, other.loss["total"], other.judgment.measure, other.iou)
+        return other.fault is not None or is_better(self.judgment, self.loss["total"], rival, by)
 
     @property
     def dice(self) -> float | None:
