@@ -151,6 +151,10 @@ def unimatch(source: Path) -> dict[str, Any]:
     return {**values, "loss": loss, "gradient": gradient}
 
 
+def _stay(tensor: Tensor) -> Tensor:
+    return tensor
+
+
 def logits(count: int) -> Tensor:
     return torch.randn(count, CLASSES, SIDE, SIDE, requires_grad=True)
 
@@ -176,7 +180,7 @@ def released(
     path: Path, first: str, last: str, student: Tensor, teacher: Sequence[Tensor], **more: Any
 ) -> dict[str, Any]:
     """Run the lines of an SSL4MIS script from the one that begins with `first` to before the one that begins with `last`."""
-    torch.Tensor.cuda = lambda self: self  # type: ignore[assignment, method-assign]
+    torch.Tensor.cuda = _stay  # type: ignore[assignment, method-assign]
     code = path.parent
     losses = load("released_losses", code / "utils/losses.py")
     ramps = load("released_ramps", code / "utils/ramps.py")
@@ -220,7 +224,7 @@ def defined(script: str, losses: Path) -> dict[str, Any]:
     """The functions of BCP's script, without its packages and its command line."""
     from skimage.measure import label
 
-    torch.Tensor.cuda = lambda self: self  # type: ignore[assignment, method-assign]
+    torch.Tensor.cuda = _stay  # type: ignore[assignment, method-assign]
     module = load("released_bcp_losses", losses)
     space: dict[str, Any] = {
         "torch": torch,

@@ -105,10 +105,17 @@ class StrongView:
 
     def _jittered_where(self, chosen: Tensor) -> Self:
         """The view without another color where `chosen` is false."""
-        factors = {
-            name: torch.where(chosen, getattr(self, name), 1.0) for name in ("brightness", "contrast", "saturation")
-        }
-        return replace(self, hue=self.hue * chosen, **factors)
+
+        def or_one(factor: Tensor) -> Tensor:
+            return torch.where(chosen, factor, 1.0)
+
+        return replace(
+            self,
+            brightness=or_one(self.brightness),
+            contrast=or_one(self.contrast),
+            saturation=or_one(self.saturation),
+            hue=self.hue * chosen,
+        )
 
     def image(self, image: Tensor) -> Tensor:
         """The view of the images that it was drawn for.

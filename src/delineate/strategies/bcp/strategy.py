@@ -111,7 +111,7 @@ class BidirectionalCopyPaste(Strategy):
         found = cast(Batch, {**batch, "mask": mask})
         for key in ("target", "unaugmented_target"):
             if key in batch:
-                found[key] = mask.float()  # type: ignore[literal-required]
+                found[key] = mask.float()
         return found
 
     def pasted(self, labeled: Batch, unlabeled: Batch) -> tuple[Batch, Batch]:
@@ -142,7 +142,8 @@ class BidirectionalCopyPaste(Strategy):
 def _repeated(batch: Batch, count: int) -> Batch:
     """So many samples, in turn."""
     at = [index % len(batch["sample_id"]) for index in range(count)]
-    found = {
-        key: value[at] if isinstance(value, Tensor) else [value[index] for index in at] for key, value in batch.items()
-    }  # type: ignore[index]
-    return cast(Batch, found)
+
+    def repeated(value: Any) -> Any:
+        return value[at] if isinstance(value, Tensor) else [value[index] for index in at]
+
+    return cast(Batch, {key: repeated(value) for key, value in batch.items()})
