@@ -55,6 +55,10 @@ def check(
         delineate data check polyps/ --fix polyps-clean/
 
         delineate data check slides/ --max-megapixels 1000
+
+        delineate data check studies/ --masks '*_liver.dcm'
+
+    DICOM studies are read as archives export them: SEG and RTSTRUCT files are masks of the series that they refer to.
     """
     from rich.console import Console
 

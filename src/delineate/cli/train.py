@@ -39,6 +39,8 @@ def train(
     delineate train polyps/ --method unet --preset small --strategy mean-teacher --set strategy.weight=1 --out runs/teacher
     delineate train polyps/ --method unet --preset small --strategy mean-teacher --labeled-cases 40 --out runs/40-labels
     delineate train slices/ --method alpnet --preset small --exclude-classes 1 --out runs/without-class-1
+
+    Images are pictures, volumes, or DICOM studies with SEG, RTSTRUCT or label volumes.
     """
     refuse_early(data, given)
     if dry_run:

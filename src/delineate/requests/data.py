@@ -27,7 +27,7 @@ class FolderOptions(TypedDict, total=False):
     masks: Annotated[
         str | None,
         Option(
-            help="Masks, likewise; or annotation files (COCO, YOLO …); or name=FOLDER for each class.",
+            help="Masks, likewise; or annotation files (COCO, YOLO …), or DICOM SEG and RTSTRUCT; or name=FOLDER for each class.",
             metavar="FOLDER",
             panel=_PANEL,
         ),

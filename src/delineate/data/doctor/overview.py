@@ -12,6 +12,7 @@ from delineate.data.core.findings import count, some
 from delineate.data.core.manifest import Case, ClassTable, LabelRule, Manifest
 from delineate.data.doctor.balance import Share
 from delineate.data.formats.class_files import ClassFiles
+from delineate.data.formats.dicom_masks.address import MaskAddress
 
 __all__ = ["Row", "counted", "overview"]
 
@@ -88,10 +89,17 @@ def _groups(manifest: Manifest) -> str:
 
 
 def _pair(case: Case) -> str:
-    addresses = [ClassFiles.parse(mask) for mask in case.masks]
-    masks = [mask if one is None else one.in_words for mask, one in zip(case.masks, addresses, strict=True)]
+    masks = [_mask_in_words(mask) for mask in case.masks]
     shown = masks if len(masks) <= _MOST_MASKS else [*masks[:1], f"{len(masks) - 1} more"]
     return " + ".join((*case.images[:1], *shown))
+
+
+def _mask_in_words(mask: str) -> str:
+    """For people: addresses of parts are long."""
+    if (files := ClassFiles.parse(mask)) is not None:
+        return files.in_words
+    address = MaskAddress.parse(mask)
+    return mask if address is None else address.file.as_posix()
 
 
 def _sizes(census: Census) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,7 +20,7 @@ from delineate.data.core.manifest import Case
 from delineate.data.core.words import Role, ending, mask_base, normal
 from delineate.data.formats.dicom.address import DicomAddress
 from delineate.data.formats.dicom.files import is_dicom
-from delineate.data.formats.dicom.scan import scan
+from delineate.data.formats.dicom.scan import Found, scan
 from delineate.data.formats.dicom.series import Series
 from delineate.data.formats.registry import read_geometry
 from delineate.data.formats.regrid import regrid
@@ -28,7 +28,7 @@ from delineate.data.layouts.dicom_people import people_findings
 from delineate.data.layouts.roles import assign
 from delineate.data.layouts.tree import File, Tree
 
-__all__ = ["LAYOUT", "DicomSet", "add_dicom", "patient_group"]
+__all__ = ["LAYOUT", "DicomSet", "add_dicom", "folders_of", "patient_group"]
 
 LAYOUT = "DICOM series"
 """The layout of DICOM without masks."""
@@ -40,8 +40,14 @@ _TOLD = 3
 class DicomSet:
     """The DICOM images of a tree."""
 
+    place: Path
+    """The folder."""
     files: dict[Path, Series]
     """Address → what it is; those with a fault, and scouts, are left out."""
+    masks: Mapping[Path, str]
+    """Segmentations and structure sets, each with the line that it is no image."""
+    refused: dict[Path, frozenset[str]]
+    """Address of a series with a fault → UIDs of its images."""
     findings: list[Finding]
 
     def cases(self, root: Path) -> list[Case]:
@@ -53,6 +59,12 @@ class DicomSet:
         used = {root / file for case in cases for file in case.images}
         bare = [path for path in self.files if path not in used]
         return bare if len(bare) < len(self.files) else []
+
+    def leave_out_masks(self) -> None:
+        """Say that the DICOM masks are not used."""
+        if self.masks:
+            names = some([path.relative_to(self.place).as_posix() for path in self.masks], _TOLD)
+            self.findings.append(Finding("warning", f"{count(len(self.masks), 'DICOM mask')} left out: {names}"))
 
     def leave_out(self, tree: Tree, paths: Sequence[Path]) -> None:
         """Take images out of the set, and say so."""
@@ -101,11 +113,29 @@ def add_dicom(tree: Tree) -> DicomSet | None:
     for path, file in files.items():
         (tree.images if whole[path].kind == "image" else tree.volumes).append(file)
     findings = [Finding("error", f"{at}: {one.fault}", "restore or remove it") for at, one in found.series if one.fault]
-    findings += _about(list(whole.values()), found.faults, found.directory)
+    faults = [line for line in found.faults if line not in set(found.masks.values())]
+    findings += _about(list(whole.values()), faults, found.directory)
     scouts = sum(series.is_localizer for _, series in found.series)
     if scouts:
         findings.append(Finding("note", f"{count(scouts, 'scout image')} (LOCALIZER) left out"))
-    return DicomSet(whole, findings)
+    uids = {path: frozenset(frame.header.instance for frame in one.frames) for path, one in _faulty(found)}
+    return DicomSet(tree.root, whole, found.masks, uids, findings)
+
+
+def folders_of(root: Path, path: Path) -> tuple[str, ...]:
+    """Names of the folders that an image lies in.
+
+    Args:
+        root: the data set's folder.
+        path: address of the image.
+
+    Returns:
+        From the root to the innermost that holds all of its files.
+    """
+    address = DicomAddress.parse(path)
+    assert address is not None, "made of an address"
+    parts = _parts(root, address.place)
+    return parts if address.place.is_dir() else parts[:-1]
 
 
 def patient_group(patient: str) -> str:
@@ -145,6 +175,10 @@ def _salt() -> bytes:
         except (OSError, DelineateError):
             pass
         return fresh
+
+
+def _faulty(found: Found) -> list[tuple[Path, Series]]:
+    return [(Path(str(at)), one) for at, one in found.series if one.fault]
 
 
 def _shared_places(paths: Sequence[Path]) -> set[Path]:

@@ -24,6 +24,8 @@ from delineate.data.layouts.choice import quoted
 from delineate.data.layouts.class_masks import LAYOUT as CLASS_FOLDERS
 from delineate.data.layouts.class_masks import called_as_images, with_classes
 from delineate.data.layouts.description import describe, unlisted
+from delineate.data.layouts.dicom_labels import LAYOUT as DICOM_MASKS
+from delineate.data.layouts.dicom_labels import find_dicom_labels
 from delineate.data.layouts.dicom_sets import LAYOUT, DicomSet, add_dicom
 from delineate.data.layouts.frame_channels import with_frames
 from delineate.data.layouts.groups import with_groups
@@ -116,6 +118,48 @@ def recognize(
 
 def _with_dicom(tree: Tree, scanned: DicomSet, images: str | None, masks: str | None) -> Match:
     """DICOM with masks, or what is there of it without; cases are numbered."""
+    match = _with_dicom_masks(tree, scanned, images, masks) or _with_other_masks(tree, scanned, images, masks)
+    match.findings = [*scanned.findings, *match.findings]
+    match.cases, words = scanned.numbered(match.root, match.cases)
+    match.grouping = words or match.grouping
+    return match
+
+
+def _with_dicom_masks(tree: Tree, scanned: DicomSet, images: str | None, masks: str | None) -> Match | None:
+    """Series whose masks are segmentations and structure sets; None where there are none, or others were named.
+
+    Raises `DataError` where there are label volumes, too, and nobody says which are meant.
+    """
+    found = find_dicom_labels(tree, scanned, images, masks)
+    if found is None:
+        return None
+    if masks is None and (other := _other_masks(tree, scanned, images)):
+        first = next(iter(scanned.masks)).relative_to(tree.root)
+        raise DataError(
+            f"{tree.root} holds DICOM masks ({first}, …) and other masks ({other}, …) of its series; say which are meant: --masks "
+            "with their folder or a pattern of their names"
+        )
+    origin = "folders" if any(case.split for case in found.cases) else ""
+    cases, origin, faults = _listed(tree, found.cases, origin)
+    return Match(
+        DICOM_MASKS, cases, [*tree.findings, *found.findings, *faults], origin, root=found.root, classes=found.classes
+    )
+
+
+def _other_masks(tree: Tree, scanned: DicomSet, images: str | None) -> str:
+    """The first mask of a DICOM image that is a file of another format; '' where there is none."""
+    if all(file.path in scanned.files for file in (*tree.images, *tree.volumes)):
+        return ""
+    try:
+        match = _recognized(tree, images, None, None)
+    except DataError:
+        return ""
+    return next((one.masks[0] for one in match.cases if one.masks and match.root / one.images[0] in scanned.files), "")
+
+
+def _with_other_masks(tree: Tree, scanned: DicomSet, images: str | None, masks: str | None) -> Match:
+    """Series with label volumes and pictures with masks, or what is there without."""
+    scanned.leave_out_masks()
     try:
         match = _recognized(tree, images, masks, None)
         bare = scanned.without_mask(match.root, match.cases)
@@ -131,11 +175,11 @@ def _with_dicom(tree: Tree, scanned: DicomSet, images: str | None, masks: str | 
         root = select(tree, None, None).root
         what = count(len(scanned.files), "image")
         text = f"{tree.root} holds {what} in DICOM, and no masks that belong to them"
-        mend = "put label volumes beside them, called as the folder of the series, such as ct_mask.nii.gz; predict needs none"
+        mend = (
+            "put segmentations or structure sets of them into the folder, or label volumes beside them, called as the folder of "
+            "the series, such as ct_mask.nii.gz; predict needs none"
+        )
         match = Match(LAYOUT, scanned.cases(root), [*tree.findings, Finding("error", text, mend)], root=root)
-    match.findings = [*scanned.findings, *match.findings]
-    match.cases, words = scanned.numbered(match.root, match.cases)
-    match.grouping = words or match.grouping
     return match
 
 

@@ -17,6 +17,8 @@ from delineate.data.core.label_table import parse_labels
 from delineate.data.core.manifest import Manifest
 from delineate.data.formats.containers import is_archive
 from delineate.data.layouts.annotations.found import Unmarked
+from delineate.data.layouts.dicom_classes import check_named, without_background
+from delineate.data.layouts.dicom_labels import LAYOUT as DICOM_MASKS
 from delineate.data.layouts.discover import discover
 from delineate.data.layouts.tables import manifest_of_table
 from delineate.data.layouts.unpacked import unpacked
@@ -121,7 +123,7 @@ class DataSource:
             The manifest with its class table.
 
         Raises:
-            DataError: The table of labels cannot be read.
+            DataError: The table of labels cannot be read; classes of DICOM masks whose names tell nothing.
         """
         if self.labels is not None:
             table = parse_labels(self.labels)
@@ -130,9 +132,13 @@ class DataSource:
             known = manifest.classes.labels is not None
             found = None if read else find_labels(Path(manifest.root), of_tools=not known)
             if found is None:
+                if manifest.layout == DICOM_MASKS and not read:
+                    check_named(manifest.classes)
                 return manifest
             table = found
-        return manifest.model_copy(update={"classes": table.classes})
+        manifest = manifest.model_copy(update={"classes": table.classes})
+        fresh = manifest.layout == DICOM_MASKS and not any(case.hashes for case in manifest.cases)
+        return without_background(manifest) if fresh else manifest
 
     def grouped(self, manifest: Manifest) -> Manifest:
         """Apply `group_by`.

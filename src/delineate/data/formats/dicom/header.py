@@ -15,7 +15,7 @@ from delineate.data.core.geometry import Triple
 from delineate.data.formats.dicom.numbers import number, numbers, tag_of, whole
 from delineate.data.formats.dicom.people import has_private_tags, identifying_tags, may_show_a_face, may_show_text
 
-__all__ = ["Frame", "Header", "read_frames", "text_of"]
+__all__ = ["Frame", "Header", "NotAnImageError", "read_frames", "text_of"]
 
 _NO_IMAGES = {
     "1.2.840.10008.1.3.10": "a DICOMDIR, which lists other files",
@@ -28,6 +28,8 @@ _NO_IMAGES = {
     "1.2.840.10008.5.1.4.1.1.30": "a parametric map",
 }
 """Classes of objects that are no images of a patient, though some hold pixels."""
+_MASKS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7", "1.2.840.10008.5.1.4.1.1.481.3")
+"""Those of them that mark regions in images (`data.formats.dicom_masks`)."""
 _MARKS = (
     "StackID",
     "TemporalPositionIndex",
@@ -55,6 +57,14 @@ _PHOTOMETRIC = re.compile(r"(MONOCHROME|YBR_|RGB|PALETTE COLOR|ARGB|CMYK|HSV|XYB
 """The codes that are in use. Messages quote them, so that nothing else may be in their place, such as a name."""
 _CENTIMETERS = "3"
 """PhysicalUnitsXDirection of distances."""
+
+
+class NotAnImageError(DataError):
+    """A DICOM file holds something else. `is_mask`: regions of images, as a segmentation or a structure set."""
+
+    def __init__(self, text: str, is_mask: bool) -> None:
+        super().__init__(text)
+        self.is_mask = is_mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +157,8 @@ def read_frames(path: Path, dataset: Any) -> tuple[Frame, ...]:
         Them in the order of the file.
 
     Raises:
-        DataError: in one line that names the file, and the tag where one is at fault; a file that holds no image.
+        NotAnImageError: in one line that names the file: it holds something else.
+        DataError: in one line that names the file, and the tag where one is at fault.
 
     Example:
         >>> from pathlib import Path
@@ -199,7 +210,7 @@ def _header(path: Path, dataset: Any) -> Header:
     meta = getattr(dataset, "file_meta", None)
     sop_class = text_of(dataset, "SOPClassUID") or text_of(meta or {}, "MediaStorageSOPClassUID")
     if what := _NO_IMAGES.get(sop_class):
-        raise DataError(f"{path} is {what}, no image")
+        raise NotAnImageError(f"{path} is {what}, no image", sop_class in _MASKS)
     rows, columns = whole(dataset, "Rows", path), whole(dataset, "Columns", path)
     if rows is None or columns is None:
         raise DataError(f"{path} holds no image (no {tag_of('Rows')} and {tag_of('Columns')})")

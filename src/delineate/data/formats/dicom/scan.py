@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
 from delineate.common.errors import DataError
 from delineate.data.formats.dicom.address import DicomAddress
 from delineate.data.formats.dicom.files import is_dicom, read_dataset
-from delineate.data.formats.dicom.header import Frame, read_frames
+from delineate.data.formats.dicom.header import Frame, NotAnImageError, read_frames
 from delineate.data.formats.dicom.series import Series, series_of
 
 __all__ = ["Found", "dicom_files", "scan"]
@@ -29,7 +29,9 @@ class Found:
 
     series: tuple[tuple[DicomAddress, Series], ...]
     faults: tuple[str, ...] = ()
-    """A line for each file that holds no image or cannot be read."""
+    """A line for each file that holds no image or cannot be read; masks are counted, too."""
+    masks: Mapping[Path, str] = field(default_factory=dict)
+    """Segmentations and structure sets, each with its line."""
     directory: bool = False
     """Whether there is a DICOMDIR, which is not followed: the folder itself is walked."""
 
@@ -62,16 +64,23 @@ def scan(place: Path, *, deep: bool = True) -> Found:
     files = dicom_files(place, deep=deep) if place.is_dir() else [place]
     frames: list[Frame] = []
     faults: list[str] = []
+    masks: dict[Path, str] = {}
     for file in files:
         if file.name.upper() == _DIRECTORY:
             continue
         try:
-            frames += _frames_of(file, *_state(file))
+            content = _content_of(file, *_state(file))
         except DataError as error:
             faults.append(str(error))
+            continue
+        if isinstance(content, _Other):
+            faults.append(content.line)
+            masks |= {file: content.line} if content.is_mask else {}
+        else:
+            frames += content
     found = series_of(frames)
     directory = any(file.name.upper() == _DIRECTORY for file in files)
-    return Found(tuple((_address(one), one) for one in found), tuple(faults), directory)
+    return Found(tuple((_address(one), one) for one in found), tuple(faults), masks, directory)
 
 
 def dicom_files(folder: Path, *, deep: bool = True) -> list[Path]:
@@ -117,9 +126,20 @@ def _state(file: Path) -> tuple[int, int]:
     return stat.st_size, stat.st_mtime_ns
 
 
+@dataclass(frozen=True)
+class _Other:
+    """A file without an image."""
+
+    line: str
+    is_mask: bool
+
+
 @lru_cache(maxsize=_KEPT)
-def _frames_of(file: Path, size: int, changed: int) -> tuple[Frame, ...]:
-    return read_frames(file, read_dataset(file))
+def _content_of(file: Path, size: int, changed: int) -> tuple[Frame, ...] | _Other:
+    try:
+        return read_frames(file, read_dataset(file))
+    except NotAnImageError as error:  # as good to know: a structure set takes long to read
+        return _Other(str(error), error.is_mask)
 
 
 def _address(series: Series) -> DicomAddress:

@@ -1,19 +1,25 @@
 """Addresses of masks in DICOM objects: `FILE#mask`, or on the grid of the images that it is of, `FILE#mask-0123456789`.
 
-The name behind the dash is that of the series' own address (`data.formats.dicom.address`). Where the objects of a data set number
-the same things differently, the address says what the values become: `FILE#mask-0123456789:1=2,4=1`.
+The name behind the dash is that of the series' own address (`data.formats.dicom.address`). Where the series lies may be said, too,
+seen from the folder of the mask: `FILE#mask-0123456789@..%2Fct`; else it is looked for. Where the objects of a data set number the
+same things differently, the address says what the values become: `FILE#mask-0123456789:1=2,4=1`.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 __all__ = ["MaskAddress"]
 
-_ADDRESS = re.compile(r"(?P<file>.+)#mask(?:-(?P<key>[0-9a-f]{10}))?(?::(?P<values>\d+=\d+(?:,\d+=\d+)*))?", re.DOTALL)
+_ADDRESS = re.compile(
+    r"(?P<file>.+)#mask(?:-(?P<key>[0-9a-f]{10})(?:@(?P<place>[^/@#:]+))?)?(?::(?P<values>\d+=\d+(?:,\d+=\d+)*))?",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True)
@@ -33,9 +39,14 @@ class MaskAddress:
     """On whose grid it is; None: its own."""
     values: Mapping[int, int] = field(default_factory=dict)
     """Value in the file → value in the mask; empty: as they are. Others become background."""
+    images: Path | None = None
+    """The file or folder that the series lies in; None: near the mask."""
 
     def __str__(self) -> str:
         series = "" if self.series is None else f"-{self.series}"
+        if self.images is not None:
+            way = Path(os.path.relpath(self.images, self.file.parent)).as_posix()
+            series += f"@{quote(way, safe='')}"
         values = ",".join(f"{one}={other}" for one, other in self.values.items())
         return f"{self.file.as_posix()}#mask{series}{values and f':{values}'}"
 
@@ -53,4 +64,6 @@ class MaskAddress:
         if found is None:
             return None
         pairs = [part.split("=") for part in (found["values"] or "").split(",") if part]
-        return cls(Path(found["file"]), found["key"], {int(one): int(other) for one, other in pairs})
+        file, way = Path(found["file"]), found["place"]
+        images = None if way is None else Path(os.path.normpath(file.parent / unquote(way)))
+        return cls(file, found["key"], {int(one): int(other) for one, other in pairs}, images)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from delineate.common.errors import DataError
@@ -13,7 +14,7 @@ from delineate.data.formats.dicom_masks.segmentation_reader import SEGMENTATIONS
 from delineate.data.formats.dicom_masks.structure_set import STRUCTURE_SET
 from delineate.data.formats.dicom_masks.structure_set_reader import StructureSetHandle
 
-__all__ = ["is_mask_object", "mask_objects", "open_object", "series_near"]
+__all__ = ["is_mask_object", "mask_objects", "open_object", "series_at", "series_near"]
 
 _ABOVE = 3
 """Folders above a mask's own that its series is looked for in."""
@@ -49,11 +50,12 @@ def mask_objects(folder: Path, *, deep: bool = False) -> list[Path]:
     return [path for path in dicom_files(folder, deep=deep) if is_mask_object(path)]
 
 
-def open_object(path: Path) -> SegmentationHandle | StructureSetHandle:
+def open_object(path: Path, only: Collection[int] = ()) -> SegmentationHandle | StructureSetHandle:
     """Open a segmentation or a structure set.
 
     Args:
         path: of its file.
+        only: numbers of the segments or regions that are drawn, all others being background; none: all of them.
 
     Returns:
         It, on a grid of its own.
@@ -63,10 +65,28 @@ def open_object(path: Path) -> SegmentationHandle | StructureSetHandle:
     """
     kind = str(read_dataset(path).get("SOPClassUID"))
     if kind == STRUCTURE_SET:
-        return StructureSetHandle(path)
+        return StructureSetHandle(path, only)
     if kind in SEGMENTATIONS:
-        return SegmentationHandle(path)
+        return SegmentationHandle(path, only)
     raise DataError(f"{path} is neither a DICOM segmentation nor an RTSTRUCT")
+
+
+def series_at(place: Path, references: References, key: str) -> tuple[Path, Series] | None:
+    """The series that an object is of, where it is known where that lies.
+
+    Args:
+        place: a file or a folder.
+        references: what the object refers to.
+        key: the series' own name in addresses.
+
+    Returns:
+        Its address and the series; None where it is not there, or the object is not of it.
+    """
+    for address, series in scan(place).series if place.exists() else ():
+        instances = {frame.header.instance for frame in series.frames}
+        if series.key == key and references.fits(series.frames[0].header.series, instances):
+            return Path(str(address)), series
+    return None
 
 
 def series_near(path: Path, references: References, key: str | None = None) -> tuple[Path, Series] | None:

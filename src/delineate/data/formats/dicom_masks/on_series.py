@@ -15,7 +15,7 @@ from delineate.common.files import sha256
 from delineate.data.formats.composed_mask import ComposedMask
 from delineate.data.formats.dicom.handle import DicomHandle
 from delineate.data.formats.dicom_masks.address import MaskAddress
-from delineate.data.formats.dicom_masks.objects import open_object, series_near
+from delineate.data.formats.dicom_masks.objects import open_object, series_at, series_near
 from delineate.data.formats.sparse_mask import SparseMask
 
 __all__ = ["MappedMask", "MaskOnSeries", "mapped"]
@@ -27,12 +27,16 @@ class MaskOnSeries(ComposedMask):
     def __init__(self, path: Path, address: MaskAddress, max_pixels: int) -> None:
         """Raises `DataError` naming the file: its images are not near, or it is damaged."""
         self.path, self._address = path, address
-        self._object = open_object(address.file)
-        found = series_near(address.file, self._object.references, address.series)
+        self._object = open_object(address.file, address.values)
+        references = self._object.references
+        if address.images is not None and address.series is not None:
+            found = series_at(address.images, references, address.series)
+            where = str(address.images)
+        else:
+            found = series_near(address.file, references, address.series)
+            where = "its folder or the ones above"
         if found is None:
-            raise DataError(
-                f"{address.file} is a mask of a series that is not in its folder or the ones above; put its images there"
-            )
+            raise DataError(f"{address.file} is a mask of a series that is not in {where}; put its images there")
         self._of = found[0]
         image = DicomHandle(found[0], found[1], max_pixels)
         self.shape, self.geometry, self.modality = image.shape, image.geometry, image.modality
@@ -61,7 +65,7 @@ class MappedMask(SparseMask):
     def __init__(self, path: Path, address: MaskAddress) -> None:
         """Raises `DataError` as `open_object`."""
         self.path, self._address = path, address
-        self._object = open_object(address.file)
+        self._object = open_object(address.file, address.values)
         self.shape, self.geometry = self._object.shape, self._object.geometry
 
     @property

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from delineate.common.errors import DataError
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS, ImageHandle, Reader
+from delineate.data.formats.dicom.scan import scan
 from delineate.data.formats.dicom_masks.address import MaskAddress
 from delineate.data.formats.dicom_masks.objects import open_object
 from delineate.data.formats.dicom_masks.on_series import MappedMask, MaskOnSeries
@@ -37,7 +38,10 @@ class DicomMaskAddresses(Reader):
         return not first and MaskAddress.parse(path) is not None
 
     def volume_at(self, address: Path) -> bool:
-        return MaskAddress.parse(address) is not None
+        found = MaskAddress.parse(address)
+        if found is None or found.images is None or found.series is None or found.images.is_dir():
+            return found is not None
+        return not any(at.key == found.series and at.kind == "image" for at, _ in scan(found.images).series)
 
     def open(self, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> ImageHandle:
         """Raises `DataError` as `open_object`, and where the images of a mask on their grid are not near."""

@@ -6,7 +6,7 @@ that overlap cannot be one mask and are refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,9 @@ _MOST_SEGMENTS = 65535
 class SegmentationHandle(SparseMask):
     """A segmentation whose header has been read: a volume, or a picture where its frame has no position."""
 
-    def __init__(self, path: Path) -> None:
-        """Raises `DataError` naming the file: not a segmentation, of odd frames, too large."""
-        self.path = path
+    def __init__(self, path: Path, only: Collection[int] = ()) -> None:
+        """`only`: as in `open_object`. Raises `DataError` naming the file: not a segmentation, of odd frames, too large."""
+        self.path, self._only = path, frozenset(only)
         self._header = read_dataset(path)
         self.kind = str(self._header.get("SegmentationType") or "")
         if str(self._header.get("SOPClassUID")) not in SEGMENTATIONS or self.kind not in (
@@ -82,6 +82,8 @@ class SegmentationHandle(SparseMask):
             if segment is None:
                 self._add_label_map(plane, frame)
                 continue
+            if self._only and segment not in self._only:
+                continue
             if (plane[frame] != 0).any():
                 other = int(plane[frame][plane[frame] != 0][0])
                 names = f"'{self.names[other]}' and '{self.names[segment]}'"
@@ -97,6 +99,8 @@ class SegmentationHandle(SparseMask):
             raise DataError(
                 f"{self.path}: it holds the value {min(strange)}, which is none of its segments; restore it"
             )
+        if self._only:
+            frame = np.where(np.isin(frame, list(self._only)), frame, 0)
         plane[...] = np.where(frame, frame, plane)
 
     def _planes(self, dataset: Any) -> Iterator[tuple[NDArray[Any], int | None]]:

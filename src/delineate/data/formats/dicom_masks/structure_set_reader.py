@@ -6,7 +6,7 @@ where its center lies inside a contour, by the even-odd rule; a contour inside o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,8 +45,9 @@ class _Contour:
 class StructureSet:
     """An RTSTRUCT whose contours have been read."""
 
-    def __init__(self, path: Path) -> None:
-        """Raises `DataError` naming the file: not an RTSTRUCT, without regions, or with a contour that cannot be."""
+    def __init__(self, path: Path, only: Collection[int] = ()) -> None:
+        """`only`: as in `open_object`. Raises `DataError` naming the file: not an RTSTRUCT, without regions, or with a contour that
+        cannot be."""
         self.path = path
         dataset = read_dataset(path)
         if str(dataset.get("SOPClassUID")) != STRUCTURE_SET:
@@ -54,7 +55,7 @@ class StructureSet:
         self.references: References = references_of(dataset)
         self.names = _names(dataset, path)
         self._ignored: set[str] = set()
-        self._contours = list(self._read(dataset))
+        self._contours = [each for each in self._read(dataset) if not only or each.region in only]
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -189,10 +190,10 @@ class StructureSetHandle(SparseMask):
 
     geometry: Geometry
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, only: Collection[int] = ()) -> None:
         """Raises `DataError` as `StructureSet`."""
         self.path = path
-        self.content = StructureSet(path)
+        self.content = StructureSet(path, only)
         self.geometry = self.content.own_grid()
         self.shape = self.geometry.shape
         if np.prod(self.shape, dtype=np.float64) > MAX_VOXELS:
