@@ -15,7 +15,9 @@ pytest.importorskip("pydicom")
 pytest.importorskip("highdicom")
 
 import pydicom
+from typer.testing import CliRunner
 
+from delineate.cli.root import app
 from delineate.common.errors import DataError
 from delineate.data.cases.volumes import volume_mask
 from delineate.data.core.manifest import Manifest
@@ -27,6 +29,7 @@ from delineate.data.formats.registry import open_image
 from delineate.data.layouts.discover import recognize
 from delineate.data.layouts.source import DataSource
 from dicom_results import MADE_BY, balls, opened, segments, write_rtstruct, write_seg
+from planted import NAME_WORDS, found_in
 from scanner import NAME, noise, oblique, patient, save, set_pixels, write_series
 
 SHAPE = (14, 11, 7)
@@ -398,3 +401,12 @@ def test_pictures_have_dicom_masks(tmp_path: Path) -> None:
         assert found is not None
         assert found.shape == (20, 16)
         assert found.sum() == (7 - at) * 6
+
+
+def test_pages_show_no_names_of_files(tmp_path: Path) -> None:
+    root = study_tree(tmp_path / "set", lambda at: f"Allan Quatermain {at}/Umslopogaas_{at}.dcm")
+    (root / "p0").rename(root / "Quatermain+Allan: 0")
+    result = CliRunner().invoke(app, ["data", "check", str(root), "--report", str(tmp_path / "out" / "page.html")])
+    assert result.exit_code == 0, result.output
+    assert "DICOM series with DICOM masks" in (tmp_path / "out" / "page.html").read_text()
+    assert not found_in(tmp_path / "out", NAME_WORDS)

@@ -1,7 +1,7 @@
 """Addresses of masks in DICOM objects: `FILE#mask`, or on the grid of the images that it is of, `FILE#mask-0123456789`.
 
 The name behind the dash is that of the series' own address (`data.formats.dicom.address`). Where the series lies may be said, too,
-seen from the folder of the mask: `FILE#mask-0123456789@..%2Fct`; else it is looked for. Where the objects of a data set number the
+seen from the folder of the mask: `FILE#mask-0123456789@..+ct`; else it is looked for. Where the objects of a data set number the
 same things differently, the address says what the values become: `FILE#mask-0123456789:1=2,4=1`.
 """
 
@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 __all__ = ["MaskAddress"]
 
@@ -20,6 +20,9 @@ _ADDRESS = re.compile(
     r"(?P<file>.+)#mask(?:-(?P<key>[0-9a-f]{10})(?:@(?P<place>[^/@#:]+))?)?(?::(?P<values>\d+=\d+(?:,\d+=\d+)*))?",
     re.DOTALL,
 )
+_SIGNS = re.compile(r"[%+@#:]")
+"""What means something in addresses. All else stays as it is, so that pages find the names that they do not show
+(`data.formats.dicom.names`)."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class MaskAddress:
         series = "" if self.series is None else f"-{self.series}"
         if self.images is not None:
             way = Path(os.path.relpath(self.images, self.file.parent)).as_posix()
-            series += f"@{quote(way, safe='')}"
+            series += f"@{_quoted(way)}"
         values = ",".join(f"{one}={other}" for one, other in self.values.items())
         return f"{self.file.as_posix()}#mask{series}{values and f':{values}'}"
 
@@ -65,5 +68,14 @@ class MaskAddress:
             return None
         pairs = [part.split("=") for part in (found["values"] or "").split(",") if part]
         file, way = Path(found["file"]), found["place"]
-        images = None if way is None else Path(os.path.normpath(file.parent / unquote(way)))
+        images = None if way is None else Path(os.path.normpath(file.parent / _unquoted(way)))
         return cls(file, found["key"], {int(one): int(other) for one, other in pairs}, images)
+
+
+def _quoted(way: str) -> str:
+    parts = way.split("/")
+    return "+".join(_SIGNS.sub(lambda sign: f"%{ord(sign[0]):02X}", part) for part in parts)
+
+
+def _unquoted(text: str) -> str:
+    return "/".join(unquote(part) for part in text.split("+"))
