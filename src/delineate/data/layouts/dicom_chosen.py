@@ -51,13 +51,14 @@ def chosen_series(root: Path, series: Mapping[Path, Series], what: str | None) -
         what: a folder, a file or a pattern inside of the folder; None: all.
 
     Returns:
-        Them.
+        Them, by their addresses in order.
 
     Raises:
         DataError: nothing of that name holds a series.
     """
+    series = dict(sorted(series.items()))
     if what is None:
-        return dict(series)
+        return series
     found: dict[Path, Series] = {}
     for part in _parts(what):
         is_named = _named(root, part)
