@@ -37,6 +37,22 @@ def run(command: list[str], **options: object) -> str:
     return str(done.stdout)
 
 
+def test_what_make_installs_is_pinned() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["dev"], *extras["docs"]]
+    own = next(one for one in wanted if one.startswith("delineate-seg["))
+    for extra in own.partition("[")[2].rstrip("]").split(","):
+        wanted += extras[extra]
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pinned = {plain(line.partition("==")[0]) for line in lines if "==" in line}
+    assert sorted({plain(re.split(r"[\[>=<]", one)[0]) for one in wanted if one != own} - pinned) == []
+
+
+def plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def test_the_wheel_holds_what_is_read_at_run_time(wheel: Path) -> None:
     assert wheel.name.startswith("delineate_seg-")
     with zipfile.ZipFile(wheel) as archive:

@@ -14,6 +14,7 @@ from scipy.spatial.transform import Rotation
 from delineate.common.errors import DataError
 from delineate.data.core.geometry import Geometry
 from delineate.data.formats.contract import FULL
+from delineate.data.formats.itk_header import data_file
 from delineate.data.formats.registry import digest_of, open_image, read_geometry, read_mask, write_map, write_mask
 from delineate.data.formats.several import open_several
 from delineate.data.formats.testing import check_format
@@ -174,11 +175,53 @@ def test_what_is_refused(tmp_path: Path, suffix: str, old: bytes, new: bytes, wo
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_truncated_voxels_are_called_that(tmp_path: Path, packed: bool) -> None:
-    file = save(tmp_path / "a.mha", packed=packed)
-    file.write_bytes(file.read_bytes()[:-9])
-    with pytest.raises(DataError, match=r"a\.mha is damaged or truncated \(its voxels are not all there\)"):
+@pytest.mark.parametrize("suffix", [".mha", ".mhd"])
+def test_truncated_voxels_are_called_that(
+    tmp_path: Path, suffix: str, packed: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = save(tmp_path / f"a{suffix}", packed=packed)
+    data = data_file(file)
+    data.write_bytes(data.read_bytes()[:-9])
+    with pytest.raises(DataError, match=rf"a\{suffix} is damaged or truncated \(its voxels are not all there\)"):
         open_image(file).read()
+    assert capfd.readouterr().err == "", "ITK has nothing to add"
+
+
+@pytest.mark.parametrize("name", ["two words.raw", "größe.raw", "./plain.raw"])
+def test_voxels_beside_the_header_in_any_name(tmp_path: Path, name: str) -> None:
+    file = save(tmp_path / "a.mhd", packed=False)
+    (tmp_path / "a.raw").rename(tmp_path / name)
+    file.write_text(file.read_text().replace("a.raw", name))
+    assert np.array_equal(open_image(file).read(), VALUES)
+
+
+@pytest.mark.parametrize("suffix", [".mha", ".nrrd"])
+def test_places_that_cannot_be_are_refused(tmp_path: Path, suffix: str) -> None:
+    image = sitk.GetImageFromArray(VALUES)
+    for origin, spacing, words in [
+        ((0, 1e30, 0), (1, 1, 1), r"places its first voxel at 0, 1e\+30, 0 mm \(Offset or space origin\).*100000 mm"),
+        ((0, 0, 0), (1, 1e9, 1), r"has the spacing 1×1e\+09×1 mm, and distances of voxels lie between 1e-07 and 10000"),
+        ((0, 0, 0), (1, 1, 1e-9), "has the spacing 1×1×1e-09 mm"),
+    ]:
+        image.SetOrigin(origin)
+        image.SetSpacing(spacing)
+        sitk.WriteImage(image, str(tmp_path / f"a{suffix}"))
+        with pytest.raises(DataError, match=rf"a\{suffix} {words}"):
+            open_image(tmp_path / f"a{suffix}")
+
+
+@pytest.mark.parametrize(
+    ("code", "tag"), [((1, 0), "srow_x, srow_y, srow_z"), ((0, 1), "qoffset_x, qoffset_y, qoffset_z")]
+)
+def test_the_same_of_nifti(tmp_path: Path, code: tuple[int, int], tag: str) -> None:
+    affine = np.eye(4)
+    affine[0, 3] = 1e30
+    image = nib.Nifti1Image(VALUES, affine)
+    image.header.set_sform(affine, code[0])
+    image.header.set_qform(affine, code[1])
+    nib.save(image, tmp_path / "a.nii")
+    with pytest.raises(DataError, match=rf"a\.nii places its first voxel at 1e\+30, 0, 0 mm \({tag}\)"):
+        open_image(tmp_path / "a.nii")
 
 
 @pytest.mark.parametrize("suffix", [".mha", ".nrrd"])

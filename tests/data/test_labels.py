@@ -231,3 +231,12 @@ def test_labels_that_scaling_has_moved_are_whole(value: float) -> None:
 def test_fractions_are_refused_with_their_value(value: float) -> None:
     with pytest.raises(DataError, match=rf"fractions, such as {value:g}$"):
         labels.whole(np.array([[0.0, value]]), HERE)
+
+
+@pytest.mark.parametrize("kind", ["u1", "i1", "<u2", ">i2", "i4", "f4"])
+def test_values_are_counted_in_every_type_and_order(kind: str) -> None:
+    raw = np.random.default_rng(3).integers(-9 if kind != "u1" else 0, 99, (70, 80, 60)).astype(kind)
+    values, counts = np.unique(raw, return_counts=True)
+    expected = dict(zip(values.tolist(), counts.tolist(), strict=True))
+    assert count_values(raw) == count_values(np.asfortranarray(raw)) == expected
+    assert sum(expected.values()) == raw.size

@@ -10,9 +10,10 @@ import pytest
 
 from delineate.common.errors import DataError
 from delineate.data.cases.census import inspect
+from delineate.data.cases.volumes import volume_image
 from delineate.data.formats.archives import Address
 from delineate.data.formats.packed_volume import as_volume
-from delineate.data.formats.registry import file_stem, open_image, read_image, reads_volume, write_mask
+from delineate.data.formats.registry import file_frames, file_stem, open_image, read_image, reads_volume, write_mask
 from delineate.data.layouts.discover import discover, recognize
 from delineate.data.layouts.source import as_source
 from delineate.inference.inputs import expand
@@ -102,6 +103,44 @@ def test_several_arrays_are_channels_by_a_table(tmp_path: Path) -> None:
         DataError, match=r"has 4 axes .* give a table with a column for each \(image_T1: a\.npz#T1@volume\)"
     ):
         discover(tmp_path / "b")
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".h5"])
+@pytest.mark.parametrize("last", [False, True])
+def test_channels_of_one_array_have_addresses(tmp_path: Path, suffix: str, last: bool) -> None:
+    deep = np.random.default_rng(0).integers(0, 900, (20, 26, 27)).astype(np.int16)
+    array = np.stack([deep, deep + 1000], 3 if last else 0)
+    path = save(tmp_path / f"a{suffix}", image=array, label=(deep > 450).astype(np.uint8))
+    whole, second = volume(path), Path(f"{path}#image@volume#1")
+    assert str(Address.parse(second)) == str(second)
+    assert as_volume(Address(path, "image")) == Address(path, "image", volume=True)
+    assert file_frames(whole) == 2
+    handle = open_image(second)
+    assert (handle.shape, handle.dtype) == ((26, 27, 20), np.int16)
+    assert np.array_equal(handle.read(), np.moveaxis(deep + 1000, 0, 2))
+    assert np.array_equal(open_image(second).slice(2, 3), deep[3] + 1000)
+    assert handle.digest() != open_image(Path(f"{path}#image@volume#0")).digest()
+    with pytest.raises(DataError, match=r"image@volume holds 2 volumes .* state one as .*image@volume#0 … #1"):
+        open_image(whole)
+    with pytest.raises(DataError, match="image@volume#2 does not exist: the file holds 2 volumes"):
+        open_image(Path(f"{path}#image@volume#2"))
+    with pytest.raises(DataError, match=rf"give a table .*\(image_T1: a\{suffix}#image@volume#0\)"):
+        discover(tmp_path)
+    cells = f"a{suffix}#image@volume#0,a{suffix}#image@volume#1,a{suffix}#label@volume"
+    (tmp_path / "set.csv").write_text(f"id,image_t1,image_t2,mask\na,{cells}\n")
+    manifest, census = inspect(as_source(tmp_path / "set.csv").manifest())
+    assert manifest.channels == census.facts["a"].named == ("t1", "t2")
+    both = volume_image(manifest, manifest.cases[0], "own")
+    assert np.array_equal(both[..., 1], both[..., 0] + 1000)
+
+
+def test_which_axis_is_that_of_channels_is_not_guessed(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.npz", image=np.zeros((4, 20, 20, 4)), long=np.zeros((30, 20, 20, 30)))
+    for name in ("image", "long"):
+        with pytest.raises(DataError, match="beside that of channels, which is the first or the last"):
+            open_image(volume(path, name))
+    with pytest.raises(DataError, match="flat@volume#1 does not exist: the file holds 1 volume"):
+        open_image(Path(f"{save(tmp_path / 'b.npz', flat=VOXELS)}#flat@volume#1"))
 
 
 def test_what_is_no_volume_is_said(tmp_path: Path) -> None:

@@ -49,6 +49,14 @@ def test_stage_overrides() -> None:
         ("=3", "section.key=value"),
         ("engine.optimizer=adamx", "adamw"),
         ("augment.rotat=3", "did you mean 'rotate'"),
+        ("input.spacing=abc", r"input.spacing: millimeters: one number, such as 0.8, .* \(given: 'abc'\)"),
+        ("input.spacing=[1, 2, 3]", "input.spacing: millimeters"),
+        ("input.spacing=[1, x]", "input.spacing: millimeters"),
+        ("input.spacing=-1", r"input.spacing: millimeters.* \(given: -1\)"),
+        ("input.spacing=true", "input.spacing: millimeters"),
+        ("input.size=abc", "input.size: height and width in whole pixels"),
+        ("input.size=[32, 3.5]", "input.size: height and width in whole pixels"),
+        ("input.size=0", "input.size: height and width in whole pixels"),
     ],
 )
 def test_wrong_settings_say_what_is_wrong(setting: str, words: str) -> None:

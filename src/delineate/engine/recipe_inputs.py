@@ -114,10 +114,23 @@ class InputSection(Section):
     def _by_channel(cls, value: Any) -> Any:
         return channel_rules(value) if isinstance(value, Mapping) else value
 
-    @field_validator("size", "spacing", mode="before")
+    @field_validator("size", mode="before")
     @classmethod
     def _square(cls, value: Any) -> Any:
-        return (value, value) if isinstance(value, int | float) else value
+        both = _twice(value)
+        if not _are_numbers(both) or min(both) < 1 or any(one != int(one) for one in both):
+            raise ValueError("height and width in whole pixels: one number for both, such as 256, or two, [256, 320]")
+        return both
+
+    @field_validator("spacing", mode="before")
+    @classmethod
+    def _millimeters(cls, value: Any) -> Any:
+        if value in (None, "auto"):
+            return value
+        both = _twice(value)
+        if not _are_numbers(both) or min(both) <= 0:
+            raise ValueError("millimeters: one number, such as 0.8, or two, [0.8, 0.8]; or auto, or null")
+        return both
 
     @model_validator(mode="after")
     def _rule_and_its_numbers(self) -> Self:
@@ -129,3 +142,15 @@ class InputSection(Section):
             raise ValueError("zscore_over is for intensity=zscore only; by channel: {rule: zscore, over: image}")
         check_spacing_rule(self.spacing, self.fit, self.scale)
         return self
+
+
+def _twice(value: Any) -> Any:
+    """One number for both axes; else the two that were given."""
+    return (value, value) if isinstance(value, int | float) else value
+
+
+def _are_numbers(values: Any) -> bool:
+    """Whether these are two numbers."""
+    if not isinstance(values, list | tuple) or len(values) != 2:
+        return False
+    return all(isinstance(one, int | float) and not isinstance(one, bool) for one in values)

@@ -24,6 +24,7 @@ from delineate.data.core.findings import some
 from delineate.data.core.geometry import pixel_spacing
 from delineate.data.core.input_spec import Pixels, PixelSpacing
 from delineate.data.core.manifest import ClassTable
+from delineate.data.core.mask_values import count_values
 from delineate.data.core.modality import other_modality
 from delineate.data.formats.archives import Address
 from delineate.data.formats.canonical import Canonical
@@ -221,7 +222,8 @@ class Volume:
         predictor = self._job.worker.predictor
         found = self._indices if self._average is None else self._average.classes(predictor)
         self._indices = predictor.postprocess(found, handle.geometry.voxel_volume)
-        counts = np.bincount(self._indices.ravel(order="K"), minlength=len(classes.names))[1:]
+        found_classes = count_values(self._indices)
+        counts = np.array([found_classes.get(at, 0) for at in range(1, len(classes.names))])
         self._write_mask()
         if item.overlay is not None:
             write_image(item.overlay, self._sheet())

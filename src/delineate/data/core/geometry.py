@@ -22,6 +22,7 @@ __all__ = [
     "Geometry",
     "Tells",
     "Triple",
+    "check_origin",
     "check_same_geometry",
     "check_spacing",
     "pixel_spacing",
@@ -30,6 +31,12 @@ __all__ = [
 
 TOLERANCE = 0.05
 """Corners of two volumes of the same geometry lie closer than this share of the smallest spacing."""
+
+_FARTHEST = 1e5
+"""No voxel lies farther from the origin of coordinates, in mm: 100 m, as for DICOM's positions. Beyond, the numbers of headers, which
+are often float32, could not tell neighboring voxels apart."""
+_NARROWEST, _WIDEST = 1e-7, 1e4
+"""Between these lie the distances of voxels, in mm: a tenth of a nanometer, 10 m."""
 
 Triple = tuple[float, float, float]
 Tells = Literal["place", "distances", "nothing"]
@@ -213,7 +220,7 @@ def check_spacing(path: Path, spacing: Sequence[float]) -> Triple:
         The same as a triple.
 
     Raises:
-        DataError: a distance that is zero, negative or not a number.
+        DataError: a distance that is zero, negative, not a number, or beyond 1e-7 … 1e4 mm.
 
     Example:
         >>> from pathlib import Path
@@ -225,7 +232,36 @@ def check_spacing(path: Path, spacing: Sequence[float]) -> Triple:
         raise DataError(f"{path} has a spacing or affine that is not a number ({sizes(spacing)}); correct its header")
     if min(spacing) <= 0:
         raise DataError(f"{path} has the spacing {sizes(spacing)}, which cannot be; correct its header")
+    if not (_NARROWEST <= min(spacing) and max(spacing) <= _WIDEST):
+        raise DataError(
+            f"{path} has the spacing {sizes(spacing)} mm, and distances of voxels lie between {_NARROWEST:g} and {_WIDEST:g} mm; "
+            "correct its header or its unit"
+        )
     return float(spacing[0]), float(spacing[1]), float(spacing[2])
+
+
+def check_origin(path: Path, origin: Sequence[float], tag: str) -> None:
+    """Refuse a place that cannot be.
+
+    Args:
+        path: of the file that states it, for the message.
+        origin: position of the first voxel, in mm.
+        tag: where the header states it.
+
+    Raises:
+        DataError: a coordinate that is not a number, or farther away than 100 m.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from delineate.data.core.geometry import check_origin
+        >>> check_origin(Path("image.mha"), (-120.0, -80.5, 1200.0), "Offset")
+    """
+    if not (np.abs(np.asarray(origin, np.float64)) <= _FARTHEST).all():
+        place = ", ".join(f"{value:g}" for value in origin)
+        raise DataError(
+            f"{path} places its first voxel at {place} mm ({tag}), and no image lies farther away than {_FARTHEST:g} mm; correct its "
+            "header or its unit"
+        )
 
 
 def pixel_spacing(spacing: Triple, axis: int) -> tuple[float, float]:

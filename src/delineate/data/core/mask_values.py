@@ -29,6 +29,8 @@ __all__ = [
 
 NEAR = 32
 """Noise of a black and white mask stays mostly within this distance from 0 and 255."""
+_PIECE = 1 << 18
+"""Pixels that are counted at a time."""
 _SEVERAL = 4
 """Fewer values than these in a file are no smooth gray."""
 _BLACK_AND_WHITE = {0x000000, 0xFFFFFF}
@@ -163,10 +165,15 @@ def mask_values(raw: RawMask, name: str) -> MaskValues:
 
 def count_values(raw: NDArray[Any]) -> dict[int, int]:
     """Raw value → number of pixels."""
-    if raw.dtype == np.uint8:
-        counts = np.bincount(raw.ravel(), minlength=256)
+    if raw.dtype.kind in "iu" and raw.dtype.itemsize <= 2:
+        limits = np.iinfo(raw.dtype)
+        least, bins = int(limits.min), int(limits.max) - int(limits.min) + 1
+        counts, flat = np.zeros(bins, np.int64), raw.ravel(order="K")
+        for start in range(0, flat.size, _PIECE):  # in pieces: all at once would be copied to eight times its size
+            piece = flat[start : start + _PIECE]
+            counts += np.bincount(piece if least == 0 else piece.astype(np.int64) - least, minlength=bins)
         values = np.flatnonzero(counts)
-        return dict(zip(values.tolist(), counts[values].tolist(), strict=True))
+        return dict(zip((values + least).tolist(), counts[values].tolist(), strict=True))
     found, number = np.unique(raw, return_counts=True)
     return dict(zip(found.tolist(), number.tolist(), strict=True))
 

@@ -3,7 +3,7 @@ and .npy files that hold many pictures each.
 
 A picture has an address, which stands wherever a path does: `FILE#ARRAY` is a whole array, `FILE#ARRAY.17` its slice 17 (the
 first axis counts slices, from 0); `@signed` at the end says that fractions go from -1 to 1, `@volume` that an array of three axes
-is one volume (`data.formats.packed_volume`). `read_plane` gives the bytes of a .npy file, so that a plane is hashed, cached and
+is one volume, `@volume#1` that a channel of an array of four is (`data.formats.packed_volume`). `read_plane` gives the bytes of a .npy file, so that a plane is hashed, cached and
 decoded as the content of any other file is.
 
 h5py reads HDF5; it is an extra (`pip install h5py`) and imported only when such a file is met.
@@ -49,7 +49,7 @@ _SLACK = 1e-3
 """Fractions may lie this far outside of their range, as interpolated ones do; they are clipped."""
 
 _ADDRESS = re.compile(
-    r"(?P<file>.+(?:\.npz|\.npy|\.h5|\.hdf5))#(?P<array>[^#@/]+?)(?:\.(?P<slice>\d+))?(?P<how>@signed|@volume)?"
+    r"(?P<file>.+(?:\.npz|\.npy|\.h5|\.hdf5))#(?P<array>[^#@/]+?)(?:\.(?P<slice>\d+))?(?P<how>@signed|@volume)?(?P<channel>(?<=@volume)#\d+)?"
 )
 _FULL = np.iinfo(np.uint16).max
 
@@ -66,11 +66,14 @@ class Address:
     """Whether floats go from -1 to 1 instead of from 0 to 1."""
     volume: bool = False
     """Whether the array is one volume."""
+    channel: int | None = None
+    """Of a volume with several channels, from 0."""
 
     def __str__(self) -> str:
         part = "" if self.slice is None else f".{self.slice}"
         how = "@volume" if self.volume else "@signed" if self.signed else ""
-        return f"{self.file.as_posix()}#{self.array}{part}{how}"
+        which = "" if self.channel is None else f"#{self.channel}"
+        return f"{self.file.as_posix()}#{self.array}{part}{how}{which}"
 
     @property
     def name(self) -> str:
@@ -88,7 +91,9 @@ class Address:
         if number is not None and match["how"] == "@volume":
             return None
         place = None if number is None else int(number)
-        return cls(Path(match["file"]), match["array"], place, match["how"] == "@signed", match["how"] == "@volume")
+        channel = None if match["channel"] is None else int(match["channel"][1:])
+        how = match["how"]
+        return cls(Path(match["file"]), match["array"], place, how == "@signed", how == "@volume", channel)
 
 
 def packed_stem(path: Path) -> str:

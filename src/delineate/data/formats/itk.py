@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
 from delineate.common.files import atomic_path, sha256
-from delineate.data.core.geometry import Geometry, check_spacing, sizes
+from delineate.data.core.geometry import Geometry, check_origin, check_spacing, sizes
 from delineate.data.core.input_spec import Pixels
 from delineate.data.formats.archive_sizes import MAX_VOXELS
 from delineate.data.formats.contract import (
@@ -231,6 +231,7 @@ def _geometry(path: Path, header: Any, size: tuple[int, int, int]) -> Geometry:
         raise DataError(f"{path} has axes or an origin that cannot be; correct its header")
     lengths = np.linalg.norm(direction, axis=0)
     spacing = check_spacing(path, tuple(np.array(header.GetSpacing()[:3]) * lengths))
+    check_origin(path, origin, "Offset or space origin")
     return Geometry(size, (float(origin[0]), float(origin[1]), float(origin[2])), direction / lengths, spacing)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
-from delineate.data.core.geometry import TOLERANCE, Geometry, Triple, check_spacing, sizes
+from delineate.data.core.geometry import TOLERANCE, Geometry, Triple, check_origin, check_spacing, sizes
 from delineate.data.formats.archive_sizes import MAX_VOXELS
 from delineate.data.formats.images import read_content
 
@@ -108,7 +108,11 @@ def geometry_of(path: Path, header: Any) -> Geometry:
     unit = _MILLIMETERS.get(int(header["xyzt_units"]) & 7, 1.0)
     affine[:3] *= unit
     raw = tuple(float(value) for value in header["pixdim"][1:4])
-    return Geometry.of_ras(affine, shape, _spacing(path, raw, unit, affine))
+    spacing = _spacing(path, raw, unit, affine)
+    by_sform, by_qform = int(header["sform_code"]) > 0, int(header["qform_code"]) > 0
+    if by_sform or by_qform:  # else nibabel takes the middle for the origin
+        check_origin(path, affine[:3, 3], "srow_x, srow_y, srow_z" if by_sform else "qoffset_x, qoffset_y, qoffset_z")
+    return Geometry.of_ras(affine, shape, spacing)
 
 
 def place_notes(path: Path, header: Any) -> tuple[str, ...]:
@@ -191,8 +195,9 @@ def axes_of(path: Path, header: Any) -> tuple[tuple[int, int, int], int]:
 def _spacing(path: Path, raw: tuple[float, ...], unit: float, affine: NDArray[np.float64]) -> Triple:
     if not np.isfinite(affine).all():
         raise DataError(f"{path} has a spacing or affine that is not a number ({sizes(raw)}); correct its header")
-    check_spacing(path, raw)
-    spacing = (raw[0] * unit, raw[1] * unit, raw[2] * unit)
+    if min(raw) <= 0:
+        check_spacing(path, raw)  # the numbers as the header has them
+    spacing = check_spacing(path, tuple(each * unit for each in raw))
     by_affine = tuple(np.linalg.norm(affine[:3, :3], axis=0).tolist())
     if not np.allclose(spacing, by_affine, rtol=0.01):
         raise DataError(

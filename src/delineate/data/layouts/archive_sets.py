@@ -36,6 +36,7 @@ from delineate.data.formats.archives import (
     trailing_dropped,
 )
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
+from delineate.data.formats.packed_volume import channel_axis
 from delineate.data.layouts.array_sets import find_arrays, unused_arrays
 from delineate.data.layouts.split_lists import drop_masks, read_lists
 
@@ -237,9 +238,12 @@ def _describe(root: Path, path: Path, shapes: dict[str, tuple[int, ...]]) -> _Fi
     shape, marked = _fitting(shapes[image], shapes.get(label or "", ()))
     single = len(shape) == 2 or (len(shape) == 3 and shape[2] in _COLORS and len(marked) == 2)
     if not single and len(shape) != 3:
+        fault = f"{path}: '{image}' has {len(shape)} axes ({_size(shape)}); a picture has two, a volume three: "
+        if channel_axis(shape) is not None:
+            return fault + f"give a table with a column for each channel (image_T1: {path.name}#{image}@volume#0)"
         return (
-            f"{path}: '{image}' has {len(shape)} axes ({_size(shape)}); a picture has two, a volume three: save each channel as an "
-            f"array of its own, and give a table with a column for each (image_T1: {path.name}#T1@volume)"
+            f"{fault}save each channel as an array of its own, and give a table with a column for each "
+            f"(image_T1: {path.name}#T1@volume)"
         )
     plane = shape[:2] if single else shape
     if label is not None and marked != plane:
