@@ -33,8 +33,8 @@ TOLERANCE = 0.05
 """Corners of two volumes of the same geometry lie closer than this share of the smallest spacing."""
 
 _FARTHEST = 1e5
-"""No voxel lies farther from the origin of coordinates, in mm: 100 m, as for DICOM's positions. Beyond, the numbers of headers, which
-are often float32, could not tell neighboring voxels apart."""
+"""No voxel lies farther from the origin of coordinates, in mm: 100 m, as for DICOM's positions. Beyond, the numbers of headers,
+which are often float32, could not tell neighboring voxels apart."""
 _NARROWEST, _WIDEST = 1e-7, 1e4
 """Between these lie the distances of voxels, in mm: a tenth of a nanometer, 10 m."""
 
@@ -232,7 +232,7 @@ def check_spacing(path: Path, spacing: Sequence[float]) -> Triple:
         raise DataError(f"{path} has a spacing or affine that is not a number ({sizes(spacing)}); correct its header")
     if min(spacing) <= 0:
         raise DataError(f"{path} has the spacing {sizes(spacing)}, which cannot be; correct its header")
-    if not (_NARROWEST <= min(spacing) and max(spacing) <= _WIDEST):
+    if min(spacing) < _NARROWEST or max(spacing) > _WIDEST:
         raise DataError(
             f"{path} has the spacing {sizes(spacing)} mm, and distances of voxels lie between {_NARROWEST:g} and {_WIDEST:g} mm; "
             "correct its header or its unit"
@@ -259,8 +259,8 @@ def check_origin(path: Path, origin: Sequence[float], tag: str) -> None:
     if not (np.abs(np.asarray(origin, np.float64)) <= _FARTHEST).all():
         place = ", ".join(f"{value:g}" for value in origin)
         raise DataError(
-            f"{path} places its first voxel at {place} mm ({tag}), and no image lies farther away than {_FARTHEST:g} mm; correct its "
-            "header or its unit"
+            f"{path} places its first voxel at {place} mm ({tag}), and no image lies farther away than {_FARTHEST:g} mm; correct "
+            "its header or its unit"
         )
 
 

@@ -3,8 +3,8 @@ and .npy files that hold many pictures each.
 
 A picture has an address, which stands wherever a path does: `FILE#ARRAY` is a whole array, `FILE#ARRAY.17` its slice 17 (the
 first axis counts slices, from 0); `@signed` at the end says that fractions go from -1 to 1, `@volume` that an array of three axes
-is one volume, `@volume#1` that a channel of an array of four is (`data.formats.packed_volume`). `read_plane` gives the bytes of a .npy file, so that a plane is hashed, cached and
-decoded as the content of any other file is.
+is one volume, `@volume#1` that a channel of an array of four is (`data.formats.packed_volume`). `read_plane` gives the bytes of a
+.npy file, so that a plane is hashed, cached and decoded as the content of any other file is.
 
 h5py reads HDF5; it is an extra (`pip install h5py`) and imported only when such a file is met.
 """
