@@ -240,7 +240,7 @@ def check_spacing(path: Path, spacing: Sequence[float]) -> Triple:
     return float(spacing[0]), float(spacing[1]), float(spacing[2])
 
 
-def check_origin(path: Path, origin: Sequence[float], tag: str) -> None:
+def check_origin(path: Path, origin: Sequence[float] | NDArray[np.float64], tag: str) -> None:
     """Refuse a place that cannot be.
 
     Args:
