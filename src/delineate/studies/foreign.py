@@ -14,6 +14,7 @@ from delineate.common.errors import DataError, DelineateError
 from delineate.common.files import read_json, sha256, write_json
 from delineate.data.core.findings import some
 from delineate.data.core.manifest import ClassTable
+from delineate.evaluation.inputs.dicom_masks import file_of
 from delineate.evaluation.inputs.predictions import PREDICTIONS_FILE, mask_files
 from delineate.evaluation.results.evaluate import EvaluationOptions, evaluate_folders
 from delineate.evaluation.results.scores_file import ScoresFile
@@ -130,5 +131,5 @@ def _digest(foreign: Foreign) -> str:
         raise DataError(f"--predictions {foreign.name}: {error}") from error
     found = hashlib.sha256()
     for path in sorted(files):
-        found.update(f"{path.relative_to(foreign.folder).as_posix()} {sha256(path)}\n".encode())
+        found.update(f"{path.relative_to(foreign.folder).as_posix()} {sha256(file_of(path))}\n".encode())
     return found.hexdigest()

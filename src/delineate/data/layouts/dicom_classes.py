@@ -20,7 +20,7 @@ from delineate.data.core.manifest import ClassTable, Manifest
 from delineate.data.formats.dicom_masks.address import MaskAddress
 from delineate.data.formats.dicom_masks.objects import open_object
 
-__all__ = ["MaskClasses", "check_named", "classes_of_masks", "without_background"]
+__all__ = ["MaskClasses", "check_named", "classes_of_masks", "same_label", "tells", "without_background"]
 
 _TELLS_NOTHING = re.compile(
     r"(?:new )?(?:segment|segmentation|seg|region|roi|label|class|structure|mask|object|contour|unnamed|untitled|unknown|none)?"
@@ -86,6 +86,41 @@ def classes_of_masks(masks: Sequence[tuple[str, Mapping[int, str]]]) -> MaskClas
     return MaskClasses(table, mapped, findings)
 
 
+def tells(label: str) -> bool:
+    """Whether a label says what a segment is.
+
+    Args:
+        label: of a segment or a region.
+
+    Returns:
+        False for what programs call it where its owner gave no name.
+
+    Example:
+        >>> from delineate.data.layouts.dicom_classes import tells
+        >>> tells("liver"), tells("Segment_1")
+        (True, False)
+    """
+    return _TELLS_NOTHING.fullmatch(_plain(label)) is None
+
+
+def same_label(one: str, other: str) -> bool:
+    """Whether two labels are of one class: they may differ in case, blanks, `_` and `-`.
+
+    Args:
+        one: a label.
+        other: another one.
+
+    Returns:
+        Whether they are.
+
+    Example:
+        >>> from delineate.data.layouts.dicom_classes import same_label
+        >>> same_label("Left_Kidney", "left kidney")
+        True
+    """
+    return _plain(one) == _plain(other)
+
+
 def check_named(classes: ClassTable) -> None:
     """Refuse classes that are called as programs call a segment without a name.
 
@@ -99,7 +134,7 @@ def check_named(classes: ClassTable) -> None:
     if rule is None or rule.values is None:
         return
     empty = {value: classes.names[index] for value, index in rule.values.items() if 0 < index < len(classes.names)}
-    empty = {value: name for value, name in empty.items() if _TELLS_NOTHING.fullmatch(_plain(name))}
+    empty = {value: name for value, name in empty.items() if not tells(name)}
     if empty:
         named = [
             f"{value}={classes.names[index]}" for value, index in rule.values.items() if 0 < index < len(classes.names)
@@ -185,7 +220,7 @@ def _differing(masks: Sequence[tuple[str, Mapping[int, str]]], words: Mapping[st
 def _key(number: int, name: str) -> str:
     """A label as labels are compared; those that tell nothing by their numbers."""
     plain = _plain(name)
-    return f"segment {number}" if _TELLS_NOTHING.fullmatch(plain) else plain
+    return plain if tells(name) else f"segment {number}"
 
 
 def _plain(name: str) -> str:

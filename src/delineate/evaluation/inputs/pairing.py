@@ -7,21 +7,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from delineate.common.errors import DataError
-from delineate.data.core.manifest import Case
+from delineate.data.core.manifest import Case, Manifest
 from delineate.data.core.words import Role, folder_word, image_stem, mask_stem, normal
 from delineate.data.formats.registry import file_stem
+from delineate.evaluation.inputs.dicom_masks import file_of
+from delineate.evaluation.inputs.dicom_pairs import Fitting, fitting_cases, pair_by_images
 from delineate.evaluation.inputs.references import References, case_name
 
-__all__ = ["by_name", "pair", "some"]
+__all__ = ["by_name", "pair", "paired", "some"]
 
 
-def pair(folder: Path, files: Sequence[Path], found: References, references: Path) -> list[tuple[Path, Case]]:
-    """Predictions with their cases, in the cases' order.
+def pair(
+    folder: Path, files: Sequence[Path], found: References, references: Path
+) -> tuple[list[tuple[Path, Case]], list[str]]:
+    """Predictions with their cases, in the cases' order; and a sentence where they were not paired by their names.
 
     Raises `DataError` for a prediction without reference, a reference without prediction, or two predictions of one case.
     """
     wanted = {case.id: case for case in found.cases}
-    given = by_name(folder, files, wanted)
+    given, notes = paired(folder, files, found.manifest, found.cases)
     strangers, bare = sorted(given.keys() - wanted.keys()), sorted(wanted.keys() - given.keys())
     what = f"split '{found.split}' of {references}" if found.manifest.layout != "masks" else str(references)
     if strangers:
@@ -37,7 +41,35 @@ def pair(folder: Path, files: Sequence[Path], found: References, references: Pat
         ):
             parent_hint = "; to score what the model's run drew for testing, add --split test"
         raise DataError(f"{some(bare, 'reference')} in {what} without a prediction in {folder}{parent_hint}")
-    return [(given[name], case) for name, case in wanted.items()]
+    return [(given[name], case) for name, case in wanted.items()], notes
+
+
+def paired(
+    folder: Path, files: Sequence[Path], manifest: Manifest | None, cases: Sequence[Case]
+) -> tuple[dict[str, Path], list[str]]:
+    """Case id → file, by names; of DICOM masks by the images that they refer to where names do not agree, or contradict these.
+
+    `manifest`: of the references; None: names alone. Second: a sentence where names were not taken. Raises `DataError` as `by_name`
+    and `pair_by_images`.
+    """
+    fitting: Fitting = {} if manifest is None else fitting_cases(files, manifest, cases)
+    wanted = {case.id: case for case in cases}
+    if not any(fitting.values()):
+        return by_name(folder, files, wanted), []
+    try:
+        named = by_name(folder, files, wanted)
+    except DataError:
+        named = {}
+    agree = all(name in (fitting[file] or [name]) for name, file in named.items() if name in wanted)
+    if agree and named.keys() == wanted.keys():
+        return named, []
+    given = pair_by_images(fitting, cases)
+    name, file = next((one for one in given.items() if named.get(one[0]) != one[1]), next(iter(given.items())))
+    example = f"{file_of(file).relative_to(folder).as_posix()} is of {name}"
+    why = "since names of files do not agree" if agree else "which names of files contradict"
+    return given, [
+        f"Predictions were paired with references by the DICOM images that they refer to, {why} ({example})."
+    ]
 
 
 def by_name(folder: Path, files: Sequence[Path], wanted: Mapping[str, object]) -> dict[str, Path]:

@@ -34,6 +34,7 @@ from delineate.data.layouts.source import DataSource, as_source
 from delineate.data.layouts.split_lists import apply_lists
 from delineate.data.layouts.tree import File, image_files, volume_files
 from delineate.data.splits.run_splits import with_run_splits
+from delineate.evaluation.inputs.dicom_masks import as_references, dicom_masks, is_mask_of_dicom
 from delineate.evaluation.inputs.mask_contents import read_mask_values
 from delineate.evaluation.inputs.reference_values import in_order, read_references
 from delineate.evaluation.inputs.sparse_masks import values_on
@@ -134,7 +135,8 @@ def read_as(manifest: Manifest, cases: tuple[Case, ...]) -> Manifest:
 
 
 def mask_like_files(folder: Path) -> list[Path]:
-    """The images directly in a folder, or else its NIfTI volumes, sorted by name; none where there are neither.
+    """The images directly in a folder, or else its volumes, sorted by name; none where there are neither. DICOM masks may have any
+    name, and lie in the folders below.
 
     Raises `DataError` for both in one folder, and for volumes in other formats.
     """
@@ -143,6 +145,9 @@ def mask_like_files(folder: Path) -> list[Path]:
         raise DataError(
             f"{folder} holds images ({images[0].name}) and volumes ({volumes[0].name}); keep one kind there"
         )
+    dicom = [] if images or not all(map(is_mask_of_dicom, volumes)) else dicom_masks(folder)
+    if dicom:
+        return dicom
     others = [] if images or volumes else [path for path in volume_files(folder) if not packed_stem(path)]
     if others:
         raise DataError(f"{others[0]} is a volume in a format that is not read; convert the masks to .nii.gz")
@@ -186,7 +191,13 @@ def _volume_set(source: DataSource) -> Manifest | None:
 def _mask_folder(folder: Path, root: Path | None = None) -> Manifest:
     """The masks of a folder as cases; with the `root` of the data set, its split lists are obeyed."""
     base = root or folder
-    files = _masks_by_case(mask_like_files(folder))
+    found = mask_like_files(folder)
+    files = _masks_by_case(found) if all(path.parent == folder for path in found) else _numbered(found)
+    known = as_references([path for paths in files.values() for path in paths])
+    classes = ClassTable()
+    if known is not None and all(len(paths) == 1 for paths in files.values()):
+        files = {name: [path] for name, path in zip(files, known[0], strict=True)}
+        classes = known[1]
     spacings = _spacings([paths[0] for paths in files.values()])
     cases = [
         Case(
@@ -199,11 +210,25 @@ def _mask_folder(folder: Path, root: Path | None = None) -> Manifest:
     ]
     cases, grouping, _ = with_groups(cases)
     if root is None:
-        return Manifest(root=str(base), layout="masks", split_origin="", grouping=grouping, cases=tuple(cases))
+        return Manifest(
+            root=str(base), layout="masks", split_origin="", grouping=grouping, cases=tuple(cases), classes=classes
+        )
     cases, findings = apply_lists(root, cases)
     raise_errors(findings)
     origin = "files" if any(case.split for case in cases) else ""
-    return Manifest(root=str(base), layout="label volumes", split_origin=origin, grouping=grouping, cases=tuple(cases))
+    return Manifest(
+        root=str(base),
+        layout="label volumes",
+        split_origin=origin,
+        grouping=grouping,
+        cases=tuple(cases),
+        classes=classes,
+    )
+
+
+def _numbered(paths: Sequence[Path]) -> dict[str, list[Path]]:
+    """Masks in folders below, whose names may be alike."""
+    return {f"case_{number:04d}": [path] for number, path in enumerate(paths, 1)}
 
 
 def _masks_by_case(paths: Sequence[Path]) -> dict[str, list[Path]]:

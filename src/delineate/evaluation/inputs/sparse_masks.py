@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from delineate.common.errors import DataError
 from delineate.data.core.geometry import Geometry
 from delineate.data.formats.contract import ImageHandle
+from delineate.data.formats.dicom_masks.on_series import MappedMask
 from delineate.data.formats.dicom_masks.structure_set_reader import StructureSetHandle
 from delineate.data.formats.registry import open_image, reads_volume
 from delineate.data.formats.sparse_mask import SparseMask
@@ -76,6 +77,7 @@ def values_on(path: Path, grid: Geometry, of: Path) -> NDArray[Any]:
 
 
 def _lattice(one: ImageHandle, other: ImageHandle) -> Geometry | None:
+    one, other = (each.held if isinstance(each, MappedMask) else each for each in (one, other))
     assert isinstance(one, SparseMask), "asked before"
     assert isinstance(other, SparseMask), "asked before"
     if isinstance(other, StructureSetHandle):

@@ -20,6 +20,7 @@ from delineate.data.core.regions import parse_regions
 from delineate.data.layouts.source import DataSource, as_source
 from delineate.data.splits.run_splits import run_manifest
 from delineate.evaluation.inputs.changed_predictions import lists_no_maps, prediction_notes
+from delineate.evaluation.inputs.dicom_masks import labels_matched
 from delineate.evaluation.inputs.grids import grid_notes
 from delineate.evaluation.inputs.held_out_cases import held_out_ids, mask_hashes
 from delineate.evaluation.inputs.instance_maps import pair_instances
@@ -339,6 +340,7 @@ def _open(
     selection: MetricSelection,
 ) -> _Opened:
     predicted: LabelRule | None = None
+    paired_notes: list[str] = []
     if selection.instances:
         found, pairs = _instance_pairs(predictions, source, options.split)
     else:
@@ -346,11 +348,15 @@ def _open(
         found = open_references(source, options.split, known, run=run_manifest(_model(listed)))
         found = _with_regions(found, options.regions)
         files = mask_files(predictions, listed)
-        pairs = pair(predictions, files, found, source.path)
+        pairs, paired_notes = pair(predictions, files, found, source.path)
+        if listed is None:
+            pairs, label_notes = labels_matched(pairs, found.manifest.table)
+            paired_notes += label_notes
         predicted = prediction_rule(
             [path for path, _ in pairs], listed, found.manifest.classes, found.manifest.labels, said=found.named
         )
     notes = [] if listed is None or selection.instances else prediction_notes(predictions, listed)
+    notes += paired_notes
     units, grouping = make_units(pairs, stack=options.stack, group_by=options.group_by or source.group_by)
     names = [unit.name for unit in units]
     check_millimeters(options.metrics, [] if options.spacing else [unit.name for unit in units if unit.spacing is None])

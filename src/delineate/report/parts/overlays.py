@@ -5,7 +5,7 @@ Of volumes, planes and slices (`inference.three_planes`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from delineate.data.cases.pixels import case_mask
 from delineate.data.core.manifest import Case, ClassTable, LabelRule, Manifest
 from delineate.data.formats.registry import read_image, reads_volume
 from delineate.data.layouts.source import as_source
-from delineate.evaluation.inputs.pairing import by_name
+from delineate.evaluation.inputs.pairing import by_name, paired
 from delineate.evaluation.inputs.prediction_values import listed_rule, prediction_rule
 from delineate.evaluation.inputs.predictions import PredictionList, mask_files, read_prediction
 from delineate.evaluation.inputs.references import open_references
@@ -72,12 +72,13 @@ class Overlays:
             listed = listed.followed(folder)
             masks = mask_files(folder, listed)
             image_of = {mask: Path(file.image) for mask, file in zip(masks, listed.files, strict=True)}
-            named = by_name(folder, masks, dict.fromkeys(scores_file.cases()))
+            found = manifest or _noted(scores_file, classes)
+            named = _named(folder, masks, found, scores_file)
         except DelineateError:
             return cls(classes, {}, None)
         known = set(scores_file.cases())
         files = {case: (mask, image_of[mask]) for case, mask in named.items() if case in known}
-        return cls(classes, files, (manifest or _noted(scores_file, classes)) if files else None, listed_rule(listed))
+        return cls(classes, files, found if files else None, listed_rule(listed))
 
     @classmethod
     def _unlisted(
@@ -87,7 +88,7 @@ class Overlays:
         if manifest is None:
             return cls(classes, {}, None)
         known = {one.id: one for one in manifest.cases}
-        named = by_name(folder, mask_files(folder, None), dict.fromkeys(scores_file.cases()))
+        named = _named(folder, mask_files(folder, None), manifest, scores_file)
         masks = {case: mask for case, mask in named.items() if case in known}
         files: dict[str, tuple[Path, Path | None]] = {}
         for case, mask in masks.items():
@@ -147,6 +148,15 @@ def _with_images(manifest: Manifest) -> Manifest:
         return manifest
     cases = [case.model_copy(update={"images": found.get(case.id, ())}) for case in manifest.cases]
     return manifest.model_copy(update={"cases": tuple(cases)})
+
+
+def _named(folder: Path, masks: Sequence[Path], manifest: Manifest | None, scores_file: ScoresFile) -> dict[str, Path]:
+    """Case → prediction, as they were scored."""
+    scored = dict.fromkeys(scores_file.cases())
+    if manifest is None or not scored.keys() <= {case.id for case in manifest.cases}:
+        return by_name(folder, masks, scored)
+    cases = [case for case in manifest.cases if case.id in scored and case.masks]
+    return paired(folder, masks, manifest, cases)[0]
 
 
 def _noted(scores_file: ScoresFile, classes: ClassTable) -> Manifest | None:

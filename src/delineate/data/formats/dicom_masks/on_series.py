@@ -16,6 +16,9 @@ from delineate.data.formats.composed_mask import ComposedMask
 from delineate.data.formats.dicom.handle import DicomHandle
 from delineate.data.formats.dicom_masks.address import MaskAddress
 from delineate.data.formats.dicom_masks.objects import open_object, series_at, series_near
+from delineate.data.formats.dicom_masks.references import References
+from delineate.data.formats.dicom_masks.segmentation_reader import SegmentationHandle
+from delineate.data.formats.dicom_masks.structure_set_reader import StructureSetHandle
 from delineate.data.formats.sparse_mask import SparseMask
 
 __all__ = ["MappedMask", "MaskOnSeries", "mapped"]
@@ -40,6 +43,11 @@ class MaskOnSeries(ComposedMask):
         self._of = found[0]
         image = DicomHandle(found[0], found[1], max_pixels)
         self.shape, self.geometry, self.modality = image.shape, image.geometry, image.modality
+
+    @property
+    def references(self) -> References:
+        """The images that it says it is of."""
+        return self._object.references
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -67,6 +75,16 @@ class MappedMask(SparseMask):
         self.path, self._address = path, address
         self._object = open_object(address.file, address.values)
         self.shape, self.geometry = self._object.shape, self._object.geometry
+
+    @property
+    def held(self) -> SegmentationHandle | StructureSetHandle:
+        """The mask as its file has it."""
+        return self._object
+
+    @property
+    def references(self) -> References:
+        """The images that it says it is of."""
+        return self._object.references
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -1,0 +1,178 @@
+"""DICOM masks among predictions and references: files of any name, and classes by their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from delineate.common.errors import DataError
+from delineate.data.core.manifest import Case, ClassTable
+from delineate.data.formats.dicom.files import is_dicom
+from delineate.data.formats.dicom.scan import scan
+from delineate.data.formats.dicom_masks.address import MaskAddress
+from delineate.data.formats.dicom_masks.objects import open_object
+from delineate.data.formats.dicom_masks.suffixes import MASK_SUFFIXES
+from delineate.data.layouts.dicom_classes import classes_of_masks, same_label, tells
+
+__all__ = [
+    "as_references",
+    "dicom_masks",
+    "file_of",
+    "is_mask_of_dicom",
+    "labels_matched",
+    "matched_by_label",
+    "names_of",
+]
+
+
+def dicom_masks(folder: Path) -> list[Path]:
+    """Segmentations and structure sets of any name, directly in a folder, or else below it; none where there are DICOM images, too.
+
+    Args:
+        folder: of masks.
+
+    Returns:
+        Addresses; files whose names already tell what they are, as they are.
+    """
+    for deep in (False, True):
+        found = scan(folder, deep=deep)
+        if found.series:
+            return []
+        if found.masks:
+            return [file if is_mask_of_dicom(file) else Path(str(MaskAddress(file))) for file in found.masks]
+        if any(is_dicom(path) for path in folder.iterdir() if path.is_file()):
+            return []
+    return []
+
+
+def file_of(mask: Path) -> Path:
+    """The file that a mask lies in.
+
+    Args:
+        mask: a file, or the address of a DICOM mask.
+
+    Returns:
+        Its path.
+    """
+    address = MaskAddress.parse(mask)
+    return mask if address is None else address.file
+
+
+def is_mask_of_dicom(path: Path) -> bool:
+    """Whether a file's name says that it is a DICOM mask.
+
+    Args:
+        path: of any file.
+
+    Returns:
+        True for `.seg.dcm` and `.rtstruct.dcm`.
+    """
+    return path.name.lower().endswith(MASK_SUFFIXES)
+
+
+def names_of(mask: Path) -> dict[int, str]:
+    """What a DICOM mask calls its segments or regions.
+
+    Args:
+        mask: a file, or an address.
+
+    Returns:
+        Value in the mask → label; none of what is no DICOM mask.
+    """
+    address = MaskAddress.parse(mask)
+    if address is None and not is_mask_of_dicom(mask):
+        return {}
+    names = open_object(file_of(mask)).names
+    if address is None or not address.values:
+        return names
+    return {address.values[number]: name for number, name in names.items() if number in address.values}
+
+
+def as_references(masks: Sequence[Path]) -> tuple[list[Path], ClassTable] | None:
+    """Masks whose labels tell their classes, with values that mean the same in each.
+
+    Args:
+        masks: files and addresses.
+
+    Returns:
+        Them, and the class table; None where they are no DICOM masks, or labels tell nothing.
+    """
+    names = [names_of(mask) for mask in masks]
+    if not names or not all(names) or not all(tells(label) for each in names for label in each.values()):
+        return None
+    classes = classes_of_masks([(mask.name, each) for mask, each in zip(masks, names, strict=True)])
+    if any(finding.severity == "error" for finding in classes.findings):
+        return None
+    made = []
+    for mask, each in zip(masks, names, strict=True):
+        values = classes.values(each)
+        made.append(Path(str(MaskAddress(file_of(mask), None, values))) if values else mask)
+    return made, classes.table
+
+
+def matched_by_label(prediction: Path, classes: ClassTable) -> tuple[Path, str]:
+    """A predicted DICOM mask, its values those of the references' classes of the same labels.
+
+    Args:
+        prediction: a file, or an address.
+        classes: of the references, with the values in their masks.
+
+    Returns:
+        The prediction, with an address that numbers it anew where its numbers differ; and what is to be told, mostly ''.
+
+    Raises:
+        DataError: some labels are those of the references, and others are none.
+    """
+    wanted = _values(classes)
+    names = names_of(prediction)
+    if not names or not wanted or not all(map(tells, names.values())):
+        return prediction, ""
+    known = {number: _value(label, wanted) for number, label in names.items()}
+    lost = [label for number, label in names.items() if known[number] is None]
+    if len(lost) == len(names):
+        return prediction, f"{file_of(prediction).name} has other labels ({', '.join(lost)}): taken by their numbers"
+    if lost:
+        raise DataError(
+            f"{file_of(prediction)} has the labels {', '.join(lost)}, which no reference has (they have {', '.join(wanted)}); "
+            "give both the same labels"
+        )
+    values = {number: value for number, value in known.items() if value is not None}
+    if all(number == value for number, value in values.items()):
+        return prediction, ""
+    return Path(str(MaskAddress(file_of(prediction), None, values))), ""
+
+
+def labels_matched(
+    pairs: Sequence[tuple[Path, Case]], classes: ClassTable
+) -> tuple[list[tuple[Path, Case]], list[str]]:
+    """`matched_by_label` of all predictions.
+
+    Args:
+        pairs: predictions with their cases.
+        classes: of the references.
+
+    Returns:
+        The pairs, and a sentence for the first of those whose labels are others.
+
+    Raises:
+        DataError: as `matched_by_label`.
+    """
+    found = [(*matched_by_label(prediction, classes), case) for prediction, case in pairs]
+    told = [f"{note[0].upper()}{note[1:]}." for _, note, _ in found if note]
+    return [(prediction, case) for prediction, _, case in found], told[:1]
+
+
+def _values(classes: ClassTable) -> Mapping[str, int]:
+    """Name of a class → the first of its values; none where nobody has named the classes."""
+    rule = classes.labels
+    if rule is None or classes.names == ClassTable().names or not all(map(tells, classes.names[1:])):
+        return {}
+    found: dict[str, int] = {}
+    for value, index in sorted((rule.values or {}).items()):
+        if 0 < index < len(classes.names):
+            found.setdefault(classes.names[index], value)
+    return found
+
+
+def _value(label: str, wanted: Mapping[str, int]) -> int | None:
+    return next((value for name, value in wanted.items() if same_label(name, label)), None)
