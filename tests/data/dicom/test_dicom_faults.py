@@ -232,7 +232,7 @@ def _forget_decoders() -> None:
     from delineate.data.formats.dicom.codecs import DECODER_DEPENDENCIES
 
     for syntax in DECODER_DEPENDENCIES:
-        get_decoder(syntax).remove_plugin("imagecodecs")
+        get_decoder(syntax).remove_plugin("delineate")
     pixels._add_decoder.cache_clear()
 
 

@@ -1,7 +1,7 @@
 """Through a real archive: DICOM masks are stored in Orthanc on this machine, fetched by DICOMweb, and read by two libraries.
 
-Needs Debian's packages `orthanc` and `orthanc-dicomweb`; dcmqi (`pip install dcmqi`) reads as a third. What is absent is skipped and
-said.
+Needs Debian's packages `orthanc` and `orthanc-dicomweb`; dcmqi (`pip install dcmqi`) reads as a third. Tests whose
+program is absent say so.
 """
 
 from __future__ import annotations

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,18 +17,20 @@ from delineate.data.formats.dicom.files import read_dataset
 from delineate.data.formats.dicom.header import Frame
 from delineate.data.formats.dicom.package import pydicom
 
-__all__ = ["COLORS", "read_frame"]
+__all__ = ["COLORS", "iter_frames", "read_frame"]
 
 COLORS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT", "YBR_PARTIAL_420", "PALETTE COLOR")
 """Photometric interpretations that become RGB."""
 _GRAYS = ("MONOCHROME1", "MONOCHROME2")
 _J2K = ("pylibjpeg", "pylibjpeg pylibjpeg-openjpeg")
 _JPEG_LS = ("pyjpegls", "pyjpegls")
-_LOSSLESS = ("imagecodecs", "imagecodecs")
+_OURS = "delineate"
+"""`codecs`."""
+_LOSSLESS = (_OURS, "imagecodecs")
 _DECODERS = {
-    "1.2.840.10008.1.2.5": ("pylibjpeg", ""),
+    "1.2.840.10008.1.2.5": (_OURS, ""),
     "1.2.840.10008.1.2.4.50": ("pillow", "pillow"),
-    "1.2.840.10008.1.2.4.51": ("imagecodecs", "imagecodecs"),
+    "1.2.840.10008.1.2.4.51": _LOSSLESS,
     "1.2.840.10008.1.2.4.57": _LOSSLESS,
     "1.2.840.10008.1.2.4.70": _LOSSLESS,
     "1.2.840.10008.1.2.4.80": _JPEG_LS,
@@ -81,7 +85,7 @@ def read_frame(frame: Frame) -> tuple[NDArray[Any], Any]:
         raise DataError(f"{header.path} does not fit into memory") from error
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException as error:  # the decoder of RLE is written in Rust, and what it panics with is no Exception
+    except BaseException as error:  # what a decoder in Rust panics with is no Exception
         raise DataError(_refusal(frame, dataset, syntax, error)) from error
     if header.photometric == "PALETTE COLOR":
         try:
@@ -95,28 +99,49 @@ def read_frame(frame: Frame) -> tuple[NDArray[Any], Any]:
     return pixels, dataset
 
 
+def iter_frames(path: Path, dataset: Any, bits: int) -> Iterator[NDArray[Any]]:
+    """All frames of a file that is no image, such as a segmentation, by the same decoders.
+
+    Args:
+        path: of the file.
+        dataset: pydicom's data set, with its pixels.
+        bits: stored, of one pixel.
+
+    Yields:
+        Stored numbers, H×W.
+
+    Raises:
+        DataError: a way of packing that no decoder here reads. What decoders raise for damaged pixels passes through.
+    """
+    iter_pixels, syntax = pydicom().pixels.iter_pixels, str(dataset.file_meta.TransferSyntaxUID)
+    if syntax in _UNPACKED:
+        yield from iter_pixels(dataset)
+    else:
+        yield from iter_pixels(dataset, decoding_plugin=_decoder(path, bits, syntax))
+
+
 def _decoded(source: Any, frame: Frame, syntax: str) -> NDArray[Any]:
     """`source`: a path, or the data set of a file of one frame."""
     decode = pydicom().pixels.pixel_array
     if syntax in _UNPACKED or not syntax:
         return decode(source, index=frame.index)
-    return decode(source, index=frame.index, decoding_plugin=_decoder(frame, syntax))
+    return decode(source, index=frame.index, decoding_plugin=_decoder(frame.path, frame.header.bits, syntax))
 
 
-def _decoder(frame: Frame, syntax: str) -> str:
+def _decoder(path: Path, bits: int, syntax: str) -> str:
     """The decoder of a transfer syntax. Raises `DataError` where there is none, or it is not installed."""
     _add_decoder()
     if syntax not in _DECODERS:
-        raise DataError(f"{frame.path} has pixels packed as {_name(syntax)}, which is not readable; convert it")
+        raise DataError(f"{path} has pixels packed as {_name(syntax)}, which is not readable; convert it")
     name, package = _DECODERS[syntax]
-    if syntax == _EXTENDED and frame.header.bits <= 8:
+    if syntax == _EXTENDED and bits <= 8:
         name = _PILLOW
     available = {one.casefold() for one in import_module("pydicom.pixels").get_decoder(syntax).available_plugins}
     if name in available:
         return name
     if syntax == _RLE:
         return "pydicom"  # its own, which is slower
-    raise DataError(f"{frame.path} has pixels packed as {_name(syntax)}: pip install {package}")
+    raise DataError(f"{path} has pixels packed as {_name(syntax)}: pip install {package}")
 
 
 def _refusal(frame: Frame, dataset: Any, syntax: str, error: BaseException) -> str:
@@ -142,4 +167,4 @@ def _add_decoder() -> None:
     """Tell pydicom of the decoder that is ours (`codecs`)."""
     for syntax in DECODER_DEPENDENCIES:
         decoder = import_module("pydicom.pixels").get_decoder(syntax)
-        decoder.add_plugin("imagecodecs", ("delineate.data.formats.dicom.codecs", "_decode_frame"))
+        decoder.add_plugin(_OURS, ("delineate.data.formats.dicom.codecs", "_decode_frame"))

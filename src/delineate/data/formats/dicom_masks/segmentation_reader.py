@@ -18,7 +18,7 @@ from delineate.data.core.geometry import sizes
 from delineate.data.formats.archive_sizes import MAX_VOXELS
 from delineate.data.formats.dicom.files import read_dataset
 from delineate.data.formats.dicom.numbers import tag_of, whole
-from delineate.data.formats.dicom.package import pydicom
+from delineate.data.formats.dicom.pixels import iter_frames
 from delineate.data.formats.dicom_masks.frames import PlacedFrames, placed_frames
 from delineate.data.formats.dicom_masks.references import References, references_of
 from delineate.data.formats.sparse_mask import SparseMask
@@ -121,7 +121,7 @@ class SegmentationHandle(SparseMask):
             ) from error
 
     def _decoded(self, dataset: Any) -> Iterator[NDArray[Any]]:
-        yield from pydicom().pixels.iter_pixels(dataset)
+        yield from iter_frames(self.path, dataset, whole(dataset, "BitsStored", self.path) or 8)
 
     def _segment(self, dataset: Any, group: Any) -> int:
         shared = next(iter(dataset.get("SharedFunctionalGroupsSequence") or []), None)
