@@ -137,8 +137,12 @@ VARIANTS = {
         lambda folder, values: _twice(folder, values, AcquisitionNumber=2),
         "one of 2 stacks of its series, parted by AcquisitionNumber",
     ),
-    "no pixel spacing": Variant(_series(change=_without("PixelSpacing")), "", True),
-    "a slice without position": Variant(_series(change=_without("ImagePositionPatient", 30)), "", True),
+    "no pixel spacing": Variant(
+        _series(change=_without("PixelSpacing")), "a slice without PixelSpacing (0028,0030)", True
+    ),
+    "a slice without position": Variant(
+        _series(change=_without("ImagePositionPatient", 30)), "1 slice may be missing", True
+    ),
     "a slope that is no number": Variant(
         _series(change=_bad_slope), "RescaleSlope (0028,1053) is nan, which cannot be", True
     ),
@@ -182,9 +186,8 @@ def main() -> None:
             given = [str(base / "model.safetensors"), str(folder), "--out", str(base / f"out{number}"), "--check"]
             made = runner.invoke(app, ["predict", *given])
             lines = [line for line in checked.output.splitlines() if line.startswith(("error", "warning"))]
-            print(
-                f"## {called}\ncheck {checked.exit_code}: {' | '.join(lines)}\npredict {made.exit_code}: {made.output}{made.exception or ''}"
-            )
+            print(f"## {called}\ncheck {checked.exit_code}: {' | '.join(lines)}")
+            print(f"predict {made.exit_code}: {made.output}{made.exception or ''}")
 
 
 if __name__ == "__main__":

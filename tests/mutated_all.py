@@ -44,7 +44,7 @@ class Kind:
 
 def kinds(folder: Path) -> list[Kind]:
     """All that can be made with the packages at hand; `folder`: for the files, of which the series stays in use."""
-    return [*_dicom_kinds(), *_mask_kinds(folder), *_volume_kinds(folder), *_picture_kinds()]
+    return [*_dicom_kinds(), *mask_kinds(folder), *_volume_kinds(folder), *_picture_kinds()]
 
 
 def outcome(kind: Kind, file: Path) -> str:
@@ -103,7 +103,7 @@ def _images(file: Path) -> None:
         assert np.isfinite(open_image(address).read()).all()
 
 
-def _mask_kinds(folder: Path) -> list[Kind]:
+def mask_kinds(folder: Path) -> list[Kind]:
     """Segmentations and structure sets; they are drawn on their series, which stays sound."""
     series = write_series(folder / "series", noise(SHAPE), direction=oblique(), series="fuzz")
     mask = balls(SHAPE)

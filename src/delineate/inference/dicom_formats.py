@@ -38,6 +38,8 @@ def why_not(image: Path, format: DicomFormat) -> str:
     header = series.frames[0].header
     if format == "rtstruct" and series.geometry is None:
         return "has no slices with positions, which an RTSTRUCT needs"
+    if header.frame_of_reference is not None and header.frames == 1 and series.frames[0].place is None:
+        return "has no position, orientation or pixel spacing, which a DICOM mask of such an image needs"
     if header.frame_of_reference is None and len(series.frames) > 1:
         return "has several frames but no frame of reference, and a DICOM mask needs one"
     if header.frame_of_reference is None and format == "rtstruct":

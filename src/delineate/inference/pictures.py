@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from delineate.data.core.input_spec import Pixels, PixelSpacing
-from delineate.data.formats.registry import read_image
+from delineate.data.formats.dicom.address import DicomAddress
+from delineate.data.formats.registry import open_image, read_image
 from delineate.inference.check_results import check_picture
 from delineate.inference.dicom_formats import is_dicom_result
 from delineate.inference.image_input import read_input
@@ -74,4 +76,10 @@ class Picture:
         if info.facts is None:
             return result
         facts = info.facts
-        return replace(result, height=facts.height, width=facts.width, remark=facts.remark, seen=facts.seen)
+        said = "; ".join(filter(None, (facts.remark, *_notes(self.item.image)))) or None
+        return replace(result, height=facts.height, width=facts.width, remark=said, seen=facts.seen)
+
+
+def _notes(image: Path) -> tuple[str, ...]:
+    """What the owner of a DICOM picture should know; its header has been read before."""
+    return () if DicomAddress.parse(image) is None else open_image(image).notes

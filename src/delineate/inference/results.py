@@ -81,8 +81,8 @@ class PredictionResult:
 
     @property
     def remarks(self) -> Counter[str]:
-        """Remark → number of images."""
-        return Counter(file.remark for file in self.files if file.remark is not None)
+        """Remark → number of the images that have a mask."""
+        return Counter(file.remark for file in self.files if file.remark is not None and file.error is None)
 
 
 def write_lists(done: PredictionResult, predictor: Predictor) -> None:

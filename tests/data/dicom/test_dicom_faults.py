@@ -32,7 +32,7 @@ def refused(place: Path, words: str) -> None:
 def test_a_gap_is_told_with_its_place(tmp_path: Path) -> None:
     refused(
         write_series(tmp_path / "a", VOXELS, skip=(3,)),
-        r"slices are 2\.5 mm apart, but 5 mm after 20\.00 mm; 1 slices may be missing",
+        r"slices are 2\.5 mm apart, but 5 mm after 20\.00 mm; 1 slice may be missing",
     )
 
 

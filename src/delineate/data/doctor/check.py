@@ -15,7 +15,7 @@ from delineate.data.core.input_spec import Pixels
 from delineate.data.core.manifest import LabelRule, Manifest
 from delineate.data.core.opencv_threads import single_threaded_opencv
 from delineate.data.doctor.balance import Share, class_balance, unseen_classes
-from delineate.data.doctor.dicom_rows import dicom_rows
+from delineate.data.doctor.dicom_rows import dicom_rows, picture_notes
 from delineate.data.doctor.intensities import taken_for_ct
 from delineate.data.doctor.overview import Row, counted, overview
 from delineate.data.doctor.quality import SMALL, SPECK, Light, Objects, constant_and_dark, light_of, measure_objects
@@ -163,6 +163,7 @@ def _examined(
     report.rows = overview(manifest, census, report.proposed, report.shares)
     report.rows += volume_rows(census)
     report.rows += _intensity_row(manifest, census) + dicom_rows(manifest)
+    report.findings += picture_notes(manifest)
 
 
 def _intensity_row(manifest: Manifest, census: Census) -> list[Row]:

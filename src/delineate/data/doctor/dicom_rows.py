@@ -1,8 +1,10 @@
-"""The DICOM images of a data set, in a line each."""
+"""The DICOM images of a data set, in a line each, and what is odd about those that are pictures."""
 
 from __future__ import annotations
 
-from delineate.data.core.findings import count
+from collections import Counter
+
+from delineate.data.core.findings import Finding, count
 from delineate.data.core.geometry import sizes
 from delineate.data.core.manifest import Case, Manifest
 from delineate.data.doctor.overview import Row
@@ -10,7 +12,7 @@ from delineate.data.formats.dicom.address import DicomAddress
 from delineate.data.formats.dicom.handle import DicomHandle
 from delineate.data.formats.registry import open_image
 
-__all__ = ["dicom_rows"]
+__all__ = ["dicom_rows", "picture_notes"]
 
 _MOST = 20
 """Images that are listed."""
@@ -25,6 +27,19 @@ def dicom_rows(manifest: Manifest) -> list[Row]:
     return rows
 
 
+def picture_notes(manifest: Manifest) -> list[Finding]:
+    """What is odd about DICOM images that are pictures, each once with how many are so. Of volumes it is told with their grids."""
+    told: Counter[str] = Counter()
+    cases = [case for case in manifest.cases if case.images and DicomAddress.parse(case.images[0]) is not None]
+    for case in cases:
+        handle = open_image(manifest.path(case.images[0]))
+        if not handle.is_volume:
+            told.update(handle.notes)
+    return [
+        Finding("warning", f"{number} of {count(len(cases), 'DICOM image')}: {note}") for note, number in told.items()
+    ]
+
+
 def _line(manifest: Manifest, case: Case) -> str:
     handle = open_image(manifest.path(case.images[0]))
     assert isinstance(handle, DicomHandle), "an address of DICOM"
@@ -32,5 +47,5 @@ def _line(manifest: Manifest, case: Case) -> str:
     what = f"{handle.modality or 'unknown modality'}, {sizes(handle.shape)}, {count(files, 'file')}"
     geometry = handle.series.geometry
     apart = "" if geometry is None else f", {sizes([round(each, 3) for each in geometry.spacing])} mm"
-    told = f" ({'; '.join(handle.notes)})" if handle.notes else ""
+    told = f" ({'; '.join(handle.notes)})" if handle.notes and geometry is not None else ""
     return f"{case.images[0]}: {what}{apart}{told}"

@@ -169,8 +169,9 @@ def _with_other_masks(tree: Tree, scanned: DicomSet, images: str | None, masks: 
     except DataError:
         if images or masks or any(file.path not in scanned.files for file in tree.images):
             raise
+        if not scanned.files and any(one.severity == "error" for one in scanned.findings):
+            return Match(LAYOUT, [], root=tree.root)  # with all that is wrong, such as a file that a gap comes from
         if not scanned.files:
-            raise_errors(scanned.findings)
             raise DataError(f"{tree.root} holds no image in DICOM: {'; '.join(map(str, scanned.findings))}") from None
         root = select(tree, None, None).root
         what = count(len(scanned.files), "image")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from delineate.common.errors import DataError
 from delineate.data.formats.dicom.package import pydicom
 from delineate.data.formats.images import read_content
 
-__all__ = ["SUFFIXES", "is_dicom", "looks_like_dicom", "read_dataset"]
+__all__ = ["SUFFIXES", "damage_told", "is_dicom", "looks_like_dicom", "read_dataset"]
 
 SUFFIXES = (".dcm", ".dicom", ".ima")
 _MOST_DEFLATED = 1 << 29
@@ -92,6 +94,32 @@ def read_dataset(path: Path, *, pixels: bool = False) -> Any:
         return package.dcmread(path, stop_before_pixels=not pixels, force=first[_AT : _AT + 4] != _MAGIC)
     except MemoryError as error:
         raise DataError(f"{path} does not fit into memory") from error
+    except Exception as error:
+        raise DataError(f"{path} is damaged or truncated ({type(error).__name__}); restore or remove it") from error
+
+
+@contextmanager
+def damage_told(path: Path) -> Iterator[None]:
+    """Tags are read from their bytes when they are asked for: what is raised for damaged ones becomes one line.
+
+    Args:
+        path: of the file whose tags are used inside.
+
+    Raises:
+        DataError: naming the file; those that were raised inside stay what they are.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from delineate.data.formats.dicom.files import damage_told
+        >>> with damage_told(Path("a.dcm")):
+        ...     raise NotImplementedError("Unknown Value Representation")
+        Traceback (most recent call last):
+        delineate.common.errors.DataError: a.dcm is damaged or truncated (NotImplementedError); restore or remove it
+    """
+    try:
+        yield
+    except DataError:
+        raise
     except Exception as error:
         raise DataError(f"{path} is damaged or truncated ({type(error).__name__}); restore or remove it") from error
 

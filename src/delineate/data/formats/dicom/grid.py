@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.data.core.findings import some
+from delineate.data.core.findings import count, some
 from delineate.data.core.geometry import Geometry, Triple
 from delineate.data.formats.dicom.header import Frame
 
@@ -120,7 +120,7 @@ def _irregular(along: NDArray[np.float64], apart: NDArray[np.float64]) -> str:
         return ""
     said = some([f"{apart[at]:.4g} mm after {_at(along[at])}" for at in wrong], _TOLD)
     lost = sum(max(0, round(float(apart[at] / usual)) - 1) for at in wrong)
-    maybe = f"; {lost} slices may be missing" if lost else ""
+    maybe = f"; {count(lost, 'slice')} may be missing" if lost else ""
     return f"slices are {usual:.4g} mm apart, but {said}{maybe}"
 
 

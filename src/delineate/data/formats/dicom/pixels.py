@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
@@ -46,6 +47,7 @@ damaged file makes it end the whole program."""
 _UNPACKED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2")
 _RLE = "1.2.840.10008.1.2.5"
 _EXTENDED, _PILLOW = "1.2.840.10008.1.2.4.51", "pillow"
+_UID = re.compile(r"[0-9.]{1,64}")
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 
@@ -158,8 +160,8 @@ def _refusal(frame: Frame, dataset: Any, syntax: str, error: BaseException) -> s
 
 
 def _name(syntax: str) -> str:
-    name = pydicom().uid.UID(syntax).name
-    return syntax if name == syntax else str(name)
+    name = str(pydicom().uid.UID(syntax).name)
+    return name if name != syntax or _UID.fullmatch(syntax) else "an unknown syntax"
 
 
 @cache

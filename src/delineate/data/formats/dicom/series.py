@@ -19,6 +19,7 @@ import numpy as np
 from delineate.data.core.geometry import Geometry
 from delineate.data.formats.dicom.grid import Grid, grid_of
 from delineate.data.formats.dicom.header import Frame
+from delineate.data.formats.dicom.numbers import tag_of
 
 __all__ = ["Kind", "Series", "series_of"]
 
@@ -26,6 +27,9 @@ Kind = Literal["series", "image"]
 """`series`: has slices or frames; `image`: a picture."""
 _ANGLE, _SPACING = 2e-3, 1e-3
 """Orientations (cosines) and spacings (share) that differ less are the same."""
+_SLICES = ("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.128")
+"""Classes of images that are slices: CT, MR, PET."""
+_PLACE = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
 _KEY = 10
 """Characters of a series' name: a hash, so that it says nothing of a patient, and stays when other files are added."""
 
@@ -159,7 +163,17 @@ def _helps(grid: Grid, parts: Iterable[Sequence[Frame]]) -> bool:
 def _frames_of_file(frames: list[Frame]) -> Series:
     first = frames[0]
     key = _hash(f"{first.header.series} {first.header.instance}")
-    return Series("image" if len(frames) == 1 else "series", key, tuple(frames), None)
+    kind: Kind = "image" if len(frames) == 1 else "series"
+    return Series(kind, key, tuple(frames), None, _notes_of_picture(first) if kind == "image" else ())
+
+
+def _notes_of_picture(frame: Frame) -> tuple[str, ...]:
+    """Whether a picture ought to be a slice of a volume."""
+    if frame.header.sop_class not in _SLICES:
+        return ()
+    found = (frame.position, frame.orientation, frame.spacing)
+    lost = [tag_of(tag) for tag, value in zip(_PLACE, found, strict=True) if value is None]
+    return (f"a slice without {' and '.join(lost)}: it can be no part of a volume, and is a picture of its own",)
 
 
 def _signature(part: Sequence[Frame]) -> str:

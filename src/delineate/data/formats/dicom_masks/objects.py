@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from delineate.common.errors import DataError
-from delineate.data.formats.dicom.files import is_dicom, read_dataset
+from delineate.data.formats.dicom.files import damage_told, is_dicom, read_dataset
 from delineate.data.formats.dicom.scan import dicom_files, scan
 from delineate.data.formats.dicom.series import Series
 from delineate.data.formats.dicom_masks.references import References
@@ -32,7 +32,8 @@ def is_mask_object(path: Path) -> bool:
     if not is_dicom(path):
         return False
     try:
-        return str(read_dataset(path).get("SOPClassUID")) in (*SEGMENTATIONS, STRUCTURE_SET)
+        with damage_told(path):
+            return str(read_dataset(path).get("SOPClassUID")) in (*SEGMENTATIONS, STRUCTURE_SET)
     except DataError:
         return False
 
@@ -63,12 +64,13 @@ def open_object(path: Path, only: Collection[int] = ()) -> SegmentationHandle | 
     Raises:
         DataError: naming the file: it is neither, or damaged.
     """
-    kind = str(read_dataset(path).get("SOPClassUID"))
-    if kind == STRUCTURE_SET:
-        return StructureSetHandle(path, only)
-    if kind in SEGMENTATIONS:
-        return SegmentationHandle(path, only)
-    raise DataError(f"{path} is neither a DICOM segmentation nor an RTSTRUCT")
+    with damage_told(path):
+        kind = str(read_dataset(path).get("SOPClassUID"))
+        if kind == STRUCTURE_SET:
+            return StructureSetHandle(path, only)
+        if kind in SEGMENTATIONS:
+            return SegmentationHandle(path, only)
+        raise DataError(f"{path} is neither a DICOM segmentation nor an RTSTRUCT")
 
 
 def series_at(place: Path, references: References, key: str) -> tuple[Path, Series] | None:

@@ -60,7 +60,7 @@ def write_segmentation(
         try:
             made = _object(sources.in_file_order(volume), sources, segments, provenance, kind)
             _set_distance(made, distance)
-        except (ValueError, TypeError, AttributeError, KeyError) as error:
+        except (ValueError, TypeError, AttributeError, KeyError, NotImplementedError) as error:
             raise DataError(
                 f"{sources.path} and its series cannot have a DICOM segmentation ({_line(error)}); give --format nifti or png"
             ) from error

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from delineate.common.errors import DataError
 from delineate.data.core.geometry import sizes
 from delineate.data.formats.archive_sizes import MAX_VOXELS
-from delineate.data.formats.dicom.files import read_dataset
+from delineate.data.formats.dicom.files import damage_told, read_dataset
 from delineate.data.formats.dicom.numbers import tag_of, whole
 from delineate.data.formats.dicom.pixels import iter_frames
 from delineate.data.formats.dicom_masks.frames import PlacedFrames, placed_frames
@@ -62,7 +62,8 @@ class SegmentationHandle(SparseMask):
     @property
     def references(self) -> References:
         """The images that it says it is of."""
-        return references_of(self._header)
+        with damage_told(self.path):
+            return references_of(self._header)
 
     @property
     def notes(self) -> tuple[str, ...]:

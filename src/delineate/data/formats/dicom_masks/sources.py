@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
-from delineate.data.formats.dicom.files import read_dataset
+from delineate.data.formats.dicom.files import damage_told, read_dataset
 from delineate.data.formats.dicom.numbers import whole
 
 __all__ = ["Sources", "read_sources", "result_series_number"]
@@ -127,9 +127,10 @@ def result_series_number(sources: Sources) -> int:
 
 def _header(path: Path) -> Any:
     header = read_dataset(path)
-    for keyword in _NEEDED:
-        if header.get(keyword) in (None, ""):
-            raise DataError(f"{path} has no {keyword}, so that no mask can refer to it; give --format nifti or png")
+    with damage_told(path):
+        missing = next((keyword for keyword in _NEEDED if header.get(keyword) in (None, "")), None)
+    if missing is not None:
+        raise DataError(f"{path} has no {missing}, so that no mask can refer to it; give --format nifti or png")
     for keyword in _MAY_BE_EMPTY:
         if keyword not in header:
             setattr(header, keyword, "")
