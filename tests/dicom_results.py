@@ -56,3 +56,35 @@ def write_rtstruct(path: Path, mask: NDArray[np.uint8], series: Path) -> Path:
     sources = read_sources([(frame.path, frame.index) for frame in image.frames])
     write_structure_set(path, image.as_frames(mask), sources, image.geometry, segments(), MADE_BY)
     return path
+
+
+def write_fractions(path: Path, series: Path, most: int = 255, kind: str = "PROBABILITY") -> Path:
+    """One segment, whose voxels have 0.2, 0.49, 0.51 and 1 of the largest value."""
+    import highdicom
+    import pydicom
+
+    image = opened(series)
+    sources = read_sources([(frame.path, frame.index) for frame in image.frames])
+    values = np.zeros((7, 11, 14), np.float32)
+    values[2, 3, :4] = [0.2, 0.49, 0.51, 1.0]
+    description = highdicom.seg.SegmentDescription(
+        1, "liver", pydicom.sr.codedict.codes.SCT.Organ, pydicom.sr.codedict.codes.SCT.Liver, "MANUAL"
+    )
+    uid = pydicom.uid.generate_uid
+    highdicom.seg.Segmentation(
+        list(sources.headers),
+        values,
+        "FRACTIONAL",
+        [description],
+        uid(),
+        5,
+        uid(),
+        1,
+        "m",
+        "n",
+        "1",
+        "s",
+        fractional_type=kind,
+        max_fractional_value=most,
+    ).save_as(path)
+    return path

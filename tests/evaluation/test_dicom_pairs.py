@@ -17,7 +17,7 @@ import pydicom
 
 import delineate
 from delineate.common.errors import DataError
-from dicom_results import balls, write_rtstruct, write_seg
+from dicom_results import balls, write_fractions, write_rtstruct, write_seg
 from scanner import noise, write_series
 
 SHAPE = (14, 11, 7)
@@ -56,7 +56,7 @@ def test_names_need_not_agree(tmp_path: Path, series: list[Path], kind: str, dee
     assert found == [1.0] * 9
     (told,) = [note for note in notes if "paired" in note]
     assert "by the DICOM images that they refer to" in told
-    assert ".seg.dcm is of " in told
+    assert told.endswith(("names of files do not agree.", "names of files contradict."))
     assert told in json.loads((tmp_path / "out" / "scores.json").read_text())["notes"]
 
 
@@ -66,7 +66,7 @@ def test_names_that_contradict_the_images_are_not_followed(tmp_path: Path, serie
         write(tmp_path / "references" / f"case_{at}.seg.dcm", mask(at), series[at])
     found, notes = dice(tmp_path / "masks", tmp_path / "references", tmp_path / "out")
     assert found == [1.0] * 9
-    assert any("which names of files contradict (case_0.seg.dcm is of case_2)" in note for note in notes)
+    assert any("which names of files contradict." in note for note in notes)
 
 
 def test_names_that_agree_are_followed_without_a_word(tmp_path: Path, series: list[Path]) -> None:
@@ -150,7 +150,21 @@ def test_labels_that_differ_are_told_or_refused(tmp_path: Path, series: list[Pat
     labeled(tmp_path / "masks" / "a.seg.dcm", "Leber", "Niere", "Ding")
     found, notes = dice(tmp_path / "masks", tmp_path / "references", tmp_path / "out")
     assert found == [1.0] * 3
-    assert "A.seg.dcm has other labels (Leber, Niere, Ding): taken by their numbers." in notes
+    assert (
+        "The prediction of a has other labels than the references' (Leber, Niere, Ding), taken by their numbers."
+        in notes
+    )
     labeled(tmp_path / "masks" / "a.seg.dcm", "liver", "Niere", "thing")
     with pytest.raises(DataError, match="has the labels Niere, which no reference has"):
         dice(tmp_path / "masks", tmp_path / "references", tmp_path / "again")
+
+
+def test_fractions_are_told_and_thresholded(tmp_path: Path, series: list[Path]) -> None:
+    for folder, most in (("masks", 200), ("references", 255)):
+        (tmp_path / folder).mkdir()
+        write_fractions(tmp_path / folder / "a.seg.dcm", series[0], most)
+    found, notes = dice(tmp_path / "masks", tmp_path / "references", tmp_path / "out")
+    assert found == [1.0]
+    rule = "a voxel is a segment's where it has at least half of that."
+    assert f"The prediction of a holds fractions (PROBABILITY, up to 200): {rule}" in notes
+    assert f"The reference of a holds fractions (PROBABILITY, up to 255): {rule}" in notes

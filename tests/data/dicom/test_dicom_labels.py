@@ -28,7 +28,7 @@ from delineate.data.formats.dicom_masks.sources import read_sources
 from delineate.data.formats.registry import open_image
 from delineate.data.layouts.discover import recognize
 from delineate.data.layouts.source import DataSource
-from dicom_results import MADE_BY, balls, opened, segments, write_rtstruct, write_seg
+from dicom_results import MADE_BY, balls, opened, segments, write_fractions, write_rtstruct, write_seg
 from planted import NAME_WORDS, found_in
 from scanner import NAME, noise, oblique, patient, save, set_pixels, write_series
 
@@ -410,3 +410,18 @@ def test_pages_show_no_names_of_files(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "DICOM series with DICOM masks" in (tmp_path / "out" / "page.html").read_text()
     assert not found_in(tmp_path / "out", NAME_WORDS)
+
+
+def test_fractions_become_labels_and_are_told(tmp_path: Path) -> None:
+    root = tmp_path / "set"
+    for at in range(2):
+        write_fractions(root / f"{at}.dcm", series_of(root, at), 200 + at)
+    report = check(root)
+    told = [str(one) for one in report.findings if one.severity == "warning" and "fractions" in one.text]
+    assert len(told) == 1
+    assert told[0].startswith(
+        "0.dcm holds fractions (PROBABILITY, up to 200): a voxel is a segment's where it has at least half"
+    )
+    manifest = report.manifest
+    assert manifest is not None
+    assert volume_mask(manifest, manifest.cases[0])[::-1, ::-1][:4, 3, 2].tolist() == [0, 0, 1, 1]

@@ -19,7 +19,7 @@ from delineate.data.formats.dicom_masks.other_readers import by_highdicom
 from delineate.data.formats.dicom_masks.segmentation import write_segmentation
 from delineate.data.formats.dicom_masks.segmentation_reader import SegmentationHandle
 from delineate.data.formats.dicom_masks.sources import read_sources
-from dicom_results import MADE_BY, NAMES, balls, opened, segments, write_seg
+from dicom_results import MADE_BY, NAMES, balls, opened, segments, write_fractions, write_seg
 from scanner import ID, NAME, noise, oblique, patient, save, set_pixels, write_enhanced, write_series
 
 SHAPE = (14, 11, 7)
@@ -151,23 +151,27 @@ def test_what_cannot_be_is_refused(tmp_path: Path, series: dict[str, Path], chan
         open_object(path).read()
 
 
-def test_fractions_of_half_and_more_are_marked(tmp_path: Path, series: dict[str, Path]) -> None:
-    import highdicom
-
+@pytest.mark.parametrize(("most", "kind"), [(255, "PROBABILITY"), (100, "OCCUPANCY"), (1, "PROBABILITY")])
+def test_fractions_of_half_and_more_are_marked(tmp_path: Path, series: dict[str, Path], most: int, kind: str) -> None:
     image = opened(series["axial"])
-    sources = read_sources([(frame.path, frame.index) for frame in image.frames])
-    values = np.zeros((7, 11, 14), np.float32)
-    values[2, 3, :4] = [0.2, 0.49, 0.51, 1.0]
-    description = highdicom.seg.SegmentDescription(
-        1, "liver", pydicom.sr.codedict.codes.SCT.Organ, pydicom.sr.codedict.codes.SCT.Liver, "MANUAL"
+    found = SegmentationHandle(write_fractions(tmp_path / "f.dcm", series["axial"], most, kind))
+    assert found.notes == (
+        f"f.dcm holds fractions ({kind}, up to {most}): a voxel is a segment's where it has at least half of that",
     )
-    uid = pydicom.uid.generate_uid
-    highdicom.seg.Segmentation(
-        list(sources.headers), values, "FRACTIONAL", [description], uid(), 5, uid(), 1, "m", "n", "1", "s"
-    ).save_as(tmp_path / "f.dcm")
-    found = SegmentationHandle(tmp_path / "f.dcm")
-    assert "at least half" in found.notes[0]
     assert found.drawn(image.geometry, image.path)[:4, 3, 2].tolist() == [0, 0, 1, 1]
+
+
+def test_fractions_without_or_above_their_largest_are_refused(tmp_path: Path, series: dict[str, Path]) -> None:
+    path = write_fractions(tmp_path / "f.dcm", series["axial"])
+    dataset = pydicom.dcmread(path)
+    dataset.MaximumFractionalValue = 100
+    dataset.save_as(path)
+    with pytest.raises(DataError, match=r"f\.dcm: it has the fraction 255, above its MaximumFractionalValue .* of 100"):
+        SegmentationHandle(path).read()
+    del dataset.MaximumFractionalValue
+    dataset.save_as(path)
+    with pytest.raises(DataError, match=r"f\.dcm holds fractions, but not the largest \(MaximumFractionalValue"):
+        SegmentationHandle(path)
 
 
 def test_other_frames_of_reference_and_marks_outside_are_refused(tmp_path: Path, series: dict[str, Path]) -> None:

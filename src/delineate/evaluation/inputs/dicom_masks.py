@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from delineate.common.errors import DataError
-from delineate.data.core.manifest import Case, ClassTable
+from delineate.data.core.manifest import Case, ClassTable, Manifest
 from delineate.data.formats.dicom.files import is_dicom
 from delineate.data.formats.dicom.scan import scan
 from delineate.data.formats.dicom_masks.address import MaskAddress
 from delineate.data.formats.dicom_masks.objects import open_object
 from delineate.data.formats.dicom_masks.suffixes import MASK_SUFFIXES
+from delineate.data.formats.registry import open_image
 from delineate.data.layouts.dicom_classes import classes_of_masks, same_label, tells
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "file_of",
     "is_mask_of_dicom",
     "labels_matched",
+    "mask_notes",
     "matched_by_label",
     "names_of",
 ]
@@ -130,7 +132,7 @@ def matched_by_label(prediction: Path, classes: ClassTable) -> tuple[Path, str]:
     known = {number: _value(label, wanted) for number, label in names.items()}
     lost = [label for number, label in names.items() if known[number] is None]
     if len(lost) == len(names):
-        return prediction, f"{file_of(prediction).name} has other labels ({', '.join(lost)}): taken by their numbers"
+        return prediction, f"other labels than the references' ({', '.join(lost)}), taken by their numbers"
     if lost:
         raise DataError(
             f"{file_of(prediction)} has the labels {', '.join(lost)}, which no reference has (they have {', '.join(wanted)}); "
@@ -158,8 +160,31 @@ def labels_matched(
         DataError: as `matched_by_label`.
     """
     found = [(*matched_by_label(prediction, classes), case) for prediction, case in pairs]
-    told = [f"{note[0].upper()}{note[1:]}." for _, note, _ in found if note]
+    told = [f"The prediction of {case.id} has {note}." for _, note, case in found if note]
     return [(prediction, case) for prediction, _, case in found], told[:1]
+
+
+def mask_notes(pairs: Sequence[tuple[Path, Case]], manifest: Manifest) -> list[str]:
+    """What DICOM masks say of themselves, such as that they hold fractions; names of files are left out.
+
+    Args:
+        pairs: predictions with their cases.
+        manifest: of the cases.
+
+    Returns:
+        A sentence for the first of each kind.
+    """
+    told: dict[str, str] = {}
+    for prediction, case in pairs:
+        for what, mask in (("prediction", prediction), ("reference", manifest.path(case.masks[0]))):
+            for note in open_image(mask).notes if _is_dicom_mask(mask) else ():
+                said = note.replace(file_of(mask).name, "").strip()
+                told.setdefault(f"{what} {said}", f"The {what} of {case.id} {said}.")
+    return list(told.values())
+
+
+def _is_dicom_mask(mask: Path) -> bool:
+    return is_mask_of_dicom(mask) or MaskAddress.parse(mask) is not None
 
 
 def _values(classes: ClassTable) -> Mapping[str, int]:

@@ -10,7 +10,6 @@ from delineate.common.errors import DataError
 from delineate.data.core.manifest import Case, Manifest
 from delineate.data.core.words import Role, folder_word, image_stem, mask_stem, normal
 from delineate.data.formats.registry import file_stem
-from delineate.evaluation.inputs.dicom_masks import file_of
 from delineate.evaluation.inputs.dicom_pairs import Fitting, fitting_cases, pair_by_images
 from delineate.evaluation.inputs.references import References, case_name
 
@@ -64,12 +63,8 @@ def paired(
     if agree and named.keys() == wanted.keys():
         return named, []
     given = pair_by_images(fitting, cases)
-    name, file = next((one for one in given.items() if named.get(one[0]) != one[1]), next(iter(given.items())))
-    example = f"{file_of(file).relative_to(folder).as_posix()} is of {name}"
     why = "since names of files do not agree" if agree else "which names of files contradict"
-    return given, [
-        f"Predictions were paired with references by the DICOM images that they refer to, {why} ({example})."
-    ]
+    return given, [f"Predictions were paired with references by the DICOM images that they refer to, {why}."]
 
 
 def by_name(folder: Path, files: Sequence[Path], wanted: Mapping[str, object]) -> dict[str, Path]:

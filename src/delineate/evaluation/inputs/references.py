@@ -34,7 +34,7 @@ from delineate.data.layouts.source import DataSource, as_source
 from delineate.data.layouts.split_lists import apply_lists
 from delineate.data.layouts.tree import File, image_files, volume_files
 from delineate.data.splits.run_splits import with_run_splits
-from delineate.evaluation.inputs.dicom_masks import as_references, dicom_masks, is_mask_of_dicom
+from delineate.evaluation.inputs.dicom_masks import as_references, dicom_masks, file_of, is_mask_of_dicom
 from delineate.evaluation.inputs.mask_contents import read_mask_values
 from delineate.evaluation.inputs.reference_values import in_order, read_references
 from delineate.evaluation.inputs.sparse_masks import values_on
@@ -192,7 +192,8 @@ def _mask_folder(folder: Path, root: Path | None = None) -> Manifest:
     """The masks of a folder as cases; with the `root` of the data set, its split lists are obeyed."""
     base = root or folder
     found = mask_like_files(folder)
-    files = _masks_by_case(found) if all(path.parent == folder for path in found) else _numbered(found)
+    plain = all(path == file_of(path) and path.parent == folder for path in found)
+    files = _masks_by_case(found) if plain else _numbered(found)
     known = as_references([path for paths in files.values() for path in paths])
     classes = ClassTable()
     if known is not None and all(len(paths) == 1 for paths in files.values()):
@@ -227,7 +228,7 @@ def _mask_folder(folder: Path, root: Path | None = None) -> Manifest:
 
 
 def _numbered(paths: Sequence[Path]) -> dict[str, list[Path]]:
-    """Masks in folders below, whose names may be alike."""
+    """DICOM masks of any name: it may tell who the patient is, and several in folders below may be alike."""
     return {f"case_{number:04d}": [path] for number, path in enumerate(paths, 1)}
 
 

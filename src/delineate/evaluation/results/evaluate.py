@@ -20,7 +20,7 @@ from delineate.data.core.regions import parse_regions
 from delineate.data.layouts.source import DataSource, as_source
 from delineate.data.splits.run_splits import run_manifest
 from delineate.evaluation.inputs.changed_predictions import lists_no_maps, prediction_notes
-from delineate.evaluation.inputs.dicom_masks import labels_matched
+from delineate.evaluation.inputs.dicom_masks import labels_matched, mask_notes
 from delineate.evaluation.inputs.grids import grid_notes
 from delineate.evaluation.inputs.held_out_cases import held_out_ids, mask_hashes
 from delineate.evaluation.inputs.instance_maps import pair_instances
@@ -352,6 +352,7 @@ def _open(
         if listed is None:
             pairs, label_notes = labels_matched(pairs, found.manifest.table)
             paired_notes += label_notes
+        paired_notes += mask_notes(pairs, found.manifest)
         predicted = prediction_rule(
             [path for path, _ in pairs], listed, found.manifest.classes, found.manifest.labels, said=found.named
         )

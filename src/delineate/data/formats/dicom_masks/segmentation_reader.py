@@ -1,7 +1,7 @@
 """DICOM segmentation objects (SEG) as masks. Values are the numbers of segments; 0 is background.
 
-BINARY and LABELMAP are read as they are. FRACTIONAL becomes a mask where a segment has at least half of the largest value. Segments
-that overlap cannot be one mask and are refused.
+BINARY and LABELMAP are read as they are. FRACTIONAL, be it probability or occupancy, becomes a mask where a segment has at least
+half of the file's largest value, which is told. Segments that overlap cannot be one mask and are refused.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ class SegmentationHandle(SparseMask):
         self.shape = self._size if self.geometry is None else self.geometry.shape
         if np.prod(self.shape, dtype=np.float64) > MAX_VOXELS:
             raise DataError(f"{path} has {sizes(self.shape)} voxels, above the limit of {MAX_VOXELS:,}")
+        self._most = 1 if self.kind != "FRACTIONAL" else _largest(self._header, path)
         self.names = _labels(self._header, path)
         """Number of each segment → its label."""
 
@@ -67,9 +68,11 @@ class SegmentationHandle(SparseMask):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        if self.kind == "FRACTIONAL":
-            return (f"{self.path.name} holds fractions: a voxel is a segment's where it has at least half of it",)
-        return ()
+        if self.kind != "FRACTIONAL":
+            return ()
+        of = str(self._header.get("SegmentationFractionalType") or "of an unknown kind")
+        rule = "a voxel is a segment's where it has at least half of that"
+        return (f"{self.path.name} holds fractions ({of}, up to {self._most}): {rule}",)
 
     def compose(self) -> NDArray[np.uint8] | NDArray[np.uint16]:
         """Raises `DataError` for damaged pixels, unknown segments and segments that overlap."""
@@ -111,15 +114,24 @@ class SegmentationHandle(SparseMask):
             if self.kind == "LABELMAP":
                 yield from ((frame, None) for frame in frames)
                 return
-            most = 1 if self.kind == "BINARY" else (whole(dataset, "MaximumFractionalValue", self.path) or 255)
             for group, frame in zip(dataset.PerFrameFunctionalGroupsSequence, frames, strict=True):
-                yield 2 * frame.astype(np.uint16) >= most if most > 1 else frame != 0, self._segment(dataset, group)
+                if self.kind == "FRACTIONAL":
+                    frame = self._at_least_half(frame)
+                yield frame != 0, self._segment(dataset, group)
         except DataError:
             raise
         except Exception as error:
             raise DataError(
                 f"{self.path} has pixels that cannot be read ({type(error).__name__}); restore it"
             ) from error
+
+    def _at_least_half(self, frame: NDArray[Any]) -> NDArray[np.bool_]:
+        if frame.max(initial=0) > self._most:
+            raise DataError(
+                f"{self.path}: it has the fraction {frame.max()}, above its {tag_of('MaximumFractionalValue')} of {self._most}; "
+                "restore it"
+            )
+        return 2 * frame.astype(np.uint16) >= self._most
 
     def _decoded(self, dataset: Any) -> Iterator[NDArray[Any]]:
         yield from iter_frames(self.path, dataset, whole(dataset, "BitsStored", self.path) or 8)
@@ -150,6 +162,14 @@ class SegmentationHandle(SparseMask):
             raise DataError(
                 f"{self.path} is of several images that have no positions; one mask cannot hold them: export them apart"
             )
+
+
+def _largest(header: Any, path: Path) -> int:
+    """The fraction that stands for all of a voxel."""
+    found = whole(header, "MaximumFractionalValue", path)
+    if found is None:
+        raise DataError(f"{path} holds fractions, but not the largest ({tag_of('MaximumFractionalValue')}); restore it")
+    return found
 
 
 def _labels(header: Any, path: Path) -> dict[int, str]:
