@@ -220,6 +220,18 @@ def test_memory_is_that_of_the_images_in_it(device: str, images: int, monkeypatc
     assert asked == [images]
 
 
+def test_a_second_network_takes_as_much_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = resolve("unet", "tiny", {"strategy": {"name": "cps"}})
+    monkeypatch.setattr(build, "training_bytes", lambda *_, **__: 2**40)
+    method, spec = registry.build("unet", options=recipe.method), InputSpec(size=(32, 32))
+    with pytest.raises(DeviceError, match=r"a strategy with one network \(--strategy; 'cps' trains 2\)"):
+        build.check_training_memory(recipe, method, spec, torch.device("cpu"))
+    asked: list[int] = []
+    monkeypatch.setattr(build, "check_memory", lambda need, *_: asked.append(need))
+    build.check_training_memory(recipe, method, spec, torch.device("cpu"))
+    assert asked == [2**41]
+
+
 @pytest.mark.parametrize(
     "fault",
     [

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from delineate.common.errors import RecipeError
+from delineate.data.core.regions import Region
 from delineate.engine.parameter_groups import make_optimizer
 from delineate.engine.recipe import resolve
 from delineate.methods.contract import Batch, Context, Stage
@@ -64,6 +65,22 @@ def test_every_stage_of_a_method_is_trained(strategy: str, name: str) -> None:
             assert bool(torch.isfinite(total))
             assert len(terms) > 1
         trained.after_step(trained.ctx)
+
+
+@pytest.mark.parametrize("strategy", LEARN_FROM_IMAGES_ALONE)
+def test_nested_regions(strategy: str) -> None:
+    """Each region has a probability of its own, also in what the networks say to each other."""
+    regions = (Region(name="whole", classes=(1, 2), paints=1), Region(name="core", classes=(2,), paints=2))
+    held = tiny("unet", classes=2, regions=regions)
+    trained = registry.build(strategy, held).train()
+    trained.begin(held.stages()[0], trained.options)
+    place(trained, trained.updates(trained.stage)[0])
+    made = batch(classes=3)
+    made["image"], made["mask"] = made["image"].repeat(1, 1, 2, 2), made["mask"].repeat(1, 2, 2)
+    terms = trained(made)
+    torch.stack([term.float() for term in terms.values()]).sum().backward()
+    assert all(bool(torch.isfinite(term)) for term in terms.values())
+    assert len(terms) > 2
 
 
 def test_the_ramp() -> None:
