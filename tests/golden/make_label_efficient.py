@@ -1,11 +1,12 @@
 """How `label_efficient.npz` was made: what released training scripts say of given logits, and the gradients of it.
 
-    python tests/golden/make_label_efficient.py SSL4MIS BCP UNIMATCH_V2
+    python tests/golden/make_label_efficient.py SSL4MIS BCP UNIMATCH_V2 MC_NET
 
-The three are checkouts of github.com/HiLab-git/SSL4MIS (MIT, commit 06df604), DeepMed-Lab-ECNU/BCP (MIT, 7879f98) and
-LiheYoung/UniMatch-V2 (MIT, f6afb4d). The lines of their training loops are run as they are, outside this project, on the CPU and
-without their data: the networks are replaced by lists of logits, which are handed out call by call. Four classes, two images with
-masks and two without. Per strategy the file holds the logits, the loss on images without masks, and its gradient.
+The four are checkouts of github.com/HiLab-git/SSL4MIS (MIT, commit 06df604), DeepMed-Lab-ECNU/BCP (MIT, 7879f98),
+LiheYoung/UniMatch-V2 (MIT, f6afb4d) and ycwu1997/MC-Net (MIT, fee453c). The lines of their training loops are run as they are,
+outside this project, on the CPU and without their data: the networks are replaced by lists of logits, which are handed out call
+by call. Four classes, two images with masks and two without. Per strategy the file holds the logits, the loss on images without
+masks, and its gradient; of MC-Net also weights and answers of its parts.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ CLASSES, COUNT, SIDE = 4, 2, 12
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("ssl4mis", "bcp", "unimatch"):
+    for name in ("ssl4mis", "bcp", "unimatch", "mc_net"):
         parser.add_argument(name, type=Path)
     paths = parser.parse_args()
     torch.manual_seed(0)
@@ -41,6 +42,7 @@ def main() -> None:
         "entropy": entropy(paths.ssl4mis),
         "bcp": bcp(paths.bcp),
         "unimatch": unimatch(paths.unimatch),
+        "mc-net": mc_net(paths.mc_net),
     }.items():
         arrays |= {f"{name}/{key}": np.asarray(torch.as_tensor(value).detach()) for key, value in values.items()}
     np.savez_compressed(Path(__file__).with_name("label_efficient.npz"), **arrays)  # type: ignore[arg-type]
@@ -149,6 +151,45 @@ def unimatch(source: Path) -> dict[str, Any]:
     mixed = torch.stack((space["img_u_s1"], space["img_u_s2"]))
     values = {"teacher": teacher, "boxes": boxes, "images": images[1:], "mixed": mixed, "student": student}
     return {**values, "loss": loss, "gradient": gradient}
+
+
+def mc_net(source: Path) -> dict[str, Any]:
+    """Of MC-Net: the sum over pairs of three decoders, of all images; and what its encoder and decoders, made narrow, answer."""
+    script = (source / "code/train_mcnet_2d.py").read_text(encoding="utf-8").replace(".cuda()", "")
+    decoders = [logits(2 * COUNT) for _ in range(3)]
+    space: dict[str, Any] = {
+        "torch": torch,
+        "F": F,
+        "outputs": decoders,
+        "num_outputs": 3,
+        "labeled_bs": COUNT,
+        "label_batch": torch.zeros(2 * COUNT, SIDE, SIDE, dtype=torch.long),
+        "ce_loss": nn.CrossEntropyLoss(),
+        "dice_loss": lambda *_: 0.0,
+        "consistency_criterion": lambda one, other: torch.mean((one - other) ** 2),
+        "args": SimpleNamespace(temperature=0.5),
+    }
+    start = script.index("def sharpening")
+    exec(script[start : script.index("parser = ")], space)
+    exec(section(script, "y_ori = ", "iter_num = iter_num + 1", after="for _ in iterator"), space)
+    found = {"decoders": torch.stack(decoders), "loss": space["loss_consist"]}
+    found["gradient"] = torch.stack(torch.autograd.grad(space["loss_consist"], decoders))
+    released_parts = load("released_mc_net", source / "code/networks/unet.py")
+    params = {"in_chns": 1, "feature_chns": [4, 6, 8, 10, 12], "dropout": [0.1] * 5, "class_num": CLASSES}
+    parts = {"encoder": released_parts.Encoder(params)}
+    parts |= {f"decoders.{at}": released_parts.Decoder({**params, "up_type": up}) for at, up in enumerate((1, 0, 2))}
+    network = nn.ModuleDict({name.replace(".", "_"): part for name, part in parts.items()}).eval()
+    for part in network.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            assert part.running_mean is not None
+            nn.init.normal_(part.weight, 1, 0.3)
+            nn.init.normal_(part.running_mean, 0, 0.3)
+    image = torch.rand(1, 1, 32, 16)
+    with torch.no_grad():
+        maps = network["encoder"](image)
+        answers = torch.stack([network[f"decoders_{at}"](maps) for at in range(3)])
+    weights = {f"weights/{name}": value for name, value in network.state_dict().items() if "num_batches" not in name}
+    return {**found, "image": image, "answers": answers, **weights}
 
 
 def _stay(tensor: Tensor) -> Tensor:

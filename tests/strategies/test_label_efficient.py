@@ -17,11 +17,11 @@ from delineate.methods.contract import Batch, Context, Stage
 from delineate.methods.dense import FeatureMaps
 from delineate.methods.testing.examples import tiny
 from delineate.nn.losses import cross_entropy
+from delineate.nn.ramps import sigmoid_ramp
 from delineate.strategies import registry
 from delineate.strategies.bcp.strategy import BidirectionalCopyPaste
 from delineate.strategies.contract import Strategy
 from delineate.strategies.cps.strategy import CrossPseudoSupervision
-from delineate.strategies.ramps import sigmoid_ramp
 from delineate.strategies.testing.examples import FIRST, Trainer, batch, build, place, train
 from delineate.strategies.ua_mt.strategy import UncertaintyAwareMeanTeacher, _dropout
 from delineate.strategies.unimatch.strategy import UniMatch

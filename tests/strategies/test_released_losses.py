@@ -13,6 +13,7 @@ from torch import Tensor
 
 from delineate.methods.contract import Batch, Context
 from delineate.nn.losses import cross_entropy
+from delineate.nn.ramps import sigmoid_ramp
 from delineate.nn.views.copy_paste import CopyPaste
 from delineate.nn.views.cutmix import CutMix
 from delineate.nn.views.strong import StrongView
@@ -21,7 +22,6 @@ from delineate.strategies.bcp.strategy import BidirectionalCopyPaste
 from delineate.strategies.confident_labels import ConfidentLabels
 from delineate.strategies.contract import Strategy
 from delineate.strategies.cps.strategy import CrossPseudoSupervision
-from delineate.strategies.ramps import sigmoid_ramp
 from delineate.strategies.testing.examples import method, place
 from delineate.strategies.ua_mt.strategy import UncertaintyAwareMeanTeacher
 

@@ -384,7 +384,7 @@ def _with_statistics(recipe: Recipe) -> Recipe:
     if not registry.option_names(recipe.name) >= {"encoder", "normalize"}:
         return recipe  # others need not be checked yet: a plan may be still to come
     options = registry.checked_options(recipe.name, recipe.method).model_dump(mode="json")
-    if "pretrained" not in options["encoder"]:
+    if "pretrained" not in (options["encoder"] or {}):
         return recipe
     return recipe.model_copy(update={"method": {**recipe.method, "normalize": options["normalize"]}})
 

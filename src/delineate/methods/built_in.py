@@ -12,6 +12,7 @@ BUILT_IN = {
     "condseg": "delineate.methods.condseg.network:ConDSeg",
     "din": "delineate.methods.din.network:DIN",
     "ipsl": "delineate.methods.ipsl.network:IPSL",
+    "mc-net": "delineate.methods.mc_net.network:MCNet",
     "mfel": "delineate.methods.mfel.network:MFEL",
     "mslkseg": "delineate.methods.mslkseg.network:MSLKSeg",
     "panet": "delineate.methods.panet.network:PANet",

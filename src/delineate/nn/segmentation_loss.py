@@ -19,7 +19,7 @@ from delineate.nn.boundary_loss import Gradient
 from delineate.nn.class_weights import DESCRIPTION, ClassWeights, weights_of
 from delineate.nn.losses import Pool, boundary, cross_entropy, dice, focal, tversky
 
-__all__ = ["LossOptions", "Term", "loss_terms", "segmentation_loss"]
+__all__ = ["LossOptions", "Term", "labeled_segmentation_loss", "loss_terms", "segmentation_loss"]
 
 
 @dataclass(frozen=True)
@@ -168,3 +168,32 @@ def segmentation_loss(logits: Tensor, target: Tensor, options: LossOptions) -> d
         if weight := getattr(options, name):
             found[name] = weight * term.function(logits, target, options)
     return found
+
+
+def labeled_segmentation_loss(
+    logits: Tensor, target: Tensor, labeled: Tensor, options: LossOptions
+) -> dict[str, Tensor]:
+    """The same as means over the samples with masks, for methods that learn from images without masks too.
+
+    Args:
+        logits: Float B×K×H×W.
+        target: As for `segmentation_loss`.
+        labeled: Bool B. Reading it costs a GPU synchronization.
+        options: The weights, and the losses' own settings.
+
+    Returns:
+        Scalars by name; 0, with a gradient, where no sample has a mask.
+
+    Raises:
+        RecipeError: As `segmentation_loss`.
+
+    Example:
+        >>> from delineate.nn.segmentation_loss import LossOptions, labeled_segmentation_loss
+        >>> logits, mask = torch.zeros(2, 1, 8, 8), torch.ones(2, 8, 8, dtype=torch.long)
+        >>> mask[1] = 255
+        >>> float(labeled_segmentation_loss(logits, mask, torch.tensor([True, False]), LossOptions())["cross_entropy"])  # ln 2
+        0.693...
+    """
+    if bool(labeled.any()) and not bool(labeled.all()):
+        logits, target = logits[labeled], target[labeled]
+    return segmentation_loss(logits, target, options)

@@ -8,9 +8,9 @@ from pydantic import Field
 from torch import Tensor
 
 from delineate.methods.contract import PAPER, READING, Batch
+from delineate.nn.ramps import sigmoid_ramp
 from delineate.strategies.batches import select_samples
 from delineate.strategies.contract import Strategy, StrategyOptions
-from delineate.strategies.ramps import sigmoid_ramp
 
 __all__ = ["AddedTerm", "AddedTermOptions", "EmaTeacherOptions"]
 

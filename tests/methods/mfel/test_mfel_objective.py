@@ -16,12 +16,11 @@ from delineate.methods.mfel.objective import (
     DynamicWeights,
     reconstruction_terms,
     reconstruction_weight,
-    segmentation_terms,
 )
 from delineate.methods.mfel.options import MFELLossOptions, ReconstructionOptions
 from delineate.methods.mfel.reconstruction import corrupt
 from delineate.methods.testing.examples import as_batch, backward, context, example_batch
-from delineate.nn.segmentation_loss import LossOptions
+from delineate.nn.segmentation_loss import LossOptions, labeled_segmentation_loss
 from delineate.nn.ssim import ssim
 from delineate.strategies import registry as strategies
 
@@ -53,8 +52,8 @@ def test_segmentation_terms_are_means_over_the_labeled() -> None:
     mask, labeled = batch["mask"].clone(), torch.tensor([True, False, True])
     mask[1] = 255
     for pool in ("image", "batch"):
-        found = segmentation_terms(logits, mask, labeled, LossOptions(pool=pool))
-        wanted = segmentation_terms(logits[::2], mask[::2], labeled[::2], LossOptions(pool=pool))
+        found = labeled_segmentation_loss(logits, mask, labeled, LossOptions(pool=pool))
+        wanted = labeled_segmentation_loss(logits[::2], mask[::2], labeled[::2], LossOptions(pool=pool))
         assert all(torch.equal(found[key], wanted[key]) for key in wanted)
     (gradient,) = torch.autograd.grad(sum(found.values()), logits)  # type: ignore[arg-type]
     assert not gradient[1].any()

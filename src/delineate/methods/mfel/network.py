@@ -25,7 +25,6 @@ from delineate.methods.mfel.objective import (
     DynamicWeights,
     reconstruction_terms,
     reconstruction_weight,
-    segmentation_terms,
 )
 from delineate.methods.mfel.options import LEVELS, MFELOptions
 from delineate.methods.mfel.reconstruction import (
@@ -39,6 +38,7 @@ from delineate.methods.mfel.segmentation import SegmentationDecoder, Segmentatio
 from delineate.nn.blocks import crop, pad_to_multiple, resize, resize_like, size_of
 from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.normalize import make_normalize
+from delineate.nn.segmentation_loss import labeled_segmentation_loss
 
 __all__ = ["MFEL", "Features"]
 
@@ -150,10 +150,10 @@ class MFEL(DenseMethod):
         image, labeled, loss = batch["image"], batch["labeled"], self.options.loss
         mask = self.output.target(batch["mask"])
         features = self._seen(image, ctx)
-        found = segmentation_terms(self._logits(features, image), mask, labeled, loss.segmentation)
+        found = labeled_segmentation_loss(self._logits(features, image), mask, labeled, loss.segmentation)
         if features.coarse is not None and loss.coarse:
             enlarged = _enlarged(features.coarse, size_of(image))
-            coarse = segmentation_terms(enlarged, mask, labeled, loss.segmentation)
+            coarse = labeled_segmentation_loss(enlarged, mask, labeled, loss.segmentation)
             found["coarse"] = loss.coarse * torch.stack(list(coarse.values())).sum()
         if self.reconstruction_decoder is None:
             return found

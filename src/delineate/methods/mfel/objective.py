@@ -7,18 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from delineate.methods.mfel.options import MFELLossOptions
-from delineate.nn.segmentation_loss import LossOptions, segmentation_loss
 from delineate.nn.ssim import ssim
 
-__all__ = ["DynamicWeights", "reconstruction_terms", "reconstruction_weight", "segmentation_terms"]
-
-
-def segmentation_terms(logits: Tensor, mask: Tensor, labeled: Tensor, options: LossOptions) -> dict[str, Tensor]:
-    """Weighted terms of B×K×H×W against B×H×W (of regions B×K×H×W), as means over the labeled samples (bool B); 0 where there is
-    none."""
-    if bool(labeled.any()) and not bool(labeled.all()):
-        logits, mask = logits[labeled], mask[labeled]
-    return segmentation_loss(logits, mask, options)
+__all__ = ["DynamicWeights", "reconstruction_terms", "reconstruction_weight"]
 
 
 def reconstruction_terms(made: Tensor, image: Tensor, options: MFELLossOptions) -> dict[str, Tensor]:

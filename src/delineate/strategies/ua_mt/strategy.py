@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from delineate.methods.contract import PAPER, READING, Method
 from delineate.nn.certainty import entropy_of_mean, largest_entropy
+from delineate.nn.ramps import sigmoid_ramp
 from delineate.nn.views.noise import NoiseView
 from delineate.strategies.added_term import AddedTerm, EmaTeacherOptions
 from delineate.strategies.contract import StrategyInfo
-from delineate.strategies.ramps import sigmoid_ramp
 from delineate.strategies.views import ViewKind, Views
 
 __all__ = ["UncertaintyAwareMeanTeacher", "UncertaintyAwareOptions"]

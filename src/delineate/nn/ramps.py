@@ -18,7 +18,7 @@ def sigmoid_ramp(progress: float, length: float) -> float:
         Factor from .0067 at the start to 1.
 
     Example:
-        >>> from delineate.strategies.ramps import sigmoid_ramp
+        >>> from delineate.nn.ramps import sigmoid_ramp
         >>> round(sigmoid_ramp(0, 0.5), 4), sigmoid_ramp(0.5, 0.5)
         (0.0067, 1.0)
     """
