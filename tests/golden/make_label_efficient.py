@@ -1,9 +1,10 @@
 """How `label_efficient.npz` was made: what released training scripts say of given logits, and the gradients of it.
 
-    python tests/golden/make_label_efficient.py SSL4MIS BCP UNIMATCH_V2 MC_NET
+    python tests/golden/make_label_efficient.py SSL4MIS BCP UNIMATCH_V2 MC_NET LAGRANGE
 
-The four are checkouts of github.com/HiLab-git/SSL4MIS (MIT, commit 06df604), DeepMed-Lab-ECNU/BCP (MIT, 7879f98),
-LiheYoung/UniMatch-V2 (MIT, f6afb4d) and ycwu1997/MC-Net (MIT, fee453c). The lines of their training loops are run as they are,
+The five are checkouts of github.com/HiLab-git/SSL4MIS (MIT, commit 06df604), DeepMed-Lab-ECNU/BCP (MIT, 7879f98),
+LiheYoung/UniMatch-V2 (MIT, f6afb4d), ycwu1997/MC-Net (MIT, fee453c) and lzeeorno/Lagrange-Duality-and-CMAformer (MIT, f6c79b4).
+The lines of their training loops are run as they are,
 outside this project, on the CPU and without their data: the networks are replaced by lists of logits, which are handed out call
 by call. Four classes, two images with masks and two without. Per strategy the file holds the logits, the loss on images without
 masks, and its gradient; of MC-Net also weights and answers of its parts.
@@ -30,7 +31,7 @@ CLASSES, COUNT, SIDE = 4, 2, 12
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("ssl4mis", "bcp", "unimatch", "mc_net"):
+    for name in ("ssl4mis", "bcp", "unimatch", "mc_net", "lagrange"):
         parser.add_argument(name, type=Path)
     paths = parser.parse_args()
     torch.manual_seed(0)
@@ -43,6 +44,7 @@ def main() -> None:
         "bcp": bcp(paths.bcp),
         "unimatch": unimatch(paths.unimatch),
         "mc-net": mc_net(paths.mc_net),
+        "lagrange": lagrange(paths.lagrange),
     }.items():
         arrays |= {f"{name}/{key}": np.asarray(torch.as_tensor(value).detach()) for key, value in values.items()}
     np.savez_compressed(Path(__file__).with_name("label_efficient.npz"), **arrays)  # type: ignore[arg-type]
@@ -190,6 +192,26 @@ def mc_net(source: Path) -> dict[str, Any]:
         answers = torch.stack([network[f"decoders_{at}"](maps) for at in range(3)])
     weights = {f"weights/{name}": value for name, value in network.state_dict().items() if "num_batches" not in name}
     return {**found, "image": image, "answers": answers, **weights}
+
+
+def lagrange(source: Path) -> dict[str, Any]:
+    """Of the Lagrange consistency: difference of the shares, squares and contrast. Masks of three classes, one channel for each,
+    which their loss takes for sigmoids."""
+    module = load("released_lagrange", source / "utilities/losses.py")
+    student, other = (torch.randn(3, 3, SIDE, SIDE, requires_grad=True) for _ in range(2))
+    mask = torch.randint(0, 3, (3, SIDE, SIDE))
+    target = F.one_hot(mask, 3).movedim(-1, 1).float()
+    plain, constraint = module.LDC_BCEDiceLoss_lits2017()(student, target, 0.0)
+    with_multiplier, _ = module.LDC_BCEDiceLoss_lits2017()(student, target, 0.7)
+    contrast = module.Contrastive_InfoNCE_Loss()(student, other.detach())
+    found = {"student": student, "other": other, "mask": mask, "constraint": constraint, "contrast": contrast}
+    gradient = torch.autograd.grad(contrast, student)[0]
+    return {
+        **found,
+        "multiplied": with_multiplier - plain,
+        "squares": F.mse_loss(student, target),
+        "gradient": gradient,
+    }
 
 
 def _stay(tensor: Tensor) -> Tensor:

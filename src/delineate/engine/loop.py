@@ -388,7 +388,7 @@ class StageRun:
         run = self.run
         generator = torch.Generator(run.fabric.device)
         generator.manual_seed(mix_seed(run.recipe.engine.seed, run.progress.stage, step, run.fabric.global_rank) ^ 1)
-        return Context(self.stage.name, step, self.total, generator)
+        return Context(self.stage.name, step, self.total, generator, steps_per_epoch=self.source.steps_per_epoch)
 
     def _log(self, result: ValidationResult | None, better: bool) -> None:
         run, progress = self.run, self.run.progress

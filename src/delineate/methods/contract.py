@@ -81,6 +81,9 @@ class Context:
     """Share of samples with masks in the whole batch, where an objective sees one part of it at a time (several processes, gradient
     accumulation). None: it sees the whole batch, or all of the data have masks."""
 
+    steps_per_epoch: int | None = None
+    """Optimizer steps in which each sample with a mask is seen about once. None: not known, as in checks."""
+
     def weight_of_part(self, labeled: Tensor, *, with_masks: bool = True) -> float:
         """Factor on a mean over the samples with masks of a part of the batch, so that the parts add up to the mean of the whole.
 

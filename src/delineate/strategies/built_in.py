@@ -11,6 +11,7 @@ BUILT_IN = {
     "cps": "delineate.strategies.cps.strategy:CrossPseudoSupervision",
     "entropy": "delineate.strategies.entropy.strategy:EntropyMinimization",
     "fixmatch": "delineate.strategies.fixmatch.strategy:FixMatch",
+    "lagrange": "delineate.strategies.lagrange.strategy:LagrangeDuality",
     "mean-teacher": "delineate.strategies.mean_teacher.strategy:MeanTeacher",
     "supervised": "delineate.strategies.supervised.strategy:Supervised",
     "ua-mt": "delineate.strategies.ua_mt.strategy:UncertaintyAwareMeanTeacher",
