@@ -36,8 +36,10 @@ def predict(
     """Segment images with a trained model. Writes one mask per image, at its own size.
 
     Masks contain 0 and 255 for one foreground class, class indices for more.
-    Volumes (NIfTI, MetaImage, NRRD, DICOM, TIFF stacks) are segmented slice by slice; their masks are label volumes
-    (class indices) on the grid of the image. summary.csv lists all images;
+    DICOM files are put together to series, also where they are given one by one
+    (study/*.dcm). Volumes (NIfTI, MetaImage, NRRD, DICOM, TIFF stacks) are segmented
+    slice by slice; their masks are label volumes (class indices) on the grid of the
+    image. summary.csv lists all images;
     for volumes also milliliters. An image that cannot be read is reported and
     the others are processed; the exit code is then 1.
 

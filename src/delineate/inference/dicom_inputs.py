@@ -1,28 +1,52 @@
-"""The DICOM images of files and folders that are given to predict."""
+"""The DICOM images of files and folders that are given to predict. Files are put together to series, as those of a folder are."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from delineate.common.errors import DataError
 from delineate.data.core.findings import count, some
 from delineate.data.formats.dicom.files import is_dicom
+from delineate.data.formats.dicom.parts import join_files
 from delineate.data.formats.dicom.scan import Found, dicom_files, scan
 from delineate.data.formats.registry import reads_image
 
-__all__ = ["dicom_of_file", "dicom_of_folder"]
+__all__ = ["dicom_of_files", "dicom_of_folder", "is_dicom_file"]
 
 _TOLD = 3
 
 
-def dicom_of_file(path: Path, notes: list[str]) -> list[Path]:
-    """Addresses of the images in a file; none where it is not DICOM. Adds to `notes` what its owner should know.
+def is_dicom_file(path: Path) -> bool:
+    """Whether a path is that of a DICOM file, which may hold one slice of many."""
+    return path.is_file() and not reads_image(path) and is_dicom(path)
 
-    Raises `DataError` for a DICOM file without images.
+
+def dicom_of_files(files: Sequence[Path], notes: list[str]) -> dict[Path, list[Path]]:
+    """The images that DICOM files make: file → addresses of those of which it is the first file. Adds to `notes` what their owner
+    should know.
+
+    Raises `DataError` for files without images.
     """
-    if reads_image(path) or not is_dicom(path):
-        return []
-    return _images(path, scan(path), notes)
+    if len(files) == 1:
+        return {files[0]: _images(files[0], scan(files[0]), notes)}
+    joined = join_files(list({file.resolve(): file for file in reversed(files)}.values())[::-1])
+    if not joined.images:
+        raise DataError(joined.faults[0])
+    scouts = [one for _, one in joined.images if one.is_localizer]
+    scouts = [] if len(scouts) == len(joined.images) else scouts
+    notes += joined.notes
+    if scouts:
+        notes.append(f"{count(len(scouts), 'scout image')} (LOCALIZER) left out")
+    if joined.faults:
+        notes.append(_left_out(joined.faults))
+    found: dict[Path, list[Path]] = {file: [] for file in files}
+    for address, series in joined.images:
+        if series not in scouts:
+            own = {frame.path for frame in series.frames}
+            first = next((file for file in files if file in own), files[0])
+            found[first].append(Path(str(address)))
+    return found
 
 
 def dicom_of_folder(folder: Path, notes: list[str], *, deep: bool = True) -> list[Path]:
@@ -46,5 +70,9 @@ def _images(place: Path, found: Found, notes: list[str]) -> list[Path]:
     if scouts:
         notes.append(f"{count(scouts, 'scout image')} (LOCALIZER) left out of {place}")
     if found.faults:
-        notes.append(f"{count(len(found.faults), 'DICOM file')} without an image left out: {some(found.faults, _TOLD)}")
+        notes.append(_left_out(found.faults))
     return images
+
+
+def _left_out(faults: Sequence[str]) -> str:
+    return f"{count(len(faults), 'DICOM file')} without an image left out: {some(faults, _TOLD)}"

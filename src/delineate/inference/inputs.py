@@ -28,7 +28,7 @@ from delineate.data.layouts.source import DataSource
 from delineate.data.layouts.tree import File, image_files, lost_links, volume_files, walk
 from delineate.data.layouts.unpacked import unpacked
 from delineate.data.splits.run_splits import run_manifest, with_run_splits
-from delineate.inference.dicom_inputs import dicom_of_file, dicom_of_folder
+from delineate.inference.dicom_inputs import dicom_of_files, dicom_of_folder, is_dicom_file
 from delineate.inference.folder_hints import where_images_are
 
 __all__ = [
@@ -114,13 +114,13 @@ def of_cases(manifest: Manifest, cases: Sequence[Case]) -> Inputs:
 
 def expand(inputs: Iterable[Path | str], notes: list[str] | None = None) -> list[Path]:
     """Image files in the order of the inputs, each once: a file as it is, a folder's images (not those of its sub-folders), a
-    glob pattern's images (`**` for sub-folders).
+    glob pattern's images (`**` for sub-folders). DICOM files are put together to series.
 
     Masks that lie beside their images in a folder are left out, which is added to `notes`. Raises `DataError` for an input that
     does not exist or gives no image, and for a name that is not UTF-8.
     """
     notes = [] if notes is None else notes
-    found = [path for given in inputs for path in _expand(str(given), notes)]
+    found = _joined([path for given in inputs for path in _expand(str(given), notes)], notes)
     if not found:
         raise DataError("nothing to predict: give files, folders or patterns")
     strange = [path for path in found if printable(path) != str(path)]
@@ -197,6 +197,15 @@ def _name_of(image: Path) -> str:
     return file_stem(image) if address is None else address.name
 
 
+def _joined(paths: Sequence[Path], notes: list[str]) -> list[Path]:
+    """The paths, DICOM files among them put together to series."""
+    files = [path for path in paths if is_dicom_file(path)]
+    if not files:
+        return list(paths)
+    images, left = dicom_of_files(files, notes), set(files)
+    return [image for path in paths for image in (images.pop(path, []) if path in left else [path])]
+
+
 def _expand(given: str, notes: list[str]) -> list[Path]:
     path = Path(given)
     if path.is_dir():
@@ -207,8 +216,8 @@ def _expand(given: str, notes: list[str]) -> list[Path]:
         return _of_folder(folder, notes)
     if path.suffix.lower() in (".csv", ".json") and path.is_file():
         raise DataError(f"{given} lists a data set; say which part of it to predict, such as --split all")
-    if path.is_file() and (inside := dicom_of_file(path, notes)):
-        return inside
+    if is_dicom_file(path):
+        return [path]
     if (address := Address.parse(path)) is not None:
         return [Path(str(as_volume(address) or address))]
     if path.exists() or DicomAddress.parse(path) is not None or frame_address(path)[0].is_file():
@@ -220,7 +229,6 @@ def _expand(given: str, notes: list[str]) -> list[Path]:
     if glob.has_magic(given):
         matches = [Path(match) for match in sorted(glob.glob(given, recursive=True))]  # noqa: PTH207 - absolute patterns
         images = [match for match in matches if match.is_file() and (reads_image(match) or is_dicom(match))]
-        images = [inner for image in images for inner in dicom_of_file(image, notes) or [image]]
         if not images:
             what = f", only {some([match.name for match in matches], 3)}" if matches else ""
             raise DataError(f"pattern '{given}' matches no images{what}; check the folder and the suffix")

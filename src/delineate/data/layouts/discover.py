@@ -14,6 +14,7 @@ from delineate.data.core.manifest import Case, ClassTable, Manifest
 from delineate.data.core.words import printable
 from delineate.data.formats.archives import packed_stem
 from delineate.data.formats.containers import is_unread_archive
+from delineate.data.formats.dicom.files import is_dicom
 from delineate.data.formats.registry import reads_volume
 from delineate.data.layouts.annotations.found import Unmarked
 from delineate.data.layouts.annotations.sets import find_annotated, named_files
@@ -392,6 +393,8 @@ def _check_folder(folder: Path) -> None:
         raise DataError(
             f"{folder} is an archive of a kind that is not read; unpack it and give the folder, or pack it as .zip"
         )
+    if folder.is_file() and is_dicom(folder):
+        raise DataError(f"{folder} is a DICOM file; give the folder that holds its series and their masks")
     if not folder.is_dir():
         raise DataError(
             f"{folder} is a file; give the folder that holds images and masks, a manifest.json or a CSV file"

@@ -1,7 +1,8 @@
 """Addresses of DICOM images: `PLACE#series-0123456789` has slices, `PLACE#image-0123456789` is a picture.
 
 The place is a file, or the folder that the files of a series lie in. The name behind it is a hash of DICOM's UIDs: it says nothing
-of a patient, and stays the same when other series are added.
+of a patient, and stays the same when other series are added. Where only some slices of a series are meant, their numbers follow,
+from 0 in the order of their places: `PLACE#series-0123456789:0-9,12-12`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from delineate.data.formats.dicom.series import Kind
 
 __all__ = ["DicomAddress"]
 
-_ADDRESS = re.compile(r"(?P<place>.+)#(?P<kind>series|image)-(?P<key>[0-9a-f]{10})", re.DOTALL)
+_ADDRESS = re.compile(
+    r"(?P<place>.+)#(?P<kind>series|image)-(?P<key>[0-9a-f]{10})(?::(?P<slices>\d+-\d+(?:,\d+-\d+)*))?", re.DOTALL
+)
 
 
 @dataclass(frozen=True)
@@ -34,9 +37,12 @@ class DicomAddress:
     """A file or a folder."""
     kind: Kind
     key: str
+    slices: tuple[tuple[int, int], ...] = ()
+    """First and last of each run of slices that are meant; none: all."""
 
     def __str__(self) -> str:
-        return f"{self.place.as_posix()}#{self.kind}-{self.key}"
+        slices = ",".join(f"{first}-{last}" for first, last in self.slices)
+        return f"{self.place.as_posix()}#{self.kind}-{self.key}{slices and f':{slices}'}"
 
     @classmethod
     def parse(cls, path: Path | str) -> DicomAddress | None:
@@ -52,4 +58,5 @@ class DicomAddress:
         if found is None:
             return None
         kind = next(one for one in get_args(Kind) if one == found["kind"])
-        return cls(Path(found["place"]), kind, found["key"])
+        runs = [part.split("-") for part in (found["slices"] or "").split(",") if part]
+        return cls(Path(found["place"]), kind, found["key"], tuple((int(first), int(last)) for first, last in runs))

@@ -11,6 +11,7 @@ from delineate.data.formats.contract import DEFAULT_MAX_PIXELS, Reader
 from delineate.data.formats.dicom.address import DicomAddress
 from delineate.data.formats.dicom.files import SUFFIXES, is_dicom, looks_like_dicom
 from delineate.data.formats.dicom.handle import DicomHandle
+from delineate.data.formats.dicom.parts import part_of
 from delineate.data.formats.dicom.scan import Found, scan
 
 __all__ = ["Dicom"]
@@ -43,7 +44,7 @@ class Dicom(Reader):
             series = next((one for at, one in found.series if at.key == address.key), None)
             if series is None:
                 raise DataError(f"{path} is not there{_instead(found)}")
-            return DicomHandle(path, series, max_pixels)
+            return DicomHandle(path, part_of(series, address.slices), max_pixels)
         found = scan(path)
         if not found.series and found.faults:
             raise DataError(found.faults[0])

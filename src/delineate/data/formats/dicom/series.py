@@ -10,13 +10,15 @@ The rules, which docs/how-to/dicom.md tells users:
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from delineate.data.core.geometry import Geometry
+from delineate.data.formats.dicom.copies import once
 from delineate.data.formats.dicom.grid import Grid, grid_of
 from delineate.data.formats.dicom.header import Frame
 from delineate.data.formats.dicom.numbers import tag_of
@@ -49,6 +51,8 @@ class Series:
     """What its owner should know."""
     fault: str = ""
     """Why it cannot be read as a volume, with positions; mostly ''."""
+    disputed: bool = False
+    """Whether two files claim to be the same slice, and differ: then no part of it can be read either."""
 
     @property
     def modality(self) -> str:
@@ -80,11 +84,12 @@ def series_of(frames: Iterable[Frame]) -> list[Series]:
         >>> [(one.kind, len(one.frames)) for one in series_of(read_frames(path, read_dataset(path)))]
         [('series', 1)]
     """
-    unique, copies = _without_copies(frames)
+    unique = once(frames)
+    copies = unique.copies
     stacks: dict[str, list[list[Frame]]] = {}
     found: list[Series] = []
     alone: dict[str, list[Frame]] = {}
-    for frame in unique:
+    for frame in unique.frames:
         if frame.place is not None:
             _add(stacks.setdefault(frame.header.series or str(frame.path.parent), []), frame)
         else:
@@ -99,19 +104,17 @@ def series_of(frames: Iterable[Frame]) -> list[Series]:
             key = name if len(parts) == 1 else f"{name} {_signature(part)}"
             found.append(Series("series", _hash(key), grid.frames, grid.geometry, (*notes, *grid.notes), grid.fault))
     found += [_frames_of_file(part) for part in alone.values()]
+    found = [_differing(one, unique.differing) for one in found]
     return sorted(found, key=lambda one: (_number(one), one.key))
 
 
-def _without_copies(frames: Iterable[Frame]) -> tuple[list[Frame], dict[str, int]]:
-    """Frames, each once, in the order of files; and of each series how many were there again."""
-    seen: dict[tuple[str, int], Frame] = {}
-    copies: dict[str, int] = {}
-    for frame in sorted(frames, key=lambda one: (str(one.path), one.index)):
-        first = seen.setdefault((frame.header.instance, frame.index), frame)
-        if first is not frame:
-            name = frame.header.series or str(frame.path.parent)
-            copies[name] = copies.get(name, 0) + 1
-    return list(seen.values()), copies
+def _differing(found: Series, pairs: Mapping[str, tuple[Path, Path]]) -> Series:
+    """A series with the fault that two files claim to be the same image, where two of its files do."""
+    pair = next((pairs[frame.header.instance] for frame in found.frames if frame.header.instance in pairs), None)
+    if pair is None:
+        return found
+    text = f"{pair[0]} and {pair[1]} have the same instance UID, but other pixels or places; which is meant? remove the other"
+    return replace(found, geometry=None, fault=text, disputed=True)
 
 
 def _add(groups: list[list[Frame]], frame: Frame) -> None:
