@@ -158,7 +158,8 @@ def resampled(path: Path) -> NDArray[np.int16]:
     places = np.linspace(0, values.shape[2] - 1, SLICES)
     low = np.minimum(places.astype(int), values.shape[2] - 2)
     share = (places - low).astype(np.float32)
-    return np.rint(values[:, :, low] * (1 - share) + values[:, :, low + 1] * share).astype(np.int16)
+    cut = np.rint(values[:, :, low] * (1 - share) + values[:, :, low + 1] * share)
+    return np.maximum(cut, -1024).astype(np.int16)
 
 
 def main() -> None:

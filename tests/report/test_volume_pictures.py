@@ -10,9 +10,15 @@ import numpy as np
 import pytest
 
 from delineate import api
+from delineate.data.core.manifest import ClassTable, LabelRule
+from delineate.data.formats.dicom.scan import scan
+from delineate.data.formats.nifti import write_volume_image
+from delineate.data.formats.registry import read_geometry
 from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.report.pages.evaluation import write_evaluation_report
 from delineate.report.parts.overlays import Overlays
+from delineate.report.parts.volume_pictures import volume_picture
+from scanner import write_series
 from small_volumes import reorder
 
 nibabel = pytest.importorskip("nibabel")
@@ -76,3 +82,16 @@ def test_what_is_gone_is_said(data: Path, tmp_path: Path) -> None:
     shutil.rmtree(masks)
     write_evaluation_report(tmp_path / "scores", None)
     assert SAID not in (tmp_path / "scores" / "report.html").read_text(encoding="utf-8")
+
+
+def test_ct_in_dicom_is_pictured_within_a_window_of_soft_tissue(tmp_path: Path) -> None:
+    pytest.importorskip("pydicom")
+    values = np.full((20, 18, 6), 40, np.int16)
+    values[:6], values[-6:] = -1000, 1500
+    (image,) = scan(write_series(tmp_path / "ct", values, spacing=(1, 1, 1))).addresses
+    mask = tmp_path / "mask.nii.gz"
+    write_volume_image(mask, np.zeros(values.shape, np.uint8), read_geometry(image))
+    table = ClassTable(labels=LabelRule(values={0: 0, 1: 1}))
+    picture = volume_picture(image, mask, LabelRule(values={0: 0, 1: 1}), table, None, None)
+    for gray in (0, 128, 255):
+        assert (picture == gray).all(-1).mean() > 0.1

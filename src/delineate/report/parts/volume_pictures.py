@@ -10,11 +10,15 @@ from numpy.typing import NDArray
 from delineate.data.cases.volumes import as_numbers, opened
 from delineate.data.core import labels
 from delineate.data.core.manifest import Case, ClassTable, LabelRule, Manifest
+from delineate.data.formats.canonical import Canonical
 from delineate.data.formats.registry import open_image
 from delineate.evaluation.inputs.predictions import place_of, read_prediction
 from delineate.inference.three_planes import draw_three_planes
 
 __all__ = ["volume_picture"]
+
+_SOFT_TISSUE = (-160.0, 240.0)
+"""Hounsfield units that are black and white: level 40, width 400."""
 
 
 def volume_picture(
@@ -29,7 +33,7 @@ def volume_picture(
     frame = image or next(iter(masks), mask)
     volume = opened([frame])
     prediction = volume.turn.apply(read_prediction(mask, rule, frame))
-    shown = np.zeros(prediction.shape, np.uint8) if image is None else as_numbers(volume, "bytes")
+    shown = np.zeros(prediction.shape, np.uint8) if image is None else _shades(volume, image)
     reference = None
     if manifest is not None and masks:
         read = [labels.apply(manifest.labels, open_image(path).labels().pixels, path) for path in masks]
@@ -41,6 +45,16 @@ def volume_picture(
 
     placed = volume.geometry.tells == "place"
     return draw_three_planes(shown, prediction, classes, volume.geometry.spacing, reference, number, placed=placed)
+
+
+def _shades(volume: Canonical, image: Path) -> NDArray[np.uint8]:
+    """Bytes for the eye: CT that says so in its header within a window of soft tissue, all else between its percentiles."""
+    if open_image(image).modality != "CT":
+        return as_numbers(volume, "bytes")
+    values = as_numbers(volume, "own").astype(np.float32)
+    return np.rint(np.clip((values - _SOFT_TISSUE[0]) * (255 / (_SOFT_TISSUE[1] - _SOFT_TISSUE[0])), 0, 255)).astype(
+        np.uint8
+    )
 
 
 def _on_grid(indices: NDArray[np.uint8], path: Path, frame: Path) -> NDArray[np.uint8]:
