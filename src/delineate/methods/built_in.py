@@ -9,6 +9,7 @@ __all__ = ["BUILT_IN", "CHECKPOINTS", "CHECKPOINT_GROUP", "ENTRY_POINT_GROUP", "
 
 BUILT_IN = {
     "alpnet": "delineate.methods.alpnet.network:ALPNet",
+    "cmaformer": "delineate.methods.cmaformer.network:CMAformer",
     "condseg": "delineate.methods.condseg.network:ConDSeg",
     "din": "delineate.methods.din.network:DIN",
     "ipsl": "delineate.methods.ipsl.network:IPSL",
