@@ -101,6 +101,7 @@ def test_each_channel_has_the_rule_that_its_name_allows(planned: tuple[Path, lis
     spec = load(run).spec
     assert spec.intensity == CT_PET
     assert spec.trained_lows == pytest.approx((-1009, -1009), abs=1), "of the CT alone"
+    assert spec.placed is True, "so that prediction can tell of volumes without directions"
     assert Recipe.load(run / "recipe.yaml").input.intensity == dict(zip(("CT", "PET"), CT_PET, strict=True))
     text = (run / "recipe.yaml").read_text()
     assert "    CT:\n      rule: window\n      level: 120.0\n      width: 98.0\n    PET: range\n" in text

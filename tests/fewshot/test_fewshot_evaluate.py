@@ -158,6 +158,8 @@ def test_volumes_are_scored_in_millimeters(volume_folder: Path, model: Callable[
         model(), volume_folder, episodes=tmp_path / "flat.json", out=tmp_path / "flat", metrics=["dice", "assd"]
     )
     assert (flat.origin.length, flat.origin.level) == ("mm", "image")
+    assert evaluation.origin.grouping == "each volume is its own group"
+    assert flat.origin.grouping == "slices of a volume are one group"
 
 
 def test_settings(slice_folder: Path, episodes: Path, model: Callable[..., Path], tmp_path: Path) -> None:

@@ -68,6 +68,34 @@ def pair(folder: Path, number: int) -> tuple[list[Path], list[Path]]:
     return [folder / f"images/case_{number:02d}.nii.gz"], [folder / f"masks/case_{number:02d}.nii.gz"]
 
 
+def test_a_query_without_directions_is_told(folder: Path, tmp_path: Path) -> None:
+    """Slices of arrays may lie turned against those of a NIfTI."""
+    model = FewShotPredictor(Artefact(Prototype(MethodOptions(), classes=1, in_channels=1), SPEC, ClassTable()), "cpu")
+    placed = shown(given_support(None, *pair(folder, 0)))
+    image, mask = (np.asarray(nibabel.load(files[0]).dataobj).transpose() for files in pair(folder, 0))
+    np.savez(tmp_path / "a.npz", image=image, label=mask)
+    arrays = [Path(f"{tmp_path}/a.npz#{name}@volume") for name in ("image", "label")]
+    stacked = shown(given_support(None, arrays[:1], arrays[1:]))
+    assert (placed.placed, stacked.placed) == (True, False)
+    queries = {"nifti": pair(folder, 0)[0][0], "array": arrays[0]}
+    for support, odd, words in (
+        (
+            placed,
+            "array",
+            "it does not tell where in the patient its voxels lie, and the volumes that the model was shown did:",
+        ),
+        (
+            stacked,
+            "nifti",
+            "it tells where in the patient its voxels lie, and the volumes that the model was shown did not:",
+        ),
+    ):
+        ready = model.condition_on(support)
+        for name, query in queries.items():
+            (done,) = predict_files(ready, [query], tmp_path / f"{odd} {name}").files
+            assert (done.remark is not None and done.remark.startswith(words)) == (name == odd)
+
+
 def test_a_volume_is_segmented_by_a_volume(folder: Path, tmp_path: Path) -> None:
     model = FewShotPredictor(Artefact(Prototype(MethodOptions(), classes=1, in_channels=1), SPEC, ClassTable()), "cpu")
     support = shown(given_support(None, *pair(folder, 0)))

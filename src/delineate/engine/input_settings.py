@@ -8,6 +8,7 @@ import numpy as np
 
 from delineate.common.errors import RecipeError
 from delineate.data.cases.census import OWN_VALUES, Census
+from delineate.data.cases.facts import AS_STORED
 from delineate.data.core.axes import ALL
 from delineate.data.core.input_spec import InputSpec, PixelSpacing
 from delineate.data.core.intensity import USUAL_CLIP, Rule
@@ -54,6 +55,7 @@ def settle_input(recipe: Recipe, census: Census, training: Census | None = None)
         axis=census.axis,
         all_axes=census.all_axes,
         trained_spacing=_spacings(census),
+        placed=_placed(training or census),
         neighbors=wanted.neighbors,
     )
     if spec.neighbors and spec.axis is None:
@@ -105,6 +107,12 @@ def _channels(wanted: Channels, census: Census) -> Literal["rgb", "bgr", "gray"]
     stated = wanted if isinstance(wanted, str) else ", ".join(wanted)
     there = f"the channels {', '.join(named)}" if named else f"{' and '.join(sorted(census.channels))} pictures"
     raise RecipeError(f"input.channels: {stated} cannot be had, since the data have {there}; leave it out")
+
+
+def _placed(census: Census) -> bool | None:
+    """Whether volumes tell their place; None where only some do, and of pictures."""
+    told = {fact.volume.orientation != AS_STORED for fact in census.facts.values() if fact.volume is not None}
+    return told.pop() if len(told) == 1 else None
 
 
 def _spacings(census: Census) -> Any:

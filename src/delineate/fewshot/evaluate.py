@@ -288,6 +288,9 @@ def _not_asked(case: str, label: int, name: str, group: str, like: Row) -> Row:
 def _origin(job: EpisodeTest, scored: Sequence[ScoredEpisode]) -> Origin:
     episodes, level = job.episodes, "image" if job.flat else "volume"
     grouped = any(stack.slices[0].case.group for stack in map(job.stack, episodes.episodes))
+    grouping = "groups of the data set" if grouped else f"each {level} is its own group"
+    if job.flat and not grouped and len({one.row.group for one in scored}) < len({one.row.case for one in scored}):
+        grouping = "slices of a volume are one group"
     spaced = all(_spacing(job.stack(episode)) for episode in episodes.episodes)
     lines = sorted(f"{one.row.case} {one.row.label} {one.reference}" for one in scored)
     draws = f", {episodes.draws} draws" if episodes.draws > 1 else ""
@@ -297,7 +300,7 @@ def _origin(job: EpisodeTest, scored: Sequence[ScoredEpisode]) -> Origin:
         split=episodes.split,
         level=level,
         length="mm" if spaced else "px" if job.flat else "voxel",
-        grouping="groups of the data set" if grouped else f"each {level} is its own group",
+        grouping=grouping,
         references_sha256=hashlib.sha256("\n".join(lines).encode()).hexdigest(),
         method=job.candidate.method,
         seed=job.candidate.seed,

@@ -218,6 +218,12 @@ class ConditionedPredictor(Predictor):
         return self.support.classes.with_regions({})
 
     @property
+    def spec(self) -> InputSpec:
+        """Of the model; what volumes tell of their place is compared with the support's."""
+        spec = super().spec
+        return spec if self.support.placed is None else spec.model_copy(update={"placed": self.support.placed})
+
+    @property
     def _output(self) -> Output:
         return Output.of(self.classes)  # the method's own output is that of one class
 

@@ -49,6 +49,8 @@ class Support:
     """Image and mask of each, where they were read from files."""
     planes: tuple[int, ...] = ()
     """Of volumes: which slice each is, numbered as the file has it."""
+    placed: bool | None = None
+    """Of volumes: whether they tell where in the patient they lie (`InputSpec.placed`)."""
 
     def __post_init__(self) -> None:
         names = [f"{image} and {mask}" for image, mask in self.files] or [

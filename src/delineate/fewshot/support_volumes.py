@@ -59,10 +59,12 @@ class SupportVolumes:
         axis = self.census.axis if spec.axis is None else spec.axis
         assert axis is not None, "all cases are volumes"
         images, masks, files, planes = [], [], [], []
+        told: set[bool] = set()
         for case in self.manifest.cases:
             paths = [self.manifest.path(file) for file in case.images]
             volume = opened(paths, self.manifest.channels)
             voxels = as_numbers(Canonical(fitted(volume.stored, spec)), spec.volume_numbers)
+            told.add(volume.geometry.tells == "place")
             labels = volume_mask(self.manifest, case)
             marked = [set(plane_of(labels, axis, at).ravel().tolist()) for at in range(labels.shape[axis])]
             for at in _chosen(marked, len(self.manifest.classes.names)):
@@ -74,7 +76,8 @@ class SupportVolumes:
             raise DataError(
                 f"no class is labeled in the support volumes of {self.manifest.root}; mark what is to be found"
             )
-        return Support(tuple(images), tuple(masks), self.manifest.table, tuple(files), tuple(planes))
+        placed = told.pop() if len(told) == 1 else None
+        return Support(tuple(images), tuple(masks), self.manifest.table, tuple(files), tuple(planes), placed)
 
 
 def volumes_of_folder(manifest: Manifest) -> SupportVolumes | None:

@@ -213,9 +213,21 @@ class Volume:
         far = () if self._far is None else (self._far,)
         other = other_modality(self._handle.modality, self._job.worker.predictor.spec.modality)
         foreign = () if other is None else (other,)
-        said = "; ".join((*foreign, *remark, *self._flat, *far, *self._handle.notes)) or None
+        turned = self._turned()
+        said = "; ".join((*foreign, *remark, *turned, *self._flat, *far, *self._handle.notes)) or None
         spacing = self._handle.geometry.millimeters
         return FileResult(self._item.image, self._item.name, height, width, depth=depth, remark=said, spacing=spacing)
+
+    def _turned(self) -> tuple[str, ...]:
+        """A remark where only one of this volume and those that the model knows has directions."""
+        shown = self._job.worker.predictor.spec.placed
+        if shown is None or shown == (self._handle.geometry.tells == "place"):
+            return ()
+        does, did = ("does not tell", "did") if shown else ("tells", "did not")
+        return (
+            f"it {does} where in the patient its voxels lie, and the volumes that the model was shown {did}: its slices may lie "
+            "turned or mirrored against theirs; compare them in a viewer, or convert one kind to the other's format",
+        )
 
     def _write_files(self) -> FileResult:
         item, handle, classes = self._item, self._handle, self._classes

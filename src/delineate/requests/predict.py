@@ -113,6 +113,13 @@ class PredictOptions(MaskOptions, total=False):
 class FewshotPredictOptions(MaskOptions, total=False):
     """Of `fewshot predict`: the examples that are files, and the recipe of a method that was not trained."""
 
+    overlay: Annotated[
+        bool,
+        Option(
+            help="Also write the images with contours to overlays/ (for a volume, a few slices).",
+            default=False,
+        ),
+    ]
     support_images: Annotated[
         Sequence[Path | str],
         Option(

@@ -97,6 +97,9 @@ class InputSpec(BaseModel):
     trained_spacing: tuple[_Spacings, _Spacings, _Spacings] | None = None
     """Of the volumes that the network was trained on: the narrowest and the widest spacing along each axis in mm, in the canonical
     order, so that prediction can say when it is given another kind. None: not known, or it was trained on pictures."""
+    placed: bool | None = None
+    """Whether the volumes that the network was trained on tell where in the patient they lie, so that prediction can say when one
+    does not. None: not known, some do, or it was trained on pictures."""
     neighbors: Annotated[int, Field(ge=0, le=8)] = 0
     """Of volumes: so many slices before a slice, and as many behind it, are further channels; at the ends the last is repeated."""
 
