@@ -133,7 +133,10 @@ def test_the_slice_axis_is_the_coarsest_or_given(make_volumes: Writer, tmp_path:
     assert len(slices.stacks[0].slices) == 7
     assert slices.manifest.cases[0].spacing == (5.0, 1.0, 1.0)
     assert len(open_samples(folder, axis=1, cache_folder=tmp_path).stacks[0].slices) == 48
-    assert widest([(1.0, 1.0, 1.0)]) == 2
+    assert widest([(1.0, 1.0, 1.0)], [(9, 9, 9)]) == 2
+    thin = [(1.0, 1.0, 0.3)] * 2
+    assert widest(thin, [(9, 9, 1), (8, 9, 1)]) == 2, "slices as thin as may be are not cut across"
+    assert widest(thin, [(9, 9, 9), (8, 9, 9)]) == 1
 
 
 def test_an_axis_of_pictures_is_refused(slice_folder: Path) -> None:

@@ -4,7 +4,7 @@
 | --- | --- | --- |
 | DICOM segmentation | highdicom | pydicom and our own decoder; highdicom too, where slices are evenly spaced |
 | RTSTRUCT | our own outlines | OpenCV's polygons |
-| NIfTI | nibabel | SimpleITK |
+| NIfTI | nibabel | SimpleITK (tilted grids, NIfTI-2 and two axes: nibabel) |
 | MetaImage, NRRD | SimpleITK | SimpleITK (no other library reads both) |
 | PNG, TIFF | Pillow | OpenCV |
 """
@@ -26,6 +26,7 @@ from delineate.data.formats.dicom_masks.objects import open_object
 from delineate.data.formats.dicom_masks.other_readers import by_highdicom, by_opencv
 from delineate.data.formats.dicom_masks.suffixes import SEGMENTATION_SUFFIX, STRUCTURE_SET_SUFFIX
 from delineate.data.formats.itk import by_simpleitk
+from delineate.data.formats.nifti_header import is_rare
 from delineate.data.formats.registry import open_image
 from delineate.inference.write import mask_values
 
@@ -60,10 +61,11 @@ def check_volume(path: Path, indices: NDArray[np.uint8], image: ImageHandle) -> 
         _compare(path, open_object(path).drawn(grid, image.path), indices, "pydicom")
         _compare(path, by_opencv(path, grid), indices, "OpenCV")
     else:
-        # Of a tilted grid SimpleITK has no NIfTI: then the file is read back as any other volume is.
+        # SimpleITK has no tilted NIfTI, no NIfTI-2 and no volume of two axes: then the file is read back as any other volume is.
         tilted = not np.allclose(grid.direction.T @ grid.direction, np.eye(3), atol=1e-4)
-        reader = "nibabel" if tilted else "SimpleITK"
-        found, placed = _read(path) if tilted else by_simpleitk(path)
+        alone = tilted or is_rare(path)
+        reader = "nibabel" if alone else "SimpleITK"
+        found, placed = _read(path) if alone else by_simpleitk(path)
         _compare(path, found, indices, reader)
         _compare_places(path, placed, grid, reader)
 

@@ -22,7 +22,7 @@ from delineate.data.formats.dicom.address import DicomAddress
 from delineate.data.formats.dicom.files import is_dicom
 from delineate.data.formats.frames import frame_address
 from delineate.data.formats.packed_volume import as_volume
-from delineate.data.formats.registry import and_faults, file_stem, reads_image, reads_volume
+from delineate.data.formats.registry import and_faults, file_stem, pairs_named, reads_image, reads_volume
 from delineate.data.layouts.roles import assign
 from delineate.data.layouts.source import DataSource
 from delineate.data.layouts.tree import File, image_files, lost_links, volume_files, walk
@@ -258,5 +258,5 @@ def _of_folder(folder: Path, notes: list[str]) -> list[Path]:
         raise DataError(f"folder {folder} itself holds no images, {where_images_are(folder, tree)}")
     seen = sorted(path.name for path in folder.iterdir())
     raise DataError(
-        f"folder {folder} holds no images ({f'found {some(seen, 3)}{and_faults()}' if seen else 'it is empty'})"
+        f"folder {folder} holds no images ({f'found {some(seen, 3)}{and_faults()}{pairs_named(seen)}' if seen else 'it is empty'})"
     )

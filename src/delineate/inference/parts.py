@@ -44,7 +44,7 @@ class PredictionContext:
     def axes_of(self, volume: Geometry) -> tuple[int, ...]:
         """The axes for a volume in the canonical order. The first is the one that its pictures are of."""
         known = (None if self.axis == ALL else self.axis, self.worker.predictor.spec.axis)
-        first = next((axis for axis in known if axis is not None), widest([volume.spacing]))
+        first = next((axis for axis in known if axis is not None), widest([volume.spacing], [volume.shape]))
         return (first, *(other for other in range(3) if other != first)) if self.all_axes else (first,)
 
 

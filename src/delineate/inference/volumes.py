@@ -20,6 +20,7 @@ from delineate.artefact.postprocessing import Postprocessing
 from delineate.common.errors import DataError
 from delineate.data.cases.pixels import fitted
 from delineate.data.cases.volumes import as_numbers, opened
+from delineate.data.core.axes import AXES
 from delineate.data.core.findings import some
 from delineate.data.core.geometry import pixel_spacing
 from delineate.data.core.input_spec import Pixels, PixelSpacing
@@ -219,7 +220,17 @@ class Volume:
         return FileResult(self._item.image, self._item.name, height, width, depth=depth, remark=said, spacing=spacing)
 
     def _turned(self) -> tuple[str, ...]:
-        """A remark where only one of this volume and those that the model knows has directions."""
+        """Remarks: the volume is one slice that is not seen as such; only it, or only those of the training, have directions."""
+        flat = [axis for axis in range(3) if self._handle.shape[axis] == 1]
+        if not flat or self.axis in flat:
+            return self._undirected()
+        edge = (
+            f"the volume is one slice across {AXES[flat[0]]}, and the model sees slices across {AXES[self.axis]}, which are one "
+            "voxel wide in it: the mask means nothing"
+        )
+        return (edge, *self._undirected())
+
+    def _undirected(self) -> tuple[str, ...]:
         shown = self._job.worker.predictor.spec.placed
         if shown is None or shown == (self._handle.geometry.tells == "place"):
             return ()

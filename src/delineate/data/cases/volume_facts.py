@@ -74,11 +74,12 @@ def grids(manifest: Manifest, findings: list[Finding]) -> dict[str, Canonical]:
 
 
 def axis_across(grids: Iterable[Canonical], given: AxisChoice | None) -> int | None:
-    """The axis that is given, or else (also of all) the widest; None without volumes."""
-    spacings = [grid.geometry.spacing for grid in grids]
-    if not spacings:
+    """The axis that is given, or else (also of all) the one across the slices (`volumes.widest`); None without volumes."""
+    geometries = [grid.geometry for grid in grids]
+    if not geometries:
         return None
-    return widest(spacings) if given is None or given == ALL else given
+    spacings, shapes = ([one.spacing for one in geometries], [one.shape for one in geometries])
+    return widest(spacings, shapes) if given is None or given == ALL else given
 
 
 def read_volume(

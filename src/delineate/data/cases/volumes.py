@@ -158,8 +158,12 @@ def percentiles_of(voxels: NDArray[Any], path: Path, shares: Sequence[float]) ->
     return [float(value) for value in np.percentile(seen, shares)]
 
 
-def widest(spacings: Sequence[tuple[float, float, float]]) -> int:
-    """The axis across the slices: that of the widest spacing (median over the volumes), the last where several are as wide."""
+def widest(spacings: Sequence[tuple[float, float, float]], shapes: Sequence[Sequence[int]]) -> int:
+    """The axis across the slices: that of the widest spacing (median over the volumes), the last where several are as wide.
+    Volumes of one slice (most of the `shapes`) are seen across it, however thick it is."""
+    flat = np.flatnonzero(np.median(np.array(shapes)[:, :3], axis=0) == 1)
+    if len(flat) and len(flat) < 3:
+        return int(flat[-1])
     typical = np.median(np.array(spacings), axis=0)
     return int(max(axis for axis in range(3) if typical[axis] >= 0.99 * typical.max()))
 

@@ -33,7 +33,7 @@ from delineate.data.formats.contract import (
     plane_of,
 )
 from delineate.data.formats.frames import frame_address, frames_needed
-from delineate.data.formats.itk_header import ITK_SUFFIXES, check_header, data_file
+from delineate.data.formats.itk_header import ITK_SUFFIXES, check_header, data_file, is_meta
 from delineate.data.formats.shared_content import SharedContent
 
 __all__ = ["Itk", "ItkHandle", "by_simpleitk"]
@@ -198,6 +198,7 @@ def _numbers() -> dict[int, str]:
 def _read_information(file: Path, path: Path) -> Any:
     reader = _package().ImageFileReader()
     reader.SetFileName(str(file))
+    reader.SetImageIO("MetaImageIO" if is_meta(file) else "NrrdImageIO")  # its own guess stops at a name in capitals
     try:
         reader.ReadImageInformation()
     except Exception as error:

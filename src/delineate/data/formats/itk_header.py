@@ -12,7 +12,7 @@ from pathlib import Path
 from delineate.common.errors import DataError
 from delineate.data.formats.images import read_content
 
-__all__ = ["ITK_SUFFIXES", "check_header", "data_file"]
+__all__ = ["ITK_SUFFIXES", "check_header", "data_file", "is_meta"]
 
 ITK_SUFFIXES = (".mha", ".mhd", ".nrrd", ".nhdr")
 _META = (".mha", ".mhd")
@@ -33,12 +33,12 @@ def check_header(path: Path) -> None:
     fields = _fields(path)
     if not fields:
         raise DataError(f"{path} is no MetaImage or NRRD file, or damaged in its first bytes; restore or remove it")
-    if _is_meta(path):
+    if is_meta(path):
         known = "elementspacing" in fields or "elementsize" in fields
     else:
         known = "space directions" in fields and ("space" in fields or "space dimension" in fields)
     if not known:
-        what = "ElementSpacing" if _is_meta(path) else "space and space directions"
+        what = "ElementSpacing" if is_meta(path) else "space and space directions"
         raise DataError(f"{path} does not tell where its voxels lie ({what}); add that to its header")
     _check_whole(path, fields)
 
@@ -49,7 +49,7 @@ def data_file(path: Path) -> Path:
     Raises `DataError` where these are several files, one in another folder, or one that is not there.
     """
     fields = _fields(path)
-    named = fields.get(_LAST_OF_META, "") if _is_meta(path) else fields.get("data file", fields.get("datafile", ""))
+    named = fields.get(_LAST_OF_META, "") if is_meta(path) else fields.get("data file", fields.get("datafile", ""))
     if named.lower() in _INSIDE:
         return path
     beside = path.with_name(named.removeprefix("./")) if _is_name(named.removeprefix("./")) else None
@@ -70,7 +70,7 @@ def _is_name(named: str) -> bool:
 def _check_whole(path: Path, fields: dict[str, str]) -> None:
     """Raise `DataError` for fewer voxels than the header tells; what is not understood is left to ITK."""
     file = data_file(path)
-    if not _is_meta(path):
+    if not is_meta(path):
         return
     try:
         if fields.get("compresseddata", "").lower() == "true":
@@ -94,7 +94,8 @@ def _begin_of_voxels(path: Path) -> int:
     return last + len(first[last:].partition(b"\n")[0]) + 1
 
 
-def _is_meta(path: Path) -> bool:
+def is_meta(path: Path) -> bool:
+    """Whether a file's name is that of a MetaImage; else it is that of a NRRD."""
     return path.name.lower().endswith(_META)
 
 
@@ -107,7 +108,7 @@ def _fields(path: Path) -> dict[str, str]:
         first = b""
     if not first:
         read_content(path)  # a missing, unreadable or empty file has a line of its own
-    return _meta_fields(first) if _is_meta(path) else _nrrd_fields(first)
+    return _meta_fields(first) if is_meta(path) else _nrrd_fields(first)
 
 
 def _meta_fields(content: bytes) -> dict[str, str]:

@@ -42,6 +42,7 @@ from delineate.data.formats.nifti_header import (
     geometry_of,
     header_size,
     image_class,
+    is_flat,
     is_packed,
     nibabel,
     place_notes,
@@ -97,13 +98,14 @@ class NiftiHandle(ImageHandle):
     def slice(self, axis: int, index: int) -> Pixels:
         if not 0 <= index < self.shape[axis]:
             raise IndexError(f"{self.path} has {self.shape[axis]} slices across axis {axis}, none of number {index}")
-        if is_packed(self._file):
+        if is_packed(self._file) or is_flat(self.header):
             return plane_of(self._voxels, axis, index)
         self._check_numbers(self.header.get_data_dtype())
         where: list[Any] = [slice(None)] * 3 + self._further
         where[axis] = index
         try:
-            return np.asanyarray(self._proxy[tuple(where)])
+            plane = np.asanyarray(self._proxy[tuple(where)])
+            return plane.astype(plane.dtype.newbyteorder("="), copy=False)
         except Exception as error:
             raise broken(self.path, error) from error
 
@@ -136,7 +138,8 @@ class NiftiHandle(ImageHandle):
         except Exception as error:
             raise broken(self.path, error) from error
         self._check_numbers(array.dtype)
-        return array
+        array = array[..., None] if is_flat(self.header) else array
+        return array.astype(array.dtype.newbyteorder("="), copy=False)
 
     @cached_property
     def _proxy(self) -> Any:
@@ -149,6 +152,10 @@ class NiftiHandle(ImageHandle):
             raise broken(self.path, error) from error
 
     def _check_numbers(self, dtype: np.dtype[Any]) -> None:
+        if dtype.names:
+            raise DataError(
+                f"{self.path} has colors ({', '.join(dtype.names)}); only single numbers are readable: convert it"
+            )
         if dtype.kind not in "biuf":
             raise DataError(f"{self.path} has {dtype} voxels; only single numbers are readable: convert it")
 
@@ -230,6 +237,9 @@ def _like_file(stated: Any, mask: NDArray[Any]) -> Any:
     Descriptions of the other file's values (scaling, display range, header extensions) are not taken over.
     """
     header = stated.copy()
+    if is_flat(stated):
+        mask = mask[..., 0]
+        header["pixdim"][3] = float(header["pixdim"][3]) or 1  # nibabel would write a line of its own
     header.set_data_dtype(mask.dtype)
     header["cal_min"] = header["cal_max"] = 0
     header["scl_slope"] = header["scl_inter"] = np.nan

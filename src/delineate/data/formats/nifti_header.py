@@ -7,6 +7,7 @@ nibabel sees them, because it mends impossible spacings silently.
 from __future__ import annotations
 
 import gzip
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,9 @@ __all__ = [
     "geometry_of",
     "header_size",
     "image_class",
+    "is_flat",
     "is_packed",
+    "is_rare",
     "nibabel",
     "place_notes",
     "quiet",
@@ -39,6 +42,8 @@ _VERSIONS = {348: "Nifti1", 540: "Nifti2"}
 """Bytes of the header → nibabel's prefix of the classes for that version."""
 _MILLIMETERS = {1: 1000.0, 2: 1.0, 3: 0.001}
 """NIfTI's code of the length unit (meter, millimeter, micrometer) → millimeters; an unknown unit is taken for millimeters."""
+_GZIP = b"\x1f\x8b"
+"""What gzip's files begin with."""
 _MOST_EXTENSIONS = 1 << 28
 """Bytes before the voxels."""
 
@@ -57,6 +62,8 @@ def read_header(path: Path) -> Any:
     """nibabel's header of a file, unchecked. Raises `DataError`: no NIfTI file, damaged, or nibabel is missing."""
     package = nibabel()
     content = _first_bytes(path, max(_VERSIONS))
+    if content.startswith(_GZIP) and not is_packed(path):
+        raise DataError(f"{path} is packed with gzip, which its name does not say: rename it to {path.name}.gz")
     size = header_size(content)
     if len(content) < size or not size:
         raise DataError(f"{path} is not a NIfTI file, or damaged in its first bytes; restore or remove it")
@@ -67,6 +74,8 @@ def read_header(path: Path) -> Any:
     if not bytes(header["magic"]).startswith((b"n+", b"ni")):
         raise DataError(f"{path} is not a NIfTI file (an Analyze header without orientation?); convert it to .nii.gz")
     _check_voxels(path, header)
+    if abs(float(header["pixdim"][0])) != 1:
+        header["pixdim"][0] = 1  # NIfTI's rule: the handedness of a qform is that of 1, unless -1 is stated
     return header
 
 
@@ -88,6 +97,17 @@ def image_class(size: int) -> Any:
     return getattr(nibabel(), f"{_VERSIONS[size]}Image")
 
 
+def is_rare(path: Path) -> bool:
+    """Whether a file is of NIfTI-2 or of two axes, which fewer programs read as they are meant; False of another format.
+
+    Raises `DataError` as `read_header`.
+    """
+    if not _is_nifti(path):
+        return False
+    header = read_header(path)
+    return int(header["sizeof_hdr"]) == max(_VERSIONS) or is_flat(header)
+
+
 def header_size(content: bytes) -> int:
     """The size that a header states of itself, in either byte order; 0 when it is no NIfTI header."""
     stated = (int.from_bytes(content[:4], "little"), int.from_bytes(content[:4], "big"))
@@ -107,7 +127,9 @@ def geometry_of(path: Path, header: Any) -> Geometry:
         raise broken(path, error) from error
     unit = _MILLIMETERS.get(int(header["xyzt_units"]) & 7, 1.0)
     affine[:3] *= unit
-    raw = tuple(float(value) for value in header["pixdim"][1:4])
+    raw = [float(value) for value in header["pixdim"][1:4]]
+    if is_flat(header):
+        raw[2] = _given_depth(affine) / unit
     spacing = _spacing(path, raw, unit, affine)
     by_sform, by_qform = int(header["sform_code"]) > 0, int(header["qform_code"]) > 0
     if by_sform or by_qform:  # else nibabel takes the middle for the origin
@@ -132,7 +154,11 @@ def place_notes(path: Path, header: Any) -> tuple[str, ...]:
         return (f"{path} has a qform that is not readable beside its sform; the sform is used",)
     unit = _MILLIMETERS.get(int(header["xyzt_units"]) & 7, 1.0)
     shape, _ = axes_of(path, header)
-    grids = [Geometry.of_ras(np.diag([unit, unit, unit, 1]) @ form, shape) for form in (by_sform, by_qform)]
+    affines = [np.diag([unit, unit, unit, 1]) @ form for form in (by_sform, by_qform)]
+    if is_flat(header):
+        for one in affines:
+            _given_depth(one)
+    grids = [Geometry.of_ras(one, shape) for one in affines]
     apart = float(np.abs(grids[0].corners() - grids[1].corners()).max())
     if apart <= TOLERANCE * min(grids[0].spacing):
         return ()
@@ -168,6 +194,10 @@ def _first_bytes(path: Path, number: int) -> bytes:
         with gzip.open(path) if is_packed(path) else path.open("rb") as stream:
             return stream.read(number)
     except Exception as error:
+        if is_packed(path) and header_size(read_content(path)):
+            raise DataError(
+                f"{path} is not packed with gzip, although its name ends with .gz: rename it to {path.name[:-3]}"
+            ) from error
         read_content(path)  # a missing, unreadable or empty file has a line of its own
         raise broken(path, error) from error
 
@@ -175,14 +205,16 @@ def _first_bytes(path: Path, number: int) -> bytes:
 def axes_of(path: Path, header: Any) -> tuple[tuple[int, int, int], int]:
     """Voxels along the three axes, and how many volumes the file holds: frames over time, or channels (NIfTI's axes 4 and 5).
 
-    Axes of length one count as none. Raises `DataError` naming the file: other axes, or too large.
+    Axes of length one count as none; a picture of two axes is a volume of one slice. Raises `DataError` naming the file: other
+    axes, or too large.
     """
     shape = tuple(int(size) for size in header["dim"][1 : 1 + int(header["dim"][0])])
     further = [size for size in shape[3:] if size != 1]
-    if len(shape) < 3 or len(further) > 1:
+    if len(shape) < 2 or len(further) > 1:
         raise DataError(
             f"{path} has {len(shape)} axes ({sizes(shape)}); volumes have three, and a fourth of frames or channels"
         )
+    shape = (*shape, 1) if len(shape) == 2 else shape
     if min(shape) < 1:
         raise DataError(
             f"{path} has {sizes(shape)} voxels, which cannot be; correct its header, or restore or remove it"
@@ -192,7 +224,22 @@ def axes_of(path: Path, header: Any) -> tuple[tuple[int, int, int], int]:
     return (shape[0], shape[1], shape[2]), further[0] if further else 1
 
 
-def _spacing(path: Path, raw: tuple[float, ...], unit: float, affine: NDArray[np.float64]) -> Triple:
+def is_flat(header: Any) -> bool:
+    """Whether a file is a picture of two axes, whose third has no distance in the header."""
+    return int(header["dim"][0]) == 2
+
+
+def _given_depth(affine: NDArray[np.float64]) -> float:
+    """The distance along the third axis of a picture: as the affine has it, else 1 mm along the normal, which is put there."""
+    length = float(np.linalg.norm(affine[:3, 2]))
+    if length > 0:
+        return length
+    normal = np.cross(affine[:3, 0], affine[:3, 1])
+    affine[:3, 2] = normal / max(float(np.linalg.norm(normal)), float(np.finfo(np.float64).tiny))
+    return float(np.linalg.norm(affine[:3, 2]))
+
+
+def _spacing(path: Path, raw: Sequence[float], unit: float, affine: NDArray[np.float64]) -> Triple:
     if not np.isfinite(affine).all():
         raise DataError(f"{path} has a spacing or affine that is not a number ({sizes(raw)}); correct its header")
     if min(raw) <= 0:

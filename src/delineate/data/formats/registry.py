@@ -38,6 +38,7 @@ __all__ = [
     "frame_names",
     "image_suffix",
     "open_image",
+    "pairs_named",
     "read_geometry",
     "read_image",
     "read_mask",
@@ -78,6 +79,8 @@ _UNREAD_PICTURES = {
     ".xcf": "a GIMP picture",
 }
 """Endings of pictures that no reader is built in for; they are known, so that the user is told what they are."""
+_PAIRS = (".hdr", ".img")
+"""Endings of the two files of a volume of Analyze, or of NIfTI before it was one file."""
 PICTURES = "PNG, JPEG, TIFF, BMP, GIF, WebP, JPEG 2000, AVIF, PGM/PPM and NumPy's .npy"
 
 _SNIFFED = 1024
@@ -99,6 +102,15 @@ def what_is_read() -> str:
     others = sorted(set(readers()) - set(FORMATS.built_in))
     named = [*PICTURES.replace(" and ", ", ").split(", "), "NIfTI", "MetaImage", "NRRD", "DICOM", *others]
     return f"{', '.join(named[:-1])} and {named[-1]} are read{and_faults()}"
+
+
+def pairs_named(names: Iterable[str]) -> str:
+    """For messages about files of no format: that pairs of files are not read, where some are; else ''."""
+    if not any(name.lower().endswith(_PAIRS) for name in names):
+        return ""
+    return (
+        "; volumes in two files (.hdr and .img) are not read: convert them to .nii.gz, such as by nibabel's nib-convert"
+    )
 
 
 def and_faults() -> str:
@@ -181,6 +193,8 @@ def reader_of(path: Path) -> Reader:
         return named
     if unread := _ending(path.name, tuple(_UNREAD_PICTURES)):
         raise DataError(f"{path} is {_UNREAD_PICTURES[unread]}, which is not readable: convert it to PNG or JPEG")
+    if pair := pairs_named([path.name]):
+        raise DataError(f"{path} is not an image that can be read{pair}")
     first = _first_bytes(path)
     told = next((one for one in known.values() if one.sniff(path, first)), None)
     if told is None and first and faults():

@@ -12,7 +12,7 @@ from delineate.data.core.grouping import read_table
 from delineate.data.core.words import Role, ending, folder_word
 from delineate.data.formats.annotations.parsed import read_json_file
 from delineate.data.formats.containers import is_archive, is_unread_archive
-from delineate.data.formats.registry import reads_volume, volume_suffix, what_is_read
+from delineate.data.formats.registry import pairs_named, reads_volume, volume_suffix, what_is_read
 from delineate.data.layouts.choice import quoted
 from delineate.data.layouts.selection import Selection
 from delineate.data.layouts.tree import Tree
@@ -145,9 +145,11 @@ def _wrong_files(tree: Tree) -> str:
         volumes = [path.name for path in files if volume_suffix(path) or reads_volume(path)]
         if volumes and not all(name.lower().endswith(".npy") for name in volumes):
             return _holds_volumes(folder, volumes)
-        seen = some([path.name for path in files], 3)
+        seen, pairs = some([path.name for path in files], 3), pairs_named(path.name for path in files)
         if holding or seen:
-            return f"{folder} holds no images" + (f", only {seen}; {what_is_read()}" if seen else "; put them there")
+            return f"{folder} holds no images" + (
+                f", only {seen}; {what_is_read()}{pairs}" if seen else "; put them there"
+            )
     return ""
 
 
