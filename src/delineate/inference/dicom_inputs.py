@@ -7,9 +7,11 @@ from pathlib import Path
 
 from delineate.common.errors import DataError
 from delineate.data.core.findings import count, some
+from delineate.data.formats.dicom.address import DicomAddress
 from delineate.data.formats.dicom.files import is_dicom
 from delineate.data.formats.dicom.parts import join_files
 from delineate.data.formats.dicom.scan import Found, dicom_files, scan
+from delineate.data.formats.dicom.series import Series
 from delineate.data.formats.registry import reads_image
 
 __all__ = ["dicom_of_files", "dicom_of_folder", "is_dicom_file"]
@@ -35,7 +37,7 @@ def dicom_of_files(files: Sequence[Path], notes: list[str]) -> dict[Path, list[P
         raise DataError(joined.faults[0])
     scouts = [one for _, one in joined.images if one.is_localizer]
     scouts = [] if len(scouts) == len(joined.images) else scouts
-    notes += joined.notes
+    notes += [*joined.notes, *_stacks(joined.images)]
     if scouts:
         notes.append(f"{count(len(scouts), 'scout image')} (LOCALIZER) left out")
     if joined.faults:
@@ -64,6 +66,7 @@ def _images(place: Path, found: Found, notes: list[str]) -> list[Path]:
     if not images:
         why = found.faults[0] if found.faults else f"{place} holds no DICOM images but scouts"
         raise DataError(why)
+    notes += _stacks(found.series)
     scouts = len(found.series) - len(images)
     if found.directory:
         notes.append("the DICOMDIR is not used: all files in the folder were looked at")
@@ -72,6 +75,19 @@ def _images(place: Path, found: Found, notes: list[str]) -> list[Path]:
     if found.faults:
         notes.append(_left_out(found.faults))
     return images
+
+
+def _stacks(images: Sequence[tuple[DicomAddress, Series]]) -> list[str]:
+    """Series that are several stacks, such as the phases of a heart, in the order of the masks' numbers."""
+    found: dict[str, list[tuple[DicomAddress, Series]]] = {}
+    for address, series in images:
+        if series.part:
+            found.setdefault(series.frames[0].header.series, []).append((address, series))
+    told = []
+    for members in found.values():
+        parts = some([f"{series.part} #{address.kind}-{address.key}" for address, series in members], _TOLD)
+        told.append(f"one series is {count(len(members), 'stack')}, in this order: {parts}")
+    return told
 
 
 def _left_out(faults: Sequence[str]) -> str:

@@ -64,7 +64,8 @@ def test_two_acquisitions_of_one_series_are_two_stacks(tmp_path: Path, tag: str)
         write_series(tmp_path / "s", number * VOXELS, series="one", suffix=f".{number}", change=_renamed(mark, number))
     found = scan(tmp_path / "s").series
     assert [len(series.frames) for _, series in found] == [7, 7]
-    assert all(series.notes == (f"one of 2 stacks of its series, parted by {tag}",) for _, series in found)
+    notes = [series.notes for _, series in found]
+    assert notes == [(f"one of 2 stacks of its series, parted by {tag} ({value})",) for value in (1, 2)]
     sums = {int(open_image(Path(str(address))).read().sum()) for address, _ in found}
     assert sums == {int(VOXELS.sum()), 2 * int(VOXELS.sum())}
 

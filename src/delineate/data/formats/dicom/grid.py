@@ -12,9 +12,9 @@ from delineate.data.core.findings import count, some
 from delineate.data.core.geometry import Geometry, Triple
 from delineate.data.formats.dicom.header import Frame
 
-__all__ = ["Grid", "grid_of"]
+__all__ = ["SAME_PLACE", "Grid", "grid_of"]
 
-_SAME_PLACE = 0.01
+SAME_PLACE = 0.01
 """Slices that are nearer along the normal lie at one place, in mm."""
 _SHARE, _LEAST = 0.01, 0.1
 """How far distances of slices may differ from the usual one: by this share, or by so many mm (headers are rounded)."""
@@ -66,7 +66,7 @@ def grid_of(frames: Sequence[Frame]) -> Grid:
     ordered, places = tuple(frames[at] for at in order), places[order]
     along = places @ normal
     apart = np.diff(along)
-    if (apart < _SAME_PLACE).any():
+    if (apart < SAME_PLACE).any():
         return _twice(ordered, along)
     if fault := _irregular(along, apart):
         return Grid(ordered, None, (), fault)
@@ -103,10 +103,13 @@ def _geometry(frames: Sequence[Frame], step: NDArray[np.float64]) -> Geometry:
 
 
 def _twice(frames: tuple[Frame, ...], along: NDArray[np.float64]) -> Grid:
-    same = np.flatnonzero(np.diff(along) < _SAME_PLACE)
+    same = np.flatnonzero(np.diff(along) < SAME_PLACE)
     said = some([_at(along[at]) for at in same], _TOLD)
     names = f"{frames[same[0]].path.name} and {frames[same[0] + 1].path.name}"
-    fault = f"{len(same)} of {len(frames)} slices lie at the place of another ({said}; {names}), and no tag tells which is which"
+    fault = (
+        f"{len(same)} of {len(frames)} slices lie at the place of another ({said}; {names}), and no tag tells which is which; move "
+        "those of one acquisition into a folder of their own, and give that"
+    )
     return Grid(frames, None, (), fault, len(same))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -80,7 +81,7 @@ def scan(place: Path, *, deep: bool = True) -> Found:
             frames += content
     found = series_of(frames)
     directory = any(file.name.upper() == _DIRECTORY for file in files)
-    return Found(tuple((_address(one), one) for one in found), tuple(faults), masks, directory)
+    return Found(tuple(_addressed(found)), tuple(faults), masks, directory)
 
 
 def dicom_files(folder: Path, *, deep: bool = True) -> list[Path]:
@@ -142,8 +143,21 @@ def _content_of(file: Path, size: int, changed: int) -> tuple[Frame, ...] | _Oth
         return _Other(str(error), error.is_mask)
 
 
-def _address(series: Series) -> DicomAddress:
-    return DicomAddress(_common([frame.path for frame in series.frames]), series.kind, series.key)
+def _addressed(found: Sequence[Series]) -> Iterator[tuple[DicomAddress, Series]]:
+    """The series with their addresses. Stacks of one series lie where all of it does: its other slices tell them apart."""
+    files: dict[str, dict[Path, None]] = defaultdict(dict)
+    for one in found:
+        files[_name(one)].update(dict.fromkeys(frame.path for frame in one.frames))
+    places = {name: _common(list(paths)) for name, paths in files.items()}
+    for one in found:
+        yield DicomAddress(places[_name(one)], one.kind, one.key), one
+
+
+def _name(series: Series) -> str:
+    """What stacks of one series have in common."""
+    header = series.frames[0].header
+    is_stack = series.frames[0].place is not None
+    return f"stack {header.series or header.path.parent}" if is_stack else f"file {header.instance} {header.path}"
 
 
 def _common(paths: Sequence[Path]) -> Path:

@@ -19,9 +19,10 @@ import numpy as np
 
 from delineate.data.core.geometry import Geometry
 from delineate.data.formats.dicom.copies import once
-from delineate.data.formats.dicom.grid import Grid, grid_of
+from delineate.data.formats.dicom.grid import grid_of
 from delineate.data.formats.dicom.header import Frame
 from delineate.data.formats.dicom.numbers import tag_of
+from delineate.data.formats.dicom.stacks import stacks_of
 
 __all__ = ["Kind", "Series", "series_of"]
 
@@ -51,6 +52,8 @@ class Series:
     """What its owner should know."""
     fault: str = ""
     """Why it cannot be read as a volume, with positions; mostly ''."""
+    part: str = ""
+    """What tells it from other stacks of its series, such as `TriggerTime (50)`; '' where there are none."""
     disputed: bool = False
     """Whether two files claim to be the same slice, and differ: then no part of it can be read either."""
 
@@ -72,7 +75,7 @@ def series_of(frames: Iterable[Frame]) -> list[Series]:
         frames: of any files, in any order.
 
     Returns:
-        The series, by their number in the study, then by their names.
+        The series, by their number in the study, then by their names; stacks of one series in the order of what parts them.
 
     Example:
         >>> from pathlib import Path
@@ -94,18 +97,24 @@ def series_of(frames: Iterable[Frame]) -> list[Series]:
             _add(stacks.setdefault(frame.header.series or str(frame.path.parent), []), frame)
         else:
             alone.setdefault(frame.header.instance, []).append(frame)
+    order: dict[str, tuple[str, int]] = {}
     for name, groups in stacks.items():
-        parts = [part for group in groups for part in _parted(group, "")]
-        for number, (part, how) in enumerate(parts):
+        parts = [part for group in groups for part in stacks_of(group)]
+        for number, part in enumerate(parts):
             notes = [f"{copies[name]} copies of slices are left out"] if name in copies and not number else []
+            told = part.by and f"{part.by}{part.value and f' ({part.value})'}"
             if len(parts) > 1:
-                notes.append(f"one of {len(parts)} stacks of its series{how and f', parted by {how}'}")
-            grid = grid_of(part)
-            key = name if len(parts) == 1 else f"{name} {_signature(part)}"
-            found.append(Series("series", _hash(key), grid.frames, grid.geometry, (*notes, *grid.notes), grid.fault))
+                notes.append(f"one of {len(parts)} stacks of its series{told and f', parted by {told}'}")
+            grid = grid_of(part.frames)
+            key = name if len(parts) == 1 else f"{name} {_signature(part.frames)}{part.phase and f' {part.phase}'}"
+            made = Series(
+                "series", _hash(key), grid.frames, grid.geometry, (*notes, *grid.notes), grid.fault, part=told
+            )
+            order[made.key] = _hash(name), number
+            found.append(made)
     found += [_frames_of_file(part) for part in alone.values()]
     found = [_differing(one, unique.differing) for one in found]
-    return sorted(found, key=lambda one: (_number(one), one.key))
+    return sorted(found, key=lambda one: (_number(one), *order.get(one.key, (one.key, 0))))
 
 
 def _differing(found: Series, pairs: Mapping[str, tuple[Path, Path]]) -> Series:
@@ -136,31 +145,6 @@ def _is_parallel(one: Frame, other: Frame) -> bool:
     turned = np.abs(np.subtract(direction, other_direction)).max()
     spread = np.abs(np.subtract(spacing, other_spacing)).max()
     return bool(turned <= _ANGLE and spread <= _SPACING * max(spacing))
-
-
-def _parted(group: list[Frame], how: str) -> list[tuple[list[Frame], str]]:
-    """A group as stacks without two slices at one place, each with the tag that parted it; as it is where no tag does so."""
-    grid = grid_of(group)
-    if not grid.fault:
-        return [(group, how)]
-    for mark in dict.fromkeys(mark for frame in group for mark in frame.marks):
-        parts: dict[str, list[Frame]] = {}
-        for frame in group:
-            parts.setdefault(frame.marks.get(mark, ""), []).append(frame)
-        if len(parts) < 2 or not _helps(grid, parts.values()):
-            continue
-        return [stack for part in parts.values() for stack in _parted(part, mark)]
-    return [(group, how)]
-
-
-def _helps(grid: Grid, parts: Iterable[Sequence[Frame]]) -> bool:
-    """Whether parting leaves fewer slices at one place; of slices at differing distances, whether each part is a stack."""
-    grids = [grid_of(part) for part in parts]
-    if any(len(one.frames) < 2 for one in grids) and grid.twice + 1 < len(grid.frames):
-        return False  # a tag that differs in each slice, such as a time
-    if grid.twice:
-        return sum(one.twice for one in grids) < grid.twice
-    return all(not one.fault for one in grids)
 
 
 def _frames_of_file(frames: list[Frame]) -> Series:

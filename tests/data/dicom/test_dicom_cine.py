@@ -1,0 +1,127 @@
+"""Cine MR: several frames at each place. Each phase of the heart is a volume of its own, in the order of time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pydicom")
+
+from pydicom.dataset import Dataset
+
+from delineate.common.errors import DataError
+from delineate.data.formats.dicom.scan import scan
+from delineate.data.formats.registry import open_image
+from delineate.inference.inputs import expand
+from scanner import noise, uid, write_enhanced, write_series
+
+SHAPE = (9, 8, 5)
+PHASES = 4
+VOXELS = [noise(SHAPE, seed=at) for at in range(PHASES)]
+Times = Callable[[int, int], float | None]
+
+
+def write_cine(folder: Path, times: Times, *, depth: int = SHAPE[2], tag: str = "TriggerTime") -> Path:
+    """A short-axis stack as single files. `times`: of a phase at a slice, in ms; None: without the tag."""
+    for phase in np.random.default_rng(3).permutation(PHASES).tolist():
+
+        def change(image: Any, at: int, phase: int = phase) -> None:
+            image.SOPInstanceUID = uid("cine", phase, at)
+            image.AcquisitionNumber = at + 1  # a breath-hold for each slice
+            if (time := times(phase, at)) is not None:
+                setattr(image, tag, time)
+
+        write_series(
+            folder, VOXELS[phase][:, :, :depth], series="cine", suffix=f".{phase}", modality="MR", change=change
+        )
+    return folder
+
+
+def volumes(folder: Path) -> list[np.ndarray]:
+    return [open_image(path).read() for path in scan(folder).addresses]
+
+
+def assert_phases_in_order(folder: Path) -> None:
+    found = volumes(folder)
+    assert len(found) == PHASES
+    for one, expected in zip(found, VOXELS, strict=True):
+        assert np.array_equal(one, expected[:, :, : one.shape[2]])
+
+
+@pytest.mark.parametrize("tag", ["TriggerTime", "TemporalPositionIdentifier", "NominalCardiacTriggerDelayTime"])
+def test_phases_at_equal_times(tmp_path: Path, tag: str) -> None:
+    write_cine(tmp_path / "s", lambda phase, _: 10 + 100 * phase, tag=tag)
+    assert_phases_in_order(tmp_path / "s")
+    parts = [series.part for _, series in scan(tmp_path / "s").series]
+    assert [part.split(" (")[0] for part in parts] == [tag] * PHASES
+    assert [float(part.split("(")[1].rstrip(")")) for part in parts] == [10, 110, 210, 310]
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_phases_whose_times_differ_from_slice_to_slice(tmp_path: Path, shared: bool) -> None:
+    """Heart rates differ from one breath-hold to the next; `shared`: two neighbors have the same by chance."""
+
+    def times(phase: int, at: int) -> float:
+        return phase * (100 + 3.1 * (at // 2 if shared else at))
+
+    write_cine(tmp_path / "s", times)
+    assert_phases_in_order(tmp_path / "s")
+    notes = [series.notes for _, series in scan(tmp_path / "s").series]
+    assert notes[1] == ("one of 4 stacks of its series, parted by TriggerTime (phase 2 of 4)",)
+    assert len({str(path) for path in scan(tmp_path / "s").addresses}) == PHASES
+
+
+def test_phases_of_one_slice(tmp_path: Path) -> None:
+    write_cine(tmp_path / "s", lambda phase, _: 30.5 * phase, depth=1)
+    assert_phases_in_order(tmp_path / "s")
+
+
+def test_phases_in_one_file(tmp_path: Path) -> None:
+    order = [at for at in range(SHAPE[2]) for _ in range(PHASES)]
+
+    def change(image: Any, _: int) -> None:
+        frames = [VOXELS[at % PHASES][:, :, slice_] for at, slice_ in enumerate(order)]
+        image.PixelData = np.ascontiguousarray(np.stack(frames).transpose(0, 2, 1)).tobytes()
+        image.Modality = "MR"
+        for at, (group, slice_) in enumerate(zip(image.PerFrameFunctionalGroupsSequence, order, strict=True)):
+            content, heart = Dataset(), Dataset()
+            content.InStackPositionNumber = slice_ + 1
+            heart.NominalCardiacTriggerDelayTime = float((at % PHASES) * (90 + slice_))
+            group.FrameContentSequence, group.CardiacSynchronizationSequence = [content], [heart]
+
+    write_enhanced(tmp_path / "s" / "cine.dcm", VOXELS[0], order=order, change=change)
+    assert_phases_in_order(tmp_path / "s")
+
+
+def test_predict_tells_which_phase_is_which(tmp_path: Path) -> None:
+    notes: list[str] = []
+    found = expand([write_cine(tmp_path / "s", lambda phase, at: phase * (100.0 + at))], notes)
+    (told,) = notes
+    assert told.startswith("one series is 4 stacks, in this order: TriggerTime (phase 1 of 4) #series-")
+    assert f"TriggerTime (phase 2 of 4) {found[1].name.removeprefix('s')}" in told
+    assert expand([f"{tmp_path}/s/*"]) == found
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        lambda phase, at: None,
+        lambda phase, at: 50.0 if at == 2 else 10.0 * phase + at,
+        lambda phase, at: None if (phase, at) == (1, 1) else 10.0 * phase + at,
+    ],
+)
+def test_phases_that_nothing_tells_apart_are_refused(tmp_path: Path, times: Times) -> None:
+    write_cine(tmp_path / "s", times)
+    with pytest.raises(DataError, match="no tag tells which is which; move those of one acquisition into a folder"):
+        volumes(tmp_path / "s")
+
+
+def test_a_place_with_fewer_phases_is_refused(tmp_path: Path) -> None:
+    write_cine(tmp_path / "s", lambda phase, at: phase * (100.0 + at))
+    next((tmp_path / "s").glob("*00003.2")).unlink()
+    with pytest.raises(DataError, match="no tag tells which is which"):
+        volumes(tmp_path / "s")
