@@ -19,6 +19,8 @@ __all__ = ["Found", "dicom_files", "scan"]
 
 _KEPT = 20_000
 """Files whose headers are kept: a kilobyte each."""
+_PLACES = 8
+"""Files and folders whose series are kept: each image that is opened asks for those of its place."""
 _DEPTH = 12
 """Folders within folders that are looked into."""
 _DIRECTORY = "DICOMDIR"
@@ -63,14 +65,20 @@ def scan(place: Path, *, deep: bool = True) -> Found:
         [1]
     """
     files = dicom_files(place, deep=deep) if place.is_dir() else [place]
+    return _found_in(tuple((file, *_state(file)) for file in files))
+
+
+@lru_cache(maxsize=_PLACES)
+def _found_in(files: tuple[tuple[Path, int, int], ...]) -> Found:
+    """`files`: each with the state by which it is known whether it has changed."""
     frames: list[Frame] = []
     faults: list[str] = []
     masks: dict[Path, str] = {}
-    for file in files:
+    for file, size, changed in files:
         if file.name.upper() == _DIRECTORY:
             continue
         try:
-            content = _content_of(file, *_state(file))
+            content = _content_of(file, size, changed)
         except DataError as error:
             faults.append(str(error))
             continue
@@ -80,7 +88,7 @@ def scan(place: Path, *, deep: bool = True) -> Found:
         else:
             frames += content
     found = series_of(frames)
-    directory = any(file.name.upper() == _DIRECTORY for file in files)
+    directory = any(file.name.upper() == _DIRECTORY for file, _, _ in files)
     return Found(tuple(_addressed(found)), tuple(faults), masks, directory)
 
 
@@ -101,7 +109,7 @@ def dicom_files(folder: Path, *, deep: bool = True) -> list[Path]:
         []
     """
     depth = _DEPTH if deep else 0
-    return [path for path in _walk(folder, depth) if path.name.upper() == _DIRECTORY or is_dicom(path)]
+    return [path for path in _walk(folder, depth) if path.name.upper() == _DIRECTORY or _is_dicom(path, *_state(path))]
 
 
 def _walk(folder: Path, depth: int) -> Iterator[Path]:
@@ -133,6 +141,11 @@ class _Other:
 
     line: str
     is_mask: bool
+
+
+@lru_cache(maxsize=_KEPT)
+def _is_dicom(file: Path, size: int, changed: int) -> bool:
+    return is_dicom(file)
 
 
 @lru_cache(maxsize=_KEPT)
