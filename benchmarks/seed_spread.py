@@ -48,8 +48,10 @@ from delineate.engine.recipe import Recipe, resolve
 from delineate.engine.seeds import mix_seed
 from delineate.engine.validation import count_cases, evaluating
 from delineate.methods.contract import Context, Method, Stage
+from delineate.methods.dense import DenseMethod
 from delineate.nn.blocks import SpatialAttention
 from delineate.nn.output import Output
+from delineate.nn.output_bias import output_bias, set_output_bias
 from delineate.nn.scsa import SharedSpatialAttention
 
 Edit = Callable[[Method, "Data"], None]
@@ -112,6 +114,8 @@ def study_one(arguments: argparse.Namespace, name: str, settings: list[str], see
     recipe = resolve(arguments.method, arguments.preset, {}, [*stated, *(one for one in settings if one[0] != "@")])
     data = Data.open(arguments.data, recipe, arguments.split)
     method = build_method(data.recipe, data.output, data.spec)
+    if data.recipe.engine.output_bias == "class_shares":
+        _prior(method, data)
     for edit in (one[1:] for one in settings if one[0] == "@"):
         EDITS[edit](method, data)
     started = time.process_time()
@@ -201,14 +205,9 @@ def score(method: Method, data: Data) -> dict[str, Any]:
 
 
 def _prior(method: Method, data: Data) -> None:
-    """The last layer's bias such that every pixel begins with the classes' shares of the training masks."""
-    logits = torch.tensor(data.class_shares(), dtype=torch.float32).clamp_min(1e-4).log()
-    (head,) = [
-        one for one in method.modules() if isinstance(one, nn.Conv2d) and one.out_channels == data.output.channels
-    ][-1:]
-    assert head.bias is not None
-    with torch.no_grad():
-        head.bias.copy_(logits if data.output.channels > 1 else logits[1:] - logits[:1])
+    """As `engine.output_bias: class_shares`: every pixel begins with the classes' shares of the training masks."""
+    assert isinstance(method, DenseMethod)
+    set_output_bias(method.output_layers(), output_bias(data.class_shares(), data.output))
 
 
 def _open_gates(method: Method, data: Data) -> None:
