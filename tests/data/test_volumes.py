@@ -219,6 +219,7 @@ def test_a_written_mask_lies_where_its_image_lies(tmp_path: Path, suffix: str):
     image.header.set_qform(turn, 1)
     image.header["cal_max"] = 5
     image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"patient name"))
+    image.header["descrip"] = image.header["aux_file"] = image.header["db_name"] = b"patient name"
     nib.save(image, tmp_path / "image.nii.gz")
     mask = (LABELS == 2).astype(np.uint8)
     write_mask(tmp_path / f"mask{suffix}", mask, like=open_image(tmp_path / "image.nii.gz"))
@@ -231,6 +232,7 @@ def test_a_written_mask_lies_where_its_image_lies(tmp_path: Path, suffix: str):
     assert back.header["cal_max"] == 0
     assert back.header.get_intent()[0] == "label"
     assert not back.header.extensions
+    assert not any(back.header[text].item() for text in ("descrip", "aux_file", "db_name"))
     check_same_grid(tmp_path / f"mask{suffix}", tmp_path / "image.nii.gz")
     assert [path.name for path in tmp_path.glob(".*")] == [], "no temporary file is left"
 

@@ -19,6 +19,7 @@ from delineate.data.cases.volumes import volume_image
 from delineate.data.core.input_spec import InputSpec, Pixels
 from delineate.data.core.manifest import Case, Manifest
 from delineate.data.formats.contract import slab_of
+from delineate.data.formats.dicom.names import cover_of
 from delineate.evaluation.comparison.budgets import budget_notes
 from delineate.evaluation.comparison.compare import shared_tables
 from delineate.evaluation.comparison.models import Model
@@ -30,7 +31,7 @@ from delineate.evaluation.statistics.intervals import Interval, mean_interval
 from delineate.inference.predictor import Predictor, load
 from delineate.nn.counting import count_cost
 from delineate.report.parts.scores import title_of
-from delineate.studies.benchmark import Benchmark
+from delineate.studies.benchmark import MANIFEST, Benchmark
 from delineate.studies.foreign import foreign_notes
 from delineate.studies.jobs import Job
 
@@ -123,7 +124,7 @@ def make_leaderboard(benchmark: Benchmark) -> Leaderboard:
     headline = next(iter(metrics))
     sign = -1 if metrics[headline]["better"] == "higher" else 1
     rows.sort(key=lambda row: _place(row.means[headline].mean, sign))
-    failures = {job.name: str(job.result()["error"]) for job in benchmark.jobs if job.state == "failed"}
+    failures = _failures(benchmark)
     columns = {name: str(first.column_of(name)) for name in metrics}
     return Leaderboard(metrics, columns, tuple(rows), failures, _words(benchmark), _cautions(benchmark))
 
@@ -187,6 +188,15 @@ def _words(benchmark: Benchmark) -> tuple[str, ...]:
     between = [claim.words for claim in one.methods if not names & {claim.first, claim.second}]
     claims = between if names else one.claims
     return (*claims, *(pair.words for pair in one.pairs if names & {pair.first, pair.second}))
+
+
+def _failures(benchmark: Benchmark) -> dict[str, str]:
+    """Run → why it failed, without names of DICOM's files: pages show it."""
+    failed = {job.name: str(job.result()["error"]) for job in benchmark.jobs if job.state == "failed"}
+    if not failed:
+        return {}
+    cover = cover_of(Manifest.load(benchmark.folder / MANIFEST))
+    return {name: cover(error) for name, error in failed.items()}
 
 
 def _row(

@@ -56,6 +56,7 @@ __all__ = ["Nifti", "NiftiHandle", "write_volume_image"]
 _SLACK = 1 << 20
 """Bytes behind the voxels."""
 _COMMON = (np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.int32)
+_TEXTS = ("descrip", "aux_file", "db_name")
 _SCANNER = 1
 """NIfTI's code for positions in the scanner."""
 
@@ -234,7 +235,8 @@ def _write(path: Path, image: Any) -> None:
 def _like_file(stated: Any, mask: NDArray[Any]) -> Any:
     """An image with the affine, sform and qform with their codes, and units of a file's header.
 
-    Descriptions of the other file's values (scaling, display range, header extensions) are not taken over.
+    Descriptions of the other file's values (scaling, display range, header extensions) are not taken over, nor are texts: converters
+    write whose image it is into them.
     """
     header = stated.copy()
     if is_flat(stated):
@@ -243,6 +245,9 @@ def _like_file(stated: Any, mask: NDArray[Any]) -> Any:
     header.set_data_dtype(mask.dtype)
     header["cal_min"] = header["cal_max"] = 0
     header["scl_slope"] = header["scl_inter"] = np.nan
+    for text in _TEXTS:
+        if text in header:
+            header[text] = b""
     return image_class(int(header["sizeof_hdr"]))(mask, header.get_best_affine(), header)
 
 

@@ -77,7 +77,13 @@ def _is_dicom(report: CheckReport) -> bool:
 
 def _covered(report: CheckReport) -> CheckReport:
     """The same without names of folders and files, which may tell who a patient is."""
-    cover = cover_of(report.manifest) if report.manifest is not None else CoveredNames(report.folder, "DATA")
+    inside = cover_of(report.manifest) if report.manifest is not None else str
+    alone = report.manifest is None or Path(report.manifest.root).resolve() != report.folder.resolve()  # an archive, a list
+    outside = CoveredNames(report.folder, "DATA") if alone else str
+
+    def cover(text: str) -> str:
+        return outside(inside(text))
+
     findings = [replace(one, text=cover(one.text), mend=cover(one.mend)) for one in report.findings]
     return replace(report, rows=[(name, cover(text)) for name, text in report.rows], findings=findings)
 
