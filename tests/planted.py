@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import re
+import shutil
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from dicom_results import write_seg
 from scanner import write_series
 
 HEADER = {
@@ -71,6 +73,20 @@ def write_planted(parent: Path, patients: int = 7) -> Path:
         write_volume_image(label, mask, read_geometry(series))
     (root / "Quatermain_notes.txt").write_text("Umslopogaas")
     return root
+
+
+def label_by_segmentations(root: Path) -> None:
+    """Put DICOM segmentations in place of the set's label volumes."""
+    from delineate.data.formats.registry import open_image
+
+    (root / "labels").mkdir()
+    for volume in sorted((root / "masks").iterdir()):
+        name = volume.name.removesuffix(".nii.gz")
+        mask = open_image(volume).read().astype(np.uint8)
+        mask[:4, :2, 2] = [[1], [1], [2], [3]]  # each class is in each
+        write_seg(root / "labels" / f"{name}.seg.dcm", mask, root / "images" / name)
+    shutil.rmtree(root / "masks")
+    (root / "Quatermain_notes.txt").unlink()
 
 
 def found_in(folder: Path, words: tuple[str, ...]) -> dict[str, set[str]]:

@@ -18,7 +18,18 @@ from delineate.cli.root import app
 from delineate.common.errors import DelineateError
 from delineate.data.core.manifest import Manifest
 from delineate.engine.checkpoint import Checkpoints
-from planted import ELEMENT, HEADER, HEADER_WORDS, NAME_WORDS, ROOT_WORD, contents, found_in, words_in, write_planted
+from planted import (
+    ELEMENT,
+    HEADER,
+    HEADER_WORDS,
+    NAME_WORDS,
+    ROOT_WORD,
+    contents,
+    found_in,
+    label_by_segmentations,
+    words_in,
+    write_planted,
+)
 
 pytest.importorskip("pydicom")
 pytest.importorskip("highdicom")
@@ -28,7 +39,7 @@ SMALL = ["--size", "32", *(word for each in SETTINGS for word in ("--set", each)
 TRAIN = ["--method", "unet", "--preset", "tiny", "--device", "cpu", *SMALL]
 LISTS = ("manifest.json", "split.json", "scored.json", "predictions.json", "support.json", "episodes.json", "epi.json")
 """They find the files again: who gets them gets the names."""
-FOLDERS = (*LISTS, "run.json", "setup.json", "scores.json")
+FOLDERS = (*LISTS, "run.json", "setup.json", "scores.json", "evaluations.jsonl", "openings.jsonl")
 """The same of the folder that was given."""
 
 
@@ -188,6 +199,35 @@ def test_results_have_what_the_standard_wants(ran: Ran) -> None:
         kept = words_in(content, HEADER_WORDS) - {"Andrew", "Ffoulkes", "Armandstjust", "Blackfriarslane"}
         assert not kept & {ELEMENT, "Daydream", "Fisherinn", "Jellybandscanner", "Dewhurst", "Suzanneseries"}
         assert not words_in(content, (*NAME_WORDS, ROOT_WORD))
+
+
+def test_a_set_labeled_by_segmentations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cases of DICOM masks are numbered, too, and a card that notes an evaluation has no path."""
+    out, root = tmp_path / "out", write_planted(tmp_path / "in")
+    label_by_segmentations(root)
+    out.mkdir()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(out / "cache"))
+    done = Ran(out, {})
+    _run(done, "data check", root, "--report", out / "check.html")
+    _run(done, "train", root, *TRAIN, "--steps", 2, "--out", out / "run")
+    _run(done, "predict", out / "run", root / "images", "--out", out / "masks")
+    for references in (root, root / "labels"):
+        _run(done, "evaluate", out / "masks", references, "--out", out / f"scores-{references.name}")
+    files = [
+        out / "run" / "card.md",
+        *out.glob("scores-*/*.csv"),
+        *out.glob("scores-*/report.html"),
+        out / "check.html",
+    ]
+    assert len(files) >= 6
+    assert "; evaluations.jsonl says where they lie" in files[0].read_text()
+    for file in files:
+        assert not words_in(file.read_bytes(), (*HEADER_WORDS, *NAME_WORDS, ROOT_WORD)), file
+    found = found_in(out, HEADER_WORDS)
+    assert not {name: words for name, words in found.items() if not name.endswith(".dcm")}
+    allowed = (*LISTS, "evaluations.jsonl")
+    found = found_in(out, NAME_WORDS)
+    assert not {name: words for name, words in found.items() if not name.endswith(allowed)}
 
 
 def test_the_search_finds_packed_words(tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ def test_labels_that_differ_are_told_or_refused(tmp_path: Path, series: list[Pat
     found, notes = dice(tmp_path / "masks", tmp_path / "references", tmp_path / "out")
     assert found == [1.0] * 3
     assert (
-        "The prediction of a has other labels than the references' (Leber, Niere, Ding), taken by their numbers."
+        "The prediction of case_0001 has other labels than the references' (Leber, Niere, Ding), taken by their numbers."
         in notes
     )
     labeled(tmp_path / "masks" / "a.seg.dcm", "liver", "Niere", "thing")
@@ -166,5 +166,5 @@ def test_fractions_are_told_and_thresholded(tmp_path: Path, series: list[Path]) 
     found, notes = dice(tmp_path / "masks", tmp_path / "references", tmp_path / "out")
     assert found == [1.0]
     rule = "a voxel is a segment's where it has at least half of that."
-    assert f"The prediction of a holds fractions (PROBABILITY, up to 200): {rule}" in notes
-    assert f"The reference of a holds fractions (PROBABILITY, up to 255): {rule}" in notes
+    assert f"The prediction of case_0001 holds fractions (PROBABILITY, up to 200): {rule}" in notes
+    assert f"The reference of case_0001 holds fractions (PROBABILITY, up to 255): {rule}" in notes

@@ -19,6 +19,7 @@ from delineate.data.core.known import Role
 from delineate.data.core.manifest import IGNORE, ClassTable
 from delineate.data.core.samples import Sample, SliceStack
 from delineate.data.core.stacks import Stack, assemble
+from delineate.data.formats.dicom.address import DicomAddress
 from delineate.data.loading.samples import SampleSet
 from delineate.evaluation.inputs.test_access_log import Access, Accesses, note_access
 from delineate.evaluation.inputs.training_cases import SeenCases, training_notes
@@ -239,7 +240,8 @@ def _note_access(job: EpisodeTest, data: Path, out: Path, cases: int) -> Accesse
         return Accesses()
     hashes = [case.hashes.get(case.masks[0], "") for case in tested if case.masks]
     source = job.candidate.source
-    return note_access(Access(data, cases, hashes, None, source, job.candidate.sha256), out)
+    private = any(DicomAddress.parse(image) is not None for case in tested for image in case.images)
+    return note_access(Access(data, cases, hashes, None, source, job.candidate.sha256, private), out)
 
 
 def _seen(job: EpisodeTest) -> SeenCases:

@@ -235,8 +235,8 @@ def _write(path: Path, image: Any) -> None:
 def _like_file(stated: Any, mask: NDArray[Any]) -> Any:
     """An image with the affine, sform and qform with their codes, and units of a file's header.
 
-    Descriptions of the other file's values (scaling, display range, header extensions) are not taken over, nor are texts: converters
-    write whose image it is into them.
+    Descriptions of the other file's values (scaling, display range, header extensions) are not taken over, nor are texts: some
+    converters write into them whose image it is.
     """
     header = stated.copy()
     if is_flat(stated):

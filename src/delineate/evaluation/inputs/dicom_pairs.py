@@ -13,6 +13,7 @@ from delineate.data.formats.dicom.address import DicomAddress
 from delineate.data.formats.dicom.handle import DicomHandle
 from delineate.data.formats.registry import open_image
 from delineate.evaluation.inputs.dicom_masks import file_of, names_of
+from delineate.evaluation.inputs.numbered_cases import file_names
 
 __all__ = ["Fitting", "fitting_cases", "pair_by_images"]
 
@@ -65,6 +66,7 @@ def pair_by_images(fitting: Fitting, cases: Sequence[Case]) -> dict[str, Path]:
         DataError: a prediction may be of several cases or is of none, or two are of one.
     """
     given: dict[str, Path] = {}
+    called = {number: name for name, number in file_names(cases).items()}
     strangers = [file for file, names in fitting.items() if not names]
     if strangers:
         shown = some([str(file_of(file)) for file in strangers], _TOLD)
@@ -72,13 +74,14 @@ def pair_by_images(fitting: Fitting, cases: Sequence[Case]) -> dict[str, Path]:
             f"{shown}: of images that no reference is of; leave such predictions out, or add their references"
         )
     for file, names in fitting.items():
+        shown = [called.get(name, name) for name in names]
         if len(names) > 1:
             raise DataError(
-                f"{file_of(file)} is of the images of several references ({some(names, _TOLD)}); call it as its reference"
+                f"{file_of(file)} is of the images of several references ({some(shown, _TOLD)}); call it as its reference"
             )
         if names[0] in given:
             both = f"{file_of(given[names[0]])} and {file_of(file)}"
-            raise DataError(f"{both} are both predictions of the same images ('{names[0]}'); keep one")
+            raise DataError(f"{both} are both predictions of the same images ('{shown[0]}'); keep one")
         given[names[0]] = file
     return given
 

@@ -24,7 +24,7 @@ def grid_notes(manifest: Manifest, units: Sequence[ScoringUnit]) -> list[str]:
     for prediction, case in (member for unit in units for member in unit.members):
         way = place_of(prediction, manifest.path(case.masks[0]))
         if way is not None and way.kind != "same" and way.beyond != "background":
-            found[way.kind].append(prediction.name)
+            found[way.kind].append(case.id)
     return [
         f"{count(len(names), 'prediction')} {_SAID[kind]} ({some(names, 3)})." for kind, names in sorted(found.items())
     ]

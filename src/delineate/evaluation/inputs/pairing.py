@@ -11,6 +11,7 @@ from delineate.data.core.manifest import Case, Manifest
 from delineate.data.core.words import Role, folder_word, image_stem, mask_stem, normal
 from delineate.data.formats.registry import file_stem
 from delineate.evaluation.inputs.dicom_pairs import Fitting, fitting_cases, pair_by_images
+from delineate.evaluation.inputs.numbered_cases import file_names, without_names
 from delineate.evaluation.inputs.references import References, case_name
 
 __all__ = ["by_name", "pair", "paired", "some"]
@@ -26,6 +27,8 @@ def pair(
     wanted = {case.id: case for case in found.cases}
     given, notes = paired(folder, files, found.manifest, found.cases)
     strangers, bare = sorted(given.keys() - wanted.keys()), sorted(wanted.keys() - given.keys())
+    called = {number: name for name, number in file_names(found.cases).items()}
+    bare = [called.get(name, name) for name in bare]
     what = f"split '{found.split}' of {references}" if found.manifest.layout != "masks" else str(references)
     if strangers:
         elsewhere = {case.id: case.split for case in found.manifest.cases}
@@ -53,10 +56,12 @@ def paired(
     """
     fitting: Fitting = {} if manifest is None else fitting_cases(files, manifest, cases)
     wanted = {case.id: case for case in cases}
+    names = file_names(cases)
+    called = dict.fromkeys([*names, *(set(wanted) - set(names.values()))])  # a number by chance is no name
     if not any(fitting.values()):
-        return by_name(folder, files, wanted), []
+        return without_names(by_name(folder, files, called), names), []
     try:
-        named = by_name(folder, files, wanted)
+        named = without_names(by_name(folder, files, called), names)
     except DataError:
         named = {}
     agree = all(name in (fitting[file] or [name]) for name, file in named.items() if name in wanted)

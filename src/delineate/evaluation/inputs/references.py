@@ -36,6 +36,7 @@ from delineate.data.layouts.tree import File, image_files, volume_files
 from delineate.data.splits.run_splits import with_run_splits
 from delineate.evaluation.inputs.dicom_masks import as_references, dicom_masks, file_of, is_mask_of_dicom
 from delineate.evaluation.inputs.mask_contents import read_mask_values
+from delineate.evaluation.inputs.numbered_cases import numbered
 from delineate.evaluation.inputs.reference_values import in_order, read_references
 from delineate.evaluation.inputs.sparse_masks import values_on
 
@@ -211,11 +212,13 @@ def _mask_folder(folder: Path, root: Path | None = None) -> Manifest:
     ]
     cases, grouping, _ = with_groups(cases)
     if root is None:
+        cases, grouping = numbered(cases, grouping)
         return Manifest(
             root=str(base), layout="masks", split_origin="", grouping=grouping, cases=tuple(cases), classes=classes
         )
     cases, findings = apply_lists(root, cases)
     raise_errors(findings)
+    cases, grouping = numbered(cases, grouping)
     origin = "files" if any(case.split for case in cases) else ""
     return Manifest(
         root=str(base),

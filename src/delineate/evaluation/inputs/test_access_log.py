@@ -57,6 +57,8 @@ class Access:
     predictions: Path | None = None
     model: Path | None = None
     model_sha256: str | None = None
+    private: bool = False
+    """Whether names of folders may tell who a patient is: the card, which goes with the model, has none of them then."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def note_access(access: Access, out: Path | None) -> Accesses:
         )
     if run is not None:
         with suppress(DelineateError, OSError):  # the card is for the reader; the logs count
-            _note_in_card(run / "card.md", _card_line(note))
+            _note_in_card(run / "card.md", _card_line(note, access.private))
     return _counted(note, places, tuple(faults))
 
 
@@ -170,7 +172,9 @@ def _run_of(access: Access) -> Path | None:
     return model.parent if access.model_sha256 in (None, sha256(model)) else None
 
 
-def _card_line(note: dict[str, Any]) -> str:
+def _card_line(note: dict[str, Any], private: bool) -> str:
+    if private:
+        return f"- {note['time']}: {count(note['cases'], 'case')}; {ACCESS_LOG_FILE} says where they lie"
     what = "few-shot scores" if note["predictions"] is None else f"predictions in {note['predictions']}"
     return f"- {note['time']}: {count(note['cases'], 'case')} of {note['references']}, {what}"
 

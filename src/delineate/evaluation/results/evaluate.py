@@ -24,6 +24,7 @@ from delineate.evaluation.inputs.dicom_masks import labels_matched, mask_notes
 from delineate.evaluation.inputs.grids import grid_notes
 from delineate.evaluation.inputs.held_out_cases import held_out_ids, mask_hashes
 from delineate.evaluation.inputs.instance_maps import pair_instances
+from delineate.evaluation.inputs.numbered_cases import of_dicom
 from delineate.evaluation.inputs.orientation import orientation_notes
 from delineate.evaluation.inputs.pairing import pair
 from delineate.evaluation.inputs.prediction_values import prediction_rule
@@ -267,6 +268,9 @@ def _note_access(
         predictions,
         None if listed is None or listed.model is None else Path(listed.model),
         None if listed is None else listed.model_sha256,
+        private=of_dicom(
+            [path for unit in units for path, _ in unit.members], own, manifest, run_manifest(_model(listed))
+        ),
     )
     return note_access(opening, out)
 

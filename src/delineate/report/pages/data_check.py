@@ -78,7 +78,9 @@ def _is_dicom(report: CheckReport) -> bool:
 def _covered(report: CheckReport) -> CheckReport:
     """The same without names of folders and files, which may tell who a patient is."""
     inside = cover_of(report.manifest) if report.manifest is not None else str
-    alone = report.manifest is None or Path(report.manifest.root).resolve() != report.folder.resolve()  # an archive, a list
+    alone = (
+        report.manifest is None or Path(report.manifest.root).resolve() != report.folder.resolve()
+    )  # an archive, a list
     outside = CoveredNames(report.folder, "DATA") if alone else str
 
     def cover(text: str) -> str:
