@@ -74,14 +74,14 @@ def pair_by_images(fitting: Fitting, cases: Sequence[Case]) -> dict[str, Path]:
             f"{shown}: of images that no reference is of; leave such predictions out, or add their references"
         )
     for file, names in fitting.items():
-        shown = [called.get(name, name) for name in names]
+        files = [called.get(name, name) for name in names]
         if len(names) > 1:
             raise DataError(
-                f"{file_of(file)} is of the images of several references ({some(shown, _TOLD)}); call it as its reference"
+                f"{file_of(file)} is of the images of several references ({some(files, _TOLD)}); call it as its reference"
             )
         if names[0] in given:
             both = f"{file_of(given[names[0]])} and {file_of(file)}"
-            raise DataError(f"{both} are both predictions of the same images ('{shown[0]}'); keep one")
+            raise DataError(f"{both} are both predictions of the same images ('{files[0]}'); keep one")
         given[names[0]] = file
     return given
 
