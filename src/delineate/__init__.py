@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         compare,
         convert_data,
         demo,
+        estimate_study_labels,
         estimate_training,
         evaluate,
         fewshot_episodes,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         fewshot_train,
         load,
         predict,
+        study_labels,
         train,
     )
     from delineate.data.layouts.source import DataSource
@@ -43,6 +45,7 @@ __all__ = [
     "convert_data",
     "create",
     "demo",
+    "estimate_study_labels",
     "estimate_training",
     "evaluate",
     "fewshot_episodes",
@@ -52,6 +55,7 @@ __all__ = [
     "list_methods",
     "load",
     "predict",
+    "study_labels",
     "train",
 ]
 
@@ -63,6 +67,7 @@ _HOME = {
     "convert_data": "delineate.api",
     "create": "delineate.methods.registry",
     "demo": "delineate.api",
+    "estimate_study_labels": "delineate.api",
     "estimate_training": "delineate.api",
     "evaluate": "delineate.api",
     "fewshot_episodes": "delineate.api",
@@ -72,6 +77,7 @@ _HOME = {
     "list_methods": "delineate.methods.listing",
     "load": "delineate.api",
     "predict": "delineate.api",
+    "study_labels": "delineate.api",
     "train": "delineate.api",
 }
 

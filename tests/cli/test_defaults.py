@@ -12,8 +12,10 @@ from delineate.evaluation.metrics.registry import DEFAULT, resolve
 from delineate.evaluation.results.evaluate import EvaluationOptions
 from delineate.fewshot.evaluate import METRICS as FEWSHOT
 from delineate.requests.scores import BENCHMARK_METRICS, FEWSHOT_METRICS, METRICS
+from delineate.requests.study import LABEL_METRICS
 from delineate.studies.benchmark import METRICS as BENCHMARK
 from delineate.studies.benchmark import BenchmarkRequest
+from delineate.studies.labels.study import METRICS as LABELS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -21,6 +23,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 def test_help_and_code_name_the_same_metrics():
     assert METRICS.split(",") == list(DEFAULT) == list(EvaluationOptions().metrics)
     assert BENCHMARK_METRICS.split(",") == list(BENCHMARK)
+    assert LABEL_METRICS.split(",") == list(LABELS)
     assert FEWSHOT_METRICS.split(",") == list(FEWSHOT)
     default = {field.name: field.default for field in BenchmarkRequest.__dataclass_fields__.values()}["metrics"]
     assert default is BENCHMARK

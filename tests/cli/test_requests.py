@@ -27,8 +27,10 @@ from delineate.requests.fewshot import EpisodesOptions, FewshotEvaluateOptions
 from delineate.requests.option import Field, completed, fields_of, recipe_sections
 from delineate.requests.predict import FewshotPredictOptions, PredictOptions
 from delineate.requests.scores import CompareOptions, EvaluateOptions
+from delineate.requests.study import LabelStudyOptions
 from delineate.requests.train import TrainOptions
 from delineate.studies.benchmark import BenchmarkRequest
+from delineate.studies.labels.study import LabelRequest
 
 SPLIT_ALONE = {"out", "folds", "published", "labeled", "labeled_cases", "labeled_groups", "test_fraction", "seed"}
 VERBS: dict[str, tuple[Callable[..., Any] | None, tuple[type, ...], set[str]]] = {
@@ -38,6 +40,7 @@ VERBS: dict[str, tuple[Callable[..., Any] | None, tuple[type, ...], set[str]]] =
     "evaluate": (api.evaluate, (EvaluateOptions, LabeledOptions), set()),
     "compare": (api.compare, (CompareOptions,), set()),
     "benchmark": (api.benchmark, (BenchmarkOptions, DataOptions), {"status", "speed"}),
+    "study labels": (api.study_labels, (LabelStudyOptions, DataOptions), {"status", "dry_run"}),
     "data check": (None, (DataOptions, ReadOptions), {"fix", "report"}),
     "data convert": (api.convert_data, (ConvertOptions, LabeledOptions), set()),
     "data split": (None, (DataOptions, ReadOptions), SPLIT_ALONE),
@@ -48,11 +51,12 @@ VERBS: dict[str, tuple[Callable[..., Any] | None, tuple[type, ...], set[str]]] =
 }
 """Verb → the library's function, if any, the requests of its options (the first is the function's), and what only the command
 line has."""
-OTHERWISE = {("benchmark", "out")}
+OTHERWISE = {("benchmark", "out"), ("study labels", "out"), ("study labels", "method")}
 """Only with --status and --speed it is not needed, which Python's users do without."""
 INSIDE: dict[type, tuple[type, set[str]]] = {
     EvaluateOptions: (EvaluationOptions, {"out", "overwrite", "classes", "progress"}),
     BenchmarkOptions: (BenchmarkRequest, {"data"}),
+    LabelStudyOptions: (LabelRequest, {"data"}),
     EpisodesOptions: (ProtocolSettings, {"out", "stack", "axis", "fold"}),
 }
 """Request → the dataclass that the room below takes, and the fields that only one of them has."""
@@ -121,7 +125,7 @@ def test_the_rooms_below_have_the_same_options(request_: type) -> None:
     asked = {field.name: field.option.default for field in fields_of(request_)}
     taken = {field.name: field.default for field in fields(inner)}
     assert asked.keys() ^ taken.keys() == apart
-    for name in asked.keys() & taken.keys() - {"metrics", "methods", "out", "protocol"}:
+    for name in asked.keys() & taken.keys() - {"metrics", "method", "methods", "out", "protocol"}:
         assert asked[name] == taken[name], name
 
 

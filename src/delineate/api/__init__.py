@@ -6,6 +6,7 @@ from delineate.api.demonstration import DemoResult, DemoRow, demo
 from delineate.api.fewshot import fewshot_episodes, fewshot_evaluate
 from delineate.api.prediction import calibrate, fewshot_predict, load, predict
 from delineate.api.scores import compare, evaluate
+from delineate.api.studies import estimate_study_labels, study_labels
 from delineate.api.training import estimate_training, fewshot_train, train
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "compare",
     "convert_data",
     "demo",
+    "estimate_study_labels",
     "estimate_training",
     "evaluate",
     "fewshot_episodes",
@@ -24,5 +26,6 @@ __all__ = [
     "fewshot_train",
     "load",
     "predict",
+    "study_labels",
     "train",
 ]

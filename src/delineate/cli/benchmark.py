@@ -145,8 +145,7 @@ def _print_status(folder: Path) -> None:
     from delineate.cli.console import make_console
     from delineate.cli.tables import print_table
     from delineate.data.core.findings import count
-    from delineate.studies.benchmark import time_left
-    from delineate.studies.jobs import all_jobs
+    from delineate.studies.jobs import all_jobs, time_left
     from delineate.studies.setup import BenchmarkSetup
 
     setup = BenchmarkSetup.load(folder)

@@ -21,6 +21,7 @@ from delineate.cli import (
     metrics,
     predict,
     strategies,
+    study,
     train,
 )
 from delineate.cli.verb import Verb
@@ -52,6 +53,7 @@ app.command("predict", cls=Verb)(predict.predict)
 app.command("evaluate", cls=Verb)(evaluate.evaluate)
 app.command("compare", cls=Verb)(compare.compare)
 app.command("benchmark", cls=Verb)(benchmark.benchmark)
+app.add_typer(study.app, name="study")
 app.add_typer(fewshot.app, name="fewshot")
 app.command("import", cls=Verb)(importing.import_checkpoint)
 

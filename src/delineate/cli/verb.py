@@ -31,6 +31,7 @@ KEPT = {
     "evaluate": "no new scores were written",
     "compare": "no new comparison was written",
     "benchmark": "finished runs are kept; run the same command to continue",
+    "study labels": "finished runs are kept; run the same command to continue",
     "fewshot train": _TRAINING,
     "fewshot predict": _MASKS,
     "fewshot evaluate": "no new scores were written",
@@ -41,7 +42,7 @@ KEPT = {
 
 
 _ENGINE = Place("delineate.engine.recipe", "EngineSection")
-_WITH_ENGINE = ("train", "benchmark")
+_WITH_ENGINE = ("train", "benchmark", "labels")
 """Commands whose `--set` reaches that section."""
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from delineate.common.errors import DataError, DelineateError, Interrupted
+from delineate.common.errors import DataError, DelineateError
 from delineate.common.files import output_folder
 from delineate.common.folder_lock import folder_contents
 from delineate.common.names import listed
@@ -27,7 +27,7 @@ from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.studies import trial
 from delineate.studies.folds import open_folds
 from delineate.studies.foreign import ELSEWHERE, Foreign, foreign_scores_folder, parse_foreign, score_foreign
-from delineate.studies.jobs import Job, all_jobs, predictions_folder, scores_folder
+from delineate.studies.jobs import Announce, Job, all_jobs, do_all, predictions_folder, scores_folder
 from delineate.studies.moved import move_data
 from delineate.studies.possible import check_entrants, check_fits, check_parts
 from delineate.studies.setup import BenchmarkSetup, Entrant, differences, entrants, setup_file
@@ -37,13 +37,11 @@ __all__ = [
     "MANIFEST",
     "METRICS",
     "SCORED",
-    "Announce",
     "Benchmark",
     "BenchmarkRequest",
     "finish",
     "prepare",
     "run",
-    "time_left",
 ]
 
 METRICS = ("dice", "iou", "hd95_pooled", "nsd@2")
@@ -98,9 +96,6 @@ class Benchmark:
     """(label, seed) → scores over all folds; those made elsewhere are last, with seed 0."""
     foreign: tuple[Foreign, ...] = ()
     """Candidates that were made elsewhere."""
-
-
-Announce = Callable[[str], None]
 
 
 def prepare(request: BenchmarkRequest, announce: Announce = lambda _: None) -> BenchmarkSetup:
@@ -194,17 +189,7 @@ def run(
         announce(f"scoring {one.name} ({ELSEWHERE}: {one.folder})")
         _evaluate_foreign(folder, setup, one, _planned_classes(folder, setup))
     jobs = all_jobs(folder, setup)
-    for at, job in enumerate(jobs):
-        if job.state == "done":
-            continue
-        announce(f"run {at + 1} of {len(jobs)}: {job.name} ({time_left(jobs, jobs[at:])})")
-        try:
-            job.do(setup, cache, reporter)
-        except Interrupted:
-            raise
-        except Exception as error:  # also a defect of one method must not cost the others' runs
-            job.fail(error)
-            announce(f"failed: {job.name}: {job.result()['error']}")
+    do_all(jobs, setup, cache, reporter, announce)
     return finish(folder, setup, foreign)
 
 
@@ -234,20 +219,6 @@ def finish(folder: Path, setup: BenchmarkSetup, foreign: tuple[Foreign, ...] = (
         comparison = compare_models(models)
         write_comparison_files(folder / COMPARISON, comparison)
     return Benchmark(folder, setup, jobs, comparison, evaluations, foreign)
-
-
-def time_left(jobs: Sequence[Job], todo: Sequence[Job]) -> str:
-    """Of those to do, from the minutes of the finished runs of each method; methods without any are taken to cost the mean."""
-    spent: dict[str, list[float]] = {}
-    for job in jobs:
-        if job.state == "done":
-            spent.setdefault(job.entrant.label, []).append(float(job.result()["minutes"]))
-    if not spent:
-        return "time left not known yet"
-    means = {label: sum(minutes) / len(minutes) for label, minutes in spent.items()}
-    usual = sum(means.values()) / len(means)
-    left = sum(means.get(job.entrant.label, usual) for job in todo if job.state != "done")
-    return f"about {left:.0f} min left" if left >= 1 else "less than a minute left"
 
 
 def _measured(setup: BenchmarkSetup, folder: Path, request: BenchmarkRequest, announce: Announce) -> BenchmarkSetup:

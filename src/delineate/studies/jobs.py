@@ -1,17 +1,19 @@
-"""The runs of a benchmark: which there are, how far each is, and doing one."""
+"""The runs of a study: how far each is, and doing one; and which there are of a benchmark."""
 
 from __future__ import annotations
 
 import math
 import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from traceback import format_exception
-from typing import Literal
+from typing import Any, Literal
 
 from delineate.common.config import merge
-from delineate.common.errors import DelineateError, TrainingError
+from delineate.common.errors import DelineateError, Interrupted, TrainingError
 from delineate.common.files import read_json, write_json, write_text
 from delineate.common.folder_lock import folder_holder
 from delineate.data.core.manifest import Manifest
@@ -29,44 +31,60 @@ from delineate.studies.setup import BenchmarkSetup, Entrant
 
 __all__ = [
     "RESULT",
+    "Announce",
     "Job",
     "State",
+    "StudyJob",
     "all_jobs",
+    "do_all",
     "predictions_folder",
     "scores_folder",
     "slug",
+    "time_left",
 ]
+
+Announce = Callable[[str], None]
 
 State = Literal["waiting", "begun", "running", "trained", "done", "failed"]
 RESULT, _TRACEBACK = "job.json", "error.txt"
 
 
 @dataclass(frozen=True)
-class Job:
-    """One entrant on one fold with one seed."""
+class StudyJob(ABC):
+    """One run of a study: a training, and its masks of the test cases."""
 
     folder: Path
-    """Of the benchmark."""
+    """Of the study."""
     entrant: Entrant
-    fold: int
-    seed: int
 
     @property
+    @abstractmethod
     def name(self) -> str:
-        return f"{self.entrant.label}, fold {self.fold}, seed {self.seed}"
+        """For people."""
 
     @property
+    @abstractmethod
     def run(self) -> Path:
-        return self.folder / "runs" / slug(self.entrant.label) / f"fold{self.fold}-seed{self.seed}"
+        """Its run folder."""
 
     @property
+    @abstractmethod
     def predictions(self) -> Path:
-        """Of this fold's test cases; a folder inside those of all folds."""
-        return predictions_folder(self.folder, self.entrant, self.seed) / f"fold{self.fold}"
+        """The masks of its test cases."""
 
     @property
+    @abstractmethod
+    def scores(self) -> Path:
+        """The evaluation that these masks are part of."""
+
+    @property
+    @abstractmethod
     def manifest(self) -> Path:
-        return self.folder / "folds" / f"fold{self.fold}.json"
+        """What it is trained on and tests."""
+
+    @abstractmethod
+    def engine(self, setup: Any) -> Mapping[str, Any]:
+        """Settings of the engine that the study states: seed and length."""
 
     @property
     def state(self) -> State:
@@ -95,8 +113,8 @@ class Job:
         known = isinstance(content, dict) and ("error" in content or _is_number(content.get("minutes")))
         return content if known else {}
 
-    def do(self, setup: BenchmarkSetup, cache: Path | None, reporter: Reporter | None) -> None:
-        """Train, going on where it was stopped, and predict the fold's test cases.
+    def do(self, setup: Any, cache: Path | None, reporter: Reporter | None) -> None:
+        """Train, going on where it was stopped, and predict the test cases. `setup`: the study's, with its `settings`.
 
         A `DelineateError` of the method is noted as the job's failure; `Interrupted` passes through with the state saved.
         """
@@ -104,7 +122,7 @@ class Job:
         if self._progress != "trained":
             self._train(setup, cache, reporter)
         # Scores of earlier masks must not be taken for those of the ones made now.
-        (scores_folder(self.folder, self.entrant, self.seed) / "scores.json").unlink(missing_ok=True)
+        (self.scores / "scores.json").unlink(missing_ok=True)
         shutil.rmtree(self.predictions, ignore_errors=True)
         manifest = Manifest.load(self.manifest)
         cases = [case for case in manifest.split("test") if case.masks]
@@ -121,13 +139,13 @@ class Job:
         if not isinstance(error, DelineateError):
             write_text(self.run / _TRACEBACK, "".join(format_exception(error)))
 
-    def _train(self, setup: BenchmarkSetup, cache: Path | None, reporter: Reporter | None) -> None:
+    def _train(self, setup: Any, cache: Path | None, reporter: Reporter | None) -> None:
         try:
             self._train_on(setup, cache, reporter, resume=Checkpoints(self.run / "steps").any())
         except DamagedCheckpoint:
             self._train_on(setup, cache, reporter, resume=False)
 
-    def _train_on(self, setup: BenchmarkSetup, cache: Path | None, reporter: Reporter | None, *, resume: bool) -> None:
+    def _train_on(self, setup: Any, cache: Path | None, reporter: Reporter | None, *, resume: bool) -> None:
         whole = resume or needs_report_only(RunFolder(self.run))
         if not whole and RunFolder(self.run).recipe.is_file():
             shutil.rmtree(self.run, ignore_errors=True)  # a run that was killed before its first state: begin anew
@@ -138,16 +156,76 @@ class Job:
             preset=self.entrant.preset,
             resume=whole,
             settings=setup.settings,
-            options=merge({"engine": {"seed": self.seed, **self._length(setup)}}, self.entrant.options),
+            options=merge({"engine": dict(self.engine(setup))}, self.entrant.options),
             cache_folder=cache,
         )
         train(request, reporter, report=write_run_report)
 
-    def _length(self, setup: BenchmarkSetup) -> dict[str, int]:
-        """The budget as the recipe has it; nothing where it is the preset's."""
+
+@dataclass(frozen=True)
+class Job(StudyJob):
+    """One entrant of a benchmark on one fold with one seed."""
+
+    fold: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.entrant.label}, fold {self.fold}, seed {self.seed}"
+
+    @property
+    def run(self) -> Path:
+        return self.folder / "runs" / slug(self.entrant.label) / f"fold{self.fold}-seed{self.seed}"
+
+    @property
+    def predictions(self) -> Path:
+        """Of this fold's test cases; a folder inside those of all folds."""
+        return predictions_folder(self.folder, self.entrant, self.seed) / f"fold{self.fold}"
+
+    @property
+    def scores(self) -> Path:
+        return scores_folder(self.folder, self.entrant, self.seed)
+
+    @property
+    def manifest(self) -> Path:
+        return self.folder / "folds" / f"fold{self.fold}.json"
+
+    def engine(self, setup: BenchmarkSetup) -> Mapping[str, Any]:
+        """The length is not there where it is the preset's."""
         if self.entrant.steps is not None:
-            return {"steps": self.entrant.steps}
-        return {} if setup.epochs is None else {"epochs": setup.epochs}
+            return {"seed": self.seed, "steps": self.entrant.steps}
+        return {"seed": self.seed} | ({} if setup.epochs is None else {"epochs": setup.epochs})
+
+
+def do_all(
+    jobs: Sequence[StudyJob], setup: Any, cache: Path | None, reporter: Reporter | None, announce: Announce
+) -> None:
+    """Do those that are not done yet; one that fails is noted and the others go on. `Interrupted` passes through."""
+    for at, job in enumerate(jobs):
+        if job.state == "done":
+            continue
+        announce(f"run {at + 1} of {len(jobs)}: {job.name} ({time_left(jobs, jobs[at:])})")
+        try:
+            job.do(setup, cache, reporter)
+        except Interrupted:
+            raise
+        except Exception as error:  # also a defect of one method must not cost the others' runs
+            job.fail(error)
+            announce(f"failed: {job.name}: {job.result()['error']}")
+
+
+def time_left(jobs: Sequence[StudyJob], todo: Sequence[StudyJob]) -> str:
+    """Of those to do, from the minutes of the finished runs of each entrant; entrants without any are taken to cost the mean."""
+    spent: dict[str, list[float]] = {}
+    for job in jobs:
+        if job.state == "done":
+            spent.setdefault(job.entrant.label, []).append(float(job.result()["minutes"]))
+    if not spent:
+        return "time left not known yet"
+    means = {label: sum(minutes) / len(minutes) for label, minutes in spent.items()}
+    usual = sum(means.values()) / len(means)
+    left = sum(means.get(job.entrant.label, usual) for job in todo if job.state != "done")
+    return f"about {left:.0f} min left" if left >= 1 else "less than a minute left"
 
 
 def all_jobs(folder: Path, setup: BenchmarkSetup) -> list[Job]:

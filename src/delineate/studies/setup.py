@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -23,6 +23,7 @@ __all__ = [
     "COMMON_AUGMENT",
     "BenchmarkSetup",
     "Entrant",
+    "StudySetup",
     "differences",
     "entrants",
     "setup_file",
@@ -65,14 +66,41 @@ class Entrant(BaseModel):
     """Measured by the trial that turned minutes into steps."""
 
 
-class BenchmarkSetup(BaseModel):
-    """All runs of a benchmark: every entrant on every fold with every seed."""
+class StudySetup(BaseModel):
+    """What the setups of all studies have."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    study: ClassVar[str]
+    """What it is called in messages."""
 
     format: int = 1
     data: str
     """The data set's folder or manifest, as it was given, made absolute."""
+    settings: tuple[str, ...] = ()
+    """`--set` texts, the same for all."""
+    entrants: tuple[Entrant, ...]
+
+    def save(self, folder: Path) -> None:
+        write_json(folder / _SETUP_FILE, json.loads(self.model_dump_json()))
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Raises `DataError` when there is no setup in `folder`, or a damaged one."""
+        path = setup_file(folder)
+        try:
+            return cls.model_validate(_of_today(read_json(path)))
+        except OSError as error:
+            raise DataError(f"{folder} holds no {cls.study}: there is no {_SETUP_FILE}") from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:  # a ValidationError is a ValueError
+            raise DataError(f"{path} is not a {cls.study}'s setup; use another --out") from error
+
+
+class BenchmarkSetup(StudySetup):
+    """All runs of a benchmark: every entrant on every fold with every seed."""
+
+    study: ClassVar[str] = "benchmark"
+
     images: str | None = None
     masks: str | None = None
     labels: str | None = None
@@ -89,28 +117,11 @@ class BenchmarkSetup(BaseModel):
     metrics: tuple[str, ...]
     stack: str | None = None
     spacing: tuple[float, ...] | None = None
-    settings: tuple[str, ...] = ()
-    """`--set` texts, the same for all."""
     own_augment: bool = False
-    entrants: tuple[Entrant, ...]
 
     @property
     def runs(self) -> int:
         return len(self.entrants) * self.folds * self.seeds
-
-    def save(self, folder: Path) -> None:
-        write_json(folder / _SETUP_FILE, json.loads(self.model_dump_json()))
-
-    @classmethod
-    def load(cls, folder: Path) -> BenchmarkSetup:
-        """Raises `DataError` when there is no setup in `folder`, or a damaged one."""
-        path = setup_file(folder)
-        try:
-            return cls.model_validate(_of_today(read_json(path)))
-        except OSError as error:
-            raise DataError(f"{folder} holds no benchmark: there is no {_SETUP_FILE}") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:  # a ValidationError is a ValueError
-            raise DataError(f"{path} is not a benchmark's setup; use another --out") from error
 
 
 def _of_today(content: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,178 @@
+"""`delineate study`: many runs that answer one question."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from delineate.cli import options
+from delineate.cli.made import part, taking
+from delineate.cli.verb import Verb
+from delineate.common.names import listed
+from delineate.requests.data import DataOptions
+from delineate.requests.study import LabelStudyOptions
+
+if TYPE_CHECKING:
+    from delineate.studies.labels.results import LabelTable
+
+__all__ = ["app", "labels"]
+
+app = typer.Typer(
+    no_args_is_help=True, help="Studies: what few labels are worth, and what other training gains with them."
+)
+
+
+@app.callback()
+def _group() -> None:
+    pass
+
+
+@app.command(cls=Verb)
+@taking(LabelStudyOptions, DataOptions)
+def labels(
+    data: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of images and masks, a CSV file of them, or a manifest.json; with --status, a study folder."
+        ),
+    ],
+    out: Annotated[Path | None, typer.Option(help="Study folder; a study that is there is continued.")] = None,
+    method: Annotated[str | None, typer.Option(help="Method to train; `delineate methods` lists them.")] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Only say which runs there would be and how long they take, and keep nothing."),
+    ] = False,
+    status: Annotated[bool, typer.Option("--status", help="Only show the progress of the study in DATA.")] = False,
+    **given: Any,
+) -> None:
+    """Train one method with few labels in several ways: Dice against number of labels, and what each way gained.
+
+    Labels are drawn by patient, the same for every way of training, and frozen
+    in draws.json; the masks of the other training images are not read. Steps
+    and averaged weights are the same for all, and full supervision is trained
+    along. Scored is the test split. A study can be stopped at any time: the
+    same command continues it and repeats failed runs. The exit code is 1 if a
+    run failed.
+
+    \b
+    delineate study labels polyps/ --method unet --strategies supervised,mean-teacher --labeled-cases 40,160 --steps 2000 --out few
+    delineate study labels polyps/ --method unet --labeled-cases 40,160 --steps 2000 --out few --dry-run
+    delineate study labels hearts/ --method unet --strategies mean-teacher,mean-teacher:weight=1 --labeled-groups 3,7 --out few
+    delineate study labels polyps/ --method unet --fractions .05,.1,.2 --validation inside --draws 5 --out few
+    delineate study labels few --status
+    """
+    from delineate.common.errors import DelineateError
+    from delineate.common.missing_paths import refuse_missing
+
+    refuse_missing(data)
+    if status:
+        _print_status(data)
+        return
+    for name, value in {"--method": method, "--out": out}.items():
+        if value is None:
+            raise DelineateError(f"{name} is missing")
+    _refuse_typos(str(method), given)
+    source = options.source(data, **part(DataOptions, given))
+    asked: dict[str, Any] = {**part(LabelStudyOptions, given), "out": out, "method": method}
+    if dry_run:
+        from delineate.api import estimate_study_labels
+
+        for line in estimate_study_labels(source, announce=_say, **asked).lines():
+            typer.echo(line)
+        return
+    from delineate.api import study_labels
+
+    table = study_labels(source, announce=_say, **asked)
+    _print_table(table, Path(str(out)))
+    if table.failures:
+        raise typer.Exit(1)
+
+
+def _refuse_typos(method: str, given: dict[str, Any]) -> None:
+    """Before anything heavy is loaded."""
+    from delineate.engine.typo_checks import refuse_typos
+
+    names = [one.partition(":")[0] for one in listed(given["strategies"]) if "=" not in one.partition(":")[0]]
+    for name in names:
+        refuse_typos(method, given["preset"], given["settings"], name)
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def _print_table(table: LabelTable, out: Path) -> None:
+    from delineate.cli.console import make_console
+    from delineate.cli.tables import print_table
+    from delineate.report.html.elements import number
+    from delineate.studies.labels.setup import LabelSetup
+    from delineate.studies.labels.words import bought_words, cautions, conclusions, gap_words, range_words, signed
+
+    title = table.metrics[table.headline]["title"]
+    rows = []
+    for row in table.rows:
+        mean, gained = row.means[table.headline], row.differences.get(table.headline)
+        rows.append(
+            [
+                row.asked,
+                row.label,
+                f"{row.cases:.0f}",
+                f"{number(mean.value)} [{range_words(mean)}]",
+                "" if gained is None else f"{signed(gained.value)} [{range_words(gained)}]",
+                "" if gained is None else (row.verdict or "no claim"),
+                "" if gained is None else gap_words(row),
+                "" if gained is None else bought_words(row),
+                number(row.passes),
+                number(row.minutes),
+            ]
+        )
+    console = make_console()
+    head = (
+        "labels",
+        "way of training",
+        "cases",
+        title,
+        "− supervised",
+        "verdict",
+        "of the gap",
+        "more labels",
+        "passes",
+        "min",
+    )
+    print_table(console, head, rows, title="mean over cases, draws and seeds [95 % interval]", words=2)
+    setup = LabelSetup.load(out)
+    for line in cautions(setup, table):
+        console.print(f"note: {line}", markup=False)
+    for line in conclusions(setup, table):
+        console.print(f"• {line}", markup=False)
+    for name, error in table.failures.items():
+        typer.echo(f"failed: {name}: {error}", err=True)
+    if table.failures:
+        typer.echo("the same command tries them again", err=True)
+    console.print(f"report: {out / 'report.html'}; table: labels.csv; lists: draws.json")
+
+
+def _print_status(folder: Path) -> None:
+    from delineate.cli.console import make_console
+    from delineate.cli.tables import print_table
+    from delineate.data.core.findings import count
+    from delineate.studies.jobs import time_left
+    from delineate.studies.labels.jobs import all_jobs
+    from delineate.studies.labels.setup import LabelSetup
+
+    jobs = all_jobs(folder, LabelSetup.load(folder))
+    rows = []
+    for job in jobs:
+        state = job.state
+        minutes = f"{float(job.result()['minutes']):.1f}" if state == "done" else ""
+        rows.append([job.entrant.label, state, job.words, str(job.draw), str(job.seed), minutes])
+    console = make_console()
+    head = ("way of training", "state", "labels", "draw", "seed", "min")
+    print_table(console, head, rows, title=count(len(jobs), "run"), words=2)
+    for job in jobs:
+        if job.state == "failed":
+            console.print(f"failed: {job.name}: {job.result()['error']}", markup=False)
+    left = any(job.state != "done" for job in jobs)
+    console.print(time_left(jobs, jobs) if left else "nothing is left to do")
