@@ -26,9 +26,10 @@ from delineate.evaluation.statistics.intervals import FEWEST
 
 __all__ = ["Estimated", "Figure", "Share", "difference", "gap_closed", "labels_bought", "resample"]
 
-Floats = NDArray[np.float64]
+_Floats = NDArray[np.float64]
 _RESAMPLES = 10_000
 _TAIL = 0.025
+_NO_SPREAD = 1e-12
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,11 @@ class Estimated:
     """A mean, and what it is in each resample; no resamples where there are too few groups of test cases."""
 
     value: float
-    resamples: Floats
+    resamples: _Floats
 
     def figure(self, bounds: tuple[float, float] = (-np.inf, np.inf), level: float = 0.95) -> Figure:
-        """With its interval, cut off at `bounds`."""
-        if not len(self.resamples):
+        """With its interval, cut off at `bounds`; without spread there is none."""
+        if not len(self.resamples) or np.ptp(self.resamples) < _NO_SPREAD:
             return Figure(self.value, None, None)
         tail = (1 - level) / 2
         low, high = np.clip(np.quantile(self.resamples, (tail, 1 - tail)), *bounds)
@@ -65,8 +66,8 @@ class Share:
 
 
 def resample(
-    points: Sequence[Floats],
-    ceilings: Sequence[Floats] = (),
+    points: Sequence[_Floats],
+    ceilings: Sequence[_Floats] = (),
     groups: Sequence[Hashable] | None = None,
     *,
     resamples: int = _RESAMPLES,
@@ -158,7 +159,7 @@ def labels_bought(point: Estimated, at: int, labels: Sequence[float], curve: Seq
         0: none; infinite: more than all there are.
     """
 
-    def read(values: Floats, gained: Floats) -> Floats:
+    def read(values: _Floats, gained: _Floats) -> _Floats:
         smooth = _isotonic(values)
         return np.maximum(
             0.0, _least_labels(smooth, smooth[:, at] + gained, np.asarray(labels, np.float64)) - labels[at]
@@ -172,7 +173,7 @@ def labels_bought(point: Estimated, at: int, labels: Sequence[float], curve: Seq
     return Figure(value, *_percentiles(drawn))
 
 
-def _grouped(table: Floats, codes: NDArray[np.int64]) -> tuple[Floats, Floats]:
+def _grouped(table: _Floats, codes: NDArray[np.int64]) -> tuple[_Floats, _Floats]:
     """Sums and numbers of the scores: draws × groups × classes."""
     counted = ~np.isnan(table)
     shape = (len(table), int(codes.max()) + 1, table.shape[2])
@@ -183,20 +184,20 @@ def _grouped(table: Floats, codes: NDArray[np.int64]) -> tuple[Floats, Floats]:
     return sums, counts
 
 
-def _mean(sums: Floats, counts: Floats) -> float:
+def _mean(sums: _Floats, counts: _Floats) -> float:
     """Mean over the classes of each class's mean; groups × classes."""
     there = counts.sum(0) > 0
     return float((sums.sum(0)[there] / counts.sum(0)[there]).mean()) if there.any() else float("nan")
 
 
 def _by_cases(
-    sums: Sequence[Floats],
-    counts: Sequence[Floats],
+    sums: Sequence[_Floats],
+    counts: Sequence[_Floats],
     means: Sequence[float],
     used: NDArray[np.bool_],
     resamples: int,
     rng: np.random.Generator,
-) -> Floats:
+) -> _Floats:
     """By how much each mean differs when groups are drawn anew: resamples × points."""
     blocks = []
     averaged = [(one.mean(0)[used], many.mean(0)[used]) for one, many in zip(sums, counts, strict=True)]
@@ -210,19 +211,19 @@ def _by_cases(
     return np.nan_to_num(np.concatenate(blocks))  # a resample without any score of a class moves nothing
 
 
-def _t_width(units: int, resamples: int, rng: np.random.Generator) -> Floats:
+def _t_width(units: int, resamples: int, rng: np.random.Generator) -> _Floats:
     """What makes a t variable with units − 1 degrees of freedom of a normal one."""
     return np.asarray(np.sqrt((units - 1) / rng.chisquare(units - 1, resamples)))
 
 
-def _percentiles(values: Floats) -> tuple[float, float]:
+def _percentiles(values: _Floats) -> tuple[float, float]:
     """Both ends of the 95 % interval; values that were drawn and not interpolated, since some may be infinite."""
     ordered = np.sort(values)
     first = int(_TAIL * len(ordered))
     return float(ordered[first]), float(ordered[-1 - first])
 
 
-def _isotonic(values: Floats) -> Floats:
+def _isotonic(values: _Floats) -> _Floats:
     """The nearest rising row to each row (least squares): maximum over starts of the minimum over ends of the means between."""
     points = values.shape[1]
     sums = np.concatenate([np.zeros((len(values), 1)), np.cumsum(values, 1)], 1)
@@ -236,7 +237,7 @@ def _isotonic(values: Floats) -> Floats:
     return smooth
 
 
-def _least_labels(curve: Floats, wanted: Floats, labels: Floats) -> Floats:
+def _least_labels(curve: _Floats, wanted: _Floats, labels: _Floats) -> _Floats:
     """Of each rising curve, the least number of labels that reaches the wanted score; infinite where none does."""
     found = np.full(len(curve), np.inf)
     logs = np.log(labels)

@@ -44,7 +44,7 @@ FEWEST_DRAWS = 2
 _DRAWS_FOR_RATIOS = 3
 """From fewer, figures that are not linear in the scores have no interval: two draws move all scores along one line, and ratios
 would look more certain than their parts."""
-Point = tuple[str, int]
+_Point = tuple[str, int]
 """Label of the way of training, place of the number of labels (`ALL`: all)."""
 
 
@@ -111,9 +111,9 @@ class LabelTable:
 class _Judged:
     """Everything that was resampled together."""
 
-    estimates: dict[str, dict[Point, Estimated]]
+    estimates: dict[str, dict[_Point, Estimated]]
     """Metric → point → its mean."""
-    references: dict[int, Point]
+    references: dict[int, _Point]
     """Place of the number of labels → the better supervised point."""
     limits: dict[str, tuple[float, float]]
     sign: int
@@ -150,9 +150,9 @@ def make_table(study: LabelStudy) -> LabelTable:
     )
 
 
-def _points(study: LabelStudy) -> tuple[dict[Point, list[LabelJob]], tuple[str, ...]]:
+def _points(study: LabelStudy) -> tuple[dict[_Point, list[LabelJob]], tuple[str, ...]]:
     """The points all of whose runs are done, with these, and the names of the others."""
-    found: dict[Point, list[LabelJob]] = {}
+    found: dict[_Point, list[LabelJob]] = {}
     for job in study.jobs:
         found.setdefault((job.entrant.label, job.budget), []).append(job)
     whole = {point: jobs for point, jobs in found.items() if all(job.name in study.scores for job in jobs)}
@@ -164,11 +164,11 @@ def _asked(study: LabelStudy, budget: int) -> str:
 
 
 def _judge(
-    study: LabelStudy, jobs: Mapping[Point, list[LabelJob]], metrics: Mapping[str, Mapping[str, str]]
+    study: LabelStudy, jobs: Mapping[_Point, list[LabelJob]], metrics: Mapping[str, Mapping[str, str]]
 ) -> _Judged:
     first = next(iter(study.scores.values()))
     cases, groups = first.cases(), first.groups()
-    estimates: dict[str, dict[Point, Estimated]] = {}
+    estimates: dict[str, dict[_Point, Estimated]] = {}
     limits = {}
     for name, about in metrics.items():
         tables = dict(zip(study.scores, shared_tables(list(study.scores.values()), name, cases), strict=True))
@@ -198,7 +198,7 @@ def _by_draw(jobs: Sequence[LabelJob], tables: Mapping[str, Values]) -> Values:
     return np.stack([np.mean(units[unit], axis=0) for unit in sorted(units)])
 
 
-def _row(study: LabelStudy, point: Point, jobs: Sequence[LabelJob], judged: _Judged, passes: float | None) -> LabelRow:
+def _row(study: LabelStudy, point: _Point, jobs: Sequence[LabelJob], judged: _Judged, passes: float | None) -> LabelRow:
     label, budget = point
     results = [job.result() for job in jobs]
     peaks = [float(one["peak_mib"]) for one in results if one.get("peak_mib") is not None]
@@ -239,13 +239,13 @@ def _everything(lists: Sequence[LabelList]) -> int:
     return next(len(one.cases) for one in lists if one.budget == ALL)
 
 
-def _good(judged: _Judged, point: Point) -> Estimated:
+def _good(judged: _Judged, point: _Point) -> Estimated:
     """By the first metric, with high values good."""
     found = next(iter(judged.estimates.values()))[point]
     return Estimated(judged.sign * found.value, judged.sign * found.resamples)
 
 
-def _verdict(point: Point, judged: _Judged) -> Verdict | None:
+def _verdict(point: _Point, judged: _Judged) -> Verdict | None:
     gained = difference(_good(judged, point), _good(judged, judged.references[point[1]]))
     figure = gained.figure(level=1 - 0.05 / max(1, judged.comparisons))
     if figure.low is None or figure.high is None:
@@ -253,7 +253,7 @@ def _verdict(point: Point, judged: _Judged) -> Verdict | None:
     return "better" if figure.low > 0 else "worse" if figure.high < 0 else "not told apart"
 
 
-def _gap(study: LabelStudy, point: Point, judged: _Judged) -> Share:
+def _gap(study: LabelStudy, point: _Point, judged: _Judged) -> Share:
     full = judged.references.get(ALL)
     if full is None:
         return Share(None, "full supervision is not done")
@@ -268,7 +268,7 @@ def _with_interval(study: LabelStudy, figure: Figure | None) -> Figure | None:
     return Figure(figure.value, None, None)
 
 
-def _bought(study: LabelStudy, point: Point, judged: _Judged) -> Figure | None:
+def _bought(study: LabelStudy, point: _Point, judged: _Judged) -> Figure | None:
     """None where the curve of supervised training is not whole."""
     places = [*range(len(study.setup.budgets)), ALL]
     if any(place not in judged.references for place in places):

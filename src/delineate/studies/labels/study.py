@@ -40,6 +40,7 @@ __all__ = [
     "LabelStudy",
     "Prepared",
     "finish",
+    "opened",
     "plan",
     "prepare",
     "run",
