@@ -49,7 +49,11 @@ class LabelList:
         labeled = {case.id for case in pool.split("train") if case.masks}
         bared = without_masks(pool, labeled - set(self.cases), self.words(len(labeled)))
         held = set(self.validation)
-        cases = tuple(one.model_copy(update={"split": "val"}) if one.id in held else one for one in bared.cases)
+        cases = tuple(
+            one.model_copy(update={"split": "val"}) if one.id in held else one
+            for one in bared.cases
+            if one.split is not None  # the data set's own validation cases are not even opened
+        )
         return bared.model_copy(update={"cases": cases})
 
     def words(self, labeled: int) -> str:
