@@ -11,12 +11,15 @@ import pytest
 
 pytest.importorskip("pydicom")
 
+import pydicom
 from pydicom.dataset import Dataset
 
 from delineate.common.errors import DataError
 from delineate.data.formats.dicom.scan import scan
 from delineate.data.formats.registry import open_image
+from delineate.data.layouts.discover import recognize
 from delineate.inference.inputs import expand
+from dicom_results import balls, write_seg
 from scanner import noise, uid, write_enhanced, write_series
 
 SHAPE = (9, 8, 5)
@@ -80,7 +83,8 @@ def test_phases_of_one_slice(tmp_path: Path) -> None:
     assert_phases_in_order(tmp_path / "s")
 
 
-def test_phases_in_one_file(tmp_path: Path) -> None:
+def write_cine_file(path: Path) -> Path:
+    """The phases as one enhanced file."""
     order = [at for at in range(SHAPE[2]) for _ in range(PHASES)]
 
     def change(image: Any, _: int) -> None:
@@ -93,8 +97,52 @@ def test_phases_in_one_file(tmp_path: Path) -> None:
             heart.NominalCardiacTriggerDelayTime = float((at % PHASES) * (90 + slice_))
             group.FrameContentSequence, group.CardiacSynchronizationSequence = [content], [heart]
 
-    write_enhanced(tmp_path / "s" / "cine.dcm", VOXELS[0], order=order, change=change)
+    return write_enhanced(path, VOXELS[0], order=order, change=change)
+
+
+def test_phases_in_one_file(tmp_path: Path) -> None:
+    write_cine_file(tmp_path / "s" / "cine.dcm")
     assert_phases_in_order(tmp_path / "s")
+
+
+def refer_to_phase(file: Path, cine: Path, phase: int) -> None:
+    """A segmentation of a file with one phase, as if it were of the file with all of them: highdicom writes none of such."""
+    made, source = pydicom.dcmread(file), pydicom.dcmread(cine, stop_before_pixels=True)
+    made.ReferencedSeriesSequence[0].SeriesInstanceUID = source.SeriesInstanceUID
+    for item in made.ReferencedSeriesSequence[0].ReferencedInstanceSequence:
+        item.ReferencedSOPInstanceUID = source.SOPInstanceUID
+    for item in made.get("SourceImageSequence") or []:
+        item.ReferencedSOPInstanceUID = source.SOPInstanceUID
+    for group in made.PerFrameFunctionalGroupsSequence:
+        image = group.DerivationImageSequence[0].SourceImageSequence[0]
+        image.ReferencedSOPInstanceUID = source.SOPInstanceUID
+        image.ReferencedFrameNumber = (image.ReferencedFrameNumber - 1) * PHASES + phase + 1
+    made.save_as(file)
+
+
+@pytest.mark.parametrize("single", [False, True])
+def test_a_segmentation_of_one_phase_is_its_label(tmp_path: Path, single: bool) -> None:
+    """Of one file that holds all phases, the numbers of frames tell which one is meant."""
+    pytest.importorskip("highdicom")
+    if single:
+        write_cine(tmp_path / "s", lambda phase, at: phase * (100.0 + at))
+    else:
+        write_cine_file(tmp_path / "s" / "cine.dcm")
+    phases = scan(tmp_path / "s").addresses
+    (tmp_path / "s" / "masks").mkdir()
+    for at in (1, 3):
+        mask, file = np.roll(balls(SHAPE), at, 0), tmp_path / "s" / "masks" / f"{at}.dcm"
+        if single:
+            write_seg(file, mask, phases[at])
+        else:
+            write_seg(file, mask, write_enhanced(tmp_path / "one" / f"{at}.dcm", VOXELS[at]))
+            refer_to_phase(file, tmp_path / "s" / "cine.dcm", at)
+    match = recognize(tmp_path / "s")
+    assert not [one for one in match.findings if one.severity == "error"]
+    assert {match.root / case.images[0] for case in match.cases} == {phases[1], phases[3]}
+    for case in match.cases:
+        at = 1 if match.root / case.images[0] == phases[1] else 3
+        assert np.array_equal(open_image(match.root / case.masks[0]).read(), np.roll(balls(SHAPE), at, 0))
 
 
 def test_predict_tells_which_phase_is_which(tmp_path: Path) -> None:

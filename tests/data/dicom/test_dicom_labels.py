@@ -114,6 +114,21 @@ def test_masks_are_equal_to_the_truth_wherever_they_lie(tmp_path: Path, place: C
     assert NAME not in manifest.model_dump_json()
 
 
+def test_all_files_in_one_folder(tmp_path: Path) -> None:
+    root = study_tree(tmp_path / "set")
+    (tmp_path / "flat").mkdir()
+    for number, file in enumerate(sorted(file for file in root.rglob("*") if file.is_file())):
+        shutil.copy(file, tmp_path / "flat" / f"{number}")
+    report = check(tmp_path / "flat")
+    assert report.usable, report.findings
+    manifest = report.manifest
+    assert manifest is not None
+    found = sorted(volume_mask(manifest, case).tobytes() for case in manifest.cases)
+    report = check(root)
+    assert report.manifest is not None
+    assert found == sorted(volume_mask(report.manifest, case).tobytes() for case in report.manifest.cases)
+
+
 def test_masks_elsewhere_are_named(tmp_path: Path) -> None:
     root = study_tree(tmp_path / "data" / "set", lambda at: f"../seg/x/{at}.dcm")
     with pytest.raises(DataError, match="holds 6 images in DICOM, and no masks that belong to them"):

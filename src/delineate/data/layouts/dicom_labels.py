@@ -70,7 +70,7 @@ def find_dicom_labels(tree: Tree, scanned: DicomSet, images: str | None, masks: 
     if not files or not scanned.files:
         return None
     series = chosen_series(tree.root, scanned.files, images)
-    root = _common(tree.root, files)
+    root = _common(tree.root, [*files, *series])
     opened, findings = _opened(files, root)
     paired, faults = _paired(opened, series, scanned, root)
     findings += faults
@@ -109,11 +109,15 @@ def _paired(
 ) -> tuple[dict[Path, _Mask], list[Finding]]:
     """Address of the image → its mask, and what does not pair."""
     instances = {path: frozenset(frame.header.instance for frame in one.frames) for path, one in series.items()}
+    frames = {
+        path: frozenset((frame.header.instance, frame.index + 1) for frame in one.frames)
+        for path, one in series.items()
+    }
     names = {path: one.frames[0].header.series for path, one in series.items()}
     of: dict[Path, list[_Mask]] = defaultdict(list)
     findings = []
     for mask in masks:
-        fitting = [path for path in series if mask.references.fits(names[path], instances[path])]
+        fitting = [path for path in series if mask.references.fits(names[path], instances[path], frames[path])]
         if len(fitting) == 1:
             of[fitting[0]].append(mask)
         else:

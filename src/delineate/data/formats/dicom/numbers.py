@@ -38,6 +38,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "PixelRepresentation": (0, 1),
     "PixelSpacing": _SPACING,
     "PlanarConfiguration": (0, 1),
+    "ReferencedFrameNumber": (1, 1_000_000),
     "ReferencedROINumber": (1, 65535),
     "ReferencedSegmentNumber": (1, 65535),
     "RescaleIntercept": (-1e7, 1e7),

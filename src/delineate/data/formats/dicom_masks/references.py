@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from delineate.data.formats.dicom.numbers import numbers
 
 __all__ = ["References", "references_of"]
 
@@ -19,31 +23,41 @@ class References:
     """SOP instances of images."""
     frame: str | None
     """Frame of reference."""
+    frames: frozenset[tuple[str, int]] = frozenset()
+    """Of multi-frame images: instance and number of the frame, from 1; none where only the files are named."""
 
-    def fits(self, series: str, instances: frozenset[str] | set[str]) -> bool:
+    def fits(
+        self, series: str, instances: frozenset[str] | set[str], frames: Set[tuple[str, int]] | None = None
+    ) -> bool:
         """Whether the object is of a series.
 
         Args:
             series: its UID.
             instances: UIDs of its images.
+            frames: their frames, where the series is one of several stacks of the same files; None: they do not matter.
 
         Returns:
             Whether all images that it names are of the series, or where it names none, whether it names the series.
         """
         if self.instances:
-            return self.instances <= instances
+            return self.instances <= instances and (frames is None or self.frames <= frames)
         return series in self.series
 
 
-def references_of(dataset: Any) -> References:
+def references_of(dataset: Any, path: Path) -> References:
     """What a SEG or an RTSTRUCT refers to.
 
     Args:
         dataset: pydicom's data set.
+        path: of its file, for messages.
 
     Returns:
         Everything that it names, from whichever of its sequences.
+
+    Raises:
+        DataError: naming the file: the number of a frame cannot be.
     """
+    frames: set[tuple[str, int]] = set()
     series: set[str] = set()
     instances: set[str] = set()
     for item in _items(dataset, "ReferencedSeriesSequence"):
@@ -53,6 +67,7 @@ def references_of(dataset: Any) -> References:
     for group in _items(dataset, "PerFrameFunctionalGroupsSequence"):
         for derivation in _items(group, "DerivationImageSequence"):
             instances |= _instances(derivation, "SourceImageSequence")
+            frames |= _frames(derivation, "SourceImageSequence", path)
     for frame in _items(dataset, "ReferencedFrameOfReferenceSequence"):
         for study in _items(frame, "RTReferencedStudySequence"):
             for item in _items(study, "RTReferencedSeriesSequence"):
@@ -61,9 +76,9 @@ def references_of(dataset: Any) -> References:
     for roi in _items(dataset, "ROIContourSequence"):
         for contour in _items(roi, "ContourSequence"):
             instances |= _instances(contour, "ContourImageSequence")
-    return References(
-        str(dataset.get("StudyInstanceUID") or ""), frozenset(series), frozenset(instances), _frame(dataset)
-    )
+            frames |= _frames(contour, "ContourImageSequence", path)
+    study = str(dataset.get("StudyInstanceUID") or "")
+    return References(study, frozenset(series), frozenset(instances), _frame(dataset), frozenset(frames))
 
 
 def _frame(dataset: Any) -> str | None:
@@ -77,6 +92,14 @@ def _frame(dataset: Any) -> str | None:
 
 def _items(dataset: Any, keyword: str) -> list[Any]:
     return list(dataset.get(keyword) or [])
+
+
+def _frames(dataset: Any, keyword: str, path: Path) -> set[tuple[str, int]]:
+    return {
+        (str(item.get("ReferencedSOPInstanceUID")), int(number))
+        for item in _items(dataset, keyword)
+        for number in numbers(item, "ReferencedFrameNumber", path)
+    }
 
 
 def _instances(dataset: Any, keyword: str) -> set[str]:

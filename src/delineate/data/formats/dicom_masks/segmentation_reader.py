@@ -64,7 +64,7 @@ class SegmentationHandle(SparseMask):
     def references(self) -> References:
         """The images that it says it is of."""
         with damage_told(self.path):
-            return references_of(self._header)
+            return references_of(self._header, self.path)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ class StructureSet:
         dataset = read_dataset(path)
         if str(dataset.get("SOPClassUID")) != STRUCTURE_SET:
             raise DataError(f"{path} is no RTSTRUCT")
-        self.references: References = references_of(dataset)
+        self.references: References = references_of(dataset, path)
         self.names = _names(dataset, path)
         self._ignored: set[str] = set()
         self._contours = [each for each in self._read(dataset) if not only or each.region in only]
