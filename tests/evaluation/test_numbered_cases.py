@@ -8,11 +8,18 @@ from pathlib import Path
 import pytest
 
 from delineate import api
+from delineate.artefact.format import Artefact
 from delineate.common.errors import DataError
+from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.nifti import write_volume_image
 from delineate.data.formats.registry import read_geometry
 from delineate.evaluation.results.scores_file import ScoresFile
+from delineate.inference.files import predict_files
+from delineate.inference.predictor import Predictor
 from dicom_results import balls, write_seg
+from micro_method import brightness
+from planted import write_planted
 from scanner import noise, write_series
 
 pytest.importorskip("pydicom")
@@ -69,3 +76,19 @@ def test_masks_that_are_numbered_keep_their_numbers(tmp_path: Path, references: 
     shutil.copytree(references, tmp_path / "masks")
     api.evaluate(tmp_path / "masks", references, metrics="dice", out=tmp_path / "out")
     assert sorted(set(ScoresFile.read(tmp_path / "out").cases())) == ["case_0005", "case_0006", "case_0007"]
+
+
+def test_a_set_of_series_is_scored_by_its_own_numbers(tmp_path: Path) -> None:
+    """Masks that were predicted from a folder have numbers of their own: each belongs to the series that it was made from."""
+    root = write_planted(tmp_path, patients=3)
+    spec = InputSpec(size=(16, 16), channels="gray")
+    model = Predictor(Artefact(brightness(1, 1), spec, ClassTable()), "cpu")
+    predict_files(model, [root / "images" / f"Quatermain_{at}" for at in (1, 2, 0)], tmp_path / "all", format="nifti")
+    api.evaluate(tmp_path / "all", root, split="all", metrics="dice", out=tmp_path / "out")
+    scores = ScoresFile.read(tmp_path / "out")
+    assert sorted(set(scores.cases())) == ["case_0001", "case_0002", "case_0003"]
+    assert scores.values("dice").min() == 1
+    assert all(group.startswith("patient_") for group in scores.groups())
+    predict_files(model, [root / "images" / "Quatermain_1"], tmp_path / "one", format="nifti")
+    with pytest.raises(DataError, match=r"2 references \(case_0001, case_0003\) .* without a prediction"):
+        api.evaluate(tmp_path / "one", root, split="all", metrics="dice", out=tmp_path / "other")

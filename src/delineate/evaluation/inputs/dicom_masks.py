@@ -8,7 +8,7 @@ from pathlib import Path
 from delineate.common.errors import DataError
 from delineate.data.core.manifest import Case, ClassTable, Manifest
 from delineate.data.formats.dicom.files import is_dicom
-from delineate.data.formats.dicom.scan import scan
+from delineate.data.formats.dicom.scan import dicom_files, scan
 from delineate.data.formats.dicom_masks.address import MaskAddress
 from delineate.data.formats.dicom_masks.objects import open_object
 from delineate.data.formats.dicom_masks.suffixes import MASK_SUFFIXES
@@ -19,6 +19,7 @@ __all__ = [
     "as_references",
     "dicom_masks",
     "file_of",
+    "has_dicom_images",
     "is_mask_of_dicom",
     "labels_matched",
     "mask_notes",
@@ -58,6 +59,18 @@ def file_of(mask: Path) -> Path:
     """
     address = MaskAddress.parse(mask)
     return mask if address is None else address.file
+
+
+def has_dicom_images(folder: Path) -> bool:
+    """Whether there are DICOM images in a folder or below.
+
+    Args:
+        folder: of a data set.
+
+    Returns:
+        True for one at least; segmentations and structure sets are none.
+    """
+    return any(not series.is_localizer for _, series in scan(folder).series) if dicom_files(folder) else False
 
 
 def is_mask_of_dicom(path: Path) -> bool:

@@ -13,12 +13,13 @@ from delineate.common.errors import DataError
 from delineate.data.core.findings import count
 from delineate.data.core.manifest import Case, Manifest
 from delineate.data.core.words import mask_base, normal
+from delineate.data.formats.dicom.address import DicomAddress
 from delineate.data.formats.dicom.names import holds_dicom
 from delineate.data.formats.dicom_masks.address import MaskAddress
 from delineate.data.formats.dicom_masks.suffixes import MASK_SUFFIXES
 from delineate.data.formats.registry import file_stem
 
-__all__ = ["file_names", "numbered", "of_dicom", "without_names"]
+__all__ = ["by_listed_images", "file_names", "numbered", "of_dicom", "without_names"]
 
 _NUMBER = re.compile(r"case_\d{4,}")
 
@@ -73,6 +74,29 @@ def without_names(given: Mapping[str, Path], names: Mapping[str, str]) -> dict[s
     numbers = set(names.values())
     chance = {name: f"file {name}" for name in given if name in numbers and name not in names}
     return {names.get(name, chance.get(name, name)): file for name, file in given.items()}
+
+
+def by_listed_images(
+    files: Sequence[Path], images: Mapping[Path, str], cases: Sequence[Case]
+) -> dict[str, Path] | None:
+    """Masks of DICOM images and their cases are numbered, but the same number need not be the same image.
+
+    Args:
+        files: predictions.
+        images: prediction → the image that it was made from.
+        cases: references.
+
+    Returns:
+        Case → its prediction, those of no case by their own names; None where predictions or cases do not name a DICOM image each.
+    """
+    of_files = {file: DicomAddress.parse(images.get(file, "")) for file in files}
+    of_cases = {case.id: DicomAddress.parse(case.images[0]) if case.images else None for case in cases}
+    if not files or None in of_files.values() or None in of_cases.values():
+        return None
+    names = {address.key: name for name, address in of_cases.items() if address is not None}
+    return {
+        names.get(address.key, f"file {file.name}"): file for file, address in of_files.items() if address is not None
+    }
 
 
 def of_dicom(predictions: Iterable[Path], cases: Iterable[Case], references: Manifest, run: Path | None) -> bool:

@@ -11,21 +11,24 @@ from delineate.data.core.manifest import Case, Manifest
 from delineate.data.core.words import Role, folder_word, image_stem, mask_stem, normal
 from delineate.data.formats.registry import file_stem
 from delineate.evaluation.inputs.dicom_pairs import Fitting, fitting_cases, pair_by_images
-from delineate.evaluation.inputs.numbered_cases import file_names, without_names
+from delineate.evaluation.inputs.numbered_cases import by_listed_images, file_names, without_names
 from delineate.evaluation.inputs.references import References, case_name
 
 __all__ = ["by_name", "pair", "paired", "some"]
 
 
 def pair(
-    folder: Path, files: Sequence[Path], found: References, references: Path
+    folder: Path, files: Sequence[Path], found: References, references: Path, images: Mapping[Path, str]
 ) -> tuple[list[tuple[Path, Case]], list[str]]:
     """Predictions with their cases, in the cases' order; and a sentence where they were not paired by their names.
+
+    `images`: prediction → the image that it was made from, as far as a list beside them says.
 
     Raises `DataError` for a prediction without reference, a reference without prediction, or two predictions of one case.
     """
     wanted = {case.id: case for case in found.cases}
-    given, notes = paired(folder, files, found.manifest, found.cases)
+    known = by_listed_images(files, images, found.cases)
+    given, notes = paired(folder, files, found.manifest, found.cases) if known is None else (known, [])
     strangers, bare = sorted(given.keys() - wanted.keys()), sorted(wanted.keys() - given.keys())
     called = {number: name for name, number in file_names(found.cases).items()}
     bare = [called.get(name, name) for name in bare]

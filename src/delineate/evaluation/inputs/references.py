@@ -34,7 +34,13 @@ from delineate.data.layouts.source import DataSource, as_source
 from delineate.data.layouts.split_lists import apply_lists
 from delineate.data.layouts.tree import File, image_files, volume_files
 from delineate.data.splits.run_splits import with_run_splits
-from delineate.evaluation.inputs.dicom_masks import as_references, dicom_masks, file_of, is_mask_of_dicom
+from delineate.evaluation.inputs.dicom_masks import (
+    as_references,
+    dicom_masks,
+    file_of,
+    has_dicom_images,
+    is_mask_of_dicom,
+)
 from delineate.evaluation.inputs.mask_contents import read_mask_values
 from delineate.evaluation.inputs.numbered_cases import numbered
 from delineate.evaluation.inputs.reference_values import in_order, read_references
@@ -175,7 +181,7 @@ def _items(files: Sequence[Path]) -> list[Item]:
 def _volume_set(source: DataSource) -> Manifest | None:
     """The label volumes of a data set as cases; None when it has none. Images need not be there."""
     path = source.path
-    if not path.is_dir():
+    if not path.is_dir() or has_dicom_images(path):  # then cases are called as in training
         return None
     match = find_volumes(path, source.images, source.masks)
     if match is not None:

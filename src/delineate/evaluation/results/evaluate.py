@@ -352,7 +352,8 @@ def _open(
         found = open_references(source, options.split, known, run=run_manifest(_model(listed)))
         found = _with_regions(found, options.regions)
         files = mask_files(predictions, listed)
-        pairs, paired_notes = pair(predictions, files, found, source.path)
+        images = {} if listed is None else {predictions / file.mask: file.image for file in listed.files}
+        pairs, paired_notes = pair(predictions, files, found, source.path, images)
         if listed is None:
             pairs, label_notes = labels_matched(pairs, found.manifest.table)
             paired_notes += label_notes

@@ -18,6 +18,7 @@ from delineate.data.cases.pixels import case_mask
 from delineate.data.core.manifest import Case, ClassTable, LabelRule, Manifest
 from delineate.data.formats.registry import read_image, reads_volume
 from delineate.data.layouts.source import as_source
+from delineate.evaluation.inputs.numbered_cases import by_listed_images
 from delineate.evaluation.inputs.pairing import by_name, paired
 from delineate.evaluation.inputs.prediction_values import listed_rule, prediction_rule
 from delineate.evaluation.inputs.predictions import PredictionList, mask_files, read_prediction
@@ -156,7 +157,10 @@ def _named(folder: Path, masks: Sequence[Path], manifest: Manifest | None, score
     if manifest is None or not scored.keys() <= {case.id for case in manifest.cases}:
         return by_name(folder, masks, scored)
     cases = [case for case in manifest.cases if case.id in scored and case.masks]
-    return paired(folder, masks, manifest, cases)[0]
+    listed = PredictionList.find(folder)
+    images = {} if listed is None else {folder / file.mask: file.image for file in listed.files}
+    known = by_listed_images(masks, images, cases)
+    return paired(folder, masks, manifest, cases)[0] if known is None else known
 
 
 def _noted(scores_file: ScoresFile, classes: ClassTable) -> Manifest | None:
