@@ -42,6 +42,8 @@ _LATER: dict[str, Any] = {
     "input.window_width": None,
     "input.zscore_clip": None,
     "input.zscore_over": "auto",
+    "strategy.mix": "none",
+    "strategy.view": "none",
 }
 """Settings that recipes of earlier versions lack → what was done then. A new setting of the recipe comes here, too: else seeds that
 were trained before it and after it would count as two ways of training."""
