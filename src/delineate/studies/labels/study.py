@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from delineate.common.errors import DataError, DelineateError, RecipeError
+from delineate.common.errors import DataError, DelineateError, Interrupted, RecipeError
 from delineate.common.files import output_folder
 from delineate.common.folder_lock import folder_contents
 from delineate.common.names import listed
@@ -197,7 +197,11 @@ def run(
 
     `Interrupted` passes through; the same call goes on later. Raises `DelineateError` where no run was done at all.
     """
-    do_all(all_jobs(folder, setup), setup, cache, reporter, announce)
+    try:
+        do_all(all_jobs(folder, setup), setup, cache, reporter, announce)
+    except Interrupted as stop:  # a run's own advice is --resume, which a study does not need
+        what = str(stop).partition("; continue with")[0]
+        raise Interrupted(f"{what}; run the same command to continue") from None
     return finish(folder, setup)
 
 
