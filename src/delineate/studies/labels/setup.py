@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from delineate.common.errors import RecipeError
+from delineate.data.core.findings import count
 from delineate.data.layouts.source import Join
 from delineate.data.splits.label_budget import LabelBudget
 from delineate.engine.recipe import parse_setting, resolve
@@ -81,7 +82,7 @@ def is_supervised(entrant: Entrant) -> bool:
 def budget_words(budget: Mapping[str, int | float]) -> str:
     """ "40 cases", "10 %", "3 groups"."""
     (what, number), *_ = budget.items()
-    return f"{100 * number:g} %" if what == "share" else f"{number} {what}"
+    return f"{100 * number:g} %" if what == "share" else count(int(number), what.removesuffix("s"))
 
 
 def make_entrants(
