@@ -60,6 +60,8 @@ from delineate.strategies import contract as strategies
 from delineate.strategies import registry as strategy_registry
 from delineate.strategies.batches import select_samples
 from delineate.strategies.testing import checks as strategy_checks
+from delineate.studies.labels.estimate import StudyEstimate
+from delineate.studies.labels.results import StudyTable
 from delineate.studies.leaderboard import Leaderboard
 from generator.page import Page
 
@@ -118,6 +120,8 @@ def _groups() -> list[Group]:
             ConversionResult,
             Calibration,
             TrainingEstimate,
+            StudyTable,
+            StudyEstimate,
         ),
         *(EpisodeFile, DemoResult, MethodRow, Artefact),
     ]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from delineate.data.layouts.source import DataSource
     from delineate.engine.reporting import Reporter
     from delineate.studies.labels.estimate import StudyEstimate
-    from delineate.studies.labels.results import LabelTable
+    from delineate.studies.labels.results import StudyTable
     from delineate.studies.labels.study import LabelRequest
 
 __all__ = ["estimate_study_labels", "study_labels"]
@@ -31,7 +31,7 @@ def study_labels(
     announce: Callable[[str], None] = lambda _: None,
     reporter: Reporter | None = None,
     **options: Unpack[LabelStudyOptions],
-) -> LabelTable:
+) -> StudyTable:
     """Train one method in several ways with several numbers of labels, and say what was gained. Write all and a report to `out`.
 
     Labels are drawn by group, the same for every way of training, and frozen in `out/draws.json`; the masks of the other images

@@ -15,7 +15,7 @@ from delineate.requests.data import DataOptions
 from delineate.requests.study import LabelStudyOptions
 
 if TYPE_CHECKING:
-    from delineate.studies.labels.results import LabelTable
+    from delineate.studies.labels.results import StudyTable
 
 __all__ = ["app", "labels"]
 
@@ -103,7 +103,7 @@ def _say(text: str) -> None:
     typer.echo(text, err=True)
 
 
-def _print_table(table: LabelTable, out: Path) -> None:
+def _print_table(table: StudyTable, out: Path) -> None:
     from delineate.cli.console import make_console
     from delineate.cli.tables import print_table
     from delineate.report.html.elements import number

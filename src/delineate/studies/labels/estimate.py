@@ -20,7 +20,14 @@ __all__ = ["StudyEstimate", "estimate"]
 
 @dataclass(frozen=True)
 class StudyEstimate:
-    """A study that was not begun yet."""
+    """What a study will take, which was not begun yet.
+
+    Example:
+        ```python
+        estimate = delineate.estimate_study_labels("polyps/", method="unet", labeled_cases=[40, 160], steps=2000, out="few")
+        print(estimate.seconds / 3600, "hours")
+        ```
+    """
 
     prepared: Prepared
     seconds_per_step: dict[str, float]
@@ -34,7 +41,11 @@ class StudyEstimate:
         return sum(setup.steps * self.seconds_per_step[job.entrant.label] for job in jobs)
 
     def lines(self) -> list[str]:
-        """For the console."""
+        """For the reader.
+
+        Returns:
+            A line for each thing that is known.
+        """
         setup, lists = self.prepared.setup, self.prepared.lists
         tests = sum(bool(case.masks) for case in self.prepared.pool.split("test"))
         parts = f"{count(len(setup.entrants), 'way')} × {count(len(setup.budgets), 'number')} of labels × "

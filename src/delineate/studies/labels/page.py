@@ -16,7 +16,7 @@ from delineate.report.parts.cases_side_by_side import side_by_side
 from delineate.report.parts.overlays import Overlays
 from delineate.report.parts.scores import case_values
 from delineate.studies.labels.draws import ALL
-from delineate.studies.labels.results import LabelRow, LabelTable
+from delineate.studies.labels.results import LabelRow, StudyTable
 from delineate.studies.labels.setup import budget_words
 from delineate.studies.labels.study import SCORED, LabelStudy
 from delineate.studies.labels.words import bought_words, cautions, conclusions, gap_words, range_words, signed
@@ -26,7 +26,7 @@ __all__ = ["write_label_report"]
 _REPORT = "report.html"
 
 
-def write_label_report(study: LabelStudy, result: LabelTable) -> Path:
+def write_label_report(study: LabelStudy, result: StudyTable) -> Path:
     """Write `report.html` into the study's folder and return its path."""
     setup = study.setup
     failed = [f"{name}: {error}" for name, error in result.failures.items()]
@@ -49,7 +49,7 @@ def write_label_report(study: LabelStudy, result: LabelTable) -> Path:
     return write_page(study.folder / _REPORT, document)
 
 
-def _lead(study: LabelStudy, result: LabelTable) -> str:
+def _lead(study: LabelStudy, result: StudyTable) -> str:
     setup = study.setup
     numbers = ", ".join(map(budget_words, setup.budgets))
     return (
@@ -59,7 +59,7 @@ def _lead(study: LabelStudy, result: LabelTable) -> str:
     )
 
 
-def _charts(result: LabelTable) -> list[Html]:
+def _charts(result: StudyTable) -> list[Html]:
     charts = []
     for name, about in result.metrics.items():
         full = next((row for row in result.rows if row.budget == ALL and row.reference), None)
@@ -74,7 +74,7 @@ def _charts(result: LabelTable) -> list[Html]:
     return [element("div", *charts, class_="grid")]
 
 
-def _series(result: LabelTable, metric: str) -> list[CountSeries]:
+def _series(result: StudyTable, metric: str) -> list[CountSeries]:
     found = []
     for label in dict.fromkeys(row.label for row in result.rows):
         rows = [row for row in result.rows if row.label == label]
@@ -92,7 +92,7 @@ def _scores_lead() -> str:
     )
 
 
-def _scores(result: LabelTable) -> Html:
+def _scores(result: StudyTable) -> Html:
     head: list[Any] = ["Labels", "Way of training", "Cases", "Share", "Draws × seeds"]
     for name, about in result.metrics.items():
         head.append(join(about["title"], element("small", f" {result.columns[name]}")))
@@ -113,7 +113,7 @@ def _scores(result: LabelTable) -> Html:
     return table(head, rows, numeric_from=2)
 
 
-def _gains_lead(result: LabelTable) -> str:
+def _gains_lead(result: StudyTable) -> str:
     title = result.metrics[result.headline]["title"]
     return (
         "Differences to supervised training with as many labels, paired by case, draw and seed. Share of the gap: (this − "
@@ -125,7 +125,7 @@ def _gains_lead(result: LabelTable) -> str:
     )
 
 
-def _gains(result: LabelTable) -> Html:
+def _gains(result: StudyTable) -> Html:
     head: list[Any] = ["Labels", "Way of training"]
     head += [f"{about['title']} − supervised" for about in result.metrics.values()]
     head += ["Verdict", "Share of the gap closed", "More labels that bring as much"]
@@ -154,7 +154,7 @@ def _costs_lead() -> str:
     )
 
 
-def _costs(result: LabelTable) -> Html:
+def _costs(result: StudyTable) -> Html:
     head = ["Labels", "Way of training", "Passes per step", "Minutes", "Peak MiB"]
     return table(head, [_cost_line(row) for row in result.rows], numeric_from=2)
 

@@ -36,7 +36,7 @@ from delineate.studies.labels.passes import passes_per_step
 from delineate.studies.labels.setup import budget_words, is_supervised
 from delineate.studies.labels.study import LabelStudy
 
-__all__ = ["FEWEST_DRAWS", "LabelRow", "LabelTable", "Verdict", "make_table", "write_table"]
+__all__ = ["FEWEST_DRAWS", "LabelRow", "StudyTable", "Verdict", "make_table", "write_table"]
 
 Verdict = Literal["better", "worse", "not told apart"]
 FEWEST_DRAWS = 2
@@ -84,8 +84,16 @@ class LabelRow:
 
 
 @dataclass(frozen=True)
-class LabelTable:
-    """All rows: the number of labels rising, full supervision last."""
+class StudyTable:
+    """All rows: the number of labels rising, full supervision last.
+
+    Example:
+        ```python
+        table = delineate.study_labels("polyps/", method="unet", labeled_cases=[40, 160], steps=2000, out="few")
+        for row in table.rows:
+            print(row.label, row.cases, row.verdict)
+        ```
+    """
 
     metrics: dict[str, dict[str, str]]
     """Name → title with its unit, kind, better, unit."""
@@ -103,7 +111,11 @@ class LabelTable:
 
     @property
     def headline(self) -> str:
-        """The first metric."""
+        """The first metric.
+
+        Returns:
+            Its name.
+        """
         return next(iter(self.metrics))
 
 
@@ -126,7 +138,7 @@ class _Judged:
         return low - high, high - low
 
 
-def make_table(study: LabelStudy) -> LabelTable:
+def make_table(study: LabelStudy) -> StudyTable:
     """Gather the scores of all runs and work out what was gained."""
     first = next(iter(study.scores.values()))
     metrics = {name: {**about, "title": title_of(first, name)} for name, about in first.metrics.items()}
@@ -138,7 +150,7 @@ def make_table(study: LabelStudy) -> LabelTable:
     rows = [_row(study, point, jobs[point], judged, passes[point[0]]) for point in jobs]
     order = {one.label: at for at, one in enumerate(study.setup.entrants)}
     rows.sort(key=lambda row: (math.inf if row.budget == ALL else row.budget, order[row.label]))
-    return LabelTable(
+    return StudyTable(
         metrics=metrics,
         columns={name: str(first.column_of(name)) for name in metrics},
         rows=tuple(rows),
@@ -288,13 +300,13 @@ def _passes(study: LabelStudy, label: str) -> float | None:
     return None
 
 
-def write_table(folder: Path, table: LabelTable) -> None:
+def write_table(folder: Path, table: StudyTable) -> None:
     """Write `labels.csv` and `labels.json`."""
     write_text(folder / "labels.csv", _csv(table))
     write_json(folder / "labels.json", _plain(asdict(table)))
 
 
-def _csv(table: LabelTable) -> str:
+def _csv(table: StudyTable) -> str:
     """A line for each row."""
     head = ["strategy", "labels", "labeled_cases", "labeled_groups", "labeled_share", "draws", "seeds", "reference"]
     for name in table.metrics:

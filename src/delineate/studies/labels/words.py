@@ -10,13 +10,13 @@ from delineate.evaluation.statistics.intervals import FEWEST
 from delineate.evaluation.statistics.label_gain import Figure
 from delineate.strategies import registry as strategies
 from delineate.studies.labels.draws import ALL
-from delineate.studies.labels.results import FEWEST_DRAWS, LabelRow, LabelTable
+from delineate.studies.labels.results import FEWEST_DRAWS, LabelRow, StudyTable
 from delineate.studies.labels.setup import LabelSetup
 
 __all__ = ["bought_words", "cautions", "conclusions", "gap_words", "labels_words", "range_words", "signed"]
 
 
-def conclusions(setup: LabelSetup, table: LabelTable) -> list[str]:
+def conclusions(setup: LabelSetup, table: StudyTable) -> list[str]:
     """A sentence for each way of training and number of labels, by the first metric. Nothing is claimed from one draw."""
     compared = [row for row in table.rows if row.differences]
     if not compared:
@@ -30,7 +30,7 @@ def conclusions(setup: LabelSetup, table: LabelTable) -> list[str]:
     return [_sentence(row, table, setup) for row in compared]
 
 
-def _sentence(row: LabelRow, table: LabelTable, setup: LabelSetup) -> str:
+def _sentence(row: LabelRow, table: StudyTable, setup: LabelSetup) -> str:
     title, found = table.metrics[table.headline]["title"], row.differences[table.headline]
     reference = next(one for one in table.rows if one.reference and one.budget == row.budget)
     place = f"With {labels_words(row)} of {count(setup.draws, 'draw')}"
@@ -45,7 +45,7 @@ def _sentence(row: LabelRow, table: LabelTable, setup: LabelSetup) -> str:
     return f"{said}. Share of the gap to full supervision: {gap_words(row)}; more labels that bring as much: {bought_words(row)}."
 
 
-def cautions(setup: LabelSetup, table: LabelTable) -> list[str]:
+def cautions(setup: LabelSetup, table: StudyTable) -> list[str]:
     """What must be known first."""
     said = []
     if table.comparisons > 1 and setup.draws >= FEWEST_DRAWS:
