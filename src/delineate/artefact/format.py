@@ -1,9 +1,6 @@
 """The portable artefact: one `model.safetensors` with the weights and everything that is needed to use them.
 
-Its safetensors header has one entry, "delineate": the JSON form of `Header`. Nothing in it is executed when it is read.
-An artefact of any earlier `FORMAT` stays readable: a change of meaning raises `FORMAT` and teaches `_header` the old form. Each is
-written in the lowest format that can say it: 2 is only for nested regions, which a reader of format 1 would take for classes, and 3
-for a post-processing, which earlier readers would leave out.
+What its header says is in `artefact.header`. Nothing in the file is executed when it is read.
 """
 
 from __future__ import annotations
@@ -12,22 +9,20 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from delineate.artefact.header import ENTRY, FORMAT, MODEL_FILE, Header, locate, read_header
 from delineate.artefact.postprocessing import Postprocessing
 from delineate.artefact.rebuild import rebuild
 from delineate.artefact.tensors import not_finite, write_tensors
 from delineate.common.config import first_fault
 from delineate.common.errors import ArtefactError
-from delineate.common.spelling import respelled
 from delineate.data.core.findings import some
 from delineate.data.core.input_spec import InputSpec
-from delineate.data.core.manifest import ClassTable, LabelRule
-from delineate.data.core.regions import Region, regions_fault
+from delineate.data.core.manifest import ClassTable
 from delineate.methods.contract import Method
 from delineate.nn.encoders.options import PORTABLE
 from delineate.nn.output import Output
@@ -44,11 +39,6 @@ __all__ = [
     "read_tensors",
     "save",
 ]
-
-FORMAT: Final = 3
-"""The newest that is read."""
-ENTRY = "delineate"
-MODEL_FILE = "model.safetensors"
 
 
 @dataclass
@@ -82,57 +72,6 @@ class Artefact:
     def title(self) -> str:
         """Whose masks these are, for tables: the method; of one that was not trained, also what its first weights are."""
         return str(self.provenance.get("untrained") or self.method.info.name)
-
-
-class Header(BaseModel):
-    """What the safetensors header says: all of an `Artefact` except its weights."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    format: Literal[1, 2, 3] = 1
-    method: str
-    options: dict[str, Any]
-    classes: int = Field(ge=1)
-    """Output channels of the network: 1 = binary with sigmoid; with regions one for each, each with a sigmoid."""
-    in_channels: int = Field(ge=1)
-    input: InputSpec
-    class_names: tuple[str, ...] = Field(min_length=2)
-    labels: LabelRule | None = None
-    """Which raw values of mask files meant these classes in the training data; None in models of the first version."""
-    colors: tuple[str, ...] | None = None
-    regions: tuple[Region, ...] = ()
-    """Nested regions, one for each channel; from format 2 on."""
-    threshold: float = Field(0.5, ge=0, le=1, allow_inf_nan=False)
-    temperature: float = Field(1.0, gt=0, allow_inf_nan=False)
-    postprocessing: Postprocessing | None = None
-    """From format 3 on."""
-    scores: dict[str, Any] = Field(default_factory=dict)
-    provenance: dict[str, Any] = Field(default_factory=dict)
-    complete: bool = True
-
-    @model_validator(mode="after")
-    def _regions_fit(self) -> Self:
-        if self.regions and (fault := regions_fault(self.regions, self.class_names)):
-            raise ValueError(fault)
-        if self.regions and self.format == 1:
-            raise ValueError("regions in a file of format 1")
-        if self.postprocessing is not None:
-            if self.format < 3:
-                raise ValueError(f"post-processing in a file of format {self.format}")
-            thresholded = self.table.outputs == 1 or bool(self.regions)
-            if fault := self.postprocessing.fault(list(self.table.structures), thresholded=thresholded):
-                raise ValueError(fault)
-        return self
-
-    @property
-    def table(self) -> ClassTable:
-        """The class table, with its regions."""
-        return ClassTable(names=self.class_names, labels=self.labels, colors=self.colors, regions=self.regions)
-
-    def to_json(self) -> str:
-        """As the file holds it; one of an earlier format has no word of what came later."""
-        later = [name for name, since in {"regions": 2, "postprocessing": 3}.items() if self.format < since]
-        return self.model_dump_json(exclude=set(later))
 
 
 def save(path: Path, artefact: Artefact) -> None:
@@ -186,23 +125,6 @@ def load(path: Path | str) -> Artefact:
     )
 
 
-def read_header(path: Path | str) -> Header:
-    """The header alone: milliseconds, whatever the size of the weights. Raises as `load` does."""
-    file = locate(path)
-    _refuse_pickle(file)
-    try:
-        with safe_open(file, framework="pt") as stream:
-            metadata = stream.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise ArtefactError(f"{file} is truncated or not a safetensors file ({error}); copy it again") from error
-    if ENTRY not in metadata:
-        raise ArtefactError(
-            f"{file} has weights but no Delineate header, so its method is unknown; "
-            f"for a checkpoint of a method's authors use `delineate import`"
-        )
-    return _header(metadata[ENTRY], file)
-
-
 def read_tensors(path: Path | str) -> dict[str, Tensor]:
     """The weights alone, by parameter or buffer name, on the CPU. Raises `ArtefactError` for a file that cannot be read."""
     file = locate(path)
@@ -211,21 +133,6 @@ def read_tensors(path: Path | str) -> dict[str, Tensor]:
             return {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 - not a mapping
     except (SafetensorError, OSError, RuntimeError, MemoryError) as error:
         raise ArtefactError(f"cannot read the weights of {file} ({error}); copy it again") from error
-
-
-def locate(path: Path | str) -> Path:
-    """The artefact's file for a file or a run folder. Raises `ArtefactError` when there is none."""
-    path = Path(path)
-    if path.is_dir():
-        if not (path / MODEL_FILE).is_file():
-            raise ArtefactError(
-                f"folder {path} holds no {MODEL_FILE}; give a finished run's folder or a model file (a run writes it "
-                f"when it ends)"
-            )
-        return path / MODEL_FILE
-    if not path.is_file():
-        raise ArtefactError(f"model {path} does not exist; give a {MODEL_FILE} or a run folder that holds one")
-    return path
 
 
 def _header_of(artefact: Artefact, path: Path) -> Header:
@@ -267,31 +174,6 @@ def _header_of(artefact: Artefact, path: Path) -> Header:
         raise ArtefactError(f"{path}: this does not fit an artefact's header: {first_fault(error)}") from error
 
 
-def _header(text: str, file: Path) -> Header:
-    try:
-        content = json.loads(text)
-        found = content["format"]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise ArtefactError(f"{file} has a damaged Delineate header; copy the file again") from error
-    if isinstance(found, int) and found > FORMAT:
-        raise ArtefactError(
-            f"{file} has artefact format {found}, this version reads up to {FORMAT}; update delineate to use it"
-        )
-    content.pop("postprocess", None)  # of the first versions, always empty
-    given = content["input"] = respelled(content.get("input"))
-    if isinstance(given, dict):
-        given.setdefault(
-            "padding_counts", True
-        )  # a file from before this was told has learned with the padding counted
-    try:
-        header = Header.model_validate_json(json.dumps(content, allow_nan=False))
-    except ValueError as error:
-        raise ArtefactError(f"{file} has a damaged Delineate header: {first_fault(error)}") from error
-    if header.classes != header.table.outputs or header.in_channels != header.input.in_channels:
-        raise ArtefactError(f"{file} has a Delineate header that contradicts itself: outputs and classes, or channels")
-    return header
-
-
 def _not_finite_words(bad: Sequence[str], tensors: Mapping[str, Tensor]) -> str:
     return f"{len(bad)} of its {len(tensors)} weights are not finite (NaN or infinite): {some(bad, 3)}"
 
@@ -308,19 +190,3 @@ def _storable(state: dict[str, Any]) -> dict[str, Tensor]:
         result[name] = tensor.clone() if place in storages else tensor
         storages.add(place)
     return result
-
-
-def _refuse_pickle(file: Path) -> None:
-    """Zip and pickle magic: what torch.save writes. Never opened here. The length of a safetensors header, which comes first,
-    may look like the latter; the "{" of its JSON after eight bytes tells them apart."""
-    try:
-        with file.open("rb") as stream:
-            start = stream.read(9)
-    except OSError as error:
-        raise ArtefactError(f"cannot read {file}: {error.strerror}") from error
-    zipped, pickled = start.startswith(b"PK\x03\x04"), start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05"
-    if (zipped or pickled) and start[8:] != b"{":
-        raise ArtefactError(
-            f"{file} is a pickled checkpoint, which is not opened as a model; turn it into one with "
-            f"`delineate import METHOD {file.name} --out MODEL`"
-        )

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 
+from delineate.artefact.header import stored_shapes
 from delineate.common.errors import ArtefactError, DelineateError
 from delineate.data.core.regions import Region
 from delineate.methods import registry
@@ -41,7 +41,7 @@ def rebuild(
         with torch.random.fork_rng(devices=[]):
             planned = _planned(build)
             if planned is not None:
-                _check_fit(planned, _stored(file), method, file)
+                _check_fit(planned, stored_shapes(file), method, file)
             built = build()
     except ArtefactError:
         raise
@@ -51,7 +51,7 @@ def rebuild(
     except Exception as error:  # whatever a network says to options that nobody tried
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ArtefactError(f"{file} cannot be rebuilt: method '{method}' fails ({reason})") from error
-    _check_fit(_shapes_of(built), _stored(file), method, file)
+    _check_fit(_shapes_of(built), stored_shapes(file), method, file)
     return built
 
 
@@ -68,11 +68,6 @@ def _planned(build: Callable[[], Method]) -> _Shapes | None:
 
 def _shapes_of(method: Method) -> _Shapes:
     return {name: tuple(value.shape) for name, value in method.state_dict().items()}
-
-
-def _stored(file: Path) -> _Shapes:
-    with safe_open(file, framework="pt") as stream:
-        return {name: tuple(stream.get_slice(name).get_shape()) for name in stream.keys()}  # noqa: SIM118 - not a mapping
 
 
 def _check_fit(own: _Shapes, tensors: _Shapes, method: str, file: Path) -> None:
