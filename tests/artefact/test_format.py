@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from delineate.artefact import format as artefacts
 from delineate.artefact.inherit import inherit
 from delineate.artefact.postprocessing import Postprocessing, StructureRule
 from delineate.common.errors import ArtefactError, DelineateError
+from delineate.data.core.class_codes import ClassCode, Code
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
 from delineate.methods import registry
@@ -96,7 +98,7 @@ def rewrite(file: Path, **changes: object) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 99}, "format 99, this version reads up to 3; update"),
+        ({"format": 99}, "format 99, this version reads up to 4; update"),
         ({"format": None}, "damaged"),
         ({"method": "micrx"}, "unknown method 'micrx': did you mean 'micro'.*install the package"),
         ({"options": {"kernel": "many"}}, "kernel"),
@@ -224,3 +226,29 @@ def test_inherit_refuses_a_stranger() -> None:
     with pytest.raises(ArtefactError, match="nothing of the given model fits"):
         inherit(target, source)
     assert all(torch.equal(value, before[name]) for name, value in target.state_dict().items())
+
+
+def test_codes_of_classes_travel_with_the_model(tmp_path: Path) -> None:
+    file = tmp_path / "model.safetensors"
+    code = ClassCode(category=Code("1", "X", "A"), type=Code("2", "X", "B"), color=(1, 2, 3))
+    plain = make()
+    artefacts.save(file, plain)
+    assert json.loads(read_text(file))["format"] == 3
+    coded = replace(plain, classes=plain.classes.model_copy(update={"codes": (code,)}))
+    artefacts.save(file, coded)
+    assert json.loads(read_text(file))["format"] == 4
+    assert artefacts.load(file).classes.codes == (code,)
+    for changes, message in (
+        ({"format": 3}, "codes of classes in a file of format 3"),
+        ({"codes": [code.model_dump(mode="json")] * 2}, "2 codes for 1 foreground classes"),
+        ({"codes": [{"category": ["1", "X", "A"], "type": ["2" * 17, "X", "B"]}]}, "longer than DICOM allows"),
+    ):
+        artefacts.save(file, coded)
+        rewrite(file, **changes)
+        with pytest.raises(ArtefactError, match=message):
+            artefacts.load(file)
+
+
+def read_text(file: Path) -> str:
+    with safe_open(file, framework="pt") as stream:
+        return str(stream.metadata()["delineate"])

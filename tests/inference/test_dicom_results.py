@@ -12,6 +12,7 @@ pytest.importorskip("highdicom")
 
 from delineate.artefact.format import Artefact
 from delineate.common.errors import DataError
+from delineate.data.core.class_codes import ClassCode, Code
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.nifti import write_volume_image
@@ -77,6 +78,23 @@ def test_codes_are_checked_before_anything_is_written(tmp_path: Path, study: Pat
     assert not (tmp_path / "out").exists()
     with pytest.raises(DataError, match="--codes is for DICOM"):
         predict_files(predictor(), [study / "ct"], tmp_path / "out", codes=tmp_path / "codes.yaml", format="nifti")
+
+
+def test_codes_of_training_are_those_of_results(tmp_path: Path, study: Path) -> None:
+    import pydicom
+
+    trained = predictor()
+    code = ClassCode(category=Code("1", "99X", "A"), type=Code("2", "99X", "B"), modifier=Code("3", "99X", "C"))
+    trained.artefact.classes = trained.artefact.classes.model_copy(update={"codes": (code,)})
+    done = predict_files(trained, [study / "ct"], tmp_path / "out")
+    assert not any("no SNOMED code" in note for note in done.notes)
+    (item,) = pydicom.dcmread(tmp_path / "out" / "case_0001.seg.dcm").SegmentSequence
+    kind = item.SegmentedPropertyTypeCodeSequence[0]
+    assert (kind.CodeValue, kind.SegmentedPropertyTypeModifierCodeSequence[0].CodeMeaning) == ("2", "C")
+    (tmp_path / "codes.yaml").write_text("foreground: {type: [9, 99X, D]}")
+    predict_files(trained, [study / "ct"], tmp_path / "other", codes=tmp_path / "codes.yaml")
+    (item,) = pydicom.dcmread(tmp_path / "other" / "case_0001.seg.dcm").SegmentSequence
+    assert item.SegmentedPropertyTypeCodeSequence[0].CodeValue == "9"
 
 
 def test_formats_that_an_image_cannot_have(tmp_path: Path, study: Path) -> None:

@@ -151,7 +151,7 @@ def _header_of(artefact: Artefact, path: Path) -> Header:
         )
     postprocessing = artefact.postprocessing
     content = {
-        "format": 3 if postprocessing is not None else 2 if artefact.classes.regions else 1,
+        "format": _lowest_format(artefact),
         "method": method.info.name,
         "options": method.options.model_dump(mode="json", context=PORTABLE),
         "classes": method.classes,
@@ -161,6 +161,7 @@ def _header_of(artefact: Artefact, path: Path) -> Header:
         "labels": None if artefact.classes.labels is None else artefact.classes.labels.model_dump(mode="json"),
         "colors": artefact.classes.colors,
         "regions": [region.model_dump(mode="json") for region in artefact.classes.regions],
+        "codes": [code.model_dump(mode="json") for code in artefact.classes.codes],
         "threshold": artefact.threshold,
         "temperature": artefact.temperature,
         "postprocessing": None if postprocessing is None else postprocessing.model_dump(mode="json"),
@@ -172,6 +173,14 @@ def _header_of(artefact: Artefact, path: Path) -> Header:
         return Header.model_validate_json(json.dumps(content, allow_nan=False))
     except (TypeError, ValueError) as error:
         raise ArtefactError(f"{path}: this does not fit an artefact's header: {first_fault(error)}") from error
+
+
+def _lowest_format(artefact: Artefact) -> int:
+    if artefact.classes.codes:
+        return 4
+    if artefact.postprocessing is not None:
+        return 3
+    return 2 if artefact.classes.regions else 1
 
 
 def _not_finite_words(bad: Sequence[str], tensors: Mapping[str, Tensor]) -> str:

@@ -3,7 +3,7 @@
 The header is JSON in one entry, "delineate", of the safetensors header. Nothing in it is executed when it is read.
 A model of any earlier `FORMAT` stays readable: a change of meaning raises `FORMAT` and teaches `parse_header` the old form. Each is
 written in the lowest format that can say it: 2 is only for nested regions, which a reader of format 1 would take for classes, and 3
-for a post-processing, which earlier readers would leave out.
+for a post-processing, which earlier readers would leave out, as they would the codes of classes, for which there is 4.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from delineate.artefact.postprocessing import Postprocessing
 from delineate.common.config import first_fault
 from delineate.common.errors import ArtefactError
 from delineate.common.spelling import respelled
+from delineate.data.core.class_codes import ClassCode
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable, LabelRule
 from delineate.data.core.regions import Region, regions_fault
 
 __all__ = ["ENTRY", "FORMAT", "MODEL_FILE", "Header", "locate", "parse_header", "read_header", "stored_shapes"]
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 """The newest that is read."""
 ENTRY = "delineate"
 MODEL_FILE = "model.safetensors"
@@ -36,7 +37,7 @@ class Header(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[1, 2, 3] = 1
+    format: Literal[1, 2, 3, 4] = 1
     method: str
     options: dict[str, Any]
     classes: int = Field(ge=1)
@@ -53,12 +54,14 @@ class Header(BaseModel):
     temperature: float = Field(1.0, gt=0, allow_inf_nan=False)
     postprocessing: Postprocessing | None = None
     """From format 3 on."""
+    codes: tuple[ClassCode, ...] = ()
+    """Of each foreground class; from format 4 on."""
     scores: dict[str, Any] = Field(default_factory=dict)
     provenance: dict[str, Any] = Field(default_factory=dict)
     complete: bool = True
 
     @model_validator(mode="after")
-    def _regions_fit(self) -> Self:
+    def _parts_fit(self) -> Self:
         if self.regions and (fault := regions_fault(self.regions, self.class_names)):
             raise ValueError(fault)
         if self.regions and self.format == 1:
@@ -69,16 +72,23 @@ class Header(BaseModel):
             thresholded = self.table.outputs == 1 or bool(self.regions)
             if fault := self.postprocessing.fault(list(self.table.structures), thresholded=thresholded):
                 raise ValueError(fault)
+        if self.codes and self.format < 4:
+            raise ValueError(f"codes of classes in a file of format {self.format}")
+        if self.codes and len(self.codes) != len(self.class_names) - 1:
+            raise ValueError(f"{len(self.codes)} codes for {len(self.class_names) - 1} foreground classes")
         return self
 
     @property
     def table(self) -> ClassTable:
-        """The class table, with its regions."""
-        return ClassTable(names=self.class_names, labels=self.labels, colors=self.colors, regions=self.regions)
+        """The class table, with its regions and codes."""
+        return ClassTable(
+            names=self.class_names, labels=self.labels, colors=self.colors, regions=self.regions, codes=self.codes
+        )
 
     def to_json(self) -> str:
         """As the file holds it; one of an earlier format has no word of what came later."""
-        later = [name for name, since in {"regions": 2, "postprocessing": 3}.items() if self.format < since]
+        since = {"regions": 2, "postprocessing": 3, "codes": 4}
+        later = [name for name, first in since.items() if self.format < first]
         return self.model_dump_json(exclude=set(later))
 
 

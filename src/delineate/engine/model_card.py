@@ -40,6 +40,7 @@ def model_card(
         f"intensity {rule}: {artefact.spec.rule_words} → 0…1)",
         f"- Classes: {', '.join(artefact.classes.names)}",
         *([f"- Regions: {artefact.classes.regions_in_words}"] if artefact.classes.regions else []),
+        *_codes(artefact),
         f"- Data: {len(manifest.split('train'))} training, {count(len(manifest.split('val')), 'validation case')}; splits: "
         f"{manifest.split_origin}",
     ]
@@ -91,3 +92,13 @@ def _first_weights(artefact: Artefact) -> list[str]:
     said += [f"{name} pretrained, {WeightsOrigin.from_json(origin).words}" for name, origin in origins.items()]
     terms = "; the terms of pretrained weights hold for this model too" if origins else ""
     return [f"First weights: {'; '.join(said) or 'random'}{terms}"]
+
+
+def _codes(artefact: Artefact) -> list[str]:
+    """What the classes are in codes, where the owner of the data has said it."""
+    table = artefact.classes
+    told = [
+        f"{name} {code.type.value} {code.type.scheme} {code.type.meaning}"
+        for name, code in zip(table.names[1:], table.codes, strict=False)
+    ]
+    return [f"- Codes: {'; '.join(told)}"] if told else []

@@ -21,9 +21,15 @@ def data_description(request: TrainRequest) -> dict[str, Any]:
     """What was said of the data, for `run.json`."""
     source = request.source
     folders = {"images": _name(source.images), "masks": _name(source.masks)}
-    said = {"labels": source.labels, "group_by": source.group_by, "join": source.join, "fold": request.fold}
+    said = {
+        "labels": source.labels,
+        "codes": _name(source.codes),
+        "group_by": source.group_by,
+        "join": source.join,
+        "fold": request.fold,
+    }
     labeled = None if request.labels is None else request.labels.to_json()
-    return {"path": str(source.path.resolve()), **folders, **said, "labeled": labeled}
+    return {"path": str(source.path.resolve()), **folders, **said, "fold": request.fold, "labeled": labeled}
 
 
 def check_same_data(folder: RunFolder, request: TrainRequest, note: Callable[[str], None]) -> None:

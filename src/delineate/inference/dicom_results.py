@@ -14,7 +14,7 @@ from delineate.common.errors import DataError
 from delineate.common.files import sha256
 from delineate.data.core.findings import some
 from delineate.data.formats.dicom.handle import DicomHandle
-from delineate.data.formats.dicom_masks.codes import Segment, default_segments, read_segments
+from delineate.data.formats.dicom_masks.codes import Segment, default_segments, read_segments, segments_of
 from delineate.data.formats.dicom_masks.packages import highdicom
 from delineate.data.formats.dicom_masks.provenance import Provenance
 from delineate.data.formats.dicom_masks.segmentation import SegmentationType, write_segmentation
@@ -46,7 +46,7 @@ class DicomResults:
         Args:
             predictor: the model.
             kind: of segmentations.
-            codes: a file that says what its classes are; None: SNOMED's codes of their names.
+            codes: a file that says what its classes are; None: those of its training, else SNOMED's of the classes' names.
 
         Raises:
             DataError: a package is missing, or the file has no code for a class.
@@ -54,10 +54,15 @@ class DicomResults:
         highdicom()
         classes = predictor.classes
         names, colors = classes.names[1:], foreground_colors(classes)
-        found = default_segments(names, colors) if codes is None else read_segments(codes, names, colors)
+        if codes is not None:
+            found = read_segments(codes, names, colors)
+        elif classes.codes:
+            found = segments_of(names, classes.codes, colors)
+        else:
+            found = default_segments(names, colors)
         digest = None if predictor.source is None else sha256(predictor.source)
         provenance = Provenance(predictor.artefact.title, digest)
-        return cls(found, provenance, kind, () if codes else _generic(found))
+        return cls(found, provenance, kind, () if codes or classes.codes else _generic(found))
 
     def write(self, path: Path, indices: NDArray[np.uint8], image: Path) -> None:
         """Write the mask of a DICOM image.

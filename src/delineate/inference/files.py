@@ -87,7 +87,8 @@ def predict_files(
             averaged; only for a model that was trained so, which does it anyway.
         format: Of masks and probability maps; maps of DICOM images are NIfTI or PNG.
         seg_type: Of DICOM segmentations.
-        codes: A file that says in codes what the classes are, for DICOM objects. None: SNOMED's codes of their names.
+        codes: A file that says in codes what the classes are, for DICOM objects. None: those of its training, else SNOMED's
+            codes of their names.
         check: Read each mask again by another library; one that differs is a failure.
 
     Returns:

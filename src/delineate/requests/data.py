@@ -54,6 +54,16 @@ class LabeledOptions(FolderOptions, total=False):
             panel=_PANEL,
         ),
     ]
+    codes: Annotated[
+        Path | str | None,
+        Option(
+            help="What the classes are in codes: JSON or YAML, dcmqi's form too. Tells segments of DICOM masks by their codes, and "
+            "goes into models.",
+            metavar="FILE",
+            shown="classes by their labels",
+            panel=_PANEL,
+        ),
+    ]
 
 
 class DataOptions(LabeledOptions, total=False):

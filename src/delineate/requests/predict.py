@@ -57,7 +57,7 @@ class MaskOptions(TypedDict, total=False):
         Option(
             help="For DICOM results: a JSON or YAML file that says in codes what each class is; dcmqi's JSON is read, too.",
             metavar="FILE",
-            shown="SNOMED CT by the classes' names",
+            shown="those of the model's training, else SNOMED CT by the classes' names",
         ),
     ]
     check: Annotated[

@@ -129,6 +129,7 @@ def prepare(request: BenchmarkRequest, announce: Announce = lambda _: None) -> B
         images=source.images,
         masks=source.masks,
         labels=source.labels,
+        codes=source.codes,
         asked_folds=request.folds,
         group_by=source.group_by,
         join=source.join,

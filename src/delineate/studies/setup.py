@@ -104,6 +104,7 @@ class BenchmarkSetup(StudySetup):
     images: str | None = None
     masks: str | None = None
     labels: str | None = None
+    codes: str | None = None
     asked_folds: int | None
     group_by: str | None
     join: Join = "near"

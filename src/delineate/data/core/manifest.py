@@ -14,6 +14,7 @@ from delineate.common.config import first_fault
 from delineate.common.errors import DataError
 from delineate.common.file_names import name_fault, path_fault
 from delineate.common.files import write_json
+from delineate.data.core.class_codes import ClassCode
 from delineate.data.core.regions import Region, make_regions, regions_fault
 
 __all__ = ["IGNORE", "Case", "ClassTable", "Coding", "LabelRule", "Manifest", "Split"]
@@ -150,11 +151,15 @@ class ClassTable(BaseModel):
     """A color for each class (`#rrggbb`), where the owner of the data has named some."""
     regions: tuple[Region, ...] = ()
     """Nested sets of classes that a network learns instead of the classes, in the order of painting; none: it learns classes."""
+    codes: tuple[ClassCode, ...] = ()
+    """What each foreground class is in codes, where the owner of the data has said it (`--codes`)."""
 
     @model_validator(mode="after")
-    def _regions_fit(self) -> Self:
+    def _fits(self) -> Self:
         if self.regions and (fault := regions_fault(self.regions, self.names)):
             raise ValueError(fault)
+        if self.codes and len(self.codes) != len(self.names) - 1:
+            raise ValueError(f"{len(self.codes)} codes for {len(self.names) - 1} foreground classes")
         return self
 
     @property

@@ -105,6 +105,11 @@ def check(
 
     result, report.duplicates = examine_duplicates(manifest, max_pixels=max_pixels, progress=progress, watch=watch)
     report.findings += result.findings
+    if result.labeled and report.usable:
+        try:
+            result.manifest = source.coded(result.manifest)
+        except DataError as error:
+            report.findings.append(Finding("error", str(error)))
     if result.manifest.cases:
         with single_threaded_opencv():
             _examined(report, result, lights, source.join, seed, max_pixels)
@@ -119,7 +124,7 @@ def _opened(report: CheckReport, source: DataSource) -> Manifest:
     match = (
         match_table(source.path)
         if source.is_table
-        else recognize(source.path, source.images, source.masks, source.unmarked)
+        else recognize(source.path, source.images, source.masks, source.unmarked, source.telling_codes)
     )
     report.findings += match.findings
     return to_manifest(match)

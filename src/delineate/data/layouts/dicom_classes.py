@@ -48,11 +48,12 @@ class MaskClasses:
         )
 
 
-def classes_of_masks(masks: Sequence[tuple[str, Mapping[int, str]]]) -> MaskClasses:
+def classes_of_masks(masks: Sequence[tuple[str, Mapping[int, str]]], order: Sequence[str] = ()) -> MaskClasses:
     """The classes that masks show together.
 
     Args:
         masks: file and its labels by number, of each mask.
+        order: of the classes, where a file of codes names all of them; none: that of their lowest numbers.
 
     Returns:
         Class table and values; findings: names that cannot be used, masks that lack classes, numbers that differ.
@@ -65,16 +66,19 @@ def classes_of_masks(masks: Sequence[tuple[str, Mapping[int, str]]]) -> MaskClas
         for number, name in names.items():
             numbers[_key(number, name)].add(number)
             called[_key(number, name)][name.strip()] += 1
-    order = sorted(numbers, key=lambda key: (min(numbers[key]), key))
-    words = {key: min(called[key], key=lambda name: (-called[key][name], name)) for key in order}
+    place = {_plain(name): at for at, name in enumerate(order)}
+    keys = sorted(numbers, key=lambda key: (place.get(key, 0), min(numbers[key]), key))
+    words = {key: min(called[key], key=lambda name: (-called[key][name], name)) for key in keys}
     by_number = Counter(number for members in numbers.values() for number in members)
-    mapped = None if max(by_number.values()) == 1 else {key: at for at, key in enumerate(order, 1)}
-    pairs = [
-        (words[key], value) for key in order for value in sorted(numbers[key] if mapped is None else {mapped[key]})
-    ]
+    lowest = [min(numbers[key]) for key in keys]
+    as_they_are = max(by_number.values()) == 1 and lowest == sorted(lowest)
+    mapped = None if as_they_are else {key: at for at, key in enumerate(keys, 1)}
+    pairs = [(words[key], value) for key in keys for value in sorted(numbers[key] if mapped is None else {mapped[key]})]
     findings = _differing(masks, words)
-    if mapped is not None:
-        listed = some([f"{value} {words[key]}" for key, value in mapped.items()], _MOST)
+    listed = some([f"{at} {words[key]}" for at, key in enumerate(keys, 1)], _MOST)
+    if order:
+        findings.append(Finding("note", f"classes of the DICOM masks by their codes: {listed}"))
+    elif mapped is not None:
         text = f"DICOM masks number their classes differently; they are matched by their names: {listed}"
         findings.append(Finding("note", text))
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from delineate.common.errors import DataError
@@ -14,10 +14,13 @@ from delineate.data.core.manifest import Case, ClassTable
 from delineate.data.formats.dicom.address import DicomAddress
 from delineate.data.formats.dicom.series import Series
 from delineate.data.formats.dicom_masks.address import MaskAddress
+from delineate.data.formats.dicom_masks.coded_items import SegmentCodes
+from delineate.data.formats.dicom_masks.codes import CodeTable
 from delineate.data.formats.dicom_masks.objects import open_object
 from delineate.data.formats.dicom_masks.references import References
 from delineate.data.layouts.dicom_chosen import chosen_masks, chosen_series
 from delineate.data.layouts.dicom_classes import MaskClasses, classes_of_masks
+from delineate.data.layouts.dicom_codes import names_by_codes
 from delineate.data.layouts.dicom_sets import DicomSet, folders_of
 from delineate.data.layouts.roles import split_levels, split_of
 from delineate.data.layouts.tree import File, Tree
@@ -47,11 +50,15 @@ class _Mask:
 
     file: Path
     names: dict[int, str]
+    """Label of each segment by its number; where a file of codes tells its class, that one's name."""
+    codes: dict[int, SegmentCodes]
     references: References
     notes: tuple[str, ...]
 
 
-def find_dicom_labels(tree: Tree, scanned: DicomSet, images: str | None, masks: str | None) -> DicomLabels | None:
+def find_dicom_labels(
+    tree: Tree, scanned: DicomSet, images: str | None, masks: str | None, codes: CodeTable | None = None
+) -> DicomLabels | None:
     """The series of a folder that have DICOM masks, and these; None where there are no such masks, or others were named.
 
     Args:
@@ -59,6 +66,7 @@ def find_dicom_labels(tree: Tree, scanned: DicomSet, images: str | None, masks: 
         scanned: its DICOM images.
         images: what the user names as images; None: all series.
         masks: what the user names as masks; None: all segmentations and structure sets in the folder.
+        codes: what tells classes by the codes of segments; None: their labels do.
 
     Returns:
         Cases whose masks are addresses on the grids of their images.
@@ -74,8 +82,8 @@ def find_dicom_labels(tree: Tree, scanned: DicomSet, images: str | None, masks: 
     opened, findings = _opened(files, root)
     paired, faults = _paired(opened, series, scanned, root)
     findings += faults
-    classes = classes_of_masks([(mask.file.relative_to(root).as_posix(), mask.names) for mask in paired.values()])
-    findings += classes.findings + _notes(list(paired.values()), root)
+    classes, faults = _classes(paired, codes, root)
+    findings += faults + classes.findings + _notes(list(paired.values()), root)
     bare = [path for path in series if path not in paired]
     unlabeled = _unlabeled(tree.root, bare) if paired else []
     left = [path for path in bare if path not in unlabeled]
@@ -83,6 +91,23 @@ def find_dicom_labels(tree: Tree, scanned: DicomSet, images: str | None, masks: 
         findings.append(_left_out(left, root))
     cases = _cases(tree.root, root, [*paired, *unlabeled], paired, classes)
     return DicomLabels(root, cases, classes.table, findings)
+
+
+def _classes(paired: dict[Path, _Mask], codes: CodeTable | None, root: Path) -> tuple[MaskClasses, list[Finding]]:
+    """By labels, or by codes: then `paired` gets the names of these."""
+    masks, order = list(paired.values()), []
+    if codes is not None:
+        found = names_by_codes(codes, [(_shown(mask, root), mask.names, mask.codes) for mask in masks])
+        if found.findings:
+            return MaskClasses(ClassTable()), found.findings
+        order = [entry.name for entry in codes.entries]
+        masks = [replace(mask, names=names) for mask, names in zip(masks, found.names, strict=True)]
+        paired.update(zip(paired, masks, strict=True))
+    return classes_of_masks([(_shown(mask, root), mask.names) for mask in masks], order), []
+
+
+def _shown(mask: _Mask, root: Path) -> str:
+    return mask.file.relative_to(root).as_posix()
 
 
 def _common(root: Path, files: Sequence[Path]) -> Path:
@@ -97,7 +122,7 @@ def _opened(files: Sequence[Path], root: Path) -> tuple[list[_Mask], list[Findin
     for file in files:
         try:
             found = open_object(file)
-            opened.append(_Mask(file, found.names, found.references, found.notes))
+            opened.append(_Mask(file, found.names, found.codes, found.references, found.notes))
         except DataError as error:
             text = str(error).replace(f"{root}/", "")
             findings.append(Finding("error", text, "or leave it out by naming the others with --masks"))

@@ -15,6 +15,7 @@ from delineate.data.core.words import printable
 from delineate.data.formats.archives import packed_stem
 from delineate.data.formats.containers import is_unread_archive
 from delineate.data.formats.dicom.files import is_dicom
+from delineate.data.formats.dicom_masks.codes import CodeTable
 from delineate.data.formats.registry import reads_volume
 from delineate.data.layouts.annotations.found import Unmarked
 from delineate.data.layouts.annotations.sets import find_annotated, named_files
@@ -75,10 +76,14 @@ class Match:
 
 
 def discover(
-    folder: Path, images: str | None = None, masks: str | None = None, unmarked: Unmarked | None = None
+    folder: Path,
+    images: str | None = None,
+    masks: str | None = None,
+    unmarked: Unmarked | None = None,
+    codes: CodeTable | None = None,
 ) -> Manifest:
     """Recognize a folder's layout → its manifest, without hashes and label rule. Raises `DataError` on the first fault."""
-    match = recognize(folder, images, masks, unmarked)
+    match = recognize(folder, images, masks, unmarked, codes)
     raise_errors(match.findings)
     return to_manifest(match)
 
@@ -101,12 +106,17 @@ def to_manifest(match: Match) -> Manifest:
 
 
 def recognize(
-    folder: Path, images: str | None = None, masks: str | None = None, unmarked: Unmarked | None = None
+    folder: Path,
+    images: str | None = None,
+    masks: str | None = None,
+    unmarked: Unmarked | None = None,
+    codes: CodeTable | None = None,
 ) -> Match:
     """What the folder holds, with all faults as findings.
 
     `images`, `masks`: the folders that hold them, where their names leave that open: a name inside `folder`, a path, or a pattern;
     `masks` also names files of outlines. `unmarked`: what images are on which such files mark nothing.
+    `codes`: what tells the classes of DICOM masks by their codes; None: labels do.
     Raises `DataError` when the folder is missing, when nothing is recognized, and where two folders could be meant.
     """
     if packed_stem(folder) and folder.is_file():
@@ -114,24 +124,28 @@ def recognize(
     _check_folder(folder)
     tree = walk(folder.resolve())
     scanned = add_dicom(tree)
-    return _recognized(tree, images, masks, unmarked) if scanned is None else _with_dicom(tree, scanned, images, masks)
+    if scanned is None:
+        return _recognized(tree, images, masks, unmarked)
+    return _with_dicom(tree, scanned, images, masks, codes)
 
 
-def _with_dicom(tree: Tree, scanned: DicomSet, images: str | None, masks: str | None) -> Match:
+def _with_dicom(tree: Tree, scanned: DicomSet, images: str | None, masks: str | None, codes: CodeTable | None) -> Match:
     """DICOM with masks, or what is there of it without; cases are numbered."""
-    match = _with_dicom_masks(tree, scanned, images, masks) or _with_other_masks(tree, scanned, images, masks)
+    match = _with_dicom_masks(tree, scanned, images, masks, codes) or _with_other_masks(tree, scanned, images, masks)
     match.findings = [*scanned.findings, *match.findings]
     match.cases, words = scanned.numbered(match.root, match.cases)
     match.grouping = words or match.grouping
     return match
 
 
-def _with_dicom_masks(tree: Tree, scanned: DicomSet, images: str | None, masks: str | None) -> Match | None:
+def _with_dicom_masks(
+    tree: Tree, scanned: DicomSet, images: str | None, masks: str | None, codes: CodeTable | None
+) -> Match | None:
     """Series whose masks are segmentations and structure sets; None where there are none, or others were named.
 
     Raises `DataError` where there are label volumes, too, and nobody says which are meant.
     """
-    found = find_dicom_labels(tree, scanned, images, masks)
+    found = find_dicom_labels(tree, scanned, images, masks, codes)
     if found is None:
         return None
     if masks is None and (other := _other_masks(tree, scanned, images)):

@@ -16,8 +16,10 @@ from delineate.data.core.label_files import find_labels
 from delineate.data.core.label_table import parse_labels
 from delineate.data.core.manifest import Manifest
 from delineate.data.formats.containers import is_archive
+from delineate.data.formats.dicom_masks.codes import CodeTable, read_codes
 from delineate.data.layouts.annotations.found import Unmarked
 from delineate.data.layouts.dicom_classes import check_named, without_background
+from delineate.data.layouts.dicom_codes import coded
 from delineate.data.layouts.dicom_labels import LAYOUT as DICOM_MASKS
 from delineate.data.layouts.discover import discover
 from delineate.data.layouts.tables import manifest_of_table
@@ -58,13 +60,16 @@ class DataSource:
     unmarked: Unmarked | None = None
     """For annotation files: whether images without any annotation are `background` or `unlabeled`. None: as their format
     defines it."""
+    codes: str | None = None
+    """A file that says in codes what the classes are, in its own form or dcmqi's. Segments of DICOM masks are told by their codes
+    then, unless `labels` names them, and the codes go along into models. None: labels tell classes."""
     archive: Path | None = None
     """What `path` was unpacked from."""
 
     def __post_init__(self) -> None:
         """Take paths as text and text as paths, as Python's users give them. Raises `DataError` for an unknown `join`."""
         object.__setattr__(self, "path", Path(self.path))
-        for name in ("images", "masks", "labels", "group_by"):
+        for name in ("images", "masks", "labels", "group_by", "codes"):
             value = getattr(self, name)
             object.__setattr__(self, name, os.fspath(value) if isinstance(value, os.PathLike) else value)
         if self.join not in get_args(Join):
@@ -99,7 +104,7 @@ class DataSource:
         elif self.is_table:
             manifest = manifest_of_table(self.path)
         else:
-            manifest = discover(self.path, self.images, self.masks, self.unmarked)
+            manifest = discover(self.path, self.images, self.masks, self.unmarked, self.telling_codes)
         manifest = manifest.model_copy(update={"notes": (*self.notes, *manifest.notes)})
         return self.named(self.grouped(manifest))
 
@@ -112,6 +117,29 @@ class DataSource:
     def notes(self) -> tuple[str, ...]:
         """How an archive was read, in a line; none of what is no archive."""
         return () if self.archive is None else (f"{self.archive.name} was unpacked into {self.path}",)
+
+    @property
+    def telling_codes(self) -> CodeTable | None:
+        """What tells the classes of DICOM masks by their codes; None where labels do. Raises `DataError` for a file that cannot be
+        read."""
+        return None if self.codes is None or self.labels is not None else read_codes(Path(self.codes))
+
+    def coded(self, manifest: Manifest) -> Manifest:
+        """Add what `codes` says of the classes.
+
+        Args:
+            manifest: Of this source, whose masks have been read, so that the names of its classes are known.
+
+        Returns:
+            The manifest with the codes of its classes; unchanged without `codes`.
+
+        Raises:
+            DataError: The file of codes lacks a class.
+        """
+        if self.codes is None:
+            return manifest
+        classes = coded(manifest.classes, read_codes(Path(self.codes)))
+        return manifest.model_copy(update={"classes": classes})
 
     def named(self, manifest: Manifest) -> Manifest:
         """Name the classes: by `labels`, or by a table of labels beside masks that were not read yet.
@@ -166,8 +194,11 @@ class DataSource:
         """Check that the options fit what `path` is.
 
         Raises:
-            DataError: An option has no meaning for a manifest or a table; an annotation file is given without its folder.
+            DataError: An option has no meaning for a manifest or a table; an annotation file is given without its folder; the file
+                of codes cannot be read.
         """
+        if self.codes is not None:
+            read_codes(Path(self.codes))
         if self.is_manifest and _is_of_outlines(self.path):
             raise DataError(
                 f"{self.path} holds outlines and is no manifest; give the folder that holds it and the images, with --masks "

@@ -91,7 +91,9 @@ def open_data(
     )
     raise_errors(result.findings)
     census = result.census
-    manifest, torn = divided(result.manifest, census, duplicates, source.join, seed, validation=validation)
+    manifest, torn = divided(
+        source.coded(result.manifest), census, duplicates, source.join, seed, validation=validation
+    )
     if manifest.leaks is None or near:
         found = [*torn]
         found += [str(leak) for leak in leaks(manifest, duplicates.placed(manifest)) if leak.severity == "warning"]

@@ -90,7 +90,7 @@ def split_data(
     result, duplicates = examine_duplicates(manifest, near=near, max_pixels=max_pixels, progress=progress)
     raise_errors(result.findings)
     return deal(
-        result.manifest,
+        source.coded(result.manifest),
         result.census,
         duplicates,
         folds=folds,

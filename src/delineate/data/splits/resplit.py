@@ -64,7 +64,7 @@ def resplit(
     result, duplicates = examine_duplicates(manifest, near=near, max_pixels=max_pixels, progress=progress)
     raise_errors(result.findings)
     census = result.census
-    manifest = complete(result.manifest, census.empty, seed=seed, pairs=duplicates.pairs(source.join))
+    manifest = complete(source.coded(result.manifest), census.empty, seed=seed, pairs=duplicates.pairs(source.join))
     findings += [finding for finding in leaks(manifest, duplicates.placed(manifest)) if finding.severity == "warning"]
     if labeled is not None:
         manifest = keep_labeled(manifest, census, labeled, seed=seed)

@@ -6,17 +6,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from delineate.common.errors import DataError
+from delineate.data.core.findings import raise_errors
 from delineate.data.core.manifest import Case, ClassTable, Manifest
 from delineate.data.formats.dicom.files import is_dicom
 from delineate.data.formats.dicom.scan import dicom_files, scan
 from delineate.data.formats.dicom_masks.address import MaskAddress
+from delineate.data.formats.dicom_masks.coded_items import SegmentCodes
+from delineate.data.formats.dicom_masks.codes import CodeTable
 from delineate.data.formats.dicom_masks.objects import open_object
 from delineate.data.formats.dicom_masks.suffixes import MASK_SUFFIXES
 from delineate.data.formats.registry import open_image
 from delineate.data.layouts.dicom_classes import classes_of_masks, same_label, tells
+from delineate.data.layouts.dicom_codes import names_by_codes
 
 __all__ = [
     "as_references",
+    "called_by_codes",
     "dicom_masks",
     "file_of",
     "has_dicom_images",
@@ -103,19 +108,26 @@ def names_of(mask: Path) -> dict[int, str]:
     return {address.values[number]: name for number, name in names.items() if number in address.values}
 
 
-def as_references(masks: Sequence[Path]) -> tuple[list[Path], ClassTable] | None:
-    """Masks whose labels tell their classes, with values that mean the same in each.
+def as_references(masks: Sequence[Path], codes: CodeTable | None = None) -> tuple[list[Path], ClassTable] | None:
+    """Masks whose labels tell their classes, or their codes, with values that mean the same in each.
 
     Args:
         masks: files and addresses.
+        codes: what tells classes by codes; None: labels do.
 
     Returns:
         Them, and the class table; None where they are no DICOM masks, or labels tell nothing.
+
+    Raises:
+        DataError: a segment is of no class of the codes, or of several.
     """
     names = [names_of(mask) for mask in masks]
+    if names and all(names) and codes is not None:
+        names = called_by_codes(masks, names, codes)
     if not names or not all(names) or not all(tells(label) for each in names for label in each.values()):
         return None
-    classes = classes_of_masks([(mask.name, each) for mask, each in zip(masks, names, strict=True)])
+    order = [] if codes is None else [entry.name for entry in codes.entries]
+    classes = classes_of_masks([(mask.name, each) for mask, each in zip(masks, names, strict=True)], order)
     if any(finding.severity == "error" for finding in classes.findings):
         return None
     made = []
@@ -125,21 +137,55 @@ def as_references(masks: Sequence[Path]) -> tuple[list[Path], ClassTable] | None
     return made, classes.table
 
 
-def matched_by_label(prediction: Path, classes: ClassTable) -> tuple[Path, str]:
+def called_by_codes(
+    masks: Sequence[Path], names: Sequence[Mapping[int, str]], codes: CodeTable
+) -> list[dict[int, str]]:
+    """What a file of codes calls the segments of DICOM masks.
+
+    Args:
+        masks: files and addresses.
+        names: of each, value → label.
+        codes: the file.
+
+    Returns:
+        Of each, value → name of its class.
+
+    Raises:
+        DataError: a segment is of no class of the codes, or of several.
+    """
+    read = [(str(file_of(mask)), own, _codes_of(mask)) for mask, own in zip(masks, names, strict=True)]
+    found = names_by_codes(codes, read)
+    raise_errors(found.findings)
+    return found.names
+
+
+def _codes_of(mask: Path) -> dict[int, SegmentCodes]:
+    """Value in a mask → its segment in codes."""
+    address = MaskAddress.parse(mask)
+    codes = open_object(file_of(mask)).codes
+    if address is None or not address.values:
+        return codes
+    return {address.values[number]: code for number, code in codes.items() if number in address.values}
+
+
+def matched_by_label(prediction: Path, classes: ClassTable, codes: CodeTable | None = None) -> tuple[Path, str]:
     """A predicted DICOM mask, its values those of the references' classes of the same labels.
 
     Args:
         prediction: a file, or an address.
         classes: of the references, with the values in their masks.
+        codes: what tells classes by codes; None: labels do.
 
     Returns:
         The prediction, with an address that numbers it anew where its numbers differ; and what is to be told, mostly ''.
 
     Raises:
-        DataError: some labels are those of the references, and others are none.
+        DataError: some labels are those of the references, and others are none; or as `called_by_codes`.
     """
     wanted = _values(classes)
     names = names_of(prediction)
+    if names and codes is not None:
+        (names,) = called_by_codes([prediction], [names], codes)
     if not names or not wanted or not all(map(tells, names.values())):
         return prediction, ""
     known = {number: _value(label, wanted) for number, label in names.items()}
@@ -158,13 +204,14 @@ def matched_by_label(prediction: Path, classes: ClassTable) -> tuple[Path, str]:
 
 
 def labels_matched(
-    pairs: Sequence[tuple[Path, Case]], classes: ClassTable
+    pairs: Sequence[tuple[Path, Case]], classes: ClassTable, codes: CodeTable | None = None
 ) -> tuple[list[tuple[Path, Case]], list[str]]:
     """`matched_by_label` of all predictions.
 
     Args:
         pairs: predictions with their cases.
         classes: of the references.
+        codes: what tells classes by codes; None: labels do.
 
     Returns:
         The pairs, and a sentence for the first of those whose labels are others.
@@ -172,7 +219,7 @@ def labels_matched(
     Raises:
         DataError: as `matched_by_label`.
     """
-    found = [(*matched_by_label(prediction, classes), case) for prediction, case in pairs]
+    found = [(*matched_by_label(prediction, classes, codes), case) for prediction, case in pairs]
     told = [f"The prediction of {case.id} has {note}." for _, note, case in found if note]
     return [(prediction, case) for prediction, _, case in found], told[:1]
 

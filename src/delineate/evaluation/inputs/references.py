@@ -25,6 +25,7 @@ from delineate.data.core.label_reading import Reading
 from delineate.data.core.manifest import Case, ClassTable, Manifest
 from delineate.data.core.words import Role, ending, folder_word, mask_base, normal
 from delineate.data.formats.archives import packed_stem
+from delineate.data.formats.dicom_masks.codes import CodeTable
 from delineate.data.formats.registry import check_same_grid, file_stem, read_geometry, read_mask, reads_volume
 from delineate.data.layouts.discover import find_volumes, to_manifest
 from delineate.data.layouts.groups import with_groups
@@ -88,7 +89,7 @@ def open_references(
     if source.is_manifest:
         manifest = _read_before(_with_spacings(source.manifest()), classes)
     elif source.masks is None and not source.is_table and is_mask_folder(path):
-        manifest = _read_values(source.named(_mask_folder(path)), classes)
+        manifest = _read_values(source.named(_mask_folder(path, codes=source.telling_codes)), classes)
     elif (volumes := _volume_set(source)) is not None:
         manifest = _read_values(source.named(volumes), classes)
     else:
@@ -195,13 +196,13 @@ def _volume_set(source: DataSource) -> Manifest | None:
     return None if folder is None else _mask_folder(folder, root=path)
 
 
-def _mask_folder(folder: Path, root: Path | None = None) -> Manifest:
+def _mask_folder(folder: Path, root: Path | None = None, codes: CodeTable | None = None) -> Manifest:
     """The masks of a folder as cases; with the `root` of the data set, its split lists are obeyed."""
     base = root or folder
     found = mask_like_files(folder)
     plain = all(path == file_of(path) and path.parent == folder for path in found)
     files = _masks_by_case(found) if plain else _numbered(found)
-    known = as_references([path for paths in files.values() for path in paths])
+    known = as_references([path for paths in files.values() for path in paths], codes)
     classes = ClassTable()
     if known is not None and all(len(paths) == 1 for paths in files.values()):
         files = {name: [path] for name, path in zip(files, known[0], strict=True)}

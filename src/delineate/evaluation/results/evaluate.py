@@ -355,7 +355,7 @@ def _open(
         images = {} if listed is None else {predictions / file.mask: file.image for file in listed.files}
         pairs, paired_notes = pair(predictions, files, found, source.path, images)
         if listed is None:
-            pairs, label_notes = labels_matched(pairs, found.manifest.table)
+            pairs, label_notes = labels_matched(pairs, found.manifest.table, source.telling_codes)
             paired_notes += label_notes
         paired_notes += mask_notes(pairs, found.manifest)
         predicted = prediction_rule(

@@ -41,6 +41,7 @@ class LabelSetup(StudySetup):
     images: str | None = None
     masks: str | None = None
     labels: str | None = None
+    codes: str | None = None
     group_by: str | None
     join: Join = "near"
     method: str

@@ -247,6 +247,7 @@ def _setup(request: LabelRequest) -> LabelSetup:
         images=source.images,
         masks=source.masks,
         labels=source.labels,
+        codes=source.codes,
         group_by=source.group_by,
         join=source.join,
         method=request.method,

@@ -19,6 +19,7 @@ from delineate.data.formats.archive_sizes import MAX_VOXELS
 from delineate.data.formats.dicom.files import damage_told, read_dataset
 from delineate.data.formats.dicom.numbers import tag_of, whole
 from delineate.data.formats.dicom.pixels import iter_frames
+from delineate.data.formats.dicom_masks.coded_items import SegmentCodes, codes_of_segment
 from delineate.data.formats.dicom_masks.frames import PlacedFrames, placed_frames
 from delineate.data.formats.dicom_masks.references import References, references_of
 from delineate.data.formats.sparse_mask import SparseMask
@@ -59,6 +60,14 @@ class SegmentationHandle(SparseMask):
         self._most = 1 if self.kind != "FRACTIONAL" else _largest(self._header, path)
         self.names = _labels(self._header, path)
         """Number of each segment → its label."""
+
+    @property
+    def codes(self) -> dict[int, SegmentCodes]:
+        """Number of each segment → what it is in codes."""
+        with damage_told(self.path):
+            items = self._header.get("SegmentSequence") or []
+            found = {whole(item, "SegmentNumber", self.path): codes_of_segment(item) for item in items}
+        return {number: code for number, code in found.items() if number}
 
     @property
     def references(self) -> References:

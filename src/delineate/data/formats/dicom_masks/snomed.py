@@ -5,15 +5,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["ABNORMAL", "ANATOMY", "LEFT", "RIGHT", "STRUCTURES", "TISSUE", "Code", "KnownCode", "known_code"]
+from delineate.data.core.class_codes import Code
 
-
-class Code(NamedTuple):
-    """A coded concept."""
-
-    value: str
-    scheme: str
-    meaning: str
+__all__ = ["ABNORMAL", "ANATOMY", "LEFT", "RIGHT", "STRUCTURES", "TISSUE", "KnownCode", "known_code"]
 
 
 class KnownCode(NamedTuple):

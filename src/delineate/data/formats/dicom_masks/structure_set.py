@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
 from delineate.common.files import atomic_path
+from delineate.data.core.class_codes import Code
 from delineate.data.core.geometry import Geometry
 from delineate.data.formats.dicom.package import pydicom
 from delineate.data.formats.dicom_masks.codes import Segment
 from delineate.data.formats.dicom_masks.outlines import trace_region
 from delineate.data.formats.dicom_masks.packages import quietly
 from delineate.data.formats.dicom_masks.provenance import Provenance
-from delineate.data.formats.dicom_masks.snomed import Code
 from delineate.data.formats.dicom_masks.sources import Sources, result_series_number
 
 __all__ = ["STRUCTURE_SET", "write_structure_set"]

@@ -19,6 +19,7 @@ from delineate.data.core.geometry import Geometry, sizes
 from delineate.data.formats.archive_sizes import MAX_VOXELS
 from delineate.data.formats.dicom.files import read_dataset
 from delineate.data.formats.dicom.numbers import numbers, whole
+from delineate.data.formats.dicom_masks.coded_items import SegmentCodes, code_in
 from delineate.data.formats.dicom_masks.outlines import fill_polygon
 from delineate.data.formats.dicom_masks.references import References, references_of
 from delineate.data.formats.dicom_masks.structure_set import STRUCTURE_SET
@@ -54,6 +55,8 @@ class StructureSet:
             raise DataError(f"{path} is no RTSTRUCT")
         self.references: References = references_of(dataset, path)
         self.names = _names(dataset, path)
+        self.codes = _codes(dataset, path)
+        """Number of each region → what it is in codes, of those that say it."""
         self._ignored: set[str] = set()
         self._contours = [each for each in self._read(dataset) if not only or each.region in only]
 
@@ -205,6 +208,11 @@ class StructureSetHandle(SparseMask):
         return self.content.names
 
     @property
+    def codes(self) -> dict[int, SegmentCodes]:
+        """Number of each region → what it is in codes."""
+        return self.content.codes
+
+    @property
     def references(self) -> References:
         """The images that it says it is of."""
         return self.content.references
@@ -235,6 +243,15 @@ def _names(dataset: Any, path: Path) -> dict[int, str]:
     if not found:
         raise DataError(f"{path} names no region")
     return dict(sorted(found.items()))
+
+
+def _codes(dataset: Any, path: Path) -> dict[int, SegmentCodes]:
+    found: dict[int, SegmentCodes] = {}
+    for item in dataset.get("RTROIObservationsSequence") or []:
+        number, code = whole(item, "ReferencedROINumber", path), code_in(item, "RTROIIdentificationCodeSequence")
+        if number is not None and code is not None:
+            found[number] = SegmentCodes(type=code)
+    return found
 
 
 def _across(places: list[NDArray[np.float64]]) -> int:
