@@ -29,7 +29,7 @@ _CATEGORY, _TYPE = "SegmentedPropertyCategoryCodeSequence", "SegmentedPropertyTy
 _MODIFIER, _REGION = "SegmentedPropertyTypeModifierCodeSequence", "AnatomicRegionSequence"
 _COLOR = "recommendedDisplayRGBValue"
 _KEYS = ("category", "type", "modifier", "region", "color")
-Color = tuple[int, int, int]
+_Color = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class Segment:
     """Mostly left or right."""
     region: Code | None = None
     """Where it lies in the body."""
-    color: Color = (128, 174, 128)
+    color: _Color = (128, 174, 128)
     """RGB."""
 
     @classmethod
-    def by_default(cls, label: str, color: Color) -> Self:
+    def by_default(cls, label: str, color: _Color) -> Self:
         """By a class's name: SNOMED's code of a common structure, with its side, else the code of tissue.
 
         Args:
@@ -116,7 +116,7 @@ class CodeTable:
         return tuple(found[at] for at in range(1, len(names) + 1))
 
 
-def default_segments(names: Sequence[str], colors: Sequence[Color]) -> tuple[Segment, ...]:
+def default_segments(names: Sequence[str], colors: Sequence[_Color]) -> tuple[Segment, ...]:
     """Segments of foreground classes by their names.
 
     Args:
@@ -129,7 +129,7 @@ def default_segments(names: Sequence[str], colors: Sequence[Color]) -> tuple[Seg
     return tuple(Segment.by_default(name, color) for name, color in zip(names, colors, strict=True))
 
 
-def segments_of(names: Sequence[str], codes: Sequence[ClassCode], colors: Sequence[Color]) -> tuple[Segment, ...]:
+def segments_of(names: Sequence[str], codes: Sequence[ClassCode], colors: Sequence[_Color]) -> tuple[Segment, ...]:
     """Segments of foreground classes whose codes are known.
 
     Args:
@@ -146,7 +146,7 @@ def segments_of(names: Sequence[str], codes: Sequence[ClassCode], colors: Sequen
     )
 
 
-def read_segments(path: Path, names: Sequence[str], colors: Sequence[Color]) -> tuple[Segment, ...]:
+def read_segments(path: Path, names: Sequence[str], colors: Sequence[_Color]) -> tuple[Segment, ...]:
     """Segments of foreground classes as a file says.
 
     Args:
@@ -244,7 +244,7 @@ def _code(where: str, key: str, given: Any) -> Code:
     return code
 
 
-def _color(where: str, given: Any) -> Color:
+def _color(where: str, given: Any) -> _Color:
     fits = isinstance(given, list) and len(given) == 3
     if not fits or not all(type(part) is int and 0 <= part <= 255 for part in given):
         raise DataError(f"{where}: the color is not [red, green, blue] of 0…255")
