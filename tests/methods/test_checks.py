@@ -44,6 +44,14 @@ class Sound(DenseMethod):
         return copy.deepcopy(self).eval()
 
 
+class LearnsFromUnlabeled(Sound):
+    """A term of the images without masks alone is the same whatever their masks would be."""
+
+    def objective(self, batch: Batch, ctx: Context) -> dict[str, Tensor]:
+        sharpness = (self(batch["image"]).sigmoid() - 0.5).square().mean((1, 2, 3))
+        return {**super().objective(batch, ctx), "sharpness": (sharpness * ~batch["labeled"]).mean()}
+
+
 class Unused(Sound):
     def __init__(self, *args, **kwargs) -> None:
         super().__init__(*args, **kwargs)
@@ -212,6 +220,10 @@ def test_a_sound_method_that_shows_its_inside_passes(monkeypatch: pytest.MonkeyP
     assert Open.has_encode_decode()
     assert not Sound.has_encode_decode()
     CHECKS["encode_decode"](register(monkeypatch, Open))
+
+
+def test_a_method_with_a_term_of_images_without_masks_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    CHECKS["ignored"](register(monkeypatch, LearnsFromUnlabeled))
 
 
 def test_a_method_without_the_small_preset_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ BUILT_IN = {
     "alpnet": "delineate.methods.alpnet.network:ALPNet",
     "cmaformer": "delineate.methods.cmaformer.network:CMAformer",
     "condseg": "delineate.methods.condseg.network:ConDSeg",
+    "correction": "delineate.methods.correction.network:Correction",
     "din": "delineate.methods.din.network:DIN",
     "ipsl": "delineate.methods.ipsl.network:IPSL",
     "mc-net": "delineate.methods.mc_net.network:MCNet",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -210,12 +210,18 @@ def reads_no_ignored_label(method: Method, nothing: AnyBatch, labeled: AnyBatch,
     """Where all pixels are ignored (`nothing`), a term is 0 or has nothing to do with labels: it is the same with any. Gradients
     stay finite. The part of both kinds' checks `ignored` that they have in common."""
     for stage, _, objective in updates(method):
-        a, b, c = (objective(batch, context(stage.name)) for batch in (nothing, labeled, other))
+        # All are said to be without masks, since a term may be of such images alone.
+        batches = (_flagged_as(nothing, batch) for batch in (nothing, labeled, other))
+        a, b, c = (objective(batch, context(stage.name)) for batch in batches)
         for key, value in a.items():
             free = torch.equal(value, b[key]) and torch.equal(value, c[key])
             assert free or float(value.detach()) == 0, f"term '{key}' is {value.detach():.4g} without any label"
         backward(method, a)
         assert finite(method), "gradients are not finite without any label"
+
+
+def _flagged_as(flags: AnyBatch, batch: AnyBatch) -> AnyBatch:
+    return cast(AnyBatch, {**batch, "labeled": flags["labeled"]})
 
 
 def _same(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
