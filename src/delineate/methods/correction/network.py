@@ -234,7 +234,7 @@ def _checked_reductions(encoder: str) -> tuple[int, ...]:
     if len(reductions) < 2 or any(b != 2 * a for a, b in pairwise(reductions)):
         found = ", ".join(f"1/{reduction}" for reduction in reductions)
         raise RecipeError(
-            f"method 'correction': encoder '{encoder}' gives feature maps at {found}, and they must be halved from one to the next; "
-            "choose a network such as resnet34 or convnext_tiny"
+            f"method 'correction': encoder '{encoder}' gives feature maps at {found}, and they must be halved from one "
+            "to the next; choose a network such as resnet34 or convnext_tiny"
         )
     return reductions
