@@ -12,6 +12,7 @@ BUILT_IN = {
     "cmaformer": "delineate.methods.cmaformer.network:CMAformer",
     "condseg": "delineate.methods.condseg.network:ConDSeg",
     "correction": "delineate.methods.correction.network:Correction",
+    "decseg": "delineate.methods.decseg.network:DECSeg",
     "din": "delineate.methods.din.network:DIN",
     "ipsl": "delineate.methods.ipsl.network:IPSL",
     "mc-net": "delineate.methods.mc_net.network:MCNet",

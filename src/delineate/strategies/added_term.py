@@ -70,8 +70,20 @@ class AddedTerm(Strategy):
         images = batch if everywhere else select_samples(batch, ~batch["labeled"])
         if images is not None:
             part = 1.0 if everywhere else self.ctx.weight_of_part(batch["labeled"], with_masks=False)
-            terms[self.term] = part * self.weight() * self.added(images["image"])
+            for name, term in self.added_terms(images["image"]).items():
+                terms[name] = part * self.weight() * term
         return terms
+
+    def added_terms(self, image: Tensor) -> dict[str, Tensor]:
+        """The term by its name. A subclass that adds several, under one weight, says them here in place of `added`.
+
+        Args:
+            image: B×C×H×W in [0, 1].
+
+        Returns:
+            Scalars by name, as `added` gives one.
+        """
+        return {self.term: self.added(image)}
 
     def added(self, image: Tensor) -> Tensor:
         """The term, before its weight.

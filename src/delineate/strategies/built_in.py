@@ -13,6 +13,7 @@ BUILT_IN = {
     "fixmatch": "delineate.strategies.fixmatch.strategy:FixMatch",
     "lagrange": "delineate.strategies.lagrange.strategy:LagrangeDuality",
     "mean-teacher": "delineate.strategies.mean_teacher.strategy:MeanTeacher",
+    "scale-consistency": "delineate.strategies.scale_consistency.strategy:ScaleConsistency",
     "supervised": "delineate.strategies.supervised.strategy:Supervised",
     "ua-mt": "delineate.strategies.ua_mt.strategy:UncertaintyAwareMeanTeacher",
     "unimatch": "delineate.strategies.unimatch.strategy:UniMatch",

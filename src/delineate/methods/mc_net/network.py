@@ -20,7 +20,6 @@ from torch.nn import functional as F
 from delineate.methods.contract import PAPER, READING, Batch, Context, MethodInfo, MethodOptions, Panel
 from delineate.methods.dense import DenseMethod, FeatureMaps
 from delineate.methods.encoder_options import NORMALIZE
-from delineate.methods.mc_net.plain_encoder import DoubleConv, PlainEncoder
 from delineate.nn.blocks import crop, pad_to_multiple, resize, size_of
 from delineate.nn.encoders.encoder import Encoder
 from delineate.nn.encoders.options import EncoderOptions
@@ -28,6 +27,7 @@ from delineate.nn.encoders.origin import WeightsOrigin
 from delineate.nn.encoders.sources import check_pretrained, expected_normalization, normalization_remarks
 from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.normalize import Normalization, make_normalize
+from delineate.nn.plain_encoder import DoubleConv, PlainEncoder
 from delineate.nn.ramps import sigmoid_ramp
 from delineate.nn.segmentation_loss import LossOptions, labeled_segmentation_loss
 from delineate.nn.sharpen import sharpen

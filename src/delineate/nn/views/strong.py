@@ -103,6 +103,23 @@ class StrongView:
         )
         return view if jitter_probability == 1 else view._jittered_where(draws.bernoulli(jitter_probability))
 
+    @classmethod
+    def draw_light(cls, image: Tensor, generator: torch.Generator, *, brightness: float, hue: float) -> Self:
+        """Draw a view of another brightness and hue alone.
+
+        Args:
+            image: B×C×H×W; only its length and its device are used.
+            generator: On the image's device. All random numbers come from it.
+            brightness: It changes by a factor of 1 ± this.
+            hue: Largest change to either side, in turns of the color circle.
+
+        Returns:
+            The view, drawn.
+        """
+        view = cls.draw(image, generator, jitter=brightness, hue=hue, gray=0, sides=(1,))
+        same = torch.ones_like(view.brightness)
+        return replace(view, contrast=same, saturation=same)
+
     def _jittered_where(self, chosen: Tensor) -> Self:
         """The view without another color where `chosen` is false."""
 

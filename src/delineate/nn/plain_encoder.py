@@ -1,4 +1,4 @@
-"""The encoder of MC-Net's 2-D network: two convolutions on each of five levels, with max pooling between."""
+"""The plain encoder of medical semi-supervised learning: two convolutions on each level, with max pooling between."""
 
 from __future__ import annotations
 
