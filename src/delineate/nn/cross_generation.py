@@ -1,7 +1,7 @@
 """Images made from a network's logits: what a segmentation tells of an image must be enough to draw another view of it.
 
-Gu, Zhou, Zhang, Zhou, He, Gong, Fu: "Dual-scale enhanced and cross-generative consistency learning for semi-supervised medical image
-segmentation", Pattern Recognition 158 (2025) 110962, arXiv 2312.16039.
+Gu, Zhou, Zhang, Zhou, He, Gong, Fu: "Dual-scale enhanced and cross-generative consistency learning for semi-supervised medical
+image segmentation", Pattern Recognition 158 (2025) 110962, arXiv 2312.16039.
 """
 
 from __future__ import annotations

@@ -202,7 +202,9 @@ def test_the_model_keeps_what_it_needs() -> None:
     lean = method.deploy()
     assert isinstance(lean, DECSeg)
     names = {name.rpartition(".")[0] for name, _ in lean.named_parameters()}
-    assert not [name for name in names if name.startswith("generation") or name in ("decoders.0.head", "decoders.1.head")]
+    assert not [
+        name for name in names if name.startswith("generation") or name in ("decoders.0.head", "decoders.1.head")
+    ]
     assert "fusion.head" in names
     assert method.generation is not None
     assert method.decoders[0].head is not None

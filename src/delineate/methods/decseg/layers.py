@@ -41,7 +41,7 @@ class LevelAggregation(nn.Module):
         return self.refine(x + x * self.gate(x.mean((2, 3), keepdim=True)).sigmoid())
 
 
-class UpBlock(nn.Module):
+class ScaleUpBlock(nn.Module):
     """To twice the resolution, joined with the skip, two convolutions: B×in×h×w, B×skip×2h×2w → B×width×2h×2w."""
 
     def __init__(self, in_channels: int, skip_channels: int, width: int) -> None:
@@ -62,7 +62,7 @@ class ScaleDecoder(nn.Module):
 
     def __init__(self, channels: Sequence[int], skip: int, classes: int) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(UpBlock(wide, skip, width) for wide, width in pairwise(channels[::-1]))
+        self.blocks = nn.ModuleList(ScaleUpBlock(wide, skip, width) for wide, width in pairwise(channels[::-1]))
         self.head: nn.Conv2d | None = nn.Conv2d(channels[0], classes, 3, padding=1)
 
     def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
@@ -100,7 +100,7 @@ class FusionDecoder(nn.Module):
         widths = channels[::-1]
         self.fusions = nn.ModuleList(map(ScaleFusion, widths))
         self.coarsest = nn.Sequential(ConvBNAct(widths[0], widths[0]), ConvBNAct(widths[0], widths[0]))
-        self.blocks = nn.ModuleList(UpBlock(wide, width, width) for wide, width in pairwise(widths))
+        self.blocks = nn.ModuleList(ScaleUpBlock(wide, width, width) for wide, width in pairwise(widths))
         self.head = nn.Conv2d(widths[-1], classes, 3, padding=1)
 
     def forward(self, first: Sequence[Tensor], second: Sequence[Tensor]) -> Tensor:

@@ -33,10 +33,10 @@ from delineate.nn.ramps import sigmoid_ramp
 from delineate.nn.segmentation_loss import labeled_segmentation_loss
 from delineate.nn.views.strong import StrongView
 
-__all__ = ["DECSeg", "Outputs"]
+__all__ = ["DECSeg", "ScaleOutputs"]
 
 
-class Outputs(NamedTuple):
+class ScaleOutputs(NamedTuple):
     """Logits of the three outputs."""
 
     full: Tensor
@@ -74,8 +74,8 @@ class DECSeg(DenseMethod):
         sides = pyramid(name)
         if len(sides) < 2 or any(coarse != 2 * fine for fine, coarse in pairwise(sides)):
             raise RecipeError(
-                f"method 'decseg': encoder '{name}' has maps at 1/{', 1/'.join(map(str, sides))} of the image's size, and each must "
-                "have half the resolution of the one before; use a ResNet, an EfficientNet or a ConvNeXt"
+                f"method 'decseg': encoder '{name}' has maps at 1/{', 1/'.join(map(str, sides))} of the image's size, and each "
+                "must have half the resolution of the one before; use a ResNet, an EfficientNet or a ConvNeXt"
             )
         self.normalize = make_normalize(in_channels, options.normalize)
         self.encoder = Encoder(name, in_channels=in_channels, levels=len(sides))
@@ -171,18 +171,18 @@ class DECSeg(DenseMethod):
         """The maps of each scale's decoder."""
         return [decoder(maps.levels[scale::2]) for scale, decoder in enumerate(self.decoders)]
 
-    def _outputs(self, padded: Tensor, half: Tensor, size: tuple[int, int]) -> Outputs:
+    def _outputs(self, padded: Tensor, half: Tensor, size: tuple[int, int]) -> ScaleOutputs:
         first, second = both = self._decoded(self._maps(padded, half, size))
-        full, small = (decoder.head(maps[-1]) for decoder, maps in zip(self.decoders, both, strict=True))
+        full, small = (head(maps[-1]) for head, maps in zip(self.output_layers()[1:], both, strict=True))
         fused = self.fusion(first, second)
-        return Outputs(self._enlarged(full, size), resize(small, size_of(half)), self._enlarged(fused, size))
+        return ScaleOutputs(self._enlarged(full, size), resize(small, size_of(half)), self._enlarged(fused, size))
 
     def _enlarged(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
         """Of another resolution → at the size of the image."""
         height, width = (-(-side // self._step) * self._step for side in size)
         return crop(resize(maps, (height, width)), size)
 
-    def _supervised(self, found: Outputs, batch: Batch, part: float) -> dict[str, Tensor]:
+    def _supervised(self, found: ScaleOutputs, batch: Batch, part: float) -> dict[str, Tensor]:
         mask = batch["mask"]
         padded = F.pad(mask, (0, -mask.shape[-1] % self._step, 0, -mask.shape[-2] % self._step), value=IGNORE)
         small = F.interpolate(padded[:, None].float(), size_of(found.half), mode="nearest-exact")[:, 0].long()
@@ -192,7 +192,7 @@ class DECSeg(DenseMethod):
         ]
         return {name: part * torch.stack([terms[name] for terms in each]).sum() for name in each[0]}
 
-    def _consistencies(self, found: Outputs, batch: Batch, ctx: Context) -> dict[str, Tensor]:
+    def _consistencies(self, found: ScaleOutputs, batch: Batch, ctx: Context) -> dict[str, Tensor]:
         """By name, before the weights."""
         wanted, image, labeled = self.options, batch["image"], batch["labeled"]
         terms: dict[str, Tensor] = {}
@@ -206,7 +206,7 @@ class DECSeg(DenseMethod):
         if not bool(chosen.any()):
             return terms | self._nothing_perturbed(image)
         part = 1.0 if wanted.on == "all" else ctx.weight_of_part(labeled, with_masks=False)
-        ours = Outputs(*(logits[chosen] for logits in found))
+        ours = ScaleOutputs(*(logits[chosen] for logits in found))
         for name, term in self._perturbed(ours, image[chosen], ctx).items():
             terms[name] = terms.get(name, 0) + part * term
         return terms
@@ -218,15 +218,15 @@ class DECSeg(DenseMethod):
             terms["generation"] = 0 * torch.stack([weight.sum() for weight in self.generation.parameters()]).sum()
         return terms
 
-    def _perturbed(self, found: Outputs, image: Tensor, ctx: Context) -> dict[str, Tensor]:
+    def _perturbed(self, found: ScaleOutputs, image: Tensor, ctx: Context) -> dict[str, Tensor]:
         """The terms of a perturbed image; its half-size copy is perturbed otherwise. `found`: the outputs of the image itself."""
         changed = self._changed(image, ctx)
         padded, half = pad_to_multiple(changed, self._step), self._changed(self._scales(image)[1], ctx)
         other, wanted = self._outputs(padded, half, size_of(image)), self.options
         terms: dict[str, Tensor] = {}
         if wanted.perturbation_weight:
-            apart = [F.mse_loss(*map(self.output.probabilities, pair)) for pair in zip(found, other, strict=True)]
-            terms["perturbation"] = torch.stack(apart).sum()
+            said = [map(self.output.probabilities, logits) for logits in (found, other)]
+            terms["perturbation"] = torch.stack([F.mse_loss(a, b) for a, b in zip(*said, strict=True)]).sum()
         if wanted.scale_weight:
             terms["scale"] = self._scales_apart(other).mean()
         if self.generation is not None:
@@ -241,7 +241,7 @@ class DECSeg(DenseMethod):
         view = StrongView.draw_light(image, ctx.generator, brightness=wanted.brightness, hue=wanted.hue)
         return view.image(image)
 
-    def _scales_apart(self, found: Outputs) -> Tensor:
+    def _scales_apart(self, found: ScaleOutputs) -> Tensor:
         """Mean squared difference of the probabilities of both decoders, of each image."""
         full, half = self.output.probabilities(found.full), self.output.probabilities(found.half)
         return (full - self._enlarged(half, size_of(full))).square().mean((1, 2, 3))

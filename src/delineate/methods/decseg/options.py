@@ -66,7 +66,11 @@ class DECSegOptions(EncoderMethodOptions):
         0.2, ge=0, le=1, description="largest change of the perturbed image's brightness", json_schema_extra=PAPER
     )
     hue: float = Field(
-        0.05, ge=0, le=0.5, description="largest change of its hue, in turns of the color circle", json_schema_extra=PAPER
+        0.05,
+        ge=0,
+        le=0.5,
+        description="largest change of its hue, in turns of the color circle",
+        json_schema_extra=PAPER,
     )
     generator_widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt, PositiveInt] = Field(
         GENERATOR_WIDTHS,

@@ -37,7 +37,9 @@ class ScaleConsistencyOptions(AddedTermOptions):
         json_schema_extra=PAPER,
     )
     on: Literal["all", "unlabeled"] = Field(
-        "unlabeled", description="images that the terms are taken on; all: those with masks too", json_schema_extra=PAPER
+        "unlabeled",
+        description="images that the terms are taken on; all: those with masks too",
+        json_schema_extra=PAPER,
     )
     perturbation_weight: float = Field(
         1.0,
@@ -58,7 +60,11 @@ class ScaleConsistencyOptions(AddedTermOptions):
         0.2, ge=0, le=1, description="largest change of the perturbed image's brightness", json_schema_extra=PAPER
     )
     hue: float = Field(
-        0.05, ge=0, le=0.5, description="largest change of its hue, in turns of the color circle", json_schema_extra=PAPER
+        0.05,
+        ge=0,
+        le=0.5,
+        description="largest change of its hue, in turns of the color circle",
+        json_schema_extra=PAPER,
     )
     generator_widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt, PositiveInt] = Field(
         GENERATOR_WIDTHS,
@@ -105,8 +111,8 @@ class ScaleConsistency(AddedTerm):
         super().begin(stage, options)
         if self.generation is None and self.options.generates:
             raise RecipeError(
-                f"stages.{stage.name}.strategy: the run makes no images, so that there are no networks for it; set strategy.weight and "
-                "strategy.generation_weight above 0 and those of the other stages to 0"
+                f"stages.{stage.name}.strategy: the run makes no images, so that there are no networks for it; set "
+                "strategy.weight and strategy.generation_weight above 0 and those of the other stages to 0"
             )
 
     def updates(self, stage: Stage) -> tuple[Update, ...]:
@@ -118,17 +124,18 @@ class ScaleConsistency(AddedTerm):
     def added_terms(self, image: Tensor) -> dict[str, Tensor]:
         wanted, output, network = self.options, self.method.output, self.logits_of(self.method)
         logits, terms = network(image), dict[str, Tensor]()
+        found = output.probabilities(logits)
         if wanted.scale_weight:
             info = self.method.info
             size = half_size(size_of(image), multiple=info.divisor, least=2 * info.min_size)
             half = resize(output.probabilities(network(resize(image, size))), size_of(image))
-            terms["scale"] = wanted.scale_weight * F.mse_loss(output.probabilities(logits), half)
+            terms["scale"] = wanted.scale_weight * F.mse_loss(found, half)
         if not (wanted.perturbation_weight or wanted.generation_weight):
             return terms
         changed = self.changed(image)
         changed_logits = network(changed)
         if wanted.perturbation_weight:
-            apart = F.mse_loss(*map(output.probabilities, (logits, changed_logits)))
+            apart = F.mse_loss(found, output.probabilities(changed_logits))
             terms["perturbation"] = wanted.perturbation_weight * apart
         if self.generation is not None and wanted.generation_weight:
             made = self.generation.loss(logits, image, changed_logits, changed)
