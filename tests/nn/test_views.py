@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
+from delineate.nn.views.block_mask import BlockMask
 from delineate.nn.views.cutmix import CutMix
 from delineate.nn.views.noise import NoiseView
 from delineate.nn.views.strong import StrongView
@@ -37,7 +38,11 @@ def mixed(image: Tensor, seed: int) -> Tensor:
     return CutMix.draw(image, seeded(seed), probability=1)(image)
 
 
-@pytest.mark.parametrize("view", [strong, weak, mixed])
+def hidden(image: Tensor, seed: int) -> Tensor:
+    return BlockMask.draw(image, seeded(seed), ratio=0.5, side=1 / 6).image(image)
+
+
+@pytest.mark.parametrize("view", [strong, weak, mixed, hidden])
 @pytest.mark.parametrize("channels", [1, 3, 5])
 def test_a_view_depends_on_its_generator_alone(view, channels):
     image = images(channels=channels)
@@ -50,7 +55,7 @@ def test_a_view_depends_on_its_generator_alone(view, channels):
     assert 0 <= float(first.min()) <= float(first.max()) <= 1
 
 
-@pytest.mark.parametrize("view", [strong, weak])
+@pytest.mark.parametrize("view", [strong, weak, hidden])
 def test_equal_images_get_views_of_their_own(view):
     seen = view(images(1).expand(6, -1, -1, -1), 0)
     assert all(not torch.equal(seen[0], other) for other in seen[1:])
@@ -69,6 +74,7 @@ def test_no_view_asks_for_a_value(channels):
         weak.mask(image[:, 0].long())
         weak.visible()
         CutMix.draw(image, None)(image)
+        BlockMask.draw(image, None).image(image)
 
 
 def test_the_strong_view_draws_in_a_fixed_order():

@@ -11,14 +11,16 @@ from torch import Tensor
 from delineate.methods.contract import PAPER
 from delineate.nn.certainty import confidence
 from delineate.nn.losses import pixel_cross_entropy
+from delineate.nn.views.block_mask import BlockMask
 from delineate.nn.views.cutmix import CutMix
 from delineate.nn.views.strong import StrongView
 from delineate.strategies.added_term import AddedTerm, EmaTeacherOptions
+from delineate.strategies.views import BlockMaskOptions
 
 __all__ = ["ConfidentLabels", "ConfidentLabelsOptions", "confident_loss"]
 
 
-class ConfidentLabelsOptions(EmaTeacherOptions):
+class ConfidentLabelsOptions(EmaTeacherOptions, BlockMaskOptions):
     """Options of both, with the values of the UniMatch V2 code."""
 
     ema: float = Field(0.996, gt=0, lt=1, description="decay of the teacher's weights", json_schema_extra=PAPER)
@@ -81,7 +83,7 @@ class ConfidentLabels(AddedTerm):
             return output.hard_target(logits), confidence(logits, output) >= self.options.threshold
 
     def strong(self, image: Tensor, target: Tensor, sure: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """A strong view: other colors, blur, and boxes of other images with their targets. In eval mode all stay as they are.
+        """A strong view: other colors, blur, boxes of other images with their targets, hidden squares. In eval mode all stay.
 
         Args:
             image: B×C×H×W in [0, 1].
@@ -105,7 +107,10 @@ class ConfidentLabels(AddedTerm):
             sides=(1, 9),  # half of the images are blurred
         )
         mix = CutMix.draw(image, generator, probability=wanted.cutmix)
-        return mix(view.image(image)), mix(target), mix(sure)
+        shown = mix(view.image(image))
+        if wanted.masked:
+            shown = BlockMask.draw(image, generator, ratio=wanted.masked, side=wanted.masked_side).image(shown)
+        return shown, mix(target), mix(sure)
 
 
 def confident_loss(logits: Tensor, target: Tensor, sure: Tensor) -> Tensor:

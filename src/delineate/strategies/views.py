@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self, cast
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from delineate.methods.contract import Batch
+from delineate.methods.contract import READING, Batch
+from delineate.nn.views.block_mask import BlockMask
 from delineate.nn.views.copy_paste import CopyPaste
 from delineate.nn.views.cutmix import CutMix
 from delineate.nn.views.strong import StrongView
 from delineate.nn.views.weak import WeakView
+from delineate.strategies.contract import StrategyOptions
 
-__all__ = ["MIXES", "Mix", "ViewKind", "Views", "each_map", "mixed"]
+__all__ = ["MIXES", "BlockMaskOptions", "Mix", "ViewKind", "Views", "each_map", "mixed"]
 
 ViewKind = Literal["both", "strong", "weak", "none"]
 """strong: other colors and blur; weak: flipped, turned and shifted."""
@@ -23,9 +26,29 @@ Mix = Literal["none", "cutmix", "copy-paste"]
 """How images of a batch are mixed with each other."""
 
 
+class BlockMaskOptions(StrategyOptions):
+    """Options of strategies that can hide squares of what a network learns from."""
+
+    masked: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of squares of the image that are hidden behind its mean color, beside the other views (masked image "
+        "consistency: 0.7); 0: none",
+        json_schema_extra=READING,
+    )
+    masked_side: float = Field(
+        1 / 16,
+        gt=0,
+        le=1,
+        description="side of such a square, as a share of the image's longer side",
+        json_schema_extra=READING,
+    )
+
+
 @dataclass(frozen=True)
 class Views:
-    """A strong view, a weak one, both or none, of the images of a batch.
+    """A strong view, a weak one, both or none, of the images of a batch; squares of them may be hidden.
 
     Example:
         >>> from delineate.strategies.views import Views
@@ -38,26 +61,39 @@ class Views:
 
     strong: StrongView | None
     weak: WeakView | None
+    mask: BlockMask | None = None
 
     @classmethod
-    def draw(cls, image: Tensor, kind: ViewKind, generator: torch.Generator) -> Self:
+    def draw(
+        cls,
+        image: Tensor,
+        kind: ViewKind,
+        generator: torch.Generator,
+        *,
+        masked: float = 0,
+        masked_side: float = 1 / 16,
+    ) -> Self:
         """Draw the views of a batch.
 
         Args:
             image: B×C×H×W; only its shape and its device are used.
             kind: Which of them; of "none" no random number is drawn.
             generator: On the image's device. All random numbers come from it.
+            masked: Share of squares that are hidden; 0: no random number is drawn for them.
+            masked_side: Side of such a square, as a share of the image's longer side.
 
         Returns:
             The views, drawn.
         """
         strong = StrongView.draw(image, generator) if kind in ("both", "strong") else None
         weak = WeakView.draw(image, generator) if kind in ("both", "weak") else None
-        return cls(strong, weak)
+        mask = BlockMask.draw(image, generator, ratio=masked, side=masked_side) if masked else None
+        return cls(strong, weak, mask)
 
     def image(self, image: Tensor) -> Tensor:
         """What a network is shown of images B×C×H×W in [0, 1]; the same shape."""
         image = image if self.strong is None else self.strong.image(image)
+        image = image if self.mask is None else self.mask.image(image)
         return image if self.weak is None else self.weak.image(image)
 
     def back(self, maps: Tensor) -> Tensor:

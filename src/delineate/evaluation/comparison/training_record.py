@@ -42,6 +42,8 @@ _LATER: dict[str, Any] = {
     "input.window_width": None,
     "input.zscore_clip": None,
     "input.zscore_over": "auto",
+    "strategy.masked": 0.0,
+    "strategy.masked_side": 0.0625,
     "strategy.mix": "none",
     "strategy.view": "none",
 }

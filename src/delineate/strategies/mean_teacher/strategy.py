@@ -11,12 +11,12 @@ from torch import Tensor
 from delineate.methods.contract import PAPER, READING
 from delineate.strategies.added_term import AddedTerm, EmaTeacherOptions
 from delineate.strategies.contract import StrategyInfo
-from delineate.strategies.views import ViewKind, Views
+from delineate.strategies.views import BlockMaskOptions, ViewKind, Views
 
 __all__ = ["MeanTeacher", "MeanTeacherOptions"]
 
 
-class MeanTeacherOptions(EmaTeacherOptions):
+class MeanTeacherOptions(EmaTeacherOptions, BlockMaskOptions):
     ema_ramp: float = Field(
         10.0,
         ge=0,
@@ -60,10 +60,15 @@ class MeanTeacher(AddedTerm):
         probabilities = self.method.output.probabilities
         with torch.no_grad():
             wanted = probabilities(self.logits_of(self.average)(image))
-        views = Views.draw(image, self.options.view if self.training else "none", self.ctx.generator)
+        views = self.views(image) if self.training else Views(None, None)
         found = views.back(probabilities(self.logits_of(self.method)(views.image(image))))
         squares, visible = (found - wanted).square(), views.visible()
         if visible is None:
             return squares.mean()
         shown = visible[:, None]
         return ((squares * shown).mean((1, 2, 3)) / shown.float().mean((1, 2, 3))).mean()
+
+    def views(self, image: Tensor) -> Views:
+        """What the student sees of images B×C×H×W, drawn."""
+        wanted = self.options
+        return Views.draw(image, wanted.view, self.ctx.generator, masked=wanted.masked, masked_side=wanted.masked_side)

@@ -8,12 +8,12 @@ from torch import Tensor
 from delineate.common.errors import RecipeError
 from delineate.methods.contract import Batch, Stage
 from delineate.strategies.contract import Strategy, StrategyInfo, StrategyOptions
-from delineate.strategies.views import Mix, ViewKind, Views, mixed
+from delineate.strategies.views import BlockMaskOptions, Mix, ViewKind, Views, mixed
 
 __all__ = ["Supervised", "SupervisedOptions"]
 
 
-class SupervisedOptions(StrategyOptions):
+class SupervisedOptions(BlockMaskOptions):
     view: ViewKind = Field(
         "none",
         description="what is shown of images and masks, beyond the data's augmentation, as other strategies show it; strong: other "
@@ -41,14 +41,18 @@ class Supervised(Strategy):
 
     def begin(self, stage: Stage, options: StrategyOptions) -> None:
         super().begin(stage, options)
-        if self.method.kind == "episodic" and (self.options.view, self.options.mix) != ("none", "none"):
+        if self.method.kind == "episodic" and self._shows_otherwise():
             raise RecipeError(
-                "strategy.view and strategy.mix: few-shot methods have views of their own; leave them out"
+                "strategy.view, strategy.mix and strategy.masked: few-shot methods have views of their own; leave them out"
             )
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        view, mix = self.options.view, self.options.mix
-        if not self.training or (view == "none" and mix == "none"):
+        if not (self.training and self._shows_otherwise()):
             return self.method_terms(batch)
-        shown = Views.draw(batch["image"], view, self.ctx.generator).batch(batch)
-        return self.method_terms(mixed(shown, mix, self.ctx.generator))
+        wanted, generator = self.options, self.ctx.generator
+        views = Views.draw(batch["image"], wanted.view, generator, masked=wanted.masked, masked_side=wanted.masked_side)
+        return self.method_terms(mixed(views.batch(batch), wanted.mix, generator))
+
+    def _shows_otherwise(self) -> bool:
+        wanted = self.options
+        return wanted.view != "none" or wanted.mix != "none" or wanted.masked > 0
