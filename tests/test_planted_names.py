@@ -37,7 +37,17 @@ pytest.importorskip("nibabel")
 SETTINGS = ("method.encoder.name=resnet10t", "method.decoder_channels=[16, 16, 8, 8, 8]", "engine.batch_size=4")
 SMALL = ["--size", "32", *(word for each in SETTINGS for word in ("--set", each))]
 TRAIN = ["--method", "unet", "--preset", "tiny", "--device", "cpu", *SMALL]
-LISTS = ("manifest.json", "split.json", "scored.json", "predictions.json", "support.json", "episodes.json", "epi.json")
+LISTS = (
+    "manifest.json",
+    "split.json",
+    "scored.json",
+    "predictions.json",
+    "support.json",
+    "episodes.json",
+    "epi.json",
+    "next.csv",
+    "scans.csv",
+)
 """They find the files again: who gets them gets the names."""
 FOLDERS = (*LISTS, "run.json", "setup.json", "scores.json", "evaluations.jsonl", "openings.jsonl")
 """The same of the folder that was given."""
@@ -82,6 +92,8 @@ def _sound(done: Ran, root: Path, patch: pytest.MonkeyPatch) -> None:
     _run(done, "evaluate", out / "split", root, "--split", "all", "--out", out / "of-set", expected=None)
     _run(done, "compare", out / "scores", out / "again", "--out", out / "compared")
     _run(done, "calibrate", out / "run")
+    for name, pool in {"next": root, "scans": images}.items():
+        _run(done, "study suggest", out / "run", pool, "--count", 1, "--out", out / f"{name}.csv", expected=None)
     few = ["--method", "alpnet", "--preset", "tiny", "--size", 32, "--steps", 2, "--set", "method.width=null"]
     _run(done, "fewshot train", root, *few, "--out", out / "few")
     _run(

@@ -63,6 +63,7 @@ from delineate.strategies.testing import checks as strategy_checks
 from delineate.studies.labels.estimate import StudyEstimate
 from delineate.studies.labels.results import StudyTable
 from delineate.studies.leaderboard import Leaderboard
+from delineate.studies.suggest.suggest import LabelSuggestions, Suggestion
 from generator.page import Page
 
 
@@ -122,6 +123,8 @@ def _groups() -> list[Group]:
             TrainingEstimate,
             StudyTable,
             StudyEstimate,
+            LabelSuggestions,
+            Suggestion,
         ),
         *(EpisodeFile, DemoResult, MethodRow, Artefact),
     ]

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         load,
         predict,
         study_labels,
+        suggest_labels,
         train,
     )
     from delineate.data.layouts.source import DataSource
@@ -56,6 +57,7 @@ __all__ = [
     "load",
     "predict",
     "study_labels",
+    "suggest_labels",
     "train",
 ]
 
@@ -78,6 +80,7 @@ _HOME = {
     "load": "delineate.api",
     "predict": "delineate.api",
     "study_labels": "delineate.api",
+    "suggest_labels": "delineate.api",
     "train": "delineate.api",
 }
 

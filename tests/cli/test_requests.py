@@ -22,15 +22,16 @@ from delineate.evaluation.results.evaluate import EvaluationOptions
 from delineate.fewshot.protocol import ProtocolSettings
 from delineate.requests.benchmark import BenchmarkOptions
 from delineate.requests.calibrate import CalibrateOptions
-from delineate.requests.data import ConvertOptions, DataOptions, FolderOptions, LabeledOptions, ReadOptions
+from delineate.requests.data import ConvertOptions, DataOptions, FolderOptions, LabeledOptions, PoolOptions, ReadOptions
 from delineate.requests.fewshot import EpisodesOptions, FewshotEvaluateOptions
 from delineate.requests.option import Field, completed, fields_of, recipe_sections
 from delineate.requests.predict import FewshotPredictOptions, PredictOptions
 from delineate.requests.scores import CompareOptions, EvaluateOptions
-from delineate.requests.study import LabelStudyOptions
+from delineate.requests.study import LabelStudyOptions, SuggestOptions
 from delineate.requests.train import TrainOptions
 from delineate.studies.benchmark import BenchmarkRequest
 from delineate.studies.labels.study import LabelRequest
+from delineate.studies.suggest.request import SuggestRequest
 
 SPLIT_ALONE = {"out", "folds", "published", "labeled", "labeled_cases", "labeled_groups", "test_fraction", "seed"}
 VERBS: dict[str, tuple[Callable[..., Any] | None, tuple[type, ...], set[str]]] = {
@@ -40,6 +41,7 @@ VERBS: dict[str, tuple[Callable[..., Any] | None, tuple[type, ...], set[str]]] =
     "evaluate": (api.evaluate, (EvaluateOptions, LabeledOptions), set()),
     "compare": (api.compare, (CompareOptions,), set()),
     "benchmark": (api.benchmark, (BenchmarkOptions, DataOptions), {"status", "speed"}),
+    "study suggest": (api.suggest_labels, (SuggestOptions, PoolOptions), set()),
     "study labels": (api.study_labels, (LabelStudyOptions, DataOptions), {"status", "dry_run"}),
     "data check": (None, (DataOptions, ReadOptions), {"fix", "report"}),
     "data convert": (api.convert_data, (ConvertOptions, LabeledOptions), set()),
@@ -57,6 +59,7 @@ INSIDE: dict[type, tuple[type, set[str]]] = {
     EvaluateOptions: (EvaluationOptions, {"out", "overwrite", "classes", "progress"}),
     BenchmarkOptions: (BenchmarkRequest, {"data"}),
     LabelStudyOptions: (LabelRequest, {"data"}),
+    SuggestOptions: (SuggestRequest, {"run", "pool"}),
     EpisodesOptions: (ProtocolSettings, {"out", "stack", "axis", "fold"}),
 }
 """Request → the dataclass that the room below takes, and the fields that only one of them has."""

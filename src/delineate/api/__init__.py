@@ -6,7 +6,7 @@ from delineate.api.demonstration import DemoResult, DemoRow, demo
 from delineate.api.fewshot import fewshot_episodes, fewshot_evaluate
 from delineate.api.prediction import calibrate, fewshot_predict, load, predict
 from delineate.api.scores import compare, evaluate
-from delineate.api.studies import estimate_study_labels, study_labels
+from delineate.api.studies import estimate_study_labels, study_labels, suggest_labels
 from delineate.api.training import estimate_training, fewshot_train, train
 
 __all__ = [
@@ -27,5 +27,6 @@ __all__ = [
     "load",
     "predict",
     "study_labels",
+    "suggest_labels",
     "train",
 ]

@@ -1,4 +1,4 @@
-"""`study labels`: many runs with few labels, with their page."""
+"""`study labels`: many runs with few labels, with their page. `study suggest`: which images to label next."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from delineate.api.arguments import path, spacing
 from delineate.common.errors import DataError
 from delineate.common.names import listed
 from delineate.requests.signature import takes
-from delineate.requests.study import LabelStudyOptions
+from delineate.requests.study import LabelStudyOptions, SuggestOptions
 
 if TYPE_CHECKING:
     from delineate.data.layouts.source import DataSource
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from delineate.studies.labels.estimate import StudyEstimate
     from delineate.studies.labels.results import StudyTable
     from delineate.studies.labels.study import LabelRequest
+    from delineate.studies.suggest.suggest import LabelSuggestions
 
-__all__ = ["estimate_study_labels", "study_labels"]
+__all__ = ["estimate_study_labels", "study_labels", "suggest_labels"]
 
 _Number = TypeVar("_Number", int, float)
 
@@ -111,6 +112,52 @@ def estimate_study_labels(
 
     request = _request(data, options)
     return estimate(study.plan(request, announce), request.cache_folder)
+
+
+@takes(SuggestOptions)
+def suggest_labels(
+    run: Path | str,
+    pool: Path | str | DataSource,
+    *,
+    progress: Callable[[int, int], None] = lambda *_: None,
+    **options: Unpack[SuggestOptions],
+) -> LabelSuggestions:
+    """Suggest which images to label next: those that a trained model doubts, and those far from all that is labeled.
+
+    No mask of the pool is read. Left out are images that the run had masks of, its validation and test images, those of the same
+    patients, and near duplicates of labeled images; near duplicates of each other are not suggested twice. A volume is suggested
+    as a whole. Writes the list to `out`, and a page with pictures beside it.
+
+    Args:
+        run: A run folder, or a `model.safetensors`, of a method that segments an image alone.
+        pool: A folder of images, a data set (its training images without masks; where all have masks, all that the run did not
+            learn from), or a manifest.
+        progress: Called with (images read or predicted, twice their number).
+
+    Returns:
+        The suggestions in the order chosen.
+
+    Raises:
+        DelineateError: The model, the pool or `out` cannot be used; the pool has fewer images than `count`. Nothing was written.
+
+    Example:
+        ```python
+        found = delineate.suggest_labels("runs/first", "polyps/", count=20, out="next.csv")
+        print(found.cases)
+        ```
+    """
+    from delineate.data.layouts.source import as_source
+    from delineate.studies.suggest.measured_pool import measure_pool
+    from delineate.studies.suggest.page import write_suggestions_page
+    from delineate.studies.suggest.request import SuggestRequest
+    from delineate.studies.suggest.suggest import suggest, write_list
+
+    typed: dict[str, Any] = {"out": Path(options["out"])}
+    request = SuggestRequest(run=Path(run), pool=as_source(pool), **{**options, **typed})
+    found = suggest(request, measure_pool(request, progress))
+    write_suggestions_page(found)
+    write_list(found.result)
+    return found.result
 
 
 def _request(data: Path | str | DataSource, options: LabelStudyOptions) -> LabelRequest:

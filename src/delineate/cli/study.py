@@ -9,18 +9,21 @@ import typer
 
 from delineate.cli import options
 from delineate.cli.made import part, taking
+from delineate.cli.progress import progress
 from delineate.cli.verb import Verb
 from delineate.common.names import listed
-from delineate.requests.data import DataOptions
-from delineate.requests.study import LabelStudyOptions
+from delineate.requests.data import DataOptions, PoolOptions
+from delineate.requests.study import LabelStudyOptions, SuggestOptions
 
 if TYPE_CHECKING:
     from delineate.studies.labels.results import StudyTable
+    from delineate.studies.suggest.suggest import LabelSuggestions
 
-__all__ = ["app", "labels"]
+__all__ = ["app", "labels", "suggest"]
 
 app = typer.Typer(
-    no_args_is_help=True, help="Studies: what few labels are worth, and what other training gains with them."
+    no_args_is_help=True,
+    help="Studies: what few labels are worth, what other training gains with them, what to label next.",
 )
 
 
@@ -88,6 +91,65 @@ def labels(
     _print_table(table, Path(str(out)))
     if table.failures:
         raise typer.Exit(1)
+
+
+@app.command(cls=Verb)
+@taking(SuggestOptions, PoolOptions)
+def suggest(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or a model.safetensors.")],
+    pool: Annotated[
+        Path,
+        typer.Argument(
+            metavar="POOL",
+            help="Folder of images, a data set with images that have no masks, a CSV file of them, or a manifest.json.",
+        ),
+    ],
+    **given: Any,
+) -> None:
+    """Suggest which images to label next: those that the model doubts, and those unlike all that is labeled.
+
+    Masks in POOL are never read. Left out are images that the run had masks of,
+    its validation and test images and their patients, and near duplicates of
+    labeled images. Of a data set, images that have masks are left out; where
+    all have some, none is. FILE.csv lists the images in the order chosen, a page
+    beside it shows them with the model's mask and doubt. `train --labeled FILE`
+    takes the list; with --with-labeled it names the images labeled before, too.
+
+    \b
+    delineate study suggest runs/first polyps/ --count 20 --out next.csv
+    delineate study suggest runs/first new-images/ --by coverage --out next.csv
+    delineate study suggest runs/first hearts/ --count 6 --per-group 2 --out next.csv
+    delineate study suggest runs/20-labels polyps/ --with-labeled --out 40-labels.csv
+    """
+    from delineate.common.missing_paths import refuse_missing, refuse_missing_model
+
+    refuse_missing_model(run)
+    refuse_missing(pool)
+    source = options.source(pool, **part(PoolOptions, given))
+    from delineate.api import suggest_labels
+
+    with progress("reading and predicting") as report:
+        found = suggest_labels(run, source, progress=report, **part(SuggestOptions, given))
+    _print_suggestions(found)
+
+
+def _print_suggestions(found: LabelSuggestions) -> None:
+    from delineate.cli.console import make_console
+    from delineate.cli.tables import print_table
+
+    def shown(value: float | None) -> str:
+        return "" if value is None else f"{value:.3g}"
+
+    console = make_console()
+    rows = [
+        [str(row.rank), row.case, row.group or "", shown(row.doubt), shown(row.distance), row.why]
+        for row in found.rows
+        if row.rank is not None
+    ]
+    print_table(console, ("rank", "case", "group", "doubt", "distance", "why"), rows)
+    for text in found.notes:
+        typer.echo(f"note: {text}", err=True)
+    console.print(f"list: {found.file}; page: {found.page}", markup=False)
 
 
 def _refuse_typos(method: str, given: dict[str, Any]) -> None:

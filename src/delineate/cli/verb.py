@@ -32,6 +32,7 @@ KEPT = {
     "compare": "no new comparison was written",
     "benchmark": "finished runs are kept; run the same command to continue",
     "study labels": "finished runs are kept; run the same command to continue",
+    "study suggest": "no list was written",
     "fewshot train": _TRAINING,
     "fewshot predict": _MASKS,
     "fewshot evaluate": "no new scores were written",

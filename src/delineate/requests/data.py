@@ -6,11 +6,21 @@ from typing import Annotated, Literal, Required, TypedDict
 from delineate.requests.option import Option
 from delineate.requests.shared import MaxPixels
 
-__all__ = ["ConvertOptions", "DataOptions", "FolderOptions", "LabeledOptions", "ReadOptions"]
+__all__ = ["ConvertOptions", "DataOptions", "FolderOptions", "LabeledOptions", "PoolOptions", "ReadOptions"]
 
 # No `from __future__ import annotations` in requests: `Required` is not recognized in annotations that are text.
 
 _PANEL = "Data"
+
+_GroupBy = Annotated[
+    str | None,
+    Option(
+        help="Which cases belong to one patient: a regular expression on names, a CSV (case,group), or none.",
+        metavar="RULE",
+        shown="from folders and names",
+        panel=_PANEL,
+    ),
+]
 
 
 class FolderOptions(TypedDict, total=False):
@@ -42,6 +52,12 @@ class FolderOptions(TypedDict, total=False):
     ]
 
 
+class PoolOptions(FolderOptions, total=False):
+    """The same, and who belongs together: of images whose masks are not read."""
+
+    group_by: _GroupBy
+
+
 class LabeledOptions(FolderOptions, total=False):
     """The same, and what the masks hold."""
 
@@ -69,15 +85,7 @@ class LabeledOptions(FolderOptions, total=False):
 class DataOptions(LabeledOptions, total=False):
     """The fields of `DataSource` but its path."""
 
-    group_by: Annotated[
-        str | None,
-        Option(
-            help="Which cases belong to one patient: a regular expression on names, a CSV (case,group), or none.",
-            metavar="RULE",
-            shown="from folders and names",
-            panel=_PANEL,
-        ),
-    ]
+    group_by: _GroupBy
     join: Annotated[
         Literal["near", "exact", "none"],
         Option(

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Annotated, Literal, Required, TypedDict
 
 from delineate.requests.option import Option
-from delineate.requests.shared import CacheFolder, Spacing, Stack
+from delineate.requests.shared import BatchSize, CacheFolder, Compute, MaxPixels, Spacing, Stack
 
-__all__ = ["LABEL_METRICS", "LabelStudyOptions"]
+__all__ = ["LABEL_METRICS", "LabelStudyOptions", "SuggestOptions"]
 
 # Written out, since help is shown without loading the library; a test compares it with the library's list.
 LABEL_METRICS = "dice,hd95_pooled"
@@ -93,3 +93,57 @@ class LabelStudyOptions(TypedDict, total=False):
         ),
     ]
     cache_folder: CacheFolder
+
+
+class SuggestOptions(TypedDict, total=False):
+    """The fields of `SuggestRequest` but the run and the pool."""
+
+    out: Required[
+        Annotated[
+            Path | str,
+            Option(
+                help="List to write, a CSV file; a page of the same name with .html is put beside it.", metavar="FILE"
+            ),
+        ]
+    ]
+    count: Annotated[int, Option(help="How many images to suggest.", default=20, least=1)]
+    by: Annotated[
+        Literal["doubt", "coverage", "both", "random"],
+        Option(
+            help="doubt: the highest entropy first; coverage: the farthest from all that is labeled or chosen (k-center); both: "
+            "drawn by doubt times squared distance (k-means++); random.",
+            default="both",
+        ),
+    ]
+    doubt: Annotated[
+        Literal["foreground", "mean"],
+        Option(
+            help="Entropy is averaged over the pixels that may be foreground (probability from 0.1 on), or over all.",
+            default="foreground",
+        ),
+    ]
+    features: Annotated[
+        Literal["encoder", "pooled"] | None,
+        Option(
+            help="Distances are between means of the encoder's coarsest map, or between images and probability maps pooled to 4×4.",
+            shown="encoder where the method has one to ask",
+        ),
+    ]
+    per_group: Annotated[
+        int | None, Option(help="At most so many images of a patient or sequence.", least=1, shown="as few as suffice")
+    ]
+    seed: Annotated[int, Option(help="For what is drawn (both, random).", default=0, least=0)]
+    with_labeled: Annotated[
+        bool,
+        Option(
+            help="Also list, at the end, the images that the run had masks of: `train --labeled FILE` takes those that are listed.",
+            default=False,
+        ),
+    ]
+    overwrite: Annotated[
+        bool,
+        Option(help="Replace an earlier list in --out.", python="Replace an earlier list in `out`.", default=False),
+    ]
+    device: Compute
+    batch_size: BatchSize
+    max_pixels: MaxPixels

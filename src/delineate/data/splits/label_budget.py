@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from delineate.common.csv_text import plain_cell
 from delineate.common.errors import DataError
 from delineate.common.names import did_you_mean
 from delineate.data.core.findings import count, some
@@ -162,7 +163,7 @@ def read_case_list(path: Path) -> list[str]:
         table = csv.DictReader(lines)
         if _COLUMN not in (table.fieldnames or ()):
             raise DataError(f"{path} has no column '{_COLUMN}'")
-        lines = [str(row[_COLUMN]).strip() for row in table if row[_COLUMN]]
+        lines = [plain_cell(str(row[_COLUMN])).strip() for row in table if row[_COLUMN]]
     if not lines:
         raise DataError(f"{path} names no case")
     return list(dict.fromkeys(lines))

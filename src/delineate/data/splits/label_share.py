@@ -13,7 +13,7 @@ from delineate.data.core.findings import count, some
 from delineate.data.core.manifest import IGNORE, Case, Manifest
 from delineate.data.splits.label_budget import LabelBudget, labeled_groups, list_hash
 
-__all__ = ["for_training", "keep_labeled", "missing_classes", "place_unlabeled", "without_masks"]
+__all__ = ["bared", "for_training", "keep_labeled", "missing_classes", "place_unlabeled", "without_masks"]
 
 
 def place_unlabeled(manifest: Manifest) -> Manifest:
@@ -98,12 +98,13 @@ def keep_labeled(
 
 def without_masks(manifest: Manifest, cases: Collection[str], said: str) -> Manifest:
     """The manifest without the masks of some training cases. `said`: of the split's origin."""
-    bared = tuple(_bared(case) if case.id in cases else case for case in manifest.cases)
+    kept = tuple(bared(case) if case.id in cases else case for case in manifest.cases)
     origin = f"{manifest.split_origin}; {said}"
-    return place_unlabeled(manifest.model_copy(update={"cases": bared, "split_origin": origin}))
+    return place_unlabeled(manifest.model_copy(update={"cases": kept, "split_origin": origin}))
 
 
-def _bared(case: Case) -> Case:
+def bared(case: Case) -> Case:
+    """The case without its masks: nothing reads them then."""
     hashes = {name: value for name, value in case.hashes.items() if name in case.images}
     return case.model_copy(update={"masks": (), "raters": (), "hashes": hashes})
 
