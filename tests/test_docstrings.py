@@ -119,6 +119,7 @@ GIVEN = {
     "ConversionResult",
     "PredictionResult",
     "Evaluation",
+    "LabelSuggestions",
     "Leaderboard",
     "DemoResult",
     "MethodRow",
@@ -131,6 +132,7 @@ GIVEN = {
     "EpisodicBatch",
     "Interval",
     "Paired",
+    "Suggestion",
 }
 """Records that users are given."""
 

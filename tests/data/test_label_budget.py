@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from delineate.common.csv_text import csv_text
 from delineate.common.errors import DataError
 from delineate.data.core.manifest import Case, Manifest
-from delineate.data.splits.label_budget import LabelBudget, drawn_order, list_hash, parse_budget
+from delineate.data.splits.label_budget import LabelBudget, drawn_order, list_hash, parse_budget, read_case_list
 
 
 def manifest(sizes: list[int], *, grouped: bool = True) -> Manifest:
@@ -118,3 +119,9 @@ def test_what_is_asked_for(tmp_path: Path) -> None:
         parse_budget("0.1", 40, None, 0)
     with pytest.raises(DataError, match="neither a share between 0 and 1 nor a file"):
         parse_budget("absent.txt", None, None, 0)
+
+
+def test_a_list_that_was_written_is_read_back(tmp_path):
+    names = ["=1+1", "-a", "plain", "'quoted"]
+    (tmp_path / "list.csv").write_text(csv_text(["case", "rank"], [(name, 1) for name in names]))
+    assert read_case_list(tmp_path / "list.csv") == names

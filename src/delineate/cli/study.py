@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "labels", "suggest"]
 
+_SHOWN = 20
+"""Rows of suggestions on the console; all are in the list."""
+
 app = typer.Typer(
     no_args_is_help=True,
     help="Studies: what few labels are worth, what other training gains with them, what to label next.",
@@ -141,12 +144,14 @@ def _print_suggestions(found: LabelSuggestions) -> None:
         return "" if value is None else f"{value:.3g}"
 
     console = make_console()
+    suggested = [row for row in found.rows if row.rank is not None]
     rows = [
         [str(row.rank), row.case, row.group or "", shown(row.doubt), shown(row.distance), row.why]
-        for row in found.rows
-        if row.rank is not None
+        for row in suggested[:_SHOWN]
     ]
     print_table(console, ("rank", "case", "group", "doubt", "distance", "why"), rows)
+    if len(suggested) > _SHOWN:
+        console.print(f"… and {len(suggested) - _SHOWN} more in {found.file}", markup=False)
     for text in found.notes:
         typer.echo(f"note: {text}", err=True)
     console.print(f"list: {found.file}; page: {found.page}", markup=False)

@@ -20,7 +20,7 @@ from delineate.studies.suggest.trained import Trained
 
 __all__ = ["MeasuredPool", "measure_pool"]
 
-Progress = Callable[[int, int], None]
+_Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class MeasuredPool:
     """As those of `LabelPool`."""
 
 
-def measure_pool(request: SuggestRequest, progress: Progress = lambda *_: None) -> MeasuredPool:
+def measure_pool(request: SuggestRequest, progress: _Progress = lambda *_: None) -> MeasuredPool:
     """Read the pool and run the model on it. Nothing is written.
 
     `progress`: called with (images read or predicted, twice the images). Raises `DelineateError`.
@@ -85,7 +85,7 @@ def _check_count(request: SuggestRequest, pool: LabelPool) -> None:
 
 
 def _measured(
-    request: SuggestRequest, pool: LabelPool, predictor: Predictor, reader: FeatureReader, progress: Progress
+    request: SuggestRequest, pool: LabelPool, predictor: Predictor, reader: FeatureReader, progress: _Progress
 ) -> tuple[list[list[Measure]], list[str]]:
     """Of the candidates, then of each set of labeled images; and why some could not be predicted."""
     sets = (pool.candidates, *pool.covered)

@@ -20,7 +20,7 @@ from delineate.studies.suggest.trained import PastUse, Trained
 
 __all__ = ["LabelPool", "open_pool"]
 
-Progress = Callable[[int, int], None]
+_Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class LabelPool:
 
 
 def open_pool(
-    source: DataSource, trained: Trained, spec: InputSpec, max_pixels: int, progress: Progress = lambda *_: None
+    source: DataSource, trained: Trained, spec: InputSpec, max_pixels: int, progress: _Progress = lambda *_: None
 ) -> LabelPool:
     """Find the images and read them once.
 
