@@ -301,7 +301,7 @@ def test_where_nothing_may_be_foreground_all_pixels_count(suggest: Suggest, data
     pool = tmp_path / "pool"
     shutil.copytree(data / "images", pool)
     draw(pool / "dark.png", 0.15, 77)
-    rows = {row.case: row for row in suggest(pool, by="doubt", count=15).rows}
+    rows = {row.case: row for row in suggest(pool, by="doubt", count=13).rows}
     assert 0 < rows["dark"].doubt < 0.01
 
 
