@@ -99,7 +99,8 @@ class GatedFusion(nn.Module):
         both = torch.cat((x, erased), 1)
         reset, select = torch.sigmoid(self.reset(both)), torch.sigmoid(self.select(both))
         candidate = torch.relu(self.candidate(torch.cat((x, reset * erased), 1)))
-        return torch.lerp(x, candidate, select)
+        # Not `lerp`, which refuses maps of two precisions.
+        return (1 - select) * x + select * candidate
 
 
 class SumFusion(nn.Module):

@@ -170,9 +170,11 @@ class Correction(DenseMethod):
             found, erased = self._erased(image, self._first(maps))
             return maps, SecondPass(found, erased, self._maps(erased))
         self.eval()
-        with torch.no_grad():
-            found, erased = self._erased(image, self._first(self._maps(image)))
-        self.train()
+        try:
+            with torch.no_grad():
+                found, erased = self._erased(image, self._first(self._maps(image)))
+        finally:
+            self.train()
         both = [level.chunk(2) for level in self._maps(torch.cat((image, erased)))]
         return [own for own, _ in both], SecondPass(found, erased, [other for _, other in both])
 
