@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from delineate.cli import data
 from delineate.common.errors import DataError
 from delineate.data.core.manifest import Manifest
+from scanner import noise, write_series
 
 
 def test_sound_data(make_pairs: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,3 +110,21 @@ def test_data_are_converted(make_pairs: Callable[..., Path], tmp_path: Path) -> 
     again = CliRunner().invoke(data.app, arguments)
     assert isinstance(again.exception, DataError)
     assert "not empty" in str(again.exception)
+
+
+def test_files_are_checked_as_predict_takes_them(tmp_path: Path) -> None:
+    pytest.importorskip("pydicom")
+    series = write_series(tmp_path / "JANE_DOE" / "ct", noise((9, 8, 5)))
+    files = sorted(map(str, series.iterdir()))
+    whole = CliRunner().invoke(data.app, ["check", *files])
+    assert whole.exit_code == 0, whole.output
+    assert "CT, 9×8×5, 5 files, 0.8×0.7×2.5 mm" in " ".join(whole.output.replace("│", " ").split())
+    assert "ready to train on" not in whole.output
+    assert CliRunner().invoke(data.app, ["check", files[0]]).exit_code == 0
+    broken = Path(files[2])
+    broken.write_bytes(broken.read_bytes()[:-40])
+    result = CliRunner().invoke(data.app, ["check", *files])
+    assert result.exit_code == 2
+    assert "error:" in result.output
+    with pytest.raises(DataError, match="--masks is for a data set; give its folder, or leave --masks out"):
+        CliRunner().invoke(data.app, ["check", *files, "--masks", "x"], catch_exceptions=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,7 +12,9 @@ from markup import check_document, text_of
 
 from delineate.data.cases.phantom import write_phantoms
 from delineate.data.doctor.check import check
-from delineate.report.pages.data_check import write_data_report
+from delineate.report.pages.data_check import _display_range, _picture, write_data_report
+from dicom_results import balls, write_seg
+from scanner import noise, write_series
 
 
 @pytest.fixture
@@ -59,3 +62,26 @@ def test_sound_data_have_no_pairs(phantoms: Path, tmp_path: Path) -> None:
     words = text_of(write_data_report(check(phantoms), tmp_path / "page.html").read_text(encoding="utf-8"))
     assert "Near duplicates" not in words
     assert "all 64×64" in words
+
+
+def test_dicom_is_shown_by_its_window(tmp_path: Path) -> None:
+    pytest.importorskip("highdicom")
+
+    def change(image: Any, _: int) -> None:
+        image.WindowCenter, image.WindowWidth = 40, 400
+
+    series = write_series(tmp_path / "ct", noise((9, 8, 5)), change=change)
+    write_seg(tmp_path / "a.dcm", balls((9, 8, 5)), series)
+    report = check(tmp_path)
+    assert report.manifest is not None
+    assert _display_range(report, report.manifest.cases[0]) == (-160.0, 240.0)
+    shown = str(_picture(report, report.manifest.cases[0]))
+    import pydicom
+
+    for path in series.iterdir():
+        dataset = pydicom.dcmread(path)
+        del dataset.WindowCenter
+        dataset.save_as(path)
+    report = check(tmp_path)
+    assert _display_range(report, report.manifest.cases[0]) is None  # type: ignore[union-attr]
+    assert str(_picture(report, report.manifest.cases[0])) != shown  # type: ignore[union-attr]

@@ -14,7 +14,7 @@ from delineate.cli.verb import Verb
 from delineate.requests.data import ConvertOptions, DataOptions, LabeledOptions, ReadOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from rich.console import Console
 
@@ -26,14 +26,20 @@ __all__ = ["app", "check", "convert", "split"]
 
 app = typer.Typer(no_args_is_help=True, help="Check a dataset before training, clean it, split it into folds.")
 
+_OF_SETS = ("images", "masks", "labels", "codes", "group_by", "unmarked")
+"""Options that say something of images with masks."""
 _COLORS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
 
 @app.command(cls=Verb)
 @taking(DataOptions, ReadOptions)
 def check(
-    folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Folder of images and masks, a CSV file, or a manifest.json.")
+    data: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="DATA...",
+            help="Folder of images and masks, a CSV file, or a manifest.json; or files of images, as `predict` takes them.",
+        ),
     ],
     fix: Annotated[
         Path | None,
@@ -59,12 +65,22 @@ def check(
         delineate data check studies/ --masks '*_liver.dcm'
 
     DICOM studies are read as archives export them: SEG and RTSTRUCT files are masks of the series that they refer to.
+
+        delineate data check study/*.dcm
+
+    Several files, and single DICOM files, are looked at as images alone: which there are, and whether each can be predicted.
     """
     from rich.console import Console
 
     from delineate.common.missing_paths import refuse_missing
 
-    refuse_missing(folder)
+    refuse_missing(*data)
+    from delineate.inference.dicom_inputs import is_dicom_file
+
+    if len(data) > 1 or is_dicom_file(data[0]):
+        _check_files(data, fix, report, given)
+        return
+    (folder,) = data
     from delineate.data.doctor.check import check as examine_folder
     from delineate.data.doctor.fix import check_target, write_fixed
 
@@ -239,6 +255,27 @@ def convert(
     console.print(f"{words}: {parts}" if parts else words, highlight=False, soft_wrap=True, markup=False)
     for note in made.notes:
         console.print(f"note: {note}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _check_files(files: list[Path], fix: Path | None, report: Path | None, given: Mapping[str, Any]) -> None:
+    """Images without masks. Exits with 2 where one cannot be predicted."""
+    from rich.console import Console
+
+    from delineate.cli.tables import print_table
+    from delineate.common.errors import DataError
+    from delineate.inference.check_inputs import check_images
+
+    said = {"--fix": fix, "--report": report, **{f"--{name.replace('_', '-')}": given[name] for name in _OF_SETS}}
+    if wrong := [name for name, value in said.items() if value is not None]:
+        raise DataError(f"data check: {wrong[0]} is for a data set; give its folder, or leave {wrong[0]} out")
+    with progress("reading") as told:
+        found = check_images(files, max_pixels=given["max_pixels"], progress=told)
+    console = Console()
+    _show_findings(found.findings, console)
+    if found.rows:
+        print_table(console, ("mask", "image"), found.rows, words=2)
+    if not found.usable:
+        raise typer.Exit(2)
 
 
 def _show(report: CheckReport, console: Console) -> None:

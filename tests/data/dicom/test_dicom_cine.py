@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,20 @@ pytest.importorskip("pydicom")
 import pydicom
 from pydicom.dataset import Dataset
 
+from delineate.artefact.format import Artefact
 from delineate.common.errors import DataError
+from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.dicom.scan import scan
+from delineate.data.formats.dicom_masks.objects import open_object
+from delineate.data.formats.dicom_masks.other_readers import by_highdicom
 from delineate.data.formats.registry import open_image
 from delineate.data.layouts.discover import recognize
+from delineate.inference.files import predict_files
 from delineate.inference.inputs import expand
+from delineate.inference.predictor import Predictor
 from dicom_results import balls, write_seg
+from micro_method import brightness
 from scanner import noise, uid, write_enhanced, write_series
 
 SHAPE = (9, 8, 5)
@@ -105,19 +114,32 @@ def test_phases_in_one_file(tmp_path: Path) -> None:
     assert_phases_in_order(tmp_path / "s")
 
 
-def refer_to_phase(file: Path, cine: Path, phase: int) -> None:
-    """A segmentation of a file with one phase, as if it were of the file with all of them: highdicom writes none of such."""
-    made, source = pydicom.dcmread(file), pydicom.dcmread(cine, stop_before_pixels=True)
-    made.ReferencedSeriesSequence[0].SeriesInstanceUID = source.SeriesInstanceUID
-    for item in made.ReferencedSeriesSequence[0].ReferencedInstanceSequence:
-        item.ReferencedSOPInstanceUID = source.SOPInstanceUID
-    for item in made.get("SourceImageSequence") or []:
-        item.ReferencedSOPInstanceUID = source.SOPInstanceUID
+def assert_refers_to_phase(file: Path, phase: int) -> None:
+    """Frame by frame: phases alternate in the file."""
+    made = pydicom.dcmread(file)
     for group in made.PerFrameFunctionalGroupsSequence:
         image = group.DerivationImageSequence[0].SourceImageSequence[0]
-        image.ReferencedSOPInstanceUID = source.SOPInstanceUID
-        image.ReferencedFrameNumber = (image.ReferencedFrameNumber - 1) * PHASES + phase + 1
-    made.save_as(file)
+        place = group.PlanePositionSequence[0].ImagePositionPatient
+        assert image.ReferencedFrameNumber == round((place[2] - 15.0) / 2.5) * PHASES + phase + 1
+    assert np.array_equal(by_highdicom(file, open_object(file).geometry) > 0, open_object(file).read() > 0)
+
+
+def test_predict_writes_a_segmentation_of_each_phase_of_a_file(tmp_path: Path) -> None:
+    pytest.importorskip("highdicom")
+    write_cine_file(tmp_path / "s" / "cine.dcm")
+    model = Predictor(Artefact(brightness(1, 1), InputSpec(size=SHAPE[1::-1], channels="gray"), ClassTable()), "cpu")
+    phases = scan(tmp_path / "s").addresses
+    for kind in ("binary", "labelmap"):
+        done = predict_files(model, [tmp_path / "s"], tmp_path / kind, check=True, seg_type=kind)  # type: ignore[arg-type]
+        assert not done.failures
+        assert [file.image for file in done.files] == phases
+        shutil.copytree(tmp_path / kind, tmp_path / "s" / "masks")
+        match = recognize(tmp_path / "s")
+        assert not [one for one in match.findings if one.severity == "error"]
+        assert {match.root / case.images[0] for case in match.cases} == set(phases)
+        shown = {open_image(match.root / case.masks[0]).read().tobytes() for case in match.cases}
+        assert len(shown) == PHASES
+        shutil.rmtree(tmp_path / "s" / "masks")
 
 
 @pytest.mark.parametrize("single", [False, True])
@@ -132,17 +154,50 @@ def test_a_segmentation_of_one_phase_is_its_label(tmp_path: Path, single: bool) 
     (tmp_path / "s" / "masks").mkdir()
     for at in (1, 3):
         mask, file = np.roll(balls(SHAPE), at, 0), tmp_path / "s" / "masks" / f"{at}.dcm"
-        if single:
-            write_seg(file, mask, phases[at])
-        else:
-            write_seg(file, mask, write_enhanced(tmp_path / "one" / f"{at}.dcm", VOXELS[at]))
-            refer_to_phase(file, tmp_path / "s" / "cine.dcm", at)
+        write_seg(file, mask, phases[at])
+        if not single:
+            assert_refers_to_phase(file, at)
     match = recognize(tmp_path / "s")
     assert not [one for one in match.findings if one.severity == "error"]
     assert {match.root / case.images[0] for case in match.cases} == {phases[1], phases[3]}
     for case in match.cases:
         at = 1 if match.root / case.images[0] == phases[1] else 3
         assert np.array_equal(open_image(match.root / case.masks[0]).read(), np.roll(balls(SHAPE), at, 0))
+
+
+@pytest.mark.parametrize("kind", ["binary", "labelmap"])
+def test_a_segmentation_of_a_series_of_several_multi_frame_files(tmp_path: Path, kind: str) -> None:
+    """Frames 1 to 3 lie in one file, the others in another one; the segmentation refers to both."""
+    pytest.importorskip("highdicom")
+    whole = write_series(tmp_path / "whole", VOXELS[0])
+    mask = balls(SHAPE)
+    (tmp_path / "s" / "masks").mkdir(parents=True)
+    file = write_seg(tmp_path / "s" / "masks" / "a.dcm", mask, whole, kind)  # type: ignore[arg-type]
+
+    def own(image: Any, _: int) -> None:
+        image.SeriesInstanceUID = uid("series", "both")
+
+    first = write_enhanced(tmp_path / "s" / "1.dcm", VOXELS[0][:, :, :3], change=own)
+    last = write_enhanced(tmp_path / "s" / "2.dcm", VOXELS[0][:, :, 3:], origin=(-90.0, -70.0, 15.0 + 7.5), change=own)
+    parts = [pydicom.dcmread(path, stop_before_pixels=True) for path in (first, last)]
+    made = pydicom.dcmread(file)
+    series = made.ReferencedSeriesSequence[0]
+    series.SeriesInstanceUID = uid("series", "both")
+    series.ReferencedInstanceSequence = series.ReferencedInstanceSequence[:2]
+    for item, part in zip(series.ReferencedInstanceSequence, parts, strict=True):
+        item.ReferencedSOPInstanceUID = part.SOPInstanceUID
+    made.pop("SourceImageSequence", None)
+    for group in made.PerFrameFunctionalGroupsSequence:
+        at = round((group.PlanePositionSequence[0].ImagePositionPatient[2] - 15.0) / 2.5)
+        image = group.DerivationImageSequence[0].SourceImageSequence[0]
+        image.ReferencedSOPInstanceUID = parts[at >= 3].SOPInstanceUID
+        image.ReferencedFrameNumber = at + 1 if at < 3 else at - 2
+    made.save_as(file)
+    match = recognize(tmp_path / "s")
+    assert not [one for one in match.findings if one.severity == "error"]
+    (case,) = match.cases
+    assert np.array_equal(open_image(match.root / case.images[0]).read(), VOXELS[0])
+    assert np.array_equal(open_image(match.root / case.masks[0]).read(), mask)
 
 
 def test_predict_tells_which_phase_is_which(tmp_path: Path) -> None:

@@ -216,7 +216,7 @@ def test_two_masks_of_one_series(tmp_path: Path) -> None:
     root = study_tree(tmp_path / "set", lambda at: f"masks/{at}_a.dcm")
     write(root / "masks" / "0_b.dcm", truth(1), root / "p0" / "study" / "ct", "binary")
     (line,) = errors(root)
-    assert "masks/0_a.dcm and masks/0_b.dcm are masks of the same series, p0/study/ct#series-" in line
+    assert "masks/0_a.dcm and masks/0_b.dcm both hold the class 'liver' of p0/study/ct#series-" in line
     assert "--masks with a folder, a file, or a pattern" in line
     report = check(DataSource(root, masks="*_a.dcm"))
     assert report.usable, report.findings

@@ -105,6 +105,28 @@ def test_a_picture_without_positions(tmp_path: Path) -> None:
     assert np.array_equal(found.read(), mask[0])
 
 
+@pytest.mark.parametrize("contradicting", [False, True])
+def test_frames_of_a_label_map_at_one_place(tmp_path: Path, series: dict[str, Path], contradicting: bool) -> None:
+    """They are one slice where they do not contradict; a voxel of two segments is refused."""
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[3, 4, 2], mask[5, 6, 3], mask[3, 4, 3] = 1, 2, 2 if contradicting else 1
+    made = pydicom.dcmread(write_seg(tmp_path / "a.dcm", mask, series["axial"], "labelmap"))
+    groups = made.PerFrameFunctionalGroupsSequence
+    heights = [group.PlanePositionSequence[0].ImagePositionPatient[2] for group in groups]
+    low, high = (heights.index(height) for height in sorted(heights)[2:4])
+    groups[high].PlanePositionSequence = groups[low].PlanePositionSequence
+    made.save_as(tmp_path / "b.dcm")
+    if contradicting:
+        with pytest.raises(
+            DataError, match=r"b\.dcm: two frames at one place mark the same voxels as '.*' and '.*'; restore it"
+        ):
+            open_object(tmp_path / "b.dcm").read()
+        return
+    found = open_object(tmp_path / "b.dcm").read()
+    assert (found[3, 4].max(), found[5, 6].max()) == (1, 2)
+    assert np.count_nonzero(found) == 2
+
+
 def _changed(tmp_path: Path, series: Path, change) -> Path:
     made = pydicom.dcmread(write_seg(tmp_path / "a.dcm", balls(SHAPE), series))
     change(made)

@@ -126,6 +126,21 @@ def _overlapping(made: pydicom.Dataset) -> None:
     made.ROIContourSequence[1].ContourSequence = made.ROIContourSequence[0].ContourSequence
 
 
+def test_a_region_of_number_0_has_the_number_behind_the_largest(tmp_path: Path, series: dict[str, Path]) -> None:
+    def change(made: pydicom.Dataset) -> None:
+        made.StructureSetROISequence[0].ROINumber = 0
+        made.ROIContourSequence[0].ReferencedROINumber = 0
+        made.RTROIObservationsSequence[0].ReferencedROINumber = 0
+
+    found = open_object(_edited(tmp_path, series["axial"], change))
+    assert found.names == {2: NAMES[1], 3: NAMES[2], 4: NAMES[0]}
+    image = opened(series["axial"])
+    drawn = found.drawn(image.geometry, image.path)
+    assert set(np.unique(drawn)) == {0, 4}
+    assert found.codes[4].type.meaning == "Liver"
+    assert found.notes == ("b.dcm has a region of number 0, which is read as 4, since 0 is background",)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -12,7 +12,7 @@ from delineate.data.formats.dicom.address import DicomAddress
 from delineate.data.formats.dicom.handle import DicomHandle
 from delineate.data.formats.registry import open_image
 
-__all__ = ["dicom_rows", "picture_notes"]
+__all__ = ["dicom_rows", "dicom_words", "picture_notes"]
 
 _MOST = 20
 """Images that are listed."""
@@ -43,9 +43,21 @@ def picture_notes(manifest: Manifest) -> list[Finding]:
 def _line(manifest: Manifest, case: Case) -> str:
     handle = open_image(manifest.path(case.images[0]))
     assert isinstance(handle, DicomHandle), "an address of DICOM"
+    return f"{case.images[0]}: {dicom_words(handle)}"
+
+
+def dicom_words(handle: DicomHandle) -> str:
+    """What a DICOM image is.
+
+    Args:
+        handle: the image, of which headers alone are read.
+
+    Returns:
+        Modality, size, number of files, distances, and what is odd.
+    """
     files = len({frame.path for frame in handle.frames})
     what = f"{handle.modality or 'unknown modality'}, {sizes(handle.shape)}, {count(files, 'file')}"
     geometry = handle.series.geometry
     apart = "" if geometry is None else f", {sizes([round(each, 3) for each in geometry.spacing])} mm"
     told = f" ({'; '.join(handle.notes)})" if handle.notes and geometry is not None else ""
-    return f"{case.images[0]}: {what}{apart}{told}"
+    return f"{what}{apart}{told}"

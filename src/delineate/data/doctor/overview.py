@@ -99,7 +99,7 @@ def _mask_in_words(mask: str) -> str:
     if (files := ClassFiles.parse(mask)) is not None:
         return files.in_words
     address = MaskAddress.parse(mask)
-    return mask if address is None else address.file.as_posix()
+    return mask if address is None else " + ".join(file.as_posix() for file in address.files)
 
 
 def _sizes(census: Census) -> str:

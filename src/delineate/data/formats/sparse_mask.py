@@ -55,16 +55,28 @@ class SparseMask(ComposedMask):
             This mask's grid with as many more slices as the other one needs; None where it has no grid of its own, or where the
             other one's voxels do not lie on it.
         """
-        if self.geometry is None or other.geometry is None:
+        return None if self.geometry is None else self.lattice_on(self.geometry, other)
+
+    def lattice_on(self, grid: Geometry, other: SparseMask) -> Geometry | None:
+        """The same with another grid in place of this mask's own, such as one that was extended before.
+
+        Args:
+            grid: on which this mask's voxels lie.
+            other: of the same image.
+
+        Returns:
+            The grid with as many more slices as the other mask needs; None where the other one's voxels do not lie on it.
+        """
+        if other.geometry is None:
             return None
-        back = np.linalg.inv(self.geometry.direction * np.array(self.geometry.spacing))
-        ends = (other.geometry.corners() - np.array(self.geometry.origin)) @ back.T
+        back = np.linalg.inv(grid.direction * np.array(grid.spacing))
+        ends = (other.geometry.corners() - np.array(grid.origin)) @ back.T
         if np.abs(ends - np.rint(ends)).max() > TOLERANCE:
             return None
         found = np.rint(ends).astype(int)
-        if found[:, :2].min() < 0 or (found[:, :2].max(0) >= self.geometry.shape[:2]).any():
+        if found[:, :2].min() < 0 or (found[:, :2].max(0) >= grid.shape[:2]).any():
             return None
-        return extended(self.geometry, int(found[:, 2].min()), int(found[:, 2].max()))
+        return extended(grid, int(found[:, 2].min()), int(found[:, 2].max()))
 
     def _check_inside(self, values: NDArray[Any], grid: Geometry, of: Path) -> None:
         marked = np.argwhere(values.any((0, 1)))

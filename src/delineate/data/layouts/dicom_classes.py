@@ -20,7 +20,7 @@ from delineate.data.core.manifest import ClassTable, Manifest
 from delineate.data.formats.dicom_masks.address import MaskAddress
 from delineate.data.formats.dicom_masks.objects import open_object
 
-__all__ = ["MaskClasses", "check_named", "classes_of_masks", "same_label", "tells", "without_background"]
+__all__ = ["MaskClasses", "check_named", "classes_of_masks", "label_key", "same_label", "tells", "without_background"]
 
 _TELLS_NOTHING = re.compile(
     r"(?:new )?(?:segment|segmentation|seg|region|roi|label|class|structure|mask|object|contour|unnamed|untitled|unknown|none)?"
@@ -44,7 +44,9 @@ class MaskClasses:
     def values(self, names: Mapping[int, str]) -> dict[int, int]:
         """Number in a file → value in its mask, as a mask's address has it; empty where these are the same."""
         return (
-            {} if self.mapped is None else {number: self.mapped[_key(number, name)] for number, name in names.items()}
+            {}
+            if self.mapped is None
+            else {number: self.mapped[label_key(number, name)] for number, name in names.items()}
         )
 
 
@@ -64,8 +66,8 @@ def classes_of_masks(masks: Sequence[tuple[str, Mapping[int, str]]], order: Sequ
     called: dict[str, Counter[str]] = defaultdict(Counter)
     for _, names in masks:
         for number, name in names.items():
-            numbers[_key(number, name)].add(number)
-            called[_key(number, name)][name.strip()] += 1
+            numbers[label_key(number, name)].add(number)
+            called[label_key(number, name)][name.strip()] += 1
     place = {_plain(name): at for at, name in enumerate(order)}
     keys = sorted(numbers, key=lambda key: (place.get(key, 0), min(numbers[key]), key))
     words = {key: min(called[key], key=lambda name: (-called[key][name], name)) for key in keys}
@@ -186,11 +188,9 @@ def _leaving(manifest: Manifest, mask: str, out: set[int]) -> str:
     address = MaskAddress.parse(manifest.path(mask))
     if address is None:
         return mask
-    values = address.values or {number: number for number in open_object(address.file).names}
-    kept = {number: value for number, value in values.items() if value not in out}
-    # An empty table would draw everything: a number that no segment has stands for none.
-    kept = kept or {0: 0}
-    made = MaskAddress(address.file, address.series, kept, address.images)
+    values = {value for _, own in address.parts for value in own.values()} or set(open_object(address.file).names)
+    # Where nothing is kept: an empty table would draw everything, and a number that no segment has stands for none.
+    made = address.becoming({value: value for value in values if value not in out} or {0: 0})
     return Path(str(made)).relative_to(manifest.root).as_posix()
 
 
@@ -198,7 +198,7 @@ def _differing(masks: Sequence[tuple[str, Mapping[int, str]]], words: Mapping[st
     """Which masks lack which classes."""
     lacking: dict[str, list[str]] = defaultdict(list)
     for file, names in masks:
-        own = {_key(number, name) for number, name in names.items()}
+        own = {label_key(number, name) for number, name in names.items()}
         for key in words:
             if key not in own:
                 lacking[key].append(file)
@@ -221,8 +221,16 @@ def _differing(masks: Sequence[tuple[str, Mapping[int, str]]], words: Mapping[st
     ]
 
 
-def _key(number: int, name: str) -> str:
-    """A label as labels are compared; those that tell nothing by their numbers."""
+def label_key(number: int, name: str) -> str:
+    """A label as labels are compared.
+
+    Args:
+        number: of the segment.
+        name: its label.
+
+    Returns:
+        The label in one form; of one that tells nothing, its number.
+    """
     plain = _plain(name)
     return plain if tells(name) else f"segment {number}"
 

@@ -13,14 +13,11 @@ from delineate.data.core.findings import Finding, count, some
 from delineate.data.core.manifest import Case, ClassTable
 from delineate.data.formats.dicom.address import DicomAddress
 from delineate.data.formats.dicom.series import Series
-from delineate.data.formats.dicom_masks.address import MaskAddress
-from delineate.data.formats.dicom_masks.coded_items import SegmentCodes
 from delineate.data.formats.dicom_masks.codes import CodeTable
-from delineate.data.formats.dicom_masks.objects import open_object
-from delineate.data.formats.dicom_masks.references import References
 from delineate.data.layouts.dicom_chosen import chosen_masks, chosen_series
-from delineate.data.layouts.dicom_classes import MaskClasses, classes_of_masks
+from delineate.data.layouts.dicom_classes import MaskClasses, classes_of_masks, tells
 from delineate.data.layouts.dicom_codes import names_by_codes
+from delineate.data.layouts.dicom_joined import JoinedObjects, MaskObject
 from delineate.data.layouts.dicom_sets import DicomSet, folders_of
 from delineate.data.layouts.roles import split_levels, split_of
 from delineate.data.layouts.tree import File, Tree
@@ -42,18 +39,6 @@ class DicomLabels:
     cases: list[Case] = field(default_factory=list)
     classes: ClassTable = field(default_factory=ClassTable)
     findings: list[Finding] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class _Mask:
-    """A segmentation or a structure set."""
-
-    file: Path
-    names: dict[int, str]
-    """Label of each segment by its number; where a file of codes tells its class, that one's name."""
-    codes: dict[int, SegmentCodes]
-    references: References
-    notes: tuple[str, ...]
 
 
 def find_dicom_labels(
@@ -80,10 +65,18 @@ def find_dicom_labels(
     series = chosen_series(tree.root, scanned.files, images)
     root = _common(tree.root, [*files, *series])
     opened, findings = _opened(files, root)
-    paired, faults = _paired(opened, series, scanned, root)
+    placed, faults = _placed(opened, series, scanned, root)
+    order: list[str] = []
+    if codes is not None and not (findings or faults):
+        placed, faults = _called(placed, codes, root)
+        order = [entry.name for entry in codes.entries]
     findings += faults
-    classes, faults = _classes(paired, codes, root)
-    findings += faults + classes.findings + _notes(list(paired.values()), root)
+    paired, faults = _joined(placed, root)
+    findings += faults
+    sound = codes is None or not any(finding.severity == "error" for finding in findings)
+    named = [(_files(mask, root), mask.names) for mask in paired.values()] if sound else []
+    classes = classes_of_masks(named, order)
+    findings += classes.findings + _notes(list(paired.values()), root)
     bare = [path for path in series if path not in paired]
     unlabeled = _unlabeled(tree.root, bare) if paired else []
     left = [path for path in bare if path not in unlabeled]
@@ -93,23 +86,6 @@ def find_dicom_labels(
     return DicomLabels(root, cases, classes.table, findings)
 
 
-def _classes(paired: dict[Path, _Mask], codes: CodeTable | None, root: Path) -> tuple[MaskClasses, list[Finding]]:
-    """By labels, or by codes: then `paired` gets the names of these."""
-    masks, order = list(paired.values()), []
-    if codes is not None:
-        found = names_by_codes(codes, [(_shown(mask, root), mask.names, mask.codes) for mask in masks])
-        if found.findings:
-            return MaskClasses(ClassTable()), found.findings
-        order = [entry.name for entry in codes.entries]
-        masks = [replace(mask, names=names) for mask, names in zip(masks, found.names, strict=True)]
-        paired.update(zip(paired, masks, strict=True))
-    return classes_of_masks([(_shown(mask, root), mask.names) for mask in masks], order), []
-
-
-def _shown(mask: _Mask, root: Path) -> str:
-    return mask.file.relative_to(root).as_posix()
-
-
 def _common(root: Path, files: Sequence[Path]) -> Path:
     """The folder that holds the data set and all masks."""
     while not all(file.is_relative_to(root) for file in files):
@@ -117,29 +93,28 @@ def _common(root: Path, files: Sequence[Path]) -> Path:
     return root
 
 
-def _opened(files: Sequence[Path], root: Path) -> tuple[list[_Mask], list[Finding]]:
+def _opened(files: Sequence[Path], root: Path) -> tuple[list[MaskObject], list[Finding]]:
     opened, findings = [], []
     for file in files:
         try:
-            found = open_object(file)
-            opened.append(_Mask(file, found.names, found.codes, found.references, found.notes))
+            opened.append(MaskObject.read(file))
         except DataError as error:
             text = str(error).replace(f"{root}/", "")
             findings.append(Finding("error", text, "or leave it out by naming the others with --masks"))
     return opened, findings
 
 
-def _paired(
-    masks: Sequence[_Mask], series: Mapping[Path, Series], scanned: DicomSet, root: Path
-) -> tuple[dict[Path, _Mask], list[Finding]]:
-    """Address of the image → its mask, and what does not pair."""
+def _placed(
+    masks: Sequence[MaskObject], series: Mapping[Path, Series], scanned: DicomSet, root: Path
+) -> tuple[dict[Path, list[MaskObject]], list[Finding]]:
+    """Address of the image → its masks without copies of a file, and what does not pair."""
     instances = {path: frozenset(frame.header.instance for frame in one.frames) for path, one in series.items()}
     frames = {
         path: frozenset((frame.header.instance, frame.index + 1) for frame in one.frames)
         for path, one in series.items()
     }
     names = {path: one.frames[0].header.series for path, one in series.items()}
-    of: dict[Path, list[_Mask]] = defaultdict(list)
+    of: dict[Path, list[MaskObject]] = defaultdict(list)
     findings = []
     for mask in masks:
         fitting = [path for path in series if mask.references.fits(names[path], instances[path], frames[path])]
@@ -147,24 +122,54 @@ def _paired(
             of[fitting[0]].append(mask)
         else:
             findings.append(_unpaired(mask, fitting, instances, scanned, root))
-    paired = {}
+    placed = {}
     for path, members in sorted(of.items()):
-        first, *others = members
-        digest = sha256(first.file) if others else ""
-        copies = [mask for mask in others if sha256(mask.file) == digest]
-        paired[path] = first
-        if len(copies) < len(others):
-            both = " and ".join(mask.file.relative_to(root).as_posix() for mask in members if mask not in copies)
-            text = f"{both} are masks of the same series, {_place(path, root)}"
-            findings.append(Finding("error", text, _CHOOSE))
-        elif copies:
-            text = f"{count(len(copies), 'copy', 'copies')} of {first.file.relative_to(root).as_posix()} left out"
-            findings.append(Finding("note", text))
+        digests = [sha256(mask.file) if len(members) > 1 else "" for mask in members]
+        placed[path] = [mask for at, mask in enumerate(members) if digests[at] not in digests[:at]]
+        for one in placed[path] if len(placed[path]) < len(members) else ():
+            copies = digests.count(digests[members.index(one)]) - 1
+            if copies:
+                text = f"{count(copies, 'copy', 'copies')} of {_place(one.file, root)} left out"
+                findings.append(Finding("note", text))
+    return placed, findings
+
+
+def _called(
+    placed: Mapping[Path, Sequence[MaskObject]], codes: CodeTable, root: Path
+) -> tuple[dict[Path, list[MaskObject]], list[Finding]]:
+    """The masks with the names of the classes that the codes of their segments mean."""
+    masks = [mask for members in placed.values() for mask in members]
+    found = names_by_codes(codes, [(_place(mask.file, root), mask.names, mask.codes) for mask in masks])
+    named = iter([replace(mask, names=names) for mask, names in zip(masks, found.names, strict=True)])
+    return {path: [next(named) for _ in members] for path, members in placed.items()}, found.findings
+
+
+def _joined(placed: Mapping[Path, Sequence[MaskObject]], root: Path) -> tuple[dict[Path, JoinedObjects], list[Finding]]:
+    """Address of the image → its mask; errors where two objects hold the same class."""
+    paired, findings = {}, []
+    several = []
+    for path, members in placed.items():
+        mask = paired[path] = JoinedObjects(tuple(members))
+        if (same := mask.twice) is not None:
+            name, one, other = same
+            text = f"{_place(one, root)} and {_place(other, root)} both hold the class '{name}' of {_place(path, root)}"
+            findings.append(
+                Finding("error", text, _CHOOSE if tells(name) else f"{_CHOOSE}, or tell classes with --codes")
+            )
+        elif len(members) > 1:
+            several.append(_files(mask, root))
+    if several:
+        number = count(len(several), "series has its classes", "series have their classes")
+        findings.append(Finding("note", f"{number} in several files, which are joined: {some(several, _TOLD)}"))
     return paired, findings
 
 
+def _files(mask: JoinedObjects, root: Path) -> str:
+    return " + ".join(_place(one.file, root) for one in mask.objects)
+
+
 def _unpaired(
-    mask: _Mask, fitting: Sequence[Path], instances: Mapping[Path, frozenset[str]], scanned: DicomSet, root: Path
+    mask: MaskObject, fitting: Sequence[Path], instances: Mapping[Path, frozenset[str]], scanned: DicomSet, root: Path
 ) -> Finding:
     """Why a mask has no series, or has several."""
     file, named = mask.file.relative_to(root).as_posix(), mask.references.instances
@@ -192,7 +197,7 @@ def _place(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
 
 
-def _notes(masks: Sequence[_Mask], root: Path) -> list[Finding]:
+def _notes(masks: Sequence[JoinedObjects], root: Path) -> list[Finding]:
     """What the masks say of themselves, such as that they hold fractions."""
     told = [note for mask in masks for note in mask.notes]
     if not told:
@@ -213,7 +218,7 @@ def _left_out(paths: Sequence[Path], root: Path) -> Finding:
 
 
 def _cases(
-    folder: Path, root: Path, paths: Sequence[Path], masks: Mapping[Path, _Mask], classes: MaskClasses
+    folder: Path, root: Path, paths: Sequence[Path], masks: Mapping[Path, JoinedObjects], classes: MaskClasses
 ) -> list[Case]:
     files = [_file(folder, path) for path in paths]
     levels = split_levels(files)
@@ -234,10 +239,10 @@ def _cases(
     return cases
 
 
-def _address(root: Path, path: Path, mask: _Mask, classes: MaskClasses) -> str:
+def _address(root: Path, path: Path, mask: JoinedObjects, classes: MaskClasses) -> str:
     image = DicomAddress.parse(path)
     assert image is not None, "made of an address"
-    address = MaskAddress(mask.file, image.key, classes.values(mask.names), image.place)
+    address = mask.address(classes.values(mask.names), image.key, image.place)
     return Path(str(address)).relative_to(root).as_posix()
 
 

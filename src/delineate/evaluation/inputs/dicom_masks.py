@@ -14,6 +14,8 @@ from delineate.data.formats.dicom_masks.address import MaskAddress
 from delineate.data.formats.dicom_masks.coded_items import SegmentCodes
 from delineate.data.formats.dicom_masks.codes import CodeTable
 from delineate.data.formats.dicom_masks.objects import open_object
+from delineate.data.formats.dicom_masks.segmentation_reader import SegmentationHandle
+from delineate.data.formats.dicom_masks.structure_set_reader import StructureSetHandle
 from delineate.data.formats.dicom_masks.suffixes import MASK_SUFFIXES
 from delineate.data.formats.registry import open_image
 from delineate.data.layouts.dicom_classes import classes_of_masks, same_label, tells
@@ -25,6 +27,7 @@ __all__ = [
     "dicom_masks",
     "file_of",
     "has_dicom_images",
+    "is_dicom_mask",
     "is_mask_of_dicom",
     "labels_matched",
     "mask_notes",
@@ -54,7 +57,7 @@ def dicom_masks(folder: Path) -> list[Path]:
 
 
 def file_of(mask: Path) -> Path:
-    """The file that a mask lies in.
+    """The file that a mask lies in, or the first of its files.
 
     Args:
         mask: a file, or the address of a DICOM mask.
@@ -99,13 +102,14 @@ def names_of(mask: Path) -> dict[int, str]:
     Returns:
         Value in the mask → label; none of what is no DICOM mask.
     """
-    address = MaskAddress.parse(mask)
-    if address is None and not is_mask_of_dicom(mask):
+    if not is_dicom_mask(mask):
         return {}
-    names = open_object(file_of(mask)).names
-    if address is None or not address.values:
-        return names
-    return {address.values[number]: name for number, name in names.items() if number in address.values}
+    found = {}
+    for held, values in _parts(mask):
+        found |= {
+            values.get(number, number): name for number, name in held.names.items() if number in (values or held.names)
+        }
+    return found
 
 
 def as_references(masks: Sequence[Path], codes: CodeTable | None = None) -> tuple[list[Path], ClassTable] | None:
@@ -133,7 +137,7 @@ def as_references(masks: Sequence[Path], codes: CodeTable | None = None) -> tupl
     made = []
     for mask, each in zip(masks, names, strict=True):
         values = classes.values(each)
-        made.append(Path(str(MaskAddress(file_of(mask), None, values))) if values else mask)
+        made.append(_becoming(mask, values) if values else mask)
     return made, classes.table
 
 
@@ -161,11 +165,22 @@ def called_by_codes(
 
 def _codes_of(mask: Path) -> dict[int, SegmentCodes]:
     """Value in a mask → its segment in codes."""
-    address = MaskAddress.parse(mask)
-    codes = open_object(file_of(mask)).codes
-    if address is None or not address.values:
-        return codes
-    return {address.values[number]: code for number, code in codes.items() if number in address.values}
+    found = {}
+    for held, values in _parts(mask):
+        found |= {
+            values.get(number, number): code for number, code in held.codes.items() if number in (values or held.names)
+        }
+    return found
+
+
+def _parts(mask: Path) -> list[tuple[SegmentationHandle | StructureSetHandle, Mapping[int, int]]]:
+    """The objects of a mask, and what their values become; an empty table: what they are."""
+    address = MaskAddress.parse(mask) or MaskAddress(mask)
+    return [(open_object(file), values) for file, values in address.parts]
+
+
+def _becoming(mask: Path, values: Mapping[int, int]) -> Path:
+    return Path(str((MaskAddress.parse(mask) or MaskAddress(mask)).becoming(values)))
 
 
 def matched_by_label(prediction: Path, classes: ClassTable, codes: CodeTable | None = None) -> tuple[Path, str]:
@@ -200,7 +215,7 @@ def matched_by_label(prediction: Path, classes: ClassTable, codes: CodeTable | N
     values = {number: value for number, value in known.items() if value is not None}
     if all(number == value for number, value in values.items()):
         return prediction, ""
-    return Path(str(MaskAddress(file_of(prediction), None, values))), ""
+    return _becoming(prediction, values), ""
 
 
 def labels_matched(
@@ -237,13 +252,23 @@ def mask_notes(pairs: Sequence[tuple[Path, Case]], manifest: Manifest) -> list[s
     told: dict[str, str] = {}
     for prediction, case in pairs:
         for what, mask in (("prediction", prediction), ("reference", manifest.path(case.masks[0]))):
-            for note in open_image(mask).notes if _is_dicom_mask(mask) else ():
-                said = note.replace(file_of(mask).name, "").strip()
+            for note in open_image(mask).notes if is_dicom_mask(mask) else ():
+                said = note
+                for file in (MaskAddress.parse(mask) or MaskAddress(mask)).files:
+                    said = said.replace(file.name, "").strip()
                 told.setdefault(f"{what} {said}", f"The {what} of {case.id} {said}.")
     return list(told.values())
 
 
-def _is_dicom_mask(mask: Path) -> bool:
+def is_dicom_mask(mask: Path) -> bool:
+    """Whether a mask is a DICOM object, or several.
+
+    Args:
+        mask: a file, or an address.
+
+    Returns:
+        Whether it is, by its name.
+    """
     return is_mask_of_dicom(mask) or MaskAddress.parse(mask) is not None
 
 

@@ -42,6 +42,7 @@ from delineate.evaluation.inputs.dicom_masks import (
     has_dicom_images,
     is_mask_of_dicom,
 )
+from delineate.evaluation.inputs.joined_masks import joined_masks
 from delineate.evaluation.inputs.mask_contents import read_mask_values
 from delineate.evaluation.inputs.numbered_cases import numbered
 from delineate.evaluation.inputs.reference_values import in_order, read_references
@@ -199,7 +200,7 @@ def _volume_set(source: DataSource) -> Manifest | None:
 def _mask_folder(folder: Path, root: Path | None = None, codes: CodeTable | None = None) -> Manifest:
     """The masks of a folder as cases; with the `root` of the data set, its split lists are obeyed."""
     base = root or folder
-    found = mask_like_files(folder)
+    found = joined_masks(mask_like_files(folder), codes)
     plain = all(path == file_of(path) and path.parent == folder for path in found)
     files = _masks_by_case(found) if plain else _numbered(found)
     known = as_references([path for paths in files.values() for path in paths], codes)

@@ -77,11 +77,19 @@ def values_on(path: Path, grid: Geometry, of: Path) -> NDArray[Any]:
 
 
 def _lattice(one: ImageHandle, other: ImageHandle) -> Geometry | None:
-    one, other = (each.held if isinstance(each, MappedMask) else each for each in (one, other))
     assert isinstance(one, SparseMask), "asked before"
     assert isinstance(other, SparseMask), "asked before"
-    if isinstance(other, StructureSetHandle):
-        return (
-            None if isinstance(one, StructureSetHandle) or one.geometry is None else other.content.needed(one.geometry)
-        )
-    return one.lattice(other)
+    outlines = _outlines(other)
+    if not outlines:
+        return one.lattice(other)
+    grid = None if _outlines(one) else one.geometry
+    for each in outlines if grid is not None else ():
+        grid = each.content.needed(grid)
+    return grid
+
+
+def _outlines(mask: SparseMask) -> tuple[StructureSetHandle, ...]:
+    """The structure sets of a mask that has no voxels of its own; none of others."""
+    held = mask.held if isinstance(mask, MappedMask) else (mask,)
+    found = tuple(one for one in held if isinstance(one, StructureSetHandle))
+    return found if len(found) == len(held) else ()

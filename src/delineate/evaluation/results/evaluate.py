@@ -24,6 +24,7 @@ from delineate.evaluation.inputs.dicom_masks import labels_matched, mask_notes
 from delineate.evaluation.inputs.grids import grid_notes
 from delineate.evaluation.inputs.held_out_cases import held_out_ids, mask_hashes
 from delineate.evaluation.inputs.instance_maps import pair_instances
+from delineate.evaluation.inputs.joined_masks import joined_masks
 from delineate.evaluation.inputs.numbered_cases import of_dicom
 from delineate.evaluation.inputs.orientation import orientation_notes
 from delineate.evaluation.inputs.pairing import pair
@@ -352,6 +353,7 @@ def _open(
         found = open_references(source, options.split, known, run=run_manifest(_model(listed)))
         found = _with_regions(found, options.regions)
         files = mask_files(predictions, listed)
+        files = joined_masks(files, source.telling_codes) if listed is None else files
         images = {} if listed is None else {predictions / file.mask: file.image for file in listed.files}
         pairs, paired_notes = pair(predictions, files, found, source.path, images)
         if listed is None:

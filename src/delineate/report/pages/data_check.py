@@ -21,8 +21,12 @@ from delineate.data.doctor.balance import SPLITS
 from delineate.data.doctor.check import CheckReport
 from delineate.data.doctor.quality import agreement
 from delineate.data.doctor.volumes import HEAD, volume_table
+from delineate.data.formats.dicom.address import DicomAddress
+from delineate.data.formats.dicom.handle import DicomHandle
 from delineate.data.formats.dicom.names import CoveredNames, cover_of, holds_dicom
 from delineate.data.formats.dicom.scan import dicom_files
+from delineate.data.formats.dicom.values import display_range
+from delineate.data.formats.registry import open_image
 from delineate.data.splits.leakage import place
 from delineate.data.splits.near_duplicates import ORIENTATIONS, DuplicatePair, oriented
 from delineate.inference.contact_sheet import turned
@@ -225,7 +229,13 @@ def _picture(report: CheckReport, case: Case) -> Html:
     """The case's picture, or the slice of its volume with most labels, with the outline of its reference."""
     pixels, sample = _pixels_of(report), report.census.telling(case)
     try:
-        image, mask = pixels.view(sample), pixels.mask(sample)
+        window = None if sample.plane is None else _display_range(report, case)
+        if window is None:
+            image = pixels.view(sample)
+        else:
+            own = pixels.with_numbers("own").image(sample)
+            image = np.rint(255 * np.clip((own - window[0]) / (window[1] - window[0]), 0, 1)).astype(np.uint8)
+        mask = pixels.mask(sample)
     except DataError as error:
         return element("p", str(error), class_="note")
     if sample.plane is not None:
@@ -233,6 +243,16 @@ def _picture(report: CheckReport, case: Case) -> Html:
         placed = volume is None or volume.orientation != AS_STORED
         image, mask = turned(image, placed), None if mask is None else turned(mask, placed)
     return drawn(_outlined(_eight_bits(image), mask), f"{case.id} with its reference", longest=_SIDE)
+
+
+def _display_range(report: CheckReport, case: Case) -> tuple[float, float] | None:
+    """Black and white of a DICOM series as a viewer shows it, by the window of its middle slice; None where there is no such."""
+    assert report.manifest is not None, "it has cases"
+    if report.manifest.channels or DicomAddress.parse(case.images[0]) is None:
+        return None
+    handle = open_image(report.manifest.path(case.images[0]))
+    assert isinstance(handle, DicomHandle), "an address of DICOM"
+    return None if handle.series.geometry is None else display_range(handle.frames[len(handle.frames) // 2])
 
 
 def _pixels_of(report: CheckReport) -> SamplePixels:

@@ -18,6 +18,7 @@ from delineate.data.cases.pixels import case_mask
 from delineate.data.core.manifest import Case, ClassTable, LabelRule, Manifest
 from delineate.data.formats.registry import read_image, reads_volume
 from delineate.data.layouts.source import as_source
+from delineate.evaluation.inputs.joined_masks import joined_masks
 from delineate.evaluation.inputs.numbered_cases import by_listed_images
 from delineate.evaluation.inputs.pairing import by_name, paired
 from delineate.evaluation.inputs.prediction_values import listed_rule, prediction_rule
@@ -89,7 +90,7 @@ class Overlays:
         if manifest is None:
             return cls(classes, {}, None)
         known = {one.id: one for one in manifest.cases}
-        named = _named(folder, mask_files(folder, None), manifest, scores_file)
+        named = _named(folder, joined_masks(mask_files(folder, None)), manifest, scores_file)
         masks = {case: mask for case, mask in named.items() if case in known}
         files: dict[str, tuple[Path, Path | None]] = {}
         for case, mask in masks.items():

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
+from delineate.data.formats.dicom.files import read_dataset
 from delineate.data.formats.dicom.header import Frame, Header, text_of
 from delineate.data.formats.dicom.numbers import number, tag_of
 from delineate.data.formats.dicom.package import pydicom
 from delineate.data.formats.dicom.pixels import COLORS
 
-__all__ = ["measured", "measured_type", "shown", "shown_type"]
+__all__ = ["display_range", "measured", "measured_type", "shown", "shown_type"]
 
 _AIR = -1024
 """What a CT's pixels outside of the image become, in HU."""
@@ -135,6 +136,31 @@ def shown(stored: NDArray[Any], frame: Frame, dataset: Any) -> NDArray[Any]:
     if outside is not None:
         values = np.where(outside, 0, values)
     return np.rint(np.clip(values, 0, 1) * full).astype(shown_type(header))
+
+
+def display_range(frame: Frame) -> tuple[float, float] | None:
+    """The values that a viewer shows as black and as white, by the first window of a header.
+
+    Args:
+        frame: of a volume.
+
+    Returns:
+        Both, in the units of `measured`; None where the header has no window.
+
+    Raises:
+        DataError: naming file and tag; a window that cannot be.
+    """
+    dataset, path = read_dataset(frame.path), frame.path
+    groups = list(dataset.get("PerFrameFunctionalGroupsSequence") or [])
+    own = groups[frame.index : frame.index + 1]
+    for place in (*own, *(dataset.get("SharedFunctionalGroupsSequence") or []), dataset):
+        item = place if place is dataset else next(iter(place.get("FrameVOILUTSequence") or []), None)
+        if item is None:
+            continue
+        center, width = number(item, "WindowCenter", path), number(item, "WindowWidth", path)
+        if center is not None and width is not None:
+            return center - width / 2, center + width / 2
+    return None
 
 
 def _stored_range(header: Header) -> tuple[float, float]:

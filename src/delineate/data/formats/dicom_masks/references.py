@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from delineate.data.formats.dicom.numbers import numbers
 
-__all__ = ["References", "references_of"]
+__all__ = ["References", "all_references", "references_of"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,26 @@ def references_of(dataset: Any, path: Path) -> References:
             frames |= _frames(contour, "ContourImageSequence", path)
     study = str(dataset.get("StudyInstanceUID") or "")
     return References(study, frozenset(series), frozenset(instances), _frame(dataset), frozenset(frames))
+
+
+def all_references(several: Sequence[References]) -> References:
+    """What objects of one mask refer to together.
+
+    Args:
+        several: of each object.
+
+    Returns:
+        All that any of them names; the frame of reference where they have the same.
+    """
+    first, *others = several
+    frames = {one.frame for one in several}
+    return References(
+        first.study,
+        first.series.union(*(one.series for one in others)),
+        first.instances.union(*(one.instances for one in others)),
+        frames.pop() if len(frames) == 1 else None,
+        first.frames.union(*(one.frames for one in others)),
+    )
 
 
 def _frame(dataset: Any) -> str | None:

@@ -58,7 +58,8 @@ def write_segmentation(
         raise ValueError(f"a mask of {sources.path} has the shape {shape}, not {volume.shape}")
     with quietly():
         try:
-            made = _object(sources.in_file_order(volume), sources, segments, provenance, kind)
+            made = _object(volume, sources, segments, provenance, kind)
+            _set_frames(made, sources)
             _set_distance(made, distance)
         except (ValueError, TypeError, AttributeError, KeyError, NotImplementedError) as error:
             raise DataError(
@@ -77,7 +78,7 @@ def _object(
 ) -> Any:
     new = pydicom().uid.generate_uid
     return highdicom().seg.Segmentation(
-        source_images=list(sources.headers),
+        source_images=sources.as_slices(),
         pixel_array=frames,
         segmentation_type="LABELMAP" if kind == "labelmap" else "BINARY",
         segment_descriptions=[_description(each, at, provenance) for at, each in enumerate(segments, 1)],
@@ -97,6 +98,17 @@ def _object(
         # A label map of all slices costs little, and readers then know the whole grid.
         omit_empty_frames=kind == "binary" and bool(frames.any()),
     )
+
+
+def _set_frames(made: Any, sources: Sources) -> None:
+    """Slices are numbered as highdicom was shown them; references name the frames of the file."""
+    named = {}  # frames of several segments share what they refer to
+    for group in made.PerFrameFunctionalGroupsSequence if sources.frames else ():
+        for derivation in group.get("DerivationImageSequence") or []:
+            named |= {id(image): image for image in derivation.get("SourceImageSequence") or []}
+    for image in named.values():
+        if "ReferencedFrameNumber" in image:
+            image.ReferencedFrameNumber = sources.frames[image.ReferencedFrameNumber - 1] + 1
 
 
 def _set_distance(made: Any, distance: float | None) -> None:

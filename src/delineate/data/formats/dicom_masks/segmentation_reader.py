@@ -114,6 +114,10 @@ class SegmentationHandle(SparseMask):
             )
         if self._only:
             frame = np.where(np.isin(frame, list(self._only)), frame, 0)
+        both = (plane != 0) & (frame != 0) & (plane != frame)
+        if both.any():
+            names = " and ".join(f"'{self.names[int(each[both][0])]}'" for each in (plane, frame))
+            raise DataError(f"{self.path}: two frames at one place mark the same voxels as {names}; restore it")
         plane[...] = np.where(frame, frame, plane)
 
     def _planes(self, dataset: Any) -> Iterator[tuple[NDArray[Any], int | None]]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
 from delineate.data.formats.dicom.files import damage_told, read_dataset
@@ -57,20 +55,16 @@ class Sources:
         """How many there are."""
         return len(self.frames) or len(self.headers)
 
-    def in_file_order(self, volume: NDArray[Any]) -> NDArray[Any]:
-        """A mask in the order of slices → in that of frames, which a multi-frame image need not have the same.
-
-        Args:
-            volume: slices × rows × columns.
-
-        Returns:
-            The same of single images; else frames × rows × columns, 0 where a frame is no slice.
-        """
-        if not self.frames:
-            return volume
-        ordered = np.zeros((self.all_frames, *volume.shape[1:]), volume.dtype)
-        ordered[list(self.frames)] = volume
-        return ordered
+    def as_slices(self) -> list[Any]:
+        """The headers as if their slices were all that they hold: of a multi-frame image a copy that describes the frames that are
+        slices, in their order, such as those of one phase."""
+        groups = self.first.get("PerFrameFunctionalGroupsSequence")
+        if not self.frames or not groups:
+            return list(self.headers)
+        header = copy(self.first)
+        header.PerFrameFunctionalGroupsSequence = [groups[frame] for frame in self.frames]
+        header.NumberOfFrames = len(self.frames)
+        return [header]
 
 
 def read_sources(slices: Sequence[tuple[Path, int]]) -> Sources:

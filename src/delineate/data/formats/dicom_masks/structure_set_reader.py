@@ -1,4 +1,5 @@
-"""Outlines of radiotherapy (RTSTRUCT) as masks. Values are the numbers of regions of interest; 0 is background.
+"""Outlines of radiotherapy (RTSTRUCT) as masks. Values are the numbers of regions of interest; 0 is background, and a region of
+this number has the one behind the largest.
 
 An RTSTRUCT has no voxels: it is drawn on the grid of its images, or of whatever it is compared with. A pixel belongs to a region
 where its center lies inside a contour, by the even-odd rule; a contour inside of another one is a hole.
@@ -6,7 +7,7 @@ where its center lies inside a contour, by the even-odd rule; a contour inside o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from delineate.data.formats.dicom_masks.references import References, references
 from delineate.data.formats.dicom_masks.structure_set import STRUCTURE_SET
 from delineate.data.formats.sparse_mask import SparseMask, check_frame, extended
 
-__all__ = ["StructureSet", "StructureSetHandle"]
+__all__ = ["Contour", "StructureSet", "StructureSetHandle", "grid_of_all"]
 
 _CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 _FLAT = 0.1
@@ -37,7 +38,9 @@ _BEYOND = 0.51
 
 
 @dataclass(frozen=True)
-class _Contour:
+class Contour:
+    """One closed outline."""
+
     region: int
     points: NDArray[np.float64]
     """N×3, LPS, mm."""
@@ -54,19 +57,28 @@ class StructureSet:
         if str(dataset.get("SOPClassUID")) != STRUCTURE_SET:
             raise DataError(f"{path} is no RTSTRUCT")
         self.references: References = references_of(dataset, path)
-        self.names = _names(dataset, path)
-        self.codes = _codes(dataset, path)
+        named = _names(dataset, path)
+        self._zero = max(named) + 1
+        self.names = dict(sorted((number or self._zero, name) for number, name in named.items()))
+        self.codes = self._codes(dataset)
         """Number of each region → what it is in codes, of those that say it."""
         self._ignored: set[str] = set()
-        self._contours = [each for each in self._read(dataset) if not only or each.region in only]
+        self.contours: tuple[Contour, ...] = tuple(
+            each for each in self._read(dataset) if not only or each.region in only
+        )
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is not drawn."""
-        if not self._ignored:
-            return ()
-        kinds = ", ".join(sorted(self._ignored))
-        return (f"{self.path.name} has contours that enclose nothing ({kinds}), which are left out",)
+        """What is not drawn, and what has another number."""
+        told = []
+        if self._ignored:
+            kinds = ", ".join(sorted(self._ignored))
+            told.append(f"{self.path.name} has contours that enclose nothing ({kinds}), which are left out")
+        if self._zero in self.names:
+            told.append(
+                f"{self.path.name} has a region of number 0, which is read as {self._zero}, since 0 is background"
+            )
+        return tuple(told)
 
     def drawn(self, grid: Geometry, of: Path) -> NDArray[np.uint8] | NDArray[np.uint16]:
         """The regions on a grid.
@@ -84,12 +96,12 @@ class StructureSet:
         """
         check_frame(self.references.frame, self.path, grid.frame, of)
         to_index = np.linalg.inv(grid.direction * np.array(grid.spacing))
-        places = [(each.points - np.array(grid.origin)) @ to_index.T for each in self._contours]
+        places = [(each.points - np.array(grid.origin)) @ to_index.T for each in self.contours]
         axis = _across(places)
         drawn = np.zeros(grid.shape, np.uint8 if max(self.names) < 256 else np.uint16)
         shape = _plane_shape(grid, axis)
         parts: dict[tuple[int, int], list[NDArray[np.float64]]] = {}
-        for contour, points in zip(self._contours, places, strict=True):
+        for contour, points in zip(self.contours, places, strict=True):
             index = self._slice(points, axis, grid, of)
             parts.setdefault((contour.region, index), []).append(np.delete(points, axis, 1)[:, ::-1])
         for (region, index), polygons in parts.items():
@@ -107,28 +119,7 @@ class StructureSet:
 
     def own_grid(self) -> Geometry:
         """A grid that holds all contours, finer than most images: for a look at what the file holds, not for scores."""
-        if not self._contours:
-            return Geometry((1, 1, 1), (0.0, 0.0, 0.0), np.eye(3), (1.0, 1.0, 1.0), self.references.frame)
-        first = self._contours[0].points
-        normal = np.linalg.svd(first - first.mean(0))[2][2]
-        aside = np.eye(3)[int(np.abs(normal).argmin())]
-        row = aside - (aside @ normal) * normal
-        row /= np.linalg.norm(row)
-        axes = np.column_stack([row, np.cross(normal, row), normal])
-        places = np.concatenate([each.points for each in self._contours]) @ axes
-        low, high = places.min(0), places.max(0)
-        heights = np.unique(np.round([(each.points @ normal).mean() for each in self._contours], 2))
-        step = float(np.diff(heights).min()) if len(heights) > 1 else 1.0
-        fine = max(float((high - low)[:2].max()) / _FINE, 0.01)
-        counts = np.ceil((high - low)[:2] / fine).astype(int) + 1
-        origin = axes @ np.array([*low[:2], heights[0]])
-        return Geometry(
-            (int(counts[0]), int(counts[1]), round((heights[-1] - heights[0]) / step) + 1),
-            (float(origin[0]), float(origin[1]), float(origin[2])),
-            axes,
-            (fine, fine, step),
-            self.references.frame,
-        )
+        return grid_of_all([self])
 
     def needed(self, grid: Geometry) -> Geometry:
         """A grid with as many more slices as its contours need.
@@ -140,13 +131,26 @@ class StructureSet:
             The same with more slices, where contours lie beyond it.
         """
         back = np.linalg.inv(grid.direction * np.array(grid.spacing))
-        heights = [((each.points - np.array(grid.origin)) @ back.T)[:, 2].mean() for each in self._contours]
+        heights = [((each.points - np.array(grid.origin)) @ back.T)[:, 2].mean() for each in self.contours]
         return extended(grid, round(min(heights, default=0)), round(max(heights, default=0)))
 
-    def _read(self, dataset: Any) -> Iterator[_Contour]:
+    def _region(self, item: Any) -> int | None:
+        """Which region an item is of."""
+        number = whole(item, "ReferencedROINumber", self.path)
+        return self._zero if number == 0 else number
+
+    def _codes(self, dataset: Any) -> dict[int, SegmentCodes]:
+        found: dict[int, SegmentCodes] = {}
+        for item in dataset.get("RTROIObservationsSequence") or []:
+            number, code = self._region(item), code_in(item, "RTROIIdentificationCodeSequence")
+            if number is not None and code is not None:
+                found[number] = SegmentCodes(type=code)
+        return found
+
+    def _read(self, dataset: Any) -> Iterator[Contour]:
         for item in dataset.get("ROIContourSequence") or []:
-            region = whole(item, "ReferencedROINumber", self.path)
-            if region not in self.names:
+            region = self._region(item)
+            if region is None or region not in self.names:
                 raise DataError(f"{self.path} has contours of the region {region}, which it does not name; restore it")
             for contour in item.get("ContourSequence") or []:
                 kind = str(contour.get("ContourGeometricType") or "none")
@@ -158,7 +162,7 @@ class StructureSet:
                     raise DataError(
                         f"{self.path}: a contour of '{self.names[region]}' has {len(values)} numbers; restore it"
                     )
-                yield _Contour(region, np.array(values).reshape(-1, 3))
+                yield Contour(region, np.array(values).reshape(-1, 3))
 
     def _slice(self, points: NDArray[np.float64], axis: int, grid: Geometry, of: Path) -> int:
         """The slice that a contour lies in."""
@@ -233,6 +237,41 @@ class StructureSetHandle(SparseMask):
         return self.content.drawn(self.geometry, self.path)
 
 
+def grid_of_all(several: Sequence[StructureSet]) -> Geometry:
+    """A grid that holds all contours, finer than most images: for a look at what files hold, not for scores.
+
+    Args:
+        several: structure sets of the same images.
+
+    Returns:
+        The grid; of one voxel without contours.
+    """
+    contours = [each for one in several for each in one.contours]
+    frame = several[0].references.frame
+    if not contours:
+        return Geometry((1, 1, 1), (0.0, 0.0, 0.0), np.eye(3), (1.0, 1.0, 1.0), frame)
+    first = contours[0].points
+    normal = np.linalg.svd(first - first.mean(0))[2][2]
+    aside = np.eye(3)[int(np.abs(normal).argmin())]
+    row = aside - (aside @ normal) * normal
+    row /= np.linalg.norm(row)
+    axes = np.column_stack([row, np.cross(normal, row), normal])
+    places = np.concatenate([each.points for each in contours]) @ axes
+    low, high = places.min(0), places.max(0)
+    heights = np.unique(np.round([(each.points @ normal).mean() for each in contours], 2))
+    step = float(np.diff(heights).min()) if len(heights) > 1 else 1.0
+    fine = max(float((high - low)[:2].max()) / _FINE, 0.01)
+    counts = np.ceil((high - low)[:2] / fine).astype(int) + 1
+    origin = axes @ np.array([*low[:2], heights[0]])
+    return Geometry(
+        (int(counts[0]), int(counts[1]), round((heights[-1] - heights[0]) / step) + 1),
+        (float(origin[0]), float(origin[1]), float(origin[2])),
+        axes,
+        (fine, fine, step),
+        frame,
+    )
+
+
 def _names(dataset: Any, path: Path) -> dict[int, str]:
     found: dict[int, str] = {}
     for item in dataset.get("StructureSetROISequence") or []:
@@ -242,15 +281,6 @@ def _names(dataset: Any, path: Path) -> dict[int, str]:
         found[number] = str(item.get("ROIName") or f"region {number}")
     if not found:
         raise DataError(f"{path} names no region")
-    return dict(sorted(found.items()))
-
-
-def _codes(dataset: Any, path: Path) -> dict[int, SegmentCodes]:
-    found: dict[int, SegmentCodes] = {}
-    for item in dataset.get("RTROIObservationsSequence") or []:
-        number, code = whole(item, "ReferencedROINumber", path), code_in(item, "RTROIIdentificationCodeSequence")
-        if number is not None and code is not None:
-            found[number] = SegmentCodes(type=code)
     return found
 
 
