@@ -104,7 +104,7 @@ def names_of(mask: Path) -> dict[int, str]:
     """
     if not is_dicom_mask(mask):
         return {}
-    found = {}
+    found: dict[int, str] = {}
     for held, values in _parts(mask):
         found |= {
             values.get(number, number): name for number, name in held.names.items() if number in (values or held.names)
@@ -165,7 +165,7 @@ def called_by_codes(
 
 def _codes_of(mask: Path) -> dict[int, SegmentCodes]:
     """Value in a mask → its segment in codes."""
-    found = {}
+    found: dict[int, SegmentCodes] = {}
     for held, values in _parts(mask):
         found |= {
             values.get(number, number): code for number, code in held.codes.items() if number in (values or held.names)

@@ -82,8 +82,10 @@ def _lattice(one: ImageHandle, other: ImageHandle) -> Geometry | None:
     outlines = _outlines(other)
     if not outlines:
         return one.lattice(other)
-    grid = None if _outlines(one) else one.geometry
-    for each in outlines if grid is not None else ():
+    if _outlines(one) or one.geometry is None:
+        return None
+    grid = one.geometry
+    for each in outlines:
         grid = each.content.needed(grid)
     return grid
 

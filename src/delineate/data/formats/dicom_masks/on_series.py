@@ -38,6 +38,7 @@ class MaskOnSeries(ComposedMask):
         """Raises `DataError` naming the file: its images are not near, or it is damaged."""
         self.path, self._address = path, address
         self._objects = _Objects(address)
+        found = None
         for held, _ in self._objects.parts:
             if address.images is not None and address.series is not None:
                 found = series_at(address.images, held.references, address.series)
@@ -47,6 +48,7 @@ class MaskOnSeries(ComposedMask):
                 where = "its folder or the ones above"
             if found is None:
                 raise DataError(f"{held.path} is a mask of a series that is not in {where}; put its images there")
+        assert found is not None, "a mask has an object"
         self._of = found[0]
         image = DicomHandle(found[0], found[1], max_pixels)
         self.shape, self.geometry, self.modality = image.shape, image.geometry, image.modality

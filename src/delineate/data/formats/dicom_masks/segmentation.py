@@ -102,7 +102,7 @@ def _object(
 
 def _set_frames(made: Any, sources: Sources) -> None:
     """Slices are numbered as highdicom was shown them; references name the frames of the file."""
-    named = {}  # frames of several segments share what they refer to
+    named: dict[int, Any] = {}  # frames of several segments share what they refer to
     for group in made.PerFrameFunctionalGroupsSequence if sources.frames else ():
         for derivation in group.get("DerivationImageSequence") or []:
             named |= {id(image): image for image in derivation.get("SourceImageSequence") or []}
