@@ -28,7 +28,7 @@ from delineate.data.formats.sparse_mask import SparseMask
 
 __all__ = ["MappedMask", "MaskOnSeries", "mapped"]
 
-MaskObject = SegmentationHandle | StructureSetHandle
+_Held = SegmentationHandle | StructureSetHandle
 
 
 class MaskOnSeries(ComposedMask):
@@ -72,7 +72,7 @@ class MaskOnSeries(ComposedMask):
         """Of the files and of what the address says."""
         return _digest(self._address)
 
-    def _picture(self, held: MaskObject) -> NDArray[Any]:
+    def _picture(self, held: _Held) -> NDArray[Any]:
         values = held.labels().pixels
         if values.shape != self.shape:
             raise DataError(f"{held.path} has other rows or columns than its image {self._of}")
@@ -90,7 +90,7 @@ class MappedMask(SparseMask):
         self.shape = self._objects.parts[0][0].shape if self.geometry is None else self.geometry.shape
 
     @property
-    def held(self) -> tuple[MaskObject, ...]:
+    def held(self) -> tuple[_Held, ...]:
         """The objects as their files have them."""
         return tuple(held for held, _ in self._objects.parts)
 
@@ -142,7 +142,7 @@ class _Objects:
     def notes(self) -> tuple[str, ...]:
         return tuple(note for held, _ in self.parts for note in held.notes)
 
-    def joined(self, draw: Callable[[MaskObject], NDArray[Any]], grid: Geometry | None = None) -> NDArray[Any]:
+    def joined(self, draw: Callable[[_Held], NDArray[Any]], grid: Geometry | None = None) -> NDArray[Any]:
         """The values of all objects, each drawn by `draw` on one grid. Raises `DataError` where two classes overlap."""
         (first, values), *others = self.parts
         found = mapped(draw(first), values)
