@@ -62,6 +62,7 @@ def test_steps_are_measured_from_the_second_on() -> None:
     assert cost == StageCost(97, pytest.approx(0.6), 4, 4.0)  # validated at 30, 60, 90 and 100
     assert cost.seconds == pytest.approx(97 * 0.6 + 4 * 4)
     assert cost.words() == "about 74 s: 97 steps of 0.6 s, 4 validations of about 4.0 s"
+    assert replace(cost, validates=False).words().endswith("97 steps of 0.6 s, 4 checkpoints of about 4.0 s")
 
 
 def test_quick_steps_are_measured_for_a_second_or_twenty_of_them() -> None:
@@ -230,6 +231,9 @@ def test_a_second_network_takes_as_much_again(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(build, "check_memory", lambda need, *_: asked.append(need))
     build.check_training_memory(recipe, method, spec, torch.device("cpu"))
     assert asked == [2**41]
+    alone = resolve("unet", "tiny", {"strategy": {"name": "cps", "weight": 0}})  # plain training of one network
+    build.check_training_memory(alone, method, spec, torch.device("cpu"))
+    assert asked == [2**41, 2**40]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from delineate.common.errors import RecipeError
 from delineate.data.core.regions import Region
+from delineate.engine.recipe import resolve
+from delineate.methods import registry
 from delineate.methods.contract import Context
 from delineate.nn.output import Output
 from delineate.strategies.lagrange.strategy import LagrangeDuality
@@ -113,3 +116,15 @@ def test_multipliers_are_saved_with_the_run_alone() -> None:
     assert bool(strategy.own_state()["dual"].any())
     assert not [key for key in strategy.method.state_dict() if "dual" in key]
     assert replace(strategy.ctx).steps_per_epoch is None
+
+
+def test_a_stage_cannot_have_another_number_of_multipliers() -> None:
+    recipe = resolve(
+        "unet", "tiny", {"strategy": {"name": "lagrange"}, "stages": {"train": {"strategy": {"per": "all"}}}}
+    )
+    with pytest.raises(RecipeError, match=r"stages\.train\.strategy\.per is all, and the run's strategy\.per is class"):
+        recipe.check_stages(registry.build("unet", options=recipe.method).stages())
+    same = resolve(
+        "unet", "tiny", {"strategy": {"name": "lagrange"}, "stages": {"train": {"strategy": {"per": "class"}}}}
+    )
+    same.check_stages(registry.build("unet", options=same.method).stages())

@@ -108,7 +108,7 @@ def check_training_memory(recipe: Recipe, method: Method, spec: InputSpec, devic
         moments += 1  # the averaged weights
     ways = ways_to_save_memory(recipe, largest.name, method.info, spec.size, device)
     need = training_bytes(build, batch, spec.size, moments=moments, half=recipe.engine.precision != "32")
-    networks = strategies.strategy_class(recipe.strategy["name"]).info.networks
+    networks = strategies.strategy_class(recipe.strategy["name"]).networks(recipe.strategy_options())
     if networks > 1:
         need *= networks
         ways.append(f"a strategy with one network (--strategy; '{recipe.strategy['name']}' trains {networks})")

@@ -34,6 +34,8 @@ class StageCost:
     may_end_early: bool = False
     thaws: bool = False
     """Whether more is trained in later steps than in those that were measured."""
+    validates: bool = True
+    """False without validation cases: what comes so often then is a checkpoint."""
 
     @property
     def seconds(self) -> float:
@@ -45,7 +47,8 @@ class StageCost:
         parts = [f"{count(self.steps, 'step')} of {_short(self.step)}"]
         if self.validations:
             reckoned = "" if self.is_measured else "about "
-            parts.append(f"{count(self.validations, 'validation')} of {reckoned}{_short(self.validation)}")
+            what = "validation" if self.validates else "checkpoint"
+            parts.append(f"{count(self.validations, what)} of {reckoned}{_short(self.validation)}")
         bound = "at least " if self.thaws else "at most " if self.may_end_early else "about "
         later = "; steps take longer once the frozen parts learn" if self.thaws else ""
         return f"{bound}{in_words(self.seconds)}: {', '.join(parts)}{later}"
@@ -61,11 +64,13 @@ class StageClock:
         *,
         may_end_early: bool = False,
         thaws: Collection[int] = (),
+        validates: bool = True,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """`total`: steps of the stage; `validate_steps`: between two validations; `thaws`: steps from which on more is trained."""
+        """`total`: steps of the stage; `validate_steps`: between two validations; `thaws`: steps from which on more is trained;
+        `validates`: whether there are validation cases."""
         self._total, self._every, self._may_end_early = total, validate_steps, may_end_early
-        self._thaws, self._clock = frozenset(thaws), clock
+        self._thaws, self._clock, self._validates = frozenset(thaws), clock, validates
         self.step: float | None = None
         """Seconds of a step, once they are known."""
         self._seconds, self._steps = 0.0, 0
@@ -109,7 +114,14 @@ class StageClock:
         validations = -(-self._total // self._every) - step // self._every if step < self._total else 0
         thaws = any(step < thaw for thaw in self._thaws)
         return StageCost(
-            self._total - step, self.step, validations, self._validation, self._is_measured, self._may_end_early, thaws
+            self._total - step,
+            self.step,
+            validations,
+            self._validation,
+            self._is_measured,
+            self._may_end_early,
+            thaws,
+            self._validates,
         )
 
 

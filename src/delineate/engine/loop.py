@@ -238,7 +238,11 @@ class StageRun:
 
     def _new_clock(self, thaws: Sequence[int] = ()) -> StageClock:
         return StageClock(
-            self.total, self.validate_steps, may_end_early=self.settings.early_stop is not None, thaws=thaws
+            self.total,
+            self.validate_steps,
+            may_end_early=self.settings.early_stop is not None,
+            thaws=thaws,
+            validates=bool(self.data.validation_size),
         )
 
     def _tell_cost(self, batch: Batch | None = None) -> None:

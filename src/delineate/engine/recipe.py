@@ -274,12 +274,19 @@ class Recipe(Section):
         return f"stages.{stage}.{setting}" if setting in self.stage(stage).model_fields_set else f"engine.{setting}"
 
     def check_stages(self, stages: Sequence[Stage]) -> None:
-        """Raise `RecipeError` for an override of a stage that the method has not."""
+        """Raise `RecipeError` for an override of a stage that the method has not, or that its strategy does not take."""
         known = [stage.name for stage in stages]
         for name in self.stages:
             if name not in known:
                 raise RecipeError(f"stages: method '{self.name}' has no stage '{name}': {did_you_mean(name, known)}")
-            self.strategy_options(name)
+            own, whole = self.strategy_options(name), self.strategy_options()
+            for key in strategies.strategy_class(self.strategy["name"]).info.one_for_all_stages:
+                ours, theirs = getattr(own, key), getattr(whole, key)
+                if ours != theirs:
+                    raise RecipeError(
+                        f"stages.{name}.strategy.{key} is {ours}, and the run's strategy.{key} is {theirs}: it is one for all "
+                        f"stages; set strategy.{key} alone"
+                    )
 
     def save(self, path: Path) -> None:
         """Write as YAML, atomically."""

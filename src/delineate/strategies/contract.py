@@ -63,7 +63,10 @@ class StrategyInfo:
     needs_encode_decode: bool = False
     """True where it calls `encode` and `decode`: methods without them are refused."""
     networks: int = 1
-    """Networks of the method's size that learn at the same time, and have their gradients and activations in memory."""
+    """Networks of the method's size that learn at the same time, and have their gradients and activations in memory;
+    `Strategy.networks` tells with which options."""
+    one_for_all_stages: tuple[str, ...] = ()
+    """Options that a stage cannot change, since what the strategy keeps through the run has its form by them."""
     step_cost: float = 1.0
     """Of a training step with the default options and masks for half of the batch, where supervised training with masks for all of
     it costs 1. Counted in passes through a network: forward and backward as three, forward alone as one."""
@@ -150,6 +153,18 @@ class Strategy(nn.Module):
             False with options that switch this off.
         """
         return cls.info.uses_unlabeled
+
+    @classmethod
+    def networks(cls, options: Any) -> int:
+        """Networks of the method's size that learn at the same time with these options.
+
+        Args:
+            options: Of this strategy.
+
+        Returns:
+            By default what `info` says.
+        """
+        return cls.info.networks
 
     def begin(self, stage: Stage, options: StrategyOptions) -> None:
         """A stage starts or is resumed (then `load_own_state` follows). The method holds the first weights of the stage.

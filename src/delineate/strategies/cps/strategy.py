@@ -70,6 +70,10 @@ class CrossPseudoSupervision(AddedTerm):
         self.register_module("second", _begun_anew(method) if options.weight else None)
         self.register_module("second_average", None)
 
+    @classmethod
+    def networks(cls, options: Any) -> int:
+        return 2 if options.weight else 1
+
     def begin(self, stage: Stage, options: StrategyOptions) -> None:
         super().begin(stage, options)
         if self.second is None and self.options.weight:

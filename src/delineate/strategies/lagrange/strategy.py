@@ -63,6 +63,7 @@ class LagrangeDuality(Strategy):
         uses_unlabeled=True,
         couples_samples=True,
         step_cost=1.67,
+        one_for_all_stages=("per",),
         neutral={"dual_step": 0.0, "squares": 0.0, "contrast_weight": 0.0},
     )
     Options = LagrangeOptions
