@@ -46,7 +46,6 @@ from delineate.data.formats.nifti_header import (
     is_packed,
     nibabel,
     place_notes,
-    quiet,
     read_header,
 )
 from delineate.data.formats.shared_content import SharedContent
@@ -147,8 +146,7 @@ class NiftiHandle(ImageHandle):
         """Voxels in the file, read where they are indexed."""
         kind = image_class(int(self.header["sizeof_hdr"]))
         try:
-            with quiet():
-                return kind.from_file_map(kind.make_file_map({"image": str(self._file)}), mmap=False).dataobj
+            return kind.from_file_map(kind.make_file_map({"image": str(self._file)}), mmap=False).dataobj
         except Exception as error:
             raise broken(self.path, error) from error
 
@@ -268,8 +266,7 @@ def _load(path: Path) -> Any:
     if is_packed(path):
         content = _unpacked(content, path)
     try:
-        with quiet():
-            return image_class(header_size(content)).from_bytes(content)
+        return image_class(header_size(content)).from_bytes(content)
     except Exception as error:
         raise broken(path, error) from error
 

@@ -7,6 +7,7 @@ nibabel sees them, because it mends impossible spacings silently.
 from __future__ import annotations
 
 import gzip
+import logging
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -32,7 +33,6 @@ __all__ = [
     "is_rare",
     "nibabel",
     "place_notes",
-    "quiet",
     "read_header",
 ]
 
@@ -169,16 +169,16 @@ def place_notes(path: Path, header: Any) -> tuple[str, ...]:
 
 
 def nibabel() -> Any:
-    """The package. Raises `DataError` where it is missing."""
+    """The package, which does not print what it mends in a header: what matters is checked here, with the file's name.
+
+    Raises `DataError` where it is missing.
+    """
     try:
-        return import_module("nibabel")
+        package = import_module("nibabel")
     except ImportError as error:
         raise DataError("NIfTI volumes need nibabel: pip install nibabel") from error
-
-
-def quiet() -> Any:
-    """A context in which nibabel does not print what it mends in a header: what matters is checked here, with the file's name."""
-    return import_module("nibabel.imageglobals").LoggingOutputSuppressor()
+    logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)
+    return package
 
 
 def broken(path: Path, error: Exception) -> DataError:
