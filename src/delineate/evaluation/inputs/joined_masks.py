@@ -7,6 +7,7 @@ from pathlib import Path
 
 from delineate.common.errors import DataError
 from delineate.data.formats.dicom_masks.codes import CodeTable
+from delineate.data.layouts.dicom_classes import label_key
 from delineate.data.layouts.dicom_joined import JoinedObjects, MaskObject
 from delineate.evaluation.inputs.dicom_masks import called_by_codes, file_of, is_dicom_mask
 
@@ -24,7 +25,7 @@ def joined_masks(files: Sequence[Path], codes: CodeTable | None = None) -> list[
         Them, in the order of the first object of each; files of other formats as they are.
 
     Raises:
-        DataError: two objects of the same images hold the same class, or as `called_by_codes`.
+        DataError: two objects of the same images hold the same class and differ in others, or as `called_by_codes`.
     """
     if len(files) < 2 or not all(map(is_dicom_mask, files)):
         return list(files)
@@ -37,20 +38,29 @@ def joined_masks(files: Sequence[Path], codes: CodeTable | None = None) -> list[
         ]
     groups: list[list[int]] = []
     for at, one in enumerate(objects):
-        own = next((group for group in groups if any(_same_images(objects[other], one) for other in group)), None)
-        if own is None:
+        known = next((group for group in groups if any(_same_images(objects[other], one) for other in group)), None)
+        if known is None:
             groups.append([at])
         else:
-            own.append(at)
-    return [files[group[0]] if len(group) == 1 else _joined([objects[at] for at in group]) for group in groups]
+            known.append(at)
+    found: list[Path] = []
+    for group in groups:
+        mask = JoinedObjects(tuple(objects[at] for at in group))
+        whole = mask.twice is not None and _are_whole(mask.objects)
+        found += [files[at] for at in group] if len(group) == 1 or whole else [_address(mask)]
+    return found
 
 
-def _joined(objects: Sequence[MaskObject]) -> Path:
-    found = JoinedObjects(tuple(objects))
-    if (same := found.twice) is not None:
+def _are_whole(objects: Sequence[MaskObject]) -> bool:
+    """Whether each holds all classes: then they are masks of several readers, which names tell apart, or nothing does."""
+    return len({frozenset(map(label_key, one.names.keys(), one.names.values())) for one in objects}) == 1
+
+
+def _address(mask: JoinedObjects) -> Path:
+    if (same := mask.twice) is not None:
         name, one, other = same
         raise DataError(f"{one} and {other} both hold the class '{name}' of the same images; keep one of them there")
-    return Path(str(found.address({})))
+    return Path(str(mask.address({})))
 
 
 def _same_images(one: MaskObject, other: MaskObject) -> bool:
