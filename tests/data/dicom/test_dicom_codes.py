@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,15 @@ def test_codes_tell_classes_and_their_order(tmp_path: Path) -> None:
     manifest.save(tmp_path / "manifest.json")
     again, _ = open_data(tmp_path / "manifest.json", validation=False)
     assert again.classes.codes == manifest.classes.codes
+
+
+def test_a_copy_beside_them_changes_nothing(tmp_path: Path) -> None:
+    root = write_set(tmp_path / "set")
+    shutil.copy(root / "p0" / "mask.dcm", root / "p0" / "copy.dcm")
+    report = check(DataSource(root, codes=codes(tmp_path)))
+    assert report.manifest is not None
+    assert report.manifest.classes.names == ("background", "tumor", "liver", "kidney")
+    assert any("1 copy of " in one.text for one in report.findings)
 
 
 def test_the_side_parts_classes(tmp_path: Path) -> None:

@@ -66,11 +66,12 @@ def find_dicom_labels(
     root = _common(tree.root, [*files, *series])
     opened, findings = _opened(files, root)
     placed, faults = _placed(opened, series, scanned, root)
-    order: list[str] = []
-    if codes is not None and not (findings or faults):
-        placed, faults = _called(placed, codes, root)
-        order = [entry.name for entry in codes.entries]
     findings += faults
+    order: list[str] = []
+    if codes is not None:
+        placed, faults = _called(placed, codes, root)
+        findings += faults
+        order = [entry.name for entry in codes.entries]
     paired, faults = _joined(placed, root)
     findings += faults
     sound = codes is None or not any(finding.severity == "error" for finding in findings)
