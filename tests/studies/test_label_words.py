@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from delineate.common.errors import Interrupted
 from delineate.evaluation.statistics.label_gain import Figure, Share
 from delineate.studies.labels import study
 from delineate.studies.labels.results import LabelRow
-from delineate.studies.labels.words import bought_words, gap_words, labels_words
+from delineate.studies.labels.setup import is_supervised, make_entrants
+from delineate.studies.labels.words import _view_caution, bought_words, gap_words, labels_words
 
 
 def row(**changes: Any) -> LabelRow:
@@ -46,6 +48,23 @@ def test_labels_that_bring_as_much(figure: Figure | None, words: str) -> None:
 def test_shares_of_the_gap(share: Share | None, words: str) -> None:
     assert gap_words(row(gap=share)) == words
     assert labels_words(row()) == "40 labeled cases (5.0 %)"
+
+
+@pytest.mark.parametrize(
+    ("ways", "said"),
+    [
+        (["mean-teacher"], []),
+        (["mean-teacher", "supervised:view=none"], ["no further views, as mean-teacher are"]),
+        (["fixmatch", "mean-teacher:masked=0.5"], ["whole images, and mean-teacher hidden squares"]),
+        (["mean-teacher:masked=0.5", "supervised:masked=0.5"], []),
+    ],
+)
+def test_what_supervised_training_is_not_shown_is_told(ways: list[str], said: list[str]) -> None:
+    made = make_entrants(ways, method="unet", preset="tiny", size=None, settings=(), ema=0.9, validation="none")
+    supervised = tuple(one for one in made if is_supervised(one))
+    found = _view_caution(SimpleNamespace(entrants=made, supervised=supervised))  # type: ignore[arg-type]
+    assert len(found) == len(said)
+    assert all(words in line for words, line in zip(said, found, strict=True))
 
 
 def test_a_study_that_is_stopped_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:

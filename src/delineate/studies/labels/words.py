@@ -91,11 +91,18 @@ def _view_caution(setup: LabelSetup) -> list[str]:
     sections = [one.options["strategy"] for one in setup.entrants]
     plain = all(view(one.options["strategy"], "supervised") == "none" for one in setup.supervised)
     others = [one["name"] for one in sections if one["name"] != "supervised" and view(one, one["name"]) != "none"]
-    if not plain or not others:
-        return []
-    return [
-        f"Supervised training is shown no further views, as {', '.join(others)} are: part of their gain may be that."
-    ]
+    said = []
+    if plain and others:
+        said.append(
+            f"Supervised training is shown no further views, as {', '.join(others)} are: part of their gain may be that."
+        )
+    hidden = [one["name"] for one in sections if one["name"] != "supervised" and one.get("masked")]
+    if hidden and not any(one.options["strategy"].get("masked") for one in setup.supervised):
+        said.append(
+            f"Supervised training is shown whole images, and {', '.join(hidden)} hidden squares: part of the gain may be that. "
+            "supervised:masked=… hides squares, too."
+        )
+    return said
 
 
 def labels_words(row: LabelRow) -> str:
