@@ -27,6 +27,7 @@ from delineate.data.splits.label_share import keep_labeled
 from delineate.nn.output import Output
 from delineate.studies.suggest.measure import doubt_map
 from micro_method import Micro, brightness
+from planted import HEADER_WORDS, NAME_WORDS, write_planted
 
 Suggest = Callable[..., Any]
 SIDE = 40
@@ -245,6 +246,19 @@ def test_volumes_and_packed_slices(micro: str, volume_folder: Path, tmp_path: Pa
     save(gray, Artefact(brightness(1, 1), InputSpec(size=(32, 32), channels="gray"), ClassTable()))
     found = delineate.suggest_labels(gray, tmp_path / "packed.npz", count=2, out=out, device="cpu", overwrite=True)
     assert len(set(found.cases)) == 2
+
+
+def test_series_of_dicom_are_numbered(micro: str, tmp_path: Path) -> None:
+    pytest.importorskip("pydicom")
+    root = write_planted(tmp_path / "in", patients=3)
+    model = tmp_path / "gray" / "model.safetensors"
+    model.parent.mkdir()
+    save(model, Artefact(brightness(1, 1), InputSpec(size=(32, 32), channels="gray"), BINARY))
+    found = delineate.suggest_labels(model, root / "images", count=2, out=tmp_path / "next.csv", device="cpu")
+    assert [case[:5] for case in found.cases] == ["case_"] * 2
+    page = found.page.read_text(encoding="utf-8")
+    assert page.count("<img") == 2
+    assert not [word for word in (*NAME_WORDS, *HEADER_WORDS) if word in page]
 
 
 def test_what_is_refused(suggest: Suggest, trained: Path, data: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from delineate.data.core.findings import count, some
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.joins import is_known, sharing
 from delineate.data.core.manifest import Case
+from delineate.data.core.opencv_threads import single_threaded_opencv
 from delineate.data.layouts.source import DataSource
 from delineate.data.loading.open_data import NEAR_LIMIT
 from delineate.data.splits.near_duplicates import find_near_duplicates
@@ -141,7 +142,9 @@ def _alike(candidates: ImageSet, covered: Sequence[ImageSet]) -> tuple[dict[str,
         return twins, set(), [f"near duplicates were not looked for among {number} images, equal ones were"]
     hashes = {f"{at}/{name}": one for at, each in enumerate(sets) for name, one in each.hashes.items()}
     like: set[str] = set()
-    for pair in find_near_duplicates(hashes):
+    with single_threaded_opencv():
+        pairs = find_near_duplicates(hashes)
+    for pair in pairs:
         (first, one), (second, other) = (name.split("/", 1) for name in (pair.first, pair.second))
         if first == second == "0":
             twins[one].add(other)
