@@ -215,8 +215,8 @@ def test_panels_show_what_was_drawn() -> None:
     with torch.no_grad():
         panels = method.panels(batch)
         assert torch.equal(method.panels(batch)["perturbed"].tensor, panels["perturbed"].tensor)
-    made = {"perturbed", "perturbed, generated", "image, generated"}
-    assert panels.keys() == {"probability", "scale difference", *made}
+    made = {"perturbed", "perturbed_generated", "image_generated"}
+    assert panels.keys() == {"probability", "scale_difference", *made}
     assert not torch.equal(panels["perturbed"].tensor, batch["image"])
     assert panels.keys() - made == built(generation_weight=0).eval().panels(batch).keys()
 

@@ -131,15 +131,15 @@ class DECSeg(DenseMethod):
         return lean
 
     def panels(self, batch: Batch) -> dict[str, Panel]:
-        """`probability`: of any foreground class. `scale difference`: between both scales' own. `perturbed`: the image in another
-        brightness and hue; `perturbed, generated`: made from the logits of the image; `image, generated`: from those of the
+        """`probability`: of any foreground class. `scale_difference`: between both scales' own. `perturbed`: the image in another
+        brightness and hue. `perturbed_generated`: made from the logits of the image; `image_generated`: from those of the
         perturbed one."""
         image = batch["image"]
         found = self._outputs(*self._scales(image), size_of(image))
         one, other = self.output.foreground(found.full), self.output.foreground(found.half)
         panels = {
             "probability": Panel("heat", self.output.foreground(found.fused)),
-            "scale difference": Panel("heat", (one - self._enlarged(other, size_of(image))).abs()),
+            "scale_difference": Panel("heat", (one - self._enlarged(other, size_of(image))).abs()),
         }
         if self.generation is not None:
             wanted = self.options
@@ -148,7 +148,7 @@ class DECSeg(DenseMethod):
             perturbed = view.image(image)
             made = self.generation(found.fused, self(perturbed))
             panels["perturbed"] = Panel.of_image(perturbed)
-            for name, made_image in zip(("perturbed, generated", "image, generated"), made, strict=True):
+            for name, made_image in zip(("perturbed_generated", "image_generated"), made, strict=True):
                 panels[name] = Panel.of_image(made_image.float().clamp(0, 1))
         return panels
 
