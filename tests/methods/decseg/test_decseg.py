@@ -228,7 +228,7 @@ def test_encoders_of_other_depths() -> None:
 
 
 def test_wrong_options() -> None:
-    with pytest.raises(RecipeError, match="vit_tiny_patch16_224' has maps at 1/16, 1/16"):
+    with pytest.raises(RecipeError, match="vit_tiny_patch16_224' has maps at 1/16 of the image"):
         built(encoder={"name": "vit_tiny_patch16_224"})
     with pytest.raises(RecipeError, match="width"):
         built(width=10)

@@ -74,7 +74,7 @@ class DECSeg(DenseMethod):
         sides = pyramid(name)
         if len(sides) < 2 or any(coarse != 2 * fine for fine, coarse in pairwise(sides)):
             raise RecipeError(
-                f"method 'decseg': encoder '{name}' has maps at 1/{', 1/'.join(map(str, sides))} of the image's size, and each "
+                f"method 'decseg': encoder '{name}' has maps at 1/{', 1/'.join(map(str, dict.fromkeys(sides)))} of the image's size, and each "
                 "must have half the resolution of the one before; use a ResNet, an EfficientNet or a ConvNeXt"
             )
         self.normalize = make_normalize(in_channels, options.normalize)
