@@ -73,9 +73,10 @@ class DECSeg(DenseMethod):
         name = options.encoder.name
         sides = pyramid(name)
         if len(sides) < 2 or any(coarse != 2 * fine for fine, coarse in pairwise(sides)):
+            scales = ", ".join(f"1/{side}" for side in dict.fromkeys(sides))
             raise RecipeError(
-                f"method 'decseg': encoder '{name}' has maps at 1/{', 1/'.join(map(str, dict.fromkeys(sides)))} of the image's size, and each "
-                "must have half the resolution of the one before; use a ResNet, an EfficientNet or a ConvNeXt"
+                f"method 'decseg': encoder '{name}' has maps at {scales} of the image's size, and each must have half the "
+                "resolution of the one before; use a ResNet, an EfficientNet or a ConvNeXt"
             )
         self.normalize = make_normalize(in_channels, options.normalize)
         self.encoder = Encoder(name, in_channels=in_channels, levels=len(sides))
