@@ -36,6 +36,7 @@ from delineate.evaluation.results.evaluate import Evaluation
 from delineate.evaluation.statistics import intervals, paired
 from delineate.fewshot.episode_file import EpisodeFile
 from delineate.fewshot.predictor import FewShotPredictor
+from delineate.inference.export.export import ExportResult
 from delineate.inference.predictor import Predictor
 from delineate.inference.results import PredictionResult
 from delineate.methods import contract as methods
@@ -120,6 +121,7 @@ def _groups() -> list[Group]:
             Leaderboard,
             ConversionResult,
             Calibration,
+            ExportResult,
             TrainingEstimate,
             StudyTable,
             StudyEstimate,

@@ -3,6 +3,7 @@
 from delineate.api.benchmarks import benchmark
 from delineate.api.data import convert_data
 from delineate.api.demonstration import DemoResult, DemoRow, demo
+from delineate.api.exporting import export
 from delineate.api.fewshot import fewshot_episodes, fewshot_evaluate
 from delineate.api.prediction import calibrate, fewshot_predict, load, predict
 from delineate.api.scores import compare, evaluate
@@ -20,6 +21,7 @@ __all__ = [
     "estimate_study_labels",
     "estimate_training",
     "evaluate",
+    "export",
     "fewshot_episodes",
     "fewshot_evaluate",
     "fewshot_predict",

@@ -15,6 +15,7 @@ from delineate.cli import (
     data,
     demo,
     evaluate,
+    export,
     fewshot,
     importing,
     methods,
@@ -54,6 +55,7 @@ app.command("evaluate", cls=Verb)(evaluate.evaluate)
 app.command("compare", cls=Verb)(compare.compare)
 app.command("benchmark", cls=Verb)(benchmark.benchmark)
 app.add_typer(study.app, name="study")
+app.command("export", cls=Verb)(export.export)
 app.add_typer(fewshot.app, name="fewshot")
 app.command("import", cls=Verb)(importing.import_checkpoint)
 

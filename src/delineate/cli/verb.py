@@ -29,6 +29,7 @@ KEPT = {
     "calibrate": "the model is as it was",
     "predict": _MASKS,
     "evaluate": "no new scores were written",
+    "export": "no file was written",
     "compare": "no new comparison was written",
     "benchmark": "finished runs are kept; run the same command to continue",
     "study labels": "finished runs are kept; run the same command to continue",

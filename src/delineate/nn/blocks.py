@@ -115,8 +115,8 @@ def resize_like(x: Tensor, reference: Tensor, *, align_corners: bool = False) ->
 def pad_to_multiple(image: Tensor, step: int) -> Tensor:
     """Repeat the lower and right edge until height and width of B×C×H×W are multiples of `step`."""
     height, width = image.shape[-2:]
-    if height % step == 0 and width % step == 0:
-        return image
+    if not torch.compiler.is_exporting() and height % step == 0 and width % step == 0:
+        return image  # a graph is for all sizes, and has the padding; this saves a copy elsewhere
     return F.pad(image, (0, -width % step, 0, -height % step), mode="replicate")
 
 

@@ -128,7 +128,7 @@ class Output:
         if not self.independent:
             return logits.argmax(1)
         found = torch.zeros_like(logits[:, 0], dtype=torch.long)
-        for channel, index in self._painted():
+        for channel, index in self.painted:
             found = found.masked_fill(logits[:, channel] > 0, index)
         return found
 
@@ -156,7 +156,7 @@ class Output:
         return found
 
     def _class_map_painted(self, planes: Iterable[NDArray[Any]], threshold: float) -> NDArray[np.uint8]:
-        painted = dict(self._painted())
+        painted = dict(self.painted)
         found: NDArray[np.uint8] | None = None
         for channel, plane in enumerate(planes):
             found = np.zeros(plane.shape, np.uint8) if found is None else found
@@ -165,8 +165,9 @@ class Output:
         assert found is not None, "an output has a channel"
         return found
 
-    def _painted(self) -> list[tuple[int, int]]:
-        """(channel, class index that it paints), in the order of painting."""
+    @property
+    def painted(self) -> list[tuple[int, int]]:
+        """(channel, class index that it paints), in the order of painting; of outputs with a sigmoid for each channel."""
         if not self.regions:
             return [(0, 1)]
         return [(at, region.paints) for at, region in enumerate(self.regions) if region.paints is not None]

@@ -330,7 +330,7 @@ class ConDSeg(DenseMethod):
         sizes = [size_of(x) for x in reversed(maps[:-1])]
         step = self.encoder.reductions[0] // 2
         while step > 1:
-            sizes.append((-(-height // step), -(-width // step)))
+            sizes.append(((height + step - 1) // step, (width + step - 1) // step))
             step //= 2
         return [*sizes, (height, width)]
 

@@ -88,5 +88,5 @@ class Levels(nn.Module):
 
     def padded(self, size: tuple[int, ...]) -> tuple[int, int]:
         """Height and width that images of this size are padded to, below and to the right."""
-        height, width = (-(-side // self.step) * self.step for side in size)
+        height, width = ((side + self.step - 1) // self.step * self.step for side in size)
         return height, width

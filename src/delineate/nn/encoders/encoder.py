@@ -75,7 +75,9 @@ class Encoder(nn.Module):
             ) from error
         if self._channels_last:
             maps = [x.permute(0, 3, 1, 2) for x in maps]
-        return [x[..., : -(-height // r), : -(-width // r)] for x, r in zip(maps, self.reductions, strict=True)]
+        # Rounded up without a negated division, which ONNX would round the other way.
+        sizes = [((height + r - 1) // r, (width + r - 1) // r) for r in self.reductions]
+        return [x[..., :rows, :columns] for x, (rows, columns) in zip(maps, sizes, strict=True)]
 
     def check_size(self, size: tuple[int, int]) -> None:
         """Refuse a working size of the network whose sides are not multiples of the patches.

@@ -65,7 +65,7 @@ class TwoLevelEncoder(nn.Module):
         if self.low == "previous":
             return self._with_previous(image, self.encoder(image))
         height, width = image.shape[-2:]
-        sizes = [(-(-height // r), -(-width // r)) for r in self.reductions]
+        sizes = [((height + r - 1) // r, (width + r - 1) // r) for r in self.reductions]
         maps = list(self._all_levels(pad_to_multiple(image, self.encoder.step)))[-self.levels :]
         return [Level(low[..., :h, :w], high[..., :h, :w]) for (low, high), (h, w) in zip(maps, sizes, strict=True)]
 

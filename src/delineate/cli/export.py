@@ -1,0 +1,42 @@
+"""`delineate export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from delineate.cli.made import taking
+from delineate.cli.progress import progress
+from delineate.requests.export import ExportOptions
+
+__all__ = ["export"]
+
+
+@taking(ExportOptions)
+def export(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model.safetensors, or a run folder.")],
+    **given: Any,
+) -> None:
+    """Write a trained model as one file that needs neither Delineate nor torch.
+
+    The file takes an image as its own file has it: any size, 8 or 16 bits as in
+    training. Preprocessing, network and the way back to the image's own size are
+    inside. It is compared with predict before it is kept, and what was measured
+    stands beside it. docs/exported-files.md says what the file promises.
+
+    \b
+    delineate export runs/polyps --out polyps.onnx
+    delineate export runs/polyps --out polyps.onnx --data more_polyps/ --cases 20
+    """
+    from delineate.common.missing_paths import refuse_missing, refuse_missing_model
+
+    refuse_missing_model(model)
+    refuse_missing(given["data"])
+    from delineate.api import export as run
+
+    with progress("comparing") as report:
+        result = run(model, **given, progress=report)
+    for line in result.lines:
+        typer.echo(line)

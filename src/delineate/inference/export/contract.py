@@ -1,0 +1,92 @@
+"""What an exported ONNX file promises: names, shapes and number types of its inputs and outputs, and what its metadata say.
+
+docs/exported-files.md explains it for people. Whatever reads such files, with torch or without, takes names from here.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "FACTS",
+    "FORMAT",
+    "HEADER",
+    "IMAGE",
+    "LOGITS",
+    "LONGEST_SIDE",
+    "MASK",
+    "MOST_IMAGES",
+    "PROBABILITIES",
+    "SPACING",
+    "ExportFacts",
+    "Numbers",
+    "Precision",
+]
+
+FORMAT = 1
+"""Of this promise; a reader refuses files of a newer one."""
+
+IMAGE = "image"
+"""Input: batch×height×width×channels in the image's own numbers; of a network alone float32 batch×channels×height×width."""
+SPACING = "spacing"
+"""Input, only where the model sees pixels of one size in mm: float64, 2 numbers: mm from row to row and from column to column."""
+PROBABILITIES = "probabilities"
+"""Output: float32 batch×outputs×height×width in [0, 1], at the image's own size."""
+MASK = "mask"
+"""Output: uint8 batch×height×width, class indices at the image's own size."""
+LOGITS = "logits"
+"""Output of a network alone: float32 batch×outputs×height×width."""
+
+HEADER = "delineate"
+"""Key of the metadata: the model's header, the same JSON text as in its `model.safetensors`."""
+FACTS = "delineate.export"
+"""Key of the metadata: `ExportFacts` as JSON."""
+
+LONGEST_SIDE = 32_768
+"""Of images that a whole graph takes, in pixels."""
+MOST_IMAGES = 1024
+"""In one batch; all are of one size."""
+
+Numbers = Literal["uint8", "uint16", "float32"]
+"""Type of the input `image`."""
+Precision = Literal["fp32", "fp16", "int8"]
+Length = Annotated[int, Field(ge=1)]
+
+
+class ExportFacts(BaseModel):
+    """What the file's metadata say beside the model's own header."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    graph: Literal["whole", "network"] = "whole"
+    """`whole`: from the image as its file has it to probabilities and mask at its own size. `network`: the network alone."""
+    precision: Precision = "fp32"
+    """Of the network's weights and arithmetic. What comes before and after it is always in single precision."""
+    opset: Annotated[int, Field(ge=1)]
+    """Of ONNX."""
+    numbers: Numbers
+    """Type of `image`. Of pictures: the depth that the model was trained on. Slices of volumes come as `header.input` says."""
+    channels: tuple[str, ...] = Field(min_length=1)
+    """What the channels of `image` are, in order: red, green, blue; the names of the model's channels; or "value" (of slices)."""
+    source: Literal["pictures", "slices"] = "pictures"
+    """`slices`: of volumes, cut across the axis `header.input.axis`, with gray values scaled by their volume."""
+    batch: tuple[Length, Length]
+    """Fewest and most images at once."""
+    height: tuple[Length, Length]
+    """Least and greatest of `image`, in pixels."""
+    width: tuple[Length, Length]
+    multiple: Length = 1
+    """Height and width are multiples of it."""
+    spacing: bool = False
+    """Whether there is an input `spacing`."""
+    threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+    """By which `mask` was made of `probabilities`; None: classes compete, the most probable wins."""
+    nodes: Annotated[int, Field(ge=1)]
+    """Of the graph, with those of its inner graphs."""
+    model_sha256: str
+    """Of the `model.safetensors` that the file was made of."""
+    versions: dict[str, str]
+    """Of what made it: delineate, torch, onnx, onnxscript."""

@@ -1,0 +1,176 @@
+"""A trained model → one ONNX file with everything inside, which is kept only if it does what the model does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from delineate.artefact import format as artefact_format
+from delineate.common.errors import ArtefactError, DelineateError
+from delineate.common.files import atomic_path, sha256, write_json
+from delineate.common.versions import version, version_of
+from delineate.data.layouts.source import DataSource
+from delineate.inference.export.cases import trial_images
+from delineate.inference.export.contract import (
+    IMAGE,
+    LONGEST_SIDE,
+    MASK,
+    MOST_IMAGES,
+    PROBABILITIES,
+    SPACING,
+    ExportFacts,
+    Precision,
+)
+from delineate.inference.export.graph import WholeGraph, channel_names, numbers_of
+from delineate.inference.export.onnx_file import (
+    Free,
+    GraphInput,
+    build,
+    check_opset,
+    check_packages,
+    count_nodes,
+    with_metadata,
+)
+from delineate.inference.export.parity import Parity, open_session, parity_of
+from delineate.inference.predictor import Predictor
+
+__all__ = ["DEFAULT_OPSET", "ExportResult", "export_onnx", "graph_inputs", "report_path"]
+
+DEFAULT_OPSET = 20
+_SUFFIX = ".onnx"
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """An exported file and what was measured of it.
+
+    Example:
+        ```python
+        made = delineate.export("runs/first", out="polyps.onnx")
+        print(made.parity.dice, made.facts.nodes)
+        ```
+    """
+
+    path: Path
+    report: Path
+    """The JSON file beside it."""
+    facts: ExportFacts
+    parity: Parity
+
+    @property
+    def lines(self) -> list[str]:
+        """For people."""
+        size = self.path.stat().st_size / 1e6
+        first = (
+            f"{self.path}: {size:.1f} MB, {self.facts.nodes} nodes, {self.facts.precision}, opset {self.facts.opset}"
+        )
+        return [first, *self.parity.lines, f"measured values: {self.report}"]
+
+
+def report_path(out: Path) -> Path:
+    """Where the measured values of a file are: `polyps.onnx` → `polyps.parity.json`."""
+    return out.with_suffix(".parity.json")
+
+
+def export_onnx(
+    model: Path,
+    out: Path,
+    *,
+    precision: Precision = "fp32",
+    opset: int = DEFAULT_OPSET,
+    data: DataSource | None = None,
+    cases: int = 8,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> ExportResult:
+    """Write a dense method's model as an ONNX file that takes images as their files have them.
+
+    Args:
+        model: A model file, or a run folder.
+        out: The file to write, `.onnx`. The measured values come beside it (`report_path`).
+        precision: Of the network.
+        opset: Of ONNX.
+        data: Images to compare the file with `predict` on; None: the validation cases of the model's run, else noise.
+        cases: Of these at most.
+        overwrite: Whether an earlier file may be replaced.
+        progress: Called with (images done, images in all) while it is compared.
+
+    Returns:
+        The file, and what was measured. Nothing is written where it does not do what the model does.
+
+    Raises:
+        DelineateError: The model cannot be exported, the file cannot be written, packages are missing, or the file gives other
+            masks than the model.
+    """
+    check_packages()
+    check_opset(opset)
+    _check_target(out, overwrite)
+    source = artefact_format.locate(model)
+    predictor = Predictor(artefact_format.load(source), "cpu", source=source)
+    info = predictor.method.info
+    if not info.exportable:
+        raise ArtefactError(f"method '{info.name}' cannot be exported")
+    images = trial_images(predictor, data, cases)
+    spec = predictor.spec
+    graph = WholeGraph(predictor).eval()
+    built = build(graph, graph_inputs(predictor), (PROBABILITIES, MASK), opset)
+    facts = ExportFacts(
+        precision=precision,
+        opset=opset,
+        numbers=numbers_of(spec),
+        channels=channel_names(spec),
+        source="pictures" if spec.axis is None else "slices",
+        batch=(1, MOST_IMAGES),
+        height=(1, LONGEST_SIDE),
+        width=(1, LONGEST_SIDE),
+        spacing=spec.spacing is not None,
+        threshold=predictor.threshold if predictor.method.output.independent else None,
+        nodes=count_nodes(built),
+        model_sha256=sha256(source),
+        versions={
+            "delineate": version(),
+            **{name: version_of(name) for name in ("torch", "onnx", "onnxscript", "onnxruntime")},
+        },
+    )
+    built = with_metadata(built, artefact_format.read_header(source).to_json(), facts)
+    with atomic_path(out) as temporary:
+        temporary.write_bytes(built.SerializeToString())
+        parity = parity_of(open_session(temporary), graph, predictor, facts, images, progress)
+        if parity.fault is not None:
+            raise DelineateError(f"{out} is not kept: {parity.fault}")
+    write_json(
+        report_path(out),
+        {
+            "file": out.name,
+            "sha256": sha256(out),
+            **facts.model_dump(mode="json"),
+            "parity": parity.model_dump(mode="json"),
+        },
+    )
+    return ExportResult(out, report_path(out), facts, parity)
+
+
+def _check_target(out: Path, overwrite: bool) -> None:
+    if out.is_dir() or out.suffix != _SUFFIX:
+        raise DelineateError(f"--out {out}: give the name of a file that ends with {_SUFFIX}")
+    if out.exists() and not overwrite:
+        raise DelineateError(f"--out {out} is there already; give another name, or --overwrite to replace it")
+
+
+def graph_inputs(predictor: Predictor) -> list[GraphInput]:
+    """Examples with two images, and of another size than any that the network sees, so that no length is taken for another."""
+    spec = predictor.spec
+    height, width = spec.size[0] * 2 + 5, spec.size[1] * 3 + 1
+    numbers: torch.dtype = getattr(torch, numbers_of(spec))
+    free = {
+        0: Free("batch", 1, MOST_IMAGES),
+        1: Free("height", 1, LONGEST_SIDE),
+        2: Free("width", 1, LONGEST_SIDE),
+    }
+    made = [GraphInput(IMAGE, torch.zeros(2, height, width, len(channel_names(spec)), dtype=numbers), free)]
+    if spec.spacing is not None:
+        made.append(GraphInput(SPACING, torch.tensor(spec.spacing, dtype=torch.float64), {}))
+    return made

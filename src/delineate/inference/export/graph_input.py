@@ -1,0 +1,58 @@
+"""An image as it was read → the input of a whole graph. Numpy alone, so that it works where torch is not installed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from delineate.common.errors import DataError
+from delineate.inference.export.contract import ExportFacts
+
+__all__ = ["graph_image"]
+
+_OF_EIGHT = 257
+"""65535 / 255: white of 8 bits becomes white of 16 bits."""
+
+
+def graph_image(pixels: NDArray[Any], facts: ExportFacts, *, own_values: bool = False) -> NDArray[Any]:
+    """One image as a batch.
+
+    Gray pictures are given to files that take color as three equal channels, and an alpha channel is left out. Pictures of 8 bits
+    are scaled to files that take 16; the other way would lose what 16 bits hold, and is refused.
+
+    Args:
+        pixels: H×W, or H×W×channels (colors in RGB order).
+        facts: of the file.
+        own_values: whether the model's intensity rule is of the values in the image's file (`window`), which nothing may scale.
+
+    Returns:
+        1×H×W×C of the file's number type.
+
+    Raises:
+        DataError: another number of channels, another type, or a size that the file does not take.
+    """
+    image = pixels[..., None] if pixels.ndim == 2 else pixels
+    wanted = len(facts.channels)
+    colored = facts.channels == ("red", "green", "blue")
+    if colored and image.shape[2] == 1:
+        image = np.repeat(image, 3, axis=2)
+    elif colored and image.shape[2] == 4:
+        image = image[..., :3]
+    if image.shape[2] != wanted:
+        raise DataError(
+            f"the file takes {wanted} channels ({', '.join(facts.channels)}), this image has {image.shape[2]}"
+        )
+    for name, length, (least, most) in zip(("high", "wide"), image.shape, (facts.height, facts.width), strict=False):
+        if not least <= length <= most:
+            raise DataError(f"the image is {length} pixels {name}, and the file takes {least} to {most}")
+    if image.dtype == np.uint8 and facts.numbers == "uint16":
+        image = image.astype(np.uint16) * np.uint16(1 if own_values else _OF_EIGHT)
+    elif facts.numbers == "float32" and image.dtype.kind in "iuf":
+        image = image.astype(np.float32)
+    elif image.dtype != np.dtype(facts.numbers):
+        raise DataError(
+            f"the file takes images of {facts.numbers}, not of {image.dtype}; which the model was not trained on"
+        )
+    return np.ascontiguousarray(image)[None]

@@ -1,0 +1,194 @@
+"""A module → an ONNX model with named inputs and free sizes as they were asked for, and metadata."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from delineate.common.errors import ArtefactError, DelineateError
+from delineate.inference.export.contract import FACTS, HEADER, ExportFacts
+
+__all__ = [
+    "NEWEST_OPSET",
+    "OLDEST_OPSET",
+    "Free",
+    "GraphInput",
+    "build",
+    "check_opset",
+    "check_packages",
+    "count_nodes",
+    "read_facts",
+    "with_metadata",
+]
+
+OLDEST_OPSET, NEWEST_OPSET = 18, 23
+"""The exporter writes 18 and converts upwards; later ones have nothing that is used here."""
+_PACKAGES = {"onnx": "onnx", "onnxscript": "onnxscript", "onnxruntime": "onnxruntime"}
+"""Import name → distribution."""
+_LARGEST = 1_900_000_000
+"""Bytes of weights; a file of the format ends at 2 GiB."""
+_OPTIMIZED = 3000
+"""Nodes up to which the exporter's own optimization is worth its time, which grows faster than the graph."""
+
+
+@dataclass(frozen=True)
+class Free:
+    """A length that is known only when the graph runs."""
+
+    name: str
+    least: int
+    most: int
+    multiple: int = 1
+
+
+@dataclass(frozen=True)
+class GraphInput:
+    """An input with an example."""
+
+    name: str
+    example: Tensor
+    free: Mapping[int, Free]
+    """Axis → what it may be; the others are fixed."""
+
+
+def check_packages() -> None:
+    """Raise `DelineateError` with the command that installs what is missing."""
+    missing = [package for module, package in _PACKAGES.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        raise DelineateError(f"export to ONNX needs {' and '.join(missing)}: pip install {' '.join(missing)}")
+
+
+def check_opset(opset: int) -> None:
+    """Raise `DelineateError` for an opset that cannot be written."""
+    if not OLDEST_OPSET <= opset <= NEWEST_OPSET:
+        raise DelineateError(f"--opset {opset}: graphs are written for opsets {OLDEST_OPSET} to {NEWEST_OPSET}")
+
+
+def build(module: nn.Module, inputs: Sequence[GraphInput], outputs: Sequence[str], opset: int) -> Any:
+    """Trace a module.
+
+    Args:
+        module: In eval mode, on the CPU.
+        inputs: In the order of its `forward`.
+        outputs: Their names, in order.
+        opset: Of ONNX.
+
+    Returns:
+        An `onnx.ModelProto`.
+
+    Raises:
+        ArtefactError: The module cannot be traced, a length that should be free is fixed, or its weights are too large for a file.
+    """
+    weights = sum(tensor.numel() * tensor.element_size() for tensor in module.state_dict().values())
+    if weights > _LARGEST:
+        raise ArtefactError(f"the model has {weights / 1e9:.1f} GB of weights, and an ONNX file holds at most 2")
+    shapes = tuple({axis: _dim(free) for axis, free in one.free.items()} or None for one in inputs)
+    with _quiet(), torch.no_grad():
+        try:
+            program = torch.export.export(
+                module, tuple(one.example for one in inputs), dynamic_shapes=shapes, strict=False
+            )
+            small = len(program.graph.nodes) < _OPTIMIZED
+            made: Any = torch.onnx.export(
+                program,
+                input_names=[one.name for one in inputs],
+                output_names=list(outputs),
+                opset_version=opset,
+                optimize=small,
+                verbose=False,
+            )
+        except Exception as error:  # of many kinds, by the compiler's parts
+            raise ArtefactError(f"the network cannot be exported: {_first_line(error)}") from error
+    model = made.model_proto
+    _name_sizes(model, inputs)
+    return model
+
+
+def with_metadata(model: Any, header: str, facts: ExportFacts) -> Any:
+    """The model, told what it is."""
+    del model.metadata_props[:]
+    model.producer_name, model.producer_version = "delineate", facts.versions["delineate"]
+    for key, text in ((HEADER, header), (FACTS, facts.model_dump_json())):
+        entry = model.metadata_props.add()
+        entry.key, entry.value = key, text
+    return model
+
+
+def count_nodes(model: Any) -> int:
+    """Of the graph and of those inside its nodes and functions."""
+
+    def inside(nodes: Any) -> int:
+        return sum(1 + sum(inside(one.g.node) for one in node.attribute if one.HasField("g")) for node in nodes)
+
+    return inside(model.graph.node) + sum(inside(function.node) for function in model.functions)
+
+
+def read_facts(metadata: Mapping[str, str], path: Path) -> ExportFacts:
+    """From a file's metadata. Raises `ArtefactError` for a file that is not ours, or of a newer format."""
+    if FACTS not in metadata or HEADER not in metadata:
+        raise ArtefactError(f"{path} is an ONNX file without Delineate's metadata; make one with `delineate export`")
+    try:
+        return ExportFacts.model_validate_json(metadata[FACTS])
+    except ValueError as error:
+        found = json.loads(metadata[FACTS]).get("format")
+        raise ArtefactError(
+            f"{path} has export format {found}, which this version does not read; update delineate"
+        ) from error
+
+
+def _dim(free: Free) -> Any:
+    if free.multiple == 1:
+        return torch.export.Dim(free.name, min=free.least, max=free.most)
+    unit = torch.export.Dim(f"{free.name}_units", min=free.least // free.multiple, max=free.most // free.multiple)
+    return free.multiple * unit
+
+
+def _name_sizes(model: Any, inputs: Sequence[GraphInput]) -> None:
+    """Give free lengths their names, and fail where one is not free: the exporter fixes some without a word."""
+    names: dict[str, str] = {}
+    for one, value in zip(inputs, model.graph.input, strict=True):
+        for axis, free in one.free.items():
+            dim = value.type.tensor_type.shape.dim[axis]
+            if not dim.dim_param:
+                raise ArtefactError(
+                    f"the network cannot be exported with a free {free.name}: it was fixed at {dim.dim_value} without a word"
+                )
+            names[dim.dim_param] = free.name
+    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param in names:
+                dim.dim_param = names[dim.dim_param]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporter's own lines, which are about its inside."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
+    levels = [one.level for one in loggers]
+    for one in loggers:
+        one.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for one, level in zip(loggers, levels, strict=True):
+            one.setLevel(level)
+
+
+def _first_line(error: BaseException) -> str:
+    """Of the innermost cause, which says what happened."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0] if text else 'no details'}"

@@ -1,0 +1,46 @@
+"""Options of `export`."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Required, TypedDict
+
+from delineate.requests.option import Option
+from delineate.requests.shared import Overwrite
+
+__all__ = ["ExportOptions"]
+
+
+class ExportOptions(TypedDict, total=False):
+    """Of `export`."""
+
+    format: Annotated[
+        Literal["onnx"],
+        Option(
+            help="onnx: one file with preprocessing, network and the way back to the image's own size.", default="onnx"
+        ),
+    ]
+    out: Required[Annotated[Path | str, Option(help="The file to write, NAME.onnx; NAME.parity.json comes beside it.")]]
+    precision: Annotated[Literal["fp32"], Option(help="Of the network's weights and arithmetic.", default="fp32")]
+    data: Annotated[
+        Path | str | None,
+        Option(
+            help="Images to compare the file with predict on: a dataset, of which the validation cases are taken.",
+            metavar="DATA",
+            shown="the validation cases of the model's run, else noise",
+        ),
+    ]
+    opset: Annotated[
+        int,
+        Option(
+            help="Version of ONNX's operators, 18 to 23: older ones for older runtimes.",
+            default=20,
+        ),
+    ]
+    cases: Annotated[
+        int,
+        Option(
+            help="Images to compare the file with predict on.",
+            default=8,
+            least=1,
+        ),
+    ]
+    overwrite: Overwrite

@@ -1,0 +1,151 @@
+"""`delineate export`: the file, what it says of itself, what was measured, and what is refused."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from PIL import Image
+
+import delineate
+from delineate.artefact.format import Artefact, read_header, save
+from delineate.common.errors import DelineateError
+from delineate.common.files import sha256
+from delineate.data.core.input_spec import InputSpec
+from delineate.data.core.manifest import ClassTable
+from delineate.inference.export import export as module
+from delineate.inference.export.contract import FACTS, HEADER, ExportFacts
+from delineate.inference.export.graph_input import graph_image
+from delineate.inference.export.onnx_file import read_facts
+from delineate.methods.testing.examples import randomize_norms, tiny
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    save(path, Artefact(randomize_norms(tiny("unet")).eval(), InputSpec(size=(64, 64)), ClassTable()))
+    return path
+
+
+def data_set(folder: Path) -> Path:
+    for kind in ("images", "masks"):
+        (folder / kind).mkdir(parents=True)
+    for seed in range(3):
+        pixels = np.random.default_rng(seed).integers(0, 256, (50 + seed, 71, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / "images" / f"{seed}.png")
+        Image.fromarray((pixels[..., 0] > 99).astype(np.uint8) * 255).save(folder / "masks" / f"{seed}.png")
+    return folder
+
+
+def test_a_file_says_what_it_is_and_what_was_measured(model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "made.onnx"
+    made = delineate.export(model, out=out, data=data_set(tmp_path / "data"), cases=2)
+    assert made.path == out
+    assert made.parity.real
+    assert made.parity.images == f"2 images of {tmp_path / 'data'}"
+    assert made.parity.network_difference <= 1e-5
+    assert made.parity.dice >= 0.9999
+    assert len(made.parity.sizes) == 8
+    report = json.loads((tmp_path / "made.parity.json").read_text())
+    assert report["sha256"] == sha256(out)
+    assert report["parity"]["dice"] == made.parity.dice
+    metadata = {one.key: one.value for one in onnx.load(out).metadata_props}
+    assert json.loads(metadata[HEADER]) == json.loads(read_header(model).to_json())
+    facts = read_facts(metadata, out)
+    assert (facts.numbers, facts.channels, facts.threshold) == ("uint8", ("red", "green", "blue"), 0.5)
+    assert facts.model_sha256 == sha256(model)
+    assert any("Dice of masks" in line for line in made.lines)
+    with pytest.raises(DelineateError, match="is there already"):
+        delineate.export(model, out=out)
+
+
+def test_a_file_that_differs_is_not_kept(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def spoiled(*given: object) -> object:
+        made = module_build(*given)
+        for weights in made.graph.initializer:
+            if weights.raw_data and weights.data_type == onnx.TensorProto.FLOAT and len(weights.dims) == 4:
+                values = np.frombuffer(weights.raw_data, np.float32)
+                weights.raw_data = (values * np.float32(1.02)).tobytes()
+        return made
+
+    module_build = module.build
+    monkeypatch.setattr(module, "build", spoiled)
+    with pytest.raises(
+        DelineateError, match=r"is not kept: probabilities differ from torch's by .*allowed: 1e-04"
+    ) as error:
+        delineate.export(model, out=tmp_path / "made.onnx", cases=1)
+    assert len(str(error.value).splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("asked", "line"),
+    [
+        (["--out", "made.pt"], "give the name of a file that ends with .onnx"),
+        (["--out", "made.onnx", "--opset", "11"], "--opset 11: graphs are written for opsets 18 to 23"),
+        (["--out", "made.onnx", "--data", "nowhere"], "there is no folder nowhere"),
+    ],
+)
+def test_wrong_requests_are_one_line(model: Path, tmp_path: Path, asked: list[str], line: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "delineate", "export", str(model), *asked], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert line in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_exported_is_refused(
+    model: Path, tmp_path: Path, volume_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(DelineateError, match="volume, and the model was trained on pictures"):
+        delineate.export(model, out=tmp_path / "made.onnx", data=volume_folder)
+    save(tmp_path / "few.safetensors", Artefact(tiny("panet"), InputSpec(size=(64, 64)), ClassTable()))
+    with pytest.raises(DelineateError, match="panet"):
+        delineate.export(tmp_path / "few.safetensors", out=tmp_path / "made.onnx")
+    known = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxscript" else known(name))
+    with pytest.raises(DelineateError, match="export to ONNX needs onnxscript: pip install onnxscript"):
+        delineate.export(model, out=tmp_path / "made.onnx")
+    assert [one.name for one in tmp_path.iterdir()] == ["few.safetensors"]
+
+
+def test_metadata_of_others_and_of_newer_versions() -> None:
+    with pytest.raises(DelineateError, match=r"other.onnx is an ONNX file without Delineate's metadata"):
+        read_facts({"author": "somebody"}, Path("other.onnx"))
+    with pytest.raises(DelineateError, match=r"newer.onnx has export format 99"):
+        read_facts({HEADER: "{}", FACTS: '{"format": 99}'}, Path("newer.onnx"))
+
+
+def test_images_for_a_graph() -> None:
+    facts = ExportFacts(
+        opset=20,
+        numbers="uint16",
+        channels=("red", "green", "blue"),
+        batch=(1, 8),
+        height=(1, 99),
+        width=(1, 99),
+        nodes=1,
+        model_sha256="",
+        versions={},
+    )
+    gray = np.full((4, 5), 255, np.uint8)
+    assert (graph_image(gray, facts) == 65535).all()
+    assert (graph_image(gray, facts, own_values=True) == 255).all()
+    assert graph_image(np.zeros((4, 5, 4), np.uint16), facts).shape == (1, 4, 5, 3)
+    eight = facts.model_copy(update={"numbers": "uint8"})
+    for image, line in (
+        (np.zeros((4, 5), np.uint16), "takes images of uint8, not of uint16"),
+        (np.zeros((4, 5, 2), np.uint8), "takes 3 channels"),
+        (np.zeros((4, 100), np.uint8), "100 pixels wide"),
+    ):
+        with pytest.raises(DelineateError, match=line):
+            graph_image(image, eight)
