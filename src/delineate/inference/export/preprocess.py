@@ -196,11 +196,9 @@ class Preprocess(nn.Module):
             reach = (rule.clip or USUAL_CLIP) * ((away * away).sum(-1) / count).sqrt()
             return mean - reach, mean + reach
         sample = np.zeros((1, 1, 1), self.kind)
-        low, high = (float(limit) for limit in rule.limits(sample, volume=self.spec.axis is not None, each=False))
-        return (
-            torch.full_like(values[..., 0], low, dtype=torch.float64),
-            torch.full_like(values[..., 0], high, dtype=torch.float64),
-        )
+        bounds = rule.limits(sample, volume=self.spec.axis is not None, each=False)
+        first, last = (torch.full_like(values[..., 0], float(bound), dtype=torch.float64) for bound in bounds)
+        return first, last
 
 
 def _quantile(ordered: Tensor, count: Tensor, thousandths: int) -> Tensor:

@@ -101,7 +101,7 @@ def scalar(size: int | Tensor, like: Tensor) -> Tensor:
 
 def into_frame(image: Tensor, place: Placed, values: Values) -> Tensor:
     """Float32 B×C×H×W → B×C×frame, as `InputSpec` asks OpenCV to; beyond the image its edge is repeated."""
-    parts = [_into_frame(part, place, values) for part in image.split(_AT_ONCE, 1)]
+    parts = [_into_frame(part, place, values) for part in torch.split(image, _AT_ONCE, 1)]
     return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
 
 
