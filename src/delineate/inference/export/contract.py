@@ -52,7 +52,7 @@ MOST_IMAGES = 1024
 Numbers = Literal["uint8", "uint16", "float32"]
 """Type of the input `image`."""
 Precision = Literal["fp32", "fp16", "int8"]
-Length = Annotated[int, Field(ge=1)]
+_Length = Annotated[int, Field(ge=1)]
 
 
 class ExportFacts(BaseModel):
@@ -73,12 +73,12 @@ class ExportFacts(BaseModel):
     """What the channels of `image` are, in order: red, green, blue; the names of the model's channels; or "value" (of slices)."""
     source: Literal["pictures", "slices"] = "pictures"
     """`slices`: of volumes, cut across the axis `header.input.axis`, with gray values scaled by their volume."""
-    batch: tuple[Length, Length]
+    batch: tuple[_Length, _Length]
     """Fewest and most images at once."""
-    height: tuple[Length, Length]
+    height: tuple[_Length, _Length]
     """Least and greatest of `image`, in pixels."""
-    width: tuple[Length, Length]
-    multiple: Length = 1
+    width: tuple[_Length, _Length]
+    multiple: _Length = 1
     """Height and width are multiples of it."""
     spacing: bool = False
     """Whether there is an input `spacing`."""

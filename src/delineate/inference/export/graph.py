@@ -41,10 +41,10 @@ class WholeGraph(nn.Module):
         logits = self.network(self.preprocess.placed(pixels, place)).float() / self.temperature
         working = self.output.probabilities(logits)
         native = out_of_frame(working, place, (image.shape[1], image.shape[2]))
-        return native, decided(native, self.output, self.threshold)
+        return native, _decided(native, self.output, self.threshold)
 
 
-def decided(probabilities: Tensor, output: Output, threshold: float) -> Tensor:
+def _decided(probabilities: Tensor, output: Output, threshold: float) -> Tensor:
     """B×K×H×W → uint8 B×H×W, as `Output.class_map`."""
     if not output.independent:
         return probabilities.argmax(1).to(torch.uint8)

@@ -158,7 +158,7 @@ def parity_of(
     )
 
 
-def dice(found: NDArray[np.uint8], expected: NDArray[np.uint8], classes: int) -> float:
+def _dice(found: NDArray[np.uint8], expected: NDArray[np.uint8], classes: int) -> float:
     """Mean over the foreground classes; 1 where both are empty."""
     scores = []
     for index in range(1, classes):
@@ -193,7 +193,7 @@ def _against_predict(
         expected = predictor.to_native(working, height, width, image.spacing).transpose(2, 0, 1)
         largest = max(largest, float(np.abs(found[0] - expected).max()))
         pixels, others = pixels + mask.size, others + int((mask != found_mask[0]).sum())
-        scores.append(dice(found_mask[0], mask, len(predictor.classes.names)))
+        scores.append(_dice(found_mask[0], mask, len(predictor.classes.names)))
         if progress is not None:
             progress(number, len(images.images))
     return {
