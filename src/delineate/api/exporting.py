@@ -41,7 +41,7 @@ def export(
     Example:
         ```python
         made = delineate.export("runs/first", out="polyps.onnx")
-        print(*made.lines, sep="\n")
+        print(made.parity.dice, made.facts.nodes)
         ```
     """
     from delineate.data.layouts.source import as_source
