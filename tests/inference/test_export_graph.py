@@ -29,6 +29,7 @@ NESTED = ClassTable(
     names=THREE.names,
     regions=(Region(name="both", classes=(1, 2), paints=1), Region(name="b", classes=(2,), paints=2)),
 )
+QUICK = "slices with neighbors, regions"
 VARIANTS = {
     "stretch": {},
     "letterbox of 16 bits by percentiles": {"fit": "letterbox", "intensity": "percentile", "source_bits": 16},
@@ -61,7 +62,13 @@ def picture(spec: InputSpec, height: int, width: int, seed: int = 0) -> np.ndarr
     return (smooth / max(smooth.max(), 1e-6) * full).astype(kind)
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+def each(variants: dict[str, dict[str, object]]) -> list[object]:
+    """One of them is tried by the quick tests; an export takes seconds."""
+    return [pytest.param(name, marks=() if name == QUICK else pytest.mark.more) for name in variants]
+
+
+@pytest.mark.parametrize("variant", each(VARIANTS))
+@pytest.mark.filterwarnings("ignore:RGB image")
 def test_an_exported_graph_does_what_predict_does(variant: str) -> None:
     predictor = made(**VARIANTS[variant])
     model = build(WholeGraph(predictor).eval(), graph_inputs(predictor), (PROBABILITIES, MASK), 20)
