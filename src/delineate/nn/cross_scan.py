@@ -61,6 +61,9 @@ class _Merge(torch.autograd.Function):
 def _scan(x: Tensor) -> Tensor:
     batch, channels, height, width = x.shape
     pixels = x.permute(0, 2, 3, 1)
+    if torch.compiler.is_exporting():  # writing into parts of a tensor is a copy of all of it there
+        both = torch.stack([pixels.flatten(1, 2), pixels.transpose(1, 2).flatten(1, 2)], 2)
+        return torch.cat([both, both.flip(1)], 2).permute(0, 2, 3, 1)
     result = x.new_empty(batch, height * width, DIRECTIONS, channels)
     result[:, :, 0].view(batch, height, width, channels).copy_(pixels)
     result[:, :, 1].view(batch, width, height, channels).copy_(pixels.transpose(1, 2))

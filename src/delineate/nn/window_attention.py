@@ -102,10 +102,33 @@ def pixel_linear(x: Tensor, layer: nn.Linear) -> Tensor:
 
 
 def _forward(value: Tensor, guide: Tensor, weight: Tensor, bias: Tensor, heads: int) -> Tensor:
+    if torch.compiler.is_exporting():
+        return _in_windows(value, guide, weight, bias, heads)
     if torch.compiler.is_compiling():
         return _aggregate(value, guide, weight, bias, heads)
     parts = [_aggregate(value[part], guide[part], weight, bias, heads) for part in _image_groups(value)]
     return parts[0] if len(parts) == 1 else torch.cat([part.transpose(0, 1) for part in parts], 1).transpose(0, 1)
+
+
+def _in_windows(value: Tensor, guide: Tensor, weight: Tensor, bias: Tensor, heads: int) -> Tensor:
+    """The operator as it is defined (unfold, product, fold), for graphs that leave Python: additions to parts of a map, of which
+    the other form has hundreds, are a copy of the whole map each in ONNX. All inside is channels-last.
+
+    Holds 9 times `value`, twice.
+    """
+    batch, channels, height, width = value.shape
+    scale, order = _scale(value, heads), torch.arange(len(bias)).view(-1, heads).T.flatten()  # heads slowest
+    logits = guide.permute(0, 2, 3, 1) @ (scale * weight)[order].T + (scale * bias)[order]
+    attention = logits.view(batch, height, width, heads, _POSITIONS, _POSITIONS).softmax(-1)
+    padded = F.pad(value.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
+    offsets = [divmod(position, _WINDOW) for position in range(_POSITIONS)]
+    sources = torch.stack([padded[:, y : y + height, x : x + width] for y, x in offsets], 3)
+    sources = sources.view(batch, height, width, _POSITIONS, heads, -1).transpose(3, 4)
+    results = (attention @ sources).transpose(3, 4).flatten(4)  # B×H×W×9×C
+    # Each window's results go to its positions: position (0, 0) is one pixel above and to the left of its center.
+    moved = [F.pad(results[:, :, :, at], (0, 0, x, 2 - x, y, 2 - y)) for at, (y, x) in enumerate(offsets)]
+    total = torch.stack(moved).sum(0)[:, 1 : height + 1, 1 : width + 1]
+    return total.to(value.dtype).permute(0, 3, 1, 2)
 
 
 def _image_groups(x: Tensor) -> list[slice]:

@@ -1,4 +1,4 @@
-"""The selective scan as a tree: a logarithmic number of operations on whole tensors, for graphs and for accelerators.
+"""The selective scan as a tree: a logarithmic number of operations on whole tensors, for accelerators.
 
 Two steps (a, b), (a', b') of h ← a h + b are one step (a' a, a' b + b'). So the steps are joined in pairs, the sequence of half
 the length is scanned the same way, which gives every second state, and one more step gives the others (Blelloch, "Prefix
@@ -31,7 +31,7 @@ def scan(
     delta_bias: Tensor | None,
     softplus: bool,
 ) -> tuple[Tensor, Tensor]:
-    """As `Backend`. L must be a number, not a symbol, when a graph is traced."""
+    """As `Backend`. L must be a number, not a symbol, where a graph is traced (`blocked` is for those)."""
     decay, step_input, readout = discretize(u, delta, A, B, C, delta_bias, softplus)
     states = _linear_recurrence(decay, step_input)
     y = (states * readout).sum(-1).flatten(2, 3).permute(1, 2, 0)

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from delineate.common.errors import DeviceError
 from delineate.common.names import did_you_mean
 from delineate.nn.precision import without_autocast
-from delineate.nn.selective_scan import associative, chunked, sequential
+from delineate.nn.selective_scan import associative, blocked, chunked, sequential
 
 __all__ = ["BACKENDS", "Backend", "choose_backend", "selective_scan"]
 
@@ -60,11 +60,11 @@ BACKENDS: Mapping[str, Backend] = {
     "sequential": sequential.scan,
     "chunked": chunked.scan,
     "associative": associative.scan,
-    "export": associative.scan,
+    "export": blocked.scan,
     "triton": _triton,
 }
 """By name. `sequential`: the definition step by step, the reference of the tests. `chunked`: for CPUs. `associative`: a tree, for
-any device. `export`: for graphs that leave Python; the same tree, made of standard operators. `triton`: GPUs with Triton."""
+any device. `export`: for graphs that leave Python; few operators, whatever L is. `triton`: GPUs with Triton."""
 
 
 @overload
