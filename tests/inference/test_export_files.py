@@ -142,7 +142,7 @@ def test_images_for_a_graph() -> None:
     )
     gray = np.full((4, 5), 255, np.uint8)
     assert (graph_image(gray, facts) == 65535).all()
-    assert (graph_image(gray, facts, own_values=True) == 255).all()
+    assert (graph_image(gray, facts.model_copy(update={"own_values": True})) == 255).all()
     assert graph_image(np.zeros((4, 5, 4), np.uint16), facts).shape == (1, 4, 5, 3)
     eight = facts.model_copy(update={"numbers": "uint8"})
     for image, line in (

@@ -47,14 +47,17 @@ def export(
     from delineate.data.layouts.source import as_source
     from delineate.inference.export.export import export_onnx
 
-    data = options["data"]
+    names = ("data", "calibration")
+    data, calibration = (None if options[name] is None else as_source(options[name]) for name in names)
     return export_onnx(
         Path(model),
         Path(options["out"]),
         precision=options["precision"],
         opset=options["opset"],
-        data=None if data is None else as_source(data),
+        data=data,
         cases=options["cases"],
+        calibration=calibration,
+        force=options["force"],
         overwrite=options["overwrite"],
         progress=progress,
     )

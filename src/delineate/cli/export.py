@@ -29,11 +29,12 @@ def export(
     \b
     delineate export runs/polyps --out polyps.onnx
     delineate export runs/polyps --out polyps.onnx --data more_polyps/ --cases 20
+    delineate export runs/polyps --out small.onnx --precision int8 --calibration polyps/
     """
     from delineate.common.missing_paths import refuse_missing, refuse_missing_model
 
     refuse_missing_model(model)
-    refuse_missing(given["data"])
+    refuse_missing(given["data"], given["calibration"])
     from delineate.api import export as run
 
     with progress("comparing") as report:

@@ -116,7 +116,7 @@ def _in_windows(value: Tensor, guide: Tensor, weight: Tensor, bias: Tensor, head
 
     Holds 9 times `value`, twice.
     """
-    batch, channels, height, width = value.shape
+    batch, _, height, width = value.shape
     scale, order = _scale(value, heads), torch.arange(len(bias)).view(-1, heads).T.flatten()  # heads slowest
     logits = guide.permute(0, 2, 3, 1) @ (scale * weight)[order].T + (scale * bias)[order]
     attention = logits.view(batch, height, width, heads, _POSITIONS, _POSITIONS).softmax(-1)

@@ -19,7 +19,14 @@ class ExportOptions(TypedDict, total=False):
         ),
     ]
     out: Required[Annotated[Path | str, Option(help="The file to write, NAME.onnx; NAME.parity.json comes beside it.")]]
-    precision: Annotated[Literal["fp32"], Option(help="Of the network's weights and arithmetic.", default="fp32")]
+    precision: Annotated[
+        Literal["fp32", "fp16", "int8"],
+        Option(
+            help="Of the network's weights and arithmetic: fp16 for GPUs and browsers, int8 for CPUs; int8 needs --calibration.",
+            python="Of the network's weights and arithmetic: fp16 for GPUs and browsers, int8 for CPUs. int8 needs `calibration`.",
+            default="fp32",
+        ),
+    ]
     data: Annotated[
         Path | str | None,
         Option(
@@ -42,5 +49,17 @@ class ExportOptions(TypedDict, total=False):
             default=8,
             least=1,
         ),
+    ]
+    calibration: Annotated[
+        Path | str | None,
+        Option(
+            help="For int8: a dataset with masks. Its training images give the ranges of 8 bits, its validation images the loss.",
+            metavar="DATA",
+            shown=False,
+        ),
+    ]
+    force: Annotated[
+        bool,
+        Option(help="Keep a file of int8 that loses more than 0.01 of Dice on the validation images.", default=False),
     ]
     overwrite: Overwrite

@@ -69,6 +69,8 @@ class ExportFacts(BaseModel):
     """Of ONNX."""
     numbers: Numbers
     """Type of `image`. Of pictures: the depth that the model was trained on. Slices of volumes come as `header.input` says."""
+    own_values: bool = False
+    """Whether the model reads the values of the image's file (intensity rule `window`), which nothing may scale."""
     channels: tuple[str, ...] = Field(min_length=1)
     """What the channels of `image` are, in order: red, green, blue; the names of the model's channels; or "value" (of slices)."""
     source: Literal["pictures", "slices"] = "pictures"

@@ -35,6 +35,7 @@ from delineate.inference.export.onnx_file import (
     with_metadata,
 )
 from delineate.inference.export.parity import Parity, open_session, parity_of
+from delineate.inference.export.quantize import MOST_LOSS, Calibration, Loss, loss_of, quantized
 from delineate.inference.predictor import Predictor
 
 __all__ = ["DEFAULT_OPSET", "ExportResult", "export_onnx", "graph_inputs", "report_path"]
@@ -59,6 +60,8 @@ class ExportResult:
     """The JSON file beside it."""
     facts: ExportFacts
     parity: Parity
+    loss: Loss | None = None
+    """What 8 bits cost on references; None where there are none."""
 
     @property
     def lines(self) -> list[str]:
@@ -67,7 +70,8 @@ class ExportResult:
         first = (
             f"{self.path}: {size:.1f} MB, {self.facts.nodes} nodes, {self.facts.precision}, opset {self.facts.opset}"
         )
-        return [first, *self.parity.lines, f"measured values: {self.report}"]
+        lost = [] if self.loss is None else [self.loss.words]
+        return [first, *self.parity.lines, *lost, f"measured values: {self.report}"]
 
 
 def report_path(out: Path) -> Path:
@@ -83,6 +87,8 @@ def export_onnx(
     opset: int = DEFAULT_OPSET,
     data: DataSource | None = None,
     cases: int = 8,
+    calibration: DataSource | None = None,
+    force: bool = False,
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> ExportResult:
@@ -95,6 +101,8 @@ def export_onnx(
         opset: Of ONNX.
         data: Images to compare the file with `predict` on; None: the validation cases of the model's run, else noise.
         cases: Of these at most.
+        calibration: For `int8`: a dataset with masks.
+        force: Keep a file of `int8` that loses more Dice than is allowed.
         overwrite: Whether an earlier file may be replaced.
         progress: Called with (images done, images in all) while it is compared.
 
@@ -108,6 +116,7 @@ def export_onnx(
     check_packages()
     check_opset(opset)
     _check_target(out, overwrite)
+    _check_precision(precision, calibration, force)
     source = artefact_format.locate(model)
     predictor = Predictor(artefact_format.load(source), "cpu", source=source)
     info = predictor.method.info
@@ -115,12 +124,15 @@ def export_onnx(
         raise ArtefactError(f"method '{info.name}' cannot be exported")
     images = trial_images(predictor, data, cases)
     spec = predictor.spec
+    examples = None if calibration is None else Calibration(calibration, predictor)
     graph = WholeGraph(predictor).eval()
-    built = build(graph, graph_inputs(predictor), (PROBABILITIES, MASK), opset)
+    traced = WholeGraph(predictor, half=True).eval() if precision == "fp16" else graph
+    built = build(traced, graph_inputs(predictor), (PROBABILITIES, MASK), opset)
     facts = ExportFacts(
         precision=precision,
         opset=opset,
         numbers=numbers_of(spec),
+        own_values=any(rule.rule == "window" for rule in spec.rules),
         channels=channel_names(spec),
         source="pictures" if spec.axis is None else "slices",
         batch=(1, MOST_IMAGES),
@@ -135,22 +147,26 @@ def export_onnx(
             **{name: version_of(name) for name in ("torch", "onnx", "onnxscript", "onnxruntime")},
         },
     )
+    calibrated, loss = 0, None
+    if examples is not None:
+        built, calibrated = quantized(built, examples, facts)
+        facts = facts.model_copy(update={"nodes": count_nodes(built)})
     built = with_metadata(built, artefact_format.read_header(source).to_json(), facts)
     with atomic_path(out) as temporary:
         temporary.write_bytes(built.SerializeToString())
-        parity = parity_of(open_session(temporary), graph, predictor, facts, images, progress)
+        session = open_session(temporary)
+        parity = parity_of(session, graph, predictor, facts, images, progress)
         if parity.fault is not None:
             raise DelineateError(f"{out} is not kept: {parity.fault}")
-    write_json(
-        report_path(out),
-        {
-            "file": out.name,
-            "sha256": sha256(out),
-            **facts.model_dump(mode="json"),
-            "parity": parity.model_dump(mode="json"),
-        },
-    )
-    return ExportResult(out, report_path(out), facts, parity)
+        if examples is not None:
+            loss = loss_of(session, predictor, examples, calibrated, facts)
+            if loss.loss > MOST_LOSS and not force:
+                raise DelineateError(f"{out} is not kept: {loss.words}; --force keeps it")
+    report = {"file": out.name, "sha256": sha256(out), **facts.model_dump(mode="json")}
+    measured = {"parity": parity, "loss": loss}
+    shown = {name: one.model_dump(mode="json") for name, one in measured.items() if one is not None}
+    write_json(report_path(out), report | shown)
+    return ExportResult(out, report_path(out), facts, parity, loss)
 
 
 def _check_target(out: Path, overwrite: bool) -> None:
@@ -158,6 +174,13 @@ def _check_target(out: Path, overwrite: bool) -> None:
         raise DelineateError(f"--out {out}: give the name of a file that ends with {_SUFFIX}")
     if out.exists() and not overwrite:
         raise DelineateError(f"--out {out} is there already; give another name, or --overwrite to replace it")
+
+
+def _check_precision(precision: Precision, calibration: DataSource | None, force: bool) -> None:
+    if precision == "int8" and calibration is None:
+        raise DelineateError("--precision int8 needs --calibration: a dataset with masks, whose images give the ranges")
+    if precision != "int8" and (calibration is not None or force):
+        raise DelineateError(f"--calibration and --force are for --precision int8, not {precision}")
 
 
 def graph_inputs(predictor: Predictor) -> list[GraphInput]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
@@ -22,14 +24,16 @@ class WholeGraph(nn.Module):
     Not inside: the removal of components and filling of holes (`Predictor.postprocess`), which the header tells of.
     """
 
-    def __init__(self, predictor: Predictor) -> None:
-        """`predictor`: of the model, on the CPU. Raises `ArtefactError` for a model whose images are cut into tiles."""
+    def __init__(self, predictor: Predictor, *, half: bool = False) -> None:
+        """`predictor`: of the model, on the CPU; `half`: the network alone is in half precision. Raises `ArtefactError` for a model
+        whose images are cut into tiles."""
         super().__init__()
         spec = predictor.spec
         if spec.fit == "patch":
             raise ArtefactError("a model of patches (input.fit=patch) cannot be exported yet; use stretch or letterbox")
         self.preprocess = Preprocess(spec, numbers_of(spec), spec.spacing)
-        self.network = predictor.network
+        self.network = copy.deepcopy(predictor.network).half() if half else predictor.network
+        self.dtype = torch.float16 if half else torch.float32
         self.temperature = predictor.artefact.temperature
         self.threshold = predictor.threshold
         self.output = predictor.method.output
@@ -38,7 +42,7 @@ class WholeGraph(nn.Module):
         """B×H×W×C numbers, and mm where the model needs them → float32 B×K×H×W probabilities, uint8 B×H×W class indices."""
         pixels = image.to(torch.float32).permute(0, 3, 1, 2)
         place = self.preprocess.place(pixels, spacing)
-        logits = self.network(self.preprocess.placed(pixels, place)).float() / self.temperature
+        logits = self.network(self.preprocess.placed(pixels, place).to(self.dtype)).float() / self.temperature
         working = self.output.probabilities(logits)
         native = out_of_frame(working, place, (image.shape[1], image.shape[2]))
         return native, _decided(native, self.output, self.threshold)

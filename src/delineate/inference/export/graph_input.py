@@ -16,7 +16,7 @@ _OF_EIGHT = 257
 """65535 / 255: white of 8 bits becomes white of 16 bits."""
 
 
-def graph_image(pixels: NDArray[Any], facts: ExportFacts, *, own_values: bool = False) -> NDArray[Any]:
+def graph_image(pixels: NDArray[Any], facts: ExportFacts) -> NDArray[Any]:
     """One image as a batch.
 
     Gray pictures are given to files that take color as three equal channels, and an alpha channel is left out. Pictures of 8 bits
@@ -25,7 +25,6 @@ def graph_image(pixels: NDArray[Any], facts: ExportFacts, *, own_values: bool = 
     Args:
         pixels: H×W, or H×W×channels (colors in RGB order).
         facts: of the file.
-        own_values: whether the model's intensity rule is of the values in the image's file (`window`), which nothing may scale.
 
     Returns:
         1×H×W×C of the file's number type.
@@ -48,7 +47,7 @@ def graph_image(pixels: NDArray[Any], facts: ExportFacts, *, own_values: bool = 
         if not least <= length <= most:
             raise DataError(f"the image is {length} pixels {name}, and the file takes {least} to {most}")
     if image.dtype == np.uint8 and facts.numbers == "uint16":
-        image = image.astype(np.uint16) * np.uint16(1 if own_values else _OF_EIGHT)
+        image = image.astype(np.uint16) * np.uint16(1 if facts.own_values else _OF_EIGHT)
     elif facts.numbers == "float32" and image.dtype.kind in "iuf":
         image = image.astype(np.float32)
     elif image.dtype != np.dtype(facts.numbers):

@@ -19,6 +19,7 @@ from delineate.common.errors import ArtefactError, DelineateError
 from delineate.inference.export.contract import FACTS, HEADER, ExportFacts
 
 __all__ = [
+    "NETWORK",
     "NEWEST_OPSET",
     "OLDEST_OPSET",
     "Free",
@@ -37,6 +38,9 @@ _PACKAGES = {"onnx": "onnx", "onnxscript": "onnxscript", "onnxruntime": "onnxrun
 """Import name → distribution."""
 _LARGEST = 1_900_000_000
 """Bytes of weights; a file of the format ends at 2 GiB."""
+NETWORK = "network/"
+"""How names of the network's nodes begin."""
+_SCOPES = "pkg.torch.onnx.name_scopes"
 _OPTIMIZED = 3000
 """Nodes up to which the exporter's own optimization is worth its time, which grows faster than the graph."""
 
@@ -111,6 +115,7 @@ def build(module: nn.Module, inputs: Sequence[GraphInput], outputs: Sequence[str
             raise ArtefactError(f"the network cannot be exported: {_first_line(error)}") from error
     model = made.model_proto
     _name_sizes(model, inputs)
+    _strip(model)
     return model
 
 
@@ -168,6 +173,19 @@ def _name_sizes(model: Any, inputs: Sequence[GraphInput]) -> None:
         for dim in value.type.tensor_type.shape.dim:
             if dim.dim_param in names:
                 dim.dim_param = names[dim.dim_param]
+
+
+def _strip(model: Any) -> None:
+    """Take out what the exporter notes of each node: its source, with paths of this machine. What remains is in the names: nodes of
+    the submodule `network` begin with `NETWORK`."""
+    for node in model.graph.node:
+        scopes = next((one.value for one in node.metadata_props if one.key == _SCOPES), "")
+        if "'network'" in scopes:
+            node.name = NETWORK + node.name
+    noted = [model.graph, *model.graph.node, *model.graph.initializer, *model.graph.value_info, *model.graph.input]
+    for one in (*noted, *model.graph.output):
+        del one.metadata_props[:]
+        one.doc_string = ""
 
 
 @contextmanager

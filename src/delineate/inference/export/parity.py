@@ -175,7 +175,6 @@ def _against_predict(
     images: TrialImages,
     progress: Callable[[int, int], None] | None,
 ) -> dict[str, Any]:
-    own_values = any(rule.rule == "window" for rule in predictor.spec.rules)
     scores, ours, theirs = [], [], []
     largest, pixels, others = 0.0, 0, 0
     for number, image in enumerate(images.images, start=1):
@@ -185,7 +184,7 @@ def _against_predict(
         working = predictor.probabilities_of(prepared)
         mask = predictor.to_classes(working.copy(), height, width, image.spacing)
         theirs.append(time.perf_counter() - start)
-        given = graph_image(image.pixels, facts, own_values=own_values)
+        given = graph_image(image.pixels, facts)
         spacing = () if not facts.spacing else (np.array(image.spacing, np.float64),)
         start = time.perf_counter()
         found, found_mask = _run(session, given, *spacing)

@@ -1,8 +1,8 @@
 """The selective scan for graphs that leave Python: a number of operations that does not depend on L, which may be a symbol.
 
 The steps are cut into blocks of 16. Within the blocks, all at once, one step is taken after another from h = 0, and decays are
-multiplied up (16 steps of two operations). What enters each block is a recurrence over blocks, h ← a h + b with a, b of whole blocks:
-it is joined by doubling (Hillis & Steele, "Data parallel algorithms", CACM 1986), which costs a few operations on a sixteenth of the
+multiplied up (16 steps of two operations). What enters each block is a recurrence over blocks, h ← a h + b with a, b of whole
+blocks: it is joined by doubling (Hillis & Steele, "Data parallel algorithms", CACM 1986), a few operations on a sixteenth of the
 numbers. Then every state is its own plus its decay times what entered the block. Nothing is divided by a decay.
 """
 

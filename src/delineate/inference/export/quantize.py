@@ -1,0 +1,187 @@
+"""A graph in single precision → one whose convolutions and products with weights are in 8 bits, and what that costs in Dice.
+
+Weights have a scale for each output channel, activations one for each map, between the least and the greatest value that
+calibration images gave it. Both are signed, which runtimes compute alike with and without instructions for 8 bits. The network's
+first and last such layer, and all that lies outside the network, stay in single precision.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from delineate.common.errors import ArtefactError, DataError
+from delineate.data.cases.sample_pixels import SamplePixels
+from delineate.data.core.findings import count
+from delineate.data.core.manifest import IGNORE
+from delineate.data.layouts.source import DataSource
+from delineate.data.loading.samples import open_samples
+from delineate.evaluation.statistics.intervals import mean_interval
+from delineate.inference.export.contract import IMAGE, SPACING, ExportFacts
+from delineate.inference.export.graph_input import graph_image
+from delineate.inference.export.onnx_file import NETWORK
+from delineate.inference.predictor import Predictor
+
+__all__ = ["MOST_LOSS", "Calibration", "Loss", "loss_of", "quantized"]
+
+MOST_LOSS = 0.01
+"""Of mean Dice on validation cases; a file that loses more is refused unless it is forced."""
+_IMAGES = 64
+"""For the ranges of activations."""
+_CASES = 200
+"""For the loss."""
+_OPERATORS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+
+
+class Loss(BaseModel):
+    """What 8 bits cost: Dice of `predict` less that of the file, on references."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cases: int
+    """Validation images with a mask."""
+    calibration_images: int
+    dice_before: float
+    """Mean over images and classes (both empty = 1), of `predict`."""
+    dice_after: float
+    low: float | None
+    """95 % interval of the loss; None: too few groups for one."""
+    high: float | None
+
+    @property
+    def loss(self) -> float:
+        """Of mean Dice."""
+        return self.dice_before - self.dice_after
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        interval = (
+            "" if self.low is None or self.high is None else f" (95 % interval {self.low:.4f} to {self.high:.4f})"
+        )
+        return (
+            f"8 bits cost {self.loss:.4f} of Dice{interval}: {self.dice_before:.4f} before, {self.dice_after:.4f} after, on "
+            f"{count(self.cases, 'validation image')}; calibrated on {count(self.calibration_images, 'training image')}"
+        )
+
+
+class Calibration:
+    """A dataset with masks: training images give the ranges of activations, validation images the loss."""
+
+    def __init__(self, data: DataSource, predictor: Predictor) -> None:
+        """Raises `DataError` for data of another kind or with other classes than the model's."""
+        spec = predictor.spec
+        opened = open_samples(data, axis=spec.axis)
+        if (opened.axis is None) != (spec.axis is None):
+            trained, given = ("pictures", "volumes") if spec.axis is None else ("volumes", "pictures")
+            raise DataError(f"{data.path} holds {given}, and the model was trained on {trained}")
+        if opened.classes.names != predictor.classes.names:
+            raise DataError(
+                f"{data.path} has the classes {', '.join(opened.classes.names)}, and the model {', '.join(predictor.classes.names)}"
+            )
+        opened = replace(opened, reader=SamplePixels(opened.manifest, spec.axis, spec=spec))
+        self.train, self.val = opened.split("train"), opened.split("val")
+        if not len(self.train) or not any(one.labeled for one in self.val.samples):
+            raise DataError(f"{data.path}: calibration needs training images, and validation images with masks")
+
+
+def quantized(model: Any, calibration: Calibration, facts: ExportFacts) -> tuple[Any, int]:
+    """The model in 8 bits (an `onnx.ModelProto`), and on how many images it was calibrated. Raises `ArtefactError` where no layer
+    can be."""
+    import onnx
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self, feeds: Iterator[dict[str, NDArray[Any]]]) -> None:
+            self.feeds = feeds
+
+        def get_next(self) -> dict[str, NDArray[Any]] | None:
+            return next(self.feeds, None)
+
+    nodes = _layers(model)
+    if not nodes:
+        raise ArtefactError("the network has no layers for 8 bits: convolutions or products with weights in its middle")
+    part = calibration.train
+    chosen = [part.samples[at] for at in np.unique(np.linspace(0, len(part) - 1, _IMAGES).round().astype(int))]
+    feeds = (_feed(part.image(one), one.spacing, facts) for one in chosen)
+    root = logging.getLogger()
+    before = root.level
+    with tempfile.TemporaryDirectory() as folder:
+        given, made = Path(folder, "given.onnx"), Path(folder, "made.onnx")
+        onnx.save(model, given)
+        try:
+            root.setLevel(logging.ERROR)  # its advice is for other tools
+            quantize_static(
+                given,
+                made,
+                Reader(feeds),
+                quant_format=QuantFormat.QDQ,
+                per_channel=True,
+                activation_type=QuantType.QInt8,
+                weight_type=QuantType.QInt8,
+                nodes_to_quantize=nodes,
+            )
+        finally:
+            root.setLevel(before)
+        return onnx.load(made), len(chosen)
+
+
+def loss_of(session: Any, predictor: Predictor, calibration: Calibration, images: int, facts: ExportFacts) -> Loss:
+    """Score both on the validation images."""
+    part = calibration.val
+    samples = [one for one in part.samples if one.labeled]
+    chosen = [samples[at] for at in np.unique(np.linspace(0, len(samples) - 1, _CASES).round().astype(int))]
+    groups = {one.name: stack.group for stack, one in part}
+    before, after, of = [], [], []
+    for one in chosen:
+        pixels, reference = part.image(one), part.mask(one)
+        if (reference == IGNORE).all():
+            continue
+        found = session.run(None, _feed(pixels, one.spacing, facts))[1][0]
+        classes = len(predictor.classes.names)
+        before.append(_dice(predictor.predict(pixels, one.spacing), reference, classes))
+        after.append(_dice(predictor.postprocess(found), reference, classes))
+        of.append(groups[one.name])
+    interval = mean_interval(np.array(before) - np.array(after), of)
+    return Loss(
+        cases=len(before),
+        calibration_images=images,
+        dice_before=float(np.mean(before)),
+        dice_after=float(np.mean(after)),
+        low=interval.low,
+        high=interval.high,
+    )
+
+
+def _feed(pixels: NDArray[Any], spacing: tuple[float, float] | None, facts: ExportFacts) -> dict[str, NDArray[Any]]:
+    feed = {IMAGE: graph_image(pixels, facts)}
+    return feed if not facts.spacing else feed | {SPACING: np.array(spacing, np.float64)}
+
+
+def _layers(model: Any) -> list[str]:
+    """Names of the network's layers that have weights, but the first and the last."""
+    weights = {one.name for one in model.graph.initializer}
+    found = [
+        node.name
+        for node in model.graph.node
+        if node.op_type in _OPERATORS and node.name.startswith(NETWORK) and weights & set(node.input[:2])
+    ]
+    return found[1:-1]
+
+
+def _dice(found: NDArray[np.uint8], reference: NDArray[np.uint8], classes: int) -> float:
+    valid = reference != IGNORE
+    scores = []
+    for index in range(1, classes):
+        one, other = (found == index) & valid, reference == index
+        total = int(one.sum()) + int(other.sum())
+        scores.append(2 * int((one & other).sum()) / total if total else 1.0)
+    return float(np.mean(scores))
