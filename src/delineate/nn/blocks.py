@@ -12,6 +12,7 @@ __all__ = [
     "SpatialAttention",
     "UpSample",
     "crop",
+    "known",
     "pad_to_multiple",
     "resize",
     "resize_like",
@@ -118,6 +119,12 @@ def pad_to_multiple(image: Tensor, step: int) -> Tensor:
     if not torch.compiler.is_exporting() and height % step == 0 and width % step == 0:
         return image  # a graph is for all sizes, and has the padding; this saves a copy elsewhere
     return F.pad(image, (0, -width % step, 0, -height % step), mode="replicate")
+
+
+def known(*sizes: int) -> bool:
+    """Whether sizes are numbers, which Python may compare and round, and not symbols of a graph that is for any size: what Python
+    makes of those is fixed in the graph without a word."""
+    return all(isinstance(size, int) for size in sizes)
 
 
 def size_of(image: Tensor) -> tuple[int, int]:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from delineate.nn.blocks import known
 from delineate.nn.luminance import luminance
 
 __all__ = ["BINS", "Enhance", "EnhanceOptions", "clahe", "equalize", "logarithm"]
@@ -103,9 +104,11 @@ def clahe(image: Tensor, *, clip: float = 2.0, tiles: int = 8) -> Tensor:
     next size that it does.
 
     Raises:
-        ValueError: The image is too small to be mirrored.
+        ValueError: The image is too small to be mirrored, or its size is a symbol of a graph for any size.
     """
     height, width = image.shape[-2:]
+    if not known(height, width):
+        raise ValueError("CLAHE is exported for one size alone")
     levels = _levels(_to_tiles(image, tiles))
     padded_height, padded_width = levels.shape[-2:]
     tile = (padded_height // tiles, padded_width // tiles)
@@ -132,7 +135,7 @@ def _to_tiles(image: Tensor, tiles: int) -> Tensor:
     """Mirror the lower and right edge (the edge pixel once) until `tiles` divides both sides. Where it divides one side only,
     OpenCV adds `tiles` pixels to that one too, and so does this."""
     height, width = image.shape[-2:]
-    if height % tiles == 0 and width % tiles == 0:
+    if known(height, width) and height % tiles == 0 and width % tiles == 0:
         return image
     bottom, right = tiles - height % tiles, tiles - width % tiles
     if bottom >= height or right >= width:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from delineate.nn.blocks import known
+
 __all__ = ["half_size"]
 
 
@@ -16,10 +18,16 @@ def half_size(size: tuple[int, int], *, multiple: int, least: int) -> tuple[int,
     Returns:
         Height and width in pixels, at most those of `size`.
 
+    Raises:
+        ValueError: The size is a symbol of a graph for any size.
+
     Example:
         >>> from delineate.nn.half_size import half_size
         >>> half_size((352, 288), multiple=32, least=64), half_size((96, 64), multiple=32, least=64)
         ((192, 160), (64, 64))
     """
-    height, width = (min(side, max(least, -(-side // (2 * multiple)) * multiple)) for side in size)
+    if not known(*size):
+        raise ValueError("a network of two scales is exported for one size alone")
+    twice = 2 * multiple
+    height, width = (min(side, max(least, (side + twice - 1) // twice * multiple)) for side in size)
     return height, width

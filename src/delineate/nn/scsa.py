@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from delineate.nn.blocks import known
+
 __all__ = ["ChannelSelfAttention", "SharedSpatialAttention"]
 
 
@@ -77,7 +79,10 @@ class ChannelSelfAttention(nn.Module):
 
     def gate(self, x: Tensor) -> Tensor:
         """a_C as B×C×1×1, in [0, 1]."""
-        pooled = self.norm(F.avg_pool2d(x, min(self.window, *x.shape[-2:])))
+        height, width = x.shape[-2:]
+        # A graph for any size is for maps that have room for the window (`MethodInfo.export_least`).
+        window = min(self.window, height, width) if known(height, width) else self.window
+        pooled = self.norm(F.avg_pool2d(x, window))
         query, key, value = (self._split_heads(pooled * w[:, None, None]) for w in (self.query, self.key, self.value))
         attention = (query @ key.transpose(2, 3) * query.shape[2] ** -0.5).softmax(-1)
         # The mean over pixels is linear, so it is taken of V before the product: a vector instead of a map.

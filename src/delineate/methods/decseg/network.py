@@ -180,7 +180,7 @@ class DECSeg(DenseMethod):
 
     def _enlarged(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
         """Of another resolution → at the size of the image."""
-        height, width = (-(-side // self._step) * self._step for side in size)
+        height, width = ((side + self._step - 1) // self._step * self._step for side in size)
         return crop(resize(maps, (height, width)), size)
 
     def _supervised(self, found: ScaleOutputs, batch: Batch, part: float) -> dict[str, Tensor]:
