@@ -1,5 +1,5 @@
-"""What would be silently wrong in an exported graph is not written in networks: exporters take a branch, or a number made of sizes, from
-the one size that they trace, and ONNX rounds a negated division the other way.
+"""What would be silently wrong in an exported graph is not written in networks: exporters take a branch, or a number made of sizes,
+from the one size that they trace, and ONNX rounds a negated division the other way.
 """
 
 from __future__ import annotations
