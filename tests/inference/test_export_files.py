@@ -24,6 +24,7 @@ from delineate.inference.export.contract import FACTS, HEADER, ExportFacts
 from delineate.inference.export.export import ExportResult
 from delineate.inference.export.graph_input import graph_image
 from delineate.inference.export.onnx_file import read_facts
+from delineate.inference.export.quantize import Loss
 from delineate.methods.testing.examples import randomize_norms, tiny
 
 
@@ -34,10 +35,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def data_set(folder: Path) -> Path:
+def data_set(folder: Path, number: int = 4) -> Path:
     for kind in ("images", "masks"):
         (folder / kind).mkdir(parents=True)
-    for seed in range(3):
+    for seed in range(number):
         pixels = np.random.default_rng(seed).integers(0, 256, (50 + seed, 71, 3), np.uint8)
         Image.fromarray(pixels).save(folder / "images" / f"{seed}.png")
         Image.fromarray((pixels[..., 0] > 99).astype(np.uint8) * 255).save(folder / "masks" / f"{seed}.png")
@@ -93,6 +94,7 @@ def test_a_file_that_differs_is_not_kept(
         (["--out", "made.pt"], "give the name of a file that ends with .onnx"),
         (["--out", "made.onnx", "--opset", "11"], "--opset 11: graphs are written for opsets 18 to 23"),
         (["--out", "made.onnx", "--data", "nowhere"], "there is no folder nowhere"),
+        (["--out", "made.onnx", "--precision", "int8"], "--precision int8 needs --calibration: a dataset with masks"),
     ],
 )
 def test_wrong_requests_are_one_line(model: Path, tmp_path: Path, asked: list[str], line: str) -> None:
@@ -119,6 +121,54 @@ def test_what_cannot_be_exported_is_refused(
     with pytest.raises(DelineateError, match="export to ONNX needs onnxscript: pip install onnxscript"):
         delineate.export(model, out=tmp_path / "made.onnx")
     assert [one.name for one in tmp_path.iterdir()] == ["few.safetensors"]
+
+
+@pytest.mark.more
+def test_half_precision_and_the_network_alone(model: Path, tmp_path: Path) -> None:
+    half = delineate.export(model, out=tmp_path / "half.onnx", precision="fp16", cases=2)
+    assert half.path.stat().st_size < 0.6 * model.stat().st_size
+    assert 1e-6 < half.parity.network_difference <= 5e-3
+    alone = delineate.export(model, out=tmp_path / "network.onnx", graph="network", cases=2)
+    assert alone.facts.numbers == "float32"
+    assert alone.facts.height == (32, 4096)
+    assert alone.parity.dice >= 0.9999
+
+
+@pytest.mark.more
+def test_eight_bits_say_what_they_cost(model: Path, tmp_path: Path) -> None:
+    """An untrained network: what it marks is not the masks, so that little can be lost; calibration cannot be left out."""
+    data = data_set(tmp_path / "data", 12)
+    made = delineate.export(model, out=tmp_path / "eight.onnx", precision="int8", calibration=data, cases=2, force=True)
+    assert made.path.stat().st_size < 0.4 * model.stat().st_size
+    assert made.loss is not None
+    assert made.loss.cases >= 1
+    assert made.loss.calibration_images >= 6
+    assert made.parity.tolerance is None
+    kinds = {node.op_type for node in onnx.load(made.path).graph.node}
+    assert {"QuantizeLinear", "DequantizeLinear"} <= kinds
+    assert any("8 bits cost" in line for line in made.lines)
+
+
+def test_a_loss_is_refused_unless_it_is_forced(
+    model: Path, made: ExportResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "build", lambda *_: onnx.load(made.path))
+    monkeypatch.setattr(module, "quantized", lambda given, *_: (given, 3))
+    lost = Loss(cases=9, calibration_images=3, dice_before=0.8, dice_after=0.7, low=0.05, high=0.2)
+    monkeypatch.setattr(module, "loss_of", lambda *_: lost)
+    asked = {"precision": "int8", "calibration": data_set(tmp_path / "data"), "cases": 1}
+    with pytest.raises(
+        DelineateError, match=r"is not kept: 8 bits cost 0.1000 of Dice \(95 % interval 0.0500 to 0.2000\)"
+    ):
+        delineate.export(model, out=tmp_path / "made.onnx", **asked)
+    assert not (tmp_path / "made.onnx").exists()
+    kept = delineate.export(model, out=tmp_path / "made.onnx", force=True, **asked)
+    assert json.loads(kept.report.read_text())["loss"]["dice_after"] == 0.7
+
+
+def test_calibration_data_of_another_kind(model: Path, tmp_path: Path, volume_folder: Path) -> None:
+    with pytest.raises(DelineateError, match="holds volumes, and the model was trained on pictures"):
+        delineate.export(model, out=tmp_path / "made.onnx", precision="int8", calibration=volume_folder)
 
 
 def test_metadata_of_others_and_of_newer_versions() -> None:

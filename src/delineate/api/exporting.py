@@ -52,6 +52,7 @@ def export(
     return export_onnx(
         Path(model),
         Path(options["out"]),
+        graph=options["graph"],
         precision=options["precision"],
         opset=options["opset"],
         data=data,

@@ -276,12 +276,22 @@ class Predictor:
         with arithmetic(self.device, self.precision, len(inputs), self.spec.size):
             logits = self.network(as_batch(inputs, self.device))
             finite = logits.isfinite().all()
-            logits = logits.float() / self.artefact.temperature
-            result = self._output.probabilities(logits).cpu().numpy()
+            result = self.probabilities_from(logits).cpu().numpy()
         if not finite:
             how = "use --precision 32" if self.precision != "32" else "the model is of no use for it; train again"
             raise NotFiniteError(f"the network's output is not finite (NaN or infinite); {how}")
         return result
+
+    def probabilities_from(self, logits: torch.Tensor) -> torch.Tensor:
+        """Turn the network's logits into probabilities, by the model's temperature.
+
+        Args:
+            logits: B×K×h×w.
+
+        Returns:
+            Float32 B×K×h×w in [0, 1].
+        """
+        return self._output.probabilities(logits.float() / self.artefact.temperature)
 
     def to_native(
         self, working: Probabilities, height: int, width: int, spacing: PixelSpacing | None = None

@@ -28,6 +28,7 @@ __all__ = [
     "CheckpointReader",
     "Context",
     "Decision",
+    "ExportForm",
     "ImportedModel",
     "Kind",
     "Method",
@@ -39,6 +40,7 @@ __all__ = [
 ]
 
 Kind = Literal["dense", "episodic"]
+ExportForm = Literal["any", "multiple", "fixed"]
 """Of a method: "dense" segments an image by itself, "episodic" as a few annotated images show (few-shot)."""
 
 PAPER: JsonDict = {"origin": "paper"}
@@ -213,6 +215,12 @@ class MethodInfo:
     """Height and width must be multiples of it, in pixels; 1: any size (the method pads or interpolates by itself)."""
     exportable: bool = True
     """Whether `torch.export` takes the deployed network."""
+    export_form: ExportForm = "any"
+    """Which heights and widths a graph of the deployed network takes: `any`, `multiple`s of `export_multiple`, or one (`fixed`)."""
+    export_multiple: int = 32
+    """In pixels; with `export_form="multiple"`."""
+    export_least: int = 0
+    """Smallest height and width of such a graph, in pixels, where it is larger than `min_size`."""
     couples_samples: bool = False
     """True where the loss is not a mean over samples: a batch divided over processes then gives another gradient."""
     license_note: str = ""

@@ -118,7 +118,9 @@ def pad_to_multiple(image: Tensor, step: int) -> Tensor:
     height, width = image.shape[-2:]
     if not torch.compiler.is_exporting() and height % step == 0 and width % step == 0:
         return image  # a graph is for all sizes, and has the padding; this saves a copy elsewhere
-    return F.pad(image, (0, -width % step, 0, -height % step), mode="replicate")
+    # Written as a multiple, so that the shapes of a graph for any size can be told to be whole at each level.
+    rows, columns = ((side + step - 1) // step * step for side in (height, width))
+    return F.pad(image, (0, columns - width, 0, rows - height), mode="replicate")
 
 
 def known(*sizes: int) -> bool:

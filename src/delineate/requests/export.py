@@ -19,6 +19,14 @@ class ExportOptions(TypedDict, total=False):
         ),
     ]
     out: Required[Annotated[Path | str, Option(help="The file to write, NAME.onnx; NAME.parity.json comes beside it.")]]
+    graph: Annotated[
+        Literal["whole", "network"],
+        Option(
+            help="whole: from the image as its file has it to probabilities and mask at its own size; network: the network alone, "
+            "from channels in [0, 1] to logits.",
+            default="whole",
+        ),
+    ]
     precision: Annotated[
         Literal["fp32", "fp16", "int8"],
         Option(

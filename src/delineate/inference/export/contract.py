@@ -15,12 +15,14 @@ __all__ = [
     "HEADER",
     "IMAGE",
     "LOGITS",
+    "LONGEST_NETWORK_SIDE",
     "LONGEST_SIDE",
     "MASK",
     "MOST_IMAGES",
     "PROBABILITIES",
     "SPACING",
     "ExportFacts",
+    "GraphKind",
     "Numbers",
     "Precision",
 ]
@@ -46,11 +48,14 @@ FACTS = "delineate.export"
 
 LONGEST_SIDE = 32_768
 """Of images that a whole graph takes, in pixels."""
+LONGEST_NETWORK_SIDE = 4096
+"""Of images that a network alone takes, where it takes several sizes."""
 MOST_IMAGES = 1024
 """In one batch; all are of one size."""
 
 Numbers = Literal["uint8", "uint16", "float32"]
 """Type of the input `image`."""
+GraphKind = Literal["whole", "network"]
 Precision = Literal["fp32", "fp16", "int8"]
 _Length = Annotated[int, Field(ge=1)]
 
@@ -61,7 +66,7 @@ class ExportFacts(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
-    graph: Literal["whole", "network"] = "whole"
+    graph: GraphKind = "whole"
     """`whole`: from the image as its file has it to probabilities and mask at its own size. `network`: the network alone."""
     precision: Precision = "fp32"
     """Of the network's weights and arithmetic. What comes before and after it is always in single precision."""

@@ -16,15 +16,18 @@ from delineate.data.layouts.source import DataSource
 from delineate.inference.export.cases import trial_images
 from delineate.inference.export.contract import (
     IMAGE,
+    LOGITS,
     LONGEST_SIDE,
     MASK,
     MOST_IMAGES,
     PROBABILITIES,
     SPACING,
     ExportFacts,
+    GraphKind,
     Precision,
 )
-from delineate.inference.export.graph import WholeGraph, channel_names, numbers_of
+from delineate.inference.export.graph import NetworkGraph, WholeGraph, channel_names, numbers_of
+from delineate.inference.export.network import network_input, network_sizes
 from delineate.inference.export.onnx_file import (
     Free,
     GraphInput,
@@ -83,6 +86,7 @@ def export_onnx(
     model: Path,
     out: Path,
     *,
+    graph: GraphKind = "whole",
     precision: Precision = "fp32",
     opset: int = DEFAULT_OPSET,
     data: DataSource | None = None,
@@ -97,6 +101,7 @@ def export_onnx(
     Args:
         model: A model file, or a run folder.
         out: The file to write, `.onnx`. The measured values come beside it (`report_path`).
+        graph: `whole`, or the `network` alone.
         precision: Of the network.
         opset: Of ONNX.
         data: Images to compare the file with `predict` on; None: the validation cases of the model's run, else noise.
@@ -116,36 +121,26 @@ def export_onnx(
     check_packages()
     check_opset(opset)
     _check_target(out, overwrite)
-    _check_precision(precision, calibration, force)
+    _check_precision(precision, graph, calibration, force)
     source = artefact_format.locate(model)
-    predictor = Predictor(artefact_format.load(source), "cpu", source=source)
-    info = predictor.method.info
+    artefact = artefact_format.load(source)
+    info = artefact.method.info
+    if artefact.method.kind != "dense":
+        raise ArtefactError(
+            f"{source}: '{info.name}' segments by examples; only models that segment by themselves are exported"
+        )
     if not info.exportable:
-        raise ArtefactError(f"method '{info.name}' cannot be exported")
+        raise ArtefactError(f"{source}: method '{info.name}' cannot be exported")
+    predictor = Predictor(artefact, "cpu", source=source)
     images = trial_images(predictor, data, cases)
-    spec = predictor.spec
     examples = None if calibration is None else Calibration(calibration, predictor)
-    graph = WholeGraph(predictor).eval()
-    traced = WholeGraph(predictor, half=True).eval() if precision == "fp16" else graph
-    built = build(traced, graph_inputs(predictor), (PROBABILITIES, MASK), opset)
-    facts = ExportFacts(
-        precision=precision,
-        opset=opset,
-        numbers=numbers_of(spec),
-        own_values=any(rule.rule == "window" for rule in spec.rules),
-        channels=channel_names(spec),
-        source="pictures" if spec.axis is None else "slices",
-        batch=(1, MOST_IMAGES),
-        height=(1, LONGEST_SIDE),
-        width=(1, LONGEST_SIDE),
-        spacing=spec.spacing is not None,
-        threshold=predictor.threshold if predictor.method.output.independent else None,
-        nodes=count_nodes(built),
-        model_sha256=sha256(source),
-        versions={
-            "delineate": version(),
-            **{name: version_of(name) for name in ("torch", "onnx", "onnxscript", "onnxruntime")},
-        },
+    made = WholeGraph if graph == "whole" else NetworkGraph
+    reference = made(predictor).eval()
+    traced = made(predictor, half=True).eval() if precision == "fp16" else reference
+    inputs = graph_inputs(predictor) if graph == "whole" else [network_input(predictor)]
+    built = build(traced, inputs, (PROBABILITIES, MASK) if graph == "whole" else (LOGITS,), opset)
+    facts = _facts(predictor, graph, source).model_copy(
+        update={"precision": precision, "opset": opset, "nodes": count_nodes(built)}
     )
     calibrated, loss = 0, None
     if examples is not None:
@@ -155,7 +150,7 @@ def export_onnx(
     with atomic_path(out) as temporary:
         temporary.write_bytes(built.SerializeToString())
         session = open_session(temporary)
-        parity = parity_of(session, graph, predictor, facts, images, progress)
+        parity = parity_of(session, reference, predictor, facts, images, progress)
         if parity.fault is not None:
             raise DelineateError(f"{out} is not kept: {parity.fault}")
         if examples is not None:
@@ -169,6 +164,33 @@ def export_onnx(
     return ExportResult(out, report_path(out), facts, parity, loss)
 
 
+def _facts(predictor: Predictor, graph: GraphKind, source: Path) -> ExportFacts:
+    """Of a file in single precision; its opset and nodes are filled in later."""
+    spec = predictor.spec
+    versions = {name: version_of(name) for name in ("torch", "onnx", "onnxscript", "onnxruntime")}
+    facts = ExportFacts(
+        opset=DEFAULT_OPSET,
+        numbers=numbers_of(spec),
+        own_values=any(rule.rule == "window" for rule in spec.rules),
+        channels=channel_names(spec),
+        source="pictures" if spec.axis is None else "slices",
+        batch=(1, MOST_IMAGES),
+        height=(1, LONGEST_SIDE),
+        width=(1, LONGEST_SIDE),
+        spacing=spec.spacing is not None,
+        threshold=predictor.threshold if predictor.method.output.independent else None,
+        nodes=1,
+        model_sha256=sha256(source),
+        versions={"delineate": version(), **versions},
+    )
+    if graph == "whole":
+        return facts
+    high, wide, multiple = network_sizes(predictor)
+    names = tuple(f"channel {number}" for number in range(spec.in_channels))
+    changed = {"height": high, "width": wide, "multiple": multiple, "channels": names, "threshold": None}
+    return facts.model_copy(update={"graph": graph, "numbers": "float32", "spacing": False, **changed})
+
+
 def _check_target(out: Path, overwrite: bool) -> None:
     if out.is_dir() or out.suffix != _SUFFIX:
         raise DelineateError(f"--out {out}: give the name of a file that ends with {_SUFFIX}")
@@ -176,7 +198,9 @@ def _check_target(out: Path, overwrite: bool) -> None:
         raise DelineateError(f"--out {out} is there already; give another name, or --overwrite to replace it")
 
 
-def _check_precision(precision: Precision, calibration: DataSource | None, force: bool) -> None:
+def _check_precision(precision: Precision, graph: GraphKind, calibration: DataSource | None, force: bool) -> None:
+    if precision == "int8" and graph != "whole":
+        raise DelineateError("--precision int8 is for --graph whole: calibration needs the preprocessing")
     if precision == "int8" and calibration is None:
         raise DelineateError("--precision int8 needs --calibration: a dataset with masks, whose images give the ranges")
     if precision != "int8" and (calibration is not None or force):

@@ -15,7 +15,7 @@ from delineate.inference.export.resize import out_of_frame
 from delineate.inference.predictor import Predictor
 from delineate.nn.output import Output
 
-__all__ = ["WholeGraph", "channel_names", "numbers_of"]
+__all__ = ["NetworkGraph", "WholeGraph", "channel_names", "numbers_of"]
 
 
 class WholeGraph(nn.Module):
@@ -46,6 +46,19 @@ class WholeGraph(nn.Module):
         working = self.output.probabilities(logits)
         native = out_of_frame(working, place, (image.shape[1], image.shape[2]))
         return native, _decided(native, self.output, self.threshold)
+
+
+class NetworkGraph(nn.Module):
+    """The network alone: B×C×H×W in [0, 1] → logits B×K×H×W, before the temperature."""
+
+    def __init__(self, predictor: Predictor, *, half: bool = False) -> None:
+        """As `WholeGraph`; inputs and outputs are in single precision in any case."""
+        super().__init__()
+        self.network = copy.deepcopy(predictor.network).half() if half else predictor.network
+        self.dtype = torch.float16 if half else torch.float32
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.network(image.to(self.dtype)).float()
 
 
 def _decided(probabilities: Tensor, output: Output, threshold: float) -> Tensor:

@@ -20,9 +20,10 @@ from pydantic import BaseModel, ConfigDict
 from torch import nn
 
 from delineate.common.errors import ArtefactError, DelineateError
-from delineate.inference.export.cases import TrialImages, noise
+from delineate.inference.export.cases import TrialImage, TrialImages, noise
 from delineate.inference.export.contract import IMAGE, SPACING, ExportFacts
 from delineate.inference.export.graph_input import graph_image
+from delineate.inference.export.network import network_batches
 from delineate.inference.predictor import Predictor
 
 __all__ = ["Parity", "open_session", "parity_of"]
@@ -136,16 +137,20 @@ def parity_of(
         ArtefactError: The file does not run at one of the sizes, or gives other shapes.
     """
     sizes, differences = [], []
-    for number, batch in enumerate(_batches(predictor, facts)):
+    whole = facts.graph == "whole"
+    for number, batch in enumerate(_batches(predictor, facts) if whole else network_batches(predictor, facts)):
         given = [batch] if not facts.spacing else [batch, np.array(predictor.spec.spacing, np.float64)]
         with torch.inference_mode():
-            expected = graph(*map(torch.from_numpy, given))[0].numpy()
+            made = graph(*map(torch.from_numpy, given))
+            expected = (made[0] if whole else predictor.probabilities_from(made)).numpy()
         found = _run(session, *given)[0]
+        found = found if whole else predictor.probabilities_from(torch.from_numpy(found)).numpy()
+        size = batch.shape[1:3] if whole else batch.shape[2:]
         if found.shape != expected.shape:
-            raise ArtefactError(f"the exported file gives maps of {found.shape[2:]} for an image of {batch.shape[1:3]}")
+            raise ArtefactError(f"the exported file gives maps of {found.shape[2:]} for an image of {size}")
         away = np.abs(found - expected)
-        differences.append(float(away.max() if number == 0 else np.quantile(away, _USUAL)))
-        sizes.append((batch.shape[0], batch.shape[1], batch.shape[2]))
+        differences.append(float(away.max() if number == 0 or not whole else np.quantile(away, _USUAL)))
+        sizes.append((batch.shape[0], *size))
     return Parity(
         tolerance=_TOLERANCE.get(facts.precision),
         sizes=tuple(sizes),
@@ -184,15 +189,13 @@ def _against_predict(
         working = predictor.probabilities_of(prepared)
         mask = predictor.to_classes(working.copy(), height, width, image.spacing)
         theirs.append(time.perf_counter() - start)
-        given = graph_image(image.pixels, facts)
-        spacing = () if not facts.spacing else (np.array(image.spacing, np.float64),)
         start = time.perf_counter()
-        found, found_mask = _run(session, given, *spacing)
+        found, found_mask = _predicted(session, predictor, facts, image)
         ours.append(time.perf_counter() - start)
         expected = predictor.to_native(working, height, width, image.spacing).transpose(2, 0, 1)
-        largest = max(largest, float(np.abs(found[0] - expected).max()))
-        pixels, others = pixels + mask.size, others + int((mask != found_mask[0]).sum())
-        scores.append(_dice(found_mask[0], mask, len(predictor.classes.names)))
+        largest = max(largest, float(np.abs(found - expected).max()))
+        pixels, others = pixels + mask.size, others + int((mask != found_mask).sum())
+        scores.append(_dice(found_mask, mask, len(predictor.classes.names)))
         if progress is not None:
             progress(number, len(images.images))
     return {
@@ -206,6 +209,22 @@ def _against_predict(
     }
 
 
+def _predicted(
+    session: Any, predictor: Predictor, facts: ExportFacts, image: TrialImage
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Probabilities K×H×W and mask H×W of one image; of a network alone with the predictor's own steps around it."""
+    if facts.graph == "whole":
+        spacing = () if not facts.spacing else (np.array(image.spacing, np.float64),)
+        found, mask = _run(session, graph_image(image.pixels, facts), *spacing)
+        return found[0], mask[0]
+    height, width = image.pixels.shape[:2]
+    prepared = predictor.prepare(image.pixels, image.spacing)
+    logits = _run(session, np.ascontiguousarray(prepared.transpose(2, 0, 1)[None]))[0]
+    working = predictor.probabilities_from(torch.from_numpy(logits))[0].numpy()
+    mask = predictor.to_classes(working.copy(), height, width, image.spacing)
+    return predictor.to_native(working, height, width, image.spacing).transpose(2, 0, 1), mask
+
+
 def _run(session: Any, image: NDArray[Any], spacing: NDArray[np.float64] | None = None) -> Sequence[Any]:
     given = {IMAGE: image} if spacing is None else {IMAGE: image, SPACING: spacing}
     try:
@@ -214,7 +233,7 @@ def _run(session: Any, image: NDArray[Any], spacing: NDArray[np.float64] | None 
         text = str(error).strip().splitlines()[0]
         raise ArtefactError(f"the exported file does not run on an image of {image.shape[1:3]}: {text}") from error
     if not np.isfinite(found[0]).all():
-        raise DelineateError("the exported file gives probabilities that are not finite")
+        raise DelineateError("the exported file gives values that are not finite")
     return found
 
 

@@ -1,8 +1,8 @@
 """The selective scan for graphs that leave Python: a number of operations that does not depend on L, which may be a symbol.
 
-The steps are cut into blocks of 16. Within the blocks, all at once, one step is taken after another from h = 0, and decays are
-multiplied up (16 steps of two operations). What enters each block is a recurrence over blocks, h ← a h + b with a, b of whole
-blocks: it is joined by doubling (Hillis & Steele, "Data parallel algorithms", CACM 1986), a few operations on a sixteenth of the
+The steps are cut into blocks of 8. Within the blocks, all at once, one step is taken after another from h = 0, and decays are
+multiplied up (8 steps of three operations). What enters each block is a recurrence over blocks, h ← a h + b with a, b of whole
+blocks: it is joined by doubling (Hillis & Steele, "Data parallel algorithms", CACM 1986), a few operations on an eighth of the
 numbers. Then every state is its own plus its decay times what entered the block. Nothing is divided by a decay.
 """
 
@@ -18,8 +18,8 @@ from delineate.nn.selective_scan.sequential import discretize
 
 __all__ = ["LONGEST", "scan"]
 
-_BLOCK = 16
-_DOUBLINGS = 16
+_BLOCK = 8
+_DOUBLINGS = 17
 """Where the number of blocks is a symbol; else as many as it needs."""
 LONGEST = _BLOCK << _DOUBLINGS
 """Steps: as many pixels of the map that is scanned as 1024×1024."""
@@ -48,12 +48,12 @@ def _linear_recurrence(a: Tensor, b: Tensor) -> Tensor:
     blocks = (length + _BLOCK - 1) // _BLOCK
     # Steps that are added at the end change no state before them.
     a, b = (_padded(x, 0, blocks * _BLOCK - length).unflatten(0, (-1, _BLOCK)) for x in (a, b))
-    states, decays = [b[:, 0]], [a[:, 0]]
+    states, decays = list(torch.split(b, 1, 1)), list(torch.split(a, 1, 1))
     for step in range(1, _BLOCK):
-        states.append(a[:, step] * states[-1] + b[:, step])
-        decays.append(a[:, step] * decays[-1])
+        states[step] = decays[step] * states[step - 1] + states[step]
+        decays[step] = decays[step] * decays[step - 1]
     entering = _shifted(_joined(decays[-1], states[-1], blocks), 1)
-    found = torch.stack(states, 1) + torch.stack(decays, 1) * entering[:, None]
+    found = torch.cat(states, 1) + torch.cat(decays, 1) * entering
     return found.flatten(0, 1)[:length]
 
 
