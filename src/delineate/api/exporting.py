@@ -47,17 +47,16 @@ def export(
     from delineate.data.layouts.source import as_source
     from delineate.inference.export.export import export_onnx
 
-    names = ("data", "calibration")
-    data, calibration = (None if options[name] is None else as_source(options[name]) for name in names)
+    data, calibration = options["data"], options["calibration"]
     return export_onnx(
         Path(model),
         Path(options["out"]),
         graph=options["graph"],
         precision=options["precision"],
         opset=options["opset"],
-        data=data,
+        data=None if data is None else as_source(data),
         cases=options["cases"],
-        calibration=calibration,
+        calibration=None if calibration is None else as_source(calibration),
         force=options["force"],
         overwrite=options["overwrite"],
         progress=progress,

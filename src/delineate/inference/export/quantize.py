@@ -99,7 +99,7 @@ def quantized(model: Any, calibration: Calibration, facts: ExportFacts) -> tuple
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
+    class Reader(CalibrationDataReader):
         def __init__(self, feeds: Iterator[dict[str, NDArray[Any]]]) -> None:
             self.feeds = feeds
 

@@ -47,7 +47,8 @@ def _linear_recurrence(a: Tensor, b: Tensor) -> Tensor:
     length = a.shape[0]
     blocks = (length + _BLOCK - 1) // _BLOCK
     # Steps that are added at the end change no state before them.
-    a, b = (_padded(x, 0, blocks * _BLOCK - length).unflatten(0, (-1, _BLOCK)) for x in (a, b))
+    padded = [_padded(x, 0, blocks * _BLOCK - length) for x in (a, b)]
+    a, b = (torch.unflatten(x, 0, (-1, _BLOCK)) for x in padded)
     states, decays = list(torch.split(b, 1, 1)), list(torch.split(a, 1, 1))
     for step in range(1, _BLOCK):
         states[step] = decays[step] * states[step - 1] + states[step]
