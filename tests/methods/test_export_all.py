@@ -1,4 +1,4 @@
-"""Every dense method exports: whole, and its network alone at the sizes that it declares. Takes minutes: `make test-more` runs it."""
+"""Every dense method exports: whole, and its network alone at the sizes that it declares. Minutes: `make test-more` runs it."""
 
 from __future__ import annotations
 

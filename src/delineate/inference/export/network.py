@@ -48,11 +48,11 @@ def network_batches(predictor: Predictor, facts: ExportFacts) -> list[NDArray[np
     step, least = facts.multiple, facts.height[0]
     own = predictor.spec.size
     if facts.height[0] == facts.height[1]:
-        sizes = [(1, *own), (3, *own)]
+        sizes = [(1, own[0], own[1]), (3, own[0], own[1])]
     else:
         near = [max(least, side // step * step) for side in own]
         sizes = [
-            (1, *near),
+            (1, near[0], near[1]),
             (1, least, least),
             (2, least + step, near[1]),
             (1, near[0], least + 3 * step),
