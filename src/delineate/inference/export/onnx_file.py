@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import logging
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -116,7 +117,7 @@ def build(module: nn.Module, inputs: Sequence[GraphInput], outputs: Sequence[str
     model = made.model_proto
     _name_sizes(model, inputs)
     _strip(model)
-    return model
+    return model if small else _folded(model)
 
 
 def with_metadata(model: Any, header: str, facts: ExportFacts) -> Any:
@@ -186,6 +187,27 @@ def _strip(model: Any) -> None:
     for one in (*noted, *model.graph.output):
         del one.metadata_props[:]
         one.doc_string = ""
+
+
+def _folded(model: Any) -> Any:
+    """The same graph by the runtime's own basic pass, which keeps to ONNX's operators: constants are folded, what does nothing goes.
+    It takes a second where the exporter's optimization takes minutes."""
+    import onnx
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.log_severity_level = 4
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder, "made.onnx")
+        options.optimized_model_filepath = str(made)
+        onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        result = onnx.load(made)
+    used = {node.domain for node in result.graph.node}
+    kept = [one for one in result.opset_import if one.domain in used]
+    del result.opset_import[:]
+    result.opset_import.extend(kept)
+    return result
 
 
 @contextmanager

@@ -49,7 +49,7 @@ def _linear_recurrence(a: Tensor, b: Tensor) -> Tensor:
     # Steps that are added at the end change no state before them.
     padded = [_padded(x, 0, blocks * _BLOCK - length) for x in (a, b)]
     a, b = (torch.unflatten(x, 0, (-1, _BLOCK)) for x in padded)
-    states, decays = list(torch.split(b, 1, 1)), list(torch.split(a, 1, 1))
+    states, decays = ([x[:, step : step + 1] for step in range(_BLOCK)] for x in (b, a))
     for step in range(1, _BLOCK):
         states[step] = decays[step] * states[step - 1] + states[step]
         decays[step] = decays[step] * decays[step - 1]
