@@ -190,8 +190,8 @@ def _strip(model: Any) -> None:
 
 
 def _folded(model: Any) -> Any:
-    """The same graph by the runtime's own basic pass, which keeps to ONNX's operators: constants are folded, what does nothing goes.
-    It takes a second where the exporter's optimization takes minutes."""
+    """The same graph by the runtime's own basic pass, which keeps to ONNX's operators: constants are folded, what does nothing
+    goes. It takes a second where the exporter's optimization takes minutes."""
     import onnx
     import onnxruntime
 
