@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 __all__ = [
     "CrossGate",
@@ -97,6 +98,24 @@ def _feed_forward(width: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
 
 
+def _attend(attention: nn.MultiheadAttention, query: Tensor, memory: Tensor) -> Tensor:
+    """`attention(query, memory, memory)`; in a graph to export written out, since PyTorch's own form fixes the number of images."""
+    if not torch.compiler.is_exporting():
+        return attention(query, memory, memory, need_weights=False)[0]
+    assert attention.in_proj_weight is not None
+    if not attention.batch_first:
+        query, memory = query.transpose(0, 1), memory.transpose(0, 1)
+    weights, biases = attention.in_proj_weight.chunk(3), attention.in_proj_bias.chunk(3)
+    sources = (query, memory, memory)
+    q, k, v = (
+        torch.unflatten(F.linear(x, weight, bias), -1, (attention.num_heads, -1)).transpose(1, 2)
+        for x, weight, bias in zip(sources, weights, biases, strict=True)
+    )
+    shares = (q @ k.mT * attention.head_dim**-0.5).softmax(-1)
+    found = attention.out_proj((shares @ v).transpose(1, 2).flatten(2))
+    return found if attention.batch_first else found.transpose(0, 1)
+
+
 class EncoderLayer(nn.Module):
     """Self-attention and feed-forward, with the norm taken before each sum. Tokens B×N×C → the same shape."""
 
@@ -108,7 +127,7 @@ class EncoderLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         query = self.norm1(x)
-        x = self.norm2(self.attention(query, x, x, need_weights=False)[0] + query)
+        x = self.norm2(_attend(self.attention, query, x) + query)
         return self.feed_forward(x) + x
 
 
@@ -122,7 +141,7 @@ class DecoderLayer(nn.Module):
         self.feed_forward = _feed_forward(width)
 
     def forward(self, x: Tensor, encoded: Tensor) -> Tensor:
-        x = self.norm1(self.attention(x, encoded, encoded, need_weights=False)[0] + x)
+        x = self.norm1(_attend(self.attention, x, encoded) + x)
         return self.norm2(self.feed_forward(x) + x)
 
 
