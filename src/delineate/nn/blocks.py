@@ -116,11 +116,21 @@ def resize_like(x: Tensor, reference: Tensor, *, align_corners: bool = False) ->
 def pad_to_multiple(image: Tensor, step: int) -> Tensor:
     """Repeat the lower and right edge until height and width of B×C×H×W are multiples of `step`."""
     height, width = image.shape[-2:]
-    if not torch.compiler.is_exporting() and height % step == 0 and width % step == 0:
-        return image  # a graph is for all sizes, and has the padding; this saves a copy elsewhere
-    # Written as a multiple, so that the shapes of a graph for any size can be told to be whole at each level.
-    rows, columns = ((side + step - 1) // step * step for side in (height, width))
-    return F.pad(image, (0, columns - width, 0, rows - height), mode="replicate")
+    if not known(height, width):
+        return _pad_any(image, step)
+    if height % step == 0 and width % step == 0:
+        return image
+    return F.pad(image, (0, -width % step, 0, -height % step), mode="replicate")
+
+
+def _pad_any(image: Tensor, step: int) -> Tensor:
+    """The same in a graph, which is for all sizes: without a branch, and with sizes that can be told to be multiples."""
+    for axis in (-2, -1):
+        side = image.shape[axis]
+        last = torch.full((), side, dtype=torch.int64, device=image.device) - 1
+        index = torch.arange((side + step - 1) // step * step, device=image.device)
+        image = image.index_select(axis, torch.minimum(index, last))
+    return image
 
 
 def known(*sizes: int) -> bool:
@@ -137,6 +147,9 @@ def size_of(image: Tensor) -> tuple[int, int]:
 def crop(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Take off what `pad_to_multiple` added: B×C×H×W → B×C×size."""
     height, width = size
+    if not known(height, width):  # of a slice, the exporter would ask for a proof that it fits
+        rows, columns = (torch.arange(side, device=x.device) for side in (height, width))
+        return x.index_select(-2, rows).index_select(-1, columns)
     return x[..., :height, :width]
 
 

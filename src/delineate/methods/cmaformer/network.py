@@ -26,7 +26,7 @@ from delineate.methods.cmaformer.layers import (
 )
 from delineate.methods.contract import PAPER, READING, Batch, Context, MethodInfo, MethodOptions, Panel
 from delineate.methods.dense import DenseMethod, FeatureMaps
-from delineate.nn.blocks import crop, pad_to_multiple, resize, size_of
+from delineate.nn.blocks import crop, known, pad_to_multiple, resize, size_of
 from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.normalize import Normalization, make_normalize
 from delineate.nn.segmentation_loss import LossOptions, segmentation_loss
@@ -149,8 +149,8 @@ class CMAformer(DenseMethod):
     def _as_map(self, tokens: Tensor, height: int, width: int) -> Tensor:
         """Tokens B×N×C → B×C×height×width."""
         if self.options.tokens == "as-released":
-            return tokens.reshape(len(tokens), -1, height, width)
-        return tokens.mT.reshape(len(tokens), -1, height, width)
+            return tokens.reshape(tokens.shape[0], -1, height, width)
+        return _to_map(tokens, height, width)
 
     def _transformed(self, x: Tensor) -> Tensor:
         """Encoder layers, dilated convolutions, decoder layers that look at the encoder's tokens. B×C×h×w → the same shape."""
@@ -161,7 +161,13 @@ class CMAformer(DenseMethod):
         for layer in self.encoder_layers:
             tokens = layer(tokens)
         encoded = tokens
-        tokens = self.bridge(tokens.mT.reshape_as(x)).flatten(2).mT
+        tokens = self.bridge(_to_map(tokens, height, width)).flatten(2).mT
         for layer in self.decoder_layers:
             tokens = layer(tokens, encoded)
-        return tokens.mT.reshape_as(x)
+        return _to_map(tokens, height, width)
+
+
+def _to_map(tokens: Tensor, height: int, width: int) -> Tensor:
+    """B×N×C → B×C×height×width. In a graph for any size, whose exporter asks for the order in memory, in plain order."""
+    found = tokens.mT.reshape(tokens.shape[0], -1, height, width)
+    return found if known(height, width) else found.contiguous()

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from delineate.common.errors import RecipeError
 from delineate.common.names import did_you_mean
-from delineate.nn.blocks import pad_to_multiple
+from delineate.nn.blocks import crop, pad_to_multiple
 from delineate.nn.encoders.origin import WeightsOrigin
 from delineate.nn.encoders.sources import weights_source
 from delineate.nn.encoders.weights import fit
@@ -77,7 +77,7 @@ class Encoder(nn.Module):
             maps = [x.permute(0, 3, 1, 2) for x in maps]
         # Rounded up without a negated division, which ONNX would round the other way.
         sizes = [((height + r - 1) // r, (width + r - 1) // r) for r in self.reductions]
-        return [x[..., :rows, :columns] for x, (rows, columns) in zip(maps, sizes, strict=True)]
+        return [crop(x, size) for x, size in zip(maps, sizes, strict=True)]
 
     def check_size(self, size: tuple[int, int]) -> None:
         """Refuse a working size of the network whose sides are not multiples of the patches.

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from delineate.common.errors import RecipeError
-from delineate.nn.blocks import pad_to_multiple
+from delineate.nn.blocks import crop, pad_to_multiple
 from delineate.nn.encoders.encoder import Encoder, pyramid
 from delineate.nn.encoders.origin import WeightsOrigin
 
@@ -67,7 +67,7 @@ class TwoLevelEncoder(nn.Module):
         height, width = image.shape[-2:]
         sizes = [((height + r - 1) // r, (width + r - 1) // r) for r in self.reductions]
         maps = list(self._all_levels(pad_to_multiple(image, self.encoder.step)))[-self.levels :]
-        return [Level(low[..., :h, :w], high[..., :h, :w]) for (low, high), (h, w) in zip(maps, sizes, strict=True)]
+        return [Level(crop(low, size), crop(high, size)) for (low, high), size in zip(maps, sizes, strict=True)]
 
     def load_pretrained(self, source: bool | str) -> WeightsOrigin | None:
         """As `Encoder.load_pretrained`."""
