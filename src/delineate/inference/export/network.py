@@ -14,6 +14,8 @@ from delineate.inference.predictor import Predictor
 
 __all__ = ["network_batches", "network_input", "network_sizes"]
 
+_LEAST = 64
+"""So that the coarsest maps, of 32 pixels mostly, are larger than one: exporters take a size of one for a number of its own."""
 _TRACED = 7
 """Sides of the example in multiples of the largest one that a network has, so that it lies above all thresholds."""
 
@@ -25,7 +27,7 @@ def network_sizes(predictor: Predictor) -> tuple[tuple[int, int], tuple[int, int
         height, width = predictor.spec.size
         return (height, height), (width, width), 1
     step = math.lcm(info.divisor, info.export_multiple if info.export_form == "multiple" else 1)
-    least = -(-max(info.min_size, info.export_least, 2) // step) * step
+    least = -(-max(info.min_size, info.export_least, _LEAST) // step) * step
     most = LONGEST_NETWORK_SIDE // step * step
     return (least, most), (least, most), step
 
