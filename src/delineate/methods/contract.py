@@ -215,7 +215,7 @@ class MethodInfo:
     """Height and width must be multiples of it, in pixels; 1: any size (the method pads or interpolates by itself)."""
     exportable: bool = True
     """Whether `torch.export` takes the deployed network."""
-    export_form: ExportForm = "any"
+    export_form: ExportForm = "fixed"
     """Which heights and widths a graph of the deployed network takes: `any`, `multiple`s of `export_multiple`, or one (`fixed`)."""
     export_multiple: int = 32
     """In pixels; with `export_form="multiple"`."""

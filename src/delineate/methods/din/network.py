@@ -104,6 +104,7 @@ class DIN(DenseMethod):
         "Pattern Recognition Letters 197 (2025) 332-338, arXiv 2509.05953",
         year=2025,
         min_size=32,
+        export_form="multiple",
         couples_samples=True,
         license_note="Written from the paper's abstract and figures; the authors published no code.",
         checkpoint_modules=("streams", *(f"fusion.{level}" for level in range(LEVELS)), "decoder"),

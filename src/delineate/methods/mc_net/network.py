@@ -153,6 +153,7 @@ class MCNet(DenseMethod):
         "arXiv 2109.09960",
         year=2022,
         min_size=32,
+        export_form="any",
         checkpoint_modules=("encoder", "decoders"),
         uses_unlabeled=True,
         learns_regions=True,

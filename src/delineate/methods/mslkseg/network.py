@@ -119,6 +119,8 @@ class MSLKSeg(DenseMethod):
         "for medical image segmentation, Biomedical Signal Processing and Control 112 (2025) 108635",
         year=2025,
         min_size=SMALLEST,
+        export_form="multiple",
+        export_least=128,  # the pooling windows of 7 pixels, at a sixteenth of the size
         license_note="Written from the authors' figures and abstract; they published no code and no weights.",
         checkpoint_modules=(
             *(f"encoder.{level}" for level in range(LEVELS)),

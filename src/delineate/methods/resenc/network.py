@@ -125,6 +125,7 @@ class ResEnc(DenseMethod):
         paper="Isensee et al.: nnU-Net, Nature Methods 2021, arXiv 1904.08128; residual encoder: MICCAI 2024, arXiv 2404.09556",
         year=2021,
         min_size=32,
+        export_form="any",
         couples_samples=True,
         checkpoint_modules=("encoder", "decoder"),
         learns_regions=True,

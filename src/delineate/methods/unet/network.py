@@ -98,6 +98,7 @@ class UNet(DenseMethod):
         paper="Ronneberger, Fischer, Brox: U-Net, MICCAI 2015, arXiv 1505.04597 (baseline with a timm encoder)",
         year=2015,
         min_size=32,
+        export_form="any",
         checkpoint_modules=("encoder", "decoder"),
         learns_regions=True,
     )
