@@ -160,8 +160,9 @@ def export_onnx(
     report = {"file": out.name, "sha256": sha256(out), **facts.model_dump(mode="json")}
     measured = {"parity": parity, "loss": loss}
     shown = {name: one.model_dump(mode="json") for name, one in measured.items() if one is not None}
-    write_json(report_path(out), report | shown)
-    return ExportResult(out, report_path(out), facts, parity, loss)
+    result = ExportResult(out, report_path(out), facts, parity, loss)
+    write_json(result.report, report | shown | {"lines": result.lines[:-1]})
+    return result
 
 
 def _facts(predictor: Predictor, graph: GraphKind, source: Path) -> ExportFacts:
