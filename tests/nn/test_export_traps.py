@@ -50,7 +50,7 @@ def negated(node: ast.AST) -> bool:
 
 
 def returns_early(node: ast.AST) -> bool:
-    """`if height % step == 0: return image`, unless it asks whether a graph is exported."""
+    """`if height % step == 0: return image`, unless it asks whether a graph is exported (or the function, what is `known`)."""
     if not isinstance(node, ast.If) or not isinstance(node.body[-1], ast.Return):
         return False
     names = {one.attr if isinstance(one, ast.Attribute) else getattr(one, "id", "") for one in ast.walk(node.test)}
@@ -79,7 +79,7 @@ def found_in(text: str, place: str) -> list[str]:
     for function in functions(ast.parse(text)):
         asks = any(isinstance(one, ast.Name) and one.id == "known" for one in ast.walk(function))
         for node in ast.walk(function):
-            names = [name for name, trap in TRAPS.items() if trap(node) and not (asks and trap is counts_sizes)]
+            names = [name for name, trap in TRAPS.items() if trap(node) and (not asks or trap is negated)]
             result += [f"{place}:{function.name}: {name}, line {node.lineno}" for name in names]  # type: ignore[attr-defined]
     return result
 
