@@ -37,6 +37,7 @@ from delineate.evaluation.statistics import intervals, paired
 from delineate.fewshot.episode_file import EpisodeFile
 from delineate.fewshot.predictor import FewShotPredictor
 from delineate.inference.export.export import ExportResult
+from delineate.inference.model_info import ModelInfo
 from delineate.inference.predictor import Predictor
 from delineate.inference.results import PredictionResult
 from delineate.methods import contract as methods
@@ -49,6 +50,7 @@ from delineate.nn.blocks import ConvBNAct
 from delineate.nn.boundary_loss import boundary_loss
 from delineate.nn.encoders.encoder import Encoder
 from delineate.nn.encoders.options import EncoderOptions
+from delineate.nn.encoders.store import StoredRecord
 from delineate.nn.fuse import fold_batchnorm
 from delineate.nn.normalize import Normalize, make_normalize
 from delineate.nn.segmentation_loss import LossOptions, Term, segmentation_loss
@@ -128,7 +130,7 @@ def _groups() -> list[Group]:
             LabelSuggestions,
             Suggestion,
         ),
-        *(EpisodeFile, DemoResult, MethodRow, Artefact),
+        *(EpisodeFile, DemoResult, MethodRow, ModelInfo, StoredRecord, Artefact),
     ]
     data = [open_data, open_samples, SampleSet, split_data, resplit, manifest, samples, input_spec, geometry, findings]
     blocks = [

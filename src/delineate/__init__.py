@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from delineate.api import (
+        add_weights,
         benchmark,
         calibrate,
         compare,
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
         fewshot_evaluate,
         fewshot_predict,
         fewshot_train,
+        info,
+        list_weights,
         load,
         predict,
         study_labels,
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "DataSource",
+    "add_weights",
     "benchmark",
     "calibrate",
     "compare",
@@ -55,7 +59,9 @@ __all__ = [
     "fewshot_evaluate",
     "fewshot_predict",
     "fewshot_train",
+    "info",
     "list_methods",
+    "list_weights",
     "load",
     "predict",
     "study_labels",
@@ -65,6 +71,7 @@ __all__ = [
 
 _HOME = {
     "DataSource": "delineate.data.layouts.source",
+    "add_weights": "delineate.api",
     "benchmark": "delineate.api",
     "calibrate": "delineate.api",
     "compare": "delineate.api",
@@ -79,7 +86,9 @@ _HOME = {
     "fewshot_evaluate": "delineate.api",
     "fewshot_predict": "delineate.api",
     "fewshot_train": "delineate.api",
+    "info": "delineate.api",
     "list_methods": "delineate.methods.listing",
+    "list_weights": "delineate.api",
     "load": "delineate.api",
     "predict": "delineate.api",
     "study_labels": "delineate.api",

@@ -42,7 +42,7 @@ def test_a_stop_says_what_was_kept(
     monkeypatch.setattr("delineate.cli.verb.TyperCommand.invoke", stop)
     arguments = sum(parameter.param_type_name == "argument" for parameter in command.params)
     named = {parameter.opts[0] for parameter in command.params}
-    values = {"--out": "o", "--method": "m", "--protocol": "any2d", "--to": "coco"}
+    values = {"--out": "o", "--method": "m", "--protocol": "any2d", "--to": "coco", "--encoder": "e", "--license": "l"}
     if name == "fewshot evaluate":
         values["--episodes"] = "e.json"
     given = ["x"] * arguments + [

@@ -5,14 +5,17 @@ from delineate.api.data import convert_data
 from delineate.api.demonstration import DemoResult, DemoRow, demo
 from delineate.api.exporting import export
 from delineate.api.fewshot import fewshot_episodes, fewshot_evaluate
+from delineate.api.models import info
 from delineate.api.prediction import calibrate, fewshot_predict, load, predict
 from delineate.api.scores import compare, evaluate
 from delineate.api.studies import estimate_study_labels, study_labels, suggest_labels
 from delineate.api.training import estimate_training, fewshot_train, train
+from delineate.api.weights import add_weights, list_weights
 
 __all__ = [
     "DemoResult",
     "DemoRow",
+    "add_weights",
     "benchmark",
     "calibrate",
     "compare",
@@ -26,6 +29,8 @@ __all__ = [
     "fewshot_evaluate",
     "fewshot_predict",
     "fewshot_train",
+    "info",
+    "list_weights",
     "load",
     "predict",
     "study_labels",

@@ -18,12 +18,14 @@ from delineate.cli import (
     export,
     fewshot,
     importing,
+    info,
     methods,
     metrics,
     predict,
     strategies,
     study,
     train,
+    weights,
 )
 from delineate.cli.verb import Verb
 from delineate.common.errors import DelineateError
@@ -49,6 +51,7 @@ app.command("strategies", cls=Verb)(strategies.strategies)
 app.command("metrics", cls=Verb)(metrics.metrics)
 app.add_typer(data.app, name="data")
 app.command("train", cls=Verb)(train.train)
+app.command("info", cls=Verb)(info.info)
 app.command("calibrate", cls=Verb)(calibrate.calibrate)
 app.command("predict", cls=Verb)(predict.predict)
 app.command("evaluate", cls=Verb)(evaluate.evaluate)
@@ -57,6 +60,7 @@ app.command("benchmark", cls=Verb)(benchmark.benchmark)
 app.add_typer(study.app, name="study")
 app.command("export", cls=Verb)(export.export)
 app.add_typer(fewshot.app, name="fewshot")
+app.add_typer(weights.app, name="weights")
 app.command("import", cls=Verb)(importing.import_checkpoint)
 
 

@@ -26,6 +26,7 @@ KEPT = {
     "data split": "no manifest was written",
     "data convert": "nothing was written to --out",
     "train": _TRAINING,
+    "info": "nothing was written",
     "calibrate": "the model is as it was",
     "predict": _MASKS,
     "evaluate": "no new scores were written",
@@ -38,6 +39,9 @@ KEPT = {
     "fewshot predict": _MASKS,
     "fewshot evaluate": "no new scores were written",
     "fewshot episodes": "no file of episodes was written",
+    "weights list": "nothing was written",
+    "weights add": "no weights were added",
+    "weights show": "nothing was written",
     "import": "no model was written",
 }
 """Verb → what a stop at any moment leaves. Where more is known (training, benchmarks), the verb says it itself."""

@@ -15,8 +15,8 @@ from delineate.artefact.format import Artefact, save
 from delineate.common.files import write_text
 from delineate.data.core.manifest import ClassTable, Manifest, Split
 from delineate.data.formats.dicom.names import data_name
+from delineate.data.layouts.description import describe
 from delineate.engine.best_weights import measure_words
-from delineate.engine.model_card import model_card
 from delineate.engine.recipe import Recipe
 from delineate.engine.run_state import Run
 from delineate.evaluation.comparison.training_record import TrainingRecord
@@ -24,6 +24,8 @@ from delineate.evaluation.results.case_scores import Row
 from delineate.evaluation.results.score_warnings import NO_VALIDATION, headline_dice, headline_json, score_warnings
 from delineate.evaluation.results.scores_file import Origin, write_scores
 from delineate.evaluation.results.summary import Summary
+from delineate.inference.model_card import model_card
+from delineate.inference.model_info import read_info
 from delineate.methods import registry
 
 __all__ = ["FinishSpec", "ScoredValidation", "TrainedModel", "finish_run", "worst_median_best"]
@@ -73,9 +75,7 @@ class FinishSpec:
     summary: Mapping[str, Any] = field(default_factory=dict)
     """Further entries of `run.json`."""
     about: Callable[[ScoredValidation], Sequence[str]] = lambda _: ()
-    """Further lines of the card."""
-    verb: str = "delineate evaluate"
-    """The command that scores such a model on a test set."""
+    """Further lines of the card, which the model file keeps."""
 
 
 def finish_run(run: Run, spec: FinishSpec) -> float | None:
@@ -93,7 +93,9 @@ def finish_run(run: Run, spec: FinishSpec) -> float | None:
     write_scores(folder.validation, judged.rows, summary, judged.origin, {"training": training, **extra})
     judged.draw()
     about = {"split": "validation", "protocol": judged.protocol}
-    artefact.scores = about | summary.to_json(judged.origin.length)
+    warnings = {"warnings": score_warnings(summary)} if manifest.split("val") else {}
+    artefact.scores = about | warnings | summary.to_json(judged.origin.length)
+    artefact.provenance["about"] = list(spec.about(judged))
     save(folder.model, artefact)
     folder.update_summary(
         minutes=run.seconds / 60,
@@ -101,8 +103,7 @@ def finish_run(run: Run, spec: FinishSpec) -> float | None:
         **_kept_words(run, summary, validated=bool(manifest.split("val"))),
         **spec.summary,
     )
-    lines = spec.about(judged)
-    write_text(folder.card, model_card(artefact, manifest, run.recipe, summary, about=lines, verb=spec.verb))
+    write_text(folder.card, model_card(read_info(folder.model)))
     return headline_dice(summary)
 
 
@@ -130,12 +131,21 @@ def _artefact(run: Run, manifest: Manifest, classes: ClassTable | None, further:
     )
     method.load_state_dict(run.method.state_dict())
     training = TrainingRecord.of_run(run.folder.path, run.progress.images_seen)
+    described = describe(Path(manifest.root))
     provenance: dict[str, Any] = {
         "preset": run.recipe.preset,
         "seed": run.recipe.engine.seed,
         "data": data_name(manifest),
+        "splits": manifest.split_origin,
+        "data_license": run.recipe.data.license or (described.license if described is not None else None),
         "cases": {split: len(manifest.split(split)) for split in _SPLITS},
         "date": date.today().isoformat(),
+        "method": {
+            "title": method.info.title,
+            "paper": method.info.paper,
+            "license_note": method.info.license_note,
+            "parameters": sum(parameter.numel() for parameter in method.parameters()),
+        },
         "training": training.to_json() if training is not None else None,
         "pictures": run.folder.known_pictures().to_json(),
         "pretrained": {name: origin.to_json() for name, origin in run.folder.pretrained_weights().items()},

@@ -56,6 +56,10 @@ class DataSection(Section):
         "auto",
         description="nested regions to learn instead of classes: name → classes; auto: those that the data's labels name; or none",
     )
+    license: str | None = Field(
+        None,
+        description="license of images and masks, for the model's card; none: as a `dataset.json` in their folder says",
+    )
 
     @field_validator("axis", mode="before")
     @classmethod

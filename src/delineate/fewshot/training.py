@@ -243,7 +243,6 @@ class PreparedEpisodes:
             provenance={"episodes": self.about},
             summary={"episodes": self.words, "test_with": _VERB},
             about=lambda judged: [f"Episodes: {self.words}", f"Validated by: {judged.protocol}"],
-            verb=_VERB,
         )
 
 

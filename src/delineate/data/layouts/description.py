@@ -29,6 +29,8 @@ class Description:
     """Their names by number (`channel_names`, or `modality` in older files); none where it does not name each once."""
     listed: tuple[str, ...] = ()
     """Names of the label files of its training cases, without suffix; none where it lists no cases."""
+    license: str | None = None
+    """Of the data (`licence`, as the Decathlon spells it, or `license`)."""
 
     @property
     def in_words(self) -> str:
@@ -42,7 +44,12 @@ def describe(folder: Path) -> Description | None:
         content = read_json(folder / FILE)
     except (OSError, ValueError):
         return None
-    return Description(folder / FILE, _channels(content), _listed(content)) if isinstance(content, Mapping) else None
+    if not isinstance(content, Mapping):
+        return None
+    license = next(
+        (text for key in ("licence", "license") if isinstance(text := content.get(key), str) and text.strip()), None
+    )
+    return Description(folder / FILE, _channels(content), _listed(content), license)
 
 
 def description_near(folder: Path) -> Description | None:

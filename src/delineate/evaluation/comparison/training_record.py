@@ -58,7 +58,7 @@ _GAIN = 0.005
 _APART = {
     "preset": (),
     "engine": ("seed", "device", "devices", "epochs", "steps", "save_minutes", "memory_check", "tensorboard"),
-    "data": ("workers",),
+    "data": ("workers", "license"),
 }
 """What of a recipe does not tell one training from another, or is told in another way (steps): all of a section, or some keys."""
 

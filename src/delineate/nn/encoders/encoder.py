@@ -20,7 +20,7 @@ from delineate.nn.encoders.sources import weights_source
 from delineate.nn.encoders.weights import fit
 from delineate.nn.meta_device import on_meta_device
 
-__all__ = ["Encoder", "check_name", "pyramid"]
+__all__ = ["Encoder", "check_name", "feature_tensors", "pyramid"]
 
 
 class Encoder(nn.Module):
@@ -104,7 +104,7 @@ class Encoder(nn.Module):
 
         Args:
             source: False: nothing is loaded. True: timm's weights, downloaded once. "package:NAME": those of an installed package.
-                A path: a local .safetensors or torch file with timm's names.
+                A name: weights of the local store. A path: a local .safetensors or torch file with timm's names.
 
         Returns:
             Where they come from; None: nothing was loaded.
@@ -136,6 +136,16 @@ def pyramid(name: str) -> tuple[int, ...]:
     with on_meta_device():
         info: Any = _features(name, 3, 1, None, pretrained=False).feature_info
     return tuple(level["reduction"] for level in info.info)
+
+
+def feature_tensors(name: str) -> dict[str, Tensor]:
+    """The tensors of the encoder `name` with all of its feature maps, by name, without values.
+
+    Raises `RecipeError` as `Encoder` does.
+    """
+    levels = len(pyramid(name))
+    with on_meta_device():
+        return dict(_features(name, 3, levels, None, pretrained=False).state_dict())
 
 
 def check_name(name: str) -> None:

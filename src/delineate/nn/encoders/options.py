@@ -21,7 +21,7 @@ def _checked(value: Any) -> Any:
         return str(value)
     if isinstance(value, bool) or (isinstance(value, str) and value.strip() not in ("", PACKAGE)):
         return value
-    raise ValueError("say false, true, package:NAME or the path of a file")
+    raise ValueError("say false, true, package:NAME, a name that `delineate weights list` shows, or the path of a file")
 
 
 class EncoderOptions(BaseModel):
@@ -39,7 +39,8 @@ class EncoderOptions(BaseModel):
     pretrained: Annotated[bool | str, BeforeValidator(_checked)] = Field(
         False,
         description="package:efficientnet-lite0 (or -lite1, -lite2, package:astra-resnet152): weights from an installed package; "
-        "true: timm's, downloaded once; a path: a local .safetensors or weights-only torch file",
+        "true: timm's, downloaded once; a name that `delineate weights list` shows; a path: a local .safetensors or weights-only "
+        "torch file",
     )
 
     @field_serializer("pretrained")

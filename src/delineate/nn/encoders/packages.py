@@ -20,6 +20,7 @@ from delineate.common.errors import DelineateError
 from delineate.common.names import did_you_mean
 from delineate.nn.encoders.options import PACKAGE
 from delineate.nn.encoders.origin import WeightsOrigin
+from delineate.nn.encoders.renaming import efficientnet_pytorch_names
 from delineate.nn.encoders.weights import of_state_dict
 from delineate.nn.normalize import ChannelStatistics
 
@@ -48,33 +49,10 @@ class WeightsPackage:
     """A network that takes the tensors without complaint and computes something else, because of its padding."""
 
 
-# In stage 0, which has no expansion, `conv_pw` is the projection; in later stages it is the expansion.
-_FIRST_STAGE = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
-_LATER_STAGES = {
-    "_expand_conv": "conv_pw",
-    "_bn0": "bn1",
-    "_depthwise_conv": "conv_dw",
-    "_bn1": "bn2",
-    "_project_conv": "conv_pwl",
-    "_bn2": "bn3",
-}
-_AROUND = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
-
-
 def _efficientnet_lite(depths: tuple[int, ...]) -> Callable[[_Tensors], _Tensors]:
     """`depths`: blocks of each stage, which the files number through."""
     places = [(stage, block) for stage, depth in enumerate(depths) for block in range(depth)]
-
-    def name(key: str) -> str:
-        first, *rest = key.split(".")
-        if first != "_blocks":
-            return ".".join([_AROUND[first], *rest])
-        number, layer, *rest = rest
-        stage, block = places[int(number)]
-        names = _FIRST_STAGE if stage == 0 else _LATER_STAGES
-        return ".".join(["blocks", str(stage), str(block), names[layer], *rest])
-
-    return lambda tensors: {name(key): value for key, value in tensors.items()}
+    return lambda tensors: efficientnet_pytorch_names(tensors, places)
 
 
 def _summed_over_depth(tensors: _Tensors) -> _Tensors:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from torch import nn
 
+from delineate.common.errors import DelineateError
 from delineate.nn.encoders.hub import HubWeights
 from delineate.nn.encoders.options import PACKAGE, EncoderOptions
 from delineate.nn.encoders.packages import PackagedWeights
+from delineate.nn.encoders.store import StoredWeights, stored_names
 from delineate.nn.encoders.weights import WeightsSource
 from delineate.nn.encoders.weights_file import FileWeights
 from delineate.nn.normalize import Normalization, in_words, statistics
@@ -28,7 +30,7 @@ def weights_source(
         build: Makes the network with timm's weights; needed for reading these alone.
 
     Raises:
-        DelineateError: An unknown package.
+        DelineateError: An unknown package; a name of the store that is also a file here.
     """
     if pretrained is False:
         return None
@@ -36,6 +38,13 @@ def weights_source(
         return HubWeights(name, build or nn.Identity)
     if pretrained.startswith(PACKAGE):
         return PackagedWeights(pretrained, name)
+    if pretrained in stored_names():
+        if Path(pretrained).is_file():
+            raise DelineateError(
+                f"method.encoder.pretrained={pretrained} is the name of weights in the store and of a file here; write "
+                f"./{pretrained} for the file, or call it otherwise"
+            )
+        return StoredWeights(pretrained, name)
     return FileWeights(Path(pretrained), name)
 
 

@@ -39,8 +39,8 @@ class WeightsSource(Protocol):
 def read_weights(path: Path) -> dict[str, Tensor]:
     """Tensors by name from a `.safetensors` file or a torch file, which is read weights-only: nothing in it is executed.
 
-    `state_dict` and `model` wrappers and a `module.` prefix are taken off. Raises `DelineateError` with the file's name when it
-    cannot be read.
+    `state_dict`, `model` and `teacher` wrappers and a `module.` prefix are taken off. Raises `DelineateError` with the file's name
+    when it cannot be read.
     """
     try:
         is_safetensors = path.suffix == ".safetensors"
@@ -59,7 +59,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 def of_state_dict(content: Any, where: object) -> dict[str, Tensor]:
     """What a torch file holds, without wrappers. Raises `DelineateError` naming `where` for anything but names and tensors."""
-    for wrapper in ("state_dict", "model"):
+    for wrapper in ("state_dict", "model", "teacher"):
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
@@ -114,10 +114,12 @@ def _names_in_files(key: str) -> Iterator[str]:
     """What files may call the encoder's `key`."""
     yield key
     yield f"backbone.{key}"  # torchvision's segmentation networks, whose ResNets have timm's names
+    if key.startswith("model."):  # timm puts vision transformers into a module of that name to get their feature maps
+        yield key.removeprefix("model.")
     # timm's feature extractor joins the first two parts of some names by an underscore.
     head, _, rest = key.partition(".")
     stem, _, index = head.rpartition("_")
-    if stem and index.isdigit():
+    if stem:
         yield f"{stem}.{index}.{rest}"
 
 

@@ -12,10 +12,12 @@ from torch import Tensor
 
 from delineate.common.config import first_fault
 from delineate.common.errors import DelineateError
+from delineate.common.names import did_you_mean
 from delineate.nn.encoders.hub import hub_statistics
 from delineate.nn.encoders.options import PACKAGE
 from delineate.nn.encoders.origin import WeightsOrigin
 from delineate.nn.encoders.packages import PACKAGES
+from delineate.nn.encoders.store import name_fault, stored_names
 from delineate.nn.encoders.weights import read_weights, sha256_of
 from delineate.nn.normalize import IMAGENET, ChannelStatistics
 
@@ -46,12 +48,18 @@ class FileWeights:
     def check(self) -> None:
         if not self.path.is_file():
             raise DelineateError(f"weights file {self.path} {self._missing()}")
-        stated = self._config.get("architecture")
-        if isinstance(stated, str) and timm.is_model(stated) and stated != self.encoder.partition(".")[0]:
+        if (stated := self.other_encoder) is not None:
             raise DelineateError(
                 f"{self.path} holds weights of '{stated}' (says {self.path.with_name('config.json')}), and the encoder is "
                 f"'{self.encoder}'; use --set method.encoder.name={stated}"
             )
+
+    @property
+    def other_encoder(self) -> str | None:
+        """Of which other network `config.json` says that these are weights; None: it says nothing like that."""
+        stated = self._config.get("architecture")
+        other = isinstance(stated, str) and timm.is_model(stated) and stated != self.encoder.partition(".")[0]
+        return str(stated) if other else None
 
     def _missing(self) -> str:
         """Why there is no such file, and what was meant."""
@@ -62,6 +70,10 @@ class FileWeights:
             return f"does not exist; the weights of an installed package are {PACKAGE}{name}"
         if name in ("none", "no", "off", "random"):
             return "does not exist; false starts from random weights"
+        if name_fault(self.path.name) is None and len(self.path.parts) == 1:
+            known = stored_names()
+            near = f" ({did_you_mean(self.path.name, known)})" if known else ""
+            return f"does not exist, nor are there weights of that name in the store{near}: `delineate weights list`"
         return "does not exist; check the path"
 
     def read(self) -> tuple[dict[str, Tensor], WeightsOrigin]:
