@@ -74,8 +74,8 @@ class ModelInfo:
 
     @cached_property
     def classes(self) -> list[dict[str, Any]]:
-        """Each class: `index`, `name`, `color` (#rrggbb, None: the background), `code` (the owner's, else SNOMED CT's of its name; None: not known),
-        and the `values` that meant it in the masks of the training data, as texts."""
+        """Each class: `index`, `name`, `color` (#rrggbb, None: the background), `code` (the owner's, else SNOMED CT's of its name;
+        None: not known), and the `values` that meant it in the masks of the training data, as texts."""
         table = self.header.table
         colors = foreground_colors(table)
         found = [_class(0, table.names[0], None, None)]
