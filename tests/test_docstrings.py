@@ -123,6 +123,8 @@ GIVEN = {
     "Leaderboard",
     "DemoResult",
     "MethodRow",
+    "ModelInfo",
+    "StoredRecord",
     "Sample",
     "SliceStack",
     "Finding",

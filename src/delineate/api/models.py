@@ -26,8 +26,8 @@ def info(model: Path | str) -> ModelInfo:
     Example:
         >>> import delineate
         >>> about = delineate.info("runs/first")
-        >>> about.method, about.classes[1]["name"], about.data["cases"]["train"]
-        ('unet', 'polyp', 6)
+        >>> about.method, about.classes[1]["name"], about.activation
+        ('unet', 'polyp', 'sigmoid')
     """
     from delineate.inference.model_info import read_info
 

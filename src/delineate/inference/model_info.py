@@ -182,7 +182,11 @@ class ModelInfo:
         return _text(self._provenance.get("date"))
 
     def to_json(self) -> dict[str, Any]:
-        """All of it in plain types, for a JSON file. Folders are cut off from all texts."""
+        """All of it in plain types, for a JSON file.
+
+        Returns:
+            Nested settings; folders are cut off from all texts.
+        """
         header, record = self.header, self.training
         postprocessing = header.postprocessing
         content = {

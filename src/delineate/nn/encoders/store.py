@@ -70,7 +70,11 @@ class StoredRecord(BaseModel):
     """Of Delineate."""
 
     def to_json(self) -> dict[str, Any]:
-        """For a JSON file."""
+        """All of it in plain types.
+
+        Returns:
+            What `weights.json` holds.
+        """
         return self.model_dump(mode="json")
 
 
