@@ -60,7 +60,7 @@ def run_case(
 
     sockets = sockets or {}
     image = _image(source, sockets.get("input"))
-    predictor = load(model, device)  # type: ignore[arg-type]
+    predictor = load(model, device)
     volume = reads_volume(image)
     stack = volume and bool(image_suffix(image))
     with tempfile.TemporaryDirectory() as scratch:
