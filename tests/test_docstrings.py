@@ -124,6 +124,8 @@ GIVEN = {
     "DemoResult",
     "MethodRow",
     "ModelInfo",
+    "HubResult",
+    "ContainerResult",
     "StoredRecord",
     "Sample",
     "SliceStack",

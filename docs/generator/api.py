@@ -38,6 +38,10 @@ from delineate.fewshot.episode_file import EpisodeFile
 from delineate.fewshot.predictor import FewShotPredictor
 from delineate.inference.export.export import ExportResult
 from delineate.inference.model_info import ModelInfo
+from delineate.inference.model_info import ModelInfo
+from delineate.inference.export.container import ContainerResult
+from delineate.inference.export.export import ExportResult
+from delineate.inference.export.hub import HubResult
 from delineate.inference.predictor import Predictor
 from delineate.inference.results import PredictionResult
 from delineate.methods import contract as methods
@@ -130,7 +134,7 @@ def _groups() -> list[Group]:
             LabelSuggestions,
             Suggestion,
         ),
-        *(EpisodeFile, DemoResult, MethodRow, ModelInfo, StoredRecord, Artefact),
+        *(EpisodeFile, DemoResult, MethodRow, ModelInfo, StoredRecord, HubResult, ContainerResult, Artefact),
     ]
     data = [open_data, open_samples, SampleSet, split_data, resplit, manifest, samples, input_spec, geometry, findings]
     blocks = [

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
+from delineate.common.errors import DelineateError
 from delineate.requests.export import ExportOptions
+from delineate.requests.option import fields_of
 from delineate.requests.signature import takes
 
 if TYPE_CHECKING:
+    from delineate.inference.export.container import ContainerResult
     from delineate.inference.export.export import ExportResult
+    from delineate.inference.export.hub import HubResult
 
 __all__ = ["export"]
 
@@ -21,8 +26,8 @@ def export(
     *,
     progress: Callable[[int, int], None] | None = None,
     **options: Unpack[ExportOptions],
-) -> ExportResult:
-    """Write a trained model as a file that needs neither Delineate nor torch.
+) -> ExportResult | HubResult | ContainerResult:
+    """Write a trained model as a file that needs neither Delineate nor torch; or as a folder for a hub, or for a container.
 
     The file takes an image as its own file has it and gives probabilities and mask at the image's own size. It is compared with the
     model before it is kept.
@@ -32,7 +37,7 @@ def export(
         progress: Called with (images compared, images in all).
 
     Returns:
-        The file, and what was measured of it.
+        The file, and what was measured of it; or the folder.
 
     Raises:
         DelineateError: The model cannot be exported, packages are missing, `out` cannot be written, or the file gave other masks
@@ -42,17 +47,25 @@ def export(
         ```python
         made = delineate.export("runs/first", out="polyps.onnx")
         print(made.parity.dice, made.facts.nodes)
+        delineate.export("runs/first", format="hub", license="cc-by-4.0", out="polyps-unet")
         ```
     """
     from delineate.data.layouts.source import as_source
+
+    _check_options(options)
+    out, license = Path(options["out"]), options["license"]
+    if options["format"] == "container":
+        from delineate.inference.export.container import export_container
+
+        return export_container(Path(model), out, license=license)
     from delineate.inference.export.export import export_onnx
 
-    data, calibration = options["data"], options["calibration"]
-    return export_onnx(
+    data, calibration, precision = options["data"], options["calibration"], options["precision"]
+    make_onnx = partial(
+        export_onnx,
         Path(model),
-        Path(options["out"]),
         graph=options["graph"],
-        precision=options["precision"],
+        precision=precision,
         opset=options["opset"],
         data=None if data is None else as_source(data),
         cases=options["cases"],
@@ -61,3 +74,22 @@ def export(
         overwrite=options["overwrite"],
         progress=progress,
     )
+    if options["format"] == "hub":
+        from delineate.inference.export.hub import export_hub
+
+        return export_hub(Path(model), out, make_onnx, precision=precision, needed=precision != "fp32", license=license)
+    return make_onnx(out)
+
+
+def _check_options(options: ExportOptions) -> None:
+    """Raise `DelineateError` for an option that says nothing to the format."""
+    kind = options["format"]
+    strange = ["license"] if kind == "onnx" else ["overwrite"]
+    if kind == "hub":
+        strange.append("graph")
+    if kind == "container":
+        strange += ["graph", "precision", "data", "opset", "cases", "calibration", "force"]
+    for field in fields_of(ExportOptions):
+        if field.name in strange and options[field.name] != field.option.default:  # type: ignore[literal-required]
+            why = "; give another --out" if field.name == "overwrite" else ""
+            raise DelineateError(f"{field.flag} says nothing to --format {kind}{why}")

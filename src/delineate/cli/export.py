@@ -25,11 +25,14 @@ def export(
     training. Preprocessing, network and the way back to the image's own size are
     inside. It is compared with predict before it is kept, and what was measured
     stands beside it. docs/exported-files.md says what the file promises.
+    --format hub and container make folders of it: docs/how-to/hub-and-container.md.
 
     \b
     delineate export runs/polyps --out polyps.onnx
     delineate export runs/polyps --out polyps.onnx --data more_polyps/ --cases 20
     delineate export runs/polyps --out small.onnx --precision int8 --calibration polyps/
+    delineate export runs/polyps --format hub --license cc-by-4.0 --out polyps-unet
+    delineate export runs/liver --format container --out liver-algorithm
     """
     from delineate.common.missing_paths import refuse_missing, refuse_missing_model
 

@@ -13,12 +13,22 @@ class ExportOptions(TypedDict, total=False):
     """Of `export`."""
 
     format: Annotated[
-        Literal["onnx"],
+        Literal["onnx", "hub", "container"],
         Option(
-            help="onnx: one file with preprocessing, network and the way back to the image's own size.", default="onnx"
+            help="onnx: one file with preprocessing, network and the way back to the image's own size; hub: a folder of model, "
+            "card and configuration, with such a file in onnx/; container: a folder that Docker builds a Grand-Challenge "
+            "algorithm from.",
+            default="onnx",
         ),
     ]
-    out: Required[Annotated[Path | str, Option(help="The file to write, NAME.onnx; NAME.parity.json comes beside it.")]]
+    out: Required[
+        Annotated[
+            Path | str,
+            Option(
+                help="The file to write, NAME.onnx; NAME.parity.json comes beside it. Of hub and container: a new folder."
+            ),
+        ]
+    ]
     graph: Annotated[
         Literal["whole", "network"],
         Option(
@@ -69,5 +79,13 @@ class ExportOptions(TypedDict, total=False):
     force: Annotated[
         bool,
         Option(help="Keep a file of int8 that loses more than 0.01 of Dice on the validation images.", default=False),
+    ]
+    license: Annotated[
+        str | None,
+        Option(
+            help="hub, container: the license of the model's weights, for the card: a hub's name, such as apache-2.0, or words.",
+            metavar="TERMS",
+            shown="not stated",
+        ),
     ]
     overwrite: Overwrite
