@@ -12,7 +12,7 @@ __all__ = ["info"]
 
 
 def info(model: Path | str) -> ModelInfo:
-    """What a model says of itself. Its weights are not read.
+    """What a model says of itself. Its weights are not loaded.
 
     Args:
         model: A `model.safetensors`, or a run folder that holds one.

@@ -22,7 +22,7 @@ def info(
 ) -> None:
     """Say what a model is: classes, input, training data, scores with intervals, licenses.
 
-    All of it is in the model file. No weights are read, nothing in the file is
+    All of it is in the model file. No weights are loaded, nothing in the file is
     executed, and no folder of the machine it was made on is shown.
 
     \\b

@@ -1,4 +1,4 @@
-"""What a model file says of itself: classes, input, training data, scores, licenses. No weights are read and no network library is
+"""What a model file says of itself: classes, input, training data, scores, licenses. No weights are loaded and no network library is
 needed.
 
 Texts of a model may come from anywhere. Folders are cut off from all of them, so that what is shown tells of no machine.
