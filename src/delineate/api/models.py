@@ -15,7 +15,7 @@ def info(model: Path | str) -> ModelInfo:
     """What a model says of itself. Its weights are not loaded.
 
     Args:
-        model: A `model.safetensors`, or a run folder that holds one.
+        model: A `model.safetensors`, a run folder that holds one, or an exported `.onnx` file.
 
     Returns:
         Classes, input, training data, scores with intervals, licenses. Folders of other machines are cut off from all names.

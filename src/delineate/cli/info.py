@@ -16,7 +16,9 @@ __all__ = ["info"]
 
 
 def info(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model.safetensors, or a run folder.")],
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="A model.safetensors, a run folder, or an exported .onnx file.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
     card: Annotated[bool, typer.Option("--card", help="Print the model's card (Markdown) instead of tables.")] = False,
 ) -> None:

@@ -167,7 +167,8 @@ def _title(info: ModelInfo) -> str:
 def _model(info: ModelInfo) -> list[str]:
     about, paper = info.about_method, info.about_method.get("paper")
     number = about.get("parameters")
-    size = f"{number / 1e6:.2f} M parameters" if isinstance(number, int) else f"{info.weights / 1e6:.2f} M weights"
+    counted = "" if info.weights is None else f"{info.weights / 1e6:.2f} M weights"
+    size = f"{number / 1e6:.2f} M parameters" if isinstance(number, int) else counted
     made = [f"preset {info.preset}" if info.preset else "", f"seed {info.seed}" if info.seed is not None else "", size]
     return [
         f"Method: {info.method} ({paper})" if paper else f"Method: {info.method}",

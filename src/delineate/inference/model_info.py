@@ -1,5 +1,5 @@
-"""What a model file says of itself: classes, input, training data, scores, licenses. No weights are loaded and no network library is
-needed.
+"""What a model file says of itself: classes, input, training data, scores, licenses. No weights are loaded and no network
+library is needed.
 
 Texts of a model may come from anywhere. Folders are cut off from all of them, so that what is shown tells of no machine.
 """
@@ -14,7 +14,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from delineate.artefact.header import Header, locate, read_header, stored_shapes
+from delineate.artefact.header import ENTRY, Header, locate, parse_header, read_header, stored_shapes
+from delineate.artefact.onnx_metadata import read_metadata
+from delineate.common.errors import ArtefactError
 from delineate.common.files import sha256
 from delineate.common.terminal import one_line
 from delineate.data.core.known import KnownPictures
@@ -39,8 +41,15 @@ _ABSOLUTE = re.compile(
 
 
 def read_info(model: Path | str) -> ModelInfo:
-    """What a model file, or that of a run folder, says. Raises `ArtefactError`."""
+    """What a model file, that of a run folder, or an exported ONNX file says. Raises `ArtefactError`."""
     file = locate(model)
+    if file.suffix.lower() == ".onnx":
+        metadata = read_metadata(file)
+        if ENTRY not in metadata:
+            raise ArtefactError(
+                f"{file} is an ONNX file without Delineate's metadata; make one with `delineate export`"
+            )
+        return ModelInfo(parse_header(metadata[ENTRY], file), file.stat().st_size, sha256(file), None)
     header = read_header(file)
     weights = sum(math.prod(shape) for shape in stored_shapes(file).values())
     return ModelInfo(header, file.stat().st_size, sha256(file), weights)
@@ -54,8 +63,8 @@ class ModelInfo:
     file_bytes: int
     sha256: str
     """Of the file, hexadecimal."""
-    weights: int
-    """Numbers stored: parameters and buffers."""
+    weights: int | None
+    """Numbers stored: parameters and buffers; None: of an ONNX file they are not counted."""
 
     @property
     def method(self) -> str:
