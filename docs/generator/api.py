@@ -36,12 +36,10 @@ from delineate.evaluation.results.evaluate import Evaluation
 from delineate.evaluation.statistics import intervals, paired
 from delineate.fewshot.episode_file import EpisodeFile
 from delineate.fewshot.predictor import FewShotPredictor
-from delineate.inference.export.export import ExportResult
-from delineate.inference.model_info import ModelInfo
-from delineate.inference.model_info import ModelInfo
 from delineate.inference.export.container import ContainerResult
 from delineate.inference.export.export import ExportResult
 from delineate.inference.export.hub import HubResult
+from delineate.inference.model_info import ModelInfo
 from delineate.inference.predictor import Predictor
 from delineate.inference.results import PredictionResult
 from delineate.methods import contract as methods
