@@ -30,7 +30,7 @@ def info(
     \\b
     delineate info runs/condseg
     delineate info model.safetensors --json
-    delineate info model.safetensors --card > card.md
+    delineate info model.safetensors --card
     """
     from delineate.common.missing_paths import refuse_missing_model
 
