@@ -41,11 +41,11 @@ def _fields(stream: BinaryIO, wanted: set[int]) -> Iterator[tuple[int, bytes]]:
     stream.seek(0)
     while stream.tell() < end:
         number, kind = divmod(_varint(stream), 8)
+        if kind not in (_NUMBER, _EIGHT, _BYTES, _FOUR) or number == 0:
+            raise ValueError("no field")
         if kind == _NUMBER:
             _varint(stream)
             continue
-        if kind not in (_EIGHT, _BYTES, _FOUR) or number == 0:
-            raise ValueError("no field")
         length = _varint(stream) if kind == _BYTES else 8 if kind == _EIGHT else 4
         if length > end - stream.tell():
             raise ValueError("a field longer than the file")
