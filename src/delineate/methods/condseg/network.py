@@ -171,6 +171,7 @@ class ConDSeg(DenseMethod):
         "Enhancement, AAAI 2025, arXiv 2412.08345",
         year=2025,
         min_size=32,
+        export_form="multiple",
         license_note="Written from the paper. The authors' code, by which imported weights were trained, is for research and "
         "education only.",
         checkpoint_modules=(
