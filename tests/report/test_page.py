@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from markup import check_document, text_of
 
 from delineate.evaluation.statistics.ranks import rank_models
-from delineate.report.charts.axes import ticks
+from delineate.report.charts.axes import COLORS, ticks
 from delineate.report.charts.forest import WIDTH, Estimate, forest
 from delineate.report.charts.plots import Mark, Series, histogram, line_chart
 from delineate.report.html.document import page
@@ -114,3 +114,16 @@ def test_ranks_tell_how_firm_they_are():
 def test_html_is_text():
     assert isinstance(element("p"), Html)
     assert element("br") == "<br>"
+
+
+def test_every_series_has_a_color_of_its_own_in_both_themes():
+    document = page("title", "kind")
+    names = [f"s{at}" for at in range(COLORS)]
+    for name in names:
+        for rule in (f".line.{name} {{", f".bar.{name} {{", f".cloud.{name} {{"):
+            assert rule in document, rule
+    colors = re.findall(r"--(s\d+): (#\w+);", document)
+    assert [name for name, _ in colors] == names * 2
+    assert len({color for _, color in colors}) == 2 * COLORS
+    dashes = re.findall(r"\.line\.s\d+ \{ [^}]*\}", document)
+    assert len({rule.partition("dasharray")[2] for rule in dashes}) == COLORS

@@ -24,7 +24,7 @@ __all__ = [
 
 WIDTH, HEIGHT = 540, 270
 LEFT, _RIGHT, TOP, BOTTOM = 58, 14, 14, 42
-COLORS = 6
+COLORS = 10
 """How many series colors and dashes the style sheet defines; more series use them again."""
 
 

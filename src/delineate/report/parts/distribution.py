@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from delineate.evaluation.results.scores_file import ScoresFile
-from delineate.report.charts.axes import COLORS
 from delineate.report.charts.plots import Series, histogram, line_chart
 from delineate.report.html.elements import Html, element, fold, join
 from delineate.report.parts.scores import title_of
@@ -22,6 +21,9 @@ __all__ = [
 
 _POINTS = 200
 """A curve of more cases is drawn through so many of them."""
+
+_PER_CHART = 6
+"""More curves in one chart hide each other."""
 
 
 def distributions(scores_file: ScoresFile) -> Html | None:
@@ -79,12 +81,12 @@ def _charts(scores_file: ScoresFile, metric: str) -> list[Html] | None:
     names = list(by_class)
     return [
         ranked_curves(
-            {name: by_class[name] for name in names[at : at + COLORS]},
+            {name: by_class[name] for name in names[at : at + _PER_CHART]},
             title=f"{title}: cases from worst to best",
             higher=higher,
             kind=kind,
         )
-        for at in range(0, len(names), COLORS)
+        for at in range(0, len(names), _PER_CHART)
     ]
 
 
