@@ -7,6 +7,8 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -24,7 +26,7 @@ from delineate.inference.export.contract import FACTS, HEADER, ExportFacts
 from delineate.inference.export.export import ExportResult
 from delineate.inference.export.graph_input import graph_image
 from delineate.inference.export.onnx_file import read_facts
-from delineate.inference.export.quantize import Loss
+from delineate.inference.export.quantize import Loss, loss_of
 from delineate.methods.testing.examples import randomize_norms, tiny
 
 
@@ -86,6 +88,42 @@ def test_a_file_that_differs_is_not_kept(
         delineate.export(model, out=tmp_path / "made.onnx", cases=1, opset=18)
     assert len(str(error.value).splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_written_is_refused_before_tracing(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "build", lambda *_: pytest.fail("traced"))
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "own.parity.json").write_text("mine")
+    (tmp_path / "folder.parity.json").mkdir()
+    for out, line in (
+        ("file/made.onnx", "part of that path is a file"),
+        ("file/new/made.onnx", "part of that path is a file"),
+        ("own.onnx", "no report of an export of Delineate"),
+        ("folder.onnx", "is a folder"),
+    ):
+        with pytest.raises(DelineateError, match=line):
+            delineate.export(model, out=tmp_path / out, overwrite=True)
+    assert (tmp_path / "own.parity.json").read_text() == "mine"
+    assert len(list(tmp_path.iterdir())) == 3
+    with pytest.raises(DelineateError, match="ends with"):
+        delineate.export(model, out=tmp_path / "new" / "made.pt")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_loss_on_no_pixels_is_refused() -> None:
+    mask = np.full((8, 8), 255, np.uint8)
+    sample = SimpleNamespace(name="a", labeled=True)
+
+    class Part(list[Any]):
+        samples = (sample,)
+        image = staticmethod(lambda _: mask)
+        mask = staticmethod(lambda _: mask)
+
+    calibration = SimpleNamespace(path="data", val=Part([(SimpleNamespace(group="a"), sample)]))
+    with pytest.raises(DelineateError, match="data: no validation mask has a pixel that counts"):
+        loss_of(None, None, calibration, 1, None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

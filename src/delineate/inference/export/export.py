@@ -10,7 +10,8 @@ import torch
 
 from delineate.artefact import format as artefact_format
 from delineate.common.errors import ArtefactError, DelineateError
-from delineate.common.files import atomic_path, sha256, write_json
+from delineate.common.files import atomic_path, output_folder, sha256, write_json
+from delineate.common.output_checks import check_result_file
 from delineate.common.versions import version, version_of
 from delineate.data.layouts.source import DataSource
 from delineate.inference.export.cases import trial_images
@@ -197,6 +198,9 @@ def _check_target(out: Path, overwrite: bool) -> None:
         raise DelineateError(f"--out {out}: give the name of a file that ends with {_SUFFIX}")
     if out.exists() and not overwrite:
         raise DelineateError(f"--out {out} is there already; give another name, or --overwrite to replace it")
+    check_result_file(report_path(out), ['"model_sha256"'], "report of an export")
+    # tracing takes minutes, so what cannot be written is said before it; no folder is made yet
+    output_folder(next(folder for folder in out.absolute().parents if folder.exists()))
 
 
 def _check_precision(precision: Precision, graph: GraphKind, calibration: DataSource | None, force: bool) -> None:

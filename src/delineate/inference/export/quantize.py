@@ -78,6 +78,7 @@ class Calibration:
 
     def __init__(self, data: DataSource, predictor: Predictor) -> None:
         """Raises `DataError` for data of another kind or with other classes than the model's."""
+        self.path = data.path
         spec = predictor.spec
         opened = open_samples(data, axis=spec.axis)
         if (opened.axis is None) != (spec.axis is None):
@@ -135,7 +136,7 @@ def quantized(model: Any, calibration: Calibration, facts: ExportFacts) -> tuple
 
 
 def loss_of(session: Any, predictor: Predictor, calibration: Calibration, images: int, facts: ExportFacts) -> Loss:
-    """Score both on the validation images."""
+    """Score both on the validation images. Raises `DataError` where their masks have no pixel that counts."""
     part = calibration.val
     samples = [one for one in part.samples if one.labeled]
     chosen = [samples[at] for at in np.unique(np.linspace(0, len(samples) - 1, _CASES).round().astype(int))]
@@ -150,6 +151,10 @@ def loss_of(session: Any, predictor: Predictor, calibration: Calibration, images
         before.append(_dice(predictor.predict(pixels, one.spacing), reference, classes))
         after.append(_dice(predictor.postprocess(found), reference, classes))
         of.append(groups[one.name])
+    if not before:
+        raise DataError(
+            f"{calibration.path}: no validation mask has a pixel that counts, so the loss cannot be measured"
+        )
     interval = mean_interval(np.array(before) - np.array(after), of)
     return Loss(
         cases=len(before),
