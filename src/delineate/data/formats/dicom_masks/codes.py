@@ -177,7 +177,9 @@ def read_codes(path: Path) -> CodeTable:
     """
     try:
         content = parse_yaml(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise DataError(f"codes {path} cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
         raise DataError(f"{path} cannot be read as JSON or YAML ({error}); correct it") from error
     if not isinstance(content, Mapping):
         raise DataError(f"{path} is no table of codes: {{class: {{type: [value, scheme, meaning]}}}}, or dcmqi's JSON")
