@@ -67,8 +67,9 @@ def marking(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[int, bool]], None
         def objective(self: UNet, batch: Any, ctx: Any) -> Any:
             if not self.training:
                 self.head.weight.data.fill_(0)
-                self.head.bias.data.fill_(1.0 if marks[ctx.step] else -1.0)
-                state["marks"] = marks[ctx.step]
+                # On a slow machine a validation is timed at a step between: nothing is kept of it.
+                state["marks"] = marks.get(ctx.step, False)
+                self.head.bias.data.fill_(1.0 if state["marks"] else -1.0)
             return original(self, batch, ctx)
 
         monkeypatch.setattr(UNet, "objective", objective)

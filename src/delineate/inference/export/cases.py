@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -20,6 +21,7 @@ from delineate.data.layouts.source import DataSource, as_source
 from delineate.data.splits.run_splits import run_manifest
 from delineate.inference.export.contract import Numbers
 from delineate.inference.export.graph import numbers_of
+from delineate.inference.model_info import without_folders
 from delineate.inference.predictor import Predictor
 
 __all__ = ["TrialImage", "TrialImages", "noise", "trial_images"]
@@ -57,7 +59,7 @@ def trial_images(predictor: Predictor, data: DataSource | None, number: int) -> 
         manifest = as_source(data).manifest()
         cases = manifest.split("val") or manifest.cases
         images = tuple(_read(manifest, cases, spec, number))
-        return TrialImages(f"{count(len(images), 'image')} of {data.path}", images)
+        return TrialImages(f"{count(len(images), 'image')} of {Path(data.path).name}", images)
     why = "no data are given (--data)"
     saved = run_manifest(predictor.source)
     if saved is not None:
@@ -67,7 +69,7 @@ def trial_images(predictor: Predictor, data: DataSource | None, number: int) -> 
                 images = tuple(_read(manifest, cases, spec, number))
                 return TrialImages(f"{count(len(images), 'image')} of the run's validation cases", images)
             except DataError as error:
-                why = f"the run's validation cases cannot be read ({error})"
+                why = f"the run's validation cases cannot be read ({without_folders(str(error))})"
         else:
             why = "the run has no validation cases and no data are given (--data)"
     made = tuple(
