@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.small_volumes import reorder, write_volumes
 
 from delineate.data.doctor.check import CheckReport, check
 from delineate.report.pages.data_check import write_data_report
+from small_volumes import reorder, write_volumes
 
 nibabel = pytest.importorskip("nibabel")
 

@@ -185,7 +185,7 @@ def test_different_files_of_one_instance_are_refused(tmp_path: Path, what: str) 
 
 def test_a_file_is_no_data_set(tmp_path: Path) -> None:
     file = slices_of(write_series(tmp_path / "study", VOXELS))[0]
-    result = CliRunner().invoke(app, ["data", "check", str(file)])
+    result = CliRunner().invoke(app, ["data", "split", str(file), "--out", str(tmp_path / "split.json")])
     assert (
         "is a DICOM file; give the folder that holds its series and their masks" in f"{result.output}{result.exception}"
     )

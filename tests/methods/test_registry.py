@@ -47,7 +47,7 @@ def test_unknown_names_are_answered_by_the_nearest() -> None:
         ({"decoder_channel": [1]}, r"unknown option 'decoder_channel': did you mean 'decoder_channels'"),
         (
             {"encoder": {"pretrained": 3}},
-            r"method 'unet': encoder.pretrained: say false, true, package:NAME .*given: 3",
+            r"method 'unet': encoder.pretrained: say false, true, package:NAME, .*given: 3",
         ),
         ({"up": "cubic"}, r"method 'unet': up: .*'nearest' or 'bilinear'.*'cubic'"),
         ({"loss": {"cross_entropy": 0, "dice": 0}}, r"method 'unet': loss: at least one of"),

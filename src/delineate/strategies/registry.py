@@ -126,7 +126,7 @@ def resolved_section(section: Mapping[str, Any]) -> dict[str, Any]:
     Example:
         >>> from delineate.strategies import registry
         >>> registry.resolved_section({"ema": 0.999})
-        {'name': 'supervised', 'ema': 0.999, 'ema_ramp': 0.0, 'view': 'none', 'mix': 'none'}
+        {'name': 'supervised', 'ema': 0.999, 'ema_ramp': 0.0, 'masked': 0.0, 'masked_side': 0.0625, 'view': 'none', 'mix': 'none'}
     """
     name = section.get("name", DEFAULT)
     if not isinstance(name, str):
