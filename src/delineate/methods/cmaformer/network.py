@@ -80,7 +80,7 @@ class CMAformer(DenseMethod):
         "segmentation, arXiv 2409.07793",
         year=2024,
         min_size=32,
-        export_form="any",
+        export_form="multiple",
         learns_regions=True,
     )
     Options = CMAformerOptions

@@ -53,7 +53,7 @@ class Correction(DenseMethod):
         "2021, arXiv 2301.04866",
         year=2021,
         min_size=32,
-        export_form="any",
+        export_form="multiple",
         license_note="The authors' code has no license; nothing of it was used.",
         checkpoint_modules=("encoder", "decoder"),
         uses_unlabeled=True,
