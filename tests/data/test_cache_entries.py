@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from delineate.common.cache_folder import SUBFOLDER
 from delineate.common.errors import DelineateError
+from delineate.common.user_folders import SUBFOLDER
 from delineate.data.cache.cache import open_cache
 from delineate.data.cache.entries import MARKER, begin_entry, entries_folder, finish_entry, remove_entry
 from delineate.data.cache.eviction import evict

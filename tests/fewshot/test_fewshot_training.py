@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 import delineate
 from delineate import cli
 from delineate.artefact import format as artefact_format
-from delineate.common.cache_folder import SUBFOLDER
 from delineate.common.errors import DataError, Interrupted, RecipeError
+from delineate.common.user_folders import SUBFOLDER
 from delineate.data.cache.store import Store
 from delineate.data.cases.volumes import Volumes
 from delineate.data.core.input_spec import InputSpec

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from delineate.common.cache_folder import SUBFOLDER, user_cache_folder
 from delineate.common.errors import DelineateError
+from delineate.common.user_folders import SUBFOLDER, user_cache_folder
 
 __all__ = ["INDEX", "MARKER", "begin_entry", "entries", "entries_folder", "finish_entry", "remove_entry"]
 

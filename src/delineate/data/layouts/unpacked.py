@@ -14,11 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from delineate.common.cache_folder import SUBFOLDER, user_cache_folder
 from delineate.common.errors import DataError
 from delineate.common.file_lock import locked
 from delineate.common.file_names import fitting_name
 from delineate.common.files import read_json, sha256, write_json
+from delineate.common.user_folders import SUBFOLDER, user_cache_folder
 from delineate.data.core.words import folder_word
 from delineate.data.formats.containers import Unpacked, archive_stem, unpack
 

@@ -7,8 +7,8 @@ from typing import Literal
 from pydantic import Field, PositiveInt
 
 from delineate.methods.contract import PAPER, READING
+from delineate.methods.cross_consistency_options import CrossConsistencyOptions
 from delineate.methods.encoder_options import NORMALIZE, EncoderMethodOptions
-from delineate.nn.cross_generation import GENERATOR_WIDTHS
 from delineate.nn.encoders.options import EncoderOptions
 from delineate.nn.normalize import Normalization
 from delineate.nn.segmentation_loss import LossOptions
@@ -16,7 +16,7 @@ from delineate.nn.segmentation_loss import LossOptions
 __all__ = ["DECSegOptions"]
 
 
-class DECSegOptions(EncoderMethodOptions):
+class DECSegOptions(CrossConsistencyOptions, EncoderMethodOptions):
     encoder: EncoderOptions = Field(
         EncoderOptions(name="res2net50d"),
         description="timm network and its first weights; each of its maps has half the resolution of the one before",
@@ -35,20 +35,8 @@ class DECSegOptions(EncoderMethodOptions):
         description="channels of the maps that are joined of two levels (CFA)",
         json_schema_extra=PAPER,
     )
-    perturbation_weight: float = Field(
-        1.0,
-        ge=0,
-        description="weight of the consistency with an image of another brightness and hue; 0: none",
-        json_schema_extra=PAPER,
-    )
     scale_weight: float = Field(
         1.0, ge=0, description="weight of the consistency of both scales; 0: none", json_schema_extra=PAPER
-    )
-    generation_weight: float = Field(
-        1.0,
-        ge=0,
-        description="weight of the images that are made from the logits, each of the other image's; 0: none",
-        json_schema_extra=PAPER,
     )
     on: Literal["unlabeled", "all"] = Field(
         "unlabeled",
@@ -60,21 +48,6 @@ class DECSegOptions(EncoderMethodOptions):
         ge=0,
         le=1,
         description="share of training in which these weights rise, as exp(−5 (1 − t)²); 0 = they are there at once",
-        json_schema_extra=PAPER,
-    )
-    brightness: float = Field(
-        0.2, ge=0, le=1, description="largest change of the perturbed image's brightness", json_schema_extra=PAPER
-    )
-    hue: float = Field(
-        0.05,
-        ge=0,
-        le=0.5,
-        description="largest change of its hue, in turns of the color circle",
-        json_schema_extra=PAPER,
-    )
-    generator_widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt, PositiveInt] = Field(
-        GENERATOR_WIDTHS,
-        description="channels of each level of the networks that make images, the finest first",
         json_schema_extra=PAPER,
     )
     loss: LossOptions = Field(

@@ -17,9 +17,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
 from delineate.common.config import first_fault
-from delineate.common.data_folder import user_data_folder
 from delineate.common.errors import DelineateError
 from delineate.common.files import read_json
+from delineate.common.user_folders import user_data_folder
 from delineate.nn.encoders.origin import WeightsOrigin
 from delineate.nn.encoders.weights import read_weights, sha256_of
 from delineate.nn.normalize import ChannelStatistics

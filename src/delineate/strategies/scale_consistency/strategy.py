@@ -9,14 +9,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
 from delineate.common.errors import RecipeError
 from delineate.methods.contract import PAPER, Method, Stage, Update
+from delineate.methods.cross_consistency_options import CrossConsistencyOptions
 from delineate.nn.blocks import resize, size_of
-from delineate.nn.cross_generation import GENERATOR_WIDTHS, CrossGeneration
+from delineate.nn.cross_generation import CrossGeneration
 from delineate.nn.half_size import half_size
 from delineate.nn.views.strong import StrongView
 from delineate.strategies.added_term import AddedTerm, AddedTermOptions
@@ -25,7 +26,7 @@ from delineate.strategies.contract import StrategyInfo, StrategyOptions
 __all__ = ["ScaleConsistency", "ScaleConsistencyOptions"]
 
 
-class ScaleConsistencyOptions(AddedTermOptions):
+class ScaleConsistencyOptions(CrossConsistencyOptions, AddedTermOptions):
     weight: float = Field(
         1.0, ge=0, description="of the three terms together; 0: plain supervised training", json_schema_extra=PAPER
     )
@@ -41,35 +42,8 @@ class ScaleConsistencyOptions(AddedTermOptions):
         description="images that the terms are taken on; all: those with masks too",
         json_schema_extra=PAPER,
     )
-    perturbation_weight: float = Field(
-        1.0,
-        ge=0,
-        description="weight of the consistency with an image of another brightness and hue; 0: none",
-        json_schema_extra=PAPER,
-    )
     scale_weight: float = Field(
         1.0, ge=0, description="weight of the consistency with a half-size copy; 0: none", json_schema_extra=PAPER
-    )
-    generation_weight: float = Field(
-        1.0,
-        ge=0,
-        description="weight of the images that are made from the logits, each of the other image's; 0: none",
-        json_schema_extra=PAPER,
-    )
-    brightness: float = Field(
-        0.2, ge=0, le=1, description="largest change of the perturbed image's brightness", json_schema_extra=PAPER
-    )
-    hue: float = Field(
-        0.05,
-        ge=0,
-        le=0.5,
-        description="largest change of its hue, in turns of the color circle",
-        json_schema_extra=PAPER,
-    )
-    generator_widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt, PositiveInt] = Field(
-        GENERATOR_WIDTHS,
-        description="channels of each level of the networks that make images, the finest first",
-        json_schema_extra=PAPER,
     )
 
     @property
