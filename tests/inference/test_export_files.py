@@ -24,7 +24,7 @@ from delineate.data.core.manifest import ClassTable
 from delineate.inference.export import export as module
 from delineate.inference.export.contract import FACTS, HEADER, ExportFacts
 from delineate.inference.export.export import ExportResult
-from delineate.inference.export.graph_input import graph_image
+from delineate.inference.export.graph_input import graph_feed, graph_image
 from delineate.inference.export.onnx_file import read_facts
 from delineate.inference.export.quantize import Loss, loss_of
 from delineate.methods.testing.examples import randomize_norms, tiny
@@ -240,3 +240,12 @@ def test_images_for_a_graph() -> None:
     ):
         with pytest.raises(DelineateError, match=line):
             graph_image(image, eight)
+
+
+def test_a_spacing_that_is_needed_and_not_known_is_said(made: ExportResult) -> None:
+    pixels = np.zeros((4, 5, 3), np.uint8)
+    assert list(graph_feed(pixels, None, made.facts)) == ["image"]
+    needed = made.facts.model_copy(update={"spacing": True})
+    assert graph_feed(pixels, (0.5, 2), needed)["spacing"].tolist() == [0.5, 2]
+    with pytest.raises(DelineateError, match="needs the spacing of the image's pixels in mm, and it is not known"):
+        graph_feed(pixels, None, needed)

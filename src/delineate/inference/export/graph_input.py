@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
-from delineate.inference.export.contract import ExportFacts
+from delineate.inference.export.contract import IMAGE, SPACING, ExportFacts
 
-__all__ = ["graph_image"]
+__all__ = ["graph_feed", "graph_image"]
 
 _OF_EIGHT = 257
 """65535 / 255: white of 8 bits becomes white of 16 bits."""
@@ -55,3 +55,15 @@ def graph_image(pixels: NDArray[Any], facts: ExportFacts) -> NDArray[Any]:
             f"the file takes images of {facts.numbers}, not of {image.dtype}; which the model was not trained on"
         )
     return np.ascontiguousarray(image)[None]
+
+
+def graph_feed(
+    pixels: NDArray[Any], spacing: tuple[float, float] | None, facts: ExportFacts
+) -> dict[str, NDArray[Any]]:
+    """All inputs of a whole graph for one image. Raises `DataError` as `graph_image`, or where the file needs a spacing."""
+    feed = {IMAGE: graph_image(pixels, facts)}
+    if not facts.spacing:
+        return feed
+    if spacing is None:
+        raise DataError("the file needs the spacing of the image's pixels in mm, and it is not known")
+    return feed | {SPACING: np.array(spacing, np.float64)}

@@ -20,13 +20,14 @@ from pydantic import BaseModel, ConfigDict
 from torch import nn
 
 from delineate.common.errors import ArtefactError, DelineateError
+from delineate.data.core.manifest import IGNORE
 from delineate.inference.export.cases import TrialImage, TrialImages, noise
 from delineate.inference.export.contract import IMAGE, SPACING, ExportFacts
-from delineate.inference.export.graph_input import graph_image
+from delineate.inference.export.graph_input import graph_feed
 from delineate.inference.export.network import network_batches
 from delineate.inference.predictor import Predictor
 
-__all__ = ["Parity", "open_session", "parity_of"]
+__all__ = ["Parity", "mean_dice", "open_session", "parity_of"]
 
 _TOLERANCE = {"fp32": 1e-4, "fp16": 5e-3}
 """Of probabilities, file against torch. int8 is judged by what it costs on references."""
@@ -139,11 +140,15 @@ def parity_of(
     sizes, differences = [], []
     whole = facts.graph == "whole"
     for number, batch in enumerate(_batches(predictor, facts) if whole else network_batches(predictor, facts)):
-        given = [batch] if not facts.spacing else [batch, np.array(predictor.spec.spacing, np.float64)]
+        given = (
+            {IMAGE: batch}
+            if not facts.spacing
+            else {IMAGE: batch, SPACING: np.array(predictor.spec.spacing, np.float64)}
+        )
         with torch.inference_mode():
-            made = graph(*map(torch.from_numpy, given))
+            made = graph(*map(torch.from_numpy, given.values()))
             expected = (made[0] if whole else predictor.probabilities_from(made)).numpy()
-        found = _run(session, *given)[0]
+        found = _run(session, given)[0]
         found = found if whole else predictor.probabilities_from(torch.from_numpy(found)).numpy()
         size = batch.shape[1:3] if whole else batch.shape[2:]
         if found.shape != expected.shape:
@@ -163,11 +168,12 @@ def parity_of(
     )
 
 
-def _dice(found: NDArray[np.uint8], expected: NDArray[np.uint8], classes: int) -> float:
-    """Mean over the foreground classes; 1 where both are empty."""
+def mean_dice(found: NDArray[np.uint8], expected: NDArray[np.uint8], classes: int) -> float:
+    """Mean over the foreground classes, without ignored pixels; 1 where both are empty."""
+    valid = expected != IGNORE
     scores = []
     for index in range(1, classes):
-        one, other = found == index, expected == index
+        one, other = (found == index) & valid, expected == index
         total = int(one.sum()) + int(other.sum())
         scores.append(2 * int((one & other).sum()) / total if total else 1.0)
     return float(np.mean(scores))
@@ -195,7 +201,7 @@ def _against_predict(
         expected = predictor.to_native(working, height, width, image.spacing).transpose(2, 0, 1)
         largest = max(largest, float(np.abs(found - expected).max()))
         pixels, others = pixels + mask.size, others + int((mask != found_mask).sum())
-        scores.append(_dice(found_mask, mask, len(predictor.classes.names)))
+        scores.append(mean_dice(found_mask, mask, len(predictor.classes.names)))
         if progress is not None:
             progress(number, len(images.images))
     return {
@@ -214,24 +220,24 @@ def _predicted(
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """Probabilities K×H×W and mask H×W of one image; of a network alone with the predictor's own steps around it."""
     if facts.graph == "whole":
-        spacing = () if not facts.spacing else (np.array(image.spacing, np.float64),)
-        found, mask = _run(session, graph_image(image.pixels, facts), *spacing)
+        found, mask = _run(session, graph_feed(image.pixels, image.spacing, facts))
         return found[0], mask[0]
     height, width = image.pixels.shape[:2]
     prepared = predictor.prepare(image.pixels, image.spacing)
-    logits = _run(session, np.ascontiguousarray(prepared.transpose(2, 0, 1)[None]))[0]
+    logits = _run(session, {IMAGE: np.ascontiguousarray(prepared.transpose(2, 0, 1)[None])})[0]
     working = predictor.probabilities_from(torch.from_numpy(logits))[0].numpy()
     mask = predictor.to_classes(working.copy(), height, width, image.spacing)
     return predictor.to_native(working, height, width, image.spacing).transpose(2, 0, 1), mask
 
 
-def _run(session: Any, image: NDArray[Any], spacing: NDArray[np.float64] | None = None) -> Sequence[Any]:
-    given = {IMAGE: image} if spacing is None else {IMAGE: image, SPACING: spacing}
+def _run(session: Any, given: dict[str, NDArray[Any]]) -> Sequence[Any]:
     try:
         found: Sequence[Any] = session.run(None, given)
     except Exception as error:  # as above
         text = str(error).strip().splitlines()[0]
-        raise ArtefactError(f"the exported file does not run on an image of {image.shape[1:3]}: {text}") from error
+        raise ArtefactError(
+            f"the exported file does not run on an image of {given[IMAGE].shape[1:3]}: {text}"
+        ) from error
     if not np.isfinite(found[0]).all():
         raise DelineateError("the exported file gives values that are not finite")
     return found

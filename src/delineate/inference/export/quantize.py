@@ -25,9 +25,10 @@ from delineate.data.core.manifest import IGNORE
 from delineate.data.layouts.source import DataSource
 from delineate.data.loading.samples import open_samples
 from delineate.evaluation.statistics.intervals import mean_interval
-from delineate.inference.export.contract import IMAGE, SPACING, ExportFacts
-from delineate.inference.export.graph_input import graph_image
+from delineate.inference.export.contract import ExportFacts
+from delineate.inference.export.graph_input import graph_feed
 from delineate.inference.export.onnx_file import NETWORK
+from delineate.inference.export.parity import mean_dice
 from delineate.inference.predictor import Predictor
 
 __all__ = ["MOST_LOSS", "Calibration", "Loss", "loss_of", "quantized"]
@@ -112,7 +113,7 @@ def quantized(model: Any, calibration: Calibration, facts: ExportFacts) -> tuple
         raise ArtefactError("the network has no layers for 8 bits: convolutions or products with weights in its middle")
     part = calibration.train
     chosen = [part.samples[at] for at in np.unique(np.linspace(0, len(part) - 1, _IMAGES).round().astype(int))]
-    feeds = (_feed(part.image(one), one.spacing, facts) for one in chosen)
+    feeds = (graph_feed(part.image(one), one.spacing, facts) for one in chosen)
     root = logging.getLogger()
     before = root.level
     with tempfile.TemporaryDirectory() as folder:
@@ -146,10 +147,10 @@ def loss_of(session: Any, predictor: Predictor, calibration: Calibration, images
         pixels, reference = part.image(one), part.mask(one)
         if (reference == IGNORE).all():
             continue
-        found = session.run(None, _feed(pixels, one.spacing, facts))[1][0]
+        found = session.run(None, graph_feed(pixels, one.spacing, facts))[1][0]
         classes = len(predictor.classes.names)
-        before.append(_dice(predictor.predict(pixels, one.spacing), reference, classes))
-        after.append(_dice(predictor.postprocess(found), reference, classes))
+        before.append(mean_dice(predictor.predict(pixels, one.spacing), reference, classes))
+        after.append(mean_dice(predictor.postprocess(found), reference, classes))
         of.append(groups[one.name])
     if not before:
         raise DataError(
@@ -166,11 +167,6 @@ def loss_of(session: Any, predictor: Predictor, calibration: Calibration, images
     )
 
 
-def _feed(pixels: NDArray[Any], spacing: tuple[float, float] | None, facts: ExportFacts) -> dict[str, NDArray[Any]]:
-    feed = {IMAGE: graph_image(pixels, facts)}
-    return feed if not facts.spacing else feed | {SPACING: np.array(spacing, np.float64)}
-
-
 def _layers(model: Any) -> list[str]:
     """Names of the network's layers that have weights, but the first and the last."""
     weights = {one.name for one in model.graph.initializer}
@@ -180,13 +176,3 @@ def _layers(model: Any) -> list[str]:
         if node.op_type in _OPERATORS and node.name.startswith(NETWORK) and weights & set(node.input[:2])
     ]
     return found[1:-1]
-
-
-def _dice(found: NDArray[np.uint8], reference: NDArray[np.uint8], classes: int) -> float:
-    valid = reference != IGNORE
-    scores = []
-    for index in range(1, classes):
-        one, other = (found == index) & valid, reference == index
-        total = int(one.sum()) + int(other.sum())
-        scores.append(2 * int((one & other).sum()) / total if total else 1.0)
-    return float(np.mean(scores))
