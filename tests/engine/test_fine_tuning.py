@@ -20,7 +20,7 @@ from delineate.engine.recipe import Recipe, StageSettings, resolve
 from delineate.engine.request import TrainRequest
 from delineate.engine.run import train
 from delineate.engine.submodules import nearest_setting
-from delineate.engine.tuning_notes import tuning_notes
+from delineate.engine.tuning_notes import averaging_note, tuning_notes
 from delineate.engine.updates import Updates
 from delineate.methods.contract import Stage
 from delineate.methods.registry import build
@@ -327,3 +327,17 @@ def test_what_is_never_trained_in_any_stage() -> None:
     encoder = {name for name, _ in method.named_parameters() if name.startswith("encoder.")}
     assert frozen_always(method, [{"encoder": "stage"}, {"encoder": "stage", "head": 3}]) == encoder
     assert frozen_always(method, [{"encoder": "stage"}, {"encoder": 10**6}]) == set()
+
+
+@pytest.mark.parametrize(
+    ("decay", "steps", "said"),
+    [
+        (101 / 102, 100, "about 102 of its 100 steps"),
+        (0.99, 199, "about 100 of its 199 steps"),
+        (0.99, 200, None),
+        (0, 2, None),
+    ],
+)
+def test_averages_that_lag_are_told(decay: float, steps: int, said: str | None) -> None:
+    note = averaging_note(decay, steps)
+    assert note is None if said is None else note is not None and said in note

@@ -49,7 +49,7 @@ from delineate.engine.recipe import StageSettings
 from delineate.engine.reporting import Validated
 from delineate.engine.run_state import Run
 from delineate.engine.seeds import mix_seed
-from delineate.engine.tuning_notes import tuning_notes
+from delineate.engine.tuning_notes import averaging_note, tuning_notes
 from delineate.engine.updates import Updates
 from delineate.engine.validation import ValidationJob, ValidationResult, forward_seconds
 from delineate.methods.contract import Batch, Context, Method, Stage, Update
@@ -98,6 +98,10 @@ class StageRun:
         run, progress = self.run, self.run.progress
         for line in tuning_notes(run.method, self.settings, self.total):
             run.reporter.note(f"{self.stage.name}: {line}")
+        if self.strategy.average is not None:
+            note = averaging_note(self.strategy.decay(self._context(self.total)), self.total)
+            if note is not None:
+                run.reporter.note(f"{self.stage.name}: {note}")
         run.reporter.begin(self.stage.name, progress.step, self.total)
         self.strategy.train()
         self.saved_at = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What a run says at the start of a stage of the parts that learn otherwise than the rest: slower, later, or not at all."""
+"""What a run says at the start of a stage: of parts that learn slower than the rest, later, or not at all; of averages that lag."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from delineate.engine.submodules import is_within
 from delineate.methods.contract import Method
 from delineate.nn.frozen_batchnorm import batchnorms
 
-__all__ = ["tuning_notes"]
+__all__ = ["averaging_note", "tuning_notes"]
 
 
 def tuning_notes(method: Method, settings: StageSettings, total: int) -> Iterator[str]:
@@ -37,6 +37,20 @@ def tuning_notes(method: Method, settings: StageSettings, total: int) -> Iterato
             f"{count(layers, 'layer')} of {module} keep their statistics" if layers else f"{module} has no such layer"
         )
         yield f"BatchNorm: {what}"
+
+
+def averaging_note(decay: float, total: int) -> str | None:
+    """Whether averaged weights reach back over more than half of a stage of `total` steps: then they lag behind what was learned.
+
+    `decay`: at its end.
+    """
+    reach = round(1 / (1 - decay)) if decay < 1 else total
+    if 2 * reach <= total:
+        return None
+    return (
+        f"the averaged weights, which are the model, reach back about {reach} of its {count(total, 'step')}, and lag far behind; "
+        "train longer, or let them follow sooner, with strategy.ema_ramp=10 or a lower strategy.ema"
+    )
 
 
 def _rates_of(module: str, rates: dict[str, float]) -> str:
