@@ -193,7 +193,7 @@ def _against_predict(
         start = time.perf_counter()
         prepared = predictor.prepare(image.pixels, image.spacing)
         working = predictor.probabilities_of(prepared)
-        mask = predictor.to_classes(working.copy(), height, width, image.spacing)
+        mask = predictor.to_classes(working, height, width, image.spacing)
         theirs.append(time.perf_counter() - start)
         start = time.perf_counter()
         found, found_mask = _predicted(session, predictor, facts, image)
@@ -226,7 +226,7 @@ def _predicted(
     prepared = predictor.prepare(image.pixels, image.spacing)
     logits = _run(session, {IMAGE: np.ascontiguousarray(prepared.transpose(2, 0, 1)[None])})[0]
     working = predictor.probabilities_from(torch.from_numpy(logits))[0].numpy()
-    mask = predictor.to_classes(working.copy(), height, width, image.spacing)
+    mask = predictor.to_classes(working, height, width, image.spacing)
     return predictor.to_native(working, height, width, image.spacing).transpose(2, 0, 1), mask
 
 

@@ -30,6 +30,7 @@ _SHOWN = 48
 _SHORTER, _LONGEST = 240, 320
 _BLEND = 0.6
 """Share of the doubt's color over the image."""
+_BY = {"doubt": "by doubt", "coverage": "by coverage", "both": "by doubt and coverage", "random": "at random"}
 
 
 def write_suggestions_page(suggested: Suggested) -> Path:
@@ -52,7 +53,7 @@ def _lead(suggested: Suggested) -> str:
     there = len(suggested.found.pool.candidates.manifest.cases)
     title = suggested.found.predictor.method.info.title
     return (
-        f"{count(len(suggested.measures), 'image')} of {there} that may be labeled, chosen by {suggested.request.by} with a "
+        f"{count(len(suggested.measures), 'image')} of {there} that may be labeled, chosen {_BY[suggested.request.by]} with a "
         f"trained {title}. Whether such a choice is worth more than a random one differs between data sets and models."
     )
 
@@ -82,7 +83,7 @@ def _gallery(suggested: Suggested, suggestions: list[Suggestion]) -> Html:
             figure_of(
                 drawn(both, said, longest=2 * _LONGEST),
                 element("b", f"{row.rank}. {row.case}"),
-                f" · doubt {number(row.doubt)}",
+                f"doubt {number(row.doubt)}",
             )
         )
     return pictures(figures, wide=True)
