@@ -22,10 +22,9 @@ from delineate.common.files import sha256
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
 from delineate.inference.export import export as module
-from delineate.inference.export.contract import FACTS, HEADER, ExportFacts
+from delineate.inference.export.contract import FACTS, HEADER, ExportFacts, read_facts
 from delineate.inference.export.export import ExportResult
 from delineate.inference.export.graph_input import graph_feed, graph_image
-from delineate.inference.export.onnx_file import read_facts
 from delineate.inference.export.quantize import Loss, loss_of
 from delineate.methods.testing.examples import randomize_norms, tiny
 

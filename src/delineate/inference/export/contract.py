@@ -5,9 +5,14 @@ docs/exported-files.md explains it for people. Whatever reads such files, with t
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from delineate.common.errors import ArtefactError
 
 __all__ = [
     "FACTS",
@@ -25,6 +30,7 @@ __all__ = [
     "GraphKind",
     "Numbers",
     "Precision",
+    "read_facts",
 ]
 
 FORMAT = 1
@@ -97,3 +103,19 @@ class ExportFacts(BaseModel):
     """Of the `model.safetensors` that the file was made of."""
     versions: dict[str, str]
     """Of what made it: delineate, torch, onnx, onnxscript."""
+
+
+def read_facts(metadata: Mapping[str, str], path: Path) -> ExportFacts:
+    """From a file's metadata (`artefact.onnx_metadata`). Raises `ArtefactError` for a file that is not ours, damaged, or of a newer
+    format."""
+    if FACTS not in metadata or HEADER not in metadata:
+        raise ArtefactError(f"{path} is an ONNX file without Delineate's metadata; make one with `delineate export`")
+    try:
+        found = json.loads(metadata[FACTS])["format"]
+        if isinstance(found, int) and found > FORMAT:
+            raise ArtefactError(
+                f"{path} has export format {found}, this version reads up to {FORMAT}; update delineate"
+            )
+        return ExportFacts.model_validate_json(metadata[FACTS])
+    except (ValidationError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ArtefactError(f"{path} has damaged metadata ({FACTS}); export it again") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import logging
 import tempfile
 import warnings
@@ -29,7 +28,6 @@ __all__ = [
     "check_opset",
     "check_packages",
     "count_nodes",
-    "read_facts",
     "with_metadata",
 ]
 
@@ -137,19 +135,6 @@ def count_nodes(model: Any) -> int:
         return sum(1 + sum(inside(one.g.node) for one in node.attribute if one.HasField("g")) for node in nodes)
 
     return inside(model.graph.node) + sum(inside(function.node) for function in model.functions)
-
-
-def read_facts(metadata: Mapping[str, str], path: Path) -> ExportFacts:
-    """From a file's metadata. Raises `ArtefactError` for a file that is not ours, or of a newer format."""
-    if FACTS not in metadata or HEADER not in metadata:
-        raise ArtefactError(f"{path} is an ONNX file without Delineate's metadata; make one with `delineate export`")
-    try:
-        return ExportFacts.model_validate_json(metadata[FACTS])
-    except ValueError as error:
-        found = json.loads(metadata[FACTS]).get("format")
-        raise ArtefactError(
-            f"{path} has export format {found}, which this version does not read; update delineate"
-        ) from error
 
 
 def _dim(free: Free) -> Any:
