@@ -32,8 +32,8 @@ from delineate.engine.run_folder import RunFolder
 from delineate.evaluation.results.evaluate import EvaluationOptions, evaluate_folders
 from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.evaluation.statistics.label_gain import Figure, difference, resample
+from delineate.inference.dataset_inputs import of_cases
 from delineate.inference.files import predict_files
-from delineate.inference.inputs import of_cases
 from delineate.report.parts.scores import case_values
 from delineate.studies.suggest.measured_pool import MeasuredPool, measure_pool
 from delineate.studies.suggest.page import write_suggestions_page

@@ -26,7 +26,7 @@ from delineate.engine.checkpoint import Checkpoint, Checkpoints, Progress
 from delineate.engine.planning import planned_sections
 from delineate.engine.recipe import Recipe, resolve
 from delineate.engine.run_folder import RunFolder
-from delineate.evaluation.inputs.predictions import PredictedFile, PredictionList
+from delineate.evaluation.inputs.prediction_list import PredictedFile, PredictionList
 from delineate.evaluation.metrics.metric_selection import select_metrics
 from delineate.evaluation.metrics.registry import DEFAULT
 from delineate.evaluation.results.case_scores import Row

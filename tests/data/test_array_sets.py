@@ -22,7 +22,7 @@ from delineate.data.layouts.array_sets import find_arrays
 from delineate.data.layouts.discover import discover, recognize
 from delineate.data.loading.open_data import open_data
 from delineate.fewshot.episode_file import EpisodeFile
-from delineate.inference.inputs import of_cases
+from delineate.inference.dataset_inputs import of_cases
 
 Arrays = dict[str, np.ndarray]
 

@@ -15,7 +15,7 @@ from delineate.data.layouts.source import DataSource
 from delineate.data.loading.open_data import open_data
 from delineate.data.splits.run_splits import run_manifest, with_run_splits
 from delineate.evaluation.inputs.references import open_references
-from delineate.inference.inputs import find_split
+from delineate.inference.dataset_inputs import find_split
 
 
 @pytest.fixture

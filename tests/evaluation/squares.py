@@ -10,7 +10,7 @@ import numpy as np
 
 from delineate.data.core.manifest import ClassTable
 from delineate.evaluation.comparison.training_record import TrainingRecord
-from delineate.evaluation.inputs.predictions import PredictedFile, PredictionList
+from delineate.evaluation.inputs.prediction_list import PredictedFile, PredictionList
 from delineate.evaluation.metrics.registry import resolve
 from delineate.evaluation.results.case_scores import Row, score_case
 from delineate.evaluation.results.scores_file import Origin, write_scores

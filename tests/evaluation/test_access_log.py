@@ -13,7 +13,7 @@ from squares import square, write
 from delineate.common.errors import DelineateError
 from delineate.common.files import sha256
 from delineate.evaluation.inputs import test_access_log
-from delineate.evaluation.inputs.predictions import PredictedFile, PredictionList
+from delineate.evaluation.inputs.prediction_list import PredictedFile, PredictionList
 from delineate.evaluation.inputs.test_access_log import ACCESS_LOG_FILE, HEADING, USER_FILE, Access, note_access
 from delineate.evaluation.results.evaluate import EvaluationOptions, evaluate_folders
 

@@ -12,7 +12,7 @@ import pytest
 
 from delineate.common.errors import DataError
 from delineate.data.core.manifest import Case, ClassTable, LabelRule, Manifest
-from delineate.evaluation.inputs.predictions import PredictedFile, PredictionList
+from delineate.evaluation.inputs.prediction_list import PredictedFile, PredictionList
 from delineate.evaluation.results.evaluate import EvaluationOptions, evaluate_folders
 
 FOUR = ClassTable(names=("background", "a", "b", "c"))

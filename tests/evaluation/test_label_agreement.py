@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from delineate.common.errors import DataError
 from delineate.data.core.manifest import ClassTable, LabelRule
 from delineate.data.layouts.source import DataSource
-from delineate.evaluation.inputs.predictions import PredictedFile, PredictionList
+from delineate.evaluation.inputs.prediction_list import PredictedFile, PredictionList
 from delineate.evaluation.results.evaluate import Evaluation, EvaluationOptions, evaluate_folders
 from delineate.report.pages.evaluation import write_evaluation_report
 

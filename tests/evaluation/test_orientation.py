@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from delineate.evaluation.inputs.predictions import PredictedFile, PredictionList
+from delineate.evaluation.inputs.prediction_list import PredictedFile, PredictionList
 from delineate.evaluation.results.evaluate import EvaluationOptions, evaluate_folders
 
 DICE = EvaluationOptions(metrics=("dice",))

@@ -12,7 +12,7 @@ import pytest
 from delineate.api import compare, evaluate
 from delineate.common.errors import DataError
 from delineate.data.core.manifest import ClassTable
-from delineate.evaluation.inputs.predictions import PredictionList
+from delineate.evaluation.inputs.prediction_list import PredictionList
 from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.report.parts.overlays import Overlays
 

@@ -20,7 +20,7 @@ from delineate.common.errors import ArtefactError, DataError
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.registry import read_mask
-from delineate.evaluation.inputs.predictions import PredictionList
+from delineate.evaluation.inputs.prediction_list import PredictionList
 from delineate.fewshot.predictor import FewShotPredictor
 from delineate.inference.predictor import Predictor
 from delineate.methods import registry

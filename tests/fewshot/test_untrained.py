@@ -19,7 +19,7 @@ from delineate.artefact.format import Artefact, save
 from delineate.common.errors import DataError, DelineateError, RecipeError
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
-from delineate.evaluation.inputs.predictions import PredictionList
+from delineate.evaluation.inputs.prediction_list import PredictionList
 from delineate.evaluation.results.evaluate import Evaluation
 from delineate.fewshot.predictor import FewShotPredictor
 from delineate.fewshot.support import Support

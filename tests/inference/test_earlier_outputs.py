@@ -17,7 +17,7 @@ from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.images import write_mask
 from delineate.data.formats.registry import read_mask
-from delineate.evaluation.inputs.predictions import PredictionList
+from delineate.evaluation.inputs.prediction_list import PredictionList
 from delineate.evaluation.results.evaluate import Evaluation, EvaluationOptions, evaluate_folders
 from delineate.inference.files import predict_files
 from delineate.inference.overlay import palette

@@ -16,7 +16,8 @@ from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
 from delineate.inference.features import FeatureReader, ImageFeatures
 from delineate.inference.predictor import Predictor
-from delineate.inference.segment import Failure, Prepared, Worker
+from delineate.inference.segment import Failure, Worker
+from delineate.inference.segmenter import Prepared
 from micro_method import brightness
 
 

@@ -14,7 +14,8 @@ from delineate.common.errors import DataError
 from delineate.data.core.words import Role, ending, folder_word
 from delineate.data.layouts.discover import discover
 from delineate.data.layouts.source import DataSource
-from delineate.inference.inputs import expand, find_inputs, find_split, name_outputs
+from delineate.inference.dataset_inputs import find_split
+from delineate.inference.inputs import expand, find_inputs, name_outputs
 from raw_sets import DRIVE, PAIRED, spread
 
 

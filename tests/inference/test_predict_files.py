@@ -19,10 +19,11 @@ from delineate.data.core.manifest import ClassTable, LabelRule
 from delineate.data.formats.registry import read_mask
 from delineate.data.layouts.discover import discover
 from delineate.data.layouts.source import DataSource
-from delineate.evaluation.inputs.predictions import PredictionList
+from delineate.evaluation.inputs.prediction_list import PredictionList
 from delineate.inference import write as module
+from delineate.inference.dataset_inputs import find_split
 from delineate.inference.files import predict_files
-from delineate.inference.inputs import expand, find_split, name_outputs
+from delineate.inference.inputs import expand, name_outputs
 from delineate.inference.predictor import Predictor, load
 from delineate.inference.segment import Worker
 from micro_method import brightness

@@ -19,7 +19,7 @@ from delineate.common.errors import DataError
 from delineate.data.core.input_spec import InputSpec
 from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.registry import open_image, read_geometry, read_mask
-from delineate.evaluation.inputs.predictions import PredictionList
+from delineate.evaluation.inputs.prediction_list import PredictionList
 from delineate.inference import volumes as module
 from delineate.inference.executors import Executor, Serial, Threads
 from delineate.inference.files import predict_files

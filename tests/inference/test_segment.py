@@ -21,7 +21,8 @@ from delineate.inference.overlay_references import References
 from delineate.inference.parts import PredictionContext
 from delineate.inference.plan import make_plan
 from delineate.inference.predictor import Predictor, load
-from delineate.inference.segment import Failure, Output, Prepared, Worker
+from delineate.inference.segment import Failure, Output, Worker
+from delineate.inference.segmenter import Prepared
 from delineate.inference.steps import FileSteps
 from micro_method import brightness
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from delineate.common.files import write_json
 from delineate.data.core.manifest import Case, ClassTable, LabelRule, Manifest
-from delineate.evaluation.inputs.predictions import PredictedFile, PredictionList
+from delineate.evaluation.inputs.prediction_list import PredictedFile, PredictionList
 from delineate.evaluation.results.case_scores import score_case
 from delineate.evaluation.results.scores_file import Origin, write_scores
 from delineate.evaluation.results.summary import summarize

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from safetensors import SafetensorError, safe_open
 
 from delineate.artefact.postprocessing import Postprocessing
 from delineate.common.config import first_fault
@@ -94,6 +93,8 @@ class Header(BaseModel):
 
 def read_header(path: Path | str) -> Header:
     """The header alone: milliseconds, whatever the size of the weights. Raises as `load` does."""
+    from safetensors import SafetensorError, safe_open
+
     file = locate(path)
     _refuse_pickle(file)
     try:
@@ -126,6 +127,8 @@ def locate(path: Path | str) -> Path:
 
 def stored_shapes(path: Path | str) -> dict[str, tuple[int, ...]]:
     """Of the weights in a model file, by parameter or buffer name; the weights are not read. Raises `ArtefactError`."""
+    from safetensors import SafetensorError, safe_open
+
     file = locate(path)
     try:
         with safe_open(file, framework="numpy") as stream:

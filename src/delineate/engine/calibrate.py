@@ -46,7 +46,8 @@ from delineate.evaluation.results.case_scores import score_case
 from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.evaluation.results.scoring import content_hash, joint_hash
 from delineate.inference.predictor import Predictor
-from delineate.inference.segment import Failure, Output, Prepared, Worker
+from delineate.inference.segment import Failure, Output, Worker
+from delineate.inference.segmenter import Prepared
 from delineate.inference.write import volume_mask_name
 
 __all__ = ["FEWEST_CASES", "Calibration", "calibrate_run", "remove_postprocessing"]

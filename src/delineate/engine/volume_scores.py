@@ -16,7 +16,8 @@ from delineate.data.core.input_spec import Pixels
 from delineate.data.core.manifest import IGNORE, Case, Manifest
 from delineate.data.formats.contract import slab_of
 from delineate.inference.axes_average import AxesAverage
-from delineate.inference.segment import Failure, Output, Prepared, Worker
+from delineate.inference.segment import Failure, Output, Worker
+from delineate.inference.segmenter import Prepared
 from delineate.inference.write import volume_mask_name, write_class_volume
 
 __all__ = ["SegmentedVolume", "axes_average", "segment_volume", "slice_outputs"]

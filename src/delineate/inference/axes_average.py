@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from delineate.common.errors import DelineateError
 from delineate.data.formats.contract import FULL
-from delineate.inference.predictor import Predictor
-from delineate.inference.sliding_window import Probabilities
+from delineate.inference.segmenter import Probabilities, Segmenter
 from delineate.inference.write import fractions
 
 __all__ = ["AxesAverage"]
@@ -57,7 +56,7 @@ class AxesAverage:
         """Means of one channel, X×Y×Z."""
         return self._means(self._sums[channel])
 
-    def classes(self, predictor: Predictor) -> NDArray[np.uint8]:
+    def classes(self, predictor: Segmenter) -> NDArray[np.uint8]:
         """Class indices X×Y×Z, decided by the means; a few planes are in memory at a time."""
         shape = self._sums.shape[1:]
         found = np.empty(shape, np.uint8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from delineate.common.errors import DataError
@@ -17,9 +18,20 @@ from delineate.data.layouts.channel_files import ChannelFiles, by_channels
 from delineate.data.layouts.description import FILE, description_near
 from delineate.data.layouts.roles import assign
 from delineate.data.layouts.tree import File, image_files, volume_files, walk
-from delineate.inference.inputs import Input, Inputs, expand
+from delineate.inference.inputs import Input, Inputs, Names, expand, find_inputs
 
-__all__ = ["check_channels", "check_no_channels", "find_channel_inputs"]
+__all__ = ["check_channels", "check_no_channels", "find_channel_inputs", "find_for"]
+
+
+def find_for(channels: str | Sequence[str], inputs: Iterable[Path | str], names: Names = "numbered") -> Inputs:
+    """The images of files, folders and patterns for a model of these channels (`InputSpec.channels`).
+
+    `names`: of outputs of DICOM images. Raises `DataError` as `find_inputs` and `find_channel_inputs`.
+    """
+    if not isinstance(channels, str):
+        return find_channel_inputs(inputs, channels)
+    found = find_inputs(inputs, names)
+    return replace(found, notes=(*found.notes, *check_no_channels(found.images)))
 
 
 def find_channel_inputs(inputs: Iterable[Path | str], wanted: Sequence[str]) -> Inputs:

@@ -23,7 +23,7 @@ from delineate.data.formats.dicom_masks.structure_set import write_structure_set
 from delineate.data.formats.dicom_masks.suffixes import SEGMENTATION_SUFFIX
 from delineate.data.formats.registry import open_image
 from delineate.inference.overlay import foreground_colors
-from delineate.inference.predictor import Predictor
+from delineate.inference.segmenter import Segmenter
 
 __all__ = ["DicomResults"]
 
@@ -40,7 +40,7 @@ class DicomResults:
     """What their owner should know."""
 
     @classmethod
-    def of(cls, predictor: Predictor, kind: SegmentationType, codes: Path | None) -> Self:
+    def of(cls, predictor: Segmenter, kind: SegmentationType, codes: Path | None) -> Self:
         """For a model.
 
         Args:
@@ -61,7 +61,7 @@ class DicomResults:
         else:
             found = default_segments(names, colors)
         digest = None if predictor.source is None else sha256(predictor.source)
-        provenance = Provenance(predictor.artefact.title, digest)
+        provenance = Provenance(predictor.title, digest)
         return cls(found, provenance, kind, () if codes or classes.codes else _generic(found))
 
     def write(self, path: Path, indices: NDArray[np.uint8], image: Path) -> None:

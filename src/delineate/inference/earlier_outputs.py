@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from delineate.common.errors import DataError, DelineateError
-from delineate.evaluation.inputs.predictions import PredictionList
+from delineate.evaluation.inputs.prediction_list import PredictionList
 
 __all__ = ["remove_earlier_outputs"]
 

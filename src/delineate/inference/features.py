@@ -18,8 +18,9 @@ from delineate.common.errors import DataError, NotFiniteError
 from delineate.data.augment.patches import cut
 from delineate.inference.device import arithmetic
 from delineate.inference.predictor import BATCH_SIZE, Predictor, as_batch
-from delineate.inference.segment import Failure, Prepared
-from delineate.inference.sliding_window import Probabilities, TileBlender
+from delineate.inference.segment import Failure
+from delineate.inference.segmenter import Prepared, Probabilities
+from delineate.inference.sliding_window import TileBlender
 from delineate.methods.dense import DenseMethod
 
 __all__ = ["FeatureKind", "FeatureReader", "ImageFeatures"]

@@ -1,54 +1,28 @@
-"""Predict image files into a folder: make a plan, check it, run its items by an executor, write the lists.
-
-At most a few images of their own size are in memory at a time (one per thread), however many files there are. Only inputs and
-probabilities at the working size are passed between the steps. With `fit=patch`, where the working size is the image's own, images
-are done one by one by a sliding window, and class indices are passed on instead of probabilities.
-
-Output folder: `NAME.png` (0 and 255 with one foreground class, else class indices), `overlays/NAME.png`,
-`probabilities/[CLASS/]NAME.png` (16 bits: 65535 means 1), `summary.csv` and `predictions.json` (which model made the masks;
-`evaluate` reads it). For a volume: `NAME.nii.gz` (class indices) on the image's own grid, an overlay of representative slices, and
-probabilities as 16-bit NIfTI with the scaling 1/65535. For a DICOM image: a DICOM segmentation, `NAME.seg.dcm`.
-"""
+"""Predict image files, folders, patterns or splits of data sets into a folder: what is meant is found, and `prediction` does it."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from delineate.common.errors import DataError
-from delineate.common.files import output_folder
-from delineate.data.core.axes import ALL, AXES, axis_choice
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS
 from delineate.data.formats.dicom_masks.segmentation import SegmentationType
-from delineate.data.formats.registry import check_writers
 from delineate.data.layouts.source import DataSource, as_source
-from delineate.inference import overwriting
-from delineate.inference.channel_inputs import check_channels, check_no_channels, find_channel_inputs
-from delineate.inference.dicom_formats import is_dicom_result
-from delineate.inference.dicom_results import DicomResults
-from delineate.inference.earlier_outputs import remove_earlier_outputs
-from delineate.inference.executors import Executor, Threads
-from delineate.inference.inputs import Inputs, Names, SplitChoice, find_inputs, find_split
+from delineate.inference.channel_inputs import check_channels, find_for
+from delineate.inference.dataset_inputs import SplitChoice, find_split
+from delineate.inference.executors import Executor
+from delineate.inference.inputs import Inputs, Names
 from delineate.inference.overlay_references import References
-from delineate.inference.parts import PredictionContext
-from delineate.inference.plan import MaskFormat, Plan, make_plan
-from delineate.inference.predictor import Predictor
-from delineate.inference.results import PredictionResult, write_lists
-from delineate.inference.segment import Worker
-from delineate.inference.steps import FileSteps
-from delineate.inference.trained_spacing import spacing_notes
+from delineate.inference.plan import MaskFormat
+from delineate.inference.prediction import Progress, checked_axis, predict_inputs
+from delineate.inference.results import PredictionResult
+from delineate.inference.segmenter import Segmenter
 
 __all__ = ["Progress", "predict_files"]
 
-Progress = Callable[[int, int], None]
-"""Called with (files done, files in all)."""
-
 
 def predict_files(
-    predictor: Predictor,
+    predictor: Segmenter,
     inputs: Iterable[Path | str | DataSource] | Inputs,
     out: Path | str,
     *,
@@ -100,97 +74,37 @@ def predict_files(
         DeviceError: The memory of the device does not suffice.
         DelineateError: `out` cannot be written.
     """
-    start = time.perf_counter()
-    across = axis_choice(axis)
-    if across == ALL and not predictor.spec.all_axes:
-        raise DataError(_untrained_axes(predictor))
+    checked_axis(predictor, axis)
     given = [] if isinstance(inputs, Inputs) else list(inputs)
     found = inputs if isinstance(inputs, Inputs) else _find(predictor, given, split, names)
-    plan = make_plan(found, Path(out), predictor.classes, overlay=overlay, probabilities=probabilities, format=format)
-    dicom = _dicom_results(plan, predictor, seg_type, codes)
-    references = References.of(map(as_source, given), predictor.classes) if overlay and split else References()
-    plan.check(overwrite)
-    check_writers(item.mask for item in plan.items if not is_dicom_result(item.mask))
-    output_folder(plan.folder)
-    _ = predictor.network  # built now, so that this does not count as the time of the first images
-    remove_earlier_outputs(plan.folder, plan.inputs)
-    overwriting.begin(plan.folder, plan.masks)
-    averages = across == ALL or (across is None and predictor.spec.all_axes)
-    worker = Worker(predictor, batch_size or 0, probabilities or averages)
-    job = PredictionContext(worker, plan.folder, references, max_pixels, across, dicom, check)
-    files = []
-    with closing((executor or Threads()).run(plan.items, FileSteps(job))) as results:
-        for file in results:
-            files.append(file)
-            if progress is not None:
-                progress(len(files), len(plan.items))
-    assert len(files) == len(plan.items), "each image has a mask or a failure"
-    made = () if dicom is None else dicom.notes
-    told = (*plan.notes, *made, *references.notes, *spacing_notes(files, predictor.spec))
-    notes = (*told, *_axis_notes(plan, job), *_postprocessing_notes(plan, predictor))
-    foreground = predictor.classes.names[1:]
-    result = PredictionResult(plan.folder, foreground, tuple(files), time.perf_counter() - start, notes, names)
-    write_lists(result, predictor)
-    overwriting.finish(plan.folder)
-    return result
+    references = References.of(map(as_source, given), predictor.classes) if overlay and split else None
+    return predict_inputs(
+        predictor,
+        found,
+        out,
+        references=references,
+        names=names,
+        overlay=overlay,
+        probabilities=probabilities,
+        overwrite=overwrite,
+        batch_size=batch_size,
+        max_pixels=max_pixels,
+        progress=progress,
+        executor=executor,
+        axis=axis,
+        format=format,
+        seg_type=seg_type,
+        codes=codes,
+        check=check,
+    )
 
 
 def _find(
-    predictor: Predictor, given: Sequence[Path | str | DataSource], split: SplitChoice | None, names: Names
+    predictor: Segmenter, given: Sequence[Path | str | DataSource], split: SplitChoice | None, names: Names
 ) -> Inputs:
     wanted = predictor.spec.channels
     if split is not None:
         found = find_split([as_source(data) for data in given], split, predictor.source)
         check_channels(found.images, wanted)
         return found
-    paths = [data.path if isinstance(data, DataSource) else data for data in given]
-    if not isinstance(wanted, str):
-        return find_channel_inputs(paths, wanted)
-    found = find_inputs(paths, names)
-    return replace(found, notes=(*found.notes, *check_no_channels(found.images)))
-
-
-def _dicom_results(
-    plan: Plan, predictor: Predictor, kind: SegmentationType, codes: Path | str | None
-) -> DicomResults | None:
-    """None where no mask will be a DICOM object. Raises `DataError` for codes that nobody asked for."""
-    if any(is_dicom_result(item.mask) for item in plan.items):
-        return DicomResults.of(predictor, kind, None if codes is None else Path(codes))
-    if codes is not None:
-        raise DataError(
-            "--codes is for DICOM segmentations and RTSTRUCT, and no mask of these images is one; leave it out"
-        )
-    return None
-
-
-def _postprocessing_notes(plan: Plan, predictor: Predictor) -> list[str]:
-    """What is done to the masks after the network, and to which it is not."""
-    chosen = predictor.postprocessing
-    if chosen is None:
-        return []
-    volumes = chosen.dimensions == 3
-    notes = [f"post-processing of masks: {chosen.words} (--no-postprocess switches it off)"]
-    if any(rule.acts for rule in chosen.rules) and any(item.volume != volumes for item in plan.items):
-        here, there = ("volumes", "pictures") if volumes else ("pictures", "volumes")
-        notes.append(f"components and holes were chosen for {here}: masks of {there} keep theirs")
-    return notes
-
-
-def _untrained_axes(predictor: Predictor) -> str:
-    """Why `axis="all"` is refused: across axes that it has never seen a network guesses, and the average would hide it."""
-    axis = predictor.spec.axis
-    seen = (
-        "has not learned from slices across"
-        if axis is None
-        else f"was trained on slices across {AXES[axis]} alone, not"
-    )
-    return f"--axis all: the model {seen} all three axes; leave it out, or train with --axis all"
-
-
-def _axis_notes(plan: Plan, job: PredictionContext) -> tuple[str, ...]:
-    if job.axis is not None or job.worker.predictor.spec.axis is not None or not any(i.volume for i in plan.items):
-        return ()
-    return (
-        "the model does not record the axis of its training slices: each volume is cut across the axis with the widest spacing; "
-        "choose another with --axis",
-    )
+    return find_for(wanted, [data.path if isinstance(data, DataSource) else data for data in given], names)

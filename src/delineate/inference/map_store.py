@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DelineateError
-from delineate.inference.sliding_window import Probabilities
+from delineate.inference.segmenter import Probabilities
 from delineate.inference.write import fractions
 
 __all__ = ["MapStore"]

@@ -14,7 +14,7 @@ from delineate.common.files import read_json, write_json
 from delineate.common.output_checks import check_results_folder
 from delineate.data.formats.archives import Address
 from delineate.data.layouts.tree import image_files, volume_files
-from delineate.evaluation.inputs.predictions import PREDICTIONS_FILE, PredictionList
+from delineate.evaluation.inputs.prediction_list import PREDICTIONS_FILE, PredictionList
 
 __all__ = ["begin", "check_existing", "check_places", "finish"]
 

@@ -12,9 +12,10 @@ from delineate.data.core.axes import ALL, AxisChoice
 from delineate.data.core.geometry import Geometry
 from delineate.data.core.input_spec import Pixels, PixelSpacing
 from delineate.inference.dicom_results import DicomResults
-from delineate.inference.overlay_references import References
 from delineate.inference.results import FileResult
-from delineate.inference.segment import Facts, Failure, Output, Worker
+from delineate.inference.segment import Failure, Output, Worker
+from delineate.inference.segmenter import Facts
+from delineate.inference.shown_references import ShownReferences
 
 __all__ = ["Part", "PartInfo", "PredictionContext", "since"]
 
@@ -26,7 +27,7 @@ class PredictionContext:
     worker: Worker
     folder: Path
     """Of the outputs."""
-    references: References
+    references: ShownReferences
     """What overlays show beside the predictions."""
     max_pixels: int
     axis: AxisChoice | None = None

@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from delineate.artefact.postprocessing import StructureRule
+from delineate.artefact.postprocessing import Postprocessing, StructureRule
+from delineate.common.errors import DataError
 from delineate.data.core.manifest import ClassTable
 from delineate.data.core.regions import Region, is_one_of
 
-__all__ = ["Structure", "components", "cropped", "fill_holes", "postprocessed", "structures_of"]
+__all__ = ["Structure", "applied", "components", "cropped", "fill_holes", "postprocessed", "structures_of"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,36 @@ def structures_of(table: ClassTable) -> tuple[Structure, ...]:
         around = tuple(index for index in range(len(table.names)) if index not in strangers)
         found.append(Structure(region.name, region.classes, region.paints, beneath, around))
     return tuple(found)
+
+
+def applied(
+    chosen: Postprocessing | None,
+    indices: NDArray[np.uint8],
+    classes: ClassTable,
+    voxel_volume: float | None = None,
+) -> NDArray[np.uint8]:
+    """A mask as a model's post-processing says: what was chosen on whole volumes is done to whole volumes only, and what was chosen
+    on pictures to pictures.
+
+    Args:
+        chosen: None: nothing is done.
+        indices: Class indices H×W of a picture, or X×Y×Z of a volume.
+        classes: Of the model.
+        voxel_volume: Of a volume, in mm³.
+
+    Returns:
+        The mask; as it was given where there is nothing to do.
+
+    Raises:
+        DataError: Sizes are in mm³, and `voxel_volume` is not known.
+    """
+    if chosen is None or not chosen.rules or indices.ndim != chosen.dimensions:
+        return indices
+    if chosen.unit == "px":
+        return postprocessed(indices, classes, chosen.rules)
+    if voxel_volume is None:
+        raise DataError("sizes of the model's post-processing are in mm³; say how large a voxel is (voxel_volume)")
+    return postprocessed(indices, classes, chosen.rules, voxel_volume)
 
 
 def postprocessed(

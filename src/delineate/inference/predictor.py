@@ -7,7 +7,7 @@ patches is moved over the image as a sliding window (`inference.sliding_window`)
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,15 +20,16 @@ from torch import nn
 
 from delineate.artefact import format as artefact_format
 from delineate.artefact.format import Artefact
-from delineate.common.errors import ArtefactError, DataError, NotFiniteError
+from delineate.common.errors import ArtefactError, NotFiniteError
 from delineate.data.augment.patches import cut
 from delineate.data.core.input_spec import InputSpec, Pixels, PixelSpacing
 from delineate.data.core.known import KnownPictures
 from delineate.data.core.manifest import ClassTable
 from delineate.inference.device import Precision, arithmetic, checked_precision, resolve_device
 from delineate.inference.image_input import as_pixels, remark
-from delineate.inference.postprocess import postprocessed
-from delineate.inference.sliding_window import Probabilities, TileBlender
+from delineate.inference.postprocess import applied
+from delineate.inference.segmenter import Prepared, Probabilities
+from delineate.inference.sliding_window import TileBlender
 from delineate.methods.contract import Method
 from delineate.nn.output import Output
 
@@ -120,6 +121,30 @@ class Predictor:
         """The method's deployed form on the device, which prediction runs. Made once, at first use: a copy of the weights."""
         return self.method.deploy().eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
+    @property
+    def title(self) -> str:
+        """The method's name, for people."""
+        return self.artefact.title
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """Where the model comes from, as its header says."""
+        return self.artefact.provenance
+
+    @property
+    def usual_batch(self) -> int:
+        """Images, or tiles of one image, in one forward pass where nobody says how many."""
+        return BATCH_SIZE[self.device.type]
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether a forward pass sees tiles of one image, not several images."""
+        return self.spec.fit == "patch"
+
+    def get_ready(self) -> None:
+        """Build `network` now, so that this does not count as the time of the first images."""
+        _ = self.network
+
     def predict(self, image: Any, spacing: PixelSpacing | None = None) -> NDArray[np.uint8]:
         """Segment one image.
 
@@ -155,14 +180,7 @@ class Predictor:
         Returns:
             The mask; as it was given where there is nothing to do.
         """
-        chosen = self.postprocessing
-        if chosen is None or not chosen.rules or indices.ndim != chosen.dimensions:
-            return indices
-        if chosen.unit == "px":
-            return postprocessed(indices, self.classes, chosen.rules)
-        if voxel_volume is None:
-            raise DataError("sizes of the model's post-processing are in mm³; say how large a voxel is (voxel_volume)")
-        return postprocessed(indices, self.classes, chosen.rules, voxel_volume)
+        return applied(self.postprocessing, indices, self.classes, voxel_volume)
 
     def probabilities(self, image: Any, spacing: PixelSpacing | None = None) -> Probabilities:
         """Probabilities of one image.
@@ -281,6 +299,31 @@ class Predictor:
             how = "use --precision 32" if self.precision != "32" else "the model is of no use for it; train again"
             raise NotFiniteError(f"the network's output is not finite (NaN or infinite); {how}")
         return result
+
+    def outputs(self, prepared: Sequence[Prepared], batch: int, maps: bool) -> Iterator[NDArray[Any]]:
+        """Run the network on prepared images, as `inference.segmenter.Segmenter` says.
+
+        Args:
+            prepared: Images, at most `batch`; with `fit=patch`, any number, which are done one by one.
+            batch: Tiles in one forward pass, with `fit=patch`.
+            maps: Whether probabilities are wanted of tiled images, too. If not, their classes are decided row by row.
+
+        Yields:
+            Of each image probabilities K×h×w at the working size; of a tiled one class indices H×W where no maps are wanted.
+
+        Raises:
+            DeviceError: As `predict`.
+            NotFiniteError: As `predict`.
+        """
+        if not self.one_by_one:
+            yield from self.working_probabilities([one.input for one in prepared])
+            return
+        for one in prepared:
+            facts = one.facts
+            if maps:
+                yield self.probabilities_of(one.input, batch)
+            else:
+                yield self.classes_of(one.input, facts.height, facts.width, batch, spacing=facts.spacing)
 
     def probabilities_from(self, logits: torch.Tensor) -> torch.Tensor:
         """Turn the network's logits into probabilities, by the model's temperature.

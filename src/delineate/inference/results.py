@@ -13,10 +13,10 @@ from delineate.data.core.known import Role
 from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.dicom.address import DicomAddress
 from delineate.data.formats.dicom.names import CoveredNames, short_address
-from delineate.evaluation.inputs.predictions import PredictedFile, PredictionList
+from delineate.evaluation.inputs.prediction_list import PredictedFile, PredictionList
 from delineate.inference.inputs import Names
 from delineate.inference.plan import SUMMARY
-from delineate.inference.predictor import Predictor
+from delineate.inference.segmenter import Segmenter
 from delineate.inference.write import mask_values, volume_values
 
 __all__ = ["FileResult", "PredictionResult", "write_lists"]
@@ -85,15 +85,15 @@ class PredictionResult:
         return Counter(file.remark for file in self.files if file.remark is not None and file.error is None)
 
 
-def write_lists(done: PredictionResult, predictor: Predictor) -> None:
+def write_lists(done: PredictionResult, predictor: Segmenter) -> None:
     """Write both lists into the result's folder: the table for people, the other for `evaluate`."""
     write_text(done.folder / SUMMARY, _summary(done))
     PredictionList(
-        method=predictor.artefact.title,
+        method=predictor.title,
         model=None if predictor.source is None else str(predictor.source),
         model_sha256=None if predictor.source is None else sha256(predictor.source),
-        seed=predictor.artefact.provenance.get("seed"),
-        training=predictor.artefact.provenance.get("training"),
+        seed=predictor.provenance.get("seed"),
+        training=predictor.provenance.get("training"),
         class_names=predictor.classes.names,
         values=_values(done, predictor.classes),
         labels=predictor.classes.labels,

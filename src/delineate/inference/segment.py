@@ -22,12 +22,10 @@ from numpy.typing import NDArray
 
 from delineate.common.errors import DataError, NotFiniteError
 from delineate.data.core.input_spec import Pixels, PixelSpacing
-from delineate.data.core.known import Role
 from delineate.inference.image_input import remark
-from delineate.inference.predictor import BATCH_SIZE, Predictor
-from delineate.inference.sliding_window import Probabilities
+from delineate.inference.segmenter import Facts, Prepared, Probabilities, Segmenter
 
-__all__ = ["NO_MEMORY", "Facts", "Failure", "Output", "Prepared", "Worker"]
+__all__ = ["NO_MEMORY", "Failure", "Output", "Worker"]
 
 NO_MEMORY = (MemoryError, cv2.error)
 """What NumPy and OpenCV raise where an array does not fit into memory."""
@@ -53,35 +51,11 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What is known of an image besides its pixels."""
-
-    height: int
-    """In pixels, as is the width."""
-    width: int
-    remark: str | None = None
-    """How it differs in kind from the images that the model was trained on."""
-    spacing: PixelSpacing | None = None
-    """Of its pixels in mm; None where it is not known."""
-    seen: Role | None = None
-    """What it was to the model, if it was in its data set."""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """An image on its way to the network."""
-
-    input: NDArray[Any]
-    """h×w×C at the working size: float32 in [0, 1], or, where tiles will be cut from it, in the image's own type."""
-    facts: Facts
-
-
-@dataclass(frozen=True)
 class Output:
     """What the network made of an image."""
 
     values: NDArray[Any]
-    """Probabilities K×h×w at the working size, or class indices H×W of a tiled image."""
+    """As `Segmenter.outputs`."""
     facts: Facts
 
 
@@ -89,25 +63,20 @@ class Output:
 class Worker:
     """Runs a model on images. It holds only the predictor and settings; the steps are listed at the top of this file."""
 
-    predictor: Predictor
+    predictor: Segmenter
     batch_size: int = 0
-    """Images, or tiles of one image, in one forward pass; 0: as suits the device (`predictor.BATCH_SIZE`)."""
+    """Images, or tiles of one image, in one forward pass; 0: as suits the device."""
     maps: bool = False
     """Whether `planes` will be called. If not, classes of a tiled image are decided row by row, and it may be very large."""
 
     @property
-    def tiled(self) -> bool:
-        """Whether a forward pass sees tiles of one image, not several images."""
-        return self.predictor.spec.fit == "patch"
-
-    @property
     def images(self) -> int:
         """How many images `forward` takes at a time."""
-        return 1 if self.tiled else self._batch
+        return 1 if self.predictor.one_by_one else self._batch
 
     @property
     def _batch(self) -> int:
-        return self.batch_size or BATCH_SIZE[self.predictor.device.type]
+        return self.batch_size or self.predictor.usual_batch
 
     def prepare(self, image: Pixels, spacing: PixelSpacing | None = None) -> Prepared | Failure:
         """uint8 or uint16 H×W, H×W×3 or H×W×4 (RGB order), with the spacing of its pixels → the network's input."""
@@ -131,13 +100,14 @@ class Worker:
         if not prepared:
             return []
         try:
-            return list(self._outputs(prepared))
+            made = self.predictor.outputs(prepared, self._batch, self.maps)
+            return [Output(values, one.facts) for values, one in zip(made, prepared, strict=True)]
         except NotFiniteError as error:
             if len(prepared) == 1:
                 return [Failure("not finite", str(error))]
             return [self.forward([one])[0] for one in prepared]
         except NO_MEMORY as error:
-            if not self.tiled:
+            if not self.predictor.one_by_one:
                 raise
             return [Failure.of_memory(error) for _ in prepared]
 
@@ -156,17 +126,3 @@ class Worker:
         facts = output.facts
         for plane in output.values:
             yield self.predictor.to_native(plane[None], facts.height, facts.width, facts.spacing)[..., 0]
-
-    def _outputs(self, prepared: Sequence[Prepared]) -> Iterator[Output]:
-        predictor, size = self.predictor, self._batch
-        if not self.tiled:
-            made = predictor.working_probabilities([one.input for one in prepared])
-            yield from (Output(values, one.facts) for values, one in zip(made, prepared, strict=True))
-            return
-        for one in prepared:
-            if self.maps:
-                values: NDArray[Any] = predictor.probabilities_of(one.input, size)
-            else:
-                facts = one.facts
-                values = predictor.classes_of(one.input, facts.height, facts.width, size, spacing=facts.spacing)
-            yield Output(values, one.facts)

@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.data.augment.patches import Size, starts, tiles
+from delineate.inference.segmenter import Probabilities
 
-__all__ = ["Probabilities", "TileBlender", "weights"]
-
-Probabilities = NDArray[np.float32]
+__all__ = ["TileBlender", "weights"]
 
 _SIGMA = 1 / 8
 """Standard deviation of the Gaussian, in tile sides. At the border of a tile its value is 0.0003, never 0."""

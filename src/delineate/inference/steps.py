@@ -11,7 +11,8 @@ from delineate.inference.parts import Part, PartInfo, PredictionContext, since
 from delineate.inference.pictures import Picture
 from delineate.inference.plan import Item
 from delineate.inference.results import FileResult
-from delineate.inference.segment import NO_MEMORY, Failure, Output, Prepared
+from delineate.inference.segment import NO_MEMORY, Failure, Output
+from delineate.inference.segmenter import Prepared
 from delineate.inference.volumes import slices_of
 
 __all__ = ["FileSteps", "Step"]

@@ -19,10 +19,10 @@ from delineate.data.formats.canonical import Canonical
 from delineate.data.formats.contract import FULL, ImageHandle
 from delineate.data.formats.images import write_image
 from delineate.data.formats.registry import write_map, write_mask
-from delineate.evaluation.inputs.predictions import PredictedFile
+from delineate.evaluation.inputs.prediction_list import PredictedFile
 from delineate.inference.overlay import draw, palette
 from delineate.inference.plan import Item, relative
-from delineate.inference.sliding_window import Probabilities
+from delineate.inference.segmenter import Probabilities
 
 __all__ = [
     "fractions",

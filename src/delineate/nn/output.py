@@ -12,13 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from delineate.data.core.deciding import class_map, painted
 from delineate.data.core.manifest import ClassTable
 from delineate.data.core.regions import Region
 from delineate.nn.losses import IGNORE
@@ -145,32 +146,12 @@ class Output:
         Returns:
             Class indices uint8 H×W.
         """
-        if self.independent:
-            return self._class_map_painted(planes, threshold)
-        planes = iter(planes)
-        best = next(planes)
-        found: NDArray[np.uint8] = np.zeros(best.shape, np.uint8)
-        for index, plane in enumerate(planes, start=1):
-            found[plane > best] = index
-            np.maximum(best, plane, out=best)
-        return found
-
-    def _class_map_painted(self, planes: Iterable[NDArray[Any]], threshold: float) -> NDArray[np.uint8]:
-        painted = dict(self.painted)
-        found: NDArray[np.uint8] | None = None
-        for channel, plane in enumerate(planes):
-            found = np.zeros(plane.shape, np.uint8) if found is None else found
-            if channel in painted:
-                found[plane >= threshold] = painted[channel]
-        assert found is not None, "an output has a channel"
-        return found
+        return class_map(planes, self.painted if self.independent else None, threshold)
 
     @property
     def painted(self) -> list[tuple[int, int]]:
         """(channel, class index that it paints), in the order of painting; of outputs with a sigmoid for each channel."""
-        if not self.regions:
-            return [(0, 1)]
-        return [(at, region.paints) for at, region in enumerate(self.regions) if region.paints is not None]
+        return painted(self.channels, self.regions) or []
 
     def _membership(self, device: torch.device) -> Tensor:
         """256×K: whether each class lies in each region; the row of 255 is 255."""

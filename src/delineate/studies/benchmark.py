@@ -19,7 +19,7 @@ from delineate.engine.reporting import Reporter
 from delineate.evaluation.comparison.compare import Comparison, compare_models, write_comparison_files
 from delineate.evaluation.comparison.models import Model
 from delineate.evaluation.comparison.training_record import TrainingRecord
-from delineate.evaluation.inputs.predictions import PredictedFile, PredictionList
+from delineate.evaluation.inputs.prediction_list import PredictedFile, PredictionList
 from delineate.evaluation.metrics.metric_selection import check_millimeters
 from delineate.evaluation.metrics.registry import resolve as resolve_metrics
 from delineate.evaluation.results.evaluate import EvaluationOptions, evaluate_folders

@@ -15,7 +15,8 @@ from delineate.common.files import read_json, sha256, write_json
 from delineate.data.core.findings import some
 from delineate.data.core.manifest import ClassTable
 from delineate.evaluation.inputs.dicom_masks import file_of
-from delineate.evaluation.inputs.predictions import PREDICTIONS_FILE, mask_files
+from delineate.evaluation.inputs.prediction_list import PREDICTIONS_FILE
+from delineate.evaluation.inputs.predictions import mask_files
 from delineate.evaluation.results.evaluate import EvaluationOptions, evaluate_folders
 from delineate.evaluation.results.scores_file import ScoresFile
 from delineate.studies.jobs import slug

@@ -22,8 +22,8 @@ from delineate.engine.reporting import Reporter
 from delineate.engine.request import TrainRequest, needs_report_only
 from delineate.engine.run import train
 from delineate.engine.run_folder import RunFolder
+from delineate.inference.dataset_inputs import of_cases
 from delineate.inference.files import predict_files
-from delineate.inference.inputs import of_cases
 from delineate.inference.predictor import load
 from delineate.report.pages.run import write_run_report
 from delineate.studies.memory import peak_memory, reset_peak

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from delineate.common.errors import DataError
 from delineate.data.core.findings import count, some
-from delineate.evaluation.inputs.predictions import PREDICTIONS_FILE, PredictionList
+from delineate.evaluation.inputs.prediction_list import PREDICTIONS_FILE, PredictionList
 from delineate.evaluation.inputs.probability_maps import FOLDER_NAME, unlisted_maps
 from delineate.evaluation.inputs.references import mask_like_files
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from delineate.data.cases.turned import Shown, stated, turned_apart
 from delineate.data.core.manifest import Case, Manifest
 from delineate.data.formats.registry import reads_volume
-from delineate.evaluation.inputs.predictions import PredictionList
+from delineate.evaluation.inputs.prediction_list import PredictionList
 from delineate.evaluation.inputs.scoring_units import ScoringUnit
 
 __all__ = ["orientation_notes"]

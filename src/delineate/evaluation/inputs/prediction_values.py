@@ -17,7 +17,7 @@ from delineate.data.core.label_reading import named_values
 from delineate.data.core.manifest import IGNORE, ClassTable, Coding, LabelRule
 from delineate.data.core.mask_values import MaskValues, Values, choose_coding
 from delineate.evaluation.inputs.mask_contents import read_mask_values
-from delineate.evaluation.inputs.predictions import PredictionList
+from delineate.evaluation.inputs.prediction_list import PredictionList
 
 __all__ = ["listed_rule", "prediction_rule"]
 

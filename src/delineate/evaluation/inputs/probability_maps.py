@@ -26,7 +26,7 @@ from delineate.data.core.findings import count, some
 from delineate.data.core.manifest import Case, ClassTable
 from delineate.data.formats.registry import file_stem, image_suffix, open_image, read_geometry, read_mask, reads_volume
 from delineate.data.formats.regrid import regrid
-from delineate.evaluation.inputs.predictions import PredictionList
+from delineate.evaluation.inputs.prediction_list import PredictionList
 
 __all__ = [
     "FOLDER_NAME",

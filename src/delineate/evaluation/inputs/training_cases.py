@@ -12,7 +12,7 @@ from delineate.common.files import sha256
 from delineate.data.core.findings import count, some
 from delineate.data.core.known import Role
 from delineate.data.core.manifest import Manifest
-from delineate.evaluation.inputs.predictions import PredictionList
+from delineate.evaluation.inputs.prediction_list import PredictionList
 from delineate.evaluation.inputs.scoring_units import ScoringUnit
 
 __all__ = ["SeenCases", "seen_by_model", "training_notes"]

@@ -28,8 +28,9 @@ from delineate.evaluation.inputs.joined_masks import joined_masks
 from delineate.evaluation.inputs.numbered_cases import of_dicom
 from delineate.evaluation.inputs.orientation import orientation_notes
 from delineate.evaluation.inputs.pairing import pair
+from delineate.evaluation.inputs.prediction_list import PredictionList
 from delineate.evaluation.inputs.prediction_values import prediction_rule
-from delineate.evaluation.inputs.predictions import PredictionList, mask_files
+from delineate.evaluation.inputs.predictions import mask_files
 from delineate.evaluation.inputs.probability_maps import (
     ProbabilityMaps,
     find_probabilities,

@@ -21,8 +21,9 @@ from delineate.data.layouts.source import as_source
 from delineate.evaluation.inputs.joined_masks import joined_masks
 from delineate.evaluation.inputs.numbered_cases import by_listed_images
 from delineate.evaluation.inputs.pairing import by_name, paired
+from delineate.evaluation.inputs.prediction_list import PredictionList
 from delineate.evaluation.inputs.prediction_values import listed_rule, prediction_rule
-from delineate.evaluation.inputs.predictions import PredictionList, mask_files, read_prediction
+from delineate.evaluation.inputs.predictions import mask_files, read_prediction
 from delineate.evaluation.inputs.references import open_references
 from delineate.evaluation.inputs.test_access_log import ACCESS_LOG_FILE as OPENINGS
 from delineate.evaluation.metrics.registry import INSTANCE_METRICS

@@ -18,8 +18,8 @@ from delineate.data.core.samples import Sample
 from delineate.inference.executors import Threads
 from delineate.inference.features import FeatureReader, ImageFeatures
 from delineate.inference.predictor import Predictor
-from delineate.inference.segment import NO_MEMORY, Failure, Prepared, Worker
-from delineate.inference.sliding_window import Probabilities
+from delineate.inference.segment import NO_MEMORY, Failure, Worker
+from delineate.inference.segmenter import Prepared, Probabilities
 from delineate.nn.certainty import entropy_of_mean, largest_entropy
 from delineate.nn.output import Output
 from delineate.studies.suggest.images import ImageSet
