@@ -127,7 +127,14 @@ def predict(
     from delineate.inference.files import predict_files
     from delineate.inference.predictor import load as load_dense
 
-    predictor = load_dense(model, options["device"], options["precision"], postprocess=options["postprocess"])
+    predictor = load_dense(
+        model,
+        options["device"],
+        options["precision"],
+        postprocess=options["postprocess"],
+        tile=options["tile"],
+        overlap=options["overlap"],
+    )
     return predict_files(
         predictor,
         inputs,

@@ -21,7 +21,6 @@ from torch import nn
 from delineate.artefact import format as artefact_format
 from delineate.artefact.format import Artefact
 from delineate.common.errors import ArtefactError, NotFiniteError
-from delineate.data.augment.patches import cut
 from delineate.data.core.input_spec import InputSpec, Pixels, PixelSpacing
 from delineate.data.core.known import KnownPictures
 from delineate.data.core.manifest import ClassTable
@@ -29,7 +28,7 @@ from delineate.inference.device import Precision, arithmetic, checked_precision,
 from delineate.inference.image_input import as_pixels, remark
 from delineate.inference.postprocess import applied
 from delineate.inference.segmenter import Prepared, Probabilities
-from delineate.inference.sliding_window import TileBlender
+from delineate.inference.tiling import ArrayTiles, TileSource, Tiling, blended_rows
 from delineate.methods.contract import Method
 from delineate.nn.output import Output
 
@@ -66,6 +65,8 @@ class Predictor:
         precision: Precision = "32",
         source: Path | None = None,
         postprocess: bool = True,
+        tile: int | None = None,
+        overlap: float | None = None,
     ) -> None:
         """
         Args:
@@ -74,10 +75,13 @@ class Predictor:
             precision: `32`, or mixed precision: `bf16` or `16` (autocast). Probabilities are float32 in any case.
             source: The file that the artefact was read from. It is named beside the predictions.
             postprocess: Whether masks are post-processed as the model says. Probabilities never are.
+            tile: Of a model trained on patches, the side of the sliding window's tiles in pixels. None: as in training.
+            overlap: Of such a model, the share of a tile's side by which tiles overlap, 0 … 0.9. None: 0.5.
 
         Raises:
             ArtefactError: The model cannot predict: it is only partly trained, or of another kind.
             DeviceError: This machine does not have the device or the precision.
+            RecipeError: `tile` or `overlap` for a model that sees whole images, or a side that its method does not take.
         """
         check_usable(artefact, self.kind)
         self.artefact = artefact
@@ -85,6 +89,7 @@ class Predictor:
         self.device = resolve_device(device)
         self.precision = checked_precision(precision, self.device)
         self.postprocessing = artefact.postprocessing if postprocess else None
+        self.tiling = Tiling.of(artefact, tile, overlap)
 
     @property
     def threshold(self) -> float:
@@ -385,18 +390,27 @@ class Predictor:
         """
         return self._output.class_map(planes, self.threshold)
 
+    def rows_of(self, source: TileSource, batch: int | None = None) -> Iterator[tuple[slice, Probabilities]]:
+        """Run the network on the tiles of an image, with `fit=patch`.
+
+        Args:
+            source: What the tiles are cut from.
+            batch: As for `probabilities_of`.
+
+        Yields:
+            Rows of the image and their probabilities float32 K×r×W, from the top: those that no later tile adds to.
+
+        Raises:
+            DeviceError: As `predict`.
+            NotFiniteError: As `predict`.
+        """
+        nothing = self._output.background()
+        size = batch or BATCH_SIZE[self.device.type]
+        return blended_rows(source, self.tiling, self.working_probabilities, size, nothing)
+
     def _rows(self, working: Pixels, batch: int | None) -> Iterator[tuple[slice, Probabilities]]:
         """Probabilities by a sliding window, a few rows K×r×w at a time: those that no later tile adds to."""
-        size, limits = self.spec.size, self.spec.limits(working)
-        top, blender = 0, TileBlender((working.shape[0], working.shape[1]), size)
-        batch = batch or BATCH_SIZE[self.device.type]
-        for first in range(0, len(blender.corners), batch):
-            corners = blender.corners[first : first + batch]
-            inputs = [self.spec.to_unit(cut(working, corner, size), limits) for corner in corners]
-            for tile in self.working_probabilities(inputs):
-                if (values := blender.add(tile)) is not None:
-                    yield slice(top, top + values.shape[1]), values
-                    top += values.shape[1]
+        return self.rows_of(ArrayTiles(working, self.spec, self.tiling.size, self.spec.limits(working)), batch)
 
     def _read(self, image: Any, spacing: PixelSpacing | None) -> Pixels:
         pixels = as_pixels(image, self.spec.intensity, self.spec.channels, self.spec.planes)
@@ -415,7 +429,15 @@ class Predictor:
         return cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
 
 
-def load(path: Path | str, device: str = "auto", precision: Precision = "32", *, postprocess: bool = True) -> Predictor:
+def load(
+    path: Path | str,
+    device: str = "auto",
+    precision: Precision = "32",
+    *,
+    postprocess: bool = True,
+    tile: int | None = None,
+    overlap: float | None = None,
+) -> Predictor:
     """Read a dense method's `model.safetensors`, or the one in a run folder.
 
     Args:
@@ -423,6 +445,8 @@ def load(path: Path | str, device: str = "auto", precision: Precision = "32", *,
         device: As for `Predictor`.
         precision: As for `Predictor`.
         postprocess: As for `Predictor`.
+        tile: As for `Predictor`.
+        overlap: As for `Predictor`.
 
     Returns:
         A predictor.
@@ -430,8 +454,10 @@ def load(path: Path | str, device: str = "auto", precision: Precision = "32", *,
     Raises:
         ArtefactError: The file is not a model of a dense method that can predict.
         DeviceError: This machine does not have the device or the precision.
+        RecipeError: As for `Predictor`.
     """
-    return Predictor(artefact_format.load(path), device, precision, artefact_format.locate(path), postprocess)
+    artefact, source = artefact_format.load(path), artefact_format.locate(path)
+    return Predictor(artefact, device, precision, source, postprocess, tile, overlap)
 
 
 def as_batch(inputs: Sequence[NDArray[np.float32]], device: torch.device) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Sliding window inference: the probabilities of an image from those of its tiles, which overlap by half.
+"""Sliding window inference: the probabilities of an image from those of its tiles, which overlap (by half, unless asked otherwise).
 
 They are averaged with Gaussian weights around the center of each tile. The grid of tiles and the Gaussian are both separable, so
 the weights are normalized to a sum of 1 on each axis. Where there is only one tile, its weight is exactly 1. Only the rows that
@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from delineate.data.augment.patches import Size, starts, tiles
+from delineate.data.augment.patches import OVERLAP, Size, starts, tiles
 from delineate.inference.segmenter import Probabilities
 
 __all__ = ["TileBlender", "weights"]
@@ -22,12 +22,12 @@ _SIGMA = 1 / 8
 class TileBlender:
     """Blends the tiles of one image, given in the order of `data.augment.patches.tiles`; returns rows once they are complete."""
 
-    def __init__(self, image: Size, tile: Size) -> None:
-        self.corners = tiles(image, tile)
+    def __init__(self, image: Size, tile: Size, overlap: float = OVERLAP) -> None:
+        self.corners = tiles(image, tile, overlap)
         self._image, self._tile = image, tile
-        self._tops, self._lefts = starts(image[0], tile[0]), starts(image[1], tile[1])
-        self._down = weights(image[0], tile[0])
-        self._across = weights(image[1], tile[1])
+        self._tops, self._lefts = (starts(length, side, overlap) for length, side in zip(image, tile, strict=True))
+        self._down = weights(image[0], tile[0], overlap)
+        self._across = weights(image[1], tile[1], overlap)
         self._added = 0
         self._finished = 0
         self._open: Probabilities | None = None
@@ -58,9 +58,9 @@ class TileBlender:
         return done
 
 
-def weights(length: int, tile: int) -> list[NDArray[np.float32]]:
+def weights(length: int, tile: int, overlap: float = OVERLAP) -> list[NDArray[np.float32]]:
     """For each tile along an axis, the weights of its pixels inside the image; over all tiles they sum to 1 at each pixel."""
-    places = [_covered(start, length, tile) for start in starts(length, tile)]
+    places = [_covered(start, length, tile) for start in starts(length, tile, overlap)]
     raw = [_gaussian(tile)[: covered.stop - covered.start] for covered in places]
     total = np.zeros(length)
     for covered, values in zip(places, raw, strict=True):

@@ -148,6 +148,17 @@ class Output:
         """
         return class_map(planes, self.painted if self.independent else None, threshold)
 
+    def background(self) -> NDArray[np.float32]:
+        """The probabilities of a pixel that is surely background.
+
+        Returns:
+            Float32 K: zeros, but 1 for the background where it has a channel.
+        """
+        found = np.zeros(self.channels, np.float32)
+        if not self.independent:
+            found[0] = 1
+        return found
+
     @property
     def painted(self) -> list[tuple[int, int]]:
         """(channel, class index that it paints), in the order of painting; of outputs with a sigmoid for each channel."""

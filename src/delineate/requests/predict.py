@@ -108,6 +108,23 @@ class PredictOptions(MaskOptions, total=False):
             flag="--postprocess/--no-postprocess",
         ),
     ]
+    tile: Annotated[
+        int | None,
+        Option(
+            help="Models trained on patches: side of the tiles of the sliding window, in pixels.",
+            least=1,
+            shown="the size of the training patches",
+        ),
+    ]
+    overlap: Annotated[
+        float | None,
+        Option(
+            help="Models trained on patches: share of a tile's side by which tiles overlap, 0 to 0.9.",
+            least=0,
+            most=0.9,
+            shown="0.5",
+        ),
+    ]
 
 
 class FewshotPredictOptions(MaskOptions, total=False):

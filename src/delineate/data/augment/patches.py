@@ -21,13 +21,15 @@ from delineate.data.augment.settings import AugmentParameters
 from delineate.data.core.intensity import Limits
 from delineate.data.core.manifest import IGNORE
 
-__all__ = ["Contents", "Corner", "Size", "augmented", "cut", "draw", "reach", "starts", "tiles"]
+__all__ = ["OVERLAP", "Contents", "Corner", "Size", "augmented", "cut", "draw", "reach", "starts", "tiles"]
 
 Corner = tuple[int, int]
 """Row and column of the upper left pixel of a patch or tile; negative where it is larger than the image."""
 Size = tuple[int, int]
 """Height and width."""
 
+OVERLAP = 0.5
+"""Share of its side by which a tile overlaps the next where nothing else is asked for."""
 _MARGIN = 2
 """Pixels beyond a warped patch's outline that linear interpolation may read."""
 
@@ -48,18 +50,18 @@ class Contents:
         return cls(limits, np.cumsum(np.stack(counts, axis=1), axis=0, dtype=np.int64))
 
 
-def tiles(image: Size, tile: Size) -> list[Corner]:
-    """The tiles of a sliding window over an image, row by row. Neighbors overlap by half or a little more."""
-    rows, columns = (starts(length, side) for length, side in zip(image, tile, strict=True))
+def tiles(image: Size, tile: Size, overlap: float = OVERLAP) -> list[Corner]:
+    """The tiles of a sliding window over an image, row by row. Neighbors overlap by that share of a side, or a little more."""
+    rows, columns = (starts(length, side, overlap) for length, side in zip(image, tile, strict=True))
     return [(top, left) for top in rows for left in columns]
 
 
-def starts(length: int, tile: int) -> list[int]:
+def starts(length: int, tile: int, overlap: float = OVERLAP) -> list[int]:
     """Where tiles begin along one axis, evenly spread."""
     excess = length - tile
     if excess <= 0:
         return [excess // 2]
-    gaps = -(-excess // max(1, tile // 2))
+    gaps = -(-excess // max(1, int(tile * (1 - overlap))))
     return [excess * number // gaps for number in range(gaps + 1)]
 
 
