@@ -19,21 +19,36 @@ if TYPE_CHECKING:
 __all__ = ["calibrate", "fewshot_predict", "load", "predict"]
 
 
-def load(path: Path | str, device: str = "auto", precision: str = "32", *, postprocess: bool = True) -> Any:
+def load(
+    path: Path | str,
+    device: str = "auto",
+    precision: str = "32",
+    *,
+    postprocess: bool = True,
+    tile: int | None = None,
+    overlap: float | None = None,
+    ensemble: Sequence[Path | str] = (),
+    tta: str = "none",
+) -> Any:
     """Load a trained model for prediction.
 
     Args:
-        path: A `model.safetensors`, or a run folder that holds one.
+        path: A `model.safetensors`, or a run folder that holds one; or a folder of run folders, whose models predict together.
         device: `auto` (CUDA, else MPS, else CPU), `cpu`, `cuda`, `cuda:1` or `mps`.
         precision: `32`, or mixed precision: `bf16` or `16`.
         postprocess: Whether masks are post-processed as the model says (`delineate calibrate`).
+        tile: Of a dense model trained on patches, the side of the sliding window's tiles in pixels. None: as in training.
+        overlap: Of such a model, the share of a tile's side by which tiles overlap, 0 … 0.9. None: 0.5.
+        ensemble: Further models of dense methods; probabilities are averaged.
+        tta: Test-time augmentation of a dense method: `none`, `flips` (4 passes) or `flips+rotations` (8 passes).
 
     Returns:
         For a dense method an `inference.predictor.Predictor` (`.predict(image)`). For a few-shot method a
         `fewshot.predictor.FewShotPredictor` (`.segment_like(support_images, support_masks, query)`).
 
     Raises:
-        ArtefactError: The file is not a model, or the model cannot predict.
+        ArtefactError: The file is not a model, or the model cannot predict; members of an ensemble that do not agree.
+        DataError: A test-time augmentation that the model's input does not allow.
         DeviceError: This machine does not have the device or the precision.
 
     Example:
@@ -42,15 +57,17 @@ def load(path: Path | str, device: str = "auto", precision: str = "32", *, postp
         >>> mask.shape, mask.dtype
         ((48, 64), dtype('uint8'))
     """
-    from delineate.artefact import format as artefact_format
+    from delineate.inference.ensemble import Ensemble
     from delineate.inference.predictor import Predictor
 
-    artefact, source = artefact_format.load(path), artefact_format.locate(path)
-    if artefact.method.kind == "dense":
-        return Predictor(artefact, device, precision, source, postprocess)  # type: ignore[arg-type]
+    models = Ensemble.open(path, ensemble)
+    first, source = models.members[0], models.files[0]
+    if not models.alone or tta != "none" or first.method.kind == "dense":
+        given: dict[str, Any] = {"tile": tile, "overlap": overlap, "ensemble": models, "tta": tta}
+        return Predictor(first, device, precision, source, postprocess, **given)  # type: ignore[arg-type]
     from delineate.fewshot.predictor import FewShotPredictor
 
-    return FewShotPredictor(artefact, device, precision, source)  # type: ignore[arg-type]
+    return FewShotPredictor(first, device, precision, source)  # type: ignore[arg-type]
 
 
 @takes(CalibrateOptions)
@@ -109,7 +126,8 @@ def predict(
     """Segment images and volumes with a trained model. Write one mask per image, at its own size, and tables to `out`.
 
     Args:
-        model: A `model.safetensors`, or a run folder.
+        model: A `model.safetensors`, or a run folder; or a folder of run folders, such as one method's in a benchmark, whose models
+            predict together.
         inputs: Image files, folders of images, or patterns such as "scans/*.png". With `split`: datasets.
         progress: Called with (images done, images in total).
 
@@ -134,6 +152,8 @@ def predict(
         postprocess=options["postprocess"],
         tile=options["tile"],
         overlap=options["overlap"],
+        ensemble=options["ensemble"],
+        tta=options["tta"],
     )
     return predict_files(
         predictor,

@@ -24,7 +24,12 @@ _SHOWN = 20
 
 @taking(PredictOptions, FolderOptions)
 def predict(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model.safetensors, or a run folder.")],
+    model: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MODEL", help="A model.safetensors, a run folder, or a folder of runs, which predict together."
+        ),
+    ],
     inputs: Annotated[
         list[str],
         typer.Argument(
@@ -49,6 +54,8 @@ def predict(
     delineate predict runs/condseg 'scans/**/*.png' --out masks --probabilities
     delineate predict runs/condseg polyps/ --split test --out masks
     delineate predict runs/hearts scans/case1.nii.gz --out masks --overlay
+    delineate predict runs/seed0 scans/ --out masks --ensemble runs/seed1 --ensemble runs/seed2
+    delineate predict benchmark/runs/unet scans/ --out masks --tta flips
     """
     from delineate.common.errors import DataError
     from delineate.common.missing_paths import refuse_missing_inputs, refuse_missing_model

@@ -241,7 +241,7 @@ def _note_access(job: EpisodeTest, data: Path, out: Path, cases: int) -> Accesse
     hashes = [case.hashes.get(case.masks[0], "") for case in tested if case.masks]
     source = job.candidate.source
     private = any(DicomAddress.parse(image) is not None for case in tested for image in case.images)
-    return note_access(Access(data, cases, hashes, None, source, job.candidate.sha256, private), out)
+    return note_access(Access(data, cases, hashes, None, source, job.candidate.sha256, private=private), out)
 
 
 def _seen(job: EpisodeTest) -> SeenCases:

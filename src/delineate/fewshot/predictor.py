@@ -26,7 +26,8 @@ from delineate.data.core.manifest import IGNORE, ClassTable
 from delineate.fewshot.support import Support
 from delineate.inference.device import Precision, arithmetic, checked_precision, resolve_device
 from delineate.inference.image_input import as_pixels
-from delineate.inference.predictor import BATCH_SIZE, Predictor, as_batch, check_usable
+from delineate.inference.predictor import BATCH_SIZE, Predictor, as_batch
+from delineate.inference.usable import check_usable
 from delineate.methods.contract import Method
 from delineate.methods.episodic import EpisodicBatch, EpisodicModule, State
 from delineate.nn.output import Output

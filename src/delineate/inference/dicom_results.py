@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
-from delineate.common.files import sha256
 from delineate.data.core.findings import some
 from delineate.data.formats.dicom.handle import DicomHandle
 from delineate.data.formats.dicom_masks.codes import Segment, default_segments, read_segments, segments_of
@@ -60,8 +59,7 @@ class DicomResults:
             found = segments_of(names, classes.codes, colors)
         else:
             found = default_segments(names, colors)
-        digest = None if predictor.source is None else sha256(predictor.source)
-        provenance = Provenance(predictor.title, digest)
+        provenance = Provenance(predictor.title, predictor.model_sha256)
         return cls(found, provenance, kind, () if codes or classes.codes else _generic(found))
 
     def write(self, path: Path, indices: NDArray[np.uint8], image: Path) -> None:

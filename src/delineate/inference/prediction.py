@@ -91,7 +91,7 @@ def predict_inputs(
     assert len(files) == len(plan.items), "each image has a mask or a failure"
     made = () if dicom is None else dicom.notes
     told = (*plan.notes, *made, *references.notes, *spacing_notes(files, model.spec))
-    notes = (*told, *_axis_notes(plan, job), *_postprocessing_notes(plan, model))
+    notes = (*told, *model.notes, *_axis_notes(plan, job), *_postprocessing_notes(plan, model))
     foreground = model.classes.names[1:]
     result = PredictionResult(plan.folder, foreground, tuple(files), time.perf_counter() - start, notes, names)
     write_lists(result, model)

@@ -18,21 +18,23 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from delineate.artefact import format as artefact_format
 from delineate.artefact.format import Artefact
-from delineate.common.errors import ArtefactError, NotFiniteError
+from delineate.common.errors import NotFiniteError
 from delineate.data.core.input_spec import InputSpec, Pixels, PixelSpacing
 from delineate.data.core.known import KnownPictures
 from delineate.data.core.manifest import ClassTable
 from delineate.inference.device import Precision, arithmetic, checked_precision, resolve_device
+from delineate.inference.ensemble import Ensemble
 from delineate.inference.image_input import as_pixels, remark
 from delineate.inference.postprocess import applied
 from delineate.inference.segmenter import Prepared, Probabilities
 from delineate.inference.tiling import ArrayTiles, TileSource, Tiling, blended_rows
+from delineate.inference.tta import Tta, views_of
+from delineate.inference.usable import check_usable
 from delineate.methods.contract import Method
 from delineate.nn.output import Output
 
-__all__ = ["BATCH_SIZE", "Predictor", "as_batch", "check_usable", "load"]
+__all__ = ["BATCH_SIZE", "Predictor", "as_batch", "load"]
 
 BATCH_SIZE = {"cpu": 4, "cuda": 16, "mps": 8}
 """Images, or tiles of one image, in one forward pass, by kind of device."""
@@ -67,6 +69,9 @@ class Predictor:
         postprocess: bool = True,
         tile: int | None = None,
         overlap: float | None = None,
+        *,
+        ensemble: Ensemble | None = None,
+        tta: Tta = "none",
     ) -> None:
         """
         Args:
@@ -77,19 +82,28 @@ class Predictor:
             postprocess: Whether masks are post-processed as the model says. Probabilities never are.
             tile: Of a model trained on patches, the side of the sliding window's tiles in pixels. None: as in training.
             overlap: Of such a model, the share of a tile's side by which tiles overlap, 0 … 0.9. None: 0.5.
+            ensemble: The models that predict together, of which `artefact` is the first. None: it predicts alone.
+            tta: Test-time augmentation: forms of the image whose probabilities are averaged (`inference.tta`).
 
         Raises:
             ArtefactError: The model cannot predict: it is only partly trained, or of another kind.
+            DataError: A test-time augmentation that the model's input does not allow.
             DeviceError: This machine does not have the device or the precision.
             RecipeError: `tile` or `overlap` for a model that sees whole images, or a side that its method does not take.
         """
-        check_usable(artefact, self.kind)
         self.artefact = artefact
+        self.ensemble = ensemble or Ensemble((artefact,), () if source is None else (source,))
+        for one in self.ensemble.members:
+            check_usable(one, self.kind)
+        self.tiling = [
+            Tiling.of(one, tile, overlap) for one in self.ensemble.members
+        ].pop()  # each refuses sides of its own
+        self.tta = tta
+        self.views = views_of(tta, self.tiling.size)
         self.source = source
         self.device = resolve_device(device)
         self.precision = checked_precision(precision, self.device)
-        self.postprocessing = artefact.postprocessing if postprocess else None
-        self.tiling = Tiling.of(artefact, tile, overlap)
+        self.postprocessing = self.ensemble.postprocessing if postprocess else None
 
     @property
     def threshold(self) -> float:
@@ -104,8 +118,8 @@ class Predictor:
 
     @property
     def spec(self) -> InputSpec:
-        """What is done to an image before the network sees it."""
-        return self.artefact.spec
+        """What is done to an image before the network sees it. Of members with windows of their own: with one that holds all."""
+        return self.ensemble.spec
 
     @property
     def classes(self) -> ClassTable:
@@ -116,25 +130,53 @@ class Predictor:
     def _output(self) -> Output:
         return self.artefact.method.output
 
-    @cached_property
+    @property
+    def title(self) -> str:
+        """Whose masks these are, for tables: the method, or those of an ensemble, and the test-time augmentation."""
+        return self.ensemble.title if self.tta == "none" else f"{self.ensemble.title}, {self.tta}"
+
+    @property
+    def sources(self) -> Sequence[Path]:
+        """The files of all members."""
+        return self.ensemble.files
+
+    @property
+    def model_sha256(self) -> str | None:
+        """Of the file, or over those of all members."""
+        return self.ensemble.sha256
+
+    @property
+    def passes(self) -> int:
+        """Forward passes of an image, or of a tile."""
+        return len(self.ensemble.members) * len(self.views)
+
+    @property
+    def notes(self) -> list[str]:
+        """How many models and views make the masks, and what speaks against it."""
+        return self.ensemble.notes(self.title, self.tta, len(self.views))
+
+    @property
     def known(self) -> KnownPictures:
         """The pictures that the model was trained, validated or tested on; empty if the model does not record them."""
-        return KnownPictures.read(self.artefact.provenance.get("pictures"))
+        return self.ensemble.known
 
     @cached_property
     def network(self) -> nn.Module:
         """The method's deployed form on the device, which prediction runs. Made once, at first use: a copy of the weights."""
-        return self.method.deploy().eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return self._deployed(self.method)
 
-    @property
-    def title(self) -> str:
-        """The method's name, for people."""
-        return self.artefact.title
+    @cached_property
+    def _networks(self) -> tuple[nn.Module, ...]:
+        """Of all members."""
+        return (self.network, *(self._deployed(one.method) for one in self.ensemble.members[1:]))
+
+    def _deployed(self, method: Method) -> nn.Module:
+        return method.deploy().eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @property
     def provenance(self) -> Mapping[str, Any]:
-        """Where the model comes from, as its header says."""
-        return self.artefact.provenance
+        """Where the model comes from, as its header says; of an ensemble nothing."""
+        return self.ensemble.provenance
 
     @property
     def usual_batch(self) -> int:
@@ -148,7 +190,7 @@ class Predictor:
 
     def get_ready(self) -> None:
         """Build `network` now, so that this does not count as the time of the first images."""
-        _ = self.network
+        _ = self._networks
 
     def predict(self, image: Any, spacing: PixelSpacing | None = None) -> NDArray[np.uint8]:
         """Segment one image.
@@ -289,7 +331,8 @@ class Predictor:
             inputs: B prepared images or tiles h×w×C, float32 in [0, 1].
 
         Returns:
-            Float32 B×K×h×w at the working size.
+            Float32 B×K×h×w at the working size: the mean over the members of an ensemble and the views of test-time augmentation,
+            which are summed on the device, so that memory does not grow with their number.
 
         Raises:
             DeviceError: The memory of the device does not suffice.
@@ -297,9 +340,8 @@ class Predictor:
                 NaN like background. The check costs a pass over the logits and one more small transfer from the device.
         """
         with arithmetic(self.device, self.precision, len(inputs), self.spec.size):
-            logits = self.network(as_batch(inputs, self.device))
-            finite = logits.isfinite().all()
-            result = self.probabilities_from(logits).cpu().numpy()
+            found, finite = self.ensemble.probabilities(as_batch(inputs, self.device), self._networks, self.views)
+            result = found.cpu().numpy()
         if not finite:
             how = "use --precision 32" if self.precision != "32" else "the model is of no use for it; train again"
             raise NotFiniteError(f"the network's output is not finite (NaN or infinite); {how}")
@@ -437,47 +479,35 @@ def load(
     postprocess: bool = True,
     tile: int | None = None,
     overlap: float | None = None,
+    ensemble: Sequence[Path | str] = (),
+    tta: Tta = "none",
 ) -> Predictor:
     """Read a dense method's `model.safetensors`, or the one in a run folder.
 
     Args:
-        path: The model file, or a run folder.
+        path: The model file, or a run folder; or a folder of run folders, whose models predict together.
         device: As for `Predictor`.
         precision: As for `Predictor`.
         postprocess: As for `Predictor`.
         tile: As for `Predictor`.
         overlap: As for `Predictor`.
+        ensemble: Further members, likewise.
+        tta: As for `Predictor`.
 
     Returns:
         A predictor.
 
     Raises:
-        ArtefactError: The file is not a model of a dense method that can predict.
+        ArtefactError: A file is not a model of a dense method that can predict; members that do not agree on input or classes.
+        DataError: As `Predictor`.
         DeviceError: This machine does not have the device or the precision.
         RecipeError: As for `Predictor`.
     """
-    artefact, source = artefact_format.load(path), artefact_format.locate(path)
-    return Predictor(artefact, device, precision, source, postprocess, tile, overlap)
+    models = Ensemble.open(path, ensemble)
+    first, source = models.members[0], models.files[0]
+    return Predictor(first, device, precision, source, postprocess, tile, overlap, ensemble=models, tta=tta)
 
 
 def as_batch(inputs: Sequence[NDArray[np.float32]], device: torch.device) -> torch.Tensor:
     """Prepared inputs h×w×C → B×C×h×w on the device."""
     return torch.from_numpy(np.stack(inputs)).to(device).permute(0, 3, 1, 2)
-
-
-def check_usable(artefact: Artefact, kind: str) -> None:
-    """Raise `ArtefactError` for a model that is only partly trained, or whose method is of another kind than `kind`."""
-    info = artefact.method.info
-    if not artefact.complete:
-        raise ArtefactError(
-            f"this {info.name} model is only partly trained (an early stage or an encoder): train from it "
-            f"with --init, then predict with the result"
-        )
-    if artefact.method.kind != kind:
-        raise ArtefactError(_right_verb(artefact.method))
-
-
-def _right_verb(method: Method) -> str:
-    if method.kind == "dense":
-        return f"method '{method.info.name}' segments an image alone, without examples; use `delineate predict`"
-    return f"method '{method.info.name}' segments by examples; use `delineate fewshot predict` with --support"

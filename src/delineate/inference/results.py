@@ -13,7 +13,7 @@ from delineate.data.core.known import Role
 from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.dicom.address import DicomAddress
 from delineate.data.formats.dicom.names import CoveredNames, short_address
-from delineate.evaluation.inputs.prediction_list import PredictedFile, PredictionList
+from delineate.evaluation.inputs.prediction_list import MemberModel, PredictedFile, PredictionList
 from delineate.inference.inputs import Names
 from delineate.inference.plan import SUMMARY
 from delineate.inference.segmenter import Segmenter
@@ -88,12 +88,17 @@ class PredictionResult:
 def write_lists(done: PredictionResult, predictor: Segmenter) -> None:
     """Write both lists into the result's folder: the table for people, the other for `evaluate`."""
     write_text(done.folder / SUMMARY, _summary(done))
+    members = [MemberModel(model=str(file), sha256=sha256(file)) for file in predictor.sources]
+    alone = len(members) < 2
+    provenance = predictor.provenance if alone else {}
     PredictionList(
         method=predictor.title,
-        model=None if predictor.source is None else str(predictor.source),
-        model_sha256=None if predictor.source is None else sha256(predictor.source),
-        seed=predictor.provenance.get("seed"),
-        training=predictor.provenance.get("training"),
+        model=members[0].model if members and alone else None,
+        model_sha256=predictor.model_sha256,
+        members=() if alone else tuple(members),
+        tta=predictor.tta,
+        seed=provenance.get("seed"),
+        training=provenance.get("training"),
         class_names=predictor.classes.names,
         values=_values(done, predictor.classes),
         labels=predictor.classes.labels,

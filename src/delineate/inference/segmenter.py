@@ -61,7 +61,23 @@ class Segmenter(Protocol):
 
     @property
     def source(self) -> Path | None:
-        """The file that it was read from."""
+        """The file that it was read from; of an ensemble that of its first member."""
+
+    @property
+    def sources(self) -> Sequence[Path]:
+        """The files of all members of an ensemble."""
+
+    @property
+    def model_sha256(self) -> str | None:
+        """Of the file, or over those of all members; None of a model that was not read from a file."""
+
+    @property
+    def tta(self) -> str:
+        """Test-time augmentation (`inference.tta`)."""
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What whoever reads the masks should know of how they were made."""
 
     @property
     def spec(self) -> InputSpec:

@@ -81,6 +81,23 @@ class MaskOptions(TypedDict, total=False):
 class PredictOptions(MaskOptions, total=False):
     """Of `predict`."""
 
+    ensemble: Annotated[
+        Sequence[Path | str],
+        Option(
+            help="Another model (or a folder of runs) that predicts together with MODEL: probabilities are averaged; repeatable.",
+            python="Further models, or folders of runs, that predict together with the first: probabilities are averaged.",
+            default=(),
+            metavar="MODEL",
+        ),
+    ]
+    tta: Annotated[
+        Literal["none", "flips", "flips+rotations"],
+        Option(
+            help="Test-time augmentation: average over the image and its mirrored forms (4 passes), or also those turned by a "
+            "quarter (8 passes).",
+            default="none",
+        ),
+    ]
     split: Annotated[
         Part | None,
         Option(

@@ -55,6 +55,15 @@ class KnownPictures:
         texts = {role: str(content.get(role, "")) for role in get_args(Role)}
         return cls(_first({r: {t[at : at + DIGITS] for at in range(0, len(t), DIGITS)} for r, t in texts.items()}))
 
+    @classmethod
+    def joined(cls, several: Iterable[KnownPictures]) -> KnownPictures:
+        """Of models that predict together: what a picture was to the one that knows it best."""
+        found: dict[Role, set[str]] = {role: set() for role in get_args(Role)}
+        for one in several:
+            for digest, role in one.roles.items():
+                found[role].add(digest)
+        return cls(_first(found))
+
     def to_json(self) -> dict[str, str]:
         """Role → its digests, sorted, one after another."""
         return {

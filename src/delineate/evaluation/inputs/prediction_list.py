@@ -15,7 +15,7 @@ from delineate.data.core.known import Role
 from delineate.data.core.manifest import ClassTable, LabelRule
 from delineate.data.core.regions import Region, regions_fault
 
-__all__ = ["PREDICTIONS_FILE", "PredictedFile", "PredictionList"]
+__all__ = ["PREDICTIONS_FILE", "MemberModel", "PredictedFile", "PredictionList"]
 
 PREDICTIONS_FILE = "predictions.json"
 _ROLES: tuple[Role | None, ...] = ("train", "before", "val", "test", None)
@@ -38,6 +38,16 @@ class PredictedFile(BaseModel):
     """What the image was to the model, if it was in its data set; None: new, or not known."""
 
 
+class MemberModel(BaseModel):
+    """One of the models that made masks together."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    """Path of the file as it was given."""
+    sha256: str
+
+
 class PredictionList(BaseModel):
     """What `predict` wrote into a folder, and with which model."""
 
@@ -46,8 +56,13 @@ class PredictionList(BaseModel):
     format: int = 1
     method: str
     model: str | None
-    """Path of the model file as it was given; None for a model that was not read from a file."""
+    """Path of the model file as it was given; None for a model that was not read from a file, and for an ensemble."""
     model_sha256: str | None
+    """Of the file; of an ensemble over the hashes of its members."""
+    members: tuple[MemberModel, ...] = ()
+    """Of an ensemble."""
+    tta: str = "none"
+    """Test-time augmentation (`inference.tta`)."""
     seed: int | None = None
     """Seed of the training; None where it is not known."""
     training: dict[str, Any] | None = None

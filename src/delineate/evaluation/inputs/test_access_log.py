@@ -57,6 +57,8 @@ class Access:
     predictions: Path | None = None
     model: Path | None = None
     model_sha256: str | None = None
+    members: Sequence[tuple[Path, str]] = ()
+    """Of an ensemble: model files with their hashes."""
     private: bool = False
     """Whether names of folders may tell who a patient is: the card, which goes with the model, has none of them then."""
 
@@ -96,8 +98,8 @@ def note_access(access: Access, out: Path | None) -> Accesses:
         "cases": access.cases,
         "masks": _sketch(access.masks),
     }
-    run = _run_of(access)
-    places = [folder / ACCESS_LOG_FILE for folder in (out, access.predictions, run) if folder is not None]
+    runs = _runs_of(access)
+    places = [folder / ACCESS_LOG_FILE for folder in (out, access.predictions, *runs) if folder is not None]
     if (state := user_state_folder()) is not None:
         places.append(state / USER_FILE)
     places = list(dict.fromkeys(place.resolve() for place in places))
@@ -108,7 +110,7 @@ def note_access(access: Access, out: Path | None) -> Accesses:
         raise DelineateError(
             f"an opening of the test split must be noted, but {faults[0]}; give an --out that can be written"
         )
-    if run is not None:
+    for run in runs:
         with suppress(DelineateError, OSError):  # the card is for the reader; the logs count
             _note_in_card(run / "card.md", _card_line(note, access.private))
     return _counted(note, places, tuple(faults))
@@ -162,14 +164,17 @@ def _write(place: Path, line: str) -> str:
     return ""
 
 
-def _run_of(access: Access) -> Path | None:
-    """The run folder that still holds the very model."""
-    if access.model is None:
-        return None
-    model = access.model / "model.safetensors" if access.model.is_dir() else access.model
-    if not (model.is_file() and model.with_name("recipe.yaml").is_file()):
-        return None
-    return model.parent if access.model_sha256 in (None, sha256(model)) else None
+def _runs_of(access: Access) -> list[Path]:
+    """The run folders that still hold the very model, or the members of the ensemble."""
+    given: list[tuple[Path, str | None]] = list(access.members)
+    if access.model is not None:
+        given.append((access.model, access.model_sha256))
+    found = []
+    for path, digest in given:
+        model = path / "model.safetensors" if path.is_dir() else path
+        if model.is_file() and model.with_name("recipe.yaml").is_file() and digest in (None, sha256(model)):
+            found.append(model.parent)
+    return found
 
 
 def _card_line(note: dict[str, Any], private: bool) -> str:

@@ -270,6 +270,7 @@ def _note_access(
         predictions,
         None if listed is None or listed.model is None else Path(listed.model),
         None if listed is None else listed.model_sha256,
+        () if listed is None else [(Path(one.model), one.sha256) for one in listed.members],
         private=of_dicom(
             [path for unit in units for path, _ in unit.members], own, manifest, run_manifest(_model(listed))
         ),
