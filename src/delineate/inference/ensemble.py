@@ -104,7 +104,7 @@ class Ensemble:
         return chosen[0] if len(set(rules)) == 1 else None
 
     def notes(self, title: str, tta: str, views: int) -> list[str]:
-        """How many models and views make the masks, and what speaks against it; nothing of one model that sees images as they are."""
+        """How many models and views make the masks, and what speaks against it; nothing of one model with one view."""
         if self.alone and tta == "none":
             return []
         means = [

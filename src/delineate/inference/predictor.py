@@ -12,7 +12,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -26,6 +25,7 @@ from delineate.data.core.manifest import ClassTable
 from delineate.inference.device import Precision, arithmetic, checked_precision, resolve_device
 from delineate.inference.ensemble import Ensemble
 from delineate.inference.image_input import as_pixels, remark
+from delineate.inference.native_size import native_plane
 from delineate.inference.postprocess import applied
 from delineate.inference.segmenter import Prepared, Probabilities
 from delineate.inference.tiling import ArrayTiles, TileSource, Tiling, blended_rows
@@ -95,9 +95,7 @@ class Predictor:
         self.ensemble = ensemble or Ensemble((artefact,), () if source is None else (source,))
         for one in self.ensemble.members:
             check_usable(one, self.kind)
-        self.tiling = [
-            Tiling.of(one, tile, overlap) for one in self.ensemble.members
-        ].pop()  # each refuses sides of its own
+        self.tiling = [Tiling.of(one, tile, overlap) for one in self.ensemble.members][-1]
         self.tta = tta
         self.views = views_of(tta, self.tiling.size)
         self.source = source
@@ -152,7 +150,7 @@ class Predictor:
 
     @property
     def notes(self) -> list[str]:
-        """How many models and views make the masks, and what speaks against it."""
+        """What whoever reads the masks should know of how they are made."""
         return self.ensemble.notes(self.title, self.tta, len(self.views))
 
     @property
@@ -397,7 +395,7 @@ class Predictor:
         Returns:
             Float32 H×W×K.
         """
-        planes = [self._native_plane(plane, height, width, spacing) for plane in working]
+        planes = [native_plane(plane, self.spec, height, width, spacing) for plane in working]
         return np.stack(planes, axis=-1)
 
     def to_classes(
@@ -418,7 +416,7 @@ class Predictor:
         Returns:
             Class indices uint8 H×W.
         """
-        planes = (self._native_plane(plane, height, width, spacing) for plane in working)
+        planes = (native_plane(plane, self.spec, height, width, spacing) for plane in working)
         return self.decide(planes)
 
     def decide(self, planes: Iterable[Probabilities]) -> NDArray[np.uint8]:
@@ -460,16 +458,6 @@ class Predictor:
             warnings.warn(said, stacklevel=3)
         return pixels
 
-    def _native_plane(self, plane: Probabilities, height: int, width: int, spacing: PixelSpacing | None) -> Any:
-        placed = self.spec.placement(height, width, spacing)
-        if placed is not None:
-            top, left, inner_h, inner_w = placed
-            plane = plane[top : top + inner_h, left : left + inner_w]
-        if plane.shape == (height, width):
-            return plane.copy()
-        shrinking = height < plane.shape[0] and width < plane.shape[1]
-        return cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
-
 
 def load(
     path: Path | str,
@@ -504,8 +492,8 @@ def load(
         RecipeError: As for `Predictor`.
     """
     models = Ensemble.open(path, ensemble)
-    first, source = models.members[0], models.files[0]
-    return Predictor(first, device, precision, source, postprocess, tile, overlap, ensemble=models, tta=tta)
+    given = device, precision, models.files[0], postprocess, tile, overlap
+    return Predictor(models.members[0], *given, ensemble=models, tta=tta)
 
 
 def as_batch(inputs: Sequence[NDArray[np.float32]], device: torch.device) -> torch.Tensor:
