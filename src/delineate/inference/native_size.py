@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import cv2
+import numpy as np
 
 from delineate.data.core.input_spec import InputSpec, PixelSpacing
 from delineate.inference.segmenter import Probabilities

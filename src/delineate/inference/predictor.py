@@ -121,7 +121,7 @@ class Predictor:
 
     @property
     def classes(self) -> ClassTable:
-        """Names of the classes that `predict` returns the indices of."""
+        """Those that `predict` returns the indices of."""
         return self.artefact.classes
 
     @property
@@ -371,7 +371,7 @@ class Predictor:
                 yield self.classes_of(one.input, facts.height, facts.width, batch, spacing=facts.spacing)
 
     def probabilities_from(self, logits: torch.Tensor) -> torch.Tensor:
-        """Turn the network's logits into probabilities, by the model's temperature.
+        """Turn logits into probabilities, by the model's temperature.
 
         Args:
             logits: B×K×h×w.
@@ -492,8 +492,8 @@ def load(
         RecipeError: As for `Predictor`.
     """
     models = Ensemble.open(path, ensemble)
-    given = device, precision, models.files[0], postprocess, tile, overlap
-    return Predictor(models.members[0], *given, ensemble=models, tta=tta)
+    source = models.files[0]
+    return Predictor(models.members[0], device, precision, source, postprocess, tile, overlap, ensemble=models, tta=tta)
 
 
 def as_batch(inputs: Sequence[NDArray[np.float32]], device: torch.device) -> torch.Tensor:
