@@ -82,7 +82,7 @@ class Predictor:
             postprocess: Whether masks are post-processed as the model says. Probabilities never are.
             tile: Of a model trained on patches, the side of the sliding window's tiles in pixels. None: as in training.
             overlap: Of such a model, the share of a tile's side by which tiles overlap, 0 … 0.9. None: 0.5.
-            ensemble: The models that predict together, of which `artefact` is the first. None: it predicts alone.
+            ensemble: The models that predict together, `artefact` the first of them. None: it is alone.
             tta: Test-time augmentation: forms of the image whose probabilities are averaged (`inference.tta`).
 
         Raises:
@@ -96,8 +96,7 @@ class Predictor:
         for one in self.ensemble.members:
             check_usable(one, self.kind)
         self.tiling = [Tiling.of(one, tile, overlap) for one in self.ensemble.members][-1]
-        self.tta = tta
-        self.views = views_of(tta, self.tiling.size)
+        self.tta, self.views = tta, views_of(tta, self.tiling.size)
         self.source = source
         self.device = resolve_device(device)
         self.precision = checked_precision(precision, self.device)
@@ -492,8 +491,8 @@ def load(
         RecipeError: As for `Predictor`.
     """
     models = Ensemble.open(path, ensemble)
-    source = models.files[0]
-    return Predictor(models.members[0], device, precision, source, postprocess, tile, overlap, ensemble=models, tta=tta)
+    first, file = models.members[0], models.files[0]
+    return Predictor(first, device, precision, file, postprocess, tile, overlap, ensemble=models, tta=tta)
 
 
 def as_batch(inputs: Sequence[NDArray[np.float32]], device: torch.device) -> torch.Tensor:
