@@ -6,13 +6,14 @@ A plan is plain data: it can be looked at, tested, divided among processes or se
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from delineate.common.errors import DataError
 from delineate.common.file_names import too_long
+from delineate.data.core.findings import some
 from delineate.data.core.input_spec import PixelSpacing
 from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.archives import Address
@@ -65,6 +66,8 @@ class Item:
     """Of a picture's pixels in mm, where its data set tells; a volume's file tells its own."""
     volume: bool = False
     """Whether it is a volume, by its name: then masks and maps are volumes, too."""
+    streamed: bool = False
+    """Whether it is a large picture that is read, computed and written by parts (`inference.streaming`)."""
 
     @property
     def files(self) -> list[Path]:
@@ -121,14 +124,18 @@ def make_plan(
     overlay: bool = False,
     probabilities: bool = False,
     format: MaskFormat = "auto",
+    streams: Callable[[Path], bool] = lambda _: False,
 ) -> Plan:
     """The list of what predicting `inputs` into `folder` will write, in their order. Nothing is written; DICOM headers are read.
 
+    `streams`: whether a picture is predicted by parts; its mask is TIFF then, and it has no overlay.
     Raises `DataError` for an image whose mask cannot be of that format.
     """
     inner = _map_folders(folder, classes) if probabilities else []
-    items = tuple(_item(found, folder, overlay, inner, format) for found in inputs.images)
-    return Plan(folder, items, inputs.notes, inputs.folders)
+    items = tuple(_item(found, folder, overlay, inner, format, streams) for found in inputs.images)
+    plain = [item.image.name for item in items if item.streamed]
+    told = (f"no overlay of pictures that are read by windows: {some(plain, 3)}",) if overlay and plain else ()
+    return Plan(folder, items, (*inputs.notes, *told), inputs.folders)
 
 
 def _map_folders(folder: Path, classes: ClassTable) -> list[Path]:
@@ -144,8 +151,23 @@ def relative(path: Path, folder: Path) -> str:
     return path.relative_to(folder).as_posix()
 
 
-def _item(found: Input, folder: Path, overlay: bool, maps: Sequence[Path], format: MaskFormat) -> Item:
+def _item(
+    found: Input,
+    folder: Path,
+    overlay: bool,
+    maps: Sequence[Path],
+    format: MaskFormat,
+    streams: Callable[[Path], bool],
+) -> Item:
     volume = reads_volume(found.image)
+    if not volume and not found.channels and streams(found.image):
+        if format not in ("auto", "tiff"):
+            raise DataError(
+                f"{found.image} is so large that its mask is written by parts, which TIFF allows and {format} does not: leave out "
+                "--format"
+            )
+        file = f"{found.name}{_PICTURES['tiff']}"
+        return Item(found.image, found.name, folder / file, maps=tuple(inner / file for inner in maps), streamed=True)
     file = f"{found.name}{_suffix(found.image, volume, format)}"
     map_file = f"{found.name}{_suffix(found.image, volume, format, maps=True)}"
     return Item(

@@ -36,6 +36,7 @@ from delineate.inference.segment import Worker
 from delineate.inference.segmenter import Segmenter
 from delineate.inference.shown_references import NoReferences, ShownReferences
 from delineate.inference.steps import FileSteps
+from delineate.inference.streaming import reads_by_windows
 from delineate.inference.trained_spacing import spacing_notes
 
 __all__ = ["Progress", "checked_axis", "predict_inputs"]
@@ -71,7 +72,15 @@ def predict_inputs(
     start = time.perf_counter()
     across = checked_axis(model, axis)
     references = references or NoReferences()
-    plan = make_plan(found, Path(out), model.classes, overlay=overlay, probabilities=probabilities, format=format)
+    plan = make_plan(
+        found,
+        Path(out),
+        model.classes,
+        overlay=overlay,
+        probabilities=probabilities,
+        format=format,
+        streams=lambda image: reads_by_windows(image, model),
+    )
     dicom = _dicom_results(plan, model, seg_type, codes)
     plan.check(overwrite)
     check_writers(item.mask for item in plan.items if not is_dicom_result(item.mask))

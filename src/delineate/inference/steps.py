@@ -13,6 +13,7 @@ from delineate.inference.plan import Item
 from delineate.inference.results import FileResult
 from delineate.inference.segment import NO_MEMORY, Failure, Output
 from delineate.inference.segmenter import Prepared
+from delineate.inference.streaming import StreamedPicture
 from delineate.inference.volumes import slices_of
 
 __all__ = ["FileSteps", "Step"]
@@ -22,9 +23,9 @@ __all__ = ["FileSteps", "Step"]
 class Step:
     """A part between two steps."""
 
-    part: Part
+    part: Part | StreamedPicture
     info: PartInfo = field(default_factory=PartInfo)
-    made: Prepared | Output | Failure | None = None
+    made: Prepared | Output | Failure | FileResult | None = None
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,16 @@ class FileSteps:
     def batch(self) -> int:
         return self.job.worker.images
 
-    def parts(self, item: Item) -> Iterable[Part]:
+    def parts(self, item: Item) -> Iterable[Part | StreamedPicture]:
         """Of a volume, its header is read."""
-        return slices_of(item, self.job) if item.volume else [Picture(item, self.job)]
+        if item.volume:
+            return slices_of(item, self.job)
+        return [StreamedPicture(item, self.job) if item.streamed else Picture(item, self.job)]
 
-    def read(self, part: Part) -> Step:
-        """Decode and prepare."""
+    def read(self, part: Part | StreamedPicture) -> Step:
+        """Decode and prepare. What is read by windows is read while it is computed."""
+        if isinstance(part, StreamedPicture):
+            return Step(part)
         start = time.perf_counter()
         try:
             ready = self.job.worker.prepare(part.read(), part.spacing)
@@ -64,11 +69,16 @@ class FileSteps:
             if isinstance(step.made, Prepared):
                 info = replace(step.info, milliseconds=step.info.milliseconds + share)
                 step = Step(step.part, info, next(outputs))
+            elif isinstance(step.part, StreamedPicture):
+                step = Step(step.part, made=step.part.predict())
             made.append(step)
         return made
 
     def write(self, made: Step) -> FileResult | None:
         """Write all files of an item once its last part is here."""
+        if isinstance(made.made, FileResult):
+            return made.made
+        assert not isinstance(made.part, StreamedPicture), "it has its result"
         if isinstance(made.made, Output):
             try:
                 return made.part.store(self.job.worker, made.made, made.info)

@@ -27,6 +27,7 @@ from delineate.inference.segmenter import Probabilities
 __all__ = [
     "fractions",
     "listed",
+    "mask_labels",
     "mask_values",
     "volume_mask_name",
     "volume_values",
@@ -41,6 +42,11 @@ __all__ = [
 def mask_values(classes: ClassTable) -> tuple[int, ...]:
     """The value of each class in the masks that are written: 0 and 255 for one foreground class, else class indices."""
     return (0, 255) if len(classes.names) == 2 else tuple(range(len(classes.names)))
+
+
+def mask_labels(classes: ClassTable) -> str:
+    """What the values of a picture's mask mean, as text for its file."""
+    return _names_of(classes, mask_values(classes))
 
 
 def volume_values(classes: ClassTable) -> tuple[int, ...]:

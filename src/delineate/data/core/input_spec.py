@@ -213,7 +213,7 @@ class InputSpec(BaseModel):
         Raises:
             DataError: a number of channels that the network cannot take, or an unknown spacing where it matters.
         """
-        pixels = _planes(intensity.usable(image), self.channels, self.planes)
+        pixels = self.as_channels(image)
         placed = self.placement(image.shape[0], image.shape[1], spacing)
         if placed is None:
             return _area_or_linear(pixels, self.working_size(image.shape[0], image.shape[1], spacing))
@@ -224,6 +224,20 @@ class InputSpec(BaseModel):
             inner = intensity.stored(self._scaled(inner, self.limits(inner)), inner.dtype)
         result[top : top + height, left : left + width] = inner
         return result
+
+    def as_channels(self, image: Pixels) -> Pixels:
+        """The channels that the network takes, at the image's own size.
+
+        Args:
+            image: as for `working_pixels`.
+
+        Returns:
+            H×W×in_channels, in a type that can be resized.
+
+        Raises:
+            DataError: as `working_pixels`, for its channels.
+        """
+        return _planes(intensity.usable(image), self.channels, self.planes)
 
     def working_mask(self, mask: NDArray[np.uint8], spacing: PixelSpacing | None = None) -> NDArray[np.uint8]:
         """A mask at the working size, by nearest neighbor.

@@ -77,6 +77,9 @@ class ImageHandle(ABC):
     """What the file says of how its picture is turned (EXIF, 1…8). It has been applied: shape and pixels are as they are seen."""
     geometry: Geometry | None = None
     """Where the voxels of a volume lie; None where the file does not tell."""
+    block: tuple[int, int] | None = None
+    """Height and width of the parts that a picture is unpacked by, where `window` reads a part without the rest; None where it does
+    not. Windows that begin at multiples of them cost least."""
     modality: str | None = None
     """What made the image, as DICOM names it (CT, MR), where the file tells; None where it does not."""
 
@@ -131,6 +134,23 @@ class ImageHandle(ABC):
             height×width or height×width×channels.
         """
         return self.slice(axis, index)[y : y + height, x : x + width]
+
+    @property
+    def microns(self) -> tuple[float, float] | None:
+        """Distances of a picture's pixels in µm, from row to row and from column to column, where its file tells them."""
+        return None
+
+    @property
+    def levels(self) -> tuple[ImageHandle, ...]:
+        """The picture, and the smaller copies of it that its file holds, the largest first.
+
+        Returns:
+            Handles that are read as this one is; itself alone where there are no copies.
+
+        Raises:
+            DataError: the file is damaged there.
+        """
+        return (self,)
 
     @property
     def is_volume(self) -> bool:

@@ -15,7 +15,7 @@ from delineate.data.formats import codecs, pnm
 from delineate.data.formats.archives import plane_size
 from delineate.data.formats.codecs import Codec
 from delineate.data.formats.orientation import UPRIGHT, exif_orientation, jpeg_orientation, jpeg_segments
-from delineate.data.formats.tiff_directory import Directory, read_directory
+from delineate.data.formats.tiff_directory import Content, Directory, read_directory
 from delineate.data.formats.unreadable import UnreadableError as UnreadableError  # who decodes finds it here
 
 __all__ = [
@@ -51,6 +51,8 @@ _MAGIC: tuple[tuple[bytes, Format], ...] = (
 PNG_GRAY, PNG_RGB, _PNG_PALETTE, PNG_GRAY_ALPHA, PNG_RGBA = 0, 2, 3, 4, 6
 """Color types of PNG."""
 _FRAMES = range(0xC0, 0xD0)
+_SNIFFED = 64
+"""Bytes that tell a TIFF."""
 _NO_FRAMES = (0xC4, 0xC8, 0xCC)
 """JPEG markers of that range that begin no frame."""
 _PLAIN_FRAMES = (0xC0, 0xC1, 0xC2, 0xC9, 0xCA)
@@ -80,11 +82,13 @@ class Header:
     """Of WebP, JPEG 2000 and AVIF: whether there is one channel, whatever the decoder makes of it."""
 
 
-def read_header(content: bytes) -> Header | None:
-    """The header of an image file; None when it is of none of the readable formats.
+def read_header(content: Content) -> Header | None:
+    """The header of an image file; None when it is of none of the readable formats. A view of a file is that of a TIFF.
 
     Raises `UnreadableError` for a kind of JPEG that no decoder has, and whatever the parsers raise on a damaged header.
     """
+    if not isinstance(content, bytes):
+        return _tiff(content) if sniff(content[:_SNIFFED]) == "tiff" else read_header(bytes(content))
     kind = sniff(content)
     if kind is None:
         return None
@@ -199,7 +203,7 @@ def _coded(content: bytes, kind: Codec) -> Header:
     )
 
 
-def _tiff(content: bytes) -> Header:
+def _tiff(content: Content) -> Header:
     found = read_directory(content)
     return Header("tiff", found.height, found.width, found.pages, False, found.bits, found.orientation, directory=found)
 

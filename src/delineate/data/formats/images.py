@@ -7,6 +7,7 @@ What comes out is compared with what the header promised; no decoder is believed
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,7 @@ from delineate.data.formats.headers import Header, UnreadableError, read_header,
 from delineate.data.formats.orientation import turned
 from delineate.data.formats.palettes import encode_palette
 from delineate.data.formats.registry import PICTURES
+from delineate.data.formats.tiff_directory import Content
 
 __all__ = [
     "READING",
@@ -37,6 +39,7 @@ __all__ = [
     "decode_image",
     "decode_mask",
     "labels_in",
+    "mapped",
     "named",
     "pixels_in",
     "raw_mask",
@@ -93,6 +96,15 @@ def read_content(path: Path, max_pixels: int | None = None) -> bytes:
     return content
 
 
+def mapped(path: Path) -> Content:
+    """A view of a file, of which only what is looked at is read. Raises `DataError` as `read_content`."""
+    try:
+        with path.open("rb") as stream:
+            return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError):
+        return read_content(path)  # which has a line for each of its faults
+
+
 def decode_image(content: bytes, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Pixels:
     """Decode the bytes of an image file → H×W (gray) or H×W×3/4 (RGB order), EXIF orientation applied.
 
@@ -103,12 +115,14 @@ def decode_image(content: bytes, path: Path, *, max_pixels: int = DEFAULT_MAX_PI
     return pixels_in(content, checked_header(content, path, max_pixels), path)
 
 
-def pixels_in(content: bytes, header: Header, path: Path) -> Pixels:
+def pixels_in(content: Content, header: Header, path: Path) -> Pixels:
     """`decode_image` where the header has been read and checked."""
     with named(path):
         if header.format == "npy":
-            return typed(as_pixels(decode_plane(content), path), path)
-        image = tiff.read_pixels(content, header.directory) if header.directory else raster.decode(content, header)
+            return typed(as_pixels(decode_plane(bytes(content)), path), path)
+        image = (
+            tiff.read_pixels(content, header.directory) if header.directory else raster.decode(bytes(content), header)
+        )
         return turned(typed(image, path), header.orientation)
 
 
@@ -129,13 +143,13 @@ def raw_mask(content: bytes, path: Path, *, max_pixels: int = DEFAULT_MAX_PIXELS
     return labels_in(content, checked_header(content, path, max_pixels), path)
 
 
-def labels_in(content: bytes, header: Header, path: Path) -> RawMask:
+def labels_in(content: Content, header: Header, path: Path) -> RawMask:
     """`raw_mask` where the header has been read and checked."""
     with named(path):
         if header.format == "npy":
-            return RawMask(whole(decode_plane(content), path))
+            return RawMask(whole(decode_plane(bytes(content)), path))
         values, palette = (
-            tiff.read_values(content, header.directory) if header.directory else raster.values(content, header)
+            tiff.read_values(content, header.directory) if header.directory else raster.values(bytes(content), header)
         )
         if palette is None:
             values = whole(values, path) if values.dtype not in (np.uint8, np.uint16) else typed(values, path)
@@ -159,7 +173,7 @@ def named(path: Path) -> Iterator[None]:
         raise _broken(path, error) from error
 
 
-def checked_header(content: bytes, path: Path, max_pixels: int) -> Header:
+def checked_header(content: Content, path: Path, max_pixels: int) -> Header:
     """The header of a single picture that is not too large. Raises `DataError` naming the file for everything else."""
     with named(path):
         header = read_header(content)

@@ -16,6 +16,7 @@ from delineate.data.core.mask_values import RawMask
 from delineate.data.formats import images
 from delineate.data.formats.contract import DEFAULT_MAX_PIXELS, GRAY, RGB, RGBA, ImageHandle, Palette, Reader, Writer
 from delineate.data.formats.headers import sniff
+from delineate.data.formats.tiff_directory import Content
 
 __all__ = ["PictureHandle", "Raster"]
 
@@ -23,7 +24,7 @@ __all__ = ["PictureHandle", "Raster"]
 class PictureHandle(ImageHandle):
     """A picture whose file, or place in a packed file, has been read but not decoded. Turned as its orientation says."""
 
-    def __init__(self, path: Path, content: bytes, max_pixels: int) -> None:
+    def __init__(self, path: Path, content: Content, max_pixels: int) -> None:
         """Raises `DataError` as `images.decode_image`, for all that the header tells."""
         self.path, self._content = path, content
         header = self._header = images.checked_header(content, path, max_pixels)

@@ -27,6 +27,7 @@ __all__ = [
     "FILL_ORDER",
     "FORMAT",
     "HEIGHT",
+    "JPEG_TABLES",
     "PHOTOMETRIC",
     "PLANAR",
     "PREDICTOR",
@@ -46,6 +47,7 @@ __all__ = [
     "Tag",
     "page_directory",
     "read_directory",
+    "smaller_copies",
 ]
 
 _SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER, _DESCRIPTION = (
@@ -59,7 +61,8 @@ _SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, FILL_ORDER, _DESCRIPTIO
     270,
 )
 STRIP_OFFSETS, SAMPLES, ROWS_PER_STRIP, STRIP_COUNTS, PLANAR, PREDICTOR, COLOR_MAP = 273, 277, 278, 279, 284, 317, 320
-_X_RESOLUTION, _Y_RESOLUTION = 282, 283
+_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
+_SUB_DIRECTORIES, JPEG_TABLES = 330, 347
 TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_COUNTS, EXTRA, FORMAT = 322, 323, 324, 325, 338, 339
 DEPTH, _METAMORPH = 32997, 33629
 """Planes of a picture (SGI); of a MetaMorph stack, whose entry counts its planes."""
@@ -90,6 +93,7 @@ _KNOWN = frozenset(
         TILE_HEIGHT,
     }
     | {TILE_OFFSETS, TILE_COUNTS, EXTRA, FORMAT, DEPTH, _METAMORPH}
+    | {_RESOLUTION_UNIT, _SUB_DIRECTORIES, JPEG_TABLES}
 )
 """Tags that are read; others may be as many and as large as their programs like."""
 
@@ -97,6 +101,9 @@ Content = bytes | mmap
 """A file's bytes, or a view of them, of which only what is looked at is read."""
 Order = Literal["<", ">"]
 UNCOMPRESSED = 1
+_INCH = 2
+_UNITS = {_INCH: 25.4, 3: 10.0}
+"""Unit of the tags of resolution → millimeters; 1 is none."""
 _REDUCED = 1
 """Bit of `_SUBFILE`: the page is a small copy of another."""
 _KINDS = {1: "B", 2: "B", 3: "H", 4: "I", 5: "2I", 6: "b", 7: "B", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
@@ -129,6 +136,8 @@ class Directory:
     """Whether it is BigTIFF."""
     size: int
     """Bytes of the file."""
+    copies: tuple[int, ...] = ()
+    """Where the directories of small copies of pages are."""
 
     def one(self, tag: int, default: int) -> int:
         """A tag's first value."""
@@ -169,9 +178,14 @@ class Directory:
         return len(self.places) if len(self.places) > 1 else max(1, self._behind())
 
     @cached_property
+    def text(self) -> bytes:
+        """The description of the picture, as it stands in the file."""
+        return bytes(value & 0xFF for value in self.all(_DESCRIPTION))
+
+    @cached_property
     def description(self) -> Description:
         """What the programs that know of stacks have written into the file."""
-        return describe(bytes(value & 0xFF for value in self.all(_DESCRIPTION)))
+        return describe(self.text)
 
     @property
     def per_unit(self) -> tuple[float, float] | None:
@@ -180,6 +194,11 @@ class Directory:
         if not all(len(one) == 2 and min(one) > 0 for one in found):
             return None
         return found[0][0] / found[0][1], found[1][0] / found[1][1]
+
+    @property
+    def unit(self) -> float | None:
+        """Millimeters in the unit of `per_unit`, where the tags tell: an inch or a centimeter."""
+        return _UNITS.get(self.one(_RESOLUTION_UNIT, _INCH))
 
     def _behind(self) -> int:
         """Planes behind a single directory, as a number of programs write them."""
@@ -209,6 +228,7 @@ def read_directory(content: Content) -> Directory:
     (offset,) = struct.unpack_from(order + ("Q" if big else "I"), content, 8 if big else 4)
     first: dict[int, Tag] = {}
     places: list[int] = []
+    copies: list[int] = []
     seen, entries = set[int](), 0
     while offset and offset not in seen:
         number, tags, following = _entries(content, offset, order, big, None if not seen else (_SUBFILE,))
@@ -220,8 +240,25 @@ def read_directory(content: Content) -> Directory:
         reduced = bool(tags[_SUBFILE].values[0] & _REDUCED) if _SUBFILE in tags else False
         if not places or not reduced:  # a small copy that comes first would be taken for the picture
             places.append(offset)
+        else:
+            copies.append(offset)
         offset = following
-    return Directory(order, first, tuple(places), big, len(content))
+    return Directory(order, first, tuple(places), big, len(content), tuple(copies))
+
+
+def smaller_copies(content: Content, first: Directory) -> list[Directory]:
+    """The page at smaller sizes, the largest first: its sub-directories, and pages that call themselves small copies. What has
+    another shape (a label, a mask of transparency) is none. Raises as `read_directory`."""
+    found = []
+    for place in dict.fromkeys((*first.all(_SUB_DIRECTORIES), *first.copies)):
+        copy = replace(
+            first, tags=_entries(content, place, first.order, first.big, None)[1], places=(place,), copies=()
+        )
+        skewed = abs(copy.height * first.width - copy.width * first.height)
+        alike = copy.samples == first.samples and copy.bits == first.bits
+        if alike and copy.height < first.height and skewed <= first.height + first.width:
+            found.append(copy)
+    return sorted(found, key=lambda one: -one.height)
 
 
 def page_directory(content: Content, first: Directory, page: int, only: tuple[int, ...] | None = None) -> Directory:

@@ -25,6 +25,7 @@ from delineate.data.formats.contract import (
 )
 from delineate.data.formats.frames import frame_address
 from delineate.data.formats.pictures import Raster
+from delineate.data.formats.tiff_picture import TiffPicture
 from delineate.data.formats.tiff_stack import StackHandle, pages_of
 
 __all__ = ["Tiff"]
@@ -77,7 +78,7 @@ class Tiff(Raster):
         file, frame = frame_address(path)
         if frame is not None or pages_of(file).number > 1:
             return StackHandle(path, max_pixels)
-        return super().open(path, max_pixels=max_pixels)
+        return TiffPicture(path, max_pixels)
 
     def volume_at(self, path: Path) -> bool:
         """By its header; a file of several frames that are pictures counts as a volume, of which only the frames are read."""

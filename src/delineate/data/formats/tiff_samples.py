@@ -1,13 +1,15 @@
 """The numbers of a TIFF picture exactly as they are stored: any bits, byte order, planes, strips or tiles, before any meaning.
 
-Deflate, LZW and PackBits are left to OpenCV (libtiff): it is given the packed bytes as a plain 8-bit gray picture, which it cannot
-misread. Python's own library unpacks LZMA. What is between (predictors, planes, bits) is NumPy's work.
+LZW and PackBits are left to OpenCV (libtiff): it is given the packed bytes as a plain 8-bit gray picture, which it cannot
+misread. Python's own libraries unpack deflate, of which OpenCV says nothing where a tile is damaged, and LZMA. What is between
+(predictors, planes, bits) is NumPy's work.
 """
 
 from __future__ import annotations
 
 import lzma
 import struct
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -119,13 +121,14 @@ def _unpacked(packed: list[Bytes], lengths: Sequence[int], compression: int, row
     """All segments one after the other. Raises for one that gives fewer bytes than it should."""
     if compression == NONE:
         return packed[0] if len(packed) == 1 else np.concatenate(packed)
-    if compression != LZMA:
+    if compression not in (_DEFLATE, _OLD_DEFLATE, LZMA):
         at_once = max(1, _OPENCV_ROWS // rows)
         groups = [slice(start, start + at_once) for start in range(0, len(packed), at_once)]
         return np.concatenate([_by_opencv(packed[one], sum(lengths[one]), compression, row, rows) for one in groups])
     whole = bytearray()
     for one, length in zip(packed, lengths, strict=True):
-        part = lzma.LZMADecompressor().decompress(one.tobytes(), length)
+        unpack = lzma.LZMADecompressor() if compression == LZMA else zlib.decompressobj()
+        part = unpack.decompress(one.tobytes(), length)
         if len(part) < length:
             raise ValueError(f"a strip or tile of {len(part)} bytes, not {length}")
         whole += part

@@ -8,7 +8,6 @@ picture.
 from __future__ import annotations
 
 import hashlib
-import mmap
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -68,7 +67,7 @@ def pages_of(path: Path) -> Pages:
 @lru_cache(maxsize=1 << 16)
 def _pages_of(path: Path, *_state: int) -> Pages:
     try:
-        directory = read_directory(_mapped(path))
+        directory = read_directory(images.mapped(path))
         if directory.pages == 1:
             return Pages(1)
         stack = _Stack.of(directory)
@@ -155,7 +154,7 @@ class StackHandle(ImageHandle):
         self.path = path
         self._file, frame = frame_address(path)
         with images.named(path):
-            self._content = _mapped(self._file)
+            self._content = images.mapped(self._file)
             directory = read_directory(self._content)
             self._stack = _Stack.of(directory)
             self._stack.check(self._content)
@@ -296,15 +295,6 @@ class StackHandle(ImageHandle):
         if columns is None or rows is None or planes is None:
             return None
         return (columns, rows, planes) if self.orientation >= 5 else (rows, columns, planes)
-
-
-def _mapped(path: Path) -> Content:
-    """A view of a file, of which only what is looked at is read. Raises `DataError` where there is no such file, or it is empty."""
-    try:
-        with path.open("rb") as stream:
-            return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-    except (OSError, ValueError):
-        return images.read_content(path)  # which has a line for each of its faults
 
 
 def _kind(directory: Directory) -> str:
