@@ -35,6 +35,7 @@ from delineate.evaluation.metrics.testing import check_metric
 from delineate.evaluation.results.evaluate import Evaluation
 from delineate.evaluation.statistics import intervals, paired
 from delineate.fewshot.episode_file import EpisodeFile
+from delineate.fewshot.export.export import FewShotExportResult
 from delineate.fewshot.predictor import FewShotPredictor
 from delineate.inference.export.container import ContainerResult
 from delineate.inference.export.export import ExportResult
@@ -126,6 +127,7 @@ def _groups() -> list[Group]:
             ConversionResult,
             Calibration,
             ExportResult,
+            FewShotExportResult,
             TrainingEstimate,
             StudyTable,
             StudyEstimate,

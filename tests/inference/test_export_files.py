@@ -6,6 +6,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +27,7 @@ from delineate.inference.export.contract import FACTS, HEADER, ExportFacts, read
 from delineate.inference.export.export import ExportResult
 from delineate.inference.export.graph_input import graph_feed, graph_image
 from delineate.inference.export.quantize import Loss, loss_of
+from delineate.methods import registry
 from delineate.methods.testing.examples import randomize_norms, tiny
 
 
@@ -150,14 +152,17 @@ def test_what_cannot_be_exported_is_refused(
 ) -> None:
     with pytest.raises(DelineateError, match="volume, and the model was trained on pictures"):
         delineate.export(model, out=tmp_path / "made.onnx", data=volume_folder)
-    save(tmp_path / "few.safetensors", Artefact(tiny("panet"), InputSpec(size=(64, 64)), ClassTable()))
-    with pytest.raises(DelineateError, match="panet"):
-        delineate.export(tmp_path / "few.safetensors", out=tmp_path / "made.onnx")
+    with monkeypatch.context() as declared:
+        declared.setattr(
+            registry.method_class("unet"), "info", replace(registry.method_class("unet").info, exportable=False)
+        )
+        with pytest.raises(DelineateError, match="method 'unet' cannot be exported"):
+            delineate.export(model, out=tmp_path / "made.onnx")
     known = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxscript" else known(name))
     with pytest.raises(DelineateError, match="export to ONNX needs onnxscript: pip install onnxscript"):
         delineate.export(model, out=tmp_path / "made.onnx")
-    assert [one.name for one in tmp_path.iterdir()] == ["few.safetensors"]
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.more

@@ -71,7 +71,7 @@ def each(variants: dict[str, dict[str, object]]) -> list[object]:
 @pytest.mark.filterwarnings("ignore:RGB image")
 def test_an_exported_graph_does_what_predict_does(variant: str) -> None:
     predictor = made(**VARIANTS[variant])
-    model = build(WholeGraph(predictor).eval(), graph_inputs(predictor), (PROBABILITIES, MASK), 20)
+    model = build(WholeGraph(predictor).eval(), graph_inputs(predictor.spec), (PROBABILITIES, MASK), 20)
     shapes = {
         one.name: [dim.dim_param or dim.dim_value for dim in one.type.tensor_type.shape.dim]
         for one in model.graph.input
@@ -118,3 +118,12 @@ def test_what_came_out_otherwise_than_asked_is_an_error(module: torch.nn.Module)
     with pytest.raises(ArtefactError, match="cannot be exported") as error:
         build(module, [given], ["out"], 20)
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_number_that_would_be_rounded_is_refused() -> None:
+    class Tenth(torch.nn.Module):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return image.double() * 0.1
+
+    with pytest.raises(ArtefactError, match=r"0\.1 would be rounded to single precision"):
+        build(Tenth().eval(), [GraphInput(IMAGE, torch.ones(2, 3), {0: Free("batch", 1, 9)})], ("out",), 20)

@@ -29,7 +29,7 @@ KNOWN = {
     "nn/scsa.py:_convolve": "numbers of weights",
     "methods/mslkseg/network.py:_prepare": "refuses what is too small",
     "methods/mfel/network.py:_prepare": "refuses what is too small",
-    "methods/ipsl/interaction.py:confident": "few-shot graphs are not exported",
+    "methods/ipsl/interaction.py:confident": "few-shot graphs see images of one size",
     "nn/joined_conv.py:_sum_over_rows": "never in a graph",
     "nn/large_kernel.py:_kernel_gradient": "a gradient",
     "nn/window_attention.py:_image_groups": "never in a graph",

@@ -13,6 +13,7 @@ from delineate.requests.option import fields_of
 from delineate.requests.signature import takes
 
 if TYPE_CHECKING:
+    from delineate.fewshot.export.export import FewShotExportResult
     from delineate.inference.export.container import ContainerResult
     from delineate.inference.export.export import ExportResult
     from delineate.inference.export.hub import HubResult
@@ -26,14 +27,15 @@ def export(
     *,
     progress: Callable[[int, int], None] | None = None,
     **options: Unpack[ExportOptions],
-) -> ExportResult | HubResult | ContainerResult:
+) -> ExportResult | FewShotExportResult | HubResult | ContainerResult:
     """Write a trained model as a file that needs neither Delineate nor torch; or as a folder for a hub, or for a container.
 
     The file takes an image as its own file has it and gives probabilities and mask at the image's own size. It is compared with the
     model before it is kept.
 
     Args:
-        model: A `model.safetensors` of a dense method, or a run folder.
+        model: A `model.safetensors`, or a run folder. Of a few-shot method two files are made: NAME.condition.onnx looks at the
+            support, NAME.forward.onnx segments.
         progress: Called with (images compared, images in all).
 
     Returns:
@@ -58,11 +60,15 @@ def export(
         from delineate.inference.export.container import export_container
 
         return export_container(Path(model), out, license=license)
+    from delineate.artefact.header import read_header
+    from delineate.fewshot.export.export import export_fewshot
     from delineate.inference.export.export import export_onnx
+    from delineate.methods.registry import method_class
 
+    episodic = method_class(read_header(Path(model)).method).kind == "episodic"
     data, calibration, precision = options["data"], options["calibration"], options["precision"]
     make_onnx = partial(
-        export_onnx,
+        export_fewshot if episodic else export_onnx,
         Path(model),
         graph=options["graph"],
         precision=precision,

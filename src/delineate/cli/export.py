@@ -25,6 +25,7 @@ def export(
     training. Preprocessing, network and the way back to the image's own size are
     inside. It is compared with predict before it is kept, and what was measured
     stands beside it. docs/exported-files.md says what the file promises.
+    A few-shot model becomes two files: one for the support, one for the images.
     --format hub and container make folders of it: docs/how-to/hub-and-container.md.
 
     \b

@@ -33,6 +33,7 @@ NORM_EPS = 1e-4
 """Smallest norm that a vector is divided by (ALPNet)."""
 _PRIOR_EPS = 1e-7
 """Added to the range of a prior map (PFENet)."""
+_BILLION = 10**9
 
 
 def resize_mask(mask: Tensor, size: tuple[int, int] | torch.Size, *, label: int = 1, soft: bool = True) -> Tensor:
@@ -78,15 +79,18 @@ def channel_max(features: Tensor, mask: Tensor) -> Tensor:
 def top_k_mean(features: Tensor, mask: Tensor, share: float = 0.1) -> Tensor:
     """Mean of the k largest values of each channel where mask > ½, k = max(1, ⌈share · pixels there⌉): B×C.
 
-    A share of 0 is `channel_max`, a share of 1 the mean over the hard mask. An empty mask is treated as in `channel_max`.
-    Reading the largest k waits for the GPU.
+    A share of 0 is `channel_max`, a share of 1 the mean over the hard mask. An empty mask is treated as in `channel_max`. As many
+    values are sorted as the whole map could need, so that nothing depends on the mask but weights: no wait for a GPU, and a graph.
     """
     pixels, flat = _pixels(features, mask)
     inside = _inside(flat)
-    # The small number keeps a product like .1·30 = 3.0000000000000004 from counting as 4.
-    count = torch.ceil(share * inside.sum(1).double() - 1e-9).clamp_min(1)
-    largest = pixels.masked_fill(~inside[:, None], -math.inf).topk(int(count.max()), dim=2).values
-    is_counted = torch.arange(largest.shape[2], device=count.device) < count[:, None]
+    # In whole numbers: .1·30 = 3.0000000000000004 must not count as 4, and graphs round factors to single precision.
+    billionths = int(share * _BILLION + 1e-6)
+    count = ((inside.sum(1) * billionths + _BILLION - 1) // _BILLION).clamp_min(1)
+    shots, each = features.shape[1] if features.ndim == 5 else 1, features.shape[-2] * features.shape[-1]
+    most = shots * max(1, math.ceil(share * each))
+    largest = pixels.masked_fill(~inside[:, None], -math.inf).topk(most, dim=2).values
+    is_counted = torch.arange(most, device=count.device) < count[:, None]
     return torch.where(is_counted[:, None], largest, 0.0).sum(2) / count[:, None].float()
 
 
@@ -139,4 +143,5 @@ def _pixels(features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 def _inside(flat: Tensor) -> Tensor:
     """Where a soft mask B×N is above ½, and where none is, its largest value."""
     hard = flat > 0.5
-    return torch.where(hard.any(1, keepdim=True), hard, flat == flat.amax(1, keepdim=True))
+    # No `where`: runtimes of ONNX have none for booleans.
+    return hard | (~hard.any(1, keepdim=True) & (flat == flat.amax(1, keepdim=True)))

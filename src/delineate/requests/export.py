@@ -25,7 +25,8 @@ class ExportOptions(TypedDict, total=False):
         Annotated[
             Path | str,
             Option(
-                help="The file to write, NAME.onnx; NAME.parity.json comes beside it. Of hub and container: a new folder."
+                help="The file to write, NAME.onnx; NAME.parity.json comes beside it. Of a few-shot model two are written: "
+                "NAME.condition.onnx and NAME.forward.onnx. Of hub and container: a new folder."
             ),
         ]
     ]

@@ -23,13 +23,20 @@ __all__ = [
     "LONGEST_NETWORK_SIDE",
     "LONGEST_SIDE",
     "MASK",
+    "MOST_CLASSES",
     "MOST_IMAGES",
+    "MOST_SHOTS",
     "PROBABILITIES",
     "SPACING",
+    "STATE",
+    "SUPPORT_IMAGE",
+    "SUPPORT_MASK",
+    "SUPPORT_SIZE",
     "ExportFacts",
     "GraphKind",
     "Numbers",
     "Precision",
+    "StateTensor",
     "read_facts",
 ]
 
@@ -47,6 +54,15 @@ MASK = "mask"
 LOGITS = "logits"
 """Output of a network alone: float32 batch×outputs×height×width."""
 
+SUPPORT_IMAGE = "support_image"
+"""Input of `condition`: shots×height×width×channels in the images' own numbers; smaller images lie at the upper left."""
+SUPPORT_MASK = "support_mask"
+"""Input of `condition`: uint8 shots×height×width, 1 = the class, 0 = all else, 255 = ignored."""
+SUPPORT_SIZE = "support_size"
+"""Input of `condition`: int64 shots×2, height and width of each image; what lies beyond them is not read."""
+STATE = "state."
+"""How the names of what `condition` gives and `forward` takes begin."""
+
 HEADER = "delineate"
 """Key of the metadata: the model's header, the same JSON text as in its `model.safetensors`."""
 FACTS = "delineate.export"
@@ -58,12 +74,28 @@ LONGEST_NETWORK_SIDE = 4096
 """Of images that a network alone takes, where it takes several sizes."""
 MOST_IMAGES = 1024
 """In one batch; all are of one size."""
+MOST_SHOTS = 256
+"""Images that `condition` is shown of a class."""
+MOST_CLASSES = 254
+"""That `forward` tells apart."""
 
 Numbers = Literal["uint8", "uint16", "float32"]
 """Type of the input `image`."""
-GraphKind = Literal["whole", "network"]
+GraphKind = Literal["whole", "network", "condition", "forward"]
 Precision = Literal["fp32", "fp16", "int8"]
 _Length = Annotated[int, Field(ge=1)]
+
+
+class StateTensor(BaseModel):
+    """One tensor of what `condition` gives and `forward` takes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    """Of output and input, `state.…`."""
+    type: Literal["float32", "bool", "int64"]
+    shape: tuple[int | str, ...]
+    """Lengths; names where they are free. The first is `classes`: of `condition` it is 1, of `forward` any number."""
 
 
 class ExportFacts(BaseModel):
@@ -73,7 +105,9 @@ class ExportFacts(BaseModel):
 
     format: Literal[1] = 1
     graph: GraphKind = "whole"
-    """`whole`: from the image as its file has it to probabilities and mask at its own size. `network`: the network alone."""
+    """`whole`: from the image as its file has it to probabilities and mask at its own size. `network`: the network alone. Of
+    methods that segment by examples, `condition`: images with masks of a class to a state; `forward`: an image and the states of
+    the classes to probabilities and mask."""
     precision: Precision = "fp32"
     """Of the network's weights and arithmetic. What comes before and after it is always in single precision."""
     opset: Annotated[int, Field(ge=1)]
@@ -87,7 +121,7 @@ class ExportFacts(BaseModel):
     source: Literal["pictures", "slices"] = "pictures"
     """`slices`: of volumes, cut across the axis `header.input.axis`, with gray values scaled by their volume."""
     batch: tuple[_Length, _Length]
-    """Fewest and most images at once."""
+    """Fewest and most images at once; of `condition` the shots of a class."""
     height: tuple[_Length, _Length]
     """Least and greatest of `image`, in pixels."""
     width: tuple[_Length, _Length]
@@ -97,6 +131,8 @@ class ExportFacts(BaseModel):
     """Whether there is an input `spacing`."""
     threshold: Annotated[float, Field(ge=0, le=1)] | None = None
     """By which `mask` was made of `probabilities`; None: classes compete, the most probable wins."""
+    state: tuple[StateTensor, ...] = ()
+    """Of `condition` and `forward`: what the one gives and the other takes, in order."""
     nodes: Annotated[int, Field(ge=1)]
     """Of the graph, with those of its inner graphs."""
     model_sha256: str

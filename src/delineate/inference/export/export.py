@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from delineate.common.errors import ArtefactError, DelineateError
 from delineate.common.files import atomic_path, output_folder, sha256, write_json
 from delineate.common.output_checks import check_result_file
 from delineate.common.versions import version, version_of
+from delineate.data.core.input_spec import InputSpec
 from delineate.data.layouts.source import DataSource
 from delineate.inference.export.cases import trial_images
 from delineate.inference.export.contract import (
@@ -42,7 +43,7 @@ from delineate.inference.export.parity import Parity, open_session, parity_of
 from delineate.inference.export.quantize import MOST_LOSS, Calibration, Loss, loss_of, quantized
 from delineate.inference.predictor import Predictor
 
-__all__ = ["DEFAULT_OPSET", "ExportResult", "export_onnx", "graph_inputs", "report_path"]
+__all__ = ["DEFAULT_OPSET", "ExportResult", "check_target", "export_onnx", "facts_of", "graph_inputs", "report_path"]
 
 DEFAULT_OPSET = 20
 _SUFFIX = ".onnx"
@@ -64,16 +65,31 @@ class ExportResult:
     """The JSON file beside it."""
     facts: ExportFacts
     parity: Parity
+    file_bytes: int
+    """Of the file."""
     loss: Loss | None = None
     """What 8 bits cost on references; None where there are none."""
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """The ONNX file."""
+        return (self.path,)
+
+    @property
+    def nodes(self) -> int:
+        """Of all graphs."""
+        return self.facts.nodes
+
+    @property
+    def use(self) -> str:
+        """What the file takes and gives, in words."""
+        return f"`{self.path.name}` takes an image as its own file has it, and gives mask and probabilities at its own size"
+
+    @property
     def lines(self) -> list[str]:
         """For people."""
-        size = self.path.stat().st_size / 1e6
-        first = (
-            f"{self.path}: {size:.1f} MB, {self.facts.nodes} nodes, {self.facts.precision}, opset {self.facts.opset}"
-        )
+        names, facts = " and ".join(map(str, self.files)), self.facts
+        first = f"{names}: {self.file_bytes / 1e6:.1f} MB, {self.nodes} nodes, {facts.precision}, opset {facts.opset}"
         lost = [] if self.loss is None else [self.loss.words]
         return [first, *self.parity.lines, *lost, f"measured values: {self.report}"]
 
@@ -121,15 +137,11 @@ def export_onnx(
     """
     check_packages()
     check_opset(opset)
-    _check_target(out, overwrite)
+    check_target(out, overwrite)
     _check_precision(precision, graph, calibration, force)
     source = artefact_format.locate(model)
     artefact = artefact_format.load(source)
     info = artefact.method.info
-    if artefact.method.kind != "dense":
-        raise ArtefactError(
-            f"{source}: '{info.name}' segments by examples; only models that segment by themselves are exported"
-        )
     if not info.exportable:
         raise ArtefactError(f"{source}: method '{info.name}' cannot be exported")
     predictor = Predictor(artefact, "cpu", source=source)
@@ -138,7 +150,7 @@ def export_onnx(
     made = WholeGraph if graph == "whole" else NetworkGraph
     reference = made(predictor).eval()
     traced = made(predictor, half=True).eval() if precision == "fp16" else reference
-    inputs = graph_inputs(predictor) if graph == "whole" else [network_input(predictor)]
+    inputs = graph_inputs(predictor.spec) if graph == "whole" else [network_input(predictor)]
     built = build(traced, inputs, (PROBABILITIES, MASK) if graph == "whole" else (LOGITS,), opset)
     facts = _facts(predictor, graph, source).model_copy(
         update={"precision": precision, "opset": opset, "nodes": count_nodes(built)}
@@ -158,19 +170,28 @@ def export_onnx(
             loss = loss_of(session, predictor, examples, calibrated, facts)
             if loss.loss > MOST_LOSS and not force:
                 raise DelineateError(f"{out} is not kept: {loss.words}; --force keeps it")
-    report = {"file": out.name, "sha256": sha256(out), **facts.model_dump(mode="json")}
-    measured = {"parity": parity, "loss": loss}
-    shown = {name: one.model_dump(mode="json") for name, one in measured.items() if one is not None}
-    result = ExportResult(out, report_path(out), facts, parity, loss)
-    write_json(result.report, report | shown | {"lines": result.lines[:-1]})
+        result = ExportResult(out, report_path(out), facts, parity, temporary.stat().st_size, loss)
+        measured = {"parity": parity, "loss": loss}
+        shown = {name: one.model_dump(mode="json") for name, one in measured.items() if one is not None}
+        # The report first: whatever stops this, no file is without its report, whose sum tells which file it is of.
+        report = {"file": out.name, "sha256": sha256(temporary), **facts.model_dump(mode="json")}
+        write_json(result.report, report | shown | {"lines": result.lines[:-1]})
     return result
 
 
-def _facts(predictor: Predictor, graph: GraphKind, source: Path) -> ExportFacts:
-    """Of a file in single precision; its opset and nodes are filled in later."""
-    spec = predictor.spec
+def facts_of(spec: InputSpec, threshold: float | None, source: Path) -> ExportFacts:
+    """Of a whole graph in single precision; its opset and nodes are filled in later.
+
+    Args:
+        spec: Of the model's input.
+        threshold: By which masks are made; None: classes compete.
+        source: The model's file.
+
+    Returns:
+        What the metadata say.
+    """
     versions = {name: version_of(name) for name in ("torch", "onnx", "onnxscript", "onnxruntime")}
-    facts = ExportFacts(
+    return ExportFacts(
         opset=DEFAULT_OPSET,
         numbers=numbers_of(spec),
         own_values=any(rule.rule == "window" for rule in spec.rules),
@@ -180,11 +201,16 @@ def _facts(predictor: Predictor, graph: GraphKind, source: Path) -> ExportFacts:
         height=(1, LONGEST_SIDE),
         width=(1, LONGEST_SIDE),
         spacing=spec.spacing is not None,
-        threshold=predictor.threshold if predictor.method.output.independent else None,
+        threshold=threshold,
         nodes=1,
         model_sha256=sha256(source),
         versions={"delineate": version(), **versions},
     )
+
+
+def _facts(predictor: Predictor, graph: GraphKind, source: Path) -> ExportFacts:
+    spec = predictor.spec
+    facts = facts_of(spec, predictor.threshold if predictor.method.output.independent else None, source)
     if graph == "whole":
         return facts
     high, wide, multiple = network_sizes(predictor)
@@ -193,11 +219,15 @@ def _facts(predictor: Predictor, graph: GraphKind, source: Path) -> ExportFacts:
     return facts.model_copy(update={"graph": graph, "numbers": "float32", "spacing": False, **changed})
 
 
-def _check_target(out: Path, overwrite: bool) -> None:
-    if out.is_dir() or out.suffix != _SUFFIX:
+def check_target(out: Path, overwrite: bool, files: Sequence[Path] = ()) -> None:
+    """Raise `DelineateError` for what cannot be written. `files`: what is written in place of `out`."""
+    if out.is_dir() or out.suffix.lower() != _SUFFIX:
         raise DelineateError(f"--out {out}: give the name of a file that ends with {_SUFFIX}")
-    if out.exists() and not overwrite:
-        raise DelineateError(f"--out {out} is there already; give another name, or --overwrite to replace it")
+    for file in files or (out,):
+        if file.is_dir():
+            raise DelineateError(f"--out {out}: {file} is a folder; give another name")
+        if file.exists() and not overwrite:
+            raise DelineateError(f"--out {file} is there already; give another name, or --overwrite to replace it")
     check_result_file(report_path(out), ['"model_sha256"'], "report of an export")
     # tracing takes minutes, so what cannot be written is said before it; no folder is made yet
     output_folder(next(folder for folder in out.absolute().parents if folder.exists()))
@@ -212,9 +242,9 @@ def _check_precision(precision: Precision, graph: GraphKind, calibration: DataSo
         raise DelineateError(f"--calibration and --force are for --precision int8, not {precision}")
 
 
-def graph_inputs(predictor: Predictor) -> list[GraphInput]:
-    """Examples with two images, and of another size than any that the network sees, so that no length is taken for another."""
-    spec = predictor.spec
+def graph_inputs(spec: InputSpec) -> list[GraphInput]:
+    """Of a whole graph, as examples with two images, and of another size than any that the network sees, so that no length is taken
+    for another."""
     height, width = spec.size[0] * 2 + 5, spec.size[1] * 3 + 1
     numbers: torch.dtype = getattr(torch, numbers_of(spec))
     free = {

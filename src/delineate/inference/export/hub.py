@@ -31,8 +31,7 @@ delineate predict {name} image.png --out masks
 ```
 """
 _ONNX = """
-`onnx/{file}` needs neither Delineate nor PyTorch: an image goes in as its own file has it, and mask and probabilities come out at
-its own size. `{report}` has what was measured:
+What is in `onnx/` needs neither Delineate nor PyTorch: {use}. `{report}` has what was measured:
 
 {lines}
 """
@@ -114,4 +113,4 @@ def _use(out: Path, onnx: ExportResult | None) -> str:
     if onnx is None:
         return text
     lines = "\n".join(f"- {without_folders(line)}" for line in onnx.parity.lines)
-    return text + _ONNX.format(file=onnx.path.name, report=report_path(onnx.path).name, lines=lines)
+    return text + _ONNX.format(use=onnx.use, report=report_path(onnx.path).name, lines=lines)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import logging
+import math
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -82,7 +85,7 @@ def build(module: nn.Module, inputs: Sequence[GraphInput], outputs: Sequence[str
 
     Args:
         module: In eval mode, on the CPU.
-        inputs: In the order of its `forward`.
+        inputs: In the order of its `forward`, which may take any number at its end (`*given`).
         outputs: Their names, in order.
         opset: Of ONNX.
 
@@ -95,12 +98,17 @@ def build(module: nn.Module, inputs: Sequence[GraphInput], outputs: Sequence[str
     weights = sum(tensor.numel() * tensor.element_size() for tensor in module.state_dict().values())
     if weights > _LARGEST:
         raise ArtefactError(f"the model has {weights / 1e9:.1f} GB of weights, and an ONNX file holds at most 2")
-    shapes = tuple({axis: _dim(free) for axis, free in one.free.items()} or None for one in inputs)
+    shapes: tuple[Any, ...] = tuple({axis: _dim(free) for axis, free in one.free.items()} or None for one in inputs)
+    kinds = [one.kind for one in inspect.signature(module.forward).parameters.values()]
+    if inspect.Parameter.VAR_POSITIONAL in kinds:
+        named = kinds.index(inspect.Parameter.VAR_POSITIONAL)
+        shapes = (*shapes[:named], shapes[named:])
     with _quiet(), torch.no_grad():
         try:
             program = torch.export.export(
                 module, tuple(one.example for one in inputs), dynamic_shapes=shapes, strict=False
             )
+            _check_exact(program)
             small = len(program.graph.nodes) < _OPTIMIZED
             made: Any = torch.onnx.export(
                 program,
@@ -110,6 +118,8 @@ def build(module: nn.Module, inputs: Sequence[GraphInput], outputs: Sequence[str
                 optimize=small,
                 verbose=False,
             )
+        except ArtefactError:
+            raise
         except Exception as error:  # of many kinds, by the compiler's parts
             raise ArtefactError(f"the network cannot be exported: {_first_line(error)}") from error
     model = made.model_proto
@@ -142,6 +152,19 @@ def _dim(free: Free) -> Any:
         return torch.export.Dim(free.name, min=free.least, max=free.most)
     unit = torch.export.Dim(f"{free.name}_units", min=free.least // free.multiple, max=free.most // free.multiple)
     return free.multiple * unit
+
+
+def _check_exact(program: torch.export.ExportedProgram) -> None:
+    """Fail where a plain number meets tensors of double precision: the exporter rounds it to single precision without a word."""
+    for node in program.graph.nodes:
+        made = node.meta.get("val")
+        if node.op != "call_function" or not isinstance(made, Tensor) or made.dtype != torch.float64:
+            continue
+        for number in (*node.args, *node.kwargs.values()):
+            if isinstance(number, float) and math.isfinite(number) and float(np.float32(number)) != number:
+                raise ArtefactError(
+                    f"the network cannot be exported: {number} would be rounded to single precision; make it a tensor"
+                )
 
 
 def _name_sizes(model: Any, inputs: Sequence[GraphInput]) -> None:

@@ -27,13 +27,13 @@ from delineate.inference.export.graph_input import graph_feed
 from delineate.inference.export.network import network_batches
 from delineate.inference.predictor import Predictor
 
-__all__ = ["Parity", "mean_dice", "open_session", "parity_of"]
+__all__ = ["LEAST_DICE", "TOLERANCE", "USUAL", "Parity", "mean_dice", "open_session", "parity_of", "run_file"]
 
-_TOLERANCE = {"fp32": 1e-4, "fp16": 5e-3}
+TOLERANCE = {"fp32": 1e-4, "fp16": 5e-3}
 """Of probabilities, file against torch. int8 is judged by what it costs on references."""
-_LEAST_DICE = 0.999
+LEAST_DICE = 0.999
 """Mean over images, of the file's masks against those of `predict`."""
-_USUAL = 0.999
+USUAL = 0.999
 """Share of pixels that keep the tolerance where images are resized: a sum that lies halfway between two gray levels may be rounded
 either way, and one such pixel has neighbors."""
 
@@ -69,6 +69,9 @@ class Parity(BaseModel):
     """The same of the file."""
     threads: int
     """Of both."""
+    torch_condition_milliseconds: float | None = None
+    """Of methods that segment by examples: the median for a support."""
+    onnxruntime_condition_milliseconds: float | None = None
 
     @property
     def fault(self) -> str | None:
@@ -79,14 +82,19 @@ class Parity(BaseModel):
             return f"probabilities differ from torch's by {self.network_difference:.1e} (allowed: {self.tolerance:.0e})"
         if not self.resized_difference <= 10 * self.tolerance:
             return f"probabilities of resized images differ by {self.resized_difference:.1e} (allowed: {10 * self.tolerance:.0e})"
-        if not self.dice >= _LEAST_DICE:
-            return f"its masks have a Dice of {self.dice:.4f} with those of predict (needed: {_LEAST_DICE})"
+        if not self.dice >= LEAST_DICE:
+            return f"its masks have a Dice of {self.dice:.4f} with those of predict (needed: {LEAST_DICE})"
         return None
 
     @property
     def lines(self) -> list[str]:
         """For people."""
         faster = self.torch_milliseconds / self.onnxruntime_milliseconds
+        support = (
+            ""
+            if self.onnxruntime_condition_milliseconds is None
+            else f", a support {self.onnxruntime_condition_milliseconds:.0f} and {self.torch_condition_milliseconds:.0f} ms"
+        )
         return [
             f"file against torch at {len(self.sizes)} sizes: probabilities differ by at most {self.network_difference:.1e}, where "
             f"images are resized by {self.resized_difference:.1e} (99.9 % of pixels)",
@@ -94,7 +102,7 @@ class Parity(BaseModel):
             f"{self.other_pixels} of {self.pixels} pixels of another class, probabilities differ by at most "
             f"{self.largest_difference:.1e}",
             f"an image takes {self.onnxruntime_milliseconds:.0f} ms with onnxruntime, {self.torch_milliseconds:.0f} ms with torch "
-            f"({faster:.1f} times as fast; {self.threads} threads, CPU)",
+            f"({faster:.1f} times as fast; {self.threads} threads, CPU){support}",
         ]
 
 
@@ -148,16 +156,16 @@ def parity_of(
         with torch.inference_mode():
             made = graph(*map(torch.from_numpy, given.values()))
             expected = (made[0] if whole else predictor.probabilities_from(made)).numpy()
-        found = _run(session, given)[0]
+        found = run_file(session, given)[0]
         found = found if whole else predictor.probabilities_from(torch.from_numpy(found)).numpy()
         size = batch.shape[1:3] if whole else batch.shape[2:]
         if found.shape != expected.shape:
             raise ArtefactError(f"the exported file gives maps of {found.shape[2:]} for an image of {size}")
         away = np.abs(found - expected)
-        differences.append(float(away.max() if number == 0 or not whole else np.quantile(away, _USUAL)))
+        differences.append(float(away.max() if number == 0 or not whole else np.quantile(away, USUAL)))
         sizes.append((batch.shape[0], *size))
     return Parity(
-        tolerance=_TOLERANCE.get(facts.precision),
+        tolerance=TOLERANCE.get(facts.precision),
         sizes=tuple(sizes),
         network_difference=differences[0],
         resized_difference=max(differences[1:]),
@@ -220,24 +228,24 @@ def _predicted(
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """Probabilities K×H×W and mask H×W of one image; of a network alone with the predictor's own steps around it."""
     if facts.graph == "whole":
-        found, mask = _run(session, graph_feed(image.pixels, image.spacing, facts))
+        found, mask = run_file(session, graph_feed(image.pixels, image.spacing, facts))
         return found[0], mask[0]
     height, width = image.pixels.shape[:2]
     prepared = predictor.prepare(image.pixels, image.spacing)
-    logits = _run(session, {IMAGE: np.ascontiguousarray(prepared.transpose(2, 0, 1)[None])})[0]
+    logits = run_file(session, {IMAGE: np.ascontiguousarray(prepared.transpose(2, 0, 1)[None])})[0]
     working = predictor.probabilities_from(torch.from_numpy(logits))[0].numpy()
     mask = predictor.to_classes(working, height, width, image.spacing)
     return predictor.to_native(working, height, width, image.spacing).transpose(2, 0, 1), mask
 
 
-def _run(session: Any, given: dict[str, NDArray[Any]]) -> Sequence[Any]:
+def run_file(session: Any, given: dict[str, NDArray[Any]]) -> Sequence[Any]:
+    """All outputs. Raises `ArtefactError` where the file does not run, `DelineateError` where its first output is not finite."""
     try:
         found: Sequence[Any] = session.run(None, given)
     except Exception as error:  # as above
         text = str(error).strip().splitlines()[0]
-        raise ArtefactError(
-            f"the exported file does not run on an image of {given[IMAGE].shape[1:3]}: {text}"
-        ) from error
+        shape = next(iter(given.values())).shape[1:3]
+        raise ArtefactError(f"the exported file does not run on an image of {shape}: {text}") from error
     if not np.isfinite(found[0]).all():
         raise DelineateError("the exported file gives values that are not finite")
     return found

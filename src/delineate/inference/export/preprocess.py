@@ -119,6 +119,8 @@ class Preprocess(nn.Module):
         given = self.spacing if spacing is None else spacing
         if self.spec.spacing is None or given is None:
             return None
+        if isinstance(given, Tensor):
+            return given[0] / _exact(self.spec.spacing[0], given), given[1] / _exact(self.spec.spacing[1], given)
         return given[0] / self.spec.spacing[0], given[1] / self.spec.spacing[1]
 
     def _rounded(self, pixels: Tensor) -> Tensor:
@@ -153,9 +155,10 @@ class Preprocess(nn.Module):
     def _scaled(self, pixels: Tensor, inside: Tensor | None = None) -> Tensor:
         """By the rule, each image by itself, to [0, 1]. `inside`: bool h×w, the pixels that are measured; None: all."""
         low, high = self._limits(pixels, inside)
-        least = torch.full_like(low, LEAST)
+        least = _exact(LEAST, low)
         if not self.whole:
-            least = (LEAST * torch.maximum(low.abs(), high.abs())).clamp(min=torch.finfo(torch.float32).tiny)
+            least = _exact(LEAST, low) * torch.maximum(low.abs(), high.abs())
+            least = least.clamp(min=torch.finfo(torch.float32).tiny)
         span = torch.maximum(high - low, least)
         from_low = torch.tensor([rule.from_low for rule in self._rules], device=pixels.device)[:, None, None]
         zero, at = torch.where(from_low, low, (low + high) / 2), torch.where(from_low, 0.0, 0.5)
@@ -193,12 +196,17 @@ class Preprocess(nn.Module):
             nothing = torch.zeros_like(exact)
             mean = torch.where(measured, exact, nothing).sum(-1) / count
             away = torch.where(measured, exact - mean[..., None], nothing)
-            reach = (rule.clip or USUAL_CLIP) * ((away * away).sum(-1) / count).sqrt()
+            reach = _exact(rule.clip or USUAL_CLIP, away) * ((away * away).sum(-1) / count).sqrt()
             return mean - reach, mean + reach
         sample = np.zeros((1, 1, 1), self.kind)
         bounds = rule.limits(sample, volume=self.spec.axis is not None, each=False)
-        first, last = (torch.full_like(values[..., 0], float(bound), dtype=torch.float64) for bound in bounds)
+        first, last = (_exact(float(bound), values).expand_as(values[..., 0]) for bound in bounds)
         return first, last
+
+
+def _exact(number: float, like: Tensor) -> Tensor:
+    """A number in double precision as a tensor: exporters round plain ones to single precision."""
+    return torch.tensor(number, dtype=torch.float64, device=like.device)
 
 
 def _quantile(ordered: Tensor, count: Tensor, thousandths: int) -> Tensor:

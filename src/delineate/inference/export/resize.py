@@ -16,12 +16,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-__all__ = ["Placed", "Values", "into_frame", "out_of_frame", "scalar"]
+__all__ = ["Placed", "Values", "into_frame", "labels_into_frame", "out_of_frame", "scalar"]
 
 Values = Literal["bytes", "whole", "floats"]
 """What pixels are: 0 … 255, other whole numbers, or any numbers."""
 _UNITS = 2048
 """Of OpenCV's weights for bytes."""
+_FIXED = 65536
+"""Of OpenCV's places for labels."""
 _FAST = (1, 3, 4)
 """Numbers of channels that OpenCV's fast path for halving takes."""
 _AT_ONCE = 4
@@ -103,6 +105,16 @@ def into_frame(image: Tensor, place: Placed, values: Values) -> Tensor:
     """Float32 B×C×H×W → B×C×frame, as `InputSpec` asks OpenCV to; beyond the image its edge is repeated."""
     parts = [_into_frame(part, place, values) for part in torch.split(image, _AT_ONCE, 1)]
     return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
+
+
+def labels_into_frame(labels: Tensor, place: Placed, outside: int) -> Tensor:
+    """Whole numbers B×H×W → B×frame by nearest neighbor, as `InputSpec.working_mask`; `outside`: what lies beyond the image."""
+    for axis, dimension in enumerate((-2, -1)):
+        old, new = place.old[axis], place.new[axis]
+        step = (old * _FIXED + new // 2) // new
+        taken = (place.places(axis) * step + step // 2 - old % 2).clamp(min=0) // _FIXED
+        labels = labels.index_select(dimension, torch.minimum(taken, old - 1))
+    return torch.where(place.inside, labels, torch.full_like(labels, outside))
 
 
 def out_of_frame(maps: Tensor, place: Placed, size: tuple[int, int]) -> Tensor:

@@ -60,7 +60,6 @@ class ALPNet(PrototypicalMethod):
         "segmentation without annotation, ECCV 2020, arXiv 2007.09886",
         year=2020,
         min_size=32,
-        exportable=False,
         license_note="Written anew; checked against the released code (MIT), of which nothing is contained.",
         checkpoint_modules=("features",),
     )

@@ -85,7 +85,7 @@ def confident(probability: Tensor, threshold: float, at_least: int) -> Tensor:
     chosen = flat > threshold
     highest = flat.topk(min(at_least, flat.shape[1]), dim=1).indices
     fallback = torch.zeros_like(chosen).scatter(1, highest, True)
-    return torch.where(chosen.any(1, keepdim=True), chosen, fallback).view(probability.shape)
+    return (chosen | (fallback & ~chosen.any(1, keepdim=True))).view(probability.shape)
 
 
 class Interaction(nn.Module):

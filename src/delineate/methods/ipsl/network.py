@@ -37,7 +37,6 @@ class IPSL(EpisodicMethod):
         "segmentation, Artificial Intelligence in Medicine 167:103183 (2025)",
         year=2025,
         min_size=32,
-        exportable=False,
         license_note="Written from the paper's abstract; neither full text nor code was available.",
         checkpoint_modules=("core.levels.encoder",),
     )

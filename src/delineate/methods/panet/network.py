@@ -35,7 +35,6 @@ class PANet(PrototypicalMethod):
         "arXiv 1908.06391",
         year=2019,
         min_size=32,
-        exportable=False,
         license_note="Written from the paper's formulas; the authors' code names no license and was not used.",
         checkpoint_modules=("features",),
     )

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from delineate.common.errors import RecipeError
 from delineate.methods import registry
@@ -16,7 +16,17 @@ from delineate.methods.testing.episodic_examples import example_episodes, segmen
 from delineate.methods.testing.examples import IGNORE, backward, context, finite, part, randomize_norms, sizes, updates
 from delineate.methods.testing.shared import SHARED, reads_no_ignored_label
 
-__all__ = ["CHECKS", "empty_support", "ignored", "many_queries", "one_class", "order_of_shots", "own_support", "shapes"]
+__all__ = [
+    "CHECKS",
+    "empty_support",
+    "export",
+    "ignored",
+    "many_queries",
+    "one_class",
+    "order_of_shots",
+    "own_support",
+    "shapes",
+]
 
 
 def one_class(name: str) -> None:
@@ -114,6 +124,39 @@ def empty_support(name: str) -> None:
             assert finite(method), f"gradients with a support of {value} alone are not finite"
 
 
+def export(name: str) -> None:
+    """A method that says so can be exported: its deployed form as two graphs, of any number of shots, gives the same result."""
+    if not registry.method_class(name).info.exportable:
+        return
+    batch = example_episodes(1, shots=3)
+    lean = randomize_norms(tiny_episodic(name)).eval().deploy()
+    assert isinstance(lean, EpisodicModule)
+    images, masks = batch["support_image"], batch["support_mask"]
+    shots = {1: torch.export.Dim("shots", min=1, max=64)}
+    with torch.no_grad():
+        graph = torch.export.export(_Condition(lean), (images, masks), dynamic_shapes=(shots, shots), strict=False)
+        found, state = (look(images[:, :2], masks[:, :2]) for look in (graph.module(), lean.condition))
+        for key, value in state.items():
+            _assert_close(found[key].float(), value.float(), f"the exported graph gives another state '{key}'")
+        graph = torch.export.export(lean, (batch["image"], dict(state)), strict=False)
+        _assert_close(
+            graph.module()(batch["image"], dict(state)),
+            lean(batch["image"], state),
+            "the exported graph gives another result",
+        )
+
+
+class _Condition(nn.Module):
+    """The first of the two functions as a module."""
+
+    def __init__(self, network: EpisodicModule) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, support_image: Tensor, support_mask: Tensor) -> dict[str, Tensor]:
+        return dict(self.network.condition(support_image, support_mask))
+
+
 CHECKS: dict[str, Callable[[str], None]] = {
     run.__name__: run
     for run in (
@@ -126,6 +169,7 @@ CHECKS: dict[str, Callable[[str], None]] = {
         order_of_shots,
         ignored,
         empty_support,
+        export,
     )
 }
 

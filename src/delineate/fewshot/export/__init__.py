@@ -1,0 +1,1 @@
+"""A few-shot model as two ONNX files: one looks at the support, the other segments by what that has kept."""
