@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from delineate.common.errors import DataError
+from delineate.data.cases.census import inspect
 from delineate.data.cases.sample_pixels import SamplePixels
 from delineate.data.cases.volumes import is_volume, volume_mask
 from delineate.data.core.findings import count
@@ -28,6 +29,8 @@ __all__ = ["TrialEpisode", "TrialEpisodes", "blob", "trial_episodes"]
 
 _SHOTS = (1, 2)
 """Of the episodes, in turn."""
+_ASKED = 4
+"""Annotated images that are looked at, for each that is needed: not all show a class."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +51,14 @@ class TrialEpisodes:
 
 
 def trial_episodes(model: FewShotPredictor, data: DataSource | None, number: int) -> TrialEpisodes:
-    """At most `number` episodes of one and two shots: of `data`; else of the validation cases of the model's run; else of noise.
+    """At most `number` episodes of one and two shots: of `data`, or of the model's run, validation cases first; else of noise.
 
     Test cases of a run are never read. Raises `DataError` for data of another kind than the model's, or without annotated images.
     """
     if data is not None:
         manifest = as_source(data).manifest()
-        episodes = _of_cases(model, manifest, manifest.split("val") or manifest.cases, number)
+        some = tuple(case for case in manifest.cases if case.masks)[: _ASKED * (number + max(_SHOTS))]
+        episodes = _of_cases(model, inspect(manifest.model_copy(update={"cases": some}))[0], number)
         if not episodes:
             raise DataError(f"{data.path}: episodes need two images with masks that show a class; give other --data")
         return TrialEpisodes(f"{count(len(episodes), 'episode')} of {Path(data.path).name}", episodes)
@@ -63,11 +67,11 @@ def trial_episodes(model: FewShotPredictor, data: DataSource | None, number: int
     if saved is not None:
         manifest = Manifest.load(saved)
         try:
-            if episodes := _of_cases(model, manifest, manifest.split("val"), number):
-                return TrialEpisodes(f"{count(len(episodes), 'episode')} of the run's validation cases", episodes)
-            why = "the run's validation cases show too few masks and no data are given (--data)"
+            if episodes := _of_cases(model, manifest, number):
+                return TrialEpisodes(f"{count(len(episodes), 'episode')} of the run's cases", episodes)
+            why = "the run's cases show too few masks and no data are given (--data)"
         except DataError as error:
-            why = f"the run's validation cases cannot be read ({without_folders(str(error))})"
+            why = f"the run's cases cannot be read ({without_folders(str(error))})"
     episodes = tuple(_of_noise(model.spec, number))
     return TrialEpisodes(f"{count(len(episodes), 'episode')} of noise, since {why}", episodes, real=False)
 
@@ -78,10 +82,9 @@ class _Pair:
     mask: NDArray[np.uint8]
 
 
-def _of_cases(
-    model: FewShotPredictor, manifest: Manifest, cases: tuple[Case, ...] | list[Case], number: int
-) -> tuple[TrialEpisode, ...]:
-    """Each pair is asked for once, and the next ones are its support."""
+def _of_cases(model: FewShotPredictor, manifest: Manifest, number: int) -> tuple[TrialEpisode, ...]:
+    """Validation cases first, then the others but for those of the test. Each is asked for once, the next ones are its support."""
+    cases = [*manifest.split("val"), *(case for case in manifest.cases if case.split not in ("val", "test"))]
     pairs = list(_pairs(manifest, [case for case in cases if case.masks], model.spec, number + max(_SHOTS)))
     classes = manifest.classes.with_regions({})
     found = []
