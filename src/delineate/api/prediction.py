@@ -154,6 +154,7 @@ def predict(
         overlap=options["overlap"],
         ensemble=options["ensemble"],
         tta=options["tta"],
+        spread=(options["uncertainty"] or options["review"] is not None),
     )
     return predict_files(
         predictor,
@@ -230,6 +231,8 @@ def _written(options: MaskOptions) -> dict[str, Any]:
     names = (
         "overlay",
         "probabilities",
+        "uncertainty",
+        "review",
         "overwrite",
         "batch_size",
         "max_pixels",

@@ -56,6 +56,7 @@ def predict(
     delineate predict runs/hearts scans/case1.nii.gz --out masks --overlay
     delineate predict runs/seed0 scans/ --out masks --ensemble runs/seed1 --ensemble runs/seed2
     delineate predict benchmark/runs/unet scans/ --out masks --tta flips
+    delineate predict runs/condseg scans/ --out masks --uncertainty --review review.csv
     """
     from delineate.common.errors import DataError
     from delineate.common.missing_paths import refuse_missing_inputs, refuse_missing_model

@@ -50,22 +50,44 @@ class Ensemble:
     members: tuple[Artefact, ...]
     files: tuple[Path, ...] = ()
     """Of all members; none: they were not read from files."""
+    spread: bool = False
+    """Whether the mean of the members' entropies follows the probabilities, as one more plane (`inference.doubt`)."""
 
     @classmethod
-    def open(cls, model: Path | str, others: Sequence[Path | str] = ()) -> Self:
-        """Read models (`member_files` tells which). Raises `ArtefactError` as that, for files that are no models, and for members
-        that do not agree on classes, regions or input, naming what differs."""
+    def open(
+        cls, model: Path | str, others: Sequence[Path | str] = (), *, spread: bool = False, views: bool = False
+    ) -> Self:
+        """Read models.
+
+        Args:
+            model: As for `member_files`.
+            others: Likewise.
+            spread: As the field; False where there is one member, and no `views`.
+            views: Whether a network sees several forms of an image.
+
+        Returns:
+            The ensemble.
+
+        Raises:
+            ArtefactError: As `member_files`; files that are no models; members that do not agree on classes, regions or input, with
+                what differs.
+        """
         files = member_files(model, others)
         members = [artefact_format.load(file) for file in files]
         for member, file in zip(members[1:], files[1:], strict=True):
             if differences := _differences(members[0], member):
                 raise ArtefactError(f"{files[0]} and {file} cannot be averaged: {'; '.join(differences)}")
-        return cls(tuple(members), tuple(files))
+        return cls(tuple(members), tuple(files), spread and (views or len(members) > 1))
 
     @property
     def alone(self) -> bool:
         """Whether it is one model."""
         return len(self.members) == 1
+
+    @property
+    def planes(self) -> int:
+        """Of `probabilities`."""
+        return self.members[0].classes.outputs + self.spread
 
     @property
     def title(self) -> str:
@@ -131,7 +153,7 @@ class Ensemble:
             views: Forms of the image.
 
         Returns:
-            Float32 B×K×h×w, and whether all logits were finite (a tensor, so that nothing waits for it here).
+            Float32 B×K×h×w (one plane more with `spread`), and whether all logits were finite: a tensor, so that nothing waits.
         """
         total, finite = None, torch.ones((), dtype=torch.bool, device=image.device)
         windows = _joint_window([one.spec for one in self.members])[1]
@@ -142,6 +164,8 @@ class Ensemble:
                 logits = network(view.apply(seen))
                 finite &= logits.isfinite().all()
                 found = view.undo(output.probabilities(logits.float() / member.temperature))
+                if self.spread:
+                    found = torch.cat([found, output.entropy(found)], dim=1)
                 total = found if total is None else total.add_(found)
         assert total is not None, "there is a member and a view"
         passes = len(self.members) * len(views)

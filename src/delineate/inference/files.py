@@ -30,6 +30,8 @@ def predict_files(
     names: Names = "numbered",
     overlay: bool = False,
     probabilities: bool = False,
+    uncertainty: bool = False,
+    review: Path | str | None = None,
     overwrite: bool = False,
     batch_size: int | None = None,
     max_pixels: int = DEFAULT_MAX_PIXELS,
@@ -51,6 +53,9 @@ def predict_files(
         names: How outputs of DICOM images are called: by numbers, or as their files and folders. Cases of a dataset have their own.
         overlay: Also write the images with contours.
         probabilities: Also write probability maps.
+        uncertainty: Also write maps of the entropy of the probabilities, and measure how sure the model is of each mask
+            (`inference.doubt`).
+        review: A CSV file for the images in the order in which a person should look at their masks, with the reason.
         overwrite: Replace earlier predictions in `out`.
         batch_size: Images, or tiles of one image, in one forward pass. None: as suits the device.
         max_pixels: Larger images are refused.
@@ -86,6 +91,8 @@ def predict_files(
         names=names,
         overlay=overlay,
         probabilities=probabilities,
+        uncertainty=uncertainty,
+        review=review,
         overwrite=overwrite,
         batch_size=batch_size,
         max_pixels=max_pixels,

@@ -61,9 +61,12 @@ class Picture:
             write_overlay(item.overlay, image, indices, classes, reference)
         if item.maps:
             write_maps(item.maps, worker.planes(output))
+        if item.uncertainty is not None:
+            write_maps([item.uncertainty], [worker.uncertainty(output)])
+        doubt = None if output.doubt is None else output.doubt.case
         percent = tuple((100 * counts[1:] / indices.size).tolist())
-        written = listed(item, self.job.folder, output.facts.seen)
-        return replace(self._result(info.later(start)), percent=percent, written=written)
+        written = listed(item, self.job.folder, output.facts.seen, doubt)
+        return replace(self._result(info.later(start)), percent=percent, written=written, doubt=doubt)
 
     def fail(self, failure: Failure, info: PartInfo) -> FileResult:
         """As `Part.fail`. What was written of the picture goes."""

@@ -26,7 +26,7 @@ from delineate.inference.inputs import Channel, Input, Inputs
 __all__ = ["SUMMARY", "Item", "MaskFormat", "Plan", "make_plan", "relative"]
 
 SUMMARY = "summary.csv"
-_OVERLAYS, _MAPS = "overlays", "probabilities"
+_OVERLAYS, _MAPS, _UNCERTAINTY = "overlays", "probabilities", "uncertainty"
 """Folders inside that of the masks."""
 _PICTURES: dict[str, str] = {"png": ".png", "tiff": ".tif"}
 _VOLUMES: dict[str, str] = {"nifti": ".nii.gz", "mha": ".mha", "nrrd": ".nrrd"}
@@ -62,6 +62,8 @@ class Item:
     """None where overlays were not asked for."""
     maps: tuple[Path, ...] = ()
     """Of the probabilities, one per output channel; empty where they were not asked for."""
+    uncertainty: Path | None = None
+    """Of the map of entropies; None where it was not asked for."""
     spacing: PixelSpacing | None = None
     """Of a picture's pixels in mm, where its data set tells; a volume's file tells its own."""
     volume: bool = False
@@ -72,7 +74,7 @@ class Item:
     @property
     def files(self) -> list[Path]:
         """All files that the image gives."""
-        return [self.mask, *([self.overlay] if self.overlay else []), *self.maps]
+        return [self.mask, *(path for path in (self.overlay, self.uncertainty) if path is not None), *self.maps]
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,7 @@ def make_plan(
     *,
     overlay: bool = False,
     probabilities: bool = False,
+    uncertainty: bool = False,
     format: MaskFormat = "auto",
     streams: Callable[[Path], bool] = lambda _: False,
 ) -> Plan:
@@ -132,9 +135,11 @@ def make_plan(
     Raises `DataError` for an image whose mask cannot be of that format.
     """
     inner = _map_folders(folder, classes) if probabilities else []
-    items = tuple(_item(found, folder, overlay, inner, format, streams) for found in inputs.images)
+    doubts = folder / _UNCERTAINTY if uncertainty else None
+    items = tuple(_item(found, folder, overlay, inner, doubts, format, streams) for found in inputs.images)
     plain = [item.image.name for item in items if item.streamed]
-    told = (f"no overlay of pictures that are read by windows: {some(plain, 3)}",) if overlay and plain else ()
+    left_out = " and ".join(name for name, asked in (("overlay", overlay), ("uncertainty", uncertainty)) if asked)
+    told = (f"no {left_out} of pictures that are read by windows: {some(plain, 3)}",) if left_out and plain else ()
     return Plan(folder, items, (*inputs.notes, *told), inputs.folders)
 
 
@@ -156,6 +161,7 @@ def _item(
     folder: Path,
     overlay: bool,
     maps: Sequence[Path],
+    doubts: Path | None,
     format: MaskFormat,
     streams: Callable[[Path], bool],
 ) -> Item:
@@ -176,6 +182,7 @@ def _item(
         mask=folder / file,
         overlay=folder / _OVERLAYS / f"{found.name}{_OVERLAY}" if overlay else None,
         maps=tuple(inner / map_file for inner in maps),
+        uncertainty=None if doubts is None else doubts / map_file,
         volume=volume,
         channels=found.channels,
         spacing=None if volume else found.spacing,

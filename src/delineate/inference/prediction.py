@@ -32,6 +32,7 @@ from delineate.inference.inputs import Inputs, Names
 from delineate.inference.parts import PredictionContext
 from delineate.inference.plan import MaskFormat, Plan, make_plan
 from delineate.inference.results import PredictionResult, write_lists
+from delineate.inference.review import checked_review, write_review
 from delineate.inference.segment import Worker
 from delineate.inference.segmenter import Segmenter
 from delineate.inference.shown_references import NoReferences, ShownReferences
@@ -54,6 +55,8 @@ def predict_inputs(
     names: Names = "numbered",
     overlay: bool = False,
     probabilities: bool = False,
+    uncertainty: bool = False,
+    review: Path | str | None = None,
     overwrite: bool = False,
     batch_size: int | None = None,
     max_pixels: int = DEFAULT_MAX_PIXELS,
@@ -78,18 +81,20 @@ def predict_inputs(
         model.classes,
         overlay=overlay,
         probabilities=probabilities,
+        uncertainty=uncertainty,
         format=format,
         streams=lambda image: reads_by_windows(image, model),
     )
     dicom = _dicom_results(plan, model, seg_type, codes)
     plan.check(overwrite)
+    listing = None if review is None else checked_review(review, plan, overwrite)
     check_writers(item.mask for item in plan.items if not is_dicom_result(item.mask))
     output_folder(plan.folder)
     model.get_ready()
     remove_earlier_outputs(plan.folder, plan.inputs)
     overwriting.begin(plan.folder, plan.masks)
     averages = across == ALL or (across is None and model.spec.all_axes)
-    worker = Worker(model, batch_size or 0, probabilities or averages)
+    worker = Worker(model, batch_size or 0, probabilities or averages, uncertainty or review is not None)
     job = PredictionContext(worker, plan.folder, references, max_pixels, across, dicom, check)
     files = []
     with closing((executor or Threads()).run(plan.items, FileSteps(job))) as results:
@@ -104,6 +109,8 @@ def predict_inputs(
     foreground = model.classes.names[1:]
     result = PredictionResult(plan.folder, foreground, tuple(files), time.perf_counter() - start, notes, names)
     write_lists(result, model)
+    if listing is not None:
+        write_review(result, listing)
     overwriting.finish(plan.folder)
     return result
 

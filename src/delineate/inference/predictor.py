@@ -7,7 +7,7 @@ patches is moved over the image as a sliding window (`inference.sliding_window`)
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -97,7 +97,8 @@ class Predictor:
             check_usable(one, self.kind)
         self.tiling = [Tiling.of(one, tile, overlap) for one in self.ensemble.members][-1]
         self.tta, self.views = tta, views_of(tta, self.tiling.size)
-        self.source = source
+        self.source, self.sources = source, self.ensemble.files
+        self.provenance, self.spread = self.ensemble.provenance, self.ensemble.spread
         self.device = resolve_device(device)
         self.precision = checked_precision(precision, self.device)
         self.postprocessing = self.ensemble.postprocessing if postprocess else None
@@ -133,11 +134,6 @@ class Predictor:
         return self.ensemble.title if self.tta == "none" else f"{self.ensemble.title}, {self.tta}"
 
     @property
-    def sources(self) -> Sequence[Path]:
-        """The files of all members."""
-        return self.ensemble.files
-
-    @property
     def model_sha256(self) -> str | None:
         """Of the file, or over those of all members."""
         return self.ensemble.sha256
@@ -169,11 +165,6 @@ class Predictor:
 
     def _deployed(self, method: Method) -> nn.Module:
         return method.deploy().eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    @property
-    def provenance(self) -> Mapping[str, Any]:
-        """Where the model comes from, as its header says; of an ensemble nothing."""
-        return self.ensemble.provenance
 
     @property
     def usual_batch(self) -> int:
@@ -244,7 +235,8 @@ class Predictor:
         """
         pixels = self._read(image, spacing)
         height, width = pixels.shape[:2]
-        return self.to_native(self.probabilities_of(self.prepare(pixels, spacing)), height, width, spacing)
+        working = self.probabilities_of(self.prepare(pixels, spacing))
+        return self.to_native(working[: self.classes.outputs], height, width, spacing)
 
     def prepare(self, pixels: Pixels, spacing: PixelSpacing | None = None) -> NDArray[Any]:
         """Bring pixels to the form that the network takes: the first step of `predict`.
@@ -279,7 +271,7 @@ class Predictor:
         """
         if self.spec.fit != "patch":
             return self.working_probabilities([prepared])[0]
-        result = np.empty((self.classes.outputs, *prepared.shape[:2]), np.float32)
+        result = np.empty((self.ensemble.planes, *prepared.shape[:2]), np.float32)
         for rows, values in self._rows(prepared, batch):
             result[:, rows] = values
         return result
@@ -443,7 +435,7 @@ class Predictor:
             DeviceError: As `predict`.
             NotFiniteError: As `predict`.
         """
-        nothing = self._output.background()
+        nothing = np.pad(self._output.background(), (0, int(self.spread)))
         size = batch or BATCH_SIZE[self.device.type]
         return blended_rows(source, self.tiling, self.working_probabilities, size, nothing)
 
@@ -468,8 +460,9 @@ def load(
     overlap: float | None = None,
     ensemble: Sequence[Path | str] = (),
     tta: Tta = "none",
+    spread: bool = False,
 ) -> Predictor:
-    """Read a dense method's `model.safetensors`, or the one in a run folder.
+    """Read a dense method's model.
 
     Args:
         path: The model file, or a run folder; or a folder of run folders, whose models predict together.
@@ -480,6 +473,7 @@ def load(
         overlap: As for `Predictor`.
         ensemble: Further members, likewise.
         tta: As for `Predictor`.
+        spread: Whether outputs tell how far they disagree.
 
     Returns:
         A predictor.
@@ -490,9 +484,9 @@ def load(
         DeviceError: This machine does not have the device or the precision.
         RecipeError: As for `Predictor`.
     """
-    models = Ensemble.open(path, ensemble)
-    first, file = models.members[0], models.files[0]
-    return Predictor(first, device, precision, file, postprocess, tile, overlap, ensemble=models, tta=tta)
+    models = Ensemble.open(path, ensemble, spread=spread, views=tta != "none")
+    one = models.members[0], device, precision, models.files[0], postprocess, tile, overlap
+    return Predictor(*one, ensemble=models, tta=tta)
 
 
 def as_batch(inputs: Sequence[NDArray[np.float32]], device: torch.device) -> torch.Tensor:

@@ -14,12 +14,13 @@ from delineate.data.core.manifest import ClassTable
 from delineate.data.formats.dicom.address import DicomAddress
 from delineate.data.formats.dicom.names import CoveredNames, short_address
 from delineate.evaluation.inputs.prediction_list import MemberModel, PredictedFile, PredictionList
+from delineate.inference.doubt import CaseDoubt
 from delineate.inference.inputs import Names
 from delineate.inference.plan import SUMMARY
 from delineate.inference.segmenter import Segmenter
 from delineate.inference.write import mask_values, volume_values
 
-__all__ = ["FileResult", "PredictionResult", "write_lists"]
+__all__ = ["FileResult", "PredictionResult", "shown_image", "shown_text", "write_lists"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class FileResult:
     """Number of slices; 0 for a picture."""
     spacing: tuple[float, float, float] | None = None
     """Of a volume's voxels in mm: right-left, back-front, feet-head."""
+    doubt: CaseDoubt | None = None
+    """How sure the model is; None where it was not asked."""
     milliliters: tuple[float, ...] = ()
     """Of a volume, the size of each foreground class."""
 
@@ -73,6 +76,11 @@ class PredictionResult:
     def pictures(self) -> bool:
         """Whether there are pictures, or images that could not be read."""
         return any(not file.depth for file in self.files)
+
+    @property
+    def doubts(self) -> bool:
+        """Whether it was measured how sure the model is."""
+        return any(file.doubt is not None for file in self.files)
 
     @property
     def failures(self) -> tuple[FileResult, ...]:
@@ -116,20 +124,38 @@ def _values(done: PredictionResult, classes: ClassTable) -> tuple[int, ...]:
 def _summary(done: PredictionResult) -> str:
     """A line for each image; where there are volumes, with their depth and the milliliters of each class."""
     head = ["image", "mask", "width", "height"] + ["depth"] * done.volumes + [f"{name} %" for name in done.classes]
-    head += [f"{name} mL" for name in done.classes] * done.volumes + ["ms", "remark", "error"]
+    head += [f"{name} mL" for name in done.classes] * done.volumes
+    head += ["confidence", "entropy", "disagreement"] * done.doubts + ["ms", "remark", "error"]
     lines = []
     for file in done.files:
-        shown = str if done.names == "keep" else _cover(file.image)
-        image = str(file.image) if done.names == "keep" else short_address(file.image)
-        line: list[object] = [image, "" if file.written is None else file.written.mask, file.width, file.height]
+        shown = shown_text(file, done.names)
+        line: list[object] = [
+            shown_image(file, done.names),
+            "" if file.written is None else file.written.mask,
+            file.width,
+            file.height,
+        ]
         line += [file.depth or ""] * done.volumes
         line += [f"{value:.4f}" for value in file.percent] or [""] * len(done.classes)
         line += ([f"{value:.4f}" for value in file.milliliters] or [""] * len(done.classes)) * done.volumes
+        line += _doubt_cells(file.doubt) * done.doubts
         lines.append([*line, f"{file.milliseconds:.1f}", shown(file.remark or ""), shown(file.error or "")])
     return csv_text(head, lines)
 
 
-def _cover(image: Path) -> Callable[[str], str]:
-    """How texts about an image are shown in a table that others may see: of DICOM, without names of folders and files."""
-    address = DicomAddress.parse(image)
-    return str if address is None else CoveredNames(address.place, short_address(image))
+def _doubt_cells(doubt: CaseDoubt | None) -> list[object]:
+    if doubt is None:
+        return ["", "", ""]
+    spread = "" if doubt.disagreement is None else f"{doubt.disagreement:.4f}"
+    return [f"{doubt.confidence:.4f}", f"{doubt.entropy:.4f}", spread]
+
+
+def shown_image(file: FileResult, names: Names) -> str:
+    """How an image is called in a table that others may see: of DICOM, without names of folders and files, unless they are kept."""
+    return str(file.image) if names == "keep" else short_address(file.image)
+
+
+def shown_text(file: FileResult, names: Names) -> Callable[[str], str]:
+    """How texts about an image are shown there."""
+    address = DicomAddress.parse(file.image)
+    return str if names == "keep" or address is None else CoveredNames(address.place, short_address(file.image))

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from delineate.common.errors import DataError, NotFiniteError
 from delineate.data.core.input_spec import Pixels, PixelSpacing
+from delineate.inference.doubt import DoubtSums, entropy_of, measure
 from delineate.inference.image_input import remark
 from delineate.inference.segmenter import Facts, Prepared, Probabilities, Segmenter
 
@@ -55,8 +56,10 @@ class Output:
     """What the network made of an image."""
 
     values: NDArray[Any]
-    """As `Segmenter.outputs`."""
+    """As `Segmenter.outputs`, without the plane of `spread`."""
     facts: Facts
+    doubt: DoubtSums | None = None
+    """Of a worker that measures it."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,8 @@ class Worker:
     """Images, or tiles of one image, in one forward pass; 0: as suits the device."""
     maps: bool = False
     """Whether `planes` will be called. If not, classes of a tiled image are decided row by row, and it may be very large."""
+    doubt: bool = False
+    """Whether outputs tell how sure the model is; then probabilities are kept, as for `maps`."""
 
     @property
     def images(self) -> int:
@@ -100,8 +105,8 @@ class Worker:
         if not prepared:
             return []
         try:
-            made = self.predictor.outputs(prepared, self._batch, self.maps)
-            return [Output(values, one.facts) for values, one in zip(made, prepared, strict=True)]
+            made = self.predictor.outputs(prepared, self._batch, self.maps or self.doubt)
+            return [self._output(values, one.facts) for values, one in zip(made, prepared, strict=True)]
         except NotFiniteError as error:
             if len(prepared) == 1:
                 return [Failure("not finite", str(error))]
@@ -110,6 +115,22 @@ class Worker:
             if not self.predictor.one_by_one:
                 raise
             return [Failure.of_memory(error) for _ in prepared]
+
+    def _output(self, values: NDArray[Any], facts: Facts) -> Output:
+        model = self.predictor
+        if values.ndim == 2:
+            return Output(values, facts)
+        probabilities, spread = (values[:-1], values[-1]) if model.spread else (values, None)
+        if not self.doubt:
+            return Output(probabilities, facts)
+        placed = model.spec.placement(facts.height, facts.width, facts.spacing)
+        top, left, height, width = placed or (0, 0, *probabilities.shape[1:])
+        inner = slice(top, top + height), slice(left, left + width)
+        shown = probabilities[:, *inner]
+        indices = model.decide(plane.copy() for plane in shown)
+        return Output(
+            probabilities, facts, measure(shown, indices, model.classes, None if spread is None else spread[inner])
+        )
 
     def classes(self, output: Output) -> NDArray[np.uint8]:
         """Class indices H×W at the image's own size (binary: 0 and 1). May raise one of `NO_MEMORY`."""
@@ -121,8 +142,12 @@ class Worker:
     def planes(self, output: Output) -> Iterator[Probabilities]:
         """Probabilities H×W at the image's own size, of each output channel in turn: one plane is held at a time.
 
-        Only of a worker with `maps`. May raise one of `NO_MEMORY`.
+        Only of a worker with `maps` or `doubt`. May raise one of `NO_MEMORY`.
         """
         facts = output.facts
         for plane in output.values:
             yield self.predictor.to_native(plane[None], facts.height, facts.width, facts.spacing)[..., 0]
+
+    def uncertainty(self, output: Output) -> Probabilities:
+        """Entropy H×W of the probabilities at the image's own size, in [0, 1] (`doubt.entropy_of`). Of a worker as `planes`."""
+        return entropy_of(self.planes(output), self.predictor.classes)

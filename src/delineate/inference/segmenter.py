@@ -103,6 +103,10 @@ class Segmenter(Protocol):
     def one_by_one(self) -> bool:
         """Whether `outputs` takes one image at a time."""
 
+    @property
+    def spread(self) -> bool:
+        """Whether `outputs` have one more plane: the mean entropy of members and views (`inference.doubt`)."""
+
     def get_ready(self) -> None:
         """Do now what the first image would wait for."""
 

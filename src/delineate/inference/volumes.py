@@ -35,6 +35,7 @@ from delineate.inference.axes_average import AxesAverage
 from delineate.inference.check_results import check_volume
 from delineate.inference.contact_sheet import draw_contact_sheet
 from delineate.inference.dicom_formats import is_dicom_result
+from delineate.inference.doubt import DoubtSums, entropy_of
 from delineate.inference.map_store import MapStore
 from delineate.inference.parts import PartInfo, PredictionContext
 from delineate.inference.plan import Item
@@ -134,6 +135,8 @@ class Volume:
         depth = self.depth(self.axis)
         self._average = AxesAverage(job.folder, self._classes.outputs, self._handle.shape) if job.all_axes else None
         self._maps = MapStore(job.folder, depth) if item.maps and self._average is None else None
+        self._doubts = MapStore(job.folder, depth) if item.uncertainty is not None and self._average is None else None
+        self._sums: DoubtSums | None = None
         self._voxels: Pixels | None = None
         self._flat: tuple[str, ...] = ()
         self._far: str | None = None
@@ -167,6 +170,9 @@ class Volume:
 
     def put(self, axis: int, index: int, worker: Worker, output: Output) -> None:
         """What the network made of a slice."""
+        if output.doubt is not None:
+            with self._lock:
+                self._sums = output.doubt if self._sums is None else self._sums + output.doubt
         if self._average is not None:
             self._average.add(axis, index, worker.planes(output))
             return
@@ -174,6 +180,8 @@ class Volume:
         if self._maps is not None:
             for channel, plane in enumerate(worker.planes(output)):
                 self._maps.put(channel, index, plane)
+        if self._doubts is not None:
+            self._doubts.put(0, index, worker.uncertainty(output))
 
     def mark_failed(self, axis: int, index: int, failure: Failure) -> None:
         """A slice that has no mask; of several the first is told."""
@@ -252,6 +260,9 @@ class Volume:
             write_image(item.overlay, self._sheet())
         for channel, path in enumerate(item.maps):
             write_map_volume(path, self._map(channel), handle)
+        if item.uncertainty is not None:
+            write_map_volume(item.uncertainty, self._entropies(), handle)
+        doubt = None if self._sums is None else self._sums.case
         seen = predictor.known.role_of_digest(handle.digest())
         return replace(
             self._result,
@@ -260,8 +271,17 @@ class Volume:
             if handle.geometry.millimeters
             else (),
             seen=seen,
-            written=listed(item, self._job.folder, seen),
+            written=listed(item, self._job.folder, seen, doubt),
+            doubt=doubt,
         )
+
+    def _entropies(self) -> NDArray[np.uint16]:
+        """In the canonical order, as `write.fractions`."""
+        if self._doubts is not None:
+            return np.moveaxis(self._doubts.read(0), 0, self.axis)
+        assert self._average is not None, "slices of one axis have a store of their own"
+        average, channels = self._average, range(self._classes.outputs)
+        return fractions(entropy_of((average.probabilities(channel) for channel in channels), self._classes))
 
     def _map(self, channel: int) -> NDArray[np.uint16]:
         """Probabilities in the canonical order, as `write.fractions`."""

@@ -20,6 +20,7 @@ from delineate.data.formats.contract import FULL, ImageHandle
 from delineate.data.formats.images import write_image
 from delineate.data.formats.registry import write_map, write_mask
 from delineate.evaluation.inputs.prediction_list import PredictedFile
+from delineate.inference.doubt import CaseDoubt
 from delineate.inference.overlay import draw, palette
 from delineate.inference.plan import Item, relative
 from delineate.inference.segmenter import Probabilities
@@ -97,9 +98,10 @@ def fractions(probabilities: Probabilities) -> NDArray[np.uint16]:
     return np.rint(probabilities * FULL).astype(np.uint16)
 
 
-def listed(item: Item, folder: Path, seen: Role | None) -> PredictedFile:
+def listed(item: Item, folder: Path, seen: Role | None, doubt: CaseDoubt | None = None) -> PredictedFile:
     """What the list says of the files of one image, read back from the disk's cache."""
     overlays = [] if item.overlay is None else [item.overlay]
+    uncertainty = [] if item.uncertainty is None else [item.uncertainty]
     return PredictedFile(
         mask=relative(item.mask, folder),
         image=item.image.as_posix(),
@@ -107,6 +109,8 @@ def listed(item: Item, folder: Path, seen: Role | None) -> PredictedFile:
         mask_sha256=sha256(item.mask),
         maps={relative(path, folder): sha256(path) for path in item.maps},
         overlays={relative(path, folder): sha256(path) for path in overlays},
+        uncertainty={relative(path, folder): sha256(path) for path in uncertainty},
+        confidence=None if doubt is None else doubt.confidence,
     )
 
 

@@ -10,6 +10,7 @@ Probabilities are float32 whatever the precision of training, since some that li
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
@@ -82,6 +83,21 @@ class Output:
         """
         logits = logits.float()
         return logits.sigmoid() if self.independent else logits.softmax(1)
+
+    def entropy(self, probabilities: Tensor) -> Tensor:
+        """How undecided probabilities are; `inference.doubt.entropy_of` is its twin in NumPy.
+
+        Args:
+            probabilities: B×K×H×W.
+
+        Returns:
+            Float32 B×1×H×W in [0, 1]: 1 where all is equally probable; of regions the mean of theirs.
+        """
+        found = -torch.xlogy(probabilities, probabilities)
+        if self.independent:
+            found = found - torch.xlogy(1 - probabilities, 1 - probabilities)
+        most = self.channels * math.log(2) if self.independent else math.log(self.channels)
+        return found.sum(1, keepdim=True) / most
 
     def foreground(self, logits: Tensor) -> Tensor:
         """The probability of any foreground class; with regions, the largest of theirs.

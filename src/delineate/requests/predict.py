@@ -25,6 +25,22 @@ class MaskOptions(TypedDict, total=False):
     probabilities: Annotated[
         bool, Option(help="Also write 16-bit probability maps (65535 = 1) to probabilities/.", default=False)
     ]
+    uncertainty: Annotated[
+        bool,
+        Option(
+            help="Also write 16-bit maps of the entropy of the probabilities (65535 = all equally probable) to uncertainty/, and "
+            "how sure the model is of each mask to summary.csv.",
+            default=False,
+        ),
+    ]
+    review: Annotated[
+        Path | str | None,
+        Option(
+            help="Also write this CSV file: the images in the order in which a person should look at their masks, the least sure "
+            "first, with the reason.",
+            metavar="FILE",
+        ),
+    ]
     overwrite: Annotated[
         bool,
         Option(

@@ -34,6 +34,10 @@ class PredictedFile(BaseModel):
     """Probability maps, one per output channel: path in the folder → SHA-256; None in lists of earlier versions."""
     overlays: dict[str, str] = Field(default_factory=dict)
     """Pictures with contours, likewise."""
+    uncertainty: dict[str, str] = Field(default_factory=dict)
+    """Maps of entropies, likewise."""
+    confidence: float | None = None
+    """Of the model in this mask, in [0, 1] (`inference.doubt`); None: not measured."""
     seen: Role | None = None
     """What the image was to the model, if it was in its data set; None: new, or not known."""
 
@@ -98,7 +102,7 @@ class PredictionList(BaseModel):
         """All files that it lists: path in the folder → SHA-256, None where that was not noted."""
         found: dict[str, str | None] = {}
         for file in self.files:
-            found |= {file.mask: file.mask_sha256, **(file.maps or {}), **file.overlays}
+            found |= {file.mask: file.mask_sha256, **(file.maps or {}), **file.overlays, **file.uncertainty}
         return found
 
     def changed_masks(self, folder: Path) -> list[str]:

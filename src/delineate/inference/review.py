@@ -1,0 +1,52 @@
+"""The list of cases for a person to look at: least sure first, with the reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from delineate.common.csv_text import csv_text
+from delineate.common.errors import DataError
+from delineate.common.files import write_text
+from delineate.inference.plan import Plan
+from delineate.inference.results import FileResult, PredictionResult, shown_image, shown_text
+
+__all__ = ["checked_review", "write_review"]
+
+_HEAD = ("rank", "image", "mask", "confidence", "entropy", "disagreement", "reason")
+
+
+def checked_review(path: Path | str, plan: Plan, overwrite: bool) -> Path:
+    """Where the list goes. Raises `DataError` for a folder, a file that is there (unless `overwrite`), or one of the plan's."""
+    path = Path(path)
+    if path.is_dir():
+        raise DataError(f"--review {path} is a folder; give a file, such as {path / 'review.csv'}")
+    taken = {file.resolve() for item in plan.items for file in item.files} | plan.inputs
+    if path.resolve() in taken:
+        raise DataError(f"--review {path} is an image, or a mask that will be written; give another name")
+    if path.exists() and not overwrite:
+        raise DataError(f"--review {path} exists; give another name, or --overwrite")
+    if not path.parent.is_dir() and path.parent.resolve() != plan.folder.resolve():
+        raise DataError(f"--review: there is no folder {path.parent}; make it first")
+    return path
+
+
+def write_review(done: PredictionResult, path: Path) -> None:
+    """Write the list: what has no mask first, then by confidence. Images are named as in `summary.csv`."""
+    lines = [
+        [at, shown_image(file, done.names), "" if file.written is None else file.written.mask, *_cells(file, done)]
+        for at, file in enumerate(sorted(done.files, key=_order), start=1)
+    ]
+    write_text(path, csv_text(list(_HEAD), lines))
+
+
+def _order(file: FileResult) -> float:
+    return -1.0 if file.doubt is None else file.doubt.confidence
+
+
+def _cells(file: FileResult, done: PredictionResult) -> list[object]:
+    shown = shown_text(file, done.names)
+    if file.doubt is None:
+        return ["", "", "", shown(f"no mask: {file.error}")]
+    spread = "" if file.doubt.disagreement is None else f"{file.doubt.disagreement:.4f}"
+    reason = file.doubt.reason if file.remark is None else f"{file.doubt.reason}; {file.remark}"
+    return [f"{file.doubt.confidence:.4f}", f"{file.doubt.entropy:.4f}", spread, shown(reason)]
